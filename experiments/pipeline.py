@@ -93,7 +93,7 @@ def run_job(config: RunConfig, folder: Path, ui: Ui, *, resume: bool) -> RunResu
 def stopped_early(config: RunConfig, folder: Path, result: RunResult) -> str:
     """Say which limit ended a run, and how it is resumed under a larger one."""
     assert result.limit is not None
-    larger = flag(result.limit, larger_limit(config, result.limit, result.seconds["total"]))
+    larger = flag(result.limit, larger_limit(config, result.limit, result.seconds["total"], result.needed))
     again = resume_command(folder, config.model_dump(), *shlex.split(larger))
     return f"stopped early: {result.stopped}; resume with a larger limit: {again}"
 

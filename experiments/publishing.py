@@ -140,6 +140,7 @@ def _result(prepared: Prepared, searched: SearchedRun, elapsed: float, **found: 
         ended=searching.ended,
         stopped=searching.stopped,
         limit=searching.limit,
+        needed=searching.needed,
         steps=len(searching.steps) - 1,
         proposed=searching.proposed,
         templates_scored=len(searching.history),

@@ -34,11 +34,13 @@ class BudgetReached(Exception):
 
     Attributes:
         limit: the setting of the limit.
+        needed: what that limit has to be for the call: what was used so far, and the most that the call can use.
     """
 
-    def __init__(self, said: str, limit: Limit = "max_minutes") -> None:
+    def __init__(self, said: str, limit: Limit = "max_minutes", needed: float = 0.0) -> None:
         super().__init__(said)
         self.limit = limit
+        self.needed = needed
 
 
 def now() -> float:

@@ -77,7 +77,7 @@ class InputError(ValueError):
 def first_error(error: ValidationError, whole: str = "it") -> tuple[str, str]:
     """Return where the first error is that pydantic found, `whole` where it is all of it, and what it says."""
     first = error.errors()[0]
-    return ".".join(map(str, first["loc"])) or whole, first["msg"].lower()
+    return ".".join(map(str, first["loc"])) or whole, first["msg"].removeprefix("Value error, ").lower()
 
 
 def input_error(error: ValidationError, where: str, prefix: str = "") -> InputError:
@@ -171,13 +171,43 @@ def several(texts: Sequence[str], most: int = 5) -> str:
     return ", ".join(texts[:most]) + (f" and {rest:,} more" if rest > 0 else "")
 
 
+LONGEST = 4_000
+"""Characters of a line that is shown: more than any of ours has, with a command to type at its end."""
+
+
 def printable(text: str) -> str:
-    """Escape characters that would move a terminal's cursor or turn a line's direction.
+    """Escape characters that would move a terminal's cursor or turn a line's direction; a line without end is cut.
+
+    It is cut in the middle: our own words stand at its ends, and others' text, however long, between them.
 
     >>> printable("a\\x1b[2Jb")
     'a\\\\x1b[2Jb'
     """
+    if len(text) > LONGEST:
+        text = f"{text[: LONGEST // 2]} … ({len(text) - LONGEST:,} characters) … {text[-LONGEST // 2 :]}"
     return "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)
+
+
+def as_cell(text: str, harmless: str = "'") -> str:
+    """Return others' text as a cell of a CSV: no control character stays, and no formula that a spreadsheet would run.
+
+    What is no UTF-8 in a file name stays, and so do all spaces: whoever reads the table looks for that file.
+
+    Args:
+        text: such as the name of a file or of a class.
+        harmless: what is put before a formula.
+
+    >>> as_cell("=1+1"), as_cell("-a.png", "./"), as_cell("a\\x1b[2Jb")
+    ("'=1+1", './-a.png', 'a\\\\x1b[2Jb')
+    """
+    kept = ("Zs", "Cs")
+    shown = "".join(one if one.isprintable() or unicodedata.category(one) in kept else repr(one)[1:-1] for one in text)
+    return harmless + shown if is_formula(text) else shown
+
+
+def is_formula(text: str) -> bool:
+    """Whether a spreadsheet may run a cell: its first character, be it a wide one, begins a formula."""
+    return unicodedata.normalize("NFKC", text).lstrip().startswith(("=", "+", "-", "@"))
 
 
 # Keeping libraries from logging what is raised or reported anyway, without what a server echoes.

@@ -16,6 +16,7 @@ import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
@@ -105,6 +106,12 @@ def cache_dir() -> Path:
 YAML_BYTES = 2**18
 """Settings are a few kilobytes, and PyYAML reads some 100 kB a second."""
 JSON_BYTES = 2**26
+JSON_VALUES = 2**22
+"""The most values of a file in JSON, counted by what stands around them: each is some hundred bytes of memory."""
+TABLE_BYTES = 2**28
+"""One of ImageNet, with 1.3 million rows of 150 bytes, has 195 MB."""
+LINE = 2**18
+"""The most characters of a line of a table."""
 
 
 class _Loader(yaml.SafeLoader):
@@ -149,6 +156,8 @@ def read_json(file: Path, what: str, fix: str) -> Any:
         InputError: it cannot be read, is too large, or is not JSON.
     """
     text = read_text(file, what, JSON_BYTES, "JSON", fix)
+    if sum(map(text.count, ",[{")) > JSON_VALUES:
+        raise InputError(f"{what} {file} has more than {JSON_VALUES:,} values; is it the right file?")
     try:
         return _writable(json.loads(text))
     except Exception as error:
@@ -173,6 +182,27 @@ def read_bytes(file: Path, most: int) -> bytes:
     """Return what a regular file begins with, `most` bytes at most; raises as `open_regular`."""
     with open_regular(file) as opened:
         return opened.read(most)
+
+
+@contextmanager
+def open_lines(file: Path) -> Iterator[Iterator[str]]:
+    """Open a table in UTF-8 to read line by line, each with its end, as the module `csv` wants them.
+
+    Raises:
+        OSError: see `open_regular`; or the file, or a line of it, is larger than that of any table of pictures.
+        UnicodeDecodeError: when a line is read that is not UTF-8.
+    """
+    with open_regular(file) as opened:
+        if os.fstat(opened.fileno()).st_size > TABLE_BYTES:
+            raise OSError(errno.EFBIG, f"it has more than {TABLE_BYTES:,} bytes", str(file))
+        text = io.TextIOWrapper(opened, encoding="utf-8-sig", newline="")
+        yield map(partial(_short, file), iter(partial(text.readline, LINE + 1), ""))
+
+
+def _short(file: Path, line: str) -> str:
+    if len(line) > LINE:
+        raise OSError(errno.EFBIG, f"it has a line of more than {LINE:,} characters", str(file))
+    return line
 
 
 def read_text(file: Path, what: str, most: int, form: str, fix: str = "save it as such") -> str:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from ipo_prompts.metrics.errors import InputError, invisible
+from ipo_prompts.metrics.errors import InputError, invisible, is_formula
 from ipo_prompts.metrics.files import read_text
 
 SLOT = "<CLASS>"
@@ -22,6 +22,8 @@ ANCHOR = "a photo of a <CLASS>."
 MAX_CHARACTERS = 300
 TEMPLATES_BYTES = 2**26
 """Of a file of templates."""
+MOST_TEXTS = 150_000
+"""Of a program, each a text pass: CLIP's 80 templates with the 1,000 classes of ImageNet are 80,000."""
 MARKS = 8
 """More tokens than a tokenizer sets around a text of its own accord."""
 
@@ -87,7 +89,7 @@ def problem(template: str) -> str | None:
         return f"it has no {SLOT} slot"
     if len(template) > MAX_CHARACTERS:
         return f"it has {len(template)} characters, more than {MAX_CHARACTERS}"
-    if unicodedata.normalize("NFKC", template).lstrip()[:1] in "=+-@":
+    if is_formula(template):
         return f"it begins as a formula of a spreadsheet does ({template.lstrip()[:1]!r})"
     if "\n" in template or "\r" in template:
         return "it has more than one line"
@@ -159,6 +161,19 @@ def check_template(template: str, class_names: Sequence[str], tokens: TokenCount
     reason = problem(template) or too_long(template, class_names, tokens)
     if reason:
         raise InputError(f"the template {template!r} cannot be used: {reason}.")
+
+
+def check_count(names: int, templates: int = 1) -> None:
+    """Refuse more texts than a program has, before any is encoded; `names` are those of all classes, with synonyms.
+
+    Raises:
+        InputError: says how many there are.
+    """
+    if (texts := names * templates) > MOST_TEXTS:
+        raise InputError(
+            f"there are {texts:,} texts to encode (names of classes and their synonyms: {names:,}, templates: "
+            f"{templates:,}), more than {MOST_TEXTS:,}; take fewer classes, synonyms or templates."
+        )
 
 
 def imagenet_templates() -> tuple[str, ...]:

@@ -175,5 +175,5 @@ def _settled(
         with showing(found.ledger):
             named = optional("other names of the classes", looking)
         if (reached := found.ledger.reached) and not result.stopped:  # a resumed run asks for the others
-            result = replace(result, stopped=str(reached), limit=reached.limit)
+            result = replace(result, stopped=str(reached), limit=reached.limit, needed=reached.needed)
     return Searched(result, found.ledger, settled, ensembled, named)

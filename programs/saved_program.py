@@ -19,7 +19,7 @@ from ipo_prompts.metrics.offsets import Saved, from_state, state_of
 from ipo_prompts.metrics.pictures import AS_VIEWED, Background
 from ipo_prompts.metrics.rejection import Calibrated
 from ipo_prompts.metrics.several import Sureness
-from ipo_prompts.metrics.template import ANCHOR, check_template, named, names_of, usable
+from ipo_prompts.metrics.template import ANCHOR, check_count, check_template, every_name, named, names_of, usable
 from ipo_prompts.programs.record.journal import FILE_NAME
 from ipo_prompts.programs.record.trust import resumed_by
 
@@ -133,6 +133,7 @@ class SavedProgram(BaseModel):
 
     @model_validator(mode="after")
     def _whole(self) -> SavedProgram:
+        check_count(len(self.class_names) + sum(map(len, self.synonyms)), len(self.templates))
         if len(self.synonyms) != len(self.class_names):
             raise ValueError(f"synonyms has {len(self.synonyms)} entries and there are {len(self.class_names)} classes")
         if len(self.labels) not in (0, len(self.class_names)):
@@ -232,6 +233,7 @@ def weighted(templates: Any, class_names: Sequence[str], clip: Clip) -> tuple[We
         raise InputError("a classifier needs at least one template.")
     if len(given) > MOST_TEMPLATES:
         raise InputError(f"a classifier takes {MOST_TEMPLATES:,} templates at most; {len(given):,} were given.")
+    check_count(len(every_name(class_names)), len(given))
     for one in given:
         pair = isinstance(one, (tuple, list)) and len(one) == 2 and isinstance(one[0], str)
         if not pair or not in_range(one[1]):

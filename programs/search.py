@@ -105,6 +105,7 @@ class SearchResult:
         taken_over: how many templates of the history come from an earlier search.
         steps_before: how many steps that one and those before it did.
         limit: the setting of the limit that stopped it, or None.
+        needed: what that limit has to be for the search to go on, see `BudgetReached`.
 
     Example:
         >>> from ipo_prompts.experiments.data import draw, load_data
@@ -128,6 +129,7 @@ class SearchResult:
     taken_over: int = 0
     steps_before: int = 0
     limit: Limit | None = None
+    needed: float = 0.0
 
     @property
     def proposed(self) -> int:
@@ -185,6 +187,7 @@ def search(
     limits = check_limits, limit
     run = _Run(settings, reward, strategy, search_units, record, task, *limits, on_step, earlier or Earlier())
     stopped = stopping = None
+    needed = 0.0
     with one_for_numpy():
         try:
             run.begin()
@@ -193,7 +196,7 @@ def search(
         except Exception as error:
             if not (reached := run.limit_behind(error)):
                 raise
-            stopped, stopping = (ended := str(reached)), reached.limit
+            stopped, stopping, needed = (ended := str(reached)), reached.limit, reached.needed
             logger.warning(
                 "stopped: %s; choosing the winner of %d templates", stopped, len(run.history), extra={"progress": True}
             )
@@ -203,7 +206,7 @@ def search(
         with due():
             choice = choose_winner(settings.selection, run.history, search_units, held_back, scale_of(reward).lead)
     results = tuple(run.steps), choice, run.history, run.descriptions, ended, stopped
-    return SearchResult(*results, len(run.steps[0].scored) - 1, run.earlier.steps, stopping)
+    return SearchResult(*results, len(run.steps[0].scored) - 1, run.earlier.steps, stopping, needed)
 
 
 @dataclass

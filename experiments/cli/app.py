@@ -8,12 +8,13 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from ipo_prompts.experiments.cli import benchmark, clicks, data, installation, optimize, predict, results
-from ipo_prompts.experiments.cli.common import INTERRUPTED, WORDS, WithSettings, fail, tell_error
+from ipo_prompts.experiments.cli.common import INTERRUPTED, WORDS, WithSettings, drop_output, fail, tell_error
 from ipo_prompts.metrics.clock import beginning, process_start
 
 os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
@@ -65,10 +66,17 @@ def main(arguments: list[str] | None = None) -> int:
     """
     words = sys.argv[1:] if arguments is None else arguments
     command = typer.main.get_command(app)
+    if sys.stderr is None:  # else what goes there would be printed among the answers
+        sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115
+    if sys.stdout is None:
+        return fail("stdout is closed, so the answer cannot be printed; send it to a file, or to /dev/null.", 2)
     try:
         with beginning(process_start()) if arguments is None else nullcontext(), _stopped_as_from_the_keyboard():
             code = command.main(args=words, prog_name="ipo", standalone_mode=False)
+        _flush()  # what cannot be written is said here, and not by the interpreter
     except Exception as error:
+        if isinstance(error, BrokenPipeError) and not _flush():
+            return 0
         failed = tell_error(error, _named(command, words))
         if failed is None:
             raise
@@ -78,6 +86,23 @@ def main(arguments: list[str] | None = None) -> int:
         kept = "what was done is kept: resume with the same command" if resumed else "repeat the command"
         return fail(f"interrupted; {kept}.", INTERRUPTED)
     return int(code or 0)
+
+
+def _flush() -> bool:
+    """Write what was printed; return whether somebody reads it, as `head` does not when it has enough.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    try:
+        sys.stdout.flush()
+        return True
+    except BrokenPipeError:
+        drop_output()
+        return False
+    except OSError:
+        drop_output()
+        raise
 
 
 @contextmanager

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import re
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -128,6 +130,8 @@ def tell_error(error: Exception, command: str = "ipo") -> int | None:
     if (full := _full(error)) is not None:
         where = f"cannot write {full.filename}" if full.filename else "cannot write"
         return fail(f"{where}: {full.strerror}; make room, then repeat the command or --resume the run.", 2)
+    if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+        return fail(f"cannot get at {error.filename}: {error.strerror}; choose a shorter name.", 2)
     if isinstance(error, PermissionError):
         return fail(f"cannot get at {error.filename}: {error.strerror}; change its permissions or name another.", 2)
     if isinstance(error, Interrupted):
@@ -151,6 +155,12 @@ def _full(error: BaseException | None) -> OSError | None:
     return None
 
 
+def drop_output() -> None:
+    """Send what is printed from here on nowhere: nobody reads it, and the last flush would fail again."""
+    with suppress(OSError, ValueError):  # in a test or a notebook stdout is no file
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def fail(message: str, code: int) -> int:
     """Print one sentence; return the code."""
     note(message)
@@ -170,6 +180,7 @@ def _usage_error(error: Any, command: str) -> int:
     else:
         path = error.ctx.command_path if getattr(error, "ctx", None) else command
         reason = _number(error) or " ".join(error.format_message().split()).rstrip(". ")
+        reason = reason.replace("Value error, ", "")  # pydantic's, of a word that is none of those known
         if path == "ipo" and kind == "NoSuchOption":
             reason = reason.partition(" (")[0] + "; options stand after the command, as in `ipo optimize --quiet`"
         if kind == "MissingParameter" and (example := re.search(r"\bipo .*", error.ctx.command.epilog or "")):

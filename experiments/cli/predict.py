@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from ipo_prompts.experiments.cli.common import Device, Program, Trust, examples, fail, note
-from ipo_prompts.metrics.errors import InputError, printable
+from ipo_prompts.experiments.cli.common import Device, Program, Trust, drop_output, examples, fail, note
+from ipo_prompts.metrics.errors import InputError, as_cell, printable
 
 if TYPE_CHECKING:
     from ipo_prompts.experiments.run.labelling import Decision
@@ -68,6 +68,8 @@ def predict(
         raise InputError(f"--above is a probability, such as --above 0.5, not {above:g}.")
     if above is not None and (top > 1 or reject is not None):
         raise InputError("--above names all classes above it, and takes neither --top nor --reject; leave them out.")
+    if STDIN in pictures and sys.stdin is None:
+        raise InputError("stdin is closed, and - reads the paths of pictures from it; give them there, or name them.")
     classifier = TemplateClassifier.from_file(program, device=device, trust=trust)
     if template is not None:
         classifier.set_templates(template)
@@ -91,9 +93,9 @@ def predict(
                 failed += 1
                 fail(str(outcome), 1)
     except BrokenPipeError:  # the reader has enough rows, as `head` has
-        _drop_output()
+        drop_output()
     except OSError as error:
-        _drop_output()
+        drop_output()
         raise InputError(f"cannot write the labels: {error.strerror}; make room, or write them elsewhere.") from error
     gone = any(
         not os.path.lexists(path) for path in pictures if path != STDIN
@@ -163,13 +165,9 @@ def _tell_how_sure(program: Path, classifier: TemplateClassifier) -> None:
         )
 
 
-def _drop_output() -> None:
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the last flush would fail again
-
-
 @dataclass(frozen=True)
 class _Rows:
-    """Writes each row at once. File names are not escaped: a CSV is data, not a sheet with formulas.
+    """Writes each row at once. A CSV has no name that a spreadsheet would run, see `as_cell`; `./x` is the file `x`.
 
     Attributes:
         form: table, csv or jsonl.
@@ -208,11 +206,11 @@ class _Rows:
         sys.stdout.flush()
 
     def _csv(self, file: Path, outcome: Decision, best: Sequence[tuple[str, float]], rejected: bool) -> None:
-        cells = [cell for label, probability in best for cell in (label, f"{probability:.4f}")]
+        cells = [cell for label, probability in best for cell in (as_cell(label), f"{probability:.4f}")]
         if self.above is not None:
             cells = ["|".join(cells[::2]), "|".join(cells[1::2])]
         more = [f"{outcome.cosine:.4f}", f"{outcome.margin:.4f}", str(rejected).lower()] if self.line else []
-        csv.writer(sys.stdout).writerow([str(file), *cells[:2], *more, *cells[2:]])
+        csv.writer(sys.stdout).writerow([as_cell(str(file), "./"), *cells[:2], *more, *cells[2:]])
 
     def _row(self, file: Path, outcome: Decision, best: Sequence[tuple[str, float]], rejected: bool) -> None:
         pairs = zip(self.class_names, outcome.probabilities, strict=True)

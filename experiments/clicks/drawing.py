@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import random
 import secrets
 from collections.abc import Iterator, Sequence
@@ -223,7 +224,7 @@ def read_drawing(place: Path) -> Drawing:
     Raises:
         InputError: there is none; or the run there has other templates by now.
     """
-    if not (place / DRAWING).is_file():
+    if not os.path.lexists(place / DRAWING):
         raise InputError(f"{place} has no {DRAWING}, so no page was made there; make one with `ipo label`.")
     drawing = read_model(Drawing, place / DRAWING, "make the page again, in another folder")
     known = range(len(drawing.disagreements)), range(len(drawing.class_names))

@@ -249,10 +249,10 @@ def curve(search: SearchRecord) -> Curve:
     found = search.scored
     percents = [100 * candidate.value for candidate in (search.initial, *(one for _, one in found))]
     size = _size(max(percents) - min(percents))
-    low = max(0, size * math.floor(min(percents) / size))
-    high = min(100, size * math.ceil(max(percents) / size))  # around equal values there is room for none but these
+    low = size * math.floor(min(percents) / size)
+    high = size * math.ceil(max(percents) / size)  # around equal values there is room for none but these
     if low == high:
-        low, high = max(0, low - size), min(100, high + size)
+        low, high = (max(0, low - size), min(100, high + size)) if 0 <= low <= 100 else (low - size, high + size)
     last, left, floor = max(1, len(search.steps)), FRAME["left"], FRAME["height"] - FRAME["bottom"]
 
     def across(step: int) -> float:
@@ -277,4 +277,4 @@ def curve(search: SearchRecord) -> Curve:
 
 def _size(span: float) -> int:
     """Choose the distance of the numbers of an axis, in percent, so that there are few."""
-    return next(size for size in (1, 2, 5, 10, 20, 50) if span <= 5 * size)
+    return next((size for size in (1, 2, 5, 10, 20, 50) if span <= 5 * size), math.ceil(span / 5))

@@ -173,6 +173,8 @@ def read_run(folder: Path) -> Run:
     )
 
 
+LARGEST = 1e6
+"""Of a template's value, a fraction: far above that of any reward, and low enough to be drawn."""
 MOST_LOOKED = 5
 """Templates shown of those that a step only looked at."""
 
@@ -271,7 +273,7 @@ def follow(events: Sequence[Event], chosen: str) -> SearchRecord:
     searched = {event["step"]: event for event in events if event["type"] == "scores" and event["kind"] == "search"}
     looked: dict[int, dict[str, Candidate]] = {}
     for event in (event for event in events if event["type"] == "looked"):
-        rows = {text: Candidate(text, value, loss, False, False) for text, value, loss in event["rows"]}
+        rows = {text: _made(text, value, loss) for text, value, loss in event["rows"]}
         looked.setdefault(event["step"], {}).update(rows)
     first = searched[-1]["scores"][0]
     search = SearchRecord(_candidate(first, False, chosen), first["n"], chosen)
@@ -314,7 +316,13 @@ def follow(events: Sequence[Event], chosen: str) -> SearchRecord:
 
 
 def _candidate(score: dict[str, Any], better: bool, chosen: str) -> Candidate:
-    return Candidate(score["template"], score["accuracy"], score["loss"], better, score["template"] == chosen)
+    return _made(score["template"], score["accuracy"], score["loss"], better, score["template"] == chosen)
+
+
+def _made(template: str, value: float, loss: float, better: bool = False, chosen: bool = False) -> Candidate:
+    if not abs(value) <= LARGEST:  # a TypeError where it is no number
+        raise ValueError(f"a template has the value {value}")
+    return Candidate(template, value, float(loss), better, chosen)
 
 
 def _question(event: Event) -> Exchange:

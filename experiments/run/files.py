@@ -166,9 +166,13 @@ def environment(clip: Clip) -> Environment:
     )
 
 
+LONGEST_NAME = 60
+"""Of data, in the name of a run directory: no file system has room for twice as much as 255 bytes."""
+
+
 def default_folder(config: RunConfig) -> Path:
     """Return `runs/DATE-NAME`, the name being that of the data; see `reserved`."""
-    name = re.sub(r"[^A-Za-z0-9]+", "-", config.data.split("/")[-1]).strip("-").lower() or "run"
+    name = re.sub(r"[^A-Za-z0-9]+", "-", config.data.split("/")[-1])[:LONGEST_NAME].strip("-").lower() or "run"
     return Path("runs") / f"{datetime.now():%Y%m%d-%H%M%S}-{name}"
 
 
@@ -273,9 +277,13 @@ def resumed(
     return wanted
 
 
-def larger_limit(config: RunConfig, key: Limit, seconds: float) -> float:
-    """Return a value of the limit that stopped a run after so many seconds to resume under: twice what is used up."""
+def larger_limit(config: RunConfig, key: Limit, seconds: float, needed: float) -> float:
+    """Return a limit to resume a run under that one stopped after so many seconds.
+
+    It is twice what is used up, and at least what is `needed` to go on, see `BudgetReached`.
+    """
     limit: float = getattr(config, key)
     if key == "max_minutes":  # what came after the search counts too
         limit = math.ceil(10 * max(limit, seconds / 60)) / 10
-    return 2 * limit
+    enough = math.ceil(10_000 * needed) / 10_000 if key == "budget_usd" else math.ceil(needed)
+    return max(2 * limit, enough)

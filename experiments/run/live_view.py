@@ -297,7 +297,7 @@ def ensure_local_weights(configs: Iterable[RunConfig], *, quiet: bool = False) -
         model = weights.model(wanted)
         size = f"{model.size_bytes / 1e6:.0f} MB, {model.licence}"
         question = f"The local language model {model.title} ({size}) is not here. Fetch it?"
-        if sys.stdin.isatty() and not typer.confirm(question, default=True, err=True):
+        if sys.stdin and sys.stdin.isatty() and not typer.confirm(question, default=True, err=True):
             raise InputError(
                 f"without weights there is no local model; `ipo models pull {wanted}`, or name another {flag('lm')}."
             )

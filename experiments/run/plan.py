@@ -15,6 +15,7 @@ from ipo_prompts.experiments.run.config import ASK_NO_MODEL, RunConfig
 from ipo_prompts.experiments.run.scores import RewardNames
 from ipo_prompts.experiments.tasks import REWARDS
 from ipo_prompts.metrics.errors import InputError, several
+from ipo_prompts.metrics.template import check_count, every_name
 from ipo_prompts.programs.selection import check_possible
 from ipo_prompts.programs.strategies import STRATEGIES
 from ipo_prompts.programs.strategies.base import Expected, Models, Strategy, forecast_of
@@ -98,6 +99,7 @@ def plan(config: RunConfig, *, ready: bool = True, say: Callable[[str], None] | 
     else:
         data = data_of(config)
     config = fitting(config, data)
+    check_count(len(every_name(data.class_names)), config.ensemble)
     if not ready:
         refuse_codes(data, config.data, config.clip)
     drawn = draw_for(data, config)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
@@ -89,7 +89,7 @@ def load_config(file: Path | None, words: Sequence[str] = (), *, to_run: bool = 
         InputError: unreadable file, unknown key (the nearest known one is named), or a value of the wrong kind.
     """
     values = read_settings(file) if file else {}
-    given = {**read_words(words), **{key: value for key, value in flags.items() if value is not None}}
+    given = {**read_words(words, flags), **{key: value for key, value in flags.items() if value is not None}}
     ours = file is not None and file.name == CONFIG_FILE and file.with_name(JOURNAL).exists()
     where, values, given = str(file) if file else "the command line", nested(values), nested(given)
     if ours and to_run:
@@ -266,8 +266,8 @@ def _without_spaces(words: Sequence[str], at: int) -> str:
     return shlex.quote(f"{key}={value}") if known and value and "=" not in value else "steps=50"
 
 
-def read_words(words: Sequence[str]) -> dict[str, Any]:
-    """Read `key=value` words, the values as YAML; those of text settings stay text.
+def read_words(words: Sequence[str], flags: Container[str] = ()) -> dict[str, Any]:
+    """Read `key=value` words, the values as YAML; those of text settings stay text. `flags` are written with `--`.
 
     Raises:
         InputError: a word has another form.
@@ -277,9 +277,8 @@ def read_words(words: Sequence[str]) -> dict[str, Any]:
         key, equals, text = word.removeprefix("--").partition("=")
         if word.startswith("--") and not equals:
             near = nearest(key.replace("-", "_"), RunConfig.model_fields, cutoff=0.0)[0]
-            raise InputError(
-                f"there is no flag {word!r}; did you mean {near}=VALUE, or a flag of `ipo optimize --help`?"
-            )
+            meant = f"--{near.replace('_', '-')}" if near in flags else f"{near}=VALUE"
+            raise InputError(f"there is no flag {word!r}; did you mean {meant}, or a flag of `ipo optimize --help`?")
         if not equals or not key:
             if Path(word).is_dir():
                 raise InputError(f"{word!r} is a folder; did you mean folder:{word}?")

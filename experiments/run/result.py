@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -209,7 +209,8 @@ class RunResult(Content):
         names: what classes are called after a search for names; None where none was asked for.
         ended: why the search ended, in words.
         stopped: the limit that ended it early, in words, or None.
-        limit: the setting of that limit. It is not written: a stopped run is resumed, and tells it again.
+        limit, needed: the setting of that limit, and what it has to be to go on. They are not written: a stopped run is
+            resumed, and tells them again.
         proposed: templates that were proposed and scored; `templates_scored` counts the initial one as well.
         looked_at: templates that were looked at without being proposed.
         seconds: of the run: `total`, and its parts.
@@ -245,12 +246,13 @@ class RunResult(Content):
     ended: str
     stopped: str | None
     limit: Limit | None = Field(None, exclude=True)
+    needed: float = Field(0.0, exclude=True)
     steps: int
     proposed: int
     templates_scored: int
     looked_at: int
     lm: LanguageModels
-    seconds: dict[str, float]
+    seconds: dict[str, Annotated[float, Field(ge=0, le=1e9)]]
     seed: int
     headroom: Headroom | None = None
     over_classes: dict[SealedPart, OverClasses]

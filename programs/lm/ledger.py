@@ -174,6 +174,7 @@ class Ledger:
                 f"the next call could pass the limit of {self.limit_tokens:,} tokens ({self.tokens:,} used, and it may "
                 f"take {tokens:,})",
                 "budget_tokens",
+                self.tokens + tokens,
             )
         spent = self.usd
         if self.limit_usd is not None and spent is not None and spent + (usd or 0.0) > self.limit_usd:
@@ -181,4 +182,5 @@ class Ledger:
                 f"the next call could pass the limit of ${self.limit_usd:g} (${spent:.4f} spent, and it may cost "
                 f"${usd or 0.0:.4f})",
                 "budget_usd",
+                spent + (usd or 0.0),
             )

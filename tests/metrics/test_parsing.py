@@ -96,3 +96,10 @@ def test_files_without_end_and_without_sense_are_named(tmp_path: Path) -> None:
         read_yaml(tmp_path, "the configuration")
     with pytest.raises(InputError, match="null byte"):
         read_yaml(tmp_path / "a\0b", "the configuration")
+
+
+def test_a_file_of_nothing_but_lists_is_not_parsed(tmp_path: Path) -> None:
+    file = tmp_path / "program.json"
+    file.write_text("[" + "[]," * 2**22 + "[]]")
+    with pytest.raises(InputError, match=r"the program .* has more than 4,194,304 values; is it the right file\?"):
+        read_json(file, "the program", "name another")

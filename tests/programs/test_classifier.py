@@ -27,7 +27,7 @@ from ipo_prompts.metrics.features import FeatureStore
 from ipo_prompts.metrics.offsets import PriorOffsets
 from ipo_prompts.metrics.pictures import Picture
 from ipo_prompts.metrics.several import Sureness, native
-from ipo_prompts.metrics.template import ClassName
+from ipo_prompts.metrics.template import ClassName, check_count
 from ipo_prompts.programs.classifier import TemplateClassifier
 from ipo_prompts.programs.saved_program import State
 from ipo_prompts.programs.templates.for_dspy import clip_accuracy, to_picture
@@ -758,6 +758,27 @@ def test_a_program_with_wrong_templates_is_refused(member: Any, clip: Clip, tmp_
     (tmp_path / "program.json").write_text(json.dumps(state))
     with pytest.raises(InputError, match="is not a saved program"):
         TemplateClassifier.from_file(tmp_path / "program.json", clip)
+
+
+def test_more_texts_than_anyone_needs_are_refused_before_the_clip_is_loaded(
+    clip: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ipo_prompts.programs.classifier.load_clip", lambda *_: pytest.fail("it was loaded"))
+    state = TemplateClassifier(clip, NAMES).dump_state()
+    file, member = tmp_path / "program.json", state["templates"][0]
+    plain, many = [f"name {i}" for i in range(200_000)], [f"name {i}" for i in range(50_000)]
+    for classes, synonyms, templates, names in (
+        (plain, [[]] * 200_000, 1, "200,000"),
+        (plain[:4], [many] * 4, 1, "200,004"),
+        (plain[:1000], [[]] * 1000, 151, "1,000"),
+    ):
+        other = {"class_names": classes, "synonyms": synonyms, "templates": [member] * templates}
+        file.write_text(json.dumps(state | other))
+        with pytest.raises(InputError, match=rf"texts to encode \(.* synonyms: {names}, templates: {templates}\)"):
+            TemplateClassifier.from_file(file)
+    check_count(1_000, 80)
+    with pytest.raises(InputError, match="there are 151,000 texts to encode"):
+        TemplateClassifier(clip, plain[:1000], [("a <CLASS>.", 1.0)] * 151)
 
 
 def test_more_templates_than_anyone_needs_are_refused_before_they_are_read(clip: Clip, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from ipo_prompts.experiments.data.benchmarks import LAYOUT, LabelledParts, Regis
 from ipo_prompts.experiments.data.dataset import PARTS, Item, Part
 from ipo_prompts.experiments.data.sources.table import numbered_names
 from ipo_prompts.metrics.errors import InputError
-from ipo_prompts.metrics.files import read_json
+from ipo_prompts.metrics.files import open_lines, read_json
 from ipo_prompts.metrics.pictures import AS_STORED, ENDINGS, Picture, read_file, stamp_of
 
 SPLITS = "github.com/linzhiqiu/cross_modal_adaptation, folder splits (MIT)"
@@ -125,7 +125,8 @@ def read_variants(entry: Registered, folder: Path) -> LabelledParts:
 def _lines(file: Path, entry: Registered) -> Iterator[tuple[int, str]]:
     """Yield the lines that are not blank, each with its number from 1."""
     try:
-        lines = file.read_text(encoding="utf-8").splitlines()
+        with open_lines(file) as opened:
+            lines = list(opened)
     except OSError as error:
         raise InputError(
             f"cannot read {file}, a part of {entry.title}'s own split: {error.strerror}; {LAYOUT}."

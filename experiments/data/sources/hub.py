@@ -28,6 +28,7 @@ from ipo_prompts.experiments.data.sources.table import (
 )
 from ipo_prompts.metrics.device import SECONDS, reach
 from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.files import open_regular
 from ipo_prompts.metrics.pictures import Picture, read_file, stamp_of
 
 _IMAGE_NAMES = ("image", "img")
@@ -94,6 +95,10 @@ def _files(path: Path, where: str) -> dict[str, list[str]]:
         words = re.split(r"[^a-zA-Z]+", file.relative_to(path.parent if file == path else path).as_posix())
         named = (part for word in words if (part := part_named(word)))
         splits.setdefault(next(named, "rest"), []).append(str(file))
+        try:
+            open_regular(file).close()
+        except OSError as error:
+            raise InputError(f"cannot read {file} of {where}: {error.strerror}; give files of parquet.") from error
     if not splits:
         raise InputError(f"{where} has no .parquet files; give the folder that holds them.")
     return splits
@@ -103,6 +108,7 @@ def load_splits(where: str, advice: str, *args: str, **kwargs: object) -> Mappin
     """Return the splits that `datasets.load_dataset` finds, its errors as one sentence that ends in `advice`."""
     import datasets
 
+    datasets.config.HF_UPDATE_DOWNLOAD_COUNTS = False  # it asks a host that nobody named, for files on the disk too
     if args[0] != "parquet":
         _reach(where, args[0], advice)
     try:
@@ -121,6 +127,8 @@ def _reach(where: str, name: str, advice: str) -> None:
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HFValidationError
 
+    if Path.cwd().is_relative_to(Path(name).resolve()):  # the library would look at every file of a home, or a disk
+        raise InputError(f"{where} is the folder that you are in, or one above it; {advice}.")
     cached = Path(datasets.config.HF_DATASETS_CACHE) / name.replace("/", "___")
     if datasets.config.HF_HUB_OFFLINE or Path(name).exists() or cached.exists():
         return

@@ -15,6 +15,7 @@ from pathlib import Path
 from ipo_prompts.experiments.data.assemble import Gathered, SourceRow, row_of_file
 from ipo_prompts.experiments.data.draw import part_in_cell
 from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.files import open_lines
 
 IMAGE_COLUMNS = ("image", "path", "file_name")
 NAME_COLUMN = "class_name"
@@ -70,9 +71,9 @@ def no_column(wanted: Sequence[str], columns: Collection[str], where: str) -> In
 def has_labels(rest: str) -> bool:
     """Whether a table can be read and has a column of labels; what is wrong with others `gather_csv` says."""
     try:
-        with Path(rest).expanduser().open(encoding="utf-8-sig", newline="") as file:
-            header = [name.strip() for name in next(csv.reader(file), [])]
-    except (OSError, UnicodeDecodeError, csv.Error):
+        with open_lines(Path(rest).expanduser()) as lines:
+            header = [name.strip() for name in next(csv.reader(lines), [])]
+    except (OSError, ValueError, csv.Error):  # a ValueError: a NUL in the path, or what is not UTF-8
         return True
     return "label" in header or not set(header) & set(IMAGE_COLUMNS)
 
@@ -80,8 +81,8 @@ def has_labels(rest: str) -> bool:
 def _cells(path: Path, where: str, labelled: bool) -> Iterator[tuple[int, dict[str, str]]]:
     """Yield row number and stripped cells; the image column is called "image" here, whatever its name."""
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file, strict=True)
+        with open_lines(path) as lines:
+            reader = csv.DictReader(lines, strict=True)
             columns = [name.strip() for name in reader.fieldnames or ()]
             reader.fieldnames = columns
             image = next((name for name in IMAGE_COLUMNS if name in columns), None)

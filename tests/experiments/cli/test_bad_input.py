@@ -104,7 +104,8 @@ OPTIMIZE: list[tuple[list[str], str]] = [
     (["list.yaml"], "list.yaml holds list"),
     (["torn.yaml"], "torn.yaml is not valid YAML"),
     (["gone.yaml"], "gone.yaml: No such file"),
-    (["--stpes", "3"], "no flag '--stpes'; did you mean steps=VALUE"),
+    (["--stpes", "3"], "no flag '--stpes'; did you mean --steps, or a flag"),
+    (["--date", "folder:good"], "no flag '--date'; did you mean --data, or a flag of `ipo optimize --help`?"),
     (["--shots", "3"], "no flag '--shots'; did you mean shots=VALUE"),
     (["papr-1-shot"], "no configuration 'papr-1-shot' (did you mean paper-1-shot?)"),
     (["lm", "none"], "cannot read 'lm'; settings are written key=value, such as lm=none."),
@@ -149,6 +150,8 @@ OPTIMIZE: list[tuple[list[str], str]] = [
     ),
     (["--out", "file/below", "--data", "folder:good", *FEW], "file is a file; choose another --out"),
     (["--out", "file", "--data", "folder:good", *FEW], "file is a file; choose another --out"),
+    (["--out", "x" * 300, "--data", "folder:good", *FEW], "File name too long; choose a shorter name."),
+    (["--data", f"folder:{'x' * 5_000}", *FEW], "File name too long; check"),
     (["--out", "/proc/ipo", "--data", "folder:good", *FEW, "--quiet"], "/proc"),
 ]
 
@@ -184,6 +187,7 @@ OTHERS: list[tuple[list[str], str]] = [
     (["report", "."], ". is not a run directory but holds some; name them, as in `ipo report ./*`."),
     (["predict", "bad.yaml", "good"], "the program bad.yaml is not JSON"),
     (["predict", "done", "good", "--format", "xml"], "'xml' is not one of 'table', 'csv', 'jsonl'"),
+    (["predict", "done", "good", "--format", "json"], "invalid value for '--format': 'json' is not one of 'table',"),
     (["data", "check", "folder:hollow"], "classes of the folder hollow has no pictures: 'dog'; add some"),
     (["data", "check", "folder:good", "shots=3"], "data check takes class_names=, labels=, exclude= besides the data"),
     (["data", "check", "folder:good", "--clip", "ViT-B-33/x"], "did you mean ViT-B-32"),
@@ -228,6 +232,20 @@ def test_too_few_classes_are_refused_before_small_ones(place: Path, capsys: pyte
     said = capsys.readouterr().err
     assert "has 2 classes and base-to-new needs at least 4, two a half; use all classes." in said
     assert "fewer pictures" not in said
+
+
+def test_more_names_than_a_program_has_are_refused_before_a_clip_is_loaded(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def never(*_: Any, **__: Any) -> Any:
+        raise AssertionError("a CLIP was loaded")
+
+    monkeypatch.setattr("ipo_prompts.experiments.run.prepared.load_clip", never)
+    Path("many.txt").write_text("".join(f"name {i}\n" for i in range(200_000)))
+    assert main(["optimize", "folder:flat", "class_names=many.txt", "--lm", "none"]) == 2
+    said = capsys.readouterr().err
+    assert "there are 200,000 texts to encode (names of classes and their synonyms: 200,000, templates: 1)" in said
+    assert said.endswith("more than 150,000; take fewer classes, synonyms or templates.\n")
 
 
 @contextmanager

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import errno
+import sys
+from pathlib import Path
 
 import pytest
 from dspy.utils.exceptions import LMError
 
+from ipo_prompts.experiments.cli.app import main
 from ipo_prompts.experiments.cli.common import tell_error
 from ipo_prompts.metrics.errors import InputError
 
@@ -30,3 +33,39 @@ def test_what_a_server_said_does_not_move_the_cursor(capsys: pytest.CaptureFixtu
     assert tell_error(LMError("no \x1b[2J\x1b]0;owned\x07\u202e")) == 1
     told = capsys.readouterr().err
     assert "no \\x1b[2J" in told and told.rstrip("\n").isprintable()
+
+
+@pytest.mark.parametrize("command", [["data", "list"], ["models"], ["predict", "gone", "gone"], ["doctor"]])
+def test_a_closed_stdout_is_told_at_once(
+    command: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "stdout", None)
+    assert main(command) == 2
+    assert capsys.readouterr().err == (
+        "ipo: stdout is closed, so the answer cannot be printed; send it to a file, or to /dev/null.\n"
+    )
+
+
+def test_what_is_told_does_not_get_among_the_answers(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "stderr", None)
+    assert main(["nothing"]) == 2
+    sys.stderr.close()
+    assert capsys.readouterr().out == ""
+
+
+def test_a_list_on_a_full_disk_is_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Path("/dev/full").open("w") as stdout:
+        monkeypatch.setattr(sys, "stdout", stdout)
+        assert main(["data", "list"]) == 2
+    assert "cannot write: No space left on device; make room" in capsys.readouterr().err
+
+
+def test_what_has_no_end_is_cut_where_it_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert tell_error(InputError(f"the class {'x' * 200_000!r} is odd; rename it.")) == 2
+    told = capsys.readouterr().err
+    assert told.startswith("ipo: the class 'xx") and told.endswith("xx' is odd; rename it.\n")
+    assert " … (196,031 characters) … " in told and len(told) < 4_100

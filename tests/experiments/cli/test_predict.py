@@ -174,11 +174,26 @@ def test_file_names_stay_true(saved: Path, pictures: list[Path], monkeypatch: py
         return stdout.buffer.getvalue()
 
     text = printed("csv").decode(errors="surrogateescape")
-    assert [row["picture"] for row in csv.DictReader(io.StringIO(text, newline=""))] == expected
+    cells = [name.replace("\n", "\\n").replace("\x1b", "\\x1b") for name in expected]  # a CSV moves no cursor
+    assert [row["picture"] for row in csv.DictReader(io.StringIO(text, newline=""))] == cells
     assert [json.loads(line)["picture"] for line in printed("jsonl").decode().splitlines()] == expected
     table = printed("table").decode()
     assert [line[:7].strip()[-1] for line in table.splitlines()] == ["%"] * 4
     assert "\x1b" not in table
+
+
+def test_a_spreadsheet_runs_nothing_of_a_csv(
+    program: TemplateClassifier, saved: Path, pictures: list[Path], monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    monkeypatch.chdir(pictures[0].parent)
+    shutil.copy(pictures[0], "-2+3.webp")
+    label = program(image=str(pictures[0])).label
+    state = json.loads(saved.read_text())
+    state["class_names"] = [f"=1+1\x00{name}" if name == label else name for name in state["class_names"]]
+    saved.write_text(json.dumps(state))
+    assert main(["predict", str(saved), "--format", "csv", "--", "-2+3.webp"]) == 0
+    (row,) = csv.DictReader(io.StringIO(capsys.readouterr().out))
+    assert (row["picture"], row["label"]) == ("./-2+3.webp", f"'=1+1\\x00{label}")
 
 
 def test_a_reader_that_has_enough_ends_it_quietly(
@@ -374,6 +389,12 @@ def test_what_cannot_be_above_is_said(words: list[str], said: str, saved: Path, 
     copies(tmp_path / "one", 1)
     assert main(["predict", str(saved), str(tmp_path / "one"), *words]) == 2
     assert said in capfd.readouterr().err
+
+
+def test_a_closed_stdin_is_told(saved: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
+    monkeypatch.setattr(sys, "stdin", None)
+    assert main(["predict", str(saved), "-"]) == 2
+    assert "ipo: stdin is closed, and - reads the paths of pictures from it; give" in capsys.readouterr().err
 
 
 def test_paths_come_from_stdin(saved: Path, tmp_path: Path, capfd: Capture, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections import Counter
 from dataclasses import replace
@@ -205,3 +206,10 @@ def test_both_programs_have_the_offsets_of_the_run(kind: str, run: Path, clip: A
     shown = [item.picture for item in (*drawn.search, *drawn.selection)]
     initial.temperature = 1.0
     np.testing.assert_allclose(initial.probabilities(shown).mean(axis=0), 1 / 68, rtol=1e-3)
+
+
+def test_a_pipe_in_place_of_a_page_is_named(labelled: Path, capsys: Capture) -> None:
+    (labelled / "label.json").unlink()
+    os.mkfifo(labelled / "label.json")
+    assert main(["label", str(labelled)]) == 2
+    assert f"cannot read the file {labelled / 'label.json'}: it is no regular file" in _said(capsys)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ipo_prompts.experiments.run.config import RunConfig
-from ipo_prompts.experiments.run.files import larger_limit
+from ipo_prompts.experiments.run.files import default_folder, larger_limit, reserved
 from ipo_prompts.metrics.clock import BudgetReached, Clock
 from ipo_prompts.programs.lm.ledger import Ledger
 
@@ -15,17 +16,30 @@ from ipo_prompts.programs.lm.ledger import Ledger
 @pytest.mark.parametrize(
     ("limit", "total", "larger"),
     [
-        ({"budget_usd": 0.25}, 9.0, ("budget_usd", 0.5)),
+        ({"budget_usd": 0.25}, 9.0, ("budget_usd", 1.0)),
+        ({"budget_usd": 0.75}, 9.0, ("budget_usd", 1.5)),
+        ({"budget_tokens": 100}, 9.0, ("budget_tokens", 501)),
         ({"budget_tokens": 500}, 9.0, ("budget_tokens", 1000)),
         ({"max_minutes": 0.2}, 9.0, ("max_minutes", 0.4)),
         ({"max_minutes": 0.2}, 60.0, ("max_minutes", 2.0)),
     ],
 )
-def test_it_is_twice_what_is_used_up(limit: dict[str, Any], total: float, larger: tuple[str, float]) -> None:
+def test_it_is_twice_what_is_used_up_and_enough_to_go_on(
+    limit: dict[str, Any], total: float, larger: tuple[str, float]
+) -> None:
     config = RunConfig(**limit)
     seconds = None if config.max_minutes is None else 60 * config.max_minutes
     ledger = Ledger(config.budget_usd, config.budget_tokens, Clock(seconds, before=60.0))
     with pytest.raises(BudgetReached) as reached:
         ledger.check_call(tokens=501, usd=1.0)
     key = reached.value.limit
-    assert (key, larger_limit(config, key, total)) == larger
+    assert (key, larger_limit(config, key, total, reached.value.needed)) == larger
+
+
+@pytest.mark.parametrize("length", [245, 5_000])
+def test_a_run_on_data_with_a_long_name_has_a_folder(
+    length: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with reserved(default_folder(RunConfig(data=f"folder:data/{'p' * length}"))) as folder:
+        assert folder.is_dir() and folder.name.endswith("-" + "p" * 60)

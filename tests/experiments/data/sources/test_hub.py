@@ -2,12 +2,14 @@ import os
 import subprocess
 import sys
 
+import huggingface_hub
 import pytest
 
 from ipo_prompts.experiments.data import check_data, load_data
 from ipo_prompts.experiments.data.sources.hub import Columns, cell_pictures
 from ipo_prompts.metrics import pictures
 from ipo_prompts.metrics.errors import InputError
+from support.trap import trapped
 
 datasets = pytest.importorskip("datasets")
 
@@ -258,3 +260,27 @@ def test_the_hub_offline_fails_with_one_clear_sentence(tmp_path):
         "ipo_prompts.metrics.errors.InputError: cannot load the Hugging Face data set nobody/nothing (HF_HUB_O"
     )
     assert "use folder:, csv: or parquet:" in said
+
+
+def test_a_file_on_the_disk_asks_no_host(write, monkeypatch, tmp_path):
+    for library in (datasets.config, huggingface_hub.constants):  # it is not for the user to switch off
+        monkeypatch.setattr(library, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(datasets.config, "HF_UPDATE_DOWNLOAD_COUNTS", True)
+    huggingface_hub.close_session()
+    path = write({"label": ["cat", "dog"] * 5}, TEXT)
+    with trapped(str(tmp_path)) as caught:
+        assert load_data(f"parquet:{path}", seed=0).class_names == ("cat", "dog")
+    assert caught == []
+
+
+def test_what_is_no_file_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.parquet")
+    for place in ("/dev/zero", tmp_path / "pipe.parquet", tmp_path):
+        with pytest.raises(InputError, match=r"cannot read .*: it is no regular file; give files of parquet"):
+            load_data(f"parquet:{place}", seed=0)
+
+
+@pytest.mark.parametrize("name", ["../..", "..", ".", "/"])
+def test_the_hub_is_not_asked_for_a_folder_above(name):
+    with pytest.raises(InputError, match="is the folder that you are in, or one above it; check the name"):
+        load_data(f"hf:{name}", seed=0)

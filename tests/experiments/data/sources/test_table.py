@@ -1,7 +1,10 @@
+import os
+
 import pytest
 
 from ipo_prompts.experiments.data import load_data
 from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.files import open_lines
 
 
 @pytest.fixture
@@ -121,3 +124,31 @@ def test_a_cell_with_a_nul_is_named(folder):
         table.write_text(f"image,label\ncat/000.png,cat\ndog/001.png,{blank}\n", encoding="utf-8")
         with pytest.raises(InputError, match="is blank; give it a name"):
             load_data(f"csv:{table}", seed=0)
+
+
+def test_a_table_that_has_no_end_is_refused_at_once(folder):
+    place = folder({"cat": 3, "dog": 3}) / "other.csv"
+    os.mkfifo(place)
+    for endless in (place, "/dev/zero"):
+        with pytest.raises(InputError, match=f"cannot read the table {endless}: it is no regular file; check the path"):
+            load_data(f"csv:{endless}", seed=0)
+    place.unlink()
+    with place.open("wb") as file:
+        file.truncate(2**30)
+    with pytest.raises(InputError, match=r"cannot read .*: it has more than 268,435,456 bytes; check the path"):
+        load_data(f"csv:{place}", seed=0)
+    with place.open("wb") as file:
+        file.truncate(2**28)
+    with pytest.raises(InputError, match=r"cannot read .*: it has a line of more than 262,144 characters"):
+        load_data(f"csv:{place}", seed=0)
+    with place.open("wb") as file:
+        file.write(b'image,label\ncat/000.png,"' + b"lines\n" * 30_000)
+    with pytest.raises(InputError, match=r"is not a CSV file in UTF-8 \(field larger than field limit"):
+        load_data(f"csv:{place}", seed=0)
+
+
+def test_a_table_of_imagenet_has_room(tmp_path):
+    row = "x" * 1_499 + "\n"  # 1.3 million of 150 bytes have as many
+    (tmp_path / "table.csv").write_text(130_000 * row)
+    with open_lines(tmp_path / "table.csv") as lines:
+        assert sum(1 for _ in lines) == 130_000
