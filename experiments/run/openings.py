@@ -171,8 +171,8 @@ def forecast(
             "will give a difference with its interval and no p; only new pictures can test it"
         )
     return (
-        f"{opened}: an uncorrected p has to be {spends(found.number) * ALPHA:.2g} or less to show a gain of another "
-        f"template, where the first opening needed {spends(1) * ALPHA:.2g}"
+        f"{opened}: an uncorrected p has to be {spends(found.number) * ALPHA:.3g} or less to show a gain of another "
+        f"template, where the first opening needed {spends(1) * ALPHA:.3g}"
     )
 
 
