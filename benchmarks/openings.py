@@ -132,7 +132,7 @@ def changed_classes(
     template, of the true `gain`.
 
     Returns:
-        p at each opening (1 where no gain is seen), and whether the opening gives one.
+        p at each opening (1 where no gain can be claimed), and whether the opening gives one.
     """
     common = math.sqrt(1 - OWN) * rng.standard_normal((classes, pictures))
 
@@ -151,8 +151,7 @@ def changed_classes(
             tried, found = renamed(both, rng.random(classes) < RENAMED), f"found {opening}"
         initial, template = tried[:, left]
         seen = float(template.mean() - initial.mean())
-        how = Sampling.of(initial.size, np.repeat(np.arange(len(initial)), pictures))
-        p.append(paired_difference(initial.ravel(), template.ravel(), how).these.p if seen > 0 else 1.0)
+        p.append(_p_of_gain(initial, template, SPENT[opening]))
         sealed = {str(label) for label in np.flatnonzero(left)}  # one picture stands for those of its class
         before.append(opened_after(before, str(opening), sealed, Names(given, found)))
         lost = left & (tried[1].sum(axis=1) < tried[0].sum(axis=1))
@@ -165,6 +164,16 @@ def changed_classes(
         elif analyst == "drops them" and lost.any() and (left & ~lost).sum() > 1:
             left, given = left & ~lost, f"changed {opening}"
     return p, [one.tests for one in before]
+
+
+def _p_of_gain(initial: Hits, template: Hits, level: float) -> float:
+    """Return p of a gain, (classes, pictures) each; 1 where even a normal quantile and too small an error say none."""
+    values = template.astype(float) - initial
+    error = math.sqrt(((values - values.mean(axis=1, keepdims=True)) ** 2).sum()) / values.size
+    if values.mean() <= -special.ndtri(level / 2) * error:
+        return 1.0
+    how = Sampling.of(values.size, np.repeat(np.arange(len(values)), values.shape[1]))
+    return float(paired_difference(initial.ravel(), template.ravel(), how).these.p)
 
 
 def changes(sizes: Sequence[tuple[int, int]], runs: int, seed: int) -> int:

@@ -91,9 +91,7 @@ def test_names_that_a_search_found_keep_their_p_and_edited_ones_have_none(
     runs = tmp_path / "runs"
 
     def difference(name: str, *more: str) -> tuple[Verdict, Ended]:
-        ended = run(
-            "lm=none", "selection=search", "initial_template=an x-ray of a <CLASS>.", *more, "--out", str(runs / name)
-        )
+        ended = run("lm=none", "selection=search", *more, "--out", str(runs / name))
         assert ended.code == 0, ended.err
         found = load_result(runs / name).scores["test"].difference
         assert found.outcome != "same templates", "then nothing is compared"
