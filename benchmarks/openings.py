@@ -1,7 +1,8 @@
 """How often opening the same sealed pictures again and again claims by luck, and what the first opening pays for that.
 
 A simulation: templates are compared with the initial one on the same pictures, opening by opening, until one claims;
-each p is made by the code that makes the verdict. Nothing is timed.
+each p is made by the code that makes the verdict, and the code of a run says whether an opening gives one. Nothing is
+timed.
 """
 
 from __future__ import annotations
@@ -10,12 +11,14 @@ import math
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 import numpy as np
 from common import arguments
 from numpy.typing import NDArray
 from scipy import special
 
+from ipo_prompts.experiments.run.openings import Names, Openings, opened_after
 from ipo_prompts.metrics.evidence import ALPHA, paired_difference
 from ipo_prompts.metrics.sampling import Sampling
 from ipo_prompts.metrics.verdict import spends
@@ -103,6 +106,107 @@ def power(cells: Sequence[Cell], runs: int, rng: np.random.Generator) -> int:
     return missed
 
 
+Analyst = Literal["renames them", "drops them", "takes found names if better", "keeps all names"]
+"""What is done after each opening; "them" are the classes in which the found template lost to the initial one."""
+SIZES = [(68, 4), (200, 4), (20, 50)]
+OWN = 0.3
+RENAMED = 0.2
+"""Share of the classes for which a search finds another name."""
+ENOUGH = 500
+"""Runs from which a goal is compared without what chance allows."""
+Hits = NDArray[np.bool_]
+"""(classes, pictures), or that of the initial template and of the found one."""
+
+
+def changed_classes(
+    analyst: Analyst,
+    classes: int,
+    pictures: int,
+    rng: np.random.Generator,
+    gain: float = 0.0,
+    openings: int = OPENINGS,
+) -> tuple[list[float], list[bool]]:
+    """Open the same pictures again and again, with classes that are changed in between.
+
+    A new name draws both templates' hits in its class anew, and no others. With names kept each opening has another
+    template, of the true `gain`.
+
+    Returns:
+        p at each opening (1 where no gain can be claimed), and whether the opening gives one.
+    """
+    common = math.sqrt(1 - OWN) * rng.standard_normal((classes, pictures))
+
+    def draw(gain: float = 0.0) -> Hits:
+        words = math.sqrt(OWN) * rng.standard_normal((classes, pictures))
+        return np.asarray(common + words < special.ndtri(0.5 + gain))
+
+    def renamed(both: Hits, which: NDArray[np.bool_]) -> Hits:
+        return np.where(which[None, :, None], [draw(), draw()], both)
+
+    both, left, given, best = np.array([draw(), draw(gain)]), np.ones(classes, dtype=bool), "at first", -math.inf
+    p, before = [], list[Openings]()
+    for opening in range(openings):
+        tried, found = both, given
+        if analyst == "takes found names if better":
+            tried, found = renamed(both, rng.random(classes) < RENAMED), f"found {opening}"
+        initial, template = tried[:, left]
+        seen = float(template.mean() - initial.mean())
+        p.append(_p_of_gain(initial, template, SPENT[opening]))
+        sealed = {str(label) for label in np.flatnonzero(left)}  # one picture stands for those of its class
+        before.append(opened_after(before, str(opening), sealed, Names(given, found)))
+        lost = left & (tried[1].sum(axis=1) < tried[0].sum(axis=1))
+        if analyst == "keeps all names":
+            both = np.array([both[0], draw(gain)])
+        elif analyst == "takes found names if better" and seen > best:
+            both, given, best = tried, found, seen
+        elif analyst == "renames them" and lost.any():
+            both, given = renamed(both, lost), f"changed {opening}"
+        elif analyst == "drops them" and lost.any() and (left & ~lost).sum() > 1:
+            left, given = left & ~lost, f"changed {opening}"
+    return p, [one.tests for one in before]
+
+
+def _p_of_gain(initial: Hits, template: Hits, level: float) -> float:
+    """Return p of a gain, (classes, pictures) each; 1 where even a normal quantile and too small an error say none."""
+    values = template.astype(float) - initial
+    error = math.sqrt(((values - values.mean(axis=1, keepdims=True)) ** 2).sum()) / values.size
+    if values.mean() <= -special.ndtri(level / 2) * error:
+        return 1.0
+    how = Sampling.of(values.size, np.repeat(np.arange(len(values)), values.shape[1]))
+    return float(paired_difference(initial.ravel(), template.ravel(), how).these.p)
+
+
+def changes(sizes: Sequence[tuple[int, int]], runs: int, seed: int) -> int:
+    """Print how often a gain is claimed in twenty openings, none being there; count missed goals."""
+    head("classes × pictures", "after each opening", "openings with a p", "false gains if all had one", "false gains")
+    slack = 4 * math.sqrt(ALPHA * (1 - ALPHA) / runs) if runs < ENOUGH else 0.0
+    missed = 0
+    for classes, pictures in sizes:
+        for number, analyst in enumerate(get_args(Analyst)):
+            rng = np.random.default_rng([seed, 2, classes, number])
+            drawn = [changed_classes(analyst, classes, pictures, rng) for _ in range(runs)]
+            shown, tests = np.array([p for p, _ in drawn]) <= SPENT, np.array([tests for _, tests in drawn])
+            shares = [shown.any(axis=1).mean(), (shown & tests).any(axis=1).mean()]
+            given = f"{tests.sum(axis=1).mean():.1f}"
+            row(f"{classes} × {pictures}", analyst, given, *(f"{share:.1%}" for share in shares))
+            missed += shares[1] > ALPHA + slack
+    return missed
+
+
+def unchanged(sizes: Sequence[tuple[int, int]], runs: int, seed: int) -> int:
+    """Print how often a gain of 5 points is shown at each of three openings under the same names; count lost p."""
+    head("classes × pictures", "at opening 1", "at opening 2", "at opening 3", "openings without a p")
+    gone = 0
+    for classes, pictures in sizes:
+        rng = np.random.default_rng([seed, 3, classes])
+        drawn = [changed_classes("keeps all names", classes, pictures, rng, 0.05, 3) for _ in range(runs)]
+        shares = (np.array([p for p, _ in drawn]) <= SPENT[:3]).mean(axis=0)
+        without = sum(not one for _, tests in drawn for one in tests)
+        row(f"{classes} × {pictures}", *(f"{share:.1%}" for share in shares), f"{without}")
+        gone += without
+    return gone
+
+
 def head(*names: str) -> None:
     """Print the head of a table."""
     print()
@@ -123,6 +227,9 @@ def main() -> int:
     missed = claims(tried, runs, np.random.default_rng([options.seed, 0]))
     once = [cell for cell in tried if not cell.alike and not cell.follows]
     missed += power(once, runs, np.random.default_rng([options.seed, 1]))
+    sizes = [(5, 10)] if options.small else SIZES
+    missed += changes(sizes, runs // 4, options.seed)
+    missed += unchanged(sizes, runs, options.seed)
     print(f"\n{missed} goals are missed", file=sys.stderr)
     return int(missed > 0)
 

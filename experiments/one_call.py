@@ -279,6 +279,8 @@ def _instead(result: RunResult, file: Path, config: RunConfig | None, width: int
     if config.selection == "held-back":
         more += f" selection_shots={twice.selection_shots}"
     stay = f"advice: stay with the initial template, {result.initial_template}"
+    if result.scores["test"].difference.outcome == "no test":
+        return [_prose(f"{stay}, until new {result.reward.unit} have tested this one", width)]
     if not result.data.more:
         return [_prose(stay, width), _prose("        or label more pictures: the run had all that there are", width)]
     search = f"or search and choose with {result.data.more:,} more of the labelled {result.reward.unit}:"
@@ -326,8 +328,11 @@ def _target(folder: Path) -> str:
 
 def _renamed(names: NamesFound) -> list[str]:
     """Say what the first renamed classes are called now."""
-    told = [f"{one.given} → {one.found} ({one.hits:+d} pictures, {one.shown})" for one in names.renamed]
-    lost = f"Names, each with what putting the old one back would lose: {several(told)}; see {NAMES_FILE}"
+    told = [f"{one.given} → {one.found} ({one.hits:+d})" for one in names.renamed]
+    lost = (
+        f"Names, each with what putting the old one back would lose of the {names.chose:,} pictures that chose it, "
+        f"which flatter it: {several(told)}; see {NAMES_FILE}"
+    )
     return [lost] if told else []
 
 

@@ -38,8 +38,8 @@ from ipo_prompts.experiments.run.comparison import Compared, compare, near_copie
 from ipo_prompts.experiments.run.config import RunConfig
 from ipo_prompts.experiments.run.files import check_writable, digest, holds_run, larger_limit, write_json
 from ipo_prompts.experiments.run.live_view import Ui, ensure_local_weights, showing_warnings
-from ipo_prompts.experiments.run.names import what_names_do, write_names
-from ipo_prompts.experiments.run.openings import DIGITS, count, opening_of
+from ipo_prompts.experiments.run.names import names_after, what_names_do, write_names
+from ipo_prompts.experiments.run.openings import DIGITS, Names, Openings, count, forecast, names_digest, opening_of
 from ipo_prompts.experiments.run.plan import SPLIT_SEED, Plan, plan
 from ipo_prompts.experiments.run.prepared import Prepared, encode, fingerprint, prepare
 from ipo_prompts.experiments.run.reading import differs_in_file
@@ -108,8 +108,9 @@ def _run(config: RunConfig, folder: Path, ui: Ui, one: Clock, *, resume: bool) -
     if resume and (told := differs_in_file(folder, config)):
         ui.warn(told)
     check_writable(folder)
-    if config.start_from and recorded(config, read(folder) if holds_run(folder) else ()) is None:
-        read_earlier(Path(config.start_from))  # refuses one that nothing can start from, before pictures are encoded
+    earlier = None
+    if config.start_from:  # one that nothing can start from is refused before pictures are encoded
+        earlier = recorded(config, read(folder) if holds_run(folder) else ()) or read_earlier(Path(config.start_from))
     if beyond := _not_ours(config):
         ui.say(f"uses what does not ship with ipo: {beyond}")
     planned = plan(config, say=ui.say)
@@ -119,7 +120,7 @@ def _run(config: RunConfig, folder: Path, ui: Ui, one: Clock, *, resume: bool) -
         if not resume and journal.events:  # another process was quicker between the first look and the lock
             raise _taken(folder)
         with tracking(prepared.config, folder, ui) as tracker:
-            _announce(prepared, journal, ui)
+            _announce(prepared, journal, ui, earlier.opened if earlier else ())
             ui.scale = scale_of(prepared.reward)
             if planned.data.labelled:
                 ui.say("looking whether words can help")
@@ -164,7 +165,7 @@ def _not_ours(config: RunConfig) -> str:
     return ", ".join(f"{key}={one}" for key, one in found.items() if not one.startswith(local))
 
 
-def _announce(prepared: Prepared, journal: Journal, ui: Ui) -> None:
+def _announce(prepared: Prepared, journal: Journal, ui: Ui, before: Sequence[Openings]) -> None:
     drawn, optimizer, config = prepared.plan.drawn, prepared.plan.optimizer, prepared.config
     how = f"with {optimizer.model}" if optimizer else f"without a language model (strategy {config.strategy['name']})"
     if config.lm.startswith(REPLAY):
@@ -176,6 +177,9 @@ def _announce(prepared: Prepared, journal: Journal, ui: Ui) -> None:
     if not prepared.plan.data.labelled:
         rest = "nobody knows their labels"
     ui.say(f"searching {how} on {len(drawn.search)} pictures of {len(drawn.class_names)} classes; {rest}")
+    opened = partial(forecast, prepared.plan, prepared.store.contents, journal.path.parent, before)
+    if prepared.plan.data.labelled and (told := opened()):
+        ui.say(told)
     if short := too_short():
         ui.say(f"{' and '.join(short)}: shorter than {SHORTEST} characters, so it is not blanked in what is written")
     ui.say(f"if it is interrupted: {resume_command(journal.path.parent, config.model_dump())}")
@@ -306,11 +310,11 @@ def publish(
     program = program_of(prepared, searched)
     blended = _learn_from_labels(program, prepared, ui)
     save(program, folder / PROGRAM)
-    sealed = _sealed(prepared, searched, parts, journal)
+    opening = _opening(prepared, searched, parts, journal)
     optional("the plot of the search", partial(draw_search, folder, searched.result.choice.template, names))
-    found = _what_is_shown(prepared, searched, parts, others, sealed)
+    found = _what_is_shown(prepared, searched, parts, others, opening)
     head = what_the_head_does(blended, parts["test"]) if blended else None
-    return end(prepared, searched, journal, tracker, ui, sealed=sealed, head=head, headroom=room, **found)
+    return end(prepared, searched, journal, tracker, ui, head=head, headroom=room, **found)
 
 
 def _learn_from_labels(program: TemplateClassifier, prepared: Prepared, ui: Ui) -> Blended | None:
@@ -361,7 +365,7 @@ def _what_is_shown(
     searched: SearchedRun,
     parts: dict[AnyPart, Compared],
     others: dict[str, Compared],
-    sealed: Sealed,
+    opening: Openings,
 ) -> dict[str, Any]:
     """Return the fields of a result that speak of the test: scores, the verdict, what else they show."""
     drawn, found = prepared.plan.drawn, searched.result
@@ -369,22 +373,23 @@ def _what_is_shown(
     named: dict[str, Compared] = {str(name): part for name, part in parts.items() if name != "fresh"}
     named |= {f"other {name}": part for name, part in others.items()}
     tested = set(named) - {"search", "selection"}
-    compared = compare(
-        {name: part.pair for name, part in named.items()}, tested, opening=sealed.opened, balanced=balanced
-    )
+    pairs = {name: part.pair for name, part in named.items()}
+    compared = compare(pairs, tested, opening=opening.number, balanced=balanced, tests=opening.tests)
     scores = {name: compared[name] for name in parts if name != "fresh"}
     said = verdict(
         scores["test"],
         prepared.plan.task.unit,
-        sealed.opened,
+        opening.number,
         new=scores.get("new"),
-        elsewhere=sealed.elsewhere,
+        elsewhere=opening.elsewhere,
         untried=found.ended if len(found.history) == 1 else None,
     )
     near_copies = optional("near copies", partial(near_copies_in_words, parts["test"], balanced)) or ""
     members = found.choice.templates
     classes = {item.label for item in drawn.test}
+    digest = fingerprint(prepared, drawn.test, drawn.new_test)
     return {
+        "sealed": Sealed(digest=digest, opened=opening.number, elsewhere=opening.elsewhere),
         "verdict": f"{said} {near_copies}".rstrip(),
         "scores": scores,
         "near_copies": near_copies,
@@ -399,16 +404,16 @@ def _what_is_shown(
     }
 
 
-def _sealed(prepared: Prepared, searched: SearchedRun, parts: Mapping[AnyPart, Compared], journal: Journal) -> Sealed:
+def _opening(
+    prepared: Prepared, searched: SearchedRun, parts: Mapping[AnyPart, Compared], journal: Journal
+) -> Openings:
     """Count this opening of the sealed pictures, one by one, for runs that seal a part of them."""
-    drawn = prepared.plan.drawn
+    drawn, data = prepared.plan.drawn, prepared.plan.data
     contents = prepared.store.contents([item.picture for item in (*drawn.test, *drawn.new_test)])
     before = searched.earlier.opened if searched.earlier else ()
     this, pictures = opening_of(*_found(parts["test"])), {content[:DIGITS] for content in contents}
-    found = count(this, pictures, prepared.config.opened, journal, before)
-    return Sealed(
-        digest=fingerprint(prepared, drawn.test, drawn.new_test), opened=found.number, elsewhere=found.elsewhere
-    )
+    names = Names(names_digest(data.class_names), names_digest(names_after(data, searched.named)))
+    return count(this, pictures, names, prepared.config.opened, journal, before)
 
 
 def _found(part: Compared) -> tuple[str, dict[str, Any]]:

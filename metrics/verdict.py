@@ -44,7 +44,7 @@ class Verdict(BaseModel):
 
     Attributes:
         outcome: `gain` or `loss` where the corrected p is at most 0.05; `not shown` is not `no difference`; `no test`
-            where the units shaped what is compared.
+            where the units shaped what is compared, or may have.
         mean: the difference.
         ci95: its 95 % interval, not corrected for the number of comparisons.
         p: two-sided, not corrected; None where there is no test.
@@ -99,6 +99,8 @@ class Verdict(BaseModel):
             return f"a gain over {other} of {self.numbers}"
         if self.outcome == "loss":
             return f"a loss against {other} of {self.numbers}"
+        if self.outcome == "no test":
+            return f"a difference from {other} that is not tested: {self.numbers}"
         return f"no evidence of a gain over {other}: {self.numbers}; {self.limit}"
 
     @property
@@ -140,7 +142,7 @@ def judge(effects: Mapping[Name, Effect], family: str, opening: int | None = Non
 
 
 def no_test(effect: Effect, why: str) -> Verdict:
-    """Report a difference on units that shaped what is compared, which no p can speak of."""
+    """Report a difference on units that shaped what is compared, or may have, which no p can speak of."""
     return _verdict(effect, None, 1, why)
 
 

@@ -106,7 +106,7 @@ def search_template(
         from ipo_prompts.experiments.run.beforehand import estimate
         from ipo_prompts.experiments.run.plan import plan
 
-        forecast = estimate(plan(config, ready=False, say=ui.say))
+        forecast = estimate(plan(config, ready=False, say=ui.say), folder)
         show(forecast, _forecast_text, as_json)
         return 0
     from dspy.utils.exceptions import LMError
@@ -189,6 +189,7 @@ def _forecast_text(forecast: dict[str, Any]) -> str:
         lines.append(forecast["context"]["told"])
     start = forecast["start_from"]
     taken = [f"{start['templates']:,} templates of {start['run']} are scored first; that asks nothing"] if start else []
+    taken += [forecast["opened"]] if forecast["opened"] else []
     if not lines:
         return "\n".join([*taken, "no language model is asked; it costs nothing."])
     minutes = max(1, round(forecast["seconds"] / 60))

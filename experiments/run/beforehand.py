@@ -11,22 +11,26 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from ipo_prompts.experiments.data import DataSet, Item
+from ipo_prompts.experiments.data.dataset import in_threads
 from ipo_prompts.experiments.run.config import ASK_NO_MODEL, RunConfig
+from ipo_prompts.experiments.run.openings import Openings, forecast
 from ipo_prompts.experiments.run.plan import Plan, draw_for
 from ipo_prompts.experiments.run.prepared import Prepared
 from ipo_prompts.experiments.run.searching import read_earlier
 from ipo_prompts.metrics.arrays import spread
 from ipo_prompts.metrics.classification import ClipReward, EncodedPictures, features_of
 from ipo_prompts.metrics.clip import Clip
-from ipo_prompts.metrics.errors import printable, several
+from ipo_prompts.metrics.errors import InputError, printable, several
 from ipo_prompts.metrics.features import Progress
 from ipo_prompts.metrics.headroom import Headroom, headroom
+from ipo_prompts.metrics.pictures import Picture
 from ipo_prompts.metrics.reward import by_embeddings
 from ipo_prompts.metrics.template import ANCHOR
 from ipo_prompts.metrics.verdict import points
@@ -49,17 +53,19 @@ REMOTE_SECONDS = 3.0
 """Assumed: an answer of a few lines from a server."""
 
 
-def estimate(planned: Plan) -> dict[str, Any]:
+def estimate(planned: Plan, folder: Path | None = None) -> dict[str, Any]:
     """Forecast the calls of a run, and the most that they can use in tokens and dollars.
 
-    An answer that has to be asked for again is not forecast: only a budget limits how often that happens.
+    An answer that has to be asked for again is not forecast: only a budget limits how often that happens. With the
+    `folder` of the run it is told, too, what runs beside it leave for its test.
 
     Returns:
         `optimizer` and `describer`, each with `name, calls, tokens_in, tokens_out, usd, seconds`, or None when not
         used; `usd` is None where the price is not known. `usd` and `seconds` of waiting for both together.
         `context` of the optimizer with its `tokens`, `room` for descriptions, and `told`, what that means for them in
         words; None when none is asked, and for a local one. `tokens` and `room` are None where they are not known.
-        `start_from` with the `run` that it starts from and how many `templates` that has, or None.
+        `start_from` with the `run` that it starts from and how many `templates` that has, or None. `opened`, what
+        earlier openings of its sealed pictures mean for its p, in words; None where there were none.
 
     Raises:
         InputError: there is no run to start from, or questions do not fit into the language model's context.
@@ -69,7 +75,19 @@ def estimate(planned: Plan) -> dict[str, Any]:
     seconds = sum(role["seconds"] for role in roles.values() if role)
     start = read_earlier(Path(planned.config.start_from)) if planned.config.start_from else None
     taken = {"run": planned.config.start_from, "templates": len(start.templates)} if start else None
-    return {**roles, "usd": usd, "seconds": seconds, "context": _context(planned), "start_from": taken}
+    opened = _opened(planned, folder, start.opened if start else ()) if folder else None
+    told = {"context": _context(planned), "start_from": taken, "opened": opened}
+    return {**roles, "usd": usd, "seconds": seconds, **told}
+
+
+def _opened(planned: Plan, folder: Path, before: Sequence[Openings]) -> str | None:
+    """Say what opening the sealed pictures once more costs, without the CLIP that a run knows their bytes by."""
+    if not planned.data.labelled:
+        return None
+    try:
+        return forecast(planned, partial(in_threads, Picture.content), folder, before)
+    except InputError:  # pictures that are still to be fetched, or that the run will refuse
+        return None
 
 
 def _optimizer(planned: Plan) -> dict[str, Any] | None:

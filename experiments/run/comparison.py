@@ -18,11 +18,12 @@ from ipo_prompts.metrics.classification import (
     logits_of,
 )
 from ipo_prompts.metrics.errors import InputError
-from ipo_prompts.metrics.evidence import SAME, Scopes, paired_difference
+from ipo_prompts.metrics.evidence import SAME, Effect, Scopes, paired_difference
 from ipo_prompts.metrics.reward import Reward, Score
 from ipo_prompts.metrics.sampling import Sampling
 from ipo_prompts.metrics.several import SeveralLabels, compare_precision
 from ipo_prompts.metrics.verdict import (
+    Verdict,
     between,
     class_mean_interval,
     difference_over_classes,
@@ -34,6 +35,7 @@ from ipo_prompts.metrics.verdict import (
 
 FLATTERED = "these units shaped the template or chose it"
 SEALED = "on sealed units in this run"
+RENAMED = "these sealed units were opened before with other classes or class names"
 SEALED_PARTS: tuple[SealedPart, ...] = ("test", "new")
 
 
@@ -79,6 +81,7 @@ def compare(
     family: str = SEALED,
     opening: int | None = None,
     balanced: bool = False,
+    tests: bool = True,
 ) -> dict[str, Comparison]:
     """Compare two templates on several sets of units.
 
@@ -88,12 +91,18 @@ def compare(
         family: what these are called.
         opening: the how many-th look at the sealed sets this is; None where looks are not counted.
         balanced: whether classes count the same, whatever their sizes; units have one class each then.
+        tests: whether sealed sets give a p; they do not under classes that their units may have chosen.
     """
     scopes = {name: _scopes(*pair, balanced) for name, pair in pairs.items()}
-    tested = {name: scopes[name] for name in pairs if name in sealed}
-    here = judge({name: scope.these for name, scope in tested.items()}, family, opening)
-    wider = {name: scope.like_these for name, scope in tested.items() if scope.like_these}
-    general = judge(wider, family, opening)
+    opened = {name: scopes[name] for name in pairs if name in sealed}
+
+    def judged(effects: Mapping[str, Effect]) -> dict[str, Verdict]:
+        if tests:
+            return judge(effects, family, opening)
+        return {name: no_test(effect, RENAMED) for name, effect in effects.items()}
+
+    here = judged({name: scope.these for name, scope in opened.items()})
+    general = judged({name: scope.like_these for name, scope in opened.items() if scope.like_these})
     return {
         name: Comparison(
             initial=measured(initial, sampling),
@@ -157,10 +166,16 @@ def verdict(
         words = f"A gain on {tested} that the search never saw{size}."
     elif found.outcome == "loss":
         words = f"A loss on {tested} that the search never saw{size}. Keep the initial template."
+    elif found.outcome == "no test":
+        words = (
+            f"No test: these sealed {unit} were opened before with other classes or class names, and what they showed "
+            f"may have chosen those of this run{size}. Only new {unit} can test it."
+        )
     else:
         words = f"No evidence of a gain on {tested} that the search never saw{size}; {found.limit}."
     if new and untried is None and found.outcome != "same templates":
-        shown = {"gain": "a gain", "loss": "a loss"}.get(new.difference.outcome, "neither a gain nor a loss is shown")
+        known = {"gain": "a gain", "loss": "a loss", "no test": "no test either"}
+        shown = known.get(new.difference.outcome, "neither a gain nor a loss is shown")
         size = f", {new.difference.numbers}" if numbers else ""
         words += f" On {new.optimised.n:,} {unit} of new classes: {shown}{size}."
     seen = seen_before(test, unit, opened, elsewhere)
@@ -169,7 +184,7 @@ def verdict(
 
 def seen_before(test: Comparison, unit: str, opened: int, elsewhere: int = 0) -> str | None:
     """Say that the sealed units were opened before, with the arguments of `verdict`; None where no p depends on it."""
-    if opened == 1 or test.difference.outcome == "same templates":
+    if opened == 1 or test.difference.p is None or test.difference.outcome == "same templates":
         return None
     where = f", {elsewhere} of them elsewhere" if elsewhere else ""
     return (

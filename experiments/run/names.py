@@ -1,8 +1,10 @@
 """What names found for the classes do on the sealed pictures, beside what the template does; and `classes.yaml`.
 
 Template and names are two changes. The verdict of a run is the template's alone, at the names that it ships with. Here
-both are taken apart: either template under either names, what the names add to the template, and for each name what
-putting the old one back would cost.
+both are taken apart: either template under either names, and what the names add to the template.
+
+What each name wins is advice, as a person puts names back by it. So it is counted on the pictures that searched and
+chose: classes that were changed by what the sealed pictures show could not be tested on these again.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import yaml
 
 from ipo_prompts.experiments.data import DataSet
@@ -18,14 +21,11 @@ from ipo_prompts.experiments.run.comparison import Compared, gained, measured
 from ipo_prompts.experiments.run.files import write_text
 from ipo_prompts.experiments.run.scores import AnyPart, NamesFound, Renamed, TwoByTwo
 from ipo_prompts.metrics.errors import several
-from ipo_prompts.metrics.evidence import paired_difference
-from ipo_prompts.metrics.reward import Score
 from ipo_prompts.metrics.template import written
-from ipo_prompts.metrics.verdict import between, judge, points, share
+from ipo_prompts.metrics.verdict import between, points, share
 from ipo_prompts.programs.naming import NamesChosen
 from ipo_prompts.programs.settling import scored_as_one
 
-EACH = "for each name, on sealed pictures"
 MOST = 200
 """Names that are put back one by one: each is a text pass over all classes."""
 
@@ -33,7 +33,7 @@ MOST = 200
 def what_names_do(
     named: NamesChosen | None, members: Sequence[str], parts: Mapping[AnyPart, Compared]
 ) -> NamesFound | None:
-    """Measure names on the sealed test pictures; None where nobody asked for them.
+    """Measure names; None where nobody asked for them.
 
     Args:
         named: what the search found.
@@ -43,9 +43,11 @@ def what_names_do(
     if named is None:
         return None
     found, renamed = named.found, named.renamed
+    chose = [part for name, part in parts.items() if name in ("search", "selection")]
     result = NamesFound(
         kept=bool(renamed),
-        renamed=_one_by_one(named, members, parts["test"]) if renamed else (),
+        renamed=_one_by_one(named, members, chose),
+        chose=sum(part.optimised.n for part in chose),
         candidates=named.candidates,
         asked=named.asked,
         gain=found.held.hits,
@@ -72,28 +74,20 @@ def _two_by_two(named: NamesChosen, members: Sequence[str], test: Compared) -> T
     )
 
 
-def _one_by_one(named: NamesChosen, members: Sequence[str], test: Compared) -> tuple[Renamed, ...]:
-    """Put the old name of one class back at a time, and compare; the tests are corrected for their number."""
-    labels = named.renamed[:MOST]
-    without: dict[int, Score] = {}
-    for label in labels:
+def _one_by_one(named: NamesChosen, members: Sequence[str], chose: Sequence[Compared]) -> tuple[Renamed, ...]:
+    """Put the old name of one class back at a time, on the pictures that searched and chose; no test."""
+    found = [part.optimised for part in chose]
+    renamed = []
+    for label in named.renamed[:MOST]:
         names = list(named.class_names)
         names[label] = named.given[label]
-        without[label] = scored_as_one(named.reward.renamed(names), members, test.units)
-    effects = {
-        label: paired_difference(one.hits, test.optimised.hits, test.sampling).these for label, one in without.items()
-    }
-    verdicts = judge(effects, EACH)
-    return tuple(
-        Renamed(
-            given=str(named.given[label]),
-            found=str(named.class_names[label]),
-            hits=round(float(test.optimised.hits.sum()) - float(one.hits.sum())),
-            loss=test.optimised.loss - one.loss,
-            difference=verdicts[label],
-        )
-        for label, one in without.items()
-    )
+        without = [scored_as_one(named.reward.renamed(names), members, part.units) for part in chose]
+        before, after = (np.concatenate([one.hits for one in scores]) for scores in (without, found))
+        losses = [sum(one.loss * one.n for one in scores) / len(after) for scores in (without, found)]
+        given, called = str(named.given[label]), str(named.class_names[label])
+        hits = round(float(after.sum()) - float(before.sum()))
+        renamed.append(Renamed(given=given, found=called, hits=hits, loss=losses[1] - losses[0]))
+    return tuple(renamed)
 
 
 def _in_words(found: NamesFound, named: NamesChosen) -> str:
@@ -126,14 +120,22 @@ def _to_type(names: Sequence[str]) -> str:
     return f"Write what you would try into a file, as in `{line}[NAME, NAME]`, and give it as name_candidates=FILE."
 
 
+def names_after(data: DataSet, named: NamesChosen | None) -> list[str]:
+    """Return what all classes of the data are called after a search for names, in label order; new ones as before."""
+    pairs = zip(named.given, named.class_names, strict=True) if named else ()
+    called = {str(before): after for before, after in pairs}
+    return [called.get(str(name), name) for name in data.class_names]
+
+
 def write_names(folder: Path, data: DataSet, named: NamesChosen | None) -> None:
     """Write the `classes.yaml` of a run whose classes were renamed, for their folder; new classes keep their names."""
     if named is None or not named.renamed:
         return
-    called = {str(before): after for before, after in zip(named.given, named.class_names, strict=True)}
-    lines = ["# What a run found that the classes are best called; put it beside the folders of pictures."]
-    for own, name in zip(data.renamed_from or data.class_names, data.class_names, strict=True):
-        (value,) = written([called.get(str(name), name)])
+    lines = [
+        "# What a run found that the classes are best called; put it beside the folders of pictures.",
+        "# Sealed pictures had no part in it. If they had one in a change of yours, only new ones can test that.",
+    ]
+    for own, value in zip(data.renamed_from or data.class_names, written(names_after(data, named)), strict=True):
         line = yaml.safe_dump({str(own): value}, allow_unicode=True, width=1000, default_flow_style=None)
         lines.append(line.strip().removeprefix("{").removesuffix("}") if isinstance(value, str) else line.strip())
     write_text(folder / NAMES_FILE, "\n".join(lines) + "\n")

@@ -3,19 +3,29 @@
 Each opening is one more chance to claim by luck, so p is corrected for its number (`metrics/verdict.py`). An opening is
 known by what it found, the hits of both templates: a run that is replayed, or ends with the same template again, tests
 nothing new and is no other opening.
+
+That correction holds for templates, which are found without the sealed pictures. Classes and their names are what a
+person changes, and the page shows the person in which classes the sealed pictures were lost. So an opening with other
+ones than those before it gives no p, unless a search found them on search and selection pictures alone.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence, Set
+from collections.abc import Callable, Iterable, Sequence, Set
+from itertools import chain
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 from pydantic import Field, ValidationError
 
 from ipo_prompts.experiments.run.files import Content
+from ipo_prompts.experiments.run.plan import Plan
+from ipo_prompts.metrics.evidence import ALPHA
+from ipo_prompts.metrics.pictures import Picture
+from ipo_prompts.metrics.template import as_read, names_of
+from ipo_prompts.metrics.verdict import spends
 from ipo_prompts.programs.record.journal import FILE_NAME, Event, Journal, last
 
 DIGITS = 12
@@ -23,6 +33,13 @@ DIGITS = 12
 EVENT = "opened"
 MOST = 1_000_000
 """Openings elsewhere."""
+
+
+class Names(NamedTuple):
+    """What all classes of the data are called, as digests: as a run was given them, and after its search for names."""
+
+    given: str
+    found: str
 
 
 class Openings(Content):
@@ -33,43 +50,130 @@ class Openings(Content):
         known: the names of all, this one included.
         elsewhere: how many more were made elsewhere.
         pictures: the beginning of the digest of each sealed picture's bytes, however they are read and labelled.
+        given: the digest of the classes and their names that this run was given; empty in records without it.
+        allowed: the digests of those that no sealed picture had a part in: of the first opening, then what searches for
+            names found from there. None where openings began with different ones.
     """
 
     this: str
     known: tuple[str, ...]
     elsewhere: Annotated[int, Field(ge=0, le=MOST)]
     pictures: tuple[str, ...]
+    given: str = ""
+    allowed: tuple[str, ...] = ()
 
     @property
     def number(self) -> int:
         """The how many-th opening this one is."""
         return self.elsewhere + len(self.known)
 
+    @property
+    def tests(self) -> bool:
+        """Whether it gives a p: no sealed picture can have chosen its classes and their names."""
+        return self.given in self.allowed
 
-def count(this: str, pictures: Set[str], elsewhere: int, journal: Journal, before: Sequence[Openings] = ()) -> Openings:
+
+def names_digest(class_names: Iterable[str]) -> str:
+    """Return a digest of classes, in their order, with all names of each as prompts have them."""
+    read = [[as_read(one) for one in names_of(name)] for name in class_names]
+    return hashlib.sha256(json.dumps(read).encode()).hexdigest()[:DIGITS]
+
+
+def count(
+    this: str, pictures: Set[str], names: Names, elsewhere: int, journal: Journal, before: Sequence[Openings] = ()
+) -> Openings:
     """Count an opening and record it; the count stays when the run is resumed and opens nothing new.
 
     Args:
         this: its name, see `opening_of`.
         pictures: see `Openings`.
+        names: of the classes.
         elsewhere: how many were made where they cannot be counted; the most that any run of these pictures was told.
         journal: of the run, with its tests.
         before: of the runs that it started from.
     """
     found = _checked(journal.find(EVENT, this=this))
-    if found and found.elsewhere >= elsewhere:
+    if found and found.given and found.elsewhere >= elsewhere:
         return found
     own = {opening_of(event.get("template"), event.get("hits")) for event in journal.events if event["type"] == "test"}
-    others = [one for one in (*before, *_beside(journal.path.parent)) if not pictures.isdisjoint(one.pictures)]
-    known = {this, *own}.union(*(one.known for one in others))
-    found = Openings(
-        this=this,
-        known=tuple(sorted(known)),
-        elsewhere=max([elsewhere, *(one.elsewhere for one in others)]),
-        pictures=tuple(sorted(pictures)),
-    )
+    found = opened_after([*before, *_beside(journal.path.parent)], this, pictures, names, elsewhere, own)
     journal.append(EVENT, **found.model_dump(mode="json"))
     return found
+
+
+def opened_after(
+    others: Sequence[Openings],
+    this: str,
+    pictures: Set[str],
+    names: Names,
+    elsewhere: int = 0,
+    own: Set[str] = frozenset(),
+) -> Openings:
+    """Return an opening after others; `own` names those that the same run made before. See `count`."""
+    others = [one for one in others if not pictures.isdisjoint(one.pictures)]
+    allowed = _allowed(others, pictures) if others else (names.given,)
+    if names.given in allowed:
+        allowed = tuple(dict.fromkeys((*allowed, names.found)))
+    return Openings(
+        this=this,
+        known=tuple(sorted({this, *own}.union(*(one.known for one in others)))),
+        elsewhere=max([elsewhere, *(one.elsewhere for one in others)]),
+        pictures=tuple(sorted(pictures)),
+        given=names.given,
+        allowed=allowed,
+    )
+
+
+def _allowed(others: Sequence[Openings], pictures: Set[str]) -> tuple[str, ...]:
+    """Return the names under which pictures that others opened may be tested again, as `Openings` has them.
+
+    Where others began with different names, those of the one may have been chosen by what the other showed. And a run
+    that sealed only a part of these pictures may have found its names on the rest.
+    """
+    firsts = {one.allowed[:1] for one in others}
+    if len(firsts) > 1:
+        return ()
+    found = (one.allowed for one in others if pictures.issubset(one.pictures))
+    return tuple(dict.fromkeys(chain(*firsts, *found)))
+
+
+def forecast(
+    planned: Plan,
+    contents: Callable[[list[Picture]], Iterable[str]],
+    folder: Path,
+    before: Sequence[Openings] = (),
+) -> str | None:
+    """Say what it costs to open sealed pictures once more; None where nobody has opened any of them.
+
+    Args:
+        planned: a run that would open them.
+        contents: returns the digests of pictures' bytes; it is called only where anything was opened before.
+        folder: of the run.
+        before: of the runs that it starts from.
+
+    Raises:
+        InputError: a picture cannot be read.
+    """
+    others, drawn = [*before, *_beside(folder)], planned.drawn
+    if not others and not planned.config.opened:
+        return None
+    digest = names_digest(planned.data.class_names)
+    pictures = {content[:DIGITS] for content in contents([item.picture for item in (*drawn.test, *drawn.new_test)])}
+    found = opened_after(others, "", pictures, Names(digest, digest), planned.config.opened)
+    times = found.number - 1
+    if not times:
+        return None
+    often = "once" if times == 1 else f"{times:,} times"
+    opened = f"these sealed pictures, or some of them, were opened {often} before"
+    if not found.tests:
+        return (
+            f"{opened}, with other classes or class names: what they showed may have chosen those of this run, so it "
+            "will give a difference with its interval and no p; only new pictures can test it"
+        )
+    return (
+        f"{opened}: an uncorrected p has to be {spends(found.number) * ALPHA:.3g} or less to show a gain of another "
+        f"template, where the first opening needed {spends(1) * ALPHA:.3g}"
+    )
 
 
 def opening_of(template: object, hits: object) -> str:
@@ -83,14 +187,13 @@ def last_opening(folder: Path) -> Openings | None:
 
 
 def _beside(folder: Path) -> list[Openings]:
-    """Return those of the other runs in the folder that a run lies in."""
-    folder = folder.absolute()
-    runs = [file.parent for file in folder.parent.glob(f"*/{FILE_NAME}") if file.parent != folder]
+    """Return the latest of each run in the folder that a run lies in, this run included."""
+    runs = [file.parent for file in folder.absolute().parent.glob(f"*/{FILE_NAME}")]
     return [found for run in runs if (found := last_opening(run))]
 
 
 def _checked(event: Event | None) -> Openings | None:
     try:
-        return Openings.model_validate({name: (event or {}).get(name) for name in Openings.model_fields})
+        return Openings.model_validate({key: one for key, one in (event or {}).items() if key in Openings.model_fields})
     except ValidationError:
         return None

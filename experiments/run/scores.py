@@ -178,20 +178,14 @@ class TwoByTwo(Content):
 class Renamed(Content):
     """A class with another name, and what the old one alone would change if it were put back.
 
-    `hits` are the test pictures that the new name wins, `loss` what it changes of the mean loss (in nats, lower is
-    better); the tests of all names are corrected together.
+    `hits` are the pictures that the new name wins of those that searched and chose, `loss` what it changes of their
+    mean loss (in nats, lower is better). They chose the name, so they flatter it: a description, and no test.
     """
 
     given: str
     found: str
     hits: int
     loss: Rounded
-    difference: Verdict
-
-    @property
-    def shown(self) -> str:
-        """Whether the sealed pictures show that the name is better."""
-        return {"gain": "shown", "loss": "shown to be worse"}.get(self.difference.outcome, "not shown")
 
 
 class NamesFound(Content):
@@ -200,6 +194,7 @@ class NamesFound(Content):
     Attributes:
         kept: whether any class has another name; then all scores of the run are under the names found.
         renamed: those classes, in label order; of more than 200 the first.
+        chose: how many pictures searched and chose; `hits` of `renamed` are among them.
         candidates: how many other names were tried, `asked` of them from a language model.
         gain, standard_error: what choosing names so gained on held-back pictures, a fraction.
         loss, loss_error: the same in nats, higher is better; names are taken where it exceeds its standard error and
@@ -212,6 +207,7 @@ class NamesFound(Content):
 
     kept: bool
     renamed: tuple[Renamed, ...]
+    chose: int
     candidates: int
     asked: int
     gain: Rounded

@@ -14,7 +14,7 @@ from PIL import Image
 from ipo_prompts.experiments import pipeline
 from ipo_prompts.experiments.data import draw, load_data
 from ipo_prompts.experiments.run.comparison import Compared
-from ipo_prompts.experiments.run.openings import last_opening
+from ipo_prompts.experiments.run.openings import Openings, last_opening
 from ipo_prompts.metrics.classification import ClipReward, EncodedPictures
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.features import FeatureStore
@@ -47,45 +47,48 @@ def opened(
     classes: Literal["all", "base"] = "all",
     template: str = "",
     earlier: tuple[Any, ...] = (),
-) -> int:
+) -> Openings:
     """Count the openings as a run in `folder` does at its end, each with a template of its own if none is given."""
     before, after = (
         Score(one, 0.0, 0.0, np.zeros(4, dtype=bool), np.zeros(4)) for one in ("a", template or str(folder))
     )
     parts: Any = {"test": SimpleNamespace(initial=before, optimised=after)}
     data = load_data(f"folder:{pictures}", seed=0)
-    plan = SimpleNamespace(drawn=draw(data, 1, 1, 0, classes))
+    plan = SimpleNamespace(data=data, drawn=draw(data, 1, 1, 0, classes))
     prepared: Any = SimpleNamespace(plan=plan, store=store, config=SimpleNamespace(opened=0))
-    searched: Any = SimpleNamespace(earlier=SimpleNamespace(opened=earlier) if earlier else None)
+    searched: Any = SimpleNamespace(earlier=SimpleNamespace(opened=earlier) if earlier else None, named=None)
     with closing(Journal(folder)) as journal:
-        return pipeline._sealed(prepared, searched, parts, journal).opened
+        return pipeline._opening(prepared, searched, parts, journal)
 
 
 def test_openings_are_those_of_runs_beside_this_one_and_stay_when_it_is_resumed(
     store: FeatureStore, pictures: Path, tmp_path: Path
 ) -> None:
     runs = tmp_path / "runs"
-    assert opened(runs / "first", store, pictures / "one") == 1
-    assert opened(runs / "other", store, pictures / "other") == 1
-    assert opened(runs / "second", store, pictures / "one") == 2
-    assert opened(runs / "first", store, pictures / "one") == 1
-    assert opened(runs / "again", store, pictures / "one", template=str(runs / "second")) == 2, "it tests nothing new"
+    assert opened(runs / "first", store, pictures / "one").number == 1
+    assert opened(runs / "other", store, pictures / "other").number == 1
+    assert opened(runs / "second", store, pictures / "one").number == 2
+    assert opened(runs / "first", store, pictures / "one").number == 1
+    again = opened(runs / "again", store, pictures / "one", template=str(runs / "second"))
+    assert again.number == 2, "it tests nothing new"
 
 
 def test_runs_that_opened_some_of_the_pictures_count(store: FeatureStore, pictures: Path, tmp_path: Path) -> None:
     runs = tmp_path / "runs"
-    assert opened(runs / "all", store, pictures / "one") == 1
-    assert opened(runs / "halves", store, pictures / "one", "base") == 2
+    assert opened(runs / "all", store, pictures / "one").number == 1
+    halves = opened(runs / "halves", store, pictures / "one", "base")
+    assert halves.number == 2 and halves.tests, "the half of the same classes"
     (pictures / "one" / "a").rename(pictures / "one" / "renamed")
-    assert opened(runs / "renamed", store, pictures / "one") == 3
+    renamed = opened(runs / "renamed", store, pictures / "one")
+    assert renamed.number == 3 and not renamed.tests
 
 
 def test_openings_of_the_runs_that_this_one_started_from_count(
     store: FeatureStore, pictures: Path, tmp_path: Path
 ) -> None:
-    assert opened(tmp_path / "there" / "first", store, pictures / "one") == 1
+    assert opened(tmp_path / "there" / "first", store, pictures / "one").number == 1
     before = last_opening(tmp_path / "there" / "first")
-    assert opened(tmp_path / "here" / "second", store, pictures / "one", earlier=(before,)) == 2
+    assert opened(tmp_path / "here" / "second", store, pictures / "one", earlier=(before,)).number == 2
 
 
 def test_sealed_pictures_that_searched_or_chose_here_or_before_are_counted(store: FeatureStore, pictures: Path) -> None:

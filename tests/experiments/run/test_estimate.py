@@ -90,7 +90,8 @@ def test_a_larger_job_costs_more(word: str) -> None:
 
 def test_a_search_without_a_language_model_costs_nothing() -> None:
     found = estimate(planned(["lm=none", "strategy=list", "strategy.file=mine.txt"], None))
-    assert found == {"optimizer": None, "describer": None, "usd": 0, "seconds": 0, "context": None, "start_from": None}
+    nothing = dict.fromkeys(("optimizer", "describer", "context", "start_from", "opened"))
+    assert found == {**nothing, "usd": 0, "seconds": 0}
 
 
 def test_a_control_costs_what_it_shows() -> None:

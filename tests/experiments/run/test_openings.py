@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from ipo_prompts.experiments.run.openings import Openings, count, last_opening, opening_of
+from ipo_prompts.experiments.run.openings import Names, Openings, count, last_opening, names_digest, opening_of
+from ipo_prompts.metrics.template import named
 from ipo_prompts.programs.record.journal import Journal
 from support.late import end_before_the_search
 from support.runs import copy_pictures, ipo
@@ -18,13 +19,22 @@ from support.runs import copy_pictures, ipo
 SMALL = ("lm=none", "describer=none", "steps=2", "candidates_per_step=3", "shots=1", "selection_shots=1", "looks=60")
 
 
-def opening(folder: Path, template: str, pictures: Collection[str] = "ab", elsewhere: int = 0, **more: Any) -> Openings:
-    """Open pictures as a run does, or as it does when it is resumed."""
+def opening(
+    folder: Path,
+    template: str,
+    pictures: Collection[str] = "ab",
+    elsewhere: int = 0,
+    names: str = "A",
+    found: str = "",
+    **more: Any,
+) -> Openings:
+    """Open pictures as a run does, or as it does when it is resumed; `found` are the names of a search for some."""
     with closing(Journal(folder)) as journal:
         hits = {"initial": "01", template: "11"}
         if not journal.find("test", template=template, hits=hits):
             journal.append("test", template=template, hits=hits)
-        return count(opening_of(template, hits), {*pictures}, elsewhere, journal, **more)
+        this, called = opening_of(template, hits), Names(names, found or names)
+        return count(this, {*pictures}, called, elsewhere, journal, **more)
 
 
 def test_a_resumed_run_that_opens_with_another_template_opens_again(tmp_path: Path) -> None:
@@ -68,6 +78,53 @@ def test_what_was_said_of_elsewhere_is_kept(tmp_path: Path) -> None:
     assert (found.number, found.elsewhere) == (6, 4)
     assert opening(run, "one").number == 5
     assert opening(run, "one", elsewhere=7).number == 9, "another that was told when it was resumed"
+
+
+def test_other_names_than_at_the_first_opening_give_no_p(tmp_path: Path) -> None:
+    assert opening(tmp_path / "first", "one").tests
+    assert opening(tmp_path / "second", "two").tests, "the same names"
+    edited = opening(tmp_path / "edited", "three", names="B")
+    assert edited.number == 3 and not edited.tests
+    assert not opening(tmp_path / "edited-on", "four", names="B").tests, "the sealed pictures chose these, too"
+    assert opening(tmp_path / "back", "five").tests, "these were there before any picture was opened"
+    assert opening(tmp_path / "others", "six", "cd", names="B").tests, "of pictures that nobody has opened"
+    assert not opening(tmp_path / "both", "seven", "abcd", names="B").tests, "B may come from what a and b showed"
+
+
+def test_names_that_a_search_found_may_be_gone_on_with(tmp_path: Path) -> None:
+    opening(tmp_path / "first", "one")
+    assert opening(tmp_path / "searched", "two", found="B").tests
+    assert opening(tmp_path / "given", "three", names="B").tests, "sealed pictures had no part in them"
+    assert opening(tmp_path / "again", "four", names="B", found="C").tests
+    assert opening(tmp_path / "resumed", "five", found="D").tests
+    assert opening(tmp_path / "resumed", "six", found="E").tests
+    assert all(opening(tmp_path / name, name, names=name).tests for name in "CDE")
+    assert not opening(tmp_path / "edited", "seven", names="X", found="Y").tests
+    assert not opening(tmp_path / "on", "eight", names="Y").tests, "found, but from names that somebody edited"
+
+
+def test_names_that_a_search_found_on_what_is_sealed_here_give_no_p(tmp_path: Path) -> None:
+    opening(tmp_path / "first", "one", "ab", found="B")  # it may have searched on c and d
+    assert not opening(tmp_path / "second", "two", "abcd", names="B").tests
+    assert opening(tmp_path / "third", "three", "a", names="B").tests
+
+
+def test_names_of_runs_before_count_as_those_beside(tmp_path: Path) -> None:
+    first = opening(tmp_path / "there" / "one", "one")
+    assert not opening(tmp_path / "here" / "two", "two", names="B", before=[first]).tests
+
+
+def test_a_run_that_recorded_no_names_lets_none_be_tested(tmp_path: Path) -> None:
+    with closing(Journal(tmp_path / "old")) as journal:
+        journal.append("opened", this="x", known=["x"], elsewhere=0, pictures=["a"])
+    found = opening(tmp_path / "run", "one")
+    assert found.number == 2 and not found.tests
+
+
+def test_names_are_those_of_prompts() -> None:
+    assert names_digest(["hot_dog", "cat"]) == names_digest(["Hot dog", "cat"])
+    other = (["cat", "hot dog"], ["hot dog", "cat", "bus"], ["hot dog"], ["hot dog", named(["cat", "kitten"])])
+    assert len({names_digest(names) for names in (["hot dog", "cat"], *other)}) == 5
 
 
 def test_a_record_that_is_odd_counts_for_nothing(tmp_path: Path) -> None:

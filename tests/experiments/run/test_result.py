@@ -227,3 +227,20 @@ def test_later_openings_correct_both_scopes_of_every_sealed_part() -> None:
         assert verdict_ is not None and verdict_.p is not None and verdict_.opening == 5
         assert verdict_.p_corrected == pytest.approx(verdict_.p * 2 * 20 / 0.15, abs=2e-4)
     assert found["search"].difference.opening is None
+
+
+def test_under_classes_that_sealed_pictures_may_have_chosen_there_is_a_difference_and_no_p() -> None:
+    before, after = score([0] * 400), score([1] * 300 + [0] * 100, "the <CLASS>")
+    pair = before, after, Sampling.of(400, [i % 20 for i in range(400)])
+    parts = dict.fromkeys(("test", "new"), pair)
+    found, tested = (compare(parts, ["test", "new"], opening=2, tests=tests) for tests in (False, True))
+    for name in ("test", "new"):
+        for mine, other in zip(*((one[name].difference, one[name].like_these) for one in (found, tested)), strict=True):
+            assert mine and other and other.outcome == "gain"
+            assert (mine.outcome, mine.p, mine.p_corrected) == ("no test", None, None)
+            assert (mine.mean, mine.ci95) == (other.mean, other.ci95)
+            assert "that is not tested: +75.00 points" in mine.against("the anchor")
+    said = verdict(found["test"], "queries", 2, new=found["new"])
+    assert said.startswith("No test: these sealed queries were opened before with other classes or class names")
+    assert "of this run: +75.00 points [" in said and "Only new queries can test it." in said
+    assert "no test either, +75.00" in said and "no first look" not in said and "p =" not in said

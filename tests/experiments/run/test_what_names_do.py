@@ -15,6 +15,7 @@ from ipo_prompts.experiments.data.dataset import NAMES_FILE, without
 from ipo_prompts.experiments.run import names as module
 from ipo_prompts.experiments.run.comparison import Compared, measured
 from ipo_prompts.experiments.run.names import what_names_do, write_names
+from ipo_prompts.experiments.run.scores import AnyPart
 from ipo_prompts.metrics.classification import ClipReward
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.features import FeatureStore
@@ -45,9 +46,16 @@ def both(clip: Clip, tmp_path: Path) -> tuple[NamesChosen, Compared]:
     return made(clip, tmp_path)
 
 
+def parts(test: Compared) -> dict[AnyPart, Compared]:
+    """Return the parts of a run that searched on one half of its pictures, and chose on the other half."""
+    halves = [test.units.part(range(start, len(test.items), 2)) for start in (0, 1)]
+    chose = [replace(test, units=half, optimised=test.reward.score([CHOSEN], half)[0]) for half in halves]
+    return {"search": chose[0], "selection": chose[1], "test": test}
+
+
 def test_either_template_is_measured_under_either_names(both: tuple[NamesChosen, Compared]) -> None:
     named, test = both
-    found = what_names_do(named, [CHOSEN], {"test": test})
+    found = what_names_do(named, [CHOSEN], parts(test))
     assert found is not None and found.sealed is not None
     before = named.reward.renamed(GIVEN).score([INITIAL, CHOSEN], test.units)
     initial, template = (measured(one, test.sampling) for one in before)
@@ -57,17 +65,28 @@ def test_either_template_is_measured_under_either_names(both: tuple[NamesChosen,
 
 def test_each_name_is_told_by_what_it_adds_to_the_given_one(both: tuple[NamesChosen, Compared]) -> None:
     named, test = both
-    found = what_names_do(named, [CHOSEN], {"test": test})
+    found = what_names_do(named, [CHOSEN], parts(test))
     assert (
         found is not None
         and [(one.given, one.found) for one in found.renamed] == list(zip(GIVEN, FOUND, strict=True))[:2]
     )
+    assert found.chose == test.optimised.n
     for label, told in enumerate(found.renamed):
         names = [GIVEN[i] if i == label else name for i, name in enumerate(FOUND)]
         (back,) = named.reward.renamed(names).score([CHOSEN], test.units)
         assert told.hits == int(test.optimised.hits.sum()) - int(back.hits.sum())
         assert told.loss == pytest.approx(test.optimised.loss - back.loss, abs=1e-6) and told.loss < 0
-        assert told.difference.mean == pytest.approx(told.hits / test.optimised.n, abs=1e-6)
+
+
+def test_what_is_advised_on_names_does_not_see_sealed_pictures(both: tuple[NamesChosen, Compared]) -> None:
+    named, test = both
+    told = what_names_do(named, [CHOSEN], parts(test))
+    units = test.units.part(range(3))
+    initial, optimised = test.reward.score([INITIAL, CHOSEN], units)
+    few = replace(test, units=units, sampling=Sampling.of(3), initial=initial, optimised=optimised)
+    other = what_names_do(named, [CHOSEN], {**parts(test), "test": few})
+    assert told is not None and other is not None and told.sealed != other.sealed
+    assert told.renamed == other.renamed
 
 
 def test_of_very_many_names_the_first_are_put_back(
@@ -75,7 +94,7 @@ def test_of_very_many_names_the_first_are_put_back(
 ) -> None:
     named, test = both
     monkeypatch.setattr(module, "MOST", 1)
-    found = what_names_do(named, [CHOSEN], {"test": test})
+    found = what_names_do(named, [CHOSEN], parts(test))
     assert found is not None and [one.given for one in found.renamed] == ["zzyx"]
 
 
