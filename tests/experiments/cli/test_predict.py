@@ -22,8 +22,10 @@ from ipo_prompts.experiments.run.rejecting import calibrate
 from ipo_prompts.metrics.classification import ClipReward
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.pictures import Picture
-from ipo_prompts.metrics.several import Sureness
+from ipo_prompts.metrics.sampling import Interval
+from ipo_prompts.metrics.several import Proposed, Sureness
 from ipo_prompts.programs.classifier import TemplateClassifier
+from ipo_prompts.programs.saved_program import proposed_of
 
 Capture = pytest.CaptureFixture[str]
 RECORDED = Path(__file__).parents[2] / "recorded"
@@ -360,6 +362,30 @@ def test_all_classes_above_a_line_are_named(
     assert [set(json.loads(line)["labels"]) for line in capfd.readouterr().out.splitlines()] == expected
     assert main(["predict", str(saved), str(tmp_path / "few"), "--above", "0.999999"]) == 0
     assert "none above 100%" in capfd.readouterr().out
+
+
+@pytest.mark.parametrize("proposed", [0.01, None])
+def test_where_hardly_anything_is_above_the_line_it_is_said_and_what_the_run_proposes(
+    proposed: float | None, naming_several: TemplateClassifier, saved: Path, tmp_path: Path, capfd: Capture
+) -> None:
+    if proposed:
+        sureness = naming_several.sureness
+        assert sureness is not None
+        found = Proposed(above=proposed, f1=0.42, ci95=Interval(0.3, 0.5), n=38)
+        naming_several.sureness = sureness.model_copy(update={"proposed": found})
+        naming_several.save(str(saved))
+    copies(tmp_path / "few", 3)
+    assert main(["predict", str(saved), str(tmp_path / "few"), "--above", "0.999999"]) == 0
+    said = capfd.readouterr().err
+    assert "nothing is above 0.999999 in 3 of 3 pictures, whose highest probability is 0." in said
+    if proposed:
+        assert "the run proposes --above 0.01, by which the names of its 38 held-back pictures" in said
+        assert "had the highest F1, 0.42 [0.30, 0.50]" in said
+    else:
+        assert "lower it, or leave --above out" in said and "proposes" not in said
+    assert proposed_of(saved) == naming_several.sureness.proposed  # type: ignore[union-attr]
+    assert main(["predict", str(saved), str(tmp_path / "few"), "--above", "0"]) == 0
+    assert "nothing is above" not in capfd.readouterr().err
 
 
 @pytest.mark.parametrize(
