@@ -10,7 +10,7 @@ Prints Markdown tables for the shipped pictures under pairs of operations:
 - lines: all classes are known; the line is drawn through a few pictures of each class, for the initial template and for
   the one of the bank that the same pictures chose. The others test: the share that is rejected, how often it is above
   the bound, and how often chance would have it there.
-- lines after a search: half of the classes; `compose` searches on four pictures of each and two more choose, as in a
+- lines after a search: a third of the classes; `compose` searches on four pictures of each and two more choose, as in a
   run. One line is drawn through all of these, one through the two; for the initial template, on the same draws, too.
 - moved: the line and the template of one set on the pictures of another.
 """
@@ -350,15 +350,15 @@ def margins_of(bed: Bed, template: str, classes: Floats, names: Sequence[str]) -
 
 def lines_after_a_search(beds: Sequence[Bed], draws: int, steps: int) -> None:
     """Print what lines reject where `compose` chose, and on the same draws where nothing was chosen."""
-    halves = [half_of(bed) for bed in beds]
+    thirds = [third_of(bed) for bed in beds]
     found: dict[tuple[str, str], list[Outcome]] = {}
     for draw in range(draws):
-        for bed in halves:
+        for bed in thirds:
             for key, one in one_search(bed, draw, steps).items():
                 found.setdefault(key, []).append(one)
     print(
         f"\nLines for {SHARE:.0%} where a search chose, {draws} draws of each of {len(beds)} sets with "
-        f"{len(halves[0].names)} classes; {steps} steps.\n"
+        f"{len(thirds[0].names)} classes; {steps} steps.\n"
     )
     header("template", "line through", "pictures", "promised", "rejected, mean", "most", "above the bound", "by chance")
     for (how, through), rows in found.items():
@@ -370,9 +370,9 @@ def lines_after_a_search(beds: Sequence[Bed], draws: int, steps: int) -> None:
         )
 
 
-def half_of(bed: Bed) -> Bed:
-    """Return a set with every second class alone."""
-    known = np.arange(0, len(bed.names), 2)
+def third_of(bed: Bed) -> Bed:
+    """Return a set with every third class alone."""
+    known = np.arange(0, len(bed.names), 3)
     own = np.flatnonzero(np.isin(np.asarray(bed.units.labels), known))
     names = tuple(bed.names[i] for i in known)
     units = replace(bed.units.part(own, known), classes=None)  # a set of its own

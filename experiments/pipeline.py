@@ -317,10 +317,11 @@ def _learn_from_labels(program: TemplateClassifier, prepared: Prepared, ui: Ui) 
     """Give a program what it decides with beside words, from the pictures that searched and chose."""
     labelled = [part for part in (prepared.search, prepared.selection) if part and _are_pictures(part)]
     known, blended = [cast("EncodedPictures", part.units) for part in labelled], None
-    if labelled and labelled[-1] is prepared.selection:
-        optional("how sure the classifier is", partial(program.calibrate, known[-1]))
-    if known:
-        margins = partial(calibrate, program, known, prepared.plan.data.none, prepared.store, ui.say)
+    held_back = known[-1] if labelled and labelled[-1] is prepared.selection else None
+    if held_back is not None:
+        optional("how sure the classifier is", partial(program.calibrate, held_back))
+    if known and labelled[0] is prepared.search:
+        margins = partial(calibrate, program, known[0], held_back, prepared.plan.data.none, prepared.store, ui.say)
         program.rejection = optional("margins to tell pictures of none of the classes", margins)
         with due():
             blended = blend_in(program, known) if prepared.config.head == "blend" else None

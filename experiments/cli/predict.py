@@ -47,7 +47,7 @@ def predict(
     above: Annotated[
         float | None,
         typer.Option(
-            help="name all classes that are shown with more than this probability; runs with labels=several propose one",
+            help="name all classes that are shown with more than this probability; labels=several proposes one",
             metavar="T",
         ),
     ] = None,
@@ -154,7 +154,9 @@ def _head(classifier: TemplateClassifier, reject: float | None) -> tuple[Head, T
 
     head, margins = rejecting(classifier, note)
     line = margins.threshold(reject)
-    note(promise_in_words(line, margins.strangers_found(reject)))
+    for told in promise_in_words(line, margins, reject, classifier.class_names):
+        if told:
+            note(told)
     return head, line
 
 

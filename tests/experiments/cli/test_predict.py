@@ -231,7 +231,7 @@ def able(program: TemplateClassifier, saved: Path) -> Path:
     reward = ClipReward(program.clip, program.class_names)
     items = load_data("embedded", seed=0)
     parts = [reward.encode([i.picture for i in part], [i.label for i in part]) for part in (items.train, items.val)]
-    program.rejection = calibrate(program, parts, ["hole"], reward.store, lambda line: None)
+    program.rejection = calibrate(program, *parts, ["hole"], reward.store, lambda line: None)
     program.save(str(saved))
     return saved
 
@@ -250,11 +250,13 @@ def test_none_of_these_is_what_lies_below_the_line(
     others = ["cosine", "margin", "rejected", "label_2", "probability_2", "label_3", "probability_3"]
     assert code == 0 and list(rows[0]) == ["picture", "label", "probability", *others]
     assert program.rejection is not None
-    assert program.rejection.draws == 408
+    assert program.rejection.draws() == 408 and program.rejection.draws(held_back=True) == 136
     line = program.rejection.threshold(0.2)
-    assert line.k == 81 and {row["rejected"] for row in rows} == {"true", "false"}
+    assert line.k == 27 and {row["rejected"] for row in rows} == {"true", "false"}
     assert all((float(row["margin"]) < line.margin) == (row["rejected"] == "true") for row in rows)
-    assert "which has place 81 among 408 known pictures" in said and "19.8% on average, at most 23." in said
+    assert "which has place 27 among 136 held-back pictures" in said and "19.7% on average, at most 25." in said
+    worst = program.rejection.below(line)[0]
+    assert f"the largest shares first: {program.class_names[worst[0]]!r} {worst[1]} of {worst[2]}, " in said
     assert "of strangers lie below it, by an estimate that leaves halves of the classes out" in said
     features = program.clip.encode_pictures([Picture.from_path(pictures[0])])
     assert float(rows[0]["cosine"]) == pytest.approx((features @ program.class_embeddings().T).max(), abs=1e-4)
