@@ -230,7 +230,7 @@ def propose(probabilities: Floats, shown: Shown, seed: int = 0) -> Proposed:
 
     Args:
         probabilities: float (n, C).
-        shown: which classes each picture shows; at least one is shown.
+        shown: which classes each picture shows.
         seed: of the bootstrap.
 
     >>> propose(np.array([[0.3, 0.1], [0.05, 0.2]]), np.array([[True, False], [False, True]])).above
@@ -238,7 +238,7 @@ def propose(probabilities: Floats, shown: Shown, seed: int = 0) -> Proposed:
     """
     named = len(probabilities) * probabilities.shape[1] - np.searchsorted(np.sort(probabilities, None), LINES, "right")
     right = shown.sum() - np.searchsorted(np.sort(probabilities[shown]), LINES, "right")
-    scores = 2 * right / (named + shown.sum())
+    scores = 2 * right / np.maximum(named + shown.sum(), 1)
     best = np.flatnonzero(scores == scores.max())
     line = float(LINES[best[len(best) // 2]])
     of_each = probabilities > line

@@ -139,6 +139,8 @@ class SavedProgram(BaseModel):
             raise ValueError(f"labels has {len(self.labels)} entries and there are {len(self.class_names)} classes")
         if self.sureness and len(self.sureness.intercepts) != len(self.class_names):
             raise ValueError(f"sureness is for {len(self.sureness.intercepts)} classes, not {len(self.class_names)}")
+        if self.rejection and max(self.rejection.classes, default=0) >= len(self.class_names):
+            raise ValueError(f"rejection has margins of a class number {max(self.rejection.classes)}, which is none")
         if not in_range(self.temperature):
             raise InputError(
                 f"the temperature of a saved program is a number above 0, from {RANGE[0]:g} to {RANGE[1]:g}, "

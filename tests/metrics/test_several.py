@@ -131,6 +131,8 @@ def test_the_line_that_is_proposed_has_the_highest_f1_of_all_names() -> None:
 def test_where_several_lines_are_alike_the_middle_one_is_proposed() -> None:
     apart = propose(np.array([[0.9, 0.1]] * 4, dtype=np.float32), np.array([[True, False]] * 4))
     assert (apart.above, apart.f1, apart.ci95) == (0.5, 1.0, (1.0, 1.0))
+    nothing = propose(np.array([[0.9, 0.1]], dtype=np.float32), np.array([[False, False]]))
+    assert (nothing.f1, nothing.ci95) == (0, (0, 0))
 
 
 def test_the_reward_goes_through_the_one_hook(clip: Clip, monkeypatch: pytest.MonkeyPatch) -> None:

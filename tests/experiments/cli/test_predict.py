@@ -295,6 +295,10 @@ def test_margins_of_another_program_are_refused(
         assert "with another CLIP, template, class names, background or list of words" in said
     able.write_text(json.dumps({**state, "rejection": {**state["rejection"], "margins": [1, 0]}}))
     assert rejected(capsys, str(able), str(pictures[0]))[0] == 2
+    classes = [10**12, *state["rejection"]["classes"][1:]]
+    able.write_text(json.dumps({**state, "rejection": {**state["rejection"], "classes": classes}}))
+    code, rows, said = rejected(capsys, str(able), str(pictures[0]), "--reject", "0.05")
+    assert code == 2 and "margins of a class number 1000000000000, which is none" in said
     program.set_templates("a <CLASS>.")
     assert program.rejection is None  # they were of the former template
     able.write_text(json.dumps({**state, "rejection": None}))
