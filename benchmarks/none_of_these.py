@@ -10,6 +10,7 @@ Prints Markdown tables for the shipped pictures under pairs of operations:
 - lines: all classes are known; the line is drawn through a few pictures of each class, for the initial template and for
   the one of the bank that the same pictures chose. The others test: the share that is rejected, how often it is above
   the bound, and how often chance would have it there.
+- single classes: how many have more than twice the share below a line, and the worst one.
 - lines after a search: a third of the classes; `compose` searches on four pictures of each and two more choose, as in a
   run. One line is drawn through all of these, one through the two; for the initial template, on the same draws, too.
 - moved: the line and the template of one set on the pictures of another.
@@ -121,6 +122,7 @@ def main() -> None:
         narrow(beds, options.splits)
     if options.draws:
         lines(beds[:4], options.draws)
+        single_classes(beds[:4], options.draws)
         moved(beds[:4])
     if options.composed:
         lines_after_a_search(beds[:4], options.composed, options.steps)
@@ -346,6 +348,34 @@ def margins_of(bed: Bed, template: str, classes: Floats, names: Sequence[str]) -
         margins = highest(bed.units.features, classes) - highest(bed.units.features, others)
         bed.margins[key] = margins.astype(np.float64)
     return bed.margins[key]
+
+
+def single_classes(beds: Sequence[Bed], draws: int) -> None:
+    """Print what lines of the initial template do to single classes, and would do if all were alike."""
+    print(
+        f"\nSingle classes: lines for {SHARE:.0%} through {CHOOSE} pictures of each of {len(beds[0].names)} classes, "
+        f"the others test; means of {draws} draws, in %. Alike: the same with the classes of the tested shuffled.\n"
+    )
+    header(
+        "set", "rejected", "classes above twice the share", "worst class", "alike: above twice", "alike: worst class"
+    )
+    for bed in beds:
+        margins, labels = margins_of(bed, bed.templates[0], bed.texts[0], bed.names), np.asarray(bed.units.labels)
+        rows = []
+        for draw in range(draws):
+            rng = np.random.default_rng([draw, CHOOSE])
+            order = rng.permutation(len(labels))
+            drawn = np.concatenate([order[labels[order] == label][:CHOOSE] for label in range(len(bed.names))])
+            tested = np.setdiff1d(order, drawn)
+            line = line_through(np.sort(margins[drawn]), np.ones(len(drawn), dtype=np.int64), SHARE)
+            below, found = margins[tested] < line.margin, []
+            for of in (labels[tested], rng.permutation(labels[tested])):
+                shares = np.bincount(of, below) / np.bincount(of)
+                found += [(shares > 2 * SHARE).mean(), shares.max()]
+            rows.append([below.mean(), *found])
+        print(
+            f"| {bed.name} | " + " | ".join(f"{100 * value:.0f}" for value in np.mean(rows, axis=0)) + " |", flush=True
+        )
 
 
 def lines_after_a_search(beds: Sequence[Bed], draws: int, steps: int) -> None:
