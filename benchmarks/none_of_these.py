@@ -8,8 +8,11 @@ Prints Markdown tables for the shipped pictures under pairs of operations:
 - estimates: the share of strangers below a line, as a run says it from its own classes, and as it is.
 - names that are too narrow: the classes are called by a kind of them, such as "hound" for a dog.
 - lines: all classes are known; the line is drawn through a few pictures of each class, for the initial template and for
-  those that the same pictures chose: of the bank, by `compose`, and by `compose` with the names that fit them best. The
-  others test: the share that is rejected, how often it is above the bound, and how often chance would have it there.
+  the one of the bank that the same pictures chose. The others test: the share that is rejected, how often it is above
+  the bound, and how often chance would have it there.
+- single classes: how many have more than twice the share below a line, and the worst one.
+- lines after a search: a third of the classes; `compose` searches on four pictures of each and two more choose, as in a
+  run. One line is drawn through all of these, one through the two; for the initial template, on the same draws, too.
 - moved: the line and the template of one set on the pictures of another.
 """
 
@@ -17,7 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from common import arguments
@@ -29,12 +32,10 @@ from ipo_prompts.metrics.arrays import Doubles, Floats
 from ipo_prompts.metrics.calibration import softmax
 from ipo_prompts.metrics.classification import ClipReward, EncodedPictures
 from ipo_prompts.metrics.clip import Clip, load_clip
-from ipo_prompts.metrics.naming import LabelledPictures, choose_names
 from ipo_prompts.metrics.nouns import common, synsets
 from ipo_prompts.metrics.rejection import auroc, calibrated, highest, line_through, share_below
 from ipo_prompts.metrics.template import ANCHOR, as_read
 from ipo_prompts.metrics.text_tower import encode_templates
-from ipo_prompts.programs.candidates import candidates_of
 from ipo_prompts.programs.running import Job, run
 from ipo_prompts.programs.strategies.compose import Compose
 from ipo_prompts.programs.templates.phrases import PhraseBank
@@ -44,6 +45,8 @@ SETS = "upside-down+sepia,sideways+gray,zoom+sepia,small+hue,zoom+pixel,upside-d
 SHARE = 0.05
 SEARCHED = 6
 """Pictures of a known class that choose the template."""
+SHOTS, CHOOSE = 4, 2
+"""Pictures of a class with which a run searches, and with which it chooses."""
 SCORES = {
     "prob": "max probability",
     "cosine": "max cosine",
@@ -70,8 +73,6 @@ class Bed:
     """Template → the common nouns in it; kept for all sets."""
     margins: dict[tuple[str, tuple[str, ...]], Doubles]
     """Template and names → the margins of all pictures where all classes are known; those of this set."""
-    searches: dict[int, tuple[str, tuple[str, ...]]]
-    """Draw → what `compose` found on its pictures."""
     worth: list[Any]
     """Hits and losses of each template on each picture, two (T, n), where all classes are known; made when asked."""
 
@@ -106,8 +107,8 @@ def main() -> None:
         clip={"default": "embedded", "help": "as in ipo optimize"},
         sets={"default": SETS, "help": "operations of `embedded:`, with commas between"},
         splits={"type": int, "default": 6, "help": "of the classes into known ones and strangers; 0: lines only"},
-        draws={"type": int, "default": 20, "help": "of the pictures that a line is drawn through"},
-        composed={"type": int, "default": 5, "help": "of these draws, those on which compose chooses"},
+        draws={"type": int, "default": 20, "help": "of the pictures that a line is drawn through; 0: none"},
+        composed={"type": int, "default": 5, "help": "of the pictures that compose searches and chooses with"},
         steps={"type": int, "default": 4, "help": "of compose"},
     )
     if options.small:
@@ -119,8 +120,12 @@ def main() -> None:
         scores(beds, options.splits)
         estimates(beds, options.splits)
         narrow(beds, options.splits)
-    lines(beds[:4], options.draws, options.composed, options.steps)
-    moved(beds[:4])
+    if options.draws:
+        lines(beds[:4], options.draws)
+        single_classes(beds[:4], options.draws)
+        moved(beds[:4])
+    if options.composed:
+        lines_after_a_search(beds[:4], options.composed, options.steps)
 
 
 def beds_of(clip: Clip, sets: Sequence[str], most: int | None) -> list[Bed]:
@@ -132,7 +137,7 @@ def beds_of(clip: Clip, sets: Sequence[str], most: int | None) -> list[Bed]:
     for name in sets:
         items = [item for _, item in load_data(f"embedded:{name}", seed=0).items()]
         units = reward.encode([item.picture for item in items], [item.label for item in items])
-        beds.append(Bed(name, clip, names, units, templates, texts, nouns, {}, {}, []))
+        beds.append(Bed(name, clip, names, units, templates, texts, nouns, {}, []))
     return beds
 
 
@@ -258,7 +263,7 @@ def narrow(beds: Sequence[Bed], splits: int) -> None:
     names = narrower(beds[0].names)
     clip = beds[0].clip
     texts = encode_templates(clip.model, clip.tokenizer, beds[0].templates, names)
-    called = [replace(bed, names=names, texts=texts, margins={}, searches={}, worth=[]) for bed in beds]
+    called = [replace(bed, names=names, texts=texts, margins={}, worth=[]) for bed in beds]
     changed = sum(name not in beds[0].names for name in names)
     print(
         f"\nThe same with names that are too narrow for {changed} of {len(names)} classes ({', '.join(names[:5])} …).\n"
@@ -290,48 +295,49 @@ def narrower(names: Sequence[str]) -> tuple[str, ...]:
 # Lines.
 
 
-def lines(beds: Sequence[Bed], draws: int, composed: int, steps: int) -> None:
+def lines(beds: Sequence[Bed], draws: int) -> None:
     """Print what lines reject of known pictures, over draws and sets."""
-    print(f"\nLines for {SHARE:.0%}, {draws} draws of each of {len(beds)} sets; where compose chooses, {composed}.\n")
+    print(f"\nLines for {SHARE:.0%}, {draws} draws of each of {len(beds)} sets.\n")
     header("template", "pictures", "promised, k/(n+1)", "rejected, mean", "most", "above the bound", "by chance")
     for a_class in (1, 2, SEARCHED):
-        for how in ("initial", "best of the bank", "compose", "compose and names"):
-            searched = how.startswith("compose")
-            if searched and (composed == 0 or a_class != 2):
-                continue
-            times = range(min(draws, composed) if searched else draws)
-            found = [one_line(bed, a_class, how, draw, steps) for bed in beds for draw in times]
-            rejected, above, chance = np.array([row[1:] for row in found]).T
-            promised = found[0][0]
+        for how in ("initial", "best of the bank"):
+            found = [one_line(bed, a_class, how, draw) for bed in beds for draw in range(draws)]
+            rejected, above, chance = np.array([row[2:] for row in found]).T
             print(
-                f"| {how} | {a_class * len(beds[0].names)} | {100 * promised:.1f} | {100 * rejected.mean():.1f} | "
+                f"| {how} | {found[0].pictures} | {100 * found[0].promised:.1f} | {100 * rejected.mean():.1f} | "
                 f"{100 * rejected.max():.1f} | {100 * above.mean():.0f} % | {100 * chance.mean():.0f} % |",
                 flush=True,
             )
 
 
-def one_line(bed: Bed, a_class: int, how: str, draw: int, steps: int) -> tuple[float, float, float, float]:
-    """Return the promise, the share of the other pictures rejected, whether it is above the bound, and its chance."""
+class Outcome(NamedTuple):
+    """What a line does: pictures it is drawn through, the promise, the share of others rejected, whether that is above
+    the bound, and the chance of it.
+    """
+
+    pictures: int
+    promised: float
+    rejected: float
+    above: float
+    chance: float
+
+
+def one_line(bed: Bed, a_class: int, how: str, draw: int) -> Outcome:
+    """Draw pictures of each class, choose a template, and see what the line does to the others."""
     rng, labels = np.random.default_rng([draw, a_class]), np.asarray(bed.units.labels)
     everything = np.arange(len(bed.names))
     drawn = np.concatenate([rng.permutation(np.flatnonzero(labels == label))[:a_class] for label in everything])
-    names = bed.names
-    if how.startswith("compose"):
-        if draw not in bed.searches:
-            bed.searches[draw] = composed(bed, drawn, draw, steps)
-        template, found = bed.searches[draw]
-        names = found if how.endswith("names") else names
-        classes = encode(bed.clip, template, names)
-    else:
-        best = 0 if how == "initial" else bed.best_of_all(drawn)
-        template, classes = bed.templates[best], bed.texts[best]
-    margins = margins_of(bed, template, classes, names)
-    tested = np.setdiff1d(np.arange(len(labels)), drawn)
+    best = 0 if how == "initial" else bed.best_of_all(drawn)
+    margins = margins_of(bed, bed.templates[best], bed.texts[best], bed.names)
+    return outcome_of(margins, drawn, np.setdiff1d(np.arange(len(labels)), drawn))
+
+
+def outcome_of(margins: Doubles, drawn: Any, tested: Any) -> Outcome:
+    """Draw a line through some pictures' margins, and see what it does to others."""
     rule = line_through(np.sort(margins[drawn]), np.ones(len(drawn), dtype=np.int64), SHARE)
-    rejected = float((margins[tested] < rule.margin).mean())
-    m = len(tested)
+    rejected, m = float((margins[tested] < rule.margin).mean()), len(tested)
     chance = float(betabinom.sf(np.floor(rule.bound * m), m, rule.k, rule.n + 1 - rule.k))
-    return rule.promise, rejected, float(rejected > rule.bound), chance
+    return Outcome(len(drawn), rule.promise, rejected, float(rejected > rule.bound), chance)
 
 
 def margins_of(bed: Bed, template: str, classes: Floats, names: Sequence[str]) -> Doubles:
@@ -344,23 +350,89 @@ def margins_of(bed: Bed, template: str, classes: Floats, names: Sequence[str]) -
     return bed.margins[key]
 
 
-def composed(bed: Bed, drawn: Any, draw: int, steps: int) -> tuple[str, tuple[str, ...]]:
-    """Return what `compose` finds without a language model on some pictures, which also choose it.
+def single_classes(beds: Sequence[Bed], draws: int) -> None:
+    """Print what lines of the initial template do to single classes, and would do if all were alike."""
+    print(
+        f"\nSingle classes: lines for {SHARE:.0%} through {CHOOSE} pictures of each of {len(beds[0].names)} classes, "
+        f"the others test; means of {draws} draws, in %. Alike: the same with the classes of the tested shuffled.\n"
+    )
+    header(
+        "set", "rejected", "classes above twice the share", "worst class", "alike: above twice", "alike: worst class"
+    )
+    for bed in beds:
+        margins, labels = margins_of(bed, bed.templates[0], bed.texts[0], bed.names), np.asarray(bed.units.labels)
+        rows = []
+        for draw in range(draws):
+            rng = np.random.default_rng([draw, CHOOSE])
+            order = rng.permutation(len(labels))
+            drawn = np.concatenate([order[labels[order] == label][:CHOOSE] for label in range(len(bed.names))])
+            tested = np.setdiff1d(order, drawn)
+            line = line_through(np.sort(margins[drawn]), np.ones(len(drawn), dtype=np.int64), SHARE)
+            below, found = margins[tested] < line.margin, []
+            for of in (labels[tested], rng.permutation(labels[tested])):
+                shares = np.bincount(of, below) / np.bincount(of)
+                found += [(shares > 2 * SHARE).mean(), shares.max()]
+            rows.append([below.mean(), *found])
+        print(
+            f"| {bed.name} | " + " | ".join(f"{100 * value:.0f}" for value in np.mean(rows, axis=0)) + " |", flush=True
+        )
 
-    And the names under which the loss of the same pictures is least; no others are asked whether they are worth it, as
-    a run would: with two pictures of a class it hardly ever is.
-    """
-    reward, part = ClipReward(bed.clip, bed.names), bed.units.part(drawn)
-    settings = SearchSettings(steps=steps, seed=draw, selection="search")
-    template = run(Job(settings, reward, part, None, lambda lm: Compose())).result.choice.template
-    lists = candidates_of(bed.names, [[] for _ in bed.names])
-    texts = [*bed.names, *dict.fromkeys(name for own in lists for name in own)]
-    place = {name: i for i, name in reversed(list(enumerate(texts)))}
-    rows = [[label, *(place[name] for name in own)] for label, own in enumerate(lists)]
-    features = np.float32(bed.clip.logit_scale) * part.features
-    pictures = LabelledPictures(features, np.asarray(part.labels), list(range(len(drawn))))
-    chosen, _ = choose_names(encode(bed.clip, template, texts), rows, pictures, draw)
-    return template, tuple(texts[row] for row in chosen.tolist())
+
+def lines_after_a_search(beds: Sequence[Bed], draws: int, steps: int) -> None:
+    """Print what lines reject where `compose` chose, and on the same draws where nothing was chosen."""
+    thirds = [third_of(bed) for bed in beds]
+    found: dict[tuple[str, str], list[Outcome]] = {}
+    for draw in range(draws):
+        for bed in thirds:
+            for key, one in one_search(bed, draw, steps).items():
+                found.setdefault(key, []).append(one)
+    print(
+        f"\nLines for {SHARE:.0%} where a search chose, {draws} draws of each of {len(beds)} sets with "
+        f"{len(thirds[0].names)} classes; {steps} steps.\n"
+    )
+    header("template", "line through", "pictures", "promised", "rejected, mean", "most", "above the bound", "by chance")
+    for (how, through), rows in found.items():
+        rejected, above, chance = (100 * np.array(column) for column in list(zip(*rows, strict=True))[2:])
+        print(
+            f"| {how} | {through} | {rows[0].pictures} | {100 * rows[0].promised:.1f} | {rejected.mean():.1f} | "
+            f"{rejected.max():.1f} | {above.mean():.1f} % | {chance.mean():.1f} % |",
+            flush=True,
+        )
+
+
+def third_of(bed: Bed) -> Bed:
+    """Return a set with every third class alone."""
+    known = np.arange(0, len(bed.names), 3)
+    own = np.flatnonzero(np.isin(np.asarray(bed.units.labels), known))
+    names = tuple(bed.names[i] for i in known)
+    units = replace(bed.units.part(own, known), classes=None)  # a set of its own
+    return replace(bed, names=names, units=units, texts=bed.texts[:, known], margins={}, worth=[])
+
+
+def one_search(bed: Bed, draw: int, steps: int) -> Mapping[tuple[str, str], Outcome]:
+    """Search as a run does, and return what the lines do, by template and by what they are drawn through."""
+    rng, labels = np.random.default_rng([draw, SHOTS + CHOOSE]), np.asarray(bed.units.labels)
+    orders = [rng.permutation(np.flatnonzero(labels == label)) for label in range(len(bed.names))]
+    searched, chose = (
+        np.concatenate([order[part] for order in orders]) for part in (slice(SHOTS), slice(SHOTS, SHOTS + CHOOSE))
+    )
+    reward = ClipReward(bed.clip, bed.names)
+    job = Job(
+        SearchSettings(steps=steps, seed=draw),
+        reward,
+        bed.units.part(searched),
+        bed.units.part(chose),
+        lambda lm: Compose(),
+    )
+    templates = {"initial": ANCHOR, "compose": run(job).result.choice.template}
+    shown = np.concatenate([searched, chose])
+    tested = np.setdiff1d(np.arange(len(labels)), shown)
+    found = {}
+    for how, template in templates.items():
+        margins = margins_of(bed, template, encode(bed.clip, template, bed.names), bed.names)
+        for through, drawn in (("all", shown), ("those that chose", chose)):
+            found[how, through] = outcome_of(margins, drawn, tested)
+    return found
 
 
 def moved(beds: Sequence[Bed]) -> None:

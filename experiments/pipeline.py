@@ -57,7 +57,7 @@ from ipo_prompts.metrics.errors import InputError, flag, silent
 from ipo_prompts.metrics.headroom import Headroom
 from ipo_prompts.metrics.reward import Reward, scale_of
 from ipo_prompts.metrics.sampling import harmonic_mean
-from ipo_prompts.metrics.several import SeveralLabels, Sureness, fit_sureness, is_sigmoid, native
+from ipo_prompts.metrics.several import SeveralLabels, Sureness, fit_sureness, is_sigmoid, native, propose
 from ipo_prompts.programs.classifier import TemplateClassifier
 from ipo_prompts.programs.lm.connect import REPLAY
 from ipo_prompts.programs.record.journal import Journal, read, seconds_of
@@ -321,25 +321,36 @@ def _learn_from_labels(program: TemplateClassifier, prepared: Prepared, ui: Ui) 
     """Give a program what it decides with beside words, from the pictures that searched and chose."""
     labelled = [part for part in (prepared.search, prepared.selection) if part and _are_pictures(part)]
     known, blended = [cast("EncodedPictures", part.units) for part in labelled], None
-    if labelled and labelled[-1] is prepared.selection:
-        optional("how sure the classifier is", partial(program.calibrate, known[-1]))
-    if known:
-        margins = partial(calibrate, program, known, prepared.plan.data.none, prepared.store, ui.say)
+    held_back = known[-1] if labelled and labelled[-1] is prepared.selection else None
+    if held_back is not None:
+        optional("how sure the classifier is", partial(program.calibrate, held_back))
+    if known and labelled[0] is prepared.search:
+        margins = partial(calibrate, program, known[0], held_back, prepared.plan.data.none, prepared.store, ui.say)
         program.rejection = optional("margins to tell pictures of none of the classes", margins)
         with due():
             blended = blend_in(program, known) if prepared.config.head == "blend" else None
     if isinstance(prepared.reward, SeveralLabels):
         with due():
-            program.sureness = _sureness(program, cast("Sequence[EncodedPictures]", prepared.shown))
+            shown = cast("Sequence[EncodedPictures]", prepared.shown)
+            program.sureness = _sureness(program, shown, held_back=prepared.selection is not None)
     return blended
 
 
-def _sureness(program: TemplateClassifier, shown: Sequence[EncodedPictures]) -> Sureness:
-    """Return how sure each class is by itself: what the CLIP says, or what fits all pictures that are not sealed."""
+def _sureness(program: TemplateClassifier, shown: Sequence[EncodedPictures], held_back: bool) -> Sureness:
+    """Return how sure each class is by itself: what the CLIP says, or what fits all pictures that are not sealed; and
+    above which probability classes are named, by the last of the parts if that was `held_back`.
+    """
     if is_sigmoid(program.clip):
-        return native(len(program.class_names))
-    known = [one.shown for one in shown if one.shown is not None]
-    return fit_sureness(program.logits(features_of(*shown)), np.concatenate(known))
+        found = native(len(program.class_names))
+    else:
+        known = [one.shown for one in shown if one.shown is not None]
+        found = fit_sureness(program.logits(features_of(*shown)), np.concatenate(known))
+    last = shown[-1]
+    if not held_back or last.shown is None:
+        return found
+    return found.model_copy(
+        update={"proposed": propose(found.probabilities(program.logits(last.features)), last.shown)}
+    )
 
 
 def _are_pictures(part: Encoded) -> bool:

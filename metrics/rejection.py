@@ -10,6 +10,10 @@ order, the k-th with k = ⌊α(n+1)⌋. A new picture of the same kind, which sh
 k/(n+1) at most, on average over the draws that were had. For these very draws the chance is itself a draw, of Beta(k,
 n+1-k) (Vovk 2012). Variants of one base picture share the weight of one draw (Dunn, Wasserman, Ramdas 2023). Nothing
 is promised of pictures that show no class, of other kinds of pictures, or of one class.
+
+All of that is true of a template that was not made with these pictures. A search fits its template to the pictures that
+it sees, so the line is drawn through those that were held back to choose, where they are enough: they only chose among
+the few templates that were found (measured: `docs/none-of-these.md`).
 """
 
 from __future__ import annotations
@@ -17,10 +21,11 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 import numpy as np
+import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ipo_prompts.metrics.arrays import Doubles, Floats
@@ -53,11 +58,13 @@ class Threshold:
     Attributes:
         margin: pictures below it are rejected.
         k, n: it is the k-th of n draws.
+        held_back: whether these are held-back pictures alone; else some of them made the template.
     """
 
     margin: float
     k: int
     n: int
+    held_back: bool = False
 
     def rejects(self, margin: float) -> bool:
         """Return whether a picture of this margin is none of the classes."""
@@ -84,6 +91,8 @@ class Calibrated(BaseModel):
         none: words for what is known to be strange, beside the common nouns.
         margins: of each picture, ascending.
         sizes: of each, how many pictures are variants of its base picture; empty where all are 1.
+        classes: of each, the number of its class.
+        held_back: of each, whether it was held back from the search.
         auroc: how well margins tell strangers, estimated by leaving halves of the classes out; None for few classes.
         found: the share of these strangers below the line where `SHARES` of the known ones are; empty with `auroc`.
     """
@@ -94,41 +103,69 @@ class Calibrated(BaseModel):
     none: tuple[str, ...]
     margins: tuple[Margin, ...]
     sizes: tuple[Annotated[int, Field(ge=1)], ...] = ()
+    classes: tuple[Annotated[int, Field(ge=0)], ...] = ()
+    held_back: tuple[bool, ...] = ()
     auroc: Share | None = None
     found: tuple[Share, ...] = ()
 
     @model_validator(mode="after")
     def _whole(self) -> Calibrated:
-        if self.sizes and len(self.sizes) != len(self.margins):
-            raise ValueError(f"there are {len(self.sizes)} sizes and {len(self.margins)} margins")
+        for what in ("sizes", "classes", "held_back"):
+            if (count := len(getattr(self, what))) not in (0, len(self.margins)):
+                raise ValueError(f"{what} has {count} entries and there are {len(self.margins)} margins")
         if list(self.margins) != sorted(self.margins):
             raise ValueError("the margins are not in ascending order")
         if len(self.found) not in (0, len(SHARES)):
             raise ValueError(f"found has {len(self.found)} shares and not {len(SHARES)}")
         return self
 
-    @property
-    def draws(self) -> int:
-        """How many independent draws the margins are of."""
-        return round(sum(1 / size for size in self.sizes)) if self.sizes else len(self.margins)
+    def draws(self, held_back: bool = False) -> int:
+        """Return how many independent draws the margins are of, or those that were held back."""
+        return round(float((1 / self._sizes()[self._of(held_back)]).sum()))
 
     def threshold(self, share: float) -> Threshold:
-        """Draw the line for a share of known pictures, above 0 and at most 0.5.
+        """Draw the line for a share of known pictures, above 0 and at most 0.5: through those that were held back where
+        they are enough, else through all.
 
         Raises:
             InputError: there are too few draws for it.
         """
-        if self.draws < (needed := max(FEWEST, math.ceil(1 / share - 1e-9) - 1)):
+        needed = max(FEWEST, math.ceil(1 / share - 1e-9) - 1)
+        held_back = self.draws(held_back=True) >= needed
+        if (draws := self.draws(held_back)) < needed:
             raise InputError(
                 f"to reject {share:.3g} of the known pictures takes {needed} independent ones with labels, and this "
-                f"run had {self.draws} to search and choose with; add pictures (shots=…) and optimise again, or reject "
+                f"run had {draws} to search and choose with; add pictures (shots=…) and optimise again, or reject "
                 "a larger share."
-                if self.draws >= FEWEST
-                else f"this run searched and chose with {self.draws} independent pictures, too few to promise what "
+                if draws >= FEWEST
+                else f"this run searched and chose with {draws} independent pictures, too few to promise what "
                 f"--reject would do to pictures of the classes; it takes {needed}: add pictures (shots=…) and optimise "
                 "again."
             )
-        return line_through(np.array(self.margins), np.array(self.sizes or [1] * len(self.margins)), share)
+        those = self._of(held_back)
+        line = line_through(np.array(self.margins)[those], self._sizes()[those], share)
+        return replace(line, held_back=held_back)
+
+    def below(self, line: Threshold) -> list[tuple[int, int, int]]:
+        """Return of each class its number, its pictures below a line and all that it has of those that the line is
+        drawn through; the largest share first, and empty where the classes are not known.
+        """
+        if not self.classes:
+            return []
+        those = self._of(line.held_back)
+        classes, margins = np.array(self.classes)[those], np.array(self.margins)[those]
+        every, rejected = np.bincount(classes), np.bincount(classes, margins < line.margin)
+        found = [(label, int(rejected[label]), int(every[label])) for label in np.flatnonzero(every).tolist()]
+        return sorted(found, key=lambda one: (-one[1] / one[2], -one[1]))
+
+    def _sizes(self) -> Numbers:
+        return np.array(self.sizes or [1] * len(self.margins), dtype=np.int64)
+
+    def _of(self, held_back: bool) -> npt.NDArray[np.bool_]:
+        """Return which margins these are: those of held-back pictures, or all."""
+        if not held_back:
+            return np.ones(len(self.margins), dtype=bool)
+        return np.array(self.held_back or [False] * len(self.margins), dtype=bool)
 
     def strangers_found(self, share: float) -> float | None:
         """Return the estimated share of strangers below the line; None where it was not estimated."""
@@ -159,6 +196,7 @@ def calibrated(
     groups: Sequence[Hashable] | None,
     classes: Floats,
     others: Floats,
+    held_back: Sequence[bool] = (),
 ) -> Calibrated:
     """Take the margins of pictures whose class is known.
 
@@ -169,6 +207,7 @@ def calibrated(
         groups: length n, equal for variants of one picture; None where there are none.
         classes: float32 (C, D), unit rows, the class embeddings.
         others: float32 (V, D), unit rows, of other things.
+        held_back: length n, which were held back from the search; empty: none.
     """
     elsewhere = highest(features, others)
     margins = (highest(features, classes) - elsewhere).astype(np.float64)
@@ -180,6 +219,8 @@ def calibrated(
         none=tuple(none),
         margins=tuple(round(value, 6) for value in margins[order].tolist()),
         sizes=tuple(sizes[order].tolist()) if (sizes > 1).any() else (),
+        classes=tuple(labels[order].tolist()),
+        held_back=tuple(held_back[i] for i in order.tolist()) if any(held_back) else (),
         auroc=auroc,
         found=found,
     )

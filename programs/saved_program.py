@@ -18,7 +18,7 @@ from ipo_prompts.metrics.files import read_json
 from ipo_prompts.metrics.offsets import Saved, from_state, state_of
 from ipo_prompts.metrics.pictures import AS_VIEWED, Background
 from ipo_prompts.metrics.rejection import Calibrated
-from ipo_prompts.metrics.several import Sureness
+from ipo_prompts.metrics.several import Proposed, Sureness
 from ipo_prompts.metrics.template import ANCHOR, check_count, check_template, every_name, named, names_of, usable
 from ipo_prompts.programs.record.journal import FILE_NAME
 from ipo_prompts.programs.record.trust import resumed_by
@@ -140,6 +140,8 @@ class SavedProgram(BaseModel):
             raise ValueError(f"labels has {len(self.labels)} entries and there are {len(self.class_names)} classes")
         if self.sureness and len(self.sureness.intercepts) != len(self.class_names):
             raise ValueError(f"sureness is for {len(self.sureness.intercepts)} classes, not {len(self.class_names)}")
+        if self.rejection and max(self.rejection.classes, default=0) >= len(self.class_names):
+            raise ValueError(f"rejection has margins of a class number {max(self.rejection.classes)}, which is none")
         if not in_range(self.temperature):
             raise InputError(
                 f"the temperature of a saved program is a number above 0, from {RANGE[0]:g} to {RANGE[1]:g}, "
@@ -197,6 +199,20 @@ def read_state(path: str | Path) -> tuple[Path, Any]:
             f"(program.load({str(path)!r})), which then has the classifier."
         )
     return Path(path), state
+
+
+def proposed_of(path: str | Path) -> Proposed | None:
+    """Return above which probability a run proposes to name classes; None where it proposes nothing.
+
+    Args:
+        path: of the run directory, or of its `program.json`.
+
+    Raises:
+        InputError: there is no program, or it cannot be used.
+    """
+    path, state = read_state(path)
+    sureness = read_program(state, str(path)).sureness
+    return sureness.proposed if sureness else None
 
 
 def read_program(state: Any, where: str) -> SavedProgram:

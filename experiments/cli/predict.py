@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ipo_prompts.experiments.run.labelling import Decision
     from ipo_prompts.metrics.head import Head
     from ipo_prompts.metrics.rejection import Threshold
+    from ipo_prompts.metrics.several import Proposed
     from ipo_prompts.programs.classifier import TemplateClassifier
 
 STDIN = Path("-")
@@ -28,7 +29,7 @@ EXAMPLES = examples(
     "ipo predict runs/RUN holiday/",
     "ipo predict runs/RUN holiday/ cat.jpg --format csv > labels.csv",
     "ipo predict runs/RUN holiday/ --reject 0.05 --top 3",
-    "find holiday/ -newer last | ipo predict runs/RUN - --above 0.5",
+    "find holiday/ -newer last | ipo predict runs/RUN - --above 0.1",
 )
 
 
@@ -46,7 +47,7 @@ def predict(
     above: Annotated[
         float | None,
         typer.Option(
-            help="name all classes that are shown with more than this probability; for runs with labels=several",
+            help="name all classes that are shown with more than this probability; labels=several proposes one",
             metavar="T",
         ),
     ] = None,
@@ -97,6 +98,7 @@ def predict(
     except OSError as error:
         drop_output()
         raise InputError(f"cannot write the labels: {error.strerror}; make room, or write them elsewhere.") from error
+    _tell_of_the_nameless(rows, head.sureness.proposed if head.sureness else None)
     gone = any(
         not os.path.lexists(path) for path in pictures if path != STDIN
     )  # a name that was typed, not a file that is damaged
@@ -117,16 +119,33 @@ def _files(pictures: Sequence[Path]) -> Iterator[Path]:
 
 def _tell_of_each(head: Head) -> None:
     """Say what the probabilities of classes by themselves are fitted to."""
-    from ipo_prompts.metrics.several import ENOUGH, native
+    from ipo_prompts.metrics.several import ENOUGH
 
-    classes = len(head.class_names)
-    if head.sureness == native(classes):
+    assert head.sureness is not None
+    if head.sureness.is_native:
         note("the probability of each class is the CLIP's own, which was trained with sigmoids.")
-    elif head.sureness:
+    else:
         note(
-            f"the probabilities were fitted to the pictures that searched and chose; {head.sureness.own} of {classes} "
-            f"classes, those that {ENOUGH} of them or more show, have a threshold of their own."
+            f"the probabilities were fitted to the pictures that searched and chose; {head.sureness.own} of "
+            f"{len(head.class_names)} classes, those that {ENOUGH} of them or more show, have a threshold of their own."
         )
+
+
+def _tell_of_the_nameless(rows: _Rows, proposed: Proposed | None) -> None:
+    """Say how many pictures have no class above the line where these are most, and what the run proposes instead."""
+    if rows.above is None or 2 * rows.nameless <= rows.told:
+        return
+    instead = "lower it, or leave --above out to name the most probable class."
+    if proposed and proposed.above < rows.above:
+        low, high = proposed.ci95
+        instead = (
+            f"the run proposes --above {proposed.above:g}, by which the names of its {proposed.n:,} held-back pictures "
+            f"had the highest F1, {proposed.f1:.2f} [{low:.2f}, {high:.2f}]."
+        )
+    note(
+        f"nothing is above {rows.above:g} in {rows.nameless:,} of {rows.told:,} pictures, whose highest probability is "
+        f"{rows.highest:.2g}; {instead}"
+    )
 
 
 def _head(classifier: TemplateClassifier, reject: float | None) -> tuple[Head, Threshold | None]:
@@ -137,7 +156,9 @@ def _head(classifier: TemplateClassifier, reject: float | None) -> tuple[Head, T
 
     head, margins = rejecting(classifier, note)
     line = margins.threshold(reject)
-    note(promise_in_words(line, margins.strangers_found(reject)))
+    for told in promise_in_words(line, margins, reject, classifier.class_names):
+        if told:
+            note(told)
     return head, line
 
 
@@ -165,7 +186,7 @@ def _tell_how_sure(program: Path, classifier: TemplateClassifier) -> None:
         )
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Rows:
     """Writes each row at once. A CSV has no name that a spreadsheet would run, see `as_cell`; `./x` is the file `x`.
 
@@ -175,6 +196,8 @@ class _Rows:
         top: how many are named.
         line: below its margin a picture is rejected; None rejects none.
         above: all classes with a higher probability are named, joined by bars; None names `top` of them.
+        told, nameless: pictures so far, and those of which no class is named.
+        highest: the highest probability of a class in a nameless picture.
     """
 
     form: str
@@ -182,6 +205,9 @@ class _Rows:
     top: int
     line: Threshold | None
     above: float | None = None
+    told: int = 0
+    nameless: int = 0
+    highest: float = 0.0
 
     def begin(self) -> None:
         """Write the names of columns."""
@@ -201,6 +227,10 @@ class _Rows:
         order = (-outcome.probabilities).argsort(kind="stable")
         named = self.top if self.above is None else int((outcome.probabilities > self.above).sum())
         best = [(self.class_names[i], float(outcome.probabilities[i])) for i in order[:named]]
+        self.told += 1
+        if not best:
+            self.nameless += 1
+            self.highest = max(self.highest, float(outcome.probabilities.max()))
         rejected = self.line is not None and outcome.margin is not None and self.line.rejects(outcome.margin)
         {"csv": self._csv, "jsonl": self._row, "table": self._table}[self.form](file, outcome, best, rejected)
         sys.stdout.flush()

@@ -270,9 +270,10 @@ def what_the_head_does(blended: Blended, test: Compared) -> HeadFound:
     reward, found = test.reward, blended.found
     assert isinstance(reward, ClipReward)
     alone = reward.score_logits("pictures", lambda rows: found.pictures.logits(rows).astype(np.float32), test.units)
-    both = reward.score_logits("both", blended.program.logits, test.units)
+    kept = found.weight > 0  # else words alone decide, and are not compared with themselves
+    both = reward.score_logits("both", blended.program.logits, test.units) if kept else test.optimised
     result = HeadFound(
-        kept=found.weight > 0,
+        kept=kept,
         way=found.way,
         weight=found.weight,
         alone=found.alone,

@@ -129,8 +129,12 @@ def measured(score: Score, sampling: Sampling) -> Measured:
 
 
 def gained(without: Score, with_: Score, sampling: Sampling) -> dict[str, Any]:
-    """Return how much more one score has than another, no test: `difference`, and `ci95` its interval."""
-    found = paired_difference(without.hits, with_.hits, sampling).these
+    """Return how much more one score has than another, no test: `difference`, and `ci95` its interval.
+
+    Both may be of one template, with other offsets or class names. Where each loss is the same, nothing was added.
+    """
+    same = without.template == with_.template and np.array_equal(without.losses, with_.losses)
+    found = SAME if same else paired_difference(without.hits, with_.hits, sampling).these
     return {"difference": found.mean, "ci95": (found.low, found.high)}
 
 
@@ -235,7 +239,7 @@ def _mean_precision(part: Compared, reward: SeveralLabels) -> OverClasses:
 
 def _over_classes(part: Compared, classes: int) -> OverClasses:
     initial, optimised = (class_mean_interval(score.hits, part.sampling) for score in (part.initial, part.optimised))
-    more = difference_over_classes(part.initial.hits, part.optimised.hits, part.sampling)
+    more = _scopes(*part.pair, balanced=True).these
     single = part.sampling.singles
     of_one = (
         f", {single} of them with one picture, which {'are' if single > 1 else 'is'} taken to vary as the others do"

@@ -13,7 +13,7 @@ import numpy as np
 from ipo_prompts.experiments.data.wordnet import strangers
 from ipo_prompts.metrics.arrays import Floats
 from ipo_prompts.metrics.classification import EncodedPictures, features_of
-from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.errors import InputError, printable
 from ipo_prompts.metrics.features import FeatureStore
 from ipo_prompts.metrics.head import Head
 from ipo_prompts.metrics.rejection import CONFIDENCE, Calibrated, Threshold, calibrated
@@ -26,21 +26,24 @@ Say = Callable[[str], None]
 
 def calibrate(
     classifier: TemplateClassifier,
-    parts: Sequence[EncodedPictures],
+    searched: EncodedPictures,
+    held_back: EncodedPictures | None,
     none: Sequence[str],
     store: FeatureStore,
     say: Say,
 ) -> Calibrated:
-    """Take the margins of labelled pictures, part after part; those of the search serve as well as held-back ones.
+    """Take the margins of labelled pictures.
 
     Args:
         classifier: with the templates that were found.
-        parts: the pictures, with labels.
+        searched: the pictures of the search, with labels.
+        held_back: those that were held back to choose; None where none were.
         none: words for what is known to be strange.
         store: keeps the nouns.
         say: told how long the nouns took.
     """
     words = _words(classifier, none)
+    parts = [searched] if held_back is None else [searched, held_back]
     grouped = [part.groups or [f"{number} {i}" for i in range(len(part))] for number, part in enumerate(parts)]
     return calibrated(
         _identity(classifier, words),
@@ -50,6 +53,7 @@ def calibrate(
         [group for groups in grouped for group in groups],
         classifier.class_embeddings(),
         _rows(classifier, words, store, say),
+        [number == 1 for number, part in enumerate(parts) for _ in range(len(part))],
     )
 
 
@@ -75,17 +79,48 @@ def rejecting(classifier: TemplateClassifier, say: Say) -> tuple[Head, Calibrate
     return replace(classifier.head(), others=rows), margins
 
 
-def promise_in_words(line: Threshold, found: float | None) -> str:
-    """Say what a line promises, and what it does not."""
+WORST = 3
+"""Classes that are named of those of which most lies below the line."""
+
+
+def promise_in_words(line: Threshold, margins: Calibrated, share: float, class_names: Sequence[str]) -> tuple[str, str]:
+    """Say what a line promises, and what it does to single classes, of which it promises nothing.
+
+    Args:
+        line: that of `margins` for the `share` of known pictures.
+        class_names: in label order.
+    """
+    found = margins.strangers_found(share)
     about = (
         "how many strangers it finds was not estimated: the classes are too few"
         if found is None
         else f"at best {found:.0%} of strangers lie below it, by an estimate that leaves halves of the classes out"
     )
+    through = "held-back" if line.held_back else "known"
+    bound = f"at most {line.bound:.1%} with {CONFIDENCE:.0%} confidence"
+    if not line.held_back:
+        bound += (
+            " if the template had been chosen beforehand (it was fitted to these pictures, as too few were held back: "
+            "more may be)"
+        )
+    promise = (
+        f"rejected is a margin below {line.margin:.4f}, which has place {line.k} among {line.n} {through} pictures: of "
+        f"new ones of the classes, of the same kind and mix, {line.promise:.1%} on average, {bound}; {about}."
+    )
+    return promise, _of_single_classes(margins.below(line), class_names, through)
+
+
+def _of_single_classes(below: Sequence[tuple[int, int, int]], class_names: Sequence[str], through: str) -> str:
+    """Name the classes of which most lies below the line."""
+    worst = [
+        f"{printable(str(class_names[label]))!r} {rejected} of {every}" for label, rejected, every in below if rejected
+    ]
+    if not worst:
+        return ""
+    rest = f", {len(worst) - WORST} more have one or more" if len(worst) > WORST else ""
     return (
-        f"rejected is a margin below {line.margin:.4f}, which has place {line.k} among {line.n} known pictures: of new "
-        f"ones of the classes, of the same kind and mix, {line.promise:.1%} on average, at most {line.bound:.1%} with "
-        f"{CONFIDENCE:.0%} confidence; {about}."
+        f"of single classes nothing is promised; of these {through} pictures lie below the line, the largest shares "
+        f"first: {', '.join(worst[:WORST])}{rest}. So few pictures of a class say little of it."
     )
 
 

@@ -67,7 +67,13 @@ def test_too_few_draws_are_refused() -> None:
 
 
 def test_what_is_read_is_checked() -> None:
-    for wrong in ({"margins": (0.2, 0.1)}, {"margins": (float("nan"),)}, {"sizes": (1,)}, {"found": (0.5,)}):
+    for wrong in (
+        {"margins": (0.2, 0.1)},
+        {"margins": (float("nan"),)},
+        {"sizes": (1,)},
+        {"classes": (1,)},
+        {"found": (0.5,)},
+    ):
         with pytest.raises(ValidationError):
             Calibrated.model_validate({**known(3).model_dump(), **wrong})
 
@@ -78,8 +84,31 @@ def test_the_margin_is_the_highest_cosine_less_that_of_others() -> None:
     assert highest(features, classes).tolist() == pytest.approx([1, 0.8, 0])
     found = calibrated("f", ["hole"], features, np.array([0, 1, 1]), ["a", "b", "b"], classes, others)
     assert found.margins == pytest.approx((-1, 0.8, 1))
-    assert (found.sizes, found.draws, found.none) == ((2, 2, 1), 2, ("hole",))
+    assert (found.sizes, found.draws(), found.none) == ((2, 2, 1), 2, ("hole",))
+    assert (found.classes, found.held_back) == ((1, 1, 0), ())
     assert (found.auroc, found.strangers_found(0.05)) == (None, None)  # of two classes none can be left out
+
+
+def test_the_line_is_drawn_through_held_back_pictures_where_they_are_enough() -> None:
+    """Those that were searched on have the lower margins or the higher ones: they have no say."""
+    for held_back in ((False,) * 60 + (True,) * 39, (True,) * 39 + (False,) * 60):
+        margins = known(99, held_back=held_back)
+        assert margins.draws() == 99 and margins.draws(held_back=True) == 39
+        line = margins.threshold(0.05)
+        first = held_back.index(True)
+        assert (line.k, line.n, line.margin, line.held_back) == (2, 39, (first + 1) / 1000, True)
+        fewer = margins.threshold(0.02)  # takes 49
+        assert (fewer.k, fewer.n, fewer.margin, fewer.held_back) == (2, 99, 0.001, False)
+    variants = known(80, held_back=(True,) * 40 + (False,) * 40, sizes=(2,) * 40 + (1,) * 40)
+    assert variants.threshold(0.05).n == 20 and variants.threshold(0.02).n == 60
+
+
+def test_classes_are_told_by_the_share_of_their_pictures_below_the_line() -> None:
+    margins = known(40, classes=(0, 0, 1, 2, 2, 3) + (3,) * 34, held_back=(True, False) + (True,) * 38)
+    line = margins.threshold(0.15)
+    assert (line.k, line.n, line.margin, line.held_back) == (6, 39, 0.006, True)
+    assert margins.below(line) == [(2, 2, 2), (0, 1, 1), (1, 1, 1), (3, 1, 35)]
+    assert known(40).below(line) == []  # of an earlier version
 
 
 def test_auroc_and_shares_count_pairs() -> None:

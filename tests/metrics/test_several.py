@@ -11,12 +11,14 @@ from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.sampling import Sampling
 from ipo_prompts.metrics.several import (
     ENOUGH,
+    LINES,
     SeveralLabels,
     Sureness,
     compare_precision,
     fit_sureness,
     mean_precision,
     native,
+    propose,
     ranking_precision,
     sigmoid_losses,
     softmax_losses,
@@ -106,6 +108,31 @@ def test_sureness_finds_what_made_the_labels() -> None:
     assert rare.intercepts[2] < rare.intercepts[1] < rare.intercepts[0]
     separable = fit_sureness(np.array([[1.0, 0.0]] * 4, dtype=np.float32), np.array([[True, False]] * 4))
     assert np.isfinite([separable.slope, *separable.intercepts]).all()
+
+
+def test_the_line_that_is_proposed_has_the_highest_f1_of_all_names() -> None:
+    rng = np.random.default_rng(0)
+    shown = rng.random((80, 6)) < 0.2
+    probabilities = (0.3 / (1 + np.exp(-2 * shown - rng.normal(size=shown.shape)))).astype(np.float32)  # none above .3
+    found = propose(probabilities, shown)
+
+    def f1(line: float) -> float:
+        named = probabilities > line
+        return float(2 * (named & shown).sum() / (named.sum() + shown.sum()))
+
+    assert found.f1 == pytest.approx(max(map(f1, LINES)), abs=1e-4) and found.f1 == pytest.approx(
+        f1(found.above), abs=1e-4
+    )
+    assert 0.1 < found.above < 0.3 and found.n == 80
+    assert 0.05 < found.ci95[1] - found.ci95[0] < 0.2 and found.ci95[0] < found.f1 < found.ci95[1]
+    assert f1(0.5) == 0
+
+
+def test_where_several_lines_are_alike_the_middle_one_is_proposed() -> None:
+    apart = propose(np.array([[0.9, 0.1]] * 4, dtype=np.float32), np.array([[True, False]] * 4))
+    assert (apart.above, apart.f1, apart.ci95) == (0.5, 1.0, (1.0, 1.0))
+    nothing = propose(np.array([[0.9, 0.1]], dtype=np.float32), np.array([[False, False]]))
+    assert (nothing.f1, nothing.ci95) == (0, (0, 0))
 
 
 def test_the_reward_goes_through_the_one_hook(clip: Clip, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,8 +22,10 @@ from ipo_prompts.experiments.run.rejecting import calibrate
 from ipo_prompts.metrics.classification import ClipReward
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.pictures import Picture
-from ipo_prompts.metrics.several import Sureness
+from ipo_prompts.metrics.sampling import Interval
+from ipo_prompts.metrics.several import Proposed, Sureness
 from ipo_prompts.programs.classifier import TemplateClassifier
+from ipo_prompts.programs.saved_program import proposed_of
 
 Capture = pytest.CaptureFixture[str]
 RECORDED = Path(__file__).parents[2] / "recorded"
@@ -244,7 +246,7 @@ def able(program: TemplateClassifier, saved: Path) -> Path:
     reward = ClipReward(program.clip, program.class_names)
     items = load_data("embedded", seed=0)
     parts = [reward.encode([i.picture for i in part], [i.label for i in part]) for part in (items.train, items.val)]
-    program.rejection = calibrate(program, parts, ["hole"], reward.store, lambda line: None)
+    program.rejection = calibrate(program, *parts, ["hole"], reward.store, lambda line: None)
     program.save(str(saved))
     return saved
 
@@ -263,11 +265,13 @@ def test_none_of_these_is_what_lies_below_the_line(
     others = ["cosine", "margin", "rejected", "label_2", "probability_2", "label_3", "probability_3"]
     assert code == 0 and list(rows[0]) == ["picture", "label", "probability", *others]
     assert program.rejection is not None
-    assert program.rejection.draws == 408
+    assert program.rejection.draws() == 408 and program.rejection.draws(held_back=True) == 136
     line = program.rejection.threshold(0.2)
-    assert line.k == 81 and {row["rejected"] for row in rows} == {"true", "false"}
+    assert line.k == 27 and {row["rejected"] for row in rows} == {"true", "false"}
     assert all((float(row["margin"]) < line.margin) == (row["rejected"] == "true") for row in rows)
-    assert "which has place 81 among 408 known pictures" in said and "19.8% on average, at most 23." in said
+    assert "which has place 27 among 136 held-back pictures" in said and "19.7% on average, at most 25." in said
+    worst = program.rejection.below(line)[0]
+    assert f"the largest shares first: {program.class_names[worst[0]]!r} {worst[1]} of {worst[2]}, " in said
     assert "of strangers lie below it, by an estimate that leaves halves of the classes out" in said
     features = program.clip.encode_pictures([Picture.from_path(pictures[0])])
     assert float(rows[0]["cosine"]) == pytest.approx((features @ program.class_embeddings().T).max(), abs=1e-4)
@@ -306,6 +310,10 @@ def test_margins_of_another_program_are_refused(
         assert "with another CLIP, template, class names, background or list of words" in said
     able.write_text(json.dumps({**state, "rejection": {**state["rejection"], "margins": [1, 0]}}))
     assert rejected(capsys, str(able), str(pictures[0]))[0] == 2
+    classes = [10**12, *state["rejection"]["classes"][1:]]
+    able.write_text(json.dumps({**state, "rejection": {**state["rejection"], "classes": classes}}))
+    code, rows, said = rejected(capsys, str(able), str(pictures[0]), "--reject", "0.05")
+    assert code == 2 and "margins of a class number 1000000000000, which is none" in said
     program.set_templates("a <CLASS>.")
     assert program.rejection is None  # they were of the former template
     able.write_text(json.dumps({**state, "rejection": None}))
@@ -375,6 +383,30 @@ def test_all_classes_above_a_line_are_named(
     assert [set(json.loads(line)["labels"]) for line in capfd.readouterr().out.splitlines()] == expected
     assert main(["predict", str(saved), str(tmp_path / "few"), "--above", "0.999999"]) == 0
     assert "none above 100%" in capfd.readouterr().out
+
+
+@pytest.mark.parametrize("proposed", [0.01, None])
+def test_where_hardly_anything_is_above_the_line_it_is_said_and_what_the_run_proposes(
+    proposed: float | None, naming_several: TemplateClassifier, saved: Path, tmp_path: Path, capfd: Capture
+) -> None:
+    if proposed:
+        sureness = naming_several.sureness
+        assert sureness is not None
+        found = Proposed(above=proposed, f1=0.42, ci95=Interval(0.3, 0.5), n=38)
+        naming_several.sureness = sureness.model_copy(update={"proposed": found})
+        naming_several.save(str(saved))
+    copies(tmp_path / "few", 3)
+    assert main(["predict", str(saved), str(tmp_path / "few"), "--above", "0.999999"]) == 0
+    said = capfd.readouterr().err
+    assert "nothing is above 0.999999 in 3 of 3 pictures, whose highest probability is 0." in said
+    if proposed:
+        assert "the run proposes --above 0.01, by which the names of its 38 held-back pictures" in said
+        assert "had the highest F1, 0.42 [0.30, 0.50]" in said
+    else:
+        assert "lower it, or leave --above out" in said and "proposes" not in said
+    assert proposed_of(saved) == naming_several.sureness.proposed  # type: ignore[union-attr]
+    assert main(["predict", str(saved), str(tmp_path / "few"), "--above", "0"]) == 0
+    assert "nothing is above" not in capfd.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 from ipo_prompts.experiments.run import comparison
-from ipo_prompts.experiments.run.comparison import Compared, near_copies_in_words, over_classes
+from ipo_prompts.experiments.run.comparison import Compared, compare, gained, near_copies_in_words, over_classes
 from ipo_prompts.metrics.classification import EncodedPictures
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.reward import Score
@@ -23,10 +24,11 @@ def score(hits: list[int], template: str) -> Score:
     return Score(template, float(right.mean()), 0.5, right, np.full(len(hits), 0.5))
 
 
-def part(classes: str) -> Any:
+def part(classes: str) -> Compared:
     n = len(classes)
     one, other = score([1] * n, "a <CLASS>"), score([0] + [1] * (n - 1), "the <CLASS>")
-    return SimpleNamespace(reward=None, sampling=Sampling.of(n, list(classes)), initial=one, optimised=other)
+    made: Any = None
+    return Compared((), made, None, made, Sampling.of(n, list(classes)), one, other)
 
 
 @pytest.mark.parametrize(
@@ -46,6 +48,34 @@ def test_of_several_labels_the_classes_that_one_picture_shows_are_counted(clip: 
     initial, other = reward.score(["a <CLASS>.", "a photo of a <CLASS>."], units)
     made = Compared((), units, None, reward, Sampling.of(4), initial, other)
     assert over_classes({"test": made})["test"].single == 1
+
+
+def test_a_template_differs_from_itself_by_nothing(clip: Clip) -> None:
+    """In the mean over classes, one of which has one picture, in mAP, and in what is told beside the verdict."""
+    same = replace(part("aaaab"), optimised=score([1] * 5, "a <CLASS>"))
+    found = over_classes({"test": same})["test"]
+    assert (found.difference, found.ci95) == (0, (0, 0))
+    assert "a difference of +0.00 points [+0.00, +0.00]" in found.words
+    assert gained(*same.pair) == {"difference": 0, "ci95": (0, 0)}
+    balanced = compare({"test": same.pair}, ["test"], balanced=True)["test"]
+    assert (balanced.difference.outcome, balanced.difference.ci95, balanced.like_these) == (
+        "same templates",
+        (0, 0),
+        None,
+    )
+
+    units = EncodedPictures(clip.encode_texts(["a cat.", "a dog."]), np.array([0, 1]), shown=np.eye(2, dtype=bool))
+    reward = SeveralLabels(clip, ["cat", "dog"])
+    (one,) = reward.score(["a <CLASS>."], units)
+    found = over_classes({"test": Compared((), units, None, reward, Sampling.of(2), one, one)})["test"]
+    assert (found.difference, found.ci95) == (0, (0, 0))
+
+
+def test_a_template_with_offsets_is_not_itself_where_they_change_no_label() -> None:
+    one, other = score([1, 0, 1], "a <CLASS>"), score([1, 0, 1], "a <CLASS>")
+    other.losses[0] = 0.4
+    low, high = gained(one, other, Sampling.of(3))["ci95"]
+    assert low < 0 < high
 
 
 def joined(monkeypatch: pytest.MonkeyPatch, groups: list[int], classes: str) -> Compared:

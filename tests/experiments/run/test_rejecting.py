@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 from ipo_prompts.experiments.run import rejecting as module
-from ipo_prompts.experiments.run.rejecting import calibrate, rejecting
+from ipo_prompts.experiments.run.rejecting import calibrate, promise_in_words, rejecting
 from ipo_prompts.metrics.classification import EncodedPictures
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.features import FeatureStore
+from ipo_prompts.metrics.rejection import Calibrated
 from ipo_prompts.metrics.template import fill, too_long
 from ipo_prompts.programs.classifier import TemplateClassifier
 
@@ -29,7 +30,7 @@ def able(clip: Clip, *templates: tuple[str, float]) -> TemplateClassifier:
     """A program with the margins of three pictures."""
     program = TemplateClassifier(clip, ["cat", "bus"], templates)
     pictures = EncodedPictures(clip.encode_texts(["a cat.", "a kitten.", "a bus."]), np.array([0, 0, 1]))
-    program.rejection = calibrate(program, [pictures], ["pit"], FeatureStore(clip), lambda line: None)
+    program.rejection = calibrate(program, pictures, None, ["pit"], FeatureStore(clip), lambda line: None)
     return program
 
 
@@ -64,3 +65,32 @@ def test_words_that_do_not_fit_into_the_longest_template_are_left_out(clip: Clip
     finally:
         WORDS.remove(word)
     assert counts == [5, 4]
+
+
+def test_a_line_through_pictures_that_made_the_template_says_so() -> None:
+    some = dict(zip(("margins", "classes"), (tuple(i / 100 for i in range(60)), (0, 1, 1) + (2,) * 57), strict=True))
+    for held_back in (True, False):
+        margins = Calibrated(fingerprint="f", none=(), **some, held_back=(held_back,) * 60)
+        line = margins.threshold(0.05)
+        promise, classes = promise_in_words(line, margins, 0.05, ["cat", "bus", "sea\x1b", "sun"])
+        assert f"has place 3 among 60 {'held-back' if held_back else 'known'} pictures" in promise
+        assert ("with 95% confidence;" in promise) == held_back
+        assert ("with 95% confidence if the template had been chosen beforehand" in promise) == (not held_back)
+        assert "the largest shares first: 'cat' 1 of 1, 'bus' 1 of 2." in classes
+        assert "of single classes nothing is promised" in classes
+    more = Calibrated(fingerprint="f", none=(), margins=some["margins"], classes=tuple(range(60)))
+    told = promise_in_words(more.threshold(0.5), more, 0.5, [f"c{i}" for i in range(60)])[1]
+    assert "'c0' 1 of 1, 'c1' 1 of 1, 'c2' 1 of 1, 26 more have one or more." in told
+
+
+def test_pictures_that_were_held_back_are_known_by_their_place(clip: Clip) -> None:
+    program = TemplateClassifier(clip, ["cat", "bus"], [(SHORT, 1.0)])
+    searched, held_back = (
+        EncodedPictures(clip.encode_texts(texts), np.array(labels))
+        for texts, labels in ((["a cat.", "a bus."], [0, 1]), (["a wall.", "a red bus.", "a dog."], [0, 1, 0]))
+    )
+    found = calibrate(program, searched, held_back, ["pit"], FeatureStore(clip), lambda line: None)
+    alone = calibrate(program, held_back, None, ["pit"], FeatureStore(clip), lambda line: None)
+    mine = [margin for margin, own in zip(found.margins, found.held_back, strict=True) if own]
+    assert mine == list(alone.margins) and len(found.margins) == 5 and alone.held_back == ()
+    assert found.classes[found.margins.index(alone.margins[0])] == alone.classes[0]

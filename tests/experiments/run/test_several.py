@@ -13,6 +13,7 @@ from ipo_prompts.experiments.cli.app import main
 from ipo_prompts.experiments.data import load_data
 from ipo_prompts.experiments.run.result import load_result
 from ipo_prompts.programs.classifier import TemplateClassifier
+from ipo_prompts.programs.saved_program import proposed_of
 
 Capture = pytest.CaptureFixture[str]
 
@@ -51,7 +52,13 @@ def test_a_run_goes_from_the_table_to_several_names(table: Path, tmp_path: Path,
     program = TemplateClassifier.from_file(run)
     assert program.sureness is not None
     assert len(set(program.sureness.intercepts)) == 1, "no class has enough pictures for one of its own"
-    assert main(["predict", run, str(table.with_name("0.png")), "--above", "0.05", "--format", "jsonl"]) == 0
+    proposed = proposed_of(run)
+    assert proposed is not None and proposed.n == result.scores["selection"].optimised.n
+    names, above = [str(path) for path in sorted(table.parent.glob("*.png"))], f"{proposed.above:g}"
+    assert main(["predict", run, *names, "--above", above, "--format", "jsonl"]) == 0
+    said = capfd.readouterr()
+    assert "nothing is above" not in said.err and any(json.loads(row)["labels"] for row in said.out.splitlines())
+    assert main(["predict", run, names[0], "--above", "0.05", "--format", "jsonl"]) == 0
     assert set(json.loads(capfd.readouterr().out)["labels"]) <= set(program.class_names)
     template = ["--template", "a photo of a <CLASS>.", "--template", result.template, "--json"]
     assert main(["evaluate", "labels=several", "--data", f"csv:{table}", *template]) == 0
