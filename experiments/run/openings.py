@@ -16,6 +16,7 @@ from typing import Annotated
 from pydantic import Field, ValidationError
 
 from ipo_prompts.experiments.run.files import Content
+from ipo_prompts.experiments.run.looked import looks_at
 from ipo_prompts.programs.record.journal import FILE_NAME, Event, Journal, last
 
 DIGITS = 12
@@ -61,7 +62,7 @@ def count(this: str, pictures: Set[str], elsewhere: int, journal: Journal, befor
         return found
     own = {opening_of(event.get("template"), event.get("hits")) for event in journal.events if event["type"] == "test"}
     others = [one for one in (*before, *_beside(journal.path.parent)) if not pictures.isdisjoint(one.pictures)]
-    known = {this, *own}.union(*(one.known for one in others))
+    known = {this, *own}.union(*(one.known for one in others), (one.question for one in looks_at(pictures)))
     found = Openings(
         this=this,
         known=tuple(sorted(known)),
@@ -80,6 +81,12 @@ def opening_of(template: object, hits: object) -> str:
 def last_opening(folder: Path) -> Openings | None:
     """Return the latest opening of a run; None where it opened nothing, or its record says nothing that is whole."""
     return _checked(last(folder, EVENT))
+
+
+def opened_at(folder: Path, pictures: Set[str]) -> list[Openings]:
+    """Return the openings of these pictures or some of them, by the run in a folder and by those beside it."""
+    found = [last_opening(folder), *_beside(folder)]
+    return [one for one in found if one and not pictures.isdisjoint(one.pictures)]
 
 
 def _beside(folder: Path) -> list[Openings]:
