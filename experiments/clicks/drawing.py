@@ -196,7 +196,7 @@ def draw_questions(
     asked = [(of[0], len(of), size) for of, size in zip(differing, map(len, members.values()), strict=True) if of]
     asked.sort(key=lambda one: _chance(pair, named.contents[one[0]], "when"))
     showings = []
-    for place, number in enumerate(_order(min(MOST, len(asked)))):
+    for place, number in enumerate(showing_order(min(MOST, len(asked)))):
         picture, seed = asked[number][0], f"{named.contents[asked[number][0]]} {place}"
         first, second = (int(label) for label in named.labels[:, picture])
         straight = (_chance(pair, seed, "whose")[0] in "01234567") != turned
@@ -260,10 +260,10 @@ def as_before(folder: Path, now: ToAsk) -> ToAsk:
     return ToAsk(now.drawing.model_copy(update={"looks": before.looks}), now.pictures)
 
 
-def _order(count: int) -> list[int]:
+def showing_order(count: int) -> list[int]:
     """Return the numbers of the draws in the order shown, some of them twice.
 
-    >>> _order(4), len(_order(40))
+    >>> showing_order(4), len(showing_order(40))
     ([0, 1, 2, 3, 0], 53)
     """
     again: dict[int, list[int]] = {}

@@ -213,9 +213,9 @@ def verdict_of(
     # As if all looks had found this.
     verdict = judge(dict.fromkeys(range(2 * counted.looks - 1), found.new), FAMILY, counted.opening)[0]
     counts = {who: right.count(who) for who in ("second", "first", "both", "neither")}
-    one, other = others[1] if others else drawing.programs
+    sides = others[1] if others else drawing.programs
     verified = Verified(
-        programs=(one.name, other.name),
+        programs=(sides[0].name, sides[1].name),
         verdict=verdict,
         these=found.these.mean,
         these_ci95=(found.these.low, found.these.high),
