@@ -2,6 +2,12 @@
 
 A simulation of `ipo verify`: two templates disagree on some pictures, a rater answers some of these, and what comes of
 it goes through the code that makes the verdict. Nothing is timed.
+
+Goals, each but for four standard errors of the worst cell. `cells`: at least 94 % of intervals hold the true gain, and
+5.5 % of verdicts at most find something where there is nothing. `slipped`: the same 94 % where one answer in twenty is
+a slip, to any other button or to the other side, after 30, 60 and 100 answers, at a median width of 1.25 times that
+without an allowance for slips, or less. `pages`: at most 5 % find something in any of five pages of one pair, and in
+any of ten pages of a template each against the same initial one.
 """
 
 from __future__ import annotations
@@ -18,9 +24,11 @@ from common import arguments
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from ipo_prompts.metrics.clicks import FIRST, Clicked, Disagreements, decided_after
+from ipo_prompts.experiments.clicks.drawing import showing_order
+from ipo_prompts.metrics.clicks import FIRST, Clicked, Disagreements, decided_after, slips_of
 from ipo_prompts.metrics.evidence import ALPHA, POWER, paired_difference
 from ipo_prompts.metrics.sampling import Sampling
+from ipo_prompts.metrics.verdict import spends
 
 Values = NDArray[np.int64]
 """Of each disagreement: 1 the second template is right, -1 the first, 0 neither."""
@@ -81,9 +89,19 @@ def careful(values: Values, rng: Generator) -> Values:
     return values
 
 
-def slips(values: Values, rng: Generator) -> Values:
-    """Answer one time in ten with another button, whichever."""
-    return np.where(rng.random(len(values)) < 0.1, (values + rng.integers(1, 3, len(values)) + 1) % 3 - 1, values)
+def slips(share: float) -> Rater:
+    """Answer so often with another button, whichever."""
+
+    def rate(values: Values, rng: Generator) -> Values:
+        other = (values + rng.integers(1, 3, len(values)) + 1) % 3 - 1
+        return np.where(rng.random(len(values)) < share, other, values)
+
+    return rate
+
+
+def swaps(share: float) -> Rater:
+    """Take so often one name for the other."""
+    return lambda values, rng: np.where(rng.random(len(values)) < share, -values, values)
 
 
 def forced(values: Values, rng: Generator) -> Values:
@@ -109,7 +127,7 @@ LIKE_OURS = ((World(400, 0.58, 0.58), 0.66), (World(400, 0.47, 0.69), 0.37))
 """What the initial template and the one that fits best do on our CLIP, and on it with the former text tower."""
 RATERS: dict[str, Rater] = {
     "careful": careful,
-    "one answer in ten is a slip": slips,
+    "one answer in ten is a slip": slips(0.1),
     "guesses instead of “neither”": forced,
     "takes a favourite class, 1 in 4 where neither is right": lean(0.25),
     "takes a favourite class wherever neither is right": lean(1.0),
@@ -148,9 +166,19 @@ def rated(world: World, rater: Rater, lead: float, runs: int, rng: Generator) ->
     tally = Tally()
     for _ in range(runs):
         values = world.values(rng, lead)
-        said = rater(values[: STOPS[2]], rng)
-        tally.add(Disagreements.single(world.pictures, len(values)).gain(said), world.gain(lead))
+        design = Disagreements.single(world.pictures, len(values))
+        tally.add(clicked(design, values, STOPS[2], rater, rng), world.gain(lead))
     return tally
+
+
+def clicked(design: Disagreements, values: Values, count: int, rater: Rater, rng: Generator) -> Clicked:
+    """Return the verdict after so many pictures, of which some came twice, as on the page."""
+    said = rater(values[:count], rng)
+    shown = showing_order(len(values))
+    shown = shown[: shown.index(min(count, len(values)) - 1) + 1]
+    twice = sorted(number for number in set(shown) if shown.count(number) == 2)
+    pairs = np.stack([said[twice], rater(values[twice], rng)], axis=1) if twice else []
+    return design.gain(said, slips_of(pairs))
 
 
 def peeked(world: World, every: int, corrected: bool, runs: int, rng: Generator) -> Tally:
@@ -165,6 +193,84 @@ def peeked(world: World, every: int, corrected: bool, runs: int, rng: Generator)
                 tally.add(verdict, 0.0, looks)
                 break
     return tally
+
+
+SLIPPED = {
+    "no answer": careful,
+    "one in twenty, to any other button": slips(0.05),
+    "one in twenty, to the other side": swaps(0.05),
+}
+LEADS = (0.0, LEAD, 1.0)
+ANSWERS = (30, 60, 100)
+PAGES, CANDIDATES, ASKED = 5, 10, World(3000, 0.1, 0.4)
+
+
+class Slipped(NamedTuple):
+    """Of many verdicts in one world: those that cover with and without an allowance for slips, and widths by theirs."""
+
+    covers: float
+    before: float
+    ratio: float
+
+
+def slipped_in(world: World, lead: float, rater: Rater, count: int, runs: int, rng: Generator) -> Slipped:
+    """Count the verdicts after so many answers of a rater who slips."""
+    covers, before, ratios = 0, 0, []
+    for _ in range(runs):
+        values, true = world.values(rng, lead), world.gain(lead)
+        design = Disagreements.single(world.pictures, len(values))
+        said: list[Values] = []
+
+        def keep(values: Values, rng: Generator, said: list[Values] = said) -> Values:
+            said.append(rater(values, rng))
+            return said[-1]
+
+        new, old = clicked(design, values, count, keep, rng).new, design.gain(said[0]).new
+        covers += new.low <= true <= new.high
+        before += old.low <= true <= old.high
+        ratios.append((new.high - new.low) / (old.high - old.low))
+    return Slipped(covers / runs, before / runs, float(np.median(ratios)))
+
+
+def pages_of_one_pair(world: World, rater: Rater, runs: int, rng: Generator) -> tuple[float, float]:
+    """Return how often any of five pages of one pair finds something where there is nothing, and a new sample each.
+
+    As the pair has one page, whoever makes it again answers the same pictures; other answers are another look.
+    """
+    found = np.zeros(2)
+    for _ in range(runs):
+        values = world.values(rng, 0.0)
+        design = Disagreements.single(world.pictures, len(values))
+        same = [clicked(design, values, 60, rater, rng).new.p for _ in range(PAGES)]
+        new = [clicked(design, rng.permutation(values), 60, rater, rng).new.p for _ in range(PAGES)]
+        found += (
+            any(p * (2 * look + 1) <= ALPHA * spends(1) for look, p in enumerate(same)),
+            any(p <= ALPHA for p in new),
+        )
+    return found[0] / runs, found[1] / runs
+
+
+def pages_of_candidates(world: World, rater: Rater, runs: int, rng: Generator) -> tuple[float, float]:
+    """Return how often any of ten templates is found to differ from the initial one, and without counting openings.
+
+    The initial one is right in half of the pictures, which all have in common. None is better or worse than it.
+    """
+    found = np.zeros(2)
+    for _ in range(runs):
+        initial = rng.random(world.pictures) < 0.5
+        p = []
+        for _ in range(CANDIDATES):
+            apart = rng.permutation(np.flatnonzero(rng.random(world.pictures) < world.share))
+            neither = rng.random(len(apart)) < world.neither
+            # Where the initial one is right the other is wrong; elsewhere it is right but for those with neither.
+            values = np.where(neither, 0, np.where(initial[apart], -1, 1))
+            design = Disagreements.single(world.pictures, len(values))
+            p.append(clicked(design, values, 60, rater, rng).new.p)
+        found += (
+            any(one <= ALPHA * spends(opening) for opening, one in enumerate(p, start=1)),
+            any(one <= ALPHA for one in p),
+        )
+    return found[0] / runs, found[1] / runs
 
 
 def half_widths(world: World, lead: float, runs: int, rng: Generator) -> str:
@@ -242,6 +348,38 @@ def raters(worlds: Sequence[World], runs: int, rng: Generator) -> int:
     return 0
 
 
+def slipped(worlds: Sequence[World], runs: int, rng: Generator) -> int:
+    """Print what is covered where answers are wrong; count missed goals."""
+    worlds = [world for world in worlds if world.share == 0.3]
+    slack = 4 * math.sqrt(0.05 * 0.95 / runs)
+    head("wrong", "answers", "covers at least", "without an allowance", "median width", "widest median")
+    missed = 0
+    for (name, rater), count in product(SLIPPED.items(), ANSWERS):
+        found = [slipped_in(world, lead, rater, count, runs, rng) for world, lead in product(worlds, LEADS)]
+        covers, before = (100 * min(getattr(one, of) for one in found) for of in ("covers", "before"))
+        ratios = [one.ratio for one in found]
+        print(
+            f"| {name} | {count} | {covers:.1f} | {before:.1f} | {np.median(ratios):.2f} | {max(ratios):.2f} |",
+            flush=True,
+        )
+        missed += covers / 100 < 0.94 - slack
+        missed += float(np.median(ratios)) > 1.25
+    return missed
+
+
+def pages(worlds: Sequence[World], runs: int, rng: Generator) -> int:
+    """Print how often any of several pages finds something where there is nothing; count missed goals."""
+    slack = 4 * math.sqrt(0.05 * 0.95 / runs)
+    head("disagree", "five pages of one pair", "new samples, uncounted", "ten candidates", "uncounted")
+    missed = 0
+    for share in (0.02, 0.1, 0.4):
+        world = ASKED._replace(share=share)
+        found = [*pages_of_one_pair(world, swaps(0.05), runs, rng), *pages_of_candidates(world, careful, runs, rng)]
+        print(f"| {share:.0%} | {' | '.join(f'{100 * one:.1f}%' for one in found)} |", flush=True)
+        missed += sum(found[place] > 0.05 + slack for place in (0, 2))
+    return missed
+
+
 def looks(worlds: Sequence[World], runs: int, rng: Generator) -> int:
     """Print how often something is found by chance by who looks again and again."""
     head("a look after every", "finds something by chance", "without a correction for looks")
@@ -273,7 +411,7 @@ def head(*names: str) -> None:
     print(f"\n| {' | '.join(names)} |\n| {' | '.join('---' for _ in names)} |")
 
 
-PARTS = {one.__name__: one for one in (cells, raters, looks, labels, widths)}
+PARTS = {one.__name__: one for one in (cells, raters, looks, labels, widths, slipped, pages)}
 
 
 def main() -> int:

@@ -10,6 +10,10 @@ them. Both are uncertain, and their variances add up:
 where s² is the variance of the answers, each 1 (the second template is right), −1 (the first is) or 0. The first term
 alone is what is not known of *these* N pictures; read as a verdict on new ones, it covers far too seldom. Variants of
 one base picture are one draw, of which one picture is asked about; it speaks for those of them that disagree.
+
+Who clicks wrong now and then makes a gain smaller than it is, and none where there is none. Some pictures come twice,
+and the two answers tell how much of the gain is lost: 2e where a share e of answers names the other side. The gain is
+divided by what is left of it, and how little is known of that share is a third variance: see `slips_of`.
 """
 
 from __future__ import annotations
@@ -30,6 +34,11 @@ ADDED = 2
 """Answers of the typical size, one of each sign, that are added to the sum of squares: see `split_variance`."""
 HARDLY = 1.1
 """So many times the narrowest half width is planned for where the wanted one is out of reach."""
+UNSEEN = 20
+"""So many pictures more, all decided, count as if they had come twice, and one of them had got the opposite answer: one
+slip in forty answers. They are in variances alone, as what is `ADDED`: a few pairs that agree are no certainty."""
+MOST_LOST = 0.5
+"""The share of a gain that slips are taken to lose, at most; who loses more tells next to nothing."""
 FIRST = 10
 """Answers after which it is told anew how many are needed."""
 
@@ -39,6 +48,36 @@ class Clicked(NamedTuple):
 
     new: Effect
     these: Effect
+
+
+class Slips(NamedTuple):
+    """What wrong clicks do: the share of the gain that they lose, how uncertain that is, the variance of one answer."""
+
+    lost: float
+    uncertain: Variance
+    noise: float
+
+
+def slips_of(pairs: ArrayLike) -> Slips:
+    """Estimate what wrong clicks do from pictures that were answered twice.
+
+    Opposite answers show a slip from one side to the other, which changes an answer by 2. Only pictures on which a side
+    is right can show one. An answer for a side beside one for none shows a slip that changes an answer by 1. Such slips
+    are taken to be as frequent where a side is right as where none is; those where none is right lose nothing.
+
+    Args:
+        pairs: (r, 2), as the answers of `Disagreements.gain`; r may be 0.
+
+    >>> [round(slips_of([[1, 1]] * 18 + [[1, -1]] * 2 + [[0, 0]] * 10).lost, 3), slips_of([]).lost]
+    [0.1, 0.0]
+    """
+    one, other = np.asarray(pairs, dtype=np.float64).reshape(-1, 2).T
+    opposite, mixed = float((one * other < 0).sum()), float(((one == 0) != (other == 0)).sum())
+    decided, count = float(((one != 0) + 0.0 + (other != 0)).sum()) / 2, len(one)
+    lost = opposite / max(1.0, decided) + mixed / 2 / max(1, count)
+    value = (opposite + 1) / (decided + UNSEEN) ** 2 + mixed / 4 / (count + UNSEEN) ** 2
+    noise = (4 * (opposite + 1) + mixed) / 2 / (count + UNSEEN)
+    return Slips(min(MOST_LOST, lost), Variance(value, count + UNSEEN), noise)
 
 
 @dataclass(frozen=True)
@@ -68,12 +107,13 @@ class Disagreements:
         """M, the draws that can be asked about."""
         return len(self.differing)
 
-    def gain(self, answers: ArrayLike) -> Clicked:
+    def gain(self, answers: ArrayLike, slips: Slips | None = None) -> Clicked:
         """Estimate the second template's gain over the first.
 
         Args:
             answers: (k,), of the first k draws in the order asked: 1 the second template is right, -1 the first, 0 none
                 or both; 1 to M.
+            slips: of who gave them; without it the answers are taken to be right.
 
         Raises:
             ValueError: there are none, or more than disagreements.
@@ -90,9 +130,16 @@ class Disagreements:
         square = float((sums[sums != 0] ** 2).mean()) if sums.any() else float((self.differing**2).mean())
         asked, drawn = self._variances(sums - sums.mean(), sums - gain * sizes, square, gain)
         step = self.count / self.pictures * math.sqrt(square) / len(sums)
-        return Clicked(
-            effect_of(gain, [asked, drawn], NEW_PICTURES, step=step), effect_of(gain, [asked], THESE_PICTURES)
-        )
+        new, these = [asked, drawn], [asked]
+        if slips:
+            # All of these pictures may be answered, but not surely right; of new ones that is in their variances.
+            wrong = asked._replace(value=(self.count / self.pictures) ** 2 * square * slips.noise / self.count)
+            kept, most = 1 - slips.lost, float(self.differing.sum()) / self.pictures
+            gain, step = max(-most, min(most, gain / kept)), step / kept
+            lost = slips.uncertain._replace(value=slips.uncertain.value * (gain / kept) ** 2)
+            asked, drawn, wrong = (one._replace(value=one.value / kept**2) for one in (asked, drawn, wrong))
+            new, these = [asked, drawn, lost], [asked, wrong, lost]
+        return Clicked(effect_of(gain, new, NEW_PICTURES, step=step), effect_of(gain, these, THESE_PICTURES))
 
     def _variances(self, apart: Doubles, residuals: Doubles, square: float, gain: float) -> tuple[Variance, Variance]:
         """Return the variance due to what was not asked, and that due to which pictures there are.

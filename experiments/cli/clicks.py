@@ -32,7 +32,7 @@ def label(
     """Make a page that asks which of two templates is right, on pictures where they disagree."""
     from ipo_prompts.experiments.clicks.drawing import DRAWING, as_before, draw_questions
     from ipo_prompts.experiments.clicks.pictures import named_by_both, programs_of_run, two_programs
-    from ipo_prompts.experiments.report.label_page import PAGE, label_page
+    from ipo_prompts.experiments.report.label_page import PAGE, label_page, verify_command
     from ipo_prompts.experiments.run.files import check_writable, write_json, write_text
 
     if len(programs) > 2:
@@ -59,16 +59,16 @@ def label(
             f"on these the gain is 0, and of pictures like these they name at most {most:.2g} % differently (95 %)"
         )
         return 0
-    asked = as_before(folder, asked, question.items, named)
+    asked = as_before(folder, asked)
     folder.mkdir(parents=True, exist_ok=True)
-    page = label_page(asked, half_width / 100)
+    page = label_page(asked, half_width / 100, folder)
     write_json(folder / DRAWING, asked.drawing)
     write_text(folder / PAGE, page)
     apart = sum(one.differing for one in drawing.disagreements)
     print(
         f"{folder / PAGE}: they disagree on {apart:,} of {drawing.pictures:,} pictures "
         f"({100 * apart / drawing.pictures:.0f} %); at most {drawing.design.needed(half_width / 100)} answers are "
-        f"planned\nopen it in a browser, then: ipo verify {folder} answers.json"
+        f"planned\nopen it in a browser, then: {verify_command(folder)}"
     )
     return 0
 
@@ -83,7 +83,7 @@ def verify(
     device: Device = "auto",
 ) -> int:
     """Say what the answers to a page show, of new pictures and of these, and keep it with the run."""
-    from ipo_prompts.experiments.clicks.drawing import name_pictures, read_drawing
+    from ipo_prompts.experiments.clicks.drawing import name_pictures, read_drawing, side_of
     from ipo_prompts.experiments.clicks.pictures import two_programs
     from ipo_prompts.experiments.clicks.verifying import VERIFIED, check_program, looked, read_answers, verdict_of
     from ipo_prompts.experiments.report.page import write_report
@@ -98,13 +98,15 @@ def verify(
             is_one = "is" if len(others) == 1 else "are"
             raise InputError(f"a verdict is about two programs and there {is_one} {len(others)}.")
         question = two_programs(others[0], others[1], data, device)
-        of_others = name_pictures(question.items, question.programs), question.names
+        sides = side_of(question.programs[0], question.names[0]), side_of(question.programs[1], question.names[1])
+        of_others = name_pictures(question.items, question.programs), sides
     elif data is not None:
         raise InputError("--data is for two other programs; leave it out, the page's own are known.")
     else:
         check_program(place, drawing)
     verdict_of(drawing, said, of_others)  # what is refused is no look
-    found = verdict_of(looked(place, drawing, answers, len(said)), said, of_others)
+    counted = looked(place, drawing, answers, of_others[1] if of_others else drawing.programs)
+    found = verdict_of(drawing, said, of_others, counted)
     if not others:
         write_json(place / VERIFIED, found)
     print(printable(found.words))

@@ -1,6 +1,9 @@
 """Which pictures are asked about, in which order and under which names: `label.json`, which the page does not show.
 
-The page has an id for each showing and two names in an order that is shuffled anew. Which name is whose is here alone.
+The page has an id for each showing and two names in shuffled order. Which name is whose is here alone.
+
+Both orders follow from digests of a picture and the two programs, which know nothing of what the picture shows. So one
+pair on the same pictures has one page, wherever it is made and whoever answers: a second one is no fresh sample.
 """
 
 from __future__ import annotations
@@ -8,9 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import random
-import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -21,6 +22,8 @@ from pydantic import Field, NonNegativeInt, PositiveInt
 
 from ipo_prompts.experiments.data import Item
 from ipo_prompts.experiments.run.files import Content, read_model
+from ipo_prompts.experiments.run.looked import Look
+from ipo_prompts.experiments.run.openings import DIGITS as OPENED
 from ipo_prompts.metrics.clicks import Disagreements
 from ipo_prompts.metrics.errors import InputError, printable
 from ipo_prompts.metrics.features import FeatureStore, Progress
@@ -32,10 +35,9 @@ from ipo_prompts.programs.saved_program import SavedProgram
 DRAWING = "label.json"
 MOST = 1000
 """Pictures of a page: more than anybody answers."""
-REPEATS = 10
-"""Pictures that come twice."""
 EVERY, LATER = 3, 9
-"""Every third new picture comes again, after so many others or at the end; so a rater who stops early has some, too."""
+"""Every third new picture comes again, after so many others or at the end. It takes so many to tell what wrong clicks
+do (`benchmarks/verify.py`), and a rater who stops early has some, too."""
 SOONEST = 2
 DIGITS = 16
 """Of a picture's digest: of a million hardly two begin alike."""
@@ -78,13 +80,6 @@ class Drawn(Content):
     size: PositiveInt
 
 
-class LookAtAnswers(Content):
-    """One time that a verdict was asked for: the digest of the answers, and how many there were."""
-
-    answers: str
-    count: PositiveInt
-
-
 class Drawing(Content):
     """The content of `label.json`.
 
@@ -92,11 +87,12 @@ class Drawing(Content):
         id: the page's, which its answers repeat.
         data: what the pictures are called.
         pictures, draws: how many both programs have named; base pictures among them.
+        contents: the beginning of the digest of each picture, whichever of them are asked about.
         class_names: as JSON has them, a list for a class with synonyms.
         programs: the first, which is compared with, and the second.
         disagreements: all draws with one, in the order asked; the first `MOST` are on the page.
         showings: the page, from first to last.
-        looks: at verdicts, each counted as a comparison.
+        looks: at verdicts on answers to this page.
     """
 
     version: Literal[1] = Field(default=1, alias="schema")
@@ -104,11 +100,12 @@ class Drawing(Content):
     data: str
     pictures: PositiveInt
     draws: PositiveInt
+    contents: tuple[str, ...]
     class_names: tuple[str | tuple[str, ...], ...]
     programs: tuple[Side, Side]
     disagreements: tuple[Drawn, ...]
     showings: tuple[Showing, ...]
-    looks: tuple[LookAtAnswers, ...] = ()
+    looks: tuple[Look, ...] = ()
 
     @property
     def design(self) -> Disagreements:
@@ -189,33 +186,47 @@ def draw_questions(
         programs: the first and the second.
         **about: `data`, and `first` and `second`, what a person calls the programs.
     """
-    chance = random.Random(secrets.randbits(128))
+    sides = side_of(programs[0], about["first"]), side_of(programs[1], about["second"])
+    turned = sides[0].identity > sides[1].identity  # who names the pair the other way round gets the same page
+    pair = question(sides)
     members: dict[str, list[int]] = {}
-    for i, group in enumerate(named.groups):
-        members.setdefault(group, []).append(i)
+    for i in sorted(range(len(items)), key=lambda i: _chance(pair, named.contents[i], "which")):
+        members.setdefault(named.groups[i], []).append(i)
     apart = named.labels[0] != named.labels[1]
     differing = [[i for i in of if apart[i]] for of in members.values()]
-    asked = [
-        (chance.choice(of), len(of), size) for of, size in zip(differing, map(len, members.values()), strict=True) if of
-    ]
-    chance.shuffle(asked)
+    asked = [(of[0], len(of), size) for of, size in zip(differing, map(len, members.values()), strict=True) if of]
+    asked.sort(key=lambda one: _chance(pair, named.contents[one[0]], "when"))
     showings = []
-    for number in _order(min(MOST, len(asked))):
-        first, second = (int(label) for label in named.labels[:, asked[number][0]])
-        straight = chance.random() < 0.5
-        pair = (first, second) if straight else (second, first)
-        showings.append(Showing(id=f"{chance.getrandbits(48):012x}", draw=number, names=pair, straight=straight))
+    for place, number in enumerate(showing_order(min(MOST, len(asked)))):
+        picture, seed = asked[number][0], f"{named.contents[asked[number][0]]} {place}"
+        first, second = (int(label) for label in named.labels[:, picture])
+        straight = (_chance(pair, seed, "whose")[0] in "01234567") != turned
+        shown = (first, second) if straight else (second, first)
+        showings.append(Showing(id=_chance(pair, seed, "id")[:12], draw=number, names=shown, straight=straight))
+    class_names = tuple(tuple(one) if isinstance(one, list) else one for one in written(programs[0].class_names))
+    whole = json.dumps([pair, class_names, [(one.id, one.names) for one in showings]])
     drawing = Drawing(
-        id=f"{chance.getrandbits(64):016x}",
+        id=hashlib.sha256(whole.encode()).hexdigest()[:16],
         data=about["data"],
         pictures=len(items),
         draws=len(members),
-        class_names=tuple(tuple(one) if isinstance(one, list) else one for one in written(programs[0].class_names)),
-        programs=(side_of(programs[0], about["first"]), side_of(programs[1], about["second"])),
+        contents=tuple(sorted({one[:OPENED] for one in named.contents})),
+        class_names=class_names,
+        programs=sides,
         disagreements=tuple(Drawn(picture=named.contents[i], differing=of, size=size) for i, of, size in asked),
         showings=tuple(showings),
     )
     return ToAsk(drawing, tuple(items[i].picture for i, _, _ in asked[:MOST]))
+
+
+def question(sides: Sequence[Side]) -> str:
+    """Return a digest of what two programs are, in any order."""
+    return hashlib.sha256("".join(sorted(side.identity for side in sides)).encode()).hexdigest()[:OPENED]
+
+
+def _chance(pair: str, picture: str, what: str) -> str:
+    """Return a digest, by which something of a picture is decided that nobody can foresee from what it shows."""
+    return hashlib.sha256(f"{pair} {picture} {what}".encode()).hexdigest()
 
 
 def read_drawing(place: Path) -> Drawing:
@@ -233,48 +244,30 @@ def read_drawing(place: Path) -> Drawing:
     return drawing
 
 
-def as_before(folder: Path, now: ToAsk, items: Sequence[Item], named: Named) -> ToAsk:
-    """Return the drawing that is in the folder already, with its pictures, so that answers to its page stay good.
-
-    Args:
-        folder: where the page is made; without a drawing there, `now` is returned.
-        now: what was drawn of the pictures and programs that are here.
-        items, named: of `now`.
+def as_before(folder: Path, now: ToAsk) -> ToAsk:
+    """Return what was drawn with the looks at the page that is in the folder already, if any.
 
     Raises:
-        InputError: the drawing that is there asks something else.
+        InputError: the page that is there asks something else.
     """
     if not (folder / DRAWING).exists():
         return now
     before = read_drawing(folder)
-    places = {content: i for i, content in enumerate(named.contents)}
-    found = [places.get(one.picture) for one in before.disagreements]
-    asks = ("pictures", "draws", "class_names", "programs")
-    same = all(getattr(before, name) == getattr(now.drawing, name) for name in asks)
-    if not (same and len(found) == len(now.drawing.disagreements) and all(_stands(before, found, named))):
+    if before.id != now.drawing.id:
         raise InputError(
             f"{folder} has the page of another question, whose answers would be lost; choose another --out, or remove "
             f"{folder / DRAWING}."
         )
-    return ToAsk(before, tuple(items[i].picture for i in found[:MOST] if i is not None))
+    return ToAsk(now.drawing.model_copy(update={"looks": before.looks}), now.pictures)
 
 
-def _stands(before: Drawing, found: Sequence[int | None], named: Named) -> Iterator[bool]:
-    """Yield for each showing whether both programs still name its picture so."""
-    for showing in before.showings:
-        names = showing.names if showing.straight else showing.names[::-1]
-        place = found[showing.draw]
-        yield place is not None and tuple(named.labels[:, place]) == names
-
-
-def _order(count: int) -> list[int]:
+def showing_order(count: int) -> list[int]:
     """Return the numbers of the draws in the order shown, some of them twice.
 
-    >>> _order(4), len(_order(40))
-    ([0, 1, 2, 3, 0], 50)
+    >>> showing_order(4), len(showing_order(40))
+    ([0, 1, 2, 3, 0], 53)
     """
     again: dict[int, list[int]] = {}
-    for number in range(0, EVERY * REPEATS, EVERY):
-        if number + SOONEST < count:
-            again.setdefault(min(number + LATER, count - 1), []).append(number)
+    for number in range(0, count - SOONEST, EVERY):
+        again.setdefault(min(number + LATER, count - 1), []).append(number)
     return [shown for number in range(count) for shown in (number, *again.get(number, ()))]

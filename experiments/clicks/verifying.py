@@ -9,23 +9,30 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
 
 from pydantic import Field, NonNegativeInt, ValidationError
 
-from ipo_prompts.experiments.clicks.drawing import DRAWING, Drawing, LookAtAnswers, Named, Showing, identity
+from ipo_prompts.experiments.clicks.drawing import DRAWING, Drawing, Named, Showing, Side, identity, question
 from ipo_prompts.experiments.run.files import Content, read_model, write_json
-from ipo_prompts.metrics.clicks import FIRST
-from ipo_prompts.metrics.errors import InputError, first_error
+from ipo_prompts.experiments.run.looked import Look, looks_at, remember
+from ipo_prompts.experiments.run.openings import opened_at
+from ipo_prompts.metrics.clicks import FIRST, slips_of
+from ipo_prompts.metrics.errors import InputError, first_error, printable
 from ipo_prompts.metrics.files import read_json
 from ipo_prompts.metrics.verdict import Ends, Rounded, Verdict, judge, points
 from ipo_prompts.programs.saved_program import read_program
 
 VERIFIED = "verified.json"
-FAMILY = "looks at the answers to one page; those before the last count twice"
+FAMILY = "looks at the answers about one pair; those before the last count twice"
 """Who looks, goes on and looks again has more chances: docs/labelling.md has how often something is found by chance."""
+NEITHER = (
+    "Where neither is right, no template is much good: look at the names of the classes, or for another CLIP, before "
+    "you look for words."
+)
 FIX = "download the answers from the page again"
 
 
@@ -54,7 +61,9 @@ class RestsOn(Content):
         answers: how many of those were labelled; they are the first that were asked.
         second, first, both, neither: what was said of them, by program.
         repeated, otherwise: pictures that came twice, and how many of them were answered otherwise then.
-        looks: verdicts that were asked for on answers to this page, this one included.
+        lost: the share of the gain that wrong clicks are taken to lose, by the pictures that came twice.
+        looks: verdicts that were asked for on answers about this pair and these pictures, this one included.
+        opening: the how many-th question about these pictures or some of them this pair is.
     """
 
     data: str
@@ -67,7 +76,9 @@ class RestsOn(Content):
     neither: int
     repeated: int
     otherwise: int
+    lost: Rounded
     looks: int
+    opening: int
 
 
 class Verified(Content):
@@ -88,6 +99,18 @@ class Verified(Content):
     these_ci95: Ends
     rests_on: RestsOn
     words: str
+
+    @property
+    def shown(self) -> str:
+        """What is shown, in two words or three."""
+        return {"gain": "a gain", "loss": "a loss"}.get(self.verdict.outcome, "no gain shown")
+
+
+class Counted(NamedTuple):
+    """How many looks there were at the answers to a question, this one included, and the how many-th it is."""
+
+    looks: int = 1
+    opening: int = 1
 
 
 class Said(NamedTuple):
@@ -152,35 +175,47 @@ def _said(showing: Showing, given: Answer, classes: int, file: Path) -> Said:
     return Said(given.answer, label)
 
 
-def verdict_of(drawing: Drawing, said: Sequence[Said], others: tuple[Named, tuple[str, str]] | None = None) -> Verified:
+def verdict_of(
+    drawing: Drawing,
+    said: Sequence[Said],
+    others: tuple[Named, tuple[Side, Side]] | None = None,
+    counted: Counted = Counted(),  # noqa: B008 - it cannot change
+) -> Verified:
     """Make the verdict of answers.
 
     Args:
-        drawing: of the page, with this look at it.
+        drawing: of the page.
         said: its answers.
-        others: labels of the same pictures by two other programs, and what these are called.
+        others: labels of the same pictures by two other programs, and what these are.
+        counted: this look among others.
 
     Raises:
         InputError: too few answers, or `others` on which they say nothing.
     """
     first: dict[int, Said] = {}
-    again: list[bool] = []
+    again: dict[int, Said] = {}
     for showing, one in zip(drawing.showings, said, strict=False):
-        if showing.draw in first:
-            again.append(one.agrees(first[showing.draw]))
-        else:
-            first[showing.draw] = one
+        (again if showing.draw in first else first)[showing.draw] = one
     fewest = min(FIRST, len(drawing.disagreements))
     if len(first) < fewest:
         raise InputError(f"{len(first)} answers are too few for a verdict; answer {fewest} pictures or more.")
     answers = [first[number] for number in range(len(first))]
-    right = _right_of_others(drawing, answers, others[0]) if others else [one.who for one in answers]
-    found = drawing.design.gain([(who == "second") - (who == "first") for who in right])
-    looks = max(1, len(drawing.looks))
-    verdict = judge(dict.fromkeys(range(2 * looks - 1), found.new), FAMILY)[0]  # as if all of them had found this
+    twice = [(first[draw], one) for draw, one in again.items()]
+    if others:
+        _check_others(drawing, answers, others[0])
+        by_label = _by_label(drawing, others[0])
+        right = [by_label(draw, one) for draw, one in first.items()]
+        pairs = [(right[draw], by_label(draw, one)) for draw, one in again.items() if one.label is not None]
+    else:
+        right, pairs = [one.who for one in answers], [(one.who, other.who) for one, other in twice]
+    slips = slips_of([[_value(one), _value(other)] for one, other in pairs])
+    found = drawing.design.gain([_value(who) for who in right], slips)
+    # As if all looks had found this.
+    verdict = judge(dict.fromkeys(range(2 * counted.looks - 1), found.new), FAMILY, counted.opening)[0]
     counts = {who: right.count(who) for who in ("second", "first", "both", "neither")}
+    sides = others[1] if others else drawing.programs
     verified = Verified(
-        programs=others[1] if others else (drawing.programs[0].name, drawing.programs[1].name),
+        programs=(sides[0].name, sides[1].name),
         verdict=verdict,
         these=found.these.mean,
         these_ci95=(found.these.low, found.these.high),
@@ -190,17 +225,36 @@ def verdict_of(drawing: Drawing, said: Sequence[Said], others: tuple[Named, tupl
             disagreements=len(drawing.disagreements),
             answers=len(answers),
             **counts,
-            repeated=len(again),
-            otherwise=again.count(False),
-            looks=looks,
+            repeated=len(twice),
+            otherwise=sum(not before.agrees(after) for before, after in twice),
+            lost=slips.lost,
+            looks=counted.looks,
+            opening=counted.opening,
         ),
         words="",
     )
     return verified.model_copy(update={"words": _words(verified)})
 
 
-def _right_of_others(drawing: Drawing, answers: Sequence[Said], named: Named) -> list[str]:
-    """Return for each answer which of two other programs is right by its label.
+def _value(who: str) -> int:
+    return (who == "second") - (who == "first")
+
+
+def _by_label(drawing: Drawing, named: Named) -> Callable[[int, Said], str]:
+    """Return what says which of two other programs is right in a draw, by the label that it was given."""
+    labels = dict(zip(named.contents, named.labels.T.tolist(), strict=True))
+
+    def right(draw: int, said: Said) -> str:
+        first, second = labels[drawing.disagreements[draw].picture]
+        if first == second:
+            return "both" if said.label == first else "neither"
+        return "second" if second == said.label else "first" if first == said.label else "neither"
+
+    return right
+
+
+def _check_others(drawing: Drawing, answers: Sequence[Said], named: Named) -> None:
+    """Refuse answers that say too little of two other programs.
 
     Raises:
         InputError: a picture has no label, or these two disagree where the page did not ask.
@@ -216,11 +270,6 @@ def _right_of_others(drawing: Drawing, answers: Sequence[Said], named: Named) ->
         if not elsewhere:
             what = "the labels are not of these pictures one by one"
         raise InputError(f"{what}; make a page for them: ipo label ONE TWO --data SPEC.")
-    pairs = [apart[drawn.picture] for drawn in drawing.disagreements[: len(answers)]]
-    return [
-        "second" if second == one.label else "first" if first == one.label else "neither"
-        for one, (first, second) in zip(answers, pairs, strict=True)
-    ]
 
 
 def _words(found: Verified) -> str:
@@ -229,11 +278,16 @@ def _words(found: Verified) -> str:
     said = {
         "gain": f"A gain on new pictures: {verdict.numbers}.",
         "loss": f"A loss on new pictures: {verdict.numbers}. Keep {first}.",
-    }.get(verdict.outcome, f"No evidence of a gain on new pictures: {verdict.numbers}; {verdict.limit}.")
+    }.get(verdict.outcome, f"No evidence of a gain on new pictures: {verdict.numbers}.")
     low, high = found.these_ci95
     twice = "No picture came twice."
     if basis.repeated:
-        twice = f"Of {basis.repeated} pictures that came twice, {basis.otherwise} got another answer."
+        twice = f"Of {basis.repeated} pictures that came twice, {basis.otherwise} got another answer"
+        twice += f": clicks are taken to miss {100 * basis.lost:.0f} % of the gain." if basis.lost else "."
+    if basis.opening > 1:
+        twice += f" It is opening {basis.opening} of these pictures or some of them, so p is corrected for that."
+    if verdict.outcome == "not shown" and 2 * basis.neither > basis.answers:
+        twice += f" {NEITHER}"
     return (
         f"{said} Of these {basis.pictures:,} pictures: {points(found.these)} points "
         f"[{points(low)}, {points(high)}]. It rests on {basis.answers:,} labels of the {basis.disagreements:,} "
@@ -242,19 +296,37 @@ def _words(found: Verified) -> str:
     )
 
 
-def looked(place: Path, drawing: Drawing, file: Path, count: int) -> Drawing:
-    """Record a look at answers before it is told; the same answers again are no other look.
+def looked(place: Path, drawing: Drawing, file: Path, sides: tuple[Side, Side]) -> Counted:
+    """Count a look at answers and record it before it is told; the same answers again are no other look.
+
+    Args:
+        place: where the page was made.
+        drawing: of the page.
+        file: the answers.
+        sides: the programs that are asked about.
 
     Raises:
         InputError: the folder cannot be written.
     """
     content = read_json(file, "the answers", FIX)
-    look = LookAtAnswers(answers=hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest(), count=count)
-    if any(one.answers == look.answers for one in drawing.looks):
-        return drawing
-    drawing = drawing.model_copy(update={"looks": (*drawing.looks, look)})
-    write_json(place / DRAWING, drawing)
-    return drawing
+    asked, pictures = question(sides), set(drawing.contents)
+    known = {*drawing.looks, *looks_at(pictures)}
+    own = [one for one in known if one.question == asked]
+    runs = opened_at(place, pictures)
+    others = {one.question for one in known}.union(*(one.known for one in runs))
+    next_ = 1 + len(others) + max((one.elsewhere for one in runs), default=0)
+    look = Look(
+        question=asked,
+        answers=hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest(),
+        opening=min((one.opening for one in own), default=next_),
+    )
+    if look not in drawing.looks:
+        write_json(place / DRAWING, drawing.model_copy(update={"looks": (*drawing.looks, look)}))
+    try:
+        remember(pictures, look)
+    except InputError as error:
+        print(f"pages in other folders will not know of this look: {printable(str(error))}", file=sys.stderr)
+    return Counted(len({one.answers for one in (*own, look)}), look.opening)
 
 
 def load_verified(folder: Path) -> Verified | None:

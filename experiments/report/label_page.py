@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import shlex
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -34,8 +35,13 @@ TOLD = (30, 60, 120)
 _HERE = Path(__file__).parent
 
 
-def label_page(asked: ToAsk, half_width: float) -> str:
+def label_page(asked: ToAsk, half_width: float, folder: Path) -> str:
     """Return the page; it proposes as many answers as bring half the width of the interval down to `half_width`.
+
+    Args:
+        asked: what it asks.
+        half_width: a fraction.
+        folder: where it will lie, as a person typed it. The page may be given away: it names no absolute path.
 
     Raises:
         InputError: a picture can no longer be read.
@@ -55,11 +61,17 @@ def label_page(asked: ToAsk, half_width: float) -> str:
             half_widths={k: 100 * design.half_width(k) for k in TOLD if k < design.count}
             | ({design.count: 100 * design.half_width(design.count)} if design.count <= TOLD[-1] else {}),
             needed=design.needed(half_width),
+            command=None if folder.is_absolute() else verify_command(folder),
             wanted=100 * half_width,
             reached=design.half_width(design.needed(half_width)) <= half_width,
         )
     )
     return str(page)
+
+
+def verify_command(folder: Path) -> str:
+    """Return the command that makes a verdict of the answers to the page in a folder."""
+    return shlex.join(["ipo", "verify", str(folder), "answers.json"])
 
 
 def _content(asked: ToAsk, half_width: float) -> dict[str, Any]:

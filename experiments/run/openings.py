@@ -21,6 +21,7 @@ from typing import Annotated, NamedTuple
 from pydantic import Field, ValidationError
 
 from ipo_prompts.experiments.run.files import Content
+from ipo_prompts.experiments.run.looked import looks_at
 from ipo_prompts.experiments.run.plan import Plan
 from ipo_prompts.metrics.evidence import ALPHA
 from ipo_prompts.metrics.pictures import Picture
@@ -109,14 +110,15 @@ def opened_after(
     elsewhere: int = 0,
     own: Set[str] = frozenset(),
 ) -> Openings:
-    """Return an opening after others; `own` names those that the same run made before. See `count`."""
+    """Return an opening after others and after verdicts by clicks; `own` are those that the same run made before."""
+    clicked = {one.question for one in looks_at(pictures)}
     others = [one for one in others if not pictures.isdisjoint(one.pictures)]
     allowed = _allowed(others, pictures) if others else (names.given,)
     if names.given in allowed:
         allowed = tuple(dict.fromkeys((*allowed, names.found)))
     return Openings(
         this=this,
-        known=tuple(sorted({this, *own}.union(*(one.known for one in others)))),
+        known=tuple(sorted({this, *own, *clicked}.union(*(one.known for one in others)))),
         elsewhere=max([elsewhere, *(one.elsewhere for one in others)]),
         pictures=tuple(sorted(pictures)),
         given=names.given,
@@ -184,6 +186,11 @@ def opening_of(template: object, hits: object) -> str:
 def last_opening(folder: Path) -> Openings | None:
     """Return the latest opening of a run; None where it opened nothing, or its record says nothing that is whole."""
     return _checked(last(folder, EVENT))
+
+
+def opened_at(folder: Path, pictures: Set[str]) -> list[Openings]:
+    """Return the openings of these pictures or some of them, by the run in a folder and by those beside it."""
+    return [one for one in _beside(folder) if not pictures.isdisjoint(one.pictures)]
 
 
 def _beside(folder: Path) -> list[Openings]:

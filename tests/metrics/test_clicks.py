@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from ipo_prompts.metrics.clicks import ADDED, Disagreements, decided_after
+from ipo_prompts.metrics.clicks import ADDED, Disagreements, decided_after, slips_of
 
 
 def test_the_variances_by_hand() -> None:
@@ -104,3 +104,30 @@ def test_a_half_width_by_hand() -> None:
     # Of 400, 200 disagree, 60 answered, all deciding: t(59) = 2.000995; two are added to 60.
     wanted = 2.000995 * math.sqrt((1 + 2 / 60) * ((1 / 4) / 60 * (1 - 60 / 200) + 200 / 400**2))
     assert Disagreements.single(400, 200).half_width(60) == pytest.approx(wanted, rel=1e-5)
+
+
+def test_slips_by_hand() -> None:
+    # 20 pairs, of 10 decided ones 2 opposite; 4 more with a side once: decided 10 + 4 / 2.
+    found = slips_of([[1, 1]] * 5 + [[-1, -1]] * 3 + [[1, -1]] * 2 + [[0, 1]] * 3 + [[-1, 0]] + [[0, 0]] * 6)
+    assert found.lost == pytest.approx(2 / 12 + 4 / 2 / 20)
+    assert found.uncertain.value == pytest.approx(3 / (12 + 20) ** 2 + 4 / 4 / (20 + 20) ** 2)
+    assert found.noise == pytest.approx((4 * 3 + 4) / 2 / 40)
+    assert slips_of([[1, -1]] * 30).lost == 0.5, "no more is made up for"
+
+
+def test_a_gain_is_divided_by_what_slips_leave_of_it() -> None:
+    design, answers = Disagreements.single(1000, 400), [1] * 50 + [-1] * 10 + [0] * 20
+    slips = slips_of([[1, 1]] * 18 + [[1, -1]] * 2 + [[0, 0]] * 6)
+    raw, full = design.gain(answers), design.gain(answers, slips)
+    assert slips.lost == pytest.approx(0.1)
+    assert full.new.mean == full.these.mean == pytest.approx(raw.new.mean / 0.9)
+    lost = slips.uncertain.value * (full.new.mean / 0.9) ** 2
+    wanted = [*(one.value / 0.81 for one in raw.new.variances), lost]
+    assert [one.value for one in full.new.variances] == pytest.approx(wanted)
+    assert design.gain([1] * 10, slips_of([[1, -1]] * 9)).new.mean == 0.4, "no more than all disagreements"
+    assert design.gain([1, -1] * 30, slips).new.mean == 0
+
+
+def test_no_slip_among_a_few_pairs_is_no_certainty() -> None:
+    few, many = (Disagreements.single(100, 40).gain([1] * 40, slips_of([[1, 1]] * count)) for count in (0, 200))
+    assert few.these.low < many.these.low < 0.4 == many.these.mean == few.these.mean

@@ -27,7 +27,8 @@ def made_once(tmp_path_factory: pytest.TempPathFactory, clip: Any) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def _loaded_once(clip: Any, made_once: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _loaded_once(clip: Any, made_once: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("IPO_STATE_DIR", str(tmp_path / "state"))  # what one test verifies is no opening for the next
     monkeypatch.setenv("IPO_CACHE_DIR", str(made_once / "cache"))
     monkeypatch.setattr("ipo_prompts.programs.classifier.load_clip", lambda *_: clip)
     yield

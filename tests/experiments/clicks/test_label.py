@@ -55,12 +55,12 @@ def _draws(showings: Any) -> set[int]:
     return {showing.draw for showing in showings}
 
 
-def test_ten_come_twice_some_of_them_early(labelled: Path) -> None:
+def test_every_third_comes_twice_some_of_them_early(labelled: Path) -> None:
     draws = [showing.draw for showing in read_drawing(labelled).showings]
-    assert sorted(Counter(draws).values())[-11:] == [1] + [2] * 10
+    twice = sorted(draw for draw, count in Counter(draws).items() if count == 2)
+    assert twice == list(range(0, 197, 3)) and len(draws) == 199 + 66
     assert len(draws[:30]) - len(set(draws[:30])) >= 5
-    twice = [draw for draw, count in Counter(draws).items() if count == 2]
-    assert min(draws[draws.index(one) + 1 :].index(one) for one in twice) >= 9
+    assert min(draws[draws.index(one) + 1 :].index(one) for one in twice if one < 190) >= 9
 
 
 def test_the_page_does_not_tell_whose_name_is_whose(labelled: Path) -> None:
@@ -86,6 +86,28 @@ def test_the_same_question_keeps_its_answers_good(labelled: Path, capsys: Captur
     assert (labelled / "label.json").read_bytes() == before
 
 
+def test_one_pair_has_one_page_wherever_and_in_whichever_order_it_is_asked(programs: Any) -> None:
+    items = list(load_data("embedded:d", seed=0).test)
+    first = draw_questions(items, name_pictures(items, programs), programs, data="one", first="a", second="b").drawing
+    items, programs = items[::-1], programs[::-1]
+    again = draw_questions(items, name_pictures(items, programs), programs, data="two", first="b", second="a").drawing
+    assert again.id == first.id and again.disagreements == first.disagreements
+    for one, other in zip(first.showings, again.showings, strict=True):
+        assert (one.id, one.draw, one.names, one.straight) == (other.id, other.draw, other.names, not other.straight)
+
+
+def test_the_page_ends_with_the_command_that_was_meant(
+    labelled: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    monkeypatch.chdir(labelled.parent)
+    assert main(["label", "run"]) == 0
+    assert "ipo verify run answers.json" in capsys.readouterr().out
+    assert "<code>ipo verify run answers.json</code>" in (labelled / PAGE).read_text()
+    assert main(["label", str(labelled)]) == 0
+    page = (labelled / PAGE).read_text()
+    assert "<code>ipo verify FOLDER answers.json</code>" in page and str(labelled.parent) not in page
+
+
 def test_variants_of_a_picture_are_asked_about_once(programs: Any, tmp_path: Path) -> None:
     items = list(load_data("embedded:d", seed=0).test)
     items = [replace(item, group=f"scene {i // 2}") for i, item in enumerate(items)]
@@ -97,8 +119,8 @@ def test_variants_of_a_picture_are_asked_about_once(programs: Any, tmp_path: Pat
     assert {one.size for one in asked.drawing.disagreements} == {2}
     assert len(asked.pictures) == int((apart > 0).sum())
     write_json(tmp_path / "label.json", asked.drawing)
-    drawn = draw_questions(items, named, programs, data="", first="one", second="other")
-    kept = as_before(tmp_path, drawn, items, named)
+    drawn = draw_questions(items, named, programs, data="scenes", first="one", second="other")
+    kept = as_before(tmp_path, drawn)
     assert kept.drawing == asked.drawing and kept.pictures == asked.pictures
 
 
@@ -178,7 +200,7 @@ def test_a_thousand_photographs_fit(programs: Any, labelled: Path, tmp_path: Pat
     picture = Picture.from_path(tmp_path / "photo.jpg")
     monkeypatch.setattr(pages, "BYTES", pages.BYTES // 20)  # of 50
     drawing = read_drawing(labelled)
-    html = label_page(ToAsk(drawing, (picture,) * 50), 0.05)
+    html = label_page(ToAsk(drawing, (picture,) * 50), 0.05, Path("labels"))
     assert 15e6 / 20 > len(html) > 15e6 / 60
     shown = re.findall(r'"(data:image/webp;base64,[^"]+)"', html)
     assert len(shown) == 50

@@ -132,7 +132,7 @@ def test_the_plan_follows_how_many_decide(labelled: Path, show: Open, key: str) 
         if key == "4":
             page.keyboard.press("Enter")
     after = int(page.inner_text("#progress").split()[3])
-    assert (after < 0.8 * before) if key == "4" else (abs(after - 10 - before) <= 10)
+    assert (after < 0.8 * before) if key == "4" else (abs(after - 4 / 3 * before) <= 10)
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -167,7 +167,7 @@ def test_hostile_names_are_text(labelled: Path, show: Open, tmp_path: Path, comp
     names = tuple(f"{i} {HOSTILE}" for i in range(len(drawing.class_names)))
     drawing = drawing.model_copy(update={"class_names": names, "data": HOSTILE})
     picture = load_data("embedded", seed=0).test[0].picture
-    html = label_page(ToAsk(drawing, (picture,) * len(drawing.disagreements)), 0.05)
+    html = label_page(ToAsk(drawing, (picture,) * len(drawing.disagreements)), 0.05, Path(HOSTILE))
     assert not any(char in html for char in ACTS_IF_NOT_SHOWN)
     (tmp_path / "hostile.html").write_text(html, encoding="utf-8")
     page = show(tmp_path / "hostile.html")
