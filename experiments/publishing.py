@@ -119,6 +119,7 @@ def _result(prepared: Prepared, searched: SearchedRun, elapsed: float, **found: 
     config, data, drawn = prepared.config, prepared.plan.data, prepared.plan.drawn
     searching, roles = searched.result, searched.ledger.roles
     settings = {key: value for key, value in config.strategy.items() if key != "name"}
+    strategy = prepared.plan.strategy()
     about = Data(
         name=data.name,
         fingerprint=fingerprint(prepared, drawn.search, drawn.selection, drawn.test, drawn.new_test),
@@ -133,7 +134,12 @@ def _result(prepared: Prepared, searched: SearchedRun, elapsed: float, **found: 
         templates=tuple(Member(template=template, weight=1.0) for template in searching.choice.templates),
         initial_template=config.initial_template,
         reward=prepared.plan.reward_names,
-        strategy=StrategyUsed(name=config.strategy["name"], settings=settings),
+        strategy=StrategyUsed(
+            name=config.strategy["name"],
+            settings=settings,
+            bank=getattr(strategy, "bank", None),
+            passes_over=getattr(strategy, "passes_over", ""),
+        ),
         clip=Fingerprinted.model_validate(prepared.clip),
         data=about,
         selection=Chosen.model_validate(searching.choice),

@@ -14,6 +14,7 @@ from ipo_prompts.experiments.data.wordnet import refuse_codes
 from ipo_prompts.experiments.run.config import ASK_NO_MODEL, RunConfig
 from ipo_prompts.experiments.run.scores import RewardNames
 from ipo_prompts.experiments.tasks import REWARDS
+from ipo_prompts.metrics.classification import lets_classes_compete, scores_accuracy
 from ipo_prompts.metrics.errors import InputError, several
 from ipo_prompts.programs.selection import check_possible
 from ipo_prompts.programs.strategies import STRATEGIES
@@ -295,19 +296,20 @@ def _check_held_back(config: RunConfig, missing: str | None) -> None:
     Raises:
         InputError: says what to set.
     """
-    name = config.reward["name"]
-    if config.names == "search" and name != "classification":
+    name, made = config.reward["name"], REWARDS.find(config.reward["name"]).maker()
+    accuracy = scores_accuracy(made)
+    if config.names == "search" and not accuracy:
         raise InputError(f"names=search is for the accuracy of labelled pictures, and not for reward={name}.")
-    if config.verdict == "balanced" and (name != "classification" or config.labels != "given"):
+    if config.verdict == "balanced" and (not accuracy or config.labels != "given"):
         raise InputError(
             "verdict=balanced counts classes the same, and here is no accuracy of pictures with one class each; "
             "leave it out."
         )
-    if config.head == "blend" and (name != "classification" or config.labels == "none"):
+    if config.head == "blend" and (not accuracy or config.labels == "none"):
         what = "pictures without labels" if config.labels == "none" else f"reward={name}"
         raise InputError(f"head=blend is for the accuracy of labelled pictures, and not for {what}; leave it out.")
     for asked, off in _beside_words(config).items():
-        check_possible(asked, off, None if name == "classification" else f"reward={name}", missing)
+        check_possible(asked, off, None if lets_classes_compete(made) else f"reward={name}", missing)
     if config.offsets in ("prior", "fitted") and config.classes == "base-to-new":
         raise InputError(
             f"offsets={config.offsets} is one number for each class of the search; for new classes set offsets=mean."

@@ -162,10 +162,17 @@ class Data(Fingerprinted):
 
 
 class StrategyUsed(Content):
-    """How new templates were looked for."""
+    """How new templates were looked for.
+
+    Attributes:
+        bank: whose phrases were put together; None where the strategy says of none.
+        passes_over: why a template may not be proposed that has more than the best so far, in words.
+    """
 
     name: str
     settings: dict[str, Any]
+    bank: str | None = None
+    passes_over: str = ""
 
 
 class Harmonic(Content):
