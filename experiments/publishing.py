@@ -28,7 +28,7 @@ from ipo_prompts.experiments.report.page import PAGE, write_report
 from ipo_prompts.experiments.run.beside import left_out
 from ipo_prompts.experiments.run.files import digest, environment, write_json, write_text
 from ipo_prompts.experiments.run.live_view import Ui
-from ipo_prompts.experiments.run.plan import more_with_twice_the_shots
+from ipo_prompts.experiments.run.plan import about_few_pictures, more_with_twice_the_shots
 from ipo_prompts.experiments.run.prepared import Prepared, fingerprint
 from ipo_prompts.experiments.run.result import (
     RESULT,
@@ -128,6 +128,7 @@ def _result(prepared: Prepared, searched: SearchedRun, elapsed: float, **found: 
         shots=config.shots,
         more=more_with_twice_the_shots(prepared.plan),
         untested=found.pop("classes_untested", ()),
+        short=about_few_pictures(drawn, config) if data.labelled else "",
     )
     result = RunResult(
         template=searching.choice.template,

@@ -134,6 +134,7 @@ def verdict(
     new: Comparison | None = None,
     untried: str | None = None,
     numbers: bool = True,
+    limit: bool = True,
 ) -> str:
     """Say in words what the sealed test shows; `result.json` keeps it, and everything that speaks of it prints that.
 
@@ -145,6 +146,7 @@ def verdict(
         new: the same on classes that the search never saw; `test` is of base classes then.
         untried: why the search ended before any template was tried; None where one was.
         numbers: with the differences; the report page has these on cards of their own.
+        limit: with what could have been shown, where nothing is.
     """
     found = test.difference
     size = f": {found.numbers}" if numbers else ""
@@ -158,7 +160,9 @@ def verdict(
     elif found.outcome == "loss":
         words = f"A loss on {tested} that the search never saw{size}. Keep the initial template."
     else:
-        words = f"No evidence of a gain on {tested} that the search never saw{size}; {found.limit}."
+        words = (
+            f"No evidence of a gain on {tested} that the search never saw{size}{f'; {found.limit}' if limit else ''}."
+        )
     if new and untried is None and found.outcome != "same templates":
         shown = {"gain": "a gain", "loss": "a loss"}.get(new.difference.outcome, "neither a gain nor a loss is shown")
         size = f", {new.difference.numbers}" if numbers else ""

@@ -149,19 +149,24 @@ def fitting(config: RunConfig, data: DataSet) -> RunConfig:
 
 def about_short_classes(data: DataSet, drawn: Draw, config: RunConfig) -> str | None:
     """Say which classes gave fewer pictures than asked for, and which are untested; None where there are none."""
+    told = [found] if (found := about_few_pictures(drawn, config)) else []
+    if names := [repr(str(name)) for name in untested(data, _classes(config))]:
+        told.append(f"{several(names)}: searched on and competing, but untested, for want of a second picture")
+    return "; ".join(told) or None
+
+
+def about_few_pictures(drawn: Draw, config: RunConfig) -> str:
+    """Say which classes gave fewer pictures than asked for; empty where none did."""
     asked = config.shots + held_back_shots(config)
     groups = {(label, item.group) for item in (*drawn.search, *drawn.selection) for label in item.shows}
     gave = Counter(label for label, _ in groups)
     short = [f"{name!r} has {gave[label]}" for label, name in enumerate(drawn.class_names) if gave[label] < asked]
-    told = []
-    if short:
-        told.append(
-            f"{len(short)} of {len(drawn.class_names)} classes have fewer pictures to search and choose with than "
-            f"shots={config.shots} selection_shots={held_back_shots(config)}: {several(short)}"
-        )
-    if names := [repr(str(name)) for name in untested(data, _classes(config))]:
-        told.append(f"{several(names)}: searched on and competing, but untested, for want of a second picture")
-    return "; ".join(told) or None
+    if not short:
+        return ""
+    return (
+        f"{len(short)} of {len(drawn.class_names)} classes have fewer pictures to search and choose with than "
+        f"shots={config.shots} selection_shots={held_back_shots(config)}: {several(short)}"
+    )
 
 
 def about_sample(data: DataSet, drawn: Draw) -> str:
