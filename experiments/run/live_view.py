@@ -173,8 +173,8 @@ class Ui:
         if self._live:
             self._progress.update(self._progress.task_ids[0], completed=done, left=self._left(done))
             self._rows = self._best(step)
-            if done and (told := self._about(step, self._ledger)):
-                self._rows.append(("", Text(", ".join(told))))
+            if done and (spent := self._about(step, self._ledger)):
+                self._rows.append(("", Text(", ".join(spent))))
             return
         shown = max(step.scored, key=lambda one: one.rank, default=None)
         told = f"{self.scale.told(shown.value):>8}  {shown.template}" if shown else " nothing new"
