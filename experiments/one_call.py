@@ -3,30 +3,27 @@
 from __future__ import annotations
 
 import os
-import shlex
 import textwrap
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ipo_prompts.experiments.clicks.commands import commands_to_test
-from ipo_prompts.experiments.data.dataset import NAMES_FILE
 from ipo_prompts.experiments.pipeline import run_job, stopped_early
-from ipo_prompts.experiments.report.gather import Program, read_run
+from ipo_prompts.experiments.report.gather import read_run
 from ipo_prompts.experiments.report.page import PAGE, notebook_part
-from ipo_prompts.experiments.run.config import CHOSEN, CONFIG_FILE, RunConfig
-from ipo_prompts.experiments.run.files import default_folder, read_model, reserved, resumed, stored_config
-from ipo_prompts.experiments.run.live_view import money, view
+from ipo_prompts.experiments.run.config import CHOSEN, CONFIG_FILE
+from ipo_prompts.experiments.run.ending import Line, ending
+from ipo_prompts.experiments.run.files import default_folder, reserved, resumed, stored_config
+from ipo_prompts.experiments.run.live_view import view
 from ipo_prompts.experiments.run.reading import allow, build, load_config
 from ipo_prompts.experiments.run.result import RunResult
-from ipo_prompts.experiments.run.scores import Comparison, Measured, NamesFound
-from ipo_prompts.metrics.errors import InputError, printable, setting, several, speaking_to
+from ipo_prompts.metrics.errors import InputError, printable, setting, speaking_to
 from ipo_prompts.metrics.verdict import Verdict
 from ipo_prompts.programs.classifier import TemplateClassifier
-from ipo_prompts.programs.lm.connect import REPLAY
-from ipo_prompts.programs.record.trust import to_type, trusting
+from ipo_prompts.programs.record.trust import trusting
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -181,111 +178,19 @@ def summary(result: RunResult, folder: Path, width: int | None = None) -> str:
         folder: its directory.
         width: of the terminal; longer sentences are wrapped at words, and nothing is where there is none.
     """
-    if result.untested:
-        return _untested(result, folder, width)
-    quoted, file = shlex.quote(str(folder)), folder / CONFIG_FILE
+    file = folder / CONFIG_FILE
     config = load_config(file) if file.is_file() else None  # a result may stand alone
-    found_on = "search and selection" if "selection" in result.scores else "search"
-    unit, measure = result.reward.unit, result.reward.measure
-    known = result.baselines
-    told = [*(f"  {template}" for template in _told(result)), ""]
-    warning = [_prose(known.warning, width), ""] if known and known.warning else []
-    near_guessing = known and known.weak == "near guessing"
-    lines = ["", *(warning + told if near_guessing else told + warning), *_table(result)]
-    if h := result.harmonic_mean:
-        lines.append(f"  harmonic mean of test and new: {100 * h.initial:.2f} → {100 * h.optimised:.2f}")
-    lines += [
-        _prose(f"{measure} in percent with 95 % intervals; the template was found on {found_on} {unit} only", width),
-        "",
-    ]
-    sentences = [
-        result.verdict,
-        *_general(result),
-        *(found.words for found in result.over_classes.values()),
-        *([result.data.untested_in_words] if result.data.untested else []),
-        *([known.words] if known else []),
-        *([result.left_out] if result.left_out else []),
-        *([result.ensemble.words] if result.ensemble else []),
-        *([result.offsets.words] if result.offsets else []),
-        *([result.names.words] if result.names else []),
-        *(_renamed(result.names) if result.names else []),
-        *([result.head.words] if result.head else []),
-        *([result.started.words] if result.started else []),
-        *([f"Before the search: {result.headroom.verdict}"] if result.headroom else []),
-        _tried(result, config),
-        f"run directory: {folder}   (journal.jsonl holds every request and reply)",
-        f"read: {folder / 'report.html'}",
-    ]
-    lines += [_prose(sentence, width) for sentence in sentences]
-    instead = _instead(result, file, config, width)
-    with_initial = f"--template {shlex.quote(result.initial_template)} " if instead else ""
-    lines += [
-        *instead,
-        _command("  next: ", f"ipo predict {quoted}", f"{with_initial}PICTURES", width),
-        _command("    or: ", f"ipo export {quoted}", f"--to {_target(folder)}", width),
-    ]
-    return "\n".join(lines)
+    templates = [f"  {template}" for template in _told(result)]
+    lines = [line for one in ending(result, config, folder) for line in _lines(one, width)]
+    return "\n".join(["", *templates, "", *lines])
 
 
-def _tried(result: RunResult, config: RunConfig | None) -> str:
-    scored = result.templates_scored
-    tried = f"{scored} template{'s' * (scored != 1)} in {result.seconds['total']:.0f} s"
-    if result.looked_at:
-        tried += f", {result.looked_at:,} more looked at"
-    used = result.lm.optimizer
-    asked = "no language model"
-    if used:
-        calls = "recorded calls" if config and config.lm.startswith(REPLAY) else "calls"
-        asked = f"{used.name}: {used.calls} {calls}, {used.tokens_in + used.tokens_out:,} tokens, {money(used.usd)}"
-    return f"{tried}; {asked}"
-
-
-def _untested(result: RunResult, folder: Path, width: int | None) -> str:
-    """Format the result of a run without labels; see `summary`."""
-    assert result.untested is not None
-    config = load_config(folder / CONFIG_FILE)
-    commands = commands_to_test(result, folder, config.data)
-    quoted = shlex.quote(str(folder))
-    sentences = [
-        result.verdict,
-        result.untested.words,
-        *([result.untested.about_names] if result.untested.about_names else []),
-        *([result.started.words] if result.started else []),
-        _tried(result, config),
-        f"run directory: {folder}   (labels.csv has what the template names every picture)",
-        f"read: {folder / PAGE}",
-    ]
-    return "\n".join(
-        [
-            "",
-            *(f"  {template}" for template in _told(result)),
-            "",
-            *(_prose(sentence, width) for sentence in sentences),
-            *(_command("  test: ", command, "", width).rstrip() for command in commands),
-            _command("  next: ", f"ipo predict {quoted}", "PICTURES", width),
-        ]
-    )
-
-
-def _instead(result: RunResult, file: Path, config: RunConfig | None, width: int | None) -> list[str]:
-    """Say what is better than to use a template that is not shown to be one; nothing where that is another CLIP."""
-    weak = result.baselines and result.baselines.weak
-    gained = any(result.scores[part].difference.outcome == "gain" for part in ("test", "new") if part in result.scores)
-    if gained or weak or not config:
-        return []
-    typed = [shlex.quote(f"{key}={value}") for key, value in to_type(config.model_dump()).items()]
-    twice = config.with_twice_the_shots()
-    more = " ".join([*typed, f"shots={twice.shots}"])
-    if config.selection == "held-back":
-        more += f" selection_shots={twice.selection_shots}"
-    stay = f"advice: stay with the initial template, {result.initial_template}"
-    if result.scores["test"].difference.outcome == "no test":
-        return [_prose(f"{stay}, until new {result.reward.unit} have tested this one", width)]
-    if not result.data.more:
-        return [_prose(stay, width), _prose("        or label more pictures: the run had all that there are", width)]
-    search = f"or search and choose with {result.data.more:,} more of the labelled {result.reward.unit}:"
-    again = _command("          ", f"ipo optimize {shlex.quote(str(file))}", more, width)
-    return [_prose(stay, width), _prose(f"        {search}", width), again]
+def _lines(one: Line, width: int | None) -> list[str]:
+    """Format one line of the end; what is typed stands behind its label, or below its sentence."""
+    label = f"{one.label}: " if one.label else ""
+    if not one.text:
+        return [_command(f"{label:>8}", one.command, width)]
+    return [_prose(f"{label}{one.text}", width), *([_command(" " * 8, one.command, width)] if one.command else [])]
 
 
 def _prose(text: str, width: int | None) -> str:
@@ -298,57 +203,24 @@ def _prose(text: str, width: int | None) -> str:
     return indented.fill(text)
 
 
-def _command(label: str, start: str, rest: str, width: int | None) -> str:
-    """Return a command to copy in one line, or in two that a shell takes as one."""
-    line = f"{label}{start} {rest}"
-    return line if width is None or len(line) <= width else f"{label}{start} \\\n{' ' * len(label)}  {rest}"
-
-
-def _table(result: RunResult) -> list[str]:
-    """Return the scores as lines of no more than 80 characters."""
-    named: dict[str, Comparison] = {f"{part}": score for part, score in result.scores.items()}
-    named |= {f"test, {name}": score for name, score in result.other_measures.items()}
-    rows = [(result.reward.unit, "n", "initial", "optimised", "difference")]
-    rows += [(name, *_cells(score)) for name, score in named.items()]
-    name, *widths = (max(map(len, column)) for column in zip(*rows, strict=True))
-    return [
-        f"  {row[0]:{name}} " + "  ".join(f"{cell:>{width}}" for cell, width in zip(row[1:], widths, strict=True))
-        for row in rows
-    ]
-
-
-def _target(folder: Path) -> str:
-    """Return the arguments of an export that can hold the program; open_clip has no place for synonyms and offsets."""
-    try:
-        program = read_model(Program, folder / "program.json")
-    except InputError:  # the folder was moved since
-        return "open_clip --out DIR"
-    return "npz --out FILE.npz" if any(program.synonyms) or program.offsets else "open_clip --out DIR"
-
-
-def _renamed(names: NamesFound) -> list[str]:
-    """Say what the first renamed classes are called now."""
-    told = [f"{one.given} → {one.found} ({one.hits:+d})" for one in names.renamed]
-    lost = (
-        f"Names, each with what putting the old one back would lose of the {names.chose:,} pictures that chose it, "
-        f"which flatter it: {several(told)}; see {NAMES_FILE}"
-    )
-    return [lost] if told else []
+def _command(label: str, parts: Sequence[str], width: int | None) -> str:
+    """Return a command to copy, in one line or in several that a shell takes as one."""
+    lines = [label]
+    for part in parts:
+        if (
+            width is not None
+            and lines[-1].strip()
+            and len(f"{lines[-1]} {part}") > width - 2
+            and len(lines[-1]) > len(label)
+        ):
+            lines[-1] += " \\"
+            lines.append(f"{' ' * len(label)}  {part}")
+        else:
+            lines[-1] += part if lines[-1] == label else f" {part}"
+    return "\n".join(lines)
 
 
 def _general(result: RunResult) -> list[str]:
     general = result.scores["test"].like_these
     base = " (the base ones)" if "new" in result.scores else ""
     return [f"For {general.covers}{base}: {general.numbers}."] if general else []
-
-
-def _cells(score: Comparison) -> tuple[str, str, str, str]:
-    gain = score.difference
-    difference = f"{100 * gain.mean:+.2f} [{100 * gain.ci95[0]:+.2f}, {100 * gain.ci95[1]:+.2f}]"
-    return f"{score.initial.n:,}", _percent(score.initial), _percent(score.optimised), difference
-
-
-def _percent(score: Measured) -> str:
-    """Format a score and the ends of its interval in whole percent; the report has these to a tenth."""
-    low, high = score.ci95
-    return f"{100 * score.value:.2f} [{100 * low:.0f}, {100 * high:.0f}]"

@@ -18,6 +18,7 @@ import numpy as np
 
 from ipo_prompts.experiments.clicks.commands import PROGRAM
 from ipo_prompts.experiments.data import Item, fresh
+from ipo_prompts.experiments.export import best_target
 from ipo_prompts.experiments.publishing import (
     MADE_BY_SEARCHING,
     MADE_OF_FILES,
@@ -86,7 +87,12 @@ def run_job(config: RunConfig, folder: Path, ui: Ui, *, resume: bool) -> RunResu
     ensure_local_weights([config], quiet=ui.quiet)
     earlier = seconds_of(read(folder)) if resume and holds_run(folder) else 0.0
     timed = keeping(Clock.of(config.max_minutes, earlier, began()))
-    with silent("dspy", "LiteLLM"), showing_warnings(ui), timed as one:  # what they log is raised as an exception, too
+    with (
+        silent("dspy", "LiteLLM"),
+        showing_warnings(ui),
+        ui.running(),
+        timed as one,
+    ):  # what they log is raised as an exception, too
         return _run(config, folder, ui, one, resume=resume)
 
 
@@ -113,7 +119,7 @@ def _run(config: RunConfig, folder: Path, ui: Ui, one: Clock, *, resume: bool) -
         earlier = recorded(config, read(folder) if holds_run(folder) else ()) or read_earlier(Path(config.start_from))
     if beyond := _not_ours(config):
         ui.say(f"uses what does not ship with ipo: {beyond}")
-    planned = plan(config, say=ui.say)
+    planned = plan(config, say=ui.passing)
     ui.say(f"run directory: {folder}")
     prepared, test = _in_time(planned, ui, one, folder)
     with closing(Journal(folder, one.started)) as journal:
@@ -123,18 +129,18 @@ def _run(config: RunConfig, folder: Path, ui: Ui, one: Clock, *, resume: bool) -
             _announce(prepared, journal, ui, earlier.opened if earlier else ())
             ui.scale = scale_of(prepared.reward)
             if planned.data.labelled:
-                ui.say("looking whether words can help")
+                ui.passing("looking whether words can help")
             room = optional("whether words can help", partial(headroom_of, prepared))
-            for line in (room.verdict, *room.lines) if room else ():
-                ui.say(line)
+            if room:
+                ui.say(room.verdict)
             searched = search_in(prepared, journal, ui, tracker.step)
             refuse_to_open(one, test, prepared.config, folder)
             if not planned.data.labelled:
                 return publish_untested(prepared, searched, journal, tracker, ui)
-            ui.say(f"opening the sealed test {prepared.plan.task.unit}")
+            ui.passing(f"opening the sealed test {prepared.plan.task.unit}")
             parts, others = open_test(prepared, searched, journal, ui)
             one.reserve = FILES
-            ui.say("looking at what each word does")
+            ui.passing("looking at what each word does")
             return publish(prepared, searched, parts, others, journal, tracker, ui, room)
 
 
@@ -314,7 +320,8 @@ def publish(
     optional("the plot of the search", partial(draw_search, folder, searched.result.choice.template, names))
     found = _what_is_shown(prepared, searched, parts, others, opening)
     head = what_the_head_does(blended, parts["test"]) if blended else None
-    return end(prepared, searched, journal, tracker, ui, head=head, headroom=room, **found)
+    target = best_target(program)
+    return end(prepared, searched, journal, tracker, ui, head=head, headroom=room, export=target, **found)
 
 
 def _learn_from_labels(program: TemplateClassifier, prepared: Prepared, ui: Ui) -> Blended | None:
@@ -325,7 +332,7 @@ def _learn_from_labels(program: TemplateClassifier, prepared: Prepared, ui: Ui) 
     if held_back is not None:
         optional("how sure the classifier is", partial(program.calibrate, held_back))
     if known and labelled[0] is prepared.search:
-        margins = partial(calibrate, program, known[0], held_back, prepared.plan.data.none, prepared.store, ui.say)
+        margins = partial(calibrate, program, known[0], held_back, prepared.plan.data.none, prepared.store, ui.passing)
         program.rejection = optional("margins to tell pictures of none of the classes", margins)
         with due():
             blended = blend_in(program, known) if prepared.config.head == "blend" else None
@@ -411,7 +418,9 @@ def _what_is_shown(
         "offsets": optional("what offsets add", partial(what_they_add, prepared, searched.settled, members, parts)),
         "names": optional("what other names do", partial(what_names_do, searched.named, members, parts)),
         "over_classes": over_classes(parts, balanced),
-        "baselines": optional("what is known without a search", partial(baselines, prepared, parts)),
+        "baselines": optional(
+            "what is known without a search", partial(baselines, prepared, parts, searched.result.choice.templates)
+        ),
     }
 
 

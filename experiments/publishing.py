@@ -28,7 +28,7 @@ from ipo_prompts.experiments.report.page import PAGE, write_report
 from ipo_prompts.experiments.run.beside import left_out
 from ipo_prompts.experiments.run.files import digest, environment, write_json, write_text
 from ipo_prompts.experiments.run.live_view import Ui
-from ipo_prompts.experiments.run.plan import more_with_twice_the_shots
+from ipo_prompts.experiments.run.plan import about_few_pictures, more_with_twice_the_shots
 from ipo_prompts.experiments.run.prepared import Prepared, fingerprint
 from ipo_prompts.experiments.run.result import (
     RESULT,
@@ -119,6 +119,7 @@ def _result(prepared: Prepared, searched: SearchedRun, elapsed: float, **found: 
     config, data, drawn = prepared.config, prepared.plan.data, prepared.plan.drawn
     searching, roles = searched.result, searched.ledger.roles
     settings = {key: value for key, value in config.strategy.items() if key != "name"}
+    strategy = prepared.plan.strategy()
     about = Data(
         name=data.name,
         fingerprint=fingerprint(prepared, drawn.search, drawn.selection, drawn.test, drawn.new_test),
@@ -127,13 +128,19 @@ def _result(prepared: Prepared, searched: SearchedRun, elapsed: float, **found: 
         shots=config.shots,
         more=more_with_twice_the_shots(prepared.plan),
         untested=found.pop("classes_untested", ()),
+        short=about_few_pictures(drawn, config) if data.labelled else "",
     )
     result = RunResult(
         template=searching.choice.template,
         templates=tuple(Member(template=template, weight=1.0) for template in searching.choice.templates),
         initial_template=config.initial_template,
         reward=prepared.plan.reward_names,
-        strategy=StrategyUsed(name=config.strategy["name"], settings=settings),
+        strategy=StrategyUsed(
+            name=config.strategy["name"],
+            settings=settings,
+            bank=getattr(strategy, "bank", None),
+            passes_over=getattr(strategy, "passes_over", ""),
+        ),
         clip=Fingerprinted.model_validate(prepared.clip),
         data=about,
         selection=Chosen.model_validate(searching.choice),

@@ -17,14 +17,15 @@ from ipo_prompts.metrics.features import Progress, as_features
 from ipo_prompts.metrics.offsets import Fitted, Kind, Offsets, fitted
 from ipo_prompts.metrics.pictures import Picture
 from ipo_prompts.metrics.reward import (
+    WAYS,
     EmbeddingReward,
     Judged,
     Score,
     Units,
-    by_embeddings,
     check_fields,
     groups_of,
     indices,
+    keeps,
 )
 
 BLOCK = 1024
@@ -192,11 +193,18 @@ def _fields(examples: Sequence[Any]) -> dict[str, str]:
 
 
 def scores_accuracy(reward: object) -> bool:
-    """Whether a reward is plain accuracy, whose losses are cross-entropies: `ClipReward` without a hook of its own."""
-    own = ("judge", "judge_embeddings", "score_embeddings", "examples", "encode")
-    if not isinstance(reward, ClipReward) or by_embeddings(reward) is None or not vars(reward).keys().isdisjoint(own):
-        return False
-    return all(getattr(type(reward), name) is getattr(ClipReward, name) for name in own)
+    """Whether a reward, or each one of a class, is plain accuracy, whose losses are cross-entropies: a `ClipReward`
+    without a hook of its own.
+    """
+    own = (*WAYS, "judge", "judge_embeddings", "score_embeddings", "examples", "encode")
+    return keeps(reward, ClipReward, own)
+
+
+def lets_classes_compete(reward: object) -> bool:
+    """Whether the classes of a reward, or of each one of a class, compete for a picture by their logits, so that an
+    offset of a class can change which one has it.
+    """
+    return keeps(reward, ClipReward, WAYS) and cast("ClipReward", reward).takes == "one label"
 
 
 def _in_blocks(logits_for: Callable[[Floats], Floats], features: Floats) -> Floats:

@@ -11,7 +11,7 @@ import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -278,11 +278,22 @@ def by_embeddings(reward: object) -> EmbeddingReward | None:
     >>> by_embeddings(object.__new__(Harsher)) is None
     True
     """
-    ways = ("score", "look", "score_together")
-    if not isinstance(reward, EmbeddingReward) or not vars(reward).keys().isdisjoint(ways):
-        return None
-    own = any(getattr(type(reward), way) is not getattr(EmbeddingReward, way) for way in ways)
-    return None if own else reward
+    return cast("EmbeddingReward", reward) if keeps(reward, EmbeddingReward, WAYS) else None
+
+
+WAYS = ("score", "look", "score_together")
+"""What of an `EmbeddingReward` scores templates; whoever overrides one has said all."""
+
+
+def keeps(reward: object, base: type, members: Sequence[str]) -> bool:
+    """Whether a reward, or each one of a class, is a `base` with these members as they are there.
+
+    What a reward can is asked of its class before any is made, and of the object where there is one.
+    """
+    made = reward if isinstance(reward, type) else type(reward)
+    if not issubclass(made, base) or not (made is reward or vars(reward).keys().isdisjoint(members)):
+        return False
+    return all(getattr(made, name) is getattr(base, name) for name in members)
 
 
 def check_fields(examples: Sequence[Any], **fields: str) -> None:

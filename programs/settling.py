@@ -20,9 +20,14 @@ import numpy as np
 from ipo_prompts.metrics.arrays import Doubles
 from ipo_prompts.metrics.blend import Blend, Kept, Labelled, blend
 from ipo_prompts.metrics.calibration import fit_temperature
-from ipo_prompts.metrics.classification import ClipReward, EncodedPictures, features_of, fitted_on, scores_accuracy
+from ipo_prompts.metrics.classification import (
+    EncodedPictures,
+    features_of,
+    fitted_on,
+    lets_classes_compete,
+    scores_accuracy,
+)
 from ipo_prompts.metrics.errors import InputError
-from ipo_prompts.metrics.fit import Fit
 from ipo_prompts.metrics.offsets import Fitted, Kind
 from ipo_prompts.metrics.reward import Reward, Score, Units, by_embeddings
 from ipo_prompts.programs.selection import (
@@ -201,12 +206,7 @@ def check_offsets(kind: Kind, reward: Reward, missing: str | None = None) -> Non
     Raises:
         InputError: says what to leave out or to set.
     """
-    if not isinstance(by_embeddings(reward), ClipReward):
-        raise InputError(
-            f"offsets={kind} needs a reward that adds them to the logits of its classes, as ClipReward does, and "
-            f"{type(reward).__name__} has none; leave it out."
-        )
-    misfit = "pictures without labels" if isinstance(reward, Fit) else None
+    misfit = None if lets_classes_compete(reward) else type(reward).__name__
     check_possible(f"offsets={kind}", "offsets=none", misfit, missing)
 
 

@@ -13,12 +13,15 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import typer
 from typer.core import TyperCommand
 
 from ipo_prompts.metrics.errors import InputError, printable
+
+if TYPE_CHECKING:
+    from ipo_prompts.experiments.run.config import RunConfig
 
 Content = TypeVar("Content")
 
@@ -62,19 +65,27 @@ def examples(*lines: str) -> str:
     return f"Example:  {lines[0]}" if len(lines) == 1 else "\n  ".join(["\b\nExamples:", *lines])
 
 
-def about_data(words: Sequence[str] | None, command: str) -> dict[str, Any]:
-    """Return what `key=value` words say of data: `class_names`, `labels` and `exclude`, as `load_data` takes them.
+ABOUT = ("class_names", "labels", "exclude")
+"""What is said of data beside its place."""
+
+
+def read_about(words: Sequence[str] | None, command: str, *also: str) -> RunConfig:
+    """Read what `key=value` words say of data, and of what else the command takes.
 
     Raises:
         InputError: a word says something else; `command` takes it.
     """
     from ipo_prompts.experiments.run.reading import load_config, read_words
 
-    known = ("class_names", "labels", "exclude")
-    if other := set(read_words(words or [])) - set(known):
+    known = (*ABOUT, *also)
+    if other := {key for key in read_words(words or []) if key not in known and key.partition(".")[0] not in also}:
         raise InputError(f"{command} takes {'=, '.join(known)}= besides the data, not {min(other)}=.")
-    config = load_config(None, words or [])
-    return {key: getattr(config, key) for key in known}
+    return load_config(None, words or [], to_run=True)
+
+
+def about_data(config: RunConfig) -> dict[str, Any]:
+    """Return what a configuration says of data beside its place, as `load_data` takes it."""
+    return {key: getattr(config, key) for key in ABOUT}
 
 
 def print_json(content: Any) -> None:

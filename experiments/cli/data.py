@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ipo_prompts.experiments.cli.common import DATA, DataWords, Part, about_data
+from ipo_prompts.experiments.cli.common import DATA, DataWords, Part, about_data, read_about
 from ipo_prompts.metrics.errors import InputError
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def check(
     """Read every picture; count them, name the unreadable and the empty, find the same picture in two parts."""
     from ipo_prompts.experiments.data import check_data, load_data
 
-    about = about_data(words, "data check")
+    about = about_data(read_about(words, "data check"))
     if groups:
         _check_groups(groups, spec, clip)
     data = load_data(spec, seed=seed, whole=False, **about)
@@ -247,7 +247,7 @@ def preview(
     from ipo_prompts.experiments.data.check import contact_sheet
     from ipo_prompts.experiments.run.files import write_bytes
 
-    data = load_data(spec, seed=seed, whole=False, **about_data(words, "data preview"))
+    data = load_data(spec, seed=seed, whole=False, **about_data(read_about(words, "data preview")))
     path = out or Path(f"preview-{re.sub(r'[^A-Za-z0-9_.-]+', '-', data.name)}.png")
     if path.suffix.lower() != ".png":
         raise InputError(f"a contact sheet is a PNG and {path} does not end in .png; choose another --out.")

@@ -130,10 +130,8 @@ def search_template(
     if as_json:
         print_json(content_of(result))
     else:
-        told = result.headroom and result.headroom.verdict in ui.on_terminal and sys.stdout.isatty()
-        shown = result.model_copy(update={"headroom": None}) if told else result
         width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-        print(answer(result) if quiet else summary(shown, folder, width))
+        print(answer(result) if quiet else summary(result, folder, width))
     if result.stopped:
         ui.warn(stopped_early(config, folder, result))
         return 3

@@ -12,7 +12,6 @@ import typer
 from ipo_prompts.experiments.cli.common import (
     Clip,
     Data,
-    DataWords,
     Device,
     Json,
     Part,
@@ -21,6 +20,7 @@ from ipo_prompts.experiments.cli.common import (
     Trust,
     about_data,
     examples,
+    read_about,
     show,
 )
 from ipo_prompts.metrics.errors import InputError, did_you_mean, printable
@@ -37,7 +37,13 @@ EXPORT = examples("ipo export runs/RUN --to open_clip --out pets-open_clip")
 
 
 def evaluate_templates(
-    words: DataWords = None,
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[key=value …]",
+            help="class_names=names.txt, labels=none, exclude='[CLASS, …]', reward=NAME or MODULE:CLASS of your own",
+        ),
+    ] = None,
     template: Annotated[list[str] | None, typer.Option(help="a template; may be given several times")] = None,
     templates_file: Annotated[Path | None, typer.Option(help="a text file, one template a line")] = None,
     data: Data = None,
@@ -51,15 +57,20 @@ def evaluate_templates(
     from ipo_prompts.experiments.data import load_data
     from ipo_prompts.experiments.run.comparison import compare
     from ipo_prompts.experiments.run.live_view import Ui
+    from ipo_prompts.experiments.run.plan import SPLIT_SEED, fitting
     from ipo_prompts.experiments.tasks import REWARDS
+    from ipo_prompts.experiments.tasks.base import check_fractions
     from ipo_prompts.metrics.clip import load_clip
     from ipo_prompts.metrics.features import FeatureStore
+    from ipo_prompts.metrics.reward import scale_of
     from ipo_prompts.metrics.template import check_template, read_templates
 
     wanted = [*(template or []), *(read_templates(templates_file) if templates_file else ())]
     if not wanted:
         raise InputError("give at least one template, with --template or --templates-file.")
-    drawn = load_data(data or "embedded", seed=seed or 0, **about_data(words, "evaluate"))
+    config = read_about(words, "evaluate", "reward")
+    drawn = load_data(data or "embedded", seed=seed or 0, **about_data(config))
+    task = REWARDS.build(fitting(config, drawn).reward)
     items = drawn.part(part if drawn.labelled else "train")
     if not items:
         raise InputError(f"{drawn.name} has no {part} pictures.")
@@ -72,10 +83,11 @@ def evaluate_templates(
         rows = _fits(wanted, drawn, encoder, ui)
         show({"schema": 2, **about, "part": "all", "templates": rows}, _table_of_fits, as_json)
         return 0
-    task = REWARDS.build(REWARDS.complete("several" if drawn.several else REWARDS.default))
     reward = task.reward(encoder, drawn.class_names, FeatureStore(encoder))
-    encoded = task.encode(reward, items, seed=0, progress=ui.pictures(part))
-    scores, how = reward.score(wanted, encoded.units), encoded.sampling(len(items))
+    check_fractions(scale_of(reward), f"reward={config.reward['name']}")
+    encoded = task.encode(reward, items, seed=SPLIT_SEED, progress=ui.pictures(part))
+    scores = reward.score(wanted, encoded.units)
+    how = encoded.sampling(scores[0].n)
     pairs = {str(i): (scores[0], score, how) for i, score in enumerate(scores)}
     compared = compare(pairs, sealed=pairs, family="with the first template")
     rows = [
@@ -89,7 +101,7 @@ def evaluate_templates(
         }
         for score, one in zip(scores, (compared[key] for key in pairs), strict=True)
     ]
-    show({"schema": 2, **about, "templates": rows}, _table, as_json)
+    show({"schema": 2, **about, "measure": task.measure, "templates": rows}, _table, as_json)
     return 0
 
 
@@ -118,10 +130,9 @@ def _table_of_fits(content: dict[str, Any]) -> str:
 
 def _table(content: dict[str, Any]) -> str:
     rows = content["templates"]
-    key = "accuracy" if "accuracy" in rows[0] else "ranking_precision"
-    lines = [
-        f"{key.replace('_', ' '):>8}  {'95 % interval':>15}  {'loss':>7}  {'n':>6}  {'to the first':>24}  template"
-    ]
+    measure = content["measure"]
+    key = measure.replace(" ", "_")
+    lines = [f"{measure:>8}  {'95 % interval':>15}  {'loss':>7}  {'n':>6}  {'to the first':>24}  template"]
     for row in rows:
         low, high = row["ci95"]
         gain = row["difference_to_first"]

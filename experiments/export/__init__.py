@@ -10,8 +10,9 @@ from ipo_prompts.experiments.export.head import HeadFiles, HubFolder, Onnx
 from ipo_prompts.experiments.export.hf import HuggingFace
 from ipo_prompts.experiments.export.plain import ClipBenchmark, Npz, OpenClip, ProgramJson, Txt
 from ipo_prompts.experiments.export.target import Differs, NotChecked, Reference, Target, export
+from ipo_prompts.programs.classifier import TemplateClassifier
 
-__all__ = ["TARGETS", "Differs", "NotChecked", "Reference", "Target", "export"]
+__all__ = ["TARGETS", "Differs", "NotChecked", "Reference", "Target", "best_target", "export"]
 
 TARGETS: dict[str, Callable[..., Target]] = {
     "open_clip": OpenClip,
@@ -25,3 +26,8 @@ TARGETS: dict[str, Callable[..., Target]] = {
     "program.json": ProgramJson,
 }
 """Name on the command line → the target, which takes what it is about or has a default."""
+
+
+def best_target(program: TemplateClassifier) -> str:
+    """Return the first target that holds a program, of those that a program can be used from without us."""
+    return next(name for name in ("open_clip", "head") if TARGETS[name]().refusal(program) is None)

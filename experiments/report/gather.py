@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel
 
 from ipo_prompts.experiments.report.analysis import Analysis, Seen, load_analysis, load_seen
-from ipo_prompts.experiments.run.comparison import seen_before, verdict
+from ipo_prompts.experiments.run.comparison import seen_before
 from ipo_prompts.experiments.run.config import CHOSEN, RunConfig
+from ipo_prompts.experiments.run.ending import Line, ending, short_verdict, stays
 from ipo_prompts.experiments.run.files import Environment, read_model
 from ipo_prompts.experiments.run.reading import build, load_config
 from ipo_prompts.experiments.run.result import RunResult, load_result
@@ -64,7 +65,7 @@ class Run:
     @property
     def kept_initial(self) -> bool:
         """Whether nothing convincing was found."""
-        return [one.template for one in self.result.templates] == [self.result.initial_template]
+        return stays(self.result)
 
     @property
     def weak(self) -> str | None:
@@ -85,15 +86,19 @@ class Run:
     @property
     def verdict(self) -> str:
         """The result's verdict without its numbers, which the page shows on cards below, and without `seen_before`."""
-        found = self.result
-        return verdict(
-            found.scores["test"],
-            found.reward.unit,
-            1,
-            new=found.scores.get("new"),
-            untried=found.ended if found.templates_scored == 1 else None,
-            numbers=False,
-        )
+        return short_verdict(self.result, numbers=False)
+
+    @property
+    def ending(self) -> list[Line]:
+        """What the run said at its end, but for what stands in the headline, on the cards and in the table beside."""
+        elsewhere = ("", "test", "new classes", "class mean", "cost", "run directory")
+        return [one for one in ending(self.result, self.config, self.folder) if one.label not in elsewhere]
+
+    @property
+    def limit(self) -> str | None:
+        """How large a difference would have been shown, and how small this one is, where none is shown."""
+        found = self.result.scores["test"].difference
+        return found.limit if found.outcome == "not shown" else None
 
     @property
     def seen_before(self) -> str | None:

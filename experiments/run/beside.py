@@ -10,6 +10,7 @@ others add is said either way.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Literal
@@ -35,12 +36,15 @@ from ipo_prompts.metrics.classification import (
     ClipReward,
     EncodedPictures,
     class_means,
+    features_of,
     fitted_on,
     scores_accuracy,
 )
-from ipo_prompts.metrics.headroom import SLIGHT, guessed
+from ipo_prompts.metrics.evidence import paired_difference
+from ipo_prompts.metrics.headroom import SLIGHT, guessed, nearest_class_mean
 from ipo_prompts.metrics.offsets import Kind, class_weights
 from ipo_prompts.metrics.reward import Score, by_embeddings, class_embeddings
+from ipo_prompts.metrics.sampling import Sampling
 from ipo_prompts.metrics.template import imagenet_templates
 from ipo_prompts.metrics.verdict import between, points, share
 from ipo_prompts.programs.settling import Blended, Ensembled, Settled, scored_as_one
@@ -54,9 +58,9 @@ LABELLED = "(no words, but labels)"
 WEIGHED = "(no words, and of the labels only that classes weigh the same)"
 
 
-def baselines(prepared: Prepared, parts: Mapping[AnyPart, Compared]) -> Baselines | None:
+def baselines(prepared: Prepared, parts: Mapping[AnyPart, Compared], members: Sequence[str]) -> Baselines | None:
     """Measure them on the test pictures as they are, without offsets; None where no labelled pictures are classified
-    by class embeddings.
+    by class embeddings. `members` is the chosen template; several for an ensemble.
     """
     test = parts["test"]
     reward = by_embeddings(test.reward)
@@ -76,17 +80,51 @@ def baselines(prepared: Prepared, parts: Mapping[AnyPart, Compared]) -> Baseline
     guessing = guessed(reward, pictures)
     labelled = sum(len(units.labels) for units in shown if units.labels is not None) / len(test.class_names)
     best = max(test.initial.value, test.optimised.value)
-    weak = how_weak(best, guessing, class_mean.value if class_mean else None) if scores_accuracy(reward) else None
+    weak = lead = None
+    if scores_accuracy(reward):
+        weak = how_weak(best, guessing, class_mean.value if class_mean else None)
+        lead = lead_of_pictures([part for name, part in parts.items() if name in ("search", "selection")], members)
     found = Baselines(
         guessing=guessing,
         class_mean=class_mean,
         labelled=labelled,
         ensemble=ensemble,
         weak=weak,
+        lead=lead,
         words="",
         warning="",
     )
     return baselines_in_words(found, best)
+
+
+def lead_of_pictures(parts: Sequence[Compared], members: Sequence[str]) -> Over | None:
+    """Compare class means with the chosen template on the pictures that searched and chose, each left out of its mean.
+
+    The template was chosen on these pictures, which flatters it: a lead over it is none of chance alone. Of variants of
+    a base picture the first takes part. None where most classes have one picture, or the run decides with offsets.
+
+    Args:
+        parts: search and selection.
+        members: the chosen template; several for an ensemble.
+    """
+    reward, items = by_embeddings(parts[0].reward), [item for part in parts for item in part.items]
+    units = [part.units for part in parts]
+    if not isinstance(reward, ClipReward) or any(one.offsets is not None for one in units):
+        return None
+    first = {(item.label, item.group): place for place, item in reversed([*enumerate(items)])}
+    sizes = Counter(label for label, _ in first)
+    classes = sorted(label for label, size in sizes.items() if size > 1)
+    if len(classes) < 2 or float(np.median([*sizes.values()])) < 2:
+        return None
+    labels = np.array([item.label for item in items], dtype=np.int64)
+    every = EncodedPictures(features_of(*units), labels)
+    pictures = every.part(sorted(place for (label, _), place in first.items() if sizes[label] > 1), classes)
+    near = nearest_class_mean(reward, pictures)
+    if near is None:
+        return None
+    words = scored_as_one(reward, members, pictures)
+    found = paired_difference(words.hits, near, Sampling.of(len(pictures), pictures.labels.tolist())).these
+    return Over(difference=found.mean, ci95=(found.low, found.high))
 
 
 def left_out(prepared: Prepared) -> str:

@@ -147,6 +147,7 @@ def verdict(
     new: Comparison | None = None,
     untried: str | None = None,
     numbers: bool = True,
+    limit: bool = True,
 ) -> str:
     """Say in words what the sealed test shows; `result.json` keeps it, and everything that speaks of it prints that.
 
@@ -158,6 +159,7 @@ def verdict(
         new: the same on classes that the search never saw; `test` is of base classes then.
         untried: why the search ended before any template was tried; None where one was.
         numbers: with the differences; the report page has these on cards of their own.
+        limit: with what could have been shown, where nothing is.
     """
     found = test.difference
     size = f": {found.numbers}" if numbers else ""
@@ -176,7 +178,9 @@ def verdict(
             f"may have chosen those of this run{size}. Only new {unit} can test it."
         )
     else:
-        words = f"No evidence of a gain on {tested} that the search never saw{size}; {found.limit}."
+        words = (
+            f"No evidence of a gain on {tested} that the search never saw{size}{f'; {found.limit}' if limit else ''}."
+        )
     if new and untried is None and found.outcome != "same templates":
         known = {"gain": "a gain", "loss": "a loss", "no test": "no test either"}
         shown = known.get(new.difference.outcome, "neither a gain nor a loss is shown")

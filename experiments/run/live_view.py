@@ -15,8 +15,10 @@ from pathlib import Path
 
 import typer
 from rich.console import Console, Group
+from rich.control import Control
 from rich.live import Live
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn, TransferSpeedColumn
+from rich.segment import ControlType
 from rich.table import Table
 from rich.text import Text
 
@@ -62,12 +64,11 @@ class Ui:
         self.console = console or Console(stderr=True, highlight=False)
         self._steps = steps
         self.quiet = quiet
-        self.on_terminal: set[str] = set()
+        self._passing = False
+        self._searching = False
         self._live = self.console.is_terminal and not quiet
         self._ledger: Ledger | None = None
-        self._started = 0.0
         self._ends: deque[float] = deque(maxlen=RECENT + 1)
-        self._scored = 0
         self._read: set[str] = set()
         self._initial: ScoredTemplate | None = None
         self.scale = FRACTION
@@ -87,12 +88,35 @@ class Ui:
     def say(self, text: str) -> None:
         """Show one line."""
         if not self.quiet:
+            self._wipe()
             self.console.print(Text(text), soft_wrap=True)
-            if self.console.is_terminal:
-                self.on_terminal.add(text)
+
+    def passing(self, text: str) -> None:
+        """Show what is done now: in a terminal a line that the next one overwrites, and below a live view nothing."""
+        if not self._live:
+            self.say(text)
+        elif not self._searching:
+            self._wipe()
+            self.console.print(Text(text), end="", no_wrap=True, overflow="ellipsis")
+            self._passing = True
+
+    def _wipe(self) -> None:
+        """Take the passing line away."""
+        if self._passing:
+            self.console.control(Control(ControlType.CARRIAGE_RETURN, (ControlType.ERASE_IN_LINE, 2)))
+            self._passing = False
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Leave no passing line behind when the block ends, however it ends."""
+        try:
+            yield
+        finally:
+            self._wipe()
 
     def warn(self, text: str) -> None:
         """Show one line even when quiet."""
+        self._wipe()
         self.console.print(Text(text, style="yellow"), soft_wrap=True)
 
     def pictures(self, what: str) -> Callable[[int, int], None]:
@@ -105,7 +129,7 @@ class Ui:
         def progress(done: int, total: int) -> None:
             nonlocal shown
             if what not in self._read and (done == total or time.monotonic() - shown > 10):
-                self.say(f"{what}: {done:,} of {total:,} pictures encoded")
+                self.passing(f"{what}: {done:,} of {total:,} pictures encoded")
                 shown = time.monotonic()
             if done == total:
                 self._read.add(what)
@@ -117,13 +141,17 @@ class Ui:
         """Show the search while the block runs, and what it waits for."""
         self._ledger = ledger
         ledger.on_wait = self._waiting
-        self._started = time.monotonic()
         if not self._live:
             yield
             return
+        self._wipe()
         self._progress.add_task("search", total=self._steps, left="")
-        with Live(get_renderable=self._render, console=self.console, refresh_per_second=4):
-            yield
+        self._searching = True
+        try:
+            with Live(get_renderable=self._render, console=self.console, refresh_per_second=4):
+                yield
+        finally:
+            self._searching = False
 
     def _waiting(self, wait: Wait | None) -> None:
         """Show what is waited for: always in a live view, now and then as a line."""
@@ -142,41 +170,38 @@ class Ui:
         self._ends.append(time.monotonic())
         if self._initial is None:
             self._initial = step.scored[0]
-        if done:
-            self._scored += len(step.scored)
         if self._live:
             self._progress.update(self._progress.task_ids[0], completed=done, left=self._left(done))
             self._rows = self._best(step)
-            if done:
-                self._rows += [
-                    ("tried", Text(", ".join(self._counts(step)))),
-                    ("spent", Text(", ".join(self._spending(self._ledger)))),
-                ]
-        elif not done:
-            more = f" and {len(step.scored) - 1:,} of the earlier run, the best" if len(step.scored) > 1 else ""
-            self.say(
-                f"step 0/{self._steps}: initial template{more}\n"
-                f"    {self.scale.told(step.best.value):>8} {self._between(step.interval)}  {step.best.template}"
-            )
+            if done and (spent := self._about(step, self._ledger)):
+                self._rows.append(("", Text(", ".join(spent))))
+            return
+        shown = max(step.scored, key=lambda one: one.rank, default=None)
+        told = f"{self.scale.told(shown.value):>8}  {shown.template}" if shown else " nothing new"
+        if done:
+            about = [*self._about(step, self._ledger), self._left(done)]
         else:
-            left = [self._left(done)] if done < self._steps else []
-            best = f"best {self.scale.told(step.best.value)} {self._between(step.interval)}"
-            told = ", ".join([best, *self._counts(step), *self._spending(self._ledger), *left])
-            self.say(f"step {done}/{self._steps}: {told}")
-            if step.scored:
-                new = max(step.scored, key=lambda entry: entry.rank)
-                mark = "  (best so far)" if new is step.best else ""
-                self.say(f"    {self.scale.told(new.value):>8}  {new.template}{mark}")
+            taken = f" and {len(step.scored) - 1:,} of the earlier run, the best" if len(step.scored) > 1 else ""
+            about = [f"the initial template{taken}"]
+        beside = f"   ({', '.join(filter(None, about))})" if any(about) else ""
+        self.say(f"step {done}/{self._steps} {told}{beside}")
+        if done and shown is step.best:
+            self.say(
+                f"    best so far, {self._between(step.interval)}, {self._gained(step.best)} over the initial template"
+            )
 
     def _best(self, step: Step) -> list[tuple[str, Text]]:
         """Return the rows to watch: the best template, its value, the gain over the initial one."""
         best = step.best
-        gain = best.value - self._initial.value if self._initial else 0.0
-        gained = f"{100 * gain:+.2f} points" if self.scale.percent else f"{self.scale.gained(gain)}"
         value = Text(self.scale.told(best.value), style="bold")
         value.append(f" {self._between(step.interval)} on {best.n:,} search pictures, ", style="not bold")
-        value.append(f"{gained} over the initial template", style="not bold")
+        value.append(f"{self._gained(best)} over the initial template", style="not bold")
         return [("best", Text(best.template, style="bold green")), ("", value)]
+
+    def _gained(self, best: ScoredTemplate) -> str:
+        """Format what a template has over the initial one."""
+        gain = best.value - self._initial.value if self._initial else 0.0
+        return f"{100 * gain:+.2f} points" if self.scale.percent else f"{self.scale.gained(gain)}"
 
     def _between(self, interval: Interval) -> str:
         """Format the ends of a value's interval."""
@@ -184,12 +209,10 @@ class Ui:
             return f"[{self.scale.told(interval.low)}, {self.scale.told(interval.high)}]"
         return f"[{100 * interval.low:.1f}, {100 * interval.high:.1f}]"
 
-    def _counts(self, step: Step) -> list[str]:
-        parts = [f"{len(step.scored)} new, {len(step.rejected)} refused"]
-        minutes = (time.monotonic() - self._started) / 60
-        if self._scored and minutes > 0:
-            parts.append(f"{self._scored} scored ({self._scored / minutes:.0f} a minute)")
-        return parts
+    def _about(self, step: Step, ledger: Ledger) -> list[str]:
+        """Return what else a step is told with: what was refused, and what was spent where anything is."""
+        refused = [f"{len(step.rejected)} refused"] if step.rejected else []
+        return [*refused, *(self._spending(ledger) if ledger.tokens or ledger.usd else [])]
 
     def _spending(self, ledger: Ledger) -> list[str]:
         """Return tokens and dollars used, each with what its limit leaves."""

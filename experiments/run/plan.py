@@ -14,6 +14,7 @@ from ipo_prompts.experiments.data.wordnet import refuse_codes
 from ipo_prompts.experiments.run.config import ASK_NO_MODEL, RunConfig
 from ipo_prompts.experiments.run.scores import RewardNames
 from ipo_prompts.experiments.tasks import REWARDS
+from ipo_prompts.metrics.classification import lets_classes_compete, scores_accuracy
 from ipo_prompts.metrics.errors import InputError, several
 from ipo_prompts.metrics.template import check_count, every_name
 from ipo_prompts.programs.selection import check_possible
@@ -150,19 +151,24 @@ def fitting(config: RunConfig, data: DataSet) -> RunConfig:
 
 def about_short_classes(data: DataSet, drawn: Draw, config: RunConfig) -> str | None:
     """Say which classes gave fewer pictures than asked for, and which are untested; None where there are none."""
+    told = [found] if (found := about_few_pictures(drawn, config)) else []
+    if names := [repr(str(name)) for name in untested(data, _classes(config))]:
+        told.append(f"{several(names)}: searched on and competing, but untested, for want of a second picture")
+    return "; ".join(told) or None
+
+
+def about_few_pictures(drawn: Draw, config: RunConfig) -> str:
+    """Say which classes gave fewer pictures than asked for; empty where none did."""
     asked = config.shots + held_back_shots(config)
     groups = {(label, item.group) for item in (*drawn.search, *drawn.selection) for label in item.shows}
     gave = Counter(label for label, _ in groups)
     short = [f"{name!r} has {gave[label]}" for label, name in enumerate(drawn.class_names) if gave[label] < asked]
-    told = []
-    if short:
-        told.append(
-            f"{len(short)} of {len(drawn.class_names)} classes have fewer pictures to search and choose with than "
-            f"shots={config.shots} selection_shots={held_back_shots(config)}: {several(short)}"
-        )
-    if names := [repr(str(name)) for name in untested(data, _classes(config))]:
-        told.append(f"{several(names)}: searched on and competing, but untested, for want of a second picture")
-    return "; ".join(told) or None
+    if not short:
+        return ""
+    return (
+        f"{len(short)} of {len(drawn.class_names)} classes have fewer pictures to search and choose with than "
+        f"shots={config.shots} selection_shots={held_back_shots(config)}: {several(short)}"
+    )
 
 
 def about_sample(data: DataSet, drawn: Draw) -> str:
@@ -297,19 +303,20 @@ def _check_held_back(config: RunConfig, missing: str | None) -> None:
     Raises:
         InputError: says what to set.
     """
-    name = config.reward["name"]
-    if config.names == "search" and name != "classification":
+    name, made = config.reward["name"], REWARDS.find(config.reward["name"]).maker()
+    accuracy = scores_accuracy(made)
+    if config.names == "search" and not accuracy:
         raise InputError(f"names=search is for the accuracy of labelled pictures, and not for reward={name}.")
-    if config.verdict == "balanced" and (name != "classification" or config.labels != "given"):
+    if config.verdict == "balanced" and (not accuracy or config.labels != "given"):
         raise InputError(
             "verdict=balanced counts classes the same, and here is no accuracy of pictures with one class each; "
             "leave it out."
         )
-    if config.head == "blend" and (name != "classification" or config.labels == "none"):
+    if config.head == "blend" and (not accuracy or config.labels == "none"):
         what = "pictures without labels" if config.labels == "none" else f"reward={name}"
         raise InputError(f"head=blend is for the accuracy of labelled pictures, and not for {what}; leave it out.")
     for asked, off in _beside_words(config).items():
-        check_possible(asked, off, None if name == "classification" else f"reward={name}", missing)
+        check_possible(asked, off, None if lets_classes_compete(made) else f"reward={name}", missing)
     if config.offsets in ("prior", "fitted") and config.classes == "base-to-new":
         raise InputError(
             f"offsets={config.offsets} is one number for each class of the search; for new classes set offsets=mean."

@@ -70,7 +70,7 @@ def prepare(planned: Plan, ui: Ui, clip: Clip | None = None) -> Prepared:
     config, drawn = planned.config, planned.drawn
     check_clock()
     if clip is None:
-        ui.say(f"loading the CLIP {config.clip}")
+        ui.passing(f"loading the CLIP {config.clip}")
         clip = load_clip(config.clip, config.device)
     check_clock()
     refuse_codes(planned.data, config.data, clip)
@@ -91,7 +91,7 @@ def prepare(planned: Plan, ui: Ui, clip: Clip | None = None) -> Prepared:
     started = time.monotonic()
     for backend in filter(None, (planned.optimizer, planned.describer)):
         if backend.loads:
-            ui.say(f"loading the language model {backend.model}")
+            ui.passing(f"loading the language model {backend.model}")
         backend.load()
     return Prepared(planned, clip, store, reward, searched, selection, time.monotonic() - started)
 

@@ -142,6 +142,7 @@ class Data(Fingerprinted):
         shots: base pictures of a class that the search saw at most.
         more: how many more base pictures a run with twice the shots would search and choose with.
         untested: the classes of the search without a test picture, which competed.
+        short: which classes gave fewer pictures than asked for, in words; empty where none did.
     """
 
     split: str
@@ -149,6 +150,7 @@ class Data(Fingerprinted):
     shots: int
     more: int
     untested: tuple[str, ...]
+    short: str = ""
 
     @property
     def untested_in_words(self) -> str:
@@ -162,10 +164,17 @@ class Data(Fingerprinted):
 
 
 class StrategyUsed(Content):
-    """How new templates were looked for."""
+    """How new templates were looked for.
+
+    Attributes:
+        bank: whose phrases were put together; None where the strategy says of none.
+        passes_over: why a template may not be proposed that has more than the best so far, in words.
+    """
 
     name: str
     settings: dict[str, Any]
+    bank: str | None = None
+    passes_over: str = ""
 
 
 class Harmonic(Content):
@@ -223,6 +232,7 @@ class RunResult(Content):
         near_copies: how many sealed pictures look like near copies, and the interval if these are one draw each; empty
             where none does.
         untested: what there is to say where nobody knows the labels; then no part of the pictures has scores.
+        export: the target of `ipo export` that holds the program and needs nothing of ours, where there is one.
     """
 
     version: Literal[1] = Field(default=1, alias="schema")
@@ -261,6 +271,7 @@ class RunResult(Content):
     started: Started | None
     near_copies: str = ""
     untested: Untested | None = None
+    export: str = "head"
 
     @property
     def together(self) -> str | None:

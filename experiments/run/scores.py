@@ -81,6 +81,13 @@ class OverClasses(Content):
     words: str
 
 
+class Over(Content):
+    """A difference on the sealed test pictures, a fraction, with its 95 % interval."""
+
+    difference: Rounded
+    ci95: Ends
+
+
 class Baselines(Content):
     """What the sealed test pictures get without a search.
 
@@ -90,6 +97,8 @@ class Baselines(Content):
         labelled: how many of these pictures a class has on average.
         ensemble: CLIP's 80 templates as one classifier; None where they are too many texts.
         weak: what makes any template a poor answer; None where nothing does.
+        lead: what class means name more than the template, on search and selection pictures that were left out of their
+            class mean in turn; None where few classes have two, or the measure is another than accuracy.
         words: all of it in words, and what is likely to help; everything that speaks of them prints these.
         warning: what `weak` means, in one short sentence; empty where it is None.
     """
@@ -99,6 +108,7 @@ class Baselines(Content):
     labelled: Rounded
     ensemble: Measured | None
     weak: Literal["near guessing", "far below the class mean"] | None
+    lead: Over | None = None
     words: str
     warning: str
 
@@ -218,13 +228,6 @@ class NamesFound(Content):
     temperature: Rounded
     sealed: TwoByTwo | None
     words: str
-
-
-class Over(Content):
-    """A difference on the sealed test pictures, a fraction, with its 95 % interval."""
-
-    difference: Rounded
-    ci95: Ends
 
 
 class HeadFound(Content):

@@ -108,7 +108,7 @@ def search_in(
         ui.step(step)
         track(step, ledger)
 
-    found = running.run(job, journal, on_step=on_step, say=ui.say, showing=ui.search)
+    found = running.run(job, journal, on_step=on_step, say=ui.passing, showing=ui.search)
     prepared.store.contents([item.picture for item in (*drawn.search, *drawn.selection)])  # refuses exchanged ones
     same = earlier is not None and earlier.identity == identity_of(config, pictures, prepared.clip.fingerprint)
     if earlier and same:

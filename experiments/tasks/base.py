@@ -97,8 +97,12 @@ class Task(ABC):
         self, clip: Clip, class_names: Sequence[str], store: FeatureStore, also_fit: Sequence[str] = ()
     ) -> Reward:
         """Return the reward for a set of classes; `also_fit` are names that are only met later."""
-        made = resolve_name(self.made)
-        return cast("Reward", made(clip, class_names, store=store, also_fit=also_fit, **self._settings))
+        return cast("Reward", self.maker()(clip, class_names, store=store, also_fit=also_fit, **self._settings))
+
+    @classmethod
+    def maker(cls) -> Any:
+        """Return the class of the reward, or the function that makes it; the class is asked what the reward can."""
+        return resolve_name(cls.made) if isinstance(cls.made, str) else cls.made
 
     @abstractmethod
     def encode(self, reward: Any, items: Sequence[Item], *, seed: int, progress: Progress | None = None) -> Encoded:

@@ -159,6 +159,8 @@ class Strategy(Protocol):
             raises `InputError` where the search cannot be done with these settings; nothing.
         may_know: `may_know(known)` returns what `ask` is given in place of `known`; all.
         close: called when the search has ended, however it ended.
+        bank: the name of the bank whose phrases it puts together, for the report; none.
+        passes_over: why it may not propose a template that has more than the best so far, in words for the report.
         Settings, build: with a name in `strategies/__init__.py`: a pydantic model of its own settings, on the command
             line `strategy.KEY=VALUE`; `build(settings, models)` makes it from them, without asking or loading a model.
     """

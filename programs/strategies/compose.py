@@ -71,6 +71,9 @@ class Compose:
 
     asks_lm: ClassVar[bool] = True
     needs_lm: ClassVar[bool] = False
+    passes_over: ClassVar[str] = (
+        "of two templates the longer is preferred only where it has half a point more for each further word"
+    )
     Settings: ClassVar[type[BaseModel]] = ComposeSettings
 
     def __init__(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import shutil
 import subprocess
@@ -15,6 +16,7 @@ import pytest
 import ipo_prompts as package
 from ipo_prompts.experiments.compare.grid import load_grid
 from ipo_prompts.experiments.report.gather import read_run
+from ipo_prompts.experiments.report.page import run_page
 from ipo_prompts.experiments.run.plan import plan
 from ipo_prompts.experiments.run.reading import load_config
 from ipo_prompts.experiments.tasks import REWARDS
@@ -181,6 +183,26 @@ class Pairs:
         return Score(template, float(hits.mean()), 0.0, hits, np.zeros(n))
 """
 
+MACRO = """
+import numpy as np
+
+from ipo_prompts.metrics.classification import ClipReward
+from ipo_prompts.metrics.reward import Judged, pseudo_values
+
+
+class MacroF1(ClipReward):
+    measure = "macro F1"
+
+    def judge(self, logits, pictures):
+        told, true = logits.argmax(axis=1), pictures.labels
+
+        def value(some):
+            both = [(told[some] == c, true[some] == c) for c in np.unique(true[some])]
+            return float(np.mean([2 * (a & b).sum() / (a.sum() + b.sum()) for a, b in both]))
+
+        return Judged(pseudo_values(value, len(true)))
+"""
+
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cache: Path, light: None) -> Iterator[Path]:
@@ -298,6 +320,44 @@ def test_a_measure_that_guessing_is_good_at_is_not_called_near_guessing(
     ended = optimize(capfd, "reward=mine:Calibrated", "strategy=waves:Words", out="several")
     assert ended.code == 0, ended.err
     assert result(folder / "several")["headroom"] is None
+
+
+def test_what_a_reward_can_is_asked_of_its_class_and_not_of_its_name(
+    capfd: pytest.CaptureFixture[str], folder: Path
+) -> None:
+    """A measure of the logits takes offsets and other names; names are looked for, and pictures join, for accuracy."""
+    (folder / "macro.py").write_text(MACRO)
+    ended = optimize(capfd, "reward=macro:MacroF1", "strategy=waves:Words", "offsets=mean", "class_names={cat: kitty}")
+    assert ended.code == 0, ended.err
+    assert result(folder / "run")["offsets"]["kind"] == "mean"
+    page = re.sub("<[^>]*>", "", run_page(read_run(folder / "run")))
+    assert "templates were found by the strategy waves:Words." in page
+    assert "written by" not in page and "percent of pictures labelled correctly" not in page
+    for asked in ("names=search", "head=blend"):
+        plan(load_config(None, ["lm=none", "reward=mine:Plain", asked], data="folder:pets", to_run=True))
+        wanted = load_config(None, ["lm=none", "reward=macro:MacroF1", asked], data="folder:pets", to_run=True)
+        with pytest.raises(InputError, match=f"{asked} is for the accuracy of labelled pictures, and not for reward=m"):
+            plan(wanted)
+
+
+@pytest.mark.parametrize(
+    ("reward", "measure"), [("macro:MacroF1", "macro F1"), ("retrieval", "recall@1"), ("classification", "accuracy")]
+)
+def test_templates_are_evaluated_by_any_reward(
+    reward: str, measure: str, capfd: pytest.CaptureFixture[str], folder: Path
+) -> None:
+    (folder / "macro.py").write_text(MACRO)
+    templates = ["--template", "a photo of a <CLASS>.", "--template", "a sketch of a <CLASS>."]
+    ended = ipo(capfd, "evaluate", "--data", "folder:pets", f"reward={reward}", *templates)
+    assert ended.code == 0, ended.err
+    header, first, second = ended.out.splitlines()
+    assert header.strip().startswith(measure)
+    assert first.endswith("a photo of a <CLASS>.") and second.endswith("a sketch of a <CLASS>.")
+
+
+def test_a_reward_that_does_not_fit_the_pictures_evaluates_nothing(capfd: pytest.CaptureFixture[str]) -> None:
+    ended = ipo(capfd, "evaluate", "--data", "folder:pets", "reward=fit", "--template", "a photo of a <CLASS>.")
+    assert ended.code == 2 and "reward=fit is for pictures without labels" in ended.sentence
 
 
 # --- what is wrong with it

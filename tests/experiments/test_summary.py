@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import shlex
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,26 +11,49 @@ import pytest
 from ipo_prompts.experiments.one_call import answer, summary
 from ipo_prompts.experiments.run.files import write_text
 from ipo_prompts.experiments.run.reading import load_config
-from ipo_prompts.experiments.run.result import load_result
-from ipo_prompts.experiments.run.scores import Baselines
+from ipo_prompts.experiments.run.result import RunResult, load_result
+from ipo_prompts.experiments.run.scores import Baselines, HeadFound, Measured, Over
 
 RECORDED = Path(__file__).parents[1] / "recorded" / "local-shuffled"
 
 
-@pytest.mark.parametrize(
-    ("held", "to"),
-    [
-        ({}, "open_clip --out DIR"),
-        ({"synonyms": [["kitten"], []]}, "npz --out FILE.npz"),
-        ({"offsets": {"kind": "mean"}}, "npz --out FILE.npz"),
-    ],
-)
-def test_the_export_named_can_hold_the_program(held: dict[str, Any], to: str, tmp_path: Path) -> None:
-    folder = tmp_path / "run"
-    shutil.copytree(RECORDED, folder)
-    file = folder / "program.json"
-    file.write_text(json.dumps(json.loads(file.read_text()) | held))
-    assert summary(load_result(folder), folder).endswith(f"ipo export {folder} --to {to}")
+def with_outcome(result: RunResult, **outcomes: Any) -> RunResult:
+    """Return a result as if its sealed parts had shown this."""
+    test = result.scores["test"]
+    scores = {
+        part: test.model_copy(update={"difference": test.difference.model_copy(update={"outcome": outcome})})
+        for part, outcome in outcomes.items()
+    }
+    return result.model_copy(update={"scores": scores, "baselines": None, "headroom": None})
+
+
+def known(**more: Any) -> Baselines:
+    mean = Measured(value=0.4, loss=1.0, n=40, ci95=(0.3, 0.5))
+    about = {"guessing": 0.1, "labelled": 6, "ensemble": None, "weak": None, "words": "All.", "warning": ""}
+    return Baselines(**{**about, "class_mean": mean, **more})
+
+
+def lines_of(result: RunResult, folder: Path = RECORDED) -> list[str]:
+    return summary(result, folder).splitlines()
+
+
+def test_the_end_is_ten_lines_and_says_nothing_twice() -> None:
+    lines = lines_of(load_result(RECORDED).model_copy(update={"baselines": known()}))
+    told = [line for line in lines if line]
+    assert len(told) <= 10 and len({*told}) == len(told)
+    labels = [line.strip().partition(":")[0] for line in told[2:]]
+    assert [label for label in labels if not label.startswith("ipo ")] == [
+        "test", "class mean", "advice", "cost", "run directory", "next", "or",
+    ]  # fmt: skip
+    assert "four times in five" not in " ".join(lines) and "class mean: 40.0 % [30.0, 50.0], no words" in " ".join(
+        lines
+    )
+
+
+@pytest.mark.parametrize("target", ["open_clip", "head"])
+def test_the_export_named_is_the_one_that_holds_the_program(target: str) -> None:
+    result = load_result(RECORDED).model_copy(update={"export": target})
+    assert lines_of(with_outcome(result, test="gain"))[-1] == f"    or: ipo export {RECORDED} --to {target} --out DIR"
 
 
 @pytest.mark.parametrize(
@@ -40,22 +61,47 @@ def test_the_export_named_can_hold_the_program(held: dict[str, Any], to: str, tm
     [
         ("gain", "held-back", ""),
         ("loss", "held-back", "shots=4 selection_shots=2"),
-        ("same templates", "search", "shots=4"),
+        ("not shown", "search", "shots=4"),
     ],
 )
-def test_what_is_better_than_a_template_without_a_gain_is_said_first(
+def test_what_is_better_than_a_template_without_a_gain_is_said(
     outcome: Any, selection: str, advice: str, tmp_path: Path
 ) -> None:
     result, file = load_result(RECORDED), tmp_path / "config.yaml"
     write_text(file, load_config(RECORDED / "config.yaml").model_copy(update={"selection": selection}).to_yaml())
-    test = result.scores["test"]
-    found = test.model_copy(update={"difference": test.difference.model_copy(update={"outcome": outcome})})
-    lines = summary(result.model_copy(update={"scores": {"test": found}}), tmp_path).splitlines()
-    *_, stay, _, search, following, _ = lines
-    assert following.startswith("  next: ipo predict ")
-    assert (f"--template {shlex.quote(result.initial_template)}" in following) == bool(advice)
-    assert (stay == f"  advice: stay with the initial template, {result.initial_template}") == bool(advice)
-    assert (search == f"          ipo optimize {file} {advice}") == bool(advice)
+    told = summary(with_outcome(result, test=outcome), tmp_path)
+    assert (f"--template {shlex.quote(result.initial_template)} PICTURES" in told) == bool(advice)
+    assert (f"advice: stay with the initial template, {result.initial_template}; search" in told) == bool(advice)
+    assert (f"        ipo optimize {file} {advice}" in told.splitlines()) == bool(advice)
+    assert ("  advice: use it" in told.splitlines()) == (not advice)
+    assert ("ipo export" in told) == (not advice)
+
+
+@pytest.mark.parametrize(
+    ("low", "weak", "asked", "advice"),
+    [
+        (0.01, None, False, "pictures tell more than words here: the mean picture of a class names +10.00 points"),
+        (0.01, "near guessing", False, "pictures tell more than words"),
+        (0.01, None, True, "use it"),
+        (-0.01, "near guessing", False, "another CLIP is likely to help more than words"),
+        (-0.01, None, False, "use it"),
+    ],
+)
+def test_there_is_one_advice_of_what_the_run_knows(low: float, weak: Any, asked: bool, advice: str) -> None:
+    lead = Over(difference=0.1, ci95=(low, 0.2))
+    result = with_outcome(load_result(RECORDED), test="gain")
+    mean = known().class_mean
+    assert mean
+    head = HeadFound(
+        kept=True, way="class mean", weight=1.0, alone="class mean", labelled=6, without=(), left_out=9, words="",
+        words_alone=mean, pictures_alone=mean, both=mean, over_words=lead, over_pictures=lead,
+    )  # fmt: skip
+    changed = {"baselines": known(lead=lead, weak=weak), "head": head if asked else None}
+    lines = lines_of(result.model_copy(update=changed))
+    assert next(line for line in lines if "advice" in line).startswith(f"  advice: {advice}")
+    assert len([line for line in lines if "advice" in line]) == 1
+    blend = f"        ipo optimize {RECORDED}/config.yaml head=blend"
+    assert (blend in lines) == (low > 0 and not asked)
 
 
 @pytest.mark.parametrize(
@@ -69,37 +115,18 @@ def test_what_is_better_than_a_template_without_a_gain_is_said_first(
 def test_a_gain_on_either_sealed_part_is_no_reason_to_stay_with_the_initial_template(
     parts: dict[str, Any], stays: bool
 ) -> None:
-    result = load_result(RECORDED)
-    test = result.scores["test"]
-    found = {
-        part: test.model_copy(update={"difference": test.difference.model_copy(update={"outcome": outcome})})
-        for part, outcome in parts.items()
-    }
-    told = summary(result.model_copy(update={"scores": found, "baselines": None}), RECORDED)
+    told = summary(with_outcome(load_result(RECORDED), **parts), RECORDED)
     assert ("stay with the initial template" in told) == stays
-
-
-@pytest.mark.parametrize(("weak", "first"), [("near guessing", "warning"), ("far below the class mean", "template")])
-def test_the_warning_leads_only_where_no_template_can_be_the_answer(weak: Any, first: str) -> None:
-    result = load_result(RECORDED)
-    known = Baselines(
-        guessing=0.1, class_mean=None, labelled=1, ensemble=None, weak=weak, words="All.", warning="It is lost."
-    )
-    lines = summary(result.model_copy(update={"baselines": known}), RECORDED).splitlines()
-    told = [line.strip() for line in lines if line][:2]
-    assert told == (["It is lost.", result.template] if first == "warning" else [result.template, "It is lost."])
 
 
 def test_one_template_is_one() -> None:
     result = load_result(RECORDED).model_copy(update={"templates_scored": 1})
-    assert "  1 template in " in summary(result, RECORDED)
+    assert "  cost: 1 template in " in summary(result, RECORDED)
 
 
-def test_the_answer_is_the_template_and_what_it_is_worth() -> None:
+def test_a_quiet_answer_is_the_template_and_the_whole_verdict() -> None:
     result = load_result(RECORDED)
-    template, verdict, *about = answer(result).splitlines()
-    assert (template, verdict) == (result.template, result.verdict)
-    assert all(line in summary(result, RECORDED) for line in about)
+    assert answer(result).splitlines()[:2] == [result.template, result.verdict]
 
 
 def test_the_calls_of_a_replay_are_said_to_be_recorded(tmp_path: Path) -> None:
@@ -117,17 +144,5 @@ def test_a_terminal_of_80_columns_breaks_no_word_and_no_command() -> None:
     wide, narrow = summary(result, folder), summary(result, folder, 80)
     assert max(map(len, narrow.splitlines())) <= 80
     assert narrow.replace("\\\n", "").split() == wide.split(), "the words are the same"
-    assert narrow.splitlines()[-2:] == [f"    or: ipo export {folder} \\", "          --to open_clip --out DIR"]
-    long = [line for line in wide.splitlines() if len(line) > 80]
-    assert any(line.startswith(f"  {result.verdict}") for line in long), "in a file a sentence is a line"
-
-
-def test_the_table_of_a_large_test_fits_80_columns() -> None:
-    result = load_result(RECORDED)
-    test = result.scores["test"]
-    large = {side: getattr(test, side).model_copy(update={"n": 50_000}) for side in ("initial", "optimised")}
-    scores = {**result.scores, "test": test.model_copy(update=large)}
-    lines = summary(result.model_copy(update={"scores": scores}), RECORDED).splitlines()
-    header = next(i for i, line in enumerate(lines) if line.endswith("difference"))
-    rows = lines[header : header + 1 + len(scores)]
-    assert {len(row) for row in rows} == {len(rows[0])} and len(rows[0]) <= 80
+    assert narrow.splitlines()[-2:] == [f"    or: ipo export {folder} \\", "          --to head --out DIR"]
+    assert any(len(line) > 80 for line in wide.splitlines()), "in a file a sentence is a line"

@@ -270,7 +270,7 @@ def test_units_that_are_not_the_pictures_fit_no_probabilities(
     ended = optimise(Merged)
     assert ended.code == 0, ended.err
     assert calibrated == []
-    assert "Known without a search, on the same test pictures: guessing, always" in " ".join(ended.out.split())
+    assert "  class mean: " in ended.out
 
 
 def test_a_run_says_what_it_leaves_out_for_its_own_reward(
@@ -286,7 +286,6 @@ def test_a_run_says_what_it_leaves_out_for_its_own_reward(
     )
     found = json.loads(Path("run/result.json").read_text())
     assert (found["left_out"], found["baselines"], found["headroom"]) == (left_out, None, None)
-    assert left_out in " ".join(ended.out.split())
     assert left_out in " ".join(unescape(Path("run/report.html").read_text()).split())
     assert found["scores"]["search"]["optimised"]["value"] >= found["scores"]["search"]["initial"]["value"]
     flips = json.loads(Path("run/analysis.json").read_text())["flips"]

@@ -11,6 +11,7 @@ import pytest
 from ipo_prompts.experiments.one_call import summary
 from ipo_prompts.experiments.report.gather import read_run
 from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.verdict import share
 from ipo_prompts.programs.record.journal import read
 from support.report_files import change_json
 from support.runs import lines_of
@@ -114,4 +115,7 @@ def test_a_run_knows_what_its_test_pictures_get_without_a_search(finished: Path)
     assert known.guessing == pytest.approx(1 / 16, abs=0.01)
     assert known.class_mean.n == known.ensemble.n == result.scores["test"].initial.n
     assert f"class mean of {known.labelled:.3g} pictures a class {100 * known.class_mean.value:.1f} % [" in known.words
-    assert f"  {known.words}\n" in summary(result, finished)
+    assert f"  class mean: {share(known.class_mean)}, no words: 3 labelled pictures a class\n" in summary(
+        result, finished
+    )
+    assert known.lead is not None and known.lead.ci95[0] < known.lead.difference < known.lead.ci95[1]

@@ -17,11 +17,13 @@ import pytest
 
 from ipo_prompts.experiments.cli.app import main
 from ipo_prompts.experiments.report.drawing import search_plot
-from ipo_prompts.experiments.report.gather import read_run
+from ipo_prompts.experiments.report.gather import Run, read_run
 from ipo_prompts.experiments.report.page import compare_page, crossed, notebook_part, run_page, write_report
 from ipo_prompts.experiments.run.reading import load_config
+from ipo_prompts.experiments.run.result import StrategyUsed
 from ipo_prompts.metrics.scale import FRACTION
 from ipo_prompts.programs.selection import SEARCHED
+from ipo_prompts.programs.strategies.compose import Compose
 from support.report_files import ACTS_IF_NOT_SHOWN, change_json
 from support.runs import lines_of
 
@@ -146,7 +148,8 @@ def test_what_was_looked_at_on_the_pictures_that_chose_is_a_description(analysed
     described = run_page(read_run(analysed))
     section = text(described)[text(described).index("What each word does") : text(described).index("Where it gains")]
     assert (
-        "Measured on 6 selection pictures, of which one is 16.7 points." in section[: section.index("phrase by phrase")]
+        "Measured on 6 selection pictures, of which one counts 16.7 points."
+        in section[: section.index("phrase by phrase")]
     )
     assert "on 6 selection pictures, which chose the template" in section
     assert "A description, not a test" in section
@@ -447,13 +450,17 @@ def test_what_a_step_looked_at_is_told(run_folder: Path) -> None:
     page = text(run_page(run))
     assert "Looked at 1,234 templates without proposing them seen <CLASS> 100.0 %, loss 1.500" in page
     assert "the longer is preferred" not in page
-    composed = replace(run, config=load_config(None, ["data=folder:pets", "lm=openai/test-model", "strategy=compose"]))
+
+    def by(bank: str) -> Run:
+        used = StrategyUsed(name="compose", settings={}, bank=bank, passes_over=Compose.passes_over)
+        return replace(run, result=run.result.model_copy(update={"strategy": used}))
+
+    composed = by("shipped")
     assert FRACTION.word == 0.005
     assert "the longer is preferred only where it has half a point more" in text(run_page(composed))
     assert "put together from phrases of the describer's bank and words of" in text(run_page(composed))
     for bank, said in (("general", "from the most frequent words of English and words of"), ("none", "from words of")):
-        other = replace(composed, config=composed.config.model_copy(update={"bank": bank}))
-        assert f"templates were put together {said}" in text(run_page(other))
+        assert f"templates were found by the strategy compose, put together {said}" in text(run_page(by(bank)))
 
 
 def test_other_runs_that_were_tested_on_the_same_are_told_below_the_headline(run_folder: Path) -> None:

@@ -16,6 +16,7 @@ from ipo_prompts.experiments.run.reading import load_config
 from ipo_prompts.experiments.run.result import load_result
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.verdict import share
 from ipo_prompts.programs.classifier import TemplateClassifier
 from support.runs import Ended, ipo
 
@@ -51,7 +52,7 @@ def test_words_pictures_and_both_are_told_apart(
     head = found.head
     assert head is not None and head.kept and head.left_out == 60 and head.labelled == 5
     assert head.words_alone == found.scores["test"].optimised, "the verdict stays that of the words"
-    assert f"  {head.words}\n" in ended.out
+    assert f"  with pictures: {share(head.both)}, " in ended.out and "--to head --out DIR" in ended.out
     assert head.words in html.unescape((folder / "report.html").read_text()).replace("\xa0", " ")
     program = TemplateClassifier.from_file(folder, clip)
     test = plan(load_config(folder / "config.yaml")).drawn.test

@@ -77,7 +77,7 @@ def test_a_run_that_takes_one_says_so_and_resumes_and_replays_to_the_same(
         "3 templates are taken together, for +10.00 points (standard error 5.0) on selection pictures left out of the "
         "choice; on the sealed test pictures they have "
     )
-    assert f"n = {test.optimised.n}." in words and f"  {words}\n" in ended.out
+    assert f"n = {test.optimised.n}." in words and "  ensemble: 3 templates, taken: " in ended.out
     assert all(f"  1 x {member}\n" in ended.out for member in members)
     page = (folder / "report.html").read_text().replace("\xa0", " ")
     assert words in page
@@ -135,7 +135,8 @@ def test_one_that_is_not_worth_it_is_not_taken(run: Any, tmp_path: Path, monkeyp
     assert words.startswith(
         "One template is taken, for the 3 best together gained +4.00 points (standard error 5.0) on "
     )
-    assert f"  {words}\n" in ended.out and words in (with_ / "report.html").read_text().replace("\xa0", " ")
+    assert "  ensemble: 3 templates, not taken: " in ended.out
+    assert words in (with_ / "report.html").read_text().replace("\xa0", " ")
     assert found["ensemble"]["sealed"]["test"]["without"] == found["scores"]["test"]["optimised"]
     assert plain.pop("ensemble") is None and found.pop("ensemble")
     assert found == plain

@@ -47,7 +47,7 @@ def plain(text: str) -> str:
 @pytest.mark.parametrize("terminal", [False, True])
 def test_what_a_person_wants_to_know_is_there(terminal: bool) -> None:
     out = plain(searched("a sketch of a <CLASS>", terminal=terminal))
-    for said in ("a sketch of a <CLASS>", "50.00 %", "2/4", "1 refused", "a minute", "1,234 tokens", "$0.0123", "left"):
+    for said in ("a sketch of a <CLASS>", "50.00 %", "2/4", "1 refused", "1,234 tokens", "$0.0123", "left"):
         assert said in out
     assert out.count("test: 64 of 64 pictures encoded") == 1
 
@@ -69,8 +69,22 @@ def test_elsewhere_there_are_plain_whole_lines() -> None:
     assert "\x1b" not in out
     assert any(line.rstrip().endswith(long.rstrip()) for line in out.splitlines())
     assert [line for line in out.splitlines() if line.startswith("step ")] == [
-        line for line in out.splitlines() if re.match(r"step [0-2]/4: ", line)
+        line for line in out.splitlines() if re.match(r"step [0-2]/4 +([\d.]+ %|nothing new)", line)
     ]
+    assert len([line for line in out.splitlines() if line.startswith("    best so far, [35.3, 64.7], +25.00")]) == 1
+
+
+def test_in_a_terminal_what_is_done_now_is_one_line_that_the_next_takes_away() -> None:
+    file = io.StringIO()
+    ui = Ui(4, console=Console(file=file, force_terminal=True, width=40, highlight=False, color_system=None))
+    with ui.running():
+        ui.passing(f"loading {'x' * 60}")
+        ui.passing("encoding")
+        ui.say("said")
+        ui.passing("ending")
+    shown = re.sub(r"[^\n\r]*\r\x1b\[2K", "", file.getvalue())
+    assert plain(shown) == "said\n", "of the others nothing is left"
+    assert len(plain(file.getvalue()).split("\r")[0]) == 40
 
 
 @pytest.mark.parametrize("terminal", [False, True])
