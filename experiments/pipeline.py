@@ -320,8 +320,9 @@ def publish(
     optional("the plot of the search", partial(draw_search, folder, searched.result.choice.template, names))
     found = _what_is_shown(prepared, searched, parts, others, opening)
     head = what_the_head_does(blended, parts["test"]) if blended else None
-    target = best_target(program)
-    return end(prepared, searched, journal, tracker, ui, head=head, headroom=room, export=target, **found)
+    proposed = program.sureness.proposed if program.sureness else None
+    found |= {"export": best_target(program), "above": proposed.above if proposed else None}
+    return end(prepared, searched, journal, tracker, ui, head=head, headroom=room, **found)
 
 
 def _learn_from_labels(program: TemplateClassifier, prepared: Prepared, ui: Ui) -> Blended | None:

@@ -18,7 +18,7 @@ from ipo_prompts.metrics.files import read_json
 from ipo_prompts.metrics.offsets import Saved, from_state, state_of
 from ipo_prompts.metrics.pictures import AS_VIEWED, Background
 from ipo_prompts.metrics.rejection import Calibrated
-from ipo_prompts.metrics.several import Proposed, Sureness
+from ipo_prompts.metrics.several import Sureness
 from ipo_prompts.metrics.template import ANCHOR, check_count, check_template, every_name, named, names_of, usable
 from ipo_prompts.programs.record.journal import FILE_NAME
 from ipo_prompts.programs.record.trust import resumed_by
@@ -199,20 +199,6 @@ def read_state(path: str | Path) -> tuple[Path, Any]:
             f"(program.load({str(path)!r})), which then has the classifier."
         )
     return Path(path), state
-
-
-def proposed_of(path: str | Path) -> Proposed | None:
-    """Return above which probability a run proposes to name classes; None where it proposes nothing.
-
-    Args:
-        path: of the run directory, or of its `program.json`.
-
-    Raises:
-        InputError: there is no program, or it cannot be used.
-    """
-    path, state = read_state(path)
-    sureness = read_program(state, str(path)).sureness
-    return sureness.proposed if sureness else None
 
 
 def read_program(state: Any, where: str) -> SavedProgram:

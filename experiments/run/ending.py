@@ -166,12 +166,12 @@ def _again(config: RunConfig | None, folder: Path) -> str | None:
 
 def _next(result: RunResult, folder: Path) -> list[Line]:
     """Return what names pictures, and what takes the program away, where it is worth that."""
-    quoted = shlex.quote(str(folder))
+    quoted, above = shlex.quote(str(folder)), "" if result.above is None else f" --above {result.above:g}"
     if not (result.untested or gained(result) or stays(result) or result.head):
         instead = f"--template {shlex.quote(result.initial_template)}"
-        return [Line("next", "", (f"ipo predict {quoted}", instead, "PICTURES"))]
+        return [Line("next", "", (f"ipo predict {quoted}{above}", instead, "PICTURES"))]
     away = [Line("or", "", (f"ipo export {quoted}", f"--to {result.export} --out DIR"))]
-    return [Line("next", "", (f"ipo predict {quoted}", "PICTURES")), *([] if result.untested else away)]
+    return [Line("next", "", (f"ipo predict {quoted}{above}", "PICTURES")), *([] if result.untested else away)]
 
 
 def _cost(result: RunResult, config: RunConfig | None) -> str:

@@ -135,7 +135,7 @@ def _allowed(others: Sequence[Openings], pictures: Set[str]) -> tuple[str, ...]:
     firsts = {one.allowed[:1] for one in others}
     if len(firsts) > 1:
         return ()
-    found = (one.allowed for one in others if pictures.issubset(one.pictures))
+    found = (one.allowed for one in others if pictures <= set(one.pictures))
     return tuple(dict.fromkeys(chain(*firsts, *found)))
 
 

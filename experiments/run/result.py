@@ -233,6 +233,7 @@ class RunResult(Content):
             where none does.
         untested: what there is to say where nobody knows the labels; then no part of the pictures has scores.
         export: the target of `ipo export` that holds the program and needs nothing of ours, where there is one.
+        above: the `--above` that held-back pictures propose for pictures with several labels; None for others.
     """
 
     version: Literal[1] = Field(default=1, alias="schema")
@@ -272,6 +273,7 @@ class RunResult(Content):
     near_copies: str = ""
     untested: Untested | None = None
     export: str = "head"
+    above: float | None = None
 
     @property
     def together(self) -> str | None:

@@ -13,7 +13,6 @@ from ipo_prompts.experiments.cli.app import main
 from ipo_prompts.experiments.data import load_data
 from ipo_prompts.experiments.run.result import load_result
 from ipo_prompts.programs.classifier import TemplateClassifier
-from ipo_prompts.programs.saved_program import proposed_of
 
 Capture = pytest.CaptureFixture[str]
 
@@ -52,9 +51,10 @@ def test_a_run_goes_from_the_table_to_several_names(table: Path, tmp_path: Path,
     program = TemplateClassifier.from_file(run)
     assert program.sureness is not None
     assert len(set(program.sureness.intercepts)) == 1, "no class has enough pictures for one of its own"
-    proposed = proposed_of(run)
-    assert proposed is not None and proposed.n == result.scores["selection"].optimised.n
+    proposed = program.sureness.proposed
+    assert proposed and result.above == proposed.above and proposed.n == result.scores["selection"].optimised.n
     names, above = [str(path) for path in sorted(table.parent.glob("*.png"))], f"{proposed.above:g}"
+    assert f"--above {above} PICTURES" in said
     assert main(["predict", run, *names, "--above", above, "--format", "jsonl"]) == 0
     said = capfd.readouterr()
     assert "nothing is above" not in said.err and any(json.loads(row)["labels"] for row in said.out.splitlines())
