@@ -18,9 +18,9 @@ from ipo_prompts.experiments.data.assemble import group_of
 from ipo_prompts.experiments.data.check import faults
 from ipo_prompts.experiments.data.dataset import UNLABELLED
 from ipo_prompts.experiments.data.load import TABLES, with_labels
+from ipo_prompts.experiments.data.sources.folder import find_pictures
 from ipo_prompts.experiments.run.config import CONFIG_FILE
 from ipo_prompts.experiments.run.drawn import drawn_before
-from ipo_prompts.experiments.run.labelling import find_pictures
 from ipo_prompts.experiments.run.live_view import Ui
 from ipo_prompts.experiments.run.plan import SPLIT_SEED, data_of, draw_for
 from ipo_prompts.experiments.run.prepared import digest_of

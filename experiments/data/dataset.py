@@ -256,6 +256,13 @@ def without(data: DataSet, excluded: Sequence[str]) -> DataSet:
     )
 
 
+def without_pictures(data: DataSet) -> list[int]:
+    """Return the labels of the classes that no picture shows; none where nobody knows the labels."""
+    return sorted(
+        set(range(len(data.class_names) * data.labelled)) - {at for _, item in data.items() for at in item.shows}
+    )
+
+
 def leaving_out(names: Sequence[str]) -> str:
     """Return the words to type that leave classes out; of many, how they begin."""
     if len(names) > MOST_TYPED:
