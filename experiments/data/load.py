@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal, cast
 
-from ipo_prompts.experiments.data.assemble import Gathered, assemble, group_of, labels_of, show_several
+from ipo_prompts.experiments.data.assemble import Gathered, about_bars, assemble, group_of, labels_of, show_several
 from ipo_prompts.experiments.data.benchmarks import REGISTRY, Registered, find_folder, official_data
 from ipo_prompts.experiments.data.benchmarks.hub import load_copy
 from ipo_prompts.experiments.data.benchmarks.local import READERS
@@ -131,10 +131,11 @@ def _labelled(
     data = without(data, exclude) if exclude else data
     if whole and (empty := without_pictures(data)):
         raise lacking(data, empty, gathered.where, "pictures", "some")
-    if not data.test:
+    bars = about_bars(data)  # names joined in many ways are classes of one picture each
+    if not data.test and (whole or bars is None):
         raise InputError(
-            f"nothing of {gathered.where} is left to test with: the only picture of a class is searched on; add a "
-            "second one of some classes."
+            f"nothing of {gathered.where} is left to test with: the only picture of a class is searched on; "
+            f"{f'{bars}: set that' if bars else 'add a second one of some classes'}."
         )
     return data
 
