@@ -37,12 +37,13 @@ from ipo_prompts.experiments.run.beforehand import headroom_of
 from ipo_prompts.experiments.run.beside import baselines, what_it_adds, what_the_head_does, what_they_add
 from ipo_prompts.experiments.run.comparison import Compared, compare, near_copies_in_words, over_classes, verdict
 from ipo_prompts.experiments.run.config import RunConfig
+from ipo_prompts.experiments.run.drawn import as_before
 from ipo_prompts.experiments.run.files import check_writable, digest, holds_run, larger_limit, write_json
 from ipo_prompts.experiments.run.live_view import Ui, ensure_local_weights, showing_warnings
 from ipo_prompts.experiments.run.names import names_after, what_names_do, write_names
 from ipo_prompts.experiments.run.openings import DIGITS, Names, Openings, count, forecast, names_digest, opening_of
 from ipo_prompts.experiments.run.plan import SPLIT_SEED, Plan, plan
-from ipo_prompts.experiments.run.prepared import Prepared, encode, fingerprint, prepare
+from ipo_prompts.experiments.run.prepared import Prepared, encode, encode_sealed, fingerprint, prepare
 from ipo_prompts.experiments.run.reading import differs_in_file
 from ipo_prompts.experiments.run.rejecting import calibrate
 from ipo_prompts.experiments.run.reserve import FILES, refuse_short, refuse_to_open, reserve_of, seconds_of_test
@@ -120,6 +121,8 @@ def _run(config: RunConfig, folder: Path, ui: Ui, one: Clock, *, resume: bool) -
     if beyond := _not_ours(config):
         ui.say(f"uses what does not ship with ipo: {beyond}")
     planned = plan(config, say=ui.passing)
+    if resume and holds_run(folder):
+        planned = as_before(planned, folder)
     ui.say(f"run directory: {folder}")
     prepared, test = _in_time(planned, ui, one, folder)
     with closing(Journal(folder, one.started)) as journal:
@@ -145,7 +148,7 @@ def _run(config: RunConfig, folder: Path, ui: Ui, one: Clock, *, resume: bool) -
 
 
 def _in_time(planned: Plan, ui: Ui, one: Clock, folder: Path) -> tuple[Prepared, float]:
-    """Prepare a run, and keep the time in reserve that its sealed test needs.
+    """Prepare a run, encode its sealed pictures, and keep the time in reserve that its sealed test still needs.
 
     Returns:
         The run, and the seconds of its test.
@@ -160,7 +163,11 @@ def _in_time(planned: Plan, ui: Ui, one: Clock, folder: Path) -> tuple[Prepared,
         refuse_short(one, one.seconds - one.before, 0.0, planned.config, folder)
         raise
     refuse_short(one, one.seconds - one.before, test, planned.config, folder)
-    one.reserve = 0.0 if one.limit is None else reserve_of(test)
+    with due():  # it was measured to fit
+        encode_sealed(prepared, ui)
+    if one.limit is not None:
+        test = seconds_of_test(prepared)
+        one.reserve = reserve_of(test)
     return prepared, test
 
 

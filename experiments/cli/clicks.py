@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ipo_prompts.experiments.cli.common import Device, examples
+from ipo_prompts.experiments.cli.common import Device, examples, look_first
 from ipo_prompts.metrics.errors import InputError, printable
 
 LABEL = examples(
@@ -30,6 +30,7 @@ def label(
     device: Device = "auto",
 ) -> int:
     """Make a page that asks which of two templates is right, on pictures where they disagree."""
+    look_first(programs)
     from ipo_prompts.experiments.clicks.drawing import DRAWING, as_before, draw_questions
     from ipo_prompts.experiments.clicks.pictures import named_by_both, programs_of_run, two_programs
     from ipo_prompts.experiments.report.label_page import PAGE, label_page, verify_command
@@ -83,6 +84,7 @@ def verify(
     device: Device = "auto",
 ) -> int:
     """Say what the answers to a page show, of new pictures and of these, and keep it with the run."""
+    look_first([place, *(others or ())], "the answers", [answers])
     from ipo_prompts.experiments.clicks.drawing import name_pictures, read_drawing, side_of
     from ipo_prompts.experiments.clicks.pictures import two_programs
     from ipo_prompts.experiments.clicks.verifying import VERIFIED, check_program, looked, read_answers, verdict_of

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 import typer
 from typer.core import TyperCommand
 
-from ipo_prompts.metrics.errors import InputError, printable
+from ipo_prompts.metrics.errors import InputError, printable, several
 
 if TYPE_CHECKING:
     from ipo_prompts.experiments.run.config import RunConfig
@@ -42,7 +42,7 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="say what would be asked
 Trust = Annotated[bool, typer.Option("--trust", help="load and ask what a run or program from elsewhere names")]
 DataWords = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[key=value …]", help="class_names=names.txt, labels=none, exclude='[CLASS, …]'"),
+    typer.Argument(metavar="[key=value …]", help="class_names=names.txt, labels=none or several, exclude='[CLASS, …]'"),
 ]
 Json = Annotated[bool, typer.Option("--json", help="print one JSON document on stdout")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="print the answer alone, and no progress")]
@@ -86,6 +86,47 @@ def read_about(words: Sequence[str] | None, command: str, *also: str) -> RunConf
 def about_data(config: RunConfig) -> dict[str, Any]:
     """Return what a configuration says of data beside its place, as `load_data` takes it."""
     return {key: getattr(config, key) for key in ABOUT}
+
+
+def look_first(
+    programs: Sequence[Path] = (), what: str = "", files: Sequence[Path] = (), out: Path | None = None
+) -> None:
+    """Refuse at once what is not there, or cannot be written: libraries and models take seconds to load.
+
+    Args:
+        programs: run directories or saved programs; `hf://…` is looked for later.
+        what: the files are, for the message: `the picture`.
+        files: files or folders that are read; refused where none of them is there.
+        out: a file or folder to be written; `make_room` makes the folder that it is in.
+
+    Raises:
+        InputError: names the first that is wrong.
+    """
+    for program in programs:
+        if not os.path.lexists(program) and not str(program).startswith("hf:/"):
+            raise InputError(f"there is no run or file {program}; name a run directory, or its program.json.")
+    why = [reason for file in files if (reason := _not_there(file))]
+    if files and len(why) == len(files):
+        raise InputError(f"cannot read {what} {several(list(map(str, files)))}: {why[0]}.")
+    if out is not None:
+        there = next((parent for parent in out.absolute().parents if os.path.lexists(parent)), None)
+        if there and not (os.path.isdir(there) and os.access(there, os.W_OK)):  # noqa: PTH112
+            reason = "cannot be written" if os.path.isdir(there) else "is a file"  # noqa: PTH112
+            raise InputError(f"cannot write {out}: {there} {reason}; choose another place.")
+
+
+def _not_there(file: Path) -> str | None:
+    try:
+        os.stat(file)  # noqa: PTH116
+    except (OSError, ValueError) as error:
+        return str(getattr(error, "strerror", error))
+    return None
+
+
+def make_room(file: Path) -> Path:
+    """Make the folder that a file or folder is to be written in; return the file."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    return file
 
 
 def print_json(content: Any) -> None:

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ipo_prompts.experiments.cli.common import DATA, DataWords, Part, about_data, read_about
-from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.experiments.cli.common import DATA, DataWords, Part, about_data, look_first, make_room, read_about
+from ipo_prompts.metrics.errors import InputError, several
 
 if TYPE_CHECKING:
     from ipo_prompts.experiments.data import DataSet
@@ -64,11 +64,15 @@ def check(
 ) -> int:
     """Read every picture; count them, name the unreadable and the empty, find the same picture in two parts."""
     from ipo_prompts.experiments.data import check_data, load_data
+    from ipo_prompts.experiments.data.assemble import about_bars
 
     about = about_data(read_about(words, "data check"))
     if groups:
         _check_groups(groups, spec, clip)
     data = load_data(spec, seed=seed, whole=False, **about)
+    if (bars := about_bars(data)) and not any(word.lstrip("-").startswith("labels=") for word in words or []):
+        again = ["ipo", "data", "check", spec, *(words or []), "labels=several", *(["--clip", clip] if clip else [])]
+        raise InputError(f"{bars}; check them so with `{shlex.join(again)}`, or keep such classes with labels=given.")
     loaded, missing = _load(clip) if clip else (None, "--clip NAME does that")
     report = check_data(data, loaded, _Progress("read"))
     print(report.text())
@@ -152,10 +156,9 @@ def _check_groups(file: Path, spec: str, clip: str | None) -> None:
         raise InputError("--groups compares pictures as a CLIP sees them; name one, as in --clip ViT-B-16/openai.")
     if spec.partition(":")[0] not in ("folder", "csv"):
         raise InputError(f"--groups writes a table of files, which {spec} is not; it takes folder:PATH or csv:PATH.")
+    look_first(out=file)
     if file.exists():
         raise InputError(f"{file} is there already; look at it, or choose another --groups.")
-    if not file.parent.is_dir():
-        raise InputError(f"cannot write {file}: there is no folder {file.parent}; choose another --groups.")
 
 
 def _write_groups(file: Path, spec: str, clip: Clip) -> None:
@@ -170,7 +173,7 @@ def _write_groups(file: Path, spec: str, clip: Clip) -> None:
     if not told:
         print(f"\nno pictures look like near copies; {file} was not written")
         return
-    write_text(file, table)
+    write_text(make_room(file), table)
     print(f"\n{told}: {file} proposes them as groups, and no run knows of it")
     print(f"look at its column group, correct it, and search on it with --data {shlex.quote(f'csv:{file}')}")
     if source.names:
@@ -199,7 +202,7 @@ def _say_next(spec: str, data: DataSet, clip: str | None, words: list[str]) -> N
     except InputError as error:
         print(f"a run cannot search on it: {error}")
         return
-    print("next: " + shlex.join(["ipo", "optimize", spec, "--clip", clip, *words]))
+    print("next: " + shlex.join(["ipo", "optimize", spec, "--clip", clip, "--lm", "none", *words]))
 
 
 @data_app.command(epilog="Example:  ipo data names folder:scans --clip ViT-B-16/openai")
@@ -227,7 +230,7 @@ def names(
         raise InputError(f"{path} is there already; edit it, or choose another --out.")
     near = nearest_words(data, data.unnamed, load_clip(clip)) if clip and data.unnamed else {}
     text = names_to_edit(data, near)
-    write_text(path, text if kind == "folder" else "class_names:\n" + textwrap.indent(text, "  "))
+    write_text(make_room(path), text if kind == "folder" else "class_names:\n" + textwrap.indent(text, "  "))
     gaps = len(data.unnamed)
     print(f"{path}: {len(data.class_names)} classes, {gaps} without a name" + ("; write one for each" if gaps else ""))
     if kind != "folder":
@@ -245,16 +248,20 @@ def preview(
     """Draw a few pictures of each class on one sheet; of many classes, some, evenly spaced."""
     from ipo_prompts.experiments.data import load_data
     from ipo_prompts.experiments.data.check import contact_sheet
+    from ipo_prompts.experiments.data.dataset import without_pictures
     from ipo_prompts.experiments.run.files import write_bytes
 
     data = load_data(spec, seed=seed, whole=False, **about_data(read_about(words, "data preview")))
+    look_first(out=out)
     path = out or Path(f"preview-{re.sub(r'[^A-Za-z0-9_.-]+', '-', data.name)}.png")
     if path.suffix.lower() != ".png":
         raise InputError(f"a contact sheet is a PNG and {path} does not end in .png; choose another --out.")
     sheet = contact_sheet(data, part)
-    write_bytes(path, sheet.png())
+    write_bytes(make_room(path), sheet.png())
     for reason in sheet.unreadable:
         print(f"not drawn: {reason}", file=sys.stderr)
+    if empty := [repr(str(data.class_names[label])) for label in without_pictures(data)]:
+        print(f"without pictures: {several(empty)}", file=sys.stderr)
     of = f"of {sheet.classes} of {len(data.class_names)} classes" if data.labelled else "without labels"
     print(f"{path}: {sheet.pictures} {part} pictures {of}")
 

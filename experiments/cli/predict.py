@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from ipo_prompts.experiments.cli.common import Device, Program, Trust, drop_output, examples, fail, note
+from ipo_prompts.experiments.cli.common import Device, Program, Trust, drop_output, examples, fail, look_first, note
 from ipo_prompts.metrics.errors import InputError, as_cell, printable
 
 if TYPE_CHECKING:
@@ -58,8 +58,7 @@ def predict(
     trust: Trust = False,
 ) -> int:
     """Label pictures with an optimised program."""
-    from ipo_prompts.experiments.run.labelling import find_pictures, label_files
-    from ipo_prompts.programs.classifier import TemplateClassifier
+    from ipo_prompts.experiments.data.sources.folder import find_pictures
 
     if top < 1:
         raise InputError(f"--top is how many classes are named, 1 or more, such as --top 3, not {top}.")
@@ -71,12 +70,16 @@ def predict(
         raise InputError("--above names all classes above it, and takes neither --top nor --reject; leave them out.")
     if STDIN in pictures and sys.stdin is None:
         raise InputError("stdin is closed, and - reads the paths of pictures from it; give them there, or name them.")
-    classifier = TemplateClassifier.from_file(program, device=device, trust=trust)
-    if template is not None:
-        classifier.set_templates(template)
+    look_first([program], "the picture", [] if STDIN in pictures else pictures)
     bare = [path for path in pictures if os.path.isdir(path) and next(find_pictures(path), None) is None]  # noqa: PTH112
     if len(bare) == len(pictures):
         raise InputError(f"there are no pictures in {', '.join(map(str, bare))}.")
+    from ipo_prompts.experiments.run.labelling import label_files
+    from ipo_prompts.programs.classifier import TemplateClassifier
+
+    classifier = TemplateClassifier.from_file(program, device=device, trust=trust)
+    if template is not None:
+        classifier.set_templates(template)
     head, line = _head(classifier, reject) if above is None else (classifier.each_by_itself(), None)
     if above is None:
         _tell_how_sure(program, classifier)
@@ -107,7 +110,7 @@ def predict(
 
 def _files(pictures: Sequence[Path]) -> Iterator[Path]:
     """Yield the pictures that are named, those of folders, and those that stdin names, a line each, as they come."""
-    from ipo_prompts.experiments.run.labelling import find_pictures
+    from ipo_prompts.experiments.data.sources.folder import find_pictures
 
     if STDIN in pictures and isinstance(sys.stdin, io.TextIOWrapper):
         sys.stdin.reconfigure(errors="surrogateescape")  # a name that is not UTF-8 is read as it is on disk

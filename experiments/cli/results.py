@@ -20,6 +20,8 @@ from ipo_prompts.experiments.cli.common import (
     Trust,
     about_data,
     examples,
+    look_first,
+    make_room,
     read_about,
     show,
 )
@@ -54,6 +56,7 @@ def evaluate_templates(
     as_json: Json = False,
 ) -> int:
     """Score templates on a data set; later ones are compared with the first."""
+    look_first(what="the file of templates", files=[templates_file] if templates_file else [])
     from ipo_prompts.experiments.data import load_data
     from ipo_prompts.experiments.run.comparison import compare
     from ipo_prompts.experiments.run.live_view import Ui
@@ -153,13 +156,14 @@ def report(
     ] = None,
 ) -> int:
     """Make the page that a person reads: one run explained from answer to command, or several side by side."""
+    look_first(runs, out=out)
     from ipo_prompts.experiments.report.gather import read_run
     from ipo_prompts.experiments.report.page import PAGE, compare_page, run_page
     from ipo_prompts.experiments.run.files import write_text
 
     gathered = [read_run(folder) for folder in runs]
     file = out or (runs[0] if len(runs) == 1 else Path()) / PAGE
-    write_text(file, run_page(gathered[0]) if len(runs) == 1 else compare_page(gathered))
+    write_text(make_room(file), run_page(gathered[0]) if len(runs) == 1 else compare_page(gathered))
     print(file)
     return 0
 
@@ -183,8 +187,12 @@ def export_program(
     trust: Trust = False,
 ) -> int:
     """Carry an optimised program into another tool, and check it there by that tool's own library."""
-    from ipo_prompts.experiments.export import TARGETS, export
+    look_first([program], "the picture", [pictures] if pictures else [], out)
+    if os.path.lexists(out):
+        raise InputError(f"{out} already exists; name another --out.")
+    from ipo_prompts.experiments.export import TARGETS, cannot, export
     from ipo_prompts.programs.classifier import TemplateClassifier
+    from ipo_prompts.programs.saved_program import read_program, read_state
 
     if to not in TARGETS:
         raise InputError(f"there is no target {to!r}{did_you_mean(to, TARGETS)}; it can be {', '.join(TARGETS)}.")
@@ -193,7 +201,11 @@ def export_program(
             raise InputError(f"{name} is for --to {only}, not {to}; leave it out.")
     about = {"clip_benchmark": dataset, "hf": hf_model, "hub": program}.get(to)
     target = TARGETS[to]() if about is None else TARGETS[to](about)
-    verdict = export(TemplateClassifier.from_file(program, trust=trust), target, out, _pictures(pictures))
+    compared = _pictures(pictures)
+    _, state = read_state(program)
+    if reason := target.refusal_by_name(read_program(state, str(program))):
+        raise cannot(reason)
+    verdict = export(TemplateClassifier.from_file(program, trust=trust), target, out, compared)
     print(f"wrote {out} for {to}; {verdict}")
     return 0
 
@@ -201,7 +213,7 @@ def export_program(
 def _pictures(folder: Path | None) -> list[Picture]:
     """Find the pictures of a folder, or the search pictures that ship with us: test pictures stay sealed."""
     from ipo_prompts.experiments.data import load_data
-    from ipo_prompts.experiments.run.labelling import find_pictures
+    from ipo_prompts.experiments.data.sources.folder import find_pictures
     from ipo_prompts.metrics.pictures import Picture
 
     if folder is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,10 +15,12 @@ from ipo_prompts.experiments.clicks.commands import commands_to_test
 from ipo_prompts.experiments.clicks.drawing import Named, name_pictures
 from ipo_prompts.experiments.data import Item, load_data
 from ipo_prompts.experiments.data.assemble import group_of
-from ipo_prompts.experiments.data.dataset import UNLABELLED, in_threads
+from ipo_prompts.experiments.data.check import faults
+from ipo_prompts.experiments.data.dataset import UNLABELLED
 from ipo_prompts.experiments.data.load import TABLES, with_labels
+from ipo_prompts.experiments.data.sources.folder import find_pictures
 from ipo_prompts.experiments.run.config import CONFIG_FILE
-from ipo_prompts.experiments.run.labelling import find_pictures
+from ipo_prompts.experiments.run.drawn import drawn_before
 from ipo_prompts.experiments.run.live_view import Ui
 from ipo_prompts.experiments.run.plan import SPLIT_SEED, data_of, draw_for
 from ipo_prompts.experiments.run.prepared import digest_of
@@ -70,7 +73,10 @@ def programs_of_run(run: Path, data: str | None, device: str = AUTO) -> TwoProgr
     found.pictures = None  # the question is what the words do
     initial = TemplateClassifier(found.clip, found.class_names, result.initial_template)
     initial.background = found.background
-    store, drawn = FeatureStore(found.clip), draw_for(data_of(config), config)
+    store, pictures = FeatureStore(found.clip), data_of(config)
+    drawn = draw_for(pictures, config)
+    with suppress(InputError):  # a picture of the search is gone: told below, where that matters
+        pictures, drawn = drawn_before(pictures, drawn, run)
     used = (*drawn.search, *drawn.selection)
     initial.offsets = found.offsets  # the gain is the words' alone: both have them
     if isinstance(found.offsets, PriorOffsets):
@@ -138,21 +144,13 @@ def named_by_both(question: TwoPrograms) -> tuple[TwoPrograms, Named]:
     try:
         return question, name_pictures(question.items, question.programs, progress)
     except InputError:
-        faults = in_threads(_fault, question.items)
-        kept = [item for item, fault in zip(question.items, faults, strict=True) if fault is None]
+        found = faults([item.picture for item in question.items])
+        kept = [item for item, fault in zip(question.items, found, strict=True) if fault is None]
         if not kept or len(kept) == len(question.items):
             raise
-    for fault in filter(None, faults):
+    for fault in filter(None, found):
         print(f"left out: {printable(fault)}", file=sys.stderr)
     return question._replace(items=kept), name_pictures(kept, question.programs, progress)
-
-
-def _fault(item: Item) -> str | None:
-    try:
-        item.picture.image()
-    except InputError as error:
-        return str(error)
-    return None
 
 
 def _contents(store: FeatureStore, items: Sequence[Item]) -> list[str]:

@@ -135,6 +135,21 @@ def show_several(source: Gathered) -> Gathered:
     return replace(source, rows=rows, class_names=tuple(sorted(size)))
 
 
+def about_bars(data: DataSet) -> str | None:
+    """Say that most labels read as several names, `cat|sofa`, which nobody said that they are; None where they do not.
+
+    Class names with a bar are allowed.
+    """
+    names = list(map(str, data.class_names))
+    barred = [names[item.label] for _, item in data.items() if item.label >= 0 and BAR in names[item.label]]
+    if data.several or 2 * len(barred) <= sum(1 for _ in data.items()):
+        return None
+    return (
+        f"{len(barred):,} pictures of {data.name} have a label with a {BAR}, such as {barred[0]!r}: it is read as one "
+        "class, and with labels=several as the names of all that the picture shows"
+    )
+
+
 def _names_in(row: SourceRow, where: str) -> tuple[str, ...]:
     at, cell = f"{row.key} of {where}", row.class_name
     names = tuple(tidy(name) for name in cell.split(BAR))

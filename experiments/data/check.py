@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 import io
+import json
+import shlex
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from ipo_prompts.experiments.data.dataset import OWN, PARTS, DataSet, Item, Part, in_threads, unreadable_content
-from ipo_prompts.metrics.errors import InputError, printable
+from ipo_prompts.experiments.data.dataset import (
+    MOST_TYPED,
+    OWN,
+    PARTS,
+    DataSet,
+    Item,
+    Part,
+    in_threads,
+    leaving_out,
+    unreadable_content,
+    without_pictures,
+)
+from ipo_prompts.metrics.errors import InputError, printable, several
 from ipo_prompts.metrics.pictures import AS_VIEWED, Picture, decode, is_transparent
 from ipo_prompts.metrics.template import ANCHOR, TokenCounter, too_long
 
@@ -53,7 +66,8 @@ class Checked:
     Attributes:
         data: what was looked at.
         counts: class name → pictures in train, val and test, in label order; two classes with one name (ImageNet has
-            such) get their labels added. Without labels one row, `NO_LABEL`, whose pictures are all in train.
+            such) get their labels added. A picture counts for each class that it shows. Without labels one row,
+            `NO_LABEL`, whose pictures are all in train.
         unreadable: picture name → the sentence that says why.
         duplicates: pictures with the same bytes that are in two parts or two classes.
         cut_names: class name → why the tokenizer would cut it, in the plainest template.
@@ -73,8 +87,14 @@ class Checked:
 
     @property
     def ok(self) -> bool:
-        """Whether nothing stops a run: all pictures are readable, no class name is cut."""
-        return not (self.unreadable or self.cut_names)
+        """Whether nothing stops a run: all pictures are readable, each class has some, no class name is cut."""
+        return not (self.unreadable or self.cut_names or self.without)
+
+    @property
+    def without(self) -> list[str]:
+        """The classes that no picture shows, as the source calls them."""
+        own = self.data.renamed_from or self.data.class_names
+        return [str(own[label]) for label in without_pictures(self.data)]
 
     def text(self) -> str:
         """Return plain text for a terminal; characters that would move its cursor are spelled out."""
@@ -105,7 +125,8 @@ def check_data(
     places: dict[str, list[Place]] = {}
     for (part, item), look in zip(rows, looks, strict=True):
         class_name = names[item.label]
-        counts[class_name][PARTS.index(part)] += 1
+        for label in item.shows:
+            counts[names[label]][PARTS.index(part)] += 1
         if look.fault:
             unreadable[item.picture.name] = look.fault
         else:
@@ -121,6 +142,50 @@ def check_data(
         empty={item.picture.name: look.empty for (_, item), look in zip(rows, looks, strict=True) if look.empty},
         fingerprint=data.fingerprint_of([look.content for look in looks]),
     )
+
+
+def faults(pictures: Sequence[Picture]) -> list[str | None]:
+    """Decode pictures with a few threads; return for each the sentence that says why it cannot be read, or None."""
+    return in_threads(_fault, pictures)
+
+
+def _fault(picture: Picture) -> str | None:
+    try:
+        picture.image()
+    except InputError as error:
+        return str(error)
+    return None
+
+
+def cannot_be_read(names: Sequence[str], sentence: str, check: str) -> InputError:
+    """Say which pictures cannot be read, all at once.
+
+    Args:
+        names: of these pictures, at least one.
+        sentence: why the first cannot be.
+        check: the command that looks at every picture of the data.
+    """
+    if len(names) == 1:
+        return InputError(f"{sentence.rstrip('.')}; `{check}` looks at all pictures.")
+    return InputError(
+        f"{len(names):,} pictures cannot be read: {several(names)}; remove or replace them: `{check}` says what is "
+        "wrong with each."
+    )
+
+
+def check_command(spec: str, class_names: object, labels: str, exclude: Sequence[str]) -> str:
+    """Return the command that checks the data that these settings describe; see `load_data`.
+
+    >>> check_command("csv:my rooms.csv", None, "several", ["hall"])
+    'ipo data check \'csv:my rooms.csv\' labels=several \'exclude=["hall"]\''
+    """
+    words = [] if labels == "given" else [f"labels={labels}"]
+    if isinstance(class_names, (list, tuple)):  # without these, pictures that have no labels are refused
+        listed = json.dumps(class_names, ensure_ascii=False)
+        words.append(f"class_names={listed if len(class_names) <= MOST_TYPED else 'names.txt'}")
+    if exclude:
+        words.append(f"exclude={json.dumps(list(exclude), ensure_ascii=False)}")
+    return shlex.join(["ipo", "data", "check", spec, *words])
 
 
 def transparency_note(pictures: Sequence[Picture], what: str) -> str | None:
@@ -180,7 +245,7 @@ def _look(row: tuple[Part, Item]) -> _Look:
 
 def _lines(report: Checked) -> Iterator[str]:
     data, items = report.data, [item for _, item in report.data.items()]
-    totals = [sum(counts) for counts in zip(*report.counts.values(), strict=True)]
+    totals = [len(data.part(part)) for part in PARTS]
     total = sum(totals)
     bases = len({item.group for item in items})
     variants = "" if bases == total else f" of {bases} base pictures"
@@ -189,13 +254,14 @@ def _lines(report: Checked) -> Iterator[str]:
         yield f"split: {data.split}"
     sizes = [sum(counts) for counts in report.counts.values()]
     if NO_LABEL not in report.counts:
-        yield f"largest class : smallest class = {max(sizes) / min(sizes):.1f} : 1"
+        yield f"largest class : smallest class = {max(sizes) / (min(filter(None, sizes), default=1)):.1f} : 1"
     yield ""
     width = max(len(name) for name in ("class", *report.counts))
     yield f"{'class':<{width}}  " + "  ".join(f"{part:>7}" for part in PARTS)
     for name, counts in (*report.counts.items(), ("all", totals)):
         yield f"{name:<{width}}  " + "  ".join(f"{count:>7}" for count in counts)
     yield from _section("unreadable pictures, at which a run that opens them stops", list(report.unreadable.values()))
+    yield from _section("classes without pictures, at which a run stops", report.without)
     same = [" = ".join(f"{p.name} ({p.part}, {p.class_name})" for p in places) for places in report.duplicates]
     yield from _section("same picture in two parts or classes, which a run uses all the same", same)
     cut = list(report.cut_names.values())
@@ -212,6 +278,8 @@ def _lines(report: Checked) -> Iterator[str]:
     yield ""
     if not report.ok:
         yield "the data has faults: remove or replace what is named above"
+        if report.without:
+            yield f"classes without pictures are left out with {leaving_out(report.without)}"
     elif report.duplicates:
         yield "all pictures can be used, but better remove the copies first: a test on them says less"
     else:

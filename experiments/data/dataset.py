@@ -155,7 +155,7 @@ class DataSet:
         The order counts because the few-shot draw depends on it; names and paths do not. Every file is read once, test
         pictures included, and not decoded; the result is kept. An unreadable picture counts by its name.
         """
-        return self.fingerprint_of(in_threads(_content, [item.picture for _, item in self.items()]))
+        return self.fingerprint_of(in_threads(content_or_name, [item.picture for _, item in self.items()]))
 
     def fingerprint_of(self, contents: Sequence[str]) -> str:
         """Return `fingerprint` from the digests of the pictures' bytes, in the order of `items`."""
@@ -169,7 +169,8 @@ class DataSet:
         return total.hexdigest()
 
 
-def _content(picture: Picture) -> str:
+def content_or_name(picture: Picture) -> str:
+    """Return the digest of a picture's bytes, or what stands for it where they cannot be read."""
     try:
         return picture.content()
     except InputError:
@@ -252,6 +253,13 @@ def without(data: DataSet, excluded: Sequence[str]) -> DataSet:
         test=of(data.test),
         unnamed=tuple(name for name in data.unnamed if name in names),
         renamed_from=tuple(own[label] for label in kept) if data.renamed_from else (),
+    )
+
+
+def without_pictures(data: DataSet) -> list[int]:
+    """Return the labels of the classes that no picture shows; none where nobody knows the labels."""
+    return sorted(
+        set(range(len(data.class_names) * data.labelled)) - {at for _, item in data.items() for at in item.shows}
     )
 
 

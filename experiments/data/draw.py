@@ -153,10 +153,10 @@ def draw(
     rest = data.val or [item for item in data.train if item.group not in taken]
     selection = (_sample_several if data.several else _sample)(rest, selection_shots, rng)
     return Draw(
-        search=_fewer(_cut(search, kept), at_most, random.Random(f"{seed} at most")),
-        selection=_cut(selection, kept),
-        test=_cut(data.test, kept),
-        new_test=_cut(data.test, new),
+        search=_fewer(cut_to(search, kept), at_most, random.Random(f"{seed} at most")),
+        selection=cut_to(selection, kept),
+        test=cut_to(data.test, kept),
+        new_test=cut_to(data.test, new),
         class_names=tuple(data.class_names[label] for label in kept),
         new_class_names=tuple(data.class_names[label] for label in new),
     )
@@ -242,7 +242,8 @@ def _fewer(items: tuple[Item, ...], at_most: int | None, rng: random.Random) -> 
     return tuple(item for item in items if item.group in chosen)
 
 
-def _cut(items: Collection[Item], labels: range) -> tuple[Item, ...]:
+def cut_to(items: Collection[Item], labels: range) -> tuple[Item, ...]:
+    """Return the items of these classes, whose labels then count from 0."""
     return tuple(replace(item, label=item.label - labels.start) for item in items if item.label in labels)
 
 

@@ -14,12 +14,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
-from ipo_prompts.experiments.data.assemble import Gathered, assemble, group_of, labels_of, show_several
+from ipo_prompts.experiments.data.assemble import Gathered, about_bars, assemble, group_of, labels_of, show_several
 from ipo_prompts.experiments.data.benchmarks import REGISTRY, Registered, find_folder, official_data
 from ipo_prompts.experiments.data.benchmarks.hub import load_copy
 from ipo_prompts.experiments.data.benchmarks.local import READERS
+from ipo_prompts.experiments.data.check import cannot_be_read, check_command
 from ipo_prompts.experiments.data.dataset import (
     NAMES_FILE,
     UNLABELLED,
@@ -31,6 +32,7 @@ from ipo_prompts.experiments.data.dataset import (
     owners,
     with_names,
     without,
+    without_pictures,
 )
 from ipo_prompts.experiments.data.sources import FORMS, SOURCES, folder, hub, table
 from ipo_prompts.experiments.data.wordnet import WHERE, known_codes, unnamed_in
@@ -72,7 +74,8 @@ def load_data(
         labels: "none" takes away the labels that there are; nothing looks at them. "several" reads `cat|sofa`.
         exclude: classes that are left out, as the source or as `classes.yaml` calls them; the pictures of the others
             stay in their parts.
-        whole: a file that a folder or a table names and that is not there is an error; else reading it will be.
+        whole: a file that a table names and that is not there is an error, and a class without pictures; else reading
+            the file will be, and the class is there to be looked at.
 
     Raises:
         InputError: an unknown spec, or what is wrong with the source, in one sentence.
@@ -88,7 +91,7 @@ def load_data(
     hidden = labels == "none"
     found = gather_pictures(kind, rest.strip(), names, hidden=hidden) if kind in SOURCES else None
     if found and names is not None:
-        _check_files(found, whole)
+        _check_files(found, whole, check_command(spec, class_names, labels, exclude))
         data = named_pictures(found, names, task).on(background)
         return without(data, exclude) if exclude else data
     if is_list(names) and not hidden:
@@ -121,24 +124,29 @@ def _labelled(
             f"unknown data {spec!r}{_hint(spec, kind)}; use {FORMS} or a registered name of `ipo data list`."
         )
     gathered = SOURCES[kind].gather(rest.strip())
-    _check_files(gathered, whole)
+    _check_files(gathered, whole, check_command(spec, class_names, labels, exclude))
     gathered = show_several(gathered) if labels == "several" else gathered
     data = assemble(gathered, seed, task).on(background)
     data = _called(data, class_names or gathered.names or {}, "class_names" if class_names else gathered.where)
     data = without(data, exclude) if exclude else data
-    if empty := sorted(set(range(len(data.class_names))) - {label for _, item in data.items() for label in item.shows}):
+    if whole and (empty := without_pictures(data)):
         raise lacking(data, empty, gathered.where, "pictures", "some")
-    if not data.test:
+    bars = about_bars(data)  # names joined in many ways are classes of one picture each
+    if not data.test and (whole or bars is None):
         raise InputError(
-            f"nothing of {gathered.where} is left to test with: the only picture of a class is searched on; add a "
-            "second one of some classes."
+            f"nothing of {gathered.where} is left to test with: the only picture of a class is searched on; "
+            f"{f'{bars}: set that' if bars else 'add a second one of some classes'}."
         )
     return data
 
 
-def _check_files(gathered: Gathered, whole: bool) -> None:
-    for fault in (row.fault for row in gathered.rows if row.fault and whole):
-        raise fault
+def _check_files(gathered: Gathered, whole: bool, check: str) -> None:
+    """Refuse files that are not there, all at once; `check` is the command that names each."""
+    gone = [row for row in gathered.rows if row.fault]
+    if whole and len(gone) == 1:
+        raise cast("InputError", gone[0].fault)
+    if whole and gone:
+        raise cannot_be_read([row.picture.name for row in gone], str(gone[0].fault), check)
 
 
 def _called(data: DataSet, names: Mapping[Any, Any], where: str) -> DataSet:

@@ -24,6 +24,7 @@ from ipo_prompts.experiments.export.target import NotChecked, Reference, Target,
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.template import SLOT
 from ipo_prompts.programs.classifier import TemplateClassifier
+from ipo_prompts.programs.saved_program import SavedProgram
 
 TASK = "zero-shot-image-classification"
 MODELS = {
@@ -69,25 +70,27 @@ class HuggingFace(Target):
 
     def refusal(self, program: TemplateClassifier) -> str | None:
         """One template, a model in Hugging Face's format, class names that can be told apart."""
-        if len(program.templates) > 1:
-            return (
-                f"the pipeline of Hugging Face has one hypothesis_template and this is an ensemble of "
-                f"{len(program.templates)}; take open_clip or npz"
-            )
+        if reason := _several_templates(len(program.templates)):
+            return reason
         names = spoken(program.class_names)
         if len(set(names)) < len(names):
             return "the pipeline of Hugging Face names labels by their text and two classes have the same"
         if self._model(program) == HERE:
-            if find_spec("transformers") is None:
-                return "it takes the package transformers; pip install transformers"
             with _quiet():
                 reason = unmapped(program.clip)
             if reason:
-                return (
-                    f"the CLIP {program.clip.name!r} cannot be written for transformers, as {reason}; name its hub id "
-                    "or folder there with --hf-model, or take open_clip or onnx"
-                )
+                return _unwritable(program.clip.name, reason)
+            if find_spec("transformers") is None:
+                return "it takes the package transformers; pip install transformers"
         return no_place(program, "the pipeline of Hugging Face", "synonyms", "offsets", "pictures")
+
+    def refusal_by_name(self, saved: SavedProgram) -> str | None:
+        """The number of templates, and the one CLIP whose towers are known by its name."""
+        if reason := _several_templates(len(saved.templates)):
+            return reason
+        if self.model is None and saved.clip.name == "embedded":
+            return _unwritable(saved.clip.name, "its towers are of no kind that is known there")
+        return None
 
     def _model(self, program: TemplateClassifier) -> str:
         """Return the id or folder; `HERE` where the model is written."""
@@ -201,8 +204,27 @@ _SIGLIP = (
 )
 
 
+def _several_templates(count: int) -> str | None:
+    if count == 1:
+        return None
+    return (
+        f"the pipeline of Hugging Face has one hypothesis_template and this is an ensemble of {count}; take open_clip "
+        "or npz"
+    )
+
+
+def _unwritable(name: str, reason: str) -> str:
+    return (
+        f"the CLIP {name!r} cannot be written for transformers, as {reason}; name its hub id or folder there with "
+        "--hf-model, or take open_clip or onnx"
+    )
+
+
 def unmapped(clip: Clip) -> str | None:
-    """Return what of a CLIP has no place in transformers, as part of a sentence, or None."""
+    """Return what of a CLIP has no place in transformers, as part of a sentence, or None.
+
+    Whether all weights find a place is seen where the package is installed.
+    """
     from open_clip.tokenizer import HFTokenizer, SimpleTokenizer, get_clean_fn
     from open_clip.transformer import TextTransformer, VisionTransformer
 
@@ -229,6 +251,8 @@ def unmapped(clip: Clip) -> str | None:
         return f"its picture transform ({transform['resize_mode']}, {transform['size']}) has none like it there"
     if _act(_layers(visual)[0]) is None or _act(_layers(text)[0]) is None:
         return "its activation is not known there"
+    if find_spec("transformers") is None:
+        return None
     try:
         _converted(clip)
     except (RuntimeError, KeyError) as error:

@@ -24,6 +24,7 @@ from ipo_prompts.metrics.files import flush_tree
 from ipo_prompts.metrics.pictures import AS_STORED, Background, Picture
 from ipo_prompts.metrics.template import SLOT, have_synonyms
 from ipo_prompts.programs.classifier import TemplateClassifier
+from ipo_prompts.programs.saved_program import SavedProgram
 
 TOLERANCE = 1e-4
 """Largest difference of a component of a unit class embedding: a hundred times float32's error, and far below what one
@@ -49,6 +50,10 @@ class Target(ABC):
         """Return why the target cannot express the program, as part of a sentence; None where it can, as by default."""
         return None
 
+    def refusal_by_name(self, saved: SavedProgram) -> str | None:
+        """Return what of `refusal` is known from the file of a program, before its CLIP is loaded."""
+        return None
+
     @abstractmethod
     def write(self, program: TemplateClassifier, place: Path) -> None:
         """Write the export to a path that does not exist yet."""
@@ -66,13 +71,18 @@ class Target(ABC):
         """
 
 
+def cannot(reason: str) -> InputError:
+    """Say why a program cannot be exported: what `Target.refusal` or `Target.refusal_by_name` returned."""
+    return InputError(f"this program cannot be exported in this form: {reason}.")
+
+
 def export(program: TemplateClassifier, target: Target, place: Path, pictures: Sequence[Picture]) -> str:
     """Write a program for a target and load it back.
 
     Args:
         program: what to export.
         target: in which form.
-        place: a path that does not exist yet, in a folder that does.
+        place: a path that does not exist yet; the folder that it is in is made.
         pictures: what the loaded export is compared on; their labels do not matter.
 
     Returns:
@@ -85,11 +95,10 @@ def export(program: TemplateClassifier, target: Target, place: Path, pictures: S
     # For a name that is too long, os.path answers False; pathlib raises.
     if os.path.lexists(place):
         raise InputError(f"{place} already exists; name another --out.")
-    if not os.path.isdir(place.parent):  # noqa: PTH112
-        raise InputError(f"there is no folder {place.parent} to write {place.name} in; make it, or name another --out.")
     if reason := target.refusal(program):
-        raise InputError(f"this program cannot be exported in this form: {reason}.")
+        raise cannot(reason)
     try:
+        place.parent.mkdir(parents=True, exist_ok=True)
         # A new folder under a random name: nobody can have put a link where the target writes.
         with TemporaryDirectory(dir=place.parent, prefix=".part-") as scratch:
             beside = Path(scratch, place.name)

@@ -1,20 +1,18 @@
-"""Labelling picture files with a saved program: found below folders, read ahead by threads, classified in batches."""
+"""Labelling picture files with a saved program: read ahead by threads, classified in batches."""
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
-from ipo_prompts.experiments.data.sources.folder import of_a_program
 from ipo_prompts.metrics.arrays import Floats
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.head import Head
-from ipo_prompts.metrics.pictures import ENDINGS, Background, Picture
+from ipo_prompts.metrics.pictures import Background, Picture
 from ipo_prompts.programs.classifier import TemplateClassifier
 
 BATCH = 32
@@ -38,18 +36,6 @@ class Decision(NamedTuple):
 
 Row = tuple[Path, Decision | InputError]
 """A picture, and what is told of it, or why nothing is."""
-
-
-def find_pictures(folder: Path) -> Iterator[Path]:
-    """Find the pictures below a folder, sorted within each, without listing all before the first.
-
-    Hidden folders and those of other programs are passed over, as in a labelled folder.
-    """
-    for place, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not of_a_program(name))  # os.walk continues with these
-        for name in sorted(names):
-            if Path(name).suffix.lower() in ENDINGS and not name.startswith("."):
-                yield Path(place, name)
 
 
 def label_files(classifier: TemplateClassifier, files: Iterator[Path], head: Head | None = None) -> Iterator[Row]:

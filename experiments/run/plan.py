@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 from ipo_prompts.experiments.data import DataSet, Draw, draw, load_data, untested
+from ipo_prompts.experiments.data.assemble import about_bars
 from ipo_prompts.experiments.data.benchmarks import absent, assumed, sizes
 from ipo_prompts.experiments.data.wordnet import refuse_codes
 from ipo_prompts.experiments.run.config import ASK_NO_MODEL, RunConfig
@@ -107,8 +108,9 @@ def plan(config: RunConfig, *, ready: bool = True, say: Callable[[str], None] | 
     if not drawn.selection:
         _check_held_back(config, "data with a class of three pictures or more")
     note = about_short_classes(data, drawn, config) if data.labelled else about_sample(data, drawn)
-    if say and note:
-        say(note)
+    for line in (about_bars(data), note):
+        if say and line:
+            say(line)
     planned = Plan(config, data, drawn, optimizer, describer)
     if optimizer is None:
         forecast_of(planned.strategy(), Expected(config.search, data.task))  # refuses settings that it cannot work with

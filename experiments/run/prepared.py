@@ -5,21 +5,25 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 
-from ipo_prompts.experiments.data import Draw, Item, load_data
-from ipo_prompts.experiments.data.check import transparency_note
+from ipo_prompts.experiments.data import Draw, Item, fresh, load_data
+from ipo_prompts.experiments.data.check import cannot_be_read, check_command, faults, transparency_note
 from ipo_prompts.experiments.data.wordnet import refuse_codes
 from ipo_prompts.experiments.run.config import RunConfig
 from ipo_prompts.experiments.run.live_view import Ui
 from ipo_prompts.experiments.run.plan import SPLIT_SEED, Plan
 from ipo_prompts.experiments.tasks.base import Encoded, check_fractions
+from ipo_prompts.metrics.classification import ClipReward
 from ipo_prompts.metrics.clip import Clip, load_clip
 from ipo_prompts.metrics.clock import check_clock
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.features import FeatureStore
+from ipo_prompts.metrics.pictures import Exchanged
+from ipo_prompts.metrics.retrieval import RetrievalReward
 from ipo_prompts.metrics.reward import Reward, Units, class_embeddings, scale_of
 from ipo_prompts.metrics.template import check_template, written
 
@@ -86,14 +90,53 @@ def prepare(planned: Plan, ui: Ui, clip: Clip | None = None) -> Prepared:
     if note := transparency_note([item.picture for item in drawn.search], "search pictures"):
         ui.say(note)
     encoding = partial(encode, planned, reward, ui=ui, seed=config.seed)
-    searched = encoding(drawn.search, "search")
-    selection = encoding(drawn.selection, "selection") if drawn.selection else None
+    with naming_unreadable(planned):
+        searched = encoding(drawn.search, "search")
+        selection = encoding(drawn.selection, "selection") if drawn.selection else None
     started = time.monotonic()
     for backend in filter(None, (planned.optimizer, planned.describer)):
         if backend.loads:
             ui.passing(f"loading the language model {backend.model}")
         backend.load()
     return Prepared(planned, clip, store, reward, searched, selection, time.monotonic() - started)
+
+
+def encode_sealed(prepared: Prepared, ui: Ui) -> None:
+    """Encode the sealed pictures before anything is asked or paid, so that one that cannot be read is found now.
+
+    Nothing is scored and no label is looked at; their features wait in the store. A reward that does not keep the
+    features of whole pictures would not find them there: its pictures are decoded, no more.
+
+    Raises:
+        InputError: names all pictures of the run that cannot be read.
+    """
+    planned, drawn, store = prepared.plan, prepared.plan.drawn, prepared.store
+    sealed = {"test": drawn.test, "new": drawn.new_test} if planned.data.labelled else {"all": planned.data.train}
+    with naming_unreadable(planned):
+        for name, items in sealed.items():
+            pictures = [item.picture for item in items]
+            if pictures and isinstance(prepared.reward, (ClipReward, RetrievalReward)):
+                store.encode(pictures, ui.pictures(name))
+            elif fault := next(filter(None, faults(pictures)), None):
+                raise InputError(fault)
+
+
+@contextmanager
+def naming_unreadable(planned: Plan) -> Iterator[None]:
+    """Name all pictures of a run that cannot be read, where an error of the block may be that one cannot be."""
+    try:
+        yield
+    except Exchanged:
+        raise
+    except InputError as error:
+        drawn, config = planned.drawn, planned.config
+        left = fresh(planned.data, drawn, config.seed) if planned.data.labelled else ()
+        pictures = [item.picture for item in (*drawn.search, *drawn.selection, *drawn.test, *drawn.new_test, *left)]
+        found = {one.name: fault for one, fault in zip(pictures, faults(pictures), strict=True) if fault}
+        if not found:
+            raise
+        command = check_command(config.data, config.class_names, config.labels, config.exclude)
+        raise cannot_be_read(list(found), next(iter(found.values())), command) from error
 
 
 def refuse_equal(clip: Clip, template: str, class_names: Sequence[str]) -> None:

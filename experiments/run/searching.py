@@ -21,6 +21,7 @@ from typing import Any
 from pydantic import Field, ValidationError
 
 from ipo_prompts.experiments.run.config import CONFIG_FILE, RunConfig
+from ipo_prompts.experiments.run.drawn import drawn_before, record_drawn
 from ipo_prompts.experiments.run.files import Content, write_text
 from ipo_prompts.experiments.run.live_view import Ui
 from ipo_prompts.experiments.run.openings import Openings, last_opening
@@ -84,6 +85,7 @@ def search_in(
     begin(journal, identity, config=config.model_dump(mode="json"), **began)
     comments = "".join(f"# {line}\n" for line in about_preset(config))
     write_text(journal.path.parent / CONFIG_FILE, comments + config.to_yaml())
+    record_drawn(journal, prepared.store, drawn, ui.warn)
     earlier = taken_over(prepared, journal)
     replies = recorded_events(config.lm)
     described = [event for event in recorded_events(config.describer) or () if event.get("role") == "describer"]
@@ -266,7 +268,7 @@ def _searched(earlier: EarlierRun, prepared: Prepared) -> tuple[str, ...] | None
     if earlier.searched is None or any(getattr(config, key) != getattr(prepared.config, key) for key in READ_BY):
         return None
     try:
-        drawn = draw_for(prepared.plan.data, config)
+        _, drawn = drawn_before(prepared.plan.data, draw_for(prepared.plan.data, config), Path(earlier.run))
         pictures = digest_of(prepared.store, drawn, drawn.search, drawn.selection)
     except InputError:
         return None

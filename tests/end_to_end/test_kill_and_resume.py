@@ -122,6 +122,7 @@ def test_the_two_whole_runs_hold_every_kind_of_event(plain: Whole, describing: W
         "lm",
         "scores",
         "test",
+        "drawn",
         "opened",
         "end",
     }

@@ -37,6 +37,7 @@ EVENTS = (
     "offsets",
     "ensemble",
     "names",
+    "drawn",
     "opened",
     "end",
 )

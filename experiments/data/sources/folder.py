@@ -118,6 +118,18 @@ def _folders(folder: Path, root: Path, stray: list[str]) -> list[Path]:
     return found
 
 
+def find_pictures(folder: Path) -> Iterator[Path]:
+    """Find the pictures below a folder, sorted within each, without listing all before the first.
+
+    Hidden folders and those of other programs are passed over, as in a labelled folder.
+    """
+    for place, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not of_a_program(name))  # os.walk continues with these
+        for name in sorted(names):
+            if Path(name).suffix.lower() in ENDINGS and not name.startswith("."):
+                yield Path(place, name)
+
+
 def of_a_program(name: str) -> bool:
     """Whether a folder is hidden, or where a program keeps thumbnails and notes: `__MACOSX`, Synology's `@eaDir`."""
     return name.startswith((".", "__")) or name == "@eaDir"

@@ -43,6 +43,7 @@ def place(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     pictures("one/cat")
     pictures("hollow/cat")
     Path("hollow/dog").mkdir()
+    Path("barred.csv").write_text("image,label\n" + "".join(f"good/cat/{i},cat|dog {i}\n" for i in range(4)))
     pictures("scant/cat", 2)
     pictures("scant/dog", 6)
     pictures("spoiled/cat")
@@ -90,7 +91,7 @@ OPTIMIZE: list[tuple[list[str], str]] = [
     (["--data", "folder:one"], "one class only ('cat')"),
     (["--data", "folder:hollow"], "classes of the folder hollow has no pictures: 'dog'; add some"),
     (["--data", "folder:scant", "exclude=[dgo]"], "exclude names the class 'dgo', which is not in the data"),
-    (["--data", "folder:spoiled", *FEW], "is not a picture of a known format"),
+    (["--data", "folder:spoiled", *FEW], "pictures cannot be read: spoiled/dog/"),
     (["--data", "foldr:good"], "unknown data 'foldr:good' (did you mean folder?)"),
     (["--data", "good"], "did you mean folder:good?"),
     (["good"], "'good' is a folder; did you mean folder:good?"),
@@ -188,7 +189,11 @@ OTHERS: list[tuple[list[str], str]] = [
     (["predict", "bad.yaml", "good"], "the program bad.yaml is not JSON"),
     (["predict", "done", "good", "--format", "xml"], "'xml' is not one of 'table', 'csv', 'jsonl'"),
     (["predict", "done", "good", "--format", "json"], "invalid value for '--format': 'json' is not one of 'table',"),
-    (["data", "check", "folder:hollow"], "classes of the folder hollow has no pictures: 'dog'; add some"),
+    (["data", "check", "csv:barred.csv"], "so with `ipo data check csv:barred.csv labels=several`, or keep such"),
+    (["predict", "done", "gone", "gone too"], "cannot read the picture gone, gone too: No such file or directory."),
+    (["verify", "gone", "gone.json"], "there is no run or file gone; name a run directory, or its program.json."),
+    (["verify", "done", "gone.json"], "cannot read the answers gone.json: No such file or directory."),
+    (["report", "done", "--out", "bad.yaml/page.html"], "bad.yaml is a file; choose another place."),
     (["data", "check", "folder:good", "shots=3"], "data check takes class_names=, labels=, exclude= besides the data"),
     (["data", "check", "folder:good", "--clip", "ViT-B-33/x"], "did you mean ViT-B-32"),
     (["data", "check", "folder:good", "--clip", "qqq"], "open_clip.list_models())'`."),

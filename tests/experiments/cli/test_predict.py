@@ -7,6 +7,7 @@ import io
 import json
 import os
 import shutil
+import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -52,6 +53,16 @@ def copies(folder: Path, n: int) -> list[Path]:
     for item, place in zip(items, places, strict=True):
         place.write_bytes(item.picture.bytes())
     return places
+
+
+def test_what_is_not_there_is_told_before_anything_is_loaded(tmp_path: Path) -> None:
+    run = str(tmp_path / "program.json")
+    Path(run).write_text("{}")
+    commands = [["predict", run, "gone"], ["export", run, "--to", "npz", "--out", run], ["label", "gone"]]
+    commands += [["verify", "gone", "a.json"], ["report", "gone"], ["evaluate", "--templates-file", "gone"]]
+    code = f"import sys; from {main.__module__} import main; print(*map(main, {commands}), 'torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["2"] * len(commands) + ["False"], done.stderr
 
 
 @pytest.fixture()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from pathlib import Path
 
 import numpy as np
@@ -96,6 +97,44 @@ def test_pictures_that_are_not_there_are_named_with_the_others(folder, capsys):
     assert "unreadable pictures, at which a run that opens them stops: 3" in out
     assert "row 6 of the table" in out and "names the picture 'cat/004.png', relative to the table: cannot read" in out
     assert main(["data", "preview", f"folder:{root}", "--out", str(root / "sheet.png")]) == 0
+
+
+def test_an_empty_class_is_a_fault_beside_the_others_and_no_reason_not_to_look(folder, capsys):
+    root = folder({"cat": 4, "dog": 4, "bus": 0})
+    (root / "dog" / "001.png").write_bytes(b"")
+    assert main(["data", "check", f"folder:{root}"]) == 1
+    out = capsys.readouterr().out
+    assert "largest class : smallest class = 1.0 : 1" in out
+    assert "stops: 1\n  the picture" in out and "classes without pictures, at which a run stops: 1\n  bus\n" in out
+    assert """are left out with 'exclude=["bus"]'""" in out and "next: " not in out
+    assert main(["data", "preview", f"folder:{root}", "--out", str(root / "new" / "sheet.png")]) == 0
+    assert "without pictures: 'bus'" in capsys.readouterr().err and (root / "new" / "sheet.png").is_file()
+
+
+def test_labels_with_bars_are_checked_as_one_class_only_when_that_is_said(folder, capsys):
+    root = folder({"cat": 4, "dog": 4})
+    rows = [
+        f"{name}/{i:03d}.png,{label}" for name, label in (("cat", "cat|sofa"), ("dog", "dog|sofa")) for i in range(4)
+    ]
+    table = root / "rooms.csv"
+    table.write_text("image,label\n" + "\n".join(rows) + "\n")
+    assert main(["data", "check", f"csv:{table}"]) == 2
+    assert "8 pictures of csv:rooms have a label with a |, such as 'cat|sofa'" in capsys.readouterr().err
+    assert main(["data", "check", f"csv:{table}", "labels=given"]) == 0
+    assert "csv:rooms: 2 classes, 8 pictures" in capsys.readouterr().out
+    assert main(["data", "check", f"csv:{table}", "labels=several"]) == 0
+    out = capsys.readouterr().out
+    assert "csv:rooms: 3 classes, 8 pictures" in out and re.search(r"^sofa +\d+ +\d+ +4$", out, re.M), out
+
+
+def test_all_files_that_are_not_there_are_named_at_once(folder):
+    root = folder({"cat": 4, "dog": 4})
+    table = root / "labels.csv"
+    table.write_text("image,label\n" + "".join(f"{n}/{i:03d}.png,{n}\n" for n in ("cat", "dog") for i in range(5)))
+    with pytest.raises(
+        InputError, match=r"2 pictures cannot be read: .*cat/004.png, .*dog/004.png; .* `ipo data check"
+    ):
+        load_data(f"csv:{table}", seed=0)
 
 
 def test_the_same_picture_in_two_parts_or_two_classes(folder):
@@ -277,7 +316,7 @@ def test_what_cannot_be_drawn_or_written(folder, tmp_path, capsys):
     for words, said in (
         (["--part", "tests"], "'tests' is not one of 'train', 'val', 'test'"),
         (["--out", str(tmp_path / "sheet.jpg")], "does not end in .png"),
-        (["--out", str(tmp_path / "nowhere" / "sheet.png")], "cannot write"),
+        (["--out", str(root / "cat" / "000.png" / "sheet.png")], "000.png is a file; choose another place"),
     ):
         assert main(["data", "preview", f"folder:{root}", *words]) == 2
         assert said in capsys.readouterr().err

@@ -260,7 +260,7 @@ def test_the_text_in_the_open_clip_file_can_be_followed(
         ("tflite", "out", [], "no target 'tflite'; it can be open_clip, clip_benchmark, hf, head, onnx"),
         ("openclip", "out", [], r"no target 'openclip' \(did you mean open_clip\?\); it can be"),
         ("txt", "run", [], "run already exists"),
-        ("txt", "gone/out", [], "there is no folder gone"),
+        ("txt", "run/program.json/out", [], "program.json is a file; choose another place"),
         ("txt", "out", ["--pictures", "gone.png"], "cannot read the picture gone.png"),
         ("txt", "out", ["--pictures", "run"], "no pictures in run"),
         ("txt", "x" * 300, [], "cannot write .*xxx: File name too long"),

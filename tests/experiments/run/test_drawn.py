@@ -1,0 +1,106 @@
+"""Pictures that cannot be read are found before the search; a run goes on with the pictures that it drew."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ipo_prompts.experiments import pipeline
+from ipo_prompts.experiments.data import draw, load_data
+from ipo_prompts.metrics.clip import Clip
+from ipo_prompts.metrics.errors import InputError
+from support.runs import Ended, copy_pictures, events, ipo, result
+
+FEW = ("shots=1", "selection_shots=1")
+WORDS = ("lm=none", "strategy=compose", "describer=none", *FEW, "steps=1", "looks=20")
+Run = Callable[..., Ended]
+
+
+@pytest.fixture()
+def pictures(tmp_path: Path) -> Path:
+    return copy_pictures(tmp_path / "pets")
+
+
+@pytest.fixture()
+def run(pictures: Path, tmp_path: Path, clip: Clip, monkeypatch: Any, capfd: Any) -> Run:
+    monkeypatch.setattr("ipo_prompts.experiments.run.prepared.load_clip", lambda *_: clip)
+    return lambda *words: ipo(capfd, "optimize", f"folder:{pictures}", *WORDS, f"--out={tmp_path / 'run'}", *words)
+
+
+@pytest.fixture()
+def resume(run: Run, tmp_path: Path, capfd: Any) -> Callable[[], Ended]:
+    return lambda: ipo(capfd, "optimize", "--resume", str(tmp_path / "run"))
+
+
+@pytest.fixture()
+def begun(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A run that ended after its search, before its test."""
+
+    def stop(*_: Any) -> Any:
+        raise InputError("stopped here.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pipeline, "open_test", stop)
+        assert run().sentence == "ipo: stopped here."
+    return tmp_path / "run"
+
+
+def files(pictures: Path, part: str) -> list[Path]:
+    drawn = draw(load_data(f"folder:{pictures}", seed=0), 1, 1, 0)
+    return [Path(item.picture.name) for item in getattr(drawn, part)]
+
+
+def test_unreadable_pictures_of_all_parts_are_named_before_anything_is_searched(
+    run: Run, pictures: Path, tmp_path: Path
+) -> None:
+    broken = [files(pictures, part)[0] for part in ("search", "selection", "test")]
+    for file in broken:
+        file.write_bytes(b"no picture")
+    ended = run()
+    assert ended.code == 2 and not (tmp_path / "run").exists()
+    assert f"3 pictures cannot be read: {', '.join(map(str, broken))}; remove or replace" in ended.sentence
+    assert f"`ipo data check folder:{pictures}`" in ended.sentence
+
+
+def test_one_unreadable_sealed_picture_is_told_with_its_fault(run: Run, pictures: Path, tmp_path: Path) -> None:
+    broken = files(pictures, "test")[-1]
+    broken.write_bytes(b"no picture")
+    ended = run("reward=segmentation", "shots=2")  # whose units are no whole pictures
+    assert ended.code == 2 and not (tmp_path / "run").exists()
+    assert f"{broken} is not a picture of a known format; remove it or fix it; `ipo data check" in ended.sentence
+
+
+def test_a_run_goes_on_without_a_sealed_picture_until_its_test_is_opened(
+    resume: Callable[[], Ended], begun: Path, pictures: Path
+) -> None:
+    used = {*files(pictures, "search"), *files(pictures, "selection")}
+    gone, later, *_ = files(pictures, "test")
+    gone.unlink()
+    assert used != {*files(pictures, "search"), *files(pictures, "selection")}, "another draw"
+    ended = resume()
+    assert ended.code == 0
+    assert "1 of the 18 sealed pictures is gone or changed since the run began; the test, which was not" in ended.err
+    assert result(begun)["scores"]["test"]["optimised"]["n"] == 17
+    assert [len(event["sealed"]) for event in events(begun, "drawn")] == [18, 17]
+    journal = begun / "journal.jsonl"
+    journal.write_text("".join(line for line in journal.read_text().splitlines(True) if '"type": "end"' not in line))
+    assert resume().code == 0, "the one that was gone before is not missed again"
+    journal.write_text("".join(line for line in journal.read_text().splitlines(True) if '"type": "end"' not in line))
+    later.unlink()
+    ended = resume()
+    assert ended.code == 2
+    assert "1 of the 17 sealed pictures is gone or changed, and the test of" in ended.sentence
+    assert f"`ipo optimize --from {begun}`" in ended.sentence
+
+
+def test_a_run_without_a_picture_that_it_searched_on_is_another(
+    resume: Callable[[], Ended], begun: Path, pictures: Path
+) -> None:
+    files(pictures, "search")[0].unlink()
+    ended = resume()
+    assert ended.code == 2
+    assert "another search: its pictures differ, for 1 of the 12 that searched or chose is gone" in ended.sentence
+    assert f"; put them back, or begin a new run that goes on from it: `ipo optimize --from {begun}`." in ended.sentence
