@@ -17,9 +17,9 @@ from ipo_prompts.experiments.pipeline import run_job, stopped_early
 from ipo_prompts.experiments.report.gather import Program, read_run
 from ipo_prompts.experiments.report.page import PAGE, notebook_part
 from ipo_prompts.experiments.run.config import CHOSEN, CONFIG_FILE, RunConfig
-from ipo_prompts.experiments.run.files import default_folder, read_model, reserved, resumed, stored_config
+from ipo_prompts.experiments.run.files import default_folder, holds_run, read_model, reserved, resumed, stored_config
 from ipo_prompts.experiments.run.live_view import money, view
-from ipo_prompts.experiments.run.reading import allow, build, load_config
+from ipo_prompts.experiments.run.reading import allow, build, config_of
 from ipo_prompts.experiments.run.result import RunResult
 from ipo_prompts.experiments.run.scores import Comparison, Measured, NamesFound
 from ipo_prompts.metrics.errors import InputError, printable, setting, several, speaking_to
@@ -184,7 +184,7 @@ def summary(result: RunResult, folder: Path, width: int | None = None) -> str:
     if result.untested:
         return _untested(result, folder, width)
     quoted, file = shlex.quote(str(folder)), folder / CONFIG_FILE
-    config = load_config(file) if file.is_file() else None  # a result may stand alone
+    config = config_of(folder) if holds_run(folder) else None  # a result may stand alone
     found_on = "search and selection" if "selection" in result.scores else "search"
     unit, measure = result.reward.unit, result.reward.measure
     known = result.baselines
@@ -243,7 +243,7 @@ def _tried(result: RunResult, config: RunConfig | None) -> str:
 def _untested(result: RunResult, folder: Path, width: int | None) -> str:
     """Format the result of a run without labels; see `summary`."""
     assert result.untested is not None
-    config = load_config(folder / CONFIG_FILE)
+    config = config_of(folder)
     commands = commands_to_test(result, folder, config.data)
     quoted = shlex.quote(str(folder))
     sentences = [

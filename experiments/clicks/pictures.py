@@ -16,12 +16,11 @@ from ipo_prompts.experiments.data import Item, load_data
 from ipo_prompts.experiments.data.assemble import group_of
 from ipo_prompts.experiments.data.dataset import UNLABELLED, in_threads
 from ipo_prompts.experiments.data.load import TABLES, with_labels
-from ipo_prompts.experiments.run.config import CONFIG_FILE
 from ipo_prompts.experiments.run.labelling import find_pictures
 from ipo_prompts.experiments.run.live_view import Ui
 from ipo_prompts.experiments.run.plan import SPLIT_SEED, data_of, draw_for
 from ipo_prompts.experiments.run.prepared import digest_of
-from ipo_prompts.experiments.run.reading import load_config
+from ipo_prompts.experiments.run.reading import config_of
 from ipo_prompts.experiments.run.result import RESULT, load_result
 from ipo_prompts.metrics.device import AUTO
 from ipo_prompts.metrics.errors import InputError, printable
@@ -48,14 +47,15 @@ def programs_of_run(run: Path, data: str | None, device: str = AUTO) -> TwoProgr
     """Return the question of a run: its initial template against what it found, on its sealed test or on other data.
 
     Raises:
-        InputError: it is no finished run of a classification, or its pictures are not those of then.
+        InputError: it is no finished run of a classification, its pictures are not those of then, or it was begun
+            elsewhere and needs `--trust`.
     """
     if not (run / RESULT).is_file():
         raise InputError(
             f"{run} is no finished run, and one program has nothing to disagree with; name a run directory, or two "
             "programs and their pictures: ipo label ONE TWO --data SPEC."
         )
-    result, config = load_result(run), load_config(run / CONFIG_FILE)
+    result, config = load_result(run), config_of(run, using=("clip", "data"))
     if result.reward.unit != "pictures":
         raise InputError(
             f"the run in {run} was made for {result.reward.unit}, and `ipo label` asks what single pictures show; name "
