@@ -33,7 +33,7 @@ from ipo_prompts.programs.record.trust import SEAL, own_settings, seal
 from ipo_prompts.programs.search import Step
 
 PROJECT = "ipo"
-FILE_NAME = "wandb.json"
+FILE_NAME, LOGS = "wandb.json", "wandb"
 INIT_SECONDS = 30.0
 """After that the run is logged offline."""
 FINISH_SECONDS = 120.0
@@ -126,10 +126,10 @@ class WandbTracker(Tracker):
         self._known = _read(self._file)
         self._bound = False
         self._rows: list[list[Any]] = []
-        own = folder / "wandb"
+        own = folder / LOGS
         if not os.environ.get("WANDB_DIR") and own.is_symlink():
             raise InputError(f"{own} is a symbolic link, which no run makes; remove it, or name another run directory.")
-        self._discard_torn(Path(os.environ.get("WANDB_DIR") or folder) / "wandb")
+        self._discard_torn(Path(os.environ.get("WANDB_DIR") or folder) / LOGS)
         self._run = self._open(config, folder)
         self._logged = -1
         if self._run is not None:
