@@ -10,7 +10,6 @@ import json
 import os
 import random
 import shutil
-import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -327,9 +326,8 @@ def test_attacks(row: Row, attacked: Attacked, desk: Place, record_property: Cal
     words = [one.replace("OUTSIDE", str(desk.outside)).replace("PICTURE", PICTURE) for one in words]
     folder = desk.run if row.inside else desk.here
     came = attacked.run(words, folder, closed=row.closed, logging=row.logging)
-    if soak.BY_HAND:
-        told = f"| {row.name} | {came.code} | {len(came.caught)} | {came.memory:,.0f} | {came.seconds:.1f} |"
-        print(told, file=sys.__stderr__)
+    told = f"{row.name} | {came.code} | {len(came.caught)} | {came.memory:,.0f} | {came.seconds:.0f}"
+    record_property("row", told)
     check_outside(desk, came.caught)
     assert came.code in row.codes, came
     assert "Traceback" not in came.err and len(came.err) < LONGEST and "\x1b" not in came.out, came

@@ -48,7 +48,7 @@ class Attacked:
             text=True,
         )
 
-    def run(self, words: list[str], folder: Path, seconds: float = 60, **how: Any) -> Came:
+    def run(self, words: list[str], folder: Path, seconds: float = 100, **how: Any) -> Came:
         """Run a command in a folder; `env` adds to the environment, `closed` names streams that are not there."""
         assert self._process.stdin and self._process.stdout
         asked = {"words": words, "folder": str(folder), "seconds": seconds, **how}

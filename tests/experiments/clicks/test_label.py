@@ -19,6 +19,7 @@ from ipo_prompts.experiments.clicks.pictures import programs_of_run
 from ipo_prompts.experiments.data import load_data
 from ipo_prompts.experiments.report import label_page as pages
 from ipo_prompts.experiments.report.label_page import PAGE, label_page
+from ipo_prompts.experiments.report.gather import read_run
 from ipo_prompts.experiments.run.files import write_json
 from ipo_prompts.experiments.run.plan import draw_for
 from ipo_prompts.experiments.run.reading import load_config
@@ -134,12 +135,13 @@ def test_what_searched_is_not_asked_about(run: Path, tmp_path: Path, capsys: Cap
     assert count >= 68 * 3  # two shots and one that chooses of each class
     assert read_drawing(tmp_path / "out").pictures == sum(1 for _ in data.items()) - count
     # The settings are the journal's: an edited output lets none of those in that were searched on.
-    config = (run / "config.yaml").read_text()
+    config, settings = (run / "config.yaml").read_text(), read_run(run).config
     for edited in (config.replace("data: embedded:d", "data: embedded:a"), config.replace("seed: 0", "seed: 99"), ""):
         assert edited != config
         (run / "config.yaml").write_text(edited)
         question = programs_of_run(run, str(tmp_path / "all"))
         assert question.left_out == count
+        assert read_run(run).config == settings
 
 
 @pytest.mark.parametrize("data", ["folder:private", "csv:/dev/zero", "hf:stranger/data", "eurosat:hf:stranger/x"])
