@@ -18,8 +18,8 @@ from ipo_prompts.experiments.clicks.drawing import ToAsk, as_before, draw_questi
 from ipo_prompts.experiments.clicks.pictures import programs_of_run
 from ipo_prompts.experiments.data import load_data
 from ipo_prompts.experiments.report import label_page as pages
-from ipo_prompts.experiments.report.label_page import PAGE, label_page
 from ipo_prompts.experiments.report.gather import read_run
+from ipo_prompts.experiments.report.label_page import PAGE, label_page
 from ipo_prompts.experiments.run.files import write_json
 from ipo_prompts.experiments.run.plan import draw_for
 from ipo_prompts.experiments.run.reading import load_config
