@@ -266,7 +266,12 @@ def attacked(theirs: Path) -> Iterator[Attacked]:
     """The process that runs whole commands."""
     for name in ("desk", "tmp"):
         (theirs / name).mkdir()
-    env = {"HF_HUB_OFFLINE": "0", "TMPDIR": str(theirs / "tmp"), "IPO_CACHE_DIR": str(theirs / "cache")}
+    env = {
+        "HF_HUB_OFFLINE": "0",
+        "TMPDIR": str(theirs / "tmp"),
+        "TORCHINDUCTOR_CACHE_DIR": str(theirs / "tmp"),
+        "IPO_CACHE_DIR": str(theirs / "cache"),
+    }
     env |= {"OPENAI_API_KEY": "sk-canary0123456789canary", "IPO_STATE_DIR": str(theirs / "our-state")}
     env |= {"WANDB_API_KEY": "0123456789" * 4, "WANDB_MODE": "offline"}
     env |= {f"WANDB_{name}_DIR": str(theirs / "tmp") for name in ("CACHE", "DATA", "CONFIG")}

@@ -88,8 +88,12 @@ def _forked(asked: dict[str, Any], folders: list[str], place: Path) -> None:
 
 
 def _main() -> None:
+
     import ipo_prompts.experiments.estimator
     import ipo_prompts.experiments.pipeline  # noqa: F401 - what every command would import
+    from ipo_prompts.metrics.clip import load_clip
+
+    load_clip("embedded")  # so that what this imports is there, too
 
     answers = os.fdopen(os.dup(1), "w")
     for line in sys.stdin:
