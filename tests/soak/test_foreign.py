@@ -270,6 +270,7 @@ def attacked(theirs: Path) -> Iterator[Attacked]:
         "HF_HUB_OFFLINE": "0",
         "TMPDIR": str(theirs / "tmp"),
         "TORCHINDUCTOR_CACHE_DIR": str(theirs / "tmp"),
+        "MPLCONFIGDIR": str(theirs / "tmp"),
         "IPO_CACHE_DIR": str(theirs / "cache"),
     }
     env |= {"OPENAI_API_KEY": "sk-canary0123456789canary", "IPO_STATE_DIR": str(theirs / "our-state")}
