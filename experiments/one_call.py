@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 from ipo_prompts.experiments.pipeline import run_job, stopped_early
 from ipo_prompts.experiments.report.gather import read_run
 from ipo_prompts.experiments.report.page import PAGE, notebook_part
-from ipo_prompts.experiments.run.config import CHOSEN, CONFIG_FILE
+from ipo_prompts.experiments.run.config import CHOSEN
 from ipo_prompts.experiments.run.ending import Line, ending
-from ipo_prompts.experiments.run.files import default_folder, reserved, resumed, stored_config
+from ipo_prompts.experiments.run.files import default_folder, holds_run, reserved, resumed, stored_config
 from ipo_prompts.experiments.run.live_view import view
-from ipo_prompts.experiments.run.reading import allow, build, load_config
+from ipo_prompts.experiments.run.reading import allow, build, config_of
 from ipo_prompts.experiments.run.result import RunResult
 from ipo_prompts.metrics.errors import InputError, printable, setting, speaking_to
 from ipo_prompts.metrics.verdict import Verdict
@@ -178,8 +178,7 @@ def summary(result: RunResult, folder: Path, width: int | None = None) -> str:
         folder: its directory.
         width: of the terminal; longer sentences are wrapped at words, and nothing is where there is none.
     """
-    file = folder / CONFIG_FILE
-    config = load_config(file) if file.is_file() else None  # a result may stand alone
+    config = config_of(folder) if holds_run(folder) else None  # a result may stand alone
     templates = [f"  {template}" for template in _told(result)]
     lines = [line for one in ending(result, config, folder) for line in _lines(one, width)]
     return "\n".join(["", *templates, "", *lines])

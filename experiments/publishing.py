@@ -19,13 +19,17 @@ import numpy.typing as npt
 from dspy.utils.saving import get_dependency_versions
 
 from ipo_prompts.experiments.clicks.commands import MEAN_OFF, PROGRAM
+from ipo_prompts.experiments.clicks.drawing import DRAWING
+from ipo_prompts.experiments.clicks.verifying import VERIFIED
 from ipo_prompts.experiments.data.dataset import NAMES_FILE
 from ipo_prompts.experiments.report.analysis import ANALYSIS, SEEN
 from ipo_prompts.experiments.report.drawing import save_search_png
 from ipo_prompts.experiments.report.explain import look_at
 from ipo_prompts.experiments.report.gather import follow
+from ipo_prompts.experiments.report.label_page import PAGE as QUESTIONS
 from ipo_prompts.experiments.report.page import PAGE, write_report
 from ipo_prompts.experiments.run.beside import left_out
+from ipo_prompts.experiments.run.config import CONFIG_FILE
 from ipo_prompts.experiments.run.files import digest, environment, write_json, write_text
 from ipo_prompts.experiments.run.live_view import Ui
 from ipo_prompts.experiments.run.plan import about_few_pictures, more_with_twice_the_shots
@@ -46,7 +50,8 @@ from ipo_prompts.experiments.run.result import (
 )
 from ipo_prompts.experiments.run.scores import RewardNames
 from ipo_prompts.experiments.run.searching import SearchedRun, started
-from ipo_prompts.experiments.tracking import Tracker
+from ipo_prompts.experiments.tracking import FILE_NAME as KEPT
+from ipo_prompts.experiments.tracking import LOGS, Tracker
 from ipo_prompts.metrics.arrays import Floats, spread
 from ipo_prompts.metrics.calibration import softmax
 from ipo_prompts.metrics.classification import fitted_on
@@ -56,12 +61,15 @@ from ipo_prompts.metrics.pictures import Picture, short_name, thumbnail
 from ipo_prompts.metrics.reward import Reward
 from ipo_prompts.programs.classifier import TemplateClassifier
 from ipo_prompts.programs.naming import about_names, suggestions
-from ipo_prompts.programs.record.journal import Journal, read
+from ipo_prompts.programs.record.journal import FILE_NAME as JOURNAL
+from ipo_prompts.programs.record.journal import LOCK, Journal, read
 
 ENVIRONMENT, PLOT, LABELS = "environment.json", "search.png", "labels.csv"
 MADE_BY_SEARCHING = (ANALYSIS, ENVIRONMENT, PROGRAM, RESULT, NAMES_FILE, LABELS, MEAN_OFF, SEEN)
 MADE_OF_FILES = (PLOT, PAGE)
 """Files that need no pictures and no CLIP."""
+MADE_ELSEWHERE = (JOURNAL, LOCK, CONFIG_FILE, DRAWING, QUESTIONS, VERIFIED, KEPT, LOGS)
+"""What a run directory may hold besides: written while it searches, by clicks, or for Weights & Biases."""
 
 
 def program_of(prepared: Prepared, searched: SearchedRun) -> TemplateClassifier:

@@ -27,11 +27,13 @@ from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.files import read_bytes
 from ipo_prompts.programs.lm.ledger import Ledger
 from ipo_prompts.programs.record.journal import FILE_NAME as JOURNAL
+from ipo_prompts.programs.record.journal import read
 from ipo_prompts.programs.record.redaction import redacted
+from ipo_prompts.programs.record.trust import SEAL, own_settings, seal
 from ipo_prompts.programs.search import Step
 
 PROJECT = "ipo"
-FILE_NAME = "wandb.json"
+FILE_NAME, LOGS = "wandb.json", "wandb"
 INIT_SECONDS = 30.0
 """After that the run is logged offline."""
 FINISH_SECONDS = 120.0
@@ -79,24 +81,38 @@ def summary_of(result: RunResult) -> dict[str, Any]:
     return {**numbers, "template": result.template, "initial_template": result.initial_template}
 
 
-def _refuse_settings(folder: Path) -> None:
-    """Refuse a run directory with W&B settings: W&B would read them there, and send the user's key where they say."""
-    for place in {folder.absolute(), Path.cwd()}:
-        settings = place / "wandb" / "settings"
-        if (place / JOURNAL).exists() and os.path.lexists(settings):
-            raise InputError(
-                f"{settings} could send your W&B key to another server, and no run makes such a file; remove it."
-            )
+@contextmanager
+def _no_workspace(wandb: Any) -> Iterator[None]:
+    """Have W&B read nothing of the working folder while the block runs: it would say where the user's key is sent.
+
+    W&B reads `wandb/settings` or `.wandb/settings` there, before all that it is given, and `config-defaults.yaml`. The
+    user's own settings count, in `~/.config/wandb` or where WANDB_CONFIG_DIR says.
+    """
+    from wandb.sdk.wandb_config import Config
+
+    instead = [
+        (wandb.Settings, "settings_workspace", property(lambda self: os.devnull)),
+        (Config, "_load_defaults", lambda self: None),
+    ]
+    before = [(owner, name, getattr(owner, name)) for owner, name, _ in instead]
+    try:
+        for owner, name, value in instead:
+            setattr(owner, name, value)
+        yield
+    finally:
+        for owner, name, value in before:
+            setattr(owner, name, value)
 
 
 class WandbTracker(Tracker):
     """Logs to Weights & Biases: settings, steps, templates, pictures that flipped, and the program as an artifact.
 
     A resumed run stays the same W&B run, and no step is logged twice: `wandb.json` keeps the id and, offline, how
-    far the sessions logged that ended in order. A killed one leaves an incomplete record, which is made again.
+    far the sessions logged that ended in order. A killed one leaves an incomplete record, which is made again. Both
+    are believed only where that file was written here, and of this run; else a new W&B run is begun.
 
     Raises:
-        InputError: W&B is not installed, or the run directory has W&B settings of its own.
+        InputError: W&B is not installed, or the log would stand elsewhere, through a link in the run directory.
     """
 
     def __init__(self, config: RunConfig, folder: Path, ui: Ui) -> None:
@@ -107,20 +123,23 @@ class WandbTracker(Tracker):
         self._wandb = wandb
         self._ui = ui
         self._file = folder / FILE_NAME
-        _refuse_settings(folder)
         self._known = _read(self._file)
+        self._bound = False
         self._rows: list[list[Any]] = []
-        self._discard_torn()
+        own = folder / LOGS
+        if not os.environ.get("WANDB_DIR") and own.is_symlink():
+            raise InputError(f"{own} is a symbolic link, which no run makes; remove it, or name another run directory.")
+        self._discard_torn(Path(os.environ.get("WANDB_DIR") or folder) / LOGS)
         self._run = self._open(config, folder)
         self._logged = -1
         if self._run is not None:
             self._known["id"] = self._run.id
             if self._offline:
                 self._logged = self._known.get("logged", -1)
-                self._known["open"] = self._run.settings.sync_dir
+                self._known["open"] = Path(self._run.settings.sync_dir).name
             else:
                 self._logged = (self._run.step - 1) // 2  # the server knows what came
-            write_json(self._file, self._known)
+            self._keep()
             with self._surviving():
                 self._run.define_metric("step")
                 self._run.define_metric("*", step_metric="step")
@@ -129,11 +148,20 @@ class WandbTracker(Tracker):
     def _offline(self) -> bool:
         return bool(self._run.settings.mode == "offline")
 
-    def _discard_torn(self) -> None:
-        """Remove the offline record of a session that was killed: W&B holds rows back, so some are missing there."""
-        torn = Path(self._known.pop("open", None) or "")
-        if re.fullmatch(rf"offline-run-\d+_\d+-{re.escape(self._known.get('id', ''))}", torn.name):
-            shutil.rmtree(torn, ignore_errors=True)
+    def _discard_torn(self, place: Path) -> None:
+        """Remove the offline record of a session that was killed: W&B holds rows back, so some are missing there.
+
+        Args:
+            place: the folder of W&B's logs; nothing but a folder that lies in it is removed.
+        """
+        torn = self._known.pop("open", None) or ""
+        if re.fullmatch(rf"offline-run-\d+_\d+-{re.escape(self._known.get('id', ''))}", torn):
+            shutil.rmtree(place / torn, ignore_errors=True)  # of a link nothing is
+
+    def _keep(self) -> None:
+        """Write what the next session has to know, sealed together with the run that it is of."""
+        kept = {**self._known, "run": _begun(self._file.parent)}
+        write_json(self._file, kept | {SEAL: seal({"config": kept})})
 
     def _open(self, config: RunConfig, folder: Path) -> Any:
         mode = os.environ.get("WANDB_MODE")
@@ -160,9 +188,15 @@ class WandbTracker(Tracker):
                 x_save_requirements=False,
                 init_timeout=INIT_SECONDS,
                 finish_timeout=FINISH_SECONDS if mode == "online" else 0,
+                use_dot_wandb=False,
             ),
         }
+        with _no_workspace(self._wandb):
+            return self._init(settings)
+
+    def _init(self, settings: dict[str, Any]) -> Any:
         try:
+            self._wandb.termsetup(self._wandb.Settings(silent=True), None)  # else it says which settings it loads
             self._wandb.setup(self._wandb.Settings(silent=True))  # it advertises on stderr otherwise
             return self._wandb.init(**settings)
         except Exception as error:
@@ -176,6 +210,10 @@ class WandbTracker(Tracker):
     def step(self, step: Step, ledger: Ledger) -> None:
         """See `Tracker.step`."""
         number = step.number + 1
+        if not self._bound and self._run is not None:  # the run has begun by now
+            with self._surviving():
+                self._keep()
+                self._bound = True
         self._rows += [
             [number, entry.template, entry.value, entry.loss, entry.n, entry.source, ""] for entry in step.scored
         ]
@@ -230,8 +268,8 @@ class WandbTracker(Tracker):
         offline = self._offline
         with self._surviving():
             self._run.finish(exit_code=1 if kind else 0)
-            self._known.pop("open", None)
-            write_json(self._file, {**self._known, "logged": self._logged})
+            self._known = {"id": self._known["id"], "logged": self._logged}
+            self._keep()
         if offline:
             self._ui.say(f"logged offline; upload it with: wandb sync {Path(self._run.settings.sync_dir)}")
         elif self._run.url:
@@ -255,17 +293,25 @@ def has_key() -> bool:
     return get_netrc_auth(os.environ.get("WANDB_BASE_URL") or "https://api.wandb.ai") is not None
 
 
+def _begun(folder: Path) -> str | None:
+    """Return the seal of a run's first session, which no other run has; None where the run was not begun here, or yet.
+
+    Raises:
+        InputError: the record is damaged.
+    """
+    events = read(folder) if (folder / JOURNAL).is_file() else []
+    start = next((event for event in events if event["type"] == "start"), None)
+    return start[SEAL] if start and own_settings(start) is not None else None
+
+
 def _read(file: Path) -> dict[str, Any]:
-    """Return what was kept of the W&B run; a file that cannot be read starts a new one."""
-    with suppress(OSError, ValueError):
-        known = json.loads(read_bytes(file, 10_000))
-        if (
-            isinstance(known, dict)
-            and isinstance(known.get("id"), str)
-            and isinstance(known.get("logged", 0), int)
-            and isinstance(known.get("open", ""), str)
-        ):
-            return known
+    """Return what was kept here of the W&B run; what cannot be read, or was not kept of this run, starts a new one."""
+    with suppress(OSError, ValueError, InputError):
+        content = json.loads(read_bytes(file, 10_000))
+        given = content.pop(SEAL) if isinstance(content, dict) and SEAL in content else None
+        known = own_settings({"config": content, SEAL: given})
+        if known and known["run"] is not None and known["run"] == _begun(file.parent):
+            return {name: known[name] for name in ("id", "logged", "open") if name in known}
     return {}
 
 

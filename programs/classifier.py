@@ -34,8 +34,7 @@ from ipo_prompts.metrics.template import (
     usable,
     written,
 )
-from ipo_prompts.programs.record.journal import last
-from ipo_prompts.programs.record.trust import own_settings, refuse_foreign, trusting
+from ipo_prompts.programs.record.trust import refuse_foreign_run, trusting
 from ipo_prompts.programs.saved_program import (
     State,
     StateField,
@@ -394,7 +393,7 @@ class TemplateClassifier(dspy.Predict):
         saved = read_program(state, str(path))
         if clip is None:
             with trusting(trust):
-                refuse_foreign({"clip": saved.clip.name}, own_settings(last(path.parent, "start")), str(path))
+                refuse_foreign_run({"clip": saved.clip.name}, path.parent, str(path))
         program = cls(clip or load_clip(saved.clip.name, device), saved.labels or saved.class_names)
         program.load_state(state)
         return program

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ipo_prompts.experiments.cli.common import Device, examples, look_first
+from ipo_prompts.experiments.cli.common import Device, Trust, examples, look_first
 from ipo_prompts.metrics.errors import InputError, printable
 
 LABEL = examples(
@@ -28,6 +28,7 @@ def label(
     ] = None,
     half_width: Annotated[float, typer.Option(help="points plus or minus that the gain is to be known to")] = 5.0,
     device: Device = "auto",
+    trust: Trust = False,
 ) -> int:
     """Make a page that asks which of two templates is right, on pictures where they disagree."""
     look_first(programs)
@@ -35,6 +36,7 @@ def label(
     from ipo_prompts.experiments.clicks.pictures import named_by_both, programs_of_run, two_programs
     from ipo_prompts.experiments.report.label_page import PAGE, label_page, verify_command
     from ipo_prompts.experiments.run.files import check_writable, write_json, write_text
+    from ipo_prompts.programs.record.trust import trusting
 
     if len(programs) > 2:
         raise InputError(f"there are {len(programs)} programs; name a run, or two programs.")
@@ -42,11 +44,12 @@ def label(
         raise InputError(f"--half-width is {half_width:g}; it is a number of points from 0.1 to 50, such as 5.")
     folder = out or (programs[0] if len(programs) == 1 and programs[0].is_dir() else Path("labels"))
     check_writable(folder)
-    question = (
-        two_programs(programs[0], programs[1], data, device)
-        if len(programs) == 2
-        else programs_of_run(programs[0], data, device)
-    )
+    with trusting(trust):
+        question = (
+            two_programs(programs[0], programs[1], data, device)
+            if len(programs) == 2
+            else programs_of_run(programs[0], data, device)
+        )
     question, named = named_by_both(question)
     first, second = question.names
     asked = draw_questions(question.items, named, question.programs, data=question.data, first=first, second=second)
@@ -82,6 +85,7 @@ def verify(
     ] = None,
     data: Pictures = None,
     device: Device = "auto",
+    trust: Trust = False,
 ) -> int:
     """Say what the answers to a page show, of new pictures and of these, and keep it with the run."""
     look_first([place, *(others or ())], "the answers", [answers])
@@ -91,6 +95,7 @@ def verify(
     from ipo_prompts.experiments.report.page import write_report
     from ipo_prompts.experiments.run.files import write_json
     from ipo_prompts.experiments.run.result import RESULT
+    from ipo_prompts.programs.record.trust import trusting
 
     drawing = read_drawing(place)
     said = read_answers(answers, drawing)
@@ -99,7 +104,8 @@ def verify(
         if len(others) != 2:
             is_one = "is" if len(others) == 1 else "are"
             raise InputError(f"a verdict is about two programs and there {is_one} {len(others)}.")
-        question = two_programs(others[0], others[1], data, device)
+        with trusting(trust):
+            question = two_programs(others[0], others[1], data, device)
         sides = side_of(question.programs[0], question.names[0]), side_of(question.programs[1], question.names[1])
         of_others = name_pictures(question.items, question.programs), sides
     elif data is not None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,12 +18,12 @@ from ipo_prompts.experiments.data.check import faults
 from ipo_prompts.experiments.data.dataset import UNLABELLED
 from ipo_prompts.experiments.data.load import TABLES, with_labels
 from ipo_prompts.experiments.data.sources.folder import find_pictures
-from ipo_prompts.experiments.run.config import CONFIG_FILE
-from ipo_prompts.experiments.run.drawn import drawn_before
+from ipo_prompts.experiments.run.drawn import drawn_before, searched_before
 from ipo_prompts.experiments.run.live_view import Ui
+from ipo_prompts.experiments.run.openings import DIGITS
 from ipo_prompts.experiments.run.plan import SPLIT_SEED, data_of, draw_for
 from ipo_prompts.experiments.run.prepared import digest_of
-from ipo_prompts.experiments.run.reading import load_config
+from ipo_prompts.experiments.run.reading import config_of
 from ipo_prompts.experiments.run.result import RESULT, load_result
 from ipo_prompts.metrics.device import AUTO
 from ipo_prompts.metrics.errors import InputError, printable
@@ -51,14 +50,15 @@ def programs_of_run(run: Path, data: str | None, device: str = AUTO) -> TwoProgr
     """Return the question of a run: its initial template against what it found, on its sealed test or on other data.
 
     Raises:
-        InputError: it is no finished run of a classification, or its pictures are not those of then.
+        InputError: it is no finished run of a classification, its pictures are not those of then, or it was begun
+            elsewhere and needs `--trust`.
     """
     if not (run / RESULT).is_file():
         raise InputError(
             f"{run} is no finished run, and one program has nothing to disagree with; name a run directory, or two "
             "programs and their pictures: ipo label ONE TWO --data SPEC."
         )
-    result, config = load_result(run), load_config(run / CONFIG_FILE)
+    result, config = load_result(run), config_of(run, using=("clip", "data"))
     if result.reward.unit != "pictures":
         raise InputError(
             f"the run in {run} was made for {result.reward.unit}, and `ipo label` asks what single pictures show; name "
@@ -75,8 +75,11 @@ def programs_of_run(run: Path, data: str | None, device: str = AUTO) -> TwoProgr
     initial.background = found.background
     store, pictures = FeatureStore(found.clip), data_of(config)
     drawn = draw_for(pictures, config)
-    with suppress(InputError):  # a picture of the search is gone: told below, where that matters
+    try:
         pictures, drawn = drawn_before(pictures, drawn, run)
+    except InputError:  # a picture of the search is gone
+        if data is None or isinstance(found.offsets, PriorOffsets):
+            raise
     used = (*drawn.search, *drawn.selection)
     initial.offsets = found.offsets  # the gain is the words' alone: both have them
     if isinstance(found.offsets, PriorOffsets):
@@ -91,8 +94,8 @@ def programs_of_run(run: Path, data: str | None, device: str = AUTO) -> TwoProgr
         told = f"{result.data.name}, not searched on" if result.untested else f"the sealed test of {result.data.name}"
         return TwoPrograms((initial, found), drawn.test, told, names)
     given, name = pictures_of(data)
-    seen = set(_contents(store, used))
-    kept = [item for item, content in zip(given, _contents(store, given), strict=True) if content not in seen]
+    seen = searched_before(run) or {content[:DIGITS] for content in _contents(store, used)}
+    kept = [item for item, content in zip(given, _contents(store, given), strict=True) if content[:DIGITS] not in seen]
     if not kept:
         raise InputError(f"all pictures of {data} searched or chose in {run}, so they can show nothing; name others.")
     return TwoPrograms((initial, found), kept, name, names, len(given) - len(kept))

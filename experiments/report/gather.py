@@ -17,7 +17,7 @@ from ipo_prompts.experiments.run.comparison import seen_before
 from ipo_prompts.experiments.run.config import CHOSEN, RunConfig
 from ipo_prompts.experiments.run.ending import Line, ending, short_verdict, stays
 from ipo_prompts.experiments.run.files import Environment, read_model
-from ipo_prompts.experiments.run.reading import build, load_config
+from ipo_prompts.experiments.run.reading import build, config_of
 from ipo_prompts.experiments.run.result import RunResult, load_result
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.programs.record.journal import FILE_NAME as JOURNAL
@@ -44,7 +44,8 @@ class Run:
     Attributes:
         folder: the run directory, as it was given.
         name: its last two parts, which tell runs apart.
-        config, result, environment, program: its files.
+        config: its settings, as its journal has them.
+        result, environment, program: its files.
         search: what the journal records.
         analysis: None where its file is missing.
         verified: what the answers to a page of its pictures showed; None where nothing was asked.
@@ -155,7 +156,7 @@ def read_run(folder: Path) -> Run:
     events = read(folder)
     if not (folder / "result.json").is_file():
         raise InputError(f"the run in {folder} has no result.json yet; resume it with {resumed_by(folder)}.")
-    config = load_config(folder / "config.yaml")
+    config = config_of(folder)
     result = load_result(folder)
     if "test" not in result.scores and result.untested is None:
         raise InputError(f"{folder / 'result.json'} has no scores of the test {result.reward.unit}; start a new run.")

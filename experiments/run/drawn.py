@@ -46,6 +46,12 @@ def as_before(planned: Plan, folder: Path) -> Plan:
     return planned if drawn is planned.drawn else replace(planned, data=data, drawn=drawn)
 
 
+def searched_before(folder: Path) -> set[str]:
+    """Return the beginnings of the digests of the pictures that searched or chose in a run; none where it has none."""
+    known = _checked(last(folder, EVENT))
+    return {*known.search, *known.selection} if known else set()
+
+
 def drawn_before(data: DataSet, drawn: Draw, folder: Path) -> tuple[DataSet, Draw]:
     """Return the data and the draw of the run in a folder, where another one is drawn now; see `as_before`."""
     known = _checked(last(folder, EVENT))

@@ -28,8 +28,7 @@ from ipo_prompts.metrics.files import JSON_BYTES, read_bytes, read_json, write_w
 from ipo_prompts.programs.record.journal import FILE_NAME as JOURNAL
 from ipo_prompts.programs.record.journal import LOCK, MOST_BYTES, last
 from ipo_prompts.programs.record.trust import (
-    own_settings,
-    refuse_foreign,
+    refuse_foreign_run,
     relative_places,
     resumed_by,
     to_type,
@@ -259,7 +258,7 @@ def resumed(
     wanted = build(overlaid(stored.model_dump(), explicit), where=where, whole=True)
     start = last(folder, "start")
     taken = {key: value for key, value in wanted.model_dump(mode="json").items() if key not in explicit}
-    refuse_foreign(taken, own_settings(start), f"the run in {folder}")
+    refuse_foreign_run(taken, folder)
     key = "start_from" if wanted.start_from != stored.start_from else wanted.differs_from(stored)
     if key:
         rather = "give that one" if key in needed else "leave it out"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 from collections.abc import Container, Sequence
 from pathlib import Path
@@ -17,7 +18,7 @@ from ipo_prompts.metrics.errors import InputError, did_you_mean, input_error, li
 from ipo_prompts.metrics.registry import own_name
 from ipo_prompts.programs.record.journal import FILE_NAME as JOURNAL
 from ipo_prompts.programs.record.journal import last, read
-from ipo_prompts.programs.record.trust import ADDRESSES, CHOICES, own_settings, refuse_foreign, why_typed
+from ipo_prompts.programs.record.trust import ADDRESSES, CHOICES, refuse_foreign_run, why_typed
 from ipo_prompts.programs.record.trust import CONFIG_FILE as CONFIG_FILE
 from ipo_prompts.programs.templates.settings import preset
 
@@ -35,26 +36,33 @@ def is_begun(config: RunConfig, folder: Path) -> bool:
     Raises:
         InputError: it holds a run of another one.
     """
-    file = folder / CONFIG_FILE
-    if not file.exists():
+    if last(folder, "start") is None:
         return False
-    key = config.differs_from(load_config(file))
+    key = config.differs_from(config_of(folder))
     if key:
         raise InputError(f"{folder} holds a run with another {key}; choose another folder.")
     return True
 
 
-def config_of(folder: Path) -> RunConfig:
+def config_of(folder: Path, *, using: Sequence[str] = ()) -> RunConfig:
     """Return the settings of a run, from the `start` of its journal's latest session: `config.yaml` is only an output.
 
+    This is the one way in which settings of a run are read.
+
+    Args:
+        folder: the run directory.
+        using: the settings by which something is loaded, read or asked now; those that are only shown are not named.
+
     Raises:
-        InputError: there is no run in the folder, it has not begun to search, or its record is damaged.
+        InputError: there is no run in the folder, it has not begun to search, its record is damaged, or it was begun
+            elsewhere and what is used needs `--trust`.
     """
     start = next((event for event in reversed(read(folder)) if event["type"] == "start"), None)
     if start is None:
         raise InputError(f"the run in {folder} was never begun, so there is nothing to resume or to start from.")
     if not isinstance(start.get("config"), dict):
         raise InputError(f"the journal in {folder} has no settings: `ipo optimize` did not begin it.")
+    refuse_foreign_run({key: start["config"][key] for key in using if key in start["config"]}, folder)
     return build(start["config"], f"{folder / JOURNAL}", whole=True)
 
 
@@ -79,18 +87,19 @@ def load_config(file: Path | None, words: Sequence[str] = (), *, to_run: bool = 
     """Fill the configuration.
 
     Args:
-        file: a YAML file of keys and values, or None.
-        to_run: whether a run is begun with it: then no address and no class of the user's own is taken from the file of
-            a run directory, and such classes may be imported.
+        file: a YAML file of keys and values, or None. That of a run directory has to be as the run wrote it, and what
+            the journal has is taken.
+        to_run: whether a run is begun with it: then no address and no class of the user's own is taken from a run
+            directory, and such classes may be imported.
         words: `key=value`, the value read as YAML.
         flags: values from the command line; None means not given. They win.
 
     Raises:
         InputError: unreadable file, unknown key (the nearest known one is named), or a value of the wrong kind.
     """
-    values = read_settings(file) if file else {}
+    values = {} if file is None else _of_run_file(file) if _is_of_run(file) else read_settings(file)
     given = {**read_words(words, flags), **{key: value for key, value in flags.items() if value is not None}}
-    ours = file is not None and file.name == CONFIG_FILE and file.with_name(JOURNAL).exists()
+    ours = file is not None and _is_of_run(file)
     where, values, given = str(file) if file else "the command line", nested(values), nested(given)
     if ours and to_run:
         assert file is not None
@@ -99,6 +108,22 @@ def load_config(file: Path | None, words: Sequence[str] = (), *, to_run: bool = 
     if to_run:
         allow(values)
     return build(values, where, whole=ours)
+
+
+def _is_of_run(file: Path) -> bool:
+    return file.name == CONFIG_FILE and os.path.lexists(file.with_name(JOURNAL))
+
+
+def _of_run_file(file: Path) -> dict[str, Any]:
+    """Return the settings of the run whose `config.yaml` a person names.
+
+    Raises:
+        InputError: the file was edited or cut: it is an output, and neither what it says nor what the run had is meant.
+    """
+    config = config_of(file.parent)
+    if told := differs_in_file(file.parent, config):
+        raise InputError(f"{told}; for a run with other settings type them behind it, or copy the file elsewhere.")
+    return config.model_dump(mode="json")
 
 
 def build(values: dict[str, Any], where: str, *, whole: bool = False) -> RunConfig:
@@ -187,7 +212,7 @@ def _to_take_over(settings: dict[str, Any], given: dict[str, Any], run: Path) ->
             )
     kept |= {key: None for key in ADDRESSES if key in kept}
     taken = {key: value for key, value in kept.items() if key not in given}
-    refuse_foreign(taken, own_settings(last(run, "start")), f"the run in {run}")
+    refuse_foreign_run(taken, run)
     return kept
 
 

@@ -11,11 +11,8 @@ import json
 import os
 import re
 import shlex
-import stat
 import threading
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,19 +21,15 @@ import filelock
 from ipo_prompts.metrics import clock
 from ipo_prompts.metrics.errors import InputError, flag, listener
 from ipo_prompts.programs.record import trust
+from ipo_prompts.programs.record.lines import FILE_NAME as FILE_NAME
+from ipo_prompts.programs.record.lines import LOCK as LOCK
+from ipo_prompts.programs.record.lines import MOST_BYTES as MOST_BYTES
+from ipo_prompts.programs.record.lines import Event as Event
+from ipo_prompts.programs.record.lines import content_of, event_of, no_link, refuse_links
+from ipo_prompts.programs.record.lines import last as last
+from ipo_prompts.programs.record.lines import line_of as line_of
 from ipo_prompts.programs.record.redaction import redacted
 from ipo_prompts.programs.record.trust import resumed_by
-
-FILE_NAME = "journal.jsonl"
-LOCK = ".lock"
-"""Of a run directory: one process works in it."""
-MOST_BYTES = 2**28
-"""Of a journal; that of a run of days has some millions."""
-
-_CHECKSUM = re.compile(rb', "crc": "([0-9a-f]{8})"\}$')
-"""How a line ends: the CRC-32 of the line without this field."""
-
-Event = dict[str, Any]
 
 
 class Journal:
@@ -71,13 +64,13 @@ class Journal:
         self._started = clock.now() if started is None else started
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            _refuse_links(folder / LOCK, self.path)
+            refuse_links(folder / LOCK, self.path)
             self._lock.acquire()
-            data = _content(self.path)
+            data = content_of(self.path)
             self.events = list(_events(self.path, data))
             end = _end_of_lines(self.path, data)  # only now is it known to be a journal, which may be repaired
             # Unbuffered: a buffer that cannot be written would fail again at the end.
-            self._file = open(self.path, "ab", buffering=0, opener=_no_link)  # noqa: SIM115
+            self._file = open(self.path, "ab", buffering=0, opener=no_link)  # noqa: SIM115
             if os.fstat(self._file.fileno()).st_nlink > 1:
                 self._file.close()
                 raise InputError(
@@ -165,13 +158,6 @@ class Journal:
             self._lock.release()
 
 
-def line_of(event: Event) -> bytes:
-    """Return the line of an event, its checksum and its end included."""
-    # Half a character (a lone surrogate) has no UTF-8; its escape is what JSON has for it.
-    body = json.dumps(event, ensure_ascii=False).encode(errors="backslashreplace")
-    return body[:-1] + f', "crc": "{zlib.crc32(body):08x}"}}\n'.encode()
-
-
 def read(folder: Path) -> list[Event]:
     """Read the record of a run without locking it.
 
@@ -181,59 +167,14 @@ def read(folder: Path) -> list[Event]:
     path = folder / FILE_NAME
     if not path.is_file():
         raise InputError(f"{folder} is not a run directory: it has no {FILE_NAME}.")
-    return list(_events(path, _content(path)))
-
-
-def last(folder: Path, type_: str) -> Event | None:
-    """Return the latest whole event of one type in a run's record; other lines, though damaged, are passed over."""
-    path, start = folder / FILE_NAME, json.dumps({"type": type_})[:-1].encode() + b","
-    try:
-        content = _content(path)
-    except (InputError, OSError):
-        return None
-    for line in reversed(content.split(b"\n")):
-        if line.startswith(start):
-            with suppress(ValueError, KeyError, TypeError, RecursionError):
-                return _event(line)
-    return None
-
-
-def _refuse_links(*paths: Path) -> None:
-    """Refuse what is no file of the run directory's own: what is written there would end up in another one.
-
-    Raises:
-        InputError: names it.
-    """
-    for path in paths:
-        with suppress(FileNotFoundError):
-            mode = path.lstat().st_mode
-            if not stat.S_ISREG(mode):
-                what = "a symbolic link" if stat.S_ISLNK(mode) else "no regular file"
-                raise InputError(f"{path} is {what}, which no run makes; remove it, or name another run directory.")
-
-
-def _no_link(path: str, flags: int) -> int:
-    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0), 0o666)
-
-
-def _content(path: Path) -> bytes:
-    """Return what is in the file; nothing where there is none."""
-    _refuse_links(path)
-    try:
-        with open(path, "rb", opener=_no_link) as file:
-            content = file.read(MOST_BYTES + 1)
-    except FileNotFoundError:
-        return b""
-    if len(content) > MOST_BYTES:
-        raise InputError(f"{path} has more than {MOST_BYTES:,} bytes, as no record of a run has; name another run.")
-    return content
+    return list(_events(path, content_of(path)))
 
 
 def _events(path: Path, data: bytes) -> Iterator[Event]:
     """Yield the events of the whole lines."""
     for number, line in enumerate(data.split(b"\n")[:-1], start=1):
         try:
-            yield _event(line)
+            yield event_of(line)
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise InputError(_damaged(path, number, line)) from error
 
@@ -245,20 +186,6 @@ def _end_of_lines(path: Path, data: bytes) -> int:
     if end == 0 and not (data.startswith(start) or start.startswith(data)):
         raise InputError(f"{path} is no record of a run; move it away, or name another run directory.")
     return end
-
-
-def _event(line: bytes) -> Event:
-    """Return the event of a line; raise a ValueError, KeyError or TypeError where it is damaged."""
-    found = _CHECKSUM.search(line)
-    if not found:
-        raise ValueError("no checksum")
-    line = line[: found.start()] + b"}"
-    if zlib.crc32(line) != int(found[1], 16):
-        raise ValueError("wrong checksum")
-    event: Event = json.loads(line)
-    if not isinstance(event["type"], str) or not isinstance(event["seconds"], (int, float)):
-        raise TypeError("no event")
-    return event
 
 
 def _damaged(path: Path, number: int, line: bytes) -> str:

@@ -32,8 +32,8 @@ from ipo_prompts.metrics.errors import (
     setting,
     speaking_to,  # noqa: F401 - the last is for the example
 )
-from ipo_prompts.metrics.files import read_yaml
 from ipo_prompts.metrics.registry import own_name
+from ipo_prompts.programs.record.lines import last
 from ipo_prompts.programs.templates.settings import BY_CLIP
 
 SEAL = "seal"
@@ -54,8 +54,8 @@ _HERE = {
 
 
 def trusting(said: bool) -> AbstractContextManager[None]:
-    """Take what a run from elsewhere names while the block runs, where the person has said so."""
-    return in_force(_trusted, said)
+    """Take what a run from elsewhere names while the block runs, where the person has said so, here or around it."""
+    return in_force(_trusted, said or _trusted.get())
 
 
 def refuse_foreign(settings: Mapping[str, Any], own: Mapping[str, Any] | None, what: str) -> None:
@@ -78,6 +78,17 @@ def refuse_foreign(settings: Mapping[str, Any], own: Mapping[str, Any] | None, w
         f"{what} was not begun here, and would use {shown}; nothing of this was loaded or asked; if you trust it, add "
         f"{say}, else name another {' and '.join(found)}."
     )
+
+
+def refuse_foreign_run(settings: Mapping[str, Any], run: Path, what: str = "") -> None:
+    """Refuse what a run that was begun elsewhere would have us load, read or ask; see `refuse_foreign`.
+
+    Args:
+        settings: that would be taken from it.
+        run: its directory.
+        what: by default the run.
+    """
+    refuse_foreign(settings, own_settings(last(run, "start")), what or f"the run in {run}")
 
 
 def outside(settings: Mapping[str, Any]) -> dict[str, str]:
@@ -211,7 +222,8 @@ def resume_command(folder: Path, settings: Mapping[str, Any] | None = None, *wor
 
     Args:
         folder: the run directory.
-        settings: of the run; by default those in the folder, without what has to be typed where they cannot be read.
+        settings: of the run; by default those in its journal, without what has to be typed where it is a stranger's:
+            no class of theirs is proposed.
         words: what else to type, such as `steps=3`.
 
     >>> with speaking_to("ipo.optimize"):
@@ -244,8 +256,6 @@ def why_typed(missing: Mapping[str, str]) -> str:
 
 
 def _stored(folder: Path) -> Mapping[str, Any]:
-    try:
-        content = read_yaml(folder / CONFIG_FILE, "the configuration")
-    except InputError:
-        return {}
-    return content if isinstance(content, dict) else {}
+    start = last(folder, "start") or {}
+    found = own_settings(start) if _secret() else start.get("config")  # without a secret all runs look alike
+    return found if isinstance(found, dict) else {}

@@ -69,9 +69,19 @@ def test_half_the_settings_are_no_settings(
     for words in (["--resume", str(stopped)], ["--from", str(stopped), "--out", str(tmp_path / "new")]):
         ended = ipo(capfd, "optimize", *words, "--trust")
         assert ended.code == 2 and "journal.jsonl is not whole: it has no steps" in ended.sentence
-    (stopped / "config.yaml").write_text(cut((stopped / "config.yaml").read_text()))
-    ended = ipo(capfd, "optimize", str(stopped / "config.yaml"), f"lm_api_base={server.base}", "--trust")
-    assert ended.code == 2 and "config.yaml is not whole: it has no steps" in ended.sentence
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_an_edited_config_yaml_begins_no_run(
+    stopped: Path, server: OpenAIServer, capfd: pytest.CaptureFixture[str], tmp_path: Path, change: str
+) -> None:
+    changed, told = CHANGES[change]
+    (stopped / "config.yaml").write_text(changed((stopped / "config.yaml").read_text()))
+    words = [f"lm_api_base={server.base}", "--dry-run", "--out", str(tmp_path / "new")]
+    ended = ipo(capfd, "optimize", str(stopped / "config.yaml"), *words)
+    assert ended.code == 2 and told in ended.sentence and "type them behind it, or copy the file" in ended.sentence
+    (tmp_path / "mine.yaml").write_text((stopped / "config.yaml").read_text())
+    assert change != "edited" or ipo(capfd, "optimize", str(tmp_path / "mine.yaml"), *words).code == 0
 
 
 def test_a_run_that_a_kill_left_with_half_a_line_begins_anew(run: Run, out: Path, server: OpenAIServer) -> None:

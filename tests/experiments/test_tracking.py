@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -26,11 +27,13 @@ from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.sampling import Sampling
 from ipo_prompts.metrics.verdict import score_interval
 from ipo_prompts.programs.lm.ledger import Ledger
+from ipo_prompts.programs.record.journal import Journal, begin
 from ipo_prompts.programs.search import Step
 from ipo_prompts.programs.templates.admission import Rejection
 from support.results import compared, made_result
 from support.scored import scored
 from support.wandb_files import recorded, segments, table
+from support.wandb_server import WandbServer
 
 SECRET = "sk-abcdefghijklmnop"
 ODD = '<img src=x onerror="alert(1)"> {0} of a <CLASS>'
@@ -55,6 +58,13 @@ def told() -> io.StringIO:
 @pytest.fixture()
 def ui(told: io.StringIO) -> Ui:
     return Ui(3, console=Console(file=told, width=1000))
+
+
+def begun(folder: Path, picture: str = "1") -> Path:
+    """Return a run directory whose run was begun here."""
+    with closing(Journal(folder)) as journal:
+        begin(journal, {"pictures": picture, "clip": "embedded"}, config=RunConfig().model_dump(mode="json"))
+    return folder
 
 
 INTERVAL = score_interval(np.array([True, False, True]), Sampling(3))
@@ -150,6 +160,7 @@ def test_all_of_a_run_is_in_its_offline_record(
 
 
 def test_a_run_that_goes_on_is_the_same_wandb_run_and_logs_no_step_twice(tmp_path: Path, ui: Ui) -> None:
+    begun(tmp_path)
     config = RunConfig(track="wandb", steps=3)
     with pytest.raises(ConnectionError), tracking(config, tmp_path, ui) as tracker:
         for one in STEPS[:2]:
@@ -170,6 +181,7 @@ def test_a_run_that_goes_on_is_the_same_wandb_run_and_logs_no_step_twice(tmp_pat
 
 
 def test_a_killed_session_leaves_no_hole_and_no_double(tmp_path: Path, ui: Ui) -> None:
+    begun(tmp_path)
     code = (
         "import os, signal, sys; sys.path[:0] = sys.argv[2:]\n"
         "import test_tracking as t\n"
@@ -252,19 +264,75 @@ def test_the_summary_has_the_names_that_metrics_may_use() -> None:
     assert "usd" not in summary_of(unknown)
 
 
-@pytest.mark.parametrize("inside", [True, False])
-def test_a_run_directory_says_nothing_of_where_its_log_goes(
-    ui: Ui, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, inside: bool
+@pytest.fixture()
+def servers() -> Iterator[tuple[WandbServer, WandbServer]]:
+    """The user's server and a stranger's."""
+    own, theirs = WandbServer([]), WandbServer([])
+    yield own, theirs
+    own.close()
+    theirs.close()
+
+
+@pytest.mark.parametrize("name", ["wandb", ".wandb"])
+@pytest.mark.parametrize("top", [False, True])
+def test_no_settings_of_a_folder_say_where_the_key_is_sent(
+    tmp_path: Path,
+    ui: Ui,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    servers: tuple[WandbServer, WandbServer],
+    name: str,
+    top: bool,
 ) -> None:
-    """W&B reads `wandb/settings` where it works; a stranger's would name the server that gets the key."""
-    folder = tmp_path / "run"
-    (folder / "wandb").mkdir(parents=True)
-    (folder / "journal.jsonl").touch()
-    (folder / "wandb" / "settings").write_text("[default]\nbase_url = http://127.0.0.1:1\n")
-    monkeypatch.setenv("WANDB_API_KEY", "k" * 40)
-    monkeypatch.chdir(folder if inside else tmp_path)
+    """W&B reads `wandb/settings` or `.wandb/settings` where it works; a stranger's would name another server."""
+    own, theirs = servers
+    folder = begun(tmp_path / "bundle" / "run")
+    here = folder.parent if top else folder
+    for place, server in ((here / name, theirs), (folder / name, theirs), (tmp_path / "mine", own)):
+        place.mkdir(exist_ok=True)
+        (place / "settings").write_text(f"[default]\nbase_url = {server.base}\n")
+    os.mkfifo(here / "config-defaults.yaml")  # W&B would wait for it
+    monkeypatch.setenv("WANDB_CONFIG_DIR", str(tmp_path / "mine"))
+    monkeypatch.setenv("WANDB_API_KEY", "0123456789" * 4)
+    monkeypatch.setattr(module, "INIT_SECONDS", 1.0)
+    monkeypatch.chdir(here)
+    with tracking(RunConfig(track="wandb"), folder if top else Path(), ui) as tracker:
+        tracker.step(STEPS[0], Ledger())
+    assert theirs.requests == []
+    assert any(own.requests), "the user's own settings count"
+    assert "Loading settings" not in capfd.readouterr().err
+
+
+def test_only_the_own_log_of_a_run_is_gone_on_with(tmp_path: Path, ui: Ui) -> None:
+    """Of `wandb.json` the id and a folder to remove are believed: only where it was written here, and of this run."""
+    victim = tmp_path / "elsewhere" / "wandb" / "offline-run-20261128_101010-k3y9abcd"
+    victim.mkdir(parents=True)
+    folder, other = begun(tmp_path / "run"), begun(tmp_path / "other", picture="2")
+    with tracking(RunConfig(track="wandb"), other, ui) as tracker:
+        tracker.step(STEPS[0], Ledger())
+    of_other = json.loads((other / "wandb.json").read_text())
+    known = {"id": "k3y9abcd", "logged": 0, "run": of_other["run"], "seal": of_other["seal"]}
+    for kept in (
+        {**known, "open": str(victim)},
+        {**known, "open": victim.name},
+        {**known, "open": f"../../elsewhere/wandb/{victim.name}"},
+        of_other,
+    ):
+        (folder / "wandb").mkdir(exist_ok=True)
+        if not (folder / "wandb" / victim.name).is_symlink():
+            (folder / "wandb" / victim.name).symlink_to(victim)
+        (folder / "wandb.json").write_text(json.dumps(kept))
+        with tracking(RunConfig(track="wandb"), folder, ui) as tracker:
+            tracker.step(STEPS[0], Ledger())
+        assert victim.is_dir()
+        assert json.loads((folder / "wandb.json").read_text())["id"] not in ("k3y9abcd", of_other["id"])
+
+
+def test_no_log_is_written_through_a_link(tmp_path: Path, ui: Ui) -> None:
+    folder = begun(tmp_path / "run")
+    (folder / "wandb").symlink_to(tmp_path)
     with (
-        pytest.raises(InputError, match="settings could send your W&B key to another server"),
-        tracking(RunConfig(track="wandb"), folder if not inside else tmp_path / "other", ui),
+        pytest.raises(InputError, match="wandb is a symbolic link, which no run makes"),
+        tracking(RunConfig(track="wandb"), folder, ui),
     ):
         pass

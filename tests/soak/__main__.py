@@ -54,6 +54,7 @@ class Table:
     def __init__(self) -> None:
         self.rows: dict[str, Row] = {}
         self.broken: list[str] = []
+        self.commands: list[str] = []
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Count one test."""
@@ -64,6 +65,7 @@ class Table:
         said = dict(report.user_properties)
         row.tried += int(str(said.get("tried", 1)))
         row.seconds += report.duration
+        self.commands += [f"| {said['row']} | {report.outcome} |"] if "row" in said else []
         row.notes.update([str(said["note"])] if "note" in said else [])
         if not report.passed:
             row.broke += 1
@@ -82,6 +84,9 @@ class Table:
             notes = ", ".join(f"{times} {note}" for note, times in sorted(row.notes.items()))
             held = row.tried - row.broke
             lines.append(f"| {part} | {row.tried:,} | {held:,} | {row.broke:,} | {row.seconds:,.0f} | {notes} |")
+        if self.commands:
+            head = "| command | exit code | asked, started or written elsewhere | MB | seconds | |"
+            lines += ["", head, "| --- | ---: | ---: | ---: | ---: | --- |", *self.commands]
         return "\n".join(lines)
 
 

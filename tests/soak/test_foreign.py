@@ -1,4 +1,4 @@
-"""A run from elsewhere is harmless: every key of every file changed in five ways, and files that are no files.
+"""A run from elsewhere is harmless: every key of every file changed in five ways, files that are no files, attacks.
 
 Whatever was changed, no command runs its code, reaches a host or writes outside of the run and what was named.
 """
@@ -10,8 +10,6 @@ import json
 import os
 import random
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,12 +18,17 @@ import pytest
 import yaml
 
 from ipo_prompts.experiments.embedded import PICTURES_DIR
+from ipo_prompts.experiments.publishing import MADE_BY_SEARCHING, MADE_ELSEWHERE, MADE_OF_FILES
 from ipo_prompts.metrics.errors import InputError
-from support import soak
+from support import attacks, soak
+from support.attacked import Attacked
+from support.attacks import FOUND, LONGEST, MORE, TO_COME, Place, Row
+from support.clicks import write_answers
 from support.runs import events, ipo, lines_of
 from support.trap import trapped
 
 SMALL = ("lm=none", "describer=none", "shots=1", "selection_shots=1", "steps=1", "candidates_per_step=2")
+RECORDED = Path(__file__).parents[1] / "recorded" / "local-shuffled"
 DOCS = Path(__file__).parents[2] / "docs"
 PICTURE = str(PICTURES_DIR / "a" / "cat" / "01.webp")
 KINDS: dict[str, Any] = {
@@ -62,6 +65,11 @@ COMMANDS: dict[str, list[list[str]]] = {
     "grid.yaml": [["benchmark", "RUN/grid.yaml", "--dry-run", "--out", "table"]],
 }
 """What is done with a run whose file was changed."""
+TAKE_NOTHING = {"data list", "data names", "data preview", "doctor", "models list", "models pull", "models remove"}
+"""Commands that take nothing but what a person types, nor read a run."""
+WRITTEN_ONLY = {"search.png", "labels.csv", "mean-off.json"}
+"""Files that no command reads because a run holds them; a picture, a table, and a program that is named like any."""
+OF_THE_TEST = {"cells.json.gz", "grid.yaml", "cells", "evil.py", "answers.json"}
 NO_FILES: dict[str, Callable[[Path, Path], object]] = {
     "a pipe": lambda path, outside: os.mkfifo(path),
     "a device": lambda path, outside: path.symlink_to("/dev/zero"),
@@ -72,10 +80,11 @@ NO_FILES: dict[str, Callable[[Path, Path], object]] = {
 }
 TELLING = {"clip", "data", "also_fit", "lm", "describer", "track", "strategy", "reward", "name", "start_from"}
 """Keys that name what is loaded, read or asked."""
-Place = tuple[Any, ...]
+Keys = tuple[Any, ...]
+ATTACKS = [row for row in (*FOUND, *MORE) if row.name not in TO_COME]
 
 
-def places(value: Any, at: Place = ()) -> Iterator[Place]:
+def places(value: Any, at: Keys = ()) -> Iterator[Keys]:
     """Yield where each key of a value is; of a list the first entry, and of a journal the first event of each type."""
     items: Iterable[tuple[Any, Any]] = value.items() if isinstance(value, dict) else ()
     if isinstance(value, list):
@@ -102,7 +111,7 @@ def write(file: Path, content: Any) -> None:
     file.write_bytes(gzip.compress(text.encode()) if file.suffix == ".gz" else text.encode())
 
 
-def change(content: Any, place: Place, kind: str, outside: Path) -> None:
+def change(content: Any, place: Keys, kind: str, outside: Path) -> None:
     """Put something else in a place."""
     named = next((part for part in reversed(place) if part in BY_KEY), "")
     value = BY_KEY.get(named, {}).get(kind, KINDS[kind])
@@ -122,6 +131,10 @@ def theirs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.setenv("IPO_STATE_DIR", str(place / "their-state"))
         patch.setenv("IPO_CACHE_DIR", str(place / "cache"))
         assert main(["optimize", *SMALL, "--quiet", "--out", str(place / "run")]) == 0
+        shutil.copytree(RECORDED, place / "page")
+        assert main(["label", str(place / "page")]) == 0
+        write_answers(place / "page", count=40).rename(place / "page" / "answers.json")
+        assert main(["verify", str(place / "page"), str(place / "page" / "answers.json")]) == 0
     run = place / "run"
     shutil.copy(min(DOCS.glob("*.json.gz"), key=lambda file: file.stat().st_size), run / "cells.json.gz")
     (run / "grid.yaml").write_text(
@@ -149,6 +162,23 @@ def run(theirs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clip: Any
     return tmp_path / "here" / "run"
 
 
+def commands() -> Iterator[str]:
+    """Yield every command of the app, such as `data check`."""
+    import typer
+
+    from ipo_prompts.experiments.cli.app import app
+
+    def below(command: Any, path: tuple[str, ...]) -> Iterator[str]:
+        for name, one in command.commands.items():
+            yield from below(one, (*path, name)) if hasattr(one, "commands") else [" ".join((*path, name))]
+
+    return below(typer.main.get_command(app), ())
+
+
+def command_of(words: list[str]) -> str:
+    return next(name for name in commands() if name.split() == words[: len(name.split())])
+
+
 def renew(theirs: Path, run: Path) -> None:
     shutil.rmtree(run, ignore_errors=True)
     shutil.copytree(theirs / "run", run)
@@ -160,7 +190,7 @@ def words_of(command: list[str], run: Path) -> list[str]:
     return [word.replace("RUN", str(run)) for word in command]
 
 
-def changes(theirs: Path, seed: int, count: int) -> list[tuple[str, Place, str]]:
+def changes(theirs: Path, seed: int, count: int) -> list[tuple[str, Keys, str]]:
     """Return so many of all the changes; those of the run's settings come first, since they are believed."""
     every = [
         (name, place, kind) for name in COMMANDS for place in places(read(theirs / "run" / name)) for kind in KINDS
@@ -231,7 +261,45 @@ def test_no_change_of_a_strangers_run_does_anything(
     record_property("note", f"exit codes {dict(sorted(codes.items()))}")
 
 
-def test_whole_commands(theirs: Path, run: Path, record_property: Callable[[str, object], None]) -> None:
+@pytest.fixture(scope="module")
+def attacked(theirs: Path) -> Iterator[Attacked]:
+    """The process that runs whole commands."""
+    for name in ("desk", "tmp"):
+        (theirs / name).mkdir()
+    env = {
+        "HF_HUB_OFFLINE": "0",
+        "TMPDIR": str(theirs / "tmp"),
+        "TORCHINDUCTOR_CACHE_DIR": str(theirs / "tmp"),
+        "MPLCONFIGDIR": str(theirs / "tmp"),
+        "IPO_CACHE_DIR": str(theirs / "cache"),
+    }
+    env |= {"OPENAI_API_KEY": "sk-canary0123456789canary", "IPO_STATE_DIR": str(theirs / "our-state")}
+    env |= {"WANDB_API_KEY": "0123456789" * 4, "WANDB_MODE": "offline"}
+    env |= {f"WANDB_{name}_DIR": str(theirs / "tmp") for name in ("CACHE", "DATA", "CONFIG")}
+    found = Attacked(*(str(theirs / name) for name in ("desk", "tmp", "cache", "our-state")), env=env)
+    yield found
+    found.close()
+
+
+@pytest.fixture()
+def desk(theirs: Path) -> Place:
+    """Where a stranger's runs lie, and a folder outside that may not change."""
+    shutil.rmtree(theirs / "desk")
+    shutil.rmtree(theirs / "outside", ignore_errors=True)
+    place = Place(theirs / "desk" / "run", theirs / "desk" / "page", theirs / "outside", theirs / "desk")
+    shutil.copytree(theirs / "run", place.run)
+    shutil.copytree(theirs / "page", place.page)
+    victim = place.outside / "wandb" / "offline-run-20261128_101010-k3y9abcd"
+    victim.mkdir(parents=True)
+    (victim / "theirs").write_text("not to be changed\n")
+    (place.outside / "theirs").write_text("not to be changed\n")
+    os.mkfifo(place.outside / "pipe")
+    return place
+
+
+def test_whole_commands(
+    theirs: Path, attacked: Attacked, desk: Place, record_property: Callable[[str, object], None]
+) -> None:
     if soak.BY_HAND:
         import signal
 
@@ -240,22 +308,55 @@ def test_whole_commands(theirs: Path, run: Path, record_property: Callable[[str,
     wanted = random.Random(soak.SEED).sample(wanted, 40 if soak.BY_HAND else 1)
     record_property("tried", len(wanted))
     for name, place, kind in wanted:
-        renew(theirs, run)
-        content = read(run / name)
-        change(content, place, kind, run.parents[1] / "outside")
-        write(run / name, content)
-        folders = [str(run.parent), str(theirs / "cache"), os.environ["IPO_STATE_DIR"]]
-        words = words_of(COMMANDS[name][-1], run)
-        path = f"{Path(__file__).parents[1]}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
-        ended = subprocess.run(
-            [sys.executable, "-m", "support.trap", *folders, "--", *words],
-            env={**os.environ, "PYTHONPATH": path, "HF_HUB_OFFLINE": "0", "TMPDIR": str(run.parent)},
-            capture_output=True,
-            text=True,
-            timeout=600 if soak.BY_HAND else 120,
-        )
-        assert ended.returncode in (0, 1, 2, 3), (name, place, kind, ended.stderr)
-        check([], run, (name, place, kind))
+        renew(theirs, desk.run)
+        content = read(desk.run / name)
+        change(content, place, kind, desk.outside)
+        write(desk.run / name, content)
+        came = attacked.run(words_of(COMMANDS[name][-1], desk.run), desk.here)
+        assert came.code in (0, 1, 2, 3), (name, place, kind, came)
+        check_outside(desk, came.caught)
+
+
+def check_outside(desk: Place, caught: list[str]) -> None:
+    assert not caught
+    there = sorted(str(file.relative_to(desk.outside)) for file in desk.outside.rglob("*"))
+    victim = "wandb/offline-run-20261128_101010-k3y9abcd"
+    assert there == ["pipe", "theirs", "wandb", victim, f"{victim}/theirs"]
+    assert (desk.outside / "theirs").read_text() == "not to be changed\n"
+
+
+@pytest.mark.parametrize("row", ATTACKS if soak.BY_HAND else ATTACKS[1::30], ids=lambda row: row.name)
+def test_attacks(row: Row, attacked: Attacked, desk: Place, record_property: Callable[[str, object], None]) -> None:
+    row.before(desk)
+    words = [one.replace("RUN", str(desk.run)).replace("PAGE", str(desk.page)) for one in row.words.split()]
+    words = [one.replace("OUTSIDE", str(desk.outside)).replace("PICTURE", PICTURE) for one in words]
+    folder = desk.run if row.inside else desk.here
+    came = attacked.run(words, folder, closed=row.closed, logging=row.logging)
+    told = f"{row.name} | {came.code} | {len(came.caught)} | {came.memory:,.0f} | {came.seconds:.0f}"
+    record_property("row", told)
+    check_outside(desk, came.caught)
+    assert came.code in row.codes, came
+    assert "Traceback" not in came.err and len(came.err) < LONGEST and "\x1b" not in came.out, came
+    assert "wandb:" not in came.err, came
+
+
+def test_every_command_is_in_the_list() -> None:
+    """A new command is one of those that take nothing of a stranger's, or it is tried."""
+    tried = {command_of(words) for lines in COMMANDS.values() for words in lines}
+    tried |= {command_of(row.words.split()) for row in (*FOUND, *MORE)}
+    assert {*commands()} == tried | TAKE_NOTHING
+    assert not tried & TAKE_NOTHING
+
+
+def test_every_file_is_in_the_list(theirs: Path) -> None:
+    """A file that a run may hold is changed, or stands in a row; and no run holds another file."""
+    held = {*MADE_BY_SEARCHING, *MADE_OF_FILES, *MADE_ELSEWHERE}
+    found = {file.name for folder in ("run", "page") for file in (theirs / folder).iterdir()}
+    assert found - OF_THE_TEST <= held
+    rows = Path(attacks.__file__).read_text()
+    assert [
+        name for name in held - {*COMMANDS, *WRITTEN_ONLY} if f'"{name}' not in rows and f"'{name}" not in rows
+    ] == []
 
 
 @pytest.mark.parametrize("name", COMMANDS if soak.BY_HAND else ["journal.jsonl", "program.json"])

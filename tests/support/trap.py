@@ -1,7 +1,4 @@
-"""A trap in this process: who is reached, what is started, and what is written outside of the folders that may be.
-
-`python -m support.trap FOLDERS -- WORDS` runs one command of `ipo` in it, and ends with 99 if anything was caught.
-"""
+"""A trap in this process: who is reached, what is started, and what is written outside of the folders that may be."""
 
 from __future__ import annotations
 
@@ -19,6 +16,7 @@ CODE = "evil"
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 _caught: list[str] = []
 _folders: list[tuple[str, ...]] = []
+_logging: list[bool] = []
 
 
 class Trapped(Exception):
@@ -26,8 +24,12 @@ class Trapped(Exception):
 
 
 @contextmanager
-def trapped(*folders: str) -> Iterator[list[str]]:
-    """Catch what is done while the block runs; files below the folders may be written."""
+def trapped(*folders: str, logging: bool = False) -> Iterator[list[str]]:
+    """Catch what is done while the block runs; files below the folders may be written.
+
+    With `logging`, W&B's own process may be started and spoken to; whom that one asks is for a server to see.
+    """
+    _logging[:] = [logging]
     _folders.append((*map(os.path.realpath, folders), "/dev/null", "/dev/tty"))
     _caught.clear()
     try:
@@ -42,6 +44,8 @@ def _watch(event: str, arguments: tuple[Any, ...]) -> None:
     wrong = None
     if event == "socket.bind" and arguments[1][1] == 0 and arguments[1][0] in ("::1", "127.0.0.1"):
         return  # libraries try so whether there is IPv6
+    if _logging[0] and (event in STARTED or (event == "socket.connect" and isinstance(arguments[1], str))):
+        return
     if event in REACHED or event in STARTED:
         wrong = f"{event} {arguments[-1] if event in REACHED else arguments[0]!r}"
     elif event == "import" and arguments[0] == CODE:
@@ -68,17 +72,3 @@ def _outside(event: str, paths: Sequence[Any]) -> str | None:
 
 
 sys.addaudithook(_watch)
-
-
-def _main() -> int:
-    from ipo_prompts.experiments.cli.app import main
-
-    at = sys.argv.index("--")
-    with trapped(*sys.argv[1:at]) as caught:
-        code = main(sys.argv[at + 1 :])
-    print("\n".join(caught), file=sys.stderr)
-    return 99 if caught else code
-
-
-if __name__ == "__main__":
-    sys.exit(_main())

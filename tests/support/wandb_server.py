@@ -21,12 +21,18 @@ class WandbServer:
     def __init__(self, runs: list[dict[str, Any]]) -> None:
         self.waiting = list(enumerate(runs))
         self.asked: list[tuple[str, dict[str, Any]]] = []
+        self.requests: list[str] = []
+        """Of each request, of whatever kind, the credentials that came with it."""
         self.sweep: dict[str, Any] = {}
         self._mutex = threading.Lock()
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                self.do_POST()
+
             def do_POST(self) -> None:
+                outer.requests.append(self.headers.get("Authorization", ""))
                 content = self.rfile.read(int(self.headers.get("Content-Length", 0)))
                 answer = b"{}"
                 if self.path == "/graphql":  # what else W&B's own process tells its server is of no interest here

@@ -9,6 +9,7 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -18,13 +19,16 @@ from ipo_prompts.experiments.clicks.drawing import ToAsk, as_before, draw_questi
 from ipo_prompts.experiments.clicks.pictures import programs_of_run
 from ipo_prompts.experiments.data import load_data
 from ipo_prompts.experiments.report import label_page as pages
+from ipo_prompts.experiments.report.gather import read_run
 from ipo_prompts.experiments.report.label_page import PAGE, label_page
 from ipo_prompts.experiments.run.files import write_json
 from ipo_prompts.experiments.run.plan import draw_for
 from ipo_prompts.experiments.run.reading import load_config
+from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.offsets import MeanOffsets, PriorOffsets
 from ipo_prompts.metrics.pictures import Picture
 from ipo_prompts.programs.classifier import TemplateClassifier
+from support.runs import events, lines_of
 
 Capture = pytest.CaptureFixture[str]
 
@@ -153,6 +157,29 @@ def test_what_searched_is_not_asked_about(run: Path, tmp_path: Path, capsys: Cap
     count = int(re.findall(r"(\d+) pictures searched or chose", said)[0])
     assert count >= 68 * 3  # two shots and one that chooses of each class
     assert read_drawing(tmp_path / "out").pictures == sum(1 for _ in data.items()) - count
+    # The settings are the journal's: an edited output lets none of those in that were searched on.
+    config, settings = (run / "config.yaml").read_text(), read_run(run).config
+    for edited in (config.replace("data: embedded:d", "data: embedded:a"), config.replace("seed: 0", "seed: 99"), ""):
+        assert edited != config
+        (run / "config.yaml").write_text(edited)
+        question = programs_of_run(run, str(tmp_path / "all"))
+        assert question.left_out == count
+        assert read_run(run).config == settings
+
+
+@pytest.mark.parametrize("data", ["folder:private", "csv:/dev/zero", "hf:stranger/data", "eurosat:hf:stranger/x"])
+def test_a_strangers_run_names_no_pictures(run: Path, data: str, capsys: Capture, monkeypatch: Any) -> None:
+    begun, *others = events(run)
+    begun["config"]["data"] = data
+    (run / "journal.jsonl").write_text(lines_of(begun, *others))
+    drawn = Mock(side_effect=InputError("pictures were read."))
+    monkeypatch.setattr("ipo_prompts.experiments.clicks.pictures.data_of", drawn)
+    for more in ([], ["--data", "embedded:d"]):
+        assert main(["label", str(run), "--out", str(run / "page"), *more]) == 2
+        assert f"was not begun here, and would use data={data}; nothing of this" in _said(capsys)
+    assert not drawn.called and not (run / "page").exists()
+    assert main(["label", str(run), "--trust"]) == 2
+    assert "pictures were read" in _said(capsys)
 
 
 def test_no_disagreement_is_said(programs: Any, tmp_path: Path, capsys: Capture) -> None:
