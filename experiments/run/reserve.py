@@ -1,7 +1,8 @@
 """What a time limit must hold: the start, the sealed test, the files. The test is never cut short to fit.
 
 How long the test takes is measured: what a picture of the search took to encode, times the sealed ones that the cache
-lacks. That much is kept in reserve, so that the search ends in time for it, and what a run can be without gives way.
+lacks. A limit that has no room for that is refused. Then the sealed pictures are encoded, before anything is paid, and
+what the test still takes is kept in reserve, so that the search ends in time for it.
 """
 
 from __future__ import annotations

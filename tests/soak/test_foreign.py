@@ -22,7 +22,7 @@ from ipo_prompts.experiments.publishing import MADE_BY_SEARCHING, MADE_ELSEWHERE
 from ipo_prompts.metrics.errors import InputError
 from support import attacks, soak
 from support.attacked import Attacked
-from support.attacks import FOUND, LONGEST, MORE, TO_COME, Place, Row
+from support.attacks import FOUND, LONGEST, MORE, Place, Row
 from support.clicks import write_answers
 from support.runs import events, ipo, lines_of
 from support.trap import trapped
@@ -81,7 +81,7 @@ NO_FILES: dict[str, Callable[[Path, Path], object]] = {
 TELLING = {"clip", "data", "also_fit", "lm", "describer", "track", "strategy", "reward", "name", "start_from"}
 """Keys that name what is loaded, read or asked."""
 Keys = tuple[Any, ...]
-ATTACKS = [row for row in (*FOUND, *MORE) if row.name not in TO_COME]
+ATTACKS = [*FOUND, *MORE]
 
 
 def places(value: Any, at: Keys = ()) -> Iterator[Keys]:

@@ -418,16 +418,6 @@ MORE = [
 ]
 """Twenty more, and some."""
 
-TO_COME = {
-    "a table that never ends", "a table that is a pipe", "parquet that never ends", "parquet of this disk",
-    "a program of 200,000 names", "a program of 200,000 synonyms", "a program of empty lists",
-    "data in a folder with a long name", "data with a name of 5,000 letters", "--out with a name of 300 letters",
-    "no stdout", "no stdin", "seconds without end", "accuracy 'x' in event -1", "accuracy 1e+308 in event 0",
-    "a name of 200,000 letters", "a template of 200,000 letters", "the name of the CLIP of 200,000 letters",
-    "a first template of 10,000 letters", "a NUL in a name, as CSV", "a data set above", "label.json is a pipe",
-}  # fmt: skip
-"""Rows that are known to break."""
-
 
 def _parquet(file: Path) -> None:
     import pandas
