@@ -42,7 +42,7 @@ except ImportError as error:
     raise InputError("IPOClassifier needs scikit-learn; pip install 'ipo-prompts[sklearn]'.") from error
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
+    from typing import Self
 
 logger = logging.getLogger(__name__)
 
