@@ -183,7 +183,7 @@ def export_program(
     about = {"clip_benchmark": dataset, "hf": hf_model, "hub": program}.get(to)
     target = TARGETS[to]() if about is None else TARGETS[to](about)
     verdict = export(TemplateClassifier.from_file(program, trust=trust), target, out, _pictures(pictures))
-    print(f"wrote {out} for {to}; {verdict}")
+    print(f"wrote {out} for {to}; {verdict}\n{target.use}")
     return 0
 
 
