@@ -26,7 +26,7 @@ from ipo_prompts.metrics.arrays import Floats
 from ipo_prompts.metrics.calibration import softmax
 from ipo_prompts.metrics.classification import EncodedPictures
 from ipo_prompts.metrics.clip import Clip, load_clip
-from ipo_prompts.metrics.errors import InputError, several, silent
+from ipo_prompts.metrics.errors import InputError, several, silent, to_install
 from ipo_prompts.metrics.features import FeatureStore, as_features
 from ipo_prompts.metrics.template import named, tidy
 from ipo_prompts.programs.classifier import TemplateClassifier
@@ -39,10 +39,10 @@ try:
     from sklearn.utils.multiclass import check_classification_targets
     from sklearn.utils.validation import check_is_fitted
 except ImportError as error:
-    raise InputError("IPOClassifier needs scikit-learn; pip install 'ipo-prompts[sklearn]'.") from error
+    raise InputError(f"IPOClassifier needs scikit-learn: {to_install('sklearn')}.") from error
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
+    from typing import Self
 
 logger = logging.getLogger(__name__)
 

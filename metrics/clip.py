@@ -185,10 +185,7 @@ def load_clip(name: str, device: str = AUTO, precision: Precision = "fp32") -> C
     else:
         architecture, _, tag = name.partition("/")
         _check_known(architecture, tag)
-        known = open_clip.get_pretrained_cfg(architecture, tag) or {}
-        # open_clip only warns when a tag was trained with another activation than the architecture's name says; the
-        # features would be silently wrong.
-        arguments = {"pretrained": tag, "force_quick_gelu": bool(known.get("quick_gelu", False))}
+        arguments = {key: value for key, value in open_clip_arguments(name).items() if key != "model_name"}
     try:
         _announce(name, architecture, arguments.get("pretrained", ""))
     except InputError as error:
@@ -229,6 +226,21 @@ def load_clip(name: str, device: str = AUTO, precision: Precision = "fp32") -> C
             ) from error
         raise InputError(f"cannot load the CLIP {name!r}: {_why(error)}; check its name, files or network.") from error
     return Clip(name, model, preprocess, tokenizer, device, precision)
+
+
+def open_clip_arguments(name: str) -> dict[str, Any]:
+    """Return what `create_model_from_pretrained` of open_clip takes for a name; nothing for `embedded`, only ours."""
+    import open_clip
+
+    if name == "embedded":
+        return {}
+    if name.startswith(("hf-hub:", "local-dir:")):
+        return {"model_name": name}
+    architecture, _, tag = name.partition("/")
+    known = open_clip.get_pretrained_cfg(architecture, tag) or {}
+    # open_clip only warns when a tag was trained with another activation than the architecture's name says; the
+    # features would be silently wrong.
+    return {"model_name": architecture, "pretrained": tag, "force_quick_gelu": bool(known.get("quick_gelu", False))}
 
 
 def _announce(name: str, architecture: str, tag: str) -> None:

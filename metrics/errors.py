@@ -49,6 +49,15 @@ def listener() -> Listener:
     return _listener.get()
 
 
+def to_install(extra: str) -> str:
+    """Return what to type for an extra of this package, in a checkout: nobody owns its name on the package index.
+
+    >>> to_install("onnx")
+    "pip install '.[onnx]'"
+    """
+    return f"pip install '.[{extra}]'"
+
+
 def flag(name: str, value: object = None) -> str:
     """Name an option, alone or with a value, as the listener writes it.
 

@@ -26,7 +26,7 @@ from ipo_prompts.metrics.template import problem, too_long
 from ipo_prompts.metrics.text_tower import encode_ensemble, encode_templates, parts
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
+    from typing import Self
 
 
 @dataclass(frozen=True)

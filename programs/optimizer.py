@@ -66,7 +66,7 @@ class IPO(Teleprompter):
     Args:
         reward: scores templates with the frozen CLIP: a `ClipReward`, or any other `Reward`; None is the accuracy
             of the student's CLIP on its classes, or, where no example has a `label`, the fit, which is none
-            (`metrics/several.py`).
+            (`metrics/fit.py`).
         lm: the optimizer LLM, or its name as `ipo optimize --lm` takes it; when None, the one of the `dspy.context` in
             which `compile` is called. What it answers is in the journal before it is looked at.
         strategy: how new templates are found: a name of `strategies.STRATEGIES`, a dictionary with its `name` and its

@@ -6,15 +6,25 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from ipo_prompts.experiments.cli.common import Clip, Data, Describer, Json, Lm, show
-from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.errors import InputError, to_install
 
+EXTRAS = {
+    "local": ("xllamacpp",),
+    "onnx": ("onnx", "onnxruntime", "onnxscript"),
+    "ray": ("ray",),
+    "sklearn": ("scikit-learn",),
+    "hf": ("transformers",),
+}
+"""Extra → the packages that it brings, as in pyproject.toml."""
 KEYS = [f"{name}_API_KEY" for name in ("OPENAI", "ANTHROPIC", "GEMINI", "MISTRAL", "OPENROUTER", "WANDB")]
 
 models_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="The weights of the local language models.")
@@ -32,7 +42,7 @@ def doctor(
     data: Data = None,
     as_json: Json = False,
 ) -> int:
-    """Say what is installed, which models and keys are there, what a run would do and cost."""
+    """Say what is installed, what extras lack, which models and keys are there, what a run would do and cost."""
     from ipo_prompts.experiments.run.beforehand import estimate
     from ipo_prompts.experiments.run.files import PACKAGES
     from ipo_prompts.experiments.run.live_view import Ui
@@ -46,7 +56,9 @@ def doctor(
     findings: dict[str, Any] = {
         "python": sys.version.split()[0],
         "packages": {name: _version(name) for name in PACKAGES},
+        "extras": _extras(),
         "cache": str(cache_dir()),
+        "free disk": _free(cache_dir()),
         "local models": {name: "here" if weights.find(name) else "not here" for name in weights.MODELS},
         "keys": {name: "set" if os.environ.get(name) else "not set" for name in KEYS},
     }
@@ -75,6 +87,20 @@ def _version(package: str) -> str:
         return "not installed"
 
 
+def _extras() -> dict[str, str]:
+    found = {}
+    for extra, packages in EXTRAS.items():
+        missing = [name for name in packages if _version(name) == "not installed"]
+        found[extra] = f"lacks {', '.join(missing)}: {to_install(extra)}" if missing else "here"
+    return found
+
+
+def _free(folder: Path) -> str:
+    """Return what is free where the cache is or will be."""
+    there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    return f"{shutil.disk_usage(there).free / 1e9:.1f} GB for the cache"
+
+
 def _text(findings: dict[str, Any]) -> str:
     from ipo_prompts.experiments.run.live_view import money
 
@@ -87,7 +113,8 @@ def _text(findings: dict[str, Any]) -> str:
                     calls = f"about {part['calls']} calls, {tokens:,} tokens, {money(part['usd'])}"
                     lines.append(f"{role:13} {part['name']}: {calls}")
         elif isinstance(value, dict):
-            lines.append(f"{name:13} " + ", ".join(f"{key} {state}" for key, state in value.items()))
+            between = "; " if name == "extras" else ", "
+            lines.append(f"{name:13} " + between.join(f"{key} {state}" for key, state in value.items()))
         elif name != "problem":
             lines.append(f"{name:13} {value}")
     lines.append(f"problem       {findings['problem']}" if findings["problem"] else "this job would run.")

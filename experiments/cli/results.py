@@ -206,7 +206,7 @@ def export_program(
     if reason := target.refusal_by_name(read_program(state, str(program))):
         raise cannot(reason)
     verdict = export(TemplateClassifier.from_file(program, trust=trust), target, out, compared)
-    print(f"wrote {out} for {to}; {verdict}")
+    print(f"wrote {out} for {to}; {verdict}\n{target.use}")
     return 0
 
 

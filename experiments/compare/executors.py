@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from typing import Any, TypeVar
 
-from ipo_prompts.metrics.errors import InputError, printable
+from ipo_prompts.metrics.errors import InputError, printable, to_install
 from ipo_prompts.programs.record.redaction import redact
 
 RETRIES = 2
@@ -342,6 +342,6 @@ def make_executor(spec: str, threads: int | None = None) -> Executor:
         try:
             import ray  # noqa: F401
         except ImportError as error:
-            raise InputError("this executor needs Ray: pip install 'ipo-prompts[ray]'.") from error
+            raise InputError(f"this executor needs Ray: {to_install('ray')}.") from error
         return Ray(rest or None, threads or 1)
     raise InputError(f"there is no executor {spec!r}; there are here, pool:N, ray and ray:ADDRESS.")

@@ -13,21 +13,61 @@ from typing import Any
 
 import numpy as np
 
-from ipo_prompts.experiments.export.target import Differs, NotChecked, Reference, Target, reader
+from ipo_prompts.experiments.export.target import (
+    README,
+    Differs,
+    NotChecked,
+    Reference,
+    Target,
+    reader,
+    usage,
+    with_open_clip,
+    write_readme,
+)
 from ipo_prompts.experiments.run.result import RESULT, load_result
 from ipo_prompts.metrics.arrays import Floats
+from ipo_prompts.metrics.clip import open_clip_arguments
+from ipo_prompts.metrics.errors import to_install
 from ipo_prompts.metrics.head import Head
 from ipo_prompts.programs.classifier import TemplateClassifier
 
-TENSORS, ABOUT, READ = "head.safetensors", "head.json", "read.py"
-PROGRAM, CARD = "program.json", "README.md"
+TENSORS, ABOUT, READ, PROGRAM = "head.safetensors", "head.json", "read.py", "program.json"
 HEAD_ONNX, WHOLE_ONNX = "head.onnx", "classifier.onnx"
 FEATURES = 1e-5
 """Largest difference of a component of a unit feature between libraries."""
 
 
+SURE = 1e-4
+"""Largest difference of a probability between libraries."""
+
+_USE = with_open_clip(
+    """\
+import json, runpy, sys
+import numpy as np, open_clip, torch
+from safetensors.numpy import load_file
+
+about, head = json.load(open("head.json")), load_file("head.safetensors")
+read = runpy.run_path("read.py")["read"]
+""",
+    'about["open_clip"]',
+    'features.astype("f8") @ head["rows"].T.astype("f8") * about["scale"] + head["bias"]',
+    'about["temperature"]',
+    'about["class_names"]',
+)
+_USE_ONNX = """\
+import json, runpy, sys
+import onnxruntime
+
+names, pixels = json.load(open("head.json"))["class_names"], runpy.run_path("read.py")["pixels"]
+session = onnxruntime.InferenceSession("classifier.onnx")
+for file in sys.argv[1:]:
+    (row,) = session.run(["probabilities"], {"pixels": pixels(file)[None]})[0]
+    print(file, names[row.argmax()], round(float(row.max()), 4))
+"""
+
+
 class HeadFiles(Target):
-    """A folder with `head.safetensors`, `head.json` and `read.py`; it holds any program."""
+    """A folder with `head.safetensors`, `head.json`, `read.py` and a README; it holds any program."""
 
     def write(self, program: TemplateClassifier, place: Path) -> None:
         """Write the folder."""
@@ -37,12 +77,17 @@ class HeadFiles(Target):
         head = program.head()
         (place / TENSORS).write_bytes(save({"bias": head.bias, "rows": np.ascontiguousarray(head.rows)}))
         (place / ABOUT).write_text(json.dumps(_about(program, head), indent=2) + "\n", encoding="utf-8")
-        (place / READ).write_text(reader(program.background), encoding="utf-8")
+        transform = getattr(program.clip.model.visual, "preprocess_cfg", None)
+        (place / READ).write_text(reader(program.background) + _pixels(transform), encoding="utf-8")
+        write_readme(program, place, _USE)
 
     def check(self, reference: Reference, place: Path) -> str:
         """Classify with what NumPy reads, and read the pictures with `read.py`."""
         logits = numpy_logits(place, reference.features)
-        reference.same_pixels(runpy.run_path(str(place / READ))["read"])
+        module = runpy.run_path(str(place / READ))
+        reference.same_pixels(module["read"])
+        if "pixels" in module:
+            reference.same_transform(module["pixels"])
         return f"with NumPy {np.__version__}: {reference.same_labels(logits.argmax(axis=1))}, pixels equal"
 
 
@@ -66,6 +111,7 @@ def _about(program: TemplateClassifier, head: Head) -> dict[str, Any]:
         "scale": head.scale,
         "temperature": head.temperature,
         "clip": program.clip.name,
+        "open_clip": open_clip_arguments(program.clip.name),
         "fingerprint": head.fingerprint,
         "background": head.background,
         "templates": [{"template": template, "weight": weight} for template, weight in program.templates],
@@ -73,12 +119,55 @@ def _about(program: TemplateClassifier, head: Head) -> dict[str, Any]:
     }
 
 
+_PIXELS = '''
+
+def pixels(file):
+    """Return a picture as the CLIP takes it: float32 (3, H, W)."""
+    import numpy as np
+    from PIL import Image
+
+    image = read(file)
+    {resize}
+    array = np.asarray(image, dtype="f4") / np.float32(255)
+    return ((array - np.array({mean}, "f4")) / np.array({std}, "f4")).transpose(2, 0, 1)
+'''
+_SQUASHED = "image = image.resize(({width}, {height}), Image.Resampling.{how})"
+_SHORTEST = """\
+short = min(image.size)
+    image = image.resize([int({side} * side / short) for side in image.size], Image.Resampling.{how})
+    left, top = (round((side - {side}) / 2) for side in image.size)
+    image = image.crop((left, top, left + {side}, top + {side}))"""
+_BY_OPEN_CLIP = '''
+
+def pixels(file):
+    """Return a picture as the CLIP takes it: float32 (3, H, W)."""
+    from open_clip.transform import PreprocessCfg, image_transform_v2
+
+    return image_transform_v2(PreprocessCfg(**{transform}), is_train=False)(read(file)).numpy()
+'''
+
+
+def _pixels(transform: dict[str, Any] | None) -> str:
+    """Return the source of `pixels(file)`: with NumPy and Pillow, or for rare transforms with open_clip."""
+    if transform is None:
+        return ""
+    size, mode, how = transform["size"], transform["resize_mode"], transform["interpolation"]
+    height, width = (size, size) if isinstance(size, int) else size
+    plain = mode == "squash" or (mode == "shortest" and height == width)
+    if how not in ("bicubic", "bilinear") or not plain:
+        return _BY_OPEN_CLIP.format(transform=repr(dict(transform)))
+    form = _SQUASHED if mode == "squash" else _SHORTEST
+    resize = form.format(width=int(width), height=int(height), side=int(width), how=how.upper())
+    mean, std = ([float(value) for value in transform[key]] for key in ("mean", "std"))
+    return _PIXELS.format(resize=resize, mean=mean, std=std)
+
+
 class Onnx(HeadFiles):
-    """The folder of `head`, with `head.onnx` (features to logits) and `classifier.onnx` (pixels to logits) beside.
+    """The folder of `head`, with `head.onnx` (of features) and `classifier.onnx` (of pixels) beside.
 
     Inputs: `features` float32 (n, D), unit rows; `pixels` float32 (n, 3, H, W), after the CLIP's picture transform.
-    Outputs: `logits` float32 (n, C); of the whole also `features`. The head multiplies in 64 bits, as `head` does in
-    NumPy, so that both give the same numbers.
+    Outputs: `logits` and `probabilities`, at the program's temperature, float32 (n, C); of the whole also `features`.
+    The head multiplies in 64 bits, as `head` does in NumPy, so that both give the same numbers.
     """
 
     def write(self, program: TemplateClassifier, place: Path) -> None:
@@ -91,13 +180,14 @@ class Onnx(HeadFiles):
         head = program.head()
         _save_head(head, place / HEAD_ONNX)
         _save_whole(program, head, place / WHOLE_ONNX)
+        write_readme(program, place, _USE_ONNX, own_clip=True)
 
     def refusal(self, program: TemplateClassifier) -> str | None:
         """It takes the packages that write it."""
         from importlib.util import find_spec
 
         missing = next((name for name in ("onnx", "onnxscript") if find_spec(name) is None), None)
-        return f"it takes the package {missing}; pip install ipo-prompts[onnx]" if missing else None
+        return f"it takes the package {missing}: {to_install('onnx')}" if missing else None
 
     def check(self, reference: Reference, place: Path) -> str:
         """Run both files with ONNX Runtime."""
@@ -105,20 +195,25 @@ class Onnx(HeadFiles):
         try:
             import onnxruntime
         except ImportError as error:
-            raise NotChecked("onnxruntime is not installed; pip install onnxruntime") from error
+            raise NotChecked(f"onnxruntime is not installed: {to_install('onnx')}") from error
         import torch
 
         clip, own = reference.program.clip, numpy_logits(place, reference.features)
-        (logits,) = _session(onnxruntime, place / HEAD_ONNX).run(["logits"], {"features": reference.features})
+        outputs = ["logits", "probabilities"]
+        logits, sure = _session(onnxruntime, place / HEAD_ONNX).run(outputs, {"features": reference.features})
         if not np.array_equal(logits, own):
             raise Differs("the head in ONNX Runtime gives other numbers than in NumPy.")
         background = reference.program.background
         images = [clip.preprocess(picture.on(background).image()) for picture in reference.pictures]
         whole = _session(onnxruntime, place / WHOLE_ONNX)
-        features, logits = whole.run(["features", "logits"], {"pixels": torch.stack(images).numpy()})
+        features, logits, again = whole.run(["features", *outputs], {"pixels": torch.stack(images).numpy()})
         largest = float(np.abs(features - reference.features).max())
         if not largest <= FEATURES:
             raise Differs(f"in ONNX Runtime, features differ by up to {largest:.1g}.")
+        for probabilities in (sure, again):
+            largest = max(largest, apart := float(np.abs(probabilities - reference.probabilities).max()))
+            if not apart <= SURE:
+                raise Differs(f"in ONNX Runtime, probabilities differ by up to {apart:.1g}.")
         labels = reference.same_labels(logits.argmax(axis=1))
         return f"{said}; with onnxruntime {onnxruntime.__version__}: {labels}, features equal within {largest:.0e}"
 
@@ -132,18 +227,25 @@ def _save_head(head: Head, file: Path) -> None:
     from onnx import TensorProto, helper, numpy_helper
 
     numbers = {"rows": head.rows.T.astype("f8"), "scale": np.float64(head.scale), "bias": head.bias.astype("f8")}
+    numbers["temperature"] = np.float64(head.temperature)
     steps = [
         helper.make_node("Cast", ["features"], ["exact"], to=TensorProto.DOUBLE),
         helper.make_node("MatMul", ["exact", "rows"], ["cosines"]),
         helper.make_node("Mul", ["cosines", "scale"], ["scaled"]),
         helper.make_node("Add", ["scaled", "bias"], ["sum"]),
         helper.make_node("Cast", ["sum"], ["logits"], to=TensorProto.FLOAT),
+        helper.make_node("Div", ["sum", "temperature"], ["divided"]),
+        helper.make_node("Softmax", ["divided"], ["sure"], axis=-1),
+        helper.make_node("Cast", ["sure"], ["probabilities"], to=TensorProto.FLOAT),
     ]
     graph = helper.make_graph(
         steps,
         "head",
         [helper.make_tensor_value_info("features", TensorProto.FLOAT, ["n", head.rows.shape[1]])],
-        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["n", len(head.rows)])],
+        [
+            helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", len(head.rows)])
+            for name in ("logits", "probabilities")
+        ],
         [numpy_helper.from_array(np.asarray(value), name) for name, value in numbers.items()],
     )
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10), str(file))
@@ -164,7 +266,8 @@ def _save_whole(program: TemplateClassifier, head: Head, file: Path) -> None:
 
         def forward(self, pixels: Any) -> Any:
             features = self.model.encode_image(pixels, normalize=True).float()
-            return features, (features.double() @ self.rows * head.scale + self.bias).float()
+            logits = features.double() @ self.rows * head.scale + self.bias
+            return features, logits.float(), (logits / head.temperature).softmax(dim=-1).float()
 
     blank = program.clip.preprocess(Image.new("RGB", (64, 64)))
     images = torch.stack([blank, blank]).to(program.clip.device)
@@ -173,7 +276,7 @@ def _save_whole(program: TemplateClassifier, head: Head, file: Path) -> None:
         (images,),
         str(file),
         input_names=["pixels"],
-        output_names=["features", "logits"],
+        output_names=["features", "logits", "probabilities"],
         dynamic_shapes=({0: torch.export.Dim("n")},),
         external_data=False,
         verbose=False,
@@ -201,7 +304,7 @@ class HubFolder(HeadFiles):
         """Write the folder."""
         super().write(program, place)
         program.save(str(place / PROGRAM))
-        (place / CARD).write_text(self._card(program), encoding="utf-8")
+        (place / README).write_text(self._card(program), encoding="utf-8")
 
     def check(self, reference: Reference, place: Path) -> str:
         """Check the head, and load the program again."""
@@ -227,7 +330,8 @@ class HubFolder(HeadFiles):
         return (
             "---\nlibrary_name: ipo-prompts\npipeline_tag: zero-shot-image-classification\n---\n\n"
             f"# A classifier in words for {len(program.labels)} classes\n\n```json\n{lines}\n```\n\n"
-            "Label pictures with `ipo predict hf://USER/NAME PICTURES`, or with the files of\nthe head alone.\n"
+            "Label pictures with `ipo predict hf://USER/NAME PICTURES`, or with the files of\nthe head alone.\n\n"
+            f"## Without IPO\n\n{usage(program, _USE)}"
             "\n## Limits\n\n"
             "- The verdict is of pictures like those that it was made with, and of the template alone.\n"
             "- It names one of its classes whatever a picture shows; `--reject` tells some of the others.\n"

@@ -16,12 +16,22 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
-from ipo_prompts.experiments.export.target import NotChecked, Reference, Target, formatted, no_place, reader, spoken
+from ipo_prompts.experiments.export.target import (
+    NotChecked,
+    Reference,
+    Target,
+    formatted,
+    no_place,
+    reader,
+    spoken,
+    write_readme,
+)
 from ipo_prompts.metrics.clip import Clip
+from ipo_prompts.metrics.errors import to_install
 from ipo_prompts.metrics.template import SLOT
 from ipo_prompts.programs.classifier import TemplateClassifier
 from ipo_prompts.programs.saved_program import SavedProgram
@@ -51,6 +61,21 @@ TEXTS = 4000
 TIE = 0.05
 """Its picture transform resizes with another library, which moves probabilities by a few hundredths."""
 
+_USE = """\
+import json, runpy, sys
+from transformers import AutoImageProcessor, pipeline
+
+about, read = json.load(open("pipeline.json", encoding="utf-8")), runpy.run_path("read.py")["read"]
+alike = AutoImageProcessor.from_pretrained(".", backend="pil")  # it resizes as IPO does
+pipe = pipeline(about["task"], model=".", image_processor=alike)
+for file in sys.argv[1:]:
+    labels, template = about["candidate_labels"], about["hypothesis_template"]
+    answer = pipe(read(file), candidate_labels=labels, hypothesis_template=template)
+    best = max(answer, key=lambda one: one["score"])
+    print(file, best["label"], round(best["score"], 4))
+"""
+_UNCALIBRATED = "\nThese probabilities are those of the CLIP: the pipeline has no place for a fitted temperature.\n"
+
 
 @dataclass(frozen=True)
 class HuggingFace(Target):
@@ -67,6 +92,7 @@ class HuggingFace(Target):
     """
 
     model: str | None = None
+    use: ClassVar[str] = "README.md in it, or its `note` where it is one file, says how to use it without ipo."
 
     def refusal(self, program: TemplateClassifier) -> str | None:
         """One template, a model in Hugging Face's format, class names that can be told apart."""
@@ -81,7 +107,7 @@ class HuggingFace(Target):
             if reason:
                 return _unwritable(program.clip.name, reason)
             if find_spec("transformers") is None:
-                return "it takes the package transformers; pip install transformers"
+                return f"it takes the package transformers: {to_install('hf')}"
         return no_place(program, "the pipeline of Hugging Face", "synonyms", "offsets", "pictures")
 
     def refusal_by_name(self, saved: SavedProgram) -> str | None:
@@ -106,6 +132,7 @@ class HuggingFace(Target):
             with _quiet():
                 save_model(program.clip, place)
             (place / "read.py").write_text(reader(program.background), encoding="utf-8")
+            write_readme(program, place, _USE, _UNCALIBRATED, own_clip=True)
         arguments = {
             "task": TASK,
             "model": model,
@@ -125,7 +152,7 @@ class HuggingFace(Target):
         try:
             import transformers
         except ImportError as error:
-            raise NotChecked("transformers is not installed; pip install transformers") from error
+            raise NotChecked(f"transformers is not installed: {to_install('hf')}") from error
         import torch
 
         own = place.is_dir()

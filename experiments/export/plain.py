@@ -11,7 +11,7 @@ import runpy
 from contextlib import redirect_stderr
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -24,8 +24,12 @@ from ipo_prompts.experiments.export.target import (
     no_place,
     reader,
     spoken,
+    usage,
+    with_open_clip,
+    write_readme,
 )
 from ipo_prompts.metrics.calibration import softmax
+from ipo_prompts.metrics.clip import open_clip_arguments
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.template import SLOT, read_templates
 from ipo_prompts.programs.classifier import TemplateClassifier
@@ -54,6 +58,9 @@ Open pictures with `read`, which shows transparent and turned ones as the progra
 """
 
 CLIP = {clip}
+OPEN_CLIP = {arguments}
+LOGIT_SCALE = {scale}
+TEMPERATURE = {temperature}
 FINGERPRINT = {fingerprint}
 TEMPLATES = [
 {templates}
@@ -73,8 +80,61 @@ templates = [_filled(template) for template in TEMPLATES]
 {reader}'''
 
 
+_USE_OPEN_CLIP = with_open_clip(
+    """\
+import runpy, sys
+import numpy as np, open_clip, torch
+from safetensors.numpy import load_file
+
+about, matrix = runpy.run_path("zero_shot_templates.py"), load_file("classifier.safetensors")["classifier"]
+read = about["read"]
+""",
+    'about["OPEN_CLIP"]',
+    'about["LOGIT_SCALE"] * (features @ matrix)',
+    'about["TEMPERATURE"]',
+    'about["CLASS_NAMES"]',
+)
+_USE_LISTS = """\
+import json, runpy, sys
+import open_clip, torch
+from clip_benchmark.metrics.zeroshot_classification import zero_shot_classifier
+
+arguments, read = json.load(open("clip.json")), runpy.run_path("read.py")["read"]
+((_, names),), ((_, templates),) = (json.load(open(file)).items() for file in ("classnames.json", "templates.json"))
+model, preprocess = open_clip.create_model_from_pretrained(**arguments)
+model.eval()
+tokenizer = open_clip.get_tokenizer(arguments["model_name"])
+matrix = zero_shot_classifier(model, tokenizer, names, templates, "cpu", amp=False)
+for file in sys.argv[1:]:
+    with torch.inference_mode():
+        features = model.encode_image(preprocess(read(file))[None], normalize=True)
+        row = (model.logit_scale.exp() * features @ matrix).softmax(dim=1)[0]
+    print(file, names[row.argmax()], round(float(row.max()), 4))
+"""
+_USE_NPZ = with_open_clip(
+    """\
+import sys
+import numpy as np, open_clip, torch
+
+about = dict(np.load(FILE))
+
+
+{reader}
+
+""",
+    "ARGUMENTS",
+    'about["logit_scale"] * (features @ about["class_embeddings"].T) + about.get("offsets", 0)',
+    'about["temperature"]',
+    'about["class_names"]',
+)
+_TO_MEASURE = """
+These probabilities are those of the CLIP, to which no temperature was fitted. To measure instead of to label, give
+`clip_benchmark eval` the lists with `--custom_template_file` and `--custom_classname_file`.
+"""
+
+
 class OpenClip(Target):
-    """A folder with `zero_shot_templates.py` and `classifier.safetensors`.
+    """A folder with `zero_shot_templates.py`, `classifier.safetensors` and a README.
 
     The matrix `classifier` is float32 (D, C) with unit columns, as `build_zero_shot_classifier` returns it; its logits
     are `logit_scale * image_features @ classifier`. Its metadata, all text: clip, fingerprint, temperature, background,
@@ -101,6 +161,9 @@ class OpenClip(Target):
         # Every text is written by `repr`: quotes, braces and backslashes survive.
         source = _PYTHON.format(
             clip=repr(program.clip.name),
+            arguments=repr(open_clip_arguments(program.clip.name)),
+            scale=repr(float(program.clip.logit_scale)),
+            temperature=repr(float(program.temperature)),
             fingerprint=repr(program.clip.fingerprint),
             templates=listed(templates),
             names=listed(program.class_names),
@@ -120,6 +183,7 @@ class OpenClip(Target):
         }
         matrix = np.ascontiguousarray(program.class_embeddings().T)
         (place / MATRIX_FILE).write_bytes(save({MATRIX: matrix}, metadata))
+        write_readme(program, place, _USE_OPEN_CLIP)
 
     def check(self, reference: Reference, place: Path) -> str:
         """Build the classifier from the Python file with open_clip, and load the matrix."""
@@ -142,7 +206,9 @@ class OpenClip(Target):
 
 @dataclass(frozen=True)
 class ClipBenchmark(Target):
-    """A folder with `templates.json` and `classnames.json`, each {data set: [texts]}.
+    """A folder with `templates.json` and `classnames.json`, each {data set: [texts]}, and a README.
+
+    `clip.json` has the arguments of open_clip for the CLIP, `read.py` opens pictures, both for the README alone.
 
     CLIP_benchmark fills a template with `template.format(c=name)`, so the slot is `{c}` and braces are doubled. It
     looks up both lists by the data set's name, and reads the files in the locale's encoding, hence the ASCII.
@@ -164,6 +230,9 @@ class ClipBenchmark(Target):
         templates = [formatted(template, "{c}") for template, _ in program.templates]
         for file, texts in (("templates.json", templates), ("classnames.json", spoken(program.class_names))):
             (place / file).write_text(json.dumps({self.dataset: texts}, indent=2) + "\n", encoding="ascii")
+        (place / "clip.json").write_text(json.dumps(open_clip_arguments(program.clip.name)) + "\n", encoding="ascii")
+        (place / "read.py").write_text(reader(program.background), encoding="utf-8")
+        write_readme(program, place, _USE_LISTS, _TO_MEASURE)
 
     def check(self, reference: Reference, place: Path) -> str:
         """Look up the lists, build the classifier and label the pictures with CLIP_benchmark's own functions."""
@@ -196,8 +265,10 @@ class Npz(Target):
     class_names (C,), the first of each, and templates (T,), text; weights float64 (T,); logit_scale, logit_bias and
     temperature, numbers; clip, fingerprint and background, text. Probabilities are softmax((logit_scale · features @
     class_embeddings.T + logit_bias) / temperature). A program with offsets or pictures has `offsets` too, float32 (C,),
-    to be added before the division.
+    to be added before the division. `readme`, text, says how to use it.
     """
+
+    use: ClassVar[str] = "`readme` in it says how to use it without ipo: print(numpy.load(FILE)['readme'])."
 
     def refusal(self, program: TemplateClassifier) -> str | None:
         """It holds any program; but NumPy's text arrays drop NUL characters at the end."""
@@ -223,6 +294,7 @@ class Npz(Target):
                 clip=np.array(program.clip.name),
                 fingerprint=np.array(program.clip.fingerprint),
                 background=np.array(program.background),
+                readme=np.array(_npz_readme(program)),
                 **offsets,
             )
 
@@ -245,8 +317,17 @@ class Npz(Target):
         return f"with NumPy {np.__version__}: {labels}, {embeddings}"
 
 
+def _npz_readme(program: TemplateClassifier) -> str:
+    """Return how an `.npz` is used; no text of others is in it but the name of the CLIP, which is no code."""
+    arguments = repr(open_clip_arguments(program.clip.name))
+    code = _USE_NPZ.replace("{reader}", reader(program.background))
+    return usage(program, f"FILE, ARGUMENTS = 'FILE.npz', {arguments}  # the name of this file, and its CLIP\n{code}")
+
+
 class Txt(Target):
     """A UTF-8 file, one template a line, the slot written `<CLASS>`."""
+
+    use: ClassVar[str] = "Each line is a template: replace <CLASS> by the name of a class."
 
     def refusal(self, program: TemplateClassifier) -> str | None:
         """A line holds no weight, and no space at either end."""
@@ -274,6 +355,8 @@ class Txt(Target):
 
 class ProgramJson(Target):
     """One JSON file with templates, weights, classes, temperature and the name of the CLIP; it holds any program."""
+
+    use: ClassVar[str] = "It is for `ipo predict`, and for DSPy where ipo is installed."
 
     def write(self, program: TemplateClassifier, place: Path) -> None:
         """Write the file.

@@ -12,13 +12,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from ipo_prompts.metrics.arrays import Floats
 from ipo_prompts.metrics.calibration import softmax
+from ipo_prompts.metrics.clip import open_clip_arguments
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.files import flush_tree
 from ipo_prompts.metrics.pictures import AS_STORED, Background, Picture
@@ -29,6 +30,7 @@ from ipo_prompts.programs.saved_program import SavedProgram
 TOLERANCE = 1e-4
 """Largest difference of a component of a unit class embedding: a hundred times float32's error, and far below what one
 other token changes."""
+README = "README.md"
 PICTURES = 36
 """Pictures that an export is compared on: a few of many classes, encoded in a second or a minute."""
 TIE = 1e-3
@@ -44,7 +46,13 @@ class Differs(InputError):
 
 
 class Target(ABC):
-    """One form of export."""
+    """One form of export.
+
+    Attributes:
+        use: where it stands how the export is used, as a sentence to show.
+    """
+
+    use: ClassVar[str] = f"{README} in it says how to use it without ipo."
 
     def refusal(self, program: TemplateClassifier) -> str | None:
         """Return why the target cannot express the program, as part of a sentence; None where it can, as by default."""
@@ -186,6 +194,14 @@ class Reference:
             if not np.array_equal(np.asarray(read(io.BytesIO(picture.bytes()))), np.asarray(own.image())):
                 raise Differs(f"its read() gives other pixels for {picture.name}.")
 
+    def same_transform(self, pixels: Callable[[Any], Any]) -> None:
+        """Compare a `pixels` that was exported with the CLIP's picture transform."""
+        for picture in self.pictures:
+            own = self.program.clip.preprocess(picture.on(self.program.background).image()).numpy()
+            theirs = pixels(io.BytesIO(picture.bytes()))
+            if theirs.shape != own.shape or not np.abs(theirs - own).max() <= 1e-5:
+                raise Differs(f"its pixels() gives other numbers for {picture.name}.")
+
 
 def no_place(
     program: TemplateClassifier, form: str, *kinds: Literal["weights", "synonyms", "offsets", "pictures"]
@@ -214,6 +230,62 @@ def formatted(template: str, slot: str) -> str:
 def spoken(class_names: Sequence[str]) -> list[str]:
     """Return class names as templates are filled with them, for libraries that change nothing in a name."""
     return [name.replace("_", " ") for name in class_names]
+
+
+_FEATURES = """\
+model, preprocess = open_clip.create_model_from_pretrained(**{arguments})
+model.eval()
+pixels = torch.stack([preprocess(read(file)) for file in sys.argv[1:]])
+with torch.inference_mode():
+    features = model.encode_image(pixels, normalize=True).numpy()
+"""
+_NAMED = """\
+exact = np.exp((logits - logits.max(axis=1, keepdims=True)) / {temperature})
+for file, row in zip(sys.argv[1:], exact / exact.sum(axis=1, keepdims=True)):
+    print(file, {names}[row.argmax()], round(float(row.max()), 4))
+"""
+
+
+def with_open_clip(before: str, arguments: str, logits: str, temperature: str, names: str) -> str:
+    """Return Python that labels the pictures of its command line with a CLIP of open_clip and NumPy.
+
+    Args:
+        before: its first lines, which define `read` and the names in the other arguments.
+        arguments: of the CLIP, as an expression; see `open_clip_arguments`.
+        logits: an expression over `features`, float (n, D).
+        temperature: what logits are divided by, as an expression.
+        names: of the classes, as an expression.
+    """
+    features, named = _FEATURES.format(arguments=arguments), _NAMED.format(temperature=temperature, names=names)
+    return f"{before}{features}logits = {logits}\n{named}"
+
+
+def write_readme(program: TemplateClassifier, place: Path, code: str, more: str = "", own_clip: bool = False) -> None:
+    """Write the README of a folder.
+
+    No text of others is in it: what classes and templates are called, the code reads from the files beside it.
+
+    Args:
+        program: what is exported.
+        place: the folder.
+        code: Python that labels the pictures of its command line, and needs no `ipo_prompts`.
+        more: what else is to be known, whole sentences.
+        own_clip: the export has the picture tower, too.
+    """
+    (place / README).write_text(f"# How to use it\n\n{usage(program, code, own_clip)}{more}", encoding="utf-8")
+
+
+def usage(program: TemplateClassifier, code: str, own_clip: bool = False) -> str:
+    """Return the section that has the code, or says why there is none; see `write_readme`."""
+    if not own_clip and not open_clip_arguments(program.clip.name):
+        return (
+            "Only IPO has the CLIP `embedded`, and nothing else makes the features of its pictures: label with\n"
+            "`ipo predict`, or take `ipo export --to onnx`, which writes the picture tower, too.\n"
+        )
+    return (
+        "Save these lines as `use.py` in this folder and type `python use.py PICTURE …`. They print the label of each\n"
+        f"picture, and how probable it is:\n\n```python\n{code}```\n"
+    )
 
 
 _HEAD = '''\

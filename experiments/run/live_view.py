@@ -287,6 +287,7 @@ def pull_with_progress(name: str, *, quiet: bool = False) -> Path:
     if path := weights.find(name):
         return path
     console.print(f"fetching {model.title}, {model.size_bytes / 1e6:.0f} MB, licence {model.licence}")
+    console.print(Text(weights.origin(name)))
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         task = progress.add_task("weights", total=model.size_bytes)

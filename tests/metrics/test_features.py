@@ -262,8 +262,8 @@ for number in range(count):
     children.append(child)
 os.close(go)
 if len(children) == count:
-    print(*(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children))
-    sys.exit()
+    print(*(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children), flush=True)
+    os._exit(0)  # torch's threads did not survive the forks, and an orderly exit may wait for them for ever
 os.read(start, 1)  # until all have closed the other end: then they fill the store at once
 def progress(done, total):
     if number == 0 and done == 6: os._exit(9)

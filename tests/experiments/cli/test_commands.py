@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from ipo_prompts.experiments.cli import installation
 from ipo_prompts.experiments.cli.app import main
 from ipo_prompts.metrics.clip import Clip
 
@@ -126,6 +129,8 @@ def test_the_check_says_what_each_choice_would_use_of_a_lopsided_folder(tmp_path
 
 # --- doctor and --dry-run
 
+TO_DEVELOP = ("dev", "embedded")
+
 
 @pytest.fixture()
 def key(monkeypatch: pytest.MonkeyPatch) -> str:
@@ -155,6 +160,24 @@ def test_doctor_is_content_with_a_job_that_would_run(key: str, cache: Path, caps
     assert "this job would run." in out
     assert key not in out
     assert "$" in out
+
+
+def test_doctor_says_what_an_extra_lacks_and_what_to_type(
+    cache: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    known = {**installation.EXTRAS, "onnx": ("onnx", "nobody-has-this")}
+    monkeypatch.setattr(installation, "EXTRAS", known)
+    main(["doctor", "--lm", "none", "exclude=[gone]"])
+    out = capsys.readouterr().out
+    assert "onnx lacks nobody-has-this: pip install '.[onnx]'" in out
+    assert re.search(r"free disk +[\d.]+ GB for the cache", out)
+
+
+def test_the_extras_of_doctor_are_those_of_the_package() -> None:
+    project = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = {name: listed for name, listed in project["optional-dependencies"].items() if name not in TO_DEVELOP}
+    names = {extra: tuple(re.split("[<>=]", one)[0] for one in listed) for extra, listed in extras.items()}
+    assert names == installation.EXTRAS
 
 
 def test_doctor_names_the_problem(cache: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:

@@ -138,6 +138,86 @@ def test_transformers_reads_a_clip_of_ones_own(twins: Any, siglip: Clip, tmp_pat
         assert (logits.max(axis=1) - logits[rows, numbers] < 1e-3).all() and len({*labels}) > 1
 
 
+USE = """
+import contextlib, io, json, os, sys
+sys.modules["ipo_prompts"] = None
+files = json.loads(sys.argv[1])
+told = {}
+for folder in sys.argv[2:]:
+    os.chdir(folder)
+    if os.path.exists("README.md"):
+        text = open("README.md", encoding="utf-8").read()
+    else:
+        import numpy
+        text = str(numpy.load("out.npz")["readme"]).replace("FILE.npz", "out.npz")
+    (code,) = text.split("```python")[1:]
+    sys.argv[1:], said = files, io.StringIO()
+    with contextlib.redirect_stdout(said):
+        exec(code.split("```")[0], {})
+    told[os.path.basename(folder)] = [line.rsplit(" ", 1) for line in said.getvalue().splitlines()]
+    sys.argv[1:] = []
+print(json.dumps(told))
+"""
+LOUD = "``` # <b>dog</b> ```python"
+
+
+@pytest.fixture()
+def sure(twins: Any) -> TemplateClassifier:
+    made = TemplateClassifier(twins.clip, ["cat", LOUD, "pizza"], "A photo of a {weird} <CLASS>.")
+    made.temperature = 2.2458
+    return made
+
+
+def test_the_lines_of_each_readme_label_as_the_program_does_without_it(
+    sure: TemplateClassifier, pictures: list[Picture], tmp_path: Path
+) -> None:
+    files = [*odd(tmp_path / "odd"), *(tmp_path / f"{number}.png" for number in range(4))]
+    for file, picture in zip(files[-4:], pictures, strict=False):
+        file.write_bytes(picture.bytes())
+    places = {"npz": tmp_path / "npz" / "out.npz"}
+    places["npz"].parent.mkdir()
+    folders = ["npz"]
+    for target in ("head", "onnx", "open_clip", "clip_benchmark", "hf"):
+        places[target] = tmp_path / target
+        folders.append(target)
+    for target, place in places.items():
+        assert export(sure, TARGETS[target](), place, pictures).startswith("checked, ")
+    told = elsewhere(USE, files, tmp_path, *(str(tmp_path / folder) for folder in folders))
+    ours = sure.probabilities([Picture.from_path(file).on(sure.background) for file in files])
+    bare = TemplateClassifier(sure.clip, sure.class_names, sure.template)
+    theirs = bare.probabilities([Picture.from_path(file).on(sure.background) for file in files])
+    for target, lines in told.items():
+        expected = theirs if target in ("clip_benchmark", "hf") else ours
+        numbers = [float(number) for _, number in lines]
+        assert len(numbers) == len(files)
+        np.testing.assert_allclose(numbers, expected.max(axis=1), atol=2e-3, err_msg=target)
+    assert abs(ours.max(axis=1) - theirs.max(axis=1)).max() > 0.02
+
+
+def test_no_name_stands_in_a_readme_and_only_onnx_needs_no_clip(
+    clip: Clip, pictures: list[Picture], tmp_path: Path
+) -> None:
+    program = TemplateClassifier(clip, ["cat", LOUD], "a loud photo of a <CLASS>.")
+    for target in ("head", "onnx", "open_clip", "clip_benchmark"):
+        export(program, TARGETS[target](), tmp_path / target, pictures)
+        text = (tmp_path / target / "README.md").read_text(encoding="utf-8")
+        assert "dog" not in text and "loud" not in text
+        assert ("```python" in text) == (target == "onnx") == ("Only IPO has the CLIP" not in text)
+
+
+def test_onnx_gives_the_probabilities_of_the_program(
+    sure: TemplateClassifier, pictures: list[Picture], tmp_path: Path
+) -> None:
+    import onnxruntime
+
+    export(sure, TARGETS["onnx"](), tmp_path / "out", pictures)
+    features, expected = sure.clip.encode_pictures(pictures), sure.probabilities(pictures)
+    (alone,) = onnxruntime.InferenceSession(tmp_path / "out" / "head.onnx").run(
+        ["probabilities"], {"features": features}
+    )
+    np.testing.assert_allclose(alone, expected, atol=1e-6)
+
+
 def test_onnx_runs_a_siglip(siglip: Clip, pictures: list[Picture], tmp_path: Path) -> None:
     program = TemplateClassifier(siglip, ["cat", "dog"], "a photo of a <CLASS>.")
     verdict = export(program, TARGETS["onnx"](), tmp_path / "out", pictures)

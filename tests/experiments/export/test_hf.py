@@ -67,7 +67,7 @@ def test_without_transformers_the_export_is_unchecked(
     monkeypatch.setitem(sys.modules, "transformers", None)
     program = TemplateClassifier(twins.clip, NAMES, PLAIN)
     verdict = export(program, HuggingFace(str(twins.hf)), tmp_path / "out", pictures)
-    assert verdict == "not checked: transformers is not installed; pip install transformers"
+    assert verdict == "not checked: transformers is not installed: pip install '.[hf]'"
 
 
 def test_labels_that_read_the_same_are_refused(twins: Any, pictures: list[Picture], tmp_path: Path) -> None:

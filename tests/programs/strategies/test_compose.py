@@ -137,6 +137,15 @@ def test_the_words_are_those_of_the_bank_that_is_named() -> None:
     assert len(said) > 200 and said <= {phrase.text for phrase in PhraseBank.load("general").phrases}
 
 
+def test_what_one_search_met_of_a_bank_is_not_kept_for_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    usable, few, all_of_it = PhraseBank.usable, Worded(), Worded()
+    with monkeypatch.context() as patched:
+        patched.setattr(PhraseBank, "usable", lambda self, *given: usable(self, *given)[::10])
+        run(Compose(), few, steps=1)
+    run(Compose(), all_of_it, steps=1)
+    assert len(few.scored) < 200 < len(all_of_it.scored)
+
+
 def test_single_parts_are_tried_beside_what_the_initial_template_says() -> None:
     found = run(Compose(), initial_template="a photo of a <CLASS>, a type of pet.")
     templates = [entry.template for entry in found.history]
