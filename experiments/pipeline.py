@@ -16,7 +16,6 @@ from typing import Any, Literal, cast
 
 import numpy as np
 
-from ipo_prompts.experiments.clicks.commands import PROGRAM
 from ipo_prompts.experiments.data import Item, fresh
 from ipo_prompts.experiments.export import best_target
 from ipo_prompts.experiments.publishing import (
@@ -37,17 +36,25 @@ from ipo_prompts.experiments.run.beforehand import headroom_of
 from ipo_prompts.experiments.run.beside import baselines, what_it_adds, what_the_head_does, what_they_add
 from ipo_prompts.experiments.run.comparison import Compared, compare, near_copies_in_words, over_classes, verdict
 from ipo_prompts.experiments.run.config import RunConfig
-from ipo_prompts.experiments.run.drawn import as_before
+from ipo_prompts.experiments.run.drawn import as_begun
 from ipo_prompts.experiments.run.files import check_writable, digest, holds_run, larger_limit, write_json
 from ipo_prompts.experiments.run.live_view import Ui, ensure_local_weights, showing_warnings
 from ipo_prompts.experiments.run.names import names_after, what_names_do, write_names
-from ipo_prompts.experiments.run.openings import DIGITS, Names, Openings, count, forecast, names_digest, opening_of
+from ipo_prompts.experiments.run.openings import (
+    DIGITS,
+    Names,
+    Openings,
+    cost_of_opening,
+    count,
+    names_digest,
+    opening_of,
+)
 from ipo_prompts.experiments.run.plan import SPLIT_SEED, Plan, plan
 from ipo_prompts.experiments.run.prepared import Prepared, encode, encode_sealed, fingerprint, prepare
 from ipo_prompts.experiments.run.reading import differs_in_file
 from ipo_prompts.experiments.run.rejecting import calibrate
 from ipo_prompts.experiments.run.reserve import FILES, refuse_short, refuse_to_open, reserve_of, seconds_of_test
-from ipo_prompts.experiments.run.result import Harmonic, RunResult, Sealed
+from ipo_prompts.experiments.run.result import PROGRAM, Harmonic, RunResult, Sealed
 from ipo_prompts.experiments.run.scores import AnyPart, Comparison, PartName
 from ipo_prompts.experiments.run.searching import EarlierRun, SearchedRun, read_earlier, recorded, search_in
 from ipo_prompts.experiments.tasks.base import Encoded
@@ -122,7 +129,7 @@ def _run(config: RunConfig, folder: Path, ui: Ui, one: Clock, *, resume: bool) -
         ui.say(f"uses what does not ship with ipo: {beyond}")
     planned = plan(config, say=ui.passing)
     if resume and holds_run(folder):
-        planned = as_before(planned, folder)
+        planned = as_begun(planned, folder)
     ui.say(f"run directory: {folder}")
     prepared, test = _in_time(planned, ui, one, folder)
     with closing(Journal(folder, one.started)) as journal:
@@ -190,7 +197,7 @@ def _announce(prepared: Prepared, journal: Journal, ui: Ui, before: Sequence[Ope
     if not prepared.plan.data.labelled:
         rest = "nobody knows their labels"
     ui.say(f"searching {how} on {len(drawn.search)} pictures of {len(drawn.class_names)} classes; {rest}")
-    opened = partial(forecast, prepared.plan, prepared.store.contents, journal.path.parent, before)
+    opened = partial(cost_of_opening, prepared.plan, prepared.store.contents, journal.path.parent, before)
     if prepared.plan.data.labelled and (told := opened()):
         ui.say(told)
     if short := too_short():

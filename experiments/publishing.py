@@ -18,7 +18,6 @@ import numpy as np
 import numpy.typing as npt
 from dspy.utils.saving import get_dependency_versions
 
-from ipo_prompts.experiments.clicks.commands import MEAN_OFF, PROGRAM
 from ipo_prompts.experiments.clicks.drawing import DRAWING
 from ipo_prompts.experiments.clicks.verifying import VERIFIED
 from ipo_prompts.experiments.data.dataset import NAMES_FILE
@@ -35,6 +34,8 @@ from ipo_prompts.experiments.run.live_view import Ui
 from ipo_prompts.experiments.run.plan import about_few_pictures, more_with_twice_the_shots
 from ipo_prompts.experiments.run.prepared import Prepared, fingerprint
 from ipo_prompts.experiments.run.result import (
+    MEAN_OFF,
+    PROGRAM,
     RESULT,
     Chosen,
     Data,

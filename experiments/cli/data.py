@@ -248,7 +248,7 @@ def preview(
     """Draw a few pictures of each class on one sheet; of many classes, some, evenly spaced."""
     from ipo_prompts.experiments.data import load_data
     from ipo_prompts.experiments.data.check import contact_sheet
-    from ipo_prompts.experiments.data.dataset import without_pictures
+    from ipo_prompts.experiments.data.dataset import empty_classes
     from ipo_prompts.experiments.run.files import write_bytes
 
     data = load_data(spec, seed=seed, whole=False, **about_data(read_about(words, "data preview")))
@@ -260,7 +260,7 @@ def preview(
     write_bytes(make_room(path), sheet.png())
     for reason in sheet.unreadable:
         print(f"not drawn: {reason}", file=sys.stderr)
-    if empty := [repr(str(data.class_names[label])) for label in without_pictures(data)]:
+    if empty := [repr(str(data.class_names[label])) for label in empty_classes(data)]:
         print(f"without pictures: {several(empty)}", file=sys.stderr)
     of = f"of {sheet.classes} of {len(data.class_names)} classes" if data.labelled else "without labels"
     print(f"{path}: {sheet.pictures} {part} pictures {of}")

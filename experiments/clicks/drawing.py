@@ -188,7 +188,7 @@ def draw_questions(
     """
     sides = side_of(programs[0], about["first"]), side_of(programs[1], about["second"])
     turned = sides[0].identity > sides[1].identity  # who names the pair the other way round gets the same page
-    pair = question(sides)
+    pair = pair_of(sides)
     members: dict[str, list[int]] = {}
     for i in sorted(range(len(items)), key=lambda i: _chance(pair, named.contents[i], "which")):
         members.setdefault(named.groups[i], []).append(i)
@@ -219,7 +219,7 @@ def draw_questions(
     return ToAsk(drawing, tuple(items[i].picture for i, _, _ in asked[:MOST]))
 
 
-def question(sides: Sequence[Side]) -> str:
+def pair_of(sides: Sequence[Side]) -> str:
     """Return a digest of what two programs are, in any order."""
     return hashlib.sha256("".join(sorted(side.identity for side in sides)).encode()).hexdigest()[:OPENED]
 

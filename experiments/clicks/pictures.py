@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ipo_prompts.experiments.clicks.commands import commands_to_test
 from ipo_prompts.experiments.clicks.drawing import Named, name_pictures
 from ipo_prompts.experiments.data import Item, load_data
 from ipo_prompts.experiments.data.assemble import group_of
@@ -19,6 +18,7 @@ from ipo_prompts.experiments.data.dataset import UNLABELLED
 from ipo_prompts.experiments.data.load import TABLES, with_labels
 from ipo_prompts.experiments.data.sources.folder import find_pictures
 from ipo_prompts.experiments.run.drawn import drawn_before, searched_before
+from ipo_prompts.experiments.run.ending import commands_to_test
 from ipo_prompts.experiments.run.live_view import Ui
 from ipo_prompts.experiments.run.openings import DIGITS
 from ipo_prompts.experiments.run.plan import SPLIT_SEED, data_of, draw_for

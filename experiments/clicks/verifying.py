@@ -16,7 +16,7 @@ from typing import Annotated, Literal, NamedTuple
 
 from pydantic import Field, NonNegativeInt, ValidationError
 
-from ipo_prompts.experiments.clicks.drawing import DRAWING, Drawing, Named, Showing, Side, identity, question
+from ipo_prompts.experiments.clicks.drawing import DRAWING, Drawing, Named, Showing, Side, identity, pair_of
 from ipo_prompts.experiments.run.files import Content, read_model, write_json
 from ipo_prompts.experiments.run.looked import Look, looks_at, remember
 from ipo_prompts.experiments.run.openings import opened_at
@@ -309,7 +309,7 @@ def looked(place: Path, drawing: Drawing, file: Path, sides: tuple[Side, Side]) 
         InputError: the folder cannot be written.
     """
     content = read_json(file, "the answers", FIX)
-    asked, pictures = question(sides), set(drawing.contents)
+    asked, pictures = pair_of(sides), set(drawing.contents)
     known = {*drawing.looks, *looks_at(pictures)}
     own = [one for one in known if one.question == asked]
     runs = opened_at(place, pictures)

@@ -18,10 +18,10 @@ from ipo_prompts.experiments.data.dataset import (
     DataSet,
     Item,
     Part,
+    empty_classes,
     in_threads,
     leaving_out,
     unreadable_content,
-    without_pictures,
 )
 from ipo_prompts.metrics.errors import InputError, printable, several
 from ipo_prompts.metrics.pictures import AS_VIEWED, Picture, decode, is_transparent
@@ -94,7 +94,7 @@ class Checked:
     def without(self) -> list[str]:
         """The classes that no picture shows, as the source calls them."""
         own = self.data.renamed_from or self.data.class_names
-        return [str(own[label]) for label in without_pictures(self.data)]
+        return [str(own[label]) for label in empty_classes(self.data)]
 
     def text(self) -> str:
         """Return plain text for a terminal; characters that would move its cursor are spelled out."""

@@ -256,7 +256,7 @@ def without(data: DataSet, excluded: Sequence[str]) -> DataSet:
     )
 
 
-def without_pictures(data: DataSet) -> list[int]:
+def empty_classes(data: DataSet) -> list[int]:
     """Return the labels of the classes that no picture shows; none where nobody knows the labels."""
     return sorted(
         set(range(len(data.class_names) * data.labelled)) - {at for _, item in data.items() for at in item.shows}

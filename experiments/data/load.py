@@ -28,11 +28,11 @@ from ipo_prompts.experiments.data.dataset import (
     Item,
     checked_names,
     default_task,
+    empty_classes,
     lacking,
     owners,
     with_names,
     without,
-    without_pictures,
 )
 from ipo_prompts.experiments.data.sources import FORMS, SOURCES, folder, hub, table
 from ipo_prompts.experiments.data.wordnet import WHERE, known_codes, unnamed_in
@@ -129,7 +129,7 @@ def _labelled(
     data = assemble(gathered, seed, task).on(background)
     data = _called(data, class_names or gathered.names or {}, "class_names" if class_names else gathered.where)
     data = without(data, exclude) if exclude else data
-    if whole and (empty := without_pictures(data)):
+    if whole and (empty := empty_classes(data)):
         raise lacking(data, empty, gathered.where, "pictures", "some")
     bars = about_bars(data)  # names joined in many ways are classes of one picture each
     if not data.test and (whole or bars is None):

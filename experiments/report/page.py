@@ -20,7 +20,6 @@ from typing import Any, Literal, NamedTuple
 
 from markupsafe import Markup
 
-from ipo_prompts.experiments.clicks.commands import commands_to_test
 from ipo_prompts.experiments.report.analysis import WordChange
 from ipo_prompts.experiments.report.drawing import (
     FRAME,
@@ -33,6 +32,7 @@ from ipo_prompts.experiments.report.drawing import (
     search_plot,
 )
 from ipo_prompts.experiments.report.gather import Run, read_run
+from ipo_prompts.experiments.run.ending import commands_to_test
 from ipo_prompts.experiments.run.files import write_text
 from ipo_prompts.experiments.run.live_view import duration, money
 from ipo_prompts.experiments.run.scores import RewardNames

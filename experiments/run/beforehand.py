@@ -20,7 +20,7 @@ import numpy as np
 from ipo_prompts.experiments.data import DataSet, Item
 from ipo_prompts.experiments.data.dataset import in_threads
 from ipo_prompts.experiments.run.config import ASK_NO_MODEL, RunConfig
-from ipo_prompts.experiments.run.openings import Openings, forecast
+from ipo_prompts.experiments.run.openings import Openings, cost_of_opening
 from ipo_prompts.experiments.run.plan import Plan, draw_for
 from ipo_prompts.experiments.run.prepared import Prepared
 from ipo_prompts.experiments.run.searching import read_earlier
@@ -85,7 +85,7 @@ def _opened(planned: Plan, folder: Path, before: Sequence[Openings]) -> str | No
     if not planned.data.labelled:
         return None
     try:
-        return forecast(planned, partial(in_threads, Picture.content), folder, before)
+        return cost_of_opening(planned, partial(in_threads, Picture.content), folder, before)
     except InputError:  # pictures that are still to be fetched, or that the run will refuse
         return None
 

@@ -28,7 +28,7 @@ from ipo_prompts.programs.record.journal import Event, Journal, last
 EVENT = "drawn"
 
 
-class Drawn(Content):
+class DrawnPictures(Content):
     """The `drawn` event of a journal: the beginning of the digest of each picture's bytes, part by part, in order."""
 
     search: tuple[str, ...]
@@ -36,7 +36,7 @@ class Drawn(Content):
     sealed: tuple[str, ...]
 
 
-def as_before(planned: Plan, folder: Path) -> Plan:
+def as_begun(planned: Plan, folder: Path) -> Plan:
     """Return the plan of a run with the pictures that its record names; the plan as it is where they are drawn anyway.
 
     Raises:
@@ -53,7 +53,7 @@ def searched_before(folder: Path) -> set[str]:
 
 
 def drawn_before(data: DataSet, drawn: Draw, folder: Path) -> tuple[DataSet, Draw]:
-    """Return the data and the draw of the run in a folder, where another one is drawn now; see `as_before`."""
+    """Return the data and the draw of the run in a folder, where another one is drawn now; see `as_begun`."""
     known = _checked(last(folder, EVENT))
     if known is None or (known.search, known.selection) == (_digests(drawn.search), _digests(drawn.selection)):
         return data, drawn
@@ -107,7 +107,7 @@ def record_drawn(journal: Journal, store: FeatureStore, drawn: Draw, say: Callab
         if journal.find("test"):
             raise _refusal(journal.path.parent, f"{were}, and the test of {journal.path.parent} was opened on them")
         say(f"{were} since the run began; the test, which was not opened yet, is made on the other {len(sealed):,}")
-    journal.append(EVENT, **Drawn(search=search, selection=selection, sealed=sealed).model_dump(mode="json"))
+    journal.append(EVENT, **DrawnPictures(search=search, selection=selection, sealed=sealed).model_dump(mode="json"))
 
 
 def _refusal(folder: Path, why: str) -> InputError:
@@ -121,8 +121,8 @@ def _digests(items: Sequence[Item]) -> tuple[str, ...]:
     return tuple(content[:DIGITS] for content in in_threads(content_or_name, [item.picture for item in items]))
 
 
-def _checked(event: Event | None) -> Drawn | None:
+def _checked(event: Event | None) -> DrawnPictures | None:
     try:
-        return Drawn.model_validate({name: (event or {}).get(name) for name in Drawn.model_fields})
+        return DrawnPictures.model_validate({name: (event or {}).get(name) for name in DrawnPictures.model_fields})
     except ValidationError:
         return None

@@ -10,11 +10,10 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
-from ipo_prompts.experiments.clicks.commands import commands_to_test
 from ipo_prompts.experiments.run.comparison import verdict
 from ipo_prompts.experiments.run.config import CONFIG_FILE, RunConfig
 from ipo_prompts.experiments.run.live_view import money
-from ipo_prompts.experiments.run.result import RunResult
+from ipo_prompts.experiments.run.result import MEAN_OFF, PROGRAM, RunResult
 from ipo_prompts.experiments.run.scores import Comparison
 from ipo_prompts.metrics.verdict import between, points, share
 from ipo_prompts.programs.lm.connect import REPLAY
@@ -68,7 +67,7 @@ def short_verdict(result: RunResult, *, numbers: bool = True) -> str:
     )
 
 
-def gained(result: RunResult) -> bool:
+def is_gain(result: RunResult) -> bool:
     """Whether the chosen template is shown to be better than the initial one, on either sealed part."""
     return any(result.scores[part].difference.outcome == "gain" for part in ("test", "new") if part in result.scores)
 
@@ -76,6 +75,15 @@ def gained(result: RunResult) -> bool:
 def stays(result: RunResult) -> bool:
     """Whether the program of the run is the initial template."""
     return [one.template for one in result.templates] == [result.initial_template]
+
+
+def commands_to_test(result: RunResult, folder: Path, data: str) -> list[str]:
+    """Return the commands that test a run without labels: what it found, and its rival, by clicks."""
+    pictures = data.removeprefix("folder:")
+    programs = [str(folder / name) for name in (PROGRAM, MEAN_OFF)]
+    rival = shlex.join(["ipo", "label", *programs, "--data", pictures, "--out", f"{folder}-rival"])
+    kept = result.template == result.initial_template
+    return [rival] if kept else [shlex.join(["ipo", "label", str(folder)]), rival]
 
 
 def _numbers(result: RunResult) -> list[Line]:
@@ -132,9 +140,9 @@ def _advice(result: RunResult, config: RunConfig | None, folder: Path) -> list[L
             "let both decide:"
         )
         return [Line("advice", told, (again, "head=blend"))]
-    if (known and known.weak == near) or (result.headroom and result.headroom.outcome == near and not gained(result)):
+    if (known and known.weak == near) or (result.headroom and result.headroom.outcome == near and not is_gain(result)):
         return [Line("advice", "another CLIP is likely to help more than words: this one is near guessing here")]
-    if gained(result):
+    if is_gain(result):
         return [Line("advice", "use it")]
     stay = "" if stays(result) else f"stay with the initial template, {result.initial_template}; "
     if result.scores["test"].difference.outcome == "no test":
@@ -167,7 +175,7 @@ def _again(config: RunConfig | None, folder: Path) -> str | None:
 def _next(result: RunResult, folder: Path) -> list[Line]:
     """Return what names pictures, and what takes the program away, where it is worth that."""
     quoted, above = shlex.quote(str(folder)), "" if result.above is None else f" --above {result.above:g}"
-    if not (result.untested or gained(result) or stays(result) or result.head):
+    if not (result.untested or is_gain(result) or stays(result) or result.head):
         instead = f"--template {shlex.quote(result.initial_template)}"
         return [Line("next", "", (f"ipo predict {quoted}{above}", instead, "PICTURES"))]
     away = [Line("or", "", (f"ipo export {quoted}", f"--to {result.export} --out DIR"))]

@@ -33,7 +33,7 @@ class Look(Content):
     opening: PositiveInt
 
 
-class Looked(Content):
+class AllLooks(Content):
     """The content of a file: the beginnings of the digests of the pictures, sorted, and all looks at them."""
 
     pictures: tuple[str, ...]
@@ -45,7 +45,7 @@ def looks_at(pictures: Set[str]) -> set[Look]:
     found: set[Look] = set()
     for file in sorted(_folder().glob("*.json")):
         with suppress(InputError):
-            known = read_model(Looked, file)
+            known = read_model(AllLooks, file)
             found |= set() if pictures.isdisjoint(known.pictures) else set(known.looks)
     return found
 
@@ -60,13 +60,13 @@ def remember(pictures: Collection[str], look: Look) -> None:
     file = _folder() / f"{hashlib.sha256(''.join(named).encode()).hexdigest()[:16]}.json"
     looks: tuple[Look, ...] = ()
     with suppress(InputError):
-        looks = read_model(Looked, file).looks
+        looks = read_model(AllLooks, file).looks
     if look not in looks:
         try:
             file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         except OSError as error:
             raise InputError(f"cannot write {file}: {error.strerror}.") from error
-        write_json(file, Looked(pictures=named, looks=(*looks, look)))
+        write_json(file, AllLooks(pictures=named, looks=(*looks, look)))
 
 
 def _folder() -> Path:

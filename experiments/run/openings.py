@@ -139,7 +139,7 @@ def _allowed(others: Sequence[Openings], pictures: Set[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(chain(*firsts, *found)))
 
 
-def forecast(
+def cost_of_opening(
     planned: Plan,
     contents: Callable[[list[Picture]], Iterable[str]],
     folder: Path,

@@ -27,6 +27,8 @@ from ipo_prompts.metrics.headroom import Headroom
 from ipo_prompts.metrics.verdict import Rounded
 
 RESULT = "result.json"
+PROGRAM, MEAN_OFF = "program.json", "mean-off.json"
+"""The program of a run, and that of the initial template with the mean picture taken off."""
 
 
 class Glimpse(Content):

@@ -25,7 +25,7 @@ from ipo_prompts.programs.record.lines import FILE_NAME as FILE_NAME
 from ipo_prompts.programs.record.lines import LOCK as LOCK
 from ipo_prompts.programs.record.lines import MOST_BYTES as MOST_BYTES
 from ipo_prompts.programs.record.lines import Event as Event
-from ipo_prompts.programs.record.lines import content_of, event_of, no_link, refuse_links
+from ipo_prompts.programs.record.lines import bytes_of, event_of, no_link, refuse_links
 from ipo_prompts.programs.record.lines import last as last
 from ipo_prompts.programs.record.lines import line_of as line_of
 from ipo_prompts.programs.record.redaction import redacted
@@ -66,7 +66,7 @@ class Journal:
             folder.mkdir(parents=True, exist_ok=True)
             refuse_links(folder / LOCK, self.path)
             self._lock.acquire()
-            data = content_of(self.path)
+            data = bytes_of(self.path)
             self.events = list(_events(self.path, data))
             end = _end_of_lines(self.path, data)  # only now is it known to be a journal, which may be repaired
             # Unbuffered: a buffer that cannot be written would fail again at the end.
@@ -167,7 +167,7 @@ def read(folder: Path) -> list[Event]:
     path = folder / FILE_NAME
     if not path.is_file():
         raise InputError(f"{folder} is not a run directory: it has no {FILE_NAME}.")
-    return list(_events(path, content_of(path)))
+    return list(_events(path, bytes_of(path)))
 
 
 def _events(path: Path, data: bytes) -> Iterator[Event]:

@@ -39,7 +39,7 @@ def last(folder: Path, type_: str) -> Event | None:
     """Return the latest whole event of one type in a run's record; other lines, though damaged, are passed over."""
     path, start = folder / FILE_NAME, json.dumps({"type": type_})[:-1].encode() + b","
     try:
-        content = content_of(path)
+        content = bytes_of(path)
     except (InputError, OSError):
         return None
     for line in reversed(content.split(b"\n")):
@@ -82,7 +82,7 @@ def no_link(path: str, flags: int) -> int:
     return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0), 0o666)
 
 
-def content_of(path: Path) -> bytes:
+def bytes_of(path: Path) -> bytes:
     """Return what is in the file; nothing where there is none."""
     refuse_links(path)
     try:
