@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import runpy
 import struct
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -271,16 +272,18 @@ def _save_whole(program: TemplateClassifier, head: Head, file: Path) -> None:
 
     blank = program.clip.preprocess(Image.new("RGB", (64, 64)))
     images = torch.stack([blank, blank]).to(program.clip.device)
-    torch.onnx.export(
-        Whole().eval().to(program.clip.device),
-        (images,),
-        str(file),
-        input_names=["pixels"],
-        output_names=["features", "logits", "probabilities"],
-        dynamic_shapes=({0: torch.export.Dim("n")},),
-        external_data=False,
-        verbose=False,
-    )
+    with warnings.catch_warnings():  # of packages below torch, on copyreg, which say nothing to whoever exports
+        warnings.simplefilter("ignore", FutureWarning)
+        torch.onnx.export(
+            Whole().eval().to(program.clip.device),
+            (images,),
+            str(file),
+            input_names=["pixels"],
+            output_names=["features", "logits", "probabilities"],
+            dynamic_shapes=({0: torch.export.Dim("n")},),
+            external_data=False,
+            verbose=False,
+        )
 
 
 class HubFolder(HeadFiles):
