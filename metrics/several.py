@@ -234,7 +234,7 @@ def propose(probabilities: Floats, shown: Shown, seed: int = 0) -> Proposed:
         seed: of the bootstrap.
 
     >>> propose(np.array([[0.3, 0.1], [0.05, 0.2]]), np.array([[True, False], [False, True]])).above
-    0.14
+    0.15
     """
     named = len(probabilities) * probabilities.shape[1] - np.searchsorted(np.sort(probabilities, None), LINES, "right")
     right = shown.sum() - np.searchsorted(np.sort(probabilities[shown]), LINES, "right")

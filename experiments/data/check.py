@@ -176,8 +176,8 @@ def cannot_be_read(names: Sequence[str], sentence: str, check: str) -> InputErro
 def check_command(spec: str, class_names: object, labels: str, exclude: Sequence[str]) -> str:
     """Return the command that checks the data that these settings describe; see `load_data`.
 
-    >>> check_command("csv:my rooms.csv", None, "several", ["hall"])
-    'ipo data check \'csv:my rooms.csv\' labels=several \'exclude=["hall"]\''
+    >>> print(check_command("csv:my rooms.csv", None, "several", ["hall"]))
+    ipo data check 'csv:my rooms.csv' labels=several 'exclude=["hall"]'
     """
     words = [] if labels == "given" else [f"labels={labels}"]
     if isinstance(class_names, (list, tuple)):  # without these, pictures that have no labels are refused

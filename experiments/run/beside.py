@@ -83,7 +83,9 @@ def baselines(prepared: Prepared, parts: Mapping[AnyPart, Compared], members: Se
     weak = lead = None
     if scores_accuracy(reward):
         weak = how_weak(best, guessing, class_mean.value if class_mean else None)
-        lead = lead_of_pictures([part for name, part in parts.items() if name in ("search", "selection")], members)
+        lead = lead_of_pictures(
+            reward, [part for name, part in parts.items() if name in ("search", "selection")], members
+        )
     found = Baselines(
         guessing=guessing,
         class_mean=class_mean,
@@ -97,19 +99,20 @@ def baselines(prepared: Prepared, parts: Mapping[AnyPart, Compared], members: Se
     return baselines_in_words(found, best)
 
 
-def lead_of_pictures(parts: Sequence[Compared], members: Sequence[str]) -> Over | None:
+def lead_of_pictures(reward: ClipReward, parts: Sequence[Compared], members: Sequence[str]) -> Over | None:
     """Compare class means with the chosen template on the pictures that searched and chose, each left out of its mean.
 
     The template was chosen on these pictures, which flatters it: a lead over it is none of chance alone. Of variants of
     a base picture the first takes part. None where most classes have one picture, or the run decides with offsets.
 
     Args:
+        reward: which classifies by class embeddings.
         parts: search and selection.
         members: the chosen template; several for an ensemble.
     """
-    reward, items = by_embeddings(parts[0].reward), [item for part in parts for item in part.items]
+    items = [item for part in parts for item in part.items]
     units = [part.units for part in parts]
-    if not isinstance(reward, ClipReward) or any(one.offsets is not None for one in units):
+    if any(one.offsets is not None for one in units):
         return None
     first = {(item.label, item.group): place for place, item in reversed([*enumerate(items)])}
     sizes = Counter(label for label, _ in first)

@@ -16,7 +16,6 @@ from ipo_prompts.experiments.run.live_view import money
 from ipo_prompts.experiments.run.result import MEAN_OFF, PROGRAM, RunResult
 from ipo_prompts.experiments.run.scores import Comparison
 from ipo_prompts.metrics.verdict import between, points, share
-from ipo_prompts.programs.lm.connect import REPLAY
 from ipo_prompts.programs.record.trust import to_type
 
 REPORT = "report.html"
@@ -184,6 +183,8 @@ def _next(result: RunResult, folder: Path) -> list[Line]:
 
 def _cost(result: RunResult, config: RunConfig | None) -> str:
     """Say how many templates were tried, how long that took and what it asked."""
+    from ipo_prompts.programs.lm.connect import REPLAY  # which imports DSPy; tables of cells need none
+
     scored = result.templates_scored
     tried = f"{scored} template{'s' * (scored != 1)} in {result.seconds['total']:.0f} s"
     used = result.lm.optimizer

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import shutil
@@ -18,12 +19,12 @@ from ipo_prompts.experiments.compare.grid import load_grid
 from ipo_prompts.experiments.report.gather import read_run
 from ipo_prompts.experiments.report.page import run_page
 from ipo_prompts.experiments.run.plan import plan
-from ipo_prompts.experiments.run.reading import load_config
+from ipo_prompts.experiments.run.reading import config_of, load_config
 from ipo_prompts.experiments.tasks import REWARDS
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.programs.record.trust import resume_command
 from ipo_prompts.programs.strategies import STRATEGIES
-from support.runs import CLASSES, copy_pictures, ipo, result
+from support.runs import CLASSES, copy_pictures, events, ipo, lines_of, result
 
 SMALL = ["lm=none", "describer=none", "shots=1", "selection_shots=1", "steps=2", "candidates_per_step=2"]
 REWARD = """
@@ -509,9 +510,12 @@ def test_a_run_that_somebody_made_up(folder: Path, run: Path, capfd: pytest.Capt
     """A name in each place of a run directory, and the code in the current folder too."""
     for place in (folder, run):
         (place / "evil.py").write_text('open("imported", "w").close()\n')
-    for file in ("config.yaml", "journal.jsonl"):
-        text = (run / file).read_text()
-        (run / file).write_text(text.replace("mine:Harsh", "evil:Evil").replace("waves:Words", "evil:Wave"))
+
+    def theirs(text: str) -> str:
+        return text.replace("mine:Harsh", "evil:Evil").replace("waves:Words", "evil:Wave")
+
+    (run / "config.yaml").write_text(theirs((run / "config.yaml").read_text()))
+    (run / "journal.jsonl").write_text(lines_of(*json.loads(theirs(json.dumps(events(run))))))
     for words in (
         ["optimize", "--resume", "run", "max_minutes=5"],
         ["optimize", "--from", "run", "--out", "next"],
@@ -525,7 +529,7 @@ def test_a_run_that_somebody_made_up(folder: Path, run: Path, capfd: pytest.Capt
     ):
         ipo(capfd, *words)
         assert not imported(), words
-    stored = load_config(run / "config.yaml").model_copy(update={"lm": "local"})
+    stored = config_of(run).model_copy(update={"lm": "local"})
     for found in (lambda: stored.asks_lm, lambda: REWARDS.build(stored.reward), lambda: plan(stored)):
         with pytest.raises(InputError, match="code is only run where a person types its name"):
             found()  # nor does any other way from a stored configuration to the code

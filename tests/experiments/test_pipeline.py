@@ -108,7 +108,7 @@ def test_sealed_pictures_that_searched_or_chose_here_or_before_are_counted(store
 def test_what_is_learnt_from_labels_is_learnt_from_the_pictures_that_chose_or_from_all(
     clip: Clip, store: FeatureStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The temperature from those that chose alone, and from none where none did; margins from all."""
+    """The temperature from those that chose alone, and from none where none did; margins from both, told apart."""
     search, selection = (
         SimpleNamespace(
             units=EncodedPictures(clip.encode_texts([f"a {n}.", "a cat."]), np.array([0, 1])),
@@ -118,16 +118,18 @@ def test_what_is_learnt_from_labels_is_learnt_from_the_pictures_that_chose_or_fr
     )
     fitted: list[Any] = []
     monkeypatch.setattr(TemplateClassifier, "calibrate", lambda self, pictures: fitted.append(pictures))
-    monkeypatch.setattr(pipeline, "calibrate", lambda program, known, none, *more: fitted.append((known, none)))
+    monkeypatch.setattr(pipeline, "calibrate", lambda program, *known: fitted.append(known[:3]))
     plan = SimpleNamespace(data=SimpleNamespace(none=("hole",)))
-    ui: Any = SimpleNamespace(say=None)
+    ui: Any = SimpleNamespace(say=None, passing=None)
     for chose in (selection, None):
         prepared: Any = SimpleNamespace(
             search=search, selection=chose, plan=plan, store=store, reward=None, config=SimpleNamespace(head="words")
         )
         pipeline._learn_from_labels(TemplateClassifier(clip, ["bus", "cat"]), prepared, ui)
     assert fitted[0] is selection.units
-    assert fitted[1:] == [([search.units, selection.units], ("hole",)), ([search.units], ("hole",))]
+    (first, second, told), without = fitted[1:]
+    assert (first is search.units, second is selection.units, told) == (True, True, ("hole",))
+    assert without[0] is search.units and without[1:] == (None, ("hole",))
 
 
 def test_words_of_an_ensemble_are_looked_at_with_its_best_member_alone(clip: Clip, store: FeatureStore) -> None:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import shlex
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ipo_prompts.experiments.one_call import answer, summary
-from ipo_prompts.experiments.run.files import write_text
-from ipo_prompts.experiments.run.reading import load_config
 from ipo_prompts.experiments.run.result import RunResult, load_result
 from ipo_prompts.experiments.run.scores import Baselines, HeadFound, Measured, Over
+from support.runs import change_settings
 
 RECORDED = Path(__file__).parents[1] / "recorded" / "local-shuffled"
 
@@ -68,7 +68,9 @@ def test_what_is_better_than_a_template_without_a_gain_is_said(
     outcome: Any, selection: str, advice: str, tmp_path: Path
 ) -> None:
     result, file = load_result(RECORDED), tmp_path / "config.yaml"
-    write_text(file, load_config(RECORDED / "config.yaml").model_copy(update={"selection": selection}).to_yaml())
+    for name in ("journal.jsonl", "config.yaml"):
+        shutil.copy(RECORDED / name, tmp_path)
+    change_settings(tmp_path, selection=selection)
     told = summary(with_outcome(result, test=outcome), tmp_path)
     assert (f"--template {shlex.quote(result.initial_template)} PICTURES" in told) == bool(advice)
     assert (f"advice: stay with the initial template, {result.initial_template}; search" in told) == bool(advice)
@@ -130,11 +132,10 @@ def test_a_quiet_answer_is_the_template_and_the_whole_verdict() -> None:
 
 
 def test_the_calls_of_a_replay_are_said_to_be_recorded(tmp_path: Path) -> None:
-    result, config = load_result(RECORDED), (RECORDED / "config.yaml").read_text()
+    result = load_result(RECORDED)
     assert result.lm.optimizer and f"{result.lm.optimizer.calls} calls, " in summary(result, RECORDED)
-    lm = f"lm: {load_config(RECORDED / 'config.yaml').lm}\n"
-    assert lm in config
-    (tmp_path / "config.yaml").write_text(config.replace(lm, "lm: replay/runs/other\n"))
+    shutil.copy(RECORDED / "journal.jsonl", tmp_path)
+    change_settings(tmp_path, lm="replay/runs/other")
     assert f"{result.lm.optimizer.calls} recorded calls, " in summary(result, tmp_path)
 
 

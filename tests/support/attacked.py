@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import resource
 import signal
 import subprocess
@@ -95,6 +96,7 @@ def _main() -> None:
     from ipo_prompts.metrics.clip import load_clip
 
     load_clip("embedded")  # so that what this imports is there, too
+    platform.processor()  # asks `uname`, once a process
 
     answers = os.fdopen(os.dup(1), "w")
     for line in sys.stdin:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from ipo_prompts.metrics.errors import InputError
+from support.runs import change_settings
 from tools.recorded import RECORDED, remake
 
 
@@ -34,6 +35,7 @@ def test_a_run_that_a_budget_had_stopped_is_made_again_with_its_own_replies(cach
 
 def test_a_run_that_asks_otherwise_today_is_left_as_it_was(cache: Path, tmp_path: Path) -> None:
     run = Path(shutil.copytree(RECORDED / "api-paper-base-to-new", tmp_path / "run"))
+    change_settings(run, steps=3)
     config = run / "config.yaml"
     config.write_text(config.read_text().replace("steps: 4", "steps: 3"))
     before = content(run)

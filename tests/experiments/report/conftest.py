@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from ipo_prompts.experiments.cli.app import main
 from ipo_prompts.experiments.embedded import PICTURES_DIR
@@ -81,7 +80,10 @@ def hostile(analysed: Path) -> Path:
     for name in ("result.json", "environment.json", "program.json", "analysis.json"):
         change_json(analysed / name, poisoned)
     journal = analysed / "journal.jsonl"
-    journal.write_text(lines_of(*(poisoned(event) for event in read(analysed))))
-    config = yaml.safe_load((analysed / "config.yaml").read_text())
-    (analysed / "config.yaml").write_text(yaml.safe_dump(config | {"task": HOSTILE, "data": HOSTILE, "lm": HOSTILE}))
+    told = {"task": HOSTILE, "data": HOSTILE, "lm": HOSTILE}
+    events = [
+        poisoned(event) | ({"config": event["config"] | told} if event["type"] == "start" else {})
+        for event in read(analysed)
+    ]
+    journal.write_text(lines_of(*events))
     return analysed

@@ -29,8 +29,10 @@ def test_several_runs_have_their_page_here(
 def test_the_page_goes_where_it_is_wanted(finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["report", str(finished), "--out", str(tmp_path / "page.html")]) == 0
     assert (tmp_path / "page.html").is_file()
-    assert main(["report", str(finished), "--out", str(tmp_path / "nowhere" / "page.html")]) == 2
-    assert "cannot write" in capsys.readouterr().err
+    assert main(["report", str(finished), "--out", str(tmp_path / "new" / "page.html")]) == 0
+    assert (tmp_path / "new" / "page.html").is_file()
+    assert main(["report", str(finished), "--out", str(tmp_path / "page.html" / "page.html")]) == 2
+    assert "page.html is a file" in capsys.readouterr().err
 
 
 def test_a_bad_run_leaves_nothing(finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

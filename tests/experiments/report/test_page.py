@@ -25,7 +25,7 @@ from ipo_prompts.metrics.scale import FRACTION
 from ipo_prompts.programs.selection import SEARCHED
 from ipo_prompts.programs.strategies.compose import Compose
 from support.report_files import ACTS_IF_NOT_SHOWN, change_json
-from support.runs import lines_of
+from support.runs import change_settings, lines_of
 
 ANCHORS = ("content", "answer", "pictures", "search", "words", "classes", "optimism", "reproduce")
 
@@ -235,8 +235,7 @@ def test_no_accuracy_above_all_pictures_is_drawn(run_folder: Path) -> None:
 
 def test_a_replayed_time_is_said_to_be_the_recorded_one(run_folder: Path) -> None:
     assert "as recorded" not in text(run_page(read_run(run_folder)))
-    config = run_folder / "config.yaml"
-    config.write_text(config.read_text().replace("lm: openai/test-model", "lm: replay/runs/other"))
+    change_settings(run_folder, lm="replay/runs/other")
     page = text(run_page(read_run(run_folder)))
     assert "language model, as recorded" in page and " recorded calls" in page
 
@@ -325,8 +324,7 @@ def test_runs_stand_side_by_side(run_folder: Path, finished: Path) -> None:
     assert "2 runs side by side" in page
     assert "Nothing: all runs have the same configuration." in page
 
-    config = run_folder / "config.yaml"
-    config.write_text(config.read_text().replace("shots: 1", "shots: 3", 1).replace("seed: 0", "seed: 7"))
+    change_settings(run_folder, shots=3, seed=7)
     page = text(compare_page([read_run(finished), read_run(run_folder)]))
     assert "run shots seed 1 1 0 2 3 7" in page
     assert "has chosen on the test" in page
@@ -356,8 +354,7 @@ def test_a_clip_that_cannot_tell_is_said_and_leads_where_it_guesses(run_folder: 
     journal = run_folder / "journal.jsonl"
     told = {"type": "descriptions", "descriptions": ["x-ray"], "failed": [], "seconds": 1}
     journal.write_text(journal.read_text() + lines_of(told))
-    config = run_folder / "config.yaml"
-    config.write_text(config.read_text().replace("describer: none", "describer: clip"))
+    change_settings(run_folder, describer="clip")
     page = run_page(read_run(run_folder))
     template = read_run(run_folder).result.template
     lead, beside = ">This CLIP &lt;is&gt; lost.</h1>", '<p class="warning">This CLIP &lt;is&gt; lost.</p>'
@@ -367,8 +364,7 @@ def test_a_clip_that_cannot_tell_is_said_and_leads_where_it_guesses(run_folder: 
 
 
 def test_a_mean_is_given_only_where_nothing_but_the_seed_differs(run_folder: Path, finished: Path) -> None:
-    config = run_folder / "config.yaml"
-    config.write_text(config.read_text().replace("seed: 0", "seed: 7"))
+    change_settings(run_folder, seed=7)
     page = text(compare_page([read_run(finished), read_run(run_folder)]))
     assert "Only the seed differs. Mean gain on the sealed test over 2 seeds" in page
 
@@ -387,8 +383,7 @@ def test_tests_on_other_classes_cannot_be_compared(run_folder: Path, finished: P
 
 
 def test_no_mean_over_two_clips(run_folder: Path, finished: Path) -> None:
-    config = run_folder / "config.yaml"
-    config.write_text(config.read_text().replace("seed: 0", "seed: 7"))
+    change_settings(run_folder, seed=7)
     change_json(run_folder / "result.json", lambda result: {**result, "clip": {"name": "c", "fingerprint": "other"}})
     assert "Only the seed differs" not in text(compare_page([read_run(finished), read_run(run_folder)]))
 

@@ -51,7 +51,7 @@ def made(clip: Clip, tmp_path: Path) -> tuple[Any, Compared]:
 
 def test_class_means_are_of_all_labelled_pictures_that_are_not_sealed(made: tuple[Any, Compared]) -> None:
     prepared, test = made
-    found = baselines(prepared, {"test": test})
+    found = baselines(prepared, {"test": test}, [OTHER])
     assert found is not None and found.labelled == pytest.approx((24 + 14) / 6)
     features, labels = (np.concatenate([getattr(one, of) for one in prepared.shown]) for of in ("features", "labels"))
     nearest = (test.units.features @ class_means(features, labels, len(NAMES)).T).argmax(axis=1)
@@ -62,14 +62,14 @@ def test_class_means_are_of_all_labelled_pictures_that_are_not_sealed(made: tupl
 def test_what_is_known_without_a_search_has_no_offsets(made: tuple[Any, Compared]) -> None:
     prepared, test = made
     settled = replace(test, units=replace(test.units, offsets=fitted_on("prior", *prepared.shown)))
-    assert baselines(prepared, {"test": settled}) == baselines(prepared, {"test": test})
+    assert baselines(prepared, {"test": settled}, [OTHER]) == baselines(prepared, {"test": test}, [OTHER])
 
 
 def test_the_better_template_decides_whether_any_is_a_poor_answer(made: tuple[Any, Compared]) -> None:
     prepared, test = made
     good, poor = replace(test.initial, value=0.99), replace(test.optimised, value=0.01)
     for initial, optimised, weak in ((good, poor, None), (poor, good, None), (poor, poor, "near guessing")):
-        found = baselines(prepared, {"test": replace(test, initial=initial, optimised=optimised)})
+        found = baselines(prepared, {"test": replace(test, initial=initial, optimised=optimised)}, [OTHER])
         assert found is not None and found.weak == weak
 
 

@@ -43,8 +43,8 @@ def test_a_run_goes_from_the_table_to_several_names(table: Path, tmp_path: Path,
     words = ["labels=several", "--lm", "none", "strategy=list", f"strategy.file={templates}", "describer=none"]
     assert main(["optimize", f"csv:{table}", *words, "steps=1", "shots=5", "--out", run]) == 0
     said = capfd.readouterr().out
-    assert "ranking precision in percent" in said
-    assert "mAP, the mean over 4 classes" in said
+    assert "test: ranking precision " in said
+    assert "mAP, the mean over 4 classes" in Path(run, "report.html").read_text()
     result = load_result(Path(run))
     assert (result.reward.name, result.baselines, result.headroom) == ("several", None, None)
     assert 0 < result.over_classes["test"].optimised_ci95[0] < result.over_classes["test"].optimised < 1
