@@ -100,7 +100,7 @@ TRUE_GAINS = (1.0, 1.5, 2.0, 2.5, 3.0)
 
 def checks() -> list[str]:
     """Return the lines that say which gains of the README's table stay shown when all are corrected together, what true
-    gain the table would show, and how often a search left the anchor on clean pictures.
+    gain the table would show, and how often a search changed hits on clean pictures.
     """
     found = {}
     for column, (group, kinds) in COLUMNS.items():
@@ -116,12 +116,12 @@ def checks() -> list[str]:
     for title in (title for title, row in WAYS.items() if row in (TYPED, GENERAL)):
         crossed, rng = found[next(iter(COLUMNS)), title][0], np.random.default_rng(0)
         lines.append(_line(title, [f"{gain:g}: {crossed.shown(gain, DRAWS, rng):.0%}" for gain in TRUE_GAINS]))
-    lines += ["", "clean sets of three plain CLIPs: the anchor left, and the mean gain where it was:", ""]
+    lines += ["", "clean sets of three plain CLIPs: runs in which hits changed, and their mean gain:", ""]
     return [*lines, *(_line(title, _left(row)) for title, row in WAYS.items() if row in (TYPED, GENERAL))]
 
 
 def _left(row: str) -> list[str]:
-    """Return in how many runs on clean sets another template than the anchor won, and what these gained."""
+    """Return in how many runs on clean sets the winner changed hits of the anchor, and what these gained."""
     rows = [of(CLIPS[clip], ("clean",), LAST) for clip in PLAIN]
     pairs = [(one, each["anchor"].cells[key]) for each in rows for key, one in each[row].cells.items()]
     gains = [100 * (one["value"] - anchor["value"]) for one, anchor in pairs if one["hits"] != anchor["hits"]]

@@ -306,7 +306,7 @@ def _begun(folder: Path) -> str | None:
 
 def _read(file: Path) -> dict[str, Any]:
     """Return what was kept here of the W&B run; what cannot be read, or was not kept of this run, starts a new one."""
-    with suppress(OSError, ValueError, InputError):
+    with suppress(OSError, ValueError, InputError, RecursionError):
         content = json.loads(read_bytes(file, 10_000))
         given = content.pop(SEAL) if isinstance(content, dict) and SEAL in content else None
         known = own_settings({"config": content, SEAL: given})

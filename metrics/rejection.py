@@ -100,9 +100,9 @@ class Calibrated(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     fingerprint: str
-    none: tuple[str, ...]
+    none: Annotated[tuple[str, ...], Field(max_length=1000)]
     margins: tuple[Margin, ...]
-    sizes: tuple[Annotated[int, Field(ge=1)], ...] = ()
+    sizes: tuple[Annotated[int, Field(ge=1, le=10**6)], ...] = ()
     classes: tuple[Annotated[int, Field(ge=0)], ...] = ()
     held_back: tuple[bool, ...] = ()
     auroc: Share | None = None
@@ -130,7 +130,7 @@ class Calibrated(BaseModel):
         Raises:
             InputError: there are too few draws for it.
         """
-        needed = max(FEWEST, math.ceil(1 / share - 1e-9) - 1)
+        needed = max(FEWEST, math.ceil(min(1 / share, 1e12) - 1e-9) - 1)
         held_back = self.draws(held_back=True) >= needed
         if (draws := self.draws(held_back)) < needed:
             raise InputError(

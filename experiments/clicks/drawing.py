@@ -14,11 +14,11 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field, NonNegativeInt, PositiveInt
+from pydantic import Field, NonNegativeInt, model_validator
 
 from ipo_prompts.experiments.data import Item
 from ipo_prompts.experiments.run.files import Content, read_model
@@ -67,6 +67,10 @@ class Showing(Content):
     straight: bool
 
 
+Count = Annotated[int, Field(ge=1, le=10**9, strict=True)]
+"""Of pictures."""
+
+
 class Drawn(Content):
     """A draw of which one picture is asked about.
 
@@ -76,8 +80,8 @@ class Drawn(Content):
     """
 
     picture: str
-    differing: PositiveInt
-    size: PositiveInt
+    differing: Count
+    size: Count
 
 
 class Drawing(Content):
@@ -98,14 +102,22 @@ class Drawing(Content):
     version: Literal[1] = Field(default=1, alias="schema")
     id: str = Field(pattern=r"^[0-9a-f]{16}$")
     data: str
-    pictures: PositiveInt
-    draws: PositiveInt
+    pictures: Count
+    draws: Count
     contents: tuple[str, ...]
     class_names: tuple[str | tuple[str, ...], ...]
     programs: tuple[Side, Side]
     disagreements: tuple[Drawn, ...]
     showings: tuple[Showing, ...]
     looks: tuple[Look, ...] = ()
+
+    @model_validator(mode="after")
+    def _adds_up(self) -> Self:
+        if any(one.differing > one.size for one in self.disagreements) or self.draws > self.pictures:
+            raise ValueError("more pictures differ than there are")
+        if sum(one.size for one in self.disagreements) > self.pictures or len(self.contents) > self.pictures:
+            raise ValueError("more pictures are asked about than there are")
+        return self
 
     @property
     def design(self) -> Disagreements:

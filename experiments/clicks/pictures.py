@@ -88,8 +88,8 @@ def programs_of_run(run: Path, data: str | None, device: str = AUTO) -> TwoProgr
     if data is None:
         if result.sealed.digest != digest_of(store, drawn, drawn.test, drawn.new_test):
             raise InputError(
-                f"the pictures of {config.data} are not those that {run} was tested on; restore them, or name others "
-                "with --data SPEC."
+                f"the pictures of {config.data} or their class names (such as those of classes.yaml) are not those "
+                f"that {run} was tested on; restore them, or name others with --data SPEC."
             )
         told = f"{result.data.name}, not searched on" if result.untested else f"the sealed test of {result.data.name}"
         return TwoPrograms((initial, found), drawn.test, told, names)

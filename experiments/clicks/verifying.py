@@ -18,7 +18,7 @@ from pydantic import Field, NonNegativeInt, ValidationError
 
 from ipo_prompts.experiments.clicks.drawing import DRAWING, Drawing, Named, Showing, Side, identity, pair_of
 from ipo_prompts.experiments.run.files import Content, read_model, write_json
-from ipo_prompts.experiments.run.looked import Look, looks_at, remember
+from ipo_prompts.experiments.run.looked import Look, asked_elsewhere, looks_at, remember
 from ipo_prompts.experiments.run.openings import opened_at
 from ipo_prompts.metrics.clicks import FIRST, slips_of
 from ipo_prompts.metrics.errors import InputError, first_error, printable
@@ -314,7 +314,7 @@ def looked(place: Path, drawing: Drawing, file: Path, sides: tuple[Side, Side]) 
     own = [one for one in known if one.question == asked]
     runs = opened_at(place, pictures)
     others = {one.question for one in known}.union(*(one.known for one in runs))
-    next_ = 1 + len(others) + max((one.elsewhere for one in runs), default=0)
+    next_ = 1 + len(others) + max((one.elsewhere for one in runs), default=0) + asked_elsewhere(asked, pictures)
     look = Look(
         question=asked,
         answers=hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest(),

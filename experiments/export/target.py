@@ -52,7 +52,7 @@ class Target(ABC):
         use: where it stands how the export is used, as a sentence to show.
     """
 
-    use: ClassVar[str] = f"{README} in it says how to use it without ipo."
+    use: ClassVar[str] = f"{README} in it says how to use it without ipo, or why that cannot be."
 
     def refusal(self, program: TemplateClassifier) -> str | None:
         """Return why the target cannot express the program, as part of a sentence; None where it can, as by default."""

@@ -11,8 +11,9 @@ import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from ipo_prompts.experiments.data import DataSet, Draw, Item
 from ipo_prompts.experiments.data.dataset import content_or_name, in_threads
@@ -31,7 +32,7 @@ EVENT = "drawn"
 class DrawnPictures(Content):
     """The `drawn` event of a journal: the beginning of the digest of each picture's bytes, part by part, in order."""
 
-    search: tuple[str, ...]
+    search: Annotated[tuple[str, ...], Field(min_length=1)]
     selection: tuple[str, ...]
     sealed: tuple[str, ...]
 

@@ -44,7 +44,8 @@ def ending(result: RunResult, config: RunConfig | None, folder: Path) -> list[Li
         config: its configuration; None where a result stands alone, of which no command can be given.
         folder: the run directory, as commands name it.
     """
-    where = [Line("cost", _cost(result, config)), Line("run directory", f"{folder}   (open {REPORT} in it)")]
+    more = "; labels.csv has what the template names every picture" if result.untested else ""
+    where = [Line("cost", _cost(result, config)), Line("run directory", f"{folder}   (open {REPORT} in it{more})")]
     if result.untested:
         commands = commands_to_test(result, folder, config.data) if config else []
         tests = [Line("test", "", (command,)) for command in commands]
@@ -139,6 +140,8 @@ def _advice(result: RunResult, config: RunConfig | None, folder: Path) -> list[L
             "let both decide:"
         )
         return [Line("advice", told, (again, "head=blend"))]
+    if head and head.kept:
+        return [Line("advice", "use the program as it is: words and pictures decide together")]
     if (known and known.weak == near) or (result.headroom and result.headroom.outcome == near and not is_gain(result)):
         return [Line("advice", "another CLIP is likely to help more than words: this one is near guessing here")]
     if is_gain(result):
@@ -155,7 +158,10 @@ def _advice(result: RunResult, config: RunConfig | None, folder: Path) -> list[L
         more = f"shots={twice.shots}"
         if config.selection == "held-back":
             more += f" selection_shots={twice.selection_shots}"
-        told = f"search and choose with {result.data.more:,} more of the labelled {result.reward.unit}:"
+        told = (
+            f"search and choose with {result.data.more:,} more of the labelled {result.reward.unit}; the sealed ones "
+            "are opened again then, so that a gain has to be larger:"
+        )
         return [Line("advice", f"{stay}{told}", (again, more))]
     if stays(result):
         return [Line("advice", "label more pictures: the run had all that there are")]

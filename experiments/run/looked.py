@@ -8,7 +8,7 @@ set of pictures. It holds digests alone. Without it looks are counted from what 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Set
+from collections.abc import Collection, Iterator, Set
 from contextlib import suppress
 from pathlib import Path
 
@@ -41,13 +41,21 @@ class AllLooks(Content):
 
 
 def looks_at(pictures: Set[str]) -> set[Look]:
-    """Return the looks at these pictures or some of them; a file that is damaged counts for nothing."""
-    found: set[Look] = set()
+    """Return the looks at these pictures or some of them."""
+    return {look for known in _all() if not pictures.isdisjoint(known.pictures) for look in known.looks}
+
+
+def asked_elsewhere(question: str, pictures: Set[str]) -> int:
+    """Return on how many sets of other pictures a question was asked: who goes on to new ones has more chances."""
+    others = [known for known in _all() if pictures.isdisjoint(known.pictures)]
+    return sum(any(look.question == question for look in known.looks) for known in others)
+
+
+def _all() -> Iterator[AllLooks]:
+    """Yield what is kept; a file that is damaged counts for nothing."""
     for file in sorted(_folder().glob("*.json")):
         with suppress(InputError):
-            known = read_model(AllLooks, file)
-            found |= set() if pictures.isdisjoint(known.pictures) else set(known.looks)
-    return found
+            yield read_model(AllLooks, file)
 
 
 def remember(pictures: Collection[str], look: Look) -> None:

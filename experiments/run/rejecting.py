@@ -97,12 +97,11 @@ def promise_in_words(line: Threshold, margins: Calibrated, share: float, class_n
         else f"at best {found:.0%} of strangers lie below it, by an estimate that leaves halves of the classes out"
     )
     through = "held-back" if line.held_back else "known"
-    bound = f"at most {line.bound:.1%} with {CONFIDENCE:.0%} confidence"
-    if not line.held_back:
-        bound += (
-            " if the template had been chosen beforehand (it was fitted to these pictures, as too few were held back: "
-            "more may be)"
-        )
+    part = "they helped to choose it" if line.held_back else "it was fitted to them, as too few were held back"
+    bound = (
+        f"at most {line.bound:.1%} with {CONFIDENCE:.0%} confidence if the template had been chosen without these "
+        f"pictures ({part}: more may be)"
+    )
     promise = (
         f"rejected is a margin below {line.margin:.4f}, which has place {line.k} among {line.n} {through} pictures: of "
         f"new ones of the classes, of the same kind and mix, {line.promise:.1%} on average, {bound}; {about}."

@@ -165,12 +165,13 @@ def secret_file() -> Path:
 
 def _secret() -> bytes | None:
     """Read the secret; None where there is none, or one that others may have read or put there."""
+    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
     try:
-        descriptor = os.open(secret_file(), os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
-    except OSError:
+        file = open(secret_file(), "rb", opener=lambda path, _: os.open(path, flags))  # noqa: SIM115 - closed below
+    except OSError:  # a folder, too
         return None
-    with os.fdopen(descriptor, "rb") as file:
-        about = os.fstat(descriptor)
+    with file:
+        about = os.fstat(file.fileno())
         if not stat.S_ISREG(about.st_mode):
             return None
         if os.name == "posix" and (stat.S_IMODE(about.st_mode) != 0o600 or about.st_uid != os.getuid()):

@@ -84,7 +84,7 @@ def test_what_is_better_than_a_template_without_a_gain_is_said(
     [
         (0.01, None, False, "pictures tell more than words here: the mean picture of a class names +10.00 points"),
         (0.01, "near guessing", False, "pictures tell more than words"),
-        (0.01, None, True, "use it"),
+        (0.01, None, True, "use the program as it is: words and pictures decide together"),
         (-0.01, "near guessing", False, "another CLIP is likely to help more than words"),
         (-0.01, None, False, "use it"),
     ],
@@ -145,5 +145,5 @@ def test_a_terminal_of_80_columns_breaks_no_word_and_no_command() -> None:
     wide, narrow = summary(result, folder), summary(result, folder, 80)
     assert max(map(len, narrow.splitlines())) <= 80
     assert narrow.replace("\\\n", "").split() == wide.split(), "the words are the same"
-    assert narrow.splitlines()[-2:] == [f"    or: ipo export {folder} \\", "          --to head --out DIR"]
+    assert narrow.splitlines()[-2:] == [f"    or: ipo export {folder} \\", "          --to open_clip --out DIR"]
     assert any(len(line) > 80 for line in wide.splitlines()), "in a file a sentence is a line"

@@ -272,6 +272,7 @@ def attacked(theirs: Path) -> Iterator[Attacked]:
         "TORCHINDUCTOR_CACHE_DIR": str(theirs / "tmp"),
         "MPLCONFIGDIR": str(theirs / "tmp"),
         "IPO_CACHE_DIR": str(theirs / "cache"),
+        "HF_HOME": str(theirs / "cache" / "hf"),
     }
     env |= {"OPENAI_API_KEY": "sk-canary0123456789canary", "IPO_STATE_DIR": str(theirs / "our-state")}
     env |= {"WANDB_API_KEY": "0123456789" * 4, "WANDB_MODE": "offline"}

@@ -18,7 +18,7 @@ from typing import Any
 
 from support.runs import events, lines_of
 
-LONGEST = 4_000
+LONGEST = 4_200
 SENTENCE = (2,)
 """How a command ends that refuses; one that may do its work ends with 0, too."""
 EITHER = (0, 1, 2)
@@ -85,6 +85,23 @@ def config(old: str, new: str, of: str = "page") -> Callable[[Place], object]:
         path.write_text(text.replace(old, new.replace("OUTSIDE", str(place.outside))))
 
     return write
+
+
+def rejection(**values: Any) -> Callable[[Place], object]:
+    """Change the margins of known pictures of a program."""
+    return edited("program.json", lambda it: it["rejection"].update(values))
+
+
+def _table(label: str) -> Callable[[Place], object]:
+    return text("t.csv", f"image,label,class_name\na.png,0,cat\nb.png,{label},dog\n")
+
+
+def _differ(page: dict[str, Any]) -> None:
+    page["disagreements"][0].update(differing=10**15)
+
+
+def _many(page: dict[str, Any]) -> None:
+    page.update(pictures=10**400)
 
 
 def both(*steps: Callable[[Place], object]) -> Callable[[Place], object]:
@@ -415,6 +432,14 @@ MORE = [
         edited("program.json", lambda it: it["clip"].update(name="local-dir:/nowhere")),
     ),
     Row("templates out of a run", "evaluate --templates-file RUN/evil.txt", SENTENCE, link("evil.txt", "/dev/zero")),
+    Row("labels up to 10^9", "data check csv:RUN/t.csv", SENTENCE, _table("1000000000")),
+    Row("a label of 5,000 digits", "data check csv:RUN/t.csv", SENTENCE, _table("9" * 5_000)),
+    Row("sizes of 10^400", "predict RUN PICTURE --reject 0.05", SENTENCE, rejection(sizes=[10**400] * 136)),
+    Row("100,000 words for none", "predict RUN PICTURE --reject 0.05", SENTENCE, rejection(none=["pit"] * 100_000)),
+    Row("a share of 1e-320", "predict RUN PICTURE --reject 1e-320"),
+    Row("more differ than there are", "verify PAGE PAGE/answers.json", SENTENCE, edited("label.json", _differ, "page")),
+    Row("10^400 pictures", "verify PAGE PAGE/answers.json", SENTENCE, edited("label.json", _many, "page")),
+    Row("nested wandb.json", RESUMED, (0,), both(settings(), text("wandb.json", "[" * 5_000)), logging=True),
 ]
 """Twenty more, and some."""
 

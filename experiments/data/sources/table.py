@@ -20,6 +20,8 @@ from ipo_prompts.metrics.files import open_lines
 IMAGE_COLUMNS = ("image", "path", "file_name")
 NAME_COLUMN = "class_name"
 _OPTIONAL = (NAME_COLUMN, "split", "group")
+MOST_ROWS = 2_000_000
+"""Of a table: ImageNet has 1.3 million."""
 NO_LABELS = "; if the pictures have no labels, name the classes: class_names=names.txt."
 _MARKS = {";": "semicolons", "\t": "tabs", "|": "bars"}
 
@@ -93,8 +95,10 @@ def _cells(path: Path, where: str, labelled: bool) -> Iterator[tuple[int, dict[s
             twice = next((name for name in (image, "label", *_OPTIONAL) if columns.count(str(name)) > 1), None)
             if twice:
                 raise InputError(f"{where} has two columns {twice}; keep one, or give the other another name.")
-            for row in reader:
+            for count, row in enumerate(reader):
                 number = reader.line_num
+                if count >= MOST_ROWS:
+                    raise InputError(f"{where} has more than {MOST_ROWS:,} rows; split it, or give a part of it.")
                 if None in row or None in row.values():
                     raise InputError(
                         f"row {number} of {where} has more or fewer cells than the header's {len(columns)}; "
@@ -154,12 +158,15 @@ def numbered_names(pairs: Iterable[tuple[object, str]], where: str) -> tuple[str
                 f"{where} has the label {label!r} beside a column {NAME_COLUMN}, where labels are numbers from 0; "
                 f"number them or take the column {NAME_COLUMN} out."
             )
+        if len(str(label)) > 12:
+            told = f"{str(label)[:12]}…"
+            raise InputError(f"the labels in {where} must run from 0 without gaps (see label {told}); renumber them.")
         known = names.setdefault(int(str(label)), name)
         if known != name:
             raise InputError(f"{where} calls the label {label} both {known!r} and {name!r}; give it one name.")
-    gaps = sorted(set(range(max(names, default=-1) + 1)) - set(names))
-    if gaps or min(names, default=0) < 0:
-        missing = gaps[0] if gaps else min(names)
+    gap = next((number for number in range(len(names)) if number not in names), None)
+    if gap is not None:
+        missing = min(names) if min(names) < 0 else gap
         raise InputError(f"the labels in {where} must run from 0 without gaps (see label {missing}); renumber them.")
     ordered = tuple(names[number] for number in sorted(names))
     twice = Counter(ordered).most_common(1)

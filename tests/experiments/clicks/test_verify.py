@@ -14,6 +14,7 @@ from ipo_prompts.experiments.clicks.drawing import read_drawing
 from ipo_prompts.experiments.clicks.verifying import load_verified
 from ipo_prompts.experiments.report.gather import read_run
 from ipo_prompts.experiments.report.page import run_page
+from ipo_prompts.experiments.run.looked import Look, asked_elsewhere, remember
 from ipo_prompts.metrics.clicks import Disagreements, slips_of
 from ipo_prompts.metrics.verdict import spends
 from ipo_prompts.programs.classifier import TemplateClassifier
@@ -145,6 +146,16 @@ def test_a_second_page_for_a_pair_asks_the_same_and_other_answers_are_another_lo
     assert main(["verify", str(two), str(write_answers(two, count=60))]) == 0
     found = load_verified(two)
     assert found is not None and (found.rests_on.looks, found.verdict.comparisons, found.rests_on.opening) == (2, 3, 1)
+
+
+def test_one_question_on_ever_new_pictures_is_asked_again() -> None:
+    look = Look(question="one and other", answers="a", opening=1)
+    for number in range(3):
+        remember({f"{number}", "x" * number}, look)
+    remember({"far"}, look.model_copy(update={"question": "others"}))
+    assert asked_elsewhere("one and other", {"new"}) == 3
+    assert asked_elsewhere("one and other", {"0", "new"}) == 2, "those of the same pictures are counted there"
+    assert asked_elsewhere("none", {"new"}) == 0
 
 
 def test_a_run_beside_it_that_opened_its_pictures_counts(programs: list[Path], labelled: Path) -> None:

@@ -122,9 +122,19 @@ def test_a_run_that_recorded_no_names_lets_none_be_tested(tmp_path: Path) -> Non
 
 
 def test_names_are_those_of_prompts() -> None:
-    assert names_digest(["hot_dog", "cat"]) == names_digest(["Hot dog", "cat"])
-    other = (["cat", "hot dog"], ["hot dog", "cat", "bus"], ["hot dog"], ["hot dog", named(["cat", "kitten"])])
-    assert len({names_digest(names) for names in (["hot dog", "cat"], *other)}) == 5
+    assert names_digest(["hot_dog", "cat"]) == names_digest(["hot dog", "cat"])
+    other = (
+        ["cat", "hot dog"],
+        ["Hot dog", "cat"],
+        ["hot  dog", "cat"],
+        ["hot dog", "\u017fat"],
+        ["hot dog", "cat", "bus"],
+        ["hot dog"],
+        ["hot dog", named(["cat", "kitten"])],
+    )
+    assert len({names_digest(names) for names in (["hot dog", "cat"], *other)}) == 8
+    offered = {names_digest(["hot dog", "cat"], more) for more in (None, {}, {"cat": ["puss"]}, {"cat": ["kitty"]})}
+    assert len(offered) == 3, "names to choose from are a person's, who may have seen the test"
 
 
 def test_a_record_that_is_odd_counts_for_nothing(tmp_path: Path) -> None:

@@ -74,8 +74,9 @@ def test_a_line_through_pictures_that_made_the_template_says_so() -> None:
         line = margins.threshold(0.05)
         promise, classes = promise_in_words(line, margins, 0.05, ["cat", "bus", "sea\x1b", "sun"])
         assert f"has place 3 among 60 {'held-back' if held_back else 'known'} pictures" in promise
-        assert ("with 95% confidence;" in promise) == held_back
-        assert ("with 95% confidence if the template had been chosen beforehand" in promise) == (not held_back)
+        assert "with 95% confidence if the template had been chosen without these pictures" in promise
+        assert ("they helped to choose it: more may be" in promise) == held_back
+        assert ("fitted to them, as too few were held back: more may be" in promise) == (not held_back)
         assert "the largest shares first: 'cat' 1 of 1, 'bus' 1 of 2." in classes
         assert "of single classes nothing is promised" in classes
     more = Calibrated(fingerprint="f", none=(), margins=some["margins"], classes=tuple(range(60)))
