@@ -69,6 +69,7 @@ def programs_of_run(run: Path, data: str | None, device: str = AUTO) -> TwoProgr
             f"the run in {run} kept the initial template, which has nothing to disagree with; ask about its rival: "
             f"{commands_to_test(result, run, config.data)[0]}."
         )
+    chosen = None if data is None else pictures_of(data)  # before the CLIP is loaded: there may be none
     found = TemplateClassifier.from_file(run, device=device)
     found.pictures = None  # the question is what the words do
     initial = TemplateClassifier(found.clip, found.class_names, result.initial_template)
@@ -85,7 +86,7 @@ def programs_of_run(run: Path, data: str | None, device: str = AUTO) -> TwoProgr
     if isinstance(found.offsets, PriorOffsets):
         initial.offsets = _offsets(initial, "prior" if config.offsets == "none" else config.offsets, used, store)
     names = ("the initial template", "the found template")
-    if data is None:
+    if chosen is None:
         if result.sealed.digest != digest_of(store, drawn, drawn.test, drawn.new_test):
             raise InputError(
                 f"the pictures of {config.data} or their class names (such as those of classes.yaml) are not those "
@@ -93,7 +94,7 @@ def programs_of_run(run: Path, data: str | None, device: str = AUTO) -> TwoProgr
             )
         told = f"{result.data.name}, not searched on" if result.untested else f"the sealed test of {result.data.name}"
         return TwoPrograms((initial, found), drawn.test, told, names)
-    given, name = pictures_of(data)
+    given, name = chosen
     seen = searched_before(run) or {content[:DIGITS] for content in _contents(store, used)}
     kept = [item for item, content in zip(given, _contents(store, given), strict=True) if content[:DIGITS] not in seen]
     if not kept:

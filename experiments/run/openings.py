@@ -28,6 +28,7 @@ from ipo_prompts.metrics.pictures import Picture
 from ipo_prompts.metrics.template import SLOT, fill, names_of
 from ipo_prompts.metrics.verdict import spends
 from ipo_prompts.programs.record.journal import FILE_NAME, Event, Journal, last
+from ipo_prompts.programs.record.trust import own_settings
 
 DIGITS = 12
 """Of a digest: of a million pictures hardly two begin alike."""
@@ -198,9 +199,16 @@ def opened_at(folder: Path, pictures: Set[str]) -> list[Openings]:
 
 
 def _beside(folder: Path) -> list[Openings]:
-    """Return the latest of each run in the folder that a run lies in, this run included."""
-    runs = [file.parent for file in folder.absolute().parent.glob(f"*/{FILE_NAME}")]
-    return [found for run in runs if (found := last_opening(run))]
+    """Return the latest of each run in the folder that a run lies in, this run included.
+
+    A run that was begun elsewhere counts as one opening, whatever it says of others: it is its sender's word.
+    """
+    found = []
+    for file in folder.absolute().parent.glob(f"*/{FILE_NAME}"):
+        if one := last_opening(run := file.parent):
+            ours = own_settings(last(run, "start")) is not None
+            found.append(one if ours else one.model_copy(update={"known": (one.this,), "elsewhere": 0}))
+    return found
 
 
 def _checked(event: Event | None) -> Openings | None:

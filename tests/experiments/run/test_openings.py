@@ -13,10 +13,17 @@ import pytest
 from ipo_prompts.experiments.run.openings import Names, Openings, count, last_opening, names_digest, opening_of
 from ipo_prompts.metrics.template import named
 from ipo_prompts.programs.record.journal import Journal
+from ipo_prompts.programs.record.trust import seal
 from support.late import end_before_the_search
 from support.runs import copy_pictures, ipo
 
 SMALL = ("lm=none", "describer=none", "steps=2", "candidates_per_step=3", "shots=1", "selection_shots=1", "looks=60")
+
+
+def begin(journal: Journal) -> None:
+    """Write what seals a run as begun here."""
+    start = {"type": "start", "config": {"seed": 0}}
+    journal.append("start", config=start["config"], seal=seal(start))
 
 
 def opening(
@@ -30,6 +37,8 @@ def opening(
 ) -> Openings:
     """Open pictures as a run does, or as it does when it is resumed; `found` are the names of a search for some."""
     with closing(Journal(folder)) as journal:
+        if not journal.find("start"):
+            begin(journal)
         hits = {"initial": "01", template: "11"}
         if not journal.find("test", template=template, hits=hits):
             journal.append("test", template=template, hits=hits)
@@ -55,6 +64,13 @@ def test_a_test_that_was_killed_before_it_was_counted_counts(tmp_path: Path) -> 
 def test_the_same_test_again_is_no_other_opening(tmp_path: Path) -> None:
     assert opening(tmp_path / "run", "one").number == opening(tmp_path / "replayed", "one").number == 1
     assert opening_of("one", {"one": "11"}) != opening_of("one", {"one": "10"}), "on another CLIP it is"
+
+
+def test_a_run_from_elsewhere_is_one_opening_whatever_it_says(tmp_path: Path) -> None:
+    with closing(Journal(tmp_path / "theirs")) as journal:
+        known = [f"{number}" for number in range(1000)]
+        journal.append("opened", this="x", known=known, elsewhere=10**6, pictures=["a"], given="A", allowed=["A"])
+    assert opening(tmp_path / "run", "one").number == 2
 
 
 def test_only_openings_of_some_of_the_pictures_count(tmp_path: Path) -> None:
