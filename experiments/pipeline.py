@@ -447,8 +447,7 @@ def _opening(
     contents = prepared.store.contents([item.picture for item in (*drawn.test, *drawn.new_test)])
     before = searched.earlier.opened if searched.earlier else ()
     this, pictures = opening_of(*_found(parts["test"])), {content[:DIGITS] for content in contents}
-    given = names_digest(data.class_names, prepared.config.name_candidates)
-    names = Names(given, names_digest(names_after(data, searched.named)))
+    names = Names(names_digest(data.class_names), names_digest(names_after(data, searched.named)))
     return count(this, pictures, names, prepared.config.opened, journal, before)
 
 

@@ -13,10 +13,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Sequence, Set
 from itertools import chain
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, NamedTuple
 
 from pydantic import Field, ValidationError
 
@@ -75,13 +75,9 @@ class Openings(Content):
         return self.given in self.allowed
 
 
-def names_digest(class_names: Iterable[str], candidates: Mapping[str, Sequence[str]] | None = None) -> str:
-    """Return a digest of classes, in their order, with all names of each, letter by letter as prompts have them.
-
-    Names that a person gave to choose from count, too: what sealed pictures showed may have suggested them.
-    """
-    read: list[Any] = [[fill(SLOT, one) for one in names_of(name)] for name in class_names]
-    read += [sorted(candidates.items())] if candidates else []
+def names_digest(class_names: Iterable[str]) -> str:
+    """Return a digest of classes, in their order, with all names of each, letter by letter as prompts have them."""
+    read = [[fill(SLOT, one) for one in names_of(name)] for name in class_names]
     return hashlib.sha256(json.dumps(read).encode()).hexdigest()[:DIGITS]
 
 
@@ -164,7 +160,7 @@ def cost_of_opening(
     others, drawn = [*before, *_beside(folder)], planned.drawn
     if not others and not planned.config.opened:
         return None
-    digest = names_digest(planned.data.class_names, planned.config.name_candidates)
+    digest = names_digest(planned.data.class_names)
     pictures = {content[:DIGITS] for content in contents([item.picture for item in (*drawn.test, *drawn.new_test)])}
     found = opened_after(others, "", pictures, Names(digest, digest), planned.config.opened)
     times = found.number - 1

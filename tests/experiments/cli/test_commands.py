@@ -212,6 +212,7 @@ def test_a_dry_run_opens_no_picture_loads_no_model_and_needs_no_key(
 
     mine = folder.parent / "mine.txt"
     mine.write_text("a negative of a <CLASS>.\n")
+    monkeypatch.chdir(folder.parent)  # no run beside it has opened what would be opened
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     monkeypatch.setenv("IPO_CACHE_DIR", str(folder / "no weights are here"))
     for opening in (
