@@ -128,7 +128,7 @@ def _result(prepared: Prepared, searched: SearchedRun, elapsed: float, **found: 
     config, data, drawn = prepared.config, prepared.plan.data, prepared.plan.drawn
     searching, roles = searched.result, searched.ledger.roles
     settings = {key: value for key, value in config.strategy.items() if key != "name"}
-    strategy = prepared.plan.strategy()
+    strategy = prepared.plan.unasked
     about = Data(
         name=data.name,
         fingerprint=fingerprint(prepared, drawn.search, drawn.selection, drawn.test, drawn.new_test),

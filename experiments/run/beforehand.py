@@ -96,7 +96,7 @@ def _optimizer(planned: Plan) -> dict[str, Any] | None:
     config = planned.config
     number, longest = _descriptions(planned)
     expected = Expected(config.search, planned.data.task, max(0, number * (longest + 1) - 1), config.max_tokens)
-    asked = forecast_of(planned.strategy(), expected)
+    asked = forecast_of(planned.unasked, expected)
     if room := planned.room:  # no question has more
         most = asked.calls * (room.window.tokens - config.max_tokens)
         asked = replace(asked, tokens_in=min(asked.tokens_in, most))

@@ -70,6 +70,11 @@ class Plan:
         return _strategy(self.config, self.optimizer, lm)
 
     @cached_property
+    def unasked(self) -> Strategy:
+        """The strategy without its language model; made when the run is planned, so that its files are read once."""
+        return self.strategy()
+
+    @cached_property
     def room(self) -> Room | None:
         """What the questions to the language model leave for descriptions; None where nothing bounds them.
 
@@ -112,8 +117,9 @@ def plan(config: RunConfig, *, ready: bool = True, say: Callable[[str], None] | 
         if say and line:
             say(line)
     planned = Plan(config, data, drawn, optimizer, describer)
+    unasked = planned.unasked
     if optimizer is None:
-        forecast_of(planned.strategy(), Expected(config.search, data.task))  # refuses settings that it cannot work with
+        forecast_of(unasked, Expected(config.search, data.task))  # refuses settings that it cannot work with
     _ = planned.room  # refuses questions that no reply can come to
     return planned
 
