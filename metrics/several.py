@@ -10,6 +10,7 @@ picture. It is no mean over pictures, and its interval is a bootstrap's, over ba
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -148,13 +149,9 @@ def compare_precision(
     draws = np.arange(n) if sampling.draws is None else sampling.draws
     rng = np.random.default_rng(seed)
     sides: tuple[list[Doubles], list[Doubles]] = ([], [])
-    size, left = max(1, AT_ONCE // n), resamples
-    bases = int(draws.max()) + 1
-    while left > 0:
-        drawn = rng.multinomial(bases, np.full(bases, 1 / bases), size=min(size, left)).astype(np.float64)
+    for drawn in _resampled(int(draws.max()) + 1, n, resamples, rng):
         for side, logits in zip(sides, (before, after), strict=True):
             side.append(mean_precision(logits, shown, drawn[:, draws]))
-        left -= size
     first, second = (np.concatenate(side) for side in sides)
     low, high = (float(mean_precision(logits, shown)[0]) for logits in (before, after))
     return MeanPrecision(
@@ -166,6 +163,14 @@ def compare_precision(
         _around(high, second),
         _around(high - low, second - first),
     )
+
+
+def _resampled(bases: int, n: int, resamples: int, rng: np.random.Generator) -> Iterator[Doubles]:
+    """Yield how often each base picture is drawn, float64 (some resamples, bases), in blocks that suit `n` pictures."""
+    size, left = max(1, AT_ONCE // n), resamples
+    while left > 0:
+        yield rng.multinomial(bases, np.full(bases, 1 / bases), size=min(size, left)).astype(np.float64)
+        left -= size
 
 
 def _around(value: float, resampled: Doubles) -> Interval:
@@ -243,8 +248,9 @@ def propose(probabilities: Floats, shown: Shown, seed: int = 0) -> Proposed:
     line = float(LINES[best[len(best) // 2]])
     of_each = probabilities > line
     hits, names = (of_each & shown).sum(axis=1), (of_each.astype(int) + shown).sum(axis=1)
-    drawn = np.random.default_rng(seed).multinomial(len(shown), np.full(len(shown), 1 / len(shown)), size=RESAMPLES)
-    ends = np.quantile(2 * (drawn @ hits) / np.maximum(drawn @ names, 1), [0.025, 0.975])
+    blocks = _resampled(len(shown), len(shown), RESAMPLES, np.random.default_rng(seed))
+    resampled = np.concatenate([2 * (drawn @ hits) / np.maximum(drawn @ names, 1) for drawn in blocks])
+    ends = np.quantile(resampled, [0.025, 0.975])
     return Proposed(
         above=line, f1=round(float(scores.max()), 4), ci95=Interval(*ends.round(4).tolist()), n=len(probabilities)
     )
