@@ -90,6 +90,16 @@ def flush_tree(place: Path) -> None:
 # The folder of everything that is kept between runs: weights, features, paid replies.
 
 
+def refuse_taken(place: Path) -> None:
+    """Refuse to write where something is already.
+
+    Raises:
+        InputError: says so.
+    """
+    if os.path.lexists(place):  # of a name that is too long it answers False, where pathlib raises
+        raise InputError(f"{place} already exists; name another --out.")
+
+
 def cache_dir() -> Path:
     """Return the folder: `IPO_CACHE_DIR`, else the user's cache folder. It may not exist yet."""
     import platformdirs

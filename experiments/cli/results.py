@@ -26,6 +26,7 @@ from ipo_prompts.experiments.cli.common import (
     show,
 )
 from ipo_prompts.metrics.errors import InputError, did_you_mean, printable
+from ipo_prompts.metrics.files import refuse_taken
 
 if TYPE_CHECKING:
     from ipo_prompts.experiments.data import DataSet
@@ -188,8 +189,7 @@ def export_program(
 ) -> int:
     """Carry an optimised program into another tool, and check it there by that tool's own library."""
     look_first([program], "the picture", [pictures] if pictures else [], out)
-    if os.path.lexists(out):
-        raise InputError(f"{out} already exists; name another --out.")
+    refuse_taken(out)
     from ipo_prompts.experiments.export import TARGETS, cannot, export
     from ipo_prompts.programs.classifier import TemplateClassifier
     from ipo_prompts.programs.saved_program import read_program, read_state

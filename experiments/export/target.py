@@ -6,7 +6,6 @@ A target's library is compared with the program itself on a few dozen pictures.
 from __future__ import annotations
 
 import io
-import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ from ipo_prompts.metrics.arrays import Floats
 from ipo_prompts.metrics.calibration import softmax
 from ipo_prompts.metrics.clip import open_clip_arguments
 from ipo_prompts.metrics.errors import InputError
-from ipo_prompts.metrics.files import flush_tree
+from ipo_prompts.metrics.files import flush_tree, refuse_taken
 from ipo_prompts.metrics.pictures import AS_STORED, Background, Picture
 from ipo_prompts.metrics.template import SLOT, have_synonyms
 from ipo_prompts.programs.classifier import TemplateClassifier
@@ -100,9 +99,7 @@ def export(program: TemplateClassifier, target: Target, place: Path, pictures: S
         InputError: the place is taken, the target cannot express the program, or the loaded export gives other results
             (`Differs`). Nothing is left at the place then.
     """
-    # For a name that is too long, os.path answers False; pathlib raises.
-    if os.path.lexists(place):
-        raise InputError(f"{place} already exists; name another --out.")
+    refuse_taken(place)
     if reason := target.refusal(program):
         raise cannot(reason)
     try:
