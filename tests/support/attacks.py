@@ -22,6 +22,16 @@ LONGEST = 4_200
 SENTENCE = (2,)
 """How a command ends that refuses; one that may do its work ends with 0, too."""
 EITHER = (0, 1, 2)
+DATA = (
+    "hf:stranger/data",
+    "eurosat:hf:stranger/x",
+    "csv:OUTSIDE/theirs",
+    "folder:OUTSIDE",
+    "csv:/dev/zero",
+    "csv:OUTSIDE/pipe",
+    "parquet:/dev/zero",
+)
+"""What a stranger's settings may name."""
 
 
 @dataclass(frozen=True)
@@ -210,15 +220,7 @@ FOUND = [
             EITHER,
             config("data: embedded:d", f"data: {data}"),
         )
-        for data in (
-            "hf:stranger/data",
-            "eurosat:hf:stranger/x",
-            "csv:OUTSIDE/theirs",
-            "folder:OUTSIDE",
-            "csv:/dev/zero",
-            "csv:OUTSIDE/pipe",
-            "parquet:/dev/zero",
-        )
+        for data in DATA
         for more in ("", " --data embedded:d")
     ),
     *(
@@ -228,15 +230,7 @@ FOUND = [
             SENTENCE,
             settings(False, "page", data=data),
         )
-        for data in (
-            "hf:stranger/data",
-            "eurosat:hf:stranger/x",
-            "csv:OUTSIDE/theirs",
-            "folder:OUTSIDE",
-            "csv:/dev/zero",
-            "csv:OUTSIDE/pipe",
-            "parquet:/dev/zero",
-        )
+        for data in DATA
         for more in ("", " --data embedded:d")
     ),
     Row(
