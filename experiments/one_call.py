@@ -204,18 +204,14 @@ def _prose(text: str, width: int | None) -> str:
 
 def _command(label: str, parts: Sequence[str], width: int | None) -> str:
     """Return a command to copy, in one line or in several that a shell takes as one."""
-    lines = [label]
-    for part in parts:
-        if (
-            width is not None
-            and lines[-1].strip()
-            and len(f"{lines[-1]} {part}") > width - 2
-            and len(lines[-1]) > len(label)
-        ):
+    first, *others = parts
+    lines = [f"{label}{first}"]
+    for part in others:
+        if width is None or len(f"{lines[-1]} {part}") <= width - 2:
+            lines[-1] += f" {part}"
+        else:
             lines[-1] += " \\"
             lines.append(f"{' ' * len(label)}  {part}")
-        else:
-            lines[-1] += part if lines[-1] == label else f" {part}"
     return "\n".join(lines)
 
 

@@ -95,12 +95,8 @@ def run_job(config: RunConfig, folder: Path, ui: Ui, *, resume: bool) -> RunResu
     ensure_local_weights([config], quiet=ui.quiet)
     earlier = seconds_of(read(folder)) if resume and holds_run(folder) else 0.0
     timed = keeping(Clock.of(config.max_minutes, earlier, began()))
-    with (
-        silent("dspy", "LiteLLM"),
-        showing_warnings(ui),
-        ui.running(),
-        timed as one,
-    ):  # what they log is raised as an exception, too
+    logs = silent("dspy", "LiteLLM")  # what they log is raised as an exception, too
+    with logs, showing_warnings(ui), ui.running(), timed as one:
         return _run(config, folder, ui, one, resume=resume)
 
 
@@ -197,8 +193,8 @@ def _announce(prepared: Prepared, journal: Journal, ui: Ui, before: Sequence[Ope
     if not prepared.plan.data.labelled:
         rest = "nobody knows their labels"
     ui.say(f"searching {how} on {len(drawn.search)} pictures of {len(drawn.class_names)} classes; {rest}")
-    opened = partial(cost_of_opening, prepared.plan, prepared.store.contents, journal.path.parent, before)
-    if prepared.plan.data.labelled and (told := opened()):
+    contents, folder = prepared.store.contents, journal.path.parent
+    if prepared.plan.data.labelled and (told := cost_of_opening(prepared.plan, contents, folder, before)):
         ui.say(told)
     if short := too_short():
         ui.say(f"{' and '.join(short)}: shorter than {SHORTEST} characters, so it is not blanked in what is written")
@@ -433,9 +429,7 @@ def _what_is_shown(
         "offsets": optional("what offsets add", partial(what_they_add, prepared, searched.settled, members, parts)),
         "names": optional("what other names do", partial(what_names_do, searched.named, members, parts)),
         "over_classes": over_classes(parts, balanced),
-        "baselines": optional(
-            "what is known without a search", partial(baselines, prepared, parts, searched.result.choice.templates)
-        ),
+        "baselines": optional("what is known without a search", partial(baselines, prepared, parts, members)),
     }
 
 
