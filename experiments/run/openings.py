@@ -28,6 +28,7 @@ from ipo_prompts.metrics.pictures import Picture
 from ipo_prompts.metrics.template import SLOT, fill, names_of
 from ipo_prompts.metrics.verdict import spends
 from ipo_prompts.programs.record.journal import FILE_NAME, Event, Journal, last
+from ipo_prompts.programs.record.lines import last_of
 from ipo_prompts.programs.record.trust import own_settings
 
 DIGITS = 12
@@ -201,8 +202,9 @@ def _beside(folder: Path) -> list[Openings]:
     """
     found = []
     for file in folder.absolute().parent.glob(f"*/{FILE_NAME}"):
-        if one := last_opening(run := file.parent):
-            ours = own_settings(last(run, "start")) is not None
+        opened, start = last_of(file.parent, EVENT, "start")
+        if one := _checked(opened):
+            ours = own_settings(start) is not None
             found.append(one if ours else one.model_copy(update={"known": (one.this,), "elsewhere": 0}))
     return found
 

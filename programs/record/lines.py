@@ -37,16 +37,25 @@ def line_of(event: Event) -> bytes:
 
 def last(folder: Path, type_: str) -> Event | None:
     """Return the latest whole event of one type in a run's record; other lines, though damaged, are passed over."""
-    path, start = folder / FILE_NAME, json.dumps({"type": type_})[:-1].encode() + b","
+    return last_of(folder, type_)[0]
+
+
+def last_of(folder: Path, *types: str) -> list[Event | None]:
+    """Return the latest event of each of some types, from one reading; see `last`."""
     try:
-        content = bytes_of(path)
+        lines = bytes_of(folder / FILE_NAME).split(b"\n")
     except (InputError, OSError):
-        return None
-    for line in reversed(content.split(b"\n")):
-        if line.startswith(start):
-            with suppress(ValueError, KeyError, TypeError, RecursionError):
-                return event_of(line)
-    return None
+        return [None] * len(types)
+    found: dict[str, Event] = {}
+    starts = {type_: json.dumps({"type": type_})[:-1].encode() + b"," for type_ in types}
+    for line in reversed(lines):
+        for type_, start in starts.items():
+            if type_ not in found and line.startswith(start):
+                with suppress(ValueError, KeyError, TypeError, RecursionError):
+                    found[type_] = event_of(line)
+        if len(found) == len(starts):
+            break
+    return [found.get(type_) for type_ in types]
 
 
 def event_of(line: bytes) -> Event:
