@@ -70,12 +70,6 @@ STILL: dict[str, list[str]] = {
         "experiments/run/live_view.py",
         "programs/naming.py",
     ],
-    "metrics/head.py": [
-        "metrics/rejection.py",
-    ],
-    "programs/classifier.py": [
-        "metrics/rejection.py",
-    ],
     "programs/describers/interrogator.py": [
         "metrics/nouns.py",
     ],
@@ -87,9 +81,6 @@ STILL: dict[str, list[str]] = {
     ],
     "programs/running.py": [
         "programs/naming.py",
-    ],
-    "programs/saved_program.py": [
-        "metrics/rejection.py",
     ],
     "programs/strategies/history.py": [
         "programs/strategies/small_model.py",
