@@ -33,8 +33,9 @@ True
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING, Any
+
+from ipo_prompts.metrics.registry import imported
 
 if TYPE_CHECKING:
     from ipo_prompts.programs.classifier import TemplateClassifier
@@ -72,4 +73,4 @@ def __getattr__(name: str) -> Any:
     """Import a class when it is first used: DSPy and torch take seconds, and the command line must not wait."""
     if name not in _HOMES:
         raise AttributeError(f"module 'ipo_prompts.programs' has no attribute {name!r}")
-    return getattr(importlib.import_module(f"ipo_prompts.programs.{_HOMES[name]}"), name)
+    return imported(f"{__name__}.{_HOMES[name]}:{name}")

@@ -36,7 +36,6 @@ WORDS = 3
 STRANGERS = 4000
 SENSES = 4
 """Of a class's name, whose words are its own too."""
-WHERE = "the table of WordNet's numbers"
 _WORDNET = re.compile(r"n(\d{8})(?![0-9A-Za-z])")
 _NUMBERED = re.compile(
     r"""[\W\d_]*\d[\W\d_]*                                                   # 17, 0_3, 2024-05-01
@@ -47,6 +46,14 @@ _NUMBERED = re.compile(
     """,
     re.VERBOSE | re.IGNORECASE,
 )
+
+
+def read_codes(data: DataSet, named: Iterable[str]) -> tuple[dict[str, str], tuple[str, ...]]:
+    """Return class → name of the classes that have a number of WordNet for a name, and the classes that are called by
+    other codes; without the classes that somebody has `named`.
+    """
+    known = known_codes(data, named)
+    return known, tuple(name for name in data.class_names if is_code(name) and name not in {*named, *known})
 
 
 def known_codes(data: DataSet, named: Iterable[str]) -> dict[str, str]:
@@ -82,11 +89,6 @@ def is_code(name: str) -> bool:
     [False, False, False, False, False]
     """
     return bool(_NUMBERED.fullmatch(name.strip()))
-
-
-def unnamed_in(data: DataSet, named: Iterable[str]) -> tuple[str, ...]:
-    """Return the classes that are called by codes, without those that somebody has named."""
-    return tuple(name for name in data.class_names if is_code(name) and name not in named)
 
 
 def refuse_codes(data: DataSet, spec: str, clip: Clip | str) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import BaseModel
 
+from ipo_prompts.metrics.registry import imported
 from ipo_prompts.metrics.template import MAX_CHARACTERS, SLOT, normalise, with_slot
 from ipo_prompts.programs.strategies.asking import (
     HistorySettings,
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 
 LONGEST_TEMPLATE = (SLOT + " ox" * MAX_CHARACTERS)[:MAX_CHARACTERS]
 """In short words, each a token: it has some 100, and what a CLIP can read has 77 of its own."""
+FOR_SMALL = "ipo_prompts.programs.strategies.small_model:SmallModelStrategy"
+"""Asks a small model."""
 LONGEST_REASON = " ox" * 40
 """Why a template was refused."""
 
@@ -40,23 +43,24 @@ LONGEST_REASON = " ox" * 40
 class HistoryStrategy(ShowsHistory):
     """Asks any language model for templates, showing it the best ones so far.
 
-    Args:
-        lm: the model to ask; the one of `dspy.context` when None.
-        settings: what the model is shown; or its fields as keywords.
+        Args:
+            lm: the model to ask; the one of `dspy.context` when None.
+            settings: what the model is shown; or its fields as keywords.
 
-    Example:
-        >>> import dspy
-        >>> import numpy as np
-        >>> from ipo_prompts.metrics.reward import Score
-        >>> from ipo_prompts.metrics.template import problem
-        >>> from ipo_prompts.programs.templates.admission import Desk
-        >>> from ipo_prompts.programs.templates.history import PromptHistory, ScoredTemplate
-        >>> start = Score("a photo of a <CLASS>.", 0.5, 1.0, np.array([True, False]), np.array([0.5, 1.5]))
-        >>> desk = Desk(problem, count=2)
-        >>> strategy = HistoryStrategy(dspy.LM("openai/gpt-4o-mini", temperature=1.0), size=20)
-        >>> strategy.ask(Known("pictures of pets", PromptHistory(ScoredTemplate(start, -1, "initial"))), desk)
-        >>> [problem(template) for template in desk.accepted]
-        [None, None]
+        Example:
+            >>> import dspy
+            >>> import numpy as np
+            >>> from ipo_prompts.metrics.reward import Score
+            >>> from ipo_prompts.metrics.registry import imported
+    from ipo_prompts.metrics.template import problem
+            >>> from ipo_prompts.programs.templates.admission import Desk
+            >>> from ipo_prompts.programs.templates.history import PromptHistory, ScoredTemplate
+            >>> start = Score("a photo of a <CLASS>.", 0.5, 1.0, np.array([True, False]), np.array([0.5, 1.5]))
+            >>> desk = Desk(problem, count=2)
+            >>> strategy = HistoryStrategy(dspy.LM("openai/gpt-4o-mini", temperature=1.0), size=20)
+            >>> strategy.ask(Known("pictures of pets", PromptHistory(ScoredTemplate(start, -1, "initial"))), desk)
+            >>> [problem(template) for template in desk.accepted]
+            [None, None]
     """
 
     asks_lm: ClassVar[bool] = True
@@ -65,10 +69,9 @@ class HistoryStrategy(ShowsHistory):
 
     @classmethod
     def build(cls, settings: HistorySettings, models: Models) -> Strategy:
-        """See `Strategy`; a small model is asked by `SmallModelStrategy`."""
-        from ipo_prompts.programs.strategies.small_model import SmallModelStrategy  # brings DSPy
-
-        return (SmallModelStrategy if models.small else HistoryStrategy)(models.lm, settings)
+        """See `Strategy`; a small model is asked in another way."""
+        made: Strategy = (imported(FOR_SMALL) if models.small else HistoryStrategy)(models.lm, settings)
+        return made
 
     def ask(self, known: Known, desk: Desk) -> None:
         """Ask once, and again with the reasons if answers were refused or unreadable; or once for each template."""

@@ -4,12 +4,12 @@ A new source is its file, with a function from what stands behind the colon to a
 file is imported when such data are first read.
 """
 
-import importlib
 from collections.abc import Callable
 from typing import NamedTuple
 
 from ipo_prompts.experiments.data.assemble import Gathered
 from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.registry import imported
 
 
 class Source(NamedTuple):
@@ -33,8 +33,7 @@ class Source(NamedTuple):
         """
         if self.needs and not rest:
             raise InputError(f"{self.form.partition(':')[0]}: needs {self.needs}.")
-        file, _, function = self.home.partition(":")
-        read: Callable[[str], Gathered] = getattr(importlib.import_module(f"{__name__}.{file}"), function)
+        read: Callable[[str], Gathered] = imported(f"{__name__}.{self.home}")
         return read(rest)
 
 
