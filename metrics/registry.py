@@ -14,6 +14,7 @@ import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, JsonValue, TypeAdapter, ValidationError
@@ -29,15 +30,6 @@ from ipo_prompts.metrics.errors import InputError, did_you_mean, input_error, ne
 _WORD = r"[^\W\d]\w*"
 _NAME = re.compile(rf"(?=.{{1,100}}$){_WORD}(\.{_WORD})*:{_WORD}")
 _PLAIN = TypeAdapter(dict[str, JsonValue], config=ConfigDict(strict=True))
-
-
-def imported(home: str) -> Any:
-    """Import what a text of ours names, `package.file:thing`.
-
-    So the core names its leaves (`tools/leaves.yaml`), and each is imported when it is asked for.
-    """
-    file, _, thing = home.partition(":")
-    return getattr(importlib.import_module(file), thing)
 
 
 def is_own(name: object) -> bool:
@@ -192,13 +184,13 @@ class Registry:
             self.check_allowed(name)
             made: Any = load(str(name), what)
         elif isinstance(name, str) and name in self._homes:
-            made = imported(f"{self._package}.{self._homes[name]}")
+            made = resolve_name(f"{self._package}.{self._homes[name]}")
             if hasattr(made, "Settings") and hasattr(made, "build"):
                 return made
         else:
             hint = did_you_mean(str(name), self)
             raise InputError(f"there is no {self.key} {name!r}{hint}; there are: {', '.join(self)}.")
-        return imported(f"{self._package}.{self._own}")(made, what)
+        return resolve_name(f"{self._package}.{self._own}")(made, what)
 
     def check_allowed(self, choice: object) -> None:
         """Refuse a class of the user's own that nobody typed.

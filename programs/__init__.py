@@ -33,9 +33,8 @@ True
 
 from __future__ import annotations
 
+from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any
-
-from ipo_prompts.metrics.registry import imported
 
 if TYPE_CHECKING:
     from ipo_prompts.programs.classifier import TemplateClassifier
@@ -73,4 +72,4 @@ def __getattr__(name: str) -> Any:
     """Import a class when it is first used: DSPy and torch take seconds, and the command line must not wait."""
     if name not in _HOMES:
         raise AttributeError(f"module 'ipo_prompts.programs' has no attribute {name!r}")
-    return imported(f"{__name__}.{_HOMES[name]}:{name}")
+    return resolve_name(f"{__name__}.{_HOMES[name]}:{name}")

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
+from pkgutil import resolve_name
 from typing import Any
 
 import dspy
@@ -18,7 +19,6 @@ from ipo_prompts.metrics.classification import fitted_on
 from ipo_prompts.metrics.clock import Clock, clock, due, keeping, optional
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.offsets import Fitted
-from ipo_prompts.metrics.registry import imported
 from ipo_prompts.metrics.reward import Reward, Units
 from ipo_prompts.programs.describers.multimodal import Describing, describe
 from ipo_prompts.programs.lm.connect import Backend, asking
@@ -94,7 +94,7 @@ def check_names(settings: SearchSettings, reward: Reward, class_names: Sequence[
         InputError: says what to leave out.
     """
     if settings.names == "search":
-        imported(f"{NAMING}:check_names")(settings, reward, class_names)
+        resolve_name(f"{NAMING}:check_names")(settings, reward, class_names)
     elif settings.name_candidates:
         raise InputError("name_candidates are names to choose from, and names=given; set names=search.")
 
@@ -189,7 +189,7 @@ def _settled(
         parts = [job.units, *([held_back] if held_back is not None else [])]
         asked = None if job.lm is None or job.lm.small else lm  # one that small repeats what it is given
         templates = result.choice.templates
-        look: Callable[..., Any] = imported(f"{NAMING}:look_for_names")
+        look: Callable[..., Any] = resolve_name(f"{NAMING}:look_for_names")
         looking = partial(look, job.settings, job.reward, templates, parts, kept, record, lm=asked, task=job.task)
         with showing(found.ledger):
             named = optional("other names of the classes", looking)

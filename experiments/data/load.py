@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any, Literal, cast
 
 from ipo_prompts.experiments.data.assemble import Gathered, about_bars, assemble, group_of, labels_of, show_several
@@ -37,7 +38,6 @@ from ipo_prompts.experiments.data.sources import FORMS, SOURCES, folder, hub, ta
 from ipo_prompts.metrics.errors import InputError, did_you_mean, several
 from ipo_prompts.metrics.files import read_text, read_yaml
 from ipo_prompts.metrics.pictures import AS_VIEWED, Background
-from ipo_prompts.metrics.registry import imported
 from ipo_prompts.metrics.template import as_read, named, tidy
 
 Names = Mapping[Any, Any] | Sequence[Any]
@@ -187,7 +187,7 @@ def check_command(spec: str, class_names: object, labels: str, exclude: Sequence
 def _called(data: DataSet, names: Mapping[Any, Any], where: str) -> DataSet:
     """Name the classes as somebody has said, and those with a number of WordNet as that says."""
     given = {tidy(name) for name in names if isinstance(name, str)}
-    known, unnamed = imported(CODES)(data, given)  # before: who calls a class by a code is believed
+    known, unnamed = resolve_name(CODES)(data, given)  # before: who calls a class by a code is believed
     said = [WORDNET] * bool(known) + [f"{NAMES_FILE} in {where}" if where != "class_names" else where] * bool(names)
     if known or names:
         data = with_names(data, {**known, **names}, " and ".join(reversed(said)))
@@ -208,7 +208,7 @@ def names_data(word: str) -> bool:
 
 def official() -> Mapping[str, Callable[[str, int, str | None], DataSet]]:
     """Return what loads a registered data set, by its name: a function of what stands behind it, of seed and task."""
-    loaders: Mapping[str, Callable[[str, int, str | None], DataSet]] = imported(OFFICIAL)
+    loaders: Mapping[str, Callable[[str, int, str | None], DataSet]] = resolve_name(OFFICIAL)
     return loaders
 
 

@@ -9,6 +9,7 @@ import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
 import dspy
@@ -18,7 +19,6 @@ from dspy.lm15 import LM15Error, Request, Response, request_from_openai_chat
 
 from ipo_prompts.metrics.errors import InputError, did_you_mean, flag
 from ipo_prompts.metrics.files import cache_dir
-from ipo_prompts.metrics.registry import imported
 from ipo_prompts.programs.lm import quiet_litellm
 from ipo_prompts.programs.lm.recording import ABILITIES, QUESTION_SECONDS, Price, Recorder
 from ipo_prompts.programs.lm.replies import ReplyFile, ScopedReplies
@@ -151,7 +151,7 @@ def find_backend(name: str, *, role: str, api_base: str | None = None, seed: int
         model = _replayed_model(Path(name.removeprefix(REPLAY)), role)
         return Backend(model, None, _free, small=is_local(model))
     if is_local(name):
-        engine, model = imported(IN_THIS_PROCESS)(name)
+        engine, model = resolve_name(IN_THIS_PROCESS)(name)
         return Backend(model, engine, _free, small=True)
     engine = _litellm_engine(name, api_base, role)
     cache = ScopedReplies(ReplyFile(cache_dir() / "replies" / "replies.sqlite"), {"seed": seed, "api_base": api_base})

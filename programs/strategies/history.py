@@ -7,12 +7,12 @@ paper's order (Du, Sun and Snoek, NeurIPS 2024).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import BaseModel
 
-from ipo_prompts.metrics.registry import imported
 from ipo_prompts.metrics.template import MAX_CHARACTERS, SLOT, normalise, with_slot
 from ipo_prompts.programs.strategies.asking import (
     HistorySettings,
@@ -43,24 +43,23 @@ LONGEST_REASON = " ox" * 40
 class HistoryStrategy(ShowsHistory):
     """Asks any language model for templates, showing it the best ones so far.
 
-        Args:
-            lm: the model to ask; the one of `dspy.context` when None.
-            settings: what the model is shown; or its fields as keywords.
+    Args:
+        lm: the model to ask; the one of `dspy.context` when None.
+        settings: what the model is shown; or its fields as keywords.
 
-        Example:
-            >>> import dspy
-            >>> import numpy as np
-            >>> from ipo_prompts.metrics.reward import Score
-            >>> from ipo_prompts.metrics.registry import imported
-    from ipo_prompts.metrics.template import problem
-            >>> from ipo_prompts.programs.templates.admission import Desk
-            >>> from ipo_prompts.programs.templates.history import PromptHistory, ScoredTemplate
-            >>> start = Score("a photo of a <CLASS>.", 0.5, 1.0, np.array([True, False]), np.array([0.5, 1.5]))
-            >>> desk = Desk(problem, count=2)
-            >>> strategy = HistoryStrategy(dspy.LM("openai/gpt-4o-mini", temperature=1.0), size=20)
-            >>> strategy.ask(Known("pictures of pets", PromptHistory(ScoredTemplate(start, -1, "initial"))), desk)
-            >>> [problem(template) for template in desk.accepted]
-            [None, None]
+    Example:
+        >>> import dspy
+        >>> import numpy as np
+        >>> from ipo_prompts.metrics.reward import Score
+        >>> from ipo_prompts.metrics.template import problem
+        >>> from ipo_prompts.programs.templates.admission import Desk
+        >>> from ipo_prompts.programs.templates.history import PromptHistory, ScoredTemplate
+        >>> start = Score("a photo of a <CLASS>.", 0.5, 1.0, np.array([True, False]), np.array([0.5, 1.5]))
+        >>> desk = Desk(problem, count=2)
+        >>> strategy = HistoryStrategy(dspy.LM("openai/gpt-4o-mini", temperature=1.0), size=20)
+        >>> strategy.ask(Known("pictures of pets", PromptHistory(ScoredTemplate(start, -1, "initial"))), desk)
+        >>> [problem(template) for template in desk.accepted]
+        [None, None]
     """
 
     asks_lm: ClassVar[bool] = True
@@ -70,8 +69,8 @@ class HistoryStrategy(ShowsHistory):
     @classmethod
     def build(cls, settings: HistorySettings, models: Models) -> Strategy:
         """See `Strategy`; a small model is asked in another way."""
-        made: Strategy = (imported(FOR_SMALL) if models.small else HistoryStrategy)(models.lm, settings)
-        return made
+        asked: Callable[..., Strategy] = resolve_name(FOR_SMALL) if models.small else HistoryStrategy
+        return asked(models.lm, settings)
 
     def ask(self, known: Known, desk: Desk) -> None:
         """Ask once, and again with the reasons if answers were refused or unreadable; or once for each template."""

@@ -1,4 +1,4 @@
-"""No file of the core imports a leaf of `tools/leaves.yaml`; the core names leaves as text, in a registry."""
+"""No file of the core imports a leaf of `tools/leaves.yaml`; the core names leaves as text for `resolve_name`."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_no_core_file_imports_a_leaf() -> None:
     assert {name: leaves for name, leaves in found.items() if leaves} == STILL
 
 
-def test_one_function_imports_what_a_text_names() -> None:
+def test_modules_are_imported_by_their_names_for_classes_of_users_alone() -> None:
     core = [name for name in FILES if name.endswith(".py") and not name.startswith(LEAVES)]
     found = [name for name in core if re.search(r"import_module|__import__", (ROOT / name).read_text())]
     assert found == ["metrics/registry.py"]

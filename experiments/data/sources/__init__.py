@@ -5,11 +5,11 @@ file is imported when such data are first read.
 """
 
 from collections.abc import Callable
+from pkgutil import resolve_name
 from typing import NamedTuple
 
 from ipo_prompts.experiments.data.assemble import Gathered
 from ipo_prompts.metrics.errors import InputError
-from ipo_prompts.metrics.registry import imported
 
 
 class Source(NamedTuple):
@@ -33,7 +33,7 @@ class Source(NamedTuple):
         """
         if self.needs and not rest:
             raise InputError(f"{self.form.partition(':')[0]}: needs {self.needs}.")
-        read: Callable[[str], Gathered] = imported(f"{__name__}.{self.home}")
+        read: Callable[[str], Gathered] = resolve_name(f"{__name__}.{self.home}")
         return read(rest)
 
 
