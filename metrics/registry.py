@@ -211,8 +211,7 @@ class Registry:
             InputError: no such name, an unknown setting (the nearest is named), or a value of the wrong kind.
         """
         values = dict(choice)
-        name = self._name(values)
-        values.pop("name", None)
+        name = values.pop("name", self.default)
         form: type[BaseModel] = self.find(name).Settings
         for key in values:
             if key not in form.model_fields:
@@ -237,7 +236,7 @@ class Registry:
             choice = {"name": choice}
         if name := own_name(choice):
             return as_given({**choice, "name": name}, f"{self.key}={name}")
-        return {"name": self._name(choice), **self.settings(choice).model_dump(mode="json")}
+        return {"name": choice.get("name", self.default), **self.settings(choice).model_dump(mode="json")}
 
     def build(self, choice: NamedChoice, *context: Any) -> Any:
         """Build what a choice names; `context` is what its `build` takes besides the settings.
@@ -245,10 +244,7 @@ class Registry:
         Raises:
             InputError: see `settings`.
         """
-        return self.find(self._name(choice)).build(self.settings(choice), *context)
-
-    def _name(self, choice: NamedChoice) -> Any:
-        return choice.get("name", self.default)
+        return self.find(choice.get("name", self.default)).build(self.settings(choice), *context)
 
     def _no_setting(self, key: str, name: str, form: type[BaseModel]) -> str:
         """Say whose setting it is, or else which one of this choice is spelled like it."""

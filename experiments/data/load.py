@@ -208,8 +208,7 @@ def names_data(word: str) -> bool:
 
 def official() -> Mapping[str, Callable[[str, int, str | None], DataSet]]:
     """Return what loads a registered data set, by its name: a function of what stands behind it, of seed and task."""
-    loaders: Mapping[str, Callable[[str, int, str | None], DataSet]] = resolve_name(OFFICIAL)
-    return loaders
+    return cast("Mapping[str, Callable[[str, int, str | None], DataSet]]", resolve_name(OFFICIAL))
 
 
 def _hint(spec: str, kind: str) -> str:

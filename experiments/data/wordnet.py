@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import yaml
@@ -48,20 +48,15 @@ _NUMBERED = re.compile(
 )
 
 
-def read_codes(data: DataSet, named: Iterable[str]) -> tuple[dict[str, str], tuple[str, ...]]:
+def read_codes(data: DataSet, named: Collection[str]) -> tuple[dict[str, str], tuple[str, ...]]:
     """Return class → name of the classes that have a number of WordNet for a name, and the classes that are called by
     other codes; without the classes that somebody has `named`.
     """
-    known = known_codes(data, named)
-    return known, tuple(name for name in data.class_names if is_code(name) and name not in {*named, *known})
-
-
-def known_codes(data: DataSet, named: Iterable[str]) -> dict[str, str]:
-    """Return class → name of the classes that have a number of WordNet for a name and are not named otherwise."""
     left = [name for name in data.class_names if name not in named]
     numbered = {name: int(found[1]) for name in left if (found := _WORDNET.match(name))}
     numbered = {name: number for name, number in numbered.items() if number in synsets()}
-    return _told_apart({name: synsets()[number] for name, number in numbered.items()})
+    known = _told_apart({name: synsets()[number] for name, number in numbered.items()})
+    return known, tuple(name for name in left if is_code(name) and name not in known)
 
 
 def _told_apart(found: Mapping[str, Synset]) -> dict[str, str]:

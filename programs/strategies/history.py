@@ -7,9 +7,9 @@ paper's order (Du, Sun and Snoek, NeurIPS 2024).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pkgutil import resolve_name
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from pydantic import BaseModel
 
@@ -69,8 +69,8 @@ class HistoryStrategy(ShowsHistory):
     @classmethod
     def build(cls, settings: HistorySettings, models: Models) -> Strategy:
         """See `Strategy`; a small model is asked in another way."""
-        asked: Callable[..., Strategy] = resolve_name(FOR_SMALL) if models.small else HistoryStrategy
-        return asked(models.lm, settings)
+        asked = resolve_name(FOR_SMALL) if models.small else HistoryStrategy
+        return cast("Strategy", asked(models.lm, settings))
 
     def ask(self, known: Known, desk: Desk) -> None:
         """Ask once, and again with the reasons if answers were refused or unreadable; or once for each template."""
