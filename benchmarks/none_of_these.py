@@ -32,8 +32,9 @@ from ipo_prompts.metrics.arrays import Doubles, Floats
 from ipo_prompts.metrics.calibration import softmax
 from ipo_prompts.metrics.classification import ClipReward, EncodedPictures
 from ipo_prompts.metrics.clip import Clip, load_clip
+from ipo_prompts.metrics.head import highest
 from ipo_prompts.metrics.nouns import common, synsets
-from ipo_prompts.metrics.rejection import auroc, calibrated, highest, line_through, share_below
+from ipo_prompts.metrics.rejection import auroc, calibrated, line_through, share_below, strangers_found, threshold
 from ipo_prompts.metrics.template import ANCHOR, as_read
 from ipo_prompts.metrics.text_tower import encode_templates
 from ipo_prompts.programs.running import Job, run
@@ -252,7 +253,7 @@ def one_estimate(bed: Bed, split: int) -> tuple[float, float]:
     labels = np.searchsorted(known, np.asarray(bed.units.labels)[searched])
     told = calibrated("", (), features[searched], labels, None, classes, others)
     margins = highest(features[strange], classes) - highest(features[strange], others)
-    return told.strangers_found(SHARE) or 0.0, float((margins < told.threshold(SHARE).margin).mean())
+    return strangers_found(told, SHARE) or 0.0, float((margins < threshold(told, SHARE).margin).mean())
 
 
 # Names that are too narrow.

@@ -14,6 +14,7 @@ import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, JsonValue, TypeAdapter, ValidationError
@@ -183,13 +184,13 @@ class Registry:
             self.check_allowed(name)
             made: Any = load(str(name), what)
         elif isinstance(name, str) and name in self._homes:
-            made = self._import(self._homes[name])
+            made = resolve_name(f"{self._package}.{self._homes[name]}")
             if hasattr(made, "Settings") and hasattr(made, "build"):
                 return made
         else:
             hint = did_you_mean(str(name), self)
             raise InputError(f"there is no {self.key} {name!r}{hint}; there are: {', '.join(self)}.")
-        return self._import(self._own)(made, what)
+        return resolve_name(f"{self._package}.{self._own}")(made, what)
 
     def check_allowed(self, choice: object) -> None:
         """Refuse a class of the user's own that nobody typed.
@@ -203,10 +204,6 @@ class Registry:
                 f"`{setting(self.key, name)}` to `ipo optimize` or `ipo benchmark`."
             )
 
-    def _import(self, home: str) -> Any:
-        file, _, attribute = home.partition(":")
-        return getattr(importlib.import_module(f"{self._package}.{file}"), attribute)
-
     def settings(self, choice: NamedChoice) -> Any:
         """Check the settings of a choice and fill in their defaults; return the model.
 
@@ -214,8 +211,7 @@ class Registry:
             InputError: no such name, an unknown setting (the nearest is named), or a value of the wrong kind.
         """
         values = dict(choice)
-        name = self._name(values)
-        values.pop("name", None)
+        name = values.pop("name", self.default)
         form: type[BaseModel] = self.find(name).Settings
         for key in values:
             if key not in form.model_fields:
@@ -240,7 +236,7 @@ class Registry:
             choice = {"name": choice}
         if name := own_name(choice):
             return as_given({**choice, "name": name}, f"{self.key}={name}")
-        return {"name": self._name(choice), **self.settings(choice).model_dump(mode="json")}
+        return {"name": choice.get("name", self.default), **self.settings(choice).model_dump(mode="json")}
 
     def build(self, choice: NamedChoice, *context: Any) -> Any:
         """Build what a choice names; `context` is what its `build` takes besides the settings.
@@ -248,10 +244,7 @@ class Registry:
         Raises:
             InputError: see `settings`.
         """
-        return self.find(self._name(choice)).build(self.settings(choice), *context)
-
-    def _name(self, choice: NamedChoice) -> Any:
-        return choice.get("name", self.default)
+        return self.find(choice.get("name", self.default)).build(self.settings(choice), *context)
 
     def _no_setting(self, key: str, name: str, form: type[BaseModel]) -> str:
         """Say whose setting it is, or else which one of this choice is spelled like it."""

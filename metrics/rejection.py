@@ -22,33 +22,20 @@ import math
 from collections import Counter
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ipo_prompts.metrics.arrays import Doubles, Floats
 from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.head import SHARES, Calibrated, highest
 from ipo_prompts.metrics.sampling import Numbers
 
 FEWEST = 19
 """Draws below which nothing is promised: at 5 %, fewer would reject nothing at all."""
 CONFIDENCE = 0.95
-SHARES = np.arange(1, 51) / 100
-"""The shares of known pictures rejected for which it is estimated how many strangers are found."""
 ROUNDS = 6
 """Times the classes are halved for that."""
-BLOCK = 1024
-
-Margin = Annotated[float, Field(ge=-2, le=2, allow_inf_nan=False)]
-Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
-
-
-def highest(features: Floats, rows: Floats) -> Floats:
-    """Return the highest cosine of n pictures, (n, D), with some texts, (R, D), all unit rows: float32 (n,)."""
-    blocks = [features[start : start + BLOCK] @ rows.T for start in range(0, len(features), BLOCK)]
-    return np.concatenate([block.max(axis=1) for block in blocks]) if blocks else np.zeros(0, dtype=np.float32)
 
 
 @dataclass(frozen=True)
@@ -83,93 +70,61 @@ class Threshold:
         return float(beta.ppf(CONFIDENCE, self.k, self.n + 1 - self.k))
 
 
-class Calibrated(BaseModel):
-    """The margins of pictures whose class is known, and what they are margins of.
+def draws(margins: Calibrated, held_back: bool = False) -> int:
+    """Return how many independent draws the margins are of, or those that were held back."""
+    return round(float((1 / _sizes(margins)[_of(margins, held_back)]).sum()))
 
-    Attributes:
-        fingerprint: of all that a margin depends on: see `identity`.
-        none: words for what is known to be strange, beside the common nouns.
-        margins: of each picture, ascending.
-        sizes: of each, how many pictures are variants of its base picture; empty where all are 1.
-        classes: of each, the number of its class.
-        held_back: of each, whether it was held back from the search.
-        auroc: how well margins tell strangers, estimated by leaving halves of the classes out; None for few classes.
-        found: the share of these strangers below the line where `SHARES` of the known ones are; empty with `auroc`.
+
+def threshold(margins: Calibrated, share: float) -> Threshold:
+    """Draw the line for a share of known pictures, above 0 and at most 0.5: through those that were held back where
+    they are enough, else through all.
+
+    Raises:
+        InputError: there are too few draws for it.
     """
+    needed = max(FEWEST, math.ceil(min(1 / share, 1e12) - 1e-9) - 1)
+    held_back = draws(margins, held_back=True) >= needed
+    if (n := draws(margins, held_back)) < needed:
+        raise InputError(
+            f"to reject {share:.3g} of the known pictures takes {needed} independent ones with labels, and this "
+            f"run had {n} to search and choose with; add pictures (shots=…) and optimise again, or reject a larger "
+            "share."
+            if n >= FEWEST
+            else f"this run searched and chose with {n} independent pictures, too few to promise what --reject would "
+            f"do to pictures of the classes; it takes {needed}: add pictures (shots=…) and optimise again."
+        )
+    those = _of(margins, held_back)
+    line = line_through(np.array(margins.margins)[those], _sizes(margins)[those], share)
+    return replace(line, held_back=held_back)
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
-    fingerprint: str
-    none: Annotated[tuple[str, ...], Field(max_length=1000)]
-    margins: tuple[Margin, ...]
-    sizes: tuple[Annotated[int, Field(ge=1, le=10**6)], ...] = ()
-    classes: tuple[Annotated[int, Field(ge=0)], ...] = ()
-    held_back: tuple[bool, ...] = ()
-    auroc: Share | None = None
-    found: tuple[Share, ...] = ()
+def below(margins: Calibrated, line: Threshold) -> list[tuple[int, int, int]]:
+    """Return of each class its number, its pictures below a line and all that it has of those that the line is drawn
+    through; the largest share first, and empty where the classes are not known.
+    """
+    if not margins.classes:
+        return []
+    those = _of(margins, line.held_back)
+    classes, values = np.array(margins.classes)[those], np.array(margins.margins)[those]
+    every, rejected = np.bincount(classes), np.bincount(classes, values < line.margin)
+    found = [(label, int(rejected[label]), int(every[label])) for label in np.flatnonzero(every).tolist()]
+    return sorted(found, key=lambda one: (-one[1] / one[2], -one[1]))
 
-    @model_validator(mode="after")
-    def _whole(self) -> Calibrated:
-        for what in ("sizes", "classes", "held_back"):
-            if (count := len(getattr(self, what))) not in (0, len(self.margins)):
-                raise ValueError(f"{what} has {count} entries and there are {len(self.margins)} margins")
-        if list(self.margins) != sorted(self.margins):
-            raise ValueError("the margins are not in ascending order")
-        if len(self.found) not in (0, len(SHARES)):
-            raise ValueError(f"found has {len(self.found)} shares and not {len(SHARES)}")
-        return self
 
-    def draws(self, held_back: bool = False) -> int:
-        """Return how many independent draws the margins are of, or those that were held back."""
-        return round(float((1 / self._sizes()[self._of(held_back)]).sum()))
+def strangers_found(margins: Calibrated, share: float) -> float | None:
+    """Return the estimated share of strangers below the line; None where it was not estimated."""
+    return float(np.interp(share, SHARES, margins.found)) if margins.found else None
 
-    def threshold(self, share: float) -> Threshold:
-        """Draw the line for a share of known pictures, above 0 and at most 0.5: through those that were held back where
-        they are enough, else through all.
 
-        Raises:
-            InputError: there are too few draws for it.
-        """
-        needed = max(FEWEST, math.ceil(min(1 / share, 1e12) - 1e-9) - 1)
-        held_back = self.draws(held_back=True) >= needed
-        if (draws := self.draws(held_back)) < needed:
-            raise InputError(
-                f"to reject {share:.3g} of the known pictures takes {needed} independent ones with labels, and this "
-                f"run had {draws} to search and choose with; add pictures (shots=…) and optimise again, or reject "
-                "a larger share."
-                if draws >= FEWEST
-                else f"this run searched and chose with {draws} independent pictures, too few to promise what "
-                f"--reject would do to pictures of the classes; it takes {needed}: add pictures (shots=…) and optimise "
-                "again."
-            )
-        those = self._of(held_back)
-        line = line_through(np.array(self.margins)[those], self._sizes()[those], share)
-        return replace(line, held_back=held_back)
+def _sizes(margins: Calibrated) -> Numbers:
+    return np.array(margins.sizes or [1] * len(margins.margins), dtype=np.int64)
 
-    def below(self, line: Threshold) -> list[tuple[int, int, int]]:
-        """Return of each class its number, its pictures below a line and all that it has of those that the line is
-        drawn through; the largest share first, and empty where the classes are not known.
-        """
-        if not self.classes:
-            return []
-        those = self._of(line.held_back)
-        classes, margins = np.array(self.classes)[those], np.array(self.margins)[those]
-        every, rejected = np.bincount(classes), np.bincount(classes, margins < line.margin)
-        found = [(label, int(rejected[label]), int(every[label])) for label in np.flatnonzero(every).tolist()]
-        return sorted(found, key=lambda one: (-one[1] / one[2], -one[1]))
 
-    def _sizes(self) -> Numbers:
-        return np.array(self.sizes or [1] * len(self.margins), dtype=np.int64)
-
-    def _of(self, held_back: bool) -> npt.NDArray[np.bool_]:
-        """Return which margins these are: those of held-back pictures, or all."""
-        if not held_back:
-            return np.ones(len(self.margins), dtype=bool)
-        return np.array(self.held_back or [False] * len(self.margins), dtype=bool)
-
-    def strangers_found(self, share: float) -> float | None:
-        """Return the estimated share of strangers below the line; None where it was not estimated."""
-        return float(np.interp(share, SHARES, self.found)) if self.found else None
+def _of(margins: Calibrated, held_back: bool) -> npt.NDArray[np.bool_]:
+    """Return which margins these are: those of held-back pictures, or all."""
+    if not held_back:
+        return np.ones(len(margins.margins), dtype=bool)
+    return np.array(margins.held_back or [False] * len(margins.margins), dtype=bool)
 
 
 def line_through(margins: Doubles, sizes: Numbers, share: float) -> Threshold:

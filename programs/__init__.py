@@ -33,7 +33,7 @@ True
 
 from __future__ import annotations
 
-import importlib
+from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -72,4 +72,4 @@ def __getattr__(name: str) -> Any:
     """Import a class when it is first used: DSPy and torch take seconds, and the command line must not wait."""
     if name not in _HOMES:
         raise AttributeError(f"module 'ipo_prompts.programs' has no attribute {name!r}")
-    return getattr(importlib.import_module(f"ipo_prompts.programs.{_HOMES[name]}"), name)
+    return resolve_name(f"{__name__}.{_HOMES[name]}:{name}")

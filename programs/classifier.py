@@ -19,10 +19,9 @@ from ipo_prompts.metrics.classification import EncodedPictures
 from ipo_prompts.metrics.clip import Clip, load_clip
 from ipo_prompts.metrics.device import AUTO
 from ipo_prompts.metrics.errors import InputError, printable
-from ipo_prompts.metrics.head import Head
+from ipo_prompts.metrics.head import Calibrated, Head
 from ipo_prompts.metrics.offsets import Saved
 from ipo_prompts.metrics.pictures import Background, Picture
-from ipo_prompts.metrics.rejection import Calibrated
 from ipo_prompts.metrics.reward import class_embeddings
 from ipo_prompts.metrics.several import Sureness, native
 from ipo_prompts.metrics.template import (

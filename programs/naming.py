@@ -66,20 +66,7 @@ class NamesChosen:
 
 
 def check_names(settings: SearchSettings, reward: Reward, class_names: Sequence[str] | None = None) -> None:
-    """Refuse to look for names where nothing is classified by them, and candidates that fit no class.
-
-    Args:
-        settings: of the search.
-        reward: of the search.
-        class_names: those of the program, where it has some of its own.
-
-    Raises:
-        InputError: says what to leave out.
-    """
-    if settings.names == "given":
-        if settings.name_candidates:
-            raise InputError("name_candidates are names to choose from, and names=given; set names=search.")
-        return
+    """Refuse what a search for names cannot be asked for; see `running.check_names`."""
     if not scores_accuracy(reward) or (class_names is not None and tuple(class_names) != tuple(reward.class_names)):
         raise InputError(
             f"names=search is for the accuracy of pictures with one label each, and not for {type(reward).__name__}; "

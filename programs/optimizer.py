@@ -39,9 +39,8 @@ from ipo_prompts.programs.describers.multimodal import Describing, by_clip
 from ipo_prompts.programs.lm.connect import Backend, asking, find_backend, models_in, recorded_events
 from ipo_prompts.programs.lm.ledger import Ledger
 from ipo_prompts.programs.lm.recording import Recorder
-from ipo_prompts.programs.naming import check_names
 from ipo_prompts.programs.record.journal import Journal, begin
-from ipo_prompts.programs.running import Job, run
+from ipo_prompts.programs.running import Job, check_names, run
 from ipo_prompts.programs.search import Step
 from ipo_prompts.programs.settling import blend_in, check_ensemble, check_head, check_offsets
 from ipo_prompts.programs.strategies import STRATEGIES

@@ -10,19 +10,20 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
+from pkgutil import resolve_name
 from typing import Any
 
 import dspy
 
 from ipo_prompts.metrics.classification import fitted_on
 from ipo_prompts.metrics.clock import Clock, clock, due, keeping, optional
+from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.offsets import Fitted
 from ipo_prompts.metrics.reward import Reward, Units
 from ipo_prompts.programs.describers.multimodal import Describing, describe
 from ipo_prompts.programs.lm.connect import Backend, asking
 from ipo_prompts.programs.lm.ledger import Ledger
 from ipo_prompts.programs.lm.recording import Recorder
-from ipo_prompts.programs.naming import NamesChosen, look_for_names
 from ipo_prompts.programs.record.journal import Event, Journal
 from ipo_prompts.programs.record.score_keeper import ScoreKeeper
 from ipo_prompts.programs.search import Earlier, SearchResult, Step, search
@@ -32,6 +33,9 @@ from ipo_prompts.programs.strategies.base import Strategy
 from ipo_prompts.programs.strategies.window import Room
 from ipo_prompts.programs.strategies.window import fitted_texts as shortened
 from ipo_prompts.programs.templates.settings import SearchSettings
+
+NAMING = "ipo_prompts.programs.naming"
+"""Looks for other names of the classes."""
 
 
 @dataclass(frozen=True)
@@ -69,14 +73,30 @@ class Job:
 @dataclass(frozen=True)
 class Searched:
     """A search that is over, what it used, whether offsets are kept, whether an ensemble is taken, and what
-    classes are called; the latter three None where that was not asked for.
+    classes are called, the `NamesChosen` of `NAMING`; the latter three None where that was not asked for.
     """
 
     result: SearchResult
     ledger: Ledger
     settled: Settled | None = None
     ensembled: Ensembled | None = None
-    named: NamesChosen | None = None
+    named: Any = None
+
+
+def check_names(settings: SearchSettings, reward: Reward, class_names: Sequence[str] | None = None) -> None:
+    """Refuse to look for names where nothing is classified by them, and candidates that fit no class.
+
+    Args:
+        settings, reward: of the search.
+        class_names: of the program, where it has class names of its own.
+
+    Raises:
+        InputError: says what to leave out.
+    """
+    if settings.names == "search":
+        resolve_name(f"{NAMING}:check_names")(settings, reward, class_names)
+    elif settings.name_candidates:
+        raise InputError("name_candidates are names to choose from, and names=given; set names=search.")
 
 
 def run(
@@ -169,9 +189,8 @@ def _settled(
         parts = [job.units, *([held_back] if held_back is not None else [])]
         asked = None if job.lm is None or job.lm.small else lm  # one that small repeats what it is given
         templates = result.choice.templates
-        looking = partial(
-            look_for_names, job.settings, job.reward, templates, parts, kept, record, lm=asked, task=job.task
-        )
+        look: Callable[..., Any] = resolve_name(f"{NAMING}:look_for_names")
+        looking = partial(look, job.settings, job.reward, templates, parts, kept, record, lm=asked, task=job.task)
         with showing(found.ledger):
             named = optional("other names of the classes", looking)
         if (reached := found.ledger.reached) and not result.stopped:  # a resumed run asks for the others

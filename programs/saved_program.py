@@ -15,9 +15,9 @@ from ipo_prompts.metrics.blend import Kept
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import InputError, printable
 from ipo_prompts.metrics.files import read_json
+from ipo_prompts.metrics.head import Calibrated
 from ipo_prompts.metrics.offsets import Saved, from_state, state_of
 from ipo_prompts.metrics.pictures import AS_VIEWED, Background
-from ipo_prompts.metrics.rejection import Calibrated
 from ipo_prompts.metrics.several import Sureness
 from ipo_prompts.metrics.template import ANCHOR, check_count, check_template, every_name, named, names_of, usable
 from ipo_prompts.programs.record.journal import FILE_NAME

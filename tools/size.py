@@ -3,14 +3,16 @@
     python -m tools.size [FOLDER] [--at REVISION] [--walk]
 
 A room is a folder of the second level with all below it, or the files that lie directly in a folder of the first level.
-Tools, benchmarks and tests stand apart, below the total; files at the top of the checkout are left out. Of each room:
+What is no product stands apart, below the total: the lab, which is `benchmarks/`, examples, tools and tests. Files at
+the top of the checkout are left out. Of each room:
 
 - statements: those of Python's grammar. Docstrings are none, below a class or function or below a constant.
 - code: lines that hold a token. Docstrings, comments and blank lines do not; a string of several lines does, whole.
 - YAML, templates: lines of `.yaml`, `.j2` and `.css` that are not blank.
 - longest file, lines a file: of Python, with everything in it.
 
-Below the table, without tools, benchmarks and tests:
+Below that table, core and leaves of the product, lab and examples are counted side by side, the latter two without the
+tests in them. `tools/leaves.yaml` says what is a leaf, today's for each revision. Then, of the product alone:
 
 - public classes and functions at the top of a file whose name another file defines too;
 - circles of imports, among files and among rooms: each can be reached from each other one. All `import` statements
@@ -36,12 +38,16 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
+import yaml
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 
 from tools.walk import package_of, walk
 
-APART = ("tools", "benchmarks", "tests")
+APART = ("tools", "benchmarks", "examples", "tests")
+LISTED: dict[str, list[str]] = yaml.safe_load(Path(__file__).with_name("leaves.yaml").read_text(encoding="utf-8"))
+LEAVES = tuple(place for places in LISTED.values() for place in places)
+"""Files, and folders, which end with a slash."""
 TEXTS = (".yaml", ".j2", ".css")
 NO_CODE = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER}
 
@@ -100,7 +106,8 @@ def table(product: Mapping[str, File], apart: Mapping[str, File]) -> Iterator[st
             yield _row(f"**all of `{top}`**", {name: f for name, f in product.items() if name.startswith(f"{top}/")})
     yield _row("**all**", product)
     for top in APART:
-        yield _row(f"`{top}`, apart", {name: file for name, file in apart.items() if name.startswith(f"{top}/")})
+        if found := {name: file for name, file in apart.items() if name.startswith(f"{top}/")}:
+            yield _row(f"`{top}`, apart", found)
 
 
 def _row(title: str, files: Mapping[str, File]) -> str:
@@ -109,6 +116,28 @@ def _row(title: str, files: Mapping[str, File]) -> str:
     told = f"`{longest}` {python[longest]:,} | {sum(python.values()) / len(python):.0f}" if longest else "|"
     sums = (sum(getattr(file, what) for file in files.values()) for what in ("statements", "code", "texts"))
     return f"| {title} | {len(python)} | {' | '.join(f'{n:,}' for n in sums)} | {told} |"
+
+
+def parts(product: Mapping[str, File], apart: Mapping[str, File]) -> Iterator[str]:
+    """Yield a row for core, leaves, lab and examples, and for what these are together."""
+    sides = {
+        "core": {name: file for name, file in product.items() if not name.startswith(LEAVES)},
+        "leaves": {name: file for name, file in product.items() if name.startswith(LEAVES)},
+        "lab": _outside("benchmarks", apart),
+        "examples": _outside("examples", apart),
+    }
+    sides["product, lab and examples"] = {name: file for side in sides.values() for name, file in side.items()}
+    yield "| part | files | statements |"
+    yield "| --- | ---: | ---: |"
+    for title, files in sides.items():
+        python = [file for name, file in files.items() if name.endswith(".py")]
+        yield f"| {title} | {len(python)} | {sum(file.statements for file in python):,} |"
+
+
+def _outside(top: str, apart: Mapping[str, File]) -> dict[str, File]:
+    """Return the files of a folder that stands apart, without its tests."""
+    own = {name: file for name, file in apart.items() if name.startswith(f"{top}/")}
+    return {name: file for name, file in own.items() if "tests" not in name.split("/")}
 
 
 def several(files: Mapping[str, File]) -> dict[str, list[str]]:
@@ -151,6 +180,8 @@ def report(folder: Path, names: Iterable[str]) -> Iterator[str]:
     apart = {name: file for name, file in files.items() if name.split("/")[0] in APART}
     files = {name: file for name, file in files.items() if name not in apart}
     yield from table(files, apart)
+    yield ""
+    yield from parts(files, apart)
     told = [f"`{name}` ({', '.join(homes)})" for name, homes in several(files).items()]
     yield f"\n**Names that several files define: {len(told)}.** {'; '.join(told)}"
     edges = imports(files, package_of(folder))

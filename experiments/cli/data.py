@@ -63,8 +63,9 @@ def check(
     ] = None,
 ) -> int:
     """Read every picture; count them, name the unreadable and the empty, find the same picture in two parts."""
-    from ipo_prompts.experiments.data import check_data, load_data
+    from ipo_prompts.experiments.data import load_data
     from ipo_prompts.experiments.data.assemble import about_bars
+    from ipo_prompts.experiments.data.check import check_data
 
     about = about_data(read_about(words, "data check"))
     if groups:

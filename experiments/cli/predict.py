@@ -156,9 +156,10 @@ def _head(classifier: TemplateClassifier, reject: float | None) -> tuple[Head, T
     if reject is None:
         return classifier.head(), None
     from ipo_prompts.experiments.run.rejecting import promise_in_words, rejecting
+    from ipo_prompts.metrics.rejection import threshold
 
     head, margins = rejecting(classifier, note)
-    line = margins.threshold(reject)
+    line = threshold(margins, reject)
     for told in promise_in_words(line, margins, reject, classifier.class_names):
         if told:
             note(told)

@@ -4,17 +4,14 @@
 >>> run = draw(data, shots=4, selection_shots=4, seed=0, classes="base")  # doctest: +SKIP
 """
 
-from ipo_prompts.experiments.data.check import Checked, check_data
 from ipo_prompts.experiments.data.dataset import DataSet, Item, default_task
 from ipo_prompts.experiments.data.draw import Draw, draw, fresh, untested
 from ipo_prompts.experiments.data.load import load_data
 
 __all__ = [
-    "Checked",
     "DataSet",
     "Draw",
     "Item",
-    "check_data",
     "default_task",
     "draw",
     "fresh",

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
-import shlex
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -12,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from ipo_prompts.experiments.data.dataset import (
-    MOST_TYPED,
     OWN,
     PARTS,
     DataSet,
@@ -23,7 +20,7 @@ from ipo_prompts.experiments.data.dataset import (
     leaving_out,
     unreadable_content,
 )
-from ipo_prompts.metrics.errors import InputError, printable, several
+from ipo_prompts.metrics.errors import InputError, printable
 from ipo_prompts.metrics.pictures import AS_VIEWED, Picture, decode, is_transparent
 from ipo_prompts.metrics.template import ANCHOR, TokenCounter, too_long
 
@@ -155,37 +152,6 @@ def _fault(picture: Picture) -> str | None:
     except InputError as error:
         return str(error)
     return None
-
-
-def cannot_be_read(names: Sequence[str], sentence: str, check: str) -> InputError:
-    """Say which pictures cannot be read, all at once.
-
-    Args:
-        names: of these pictures, at least one.
-        sentence: why the first cannot be.
-        check: the command that looks at every picture of the data.
-    """
-    if len(names) == 1:
-        return InputError(f"{sentence.rstrip('.')}; `{check}` looks at all pictures.")
-    return InputError(
-        f"{len(names):,} pictures cannot be read: {several(names)}; remove or replace them: `{check}` says what is "
-        "wrong with each."
-    )
-
-
-def check_command(spec: str, class_names: object, labels: str, exclude: Sequence[str]) -> str:
-    """Return the command that checks the data that these settings describe; see `load_data`.
-
-    >>> print(check_command("csv:my rooms.csv", None, "several", ["hall"]))
-    ipo data check 'csv:my rooms.csv' labels=several 'exclude=["hall"]'
-    """
-    words = [] if labels == "given" else [f"labels={labels}"]
-    if isinstance(class_names, (list, tuple)):  # without these, pictures that have no labels are refused
-        listed = json.dumps(class_names, ensure_ascii=False)
-        words.append(f"class_names={listed if len(class_names) <= MOST_TYPED else 'names.txt'}")
-    if exclude:
-        words.append(f"exclude={json.dumps(list(exclude), ensure_ascii=False)}")
-    return shlex.join(["ipo", "data", "check", spec, *words])
 
 
 def transparency_note(pictures: Sequence[Picture], what: str) -> str | None:

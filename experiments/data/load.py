@@ -10,18 +10,18 @@ one part then, and no label of theirs is kept anywhere.
 
 from __future__ import annotations
 
+import json
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any, Literal, cast
 
 from ipo_prompts.experiments.data.assemble import Gathered, about_bars, assemble, group_of, labels_of, show_several
-from ipo_prompts.experiments.data.benchmarks import REGISTRY, Registered, find_folder, official_data
-from ipo_prompts.experiments.data.benchmarks.hub import load_copy
-from ipo_prompts.experiments.data.benchmarks.local import READERS
-from ipo_prompts.experiments.data.check import cannot_be_read, check_command
 from ipo_prompts.experiments.data.dataset import (
+    MOST_TYPED,
     NAMES_FILE,
     UNLABELLED,
     DataSet,
@@ -35,15 +35,19 @@ from ipo_prompts.experiments.data.dataset import (
     without,
 )
 from ipo_prompts.experiments.data.sources import FORMS, SOURCES, folder, hub, table
-from ipo_prompts.experiments.data.wordnet import WHERE, known_codes, unnamed_in
-from ipo_prompts.metrics.errors import InputError, did_you_mean
+from ipo_prompts.metrics.errors import InputError, did_you_mean, several
 from ipo_prompts.metrics.files import read_text, read_yaml
-from ipo_prompts.metrics.pictures import AS_STORED, AS_VIEWED, Background
+from ipo_prompts.metrics.pictures import AS_VIEWED, Background
 from ipo_prompts.metrics.template import as_read, named, tidy
 
 Names = Mapping[Any, Any] | Sequence[Any]
 GIVE = "class_names=names.txt, a text file with one name a line"
 TABLES = ("csv", "parquet", "hf")
+OFFICIAL = "ipo_prompts.experiments.data.benchmarks.hub:OFFICIAL"
+"""What loads each registered data set; its names come on top of those of `SOURCES`."""
+CODES = "ipo_prompts.experiments.data.wordnet:read_codes"
+"""Finds names for classes that are called by codes."""
+WORDNET = "the table of WordNet's numbers"
 MOST_BYTES = 10_000_000
 """Of a file of names: a million of them."""
 
@@ -115,8 +119,8 @@ def _labelled(
     kind, _, rest = spec.strip().partition(":")
     if labels == "several" and kind not in ("csv", "parquet"):
         raise InputError(f"labels=several reads the labels cat|sofa of a table, csv:PATH, and {spec} is none.")
-    if kind in REGISTRY:
-        data = load_registered(REGISTRY[kind], rest.strip(), seed, task)
+    if kind not in SOURCES and kind in official():
+        data = official()[kind](rest.strip(), seed, task)
         data = with_names(data, class_names, "class_names") if class_names else data
         return without(data, exclude) if exclude else data
     if kind not in SOURCES:
@@ -149,12 +153,42 @@ def _check_files(gathered: Gathered, whole: bool, check: str) -> None:
         raise cannot_be_read([row.picture.name for row in gone], str(gone[0].fault), check)
 
 
+def cannot_be_read(names: Sequence[str], sentence: str, check: str) -> InputError:
+    """Say which pictures cannot be read, all at once.
+
+    Args:
+        names: of these pictures, at least one.
+        sentence: why the first cannot be.
+        check: the command that looks at every picture of the data.
+    """
+    if len(names) == 1:
+        return InputError(f"{sentence.rstrip('.')}; `{check}` looks at all pictures.")
+    return InputError(
+        f"{len(names):,} pictures cannot be read: {several(names)}; remove or replace them: `{check}` says what is "
+        "wrong with each."
+    )
+
+
+def check_command(spec: str, class_names: object, labels: str, exclude: Sequence[str]) -> str:
+    """Return the command that checks the data that these settings describe; see `load_data`.
+
+    >>> print(check_command("csv:my rooms.csv", None, "several", ["hall"]))
+    ipo data check 'csv:my rooms.csv' labels=several 'exclude=["hall"]'
+    """
+    words = [] if labels == "given" else [f"labels={labels}"]
+    if isinstance(class_names, (list, tuple)):  # without these, pictures that have no labels are refused
+        listed = json.dumps(class_names, ensure_ascii=False)
+        words.append(f"class_names={listed if len(class_names) <= MOST_TYPED else 'names.txt'}")
+    if exclude:
+        words.append(f"exclude={json.dumps(list(exclude), ensure_ascii=False)}")
+    return shlex.join(["ipo", "data", "check", spec, *words])
+
+
 def _called(data: DataSet, names: Mapping[Any, Any], where: str) -> DataSet:
     """Name the classes as somebody has said, and those with a number of WordNet as that says."""
     given = {tidy(name) for name in names if isinstance(name, str)}
-    known = known_codes(data, given)
-    unnamed = unnamed_in(data, {*given, *known})  # before: who calls a class by a code is believed
-    said = [WHERE] * bool(known) + [f"{NAMES_FILE} in {where}" if where != "class_names" else where] * bool(names)
+    known, unnamed = resolve_name(CODES)(data, given)  # before: who calls a class by a code is believed
+    said = [WORDNET] * bool(known) + [f"{NAMES_FILE} in {where}" if where != "class_names" else where] * bool(names)
     if known or names:
         data = with_names(data, {**known, **names}, " and ".join(reversed(said)))
     return replace(data, unnamed=unnamed)
@@ -167,14 +201,14 @@ def names_data(word: str) -> bool:
     (True, True, False, False)
     """
     kind, colon, _ = word.strip().partition(":")
-    return kind in REGISTRY or (kind in SOURCES and (bool(colon) or not SOURCES[kind].form.startswith(f"{kind}:")))
+    if kind in SOURCES:
+        return bool(colon) or not SOURCES[kind].form.startswith(f"{kind}:")
+    return kind in official()
 
 
-def load_registered(entry: Registered, rest: str, seed: int, task: str | None) -> DataSet:
-    """Load a registered data set; `rest` is what stands behind its name, see `load_data`."""
-    if rest == "hf" or rest.startswith("hf:"):
-        return load_copy(entry, rest[3:], seed, task).on(AS_STORED)
-    return official_data(entry, READERS[entry.rule](entry, find_folder(entry, rest)), task)
+def official() -> Mapping[str, Callable[[str, int, str | None], DataSet]]:
+    """Return what loads a registered data set, by its name: a function of what stands behind it, of seed and task."""
+    return cast("Mapping[str, Callable[[str, int, str | None], DataSet]]", resolve_name(OFFICIAL))
 
 
 def _hint(spec: str, kind: str) -> str:
@@ -183,7 +217,7 @@ def _hint(spec: str, kind: str) -> str:
         return f" (did you mean folder:{spec}?)"
     if spec and path.is_file():
         return f" (did you mean {'parquet' if path.suffix == '.parquet' else 'csv'}:{spec}?)"
-    return did_you_mean(kind, [*SOURCES, *REGISTRY])
+    return did_you_mean(kind, [*SOURCES, *official()])
 
 
 def read_class_names(given: str) -> Names:

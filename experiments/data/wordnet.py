@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import yaml
@@ -36,7 +36,6 @@ WORDS = 3
 STRANGERS = 4000
 SENSES = 4
 """Of a class's name, whose words are its own too."""
-WHERE = "the table of WordNet's numbers"
 _WORDNET = re.compile(r"n(\d{8})(?![0-9A-Za-z])")
 _NUMBERED = re.compile(
     r"""[\W\d_]*\d[\W\d_]*                                                   # 17, 0_3, 2024-05-01
@@ -49,12 +48,15 @@ _NUMBERED = re.compile(
 )
 
 
-def known_codes(data: DataSet, named: Iterable[str]) -> dict[str, str]:
-    """Return class → name of the classes that have a number of WordNet for a name and are not named otherwise."""
+def read_codes(data: DataSet, named: Collection[str]) -> tuple[dict[str, str], tuple[str, ...]]:
+    """Return class → name of the classes that have a number of WordNet for a name, and the classes that are called by
+    other codes; without the classes that somebody has `named`.
+    """
     left = [name for name in data.class_names if name not in named]
     numbered = {name: int(found[1]) for name in left if (found := _WORDNET.match(name))}
     numbered = {name: number for name, number in numbered.items() if number in synsets()}
-    return _told_apart({name: synsets()[number] for name, number in numbered.items()})
+    known = _told_apart({name: synsets()[number] for name, number in numbered.items()})
+    return known, tuple(name for name in left if is_code(name) and name not in known)
 
 
 def _told_apart(found: Mapping[str, Synset]) -> dict[str, str]:
@@ -82,11 +84,6 @@ def is_code(name: str) -> bool:
     [False, False, False, False, False]
     """
     return bool(_NUMBERED.fullmatch(name.strip()))
-
-
-def unnamed_in(data: DataSet, named: Iterable[str]) -> tuple[str, ...]:
-    """Return the classes that are called by codes, without those that somebody has named."""
-    return tuple(name for name in data.class_names if is_code(name) and name not in named)
 
 
 def refuse_codes(data: DataSet, spec: str, clip: Clip | str) -> None:

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from functools import partial
 
 from ipo_prompts.experiments.data import Draw, Item, fresh, load_data
-from ipo_prompts.experiments.data.check import cannot_be_read, check_command, faults, transparency_note
+from ipo_prompts.experiments.data.check import faults, transparency_note
+from ipo_prompts.experiments.data.load import cannot_be_read, check_command
 from ipo_prompts.experiments.data.wordnet import refuse_codes
 from ipo_prompts.experiments.run.config import RunConfig
 from ipo_prompts.experiments.run.live_view import Ui

@@ -15,8 +15,8 @@ from ipo_prompts.metrics.arrays import Floats
 from ipo_prompts.metrics.classification import EncodedPictures, features_of
 from ipo_prompts.metrics.errors import InputError, printable
 from ipo_prompts.metrics.features import FeatureStore
-from ipo_prompts.metrics.head import Head
-from ipo_prompts.metrics.rejection import CONFIDENCE, Calibrated, Threshold, calibrated
+from ipo_prompts.metrics.head import Calibrated, Head
+from ipo_prompts.metrics.rejection import CONFIDENCE, Threshold, below, calibrated, strangers_found
 from ipo_prompts.metrics.store import TextStore
 from ipo_prompts.metrics.template import fill, too_long, written
 from ipo_prompts.programs.classifier import TemplateClassifier
@@ -90,7 +90,7 @@ def promise_in_words(line: Threshold, margins: Calibrated, share: float, class_n
         line: that of `margins` for the `share` of known pictures.
         class_names: in label order.
     """
-    found = margins.strangers_found(share)
+    found = strangers_found(margins, share)
     about = (
         "how many strangers it finds was not estimated: the classes are too few"
         if found is None
@@ -106,13 +106,13 @@ def promise_in_words(line: Threshold, margins: Calibrated, share: float, class_n
         f"rejected is a margin below {line.margin:.4f}, which has place {line.k} among {line.n} {through} pictures: of "
         f"new ones of the classes, of the same kind and mix, {line.promise:.1%} on average, {bound}; {about}."
     )
-    return promise, _of_single_classes(margins.below(line), class_names, through)
+    return promise, _of_single_classes(below(margins, line), class_names, through)
 
 
-def _of_single_classes(below: Sequence[tuple[int, int, int]], class_names: Sequence[str], through: str) -> str:
+def _of_single_classes(rows: Sequence[tuple[int, int, int]], class_names: Sequence[str], through: str) -> str:
     """Name the classes of which most lies below the line."""
     worst = [
-        f"{printable(str(class_names[label]))!r} {rejected} of {every}" for label, rejected, every in below if rejected
+        f"{printable(str(class_names[label]))!r} {rejected} of {every}" for label, rejected, every in rows if rejected
     ]
     if not worst:
         return ""

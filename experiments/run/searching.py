@@ -38,10 +38,9 @@ from ipo_prompts.programs.describers.multimodal import Describing, by_clip
 from ipo_prompts.programs.lm.connect import recorded_events
 from ipo_prompts.programs.lm.ledger import Ledger
 from ipo_prompts.programs.lm.recording import Recorder
-from ipo_prompts.programs.naming import check_names
 from ipo_prompts.programs.record.journal import FILE_NAME, Event, Journal, begin, check_same, read
 from ipo_prompts.programs.record.trust import relative_places, resumed_by
-from ipo_prompts.programs.running import Job
+from ipo_prompts.programs.running import Job, check_names
 from ipo_prompts.programs.search import Step
 from ipo_prompts.programs.settling import check_ensemble
 from ipo_prompts.programs.templates.settings import BY_CLIP

@@ -20,7 +20,6 @@ from scipy import special
 from ipo_prompts.metrics.arrays import Floats, spread
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.features import FeatureStore
-from ipo_prompts.metrics.nouns import common
 from ipo_prompts.metrics.pictures import Picture
 from ipo_prompts.metrics.template import SLOT, too_long
 from ipo_prompts.programs.templates.phrases import Phrase, PhraseBank
@@ -256,6 +255,13 @@ def _sentence(phrases: Sequence[Phrase], top: int) -> str:
 # things only stand in where there are no classes.
 
 
+THINGS = (
+    *("person", "location", "man", "youth", "eye", "hand", "head", "face", "friend", "soldier"),
+    *("house", "child", "area", "boy", "woman", "water", "wife", "room", "body", "state"),
+)
+"""The most common nouns for things: `metrics.nouns.common(MAX_CLASSES)`."""
+
+
 class FitInterrogator(Interrogator):
     """Says phrase by phrase which looks fit pictures best, whatever they show; see `Interrogator`."""
 
@@ -271,7 +277,7 @@ class FitInterrogator(Interrogator):
         from ipo_prompts.metrics.fit import softmax_fits
         from ipo_prompts.metrics.text_tower import encode_classes
 
-        names = [class_names[i] for i in spread(len(class_names), MAX_CLASSES)] if class_names else common(MAX_CLASSES)
+        names = [class_names[i] for i in spread(len(class_names), MAX_CLASSES)] if class_names else THINGS
         rows = encode_classes(self.clip.encode_texts, templates, names)
         fits = np.stack([softmax_fits(self.clip.logit_scale * (features @ classes.T)) for classes in rows])
         return np.asarray(fits[1:] - fits[0])

@@ -9,6 +9,7 @@ import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
 import dspy
@@ -32,6 +33,8 @@ WITHOUT_PROVIDER = {
     "describer": ("replay/RUN", *BY_CLIP, "none"),
 }
 """The names beside litellm's that a role can have."""
+IN_THIS_PROCESS = "ipo_prompts.programs.lm.local:local_lm"
+"""Gives the engine of `local…` and its name."""
 TIMEOUT_SECONDS = 120.0
 """For one whole reply; with a time limit, less is left near its end."""
 
@@ -148,9 +151,7 @@ def find_backend(name: str, *, role: str, api_base: str | None = None, seed: int
         model = _replayed_model(Path(name.removeprefix(REPLAY)), role)
         return Backend(model, None, _free, small=is_local(model))
     if is_local(name):
-        from ipo_prompts.programs.lm.local import local_lm
-
-        engine, model = local_lm(name)
+        engine, model = resolve_name(IN_THIS_PROCESS)(name)
         return Backend(model, engine, _free, small=True)
     engine = _litellm_engine(name, api_base, role)
     cache = ScopedReplies(ReplyFile(cache_dir() / "replies" / "replies.sqlite"), {"seed": seed, "api_base": api_base})

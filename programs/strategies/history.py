@@ -8,7 +8,8 @@ paper's order (Du, Sun and Snoek, NeurIPS 2024).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from pkgutil import resolve_name
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from pydantic import BaseModel
 
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 
 LONGEST_TEMPLATE = (SLOT + " ox" * MAX_CHARACTERS)[:MAX_CHARACTERS]
 """In short words, each a token: it has some 100, and what a CLIP can read has 77 of its own."""
+FOR_SMALL = "ipo_prompts.programs.strategies.small_model:SmallModelStrategy"
+"""Asks a small model."""
 LONGEST_REASON = " ox" * 40
 """Why a template was refused."""
 
@@ -65,10 +68,9 @@ class HistoryStrategy(ShowsHistory):
 
     @classmethod
     def build(cls, settings: HistorySettings, models: Models) -> Strategy:
-        """See `Strategy`; a small model is asked by `SmallModelStrategy`."""
-        from ipo_prompts.programs.strategies.small_model import SmallModelStrategy  # brings DSPy
-
-        return (SmallModelStrategy if models.small else HistoryStrategy)(models.lm, settings)
+        """See `Strategy`; a small model is asked in another way."""
+        asked = resolve_name(FOR_SMALL) if models.small else HistoryStrategy
+        return cast("Strategy", asked(models.lm, settings))
 
     def ask(self, known: Known, desk: Desk) -> None:
         """Ask once, and again with the reasons if answers were refused or unreadable; or once for each template."""

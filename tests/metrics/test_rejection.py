@@ -7,16 +7,18 @@ import pytest
 from pydantic import ValidationError
 
 from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.head import SHARES, Calibrated, highest
 from ipo_prompts.metrics.rejection import (
-    SHARES,
-    Calibrated,
     auroc,
+    below,
     calibrated,
+    draws,
     halves_left_out,
-    highest,
     line_through,
     share_below,
     sizes_of,
+    strangers_found,
+    threshold,
 )
 
 ONES = np.ones(99, dtype=np.int64)
@@ -28,15 +30,15 @@ def known(n: int, **more: object) -> Calibrated:
 
 @pytest.mark.parametrize(("n", "share", "k"), [(19, 0.05, 1), (38, 0.05, 1), (39, 0.05, 2), (99, 0.29, 29)])
 def test_the_line_has_the_place_that_split_conformal_says(n: int, share: float, k: int) -> None:
-    found = known(n).threshold(share)
+    found = threshold(known(n), share)
     assert (found.k, found.n, found.margin) == (k, n, (k - 1) / 1000)
     assert found.promise == k / (n + 1)
 
 
 def test_the_bound_is_that_of_the_beta_distribution() -> None:
     # The lowest of n: the chance b of a lower one is exceeded with (1 - b)^n.
-    assert known(59).threshold(0.02).bound == pytest.approx(1 - 0.05 ** (1 / 59))
-    assert known(59).threshold(0.05).k == 3
+    assert threshold(known(59), 0.02).bound == pytest.approx(1 - 0.05 ** (1 / 59))
+    assert threshold(known(59), 0.05).k == 3
 
 
 def test_equal_margins_are_never_rejected_beyond_the_promise() -> None:
@@ -58,12 +60,12 @@ def test_variants_of_a_picture_weigh_as_one_draw() -> None:
 
 def test_too_few_draws_are_refused() -> None:
     with pytest.raises(InputError, match=r"with 18 independent pictures, too few .* it takes 19: add pictures"):
-        known(18).threshold(0.3)
+        threshold(known(18), 0.3)
     with pytest.raises(InputError, match=r"to reject 0.01 of the known pictures takes 99 independent .* had 98"):
-        known(98).threshold(0.01)
-    assert known(99).threshold(0.01).k == 1
+        threshold(known(98), 0.01)
+    assert threshold(known(99), 0.01).k == 1
     with pytest.raises(InputError, match="with 10 independent pictures"):  # twenty variants of ten
-        known(20, sizes=(2,) * 20).threshold(0.05)
+        threshold(known(20, sizes=(2,) * 20), 0.05)
 
 
 def test_what_is_read_is_checked() -> None:
@@ -84,31 +86,31 @@ def test_the_margin_is_the_highest_cosine_less_that_of_others() -> None:
     assert highest(features, classes).tolist() == pytest.approx([1, 0.8, 0])
     found = calibrated("f", ["hole"], features, np.array([0, 1, 1]), ["a", "b", "b"], classes, others)
     assert found.margins == pytest.approx((-1, 0.8, 1))
-    assert (found.sizes, found.draws(), found.none) == ((2, 2, 1), 2, ("hole",))
+    assert (found.sizes, draws(found), found.none) == ((2, 2, 1), 2, ("hole",))
     assert (found.classes, found.held_back) == ((1, 1, 0), ())
-    assert (found.auroc, found.strangers_found(0.05)) == (None, None)  # of two classes none can be left out
+    assert (found.auroc, strangers_found(found, 0.05)) == (None, None)  # of two classes none can be left out
 
 
 def test_the_line_is_drawn_through_held_back_pictures_where_they_are_enough() -> None:
     """Those that were searched on have the lower margins or the higher ones: they have no say."""
     for held_back in ((False,) * 60 + (True,) * 39, (True,) * 39 + (False,) * 60):
         margins = known(99, held_back=held_back)
-        assert margins.draws() == 99 and margins.draws(held_back=True) == 39
-        line = margins.threshold(0.05)
+        assert draws(margins) == 99 and draws(margins, held_back=True) == 39
+        line = threshold(margins, 0.05)
         first = held_back.index(True)
         assert (line.k, line.n, line.margin, line.held_back) == (2, 39, (first + 1) / 1000, True)
-        fewer = margins.threshold(0.02)  # takes 49
+        fewer = threshold(margins, 0.02)  # takes 49
         assert (fewer.k, fewer.n, fewer.margin, fewer.held_back) == (2, 99, 0.001, False)
     variants = known(80, held_back=(True,) * 40 + (False,) * 40, sizes=(2,) * 40 + (1,) * 40)
-    assert variants.threshold(0.05).n == 20 and variants.threshold(0.02).n == 60
+    assert threshold(variants, 0.05).n == 20 and threshold(variants, 0.02).n == 60
 
 
 def test_classes_are_told_by_the_share_of_their_pictures_below_the_line() -> None:
     margins = known(40, classes=(0, 0, 1, 2, 2, 3) + (3,) * 34, held_back=(True, False) + (True,) * 38)
-    line = margins.threshold(0.15)
+    line = threshold(margins, 0.15)
     assert (line.k, line.n, line.margin, line.held_back) == (6, 39, 0.006, True)
-    assert margins.below(line) == [(2, 2, 2), (0, 1, 1), (1, 1, 1), (3, 1, 35)]
-    assert known(40).below(line) == []  # of an earlier version
+    assert below(margins, line) == [(2, 2, 2), (0, 1, 1), (1, 1, 1), (3, 1, 35)]
+    assert below(known(40), line) == []  # of an earlier version
 
 
 def test_auroc_and_shares_count_pairs() -> None:
@@ -118,8 +120,8 @@ def test_auroc_and_shares_count_pairs() -> None:
 
 def test_strangers_are_told_of_the_share_that_is_asked_for() -> None:
     found = known(99, found=tuple((SHARES**2).tolist()))
-    assert found.strangers_found(0.3) == pytest.approx(0.09)
-    assert found.strangers_found(0.305) == pytest.approx((0.09 + 0.31**2) / 2)
+    assert strangers_found(found, 0.3) == pytest.approx(0.09)
+    assert strangers_found(found, 0.305) == pytest.approx((0.09 + 0.31**2) / 2)
 
 
 def test_leaving_classes_out_finds_strangers_where_they_are_far_from_the_others() -> None:
@@ -138,7 +140,7 @@ def test_leaving_classes_out_finds_strangers_where_they_are_far_from_the_others(
 
 def test_so_many_draws_as_a_share_has_parts_are_enough_but_one() -> None:
     for n in range(19, 200):
-        assert known(n).threshold(1 / (n + 1)).k == 1
+        assert threshold(known(n), 1 / (n + 1)).k == 1
 
 
 def test_four_classes_are_the_fewest_of_which_some_are_left_out() -> None:

@@ -40,7 +40,7 @@ BEFORE: dict[str, tuple[Any, str]] = {
     "a look": (ScoreKeeper, "look"),
     "whether offsets are kept": (running, "settle_offsets"),
     "whether an ensemble is taken": (running, "settle_ensemble"),
-    "other names of the classes": (running, "look_for_names"),
+    "other names of the classes": (naming, "look_for_names"),
     "a question for names": (naming, "ask_for_names"),
     "names that are tried": (naming, "find_names"),
     "a batch of pictures": (Clip, "encode_pictures"),

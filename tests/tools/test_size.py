@@ -61,14 +61,34 @@ def _hidden() -> int:
 def test_rooms_are_added_up_and_tests_stand_apart(tmp_path: Path) -> None:
     files = {"rooms/a/deep/one.py": "x = 1\n", "rooms/top.py": "x = 1\ny = 2\n\n", "tests/test_a.py": "def f(): ...\n"}
     names = write(tmp_path, {**files, "rooms/a/page.j2": "<p>\n\n</p>\n", "rooms/read.md": "No source.\n"})
-    assert [row for row in report(tmp_path, [*names, "rooms/gone.py"]) if row.startswith("| ")][2:] == [
+    assert [row for row in report(tmp_path, [*names, "rooms/gone.py"]) if row.startswith("| ")][2:7] == [
         "| `rooms/` | 1 | 2 | 2 | 0 | `rooms/top.py` 3 | 3 |",
         "| `rooms/a` | 1 | 1 | 1 | 2 | `rooms/a/deep/one.py` 1 | 1 |",
         "| **all of `rooms`** | 2 | 3 | 3 | 2 | `rooms/top.py` 3 | 2 |",
         "| **all** | 2 | 3 | 3 | 2 | `rooms/top.py` 3 | 2 |",
-        "| `tools`, apart | 0 | 0 | 0 | 0 | | |",
-        "| `benchmarks`, apart | 0 | 0 | 0 | 0 | | |",
         "| `tests`, apart | 1 | 2 | 1 | 0 | `tests/test_a.py` 1 | 1 |",
+    ]
+
+
+def test_core_leaves_lab_and_examples_are_counted_side_by_side(tmp_path: Path) -> None:
+    files = {
+        "programs/search.py": "x = 1\n",
+        "programs/naming.py": "x = 1\ny = 2\n",
+        "experiments/compare/deep/grid.py": "x = 1\n",
+        "experiments/compare/deep/grids.yaml": "a: 1\n",
+        "benchmarks/speed.py": "x = 1\ny = 2\nz = 3\n",
+        "benchmarks/tests/test_speed.py": "x = 1\n",
+        "examples/own.py": "x = 1\n",
+        "examples/tests/test_own.py": "x = 1\n",
+        "tests/test_a.py": "x = 1\n",
+    }
+    said = "\n".join(report(tmp_path, write(tmp_path, files)))
+    assert said.split("\n\n")[1].splitlines()[2:] == [
+        "| core | 1 | 1 |",
+        "| leaves | 2 | 3 |",
+        "| lab | 1 | 3 |",
+        "| examples | 1 | 1 |",
+        "| product, lab and examples | 5 | 8 |",
     ]
 
 

@@ -1,4 +1,4 @@
-"""`--data eurosat:hf`: a registered data set from its copy on the Hugging Face hub.
+"""Loads a registered data set, `--data eurosat`, and from its copy on the Hugging Face hub, `--data eurosat:hf`.
 
 The copies hold the pictures but not the benchmark's split. If a copy names its files and the split file is below the
 root, the pictures get the order and the parts of the split file: the official split. Otherwise the copy's own parts are
@@ -9,22 +9,35 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import PurePosixPath
 from typing import Any
 
 from ipo_prompts.experiments.data.assemble import assemble, check_parts
 from ipo_prompts.experiments.data.benchmarks import (
+    REGISTRY,
     ROOT_VARIABLE,
     LabelledParts,
     Registered,
     default_root,
+    find_folder,
     local,
     official_data,
 )
 from ipo_prompts.experiments.data.dataset import DIFFERENT, PARTS, DataSet, Item, Part
 from ipo_prompts.experiments.data.sources import hub
 from ipo_prompts.metrics.errors import InputError
-from ipo_prompts.metrics.pictures import Picture
+from ipo_prompts.metrics.pictures import AS_STORED, Picture
+
+
+def load_registered(entry: Registered, rest: str, seed: int, task: str | None) -> DataSet:
+    """Load a registered data set; `rest` is what stands behind its name, see `load_data`."""
+    if rest == "hf" or rest.startswith("hf:"):
+        return load_copy(entry, rest[3:], seed, task).on(AS_STORED)
+    return official_data(entry, local.READERS[entry.rule](entry, find_folder(entry, rest)), task)
+
+
+OFFICIAL = {name: partial(load_registered, entry) for name, entry in REGISTRY.items()}
 
 
 def load_copy(entry: Registered, given: str, seed: int, task: str | None) -> DataSet:

@@ -4,9 +4,8 @@ A new source is its file, with a function from what stands behind the colon to a
 file is imported when such data are first read.
 """
 
-import importlib
-from collections.abc import Callable
-from typing import NamedTuple
+from pkgutil import resolve_name
+from typing import NamedTuple, cast
 
 from ipo_prompts.experiments.data.assemble import Gathered
 from ipo_prompts.metrics.errors import InputError
@@ -33,9 +32,7 @@ class Source(NamedTuple):
         """
         if self.needs and not rest:
             raise InputError(f"{self.form.partition(':')[0]}: needs {self.needs}.")
-        file, _, function = self.home.partition(":")
-        read: Callable[[str], Gathered] = getattr(importlib.import_module(f"{__name__}.{file}"), function)
-        return read(rest)
+        return cast("Gathered", resolve_name(f"{__name__}.{self.home}")(rest))
 
 
 SOURCES = {

@@ -23,6 +23,7 @@ from ipo_prompts.experiments.run.rejecting import calibrate
 from ipo_prompts.metrics.classification import ClipReward
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.pictures import Picture
+from ipo_prompts.metrics.rejection import below, draws, threshold
 from ipo_prompts.metrics.sampling import Interval
 from ipo_prompts.metrics.several import Proposed, Sureness
 from ipo_prompts.programs.classifier import TemplateClassifier
@@ -275,12 +276,12 @@ def test_none_of_these_is_what_lies_below_the_line(
     others = ["cosine", "margin", "rejected", "label_2", "probability_2", "label_3", "probability_3"]
     assert code == 0 and list(rows[0]) == ["picture", "label", "probability", *others]
     assert program.rejection is not None
-    assert program.rejection.draws() == 408 and program.rejection.draws(held_back=True) == 136
-    line = program.rejection.threshold(0.2)
+    assert draws(program.rejection) == 408 and draws(program.rejection, held_back=True) == 136
+    line = threshold(program.rejection, 0.2)
     assert line.k == 27 and {row["rejected"] for row in rows} == {"true", "false"}
     assert all((float(row["margin"]) < line.margin) == (row["rejected"] == "true") for row in rows)
     assert "which has place 27 among 136 held-back pictures" in said and "19.7% on average, at most 25." in said
-    worst = program.rejection.below(line)[0]
+    worst = below(program.rejection, line)[0]
     assert f"the largest shares first: {program.class_names[worst[0]]!r} {worst[1]} of {worst[2]}, " in said
     assert "of strangers lie below it, by an estimate that leaves halves of the classes out" in said
     features = program.clip.encode_pictures([Picture.from_path(pictures[0])])

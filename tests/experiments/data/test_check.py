@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from ipo_prompts.experiments.cli.app import main
-from ipo_prompts.experiments.data import check_data, load_data
-from ipo_prompts.experiments.data.check import COLUMNS, ROWS, contact_sheet, transparency_note
+from ipo_prompts.experiments.data import load_data
+from ipo_prompts.experiments.data.check import COLUMNS, ROWS, check_data, contact_sheet, transparency_note
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.pictures import Picture
 

@@ -3,7 +3,8 @@ import json
 import pytest
 
 from ipo_prompts.experiments import embedded
-from ipo_prompts.experiments.data import check_data, load_data
+from ipo_prompts.experiments.data import load_data
+from ipo_prompts.experiments.data.check import check_data
 from ipo_prompts.metrics.errors import InputError
 
 

@@ -162,7 +162,7 @@ def test_what_is_settled_after_them_has_those_that_are_kept(
         given.append((templates[1:], [*parts], offsets, more))
 
     monkeypatch.setattr("ipo_prompts.programs.running.settle_ensemble", settle)
-    monkeypatch.setattr("ipo_prompts.programs.running.look_for_names", look)
+    monkeypatch.setattr("ipo_prompts.programs.naming.look_for_names", look)
     reward = ClipReward(clip, NAMES, FeatureStore(clip, tmp_path))
     units = [made_up(clip, 1.1, [EACH] * len(NAMES), seed).units for seed in (1, 2)]
     settings, model = SearchSettings(steps=1, offsets="mean", ensemble=2, names="search"), object()

@@ -13,7 +13,8 @@ from ipo_prompts.metrics.classification import EncodedPictures
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.features import FeatureStore
-from ipo_prompts.metrics.rejection import Calibrated
+from ipo_prompts.metrics.head import Calibrated
+from ipo_prompts.metrics.rejection import threshold
 from ipo_prompts.metrics.template import fill, too_long
 from ipo_prompts.programs.classifier import TemplateClassifier
 
@@ -71,7 +72,7 @@ def test_a_line_through_pictures_that_made_the_template_says_so() -> None:
     some = dict(zip(("margins", "classes"), (tuple(i / 100 for i in range(60)), (0, 1, 1) + (2,) * 57), strict=True))
     for held_back in (True, False):
         margins = Calibrated(fingerprint="f", none=(), **some, held_back=(held_back,) * 60)
-        line = margins.threshold(0.05)
+        line = threshold(margins, 0.05)
         promise, classes = promise_in_words(line, margins, 0.05, ["cat", "bus", "sea\x1b", "sun"])
         assert f"has place 3 among 60 {'held-back' if held_back else 'known'} pictures" in promise
         assert "with 95% confidence if the template had been chosen without these pictures" in promise
@@ -80,7 +81,7 @@ def test_a_line_through_pictures_that_made_the_template_says_so() -> None:
         assert "the largest shares first: 'cat' 1 of 1, 'bus' 1 of 2." in classes
         assert "of single classes nothing is promised" in classes
     more = Calibrated(fingerprint="f", none=(), margins=some["margins"], classes=tuple(range(60)))
-    told = promise_in_words(more.threshold(0.5), more, 0.5, [f"c{i}" for i in range(60)])[1]
+    told = promise_in_words(threshold(more, 0.5), more, 0.5, [f"c{i}" for i in range(60)])[1]
     assert "'c0' 1 of 1, 'c1' 1 of 1, 'c2' 1 of 1, 26 more have one or more." in told
 
 

@@ -2,7 +2,8 @@
 
 from ipo_prompts.experiments.data import draw, load_data
 from ipo_prompts.metrics.clip import load_clip
-from ipo_prompts.programs.describers.interrogator import NOTHING, FitInterrogator
+from ipo_prompts.metrics.nouns import common
+from ipo_prompts.programs.describers.interrogator import MAX_CLASSES, NOTHING, THINGS, FitInterrogator
 
 
 def _said(name: str, **words) -> str:
@@ -20,3 +21,7 @@ def test_it_says_how_pictures_look_and_nothing_of_clean_ones():
 
 def test_labels_change_nothing():
     assert _said("d") == _said("d", labels=[0] * 136)
+
+
+def test_the_common_things_are_those_of_wordnet() -> None:
+    assert common(MAX_CLASSES) == THINGS

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from ipo_prompts.experiments.data import check_data, draw, load_data
+from ipo_prompts.experiments.data import draw, load_data
 from ipo_prompts.experiments.data.benchmarks import REGISTRY
+from ipo_prompts.experiments.data.check import check_data
 from ipo_prompts.metrics.errors import InputError
 from support.coop_root import CLASSES, WNID_NAMES, WNIDS, make_root
 

@@ -5,7 +5,8 @@ import sys
 import huggingface_hub
 import pytest
 
-from ipo_prompts.experiments.data import check_data, load_data
+from ipo_prompts.experiments.data import load_data
+from ipo_prompts.experiments.data.check import check_data
 from ipo_prompts.experiments.data.sources.hub import Columns, cell_pictures
 from ipo_prompts.metrics import pictures
 from ipo_prompts.metrics.errors import InputError
