@@ -38,7 +38,7 @@ REPLIES = (
     ("a negative of a <CLASS>.", "a drawing of a <CLASS>."),
     ("an x-ray of a <CLASS>.", "a <CLASS> in inverted colors."),
 )
-COMPOSED = {"words": 2, "feedback": False, "looks": 100}
+COMPOSED = {"words": 2, "looks": 100}
 SHOWN = {"size": 12, "pin_initial": True, "floor": 0.0, "one_by_one": False}
 UNSEEN = "it knows only the classes that it has seen pictures of"
 SEARCHES = ("no-history", "shuffled", "history", "ipo-paper", "ipo-code", "ipo-default")
