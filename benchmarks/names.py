@@ -36,9 +36,11 @@ from none_of_these import narrower
 from ipo_prompts.experiments.data import load_data
 from ipo_prompts.metrics import naming
 from ipo_prompts.metrics.arrays import Doubles, Floats
-from ipo_prompts.metrics.classification import ClipReward, EncodedPictures, fitted_on
+from ipo_prompts.metrics.calibration import best_temperature
+from ipo_prompts.metrics.classification import ClipReward, EncodedPictures
 from ipo_prompts.metrics.clip import Clip, load_clip
 from ipo_prompts.metrics.nouns import synsets
+from ipo_prompts.metrics.offsets import class_weights, uniform_offsets
 from ipo_prompts.metrics.sampling import Sampling, t_quantile
 from ipo_prompts.metrics.template import ANCHOR, too_long
 from ipo_prompts.metrics.text_tower import encode_templates
@@ -313,9 +315,22 @@ def hits(bed: Bed, classes: Floats, pictures: EncodedPictures, fitted: EncodedPi
     """Return the hits of pictures, (n,), with numbers of the classes that fit others' labels where there are some."""
     logits = bed.clip.logit_scale * (pictures.features @ classes.T)
     if fitted is not None:
-        logits = logits + fitted_on("fitted", fitted).of(bed.clip, classes)
+        logits = logits + labelled_offsets(bed.clip.logit_scale * (fitted.features @ classes.T), fitted.labels)
     right: Doubles = (logits.argmax(axis=1) == pictures.labels).astype(np.float64)
     return right
+
+
+def labelled_offsets(logits: Floats, labels: Any) -> Floats:
+    """Find the offsets b for which softmax((logits + b) / t) fits labels, with the best t: (n, C) → float32 (C,).
+
+    Either is the best for the other, in turns; more than four moved no number by a hundredth. Each class weighs the
+    same.
+    """
+    offsets, weights = np.zeros(logits.shape[1], dtype=np.float32), class_weights(labels)
+    for _ in range(4):
+        temperature = np.float32(best_temperature(logits + offsets, labels))
+        offsets = temperature * uniform_offsets(logits / temperature, weights)
+    return offsets
 
 
 def scale(classes: int, names: int, pictures: int) -> str:
