@@ -173,7 +173,7 @@ def export_program(
     program: Program,
     to: Annotated[
         str,
-        typer.Option(help="open_clip, clip_benchmark, hf, head, onnx, hub, npz, txt or program.json", metavar="TARGET"),
+        typer.Option(help="open_clip, clip_benchmark, hf, head, onnx, hub, txt or program.json", metavar="TARGET"),
     ],
     out: Annotated[Path, typer.Option(help="where to; must not exist yet", metavar="PATH")],
     pictures: Annotated[

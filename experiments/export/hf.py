@@ -236,7 +236,7 @@ def _several_templates(count: int) -> str | None:
         return None
     return (
         f"the pipeline of Hugging Face has one hypothesis_template and this is an ensemble of {count}; take open_clip "
-        "or npz"
+        "or head"
     )
 
 
