@@ -10,10 +10,7 @@ of a template do is to undo that, and a line of arithmetic does that part withou
   Bias correction by the predicted label distribution (Zhu et al. 2024, Frolic, arXiv 2410.19294), a form of logit
   adjustment (Zhu et al. 2023, arXiv 2310.08106) that assumes balanced classes.
 
-- `fitted`: one number a class, and a temperature, under which the labels of the pictures are likeliest. It needs
-  labels, and is a rival of words and names. Given the temperature it is `prior` on logits divided by that.
-
-The first two assume that the pictures show all classes about equally often, and can do harm where they do not, or
+Both assume that the pictures show all classes about equally often, and can do harm where they do not, or
 where there is nothing to undo. Where it is known how many pictures each class has, and they differ, each class weighs
 the same: a picture of n of its class counts 1/n (`class_weights`). Of the labels that uses no more.
 """
@@ -27,7 +24,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 
 from ipo_prompts.metrics.arrays import Doubles, Floats
-from ipo_prompts.metrics.calibration import best_temperature
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.sampling import Numbers
 
@@ -35,15 +31,13 @@ if TYPE_CHECKING:
     from ipo_prompts.metrics.clip import Clip
 
 
-Kind = Literal["mean", "prior", "fitted"]
+Kind = Literal["mean", "prior"]
 
 TOLERANCE = 1e-4
 """How far the mean probability of a class may be from uniform, relative to it."""
 MOST_ROUNDS = 200
 PARTS = (1.0, 0.5, 0.25, 0.125, 0.0625)
 """Of Newton's step, tried in turn until one goes down."""
-TURNS = 4
-"""Of the temperature and the offsets; more moved no number by a hundredth."""
 LARGEST = 1e6
 """Of a number in a saved program: far above any logit."""
 
@@ -89,21 +83,18 @@ class PriorOffsets:
 
 @dataclass(frozen=True, eq=False)
 class Refitted:
-    """Offsets that are found anew for every template: `features` are those of n pictures, float32 (n, D), unit rows.
+    """Offsets that are found anew for every template: its `uniform_offsets`.
 
-    Those of `kind` prior are `uniform_offsets` with `weights` (n,), which add up to 1; None weighs all pictures alike.
-    The fitted ones are `labelled_offsets` with `labels`, int64 (n,).
+    `features` are those of n pictures, float32 (n, D), unit rows; `weights` (n,) add up to 1, None weighs all alike.
     """
 
     features: Floats
-    kind: Kind = "prior"
     weights: Doubles | None = None
-    labels: Numbers | None = None
+    kind: ClassVar[Kind] = "prior"
 
     def of(self, clip: Clip, classes: Floats) -> Floats:
         """See `Offsets`."""
-        logits = clip.logit_scale * (self.features @ classes.T)
-        return uniform_offsets(logits, self.weights) if self.labels is None else labelled_offsets(logits, self.labels)
+        return uniform_offsets(clip.logit_scale * (self.features @ classes.T), self.weights)
 
     def settled(self, clip: Clip, classes: Floats) -> PriorOffsets:
         """Return what a program keeps: the numbers of its template."""
@@ -122,17 +113,9 @@ It raises an `InputError` where it cannot be made for these classes.
 
 
 def fitted(kind: Kind, features: Floats, labels: Numbers | None = None) -> Fitted:
-    """Fit offsets on n pictures: float32 (n, D), unit rows; those with `labels`, int64 (n,), weigh each class the same.
-
-    Raises:
-        InputError: labels are needed and there are none.
-    """
-    if kind == "fitted":
-        if labels is None:
-            raise InputError("offsets=fitted is fitted to labels, and these pictures have none; take offsets=mean.")
-        return Refitted(features, kind, labels=labels)
+    """Fit offsets on n pictures, float32 (n, D), unit rows; with `labels`, int64 (n,), each class weighs the same."""
     weights = None if labels is None else class_weights(labels)
-    return MeanOffsets.from_pictures(features, weights) if kind == "mean" else Refitted(features, kind, weights)
+    return MeanOffsets.from_pictures(features, weights) if kind == "mean" else Refitted(features, weights)
 
 
 def class_weights(labels: Numbers) -> Doubles | None:
@@ -177,19 +160,6 @@ def uniform_offsets(logits: Floats, weights: Doubles | None = None) -> Floats:
         offsets = tried - tried.mean()
         objective, mean, probabilities = _objective(values, offsets, weights)
     return offsets.astype(np.float32)
-
-
-def labelled_offsets(logits: Floats, labels: Numbers) -> Floats:
-    """Find the offsets b for which softmax((logits + b) / t) fits labels, with the best t: (n, C) → float32 (C,).
-
-    Either is the best for the other, in turns. Each class weighs the same, however many pictures it has.
-    """
-    offsets = np.zeros(logits.shape[1], dtype=np.float32)
-    weights = class_weights(labels)
-    for _ in range(TURNS):
-        temperature = np.float32(best_temperature(logits + offsets, labels))
-        offsets = temperature * uniform_offsets(logits / temperature, weights)
-    return offsets
 
 
 def _objective(logits: Any, offsets: Any, weights: Any) -> tuple[float, Any, Any]:

@@ -45,10 +45,6 @@ class Scale:
         """Return a value as people read it."""
         return f"{100 * value:.2f} %" if self.percent else f"{value:.4g}"
 
-    def gained(self, difference: float) -> str:
-        """Return a difference of two values as people read it, signed; hundredths are points."""
-        return f"{100 * difference:+.1f}" if self.percent else f"{difference:+.4g}"
-
 
 FRACTION = Scale()
 """Shares of right answers: accuracies, recalls, intersections over unions."""

@@ -131,7 +131,7 @@ def run(
 
     strategy = asking(job.strategy(lm), recorded)
     offsets = None if kind == "none" else fitted_on(kind, job.units, job.held_back)
-    searching = offsets if kind == "mean" else None  # others would be fitted for each template
+    searching = offsets if kind == "mean" else None  # a prior would be found for each template
 
     def described() -> list[str]:
         assert job.describing is not None

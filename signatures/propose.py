@@ -49,22 +49,6 @@ def history_line(template: str, value: float, loss: float, scale: Scale = FRACTI
     return f"{'accuracy' if scale.percent else 'value'} {scale.told(value)}, loss {loss:.4f}: {template}"
 
 
-# The question for the optimizer LLM that also says what the templates so far have taught.
-
-
-class ProposeFromFindings(ProposeTemplates):
-    """Write new prompt templates for CLIP, which classifies a picture by comparing it with one sentence per class.
-
-    `<CLASS>` stands for the class name. Accuracy runs from 0 to 100 percent, higher is better; loss is never negative,
-    lower is better. Keep the words that helped, leave out those that did not, and add new ones that describe these
-    pictures or keep apart the classes that are confused, without naming a class. Each template is different from every
-    listed one and from each other, one line, concise, generally applicable to these pictures, with `<CLASS>` exactly
-    once and no other markup.
-    """
-
-    findings: str = dspy.InputField(desc="what the templates tried so far have taught, one finding per line")
-
-
 # The questions for the multimodal model: what do these pictures look like? Ours, the paper's, its code's.
 
 
@@ -126,7 +110,6 @@ class ProposeNames(dspy.Signature):
 SYSTEM = "You write short image caption templates for the CLIP classifier. You answer with one template."
 TASK = "Task: {task}"
 DESCRIPTIONS = "What some of the images look like:"
-FINDINGS = "What the templates tried so far have taught:"
 HISTORY = "Templates tried so far, from the worst score to the best:"
 REQUEST = (
     "Write 1 new caption template for these images that could score higher. Use the slot <CLASS> exactly once. "
@@ -157,7 +140,6 @@ class ProposeTemplate(dspy.Signature):
     task: str = dspy.InputField(desc="what the pictures are and what `<CLASS>` stands for")
     image_descriptions: list[str] = dspy.InputField(desc="what a few of the pictures look like; may be empty")
     scored_templates: list[str] = dspy.InputField(desc="templates tried so far, worst first, best last")
-    findings: list[str] = dspy.InputField(desc="what the templates tried so far have taught; may be empty")
     template: str = dspy.OutputField(desc="one new template")
 
 
@@ -172,9 +154,7 @@ def short_line(template: str, value: float, scale: Scale = FRACTION) -> str:
     return f"{float(f'{100 * value:.2f}'):.1f}  {template}" if scale.percent else f"{scale.told(value)}  {template}"
 
 
-def question(
-    task: str, descriptions: Sequence[str], scored_templates: Sequence[str], findings: Sequence[str] = ()
-) -> str:
+def question(task: str, descriptions: Sequence[str], scored_templates: Sequence[str]) -> str:
     """Write one user turn. Parts that would be empty are left out; `scored_templates` run from worst to best."""
     parts = [TASK.format(task=task)]
     shown = [shortened(text) for text in descriptions[:DESCRIPTION_LINES]]
@@ -182,8 +162,6 @@ def question(
         parts.append("\n".join([DESCRIPTIONS, *(f"- {text}" for text in shown)]))
     if scored_templates:
         parts.append("\n".join([HISTORY, *scored_templates[-HISTORY_LINES:]]))
-    if findings:
-        parts.append("\n".join([FINDINGS, *(f"- {line}" for line in findings)]))
     return "\n\n".join([*parts, REQUEST])
 
 

@@ -113,8 +113,8 @@ def verify(
     else:
         check_program(place, drawing)
     verdict_of(drawing, said, of_others)  # what is refused is no look
-    counted = looked(place, drawing, answers, of_others[1] if of_others else drawing.programs)
-    found = verdict_of(drawing, said, of_others, counted)
+    looks, opening = looked(place, drawing, answers, of_others[1] if of_others else drawing.programs)
+    found = verdict_of(drawing, said, of_others, looks, opening)
     if not others:
         write_json(place / VERIFIED, found)
     print(printable(found.words))

@@ -28,7 +28,7 @@ from ipo_prompts.experiments.run.result import RESULT, load_result
 from ipo_prompts.metrics.device import AUTO
 from ipo_prompts.metrics.errors import InputError, printable
 from ipo_prompts.metrics.features import FeatureStore
-from ipo_prompts.metrics.offsets import Kind, PriorOffsets, fitted
+from ipo_prompts.metrics.offsets import PriorOffsets, Refitted, class_weights
 from ipo_prompts.metrics.pictures import Picture
 from ipo_prompts.programs.classifier import TemplateClassifier
 
@@ -84,7 +84,7 @@ def programs_of_run(run: Path, data: str | None, device: str = AUTO) -> TwoProgr
     used = (*drawn.search, *drawn.selection)
     initial.offsets = found.offsets  # the gain is the words' alone: both have them
     if isinstance(found.offsets, PriorOffsets):
-        initial.offsets = _offsets(initial, "prior" if config.offsets == "none" else config.offsets, used, store)
+        initial.offsets = _prior(initial, used, store)
     names = ("the initial template", "the found template")
     if chosen is None:
         if result.sealed.digest != digest_of(store, drawn, drawn.test, drawn.new_test):
@@ -162,10 +162,8 @@ def _contents(store: FeatureStore, items: Sequence[Item]) -> list[str]:
     return [one.partition("|")[0] for one in store.contents([item.picture for item in items])]
 
 
-def _offsets(program: TemplateClassifier, kind: Kind, items: Sequence[Item], store: FeatureStore) -> PriorOffsets:
-    """Fit to a program what a run's offsets are for its own template."""
+def _prior(program: TemplateClassifier, items: Sequence[Item], store: FeatureStore) -> PriorOffsets:
+    """Find for a program what a run's prior offsets are for its own template."""
     features = store.encode([item.picture for item in items])
     labels = np.array([item.label for item in items], dtype=np.int64)
-    made = fitted(kind, features, labels).settled(program.clip, program.class_embeddings())
-    assert isinstance(made, PriorOffsets)
-    return made
+    return Refitted(features, class_weights(labels)).settled(program.clip, program.class_embeddings())

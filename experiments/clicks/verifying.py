@@ -106,13 +106,6 @@ class Verified(Content):
         return {"gain": "a gain", "loss": "a loss"}.get(self.verdict.outcome, "no gain shown")
 
 
-class Counted(NamedTuple):
-    """How many looks there were at the answers to a question, this one included, and the how many-th it is."""
-
-    looks: int = 1
-    opening: int = 1
-
-
 class Said(NamedTuple):
     """An answer to a showing, by program: who was right (`second`, `first`, …), and the class where one is known."""
 
@@ -179,7 +172,8 @@ def verdict_of(
     drawing: Drawing,
     said: Sequence[Said],
     others: tuple[Named, tuple[Side, Side]] | None = None,
-    counted: Counted = Counted(),  # noqa: B008 - it cannot change
+    looks: int = 1,
+    opening: int = 1,
 ) -> Verified:
     """Make the verdict of answers.
 
@@ -187,7 +181,8 @@ def verdict_of(
         drawing: of the page.
         said: its answers.
         others: labels of the same pictures by two other programs, and what these are.
-        counted: this look among others.
+        looks: at the answers to this question, this one included.
+        opening: the how many-th question about these pictures it is.
 
     Raises:
         InputError: too few answers, or `others` on which they say nothing.
@@ -211,7 +206,7 @@ def verdict_of(
     slips = slips_of([[_value(one), _value(other)] for one, other in pairs])
     found = drawing.design.gain([_value(who) for who in right], slips)
     # As if all looks had found this.
-    verdict = judge(dict.fromkeys(range(2 * counted.looks - 1), found.new), FAMILY, counted.opening)[0]
+    verdict = judge(dict.fromkeys(range(2 * looks - 1), found.new), FAMILY, opening)[0]
     counts = {who: right.count(who) for who in ("second", "first", "both", "neither")}
     sides = others[1] if others else drawing.programs
     verified = Verified(
@@ -228,8 +223,8 @@ def verdict_of(
             repeated=len(twice),
             otherwise=sum(not before.agrees(after) for before, after in twice),
             lost=slips.lost,
-            looks=counted.looks,
-            opening=counted.opening,
+            looks=looks,
+            opening=opening,
         ),
         words="",
     )
@@ -296,7 +291,7 @@ def _words(found: Verified) -> str:
     )
 
 
-def looked(place: Path, drawing: Drawing, file: Path, sides: tuple[Side, Side]) -> Counted:
+def looked(place: Path, drawing: Drawing, file: Path, sides: tuple[Side, Side]) -> tuple[int, int]:
     """Count a look at answers and record it before it is told; the same answers again are no other look.
 
     Args:
@@ -304,6 +299,9 @@ def looked(place: Path, drawing: Drawing, file: Path, sides: tuple[Side, Side]) 
         drawing: of the page.
         file: the answers.
         sides: the programs that are asked about.
+
+    Returns:
+        `looks` and `opening`; see `verdict_of`.
 
     Raises:
         InputError: the folder cannot be written.
@@ -326,7 +324,7 @@ def looked(place: Path, drawing: Drawing, file: Path, sides: tuple[Side, Side]) 
         remember(pictures, look)
     except InputError as error:
         print(f"pages in other folders will not know of this look: {printable(str(error))}", file=sys.stderr)
-    return Counted(len({one.answers for one in (*own, look)}), look.opening)
+    return len({one.answers for one in (*own, look)}), look.opening
 
 
 def load_verified(folder: Path) -> Verified | None:

@@ -8,11 +8,11 @@ from collections.abc import Callable
 
 from ipo_prompts.experiments.export.head import HeadFiles, HubFolder, Onnx
 from ipo_prompts.experiments.export.hf import HuggingFace
-from ipo_prompts.experiments.export.plain import ClipBenchmark, Npz, OpenClip, ProgramJson, Txt
-from ipo_prompts.experiments.export.target import Differs, NotChecked, Reference, Target, cannot, export
+from ipo_prompts.experiments.export.plain import ClipBenchmark, OpenClip, ProgramJson, Txt
+from ipo_prompts.experiments.export.target import Differs, NotChecked, Reference, Target, export
 from ipo_prompts.programs.classifier import TemplateClassifier
 
-__all__ = ["TARGETS", "Differs", "NotChecked", "Reference", "Target", "best_target", "cannot", "export"]
+__all__ = ["TARGETS", "Differs", "NotChecked", "Reference", "Target", "best_target", "export"]
 
 TARGETS: dict[str, Callable[..., Target]] = {
     "open_clip": OpenClip,
@@ -21,7 +21,6 @@ TARGETS: dict[str, Callable[..., Target]] = {
     "head": HeadFiles,
     "onnx": Onnx,
     "hub": HubFolder,
-    "npz": Npz,
     "txt": Txt,
     "program.json": ProgramJson,
 }

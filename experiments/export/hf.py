@@ -34,7 +34,6 @@ from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import to_install
 from ipo_prompts.metrics.template import SLOT
 from ipo_prompts.programs.classifier import TemplateClassifier
-from ipo_prompts.programs.saved_program import SavedProgram
 
 TASK = "zero-shot-image-classification"
 MODELS = {
@@ -96,8 +95,11 @@ class HuggingFace(Target):
 
     def refusal(self, program: TemplateClassifier) -> str | None:
         """One template, a model in Hugging Face's format, class names that can be told apart."""
-        if reason := _several_templates(len(program.templates)):
-            return reason
+        if len(program.templates) > 1:
+            return (
+                "the pipeline of Hugging Face has one hypothesis_template and this is an ensemble of "
+                f"{len(program.templates)}; take open_clip or head"
+            )
         names = spoken(program.class_names)
         if len(set(names)) < len(names):
             return "the pipeline of Hugging Face names labels by their text and two classes have the same"
@@ -105,18 +107,13 @@ class HuggingFace(Target):
             with _quiet():
                 reason = unmapped(program.clip)
             if reason:
-                return _unwritable(program.clip.name, reason)
+                return (
+                    f"the CLIP {program.clip.name!r} cannot be written for transformers, as {reason}; name its hub id "
+                    "or folder there with --hf-model, or take open_clip or onnx"
+                )
             if find_spec("transformers") is None:
                 return f"it takes the package transformers: {to_install('hf')}"
         return no_place(program, "the pipeline of Hugging Face", "synonyms", "offsets", "pictures")
-
-    def refusal_by_name(self, saved: SavedProgram) -> str | None:
-        """The number of templates, and the one CLIP whose towers are known by its name."""
-        if reason := _several_templates(len(saved.templates)):
-            return reason
-        if self.model is None and saved.clip.name == "embedded":
-            return _unwritable(saved.clip.name, "its towers are of no kind that is known there")
-        return None
 
     def _model(self, program: TemplateClassifier) -> str:
         """Return the id or folder; `HERE` where the model is written."""
@@ -229,22 +226,6 @@ _SIGLIP = (
     (r"\.head\.attention\.proj\.", ".head.attention.out_proj."),
     (r"\.attn_pool\.mlp\.", ".head.mlp."),
 )
-
-
-def _several_templates(count: int) -> str | None:
-    if count == 1:
-        return None
-    return (
-        f"the pipeline of Hugging Face has one hypothesis_template and this is an ensemble of {count}; take open_clip "
-        "or npz"
-    )
-
-
-def _unwritable(name: str, reason: str) -> str:
-    return (
-        f"the CLIP {name!r} cannot be written for transformers, as {reason}; name its hub id or folder there with "
-        "--hf-model, or take open_clip or onnx"
-    )
 
 
 def unmapped(clip: Clip) -> str | None:

@@ -1,7 +1,4 @@
-"""A program as plain files: lists for open_clip and CLIP_benchmark, and one file for programs of your own.
-
-These are `npz` for NumPy, `txt` for `ipo evaluate`, `program.json` for `ipo predict`.
-"""
+"""A program as plain files: for open_clip, CLIP_benchmark, `ipo evaluate` (txt) and `ipo predict` (program.json)."""
 
 from __future__ import annotations
 
@@ -11,7 +8,7 @@ import runpy
 from contextlib import redirect_stderr
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
@@ -24,11 +21,9 @@ from ipo_prompts.experiments.export.target import (
     no_place,
     reader,
     spoken,
-    usage,
     with_open_clip,
     write_readme,
 )
-from ipo_prompts.metrics.calibration import softmax
 from ipo_prompts.metrics.clip import open_clip_arguments
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.template import SLOT, read_templates
@@ -111,22 +106,6 @@ for file in sys.argv[1:]:
         row = (model.logit_scale.exp() * features @ matrix).softmax(dim=1)[0]
     print(file, names[row.argmax()], round(float(row.max()), 4))
 """
-_USE_NPZ = with_open_clip(
-    """\
-import sys
-import numpy as np, open_clip, torch
-
-about = dict(np.load(FILE))
-
-
-{reader}
-
-""",
-    "ARGUMENTS",
-    'about["logit_scale"] * (features @ about["class_embeddings"].T) + about.get("offsets", 0)',
-    'about["temperature"]',
-    'about["class_names"]',
-)
 _TO_MEASURE = """
 These probabilities are those of the CLIP, to which no temperature was fitted. To measure instead of to label, give
 `clip_benchmark eval` the lists with `--custom_template_file` and `--custom_classname_file`.
@@ -258,72 +237,6 @@ class ClipBenchmark(Target):
         return f"with CLIP_benchmark: {reference.same_labels(logits.argmax(dim=1).numpy())}, {embeddings}"
 
 
-class Npz(Target):
-    """An `.npz` file: all that a classifier needs besides the image tower, without pickle.
-
-    class_embeddings float32 (C, D), over all names of a class, unit rows but where a program has pictures beside words;
-    class_names (C,), the first of each, and templates (T,), text; weights float64 (T,); logit_scale, logit_bias and
-    temperature, numbers; clip, fingerprint and background, text. Probabilities are softmax((logit_scale · features @
-    class_embeddings.T + logit_bias) / temperature). A program with offsets or pictures has `offsets` too, float32 (C,),
-    to be added before the division. `readme`, text, says how to use it.
-    """
-
-    use: ClassVar[str] = "`readme` in it says how to use it without ipo: print(numpy.load(FILE)['readme'])."
-
-    def refusal(self, program: TemplateClassifier) -> str | None:
-        """It holds any program; but NumPy's text arrays drop NUL characters at the end."""
-        if any("\0" in name for name in program.class_names):
-            return "a class name has a NUL character, which NumPy does not keep"
-        return None
-
-    def write(self, program: TemplateClassifier, place: Path) -> None:
-        """Write the file."""
-        head = program.head()
-        more = program.offsets is not None or program.pictures is not None
-        offsets: dict[str, Any] = {"offsets": head.bias - np.float32(program.clip.logit_bias)} if more else {}
-        with place.open("wb") as file:  # given a name, NumPy adds a suffix
-            np.savez(
-                file,
-                class_embeddings=head.rows,
-                class_names=np.array(program.class_names),
-                templates=np.array([template for template, _ in program.templates]),
-                weights=np.array([weight for _, weight in program.templates], dtype=np.float64),
-                logit_scale=np.float64(program.clip.logit_scale),
-                logit_bias=np.float64(program.clip.logit_bias),
-                temperature=np.float64(program.temperature),
-                clip=np.array(program.clip.name),
-                fingerprint=np.array(program.clip.fingerprint),
-                background=np.array(program.background),
-                readme=np.array(_npz_readme(program)),
-                **offsets,
-            )
-
-    def check(self, reference: Reference, place: Path) -> str:
-        """Classify with what NumPy reads back, by the formula above."""
-        with np.load(place, allow_pickle=False) as arrays:
-            read = dict(arrays)
-        program = reference.program
-        weighted = tuple(zip(read["templates"].tolist(), read["weights"].tolist(), strict=True))
-        if (tuple(read["class_names"].tolist()), weighted) != (program.class_names, program.templates):
-            raise Differs("after loading, the class names or templates are not the same.")
-        embeddings = reference.same_classes(read["class_embeddings"])
-        logits = read["logit_scale"] * (reference.features @ read["class_embeddings"].T) + read["logit_bias"]
-        logits = logits + read.get("offsets", np.float32(0))
-        probabilities = softmax(logits, float(read["temperature"]))
-        largest = float(np.abs(probabilities - reference.probabilities).max())
-        if not largest <= 1e-4:
-            raise Differs(f"after loading, the probabilities differ by up to {largest:.1g}.")
-        labels = reference.same_labels(probabilities.argmax(axis=1))
-        return f"with NumPy {np.__version__}: {labels}, {embeddings}"
-
-
-def _npz_readme(program: TemplateClassifier) -> str:
-    """Return how an `.npz` is used; no text of others is in it but the name of the CLIP, which is no code."""
-    arguments = repr(open_clip_arguments(program.clip.name))
-    code = _USE_NPZ.replace("{reader}", reader(program.background))
-    return usage(program, f"FILE, ARGUMENTS = 'FILE.npz', {arguments}  # the name of this file, and its CLIP\n{code}")
-
-
 class Txt(Target):
     """A UTF-8 file, one template a line, the slot written `<CLASS>`."""
 
@@ -332,7 +245,7 @@ class Txt(Target):
     def refusal(self, program: TemplateClassifier) -> str | None:
         """A line holds no weight, and no space at either end."""
         if len({weight for _, weight in program.templates}) > 1:
-            return "a list of templates holds no weights and these have some; take npz or program.json"
+            return "a list of templates holds no weights and these have some; take head or program.json"
         if any(template != template.strip() for template, _ in program.templates):
             return "a template begins or ends with a space, which a list of templates does not keep"
         return no_place(program, "a list of templates", "offsets", "pictures")

@@ -24,7 +24,6 @@ from ipo_prompts.metrics.files import flush_tree, refuse_taken
 from ipo_prompts.metrics.pictures import AS_STORED, Background, Picture
 from ipo_prompts.metrics.template import SLOT, have_synonyms
 from ipo_prompts.programs.classifier import TemplateClassifier
-from ipo_prompts.programs.saved_program import SavedProgram
 
 TOLERANCE = 1e-4
 """Largest difference of a component of a unit class embedding: a hundred times float32's error, and far below what one
@@ -57,10 +56,6 @@ class Target(ABC):
         """Return why the target cannot express the program, as part of a sentence; None where it can, as by default."""
         return None
 
-    def refusal_by_name(self, saved: SavedProgram) -> str | None:
-        """Return what of `refusal` is known from the file of a program, before its CLIP is loaded."""
-        return None
-
     @abstractmethod
     def write(self, program: TemplateClassifier, place: Path) -> None:
         """Write the export to a path that does not exist yet."""
@@ -76,11 +71,6 @@ class Target(ABC):
             Differs: the library gives other results.
             NotChecked: the library, or something that it needs, is missing.
         """
-
-
-def cannot(reason: str) -> InputError:
-    """Say why a program cannot be exported: what `Target.refusal` or `Target.refusal_by_name` returned."""
-    return InputError(f"this program cannot be exported in this form: {reason}.")
 
 
 def export(program: TemplateClassifier, target: Target, place: Path, pictures: Sequence[Picture]) -> str:
@@ -101,7 +91,7 @@ def export(program: TemplateClassifier, target: Target, place: Path, pictures: S
     """
     refuse_taken(place)
     if reason := target.refusal(program):
-        raise cannot(reason)
+        raise InputError(f"this program cannot be exported in this form: {reason}.")
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
         # A new folder under a random name: nobody can have put a link where the target writes.
@@ -211,10 +201,10 @@ def no_place(
         "pictures": program.pictures is not None,
     }
     reasons = {
-        "weights": "weighs all templates alike and these have weights; take npz",
-        "synonyms": "has one name a class and classes of this program have synonyms; take npz or program.json",
-        "offsets": "has no place for this program's offsets; take npz or program.json, or optimise with offsets=none",
-        "pictures": "has no place for pictures beside words; take head, onnx or npz, or optimise with head=words",
+        "weights": "weighs all templates alike and these have weights; take head",
+        "synonyms": "has one name a class and classes of this program have synonyms; take head or program.json",
+        "offsets": "has no place for this program's offsets; take head or program.json, or optimise with offsets=none",
+        "pictures": "has no place for pictures beside words; take head or onnx, or optimise with head=words",
     }
     return next((f"{form} {reasons[kind]}" for kind in kinds if has[kind]), None)
 

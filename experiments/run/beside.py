@@ -54,7 +54,6 @@ FAR = 0.2
 MOST_TEXTS = 8000
 """Templates times classes of the ensemble, which is left out where there are more: a minute with a ViT-B/16."""
 WHAT = "(no labels, no words)"
-LABELLED = "(no words, but labels)"
 WEIGHED = "(no words, and of the labels only that classes weigh the same)"
 
 
@@ -222,7 +221,7 @@ def what_they_add(
     found = OffsetsFound(kind=kind, kept=kept is not None, gain=gain, standard_error=error, sealed=sealed, words="")
     labels = [units.labels for units in prepared.shown if units.labels is not None]
     weighed = bool(labels) and class_weights(np.concatenate(labels)) is not None
-    how = LABELLED if kind == "fitted" else WEIGHED if weighed else WHAT
+    how = WEIGHED if weighed else WHAT
     same = parts["test"].initial.template == parts["test"].optimised.template
     return found.model_copy(
         update={"words": _offsets_in_words(found, same, "template" if len(members) == 1 else "templates", how)}

@@ -201,7 +201,7 @@ class Ui:
     def _gained(self, best: ScoredTemplate) -> str:
         """Format what a template has over the initial one."""
         gain = best.value - self._initial.value if self._initial else 0.0
-        return f"{100 * gain:+.2f} points" if self.scale.percent else f"{self.scale.gained(gain)}"
+        return f"{100 * gain:+.2f} points" if self.scale.percent else f"{gain:+.4g}"
 
     def _between(self, interval: Interval) -> str:
         """Format the ends of a value's interval."""

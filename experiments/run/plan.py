@@ -325,10 +325,8 @@ def _check_held_back(config: RunConfig, missing: str | None) -> None:
         raise InputError(f"head=blend is for the accuracy of labelled pictures, and not for {what}; leave it out.")
     for asked, off in _beside_words(config).items():
         check_possible(asked, off, None if lets_classes_compete(made) else f"reward={name}", missing)
-    if config.offsets in ("prior", "fitted") and config.classes == "base-to-new":
-        raise InputError(
-            f"offsets={config.offsets} is one number for each class of the search; for new classes set offsets=mean."
-        )
+    if config.offsets == "prior" and config.classes == "base-to-new":
+        raise InputError("offsets=prior is one number for each class of the search; for new classes set offsets=mean.")
 
 
 def _beside_words(config: RunConfig) -> dict[str, str]:

@@ -68,7 +68,6 @@ class Known:
         seed: of this step.
         count: how many templates are wanted.
         looked: every template looked at so far, in order.
-        findings: what the history teaches, a few lines of text; a strategy's own, see `knowing.taught`.
         scale: the numbers that values are in.
     """
 
@@ -81,7 +80,6 @@ class Known:
     seed: int = 0
     count: int = 1
     looked: Sequence[Looked] = ()
-    findings: Sequence[str] = ()
     scale: Scale = FRACTION
 
     @property
@@ -91,7 +89,7 @@ class Known:
         looked = [(one.template, round(one.value, 6), round(one.loss, 6), one.step, one.around) for one in self.looked]
         labels = None if self.labels is None else self.labels.tolist()
         about = (self.task, [*self.class_names], [*self.descriptions], labels, self.step, self.seed, self.count)
-        text = json.dumps((about, tried, looked, [*self.findings]))
+        text = json.dumps((about, tried, looked))
         return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 

@@ -33,7 +33,7 @@ from ipo_prompts.programs.strategies.base import (
     forecast_of,
     may_know,
 )
-from ipo_prompts.programs.strategies.knowing import Feedback, FeedbackSettings, NoHistory
+from ipo_prompts.programs.strategies.controls import NoHistory
 from ipo_prompts.programs.templates.phrases import BankName, Phrase, PhraseBank
 from ipo_prompts.programs.templates.wording import Part, Wording, unknown_words
 
@@ -56,7 +56,6 @@ class ComposeSettings(BaseModel, extra="forbid", frozen=True):
     """What a language model is asked for, and how many compositions are tried."""
 
     words: int = Field(2, ge=0, le=100, description="templates a step that the language model is asked for their words")
-    feedback: bool = Field(False, description="the language model is told what its words were worth so far")
     looks: int = Field(100, ge=1, description="compositions that a step looks at; fewer with more than 70 classes")
 
 
@@ -91,11 +90,8 @@ class Compose:
         """
         if models.bank == "none" and not (models.given and settings.words):
             raise InputError(f"bank=none leaves no words without a language model; name one with {flag('lm')}.")
-        if not models.given:
-            return cls(settings, bank=models.bank)
-        if settings.feedback:
-            return cls(settings, Feedback.build(FeedbackSettings(), models), models.bank)
-        return cls(settings, NoHistory.build(NoSettings(), models), models.bank)
+        writer = NoHistory.build(NoSettings(), models) if models.given else None
+        return cls(settings, writer, models.bank)
 
     def ask(self, known: Known, desk: Desk) -> None:
         """Take in new words, look at compositions, and propose the best."""

@@ -77,15 +77,14 @@ class HistoryStrategy(ShowsHistory):
         import dspy
 
         from ipo_prompts.programs.lm.replies import items_of
-        from ipo_prompts.signatures.propose import ProposeFromFindings, ProposeTemplates, history_line, on_scale
+        from ipo_prompts.signatures.propose import ProposeTemplates, history_line, on_scale
 
-        question = ProposeFromFindings if known.findings else ProposeTemplates
-        propose = dspy.Predict(on_scale(question, known.scale))
+        propose = dspy.Predict(on_scale(ProposeTemplates, known.scale))
         lines = [history_line(entry.template, entry.value, entry.loss, known.scale) for entry in self.chosen(known)]
         alone, as_json = self.settings.one_by_one, False
         for attempt in range(desk.count if alone else 2):
             wanted, refused = (1, ()) if alone else (desk.missing, desk.refusals)
-            inputs = propose_inputs(known.task, known.descriptions, lines, wanted, refused, known.findings)
+            inputs = propose_inputs(known.task, known.descriptions, lines, wanted, refused)
             # A fresh rollout id: the same question again would be answered from a cache.
             config = {"rollout_id": known.seed * 2 + attempt}
             with self.asking(as_json=as_json):
@@ -138,16 +137,12 @@ def propose_inputs(
     lines: Sequence[str],
     count: int,
     refused: Sequence[str] = (),
-    findings: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Return the inputs of `ProposeTemplates`, or of `ProposeFromFindings` where there are some; `lines`: the history,
-    see `signatures.propose.history_line`.
-    """
-    inputs = {
+    """Return the inputs of `ProposeTemplates`; `lines`: the history, see `signatures.propose.history_line`."""
+    return {
         "task": task,
         "image_descriptions": "\n".join(descriptions),
         "scored_templates": "\n".join(lines),
         "refused_templates": "\n".join(refused),
         "count": count,
     }
-    return inputs | ({"findings": "\n".join(findings)} if findings else {})

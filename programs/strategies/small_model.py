@@ -77,7 +77,6 @@ class SmallModelStrategy(ShowsHistory):
             "task": known.task,
             "image_descriptions": "\n".join(known.descriptions).splitlines(),
             "scored_templates": [short_line(entry.template, entry.value, known.scale) for entry in shown],
-            "findings": list(known.findings),
         }
         used = [entry.template for entry in shown]
         # Words of longer names are not banned: "black bear" must not ban "black", which may describe the pictures.
@@ -179,14 +178,14 @@ class SmallModelAdapter(dspy.Adapter):  # type: ignore[misc,unused-ignore]
         self, signature: type[dspy.Signature], demos: list[dict[str, Any]], inputs: dict[str, Any]
     ) -> list[dict[str, Any]]:
         """Return the chat: the system line, the worked example and the question; the fixed text comes first."""
-        descriptions, findings = inputs["image_descriptions"], inputs.get("findings", ())
+        descriptions = inputs["image_descriptions"]
         history = [short_line(template, value) for template, value in EXAMPLE_HISTORY]
         example = question(EXAMPLE_TASK, EXAMPLE_DESCRIPTIONS if descriptions else (), history)
         return [
             {"role": "system", "content": SYSTEM},
             {"role": "user", "content": example},
             {"role": "assistant", "content": EXAMPLE_ANSWER},
-            {"role": "user", "content": question(inputs["task"], descriptions, inputs["scored_templates"], findings)},
+            {"role": "user", "content": question(inputs["task"], descriptions, inputs["scored_templates"])},
         ]
 
     def parse(self, signature: type[dspy.Signature], completion: str) -> dict[str, Any]:

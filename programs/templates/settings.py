@@ -55,11 +55,11 @@ class SearchSettings(BaseModel):
         "grid use: shipped, how pictures can look; general, the most frequent words of English; none",
     )
     seed: int = Field(0, ge=0, description="of the pictures drawn and of the language model")
-    offsets: Literal["none", "mean", "prior", "fitted"] = Field(
+    offsets: Literal["none", "mean", "prior"] = Field(
         "none",
         description="what is added to the score of each class: mean and prior are from pictures without labels, less "
-        "their mean feature, or until all classes are predicted equally often; fitted is what fits their labels best; "
-        "kept only if it is worth it on held-back pictures",
+        "their mean feature, or until all classes are predicted equally often; kept only if it is worth it on "
+        "held-back pictures",
     )
     names: Literal["given", "search"] = Field(
         "given",
@@ -103,7 +103,7 @@ class SearchKeywords(TypedDict, total=False):
     looks: int
     bank: BankName
     seed: int
-    offsets: Literal["none", "mean", "prior", "fitted"]
+    offsets: Literal["none", "mean", "prior"]
     names: Literal["given", "search"]
     name_candidates: dict[str, list[str]] | None
     budget_usd: float | None

@@ -56,8 +56,8 @@ def test_the_page_can_be_followed(
         ("holiday/unknown.webp", page["program"](image="holiday/unknown.webp").label)
     ]
     assert page["program"].template == result["template"]
-    assert (desk / "pets.npz").is_file() and any((desk / "pets-open-clip").iterdir())
-    assert "wrote pets.npz" in exports.out
+    assert (desk / "pets-head" / "head.json").is_file() and any((desk / "pets-open-clip").iterdir())
+    assert "wrote pets-head" in exports.out
     # The tracked run had all its replies from the first.
     again = json.loads((desk / "runs" / "pets-wandb" / "result.json").read_text())
     assert again["template"] == result["template"]

@@ -109,9 +109,9 @@ def describing(bench: Bench) -> Whole:
 
 
 @pytest.fixture(scope="module")
-def taught(bench: Bench) -> Whole:
-    """A run whose language model is told what its words were worth; the CLIP describes the pictures."""
-    return bench.whole("taught", "describer=clip-greedy", "strategy.feedback=true", strategy="compose")
+def shown(bench: Bench) -> Whole:
+    """A run whose language model is shown the history; the CLIP describes the pictures."""
+    return bench.whole("shown", "describer=clip-greedy", strategy="history")
 
 
 def test_the_two_whole_runs_hold_every_kind_of_event(plain: Whole, describing: Whole) -> None:
@@ -131,16 +131,16 @@ def test_the_two_whole_runs_hold_every_kind_of_event(plain: Whole, describing: W
     assert sum(describing.requests.values()) > DESCRIBED + 3, "some answers made a second question needed"
 
 
-def test_what_is_taught_changes_with_the_search(taught: Whole) -> None:
-    told = [str(event["request"]) for event in events(taught.folder, "lm")]
-    assert "Words that" not in told[0] and "Words that" in told[-1]
+def test_what_is_shown_changes_with_the_search(shown: Whole) -> None:
+    told = [str(event["request"]) for event in events(shown.folder, "lm")]
+    assert told[0].count("accuracy ") < told[-1].count("accuracy ")
 
 
 @pytest.mark.parametrize("number", range(RUNS))
 def test_killed_and_resumed_it_ends_as_if_nothing_had_happened(
-    bench: Bench, plain: Whole, describing: Whole, taught: Whole, number: int
+    bench: Bench, plain: Whole, describing: Whole, shown: Whole, number: int
 ) -> None:
-    whole = (plain, describing, taught)[number % 3]
+    whole = (plain, describing, shown)[number % 3]
     under_way = DESCRIBED if whole is describing else 1
     name = f"killed-{number}"
     out = bench.folder / name

@@ -497,7 +497,7 @@ def test_what_only_reads_a_run_imports_nothing(
     for words in (
         ["report", "run"],
         ["predict", "run", str(picture)],
-        ["export", "run", "--to", "npz", "--out", "weights.npz"],
+        ["export", "run", "--to", "head", "--out", "weights"],
     ):
         ended = ipo(capfd, *words)
         assert ended.code == 0, (words, ended.err)
@@ -525,7 +525,7 @@ def test_a_run_that_somebody_made_up(folder: Path, run: Path, capfd: pytest.Capt
         ["optimize", "--resume", "run", "reward=mine:Harsh", "strategy=waves:Words"],
         ["report", "run"],
         ["predict", "run", "pets"],
-        ["export", "run", "--to", "npz", "--out", "weights.npz"],
+        ["export", "run", "--to", "head", "--out", "weights"],
     ):
         ipo(capfd, *words)
         assert not imported(), words

@@ -67,18 +67,19 @@ def test_a_replay_gives_the_same_result_without_a_network(replay: Replay, record
     check_whole(out)
 
 
-@pytest.mark.parametrize("words", [["strategy=feedback"], ["strategy.name=compose", "strategy.feedback=true"]])
-def test_what_was_taught_is_told_again(
-    replay: Replay, run: Callable[..., Ended], server: OpenAIServer, out: Path, tmp_path: Path, words: list[str]
+@pytest.mark.parametrize("strategy", ["history", "compose"])
+def test_what_the_clip_said_and_what_was_shown_is_told_again(
+    replay: Replay, run: Callable[..., Ended], server: OpenAIServer, out: Path, tmp_path: Path, strategy: str
 ) -> None:
-    taught = tmp_path / "taught"
-    ended = run(*words, "describer=clip-greedy", "--out", str(taught))
+    first = tmp_path / "first"
+    ended = run(f"strategy.name={strategy}", "describer=clip-greedy", "--out", str(first))
     assert ended.code == 0, ended.err
-    assert any("Words that helped" in asked.text for asked in server.asked)
-    ended = replay(taught)
+    shown = any("accuracy " in line for asked in server.asked for line in asked.text.splitlines())
+    assert shown == (strategy == "history")
+    ended = replay(first)
     assert ended.code == 0, ended.err
-    assert result(out) == result(taught)
-    assert scored(out) == scored(taught)
+    assert result(out) == result(first)
+    assert scored(out) == scored(first)
 
 
 def test_a_replay_of_the_describer_by_name_gives_the_same(

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ipo_prompts.experiments.data import load_data
-from ipo_prompts.metrics.calibration import best_temperature, cross_entropies, softmax
+from ipo_prompts.metrics.calibration import softmax
 from ipo_prompts.metrics.classification import ClipReward, EncodedPictures, fitted_on, logits_of
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import InputError
@@ -20,7 +20,6 @@ from ipo_prompts.metrics.offsets import (
     class_weights,
     fitted,
     from_state,
-    labelled_offsets,
     state_of,
     uniform_offsets,
 )
@@ -166,48 +165,8 @@ def test_offsets_of_encoded_pictures_weigh_classes_where_the_labels_are_known() 
     assert isinstance(plain, MeanOffsets) and np.array_equal(plain.mean, MeanOffsets.from_pictures(features).mean)
 
 
-def test_fitted_offsets_make_the_labels_likeliest(reward: ClipReward, pictures: EncodedPictures) -> None:
-    """No number of a class, moved either way, fits better, at the temperature that is then the best."""
-    logits = logits_of(reward.clip, pictures.features, reward.texts.encode([ANCHOR], reward.class_names)[0])
-    found = labelled_offsets(logits, pictures.labels)
-
-    def loss(offsets: np.ndarray) -> float:
-        return min(cross_entropies(logits + offsets, pictures.labels, t).mean() for t in np.geomspace(0.3, 3, 40))
-
-    best = loss(found)
-    assert best < loss(np.zeros(68)) and best < loss(uniform_offsets(logits))
-    for label in range(0, 68, 11):
-        for step in (-0.3, 0.3):
-            assert loss(found + step * (np.arange(68) == label)) > best - 1e-4
-    with pytest.raises(InputError, match="offsets=fitted is fitted to labels, and these pictures have none"):
-        fitted("fitted", pictures.features)
-
-
-def test_fitted_offsets_give_each_class_the_same_weight() -> None:
-    """At the temperature that suits them the weighed mean probability is uniform; that of all pictures alike is not."""
-    rng = np.random.default_rng(3)
-    labels = np.repeat(np.arange(3), [10, 30, 80])
-    logits = (6 * rng.standard_normal((120, 3)) + 5 * np.eye(3)[labels] + [2, 0, -1]).astype(np.float32)
-    shifted = logits + labelled_offsets(logits, labels)
-    probabilities = softmax(shifted, best_temperature(shifted, labels))
-    weights = class_weights(labels)
-    assert weights is not None
-    assert weights @ probabilities == pytest.approx([1 / 3] * 3, abs=2e-3)
-    assert np.abs(probabilities.mean(axis=0) - 1 / 3).max() > 0.05
-
-
 def test_a_prior_on_pictures_with_labels_weighs_classes_alike() -> None:
     features = np.random.default_rng(2).standard_normal((12, 5)).astype(np.float32)
     found, weights = fitted("prior", features, LOPSIDED), class_weights(LOPSIDED)
     assert isinstance(found, Refitted) and found.weights is not None and weights is not None
     assert found.weights.tolist() == weights.tolist()
-    assert (found.kind, found.labels) == ("prior", None)
-
-
-def test_fitted_offsets_are_kept_as_the_numbers_of_their_template(clip: Clip) -> None:
-    classes = clip.encode_texts(["a cat", "a dog", "a bus"])
-    features = clip.encode_texts([f"a {word}" for word in ["kitten", "puppy", "coach", "tram", "horse", "lorry"]])
-    found = fitted("fitted", features, np.array([0, 1, 2, 2, 1, 2]))
-    assert isinstance(found, Refitted)
-    assert found.settled(clip, classes).numbers.tolist() == found.of(clip, classes).tolist()
-    assert found.of(clip, classes).tolist() != uniform_offsets(clip.logit_scale * features @ classes.T).tolist()

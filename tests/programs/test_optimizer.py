@@ -720,10 +720,10 @@ def test_the_model_is_that_of_the_context_of_the_compile(reward: ClipReward, set
     ipo = IPO(reward=reward, steps=1, strategy={"name": "compose", "looks": 1}, describer=None)
     with dspy.context(lm=lm):
         ipo.compile(student(reward), **sets)
-        asking = IPO(reward=reward, strategy="feedback", describer=None)
+        asking = IPO(reward=reward, strategy="shuffled", describer=None)
     assert lm.history
     ipo.compile(student(reward), **sets)  # outside, all words come from the bank
-    with pytest.raises(InputError, match=r"strategy 'feedback' asks a language model and there is none; give IPO\(lm"):
+    with pytest.raises(InputError, match=r"strategy 'shuffled' asks a language model and there is none; give IPO\(lm"):
         asking.compile(student(reward), **sets)
 
 

@@ -580,7 +580,7 @@ def test_a_saved_program_is_no_earlier_search(compiled: Compiled, clip: Clip, tm
         IPO(earlier=TemplateClassifier.from_file(tmp_path / "saved.json", clip))
 
 
-@pytest.mark.parametrize("kind", ["mean", "prior", "fitted"])
+@pytest.mark.parametrize("kind", ["mean", "prior"])
 def test_offsets_that_are_kept_are_saved_and_loaded(
     kind: Any, compiled: Compiled, clip: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,7 +13,6 @@ from ipo_prompts.signatures.propose import (
     DescribeAsInTheCode,
     DescribeAsInThePaper,
     DescribeImage,
-    ProposeFromFindings,
     ProposeTemplate,
     ProposeTemplates,
     history_line,
@@ -22,14 +21,8 @@ from ipo_prompts.signatures.propose import (
 
 HERE = Path(__file__).parent
 ROWS = [("a photo of a <CLASS>.", 0.30, 1.5), ("a sketch of a <CLASS>.", 0.425, 1.25)]
-NAMES = ("propose", "propose-findings", "propose-one", "describe", "describe-paper", "describe-code")
+NAMES = ("propose", "propose-one", "describe", "describe-paper", "describe-code")
 PIXEL = "data:image/png;base64,iVBORw0KGgo="
-
-
-FINDINGS = [
-    'Words that helped, with the points they added: "upside down" +6.1',
-    "What the best template still confuses: cat taken for bus (2 times)",
-]
 
 
 def rendered(name: str) -> str:
@@ -42,14 +35,12 @@ def rendered(name: str) -> str:
     }
     signature, inputs = {
         "propose": (ProposeTemplates, proposed),
-        "propose-findings": (ProposeFromFindings, proposed | {"findings": "\n".join(FINDINGS)}),
         "propose-one": (
             ProposeTemplate,
             {
                 "task": "pictures of 3 kinds of things, such as cat, bus, pizza",
                 "image_descriptions": ["The pictures look like: soft light."],
                 "scored_templates": [short_line(template, value) for template, value, _ in ROWS],
-                "findings": [],
             },
         ),
         "describe": (DescribeImage, {"task": "pictures of pets", "image": dspy.Image(PIXEL)}),

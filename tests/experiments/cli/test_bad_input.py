@@ -182,7 +182,7 @@ OTHERS: list[tuple[list[str], str]] = [
     ),
     (["predict", "gone", "good"], "there is no run or file gone; name a run directory, or its program.json."),
     (["predict", "done", "good"], "done has no program.json yet; resume it with `ipo optimize --resume done`."),
-    (["export", "done", "--to", "npz", "--out", "x.npz"], "yet; resume it with `ipo optimize --resume done`."),
+    (["export", "done", "--to", "head", "--out", "x"], "yet; resume it with `ipo optimize --resume done`."),
     (["predict", "my run", "good"], "resume it with `ipo optimize --resume 'my run'`."),
     (["predict", "bare", "good"], "bare has no program.json; name a finished run"),
     (["report", "."], ". is not a run directory but holds some; name them, as in `ipo report ./*`."),

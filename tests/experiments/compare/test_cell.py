@@ -38,7 +38,7 @@ REPLIES = (
     ("a negative of a <CLASS>.", "a drawing of a <CLASS>."),
     ("an x-ray of a <CLASS>.", "a <CLASS> in inverted colors."),
 )
-COMPOSED = {"words": 2, "feedback": False, "looks": 100}
+COMPOSED = {"words": 2, "looks": 100}
 SHOWN = {"size": 12, "pin_initial": True, "floor": 0.0, "one_by_one": False}
 UNSEEN = "it knows only the classes that it has seen pictures of"
 SEARCHES = ("no-history", "shuffled", "history", "ipo-paper", "ipo-code", "ipo-default")
@@ -109,7 +109,7 @@ def test_hidden_labels_are_hidden_from_the_search_alone(cache: Path, tmp_path: P
 def test_a_row_has_the_names_and_the_numbers_that_its_search_settled(six: str, tmp_path: Path, clip: Clip) -> None:
     bad = {"cat": "zzyx", "bus": "qorv", "book": "vlugh", "fish": "kala"}
     candidates = {name: [own] for own, name in bad.items()}
-    settings = {"class_names": bad, "names": "search", "offsets": "fitted", "name_candidates": candidates}
+    settings = {"class_names": bad, "names": "search", "offsets": "prior", "name_candidates": candidates}
     shared = {"describer": "none", "strategy": {"looks": 3}, "steps": 1, "shots": 4, "selection_shots": 2}
     found = run_cell(cell(six, "phrases", **settings, **shared), tmp_path / "cell")
     events = {event["type"]: event for event in read(tmp_path / "cell" / "run")}

@@ -307,3 +307,9 @@ def _refused(run: Callable[..., Ended], said: str) -> None:
 def test_a_failure_is_told_without_the_paths_of_the_machine() -> None:
     found = outcomes_of([Failure("InputError", "cannot read /home/me/birds/a b.csv, see https://x.org/a/b"), None])
     assert found == ["failed: cannot read …/a b.csv, see https://x.org/a/b", "not run yet"]
+
+
+def test_cells_of_a_strategy_that_is_gone_still_make_their_table() -> None:
+    grid, found, outcomes = unpack(Path(__file__).parents[3] / "docs" / "suite-large.json.gz")
+    table = documents(grid, table_of(grid, found, outcomes))["table.md"]
+    assert all(f"| {row} " in table for row in ("feedback", "shuffled-feedback", "default-feedback"))

@@ -145,12 +145,7 @@ files = json.loads(sys.argv[1])
 told = {}
 for folder in sys.argv[2:]:
     os.chdir(folder)
-    if os.path.exists("README.md"):
-        text = open("README.md", encoding="utf-8").read()
-    else:
-        import numpy
-        text = str(numpy.load("out.npz")["readme"]).replace("FILE.npz", "out.npz")
-    (code,) = text.split("```python")[1:]
+    (code,) = open("README.md", encoding="utf-8").read().split("```python")[1:]
     sys.argv[1:], said = files, io.StringIO()
     with contextlib.redirect_stdout(said):
         exec(code.split("```")[0], {})
@@ -174,14 +169,9 @@ def test_the_lines_of_each_readme_label_as_the_program_does_without_it(
     files = [*odd(tmp_path / "odd"), *(tmp_path / f"{number}.png" for number in range(4))]
     for file, picture in zip(files[-4:], pictures, strict=False):
         file.write_bytes(picture.bytes())
-    places = {"npz": tmp_path / "npz" / "out.npz"}
-    places["npz"].parent.mkdir()
-    folders = ["npz"]
-    for target in ("head", "onnx", "open_clip", "clip_benchmark", "hf"):
-        places[target] = tmp_path / target
-        folders.append(target)
-    for target, place in places.items():
-        assert export(sure, TARGETS[target](), place, pictures).startswith("checked, ")
+    folders = ("head", "onnx", "open_clip", "clip_benchmark", "hf")
+    for target in folders:
+        assert export(sure, TARGETS[target](), tmp_path / target, pictures).startswith("checked, ")
     told = elsewhere(USE, files, tmp_path, *(str(tmp_path / folder) for folder in folders))
     ours = sure.probabilities([Picture.from_path(file).on(sure.background) for file in files])
     bare = TemplateClassifier(sure.clip, sure.class_names, sure.template)

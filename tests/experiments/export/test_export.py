@@ -17,8 +17,9 @@ from safetensors import safe_open
 
 from ipo_prompts.experiments.cli.app import main
 from ipo_prompts.experiments.export import TARGETS, Differs, Reference, export
+from ipo_prompts.experiments.export.head import numpy_logits
 from ipo_prompts.experiments.export.hf import HuggingFace
-from ipo_prompts.experiments.export.plain import ClipBenchmark, Npz, OpenClip
+from ipo_prompts.experiments.export.plain import ClipBenchmark, OpenClip
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.offsets import MeanOffsets, PriorOffsets
@@ -67,15 +68,16 @@ def with_offsets(
     return program
 
 
-@pytest.mark.parametrize("target", ["npz", "program.json"])
+@pytest.mark.parametrize("target", ["head", "program.json"])
 def test_offsets_are_exported_where_they_have_a_place(
     target: str, with_offsets: TemplateClassifier, pictures: list[Picture], tmp_path: Path
 ) -> None:
     verdict = export(with_offsets, TARGETS[target](), tmp_path / "out.json", pictures)
     assert f"same label on {len(pictures)} of {len(pictures)} pictures" in verdict
-    if target == "npz":
-        with np.load(tmp_path / "out.json", allow_pickle=False) as arrays:
-            np.testing.assert_array_equal(arrays["offsets"], with_offsets.class_offsets())
+    if target == "head":
+        features = with_offsets.clip.encode_pictures(pictures)
+        logits = numpy_logits(tmp_path / "out.json", features)
+        np.testing.assert_allclose(logits, with_offsets.logits(features), atol=1e-4)
 
 
 @pytest.mark.parametrize("target", ["open_clip", "clip_benchmark", "txt", "hf"])
@@ -85,17 +87,9 @@ def test_offsets_are_not_dropped_where_they_have_none(
     program = TemplateClassifier(clip, NAMES, ODD)
     program.offsets = PriorOffsets(np.zeros(len(NAMES), dtype=np.float32))
     made = HuggingFace(model="any/model") if target == "hf" else TARGETS[target]()
-    with pytest.raises(InputError, match=r"no place for this program's offsets; take npz or program\.json, or "):
+    with pytest.raises(InputError, match=r"no place for this program's offsets; take head or program\.json, or "):
         export(program, made, tmp_path / "out", pictures)
     assert not list(tmp_path.iterdir())
-
-
-def test_without_offsets_an_npz_has_the_arrays_that_it_had(
-    program: TemplateClassifier, pictures: list[Picture], tmp_path: Path
-) -> None:
-    export(program, Npz(), tmp_path / "out.npz", pictures)
-    with np.load(tmp_path / "out.npz", allow_pickle=False) as arrays:
-        assert "offsets" not in arrays
 
 
 def test_open_clip_builds_our_classifier_from_the_file(
@@ -135,16 +129,16 @@ def test_clip_benchmark_finds_and_fills_the_lists(
     assert filled == [template.replace("<CLASS>", NAMES[3]) for template, _ in EQUAL]
 
 
-def test_npz_holds_weights_scale_and_temperature(
+def test_head_holds_weights_scale_and_temperature(
     clip: Clip, program: TemplateClassifier, pictures: list[Picture], tmp_path: Path
 ) -> None:
     program.set_templates(UNEQUAL)
     program.temperature = 0.5
-    assert export(program, Npz(), tmp_path / "out.npz", pictures).startswith("checked, with NumPy")
-    with np.load(tmp_path / "out.npz", allow_pickle=False) as arrays:
-        assert list(zip(arrays["templates"], arrays["weights"], strict=True)) == UNEQUAL
-        logits = arrays["logit_scale"] * clip.encode_pictures(pictures) @ arrays["class_embeddings"].T
-        scaled = torch.from_numpy(logits / arrays["temperature"]).softmax(dim=1)
+    assert export(program, TARGETS["head"](), tmp_path / "out", pictures).startswith("checked, with NumPy")
+    about = json.loads((tmp_path / "out" / "head.json").read_text(encoding="utf-8"))
+    assert [(one["template"], one["weight"]) for one in about["templates"]] == UNEQUAL
+    logits = numpy_logits(tmp_path / "out", clip.encode_pictures(pictures))
+    scaled = torch.from_numpy(logits / about["temperature"]).softmax(dim=1)
     np.testing.assert_allclose(scaled.numpy(), program.probabilities(pictures), atol=1e-5)
 
 
@@ -266,7 +260,8 @@ def test_the_text_in_the_open_clip_file_can_be_followed(
         ("txt", "x" * 300, [], "cannot write .*xxx: File name too long"),
         ("txt", "out", ["--pictures", "x" * 300], "cannot read the picture x+: File name too long"),
         ("txt", "out", ["--dataset", "wds/x"], "--dataset is for --to clip_benchmark, not txt"),
-        ("npz", "out", ["--hf-model", "x"], "--hf-model is for --to hf, not npz"),
+        ("npz", "out.npz", [], "no target 'npz'; it can be open_clip, clip_benchmark, hf, head, onnx"),
+        ("head", "out", ["--hf-model", "x"], "--hf-model is for --to hf, not head"),
         ("program.json", "out", [], "a name that ends with .json"),
     ],
 )

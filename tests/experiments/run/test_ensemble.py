@@ -100,9 +100,10 @@ def test_a_run_that_takes_one_says_so_and_resumes_and_replays_to_the_same(
     labels = program.probabilities([item.picture for item in drawn.test]).argmax(axis=1)
     right = float(np.mean(labels == [item.label for item in drawn.test]))
     assert right == pytest.approx(test.optimised.value, abs=1e-6)
-    exported = ipo(capfd, "export", str(folder), "--to", "npz", "--out", str(tmp_path / "exported.npz"))
+    exported = ipo(capfd, "export", str(folder), "--to", "head", "--out", str(tmp_path / "exported"))
     assert exported.code == 0, exported.err
-    assert np.load(tmp_path / "exported.npz")["templates"].tolist() == members
+    about = json.loads((tmp_path / "exported" / "head.json").read_text())
+    assert [one["template"] for one in about["templates"]] == members
     predicted = ipo(capfd, "predict", str(folder), str(drawn.test[0].picture.name))
     assert predicted.code == 0, predicted.err
     assert program.class_names[labels[0]] in predicted.out

@@ -264,7 +264,6 @@ def test_a_run_without_them_says_what_they_would_add(classes: str, run: Any, tmp
         (["offsets=mean", "selection=search"], "none are held back; set selection=held-back and selection_shots=1"),
         (["offsets=mean", "selection_shots=0"], "none are held back; set selection=held-back and selection_shots=1"),
         (["offsets=prior", "classes=base-to-new"], "for new classes set offsets=mean"),
-        (["offsets=fitted", "classes=base-to-new"], "for new classes set offsets=mean"),
         (["offsets=both"], "offsets"),
     ],
 )

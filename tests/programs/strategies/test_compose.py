@@ -212,9 +212,7 @@ def test_it_is_built_with_or_without_a_language_model() -> None:
     asks = STRATEGIES.build({"name": "compose", "words": 3}, Models(small=True)).forecast(_expected())
     plain = STRATEGIES.build({"name": "no-history"}, Models(small=True)).forecast(_expected(candidates=3))
     assert asks == plain and asks.calls > 0
-    for feedback in (False, True):
-        built = STRATEGIES.build({"name": "compose", "feedback": feedback}, Models(bank="general"))
-        assert built.bank == "general"
+    assert STRATEGIES.build({"name": "compose"}, Models(bank="general")).bank == "general"
     for given, words in ((True, 0), (False, 2)):
         with pytest.raises(InputError, match="name one with"):
             STRATEGIES.build({"name": "compose", "words": words}, Models(given=given, bank="none"))

@@ -27,8 +27,8 @@ from ipo_prompts.programs.strategies.base import (
     may_know,
     needs_lm,
 )
+from ipo_prompts.programs.strategies.controls import no_history, shuffled
 from ipo_prompts.programs.strategies.history import HistoryStrategy
-from ipo_prompts.programs.strategies.knowing import no_history, shuffled
 from ipo_prompts.programs.strategies.small_model import SmallModelStrategy
 from ipo_prompts.programs.templates.history import PromptHistory, ScoredTemplate
 from ipo_prompts.programs.templates.settings import SearchSettings
@@ -44,7 +44,7 @@ def known(entries: int = 12, seed: int = 3) -> Known:
         history.add(scored(f"number {i} <CLASS>", (i + 1) / 20, i))
     looked = tuple(Looked(f"looked {i} <CLASS>", i / 20, 1 - i / 20, i % 3, ANCHOR) for i in range(12))
     labels = np.arange(100) % 10
-    return Known("pets", history, ("cat",), ("soft light",), labels, entries, seed, 2, looked, ("dark helps",))
+    return Known("pets", history, ("cat",), ("soft light",), labels, entries, seed, 2, looked)
 
 
 def rows(known: Known, **settings: Any) -> list[tuple[str, float, float]]:
@@ -65,7 +65,7 @@ def test_without_history_only_the_initial_template_is_known_and_none_is_shown() 
     given = known()
     left = no_history(given)
     assert [entry.template for entry in left.history] == [ANCHOR]
-    assert (left.looked, left.findings) == ((), ())
+    assert left.looked == ()
     assert (left.task, left.descriptions, left.seed, left.labels) == ("pets", ("soft light",), 3, given.labels)
     for small in (False, True):
         strategy = STRATEGIES.build({"name": "no-history"}, Models(small=small))
@@ -82,7 +82,7 @@ def test_shuffled_scores_keep_templates_and_numbers_and_part_them() -> None:
     assert [value for _, value, _ in control] == sorted(value for _, value, _ in control)
 
 
-def test_what_was_looked_at_and_labels_are_shuffled_too_and_findings_forgotten() -> None:
+def test_what_was_looked_at_and_labels_are_shuffled_too() -> None:
     given, left = known(), shuffled(known())
     assert [(one.template, one.step, one.around) for one in left.looked] == [
         (one.template, one.step, one.around) for one in given.looked
@@ -91,7 +91,7 @@ def test_what_was_looked_at_and_labels_are_shuffled_too_and_findings_forgotten()
     assert sum(one != other for one, other in zip(left.looked, given.looked, strict=True)) > 6
     assert left.labels is not None and given.labels is not None
     assert sorted(left.labels) == sorted(given.labels) and (left.labels != given.labels).sum() > 60
-    assert not left.labels.flags.writeable and left.findings == ()
+    assert not left.labels.flags.writeable
 
 
 def test_shuffling_comes_before_the_best_are_picked() -> None:
@@ -141,7 +141,7 @@ def test_a_control_of_a_control_changes_what_is_left() -> None:
 
 def test_small_models_are_asked_in_their_own_way_by_every_strategy() -> None:
     assert isinstance(STRATEGIES.build({"name": "history"}, Models(small=True)), SmallModelStrategy)
-    for name in ("no-history", "shuffled", "feedback"):
+    for name in ("no-history", "shuffled"):
         inner = STRATEGIES.build({"name": name}, Models(small=True)).inner
         assert isinstance(inner, SmallModelStrategy)
         assert type(STRATEGIES.build({"name": name}, Models()).inner) is HistoryStrategy
@@ -153,11 +153,9 @@ def test_every_strategy_says_what_it_is() -> None:
         "compose": (True, False),
         "history": (True, True),
         "no-history": (True, True),
-        "feedback": (True, True),
         "gepa": (True, True),
         "copro": (True, True),
         "shuffled": (True, True),
-        "shuffled-feedback": (True, True),
         "list": (False, False),
     }
     assert next(iter(STRATEGIES)) == STRATEGIES.default
@@ -181,11 +179,11 @@ def test_settings_are_the_strategys_own_and_complete() -> None:
     [
         (
             "histry",
-            r"there is no strategy 'histry' \(did you mean history\?\); there are: compose, history, feedback",
+            r"there is no strategy 'histry' \(did you mean history\?\); there are: compose, history, gepa",
         ),
         ({"name": "history", "sze": 3}, "has no setting 'sze'; did you mean strategy.size"),
         ({"name": "no-history", "sze": 3}, "has no setting 'sze'; it has none"),
-        ({"name": "compose", "size": 3}, "strategy.size is a setting of strategy=history, feedback, shuffled, shuf"),
+        ({"name": "compose", "size": 3}, "strategy.size is a setting of strategy=history, shuffled, and this"),
         ({"size": 3}, "and this is strategy=compose; write strategy=history too, or leave strategy.size out"),
         (
             {"name": "history", "size": -1},

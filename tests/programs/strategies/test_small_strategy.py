@@ -82,13 +82,13 @@ def test_the_question_shows_task_descriptions_and_history(scripted: Make) -> Non
     assert "30.0  a photo of a <CLASS>.\n40.0  a wild sketch of a <CLASS>." in text
 
 
-def test_the_question_has_values_on_the_rewards_scale_and_what_was_taught(scripted: Make) -> None:
+def test_the_question_has_values_on_the_rewards_scale(scripted: Make) -> None:
     lm, engine = scripted("a dark <CLASS> at night.")
     scale = Scale(low=-10, high=10, percent=False)
-    known = Known("pets", HISTORY, ("cat",), findings=("dark helps",), scale=scale)
+    known = Known("pets", HISTORY, ("cat",), scale=scale)
     SmallModelStrategy(lm).ask(known, Desk(problem, 1))
     (text,) = [part.text for part in engine.requests[0].messages[-1].parts]
-    assert "\n0.3  a photo of a <CLASS>.\n0.4  a wild sketch" in text and "- dark helps" in text
+    assert "\n0.3  a photo of a <CLASS>.\n0.4  a wild sketch" in text
 
 
 def test_every_name_of_a_class_is_banned_and_refused(scripted: Make) -> None:
