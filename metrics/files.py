@@ -196,7 +196,7 @@ def read_bytes(file: Path, most: int) -> bytes:
 class _Lines(io.TextIOWrapper):
     """A text whose lines have a bound, whoever reads them."""
 
-    def __next__(self) -> str:
+    def __next__(self) -> str:  # type: ignore[override]  # the types know the base of bytes alone
         line = self.readline(LINE + 1)
         if len(line) > LINE:
             raise OSError(errno.EFBIG, f"it has a line of more than {LINE:,} characters")

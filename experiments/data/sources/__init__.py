@@ -25,8 +25,8 @@ class Source(NamedTuple):
     form: str
     needs: str = ""
 
-    def gather(self, rest: str) -> Gathered:
-        """Read what `rest` names, which stands behind the colon.
+    def gather(self, rest: str, **how: bool) -> Gathered:
+        """Read what `rest` names, which stands behind the colon; a table without its labels with `labelled=False`.
 
         Raises:
             InputError: there is nothing, or what is wrong with it.
@@ -34,8 +34,8 @@ class Source(NamedTuple):
         if self.needs and not rest:
             raise InputError(f"{self.form.partition(':')[0]}: needs {self.needs}.")
         file, _, function = self.home.partition(":")
-        read: Callable[[str], Gathered] = getattr(importlib.import_module(f"{__name__}.{file}"), function)
-        return read(rest)
+        read: Callable[..., Gathered] = getattr(importlib.import_module(f"{__name__}.{file}"), function)
+        return read(rest, **how)
 
 
 SOURCES = {

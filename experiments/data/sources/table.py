@@ -13,7 +13,6 @@ import os
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -46,7 +45,7 @@ def gather_csv(rest: str, *, labelled: bool = True) -> Gathered:
     """
     path = Path(rest).expanduser()
     where = f"the table {path}"
-    cells = _cells(path, where, labelled)
+    cells, passed_over = _cells(path, where, labelled)
     none = cells["image"].str[:0]
     labels = cells.get("label", none)
     names = cells.get(NAME_COLUMN, labels)
@@ -63,7 +62,7 @@ def gather_csv(rest: str, *, labelled: bool = True) -> Gathered:
         rows.append(row_of_file(path.parent / image, name, image, part_in_cell(split, at), group or None, said=said))
     pairs = list(zip(labels, names, strict=True))
     numbered = names_by_number(pairs, where, named=NAME_COLUMN in cells) if rows and labelled else None
-    return Gathered(f"csv:{path.stem}", where, rows, numbered)
+    return Gathered(f"csv:{path.stem}", where, rows, numbered, passed_over=passed_over)
 
 
 def no_column(wanted: Sequence[str], columns: Collection[str], where: str) -> InputError:
@@ -80,16 +79,11 @@ def no_column(wanted: Sequence[str], columns: Collection[str], where: str) -> In
     )
 
 
-def has_labels(rest: str) -> bool:
-    """Whether a table can be read and has a column of labels; what is wrong with others `gather_csv` says."""
-    with suppress(InputError):
-        header = set(next(_read(Path(rest).expanduser(), "")).to_numpy().ravel())
-        return "label" in header or not header & set(IMAGE_COLUMNS)
-    return True
+def _cells(path: Path, where: str, labelled: bool) -> tuple[Any, bool]:
+    """Return the cells as a frame, by row number, and whether labels were passed over.
 
-
-def _cells(path: Path, where: str, labelled: bool) -> Any:
-    """Return the cells as a frame, by row number; the image column is called "image" here, whatever its name."""
+    The image column is called "image" here, whatever its name.
+    """
     import pandas as pd
 
     read = _read(path, where)
@@ -109,7 +103,7 @@ def _cells(path: Path, where: str, labelled: bool) -> Any:
     for name in cells.columns.intersection(["image", "label", NAME_COLUMN]):
         if blank := cells.index[cells[name] == ""].tolist():
             raise InputError(f"row {blank[0]} of {where} has an empty cell in the column {name}; fill it in.")
-    return cells
+    return cells, not labelled and "label" in header
 
 
 def _read(path: Path, where: str) -> Iterator[Any]:

@@ -182,3 +182,13 @@ def test_a_table_of_imagenet_has_room(tmp_path):
     (tmp_path / "table.csv").write_text(130_000 * row)
     with open_lines(tmp_path / "table.csv") as lines:
         assert sum(1 for _ in lines) == 130_000
+
+
+def test_a_table_without_pictures_is_not_said_to_have_labels(table):
+    """With a list of names a table is read without its labels, and what is wrong with it is told all the same."""
+    for text, message in (
+        ("file,note\n", "no column image or path"),
+        ("image\ncat/000.png,cat\n", "row 2 of .* cells"),
+    ):
+        with pytest.raises(InputError, match=message):
+            load_data(table(text), seed=0, class_names=["cat", "dog"])
