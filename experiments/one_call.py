@@ -28,7 +28,7 @@ from ipo_prompts.programs.record.trust import trusting
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from ipo_prompts.experiments.run.settings import RunKeywords
+    from ipo_prompts.programs.keywords import RunKeywords
 
 CALL = "the call of ipo.optimize"
 INSTEAD = {

@@ -16,9 +16,8 @@ import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
-from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, BinaryIO, TextIO, TypeVar
 
 import yaml
 
@@ -194,25 +193,30 @@ def read_bytes(file: Path, most: int) -> bytes:
         return opened.read(most)
 
 
-@contextmanager
-def open_lines(file: Path) -> Iterator[Iterator[str]]:
-    """Open a table in UTF-8 to read line by line, each with its end, as the module `csv` wants them.
+class _Lines(io.TextIOWrapper):
+    """A text whose lines have a bound, whoever reads them."""
+
+    def __next__(self) -> str:  # type: ignore[override]  # the types know the base of bytes alone
+        line = self.readline(LINE + 1)
+        if len(line) > LINE:
+            raise OSError(errno.EFBIG, f"it has a line of more than {LINE:,} characters")
+        if not line:
+            raise StopIteration
+        return line
+
+
+def open_lines(file: Path) -> TextIO:
+    """Open a table in UTF-8 to read line by line, each with its end, as the module `csv` and pandas want them.
 
     Raises:
         OSError: see `open_regular`; or the file, or a line of it, is larger than that of any table of pictures.
         UnicodeDecodeError: when a line is read that is not UTF-8.
     """
-    with open_regular(file) as opened:
-        if os.fstat(opened.fileno()).st_size > TABLE_BYTES:
-            raise OSError(errno.EFBIG, f"it has more than {TABLE_BYTES:,} bytes", str(file))
-        text = io.TextIOWrapper(opened, encoding="utf-8-sig", newline="")
-        yield map(partial(_short, file), iter(partial(text.readline, LINE + 1), ""))
-
-
-def _short(file: Path, line: str) -> str:
-    if len(line) > LINE:
-        raise OSError(errno.EFBIG, f"it has a line of more than {LINE:,} characters", str(file))
-    return line
+    opened = open_regular(file)
+    if os.fstat(opened.fileno()).st_size > TABLE_BYTES:
+        opened.close()
+        raise OSError(errno.EFBIG, f"it has more than {TABLE_BYTES:,} bytes", str(file))
+    return _Lines(opened, encoding="utf-8-sig", newline="")
 
 
 def read_text(file: Path, what: str, most: int, form: str, fix: str = "save it as such") -> str:

@@ -51,7 +51,7 @@ from ipo_prompts.programs.templates.settings import LIMITS, SearchSettings, pres
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from ipo_prompts.programs.templates.settings import SearchKeywords
+    from ipo_prompts.programs.keywords import SearchKeywords
 
 # Below DSPy's own logger, so that the progress of `compile` is shown as that of its optimizers, and silenced with it.
 progress = logging.getLogger("dspy.teleprompt.ipo")

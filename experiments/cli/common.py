@@ -13,28 +13,28 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import typer
 from typer.core import TyperCommand
 
+from ipo_prompts.experiments.run.config import CHOSEN, RunConfig
 from ipo_prompts.metrics.errors import InputError, printable, several
-
-if TYPE_CHECKING:
-    from ipo_prompts.experiments.run.config import RunConfig
 
 Content = TypeVar("Content")
 
-DATA = "folder:PATH, csv:PATH, hf:NAME, or what else `ipo data list` names"
 
-Data = Annotated[str | None, typer.Option(help=DATA, metavar="SPEC")]
-Clip = Annotated[str | None, typer.Option(help="embedded, ViT-B-16/openai, hf-hub:…", metavar="SPEC")]
-Device = Annotated[str, typer.Option(help="where the CLIP runs: auto, cpu, cuda, cuda:1, mps", metavar="NAME")]
-Lm = Annotated[str | None, typer.Option(help="local, openai/gpt-4o-mini, …, replay/RUN_DIR", metavar="NAME")]
-Describer = Annotated[
-    str | None, typer.Option(help="clip, none, or a multimodal model such as openai/gpt-4o-mini", metavar="NAME")
-]
-Seed = Annotated[int | None, typer.Option(help="of the pictures drawn and of the language model")]
+def told(setting: str) -> str | None:
+    """Return what a setting is, which helps with the flag of its name."""
+    return RunConfig.model_fields[setting].description
+
+
+Data = Annotated[str | None, typer.Option(help=told("data"), metavar="SPEC")]
+Clip = Annotated[str | None, typer.Option(help=told("clip"), metavar="SPEC")]
+Device = Annotated[str, typer.Option(help=told("device"), metavar="NAME")]
+Lm = Annotated[str | None, typer.Option(help=told("lm"), metavar="NAME")]
+Describer = Annotated[str | None, typer.Option(help=told("describer"), metavar="NAME")]
+Seed = Annotated[int | None, typer.Option(help=told("seed"))]
 Part = Annotated[Literal["train", "val", "test"], typer.Option(help="which pictures: train, val or test")]
 Program = Annotated[Path, typer.Argument(help="a run directory or its program.json")]
 Executor = Annotated[str, typer.Option(help="here, pool:N, ray, ray:ADDRESS", metavar="SPEC")]
@@ -157,7 +157,6 @@ class WithSettings(TyperCommand):
 
     def format_epilog(self, ctx: Any, formatter: Any) -> None:
         """Write the settings, then the examples."""
-        from ipo_prompts.experiments.run.config import CHOSEN
         from ipo_prompts.experiments.run.settings import settings
 
         typed = dict(word.lstrip("-").split("=", 1) for word in ctx.meta.get(WithSettings.__name__, ()) if "=" in word)

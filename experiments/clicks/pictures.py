@@ -15,7 +15,8 @@ from ipo_prompts.experiments.data import Item, load_data
 from ipo_prompts.experiments.data.assemble import group_of
 from ipo_prompts.experiments.data.check import faults
 from ipo_prompts.experiments.data.dataset import UNLABELLED
-from ipo_prompts.experiments.data.load import TABLES, with_labels
+from ipo_prompts.experiments.data.load import TABLES
+from ipo_prompts.experiments.data.sources import SOURCES
 from ipo_prompts.experiments.data.sources.folder import find_pictures
 from ipo_prompts.experiments.run.drawn import drawn_before, searched_before
 from ipo_prompts.experiments.run.ending import commands_to_test
@@ -128,9 +129,8 @@ def pictures_of(data: str) -> tuple[Sequence[Item], str]:
             raise InputError(f"there are no pictures in {data}; name another folder with --data.")
         return [Item(picture, UNLABELLED, picture.name) for picture in found], Path(data).name
     kind, _, rest = data.partition(":")
-    labels, read = with_labels(kind, rest) if kind in TABLES else (True, None)
-    if read and not labels:
-        table = read()
+    table = SOURCES[kind].gather(rest, labelled=False) if kind in TABLES else None
+    if table and not table.passed_over:
         return [Item(row.picture, UNLABELLED, group_of(row)) for row in table.rows], table.name
     drawn = load_data(data, seed=SPLIT_SEED)
     if not drawn.test:

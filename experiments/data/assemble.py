@@ -67,6 +67,7 @@ class Gathered:
         class_names: in label order; None sorts the names that the rows have.
         stray: what was left out.
         names: what the source says its classes are called; see dataset.py.
+        passed_over: whether there are labels, which were not looked at.
     """
 
     name: str
@@ -75,6 +76,7 @@ class Gathered:
     class_names: tuple[str, ...] | None = None
     stray: tuple[str, ...] = ()
     names: Mapping[Any, Any] | None = None
+    passed_over: bool = False
 
 
 def assemble(source: Gathered, seed: int, task: str | None) -> DataSet:

@@ -48,15 +48,6 @@ _PAPER, _INK, _FAULT = "white", "black", "#c03030"
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where a picture is."""
-
-    name: str
-    part: Part
-    class_name: str
-
-
-@dataclass(frozen=True)
 class Checked:
     """What was found.
 
@@ -66,7 +57,8 @@ class Checked:
             such) get their labels added. A picture counts for each class that it shows. Without labels one row,
             `NO_LABEL`, whose pictures are all in train.
         unreadable: picture name → the sentence that says why.
-        duplicates: pictures with the same bytes that are in two parts or two classes.
+        duplicates: pictures with the same bytes that are in two parts or two classes: the name of each, and where it
+            is: "(train, cat)".
         cut_names: class name → why the tokenizer would cut it, in the plainest template.
         transparent: how many pictures have pixels that are not opaque.
         empty: picture name → what little there is to see: it is of one colour, or nearly all of it is see-through.
@@ -76,7 +68,7 @@ class Checked:
     data: DataSet
     counts: dict[str, tuple[int, int, int]]
     unreadable: dict[str, str]
-    duplicates: tuple[tuple[Place, ...], ...]
+    duplicates: tuple[tuple[tuple[str, str], ...], ...]
     cut_names: dict[str, str]
     transparent: int
     empty: dict[str, str]
@@ -119,7 +111,7 @@ def check_data(
     names = told_apart if data.labelled else [NO_LABEL]
     counts = {name: [0, 0, 0] for name in names}
     unreadable: dict[str, str] = {}
-    places: dict[str, list[Place]] = {}
+    places: dict[str, list[tuple[str, str]]] = {}
     for (part, item), look in zip(rows, looks, strict=True):
         class_name = names[item.label]
         for label in item.shows:
@@ -127,13 +119,13 @@ def check_data(
         if look.fault:
             unreadable[item.picture.name] = look.fault
         else:
-            places.setdefault(look.content, []).append(Place(item.picture.name, part, class_name))
+            places.setdefault(look.content, []).append((item.picture.name, f"({part}, {class_name})"))
     cuts = {name: too_long(ANCHOR, [name], tokens) for name in data.class_names} if tokens else {}
     return Checked(
         data=data,
         counts={name: (train, val, test) for name, (train, val, test) in counts.items()},
         unreadable=unreadable,
-        duplicates=tuple(tuple(same) for same in places.values() if len({(p.part, p.class_name) for p in same}) > 1),
+        duplicates=tuple(tuple(same) for same in places.values() if len({at for _, at in same}) > 1),
         cut_names={name: reason for name, reason in cuts.items() if reason},
         transparent=sum(look.transparent for look in looks),
         empty={item.picture.name: look.empty for (_, item), look in zip(rows, looks, strict=True) if look.empty},
@@ -228,7 +220,7 @@ def _lines(report: Checked) -> Iterator[str]:
         yield f"{name:<{width}}  " + "  ".join(f"{count:>7}" for count in counts)
     yield from _section("unreadable pictures, at which a run that opens them stops", list(report.unreadable.values()))
     yield from _section("classes without pictures, at which a run stops", report.without)
-    same = [" = ".join(f"{p.name} ({p.part}, {p.class_name})" for p in places) for places in report.duplicates]
+    same = [" = ".join(f"{name} {at}" for name, at in places) for places in report.duplicates]
     yield from _section("same picture in two parts or classes, which a run uses all the same", same)
     cut = list(report.cut_names.values())
     yield from _section("class names that the tokenizer would cut, which a run refuses", cut)

@@ -14,7 +14,6 @@ import json
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any, Literal, cast
@@ -34,7 +33,7 @@ from ipo_prompts.experiments.data.dataset import (
     with_names,
     without,
 )
-from ipo_prompts.experiments.data.sources import FORMS, SOURCES, folder, hub, table
+from ipo_prompts.experiments.data.sources import FORMS, SOURCES, folder
 from ipo_prompts.metrics.errors import InputError, did_you_mean, several
 from ipo_prompts.metrics.files import read_text, read_yaml
 from ipo_prompts.metrics.pictures import AS_VIEWED, Background
@@ -256,27 +255,16 @@ def gather_pictures(kind: str, rest: str, names: Names | None, *, hidden: bool) 
         if names is not None and is_list(names) and not hidden:
             _refuse_labels(found, names)
     elif kind in TABLES and names is not None:
-        labels, read = with_labels(kind, rest)
-        if labels and is_list(names) and not hidden:
+        found = SOURCES[kind].gather(rest, labelled=False)
+        if found.passed_over and is_list(names) and not hidden:
             raise both(f"{kind}:{rest} has a column of labels")
-        found = read() if is_list(names) or not labels else None
+        found = None if found.passed_over and not is_list(names) else found
     if found and names is None:
         raise InputError(
             f"{found.where} has pictures but no class folders; put the pictures of each class in a folder, or, if "
             f"they have no labels, name the classes: {GIVE}."
         )
     return found
-
-
-def with_labels(kind: str, rest: str) -> tuple[bool, Callable[[], Gathered]]:
-    """Return whether the table behind `csv`, `parquet` or `hf` has labels, and what reads its pictures alone.
-
-    Raises:
-        InputError: it cannot be read.
-    """
-    if kind == "csv":
-        return table.has_labels(rest), partial(table.gather_csv, rest, labelled=False)
-    return hub.pictures_alone(kind, rest)
 
 
 def _refuse_labels(found: Gathered, names: Names) -> None:

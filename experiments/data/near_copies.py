@@ -13,9 +13,9 @@ that its tokenizer cuts to pieces, classes whose texts it encodes alike, and pic
 
 from __future__ import annotations
 
-import csv
 import io
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from itertools import pairwise
@@ -79,10 +79,9 @@ def near_copies(items: Sequence[Item], features: Floats) -> list[int]:
     views, taken = zip(*in_threads(_look, [item.picture for item in items]), strict=True)
     first: dict[str, int] = {}
     joined = [(place, first.setdefault(item.group, place)) for place, item in enumerate(items)]
-    by_class: dict[int, list[int]] = {}
-    for place, item in enumerate(items):
-        by_class.setdefault(item.label, []).append(place)
-    for places in by_class.values():
+    labels = np.array([item.label for item in items])
+    for label in np.unique(labels):
+        places = np.flatnonzero(labels == label).tolist()
         cosines = features[places] @ features[places].T
         greys = _likeness([views[place] for place in places])
         alike = (cosines >= FEATURES) | (greys >= GREY)
@@ -107,6 +106,8 @@ def grouped_table(source: Gathered, clip: Clip, progress: Progress | None = None
     Raises:
         InputError: the pictures are in no files of their own, or one cannot be read.
     """
+    import pandas as pd
+
     rows = source.rows
     if not all(Path(row.picture.name).is_file() for row in rows):
         raise InputError(
@@ -116,23 +117,21 @@ def grouped_table(source: Gathered, clip: Clip, progress: Progress | None = None
     items = [Item(row.picture, kinds[row.part, row.class_name], row.group or row.key) for row in rows]
     groups = near_copies(items, FeatureStore(clip).encode([row.picture for row in rows], progress))
     first = {group: row.key for row, group in reversed(list(zip(rows, groups, strict=True)))}
-    parts = ["split"] if any(row.part for row in rows) else []
-    lines = [["image", "label", *parts, "group"]]
-    for row, group in zip(rows, groups, strict=True):
-        part = [row.part or ""] if parts else []
-        lines.append([str(Path(row.picture.name).absolute()), row.class_name, *part, first[group]])
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(lines)
-    return text.getvalue(), copies_in_words(items, groups)
+    columns = {
+        "image": [str(Path(row.picture.name).absolute()) for row in rows],
+        "label": [row.class_name for row in rows],
+        "split": [row.part for row in rows],
+        "group": [first[group] for group in groups],
+    }
+    table = pd.DataFrame(columns).dropna(axis="columns", how="all")  # without the split where there is none
+    return table.to_csv(index=False, lineterminator="\n"), copies_in_words(items, groups)
 
 
 def copies_in_words(items: Sequence[Item], groups: Sequence[int]) -> str:
     """Say how many pictures were joined with one that is not declared to be of their group: "" where none was."""
-    declared: dict[int, set[str]] = {}
-    for item, group in zip(items, groups, strict=True):
-        declared.setdefault(group, set()).add(item.group)
-    joined = sum(len(declared[group]) > 1 for group in groups)
-    several = sum(len(names) > 1 for names in declared.values())
+    declared = Counter(group for group, _ in {*zip(groups, (item.group for item in items), strict=True)})
+    joined = sum(declared[group] > 1 for group in groups)
+    several = sum(names > 1 for names in declared.values())
     one = f"{several:,} group{'s' * (several != 1)}"
     return f"{joined:,} of {len(items):,} pictures look like near copies, in {one}" if joined else ""
 

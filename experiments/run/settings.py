@@ -1,4 +1,4 @@
-"""All settings of a run, as help, type checkers and the reference show them; the published ones beside those of a run.
+"""All settings of a run, as help and the reference show them; the published ones beside those of a run.
 
 Sources of what is published: Du, Sun and Snoek, NeurIPS 2024 (arXiv 2410.15397), and its code,
 https://github.com/lmsdss/IPO.
@@ -14,9 +14,8 @@ from typing import Any, Literal, NamedTuple, get_args, get_origin
 from ipo_prompts.experiments.run.config import ASK_NO_MODEL, CHOSEN, RunConfig
 from ipo_prompts.experiments.run.reading import dotted
 from ipo_prompts.experiments.tasks import REWARDS
-from ipo_prompts.metrics.pictures import Background
 from ipo_prompts.metrics.template import ANCHOR
-from ipo_prompts.programs.templates.settings import SearchKeywords, preset
+from ipo_prompts.programs.templates.settings import preset
 
 
 class Setting(NamedTuple):
@@ -48,39 +47,6 @@ def settings(chosen: Collection[str] | None = None) -> list[Setting]:
             needed = None if one.is_required() else one.default
             rows.append(Setting(f"{name}.{key}", needed, f"of {', '.join(choices)}: {one.description}"))
     return rows
-
-
-class RunKeywords(SearchKeywords, total=False):
-    """The fields of `RunConfig`, but for `data` and `start_from`, which `ipo.optimize` names itself."""
-
-    preset: Literal["default", "paper", "code"]
-    task: str | None
-    class_names: str | dict[Any, Any] | list[Any] | None
-    labels: Literal["given", "none", "several"]
-    exclude: list[str]
-    background: Background
-    clip: str
-    device: str
-    head: Literal["words", "blend"]
-    verdict: Literal["plain", "balanced"]
-    reward: str | dict[str, Any]
-    strategy: str | dict[str, Any]
-    lm: str
-    lm_api_base: str | None
-    lm_context: int | None
-    temperature: float
-    max_tokens: int
-    describer: str
-    describer_api_base: str | None
-    describer_question: Literal["default", "paper", "code"]
-    described_pictures: int
-    shots: int
-    selection_shots: int
-    search_pictures: int | None
-    classes: Literal["all", "base-to-new"]
-    also_fit: list[str]
-    opened: int
-    track: Literal["none", "wandb"]
 
 
 CONFIGS = files("ipo_prompts.experiments.run") / "configs"

@@ -6,7 +6,7 @@ Settings that only one strategy needs are defined by that strategy; see `strateg
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -89,26 +89,6 @@ class SearchSettings(BaseModel):
         if reason:
             raise ValueError(f"{template!r} cannot be used: {reason}")
         return template
-
-
-class SearchKeywords(TypedDict, total=False):
-    """The fields of `SearchSettings` as keywords, which editors complete and type checkers check."""
-
-    steps: int
-    candidates_per_step: int
-    initial_template: str
-    selection: Literal["held-back", "search"]
-    ensemble: int
-    patience: int | None
-    looks: int
-    bank: BankName
-    seed: int
-    offsets: Literal["none", "mean", "prior"]
-    names: Literal["given", "search"]
-    name_candidates: dict[str, list[str]] | None
-    budget_usd: float | None
-    budget_tokens: int | None
-    max_minutes: float | None
 
 
 PRESETS: dict[str, dict[str, Any]] = {

@@ -14,7 +14,9 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
+
+from pydantic import StrictInt, TypeAdapter, ValidationError
 
 from ipo_prompts.experiments.data.benchmarks import LAYOUT, LabelledParts, Registered, Rule
 from ipo_prompts.experiments.data.dataset import PARTS, Item, Part
@@ -31,11 +33,12 @@ class SplitEntry(NamedTuple):
     """One line of a split: a picture's path below the picture folder, its label, its class's name."""
 
     path: str
-    label: int
+    label: StrictInt
     name: str
 
 
 Split = dict[Part, list[SplitEntry]]
+_SPLIT = TypeAdapter(Split)
 
 
 def read_split(entry: Registered, folder: Path) -> LabelledParts:
@@ -63,28 +66,22 @@ def parse_split(file: Path) -> Split:
     content = read_json(file, "the split file", f"take it from {SPLITS}")
     if not isinstance(content, dict) or not all(isinstance(content.get(part), list) for part in PARTS):
         raise InputError(f"{where} is not an object with the lists train, val and test; take it from {SPLITS}.")
-    return _once({part: list(_entries(content[part], part, where)) for part in PARTS}, where)
-
-
-def _entries(rows: list[Any], part: Part, where: str) -> Iterator[SplitEntry]:
-    for i, row in enumerate(rows):
-        match row:
-            case [str(path), int(label), str(name)] if not isinstance(label, bool):
-                # A split may name pictures inside the picture folder only.
-                if path.startswith("/") or ".." in path.split("/"):
-                    raise InputError(f"entry {i} of {part} in {where} has the path {path!r}, outside the data set.")
-                yield SplitEntry(path, label, name)
-            case _:
-                raise InputError(
-                    f"entry {i} of {part} in {where} is {str(row)[:80]}, not [path, label, class name]; fix it."
-                )
+    try:
+        return _once(_SPLIT.validate_python({part: content[part] for part in PARTS}), where)
+    except ValidationError as error:
+        part, at = error.errors()[0]["loc"][:2]
+        raise InputError(
+            f"entry {at} of {part} in {where} is {str(content[part][at])[:80]}, not [path, label, class name]; fix it."
+        ) from error
 
 
 def _once(split: Split, where: str) -> Split:
-    """Return the split; refuse one that names a picture twice."""
+    """Return the split; refuse one that names a picture twice, or one outside the picture folder."""
     seen: dict[str, Part] = {}
     for part in PARTS:
         for path, _, _ in split[part]:
+            if path.startswith("/") or ".." in path.split("/"):
+                raise InputError(f"{where} has the path {path!r} in {part}, outside the data set; take it out.")
             if path in seen:
                 raise InputError(f"{where} names {path!r} twice, in {seen[path]} and in {part}; keep one of them.")
             seen[path] = part

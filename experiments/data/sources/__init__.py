@@ -24,15 +24,15 @@ class Source(NamedTuple):
     form: str
     needs: str = ""
 
-    def gather(self, rest: str) -> Gathered:
-        """Read what `rest` names, which stands behind the colon.
+    def gather(self, rest: str, **how: bool) -> Gathered:
+        """Read what `rest` names, which stands behind the colon; a table without its labels with `labelled=False`.
 
         Raises:
             InputError: there is nothing, or what is wrong with it.
         """
         if self.needs and not rest:
             raise InputError(f"{self.form.partition(':')[0]}: needs {self.needs}.")
-        return cast("Gathered", resolve_name(f"{__name__}.{self.home}")(rest))
+        return cast("Gathered", resolve_name(f"{__name__}.{self.home}")(rest, **how))
 
 
 SOURCES = {

@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -36,7 +36,7 @@ _LABEL_NAMES = ("label", "labels", "class", NAME_COLUMN)
 _LABEL_TYPES = frozenset(["string", *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64))])
 
 
-def gather_parquet(rest: str) -> Gathered:
+def gather_parquet(rest: str, *, labelled: bool = True) -> Gathered:
     """Read one parquet file, or a folder of them whose paths name the split (`train-….parquet`, `test/….parquet`).
 
     A column `split` says the part of each row, and `group` the base picture that variants share. Paths of pictures are
@@ -45,45 +45,24 @@ def gather_parquet(rest: str) -> Gathered:
     Raises:
         InputError: the path is missing or unreadable, a column cannot be found, or a row has an unknown split.
     """
-    return gather_splits(*_parquet(rest))
+    path = Path(rest).expanduser()
+    where = f"the parquet data {path}"
+    splits = load_splits(where, "check that these are parquet files", "parquet", data_files=_files(path, where))
+    beside = path if path.is_dir() else path.parent
+    return gather_splits(f"parquet:{path.stem}", where, splits, beside, labelled=labelled)
 
 
-def gather_hf(rest: str) -> Gathered:
+def gather_hf(rest: str, *, labelled: bool = True) -> Gathered:
     """Read a data set of the Hugging Face hub, or its copy in the local cache.
 
     Raises:
         InputError: it cannot be reached or loaded, or a column cannot be found.
     """
-    return gather_splits(*_hf(rest))
-
-
-def pictures_alone(kind: str, rest: str) -> tuple[bool, Callable[[], Gathered]]:
-    """Return whether `parquet` or `hf` data have a column of labels, and what reads the pictures of all splits alone.
-
-    Raises:
-        InputError: see `gather_parquet` and `gather_hf`.
-    """
-    opened = (_parquet if kind == "parquet" else _hf)(rest)
-    features = next(iter(opened[2].values())).features
-    return any(_label_columns(features)), partial(gather_splits, *opened, labelled=False)
-
-
-_Opened = tuple[str, str, Mapping[str, Any], Path | None]
-"""The arguments of `gather_splits`."""
-
-
-def _parquet(rest: str) -> _Opened:
-    path = Path(rest).expanduser()
-    where = f"the parquet data {path}"
-    splits = load_splits(where, "check that these are parquet files", "parquet", data_files=_files(path, where))
-    return f"parquet:{path.stem}", where, splits, path if path.is_dir() else path.parent
-
-
-def _hf(rest: str) -> _Opened:
     name, _, config = rest.partition(":")
     where = f"the Hugging Face data set {rest}"
     advice = "check the name, the configuration (hf:NAME:CONFIG) and the network, or use folder:, csv: or parquet:"
-    return f"hf:{rest}", where, load_splits(where, advice, name, *([config] if config else [])), None
+    splits = load_splits(where, advice, name, *([config] if config else []))
+    return gather_splits(f"hf:{rest}", where, splits, labelled=labelled)
 
 
 def _files(path: Path, where: str) -> dict[str, list[str]]:
@@ -147,7 +126,8 @@ def gather_splits(
         splits: name → table.
         beside: for tables of one's own, whose columns `split` and `group` count: the folder that paths start from.
     """
-    columns = find_columns(next(iter(splits.values())).features, where, paths=beside is not None, labelled=labelled)
+    features = next(iter(splits.values())).features
+    columns = find_columns(features, where, paths=beside is not None, labelled=labelled)
     chosen, stray = choose_splits(splits, columns, where) if labelled else (dict[str, Part | None].fromkeys(splits), ())
     rows: list[SourceRow] = []
     pairs: list[tuple[object, str]] = []
@@ -164,7 +144,8 @@ def gather_splits(
     names = columns.names
     if names is None and labelled:
         names = names_by_number(pairs, where, named=columns.named)
-    return Gathered(name, where, rows, names, stray)
+    passed_over = not labelled and any(_label_columns(features))
+    return Gathered(name, where, rows, names, stray, passed_over=passed_over)
 
 
 def _texts(table: Any, column: str, *, used: bool) -> list[str]:

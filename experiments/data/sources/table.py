@@ -1,16 +1,21 @@
 """`csv:PATH`: one picture a row, with the columns image, label and, if wanted, class_name, split and group.
 
 A label is a class's name, or a number whose name is in another column; other tables read theirs with the same
-functions.
+functions. Cells are parted by commas, in a file whose name ends in `.tsv` by tabs. All cells are text: `NA` and `001`
+are labels as any other.
 """
 
 from __future__ import annotations
 
 import csv
+import errno
 import os
+import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
+from typing import Any
 
 from ipo_prompts.experiments.data.assemble import Gathered, SourceRow, row_of_file
 from ipo_prompts.experiments.data.draw import part_in_cell
@@ -22,6 +27,9 @@ NAME_COLUMN = "class_name"
 _OPTIONAL = (NAME_COLUMN, "split", "group")
 MOST_ROWS = 2_000_000
 """Of a table: ImageNet has 1.3 million."""
+MOST_COLUMNS = 1_000
+AT_ONCE = 10_000
+"""Rows that are read together: pandas fills all of them up to the columns of the header."""
 NO_LABELS = "; if the pictures have no labels, name the classes: class_names=names.txt."
 _MARKS = {";": "semicolons", "\t": "tabs", "|": "bars"}
 
@@ -37,23 +45,24 @@ def gather_csv(rest: str, *, labelled: bool = True) -> Gathered:
     """
     path = Path(rest).expanduser()
     where = f"the table {path}"
+    cells, passed_over = _cells(path, where, labelled)
+    none = cells["image"].str[:0]
+    labels = cells.get("label", none)
+    names = cells.get(NAME_COLUMN, labels)
     rows: list[SourceRow] = []
-    pairs: list[tuple[object, str]] = []
     seen: dict[str, int] = {}
-    for number, cells in _cells(path, where, labelled):
+    columns = (cells.index, cells["image"], names, cells.get("split", none), cells.get("group", none))
+    for number, image, name, split, group in zip(*columns, strict=True):
         at = f"row {number} of {where}"
-        image, split = cells["image"], cells.get("split", "")
         file = os.path.abspath(path.parent / image)  # noqa: PTH100 - "./a.png" is "a.png", and links stay links
         if file in seen:
             raise InputError(f"{at} names {image!r} again, after row {seen[file]}; keep one of them.")
         seen[file] = number
-        part = part_in_cell(split, at) if labelled else None
-        name = cells.get(NAME_COLUMN, cells.get("label", ""))
-        pairs.append((cells.get("label"), name))
         said = f"{at} names the picture {image!r}, relative to the table: "
-        rows.append(row_of_file(path.parent / image, name, image, part, cells.get("group") or None, said=said))
-    names = names_by_number(pairs, where, named=NAME_COLUMN in cells) if rows and labelled else None
-    return Gathered(f"csv:{path.stem}", where, rows, names)
+        rows.append(row_of_file(path.parent / image, name, image, part_in_cell(split, at), group or None, said=said))
+    pairs = list(zip(labels, names, strict=True))
+    numbered = names_by_number(pairs, where, named=NAME_COLUMN in cells) if rows and labelled else None
+    return Gathered(f"csv:{path.stem}", where, rows, numbered, passed_over=passed_over)
 
 
 def no_column(wanted: Sequence[str], columns: Collection[str], where: str) -> InputError:
@@ -70,50 +79,73 @@ def no_column(wanted: Sequence[str], columns: Collection[str], where: str) -> In
     )
 
 
-def has_labels(rest: str) -> bool:
-    """Whether a table can be read and has a column of labels; what is wrong with others `gather_csv` says."""
-    try:
-        with open_lines(Path(rest).expanduser()) as lines:
-            header = [name.strip() for name in next(csv.reader(lines), [])]
-    except (OSError, ValueError, csv.Error):  # a ValueError: a NUL in the path, or what is not UTF-8
-        return True
-    return "label" in header or not set(header) & set(IMAGE_COLUMNS)
+def _cells(path: Path, where: str, labelled: bool) -> tuple[Any, bool]:
+    """Return the cells as a frame, by row number, and whether labels were passed over.
+
+    The image column is called "image" here, whatever its name.
+    """
+    import pandas as pd
+
+    read = _read(path, where)
+    head = next(read)
+    header = head.to_numpy().ravel().tolist()  # nothing where the first line is blank
+    image = next((name for name in IMAGE_COLUMNS if name in header), None)
+    if image is None or (labelled and "label" not in header):
+        raise no_column(("label",) if image else IMAGE_COLUMNS, header, where)
+    if twice := next((name for name in (image, "label", *_OPTIONAL) if header.count(name) > 1), None):
+        raise InputError(f"{where} has two columns {twice}; keep one, or give the other another name.")
+    wanted = ("label", *_OPTIONAL) if labelled else ("group",)
+    used = {"image": header.index(image), **{name: header.index(name) for name in wanted if name in header}}
+    places = list(used.values())
+    cells = pd.concat([head[places][:0], *(rows[places] for rows in read)]).set_axis(list(used), axis=1)
+    if len(cells) > MOST_ROWS:
+        raise InputError(f"{where} has more than {MOST_ROWS:,} rows; split it, or give a part of it.")
+    for name in cells.columns.intersection(["image", "label", NAME_COLUMN]):
+        if blank := cells.index[cells[name] == ""].tolist():
+            raise InputError(f"row {blank[0]} of {where} has an empty cell in the column {name}; fill it in.")
+    return cells, not labelled and "label" in header
 
 
-def _cells(path: Path, where: str, labelled: bool) -> Iterator[tuple[int, dict[str, str]]]:
-    """Yield row number and stripped cells; the image column is called "image" here, whatever its name."""
+def _read(path: Path, where: str) -> Iterator[Any]:
+    """Yield frames of the stripped cells by row number: the header alone, which is row 1, then some thousand rows.
+
+    Raises:
+        InputError: what pandas and the disk have to say, in one sentence.
+    """
+    import pandas as pd
+
+    separator = "\t" if path.suffix.lower() == ".tsv" else ","
     try:
-        with open_lines(path) as lines:
-            reader = csv.DictReader(lines, strict=True)
-            columns = [name.strip() for name in reader.fieldnames or ()]
-            reader.fieldnames = columns
-            image = next((name for name in IMAGE_COLUMNS if name in columns), None)
-            needed = ((image, IMAGE_COLUMNS), *((("label", ("label",)),) if labelled else ()))
-            for column, wanted in needed:
-                if column is None or column not in columns:
-                    raise no_column(wanted, columns, where)
-            twice = next((name for name in (image, "label", *_OPTIONAL) if columns.count(str(name)) > 1), None)
-            if twice:
-                raise InputError(f"{where} has two columns {twice}; keep one, or give the other another name.")
-            for count, row in enumerate(reader):
-                number = reader.line_num
-                if count >= MOST_ROWS:
-                    raise InputError(f"{where} has more than {MOST_ROWS:,} rows; split it, or give a part of it.")
-                if None in row or None in row.values():
-                    raise InputError(
-                        f"row {number} of {where} has more or fewer cells than the header's {len(columns)}; "
-                        "put cells with a comma in quotes."
-                    )
-                others = ("label", *_OPTIONAL) if labelled else ("group",)
-                used = {"image": str(image), **{name: name for name in others if name in columns}}
-                cells = {name: row[column].strip() for name, column in used.items()}
-                blank = next((name for name in ("image", "label", NAME_COLUMN) if cells.get(name) == ""), None)
-                if blank:
-                    raise InputError(f"row {number} of {where} has an empty cell in the column {blank}; fill it in.")
-                yield number, cells
+        with (
+            open_lines(path) as lines,
+            pd.read_csv(
+                lines,
+                sep=separator,
+                header=None,
+                dtype=str,
+                keep_default_na=False,
+                skip_blank_lines=False,  # they are counted
+                engine="python",  # the other one does not tell a cell that is not there from an empty one
+                chunksize=AT_ONCE,
+                nrows=MOST_ROWS + 2,
+            ) as reader,
+        ):
+            header = reader.get_chunk(1)
+            if len(header.columns) > MOST_COLUMNS:
+                raise OSError(errno.EFBIG, f"it has more than {MOST_COLUMNS:,} columns")
+            for rows in chain([header], reader):
+                found = rows.dropna(how="all").apply(lambda column: column.str.strip())
+                if short := found.index[found.isna().any(axis=1)].tolist():
+                    raise ValueError(f"Expected {len(found.columns)} fields in line {short[0] + 1}")
+                yield found.set_axis(found.index + 1)
     except OSError as error:
         raise InputError(f"cannot read {where}: {error.strerror}; check the path.") from error
-    except (UnicodeDecodeError, csv.Error) as error:
+    except (ValueError, csv.Error) as error:  # what is not UTF-8, too, and a path with a NUL
+        if uneven := re.match(r"Expected (\d+) fields in line (\d+)", str(error)):
+            raise InputError(
+                f"row {uneven[2]} of {where} has more or fewer cells than the header's {uneven[1]}; put cells with a "
+                "comma in quotes."
+            ) from error
         raise InputError(f"{where} is not a CSV file in UTF-8 ({error}); save it as one.") from error
 
 
@@ -158,16 +190,12 @@ def numbered_names(pairs: Iterable[tuple[object, str]], where: str) -> tuple[str
                 f"{where} has the label {label!r} beside a column {NAME_COLUMN}, where labels are numbers from 0; "
                 f"number them or take the column {NAME_COLUMN} out."
             )
-        if len(str(label)) > 12:
-            told = f"{str(label)[:12]}…"
-            raise InputError(f"the labels in {where} must run from 0 without gaps (see label {told}); renumber them.")
-        known = names.setdefault(int(str(label)), name)
+        known = names.setdefault(int(str(label)[:20]), name)  # Python reads no number of thousands of digits
         if known != name:
             raise InputError(f"{where} calls the label {label} both {known!r} and {name!r}; give it one name.")
-    gap = next((number for number in range(len(names)) if number not in names), None)
+    gap = next((min(place, label) for place, label in enumerate(sorted(names)) if place != label), None)
     if gap is not None:
-        missing = min(names) if min(names) < 0 else gap
-        raise InputError(f"the labels in {where} must run from 0 without gaps (see label {missing}); renumber them.")
+        raise InputError(f"the labels in {where} must run from 0 without gaps (see label {gap}); renumber them.")
     ordered = tuple(names[number] for number in sorted(names))
     twice = Counter(ordered).most_common(1)
     if twice and twice[0][1] > 1:

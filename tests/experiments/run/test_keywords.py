@@ -6,17 +6,10 @@ import subprocess
 import sys
 import textwrap
 from pathlib import Path
-from typing import Any, get_type_hints
 
-import pytest
-from pydantic import BaseModel
+from ipo_prompts.programs import keywords as written
+from tools.keywords import keywords
 
-from ipo_prompts.experiments.run.config import CHOSEN, RunConfig
-from ipo_prompts.experiments.run.settings import RunKeywords
-from ipo_prompts.programs.templates.settings import SearchKeywords, SearchSettings
-
-NAMED = {"data", "start_from"}
-"""What `ipo.optimize` names itself."""
 CALLS = """
     import ipo_prompts as ipo
 
@@ -33,13 +26,10 @@ CALLS = """
 """
 
 
-@pytest.mark.parametrize(("keywords", "model"), [(SearchKeywords, SearchSettings), (RunKeywords, RunConfig)])
-def test_they_are_the_fields(keywords: type[Any], model: type[BaseModel]) -> None:
-    given = get_type_hints(keywords)
-    fields = {name: field.annotation for name, field in model.model_fields.items() if name not in NAMED}
-    chosen = {name: str | annotation for name, annotation in fields.items() if name in CHOSEN}  # a bare name, too
-    assert given == {**fields, **chosen}
-    assert not keywords.__required_keys__
+def test_the_file_is_not_stale() -> None:
+    assert Path(written.__file__).read_text(encoding="utf-8").rstrip() == keywords().rstrip(), (
+        "run: python -m tools.keywords > programs/keywords.py"
+    )
 
 
 def test_a_type_checker_tells_wrong_calls_from_right_ones(tmp_path: Path) -> None:

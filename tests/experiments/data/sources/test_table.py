@@ -63,13 +63,42 @@ def test_columns_that_are_not_read_may_have_any_names(table):
     assert data.class_names == ("cat", "dog")
 
 
+@pytest.mark.parametrize("ending", ["csv", "tsv"])
+def test_every_cell_is_text(folder, ending):
+    root = folder({"NA": 2, "001": 2, "1e3": 2, "None": 2})
+    path = root / f"labels.{ending}"
+    lines = [
+        "image,label,note",
+        *(f"{name}/00{i}.png,{name}," for name in ("NA", "001", "1e3", "None") for i in (0, 1)),
+    ]
+    path.write_text("\n".join(lines).replace(",", "\t" if ending == "tsv" else ","), encoding="utf-8")
+    assert load_data(f"csv:{path}", seed=0).class_names == ("001", "1e3", "NA", "None")
+
+
+def test_a_row_is_named_wherever_it_stands(table, monkeypatch):
+    """Rows are read by the thousands; blank lines and cells of several lines are counted as a spreadsheet does."""
+    monkeypatch.setattr("ipo_prompts.experiments.data.sources.table.AT_ONCE", 2)
+    text = "image,label,note\n" + rows("{name}/{i:03d}.png,{name},ok\n", 5).replace("ok", '"a\nb"', 1)
+    for line, number in (("cat/005.png,cat", 13), ("cat/005.png,cat,a,b", 13), ("cat/000.png,cat,x", 13)):
+        with pytest.raises(InputError, match=f"row {number} of .*"):
+            load_data(table(f"{text}\n{line}\n"), seed=0)
+
+
+def test_a_header_of_more_columns_than_anybody_has_is_refused_before_the_rows_are_filled_up(table):
+    with pytest.raises(InputError, match=r"cannot read the table .*: it has more than 1,000 columns; check the path"):
+        load_data(table("image,label" + "," * 100_000 + "\n" * 100_000), seed=0)
+
+
 HEAD = "image,label,split,group\n"
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "has no column image or path or file_name; its columns are: none"),
+        ("", r"labels.csv is not a CSV file in UTF-8 \(No columns to parse from file\); save it as one"),
+        ("\n\nimage,label\n", "labels.csv has no column image or .*; its columns are: none"),
+        ("\n", "labels.csv has no column image or .*; its columns are: none"),
+        (" \n", "has no column image or path or file_name"),
         ("file,label\n", "no column image or path or file_name; its columns are: file, label"),
         ("image;label\n", "its columns are: image;label; separate them by commas, not by semicolons"),
         ("image\tlabel\n", "separate them by commas, not by tabs"),
@@ -105,6 +134,7 @@ def test_what_is_wrong_is_said_in_one_sentence(table, text, message):
     with pytest.raises(InputError, match=message) as caught:
         load_data(table(text), seed=0)
     assert "\n" not in str(caught.value)
+    assert "not a CSV" not in str(caught.value) or "not a CSV" in message
 
 
 def test_a_table_that_is_missing_or_not_text(table, tmp_path):
@@ -152,3 +182,13 @@ def test_a_table_of_imagenet_has_room(tmp_path):
     (tmp_path / "table.csv").write_text(130_000 * row)
     with open_lines(tmp_path / "table.csv") as lines:
         assert sum(1 for _ in lines) == 130_000
+
+
+def test_a_table_without_pictures_is_not_said_to_have_labels(table):
+    """With a list of names a table is read without its labels, and what is wrong with it is told all the same."""
+    for text, message in (
+        ("file,note\n", "no column image or path"),
+        ("image\ncat/000.png,cat\n", "row 2 of .* cells"),
+    ):
+        with pytest.raises(InputError, match=message):
+            load_data(table(text), seed=0, class_names=["cat", "dog"])
