@@ -3,14 +3,15 @@
     python -m tools.size [FOLDER] [--at REVISION] [--walk]
 
 A room is a folder of the second level with all below it, or the files that lie directly in a folder of the first level.
-Tools, benchmarks and tests stand apart, below the total; files at the top of the checkout are left out. Of each room:
+Examples, tools, benchmarks and tests stand apart, below the total; files at the top of the checkout are left out. Of
+each room:
 
 - statements: those of Python's grammar. Docstrings are none, below a class or function or below a constant.
 - code: lines that hold a token. Docstrings, comments and blank lines do not; a string of several lines does, whole.
 - YAML, templates: lines of `.yaml`, `.j2` and `.css` that are not blank.
 - longest file, lines a file: of Python, with everything in it.
 
-Below the table, without tools, benchmarks and tests:
+Below the table, without what stands apart:
 
 - public classes and functions at the top of a file whose name another file defines too;
 - circles of imports, among files and among rooms: each can be reached from each other one. All `import` statements
@@ -41,7 +42,7 @@ from scipy.sparse.csgraph import connected_components
 
 from tools.walk import package_of, walk
 
-APART = ("tools", "benchmarks", "tests")
+APART = ("examples", "tools", "benchmarks", "tests")
 TEXTS = (".yaml", ".j2", ".css")
 NO_CODE = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER}
 

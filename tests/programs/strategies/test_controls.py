@@ -154,8 +154,6 @@ def test_every_strategy_says_what_it_is() -> None:
         "history": (True, True),
         "no-history": (True, True),
         "feedback": (True, True),
-        "gepa": (True, True),
-        "copro": (True, True),
         "shuffled": (True, True),
         "shuffled-feedback": (True, True),
         "list": (False, False),
