@@ -28,6 +28,7 @@ from ipo_prompts.experiments.run.live_view import Ui
 from ipo_prompts.experiments.run.plan import plan
 from ipo_prompts.experiments.run.prepared import encode, prepare
 from ipo_prompts.experiments.run.reading import load_config
+from ipo_prompts.experiments.tasks import REWARDS
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.pictures import Picture
@@ -216,6 +217,7 @@ def test_scenes_hold_each_picture_once_with_its_exact_mask() -> None:
 
 def test_scenes_of_the_parts_do_not_mix(cache: Path, clip: Clip, tmp_path: Path) -> None:
     """Each part is composed of its own pictures, and the sealed scenes are the same for every seed."""
+    REWARDS.allow("examples.segmentation:Segmentation")
     ui = Ui(0, quiet=True)
     few = (f"data=folder:{copy_pictures(tmp_path / 'pictures')}", "shots=2", "selection_shots=1")
     sealed = []
