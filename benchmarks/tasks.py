@@ -1,12 +1,13 @@
 """How the scenes, the window and the number of steps were chosen: on pictures of the search part alone.
 
-    python benchmarks/tasks.py --out OUT --what windows retrieval segmentation
+    python benchmarks/tasks.py --out OUT --what windows retrieval examples.segmentation:Segmentation
 
 The selection and test pictures of the examples are not opened here.
 """
 
 from __future__ import annotations
 
+import sys
 import tempfile
 from collections.abc import Sequence
 from contextlib import closing
@@ -16,15 +17,16 @@ from pathlib import Path
 import numpy as np
 from common import arguments
 
+sys.path.append(str(Path(__file__).parents[1]))  # where the examples are
+
+from examples.segmentation import SegmentationReward, compose
 from ipo_prompts.experiments.data import load_data
 from ipo_prompts.experiments.run.live_view import Ui
 from ipo_prompts.experiments.run.plan import SPLIT_SEED, plan
 from ipo_prompts.experiments.run.prepared import encode, prepare
 from ipo_prompts.experiments.run.reading import load_config
 from ipo_prompts.experiments.run.searching import search_in
-from ipo_prompts.experiments.tasks.segmentation import compose
 from ipo_prompts.metrics.clip import load_clip
-from ipo_prompts.metrics.segmentation import SegmentationReward
 from ipo_prompts.metrics.template import ANCHOR
 from ipo_prompts.programs.record.journal import Journal
 
@@ -70,7 +72,7 @@ def main() -> None:
     """Measure what is named; a small size is one of each."""
     options = arguments(
         __doc__,
-        what={"nargs": "*", "default": ["windows"], "help": "windows, retrieval, segmentation"},
+        what={"nargs": "*", "default": ["windows"], "help": "windows, or rewards"},
         out={"type": Path, "default": None, "help": "folder of the searches; default a temporary one"},
     )
     most = 1 if options.small else None

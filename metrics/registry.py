@@ -104,7 +104,8 @@ def check_members(made: type, members: Sequence[str], what: str, page: str) -> N
     Raises:
         InputError: names what is missing.
     """
-    if missing := [name for name in members if not hasattr(made, name)]:
+    abstract = getattr(made, "__abstractmethods__", ())
+    if missing := [name for name in members if not hasattr(made, name) or name in abstract]:
         raise InputError(f"{what} has no {', '.join(missing)}; see docs/{page}.md.")
 
 
@@ -131,7 +132,7 @@ def _place(error: BaseException) -> str:
     steps = [
         (frame.f_code.co_filename, line)
         for frame, line in traceback.walk_tb(error.__traceback__)
-        if not str(frame.f_globals.get("__name__")).startswith(("ipo_prompts.", "importlib."))
+        if not str(frame.f_globals.get("__name__")).startswith(("ipo_prompts.", "importlib", "pkgutil"))
     ]
     here = f"{Path.cwd()}{os.sep}"
     own = [step for step in steps if step[0].startswith(here) and "site-packages" not in step[0]] or steps
@@ -189,7 +190,8 @@ class Registry:
                 return made
         else:
             hint = did_you_mean(str(name), self)
-            raise InputError(f"there is no {self.key} {name!r}{hint}; there are: {', '.join(self)}.")
+            known = ", ".join(self)
+            raise InputError(f"there is no {self.key} {name!r}{hint}; there are: {known}, or MODULE:CLASS of your own.")
         return resolve_name(f"{self._package}.{self._own}")(made, what)
 
     def check_allowed(self, choice: object) -> None:

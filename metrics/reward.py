@@ -2,7 +2,7 @@
 
 A reward that compares pictures with class embeddings has one hook, `judge_embeddings`: class embeddings in, what each
 unit contributes out. All that is scored goes through it: what a search looks at, what it proposes, ensembles, baselines
-and headroom. Each other kind of task has its own: see `retrieval.py`, `segmentation.py` and `docs/your-own-reward.md`.
+and headroom. Each other kind of task has its own: see `retrieval.py` and `docs/your-own-reward.md`.
 """
 
 from __future__ import annotations

@@ -72,8 +72,6 @@ GUARDS = {
     "programs/search.py": ("tests/programs/test_search.py",),
     "programs/selection.py": ("tests/programs/test_selection.py", "tests/programs/test_search.py"),
     "programs/templates/history.py": ("tests/programs/templates/test_history.py", "tests/programs/test_search.py"),
-    "programs/strategies/dspy_optimizers.py": ("tests/programs/strategies/test_dspy_optimizers_as_strategies.py",),
-    "programs/strategies/running_optimizers.py": ("tests/programs/strategies/test_dspy_optimizers_as_strategies.py",),
     "programs/strategies/history.py": STRATEGIES,
     "programs/strategies/small_model.py": (*STRATEGIES, "tests/programs/strategies/test_small_model.py"),
     "programs/strategies/base.py": (
@@ -107,7 +105,6 @@ GUARDS = {
     "metrics/fit.py": ("tests/metrics/test_fit.py",),
     "metrics/several.py": ("tests/metrics/test_several.py",),
     "metrics/retrieval.py": ("tests/metrics/test_retrieval.py",),
-    "metrics/segmentation.py": ("tests/metrics/test_segmentation.py", "tests/metrics/test_towers.py"),
     "metrics/clip.py": (
         "tests/metrics/test_clip.py",
         "tests/metrics/test_word_tokens.py",

@@ -11,7 +11,6 @@ REWARDS = Registry(
     {
         "classification": "classification:Classification",
         "retrieval": "retrieval:Retrieval",
-        "segmentation": "segmentation:Segmentation",
         "several": "classification:SeveralTask",
         "fit": "classification:FitTask",
     },

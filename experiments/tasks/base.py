@@ -1,6 +1,6 @@
 """What makes a reward of a data set: what templates are scored on, and what measure and units are called.
 
-A plain reward class is one too, on labelled pictures: of the user's own, `reward=module:Class`, or a listed one.
+A plain reward class is one too, on labelled pictures. Either may be the user's own: `reward=module:Class`.
 """
 
 from __future__ import annotations
@@ -71,13 +71,14 @@ class Encoded(NamedTuple):
 
 
 class Task(ABC):
-    """A way to score templates on labelled pictures. One file each, one line in `tasks/__init__.py`.
+    """A way to score templates on labelled pictures: of the user's own, or with a line in `tasks/__init__.py`.
 
     Attributes:
         measure: what is maximised, as a table heads it: `accuracy`, `recall@1`.
         unit: what n counts, in the plural: `pictures`, `queries`.
         Settings: its own settings; on the command line `reward.KEY=VALUE`.
-        made: `module:Class` of the reward, which is imported when one is made; its settings are further keywords.
+        made: the class of the reward, or `module:Class`, which is imported when one is made; its settings are further
+            keywords.
     """
 
     Settings: ClassVar[type[BaseModel]] = NoSettings
@@ -124,7 +125,9 @@ class Task(ABC):
 
 
 MEMBERS = ("problem", "examples", "score")
-"""What a class has to have; `class_names` is usually set when an object is made of it."""
+"""What a reward class has to have; `class_names` is usually set when an object is made of it."""
+TASK_MEMBERS = ("encode", "made", "measure", "unit")
+"""What a whole task has to have."""
 
 
 class OwnReward(Task):
@@ -166,18 +169,24 @@ class OwnReward(Task):
 
 
 def own_reward(made: type, what: str) -> type[Task]:
-    """Return the task of a reward class; `what` asks for it, for messages: `reward=mine:Mine`.
+    """Return the task of a reward class, and a whole task as it is; `what` asks for it: `reward=mine:Mine`.
 
-    The class may say what it is called: `measure`, else its own name, and `unit`, else `pictures`.
+    A reward class may say what it is called: `measure`, else its own name, and `unit`, else `pictures`.
 
     Raises:
         InputError: it lacks something, one of these words cannot stand in a table, or its values are no fractions.
     """
-    check_members(made, MEMBERS, what, "your-own-reward")
-    if isinstance(scale := getattr(made, "scale", None), Scale):  # else the object says it, and `prepare` asks that
+    whole = issubclass(made, Task)
+    check_members(made, TASK_MEMBERS if whole else MEMBERS, what, "your-own-reward")
+    form = settings_of(made, what)
+    with blaming(what):
+        reward = made.maker() if whole else made
+    if isinstance(scale := getattr(reward, "scale", None), Scale):  # else the object says it, and `prepare` asks that
         check_fractions(scale, what)
     words = {"measure": getattr(made, "measure", made.__name__), "unit": getattr(made, "unit", "pictures")}
     for key, word in words.items():
         if not (isinstance(word, str) and re.fullmatch(LABEL, word)):
             raise InputError(f"{key} of {what} is {word!r}; it is a few words, at most 40 characters.")
-    return type(made.__name__, (OwnReward,), {"made": made, "what": what, "Settings": settings_of(made, what), **words})
+    if whole:
+        return made
+    return type(made.__name__, (OwnReward,), {"made": made, "what": what, "Settings": form, **words})

@@ -184,24 +184,29 @@ class Pairs:
         return Score(template, float(hits.mean()), 0.0, hits, np.zeros(n))
 """
 
-MACRO = """
-import numpy as np
-
+TASKS = """
+from ipo_prompts.experiments.tasks.base import Encoded, Task
 from ipo_prompts.metrics.classification import ClipReward
-from ipo_prompts.metrics.reward import Judged, pseudo_values
 
 
-class MacroF1(ClipReward):
-    measure = "macro F1"
+class Bare(Task):
+    made = ClipReward
+    measure = "accuracy"
 
-    def judge(self, logits, pictures):
-        told, true = logits.argmax(axis=1), pictures.labels
 
-        def value(some):
-            both = [(told[some] == c, true[some] == c) for c in np.unique(true[some])]
-            return float(np.mean([2 * (a & b).sum() / (a.sum() + b.sum()) for a, b in both]))
+class Halves(Task):
+    made = ClipReward
+    measure = "half an accuracy"
+    unit = "halves"
 
-        return Judged(pseudo_values(value, len(true)))
+    def encode(self, reward, items, *, seed, progress=None):
+        pictures = [item.picture for item in items[::2]]
+        units = reward.encode(pictures, [item.label for item in items[::2]])
+        return Encoded(units, pictures, (), None)
+
+
+class FarOff(Halves):
+    made = "nowhere:Reward"
 """
 
 
@@ -211,6 +216,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cache: Path, light: 
     copy_pictures(tmp_path / "pets")
     (tmp_path / "mine.py").write_text(REWARD)
     (tmp_path / "waves.py").write_text(STRATEGY)
+    (tmp_path / "tasks.py").write_text(TASKS)
     monkeypatch.chdir(tmp_path)
     before = set(sys.modules)
     as_in_a_new_process(monkeypatch)
@@ -309,6 +315,14 @@ def test_a_reward_of_other_units_that_is_no_clip_reward(capfd: pytest.CaptureFix
     assert (folder / "run" / "report.html").is_file()
 
 
+def test_a_whole_task(capfd: pytest.CaptureFixture[str], folder: Path) -> None:
+    ended = optimize(capfd, "reward=tasks:Halves", "strategy=waves:Words")
+    assert ended.code == 0, ended.err
+    found = result(folder / "run")
+    assert found["reward"] == {"name": "tasks:Halves", "measure": "half an accuracy", "unit": "halves"}
+    assert found["scores"]["search"]["initial"]["n"] == len(CLASSES) // 2
+
+
 def test_a_measure_that_guessing_is_good_at_is_not_called_near_guessing(
     capfd: pytest.CaptureFixture[str], folder: Path
 ) -> None:
@@ -327,8 +341,9 @@ def test_what_a_reward_can_is_asked_of_its_class_and_not_of_its_name(
     capfd: pytest.CaptureFixture[str], folder: Path
 ) -> None:
     """A measure of the logits takes offsets and other names; names are looked for, and pictures join, for accuracy."""
-    (folder / "macro.py").write_text(MACRO)
-    ended = optimize(capfd, "reward=macro:MacroF1", "strategy=waves:Words", "offsets=mean", "class_names={cat: kitty}")
+    ended = optimize(
+        capfd, "reward=examples.macro_f1:MacroF1", "strategy=waves:Words", "offsets=mean", "class_names={cat: kitty}"
+    )
     assert ended.code == 0, ended.err
     assert result(folder / "run")["offsets"]["kind"] == "mean"
     page = re.sub("<[^>]*>", "", run_page(read_run(folder / "run")))
@@ -336,18 +351,22 @@ def test_what_a_reward_can_is_asked_of_its_class_and_not_of_its_name(
     assert "written by" not in page and "percent of pictures labelled correctly" not in page
     for asked in ("names=search", "head=blend"):
         plan(load_config(None, ["lm=none", "reward=mine:Plain", asked], data="folder:pets", to_run=True))
-        wanted = load_config(None, ["lm=none", "reward=macro:MacroF1", asked], data="folder:pets", to_run=True)
-        with pytest.raises(InputError, match=f"{asked} is for the accuracy of labelled pictures, and not for reward=m"):
+        wanted = load_config(
+            None, ["lm=none", "reward=examples.macro_f1:MacroF1", asked], data="folder:pets", to_run=True
+        )
+        with pytest.raises(
+            InputError, match=f"{asked} is for the accuracy of labelled pictures, and not for reward=ex"
+        ):
             plan(wanted)
 
 
 @pytest.mark.parametrize(
-    ("reward", "measure"), [("macro:MacroF1", "macro F1"), ("retrieval", "recall@1"), ("classification", "accuracy")]
+    ("reward", "measure"),
+    [("examples.macro_f1:MacroF1", "macro-F1"), ("retrieval", "recall@1"), ("classification", "accuracy")],
 )
 def test_templates_are_evaluated_by_any_reward(
     reward: str, measure: str, capfd: pytest.CaptureFixture[str], folder: Path
 ) -> None:
-    (folder / "macro.py").write_text(MACRO)
     templates = ["--template", "a photo of a <CLASS>.", "--template", "a sketch of a <CLASS>."]
     ended = ipo(capfd, "evaluate", "--data", "folder:pets", f"reward={reward}", *templates)
     assert ended.code == 0, ended.err
@@ -380,6 +399,9 @@ def test_a_reward_that_does_not_fit_the_pictures_evaluates_nothing(capfd: pytest
         ("reward=mine:LikelyLater", "the scale of reward=mine:LikelyLater is from -50 to 0 with percent=False"),
         ("reward=mine:Breaks", "mine.py, line 69: RuntimeError: no weights."),
         ("reward=mine:Other", "reward=mine:Other cannot be used: TypeError: "),
+        ("reward=tasks:Bare", "reward=tasks:Bare has no encode, unit; see docs/your-own-reward.md"),
+        ("reward=tasks:FarOff", "reward=tasks:FarOff cannot be used: ModuleNotFoundError: No module named 'nowhere'."),
+        ("reward=segmentation", "there are: classification, retrieval, several, fit, or MODULE:CLASS of your own."),
         ("strategy=mine:Plain", "strategy=mine:Plain has no ask; see docs/strategies.md"),
         ("strategy=waves:Asks", "the strategy 'waves:Asks' asks a language model and lm=none names none"),
         ("reward=broken:Mine", "broken.py, line 2: ZeroDivisionError: division by zero."),

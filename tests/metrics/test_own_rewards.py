@@ -205,15 +205,16 @@ def test_an_own_reward_is_looked_at_with_what_it_is_scored_with(
         ("classification", "mean"),
         ("classification", "prior"),
         ("retrieval", None),
-        ("segmentation", None),
+        ("examples.segmentation:Segmentation", None),
     ],
 )
 def test_a_shipped_reward_is_looked_at_with_what_it_is_scored_with(
     task: str, offsets: Any, clip: Clip, cache: Path, drawn: Draw, templates: list[str]
 ) -> None:
+    REWARDS.allow(task)
     made = REWARDS.build({"name": task})
     reward = made.reward(clip, drawn.class_names, ClipReward(clip, ["cat"]).store)
-    units = made.encode(reward, drawn.search[:100] if task == "segmentation" else drawn.search, seed=0).units
+    units = made.encode(reward, drawn.search if task in REWARDS else drawn.search[:100], seed=0).units
     if offsets:
         units = replace(units, offsets=fitted(offsets, units.features))
     check_looks_are_scores(reward, units, templates if task == "classification" else templates[::3])

@@ -316,12 +316,10 @@ def test_copies_share_the_reward(reward: ClipReward) -> None:
 def test_every_reward_answers_alike(clip: Clip) -> None:
     from ipo_prompts.metrics.retrieval import RetrievalReward
     from ipo_prompts.metrics.reward import Reward
-    from ipo_prompts.metrics.segmentation import SegmentationReward
 
     rewards: list[Reward] = [
         ClipReward(clip, ["cat"]),
         RetrievalReward(clip, ["a cat"]),
-        SegmentationReward(clip, ["cat"], window=48),
     ]
     for reward in rewards:
         assert reward.problem("no slot") == "it has no <CLASS> slot"

@@ -17,13 +17,13 @@ import torch.nn.functional as functional
 from PIL import Image
 from safetensors.torch import save_file
 
+from examples.segmentation import SegmentationReward, encode_tokens
 from ipo_prompts.metrics.classification import ClipReward
 from ipo_prompts.metrics.clip import Clip, load_clip
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.features import FeatureStore
 from ipo_prompts.metrics.pictures import Picture
 from ipo_prompts.metrics.retrieval import RetrievalReward
-from ipo_prompts.metrics.segmentation import SegmentationReward, encode_tokens
 from ipo_prompts.metrics.text_tower import text_path
 
 NAMES = ["cat", "hot_dog", "red bus", "tree"]

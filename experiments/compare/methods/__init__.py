@@ -7,7 +7,6 @@ says, and no early stop. They score equally many templates unless a model runs o
 retries depends on the replies, and each table shows the calls. `ipo-paper` and `ipo-code` differ from `ipo-default` in
 what the published settings say of history, pinning, floor, requests, descriptions and selection. Their published steps
 and candidates are the grid's to set, for all methods or for their rows; where it does not, the table says so.
-`gepa` and `copro` are DSPy's optimizers in the same loop: as many templates scored, the winner chosen by the same rule.
 
 What tries templates without a language model (`best-of-80`, `bank`, `random-pairs`) has no proposals: it looks at
 templates, which each table counts apart. `random-pairs` looks at as many as a language model is asked for.
@@ -71,8 +70,6 @@ METHODS: dict[str, Method] = {
     "history": LanguageModelSearch(
         "proposals from a history of scores", "trying parts together beats a history of scores", strategy="history"
     ),
-    "gepa": LanguageModelSearch("GEPA", strategy="gepa", is_opponent=True, needs_labels=True),
-    "copro": LanguageModelSearch("COPRO", strategy="copro", is_opponent=True),
     "ipo-paper": LanguageModelSearch("IPO with the paper's settings", published="paper"),
     "ipo-code": LanguageModelSearch("IPO with the settings of the paper's code", published="code"),
     "ipo-default": LanguageModelSearch("IPO"),

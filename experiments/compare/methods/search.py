@@ -7,7 +7,7 @@ from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from ipo_prompts.experiments.compare.methods.base import Absent, Budget, Lesson, Method, Templates, labels_of_a_search
+from ipo_prompts.experiments.compare.methods.base import Budget, Lesson, Method, Templates, labels_of_a_search
 from ipo_prompts.experiments.compare.prefixes import Looks, Prefixes
 from ipo_prompts.experiments.data.draw import hidden
 from ipo_prompts.experiments.data.load import without_labels
@@ -44,8 +44,6 @@ class LanguageModelSearch(Method):
         published: the preset whose way to search is taken: `default`, `paper` or `code`.
         strategy: the strategy that makes this method what it is; the preset's, or the grid's, when None.
         lm: "none" for a search that asks no language model; the grid's when None.
-        is_opponent: whether IPO is held against it; its controls are, its own variants are not.
-        needs_labels: whether it has nothing for a reward whose units have no labels.
     """
 
     def __init__(
@@ -55,17 +53,14 @@ class LanguageModelSearch(Method):
         published: str = "default",
         strategy: str | None = None,
         lm: str | None = None,
-        is_opponent: bool = False,
-        needs_labels: bool = False,
     ) -> None:
         self.uses_lm = lm != "none"
         self.label = label
         self.shows = shows
-        self.is_opponent = is_opponent or self.is_control
+        self.is_opponent = self.is_control
         self._preset = published
         self._strategy = strategy
         self._lm = lm
-        self._needs_labels = needs_labels
 
     def run_config(self, shared: RunConfig, settings: Mapping[str, Any] | None = None) -> RunConfig | None:
         """Return the configuration of a search that asks a language model; see `Method`."""
@@ -111,15 +106,11 @@ class LanguageModelSearch(Method):
         """Search in the lesson's folder, or resume what was begun there.
 
         Raises:
-            Absent: it learns from labels, and the reward's units have none.
             InputError: see `search_in`, or the folder holds a search of another configuration.
             NothingUsable, dspy.LMError: see `search_in`.
         """
         from ipo_prompts.experiments.run.searching import search_in
 
-        hides = lesson.config.labels == "none"
-        if self._needs_labels and (hides or lesson.prepared.search.labels is None):
-            raise Absent("it learns from which picture was taken for which class, and this reward does not say it")
         config, folder, ui = (
             self.search_config(lesson.config, lesson.settings),
             lesson.folder / "run",
@@ -129,7 +120,7 @@ class LanguageModelSearch(Method):
         optimizer, describer = backends(config)
         data = lesson.prepared.plan.data
         drawn = draw_for(data, config)
-        if hides:
+        if lesson.config.labels == "none":
             data, drawn = without_labels(data, None), hidden(drawn)
             config = fitting(config, data)
         prepared = prepare(Plan(config, data, drawn, optimizer, describer), ui, lesson.clip)

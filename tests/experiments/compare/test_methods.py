@@ -49,8 +49,8 @@ def test_every_method_knows_itself() -> None:
         "no-history",
         "shuffled",
         "history",
+        "ipo-default",
     )
-    held_back = (*held_back, "gepa", "copro", "ipo-default")
     saw = {**dict.fromkeys(held_back, 6), "coop": 4, "ipo-paper": 4, "ipo-code": 4}
     assert {name: seen for name, method in METHODS.items() if (seen := method.labelled_per_class(shared))} == saw
     on_search = build({"shots": 4, "selection_shots": 2, "selection": "search"}, where="the test")
@@ -66,7 +66,7 @@ def test_every_method_knows_itself() -> None:
     }
     searches = {name for name, method in METHODS.items() if isinstance(method, LanguageModelSearch)}
     opponents = {name for name in searches if METHODS[name].is_opponent}
-    assert opponents == {"phrases", "no-history", "history", "gepa", "copro"}
+    assert opponents == {"phrases", "no-history", "history"}
     for name in fixed:
         assert not METHODS[name].uses_lm
     assert SUBJECT in METHODS

@@ -68,7 +68,7 @@ def test_unreadable_pictures_of_all_parts_are_named_before_anything_is_searched(
 def test_one_unreadable_sealed_picture_is_told_with_its_fault(run: Run, pictures: Path, tmp_path: Path) -> None:
     broken = files(pictures, "test")[-1]
     broken.write_bytes(b"no picture")
-    ended = run("reward=segmentation", "shots=2")  # whose units are no whole pictures
+    ended = run("reward=examples.segmentation:Segmentation", "shots=2")  # whose units are no whole pictures
     assert ended.code == 2 and not (tmp_path / "run").exists()
     assert f"{broken} is not a picture of a known format; remove it or fix it; `ipo data check" in ended.sentence
 

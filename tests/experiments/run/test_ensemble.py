@@ -148,7 +148,10 @@ def test_one_that_is_not_worth_it_is_not_taken(run: Any, tmp_path: Path, monkeyp
     ("more", "sentence"),
     [
         (["reward=retrieval"], "ensemble=3 is for classes that compete, and not for reward=retrieval; leave it out"),
-        (["reward=segmentation"], "ensemble=3 is for classes that compete, and not for reward=segmentation"),
+        (
+            ["reward=examples.segmentation:Segmentation"],
+            "ensemble=3 is for classes that compete, and not for reward=examples.segmentation:Segmentation",
+        ),
         (["selection=search"], "none are held back; set selection=held-back and selection_shots=1 or more, or ensemb"),
         (["selection_shots=0"], "none are held back; set selection=held-back and selection_shots=1 or more"),
         (["ensemble=0"], "ensemble"),

@@ -58,7 +58,7 @@ def words_of(folder: Path) -> dict[str, Any]:
         ("classification", 32, "all"),
         ("classification", 16, "base-to-new"),
         ("retrieval", 8, "all"),
-        ("segmentation", 8, "all"),
+        ("examples.segmentation:Segmentation", 8, "all"),
     ],
 )
 def test_every_reward_has_its_words_tested_on_fresh_pictures(run: Run, reward: str, n: int, classes: str) -> None:

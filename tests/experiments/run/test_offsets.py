@@ -260,7 +260,10 @@ def test_a_run_without_them_says_what_they_would_add(classes: str, run: Any, tmp
     ("more", "sentence"),
     [
         (["offsets=mean", "reward=retrieval"], "is for classes that compete, and not for reward=retrieval"),
-        (["offsets=prior", "reward=segmentation"], "is for classes that compete, and not for reward=segmentation"),
+        (
+            ["offsets=prior", "reward=examples.segmentation:Segmentation"],
+            "is for classes that compete, and not for reward=examples.segmentation:Segmentation",
+        ),
         (["offsets=mean", "selection=search"], "none are held back; set selection=held-back and selection_shots=1"),
         (["offsets=mean", "selection_shots=0"], "none are held back; set selection=held-back and selection_shots=1"),
         (["offsets=prior", "classes=base-to-new"], "for new classes set offsets=mean"),

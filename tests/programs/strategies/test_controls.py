@@ -153,8 +153,6 @@ def test_every_strategy_says_what_it_is() -> None:
         "compose": (True, False),
         "history": (True, True),
         "no-history": (True, True),
-        "gepa": (True, True),
-        "copro": (True, True),
         "shuffled": (True, True),
         "list": (False, False),
     }

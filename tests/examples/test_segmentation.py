@@ -1,8 +1,10 @@
-"""Mean IoU, its linearised values, and where features come from."""
+"""Mean IoU, its linearised values, where features come from, and the scenes of a run."""
 
 from __future__ import annotations
 
 import io
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import dspy
@@ -10,10 +12,27 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from examples.segmentation import (
+    LEAST,
+    SIDE,
+    Scene,
+    Scenes,
+    SegmentationReward,
+    compose,
+    encode_windows,
+    interpolation,
+    mean_iou,
+)
+from ipo_prompts.experiments.data import load_data
+from ipo_prompts.experiments.run.live_view import Ui
+from ipo_prompts.experiments.run.plan import plan
+from ipo_prompts.experiments.run.prepared import encode, prepare
+from ipo_prompts.experiments.run.reading import load_config
+from ipo_prompts.experiments.tasks import REWARDS
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.pictures import Picture
-from ipo_prompts.metrics.segmentation import Scene, Scenes, SegmentationReward, encode_windows, interpolation, mean_iou
+from support.runs import copy_pictures
 
 rng = np.random.default_rng(0)
 
@@ -77,7 +96,7 @@ def test_scores_are_those_of_a_segmentation_done_by_hand(clip: Clip) -> None:
 
 
 def test_a_window_is_a_picture_of_its_own(clip: Clip, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ipo_prompts.metrics.segmentation.BATCH", 5)  # two whole ones and a rest
+    monkeypatch.setattr("examples.segmentation.BATCH", 5)  # two whole ones and a rest
     image = picture(96, 120).image()
     patches = encode_windows(clip, image, 48)
     assert patches.features.shape == (3, 4, 128)
@@ -160,3 +179,55 @@ def test_the_values_of_two_scenes_by_hand() -> None:
     assert mean == 0.625
     over = (-1 / 8 + 1 / 6) / 2
     assert values == pytest.approx([0.625 + 2 * over, 0.625 - 2 * over])
+
+
+def test_scenes_hold_each_picture_once_with_its_exact_mask() -> None:
+    items = load_data("embedded", seed=0).val[:22]
+    scenes = compose(items, 3)
+    assert len(scenes) == 5
+    again = compose(items, 3)
+    assert [s.image.bytes() for s in scenes] == [s.image.bytes() for s in again]
+    assert [s.image.bytes() for s in scenes] != [s.image.bytes() for s in compose(items, 4)]
+    labels = []
+    for scene in scenes:
+        pixels = np.asarray(scene.image.image())
+        assert pixels.shape == (SIDE, SIDE, 3)
+        for y, x in ((0, 0), (0, SIDE - 1), (SIDE - 1, 0), (SIDE - 1, SIDE - 1)):
+            label = scene.mask[y, x]
+            labels.append(label)
+            rows, columns = np.nonzero(scene.mask == label)
+            if (scene.mask[[0, 0, -1, -1], [0, -1, 0, -1]] == label).sum() == 1:
+                height, width = np.ptp(rows) + 1, np.ptp(columns) + 1
+                assert min(height, width) >= LEAST
+                assert len(rows) == height * width
+                box = (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
+                own = [
+                    np.asarray(item.picture.image().resize((width, height), 3)) for item in items if item.label == label
+                ]
+                part = np.asarray(scene.image.image().crop(box))
+                assert any((part == one).all() for one in own)
+    left = [item.label for item in items]
+    for label in labels:
+        left.remove(label)  # fails when a picture was used twice
+    assert len(left) == 2
+    twins = [replace(item, group=items[i % 8].group) for i, item in enumerate(items)]
+    alone = [*items[16:], *items[14:16]]
+    assert [s.image.bytes() for s in compose(twins, 3)] == [s.image.bytes() for s in compose(alone, 3)]
+
+
+def test_scenes_of_the_parts_do_not_mix(cache: Path, clip: Clip, tmp_path: Path) -> None:
+    """Each part is composed of its own pictures, and the sealed scenes are the same for every seed."""
+    REWARDS.allow("examples.segmentation:Segmentation")
+    ui = Ui(0, quiet=True)
+    few = (f"data=folder:{copy_pictures(tmp_path / 'pictures')}", "shots=2", "selection_shots=1")
+    sealed = []
+    for seed in (0, 1):
+        words = ["reward=examples.segmentation:Segmentation", "describer=none", *few, f"seed={seed}"]
+        found = plan(load_config(None, words), ready=False)
+        prepared = prepare(found, ui, clip)
+        assert prepared.selection is not None
+        for encoded, items in ((prepared.search, found.drawn.search), (prepared.selection, found.drawn.selection)):
+            assert [p.bytes() for p in encoded.pictures] == [e.image.bytes() for e in compose(items, seed)]
+        test = encode(found, prepared.reward, found.drawn.test, "test", ui=ui, seed=0)
+        sealed.append([picture.bytes() for picture in test.pictures])
+    assert sealed[0] == sealed[1] == [e.image.bytes() for e in compose(found.drawn.test, 0)]

@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 from dspy.lm15 import AuthError
 
+from examples.dspy_optimizers import IN_VAIN, ROUNDS_IN_VAIN, Copro, Gepa
 from ipo_prompts.experiments.data import Draw, draw, load_data
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import InputError
@@ -27,10 +28,7 @@ from ipo_prompts.metrics.template import ANCHOR, problem
 from ipo_prompts.programs import IPO, TemplateClassifier
 from ipo_prompts.programs.record.journal import read
 from ipo_prompts.programs.search import SearchResult, search
-from ipo_prompts.programs.strategies import STRATEGIES
-from ipo_prompts.programs.strategies import running_optimizers as running
 from ipo_prompts.programs.strategies.base import Expected, Models
-from ipo_prompts.programs.strategies.dspy_optimizers import IN_VAIN, ROUNDS_IN_VAIN, Copro, Gepa
 from ipo_prompts.programs.templates.settings import SearchSettings
 from support import template_lm
 from support.openai_server import LOOKS, MEDIA, Asked, Reply
@@ -38,7 +36,7 @@ from support.openai_server import running as running_server
 from support.runs import CLASSES, KEY, copy_pictures, events, ipo
 from support.template_lm import PLANTED, USELESS, Writer, filled_in, language_model
 
-BOTH = ("copro", "gepa")
+BOTH = {"copro": Copro, "gepa": Gepa}
 POOL = [f"a {look} {medium} of a <CLASS>." for look in LOOKS for medium in MEDIA]
 PROPOSALS = (ANCHOR, *POOL[:4], PLANTED, *POOL[5:40])
 """The first is known already; the planted one is the fifth that is new."""
@@ -61,9 +59,10 @@ def data() -> Draw:
 def found(clip: Clip, data: Draw) -> Callable[..., SearchResult]:
     """Search with one of them and a writer, or another language model."""
 
-    def compile_(name: Any, writer: Any, **more: Any) -> SearchResult:
+    def compile_(strategy: Any, writer: Any, **more: Any) -> SearchResult:
         lm = language_model(writer).copy(max_tokens=1024) if hasattr(writer, "complete") else writer
-        ipo = IPO(lm=lm, strategy=name, **{"steps": 2, "candidates_per_step": 4, "describer": None, **more})
+        made = BOTH[strategy]() if isinstance(strategy, str) else strategy
+        ipo = IPO(lm=lm, strategy=made, **{"steps": 2, "candidates_per_step": 4, "describer": None, **more})
         student = TemplateClassifier(clip, data.class_names)
         program = ipo.compile(student, trainset=data.examples("search"), valset=data.examples("selection"))
         result: SearchResult = program.search
@@ -100,7 +99,7 @@ def test_a_planted_template_is_found_and_each_proposal_counts_once(
 
 def test_gepa_learns_from_what_a_template_took_pictures_for(found: Callable[..., SearchResult], data: Draw) -> None:
     writer = Writer(*PROPOSALS)
-    found({"name": "gepa", "minibatch": 68}, writer)
+    found(Gepa(minibatch=68), writer)
     first, later = writer.asked[0], writer.asked[-1]
     assert first.count("was taken for") == 43 and first.count("was recognised.") == 25
     assert ANCHOR in first and f"\n{PLANTED}\n" in later, "it goes on from the better one"
@@ -108,7 +107,7 @@ def test_gepa_learns_from_what_a_template_took_pictures_for(found: Callable[...,
 
 def test_copro_learns_from_the_values_of_the_round_before(found: Callable[..., SearchResult]) -> None:
     writer = Writer(*PROPOSALS)
-    result = found({"name": "copro", "breadth": 6}, writer)
+    result = found(Copro(breadth=6), writer)
     assert len(writer.asked) == 5 + 6, "a round of six, of which the first has the initial template too"
     assert "Resulting Score" not in writer.asked[4]
     form = r'Instruction #\d: ([^"]*?\.).*?Resulting Score #\d: ([\d.]+)'
@@ -134,18 +133,19 @@ def test_its_own_journal_answers_it(name: str, found: Callable[..., SearchResult
 def test_a_stopped_step_is_finished_by_the_resumed_search(
     name: str, found: Callable[..., SearchResult], tmp_path: Path
 ) -> None:
-    settings = {"name": name, **({"breadth": 2} if name == "copro" else {})}
-    whole = found(settings, first := Writer(*PROPOSALS))
-    stopped = found(settings, writer := Writer(*PROPOSALS), log_dir=tmp_path, budget_tokens=BUDGET[name])
+    strategy = Copro(breadth=2) if name == "copro" else Gepa()
+    whole = found(strategy, first := Writer(*PROPOSALS))
+    stopped = found(strategy, writer := Writer(*PROPOSALS), log_dir=tmp_path, budget_tokens=BUDGET[name])
     assert stopped.stopped and "tokens" in stopped.stopped
     assert 1 < len(stopped.history) < 9 and len(stopped.history) % 4 != 1, "in the middle of a step"
-    assert told(found(settings, writer, log_dir=tmp_path)) == told(whole)
+    assert told(found(strategy, writer, log_dir=tmp_path)) == told(whole)
     assert len(writer.asked) == len(first.asked)
 
 
 SCRIPT = """
 import os, signal, sys
 from dspy.lm15 import AuthError
+from examples.dspy_optimizers import Copro, Gepa
 from ipo_prompts.experiments.data import draw, load_data
 from ipo_prompts.metrics.clip import load_clip
 from ipo_prompts.programs import IPO, TemplateClassifier
@@ -168,7 +168,8 @@ class Bad(Writer):
         return super().complete(request)
 
 for name, mode in [(name, mode) for name in names for mode in modes]:
-    ipo = IPO(lm=language_model(Bad(*%r)).copy(max_tokens=1024), strategy=name,
+    strategy = Copro() if name == "copro" else Gepa()
+    ipo = IPO(lm=language_model(Bad(*%r)).copy(max_tokens=1024), strategy=strategy,
               steps=2, candidates_per_step=4, describer=None, log_dir=log or None,
               budget_tokens=(3000 if name == "copro" else 4700) if mode == "budget" else None)
     try:
@@ -180,7 +181,8 @@ for name, mode in [(name, mode) for name in names for mode in modes]:
 
 
 def in_a_process(*words: str) -> subprocess.CompletedProcess[str]:
-    path = os.pathsep.join([str(Path(template_lm.__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
+    tests = Path(template_lm.__file__).parents[1]
+    path = os.pathsep.join([str(tests.parent), str(tests), os.environ.get("PYTHONPATH", "")])
     return subprocess.run(
         [sys.executable, "-c", SCRIPT % (PROPOSALS,), *words],
         capture_output=True,
@@ -218,7 +220,7 @@ def test_bad_proposals_end_nothing_but_only_bad_ones_do(name: str, found: Callab
     only = Writer(*bad)
     result = found(name, only)
     questions = {"gepa": IN_VAIN, "copro": ROUNDS_IN_VAIN * 10}[name]
-    assert result.ended == f"{STRATEGIES.find(name).name} wrote no new template in {questions} questions"
+    assert result.ended == f"{BOTH[name].name} wrote no new template in {questions} questions"
     assert (len(only.asked), result.choice.template) == (questions, ANCHOR)
 
 
@@ -275,7 +277,7 @@ def test_copro_needs_values_alone_and_gepa_says_that_it_needs_more() -> None:
     settings = SearchSettings(steps=2, candidates_per_step=3)
     result = search(settings, Values(), Copro(language_model(Writer(*PROPOSALS))), Units())
     assert (result.choice.template, result.proposed) == (PLANTED, 6)
-    with pytest.raises(InputError, match=r"^strategy=gepa learns .* choose strategy=copro, .* or another strategy\.$"):
+    with pytest.raises(InputError, match=r"^GEPA learns .* choose COPRO, .* or another strategy\.$"):
         search(settings, Values(), Gepa(language_model(Writer())), Units())
 
 
@@ -291,7 +293,7 @@ def test_an_error_of_the_optimizer_comes_up(monkeypatch: pytest.MonkeyPatch) -> 
     def broken(*args: Any) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(running, "run_copro", broken)
+    monkeypatch.setattr(Copro, "optimize", broken)
     strategy = Copro(language_model(Writer()))
     with pytest.raises(ZeroDivisionError):
         search(SearchSettings(), Values(), strategy, Units())
@@ -332,12 +334,6 @@ def test_gepa_draws_other_pictures_with_another_seed() -> None:
     assert len({first_question(seed) for seed in range(6)}) > 1, "one of four pictures is right"
 
 
-def test_they_are_listed_without_loading_dspy() -> None:
-    code = "import sys, ipo_prompts.programs.strategies.dspy_optimizers; print(*sys.modules)"
-    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
-    assert not {"torch", "dspy", "gepa", "litellm"} & set(loaded)
-
-
 def test_one_strategy_may_search_twice(found: Callable[..., SearchResult]) -> None:
     strategy = Gepa()
     first, again = [found(strategy, Writer(*PROPOSALS)) for _ in range(2)]
@@ -367,8 +363,7 @@ def test_the_forecast_bounds_what_is_asked(name: str, found: Callable[..., Searc
     writer = Writer(*POOL)
     found(name, writer, steps=4)
     settings = SearchSettings(steps=4, candidates_per_step=4)
-    strategy = STRATEGIES.build({"name": name}, Models())
-    forecast = strategy.forecast(Expected(settings, "pets", reply_tokens=100))
+    forecast = BOTH[name]().forecast(Expected(settings, "pets", reply_tokens=100))
     assert forecast.calls == len(writer.asked) == {"gepa": 16, "copro": 19}[name]
     assert forecast.longest >= max(len(text) for text in writer.asked)
     assert (forecast.tokens_in, forecast.tokens_out) == (forecast.calls * forecast.longest, forecast.calls * 100)
@@ -383,16 +378,27 @@ def test_a_grid_with_both_rows(
     cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     pictures, grid, out = copy_pictures(tmp_path / "pictures"), tmp_path / "grid.yaml", tmp_path / "out"
-    grid.write_text("title: Optimizers\nprotocol: few-shot\nsettings: {describer: none, clip: embedded}\n")
+    rows = [
+        {"label": name, "method": "ipo-default", "settings": {"strategy": f"examples.dspy_optimizers:{kind.__name__}"}}
+        for name, kind in BOTH.items()
+    ]
+    settings = {"describer": "none", "clip": "embedded"}
+    grid.write_text(
+        json.dumps({"title": "T", "protocol": "few-shot", "settings": settings, "methods": ["anchor", *rows]})
+    )
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     with running_server() as server:
         server.behave = writes
-        words = [f"data=folder:{pictures}", "methods=anchor,gepa,copro", "seeds=1", "lm=openai/test-model"]
+        words = [f"data=folder:{pictures}", "seeds=1", "lm=openai/test-model"]
         sizes = ["shots=2", "selection_shots=1", "steps=2", "candidates_per_step=3", f"lm_api_base={server.base}"]
         ended = ipo(capfd, "benchmark", str(grid), f"--out={out}", *words, *sizes)
         assert ended.code == 0, ended.err
         assert not [asked for asked in server.asked if "webp" in asked.text or "pictures/" in asked.text]
         assert any(f"A picture of {CLASSES[0]} was" in asked.text for asked in server.asked)
     cells = [json.loads(file.read_text()) for file in out.rglob("cell.json")]
-    budgets = {cell["cell"]["method"]: (cell["budget"]["proposals"], cell["budget"]["looked_at"]) for cell in cells}
-    assert budgets == {"anchor": (0, 0), **dict.fromkeys(BOTH, (6, 0))}
+    budgets = {
+        cell["cell"]["settings"].get("strategy.name"): (cell["budget"]["proposals"], cell["budget"]["looked_at"])
+        for cell in cells
+    }
+    named = (f"examples.dspy_optimizers:{kind.__name__}" for kind in BOTH.values())
+    assert budgets == {None: (0, 0), **dict.fromkeys(named, (6, 0))}

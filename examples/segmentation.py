@@ -1,25 +1,42 @@
-"""The reward for open-vocabulary segmentation: which class is where, found by comparing places with texts."""
+"""Segmentation as a task of one's own: mean IoU, found by comparing places of a picture with texts.
+
+    ipo optimize reward=examples.segmentation:Segmentation --lm none
+
+A run has labelled pictures and no masks, so `Segmentation` composes scenes of them, four to a scene. Scenes have exact
+masks, and each picture is in one scene only. The cuts between the four are drawn at random, so that windows do not line
+up with them. `SegmentationReward` takes any pictures with masks, from Python.
+"""
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import dspy
 import numpy as np
 import numpy.typing as npt
+import open_clip
+import torch
+from open_clip.transform import PreprocessCfg, image_transform_v2
+from open_clip.transformer import VisionTransformer
+from PIL import Image
+from pydantic import BaseModel, Field
 
+from ipo_prompts.experiments.tasks.base import Encoded, Task
 from ipo_prompts.metrics.arrays import Floats
 from ipo_prompts.metrics.classification import logits_of, losses_of
 from ipo_prompts.metrics.clip import Clip, unit
 from ipo_prompts.metrics.clock import check_clock
-from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.errors import InputError, flag
 from ipo_prompts.metrics.features import FeatureStore
 from ipo_prompts.metrics.pictures import Picture
 from ipo_prompts.metrics.reward import EmbeddingReward, Judged, check_fields, groups_of
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
+    from ipo_prompts.experiments.data import Item
+    from ipo_prompts.metrics.features import Progress
 
 
 # Features of places: one for each place of a picture, in the space of a CLIP's texts.
@@ -55,8 +72,6 @@ def check_tower(clip: Clip) -> None:
     Raises:
         InputError: its picture tower is no plain vision transformer.
     """
-    from open_clip.transformer import VisionTransformer
-
     visual = clip.model.visual
     if not isinstance(visual, VisionTransformer) or visual.attn_pool is not None or visual.proj is None:
         raise InputError(
@@ -65,7 +80,7 @@ def check_tower(clip: Clip) -> None:
         )
 
 
-def encode_tokens(clip: Clip, image: Image) -> Patches:
+def encode_tokens(clip: Clip, image: Image.Image) -> Patches:
     """Encode one picture by the patch tokens of a vision transformer.
 
     The picture is squeezed to the tower's input, not cropped: every pixel of it belongs to some patch.
@@ -73,8 +88,6 @@ def encode_tokens(clip: Clip, image: Image) -> Patches:
     Raises:
         InputError: see `check_tower`.
     """
-    import torch
-
     check_tower(clip)
     visual = clip.model.visual
     pixels = _squeezing_transform(clip)(image).unsqueeze(0).to(clip.device)
@@ -97,14 +110,12 @@ def encode_tokens(clip: Clip, image: Image) -> Patches:
     return Patches(unit(tokens), _centres(h, image.height), _centres(w, image.width))
 
 
-def encode_windows(clip: Clip, image: Image, window: int) -> Patches:
+def encode_windows(clip: Clip, image: Image.Image, window: int) -> Patches:
     """Encode one picture by square windows of `window` pixels, about half a window apart, the outer ones at its edges.
 
     Raises:
         InputError: the picture is smaller than the window.
     """
-    import torch
-
     if window < 2 or window > min(image.size):
         raise InputError(
             f"a window of {window} pixels does not fit into a picture of {image.width} x {image.height}; choose a "
@@ -147,9 +158,6 @@ def _centres(count: int, length: int) -> npt.NDArray[np.float64]:
 
 
 def _squeezing_transform(clip: Clip) -> Any:
-    import open_clip
-    from open_clip.transform import PreprocessCfg, image_transform_v2
-
     config = open_clip.get_model_preprocess_cfg(clip.model) | {"resize_mode": "squash"}
     return image_transform_v2(PreprocessCfg(**config), is_train=False)
 
@@ -320,3 +328,69 @@ def mean_iou(both: Counts, either: Counts, there: Counts) -> tuple[float, npt.ND
     iou = both.sum(axis=0) / total
     influence = ((both - iou * either) / total).mean(axis=1)  # sums to 0 over the scenes
     return float(iou.mean()), iou.mean() + len(both) * influence
+
+
+class SegmentationSettings(BaseModel, extra="forbid", frozen=True):
+    """How places are cut out of a scene."""
+
+    window: int = Field(48, ge=8, le=96, description="side of the windows in pixels; a scene has 96")
+
+
+class Segmentation(Task):
+    """Scores templates with `SegmentationReward` on composed scenes."""
+
+    Settings = SegmentationSettings
+    made = SegmentationReward
+    measure = "mean IoU"
+    unit = "scenes"
+
+    def encode(self, reward: Any, items: Sequence[Item], *, seed: int, progress: Progress | None = None) -> Encoded:
+        """See `Task`; a unit is a scene."""
+        if any(item.also for item in items):
+            raise InputError("scenes are composed of pictures of one class each; choose no segmentation for others.")
+        scenes = compose(items, seed)
+        if not scenes:
+            raise InputError(
+                f"a scene is composed of four pictures and there are {len({item.group for item in items})}, without "
+                f"variants; give more {flag('shots')} or pictures."
+            )
+        units = reward.examples(scenes)
+        return Encoded(units, [scene.image for scene in scenes], (), None)
+
+
+SIDE = 96
+"""Pixels of a scene; the embedded pictures have 48."""
+LEAST = 36
+"""Pixels of the smallest part."""
+
+
+def compose(items: Sequence[Item], seed: int, least: int = LEAST) -> list[dspy.Example]:
+    """Compose scenes; the same items, seed and `least` (pixels of the smallest part) give the same bytes.
+
+    Pictures are shuffled and dealt by fours; up to three are left over. Of the variants of a base picture one takes
+    part, so that no two scenes share it.
+
+    Returns:
+        Examples with `image` (96 x 96) and `mask` (int64 (96, 96), the label of each pixel).
+    """
+    rng, items = np.random.default_rng(seed), list({item.group: item for item in items}.values())
+    order = [items[i] for i in rng.permutation(len(items))]
+    scenes = []
+    for start in range(0, len(order) - 3, 4):
+        x, y = (int(cut) for cut in rng.integers(least, SIDE - least, 2, endpoint=True))
+        picture, mask = _compose(order[start : start + 4], x, y, f"scene {start // 4}")
+        scenes.append(dspy.Example(image=picture, mask=mask))
+    return scenes
+
+
+def _compose(four: Sequence[Item], x: int, y: int, name: str) -> tuple[Picture, npt.NDArray[np.int64]]:
+    scene = Image.new("RGB", (SIDE, SIDE))
+    mask = np.empty((SIDE, SIDE), dtype=np.int64)
+    boxes = ((0, 0, x, y), (x, 0, SIDE, y), (0, y, x, SIDE), (x, y, SIDE, SIDE))
+    for item, (left, top, right, bottom) in zip(four, boxes, strict=True):
+        part = item.picture.image().resize((right - left, bottom - top), Image.Resampling.BICUBIC)
+        scene.paste(part, (left, top))
+        mask[top:bottom, left:right] = item.label
+    buffer = io.BytesIO()
+    scene.save(buffer, format="PNG")
+    return Picture.from_bytes(name, buffer.getvalue()), mask

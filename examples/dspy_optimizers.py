@@ -1,0 +1,429 @@
+"""DSPy's own optimizers as strategies of one's own: COPRO and GEPA write templates; the loop scores, counts, chooses.
+
+    ipo optimize strategy=examples.dspy_optimizers:Gepa
+
+An optimizer asks and scores as it likes, and the loop asks a strategy step by step. So the optimizer runs in a thread
+of its own, which works only while `ask` waits for it. It hands each question and each new template to `ask` and waits
+for the answer: what it asks is recorded, limits hold, and errors come up as those of any other strategy. A resumed
+search runs it anew, with the recorded replies.
+
+No picture leaves, nor its path: a picture is its number, and what it was taken for is known from the scores.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import logging
+import random
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import replace
+from queue import SimpleQueue
+from types import SimpleNamespace
+from typing import Any, ClassVar
+
+import dspy
+from dspy.lm15 import Request, Response
+from dspy.teleprompt import copro_optimizer
+from dspy.teleprompt.gepa import InstructionProposer
+from gepa.api import optimize
+from gepa.core.adapter import EvaluationBatch
+from pydantic import BaseModel, Field
+
+from ipo_prompts.metrics.errors import InputError, silent
+from ipo_prompts.metrics.reward import Score
+from ipo_prompts.metrics.template import key
+from ipo_prompts.programs.lm.connect import options_of
+from ipo_prompts.programs.lm.ledger import explain
+from ipo_prompts.programs.lm.replies import BoundedChatAdapter
+from ipo_prompts.programs.strategies.base import Expected, Forecast, Known, Models, Strategy
+from ipo_prompts.programs.templates.admission import Desk
+from ipo_prompts.programs.templates.for_dspy import (
+    BETTER,
+    NOTE,
+    AboutTemplates,
+    signature_of,
+    template_in,
+    with_feedback,
+)
+
+logger = logging.getLogger(__name__)
+
+Worth = Callable[[str], Score | str]
+"""Gives the score of a template, or why it cannot be used."""
+IN_VAIN = 10
+"""Questions in a row without one new template, after which GEPA has ended: it would repeat itself for ever."""
+ROUNDS_IN_VAIN = 3
+"""Those of COPRO, which asks for a whole round before it tries the first."""
+
+SMALL_TOKENS = 128
+"""Of a reply of a small model, which would go on and on: a template and the names of the fields have half of them."""
+MANY = 1_000_000
+"""Rounds of COPRO: the search ends it."""
+IDLE = 100
+"""Draws of pictures in a row, all of them right, after which GEPA has nothing to learn from."""
+PART = "template"
+"""What GEPA calls the text that it improves."""
+LONGEST_FIELD = 600
+"""Characters that are read of each field of an answer, at its end: a template has half of them at most."""
+LONG_FIELD, LONG_NAME = " ox" * (LONGEST_FIELD // 3), " ox" * 20
+"""For forecasts: in short words, each a token. No class of the paper's data sets has a longer name."""
+
+
+class CoproSettings(BaseModel, extra="forbid", frozen=True):
+    """How COPRO asks."""
+
+    breadth: int = Field(10, ge=2, description="templates of a round, each asked for in a request of its own")
+
+
+class GepaSettings(BaseModel, extra="forbid", frozen=True):
+    """How GEPA asks."""
+
+    minibatch: int = Field(16, ge=1, description="search pictures whose results a question tells")
+
+
+class _Ended(BaseException):
+    """Ends the thread of an optimizer; no `except Exception` holds it up."""
+
+
+class _Thread:
+    """A thread that works only while another one waits for what it says.
+
+    Args:
+        work: what it does; given `say`.
+    """
+
+    def __init__(self, work: Callable[[_Thread], None]) -> None:
+        self._said: SimpleQueue[tuple[str, Any]] = SimpleQueue()
+        self._answers: SimpleQueue[Any] = SimpleQueue()
+        self._over = False
+        run = contextvars.copy_context().run  # the language model of the context
+        self._thread = threading.Thread(target=run, args=(self._work, work), daemon=True, name="optimizer")
+
+    def hear(self, answer: Any = None) -> tuple[str, Any]:
+        """Answer what it said last, wait, and return what it says: what that is, and its content."""
+        if self._thread.ident is None:
+            self._thread.start()
+        else:
+            self._answers.put(answer)
+        return self._said.get()
+
+    def say(self, what: str, content: Any) -> Any:
+        """Say something, by the thread itself; return the answer."""
+        if not self._over:
+            self._said.put((what, content))
+            answer = self._answers.get()
+        if self._over:
+            raise _Ended
+        return answer
+
+    def end(self) -> None:
+        """End it, wherever it is, and wait for that."""
+        self._over = True
+        self._answers.put(None)
+        if self._thread.ident is not None:
+            self._thread.join()
+
+    def _work(self, work: Callable[[_Thread], None]) -> None:
+        try:
+            work(self)
+            self._said.put(("ended", None))
+        except _Ended:
+            pass
+        except BaseException as error:
+            self._said.put(("failed", error))
+
+
+class _Optimizer(ABC):
+    """What both have in common.
+
+    Args:
+        lm: the model to ask; the one of `dspy.context` when None.
+        settings: how it asks; or its fields as keywords.
+        small: whether the model answers the same request with the same reply, so that each needs a seed of its own.
+    """
+
+    asks_lm: ClassVar[bool] = True
+    needs_lm: ClassVar[bool] = True
+    Settings: ClassVar[type[BaseModel]]
+    name: ClassVar[str]
+
+    def __init__(self, lm: dspy.LM | None = None, settings: Any = None, small: bool = False, **fields: Any) -> None:
+        self.lm = lm
+        self.settings: Any = settings or self.Settings(**fields)
+        self.small = small
+        self._thread: _Thread | None = None
+        self._answer: Any = None
+        self._asked = 0
+
+    @classmethod
+    def build(cls, settings: BaseModel, models: Models) -> Strategy:
+        """See `Strategy`."""
+        return cls(models.lm, settings, models.small)
+
+    @abstractmethod
+    def optimize(self, known: Known, worth: Worth) -> None:
+        """Run the optimizer in its thread; `worth` gives the score of what it wrote, or why it cannot be used."""
+
+    def in_vain(self) -> int:
+        """Return how many questions in a row may bring no new template."""
+        return IN_VAIN
+
+    def ask(self, known: Known, desk: Desk) -> None:
+        """Let the optimizer go on until it has handed in as many new templates as are wanted.
+
+        Raises:
+            InputError: the reward does not say what the optimizer learns from.
+        """
+        if self._thread is None or known.step == 0:
+            self.close()
+            self._begin(known)
+        assert self._thread is not None
+        answer = self._answer
+        while desk.missing > 0:
+            what, content = self._thread.hear(answer)
+            if what == "question":
+                self._asked += 1
+                if self._asked > self.in_vain():
+                    desk.finish(f"{self.name} wrote no new template in {self.in_vain()} questions")
+                    return
+                answer = self._reply(content)
+            elif what == "template":
+                answer = desk.score(content)
+                self._asked = self._asked if isinstance(answer, str) else 0
+            elif what == "failed":
+                raise content
+            else:
+                desk.finish(f"{self.name} has ended")
+                return
+        self._answer = answer  # heard in the next step, so that the thread rests until then
+
+    def close(self) -> None:
+        """End the optimizer."""
+        if self._thread:
+            self._thread.end()
+        self._thread = None
+
+    def _begin(self, known: Known) -> None:
+        model = self.lm or dspy.settings.lm
+        scores: dict[str, Score | str] = {key(entry.template): entry.score for entry in known.history}
+        self._model, self._seeds = model, random.Random(known.seed)
+        self._asked, self._answer = 0, None
+
+        def work(thread: _Thread) -> None:
+            def worth(template: str) -> Score | str:
+                if (name := key(template)) not in scores:
+                    scores[name] = thread.say("template", template)
+                return scores[name]
+
+            with dspy.context(lm=handing_on(model, lambda request: thread.say("question", request))):
+                self.optimize(known, worth)
+
+        self._thread = _Thread(work)
+
+    def _reply(self, request: Any) -> Any:
+        if self.small:
+            seed = self._seeds.getrandbits(31)
+            request = replace(request, config=replace(request.config, seed=seed, max_tokens=SMALL_TOKENS))
+        try:
+            return self._model(request, cache=False)
+        except Exception as error:
+            if (shown := explain(error)) is error:
+                raise
+            raise shown from error
+
+
+class Copro(_Optimizer):
+    """COPRO: a round of templates at once, each round with the best of those before it and their values."""
+
+    Settings: ClassVar[type[BaseModel]] = CoproSettings
+    name: ClassVar[str] = "COPRO"
+
+    def in_vain(self) -> int:
+        """See `_Optimizer`."""
+        return ROUNDS_IN_VAIN * int(self.settings.breadth)
+
+    def optimize(self, known: Known, worth: Worth) -> None:
+        """Run COPRO, which wants no more of a program than its mean over examples: one example has the whole value."""
+
+        def value(template: str) -> float:
+            found = worth(template)
+            return known.scale.low if isinstance(found, str) else found.value
+
+        temperature = dspy.settings.lm.kwargs.get("temperature") or 1.0  # its own, 1.4, is more than some models take
+        optimizer = dspy.COPRO(
+            metric=lambda example, answer: answer.value,
+            breadth=self.settings.breadth,
+            depth=MANY,
+            init_temperature=temperature,
+        )
+        with dspy.context(adapter=Reading()), silent(copro_optimizer.__name__, "dspy.evaluate.evaluate"):
+            optimizer.compile(
+                _Valued(known.history.initial.template, value),
+                trainset=[dspy.Example(image="all").with_inputs("image")],
+                eval_kwargs={"num_threads": 1, "display_progress": False},
+            )
+
+    def forecast(self, expected: Expected) -> Forecast:
+        """Count one call a template in whole rounds, the first of which has one less; tokens are bounded.
+
+        Questions again, because templates repeat others or cannot be used, are not forecast.
+        """
+        breadth, wanted = self.settings.breadth, expected.settings.steps * expected.settings.candidates_per_step
+        later = max(0, -(-(wanted - breadth + 1) // breadth))
+        attempts = [f"{part} #{i}: {LONG_FIELD}" for i in range(breadth) for part in ("Instruction", "Prefix")]
+        scores = [f"Resulting Score #{i}: 100.00" for i in range(breadth)]
+        longest = {"attempted_instructions": [*attempts, *scores]}
+        question = copro_optimizer.GenerateInstructionGivenAttempts
+        return _forecast(breadth - 1 + later * breadth, question, longest, expected)
+
+
+class Gepa(_Optimizer):
+    """GEPA: one template at a time, from what another one took a few pictures for; one that is better there is kept."""
+
+    Settings: ClassVar[type[BaseModel]] = GepaSettings
+    name: ClassVar[str] = "GEPA"
+
+    def optimize(self, known: Known, worth: Worth) -> None:
+        """Run GEPA with DSPy's questions, as `dspy.GEPA` does, but for progress bars and a call for each picture."""
+        pictures: Any = _Pictures(known, worth)
+        rows = list(range(known.history.initial.n))
+        optimize(
+            seed_candidate={PART: known.history.initial.template},
+            trainset=rows,
+            valset=rows,
+            adapter=pictures,
+            reflection_minibatch_size=min(self.settings.minibatch, len(rows)),
+            stop_callbacks=pictures.stop,
+            logger=SimpleNamespace(log=logger.debug),
+            seed=known.seed,
+        )
+
+    def ask(self, known: Known, desk: Desk) -> None:
+        """See `_Optimizer`; refuse a reward that does not say which picture was taken for what."""
+        initial = known.history.initial.score
+        if known.labels is None or not len(known.labels) == len(initial.predictions) == initial.n:
+            raise InputError(
+                "GEPA learns from which picture was taken for which class, and this reward does not say it; choose "
+                "COPRO, which learns from the values alone, or another strategy."
+            )
+        super().ask(known, desk)
+
+    def forecast(self, expected: Expected) -> Forecast:
+        """Count one call a template; tokens are bounded for classes with names of up to 60 characters.
+
+        Questions again, because templates repeat others or cannot be used, are not forecast.
+        """
+        calls = expected.settings.steps * expected.settings.candidates_per_step
+        told = [_told(LONG_NAME, dspy.Prediction(label=LONG_NAME[1:]))] * self.settings.minibatch
+        longest = {"current_instruction": LONG_FIELD, "examples_with_feedback": told}
+        return _forecast(calls, _proposer().propose.signature, longest, expected)
+
+
+def _forecast(calls: int, question: Any, longest: dict[str, Any], expected: Expected) -> Forecast:
+    told = question.with_instructions(f"{question.instructions}\n{NOTE}")
+    tokens = sum(expected.count(str(message["content"])) for message in Reading().format(told, [], longest))
+    return Forecast(calls, calls * tokens, calls * expected.reply_tokens, tokens)
+
+
+class Reading(AboutTemplates, BoundedChatAdapter):
+    """Asks for a template, once, and reads any answer: what is not in its fields is all of the first one."""
+
+    def __init__(self) -> None:
+        super().__init__(use_json_adapter_fallback=False)
+
+    def parse(self, signature: Any, completion: str) -> dict[str, Any]:
+        """Read the fields of an answer."""
+        try:
+            fields = super().parse(signature, completion)
+        except dspy.AdapterParseError:
+            fields = {**dict.fromkeys(signature.output_fields, ""), next(iter(signature.output_fields)): completion}
+        return {name: str(text)[-LONGEST_FIELD:] for name, text in fields.items()}
+
+
+class _HandsOn:
+    """The engine of a language model whose questions are asked elsewhere."""
+
+    def __init__(self, complete: Callable[[Request], Response]) -> None:
+        self.complete = complete
+
+
+def handing_on(lm: dspy.LM, complete: Callable[[Request], Response]) -> dspy.LM:
+    """Return a language model that makes the requests of another one, and has them answered by `complete`."""
+    made = dspy.LM(lm.model, engine=_HandsOn(complete), cache=False, num_retries=0)
+    made.kwargs = options_of(lm)
+    return made
+
+
+class _Valued(dspy.Predict):  # type: ignore[misc,unused-ignore]
+    """A program whose instructions are a template, and whose only answer is the value of that.
+
+    Of an assigned signature it keeps the template alone: COPRO makes each from the one before, fields within fields,
+    and some 140 deep Python can copy no more of them.
+    """
+
+    def __init__(self, template: str, value: Callable[[str], float]) -> None:
+        self.template = template
+        self.value = value
+        super().__init__(self.signature)
+
+    @property
+    def signature(self) -> Any:
+        return signature_of(self.template)
+
+    @signature.setter
+    def signature(self, signature: Any) -> None:
+        self.template = template_in(signature.instructions)
+
+    def forward(self, **kwargs: Any) -> dspy.Prediction:
+        return dspy.Prediction(value=self.value(self.template))
+
+
+class _Pictures:
+    """The search pictures, as GEPA's adapter: each is its number."""
+
+    def __init__(self, known: Known, worth: Worth) -> None:
+        assert known.labels is not None
+        self._names = [str(name) for name in known.class_names]
+        self._labels = known.labels.tolist()
+        self._worth = worth
+        self._worst = known.scale.low
+        self._proposer = _proposer()
+        self.idle = 0
+
+    def evaluate(self, batch: list[int], candidate: dict[str, str], capture_traces: bool = False) -> Any:
+        """Give what each picture contributes to the value of a template, and what it was taken for."""
+        found = self._worth(template_in(candidate[PART]))
+        if isinstance(found, str):
+            answers = [dspy.Prediction(label=None, problem=f"the template cannot be used: {found}")] * len(batch)
+            hits = [self._worst] * len(batch)
+        else:
+            answers = [dspy.Prediction(label=self._names[found.predictions[row]]) for row in batch]
+            hits = [float(found.hits[row]) for row in batch]
+        return EvaluationBatch(answers, hits, [*zip(batch, answers, strict=True)])
+
+    def make_reflective_dataset(self, candidate: dict[str, str], evaluated: Any, parts: list[str]) -> dict[str, Any]:
+        """Tell what the pictures were taken for."""
+        rows = evaluated.trajectories
+        return {PART: [_told(self._names[self._labels[row]], answer) for row, answer in rows]}
+
+    def propose_new_texts(self, candidate: dict[str, str], told: Any, parts: list[str]) -> dict[str, str]:
+        """Ask for a better template."""
+        self.idle = 0
+        texts: dict[str, str] = self._proposer(candidate, told, parts)
+        return texts
+
+    def stop(self, gepa_state: Any) -> bool:
+        """Say whether nothing was asked for long."""
+        self.idle += 1
+        return self.idle > IDLE
+
+
+def _proposer() -> Any:
+    return InstructionProposer(base_instructions=BETTER, adapter=Reading())
+
+
+def _told(label: str, answer: dspy.Prediction) -> dict[str, Any]:
+    feedback = with_feedback(dspy.Example(label=label), answer).feedback
+    return {"Generated Outputs": {"label": answer.label}, "Feedback": feedback}
