@@ -14,6 +14,7 @@ import secrets
 import threading
 import weakref
 from collections.abc import Mapping
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -172,24 +173,20 @@ def local_lm(name: str) -> tuple[LocalEngine, str]:
         InputError: no such name, or the weights are not here.
     """
     wanted = wanted_weights(name)
-    if wanted is None:
+    if wanted is not None:
+        known, path = weights.model(wanted), weights.find(wanted)
+        if path is None:
+            raise InputError(
+                f"the local model {wanted!r} is not installed; run `ipo models pull {wanted}` "
+                f"({known.size_bytes / 1e6:.0f} MB)."
+            )
+        digest = known.sha256
+    else:
         path = Path(_asked(name)).expanduser()
         if not path.is_file():
             raise InputError(f"there is no model file {str(path)!r}.")
-        hasher = hashlib.sha256()
         with path.open("rb") as file:
-            while content := file.read(1 << 20):
-                hasher.update(content)
-        digest = hasher.hexdigest()
-    else:
-        digest = weights.model(wanted).sha256
-        found = weights.find(wanted)
-        if found is None:
-            megabytes = weights.model(wanted).size_bytes / 1e6
-            raise InputError(
-                f"the local model {wanted!r} is not installed; run `ipo models pull {wanted}` ({megabytes:.0f} MB)."
-            )
-        path = found
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
     return LocalEngine(path), f"local/{path.stem}@{digest[:12]}"
 
 
@@ -275,17 +272,16 @@ def start_server(xllamacpp: Any, parameters: Any) -> Any:
     since Python raises it in the main thread only. Asking for metrics passes through the loop's queue and evaluates
     nothing, so the replies stay the same to the bit.
     """
-    outcome: list[Any] = []
-    is_loaded = threading.Event()
+    outcome, is_loaded = Future[Any](), threading.Event()
 
     def start() -> None:
         try:
             server = xllamacpp.Server(parameters)
             is_loaded.set()
             server.handle_metrics()
-            outcome.append(server)
+            outcome.set_result(server)
         except BaseException as error:
-            outcome.append(error)
+            outcome.set_exception(error)
             is_loaded.set()
 
     thread = threading.Thread(target=start, name="start of the local model", daemon=True)
@@ -294,14 +290,12 @@ def start_server(xllamacpp: Any, parameters: Any) -> Any:
         is_loaded.wait()
     finally:
         thread.join(FIRST_ANSWER_SECONDS)
-    if not outcome:
+    if not outcome.done():
         raise InputError(
             f"the local model's runtime did not answer within {FIRST_ANSWER_SECONDS} s after it had loaded "
             f"{parameters.model.path!r}; try again, or choose another `lm`."
         )
-    if isinstance(outcome[0], BaseException):
-        raise outcome[0]
-    return outcome[0]
+    return outcome.result()
 
 
 def generate(server: Any, body: dict[str, Any]) -> dict[str, Any]:
