@@ -319,7 +319,7 @@ def held_back_gain(
     given = np.array([own[0] for own in candidates], dtype=np.int64)
     hits, losses = np.zeros(len(halves)), np.zeros(len(halves))
     for half in (0, 1):
-        chose, other = (np.flatnonzero(halves == one) for one in (half, 1 - half))
+        chose, other = (np.flatnonzero(halves == one).tolist() for one in (half, 1 - half))
         if len(chose) and len(other):
             found, temperature = choose_names(texts, candidates, pictures.part(chose), seed)
             before, after = (_judged(texts[of], pictures.part(other), temperature) for of in (given, found))
