@@ -13,7 +13,7 @@ import logging
 import shlex
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -37,9 +37,11 @@ def in_force(variable: ContextVar[T], value: T) -> Iterator[None]:
         variable.reset(before)
 
 
-def speaking_to(listener: Listener) -> AbstractContextManager[None]:
+@contextmanager
+def speaking_to(listener: Listener) -> Iterator[None]:
     """Word what is said while the block runs for a listener; threads that it starts speak to the command line."""
-    return in_force(_listener, listener)
+    with in_force(_listener, listener):
+        yield
 
 
 def listener() -> Listener:
