@@ -14,7 +14,6 @@ import secrets
 import threading
 import weakref
 from collections.abc import Mapping
-from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -272,16 +271,17 @@ def start_server(xllamacpp: Any, parameters: Any) -> Any:
     since Python raises it in the main thread only. Asking for metrics passes through the loop's queue and evaluates
     nothing, so the replies stay the same to the bit.
     """
-    outcome, is_loaded = Future[Any](), threading.Event()
+    outcome: list[Any] = []
+    is_loaded = threading.Event()
 
     def start() -> None:
         try:
             server = xllamacpp.Server(parameters)
             is_loaded.set()
             server.handle_metrics()
-            outcome.set_result(server)
+            outcome.append(server)
         except BaseException as error:
-            outcome.set_exception(error)
+            outcome.append(error)
             is_loaded.set()
 
     thread = threading.Thread(target=start, name="start of the local model", daemon=True)
@@ -290,12 +290,14 @@ def start_server(xllamacpp: Any, parameters: Any) -> Any:
         is_loaded.wait()
     finally:
         thread.join(FIRST_ANSWER_SECONDS)
-    if not outcome.done():
+    if not outcome:
         raise InputError(
             f"the local model's runtime did not answer within {FIRST_ANSWER_SECONDS} s after it had loaded "
             f"{parameters.model.path!r}; try again, or choose another `lm`."
         )
-    return outcome.result()
+    if isinstance(outcome[0], BaseException):
+        raise outcome[0]
+    return outcome[0]
 
 
 def generate(server: Any, body: dict[str, Any]) -> dict[str, Any]:
