@@ -34,7 +34,6 @@ from common import arguments
 from none_of_these import narrower
 
 from ipo_prompts.experiments.data import load_data
-from ipo_prompts.metrics import naming
 from ipo_prompts.metrics.arrays import Doubles, Floats
 from ipo_prompts.metrics.calibration import best_temperature
 from ipo_prompts.metrics.classification import ClipReward, EncodedPictures
@@ -44,6 +43,7 @@ from ipo_prompts.metrics.offsets import Refitted, class_weights, uniform_offsets
 from ipo_prompts.metrics.sampling import Sampling, t_quantile
 from ipo_prompts.metrics.template import ANCHOR, too_long
 from ipo_prompts.metrics.text_tower import encode_templates
+from ipo_prompts.programs import naming
 from ipo_prompts.programs.candidates import ask_for_names, candidates_of
 from ipo_prompts.programs.templates.phrases import PhraseBank
 
@@ -226,7 +226,8 @@ def measured(bed: Bed, way: str, own: Any, parts: Sequence[EncodedPictures], mix
     texts, candidates = texts_of(bed, way, own, chosen(bed, way, own, learn))
     given, swapped = texts[: len(own)], naming.exchanged(candidates)
     every = np.arange(len(learn))
-    labelled = naming.LabelledPictures(np.float32(bed.clip.logit_scale) * learn.features, learn.labels, every.tolist())
+    scaled = np.float32(bed.clip.logit_scale) * learn.features
+    labelled = EncodedPictures(scaled, learn.labels, tuple(map(str, every)))
     before = hits(bed, given, test)
     found = naming.find_names(texts, candidates, labelled)
     others = naming.choose_names(texts, swapped, labelled, 0)[0] if found.permuted.opens else every[: len(own)]
@@ -242,7 +243,7 @@ def measured(bed: Bed, way: str, own: Any, parts: Sequence[EncodedPictures], mix
     if bed.asked:
         texts_too, both = texts_of(bed, way, own, chosen(bed, way, own, learn), [bed.asked[way][i] for i in own])
         rows["asked"] = hits(bed, texts_too[naming.find_names(texts_too, both, labelled).chosen], test)
-    none = labelled._replace(labels=mixed)
+    none = replace(labelled, labels=mixed)
     shuffled = naming.held_back_gain(texts, candidates, none, every % 2, 0)
     with patch.object(naming, "best_temperature", lambda *_: 1.0):
         held = naming.held_back_gain(texts, candidates, none, every % 2, 0)
@@ -371,9 +372,8 @@ def scale(classes: int, names: int, pictures: int) -> str:
     others = classes + (names - 1) * np.arange(classes)
     labels = np.repeat(np.arange(classes), pictures // classes)
     noise = rng.normal(size=(len(labels), width)) / np.sqrt(width)
-    shown = naming.LabelledPictures(
-        100 * unit(0.06 * texts[labels] + 0.2 * texts[others[labels]] + noise), labels, range(len(labels))
-    )
+    features = 100 * unit(0.06 * texts[labels] + 0.2 * texts[others[labels]] + noise)
+    shown = EncodedPictures(features, labels, tuple(map(str, range(len(labels)))))
     own = [[label, *range(start, start + names - 1)] for label, start in enumerate(others.tolist())]
     started = time.process_time()
     found = naming.find_names(texts, own, shown)

@@ -215,8 +215,7 @@ def _in_blocks(logits_for: Callable[[Floats], Floats], features: Floats) -> Floa
 def class_means(features: Floats | Doubles, labels: npt.NDArray[np.int64], classes: int) -> Floats:
     """Return the unit mean feature of each class: float32 (C, D). Every class needs a picture."""
     sums = np.stack([features[labels == label].sum(axis=0, dtype=np.float64) for label in range(classes)])
-    means: Floats = (sums / np.linalg.norm(sums, axis=1, keepdims=True)).astype(np.float32)
-    return means
+    return np.asarray(sums / np.linalg.norm(sums, axis=1, keepdims=True), dtype=np.float32)
 
 
 def logits_of(clip: Clip, features: Floats, classes: Floats, offsets: Floats | None = None) -> Floats:
@@ -228,8 +227,7 @@ def logits_of(clip: Clip, features: Floats, classes: Floats, offsets: Floats | N
 def places_of(logits: Floats, labels: npt.NDArray[np.int64]) -> Doubles:
     """Return the place of the right class when all are ordered by their logits: float64 (n,), 1 for the highest."""
     true = logits[np.arange(len(labels)), labels]
-    places: Doubles = 1.0 + np.count_nonzero(logits > true[:, None], axis=1)
-    return places
+    return np.asarray(1.0 + np.count_nonzero(logits > true[:, None], axis=1))
 
 
 def losses_of(logits: Floats, labels: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:

@@ -102,11 +102,6 @@ class Clip:
     def __deepcopy__(self, memo: dict[int, Any]) -> Clip:
         return self
 
-    def __copy__(self) -> Clip:
-        twin = object.__new__(type(self))
-        vars(twin).update(vars(self))
-        return twin
-
     def __reduce__(self) -> NoReturn:
         raise InputError(
             "a CLIP is not pickled, nor a program that holds one; write program.save('program.json'), and "
@@ -175,37 +170,15 @@ def load_clip(name: str, device: str = AUTO, precision: Precision = "fp32") -> C
             ones.
     """
     import open_clip
-
-    device = find_device(device)
-    arguments: dict[str, Any] = {}
-    if name == "embedded":
-        architecture = f"local-dir:{files('ipo_prompts.experiments.embedded') / 'model'}"
-    elif name.startswith(("hf-hub:", "local-dir:")):
-        architecture = name
-    else:
-        architecture, _, tag = name.partition("/")
-        _check_known(architecture, tag)
-        arguments = {key: value for key, value in open_clip_arguments(name).items() if key != "model_name"}
-    try:
-        _announce(name, architecture, arguments.get("pretrained", ""))
-    except InputError as error:
-        raise InputError(f"cannot load the CLIP {name!r}: {error}") from error
     from safetensors import SafetensorError
 
-    wrong = (
-        RuntimeError,
-        ValueError,
-        KeyError,
-        TypeError,
-        AttributeError,
-        AssertionError,
-        OSError,
-        EOFError,
-        ImportError,
-        SafetensorError,
-        UnpicklingError,
-    )
+    device = find_device(device)
+    check_name(name)
+    arguments = open_clip_arguments(name)
+    shipped = f"local-dir:{files('ipo_prompts.experiments.embedded') / 'model'}"
+    architecture = str(arguments.pop("model_name", shipped))
     try:
+        _announce(name, architecture, arguments.get("pretrained", ""))
         with _silent_log():
             config = open_clip.get_model_config(architecture)
         check_config(config, _config_of(architecture))
@@ -218,7 +191,19 @@ def load_clip(name: str, device: str = AUTO, precision: Precision = "fp32") -> C
             tokenizer = open_clip.get_tokenizer(architecture)
     except InputError as error:
         raise InputError(f"cannot load the CLIP {name!r}: {error}") from error
-    except wrong as error:
+    except (
+        RuntimeError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        AssertionError,
+        OSError,
+        EOFError,
+        ImportError,
+        SafetensorError,
+        UnpicklingError,
+    ) as error:
         if "trust_remote_code" in str(error):
             raise InputError(
                 f"cannot load the CLIP {name!r}: its text model or tokenizer comes with Python code, which is never "

@@ -12,6 +12,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, wait
 from contextlib import AbstractContextManager, contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -234,33 +235,28 @@ def answer_within(
     Raises:
         NoAnswer: it took longer.
     """
-    outcome: list[tuple[T | None, BaseException | None]] = []
-    done, abandoned = threading.Event(), threading.Event()
+    answer, abandoned = Future[T](), threading.Event()
 
     def work() -> None:
         _given_up.set(abandoned)
         try:
-            outcome.append((ask(), None))
+            answer.set_result(ask())
         except BaseException as error:
-            outcome.append((None, error))
-        done.set()
+            answer.set_exception(error)
 
     context = contextvars.copy_context()
     threading.Thread(target=context.run, args=(work,), name="question", daemon=True).start()
     started = time.monotonic()
     try:
-        while not done.is_set():
+        while not answer.done():
             waited = time.monotonic() - started
             if seconds is not None and waited >= seconds:
                 raise NoAnswer(f"no answer within {seconds:.0f} s")
-            done.wait(POLL_SECONDS if seconds is None else min(POLL_SECONDS, seconds - waited))
+            wait([answer], POLL_SECONDS if seconds is None else min(POLL_SECONDS, seconds - waited))
             tell(time.monotonic() - started)
     finally:
         abandoned.set()
-    value, error = outcome[0]
-    if error is not None:
-        raise error
-    return value  # type: ignore[return-value]
+    return answer.result()
 
 
 def pause(seconds: float, tell: Callable[[float], None]) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from ipo_prompts.metrics.clock import answer_within
-from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.errors import InputError, reason
 
 AUTO = "auto"
 
@@ -136,8 +136,3 @@ def reach(ask: Callable[[], T], what: str, advice: str = "check the network") ->
         raise InputError(
             f"{what} is not on this machine and the Hugging Face hub does not answer ({reason(error)}); {advice}."
         ) from error
-
-
-def reason(error: Exception) -> str:
-    """Return what an error of the hub's client says, on one line of at most 200 characters."""
-    return " ".join(str(error).split()).rstrip(".")[:200] or type(error).__name__

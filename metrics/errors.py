@@ -84,22 +84,31 @@ class InputError(ValueError):
 
 
 def first_error(error: ValidationError, whole: str = "it") -> tuple[str, str]:
-    """Return where the first error is that pydantic found, `whole` where it is all of it, and what it says."""
+    """Return where the first error is that pydantic found, `whole` where it is all of it, and what it says.
+
+    Raises:
+        InputError: it is one of ours, which says all.
+    """
     first = error.errors()[0]
-    return ".".join(map(str, first["loc"])) or whole, first["msg"].removeprefix("Value error, ").lower()
+    if isinstance(ours := first.get("ctx", {}).get("error"), InputError):
+        raise ours from error
+    said = first["msg"].removeprefix("Value error, ")
+    return ".".join(map(str, first["loc"])) or whole, f"{said[:1].lower()}{said[1:]}"
 
 
 def input_error(error: ValidationError, where: str, prefix: str = "") -> InputError:
-    """Format the first error that pydantic found: the key, where it is, and what was given."""
-    first = error.errors()[0]
-    ours = first.get("ctx", {}).get("error")
-    if isinstance(ours, InputError):
-        return ours
-    key = ".".join(str(part) for part in first["loc"]) or "configuration"
-    message = first["msg"].removeprefix("Value error, ")
-    given = repr(first["input"])
+    """Format the first error that pydantic found: the key, where it is, and what was given; raises as `first_error`."""
+    key, said = first_error(error, "configuration")
+    given = repr(error.errors()[0]["input"])
     shown = given if len(given) <= 200 else f"{given[:200]} …"
-    return InputError(f"{prefix}{key} in {where} is wrong: {message[:1].lower()}{message[1:]} (given: {shown}).")
+    return InputError(f"{prefix}{key} in {where} is wrong: {said} (given: {shown}).")
+
+
+def reason(error: BaseException) -> str:
+    """Return what a library's error says, on one line of at most 300 characters, for a part of a sentence."""
+    if isinstance(error, RecursionError):
+        return "it is nested too deep"
+    return " ".join(str(error).split()).rstrip(".")[:300] or type(error).__name__
 
 
 # The nearest known name, for messages.

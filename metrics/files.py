@@ -13,7 +13,6 @@ import sqlite3
 import stat
 import time
 import zlib
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -21,7 +20,7 @@ from typing import Any, BinaryIO, TextIO, TypeVar
 
 import yaml
 
-from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.errors import InputError, reason
 
 # Files that are written whole or not at all.
 #
@@ -153,7 +152,7 @@ def parse_yaml(text: str, where: str) -> Any:
         # Not `yaml.load`'s unsafe loaders: ours makes plain values only.
         return _writable(yaml.load(text, _Loader))
     except Exception as error:  # PyYAML's own, and what Python says of a bad date, a long number or deep nesting
-        raise InputError(f"{where} is not valid YAML: {_reason(error)}.") from error
+        raise InputError(f"{where} is not valid YAML: {reason(error)}.") from error
 
 
 def read_json(file: Path, what: str, fix: str) -> Any:
@@ -170,7 +169,7 @@ def read_json(file: Path, what: str, fix: str) -> Any:
     try:
         return _writable(json.loads(text))
     except Exception as error:
-        raise InputError(f"{what} {file} is not JSON ({_reason(error)}); {fix}.") from error
+        raise InputError(f"{what} {file} is not JSON ({reason(error)}); {fix}.") from error
 
 
 def open_regular(file: Path | str) -> BinaryIO:
@@ -247,12 +246,6 @@ def _writable(content: Any) -> Any:
     return content
 
 
-def _reason(error: Exception) -> str:
-    if isinstance(error, RecursionError):
-        return "it is nested too deep"
-    return " ".join(str(error).split()).rstrip(".")[:300]
-
-
 # A file of SQLite that outlives a command, which several processes may share, and in which damage is noticed.
 #
 # Several processes may write to it, a killed one leaves it whole, and it is mapped into memory, so that a file of a
@@ -272,8 +265,8 @@ _NOT_WRITABLE = re.compile("readonly|read-only|unable to open")
 Result = TypeVar("Result")
 
 
-class KeptFile(ABC):
-    """The file.
+class KeptFile:
+    """The file; `unusable` is what is said of one that cannot be used, with its path and the error.
 
     Args:
         path: of the file; made when first used.
@@ -282,6 +275,8 @@ class KeptFile(ABC):
     Attributes:
         read_only: whether it was found to be one that can only be read, when it was used last.
     """
+
+    unusable = "cannot use %s (%s)"
 
     def __init__(self, path: Path, schema: str) -> None:
         self.path = path
@@ -297,7 +292,7 @@ class KeptFile(ABC):
         try:
             return self._use(work)
         except (sqlite3.Error, OSError) as error:
-            raise self._unusable(error) from error
+            raise InputError(self.unusable % (self.path, error)) from error
 
     def _use(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
         with closing(self._open()) as database:
@@ -334,10 +329,6 @@ class KeptFile(ABC):
                 if not isinstance(error, sqlite3.OperationalError):
                     break
         raise failed
-
-    @abstractmethod
-    def _unusable(self, error: Exception) -> InputError:
-        """Return what is said of a file that cannot be used."""
 
 
 def _write_ahead(database: sqlite3.Connection) -> None:

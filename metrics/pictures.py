@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 
-from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.errors import InputError, reason
 from ipo_prompts.metrics.files import open_regular
 
 if TYPE_CHECKING:
@@ -167,8 +167,9 @@ def _one_sentence(name: str) -> Iterator[None]:
     except UnidentifiedImageError as error:  # its message names our buffer, not the file
         raise InputError(f"the file {name} is not a picture of a known format; remove it or fix it.") from error
     except Exception as error:  # damaged files make decoders raise nearly anything
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise InputError(f"the file {name} is not a readable picture ({reason}); remove it or fix it.") from error
+        raise InputError(
+            f"the file {name} is not a readable picture ({reason(error)}); remove it or fix it."
+        ) from error
 
 
 VERIFY = "IPO_VERIFY"

@@ -53,10 +53,6 @@ class Threshold:
     n: int
     held_back: bool = False
 
-    def rejects(self, margin: float) -> bool:
-        """Return whether a picture of this margin is none of the classes."""
-        return margin < self.margin
-
     @property
     def promise(self) -> float:
         """The share of known pictures of the same kind that is rejected on average, at most."""

@@ -115,8 +115,7 @@ def pseudo_values(value_of: Callable[[npt.NDArray[np.int64]], float], n: int) ->
     everything = np.arange(n)
     value = value_of(everything)
     without = np.array([value_of(np.delete(everything, i)) for i in range(n)], dtype=np.float64)
-    pseudo: Doubles = value + (n - 1) * (without.mean() - without)
-    return pseudo
+    return np.asarray(value + (n - 1) * (without.mean() - without))
 
 
 class Units(Protocol):
@@ -329,6 +328,5 @@ def groups_of(examples: Sequence[Any]) -> tuple[str, ...] | None:
 def class_embeddings(clip: Clip, weighted: Sequence[tuple[str, float]], class_names: Sequence[str]) -> Floats:
     """Return the class embeddings of a weighted ensemble of templates: float32 (C, D), unit rows."""
     if len(weighted) == 1:  # the same bits as in `ClipReward.score`
-        first: Floats = encode_templates(clip.model, clip.tokenizer, [weighted[0][0]], class_names)[0]
-        return first
+        return np.asarray(encode_templates(clip.model, clip.tokenizer, [weighted[0][0]], class_names)[0])
     return encode_ensemble(clip.model, clip.tokenizer, weighted, class_names)

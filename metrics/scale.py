@@ -16,7 +16,7 @@ class Scale:
         word: what a word more in a template must add to the value, for a search that adds words.
         percent: whether people are told hundredths, as of an accuracy; else the numbers as they are.
         lead: what a template must have over the initial one to replace it, whatever luck allows for: of a measure whose
-            lead may mean nothing for what is wanted. Of those that ship, `fit` has one (`programs/by_fit.py`).
+            lead may mean nothing for what is wanted. Of those that ship, `fit` has one (`programs/optimizer.py`).
 
     >>> Scale().told(0.523), Scale(low=float("-inf"), percent=False).told(-1.25)
     ('52.30 %', '-1.25')

@@ -44,6 +44,10 @@ class VectorFile(KeptFile):
         schema: SQL of further tables beside the vectors.
     """
 
+    unusable = (
+        "cannot use the feature store %s (%s); make room, or point IPO_CACHE_DIR to a folder that can be written."
+    )
+
     def __init__(self, path: Path, schema: str = "") -> None:
         super().__init__(path, _SCHEMA + schema)
         self.damaged = 0
@@ -60,7 +64,7 @@ class VectorFile(KeptFile):
             return self._use(work)
         except (sqlite3.Error, OSError) as error:
             if not _DAMAGED.search(str(error)) or self.read_only:
-                raise self._unusable(error) from error
+                raise InputError(self.unusable % (self.path, error)) from error
             _log.warning(
                 "the store %s was damaged (%s); what it held is made again", self.path, error, extra={"progress": True}
             )
@@ -69,7 +73,7 @@ class VectorFile(KeptFile):
                 Path(f"{self.path}{suffix}").unlink(missing_ok=True)
             return self._use(work)
         except (sqlite3.Error, OSError) as error:
-            raise self._unusable(error) from error
+            raise InputError(self.unusable % (self.path, error)) from error
 
     def _use(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
         result = super()._use(work)
@@ -79,12 +83,6 @@ class VectorFile(KeptFile):
             )
             self.damaged = 0
         return result
-
-    def _unusable(self, error: Exception) -> InputError:
-        return InputError(
-            f"cannot use the feature store {self.path} ({error}); make room, or point IPO_CACHE_DIR to a folder that "
-            "can be written."
-        )
 
     def get(self, database: sqlite3.Connection, key: str, size: int) -> Floats | None:
         """Return the vector of a key, float32 (size,); None when it is absent or damaged and must be made again."""

@@ -31,14 +31,15 @@ class TextPass:
         self.pooling = str(getattr(self.tower, "text_pool_type", getattr(self.tower, "pool_type", "")))
         self.end: int | None = getattr(self.tower, "text_eos_id", getattr(self.tower, "eos_id", None))
         mask = getattr(self.tower, "attn_mask", None)
-        if getattr(self.tower, "cls_emb", None) is not None:
-            raise ValueError("it pools a class token")
-        if mask is None or not torch.equal(mask, torch.full_like(mask, -torch.inf).triu(1)):
-            raise ValueError("its attention is not causal")
-        if self.pooling not in ("argmax", "eos"):
-            raise ValueError(f"it pools the {self.pooling!r} position")
-        if getattr(self.tower, "output_tokens", False):
-            raise ValueError("it returns tokens besides the embedding")
+        causal = mask is not None and torch.equal(mask, torch.full_like(mask, -torch.inf).triu(1))
+        for is_another, why in (
+            (getattr(self.tower, "cls_emb", None) is not None, "it pools a class token"),
+            (not causal, "its attention is not causal"),
+            (self.pooling not in ("argmax", "eos"), f"it pools the {self.pooling!r} position"),
+            (getattr(self.tower, "output_tokens", False), "it returns tokens besides the embedding"),
+        ):
+            if is_another:
+                raise ValueError(why)
         for block in self.tower.transformer.resblocks:
             attention = getattr(block, "attn", None)
             if not isinstance(attention, nn.MultiheadAttention):
@@ -57,8 +58,7 @@ class TextPass:
     def lengths(self, tokens: torch.Tensor) -> Ints:
         """Return how many tokens of each row (n, L) the embedding depends on: those up to the pooled one."""
         at = (tokens if self.pooling == "argmax" else tokens.eq(self.end or 0).int()).argmax(dim=-1)
-        lengths: Ints = (at + 1).numpy()
-        return lengths
+        return np.asarray((at + 1).numpy())
 
     @torch.inference_mode()
     def run(self, chunk: Chunk) -> torch.Tensor:

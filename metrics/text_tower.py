@@ -14,7 +14,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -131,13 +131,15 @@ def text_path(model: Any) -> str:
     return _path(model).name
 
 
-class _Path:
-    """How one model's texts are encoded: by the trie pass `fast` if there is one, else by `encode_text`."""
+class _Path(NamedTuple):
+    """How one model's texts are encoded: by the trie pass `fast` if there is one, else by `encode_text`.
 
-    def __init__(self, name: str, fast: TextPass | None = None, pad: int | None = None) -> None:
-        self.name = name
-        self.fast = fast
-        self.pad = pad  # padding token that the tower masks itself, so that rows may be cut there
+    `pad` is the padding token that the tower masks itself, so that rows may be cut there.
+    """
+
+    name: str
+    fast: TextPass | None = None
+    pad: int | None = None
 
 
 _PATHS: WeakKeyDictionary[nn.Module, _Path] = WeakKeyDictionary()

@@ -13,14 +13,14 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from ipo_prompts.metrics.blend import Kept
 from ipo_prompts.metrics.clip import Clip
-from ipo_prompts.metrics.errors import InputError, printable
+from ipo_prompts.metrics.errors import InputError, first_error, printable, reason
 from ipo_prompts.metrics.files import read_json
 from ipo_prompts.metrics.head import Calibrated
 from ipo_prompts.metrics.offsets import Saved, from_state, state_of
 from ipo_prompts.metrics.pictures import AS_VIEWED, Background
 from ipo_prompts.metrics.several import Sureness
 from ipo_prompts.metrics.template import ANCHOR, check_count, check_template, every_name, named, names_of, usable
-from ipo_prompts.programs.record.journal import FILE_NAME
+from ipo_prompts.programs.record.lines import FILE_NAME
 from ipo_prompts.programs.record.trust import resumed_by
 
 Weighted = tuple[str, float]
@@ -123,7 +123,7 @@ class SavedProgram(BaseModel):
     templates: list[_Member] = Field(min_length=1, max_length=MOST_TEMPLATES)
     synonyms: list[list[str]]
     """Of each class, in the order of `class_names`."""
-    temperature: Any
+    temperature: float = Field(strict=True, ge=RANGE[0], le=RANGE[1])
     background: Background
     offsets: Any
     labels: list[str] = []
@@ -133,20 +133,14 @@ class SavedProgram(BaseModel):
 
     @model_validator(mode="after")
     def _whole(self) -> SavedProgram:
-        check_count(len(self.class_names) + sum(map(len, self.synonyms)), len(self.templates))
-        if len(self.synonyms) != len(self.class_names):
-            raise ValueError(f"synonyms has {len(self.synonyms)} entries and there are {len(self.class_names)} classes")
-        if len(self.labels) not in (0, len(self.class_names)):
-            raise ValueError(f"labels has {len(self.labels)} entries and there are {len(self.class_names)} classes")
-        if self.sureness and len(self.sureness.intercepts) != len(self.class_names):
-            raise ValueError(f"sureness is for {len(self.sureness.intercepts)} classes, not {len(self.class_names)}")
-        if self.rejection and max(self.rejection.classes, default=0) >= len(self.class_names):
+        classes = len(self.class_names)
+        check_count(classes + sum(map(len, self.synonyms)), len(self.templates))
+        sureness = self.sureness.intercepts if self.sureness else ()
+        for what, has in (("synonyms", self.synonyms), ("labels", self.labels), ("sureness", sureness)):
+            if len(has) != classes and (has or what == "synonyms"):
+                raise ValueError(f"{what} has {len(has)} entries and there are {classes} classes")
+        if self.rejection and max(self.rejection.classes, default=0) >= classes:
             raise ValueError(f"rejection has margins of a class number {max(self.rejection.classes)}, which is none")
-        if not in_range(self.temperature):
-            raise InputError(
-                f"the temperature of a saved program is a number above 0, from {RANGE[0]:g} to {RANGE[1]:g}, "
-                f"not {str(self.temperature)[:40]}; 1 changes nothing."
-            )
         return self
 
     def state(self, clip: Clip) -> State:
@@ -161,7 +155,7 @@ class SavedProgram(BaseModel):
         return State(
             classes,
             weighted([(member.template, member.weight) for member in self.templates], classes, clip),
-            float(self.temperature),
+            self.temperature,
             from_state(self.offsets, clip.width, len(classes)) if self.offsets is not None else None,
             self.background,
             self.rejection,
@@ -212,13 +206,7 @@ def read_program(state: Any, where: str) -> SavedProgram:
     try:
         return SavedProgram.model_validate(state)
     except ValidationError as error:
-        first = error.errors()[0]
-        ours = first.get("ctx", {}).get("error")
-        if isinstance(ours, InputError):
-            raise ours from error
-        key = ".".join(map(str, first["loc"]))
-        said = first["msg"].removeprefix("Value error, ")
-        what = f"{key}: {said[:1].lower()}{said[1:]}" if key else said
+        what = ": ".join(filter(None, first_error(error, "")))
         raise InputError(f"{where} is not a saved program (program.json of a run): {what}.") from error
 
 
@@ -284,7 +272,6 @@ def from_hub(address: str) -> Path:
     try:
         return Path(hf_hub_download(name, "program.json"))
     except (HfHubHTTPError, HFValidationError, OSError) as error:
-        reason = " ".join(str(error).split())[:200]
         raise InputError(
-            f"cannot fetch program.json of hf://{name} ({reason}); check its name, your access and the network."
+            f"cannot fetch program.json of hf://{name} ({reason(error)}); check its name, your access and the network."
         ) from error

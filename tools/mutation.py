@@ -113,7 +113,7 @@ GUARDS = {
     "metrics/offsets.py": ("tests/metrics/test_offsets.py",),
     "metrics/blend.py": ("tests/metrics/test_blend.py",),
     "metrics/rejection.py": ("tests/metrics/test_rejection.py",),
-    "metrics/naming.py": ("tests/metrics/test_naming.py",),
+    "programs/naming.py": ("tests/programs/test_choosing_names.py", "tests/programs/test_naming.py"),
     "metrics/sampling.py": (
         "tests/metrics/test_sampling.py",
         "tests/metrics/test_over_classes.py",

@@ -235,7 +235,7 @@ class _Rows:
         if not best:
             self.nameless += 1
             self.highest = max(self.highest, float(outcome.probabilities.max()))
-        rejected = self.line is not None and outcome.margin is not None and self.line.rejects(outcome.margin)
+        rejected = self.line is not None and outcome.margin is not None and outcome.margin < self.line.margin
         {"csv": self._csv, "jsonl": self._row, "table": self._table}[self.form](file, outcome, best, rejected)
         sys.stdout.flush()
 

@@ -180,7 +180,7 @@ def own_reward(made: type, what: str) -> type[Task]:
     check_members(made, TASK_MEMBERS if whole else MEMBERS, what, "your-own-reward")
     form = settings_of(made, what)
     with blaming(what):
-        reward = made.maker() if whole else made
+        reward = cast("type[Task]", made).maker() if whole else made
     if isinstance(scale := getattr(reward, "scale", None), Scale):  # else the object says it, and `prepare` asks that
         check_fractions(scale, what)
     words = {"measure": getattr(made, "measure", made.__name__), "unit": getattr(made, "unit", "pictures")}

@@ -30,7 +30,7 @@ class Classification(Task):
 class FitTask(Classification):
     """Scores templates with `Fit`, a measure to search by and no accuracy; a run without labels has it by itself."""
 
-    made = "ipo_prompts.programs.by_fit:fit_reward"
+    made = "ipo_prompts.programs.optimizer:fit_reward"
     measure = "fit"
 
 

@@ -120,7 +120,9 @@ class Interrogator(dspy.Module):
         look = _look(self._gains(features, truth, class_names, templates), phrases)
         if self.greedy:
             look = self._beside_each_other(look, features, truth, class_names)
-        return _described(look, self.top)
+        order = np.argsort(-look.strength, kind="stable")
+        tried = [(look.phrases[i].text, float(look.strength[i])) for i in order]
+        return dspy.Prediction(descriptions=[_sentence(look.said, self.top)], phrases=tried)
 
     def _beside_each_other(
         self, look: _Look, features: Floats, labels: npt.NDArray[Any] | None, class_names: Sequence[str]
@@ -197,12 +199,12 @@ class _Look:
 
     Attributes:
         phrases: all that were tried.
-        relative: (T, n), gains over the middle of the phrase's form.
+        strength: (T,), the mean gain of each over the middle of its form.
         said: those that stand out, strongest first.
     """
 
     phrases: Sequence[Phrase]
-    relative: Gains
+    strength: Gains
     said: Sequence[Phrase]
 
 
@@ -216,15 +218,7 @@ def _look(gains: Gains, phrases: Sequence[Phrase]) -> _Look:
     low, high = np.quantile(strength, [0.25, 0.75])
     order = np.argsort(-strength, kind="stable")
     said = [phrases[i] for i in order if clear[i] and strength[i] > high + 1.5 * (high - low)]
-    return _Look(phrases, relative, said)
-
-
-def _described(look: _Look, top: int) -> dspy.Prediction:
-    strength = look.relative.mean(axis=1)
-    order = np.argsort(-strength, kind="stable")
-    return dspy.Prediction(
-        descriptions=[_sentence(look.said, top)], phrases=[(look.phrases[i].text, float(strength[i])) for i in order]
-    )
+    return _Look(phrases, strength, said)
 
 
 def _middle_of_form(gains: Gains, forms: Sequence[str]) -> Gains:

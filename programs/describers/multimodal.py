@@ -8,6 +8,7 @@ import io
 import logging
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import dspy
@@ -216,10 +217,8 @@ def by_clip(store: FeatureStore, name: str, pictures: Sequence[Picture], bank: B
     if bank == "none":
         return None
     clip, phrases = store.clip, PhraseBank.load(bank)
-    if name == "fit":
-        describer: Interrogator = FitInterrogator(clip, phrases, store=store)
-    else:
-        describer = Interrogator(clip, phrases, greedy=name == "clip-greedy", store=store)
+    kind = FitInterrogator if name == "fit" else partial(Interrogator, greedy=name == "clip-greedy")
+    describer = kind(clip, phrases, store=store)
     return Describing("the CLIP", pictures, lambda recorder: (describer, None))
 
 

@@ -21,7 +21,7 @@ from ipo_prompts.metrics.errors import InputError, did_you_mean, flag
 from ipo_prompts.metrics.files import cache_dir
 from ipo_prompts.programs.lm import quiet_litellm
 from ipo_prompts.programs.lm.recording import ABILITIES, QUESTION_SECONDS, Price, Recorder
-from ipo_prompts.programs.lm.replies import ReplyFile, ScopedReplies
+from ipo_prompts.programs.lm.replies import ReplyFile
 from ipo_prompts.programs.record.journal import Event, read
 from ipo_prompts.programs.record.redaction import check_address, check_key
 from ipo_prompts.programs.templates.settings import BY_CLIP
@@ -48,7 +48,8 @@ class Backend:
         engine: answers requests; None when a recorded run answers them.
         price: of its tokens.
         small: whether it is best asked for one template at a time, under a grammar.
-        cache: replies of earlier runs; None for a model that costs nothing, or that is not ours.
+        cache: replies of earlier runs, a `ReplyFile` or DSPy's own cache; None for a model that costs nothing.
+        scope: what is asked beside the request, such as a seed and a server: others draw replies of their own.
         options: what it is asked with, whatever the role would be asked with.
         own: the language model of a user that this one is, whose history and callbacks see what is asked.
     """
@@ -57,7 +58,8 @@ class Backend:
     engine: Any
     price: Price
     small: bool
-    cache: ScopedReplies | None = None
+    cache: Any = None
+    scope: Mapping[str, Any] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
     own: dspy.BaseLM | None = None
 
@@ -81,9 +83,9 @@ class Backend:
         # DSPy keeps no replies of `DummyLM`, nor of a class with a `forward` of its own.
         keeps = bool(lm.cache and isinstance(lm, dspy.LM) and type(lm).forward is dspy.LM.forward)
         scope = {"lm": lm.model, "seed": seed, "others": others}
-        cache = ScopedReplies(dspy.cache, scope) if keeps else None
+        cache = dspy.cache if keeps else None
         price = _free if small else _litellm_price(lm.model)
-        return cls(lm.model, _Asks(lm, others), price, small, cache, options, lm)
+        return cls(lm.model, _Asks(lm, others), price, small, cache, scope, options, lm)
 
     @property
     def loads(self) -> bool:
@@ -118,7 +120,9 @@ class Backend:
             InputError: dollars are limited and its price is not known.
         """
         self.check_price(recorder.ledger.limit_usd)
-        engine = recorder.wrap(self.engine, role=role, name=self.model, price=self.price, cache=self.cache)
+        engine = recorder.wrap(
+            self.engine, role=role, name=self.model, price=self.price, cache=self.cache, scope=self.scope
+        )
         # The small models' adapter asks for one line.
         options = {"temperature": temperature, "max_tokens": None if self.small else max_tokens, **self.options}
         connected = dspy.LM(
@@ -154,8 +158,9 @@ def find_backend(name: str, *, role: str, api_base: str | None = None, seed: int
         engine, model = resolve_name(IN_THIS_PROCESS)(name)
         return Backend(model, engine, _free, small=True)
     engine = _litellm_engine(name, api_base, role)
-    cache = ScopedReplies(ReplyFile(cache_dir() / "replies" / "replies.sqlite"), {"seed": seed, "api_base": api_base})
-    return Backend(name, engine, _litellm_price(name), small=False, cache=cache)
+    cache = ReplyFile(cache_dir() / "replies" / "replies.sqlite")
+    scope = {"seed": seed, "api_base": api_base}
+    return Backend(name, engine, _litellm_price(name), small=False, cache=cache, scope=scope)
 
 
 def backend_named(name: str, *, role: str, api_base: str | None = None) -> Backend:

@@ -172,24 +172,20 @@ def local_lm(name: str) -> tuple[LocalEngine, str]:
         InputError: no such name, or the weights are not here.
     """
     wanted = wanted_weights(name)
-    if wanted is None:
+    if wanted is not None:
+        known, path = weights.model(wanted), weights.find(wanted)
+        if path is None:
+            raise InputError(
+                f"the local model {wanted!r} is not installed; run `ipo models pull {wanted}` "
+                f"({known.size_bytes / 1e6:.0f} MB)."
+            )
+        digest = known.sha256
+    else:
         path = Path(_asked(name)).expanduser()
         if not path.is_file():
             raise InputError(f"there is no model file {str(path)!r}.")
-        hasher = hashlib.sha256()
         with path.open("rb") as file:
-            while content := file.read(1 << 20):
-                hasher.update(content)
-        digest = hasher.hexdigest()
-    else:
-        digest = weights.model(wanted).sha256
-        found = weights.find(wanted)
-        if found is None:
-            megabytes = weights.model(wanted).size_bytes / 1e6
-            raise InputError(
-                f"the local model {wanted!r} is not installed; run `ipo models pull {wanted}` ({megabytes:.0f} MB)."
-            )
-        path = found
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
     return LocalEngine(path), f"local/{path.stem}@{digest[:12]}"
 
 

@@ -14,7 +14,7 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from dspy._vendor.lm15.serde import request_to_dict, response_from_dict, response_to_dict
@@ -30,7 +30,7 @@ from ipo_prompts.programs.lm.ledger import (
     bound_tokens,
     without_pictures,
 )
-from ipo_prompts.programs.lm.replies import ScopedReplies, by_request, whole_characters
+from ipo_prompts.programs.lm.replies import by_request, whole_characters
 from ipo_prompts.programs.lm.transport import LostReply, UnreadableReply
 from ipo_prompts.programs.record.journal import Event, Journal
 from ipo_prompts.programs.record.redaction import redact
@@ -69,8 +69,7 @@ class Recorder:
         self._asked: Counter[str] = Counter()
         self._lock = threading.Lock()
         self._ours = by_request(self.events)
-        theirs = by_request(replies or ())
-        self._known = {**theirs, **self._ours}
+        self._known = by_request(replies or ()) | self._ours
 
     @property
     def events(self) -> Sequence[Event]:
@@ -84,12 +83,19 @@ class Recorder:
         return {"type": type_, **content}
 
     def wrap(
-        self, engine: Any, *, role: str, name: str, price: Price, cache: ScopedReplies | None = None
+        self,
+        engine: Any,
+        *,
+        role: str,
+        name: str,
+        price: Price,
+        cache: Any = None,
+        scope: Mapping[str, Any] | None = None,
     ) -> RecordedEngine:
-        """Return an engine that records, for one role (`optimizer` or `describer`)."""
+        """Return an engine that records, for one role (`optimizer` or `describer`); see `connect.Backend`."""
         known = role in self.ledger.roles  # a role may have several language models
         usage = self.ledger.roles.setdefault(role, Usage(name))
-        wrapped = RecordedEngine(self, engine, role, name, usage, price, cache)
+        wrapped = RecordedEngine(self, engine, role, name, usage, price, cache, scope or {})
         for event in () if known else self.events:  # what earlier sessions lost is spent
             if event["type"] == "lm_error" and event["role"] == role:
                 usage.add(event)
@@ -115,7 +121,8 @@ class RecordedEngine:
         name: str,
         usage: Usage,
         price: Price,
-        cache: ScopedReplies | None,
+        cache: Any,
+        scope: Mapping[str, Any],
     ) -> None:
         self._recorder = recorder
         self._engine = engine
@@ -123,7 +130,7 @@ class RecordedEngine:
         self._name = name
         self._usage = usage
         self._price = price
-        self._cache = cache
+        self._cache, self._scope = cache, scope
         self._has_warned = False
 
     def __getattr__(self, name: str) -> Any:
@@ -169,6 +176,8 @@ class RecordedEngine:
         except BudgetReached as reached:
             recorder.ledger.reached = reached
             raise
+        finally:
+            recorder.ledger.on_wait(None)
 
     def _ask(
         self,
@@ -181,9 +190,8 @@ class RecordedEngine:
     ) -> Response:
         """Get a reply that the record lacks, from the cache or the engine, and record it."""
         recorder, engine = self._recorder, self._engine
-        assert engine is not None
         started = time.monotonic()
-        cached = self._cache.get({"request": body, "index": index}) if self._cache is not None else None
+        cached = self._cache.get({"request": body, "index": index, **self._scope}) if self._cache is not None else None
         if cached is not None:
             response = response_from_dict(cached)
         else:
@@ -193,8 +201,12 @@ class RecordedEngine:
                 self._note_failure(error, key, most)
                 raise
         spent, is_bound = ((0, 0), False) if cached is not None else _spent(response, most)
-        if is_bound:
-            self._warn_of_bounds()
+        if is_bound and not self._has_warned:
+            self._has_warned = True
+            logger.warning(
+                "%s does not say how many tokens its answers used: the most that each can have used is counted",
+                self._name,
+            )
         with recorder._lock:
             # Another thread may have asked the same in the meantime; each answer keeps its own place.
             index, _ = recorder._take(key)
@@ -215,7 +227,7 @@ class RecordedEngine:
             )
             self._usage.add(event)
         if self._cache is not None and cached is None:
-            self._cache.put({"request": body, "index": index}, event["reply"])
+            self._cache.put({"request": body, "index": index, **self._scope}, event["reply"])
         # As written, not as received: a resumed run must see the same, and a secret in the reply goes no further.
         return response_from_dict(event["reply"])
 
@@ -232,14 +244,6 @@ class RecordedEngine:
         with self._recorder._lock:
             event = self._recorder.append("lm_error", role=self._role, key=key, error=reason, **booked)
             self._usage.add(event)
-
-    def _warn_of_bounds(self) -> None:
-        if not self._has_warned:
-            self._has_warned = True
-            logger.warning(
-                "%s does not say how many tokens its answers used: the most that each can have used is counted",
-                self._name,
-            )
 
 
 def _spent(response: Response, most: tuple[int, int]) -> tuple[tuple[int, int], bool]:
@@ -296,8 +300,6 @@ class Attempts:
             return clock.answer_within(complete, seconds, self._teller(seconds, limited, ""))
         except clock.NoAnswer as error:
             raise TimeoutError(str(error)) from error
-        finally:
-            self._ledger.on_wait(None)
 
     def wait_after(self, error: LM15Error) -> None:
         """Wait until the next attempt, as long as the server asked for, or twice as long as the last time.
@@ -320,10 +322,7 @@ class Attempts:
             raise error
         limited = left is not None and left < seconds
         seconds = left if limited and left is not None else seconds
-        try:
-            clock.pause(seconds, self._teller(seconds, limited, why))
-        finally:
-            self._ledger.on_wait(None)
+        clock.pause(seconds, self._teller(seconds, limited, why))
         self._ledger.clock.check_time()
 
     def _teller(self, seconds: float | None, limited: bool, why: str) -> Callable[[float], None]:

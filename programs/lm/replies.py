@@ -78,6 +78,11 @@ class ReplyFile(KeptFile):
         InputError: it is damaged as a whole, or cannot be made. It is never thrown away: it was paid for.
     """
 
+    unusable = (
+        "cannot use the replies that were paid for before (%s: %s); make room, or remove the file if it is damaged: "
+        "then they are paid for again."
+    )
+
     def __init__(self, path: Path) -> None:
         super().__init__(path, _SCHEMA)
         self.use(lambda database: None)
@@ -110,36 +115,9 @@ class ReplyFile(KeptFile):
         except InputError as error:
             logger.warning("a reply is not kept for other runs: %s", error)
 
-    def _unusable(self, error: Exception) -> InputError:
-        return InputError(
-            f"cannot use the replies that were paid for before ({self.path}: {error}); make room, or remove the file "
-            "if it is damaged: then they are paid for again."
-        )
-
 
 def _key(request: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()
-
-
-class ScopedReplies:
-    """Kept replies of one scope, such as a seed and a server: others must draw their own.
-
-    Args:
-        kept: a `ReplyFile`, or DSPy's own cache where a user's language model keeps its replies there.
-        scope: what tells it from others.
-    """
-
-    def __init__(self, kept: Any, scope: dict[str, Any]) -> None:
-        self._kept = kept
-        self._scope = scope
-
-    def get(self, request: dict[str, Any]) -> Any:
-        """Return the stored reply or None."""
-        return self._kept.get({**request, **self._scope})
-
-    def put(self, request: dict[str, Any], value: Any) -> None:
-        """Store a reply."""
-        self._kept.put({**request, **self._scope}, value)
 
 
 # Reading an answer: DSPy's chat adapter, with bounds, so that no answer can stop a run or keep it busy.

@@ -62,8 +62,8 @@ class _Exchange:
         if self.requests > MAX_REQUESTS:
             raise httpx.TooManyRedirects("too many redirects")
 
-    def check(self, status: int, headers: httpx.Headers, asked: httpx.URL, *, follows: bool) -> None:
-        """Note how a reply begins, and refuse it where it is not to be read.
+    def check(self, reply: Any, status: int, headers: httpx.Headers, asked: httpx.URL, *, follows: bool) -> None:
+        """Note how a reply begins; refuse it, and close it, where it is not to be read.
 
         `follows`: whether the client asks again at another address of the same server, to which it may take keys.
         """
@@ -77,9 +77,11 @@ class _Exchange:
         # Httpx would take along the keys that other headers hold.
         if target is not None and not (follows and _origin(target) == _origin(asked)):
             self.elsewhere = asked, target
+            reply.close()
             raise httpx.RequestError("redirected to another server")
         if headers.get("content-encoding", "identity").lower() != "identity":
             self.unread = "its reply is compressed, which was not asked for"
+            reply.close()
             raise httpx.DecodingError(self.unread)
 
     def bounded(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
@@ -108,11 +110,7 @@ def _send_bounded(transport: httpx.HTTPTransport, request: httpx.Request) -> htt
     exchange.begin()
     request.headers["accept-encoding"] = "identity"  # a compressed reply has no size before it is read
     response = _send(transport, request)
-    try:
-        exchange.check(response.status_code, response.headers, request.url, follows=True)
-    except httpx.HTTPError:
-        response.close()
-        raise
+    exchange.check(response, response.status_code, response.headers, request.url, follows=True)
     stream = _BoundedStream(response, exchange)
     return httpx.Response(response.status_code, headers=response.headers, stream=stream, extensions=response.extensions)
 
@@ -127,11 +125,8 @@ def _stream_bounded(transport: StdlibTransport, request: TransportRequest) -> Tr
         response = _stream(transport, request)
     except ReadTimeout as error:  # told apart from a broken connection: the answer may be made, and billed
         raise lm15.TimeoutError(str(error)) from error
-    try:
-        exchange.check(response.status, httpx.Headers(response.headers), httpx.URL(request.url), follows=False)
-    except httpx.HTTPError:
-        response.close()
-        raise
+    headers, asked = httpx.Headers(response.headers), httpx.URL(request.url)
+    exchange.check(response, response.status, headers, asked, follows=False)
     return TransportResponse(
         status=response.status,
         reason=response.reason,

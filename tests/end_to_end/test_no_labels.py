@@ -23,9 +23,8 @@ from ipo_prompts.experiments.report.page import compare_page
 from ipo_prompts.experiments.run.prepared import refuse_equal
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.fit import Fit
-from ipo_prompts.programs.by_fit import LEAD
 from ipo_prompts.programs.classifier import TemplateClassifier
-from ipo_prompts.programs.optimizer import IPO
+from ipo_prompts.programs.optimizer import IPO, LEAD
 from support.browser import opened
 from support.clicks import write_answers
 

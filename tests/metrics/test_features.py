@@ -24,6 +24,7 @@ from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.features import FeatureStore
 from ipo_prompts.metrics.pictures import Picture
 from support import soak
+from support.clips import changed
 
 Files = list[Path]
 
@@ -319,10 +320,7 @@ def test_a_store_that_cannot_be_written_is_one_sentence(files: Files, clip: Clip
 
 
 def test_models_do_not_share_features(clip: Clip, tmp_path: Path) -> None:
-    from copy import copy
-
-    other = copy(clip)
-    other.fingerprint = "0" * 64
+    other = changed(clip, fingerprint="0" * 64)
     assert FeatureStore(clip, tmp_path).path != FeatureStore(other, tmp_path).path
 
 

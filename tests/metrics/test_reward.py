@@ -31,6 +31,7 @@ from ipo_prompts.metrics.offsets import MeanOffsets
 from ipo_prompts.metrics.reward import EmbeddingReward, Judged, Score, by_embeddings, pseudo_values, scale_of
 from ipo_prompts.metrics.scale import FRACTION
 from ipo_prompts.metrics.template import ANCHOR
+from support.clips import changed
 from support.ensembles import ensemble_score
 
 
@@ -451,10 +452,7 @@ def test_a_scale_that_is_none_is_refused() -> None:
 
 
 def test_class_embeddings_of_two_clips_are_kept_apart(clip: Clip, tmp_path: Path) -> None:
-    import copy
-
-    other = copy.copy(clip)
-    other.fingerprint = "0" * 64
+    other = changed(clip, fingerprint="0" * 64)
     for one in (clip, other):
         ClipReward(one, ["cat"], FeatureStore(one, tmp_path)).score([ANCHOR], pictures(clip, [0]))
     names = {f"{one.fingerprint[:32]}.texts.sqlite" for one in (clip, other)}

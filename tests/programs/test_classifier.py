@@ -31,6 +31,7 @@ from ipo_prompts.metrics.template import ClassName, check_count
 from ipo_prompts.programs.classifier import TemplateClassifier
 from ipo_prompts.programs.saved_program import State
 from ipo_prompts.programs.templates.for_dspy import clip_accuracy, to_picture
+from support.clips import changed
 from support.ensembles import ensemble_score
 
 NAMES = ("cat", "dog", "ice_cream")
@@ -43,9 +44,7 @@ def file() -> Path:
 
 
 def other_clip(clip: Clip) -> Clip:
-    changed = copy.copy(clip)
-    changed.fingerprint, changed.name = "0" * 64, "another"
-    return changed
+    return changed(clip, fingerprint="0" * 64, name="another")
 
 
 def test_forward_gives_a_label_and_probabilities(clip: Clip, file: Path) -> None:
@@ -451,7 +450,10 @@ def test_a_saved_program_goes_into_one_that_answers_with_the_same_labels(clip: C
     ("change", "said"),
     [
         ({"labels": ["cat", "dog"]}, "labels has 2 entries and there are 3 classes"),
-        ({"sureness": {"slope": 1.0, "intercepts": [0.0, 0.0], "own": 0}}, "sureness is for 2 classes, not 3"),
+        (
+            {"sureness": {"slope": 1.0, "intercepts": [0.0, 0.0], "own": 0}},
+            "sureness has 2 entries and there are 3 classes",
+        ),
         ({"synonyms": [[], []]}, "synonyms has 2 entries and there are 3 classes"),
     ],
 )
@@ -468,9 +470,7 @@ def test_what_was_fitted_says_how_sure_a_class_is_before_the_clip_does(clip: Cli
 
 
 def _with_sigmoids(clip: Clip) -> Clip:
-    changed = copy.copy(clip)
-    changed.logit_bias = -10.0
-    return changed
+    return changed(clip, logit_bias=-10.0)
 
 
 def test_synonyms_are_no_single_text() -> None:
@@ -746,7 +746,7 @@ def test_a_program_without_a_part_is_refused(key: str, clip: Clip, tmp_path: Pat
 def test_a_wrong_temperature_is_refused(value: Any, clip: Clip, tmp_path: Path) -> None:
     state = TemplateClassifier(clip, NAMES).dump_state() | {"temperature": value}
     (tmp_path / "program.json").write_text(json.dumps(state))
-    with pytest.raises(InputError, match="the temperature of a saved program is a number above 0"):
+    with pytest.raises(InputError, match="temperature: input should be"):
         TemplateClassifier.from_file(tmp_path / "program.json", clip)
 
 

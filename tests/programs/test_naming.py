@@ -53,8 +53,8 @@ def test_pictures_of_both_parts_decide_and_share_no_draw(clip: Clip) -> None:
     _, _, pictures, seed = asked(clip, seed=5)
     assert pictures.labels.tolist() == [0, 1, 0, 1] and seed == 5
     assert pictures.features[:, :4].tolist() == pytest.approx(clip.logit_scale * np.eye(4))
-    assert len(set(pictures.draws)) == 4
-    variants = asked(clip, groups=("x", "x"))[2].draws
+    assert len(set(pictures.groups)) == 4
+    variants = asked(clip, groups=("x", "x"))[2].groups
     assert variants[0] == variants[1] != variants[2] == variants[3]
 
 

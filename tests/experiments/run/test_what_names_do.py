@@ -19,9 +19,8 @@ from ipo_prompts.experiments.run.scores import AnyPart
 from ipo_prompts.metrics.classification import ClipReward
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.features import FeatureStore
-from ipo_prompts.metrics.naming import Found, Held
 from ipo_prompts.metrics.sampling import Sampling
-from ipo_prompts.programs.naming import NamesChosen
+from ipo_prompts.programs.naming import Found, Held, NamesChosen
 
 GIVEN, FOUND = ("zzyx", "volumes", "fish"), ("horse", "book", "fish")
 INITIAL, CHOSEN = "a photo of a <CLASS>.", "an x-ray of a <CLASS>."

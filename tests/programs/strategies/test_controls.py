@@ -177,7 +177,7 @@ def test_settings_are_the_strategys_own_and_complete() -> None:
     [
         (
             "histry",
-            r"there is no strategy 'histry' \(did you mean history\?\); there are: compose, history, gepa",
+            r"there is no strategy 'histry' \(did you mean history\?\); there are: compose, history, no-history",
         ),
         ({"name": "history", "sze": 3}, "has no setting 'sze'; did you mean strategy.size"),
         ({"name": "no-history", "sze": 3}, "has no setting 'sze'; it has none"),

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from ipo_prompts.metrics import naming
 from ipo_prompts.metrics.calibration import cross_entropies
-from ipo_prompts.metrics.naming import LabelledPictures, choose_names, find_names, suggest
+from ipo_prompts.metrics.classification import EncodedPictures
 from ipo_prompts.metrics.sampling import Numbers
+from ipo_prompts.programs import naming
+from ipo_prompts.programs.naming import choose_names, find_names, suggest
 
 
-def pictures_of(logits: np.ndarray, labels: list[int]) -> tuple[np.ndarray, LabelledPictures]:
+def pictures_of(logits: np.ndarray, labels: list[int]) -> tuple[np.ndarray, EncodedPictures]:
     """Texts that are axes, so that a picture's feature is its logit for each text."""
     texts = np.eye(logits.shape[1], dtype=np.float32)
-    return texts, LabelledPictures(logits.astype(np.float32), np.array(labels), list(range(len(labels))))
+    return texts, EncodedPictures(logits.astype(np.float32), np.array(labels), tuple(map(str, range(len(labels)))))
 
 
-def written_out(pictures: LabelledPictures, chosen: Numbers, given: Numbers, temperature: float) -> float:
+def written_out(pictures: EncodedPictures, chosen: Numbers, given: Numbers, temperature: float) -> float:
     losses = cross_entropies(pictures.features[:, chosen], pictures.labels, temperature)
     return float(losses.sum()) + naming.PRICE * int((chosen != given).sum())
 
@@ -87,7 +90,7 @@ def test_a_class_of_one_base_picture_keeps_its_name() -> None:
     logits = np.full((8, 3), -5.0)
     logits[:4, 1], logits[:4, 2], logits[4:, 1] = 1.0, 40.0, 5.0
     texts, pictures = pictures_of(logits, [0] * 4 + [1] * 4)
-    variants = pictures._replace(draws=[0] * 4 + [4, 5, 6, 7])
+    variants = replace(pictures, groups=tuple("00004567"))
     assert find_names(texts, [[0, 2], [1]], pictures).chosen.tolist() == [2, 1]
     assert find_names(texts, [[0, 2], [1]], variants).chosen.tolist() == [0, 1]
 
@@ -97,10 +100,11 @@ def test_a_variant_does_not_judge_the_name_that_its_twin_chose() -> None:
     labels = np.repeat(np.arange(4), 4)
     given = 5.0 * np.roll(np.eye(4), 1, axis=1)[labels]
     texts, once = pictures_of(np.hstack([given, given[:, labels] + 200 * np.eye(16)]), labels.tolist())
-    twins = [np.repeat(part, 2, axis=0) for part in once]
+    twins = once.part(np.repeat(np.arange(16), 2).tolist())
     candidates = [[c, *range(4 + 4 * c, 8 + 4 * c)] for c in range(4)]
-    assert find_names(texts, candidates, LabelledPictures(twins[0], twins[1], range(32))).held.hits == 1 / 4
-    found = find_names(texts, candidates, LabelledPictures(*twins[:2], twins[2].tolist()))
+    apart = replace(twins, groups=tuple(map(str, range(32))))
+    assert find_names(texts, candidates, apart).held.hits == 1 / 4
+    found = find_names(texts, candidates, twins)
     assert found.held.hits == 0 and found.chosen.tolist() == [0, 1, 2, 3]
 
 
@@ -177,7 +181,7 @@ def test_variants_of_pictures_make_a_gain_no_surer(monkeypatch: pytest.MonkeyPat
     logits = 3 * draw.normal(size=(24, 8))
     logits[:, 4:] += 12 * np.eye(4)[labels]
     texts, once = pictures_of(logits, labels.tolist())
-    twins = LabelledPictures(*(np.repeat(part, 2, axis=0) for part in once[:2]), np.repeat(once.draws, 2).tolist())
+    twins = once.part(np.repeat(np.arange(24), 2).tolist())
     candidates = [[label, label + 4] for label in range(4)]
     single, double = (find_names(texts, candidates, pictures).held for pictures in (once, twins))
     assert single.hits_error > 0.05
