@@ -32,11 +32,10 @@ from ipo_prompts.experiments.report.drawing import (
     search_plot,
 )
 from ipo_prompts.experiments.report.gather import Run, read_run
-from ipo_prompts.experiments.run.ending import commands_to_test
+from ipo_prompts.experiments.run.advice import commands_to_test
 from ipo_prompts.experiments.run.files import write_text
-from ipo_prompts.experiments.run.live_view import duration, money
 from ipo_prompts.experiments.run.scores import RewardNames
-from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.errors import InputError, duration, money
 from ipo_prompts.metrics.template import SLOT
 
 PAGE = "report.html"
@@ -64,8 +63,6 @@ def run_page(run: Run) -> str:
         run=run,
         reward=run.result.reward,
         title=f"{run.result.template} · IPO report",
-        verdict=run.verdict,
-        headline=run.headline,
         weak=run.weak,
         curve=curve(run.search),
         search_alt=search_alt(run),

@@ -24,7 +24,6 @@ from ipo_prompts.metrics.sampling import Sampling
 from ipo_prompts.metrics.several import SeveralLabels, compare_precision
 from ipo_prompts.metrics.verdict import (
     Verdict,
-    between,
     class_mean_interval,
     difference_over_classes,
     judge,
@@ -223,8 +222,8 @@ def _mean_precision(part: Compared, reward: SeveralLabels) -> OverClasses:
         return logits_of(reward.clip, part.units.features, reward.texts.encode([score.template], reward.class_names)[0])
 
     found = compare_precision(logits(part.initial), logits(part.optimised), part.units.shown, part.sampling)
-    low, high = found.after_ci95
     return OverClasses(
+        precision=True,
         classes=found.classes,
         single=int((part.units.shown.sum(axis=0) == 1).sum()),
         initial=found.before,
@@ -233,35 +232,22 @@ def _mean_precision(part: Compared, reward: SeveralLabels) -> OverClasses:
         optimised_ci95=found.after_ci95,
         difference=found.difference,
         ci95=found.ci95,
-        words=(
-            f"mAP, the mean over {found.classes} classes of the average precision with which each finds its pictures: "
-            f"{100 * found.after:.1f} % [{100 * low:.1f}, {100 * high:.1f}], a difference of "
-            f"{points(found.difference)} points {between(found)} (bootstrap over pictures)."
-        ),
     )
 
 
 def _over_classes(part: Compared, classes: int) -> OverClasses:
     initial, optimised = (class_mean_interval(score.hits, part.sampling) for score in (part.initial, part.optimised))
     more = _scopes(*part.pair, balanced=True).these
-    single = part.sampling.singles
-    of_one = (
-        f", {single} of them with one picture, which {'are' if single > 1 else 'is'} taken to vary as the others do"
-    )
     return OverClasses(
+        precision=False,
         classes=classes,
-        single=single,
+        single=part.sampling.singles,
         initial=initial.mean,
         initial_ci95=(initial.low, initial.high),
         optimised=optimised.mean,
         optimised_ci95=(optimised.low, optimised.high),
         difference=more.mean,
         ci95=(more.low, more.high),
-        words=(
-            f"Each of the {classes} tested classes counting the same{of_one if single else ''}, the template has "
-            f"{100 * optimised.mean:.1f} % [{100 * optimised.low:.1f}, {100 * optimised.high:.1f}], a difference of "
-            f"{points(more.mean)} points [{points(more.low)}, {points(more.high)}]."
-        ),
     )
 
 
