@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import textwrap
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -191,12 +192,14 @@ def _lines(one: Line, width: int | None) -> list[str]:
 
 def _prose(text: str, width: int | None) -> str:
     """Indent a sentence, and wrap it between words where it is longer than a line."""
-    if width is None:
-        return f"  {text}"
-    indented = textwrap.TextWrapper(
-        width, initial_indent="  ", subsequent_indent="    ", break_long_words=False, break_on_hyphens=False
+    return textwrap.fill(
+        text,
+        width or sys.maxsize,
+        initial_indent="  ",
+        subsequent_indent="    ",
+        break_long_words=False,
+        break_on_hyphens=False,
     )
-    return indented.fill(text)
 
 
 def _command(label: str, parts: Sequence[str], width: int | None) -> str:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel
 
 from ipo_prompts.experiments.report.analysis import Analysis, Seen, load_analysis, load_seen
-from ipo_prompts.experiments.run.advice import stays, weak
+from ipo_prompts.experiments.run.advice import stays
 from ipo_prompts.experiments.run.config import CHOSEN, RunConfig
 from ipo_prompts.experiments.run.files import Environment, read_model
 from ipo_prompts.experiments.run.reading import build, config_of
@@ -30,11 +30,9 @@ if TYPE_CHECKING:
 
 
 class Program(BaseModel):
-    """What report and summary need of `program.json`, which is the classifier's."""
+    """What the report needs of `program.json`, which is the classifier's."""
 
     class_names: list[str]
-    synonyms: list[list[str]]
-    offsets: dict[str, Any] | None
 
 
 @dataclass(frozen=True)
@@ -67,11 +65,6 @@ class Run:
     def kept_initial(self) -> bool:
         """Whether nothing convincing was found."""
         return stays(self.result)
-
-    @property
-    def weak(self) -> str | None:
-        """What makes any template a poor answer, such as `near guessing`; None where nothing is known to."""
-        return weak(self.result)
 
     def told(self, place: Place) -> list[Line]:
         """What is told in one place of the page, or in a notebook."""

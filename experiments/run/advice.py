@@ -11,9 +11,6 @@ from ipo_prompts.experiments.run.result import MEAN_OFF, PROGRAM, RunResult
 from ipo_prompts.metrics.verdict import between, points
 from ipo_prompts.programs.record.trust import to_type
 
-Command = tuple[str, ...]
-"""What to type, in parts between which a long line may be broken; empty where nothing is typed."""
-
 
 def is_gain(result: RunResult) -> bool:
     """Whether the chosen template is shown to be better than the initial one, on either sealed part."""
@@ -33,7 +30,7 @@ def weak(result: RunResult) -> Literal["near guessing", "far below the class mea
     return "near guessing" if room and room.outcome == "near guessing" else None
 
 
-def advice(result: RunResult, config: RunConfig | None, folder: Path) -> tuple[str, Command]:
+def advice(result: RunResult, config: RunConfig | None, folder: Path) -> tuple[str, tuple[str, ...]]:
     """Return the one thing that is most likely to help, and what to type for it.
 
     Args:
@@ -45,12 +42,11 @@ def advice(result: RunResult, config: RunConfig | None, folder: Path) -> tuple[s
     again = _again(config, folder)
     lead = known.lead if known else None
     if lead and lead.ci95[0] > 0 and not head and again:
-        told = (
+        return (
             "pictures tell more than words here: the mean picture of a class names "
             f"{points(lead.difference)} points {between(lead)} more than the template, on pictures left out of it; "
             "let both decide:"
-        )
-        return told, (again, "head=blend")
+        ), (again, "head=blend")
     if head and head.kept:
         return "use the program as it is: words and pictures decide together", ()
     if (known and known.weak == near) or (result.headroom and result.headroom.outcome == near and not is_gain(result)):
@@ -62,18 +58,17 @@ def advice(result: RunResult, config: RunConfig | None, folder: Path) -> tuple[s
         until = f"until new {result.reward.unit} have tested this one"
         return f"stay with the initial template, {result.initial_template}, {until}", ()
     if known and known.weak:
-        told = "class names that this CLIP knows better, or another CLIP, are likely to help more than other words"
-        return f"{stay}{told}", ()
+        better = "class names that this CLIP knows better, or another CLIP, are likely to help more than other words"
+        return f"{stay}{better}", ()
     if again and config and result.data.more:
         twice = config.with_twice_the_shots()
         more = f"shots={twice.shots}"
         if config.selection == "held-back":
             more += f" selection_shots={twice.selection_shots}"
-        told = (
-            f"search and choose with {result.data.more:,} more of the labelled {result.reward.unit}; the sealed ones "
-            "are opened again then, so that a gain has to be larger:"
-        )
-        return f"{stay}{told}", (again, more)
+        return (
+            f"{stay}search and choose with {result.data.more:,} more of the labelled {result.reward.unit}; the sealed "
+            "ones are opened again then, so that a gain has to be larger:"
+        ), (again, more)
     if stays(result):
         return "label more pictures: the run had all that there are", ()
     asked = (f"ipo label {shlex.quote(str(folder))}", "--data PICTURES")
@@ -93,11 +88,10 @@ def commands_to_test(result: RunResult, folder: Path, data: str) -> list[str]:
     pictures = data.removeprefix("folder:")
     programs = [str(folder / name) for name in (PROGRAM, MEAN_OFF)]
     rival = shlex.join(["ipo", "label", *programs, "--data", pictures, "--out", f"{folder}-rival"])
-    kept = result.template == result.initial_template
-    return [rival] if kept else [shlex.join(["ipo", "label", str(folder)]), rival]
+    return [rival] if stays(result) else [shlex.join(["ipo", "label", str(folder)]), rival]
 
 
-def commands_to_use(result: RunResult, folder: Path) -> dict[str, Command]:
+def commands_to_use(result: RunResult, folder: Path) -> dict[str, tuple[str, ...]]:
     """Return what names pictures, `next`, and what takes the program away, `or`, where it is worth that."""
     quoted, above = shlex.quote(str(folder)), "" if result.above is None else f" --above {result.above:g}"
     predict = f"ipo predict {quoted}{above}"

@@ -163,23 +163,18 @@ def verdict(
     found = test.difference
     size = f": {found.numbers}" if numbers else ""
     tested = f"base-class {unit}" if new else unit
-    if untried is not None:
-        words = f"No template was tried ({untried}): the initial template stays."
-    elif found.outcome == "same templates":
-        words = "Nothing convincing was found: the initial template stays."
-    elif found.outcome == "gain":
-        words = f"A gain on {tested} that the search never saw{size}."
-    elif found.outcome == "loss":
-        words = f"A loss on {tested} that the search never saw{size}. Keep the initial template."
-    elif found.outcome == "no test":
-        words = (
-            f"No test: these sealed {unit} were opened before with other classes or class names, and what they showed "
-            f"may have chosen those of this run{size}. Only new {unit} can test it."
-        )
-    else:
-        words = (
-            f"No evidence of a gain on {tested} that the search never saw{size}{f'; {found.limit}' if limit else ''}."
-        )
+    says = {
+        "same templates": "Nothing convincing was found: the initial template stays.",
+        "gain": f"A gain on {tested} that the search never saw{size}.",
+        "loss": f"A loss on {tested} that the search never saw{size}. Keep the initial template.",
+        "no test": f"No test: these sealed {unit} were opened before with other classes or class names, and what they "
+        f"showed may have chosen those of this run{size}. Only new {unit} can test it.",
+        "not shown": f"No evidence of a gain on {tested} that the search never saw{size}"
+        f"{f'; {found.limit}' if limit else ''}.",
+    }
+    words = (
+        says[found.outcome] if untried is None else f"No template was tried ({untried}): the initial template stays."
+    )
     if new and untried is None and found.outcome != "same templates":
         known = {"gain": "a gain", "loss": "a loss", "no test": "no test either"}
         shown = known.get(new.difference.outcome, "neither a gain nor a loss is shown")

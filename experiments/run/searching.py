@@ -249,8 +249,9 @@ def started(earlier: EarlierRun, prepared: Prepared, searched: SearchedRun) -> S
     if earlier.searched is not None:
         choosing = prepared.store.contents([item.picture for item in prepared.plan.drawn.selection])
         chose = sum(map(set(earlier.searched).__contains__, choosing))
-    refused = len(fresh) - taken
-    return Started(run=earlier.run, templates=taken, refused=refused, same_pictures=searched.same_pictures, chose=chose)
+    return Started(
+        run=earlier.run, templates=taken, refused=len(fresh) - taken, same_pictures=searched.same_pictures, chose=chose
+    )
 
 
 def _searched(earlier: EarlierRun, prepared: Prepared) -> tuple[str, ...] | None:

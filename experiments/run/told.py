@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
 import yaml
 
 from ipo_prompts.experiments.run.advice import (
-    Command,
     advice,
     commands_to_test,
     commands_to_use,
@@ -38,10 +38,10 @@ from ipo_prompts.metrics.headroom import FAR
 from ipo_prompts.metrics.verdict import between, points, share
 
 REPORT = "report.html"
-Place = Literal["terminal", "quiet", "notebook", "headline", "verdict", "warning", "rows", "sure", "compared"]
+Place = Literal["terminal", "quiet", "notebook", "headline", "verdict", "warning", "rows", "test", "sure", "compared"]
 """Where a sentence is told: at the end in the terminal, there with `--quiet`, in a notebook, or on the page. There
-it is the headline instead of the template, the verdict below it, a warning, one of the rows with a label, or stands
-further down: how sure this is, and what it is compared with.
+it is the headline instead of the template, the verdict below it, a warning, one of the rows with a label, how to test
+a run without labels, or stands further down: how sure this is, and what it is compared with.
 """
 
 
@@ -53,13 +53,13 @@ class Line:
         at: the places where it is told.
         text: a sentence or a number; empty where there is only something to type.
         label: what it is about, such as `test`; empty for a sentence that speaks for itself.
-        command: what to type.
+        command: what to type, in parts between which a long line may be broken; empty where nothing is typed.
     """
 
     at: tuple[Place, ...]
     text: str
     label: str = ""
-    command: Command = ()
+    command: tuple[str, ...] = ()
 
 
 def told_at(place: Place, result: RunResult, config: RunConfig | None, folder: Path) -> list[Line]:
@@ -93,7 +93,7 @@ def told(result: RunResult, config: RunConfig | None, folder: Path) -> Iterator[
     more = "; labels.csv has what the template names every picture" if result.untested else ""
     yield Line(("terminal",), f"{folder}   (open {REPORT} in it{more})", "run directory")
     for typed in commands_to_test(result, folder, config.data) if result.untested and config else ():
-        yield Line(("terminal",), "", "test", (typed,))
+        yield Line(("terminal", "notebook", "test"), "", "test", (typed,))
     for label, parts in commands_to_use(result, folder).items():
         yield Line(("terminal", "rows"), "", label, parts)
 
@@ -102,25 +102,15 @@ def _verdict(result: RunResult) -> Iterator[Line]:
     """The verdict: with its interval and p, on the page without, for its numbers are on cards there; in a quiet run and
     a notebook with all that is known of the test.
     """
-
-    def short(numbers: bool) -> str:
-        return verdict(
-            result.scores["test"],
-            result.reward.unit,
-            1,
-            new=result.scores.get("new"),
-            untried=result.ended if result.templates_scored == 1 else None,
-            numbers=numbers,
-            limit=False,
-        )
-
-    test = result.scores["test"]
+    test, new = result.scores["test"], result.scores.get("new")
+    untried = result.ended if result.templates_scored == 1 else None
+    short = partial(verdict, test, result.reward.unit, 1, new=new, untried=untried, limit=False)
     answers = weak(result) == "near guessing" or test.difference.outcome == "gain"
-    yield Line(("terminal",), short(numbers=True))
+    yield Line(("terminal",), short())
     yield Line(("verdict" if answers else "headline",), short(numbers=False))
     yield Line(("quiet", "notebook"), result.verdict)
     yield Line(("terminal", "notebook"), f"{_before_and_after(result, test)} (95 % intervals)", "test")
-    if new := result.scores.get("new"):
+    if new:
         yield Line(("terminal", "notebook"), _before_and_after(result, new), "new classes")
     if general := test.like_these:
         yield Line(("quiet",), f"For {general.covers}{' (the base ones)' if new else ''}: {general.numbers}.")
@@ -128,9 +118,8 @@ def _verdict(result: RunResult) -> Iterator[Line]:
 
 def _before_and_after(result: RunResult, score: Comparison) -> str:
     measure, n = result.reward.measure, f"n = {score.optimised.n:,}"
-    if score.difference.outcome == "same templates":
-        return f"{measure} {share(score.initial)}, {n}"
-    return f"{measure} {share(score.initial)} → {share(score.optimised)}, {n}"
+    after = "" if score.difference.outcome == "same templates" else f" → {share(score.optimised)}"
+    return f"{measure} {share(score.initial)}{after}, {n}"
 
 
 def _sure(result: RunResult) -> Iterator[Line]:

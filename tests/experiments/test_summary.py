@@ -110,8 +110,8 @@ def test_there_is_one_advice_of_what_the_run_knows(low: float, weak: Any, asked:
     ("parts", "stays"),
     [
         ({"test": "gain", "new": "loss"}, False),
-        ({"test": "no evidence", "new": "gain"}, False),
-        ({"test": "no evidence", "new": "loss"}, True),
+        ({"test": "not shown", "new": "gain"}, False),
+        ({"test": "not shown", "new": "loss"}, True),
     ],
 )
 def test_a_gain_on_either_sealed_part_is_no_reason_to_stay_with_the_initial_template(
