@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import textwrap
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -15,11 +16,11 @@ from ipo_prompts.experiments.pipeline import run_job, stopped_early
 from ipo_prompts.experiments.report.gather import read_run
 from ipo_prompts.experiments.report.page import PAGE, notebook_part
 from ipo_prompts.experiments.run.config import CHOSEN
-from ipo_prompts.experiments.run.ending import Line, ending
 from ipo_prompts.experiments.run.files import default_folder, holds_run, reserved, resumed, stored_config
 from ipo_prompts.experiments.run.live_view import view
 from ipo_prompts.experiments.run.reading import allow, build, config_of
 from ipo_prompts.experiments.run.result import RunResult
+from ipo_prompts.experiments.run.told import Line, told_at
 from ipo_prompts.metrics.errors import InputError, printable, setting, speaking_to
 from ipo_prompts.metrics.verdict import Verdict
 from ipo_prompts.programs.classifier import TemplateClassifier
@@ -157,13 +158,10 @@ def optimize(
 
 def answer(result: RunResult) -> str:
     """Return the template in a line of its own, then what it is worth: all that a quiet run prints."""
-    if result.untested:
-        return "\n".join([*_told(result), result.verdict, result.untested.words])
-    more = (result.together, result.baselines.warning if result.baselines else None)
-    return "\n".join([*_told(result), result.verdict, *_general(result), *filter(None, more)])
+    return "\n".join([*_templates(result), *(line.text for line in told_at("quiet", result, None, Path()))])
 
 
-def _told(result: RunResult) -> list[str]:
+def _templates(result: RunResult) -> list[str]:
     """Return the template; of an ensemble all, with their weights."""
     if len(result.templates) == 1:
         return [result.template]
@@ -179,8 +177,8 @@ def summary(result: RunResult, folder: Path, width: int | None = None) -> str:
         width: of the terminal; longer sentences are wrapped at words, and nothing is where there is none.
     """
     config = config_of(folder) if holds_run(folder) else None  # a result may stand alone
-    templates = [f"  {template}" for template in _told(result)]
-    lines = [line for one in ending(result, config, folder) for line in _lines(one, width)]
+    templates = [f"  {template}" for template in _templates(result)]
+    lines = [line for one in told_at("terminal", result, config, folder) for line in _lines(one, width)]
     return "\n".join(["", *templates, "", *lines])
 
 
@@ -194,12 +192,14 @@ def _lines(one: Line, width: int | None) -> list[str]:
 
 def _prose(text: str, width: int | None) -> str:
     """Indent a sentence, and wrap it between words where it is longer than a line."""
-    if width is None:
-        return f"  {text}"
-    indented = textwrap.TextWrapper(
-        width, initial_indent="  ", subsequent_indent="    ", break_long_words=False, break_on_hyphens=False
+    return textwrap.fill(
+        text,
+        width or sys.maxsize,
+        initial_indent="  ",
+        subsequent_indent="    ",
+        break_long_words=False,
+        break_on_hyphens=False,
     )
-    return indented.fill(text)
 
 
 def _command(label: str, parts: Sequence[str], width: int | None) -> str:
@@ -213,9 +213,3 @@ def _command(label: str, parts: Sequence[str], width: int | None) -> str:
             lines[-1] += " \\"
             lines.append(f"{' ' * len(label)}  {part}")
     return "\n".join(lines)
-
-
-def _general(result: RunResult) -> list[str]:
-    general = result.scores["test"].like_these
-    base = " (the base ones)" if "new" in result.scores else ""
-    return [f"For {general.covers}{base}: {general.numbers}."] if general else []

@@ -231,7 +231,7 @@ def _what_is_at_stake(
     best = next(entry for entry in history if entry.template == choice.template)
     top, needed = max(history, key=lambda entry: entry.value), getattr(reward, "scale", None)
     before, found, off = labels
-    untested = Untested(
+    return Untested(
         pictures=labels.shape[1],
         searched=len(prepared.plan.drawn.search),
         lead=(top if choice.kept_initial else best).value - history.initial.value,
@@ -240,11 +240,9 @@ def _what_is_at_stake(
         changed=int((found != before).sum()),
         changed_by_mean=int((off != before).sum()),
         apart=int((found != off).sum()),
-        words="",
         names=names,
         about_names=about_names([(one.given, one.found) for one in names], reward.class_names),
     )
-    return untested.model_copy(update={"words": _words(untested, choice.kept_initial)})
 
 
 MOST_LOOKED = 2000
@@ -285,20 +283,6 @@ def not_tested(found: Untested, *, kept: bool) -> str:
         f"Not tested: no labels. The template fits {found.searched:,} of the pictures better than the initial one, by "
         f"{lead} ({found.needed:.2f} needed); that says how they look, and not that it names more of them "
         "rightly."
-    )
-
-
-def _words(found: Untested, kept: bool) -> str:
-    """Say how many pictures are named otherwise."""
-
-    def of_all(count: int) -> str:
-        return f"{count:,} of {found.pictures:,} pictures ({100 * count / found.pictures:.0f} %)"
-
-    by_mean = f"the mean picture taken off, which needs no words, renames {of_all(found.changed_by_mean)}"
-    if kept:
-        return f"Beside the initial template: {by_mean}."
-    return (
-        f"The template renames {of_all(found.changed)}; its rival, {by_mean}; the two differ on {of_all(found.apart)}."
     )
 
 

@@ -25,7 +25,7 @@ from ipo_prompts.experiments.run.live_view import Ui
 from ipo_prompts.experiments.run.result import RunResult
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.files import read_bytes
-from ipo_prompts.programs.lm.ledger import Ledger
+from ipo_prompts.programs.lm.ledger import Ledger, total_usd
 from ipo_prompts.programs.record.journal import FILE_NAME as JOURNAL
 from ipo_prompts.programs.record.journal import read
 from ipo_prompts.programs.record.redaction import redacted
@@ -72,13 +72,16 @@ def summary_of(result: RunResult) -> dict[str, Any]:
         values = (score.initial.value, score.optimised.value, gain.mean, *gain.ci95)
         numbers |= {f"{part}/{name}": value for name, value in zip(SCORES, values, strict=True)}
     used = [usage for usage in (result.lm.optimizer, result.lm.describer) if usage]
-    prices = [usage.usd for usage in used]
-    if None not in prices:
-        numbers["usd"] = sum(prices)
-    numbers["tokens"] = sum(usage.tokens_in + usage.tokens_out for usage in used)
-    numbers["seconds"] = result.seconds["total"]
-    numbers["templates_scored"] = result.templates_scored
-    return {**numbers, "template": result.template, "initial_template": result.initial_template}
+    usd = total_usd(usage.usd for usage in used)
+    return {
+        **numbers,
+        **({} if usd is None else {"usd": usd}),
+        "tokens": sum(usage.tokens_in + usage.tokens_out for usage in used),
+        "seconds": result.seconds["total"],
+        "templates_scored": result.templates_scored,
+        "template": result.template,
+        "initial_template": result.initial_template,
+    }
 
 
 @contextmanager
@@ -245,10 +248,13 @@ class WandbTracker(Tracker):
         if self._run is None:
             return
         with self._surviving():
-            columns = ["step", "template", "accuracy", "loss", "n", "source", "refused because"]
-            tables = {"templates": self._wandb.Table(columns=columns, data=redacted(self._rows))}
-            flips = _flips(folder / "analysis.json")
-            if flips:
+            tables = {
+                "templates": self._wandb.Table(
+                    columns=["step", "template", "accuracy", "loss", "n", "source", "refused because"],
+                    data=redacted(self._rows),
+                )
+            }
+            if flips := _flips(folder / "analysis.json"):
                 tables["flips"] = self._wandb.Table(
                     columns=["picture", "class", "before", "after", "name"],
                     data=[[self._wandb.Image(picture), *texts] for picture, texts in flips],

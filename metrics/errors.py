@@ -193,6 +193,20 @@ LONGEST = 4_000
 """Characters of a line that is shown: more than any of ours has, with a command to type at its end."""
 
 
+def duration(seconds: float) -> str:
+    """Format a time."""
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
+
+
+def money(usd: float | None) -> str:
+    """Format an amount of US dollars; None is an unknown price."""
+    return "price unknown" if usd is None else f"${usd:.4f}" if usd else "$0"
+
+
 def printable(text: str) -> str:
     """Escape characters that would move a terminal's cursor or turn a line's direction; a line without end is cut.
 

@@ -31,6 +31,8 @@ LITTLE = 0.05
 """A gain below it is little: the sealed test of the default job (272 pictures) could seldom show it."""
 SLIGHT = 0.2
 """Agreement beyond chance, (accuracy - guessing) / (1 - guessing), up to which it is *slight*: Landis & Koch (1977)."""
+FAR = 0.2
+"""A class mean that is better by this is far better than the best template."""
 
 Outcome = Literal["likely", "little", "near guessing", "cannot tell"]
 Hits = npt.NDArray[Any]

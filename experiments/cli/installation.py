@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import typer
 
 from ipo_prompts.experiments.cli.common import Clip, Data, Describer, Json, Lm, show
-from ipo_prompts.metrics.errors import InputError, to_install
+from ipo_prompts.metrics.errors import InputError, money, to_install
 
 EXTRAS = {
     "local": ("xllamacpp",),
@@ -102,8 +102,6 @@ def _free(folder: Path) -> str:
 
 
 def _text(findings: dict[str, Any]) -> str:
-    from ipo_prompts.experiments.run.live_view import money
-
     lines = []
     for name, value in findings.items():
         if name == "would run":

@@ -29,7 +29,7 @@ from ipo_prompts.experiments.cli.common import (
     show,
     told,
 )
-from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.errors import InputError, money
 
 if TYPE_CHECKING:
     from ipo_prompts.experiments.run.config import RunConfig
@@ -176,8 +176,6 @@ def _take_data(words: Sequence[str], flag: str | None) -> tuple[list[str], str |
 
 
 def _forecast_text(forecast: dict[str, Any]) -> str:
-    from ipo_prompts.experiments.run.live_view import money
-
     lines = [
         f"{role}: {part['name']}, about {part['calls']:,} calls if each answer can be used, of at most "
         f"{part['tokens_in']:,} tokens in, {part['tokens_out']:,} out, {money(part['usd'])}"

@@ -18,8 +18,8 @@ from ipo_prompts.experiments.data.dataset import UNLABELLED
 from ipo_prompts.experiments.data.load import TABLES
 from ipo_prompts.experiments.data.sources import SOURCES
 from ipo_prompts.experiments.data.sources.folder import find_pictures
+from ipo_prompts.experiments.run.advice import commands_to_test
 from ipo_prompts.experiments.run.drawn import drawn_before, searched_before
-from ipo_prompts.experiments.run.ending import commands_to_test
 from ipo_prompts.experiments.run.live_view import Ui
 from ipo_prompts.experiments.run.openings import DIGITS
 from ipo_prompts.experiments.run.plan import SPLIT_SEED, data_of, draw_for

@@ -21,7 +21,7 @@ SEEN = "seen.json"
 class Shift(Content):
     """By how much a score changes, with its interval; None where the units cannot bound it or only describe it."""
 
-    change: float
+    change: Rounded
     ci95: Ends | None
 
 
@@ -48,7 +48,7 @@ class WordChange(Content):
     to: Literal["first", "last"] | None = None
     value: Shift
     loss: Shift
-    p: float | None = None
+    p: Rounded | None = None
     significant: bool
 
 
@@ -71,8 +71,8 @@ class Words(Content):
     part: Literal["fresh", "selection"]
     n: int
     template: str
-    value: float
-    loss: float
+    value: Rounded
+    loss: Rounded
     changes: tuple[WordChange, ...]
     skipped: tuple[Skipped, ...] = ()
     note: str = ""
@@ -84,10 +84,10 @@ class ClassGain(Content):
     name: str
     part: Literal["test", "new"]
     n: int
-    initial: float
-    optimised: float
-    gain: float
-    loss_change: float
+    initial: Rounded
+    optimised: Rounded
+    gain: Rounded
+    loss_change: Rounded
 
 
 class Confusion(Content):

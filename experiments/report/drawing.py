@@ -13,7 +13,7 @@ import io
 import math
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -93,20 +93,20 @@ def _search(figure: Any, search: SearchRecord, reward: RewardNames) -> None:
             s=18,
             alpha=0.75,
             linewidths=0,
-            color=LIGHT.candidate,
+            color=LIGHT["candidate"],
             label="a template",
         )
         axes.plot(
             range(len(bests)),
             [factor * getattr(best, value) for best in bests],
             drawstyle="steps-post",
-            color=LIGHT.best,
+            color=LIGHT["best"],
             linewidth=1.6,
             label=f"the best so far, by {reward.measure}",
         )
         axes.axhline(
             factor * getattr(search.initial, value),
-            color=LIGHT.faint,
+            color=LIGHT["faint"],
             linestyle="--",
             linewidth=1.2,
             label="the initial template",
@@ -117,7 +117,7 @@ def _search(figure: Any, search: SearchRecord, reward: RewardNames) -> None:
             s=120,
             facecolors="none",
             linewidths=1.8,
-            edgecolors=LIGHT.chosen,
+            edgecolors=LIGHT["chosen"],
             label="chosen" if chosen else None,
         )
     low, high = above.get_ylim()
@@ -154,9 +154,9 @@ def draw_gains(figure: Any, labels: Sequence[str], gains: Sequence[Verdict]) -> 
     axes = figure.subplots()
     for i, gain in enumerate(gains):
         ends = [100 * end for end in gain.ci95]
-        axes.plot(ends, [i, i], color=LIGHT.candidate, linewidth=2.4, solid_capstyle="butt")
-        axes.scatter([100 * gain.mean], [i], s=44, color=LIGHT.chosen, zorder=3)
-    axes.axvline(0, color=LIGHT.faint, linestyle="--", linewidth=1.2)
+        axes.plot(ends, [i, i], color=LIGHT["candidate"], linewidth=2.4, solid_capstyle="butt")
+        axes.scatter([100 * gain.mean], [i], s=44, color=LIGHT["chosen"], zorder=3)
+    axes.axvline(0, color=LIGHT["faint"], linestyle="--", linewidth=1.2)
     axes.set_yticks(range(len(labels)), labels)
     axes.set_ylim(len(labels) - 0.5, -0.5)
     axes.set_xlabel("gain, percentage points, with 95 % interval")
@@ -166,8 +166,8 @@ def draw_gains(figure: Any, labels: Sequence[str], gains: Sequence[Verdict]) -> 
 def _plot(draw: Drawing, width: float, height: float, alt: str) -> Plot:
     light = dark = drawn(draw, width, height, transparent=True)
     # To draw it again takes a hundred times as long.
-    for ours, theirs in zip(astuple(LIGHT), astuple(DARK), strict=True):
-        dark = dark.replace(ours.encode(), theirs.encode())
+    for name, colour in LIGHT.items():
+        dark = dark.replace(colour.encode(), DARK[name].encode())
     in_light, in_dark = (f"data:image/svg+xml;base64,{base64.b64encode(svg).decode()}" for svg in (light, dark))
     return Plot(in_light, in_dark, round(96 * width), round(96 * height), alt)
 
@@ -175,20 +175,13 @@ def _plot(draw: Drawing, width: float, height: float, alt: str) -> Plot:
 Drawing = Callable[[Any], None]
 
 
-@dataclass(frozen=True)
-class Theme:
-    """The colours of a plot."""
-
-    text: str
-    faint: str
-    grid: str
-    candidate: str
-    best: str
-    chosen: str
-
-
-LIGHT = Theme("#1d2430", "#5b6675", "#d9dee5", "#4477aa", "#b3261e", "#0f7b5f")
-DARK = Theme("#e6e9ee", "#a3adba", "#39424e", "#7fb2e5", "#ff8a7a", "#5fd3ae")
+LIGHT, DARK = (
+    {"text": "#1d2430", "faint": "#5b6675", "grid": "#d9dee5"}
+    | {"candidate": "#4477aa", "best": "#b3261e", "chosen": "#0f7b5f"},
+    {"text": "#e6e9ee", "faint": "#a3adba", "grid": "#39424e"}
+    | {"candidate": "#7fb2e5", "best": "#ff8a7a", "chosen": "#5fd3ae"},
+)
+"""The colours of a plot on a light and on a dark page."""
 
 
 def drawn(draw: Drawing, width: float, height: float, **file: Any) -> bytes:
@@ -201,16 +194,16 @@ def drawn(draw: Drawing, width: float, height: float, **file: Any) -> bytes:
         "svg.hashsalt": "report",
         "font.family": ["sans-serif"],
         "font.size": 11,
-        "text.color": LIGHT.text,
-        "axes.labelcolor": LIGHT.text,
-        "axes.edgecolor": LIGHT.faint,
+        "text.color": LIGHT["text"],
+        "axes.labelcolor": LIGHT["text"],
+        "axes.edgecolor": LIGHT["faint"],
         "axes.spines.top": False,
         "axes.spines.right": False,
         "axes.grid": True,
         "axes.axisbelow": True,
-        "grid.color": LIGHT.grid,
-        "xtick.color": LIGHT.text,
-        "ytick.color": LIGHT.text,
+        "grid.color": LIGHT["grid"],
+        "xtick.color": LIGHT["text"],
+        "ytick.color": LIGHT["text"],
         "legend.frameon": False,
     }
     written = io.BytesIO()

@@ -28,7 +28,7 @@ from ipo_prompts.experiments.report.analysis import (
     Seen,
     Shown,
 )
-from ipo_prompts.experiments.report.words import Basis, rounded, word_effects
+from ipo_prompts.experiments.report.words import Basis, word_effects
 from ipo_prompts.experiments.run.comparison import SEALED_PARTS, Compared
 from ipo_prompts.experiments.run.scores import CLASSIFICATION, AnyPart, RewardNames, SealedPart
 from ipo_prompts.metrics.arrays import Floats, spread
@@ -95,17 +95,17 @@ def analyse(
         words_missing = _UNSELECTED.format(unit=names.unit)
     shown = optional("pictures of each class", partial(sample, parts["search"])) if "search" in parts else None
     sealed = {name: part for name in SEALED_PARTS if name in parts and (part := _labelled(parts[name]))}
-    if not sealed:
-        missing = _UNLABELLED.format(name=names.name, unit=names.unit)
-        return Analysis(words=words, words_missing=words_missing, sample=shown or (), classes_missing=missing)
     return Analysis(
         words=words,
         words_missing=words_missing,
         classes=tuple(row for name, part in sealed.items() for row in class_rows(name, part)),
         confusions=confusions(list(sealed.values())),
-        flips=optional("pictures that changed", partial(flips, list(sealed.values()), scores_accuracy(reward))),
+        flips=optional("pictures that changed", partial(flips, list(sealed.values()), scores_accuracy(reward)))
+        if sealed
+        else None,
         matrix=matrix(sealed["test"]) if "test" in sealed else None,
         sample=shown or (),
+        classes_missing=None if sealed else _UNLABELLED.format(name=names.name, unit=names.unit),
     )
 
 
@@ -121,16 +121,17 @@ def class_rows(name: SealedPart, part: LabelledPart) -> list[ClassGain]:
     for label in np.unique(part.labels):
         own = part.labels == label
         initial, optimised = (float(score.hits[own].mean()) for score in (part.initial, part.optimised))
-        row = ClassGain(
-            name=part.class_names[label],
-            part=name,
-            n=int(own.sum()),
-            initial=rounded(initial),
-            optimised=rounded(optimised),
-            gain=rounded(optimised - initial),
-            loss_change=rounded((part.optimised.losses - part.initial.losses)[own].mean()),
+        rows.append(
+            ClassGain(
+                name=part.class_names[label],
+                part=name,
+                n=int(own.sum()),
+                initial=initial,
+                optimised=optimised,
+                gain=optimised - initial,
+                loss_change=(part.optimised.losses - part.initial.losses)[own].mean(),
+            )
         )
-        rows.append(row)
     return rows
 
 

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel
 
 from ipo_prompts.experiments.report.analysis import Analysis, Seen, load_analysis, load_seen
-from ipo_prompts.experiments.run.comparison import seen_before
+from ipo_prompts.experiments.run.advice import stays
 from ipo_prompts.experiments.run.config import CHOSEN, RunConfig
-from ipo_prompts.experiments.run.ending import Line, ending, short_verdict, stays
 from ipo_prompts.experiments.run.files import Environment, read_model
 from ipo_prompts.experiments.run.reading import build, config_of
 from ipo_prompts.experiments.run.result import RunResult, load_result
+from ipo_prompts.experiments.run.told import Line, Place, told_at
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.programs.record.journal import FILE_NAME as JOURNAL
 from ipo_prompts.programs.record.journal import Event, read
@@ -30,11 +30,9 @@ if TYPE_CHECKING:
 
 
 class Program(BaseModel):
-    """What report and summary need of `program.json`, which is the classifier's."""
+    """What the report needs of `program.json`, which is the classifier's."""
 
     class_names: list[str]
-    synonyms: list[list[str]]
-    offsets: dict[str, Any] | None
 
 
 @dataclass(frozen=True)
@@ -68,44 +66,9 @@ class Run:
         """Whether nothing convincing was found."""
         return stays(self.result)
 
-    @property
-    def weak(self) -> str | None:
-        """What makes any template a poor answer, such as `near guessing`; None where nothing is known to."""
-        if known := self.result.baselines:
-            return known.weak
-        room = self.result.headroom
-        return room.outcome if room and room.outcome == "near guessing" else None
-
-    @property
-    def headline(self) -> str | None:
-        """The sentence that stands first where the template does not: it is no answer, or not shown to be one."""
-        if self.weak == "near guessing":
-            known, room = self.result.baselines, self.result.headroom
-            return known.warning if known else room.verdict if room else None
-        return None if self.result.scores["test"].difference.outcome == "gain" else self.verdict
-
-    @property
-    def verdict(self) -> str:
-        """The result's verdict without its numbers, which the page shows on cards below, and without `seen_before`."""
-        return short_verdict(self.result, numbers=False)
-
-    @property
-    def ending(self) -> list[Line]:
-        """What the run said at its end, but for what stands in the headline, on the cards and in the table beside."""
-        elsewhere = ("", "test", "new classes", "class mean", "cost", "run directory")
-        return [one for one in ending(self.result, self.config, self.folder) if one.label not in elsewhere]
-
-    @property
-    def limit(self) -> str | None:
-        """How large a difference would have been shown, and how small this one is, where none is shown."""
-        found = self.result.scores["test"].difference
-        return found.limit if found.outcome == "not shown" else None
-
-    @property
-    def seen_before(self) -> str | None:
-        """What the verdict says of other openings of the sealed test."""
-        found = self.result
-        return seen_before(found.scores["test"], found.reward.unit, found.sealed.opened, found.sealed.elsewhere)
+    def told(self, place: Place) -> list[Line]:
+        """What is told in one place of the page, or in a notebook."""
+        return told_at(place, self.result, self.config, self.folder)
 
     @property
     def command(self) -> str:

@@ -32,11 +32,10 @@ from ipo_prompts.experiments.report.drawing import (
     search_plot,
 )
 from ipo_prompts.experiments.report.gather import Run, read_run
-from ipo_prompts.experiments.run.ending import commands_to_test
+from ipo_prompts.experiments.run.advice import weak
 from ipo_prompts.experiments.run.files import write_text
-from ipo_prompts.experiments.run.live_view import duration, money
 from ipo_prompts.experiments.run.scores import RewardNames
-from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.errors import InputError, duration, money
 from ipo_prompts.metrics.template import SLOT
 
 PAGE = "report.html"
@@ -64,9 +63,7 @@ def run_page(run: Run) -> str:
         run=run,
         reward=run.result.reward,
         title=f"{run.result.template} · IPO report",
-        verdict=run.verdict,
-        headline=run.headline,
-        weak=run.weak,
+        weak=weak(run.result),
         curve=curve(run.search),
         search_alt=search_alt(run),
         optimism_plot=None if run.kept_initial else optimism_plot(run),
@@ -87,7 +84,6 @@ def _untested_page(run: Run) -> str:
         run=run,
         reward=run.result.reward,
         title=f"{run.result.template} · IPO report",
-        commands=commands_to_test(run.result, run.folder, run.config.data),
         best=best if run.search.initial in best else [*best, run.search.initial],
     )
 
@@ -97,12 +93,8 @@ def notebook_part(run: Run) -> str:
 
     Without a style sheet or a script of its own, which notebooks do not let through.
     """
-    if run.result.untested:
-        commands = commands_to_test(run.result, run.folder, run.config.data)
-        template = page_environment().get_template("untested_notebook.html.j2")
-        return str(template.render(run=run, commands=commands))
     template = page_environment().get_template("notebook.html.j2")
-    return str(template.render(run=run, reward=run.result.reward, plot=search_plot(run)))
+    return str(template.render(run=run, plot=None if run.result.untested else search_plot(run)))
 
 
 def compare_page(runs: Sequence[Run]) -> str:
@@ -271,28 +263,23 @@ def layers(template: str, changes: Sequence[WordChange], n: int) -> list[list[Pi
 
 def _pieces(template: str, spans: Sequence[tuple[int, int, WordChange]], n: int) -> list[Piece]:
     pieces, at = [], 0
-    for start, end, change in spans:
-        if at < start:
-            pieces.append(Piece(template[at:start]))
-        pieces.append(Piece(template[start:end], change, n))
+    for start, end, change in (*spans, (len(template), len(template), None)):
+        pieces += [Piece(template[at:start]), Piece(template[start:end], change, n)]
         at = end
-    if at < len(template):
-        pieces.append(Piece(template[at:]))
-    return pieces
+    return [piece for piece in pieces if piece.text]
 
 
-def edits(before: str, after: str) -> list[tuple[Literal["same", "removed", "added"], str]]:
+Edit = Literal["same", "removed", "added"]
+
+
+def edits(before: str, after: str) -> list[tuple[Edit, str]]:
     """Say how one template becomes another, word by word: runs of text that both have, or only one of them."""
     old, new = (re.findall(rf"{re.escape(SLOT)}|\w+|\s+|[^\w\s]", text) for text in (before, after))
-    found: list[tuple[Literal["same", "removed", "added"], str]] = []
+    found: list[tuple[Edit, str]] = []
     for kind, i, j, k, m in difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
-        if kind == "equal":
-            found.append(("same", "".join(old[i:j])))
-            continue
-        if i < j:
-            found.append(("removed", "".join(old[i:j])))
-        if k < m:
-            found.append(("added", "".join(new[k:m])))
+        same: list[tuple[Edit, list[str]]] = [("same", old[i:j])]
+        changed: list[tuple[Edit, list[str]]] = [("removed", old[i:j]), ("added", new[k:m])]
+        found += [(what, "".join(words)) for what, words in (same if kind == "equal" else changed) if words]
     return found
 
 

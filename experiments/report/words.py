@@ -74,7 +74,7 @@ def word_effects(
     if looked.part == "fresh":
         corrected = holm([p for _, p in found])
         rows = [
-            row.model_copy(update={"p": rounded(p), "significant": p < ALPHA})
+            row.model_copy(update={"p": round(p, 6), "significant": p < ALPHA})
             for (row, _), p in zip(found, corrected, strict=True)
         ]
     else:
@@ -83,8 +83,8 @@ def word_effects(
         part=looked.part,
         n=chosen.n,
         template=chosen.template,
-        value=rounded(chosen.value),
-        loss=rounded(chosen.loss),
+        value=chosen.value,
+        loss=chosen.loss,
         changes=tuple(rows),
         skipped=tuple(Skipped(template=template, reason=reason) for template, reason in problems.items() if reason),
         note=_note(rows, looked, len(reward.class_names), names),
@@ -95,11 +95,6 @@ def token_counter(clip: Clip) -> Callable[[str], int]:
     """Return what counts the tokens of a word, without those that begin and end a text."""
     empty = clip.count("")
     return lambda word: clip.count(word) - empty
-
-
-def rounded(value: float) -> float:
-    """Keep six decimals, as `result.json` does, and no negative zero."""
-    return round(float(value), 6) + 0.0
 
 
 def _row(
@@ -135,7 +130,7 @@ def _row(
 
 def _shift(change: float, low: float, high: float) -> Shift:
     bounded = math.isfinite(low) and math.isfinite(high)
-    return Shift(change=rounded(change), ci95=(rounded(low), rounded(high)) if bounded else None)
+    return Shift(change=change, ci95=(low, high) if bounded else None)
 
 
 def _described(row: WordChange) -> WordChange:

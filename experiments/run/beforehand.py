@@ -76,8 +76,14 @@ def estimate(planned: Plan, folder: Path | None = None) -> dict[str, Any]:
     start = read_earlier(Path(planned.config.start_from)) if planned.config.start_from else None
     taken = {"run": planned.config.start_from, "templates": len(start.templates)} if start else None
     opened = _opened(planned, folder, start.opened if start else ()) if folder else None
-    told = {"context": _context(planned), "start_from": taken, "opened": opened}
-    return {**roles, "usd": usd, "seconds": seconds, **told}
+    return {
+        **roles,
+        "usd": usd,
+        "seconds": seconds,
+        "context": _context(planned),
+        "start_from": taken,
+        "opened": opened,
+    }
 
 
 def _opened(planned: Plan, folder: Path, before: Sequence[Openings]) -> str | None:
@@ -126,8 +132,8 @@ def _context(planned: Plan) -> dict[str, Any] | None:
         return None
     model, room = planned.optimizer.model, planned.room
     if room is None:
-        told = f"how much {model} takes is not known, and descriptions are not shortened to fit; set it as in "
-        return {"tokens": None, "room": None, "told": told + "lm_context=8192", "cut": False}
+        unknown = f"how much {model} takes is not known, and descriptions are not shortened to fit"
+        return {"tokens": None, "room": None, "told": f"{unknown}; set it as in lm_context=8192", "cut": False}
     takes = f"{model} takes {room.window.tokens:,} tokens, of which descriptions get {room.tokens:,}"
     found = expected(room, *_descriptions(planned))
     told = f"{takes}; if they are as long as they may be, {found.what}" if found else f"{takes}: all fit as they are"

@@ -41,7 +41,7 @@ from ipo_prompts.metrics.classification import (
     scores_accuracy,
 )
 from ipo_prompts.metrics.evidence import paired_difference
-from ipo_prompts.metrics.headroom import SLIGHT, guessed, nearest_class_mean
+from ipo_prompts.metrics.headroom import FAR, SLIGHT, guessed, nearest_class_mean
 from ipo_prompts.metrics.offsets import Kind, class_weights
 from ipo_prompts.metrics.reward import Score, by_embeddings, class_embeddings
 from ipo_prompts.metrics.sampling import Sampling
@@ -49,12 +49,8 @@ from ipo_prompts.metrics.template import imagenet_templates
 from ipo_prompts.metrics.verdict import between, points, share
 from ipo_prompts.programs.settling import Blended, Ensembled, Settled, scored_as_one
 
-FAR = 0.2
-"""A class mean that is better by this is far better than the best template."""
 MOST_TEXTS = 8000
 """Templates times classes of the ensemble, which is left out where there are more: a minute with a ViT-B/16."""
-WHAT = "(no labels, no words)"
-WEIGHED = "(no words, and of the labels only that classes weigh the same)"
 
 
 def baselines(prepared: Prepared, parts: Mapping[AnyPart, Compared], members: Sequence[str]) -> Baselines | None:
@@ -85,17 +81,14 @@ def baselines(prepared: Prepared, parts: Mapping[AnyPart, Compared], members: Se
         lead = lead_of_pictures(
             reward, [part for name, part in parts.items() if name in ("search", "selection")], members
         )
-    found = Baselines(
+    return Baselines(
         guessing=guessing,
         class_mean=class_mean,
         labelled=labelled,
         ensemble=ensemble,
         weak=weak,
         lead=lead,
-        words="",
-        warning="",
     )
-    return baselines_in_words(found, best)
 
 
 def lead_of_pictures(reward: ClipReward, parts: Sequence[Compared], members: Sequence[str]) -> Over | None:
@@ -163,37 +156,6 @@ def means_of_classes(pictures: list[EncodedPictures], classes: int) -> Floats | 
     return class_means(features, labels, classes)
 
 
-def baselines_in_words(found: Baselines, best: float) -> Baselines:
-    """Fill in `words` and `warning`; `best` is the accuracy of the better template."""
-    return found.model_copy(update={"words": _words(found, best), "warning": _warning(found, best)})
-
-
-def _words(found: Baselines, best: float) -> str:
-    told = [f"guessing, always the class with the most of them, {100 * found.guessing:.1f} %"]
-    if found.class_mean:
-        told.append(f"the nearest class mean of {found.labelled:.3g} pictures a class {share(found.class_mean)}")
-    if found.ensemble:
-        told.append(f"CLIP's 80 templates together {share(found.ensemble)}")
-    words = f"Known without a search, on the same test pictures: {', '.join(told)}."
-    if found.class_mean and found.class_mean.value - best >= FAR:
-        words += (
-            " Class names that this CLIP knows better, or another CLIP, are likely to help more than words around them."
-        )
-    elif found.weak:
-        words += " Another CLIP is likely to help more than words."
-    return words
-
-
-def _warning(found: Baselines, best: float) -> str:
-    says = f"templates name {100 * best:.1f} % at best"
-    if found.weak == "near guessing":
-        return f"This CLIP is near guessing on these pictures: {says}, guessing {100 * found.guessing:.1f} %."
-    if found.weak and found.class_mean:
-        mean = f"class means {100 * found.class_mean.value:.1f} %"
-        return f"This CLIP sees far more here than words tell it: {says}, {mean}."
-    return ""
-
-
 def what_they_add(
     prepared: Prepared, settled: Settled | None, members: Sequence[str], parts: Mapping[AnyPart, Compared]
 ) -> OffsetsFound | None:
@@ -218,13 +180,10 @@ def what_they_add(
             initial, template = (effect(*(pair if other else pair[::-1]), part) for pair in pairs)
             sealed[name] = Added(initial=initial, template=template)
     gain, error = (settled.gain, settled.standard_error) if settled else (None, None)
-    found = OffsetsFound(kind=kind, kept=kept is not None, gain=gain, standard_error=error, sealed=sealed, words="")
     labels = [units.labels for units in prepared.shown if units.labels is not None]
     weighed = bool(labels) and class_weights(np.concatenate(labels)) is not None
-    how = WEIGHED if weighed else WHAT
-    same = parts["test"].initial.template == parts["test"].optimised.template
-    return found.model_copy(
-        update={"words": _offsets_in_words(found, same, "template" if len(members) == 1 else "templates", how)}
+    return OffsetsFound(
+        kind=kind, weighed=weighed, kept=kept is not None, gain=gain, standard_error=error, sealed=sealed
     )
 
 
@@ -234,30 +193,6 @@ def effect(without: Score, with_: Score, part: Compared) -> WithAndWithout:
     return WithAndWithout(
         without=measured(without, sampling), with_=measured(with_, sampling), **gained(without, with_, sampling)
     )
-
-
-def _offsets_in_words(found: OffsetsFound, same: bool, what: str, how: str) -> str:
-    """Say what they add; `same`: the template is the initial one; `how` they are made."""
-    would = "; on new classes ".join(_added(added, found.kept, same) for added in found.sealed.values())
-    error = "" if found.standard_error is None else f" (standard error {100 * found.standard_error:.1f})"
-    for_ = ""
-    if found.gain is not None:
-        for_ = f"{points(found.gain)} points{error} on selection pictures left out of the choice"
-    if found.kept:
-        return (
-            f"Every score is with {found.kind} offsets {how}, kept for {for_}; without them the same {what} would "
-            f"have {would}."
-        )
-    asked = f" They were asked for and not kept, for {for_}." if for_ else ""
-    return f"With {found.kind} offsets {how} the same {what} would have {would}.{asked}"
-
-
-def _added(added: Added, kept: bool, same: bool) -> str:
-    here, initial = ((one.without if kept else one.with_) for one in (added.template, added.initial))
-    gain = points(added.template.difference)
-    added_by = f"they add {gain}" if kept else f"{gain} over it without"
-    beside = "" if same else f", the initial template {100 * initial.value:.1f} %"
-    return f"{share(here)} ({added_by}){beside}"
 
 
 def what_it_adds(
@@ -300,11 +235,6 @@ def _ensemble_in_words(found: EnsembleFound, asked: int) -> str:
     )
 
 
-MEANS = {"class mean": "the unit mean of each class", "discriminant": "a discriminant with one covariance for all"}
-NAMED = 5
-"""Classes without pictures that are named."""
-
-
 def what_the_head_does(blended: Blended, test: Compared) -> HeadFound:
     """Measure words alone, pictures alone and both on the sealed test pictures."""
     reward, found = test.reward, blended.found
@@ -312,7 +242,7 @@ def what_the_head_does(blended: Blended, test: Compared) -> HeadFound:
     alone = reward.score_logits("pictures", lambda rows: found.pictures.logits(rows).astype(np.float32), test.units)
     kept = found.weight > 0  # else words alone decide, and are not compared with themselves
     both = reward.score_logits("both", blended.program.logits, test.units) if kept else test.optimised
-    result = HeadFound(
+    return HeadFound(
         kept=kept,
         way=found.way,
         weight=found.weight,
@@ -325,39 +255,4 @@ def what_the_head_does(blended: Blended, test: Compared) -> HeadFound:
         both=measured(both, test.sampling),
         over_words=Over(**gained(test.optimised, both, test.sampling)),
         over_pictures=Over(**gained(alone, both, test.sampling)),
-        words="",
     )
-    return result.model_copy(update={"words": _head_in_words(result)})
-
-
-def _head_in_words(found: HeadFound) -> str:
-    """Say what decides, how it was chosen, and what words and pictures do for each other."""
-    size = f"{found.labelled:.3g} labelled pictures a class"
-    alone = (
-        f"On the sealed test pictures words alone name {share(found.words_alone)}, pictures alone "
-        f"({MEANS[found.alone]}, {size}) {share(found.pictures_alone)}"
-    )
-    if not found.kept:
-        return (
-            f"head=blend was asked for, and words alone decide: they name {found.left_out:,} left-out pictures best. "
-            f"{alone}."
-        )
-    how = (
-        "a = 1, as nothing can be left out to choose it by"
-        if not found.left_out
-        else f"chosen by {found.left_out:,} pictures that were left out in turn"
-    )
-    text = (
-        f"Words and {found.weight:g} times pictures ({MEANS[found.way]}) decide together, {how}. {alone}, both "
-        f"{share(found.both)}: {points(found.over_words.difference)} {between(found.over_words)} points over words, "
-        f"{points(found.over_pictures.difference)} {between(found.over_pictures)} over pictures"
-    )
-    low, high = found.over_pictures.ci95
-    if low <= 0 <= high:
-        text += "; pictures alone are level, so that words add nothing that can be shown"
-    elif high < 0:
-        text += "; pictures alone are better, so that words do harm here"
-    if found.without:
-        more = f" and {len(found.without) - NAMED} more" if len(found.without) > NAMED else ""
-        text += f". Without pictures, and so with words alone: {', '.join(found.without[:NAMED])}{more}"
-    return f"{text}. The verdict is the template's alone."

@@ -24,7 +24,6 @@ from ipo_prompts.metrics.sampling import Sampling
 from ipo_prompts.metrics.several import SeveralLabels, compare_precision
 from ipo_prompts.metrics.verdict import (
     Verdict,
-    between,
     class_mean_interval,
     difference_over_classes,
     judge,
@@ -164,23 +163,18 @@ def verdict(
     found = test.difference
     size = f": {found.numbers}" if numbers else ""
     tested = f"base-class {unit}" if new else unit
-    if untried is not None:
-        words = f"No template was tried ({untried}): the initial template stays."
-    elif found.outcome == "same templates":
-        words = "Nothing convincing was found: the initial template stays."
-    elif found.outcome == "gain":
-        words = f"A gain on {tested} that the search never saw{size}."
-    elif found.outcome == "loss":
-        words = f"A loss on {tested} that the search never saw{size}. Keep the initial template."
-    elif found.outcome == "no test":
-        words = (
-            f"No test: these sealed {unit} were opened before with other classes or class names, and what they showed "
-            f"may have chosen those of this run{size}. Only new {unit} can test it."
-        )
-    else:
-        words = (
-            f"No evidence of a gain on {tested} that the search never saw{size}{f'; {found.limit}' if limit else ''}."
-        )
+    says = {
+        "same templates": "Nothing convincing was found: the initial template stays.",
+        "gain": f"A gain on {tested} that the search never saw{size}.",
+        "loss": f"A loss on {tested} that the search never saw{size}. Keep the initial template.",
+        "no test": f"No test: these sealed {unit} were opened before with other classes or class names, and what they "
+        f"showed may have chosen those of this run{size}. Only new {unit} can test it.",
+        "not shown": f"No evidence of a gain on {tested} that the search never saw{size}"
+        f"{f'; {found.limit}' if limit else ''}.",
+    }
+    words = (
+        says[found.outcome] if untried is None else f"No template was tried ({untried}): the initial template stays."
+    )
     if new and untried is None and found.outcome != "same templates":
         known = {"gain": "a gain", "loss": "a loss", "no test": "no test either"}
         shown = known.get(new.difference.outcome, "neither a gain nor a loss is shown")
@@ -223,8 +217,8 @@ def _mean_precision(part: Compared, reward: SeveralLabels) -> OverClasses:
         return logits_of(reward.clip, part.units.features, reward.texts.encode([score.template], reward.class_names)[0])
 
     found = compare_precision(logits(part.initial), logits(part.optimised), part.units.shown, part.sampling)
-    low, high = found.after_ci95
     return OverClasses(
+        precision=True,
         classes=found.classes,
         single=int((part.units.shown.sum(axis=0) == 1).sum()),
         initial=found.before,
@@ -233,35 +227,22 @@ def _mean_precision(part: Compared, reward: SeveralLabels) -> OverClasses:
         optimised_ci95=found.after_ci95,
         difference=found.difference,
         ci95=found.ci95,
-        words=(
-            f"mAP, the mean over {found.classes} classes of the average precision with which each finds its pictures: "
-            f"{100 * found.after:.1f} % [{100 * low:.1f}, {100 * high:.1f}], a difference of "
-            f"{points(found.difference)} points {between(found)} (bootstrap over pictures)."
-        ),
     )
 
 
 def _over_classes(part: Compared, classes: int) -> OverClasses:
     initial, optimised = (class_mean_interval(score.hits, part.sampling) for score in (part.initial, part.optimised))
     more = _scopes(*part.pair, balanced=True).these
-    single = part.sampling.singles
-    of_one = (
-        f", {single} of them with one picture, which {'are' if single > 1 else 'is'} taken to vary as the others do"
-    )
     return OverClasses(
+        precision=False,
         classes=classes,
-        single=single,
+        single=part.sampling.singles,
         initial=initial.mean,
         initial_ci95=(initial.low, initial.high),
         optimised=optimised.mean,
         optimised_ci95=(optimised.low, optimised.high),
         difference=more.mean,
         ci95=(more.low, more.high),
-        words=(
-            f"Each of the {classes} tested classes counting the same{of_one if single else ''}, the template has "
-            f"{100 * optimised.mean:.1f} % [{100 * optimised.low:.1f}, {100 * optimised.high:.1f}], a difference of "
-            f"{points(more.mean)} points [{points(more.low)}, {points(more.high)}]."
-        ),
     )
 
 

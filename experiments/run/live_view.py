@@ -26,7 +26,7 @@ from ipo_prompts.experiments.run.config import RunConfig
 from ipo_prompts.experiments.run.settings import about_preset
 from ipo_prompts.metrics.clip import check_name
 from ipo_prompts.metrics.clock import Wait
-from ipo_prompts.metrics.errors import InputError, flag
+from ipo_prompts.metrics.errors import InputError, flag, money
 from ipo_prompts.metrics.sampling import Interval
 from ipo_prompts.metrics.scale import FRACTION
 from ipo_prompts.programs.lm import weights
@@ -38,20 +38,6 @@ FIRST_WAIT_SECONDS = 10
 """A plain line says what is waited for after so many seconds, and again each time that twice as many have passed."""
 RECENT = 8
 """Steps that the time left is estimated from; the first steps of a resumed run are read back and take no time."""
-
-
-def duration(seconds: float) -> str:
-    """Format a time."""
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
-
-
-def money(usd: float | None) -> str:
-    """Format an amount of US dollars; None is an unknown price."""
-    return "price unknown" if usd is None else f"${usd:.4f}" if usd else "$0"
 
 
 class Ui:

@@ -20,9 +20,7 @@ from ipo_prompts.experiments.data.dataset import NAMES_FILE
 from ipo_prompts.experiments.run.comparison import Compared, gained, measured
 from ipo_prompts.experiments.run.files import write_text
 from ipo_prompts.experiments.run.scores import AnyPart, NamesFound, Renamed, TwoByTwo
-from ipo_prompts.metrics.errors import several
 from ipo_prompts.metrics.template import written
-from ipo_prompts.metrics.verdict import between, points, share
 from ipo_prompts.programs.naming import NamesChosen
 from ipo_prompts.programs.settling import scored_as_one
 
@@ -44,9 +42,11 @@ def what_names_do(
         return None
     found, renamed = named.found, named.renamed
     chose = [part for name, part in parts.items() if name in ("search", "selection")]
-    result = NamesFound(
+    return NamesFound(
         kept=bool(renamed),
         renamed=_one_by_one(named, members, chose),
+        classes=len(named.given),
+        alone=tuple(map(str, named.alone)),
         chose=sum(part.optimised.n for part in chose),
         candidates=named.candidates,
         asked=named.asked,
@@ -57,9 +57,7 @@ def what_names_do(
         permuted=found.permuted.hits,
         temperature=found.temperature,
         sealed=_two_by_two(named, members, parts["test"]) if renamed else None,
-        words="",
     )
-    return result.model_copy(update={"words": _in_words(result, named)})
 
 
 def _two_by_two(named: NamesChosen, members: Sequence[str], test: Compared) -> TwoByTwo:
@@ -88,36 +86,6 @@ def _one_by_one(named: NamesChosen, members: Sequence[str], chose: Sequence[Comp
         hits = round(float(after.sum()) - float(before.sum()))
         renamed.append(Renamed(given=given, found=called, hits=hits, loss=losses[1] - losses[0]))
     return tuple(renamed)
-
-
-def _in_words(found: NamesFound, named: NamesChosen) -> str:
-    """Say what was found and what it adds; everything that speaks of it prints that."""
-    if not found.candidates:
-        return f"No other names of the classes are known. {_to_type(named.given)}"
-    tried = f"{found.candidates:,} other names of the {len(named.given)} classes were tried around the template"
-    error = f" (standard error {100 * found.standard_error:.1f})"
-    held = f"{points(found.gain)} points{error} on pictures left out of the choice"
-    more = ""
-    if named.alone:
-        more = f" None is known for {several([repr(name) for name in named.alone])}. {_to_type(named.alone)}"
-    if found.sealed is None:
-        return f"{tried}, and all classes keep their names: not shown to help, {held}.{more}"
-    table = found.sealed
-    have = f"{len(found.renamed)} classes have" if len(found.renamed) > 1 else "one class has"
-    return (
-        f"{tried}, and {have} another name, for {held}, where names of other classes gained "
-        f"{points(found.permuted)}. On the sealed test pictures the template has {share(table.template_found)} under "
-        f"these names and {share(table.template_given)} under those given, a difference of "
-        f"{points(table.difference)} points {between(table)}, n = {table.template_found.n:,}; the "
-        f"initial template has {share(table.initial_found)} and {share(table.initial_given)}. The verdict is the "
-        f"template's alone, under the names found.{more}"
-    )
-
-
-def _to_type(names: Sequence[str]) -> str:
-    """Say where a name is typed, with the line for the first of some classes."""
-    line = yaml.safe_dump({str(names[0]): "…"}, allow_unicode=True, width=1000).strip().removesuffix("…")
-    return f"Write what you would try into a file, as in `{line}[NAME, NAME]`, and give it as name_candidates=FILE."
 
 
 def names_after(data: DataSet, named: NamesChosen | None) -> list[str]:

@@ -22,7 +22,6 @@ from ipo_prompts.experiments.run.scores import (
     Thumbnail,
 )
 from ipo_prompts.metrics.clock import Limit
-from ipo_prompts.metrics.errors import several
 from ipo_prompts.metrics.headroom import Headroom
 from ipo_prompts.metrics.verdict import Rounded
 
@@ -59,7 +58,6 @@ class Untested(Content):
         changed: how many pictures the chosen template names otherwise than the initial one.
         changed_by_mean: how many the initial template names otherwise with the mean picture taken off.
         apart: how many the chosen template names otherwise than that.
-        words: the latter three in words; everything that speaks of them prints that.
         names: other names of classes that the pictures fit better; none of them is taken.
         about_names: that in words, with the classes for which no other name is known; empty where there are neither.
     """
@@ -72,7 +70,6 @@ class Untested(Content):
     changed: int
     changed_by_mean: int
     apart: int
-    words: str
     names: tuple[SuggestedName, ...] = ()
     about_names: str = ""
 
@@ -154,16 +151,6 @@ class Data(Fingerprinted):
     untested: tuple[str, ...]
     short: str = ""
 
-    @property
-    def untested_in_words(self) -> str:
-        """Say which classes are untested, and what that means; everything that speaks of it prints that."""
-        one = len(self.untested) == 1
-        return (
-            f"Untested, with no picture in the test: {several([repr(name) for name in self.untested])}. "
-            f"{'It' if one else 'They'} competed with the others, and nothing is known of how well "
-            f"{'its' if one else 'their'} pictures are named."
-        )
-
 
 class StrategyUsed(Content):
     """How new templates were looked for.
@@ -194,7 +181,6 @@ class Started(Content):
         templates, refused: how many of its templates are candidates; how many cannot be scored here.
         same_pictures: whether they were found on the same search pictures, with the same CLIP and reward.
         chose: how many pictures that choose the winner were searched on before; None where it cannot be known.
-        words: that in words.
     """
 
     run: str
@@ -202,7 +188,6 @@ class Started(Content):
     refused: int
     same_pictures: bool
     chose: int | None
-    words: str
 
 
 class RunResult(Content):

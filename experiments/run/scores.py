@@ -64,12 +64,13 @@ class OverClasses(Content):
     """The mean over the classes of a part that are tested, each of the same weight, where they differ in size.
 
     Attributes:
+        precision: whether the average precisions of pictures with several labels are averaged (mAP), else accuracies.
         classes: how many have test pictures; `single` of them have one, whose variance is that within the others.
         initial, optimised: of the two templates.
         difference: optimised minus initial, no test; `ci95` its interval.
-        words: all that in words; everything that speaks of it prints that.
     """
 
+    precision: bool
     classes: int
     single: int
     initial: Rounded
@@ -78,7 +79,6 @@ class OverClasses(Content):
     optimised_ci95: Ends
     difference: Rounded
     ci95: Ends
-    words: str
 
 
 class Over(Content):
@@ -99,8 +99,6 @@ class Baselines(Content):
         weak: what makes any template a poor answer; None where nothing does.
         lead: what class means name more than the template, on search and selection pictures that were left out of their
             class mean in turn; None where few classes have two, or the measure is another than accuracy.
-        words: all of it in words, and what is likely to help; everything that speaks of them prints these.
-        warning: what `weak` means, in one short sentence; empty where it is None.
     """
 
     guessing: Rounded
@@ -109,8 +107,6 @@ class Baselines(Content):
     ensemble: Measured | None
     weak: Literal["near guessing", "far below the class mean"] | None
     lead: Over | None = None
-    words: str
-    warning: str
 
 
 class WithAndWithout(Content):
@@ -134,19 +130,19 @@ class OffsetsFound(Content):
 
     Attributes:
         kind: those asked for; `mean` where none were.
+        weighed: whether labels say how classes that differ in size are weighed the same.
         kept: whether the program has them; then the scores of the run are with them, else without.
         gain: what choosing with them gained over choosing without on selection pictures left out of the choice; None
             where they were not asked for. They are kept where it exceeds its standard error.
         sealed: what they add, by the part of the sealed pictures.
-        words: all that in words; everything that speaks of it prints that.
     """
 
     kind: Kind
+    weighed: bool
     kept: bool
     gain: Rounded | None
     standard_error: Rounded | None
     sealed: dict[SealedPart, Added]
-    words: str
 
 
 class EnsembleFound(Content):
@@ -204,6 +200,7 @@ class NamesFound(Content):
     Attributes:
         kept: whether any class has another name; then all scores of the run are under the names found.
         renamed: those classes, in label order; of more than 200 the first.
+        classes: how many were searched for names; `alone` are those of which no other name is known.
         chose: how many pictures searched and chose; `hits` of `renamed` are among them.
         candidates: how many other names were tried, `asked` of them from a language model.
         gain, standard_error: what choosing names so gained on held-back pictures, a fraction.
@@ -212,11 +209,12 @@ class NamesFound(Content):
         permuted: the gain where each class tries the candidates of another one.
         temperature: what logits were divided by while names were chosen.
         sealed: either template under either names; None where all classes keep theirs.
-        words: all that in words; everything that speaks of it prints that.
     """
 
     kept: bool
     renamed: tuple[Renamed, ...]
+    classes: int
+    alone: tuple[str, ...]
     chose: int
     candidates: int
     asked: int
@@ -227,7 +225,6 @@ class NamesFound(Content):
     permuted: Rounded
     temperature: Rounded
     sealed: TwoByTwo | None
-    words: str
 
 
 class HeadFound(Content):
@@ -241,7 +238,6 @@ class HeadFound(Content):
         left_out: how many were left out in turn to choose; 0 where each class has one.
         words_alone, pictures_alone, both: on the sealed test pictures.
         over_words, over_pictures: both less either.
-        words: all that in words; everything that speaks of it prints that.
     """
 
     kept: bool
@@ -256,4 +252,3 @@ class HeadFound(Content):
     both: Measured
     over_words: Over
     over_pictures: Over
-    words: str

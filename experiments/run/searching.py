@@ -241,23 +241,15 @@ def recorded(config: RunConfig, events: Sequence[Event]) -> EarlierRun | None:
 
 
 def started(earlier: EarlierRun, prepared: Prepared, searched: SearchedRun) -> Started:
-    """Say what was taken over, and what that means for the choice and the test."""
+    """Count what was taken over, and the pictures that now choose and were searched on before."""
     taken = sum(entry.source == "earlier run" for entry in searched.result.history)
     fresh = [template for template in earlier.templates if key(template) != key(prepared.config.initial_template)]
-    same, unit = searched.same_pictures, prepared.plan.task.unit
-    words = f"Started from {earlier.run}: {taken:,} of its templates are candidates, scored again " + (
-        f"on the same search {unit}." if same else f"on the search {unit} of this run."
-    )
     chose = None
-    if earlier.searched is None:
-        words += " Whether they were found on pictures that now choose or test cannot be told."
-    else:
+    if earlier.searched is not None:
         choosing = prepared.store.contents([item.picture for item in prepared.plan.drawn.selection])
         chose = sum(map(set(earlier.searched).__contains__, choosing))
-    if chose:
-        words += f" Some of them were found on {chose:,} of the pictures that now choose, which flatters the choice."
     return Started(
-        run=earlier.run, templates=taken, refused=len(fresh) - taken, same_pictures=same, chose=chose, words=words
+        run=earlier.run, templates=taken, refused=len(fresh) - taken, same_pictures=searched.same_pictures, chose=chose
     )
 
 

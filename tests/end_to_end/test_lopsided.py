@@ -52,7 +52,8 @@ def test_all_of_it_is_used_for_what_it_can_be(place: Path, capfd: pytest.Capture
     page = (place / "run" / "report.html").read_text(encoding="utf-8")
     assert "Each of the 4 tested classes counting the same" in page.replace("\u00a0", " ")
     assert "Untested, with no picture in the test" in page
-    assert result.offsets is not None and "of the labels only that classes weigh the same" in result.offsets.words
+    assert result.offsets is not None and result.offsets.weighed
+    assert "of the labels only that classes weigh the same" in page.replace("\u00a0", " ")
 
 
 def test_the_command_that_doubles_the_shots_runs_and_uses_so_many_more(

@@ -21,6 +21,8 @@ from ipo_prompts.experiments.embedded import PICTURES_DIR
 from ipo_prompts.experiments.report.gather import read_run
 from ipo_prompts.experiments.report.page import compare_page
 from ipo_prompts.experiments.run.prepared import refuse_equal
+from ipo_prompts.experiments.run.result import Untested
+from ipo_prompts.experiments.run.told import untested_in_words
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.fit import Fit
 from ipo_prompts.programs.classifier import TemplateClassifier
@@ -71,7 +73,8 @@ def test_the_run_says_that_nothing_is_tested(made: Path) -> None:
     for text in (page, told):
         assert "ipo label" in text and "mean-off.json" in text and f"{found['changed_by_mean']:,}" in text
         assert "accuracy" not in text.lower().replace("fit is in nats and no accuracy", "")
-    assert found["words"] in told and found["words"] in page
+    words = untested_in_words(Untested.model_validate(found), kept=False)
+    assert words in told and words in page.replace("\N{NO-BREAK SPACE}", " ")
 
 
 def test_other_names_are_suggested_with_pictures_and_none_is_taken(made: Path, capsys: Any) -> None:

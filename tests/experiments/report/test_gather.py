@@ -10,6 +10,7 @@ import pytest
 
 from ipo_prompts.experiments.one_call import summary
 from ipo_prompts.experiments.report.gather import read_run
+from ipo_prompts.experiments.run.told import told_at
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.verdict import share
 from ipo_prompts.programs.record.journal import read
@@ -113,7 +114,9 @@ def test_a_run_knows_what_its_test_pictures_get_without_a_search(finished: Path)
     assert known and known.class_mean and known.ensemble
     assert known.guessing == pytest.approx(1 / 16, abs=0.01)
     assert known.class_mean.n == known.ensemble.n == result.scores["test"].initial.n
-    assert f"class mean of {known.labelled:.3g} pictures a class {100 * known.class_mean.value:.1f} % [" in known.words
+    compared = " ".join(line.text for line in told_at("compared", result, None, finished))
+    mean = f"class mean of {known.labelled:.3g} pictures a class {100 * known.class_mean.value:.1f} % ["
+    assert mean in compared
     assert f"  class mean: {share(known.class_mean)}, no words: 3 labelled pictures a class\n" in summary(
         result, finished
     )

@@ -15,14 +15,17 @@ from typing import Any
 
 import pytest
 
+from ipo_prompts.experiments import report
 from ipo_prompts.experiments.cli.app import main
 from ipo_prompts.experiments.report.drawing import search_plot
 from ipo_prompts.experiments.report.gather import Run, read_run
 from ipo_prompts.experiments.report.page import compare_page, crossed, notebook_part, run_page, write_report
 from ipo_prompts.experiments.run.reading import load_config
 from ipo_prompts.experiments.run.result import StrategyUsed
+from ipo_prompts.experiments.tasks import REWARDS
 from ipo_prompts.metrics.scale import FRACTION
 from ipo_prompts.programs.selection import SEARCHED
+from ipo_prompts.programs.strategies import STRATEGIES
 from ipo_prompts.programs.strategies.compose import Compose
 from support.report_files import ACTS_IF_NOT_SHOWN, change_json
 from support.runs import change_settings, lines_of
@@ -346,7 +349,7 @@ def test_templates_are_crossed_with_runs(run_folder: Path, finished: Path) -> No
 def test_a_clip_that_cannot_tell_is_said_and_leads_where_it_guesses(run_folder: Path, weak: str) -> None:
     def weaken(result: dict[str, Any]) -> dict[str, Any]:
         result["scores"]["test"]["difference"]["outcome"] = "gain"
-        return {**result, "baselines": {**result["baselines"], "weak": weak, "warning": "This CLIP <is> lost."}}
+        return {**result, "baselines": {**result["baselines"], "weak": weak}}
 
     first = run_page(read_run(run_folder))
     assert "cannot tell" not in first and "Known without a search" in first
@@ -357,7 +360,10 @@ def test_a_clip_that_cannot_tell_is_said_and_leads_where_it_guesses(run_folder: 
     change_settings(run_folder, describer="clip")
     page = run_page(read_run(run_folder))
     template = read_run(run_folder).result.template
-    lead, beside = ">This CLIP &lt;is&gt; lost.</h1>", '<p class="warning">This CLIP &lt;is&gt; lost.</p>'
+    lead, beside = (
+        '<h1 id="answer-title" class="said">This CLIP is near',
+        '<p class="warning">This CLIP sees far more here',
+    )
     assert (lead in page, beside in page) == (weak == "near guessing", weak != "near guessing")
     assert (f"<bdi>{html.escape(template)}</bdi></h1>" in page) == (weak != "near guessing")
     assert "1 description, but it cannot tell" in text(page)
@@ -482,3 +488,10 @@ def test_why_it_ended_is_said_where_it_is_known(run_folder: Path) -> None:
     page = text(run_page(read_run(run_folder)))
     assert "Why it ended: the list is used up." in page
     assert "(and 20 only looked at)" in page
+
+
+@pytest.mark.parametrize("names", [STRATEGIES, REWARDS], ids=["strategies", "rewards"])
+def test_the_page_asks_for_no_strategy_and_no_reward_by_its_name(names: Any) -> None:
+    """So that one of a user's own is told as those that ship are."""
+    templates = " ".join(file.read_text("utf-8") for file in Path(report.__file__).parent.glob("*.j2"))
+    assert not [name for name in names if f'"{name}"' in templates or f"'{name}'" in templates]

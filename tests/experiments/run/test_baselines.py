@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ipo_prompts.experiments.run.beside import baselines_in_words, how_weak, means_of_classes
+from ipo_prompts.experiments.run.beside import how_weak, means_of_classes
 from ipo_prompts.experiments.run.scores import Baselines, Measured
+from ipo_prompts.experiments.run.told import baselines_in_words, warning_of
 from ipo_prompts.metrics.classification import EncodedPictures
 
 
@@ -57,11 +58,11 @@ def test_the_warning_is_a_short_sentence_and_the_advice_stands_with_the_numbers(
 ) -> None:
     mean = Measured(value=class_mean, loss=1.0, n=100, ci95=(0.0, 1.0))
     weak = how_weak(best, 0.05, class_mean)
-    found = Baselines(guessing=0.05, class_mean=mean, labelled=5, ensemble=None, weak=weak, words="", warning="")
+    found = Baselines(guessing=0.05, class_mean=mean, labelled=5, ensemble=None, weak=weak)
     told = baselines_in_words(found, best)
-    assert told.warning == warning
-    assert advice in told.words
-    assert ("likely to help" in told.words) == bool(advice)
+    assert warning_of(found, best) == warning
+    assert advice in told
+    assert ("likely to help" in told) == bool(advice)
 
 
 def test_class_means_are_unit_and_of_every_class() -> None:

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ipo_prompts.experiments.run import beside
 from ipo_prompts.experiments.run.beside import baselines, what_they_add
 from ipo_prompts.experiments.run.comparison import Compared, gained, measured
 from ipo_prompts.experiments.run.config import RunConfig
 from ipo_prompts.experiments.run.scores import HeadFound, Measured, Over
+from ipo_prompts.experiments.run.told import head_in_words, offsets_in_words
 from ipo_prompts.metrics.classification import ClipReward, EncodedPictures, class_means, fitted_on
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.features import FeatureStore
@@ -81,7 +81,11 @@ def test_offsets_that_a_run_has_not_are_fitted_on_all_that_is_not_sealed(
     prepared, test = made
     prepared.config = RunConfig(offsets=kind)
     found = what_they_add(prepared, None, [OTHER], {"test": test})
-    assert found is not None and found.kind == ("mean" if kind == "none" else kind) and how in found.words
+    assert (
+        found is not None
+        and found.kind == ("mean" if kind == "none" else kind)
+        and how in offsets_in_words(found, same=False)
+    )
     with_ = replace(test.units, offsets=fitted_on(found.kind, *prepared.shown))
     added = found.sealed["test"]
     for told, template, before in ((added.initial, INITIAL, test.initial), (added.template, OTHER, test.optimised)):
@@ -95,8 +99,8 @@ def test_the_initial_template_is_told_beside_another_one_alone(made: tuple[Any, 
     prepared, test = made
     other = what_they_add(prepared, None, [OTHER], {"test": test})
     same = what_they_add(prepared, None, [INITIAL], {"test": replace(test, optimised=test.initial)})
-    assert other is not None and ", the initial template " in other.words
-    assert same is not None and "initial template" not in same.words
+    assert other is not None and ", the initial template " in offsets_in_words(other, same=False)
+    assert same is not None and "initial template" not in offsets_in_words(same, same=True)
 
 
 def head_found(low: float, high: float, without: int = 0) -> HeadFound:
@@ -114,18 +118,17 @@ def head_found(low: float, high: float, without: int = 0) -> HeadFound:
         both=of,
         over_words=Over(difference=0.1, ci95=(0.0, 0.2)),
         over_pictures=Over(difference=(low + high) / 2, ci95=(low, high)),
-        words="",
     )
 
 
 def test_what_words_do_for_pictures_follows_the_interval() -> None:
     level, harm = "words add nothing that can be shown", "words do harm here"
     for low, high, told in ((-0.1, 0.1, level), (0.0, 0.1, level), (-0.2, -0.1, harm), (0.1, 0.2, "")):
-        words = beside._head_in_words(head_found(low, high))
+        words = head_in_words(head_found(low, high))
         assert [one in words for one in (level, harm)] == [told == level, told == harm]
 
 
 def test_of_many_classes_without_pictures_the_first_are_named_and_the_others_counted() -> None:
-    some, many = (beside._head_in_words(head_found(0.1, 0.2, count)) for count in (5, 7))
+    some, many = (head_in_words(head_found(0.1, 0.2, count)) for count in (5, 7))
     assert "with words alone: class 0, class 1, class 2, class 3, class 4. " in some
     assert "class 3, class 4 and 2 more. " in many

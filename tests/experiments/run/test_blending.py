@@ -14,6 +14,7 @@ from ipo_prompts.experiments.embedded import PICTURES_DIR
 from ipo_prompts.experiments.run.plan import plan
 from ipo_prompts.experiments.run.reading import load_config
 from ipo_prompts.experiments.run.result import load_result
+from ipo_prompts.experiments.run.told import head_in_words
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.verdict import share
@@ -53,7 +54,7 @@ def test_words_pictures_and_both_are_told_apart(
     assert head is not None and head.kept and head.left_out == 60 and head.labelled == 5
     assert head.words_alone == found.scores["test"].optimised, "the verdict stays that of the words"
     assert f"  with pictures: {share(head.both)}, " in ended.out and "--to head --out DIR" in ended.out
-    assert head.words in html.unescape((folder / "report.html").read_text()).replace("\xa0", " ")
+    assert head_in_words(head) in html.unescape((folder / "report.html").read_text()).replace("\xa0", " ")
     program = TemplateClassifier.from_file(folder, clip)
     test = plan(load_config(folder / "config.yaml")).drawn.test
     named = program.probabilities([item.picture for item in test]).argmax(axis=1)
@@ -74,7 +75,7 @@ def test_with_one_picture_a_class_it_counts_once(run: Any, tmp_path: Path) -> No
     assert ended.code == 0, ended.err
     head = load_result(tmp_path / "run").head
     assert head is not None and (head.way, head.weight, head.left_out) == ("class mean", 1.0, 0)
-    assert "a = 1, as nothing can be left out to choose it by" in head.words
+    assert "a = 1, as nothing can be left out to choose it by" in head_in_words(head)
 
 
 def test_it_needs_labels(run: Any) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from ipo_prompts.experiments.run import comparison
 from ipo_prompts.experiments.run.comparison import Compared, compare, gained, near_copies_in_words, over_classes
+from ipo_prompts.experiments.run.told import over_classes_in_words
 from ipo_prompts.metrics.classification import EncodedPictures
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.reward import Score
@@ -55,7 +56,7 @@ def test_a_template_differs_from_itself_by_nothing(clip: Clip) -> None:
     same = replace(part("aaaab"), optimised=score([1] * 5, "a <CLASS>"))
     found = over_classes({"test": same})["test"]
     assert (found.difference, found.ci95) == (0, (0, 0))
-    assert "a difference of +0.00 points [+0.00, +0.00]" in found.words
+    assert "a difference of +0.00 points [+0.00, +0.00]" in over_classes_in_words(found)
     assert gained(*same.pair) == {"difference": 0, "ci95": (0, 0)}
     balanced = compare({"test": same.pair}, ["test"], balanced=True)["test"]
     assert (balanced.difference.outcome, balanced.difference.ci95, balanced.like_these) == (

@@ -17,6 +17,7 @@ from ipo_prompts.experiments.run.beside import what_they_add
 from ipo_prompts.experiments.run.plan import plan
 from ipo_prompts.experiments.run.reading import load_config
 from ipo_prompts.experiments.run.result import load_result
+from ipo_prompts.experiments.run.told import offsets_in_words
 from ipo_prompts.experiments.tasks.base import Encoded
 from ipo_prompts.metrics.classification import ClipReward, EncodedPictures, fitted_on
 from ipo_prompts.metrics.clip import Clip
@@ -222,7 +223,7 @@ def test_a_run_with_them_labels_as_its_sealed_test_and_resumes_and_replays_to_th
     found = load_result(folder)
     assert found.offsets is not None and found.offsets.kept and found.offsets.kind == kind
     assert "  offsets: kept: they add " in ended.out
-    assert found.offsets.words.startswith(
+    assert offsets_in_words(found.offsets, same=False).startswith(
         f"Every score is with {kind} offsets (no labels, no words), kept for +10.00 points (standard error 5.0)"
     )
     program = TemplateClassifier.from_file(folder / "program.json", clip)
@@ -245,10 +246,12 @@ def test_a_run_without_them_says_what_they_would_add(classes: str, run: Any, tmp
     found = load_result(folder).offsets
     assert found is not None and not found.kept and found.gain is None and found.kind == "mean"
     assert list(found.sealed) == (["test", "new"] if classes == "base-to-new" else ["test"])
-    assert found.words.startswith("With mean offsets (no labels, no words) the same template would have ")
-    assert ("; on new classes " in found.words) == (classes == "base-to-new")
+    same = load_result(folder).scores["test"].difference.outcome == "same templates"
+    words = offsets_in_words(found, same)
+    assert words.startswith("With mean offsets (no labels, no words) the same template would have ")
+    assert ("; on new classes " in words) == (classes == "base-to-new")
     assert "offsets" not in ended.out, "nobody asked"
-    assert found.words in (folder / "report.html").read_text().replace("\xa0", " ")
+    assert words in (folder / "report.html").read_text().replace("\xa0", " ")
     added, scores = found.sealed["test"], load_result(folder).scores["test"]
     assert (added.template.without, added.initial.without) == (scores.optimised, scores.initial)
     difference = added.template.with_.value - added.template.without.value

@@ -1,0 +1,102 @@
+"""What to do after a run: one piece of advice, from what the run knows, and the words to type."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Literal
+
+from ipo_prompts.experiments.run.config import CONFIG_FILE, RunConfig
+from ipo_prompts.experiments.run.result import MEAN_OFF, PROGRAM, RunResult
+from ipo_prompts.metrics.verdict import between, points
+from ipo_prompts.programs.record.trust import to_type
+
+
+def is_gain(result: RunResult) -> bool:
+    """Whether the chosen template is shown to be better than the initial one, on either sealed part."""
+    return any(result.scores[part].difference.outcome == "gain" for part in ("test", "new") if part in result.scores)
+
+
+def stays(result: RunResult) -> bool:
+    """Whether the program of the run is the initial template."""
+    return [one.template for one in result.templates] == [result.initial_template]
+
+
+def weak(result: RunResult) -> Literal["near guessing", "far below the class mean"] | None:
+    """Return what makes any template a poor answer; None where nothing is known to."""
+    if known := result.baselines:
+        return known.weak
+    room = result.headroom
+    return "near guessing" if room and room.outcome == "near guessing" else None
+
+
+def advice(result: RunResult, config: RunConfig | None, folder: Path) -> tuple[str, tuple[str, ...]]:
+    """Return the one thing that is most likely to help, and what to type for it.
+
+    Args:
+        result: of a tested run.
+        config: its configuration; None where a result stands alone, of which no command can be given.
+        folder: the run directory, as commands name it.
+    """
+    known, head, near = result.baselines, result.head, "near guessing"
+    again = _again(config, folder)
+    lead = known.lead if known else None
+    if lead and lead.ci95[0] > 0 and not head and again:
+        return (
+            "pictures tell more than words here: the mean picture of a class names "
+            f"{points(lead.difference)} points {between(lead)} more than the template, on pictures left out of it; "
+            "let both decide:"
+        ), (again, "head=blend")
+    if head and head.kept:
+        return "use the program as it is: words and pictures decide together", ()
+    if (known and known.weak == near) or (result.headroom and result.headroom.outcome == near and not is_gain(result)):
+        return "another CLIP is likely to help more than words: this one is near guessing here", ()
+    if is_gain(result):
+        return "use it", ()
+    stay = "" if stays(result) else f"stay with the initial template, {result.initial_template}; "
+    if result.scores["test"].difference.outcome == "no test":
+        until = f"until new {result.reward.unit} have tested this one"
+        return f"stay with the initial template, {result.initial_template}, {until}", ()
+    if known and known.weak:
+        better = "class names that this CLIP knows better, or another CLIP, are likely to help more than other words"
+        return f"{stay}{better}", ()
+    if again and config and result.data.more:
+        twice = config.with_twice_the_shots()
+        more = f"shots={twice.shots}"
+        if config.selection == "held-back":
+            more += f" selection_shots={twice.selection_shots}"
+        return (
+            f"{stay}search and choose with {result.data.more:,} more of the labelled {result.reward.unit}; the sealed "
+            "ones are opened again then, so that a gain has to be larger:"
+        ), (again, more)
+    if stays(result):
+        return "label more pictures: the run had all that there are", ()
+    asked = (f"ipo label {shlex.quote(str(folder))}", "--data PICTURES")
+    return f"{stay}label more pictures, or compare both by clicks, on pictures of your own:", asked
+
+
+def _again(config: RunConfig | None, folder: Path) -> str | None:
+    """Return the command that makes the run again, to which settings are added; None where its file is gone."""
+    if config is None or not (file := folder / CONFIG_FILE).is_file():
+        return None
+    typed = [f"{key}={value}" for key, value in to_type(config.model_dump()).items()]
+    return shlex.join(["ipo", "optimize", str(file), *typed])
+
+
+def commands_to_test(result: RunResult, folder: Path, data: str) -> list[str]:
+    """Return the commands that test a run without labels: what it found, and its rival, by clicks."""
+    pictures = data.removeprefix("folder:")
+    programs = [str(folder / name) for name in (PROGRAM, MEAN_OFF)]
+    rival = shlex.join(["ipo", "label", *programs, "--data", pictures, "--out", f"{folder}-rival"])
+    return [rival] if stays(result) else [shlex.join(["ipo", "label", str(folder)]), rival]
+
+
+def commands_to_use(result: RunResult, folder: Path) -> dict[str, tuple[str, ...]]:
+    """Return what names pictures, `next`, and what takes the program away, `or`, where it is worth that."""
+    quoted, above = shlex.quote(str(folder)), "" if result.above is None else f" --above {result.above:g}"
+    predict = f"ipo predict {quoted}{above}"
+    if result.untested:
+        return {"next": (predict, "PICTURES")}
+    if not (is_gain(result) or stays(result) or result.head):
+        return {"next": (predict, f"--template {shlex.quote(result.initial_template)}", "PICTURES")}
+    return {"next": (predict, "PICTURES"), "or": (f"ipo export {quoted}", f"--to {result.export} --out DIR")}

@@ -1,0 +1,385 @@
+"""What a run tells, as one ordered list: each sentence with its numbers, and the places where it belongs.
+
+The terminal, the page and a notebook take their sentences from the list. A capability with something to tell is one
+function here, which `told` names in its order. A sentence is made of the numbers of the result whenever it is told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+import yaml
+
+from ipo_prompts.experiments.run.advice import (
+    advice,
+    commands_to_test,
+    commands_to_use,
+    stays,
+    weak,
+)
+from ipo_prompts.experiments.run.comparison import seen_before, verdict
+from ipo_prompts.experiments.run.config import RunConfig
+from ipo_prompts.experiments.run.result import RunResult, Started, Untested
+from ipo_prompts.experiments.run.scores import (
+    Added,
+    Baselines,
+    Comparison,
+    HeadFound,
+    NamesFound,
+    OffsetsFound,
+    OverClasses,
+)
+from ipo_prompts.metrics.errors import money, several
+from ipo_prompts.metrics.headroom import FAR
+from ipo_prompts.metrics.verdict import between, points, share
+
+REPORT = "report.html"
+Place = Literal["terminal", "quiet", "notebook", "headline", "verdict", "warning", "rows", "test", "sure", "compared"]
+"""Where a sentence is told: at the end in the terminal, there with `--quiet`, in a notebook, or on the page. There
+it is the headline instead of the template, the verdict below it, a warning, one of the rows with a label, how to test
+a run without labels, or stands further down: how sure this is, and what it is compared with.
+"""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of what a run tells.
+
+    Attributes:
+        at: the places where it is told.
+        text: a sentence or a number; empty where there is only something to type.
+        label: what it is about, such as `test`; empty for a sentence that speaks for itself.
+        command: what to type, in parts between which a long line may be broken; empty where nothing is typed.
+    """
+
+    at: tuple[Place, ...]
+    text: str
+    label: str = ""
+    command: tuple[str, ...] = ()
+
+
+def told_at(place: Place, result: RunResult, config: RunConfig | None, folder: Path) -> list[Line]:
+    """Return what is told in one place; see `told`."""
+    return [line for line in told(result, config, folder) if place in line.at]
+
+
+def told(result: RunResult, config: RunConfig | None, folder: Path) -> Iterator[Line]:
+    """Yield all that a finished run tells, in order: the verdict, the numbers, one piece of advice, the next commands.
+
+    Args:
+        result: of the run.
+        config: its configuration; None where a result stands alone, of which no command can be given.
+        folder: the run directory, as commands name it.
+    """
+    if found := result.untested:
+        yield Line(("terminal", "quiet", "notebook", "verdict"), result.verdict)
+        yield Line(("terminal", "quiet", "notebook", "compared"), untested_in_words(found, stays(result)))
+    else:
+        yield from _verdict(result)
+        yield from _sure(result)
+        for capability in (_baselines, _names, _offsets, _ensemble, _head, _headroom):
+            yield from capability(result)
+        text, command = advice(result, config, folder)
+        yield Line(("terminal", "rows"), text, "advice", command)
+    if result.stopped:
+        yield Line(("warning", "notebook"), f"The search was stopped early: {result.stopped}.")
+    if result.started:
+        yield Line(("compared",), started_in_words(result.started, result.reward.unit))
+    yield Line(("terminal",), _cost(result, config), "cost")
+    more = "; labels.csv has what the template names every picture" if result.untested else ""
+    yield Line(("terminal",), f"{folder}   (open {REPORT} in it{more})", "run directory")
+    for typed in commands_to_test(result, folder, config.data) if result.untested and config else ():
+        yield Line(("terminal", "notebook", "test"), "", "test", (typed,))
+    for label, parts in commands_to_use(result, folder).items():
+        yield Line(("terminal", "rows"), "", label, parts)
+
+
+def _verdict(result: RunResult) -> Iterator[Line]:
+    """The verdict: with its interval and p, on the page without, for its numbers are on cards there; in a quiet run and
+    a notebook with all that is known of the test.
+    """
+    test, new = result.scores["test"], result.scores.get("new")
+    untried = result.ended if result.templates_scored == 1 else None
+    short = partial(verdict, test, result.reward.unit, 1, new=new, untried=untried, limit=False)
+    answers = weak(result) == "near guessing" or test.difference.outcome == "gain"
+    yield Line(("terminal",), short())
+    yield Line(("verdict" if answers else "headline",), short(numbers=False))
+    yield Line(("quiet", "notebook"), result.verdict)
+    yield Line(("terminal", "notebook"), f"{_before_and_after(result, test)} (95 % intervals)", "test")
+    if new:
+        yield Line(("terminal", "notebook"), _before_and_after(result, new), "new classes")
+    if general := test.like_these:
+        yield Line(("quiet",), f"For {general.covers}{' (the base ones)' if new else ''}: {general.numbers}.")
+
+
+def _before_and_after(result: RunResult, score: Comparison) -> str:
+    measure, n = result.reward.measure, f"n = {score.optimised.n:,}"
+    after = "" if score.difference.outcome == "same templates" else f" → {share(score.optimised)}"
+    return f"{measure} {share(score.initial)}{after}, {n}"
+
+
+def _sure(result: RunResult) -> Iterator[Line]:
+    """How sure the numbers are beyond their intervals."""
+    test, data, unit = result.scores["test"], result.data, result.reward.unit
+    if test.difference.outcome == "not shown":
+        yield Line(("sure",), _sentence(test.difference.limit))
+    for part, found in result.over_classes.items():
+        yield Line(("sure",), f"{'New classes: ' if part == 'new' else ''}{over_classes_in_words(found)}")
+    if data.untested:
+        they, their = ("It", "its") if len(data.untested) == 1 else ("They", "their")
+        names = several([repr(name) for name in data.untested])
+        unknown = f"{they} competed with the others, and nothing is known of how well {their} pictures are named."
+        yield Line(("sure",), f"Untested, with no picture in the test: {names}. {unknown}")
+    if before := seen_before(test, unit, result.sealed.opened, result.sealed.elsewhere):
+        yield Line(("sure",), before)
+    if result.near_copies:
+        yield Line(("sure",), result.near_copies)
+    if data.short:
+        yield Line(("sure",), _sentence(data.short))
+
+
+def over_classes_in_words(found: OverClasses) -> str:
+    """Tell the mean over classes of the chosen template, and its difference from the initial one's."""
+    low, high = found.optimised_ci95
+    value = f"{100 * found.optimised:.1f} % [{100 * low:.1f}, {100 * high:.1f}]"
+    over = f"a difference of {points(found.difference)} points {between(found)}"
+    if found.precision:
+        return (
+            f"mAP, the mean over {found.classes} classes of the average precision with which each finds its pictures: "
+            f"{value}, {over} (bootstrap over pictures)."
+        )
+    is_one = "are" if found.single > 1 else "is"
+    of_one = f", {found.single} of them with one picture, which {is_one} taken to vary as the others do"
+    every = f"Each of the {found.classes} tested classes counting the same{of_one if found.single else ''}"
+    return f"{every}, the template has {value}, {over}."
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}."
+
+
+def _baselines(result: RunResult) -> Iterator[Line]:
+    """What is known without a search, what that warns of, and what of it could not be looked at."""
+    if known := result.baselines:
+        test = result.scores["test"]
+        best = max(test.initial.value, test.optimised.value)
+        if known.class_mean:
+            labelled = f"no words: {known.labelled:.3g} labelled pictures a class"
+            yield Line(("terminal",), f"{share(known.class_mean)}, {labelled}", "class mean")
+        if warning := warning_of(known, best):
+            yield Line(("headline" if known.weak == "near guessing" else "warning", "quiet"), warning)
+        yield Line(("compared",), baselines_in_words(known, best))
+    elif result.headroom and weak(result):
+        yield Line(("headline",), result.headroom.verdict)
+    if result.left_out:
+        yield Line(("compared",), result.left_out)
+
+
+def warning_of(found: Baselines, best: float) -> str:
+    """Say what makes any template a poor answer; `best` is the accuracy of the better one. Empty where nothing does."""
+    says = f"templates name {100 * best:.1f} % at best"
+    if found.weak == "near guessing":
+        return f"This CLIP is near guessing on these pictures: {says}, guessing {100 * found.guessing:.1f} %."
+    if found.weak and found.class_mean:
+        mean = f"class means {100 * found.class_mean.value:.1f} %"
+        return f"This CLIP sees far more here than words tell it: {says}, {mean}."
+    return ""
+
+
+def baselines_in_words(found: Baselines, best: float) -> str:
+    """Tell what the test pictures get without a search, and what is likely to help; `best` as for `warning_of`."""
+    known = [f"guessing, always the class with the most of them, {100 * found.guessing:.1f} %"]
+    if found.class_mean:
+        known.append(f"the nearest class mean of {found.labelled:.3g} pictures a class {share(found.class_mean)}")
+    if found.ensemble:
+        known.append(f"CLIP's 80 templates together {share(found.ensemble)}")
+    words = f"Known without a search, on the same test pictures: {', '.join(known)}."
+    if found.class_mean and found.class_mean.value - best >= FAR:
+        words += (
+            " Class names that this CLIP knows better, or another CLIP, are likely to help more than words around them."
+        )
+    elif found.weak:
+        words += " Another CLIP is likely to help more than words."
+    return words
+
+
+def _names(result: RunResult) -> Iterator[Line]:
+    if found := result.names:
+        short = "all classes keep theirs"
+        if added := found.sealed:
+            short = f"{len(found.renamed)} have another name: {points(added.difference)} points {between(added)}"
+        yield Line(("terminal", "rows"), short, "names")
+        yield Line(("compared",), names_in_words(found))
+
+
+def names_in_words(found: NamesFound) -> str:
+    """Say which other names were tried for the classes, and what those that were taken add."""
+    if not found.candidates:
+        return f"No other names of the classes are known. {_to_type(found.alone)}"
+    tried = f"{found.candidates:,} other names of the {found.classes} classes were tried around the template"
+    held = f"{_gained(found.gain, found.standard_error)} on pictures left out of the choice"
+    more = ""
+    if found.alone:
+        more = f" None is known for {several([repr(name) for name in found.alone])}. {_to_type(found.alone)}"
+    if found.sealed is None:
+        return f"{tried}, and all classes keep their names: not shown to help, {held}.{more}"
+    table = found.sealed
+    have = f"{len(found.renamed)} classes have" if len(found.renamed) > 1 else "one class has"
+    return (
+        f"{tried}, and {have} another name, for {held}, where names of other classes gained "
+        f"{points(found.permuted)}. On the sealed test pictures the template has {share(table.template_found)} under "
+        f"these names and {share(table.template_given)} under those given, a difference of "
+        f"{points(table.difference)} points {between(table)}, n = {table.template_found.n:,}; the "
+        f"initial template has {share(table.initial_found)} and {share(table.initial_given)}. The verdict is the "
+        f"template's alone, under the names found.{more}"
+    )
+
+
+def _to_type(names: tuple[str, ...]) -> str:
+    """Say where a name is typed, with the line for the first of some classes."""
+    line = yaml.safe_dump({names[0]: "…"}, allow_unicode=True, width=1000).strip().removesuffix("…")
+    return f"Write what you would try into a file, as in `{line}[NAME, NAME]`, and give it as name_candidates=FILE."
+
+
+def _gained(gain: float, error: float | None) -> str:
+    return f"{points(gain)} points{'' if error is None else f' (standard error {100 * error:.1f})'}"
+
+
+def _offsets(result: RunResult) -> Iterator[Line]:
+    if found := result.offsets:
+        if found.gain is not None:
+            added, kept = found.sealed["test"].template, "kept" if found.kept else "not kept"
+            text = f"{kept}: they add {points(added.difference)} points {between(added)}"
+            yield Line(("terminal", "rows"), text, "offsets")
+        same = result.scores["test"].difference.outcome == "same templates"
+        yield Line(("compared",), offsets_in_words(found, same, len(result.templates)))
+
+
+def offsets_in_words(found: OffsetsFound, same: bool, templates: int = 1) -> str:
+    """Say what they add to so many templates; `same`: to the initial one."""
+    what = "template" if templates == 1 else "templates"
+    how = "no words, and of the labels only that classes weigh the same" if found.weighed else "no labels, no words"
+    offsets = f"{found.kind} offsets ({how})"
+    would = "; on new classes ".join(_added(added, found.kept, same) for added in found.sealed.values())
+    for_ = ""
+    if found.gain is not None:
+        for_ = f"{_gained(found.gain, found.standard_error)} on selection pictures left out of the choice"
+    if found.kept:
+        return f"Every score is with {offsets}, kept for {for_}; without them the same {what} would have {would}."
+    asked = f" They were asked for and not kept, for {for_}." if for_ else ""
+    return f"With {offsets} the same {what} would have {would}.{asked}"
+
+
+def _added(added: Added, kept: bool, same: bool) -> str:
+    here, initial = ((one.without if kept else one.with_) for one in (added.template, added.initial))
+    gain = points(added.template.difference)
+    added_by = f"they add {gain}" if kept else f"{gain} over it without"
+    beside = "" if same else f", the initial template {100 * initial.value:.1f} %"
+    return f"{share(here)} ({added_by}){beside}"
+
+
+def _ensemble(result: RunResult) -> Iterator[Line]:
+    if found := result.ensemble:
+        one = found.sealed.get("test")
+        over = f": {points(one.difference)} points {between(one)} over one" if one else ""
+        taken = "taken" if found.kept else "not taken"
+        yield Line(("terminal", "rows"), f"{len(found.members)} templates, {taken}{over}", "ensemble")
+        yield Line(("quiet", "notebook", "compared") if found.kept else ("compared",), found.words)
+
+
+def _head(result: RunResult) -> Iterator[Line]:
+    if head := result.head:
+        over = f"{points(head.over_words.difference)} points {between(head.over_words)} over words"
+        kept = f"{share(head.both)}, {over}" if head.kept else "not taken: words alone decide better"
+        yield Line(("terminal", "rows"), kept, "with pictures")
+        yield Line(("compared",), head_in_words(head))
+
+
+MEANS = {"class mean": "the unit mean of each class", "discriminant": "a discriminant with one covariance for all"}
+NAMED = 5
+"""Classes without pictures that are named."""
+
+
+def head_in_words(found: HeadFound) -> str:
+    """Say what decides, how it was chosen, and what words and pictures do for each other."""
+    size = f"{found.labelled:.3g} labelled pictures a class"
+    alone = (
+        f"On the sealed test pictures words alone name {share(found.words_alone)}, pictures alone "
+        f"({MEANS[found.alone]}, {size}) {share(found.pictures_alone)}"
+    )
+    if not found.kept:
+        return (
+            f"head=blend was asked for, and words alone decide: they name {found.left_out:,} left-out pictures best. "
+            f"{alone}."
+        )
+    how = (
+        "a = 1, as nothing can be left out to choose it by"
+        if not found.left_out
+        else f"chosen by {found.left_out:,} pictures that were left out in turn"
+    )
+    text = (
+        f"Words and {found.weight:g} times pictures ({MEANS[found.way]}) decide together, {how}. {alone}, both "
+        f"{share(found.both)}: {points(found.over_words.difference)} {between(found.over_words)} points over words, "
+        f"{points(found.over_pictures.difference)} {between(found.over_pictures)} over pictures"
+    )
+    low, high = found.over_pictures.ci95
+    if low <= 0 <= high:
+        text += "; pictures alone are level, so that words add nothing that can be shown"
+    elif high < 0:
+        text += "; pictures alone are better, so that words do harm here"
+    if found.without:
+        more = f" and {len(found.without) - NAMED} more" if len(found.without) > NAMED else ""
+        text += f". Without pictures, and so with words alone: {', '.join(found.without[:NAMED])}{more}"
+    return f"{text}. The verdict is the template's alone."
+
+
+def _headroom(result: RunResult) -> Iterator[Line]:
+    """What was seen before the search."""
+    if room := result.headroom:
+        for text in (f"Before the search, on {room.pictures} of its pictures: {room.verdict}", *room.lines):
+            yield Line(("compared",), text)
+
+
+def started_in_words(found: Started, unit: str) -> str:
+    """Say what was taken over from an earlier run, and what that means for the choice and the test."""
+    where = f"the same search {unit}" if found.same_pictures else f"the search {unit} of this run"
+    words = f"Started from {found.run}: {found.templates:,} of its templates are candidates, scored again on {where}."
+    if found.chose is None:
+        words += " Whether they were found on pictures that now choose or test cannot be told."
+    elif found.chose:
+        words += (
+            f" Some of them were found on {found.chose:,} of the pictures that now choose, which flatters the choice."
+        )
+    return words
+
+
+def untested_in_words(found: Untested, kept: bool) -> str:
+    """Say how many pictures are named otherwise; `kept`: the initial template stays."""
+
+    def of_all(count: int) -> str:
+        return f"{count:,} of {found.pictures:,} pictures ({100 * count / found.pictures:.0f} %)"
+
+    by_mean = f"the mean picture taken off, which needs no words, renames {of_all(found.changed_by_mean)}"
+    if kept:
+        return f"Beside the initial template: {by_mean}."
+    return (
+        f"The template renames {of_all(found.changed)}; its rival, {by_mean}; the two differ on {of_all(found.apart)}."
+    )
+
+
+def _cost(result: RunResult, config: RunConfig | None) -> str:
+    """Say how many templates were tried, how long that took and what it asked."""
+    from ipo_prompts.programs.lm.connect import REPLAY  # which imports DSPy; tables of cells need none
+
+    scored = result.templates_scored
+    tried = f"{scored} template{'s' * (scored != 1)} in {result.seconds['total']:.0f} s"
+    used = result.lm.optimizer
+    asked = "no language model"
+    if used:
+        calls = "recorded calls" if config and config.lm.startswith(REPLAY) else "calls"
+        asked = f"{used.name}: {used.calls} {calls}, {used.tokens_in + used.tokens_out:,} tokens, {money(used.usd)}"
+    return f"{tried}; {asked}"
