@@ -158,16 +158,9 @@ def optimize(
 def answer(result: RunResult) -> str:
     """Return the template in a line of its own, then what it is worth: all that a quiet run prints."""
     if result.untested:
-        return "\n".join([*_told(result), result.verdict, result.untested.words])
-    more = (result.together, result.baselines.warning if result.baselines else None)
-    return "\n".join([*_told(result), result.verdict, *_general(result), *filter(None, more)])
-
-
-def _told(result: RunResult) -> list[str]:
-    """Return the template; of an ensemble all, with their weights."""
-    if len(result.templates) == 1:
-        return [result.template]
-    return [f"{member.weight:g} x {member.template}" for member in result.templates]
+        return "\n".join([result.template, result.verdict, result.untested.words])
+    warning = [result.baselines.warning] if result.baselines and result.baselines.warning else []
+    return "\n".join([result.template, result.verdict, *_general(result), *warning])
 
 
 def summary(result: RunResult, folder: Path, width: int | None = None) -> str:
@@ -179,9 +172,8 @@ def summary(result: RunResult, folder: Path, width: int | None = None) -> str:
         width: of the terminal; longer sentences are wrapped at words, and nothing is where there is none.
     """
     config = config_of(folder) if holds_run(folder) else None  # a result may stand alone
-    templates = [f"  {template}" for template in _told(result)]
     lines = [line for one in ending(result, config, folder) for line in _lines(one, width)]
-    return "\n".join(["", *templates, "", *lines])
+    return "\n".join(["", f"  {result.template}", "", *lines])
 
 
 def _lines(one: Line, width: int | None) -> list[str]:

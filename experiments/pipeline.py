@@ -9,7 +9,6 @@ import shlex
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -33,7 +32,7 @@ from ipo_prompts.experiments.report.explain import analyse
 from ipo_prompts.experiments.report.gather import read_run
 from ipo_prompts.experiments.report.words import token_counter
 from ipo_prompts.experiments.run.beforehand import headroom_of
-from ipo_prompts.experiments.run.beside import baselines, what_it_adds, what_the_head_does, what_they_add
+from ipo_prompts.experiments.run.beside import baselines, what_the_head_does, what_they_add
 from ipo_prompts.experiments.run.comparison import Compared, compare, near_copies_in_words, over_classes, verdict
 from ipo_prompts.experiments.run.config import RunConfig
 from ipo_prompts.experiments.run.drawn import as_begun
@@ -73,7 +72,7 @@ from ipo_prompts.programs.record.journal import Journal, read, seconds_of
 from ipo_prompts.programs.record.redaction import SHORTEST, too_short
 from ipo_prompts.programs.record.score_keeper import units_of
 from ipo_prompts.programs.record.trust import outside, resume_command, resumed_by
-from ipo_prompts.programs.settling import Blended, blend_in, scored_as_one, under
+from ipo_prompts.programs.settling import Blended, blend_in, under
 
 
 def run_job(config: RunConfig, folder: Path, ui: Ui, *, resume: bool) -> RunResult:
@@ -244,12 +243,12 @@ def open_test(
         The parts by name, and further measures of the sealed test by theirs.
     """
     planned, drawn = prepared.plan, prepared.plan.drawn
-    members, settled = searched.result.choice.templates, searched.settled
-    sides, ours = ([prepared.config.initial_template], members), searched.reward
+    settled, ours = searched.settled, searched.reward
+    sides = prepared.config.initial_template, searched.result.choice.template
 
     def compared(encoded: Encoded, reward: Reward = ours) -> Compared:
         units = under(encoded.units, settled.kept) if settled else encoded.units
-        initial, optimised = (scored_as_one(reward, side, units) for side in sides)
+        initial, optimised = (reward.score([side], units)[0] for side in sides)
         how = encoded.sampling(initial.n)
         return Compared(encoded.items, units, encoded.labels, reward, how, initial, optimised)
 
@@ -319,8 +318,7 @@ def publish(
     """Write everything that a run directory holds beside its journal and configuration."""
     folder = journal.path.parent
     names, reward = prepared.plan.reward_names, searched.reward
-    looked = _explained(parts, reward, searched.result.choice.templates)
-    explained = analyse(looked, reward, token_counter(prepared.clip), names)
+    explained = analyse(parts, reward, token_counter(prepared.clip), names)
     write_json(folder / ANALYSIS, explained)
     write_names(folder, prepared.plan.data, searched.named)
     program = program_of(prepared, searched)
@@ -377,18 +375,6 @@ def _are_pictures(part: Encoded) -> bool:
     return labels is not None and labels.tolist() == [item.label for item in part.items]
 
 
-def _explained(parts: dict[AnyPart, Compared], reward: Reward, members: Sequence[str]) -> dict[AnyPart, Compared]:
-    """Return the parts on which words are looked at with the best member of an ensemble alone: words are its own."""
-    if len(members) == 1:
-        return parts
-    alone: dict[AnyPart, Compared] = {
-        name: replace(part, optimised=reward.score(members[:1], part.units)[0])
-        for name, part in parts.items()
-        if name in ("fresh", "selection")
-    }
-    return {**parts, **alone}
-
-
 def _what_is_shown(
     prepared: Prepared,
     searched: SearchedRun,
@@ -414,7 +400,6 @@ def _what_is_shown(
         untried=found.ended if len(found.history) == 1 else None,
     )
     near_copies = optional("near copies", partial(near_copies_in_words, parts["test"], balanced)) or ""
-    members = found.choice.templates
     classes = {item.label for item in drawn.test}
     digest = fingerprint(prepared, drawn.test, drawn.new_test)
     return {
@@ -425,11 +410,10 @@ def _what_is_shown(
         "classes_untested": tuple(name for label, name in enumerate(drawn.class_names) if label not in classes),
         "other_measures": {name: compared[f"other {name}"] for name in others},
         "harmonic_mean": _harmonic(scores),
-        "ensemble": optional("what an ensemble adds", partial(what_it_adds, prepared, searched.ensembled, parts)),
-        "offsets": optional("what offsets add", partial(what_they_add, prepared, searched.settled, members, parts)),
-        "names": optional("what other names do", partial(what_names_do, searched.named, members, parts)),
+        "offsets": optional("what offsets add", partial(what_they_add, prepared, searched.settled, parts)),
+        "names": optional("what other names do", partial(what_names_do, searched.named, parts)),
         "over_classes": over_classes(parts, balanced),
-        "baselines": optional("what is known without a search", partial(baselines, prepared, parts, members)),
+        "baselines": optional("what is known without a search", partial(baselines, prepared, parts)),
     }
 
 

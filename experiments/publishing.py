@@ -42,7 +42,6 @@ from ipo_prompts.experiments.run.result import (
     Fingerprinted,
     Glimpse,
     LanguageModels,
-    Member,
     RunResult,
     Sealed,
     StrategyUsed,
@@ -75,8 +74,7 @@ MADE_ELSEWHERE = (JOURNAL, LOCK, CONFIG_FILE, DRAWING, QUESTIONS, VERIFIED, KEPT
 
 def program_of(prepared: Prepared, searched: SearchedRun) -> TemplateClassifier:
     """Return what the search found as a classifier, with the offsets that were kept."""
-    weighted = [(template, 1.0) for template in searched.result.choice.templates]
-    program = TemplateClassifier(prepared.clip, searched.reward.class_names, weighted)
+    program = TemplateClassifier(prepared.clip, searched.reward.class_names, searched.result.choice.template)
     if searched.settled and searched.settled.kept:
         program.offsets = searched.settled.kept.settled(prepared.clip, program.class_embeddings())
     program.background = prepared.plan.drawn.search[0].picture.background
@@ -141,7 +139,6 @@ def _result(prepared: Prepared, searched: SearchedRun, elapsed: float, **found: 
     )
     result = RunResult(
         template=searching.choice.template,
-        templates=tuple(Member(template=template, weight=1.0) for template in searching.choice.templates),
         initial_template=config.initial_template,
         reward=prepared.plan.reward_names,
         strategy=StrategyUsed(

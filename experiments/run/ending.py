@@ -74,7 +74,7 @@ def is_gain(result: RunResult) -> bool:
 
 def stays(result: RunResult) -> bool:
     """Whether the program of the run is the initial template."""
-    return [one.template for one in result.templates] == [result.initial_template]
+    return result.template == result.initial_template
 
 
 def commands_to_test(result: RunResult, folder: Path, data: str) -> list[str]:
@@ -108,12 +108,6 @@ def _numbers(result: RunResult) -> list[Line]:
         added = offsets.sealed["test"].template
         kept = "kept" if offsets.kept else "not kept"
         lines.append(Line("offsets", f"{kept}: they add {points(added.difference)} points {between(added)}"))
-    if ensemble := result.ensemble:
-        one = ensemble.sealed.get("test")
-        told = f": {points(one.difference)} points {between(one)} over one" if one else ""
-        lines.append(
-            Line("ensemble", f"{len(ensemble.members)} templates, {'' if ensemble.kept else 'not '}taken{told}")
-        )
     if head := result.head:
         over = f"{points(head.over_words.difference)} points {between(head.over_words)} over words"
         kept = f"{share(head.both)}, {over}" if head.kept else "not taken: words alone decide better"

@@ -24,20 +24,16 @@ from ipo_prompts.metrics.errors import several
 from ipo_prompts.metrics.template import written
 from ipo_prompts.metrics.verdict import between, points, share
 from ipo_prompts.programs.naming import NamesChosen
-from ipo_prompts.programs.settling import scored_as_one
 
 MOST = 200
 """Names that are put back one by one: each is a text pass over all classes."""
 
 
-def what_names_do(
-    named: NamesChosen | None, members: Sequence[str], parts: Mapping[AnyPart, Compared]
-) -> NamesFound | None:
+def what_names_do(named: NamesChosen | None, parts: Mapping[AnyPart, Compared]) -> NamesFound | None:
     """Measure names; None where nobody asked for them.
 
     Args:
         named: what the search found.
-        members: the chosen template; several for an ensemble.
         parts: with both templates under the names found.
     """
     if named is None:
@@ -46,7 +42,7 @@ def what_names_do(
     chose = [part for name, part in parts.items() if name in ("search", "selection")]
     result = NamesFound(
         kept=bool(renamed),
-        renamed=_one_by_one(named, members, chose),
+        renamed=_one_by_one(named, chose),
         chose=sum(part.optimised.n for part in chose),
         candidates=named.candidates,
         asked=named.asked,
@@ -56,15 +52,15 @@ def what_names_do(
         loss_error=found.held.loss_error,
         permuted=found.permuted.hits,
         temperature=found.temperature,
-        sealed=_two_by_two(named, members, parts["test"]) if renamed else None,
+        sealed=_two_by_two(named, parts["test"]) if renamed else None,
         words="",
     )
     return result.model_copy(update={"words": _in_words(result, named)})
 
 
-def _two_by_two(named: NamesChosen, members: Sequence[str], test: Compared) -> TwoByTwo:
+def _two_by_two(named: NamesChosen, test: Compared) -> TwoByTwo:
     before = named.reward.renamed(named.given)
-    initial, template = (scored_as_one(before, one, test.units) for one in ([test.initial.template], members))
+    initial, template = (before.score([side.template], test.units)[0] for side in (test.initial, test.optimised))
     return TwoByTwo(
         initial_given=measured(initial, test.sampling),
         template_given=measured(template, test.sampling),
@@ -74,18 +70,19 @@ def _two_by_two(named: NamesChosen, members: Sequence[str], test: Compared) -> T
     )
 
 
-def _one_by_one(named: NamesChosen, members: Sequence[str], chose: Sequence[Compared]) -> tuple[Renamed, ...]:
+def _one_by_one(named: NamesChosen, chose: Sequence[Compared]) -> tuple[Renamed, ...]:
     """Put the old name of one class back at a time, on the pictures that searched and chose; no test."""
     found = [part.optimised for part in chose]
     renamed = []
     for label in named.renamed[:MOST]:
         names = list(named.class_names)
         names[label] = named.given[label]
-        without = [scored_as_one(named.reward.renamed(names), members, part.units) for part in chose]
-        before, after = (np.concatenate([one.hits for one in scores]) for scores in (without, found))
-        losses = [sum(one.loss * one.n for one in scores) / len(after) for scores in (without, found)]
+        before = named.reward.renamed(names)
+        without = [before.score([part.optimised.template], part.units)[0] for part in chose]
+        were, are = (np.concatenate([one.hits for one in scores]) for scores in (without, found))
+        losses = [sum(one.loss * one.n for one in scores) / len(are) for scores in (without, found)]
         given, called = str(named.given[label]), str(named.class_names[label])
-        hits = round(float(after.sum()) - float(before.sum()))
+        hits = round(float(are.sum()) - float(were.sum()))
         renamed.append(Renamed(given=given, found=called, hits=hits, loss=losses[1] - losses[0]))
     return tuple(renamed)
 

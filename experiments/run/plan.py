@@ -15,10 +15,10 @@ from ipo_prompts.experiments.data.wordnet import refuse_codes
 from ipo_prompts.experiments.run.config import ASK_NO_MODEL, RunConfig
 from ipo_prompts.experiments.run.scores import RewardNames
 from ipo_prompts.experiments.tasks import REWARDS
-from ipo_prompts.metrics.classification import lets_classes_compete, scores_accuracy
+from ipo_prompts.metrics.classification import scores_accuracy
 from ipo_prompts.metrics.errors import InputError, several
 from ipo_prompts.metrics.template import check_count, every_name
-from ipo_prompts.programs.selection import check_possible
+from ipo_prompts.programs.settling import check_offsets
 from ipo_prompts.programs.strategies import STRATEGIES
 from ipo_prompts.programs.strategies.base import Expected, Models, Strategy, forecast_of
 
@@ -106,7 +106,7 @@ def plan(config: RunConfig, *, ready: bool = True, say: Callable[[str], None] | 
     else:
         data = data_of(config)
     config = fitting(config, data)
-    check_count(len(every_name(data.class_names)), config.ensemble)
+    check_count(len(every_name(data.class_names)))
     if not ready:
         refuse_codes(data, config.data, config.clip)
     drawn = draw_for(data, config)
@@ -136,10 +136,10 @@ def fitting(config: RunConfig, data: DataSet) -> RunConfig:
     if not data.labelled:
         if name not in (REWARDS.default, FIT):
             raise InputError(f"reward={name} needs labels, and {data.name} has none; leave it out.")
-        for asked in _beside_words(config):
+        if config.offsets != "none":
             raise InputError(
-                f"{asked} is taken only where labels show that it helps, and {data.name} has none; leave it out: what "
-                "the mean picture taken off changes is told either way."
+                f"offsets={config.offsets} is taken only where labels show that it helps, and {data.name} has none; "
+                "leave it out: what the mean picture taken off changes is told either way."
             )
         return config.model_copy(update={"reward": REWARDS.complete(FIT)})
     if not data.several:
@@ -306,7 +306,7 @@ def _classes(config: RunConfig) -> Literal["base", "all"]:
 
 
 def _check_held_back(config: RunConfig, missing: str | None) -> None:
-    """Refuse offsets, an ensemble, other names or pictures where nothing can have them, or show that they help.
+    """Refuse offsets, other names or pictures where nothing can have them, or show that they help.
 
     Raises:
         InputError: says what to set.
@@ -323,15 +323,8 @@ def _check_held_back(config: RunConfig, missing: str | None) -> None:
     if config.head == "blend" and (not accuracy or config.labels == "none"):
         what = "pictures without labels" if config.labels == "none" else f"reward={name}"
         raise InputError(f"head=blend is for the accuracy of labelled pictures, and not for {what}; leave it out.")
-    for asked, off in _beside_words(config).items():
-        check_possible(asked, off, None if lets_classes_compete(made) else f"reward={name}", missing)
+    check_offsets(config.offsets, made, missing, f"reward={name}")
     if config.offsets in ("prior", "fitted") and config.classes == "base-to-new":
         raise InputError(
             f"offsets={config.offsets} is one number for each class of the search; for new classes set offsets=mean."
         )
-
-
-def _beside_words(config: RunConfig) -> dict[str, str]:
-    """Return the settings of offsets and an ensemble that are asked for, each with what leaves them out."""
-    asked = {f"offsets={config.offsets}": "offsets=none", f"ensemble={config.ensemble}": "ensemble=1"}
-    return {setting: off for setting, off in asked.items() if setting != off}

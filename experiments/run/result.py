@@ -11,7 +11,6 @@ from ipo_prompts.experiments.run.files import Content, read_model
 from ipo_prompts.experiments.run.scores import (
     Baselines,
     Comparison,
-    EnsembleFound,
     HeadFound,
     NamesFound,
     OffsetsFound,
@@ -121,13 +120,6 @@ class LanguageModels(Content):
     describer: Used | None
 
 
-class Member(Content):
-    """One template of the classifier, and its weight."""
-
-    template: str
-    weight: float
-
-
 class Fingerprinted(Content):
     """A CLIP, and the digest of what it was."""
 
@@ -209,12 +201,10 @@ class RunResult(Content):
     """The content of `result.json`.
 
     Attributes:
-        template: the chosen one; the best of several.
-        templates: the members of the classifier; with one, `template`.
+        template: the chosen one.
         verdict: what the sealed test shows, in words.
         scores: both templates on each part that the run has.
         other_measures: further measures of the sealed test, by name.
-        ensemble: what several templates together add; None where that was not asked for.
         offsets: what they add beside the words; None for other rewards.
         head: what labelled pictures do beside the words; None where that was not asked for.
         names: what classes are called after a search for names; None where none was asked for.
@@ -241,7 +231,6 @@ class RunResult(Content):
     version: Literal[1] = Field(default=1, alias="schema")
     verdict: str
     template: str
-    templates: tuple[Member, ...]
     initial_template: str
     reward: RewardNames
     strategy: StrategyUsed
@@ -251,7 +240,6 @@ class RunResult(Content):
     sealed: Sealed
     other_measures: dict[str, Comparison]
     harmonic_mean: Harmonic | None = None
-    ensemble: EnsembleFound | None = None
     offsets: OffsetsFound | None = None
     names: NamesFound | None = None
     head: HeadFound | None = None
@@ -276,11 +264,6 @@ class RunResult(Content):
     untested: Untested | None = None
     export: str = "head"
     above: float | None = None
-
-    @property
-    def together(self) -> str | None:
-        """What the scores are of where several templates are taken: why they are, how sure that was, what it gave."""
-        return self.ensemble.words if self.ensemble and self.ensemble.kept else None
 
 
 def load_result(place: Path) -> RunResult:

@@ -43,7 +43,6 @@ from ipo_prompts.programs.record.journal import FILE_NAME, Event, Journal, begin
 from ipo_prompts.programs.record.trust import relative_places, resumed_by
 from ipo_prompts.programs.running import Job
 from ipo_prompts.programs.search import Step
-from ipo_prompts.programs.settling import check_ensemble
 from ipo_prompts.programs.templates.settings import BY_CLIP
 
 
@@ -75,7 +74,6 @@ def search_in(
         dspy.LMError: the language model cannot be reached; the run can be resumed.
     """
     config, planned, drawn = prepared.config, prepared.plan, prepared.plan.drawn
-    check_ensemble(config.ensemble, prepared.reward)
     check_names(config.search, prepared.reward)
     pictures = fingerprint(prepared, drawn.search, drawn.selection)
     identity = {"pictures": pictures, "clip": prepared.clip.fingerprint}

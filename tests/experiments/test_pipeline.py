@@ -13,16 +13,13 @@ from PIL import Image
 
 from ipo_prompts.experiments import pipeline
 from ipo_prompts.experiments.data import draw, load_data
-from ipo_prompts.experiments.run.comparison import Compared
 from ipo_prompts.experiments.run.openings import Openings, last_opening
-from ipo_prompts.metrics.classification import ClipReward, EncodedPictures
+from ipo_prompts.metrics.classification import EncodedPictures
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.features import FeatureStore
 from ipo_prompts.metrics.reward import Score
-from ipo_prompts.metrics.sampling import Sampling
 from ipo_prompts.programs.classifier import TemplateClassifier
 from ipo_prompts.programs.record.journal import Journal
-from ipo_prompts.programs.settling import scored_as_one
 
 
 @pytest.fixture
@@ -130,19 +127,3 @@ def test_what_is_learnt_from_labels_is_learnt_from_the_pictures_that_chose_or_fr
     (first, second, told), without = fitted[1:]
     assert (first is search.units, second is selection.units, told) == (True, True, ("hole",))
     assert without[0] is search.units and without[1:] == (None, ("hole",))
-
-
-def test_words_of_an_ensemble_are_looked_at_with_its_best_member_alone(clip: Clip, store: FeatureStore) -> None:
-    units = EncodedPictures(clip.encode_texts(["a bus.", "a cat."]), np.array([0, 1]))
-    reward = ClipReward(clip, ["bus", "cat"], store)
-    names = ["a <CLASS>.", "a dark <CLASS>."]
-    together = scored_as_one(reward, names, units)
-    (alone,) = reward.score(names[:1], units)
-    parts: Any = {
-        name: Compared((), units, None, reward, Sampling.of(2), together, together)
-        for name in ("search", "selection", "test", "fresh")
-    }
-    found = pipeline._explained(parts, reward, names)
-    shown = {name: part.optimised.template for name, part in found.items()}
-    assert shown == {name: alone.template if name in ("selection", "fresh") else together.template for name in parts}
-    assert pipeline._explained(parts, reward, names[:1]) is parts

@@ -39,7 +39,6 @@ BEFORE: dict[str, tuple[Any, str]] = {
     "another attempt": (Attempts, "wait_after"),
     "a look": (ScoreKeeper, "look"),
     "whether offsets are kept": (running, "settle_offsets"),
-    "whether an ensemble is taken": (running, "settle_ensemble"),
     "other names of the classes": (running, "look_for_names"),
     "a question for names": (naming, "ask_for_names"),
     "names that are tried": (naming, "find_names"),
@@ -56,7 +55,6 @@ AFTER: dict[str, tuple[Any, str]] = {
     "margins to tell pictures of none of the classes": (pipeline, "calibrate"),
     "the plot of the search": (pipeline, "draw_search"),
     "near copies": (pipeline, "near_copies_in_words"),
-    "what an ensemble adds": (pipeline, "what_it_adds"),
     "what offsets add": (pipeline, "what_they_add"),
     "what other names do": (pipeline, "what_names_do"),
     "what is known without a search": (pipeline, "baselines"),
@@ -127,7 +125,7 @@ def timed(
     """Run a job of an hour that has every part, with a cache of its own, until the time is up where a watch says."""
     assert clip.width and text_path(clip.model)  # what a CLIP does once would be looked at once
     pictures, count = copy_pictures(tmp_path / "pictures"), iter(range(1000))
-    words = arguments(pictures, server, "offsets=prior", "ensemble=2", "names=search", steps=1, strategy="compose")
+    words = arguments(pictures, server, "offsets=prior", "names=search", steps=1, strategy="compose")
     words[words.index("describer=none")] = "describer=clip"
     monkeypatch.setenv("LITELLM_LOCAL_MODEL_COST_MAP", "True")
     monkeypatch.setenv("OPENAI_API_KEY", KEY)

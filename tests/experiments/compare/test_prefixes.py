@@ -104,7 +104,7 @@ def test_a_cell_is_tested_after_each_number_of_looks(
     [
         ((), {}, "name the numbers as targets: 60,300"),
         (("few",), {}, "name the numbers as targets: 60,300"),
-        (("60",), {"ensemble": 2}, "leave ensemble out, or take few-shot"),
+        (("60",), {"offsets": "mean"}, "leave offsets out, or take few-shot"),
     ],
 )
 def test_what_cannot_be_read_after_fewer_looks_is_one_sentence(
