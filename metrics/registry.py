@@ -31,6 +31,15 @@ _NAME = re.compile(rf"(?=.{{1,100}}$){_WORD}(\.{_WORD})*:{_WORD}")
 _PLAIN = TypeAdapter(dict[str, JsonValue], config=ConfigDict(strict=True))
 
 
+def imported(home: str) -> Any:
+    """Import what a text of ours names, `package.file:thing`.
+
+    So the core names its leaves (`tools/leaves.yaml`), and each is imported when it is asked for.
+    """
+    file, _, thing = home.partition(":")
+    return getattr(importlib.import_module(file), thing)
+
+
 def is_own(name: object) -> bool:
     """Whether a name is that of a class of the user's own.
 
@@ -183,13 +192,13 @@ class Registry:
             self.check_allowed(name)
             made: Any = load(str(name), what)
         elif isinstance(name, str) and name in self._homes:
-            made = self._import(self._homes[name])
+            made = imported(f"{self._package}.{self._homes[name]}")
             if hasattr(made, "Settings") and hasattr(made, "build"):
                 return made
         else:
             hint = did_you_mean(str(name), self)
             raise InputError(f"there is no {self.key} {name!r}{hint}; there are: {', '.join(self)}.")
-        return self._import(self._own)(made, what)
+        return imported(f"{self._package}.{self._own}")(made, what)
 
     def check_allowed(self, choice: object) -> None:
         """Refuse a class of the user's own that nobody typed.
@@ -202,10 +211,6 @@ class Registry:
                 f"{self.key}={name} is code, and code is only run where a person types its name; if you trust it, add "
                 f"`{setting(self.key, name)}` to `ipo optimize` or `ipo benchmark`."
             )
-
-    def _import(self, home: str) -> Any:
-        file, _, attribute = home.partition(":")
-        return getattr(importlib.import_module(f"{self._package}.{file}"), attribute)
 
     def settings(self, choice: NamedChoice) -> Any:
         """Check the settings of a choice and fill in their defaults; return the model.

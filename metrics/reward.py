@@ -11,7 +11,7 @@ import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -189,6 +189,8 @@ class EmbeddingReward(ABC):
     """
 
     scale: Scale = FRACTION
+    keeps_pictures: ClassVar[bool] = False
+    """Whether it keeps the features of whole pictures in its store."""
 
     def __init__(
         self,

@@ -102,7 +102,7 @@ def _free(folder: Path) -> str:
 
 
 def _text(findings: dict[str, Any]) -> str:
-    from ipo_prompts.experiments.run.live_view import money
+    from ipo_prompts.experiments.run.ui import money
 
     lines = []
     for name, value in findings.items():

@@ -175,7 +175,7 @@ def _take_data(words: Sequence[str], flag: str | None) -> tuple[list[str], str |
 
 
 def _forecast_text(forecast: dict[str, Any]) -> str:
-    from ipo_prompts.experiments.run.live_view import money
+    from ipo_prompts.experiments.run.ui import money
 
     lines = [
         f"{role}: {part['name']}, about {part['calls']:,} calls if each answer can be used, of at most "

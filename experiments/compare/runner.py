@@ -26,8 +26,8 @@ from ipo_prompts.experiments.data import load_data
 from ipo_prompts.experiments.data.benchmarks import absent, assumed, sizes
 from ipo_prompts.experiments.run.config import RunConfig
 from ipo_prompts.experiments.run.files import write_text
-from ipo_prompts.experiments.run.live_view import duration, money
 from ipo_prompts.experiments.run.plan import SPLIT_SEED, backends, draw_for, plan, room_of
+from ipo_prompts.experiments.run.ui import duration, money
 from ipo_prompts.metrics.clip import check_name
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.files import read_bytes

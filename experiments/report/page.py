@@ -34,8 +34,8 @@ from ipo_prompts.experiments.report.drawing import (
 from ipo_prompts.experiments.report.gather import Run, read_run
 from ipo_prompts.experiments.run.ending import commands_to_test
 from ipo_prompts.experiments.run.files import write_text
-from ipo_prompts.experiments.run.live_view import duration, money
 from ipo_prompts.experiments.run.scores import RewardNames
+from ipo_prompts.experiments.run.ui import duration, money
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.template import SLOT
 

@@ -31,15 +31,17 @@ from ipo_prompts.experiments.run.scores import (
 )
 from ipo_prompts.metrics.arrays import Floats
 from ipo_prompts.metrics.classification import (
+    SLIGHT,
     ClipReward,
     EncodedPictures,
     class_means,
     features_of,
     fitted_on,
+    guessed,
+    nearest_class_mean,
     scores_accuracy,
 )
 from ipo_prompts.metrics.evidence import paired_difference
-from ipo_prompts.metrics.headroom import SLIGHT, guessed, nearest_class_mean
 from ipo_prompts.metrics.offsets import Kind, class_weights
 from ipo_prompts.metrics.reward import Score, by_embeddings, class_embeddings
 from ipo_prompts.metrics.sampling import Sampling

@@ -11,7 +11,7 @@ from ipo_prompts.experiments.tasks import REWARDS
 from ipo_prompts.metrics.device import AUTO
 from ipo_prompts.metrics.errors import InputError, did_you_mean, flag
 from ipo_prompts.metrics.pictures import Background
-from ipo_prompts.metrics.registry import Registry, is_own
+from ipo_prompts.metrics.registry import Registry, imported, is_own
 from ipo_prompts.programs.record.redaction import check_address
 from ipo_prompts.programs.record.trust import CONFIG_FILE as CONFIG_FILE
 from ipo_prompts.programs.strategies import STRATEGIES
@@ -23,6 +23,8 @@ FREE_KEYS = LIMITS | {"track", "device", "opened"}
 ASK_NO_MODEL = frozenset({*BY_CLIP, "none"})
 """Describers that need no language model."""
 
+CANONICAL = "ipo_prompts.experiments.embedded.shifts:canonical"
+"""Writes what names embedded pictures in one way."""
 CHOSEN: dict[str, Registry] = {"strategy": STRATEGIES, "reward": REWARDS}
 """Keys whose value is a name with settings of its own, written `strategy=NAME strategy.KEY=VALUE`."""
 
@@ -148,9 +150,8 @@ class RunConfig(SearchSettings, JobSettings):
     @field_validator("data")
     @classmethod
     def _under_one_name(cls, spec: str) -> str:
-        from ipo_prompts.experiments.embedded.shifts import canonical  # the renderer takes a while to import
-
-        return canonical(spec)
+        name: str = imported(CANONICAL)(spec)
+        return name
 
     @field_validator("lm_api_base", "describer_api_base")
     @classmethod

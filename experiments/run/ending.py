@@ -12,9 +12,9 @@ from pathlib import Path
 
 from ipo_prompts.experiments.run.comparison import verdict
 from ipo_prompts.experiments.run.config import CONFIG_FILE, RunConfig
-from ipo_prompts.experiments.run.live_view import money
 from ipo_prompts.experiments.run.result import MEAN_OFF, PROGRAM, RunResult
 from ipo_prompts.experiments.run.scores import Comparison
+from ipo_prompts.experiments.run.ui import money
 from ipo_prompts.metrics.verdict import between, points, share
 from ipo_prompts.programs.record.trust import to_type
 

@@ -9,7 +9,7 @@ import logging
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from rich.text import Text
 
 from ipo_prompts.experiments.run.config import RunConfig
 from ipo_prompts.experiments.run.settings import about_preset
+from ipo_prompts.experiments.run.ui import money
 from ipo_prompts.metrics.clip import check_name
 from ipo_prompts.metrics.clock import Wait
 from ipo_prompts.metrics.errors import InputError, flag
@@ -38,20 +39,6 @@ FIRST_WAIT_SECONDS = 10
 """A plain line says what is waited for after so many seconds, and again each time that twice as many have passed."""
 RECENT = 8
 """Steps that the time left is estimated from; the first steps of a resumed run are read back and take no time."""
-
-
-def duration(seconds: float) -> str:
-    """Format a time."""
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
-
-
-def money(usd: float | None) -> str:
-    """Format an amount of US dollars; None is an unknown price."""
-    return "price unknown" if usd is None else f"${usd:.4f}" if usd else "$0"
 
 
 class Ui:
@@ -108,11 +95,16 @@ class Ui:
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """Leave no passing line behind when the block ends, however it ends."""
+        """Show what programs warn of, and leave no passing line behind when the block ends, however it ends."""
         try:
-            yield
+            with showing_warnings(self):
+                yield
         finally:
             self._wipe()
+
+    def fetch(self, configs: Sequence[RunConfig]) -> None:
+        """Fetch the weights of local language models; see `ensure_local_weights`."""
+        ensure_local_weights(configs, quiet=self.quiet)
 
     def warn(self, text: str) -> None:
         """Show one line even when quiet."""
@@ -305,7 +297,7 @@ def pull_with_progress(name: str, *, quiet: bool = False) -> Path:
     return path
 
 
-def ensure_local_weights(configs: Iterable[RunConfig], *, quiet: bool = False) -> None:
+def ensure_local_weights(configs: Sequence[RunConfig], *, quiet: bool = False) -> None:
     """Fetch what searches with `--lm local…` need when it is missing; in a terminal, ask first.
 
     Raises:

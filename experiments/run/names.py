@@ -19,6 +19,7 @@ from ipo_prompts.experiments.data import DataSet
 from ipo_prompts.experiments.data.dataset import NAMES_FILE
 from ipo_prompts.experiments.run.comparison import Compared, gained, measured
 from ipo_prompts.experiments.run.files import write_text
+from ipo_prompts.experiments.run.openings import names_after
 from ipo_prompts.experiments.run.scores import AnyPart, NamesFound, Renamed, TwoByTwo
 from ipo_prompts.metrics.errors import several
 from ipo_prompts.metrics.template import written
@@ -29,15 +30,13 @@ MOST = 200
 """Names that are put back one by one: each is a text pass over all classes."""
 
 
-def what_names_do(named: NamesChosen | None, parts: Mapping[AnyPart, Compared]) -> NamesFound | None:
-    """Measure names; None where nobody asked for them.
+def what_names_do(named: NamesChosen, parts: Mapping[AnyPart, Compared]) -> NamesFound:
+    """Measure other names of the classes.
 
     Args:
         named: what the search found.
         parts: with both templates under the names found.
     """
-    if named is None:
-        return None
     found, renamed = named.found, named.renamed
     chose = [part for name, part in parts.items() if name in ("search", "selection")]
     result = NamesFound(
@@ -115,13 +114,6 @@ def _to_type(names: Sequence[str]) -> str:
     """Say where a name is typed, with the line for the first of some classes."""
     line = yaml.safe_dump({str(names[0]): "…"}, allow_unicode=True, width=1000).strip().removesuffix("…")
     return f"Write what you would try into a file, as in `{line}[NAME, NAME]`, and give it as name_candidates=FILE."
-
-
-def names_after(data: DataSet, named: NamesChosen | None) -> list[str]:
-    """Return what all classes of the data are called after a search for names, in label order; new ones as before."""
-    pairs = zip(named.given, named.class_names, strict=True) if named else ()
-    called = {str(before): after for before, after in pairs}
-    return [called.get(str(name), name) for name in data.class_names]
 
 
 def write_names(folder: Path, data: DataSet, named: NamesChosen | None) -> None:

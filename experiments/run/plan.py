@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Literal
 
 from ipo_prompts.experiments.data import DataSet, Draw, draw, load_data, untested
 from ipo_prompts.experiments.data.assemble import about_bars
-from ipo_prompts.experiments.data.benchmarks import absent, assumed, sizes
-from ipo_prompts.experiments.data.wordnet import refuse_codes
 from ipo_prompts.experiments.run.config import ASK_NO_MODEL, RunConfig
 from ipo_prompts.experiments.run.scores import RewardNames
 from ipo_prompts.experiments.tasks import REWARDS
 from ipo_prompts.metrics.classification import scores_accuracy
 from ipo_prompts.metrics.errors import InputError, several
+from ipo_prompts.metrics.registry import imported
 from ipo_prompts.metrics.template import check_count, every_name
 from ipo_prompts.programs.settling import check_offsets
 from ipo_prompts.programs.strategies import STRATEGIES
@@ -31,6 +30,10 @@ if TYPE_CHECKING:
 
 FIT, SEVERAL = "fit", "several"
 """The rewards of pictures without labels, and with several each."""
+ABSENT = "ipo_prompts.experiments.data.benchmarks:assumed_if_absent"
+"""Stands in for an official data set that is not on this machine, for a forecast."""
+CODES = "ipo_prompts.experiments.data.wordnet:refuse_codes"
+"""Refuses classes that are called by codes."""
 SPLIT_SEED = 0
 """Cuts data without parts of its own: runs that differ in their seed are tested on the same pictures."""
 
@@ -99,16 +102,12 @@ def plan(config: RunConfig, *, ready: bool = True, say: Callable[[str], None] | 
     _check_held_back(config, None if held_back_shots(config) else "selection_shots=1 or more")
     REWARDS.settings(config.reward)  # of a class of the user's own, which is imported here
     optimizer, describer = backends(config, ready=ready)
-    if not ready and (entry := absent(config.data)):
-        data = assumed(entry, config.task)
-        if say:
-            say(f"not on this machine, so its official sizes are assumed: {sizes(entry)}")
-    else:
-        data = data_of(config)
+    data = None if ready else imported(ABSENT)(config.data, config.task, say)
+    data = data_of(config) if data is None else data
     config = fitting(config, data)
     check_count(len(every_name(data.class_names)))
-    if not ready:
-        refuse_codes(data, config.data, config.clip)
+    if data.unnamed and not ready:
+        imported(CODES)(data, config.data, config.clip)
     drawn = draw_for(data, config)
     if not drawn.selection:
         _check_held_back(config, "data with a class of three pictures or more")

@@ -22,8 +22,7 @@ from ipo_prompts.experiments.run.scores import (
 )
 from ipo_prompts.metrics.clock import Limit
 from ipo_prompts.metrics.errors import several
-from ipo_prompts.metrics.headroom import Headroom
-from ipo_prompts.metrics.verdict import Rounded
+from ipo_prompts.metrics.verdict import Headroom, Rounded
 
 RESULT = "result.json"
 PROGRAM, MEAN_OFF = "program.json", "mean-off.json"

@@ -7,7 +7,8 @@ import re
 import pytest
 from rich.console import Console
 
-from ipo_prompts.experiments.run.live_view import Ui, money, showing_warnings
+from ipo_prompts.experiments.run.live_view import Ui, showing_warnings
+from ipo_prompts.experiments.run.ui import money
 from ipo_prompts.metrics.sampling import Interval
 from ipo_prompts.programs.lm.ledger import Ledger, Usage
 from ipo_prompts.programs.search import Step
