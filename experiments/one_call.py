@@ -158,14 +158,7 @@ def optimize(
 
 def answer(result: RunResult) -> str:
     """Return the template in a line of its own, then what it is worth: all that a quiet run prints."""
-    return "\n".join([*_templates(result), *(line.text for line in told_at("quiet", result, None, Path()))])
-
-
-def _templates(result: RunResult) -> list[str]:
-    """Return the template; of an ensemble all, with their weights."""
-    if len(result.templates) == 1:
-        return [result.template]
-    return [f"{member.weight:g} x {member.template}" for member in result.templates]
+    return "\n".join([result.template, *(line.text for line in told_at("quiet", result, None, Path()))])
 
 
 def summary(result: RunResult, folder: Path, width: int | None = None) -> str:
@@ -177,9 +170,8 @@ def summary(result: RunResult, folder: Path, width: int | None = None) -> str:
         width: of the terminal; longer sentences are wrapped at words, and nothing is where there is none.
     """
     config = config_of(folder) if holds_run(folder) else None  # a result may stand alone
-    templates = [f"  {template}" for template in _templates(result)]
     lines = [line for one in told_at("terminal", result, config, folder) for line in _lines(one, width)]
-    return "\n".join(["", *templates, "", *lines])
+    return "\n".join(["", f"  {result.template}", "", *lines])
 
 
 def _lines(one: Line, width: int | None) -> list[str]:

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import csv
 import io
+import time
 from collections.abc import Sequence
+from contextlib import closing
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -21,18 +23,22 @@ from dspy.utils.saving import get_dependency_versions
 from ipo_prompts.experiments.clicks.drawing import DRAWING
 from ipo_prompts.experiments.clicks.verifying import VERIFIED
 from ipo_prompts.experiments.data.dataset import NAMES_FILE
+from ipo_prompts.experiments.export import best_target
 from ipo_prompts.experiments.report.analysis import ANALYSIS, SEEN
 from ipo_prompts.experiments.report.drawing import save_search_png
-from ipo_prompts.experiments.report.explain import look_at
-from ipo_prompts.experiments.report.gather import follow
+from ipo_prompts.experiments.report.explain import analyse, look_at
+from ipo_prompts.experiments.report.gather import follow, read_run
 from ipo_prompts.experiments.report.label_page import PAGE as QUESTIONS
 from ipo_prompts.experiments.report.page import PAGE, write_report
-from ipo_prompts.experiments.run.beside import left_out
+from ipo_prompts.experiments.report.words import token_counter
+from ipo_prompts.experiments.run.beside import left_out, what_the_head_does
+from ipo_prompts.experiments.run.comparison import Compared
 from ipo_prompts.experiments.run.config import CONFIG_FILE
-from ipo_prompts.experiments.run.files import digest, environment, write_json, write_text
-from ipo_prompts.experiments.run.live_view import Ui
+from ipo_prompts.experiments.run.files import digest, environment, holds_run, write_json, write_text
+from ipo_prompts.experiments.run.names import write_names
 from ipo_prompts.experiments.run.plan import about_few_pictures, more_with_twice_the_shots
 from ipo_prompts.experiments.run.prepared import Prepared, fingerprint
+from ipo_prompts.experiments.run.rejecting import calibrate
 from ipo_prompts.experiments.run.result import (
     MEAN_OFF,
     PROGRAM,
@@ -42,28 +48,34 @@ from ipo_prompts.experiments.run.result import (
     Fingerprinted,
     Glimpse,
     LanguageModels,
-    Member,
     RunResult,
     Sealed,
     StrategyUsed,
     SuggestedName,
     Untested,
 )
-from ipo_prompts.experiments.run.scores import RewardNames
+from ipo_prompts.experiments.run.scores import AnyPart, RewardNames
+from ipo_prompts.experiments.run.sealed import opening, what_is_shown
 from ipo_prompts.experiments.run.searching import SearchedRun, started
+from ipo_prompts.experiments.run.ui import Shows
+from ipo_prompts.experiments.tasks.base import Encoded
 from ipo_prompts.experiments.tracking import FILE_NAME as KEPT
 from ipo_prompts.experiments.tracking import LOGS, Tracker
 from ipo_prompts.metrics.arrays import Floats, spread
 from ipo_prompts.metrics.calibration import softmax
-from ipo_prompts.metrics.classification import fitted_on
+from ipo_prompts.metrics.classification import EncodedPictures, features_of, fitted_on
 from ipo_prompts.metrics.clock import clock, due, optional
+from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.fit import Fit
 from ipo_prompts.metrics.pictures import Picture, short_name, thumbnail
 from ipo_prompts.metrics.reward import Reward
+from ipo_prompts.metrics.several import SeveralLabels, Sureness, fit_sureness, is_sigmoid, native, propose
+from ipo_prompts.metrics.verdict import Headroom
 from ipo_prompts.programs.classifier import TemplateClassifier
 from ipo_prompts.programs.naming import about_names, suggestions
 from ipo_prompts.programs.record.journal import FILE_NAME as JOURNAL
 from ipo_prompts.programs.record.journal import LOCK, Journal, read
+from ipo_prompts.programs.settling import Blended, blend_in
 
 ENVIRONMENT, PLOT, LABELS = "environment.json", "search.png", "labels.csv"
 MADE_BY_SEARCHING = (ANALYSIS, ENVIRONMENT, PROGRAM, RESULT, NAMES_FILE, LABELS, MEAN_OFF, SEEN)
@@ -73,10 +85,105 @@ MADE_ELSEWHERE = (JOURNAL, LOCK, CONFIG_FILE, DRAWING, QUESTIONS, VERIFIED, KEPT
 """What a run directory may hold besides: written while it searches, by clicks, or for Weights & Biases."""
 
 
+def finished(folder: Path, ui: Shows) -> RunResult | None:
+    """Return what a run found that needed no more than it was given; nothing is left to resume.
+
+    A plot or a page that was lost or damaged since is made again of the other files. None where one of those is: then
+    the search is followed again, from the replies in the journal, and all of them are written again.
+    """
+    events = read(folder) if holds_run(folder) else []
+    if not events or events[-1]["type"] != "end" or events[-1].get("stopped"):
+        return None
+    try:
+        result = read_run(folder).result
+    except InputError as error:
+        ui.say(f"a file of the finished run is made again: {error}")
+        return None
+    then = files if isinstance(files := events[-1].get("files"), dict) else {}
+    wrong = [name for name in (*MADE_BY_SEARCHING, *MADE_OF_FILES) if digest(folder / name) != then.get(name)]
+    if wrong:
+        ui.say(f"lost, damaged or changed since the run finished, and made again: {', '.join(wrong)}")
+    if set(wrong) - set(MADE_OF_FILES):
+        return None
+    if wrong:
+        with closing(Journal(folder, time.monotonic() - events[-1]["seconds"])) as journal:  # the clock goes on
+            finish(journal, result)
+    return result
+
+
+def publish(
+    prepared: Prepared,
+    searched: SearchedRun,
+    parts: dict[AnyPart, Compared],
+    others: dict[str, Compared],
+    journal: Journal,
+    tracker: Tracker,
+    ui: Shows,
+    room: Headroom | None = None,
+) -> RunResult:
+    """Write everything that a run directory holds beside its journal and configuration."""
+    folder = journal.path.parent
+    names, reward = prepared.plan.reward_names, searched.reward
+    explained = analyse(parts, reward, token_counter(prepared.clip), names)
+    write_json(folder / ANALYSIS, explained)
+    write_names(folder, prepared.plan.data, searched.named)
+    program = program_of(prepared, searched)
+    blended = _learn_from_labels(program, prepared, ui)
+    save(program, folder / PROGRAM)
+    this = opening(prepared, searched, parts, journal)
+    optional("the plot of the search", partial(draw_search, folder, searched.result.choice.template, names))
+    found = what_is_shown(prepared, searched, parts, others, this)
+    head = what_the_head_does(blended, parts["test"]) if blended else None
+    proposed = program.sureness.proposed if program.sureness else None
+    found |= {"export": best_target(program), "above": proposed.above if proposed else None}
+    return end(prepared, searched, journal, tracker, ui, head=head, headroom=room, **found)
+
+
+def _learn_from_labels(program: TemplateClassifier, prepared: Prepared, ui: Shows) -> Blended | None:
+    """Give a program what it decides with beside words, from the pictures that searched and chose."""
+    labelled = [part for part in (prepared.search, prepared.selection) if part and _are_pictures(part)]
+    known, blended = [cast("EncodedPictures", part.units) for part in labelled], None
+    held_back = known[-1] if labelled and labelled[-1] is prepared.selection else None
+    if held_back is not None:
+        optional("how sure the classifier is", partial(program.calibrate, held_back))
+    if known and labelled[0] is prepared.search:
+        margins = partial(calibrate, program, known[0], held_back, prepared.plan.data.none, prepared.store, ui.passing)
+        program.rejection = optional("margins to tell pictures of none of the classes", margins)
+        with due():
+            blended = blend_in(program, known) if prepared.config.head == "blend" else None
+    if isinstance(prepared.reward, SeveralLabels):
+        with due():
+            shown = cast("Sequence[EncodedPictures]", prepared.shown)
+            program.sureness = _sureness(program, shown, held_back=prepared.selection is not None)
+    return blended
+
+
+def _sureness(program: TemplateClassifier, shown: Sequence[EncodedPictures], held_back: bool) -> Sureness:
+    """Return how sure each class is by itself: what the CLIP says, or what fits all pictures that are not sealed; and
+    above which probability classes are named, by the last of the parts if that was `held_back`.
+    """
+    if is_sigmoid(program.clip):
+        found = native(len(program.class_names))
+    else:
+        known = [one.shown for one in shown if one.shown is not None]
+        found = fit_sureness(program.logits(features_of(*shown)), np.concatenate(known))
+    last = shown[-1]
+    if not held_back or last.shown is None:
+        return found
+    return found.model_copy(
+        update={"proposed": propose(found.probabilities(program.logits(last.features)), last.shown)}
+    )
+
+
+def _are_pictures(part: Encoded) -> bool:
+    """Whether units are the pictures with their classes; those of a reward of one's own may be anything."""
+    labels = part.units.labels if isinstance(part.units, EncodedPictures) else None
+    return labels is not None and labels.tolist() == [item.label for item in part.items]
+
+
 def program_of(prepared: Prepared, searched: SearchedRun) -> TemplateClassifier:
     """Return what the search found as a classifier, with the offsets that were kept."""
-    weighted = [(template, 1.0) for template in searched.result.choice.templates]
-    program = TemplateClassifier(prepared.clip, searched.reward.class_names, weighted)
+    program = TemplateClassifier(prepared.clip, searched.reward.class_names, searched.result.choice.template)
     if searched.settled and searched.settled.kept:
         program.offsets = searched.settled.kept.settled(prepared.clip, program.class_embeddings())
     program.background = prepared.plan.drawn.search[0].picture.background
@@ -89,7 +196,7 @@ def save(program: TemplateClassifier, file: Path) -> None:
 
 
 def end(
-    prepared: Prepared, searched: SearchedRun, journal: Journal, tracker: Tracker, ui: Ui, **found: Any
+    prepared: Prepared, searched: SearchedRun, journal: Journal, tracker: Tracker, ui: Shows, **found: Any
 ) -> RunResult:
     """Write the result of a run and what is made of it, and return it; `found` are the fields of this end alone."""
     folder, result = journal.path.parent, _result(prepared, searched, journal.seconds, **found)
@@ -141,7 +248,6 @@ def _result(prepared: Prepared, searched: SearchedRun, elapsed: float, **found: 
     )
     result = RunResult(
         template=searching.choice.template,
-        templates=tuple(Member(template=template, weight=1.0) for template in searching.choice.templates),
         initial_template=config.initial_template,
         reward=prepared.plan.reward_names,
         strategy=StrategyUsed(
@@ -185,7 +291,7 @@ BLOCK = 8192
 
 
 def publish_untested(
-    prepared: Prepared, searched: SearchedRun, journal: Journal, tracker: Tracker, ui: Ui
+    prepared: Prepared, searched: SearchedRun, journal: Journal, tracker: Tracker, ui: Shows
 ) -> RunResult:
     """Name all pictures, and write what the run directory of a run without labels holds.
 

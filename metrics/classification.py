@@ -28,6 +28,10 @@ from ipo_prompts.metrics.reward import (
     keeps,
 )
 
+SLIGHT = 0.2
+"""Agreement beyond chance, (accuracy - guessing) / (1 - guessing), up to which it is *slight*: Landis & Koch (1977)."""
+FAR = 0.2
+"""A class mean that is better by this is far better than the best template."""
 BLOCK = 1024
 """Pictures per matrix product: few enough that the logits stay in the processor's cache."""
 
@@ -109,6 +113,7 @@ class ClipReward(EmbeddingReward):
     """
 
     takes: ClassVar[Literal["one label", "several labels", "no label"]] = "one label"
+    keeps_pictures = True
 
     def judge(self, logits: Floats, pictures: EncodedPictures) -> Judged:
         """Judge one classifier by its logits, float32 (n, C): here which pictures it names rightly.
@@ -240,3 +245,31 @@ def losses_of(logits: Floats, labels: npt.NDArray[np.int64]) -> npt.NDArray[np.f
         log_sum = highest + np.log(np.exp(block - highest[:, None]).sum(axis=1, dtype=np.float64))
         losses[start : start + BLOCK] = log_sum - true  # the sum is of float64 and holds exp(0): never below 0
     return losses
+
+
+def guessed(reward: ClipReward, pictures: EncodedPictures) -> float:
+    """Return the value of always naming the class with the most of some labelled pictures."""
+    always = np.zeros((len(pictures), len(reward.names_in(pictures))), dtype=np.float32)
+    always[:, np.bincount(pictures.labels).argmax()] = 1
+    return reward.judge(always, pictures).score("").value
+
+
+def nearest_class_mean(reward: ClipReward, pictures: EncodedPictures) -> npt.NDArray[Any] | None:
+    """Return what each picture contributes where the nearest mean, by cosine, of the others' classes names it: (n,).
+
+    Being of one picture fewer, that mean is a little noisier, and the value a little low. None where a class has one
+    picture.
+    """
+    features, truth = pictures.features, pictures.labels
+    names, place, sizes = np.unique(truth, return_inverse=True, return_counts=True)
+    if len(names) < len(reward.names_in(pictures)) or sizes.min() < 2:
+        return None
+    sums = np.stack([features[truth == name].sum(axis=0) for name in names])
+    cosines = features @ _unit(sums).T
+    cosines[np.arange(len(truth)), place] = (features * _unit(sums[place] - features)).sum(axis=1)
+    return np.asarray(reward.judge(np.float32(reward.clip.logit_scale) * cosines, pictures).hits)
+
+
+def _unit(rows: Floats) -> Floats:
+    norms = np.linalg.norm(rows, axis=1, keepdims=True)
+    return np.asarray(rows / np.where(norms > 0, norms, 1), dtype=np.float32)

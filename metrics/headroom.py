@@ -12,111 +12,32 @@ pictures the third alone ranked the shifts by what words gain on other pictures 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict
 
-from ipo_prompts.metrics.arrays import Doubles, Floats
-from ipo_prompts.metrics.classification import ClipReward, EncodedPictures, scores_accuracy
+from ipo_prompts.metrics.arrays import Doubles
+from ipo_prompts.metrics.classification import (
+    SLIGHT,
+    ClipReward,
+    EncodedPictures,
+    guessed,
+    nearest_class_mean,
+    scores_accuracy,
+)
 from ipo_prompts.metrics.evidence import Crossed, paired_effect
 from ipo_prompts.metrics.reward import Score
 from ipo_prompts.metrics.sampling import Numbers, Sampling, mean_interval
-from ipo_prompts.metrics.verdict import Ends, Rounded, points, score_interval, share
+from ipo_prompts.metrics.verdict import Figure, Headroom, score_interval
 
 FOLDS = 5
 """Parts of the pictures that each measure the phrase chosen on the others; as where a winner is chosen."""
 LITTLE = 0.05
 """A gain below it is little: the sealed test of the default job (272 pictures) could seldom show it."""
-SLIGHT = 0.2
-"""Agreement beyond chance, (accuracy - guessing) / (1 - guessing), up to which it is *slight*: Landis & Koch (1977)."""
-FAR = 0.2
-"""A class mean that is better by this is far better than the best template."""
 
-Outcome = Literal["likely", "little", "near guessing", "cannot tell"]
 Hits = npt.NDArray[Any]
 """What each picture contributes: bool where it is right or wrong."""
-
-
-class Figure(BaseModel):
-    """A value and its 95 % interval."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    value: Rounded
-    ci95: Ends
-
-
-class Headroom(BaseModel):
-    """What was seen, and what it says.
-
-    Attributes:
-        outcome: whether words are likely to help, as `verdict` words it.
-        pictures, classes: what was looked at; the classes compete among themselves alone.
-        of_classes: how many classes there are.
-        phrases: that were tried.
-        guessing: the value of always guessing the class with the most of these pictures.
-        guessed: see `guessed_classes`.
-        initial: value of the initial template.
-        class_mean: that of the nearest class mean; None where a class has one base picture.
-        difference: the latter minus the former, picture by picture.
-        words: what the best phrase gains over the initial template; None where it could not be measured.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    outcome: Outcome
-    pictures: int
-    classes: int
-    of_classes: int
-    phrases: int
-    guessing: Rounded
-    guessed: Figure
-    initial: Figure
-    class_mean: Figure | None
-    difference: Figure | None
-    words: Figure | None
-
-    @property
-    def verdict(self) -> str:
-        """The verdict in one sentence, with its numbers."""
-        gain = f"the best of {self.phrases} phrases, chosen on other pictures, gains {_gain(self.words)}"
-        if self.outcome == "near guessing":
-            seen = f"the initial template names {self.initial.value:.0%} of them"
-            if self.class_mean:
-                seen += f" and the nearest class mean {self.class_mean.value:.0%}"
-            return (
-                f"This CLIP is near guessing on these pictures: {seen}, where guessing names {self.guessing:.0%}; "
-                "another CLIP is likely to help more than words."
-            )
-        if self.outcome == "likely":
-            return f"Words are likely to help: {gain} over the initial template."
-        if self.outcome == "little":
-            assert self.class_mean is not None
-            return (
-                f"Little to gain from words: {gain}, and the nearest class mean ({self.class_mean.value:.0%}) is not "
-                f"shown to be better than the initial template ({self.initial.value:.0%})."
-            )
-        told = gain if self.words else "each class needs two of them at least"
-        return f"Cannot tell with {self.pictures} pictures whether words help: {told}."
-
-    @property
-    def lines(self) -> tuple[str, str, str]:
-        """The three figures, each in one line."""
-        few = f"{self.classes}" if self.classes == self.of_classes else f"{self.classes} of {self.of_classes}"
-        (low, high), spread = self.guessed.ci95, self.guessed.value
-        compared = "no class mean: a class has one base picture"
-        if self.class_mean and self.difference:
-            compared = (
-                f"nearest mean of the other pictures of each class {share(self.class_mean)}, {_gain(self.difference)}"
-            )
-        return (
-            f"guesses: as if {spread:.1f} [{low:.1f}, {high:.1f}] of {self.classes} classes were guessed equally often",
-            f"among {few} classes: initial template {share(self.initial)}, {compared}; guessing, always "
-            f"the class with the most of these pictures, {self.guessing:.1%}",
-            f"words: best of {self.phrases} phrases, chosen on other pictures, {_gain(self.words)}",
-        )
 
 
 def headroom(
@@ -154,16 +75,9 @@ def headroom(
     )
 
 
-def guessed(reward: ClipReward, pictures: EncodedPictures) -> float:
-    """Return the value of always naming the class with the most of some labelled pictures."""
-    always = np.zeros((len(pictures), len(reward.names_in(pictures))), dtype=np.float32)
-    always[:, np.bincount(pictures.labels).argmax()] = 1
-    return reward.judge(always, pictures).score("").value
-
-
 def outlook(
     guessing: float | None, initial: Figure, class_mean: Figure | None, difference: Figure | None, words: Figure | None
-) -> Outcome:
+) -> str:
     """Say what the figures show; an interval that holds 0 shows nothing, and "little" needs two figures to say so.
 
     `guessing` is None where the figures are no accuracies: guessing may be perfect by another measure, as calibration.
@@ -209,22 +123,6 @@ def guessed_classes(guesses: Sequence[int] | Numbers, truth: Sequence[int] | Num
     return Figure(value=1 / same, ci95=(1 / min(1.0, same + half), 1 / max(1 / classes, same - half)))
 
 
-def nearest_class_mean(reward: ClipReward, pictures: EncodedPictures) -> Hits | None:
-    """Return what each picture contributes where the nearest mean, by cosine, of the others' classes names it: (n,).
-
-    Being of one picture fewer, that mean is a little noisier, and the value a little low. None where a class has one
-    picture.
-    """
-    features, truth = pictures.features, pictures.labels
-    names, place, sizes = np.unique(truth, return_inverse=True, return_counts=True)
-    if len(names) < len(reward.names_in(pictures)) or sizes.min() < 2:
-        return None
-    sums = np.stack([features[truth == name].sum(axis=0) for name in names])
-    cosines = features @ _unit(sums).T
-    cosines[np.arange(len(truth)), place] = (features * _unit(sums[place] - features)).sum(axis=1)
-    return np.asarray(reward.judge(np.float32(reward.clip.logit_scale) * cosines, pictures).hits)
-
-
 def cross_fitted_gains(scores: Sequence[Score], truth: Numbers) -> Doubles | None:
     """Return what the best score after the first gains over the first on each picture: (n,).
 
@@ -246,11 +144,6 @@ def cross_fitted_gains(scores: Sequence[Score], truth: Numbers) -> Doubles | Non
     return gains
 
 
-def _unit(rows: Floats) -> Floats:
-    norms = np.linalg.norm(rows, axis=1, keepdims=True)
-    return np.asarray(rows / np.where(norms > 0, norms, 1), dtype=np.float32)
-
-
 def _value(hits: Hits, sampling: Sampling) -> Figure:
     low, high = score_interval(hits, sampling)
     return Figure(value=hits.mean(), ci95=(low, high))
@@ -259,9 +152,3 @@ def _value(hits: Hits, sampling: Sampling) -> Figure:
 def _difference(values: Doubles, sampling: Sampling) -> Figure:
     effect = paired_effect([Crossed(values[None], sampling)]).these
     return Figure(value=effect.mean, ci95=(max(-1.0, effect.low), min(1.0, effect.high)))
-
-
-def _gain(figure: Figure | None) -> str:
-    if figure is None:
-        return "could not be measured: there are too few pictures or phrases"
-    return f"{points(figure.value)} points [{points(figure.ci95[0])}, {points(figure.ci95[1])}]"

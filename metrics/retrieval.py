@@ -80,6 +80,8 @@ class RetrievalReward(EmbeddingReward):
         0.5
     """
 
+    keeps_pictures = True
+
     def __init__(
         self,
         clip: Clip,

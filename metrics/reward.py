@@ -1,8 +1,8 @@
 """Rewards score templates on pictures. Here: what every reward is, and the hook of those that use class embeddings.
 
 A reward that compares pictures with class embeddings has one hook, `judge_embeddings`: class embeddings in, what each
-unit contributes out. All that is scored goes through it: what a search looks at, what it proposes, ensembles, baselines
-and headroom. Each other kind of task has its own: see `retrieval.py` and `docs/your-own-reward.md`.
+unit contributes out. All that is scored goes through it: what a search looks at, what it proposes, baselines and
+headroom. Each other kind of task has its own: see `retrieval.py` and `docs/your-own-reward.md`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -34,7 +34,7 @@ class Score:
     """The score of a template on n units: pictures to classify, queries of a retrieval, scenes to segment.
 
     Attributes:
-        template: the template; for an ensemble its members joined by " + ".
+        template: the template.
         value: what is maximised, on the reward's scale. For classification the accuracy: pictures whose highest logit
             is the true class; ties go to the lowest label.
         loss: breaks ties and is shown beside the value, lower is better; for classification the mean cross-entropy in
@@ -177,7 +177,7 @@ class EmbeddingReward(ABC):
     """A reward that compares class embeddings of a CLIP with something of the pictures. Its hook is `judge_embeddings`.
 
     Whoever overrides `score` instead has said all: then it alone scores, one template after the other, and what needs
-    class embeddings (ensembles, baselines, headroom) is refused or left out, by name. See `by_embeddings`.
+    class embeddings (baselines, headroom) is refused or left out, by name. See `by_embeddings`.
 
     Args:
         clip: the encoder.
@@ -188,6 +188,8 @@ class EmbeddingReward(ABC):
     """
 
     scale: Scale = FRACTION
+    keeps_pictures: ClassVar[bool] = False
+    """Whether it keeps the features of whole pictures in its store."""
 
     def __init__(
         self,
@@ -244,13 +246,6 @@ class EmbeddingReward(ABC):
             found += self.score_embeddings(part, list(embeddings), units)
         return found
 
-    def score_together(self, templates: Sequence[str], units: Any) -> Score:
-        """Score the mean of templates, as a `TemplateClassifier` has it; with one, as in `score`."""
-        with self.clip.timed("text"):
-            weighted = [(template, 1.0) for template in templates]
-            embeddings = class_embeddings(self.clip, weighted, self.names_in(units))
-        return self.score_embeddings([" + ".join(templates)], [embeddings], units)[0]
-
     def score_embeddings(self, names: Sequence[str], classes: Sequence[Floats], units: Any) -> list[Score]:
         """Score class embeddings, each float32 (C, D) with unit rows; `names` are the templates of the results.
 
@@ -280,7 +275,7 @@ def by_embeddings(reward: object) -> EmbeddingReward | None:
     return cast("EmbeddingReward", reward) if keeps(reward, EmbeddingReward, WAYS) else None
 
 
-WAYS = ("score", "look", "score_together")
+WAYS = ("score", "look")
 """What of an `EmbeddingReward` scores templates; whoever overrides one has said all."""
 
 

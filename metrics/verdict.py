@@ -304,3 +304,89 @@ def difference_over_classes(before: ArrayLike, after: ArrayLike, sampling: Sampl
     # One draw of a class of the middling size changes the mean by its share of its class.
     step = math.sqrt(square) / len(sampling.draws_of_classes) / float(np.median(sampling.draws_of_classes))
     return effect_of(float(sampling.class_means(values).mean()), [variance], EACH_CLASS_ALIKE, step=step)
+
+
+class Figure(BaseModel):
+    """A value and its 95 % interval."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    value: Rounded
+    ci95: Ends
+
+
+class Headroom(BaseModel):
+    """What was seen, and what it says.
+
+    Attributes:
+        outcome: whether words are likely to help, as `verdict` words it.
+        pictures, classes: what was looked at; the classes compete among themselves alone.
+        of_classes: how many classes there are.
+        phrases: that were tried.
+        guessing: the value of always guessing the class with the most of these pictures.
+        guessed: see `guessed_classes`.
+        initial: value of the initial template.
+        class_mean: that of the nearest class mean; None where a class has one base picture.
+        difference: the latter minus the former, picture by picture.
+        words: what the best phrase gains over the initial template; None where it could not be measured.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    outcome: Literal["likely", "little", "near guessing", "cannot tell"]
+    pictures: int
+    classes: int
+    of_classes: int
+    phrases: int
+    guessing: Rounded
+    guessed: Figure
+    initial: Figure
+    class_mean: Figure | None
+    difference: Figure | None
+    words: Figure | None
+
+    @property
+    def verdict(self) -> str:
+        """The verdict in one sentence, with its numbers."""
+        gain = f"the best of {self.phrases} phrases, chosen on other pictures, gains {_gain(self.words)}"
+        if self.outcome == "near guessing":
+            seen = f"the initial template names {self.initial.value:.0%} of them"
+            if self.class_mean:
+                seen += f" and the nearest class mean {self.class_mean.value:.0%}"
+            return (
+                f"This CLIP is near guessing on these pictures: {seen}, where guessing names {self.guessing:.0%}; "
+                "another CLIP is likely to help more than words."
+            )
+        if self.outcome == "likely":
+            return f"Words are likely to help: {gain} over the initial template."
+        if self.outcome == "little":
+            assert self.class_mean is not None
+            return (
+                f"Little to gain from words: {gain}, and the nearest class mean ({self.class_mean.value:.0%}) is not "
+                f"shown to be better than the initial template ({self.initial.value:.0%})."
+            )
+        told = gain if self.words else "each class needs two of them at least"
+        return f"Cannot tell with {self.pictures} pictures whether words help: {told}."
+
+    @property
+    def lines(self) -> tuple[str, str, str]:
+        """The three figures, each in one line."""
+        few = f"{self.classes}" if self.classes == self.of_classes else f"{self.classes} of {self.of_classes}"
+        (low, high), spread = self.guessed.ci95, self.guessed.value
+        compared = "no class mean: a class has one base picture"
+        if self.class_mean and self.difference:
+            compared = (
+                f"nearest mean of the other pictures of each class {share(self.class_mean)}, {_gain(self.difference)}"
+            )
+        return (
+            f"guesses: as if {spread:.1f} [{low:.1f}, {high:.1f}] of {self.classes} classes were guessed equally often",
+            f"among {few} classes: initial template {share(self.initial)}, {compared}; guessing, always "
+            f"the class with the most of these pictures, {self.guessing:.1%}",
+            f"words: best of {self.phrases} phrases, chosen on other pictures, {_gain(self.words)}",
+        )
+
+
+def _gain(figure: Figure | None) -> str:
+    if figure is None:
+        return "could not be measured: there are too few pictures or phrases"
+    return f"{points(figure.value)} points [{points(figure.ci95[0])}, {points(figure.ci95[1])}]"

@@ -239,7 +239,7 @@ def compiled(student: Program, found: Searched, scale: Scale) -> Program:
         for name in LEFT:
             vars(part).pop(name, None)
     result = found.result
-    program: Any = _with_templates(plain, result.choice.templates)
+    program: Any = _with_template(plain, result.choice.template)
     if found.named and found.named.renamed:
         classifier_in(program)[1].rename(found.named.class_names)
     if found.settled and found.settled.kept:
@@ -248,7 +248,7 @@ def compiled(student: Program, found: Searched, scale: Scale) -> Program:
     program.candidate_programs = [
         {
             "score": 100 * entry.value if scale.percent else entry.value,
-            "program": _with_templates(plain, [entry.template]),
+            "program": _with_template(plain, entry.template),
             "loss": entry.loss,
         }
         for entry in result.history.ranked()
@@ -259,7 +259,7 @@ def compiled(student: Program, found: Searched, scale: Scale) -> Program:
     return cast("Program", program)
 
 
-def _with_templates(student: Program, templates: Sequence[str]) -> Program:
+def _with_template(student: Program, template: str) -> Program:
     program = cast("Program", student.deepcopy())
-    classifier_in(program)[1].set_templates([(template, 1.0) for template in templates])
+    classifier_in(program)[1].set_templates([(template, 1.0)])
     return program

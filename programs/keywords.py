@@ -21,9 +21,6 @@ class SearchKeywords(TypedDict, total=False):
     """where the search starts, and what it is compared with; default 'a photo of a <CLASS>.'."""
     selection: Literal["held-back", "search"]
     """held-back pictures help to choose the winner, or it is the best on the search pictures; default 'held-back'."""
-    ensemble: int
-    """take so many of the best templates together, their mean, if held-back pictures show that it is worth it; 1: one
-    template; default 1."""
     patience: int | None
     """stop after so many steps without a better template; default 12."""
     looks: int
@@ -79,13 +76,11 @@ class RunKeywords(SearchKeywords, total=False):
     """what the sealed test decides by: all pictures alike, or balanced: all classes alike, whatever their sizes;
     default 'plain'."""
     reward: str | dict[str, Any]
-    """what is maximised: classification, retrieval, segmentation, several, fit, or MODULE:CLASS of your own;
-    reward.KEY=VALUE sets it up, `ipo optimize reward=NAME --help` lists the keys; default {'name':
-    'classification'}."""
+    """what is maximised: classification, retrieval, several, fit, or MODULE:CLASS of your own; reward.KEY=VALUE sets it
+    up, `ipo optimize reward=NAME --help` lists the keys; default {'name': 'classification'}."""
     strategy: str | dict[str, Any]
-    """how new templates are found: compose, history, gepa, copro, no-history, shuffled, list, or MODULE:CLASS of your
-    own; strategy.KEY=VALUE sets it up, `ipo optimize strategy=NAME --help` lists the keys; default {'name':
-    'compose'}."""
+    """how new templates are found: compose, history, no-history, shuffled, list, or MODULE:CLASS of your own;
+    strategy.KEY=VALUE sets it up, `ipo optimize strategy=NAME --help` lists the keys; default {'name': 'compose'}."""
     lm: str
     """local, local/small|base|large, local/PATH.gguf, a litellm name, replay/RUN, none; default 'local'."""
     lm_api_base: str | None

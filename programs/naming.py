@@ -119,7 +119,7 @@ def look_for_names(
     Args:
         settings: of the search.
         reward: of the search, see `check_names`.
-        templates: the chosen one, or the members of an ensemble.
+        templates: the chosen one.
         parts: what was searched on, and what was held back.
         offsets: what is added to logits; those of one number a class fit names, and are left out till there are some.
         record: of the run.

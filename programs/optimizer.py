@@ -42,7 +42,7 @@ from ipo_prompts.programs.lm.recording import Recorder
 from ipo_prompts.programs.record.journal import Journal, begin
 from ipo_prompts.programs.running import Job, check_names, run
 from ipo_prompts.programs.search import Step
-from ipo_prompts.programs.settling import blend_in, check_ensemble, check_head, check_offsets
+from ipo_prompts.programs.settling import blend_in, check_head, check_offsets
 from ipo_prompts.programs.strategies import STRATEGIES
 from ipo_prompts.programs.strategies.base import Expected, Models, Strategy, asks_lm, forecast_of, needs_lm
 from ipo_prompts.programs.strategies.window import room_in, window_of
@@ -159,10 +159,10 @@ class IPO(Teleprompter):
             **kwargs: not used; part of DSPy's contract.
 
         Returns:
-            A copy of the student with the chosen template (several where an `ensemble` is worth it),
-            `candidate_programs` (best search score first), `trial_logs` (step → what happened), `search`, the
-            `SearchResult` (its `stopped` names the limit that was reached), `usage`, what language models used, and
-            `named`, what a search for names found: its prompts have those names, its answers the student's.
+            A copy of the student with the chosen template, `candidate_programs` (best search score first), `trial_logs`
+            (step → what happened), `search`, the `SearchResult` (its `stopped` names the limit that was reached),
+            `usage`, what language models used, and `named`, what a search for names found: its prompts have those
+            names, its answers the student's.
 
         Raises:
             InputError: the student neither is nor holds one `TemplateClassifier`, or that has several templates and no
@@ -187,9 +187,7 @@ class IPO(Teleprompter):
             forecast_of(strategy, expected)  # refuses settings that it cannot work with
         room = room_in(window_of(asks.model, self.lm_context), strategy, expected) if asks else None
         missing = None if valset and settings.selection == "held-back" else "a valset"
-        check_ensemble(settings.ensemble, reward, missing)
-        if settings.offsets != "none":
-            check_offsets(settings.offsets, reward, missing)
+        check_offsets(settings.offsets, reward, missing)
         check_names(settings, reward, student.class_names)
         check_head(self.head, reward, student)
         searched, others = with_pictures(trainset), with_pictures(valset or ())
@@ -225,8 +223,8 @@ class IPO(Teleprompter):
         finally:
             if owned:
                 owned.close()
-        choice = printable(" + ".join(found.result.choice.templates))
-        progress.info("The search ended: %s. Chosen: %s", found.result.ended, choice)
+        chosen = printable(found.result.choice.template)
+        progress.info("The search ended: %s. Chosen: %s", found.result.ended, chosen)
         made = compiled(program, found, scale_of(reward))
         if self.head == "blend":
             parts = [cast("EncodedPictures", units) for units in (job.units, job.held_back) if units is not None]

@@ -1,4 +1,4 @@
-"""One search from beginning to end: where describer, recorder, ledger, search, offsets and ensemble meet.
+"""One search from beginning to end: where describer, recorder, ledger, search and offsets meet.
 
 `IPO.compile`, `ipo optimize`, `ipo.optimize` and the cells of a grid fill in a `Job` and hand it to `run`: what one of
 them can, all of them can, and the same job leaves the same journal.
@@ -27,8 +27,7 @@ from ipo_prompts.programs.lm.recording import Recorder
 from ipo_prompts.programs.record.journal import Event, Journal
 from ipo_prompts.programs.record.score_keeper import ScoreKeeper
 from ipo_prompts.programs.search import Earlier, SearchResult, Step, search
-from ipo_prompts.programs.settling import Ensembled, Settled, settle_offsets, under
-from ipo_prompts.programs.settling import settle as settle_ensemble
+from ipo_prompts.programs.settling import Settled, settle_offsets, under
 from ipo_prompts.programs.strategies.base import Strategy
 from ipo_prompts.programs.strategies.window import Room
 from ipo_prompts.programs.strategies.window import fitted_texts as shortened
@@ -72,14 +71,13 @@ class Job:
 
 @dataclass(frozen=True)
 class Searched:
-    """A search that is over, what it used, whether offsets are kept, whether an ensemble is taken, and what
-    classes are called, the `NamesChosen` of `NAMING`; the latter three None where that was not asked for.
+    """A search that is over, what it used, whether offsets are kept, and what classes are called, the `NamesChosen` of
+    `NAMING`; the latter two None where that was not asked for.
     """
 
     result: SearchResult
     ledger: Ledger
     settled: Settled | None = None
-    ensembled: Ensembled | None = None
     named: Any = None
 
 
@@ -170,8 +168,8 @@ def _settled(
     say: Callable[[str], None],
     showing: Callable[[Ledger], AbstractContextManager[Any]],
 ) -> Searched:
-    """Settle offsets, an ensemble and names where they were asked for and there is time."""
-    result, held_back, settled, ensembled, named = found.result, job.held_back, None, None, None
+    """Settle offsets and names where they were asked for and there is time."""
+    result, held_back, settled, named = found.result, job.held_back, None, None
     if offsets is not None and held_back is not None:
         settle = partial(settle_offsets, result, offsets, job.units, held_back, record)
         if job.settings.offsets == "mean":  # the choice was made with them
@@ -180,19 +178,15 @@ def _settled(
         else:
             result, settled = optional("whether offsets are kept", settle) or (result, None)
     kept = settled.kept if settled else None
-    if job.settings.ensemble > 1 and held_back is not None:
-        units = under(job.units, kept), under(held_back, kept)
-        together = partial(settle_ensemble, job.settings.ensemble, result, job.reward, *units, record)
-        result, ensembled = optional("whether an ensemble is taken", together) or (result, None)
     if job.settings.names == "search":
         say("looking for names of the classes")
         parts = [job.units, *([held_back] if held_back is not None else [])]
         asked = None if job.lm is None or job.lm.small else lm  # one that small repeats what it is given
-        templates = result.choice.templates
+        templates = [result.choice.template]
         look: Callable[..., Any] = resolve_name(f"{NAMING}:look_for_names")
         looking = partial(look, job.settings, job.reward, templates, parts, kept, record, lm=asked, task=job.task)
         with showing(found.ledger):
             named = optional("other names of the classes", looking)
         if (reached := found.ledger.reached) and not result.stopped:  # a resumed run asks for the others
             result = replace(result, stopped=str(reached), limit=reached.limit, needed=reached.needed)
-    return Searched(result, found.ledger, settled, ensembled, named)
+    return Searched(result, found.ledger, settled, named)

@@ -32,7 +32,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ipo_prompts.metrics.arrays import Doubles
-from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.reward import Score, Units
 from ipo_prompts.metrics.sampling import Sampling
 from ipo_prompts.programs.templates.history import PromptHistory
@@ -56,7 +55,6 @@ class Choice:
             by the choice made without that fold. It is the procedure's, not the winner's. None without selection units.
         standard_error: of that gain, for the classes as given; None where the units cannot tell it.
         how: the pictures that chose; one of the three constants above.
-        others: what is taken together with the template, equally weighted; see `settling.py`.
     """
 
     template: str
@@ -64,12 +62,6 @@ class Choice:
     gain: float | None
     standard_error: float | None
     how: str
-    others: tuple[str, ...] = ()
-
-    @property
-    def templates(self) -> tuple[str, ...]:
-        """All templates that are taken: mostly one."""
-        return (self.template, *self.others)
 
 
 class HeldBack(NamedTuple):
@@ -133,26 +125,6 @@ class ScoreTable:
     def sampling(self) -> Sampling:
         """How the units were drawn."""
         return Sampling.of(self.hits.shape[1], self.classes, self.draws)
-
-
-def check_possible(asked: str, off: str, misfit: str | None, missing: str | None) -> None:
-    """Refuse a setting that only classes that compete can have, and that only held-back pictures can speak for.
-
-    Args:
-        asked, off: the setting as it is, and as it is when nothing is asked for.
-        misfit: the reward where its classes do not compete, else None.
-        missing: what would hold pictures back where none are, beside selection=held-back, else None.
-
-    Raises:
-        InputError: says what to set.
-    """
-    if misfit:
-        raise InputError(f"{asked} is for classes that compete, and not for {misfit}; leave it out.")
-    if missing:
-        raise InputError(
-            f"{asked} is taken only where held-back pictures show that it helps, and none are held back; set "
-            f"selection=held-back and {missing}, or {off}."
-        )
 
 
 def choose_winner(
@@ -288,21 +260,11 @@ def chosen_without(searched: ScoreTable, selection: ScoreTable) -> Doubles:
 
     Each fold measures the template that is chosen on the search units and the other folds by the same rule.
     """
-    return measured_without(searched, selection, lambda rest: selection.hits[choose(rest)])
-
-
-def measured_without(searched: ScoreTable, selection: ScoreTable, hits_of: Callable[[ScoreTable], Doubles]) -> Doubles:
-    """Return what each selection unit contributes under what was chosen without it: float64 (n,).
-
-    Args:
-        searched, selection: the same templates on either part of the units.
-        hits_of: chooses on a table, which lacks a fold of the selection units; what all of them contribute then, (n,).
-    """
     fold = folds(selection)
     found = np.zeros(len(fold))
     for k in range(int(fold.max()) + 1):
         held = fold == k
-        found[held] = hits_of(searched.pooled(selection.take(~held)))[held]
+        found[held] = selection.hits[choose(searched.pooled(selection.take(~held))), held]
     return found
 
 

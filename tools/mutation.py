@@ -54,7 +54,7 @@ GUARDS = {
     "programs/templates/settings.py": OPTIMIZER,
     "programs/running.py": ("tests/programs/test_running.py", *OPTIMIZER, "tests/end_to_end/test_one_runner.py"),
     "programs/settling.py": (
-        "tests/programs/test_ensemble.py",
+        "tests/programs/test_settling.py",
         "tests/programs/test_blending.py",
         "tests/experiments/run/test_offsets.py",
         "tests/programs/test_running.py",

@@ -179,8 +179,7 @@ def _tell_how_sure(program: Path, classifier: TemplateClassifier) -> None:
         result = load_result(folder)
     except InputError:
         return  # it says nothing of labels, which need it not
-    members = {(member.template, member.weight) for member in result.templates}
-    if result.reward.measure == "accuracy" and members == set(classifier.templates):
+    if result.reward.measure == "accuracy" and classifier.templates == ((result.template, 1.0),):
         blended = result.head if result.head and result.head.kept and classifier.pictures else None
         sealed = blended.both if blended else result.scores["test"].optimised
         low, high = sealed.ci95

@@ -126,7 +126,7 @@ def _targets(protocol: str, source: DataSet, targets: Sequence[str], config: Run
     if protocol == LOOKS:
         if not targets or not all(name.isdecimal() and int(name) > 0 for name in targets):
             raise InputError("looks tests after so many looks at templates; name the numbers as targets: 60,300.")
-        for key in ("ensemble", "names", "offsets"):
+        for key in ("names", "offsets"):
             if getattr(config, key) != RunConfig.model_fields[key].default:
                 raise InputError(f"{key} is settled at the end of a search only; leave {key} out, or take few-shot.")
         return []

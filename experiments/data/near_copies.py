@@ -127,6 +127,20 @@ def grouped_table(source: Gathered, clip: Clip, progress: Progress | None = None
     return table.to_csv(index=False, lineterminator="\n"), copies_in_words(items, groups)
 
 
+def told_copies(items: Sequence[Item], features: Floats) -> tuple[str, list[int]]:
+    """Say how many pictures look like near copies, and return the group of each; nothing where there are very many.
+
+    See `near_copies`; a file that is gone by now, whose features were read before, leaves nothing to say, either.
+    """
+    if not 0 < len(items) <= MOST:
+        return "", []
+    try:
+        groups = near_copies(items, features)
+    except InputError:
+        return "", []
+    return copies_in_words(items, groups), groups
+
+
 def copies_in_words(items: Sequence[Item], groups: Sequence[int]) -> str:
     """Say how many pictures were joined with one that is not declared to be of their group: "" where none was."""
     declared = Counter(group for group, _ in {*zip(groups, (item.group for item in items), strict=True)})

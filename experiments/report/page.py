@@ -207,11 +207,10 @@ def crossed(runs: Sequence[Run]) -> list[tuple[str, list[InARun | None]]]:
 
 def _cell(run: Run, template: str) -> InARun | None:
     result = run.result
-    alone = (result.template,) if len(result.templates) == 1 else ()  # no member of an ensemble was tested alone
-    if template in (*alone, result.initial_template):
+    if template in (result.template, result.initial_template):
         score = result.scores["test"]
-        side = score.optimised if template in alone else score.initial
-        return InARun(side.value, True, template in alone)
+        side = score.optimised if template == result.template else score.initial
+        return InARun(side.value, True, template == result.template)
     scored = (one for _, one in run.search.scored if one.template == template)
     return next((InARun(one.value, False, False) for one in scored), None)
 

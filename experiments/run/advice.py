@@ -19,7 +19,7 @@ def is_gain(result: RunResult) -> bool:
 
 def stays(result: RunResult) -> bool:
     """Whether the program of the run is the initial template."""
-    return [one.template for one in result.templates] == [result.initial_template]
+    return result.template == result.initial_template
 
 
 def weak(result: RunResult) -> Literal["near guessing", "far below the class mean"] | None:

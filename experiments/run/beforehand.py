@@ -29,11 +29,11 @@ from ipo_prompts.metrics.classification import ClipReward, EncodedPictures, feat
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import InputError, printable, several
 from ipo_prompts.metrics.features import Progress
-from ipo_prompts.metrics.headroom import Headroom, headroom
+from ipo_prompts.metrics.headroom import headroom
 from ipo_prompts.metrics.pictures import Picture
 from ipo_prompts.metrics.reward import by_embeddings
 from ipo_prompts.metrics.template import ANCHOR
-from ipo_prompts.metrics.verdict import points
+from ipo_prompts.metrics.verdict import Headroom, points
 from ipo_prompts.programs.candidates import forecast_names
 from ipo_prompts.programs.lm.ledger import total_usd
 from ipo_prompts.programs.naming import about_names, look_for_names, suggestions

@@ -1,11 +1,10 @@
-"""What stands beside the gain of a run: baselines; what offsets, several templates and labelled pictures (a head) add.
+"""What stands beside the gain of a run: baselines; what offsets and labelled pictures (a head) add.
 
 Baselines (guessing, the nearest class mean, CLIP's 80 templates together) say when no template can be the answer: where
 the CLIP is near guessing, or where the mean picture of a class tells far more than its name in any sentence.
 
 The gain that a run reports is the words' alone: both templates are measured with the offsets of the run, or both
-without. Several templates together are words, so that the gain is theirs where they are taken. What offsets and the
-others add is said either way.
+without. What offsets and pictures add is said either way.
 """
 
 from __future__ import annotations
@@ -23,7 +22,6 @@ from ipo_prompts.experiments.run.scores import (
     Added,
     AnyPart,
     Baselines,
-    EnsembleFound,
     HeadFound,
     Measured,
     OffsetsFound,
@@ -33,29 +31,31 @@ from ipo_prompts.experiments.run.scores import (
 )
 from ipo_prompts.metrics.arrays import Floats
 from ipo_prompts.metrics.classification import (
+    FAR,
+    SLIGHT,
     ClipReward,
     EncodedPictures,
     class_means,
     features_of,
     fitted_on,
+    guessed,
+    nearest_class_mean,
     scores_accuracy,
 )
 from ipo_prompts.metrics.evidence import paired_difference
-from ipo_prompts.metrics.headroom import FAR, SLIGHT, guessed, nearest_class_mean
 from ipo_prompts.metrics.offsets import Kind, class_weights
 from ipo_prompts.metrics.reward import Score, by_embeddings, class_embeddings
 from ipo_prompts.metrics.sampling import Sampling
 from ipo_prompts.metrics.template import imagenet_templates
-from ipo_prompts.metrics.verdict import between, points, share
-from ipo_prompts.programs.settling import Blended, Ensembled, Settled, scored_as_one
+from ipo_prompts.programs.settling import Blended, Settled
 
 MOST_TEXTS = 8000
 """Templates times classes of the ensemble, which is left out where there are more: a minute with a ViT-B/16."""
 
 
-def baselines(prepared: Prepared, parts: Mapping[AnyPart, Compared], members: Sequence[str]) -> Baselines | None:
+def baselines(prepared: Prepared, parts: Mapping[AnyPart, Compared]) -> Baselines | None:
     """Measure them on the test pictures as they are, without offsets; None where no labelled pictures are classified
-    by class embeddings. `members` is the chosen template; several for an ensemble.
+    by class embeddings.
     """
     test = parts["test"]
     reward = by_embeddings(test.reward)
@@ -79,7 +79,7 @@ def baselines(prepared: Prepared, parts: Mapping[AnyPart, Compared], members: Se
     if scores_accuracy(reward):
         weak = how_weak(best, guessing, class_mean.value if class_mean else None)
         lead = lead_of_pictures(
-            reward, [part for name, part in parts.items() if name in ("search", "selection")], members
+            reward, [part for name, part in parts.items() if name in ("search", "selection")], test.optimised.template
         )
     return Baselines(
         guessing=guessing,
@@ -91,7 +91,7 @@ def baselines(prepared: Prepared, parts: Mapping[AnyPart, Compared], members: Se
     )
 
 
-def lead_of_pictures(reward: ClipReward, parts: Sequence[Compared], members: Sequence[str]) -> Over | None:
+def lead_of_pictures(reward: ClipReward, parts: Sequence[Compared], template: str) -> Over | None:
     """Compare class means with the chosen template on the pictures that searched and chose, each left out of its mean.
 
     The template was chosen on these pictures, which flatters it: a lead over it is none of chance alone. Of variants of
@@ -100,7 +100,7 @@ def lead_of_pictures(reward: ClipReward, parts: Sequence[Compared], members: Seq
     Args:
         reward: which classifies by class embeddings.
         parts: search and selection.
-        members: the chosen template; several for an ensemble.
+        template: the chosen one.
     """
     items = [item for part in parts for item in part.items]
     units = [part.units for part in parts]
@@ -117,7 +117,7 @@ def lead_of_pictures(reward: ClipReward, parts: Sequence[Compared], members: Seq
     near = nearest_class_mean(reward, pictures)
     if near is None:
         return None
-    words = scored_as_one(reward, members, pictures)
+    (words,) = reward.score([template], pictures)
     found = paired_difference(words.hits, near, Sampling.of(len(pictures), pictures.labels.tolist())).these
     return Over(difference=found.mean, ci95=(found.low, found.high))
 
@@ -157,13 +157,12 @@ def means_of_classes(pictures: list[EncodedPictures], classes: int) -> Floats | 
 
 
 def what_they_add(
-    prepared: Prepared, settled: Settled | None, members: Sequence[str], parts: Mapping[AnyPart, Compared]
+    prepared: Prepared, settled: Settled | None, parts: Mapping[AnyPart, Compared]
 ) -> OffsetsFound | None:
     """Measure both templates the other way on the sealed pictures; None for a reward without classes that compete.
 
     Args:
         prepared, settled: of the run.
-        members: the chosen template; several for an ensemble.
         parts: with both scores as the run has them.
     """
     if not isinstance(prepared.search.units, EncodedPictures):
@@ -175,8 +174,8 @@ def what_they_add(
     for name in SEALED_PARTS:
         if part := parts.get(name):
             units = replace(part.units, offsets=other)
-            again = [scored_as_one(part.reward, names, units) for names in ([part.initial.template], members)]
-            pairs = zip((part.initial, part.optimised), again, strict=True)
+            sides = (part.initial, part.optimised)
+            pairs = [(side, part.reward.score([side.template], units)[0]) for side in sides]
             initial, template = (effect(*(pair if other else pair[::-1]), part) for pair in pairs)
             sealed[name] = Added(initial=initial, template=template)
     gain, error = (settled.gain, settled.standard_error) if settled else (None, None)
@@ -192,46 +191,6 @@ def effect(without: Score, with_: Score, part: Compared) -> WithAndWithout:
     sampling = part.sampling
     return WithAndWithout(
         without=measured(without, sampling), with_=measured(with_, sampling), **gained(without, with_, sampling)
-    )
-
-
-def what_it_adds(
-    prepared: Prepared, ensembled: Ensembled | None, parts: Mapping[AnyPart, Compared]
-) -> EnsembleFound | None:
-    """Measure what the run has not, the one template or the ensemble, on the sealed pictures; None where none is asked.
-
-    Args:
-        prepared, ensembled: of the run.
-        parts: with the scores as the run has them.
-    """
-    if ensembled is None:
-        return None
-    kept, sealed = ensembled.kept, dict[SealedPart, WithAndWithout]()
-    other = (ensembled.one,) if kept else ensembled.members
-    for name in SEALED_PARTS:
-        if part := parts.get(name):
-            scores = scored_as_one(part.reward, other, part.units), part.optimised
-            sealed[name] = effect(*(scores if kept else scores[::-1]), part)
-    found = EnsembleFound(**vars(ensembled), sealed=sealed, words="")
-    return found.model_copy(update={"words": _ensemble_in_words(found, prepared.config.ensemble)})
-
-
-def _ensemble_in_words(found: EnsembleFound, asked: int) -> str:
-    count = len(found.members)
-    if count == 1:
-        return f"ensemble={asked} was asked for, and the search has no second template that the CLIP reads otherwise."
-    error = "" if found.standard_error is None else f" (standard error {100 * found.standard_error:.1f})"
-    for_ = f"{points(found.gain)} points{error} on selection pictures left out of the choice"
-    told = "they have {}, the one template {}" if found.kept else "they would have {}"
-    measured = "; on new classes ".join(
-        f"{told.format(share(one.with_), share(one.without))}, a difference of {points(one.difference)} points "
-        f"{between(one)}, n = {one.with_.n:,}"
-        for one in found.sealed.values()
-    )
-    if found.kept:
-        return f"{count} templates are taken together, for {for_}; on the sealed test pictures {measured}."
-    return (
-        f"One template is taken, for the {count} best together gained {for_}; on the sealed test pictures {measured}."
     )
 
 

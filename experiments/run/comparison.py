@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from pkgutil import resolve_name
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ipo_prompts.experiments.data import Item
-from ipo_prompts.experiments.data.near_copies import MOST, copies_in_words, near_copies
 from ipo_prompts.experiments.run.scores import AnyPart, Comparison, Measured, OverClasses, SealedPart
 from ipo_prompts.metrics.arrays import Floats
 from ipo_prompts.metrics.classification import (
     EncodedPictures,
     logits_of,
 )
-from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.evidence import SAME, Effect, Scopes, paired_difference
 from ipo_prompts.metrics.reward import Reward, Score
 from ipo_prompts.metrics.sampling import Sampling
@@ -32,6 +31,8 @@ from ipo_prompts.metrics.verdict import (
     score_interval,
 )
 
+COPIES = "ipo_prompts.experiments.data.near_copies:told_copies"
+"""Finds pictures that look like near copies."""
 FLATTERED = "these units shaped the template or chose it"
 SEALED = "on sealed units in this run"
 RENAMED = "these sealed units were opened before with other classes or class names"
@@ -257,15 +258,12 @@ def near_copies_in_words(test: Compared, balanced: bool = False) -> str:
     difference, or no one class a picture; and where there are many pictures.
     """
     units = test.units
-    if not isinstance(units, EncodedPictures) or units.labels is None or not 0 < len(test.items) <= MOST:
+    if not isinstance(units, EncodedPictures) or units.labels is None:
         return ""
     if len(test.items) != len(units) or test.initial.template == test.optimised.template:
         return ""
-    try:
-        groups = near_copies(test.items, units.features)
-    except InputError:
-        return ""  # a file that is gone by now, whose features were read before, takes no result away
-    if not (told := copies_in_words(test.items, groups)):
+    told, groups = resolve_name(COPIES)(test.items, units.features)
+    if not told:
         return ""
     grouped = Sampling.of(len(groups), units.labels.tolist(), groups)
     found, plain = (

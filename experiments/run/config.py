@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pkgutil import resolve_name
 from typing import Any, Literal
 
 import yaml
@@ -23,6 +24,8 @@ FREE_KEYS = LIMITS | {"track", "device", "opened"}
 ASK_NO_MODEL = frozenset({*BY_CLIP, "none"})
 """Describers that need no language model."""
 
+CANONICAL = "ipo_prompts.experiments.embedded.shifts:canonical"
+"""Writes what names embedded pictures in one way."""
 CHOSEN: dict[str, Registry] = {"strategy": STRATEGIES, "reward": REWARDS}
 """Keys whose value is a name with settings of its own, written `strategy=NAME strategy.KEY=VALUE`."""
 
@@ -148,9 +151,8 @@ class RunConfig(SearchSettings, JobSettings):
     @field_validator("data")
     @classmethod
     def _under_one_name(cls, spec: str) -> str:
-        from ipo_prompts.experiments.embedded.shifts import canonical  # the renderer takes a while to import
-
-        return canonical(spec)
+        name: str = resolve_name(CANONICAL)(spec)
+        return name
 
     @field_validator("lm_api_base", "describer_api_base")
     @classmethod

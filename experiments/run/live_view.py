@@ -9,7 +9,7 @@ import logging
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -94,11 +94,16 @@ class Ui:
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """Leave no passing line behind when the block ends, however it ends."""
+        """Show what programs warn of, and leave no passing line behind when the block ends, however it ends."""
         try:
-            yield
+            with showing_warnings(self):
+                yield
         finally:
             self._wipe()
+
+    def fetch(self, configs: Sequence[RunConfig]) -> None:
+        """Fetch the weights of local language models; see `ensure_local_weights`."""
+        ensure_local_weights(configs, quiet=self.quiet)
 
     def warn(self, text: str) -> None:
         """Show one line even when quiet."""
@@ -291,7 +296,7 @@ def pull_with_progress(name: str, *, quiet: bool = False) -> Path:
     return path
 
 
-def ensure_local_weights(configs: Iterable[RunConfig], *, quiet: bool = False) -> None:
+def ensure_local_weights(configs: Sequence[RunConfig], *, quiet: bool = False) -> None:
     """Fetch what searches with `--lm local…` need when it is missing; in a terminal, ask first.
 
     Raises:

@@ -19,32 +19,27 @@ from ipo_prompts.experiments.data import DataSet
 from ipo_prompts.experiments.data.dataset import NAMES_FILE
 from ipo_prompts.experiments.run.comparison import Compared, gained, measured
 from ipo_prompts.experiments.run.files import write_text
+from ipo_prompts.experiments.run.openings import names_after
 from ipo_prompts.experiments.run.scores import AnyPart, NamesFound, Renamed, TwoByTwo
 from ipo_prompts.metrics.template import written
 from ipo_prompts.programs.naming import NamesChosen
-from ipo_prompts.programs.settling import scored_as_one
 
 MOST = 200
 """Names that are put back one by one: each is a text pass over all classes."""
 
 
-def what_names_do(
-    named: NamesChosen | None, members: Sequence[str], parts: Mapping[AnyPart, Compared]
-) -> NamesFound | None:
-    """Measure names; None where nobody asked for them.
+def what_names_do(named: NamesChosen, parts: Mapping[AnyPart, Compared]) -> NamesFound:
+    """Measure other names of the classes.
 
     Args:
         named: what the search found.
-        members: the chosen template; several for an ensemble.
         parts: with both templates under the names found.
     """
-    if named is None:
-        return None
     found, renamed = named.found, named.renamed
     chose = [part for name, part in parts.items() if name in ("search", "selection")]
     return NamesFound(
         kept=bool(renamed),
-        renamed=_one_by_one(named, members, chose),
+        renamed=_one_by_one(named, chose),
         classes=len(named.given),
         alone=tuple(map(str, named.alone)),
         chose=sum(part.optimised.n for part in chose),
@@ -56,13 +51,13 @@ def what_names_do(
         loss_error=found.held.loss_error,
         permuted=found.permuted.hits,
         temperature=found.temperature,
-        sealed=_two_by_two(named, members, parts["test"]) if renamed else None,
+        sealed=_two_by_two(named, parts["test"]) if renamed else None,
     )
 
 
-def _two_by_two(named: NamesChosen, members: Sequence[str], test: Compared) -> TwoByTwo:
+def _two_by_two(named: NamesChosen, test: Compared) -> TwoByTwo:
     before = named.reward.renamed(named.given)
-    initial, template = (scored_as_one(before, one, test.units) for one in ([test.initial.template], members))
+    initial, template = (before.score([side.template], test.units)[0] for side in (test.initial, test.optimised))
     return TwoByTwo(
         initial_given=measured(initial, test.sampling),
         template_given=measured(template, test.sampling),
@@ -72,27 +67,21 @@ def _two_by_two(named: NamesChosen, members: Sequence[str], test: Compared) -> T
     )
 
 
-def _one_by_one(named: NamesChosen, members: Sequence[str], chose: Sequence[Compared]) -> tuple[Renamed, ...]:
+def _one_by_one(named: NamesChosen, chose: Sequence[Compared]) -> tuple[Renamed, ...]:
     """Put the old name of one class back at a time, on the pictures that searched and chose; no test."""
     found = [part.optimised for part in chose]
     renamed = []
     for label in named.renamed[:MOST]:
         names = list(named.class_names)
         names[label] = named.given[label]
-        without = [scored_as_one(named.reward.renamed(names), members, part.units) for part in chose]
-        before, after = (np.concatenate([one.hits for one in scores]) for scores in (without, found))
-        losses = [sum(one.loss * one.n for one in scores) / len(after) for scores in (without, found)]
+        before = named.reward.renamed(names)
+        without = [before.score([part.optimised.template], part.units)[0] for part in chose]
+        were, are = (np.concatenate([one.hits for one in scores]) for scores in (without, found))
+        losses = [sum(one.loss * one.n for one in scores) / len(are) for scores in (without, found)]
         given, called = str(named.given[label]), str(named.class_names[label])
-        hits = round(float(after.sum()) - float(before.sum()))
+        hits = round(float(are.sum()) - float(were.sum()))
         renamed.append(Renamed(given=given, found=called, hits=hits, loss=losses[1] - losses[0]))
     return tuple(renamed)
-
-
-def names_after(data: DataSet, named: NamesChosen | None) -> list[str]:
-    """Return what all classes of the data are called after a search for names, in label order; new ones as before."""
-    pairs = zip(named.given, named.class_names, strict=True) if named else ()
-    called = {str(before): after for before, after in pairs}
-    return [called.get(str(name), name) for name in data.class_names]
 
 
 def write_names(folder: Path, data: DataSet, named: NamesChosen | None) -> None:

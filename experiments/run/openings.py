@@ -16,10 +16,11 @@ import json
 from collections.abc import Callable, Iterable, Sequence, Set
 from itertools import chain
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 from pydantic import Field, ValidationError
 
+from ipo_prompts.experiments.data import DataSet
 from ipo_prompts.experiments.run.files import Content
 from ipo_prompts.experiments.run.looked import looks_at
 from ipo_prompts.experiments.run.plan import Plan
@@ -214,3 +215,10 @@ def _checked(event: Event | None) -> Openings | None:
         return Openings.model_validate({key: one for key, one in (event or {}).items() if key in Openings.model_fields})
     except ValidationError:
         return None
+
+
+def names_after(data: DataSet, named: Any) -> list[str]:
+    """Return what all classes of the data are called after a search for names, in label order; new ones as before."""
+    pairs = zip(named.given, named.class_names, strict=True) if named else ()
+    called = {str(before): after for before, after in pairs}
+    return [called.get(str(name), name) for name in data.class_names]

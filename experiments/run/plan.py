@@ -6,19 +6,18 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Literal
 
 from ipo_prompts.experiments.data import DataSet, Draw, draw, load_data, untested
 from ipo_prompts.experiments.data.assemble import about_bars
-from ipo_prompts.experiments.data.benchmarks import absent, assumed, sizes
-from ipo_prompts.experiments.data.wordnet import refuse_codes
 from ipo_prompts.experiments.run.config import ASK_NO_MODEL, RunConfig
 from ipo_prompts.experiments.run.scores import RewardNames
 from ipo_prompts.experiments.tasks import REWARDS
-from ipo_prompts.metrics.classification import lets_classes_compete, scores_accuracy
+from ipo_prompts.metrics.classification import scores_accuracy
 from ipo_prompts.metrics.errors import InputError, several
 from ipo_prompts.metrics.template import check_count, every_name
-from ipo_prompts.programs.selection import check_possible
+from ipo_prompts.programs.settling import check_offsets
 from ipo_prompts.programs.strategies import STRATEGIES
 from ipo_prompts.programs.strategies.base import Expected, Models, Strategy, forecast_of
 
@@ -31,6 +30,10 @@ if TYPE_CHECKING:
 
 FIT, SEVERAL = "fit", "several"
 """The rewards of pictures without labels, and with several each."""
+ABSENT = "ipo_prompts.experiments.data.benchmarks:assumed_if_absent"
+"""Stands in for an official data set that is not on this machine, for a forecast."""
+CODES = "ipo_prompts.experiments.data.wordnet:refuse_codes"
+"""Refuses classes that are called by codes."""
 SPLIT_SEED = 0
 """Cuts data without parts of its own: runs that differ in their seed are tested on the same pictures."""
 
@@ -99,16 +102,12 @@ def plan(config: RunConfig, *, ready: bool = True, say: Callable[[str], None] | 
     _check_held_back(config, None if held_back_shots(config) else "selection_shots=1 or more")
     REWARDS.settings(config.reward)  # of a class of the user's own, which is imported here
     optimizer, describer = backends(config, ready=ready)
-    if not ready and (entry := absent(config.data)):
-        data = assumed(entry, config.task)
-        if say:
-            say(f"not on this machine, so its official sizes are assumed: {sizes(entry)}")
-    else:
-        data = data_of(config)
+    data = None if ready else resolve_name(ABSENT)(config.data, config.task, say)
+    data = data_of(config) if data is None else data
     config = fitting(config, data)
-    check_count(len(every_name(data.class_names)), config.ensemble)
-    if not ready:
-        refuse_codes(data, config.data, config.clip)
+    check_count(len(every_name(data.class_names)))
+    if data.unnamed and not ready:
+        resolve_name(CODES)(data, config.data, config.clip)
     drawn = draw_for(data, config)
     if not drawn.selection:
         _check_held_back(config, "data with a class of three pictures or more")
@@ -136,10 +135,10 @@ def fitting(config: RunConfig, data: DataSet) -> RunConfig:
     if not data.labelled:
         if name not in (REWARDS.default, FIT):
             raise InputError(f"reward={name} needs labels, and {data.name} has none; leave it out.")
-        for asked in _beside_words(config):
+        if config.offsets != "none":
             raise InputError(
-                f"{asked} is taken only where labels show that it helps, and {data.name} has none; leave it out: what "
-                "the mean picture taken off changes is told either way."
+                f"offsets={config.offsets} is taken only where labels show that it helps, and {data.name} has none; "
+                "leave it out: what the mean picture taken off changes is told either way."
             )
         return config.model_copy(update={"reward": REWARDS.complete(FIT)})
     if not data.several:
@@ -306,7 +305,7 @@ def _classes(config: RunConfig) -> Literal["base", "all"]:
 
 
 def _check_held_back(config: RunConfig, missing: str | None) -> None:
-    """Refuse offsets, an ensemble, other names or pictures where nothing can have them, or show that they help.
+    """Refuse offsets, other names or pictures where nothing can have them, or show that they help.
 
     Raises:
         InputError: says what to set.
@@ -323,13 +322,6 @@ def _check_held_back(config: RunConfig, missing: str | None) -> None:
     if config.head == "blend" and (not accuracy or config.labels == "none"):
         what = "pictures without labels" if config.labels == "none" else f"reward={name}"
         raise InputError(f"head=blend is for the accuracy of labelled pictures, and not for {what}; leave it out.")
-    for asked, off in _beside_words(config).items():
-        check_possible(asked, off, None if lets_classes_compete(made) else f"reward={name}", missing)
+    check_offsets(config.offsets, made, missing, f"reward={name}")
     if config.offsets == "prior" and config.classes == "base-to-new":
         raise InputError("offsets=prior is one number for each class of the search; for new classes set offsets=mean.")
-
-
-def _beside_words(config: RunConfig) -> dict[str, str]:
-    """Return the settings of offsets and an ensemble that are asked for, each with what leaves them out."""
-    asked = {f"offsets={config.offsets}": "offsets=none", f"ensemble={config.ensemble}": "ensemble=1"}
-    return {setting: off for setting, off in asked.items() if setting != off}

@@ -9,25 +9,25 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from pkgutil import resolve_name
 
 from ipo_prompts.experiments.data import Draw, Item, fresh, load_data
-from ipo_prompts.experiments.data.check import faults, transparency_note
 from ipo_prompts.experiments.data.load import cannot_be_read, check_command
-from ipo_prompts.experiments.data.wordnet import refuse_codes
 from ipo_prompts.experiments.run.config import RunConfig
-from ipo_prompts.experiments.run.live_view import Ui
-from ipo_prompts.experiments.run.plan import SPLIT_SEED, Plan
+from ipo_prompts.experiments.run.plan import CODES, SPLIT_SEED, Plan
+from ipo_prompts.experiments.run.ui import Shows
 from ipo_prompts.experiments.tasks.base import Encoded, check_fractions
-from ipo_prompts.metrics.classification import ClipReward
 from ipo_prompts.metrics.clip import Clip, load_clip
 from ipo_prompts.metrics.clock import check_clock
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.features import FeatureStore
 from ipo_prompts.metrics.pictures import Exchanged
-from ipo_prompts.metrics.retrieval import RetrievalReward
 from ipo_prompts.metrics.reward import Reward, Units, class_embeddings, scale_of
 from ipo_prompts.metrics.template import check_template, written
 
+CHECK = "ipo_prompts.experiments.data.check"
+FAULTS = f"{CHECK}:faults"
+"""Says of each picture why it cannot be read."""
 SAME = 1 - 1e-6
 """Cosine of two class embeddings that differ by rounding alone."""
 
@@ -63,7 +63,7 @@ class Prepared:
         return [part.units for part in (self.search, self.selection) if part]
 
 
-def prepare(planned: Plan, ui: Ui, clip: Clip | None = None) -> Prepared:
+def prepare(planned: Plan, ui: Shows, clip: Clip | None = None) -> Prepared:
     """Load and check everything that a search needs; write nothing but features to the cache.
 
     A `clip` that is loaded already can be given.
@@ -78,7 +78,8 @@ def prepare(planned: Plan, ui: Ui, clip: Clip | None = None) -> Prepared:
         ui.passing(f"loading the CLIP {config.clip}")
         clip = load_clip(config.clip, config.device)
     check_clock()
-    refuse_codes(planned.data, config.data, clip)
+    if planned.data.unnamed:
+        resolve_name(CODES)(planned.data, config.data, clip)
     store = FeatureStore(clip)
     others = [name for spec in config.also_fit for name in load_data(spec, seed=SPLIT_SEED).class_names]
     met_later = (*drawn.new_class_names, *others)
@@ -88,7 +89,7 @@ def prepare(planned: Plan, ui: Ui, clip: Clip | None = None) -> Prepared:
     else:
         refuse_equal(clip, config.initial_template, drawn.class_names)
     check_template(config.initial_template, (*drawn.class_names, *met_later), clip)
-    if note := transparency_note([item.picture for item in drawn.search], "search pictures"):
+    if note := resolve_name(f"{CHECK}:transparency_note")([item.picture for item in drawn.search], "search pictures"):
         ui.say(note)
     encoding = partial(encode, planned, reward, ui=ui, seed=config.seed)
     with naming_unreadable(planned):
@@ -102,7 +103,7 @@ def prepare(planned: Plan, ui: Ui, clip: Clip | None = None) -> Prepared:
     return Prepared(planned, clip, store, reward, searched, selection, time.monotonic() - started)
 
 
-def encode_sealed(prepared: Prepared, ui: Ui) -> None:
+def encode_sealed(prepared: Prepared, ui: Shows) -> None:
     """Encode the sealed pictures before anything is asked or paid, so that one that cannot be read is found now.
 
     Nothing is scored and no label is looked at; their features wait in the store. A reward that does not keep the
@@ -116,9 +117,9 @@ def encode_sealed(prepared: Prepared, ui: Ui) -> None:
     with naming_unreadable(planned):
         for name, items in sealed.items():
             pictures = [item.picture for item in items]
-            if pictures and isinstance(prepared.reward, (ClipReward, RetrievalReward)):
+            if pictures and getattr(prepared.reward, "keeps_pictures", False):
                 store.encode(pictures, ui.pictures(name))
-            elif fault := next(filter(None, faults(pictures)), None):
+            elif fault := next(filter(None, resolve_name(FAULTS)(pictures)), None):
                 raise InputError(fault)
 
 
@@ -133,7 +134,7 @@ def naming_unreadable(planned: Plan) -> Iterator[None]:
         drawn, config = planned.drawn, planned.config
         left = fresh(planned.data, drawn, config.seed) if planned.data.labelled else ()
         pictures = [item.picture for item in (*drawn.search, *drawn.selection, *drawn.test, *drawn.new_test, *left)]
-        found = {one.name: fault for one, fault in zip(pictures, faults(pictures), strict=True) if fault}
+        found = {one.name: fault for one, fault in zip(pictures, resolve_name(FAULTS)(pictures), strict=True) if fault}
         if not found:
             raise
         command = check_command(config.data, config.class_names, config.labels, config.exclude)
@@ -156,7 +157,7 @@ def refuse_equal(clip: Clip, template: str, class_names: Sequence[str]) -> None:
             )
 
 
-def encode(planned: Plan, reward: Reward, items: Sequence[Item], what: str, *, ui: Ui, seed: int) -> Encoded:
+def encode(planned: Plan, reward: Reward, items: Sequence[Item], what: str, *, ui: Shows, seed: int) -> Encoded:
     """Encode the pictures of one part and show the progress; `what` is the name of the part."""
     return planned.task.encode(reward, items, seed=seed, progress=ui.pictures(what))
 

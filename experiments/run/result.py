@@ -11,7 +11,6 @@ from ipo_prompts.experiments.run.files import Content, read_model
 from ipo_prompts.experiments.run.scores import (
     Baselines,
     Comparison,
-    EnsembleFound,
     HeadFound,
     NamesFound,
     OffsetsFound,
@@ -22,8 +21,7 @@ from ipo_prompts.experiments.run.scores import (
     Thumbnail,
 )
 from ipo_prompts.metrics.clock import Limit
-from ipo_prompts.metrics.headroom import Headroom
-from ipo_prompts.metrics.verdict import Rounded
+from ipo_prompts.metrics.verdict import Headroom, Rounded
 
 RESULT = "result.json"
 PROGRAM, MEAN_OFF = "program.json", "mean-off.json"
@@ -118,13 +116,6 @@ class LanguageModels(Content):
     describer: Used | None
 
 
-class Member(Content):
-    """One template of the classifier, and its weight."""
-
-    template: str
-    weight: float
-
-
 class Fingerprinted(Content):
     """A CLIP, and the digest of what it was."""
 
@@ -194,12 +185,10 @@ class RunResult(Content):
     """The content of `result.json`.
 
     Attributes:
-        template: the chosen one; the best of several.
-        templates: the members of the classifier; with one, `template`.
+        template: the chosen one.
         verdict: what the sealed test shows, in words.
         scores: both templates on each part that the run has.
         other_measures: further measures of the sealed test, by name.
-        ensemble: what several templates together add; None where that was not asked for.
         offsets: what they add beside the words; None for other rewards.
         head: what labelled pictures do beside the words; None where that was not asked for.
         names: what classes are called after a search for names; None where none was asked for.
@@ -226,7 +215,6 @@ class RunResult(Content):
     version: Literal[1] = Field(default=1, alias="schema")
     verdict: str
     template: str
-    templates: tuple[Member, ...]
     initial_template: str
     reward: RewardNames
     strategy: StrategyUsed
@@ -236,7 +224,6 @@ class RunResult(Content):
     sealed: Sealed
     other_measures: dict[str, Comparison]
     harmonic_mean: Harmonic | None = None
-    ensemble: EnsembleFound | None = None
     offsets: OffsetsFound | None = None
     names: NamesFound | None = None
     head: HeadFound | None = None
@@ -261,11 +248,6 @@ class RunResult(Content):
     untested: Untested | None = None
     export: str = "head"
     above: float | None = None
-
-    @property
-    def together(self) -> str | None:
-        """What the scores are of where several templates are taken: why they are, how sure that was, what it gave."""
-        return self.ensemble.words if self.ensemble and self.ensemble.kept else None
 
 
 def load_result(place: Path) -> RunResult:

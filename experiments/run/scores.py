@@ -145,28 +145,6 @@ class OffsetsFound(Content):
     sealed: dict[SealedPart, Added]
 
 
-class EnsembleFound(Content):
-    """What an ensemble adds to the one template, and whether the run has it.
-
-    Attributes:
-        members: its templates, equally weighted, best first.
-        one: the template that is chosen alone.
-        kept: whether it is taken; then the scores of the run are the ensemble's, else the one template's.
-        gain: what choosing it gained over choosing one template, on selection pictures left out of the choice; it is
-            kept where that exceeds its standard error.
-        sealed: the one template and the ensemble, by the part of the sealed pictures.
-        words: all that in words; everything that speaks of it prints that.
-    """
-
-    members: tuple[str, ...]
-    one: str
-    kept: bool
-    gain: Rounded
-    standard_error: Rounded | None
-    sealed: dict[SealedPart, WithAndWithout]
-    words: str
-
-
 class TwoByTwo(Content):
     """Either template under the names given and under those found, on the sealed test pictures.
 

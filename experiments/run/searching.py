@@ -23,13 +23,13 @@ from pydantic import Field, ValidationError
 from ipo_prompts.experiments.run.config import CONFIG_FILE, RunConfig
 from ipo_prompts.experiments.run.drawn import drawn_before, record_drawn
 from ipo_prompts.experiments.run.files import Content, write_text
-from ipo_prompts.experiments.run.live_view import Ui
 from ipo_prompts.experiments.run.openings import Openings, last_opening
 from ipo_prompts.experiments.run.plan import draw_for
 from ipo_prompts.experiments.run.prepared import Prepared, digest_of, fingerprint
 from ipo_prompts.experiments.run.reading import config_of
 from ipo_prompts.experiments.run.result import RESULT, Started
 from ipo_prompts.experiments.run.settings import about_preset
+from ipo_prompts.experiments.run.ui import Shows
 from ipo_prompts.metrics.errors import InputError, input_error
 from ipo_prompts.metrics.reward import Reward
 from ipo_prompts.metrics.template import key, problem
@@ -42,7 +42,6 @@ from ipo_prompts.programs.record.journal import FILE_NAME, Event, Journal, begin
 from ipo_prompts.programs.record.trust import relative_places, resumed_by
 from ipo_prompts.programs.running import Job, check_names
 from ipo_prompts.programs.search import Step
-from ipo_prompts.programs.settling import check_ensemble
 from ipo_prompts.programs.templates.settings import BY_CLIP
 
 
@@ -62,7 +61,7 @@ class SearchedRun(running.Searched):
 
 
 def search_in(
-    prepared: Prepared, journal: Journal, ui: Ui, track: Callable[[Step, Ledger], None] = lambda step, ledger: None
+    prepared: Prepared, journal: Journal, ui: Shows, track: Callable[[Step, Ledger], None] = lambda step, ledger: None
 ) -> SearchedRun:
     """Search in the run directory that the journal lies in, or resume what was begun there.
 
@@ -74,7 +73,6 @@ def search_in(
         dspy.LMError: the language model cannot be reached; the run can be resumed.
     """
     config, planned, drawn = prepared.config, prepared.plan, prepared.plan.drawn
-    check_ensemble(config.ensemble, prepared.reward)
     check_names(config.search, prepared.reward)
     pictures = fingerprint(prepared, drawn.search, drawn.selection)
     identity = {"pictures": pictures, "clip": prepared.clip.fingerprint}

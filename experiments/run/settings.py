@@ -124,7 +124,6 @@ def _beside(config: RunConfig) -> dict[str, str]:
         "classes": (config.classes == "base-to-new" or config.data.startswith("imagenet"), "base-to-new"),
         "initial_template": (config.initial_template == ANCHOR, ANCHOR),
         "reward.name": (config.reward["name"] == REWARDS.default, REWARDS.default),
-        "ensemble": (config.ensemble == 1, "1"),
         "offsets": (config.offsets == "none", "none"),
         "names": (config.names == "given", "given"),
         "head": (config.head == "words", "words"),

@@ -33,8 +33,8 @@ from ipo_prompts.experiments.run.scores import (
     OffsetsFound,
     OverClasses,
 )
+from ipo_prompts.metrics.classification import FAR
 from ipo_prompts.metrics.errors import money, several
-from ipo_prompts.metrics.headroom import FAR
 from ipo_prompts.metrics.verdict import between, points, share
 
 REPORT = "report.html"
@@ -81,7 +81,7 @@ def told(result: RunResult, config: RunConfig | None, folder: Path) -> Iterator[
     else:
         yield from _verdict(result)
         yield from _sure(result)
-        for capability in (_baselines, _names, _offsets, _ensemble, _head, _headroom):
+        for capability in (_baselines, _names, _offsets, _head, _headroom):
             yield from capability(result)
         text, command = advice(result, config, folder)
         yield Line(("terminal", "rows"), text, "advice", command)
@@ -256,12 +256,11 @@ def _offsets(result: RunResult) -> Iterator[Line]:
             text = f"{kept}: they add {points(added.difference)} points {between(added)}"
             yield Line(("terminal", "rows"), text, "offsets")
         same = result.scores["test"].difference.outcome == "same templates"
-        yield Line(("compared",), offsets_in_words(found, same, len(result.templates)))
+        yield Line(("compared",), offsets_in_words(found, same))
 
 
-def offsets_in_words(found: OffsetsFound, same: bool, templates: int = 1) -> str:
-    """Say what they add to so many templates; `same`: to the initial one."""
-    what = "template" if templates == 1 else "templates"
+def offsets_in_words(found: OffsetsFound, same: bool) -> str:
+    """Say what offsets add to the template; `same`: it is the initial one."""
     how = "no words, and of the labels only that classes weigh the same" if found.weighed else "no labels, no words"
     offsets = f"{found.kind} offsets ({how})"
     would = "; on new classes ".join(_added(added, found.kept, same) for added in found.sealed.values())
@@ -269,9 +268,9 @@ def offsets_in_words(found: OffsetsFound, same: bool, templates: int = 1) -> str
     if found.gain is not None:
         for_ = f"{_gained(found.gain, found.standard_error)} on selection pictures left out of the choice"
     if found.kept:
-        return f"Every score is with {offsets}, kept for {for_}; without them the same {what} would have {would}."
+        return f"Every score is with {offsets}, kept for {for_}; without them the same template would have {would}."
     asked = f" They were asked for and not kept, for {for_}." if for_ else ""
-    return f"With {offsets} the same {what} would have {would}.{asked}"
+    return f"With {offsets} the same template would have {would}.{asked}"
 
 
 def _added(added: Added, kept: bool, same: bool) -> str:
@@ -280,15 +279,6 @@ def _added(added: Added, kept: bool, same: bool) -> str:
     added_by = f"they add {gain}" if kept else f"{gain} over it without"
     beside = "" if same else f", the initial template {100 * initial.value:.1f} %"
     return f"{share(here)} ({added_by}){beside}"
-
-
-def _ensemble(result: RunResult) -> Iterator[Line]:
-    if found := result.ensemble:
-        one = found.sealed.get("test")
-        over = f": {points(one.difference)} points {between(one)} over one" if one else ""
-        taken = "taken" if found.kept else "not taken"
-        yield Line(("terminal", "rows"), f"{len(found.members)} templates, {taken}{over}", "ensemble")
-        yield Line(("quiet", "notebook", "compared") if found.kept else ("compared",), found.words)
 
 
 def _head(result: RunResult) -> Iterator[Line]:

@@ -38,13 +38,6 @@ class SearchSettings(BaseModel):
         "held-back",
         description="held-back pictures help to choose the winner, or it is the best on the search pictures",
     )
-    ensemble: int = Field(
-        1,
-        ge=1,
-        le=100,
-        description="take so many of the best templates together, their mean, if held-back pictures show that it is "
-        "worth it; 1: one template",
-    )
     patience: int | None = Field(12, ge=1, description="stop after so many steps without a better template")
     looks: int = Field(
         5000, ge=0, description="templates that a strategy may look at on the search pictures without proposing them"

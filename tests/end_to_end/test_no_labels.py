@@ -182,7 +182,6 @@ def test_a_lead_that_is_small_keeps_the_initial_template(made: Path, tmp_path: P
     ("words", "message"),
     [
         (["class_names=[cat, dog]", "offsets=mean"], "offsets=mean is taken only where labels show that it helps"),
-        (["class_names=[cat, dog]", "ensemble=3"], "ensemble=3 is taken only where labels show"),
         (["class_names=[cat, dog]", "reward=retrieval"], "reward=retrieval needs labels"),
         (["class_names=[cat, dog]", "classes=base-to-new"], "set classes=all"),
         (["class_names=[cat, dog]", f"exclude=[{NAMES[0]}]"], "exclude names the class"),

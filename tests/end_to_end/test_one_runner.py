@@ -56,7 +56,7 @@ def compiled(folder: Path, clip: Clip, words: dict[str, Any]) -> Any:
         ("local-history", {}),
         ("local-shuffled", {}),
         ("api-cross-validated", {}),
-        ("local-history", {"offsets": "prior", "ensemble": 3}),
+        ("local-history", {"offsets": "prior"}),
     ],
 )
 def test_the_same_job_leaves_the_same_journal(

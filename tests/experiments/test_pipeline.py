@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import closing
 from pathlib import Path
+from pkgutil import resolve_name
 from types import SimpleNamespace
 from typing import Any, Literal
 
@@ -11,18 +13,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ipo_prompts.experiments import pipeline
+from ipo_prompts.experiments import pipeline, publishing
 from ipo_prompts.experiments.data import draw, load_data
-from ipo_prompts.experiments.run.comparison import Compared
+from ipo_prompts.experiments.run import comparison, config, plan, prepared, sealed
 from ipo_prompts.experiments.run.openings import Openings, last_opening
-from ipo_prompts.metrics.classification import ClipReward, EncodedPictures
+from ipo_prompts.metrics.classification import EncodedPictures
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.features import FeatureStore
 from ipo_prompts.metrics.reward import Score
-from ipo_prompts.metrics.sampling import Sampling
 from ipo_prompts.programs.classifier import TemplateClassifier
 from ipo_prompts.programs.record.journal import Journal
-from ipo_prompts.programs.settling import scored_as_one
 
 
 @pytest.fixture
@@ -54,11 +54,11 @@ def opened(
     )
     parts: Any = {"test": SimpleNamespace(initial=before, optimised=after)}
     data = load_data(f"folder:{pictures}", seed=0)
-    plan = SimpleNamespace(data=data, drawn=draw(data, 1, 1, 0, classes))
-    prepared: Any = SimpleNamespace(plan=plan, store=store, config=SimpleNamespace(opened=0))
+    planned = SimpleNamespace(data=data, drawn=draw(data, 1, 1, 0, classes))
+    ready: Any = SimpleNamespace(plan=planned, store=store, config=SimpleNamespace(opened=0))
     searched: Any = SimpleNamespace(earlier=SimpleNamespace(opened=earlier) if earlier else None, named=None)
     with closing(Journal(folder)) as journal:
-        return pipeline._opening(prepared, searched, parts, journal)
+        return sealed.opening(ready, searched, parts, journal)
 
 
 def test_openings_are_those_of_runs_beside_this_one_and_stay_when_it_is_resumed(
@@ -94,14 +94,14 @@ def test_openings_of_the_runs_that_this_one_started_from_count(
 def test_sealed_pictures_that_searched_or_chose_here_or_before_are_counted(store: FeatureStore, pictures: Path) -> None:
     drawn = draw(load_data(f"folder:{pictures / 'one'}", seed=0), 1, 1, 0)
     prepared: Any = SimpleNamespace(plan=SimpleNamespace(drawn=drawn), store=store)
-    assert pipeline._seen_before(prepared, drawn.test, None) is None
-    assert str(pipeline._seen_before(prepared, drawn.search[:1], None)).startswith("1 of 1 sealed pictures is among")
-    chose = pipeline._seen_before(prepared, (*drawn.test, *drawn.selection), None)
+    assert sealed._seen_before(prepared, drawn.test, None) is None
+    assert str(sealed._seen_before(prepared, drawn.search[:1], None)).startswith("1 of 1 sealed pictures is among")
+    chose = sealed._seen_before(prepared, (*drawn.test, *drawn.selection), None)
     assert str(chose).startswith(f"{len(drawn.selection)} of {len(drawn.test) + len(drawn.selection)} sealed pictures")
     two = tuple(store.contents([item.picture for item in drawn.test[:2]]))
     for searched, found in ((two, "2 of"), ((), None), (None, None)):
         earlier: Any = SimpleNamespace(searched=searched)
-        said = pipeline._seen_before(prepared, drawn.test, earlier)
+        said = sealed._seen_before(prepared, drawn.test, earlier)
         assert said is None if found is None else str(said).startswith(found)
 
 
@@ -118,31 +118,21 @@ def test_what_is_learnt_from_labels_is_learnt_from_the_pictures_that_chose_or_fr
     )
     fitted: list[Any] = []
     monkeypatch.setattr(TemplateClassifier, "calibrate", lambda self, pictures: fitted.append(pictures))
-    monkeypatch.setattr(pipeline, "calibrate", lambda program, *known: fitted.append(known[:3]))
+    monkeypatch.setattr(publishing, "calibrate", lambda program, *known: fitted.append(known[:3]))
     plan = SimpleNamespace(data=SimpleNamespace(none=("hole",)))
     ui: Any = SimpleNamespace(say=None, passing=None)
     for chose in (selection, None):
         prepared: Any = SimpleNamespace(
             search=search, selection=chose, plan=plan, store=store, reward=None, config=SimpleNamespace(head="words")
         )
-        pipeline._learn_from_labels(TemplateClassifier(clip, ["bus", "cat"]), prepared, ui)
+        publishing._learn_from_labels(TemplateClassifier(clip, ["bus", "cat"]), prepared, ui)
     assert fitted[0] is selection.units
     (first, second, told), without = fitted[1:]
     assert (first is search.units, second is selection.units, told) == (True, True, ("hole",))
     assert without[0] is search.units and without[1:] == (None, ("hole",))
 
 
-def test_words_of_an_ensemble_are_looked_at_with_its_best_member_alone(clip: Clip, store: FeatureStore) -> None:
-    units = EncodedPictures(clip.encode_texts(["a bus.", "a cat."]), np.array([0, 1]))
-    reward = ClipReward(clip, ["bus", "cat"], store)
-    names = ["a <CLASS>.", "a dark <CLASS>."]
-    together = scored_as_one(reward, names, units)
-    (alone,) = reward.score(names[:1], units)
-    parts: Any = {
-        name: Compared((), units, None, reward, Sampling.of(2), together, together)
-        for name in ("search", "selection", "test", "fresh")
-    }
-    found = pipeline._explained(parts, reward, names)
-    shown = {name: part.optimised.template for name, part in found.items()}
-    assert shown == {name: alone.template if name in ("selection", "fresh") else together.template for name in parts}
-    assert pipeline._explained(parts, reward, names[:1]) is parts
+@pytest.mark.parametrize("of", [pipeline, comparison, config, plan, prepared, sealed])
+def test_what_the_core_names_as_text_is_there(of: Any) -> None:
+    texts = [one for one in vars(of).values() if isinstance(one, str) and re.fullmatch(r"ipo_prompts[.\w]+:\w+", one)]
+    assert texts and all(callable(resolve_name(text)) for text in texts)

@@ -261,11 +261,11 @@ def test_a_part_without_the_class_of_a_picture_is_refused(clip: Clip, cache: Pat
 
 @pytest.mark.parametrize("name", ["no labels", "several labels"])
 def test_a_search_without_a_label_a_picture_goes_up(name: str, clip: Clip, cache: Path, drawn: Draw) -> None:
-    """The values are no fractions there, and no accuracy here: looks, choice and ensemble go by them alike."""
+    """The values are no fractions there, and no accuracy here: looks and choice go by them alike."""
     reward = OWN[name](clip, drawn.class_names)
     # A third of the pictures: pseudo-values take as many evaluations as there are pictures.
     sets = ([told(reward, e) for e in drawn.examples(part)[::3]] for part in ("search", "selection"))
-    program = IPO(reward=reward, describer="none", steps=2, ensemble=3).compile(
+    program = IPO(reward=reward, describer="none", steps=2).compile(
         TemplateClassifier(clip, drawn.class_names), trainset=next(sets), valset=next(sets)
     )
     found = program.search
@@ -322,17 +322,3 @@ def test_a_search_for_misses_finds_them(clip: Clip, cache: Path, drawn: Draw) ->
     assert found.history.best.value >= 0.9 > found.history.initial.value + 0.05
     score = reward.score([program.template], reward.examples(drawn.examples("test")))[0]
     assert score.value >= 0.85
-
-
-@pytest.mark.parametrize("make", [Missed, Mixed])
-def test_templates_are_not_put_together_by_another_measure(
-    make: Callable[..., Any], clip: Clip, cache: Path, drawn: Draw
-) -> None:
-    ipo = IPO(reward=make(clip, drawn.class_names), describer="none", steps=1, ensemble=3)
-    name = type(ipo.reward).__name__
-    with pytest.raises(InputError, match=rf"ensemble=3 needs .* score\(\) of {name} takes single ones; leave it out"):
-        ipo.compile(
-            TemplateClassifier(clip, drawn.class_names),
-            trainset=drawn.examples("search"),
-            valset=drawn.examples("selection"),
-        )

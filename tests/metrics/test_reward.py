@@ -126,25 +126,6 @@ def test_the_higher_value_ranks_first_then_the_lower_loss() -> None:
     assert [score.template for score in sorted(scores, key=lambda score: score.rank)] == ["a", "b", "c"]
 
 
-def test_templates_together_are_scored_by_the_mean_of_their_embeddings(reward: ClipReward, clip: Clip) -> None:
-    units, both = pictures(clip, [0, 1, 2, 1]), [ANCHOR, "a dark drawing of a <CLASS>."]
-    rows = np.mean(
-        [clip.encode_texts([t.replace("<CLASS>", n) for n in ("cat", "dog", "hot dog")]) for t in both], axis=0
-    )
-    mean = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
-    found, (wanted,) = reward.score_together(both, units), reward.score_embeddings(["mean"], [mean], units)
-    assert found.template == " + ".join(both)
-    assert found.losses == pytest.approx(wanted.losses, abs=1e-5)
-    assert reward.score_together(both[:1], units).losses.tolist() == reward.score(both[:1], units)[0].losses.tolist()
-
-
-def test_templates_together_compete_among_the_classes_of_a_part(clip: Clip, reward: ClipReward) -> None:
-    part, both = pictures(clip, [0, 1, 2, 2]).part([2, 3, 0], [2, 0]), [ANCHOR, "a dark drawing of a <CLASS>."]
-    alone = reward.renamed(["hot_dog", "cat"]).score_together(both, replace(part, classes=None))
-    assert reward.score_together(both, part).losses.tolist() == alone.losses.tolist()
-    assert reward.score_together(both[:1], part).losses.tolist() == reward.score(both[:1], part)[0].losses.tolist()
-
-
 def test_two_methods_make_a_reward() -> None:
     assert EmbeddingReward.__abstractmethods__ == {"examples", "judge_embeddings"}
 

@@ -646,22 +646,6 @@ def student_of(clip: Clip) -> TemplateClassifier:
     return TemplateClassifier(clip, Wordiness.class_names)
 
 
-def test_an_ensemble_that_is_worth_it_is_the_program(
-    reward: ClipReward, sets: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("ipo_prompts.programs.settling.cross_fitted_ensemble", lambda *of: ((0.1, 0.05), (0.2, 0.1)))
-    ipo, _ = make(reward, by_twos(), ensemble=2)
-    program = ipo.compile(student(reward), **sets)
-    found: Any = program
-    assert [template for template, _ in program.templates] == list(found.search.choice.templates)
-    assert len(program.templates) == 2
-    with pytest.raises(InputError, match="ensemble=2 is taken only where held-back pictures show that it helps"):
-        ipo.compile(student(reward), trainset=sets["trainset"])
-    ipo, _ = make(Wordiness(), by_twos(), ensemble=2)
-    with pytest.raises(InputError, match=r"ensemble=2 needs a reward that .* score\(\) of Wordiness takes single ones"):
-        ipo.compile(student(reward), **sets)
-
-
 LISTED = ["a dark <CLASS>.", "a blue <CLASS>."]
 
 

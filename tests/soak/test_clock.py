@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 
-from ipo_prompts.experiments import pipeline, tracking
+from ipo_prompts.experiments import publishing, tracking
 from ipo_prompts.experiments.report import explain
+from ipo_prompts.experiments.run import beforehand, names, sealed
 from ipo_prompts.metrics import clock
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.text_pass import TextPass
@@ -29,7 +30,7 @@ from support.openai_server import Asked, OpenAIServer, Reply, error, good
 from support.runs import KEY, Ended, arguments, copy_pictures, ipo, result
 
 BEFORE: dict[str, tuple[Any, str]] = {
-    "whether words can help": (pipeline, "headroom_of"),
+    "whether words can help": (beforehand, "headroom_of"),
     "templates of an earlier run": (ScoreKeeper, "score"),
     "the describer": (Interrogator, "forward"),
     "phrases that the describer tries": (Interrogator, "_gains"),
@@ -39,7 +40,6 @@ BEFORE: dict[str, tuple[Any, str]] = {
     "another attempt": (Attempts, "wait_after"),
     "a look": (ScoreKeeper, "look"),
     "whether offsets are kept": (running, "settle_offsets"),
-    "whether an ensemble is taken": (running, "settle_ensemble"),
     "other names of the classes": (naming, "look_for_names"),
     "a question for names": (naming, "ask_for_names"),
     "names that are tried": (naming, "find_names"),
@@ -53,13 +53,12 @@ AFTER: dict[str, tuple[Any, str]] = {
     "pictures that changed": (explain, "flips"),
     "a picture on the page": (explain, "thumbnail"),
     "how sure the classifier is": (TemplateClassifier, "calibrate"),
-    "margins to tell pictures of none of the classes": (pipeline, "calibrate"),
-    "the plot of the search": (pipeline, "draw_search"),
-    "near copies": (pipeline, "near_copies_in_words"),
-    "what an ensemble adds": (pipeline, "what_it_adds"),
-    "what offsets add": (pipeline, "what_they_add"),
-    "what other names do": (pipeline, "what_names_do"),
-    "what is known without a search": (pipeline, "baselines"),
+    "margins to tell pictures of none of the classes": (publishing, "calibrate"),
+    "the plot of the search": (publishing, "draw_search"),
+    "near copies": (sealed, "near_copies_in_words"),
+    "what offsets add": (sealed, "what_they_add"),
+    "what other names do": (names, "what_names_do"),
+    "what is known without a search": (sealed, "baselines"),
     "tables and program in the log of Weights & Biases": (tracking.Tracker, "finish"),
 }
 """What may begin after that; by the names that it is left out under."""
@@ -127,7 +126,7 @@ def timed(
     """Run a job of an hour that has every part, with a cache of its own, until the time is up where a watch says."""
     assert clip.width and text_path(clip.model)  # what a CLIP does once would be looked at once
     pictures, count = copy_pictures(tmp_path / "pictures"), iter(range(1000))
-    words = arguments(pictures, server, "offsets=prior", "ensemble=2", "names=search", steps=1, strategy="compose")
+    words = arguments(pictures, server, "offsets=prior", "names=search", steps=1, strategy="compose")
     words[words.index("describer=none")] = "describer=clip"
     monkeypatch.setenv("LITELLM_LOCAL_MODEL_COST_MAP", "True")
     monkeypatch.setenv("OPENAI_API_KEY", KEY)

@@ -35,7 +35,6 @@ EVENTS = (
     "test",
     "new",
     "offsets",
-    "ensemble",
     "names",
     "drawn",
     "opened",

@@ -12,56 +12,6 @@ PRODUCT = ("experiments", "metrics", "package", "programs", "signatures")
 PATHS = sorted(path for top in PRODUCT for path in (ROOT / top).rglob("*") if path.suffix in (".py", *TEXTS))
 FILES = {path.relative_to(ROOT).as_posix(): read(path) for path in PATHS}
 
-STILL: dict[str, list[str]] = {
-    "experiments/pipeline.py": [
-        "experiments/export/__init__.py",
-        "experiments/publishing.py",
-        "experiments/report/analysis.py",
-        "experiments/report/explain.py",
-        "experiments/report/gather.py",
-        "experiments/report/words.py",
-        "experiments/run/live_view.py",
-        "experiments/run/names.py",
-        "experiments/run/rejecting.py",
-        "experiments/tracking.py",
-        "metrics/headroom.py",
-    ],
-    "experiments/run/beforehand.py": [
-        "metrics/headroom.py",
-        "programs/candidates.py",
-        "programs/naming.py",
-    ],
-    "experiments/run/beside.py": [
-        "metrics/headroom.py",
-    ],
-    "experiments/run/comparison.py": [
-        "experiments/data/near_copies.py",
-    ],
-    "experiments/run/config.py": [
-        "experiments/embedded/shifts.py",
-    ],
-    "experiments/run/ending.py": [
-        "experiments/run/live_view.py",
-    ],
-    "experiments/run/plan.py": [
-        "experiments/data/benchmarks/__init__.py",
-        "experiments/data/wordnet.py",
-    ],
-    "experiments/run/prepared.py": [
-        "experiments/data/check.py",
-        "experiments/data/wordnet.py",
-        "experiments/run/live_view.py",
-        "metrics/retrieval.py",
-    ],
-    "experiments/run/result.py": [
-        "metrics/headroom.py",
-    ],
-    "experiments/run/searching.py": [
-        "experiments/run/live_view.py",
-    ],
-}
-"""The files of the core that still import leaves, and which."""
-
 
 def test_no_core_file_imports_a_leaf() -> None:
     edges = imports(FILES, "ipo_prompts")
@@ -70,7 +20,7 @@ def test_no_core_file_imports_a_leaf() -> None:
         for name in sorted(edges)
         if not name.startswith(LEAVES)
     }
-    assert {name: leaves for name, leaves in found.items() if leaves} == STILL
+    assert {name: leaves for name, leaves in found.items() if leaves} == {}
 
 
 def test_modules_are_imported_by_their_names_for_classes_of_users_alone() -> None:

@@ -231,7 +231,7 @@ class Templates(FittedEmbeddings):
             return self
         if looks < self.prefixes.before:
             raise Absent(f"before its first template it had spent {self.prefixes.before} looks")
-        chosen = tuple((template, 1.0) for template in self.prefixes.after(looks).templates)
+        chosen = ((self.prefixes.after(looks).template, 1.0),)
         return replace(self, templates=chosen, choice=None, prefixes=None)
 
     def class_embeddings(self, class_names: Sequence[str]) -> Floats:

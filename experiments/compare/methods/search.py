@@ -151,9 +151,12 @@ def _ranked_by_a_describer(config: RunConfig, lesson: Lesson) -> int:
 
 def winner(lesson: Lesson, found: SearchResult, budget: Budget, prefixes: Prefixes | None = None) -> Templates:
     """Return the winner of a search as what a method has learnt, with those after fewer looks."""
-    templates = tuple((template, 1.0) for template in found.choice.templates)
     return Templates(
-        lesson.clip, templates, Chosen.model_validate(found.choice).model_dump(), budget, prefixes=prefixes
+        lesson.clip,
+        ((found.choice.template, 1.0),),
+        Chosen.model_validate(found.choice).model_dump(),
+        budget,
+        prefixes=prefixes,
     )
 
 

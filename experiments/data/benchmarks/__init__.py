@@ -13,7 +13,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -224,6 +224,16 @@ def absent(spec: str) -> Registered | None:
     """
     entry = REGISTRY.get(spec.strip())
     return entry if entry and state(entry, default_root()) != "yes" else None
+
+
+def assumed_if_absent(spec: str, task: str | None, say: Callable[[str], None] | None) -> DataSet | None:
+    """Return the `assumed` data set for an official one that is not on this machine, and say so; else None."""
+    entry = absent(spec)
+    if entry is None:
+        return None
+    if say:
+        say(f"not on this machine, so its official sizes are assumed: {sizes(entry)}")
+    return assumed(entry, task)
 
 
 @cache

@@ -158,7 +158,7 @@ def test_a_run_says_it_before_it_asks_keeps_it_and_does_the_same_without_it(
     place = page.index(f"Before the search, on {room.pictures} of its pictures: ")
     assert page.index('id="answer-title"') < place < page.index('id="search-title"')
 
-    monkeypatch.setattr("ipo_prompts.experiments.pipeline.headroom_of", lambda prepared: None)
+    monkeypatch.setattr("ipo_prompts.experiments.run.beforehand.headroom_of", lambda prepared: None)
     quiet = ipo(capfd, *arguments(pictures, server, f"--out={without}", "-q"))
     before, after = result(out), result(without)
     template, verdict, *about = quiet.out.splitlines()

@@ -100,18 +100,18 @@ def test_a_cell_is_tested_after_each_number_of_looks(
 
 
 @pytest.mark.parametrize(
-    ("targets", "settings", "said"),
+    ("method", "targets", "settings", "said"),
     [
-        ((), {}, "name the numbers as targets: 60,300"),
-        (("few",), {}, "name the numbers as targets: 60,300"),
-        (("60",), {"ensemble": 2}, "leave ensemble out, or take few-shot"),
+        ("anchor", (), {}, "name the numbers as targets: 60,300"),
+        ("anchor", ("few",), {}, "name the numbers as targets: 60,300"),
+        ("ipo-default", ("60",), {"offsets": "mean"}, "leave offsets out, or take few-shot"),
     ],
 )
 def test_what_cannot_be_read_after_fewer_looks_is_one_sentence(
-    targets: tuple[str, ...], settings: dict[str, object], said: str, tmp_path: Path
+    method: str, targets: tuple[str, ...], settings: dict[str, object], said: str, tmp_path: Path
 ) -> None:
     with pytest.raises(InputError, match=said):
-        run_cell(cell("anchor", targets, **settings), tmp_path / "cell")
+        run_cell(cell(method, targets, **settings), tmp_path / "cell")
 
 
 def test_the_grid_of_claims_is_reckoned_by_its_finished_cells(tmp_path: Path) -> None:

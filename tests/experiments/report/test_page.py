@@ -182,7 +182,7 @@ def test_a_kept_template_has_no_confusions(analysed: Path) -> None:
     def keep(result: dict[str, Any]) -> dict[str, Any]:
         initial = result["initial_template"]
         result["scores"]["test"]["difference"]["outcome"] = "same templates"
-        return {**result, "template": initial, "templates": [{"template": initial, "weight": 1.0}]}
+        return {**result, "template": initial}
 
     change_json(analysed / "result.json", keep)
     page = text(run_page(read_run(analysed)))

@@ -51,7 +51,7 @@ def made(clip: Clip, tmp_path: Path) -> tuple[Any, Compared]:
 
 def test_class_means_are_of_all_labelled_pictures_that_are_not_sealed(made: tuple[Any, Compared]) -> None:
     prepared, test = made
-    found = baselines(prepared, {"test": test}, [OTHER])
+    found = baselines(prepared, {"test": test})
     assert found is not None and found.labelled == pytest.approx((24 + 14) / 6)
     features, labels = (np.concatenate([getattr(one, of) for one in prepared.shown]) for of in ("features", "labels"))
     nearest = (test.units.features @ class_means(features, labels, len(NAMES)).T).argmax(axis=1)
@@ -62,14 +62,14 @@ def test_class_means_are_of_all_labelled_pictures_that_are_not_sealed(made: tupl
 def test_what_is_known_without_a_search_has_no_offsets(made: tuple[Any, Compared]) -> None:
     prepared, test = made
     settled = replace(test, units=replace(test.units, offsets=fitted_on("prior", *prepared.shown)))
-    assert baselines(prepared, {"test": settled}, [OTHER]) == baselines(prepared, {"test": test}, [OTHER])
+    assert baselines(prepared, {"test": settled}) == baselines(prepared, {"test": test})
 
 
 def test_the_better_template_decides_whether_any_is_a_poor_answer(made: tuple[Any, Compared]) -> None:
     prepared, test = made
     good, poor = replace(test.initial, value=0.99), replace(test.optimised, value=0.01)
     for initial, optimised, weak in ((good, poor, None), (poor, good, None), (poor, poor, "near guessing")):
-        found = baselines(prepared, {"test": replace(test, initial=initial, optimised=optimised)}, [OTHER])
+        found = baselines(prepared, {"test": replace(test, initial=initial, optimised=optimised)})
         assert found is not None and found.weak == weak
 
 
@@ -80,7 +80,7 @@ def test_offsets_that_a_run_has_not_are_fitted_on_all_that_is_not_sealed(
     """Classes are equal in the search pictures, and unequal with those that chose."""
     prepared, test = made
     prepared.config = RunConfig(offsets=kind)
-    found = what_they_add(prepared, None, [OTHER], {"test": test})
+    found = what_they_add(prepared, None, {"test": test})
     assert (
         found is not None
         and found.kind == ("mean" if kind == "none" else kind)
@@ -97,8 +97,8 @@ def test_offsets_that_a_run_has_not_are_fitted_on_all_that_is_not_sealed(
 
 def test_the_initial_template_is_told_beside_another_one_alone(made: tuple[Any, Compared]) -> None:
     prepared, test = made
-    other = what_they_add(prepared, None, [OTHER], {"test": test})
-    same = what_they_add(prepared, None, [INITIAL], {"test": replace(test, optimised=test.initial)})
+    other = what_they_add(prepared, None, {"test": test})
+    same = what_they_add(prepared, None, {"test": replace(test, optimised=test.initial)})
     assert other is not None and ", the initial template " in offsets_in_words(other, same=False)
     assert same is not None and "initial template" not in offsets_in_words(same, same=True)
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ipo_prompts.experiments.run import comparison
+from ipo_prompts.experiments.data import near_copies
 from ipo_prompts.experiments.run.comparison import Compared, compare, gained, near_copies_in_words, over_classes
 from ipo_prompts.experiments.run.told import over_classes_in_words
 from ipo_prompts.metrics.classification import EncodedPictures
@@ -81,7 +81,7 @@ def test_a_template_with_offsets_is_not_itself_where_they_change_no_label() -> N
 
 def joined(monkeypatch: pytest.MonkeyPatch, groups: list[int], classes: str) -> Compared:
     """A test whose pictures are found to be near copies as `groups` say, and whose templates differ on a half."""
-    monkeypatch.setattr(comparison, "near_copies", lambda *_: groups)
+    monkeypatch.setattr(near_copies, "near_copies", lambda *_: groups)
     n, labels = len(classes), np.array([ord(one) - ord("a") for one in classes])
     items: Any = [SimpleNamespace(group=str(i)) for i in range(n)]
     units = EncodedPictures(np.zeros((n, 2), dtype=np.float32), labels)
@@ -100,9 +100,9 @@ def test_one_pair_among_many_pictures_is_not_worth_a_word(monkeypatch: pytest.Mo
 
 def test_near_copies_are_not_looked_for_among_very_many_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     made = joined(monkeypatch, [i // 2 for i in range(40)], "aabb" * 10)
-    monkeypatch.setattr(comparison, "MOST", 40)
+    monkeypatch.setattr(near_copies, "MOST", 40)
     assert near_copies_in_words(made)
-    monkeypatch.setattr(comparison, "MOST", 39)
+    monkeypatch.setattr(near_copies, "MOST", 39)
     assert near_copies_in_words(made) == ""
 
 

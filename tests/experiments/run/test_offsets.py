@@ -149,36 +149,32 @@ def test_nearly_all_pictures_of_one_class_do_not_take_its_own_from_it(kind: str,
 def test_what_is_settled_after_them_has_those_that_are_kept(
     gain: float, small: bool, clip: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An ensemble, then names; a small language model is asked for none."""
+    """Names have the offsets that are kept; a small language model is asked for none."""
     monkeypatch.setattr("ipo_prompts.programs.settling.cross_fitted_difference", lambda *of: (gain, 0.1))
     chosen = Choice("a choice <CLASS>", False, 0.1, 0.05, POOLED)
     monkeypatch.setattr("ipo_prompts.programs.settling.pooled_choice", lambda *of: chosen)
     given: list[Any] = []
 
-    def settle(size: int, found: Any, reward: Any, searched: Any, selection: Any, record: Any) -> Any:
-        given.append((size, found.choice, searched.offsets, selection.offsets))
-        return replace(found, choice=replace(found.choice, others=("more <CLASS>",))), None
-
     def look(settings: Any, reward: Any, templates: Any, parts: Any, offsets: Any, record: Any, **more: Any) -> None:
-        given.append((templates[1:], [*parts], offsets, more))
+        given.append(([*templates], [*parts], offsets, more))
 
-    monkeypatch.setattr("ipo_prompts.programs.running.settle_ensemble", settle)
     monkeypatch.setattr("ipo_prompts.programs.naming.look_for_names", look)
     reward = ClipReward(clip, NAMES, FeatureStore(clip, tmp_path))
     units = [made_up(clip, 1.1, [EACH] * len(NAMES), seed).units for seed in (1, 2)]
-    settings, model = SearchSettings(steps=1, offsets="mean", ensemble=2, names="search"), object()
+    settings, model = SearchSettings(steps=1, offsets="mean", names="search"), object()
     lm: Any = SimpleNamespace(connect=lambda *of: model, small=small)
     strategy = lambda lm: GivenTemplates(TEMPLATES)  # noqa: E731
     found = run_job(Job(settings, reward, *units, strategy=strategy, lm=lm, task="pets"))
     assert found.settled is not None and (found.settled.kept is not None) == (gain > 0.1)
     kept = found.settled.kept
     asked = {"lm": None if small else model, "task": "pets"}
-    assert given == [(2, chosen, kept, kept), (("more <CLASS>",), units, kept, asked)]
+    assert given == [([found.result.choice.template], units, kept, asked)]
+    assert (found.result.choice == chosen) or kept is None
 
 
 def test_no_other_reward_has_a_line_on_them() -> None:
     prepared: Any = SimpleNamespace(search=SimpleNamespace(units=object()))
-    assert what_they_add(prepared, None, (), {}) is None
+    assert what_they_add(prepared, None, {}) is None
 
 
 @pytest.fixture(scope="module")

@@ -73,7 +73,6 @@ def test_a_run_goes_from_the_table_to_several_names(table: Path, tmp_path: Path,
     [
         (["reward=retrieval"], "for pictures of one class each; leave it out with labels=several"),
         (["offsets=mean"], "offsets=mean"),
-        (["ensemble=3"], "ensemble=3"),
         (["names=search"], "names=search is for the accuracy"),
         (["classes=base-to-new"], "set classes=all"),
         (["labels=given", "reward=several"], "set labels=several"),

@@ -54,7 +54,7 @@ def parts(test: Compared) -> dict[AnyPart, Compared]:
 
 def test_either_template_is_measured_under_either_names(both: tuple[NamesChosen, Compared]) -> None:
     named, test = both
-    found = what_names_do(named, [CHOSEN], parts(test))
+    found = what_names_do(named, parts(test))
     assert found is not None and found.sealed is not None
     before = named.reward.renamed(GIVEN).score([INITIAL, CHOSEN], test.units)
     initial, template = (measured(one, test.sampling) for one in before)
@@ -64,7 +64,7 @@ def test_either_template_is_measured_under_either_names(both: tuple[NamesChosen,
 
 def test_each_name_is_told_by_what_it_adds_to_the_given_one(both: tuple[NamesChosen, Compared]) -> None:
     named, test = both
-    found = what_names_do(named, [CHOSEN], parts(test))
+    found = what_names_do(named, parts(test))
     assert (
         found is not None
         and [(one.given, one.found) for one in found.renamed] == list(zip(GIVEN, FOUND, strict=True))[:2]
@@ -79,11 +79,11 @@ def test_each_name_is_told_by_what_it_adds_to_the_given_one(both: tuple[NamesCho
 
 def test_what_is_advised_on_names_does_not_see_sealed_pictures(both: tuple[NamesChosen, Compared]) -> None:
     named, test = both
-    told = what_names_do(named, [CHOSEN], parts(test))
+    told = what_names_do(named, parts(test))
     units = test.units.part(range(3))
     initial, optimised = test.reward.score([INITIAL, CHOSEN], units)
     few = replace(test, units=units, sampling=Sampling.of(3), initial=initial, optimised=optimised)
-    other = what_names_do(named, [CHOSEN], {**parts(test), "test": few})
+    other = what_names_do(named, {**parts(test), "test": few})
     assert told is not None and other is not None and told.sealed != other.sealed
     assert told.renamed == other.renamed
 
@@ -93,7 +93,7 @@ def test_of_very_many_names_the_first_are_put_back(
 ) -> None:
     named, test = both
     monkeypatch.setattr(module, "MOST", 1)
-    found = what_names_do(named, [CHOSEN], parts(test))
+    found = what_names_do(named, parts(test))
     assert found is not None and [one.given for one in found.renamed] == ["zzyx"]
 
 

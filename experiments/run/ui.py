@@ -1,0 +1,49 @@
+"""What shows a run: all that the core asks of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from contextlib import AbstractContextManager
+
+    from ipo_prompts.experiments.run.config import RunConfig
+    from ipo_prompts.metrics.scale import Scale
+    from ipo_prompts.programs.lm.ledger import Ledger
+    from ipo_prompts.programs.search import Step
+
+
+class Shows(Protocol):
+    """What shows a run; `live_view.Ui` is the one on stderr."""
+
+    scale: Scale
+    """Of the values that are shown."""
+
+    def fetch(self, configs: Sequence[RunConfig]) -> None:
+        """Fetch what runs lack.
+
+        Raises:
+            InputError: it cannot be fetched, or the person said no.
+        """
+
+    def running(self) -> AbstractContextManager[None]:
+        """Show what programs warn of while a block runs, and leave no passing line behind when it ends."""
+
+    def say(self, text: str) -> None:
+        """Show one line."""
+
+    def passing(self, text: str) -> None:
+        """Show what is done now, in a line that the next one may overwrite."""
+
+    def warn(self, text: str) -> None:
+        """Show one line even when quiet."""
+
+    def pictures(self, what: str) -> Callable[[int, int], None]:
+        """Return a callback for the number of pictures of a part that are encoded, of how many."""
+
+    def search(self, ledger: Ledger) -> AbstractContextManager[None]:
+        """Show the search while a block runs, and what it waits for."""
+
+    def step(self, step: Step) -> None:
+        """Show a finished step."""
