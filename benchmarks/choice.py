@@ -15,10 +15,10 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
-from common import arguments
 from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 
+from benchmarks.common import arguments
 from ipo_prompts.metrics.reward import Score
 from ipo_prompts.programs.selection import HeldBack, choose_winner
 from ipo_prompts.programs.templates.history import PromptHistory, ScoredTemplate

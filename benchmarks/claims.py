@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
-from common import arguments
-from gains import DOCS, Crossed, Row, rows_of, together
 
+from benchmarks.common import arguments
+from benchmarks.gains import DOCS, Crossed, Row, rows_of, together
 from ipo_prompts.experiments.embedded.shifts import claims
 from ipo_prompts.metrics.evidence import ALPHA, holm
 

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
-from common import arguments
-from paired_hits import Cell, Model
 from scipy import special
 
+from benchmarks.common import arguments
+from benchmarks.paired_hits import Cell, Model
 from ipo_prompts.experiments.compare.tables.table import MEAN, MEAN_OF_H, H, difference
 from ipo_prompts.experiments.embedded.shifts import shared, suite
 from ipo_prompts.metrics.evidence import ALPHA, Effect, effect_of

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import dspy
 import torch
-from common import alternate, arguments, report
 
+from benchmarks.common import alternate, arguments, report
 from ipo_prompts.experiments.data import load_data
 from ipo_prompts.metrics.classification import ClipReward
 from ipo_prompts.metrics.clip import load_clip

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from common import arguments
-from label_free import Bed, header
 
+from benchmarks.common import arguments
+from benchmarks.label_free import Bed, header
 from ipo_prompts.experiments.embedded.shifts import expanded, shared
 from ipo_prompts.metrics.arrays import Floats
 from ipo_prompts.metrics.sampling import crossed_interval

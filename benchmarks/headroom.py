@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from common import arguments, report
 from PIL import Image
 from scipy import stats
 
+from benchmarks.common import arguments, report
 from ipo_prompts.experiments.compare.raw_cells import unpack
 from ipo_prompts.experiments.data import Item, draw, load_data
 from ipo_prompts.experiments.embedded.shifts import OPERATIONS, render, seed_of

@@ -22,8 +22,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from common import arguments
 
+from benchmarks.common import arguments
 from ipo_prompts.experiments.compare.methods.pictures import LabelledFeatures, learn
 from ipo_prompts.experiments.data import load_data
 from ipo_prompts.experiments.embedded.shifts import CLAIMS, suite

@@ -30,9 +30,9 @@ from typing import Any, NamedTuple
 from unittest.mock import patch
 
 import numpy as np
-from common import arguments
-from none_of_these import narrower
 
+from benchmarks.common import arguments
+from benchmarks.none_of_these import narrower
 from ipo_prompts.experiments.data import load_data
 from ipo_prompts.metrics import naming
 from ipo_prompts.metrics.arrays import Doubles, Floats

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator, Sequence
 from unittest.mock import patch
 
 import numpy as np
-from common import arguments
 from PIL import Image, ImageEnhance
 
+from benchmarks.common import arguments
 from ipo_prompts.experiments.data import Item, load_data, near_copies
 from ipo_prompts.metrics.clip import load_clip
 from ipo_prompts.metrics.features import FeatureStore

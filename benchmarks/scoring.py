@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from common import alternate, arguments, report
 
+from benchmarks.common import alternate, arguments, report
 from ipo_prompts.metrics.classification import ClipReward, EncodedPictures
 from ipo_prompts.metrics.clip import load_clip
 from ipo_prompts.metrics.features import FeatureStore

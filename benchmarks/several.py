@@ -17,9 +17,9 @@ from typing import Any
 
 import dspy
 import numpy as np
-from common import arguments
 from PIL import Image
 
+from benchmarks.common import arguments
 from ipo_prompts.experiments.data import Item, load_data
 from ipo_prompts.metrics.classification import logits_of
 from ipo_prompts.metrics.clip import load_clip

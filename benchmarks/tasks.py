@@ -1,6 +1,6 @@
 """How the scenes, the window and the number of steps were chosen: on pictures of the search part alone.
 
-    python benchmarks/tasks.py --out OUT --what windows retrieval segmentation
+    python -m benchmarks.tasks --out OUT --what windows retrieval segmentation
 
 The selection and test pictures of the examples are not opened here.
 """
@@ -14,8 +14,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from common import arguments
 
+from benchmarks.common import arguments
 from ipo_prompts.experiments.data import load_data
 from ipo_prompts.experiments.run.live_view import Ui
 from ipo_prompts.experiments.run.plan import SPLIT_SEED, plan

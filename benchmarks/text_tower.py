@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import open_clip
 import torch
-from common import alternate, arguments, report
 
+from benchmarks.common import alternate, arguments, report
 from ipo_prompts.metrics.clip_config import without_remote_code
 from ipo_prompts.metrics.template import SLOT, fill
 from ipo_prompts.metrics.text_pass import Trie

@@ -20,10 +20,10 @@ from itertools import product
 from typing import NamedTuple
 
 import numpy as np
-from common import arguments
 from numpy.random import Generator
 from numpy.typing import NDArray
 
+from benchmarks.common import arguments
 from ipo_prompts.experiments.clicks.drawing import showing_order
 from ipo_prompts.metrics.clicks import FIRST, Clicked, Disagreements, decided_after, slips_of
 from ipo_prompts.metrics.evidence import ALPHA, POWER, paired_difference

@@ -187,7 +187,7 @@ def _file(name: str) -> Path:
     if path.suffix in (".yaml", ".yml") or path.is_file():
         return path
     if name not in shipped():
-        known = [*shipped(), "paper-templates"]  # the one name of `ipo benchmark` that is no grid
+        known = shipped()
         near = did_you_mean(name, known)
         raise InputError(f"there is no grid {name!r}{near}; give a YAML file or one of: {', '.join(known)}.")
     return Path(str(CONFIGS / f"{name}.yaml"))

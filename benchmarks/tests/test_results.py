@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
 
+from benchmarks import claims, gains
 from ipo_prompts.experiments.compare.documents import documents, table_of
 from ipo_prompts.experiments.compare.raw_cells import unpack
 
 DOCS = Path(__file__).parents[2] / "docs"
-sys.path.insert(0, str(DOCS.parent / "benchmarks"))  # a benchmark is a script beside `common.py`
-
-import claims  # noqa: E402
-import gains  # noqa: E402
 
 PAGES = {
     "suite": "results.md",

@@ -1,4 +1,4 @@
-"""`ipo benchmark label-free`: what chooses a template without labels, beside controls that know less, and labels.
+"""The command `label-free`: what chooses a template without labels, beside controls that know less, and labels.
 
 Templates compete on the pictures to search on, their labels hidden; what each measure chooses is tested on the test
 pictures. The controls tell what a measure uses: with names of other things it knows the looks of the pictures alone.
