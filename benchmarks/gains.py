@@ -21,7 +21,7 @@ import numpy as np
 
 from benchmarks.common import arguments
 from ipo_prompts.experiments.compare.documents import documents, table_of
-from ipo_prompts.experiments.compare.methods import METHODS, SUBJECT
+from ipo_prompts.experiments.compare.methods import SUBJECT
 from ipo_prompts.experiments.compare.raw_cells import unpack
 from ipo_prompts.experiments.embedded.shifts import shared
 from ipo_prompts.experiments.run.reading import build, nested
@@ -88,7 +88,7 @@ def rows_of(file: Path, column: str = "test", data: Callable[[str], bool] = lamb
     banks = [one["budget"]["looked_at"] for e, one in kept if e.cell.method == "bank" and isinstance(one, dict)]
     phrases = banks[0] if banks else PHRASES
     for entry, outcome in zip(found, outcomes, strict=True):
-        method, config = METHODS[entry.cell.method], build(nested(dict(entry.cell.settings)), where=str(file))
+        method, config = entry.method, build(nested(dict(entry.cell.settings)), where=str(file))
         asks = method.uses_lm and config.asks_lm
         if isinstance(outcome, str):
             continue  # the table has no row of it either

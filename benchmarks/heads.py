@@ -12,7 +12,7 @@ sets each. Of the ways with pictures, none sees crops, and none a picture of the
 - Tip-Adapter (Zhang et al., ECCV 2022), without training: its kernel over all labelled pictures. Theirs averages ten
   random crops of each and searches alpha and beta on a whole validation or test split; here pictures left out in turn
   choose them, and at one label they are the paper's 1 and 5.5.
-- LP++ (Huang et al., CVPR 2024), as `methods/pictures.py` has it; the last epoch counts, where theirs is chosen on
+- LP++ (Huang et al., CVPR 2024), as `lab/linear_probe.py` has it; the last epoch counts, where theirs is chosen on
   as many validation pictures.
 """
 
@@ -24,7 +24,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.common import arguments
-from ipo_prompts.experiments.compare.methods.pictures import LabelledFeatures, learn
+from benchmarks.lab.linear_probe import learn
+from ipo_prompts.experiments.compare.methods.pictures import LabelledFeatures
 from ipo_prompts.experiments.data import load_data
 from ipo_prompts.experiments.embedded.shifts import CLAIMS, suite
 from ipo_prompts.metrics.arrays import Doubles, Floats

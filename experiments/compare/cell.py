@@ -10,7 +10,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from ipo_prompts.experiments.compare.methods import METHODS, Absent, Fitted, LanguageModelSearch, Lesson
+from ipo_prompts.experiments.compare.methods import METHODS
+from ipo_prompts.experiments.compare.methods.base import Absent, Fitted, Lesson
 from ipo_prompts.experiments.compare.protocols import (
     NAMES,
     NO_DATA,
@@ -51,7 +52,7 @@ class Cell:
     Attributes:
         protocol: a key of `PROTOCOLS`.
         data: spec of the data set to learn from.
-        method: a key of `METHODS`.
+        method: a name in `METHODS`, or a class of the user's own.
         seed: of the pictures drawn, the language model, and whatever else is random in a method.
         targets: specs of the data sets to test on, for cross-dataset and domain-generalization; for cross-clip the
             CLIPs, for looks their numbers.
@@ -89,7 +90,8 @@ def run_cell(cell: Cell, folder: Path) -> dict[str, Any]:
     if before:
         return before
     allow(nested(dict(cell.settings)))  # `load_grid` has refused what nobody typed; here is a worker
-    config, method = shared_config(cell), METHODS[cell.method]
+    METHODS.allow(cell.method)
+    config, method = shared_config(cell), METHODS.find(cell.method)
     check_writable(folder)
     source, drawn, tests = laid_out(cell.protocol, cell.data, cell.targets, config)
     # 1. Learn. The test pictures are out of reach: they are in nothing that the method is given.
@@ -182,12 +184,11 @@ def shared_config(cell: Cell) -> RunConfig:
     Raises:
         InputError: an unknown protocol, method or setting, or one that is not the grid's to set.
     """
-    for what, name, known in (("protocol", cell.protocol, NAMES), ("method", cell.method, METHODS)):
-        if name not in known:
-            raise InputError(f"there is no {what} {name!r}{did_you_mean(name, known)}; there are: {', '.join(known)}.")
+    if (name := cell.protocol) not in NAMES:
+        raise InputError(f"there is no protocol {name!r}{did_you_mean(name, NAMES)}; there are: {', '.join(NAMES)}.")
     settings = nested(dict(cell.settings))
     for key in ("names", "offsets"):
-        if key in settings and not isinstance(METHODS[cell.method], LanguageModelSearch):
+        if key in settings and not METHODS.find(cell.method).settles:
             raise InputError(
                 f"{key} is settled at the end of a search, and {cell.method} is none; give it to the rows of searches "
                 "alone, in their settings."
@@ -209,7 +210,7 @@ def run_config(cell: Cell) -> RunConfig | None:
     Raises:
         InputError: see `shared_config`.
     """
-    return METHODS[cell.method].run_config(shared_config(cell), dict(cell.settings))
+    return METHODS.find(cell.method).run_config(shared_config(cell), dict(cell.settings))
 
 
 @lru_cache(maxsize=4)

@@ -10,6 +10,7 @@ import math
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ from ipo_prompts.experiments.compare.executors import Failure
 from ipo_prompts.experiments.compare.grid import GridCell, GridConfig
 from ipo_prompts.experiments.compare.layout import fitted_table, plain, safe_line, terminal
 from ipo_prompts.experiments.compare.methods import METHODS
+from ipo_prompts.experiments.compare.methods.base import Method
 from ipo_prompts.experiments.compare.published import ablations_of, published_rows, section
 from ipo_prompts.experiments.compare.raw_cells import unpack, without_places
 from ipo_prompts.experiments.compare.runner import failure_line
@@ -74,8 +76,7 @@ def table_of(grid: GridConfig, found: Sequence[GridCell], outcomes: Sequence[dic
     for entry, outcome in zip(found, outcomes, strict=True):
         gap: dict[str, Any] = {"cell": entry.cell.record(), "absent": outcome}
         content = gap if isinstance(outcome, str) else outcome
-        shared = shared_config(entry.cell)  # which refuses an unknown method
-        method = METHODS[entry.cell.method]
+        shared, method = shared_config(entry.cell), entry.method
         about = {
             "cell": {**content["cell"], "method": entry.label},
             "labelled_per_class": method.labelled_per_class(shared),
@@ -86,7 +87,21 @@ def table_of(grid: GridConfig, found: Sequence[GridCell], outcomes: Sequence[dic
     if not any(cell.get("scores") for cell in cells):
         return None
     shots = shared_config(found[0].cell).shots
-    return build_table(cells, grid.reference, published_rows(grid.protocol, shots, grid.data))
+    published = published_rows(grid.protocol, shots, grid.data)
+    return build_table(cells, grid.reference, published, _plain_rows(grid, found))
+
+
+def _plain_rows(grid: GridConfig, found: Sequence[GridCell]) -> dict[str, Method]:
+    """Return the rows that are methods as they are, in the order of a table: those listed, then by name; a class of
+    somebody's own stands behind the row that is before it in the grid.
+    """
+    methods = {entry.label: entry.method for entry in found}
+    plain = [row.label for row in grid.methods if row.is_plain]
+    order = [name for name in METHODS if name in plain]
+    for before, label in pairwise(["", *plain]):
+        if label not in order:
+            order.insert(order.index(before) + 1 if before in order else len(order), label)
+    return {label: methods[label] for label in order}
 
 
 def documents(grid: GridConfig, table: Table) -> dict[str, str]:
@@ -295,7 +310,7 @@ def _short(text: str, most: int) -> str:
 
 def settings_compared(grid: GridConfig, table: Table) -> list[tuple[str, list[list[str]]]]:
     """Return what the settings of rows that are more than a method did; see `by_settings`."""
-    own = {row.label: {"method": row.method, **row.settings} for row in grid.methods if row.label != row.method}
+    own = {row.label: {"method": row.method, **row.settings} for row in grid.methods if not row.is_plain}
     return by_settings(table, own)
 
 

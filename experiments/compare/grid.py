@@ -14,6 +14,8 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from ipo_prompts.experiments.compare import cell as cells
 from ipo_prompts.experiments.compare.cell import Cell
+from ipo_prompts.experiments.compare.methods import METHODS
+from ipo_prompts.experiments.compare.methods.base import Method
 from ipo_prompts.experiments.compare.protocols import CROSS_CLIP, NO_DATA
 from ipo_prompts.experiments.compare.published import ablated_settings
 from ipo_prompts.experiments.compare.sweep_file import MOST, grid_of
@@ -24,6 +26,7 @@ from ipo_prompts.experiments.run.reading import allow, dotted, nested, overlaid,
 from ipo_prompts.experiments.run.settings import settings as settings_of_a_run
 from ipo_prompts.metrics.errors import InputError, did_you_mean
 from ipo_prompts.metrics.files import read_bytes
+from ipo_prompts.metrics.registry import is_own
 from ipo_prompts.programs.record.trust import SEAL, own_settings, refuse_foreign, seal
 
 CONFIGS = files("ipo_prompts.experiments.compare") / "configs"
@@ -41,6 +44,11 @@ class Variant(Content):
     label: str = Field(min_length=1)
     method: str
     settings: dict[str, Any] = Field({})
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is the method as it is: under its name, or under any where it is a class of the user's own."""
+        return self.label == self.method or (is_own(self.method) and not self.settings)
 
 
 class GridConfig(Content):
@@ -146,6 +154,10 @@ def load_grid(name: str, words: Sequence[str] = ()) -> GridConfig:
         raise InputError(_worded(error, name)) from error
     allow(nested(read_words(words)))
     ours = file.name == GRID_FILE and (file.parent / CELLS).is_dir()
+    for row in grid.methods:
+        if not ours or "methods" in read_words(words):
+            METHODS.allow(row.method)
+        METHODS.check_allowed(row.method)
     for settings in (nested(one) for one in (grid.settings, *(row.settings for row in grid.methods))):
         if not ours:  # a person wrote it
             allow(settings)
@@ -228,11 +240,22 @@ class GridCell:
     Attributes:
         label: of its row; the cells of a row take about equally long.
         folder: where it is done; it is finished when this holds `cell.json`.
+        recorded: what a file of cells tells of its method, where that is a class of somebody's own.
     """
 
     label: str
     folder: Path
     cell: Cell
+    recorded: Method | None = None
+
+    @property
+    def method(self) -> Method:
+        """What its cell was done with, or would be.
+
+        Raises:
+            InputError: there is no such method.
+        """
+        return self.recorded or METHODS.find(self.cell.method)
 
     @property
     def name(self) -> str:

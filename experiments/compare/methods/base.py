@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,9 @@ from ipo_prompts.experiments.run.prepared import Prepared
 from ipo_prompts.metrics.arrays import Floats
 from ipo_prompts.metrics.classification import ClipReward
 from ipo_prompts.metrics.clip import Clip
+from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.offsets import Fitted as FittedOffsets
+from ipo_prompts.metrics.registry import blaming
 from ipo_prompts.metrics.reward import Reward, by_embeddings, class_embeddings
 from ipo_prompts.metrics.template import check_template
 
@@ -145,10 +147,12 @@ class Method(ABC):
         unlike: where it is not as it was published, as a clause for the notes of a table; empty for nowhere.
         is_opponent: whether verdicts hold IPO against it. Variants of IPO, and wordings that just have a row, are none.
         remark: what a reader of its row has to know, as a sentence without its full stop; empty for nothing.
+        settles: whether names of classes and offsets can be settled at its end, as at that of a search.
     """
 
     label: str
     depends_on_seed: bool = True
+    settles: bool = False
     uses_lm: bool = False
     uses_labels: bool = True
     unlike: str = ""
@@ -189,6 +193,51 @@ class Method(ABC):
             Absent: the method does not exist for this data set.
             InputError: what is wrong with the lesson.
         """
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recorded(Method):
+    """A class of somebody's own as a file of cells tells of it: no table needs more, and no code is imported for it.
+
+    Attributes:
+        labelled, unlike: see `Method.labelled_per_class` and `differs`, under the settings of its row.
+    """
+
+    label: str
+    depends_on_seed: bool
+    shows: str
+    is_opponent: bool
+    remark: str
+    labelled: int
+    unlike: str
+
+    @classmethod
+    def of(cls, method: Method, config: RunConfig) -> Recorded:
+        """Tell of a method under the settings that all methods of the row share."""
+        about = {one.name: getattr(method, one.name) for one in fields(cls) if one.name not in ("labelled", "unlike")}
+        return cls(**about, labelled=method.labelled_per_class(config), unlike=method.differs(config))
+
+    def labelled_per_class(self, config: RunConfig) -> int:
+        """See `Method`."""
+        return self.labelled
+
+    def fit(self, lesson: Lesson) -> Fitted:
+        """It was recorded elsewhere, and there is nothing here to learn with."""
+        raise Absent("its code is not here")
+
+
+def own_method(made: Any, what: str) -> Method:
+    """Return a method, listed or of a class of the user's own.
+
+    Raises:
+        InputError: it is none, or cannot be made.
+    """
+    if isinstance(made, Method):
+        return made
+    if not issubclass(made, Method):
+        raise InputError(f"{what} is no Method; see docs/reproduce.md.")
+    with blaming(what):
+        return made()
 
 
 class Absent(Exception):

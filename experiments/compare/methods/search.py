@@ -48,6 +48,8 @@ class LanguageModelSearch(Method):
         needs_labels: whether it has nothing for a reward whose units have no labels.
     """
 
+    settles = True
+
     def __init__(
         self,
         label: str,
@@ -149,6 +151,23 @@ class LanguageModelSearch(Method):
             classes=tuple(prepared.reward.class_names),
             offsets=settled.kept if settled else None,
         )
+
+
+PHRASES = LanguageModelSearch(
+    "compositions of the bank's phrases", "the language model's words help", strategy="compose", lm="none"
+)
+NO_HISTORY = LanguageModelSearch(
+    "proposals without history", "trying parts together beats asking alone", strategy="no-history"
+)
+SHUFFLED = LanguageModelSearch("the history with shuffled scores", strategy="shuffled")
+HISTORY = LanguageModelSearch(
+    "proposals from a history of scores", "trying parts together beats a history of scores", strategy="history"
+)
+GEPA = LanguageModelSearch("GEPA", strategy="gepa", is_opponent=True, needs_labels=True)
+COPRO = LanguageModelSearch("COPRO", strategy="copro", is_opponent=True)
+IPO_PAPER = LanguageModelSearch("IPO with the paper's settings", published="paper")
+IPO_CODE = LanguageModelSearch("IPO with the settings of the paper's code", published="code")
+IPO_DEFAULT = LanguageModelSearch("IPO")
 
 
 def _ranked_by_a_describer(config: RunConfig, lesson: Lesson) -> int:

@@ -76,7 +76,7 @@ def test_a_shipped_grid_holds_known_names_and_valid_settings(name: str) -> None:
     for entry in found:
         shared = shared_config(entry.cell)
         asked = run_config(entry.cell)
-        assert (asked is not None) == METHODS[entry.cell.method].uses_lm
+        assert (asked is not None) == METHODS.find(entry.cell.method).uses_lm
         for key, value in dict(entry.cell.settings).items():
             name = f"{key}.name" if key in CHOSEN else key
             assert dotted(shared.model_dump())[name] == value
@@ -97,7 +97,7 @@ def test_the_tables_of_the_paper_ship() -> None:
 def test_shipped_grids_hold_ipo_against_a_coop_that_sees_as_many_labels(name: str) -> None:
     grid = load_grid(name)
     saw = {
-        entry.cell.method: METHODS[entry.cell.method].labelled_per_class(shared_config(entry.cell))
+        entry.cell.method: METHODS.find(entry.cell.method).labelled_per_class(shared_config(entry.cell))
         for entry in entries(grid, Path("out"))
     }
     assert ("coop" in saw) == ("coop-same-labels" in saw)

@@ -12,8 +12,8 @@ import pytest
 from ipo_prompts.experiments.compare import cell as cells_of
 from ipo_prompts.experiments.compare.cell import FILE_NAME, Cell, run_cell
 from ipo_prompts.experiments.compare.grid import entries, load_grid
-from ipo_prompts.experiments.compare.methods import METHODS, Absent, Lesson
-from ipo_prompts.experiments.compare.methods.base import Templates
+from ipo_prompts.experiments.compare.methods import METHODS
+from ipo_prompts.experiments.compare.methods.base import Absent, Lesson, Templates
 from ipo_prompts.experiments.compare.prefixes import Looks, Prefixes
 from ipo_prompts.experiments.compare.runner import TIME_FILE_NAME, forecast, forecast_text
 from ipo_prompts.experiments.compare.tables.build import build_table
@@ -62,12 +62,12 @@ def test_a_template_counts_from_its_first_proposal_however_often_it_comes_again(
 def test_after_fewer_looks_the_default_is_the_search_that_has_no_more(
     lesson: Callable[..., Lesson], tmp_path: Path
 ) -> None:
-    whole = METHODS["phrases"].fit(replace(lesson(**SEARCH), folder=tmp_path / "whole"))
+    whole = METHODS.find("phrases").fit(replace(lesson(**SEARCH), folder=tmp_path / "whole"))
     assert whole.after(5_000).templates == whole.templates
     kept = Looks.of_journal(read(tmp_path / "whole" / "run"), ANCHOR)
     for limit in (40, 350, 450):
         given = replace(lesson(**SEARCH, looks=limit), folder=tmp_path / str(limit))
-        shorter = METHODS["phrases"].fit(given)
+        shorter = METHODS.find("phrases").fit(given)
         own = Looks.of_journal(read(given.folder / "run"), ANCHOR)
         count = len(own.templates)
         assert own.templates == kept.templates[:count] and limit - 2 <= count <= limit, "the anchor may be among them"
@@ -76,9 +76,9 @@ def test_after_fewer_looks_the_default_is_the_search_that_has_no_more(
 
 
 def test_after_fewer_looks_a_pool_is_its_beginning(lesson: Callable[..., Lesson]) -> None:
-    whole, shorter = (METHODS["random-pairs"].fit(lesson(steps=steps, bank="general")) for steps in (12, 3))
+    whole, shorter = (METHODS.find("random-pairs").fit(lesson(steps=steps, bank="general")) for steps in (12, 3))
     assert whole.after(15).templates == shorter.templates != whole.templates
-    anchor = METHODS["anchor"].fit(lesson())
+    anchor = METHODS.find("anchor").fit(lesson())
     assert anchor.after(15) is anchor
 
 

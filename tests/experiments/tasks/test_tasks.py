@@ -104,7 +104,7 @@ def test_every_method_has_a_value_or_a_reason(
 ) -> None:
     monkeypatch.setattr("ipo_prompts.experiments.compare.cell.load_clip", lambda *_: clip)
     # Pools of a few dozen: every template of a pool goes through the same reward.
-    monkeypatch.setattr("ipo_prompts.experiments.compare.methods.MANY", 40)
+    monkeypatch.setattr("ipo_prompts.experiments.compare.methods.given.MANY", 40)
     usable = PhraseBank.usable
     monkeypatch.setattr(PhraseBank, "usable", lambda self, *given: usable(self, *given)[::10])
     pictures = copy_pictures(tmp_path / "pictures")
@@ -123,7 +123,6 @@ def test_every_method_has_a_value_or_a_reason(
             "class-mean",
             "gda",
             "gda-text",
-            "lp++",
             "gepa",
         ):  # no template by people; need classes
             assert content["absent"] and not content["scores"]
