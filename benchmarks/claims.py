@@ -1,4 +1,4 @@
-"""The tables of docs/claims.md and of the README, of the raw cells of `ipo benchmark claims`; nothing is run.
+"""The tables of docs/claims.md and of the README, of the raw cells of `ipo benchmark benchmarks/grids/claims.yaml`; nothing is run.
 
 Rows, columns and intervals: see `gains.py`, whose intervals know that sets share their first operation. A set that is
 on held-back base pictures counts like any other. Where three CLIPs stand together their training is crossed with the

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from benchmarks.lab import GRIDS
 from ipo_prompts.experiments.compare.grid import load_grid, shipped
 from ipo_prompts.experiments.compare.methods import METHODS
 from ipo_prompts.experiments.compare.published import library
@@ -88,4 +89,5 @@ def test_every_grid_and_every_method_is_named() -> None:
     text = PAGE.read_text(encoding="utf-8")
     rows = [line.split("|")[1] for line in text.splitlines() if line.startswith("| `")]
     named = {word for row in rows for word in row.replace("`", "").replace(",", " ").split()}
-    assert named == {*shipped(), *METHODS}
+    lab = {f"benchmarks/grids/{file.name}" for file in GRIDS.iterdir()}
+    assert named == {*shipped(), *METHODS, *lab}

@@ -14,7 +14,8 @@ from ipo_prompts.experiments.compare.methods import METHODS
 from ipo_prompts.experiments.compare.methods.base import Absent, Fitted, Lesson
 from ipo_prompts.experiments.compare.protocols import (
     NAMES,
-    NO_DATA,
+    PROTOCOLS,
+    TO_DATA,
     TestSet,
     carried_over,
     laid_out,
@@ -31,9 +32,10 @@ from ipo_prompts.experiments.run.prepared import Prepared, prepare
 from ipo_prompts.experiments.run.reading import allow, build, dotted, nested
 from ipo_prompts.experiments.tasks.base import Encoded, Task
 from ipo_prompts.metrics.clip import Clip, load_clip
-from ipo_prompts.metrics.errors import InputError, did_you_mean
+from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.features import FeatureStore
 from ipo_prompts.metrics.files import read_json
+from ipo_prompts.metrics.registry import is_own
 from ipo_prompts.metrics.reward import Reward
 from ipo_prompts.programs.templates.settings import LIMITS
 
@@ -50,12 +52,12 @@ class Cell:
     """One entry of a grid.
 
     Attributes:
-        protocol: a key of `PROTOCOLS`.
+        protocol: one of `NAMES`, or a class of the user's own.
         data: spec of the data set to learn from.
         method: a name in `METHODS`, or a class of the user's own.
         seed: of the pictures drawn, the language model, and whatever else is random in a method.
         targets: specs of the data sets to test on, for cross-dataset and domain-generalization; for cross-clip the
-            CLIPs, for looks their numbers.
+            CLIPs.
         settings: keys and values of `RunConfig` that all methods share.
     """
 
@@ -91,6 +93,7 @@ def run_cell(cell: Cell, folder: Path) -> dict[str, Any]:
         return before
     allow(nested(dict(cell.settings)))  # `load_grid` has refused what nobody typed; here is a worker
     METHODS.allow(cell.method)
+    PROTOCOLS.allow(cell.protocol)
     config, method = shared_config(cell), METHODS.find(cell.method)
     check_writable(folder)
     source, drawn, tests = laid_out(cell.protocol, cell.data, cell.targets, config)
@@ -120,7 +123,7 @@ def _evaluated(content: dict[str, Any], fitted: Fitted, tests: list[TestSet], pr
     for part, encoded in (("search", prepared.search), ("selection", prepared.selection)):
         if encoded:
             content[part] = totals(score_of(fitted, prepared.reward, encoded))
-    for _, alike in groupby(tests, key=lambda test: (id(test.items), test.clip)):  # opened once for all looks
+    for _, alike in groupby(tests, key=lambda test: (id(test.items), test.clip)):  # opened once for all parts
         same = list(alike)
         ids, pictures = picture_ids(prepared.store, same[0].items), cache(partial(_opened, same[0], prepared))
         for test in same:
@@ -146,9 +149,9 @@ def _opened(test: TestSet, prepared: Prepared) -> tuple[Clip, Reward, Encoded]:
 def _tested(
     fitted: Fitted, test: TestSet, prepared: Prepared, pictures: Callable[[], tuple[Clip, Reward, Encoded]]
 ) -> dict[str, Any]:
-    """Score on test pictures, with the CLIP of the test set, and after its looks; see `tested` and `carried_over`."""
-    if test.looks is not None:
-        fitted = fitted.after(test.looks)
+    """Score on test pictures, with the CLIP of the test set, what it tests of all; see `tested` and `carried_over`."""
+    if test.part is not None:
+        fitted = test.part(fitted)
     clip, reward, encoded = pictures()
     if clip.fingerprint == prepared.clip.fingerprint:
         return tested(fitted, test, reward, encoded)
@@ -184,8 +187,8 @@ def shared_config(cell: Cell) -> RunConfig:
     Raises:
         InputError: an unknown protocol, method or setting, or one that is not the grid's to set.
     """
-    if (name := cell.protocol) not in NAMES:
-        raise InputError(f"there is no protocol {name!r}{did_you_mean(name, NAMES)}; there are: {', '.join(NAMES)}.")
+    if cell.protocol not in NAMES and not is_own(cell.protocol):
+        PROTOCOLS.find(cell.protocol)  # which says what there is
     settings = nested(dict(cell.settings))
     for key in ("names", "offsets"):
         if key in settings and not METHODS.find(cell.method).settles:
@@ -199,7 +202,7 @@ def shared_config(cell: Cell) -> RunConfig:
         if key in OF_NO_CELL:
             raise InputError(f"{key} would give methods different budgets; set steps and candidates_per_step instead.")
     classes = "base-to-new" if cell.protocol == "base-to-new" else "all"
-    to_fit = [] if cell.protocol in NO_DATA else list(cell.targets)
+    to_fit = list(cell.targets) if cell.protocol in TO_DATA else []
     own = {"data": cell.data, "classes": classes, "seed": cell.seed, "also_fit": to_fit}
     return build({**settings, **own}, "the settings of the grid")
 

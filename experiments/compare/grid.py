@@ -16,7 +16,7 @@ from ipo_prompts.experiments.compare import cell as cells
 from ipo_prompts.experiments.compare.cell import Cell
 from ipo_prompts.experiments.compare.methods import METHODS
 from ipo_prompts.experiments.compare.methods.base import Method
-from ipo_prompts.experiments.compare.protocols import CROSS_CLIP, NO_DATA
+from ipo_prompts.experiments.compare.protocols import CROSS_CLIP, PROTOCOLS, TO_DATA
 from ipo_prompts.experiments.compare.published import ablated_settings
 from ipo_prompts.experiments.compare.sweep_file import MOST, grid_of
 from ipo_prompts.experiments.embedded.shifts import expanded
@@ -154,10 +154,11 @@ def load_grid(name: str, words: Sequence[str] = ()) -> GridConfig:
         raise InputError(_worded(error, name)) from error
     allow(nested(read_words(words)))
     ours = file.name == GRID_FILE and (file.parent / CELLS).is_dir()
-    for row in grid.methods:
-        if not ours or "methods" in read_words(words):
-            METHODS.allow(row.method)
-        METHODS.check_allowed(row.method)
+    code = [(PROTOCOLS, "protocol", grid.protocol), *((METHODS, "methods", row.method) for row in grid.methods)]
+    for registry, key, name in code:
+        if not ours or key in read_words(words):
+            registry.allow(name)
+        registry.check_allowed(name)
     for settings in (nested(one) for one in (grid.settings, *(row.settings for row in grid.methods))):
         if not ours:  # a person wrote it
             allow(settings)
@@ -185,7 +186,7 @@ def _refuse_foreign(grid: GridConfig, file: Path, typed: dict[str, Any]) -> None
     if own_settings({"config": stored, SEAL: first.removeprefix(_SEALED)}) is not None:
         return
     targets = [] if "targets" in typed else grid.targets
-    tested: list[dict[str, Any]] = [{"also_fit": targets}] if grid.protocol not in NO_DATA else []
+    tested: list[dict[str, Any]] = [{"also_fit": targets}] if grid.protocol in TO_DATA else []
     if grid.protocol == CROSS_CLIP:
         tested = [{"clip": one} for one in targets]
     given = [nested(one) for one in (grid.settings, *(row.settings for row in grid.methods))]

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from ipo_prompts.experiments.compare.prefixes import Prefixes
 from ipo_prompts.experiments.run.config import RunConfig
 from ipo_prompts.experiments.run.prepared import Prepared
 from ipo_prompts.metrics.arrays import Floats
@@ -19,6 +18,8 @@ from ipo_prompts.metrics.offsets import Fitted as FittedOffsets
 from ipo_prompts.metrics.registry import blaming
 from ipo_prompts.metrics.reward import Reward, by_embeddings, class_embeddings
 from ipo_prompts.metrics.template import check_template
+from ipo_prompts.programs.record.journal import Event
+from ipo_prompts.programs.search import SearchResult
 
 Weighted = tuple[str, float]
 Logits = Callable[[Floats], Floats]
@@ -97,14 +98,6 @@ class Fitted:
     choice: dict[str, Any] | None = None
     budget: Budget = NOTHING
     shortened: str = ""
-
-    def after(self, looks: int) -> Fitted:
-        """Return what it had learnt after so many looks; what looks at no template is the same after any.
-
-        Raises:
-            Absent: it had learnt nothing by then.
-        """
-        return self
 
 
 class FittedEmbeddings(Fitted, ABC):
@@ -255,11 +248,26 @@ def classifying(reward: Reward) -> ClipReward:
     return reward
 
 
+class SearchEnd(NamedTuple):
+    """What a search leaves behind.
+
+    Attributes:
+        prepared: what was searched on, with the settings of the search.
+        found: its result.
+        events: of its journal; none where it tried a given list.
+    """
+
+    prepared: Prepared
+    found: SearchResult
+    events: Sequence[Event] = ()
+
+
 @dataclass(frozen=True)
 class Templates(FittedEmbeddings):
     """One template or an ensemble.
 
     Attributes:
+        search: what the search that found them leaves behind; None where none was made.
         names: class → what a search for names found that it is best called.
         classes, offsets: those that were learnt, and what is added to their logits, see `metrics.offsets`.
     """
@@ -269,19 +277,10 @@ class Templates(FittedEmbeddings):
     choice: dict[str, Any] | None = None
     budget: Budget = NOTHING
     shortened: str = ""
-    prefixes: Prefixes | None = field(default=None, compare=False)
+    search: SearchEnd | None = field(default=None, compare=False)
     names: Mapping[str, str] = field(default_factory=dict)
     classes: tuple[str, ...] = ()
     offsets: FittedOffsets | None = None
-
-    def after(self, looks: int) -> Templates:
-        """Return the winner of the search after so many looks; see `Fitted`."""
-        if self.prefixes is None:
-            return self
-        if looks < self.prefixes.before:
-            raise Absent(f"before its first template it had spent {self.prefixes.before} looks")
-        chosen = tuple((template, 1.0) for template in self.prefixes.after(looks).templates)
-        return replace(self, templates=chosen, choice=None, prefixes=None)
 
     def class_embeddings(self, class_names: Sequence[str]) -> Floats:
         """Return the weighted mean of the templates' class embeddings; see `FittedEmbeddings`."""

@@ -14,9 +14,8 @@ from itertools import combinations
 from statistics import fmean
 from typing import NamedTuple
 
-from ipo_prompts.experiments.compare.methods.base import Absent, Budget, Lesson, Method, Templates
+from ipo_prompts.experiments.compare.methods.base import Absent, Budget, Lesson, Method, SearchEnd, Templates
 from ipo_prompts.experiments.compare.methods.search import winner
-from ipo_prompts.experiments.compare.prefixes import Looks, Prefixes
 from ipo_prompts.experiments.run.config import RunConfig
 from ipo_prompts.metrics.arrays import Floats
 from ipo_prompts.metrics.template import ANCHOR, SLOT, check_template, imagenet_templates
@@ -97,9 +96,7 @@ class BestOf(Method):
         settings = lesson.config.search.model_copy(update={"steps": 1, "candidates_per_step": count, "patience": None})
         selection = prepared.selection.units if prepared.selection else None
         found = search(settings, prepared.reward, GivenTemplates(pool), prepared.search.units, selection)
-        looks = Looks.of_list(entry.template for entry in found.history if entry is not found.history.initial)
-        prefixes = Prefixes(prepared, settings, looks, found.proposed)
-        return winner(lesson, found, Budget(looked_at=found.proposed), prefixes)
+        return winner(lesson, SearchEnd(prepared, found), Budget(looked_at=found.proposed))
 
 
 def phrases(lesson: Lesson) -> tuple[Phrase, ...]:

@@ -32,6 +32,7 @@ from ipo_prompts.experiments.compare.tables.table import (
 from ipo_prompts.experiments.data.dataset import why_different
 from ipo_prompts.experiments.run.settings import PUBLISHED_CLIP
 from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.registry import is_own
 from ipo_prompts.metrics.verdict import judge
 
 REFERENCES = ("anchor", "hand-written", "ensemble-80")
@@ -107,9 +108,8 @@ def _columns(grid: Grid) -> tuple[tuple[str, ...], str]:
         return grid.sides, "test"
     if grid.protocol == "cross-clip":
         return grid.sides, grid.sides[0]
-    if grid.protocol == "looks":
-        columns = sorted(grid.sides, key=lambda side: int(side.partition(" ")[0]))
-        return tuple(columns), columns[-1]
+    if is_own(grid.protocol):
+        return grid.sides, grid.sides[-1]
     target_sides = [side for side in grid.sides if side != "source"]
     with_eurosat = len(target_sides) > 1 and any(data_key(side) == "eurosat" for side in target_sides)
     return (*grid.sides, MEAN, *((MEAN_WITHOUT_EUROSAT,) if with_eurosat else ())), MEAN

@@ -453,4 +453,4 @@ def test_bad_cells_are_one_sentence_and_leave_nothing(
 
 
 def test_every_protocol_has_its_name() -> None:
-    assert list(NAMES) == ["base-to-new", "cross-dataset", "domain-generalization", "few-shot", "cross-clip", "looks"]
+    assert list(NAMES) == ["base-to-new", "cross-dataset", "domain-generalization", "few-shot", "cross-clip"]
