@@ -12,6 +12,7 @@ from ipo_prompts.experiments.cli import common
 from ipo_prompts.experiments.cli.app import main, new_app
 
 app = new_app("python -m benchmarks")
+SETS = ("suite", "suite-held-out", "claims-taught", "claims-untaught", "claims-clean")
 Words = Annotated[list[str] | None, typer.Argument(metavar="[key=value …]", help="as said above")]
 
 
@@ -26,6 +27,18 @@ def small() -> int:
     from benchmarks.lab.small import run_all
 
     return run_all()
+
+
+@app.command()
+def sets(names: Annotated[list[str], typer.Argument(help=", ".join(SETS), metavar="NAME …")]) -> int:
+    """Print the sets of shifted pictures that names stand for, as the `data` of a grid takes them."""
+    from benchmarks.lab.bed import suite
+    from ipo_prompts.metrics.errors import InputError, did_you_mean
+
+    if strange := next((name for name in names if name not in SETS), None):
+        raise InputError(f"there are no sets {strange!r}{did_you_mean(strange, SETS)}; give {', '.join(SETS)}.")
+    print(",".join(spec for name in names for spec in suite(name)))
+    return 0
 
 
 @app.command("paper-templates", context_settings=common.WORDS)

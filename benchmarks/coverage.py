@@ -13,9 +13,9 @@ import numpy as np
 from scipy import special
 
 from benchmarks.common import arguments
+from benchmarks.lab.bed import shared, suite
 from benchmarks.paired_hits import Cell, Model
 from ipo_prompts.experiments.compare.tables.table import MEAN, MEAN_OF_H, H, difference
-from ipo_prompts.experiments.embedded.shifts import shared, suite
 from ipo_prompts.metrics.evidence import ALPHA, Effect, effect_of
 from ipo_prompts.metrics.sampling import Variance, crossed_interval
 from ipo_prompts.metrics.verdict import judge

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from benchmarks.common import arguments
+from benchmarks.lab.bed import expanded, shared
 from benchmarks.label_free import Bed, header
-from ipo_prompts.experiments.embedded.shifts import expanded, shared
 from ipo_prompts.metrics.arrays import Floats
 from ipo_prompts.metrics.sampling import crossed_interval
 

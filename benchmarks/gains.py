@@ -20,10 +20,10 @@ from typing import Any
 import numpy as np
 
 from benchmarks.common import arguments
+from benchmarks.lab.bed import shared
 from ipo_prompts.experiments.compare.documents import documents, table_of
 from ipo_prompts.experiments.compare.methods import SUBJECT
 from ipo_prompts.experiments.compare.raw_cells import unpack
-from ipo_prompts.experiments.embedded.shifts import shared
 from ipo_prompts.experiments.run.reading import build, nested
 from ipo_prompts.metrics.sampling import Interval, Variance, crossed_interval
 

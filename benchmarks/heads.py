@@ -24,10 +24,10 @@ from typing import Any
 import numpy as np
 
 from benchmarks.common import arguments
+from benchmarks.lab.bed import CLAIMS, suite
 from benchmarks.lab.linear_probe import learn
 from ipo_prompts.experiments.compare.methods.pictures import LabelledFeatures
 from ipo_prompts.experiments.data import load_data
-from ipo_prompts.experiments.embedded.shifts import CLAIMS, suite
 from ipo_prompts.metrics.arrays import Doubles, Floats
 from ipo_prompts.metrics.blend import WAYS, WEIGHTS, Labelled, blend, from_pictures, left_out_in_turn
 from ipo_prompts.metrics.classification import ClipReward, EncodedPictures, logits_of

@@ -19,7 +19,7 @@ from ipo_prompts.experiments.compare.methods.base import Method
 from ipo_prompts.experiments.compare.protocols import CROSS_CLIP, PROTOCOLS, TO_DATA
 from ipo_prompts.experiments.compare.published import ablated_settings
 from ipo_prompts.experiments.compare.sweep_file import MOST, grid_of
-from ipo_prompts.experiments.embedded.shifts import expanded
+from ipo_prompts.experiments.embedded.shifts import canonical
 from ipo_prompts.experiments.run.config import CHOSEN
 from ipo_prompts.experiments.run.files import Content
 from ipo_prompts.experiments.run.reading import allow, dotted, nested, overlaid, read_settings, read_words
@@ -89,8 +89,8 @@ class GridConfig(Content):
     @field_validator("data", "targets")
     @classmethod
     def _spelled_out(cls, specs: list[str]) -> list[str]:
-        """A suite stands for its data sets, and a set of operations has one name."""
-        return [one for spec in specs for one in expanded(spec)]
+        """A set of operations has one name."""
+        return [canonical(spec) for spec in specs]
 
     @field_validator("data", "targets", "seeds", "methods")
     @classmethod

@@ -20,7 +20,6 @@ from ipo_prompts.experiments.compare.published import ablated_settings, library
 from ipo_prompts.experiments.compare.runner import check_grid
 from ipo_prompts.experiments.data.benchmarks import REGISTRY
 from ipo_prompts.experiments.data.sources import SOURCES
-from ipo_prompts.experiments.embedded.shifts import suite
 from ipo_prompts.experiments.run.config import CHOSEN
 from ipo_prompts.experiments.run.reading import dotted
 from support.coop_root import make_root
@@ -248,15 +247,6 @@ def test_words_fill_the_grid_and_the_settings_that_all_rows_share(small: Callabl
     assert grid.settings["shots"] == 2 and grid.settings["lm"] == "local" and grid.settings["clip"] == "embedded"
     assert load_grid(small(), ["seeds=4,7"]).seeds == load_grid(small(), ["seeds=[4, 7]"]).seeds == [4, 7]
     assert load_grid(small("settings: {}"), ["shots=2"]).settings == {"shots": 2}
-
-
-def test_a_suite_stands_for_its_data_sets(small: Callable[..., str]) -> None:
-    words = ["data=embedded:a,embedded:suite-held-out"]
-    grid = load_grid(small(), words)
-    assert grid.data == ["embedded:a", *suite("suite-held-out")]
-    Path("kept.yaml").write_text(grid.to_yaml())
-    assert load_grid("kept.yaml") == grid, "the sets are kept, not what stood for them"
-    check_grid(entries(grid, Path("out")))
 
 
 def test_a_set_of_operations_has_one_cell_however_it_is_spelled(small: Callable[..., str]) -> None:
