@@ -141,10 +141,10 @@ def shipped(drawn: Drawn) -> Chosen:
 
 def by_hits(drawn: Drawn) -> Chosen:
     """The same where only hits are known, as for a measure of one's own."""
-    parts = (
+    search, selection = (
         [replace(score, places=None) for score in scores(drawn, units)] for units in (drawn.searched, ~drawn.searched)
     )
-    return chosen(*parts, drawn)
+    return chosen(search, selection, drawn)
 
 
 def chosen(on_search: list[Score], on_selection: list[Score], drawn: Drawn) -> Chosen:

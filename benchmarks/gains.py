@@ -84,7 +84,9 @@ def rows_of(file: Path, column: str = "test", data: Callable[[str], bool] = lamb
         return {}
     content = json.loads(documents(grid, table)["table.json"])
     scope = "average" if len(grid.data) > 1 else grid.data[0]
-    scores, looks, labels, asked = defaultdict(dict), defaultdict(list), {}, {}
+    scores: dict[str, dict[Any, Any]] = defaultdict(dict)
+    looks: dict[str, list[float]] = defaultdict(list)
+    labels, asked = {}, {}
     banks = [one["budget"]["looked_at"] for e, one in kept if e.cell.method == "bank" and isinstance(one, dict)]
     phrases = banks[0] if banks else PHRASES
     for entry, outcome in zip(found, outcomes, strict=True):
@@ -223,7 +225,8 @@ def _gains(ours: Any, theirs: Any) -> dict[str, Any]:
 
 def _pictures(ours: Any, theirs: Any) -> Variance:
     """Return what it adds to the variance of the mean over sets, in points², that they show the same drawings."""
-    own, sums = 0.0, defaultdict(float)
+    own = 0.0
+    sums: dict[Any, float] = defaultdict(float)
     sets, seeds = (list(dict.fromkeys(key)) for key in zip(*ours, strict=True))
     for name in sets:
         base = name.rpartition("/")[0]

@@ -90,7 +90,7 @@ def _encode(clip: Clip, items: list[Item], operations: tuple[str, ...]) -> Float
         shifted = render(rgba, operations, seed_of(item.group, 0), jitter=0)
         pixels.append(clip.preprocess(Image.fromarray((255 * shifted).round().astype(np.uint8))))
     with torch.inference_mode():
-        return np.concatenate([unit(clip.model.encode_image(part)) for part in torch.stack(pixels).split(32)])
+        return np.concatenate([unit(clip.model.encode_image(part)) for part in torch.split(torch.stack(pixels), 32)])
 
 
 def _gains(

@@ -91,7 +91,7 @@ def one(clip: Clip, bed: EncodedPictures, texts: Sequence[Floats], labels: int, 
     pictures = Labelled(learnt.features, learnt.labels, classes)
     words, features = logits_of(clip, bed.features[test], best), bed.features[test]
     found = blend(logits_of(clip, learnt.features, best), pictures, clip.logit_scale)
-    tried = [words]
+    tried: list[Any] = [words]
     for way in WAYS:
         alone = from_pictures(way, pictures, clip.logit_scale)
         tried.append(np.full_like(words, np.nan) if alone is None else alone.logits(features))

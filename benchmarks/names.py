@@ -293,7 +293,8 @@ def without_labels(bed: Bed, sets: Sequence[str], classes: int, draws: int) -> N
             one = Called(tuple(names), given[None])
             texts, rows = texts_of(replace(bed, called={way: one}), way, np.arange(classes), 0)
             before = hits(bed, given, pictures).mean()
-            for other, candidates in enumerate((rows, naming.exchanged(rows))):
+            tried: Any = (rows, naming.exchanged(rows))
+            for other, candidates in enumerate(tried):
                 with reach:
                     found = naming.suggest(texts, candidates, np.float32(bed.clip.logit_scale) * pictures.features)
                 after = []
@@ -323,7 +324,8 @@ def scale(classes: int, names: int, pictures: int) -> str:
     rng, width = np.random.default_rng(0), 512
 
     def unit(rows: Any) -> Floats:
-        return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+        made: Floats = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+        return made
 
     texts = unit(rng.normal(size=(classes * names, width)))
     others = classes + (names - 1) * np.arange(classes)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any, cast
 from unittest.mock import patch
 
 import numpy as np
@@ -81,7 +82,7 @@ def shares(items: Sequence[Item], kinds: Sequence[Kind], store: FeatureStore) ->
     bursts = [named(labels, list(map(kind, images)), 1, 2) for kind in kinds]
     both = [np.concatenate([features, store.encode([item.picture for item in burst])]) for burst in bursts]
     for name, thresholds in CLUES.items():
-        with patch.multiple(near_copies, **thresholds):
+        with patch.multiple(near_copies, **cast("dict[str, Any]", thresholds)):
             found = []
             for burst, encoded in zip(bursts, both, strict=True):
                 groups = np.array(near_copies.near_copies([*firsts, *burst], encoded))

@@ -56,7 +56,7 @@ def test_the_page_can_be_followed(desk: Path, tmp_path: Path, monkeypatch: pytes
     assert again.out == first.out
     assert len(again.err.splitlines()) == 1
     assert raw.out == first.out
-    for name in ("table.md", "table.csv", "table.json", "gain.svg"):
+    for name in ("table.md", "table.csv", "table.json"):
         assert (desk / "runs/again" / name).read_bytes() == (desk / "runs/embedded" / name).read_bytes()
     # The price: nothing was asked or written.
     assert "together: 396 cells" in price.out and "$" in price.out

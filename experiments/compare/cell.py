@@ -213,7 +213,8 @@ def run_config(cell: Cell) -> RunConfig | None:
     Raises:
         InputError: see `shared_config`.
     """
-    return METHODS.find(cell.method).run_config(shared_config(cell), dict(cell.settings))
+    config: RunConfig | None = METHODS.find(cell.method).run_config(shared_config(cell), dict(cell.settings))
+    return config
 
 
 @lru_cache(maxsize=4)

@@ -94,7 +94,8 @@ def own_protocol(made: Any, what: str) -> OwnProtocol:
     if not issubclass(made, OwnProtocol):
         raise InputError(f"{what} is no OwnProtocol; derive it from the one in experiments/compare/protocols.py.")
     with blaming(what):
-        return made()
+        found: OwnProtocol = made()
+        return found
 
 
 PROTOCOLS = Registry(

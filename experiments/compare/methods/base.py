@@ -230,7 +230,8 @@ def own_method(made: Any, what: str) -> Method:
     if not issubclass(made, Method):
         raise InputError(f"{what} is no Method; see docs/reproduce.md.")
     with blaming(what):
-        return made()
+        found: Method = made()
+        return found
 
 
 class Absent(Exception):

@@ -14,7 +14,7 @@ from typing import Any
 from ipo_prompts.experiments.compare.methods import METHODS, SUBJECT
 from ipo_prompts.experiments.compare.methods.base import Method
 from ipo_prompts.experiments.compare.published import PublishedRow, data_key, library
-from ipo_prompts.experiments.compare.tables.runs import CellContent, Grid, Runs, align, read_grid
+from ipo_prompts.experiments.compare.tables.runs import CellContent, Grid, Runs, align, rank, read_grid
 from ipo_prompts.experiments.compare.tables.table import (
     MEAN,
     MEAN_OF_H,
@@ -108,8 +108,9 @@ def _columns(grid: Grid) -> tuple[tuple[str, ...], str]:
         return grid.sides, "test"
     if grid.protocol == "cross-clip":
         return grid.sides, grid.sides[0]
-    if is_own(grid.protocol):
-        return grid.sides, grid.sides[-1]
+    if is_own(grid.protocol):  # in the order of the numbers in their names
+        columns = tuple(sorted(grid.sides, key=lambda side: rank(side, ())))
+        return columns, columns[-1]
     target_sides = [side for side in grid.sides if side != "source"]
     with_eurosat = len(target_sides) > 1 and any(data_key(side) == "eurosat" for side in target_sides)
     return (*grid.sides, MEAN, *((MEAN_WITHOUT_EUROSAT,) if with_eurosat else ())), MEAN

@@ -141,7 +141,7 @@ def read_grid(cells: Sequence[CellContent], data_order: Sequence[str], methods: 
         if key in by_key:
             raise InputError(f"the cell {_name(key)} is there twice; keep one of the two.")
         by_key[key] = cell
-    keys = sorted(by_key, key=lambda key: (_rank(key[0], data_order), _rank(key[1], list(methods)), key[2]))
+    keys = sorted(by_key, key=lambda key: (rank(key[0], data_order), rank(key[1], list(methods)), key[2]))
     scored = {key: by_key[key] for key in keys if not by_key[key].get("absent")}
     if not scored:
         raise InputError("no cell of this table has scores; see the messages of the runs.")
@@ -159,9 +159,9 @@ def read_grid(cells: Sequence[CellContent], data_order: Sequence[str], methods: 
         measure=measure,
         unit=unit,
         data=tuple(dict.fromkeys(key[0] for key in keys)),
-        methods=tuple(sorted({key[1] for key in keys}, key=lambda method: _rank(method, list(methods)))),
+        methods=tuple(sorted({key[1] for key in keys}, key=lambda method: rank(method, list(methods)))),
         seeds=tuple(sorted({key[2] for key in keys})),
-        sides=tuple(sorted(sides, key=lambda side: _rank(side, ("base", "new", "test", "source", *data_order)))),
+        sides=tuple(sorted(sides, key=lambda side: rank(side, ("base", "new", "test", "source", *data_order)))),
         runs={row: _runs(cells, methods.get(row[1])) for row, cells in found.items() if cells},
         absent={row: tuple(dict.fromkeys(why)) for row, why in reasons.items() if why},
         splits={key[0]: _split(cell["scores"]) for key, cell in scored.items()},
@@ -241,7 +241,7 @@ def _name(key: Key) -> str:
     return f"{key[0]} / {key[1]} / seed {key[2]}"
 
 
-def _rank(name: str, order: Sequence[str]) -> tuple[int, list[tuple[int, str]]]:
+def rank(name: str, order: Sequence[str]) -> tuple[int, list[tuple[int, str]]]:
     """The place in an order; names outside it follow, "n = 5" before "n = 10"."""
     pieces = [(int(piece), "") if piece.isdecimal() else (0, piece) for piece in re.split(r"(\d+)", name)]
     return (list(order).index(name) if name in order else len(order), pieces)
