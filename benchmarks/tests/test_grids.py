@@ -36,3 +36,13 @@ def test_the_committed_cells_name_the_classes_of_the_lab_and_import_none(monkeyp
     monkeypatch.setattr("ipo_prompts.metrics.registry.load", None)
     _, found, _ = unpack(ROOT / "docs" / "suite.json.gz")
     assert {entry.method.label for entry in found if entry.label == "lp++"} == {"LP++ (linear probe with text)"}
+
+
+@pytest.mark.parametrize("task", ["retrieval", "segmentation"])
+def test_the_grid_of_another_task_has_a_row_for_each_control(task: str) -> None:
+    grid = load_grid(f"{GRIDS}/{task}.yaml", ["seeds=10"])
+    assert [row.label for row in grid.methods] == ["anchor", "no-history", "no description", "ipo-default"]
+    found = entries(grid, Path("out"))
+    assert {dict(entry.cell.settings)["reward.name"] for entry in found} == {task}
+    described = {entry.label: dict(entry.cell.settings).get("describer") for entry in found}
+    assert described == {**dict.fromkeys(described, None), "no description": "none"}

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 from ipo_prompts.experiments.compare.cell import Cell, run_cell
-from ipo_prompts.experiments.compare.grid import entries, load_grid
 from ipo_prompts.experiments.compare.methods import METHODS
 from ipo_prompts.experiments.data import load_data
 from ipo_prompts.experiments.run.live_view import Ui
@@ -134,13 +133,3 @@ def test_every_method_has_a_value_or_a_reason(
         assert content["search"]["n"] > 0 and content["selection"]["n"] > 0
         ids.append(content["picture_ids"]["test"])
     assert len(set(ids)) == 1
-
-
-@pytest.mark.parametrize("task", TASKS)
-def test_its_grid_has_a_row_for_each_control(task: str) -> None:
-    grid = load_grid(task, ["seeds=10"])
-    assert [row.label for row in grid.methods] == ["anchor", "no-history", "no description", "ipo-default"]
-    found = entries(grid, Path("out"))
-    assert {dict(entry.cell.settings)["reward.name"] for entry in found} == {task}
-    described = {entry.label: dict(entry.cell.settings).get("describer") for entry in found}
-    assert described == {**dict.fromkeys(described, None), "no description": "none"}
