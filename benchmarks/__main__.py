@@ -1,53 +1,154 @@
-"""Every benchmark in a size for correctness only, one a core: `python benchmarks`. Nothing here measures anything.
-
-Each imports what takes five seconds, and is done in about as long. So one process imports it, and forks for each.
-"""
+"""The commands of the lab: `python -m benchmarks`, from the root of a checkout."""
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import runpy
 import sys
-from multiprocessing.connection import wait
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
-os.environ["OMP_NUM_THREADS"] = "1"  # a benchmark a core; and a process that computes in threads must not be forked
+import typer
 
-import datasets  # noqa: F401
-import open_clip  # noqa: F401
+from ipo_prompts.experiments.cli import common
+from ipo_prompts.experiments.cli.app import main, new_app
 
-import ipo_prompts.experiments.compare.methods
-import ipo_prompts.experiments.run.searching  # noqa: F401
-
-NO_BENCHMARKS = ("__main__.py", "common.py")
-
-
-def main() -> int:
-    """Run all; return 1 if one failed."""
-    fork = multiprocessing.get_context("fork")
-    files = [file for file in sorted(Path(__file__).parent.glob("*.py")) if file.name not in NO_BENCHMARKS]
-    waiting = [fork.Process(target=_run, args=(file,), name=file.name) for file in files]
-    running: list[Any] = []
-    failed = []
-    while waiting or running:
-        while waiting and len(running) < (os.cpu_count() or 1):
-            running.append(waiting.pop(0))
-            running[-1].start()
-        wait([one.sentinel for one in running])
-        ended = [one for one in running if one.exitcode is not None]
-        failed += [one.name for one in ended if one.exitcode]
-        running = [one for one in running if one not in ended]
-    if failed:
-        print(f"failed: {', '.join(failed)}", file=sys.stderr)
-    return 1 if failed else 0
+app = new_app("python -m benchmarks")
+SETS = ("suite", "suite-held-out", "claims-taught", "claims-untaught", "claims-clean")
+Words = Annotated[list[str] | None, typer.Argument(metavar="[key=value …]", help="as said above")]
 
 
-def _run(file: Path) -> None:
-    sys.argv = [str(file), "--small"]
-    runpy.run_path(str(file), run_name="__main__")
+@app.callback()
+def _lab() -> None:
+    """Measure what the pages in docs/ say."""
+
+
+@app.command()
+def small() -> int:
+    """Run every benchmark in a size for correctness only, one a core."""
+    from benchmarks.lab.small import run_all
+
+    return run_all()
+
+
+@app.command()
+def sets(names: Annotated[list[str], typer.Argument(help=", ".join(SETS), metavar="NAME …")]) -> int:
+    """Print the sets of shifted pictures that names stand for, as the `data` of a grid takes them."""
+    from benchmarks.lab.bed import suite
+    from ipo_prompts.metrics.errors import InputError, did_you_mean
+
+    if strange := next((name for name in names if name not in SETS), None):
+        raise InputError(f"there are no sets {strange!r}{did_you_mean(strange, SETS)}; give {', '.join(SETS)}.")
+    print(",".join(spec for name in names for spec in suite(name)))
+    return 0
+
+
+@app.command("gain-plot")
+def gain_plot(cells: Annotated[Path, typer.Argument(help="a cells.json.gz of a grid")]) -> int:
+    """Print a picture of what methods gain over the reference, as SVG: docs/gain.svg is that of docs/suite.json.gz."""
+    from benchmarks.lab.gain_plot import plot_of_file
+
+    print(plot_of_file(cells), end="")
+    return 0
+
+
+@app.command("paper-templates", context_settings=common.WORDS)
+def paper_templates(
+    words: Words = None,
+    out: Annotated[Path, typer.Option(help="where the tables go", metavar="DIR")] = Path("runs/paper-templates"),
+    dry_run: common.DryRun = False,
+    as_json: common.Json = False,
+    quiet: common.Quiet = False,
+) -> int:
+    """Test your data, splits and CLIP: measure the templates that the paper prints, beside the printed numbers.
+
+    No language model is asked. The exit code is 1 when a row that decides does not agree; data sets that are not on
+    this machine are listed and do not count.
+
+    Its words are data=NAME,…, clip=NAME, precision=fp32 (else fp32 and fp16), and table=FILE.yaml for printed templates
+    of your own.
+    """
+    from benchmarks.lab.printed import Request, compare_all, request, to_stderr
+    from benchmarks.lab.printed_table import (
+        agreeing_rows,
+        all_agree,
+        answer_of_print,
+        printed_documents,
+    )
+    from ipo_prompts.experiments.compare.documents import write_documents
+    from ipo_prompts.experiments.compare.layout import print_table, safe_line, terminal
+    from ipo_prompts.experiments.run.files import check_writable
+
+    asked: Request = request(words or [])
+    if dry_run:
+        rows = [
+            {
+                "data": one.table.data,
+                "pictures": sum(one.sizes),
+                "templates": len(one.templates),
+                "split": one.data.split,
+            }
+            for one in asked.found
+        ]
+        if as_json:
+            common.print_json({"data": rows, "absent": asked.absent, "usd": 0})
+            return 0
+        print_table(list(rows[0]), [[str(value) for value in row.values()] for row in rows])
+        for name, why in asked.absent.items():
+            print(f"not here: {name}. {why}")
+        print(f"each picture is encoded once in {' and once in '.join(asked.precisions)}; nothing is asked or paid")
+        return 0
+    check_writable(out)
+    found = compare_all(asked, (lambda _: None) if quiet else to_stderr)
+    texts = printed_documents(found, asked.absent, asked.precisions, asked.notes)
+    write_documents(texts, out)
+    console = None if as_json else terminal()
+    if console is None:
+        print(texts["table.json" if as_json else "table.md"], end="")
+    else:
+        console.print(safe_line(answer_of_print(found, list(asked.absent)), "bold"))
+        print_table(*agreeing_rows(found, asked.precisions))
+        console.print(safe_line(f"every printed row beside the measured one: {out}/table.md"))
+    if not quiet:
+        print(f"{out}/table.md, table.csv, table.json", file=sys.stderr)
+    return 0 if all_agree(found) else 1
+
+
+@app.command("label-free", context_settings=common.WORDS)
+def label_free(
+    words: Words = None,
+    out: Annotated[Path, typer.Option(help="where cells and tables go", metavar="DIR")] = Path("runs/label-free"),
+    dry_run: common.DryRun = False,
+    as_json: common.Json = False,
+    quiet: common.Quiet = False,
+) -> int:
+    """Hide the labels of data that have some; let templates be chosen by fit, by controls that know less, by labels.
+
+    See docs/label-free.md. Its words are data=NAME,…, clip=NAME, bank=shipped or general, templates=N that compete and
+    draws=N of pictures and classes.
+    """
+    from benchmarks.lab.label_free import measure_all, read_asked
+    from benchmarks.lab.label_free_table import in_numbers, label_free_documents
+    from ipo_prompts.experiments.compare.documents import write_documents
+    from ipo_prompts.experiments.run.files import check_writable
+
+    asked = read_asked(words or [])
+    if dry_run:
+        sets = [spec for specs in asked.beds.values() for spec in specs]
+        common.show(
+            {"sets": sets, "templates": asked.templates, "draws": asked.draws, "usd": 0},
+            lambda found: f"{len(sets)} sets, up to {asked.templates} templates, {asked.draws} draws; nothing is paid",
+            as_json,
+        )
+        return 0
+    check_writable(out)
+    found = measure_all(asked, out, lambda spec: None if quiet else print(spec, file=sys.stderr))
+    texts = label_free_documents(found, asked.clip)
+    write_documents(texts, out)
+    if as_json:
+        common.print_json(in_numbers(found))
+    else:
+        print(texts["table.md"], end="")
+    return 0
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    sys.exit(main(of=app))

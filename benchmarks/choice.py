@@ -15,10 +15,10 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
-from common import arguments
 from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 
+from benchmarks.common import arguments
 from ipo_prompts.metrics.reward import Score
 from ipo_prompts.programs.selection import HeldBack, choose_winner
 from ipo_prompts.programs.templates.history import PromptHistory, ScoredTemplate
@@ -141,10 +141,10 @@ def shipped(drawn: Drawn) -> Chosen:
 
 def by_hits(drawn: Drawn) -> Chosen:
     """The same where only hits are known, as for a measure of one's own."""
-    parts = (
+    search, selection = (
         [replace(score, places=None) for score in scores(drawn, units)] for units in (drawn.searched, ~drawn.searched)
     )
-    return chosen(*parts, drawn)
+    return chosen(search, selection, drawn)
 
 
 def chosen(on_search: list[Score], on_selection: list[Score], drawn: Drawn) -> Chosen:

@@ -14,9 +14,9 @@ from itertools import combinations
 from typing import NamedTuple
 
 import numpy as np
-from common import arguments
 from numpy.typing import NDArray
 
+from benchmarks.common import arguments
 from ipo_prompts.experiments.compare.methods.given import one_template
 from ipo_prompts.experiments.data import load_data
 from ipo_prompts.metrics.arrays import Doubles, Floats

@@ -1,4 +1,4 @@
-"""The tables of docs/claims.md and of the README, of the raw cells of `ipo benchmark claims`; nothing is run.
+"""The tables of docs/claims.md and of the README, of the raw cells of `benchmarks/grids/claims.yaml`; nothing is run.
 
 Rows, columns and intervals: see `gains.py`, whose intervals know that sets share their first operation. A set that is
 on held-back base pictures counts like any other. Where three CLIPs stand together their training is crossed with the
@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
-from common import arguments
-from gains import DOCS, Crossed, Row, rows_of, together
 
-from ipo_prompts.experiments.embedded.shifts import claims
+from benchmarks.common import arguments
+from benchmarks.gains import DOCS, Crossed, Row, rows_of, together
+from benchmarks.lab.bed import claims
 from ipo_prompts.metrics.evidence import ALPHA, holm
 
 CLIPS = {

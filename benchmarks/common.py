@@ -27,8 +27,8 @@ def arguments(description: str | None, **extra: dict[str, Any]) -> argparse.Name
     parser.add_argument("--small", action="store_true", help="a size for correctness only; its times mean nothing")
     parser.add_argument("--repeats", type=int, default=5, help="times each thing is measured")
     parser.add_argument("--clock", choices=CLOCKS, default="wall", help="cpu: for a shared machine, one thread")
-    for name, options in extra.items():
-        parser.add_argument(f"--{name}", **options)
+    for name, more in extra.items():
+        parser.add_argument(f"--{name}", **more)
     options = parser.parse_args()
     _clock.append(options.clock)
     return options

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 import open_clip
-from common import alternate, arguments, memory, memory_from_here, report
-from text_tower import tower, zero_shot
 
+from benchmarks.common import alternate, arguments, memory, memory_from_here, report
+from benchmarks.text_tower import tower, zero_shot
 from ipo_prompts.metrics.text_tower import encode_templates, parts, text_path
 from ipo_prompts.programs.templates.wording import Part, Wording
 

@@ -8,14 +8,15 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
+from typing import Any
 
 import numpy as np
-from common import arguments
-from paired_hits import Cell, Model
 from scipy import special
 
+from benchmarks.common import arguments
+from benchmarks.lab.bed import shared, suite
+from benchmarks.paired_hits import Cell, Model
 from ipo_prompts.experiments.compare.tables.table import MEAN, MEAN_OF_H, H, difference
-from ipo_prompts.experiments.embedded.shifts import shared, suite
 from ipo_prompts.metrics.evidence import ALPHA, Effect, effect_of
 from ipo_prompts.metrics.sampling import Variance, crossed_interval
 from ipo_prompts.metrics.verdict import judge
@@ -168,7 +169,9 @@ def simulate(cell: Cell, runs: int, seed: int) -> Found:
 def crossed(runs: int, seed: int) -> Iterator[tuple[str, float]]:
     """Simulate means over sets that share operations; yield what was simulated, and how often the interval covers."""
     rng = np.random.default_rng(seed)
-    designs = [(name, [*shared(sets), sets], sds) for (name, sets), sds in product(CROSSED.items(), DEVIATIONS)]
+    designs: list[Any] = [
+        (name, [*shared(sets), sets], sds) for (name, sets), sds in product(CROSSED.items(), DEVIATIONS)
+    ]
     sets, clips = CROSSED["12 shifted"] * CLIPS, [str(i) for i in range(CLIPS) for _ in CROSSED["12 shifted"]]
     each = [f"{clip} {one}" for clip, one in zip(clips, sets, strict=True)]
     designs += [(f"12 shifted, {CLIPS} CLIPs", [*shared(sets), sets, clips, each], sds) for sds in OF_CLIPS]
@@ -230,8 +233,8 @@ def _power(model: Model, gain: float, comparisons: int, runs: int) -> float:
     return float(np.mean(shown))
 
 
-def _found_clear(name: str, options) -> float:
-    count, size, gain = next(rest for known, *rest in CLEAR if known == name)
+def _found_clear(name: str, options: Any) -> float:
+    count, size, gain = next((count, size, gain) for known, count, size, gain in CLEAR if known == name)
     found = [one for one, _ in _effects(Model(_cell(count, size), options.seed), gain, max(30, options.runs // 10))]
     return float(np.mean([one.p <= ALPHA and one.mean > 0 for one in found]))
 
@@ -273,15 +276,15 @@ def _number(value: float, form: str) -> str:
     return f"{value:{form}}" if math.isfinite(value) else "–"
 
 
-def _cell(classes: int, pictures: int, **more) -> Cell:
+def _cell(classes: int, pictures: int, **more: Any) -> Cell:
     return Cell(f"{classes} x {pictures}{_words(more)}", ((pictures,) * classes,), **more)
 
 
-def _cells(parts: int, classes: int, pictures: int, **more) -> Cell:
+def _cells(parts: int, classes: int, pictures: int, **more: Any) -> Cell:
     return Cell(f"{parts} x {classes} x {pictures}{_words(more)}", ((pictures,) * classes,) * parts, **more)
 
 
-def _words(more: dict) -> str:
+def _words(more: dict[str, Any]) -> str:
     """Name what differs from the defaults."""
     named = {"seeds": "{} seeds", "variants": "{} variants", "like_these": "like these", "rival": "rival trained"}
     named["column"] = "{}"

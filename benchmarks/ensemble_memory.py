@@ -6,8 +6,8 @@ import time
 
 import open_clip
 import torch
-from common import arguments, memory, memory_from_here, report
 
+from benchmarks.common import arguments, memory, memory_from_here, report
 from ipo_prompts.metrics.text_tower import encode_ensemble, text_path
 
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import dspy
 import torch
-from common import alternate, arguments, report
 
+from benchmarks.common import alternate, arguments, report
 from ipo_prompts.experiments.data import load_data
 from ipo_prompts.metrics.classification import ClipReward
 from ipo_prompts.metrics.clip import load_clip
@@ -49,15 +52,15 @@ def main() -> None:
             # The first time its pictures are encoded, as the reward's were.
             assert evaluate(program).score == round(100 * accuracy, 2), "the two ways differ"
 
-            def by_dspy(program=program, evaluate=evaluate) -> None:
+            def by_dspy(program: Any = program, evaluate: Any = evaluate) -> None:
                 program.signature = program.signature.with_instructions(next(new))
                 evaluate(program)
 
             found = alternate(
                 repeats,
                 evaluate=by_dspy,
-                reward=lambda pictures=pictures: reward.score([next(new)], pictures),
-                unkept=lambda pictures=pictures: reward.look([next(new)], pictures),
+                reward=partial(_on_next, reward.score, new, pictures),
+                unkept=partial(_on_next, reward.look, new, pictures),
             )
             ratios[str(count)] = round(found["evaluate"] / found["reward"], 2)
             unkept[str(count)] = round(found["evaluate"] / found["unkept"], 2)
@@ -65,6 +68,10 @@ def main() -> None:
     report(
         "evaluate", ratio=ratios, ratio_unkept=unkept, seconds=seconds, classes=len(data.class_names), repeats=repeats
     )
+
+
+def _on_next(do: Callable[[list[str], Any], Any], templates: Iterator[str], pictures: Any) -> Any:
+    return do([next(templates)], pictures)
 
 
 if __name__ == "__main__":

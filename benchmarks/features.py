@@ -10,13 +10,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from common import alternate, arguments, report
 
+from benchmarks.common import alternate, arguments, report
 from ipo_prompts.experiments.data import load_data
 from ipo_prompts.metrics.clip import load_clip
 from ipo_prompts.metrics.features import BATCH, STAMPS, FeatureStore
+from ipo_prompts.metrics.files import checksum
 from ipo_prompts.metrics.pictures import AS_STORED, Picture
-from ipo_prompts.metrics.store import VectorFile, checksum
+from ipo_prompts.metrics.store import VectorFile
 
 
 def main() -> None:

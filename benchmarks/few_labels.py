@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from common import arguments
-from label_free import Bed, header
 
-from ipo_prompts.experiments.embedded.shifts import expanded, shared
+from benchmarks.common import arguments
+from benchmarks.lab.bed import expanded, shared
+from benchmarks.label_free import Bed, header
 from ipo_prompts.metrics.arrays import Floats
 from ipo_prompts.metrics.sampling import crossed_interval
 
@@ -31,7 +31,9 @@ def main() -> None:
         draws={"type": int, "default": 5, "help": "of labelled pictures"},
     )
     clips, draws = options.clips.split(","), options.draws
-    chosen_on, tried_on, templates = CHOSEN_ON, TRIED_ON, 300
+    chosen_on: Sequence[str] = CHOSEN_ON
+    tried_on: Sequence[str] = TRIED_ON
+    templates = 300
     if options.small:
         chosen_on, tried_on = ("embedded:clean@31",), ("embedded:held-back/slant+vignette@14",)
         draws, templates = 1, 20
@@ -66,7 +68,8 @@ def measured(bed: Bed, spec: str, draws: int) -> list[list[float]]:
             some = [i for label in range(true.max() + 1) for i in order[true[order] == label][:labels]]
             loss = losses[:, some].mean(axis=1)
             found[draw, k] = [seen.accuracy[int((loss - share * seen.fit).argmin())] for share in SHARES]
-    return found.mean(axis=0).tolist()
+    means: list[list[float]] = found.mean(axis=0).tolist()
+    return means
 
 
 def _of(specs: Sequence[str]) -> list[str]:

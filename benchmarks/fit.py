@@ -15,8 +15,7 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
-from common import arguments
-
+from benchmarks.common import arguments
 from ipo_prompts.experiments.data.draw import hidden
 from ipo_prompts.experiments.data.load import without_labels
 from ipo_prompts.experiments.run.live_view import Ui

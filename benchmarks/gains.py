@@ -18,12 +18,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from common import arguments
 
+from benchmarks.common import arguments
+from benchmarks.lab.bed import shared
 from ipo_prompts.experiments.compare.documents import documents, table_of
-from ipo_prompts.experiments.compare.methods import METHODS, SUBJECT
+from ipo_prompts.experiments.compare.methods import SUBJECT
 from ipo_prompts.experiments.compare.raw_cells import unpack
-from ipo_prompts.experiments.embedded.shifts import shared
 from ipo_prompts.experiments.run.reading import build, nested
 from ipo_prompts.metrics.sampling import Interval, Variance, crossed_interval
 
@@ -84,11 +84,13 @@ def rows_of(file: Path, column: str = "test", data: Callable[[str], bool] = lamb
         return {}
     content = json.loads(documents(grid, table)["table.json"])
     scope = "average" if len(grid.data) > 1 else grid.data[0]
-    scores, looks, labels, asked = defaultdict(dict), defaultdict(list), {}, {}
+    scores: dict[str, dict[Any, Any]] = defaultdict(dict)
+    looks: dict[str, list[float]] = defaultdict(list)
+    labels, asked = {}, {}
     banks = [one["budget"]["looked_at"] for e, one in kept if e.cell.method == "bank" and isinstance(one, dict)]
     phrases = banks[0] if banks else PHRASES
     for entry, outcome in zip(found, outcomes, strict=True):
-        method, config = METHODS[entry.cell.method], build(nested(dict(entry.cell.settings)), where=str(file))
+        method, config = entry.method, build(nested(dict(entry.cell.settings)), where=str(file))
         asks = method.uses_lm and config.asks_lm
         if isinstance(outcome, str):
             continue  # the table has no row of it either
@@ -223,7 +225,8 @@ def _gains(ours: Any, theirs: Any) -> dict[str, Any]:
 
 def _pictures(ours: Any, theirs: Any) -> Variance:
     """Return what it adds to the variance of the mean over sets, in points², that they show the same drawings."""
-    own, sums = 0.0, defaultdict(float)
+    own = 0.0
+    sums: dict[Any, float] = defaultdict(float)
     sets, seeds = (list(dict.fromkeys(key)) for key in zip(*ours, strict=True))
     for name in sets:
         base = name.rpartition("/")[0]

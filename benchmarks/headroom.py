@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from common import arguments, report
 from PIL import Image
 from scipy import stats
 
+from benchmarks.common import arguments, report
 from ipo_prompts.experiments.compare.raw_cells import unpack
 from ipo_prompts.experiments.data import Item, draw, load_data
 from ipo_prompts.experiments.embedded.shifts import OPERATIONS, render, seed_of
@@ -27,9 +27,9 @@ from ipo_prompts.experiments.run.reading import load_config
 from ipo_prompts.metrics.arrays import Doubles, Floats
 from ipo_prompts.metrics.classification import ClipReward, EncodedPictures, losses_of
 from ipo_prompts.metrics.clip import Clip, load_clip, unit
-from ipo_prompts.metrics.headroom import Headroom
 from ipo_prompts.metrics.template import ANCHOR, imagenet_templates
 from ipo_prompts.metrics.text_tower import encode_templates
+from ipo_prompts.metrics.verdict import Headroom
 from ipo_prompts.programs.templates.phrases import PhraseBank
 
 GAINS = ("best phrase", "best of 80", "mean subtracted")
@@ -90,7 +90,7 @@ def _encode(clip: Clip, items: list[Item], operations: tuple[str, ...]) -> Float
         shifted = render(rgba, operations, seed_of(item.group, 0), jitter=0)
         pixels.append(clip.preprocess(Image.fromarray((255 * shifted).round().astype(np.uint8))))
     with torch.inference_mode():
-        return np.concatenate([unit(clip.model.encode_image(part)) for part in torch.stack(pixels).split(32)])
+        return np.concatenate([unit(clip.model.encode_image(part)) for part in torch.split(torch.stack(pixels), 32)])
 
 
 def _gains(

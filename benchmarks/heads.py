@@ -12,7 +12,7 @@ sets each. Of the ways with pictures, none sees crops, and none a picture of the
 - Tip-Adapter (Zhang et al., ECCV 2022), without training: its kernel over all labelled pictures. Theirs averages ten
   random crops of each and searches alpha and beta on a whole validation or test split; here pictures left out in turn
   choose them, and at one label they are the paper's 1 and 5.5.
-- LP++ (Huang et al., CVPR 2024), as `methods/pictures.py` has it; the last epoch counts, where theirs is chosen on
+- LP++ (Huang et al., CVPR 2024), as `lab/linear_probe.py` has it; the last epoch counts, where theirs is chosen on
   as many validation pictures.
 """
 
@@ -22,11 +22,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from common import arguments
 
-from ipo_prompts.experiments.compare.methods.pictures import LabelledFeatures, learn
+from benchmarks.common import arguments
+from benchmarks.lab.bed import CLAIMS, suite
+from benchmarks.lab.linear_probe import learn
+from ipo_prompts.experiments.compare.methods.pictures import LabelledFeatures
 from ipo_prompts.experiments.data import load_data
-from ipo_prompts.experiments.embedded.shifts import CLAIMS, suite
 from ipo_prompts.metrics.arrays import Doubles, Floats
 from ipo_prompts.metrics.blend import WAYS, WEIGHTS, Labelled, blend, from_pictures, left_out_in_turn
 from ipo_prompts.metrics.classification import ClipReward, EncodedPictures, logits_of
@@ -90,7 +91,7 @@ def one(clip: Clip, bed: EncodedPictures, texts: Sequence[Floats], labels: int, 
     pictures = Labelled(learnt.features, learnt.labels, classes)
     words, features = logits_of(clip, bed.features[test], best), bed.features[test]
     found = blend(logits_of(clip, learnt.features, best), pictures, clip.logit_scale)
-    tried = [words]
+    tried: list[Any] = [words]
     for way in WAYS:
         alone = from_pictures(way, pictures, clip.logit_scale)
         tried.append(np.full_like(words, np.nan) if alone is None else alone.logits(features))

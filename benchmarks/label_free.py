@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from common import arguments
 
-from ipo_prompts.experiments.compare.label_free import Asked, competing
+from benchmarks.common import arguments
+from benchmarks.lab.bed import expanded
+from benchmarks.lab.label_free import Asked, competing
 from ipo_prompts.experiments.data import load_data
-from ipo_prompts.experiments.embedded.shifts import expanded
 from ipo_prompts.experiments.run.plan import SPLIT_SEED
 from ipo_prompts.metrics.arrays import Doubles, Floats
 from ipo_prompts.metrics.classification import ClipReward, EncodedPictures

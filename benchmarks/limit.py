@@ -18,6 +18,7 @@ import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -72,7 +73,7 @@ def _row(job: str, folder: Path, seconds: float, *, small: bool) -> bool:
     finally:
         server.shutdown()
     file = folder / "run" / "result.json"
-    found = json.loads(file.read_text()) if file.exists() else {"seconds": {"image": 0.0}, "left_out": told[-300:]}
+    found: Any = json.loads(file.read_text()) if file.exists() else {"seconds": {"image": 0.0}, "left_out": told[-300:]}
     batch = found["seconds"]["image"] * BATCH / (classes * each)
     longest = max(batch, 0.5)  # half a second between two looks at a question
     over = took - limit
@@ -86,7 +87,7 @@ def _row(job: str, folder: Path, seconds: float, *, small: bool) -> bool:
         found["left_out"],
     ]
     print(f"| {' | '.join(map(str, row))} |", flush=True)
-    return over <= 0.1 * limit + longest
+    return bool(over <= 0.1 * limit + longest)
 
 
 def _ipo(folder: Path, *words: str) -> tuple[float, int, str]:

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-from common import arguments
 
+from benchmarks.common import arguments
 from ipo_prompts.experiments.data import DataSet, Item, draw, load_data
 from ipo_prompts.experiments.data.draw import cut
 from ipo_prompts.metrics.classification import ClipReward, EncodedPictures

@@ -30,9 +30,9 @@ from typing import Any, NamedTuple
 from unittest.mock import patch
 
 import numpy as np
-from common import arguments
-from none_of_these import narrower
 
+from benchmarks.common import arguments
+from benchmarks.none_of_these import narrower
 from ipo_prompts.experiments.data import load_data
 from ipo_prompts.metrics.arrays import Doubles, Floats
 from ipo_prompts.metrics.calibration import best_temperature
@@ -299,7 +299,8 @@ def without_labels(bed: Bed, sets: Sequence[str], classes: int, draws: int) -> N
             one = Called(tuple(names), given[None])
             texts, rows = texts_of(replace(bed, called={way: one}), way, np.arange(classes), 0)
             before = hits(bed, given, pictures).mean()
-            for other, candidates in enumerate((rows, naming.exchanged(rows))):
+            tried: Any = (rows, naming.exchanged(rows))
+            for other, candidates in enumerate(tried):
                 with reach:
                     found = naming.suggest(texts, candidates, np.float32(bed.clip.logit_scale) * pictures.features)
                 after = []
@@ -366,7 +367,8 @@ def scale(classes: int, names: int, pictures: int) -> str:
     rng, width = np.random.default_rng(0), 512
 
     def unit(rows: Any) -> Floats:
-        return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+        made: Floats = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+        return made
 
     texts = unit(rng.normal(size=(classes * names, width)))
     others = classes + (names - 1) * np.arange(classes)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any, cast
 from unittest.mock import patch
 
 import numpy as np
-from common import arguments
 from PIL import Image, ImageEnhance
 
+from benchmarks.common import arguments
 from ipo_prompts.experiments.data import Item, load_data, near_copies
 from ipo_prompts.metrics.clip import load_clip
 from ipo_prompts.metrics.features import FeatureStore
@@ -81,7 +82,7 @@ def shares(items: Sequence[Item], kinds: Sequence[Kind], store: FeatureStore) ->
     bursts = [named(labels, list(map(kind, images)), 1, 2) for kind in kinds]
     both = [np.concatenate([features, store.encode([item.picture for item in burst])]) for burst in bursts]
     for name, thresholds in CLUES.items():
-        with patch.multiple(near_copies, **thresholds):
+        with patch.multiple(near_copies, **cast("dict[str, Any]", thresholds)):
             found = []
             for burst, encoded in zip(bursts, both, strict=True):
                 groups = np.array(near_copies.near_copies([*firsts, *burst], encoded))

@@ -23,9 +23,9 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
-from common import arguments
 from scipy.stats import betabinom
 
+from benchmarks.common import arguments
 from ipo_prompts.experiments.data import load_data
 from ipo_prompts.experiments.data.wordnet import STRANGERS, own_words
 from ipo_prompts.metrics.arrays import Doubles, Floats

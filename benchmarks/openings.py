@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 import numpy as np
-from common import arguments
 from numpy.typing import NDArray
 from scipy import special
 
+from benchmarks.common import arguments
 from ipo_prompts.experiments.run.openings import Names, Openings, opened_after
 from ipo_prompts.metrics.evidence import ALPHA, paired_difference
 from ipo_prompts.metrics.sampling import Sampling

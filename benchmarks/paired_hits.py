@@ -12,6 +12,7 @@ import itertools
 import math
 import zlib
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy import optimize, special
@@ -110,11 +111,11 @@ class Model:
     def thresholds(self, gain: float) -> tuple[float, float]:
         """Of the two methods, for a true difference."""
         theirs = optimize.brentq(lambda t: self._true(t, False) - self.cell.base, -9, 9)
-        return optimize.brentq(lambda t: self.difference(t, theirs) - gain, -9, 9), theirs
+        return float(optimize.brentq(lambda t: self.difference(t, theirs) - gain, -9, 9)), float(theirs)
 
     def _true(self, threshold: float, first: bool) -> float:
         noise = 1 + (self.luck**2 + self.class_luck**2 if first or self.cell.rival else 0.0)
-        return self._column(threshold, first, noise, np.zeros((1, len(self.part))))[0]
+        return float(self._column(threshold, first, noise, np.zeros((1, len(self.part))))[0])
 
     def _column(self, threshold: float, first: bool, noise: float, luck: np.ndarray) -> np.ndarray:
         """The column's true value for each row of shifts of the classes."""
@@ -127,7 +128,7 @@ class Model:
         sums = np.stack([(right * self.per_class)[:, self.part == p].sum(1) for p in range(len(self.slices))], axis=1)
         accuracies = sums / [sum(sizes) for sizes in self.cell.sizes]
         if self.cell.column in ("test", MEAN):
-            return accuracies.mean(axis=1)
+            return np.asarray(accuracies.mean(axis=1))
         return np.array([value(self.cell.column, self._runs(row)) for row in accuracies])
 
     def variance_of_seeds(self, gain: float, count: int = 2000) -> float:
@@ -173,7 +174,7 @@ class Model:
         shifts = self._of_searches(count, seeds)[..., self.part]
         shifts = shifts + self.class_luck * self.rng.standard_normal(shifts.shape, dtype=np.float32)
         found = math.sqrt(self.cell.own * (1 - lasting)) * self._pictures(count, seeds) + shifts[..., self.classes]
-        return found + math.sqrt(self.cell.own * lasting) * self._pictures(count, 1)
+        return np.asarray(found + math.sqrt(self.cell.own * lasting) * self._pictures(count, 1))
 
     def _pictures(self, count: int, seeds: int) -> np.ndarray:
         """A standard normal for each picture, (count, seeds, pictures)."""
@@ -188,7 +189,7 @@ class Model:
         values = hits.astype(np.float64)
         return self._runs([values[:, one] for one in self.slices], method, self.samplings)
 
-    def _runs(self, parts, method: str = "", samplings=None) -> list[Runs]:
+    def _runs(self, parts: Any, method: str = "", samplings: Any = None) -> list[Runs]:
         """Parts in their data sets and sides: a mean over targets is one data set, H has two sides."""
         values = [np.atleast_2d(part) for part in parts]
         samplings = samplings or [Sampling(1)] * len(values)

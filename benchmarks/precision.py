@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from common import alternate, arguments, report
 
+from benchmarks.common import alternate, arguments, report
 from ipo_prompts.experiments.data import load_data
 from ipo_prompts.experiments.embedded import MODEL_DIR
 from ipo_prompts.metrics.arrays import Floats

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import tempfile
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
-from common import alternate, arguments, report
 
+from benchmarks.common import alternate, arguments, report
+from ipo_prompts.metrics.arrays import Floats
 from ipo_prompts.metrics.classification import ClipReward, EncodedPictures
 from ipo_prompts.metrics.clip import load_clip
 from ipo_prompts.metrics.features import FeatureStore
@@ -38,8 +40,8 @@ def main() -> None:
             # `score` is this after the text tower, which does not see the pictures.
             seconds = alternate(
                 repeats,
-                score=lambda pictures=pictures: reward.score_embeddings([""], [classes], pictures),
-                matmul=lambda pictures=pictures: pictures.features @ classes.T,
+                score=partial(reward.score_embeddings, [""], [classes], pictures),
+                matmul=partial(np.matmul, pictures.features, classes.T),
             )
             scored[count], multiplied[count] = seconds["score"], seconds["matmul"]
     slope = float(np.polyfit(np.log(counts), np.log(list(scored.values())), 1)[0])
@@ -54,9 +56,10 @@ def main() -> None:
     )
 
 
-def _unit(rng: np.random.Generator, count: int, width: int) -> np.ndarray:
+def _unit(rng: np.random.Generator, count: int, width: int) -> Floats:
     rows = rng.standard_normal((count, width), dtype=np.float32)
-    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    unit: Floats = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    return unit
 
 
 if __name__ == "__main__":

@@ -17,9 +17,9 @@ from typing import Any
 
 import dspy
 import numpy as np
-from common import arguments
 from PIL import Image
 
+from benchmarks.common import arguments
 from ipo_prompts.experiments.data import Item, load_data
 from ipo_prompts.metrics.classification import logits_of
 from ipo_prompts.metrics.clip import load_clip
@@ -68,6 +68,7 @@ def gain(clip_name: str, spec: str, classes: int, counts: tuple[int, int, int], 
     units = reward.examples(composed(sealed, counts[2], names, rng))
     templates = ["a photo of a <CLASS>.", program.template]
     scores, how = reward.score(templates, units), Sampling.of(len(units))
+    assert units.shown is not None
     logits = [logits_of(clip, units.features, rows) for rows in reward.texts.encode(templates, names)]
     found = compare_precision(logits[0], logits[1], units.shown, how)
     ranked = scores[1].value - scores[0].value

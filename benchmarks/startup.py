@@ -6,7 +6,7 @@ import subprocess
 import sys
 from functools import partial
 
-from common import alternate, arguments, report
+from benchmarks.common import alternate, arguments, report
 
 EMPTY = [sys.executable, "-c", "pass"]
 IPO = [sys.executable, "-c", "import sys; from ipo_prompts.experiments.cli.app import main; sys.exit(main())"]

@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 import open_clip
 import torch
-from common import alternate, arguments, report
 from PIL import Image
 
+from benchmarks.common import alternate, arguments, report
 from ipo_prompts.metrics.classification import ClipReward, EncodedPictures
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.clip_config import without_remote_code

@@ -1,13 +1,12 @@
 """How the scenes, the window and the number of steps were chosen: on pictures of the search part alone.
 
-    python benchmarks/tasks.py --out OUT --what windows retrieval examples.segmentation:Segmentation
+    python -m benchmarks.tasks --out OUT --what windows retrieval examples.segmentation:Segmentation
 
 The selection and test pictures of the examples are not opened here.
 """
 
 from __future__ import annotations
 
-import sys
 import tempfile
 from collections.abc import Sequence
 from contextlib import closing
@@ -15,10 +14,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from common import arguments
 
-sys.path.append(str(Path(__file__).parents[1]))  # where the examples are
-
+from benchmarks.common import arguments
 from examples.segmentation import SegmentationReward, compose
 from ipo_prompts.experiments.data import load_data
 from ipo_prompts.experiments.run.live_view import Ui

@@ -5,13 +5,15 @@ from __future__ import annotations
 import argparse
 import logging
 import statistics
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 import open_clip
 import torch
-from common import alternate, arguments, report
 
+from benchmarks.common import alternate, arguments, report
 from ipo_prompts.metrics.clip_config import without_remote_code
 from ipo_prompts.metrics.template import SLOT, fill
 from ipo_prompts.metrics.text_pass import Trie
@@ -71,12 +73,8 @@ def main() -> None:
         made: dict[str, Any] = {}
         seconds = alternate(
             repeats,
-            theirs=lambda template=template, made=made: made.update(
-                theirs=zero_shot(model, tokenizer, names, [template])
-            ),
-            ours=lambda template=template, made=made: made.update(
-                ours=encode_templates(model, tokenizer, [template], names)
-            ),
+            theirs=partial(_keep, made, "theirs", zero_shot, model, tokenizer, names, [template]),
+            ours=partial(_keep, made, "ours", encode_templates, model, tokenizer, [template], names),
             matmul=matmuls(model, tokenizer, [template], names),
         )
         difference = max(difference, float(np.abs(made["ours"][0] - made["theirs"]).max()))
@@ -177,6 +175,10 @@ def matmuls(model: Any, tokenizer: Any, templates: list[str], names: list[str]) 
                 torch.nn.functional.linear(x, weight, bias)
 
     return multiply
+
+
+def _keep(made: dict[str, Any], name: str, do: Callable[..., Any], *given: Any) -> None:
+    made[name] = do(*given)
 
 
 if __name__ == "__main__":

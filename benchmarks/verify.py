@@ -17,13 +17,13 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-from common import arguments
 from numpy.random import Generator
 from numpy.typing import NDArray
 
+from benchmarks.common import arguments
 from ipo_prompts.experiments.clicks.drawing import showing_order
 from ipo_prompts.metrics.clicks import FIRST, Clicked, Disagreements, decided_after, slips_of
 from ipo_prompts.metrics.evidence import ALPHA, POWER, paired_difference
@@ -177,7 +177,7 @@ def clicked(design: Disagreements, values: Values, count: int, rater: Rater, rng
     shown = showing_order(len(values))
     shown = shown[: shown.index(min(count, len(values)) - 1) + 1]
     twice = sorted(number for number in set(shown) if shown.count(number) == 2)
-    pairs = np.stack([said[twice], rater(values[twice], rng)], axis=1) if twice else []
+    pairs: Any = np.stack([said[twice], rater(values[twice], rng)], axis=1) if twice else []
     return design.gain(said, slips_of(pairs))
 
 

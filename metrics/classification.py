@@ -36,6 +36,10 @@ BLOCK = 1024
 """Pictures per matrix product: few enough that the logits stay in the processor's cache."""
 
 
+Numbers = Sequence[int] | npt.NDArray[np.integer]
+"""Which pictures or classes."""
+
+
 @dataclass(frozen=True)
 class EncodedPictures:
     """Pictures in the form that the reward needs.
@@ -60,7 +64,7 @@ class EncodedPictures:
     def __len__(self) -> int:
         return len(self.features)
 
-    def part(self, pictures: Sequence[int], classes: Sequence[int] | None = None) -> EncodedPictures:
+    def part(self, pictures: Numbers, classes: Numbers | None = None) -> EncodedPictures:
         """Return some of the pictures, and with `classes` those alone: a smaller problem of its own.
 
         Args:

@@ -1,4 +1,4 @@
-"""Things that are chosen by name and have settings of their own: strategies and rewards.
+"""Things that are chosen by name: strategies and rewards, which have settings of their own, and methods.
 
 A choice is written `{"name": "history", "size": 8}`, on the command line `strategy=history strategy.size=8`. The
 name of a class of the user's own is `module:Class`.
@@ -154,10 +154,14 @@ class Registry:
         homes: name → `file:Class`.
         default: the name when none is given.
         own: `file:function` that makes of a plain class, listed or of the user's own, what is found by its name.
+        word: what is typed before a name, where that is not `key`.
     """
 
-    def __init__(self, key: str, package: str, homes: Mapping[str, str], default: str, own: str) -> None:
+    def __init__(
+        self, key: str, package: str, homes: Mapping[str, str], default: str, own: str, word: str | None = None
+    ) -> None:
         self.key = key
+        self._word = word or key
         self.default = default
         self._package = package
         self._homes = dict(homes)
@@ -203,7 +207,7 @@ class Registry:
         if (name := own_name(choice)) and name not in self._allowed:
             raise InputError(
                 f"{self.key}={name} is code, and code is only run where a person types its name; if you trust it, add "
-                f"`{setting(self.key, name)}` to `ipo optimize` or `ipo benchmark`."
+                f"`{setting(self._word, name)}` to `ipo optimize` or `ipo benchmark`."
             )
 
     def settings(self, choice: NamedChoice) -> Any:

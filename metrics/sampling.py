@@ -12,7 +12,7 @@ import math
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -22,6 +22,8 @@ from ipo_prompts.metrics.arrays import Doubles
 
 Numbers = NDArray[np.int64]
 """The number of a class or a base picture, one per unit, counted from 0 with none left out."""
+Names = Sequence[Hashable] | NDArray[Any]
+"""What tells classes or base pictures apart, one per unit."""
 
 
 class Variance(NamedTuple):
@@ -46,7 +48,7 @@ class Sampling:
     draws: Numbers | None = None
 
     @classmethod
-    def of(cls, n: int, classes: Sequence[Hashable] | None = None, draws: Sequence[Hashable] | None = None) -> Sampling:
+    def of(cls, n: int, classes: Names | None = None, draws: Names | None = None) -> Sampling:
         """Number names; classes that are not one for each unit (queries are not pictures) are left out.
 
         Raises:
@@ -198,7 +200,7 @@ def _variance(squares: Doubles, draws: Numbers, added: float, n: int) -> Varianc
     return Variance(value / n**2, float((draws - 1).sum()))
 
 
-def _numbered(names: Sequence[Hashable]) -> Numbers:
+def _numbered(names: Names) -> Numbers:
     """Number names in the order of their first appearance."""
     numbers: dict[Hashable, int] = {}
     return np.array([numbers.setdefault(name, len(numbers)) for name in names], dtype=np.int64)

@@ -19,13 +19,19 @@ from ipo_prompts.metrics.clock import beginning, process_start
 
 os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
 
-app = typer.Typer(
-    name="ipo",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+
+def new_app(name: str) -> typer.Typer:
+    """Return a command without commands, in our form."""
+    return typer.Typer(
+        name=name,
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+
+
+app = new_app("ipo")
 
 
 def _print_version(wanted: bool) -> None:
@@ -58,21 +64,21 @@ app.add_typer(data.data_app, name="data")
 app.add_typer(installation.models_app, name="models")
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Run the command line; every error that a person can fix is one sentence on stderr.
+def main(arguments: list[str] | None = None, of: typer.Typer = app) -> int:
+    """Run the command line, or that of another app; every error that a person can fix is one sentence on stderr.
 
     Returns:
         0 done, 1 failed, 2 bad input, 3 stopped by a budget with a valid result, 130 interrupted.
     """
     words = sys.argv[1:] if arguments is None else arguments
-    command = typer.main.get_command(app)
+    command = typer.main.get_command(of)
     if sys.stderr is None:  # else what goes there would be printed among the answers
         sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115
     if sys.stdout is None:
         return fail("stdout is closed, so the answer cannot be printed; send it to a file, or to /dev/null.", 2)
     try:
         with beginning(process_start()) if arguments is None else nullcontext(), _stopped_as_from_the_keyboard():
-            code = command.main(args=words, prog_name="ipo", standalone_mode=False)
+            code = command.main(args=words, prog_name=of.info.name, standalone_mode=False)
         _flush()  # what cannot be written is said here, and not by the interpreter
     except Exception as error:
         if isinstance(error, BrokenPipeError) and not _flush():
@@ -120,7 +126,7 @@ def _stopped_as_from_the_keyboard() -> Iterator[None]:
 
 def _named(command: Any, words: list[str]) -> str:
     """Return the command that words begin with, such as `ipo data check`."""
-    path = "ipo"
+    path = str(command.name)
     for word in words:
         command = getattr(command, "commands", {}).get(word)
         if command is None:

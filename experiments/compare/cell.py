@@ -10,10 +10,12 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from ipo_prompts.experiments.compare.methods import METHODS, Absent, Fitted, LanguageModelSearch, Lesson
+from ipo_prompts.experiments.compare.methods import METHODS
+from ipo_prompts.experiments.compare.methods.base import Absent, Fitted, Lesson
 from ipo_prompts.experiments.compare.protocols import (
     NAMES,
-    NO_DATA,
+    PROTOCOLS,
+    TO_DATA,
     TestSet,
     carried_over,
     laid_out,
@@ -30,9 +32,10 @@ from ipo_prompts.experiments.run.prepared import Prepared, prepare
 from ipo_prompts.experiments.run.reading import allow, build, dotted, nested
 from ipo_prompts.experiments.tasks.base import Encoded, Task
 from ipo_prompts.metrics.clip import Clip, load_clip
-from ipo_prompts.metrics.errors import InputError, did_you_mean
+from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.features import FeatureStore
 from ipo_prompts.metrics.files import read_json
+from ipo_prompts.metrics.registry import is_own
 from ipo_prompts.metrics.reward import Reward
 from ipo_prompts.programs.templates.settings import LIMITS
 
@@ -49,12 +52,12 @@ class Cell:
     """One entry of a grid.
 
     Attributes:
-        protocol: a key of `PROTOCOLS`.
+        protocol: one of `NAMES`, or a class of the user's own.
         data: spec of the data set to learn from.
-        method: a key of `METHODS`.
+        method: a name in `METHODS`, or a class of the user's own.
         seed: of the pictures drawn, the language model, and whatever else is random in a method.
         targets: specs of the data sets to test on, for cross-dataset and domain-generalization; for cross-clip the
-            CLIPs, for looks their numbers.
+            CLIPs.
         settings: keys and values of `RunConfig` that all methods share.
     """
 
@@ -89,7 +92,9 @@ def run_cell(cell: Cell, folder: Path) -> dict[str, Any]:
     if before:
         return before
     allow(nested(dict(cell.settings)))  # `load_grid` has refused what nobody typed; here is a worker
-    config, method = shared_config(cell), METHODS[cell.method]
+    METHODS.allow(cell.method)
+    PROTOCOLS.allow(cell.protocol)
+    config, method = shared_config(cell), METHODS.find(cell.method)
     check_writable(folder)
     source, drawn, tests = laid_out(cell.protocol, cell.data, cell.targets, config)
     # 1. Learn. The test pictures are out of reach: they are in nothing that the method is given.
@@ -118,7 +123,7 @@ def _evaluated(content: dict[str, Any], fitted: Fitted, tests: list[TestSet], pr
     for part, encoded in (("search", prepared.search), ("selection", prepared.selection)):
         if encoded:
             content[part] = totals(score_of(fitted, prepared.reward, encoded))
-    for _, alike in groupby(tests, key=lambda test: (id(test.items), test.clip)):  # opened once for all looks
+    for _, alike in groupby(tests, key=lambda test: (id(test.items), test.clip)):  # opened once for all parts
         same = list(alike)
         ids, pictures = picture_ids(prepared.store, same[0].items), cache(partial(_opened, same[0], prepared))
         for test in same:
@@ -144,9 +149,9 @@ def _opened(test: TestSet, prepared: Prepared) -> tuple[Clip, Reward, Encoded]:
 def _tested(
     fitted: Fitted, test: TestSet, prepared: Prepared, pictures: Callable[[], tuple[Clip, Reward, Encoded]]
 ) -> dict[str, Any]:
-    """Score on test pictures, with the CLIP of the test set, and after its looks; see `tested` and `carried_over`."""
-    if test.looks is not None:
-        fitted = fitted.after(test.looks)
+    """Score on test pictures, with the CLIP of the test set, what it tests of all; see `tested` and `carried_over`."""
+    if test.part is not None:
+        fitted = test.part(fitted)
     clip, reward, encoded = pictures()
     if clip.fingerprint == prepared.clip.fingerprint:
         return tested(fitted, test, reward, encoded)
@@ -182,12 +187,11 @@ def shared_config(cell: Cell) -> RunConfig:
     Raises:
         InputError: an unknown protocol, method or setting, or one that is not the grid's to set.
     """
-    for what, name, known in (("protocol", cell.protocol, NAMES), ("method", cell.method, METHODS)):
-        if name not in known:
-            raise InputError(f"there is no {what} {name!r}{did_you_mean(name, known)}; there are: {', '.join(known)}.")
+    if cell.protocol not in NAMES and not is_own(cell.protocol):
+        PROTOCOLS.find(cell.protocol)  # which says what there is
     settings = nested(dict(cell.settings))
     for key in ("names", "offsets"):
-        if key in settings and not isinstance(METHODS[cell.method], LanguageModelSearch):
+        if key in settings and not METHODS.find(cell.method).settles:
             raise InputError(
                 f"{key} is settled at the end of a search, and {cell.method} is none; give it to the rows of searches "
                 "alone, in their settings."
@@ -198,7 +202,7 @@ def shared_config(cell: Cell) -> RunConfig:
         if key in OF_NO_CELL:
             raise InputError(f"{key} would give methods different budgets; set steps and candidates_per_step instead.")
     classes = "base-to-new" if cell.protocol == "base-to-new" else "all"
-    to_fit = [] if cell.protocol in NO_DATA else list(cell.targets)
+    to_fit = list(cell.targets) if cell.protocol in TO_DATA else []
     own = {"data": cell.data, "classes": classes, "seed": cell.seed, "also_fit": to_fit}
     return build({**settings, **own}, "the settings of the grid")
 
@@ -209,7 +213,8 @@ def run_config(cell: Cell) -> RunConfig | None:
     Raises:
         InputError: see `shared_config`.
     """
-    return METHODS[cell.method].run_config(shared_config(cell), dict(cell.settings))
+    config: RunConfig | None = METHODS.find(cell.method).run_config(shared_config(cell), dict(cell.settings))
+    return config
 
 
 @lru_cache(maxsize=4)

@@ -1,4 +1,4 @@
-"""From the cells of a grid to its table, and the files of a table: Markdown, CSV, JSON and a picture.
+"""From the cells of a grid to its table, and the files of a table: Markdown, CSV and JSON.
 
 In CSV and JSON values are percent and points, rounded so that the same cells give the same bytes.
 """
@@ -10,10 +10,10 @@ import math
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from rich.console import RenderableType
 
 from ipo_prompts.experiments.compare.cell import shared_config
@@ -21,6 +21,7 @@ from ipo_prompts.experiments.compare.executors import Failure
 from ipo_prompts.experiments.compare.grid import GridCell, GridConfig
 from ipo_prompts.experiments.compare.layout import fitted_table, plain, safe_line, terminal
 from ipo_prompts.experiments.compare.methods import METHODS
+from ipo_prompts.experiments.compare.methods.base import Method
 from ipo_prompts.experiments.compare.published import ablations_of, published_rows, section
 from ipo_prompts.experiments.compare.raw_cells import unpack, without_places
 from ipo_prompts.experiments.compare.runner import failure_line
@@ -34,9 +35,8 @@ from ipo_prompts.experiments.compare.tables.markdown import (
     verdict_text,
 )
 from ipo_prompts.experiments.compare.tables.table import ColumnScore, Table
-from ipo_prompts.experiments.report.drawing import DARK, LIGHT, draw_gains, drawn
 from ipo_prompts.experiments.run.files import check_writable, write_text
-from ipo_prompts.metrics.errors import InputError, printable
+from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.verdict import Verdict, points
 
 if TYPE_CHECKING:
@@ -74,8 +74,7 @@ def table_of(grid: GridConfig, found: Sequence[GridCell], outcomes: Sequence[dic
     for entry, outcome in zip(found, outcomes, strict=True):
         gap: dict[str, Any] = {"cell": entry.cell.record(), "absent": outcome}
         content = gap if isinstance(outcome, str) else outcome
-        shared = shared_config(entry.cell)  # which refuses an unknown method
-        method = METHODS[entry.cell.method]
+        shared, method = shared_config(entry.cell), entry.method
         about = {
             "cell": {**content["cell"], "method": entry.label},
             "labelled_per_class": method.labelled_per_class(shared),
@@ -86,7 +85,21 @@ def table_of(grid: GridConfig, found: Sequence[GridCell], outcomes: Sequence[dic
     if not any(cell.get("scores") for cell in cells):
         return None
     shots = shared_config(found[0].cell).shots
-    return build_table(cells, grid.reference, published_rows(grid.protocol, shots, grid.data))
+    published = published_rows(grid.protocol, shots, grid.data)
+    return build_table(cells, grid.reference, published, _plain_rows(grid, found))
+
+
+def _plain_rows(grid: GridConfig, found: Sequence[GridCell]) -> dict[str, Method]:
+    """Return the rows that are methods as they are, in the order of a table: those listed, then by name; a class of
+    somebody's own stands behind the row that is before it in the grid.
+    """
+    methods = {entry.label: entry.method for entry in found}
+    plain = [row.label for row in grid.methods if row.is_plain]
+    order = [name for name in METHODS if name in plain]
+    for before, label in pairwise(["", *plain]):
+        if label not in order:
+            order.insert(order.index(before) + 1 if before in order else len(order), label)
+    return {label: methods[label] for label in order}
 
 
 def documents(grid: GridConfig, table: Table) -> dict[str, str]:
@@ -104,8 +117,7 @@ def documents(grid: GridConfig, table: Table) -> dict[str, str]:
         texts["settings.md"] = "\n\n".join([f"### {plain(grid.title)}, by settings", *blocks]) + "\n"
     if table.averages:
         texts["data-sets.md"] = title + details(table)
-    picture = gain_plot(table)
-    return {**texts, "gain.svg": picture} if picture else texts
+    return texts
 
 
 def write_documents(texts: dict[str, str], folder: Path) -> None:
@@ -245,57 +257,9 @@ def _safe(value: Any) -> Any:
     return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
 
 
-_PAPER = ("#fefefd", "#14181f")
-"""The ground on light and dark pages: it is drawn, since a page may not be what the browser takes it for."""
-
-
-def gain_plot(table: Table) -> str | None:
-    """Draw what methods gain over the reference, as SVG for light and dark pages; None where none is compared with it.
-
-    Of several data sets it shows the means and the intervals for data sets like these; of one, for these classes. The
-    methods are in the order of how many templates they looked at besides the initial one, which is in brackets.
-    """
-    scope = (*table.averages, *table.scopes)[0]
-    found: list[tuple[float, str, Verdict]] = []
-    for method in table.methods:
-        if gain := table.over(scope, method, table.reference):
-            search = table.searches[scope.name, method]
-            looked = (search["proposals"] or 0) + (search["looked_at"] or 0)
-            found.append((looked, f"{_short(method, 40)} ({looked:,.0f})", gain.for_scope(scope)))
-    if not found:
-        return None
-    _, names, gains = zip(*sorted(found, key=lambda one: one[0]), strict=True)
-    covers = next((gain.covers for gain in gains if gain.outcome != "same templates"), "these classes")
-    what = f"mean over {len(scope.data)} data sets" if scope.is_average else scope.name
-    most = 3 * max(1.0, *(100 * abs(gain.mean) for gain in gains))  # one wide interval would press all others flat
-
-    def draw(figure: Any) -> None:
-        axes = draw_gains(figure, names, gains)
-        axes.set_facecolor("none")
-        axes.set_title(_short(f"{what}, 95 % intervals for {covers}", 120), fontsize=11, loc="left")
-        axes.set_xlabel(_short(f"gain over {table.reference} in {table.headline}, points; (templates looked at)", 120))
-        axes.set_xlim(*np.clip(axes.get_xlim(), -most, most))
-        for text in figure.findobj(match=lambda one: hasattr(one, "set_parse_math")):
-            text.set_parse_math(False)  # a name is text: its dollar signs are no formula
-
-    svg = drawn(draw, 10.0, 1 + 0.34 * len(found), facecolor=_PAPER[0]).decode()
-    pairs = [*((LIGHT[name], DARK[name]) for name in LIGHT), _PAPER]
-    for number, (light, _) in enumerate(pairs):
-        svg = svg.replace(light, f"var(--c{number})")
-    light, dark = (";".join(f"--c{number}:{pair[side]}" for number, pair in enumerate(pairs)) for side in (0, 1))
-    rules = f"svg{{{light}}}@media(prefers-color-scheme:dark){{svg{{{dark}}}}}"
-    head, defs, rest = svg.partition(" <defs>\n")
-    return f"{head}{defs}  <style>{rules}</style>\n{rest}"
-
-
-def _short(text: str, most: int) -> str:
-    line = printable(" ".join(text.split()))
-    return line if len(line) <= most else line[: most - 1] + "…"
-
-
 def settings_compared(grid: GridConfig, table: Table) -> list[tuple[str, list[list[str]]]]:
     """Return what the settings of rows that are more than a method did; see `by_settings`."""
-    own = {row.label: {"method": row.method, **row.settings} for row in grid.methods if row.label != row.method}
+    own = {row.label: {"method": row.method, **row.settings} for row in grid.methods if not row.is_plain}
     return by_settings(table, own)
 
 

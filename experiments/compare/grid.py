@@ -14,16 +14,19 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from ipo_prompts.experiments.compare import cell as cells
 from ipo_prompts.experiments.compare.cell import Cell
-from ipo_prompts.experiments.compare.protocols import CROSS_CLIP, NO_DATA
+from ipo_prompts.experiments.compare.methods import METHODS
+from ipo_prompts.experiments.compare.methods.base import Method
+from ipo_prompts.experiments.compare.protocols import CROSS_CLIP, PROTOCOLS, TO_DATA
 from ipo_prompts.experiments.compare.published import ablated_settings
 from ipo_prompts.experiments.compare.sweep_file import MOST, grid_of
-from ipo_prompts.experiments.embedded.shifts import expanded
+from ipo_prompts.experiments.embedded.shifts import canonical
 from ipo_prompts.experiments.run.config import CHOSEN
 from ipo_prompts.experiments.run.files import Content
 from ipo_prompts.experiments.run.reading import allow, dotted, nested, overlaid, read_settings, read_words
 from ipo_prompts.experiments.run.settings import settings as settings_of_a_run
 from ipo_prompts.metrics.errors import InputError, did_you_mean
 from ipo_prompts.metrics.files import read_bytes
+from ipo_prompts.metrics.registry import is_own
 from ipo_prompts.programs.record.trust import SEAL, own_settings, refuse_foreign, seal
 
 CONFIGS = files("ipo_prompts.experiments.compare") / "configs"
@@ -41,6 +44,11 @@ class Variant(Content):
     label: str = Field(min_length=1)
     method: str
     settings: dict[str, Any] = Field({})
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is the method as it is: under its name, or under any where it is a class of the user's own."""
+        return self.label == self.method or (is_own(self.method) and not self.settings)
 
 
 class GridConfig(Content):
@@ -81,8 +89,8 @@ class GridConfig(Content):
     @field_validator("data", "targets")
     @classmethod
     def _spelled_out(cls, specs: list[str]) -> list[str]:
-        """A suite stands for its data sets, and a set of operations has one name."""
-        return [one for spec in specs for one in expanded(spec)]
+        """A set of operations has one name."""
+        return [canonical(spec) for spec in specs]
 
     @field_validator("data", "targets", "seeds", "methods")
     @classmethod
@@ -146,6 +154,11 @@ def load_grid(name: str, words: Sequence[str] = ()) -> GridConfig:
         raise InputError(_worded(error, name)) from error
     allow(nested(read_words(words)))
     ours = file.name == GRID_FILE and (file.parent / CELLS).is_dir()
+    code = [(PROTOCOLS, "protocol", grid.protocol), *((METHODS, "methods", row.method) for row in grid.methods)]
+    for registry, key, name in code:
+        if not ours or key in read_words(words):
+            registry.allow(name)
+        registry.check_allowed(name)
     for settings in (nested(one) for one in (grid.settings, *(row.settings for row in grid.methods))):
         if not ours:  # a person wrote it
             allow(settings)
@@ -173,7 +186,7 @@ def _refuse_foreign(grid: GridConfig, file: Path, typed: dict[str, Any]) -> None
     if own_settings({"config": stored, SEAL: first.removeprefix(_SEALED)}) is not None:
         return
     targets = [] if "targets" in typed else grid.targets
-    tested: list[dict[str, Any]] = [{"also_fit": targets}] if grid.protocol not in NO_DATA else []
+    tested: list[dict[str, Any]] = [{"also_fit": targets}] if grid.protocol in TO_DATA else []
     if grid.protocol == CROSS_CLIP:
         tested = [{"clip": one} for one in targets]
     given = [nested(one) for one in (grid.settings, *(row.settings for row in grid.methods))]
@@ -187,7 +200,7 @@ def _file(name: str) -> Path:
     if path.suffix in (".yaml", ".yml") or path.is_file():
         return path
     if name not in shipped():
-        known = [*shipped(), "paper-templates"]  # the one name of `ipo benchmark` that is no grid
+        known = shipped()
         near = did_you_mean(name, known)
         raise InputError(f"there is no grid {name!r}{near}; give a YAML file or one of: {', '.join(known)}.")
     return Path(str(CONFIGS / f"{name}.yaml"))
@@ -228,11 +241,22 @@ class GridCell:
     Attributes:
         label: of its row; the cells of a row take about equally long.
         folder: where it is done; it is finished when this holds `cell.json`.
+        recorded: what a file of cells tells of its method, where that is a class of somebody's own.
     """
 
     label: str
     folder: Path
     cell: Cell
+    recorded: Method | None = None
+
+    @property
+    def method(self) -> Method:
+        """What its cell was done with, or would be.
+
+        Raises:
+            InputError: there is no such method.
+        """
+        return self.recorded or METHODS.find(self.cell.method)
 
     @property
     def name(self) -> str:

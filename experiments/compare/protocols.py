@@ -5,14 +5,16 @@
 - cross-dataset: learn all classes of one data set; test others with their own classes, nothing adapted.
 - domain-generalization: the same, where the others hold classes of the source in another guise.
 - cross-clip: learn all classes with one CLIP; test what was learnt with others, as text, on the same pictures.
-- looks: learn all classes; test what was learnt after so many looks at templates, prefixes of one search.
+
+Any other is a class of the user's own, `module:Class`, whose `test_sets` says what is tested: see `OwnProtocol`.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -33,15 +35,16 @@ from ipo_prompts.metrics.clip import Clip, check_name
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.features import FeatureStore
 from ipo_prompts.metrics.offsets import Fitted as FittedOffsets
+from ipo_prompts.metrics.registry import Registry, blaming, is_own
 from ipo_prompts.metrics.reward import Reward, Score, by_embeddings
 from ipo_prompts.programs.record.score_keeper import units_of
 from ipo_prompts.programs.settling import under
 
-CROSS_CLIP, DOMAINS, LOOKS = "cross-clip", "domain-generalization", "looks"
+CROSS_CLIP, ACROSS, DOMAINS = "cross-clip", "cross-dataset", "domain-generalization"
 ALONE = ("base-to-new", "few-shot")
-NAMES = ("base-to-new", "cross-dataset", DOMAINS, "few-shot", CROSS_CLIP, LOOKS)
-NO_DATA = (CROSS_CLIP, LOOKS)
-"""Those whose targets are no data sets."""
+NAMES = ("base-to-new", ACROSS, DOMAINS, "few-shot", CROSS_CLIP)
+TO_DATA = (ACROSS, DOMAINS)
+"""Those whose targets are data sets."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,7 @@ class TestSet:
         class_names: in label order.
         data: the data set they come from.
         clip: the CLIP that is tested with, where it is not the one of the cell.
-        looks: after how many looks the method is tested; None for after all.
+        part: returns what of all that was learnt is tested, or raises `Absent`; None for all.
     """
 
     name: str
@@ -62,7 +65,43 @@ class TestSet:
     class_names: tuple[str, ...]
     data: DataSet
     clip: str | None = None
-    looks: int | None = None
+    part: Callable[[Fitted], Fitted] | None = None
+
+
+class OwnProtocol(ABC):
+    """A protocol of the user's own: learn all classes of each data set."""
+
+    @abstractmethod
+    def test_sets(self, test: TestSet, targets: Sequence[str], config: RunConfig) -> list[TestSet]:
+        """Return what is tested.
+
+        Args:
+            test: the test pictures of the data set that is learnt.
+            targets: those of the grid; what they mean is the protocol's to say.
+            config: the settings that all methods share.
+
+        Raises:
+            InputError: the targets or settings cannot be.
+        """
+
+
+def own_protocol(made: Any, what: str) -> OwnProtocol:
+    """Return a protocol of a class of the user's own.
+
+    Raises:
+        InputError: it is none, or cannot be made.
+    """
+    if not issubclass(made, OwnProtocol):
+        raise InputError(f"{what} is no OwnProtocol; derive it from the one in experiments/compare/protocols.py.")
+    with blaming(what):
+        found: OwnProtocol = made()
+        return found
+
+
+PROTOCOLS = Registry(
+    "protocol", __package__, dict.fromkeys(NAMES, ""), default="few-shot", own="protocols:own_protocol"
+)
+"""Finds those of the user's own."""
 
 
 def laid_out(
@@ -72,8 +111,8 @@ def laid_out(
 
     `labels=none` hides labels from the search of a method alone.
 
-    Test sets are `base` and `new`, or `test`, or `source` and one for each target, or one for each CLIP, or one for
-    each number of looks, the largest first.
+    Test sets are `base` and `new`, or `test`, or `source` and one for each target, or one for each CLIP, or what the
+    user's own protocol says.
 
     Raises:
         InputError: a data set without labels, or that is not there, or a CLIP that cannot be; too few classes or
@@ -106,9 +145,8 @@ def laid_out(
         return source, drawn, [replace(test, name="base"), new]
     if protocol == CROSS_CLIP:
         return source, drawn, [replace(test, name=name, clip=name) for name in targets]
-    if protocol == LOOKS:
-        counts = sorted(map(int, targets), reverse=True)
-        return source, drawn, [replace(test, name=f"{count} looks", looks=count) for count in counts]
+    if is_own(protocol):
+        return source, drawn, PROTOCOLS.find(protocol).test_sets(test, targets, config)
     tests = [TestSet(other.name, other.test, other.class_names, other) for other in others]
     return source, drawn, [replace(test, name="source"), *tests] if targets else [test]
 
@@ -123,12 +161,7 @@ def _targets(protocol: str, source: DataSet, targets: Sequence[str], config: Run
         if not targets:
             raise InputError("cross-clip tests templates with other CLIPs; name the CLIPs as targets.")
         return []
-    if protocol == LOOKS:
-        if not targets or not all(name.isdecimal() and int(name) > 0 for name in targets):
-            raise InputError("looks tests after so many looks at templates; name the numbers as targets: 60,300.")
-        for key in ("names", "offsets"):
-            if getattr(config, key) != RunConfig.model_fields[key].default:
-                raise InputError(f"{key} is settled at the end of a search only; leave {key} out, or take few-shot.")
+    if is_own(protocol):
         return []
     if protocol not in ALONE and not targets:
         raise InputError("cross-dataset and domain-generalization test on other data sets; name them as targets.")

@@ -12,6 +12,7 @@ import gzip
 import json
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -20,9 +21,12 @@ from pydantic import Field, ValidationError
 
 from ipo_prompts.experiments.compare import cell as cells
 from ipo_prompts.experiments.compare.grid import GridCell, GridConfig, entries
+from ipo_prompts.experiments.compare.methods.base import Recorded
+from ipo_prompts.experiments.compare.sweep_file import MOST
 from ipo_prompts.experiments.run.files import Content, content_of, write_bytes
 from ipo_prompts.metrics.errors import InputError, first_error
 from ipo_prompts.metrics.files import read_json
+from ipo_prompts.metrics.registry import is_own
 
 FILE_NAME = "cells.json.gz"
 ENDING = ".json.gz"
@@ -79,11 +83,12 @@ class PackedCell(Content):
 
 
 class RawCells(Content):
-    """What the file holds; `ipo` is the version that wrote it."""
+    """What the file holds; `ipo` is the version that wrote it. `rows` tells of rows of classes of somebody's own."""
 
     schema_: Literal[1] = Field(1, alias="schema")
     ipo: Text
     grid: GridConfig
+    rows: dict[Text, Recorded] = Field({}, max_length=MOST)
     tests: list[TestUnits]
     cells: list[PackedCell]
 
@@ -108,11 +113,16 @@ def pack(grid: GridConfig, found: Sequence[GridCell], outcomes: Sequence[dict[st
     raw = RawCells(
         ipo=version("ipo-prompts"),
         grid=grid,
+        rows={one.label: _recorded(one) for one in found if is_own(one.cell.method)},
         tests=[units for _, units in tests.values()],
         cells=records,
     )
     text = json.dumps(content_of(raw), ensure_ascii=False, separators=(",", ":")) + "\n"
     return gzip.compress(text.encode(), 9, mtime=0)
+
+
+def _recorded(entry: GridCell) -> Recorded:
+    return Recorded.of(entry.method, cells.shared_config(entry.cell))
 
 
 def unpack(file: Path) -> tuple[GridConfig, list[GridCell], list[dict[str, Any] | str]]:
@@ -134,7 +144,7 @@ def unpack(file: Path) -> tuple[GridConfig, list[GridCell], list[dict[str, Any] 
     grid = raw.grid
     if len(grid.data) * len(grid.methods) * len(grid.seeds) != len(raw.cells):
         raise InputError(f"{_WHAT} {file} is damaged (it has {len(raw.cells)} cells, its grid another number); {_FIX}.")
-    found = entries(grid, file.parent)
+    found = [replace(entry, recorded=raw.rows.get(entry.label)) for entry in entries(grid, file.parent)]
     for number, (entry, record) in enumerate(zip(found, raw.cells, strict=True)):
         key = (entry.cell.data, entry.label, entry.cell.seed)
         wrong = _damage(record, raw.tests) if key == (record.data, record.row, record.seed) else f"it is not {key}"

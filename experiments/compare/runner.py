@@ -56,7 +56,7 @@ def check_grid(found: Sequence[GridCell], *, ready: bool = True) -> None:
     kinds: dict[Any, tuple[Cell, RunConfig]] = {}
     for cell in (entry.cell for entry in found):
         shared = shared_config(cell)
-        METHODS[cell.method].run_config(shared, dict(cell.settings))  # refuses what that method cannot have
+        METHODS.find(cell.method).run_config(shared, dict(cell.settings))  # refuses what that method cannot have
         kind = (cell.data, cell.targets, shared.clip, shared.shots, shared.selection_shots)  # a seed draws no fewer
         kinds.setdefault(kind, (cell, shared))
     _check_folders(found)

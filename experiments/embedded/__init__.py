@@ -14,7 +14,6 @@ _HERE: Final = Path(__file__).resolve().parent
 MODEL_DIR: Final[Path] = _HERE / "model"
 PICTURES_DIR: Final[Path] = _HERE / "pictures"
 SPLIT_FILE: Final[Path] = _HERE / "split.json"
-SUITE_FILE: Final[Path] = _HERE / "suite.json"
 DOMAINS: Final[tuple[str, ...]] = ("a", "b", "c", "d")
 CLEAN_DOMAIN: Final = "b"
 """The domain without any operation."""

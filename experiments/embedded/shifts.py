@@ -2,7 +2,7 @@
 
 A set, `embedded:OP+OP`, is the clean pictures that ship with IPO, rendered with operations when they are read.
 `embedded:held-back/OP+OP@SEED` is another one: of other base pictures, with a seed of its own, by which its parts are
-drawn, too. The suite is those sets that methods are compared on; `claims.py` has those that claims are made on.
+drawn, too.
 
 The same picture, operations and seed give the same pixels, whatever else is rendered and in whatever order.
 
@@ -12,11 +12,10 @@ for a whole batch. This renderer has the same operations but draws other moves, 
 
 from __future__ import annotations
 
-import json
 import math
 import random
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -36,10 +35,6 @@ SIDE: Final = 48
 SEED: Final = 0
 """Of every set that names no other: a picture is as dark or as noisy in all sets that darken it or add noise, so sets
 differ in their operations only."""
-SUITES: Final = {"suite": "open", "suite-held-out": "held out"}
-"""What stands for a half of the suite in the `data` of a grid → that half."""
-CLAIMS: Final = ("claims-taught", "claims-untaught", "claims-clean")
-"""What stands in a grid for the sets that claims are made on, by whether their operations were taught; see `claims`."""
 _PREFIX: Final = "embedded:"
 BACKGROUNDS: Final[dict[str, tuple[float, float, float]]] = {
     "white": (1.0, 1.0, 1.0),
@@ -266,60 +261,6 @@ def canonical(spec: str) -> str:
         return _PREFIX + set_of(rest).name
     except InputError:  # one of the shipped sets, or what the loading of the data set refuses in a sentence
         return spec
-
-
-def expanded(spec: str) -> list[str]:
-    """Return the data sets that a spec in a grid stands for: those of a suite, or the canonical one."""
-    half = spec.strip().removeprefix(_PREFIX)
-    is_suite = half in SUITES or half in CLAIMS
-    return suite(half) if spec.strip() == f"{_PREFIX}{half}" and is_suite else [canonical(spec)]
-
-
-def shared(specs: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Return what data sets share with others of them: for each its first operation, and the others that it has.
-
-    What has none shares none, and is named by its own spec.
-
-    >>> shared(["embedded:sideways+blur@6", "embedded:sideways", "folder:pets"])
-    (['sideways', 'sideways', 'folder:pets'], ['blur', 'embedded:sideways', 'folder:pets'])
-    """
-    found: tuple[list[str], list[str]] = ([], [])
-    for spec in specs:
-        try:
-            operations = set_of(spec.removeprefix(_PREFIX)).operations if spec.startswith(_PREFIX) else ()
-        except InputError:  # one of the shipped sets
-            operations = ()
-        found[0].append(operations[0] if operations else spec)
-        found[1].append("+".join(operations[1:]) or spec)
-    return found
-
-
-def suite(half: str) -> list[str]:
-    """Return the specs of one of `SUITES`, whose rule stands in `suite.json`, or of `CLAIMS`."""
-    if half in CLAIMS:
-        return [_PREFIX + one.name for one in claims(half)]
-    table = json.loads(embedded.SUITE_FILE.read_text(encoding="utf-8"))
-    return [_PREFIX + one["name"] for one in table["sets"] if one["half"] == SUITES[half]]
-
-
-def claims(kind: str) -> list[ShiftedSet]:
-    """Return the six sets of one of `CLAIMS`: each of its own seed, every other one of held-back base pictures.
-
-    The rule: an operation that moves the picture with one that changes its pixels. Of the taught ones the four moves
-    are taken in turn, each with the first of the held-out half of the suite that no earlier set has; of the untaught
-    ones, the first move with the first of the others, and so on, so that these six sets share no operation.
-    """
-    pairs: list[tuple[str, ...]] = [()] * 6
-    if kind == "claims-taught":
-        held_out = [operations_of(spec.removeprefix(_PREFIX)) for spec in suite("suite-held-out")]
-        for i in range(6):
-            said = {operation for pair in pairs for operation in pair} - {*GEOMETRIC}
-            pairs[i] = next(one for one in held_out if one[0] == GEOMETRIC[i % 4] and one[1] not in said)
-    elif kind == "claims-untaught":
-        names = tuple(UNTAUGHT)
-        pairs = list(zip(names[:6], names[6:], strict=True))
-    first = 1 + 10 * CLAIMS.index(kind)
-    return [ShiftedSet(pair, embedded.HELD_BACK if i % 2 else "", first + i) for i, pair in enumerate(pairs)]
 
 
 def shifted(clean: Picture, key: str, of: ShiftedSet) -> Picture:

@@ -1,4 +1,4 @@
-"""What a reader of the pages has: a folder to work in, a key, and a language model behind an address.
+"""What a reader of the pages has: a key, and a language model behind an address.
 
 The address is that of a server on this machine, given by the environment, so that the text of a page stays as it is.
 """
@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -38,15 +37,3 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[OpenAIServer]:
         monkeypatch.setenv("OPENAI_API_KEY", KEY)
         monkeypatch.setenv("LITELLM_LOCAL_MODEL_COST_MAP", "True")
         yield server
-
-
-@pytest.fixture()
-def desk(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder to work in; nothing is remembered from elsewhere, by us or by DSPy."""
-    from support.dspy_cache import forget
-
-    forget(monkeypatch, cache)
-    folder = tmp_path / "desk"
-    folder.mkdir()
-    monkeypatch.chdir(folder)
-    return folder

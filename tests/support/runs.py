@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from ipo_prompts.experiments.cli.app import main
+from ipo_prompts.experiments.cli.app import app, main
 from ipo_prompts.experiments.embedded import PICTURES_DIR
 from ipo_prompts.metrics.template import key, problem
 from ipo_prompts.programs.record.journal import line_of
@@ -100,10 +100,10 @@ class Ended:
         return line
 
 
-def ipo(capfd: pytest.CaptureFixture[str], *words: str) -> Ended:
-    """Run the command in this process, which is much faster than a new one."""
+def ipo(capfd: pytest.CaptureFixture[str], *words: str, of: Any = app) -> Ended:
+    """Run the command, or that of another app, in this process, which is much faster than a new one."""
     capfd.readouterr()
-    code = main(list(words))
+    code = main(list(words), of)
     captured = capfd.readouterr()
     assert "Traceback" not in captured.err, captured.err
     return Ended(code, captured.out, captured.err)

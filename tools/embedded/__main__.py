@@ -99,7 +99,7 @@ class Run:
         write(self.out, both, text, pictures, parts, known)
 
     def suite(self) -> None:
-        """``suite.json``: which shifts methods are compared on, by the shipped CLIP; needs shipped files only."""
+        """The lab's ``suite.json``: the shifts to compare methods on, by the shipped CLIP; needs shipped files only."""
         from tools.embedded.suite import write
 
         write(self.out)

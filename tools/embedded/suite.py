@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from ipo_prompts.experiments.embedded.shifts import GEOMETRIC, OPERATIONS, SUITES, name_of_set
+from benchmarks.lab import bed
+from ipo_prompts.experiments.embedded.shifts import GEOMETRIC, OPERATIONS, name_of_set
 from ipo_prompts.metrics.template import ANCHOR
 from tools.embedded.measure import Shipped, hits
 
@@ -33,7 +34,7 @@ RULE: Final = (
 def half(pair: Pair) -> str:
     """Which half a pair belongs to, if it is in the suite at all."""
     odd = (GEOMETRIC.index(pair[0]) + OTHERS.index(pair[1])) % 2 == 1
-    return SUITES["suite-held-out" if odd else "suite"]
+    return bed.SUITES["suite-held-out" if odd else "suite"]
 
 
 def measure(out: Path) -> dict[Pair, float]:
@@ -53,7 +54,7 @@ def chosen(anchor: Mapping[Pair, float]) -> list[dict[str, Any]]:
 
 
 def write(out: Path) -> None:
-    """Writes ``suite.json``, one set a line."""
+    """Writes ``suite.json`` of the lab, one set a line; what is in ``out`` is measured."""
     sets = ",\n  ".join(map(json.dumps, chosen(measure(out))))
     text = f'{{\n "schema": 1,\n "rule": {json.dumps(RULE)},\n "sets": [\n  {sets}\n ]\n}}\n'
-    (out / "suite.json").write_text(text, "utf-8")
+    bed.SUITE_FILE.write_text(text, "utf-8")

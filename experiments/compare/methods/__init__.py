@@ -1,6 +1,8 @@
 """Methods under test: IPO's variants, its controls and the baselines that every claim is held against.
 
-All have one interface: `fit` sees a few pictures, what it returns classifies any classes. See `base.py`.
+All have one interface: `fit` sees a few pictures, what it returns classifies any classes. See `base.py`. A new method
+is its file and its line below: a class, or an instance of one that has arguments. Nothing is imported before it is
+chosen.
 
 The methods that ask a language model have the same budget: as many steps, candidates a step and retries as the lesson
 says, and no early stop. They score equally many templates unless a model runs out of new ones; what they used of the
@@ -15,68 +17,41 @@ Labelled pictures are the other budget, which each table shows as well. What cho
 (`ipo-paper`, `ipo-code`, `coop`) sees none of them, as published; `coop-same-labels` is trained on them.
 """
 
-from ipo_prompts.experiments.compare.methods.base import Absent, Budget, Fitted, Lesson, Method
-from ipo_prompts.experiments.compare.methods.coop import CoOp
-from ipo_prompts.experiments.compare.methods.given import (
-    MANY,
-    BestOf,
-    Fixed,
-    Waffle,
-    hand_written,
-    random_pairs,
-    single_phrases,
-)
-from ipo_prompts.experiments.compare.methods.pictures import Centred, FromPictures, LinearProbe
-from ipo_prompts.experiments.compare.methods.search import LanguageModelSearch
-from ipo_prompts.metrics.template import ANCHOR, SLOT, imagenet_templates
-
-METHODS: dict[str, Method] = {
-    "anchor": Fixed("the anchor", lambda lesson: [ANCHOR]),
-    "class-name": Fixed("the bare class name", lambda lesson: [SLOT], is_opponent=False),
-    # To compare wordings, as when words are taken out one by one.
-    "given": Fixed("the given template", lambda lesson: [lesson.config.initial_template], is_opponent=False),
-    "hand-written": Fixed("the hand-written template", hand_written),
-    "ensemble-80": Fixed("the ensemble of 80 templates", lambda lesson: imagenet_templates()),
-    "best-of-80": BestOf("the best of the 80 templates", lambda lesson: imagenet_templates()),
-    "bank": BestOf("the best phrase of the describer's bank", single_phrases),
-    "random-pairs": BestOf(
-        "the best of as many random pairs of phrases",
-        random_pairs,
-        count=lambda config: config.steps * config.candidates_per_step,
-        shows="the search is better than as few phrases joined at random",
-        remark="two phrases of the describer's bank a template, as many templates as the language model is asked for",
-    ),
-    "random-pairs-many": BestOf(
-        f"the best of {MANY:,} random pairs of phrases",
-        random_pairs,
-        count=lambda config: MANY,
-        remark="two phrases of the describer's bank a template, a fixed number of templates whatever others may try",
-    ),
-    "waffle": Waffle(),
-    "centred": Centred(),
-    "class-mean": FromPictures("the nearest class mean", "class mean"),
-    "gda": FromPictures("GDA", "discriminant"),
-    "gda-text": FromPictures("GDA with text", "discriminant", text=True),
-    "lp++": LinearProbe(),
-    "coop": CoOp(),
-    "coop-same-labels": CoOp(same_labels=True),
-    "phrases": LanguageModelSearch(
-        "compositions of the bank's phrases", "the language model's words help", strategy="compose", lm="none"
-    ),
-    "no-history": LanguageModelSearch(
-        "proposals without history", "trying parts together beats asking alone", strategy="no-history"
-    ),
-    "shuffled": LanguageModelSearch("the history with shuffled scores", strategy="shuffled"),
-    "history": LanguageModelSearch(
-        "proposals from a history of scores", "trying parts together beats a history of scores", strategy="history"
-    ),
-    "ipo-paper": LanguageModelSearch("IPO with the paper's settings", published="paper"),
-    "ipo-code": LanguageModelSearch("IPO with the settings of the paper's code", published="code"),
-    "ipo-default": LanguageModelSearch("IPO"),
-}
-"""Name in a grid → the method, in the order of a table. A method is added by its file and its line here."""
+from ipo_prompts.metrics.registry import Registry
 
 SUBJECT = "ipo-default"
 """The method that verdicts are about."""
 
-__all__ = ["METHODS", "SUBJECT", "Absent", "Budget", "Fitted", "LanguageModelSearch", "Lesson", "Method"]
+METHODS = Registry(
+    "method",
+    __name__,
+    {
+        "anchor": "given:THE_ANCHOR",
+        "class-name": "given:CLASS_NAME",
+        "given": "given:GIVEN",
+        "hand-written": "given:HAND_WRITTEN",
+        "ensemble-80": "given:ENSEMBLE_80",
+        "best-of-80": "given:BEST_OF_80",
+        "bank": "given:BANK",
+        "random-pairs": "given:RANDOM_PAIRS",
+        "random-pairs-many": "given:RANDOM_PAIRS_MANY",
+        "waffle": "given:Waffle",
+        "centred": "pictures:Centred",
+        "class-mean": "pictures:CLASS_MEAN",
+        "gda": "pictures:GDA",
+        "gda-text": "pictures:GDA_TEXT",
+        "coop": "coop:CoOp",
+        "coop-same-labels": "coop:SAME_LABELS",
+        "phrases": "search:PHRASES",
+        "no-history": "search:NO_HISTORY",
+        "shuffled": "search:SHUFFLED",
+        "history": "search:HISTORY",
+        "ipo-paper": "search:IPO_PAPER",
+        "ipo-code": "search:IPO_CODE",
+        "ipo-default": "search:IPO_DEFAULT",
+    },
+    default=SUBJECT,
+    own="base:own_method",
+    word="methods",
+)
+"""Name in a grid → the method, in the order of a table."""

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from ipo_prompts.experiments.compare.prefixes import Prefixes
 from ipo_prompts.experiments.run.config import RunConfig
 from ipo_prompts.experiments.run.prepared import Prepared
 from ipo_prompts.metrics.arrays import Floats
 from ipo_prompts.metrics.classification import ClipReward
 from ipo_prompts.metrics.clip import Clip
+from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.offsets import Fitted as FittedOffsets
+from ipo_prompts.metrics.registry import blaming
 from ipo_prompts.metrics.reward import Reward, by_embeddings, class_embeddings
 from ipo_prompts.metrics.template import check_template
+from ipo_prompts.programs.record.journal import Event
+from ipo_prompts.programs.search import SearchResult
 
 Weighted = tuple[str, float]
 Logits = Callable[[Floats], Floats]
@@ -96,14 +99,6 @@ class Fitted:
     budget: Budget = NOTHING
     shortened: str = ""
 
-    def after(self, looks: int) -> Fitted:
-        """Return what it had learnt after so many looks; what looks at no template is the same after any.
-
-        Raises:
-            Absent: it had learnt nothing by then.
-        """
-        return self
-
 
 class FittedEmbeddings(Fitted, ABC):
     """A classifier for any classes: the more similar a class's embedding, the higher its logit."""
@@ -145,10 +140,12 @@ class Method(ABC):
         unlike: where it is not as it was published, as a clause for the notes of a table; empty for nowhere.
         is_opponent: whether verdicts hold IPO against it. Variants of IPO, and wordings that just have a row, are none.
         remark: what a reader of its row has to know, as a sentence without its full stop; empty for nothing.
+        settles: whether names of classes and offsets can be settled at its end, as at that of a search.
     """
 
     label: str
     depends_on_seed: bool = True
+    settles: bool = False
     uses_lm: bool = False
     uses_labels: bool = True
     unlike: str = ""
@@ -191,6 +188,52 @@ class Method(ABC):
         """
 
 
+@dataclass(frozen=True, kw_only=True)
+class Recorded(Method):
+    """A class of somebody's own as a file of cells tells of it: no table needs more, and no code is imported for it.
+
+    Attributes:
+        labelled, unlike: see `Method.labelled_per_class` and `differs`, under the settings of its row.
+    """
+
+    label: str
+    depends_on_seed: bool
+    shows: str
+    is_opponent: bool
+    remark: str
+    labelled: int
+    unlike: str
+
+    @classmethod
+    def of(cls, method: Method, config: RunConfig) -> Recorded:
+        """Tell of a method under the settings that all methods of the row share."""
+        about = {one.name: getattr(method, one.name) for one in fields(cls) if one.name not in ("labelled", "unlike")}
+        return cls(**about, labelled=method.labelled_per_class(config), unlike=method.differs(config))
+
+    def labelled_per_class(self, config: RunConfig) -> int:
+        """See `Method`."""
+        return self.labelled
+
+    def fit(self, lesson: Lesson) -> Fitted:
+        """It was recorded elsewhere, and there is nothing here to learn with."""
+        raise Absent("its code is not here")
+
+
+def own_method(made: Any, what: str) -> Method:
+    """Return a method, listed or of a class of the user's own.
+
+    Raises:
+        InputError: it is none, or cannot be made.
+    """
+    if isinstance(made, Method):
+        return made
+    if not issubclass(made, Method):
+        raise InputError(f"{what} is no Method; see docs/reproduce.md.")
+    with blaming(what):
+        found: Method = made()
+        return found
+
+
 class Absent(Exception):
     """A method has nothing for a data set or a test set; `str(error)` says why. No failure: a gap in the table."""
 
@@ -206,11 +249,26 @@ def classifying(reward: Reward) -> ClipReward:
     return reward
 
 
+class SearchEnd(NamedTuple):
+    """What a search leaves behind.
+
+    Attributes:
+        prepared: what was searched on, with the settings of the search.
+        found: its result.
+        events: of its journal; none where it tried a given list.
+    """
+
+    prepared: Prepared
+    found: SearchResult
+    events: Sequence[Event] = ()
+
+
 @dataclass(frozen=True)
 class Templates(FittedEmbeddings):
     """One template or an ensemble.
 
     Attributes:
+        search: what the search that found them leaves behind; None where none was made.
         names: class → what a search for names found that it is best called.
         classes, offsets: those that were learnt, and what is added to their logits, see `metrics.offsets`.
     """
@@ -220,19 +278,10 @@ class Templates(FittedEmbeddings):
     choice: dict[str, Any] | None = None
     budget: Budget = NOTHING
     shortened: str = ""
-    prefixes: Prefixes | None = field(default=None, compare=False)
+    search: SearchEnd | None = field(default=None, compare=False)
     names: Mapping[str, str] = field(default_factory=dict)
     classes: tuple[str, ...] = ()
     offsets: FittedOffsets | None = None
-
-    def after(self, looks: int) -> Templates:
-        """Return the winner of the search after so many looks; see `Fitted`."""
-        if self.prefixes is None:
-            return self
-        if looks < self.prefixes.before:
-            raise Absent(f"before its first template it had spent {self.prefixes.before} looks")
-        chosen = ((self.prefixes.after(looks).template, 1.0),)
-        return replace(self, templates=chosen, choice=None, prefixes=None)
 
     def class_embeddings(self, class_names: Sequence[str]) -> Floats:
         """Return the weighted mean of the templates' class embeddings; see `FittedEmbeddings`."""

@@ -102,6 +102,9 @@ class CoOp(Method):
         return context.detach()
 
 
+SAME_LABELS = CoOp(same_labels=True)
+
+
 @dataclass(frozen=True)
 class LearnedContext(FittedEmbeddings):
     """Learned context vectors.

@@ -14,12 +14,11 @@ from itertools import combinations
 from statistics import fmean
 from typing import NamedTuple
 
-from ipo_prompts.experiments.compare.methods.base import Absent, Budget, Lesson, Method, Templates
+from ipo_prompts.experiments.compare.methods.base import Absent, Budget, Lesson, Method, SearchEnd, Templates
 from ipo_prompts.experiments.compare.methods.search import winner
-from ipo_prompts.experiments.compare.prefixes import Looks, Prefixes
 from ipo_prompts.experiments.run.config import RunConfig
 from ipo_prompts.metrics.arrays import Floats
-from ipo_prompts.metrics.template import check_template
+from ipo_prompts.metrics.template import ANCHOR, SLOT, check_template, imagenet_templates
 from ipo_prompts.metrics.text_tower import encode_templates
 from ipo_prompts.programs.search import search
 from ipo_prompts.programs.strategies.base import GivenTemplates
@@ -58,6 +57,13 @@ def hand_written(lesson: Lesson) -> Sequence[str]:
     return [lesson.hand_written]
 
 
+THE_ANCHOR = Fixed("the anchor", lambda lesson: [ANCHOR])
+CLASS_NAME = Fixed("the bare class name", lambda lesson: [SLOT], is_opponent=False)
+GIVEN = Fixed("the given template", lambda lesson: [lesson.config.initial_template], is_opponent=False)
+"""To compare wordings, as when words are taken out one by one."""
+HAND_WRITTEN = Fixed("the hand-written template", hand_written)
+ENSEMBLE_80 = Fixed("the ensemble of 80 templates", lambda lesson: imagenet_templates())
+
 MANY = 1_400
 """About as many as the bank's single phrases (some 300), CLIP's 80 templates and 1,000 random pairs are together."""
 NOUN, BEFORE, AFTER = "a PHRASE of a <CLASS>.", "a PHRASE picture of a <CLASS>.", "a picture of a <CLASS>, PHRASE."
@@ -90,9 +96,7 @@ class BestOf(Method):
         settings = lesson.config.search.model_copy(update={"steps": 1, "candidates_per_step": count, "patience": None})
         selection = prepared.selection.units if prepared.selection else None
         found = search(settings, prepared.reward, GivenTemplates(pool), prepared.search.units, selection)
-        looks = Looks.of_list(entry.template for entry in found.history if entry is not found.history.initial)
-        prefixes = Prefixes(prepared, settings, looks, found.proposed)
-        return winner(lesson, found, Budget(looked_at=found.proposed), prefixes)
+        return winner(lesson, SearchEnd(prepared, found), Budget(looked_at=found.proposed))
 
 
 def phrases(lesson: Lesson) -> tuple[Phrase, ...]:
@@ -141,6 +145,22 @@ def one_template(first: Phrase, second: Phrase) -> str | None:
     picture = " ".join(filter(None, [", ".join(adjectives), *(nouns or ["picture"])]))
     return Phrase(picture, "", f"a PHRASE of a <CLASS>{''.join(f', {tail}' for tail in tails)}.").template
 
+
+BEST_OF_80 = BestOf("the best of the 80 templates", lambda lesson: imagenet_templates())
+BANK = BestOf("the best phrase of the describer's bank", single_phrases)
+RANDOM_PAIRS = BestOf(
+    "the best of as many random pairs of phrases",
+    random_pairs,
+    count=lambda config: config.steps * config.candidates_per_step,
+    shows="the search is better than as few phrases joined at random",
+    remark="two phrases of the describer's bank a template, as many templates as the language model is asked for",
+)
+RANDOM_PAIRS_MANY = BestOf(
+    f"the best of {MANY:,} random pairs of phrases",
+    random_pairs,
+    count=lambda config: MANY,
+    remark="two phrases of the describer's bank a template, a fixed number of templates whatever others may try",
+)
 
 PAIRS = 15
 """Pairs of random words and random characters, as in the paper: 30 templates."""

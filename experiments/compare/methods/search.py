@@ -7,8 +7,14 @@ from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from ipo_prompts.experiments.compare.methods.base import Budget, Lesson, Method, Templates, labels_of_a_search
-from ipo_prompts.experiments.compare.prefixes import Looks, Prefixes
+from ipo_prompts.experiments.compare.methods.base import (
+    Budget,
+    Lesson,
+    Method,
+    SearchEnd,
+    Templates,
+    labels_of_a_search,
+)
 from ipo_prompts.experiments.data.draw import hidden
 from ipo_prompts.experiments.data.load import without_labels
 from ipo_prompts.experiments.run.config import RunConfig
@@ -23,7 +29,6 @@ from ipo_prompts.programs.record.journal import Event, Journal, read
 from ipo_prompts.programs.search import SearchResult
 from ipo_prompts.programs.strategies import STRATEGIES
 from ipo_prompts.programs.strategies.window import recorded_texts
-from ipo_prompts.programs.templates.phrases import PhraseBank
 
 if TYPE_CHECKING:
     from ipo_prompts.programs.lm.connect import Backend
@@ -45,6 +50,8 @@ class LanguageModelSearch(Method):
         strategy: the strategy that makes this method what it is; the preset's, or the grid's, when None.
         lm: "none" for a search that asks no language model; the grid's when None.
     """
+
+    settles = True
 
     def __init__(
         self,
@@ -129,12 +136,9 @@ class LanguageModelSearch(Method):
         found, named, settled = searched.result, searched.named, searched.settled
         events = read(folder)
         budget = _budget(found, events, {"optimizer": optimizer, "describer": describer})
-        ranked = _ranked_by_a_describer(config, lesson)
-        looks = Looks.of_journal(events, config.initial_template, ranked)
-        prefixes = Prefixes(prepared, config.search, looks, config.steps * config.candidates_per_step)
         told = str(recorded_texts(events) or "")
         return replace(
-            winner(lesson, found, budget, prefixes),
+            winner(lesson, SearchEnd(prepared, found, events), budget),
             shortened=told,
             names=dict(zip(map(str, named.given), named.class_names, strict=True)) if named else {},
             classes=tuple(prepared.reward.class_names),
@@ -142,22 +146,26 @@ class LanguageModelSearch(Method):
         )
 
 
-def _ranked_by_a_describer(config: RunConfig, lesson: Lesson) -> int:
-    """Return how many phrases a describer without a language model tries on labelled pictures before the search."""
-    if not config.asks_lm or config.bank == "none" or config.describer not in ("clip", "clip-greedy"):
-        return 0
-    return len(PhraseBank.load(config.bank).usable(lesson.class_names, lesson.clip))
+PHRASES = LanguageModelSearch(
+    "compositions of the bank's phrases", "the language model's words help", strategy="compose", lm="none"
+)
+NO_HISTORY = LanguageModelSearch(
+    "proposals without history", "trying parts together beats asking alone", strategy="no-history"
+)
+SHUFFLED = LanguageModelSearch("the history with shuffled scores", strategy="shuffled")
+HISTORY = LanguageModelSearch(
+    "proposals from a history of scores", "trying parts together beats a history of scores", strategy="history"
+)
+IPO_PAPER = LanguageModelSearch("IPO with the paper's settings", published="paper")
+IPO_CODE = LanguageModelSearch("IPO with the settings of the paper's code", published="code")
+IPO_DEFAULT = LanguageModelSearch("IPO")
 
 
-def winner(lesson: Lesson, found: SearchResult, budget: Budget, prefixes: Prefixes | None = None) -> Templates:
-    """Return the winner of a search as what a method has learnt, with those after fewer looks."""
-    return Templates(
-        lesson.clip,
-        ((found.choice.template, 1.0),),
-        Chosen.model_validate(found.choice).model_dump(),
-        budget,
-        prefixes=prefixes,
-    )
+def winner(lesson: Lesson, search: SearchEnd, budget: Budget) -> Templates:
+    """Return the winner of a search as what a method has learnt."""
+    choice = search.found.choice
+    chosen = Chosen.model_validate(choice).model_dump()
+    return Templates(lesson.clip, ((choice.template, 1.0),), chosen, budget, search=search)
 
 
 def _budget(found: SearchResult, events: list[Event], backends: dict[str, Backend | None]) -> Budget:

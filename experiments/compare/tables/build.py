@@ -12,8 +12,9 @@ from statistics import fmean
 from typing import Any
 
 from ipo_prompts.experiments.compare.methods import METHODS, SUBJECT
+from ipo_prompts.experiments.compare.methods.base import Method
 from ipo_prompts.experiments.compare.published import PublishedRow, data_key, library
-from ipo_prompts.experiments.compare.tables.runs import CellContent, Grid, Runs, align, read_grid
+from ipo_prompts.experiments.compare.tables.runs import CellContent, Grid, Runs, align, rank, read_grid
 from ipo_prompts.experiments.compare.tables.table import (
     MEAN,
     MEAN_OF_H,
@@ -31,6 +32,7 @@ from ipo_prompts.experiments.compare.tables.table import (
 from ipo_prompts.experiments.data.dataset import why_different
 from ipo_prompts.experiments.run.settings import PUBLISHED_CLIP
 from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.registry import is_own
 from ipo_prompts.metrics.verdict import judge
 
 REFERENCES = ("anchor", "hand-written", "ensemble-80")
@@ -38,7 +40,10 @@ COUNTS = ("proposals", "looked_at", "calls", "tokens_in", "tokens_out")
 
 
 def build_table(
-    cells: Sequence[CellContent], reference: str = "anchor", published: Sequence[PublishedRow] = ()
+    cells: Sequence[CellContent],
+    reference: str = "anchor",
+    published: Sequence[PublishedRow] = (),
+    methods: Mapping[str, Method] | None = None,
 ) -> Table:
     """Make the table of one protocol; all that is made of it has the same bytes for the same cells.
 
@@ -46,11 +51,15 @@ def build_table(
         cells: contents of `cell.json` files, in any order; those that could not be made hold their reason as `absent`.
         reference: the method that gains are first counted from; hand-written and the 80-ensemble are always beside it.
         published: rows to show beside accuracies of ours; see `published_rows`.
+        methods: the rows that are methods as they are, in the order of the table; by default those with a name of one.
 
     Raises:
         InputError: see `read_grid`; or no cell of the reference.
     """
-    grid = read_grid(cells, _usual_order(cells), list(METHODS))
+    if methods is None:
+        labels = {cell["cell"]["method"] for cell in cells}
+        methods = {name: METHODS.find(name) for name in METHODS if name in labels}
+    grid = read_grid(cells, _usual_order(cells), methods)
     if reference not in grid.methods:
         raise InputError(f"no cell of the reference {reference!r}; it must be one of {', '.join(grid.methods)}.")
     references = tuple(dict.fromkeys((reference, *REFERENCES)))
@@ -77,9 +86,10 @@ def build_table(
         groups = _groups(grid, scope)
         for method in grid.methods:
             table.rows[scope.name, method] = _row(grid, scope, method, columns, groups.get(method))
-        table.gains.update(_gains(scope, groups, columns, references, grid.methods if len(grid.data) > 1 else ()))
+        shown = [*opponents(methods), *(grid.methods if len(grid.data) > 1 else ())]
+        table.gains.update(_gains(scope, groups, columns, references, shown))
         table.searches.update({(scope.name, method): _search(method, groups, reference) for method in groups})
-    return replace(table, verdicts=tuple(verdicts(table)), notes=tuple(notes(grid, table)))
+    return replace(table, verdicts=tuple(verdicts(table, methods)), notes=tuple(notes(grid, table)))
 
 
 def _usual_order(cells: Sequence[CellContent]) -> list[str]:
@@ -98,9 +108,9 @@ def _columns(grid: Grid) -> tuple[tuple[str, ...], str]:
         return grid.sides, "test"
     if grid.protocol == "cross-clip":
         return grid.sides, grid.sides[0]
-    if grid.protocol == "looks":
-        columns = sorted(grid.sides, key=lambda side: int(side.partition(" ")[0]))
-        return tuple(columns), columns[-1]
+    if is_own(grid.protocol):  # in the order of the numbers in their names
+        columns = tuple(sorted(grid.sides, key=lambda side: rank(side, ())))
+        return columns, columns[-1]
     target_sides = [side for side in grid.sides if side != "source"]
     with_eurosat = len(target_sides) > 1 and any(data_key(side) == "eurosat" for side in target_sides)
     return (*grid.sides, MEAN, *((MEAN_WITHOUT_EUROSAT,) if with_eurosat else ())), MEAN
@@ -176,12 +186,12 @@ def _gains(
     references: Sequence[str],
     shown: Sequence[str],
 ) -> Iterator[tuple[tuple[str, str, str, str], MethodGain]]:
-    """Compare each method with the references, ours with its opponents and all that is `shown` beside it, too.
+    """Compare each method with the references, ours with all that is `shown` beside it, too.
 
     Holm's family is one method and column.
     """
     for method, column in product(groups, columns):
-        others = dict.fromkeys([*references, *([*opponents(), *shown] if method == SUBJECT else ())])
+        others = dict.fromkeys([*references, *(shown if method == SUBJECT else ())])
         family = {
             other: compared
             for other in others
@@ -237,34 +247,34 @@ def _mean_over(group: Sequence[Runs], part: str, name: str) -> float | None:
     return fmean(means)
 
 
-def opponents() -> list[str]:
-    """Return the methods that IPO is held against, in the order of a table."""
-    return [name for name, method in METHODS.items() if method.is_opponent and name != SUBJECT]
+def opponents(methods: Mapping[str, Method]) -> list[str]:
+    """Return the rows that IPO is held against, in the order of a table."""
+    return [name for name, method in methods.items() if method.is_opponent and name != SUBJECT]
 
 
-def verdicts(table: Table) -> Iterator[str]:
+def verdicts(table: Table, known: Mapping[str, Method]) -> Iterator[str]:
     """Format IPO's comparisons, for better or worse, on the averages where there are any, else on each data set.
 
     A table without IPO (an ablation, whose rows are variants) has each row's comparison with the reference.
     """
     methods = table.methods
     if SUBJECT in methods and table.reference != SUBJECT:
-        others = dict.fromkeys([table.reference, *opponents(), *(methods if table.is_of_several else ())])
+        others = dict.fromkeys([table.reference, *opponents(known), *(methods if table.is_of_several else ())])
         pairs = [(SUBJECT, other) for other in others if other in methods and other != SUBJECT]
     else:
         pairs = [(method, table.reference) for method in methods if method != table.reference]
-    controls = [name for name, method in METHODS.items() if method.is_control]
+    controls = [name for name, method in known.items() if method.is_control]
     for scope in table.averages or table.scopes:
         number = f" of {len(scope.data)} data set{'s' if len(scope.data) > 1 else ''}" if scope.is_average else ""
         start = f"{scope.name}{number}, {table.headline}: "
         for method, other in pairs:
             gain = table.over(scope, method, other)
-            names = _name(method), _name(other)
+            names = _name(method, known), _name(other, known)
             missing = f"{' and '.join(names)} are not compared; one of them is absent."
             yield start + (_sentence(gain, *names) if gain else missing)
         for name in controls:
             if gain := table.over(scope, SUBJECT, name):
-                yield start + _control(gain, name)
+                yield start + _control(gain, known[SUBJECT].label, known[name])
 
 
 def _sentence(gain: MethodGain, method: str, other: str) -> str:
@@ -277,15 +287,15 @@ def _sentence(gain: MethodGain, method: str, other: str) -> str:
     return words + (". One seed: the luck of the search is not covered." if gain.seeds == 1 else ".")
 
 
-def _name(row: str) -> str:
-    return METHODS[row].label if row in METHODS else f"“{row}”"
+def _name(row: str, known: Mapping[str, Method]) -> str:
+    return known[row].label if row in known else f"“{row}”"
 
 
-def _control(gain: MethodGain, control: str) -> str:
-    subject, shows = _name(SUBJECT), METHODS[control].shows
+def _control(gain: MethodGain, subject: str, control: Method) -> str:
+    shows = control.shows
     if gain.verdict.outcome != "gain":
-        return f"{subject} is not shown to beat its control, {_name(control)}: no evidence that {shows}."
-    beats = f"{subject} beats its control, {_name(control)}"
+        return f"{subject} is not shown to beat its control, {control.label}: no evidence that {shows}."
+    beats = f"{subject} beats its control, {control.label}"
     if gain.seeds == 1:
         return f"{beats}, with one seed, which may be the luck of either search."
     if gain.like_these is not None and gain.like_these.outcome != "gain":

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ipo_prompts.experiments.compare.methods import METHODS
+from ipo_prompts.experiments.compare.methods.base import Method
 from ipo_prompts.experiments.data.dataset import DIFFERENT, why_different
 from ipo_prompts.metrics.arrays import Doubles
 from ipo_prompts.metrics.errors import InputError
@@ -30,6 +30,7 @@ class Runs:
             or a fraction such as a scene's IoU.
         sampling: side → how its units were drawn.
         cells: one per seed.
+        is_fixed: whether no seed changes it; a row with a label of its own may depend on it.
     """
 
     data: str
@@ -38,6 +39,7 @@ class Runs:
     values: Mapping[str, Doubles]
     sampling: Mapping[str, Sampling]
     cells: tuple[CellContent, ...]
+    is_fixed: bool = False
 
     def at(self, seeds: Sequence[int]) -> Runs:
         """Return the runs of some seeds; the one run of a method that no seed changes stands for any seed."""
@@ -105,26 +107,23 @@ class Grid:
 
 def align(a: Runs, b: Runs) -> tuple[Runs, Runs] | None:
     """Bring two methods to the seeds that both ran with; None when there are none."""
-    if _is_fixed(a.method):
+    if a.is_fixed:
         seeds = list(b.seeds)
-    elif _is_fixed(b.method):
+    elif b.is_fixed:
         seeds = list(a.seeds)
     else:
         seeds = [seed for seed in a.seeds if seed in b.seeds]
     return (a.at(seeds), b.at(seeds)) if seeds else None
 
 
-def _is_fixed(row: str) -> bool:
-    """Whether no seed changes a row; a row with a label of its own may depend on it."""
-    return row in METHODS and not METHODS[row].depends_on_seed
-
-
 Key = tuple[str, str, int]
 """Data, method, seed."""
 
 
-def read_grid(cells: Sequence[CellContent], data_order: Sequence[str], method_order: Sequence[str]) -> Grid:
+def read_grid(cells: Sequence[CellContent], data_order: Sequence[str], methods: Mapping[str, Method]) -> Grid:
     """Check cells and put them in order; the order of `cells` does not matter.
+
+    The rows that are methods as they are come first, in the order of `methods`.
 
     A cell that could not be made has its reason under `absent`, and no scores.
 
@@ -142,7 +141,7 @@ def read_grid(cells: Sequence[CellContent], data_order: Sequence[str], method_or
         if key in by_key:
             raise InputError(f"the cell {_name(key)} is there twice; keep one of the two.")
         by_key[key] = cell
-    keys = sorted(by_key, key=lambda key: (_rank(key[0], data_order), _rank(key[1], method_order), key[2]))
+    keys = sorted(by_key, key=lambda key: (rank(key[0], data_order), rank(key[1], list(methods)), key[2]))
     scored = {key: by_key[key] for key in keys if not by_key[key].get("absent")}
     if not scored:
         raise InputError("no cell of this table has scores; see the messages of the runs.")
@@ -160,10 +159,10 @@ def read_grid(cells: Sequence[CellContent], data_order: Sequence[str], method_or
         measure=measure,
         unit=unit,
         data=tuple(dict.fromkeys(key[0] for key in keys)),
-        methods=tuple(sorted({key[1] for key in keys}, key=lambda method: _rank(method, method_order))),
+        methods=tuple(sorted({key[1] for key in keys}, key=lambda method: rank(method, list(methods)))),
         seeds=tuple(sorted({key[2] for key in keys})),
-        sides=tuple(sorted(sides, key=lambda side: _rank(side, ("base", "new", "test", "source", *data_order)))),
-        runs={row: _runs(cells) for row, cells in found.items() if cells},
+        sides=tuple(sorted(sides, key=lambda side: rank(side, ("base", "new", "test", "source", *data_order)))),
+        runs={row: _runs(cells, methods.get(row[1])) for row, cells in found.items() if cells},
         absent={row: tuple(dict.fromkeys(why)) for row, why in reasons.items() if why},
         splits={key[0]: _split(cell["scores"]) for key, cell in scored.items()},
     )
@@ -178,7 +177,7 @@ def _split(scores: Mapping[str, Any]) -> str:
     return DIFFERENT + "; ".join(f"{side}: {why}" for side, why in different.items())
 
 
-def _runs(cells: Mapping[Key, CellContent]) -> Runs:
+def _runs(cells: Mapping[Key, CellContent], known: Method | None) -> Runs:
     """The cells of one row, in the order of their seeds."""
     (data, method, seed), first = next(iter(cells.items()))
     for key, cell in cells.items():
@@ -194,6 +193,7 @@ def _runs(cells: Mapping[Key, CellContent]) -> Runs:
             for side, score in first["scores"].items()
         },
         cells=tuple(cells.values()),
+        is_fixed=known is not None and not known.depends_on_seed,
     )
 
 
@@ -241,7 +241,7 @@ def _name(key: Key) -> str:
     return f"{key[0]} / {key[1]} / seed {key[2]}"
 
 
-def _rank(name: str, order: Sequence[str]) -> tuple[int, list[tuple[int, str]]]:
+def rank(name: str, order: Sequence[str]) -> tuple[int, list[tuple[int, str]]]:
     """The place in an order; names outside it follow, "n = 5" before "n = 10"."""
     pieces = [(int(piece), "") if piece.isdecimal() else (0, piece) for piece in re.split(r"(\d+)", name)]
     return (list(order).index(name) if name in order else len(order), pieces)

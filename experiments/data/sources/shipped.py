@@ -15,7 +15,6 @@ from typing import Any
 from ipo_prompts.experiments import embedded
 from ipo_prompts.experiments.data.assemble import Gathered, SourceRow
 from ipo_prompts.experiments.data.dataset import PARTS
-from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.pictures import Picture
 
 
@@ -23,17 +22,11 @@ def gather_shipped(rest: str) -> Gathered:
     """Read a shipped table; no picture is opened or rendered.
 
     Raises:
-        InputError: no such domain or operation, or a suite of many data sets.
+        InputError: no such domain or operation.
     """
     from ipo_prompts.experiments.embedded import shifts  # which loads numpy
 
     name = rest or embedded.DOMAINS[0]
-    if name in shifts.SUITES or name in shifts.CLAIMS:
-        sets = shifts.suite(name)
-        raise InputError(
-            f"embedded:{name} stands for {len(sets)} data sets and is for the data of a grid, such as `ipo benchmark "
-            f"suite`; name one of them here, such as {sets[0]}."
-        )
     of = None if name in embedded.DOMAINS else shifts.set_of(name)
     folder = name if of is None else of.base or embedded.CLEAN_DOMAIN
     name = name if of is None else of.name

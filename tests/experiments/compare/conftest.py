@@ -2,20 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from ipo_prompts.experiments.compare.methods import Lesson
-from ipo_prompts.experiments.data import draw, load_data
-from ipo_prompts.experiments.run.live_view import Ui
-from ipo_prompts.experiments.run.plan import Plan
-from ipo_prompts.experiments.run.prepared import prepare
-from ipo_prompts.experiments.run.reading import build
-from ipo_prompts.metrics.clip import Clip
+from support.lessons import lesson  # noqa: F401 - a fixture
 
 
 @pytest.fixture()
@@ -23,23 +14,3 @@ def without_wandb(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in ("API_KEY", "MODE", "DIR", "PROJECT", "ENTITY", "RUN_ID", "RUN_GROUP", "SWEEP_ID", "BASE_URL"):
         monkeypatch.delenv(f"WANDB_{name}", raising=False)
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
-
-
-@pytest.fixture()
-def lesson(clip: Clip, cache: Path, tmp_path: Path) -> Callable[..., Lesson]:
-    """Make a lesson on a few classes of the embedded pictures."""
-
-    def make(data: str = "embedded:a", classes: int = 12, hand_written: str | None = None, **settings: Any) -> Lesson:
-        config = build({"data": data, "shots": 2, "selection_shots": 1, **settings}, where="the test")
-        whole = load_data(config.data, seed=config.seed)
-        few = replace(
-            whole,
-            class_names=whole.class_names[:classes],
-            **{part: tuple(i for i in whole.part(part) if i.label < classes) for part in ("train", "val", "test")},  # type: ignore[arg-type]
-        )
-        drawn = draw(few, config.shots, config.selection_shots if config.selection == "held-back" else 0, config.seed)
-        sealed = replace(drawn, test=(), new_test=())
-        prepared = prepare(Plan(config, replace(few, test=()), sealed, None, None), Ui(0, quiet=True), clip)
-        return Lesson(prepared, settings, hand_written, tmp_path)
-
-    return make

@@ -53,7 +53,7 @@ def cell(data: str, method: str = "anchor", protocol: str = "few-shot", **more: 
 def one_clip(clip: Clip, monkeypatch: pytest.MonkeyPatch) -> None:
     """The encoder is loaded once for all tests, and of the random pairs few are tried."""
     monkeypatch.setattr(cells_of, "load_clip", lambda *_: clip)
-    monkeypatch.setattr("ipo_prompts.experiments.compare.methods.MANY", 40)
+    monkeypatch.setattr("ipo_prompts.experiments.compare.methods.given.MANY", 40)
     cells_of._clip.cache_clear()
 
 
@@ -97,9 +97,9 @@ def test_hidden_labels_are_hidden_from_the_search_alone(cache: Path, tmp_path: P
     start = next(event for event in read(tmp_path / "found" / "run") if event["type"] == "start")
     assert start["config"]["reward"]["name"] == "fit" and found["measure"] == "accuracy"
     assert found["search"]["n"] == 68 and len(set(found["scores"]["test"]["labels"])) == 68
-    learns = run_cell(cell("embedded:d", "lp++", labels="none"), tmp_path / "learns")
+    learns = run_cell(cell("embedded:d", "class-mean", labels="none"), tmp_path / "learns")
     assert learns["absent"] == "it learns from labels, and labels=none hides them"
-    assert METHODS["ipo-default"].labelled_per_class(shared_config(cell("embedded:d", **settings))) == 0
+    assert METHODS.find("ipo-default").labelled_per_class(shared_config(cell("embedded:d", **settings))) == 0
     with pytest.raises(InputError, match="nobody knows the labels of folder:d"):
         run_cell(cell(f"folder:{PICTURES_DIR / 'd'}", class_names=["one", "two"]), tmp_path / "none")
 
@@ -161,7 +161,7 @@ def test_every_method_is_evaluated_on_the_same_pictures(
     first = cells["anchor"]
     for method, content in cells.items():
         assert content["absent"] is None
-        sides = ["base"] if method in ("class-mean", "gda", "gda-text", "lp++") else ["base", "new"]
+        sides = ["base"] if method in ("class-mean", "gda", "gda-text") else ["base", "new"]
         assert content["gaps"] == ({} if "new" in sides else {"new": UNSEEN})
         assert (content["measure"], content["unit"]) == ("accuracy", "pictures")
         assert content["picture_ids"] == {side: first["picture_ids"][side] for side in sides}, method
@@ -171,8 +171,8 @@ def test_every_method_is_evaluated_on_the_same_pictures(
             assert score["n"] == len(score["hits"]) == len(score["labels"]) > 0
             assert score["value"] == round(score["hits"].count("1") / score["n"], 6)
             assert score["classes"] == 3
-        assert (content["budget"]["calls"] > 0) == METHODS[method].uses_lm == (method in SEARCHES)
-        no_text = method.startswith("coop") or method in ("centred", "class-mean", "gda", "gda-text", "lp++")
+        assert (content["budget"]["calls"] > 0) == METHODS.find(method).uses_lm == (method in SEARCHES)
+        no_text = method.startswith("coop") or method in ("centred", "class-mean", "gda", "gda-text")
         assert (content["templates"] is None) == no_text
     assert first["picture_ids"]["base"] != first["picture_ids"]["new"]
     two = {"proposals": 4, "looked_at": 0, "calls": 2, "tokens_in": 200, "tokens_out": 40, "usd": 0.00028}
@@ -209,7 +209,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
 
 
 # No method knows the protocol it is evaluated by: of each kind, one is enough for another.
-ONE_OF_A_KIND = ("anchor", "best-of-80", "centred", "lp++", "coop", "ipo-default")
+ONE_OF_A_KIND = ("anchor", "best-of-80", "centred", "gda-text", "coop", "ipo-default")
 
 
 @pytest.mark.parametrize(
@@ -234,7 +234,7 @@ def test_test_pictures_are_opened_only_after_learning(
     language_model()
     targets = [pictures("two", "apple", "tree")] if protocol == "cross-dataset" else []
     this = cell(six, method, protocol, targets=targets)
-    monkeypatch.setattr(type(METHODS[method]), "fit", _then(type(METHODS[method]).fit, opened))
+    monkeypatch.setattr(type(METHODS.find(method)), "fit", _then(type(METHODS.find(method)).fit, opened))
     run_cell(this, tmp_path / "cell")
 
     data = load_data(six, seed=0)
@@ -244,7 +244,7 @@ def test_test_pictures_are_opened_only_after_learning(
     allowed = {item.picture.name for item in (*drawn.search, *drawn.selection)}
     assert set(before) <= allowed
     assert {item.picture.name for item in sealed} <= set(after)
-    if METHODS[method].labelled_per_class(shared_config(this)) == 2 or method == "centred":
+    if METHODS.find(method).labelled_per_class(shared_config(this)) == 2 or method == "centred":
         assert set(before) == allowed  # and what may be looked at was
     if method == "ipo-paper":  # it chooses on the search pictures
         assert {event.get("kind") for event in read(tmp_path / "cell" / "run")} == {None, "search"}
@@ -366,7 +366,7 @@ def test_a_shifted_data_set_may_hold_a_part_of_the_classes(
 
 def test_methods_without_a_language_model_need_none(six: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
-    for method in ("anchor", "best-of-80", "random-pairs", "waffle", "lp++"):
+    for method in ("anchor", "best-of-80", "random-pairs", "waffle", "class-mean"):
         run_cell(cell(six, method, lm="openai/gpt-4o-mini"), tmp_path / method)
     with pytest.raises(InputError, match="needs OPENAI_API_KEY"):
         run_cell(cell(six, "ipo-default", lm="openai/gpt-4o-mini"), tmp_path / "ipo")
@@ -451,4 +451,4 @@ def test_bad_cells_are_one_sentence_and_leave_nothing(
 
 
 def test_every_protocol_has_its_name() -> None:
-    assert list(NAMES) == ["base-to-new", "cross-dataset", "domain-generalization", "few-shot", "cross-clip", "looks"]
+    assert list(NAMES) == ["base-to-new", "cross-dataset", "domain-generalization", "few-shot", "cross-clip"]

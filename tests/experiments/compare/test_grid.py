@@ -15,12 +15,11 @@ from ipo_prompts.experiments.compare.documents import outcomes_of, table_of
 from ipo_prompts.experiments.compare.executors import Failure
 from ipo_prompts.experiments.compare.grid import GridCell, entries, load_grid, shipped
 from ipo_prompts.experiments.compare.methods import METHODS
-from ipo_prompts.experiments.compare.protocols import NAMES, NO_DATA
+from ipo_prompts.experiments.compare.protocols import NAMES, TO_DATA
 from ipo_prompts.experiments.compare.published import ablated_settings, library
 from ipo_prompts.experiments.compare.runner import check_grid
 from ipo_prompts.experiments.data.benchmarks import REGISTRY
 from ipo_prompts.experiments.data.sources import SOURCES
-from ipo_prompts.experiments.embedded.shifts import suite
 from ipo_prompts.experiments.run.config import CHOSEN
 from ipo_prompts.experiments.run.reading import dotted
 from support.coop_root import make_root
@@ -68,7 +67,7 @@ def bad(small: Callable[..., str], capfd: pytest.CaptureFixture[str]) -> Callabl
 def test_a_shipped_grid_holds_known_names_and_valid_settings(name: str) -> None:
     grid = load_grid(name)
     assert grid.protocol in NAMES
-    for spec in (*grid.data, *(() if grid.protocol in NO_DATA else grid.targets)):
+    for spec in (*grid.data, *(grid.targets if grid.protocol in TO_DATA else ())):
         assert spec.partition(":")[0] in {**REGISTRY, **SOURCES}
     found = entries(grid, Path("out"))
     assert len({entry.folder for entry in found}) == len(found)
@@ -76,7 +75,7 @@ def test_a_shipped_grid_holds_known_names_and_valid_settings(name: str) -> None:
     for entry in found:
         shared = shared_config(entry.cell)
         asked = run_config(entry.cell)
-        assert (asked is not None) == METHODS[entry.cell.method].uses_lm
+        assert (asked is not None) == METHODS.find(entry.cell.method).uses_lm
         for key, value in dict(entry.cell.settings).items():
             name = f"{key}.name" if key in CHOSEN else key
             assert dotted(shared.model_dump())[name] == value
@@ -86,7 +85,6 @@ def test_a_shipped_grid_holds_known_names_and_valid_settings(name: str) -> None:
 def test_the_tables_of_the_paper_ship() -> None:
     assert {"main-1-shot", "main-16-shot", "cross-dataset", "domain-generalization", "word-removal"} < set(shipped())
     ablations = {"describer", "history", "lm", "describer-model", "pictures", "steps"}
-    assert {"retrieval", "segmentation"} < set(shipped())
     assert {f"ablation-{name}" for name in ablations} == {name for name in shipped() if name.startswith("ablation-")}
     for name in ("main-1-shot", "main-16-shot"):
         assert len(load_grid(name).data) == 11
@@ -97,7 +95,7 @@ def test_the_tables_of_the_paper_ship() -> None:
 def test_shipped_grids_hold_ipo_against_a_coop_that_sees_as_many_labels(name: str) -> None:
     grid = load_grid(name)
     saw = {
-        entry.cell.method: METHODS[entry.cell.method].labelled_per_class(shared_config(entry.cell))
+        entry.cell.method: METHODS.find(entry.cell.method).labelled_per_class(shared_config(entry.cell))
         for entry in entries(grid, Path("out"))
     }
     assert ("coop" in saw) == ("coop-same-labels" in saw)
@@ -249,16 +247,6 @@ def test_words_fill_the_grid_and_the_settings_that_all_rows_share(small: Callabl
     assert grid.settings["shots"] == 2 and grid.settings["lm"] == "local" and grid.settings["clip"] == "embedded"
     assert load_grid(small(), ["seeds=4,7"]).seeds == load_grid(small(), ["seeds=[4, 7]"]).seeds == [4, 7]
     assert load_grid(small("settings: {}"), ["shots=2"]).settings == {"shots": 2}
-
-
-def test_a_suite_stands_for_its_data_sets(small: Callable[..., str]) -> None:
-    words = ["data=embedded:a,embedded:suite-held-out"]
-    grid = load_grid(small(), words)
-    assert grid.data == ["embedded:a", *suite("suite-held-out")]
-    assert load_grid("suite").data == suite("suite")
-    Path("kept.yaml").write_text(grid.to_yaml())
-    assert load_grid("kept.yaml") == grid, "the sets are kept, not what stood for them"
-    check_grid(entries(grid, Path("out")))
 
 
 def test_a_set_of_operations_has_one_cell_however_it_is_spelled(small: Callable[..., str]) -> None:

@@ -9,31 +9,22 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as functional
-from torch import nn
 
-from ipo_prompts.experiments.compare.methods import METHODS, Absent, Lesson
-from ipo_prompts.experiments.compare.methods import pictures as from_pictures
-from ipo_prompts.experiments.compare.methods.base import FittedLogits
-from ipo_prompts.experiments.compare.methods.pictures import LabelledFeatures, learn
+from ipo_prompts.experiments.compare.methods import METHODS
+from ipo_prompts.experiments.compare.methods.base import Absent, FittedLogits, Lesson
 from ipo_prompts.experiments.compare.protocols import score_of
 from ipo_prompts.metrics.classification import ClipReward, EncodedPictures
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.reward import Judged, Score
 from ipo_prompts.metrics.template import ANCHOR
 from ipo_prompts.metrics.text_tower import encode_templates
+from support.lessons import units
 
-NAMES = ("centred", "class-mean", "gda", "gda-text", "lp++")
-
-
-def units(lesson: Lesson, *parts: str) -> tuple[Any, Any]:
-    """Return features and labels."""
-    found = [getattr(lesson.prepared, part).units for part in parts]
-    return np.concatenate([one.features for one in found]), np.concatenate([one.labels for one in found])
+NAMES = ("centred", "class-mean", "gda", "gda-text")
 
 
 def fitted(name: str, lesson: Lesson) -> FittedLogits:
-    found = METHODS[name].fit(lesson)
+    found = METHODS.find(name).fit(lesson)
     assert isinstance(found, FittedLogits)
     assert found.templates is None and found.budget.looked_at == found.budget.proposals == 0
     return found
@@ -100,56 +91,6 @@ def test_class_means_are_the_mean_pictures(
     assert np.ptp(found.logits(some)(features) - clip.logit_scale * cosines[:, [5, 2]], axis=1).max() < 1e-3
 
 
-def test_the_probe_is_what_torch_learns(lesson: Callable[..., Lesson], clip: Clip) -> None:
-    """Independent of ours: gradients by autograd, steps by torch's SGD, blending as the published code has it."""
-    given = lesson(shots=3)
-    features, labels = (torch.from_numpy(one) for one in units(given, "search"))
-    held, truth = (torch.from_numpy(one) for one in units(given, "selection"))
-    features, held = features.double(), held.double()
-    texts = encode_templates(clip.model, clip.tokenizer, [ANCHOR], given.class_names)[0]
-    similar, n = features @ torch.from_numpy(texts).double().T, len(labels)
-    line = nn.Linear(features.shape[1], len(texts)).double()
-    line.weight.data = functional.one_hot(labels).double().T @ features
-    line.bias.data.zero_()
-    own = similar[torch.arange(n), labels]
-    start = 250 * torch.stack([own[labels == label].mean() for label in range(len(texts))]).mean()
-    blend = (start * torch.ones(len(texts), dtype=torch.float64)).requires_grad_(True)
-    rate = 4 * n / float(torch.linalg.svdvals(features)[0] ** 2)
-    optimizer = torch.optim.SGD(line.parameters(), lr=rate, momentum=0.9)
-    best = -1.0
-    for epoch in range(300):
-        optimizer.zero_grad()
-        functional.cross_entropy(line(features) + blend * similar, labels).backward()
-        optimizer.step()
-        with torch.no_grad():
-            if (epoch + 1) % 10 == 0:
-                blend -= n / (4 * float((similar**2).sum(0).max())) * blend.grad
-            logits = line(held) + blend * (held @ torch.from_numpy(texts).double().T)
-            right = float((logits.argmax(1) == truth).double().mean())
-            if right >= best:
-                best, theirs = right, logits.numpy()
-    ours = fitted("lp++", given).logits(given.class_names)(held.float().numpy())
-    assert np.abs(ours - theirs).max() < 1e-3 * np.abs(theirs).max()
-    assert np.array_equal(ours.argmax(axis=1), theirs.argmax(axis=1))
-
-
-def test_without_selection_pictures_the_probes_last_epoch_counts(
-    lesson: Callable[..., Lesson], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    given = lesson()
-    rows, labels = units(given, "search")
-    pictures, texts = LabelledFeatures(rows.astype(np.float64), labels), np.eye(12, rows.shape[1])
-    last, _ = learn(pictures, texts, LabelledFeatures(np.zeros((0, rows.shape[1])), np.zeros(0, dtype=np.int64)))
-    with monkeypatch.context() as short:
-        short.setattr(from_pictures, "EPOCHS", 1)
-        first, _ = learn(pictures, texts, LabelledFeatures(np.zeros((0, rows.shape[1])), np.zeros(0, dtype=np.int64)))
-    assert not np.array_equal(last, first)
-    alone = lesson(selection="search")
-    features, _ = units(alone, "search")
-    ours, theirs = (fitted("lp++", one).logits(given.class_names)(features) for one in (given, alone))
-    assert not np.array_equal(ours, theirs)
-
-
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("settings", [{"shots": 1, "selection_shots": 1}, {"shots": 1, "selection": "search"}])
 def test_one_shot_is_enough_and_the_same_job_gives_the_same(
@@ -181,7 +122,7 @@ def test_classes_without_pictures_are_gaps_and_no_guesses(name: str, lesson: Cal
     features, labels = units(given, "search")
     few = search._replace(units=EncodedPictures(features[labels > 0], labels[labels > 0]))
     with pytest.raises(Absent, match="a class has no picture that it could learn from"):
-        METHODS[name].fit(replace(given, prepared=replace(given.prepared, search=few, selection=None)))
+        METHODS.find(name).fit(replace(given, prepared=replace(given.prepared, search=few, selection=None)))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -202,7 +143,7 @@ def test_rewards_of_another_measure_have_no_such_row(name: str, lesson: Callable
     given = lesson()
     other = Other(clip, given.class_names)
     with pytest.raises(Absent, match="it classifies pictures, and this reward asks for something else"):
-        METHODS[name].fit(replace(given, prepared=replace(given.prepared, reward=other)))
+        METHODS.find(name).fit(replace(given, prepared=replace(given.prepared, reward=other)))
     with pytest.raises(Absent, match="it classifies pictures"):
         score_of(fitted(name, given), other, given.prepared.search)
     rewards = ClipReward(clip, given.class_names), Missed(clip, given.class_names)

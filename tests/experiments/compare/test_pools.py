@@ -8,7 +8,8 @@ from dataclasses import replace
 
 import pytest
 
-from ipo_prompts.experiments.compare.methods import METHODS, Absent, Budget, Lesson
+from ipo_prompts.experiments.compare.methods import METHODS
+from ipo_prompts.experiments.compare.methods.base import Absent, Budget, Lesson
 from ipo_prompts.experiments.compare.methods.given import (
     AFTER,
     BEFORE,
@@ -31,7 +32,7 @@ READABLE = re.compile(r"an? [a-z0-9 ,-]+ of a <CLASS>(, [a-z0-9 -]+){0,2}\.")
 
 def test_the_bank_is_its_phrases_as_the_describer_tries_them(lesson: Callable[..., Lesson]) -> None:
     given = lesson(selection="search")
-    fitted = METHODS["bank"].fit(given)
+    fitted = METHODS.find("bank").fit(given)
     tried = [phrase.template for phrase in PhraseBank.load().usable(given.class_names, given.clip)]
     assert len(tried) > 250
     scores = given.prepared.reward.score(tried, given.prepared.search.units)
@@ -45,7 +46,7 @@ def test_rows_take_their_phrases_from_the_bank_that_is_named(lesson: Callable[..
     assert single_phrases(given) == [phrase.template for phrase in PhraseBank.load("general").usable(given.class_names)]
     assert "a possible, sudden picture of a <CLASS>." in random_pairs(given)
     with pytest.raises(Absent, match="bank=none has no phrases"):
-        METHODS["bank"].fit(lesson(bank="none"))
+        METHODS.find("bank").fit(lesson(bank="none"))
 
 
 def test_pairs_are_two_phrases_of_different_groups_in_one_readable_template(lesson: Callable[..., Lesson]) -> None:
@@ -76,7 +77,7 @@ def test_phrases_stand_where_their_form_has_them() -> None:
 def test_pairs_depend_on_the_seed_alone(lesson: Callable[..., Lesson]) -> None:
     assert random_pairs(lesson(seed=1)) == random_pairs(lesson(seed=1)) == random_pairs(lesson("embedded:b", seed=1))
     assert random_pairs(lesson(seed=1))[:20] != random_pairs(lesson(seed=2))[:20]
-    first, again = (METHODS["random-pairs"].fit(lesson(seed=1, steps=2, candidates_per_step=4)) for _ in range(2))
+    first, again = (METHODS.find("random-pairs").fit(lesson(seed=1, steps=2, candidates_per_step=4)) for _ in range(2))
     assert first == again
 
 
@@ -85,14 +86,14 @@ def test_as_many_pairs_are_looked_at_as_templates_are_asked_for(
     steps: int, candidates: int, lesson: Callable[..., Lesson]
 ) -> None:
     given = lesson(steps=steps, candidates_per_step=candidates)
-    fitted = METHODS["random-pairs"].fit(given)
+    fitted = METHODS.find("random-pairs").fit(given)
     assert fitted.budget == Budget(looked_at=steps * candidates)
     ((template, _),) = fitted.templates or ()
     assert template in [given.config.initial_template, *random_pairs(given)[: steps * candidates]]
 
 
 def test_many_pairs_are_a_number_that_no_setting_changes(lesson: Callable[..., Lesson]) -> None:
-    many = METHODS["random-pairs-many"]
+    many = METHODS.find("random-pairs-many")
     assert isinstance(many, BestOf) and many.count is not None
     assert many.count(build({"steps": 1, "candidates_per_step": 1}, where="the test")) == MANY == 1_400
     assert many.fit(lesson(classes=2)).budget == Budget(looked_at=MANY)
@@ -106,4 +107,4 @@ def test_pairs_that_do_not_fit_are_replaced(lesson: Callable[..., Lesson], clip:
     given = replace(given, prepared=replace(given.prepared, reward=reward))
     first = random_pairs(given)[:20]
     assert 0 < sum(reward.problem(template) is None for template in first) < 20
-    assert METHODS["random-pairs"].fit(given).budget == Budget(looked_at=20)
+    assert METHODS.find("random-pairs").fit(given).budget == Budget(looked_at=20)

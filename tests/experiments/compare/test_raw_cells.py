@@ -21,7 +21,7 @@ from ipo_prompts.experiments.compare.raw_cells import names_a_place, pack, unpac
 from support.runs import KEY, Ended, ipo
 from support.scored_cells import make_cell
 
-FILES = ("table.md", "table.csv", "table.json", "gain.svg")
+FILES = ("table.md", "table.csv", "table.json")
 GRID = {
     "title": "Made cells",
     "protocol": "few-shot",
@@ -208,10 +208,10 @@ def test_cells_that_are_nowhere_else_are_not_written_over(made: Made, run: Calla
 def test_tables_are_written_over_nothing(made: Made, run: Callable[..., Ended]) -> None:
     run(made())
     Path("out").mkdir()
-    Path("out/gain.svg").write_text("mine")
+    Path("out/table.json").write_text("mine")
     ended = run("runs/made/cells.json.gz", "--out=out")
-    assert (ended.code, ended.sentence) == (2, "ipo: out/gain.svg is there already; choose another --out.")
-    assert [file.name for file in Path("out").iterdir()] == ["gain.svg"]
+    assert (ended.code, ended.sentence) == (2, "ipo: out/table.json is there already; choose another --out.")
+    assert [file.name for file in Path("out").iterdir()] == ["table.json"]
 
 
 @pytest.mark.parametrize("words", [["seeds=1"], ["--dry-run"], ["--budget-usd=1"], ["--executor=pool:2"]])

@@ -1,16 +1,14 @@
-"""Tables over several data sets: the means first, one number a data set, all else apart; and their picture."""
+"""Tables over several data sets: the means first, one number a data set, all else apart."""
 
 from __future__ import annotations
 
 import json
 import re
 from typing import Any
-from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 
-from ipo_prompts.experiments.compare.documents import gain_plot
 from ipo_prompts.experiments.compare.tables.build import build_table
 from ipo_prompts.experiments.compare.tables.markdown import details, to_markdown
 from support.scored_cells import SKILLS, gain_of, make_cells, score_of, to_json
@@ -115,28 +113,3 @@ def test_one_data_set_is_one_table() -> None:
     table = build_table(make_cells(("a1",)))
     assert details(table) == to_markdown(table) and "Means over" not in to_markdown(table)
     assert {row["scores"]["H"]["low_like_these"] for row in json.loads(to_json(table))["rows"]} == {None}
-
-
-def test_the_picture_is_the_same_for_the_same_cells_and_names_every_method(cells: list[dict[str, Any]]) -> None:
-    for cell in cells:
-        cell["budget"]["looked_at"] = 900 if cell["cell"]["method"] == "ipo-default" else 0
-    svg = gain_plot(build_table(cells))
-    assert svg == gain_plot(build_table(cells[::-1]))
-    texts = ["".join(one.itertext()) for one in ElementTree.fromstring(svg).iter("{http://www.w3.org/2000/svg}text")]
-    assert {"hand-written", "ensemble-80", "phrases", TODAY} < {text.rpartition(" (")[0] for text in texts}
-    assert texts.index("ipo-default (940)") > texts.index("phrases (40)"), "in the order of the looks"
-    assert not any(text.startswith(("anchor", "class-mean")) for text in texts), (
-        "what has no gain in the headline is no point"
-    )
-    assert "mean over 5 data sets, 95 % intervals for data sets like these" in texts
-    assert "@media(prefers-color-scheme:dark)" in svg and "#1d2430" not in svg.partition("</style>")[2]
-
-
-def test_a_name_in_the_picture_is_text() -> None:
-    svg = gain_plot(build_table(make_cells(("a1",), {"anchor": 0.0, "<script>$x^{2}$\x1b[2J" + "y" * 90: 1.0})))
-    (text,) = re.findall(r">(&lt;script&gt;\$x.*)</text>", svg)
-    assert "<script" not in svg and "\x1b" not in svg and text.endswith("… (40)")
-
-
-def test_a_table_of_the_reference_alone_has_no_picture() -> None:
-    assert gain_plot(build_table(make_cells(("a1",), {"anchor": 0.0}))) is None

@@ -1,6 +1,8 @@
 """Verdicts: what a table says in words, and of what it stays silent."""
 
 import copy
+import sys
+from types import ModuleType
 
 from ipo_prompts.experiments.compare.methods import METHODS
 from ipo_prompts.experiments.compare.methods.base import Lesson, Method, Templates
@@ -91,8 +93,15 @@ class _Toy(Method):
         return Templates(lesson.clip, (("a toy <CLASS>", 1.0),))
 
 
+def _list(method: Method, monkeypatch):
+    module = ModuleType("toy")
+    module.Toy = method
+    monkeypatch.setitem(sys.modules, "ipo_prompts.experiments.compare.methods.toy", module)
+    monkeypatch.setitem(METHODS._homes, "toy", "toy:Toy")
+
+
 def test_a_new_method_is_in_table_and_verdicts_by_its_line_in_the_registry(monkeypatch):
-    monkeypatch.setitem(METHODS, "toy", _Toy())
+    _list(_Toy(), monkeypatch)
     table = build_table(make_cells(("embedded:a",), {"toy": 0.0, **SKILLS}))
     assert table.methods[-1] == "toy"
     assert any("IPO shows a gain over the toy of +" in sentence for sentence in table.verdicts)
@@ -102,6 +111,6 @@ def test_a_new_method_is_in_table_and_verdicts_by_its_line_in_the_registry(monke
 def test_a_new_control_says_what_it_shows(monkeypatch):
     control = _Toy()
     control.shows = "toys help"
-    monkeypatch.setitem(METHODS, "toy", control)
+    _list(control, monkeypatch)
     table = build_table(make_cells(("embedded:a",), {"toy": 0.0, **SKILLS}))
     assert table.verdicts[-1] == "embedded:a, H: IPO beats its control, the toy: toys help."

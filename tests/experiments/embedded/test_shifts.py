@@ -1,4 +1,4 @@
-"""What each operation on pictures does; sets of them: one name each, rendered alike anywhere; the suite's halves."""
+"""What each operation on pictures does; sets of them: one name each, rendered alike anywhere."""
 
 from __future__ import annotations
 
@@ -11,28 +11,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ipo_prompts.experiments.compare.protocols import picture_ids
-from ipo_prompts.experiments.compare.raw_cells import unpack
 from ipo_prompts.experiments.data import load_data
 from ipo_prompts.experiments.embedded import shifts
 from ipo_prompts.experiments.embedded.shifts import (
     OPERATIONS,
     SIDE,
-    SUITES,
     Image,
     canonical,
-    expanded,
     name_of_set,
     operations_of,
     render,
     seed_of,
-    suite,
 )
 from ipo_prompts.experiments.run.reading import load_config
-from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.features import FeatureStore
-from support.pages import DOCS
 
 
 @pytest.mark.parametrize("spelled", ["negative+upside-down", "upside down + negative", "upside_down+negative"])
@@ -50,7 +43,7 @@ def test_every_set_of_operations_can_be_named() -> None:
 
 @pytest.mark.parametrize("spec", ["embedded", "embedded:a", "embedded:e", "folder:negative+sideways", "embedded:a+b"])
 def test_other_specs_stay_as_they_are(spec: str) -> None:
-    assert canonical(spec) == spec and expanded(spec) == [spec]
+    assert canonical(spec) == spec
 
 
 @pytest.mark.parametrize(("shift", "domain"), [("negative", "a"), ("sideways+faded", "d")])
@@ -85,19 +78,6 @@ def test_the_cache_knows_a_rendered_picture_by_its_bytes(clip, tmp_path: Path, m
     assert not np.array_equal(again.encode(others), before) and again.encoded == 4
 
 
-def test_the_pictures_of_the_suite_are_those_of_its_recorded_cells_on_any_processor(clip: Clip, tmp_path: Path) -> None:
-    _, entries, outcomes = unpack(DOCS / "suite.json.gz")
-    store = FeatureStore(clip, tmp_path)
-    missing = {operation for spec in suite("suite") for operation in operations_of(spec.removeprefix("embedded:"))}
-    for entry, outcome in zip(entries, outcomes, strict=True):
-        if shown := missing & {*operations_of(entry.cell.data.removeprefix("embedded:"))}:
-            missing -= shown
-            assert isinstance(outcome, dict) and entry.cell.seed == 0
-            found = picture_ids(store, load_data(entry.cell.data, seed=0).test)
-            assert found == outcome["picture_ids"]["test"], entry.cell.data
-    assert not missing
-
-
 def test_names_tell_the_picture_and_the_set() -> None:
     data = load_data("embedded:gray+small", seed=0)
     assert data.train[0].picture.name == "cat/01.webp of embedded:small+gray"
@@ -115,22 +95,11 @@ def test_names_tell_the_picture_and_the_set() -> None:
         ("gray+", "'' is no operation"),
         ("gray+Gray", r"'Gray' is no operation \(did you mean gray\?\)"),
         ("gray+gray", "embedded:gray[+]gray has the operation 'gray' twice; name it once"),
-        ("suite", r"stands for \d+ data sets and is for the data of a grid, such as `ipo benchmark suite`; name one"),
-        ("suite-held-out", "stands for"),
     ],
 )
 def test_what_is_no_set_is_one_sentence(rest: str, why: str) -> None:
     with pytest.raises(InputError, match=why):
         load_data(f"embedded:{rest}", seed=0)
-
-
-def test_the_halves_of_the_suite_are_sets_of_two_and_share_none() -> None:
-    halves = [expanded(f"embedded:{name}") for name in SUITES]
-    assert halves == [suite(name) for name in SUITES] and all(halves)
-    assert not set(halves[0]) & set(halves[1])
-    for spec in halves[0] + halves[1]:
-        assert canonical(spec) == spec
-        assert len(operations_of(spec.removeprefix("embedded:"))) == 2
 
 
 RANDOM = {"dark", "bright", "blur", "noise"}

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from ipo_prompts.experiments.compare.cell import Cell, run_cell
-from ipo_prompts.experiments.compare.grid import entries, load_grid
 from ipo_prompts.experiments.compare.methods import METHODS
 from ipo_prompts.experiments.run.live_view import Ui
 from ipo_prompts.experiments.run.plan import Plan, plan
@@ -52,7 +51,7 @@ def test_every_method_has_a_value_or_a_reason(
 ) -> None:
     monkeypatch.setattr("ipo_prompts.experiments.compare.cell.load_clip", lambda *_: clip)
     # Pools of a few dozen: every template of a pool goes through the same reward.
-    monkeypatch.setattr("ipo_prompts.experiments.compare.methods.MANY", 40)
+    monkeypatch.setattr("ipo_prompts.experiments.compare.methods.given.MANY", 40)
     usable = PhraseBank.usable
     monkeypatch.setattr(PhraseBank, "usable", lambda self, *given: usable(self, *given)[::10])
     pictures = copy_pictures(tmp_path / "pictures")
@@ -71,7 +70,6 @@ def test_every_method_has_a_value_or_a_reason(
             "class-mean",
             "gda",
             "gda-text",
-            "lp++",
         ):  # no template by people; need classes
             assert content["absent"] and not content["scores"]
             continue
@@ -82,13 +80,3 @@ def test_every_method_has_a_value_or_a_reason(
         assert content["search"]["n"] > 0 and content["selection"]["n"] > 0
         ids.append(content["picture_ids"]["test"])
     assert len(set(ids)) == 1
-
-
-@pytest.mark.parametrize(("name", "task"), [("retrieval", "retrieval"), ("segmentation", SEGMENTATION)])
-def test_its_grid_has_a_row_for_each_control(name: str, task: str) -> None:
-    grid = load_grid(name, ["seeds=10"])
-    assert [row.label for row in grid.methods] == ["anchor", "no-history", "no description", "ipo-default"]
-    found = entries(grid, Path("out"))
-    assert {dict(entry.cell.settings)["reward.name"] for entry in found} == {task}
-    described = {entry.label: dict(entry.cell.settings).get("describer") for entry in found}
-    assert described == {**dict.fromkeys(described, None), "no description": "none"}

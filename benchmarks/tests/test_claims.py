@@ -9,17 +9,9 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from benchmarks.lab.bed import CLAIMS, claims, expanded, suite
 from ipo_prompts.experiments.data import load_data
-from ipo_prompts.experiments.embedded.shifts import (
-    CLAIMS,
-    OPERATIONS,
-    ShiftedSet,
-    canonical,
-    claims,
-    expanded,
-    set_of,
-    suite,
-)
+from ipo_prompts.experiments.embedded.shifts import OPERATIONS, ShiftedSet, canonical, set_of
 from ipo_prompts.experiments.embedded.untaught import UNTAUGHT
 from ipo_prompts.metrics.errors import InputError
 from tools.embedded.duplicates import looks_like
@@ -65,7 +57,6 @@ def test_a_set_has_one_name(spec: str, name: str) -> None:
         ("dark@", "there are no pictures embedded:dark@;"),
         ("dark@two", "before a seed if you like: embedded:held-back/swirl"),
         ("held-back/swirll", r"did you mean swirl\?"),
-        ("claims-clean", "stands for 6 data sets"),
     ],
 )
 def test_what_is_no_set_is_one_sentence(spec: str, why: str) -> None:

@@ -1,4 +1,4 @@
-"""`ipo benchmark label-free`: hand-made differences, and the command on two small sets with few templates."""
+"""`python -m benchmarks label-free`: hand-made differences, and the command on two small sets with few templates."""
 
 import json
 from dataclasses import replace
@@ -7,9 +7,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from ipo_prompts.experiments.cli.app import main
-from ipo_prompts.experiments.compare import label_free
-from ipo_prompts.experiments.compare.label_free import (
+from benchmarks.__main__ import app
+from benchmarks.lab import label_free
+from benchmarks.lab.label_free import (
     FIT,
     INITIAL,
     LISTS,
@@ -19,7 +19,8 @@ from ipo_prompts.experiments.compare.label_free import (
     others,
     read_asked,
 )
-from ipo_prompts.experiments.compare.label_free_table import ahead, answer_of_fit
+from benchmarks.lab.label_free_table import ahead, answer_of_fit
+from ipo_prompts.experiments.cli.app import main
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.template import names_class
 
@@ -63,8 +64,8 @@ def test_names_of_other_things_are_other_and_none_is_in_two_lists():
 
 
 def test_the_command_measures_resumes_and_says_what_names_are_worth(tmp_path, capsys):
-    words = ["benchmark", "label-free", "data=embedded:held-back/slant+vignette@14", "templates=4", "draws=1"]
-    assert main([*words, "--out", str(tmp_path), "--json"]) == 0
+    words = ["label-free", "data=embedded:held-back/slant+vignette@14", "templates=4", "draws=1"]
+    assert main([*words, "--out", str(tmp_path), "--json"], app) == 0
     out, err = capsys.readouterr()
     (bed,) = json.loads(out).values()
     rows = bed["accuracy"]["400 pictures"]
@@ -74,7 +75,7 @@ def test_the_command_measures_resumes_and_says_what_names_are_worth(tmp_path, ca
     assert "is not shown" in bed["verdict"] or "fit uses" in bed["verdict"]
     kept = next((tmp_path / "cells").iterdir())
     kept.write_text(kept.read_text(encoding="utf-8").replace("0.0,", "1.0,"), encoding="utf-8")
-    assert main([*words, "--out", str(tmp_path), "--json"]) == 0
+    assert main([*words, "--out", str(tmp_path), "--json"], app) == 0
     out, err = capsys.readouterr()
     assert (
         err == "" and next(iter(json.loads(out).values()))["accuracy"]["400 pictures"][INITIAL] > 90

@@ -1,4 +1,4 @@
-"""`ipo benchmark label-free`: what chooses a template without labels, beside controls that know less, and labels.
+"""The command `label-free`: what chooses a template without labels, beside controls that know less, and labels.
 
 Templates compete on the pictures to search on, their labels hidden; what each measure chooses is tested on the test
 pictures. The controls tell what a measure uses: with names of other things it knows the looks of the pictures alone.
@@ -15,10 +15,10 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.lab.bed import expanded
 from ipo_prompts.experiments.compare.methods.given import pairs_of
 from ipo_prompts.experiments.data import DataSet, load_data
 from ipo_prompts.experiments.embedded import CLEAN_DOMAIN
-from ipo_prompts.experiments.embedded.shifts import expanded
 from ipo_prompts.experiments.run.files import write_json
 from ipo_prompts.experiments.run.plan import SPLIT_SEED
 from ipo_prompts.experiments.run.reading import listed, read_known

@@ -234,7 +234,8 @@ def _markdown(
     parts += [f"Not measured: {plain(name)}. {plain(why)}" for name, why in absent.items()]
     if absent:
         parts.append(
-            f"With its pictures at hand, `ipo benchmark paper-templates data={next(iter(absent))}` measures one alone."
+            f"With its pictures at hand, `python -m benchmarks paper-templates data={next(iter(absent))}` measures one "
+            "alone."
         )
     parts += [_section(one, precisions) for one in found]
     return "\n\n".join(parts) + "\n"

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch.nn.functional import normalize
 
-from ipo_prompts.experiments.compare.printed import count_right, halves_of, measure
+from benchmarks.lab.printed import count_right, halves_of, measure
 from ipo_prompts.experiments.data import load_data
 from ipo_prompts.experiments.embedded import MODEL_DIR
 from ipo_prompts.metrics.classification import ClipReward, EncodedPictures

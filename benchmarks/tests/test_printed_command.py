@@ -1,4 +1,4 @@
-"""`ipo benchmark paper-templates`, on the embedded pictures and on a root in the CoOp layout."""
+"""`python -m benchmarks paper-templates`, on the embedded pictures and on a root in the CoOp layout."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from ipo_prompts.experiments.compare import printed
+from benchmarks.__main__ import app
+from benchmarks.lab import printed
 from ipo_prompts.experiments.data.benchmarks import ROOT_VARIABLE
 from ipo_prompts.metrics.clip import Clip, load_clip
 from ipo_prompts.metrics.pictures import Picture
@@ -44,7 +45,7 @@ def run(tmp_path: Path, cache: Path, capfd: pytest.CaptureFixture[str], monkeypa
             tables = [{"data": name, "source": "made", "checked": True, "rows": list(rows)} for name in data]
             Path("table.yaml").write_text(json.dumps({"schema": 1, "templates": tables}), encoding="utf-8")
             words = ("table=table.yaml", "clip=embedded", *words)
-        return ipo(capfd, "benchmark", "paper-templates", *words)
+        return ipo(capfd, "paper-templates", *words, of=app)
 
     return run
 
@@ -114,7 +115,7 @@ def test_what_is_not_here_is_listed_and_the_rest_is_done(run: Run) -> None:
     assert (
         f"Not measured: eurosat. eurosat is read from a root folder in the CoOp layout and {ROOT_VARIABLE}" in ended.out
     )
-    assert "`ipo benchmark paper-templates data=eurosat`" in ended.out
+    assert "`python -m benchmarks paper-templates data=eurosat`" in ended.out
     assert list(_content()["absent"]) == ["eurosat"]
 
 
@@ -150,7 +151,6 @@ def test_the_papers_rows_on_a_root_in_the_coop_layout(
         (["data="], "a name is missing"),
         (["clip=ViT-B-17"], "there is no CLIP named 'ViT-B-17'"),
         (["table=none.yaml"], "cannot read the configuration none.yaml"),
-        (["--executor=pool:2"], "leave --executor and --budget-usd out."),
     ],
 )
 def test_bad_words_are_one_sentence(run: Run, words: list[str], said: str) -> None:

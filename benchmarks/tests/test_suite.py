@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ipo_prompts.experiments.embedded import SUITE_FILE
-from ipo_prompts.experiments.embedded.shifts import name_of_set
+from benchmarks.lab.bed import SUITE_FILE, SUITES, expanded, suite
+from ipo_prompts.experiments.compare.protocols import picture_ids
+from ipo_prompts.experiments.compare.raw_cells import unpack
+from ipo_prompts.experiments.data import load_data
+from ipo_prompts.experiments.embedded.shifts import canonical, name_of_set, operations_of
+from ipo_prompts.metrics.clip import Clip
+from ipo_prompts.metrics.features import FeatureStore
+from support.pages import DOCS
 from tools.embedded.__main__ import OUT, main
 from tools.embedded.suite import KNOWN, LEAST, PAIRS, RULE, chosen, half, measure
 
@@ -61,6 +68,7 @@ def test_the_stage_needs_nothing_but_what_ships(tmp_path, monkeypatch: pytest.Mo
     out.mkdir()
     for name in ("model", "pictures", "split.json"):
         (out / name).symlink_to(OUT / name)
+    monkeypatch.setattr("benchmarks.lab.bed.SUITE_FILE", out / "suite.json")
     monkeypatch.setattr("tools.embedded.suite.PAIRS", PAIRS[:2])
     monkeypatch.setattr(
         "sys.argv", ["embedded", "--work", str(tmp_path / "none"), "--out", str(out), "--stage", "suite"]
@@ -69,3 +77,29 @@ def test_the_stage_needs_nothing_but_what_ships(tmp_path, monkeypatch: pytest.Mo
     made = json.loads((out / "suite.json").read_text("utf-8"))
     assert {one["name"] for one in made["sets"]} <= {name_of_set(pair) for pair in PAIRS[:2]}
     assert made["rule"] == RULE and not (tmp_path / "none").exists()
+
+
+def test_the_halves_of_the_suite_are_sets_of_two_and_share_none() -> None:
+    halves = [expanded(f"embedded:{name}") for name in SUITES]
+    assert halves == [suite(name) for name in SUITES] and all(halves)
+    assert not set(halves[0]) & set(halves[1])
+    for spec in halves[0] + halves[1]:
+        assert canonical(spec) == spec
+        assert len(operations_of(spec.removeprefix("embedded:"))) == 2
+
+
+def test_other_names_stand_for_themselves() -> None:
+    assert expanded("embedded:a") == ["embedded:a"] and expanded("embedded:gray + small") == ["embedded:small+gray"]
+
+
+def test_the_pictures_of_the_suite_are_those_of_its_recorded_cells_on_any_processor(clip: Clip, tmp_path: Path) -> None:
+    _, entries, outcomes = unpack(DOCS / "suite.json.gz")
+    store = FeatureStore(clip, tmp_path)
+    missing = {operation for spec in suite("suite") for operation in operations_of(spec.removeprefix("embedded:"))}
+    for entry, outcome in zip(entries, outcomes, strict=True):
+        if shown := missing & {*operations_of(entry.cell.data.removeprefix("embedded:"))}:
+            missing -= shown
+            assert isinstance(outcome, dict) and entry.cell.seed == 0
+            found = picture_ids(store, load_data(entry.cell.data, seed=0).test)
+            assert found == outcome["picture_ids"]["test"], entry.cell.data
+    assert not missing

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ipo_prompts.experiments.compare.printed_table import (
+from benchmarks.lab.printed_table import (
     PrintedTable,
     TemplateHits,
     all_agree,

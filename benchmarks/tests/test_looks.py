@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 
+from benchmarks.lab import GRIDS
+from benchmarks.lab.looks import Looks, Prefixes, after
 from ipo_prompts.experiments.compare import cell as cells_of
 from ipo_prompts.experiments.compare.cell import FILE_NAME, Cell, run_cell
 from ipo_prompts.experiments.compare.grid import entries, load_grid
-from ipo_prompts.experiments.compare.methods import METHODS, Absent, Lesson
-from ipo_prompts.experiments.compare.methods.base import Templates
-from ipo_prompts.experiments.compare.prefixes import Looks, Prefixes
+from ipo_prompts.experiments.compare.methods import METHODS
+from ipo_prompts.experiments.compare.methods.base import Absent, Lesson, Templates
 from ipo_prompts.experiments.compare.runner import TIME_FILE_NAME, forecast, forecast_text
 from ipo_prompts.experiments.compare.tables.build import build_table
 from ipo_prompts.metrics.clip import Clip
@@ -43,9 +44,10 @@ def test_a_look_is_a_template_scored_for_the_first_time(clip: Any) -> None:
     assert looks.candidates(9, 3, 0.0) == ["a dark <CLASS>.", "a big <CLASS>.", "a red <CLASS>."]
     described = Looks.of_journal(EVENTS, ANCHOR, before=300)
     assert described.candidates(301, 2, 0.0) == ["a dark <CLASS>."]
-    found: Any = Prefixes(None, None, described, 2)  # type: ignore[arg-type] # it is not asked what they are
+    search: Any = "a search"  # it is not asked what it left behind
+    found: Any = Prefixes(None, None, described, 2)  # type: ignore[arg-type]
     with pytest.raises(Absent, match="before its first template it had spent 300 looks"):
-        Templates(clip, ((ANCHOR, 1.0),), prefixes=found).after(299)
+        after(Templates(clip, ((ANCHOR, 1.0),), search=search), 299, {id(search): found})
 
 
 def test_a_template_counts_from_its_first_proposal_however_often_it_comes_again() -> None:
@@ -62,29 +64,29 @@ def test_a_template_counts_from_its_first_proposal_however_often_it_comes_again(
 def test_after_fewer_looks_the_default_is_the_search_that_has_no_more(
     lesson: Callable[..., Lesson], tmp_path: Path
 ) -> None:
-    whole = METHODS["phrases"].fit(replace(lesson(**SEARCH), folder=tmp_path / "whole"))
-    assert whole.after(5_000).templates == whole.templates
+    whole = METHODS.find("phrases").fit(replace(lesson(**SEARCH), folder=tmp_path / "whole"))
+    assert after(whole, 5_000).templates == whole.templates
     kept = Looks.of_journal(read(tmp_path / "whole" / "run"), ANCHOR)
     for limit in (40, 350, 450):
         given = replace(lesson(**SEARCH, looks=limit), folder=tmp_path / str(limit))
-        shorter = METHODS["phrases"].fit(given)
+        shorter = METHODS.find("phrases").fit(given)
         own = Looks.of_journal(read(given.folder / "run"), ANCHOR)
         count = len(own.templates)
         assert own.templates == kept.templates[:count] and limit - 2 <= count <= limit, "the anchor may be among them"
         assert {*own.proposed} == {*kept.candidates(count, 9, scale_of(given.prepared.reward).word)}
-        assert whole.after(count).templates == shorter.templates, count
+        assert after(whole, count).templates == shorter.templates, count
 
 
 def test_after_fewer_looks_a_pool_is_its_beginning(lesson: Callable[..., Lesson]) -> None:
-    whole, shorter = (METHODS["random-pairs"].fit(lesson(steps=steps, bank="general")) for steps in (12, 3))
-    assert whole.after(15).templates == shorter.templates != whole.templates
-    anchor = METHODS["anchor"].fit(lesson())
-    assert anchor.after(15) is anchor
+    whole, shorter = (METHODS.find("random-pairs").fit(lesson(steps=steps, bank="general")) for steps in (12, 3))
+    assert after(whole, 15).templates == shorter.templates != whole.templates
+    anchor = METHODS.find("anchor").fit(lesson())
+    assert after(anchor, 15) is anchor
 
 
 def cell(method: str, targets: tuple[str, ...] = ("60", "300", "5"), **settings: object) -> Cell:
     few = {"shots": 1, "selection_shots": 1, **SEARCH, "steps": 1, "strategy.looks": 20, **settings}
-    return Cell("looks", "embedded:small+faded", method, 0, targets, tuple(few.items()))
+    return Cell("benchmarks.lab.looks:AfterLooks", "embedded:small+faded", method, 0, targets, tuple(few.items()))
 
 
 def test_a_cell_is_tested_after_each_number_of_looks(
@@ -115,7 +117,7 @@ def test_what_cannot_be_read_after_fewer_looks_is_one_sentence(
 
 
 def test_the_grid_of_claims_is_reckoned_by_its_finished_cells(tmp_path: Path) -> None:
-    found = entries(load_grid("claims", ["data=embedded:clean@21", "seeds=2"]), tmp_path)
+    found = entries(load_grid(f"{GRIDS}/claims.yaml", ["data=embedded:clean@21", "seeds=2"]), tmp_path)
     assert forecast(found)["minutes_left"] is None, "nothing is known before a cell is done"
     for entry, seconds in ((found[0], 6), (found[-1], 60)):  # one anchor, one row of pairs
         entry.folder.mkdir(parents=True)

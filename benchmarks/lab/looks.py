@@ -1,5 +1,8 @@
 """What a search would have ended with, had it looked at fewer templates: prefixes of what one search left behind.
 
+As a protocol, `protocol=benchmarks.lab.looks:AfterLooks targets=60,300`: learn all classes; test what was learnt after
+so many looks.
+
 A look is a template that was scored on labelled pictures, for the first time; the initial one is none. After so many
 looks a search may propose as many templates as it ever may: those that it had proposed by then, and of the others that
 it had looked at the best. The winner is chosen among them by the rule of every search (`programs/selection.py`). For
@@ -9,9 +12,14 @@ the strategies that ship this is the search that is run with `looks=` so many.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 
+from ipo_prompts.experiments.compare.methods.base import Absent, Fitted, SearchEnd, Templates
+from ipo_prompts.experiments.compare.protocols import OwnProtocol, TestSet
+from ipo_prompts.experiments.run.config import RunConfig
 from ipo_prompts.experiments.run.prepared import Prepared
+from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.reward import Score, Units, scale_of
 from ipo_prompts.metrics.template import key
 from ipo_prompts.programs.record.journal import Event
@@ -20,7 +28,46 @@ from ipo_prompts.programs.selection import Choice, HeldBack, choose_winner
 from ipo_prompts.programs.strategies.base import Looked
 from ipo_prompts.programs.strategies.compose import worth
 from ipo_prompts.programs.templates.history import PromptHistory, ScoredTemplate
+from ipo_prompts.programs.templates.phrases import PhraseBank
 from ipo_prompts.programs.templates.settings import SearchSettings
+
+
+class AfterLooks(OwnProtocol):
+    """Tests after each number of looks."""
+
+    def test_sets(self, test: TestSet, targets: Sequence[str], config: RunConfig) -> list[TestSet]:
+        """Return the same test pictures for each number of looks, the largest first; see `OwnProtocol`."""
+        if not targets or not all(name.isdecimal() and int(name) > 0 for name in targets):
+            raise InputError("looks tests after so many looks at templates; name the numbers as targets: 60,300.")
+        for name in ("ensemble", "names", "offsets"):
+            if getattr(config, name) != RunConfig.model_fields[name].default:
+                raise InputError(f"{name} is settled at the end of a search only; leave {name} out, or take few-shot.")
+        counts = sorted(map(int, targets), reverse=True)
+        prefixes: dict[int, Prefixes] = {}  # those of one search, for all numbers of looks
+        return [replace(test, name=f"{one} looks", part=partial(after, looks=one, known=prefixes)) for one in counts]
+
+
+def after(fitted: Fitted, looks: int, known: dict[int, Prefixes] | None = None) -> Fitted:
+    """Return what was learnt after so many looks; what looks at no template is the same after any.
+
+    Args:
+        fitted: after all looks.
+        looks: how many.
+        known: keeps what was scored for one search, by its identity, for other numbers of looks.
+
+    Raises:
+        Absent: nothing had been learnt by then.
+    """
+    if not isinstance(fitted, Templates) or fitted.search is None:
+        return fitted
+    known = {} if known is None else known
+    if (one := id(fitted.search)) not in known:
+        known[one] = Prefixes.of(fitted.search)
+    prefixes = known[one]
+    if looks < prefixes.before:
+        raise Absent(f"before its first template it had spent {prefixes.before} looks")
+    chosen = ((prefixes.after(looks).template, 1.0),)
+    return replace(fitted, templates=chosen, choice=None, search=None)
 
 
 @dataclass
@@ -101,6 +148,16 @@ class Prefixes:
         self._prepared, self._settings, self._looks, self._most = prepared, settings, looks, most
         self._scores: dict[tuple[str, str], Score] = {}
 
+    @classmethod
+    def of(cls, search: SearchEnd) -> Prefixes:
+        """Return those of what a search left behind."""
+        config, found = search.prepared.config, search.found
+        if not search.events:
+            looks = Looks.of_list(entry.template for entry in found.history if entry is not found.history.initial)
+            return cls(search.prepared, config.search, looks, found.proposed)
+        looks = Looks.of_journal(search.events, config.initial_template, _ranked_by_a_describer(search.prepared))
+        return cls(search.prepared, config.search, looks, config.steps * config.candidates_per_step)
+
     @property
     def before(self) -> int:
         """Looks that were spent before the first template."""
@@ -125,3 +182,11 @@ class Prefixes:
         for score in ScoreKeeper(None, self._prepared.reward).again(new, units):
             self._scores[part, score.template] = score
         return [self._scores[part, template] for template in templates]
+
+
+def _ranked_by_a_describer(prepared: Prepared) -> int:
+    """Return how many phrases a describer without a language model tries on labelled pictures before the search."""
+    config = prepared.config
+    if not config.asks_lm or config.bank == "none" or config.describer not in ("clip", "clip-greedy"):
+        return 0
+    return len(PhraseBank.load(config.bank).usable(prepared.reward.class_names, prepared.clip))

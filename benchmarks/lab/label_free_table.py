@@ -1,4 +1,4 @@
-"""The tables of `ipo benchmark label-free`: mean accuracies, differences with intervals, and what they say of fit."""
+"""The tables of the command `label-free`: mean accuracies, differences with intervals, and what they say of fit."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ipo_prompts.experiments.compare import label_free
-from ipo_prompts.experiments.compare.label_free import FIT, FIT_OFF, HITS_SAME, INITIAL, MEAN_OFF, THING, WRONG, Found
+from benchmarks.lab import label_free
+from benchmarks.lab.bed import shared
+from benchmarks.lab.label_free import FIT, FIT_OFF, HITS_SAME, INITIAL, MEAN_OFF, THING, WRONG, Found
 from ipo_prompts.experiments.compare.layout import text_table
-from ipo_prompts.experiments.embedded.shifts import shared
 from ipo_prompts.metrics.sampling import crossed_interval, mean_interval
 
 MOST = f"{label_free.SIZES[0]} pictures"

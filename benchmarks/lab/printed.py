@@ -14,7 +14,7 @@ from typing import Any, get_args
 import numpy as np
 import numpy.typing as npt
 
-from ipo_prompts.experiments.compare.printed_table import PrintedTable, TemplateHits, beside_print
+from benchmarks.lab.printed_table import PrintedTable, TemplateHits, beside_print
 from ipo_prompts.experiments.compare.published import TemplateTable, data_key, library, read_library
 from ipo_prompts.experiments.data import DataSet, Draw, draw, load_data
 from ipo_prompts.experiments.run.plan import SPLIT_SEED

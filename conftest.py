@@ -115,6 +115,18 @@ def small_weights() -> None:
         weights.pull("small")
 
 
+@pytest.fixture()
+def desk(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder to work in as a reader of a page does; nothing is remembered from elsewhere, by us or by DSPy."""
+    from support.dspy_cache import forget
+
+    forget(monkeypatch, cache)
+    folder = tmp_path / "desk"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    return folder
+
+
 class ScriptedEngine:
     """A DSPy engine that gives queued replies or raises queued errors; only for injecting faults."""
 

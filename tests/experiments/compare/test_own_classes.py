@@ -1,0 +1,90 @@
+"""A method and a protocol of the user's own in a grid: rows as any other, and code that only a person names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ipo_prompts.experiments.compare.grid import load_grid
+from ipo_prompts.experiments.compare.methods import METHODS
+from ipo_prompts.experiments.compare.protocols import PROTOCOLS
+from ipo_prompts.metrics import registry
+from ipo_prompts.metrics.errors import InputError
+from support.runs import Ended, ipo
+
+OWN = """
+from dataclasses import replace
+from ipo_prompts.experiments.compare.methods.base import Method, Templates
+from ipo_prompts.experiments.compare.protocols import OwnProtocol
+
+class Short(Method):
+    label = "the short one"
+    uses_labels = False
+
+    def fit(self, lesson):
+        return Templates(lesson.clip, (("the <CLASS>.", 1.0),))
+
+class Twice(OwnProtocol):
+    def test_sets(self, test, targets, config):
+        return [replace(test, name=f"look {name}") for name in targets]
+"""
+GRID = """{title: Own, protocol: "PROTOCOL", targets: TARGETS, data: [embedded:a], seeds: 1,
+  methods: [anchor, {label: short, method: "MODULE:Short"}, class-name],
+  settings: {shots: 1, selection_shots: 1, lm: none, describer: none}}"""
+
+
+@pytest.fixture()
+def run(
+    cache: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Ended]:
+    """Run `ipo benchmark` in a folder with a file of the user's own; nothing has been named before."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(METHODS, "_allowed", set())
+    monkeypatch.setattr(PROTOCOLS, "_allowed", set())
+    return lambda *words: ipo(capfd, "benchmark", *words)
+
+
+def test_a_row_of_ones_own_stands_where_the_grid_has_it_and_its_file_of_cells_needs_no_code(
+    run: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("own_rows.py").write_text(OWN)
+    grid = GRID.replace("MODULE", "own_rows").replace("PROTOCOL", "own_rows:Twice").replace("TARGETS", "['10', '9']")
+    Path("own.yaml").write_text(grid)
+    ran = run("own.yaml")
+    assert ran.code == 0, ran
+    rows = [line.split("|")[2].strip() for line in ran.out.splitlines() if line.startswith("| embedded:a ")]
+    assert rows[:3] == ["anchor", "short", "class-name"]
+    assert "| look 9 " in ran.out and ran.out.index("look 9") < ran.out.index("look 10")
+    assert "the short one" in ran.out.partition("Verdicts:")[2]
+    # Its folder may have come from elsewhere by now: a class is imported only where a person names it.
+    METHODS._allowed.clear()
+    PROTOCOLS._allowed.clear()
+    refused = run("runs/own/grid.yaml")
+    assert refused.code == 2 and "protocol=own_rows:Twice is code" in refused.sentence
+    with pytest.raises(InputError, match="add `methods=own_rows:Short`"):
+        load_grid("runs/own/grid.yaml", ["protocol=own_rows:Twice"])
+    assert load_grid("runs/own/grid.yaml", ["protocol=own_rows:Twice", "methods=anchor,own_rows:Short"])
+    METHODS._allowed.clear()
+    monkeypatch.setattr(registry, "load", None)
+    Path("runs/own/cells.json.gz").rename("cells.json.gz")
+    again = run("cells.json.gz")
+    assert (again.code, again.out) == (0, ran.out)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["methods=anchor,own_none:Twice"], "method=own_none:Twice is no Method; see docs/reproduce.md"),
+        (["methods=anchor,own_none:Shorter"], "has no class 'Shorter' (did you mean Short?)"),
+        (["protocol=own_none:Short"], "protocol=own_none:Short is no OwnProtocol"),
+        (["methods=anchor,own_nowhere:Short"], "there is no module 'own_nowhere' for method=own_nowhere:Short"),
+        (["protocol=few-shots"], "there is no protocol 'few-shots' (did you mean few-shot?); there are: base-to-new"),
+        (["methods=anchor,bnk"], "there is no method 'bnk' (did you mean bank?); there are: anchor, "),
+    ],
+)
+def test_what_is_no_such_class_is_one_sentence(run: Callable[..., Ended], words: list[str], said: str) -> None:
+    Path("own_none.py").write_text(OWN)
+    ended = run("embedded", "data=embedded:a", "seeds=1", "methods=anchor", *words, "--dry-run")
+    assert (ended.code, ended.out) == (2, "") and said in ended.sentence, ended
