@@ -73,7 +73,7 @@ def benchmark(
         searches,
     )
     from ipo_prompts.experiments.run.files import check_writable, write_text
-    from ipo_prompts.experiments.run.live_view import ensure_local_weights
+    from ipo_prompts.experiments.run.live_view import Ui
     from ipo_prompts.programs.record.trust import outside, trusting
 
     folder = out or Path("runs") / Path(grid).stem
@@ -94,7 +94,7 @@ def benchmark(
     check_writable(folder)
     check_kept(folder)
     configs = searches(found)
-    ensure_local_weights(configs, quiet=quiet)
+    Ui(0, quiet=quiet).fetch(configs)
     check_models(configs, budget_usd)
     check_windows(found)
     beyond = {f"{key}={value}" for one in configs for key, value in outside(one.model_dump()).items()}
