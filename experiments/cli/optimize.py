@@ -25,9 +25,9 @@ from ipo_prompts.experiments.cli.common import (
     Seed,
     Trust,
     examples,
+    meaning,
     print_json,
     show,
-    meaning,
 )
 from ipo_prompts.metrics.errors import InputError, money
 

@@ -93,9 +93,10 @@ class Ui:
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """Show what programs warn of as plain lines, and nowhere else, while the block runs; then no passing line stays.
+        """Show what programs warn of as plain lines, and nowhere else, while the block runs.
 
-        A quiet view leaves out what changes no number: records that are marked `progress`.
+        However it ends, no passing line stays. A quiet view leaves out what changes no number: records that are marked
+        `progress`.
         """
         handler = logging.Handler(logging.WARNING)
         handler.emit = lambda record: (  # type: ignore[method-assign]
@@ -128,9 +129,8 @@ class Ui:
             size = f"{model.size_bytes / 1e6:.0f} MB, {model.licence}"
             question = f"The local language model {model.title} ({size}) is not here. Fetch it?"
             if sys.stdin and sys.stdin.isatty() and not typer.confirm(question, default=True, err=True):
-                raise InputError(
-                    f"without weights there is no local model; `ipo models pull {wanted}`, or name another {flag('lm')}."
-                )
+                pull = f"`ipo models pull {wanted}`"
+                raise InputError(f"without weights there is no local model; {pull}, or name another {flag('lm')}.")
             pull_with_progress(wanted, quiet=self.quiet)
 
     def warn(self, text: str) -> None:
