@@ -228,7 +228,8 @@ def _checked(y: Any, groups: Any, n: int) -> Anything:
         check_classification_targets(labels)
     except (TypeError, ValueError) as error:
         raise InputError(f"y and groups are a label and a group for each of {n} pictures: {reason(error)}.") from error
-    return labels.astype({"O": str, "f": np.int64}.get(labels.dtype.kind, labels.dtype))
+    found: Anything = labels.astype({"O": str, "f": np.int64}.get(labels.dtype.kind, labels.dtype))
+    return found
 
 
 def _joined(groups: Sequence[str], digests: Sequence[str]) -> list[str]:
