@@ -8,9 +8,6 @@ from typing import Any
 
 import pytest
 
-from ipo_prompts.experiments.embedded import PICTURES_DIR
-from support.runs import ipo
-
 
 @pytest.fixture(scope="module")
 def finished(
@@ -80,9 +77,21 @@ def test_what_the_model_saw_and_said_is_in_the_journal(finished: tuple[Any, Path
     assert len(scored) == len({template.casefold() for template in scored})
 
 
-def test_the_program_labels_pictures(finished: tuple[Any, Path], capfd: pytest.CaptureFixture[str]) -> None:
+def test_the_program_labels_pictures(finished: tuple[Any, Path]) -> None:
+    from ipo_prompts.experiments.embedded import PICTURES_DIR
+
     picture = next((PICTURES_DIR / "a").rglob("*.webp"))
-    ended = ipo(capfd, "predict", str(finished[1]), str(picture), "--format", "jsonl")
-    row = json.loads(ended.out)
+    command = [
+        sys.executable,
+        "-m",
+        "ipo_prompts.experiments.cli.app",
+        "predict",
+        str(finished[1]),
+        str(picture),
+        "--format",
+        "jsonl",
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    row = json.loads(done.stdout)
     assert sum(row["scores"].values()) == pytest.approx(1, abs=1e-4)
     assert row["label"] == max(row["scores"], key=row["scores"].get)
