@@ -11,7 +11,7 @@ import logging
 import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
 import dspy
@@ -26,7 +26,7 @@ from ipo_prompts.metrics.arrays import Floats
 from ipo_prompts.metrics.calibration import softmax
 from ipo_prompts.metrics.classification import EncodedPictures
 from ipo_prompts.metrics.clip import Clip, load_clip
-from ipo_prompts.metrics.errors import InputError, several, silent, to_install
+from ipo_prompts.metrics.errors import InputError, reason, several, silent, to_install
 from ipo_prompts.metrics.features import FeatureStore, as_features
 from ipo_prompts.metrics.template import named, tidy
 from ipo_prompts.programs.classifier import TemplateClassifier
@@ -37,7 +37,7 @@ from ipo_prompts.programs.templates.for_dspy import to_picture
 try:
     from sklearn.base import BaseEstimator, ClassifierMixin
     from sklearn.utils.multiclass import check_classification_targets
-    from sklearn.utils.validation import check_is_fitted
+    from sklearn.utils.validation import check_consistent_length, check_is_fitted, column_or_1d
 except ImportError as error:
     raise InputError(f"IPOClassifier needs scikit-learn: {to_install('sklearn')}.") from error
 
@@ -109,13 +109,13 @@ class IPOClassifier(ClassifierMixin, BaseEstimator):
         """
         clip = self._loaded()
         features = _features(clip, X)
-        labels = _checked(y, len(features))
+        labels = _checked(y, groups, len(features))
         classes = np.unique(labels)
         if len(classes) < 2:
             raise InputError(f"y has the one label {classes.tolist()[0]!r}; a classifier needs two at least.")
         names = _names(classes, self.class_names)
         digests = [hashlib.sha256(row.tobytes()).hexdigest() for row in features]
-        keys = digests if groups is None else _joined(_checked_groups(groups, len(features)), digests)
+        keys = digests if groups is None else _joined([*map(str, groups)], digests)
         numbers = np.searchsorted(classes, labels)
         search, held_back = _parts(digests, keys, numbers, self.random_state)
 
@@ -142,13 +142,13 @@ class IPOClassifier(ClassifierMixin, BaseEstimator):
             groups_held = tuple(keys[row] for row in held_back)
             program.calibrate(EncodedPictures(features[held_back], numbers[held_back], groups_held))
         # Kept as JSON has it: a pickle then holds texts and numbers, and no CLIP.
-        self._state, self._program = program.dump_state(), TemplateClassifier(clip, program.labels)
-        self._program.load_state(self._state)
+        self._state, self._labels = program.dump_state(), program.labels
+        self.__dict__.pop("program_", None)  # of a fit before
         self.classes_, self.template_ = classes, program.template
         logger.info("a search on %d pictures took %.1f s: %s", len(search), self.search_seconds_, self.template_)
         return self
 
-    @property
+    @cached_property
     def program_(self) -> TemplateClassifier:
         """The fitted `TemplateClassifier`; in another process than that of `fit` it loads the CLIP.
 
@@ -156,11 +156,8 @@ class IPOClassifier(ClassifierMixin, BaseEstimator):
             InputError: the CLIP of that name is another one now.
         """
         check_is_fitted(self, "classes_")
-        if self._program is None:
-            made = TemplateClassifier(_load(self._state["clip"]["name"]), tuple(self._labels()))
-            made.load_state(self._state)
-            self._program = made
-        program: TemplateClassifier = self._program
+        program = TemplateClassifier(self._loaded(), self._labels)
+        program.load_state(self._state)
         return program
 
     def predict(self, X: Any) -> Anything:
@@ -189,13 +186,8 @@ class IPOClassifier(ClassifierMixin, BaseEstimator):
             )
         return _load(self.clip) if isinstance(self.clip, str) else self.clip
 
-    def _labels(self) -> list[str]:
-        """Return what the answers of the program call the classes."""
-        return list(self._state.get("labels") or self._state["class_names"])
-
     def __getstate__(self) -> dict[str, Any]:
-        state: dict[str, Any] = dict(super().__getstate__())
-        return {**state, "_program": None} if "_program" in state else state
+        return {name: value for name, value in super().__getstate__().items() if name != "program_"}
 
 
 @lru_cache(maxsize=2)
@@ -222,28 +214,21 @@ def _features(clip: Clip, given: Any) -> Floats:
     return FeatureStore(clip).encode([to_picture(one) for one in given])
 
 
-def _checked(y: Any, n: int) -> Anything:
-    """Return labels as texts or integers, (n,)."""
-    if y is None:
-        raise InputError("y is None; give a label for each picture.")
-    labels = np.asarray(y)
-    if labels.ndim == 2 and labels.shape[1] == 1:
-        labels = labels.ravel()
-    if labels.ndim != 1 or len(labels) != n:
-        raise InputError(f"y has the shape {labels.shape} for {n} pictures; give one label for each.")
-    if labels.dtype == object:
-        odd = [one for one in labels if not isinstance(one, str)]
-        if odd:
-            raise InputError(f"y holds {odd[0]!r} among its labels; give texts, or integers, for all.")
-        labels = labels.astype(str)
-    check_classification_targets(labels)
-    return labels.astype(np.int64) if labels.dtype.kind == "f" else labels
+def _checked(y: Any, groups: Any, n: int) -> Anything:
+    """Return labels as texts or integers, (n,).
 
-
-def _checked_groups(groups: Any, n: int) -> list[str]:
-    found = list(map(str, groups))
-    if len(found) != n:
-        raise InputError(f"groups has {len(found)} names for {n} pictures; give one for each.")
+    Raises:
+        InputError: they are neither, or labels or groups are not n.
+    """
+    try:
+        labels = column_or_1d(y)
+        check_consistent_length(range(n), labels, groups)
+        if labels.dtype == object and not all(isinstance(one, str) for one in labels):
+            raise ValueError("labels are texts for all, or integers for all")
+        check_classification_targets(labels)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"y and groups are a label and a group for each of {n} pictures: {reason(error)}.") from error
+    found: Anything = labels.astype({"O": str, "f": np.int64}.get(labels.dtype.kind, labels.dtype))
     return found
 
 

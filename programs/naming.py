@@ -95,7 +95,7 @@ class NamesChosen:
 
 
 def check_names(settings: SearchSettings, reward: Reward, class_names: Sequence[str] | None = None) -> None:
-    """Refuse what a search for names cannot be asked for; see `running.check_names`."""
+    """Refuse what a search for names cannot be asked for; see `running.check_naming`."""
     if not scores_accuracy(reward) or (class_names is not None and tuple(class_names) != tuple(reward.class_names)):
         raise InputError(
             f"names=search is for the accuracy of pictures with one label each, and not for {type(reward).__name__}; "

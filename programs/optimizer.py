@@ -40,7 +40,7 @@ from ipo_prompts.programs.lm.connect import Backend, asking, find_backend, model
 from ipo_prompts.programs.lm.ledger import Ledger
 from ipo_prompts.programs.lm.recording import Recorder
 from ipo_prompts.programs.record.journal import Journal, begin
-from ipo_prompts.programs.running import Job, check_names, run
+from ipo_prompts.programs.running import Job, check_naming, run
 from ipo_prompts.programs.search import Step
 from ipo_prompts.programs.settling import blend_in, check_head, check_offsets
 from ipo_prompts.programs.strategies import STRATEGIES
@@ -188,7 +188,7 @@ class IPO(Teleprompter):
         room = room_in(window_of(asks.model, self.lm_context), strategy, expected) if asks else None
         missing = None if valset and settings.selection == "held-back" else "a valset"
         check_offsets(settings.offsets, reward, missing)
-        check_names(settings, reward, student.class_names)
+        check_naming(settings, reward, student.class_names)
         check_head(self.head, reward, student)
         searched, others = with_pictures(trainset), with_pictures(valset or ())
         if not searched:

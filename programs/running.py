@@ -81,7 +81,7 @@ class Searched:
     named: Any = None
 
 
-def check_names(settings: SearchSettings, reward: Reward, class_names: Sequence[str] | None = None) -> None:
+def check_naming(settings: SearchSettings, reward: Reward, class_names: Sequence[str] | None = None) -> None:
     """Refuse to look for names where nothing is classified by them, and candidates that fit no class.
 
     Args:

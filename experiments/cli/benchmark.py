@@ -73,7 +73,7 @@ def benchmark(
         searches,
     )
     from ipo_prompts.experiments.run.files import check_writable, write_text
-    from ipo_prompts.experiments.run.live_view import ensure_local_weights
+    from ipo_prompts.experiments.run.live_view import Ui
     from ipo_prompts.programs.record.trust import outside, trusting
 
     folder = out or Path("runs") / Path(grid).stem
@@ -88,18 +88,18 @@ def benchmark(
     found = entries(config, folder)
     check_grid(found, ready=not dry_run)
     if dry_run:
-        expected = forecast(found)
-        common.show(expected, forecast_text, as_json)
+        common.show(forecast(found), forecast_text, as_json)
         return 0
     check_writable(folder)
     check_kept(folder)
     configs = searches(found)
-    ensure_local_weights(configs, quiet=quiet)
+    ui = Ui(0, quiet=quiet)
+    ui.fetch(configs)
     check_models(configs, budget_usd)
     check_windows(found)
     beyond = {f"{key}={value}" for one in configs for key, value in outside(one.model_dump()).items()}
-    if beyond and not quiet:
-        print(f"uses what does not ship with ipo: {', '.join(sorted(beyond))}", file=sys.stderr)
+    if beyond:
+        ui.say(f"uses what does not ship with ipo: {', '.join(sorted(beyond))}")
     folder.mkdir(parents=True, exist_ok=True)
     try:
         lock = FileLock(folder / "grid.lock", timeout=0).acquire()
@@ -120,8 +120,7 @@ def benchmark(
             write_documents(texts, folder)
             why_not = keep(folder, config, found, outcomes)
             print_documents(config, table, texts, as_json, f"the whole table: {folder}/table.md")
-            if not quiet:
-                print(f"{folder}/{', '.join(texts)}; each cell in {folder}/cells{why_not}", file=sys.stderr)
+            ui.say(f"{folder}/{', '.join(texts)}; each cell in {folder}/cells{why_not}")
         failed = [
             (entry, content) for entry, content in zip(found, contents, strict=True) if isinstance(content, Failure)
         ]

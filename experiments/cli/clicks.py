@@ -26,7 +26,9 @@ def label(
     out: Annotated[
         Path | None, typer.Option(help="the folder to write to; default RUN, of two programs `labels`", metavar="DIR")
     ] = None,
-    half_width: Annotated[float, typer.Option(help="points plus or minus that the gain is to be known to")] = 5.0,
+    half_width: Annotated[
+        float, typer.Option(help="points plus or minus that the gain is to be known to", min=0.1, max=50)
+    ] = 5.0,
     device: Device = "auto",
     trust: Trust = False,
 ) -> int:
@@ -40,8 +42,6 @@ def label(
 
     if len(programs) > 2:
         raise InputError(f"there are {len(programs)} programs; name a run, or two programs.")
-    if not 0.1 <= half_width <= 50:
-        raise InputError(f"--half-width is {half_width:g}; it is a number of points from 0.1 to 50, such as 5.")
     folder = out or (programs[0] if len(programs) == 1 and programs[0].is_dir() else Path("labels"))
     check_writable(folder)
     with trusting(trust):

@@ -24,17 +24,17 @@ from ipo_prompts.metrics.errors import InputError, printable, several
 Content = TypeVar("Content")
 
 
-def told(setting: str) -> str | None:
+def meaning(setting: str) -> str | None:
     """Return what a setting is, which helps with the flag of its name."""
     return RunConfig.model_fields[setting].description
 
 
-Data = Annotated[str | None, typer.Option(help=told("data"), metavar="SPEC")]
-Clip = Annotated[str | None, typer.Option(help=told("clip"), metavar="SPEC")]
-Device = Annotated[str, typer.Option(help=told("device"), metavar="NAME")]
-Lm = Annotated[str | None, typer.Option(help=told("lm"), metavar="NAME")]
-Describer = Annotated[str | None, typer.Option(help=told("describer"), metavar="NAME")]
-Seed = Annotated[int | None, typer.Option(help=told("seed"))]
+Data = Annotated[str | None, typer.Option(help=meaning("data"), metavar="SPEC")]
+Clip = Annotated[str | None, typer.Option(help=meaning("clip"), metavar="SPEC")]
+Device = Annotated[str, typer.Option(help=meaning("device"), metavar="NAME")]
+Lm = Annotated[str | None, typer.Option(help=meaning("lm"), metavar="NAME")]
+Describer = Annotated[str | None, typer.Option(help=meaning("describer"), metavar="NAME")]
+Seed = Annotated[int | None, typer.Option(help=meaning("seed"))]
 Part = Annotated[Literal["train", "val", "test"], typer.Option(help="which pictures: train, val or test")]
 Program = Annotated[Path, typer.Argument(help="a run directory or its program.json")]
 Executor = Annotated[str, typer.Option(help="here, pool:N, ray, ray:ADDRESS", metavar="SPEC")]
@@ -105,22 +105,17 @@ def look_first(
     for program in programs:
         if not os.path.lexists(program) and not str(program).startswith("hf:/"):
             raise InputError(f"there is no run or file {program}; name a run directory, or its program.json.")
-    why = [reason for file in files if (reason := _not_there(file))]
-    if files and len(why) == len(files):
-        raise InputError(f"cannot read {what} {several(list(map(str, files)))}: {why[0]}.")
+    if files and not any(map(os.path.exists, files)):
+        try:
+            os.stat(files[0])  # noqa: PTH116
+        except (OSError, ValueError) as error:
+            why = getattr(error, "strerror", error)
+            raise InputError(f"cannot read {what} {several(list(map(str, files)))}: {why}.") from error
     if out is not None:
-        there = next((parent for parent in out.absolute().parents if os.path.lexists(parent)), None)
-        if there and not (os.path.isdir(there) and os.access(there, os.W_OK)):  # noqa: PTH112
+        there = next(parent for parent in out.absolute().parents if os.path.lexists(parent))
+        if not (os.path.isdir(there) and os.access(there, os.W_OK)):  # noqa: PTH112
             reason = "cannot be written" if os.path.isdir(there) else "is a file"  # noqa: PTH112
             raise InputError(f"cannot write {out}: {there} {reason}; choose another place.")
-
-
-def _not_there(file: Path) -> str | None:
-    try:
-        os.stat(file)  # noqa: PTH116
-    except (OSError, ValueError) as error:
-        return str(getattr(error, "strerror", error))
-    return None
 
 
 def make_room(file: Path) -> Path:
@@ -178,30 +173,36 @@ def tell_error(error: Exception, command: str = "ipo") -> int | None:
     """Print what went wrong with a command; return the exit code, or None for a bug, of which nothing is printed."""
     if isinstance(error, InputError):
         return fail(str(error), 2)
-    if (full := _full(error)) is not None:
-        where = f"cannot write {full.filename}" if full.filename else "cannot write"
-        return fail(f"{where}: {full.strerror}; make room, then repeat the command or --resume the run.", 2)
-    if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
-        return fail(f"cannot get at {error.filename}: {error.strerror}; choose a shorter name.", 2)
-    if isinstance(error, PermissionError):
-        return fail(f"cannot get at {error.filename}: {error.strerror}; change its permissions or name another.", 2)
     if isinstance(error, Interrupted):
         return fail(str(error), INTERRUPTED)
     if hasattr(error, "show") and hasattr(error, "exit_code"):  # click's own: a wrong flag or a missing argument
         return _usage_error(error, command)
     if type(error).__name__ == "Abort":
         return fail("interrupted.", INTERRUPTED)
+    if refused := _refused(error):
+        return fail(refused, 2)
     message = _failure(error)
     return None if message is None else fail(message, 1)
 
 
-def _full(error: BaseException | None) -> OSError | None:
-    """Return the error of a full or read-only disk that is behind another, such as a library's own."""
+_CURES = {
+    errno.ENAMETOOLONG: "choose a shorter name",
+    errno.EACCES: "change its permissions or name another",
+    errno.EPERM: "change its permissions or name another",
+}
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+
+
+def _refused(error: BaseException | None) -> str | None:
+    """Say which file cannot be used; a full or read-only disk is told behind another error, too, as a library's own."""
+    if isinstance(error, OSError) and (cure := _CURES.get(error.errno or 0)):
+        return f"cannot get at {error.filename}: {error.strerror}; {cure}."
     seen: set[int] = set()
     while error is not None and id(error) not in seen:  # an error that was raised from itself is its own cause
         seen.add(id(error))
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
-            return error
+        if isinstance(error, OSError) and error.errno in _FULL:
+            where = f" {error.filename}" if error.filename else ""
+            return f"cannot write{where}: {error.strerror}; make room, then repeat the command or --resume the run."
         error = error.__cause__ or error.__context__
     return None
 
@@ -231,7 +232,7 @@ def _usage_error(error: Any, command: str) -> int:
     else:
         path = error.ctx.command_path if getattr(error, "ctx", None) else command
         reason = _number(error) or " ".join(error.format_message().split()).rstrip(". ")
-        reason = reason.replace("Value error, ", "")  # pydantic's, of a word that is none of those known
+        reason = reason.replace("Value error, ", "").replace("Input should", "it should")  # pydantic's
         if path == "ipo" and kind == "NoSuchOption":
             reason = reason.partition(" (")[0] + "; options stand after the command, as in `ipo optimize --quiet`"
         if kind == "MissingParameter" and (example := re.search(r"\bipo .*", error.ctx.command.epilog or "")):

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ipo_prompts.experiments.cli.common import DataWords, Part, about_data, look_first, make_room, read_about, told
+from ipo_prompts.experiments.cli.common import DataWords, Part, about_data, look_first, make_room, meaning, read_about
 from ipo_prompts.metrics.errors import InputError, several
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 data_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="List, check and preview data sets.")
 
-Spec = Annotated[str, typer.Argument(help=told("data"))]
+Spec = Annotated[str, typer.Argument(help=meaning("data"))]
 Seed = Annotated[int, typer.Option(help="for data without parts of its own")]
 
 

@@ -25,9 +25,9 @@ from ipo_prompts.experiments.cli.common import (
     Seed,
     Trust,
     examples,
+    meaning,
     print_json,
     show,
-    told,
 )
 from ipo_prompts.metrics.errors import InputError, money
 
@@ -57,7 +57,7 @@ def search_template(
     clip: Clip = None,
     lm: Lm = None,
     describer: Describer = None,
-    steps: Annotated[int | None, typer.Option(help=told("steps"))] = None,
+    steps: Annotated[int | None, typer.Option(help=meaning("steps"))] = None,
     seed: Seed = None,
     out: Annotated[Path | None, typer.Option(help="run directory; default runs/DATE-NAME", metavar="DIR")] = None,
     resume: Annotated[Path | None, typer.Option(help="resume the run in this directory", metavar="DIR")] = None,
@@ -65,9 +65,9 @@ def search_template(
         Path | None,
         typer.Option("--start-from", "--from", help="start a new run from the templates of this one", metavar="RUN"),
     ] = None,
-    budget_usd: Annotated[float | None, typer.Option(help=told("budget_usd"))] = None,
-    budget_tokens: Annotated[int | None, typer.Option(help=told("budget_tokens"))] = None,
-    max_minutes: Annotated[float | None, typer.Option(help=told("max_minutes"))] = None,
+    budget_usd: Annotated[float | None, typer.Option(help=meaning("budget_usd"))] = None,
+    budget_tokens: Annotated[int | None, typer.Option(help=meaning("budget_tokens"))] = None,
+    max_minutes: Annotated[float | None, typer.Option(help=meaning("max_minutes"))] = None,
     trust: Trust = False,
     dry_run: DryRun = False,
     as_json: Json = False,

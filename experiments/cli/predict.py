@@ -39,16 +39,22 @@ def predict(
     format_: Annotated[
         Literal["table", "csv", "jsonl"], typer.Option("--format", help="table, csv or jsonl")
     ] = "table",
-    top: Annotated[int, typer.Option(help="how many classes are named, the most probable first", metavar="K")] = 1,
+    top: Annotated[
+        int, typer.Option(help="how many classes are named, the most probable first", metavar="K", min=1)
+    ] = 1,
     reject: Annotated[
         float | None,
-        typer.Option(help="share of pictures of the classes that may be called none of these", metavar="SHARE"),
+        typer.Option(
+            help="share of pictures of the classes that may be called none of these", metavar="SHARE", min=1e-6, max=0.5
+        ),
     ] = None,
     above: Annotated[
         float | None,
         typer.Option(
             help="name all classes that are shown with more than this probability; labels=several proposes one",
             metavar="T",
+            min=0,
+            max=1 - 1e-6,
         ),
     ] = None,
     template: Annotated[
@@ -60,12 +66,6 @@ def predict(
     """Label pictures with an optimised program."""
     from ipo_prompts.experiments.data.sources.folder import find_pictures
 
-    if top < 1:
-        raise InputError(f"--top is how many classes are named, 1 or more, such as --top 3, not {top}.")
-    if reject is not None and not 0 < reject <= 0.5:
-        raise InputError(f"--reject is a share above 0 and at most 0.5, such as --reject 0.05, not {reject:g}.")
-    if above is not None and not 0 <= above < 1:
-        raise InputError(f"--above is a probability, such as --above 0.5, not {above:g}.")
     if above is not None and (top > 1 or reject is not None):
         raise InputError("--above names all classes above it, and takes neither --top nor --reject; leave them out.")
     if STDIN in pictures and sys.stdin is None:

@@ -89,7 +89,8 @@ def evaluate_templates(
         return 0
     reward = task.reward(encoder, drawn.class_names, FeatureStore(encoder))
     check_fractions(scale_of(reward), f"reward={config.reward['name']}")
-    encoded = task.encode(reward, items, seed=SPLIT_SEED, progress=ui.pictures(part))
+    with ui.running():
+        encoded = task.encode(reward, items, seed=SPLIT_SEED, progress=ui.pictures(part))
     scores = reward.score(wanted, encoded.units)
     how = encoded.sampling(scores[0].n)
     pairs = {str(i): (scores[0], score, how) for i, score in enumerate(scores)}
@@ -114,7 +115,8 @@ def _fits(templates: Sequence[str], data: DataSet, clip: LoadedClip, ui: Ui) -> 
     from ipo_prompts.metrics.fit import Fit
 
     reward = Fit(clip, data.class_names)
-    pictures = reward.encode([item.picture for item in data.train], progress=ui.pictures("all"))
+    with ui.running():
+        pictures = reward.encode([item.picture for item in data.train], progress=ui.pictures("all"))
     scores = reward.score(templates, pictures)
     renamed = [int((score.predictions != scores[0].predictions).sum()) for score in scores]
     return [

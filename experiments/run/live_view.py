@@ -27,7 +27,6 @@ from ipo_prompts.experiments.run.settings import about_preset
 from ipo_prompts.metrics.clip import check_name
 from ipo_prompts.metrics.clock import Wait
 from ipo_prompts.metrics.errors import InputError, flag, money
-from ipo_prompts.metrics.sampling import Interval
 from ipo_prompts.metrics.scale import FRACTION
 from ipo_prompts.programs.lm import weights
 from ipo_prompts.programs.lm.ledger import Ledger
@@ -94,16 +93,45 @@ class Ui:
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """Show what programs warn of, and leave no passing line behind when the block ends, however it ends."""
+        """Show what programs warn of as plain lines, and nowhere else, while the block runs.
+
+        However it ends, no passing line stays. A quiet view leaves out what changes no number: records that are marked
+        `progress`.
+        """
+        handler = logging.Handler(logging.WARNING)
+        handler.emit = lambda record: (  # type: ignore[method-assign]
+            self.say if getattr(record, "progress", False) else self.warn
+        )(record.getMessage())
+        logger = logging.getLogger("ipo_prompts")
+        logger.addHandler(handler)
+        logger.propagate = False
         try:
-            with showing_warnings(self):
-                yield
+            yield
         finally:
+            logger.removeHandler(handler)
+            logger.propagate = True
             self._wipe()
 
     def fetch(self, configs: Sequence[RunConfig]) -> None:
-        """Fetch the weights of local language models; see `ensure_local_weights`."""
-        ensure_local_weights(configs, quiet=self.quiet)
+        """Fetch what searches with `--lm local…` need when it is missing; in a terminal, ask first.
+
+        Raises:
+            InputError: the person said no, or the weights cannot be fetched.
+        """
+        from ipo_prompts.programs.lm.connect import is_local
+        from ipo_prompts.programs.lm.local import wanted_weights
+
+        for name in sorted({config.lm for config in configs if config.asks_lm and is_local(config.lm)}):
+            wanted = wanted_weights(name)
+            if wanted is None or weights.find(wanted):
+                continue
+            model = weights.model(wanted)
+            size = f"{model.size_bytes / 1e6:.0f} MB, {model.licence}"
+            question = f"The local language model {model.title} ({size}) is not here. Fetch it?"
+            if sys.stdin and sys.stdin.isatty() and not typer.confirm(question, default=True, err=True):
+                pull = f"`ipo models pull {wanted}`"
+                raise InputError(f"without weights there is no local model; {pull}, or name another {flag('lm')}.")
+            pull_with_progress(wanted, quiet=self.quiet)
 
     def warn(self, text: str) -> None:
         """Show one line even when quiet."""
@@ -155,64 +183,37 @@ class Ui:
 
     def step(self, step: Step) -> None:
         """Show a finished step; the callback of `IPO`."""
-        if self.quiet or self._ledger is None:
+        ledger = self._ledger
+        if self.quiet or ledger is None:
             return
         done = step.number + 1
         self._ends.append(time.monotonic())
-        if self._initial is None:
-            self._initial = step.scored[0]
+        self._initial = self._initial or step.scored[0]
+        best, ends = step.best, step.interval
+        gain = best.value - self._initial.value
+        if self.scale.percent:
+            between, gained = f"[{100 * ends.low:.1f}, {100 * ends.high:.1f}]", f"{100 * gain:+.2f} points"
+        else:
+            between, gained = f"[{self.scale.told(ends.low)}, {self.scale.told(ends.high)}]", f"{gain:+.4g}"
+        spent = [f"{len(step.rejected)} refused"] if step.rejected else []
+        spent += _spending(ledger) if ledger.tokens or ledger.usd else []
         if self._live:
             self._progress.update(self._progress.task_ids[0], completed=done, left=self._left(done))
-            self._rows = self._best(step)
-            if done and (spent := self._about(step, self._ledger)):
+            value = Text(self.scale.told(best.value), style="bold")
+            told = f" {between} on {best.n:,} search pictures, {gained} over the initial template"
+            value.append(told, style="not bold")
+            self._rows = [("best", Text(best.template, style="bold green")), ("", value)]
+            if done and spent:
                 self._rows.append(("", Text(", ".join(spent))))
             return
         shown = max(step.scored, key=lambda one: one.rank, default=None)
         told = f"{self.scale.told(shown.value):>8}  {shown.template}" if shown else " nothing new"
-        if done:
-            about = [*self._about(step, self._ledger), self._left(done)]
-        else:
-            taken = f" and {len(step.scored) - 1:,} of the earlier run, the best" if len(step.scored) > 1 else ""
-            about = [f"the initial template{taken}"]
+        taken = f" and {len(step.scored) - 1:,} of the earlier run, the best" if len(step.scored) > 1 else ""
+        about = [*spent, self._left(done)] if done else [f"the initial template{taken}"]
         beside = f"   ({', '.join(filter(None, about))})" if any(about) else ""
         self.say(f"step {done}/{self._steps} {told}{beside}")
-        if done and shown is step.best:
-            self.say(
-                f"    best so far, {self._between(step.interval)}, {self._gained(step.best)} over the initial template"
-            )
-
-    def _best(self, step: Step) -> list[tuple[str, Text]]:
-        """Return the rows to watch: the best template, its value, the gain over the initial one."""
-        best = step.best
-        value = Text(self.scale.told(best.value), style="bold")
-        value.append(f" {self._between(step.interval)} on {best.n:,} search pictures, ", style="not bold")
-        value.append(f"{self._gained(best)} over the initial template", style="not bold")
-        return [("best", Text(best.template, style="bold green")), ("", value)]
-
-    def _gained(self, best: ScoredTemplate) -> str:
-        """Format what a template has over the initial one."""
-        gain = best.value - self._initial.value if self._initial else 0.0
-        return f"{100 * gain:+.2f} points" if self.scale.percent else f"{gain:+.4g}"
-
-    def _between(self, interval: Interval) -> str:
-        """Format the ends of a value's interval."""
-        if not self.scale.percent:
-            return f"[{self.scale.told(interval.low)}, {self.scale.told(interval.high)}]"
-        return f"[{100 * interval.low:.1f}, {100 * interval.high:.1f}]"
-
-    def _about(self, step: Step, ledger: Ledger) -> list[str]:
-        """Return what else a step is told with: what was refused, and what was spent where anything is."""
-        refused = [f"{len(step.rejected)} refused"] if step.rejected else []
-        return [*refused, *(self._spending(ledger) if ledger.tokens or ledger.usd else [])]
-
-    def _spending(self, ledger: Ledger) -> list[str]:
-        """Return tokens and dollars used, each with what its limit leaves."""
-        tokens, usd = f"{ledger.tokens:,} tokens", money(ledger.usd)
-        if ledger.limit_tokens is not None:
-            tokens += f" ({max(0, ledger.limit_tokens - ledger.tokens):,} left)"
-        if ledger.limit_usd is not None and ledger.usd is not None:
-            usd += f" ({money(max(0.0, ledger.limit_usd - ledger.usd))} left)"
-        return [tokens, usd]
+        if done and shown is best:
+            self.say(f"    best so far, {between}, {gained} over the initial template")
 
     def _left(self, done: int) -> str:
         """Return how long the rest takes at the pace of the last steps; empty before the first and after the last."""
@@ -232,6 +233,16 @@ class Ui:
         return Group(self._progress, table)
 
 
+def _spending(ledger: Ledger) -> list[str]:
+    """Return tokens and dollars used, each with what its limit leaves."""
+    tokens, usd = f"{ledger.tokens:,} tokens", money(ledger.usd)
+    if ledger.limit_tokens is not None:
+        tokens += f" ({max(0, ledger.limit_tokens - ledger.tokens):,} left)"
+    if ledger.limit_usd is not None and ledger.usd is not None:
+        usd += f" ({money(max(0.0, ledger.limit_usd - ledger.usd))} left)"
+    return [tokens, usd]
+
+
 def view(config: RunConfig, *, quiet: bool) -> Ui:
     """Return what shows a run, with its first lines shown.
 
@@ -243,28 +254,6 @@ def view(config: RunConfig, *, quiet: bool) -> Ui:
     for line in about_preset(config):
         ui.say(line)
     return ui
-
-
-@contextmanager
-def showing_warnings(ui: Ui) -> Iterator[None]:
-    """Show what the programs warn of as plain lines of the view, and nowhere else, while the block runs.
-
-    A quiet view leaves out what changes no number: records that are marked `progress`.
-    """
-
-    def show(record: logging.LogRecord) -> None:
-        (ui.say if getattr(record, "progress", False) else ui.warn)(record.getMessage())
-
-    handler = logging.Handler(logging.WARNING)
-    handler.emit = show  # type: ignore[method-assign]
-    logger = logging.getLogger("ipo_prompts")
-    logger.addHandler(handler)
-    logger.propagate = False
-    try:
-        yield
-    finally:
-        logger.removeHandler(handler)
-        logger.propagate = True
 
 
 def pull_with_progress(name: str, *, quiet: bool = False) -> Path:
@@ -294,26 +283,3 @@ def pull_with_progress(name: str, *, quiet: bool = False) -> Path:
         path = weights.pull(name, report)
     console.print(f"fetched {model.size_bytes / 1e6:.0f} MB from {weights.source(name)}")
     return path
-
-
-def ensure_local_weights(configs: Sequence[RunConfig], *, quiet: bool = False) -> None:
-    """Fetch what searches with `--lm local…` need when it is missing; in a terminal, ask first.
-
-    Raises:
-        InputError: the person said no, or the weights cannot be fetched.
-    """
-    from ipo_prompts.programs.lm.connect import is_local
-    from ipo_prompts.programs.lm.local import wanted_weights
-
-    for name in sorted({config.lm for config in configs if config.asks_lm and is_local(config.lm)}):
-        wanted = wanted_weights(name)
-        if wanted is None or weights.find(wanted):
-            continue
-        model = weights.model(wanted)
-        size = f"{model.size_bytes / 1e6:.0f} MB, {model.licence}"
-        question = f"The local language model {model.title} ({size}) is not here. Fetch it?"
-        if sys.stdin and sys.stdin.isatty() and not typer.confirm(question, default=True, err=True):
-            raise InputError(
-                f"without weights there is no local model; `ipo models pull {wanted}`, or name another {flag('lm')}."
-            )
-        pull_with_progress(wanted, quiet=quiet)

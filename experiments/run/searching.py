@@ -40,7 +40,7 @@ from ipo_prompts.programs.lm.ledger import Ledger
 from ipo_prompts.programs.lm.recording import Recorder
 from ipo_prompts.programs.record.journal import FILE_NAME, Event, Journal, begin, check_same, read
 from ipo_prompts.programs.record.trust import relative_places, resumed_by
-from ipo_prompts.programs.running import Job, check_names
+from ipo_prompts.programs.running import Job, check_naming
 from ipo_prompts.programs.search import Step
 from ipo_prompts.programs.templates.settings import BY_CLIP
 
@@ -73,7 +73,7 @@ def search_in(
         dspy.LMError: the language model cannot be reached; the run can be resumed.
     """
     config, planned, drawn = prepared.config, prepared.plan, prepared.plan.drawn
-    check_names(config.search, prepared.reward)
+    check_naming(config.search, prepared.reward)
     pictures = fingerprint(prepared, drawn.search, drawn.selection)
     identity = {"pictures": pictures, "clip": prepared.clip.fingerprint}
     check_same(journal, identity)

@@ -243,23 +243,39 @@ def optimize(capfd: pytest.CaptureFixture[str], *words: str, out: str = "run") -
     return ipo(capfd, "optimize", "folder:pets", *SMALL, *words, "--out", out)
 
 
+@pytest.fixture(scope="module")
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the run of `run` is kept for all tests here."""
+    return tmp_path_factory.mktemp("made") / "run"
+
+
+@pytest.fixture()
+def run(made_once: Path, capfd: pytest.CaptureFixture[str], folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A run with both, as a stranger may send one: with the code beside it."""
+    if not made_once.exists():
+        path = list(sys.path)
+        words = ("reward=mine:Harsh", "reward.factor=0.25", "strategy=waves:Words", "strategy.word=bright", "--json")
+        assert optimize(capfd, *words).code == 0
+        assert imported() and sys.path == path
+        shutil.copytree("run", made_once)
+        for name in ("mine.py", "waves.py"):
+            shutil.copy(name, made_once)
+    shutil.copytree(made_once, "run", dirs_exist_ok=True)
+    as_in_a_new_process(monkeypatch)
+    return folder / "run"
+
+
 # --- what works
 
 
-def test_both_from_the_command_line_with_settings(capfd: pytest.CaptureFixture[str], folder: Path) -> None:
-    path = list(sys.path)
-    ended = optimize(
-        capfd, "reward=mine:Harsh", "reward.factor=0.25", "strategy=waves:Words", "strategy.word=bright", "--json"
-    )
-    assert ended.code == 0, ended.err
-    found = result(folder / "run")
+def test_both_from_the_command_line_with_settings(run: Path) -> None:
+    found = result(run)
     assert found["reward"] == {"name": "mine:Harsh", "measure": "harsh accuracy", "unit": "pictures"}
     assert found["strategy"]["name"] == "waves:Words"
     assert all(part["optimised"]["value"] <= 0.25 for part in found["scores"].values())
-    assert "bright" in (folder / "run" / "journal.jsonl").read_text()
-    assert "factor: 0.25" in (folder / "run" / "config.yaml").read_text()
-    assert "harsh accuracy" in (folder / "run" / "report.html").read_text()
-    assert sys.path == path
+    assert "bright" in (run / "journal.jsonl").read_text()
+    assert "factor: 0.25" in (run / "config.yaml").read_text()
+    assert "harsh accuracy" in (run / "report.html").read_text()
 
 
 def test_from_python_from_a_settings_file_and_the_words_of_a_class_without_any(
@@ -446,16 +462,6 @@ def test_a_setting_that_no_file_holds() -> None:
 # --- who may say it
 
 
-@pytest.fixture()
-def run(capfd: pytest.CaptureFixture[str], folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A run with both, as a stranger may send one: with the code beside it."""
-    assert optimize(capfd, "reward=mine:Harsh", "reward.factor=0.25", "strategy=waves:Words").code == 0
-    shutil.copy("mine.py", "run/mine.py")
-    shutil.copy("waves.py", "run/waves.py")
-    as_in_a_new_process(monkeypatch)
-    return folder / "run"
-
-
 def test_resuming_asks_for_the_names_and_then_uses_them(run: Path, capfd: pytest.CaptureFixture[str]) -> None:
     (run / "result.json").unlink()  # so the search is followed again
     ended = ipo(capfd, "optimize", "--resume", "run", "max_minutes=5")
@@ -505,16 +511,11 @@ def test_its_settings_as_a_file(run: Path, capfd: pytest.CaptureFixture[str]) ->
     assert ipo(capfd, *words, "reward=mine:Harsh", "strategy=waves:Words").code == 0
 
 
-def test_what_only_reads_a_run_imports_nothing(
-    capfd: pytest.CaptureFixture[str], folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert optimize(capfd, "reward=mine:Harsh", "strategy=waves:Words").code == 0
-    replay = shlex.split(read_run(folder / "run").command_to_replay)[1:]
+def test_what_only_reads_a_run_imports_nothing(capfd: pytest.CaptureFixture[str], folder: Path, run: Path) -> None:
+    replay = shlex.split(read_run(run).command_to_replay)[1:]
     for name in ("mine", "waves"):
-        shutil.copy(f"{name}.py", "run")
-        (folder / "run" / f"{name}.py").write_text("raise SystemExit\n")
-    (folder / "run" / "report.html").unlink()
-    as_in_a_new_process(monkeypatch)
+        (run / f"{name}.py").write_text("raise SystemExit\n")
+    (run / "report.html").unlink()
     picture = next((folder / "pets" / CLASSES[0]).iterdir())
     for words in (
         ["report", "run"],
@@ -575,10 +576,10 @@ def test_the_grid_file_in_the_folder_of_a_grid(folder: Path, capfd: pytest.Captu
 def test_help_is_not_slower(folder: Path) -> None:
     """Neither reading a configuration nor help imports the file, whatever that imports."""
     (folder / "slow.py").write_text('import torch\nopen("imported", "w").close()\n')
-    for words in (["--help"], ["optimize", "reward=slow:Slow", "--help"], ["optimize", "--help"]):
-        start = "import sys; from ipo_prompts.experiments.cli.app import main"
-        code = f"{start}; main({words!r}); print('torch' in sys.modules)"
-        told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-        assert told.stdout.splitlines()[-1] == "False"
+    several = (["--help"], ["optimize", "reward=slow:Slow", "--help"], ["optimize", "--help"])
+    start = "import sys; from ipo_prompts.experiments.cli.app import main"
+    code = f"{start}; [main(words) for words in {several!r}]; print('torch' in sys.modules)"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert told.stdout.count("Usage: ipo") == 3 and told.stdout.splitlines()[-1] == "False"
     assert load_config(None, ["reward=slow:Slow", "reward.a=1"], to_run=True).reward == {"name": "slow:Slow", "a": 1}
     assert not imported()

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import random
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pytest
+import torch
 import yaml
 from PIL import Image, ImageDraw
 
@@ -23,6 +25,14 @@ COLOURS = {"cat": (200, 60, 20), "dog": (20, 160, 60), "car": (40, 60, 220), "te
 COMMON = ["apple", "award", "between", "bridge", "dull", "garden", "hog", "kitten", "letter", "seat", "tiny", "winter"]
 KNOWN = ["colorless", "gloomy", "lobster", "overturned", "parasol", "puppy", "scribbled", "tortoise", "violin"]
 LIKE = {"kitten": "cat", "puppy": "dog", "gloomy": "dark"}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def whole_precision() -> Iterator[None]:
+    """Train in float32: without instructions for it, bf16 takes many times as long, and the tests ask for neither."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch, "autocast", lambda *_, **__: nullcontext())
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,14 @@ WEIGHTS = "open_clip_model.safetensors"
 
 # On a handful of pictures some accuracies are all alike.
 pytestmark = pytest.mark.filterwarnings("ignore:An input array is constant")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_texts_a_step() -> Iterator[None]:
+    """16 texts of each lesson in a step beside the four pictures, not 64."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tools.embedded.train_text._LESSON", 16)
+        yield
 
 
 def test_domains_differ_in_their_operations_only(drawn: Drawn) -> None:

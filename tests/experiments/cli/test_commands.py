@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import re
 import tomllib
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
+from rich.console import Console
 
 from ipo_prompts.experiments.cli import installation
 from ipo_prompts.experiments.cli.app import main
@@ -74,6 +76,15 @@ def test_evaluate_prints_a_table_with_templates_as_they_are(folder: Path, capsys
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 3
     assert lines[1].endswith(odd)
+
+
+def test_in_a_terminal_evaluate_leaves_no_line_of_progress_before_its_table(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    monkeypatch.setattr("ipo_prompts.experiments.run.live_view.Console", partial(Console, force_terminal=True))
+    assert main(["evaluate", "--template", "<CLASS>", "--data", f"folder:{folder}"]) == 0
+    said = capsys.readouterr().err
+    assert "pictures encoded" in said and said.endswith("\r\x1b[2K")
 
 
 def test_evaluate_twice_is_the_same(folder: Path, capsys: Capture) -> None:

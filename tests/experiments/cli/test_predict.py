@@ -334,10 +334,10 @@ def test_margins_of_another_program_are_refused(
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--reject", "0"], "--reject is a share above 0 and at most 0.5, such as --reject 0.05, not 0."),
-        (["--reject", "5"], "such as --reject 0.05, not 5."),
+        (["--reject", "0"], "'--reject': it should be greater than or equal to 0.000001; see `ipo predict --help`."),
+        (["--reject", "5"], "'--reject': it should be less than or equal to 0.5; see `ipo predict --help`."),
         (["--reject", "few"], "--reject is a number"),
-        (["--top", "0"], "--top is how many classes are named, 1 or more, such as --top 3, not 0."),
+        (["--top", "0"], "'--top': it should be greater than or equal to 1; see `ipo predict --help`."),
     ],
 )
 def test_odd_numbers_are_refused_before_anything_is_loaded(words: list[str], said: str, capsys: Capture) -> None:
@@ -422,7 +422,7 @@ def test_where_hardly_anything_is_above_the_line_it_is_said_and_what_the_run_pro
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--above", "1"], "--above is a probability, such as --above 0.5, not 1"),
+        (["--above", "1"], "'--above': it should be less than or equal to 0.999999; see `ipo predict --help`."),
         (["--above", "0.5", "--top", "2"], "leave them out"),
         (["--above", "0.5"], "optimise with labels=several"),
     ],

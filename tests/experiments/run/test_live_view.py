@@ -7,7 +7,7 @@ import re
 import pytest
 from rich.console import Console
 
-from ipo_prompts.experiments.run.live_view import Ui, showing_warnings
+from ipo_prompts.experiments.run.live_view import Ui
 from ipo_prompts.metrics.errors import money
 from ipo_prompts.metrics.sampling import Interval
 from ipo_prompts.programs.lm.ledger import Ledger, Usage
@@ -99,7 +99,7 @@ def test_quiet_says_nothing_but_warnings(terminal: bool) -> None:
 @pytest.mark.parametrize(("quiet", "shown"), [(True, "b\n"), (False, "a\nb\n")])
 def test_quiet_leaves_out_what_changes_no_number(quiet: bool, shown: str) -> None:
     file = io.StringIO()
-    with showing_warnings(Ui(1, quiet=quiet, console=Console(file=file, width=20))):
+    with Ui(1, quiet=quiet, console=Console(file=file, width=20)).running():
         logging.getLogger("ipo_prompts.metrics.device").warning("a", extra={"progress": True})
         logging.getLogger("ipo_prompts.metrics.device").warning("b")
     assert file.getvalue() == shown
