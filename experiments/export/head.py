@@ -19,7 +19,7 @@ from ipo_prompts.experiments.export.target import (
     Differs,
     Reference,
     Target,
-    library,
+    imported,
     reader,
     usage,
     with_open_clip,
@@ -210,7 +210,7 @@ class Onnx(HeadFiles):
         said = super().check(reference, place)
         import torch
 
-        onnxruntime = library("onnxruntime", to_install("onnx"))
+        onnxruntime = imported("onnxruntime", to_install("onnx"))
         clip, own = reference.program.clip, numpy_logits(place, reference.features)
         logits, sure = _session(onnxruntime, place / HEAD_ONNX).run(OUTPUTS, {"features": reference.features})
         if not np.array_equal(logits, own):

@@ -25,7 +25,7 @@ from ipo_prompts.experiments.export.target import (
     Reference,
     Target,
     formatted,
-    library,
+    imported,
     no_place,
     reader,
     spoken,
@@ -150,7 +150,7 @@ class HuggingFace(Target):
         """Run the pipeline on the pictures, and compare the texts that it encodes."""
         import torch
 
-        transformers = library("transformers", to_install("hf"))
+        transformers = imported("transformers", to_install("hf"))
         own = place.is_dir()
         written = json.loads((place / ARGUMENTS if own else place).read_text(encoding="utf-8"))
         ours = reference.program.clip

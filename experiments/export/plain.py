@@ -17,7 +17,7 @@ from ipo_prompts.experiments.export.target import (
     Reference,
     Target,
     formatted,
-    library,
+    imported,
     no_place,
     reader,
     spoken,
@@ -218,8 +218,8 @@ class ClipBenchmark(Target):
         import torch
 
         install = "pip install clip_benchmark requests"
-        find = library("clip_benchmark.datasets.builder", install).value_from_first_key_found
-        zeroshot = library("clip_benchmark.metrics.zeroshot_classification", install)
+        find = imported("clip_benchmark.datasets.builder", install).value_from_first_key_found
+        zeroshot = imported("clip_benchmark.metrics.zeroshot_classification", install)
         clip = reference.program.clip
         templates, names = (
             find(json.loads((place / file).read_text(encoding="ascii")), keys=[self.dataset])

@@ -188,7 +188,7 @@ class Reference:
                 raise Differs(f"its pixels() gives other numbers for {picture.name}.")
 
 
-def library(name: str, install: str) -> Any:
+def imported(name: str, install: str) -> Any:
     """Import a module of a target's own library.
 
     Raises:
