@@ -59,7 +59,6 @@ from ipo_prompts.experiments.run.sealed import opening, what_is_shown
 from ipo_prompts.experiments.run.searching import SearchedRun, started
 from ipo_prompts.experiments.run.ui import Shows
 from ipo_prompts.experiments.tasks.base import Encoded
-from ipo_prompts.experiments.tracking import FILE_NAME as KEPT
 from ipo_prompts.experiments.tracking import LOGS, Tracker
 from ipo_prompts.metrics.arrays import Floats, spread
 from ipo_prompts.metrics.calibration import softmax
@@ -81,7 +80,7 @@ ENVIRONMENT, PLOT, LABELS = "environment.json", "search.png", "labels.csv"
 MADE_BY_SEARCHING = (ANALYSIS, ENVIRONMENT, PROGRAM, RESULT, NAMES_FILE, LABELS, MEAN_OFF, SEEN)
 MADE_OF_FILES = (PLOT, PAGE)
 """Files that need no pictures and no CLIP."""
-MADE_ELSEWHERE = (JOURNAL, LOCK, CONFIG_FILE, DRAWING, QUESTIONS, VERIFIED, KEPT, LOGS)
+MADE_ELSEWHERE = (JOURNAL, LOCK, CONFIG_FILE, DRAWING, QUESTIONS, VERIFIED, LOGS)
 """What a run directory may hold besides: written while it searches, by clicks, or for Weights & Biases."""
 
 

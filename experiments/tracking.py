@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import io
 import json
 import os
@@ -15,25 +16,25 @@ import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import cached_property
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from ipo_prompts.experiments.report.analysis import load_analysis
 from ipo_prompts.experiments.run.config import RunConfig
-from ipo_prompts.experiments.run.files import write_json
 from ipo_prompts.experiments.run.live_view import Ui
 from ipo_prompts.experiments.run.result import RunResult
 from ipo_prompts.metrics.errors import InputError
-from ipo_prompts.metrics.files import read_bytes
 from ipo_prompts.programs.lm.ledger import Ledger, total_usd
 from ipo_prompts.programs.record.journal import FILE_NAME as JOURNAL
 from ipo_prompts.programs.record.journal import read
 from ipo_prompts.programs.record.redaction import redacted
-from ipo_prompts.programs.record.trust import SEAL, own_settings, seal
+from ipo_prompts.programs.record.trust import own_settings
 from ipo_prompts.programs.search import Step
 
 PROJECT = "ipo"
-FILE_NAME, LOGS = "wandb.json", "wandb"
+LOGS = "wandb"
 INIT_SECONDS = 30.0
 """After that the run is logged offline."""
 FINISH_SECONDS = 120.0
@@ -84,35 +85,12 @@ def summary_of(result: RunResult) -> dict[str, Any]:
     }
 
 
-@contextmanager
-def _no_workspace(wandb: Any) -> Iterator[None]:
-    """Have W&B read nothing of the working folder while the block runs: it would say where the user's key is sent.
-
-    W&B reads `wandb/settings` or `.wandb/settings` there, before all that it is given, and `config-defaults.yaml`. The
-    user's own settings count, in `~/.config/wandb` or where WANDB_CONFIG_DIR says.
-    """
-    from wandb.sdk.wandb_config import Config
-
-    instead = [
-        (wandb.Settings, "settings_workspace", property(lambda self: os.devnull)),
-        (Config, "_load_defaults", lambda self: None),
-    ]
-    before = [(owner, name, getattr(owner, name)) for owner, name, _ in instead]
-    try:
-        for owner, name, value in instead:
-            setattr(owner, name, value)
-        yield
-    finally:
-        for owner, name, value in before:
-            setattr(owner, name, value)
-
-
 class WandbTracker(Tracker):
     """Logs to Weights & Biases: settings, steps, templates, pictures that flipped, and the program as an artifact.
 
-    A resumed run stays the same W&B run, and no step is logged twice: `wandb.json` keeps the id and, offline, how
-    far the sessions logged that ended in order. A killed one leaves an incomplete record, which is made again. Both
-    are believed only where that file was written here, and of this run; else a new W&B run is begun.
+    A resumed run stays the same W&B run, whose id follows from the first event of the journal, and no step is logged
+    twice: a server knows how far it came, and of what was logged offline the record is made anew, for that of a session
+    that was killed is incomplete. A run that was begun elsewhere is a new W&B run.
 
     Raises:
         InputError: W&B is not installed, or the log would stand elsewhere, through a link in the run directory.
@@ -123,61 +101,42 @@ class WandbTracker(Tracker):
             import wandb
         except ImportError as error:
             raise InputError("track=wandb needs Weights & Biases: pip install wandb.") from error
-        self._wandb = wandb
-        self._ui = ui
-        self._file = folder / FILE_NAME
-        self._known = _read(self._file)
-        self._bound = False
+        self._wandb, self._config, self._folder, self._ui = wandb, config, folder, ui
         self._rows: list[list[Any]] = []
+        self._logged = -1
         own = folder / LOGS
         if not os.environ.get("WANDB_DIR") and own.is_symlink():
             raise InputError(f"{own} is a symbolic link, which no run makes; remove it, or name another run directory.")
-        self._discard_torn(Path(os.environ.get("WANDB_DIR") or folder) / LOGS)
-        self._run = self._open(config, folder)
-        self._logged = -1
-        if self._run is not None:
-            self._known["id"] = self._run.id
-            if self._offline:
-                self._logged = self._known.get("logged", -1)
-                self._known["open"] = Path(self._run.settings.sync_dir).name
-            else:
-                self._logged = (self._run.step - 1) // 2  # the server knows what came
-            self._keep()
-            with self._surviving():
-                self._run.define_metric("step")
-                self._run.define_metric("*", step_metric="step")
 
-    @property
-    def _offline(self) -> bool:
-        return bool(self._run.settings.mode == "offline")
+    @cached_property
+    def _run(self) -> Any:
+        """The W&B run, begun when a step is there and the journal says whose it is; None where W&B logs nothing."""
+        place, known = Path(os.environ.get("WANDB_DIR") or self._folder), _id_of(self._folder)
+        run = self._open(place, known)
+        if run is None:
+            return None
+        self._logged = (run.step - 1) // 2  # a server knows what came
+        if known and not run.disabled:
+            for earlier in (place / LOGS).glob(f"offline-run-*-{known}"):
+                if earlier.name != Path(run.settings.sync_dir).name:
+                    shutil.rmtree(earlier, ignore_errors=True)  # of a link nothing is
+        with self._surviving():
+            run.define_metric("step")
+            run.define_metric("*", step_metric="step")
+        return run
 
-    def _discard_torn(self, place: Path) -> None:
-        """Remove the offline record of a session that was killed: W&B holds rows back, so some are missing there.
-
-        Args:
-            place: the folder of W&B's logs; nothing but a folder that lies in it is removed.
-        """
-        torn = self._known.pop("open", None) or ""
-        if re.fullmatch(rf"offline-run-\d+_\d+-{re.escape(self._known.get('id', ''))}", torn):
-            shutil.rmtree(place / torn, ignore_errors=True)  # of a link nothing is
-
-    def _keep(self) -> None:
-        """Write what the next session has to know, sealed together with the run that it is of."""
-        kept = {**self._known, "run": _begun(self._file.parent)}
-        write_json(self._file, kept | {SEAL: seal({"config": kept})})
-
-    def _open(self, config: RunConfig, folder: Path) -> Any:
+    def _open(self, place: Path, known: str | None) -> Any:
         mode = os.environ.get("WANDB_MODE")
         if mode in (None, "online"):
             mode = "online" if has_key() else "offline"
         settings: dict[str, Any] = {
             "mode": mode,
             "project": os.environ.get("WANDB_PROJECT") or PROJECT,
-            "name": os.environ.get("WANDB_NAME") or folder.name,
-            "id": self._known.get("id") or os.environ.get("WANDB_RUN_ID"),
+            "name": os.environ.get("WANDB_NAME") or self._folder.name,
+            "id": os.environ.get("WANDB_RUN_ID") or known,
             "resume": "allow",
-            "dir": os.environ.get("WANDB_DIR") or str(folder),
-            "config": _clean(config.model_dump()),
+            "dir": str(place),
+            "config": _clean(self._config.model_dump()),
             # Nothing but what is logged here leaves the machine: no command line, no source, no list of packages.
             "settings": self._wandb.Settings(
                 silent=True,
@@ -194,7 +153,16 @@ class WandbTracker(Tracker):
                 use_dot_wandb=False,
             ),
         }
-        with _no_workspace(self._wandb):
+        from wandb.sdk.wandb_config import Config
+
+        # Nothing of the working folder is read: it would say where the user's key is sent. W&B reads `wandb/settings`
+        # or `.wandb/settings` there, before all that it is given, and `config-defaults.yaml`. The user's own settings
+        # count, in `~/.config/wandb` or where WANDB_CONFIG_DIR says.
+        nothing = property(lambda self: os.devnull)
+        with (
+            mock.patch.object(self._wandb.Settings, "settings_workspace", nothing),
+            mock.patch.object(Config, "_load_defaults", lambda self: None),
+        ):
             return self._init(settings)
 
     def _init(self, settings: dict[str, Any]) -> Any:
@@ -213,10 +181,6 @@ class WandbTracker(Tracker):
     def step(self, step: Step, ledger: Ledger) -> None:
         """See `Tracker.step`."""
         number = step.number + 1
-        if not self._bound and self._run is not None:  # the run has begun by now
-            with self._surviving():
-                self._keep()
-                self._bound = True
         self._rows += [
             [number, entry.template, entry.value, entry.loss, entry.n, entry.source, ""] for entry in step.scored
         ]
@@ -268,18 +232,15 @@ class WandbTracker(Tracker):
             self._run.log_artifact(artifact)
 
     def __exit__(self, kind: type[BaseException] | None, *raised: object) -> None:
-        """End the W&B run, and say where its log is."""
-        if self._run is None:
+        """End the W&B run, if one was begun, and say where its log is."""
+        if (run := vars(self).get("_run")) is None:
             return
-        offline = self._offline
         with self._surviving():
-            self._run.finish(exit_code=1 if kind else 0)
-            self._known = {"id": self._known["id"], "logged": self._logged}
-            self._keep()
-        if offline:
-            self._ui.say(f"logged offline; upload it with: wandb sync {Path(self._run.settings.sync_dir)}")
-        elif self._run.url:
-            self._ui.say(f"logged at {self._run.url}")
+            run.finish(exit_code=1 if kind else 0)
+        if run.settings.mode == "offline":
+            self._ui.say(f"logged offline; upload it with: wandb sync {Path(run.settings.sync_dir)}")
+        elif run.url:
+            self._ui.say(f"logged at {run.url}")
 
     @contextmanager
     def _surviving(self) -> Iterator[None]:
@@ -299,26 +260,17 @@ def has_key() -> bool:
     return get_netrc_auth(os.environ.get("WANDB_BASE_URL") or "https://api.wandb.ai") is not None
 
 
-def _begun(folder: Path) -> str | None:
-    """Return the seal of a run's first session, which no other run has; None where the run was not begun here, or yet.
+def _id_of(folder: Path) -> str | None:
+    """Return the id of a run's W&B run, of the event that began it; None where it was not begun here.
 
     Raises:
         InputError: the record is damaged.
     """
     events = read(folder) if (folder / JOURNAL).is_file() else []
     start = next((event for event in events if event["type"] == "start"), None)
-    return start[SEAL] if start and own_settings(start) is not None else None
-
-
-def _read(file: Path) -> dict[str, Any]:
-    """Return what was kept here of the W&B run; what cannot be read, or was not kept of this run, starts a new one."""
-    with suppress(OSError, ValueError, InputError, RecursionError):
-        content = json.loads(read_bytes(file, 10_000))
-        given = content.pop(SEAL) if isinstance(content, dict) and SEAL in content else None
-        known = own_settings({"config": content, SEAL: given})
-        if known and known["run"] is not None and known["run"] == _begun(file.parent):
-            return {name: known[name] for name in ("id", "logged", "open") if name in known}
-    return {}
+    if own_settings(start) is None:
+        return None
+    return hashlib.sha256(json.dumps([folder.resolve().name, start], sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _flips(file: Path) -> list[tuple[Any, list[str]]]:

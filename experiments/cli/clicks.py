@@ -51,11 +51,9 @@ def label(
             else programs_of_run(programs[0], data, device)
         )
     question, named = named_by_both(question)
-    first, second = question.names
-    asked = draw_questions(question.items, named, question.programs, data=question.data, first=first, second=second)
+    drawing, pictures = draw_questions(question, named)
     if question.left_out:
         print(f"{question.left_out:,} pictures searched or chose in this run and are left out")
-    drawing = asked.drawing
     if not drawing.disagreements:
         most = 100 * (1 - 0.05 ** (1 / drawing.draws))  # the bound at 95 % that none of so many sets
         print(
@@ -63,10 +61,10 @@ def label(
             f"on these the gain is 0, and of pictures like these they name at most {most:.2g} % differently (95 %)"
         )
         return 0
-    asked = as_before(folder, asked)
+    drawing = as_before(folder, drawing)
     folder.mkdir(parents=True, exist_ok=True)
-    page = label_page(asked, half_width / 100, folder)
-    write_json(folder / DRAWING, asked.drawing)
+    page = label_page(drawing, pictures, half_width / 100, folder)
+    write_json(folder / DRAWING, drawing)
     write_text(folder / PAGE, page)
     apart = sum(one.differing for one in drawing.disagreements)
     print(
@@ -89,7 +87,7 @@ def verify(
 ) -> int:
     """Say what the answers to a page show, of new pictures and of these, and keep it with the run."""
     look_first([place, *(others or ())], "the answers", [answers])
-    from ipo_prompts.experiments.clicks.drawing import name_pictures, read_drawing, side_of
+    from ipo_prompts.experiments.clicks.drawing import name_pictures, read_drawing, sides_of
     from ipo_prompts.experiments.clicks.pictures import two_programs
     from ipo_prompts.experiments.clicks.verifying import VERIFIED, check_program, looked, read_answers, verdict_of
     from ipo_prompts.experiments.report.page import write_report
@@ -106,8 +104,7 @@ def verify(
             raise InputError(f"a verdict is about two programs and there {is_one} {len(others)}.")
         with trusting(trust):
             question = two_programs(others[0], others[1], data, device)
-        sides = side_of(question.programs[0], question.names[0]), side_of(question.programs[1], question.names[1])
-        of_others = name_pictures(question.items, question.programs), sides
+        of_others = name_pictures(question), sides_of(question)
     elif data is not None:
         raise InputError("--data is for two other programs; leave it out, the page's own are known.")
     else:

@@ -12,7 +12,6 @@ import hashlib
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple, Self
 
@@ -117,14 +116,29 @@ class Drawing(Content):
             raise ValueError("more pictures differ than there are")
         if sum(one.size for one in self.disagreements) > self.pictures or len(self.contents) > self.pictures:
             raise ValueError("more pictures are asked about than there are")
+        draws, classes = len(self.disagreements), len(self.class_names)
+        if any(one.draw >= draws or max(one.names) >= classes for one in self.showings):
+            raise ValueError("it shows what it does not have")
         return self
 
     @property
     def design(self) -> Disagreements:
         """What the statistics need."""
-        differing = np.array([one.differing for one in self.disagreements], dtype=np.float64)
-        sizes = np.array([one.size for one in self.disagreements], dtype=np.float64)
-        return Disagreements(self.pictures, self.draws, differing, sizes)
+        counts = np.array([(one.differing, one.size) for one in self.disagreements], dtype=np.float64).reshape(-1, 2)
+        return Disagreements(self.pictures, self.draws, *counts.T)
+
+
+class TwoPrograms(NamedTuple):
+    """Two programs, the first of which is compared with, their pictures, and what each is called.
+
+    `left_out` counts pictures that searched or chose in the run, and so are not asked about.
+    """
+
+    programs: tuple[TemplateClassifier, TemplateClassifier]
+    items: Sequence[Item]
+    data: str
+    names: tuple[str, str]
+    left_out: int = 0
 
 
 class Named(NamedTuple):
@@ -138,18 +152,14 @@ class Named(NamedTuple):
     labels: npt.NDArray[np.int64]
 
 
-@dataclass(frozen=True)
-class ToAsk:
-    """A drawing, and the pictures of its page: one for each draw that is on it."""
-
-    drawing: Drawing
-    pictures: tuple[Picture, ...]
-
-
-def side_of(program: TemplateClassifier, name: str) -> Side:
-    """Return what `label.json` says of a program."""
-    state = SavedProgram.model_validate(program.dump_state())
-    return Side(name=name, templates=tuple(one.template for one in state.templates), identity=identity(state))
+def sides_of(question: TwoPrograms) -> tuple[Side, Side]:
+    """Return what `label.json` says of both programs."""
+    states = [SavedProgram.model_validate(program.dump_state()) for program in question.programs]
+    first, second = (
+        Side(name=name, templates=tuple(one.template for one in state.templates), identity=identity(state))
+        for name, state in zip(question.names, states, strict=True)
+    )
+    return first, second
 
 
 def identity(program: SavedProgram) -> str:
@@ -159,14 +169,13 @@ def identity(program: SavedProgram) -> str:
     return hashlib.sha256(json.dumps([state, program.background], sort_keys=True).encode()).hexdigest()
 
 
-def name_pictures(
-    items: Sequence[Item], programs: tuple[TemplateClassifier, TemplateClassifier], progress: Progress | None = None
-) -> Named:
+def name_pictures(question: TwoPrograms, progress: Progress | None = None) -> Named:
     """Have both programs name pictures, whose own labels are not looked at.
 
     Raises:
         InputError: the programs have other classes, or a picture cannot be read, which is named.
     """
+    items, programs = question.items, question.programs
     names = [list(map(str, program.class_names)) for program in programs]
     if sorted(names[0]) != sorted(names[1]):
         other = next(iter(set(names[0]) ^ set(names[1])), "one that a program has twice")
@@ -187,18 +196,17 @@ def name_pictures(
     return Named(contents, groups, labels)
 
 
-def draw_questions(
-    items: Sequence[Item], named: Named, programs: tuple[TemplateClassifier, TemplateClassifier], **about: str
-) -> ToAsk:
+def draw_questions(question: TwoPrograms, named: Named) -> tuple[Drawing, tuple[Picture, ...]]:
     """Draw what is asked: of each draw with a disagreement one picture, in random order, under shuffled names.
 
     Args:
-        items: of `named`.
-        named: by both programs.
-        programs: the first and the second.
-        **about: `data`, and `first` and `second`, what a person calls the programs.
+        question: which programs, and their pictures.
+        named: the pictures by both.
+
+    Returns:
+        The drawing, and the pictures of its page: one for each draw that is on it.
     """
-    sides = side_of(programs[0], about["first"]), side_of(programs[1], about["second"])
+    items, sides = question.items, sides_of(question)
     turned = sides[0].identity > sides[1].identity  # who names the pair the other way round gets the same page
     pair = pair_of(sides)
     members: dict[str, list[int]] = {}
@@ -215,11 +223,13 @@ def draw_questions(
         straight = (_chance(pair, seed, "whose")[0] in "01234567") != turned
         shown = (first, second) if straight else (second, first)
         showings.append(Showing(id=_chance(pair, seed, "id")[:12], draw=number, names=shown, straight=straight))
-    class_names = tuple(tuple(one) if isinstance(one, list) else one for one in written(programs[0].class_names))
+    class_names = tuple(
+        tuple(one) if isinstance(one, list) else one for one in written(question.programs[0].class_names)
+    )
     whole = json.dumps([pair, class_names, [(one.id, one.names) for one in showings]])
     drawing = Drawing(
         id=hashlib.sha256(whole.encode()).hexdigest()[:16],
-        data=about["data"],
+        data=question.data,
         pictures=len(items),
         draws=len(members),
         contents=tuple(sorted({one[:OPENED] for one in named.contents})),
@@ -228,7 +238,7 @@ def draw_questions(
         disagreements=tuple(Drawn(picture=named.contents[i], differing=of, size=size) for i, of, size in asked),
         showings=tuple(showings),
     )
-    return ToAsk(drawing, tuple(items[i].picture for i, _, _ in asked[:MOST]))
+    return drawing, tuple(items[i].picture for i, _, _ in asked[:MOST])
 
 
 def pair_of(sides: Sequence[Side]) -> str:
@@ -249,14 +259,10 @@ def read_drawing(place: Path) -> Drawing:
     """
     if not os.path.lexists(place / DRAWING):
         raise InputError(f"{place} has no {DRAWING}, so no page was made there; make one with `ipo label`.")
-    drawing = read_model(Drawing, place / DRAWING, "make the page again, in another folder")
-    known = range(len(drawing.disagreements)), range(len(drawing.class_names))
-    if any(one.draw not in known[0] or not {*one.names} <= {*known[1]} for one in drawing.showings):
-        raise InputError(f"{place / DRAWING} names what it does not have; make the page again, in another folder.")
-    return drawing
+    return read_model(Drawing, place / DRAWING, "make the page again, in another folder")
 
 
-def as_before(folder: Path, now: ToAsk) -> ToAsk:
+def as_before(folder: Path, now: Drawing) -> Drawing:
     """Return what was drawn with the looks at the page that is in the folder already, if any.
 
     Raises:
@@ -265,12 +271,12 @@ def as_before(folder: Path, now: ToAsk) -> ToAsk:
     if not (folder / DRAWING).exists():
         return now
     before = read_drawing(folder)
-    if before.id != now.drawing.id:
+    if before.id != now.id:
         raise InputError(
             f"{folder} has the page of another question, whose answers would be lost; choose another --out, or remove "
             f"{folder / DRAWING}."
         )
-    return ToAsk(now.drawing.model_copy(update={"looks": before.looks}), now.pictures)
+    return now.model_copy(update={"looks": before.looks})
 
 
 def showing_order(count: int) -> list[int]:

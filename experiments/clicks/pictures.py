@@ -6,11 +6,10 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
-from ipo_prompts.experiments.clicks.drawing import Named, name_pictures
+from ipo_prompts.experiments.clicks.drawing import Named, TwoPrograms, name_pictures
 from ipo_prompts.experiments.data import Item, load_data
 from ipo_prompts.experiments.data.assemble import group_of
 from ipo_prompts.experiments.data.check import faults
@@ -32,19 +31,6 @@ from ipo_prompts.metrics.features import FeatureStore
 from ipo_prompts.metrics.offsets import PriorOffsets, Refitted, class_weights
 from ipo_prompts.metrics.pictures import Picture
 from ipo_prompts.programs.classifier import TemplateClassifier
-
-
-class TwoPrograms(NamedTuple):
-    """Two programs, the first of which is compared with, their pictures, and what each is called.
-
-    `left_out` counts pictures that searched or chose in the run, and so are not asked about.
-    """
-
-    programs: tuple[TemplateClassifier, TemplateClassifier]
-    items: Sequence[Item]
-    data: str
-    names: tuple[str, str]
-    left_out: int = 0
 
 
 def programs_of_run(run: Path, data: str | None, device: str = AUTO) -> TwoPrograms:
@@ -146,7 +132,7 @@ def named_by_both(question: TwoPrograms) -> tuple[TwoPrograms, Named]:
     """
     progress = Ui(0, quiet=False).pictures("unlabelled")
     try:
-        return question, name_pictures(question.items, question.programs, progress)
+        return question, name_pictures(question, progress)
     except InputError:
         found = faults([item.picture for item in question.items])
         kept = [item for item, fault in zip(question.items, found, strict=True) if fault is None]
@@ -154,7 +140,8 @@ def named_by_both(question: TwoPrograms) -> tuple[TwoPrograms, Named]:
             raise
     for fault in filter(None, found):
         print(f"left out: {printable(fault)}", file=sys.stderr)
-    return question._replace(items=kept), name_pictures(kept, question.programs, progress)
+    question = question._replace(items=kept)
+    return question, name_pictures(question, progress)
 
 
 def _contents(store: FeatureStore, items: Sequence[Item]) -> list[str]:

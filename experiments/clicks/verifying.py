@@ -197,8 +197,7 @@ def verdict_of(
     answers = [first[number] for number in range(len(first))]
     twice = [(first[draw], one) for draw, one in again.items()]
     if others:
-        _check_others(drawing, answers, others[0])
-        by_label = _by_label(drawing, others[0])
+        by_label = _by_label(drawing, answers, others[0])
         right = [by_label(draw, one) for draw, one in first.items()]
         pairs = [(right[draw], by_label(draw, one)) for draw, one in again.items() if one.label is not None]
     else:
@@ -235,9 +234,23 @@ def _value(who: str) -> int:
     return (who == "second") - (who == "first")
 
 
-def _by_label(drawing: Drawing, named: Named) -> Callable[[int, Said], str]:
-    """Return what says which of two other programs is right in a draw, by the label that it was given."""
+def _by_label(drawing: Drawing, answers: Sequence[Said], named: Named) -> Callable[[int, Said], str]:
+    """Return what says which of two other programs is right in a draw, by the label that it was given.
+
+    Raises:
+        InputError: a picture has no label, or these two disagree where the page did not ask.
+    """
+    refused = "and other programs need a label of each; verify those that the page was made for, or make another page"
+    if missing := sum(one.label is None for one in answers):
+        raise InputError(f"{missing} of {len(answers)} answers have no class, {refused}.")
     labels = dict(zip(named.contents, named.labels.T.tolist(), strict=True))
+    elsewhere = {one for one, (first, second) in labels.items() if first != second}
+    elsewhere -= {one.picture for one in drawing.disagreements}
+    if elsewhere or any(one.size > 1 for one in drawing.disagreements) or len(labels) != drawing.pictures:
+        what = f"{len(elsewhere):,} pictures on which these two disagree were not among those asked about"
+        if not elsewhere:
+            what = "the labels are not of these pictures one by one"
+        raise InputError(f"{what}; make a page for them: ipo label ONE TWO --data SPEC.")
 
     def right(draw: int, said: Said) -> str:
         first, second = labels[drawing.disagreements[draw].picture]
@@ -246,25 +259,6 @@ def _by_label(drawing: Drawing, named: Named) -> Callable[[int, Said], str]:
         return "second" if second == said.label else "first" if first == said.label else "neither"
 
     return right
-
-
-def _check_others(drawing: Drawing, answers: Sequence[Said], named: Named) -> None:
-    """Refuse answers that say too little of two other programs.
-
-    Raises:
-        InputError: a picture has no label, or these two disagree where the page did not ask.
-    """
-    refused = "and other programs need a label of each; verify those that the page was made for, or make another page"
-    if missing := sum(one.label is None for one in answers):
-        raise InputError(f"{missing} of {len(answers)} answers have no class, {refused}.")
-    apart = dict(zip(named.contents, named.labels.T.tolist(), strict=True))
-    known = {one.picture for one in drawing.disagreements}
-    elsewhere = {one for one, (first, second) in apart.items() if first != second} - known
-    if elsewhere or any(one.size > 1 for one in drawing.disagreements) or len(apart) != drawing.pictures:
-        what = f"{len(elsewhere):,} pictures on which these two disagree were not among those asked about"
-        if not elsewhere:
-            what = "the labels are not of these pictures one by one"
-        raise InputError(f"{what}; make a page for them: ipo label ONE TWO --data SPEC.")
 
 
 def _words(found: Verified) -> str:

@@ -17,9 +17,9 @@ import numpy as np
 from ipo_prompts.experiments.export.target import (
     README,
     Differs,
-    NotChecked,
     Reference,
     Target,
+    imported,
     reader,
     usage,
     with_open_clip,
@@ -34,6 +34,7 @@ from ipo_prompts.programs.classifier import TemplateClassifier
 
 TENSORS, ABOUT, READ, PROGRAM = "head.safetensors", "head.json", "read.py", "program.json"
 HEAD_ONNX, WHOLE_ONNX = "head.onnx", "classifier.onnx"
+OUTPUTS = ["logits", "probabilities"]
 FEATURES = 1e-5
 """Largest difference of a component of a unit feature between libraries."""
 
@@ -86,9 +87,7 @@ class HeadFiles(Target):
         """Classify with what NumPy reads, and read the pictures with `read.py`."""
         logits = numpy_logits(place, reference.features)
         module = runpy.run_path(str(place / READ))
-        reference.same_pixels(module["read"])
-        if "pixels" in module:
-            reference.same_transform(module["pixels"])
+        reference.same_pixels(module["read"], module.get("pixels"))
         return f"with NumPy {np.__version__}: {reference.same_labels(logits.argmax(axis=1))}, pixels equal"
 
 
@@ -172,15 +171,31 @@ class Onnx(HeadFiles):
     """
 
     def write(self, program: TemplateClassifier, place: Path) -> None:
-        """Write the folder.
+        """Write the folder."""
+        import torch
+        from PIL import Image
 
-        Raises:
-            NotChecked: the package onnx is missing.
-        """
         super().write(program, place)
-        head = program.head()
-        _save_head(head, place / HEAD_ONNX)
-        _save_whole(program, head, place / WHOLE_ONNX)
+        clip, head = program.clip, program.head()
+
+        class Decides(torch.nn.Module):
+            def __init__(self, model: Any) -> None:
+                super().__init__()
+                self.model = model
+                self.register_buffer("rows", torch.from_numpy(head.rows.T.astype("f8")))
+                self.register_buffer("bias", torch.from_numpy(head.bias.astype("f8")))
+
+            def forward(self, given: Any) -> Any:
+                features = self.model.encode_image(given, normalize=True).float() if self.model else given
+                logits = features.double() @ self.rows * head.scale + self.bias
+                found = logits.float(), (logits / head.temperature).softmax(dim=-1).float()
+                return (features, *found) if self.model else found
+
+        blank = clip.preprocess(Image.new("RGB", (64, 64)))
+        _save(Decides(None), "features", torch.zeros(2, head.rows.shape[1]), OUTPUTS, place / HEAD_ONNX)
+        whole = Decides(clip.model).to(clip.device)
+        pixels = torch.stack([blank, blank]).to(clip.device)
+        _save(whole, "pixels", pixels, ["features", *OUTPUTS], place / WHOLE_ONNX)
         write_readme(program, place, _USE_ONNX, own_clip=True)
 
     def refusal(self, program: TemplateClassifier) -> str | None:
@@ -193,21 +208,17 @@ class Onnx(HeadFiles):
     def check(self, reference: Reference, place: Path) -> str:
         """Run both files with ONNX Runtime."""
         said = super().check(reference, place)
-        try:
-            import onnxruntime
-        except ImportError as error:
-            raise NotChecked(f"onnxruntime is not installed: {to_install('onnx')}") from error
         import torch
 
+        onnxruntime = imported("onnxruntime", to_install("onnx"))
         clip, own = reference.program.clip, numpy_logits(place, reference.features)
-        outputs = ["logits", "probabilities"]
-        logits, sure = _session(onnxruntime, place / HEAD_ONNX).run(outputs, {"features": reference.features})
+        logits, sure = _session(onnxruntime, place / HEAD_ONNX).run(OUTPUTS, {"features": reference.features})
         if not np.array_equal(logits, own):
             raise Differs("the head in ONNX Runtime gives other numbers than in NumPy.")
         background = reference.program.background
         images = [clip.preprocess(picture.on(background).image()) for picture in reference.pictures]
         whole = _session(onnxruntime, place / WHOLE_ONNX)
-        features, logits, again = whole.run(["features", *outputs], {"pixels": torch.stack(images).numpy()})
+        features, logits, again = whole.run(["features", *OUTPUTS], {"pixels": torch.stack(images).numpy()})
         largest = float(np.abs(features - reference.features).max())
         if not largest <= FEATURES:
             raise Differs(f"in ONNX Runtime, features differ by up to {largest:.1g}.")
@@ -223,63 +234,18 @@ def _session(onnxruntime: Any, file: Path) -> Any:
     return onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
 
 
-def _save_head(head: Head, file: Path) -> None:
-    import onnx
-    from onnx import TensorProto, helper, numpy_helper
-
-    numbers = {"rows": head.rows.T.astype("f8"), "scale": np.float64(head.scale), "bias": head.bias.astype("f8")}
-    numbers["temperature"] = np.float64(head.temperature)
-    steps = [
-        helper.make_node("Cast", ["features"], ["exact"], to=TensorProto.DOUBLE),
-        helper.make_node("MatMul", ["exact", "rows"], ["cosines"]),
-        helper.make_node("Mul", ["cosines", "scale"], ["scaled"]),
-        helper.make_node("Add", ["scaled", "bias"], ["sum"]),
-        helper.make_node("Cast", ["sum"], ["logits"], to=TensorProto.FLOAT),
-        helper.make_node("Div", ["sum", "temperature"], ["divided"]),
-        helper.make_node("Softmax", ["divided"], ["sure"], axis=-1),
-        helper.make_node("Cast", ["sure"], ["probabilities"], to=TensorProto.FLOAT),
-    ]
-    graph = helper.make_graph(
-        steps,
-        "head",
-        [helper.make_tensor_value_info("features", TensorProto.FLOAT, ["n", head.rows.shape[1]])],
-        [
-            helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", len(head.rows)])
-            for name in ("logits", "probabilities")
-        ],
-        [numpy_helper.from_array(np.asarray(value), name) for name, value in numbers.items()],
-    )
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10), str(file))
-
-
-def _save_whole(program: TemplateClassifier, head: Head, file: Path) -> None:
+def _save(model: Any, name: str, example: Any, outputs: list[str], file: Path) -> None:
+    """Write a model of one input, of which any number may be given; `example` is two."""
     import torch
-    from PIL import Image
 
-    model = program.clip.model
-
-    class Whole(torch.nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.model = model
-            self.register_buffer("rows", torch.from_numpy(head.rows.T.astype("f8")))
-            self.register_buffer("bias", torch.from_numpy(head.bias.astype("f8")))
-
-        def forward(self, pixels: Any) -> Any:
-            features = self.model.encode_image(pixels, normalize=True).float()
-            logits = features.double() @ self.rows * head.scale + self.bias
-            return features, logits.float(), (logits / head.temperature).softmax(dim=-1).float()
-
-    blank = program.clip.preprocess(Image.new("RGB", (64, 64)))
-    images = torch.stack([blank, blank]).to(program.clip.device)
     with warnings.catch_warnings():  # of packages below torch, on copyreg, which say nothing to whoever exports
         warnings.simplefilter("ignore", FutureWarning)
         torch.onnx.export(
-            Whole().eval().to(program.clip.device),
-            (images,),
+            model.eval(),
+            (example,),
             str(file),
-            input_names=["pixels"],
-            output_names=["features", "logits", "probabilities"],
+            input_names=[name],
+            output_names=outputs,
             dynamic_shapes=({0: torch.export.Dim("n")},),
             external_data=False,
             verbose=False,

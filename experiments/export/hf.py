@@ -2,7 +2,7 @@
 
 Two architectures of transformers have a place for an open_clip model: CLIP, for open_clip's own towers, and SigLIP, for
 a vision transformer of timm that pools by attention beside a text tower that sees in both directions. Every weight must
-find its place, and every place its weight; whatever else differs, the comparison with the program shows.
+find its place, and every place its weight; what else differs in the towers, the comparison with the program shows.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from ipo_prompts.experiments.export.target import (
     Reference,
     Target,
     formatted,
+    imported,
     no_place,
     reader,
     spoken,
@@ -104,15 +105,16 @@ class HuggingFace(Target):
         if len(set(names)) < len(names):
             return "the pipeline of Hugging Face names labels by their text and two classes have the same"
         if self._model(program) == HERE:
-            with _quiet():
-                reason = unmapped(program.clip)
-            if reason:
-                return (
-                    f"the CLIP {program.clip.name!r} cannot be written for transformers, as {reason}; name its hub id "
-                    "or folder there with --hf-model, or take open_clip or onnx"
-                )
             if find_spec("transformers") is None:
                 return f"it takes the package transformers: {to_install('hf')}"
+            with _quiet():
+                written = fits(program.clip)
+            if not written:
+                return (
+                    f"the CLIP {program.clip.name!r} cannot be written for transformers, where its towers, weights or "
+                    "picture transform have no place; name its hub id or folder there with --hf-model, or take "
+                    "open_clip or onnx"
+                )
         return no_place(program, "the pipeline of Hugging Face", "synonyms", "offsets", "pictures")
 
     def _model(self, program: TemplateClassifier) -> str:
@@ -146,12 +148,9 @@ class HuggingFace(Target):
 
     def check(self, reference: Reference, place: Path) -> str:
         """Run the pipeline on the pictures, and compare the texts that it encodes."""
-        try:
-            import transformers
-        except ImportError as error:
-            raise NotChecked(f"transformers is not installed: {to_install('hf')}") from error
         import torch
 
+        transformers = imported("transformers", to_install("hf"))
         own = place.is_dir()
         written = json.loads((place / ARGUMENTS if own else place).read_text(encoding="utf-8"))
         ours = reference.program.clip
@@ -228,49 +227,26 @@ _SIGLIP = (
 )
 
 
-def unmapped(clip: Clip) -> str | None:
-    """Return what of a CLIP has no place in transformers, as part of a sentence, or None.
+def fits(clip: Clip) -> bool:
+    """Whether a CLIP has a place in transformers.
 
-    Whether all weights find a place is seen where the package is installed.
+    What the comparison with the program would show is not looked at; what a few pictures may hide is.
     """
-    from open_clip.tokenizer import HFTokenizer, SimpleTokenizer, get_clean_fn
-    from open_clip.transformer import TextTransformer, VisionTransformer
-
-    model, tokenizer = clip.model, clip.tokenizer
-    visual, text = model.visual, getattr(model, "text", model)
+    visual, transform = clip.model.visual, clip.model.visual.preprocess_cfg
     siglip = hasattr(visual, "trunk")
-    transform = visual.preprocess_cfg
-    pools = text.pool_type if isinstance(text, TextTransformer) else getattr(model, "text_pool_type", None)
-    if siglip and getattr(visual.trunk, "attn_pool", None) is None:
-        return f"its picture tower, {type(visual.trunk).__name__} of timm, is neither a CLIP's nor a SigLIP's"
-    if not siglip and not (isinstance(visual, VisionTransformer) and visual.pool_type == "tok"):
-        return f"its picture tower, {type(visual).__name__}, is neither a CLIP's nor a SigLIP's"
-    if pools != ("last" if siglip else "argmax") or (text.attn_mask is None) != siglip:
-        return (
-            f"its text tower, {type(text).__name__}, does not read as that of a {'SigLIP' if siglip else 'CLIP'} does"
-        )
-    if siglip and clip.context_length != PADDED:
-        return f"the pipeline gives a SigLIP {PADDED} tokens a text, and its text tower takes {clip.context_length}"
-    if siglip and not (isinstance(tokenizer, HFTokenizer) and not tokenizer.tokenizer_mode):
-        return f"its tokenizer, {type(tokenizer).__name__}, is not one of transformers"
-    if not siglip and not (type(tokenizer) is SimpleTokenizer and tokenizer.clean_fn is get_clean_fn("lower")):
-        return f"its tokenizer, {type(tokenizer).__name__}, is not that of CLIP"
     if transform["resize_mode"] == "longest" or not isinstance(_side(transform), int):
-        return f"its picture transform ({transform['resize_mode']}, {transform['size']}) has none like it there"
-    if _act(_layers(visual)[0]) is None or _act(_layers(text)[0]) is None:
-        return "its activation is not known there"
-    if find_spec("transformers") is None:
-        return None
+        return False
+    if clip.context_length != PADDED if siglip else getattr(visual, "pool_type", None) != "tok":
+        return False
     try:
         _converted(clip)
-    except (RuntimeError, KeyError) as error:
-        found = re.search(r'"([^"]+)"', str(error))
-        return f"not all of its weights have a place there ({found[1] if found else error})"
-    return None
+    except (AttributeError, KeyError, RuntimeError, TypeError, ValueError):  # a part or a weight has no place
+        return False
+    return True
 
 
 def save_model(clip: Clip, folder: Path) -> None:
-    """Write the folder; `unmapped` found nothing against it."""
+    """Write the folder of a CLIP that `fits`."""
     from transformers import CLIPImageProcessor, SiglipImageProcessor
 
     _converted(clip).save_pretrained(folder)

@@ -14,10 +14,10 @@ import numpy as np
 
 from ipo_prompts.experiments.export.target import (
     Differs,
-    NotChecked,
     Reference,
     Target,
     formatted,
+    imported,
     no_place,
     reader,
     spoken,
@@ -215,25 +215,22 @@ class ClipBenchmark(Target):
 
     def check(self, reference: Reference, place: Path) -> str:
         """Look up the lists, build the classifier and label the pictures with CLIP_benchmark's own functions."""
-        try:
-            from clip_benchmark.datasets.builder import value_from_first_key_found
-            from clip_benchmark.metrics.zeroshot_classification import run_classification, zero_shot_classifier
-        except ImportError as error:
-            missing = (error.name or "clip_benchmark").partition(".")[0]
-            raise NotChecked(f"{missing} is not installed; pip install clip_benchmark requests") from error
         import torch
 
+        install = "pip install clip_benchmark requests"
+        find = imported("clip_benchmark.datasets.builder", install).value_from_first_key_found
+        zeroshot = imported("clip_benchmark.metrics.zeroshot_classification", install)
         clip = reference.program.clip
         templates, names = (
-            value_from_first_key_found(json.loads((place / file).read_text(encoding="ascii")), keys=[self.dataset])
+            find(json.loads((place / file).read_text(encoding="ascii")), keys=[self.dataset])
             for file in ("templates.json", "classnames.json")
         )
         pictures = torch.stack([clip.preprocess(picture.image()) for picture in reference.pictures])
         nothing = torch.zeros(len(pictures), dtype=torch.int64)  # it needs true labels, and only returns them
         with redirect_stderr(io.StringIO()):  # its progress bars
-            classifier = zero_shot_classifier(clip.model, clip.tokenizer, names, templates, clip.device, amp=False)
-            logits, _ = run_classification(clip.model, classifier, [(pictures, nothing)], clip.device, amp=False)
-        embeddings = reference.same_classes(classifier.T.float().cpu().numpy())
+            built = zeroshot.zero_shot_classifier(clip.model, clip.tokenizer, names, templates, clip.device, amp=False)
+            logits, _ = zeroshot.run_classification(clip.model, built, [(pictures, nothing)], clip.device, amp=False)
+        embeddings = reference.same_classes(built.T.float().cpu().numpy())
         return f"with CLIP_benchmark: {reference.same_labels(logits.argmax(dim=1).numpy())}, {embeddings}"
 
 

@@ -9,6 +9,7 @@ import io
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, ClassVar, Literal
@@ -174,20 +175,30 @@ class Reference:
         sample = f" (a sample of {self.total:,})" if len(theirs) < self.total else ""
         return f"same label on {len(theirs)} of {len(theirs)} pictures{sample}"
 
-    def same_pixels(self, read: Callable[[Any], Any]) -> None:
-        """Compare a `read` that was exported with how the pictures are read here."""
+    def same_pixels(self, read: Callable[[Any], Any], pixels: Callable[[Any], Any] | None = None) -> None:
+        """Compare a `read` that was exported, and a `pixels`, with how pictures are read and transformed here."""
         for picture in self.pictures:
-            own = picture.on(self.program.background)
-            if not np.array_equal(np.asarray(read(io.BytesIO(picture.bytes()))), np.asarray(own.image())):
+            own, file = picture.on(self.program.background).image(), io.BytesIO(picture.bytes())
+            if not np.array_equal(np.asarray(read(file)), np.asarray(own)):
                 raise Differs(f"its read() gives other pixels for {picture.name}.")
-
-    def same_transform(self, pixels: Callable[[Any], Any]) -> None:
-        """Compare a `pixels` that was exported with the CLIP's picture transform."""
-        for picture in self.pictures:
-            own = self.program.clip.preprocess(picture.on(self.program.background).image()).numpy()
-            theirs = pixels(io.BytesIO(picture.bytes()))
-            if theirs.shape != own.shape or not np.abs(theirs - own).max() <= 1e-5:
+            if pixels is None:
+                continue
+            theirs, ours = pixels(file), self.program.clip.preprocess(own).numpy()
+            if theirs.shape != ours.shape or not np.abs(theirs - ours).max() <= 1e-5:
                 raise Differs(f"its pixels() gives other numbers for {picture.name}.")
+
+
+def imported(name: str, install: str) -> Any:
+    """Import a module of a target's own library.
+
+    Raises:
+        NotChecked: it is missing; `install` says how to get it.
+    """
+    try:
+        return import_module(name)
+    except ImportError as error:
+        missing = (error.name or name).partition(".")[0]
+        raise NotChecked(f"{missing} is not installed: {install}") from error
 
 
 def no_place(

@@ -28,7 +28,7 @@ from ipo_prompts.experiments.report.analysis import (
     Seen,
     Shown,
 )
-from ipo_prompts.experiments.report.words import Basis, word_effects
+from ipo_prompts.experiments.report.words import word_effects
 from ipo_prompts.experiments.run.comparison import SEALED_PARTS, Compared
 from ipo_prompts.experiments.run.scores import CLASSIFICATION, AnyPart, RewardNames, SealedPart
 from ipo_prompts.metrics.arrays import Floats, spread
@@ -87,8 +87,7 @@ def analyse(
     words, words_missing = None, None
     for name in ("fresh", "selection"):
         if part := parts.get(name):
-            basis = Basis(name, part.units, part.optimised, part.sampling)
-            words = optional("what each word does", partial(word_effects, reward, basis, tokens, names))
+            words = optional("what each word does", partial(word_effects, reward, name, part, tokens, names))
             words_missing = None if words else "The time limit left no time to measure what each word does."
             break
     else:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import shlex
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -239,44 +241,44 @@ def follow(events: Sequence[Event], chosen: str) -> SearchRecord:
     Raises:
         KeyError: an event lacks what it should hold.
     """
-    searched = {event["step"]: event for event in events if event["type"] == "scores" and event["kind"] == "search"}
-    looked: dict[int, dict[str, Candidate]] = {}
-    for event in (event for event in events if event["type"] == "looked"):
-        rows = {text: _made(text, value, loss) for text, value, loss in event["rows"]}
-        looked.setdefault(event["step"], {}).update(rows)
+    made = partial(_candidate, chosen=chosen)
+    of: defaultdict[str, list[Event]] = defaultdict(list)
+    for event in events:
+        of[f"scores of {event['kind']}" if event["type"] == "scores" else event["type"]].append(event)
+    # The last of its step: one that a limit stopped was scored before, too.
+    searched = {event["step"]: event for event in of["scores of search"]}
+    looked: defaultdict[int, dict[str, Candidate]] = defaultdict(dict)
+    for event in of["looked"]:
+        looked[event["step"]] |= {text: _made(text, value, loss) for text, value, loss in event["rows"]}
     first = searched[-1]["scores"][0]
-    search = SearchRecord(_candidate(first, False, chosen), first["n"], chosen)
-    best = search.initial
-    search.shortened = str(recorded_texts(events) or "")
+    finals = [score for event in of["scores of selection"][-1:] for score in event["scores"]]
+    search = SearchRecord(
+        made(first),
+        first["n"],
+        chosen,
+        taken_over=[made(score) for event in of["scores of earlier"][:1] for score in event["scores"]],
+        finalists=[made(score) for score in finals],
+        finalists_n=finals[0]["n"] if finals else 0,
+        descriptions=[text for event in of["descriptions"][-1:] for text in event["descriptions"]],
+        undescribed=[(name, reason) for event in of["descriptions"][-1:] for name, reason in event["failed"]],
+        shortened=str(recorded_texts(events) or ""),
+        describing=[_question(event) for event in of["lm"] if event["role"] == "describer"],
+    )
+    best = search.start
     questions: list[Exchange] = []
     errors: list[str] = []
     for event in events:
-        kind = event["type"]
-        if kind == "lm" and event["role"] == "describer":
-            search.describing.append(_question(event))
-        elif kind == "lm":
+        if event["type"] == "lm" and event["role"] != "describer":
             questions.append(_question(event))
-        elif kind == "lm_error":
+        elif event["type"] == "lm_error":
             errors.append(event["error"])
-        elif kind == "descriptions":
-            search.descriptions = event["descriptions"]
-            search.undescribed = [(name, reason) for name, reason in event["failed"]]
-        elif kind == "scores" and event["kind"] == "earlier" and not search.taken_over:
-            search.taken_over = [_candidate(score, False, chosen) for score in event["scores"]]
-            best = search.start
-        elif kind == "scores" and event["kind"] == "selection":
-            search.finalists = [_candidate(score, False, chosen) for score in event["scores"]]
-            search.finalists_n = event["scores"][0]["n"]
-        elif kind == "scores" and event["step"] >= 0 and event is searched[event["step"]]:
-            # The last of its step: one that a limit stopped was scored before, too.
-            number = event["step"]
-            seen = list(looked.get(number, {}).values())
-            best_seen = sorted(seen, key=lambda one: (-one.value, one.loss))[:MOST_LOOKED]
-            step = StepRecord(number + 1, len(seen), best_seen, best, questions, errors, event["rejected"])
+        elif (number := event.get("step", -1)) >= 0 and event is searched.get(number):
+            seen = sorted(looked[number].values(), key=lambda one: (-one.value, one.loss))
+            step = StepRecord(number + 1, len(seen), seen[:MOST_LOOKED], best, questions, errors, event["rejected"])
             questions, errors = [], []
             for score in event["scores"]:
                 better = (score["accuracy"], -score["loss"]) > (best.value, -best.loss)
-                step.candidates.append(_candidate(score, better, chosen))
+                step.candidates.append(made(score, better=better))
                 best = step.candidates[-1] if better else best
             step.best = best
             search.steps.append(step)
@@ -284,7 +286,7 @@ def follow(events: Sequence[Event], chosen: str) -> SearchRecord:
     return search
 
 
-def _candidate(score: dict[str, Any], better: bool, chosen: str) -> Candidate:
+def _candidate(score: dict[str, Any], chosen: str, better: bool = False) -> Candidate:
     return _made(score["template"], score["accuracy"], score["loss"], better, score["template"] == chosen)
 
 

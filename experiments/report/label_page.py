@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import io
-import json
 import shlex
 from collections.abc import Sequence
 from functools import partial
@@ -17,7 +16,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from ipo_prompts.experiments.clicks.drawing import Drawing, ToAsk
+from ipo_prompts.experiments.clicks.drawing import Drawing
 from ipo_prompts.experiments.data.dataset import in_threads
 from ipo_prompts.experiments.report.page import page_environment, policy, visible
 from ipo_prompts.metrics.clicks import FIRST, decided_after
@@ -35,18 +34,19 @@ TOLD = (30, 60, 120)
 _HERE = Path(__file__).parent
 
 
-def label_page(asked: ToAsk, half_width: float, folder: Path) -> str:
+def label_page(drawing: Drawing, pictures: Sequence[Picture], half_width: float, folder: Path) -> str:
     """Return the page; it proposes as many answers as bring half the width of the interval down to `half_width`.
 
     Args:
-        asked: what it asks.
+        drawing: what it asks.
+        pictures: one for each draw that is asked about.
         half_width: a fraction.
         folder: where it will lie, as a person typed it. The page may be given away: it names no absolute path.
 
     Raises:
         InputError: a picture can no longer be read.
     """
-    drawing, design = asked.drawing, asked.drawing.design
+    design = drawing.design
     css = (_HERE / "style.css").read_text("utf-8") + (_HERE / "label.css").read_text("utf-8")
     script = (_HERE / "label.js").read_text("utf-8")
     page = (
@@ -56,7 +56,7 @@ def label_page(asked: ToAsk, half_width: float, folder: Path) -> str:
             css=Markup(css),
             script=Markup(script),
             policy=policy(css, script),
-            content=Markup(_in_script(_content(asked, half_width))),
+            content=_content(drawing, pictures, half_width),
             drawing=drawing,
             half_widths={k: 100 * design.half_width(k) for k in TOLD if k < design.count}
             | ({design.count: 100 * design.half_width(design.count)} if design.count <= TOLD[-1] else {}),
@@ -74,31 +74,24 @@ def verify_command(folder: Path) -> str:
     return shlex.join(["ipo", "verify", str(folder), "answers.json"])
 
 
-def _content(asked: ToAsk, half_width: float) -> dict[str, Any]:
-    """Return what the script works on. `needed`: answers by how many of the first ten decided between the two."""
-    drawing, design = asked.drawing, asked.drawing.design
-    each = min(LARGEST, max(SMALLEST, int(BYTES * 3 / 4) // max(1, len(asked.pictures)) - 32))
+def _content(drawing: Drawing, pictures: Sequence[Picture], half_width: float) -> dict[str, Any]:
+    """Return what the script works on.
+
+    Class names are as they are shown: invisible characters by number, underscores as spaces. `needed` is answers by how
+    many of the first ten decided between the two.
+    """
+    design = drawing.design
+    each = min(LARGEST, max(SMALLEST, int(BYTES * 3 / 4) // max(1, len(pictures)) - 32))
+    several: Sequence[Sequence[str]] = [[one] if isinstance(one, str) else one for one in drawing.class_names]
     return {
         "drawing": drawing.id,
-        "classes": _names(drawing),
+        "classes": [[str(visible(name.replace("_", " "))) for name in names] for names in several],
         "showings": [[one.id, one.draw, *one.names] for one in drawing.showings],
-        "pictures": in_threads(partial(_shown, most=each), asked.pictures),
+        "pictures": in_threads(partial(_shown, most=each), pictures),
         "first": FIRST,
         "needed": [design.needed(half_width, decided_after(decided, FIRST)) for decided in range(FIRST + 1)],
         "beforehand": design.needed(half_width),
     }
-
-
-def _names(drawing: Drawing) -> list[list[str]]:
-    """Return all names of each class as they are shown: invisible characters by number, underscores as spaces."""
-    several: Sequence[Sequence[str]] = [[one] if isinstance(one, str) else one for one in drawing.class_names]
-    return [[str(visible(name.replace("_", " "))) for name in names] for names in several]
-
-
-def _in_script(content: Any) -> str:
-    """Write JSON that no text in it can end early, or begin a comment in."""
-    text = json.dumps(content, ensure_ascii=True, separators=(",", ":"))
-    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
 def _shown(picture: Picture, most: int) -> str:

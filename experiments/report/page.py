@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 from markupsafe import Markup
 
@@ -188,31 +188,23 @@ def page_environment() -> Any:
     return made
 
 
-class InARun(NamedTuple):
-    """A template in a run: on its sealed test, or on its search units alone, which flatter what was found on them."""
-
-    value: float
-    sealed: bool
-    chosen: bool
-
-
-def crossed(runs: Sequence[Run]) -> list[tuple[str, list[InARun | None]]]:
+def crossed(runs: Sequence[Run]) -> list[tuple[str, list[tuple[float, str] | None]]]:
     """Return the initial and the chosen templates of all runs, each with its cell in every run, None where it has none.
 
-    Initial templates come first, then the chosen ones in the order of the runs.
+    Initial templates come first, then the chosen ones in the order of the runs. A cell is a value and where it is of:
+    the sealed test, or the search units alone, which flatter what was found on them.
     """
     firsts, chosen = [run.result.initial_template for run in runs], [run.result.template for run in runs]
     return [(template, [_cell(run, template) for run in runs]) for template in dict.fromkeys((*firsts, *chosen))]
 
 
-def _cell(run: Run, template: str) -> InARun | None:
-    result = run.result
-    if template in (result.template, result.initial_template):
-        score = result.scores["test"]
-        side = score.optimised if template == result.template else score.initial
-        return InARun(side.value, True, template == result.template)
-    scored = (one for _, one in run.search.scored if one.template == template)
-    return next((InARun(one.value, False, False) for one in scored), None)
+def _cell(run: Run, template: str) -> tuple[float, str] | None:
+    score = run.result.scores["test"]
+    if template == run.result.template:
+        return score.optimised.value, "test, chosen"
+    if template == run.result.initial_template:
+        return score.initial.value, "test"
+    return next(((one.value, "search") for _, one in run.search.scored if one.template == template), None)
 
 
 STRONG, MIDDLE = 0.05, 0.02

@@ -19,11 +19,12 @@ import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
 from ipo_prompts.experiments.report.analysis import Shift, Skipped, WordChange, Words
+from ipo_prompts.experiments.run.comparison import Compared
 from ipo_prompts.experiments.run.scores import CLASSIFICATION, RewardNames
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.evidence import ALPHA, holm, paired_difference
@@ -32,35 +33,23 @@ from ipo_prompts.metrics.sampling import Sampling, mean_interval
 from ipo_prompts.metrics.template import SLOT
 
 
-@dataclass(frozen=True)
-class Basis:
-    """The chosen template on the n units on which its words are looked at, never sealed ones.
-
-    Attributes:
-        part: `fresh`, or `selection` where they chose the template.
-        units: what the reward made of them.
-        chosen: the score of the chosen template, in their order.
-        sampling: how they were drawn.
-    """
-
-    part: Literal["fresh", "selection"]
-    units: Any
-    chosen: Score
-    sampling: Sampling
-
-
 def word_effects(
-    reward: Reward, looked: Basis, tokens: Callable[[str], int], names: RewardNames = CLASSIFICATION
+    reward: Reward,
+    name: Literal["fresh", "selection"],
+    part: Compared,
+    tokens: Callable[[str], int],
+    names: RewardNames = CLASSIFICATION,
 ) -> Words:
     """Say what each word does. All changed templates are scored in one call, about 50 of them.
 
     Args:
         reward: what was maximised.
-        looked: what the words are looked at on.
+        name: of the part; units of `selection` chose the template, and `fresh` ones neither searched nor chose.
+        part: the units on which words are looked at, never sealed ones.
         tokens: how many tokens a word has; see `token_counter`.
         names: what the measure and the units are called.
     """
-    chosen = looked.chosen
+    chosen = part.optimised
     proposed = changes(chosen.template, tokens)
     problems: dict[str, str | None] = {}
     for template in (template for change in proposed for template in change.templates):
@@ -68,10 +57,10 @@ def word_effects(
             same = template == tidied(chosen.template)
             problems[template] = "it is the template itself" if same else reward.problem(template)
     usable = [template for template, reason in problems.items() if reason is None]
-    scores = dict(zip(usable, reward.score(usable, looked.units), strict=True))
+    scores = dict(zip(usable, reward.score(usable, part.units), strict=True))
 
-    found = [row for change in proposed if (row := _row(change, chosen, scores, looked.sampling))]
-    if looked.part == "fresh":
+    found = [row for change in proposed if (row := _row(change, chosen, scores, part.sampling))]
+    if name == "fresh":
         corrected = holm([p for _, p in found])
         rows = [
             row.model_copy(update={"p": round(p, 6), "significant": p < ALPHA})
@@ -80,14 +69,14 @@ def word_effects(
     else:
         rows = [_described(row) for row, _ in found]
     return Words(
-        part=looked.part,
+        part=name,
         n=chosen.n,
         template=chosen.template,
         value=chosen.value,
         loss=chosen.loss,
         changes=tuple(rows),
         skipped=tuple(Skipped(template=template, reason=reason) for template, reason in problems.items() if reason),
-        note=_note(rows, looked, len(reward.class_names), names),
+        note=_note(rows, name, part, len(reward.class_names), names),
     )
 
 
@@ -139,7 +128,7 @@ def _described(row: WordChange) -> WordChange:
     return row.model_copy(update=bare)
 
 
-def _note(rows: Sequence[WordChange], looked: Basis, classes: int, names: RewardNames) -> str:
+def _note(rows: Sequence[WordChange], name: str, part: Compared, classes: int, names: RewardNames) -> str:
     wordings = max((len(row.wordings) for row in rows), default=0)
     placebos = (
         "A placebo puts as many neutral words in a word's place as it has tokens, so that length and places stay"
@@ -148,15 +137,15 @@ def _note(rows: Sequence[WordChange], looked: Basis, classes: int, names: Reward
         else "There are no placebos: the template has no words for them, or too many."
     )
     count = f"{len(rows)} change{'' if len(rows) == 1 else 's'}"
-    number = f"{count} looked at on {looked.chosen.n} {looked.part} {names.unit}"
-    if looked.part == "selection":
+    number = f"{count} looked at on {part.optimised.n} {name} {names.unit}"
+    if name == "selection":
         return (
             f"{number}, which chose the template: no other training pictures could be used. This describes how it came "
             f"to win on them. They chose it for its {names.measure}, so that changes look worse here than they are: "
             f"none is tested; the loss is touched less by that. With more training pictures, or fewer shots, changes "
             f"are tested on {names.unit} that chose nothing. {placebos}"
         )
-    there = classes if looked.sampling.classes is None else int(looked.sampling.classes.max()) + 1
+    there = classes if part.sampling.classes is None else int(part.sampling.classes.max()) + 1
     of = "" if there == classes else f" of {there} of the {classes} classes"
     return (
         f"{number}{of}, training or validation pictures that neither searched for the template nor chose it. Told from "

@@ -31,6 +31,7 @@ from ipo_prompts.programs.record.journal import Journal, begin
 from ipo_prompts.programs.search import Step
 from ipo_prompts.programs.templates.admission import Rejection
 from support.results import compared, made_result
+from support.runs import lines_of
 from support.scored import scored
 from support.wandb_files import recorded, segments, table
 from support.wandb_server import WandbServer
@@ -166,18 +167,19 @@ def test_a_run_that_goes_on_is_the_same_wandb_run_and_logs_no_step_twice(tmp_pat
         for one in STEPS[:2]:
             tracker.step(one, Ledger())
         raise ConnectionError
+    first = recorded(segments(tmp_path)[0])
     with tracking(config, tmp_path, ui) as tracker:
         for one in STEPS:  # a resumed run tells its earlier steps again
             tracker.step(one, Ledger())
         finish(tracker, tmp_path)
-    first, second = (recorded(file) for file in segments(tmp_path))
-    assert first.id == second.id
-    assert (first.exit_code, second.exit_code) == (1, 0)
-    assert [row["step"] for row in [*first.rows, *second.rows] if "best/accuracy" in row] == [0, 1, 2]
-    numbers = [row["_step"] for row in [*first.rows, *second.rows]]
+    (file,) = segments(tmp_path)  # all of it, so that one upload is enough
+    run = recorded(file)
+    assert (run.id, run.exit_code) == (first.id, 0) and first.exit_code == 1
+    assert [row["step"] for row in run.rows if "best/accuracy" in row] == [0, 1, 2]
+    numbers = [row["_step"] for row in run.rows]
     assert numbers == sorted(set(numbers))
-    (row,) = [row for row in second.rows if "templates.path" in row]
-    assert len(table(segments(tmp_path)[1], row, "templates")["data"]) == 4  # those of the first session too
+    (row,) = [row for row in run.rows if "templates.path" in row]
+    assert len(table(file, row, "templates")["data"]) == 4
 
 
 def test_a_killed_session_leaves_no_hole_and_no_double(tmp_path: Path, ui: Ui) -> None:
@@ -304,28 +306,27 @@ def test_no_settings_of_a_folder_say_where_the_key_is_sent(
 
 
 def test_only_the_own_log_of_a_run_is_gone_on_with(tmp_path: Path, ui: Ui) -> None:
-    """Of `wandb.json` the id and a folder to remove are believed: only where it was written here, and of this run."""
-    victim = tmp_path / "elsewhere" / "wandb" / "offline-run-20261128_101010-k3y9abcd"
-    victim.mkdir(parents=True)
+    """A W&B run goes on where its run was begun here; neither another run's log nor one behind a link is removed."""
     folder, other = begun(tmp_path / "run"), begun(tmp_path / "other", picture="2")
-    with tracking(RunConfig(track="wandb"), other, ui) as tracker:
-        tracker.step(STEPS[0], Ledger())
-    of_other = json.loads((other / "wandb.json").read_text())
-    known = {"id": "k3y9abcd", "logged": 0, "run": of_other["run"], "seal": of_other["seal"]}
-    for kept in (
-        {**known, "open": str(victim)},
-        {**known, "open": victim.name},
-        {**known, "open": f"../../elsewhere/wandb/{victim.name}"},
-        of_other,
-    ):
-        (folder / "wandb").mkdir(exist_ok=True)
-        if not (folder / "wandb" / victim.name).is_symlink():
-            (folder / "wandb" / victim.name).symlink_to(victim)
-        (folder / "wandb.json").write_text(json.dumps(kept))
-        with tracking(RunConfig(track="wandb"), folder, ui) as tracker:
+    for one in (folder, other):
+        with tracking(RunConfig(track="wandb"), one, ui) as tracker:
             tracker.step(STEPS[0], Ledger())
-        assert victim.is_dir()
-        assert json.loads((folder / "wandb.json").read_text())["id"] not in ("k3y9abcd", of_other["id"])
+    own, theirs = (recorded(segments(one)[0]).id for one in (folder, other))
+    assert own != theirs
+    (log,) = (other / "wandb").glob("offline-run-*")
+    beside = log.rename(folder / "wandb" / log.name)
+    victim = tmp_path / "elsewhere"
+    victim.mkdir()
+    (folder / "wandb" / f"offline-run-20261128_101010-{own}").symlink_to(victim)
+    start = json.loads((other / "journal.jsonl").read_text().splitlines()[0])
+    for one in (folder, other):
+        if one == other:  # as from elsewhere
+            (other / "journal.jsonl").write_text(lines_of({**start, "seal": "0" * 64}))
+        with tracking(RunConfig(track="wandb"), one, ui) as tracker:
+            tracker.step(STEPS[0], Ledger())
+    assert victim.is_dir() and beside.is_dir()
+    assert {recorded(file).id for file in segments(folder)} == {own, theirs}
+    assert recorded(segments(other)[0]).id not in (own, theirs)
 
 
 def test_no_log_is_written_through_a_link(tmp_path: Path, ui: Ui) -> None:

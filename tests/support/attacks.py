@@ -180,13 +180,6 @@ def classes(names: int, synonyms: int) -> Callable[[Place], object]:
     return program(class_names=made, synonyms=[[f"{one} {k}" for k in range(synonyms)] for one in made])
 
 
-def wandb_json(place: Place) -> None:
-    """Have `wandb.json` name a folder elsewhere, as that of a session that was killed."""
-    victim = place.outside / "wandb" / "offline-run-20261128_101010-k3y9abcd"
-    content = {"id": "k3y9abcd", "logged": 0, "open": str(victim)}
-    (place.run / "wandb.json").write_text(json.dumps(content))
-
-
 RESUMED = "optimize --resume RUN track=wandb --quiet"
 LONG = "x" * 200_000
 BOMB = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
@@ -194,7 +187,7 @@ BOMB = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
 )
 
 FOUND = [
-    # A stranger's settings of Weights & Biases, and what it keeps of a run.
+    # A stranger's settings of Weights & Biases.
     *(
         Row(
             f"{name}/settings in the run, {where}",
@@ -211,7 +204,6 @@ FOUND = [
             ("from outside", RESUMED, False),
         )
     ),
-    Row("wandb.json names a folder elsewhere", RESUMED, (0,), both(settings(), wandb_json), logging=True),
     # `label` and the settings in `config.yaml`.
     *(
         Row(
@@ -353,8 +345,6 @@ MORE = [
         both(settings(), link("wandb/debug.log", "OUTSIDE/theirs"), link("wandb/latest-run", "OUTSIDE")),
         logging=True,
     ),
-    Row("wandb.json is a pipe", RESUMED, (0,), both(settings(), pipe("wandb.json")), logging=True),
-    Row("wandb.json never ends", RESUMED, (0,), both(settings(), link("wandb.json", "/dev/zero")), logging=True),
     Row(
         "wandb/settings never ends",
         RESUMED,
@@ -433,7 +423,6 @@ MORE = [
     Row("a share of 1e-320", "predict RUN PICTURE --reject 1e-320"),
     Row("more differ than there are", "verify PAGE PAGE/answers.json", SENTENCE, edited("label.json", _differ, "page")),
     Row("10^400 pictures", "verify PAGE PAGE/answers.json", SENTENCE, edited("label.json", _many, "page")),
-    Row("nested wandb.json", RESUMED, (0,), both(settings(), text("wandb.json", "[" * 5_000)), logging=True),
 ]
 """Twenty more, and some."""
 

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from ipo_prompts.experiments.cli.app import main
-from ipo_prompts.experiments.clicks.drawing import ToAsk, as_before, draw_questions, name_pictures, read_drawing
+from ipo_prompts.experiments.clicks.drawing import TwoPrograms, as_before, draw_questions, name_pictures, read_drawing
 from ipo_prompts.experiments.clicks.pictures import programs_of_run
 from ipo_prompts.experiments.data import load_data
 from ipo_prompts.experiments.report import label_page as pages
@@ -92,9 +92,10 @@ def test_the_same_question_keeps_its_answers_good(labelled: Path, capsys: Captur
 
 def test_one_pair_has_one_page_wherever_and_in_whichever_order_it_is_asked(programs: Any) -> None:
     items = list(load_data("embedded:d", seed=0).test)
-    first = draw_questions(items, name_pictures(items, programs), programs, data="one", first="a", second="b").drawing
-    items, programs = items[::-1], programs[::-1]
-    again = draw_questions(items, name_pictures(items, programs), programs, data="two", first="b", second="a").drawing
+    asked = TwoPrograms(programs, items, "one", ("a", "b"))
+    first, _ = draw_questions(asked, name_pictures(asked))
+    asked = TwoPrograms(programs[::-1], items[::-1], "two", ("b", "a"))
+    again, _ = draw_questions(asked, name_pictures(asked))
     assert again.id == first.id and again.disagreements == first.disagreements
     for one, other in zip(first.showings, again.showings, strict=True):
         assert (one.id, one.draw, one.names, one.straight) == (other.id, other.draw, other.names, not other.straight)
@@ -115,17 +116,17 @@ def test_the_page_ends_with_the_command_that_was_meant(
 def test_variants_of_a_picture_are_asked_about_once(programs: Any, tmp_path: Path) -> None:
     items = list(load_data("embedded:d", seed=0).test)
     items = [replace(item, group=f"scene {i // 2}") for i, item in enumerate(items)]
-    named = name_pictures(items, programs)
-    asked = draw_questions(items, named, programs, data="scenes", first="one", second="other")
+    question = TwoPrograms(programs, items, "scenes", ("one", "other"))
+    named = name_pictures(question)
+    asked, pictures = draw_questions(question, named)
     apart = (named.labels[0] != named.labels[1]).reshape(-1, 2).sum(axis=1)
-    assert asked.drawing.draws == len(items) // 2
-    assert sorted(one.differing for one in asked.drawing.disagreements) == sorted(apart[apart > 0].tolist())
-    assert {one.size for one in asked.drawing.disagreements} == {2}
-    assert len(asked.pictures) == int((apart > 0).sum())
-    write_json(tmp_path / "label.json", asked.drawing)
-    drawn = draw_questions(items, named, programs, data="scenes", first="one", second="other")
-    kept = as_before(tmp_path, drawn)
-    assert kept.drawing == asked.drawing and kept.pictures == asked.pictures
+    assert asked.draws == len(items) // 2
+    assert sorted(one.differing for one in asked.disagreements) == sorted(apart[apart > 0].tolist())
+    assert {one.size for one in asked.disagreements} == {2}
+    assert len(pictures) == int((apart > 0).sum())
+    write_json(tmp_path / "label.json", asked)
+    drawn, others = draw_questions(question, named)
+    assert as_before(tmp_path, drawn) == asked and others == pictures
 
 
 def test_a_picture_that_is_there_twice_is_one_draw(programs: Any, tmp_path: Path, capsys: Capture) -> None:
@@ -227,7 +228,7 @@ def test_a_thousand_photographs_fit(programs: Any, labelled: Path, tmp_path: Pat
     picture = Picture.from_path(tmp_path / "photo.jpg")
     monkeypatch.setattr(pages, "BYTES", pages.BYTES // 20)  # of 50
     drawing = read_drawing(labelled)
-    html = label_page(ToAsk(drawing, (picture,) * 50), 0.05, Path("labels"))
+    html = label_page(drawing, (picture,) * 50, 0.05, Path("labels"))
     assert 15e6 / 20 > len(html) > 15e6 / 60
     shown = re.findall(r'"(data:image/webp;base64,[^"]+)"', html)
     assert len(shown) == 50

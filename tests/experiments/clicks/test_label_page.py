@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from ipo_prompts.experiments.cli.app import main
-from ipo_prompts.experiments.clicks.drawing import Drawing, ToAsk, read_drawing
+from ipo_prompts.experiments.clicks.drawing import Drawing, read_drawing
 from ipo_prompts.experiments.clicks.verifying import load_verified
 from ipo_prompts.experiments.data import load_data
 from ipo_prompts.experiments.report.label_page import PAGE, label_page
@@ -167,7 +167,7 @@ def test_hostile_names_are_text(labelled: Path, show: Open, tmp_path: Path, comp
     names = tuple(f"{i} {HOSTILE}" for i in range(len(drawing.class_names)))
     drawing = drawing.model_copy(update={"class_names": names, "data": HOSTILE})
     picture = load_data("embedded", seed=0).test[0].picture
-    html = label_page(ToAsk(drawing, (picture,) * len(drawing.disagreements)), 0.05, Path(HOSTILE))
+    html = label_page(drawing, (picture,) * len(drawing.disagreements), 0.05, Path(HOSTILE))
     assert not any(char in html for char in ACTS_IF_NOT_SHOWN)
     (tmp_path / "hostile.html").write_text(html, encoding="utf-8")
     page = show(tmp_path / "hostile.html")

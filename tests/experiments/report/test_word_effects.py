@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,7 +8,8 @@ import pytest
 from scipy import stats
 
 from ipo_prompts.experiments.data import draw, load_data
-from ipo_prompts.experiments.report.words import Basis, token_counter, word_effects
+from ipo_prompts.experiments.report.words import token_counter, word_effects
+from ipo_prompts.experiments.run.comparison import Compared
 from ipo_prompts.experiments.run.files import content_of
 from ipo_prompts.metrics.classification import ClipReward, EncodedPictures
 from ipo_prompts.metrics.clip import Clip
@@ -30,13 +30,17 @@ def pictures(clip: Clip, tmp_path_factory: pytest.TempPathFactory) -> tuple[Clip
     return reward, encoded, Sampling.of(len(encoded), encoded.labels.tolist())
 
 
-def measured(reward: ClipReward, looked: Basis) -> dict[str, Any]:
-    return content_of(word_effects(reward, looked, token_counter(reward.clip)))
+def measured(reward: ClipReward, *looked: Any, part: Any = "fresh") -> dict[str, Any]:
+    return content_of(word_effects(reward, part, seen(reward, *looked), token_counter(reward.clip)))
+
+
+def seen(reward: ClipReward, units: Any, chosen: Score, sampling: Sampling) -> Compared:
+    return Compared([], units, None, reward, sampling, chosen, chosen)
 
 
 def effects(pictures: tuple[ClipReward, EncodedPictures, Sampling], template: str) -> dict[str, Any]:
     reward, encoded, sampling = pictures
-    found = measured(reward, Basis("fresh", encoded, reward.score([template], encoded)[0], sampling))
+    found = measured(reward, encoded, reward.score([template], encoded)[0], sampling)
     json.dumps(found, allow_nan=False)
     return found
 
@@ -96,7 +100,7 @@ def test_all_templates_are_scored_in_one_call(pictures: Any, monkeypatch: pytest
         return real(self, templates, encoded)
 
     monkeypatch.setattr(ClipReward, "score", counted)
-    measured(reward, Basis("fresh", encoded, chosen, sampling))
+    measured(reward, encoded, chosen, sampling)
     assert len(calls) == 1
     assert 40 <= calls[0] <= 60
 
@@ -153,7 +157,7 @@ def test_a_clear_effect_is_significant_after_holm(pictures: Any) -> None:
     reward, encoded, sampling = pictures
     n = len(encoded)
     perfect = Score(X_RAY, 1.0, 0.0, np.ones(n, dtype=bool), np.zeros(n), encoded.labels)
-    rows = measured(reward, Basis("fresh", encoded, perfect, sampling))["changes"]
+    rows = measured(reward, encoded, perfect, sampling)["changes"]
     assert all(row["significant"] and row["value"]["ci95"][1] < 0 for row in rows)
 
 
@@ -177,7 +181,7 @@ def test_numbers_are_tested_by_t_within_classes(pictures: Any) -> None:
     reward, encoded, sampling = pictures
     graded = Graded(reward)
     chosen = graded.score([X_RAY], encoded)[0]
-    found = word_effects(graded, Basis("fresh", encoded, chosen, sampling), token_counter(reward.clip))
+    found = word_effects(graded, "fresh", seen(graded, encoded, chosen, sampling), token_counter(reward.clip))
     row = next(row for row in found.changes if row.text == "neon" and row.kind == "remove")
     changed = graded.score([row.template], encoded)[0]
     # Two pictures a class: squares within pairs times 2/1, and two draws more of the mean square of what differs.
@@ -194,11 +198,11 @@ def test_numbers_are_tested_by_t_within_classes(pictures: Any) -> None:
 def test_variants_of_one_picture_count_once(pictures: Any) -> None:
     reward, encoded, sampling = pictures
     chosen = reward.score([X_RAY], encoded)[0]
-    alone = measured(reward, Basis("fresh", encoded, chosen, sampling))
+    alone = measured(reward, encoded, chosen, sampling)
     twice = np.tile(np.arange(136), 2)
     doubled = EncodedPictures(encoded.features[twice], encoded.labels[twice])
     sampling = Sampling.of(272, doubled.labels.tolist(), twice.tolist())
-    found = measured(reward, Basis("fresh", doubled, reward.score([X_RAY], doubled)[0], sampling))
+    found = measured(reward, doubled, reward.score([X_RAY], doubled)[0], sampling)
     assert (found["n"], alone["n"]) == (272, 136)
     for one, two in zip(alone["changes"], found["changes"], strict=True):
         assert two["p"] == one["p"]
@@ -208,8 +212,8 @@ def test_variants_of_one_picture_count_once(pictures: Any) -> None:
 
 def test_on_the_pictures_that_chose_the_same_changes_are_described_and_not_tested(pictures: Any) -> None:
     reward, encoded, sampling = pictures
-    looked = Basis("fresh", encoded, reward.score([X_RAY], encoded)[0], sampling)
-    tested, described = measured(reward, looked), measured(reward, replace(looked, part="selection"))
+    looked = encoded, reward.score([X_RAY], encoded)[0], sampling
+    tested, described = measured(reward, *looked), measured(reward, *looked, part="selection")
     assert described["part"] == "selection"
     for one, two in zip(tested["changes"], described["changes"], strict=True):
         assert [one[name]["change"] for name in ("value", "loss")] == [

@@ -13,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from ipo_prompts.experiments.report.words import Basis, word_effects
+from ipo_prompts.experiments.report.words import word_effects
+from ipo_prompts.experiments.run.comparison import Compared
 from ipo_prompts.metrics.arrays import Doubles
 from ipo_prompts.metrics.reward import Score
 from ipo_prompts.metrics.sampling import Sampling
@@ -74,8 +75,9 @@ def simulated(runs: int, part: Literal["fresh", "selection"], *, graded: bool = 
         units = Made(np.repeat(chances, variants), np.repeat(np.arange(len(labels)), variants))
         tried = reward.score([TEMPLATE] * (CANDIDATES if part == "selection" else 1), units)
         sampling = Sampling.of(len(units.draws), np.repeat(labels, variants).tolist(), units.draws.tolist())
-        looked = Basis(part, units, max(tried, key=lambda score: score.rank), sampling)
-        rows = word_effects(reward, looked, lambda word: 1).changes
+        best = max(tried, key=lambda score: score.rank)
+        compared = Compared([], units, None, reward, sampling, best, best)
+        rows = word_effects(reward, part, compared, lambda word: 1).changes
         assert len(rows) == 30
         wrong.append(any(row.significant for row in rows))
         means.append(np.mean([row.value.change for row in rows]))
