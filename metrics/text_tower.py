@@ -6,7 +6,7 @@ tower uses the model's own `encode_text`. The structure of a model decides its p
 `encode_text` before it is first used.
 
 Nothing is kept between calls: a search encodes new templates nearly every time. Callers that need the same embeddings
-again (a classifier, `store.py`) keep them.
+again (a classifier, `features.py`) keep them.
 """
 
 from __future__ import annotations
