@@ -32,6 +32,8 @@ from ipo_prompts.metrics.template import written
 _DAMAGED = re.compile("not a database|malformed|no such column|has no column|columns but")
 """What SQLite says of a file that is not ours: no database, a broken one, one in which our SQL has no meaning."""
 
+DAMAGED_ENTRIES = "the store %s has damaged entries, which are made again"
+
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS vectors (content TEXT PRIMARY KEY, vector BLOB NOT NULL, crc INTEGER NOT NULL);
 """
@@ -53,9 +55,13 @@ class VectorFile(KeptFile):
 
     def __init__(self, path: Path, schema: str = "") -> None:
         super().__init__(path, _SCHEMA + schema)
-        self.damaged = 0
-        """Entries met since the last warning whose checksum was wrong."""
-        self._has_warned = False
+        self._said: set[str] = set()
+
+    def warn(self, said: str, *values: object) -> None:
+        """Tell the user once what became of the store, which `%s` in the text names."""
+        if said not in self._said:
+            self._said.add(said)
+            _log.warning(said, self.path, *values, extra={"progress": True})
 
     def use(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
         """Return what `work` makes of the open file; it runs a second time, on an empty file, if this one is damaged.
@@ -68,20 +74,10 @@ class VectorFile(KeptFile):
         except InputError as error:
             if not _DAMAGED.search(str(error.__cause__)) or self.read_only:
                 raise
-            said = "the store %s was damaged (%s); what it held is made again"
-            _log.warning(said, self.path, error.__cause__, extra={"progress": True})
+            self.warn("the store %s was damaged (%s); what it held is made again", error.__cause__)
         for suffix in ("", "-wal", "-shm"):
             Path(f"{self.path}{suffix}").unlink(missing_ok=True)
         return super().use(work)
-
-    def _use(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
-        result = super()._use(work)
-        if self.damaged:
-            _log.warning(
-                "%d damaged entries of the store %s were made again", self.damaged, self.path, extra={"progress": True}
-            )
-            self.damaged = 0
-        return result
 
     def get(self, database: sqlite3.Connection, key: str, size: int) -> Floats | None:
         """Return the vector of a key, float32 (size,); None when it is absent or damaged and must be made again."""
@@ -90,7 +86,7 @@ class VectorFile(KeptFile):
             return None
         vector, crc = row
         if not isinstance(vector, bytes) or len(vector) != 4 * size or checksum(key, vector) != crc:
-            self.damaged += 1
+            self.warn(DAMAGED_ENTRIES)
             return None
         return np.frombuffer(vector, dtype="<f4").astype(np.float32)
 
@@ -103,13 +99,9 @@ class VectorFile(KeptFile):
         Nothing is kept in a file that can only be read.
         """
         if self.read_only:
-            if not self._has_warned:
-                self._has_warned = True
-                said = "the store %s cannot be written: what it lacks is made, and not kept"
-                _log.warning(said, self.path, extra={"progress": True})
+            self.warn("the store %s cannot be written: what it lacks is made, and not kept")
             return list(vectors)
         kept = []
-        damaged = self.damaged  # counted when they were found
         with database:
             database.execute("BEGIN IMMEDIATE")
             for key, vector in zip(keys, vectors, strict=True):
@@ -119,7 +111,6 @@ class VectorFile(KeptFile):
                     row = (key, blob, checksum(key, blob))
                     database.execute("INSERT OR REPLACE INTO vectors VALUES (?, ?, ?)", row)
                 kept.append(vector if there is None else there.reshape(vector.shape))
-        self.damaged = damaged
         return kept
 
 
@@ -246,7 +237,7 @@ class FeatureStore:
             return False
         content, crc = row
         if not isinstance(content, str) or checksum(picture.stamp, content.encode(errors="replace")) != crc:
-            self._file.damaged += 1
+            self._file.warn(DAMAGED_ENTRIES)
             return False
         picture.know(content, picture.stamp)
         return True
