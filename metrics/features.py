@@ -72,11 +72,15 @@ class VectorFile(KeptFile):
         try:
             return super().use(work)
         except InputError as error:
-            if not _DAMAGED.search(str(error.__cause__)) or self.read_only:
+            cause = error.__cause__
+            if self.read_only or not (isinstance(cause, sqlite3.Error) and _DAMAGED.search(str(cause))):
                 raise
-            self.warn("the store %s was damaged (%s); what it held is made again", error.__cause__)
-        for suffix in ("", "-wal", "-shm"):
-            Path(f"{self.path}{suffix}").unlink(missing_ok=True)
+            self.warn("the store %s was damaged (%s); what it held is made again", cause)
+        try:
+            for suffix in ("", "-wal", "-shm"):
+                Path(f"{self.path}{suffix}").unlink(missing_ok=True)
+        except OSError as error:
+            raise InputError(self.unusable % (self.path, error)) from error
         return super().use(work)
 
     def get(self, database: sqlite3.Connection, key: str, size: int) -> Floats | None:

@@ -275,14 +275,11 @@ class KeptFile:
             InputError: the file is damaged, the disk is full, or there is no file and none can be made.
         """
         try:
-            return self._use(work)
+            with closing(self._open()) as database:
+                database.execute(f"PRAGMA mmap_size={MAPPED}")
+                return work(database)
         except (sqlite3.Error, OSError) as error:
             raise InputError(self.unusable % (self.path, error)) from error
-
-    def _use(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
-        with closing(self._open()) as database:
-            database.execute(f"PRAGMA mmap_size={MAPPED}")
-            return work(database)
 
     def _open(self) -> sqlite3.Connection:
         """Open the file to write or, where that cannot be, to read."""
