@@ -15,10 +15,11 @@ from scipy import special
 
 from benchmarks.common import arguments
 from benchmarks.lab.bed import shared, suite
+from benchmarks.lab.crossed import crossed_interval
 from benchmarks.paired_hits import Cell, Model
 from ipo_prompts.experiments.compare.tables.table import MEAN, MEAN_OF_H, H, difference
 from ipo_prompts.metrics.evidence import ALPHA, Effect, effect_of
-from ipo_prompts.metrics.sampling import Variance, crossed_interval
+from ipo_prompts.metrics.sampling import Variance
 from ipo_prompts.metrics.verdict import judge
 
 COMPARISONS = (1, 3, 8)

@@ -14,10 +14,9 @@ import numpy as np
 from benchmarks.common import alternate, arguments, report
 from ipo_prompts.experiments.data import load_data
 from ipo_prompts.metrics.clip import load_clip
-from ipo_prompts.metrics.features import BATCH, STAMPS, FeatureStore
+from ipo_prompts.metrics.features import BATCH, STAMPS, FeatureStore, VectorFile
 from ipo_prompts.metrics.files import checksum
 from ipo_prompts.metrics.pictures import AS_STORED, Picture
-from ipo_prompts.metrics.store import VectorFile
 
 
 def main() -> None:

@@ -13,9 +13,9 @@ import numpy as np
 
 from benchmarks.common import arguments
 from benchmarks.lab.bed import expanded, shared
+from benchmarks.lab.crossed import crossed_interval
 from benchmarks.label_free import Bed, header
 from ipo_prompts.metrics.arrays import Floats
-from ipo_prompts.metrics.sampling import crossed_interval
 
 SHARES = (0.0, 0.03, 0.1, 0.3, 1.0)
 LABELS = (1, 2, 6)

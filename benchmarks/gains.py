@@ -21,11 +21,12 @@ import numpy as np
 
 from benchmarks.common import arguments
 from benchmarks.lab.bed import shared
+from benchmarks.lab.crossed import crossed_interval
 from ipo_prompts.experiments.compare.documents import documents, table_of
 from ipo_prompts.experiments.compare.methods import SUBJECT
 from ipo_prompts.experiments.compare.raw_cells import unpack
 from ipo_prompts.experiments.run.reading import build, nested
-from ipo_prompts.metrics.sampling import Interval, Variance, crossed_interval
+from ipo_prompts.metrics.sampling import Interval, Variance
 
 PHRASES = 300
 """Of the bank, those that fit our CLIP and name no class of the suite."""

@@ -70,14 +70,14 @@ def gain(clip_name: str, spec: str, classes: int, counts: tuple[int, int, int], 
     scores, how = reward.score(templates, units), Sampling.of(len(units))
     assert units.shown is not None
     logits = [logits_of(clip, units.features, rows) for rows in reward.texts.encode(templates, names)]
-    found = compare_precision(logits[0], logits[1], units.shown, how)
+    first, _, gain = compare_precision(logits[0], logits[1], units.shown, how)
     ranked = scores[1].value - scores[0].value
     spread = 1.96 * np.sqrt(paired_variance(scores[0].hits, scores[1].hits, how))
     least = int(units.shown.sum(axis=0).min())
     return (
         f"| {clip_name} | {spec} | {least} | {100 * scores[0].value:.1f} | {100 * ranked:+.1f} "
-        f"[{100 * (ranked - spread):+.1f}, {100 * (ranked + spread):+.1f}] | {100 * found.before:.1f} "
-        f"| {100 * found.difference:+.1f} [{100 * found.ci95.low:+.1f}, {100 * found.ci95.high:+.1f}] "
+        f"[{100 * (ranked - spread):+.1f}, {100 * (ranked + spread):+.1f}] | {100 * first.mean:.1f} "
+        f"| {100 * gain.mean:+.1f} [{100 * gain.low:+.1f}, {100 * gain.high:+.1f}] "
         f"| {program.template} |"
     )
 
@@ -103,7 +103,7 @@ def coverage(pictures: int, classes: int, runs: int, population: int) -> str:
     held = 0
     for _ in range(runs):
         before, after, shown = drawn(pictures)
-        ends = compare_precision(before, after, shown, Sampling.of(pictures), resamples=500).ci95
+        ends = compare_precision(before, after, shown, Sampling.of(pictures), resamples=500)[2]
         held += ends.low <= true <= ends.high
     return f"| {pictures} | {classes} | {100 * true:+.2f} | {100 * held / runs:.1f} % of {runs} |"
 

@@ -173,13 +173,13 @@ class ClipReward(EmbeddingReward):
     def encode(
         self,
         pictures: Sequence[Picture],
-        labels: Sequence[int],
+        labels: Sequence[int] | None,
         groups: Sequence[str] | None = None,
         progress: Progress | None = None,
     ) -> EncodedPictures:
-        """Encode labelled pictures once, for any number of `score` calls."""
-        features = self.store.encode(pictures, progress)
-        return EncodedPictures(features, np.asarray(labels, dtype=np.int64), tuple(groups) if groups else None)
+        """Encode pictures once, for any number of `score` calls; their labels are None where nobody knows them."""
+        known = None if labels is None else np.asarray(labels, dtype=np.int64)
+        return EncodedPictures(self.store.encode(pictures, progress), known, tuple(groups) if groups else None)
 
     def score_logits(self, name: str, logits_for: Callable[[Floats], Floats], pictures: EncodedPictures) -> Score:
         """Score a classifier without class embeddings, from features, float32 (n, D), to logits, float32 (n, C)."""

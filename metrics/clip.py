@@ -14,6 +14,7 @@ from copy import copy
 from functools import cached_property, lru_cache
 from importlib.resources import files
 from itertools import chain
+from pathlib import Path
 from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
@@ -21,7 +22,7 @@ from ipo_prompts.metrics.arrays import Floats
 from ipo_prompts.metrics.clip_config import check_config, names_in, without_remote_code
 from ipo_prompts.metrics.clock import check_clock
 from ipo_prompts.metrics.device import AUTO, announce, find_device
-from ipo_prompts.metrics.errors import InputError, nearest
+from ipo_prompts.metrics.errors import InputError, nearest, silent
 from ipo_prompts.metrics.pictures import Picture
 from ipo_prompts.metrics.template import is_plain
 
@@ -34,6 +35,8 @@ logger = logging.getLogger(__name__)
 Precision = Literal["fp32", "fp16"]
 WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
 """What open_clip looks for in a repository, in this order."""
+LOUD = ("root", "huggingface_hub", "transformers")
+"""Loggers that say, while a CLIP is loaded, what is in the error if it matters; open_clip's is the root."""
 
 
 class Clip:
@@ -179,12 +182,12 @@ def load_clip(name: str, device: str = AUTO, precision: Precision = "fp32") -> C
     architecture = str(arguments.pop("model_name", shipped))
     try:
         _announce(name, architecture, arguments.get("pretrained", ""))
-        with _silent_log():
+        with silent(*LOUD):
             config = open_clip.get_model_config(architecture)
         check_config(config, _config_of(architecture))
         if not arguments and name != "embedded" and (inside := names_in(config)):
             logger.warning("the CLIP %s also loads %s", name, ", ".join(inside), extra={"progress": True})
-        with _silent_log(), without_remote_code():
+        with silent(*LOUD), without_remote_code():
             model, preprocess = open_clip.create_model_from_pretrained(
                 architecture, device=device, precision=precision, **arguments
             )
@@ -241,21 +244,10 @@ def _announce(name: str, architecture: str, tag: str) -> None:
         announce(f"the CLIP {name}", f"{organisation}/{repository}", [file] if file else WEIGHTS)
 
 
-def check_name(name: str) -> None:
-    """Refuse a name that no CLIP can have, before anything large is fetched or read.
-
-    Raises:
-        InputError: unknown model or tag; the nearest are named.
-    """
-    if name != "embedded" and not name.startswith(("hf-hub:", "local-dir:")):
-        architecture, _, tag = name.partition("/")
-        _check_known(architecture, tag)
-
-
 def _config_of(architecture: str) -> str:
     """Say where the configuration of a CLIP is read from."""
     if architecture.startswith("local-dir:"):
-        return os.path.join(architecture.removeprefix("local-dir:"), "open_clip_config.json")  # noqa: PTH118
+        return str(Path(architecture.removeprefix("local-dir:")) / "open_clip_config.json")
     if architecture.startswith("hf-hub:"):
         return f"open_clip_config.json of {architecture.removeprefix('hf-hub:')}"
     return f"open_clip's configuration of {architecture}"
@@ -271,22 +263,17 @@ def _why(error: Exception) -> str:
     return f"{type(error).__name__} {reason}" if isinstance(error, (KeyError, TypeError)) else reason.rstrip(". ")
 
 
-@contextmanager
-def _silent_log() -> Iterator[None]:
-    """Keep open_clip's log lines off the terminal: what matters of them is in the error."""
-    before = logging.root.manager.disable
-    logging.disable(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        logging.disable(before)
+def check_name(name: str) -> None:
+    """Refuse a name that no CLIP can have, before anything large is fetched or read.
 
-
-def _check_known(architecture: str, tag: str) -> None:
-    from pathlib import Path
-
+    Raises:
+        InputError: unknown model or tag; the nearest are named.
+    """
     import open_clip
 
+    if name == "embedded" or name.startswith(("hf-hub:", "local-dir:")):
+        return
+    architecture, _, tag = name.partition("/")
     models = open_clip.list_models()
     if architecture not in models:
         near = (

@@ -8,7 +8,7 @@ CLIP without it would be another one.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
@@ -66,31 +66,29 @@ def check_config(config: Any, where: str) -> None:
     from open_clip.coca_model import MultimodalCfg
     from open_clip.model import CLIPTextCfg, CLIPVisionCfg
 
-    def refuse(key: str, why: str) -> None:
-        raise InputError(f"{where} sets {key}, {why}; remove it there, or name another CLIP.")
+    forms = {"vision_cfg": CLIPVisionCfg, "text_cfg": CLIPTextCfg, "multimodal_cfg": MultimodalCfg}
 
-    _is_table(config, "model_cfg", where)
-    for key in set(config) - _TOP:
-        refuse(key, "which no CLIP of open_clip has")
-    for section, form in (("vision_cfg", CLIPVisionCfg), ("text_cfg", CLIPTextCfg), ("multimodal_cfg", MultimodalCfg)):
-        if section not in config:
-            continue
-        _is_table(config[section], section, where)
-        known = {field.name for field in fields(form)}
-        for key, value in config[section].items():
-            name = f"{section}.{key}"
+    def refuse(name: str, why: str) -> None:
+        raise InputError(f"{where} sets {name}, {why}; remove it there, or name another CLIP.")
+
+    def entries(table: Any, name: str, known: Collection[str]) -> Iterator[tuple[str, str, Any]]:
+        """Yield of each entry its name in messages, key and value."""
+        if not isinstance(table, dict):
+            raise InputError(
+                f"{where} has {name} that is no table of keys and values; restore it, or name another CLIP."
+            )
+        for key, value in table.items():
+            inside = key if table is config else f"{name}.{key}"
             if key not in known:
-                refuse(name, "which no CLIP of open_clip has")
+                refuse(inside, "which is not read from a file")
+            if isinstance(value, dict) and key not in (*forms, *_ARGUMENTS):
+                refuse(inside, "which is a table where a value is due")
+            yield inside, key, value
+
+    for section, form in ((key, forms[key]) for _, key, _ in entries(config, "model_cfg", _TOP) if key in forms):
+        for name, key, value in entries(config[section], section, {field.name for field in fields(form)}):
             if key in _ARGUMENTS and value is not None:
-                _is_table(value, name, where)
-                for argument, given in value.items():
-                    if argument not in _ARGUMENTS[key]:
-                        allowed = ", ".join(sorted(_ARGUMENTS[key]))
-                        refuse(f"{name}.{argument}", f"which is not read from a file (only {allowed} are)")
-                    if isinstance(given, dict):
-                        refuse(f"{name}.{argument}", "which is a table where a value is due")
-            elif isinstance(value, dict):
-                refuse(name, "which is a table where a value is due")
+                list(entries(value, name, _ARGUMENTS[key]))  # which refuses what may not stand there
             if key in _NAMES and value is not None and not isinstance(value, str):
                 refuse(name, "which is no name")
             if key == "timm_model_name" and ":" in str(value):  # timm would read arguments from that place, too
@@ -124,8 +122,3 @@ def without_remote_code() -> Iterator[None]:
         finally:
             for module, name, thing in before:
                 setattr(module, name, thing)
-
-
-def _is_table(value: Any, what: str, where: str) -> None:
-    if not isinstance(value, dict):
-        raise InputError(f"{where} has {what} that is no table of keys and values; restore it, or name another CLIP.")

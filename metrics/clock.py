@@ -8,15 +8,13 @@ optional part begins after the limit: they `check_clock`. What a run owes (the c
 from __future__ import annotations
 
 import contextvars
-import os
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, wait
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Literal, TypeVar
 
 from ipo_prompts.metrics.errors import in_force
@@ -26,8 +24,7 @@ Limit = Literal["budget_usd", "budget_tokens", "max_minutes"]
 """The settings that stop a run."""
 
 IMPORTED = time.monotonic()
-LONGEST_START = 600.0
-"""Seconds from a process to this import that are believed; some sandboxes tell no true start."""
+"""When this file was imported, in the seconds of `now`: the command line does so first of all."""
 
 
 class BudgetReached(Exception):
@@ -47,16 +44,6 @@ class BudgetReached(Exception):
 def now() -> float:
     """Return the seconds of a clock that never jumps."""
     return time.monotonic()
-
-
-def process_start() -> float:
-    """Return when this process began, in the seconds of `now`; where the system does not tell, the first import."""
-    with suppress(OSError, ValueError, IndexError, AttributeError):
-        ticks = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
-        began = time.monotonic() - time.clock_gettime(time.CLOCK_BOOTTIME) + ticks / os.sysconf("SC_CLK_TCK")
-        if 0 <= IMPORTED - began < LONGEST_START:
-            return began
-    return IMPORTED
 
 
 @dataclass
@@ -104,13 +91,13 @@ class Clock:
 
 
 _UNLIMITED = Clock()
-_in_force: ContextVar[Clock | None] = ContextVar("_in_force", default=None)
+_in_force: ContextVar[Clock] = ContextVar("_in_force", default=_UNLIMITED)
 _began: ContextVar[float | None] = ContextVar("_began", default=None)
 
 
 def clock() -> Clock:
     """Return the clock in force; without one, nothing is limited."""
-    return _in_force.get() or _UNLIMITED
+    return _in_force.get()
 
 
 @contextmanager

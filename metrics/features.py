@@ -1,9 +1,13 @@
-"""Picture features, computed once: kept on disk by picture bytes, how they are read, picture transform and weights."""
+"""What is encoded once and kept: vectors on disk by key, features of pictures, and class embeddings of templates."""
 
 from __future__ import annotations
 
+import hashlib
+import json
+import logging
+import re
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
@@ -15,9 +19,107 @@ import numpy as np
 from ipo_prompts.metrics.arrays import Floats
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import InputError
-from ipo_prompts.metrics.files import cache_dir, checksum
+from ipo_prompts.metrics.files import KeptFile, Result, cache_dir, checksum
 from ipo_prompts.metrics.pictures import Exchanged, Picture
-from ipo_prompts.metrics.store import VectorFile
+from ipo_prompts.metrics.template import written
+
+# Vectors on disk by key: encoding them is expensive, keeping them loses no bit.
+#
+# Nothing in the file is believed without its checksum, and all of it can be made again: what is damaged is made again,
+# with a warning that says so.
+
+
+_DAMAGED = re.compile("not a database|malformed|no such column|has no column|columns but")
+"""What SQLite says of a file that is not ours: no database, a broken one, one in which our SQL has no meaning."""
+
+DAMAGED_ENTRIES = "the store %s has damaged entries, which are made again"
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS vectors (content TEXT PRIMARY KEY, vector BLOB NOT NULL, crc INTEGER NOT NULL);
+"""
+
+_log = logging.getLogger(__name__)
+
+
+class VectorFile(KeptFile):
+    """A file of float32 vectors, each with its checksum.
+
+    Args:
+        path: the file; made when first used.
+        schema: SQL of further tables beside the vectors.
+    """
+
+    unusable = (
+        "cannot use the feature store %s (%s); make room, or point IPO_CACHE_DIR to a folder that can be written."
+    )
+
+    def __init__(self, path: Path, schema: str = "") -> None:
+        super().__init__(path, _SCHEMA + schema)
+        self._said: set[str] = set()
+
+    def warn(self, said: str, *values: object) -> None:
+        """Tell the user once what became of the store, which `%s` in the text names."""
+        if said not in self._said:
+            self._said.add(said)
+            _log.warning(said, self.path, *values, extra={"progress": True})
+
+    def use(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
+        """Return what `work` makes of the open file; it runs a second time, on an empty file, if this one is damaged.
+
+        Raises:
+            InputError: the disk is full, or the folder cannot be written.
+        """
+        try:
+            return super().use(work)
+        except InputError as error:
+            cause = error.__cause__
+            if self.read_only or not (isinstance(cause, sqlite3.Error) and _DAMAGED.search(str(cause))):
+                raise
+            self.warn("the store %s was damaged (%s); what it held is made again", cause)
+        try:
+            for suffix in ("", "-wal", "-shm"):
+                Path(f"{self.path}{suffix}").unlink(missing_ok=True)
+        except OSError as error:
+            raise InputError(self.unusable % (self.path, error)) from error
+        return super().use(work)
+
+    def get(self, database: sqlite3.Connection, key: str, size: int) -> Floats | None:
+        """Return the vector of a key, float32 (size,); None when it is absent or damaged and must be made again."""
+        row = database.execute("SELECT vector, crc FROM vectors WHERE content = ?", (key,)).fetchone()
+        if row is None:
+            return None
+        vector, crc = row
+        if not isinstance(vector, bytes) or len(vector) != 4 * size or checksum(key, vector) != crc:
+            self.warn(DAMAGED_ENTRIES)
+            return None
+        return np.frombuffer(vector, dtype="<f4").astype(np.float32)
+
+    def put(
+        self, database: sqlite3.Connection, keys: Sequence[str], vectors: Sequence[Floats] | Floats
+    ) -> list[Floats]:
+        """Keep one vector per key, all or none of them; return what is kept.
+
+        Where another process was first, its vector stays and is returned: all processes compute with the same bits.
+        Nothing is kept in a file that can only be read.
+        """
+        if self.read_only:
+            self.warn("the store %s cannot be written: what it lacks is made, and not kept")
+            return list(vectors)
+        kept = []
+        with database:
+            database.execute("BEGIN IMMEDIATE")
+            for key, vector in zip(keys, vectors, strict=True):
+                there = self.get(database, key, vector.size)
+                if there is None:
+                    blob = vector.astype("<f4").tobytes()
+                    row = (key, blob, checksum(key, blob))
+                    database.execute("INSERT OR REPLACE INTO vectors VALUES (?, ?, ?)", row)
+                kept.append(vector if there is None else there.reshape(vector.shape))
+        return kept
+
+
+# Features of pictures, kept by their bytes, how they are read, picture transform and weights.
+
 
 BATCH = 32
 """Pictures per forward pass and per commit; always so many, the last padded: see `FeatureStore.encode`."""
@@ -139,10 +241,103 @@ class FeatureStore:
             return False
         content, crc = row
         if not isinstance(content, str) or checksum(picture.stamp, content.encode(errors="replace")) != crc:
-            self._file.damaged += 1
+            self._file.warn(DAMAGED_ENTRIES)
             return False
         picture.know(content, picture.stamp)
         return True
+
+
+# Class embeddings, computed once: those of a template with a list of class names, in memory and on disk.
+#
+# One entry is one template with one list of classes, encoded alone. Floating-point sums depend on what is encoded
+# together. If single texts were kept and used again in another call, a score would depend on earlier calls; with whole
+# entries it has the same bits whether its embeddings were kept or are made again. This costs little: templates share
+# only their beginnings, and a beginning is one path of tokens for all classes.
+
+
+IN_MEMORY = 256 * 2**20
+"""Bytes of embeddings kept in memory."""
+ON_DISK = 2**30
+"""Bytes kept on disk per CLIP; the oldest go first."""
+
+
+class TextStore:
+    """Class embeddings of one CLIP.
+
+    Args:
+        clip: the encoder.
+        path: the file.
+    """
+
+    def __init__(self, clip: Clip, path: Path) -> None:
+        self.clip = clip
+        self._file = VectorFile(path)
+        self._recent: dict[str, Floats] = {}
+        self.encoded = 0
+        """Templates that this object had to encode; the others came from the store."""
+
+    def encode(self, templates: Sequence[str], class_names: Sequence[str]) -> list[Floats]:
+        """Return the class embeddings of each template: float32 (C, D), unit rows.
+
+        Raises:
+            InputError: the file cannot be written.
+        """
+        keys = [_key(template, class_names) for template in templates]
+        found = {key: self._recent[key] for key in keys if key in self._recent}
+        if lacking := {key: one for key, one in zip(keys, templates, strict=True) if key not in found}:
+            found |= self._file.use(partial(self._all, templates=lacking, class_names=class_names))
+        self._recent = {key: one for key, one in self._recent.items() if key not in found} | found
+        while len(self._recent) > 1 and sum(one.nbytes for one in self._recent.values()) > IN_MEMORY:
+            del self._recent[next(iter(self._recent))]  # what was used longest ago
+        return [found[key] for key in keys]
+
+    def _all(
+        self, database: sqlite3.Connection, templates: Mapping[str, str], class_names: Sequence[str]
+    ) -> dict[str, Floats]:
+        """Return what is kept, and make the others, which are kept all at once: a commit takes as long as a text.
+
+        `templates` are those of the keys.
+        """
+        from ipo_prompts.metrics.text_tower import encode_templates
+
+        shape, found, made = (len(class_names), self.clip.width), dict[str, Floats](), dict[str, Floats]()
+        for key, template in templates.items():
+            if (flat := self._file.get(database, key, shape[0] * shape[1])) is not None:
+                found[key] = flat.reshape(shape)
+                continue
+            self.encoded += 1
+            with self.clip.timed("text"):
+                made[key] = encode_templates(self.clip.model, self.clip.tokenizer, [template], class_names)[0]
+        if made:
+            found.update(zip(made, self._file.put(database, list(made), list(made.values())), strict=True))
+            if not self._file.read_only:
+                _bound(database)
+        for embeddings in found.values():
+            embeddings.setflags(write=False)
+        return found
+
+
+def _key(template: str, class_names: Sequence[str]) -> str:
+    return hashlib.sha256(json.dumps([template, *written(class_names)]).encode()).hexdigest()
+
+
+def _bound(database: sqlite3.Connection) -> None:
+    """Drop the oldest embeddings while the file holds too much; SQLite fills their pages again."""
+    dropped = 1
+    while dropped and _used(database) > ON_DISK:
+        with database:  # an eighth at once, so that it is done seldom
+            dropped = database.execute(
+                "DELETE FROM vectors WHERE rowid IN "
+                "(SELECT rowid FROM vectors ORDER BY rowid LIMIT max(1, (SELECT count(*) FROM vectors) / 8))"
+            ).rowcount
+
+
+def _used(database: sqlite3.Connection) -> int:
+    """Return the bytes of a file that are not free."""
+    pages, free, size = (
+        int(database.execute(f"PRAGMA {name}").fetchone()[0]) for name in ("page_count", "freelist_count", "page_size")
+    )
+    return (pages - free) * size
 
 
 def as_features(given: Any, width: int, what: str) -> Floats:

@@ -70,21 +70,6 @@ def _flush_folder(folder: Path) -> None:
             os.close(descriptor)
 
 
-def flush_tree(place: Path) -> None:
-    """Have a file, or all files of a folder, on the disk; links are not followed.
-
-    Raises:
-        OSError: it cannot be.
-    """
-    files = [place] if place.is_file() else [found for found in place.rglob("*") if found.is_file()]
-    for file in files:
-        descriptor = os.open(file, os.O_RDWR | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0))
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-
 # The folder of everything that is kept between runs: weights, features, paid replies.
 
 
@@ -290,14 +275,11 @@ class KeptFile:
             InputError: the file is damaged, the disk is full, or there is no file and none can be made.
         """
         try:
-            return self._use(work)
+            with closing(self._open()) as database:
+                database.execute(f"PRAGMA mmap_size={MAPPED}")
+                return work(database)
         except (sqlite3.Error, OSError) as error:
             raise InputError(self.unusable % (self.path, error)) from error
-
-    def _use(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
-        with closing(self._open()) as database:
-            database.execute(f"PRAGMA mmap_size={MAPPED}")
-            return work(database)
 
     def _open(self) -> sqlite3.Connection:
         """Open the file to write or, where that cannot be, to read."""

@@ -81,8 +81,7 @@ class Fit(ClipReward):
         progress: Progress | None = None,
     ) -> EncodedPictures:
         """Encode pictures; `labels` are not looked at."""
-        features = self.store.encode(pictures, progress)
-        return self._measured(EncodedPictures(features, None, tuple(groups) if groups else None))
+        return self._measured(super().encode(pictures, None, groups, progress))
 
     def score_embeddings(self, names: Sequence[str], classes: Sequence[Floats], units: EncodedPictures) -> list[Score]:
         """See `EmbeddingReward`; the words of each template are paid for here, so in all that is scored."""

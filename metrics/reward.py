@@ -19,9 +19,8 @@ import numpy.typing as npt
 from ipo_prompts.metrics.arrays import Doubles, Floats
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import InputError
-from ipo_prompts.metrics.features import FeatureStore
+from ipo_prompts.metrics.features import FeatureStore, TextStore
 from ipo_prompts.metrics.scale import FRACTION, Scale
-from ipo_prompts.metrics.store import TextStore
 from ipo_prompts.metrics.template import problem, too_long
 from ipo_prompts.metrics.text_tower import encode_ensemble, encode_templates, parts
 

@@ -216,6 +216,14 @@ class Interval(NamedTuple):
     high: float
 
 
+class MeanOverClasses(NamedTuple):
+    """A mean over classes of the same weight, or a difference of two, and the ends of its interval."""
+
+    mean: float
+    low: float
+    high: float
+
+
 class Estimate(NamedTuple):
     """A mean of n values, their standard deviation (n-1 below; nan for one value) and the mean's interval."""
 
@@ -239,31 +247,6 @@ def mean_interval(values: ArrayLike, sampling: Sampling | None = None, level: fl
     if not math.isfinite(variance.value):
         return Interval(-math.inf, math.inf)
     half = t_quantile(variance.degrees, level) * math.sqrt(variance.value)
-    return Interval(float(data.mean()) - half, float(data.mean()) + half)
-
-
-def crossed_interval(
-    values: ArrayLike, factors: Sequence[Sequence[Hashable]], shared: Sequence[Variance] = (), level: float = 0.95
-) -> Interval:
-    """Confidence interval of a mean over things that share what they are made of, as sets share operations.
-
-    It is the widest of: all independent; clustered by each factor alone (Liang & Zeger 1986); and the sum of what
-    independent things would vary by and of what each factor adds to that, each variance with its own quantile. A factor
-    of four levels has three degrees of freedom, however many things there are. One level is taken as given: what others
-    would show is not in the interval. How often it covers: `benchmarks/coverage.py`.
-
-    Args:
-        values: float (n,), n of at least 2.
-        factors: for each factor the level of each value, n names.
-        shared: what things have in common beside the factors, such as pictures.
-        level: coverage, in (0, 1).
-    """
-    data = values_of(values)
-    each = Sampling(len(data)).these(data)
-    clustered = [Sampling.of(len(data), draws=levels).these(data) for levels in factors if len(set(levels)) > 1]
-    parts = [*shared, *(Variance(max(0.0, one.value - each.value), one.degrees) for one in clustered)]
-    sums = sum(t_quantile(one.degrees, level) ** 2 * one.value for one in [each, *parts])
-    half = max(math.sqrt(sums), *(t_quantile(one.degrees, level) * math.sqrt(one.value) for one in [each, *clustered]))
     return Interval(float(data.mean()) - half, float(data.mean()) + half)
 
 

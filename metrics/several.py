@@ -11,7 +11,6 @@ picture. It is no mean over pictures, and its interval is a bootstrap's, over ba
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -22,7 +21,7 @@ from ipo_prompts.metrics.arrays import Doubles, Floats
 from ipo_prompts.metrics.classification import ClipReward, EncodedPictures
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.reward import Judged
-from ipo_prompts.metrics.sampling import Interval, Sampling
+from ipo_prompts.metrics.sampling import Interval, MeanOverClasses, Sampling
 
 Shown = npt.NDArray[np.bool_]
 """Which classes a picture shows: (n, C)."""
@@ -87,25 +86,6 @@ def sigmoid_losses(logits: Floats, shown: Shown) -> Doubles:
 # The mean over classes, and its interval.
 
 
-@dataclass(frozen=True)
-class MeanPrecision:
-    """The mAP of two templates on the same pictures, with 95 % intervals by bootstrap.
-
-    Attributes:
-        classes: those that a picture shows, which are averaged.
-        before, after, difference: of the first, of the second, and the second's gain.
-        before_ci95, after_ci95, ci95: their intervals.
-    """
-
-    classes: int
-    before: float
-    after: float
-    difference: float
-    before_ci95: Interval
-    after_ci95: Interval
-    ci95: Interval
-
-
 def mean_precision(logits: Floats, shown: Shown, weights: Doubles | None = None) -> Doubles:
     """Return the mean over classes of average precision: float64 (B,), one for each row of weights.
 
@@ -133,11 +113,11 @@ def mean_precision(logits: Floats, shown: Shown, weights: Doubles | None = None)
 
 def compare_precision(
     before: Floats, after: Floats, shown: Shown, sampling: Sampling, seed: int = 0, resamples: int = RESAMPLES
-) -> MeanPrecision:
-    """Compare the mAP of two templates by a bootstrap over base pictures, the same draws for both.
+) -> tuple[MeanOverClasses, MeanOverClasses, MeanOverClasses]:
+    """Return the mAP of two templates and the second's gain, with 95 % intervals by a bootstrap over base pictures.
 
-    Pictures that are drawn twice make resampled precisions too high, so the percentiles are moved by what the mean of
-    the resamples is above the value.
+    The draws are the same for both. Pictures that are drawn twice make resampled precisions too high, so the
+    percentiles are moved by what the mean of the resamples is above the value.
 
     Args:
         before, after: their logits, (n, C).
@@ -147,22 +127,14 @@ def compare_precision(
     """
     n = len(shown)
     draws = np.arange(n) if sampling.draws is None else sampling.draws
-    rng = np.random.default_rng(seed)
-    sides: tuple[list[Doubles], list[Doubles]] = ([], [])
-    for drawn in _resampled(int(draws.max()) + 1, n, resamples, rng):
-        for side, logits in zip(sides, (before, after), strict=True):
-            side.append(mean_precision(logits, shown, drawn[:, draws]))
-    first, second = (np.concatenate(side) for side in sides)
-    low, high = (float(mean_precision(logits, shown)[0]) for logits in (before, after))
-    return MeanPrecision(
-        int(shown.any(axis=0).sum()),
-        low,
-        high,
-        high - low,
-        _around(low, first),
-        _around(high, second),
-        _around(high - low, second - first),
-    )
+
+    def measured(logits: Floats) -> tuple[float, Doubles]:
+        blocks = _resampled(int(draws.max()) + 1, n, resamples, np.random.default_rng(seed))
+        resampled = [mean_precision(logits, shown, drawn[:, draws]) for drawn in blocks]
+        return float(mean_precision(logits, shown)[0]), np.concatenate(resampled)
+
+    (low, first), (high, second) = measured(before), measured(after)
+    return _around(low, first), _around(high, second), _around(high - low, second - first)
 
 
 def _resampled(bases: int, n: int, resamples: int, rng: np.random.Generator) -> Iterator[Doubles]:
@@ -173,9 +145,9 @@ def _resampled(bases: int, n: int, resamples: int, rng: np.random.Generator) -> 
         left -= size
 
 
-def _around(value: float, resampled: Doubles) -> Interval:
+def _around(value: float, resampled: Doubles) -> MeanOverClasses:
     ends = value + np.quantile(resampled, [0.025, 0.975]) - resampled.mean()
-    return Interval(*ends.tolist())
+    return MeanOverClasses(value, *ends.tolist())
 
 
 # How sure it is that a class is shown.

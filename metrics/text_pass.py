@@ -130,12 +130,11 @@ TILE = 64
 
 @dataclass(frozen=True)
 class Chunk:
-    """Nodes that go through the tower together: those of some texts, and the path to the first of them once more.
+    """Nodes that go through the tower together: those of the next texts, and the path to the first of them once more.
 
     The arrays hold tiles · tile nodes; the last node is repeated up to there.
 
     Attributes:
-        texts: which distinct texts end here, a range.
         tokens: (n,) token of each node.
         depths: (n,) position of each node in its texts.
         keys: (tiles, k) nodes that the nodes of a tile may attend to.
@@ -143,7 +142,6 @@ class Chunk:
         ends: (texts,) node of each text that is pooled.
     """
 
-    texts: range
     tokens: Ints
     depths: Ints
     keys: Ints
@@ -183,7 +181,7 @@ class Trie:
         self.texts, self.nodes = len(self._rows), int(self._first[-1])
 
     def chunks(self, size: int) -> Iterator[Chunk]:
-        """Cut the trie between texts into parts of about equal, at most about `size` nodes."""
+        """Cut the trie between texts into parts of about equal, at most about `size` nodes; texts in their order."""
         count = -(-self.nodes // size)
         cuts = np.searchsorted(self._first, np.arange(count + 1) * self.nodes // count)
         for start, end in zip(cuts[:-1].tolist(), cuts[1:].tolist(), strict=True):
@@ -212,4 +210,4 @@ class Trie:
         on_path = path[row[grid][:, :, None], depth[keys][:, None, :]] == keys[:, None, :]
         seen = on_path & (depth[keys][:, None, :] <= depth[grid][:, :, None]) & real[:, None, :]
         ends = path[np.arange(end - start), self._lengths[start:end] - 1]
-        return Chunk(range(start, end), rows[row, depth], depth, keys, seen, ends)
+        return Chunk(rows[row, depth], depth, keys, seen, ends)

@@ -6,7 +6,7 @@ tower uses the model's own `encode_text`. The structure of a model decides its p
 `encode_text` before it is first used.
 
 Nothing is kept between calls: a search encodes new templates nearly every time. Callers that need the same embeddings
-again (a classifier, `store.py`) keep them.
+again (a classifier, `features.py`) keep them.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from torch import nn
 
 from ipo_prompts.metrics.arrays import Floats
 from ipo_prompts.metrics.clock import check_clock
-from ipo_prompts.metrics.template import every_name, fill, have_synonyms, names_of
+from ipo_prompts.metrics.template import every_name, fill, names_of
 from ipo_prompts.metrics.text_pass import Ints, TextPass, Trie
 
 TEXT_BATCH = 256
@@ -75,51 +75,36 @@ def parts(templates: Sequence[str], class_names: Sequence[str]) -> Iterator[Sequ
 
 
 def encode_texts(model: Any, tokenizer: Any, texts: Sequence[str]) -> Floats:
-    """Encode texts as they are, equal to open_clip's own `encode_text`; all at once is cheapest.
+    """Encode texts as they are, equal to open_clip's own `encode_text`; all at once is cheapest, and each text once.
 
     Returns:
         float32 (len(texts), D), unit rows, in the order given; (0, 0) for no texts.
     """
-    result: Floats = np.zeros((0, 0), dtype=np.float32)
-    for places, rows in _blocks(model, tokenizer, texts):
-        if not result.size:
-            result = np.empty((len(texts), rows.shape[1]), dtype=np.float32)
-        result[places] = rows.numpy()
-    return result
+    if not texts:
+        return np.zeros((0, 0), dtype=np.float32)
+    path = _path(model)
+    numbers: dict[str, int] = {}
+    string_of = [numbers.setdefault(text, len(numbers)) for text in texts]
+    rows, lengths = _tokens(tokenizer, list(numbers), path)
+    encoded = _by_trie(path.fast, rows, lengths) if path.fast else _by_length(model, rows, lengths)
+    return encoded.numpy()[string_of]
 
 
 def encode_ensemble(
     model: Any, tokenizer: Any, weighted: Sequence[tuple[str, float]], class_names: Sequence[str]
 ) -> Floats:
-    """Encode a weighted ensemble of templates: the mean of their unit rows, made unit again.
+    """Encode the weighted mean of templates, made unit again, as open_clip's `build_zero_shot_classifier` does.
 
-    The (T, C, D) tensor of all templates is never held: memory is needed for the texts' tokens and one (C, D) sum.
+    A class with synonyms is made unit in each template first. The (T, C, D) tensor of all templates is never held: see
+    `parts`.
 
     Returns:
-        float32 (C, D), unit rows; with equal weights those of open_clip's `build_zero_shot_classifier`.
+        float32 (C, D), unit rows.
     """
-    if have_synonyms(class_names):
-        return _encode_parts(model, tokenizer, weighted, class_names)
-    texts = [fill(template, name) for template, _ in weighted for name in class_names]
-    weights = torch.tensor([weight for _, weight in weighted], dtype=torch.float64)
-    sums = torch.zeros(0, 0, dtype=torch.float64)  # float64: the order of summation does not change the result
-    for places, rows in _blocks(model, tokenizer, texts):
-        if not sums.numel():
-            sums = torch.zeros(len(class_names), rows.shape[1], dtype=torch.float64)
-        place = torch.from_numpy(places)
-        member = torch.div(place, len(class_names), rounding_mode="floor")
-        sums.index_add_(0, place % len(class_names), rows.double() * weights[member, None])
-    return functional.normalize(sums, dim=-1).float().numpy()
-
-
-def _encode_parts(
-    model: Any, tokenizer: Any, weighted: Sequence[tuple[str, float]], class_names: Sequence[str]
-) -> Floats:
-    """Encode an ensemble part by part: a class with synonyms is made unit in each template before they are summed."""
     weight_of = dict.fromkeys((template for template, _ in weighted), 0.0)
     for template, weight in weighted:
         weight_of[template] += weight
-    sums: Any = 0.0
+    sums: Any = 0.0  # of float64: the order of summation does not change the result
     for part in parts(list(weight_of), class_names):
         rows = encode_templates(model, tokenizer, part, class_names)
         sums = sums + np.einsum("t,tcd->cd", [weight_of[template] for template in part], rows, dtype=np.float64)
@@ -161,10 +146,8 @@ def _choose(model: Any) -> _Path:
         return _Path("plain: a Hugging Face text tower, padded to the full context")
     try:
         fast = TextPass(model)
-    except ValueError as error:
+    except (AttributeError, TypeError, ValueError) as error:
         return _Path(f"plain: {error}")
-    except (AttributeError, TypeError) as error:
-        return _Path(f"plain: its structure is not known ({error})")
     why = _disagreement(model, fast)
     if why is None:
         return _Path("fast: causal text transformer, shared beginnings once, no padding", fast)
@@ -193,29 +176,13 @@ def _disagreement(model: Any, fast: TextPass) -> str | None:
     ids[0, context // 6 :] = 0
     ids[0, context // 6], ids[1, -1] = end, end
     try:
-        theirs = _plain(model, ids)
-        ours = torch.empty_like(theirs)
-        for places, rows in _fast_blocks(fast, ids.numpy(), fast.lengths(ids)):
-            ours[torch.from_numpy(places)] = rows
+        difference = float((_by_trie(fast, ids.numpy(), fast.lengths(ids)) - _plain(model, ids)).abs().max())
     except (RuntimeError, AttributeError, TypeError, ValueError, IndexError) as error:
         return f"does not run ({type(error).__name__}: {str(error)[:200]})"
     dtype = fast.tower.transformer.get_cast_dtype()
-    difference = float((ours - theirs).abs().max())
     if difference <= (TOLERANCE if dtype in (torch.float32, torch.float64) else torch.finfo(dtype).eps):
         return None
     return f"differs from encode_text by {difference:.1e}"
-
-
-def _blocks(model: Any, tokenizer: Any, texts: Sequence[str]) -> Iterator[tuple[Ints, torch.Tensor]]:
-    """Encode texts in parts: yield (places in `texts`, float32 unit rows on the CPU), every place once."""
-    if not texts:
-        return
-    path = _path(model)
-    numbers: dict[str, int] = {}
-    string_of = np.array([numbers.setdefault(text, len(numbers)) for text in texts])
-    rows, lengths = _tokens(tokenizer, list(numbers), path)
-    blocks = _fast_blocks(path.fast, rows, lengths) if path.fast else _plain_blocks(model, rows, lengths)
-    yield from _spread(blocks, string_of)
 
 
 def _tokens(tokenizer: Any, texts: list[str], path: _Path) -> tuple[Ints, Ints]:
@@ -237,38 +204,27 @@ def _tokens(tokenizer: Any, texts: list[str], path: _Path) -> tuple[Ints, Ints]:
     return np.concatenate(padded), np.concatenate(lengths)
 
 
-def _fast_blocks(fast: TextPass, rows: Ints, lengths: Ints) -> Iterator[tuple[Ints, torch.Tensor]]:
-    trie = Trie(rows, lengths)
-
-    def found() -> Iterator[tuple[Ints, torch.Tensor]]:
-        for chunk in trie.chunks(NODES.get(fast.device.type, NODES_ELSEWHERE)):
-            check_clock()
-            yield np.arange(chunk.texts.start, chunk.texts.stop), fast.run(chunk).cpu()
-
-    return _spread(found(), trie.text_of)
+def _by_trie(fast: TextPass, rows: Ints, lengths: Ints) -> torch.Tensor:
+    """Encode token rows the fast way: float32 (n, D), unit rows on the CPU."""
+    trie, encoded = Trie(rows, lengths), []
+    for chunk in trie.chunks(NODES.get(fast.device.type, NODES_ELSEWHERE)):
+        check_clock()
+        encoded.append(fast.run(chunk).cpu())
+    return torch.cat(encoded)[torch.from_numpy(trie.text_of)]
 
 
-def _plain_blocks(model: Any, rows: Ints, lengths: Ints) -> Iterator[tuple[Ints, torch.Tensor]]:
-    order = np.argsort(lengths, kind="stable")
+def _by_length(model: Any, rows: Ints, lengths: Ints) -> torch.Tensor:
+    """Encode token rows by the model's `encode_text`, those of one length together: as `_by_trie`."""
+    order, encoded = np.argsort(lengths, kind="stable"), []
     for start in range(0, len(order), TEXT_BATCH):
         check_clock()
         places = order[start : start + TEXT_BATCH]
         tokens = torch.from_numpy(rows[places, : int(lengths[places].max())].astype(np.int64))
-        yield places, _plain(model, tokens)
+        encoded.append(_plain(model, tokens))
+    return torch.cat(encoded)[torch.from_numpy(np.argsort(order))]
 
 
 @torch.inference_mode()
 def _plain(model: Any, tokens: torch.Tensor) -> torch.Tensor:
     device = next(model.parameters()).device
     return functional.normalize(model.encode_text(tokens.to(device)).float(), dim=-1).cpu()
-
-
-def _spread(blocks: Iterator[tuple[Ints, torch.Tensor]], number_of: Ints) -> Iterator[tuple[Ints, torch.Tensor]]:
-    """Turn blocks of distinct texts into blocks of their places: place p holds the text number_of[p]."""
-    order = np.argsort(number_of, kind="stable")
-    starts = np.append(0, np.cumsum(np.bincount(number_of)))
-    for numbers, rows in blocks:
-        counts = starts[numbers + 1] - starts[numbers]
-        within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-        places = order[np.repeat(starts[numbers], counts) + within]
-        yield places, rows.repeat_interleave(torch.from_numpy(counts), dim=0)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable, Mapping
 from dataclasses import replace
-from typing import Annotated, Any, Literal, NamedTuple, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -27,7 +27,7 @@ from ipo_prompts.metrics.evidence import (
     over_seeds,
     split_variance,
 )
-from ipo_prompts.metrics.sampling import Interval, Sampling, Variance, t_quantile, values_of, wilson
+from ipo_prompts.metrics.sampling import Interval, MeanOverClasses, Sampling, Variance, t_quantile, values_of, wilson
 
 Rounded = Annotated[float, AfterValidator(lambda value: round(float(value), 6) + 0.0)]
 """Six decimals: far below any interval, far above what differs between processors; never -0."""
@@ -251,14 +251,6 @@ def accuracy_interval(part: Crossed, level: float = 1 - ALPHA) -> Interval:
     if total < 1e-18 or p in (0.0, 1.0):
         return wilson(p, draws, t_quantile(units.degrees, level))
     return wilson(p, p * (1 - p) / total, half_width([units, seeds], 1 - level) / math.sqrt(total))
-
-
-class MeanOverClasses(NamedTuple):
-    """A mean over classes of the same weight, and the two ends of its interval."""
-
-    mean: float
-    low: float
-    high: float
 
 
 def class_mean_interval(contributions: ArrayLike, sampling: Sampling, level: float = 1 - ALPHA) -> MeanOverClasses:

@@ -9,9 +9,10 @@ import numpy as np
 
 from benchmarks.lab import label_free
 from benchmarks.lab.bed import shared
+from benchmarks.lab.crossed import crossed_interval
 from benchmarks.lab.label_free import FIT, FIT_OFF, HITS_SAME, INITIAL, MEAN_OFF, THING, WRONG, Found
 from ipo_prompts.experiments.compare.layout import text_table
-from ipo_prompts.metrics.sampling import crossed_interval, mean_interval
+from ipo_prompts.metrics.sampling import mean_interval
 
 MOST = f"{label_free.SIZES[0]} pictures"
 """The condition in which all rows are measured."""

@@ -15,7 +15,7 @@ import typer
 
 from ipo_prompts.experiments.cli import benchmark, clicks, data, installation, optimize, predict, results
 from ipo_prompts.experiments.cli.common import INTERRUPTED, WORDS, WithSettings, drop_output, fail, tell_error
-from ipo_prompts.metrics.clock import beginning, process_start
+from ipo_prompts.metrics.clock import IMPORTED, beginning
 
 os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
 
@@ -77,7 +77,7 @@ def main(arguments: list[str] | None = None, of: typer.Typer = app) -> int:
     if sys.stdout is None:
         return fail("stdout is closed, so the answer cannot be printed; send it to a file, or to /dev/null.", 2)
     try:
-        with beginning(process_start()) if arguments is None else nullcontext(), _stopped_as_from_the_keyboard():
+        with beginning(IMPORTED) if arguments is None else nullcontext(), _stopped_as_from_the_keyboard():
             code = command.main(args=words, prog_name=of.info.name, standalone_mode=False)
         _flush()  # what cannot be written is said here, and not by the interpreter
     except Exception as error:

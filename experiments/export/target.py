@@ -21,7 +21,7 @@ from ipo_prompts.metrics.arrays import Floats
 from ipo_prompts.metrics.calibration import softmax
 from ipo_prompts.metrics.clip import open_clip_arguments
 from ipo_prompts.metrics.errors import InputError
-from ipo_prompts.metrics.files import flush_tree, refuse_taken
+from ipo_prompts.metrics.files import refuse_taken
 from ipo_prompts.metrics.pictures import AS_STORED, Background, Picture
 from ipo_prompts.metrics.template import SLOT, have_synonyms
 from ipo_prompts.programs.classifier import TemplateClassifier
@@ -103,7 +103,6 @@ def export(program: TemplateClassifier, target: Target, place: Path, pictures: S
                 verdict = f"checked, {target.check(Reference.of(program, pictures), beside)}"
             except NotChecked as why:
                 verdict = f"not checked: {why}"
-            flush_tree(beside)
             beside.rename(place)
     except OSError as error:
         raise InputError(

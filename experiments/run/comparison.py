@@ -12,14 +12,10 @@ import numpy.typing as npt
 
 from ipo_prompts.experiments.data import Item
 from ipo_prompts.experiments.run.scores import AnyPart, Comparison, Measured, OverClasses, SealedPart
-from ipo_prompts.metrics.arrays import Floats
-from ipo_prompts.metrics.classification import (
-    EncodedPictures,
-    logits_of,
-)
+from ipo_prompts.metrics.classification import EncodedPictures, logits_of
 from ipo_prompts.metrics.evidence import SAME, Effect, Scopes, paired_difference
 from ipo_prompts.metrics.reward import Reward, Score
-from ipo_prompts.metrics.sampling import Sampling
+from ipo_prompts.metrics.sampling import MeanOverClasses, Sampling
 from ipo_prompts.metrics.several import SeveralLabels, compare_precision
 from ipo_prompts.metrics.verdict import (
     Verdict,
@@ -200,51 +196,50 @@ def over_classes(parts: Mapping[AnyPart, Compared], balanced: bool = False) -> d
     """Average both templates over the classes of each sealed part: of its classes differing in size by more than twice
     the accuracies, of pictures with several labels the average precisions. With `balanced` those of any sizes.
     """
-    found: dict[SealedPart, OverClasses] = {}
-    for name in SEALED_PARTS:
-        if (part := parts.get(name)) and isinstance(part.reward, SeveralLabels):
-            found[name] = _mean_precision(part, part.reward)
-        elif (part := parts.get(name)) and (classes := part.sampling.classes) is not None:
-            sizes = np.bincount(classes)
-            if balanced or sizes.max() > 2 * sizes.min():
-                found[name] = _over_classes(part, len(sizes))
-    return found
+    found = {name: _over_classes(part, balanced) for name in SEALED_PARTS if (part := parts.get(name))}
+    return {name: one for name, one in found.items() if one}
 
 
-def _mean_precision(part: Compared, reward: SeveralLabels) -> OverClasses:
-    """Compare the mAP of both templates; one with several members is not looked for with this reward."""
-
-    def logits(score: Score) -> Floats:
-        return logits_of(reward.clip, part.units.features, reward.texts.encode([score.template], reward.class_names)[0])
-
-    found = compare_precision(logits(part.initial), logits(part.optimised), part.units.shown, part.sampling)
+def _over_classes(part: Compared, balanced: bool) -> OverClasses | None:
+    if isinstance(part.reward, SeveralLabels):
+        sizes = part.units.shown.sum(axis=0)
+        classes, single, means = int((sizes > 0).sum()), int((sizes == 1).sum()), _precisions(part, part.reward)
+    elif part.sampling.classes is None:
+        return None
+    else:
+        sizes = np.bincount(part.sampling.classes)
+        if not balanced and sizes.max() <= 2 * sizes.min():
+            return None
+        classes, single, means = len(sizes), part.sampling.singles, _accuracies(part)
+    initial, optimised, more = means
     return OverClasses(
-        precision=True,
-        classes=found.classes,
-        single=int((part.units.shown.sum(axis=0) == 1).sum()),
-        initial=found.before,
-        initial_ci95=found.before_ci95,
-        optimised=found.after,
-        optimised_ci95=found.after_ci95,
-        difference=found.difference,
-        ci95=found.ci95,
+        precision=isinstance(part.reward, SeveralLabels),
+        classes=classes,
+        single=single,
+        initial=initial.mean,
+        initial_ci95=initial[1:],
+        optimised=optimised.mean,
+        optimised_ci95=optimised[1:],
+        difference=more.mean,
+        ci95=more[1:],
     )
 
 
-def _over_classes(part: Compared, classes: int) -> OverClasses:
+Means = tuple[MeanOverClasses, MeanOverClasses, MeanOverClasses]
+"""Of the initial template, of the optimised one, and of their difference."""
+
+
+def _precisions(part: Compared, reward: SeveralLabels) -> Means:
+    """Compare the mAP of both templates; one with several members is not looked for with this reward."""
+    rows = reward.texts.encode([part.initial.template, part.optimised.template], reward.class_names)
+    before, after = (logits_of(reward.clip, part.units.features, one) for one in rows)
+    return compare_precision(before, after, part.units.shown, part.sampling)
+
+
+def _accuracies(part: Compared) -> Means:
     initial, optimised = (class_mean_interval(score.hits, part.sampling) for score in (part.initial, part.optimised))
     more = _scopes(*part.pair, balanced=True).these
-    return OverClasses(
-        precision=False,
-        classes=classes,
-        single=part.sampling.singles,
-        initial=initial.mean,
-        initial_ci95=(initial.low, initial.high),
-        optimised=optimised.mean,
-        optimised_ci95=(optimised.low, optimised.high),
-        difference=more.mean,
-        ci95=(more.low, more.high),
-    )
+    return initial, optimised, MeanOverClasses(more.mean, more.low, more.high)
 
 
 WIDER = 1.05

@@ -1,6 +1,6 @@
-"""What a template can be optimised for: a file each or for those alike; a new reward is its file and its line below.
+"""What a template can be optimised for: a new reward is its file and its line below.
 
-What one has to be: `base.py`. Nothing is imported before it is asked for.
+What one has to be, and those whose units are pictures: `base.py`. Nothing is imported before it is asked for.
 """
 
 from ipo_prompts.metrics.registry import Registry
@@ -9,10 +9,10 @@ REWARDS = Registry(
     "reward",
     __name__,
     {
-        "classification": "classification:Classification",
+        "classification": "base:Classification",
         "retrieval": "retrieval:Retrieval",
-        "several": "classification:SeveralTask",
-        "fit": "classification:FitTask",
+        "several": "base:SeveralTask",
+        "fit": "base:FitTask",
     },
     default="classification",
     own="base:own_reward",

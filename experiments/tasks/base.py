@@ -6,7 +6,6 @@ A plain reward class is one too, on labelled pictures. Either may be the user's 
 from __future__ import annotations
 
 import re
-from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, cast
@@ -70,21 +69,21 @@ class Encoded(NamedTuple):
         return Sampling.of(n, None if self.labels is None else self.labels.tolist(), self.units.groups)
 
 
-class Task(ABC):
+class Task:
     """A way to score templates on labelled pictures: of the user's own, or with a line in `tasks/__init__.py`.
 
     Attributes:
         measure: what is maximised, as a table heads it: `accuracy`, `recall@1`.
-        unit: what n counts, in the plural: `pictures`, `queries`.
+        unit: what n counts, in the plural: `pictures`, `queries`. Called `pictures`, each is one picture.
         Settings: its own settings; on the command line `reward.KEY=VALUE`.
         made: the class of the reward, or `module:Class`, which is imported when one is made; its settings are further
-            keywords.
+            keywords, and `also_fit` is one only where there are such names.
     """
 
     Settings: ClassVar[type[BaseModel]] = NoSettings
     made: ClassVar[Any]
     measure: str
-    unit: str
+    unit: str = "pictures"
 
     def __init__(self, **settings: Any) -> None:
         self._settings = settings
@@ -98,16 +97,16 @@ class Task(ABC):
         self, clip: Clip, class_names: Sequence[str], store: FeatureStore, also_fit: Sequence[str] = ()
     ) -> Reward:
         """Return the reward for a set of classes; `also_fit` are names that are only met later."""
-        return cast("Reward", self.maker()(clip, class_names, store=store, also_fit=also_fit, **self._settings))
+        more = {"also_fit": also_fit} if also_fit else {}
+        return cast("Reward", self.maker()(clip, class_names, store=store, **more, **self._settings))
 
     @classmethod
     def maker(cls) -> Any:
         """Return the class of the reward, or the function that makes it; the class is asked what the reward can."""
         return resolve_name(cls.made) if isinstance(cls.made, str) else cls.made
 
-    @abstractmethod
     def encode(self, reward: Any, items: Sequence[Item], *, seed: int, progress: Progress | None = None) -> Encoded:
-        """Encode the pictures of one part.
+        """Encode the pictures of one part, as examples of the reward; what a unit is, `reward.examples` decides.
 
         Args:
             reward: what `reward` returned.
@@ -118,44 +117,13 @@ class Task(ABC):
         Raises:
             InputError: a picture cannot be read, or there are too few of them.
         """
-
-    def other_measures(self, clip: Clip, class_names: Sequence[str], store: FeatureStore) -> Mapping[str, Reward]:
-        """Return further rewards that the sealed test is scored with, by their measure's name."""
-        return {}
-
-
-MEMBERS = ("problem", "examples", "score")
-"""What a reward class has to have; `class_names` is usually set when an object is made of it."""
-TASK_MEMBERS = ("encode", "made", "measure", "unit")
-"""What a whole task has to have."""
-
-
-class OwnReward(Task):
-    """Scores templates with a class that is made as `ClipReward` is: `Class(clip, class_names, store=…)`.
-
-    `also_fit` is given only where there are such names, and the class's settings as further keywords.
-    """
-
-    what: ClassVar[str]
-
-    def reward(
-        self, clip: Clip, class_names: Sequence[str], store: FeatureStore, also_fit: Sequence[str] = ()
-    ) -> Reward:
-        """See `Task`."""
-        more = {"also_fit": also_fit} if also_fit else {}
-        with blaming(self.what):
-            return cast("Reward", self.made(clip, class_names, store=store, **more, **self._settings))
-
-    def encode(self, reward: Any, items: Sequence[Item], *, seed: int, progress: Progress | None = None) -> Encoded:
-        """See `Task`; what a unit is, `reward.examples` decides. It is a picture where `unit` says so."""
         import dspy
 
         from ipo_prompts.metrics.classification import ClipReward
 
-        pictures = [item.picture for item in items]
+        pictures, names = [item.picture for item in items], reward.class_names
         if isinstance(reward, ClipReward):
             reward.store.encode(pictures, progress)  # shows the progress; `examples` finds them in the store
-        names = reward.class_names
         examples = [
             dspy.Example(image=item.picture, label=names[item.label], class_index=item.label, group=item.group)
             if not item.also
@@ -166,6 +134,53 @@ class OwnReward(Task):
         if self.unit != "pictures":
             return Encoded(units, pictures, (), None)
         return Encoded(units, pictures, items, units.labels)
+
+    def other_measures(self, clip: Clip, class_names: Sequence[str], store: FeatureStore) -> Mapping[str, Reward]:
+        """Return further rewards that the sealed test is scored with, by their measure's name."""
+        return {}
+
+
+class Classification(Task):
+    """Scores templates with `ClipReward`: which of the class names fits a picture best?"""
+
+    made = "ipo_prompts.metrics.classification:ClipReward"
+    measure = "accuracy"
+
+
+class FitTask(Task):
+    """Scores templates with `Fit`, a measure to search by and no accuracy; a run without labels has it by itself."""
+
+    made = "ipo_prompts.programs.optimizer:fit_reward"
+    measure = "fit"
+
+
+class SeveralTask(Task):
+    """Scores templates with `SeveralLabels`; a run with labels=several has it by itself.
+
+    Does a template rank the classes that a picture shows above those that it does not?
+    """
+
+    made = "ipo_prompts.metrics.several:SeveralLabels"
+    measure = "ranking precision"
+
+
+MEMBERS = ("problem", "examples", "score")
+"""What a reward class has to have; `class_names` is usually set when an object is made of it."""
+TASK_MEMBERS = ("made", "measure")
+"""What a whole task has to have."""
+
+
+class OwnReward(Task):
+    """Scores templates with a class that is made as `ClipReward` is: `Class(clip, class_names, store=…)`."""
+
+    what: ClassVar[str]
+
+    def reward(
+        self, clip: Clip, class_names: Sequence[str], store: FeatureStore, also_fit: Sequence[str] = ()
+    ) -> Reward:
+        """See `Task`."""
+        with blaming(self.what):
+            return super().reward(clip, class_names, store, also_fit)
 
 
 def own_reward(made: type, what: str) -> type[Task]:

@@ -191,7 +191,6 @@ from ipo_prompts.metrics.classification import ClipReward
 
 class Bare(Task):
     made = ClipReward
-    measure = "accuracy"
 
 
 class Halves(Task):
@@ -415,7 +414,7 @@ def test_a_reward_that_does_not_fit_the_pictures_evaluates_nothing(capfd: pytest
         ("reward=mine:LikelyLater", "the scale of reward=mine:LikelyLater is from -50 to 0 with percent=False"),
         ("reward=mine:Breaks", "mine.py, line 69: RuntimeError: no weights."),
         ("reward=mine:Other", "reward=mine:Other cannot be used: TypeError: "),
-        ("reward=tasks:Bare", "reward=tasks:Bare has no encode, unit; see docs/your-own-reward.md"),
+        ("reward=tasks:Bare", "reward=tasks:Bare has no measure; see docs/your-own-reward.md"),
         ("reward=tasks:FarOff", "reward=tasks:FarOff cannot be used: ModuleNotFoundError: No module named 'nowhere'."),
         ("reward=segmentation", "there are: classification, retrieval, several, fit, or MODULE:CLASS of your own."),
         ("strategy=mine:Plain", "strategy=mine:Plain has no ask; see docs/strategies.md"),

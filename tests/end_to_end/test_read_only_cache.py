@@ -14,9 +14,8 @@ import pytest
 
 from ipo_prompts.experiments.embedded import PICTURES_DIR
 from ipo_prompts.metrics.clip import Clip
-from ipo_prompts.metrics.features import FeatureStore
+from ipo_prompts.metrics.features import FeatureStore, TextStore
 from ipo_prompts.metrics.pictures import Picture
-from ipo_prompts.metrics.store import TextStore
 from ipo_prompts.programs.lm.replies import ReplyFile
 
 NOBODY = 65534
@@ -28,7 +27,7 @@ from pathlib import Path
 from ipo_prompts.metrics.clip import load_clip
 from ipo_prompts.metrics.features import FeatureStore
 from ipo_prompts.metrics.pictures import Picture
-from ipo_prompts.metrics.store import TextStore
+from ipo_prompts.metrics.features import TextStore
 from ipo_prompts.programs.lm.replies import ReplyFile
 
 clip, folder = load_clip("embedded"), Path(sys.argv[1])

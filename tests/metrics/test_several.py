@@ -73,23 +73,22 @@ def test_the_interval_holds_the_value_and_knows_variants() -> None:
     noise = np.random.default_rng(2).normal(size=logits.shape).astype(np.float32)
     alone = Sampling.of(len(shown))
     found = compare_precision(noise, logits, shown, alone, resamples=300)
-    assert found.classes == 5
-    assert found.difference == pytest.approx(found.after - found.before)
-    assert 0 < found.ci95.low < found.difference < found.ci95.high
-    assert found.after_ci95.low < found.after < found.after_ci95.high
+    low, high, gain = found
+    assert gain.mean == pytest.approx(high.mean - low.mean)
+    assert 0 < gain.low < gain.mean < gain.high
+    assert high.low < high.mean < high.high
     assert found == compare_precision(noise, logits, shown, alone, resamples=300)
     # As wide as 95 % of a normal distribution, which sums of so many pictures nearly have.
     drawn = np.random.default_rng(5).multinomial(60, np.full(60, 1 / 60), size=2000).astype(np.float64)
     before, after = (mean_precision(of, shown, drawn) for of in (noise, logits))
     many = compare_precision(noise, logits, shown, alone)
-    for interval, values in ((many.before_ci95, before), (many.after_ci95, after), (many.ci95, after - before)):
-        assert np.ptp(interval) == pytest.approx(2 * 1.96 * values.std(), rel=0.08)
-    same = compare_precision(logits, logits, shown, alone, resamples=50)
-    assert (same.difference, *same.ci95) == (0, 0, 0)
+    for one, values in zip(many, (before, after, after - before), strict=True):
+        assert one.high - one.low == pytest.approx(2 * 1.96 * values.std(), rel=0.08)
+    assert compare_precision(logits, logits, shown, alone, resamples=50)[2] == (0, 0, 0)
     four = [np.repeat(part, 4, axis=0) for part in (noise, logits, shown)]
-    apart = compare_precision(*four, Sampling.of(240), resamples=300)
-    together = compare_precision(*four, Sampling.of(240, draws=np.repeat(np.arange(60), 4).tolist()), resamples=300)
-    assert np.ptp(together.ci95) > 1.5 * np.ptp(apart.ci95)
+    *_, apart = compare_precision(*four, Sampling.of(240), resamples=300)
+    *_, together = compare_precision(*four, Sampling.of(240, draws=np.repeat(np.arange(60), 4).tolist()), resamples=300)
+    assert together.high - together.low > 1.5 * (apart.high - apart.low)
 
 
 def test_sureness_finds_what_made_the_labels() -> None:
@@ -161,7 +160,7 @@ def test_the_resamples_are_those_of_the_seed_however_many_are_measured_at_once(m
     noise = np.random.default_rng(2).normal(size=logits.shape).astype(np.float32)
     alone = Sampling.of(len(shown))
     found = [compare_precision(noise, logits, shown, alone, seed, resamples=50) for seed in (0, 1)]
-    assert found[0].ci95 != found[1].ci95
+    assert found[0] != found[1]
     monkeypatch.setattr("ipo_prompts.metrics.several.AT_ONCE", 7 * len(shown))  # seven at once, at last one
     assert compare_precision(noise, logits, shown, alone, 1, resamples=50) == found[1]
 
@@ -169,12 +168,12 @@ def test_the_resamples_are_those_of_the_seed_however_many_are_measured_at_once(m
 def test_intervals_are_moved_by_what_resamples_are_too_high() -> None:
     logits, shown = random_case(20, 3)
     noise = np.random.default_rng(2).normal(size=logits.shape).astype(np.float32)
-    found = compare_precision(noise, logits, shown, Sampling.of(20), resamples=4000)
+    found, *_ = compare_precision(noise, logits, shown, Sampling.of(20), resamples=4000)
     drawn = np.random.default_rng(6).multinomial(20, np.full(20, 1 / 20), size=4000).astype(np.float64)
     before = mean_precision(noise, shown, drawn)
-    assert before.mean() - found.before > 0.03, "pictures that are drawn twice"
-    ends = found.before + np.quantile(before, [0.025, 0.975]) - before.mean()
-    assert found.before_ci95 == pytest.approx(tuple(ends), abs=0.015)
+    assert before.mean() - found.mean > 0.03, "pictures that are drawn twice"
+    ends = found.mean + np.quantile(before, [0.025, 0.975]) - before.mean()
+    assert found[1:] == pytest.approx(tuple(ends), abs=0.015)
 
 
 @pytest.mark.parametrize("other", [0.0, 28.0])

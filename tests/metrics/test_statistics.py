@@ -9,8 +9,6 @@ from scipy import stats
 from ipo_prompts.metrics.sampling import (
     Interval,
     Sampling,
-    Variance,
-    crossed_interval,
     harmonic_mean,
     mean_interval,
     mean_over_seeds,
@@ -82,39 +80,6 @@ def test_two_seeds_have_a_spread_and_one_has_none():
     found = mean_over_seeds([0.5])
     assert math.isnan(found.sd)
     assert (found.mean, found.low, found.high, found.n) == (0.5, -math.inf, math.inf, 1)
-
-
-def test_the_interval_of_crossed_things_by_hand():
-    # A 2 x 3 table around 0 of rows that differ by 2 and columns that do not: values 1, 1, 1, -1, -1, -1. Independent:
-    # 6 / 5 · 6 / 36 = .2. Rows: 2 / 1 · (9 + 9) / 36 = 1; columns: sums of 0. What rows add is .8, at t(1), no less.
-    t1, t5 = stats.t.ppf(0.975, [1, 5])
-    rows, columns = list("aaabbb"), list("xyzxyz")
-    low, high = crossed_interval([2, 2, 2, 0, 0, 0], [rows, columns])
-    assert (low, high) == pytest.approx((1 - t1, 1 + t1))  # rows alone are wider than sqrt(t5² · .2 + t1² · .8)
-    # Beside them what is shared by all: 3 at 4 degrees of freedom.
-    wide = math.sqrt(t5**2 * 0.2 + t1**2 * 0.8 + stats.t.ppf(0.975, 4) ** 2 * 30)
-    assert crossed_interval([2, 2, 2, 0, 0, 0], [rows, columns], [Variance(30.0, 4.0)]) == pytest.approx(
-        (1 - wide, 1 + wide)
-    )
-    assert crossed_interval([1, 2, 4], [["a"] * 3, list("xyz")]) == pytest.approx(mean_interval([1, 2, 4]))
-
-
-def test_what_two_factors_add_is_added():
-    # A 3 x 3 table of rows and columns that are -1, 0, 1 each. Squares of the nine values: 12, so that independent
-    # ones have 9 / 8 · 12 / 81 = 1 / 6; rows and columns sum to -3, 0, 3, 3 / 2 · 18 / 81 = 1 / 3: each adds 1 / 6.
-    rows, columns = list("aaabbbccc"), list("xyz" * 3)
-    t2, t8 = stats.t.ppf(0.975, [2, 8])
-    half = math.sqrt(t8**2 / 6 + t2**2 * (1 / 6 + 1 / 6))
-    assert half > t2 * math.sqrt(1 / 3)
-    assert crossed_interval([-2, -1, 0, -1, 0, 1, 0, 1, 2], [rows, columns]) == pytest.approx((-half, half))
-
-
-def test_the_level_holds_for_all_that_a_crossed_interval_adds():
-    rows, columns = list("aaabbb"), list("xyzxyz")
-    t1, t5, t4 = stats.t.ppf(0.9, [1, 5, 4])
-    wide = math.sqrt(t5**2 * 0.2 + t1**2 * 0.8 + t4**2 * 30)
-    found = crossed_interval([2, 2, 2, 0, 0, 0], [rows, columns], [Variance(30.0, 4.0)], level=0.8)
-    assert found == pytest.approx((1 - wide, 1 + wide))
 
 
 def test_an_accuracy_lies_within_its_own_interval_at_both_ends():

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ipo_prompts.metrics import store as text_store
+from ipo_prompts.metrics import features as text_store
 from ipo_prompts.metrics.clip import Clip
-from ipo_prompts.metrics.store import TextStore
+from ipo_prompts.metrics.features import TextStore
 from ipo_prompts.metrics.template import named
 from ipo_prompts.metrics.text_tower import encode_templates
 

@@ -11,7 +11,7 @@ import pytest
 
 from ipo_prompts.metrics import files
 from ipo_prompts.metrics.errors import InputError
-from ipo_prompts.metrics.store import VectorFile
+from ipo_prompts.metrics.features import VectorFile
 
 
 @pytest.fixture

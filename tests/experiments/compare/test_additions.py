@@ -19,7 +19,7 @@ from pydantic import BaseModel
 from ipo_prompts.experiments.compare.methods import METHODS
 from ipo_prompts.experiments.data.sources import SOURCES, Source
 from ipo_prompts.experiments.tasks import REWARDS
-from ipo_prompts.experiments.tasks.classification import Classification
+from ipo_prompts.experiments.tasks.base import Classification
 from ipo_prompts.metrics.classification import ClipReward
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.features import FeatureStore
@@ -86,6 +86,8 @@ class Misses(Classification):
 
 class Losing(Misses):
     """The same measure by an own `score`, which only says what single templates get."""
+
+    unit = "pictures"
 
     def reward(
         self, clip: Clip, class_names: Sequence[str], store: FeatureStore, also_fit: Sequence[str] = ()
