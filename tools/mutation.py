@@ -79,7 +79,6 @@ GUARDS = {
         "tests/programs/test_search.py",
         "tests/end_to_end/test_own_classes.py",
     ),
-    "programs/strategies/controls.py": STRATEGIES,
     "programs/strategies/compose.py": ("tests/programs/strategies/test_compose.py",),
     "programs/templates/phrases.py": ("tests/programs/templates/test_phrases.py",),
     "programs/templates/wording.py": (

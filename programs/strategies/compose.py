@@ -33,7 +33,7 @@ from ipo_prompts.programs.strategies.base import (
     forecast_of,
     may_know,
 )
-from ipo_prompts.programs.strategies.controls import NoHistory
+from ipo_prompts.programs.strategies.history import NoHistory
 from ipo_prompts.programs.templates.phrases import BankName, Phrase, PhraseBank
 from ipo_prompts.programs.templates.wording import Part, Wording, unknown_words
 
