@@ -22,7 +22,6 @@ from pydantic import BaseModel, Field
 
 from ipo_prompts.metrics.registry import NoSettings
 from ipo_prompts.metrics.template import MAX_CHARACTERS, SLOT, normalise, with_slot
-from ipo_prompts.programs.lm.ledger import explain
 from ipo_prompts.programs.strategies.base import Expected, Forecast, Knowing, Known, Models, Strategy
 from ipo_prompts.programs.templates.admission import REFUSALS_SHOWN
 from ipo_prompts.programs.templates.history import PromptHistory, ScoredTemplate
@@ -120,7 +119,7 @@ class HistoryStrategy(ShowsHistory):
         """Ask once, and again with the reasons if answers were refused or unreadable; or once for each template."""
         import dspy
 
-        from ipo_prompts.programs.lm.replies import items_of
+        from ipo_prompts.programs.lm.replies import ask_lm, excerpt, items_of, was_cut_off, why_unreadable
         from ipo_prompts.signatures.propose import ProposeTemplates, history_line, on_scale
 
         propose = dspy.Predict(on_scale(ProposeTemplates, known.scale))
@@ -190,47 +189,6 @@ def propose_inputs(
         "refused_templates": "\n".join(refused),
         "count": count,
     }
-
-
-def ask_lm(predict: Any, inputs: dict[str, Any], config: dict[str, Any]) -> Any:
-    """Ask a DSPy module; if it fails, raise the error that DSPy has wrapped."""
-    import dspy
-
-    try:
-        return predict(**inputs, config=config)
-    except dspy.LMError as error:
-        if (shown := explain(error)) is error:
-            raise
-        raise shown from error
-
-
-def excerpt(error: Any) -> str:
-    """Return, on one line, an answer that could not be read; the next question may show it."""
-    from ipo_prompts.programs.lm.replies import whole_characters
-
-    answer = getattr(error, "lm_response", "")
-    return str(whole_characters(" ".join(answer.split()))) if isinstance(answer, str) else ""
-
-
-def why_unreadable(error: Any) -> str:
-    """Say what is wrong with an answer that could not be read."""
-    if was_cut_off():
-        return "the answer was cut off at its limit of tokens before a template was whole; max_tokens= raises it"
-    return "the answer was not a list of templates" if excerpt(error) else "the answer was empty"
-
-
-def was_cut_off() -> bool:
-    """Whether the model's last reply ended at the token limit."""
-    import dspy
-
-    lm = dspy.settings.lm
-    if not lm or not lm.history:
-        return False
-    response = lm.history[-1].get("response")
-    reason = getattr(response, "finish_reason", None)
-    if reason is None and getattr(response, "choices", None):
-        reason = response.choices[0].finish_reason
-    return bool(reason == "length")
 
 
 # The controls.
