@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from ipo_prompts.metrics.blend import Kept
 from ipo_prompts.metrics.clip import Clip
-from ipo_prompts.metrics.errors import InputError, first_error, printable, reason, several
+from ipo_prompts.metrics.errors import InputError, first_error, printable, reason
 from ipo_prompts.metrics.files import read_json
 from ipo_prompts.metrics.head import Calibrated
 from ipo_prompts.metrics.offsets import Saved, from_state, state_of
@@ -241,13 +241,16 @@ def check_classes(saved: tuple[str, ...], given: tuple[str, ...]) -> None:
     Raises:
         InputError: says how they differ.
     """
-    if saved != given:
-        others = [repr(name) for name in dict.fromkeys((*saved, *given)) if (name in saved) != (name in given)]
-        how = f"with other classes ({several(others)})" if others else "with its classes in another order"
-        raise InputError(
-            f"this program was saved {how}; load it into a classifier of the same classes in the same order, or "
-            "optimise again."
-        )
+    if saved == given:
+        return
+    if sorted(saved) == sorted(given):
+        raise InputError("this program was saved with the same classes in another order; give them in that order.")
+    missing, new = ([name for name in one if name not in other] for one, other in ((given, saved), (saved, given)))
+    parts = [f"{what} {', '.join(map(repr, names[:3]))}" for what, names in (("has", new), ("lacks", missing)) if names]
+    raise InputError(
+        f"this program was saved with other classes: it {' and '.join(parts)}; load it into a classifier of the "
+        "same classes, or optimise again."
+    )
 
 
 def in_range(value: Any) -> bool:

@@ -28,6 +28,8 @@ Gains = npt.NDArray[np.float64]
 
 MAX_CLASSES = 20
 """Classes that phrases are tried with. More would only cost text encoding: any class shows the look of the pictures."""
+BATCH = 100
+"""Pictures per encoding call."""
 ERROR = 0.05
 """Chance that some phrase of the bank is reported for pictures that none of them fits."""
 PER_GROUP = 2
@@ -51,7 +53,7 @@ class Interrogator(dspy.Module):
         clip: the encoder.
         phrases: the phrase bank; the one that ships with us when None.
         top: the most phrases in the description of the set.
-        store: keeps the pictures' features; that of the user's cache when None.
+        store: keeps the pictures' features; without one they are encoded each time.
         greedy: look again, beside the strongest phrase, for the phrase that adds most to it, and so on. So "lying on
             its side" is found beside "faded", which alone is no outlier. Phrases of one group are said once.
 
@@ -84,7 +86,7 @@ class Interrogator(dspy.Module):
     ) -> None:
         super().__init__()
         self.clip = clip
-        self.store = store or FeatureStore(clip)
+        self.store = store
         self.bank = phrases or PhraseBank.load()
         self.top = top
         self.greedy = greedy
@@ -108,7 +110,7 @@ class Interrogator(dspy.Module):
             Prediction with `descriptions` (a list of one text, on the set) and `phrases` (list of
             (phrase, strength in logits) of all that were tried, strongest first).
         """
-        features = pictures if isinstance(pictures, np.ndarray) else self.store.encode(pictures)
+        features = pictures if isinstance(pictures, np.ndarray) else self._encode(pictures)
         phrases = self.bank.usable(class_names, self.clip)
         if not len(features) or not phrases:
             return dspy.Prediction(descriptions=[], phrases=[])
@@ -147,6 +149,12 @@ class Interrogator(dspy.Module):
         if labels is None:
             return self._similarity_gains(features, templates)
         return self._class_gains(features, labels, class_names, templates)
+
+    def _encode(self, pictures: Sequence[Picture]) -> Floats:
+        if self.store:
+            return self.store.encode(pictures)
+        parts = [self.clip.encode_pictures(pictures[i : i + BATCH]) for i in range(0, len(pictures), BATCH)]
+        return np.concatenate(parts) if parts else np.zeros((0, 0), dtype=np.float32)
 
     def _class_gains(
         self, features: Floats, labels: npt.NDArray[Any], class_names: Sequence[str], templates: Sequence[str]
