@@ -319,6 +319,8 @@ def generate(server: Any, body: dict[str, Any]) -> dict[str, Any]:
         answer.update({name: chunk[name] for name in ("id", "usage", "timings") if chunk.get(name)})
         return given_up()
 
+    if given_up():
+        raise TimeoutError("nobody waits for the reply any more")
     call(server, {**body, "stream": True, "stream_options": {"include_usage": True}}, receive)
     if given_up():
         raise TimeoutError("nobody waits for the reply any more")
