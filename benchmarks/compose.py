@@ -10,7 +10,7 @@ import open_clip
 from benchmarks.common import alternate, arguments, memory, memory_from_here, report
 from benchmarks.text_tower import tower, zero_shot
 from ipo_prompts.metrics.text_tower import encode_templates, parts, text_path
-from ipo_prompts.programs.templates.wording import Part, Wording
+from ipo_prompts.programs.templates.phrases import Part, Wording
 
 PREFIXES = ("blurry", "dark", "pale", "grainy", "low contrast", "torn", "shiny", "black and white", "small", "old")
 SUFFIXES = (

@@ -74,7 +74,7 @@ from ipo_prompts.programs.classifier import TemplateClassifier
 from ipo_prompts.programs.naming import about_names, suggestions
 from ipo_prompts.programs.record.journal import FILE_NAME as JOURNAL
 from ipo_prompts.programs.record.journal import LOCK, Journal, read
-from ipo_prompts.programs.settling import Blended, blend_in
+from ipo_prompts.programs.running import Blended, blend_in
 
 ENVIRONMENT, PLOT, LABELS = "environment.json", "search.png", "labels.csv"
 MADE_BY_SEARCHING = (ANALYSIS, ENVIRONMENT, PROGRAM, RESULT, NAMES_FILE, LABELS, MEAN_OFF, SEEN)
@@ -260,8 +260,8 @@ def _result(prepared: Prepared, searched: SearchedRun, elapsed: float, **found: 
         selection=Chosen.model_validate(searching.choice),
         ended=searching.ended,
         stopped=searching.stopped,
-        limit=searching.limit,
-        needed=searching.needed,
+        limit=searching.reached.limit if searching.reached else None,
+        needed=searching.reached.needed if searching.reached else 0.0,
         steps=len(searching.steps) - 1,
         proposed=searching.proposed,
         templates_scored=len(searching.history),

@@ -180,8 +180,7 @@ def ask_for_names(
     """
     import dspy
 
-    from ipo_prompts.programs.lm.replies import BoundedChatAdapter
-    from ipo_prompts.programs.strategies.asking import ask_lm
+    from ipo_prompts.programs.lm.replies import BoundedChatAdapter, ask_lm
     from ipo_prompts.signatures.propose import ProposeNames
 
     found: list[list[str]] = [[] for _ in class_names]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import closing, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
@@ -40,14 +41,13 @@ from ipo_prompts.programs.lm.connect import Backend, asking, find_backend, model
 from ipo_prompts.programs.lm.ledger import Ledger
 from ipo_prompts.programs.lm.recording import Recorder
 from ipo_prompts.programs.record.journal import Journal, begin
-from ipo_prompts.programs.running import Job, check_naming, run
+from ipo_prompts.programs.running import Job, blend_in, check_head, check_naming, run
 from ipo_prompts.programs.search import Step
-from ipo_prompts.programs.settling import blend_in, check_head, check_offsets
 from ipo_prompts.programs.strategies import STRATEGIES
 from ipo_prompts.programs.strategies.base import Expected, Models, Strategy, asks_lm, forecast_of, needs_lm
 from ipo_prompts.programs.strategies.window import room_in, window_of
 from ipo_prompts.programs.templates.phrases import PhraseBank
-from ipo_prompts.programs.templates.settings import LIMITS, SearchSettings, preset
+from ipo_prompts.programs.templates.settings import LIMITS, SearchSettings, check_offsets, preset
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -83,7 +83,6 @@ class IPO(Teleprompter):
         earlier: a compiled program, or its `search`: its templates are candidates from the start.
         log_dir: where the journal is kept; a `compile` that was killed, or stopped by a limit, resumes from it with the
             same arguments (and a larger limit), and one with others is refused.
-        journal: an open journal instead of `log_dir`.
         on_step: called after each step.
         settings: of the search; single ones may be given as keywords, such as `steps=50` or `budget_usd=1.5`: a limit
             ends the search with the best so far. Without `initial_template` it starts from the student's template.
@@ -120,7 +119,6 @@ class IPO(Teleprompter):
         task: str = "pictures to be classified",
         earlier: Any = None,
         log_dir: str | Path | None = None,
-        journal: Journal | None = None,
         on_step: Callable[[Step], None] | None = None,
         settings: SearchSettings | None = None,
         **keywords: Unpack[SearchKeywords],
@@ -131,9 +129,7 @@ class IPO(Teleprompter):
         self.strategy, self.head = as_strategy(strategy), head
         self.settings = as_settings(IPO, settings, {**keywords})
         self.earlier = as_earlier(earlier)
-        if journal is not None and log_dir is not None:
-            raise InputError("IPO takes log_dir= or an open journal=, not both; leave one of them out.")
-        self.task, self.log_dir, self.journal, self.on_step = task, log_dir, journal, on_step
+        self.task, self.log_dir, self.on_step = task, log_dir, on_step
 
     preset = staticmethod(preset)
 
@@ -194,9 +190,7 @@ class IPO(Teleprompter):
         if not searched:
             raise InputError("there are no examples to search on.")
         check_apart(searched, others, student.clip)
-        owned = Journal(Path(self.log_dir)) if self.journal is None and self.log_dir is not None else None
-        journal = self.journal or owned
-        try:
+        with nullcontext() if self.log_dir is None else closing(Journal(Path(self.log_dir))) as journal:
             if journal:
                 sets = {
                     "trainset": examples_digest(searched, student.clip),
@@ -220,9 +214,6 @@ class IPO(Teleprompter):
                 replay=replies is not None,
             )
             found = run(job, journal, on_step=self._on_step(settings.steps, scale_of(reward)), say=progress.info)
-        finally:
-            if owned:
-                owned.close()
         chosen = printable(found.result.choice.template)
         progress.info("The search ended: %s. Chosen: %s", found.result.ended, chosen)
         made = compiled(program, found, scale_of(reward))

@@ -14,13 +14,13 @@ from dataclasses import asdict, dataclass, field
 from functools import cache, partial
 from typing import Any
 
-from ipo_prompts.metrics.clock import BudgetReached, Limit, due
+from ipo_prompts.metrics.clock import BudgetReached, due
 from ipo_prompts.metrics.device import one_for_numpy
 from ipo_prompts.metrics.errors import InputError, flag
 from ipo_prompts.metrics.reward import Reward, Score, Units, scale_of
 from ipo_prompts.metrics.sampling import Interval, Sampling
 from ipo_prompts.metrics.verdict import score_interval
-from ipo_prompts.programs.lm.ledger import explain
+from ipo_prompts.programs.lm.ledger import Ledger, explain
 from ipo_prompts.programs.record.score_keeper import ScoreKeeper
 from ipo_prompts.programs.selection import Choice, HeldBack, choose_winner
 from ipo_prompts.programs.strategies.base import Known, Looked, Strategy, asks_lm, close, may_know, needs_lm
@@ -101,11 +101,9 @@ class SearchResult:
         history: every template that was proposed, with its score on the search units.
         descriptions: of the pictures, as the strategy received them.
         ended: why it ended, in words.
-        stopped: the limit that stopped it, or None; a stopped search can be resumed under a larger limit.
+        reached: the limit that stopped it, or None; a stopped search can be resumed under a larger limit.
         taken_over: how many templates of the history come from an earlier search.
         steps_before: how many steps that one and those before it did.
-        limit: the setting of the limit that stopped it, or None.
-        needed: what that limit has to be for the search to go on, see `BudgetReached`.
 
     Example:
         >>> from ipo_prompts.experiments.data import draw, load_data
@@ -125,11 +123,14 @@ class SearchResult:
     history: PromptHistory
     descriptions: tuple[str, ...]
     ended: str
-    stopped: str | None
+    reached: BudgetReached | None = None
     taken_over: int = 0
     steps_before: int = 0
-    limit: Limit | None = None
-    needed: float = 0.0
+
+    @property
+    def stopped(self) -> str | None:
+        """The limit that stopped it, in words; None where none did."""
+        return str(self.reached) if self.reached else None
 
     @property
     def proposed(self) -> int:
@@ -152,8 +153,7 @@ def search(
     record: ScoreKeeper | None = None,
     task: str = "pictures to be classified",
     describe: Callable[[], Sequence[str]] | None = None,
-    check_limits: Callable[[], None] = lambda: None,
-    limit: Callable[[], BudgetReached | None] = lambda: None,
+    ledger: Ledger | None = None,
     on_step: Callable[[Step], None] | None = None,
     earlier: Earlier | None = None,
 ) -> SearchResult:
@@ -169,8 +169,7 @@ def search(
         record: where scores are written before they are used; nowhere when None.
         task: one sentence on what the pictures are.
         describe: says what a few pictures look like; may ask a language model.
-        check_limits: raises `BudgetReached` when the time is used up.
-        limit: the limit that a question was refused for: what fails after that is its consequence.
+        ledger: what language models cost, with the limits of the search; none when None.
         on_step: called after each step.
         earlier: an earlier search that this one goes on from.
 
@@ -182,12 +181,10 @@ def search(
     reason = reward.problem(settings.initial_template)
     if reason:
         raise InputError(f"the template {settings.initial_template!r} cannot be used: {reason}.")
-    record = record or ScoreKeeper(None, reward)
+    record, ledger = record or ScoreKeeper(None, reward), ledger or Ledger()
     on_step = on_step or (lambda step: None)
-    limits = check_limits, limit
-    run = _Run(settings, reward, strategy, search_units, record, task, *limits, on_step, earlier or Earlier())
-    stopped = stopping = None
-    needed = 0.0
+    run = _Run(settings, reward, strategy, search_units, record, task, ledger, on_step, earlier or Earlier())
+    reached = None
     with one_for_numpy():
         try:
             run.begin()
@@ -196,17 +193,17 @@ def search(
         except Exception as error:
             if not (reached := run.limit_behind(error)):
                 raise
-            stopped, stopping, needed = (ended := str(reached)), reached.limit, reached.needed
+            ended = str(reached)
             logger.warning(
-                "stopped: %s; choosing the winner of %d templates", stopped, len(run.history), extra={"progress": True}
+                "stopped: %s; choosing the winner of %d templates", ended, len(run.history), extra={"progress": True}
             )
         finally:
             close(strategy)
         held_back = run.held_back(selection_units)
         with due():
             choice = choose_winner(settings.selection, run.history, search_units, held_back, scale_of(reward).lead)
-    results = tuple(run.steps), choice, run.history, run.descriptions, ended, stopped
-    return SearchResult(*results, len(run.steps[0].scored) - 1, run.earlier.steps, stopping, needed)
+    results = tuple(run.steps), choice, run.history, run.descriptions, ended, reached
+    return SearchResult(*results, len(run.steps[0].scored) - 1, run.earlier.steps)
 
 
 @dataclass
@@ -219,8 +216,7 @@ class _Run:
     units: Units
     record: ScoreKeeper
     task: str
-    check_limits: Callable[[], None]
-    limit: Callable[[], BudgetReached | None]
+    ledger: Ledger
     on_step: Callable[[Step], None]
     earlier: Earlier
     descriptions: tuple[str, ...] = ()
@@ -306,9 +302,12 @@ class _Run:
         return HeldBack(units, score)
 
     def limit_behind(self, error: Exception) -> BudgetReached | None:
-        """Return the limit that made something fail; DSPy wraps what arises below it, and other programs replace it."""
+        """Return the limit that made something fail; DSPy wraps what arises below it, and other programs replace it.
+
+        What fails after a question was refused for a limit is the consequence of that.
+        """
         reached = explain(error)
-        return reached if isinstance(reached, BudgetReached) else self.limit()
+        return reached if isinstance(reached, BudgetReached) else self.ledger.reached
 
     def _known(self, number: int) -> Known:
         """Return what the strategy may know before a step."""
@@ -368,7 +367,7 @@ class _Run:
     def _check_limits(self, number: int) -> None:
         """Stop where the time is up, but for what an earlier session did: it is done again, and then the step after."""
         if not self.record.done(number):
-            self.check_limits()
+            self.ledger.clock.check_time()
 
     def _remember(
         self, number: int, scored: tuple[ScoredTemplate, ...], rejected: tuple[Rejection, ...], looked_at: int

@@ -52,12 +52,13 @@ GUARDS = {
     "programs/optimizer.py": OPTIMIZER,
     "programs/compiling.py": OPTIMIZER,
     "programs/templates/settings.py": OPTIMIZER,
-    "programs/running.py": ("tests/programs/test_running.py", *OPTIMIZER, "tests/end_to_end/test_one_runner.py"),
-    "programs/settling.py": (
+    "programs/running.py": (
+        "tests/programs/test_running.py",
         "tests/programs/test_settling.py",
         "tests/programs/test_blending.py",
         "tests/experiments/run/test_offsets.py",
-        "tests/programs/test_running.py",
+        *OPTIMIZER,
+        "tests/end_to_end/test_one_runner.py",
     ),
     "programs/classifier.py": CLASSIFIER,
     "programs/saved_program.py": CLASSIFIER,
@@ -79,10 +80,9 @@ GUARDS = {
         "tests/programs/test_search.py",
         "tests/end_to_end/test_own_classes.py",
     ),
-    "programs/strategies/controls.py": STRATEGIES,
     "programs/strategies/compose.py": ("tests/programs/strategies/test_compose.py",),
-    "programs/templates/phrases.py": ("tests/programs/templates/test_phrases.py",),
-    "programs/templates/wording.py": (
+    "programs/templates/phrases.py": (
+        "tests/programs/templates/test_phrases.py",
         "tests/programs/templates/test_wording.py",
         "tests/programs/strategies/test_compose.py",
     ),

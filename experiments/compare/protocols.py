@@ -38,7 +38,7 @@ from ipo_prompts.metrics.offsets import Fitted as FittedOffsets
 from ipo_prompts.metrics.registry import Registry, blaming, is_own
 from ipo_prompts.metrics.reward import Reward, Score, by_embeddings
 from ipo_prompts.programs.record.score_keeper import units_of
-from ipo_prompts.programs.settling import under
+from ipo_prompts.programs.running import under
 
 CROSS_CLIP, ACROSS, DOMAINS = "cross-clip", "cross-dataset", "domain-generalization"
 ALONE = ("base-to-new", "few-shot")

@@ -17,9 +17,9 @@ from ipo_prompts.experiments.tasks import REWARDS
 from ipo_prompts.metrics.classification import scores_accuracy
 from ipo_prompts.metrics.errors import InputError, several
 from ipo_prompts.metrics.template import check_count, every_name
-from ipo_prompts.programs.settling import check_offsets
 from ipo_prompts.programs.strategies import STRATEGIES
 from ipo_prompts.programs.strategies.base import Expected, Models, Strategy, forecast_of
+from ipo_prompts.programs.templates.settings import check_offsets
 
 if TYPE_CHECKING:
     import dspy
@@ -266,14 +266,12 @@ def room_of(config: RunConfig, optimizer: Backend | None, task: str) -> Room | N
 
 def backends(config: RunConfig, *, ready: bool = True) -> tuple[Backend | None, Backend | None]:
     """Find the language models of the strategy and of the describer; see `plan`."""
-    from ipo_prompts.programs.lm.connect import backend_named, find_backend
+    from ipo_prompts.programs.lm.connect import find_backend
 
     config.check_lm()
 
     def find(name: str, role: str, api_base: str | None) -> Backend:
-        if not ready:
-            return backend_named(name, role=role, api_base=api_base)
-        return find_backend(name, role=role, api_base=api_base, seed=config.seed)
+        return find_backend(name, role=role, api_base=api_base, seed=config.seed, ready=ready)
 
     optimizer = find(config.lm, "optimizer", config.lm_api_base) if config.asks_lm else None
     describer = None

@@ -32,7 +32,7 @@ from ipo_prompts.metrics.reward import Reward
 from ipo_prompts.metrics.sampling import harmonic_mean
 from ipo_prompts.programs.record.journal import Journal
 from ipo_prompts.programs.record.score_keeper import units_of
-from ipo_prompts.programs.settling import under
+from ipo_prompts.programs.running import under
 
 NAMES = "ipo_prompts.experiments.run.names:what_names_do"
 """Measures what other names of the classes do."""

@@ -22,8 +22,7 @@ from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.features import FeatureStore
 from ipo_prompts.metrics.pictures import Picture
 from ipo_prompts.metrics.template import SLOT, too_long
-from ipo_prompts.programs.templates.phrases import Phrase, PhraseBank
-from ipo_prompts.programs.templates.wording import Wording
+from ipo_prompts.programs.templates.phrases import Phrase, PhraseBank, Wording
 
 Gains = npt.NDArray[np.float64]
 

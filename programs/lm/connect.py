@@ -20,7 +20,7 @@ from dspy.lm15 import LM15Error, Request, Response, request_from_openai_chat
 from ipo_prompts.metrics.errors import InputError, did_you_mean, flag
 from ipo_prompts.metrics.files import cache_dir
 from ipo_prompts.programs.lm import quiet_litellm
-from ipo_prompts.programs.lm.recording import ABILITIES, QUESTION_SECONDS, Price, Recorder
+from ipo_prompts.programs.lm.recording import ABILITIES, QUESTION_SECONDS, Price, RecordedEngine, Recorder
 from ipo_prompts.programs.lm.replies import ReplyFile
 from ipo_prompts.programs.record.journal import Event, read
 from ipo_prompts.programs.record.redaction import check_address, check_key
@@ -120,9 +120,7 @@ class Backend:
             InputError: dollars are limited and its price is not known.
         """
         self.check_price(recorder.ledger.limit_usd)
-        engine = recorder.wrap(
-            self.engine, role=role, name=self.model, price=self.price, cache=self.cache, scope=self.scope
-        )
+        engine = RecordedEngine(recorder, self.engine, role, self.model, self.price, self.cache, self.scope)
         # The small models' adapter asks for one line.
         options = {"temperature": temperature, "max_tokens": None if self.small else max_tokens, **self.options}
         connected = dspy.LM(
@@ -138,7 +136,7 @@ class Backend:
         return connected
 
 
-def find_backend(name: str, *, role: str, api_base: str | None = None, seed: int = 0) -> Backend:
+def find_backend(name: str, *, role: str, api_base: str | None = None, seed: int = 0, ready: bool = True) -> Backend:
     """Find a language model by name, without asking it anything.
 
     Args:
@@ -147,34 +145,24 @@ def find_backend(name: str, *, role: str, api_base: str | None = None, seed: int
         role: `optimizer` or `describer`; a recorded run may have had different ones.
         api_base: address of an OpenAI-compatible server.
         seed: of the run: paid replies are only used again by runs with the same seed.
+        ready: whether it will be asked; for a forecast it is not, which needs no key, no weights and no network.
 
     Raises:
-        InputError: unknown model, missing weights or key.
+        InputError: unknown model, missing weights or key, or nothing is recorded to replay.
     """
     if name.startswith(REPLAY):
         model = _replayed_model(Path(name.removeprefix(REPLAY)), role)
         return Backend(model, None, _free, small=is_local(model))
     if is_local(name):
-        engine, model = resolve_name(IN_THIS_PROCESS)(name)
+        engine, model = resolve_name(IN_THIS_PROCESS)(name) if ready else (None, name)
         return Backend(model, engine, _free, small=True)
+    if not ready:
+        _check_provider(name, api_base, role)
+        return Backend(name, None, _litellm_price(name), small=False)
     engine = _litellm_engine(name, api_base, role)
     cache = ReplyFile(cache_dir() / "replies" / "replies.sqlite")
     scope = {"seed": seed, "api_base": api_base}
     return Backend(name, engine, _litellm_price(name), small=False, cache=cache, scope=scope)
-
-
-def backend_named(name: str, *, role: str, api_base: str | None = None) -> Backend:
-    """Return what is known of a language model by its name alone, for a forecast: no key, no weights, no network.
-
-    Raises:
-        InputError: there can be no such model, or nothing is recorded to replay.
-    """
-    if name.startswith(REPLAY):
-        return find_backend(name, role=role)
-    if is_local(name):
-        return Backend(name, None, _free, small=True)
-    _check_provider(name, api_base, role)
-    return Backend(name, None, _litellm_price(name), small=False)
 
 
 def is_local(name: str) -> bool:

@@ -15,6 +15,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from dspy._vendor.lm15.serde import request_to_dict, response_from_dict, response_to_dict
@@ -82,60 +83,46 @@ class Recorder:
             return self.journal.append(type_, **content)
         return {"type": type_, **content}
 
-    def wrap(
-        self,
-        engine: Any,
-        *,
-        role: str,
-        name: str,
-        price: Price,
-        cache: Any = None,
-        scope: Mapping[str, Any] | None = None,
-    ) -> RecordedEngine:
-        """Return an engine that records, for one role (`optimizer` or `describer`); see `connect.Backend`."""
-        known = role in self.ledger.roles  # a role may have several language models
-        usage = self.ledger.roles.setdefault(role, Usage(name))
-        wrapped = RecordedEngine(self, engine, role, name, usage, price, cache, scope or {})
-        for event in () if known else self.events:  # what earlier sessions lost is spent
-            if event["type"] == "lm_error" and event["role"] == role:
-                usage.add(event)
-        return wrapped
-
     def _take(self, key: str) -> tuple[int, Event | None]:
         """Return how often this very request was answered before, and its recorded reply."""
         index = self._asked[key]
         return index, self._known.get((key, index))
 
 
+@dataclass(eq=False)
 class RecordedEngine:
     """A DSPy engine object that answers from the record, then the cache, then the engine it wraps.
 
     The same request may be made twice in a run (a retry after a useless reply); the n-th time has its own reply.
+
+    Attributes:
+        recorder: of the run.
+        engine: answers what is not known; None refuses it.
+        role: what it is asked as, `optimizer` or `describer`; a role may have several language models.
+        name: of the language model.
+        price, cache, scope: see `connect.Backend`.
     """
 
-    def __init__(
-        self,
-        recorder: Recorder,
-        engine: Any,
-        role: str,
-        name: str,
-        usage: Usage,
-        price: Price,
-        cache: Any,
-        scope: Mapping[str, Any],
-    ) -> None:
-        self._recorder = recorder
-        self._engine = engine
-        self._role = role
-        self._name = name
-        self._usage = usage
-        self._price = price
-        self._cache, self._scope = cache, scope
-        self._has_warned = False
+    recorder: Recorder
+    engine: Any
+    role: str
+    name: str
+    price: Price
+    cache: Any = None
+    scope: Mapping[str, Any] = field(default_factory=dict)
+    _has_warned: bool = False
+
+    def __post_init__(self) -> None:
+        roles = self.recorder.ledger.roles
+        before = () if self.role in roles else self.recorder.events
+        self._usage = roles.setdefault(self.role, Usage(self.name))
+        for event in before:
+            if event["type"] == "lm_error" and event["role"] == self.role:  # what earlier sessions lost is spent
+                self._usage.add(event)
 
     def __getattr__(self, name: str) -> Any:
         if name in ABILITIES:
-            return getattr(self._engine, name, False)
+            return getattr(self.engine, name, False)
         raise AttributeError(name)
 
     def complete(self, request: Request) -> Response:
@@ -146,7 +133,7 @@ class RecordedEngine:
             InputError: in a replay, for a request that the recorded run never made; or the run directory is gone.
             dspy.lm15.LM15Error: the last attempt failed, or a failure is not worth another.
         """
-        recorder = self._recorder
+        recorder = self.recorder
         body = request_to_dict(request)
         key = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()[:32]
         with recorder._lock:
@@ -157,19 +144,19 @@ class RecordedEngine:
                 if (key, index) not in recorder._ours:
                     recorder.append("lm", **{k: v for k, v in event.items() if k not in ("type", "seconds")})
                 return response_from_dict(event["reply"])
-        if recorder.replay or self._engine is None:
+        if recorder.replay or self.engine is None:
             raise InputError(
-                f"the recorded run has no reply to this request of the {self._role}; replay it with the same "
+                f"the recorded run has no reply to this request of the {self.role}; replay it with the same "
                 f"configuration, or name a language model with {flag('lm')}."
             )
         most = (bound_tokens(body), request.config.max_tokens or DEFAULT_MAX_TOKENS)
-        attempts = Attempts(recorder.ledger, self._name, getattr(self._engine, "retries", None))
+        attempts = Attempts(recorder.ledger, self.name, getattr(self.engine, "retries", None))
         try:
             while True:
                 if recorder.journal:  # before it is paid for
                     recorder.journal.check_there()
                 try:
-                    with recorder.ledger.reserve(tokens=sum(most), usd=self._price(*most)):
+                    with recorder.ledger.reserve(tokens=sum(most), usd=self.price(*most)):
                         return self._ask(request, body, key, index, most, attempts)
                 except RETRIED as error:
                     attempts.wait_after(error)
@@ -189,9 +176,9 @@ class RecordedEngine:
         attempts: Attempts,
     ) -> Response:
         """Get a reply that the record lacks, from the cache or the engine, and record it."""
-        recorder, engine = self._recorder, self._engine
+        recorder, engine = self.recorder, self.engine
         started = time.monotonic()
-        cached = self._cache.get({"request": body, "index": index, **self._scope}) if self._cache is not None else None
+        cached = self.cache.get({"request": body, "index": index, **self.scope}) if self.cache is not None else None
         if cached is not None:
             response = response_from_dict(cached)
         else:
@@ -205,7 +192,7 @@ class RecordedEngine:
             self._has_warned = True
             logger.warning(
                 "%s does not say how many tokens its answers used: the most that each can have used is counted",
-                self._name,
+                self.name,
             )
         with recorder._lock:
             # Another thread may have asked the same in the meantime; each answer keeps its own place.
@@ -213,7 +200,7 @@ class RecordedEngine:
             recorder._asked[key] += 1
             event = recorder.append(
                 "lm",
-                role=self._role,
+                role=self.role,
                 key=key,
                 index=index,
                 request=without_pictures(body),
@@ -221,13 +208,13 @@ class RecordedEngine:
                 cached=cached is not None,
                 tokens_in=spent[0],
                 tokens_out=spent[1],
-                usd=0.0 if cached is not None else self._price(*spent),
+                usd=0.0 if cached is not None else self.price(*spent),
                 **({"bound": True} if is_bound else {}),
                 waited=round(time.monotonic() - started, 3),
             )
             self._usage.add(event)
-        if self._cache is not None and cached is None:
-            self._cache.put({"request": body, "index": index, **self._scope}, event["reply"])
+        if self.cache is not None and cached is None:
+            self.cache.put({"request": body, "index": index, **self.scope}, event["reply"])
         # As written, not as received: a resumed run must see the same, and a secret in the reply goes no further.
         return response_from_dict(event["reply"])
 
@@ -235,14 +222,14 @@ class RecordedEngine:
         """Record a failed attempt. One that may have been answered may be billed: the most it can cost is booked."""
         booked: dict[str, Any] = {}
         if isinstance(error, MAYBE_BILLED):
-            booked = {"tokens_in": most[0], "tokens_out": most[1], "usd": self._price(*most)}
+            booked = {"tokens_in": most[0], "tokens_out": most[1], "usd": self.price(*most)}
             logger.warning(
                 "an answer of %s was lost (%s) and may be billed: its bound of %s tokens is counted",
-                *(self._name, redact(str(error))[:200], f"{sum(most):,}"),
+                *(self.name, redact(str(error))[:200], f"{sum(most):,}"),
             )
         reason = f"{type(error).__name__}: {error}"
-        with self._recorder._lock:
-            event = self._recorder.append("lm_error", role=self._role, key=key, error=reason, **booked)
+        with self.recorder._lock:
+            event = self.recorder.append("lm_error", role=self.role, key=key, error=reason, **booked)
             self._usage.add(event)
 
 

@@ -18,6 +18,7 @@ from dspy._vendor.lm15.serde import response_from_dict
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.files import KeptFile, checksum
 from ipo_prompts.metrics.template import LIST_MARKER, SLOT, normalise
+from ipo_prompts.programs.lm.ledger import explain
 from ipo_prompts.programs.record.journal import Event
 
 logger = logging.getLogger(__name__)
@@ -179,6 +180,41 @@ def _bounded(
     raise dspy.AdapterParseError(
         adapter_name=name, signature=signature, lm_response=completion[:1000], message=problem
     ) from cause
+
+
+def ask_lm(predict: Any, inputs: dict[str, Any], config: dict[str, Any]) -> Any:
+    """Ask a DSPy module; if it fails, raise the error that DSPy has wrapped."""
+    try:
+        return predict(**inputs, config=config)
+    except dspy.LMError as error:
+        if (shown := explain(error)) is error:
+            raise
+        raise shown from error
+
+
+def excerpt(error: Any) -> str:
+    """Return, on one line, an answer that could not be read; the next question may show it."""
+    answer = getattr(error, "lm_response", "")
+    return str(whole_characters(" ".join(answer.split()))) if isinstance(answer, str) else ""
+
+
+def why_unreadable(error: Any) -> str:
+    """Say what is wrong with an answer that could not be read."""
+    if was_cut_off():
+        return "the answer was cut off at its limit of tokens before a template was whole; max_tokens= raises it"
+    return "the answer was not a list of templates" if excerpt(error) else "the answer was empty"
+
+
+def was_cut_off() -> bool:
+    """Whether the model's last reply ended at the token limit."""
+    lm = dspy.settings.lm
+    if not lm or not lm.history:
+        return False
+    response = lm.history[-1].get("response")
+    reason = getattr(response, "finish_reason", None)
+    if reason is None and getattr(response, "choices", None):
+        reason = response.choices[0].finish_reason
+    return bool(reason == "length")
 
 
 def items_of(answer: str) -> list[str]:

@@ -340,24 +340,15 @@ def read_completion(body: bytes, model: str) -> lm15.Response | None:
 
 def _pieces(body: bytes) -> list[Any]:
     """Return what a reply holds: one value of JSON, or those of a stream (server-sent events, lines, or a list)."""
-    try:
+    with suppress(ValueError, RecursionError):
         text = body.decode("utf-8")
-        whole = _values([text])
-        if not whole:
-            lines = [line for line in text.splitlines() if line.strip()]
-            data = [line[5:].strip() for line in lines if line.startswith("data:")]
-            whole = _values([line for line in data if line != "[DONE]"] if data else lines)
-    except RecursionError:
-        return []
-    return whole[0] if len(whole) == 1 and isinstance(whole[0], list) else whole
-
-
-def _values(texts: Sequence[str]) -> list[Any]:
-    """Return the values of texts in JSON; none when one of them is no JSON."""
-    try:
-        return [json.loads(text) for text in texts]
-    except ValueError:  # a number of 5,000 digits, too
-        return []
+        lines = [line for line in text.splitlines() if line.strip()]
+        data = [line[5:].strip() for line in lines if line.startswith("data:")]
+        for parts in ([text], [part for part in data if part != "[DONE]"] if data else lines):
+            with suppress(ValueError):  # a number of 5,000 digits is none that is read, too
+                values = [json.loads(part) for part in parts]
+                return values[0] if len(values) == 1 and isinstance(values[0], list) else values
+    return []
 
 
 _NOTHING = object()

@@ -60,7 +60,6 @@ class Journal:
 
     Attributes:
         events: those that the record held when it was opened, oldest first.
-        written: whether there are more by now.
 
     Raises:
         InputError: the folder cannot be written, another process holds it, or the record is damaged.
@@ -79,7 +78,6 @@ class Journal:
         self.path = folder / FILE_NAME
         self._lock = filelock.FileLock(folder / LOCK, timeout=0)
         self._mutex = threading.Lock()
-        self.written = False
         self._started = clock.now() if started is None else started
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -126,7 +124,6 @@ class Journal:
         event: Event = {"type": type_, **redacted(content), "seconds": round(clock.now() - self._started, 3)}
         line = line_of(event)
         with self._mutex:
-            self.written = True
             try:
                 end = self._file.seek(0, os.SEEK_END)
                 try:
@@ -137,8 +134,6 @@ class Journal:
                 except OSError:
                     self._file.truncate(end)
                     raise
-            except ValueError as error:
-                raise InputError(f"{self.path} was closed; open the journal again.") from error
             except OSError as error:
                 raise InputError(
                     f"cannot write {self.path}: {error.strerror}; make room, then {resumed_by(self.path.parent)}."
@@ -255,13 +250,8 @@ def begin(journal: Journal, identity: Mapping[str, Any], **about: Any) -> None:
     """Write the first event of a session: what makes the search another one, and what else is known of it.
 
     Raises:
-        InputError: the journal is that of another search, or was written to since it was opened.
+        InputError: the journal is that of another search.
     """
     check_same(journal, identity)
-    if journal.written:
-        raise InputError(
-            f"the journal in {journal.path.parent} was written to since it was opened; close it, and open it again for "
-            "another search."
-        )
     content = redacted({**about, **identity})
     journal.append("start", **content, **({trust.SEAL: made} if (made := trust.seal(content)) else {}))

@@ -1,6 +1,6 @@
 """The strategies of a search, by name. `base.py` says what a strategy is; those that differ in a function share a file.
 
-`asking.py` and `small_model.py` are parts of strategies. `window.py` says what a language model takes of a question.
+`small_model.py` is how `history` asks a small model. `window.py` says what a language model takes of a question.
 
 A new strategy needs its file and its line below. Its file is imported when the strategy is first used.
 """
@@ -13,8 +13,8 @@ STRATEGIES = Registry(
     {
         "compose": "compose:Compose",
         "history": "history:HistoryStrategy",
-        "no-history": "controls:NoHistory",
-        "shuffled": "controls:Shuffled",
+        "no-history": "history:NoHistory",
+        "shuffled": "history:Shuffled",
         "list": "base:GivenTemplates",
     },
     default="compose",

@@ -2,7 +2,7 @@
 
 A composition that is only scored costs milliseconds where a proposal costs a request, and more candidates are worth
 more than a history of scores. So the language model is asked without any history, its templates are taken apart
-(`programs/templates/wording.py`), and their parts are tried in new company together with the phrases of the bank.
+(`programs/templates/phrases.py`), and their parts are tried in new company together with the phrases of the bank.
 Each step looks at the best composition so far with every promising part added to it, and with each of its own taken
 out: some phrases help only beside another ("lying on its side" beside "faded"), and filler helps beside none. Every
 word has to earn its place: of two compositions the longer must score higher by `Scale.word` for each word that it has
@@ -33,9 +33,8 @@ from ipo_prompts.programs.strategies.base import (
     forecast_of,
     may_know,
 )
-from ipo_prompts.programs.strategies.controls import NoHistory
-from ipo_prompts.programs.templates.phrases import BankName, Phrase, PhraseBank
-from ipo_prompts.programs.templates.wording import Part, Wording, unknown_words
+from ipo_prompts.programs.strategies.history import NoHistory
+from ipo_prompts.programs.templates.phrases import BankName, Part, Phrase, PhraseBank, Wording, unknown_words
 
 if TYPE_CHECKING:
     from ipo_prompts.metrics.reward import Score

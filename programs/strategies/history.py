@@ -3,32 +3,32 @@
 All templates of a step come from one structured call; refused ones are sent back once with the reasons. One by one, as
 in the paper's code, each comes from a call of its own, and none sees another. The parts of the question are in the
 paper's order (Du, Sun and Snoek, NeurIPS 2024).
+
+Its controls stand below it: each asks as `history` does, and is a function that changes what may be known. What a
+search gains with shuffled scores, it gains without knowing which template was good; what it gains without a history is
+the best of as many proposals.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import random
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
+from ipo_prompts.metrics.registry import NoSettings
 from ipo_prompts.metrics.template import MAX_CHARACTERS, SLOT, normalise, with_slot
-from ipo_prompts.programs.strategies.asking import (
-    HistorySettings,
-    ShowsHistory,
-    ask_lm,
-    excerpt,
-    was_cut_off,
-    why_unreadable,
-)
-from ipo_prompts.programs.strategies.base import Expected, Forecast, Known, Models, Strategy
+from ipo_prompts.programs.strategies.base import Expected, Forecast, Knowing, Known, Models, Strategy
 from ipo_prompts.programs.templates.admission import REFUSALS_SHOWN
+from ipo_prompts.programs.templates.history import PromptHistory, ScoredTemplate
 
 if TYPE_CHECKING:
     import dspy
 
-    from ipo_prompts.programs.strategies.base import Known
     from ipo_prompts.programs.templates.admission import Desk
 
 
@@ -38,6 +38,49 @@ FOR_SMALL = "ipo_prompts.programs.strategies.small_model:SmallModelStrategy"
 """Asks a small model."""
 LONGEST_REASON = " ox" * 40
 """Why a template was refused."""
+
+
+class HistorySettings(BaseModel, extra="forbid", frozen=True):
+    """Which part of the history is shown."""
+
+    size: int = Field(12, ge=0, description="scored templates that the language model sees; 0 for none")
+    pin_initial: bool = Field(True, description="always show the initial template")
+    floor: float = Field(0.0, ge=0, le=1, description="value under which templates are not shown")
+    one_by_one: bool = Field(False, description="ask for each template of a step in a request of its own, once")
+
+
+class ShowsHistory:
+    """Shows a language model the best templates so far.
+
+    Args:
+        lm: the model to ask; the one of `dspy.context` when None.
+        settings: what the model is shown; or its fields as keywords.
+    """
+
+    def __init__(self, lm: dspy.LM | None = None, settings: HistorySettings | None = None, **fields: Any) -> None:
+        self.settings = settings or HistorySettings(**fields)
+        self.lm = lm
+
+    def chosen(self, known: Known) -> list[ScoredTemplate]:
+        """Return the templates that a question shows: the best, worst first."""
+        shown = self.settings
+        return known.history.view(shown.size, pin_initial=shown.pin_initial, floor=shown.floor or float("-inf"))
+
+    @contextmanager
+    def asking(self, *, as_json: bool = False, **context: Any) -> Iterator[None]:
+        """Let DSPy ask this model, if one was given, inside the block; an adapter that the user has set is kept.
+
+        A call is one question: DSPy's second try as JSON would be another that nobody counted on.
+        """
+        import dspy
+
+        from ipo_prompts.programs.lm.replies import BoundedChatAdapter, BoundedJSONAdapter
+
+        if dspy.settings.adapter is None and "adapter" not in context:
+            chat = BoundedChatAdapter(use_json_adapter_fallback=False)
+            context["adapter"] = BoundedJSONAdapter() if as_json else chat
+        with dspy.context(**({"lm": self.lm} if self.lm else {}), **context):
+            yield
 
 
 class HistoryStrategy(ShowsHistory):
@@ -76,7 +119,7 @@ class HistoryStrategy(ShowsHistory):
         """Ask once, and again with the reasons if answers were refused or unreadable; or once for each template."""
         import dspy
 
-        from ipo_prompts.programs.lm.replies import items_of
+        from ipo_prompts.programs.lm.replies import ask_lm, excerpt, items_of, was_cut_off, why_unreadable
         from ipo_prompts.signatures.propose import ProposeTemplates, history_line, on_scale
 
         propose = dspy.Predict(on_scale(ProposeTemplates, known.scale))
@@ -146,3 +189,52 @@ def propose_inputs(
         "refused_templates": "\n".join(refused),
         "count": count,
     }
+
+
+# The controls.
+
+
+def no_history(known: Known) -> Known:
+    """Leave out every template and score but for the initial one."""
+    return replace(known, history=PromptHistory(known.history.initial), looked=())
+
+
+def shuffled(known: Known) -> Known:
+    """Give each template another's score, and each picture another's class.
+
+    All of them, before the best are chosen: the choice must not reveal which they are.
+    """
+    import numpy as np
+
+    rng = random.Random(known.seed)
+    history = known.history.shuffled(rng)
+    labels = known.labels
+    if labels is not None:
+        labels = np.array(rng.sample(labels.tolist(), len(labels)))
+        labels.setflags(write=False)
+    scores = rng.sample(known.looked, len(known.looked))
+    pairs = zip(known.looked, scores, strict=True)
+    looked = tuple(replace(one, value=giver.value, loss=giver.loss) for one, giver in pairs)
+    return replace(known, history=history, labels=labels, looked=looked)
+
+
+class NoHistory(Knowing):
+    """Asks the same questions as `history` in every step, without any template or score."""
+
+    Settings: ClassVar[type[BaseModel]] = NoSettings
+
+    @classmethod
+    def build(cls, settings: NoSettings, models: Models) -> Strategy:
+        """See `Strategy`."""
+        return cls(HistoryStrategy.build(HistorySettings(size=0), models), no_history)
+
+
+class Shuffled(Knowing):
+    """Asks as `history` does, and shows each template with another's score."""
+
+    Settings: ClassVar[type[BaseModel]] = HistorySettings
+
+    @classmethod
+    def build(cls, settings: HistorySettings, models: Models) -> Strategy:
+        """See `Strategy`."""
+        return cls(HistoryStrategy.build(settings, models), shuffled)

@@ -15,9 +15,10 @@ import dspy
 from dspy.lm15 import Config, Message, Request
 
 from ipo_prompts.metrics.template import SLOT, every_name
-from ipo_prompts.programs.strategies.asking import ShowsHistory, ask_lm, excerpt
+from ipo_prompts.programs.lm.replies import ask_lm, excerpt
 from ipo_prompts.programs.strategies.base import Expected, Forecast, Known
-from ipo_prompts.programs.templates.wording import content_words
+from ipo_prompts.programs.strategies.history import ShowsHistory
+from ipo_prompts.programs.templates.phrases import content_words
 from ipo_prompts.signatures.propose import (
     EXAMPLE_ANSWER,
     EXAMPLE_DESCRIPTIONS,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import re
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import accumulate
@@ -296,10 +296,7 @@ def _spread(texts: Sequence[_Text], number: int) -> list[_Text]:
 
 def _largest(low: int, high: int, fits: Callable[[int], bool]) -> int:
     """Return the largest number that fits, `low` at least."""
-    while low < high:
-        middle = (low + high + 1) // 2
-        low, high = (middle, high) if fits(middle) else (low, middle - 1)
-    return low
+    return low + bisect_left(range(low + 1, high + 1), True, key=lambda number: not fits(number))
 
 
 def _shortened(room: Room, number: int, shown: int, level: int) -> Shortened:

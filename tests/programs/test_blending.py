@@ -58,7 +58,7 @@ def test_a_picture_is_not_judged_by_its_variants(
         told.append(groups)
         return 1.75
 
-    monkeypatch.setattr("ipo_prompts.programs.settling.fit_temperature", fit_temperature)
+    monkeypatch.setattr("ipo_prompts.programs.running.fit_temperature", fit_temperature)
     names, features, labels = known
     groups = [f"picture {i // 2}" for i in range(18)]
     rows = zip(features, labels, groups, strict=True)

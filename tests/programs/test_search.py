@@ -21,6 +21,7 @@ from ipo_prompts.metrics.sampling import Sampling, mean_interval
 from ipo_prompts.metrics.scale import Scale
 from ipo_prompts.metrics.template import ANCHOR
 from ipo_prompts.metrics.verdict import score_interval
+from ipo_prompts.programs.lm.ledger import Ledger
 from ipo_prompts.programs.record.journal import Journal, read
 from ipo_prompts.programs.record.score_keeper import AT_ONCE, ScoreKeeper
 from ipo_prompts.programs.search import (
@@ -109,6 +110,12 @@ def run(reward: TableReward, strategy: Strategy, selection: bool = True, **more:
     settings = {"steps": 3, "patience": None, **more.pop("settings", {})}
     held_back = Units("selection") if selection else None
     return search(SearchSettings(**settings), reward, strategy, Units("search"), held_back, **more)
+
+
+def checking(check: Callable[[], None]) -> Ledger:
+    clock = Clock()
+    clock.check_time = check  # type: ignore[method-assign]
+    return Ledger(clock=clock)
 
 
 def test_the_winner_is_chosen_on_all_units_and_its_gain_measured_on_the_held_back_ones() -> None:
@@ -415,8 +422,8 @@ def test_a_stopped_search_names_the_setting_that_stopped_it(limit: Any) -> None:
         raise BudgetReached("no more", limit)
 
     found = run(TableReward(), Doing(ask))
-    assert (found.limit, found.stopped) == (limit, "no more")
-    assert run(TableReward(), admitting([["a <CLASS>"]])).limit is None
+    assert found.reached and (found.reached.limit, found.stopped) == (limit, "no more")
+    assert run(TableReward(), admitting([["a <CLASS>"]])).reached is None
 
 
 class Timed(TableReward):
@@ -435,7 +442,7 @@ def test_what_an_earlier_session_scored_is_scored_again_though_the_time_is_up(
         reward = Timed(search={"b <CLASS>": 9, "mine <CLASS>": 12}, selection={"b <CLASS>": 9, "mine <CLASS>": 12})
         strategy = looking([["seen <CLASS>"]] * 2, then=["a <CLASS>", "b <CLASS>"])[0]
         with closing(Journal(tmp_path)) as journal, keeping(Clock.of(minutes, before=60.0)) as clock:
-            record, more = ScoreKeeper(journal, reward), {"check_limits": clock.check_time, "earlier": earlier}
+            record, more = ScoreKeeper(journal, reward), {"ledger": Ledger(clock=clock), "earlier": earlier}
             return run(reward, strategy, settings={"steps": 2}, record=record, **more)
 
     whole, again = searched(None), searched(0.5)
@@ -569,7 +576,7 @@ def test_a_limit_that_is_reached_before_a_score_loses_no_proposal() -> None:
         if len(checks) == 3:  # before the step, and before each score
             raise BudgetReached("the time is up")
 
-    found = run(TableReward(), Doing(ask), check_limits=check)
+    found = run(TableReward(), Doing(ask), ledger=checking(check))
     assert (found.stopped, found.proposed) == ("the time is up", 2)
 
 
@@ -600,7 +607,7 @@ def test_limits_are_checked_between_chunks_and_what_was_looked_at_is_on_record(t
             raise BudgetReached("the time is up")
 
     reward, journal = TableReward(), Journal(tmp_path)
-    found = run(reward, strategy, record=ScoreKeeper(journal, reward), check_limits=check)
+    found = run(reward, strategy, record=ScoreKeeper(journal, reward), ledger=checking(check))
     journal.close()
     assert (found.stopped, seen, len(checks)) == ("the time is up", [], 4)
     events = [json.loads(line) for line in (tmp_path / "journal.jsonl").read_text().splitlines()]

@@ -10,8 +10,8 @@ import pytest
 from ipo_prompts.metrics.classification import EncodedPictures, fitted_on
 from ipo_prompts.metrics.reward import Judged, Score
 from ipo_prompts.programs.record.score_keeper import ScoreKeeper
+from ipo_prompts.programs.running import settle_offsets
 from ipo_prompts.programs.search import search
-from ipo_prompts.programs.settling import settle_offsets
 from ipo_prompts.programs.strategies.base import GivenTemplates
 from ipo_prompts.programs.templates.settings import SearchSettings
 
@@ -54,7 +54,7 @@ def test_templates_with_offsets_are_chosen_by_scores_that_all_have_them() -> Non
 def test_offsets_are_kept_where_the_gain_exceeds_its_standard_error(
     gain: float, error: float | None, kept: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ipo_prompts.programs.settling.cross_fitted_difference", lambda *of: (gain, error))
+    monkeypatch.setattr("ipo_prompts.programs.running.cross_fitted_difference", lambda *of: (gain, error))
     reward, units = Told(), [EncodedPictures(np.full((20, 2), part, dtype=np.float32), None) for part in (0, 1)]
     found = search(SearchSettings(steps=1), reward, GivenTemplates(["one <CLASS>", "other <CLASS>"]), *units)
     offsets = fitted_on("mean", *units)

@@ -150,9 +150,9 @@ def test_what_is_settled_after_them_has_those_that_are_kept(
     gain: float, small: bool, clip: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Names have the offsets that are kept; a small language model is asked for none."""
-    monkeypatch.setattr("ipo_prompts.programs.settling.cross_fitted_difference", lambda *of: (gain, 0.1))
+    monkeypatch.setattr("ipo_prompts.programs.running.cross_fitted_difference", lambda *of: (gain, 0.1))
     chosen = Choice("a choice <CLASS>", False, 0.1, 0.05, POOLED)
-    monkeypatch.setattr("ipo_prompts.programs.settling.pooled_choice", lambda *of: chosen)
+    monkeypatch.setattr("ipo_prompts.programs.running.pooled_choice", lambda *of: chosen)
     given: list[Any] = []
 
     def look(settings: Any, reward: Any, templates: Any, parts: Any, offsets: Any, record: Any, **more: Any) -> None:
@@ -212,7 +212,7 @@ def test_a_run_with_them_labels_as_its_sealed_test_and_resumes_and_replays_to_th
     kind: str, run: Any, clip: Clip, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: Any
 ) -> None:
     # So few pictures decide either way: here the decision is given, the rest is real.
-    monkeypatch.setattr("ipo_prompts.programs.settling.cross_fitted_difference", lambda ours, theirs: (0.1, 0.05))
+    monkeypatch.setattr("ipo_prompts.programs.running.cross_fitted_difference", lambda ours, theirs: (0.1, 0.05))
     folder = tmp_path / "run"
     ended = run(f"offsets={kind}", "--out", str(folder))
     assert ended.code == 0, ended.err

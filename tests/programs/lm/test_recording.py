@@ -11,7 +11,7 @@ from dspy.lm15 import RateLimitError, Usage
 from ipo_prompts.metrics.clock import BudgetReached, Clock
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.programs.lm.ledger import Ledger, bound_tokens, explain
-from ipo_prompts.programs.lm.recording import Attempts, Recorder
+from ipo_prompts.programs.lm.recording import Attempts, RecordedEngine, Recorder
 from ipo_prompts.programs.lm.replies import ReplyFile
 from ipo_prompts.programs.lm.transport import UnreadableReply
 from ipo_prompts.programs.record.journal import Journal, read
@@ -23,9 +23,8 @@ def two_cents(tokens_in: int, tokens_out: int) -> float:
 
 def lm_of(engine: Any, journal: Journal, ledger: Ledger | None = None, **options: Any) -> tuple[Any, Recorder]:
     recorder = Recorder(journal, ledger or Ledger(), options.pop("replies", None))
-    wrapped = recorder.wrap(
-        engine, role="optimizer", name="m", price=options.pop("price", two_cents), cache=options.pop("cache", None)
-    )
+    price, cache = options.pop("price", two_cents), options.pop("cache", None)
+    wrapped = RecordedEngine(recorder, engine, "optimizer", "m", price, cache)
     return dspy.LM("m/m", engine=wrapped, cache=False, num_retries=options.pop("num_retries", 0)), recorder
 
 
@@ -94,7 +93,7 @@ def test_what_is_no_answer_is_asked_for_once_and_counts_though_it_is_free(tmp_pa
     assert used.tokens_in >= len("question")
     assert (used.tokens_out, used.usd) == (50, 0.0)
     again = Recorder(Journal(tmp_path), Ledger())
-    again.wrap(engine, role="optimizer", name="m", price=two_cents)
+    RecordedEngine(again, engine, "optimizer", "m", two_cents)
     assert again.ledger.tokens == recorder.ledger.tokens, "it stays counted"
 
 
@@ -107,7 +106,7 @@ def test_what_was_lost_is_spent_once_by_the_role_that_asked(tmp_path: Path, scri
     journal.close()
     again = Recorder(Journal(tmp_path), Ledger())
     for role in ("describer", "optimizer", "optimizer"):  # a role may have two language models
-        again.wrap(engine, role=role, name="m", price=two_cents)
+        RecordedEngine(again, engine, role, "m", two_cents)
     assert again.ledger.roles["describer"].tokens_in == 0
     assert again.ledger.tokens == recorder.ledger.tokens > 50
     assert again.ledger.usd == recorder.ledger.usd
@@ -188,7 +187,7 @@ def test_dollars_are_bounded_over_all_roles(tmp_path: Path, scripted: Any) -> No
     journal = Journal(tmp_path)
     recorder = Recorder(journal, Ledger(limit_usd=3.0))
     models = [
-        dspy.LM("m/m", engine=recorder.wrap(engine, role=role, name="m", price=two_cents), cache=False, num_retries=0)
+        dspy.LM("m/m", engine=RecordedEngine(recorder, engine, role, "m", two_cents), cache=False, num_retries=0)
         for role in ("optimizer", "describer")
     ]
     models[0]("q", max_tokens=20)
@@ -222,7 +221,7 @@ def test_what_a_server_leaves_out_is_booked_at_its_bound(tmp_path: Path, scripte
 
 def test_an_engine_is_asked_for_its_abilities_and_for_nothing_else(scripted: Any) -> None:
     _, engine = scripted()
-    wrapped = Recorder(None, Ledger()).wrap(engine, role="optimizer", name="m", price=two_cents)
+    wrapped = RecordedEngine(Recorder(None, Ledger()), engine, "optimizer", "m", two_cents)
     engine.supports_reasoning = engine.other = True
     assert wrapped.supports_reasoning is True and wrapped.supports_function_calling is False
     assert not hasattr(wrapped, "other")

@@ -24,9 +24,8 @@ from ipo_prompts.programs.strategies import STRATEGIES, compose
 from ipo_prompts.programs.strategies.base import Expected, Forecast, Known, Models
 from ipo_prompts.programs.strategies.compose import FEWEST, PARTS, Compose, ComposeSettings, worth
 from ipo_prompts.programs.templates.admission import Desk
-from ipo_prompts.programs.templates.phrases import BankName, PhraseBank
+from ipo_prompts.programs.templates.phrases import LONGEST, BankName, PhraseBank, Wording
 from ipo_prompts.programs.templates.settings import SearchSettings
-from ipo_prompts.programs.templates.wording import LONGEST, Wording
 
 ANCHOR = "a photo of a <CLASS>."
 WORTH = {"dark": 0.2, "upside down": 0.1, "torn": 0.001, "in fog": -0.1}

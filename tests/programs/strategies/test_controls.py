@@ -27,8 +27,7 @@ from ipo_prompts.programs.strategies.base import (
     may_know,
     needs_lm,
 )
-from ipo_prompts.programs.strategies.controls import no_history, shuffled
-from ipo_prompts.programs.strategies.history import HistoryStrategy
+from ipo_prompts.programs.strategies.history import HistoryStrategy, no_history, shuffled
 from ipo_prompts.programs.strategies.small_model import SmallModelStrategy
 from ipo_prompts.programs.templates.history import PromptHistory, ScoredTemplate
 from ipo_prompts.programs.templates.settings import SearchSettings

@@ -10,8 +10,7 @@ import pytest
 
 from ipo_prompts.experiments.embedded.shifts import OPERATIONS
 from ipo_prompts.metrics.template import SLOT, problem
-from ipo_prompts.programs.templates.phrases import BankName, PhraseBank
-from ipo_prompts.programs.templates.wording import Wording
+from ipo_prompts.programs.templates.phrases import BankName, PhraseBank, Wording
 from tools.embedded.captions import compose
 from tools.embedded.vocabulary import WORDS
 from tools.general_bank import is_fit

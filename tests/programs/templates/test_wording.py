@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ipo_prompts.programs.templates.phrases import PhraseBank
-from ipo_prompts.programs.templates.wording import Part, Wording, unknown_words
+from ipo_prompts.programs.templates.phrases import Part, PhraseBank, Wording, unknown_words
 
 
 def test_every_phrase_of_the_bank_comes_apart_and_together_again() -> None:
