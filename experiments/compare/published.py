@@ -130,6 +130,7 @@ def read_library(file: Path) -> Library:
         raise input_error(error, str(file)) from error
 
 
+@cache
 def data_key(name: str) -> str:
     """Reduce a data set's name to the key of `published.yaml`: lower case, letters and digits, aliases resolved.
 
