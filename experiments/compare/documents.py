@@ -61,7 +61,8 @@ def table_of(grid: GridConfig, found: Sequence[GridCell], outcomes: Sequence[dic
     """
     cells, methods = [], {}
     for entry, outcome in zip(found, outcomes, strict=True):
-        content = {"cell": entry.cell.record(), "absent": outcome} if isinstance(outcome, str) else outcome
+        gap: dict[str, Any] = {"cell": entry.cell.record(), "absent": outcome}
+        content = gap if isinstance(outcome, str) else outcome
         shared, method = shared_config(entry.cell), entry.method
         methods[entry.label] = method
         about = {
@@ -189,7 +190,7 @@ def to_frame(table: Table) -> pandas.DataFrame:
     records: list[dict[str, Any]] = []
     splits = {scope.name: scope.split for scope in table.scopes}
     for (scope, method), row in table.rows.items():
-        about = {"origin": "ours", "data": scope, "split": splits[scope], "method": method}
+        about: dict[str, Any] = {"origin": "ours", "data": scope, "split": splits[scope], "method": method}
         about["labelled_per_class"] = row.labelled_per_class
         search = _rounded(table.searches.get((scope, method), {}))
         for column in table.columns:
@@ -271,14 +272,13 @@ def by_settings(table: Table, own: Mapping[str, Mapping[str, Any]]) -> list[Bloc
         rows.append([row, points(gain), verdict_text(over.verdict if over else None)])
     effects: list[Line] = [["setting", "value", "rows", HELD_BACK]]
     for name, values in varied.items():
-        numbers = len(set(values)) > SHOWN if all(isinstance(value, (int, float)) for value in values) else False
-        if numbers:
+        if all(isinstance(value, (int, float)) for value in values) and len(set(values)) > SHOWN:
             rank = Series(values, gains.index, dtype=float).corr(gains, method="spearman")
             told = f"rank correlation {rank:+.2f}"
             effects.append([name, f"{min(values)} to {max(values)}", str(len(gains)), told])
-            continue
-        for value, group in gains.groupby([str(value) for value in values], sort=False):
-            effects.append([name, str(value), str(len(group)), points(group.mean())])
+        else:
+            for value, group in gains.groupby([str(value) for value in values], sort=False):
+                effects.append([name, str(value), str(len(group)), points(group.mean())])
     return [
         "Rows by what their searches gained on held-back pictures, by which to choose; the test only confirms:",
         rows,

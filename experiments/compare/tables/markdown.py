@@ -279,8 +279,8 @@ def _gains(table: Table) -> list[Line]:
     for scope, method in product(table.scopes, table.methods):
         found = [table.over(scope, method, other) for other in others]
         if any(found):
-            lines.append([scope_name(scope), method, *(verdict_text(gain and gain.verdict) for gain in found)])
-        general = [gain and gain.like_these for gain in found]
+            lines.append([scope_name(scope), method, *(verdict_text(gain.verdict if gain else None) for gain in found)])
+        general = [gain.like_these if gain else None for gain in found]
         covers = next((verdict.covers for verdict in general if verdict), None)
         # In a table with averages, what a row of its own says of classes like these is in the JSON alone.
         if covers and (scope.is_average or len(table.scopes) == 1):

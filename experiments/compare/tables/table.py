@@ -304,7 +304,7 @@ def _columns(protocol: str, found: tuple[str, ...], several: bool) -> tuple[tupl
 
 
 def _scopes(data: tuple[str, ...], columns: Sequence[str], splits: Mapping[str, str]) -> Iterator[Scope]:
-    named = {one: (one,) for one in data}
+    named: dict[str, tuple[str, ...]] = {one: (one,) for one in data}
     if len(data) > 1 and MEAN not in columns:
         rest = tuple(one for one in data if data_key(one) != "eurosat")
         named["average"] = data
@@ -400,5 +400,5 @@ def _search(method: str, groups: Mapping[str, Sequence[Runs]], reference: str) -
 
 def _mean_over(group: Sequence[Runs], part: str, name: str) -> float | None:
     """Mean over data sets of the mean over seeds of a number in a part of the cells; None when any run lacks it."""
-    numbers = [[(cell.get(part) or {}).get(name) for cell in runs.cells] for runs in group]
-    return None if any(None in of_seeds for of_seeds in numbers) else fmean(map(fmean, numbers))
+    numbers: list[list[Any]] = [[(cell.get(part) or {}).get(name) for cell in runs.cells] for runs in group]
+    return None if any(None in of_seeds for of_seeds in numbers) else fmean(fmean(of_seeds) for of_seeds in numbers)
