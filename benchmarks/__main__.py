@@ -74,7 +74,7 @@ def paper_templates(
         printed_documents,
     )
     from ipo_prompts.experiments.compare.documents import write_documents
-    from ipo_prompts.experiments.compare.layout import print_table, safe_line, terminal
+    from ipo_prompts.experiments.compare.layout import fitted_table, safe_line, terminal, text_table
     from ipo_prompts.experiments.run.files import check_writable
 
     asked: Request = request(words or [])
@@ -91,7 +91,7 @@ def paper_templates(
         if as_json:
             common.print_json({"data": rows, "absent": asked.absent, "usd": 0})
             return 0
-        print_table(list(rows[0]), [[str(value) for value in row.values()] for row in rows])
+        print(text_table(list(rows[0]), [[str(value) for value in row.values()] for row in rows]))
         for name, why in asked.absent.items():
             print(f"not here: {name}. {why}")
         print(f"each picture is encoded once in {' and once in '.join(asked.precisions)}; nothing is asked or paid")
@@ -105,7 +105,8 @@ def paper_templates(
         print(texts["table.json" if as_json else "table.md"], end="")
     else:
         console.print(safe_line(answer_of_print(found, list(asked.absent)), "bold"))
-        print_table(*agreeing_rows(found, asked.precisions))
+        head, lines = agreeing_rows(found, asked.precisions)
+        console.print(fitted_table([head, *lines], console.width))
         console.print(safe_line(f"every printed row beside the measured one: {out}/table.md"))
     if not quiet:
         print(f"{out}/table.md, table.csv, table.json", file=sys.stderr)

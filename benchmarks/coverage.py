@@ -17,7 +17,7 @@ from benchmarks.common import arguments
 from benchmarks.lab.bed import shared, suite
 from benchmarks.lab.crossed import crossed_interval
 from benchmarks.paired_hits import Cell, Model
-from ipo_prompts.experiments.compare.tables.table import MEAN, MEAN_OF_H, H, difference
+from ipo_prompts.experiments.compare.tables.runs import MEAN, MEAN_OF_H, H, difference
 from ipo_prompts.metrics.evidence import ALPHA, Effect, effect_of
 from ipo_prompts.metrics.sampling import Variance
 from ipo_prompts.metrics.verdict import judge
@@ -196,7 +196,7 @@ def _effects(model: Model, gain: float, runs: int) -> Iterator[tuple[Effect, flo
     thresholds, at_once = model.thresholds(gain), max(1, 200_000 // (model.cell.n * model.cell.seeds))
     for start in range(0, runs, at_once):
         for ours, theirs in zip(*model.draw(thresholds, min(at_once, runs - start)), strict=True):
-            found = difference(model.cell.column, model.runs(ours, "ours"), model.runs(theirs, "theirs"))
+            found = difference(model.cell.column, model.runs(ours), model.runs(theirs))
             assert found is not None
             effect = found[0].like_these if model.cell.like_these else found[0].these
             assert effect is not None

@@ -17,8 +17,7 @@ from typing import Any
 import numpy as np
 from scipy import optimize, special
 
-from ipo_prompts.experiments.compare.tables.runs import Runs
-from ipo_prompts.experiments.compare.tables.table import MEAN, MEAN_OF_H, H, value
+from ipo_prompts.experiments.compare.tables.runs import MEAN, MEAN_OF_H, H, Runs, value
 from ipo_prompts.metrics.sampling import Sampling
 
 SAME_PICTURE = 0.7
@@ -184,12 +183,12 @@ class Model:
             found = math.sqrt(SAME_PICTURE) * shared[..., self.draws] + math.sqrt(1 - SAME_PICTURE) * found
         return found
 
-    def runs(self, hits: np.ndarray, method: str) -> list[Runs]:
+    def runs(self, hits: np.ndarray) -> list[Runs]:
         """Hits (seeds, pictures) as a table has them."""
         values = hits.astype(np.float64)
-        return self._runs([values[:, one] for one in self.slices], method, self.samplings)
+        return self._runs([values[:, one] for one in self.slices], self.samplings)
 
-    def _runs(self, parts: Any, method: str = "", samplings: Any = None) -> list[Runs]:
+    def _runs(self, parts: Any, samplings: Any = None) -> list[Runs]:
         """Parts in their data sets and sides: a mean over targets is one data set, H has two sides."""
         values = [np.atleast_2d(part) for part in parts]
         samplings = samplings or [Sampling(1)] * len(values)
@@ -200,8 +199,6 @@ class Model:
         seeds = tuple(range(1, self.cell.seeds + 1))
         return [
             Runs(
-                f"data {start}",
-                method,
                 seeds,
                 dict(zip(names, values[start : start + sides], strict=True)),
                 dict(zip(names, samplings[start : start + sides], strict=True)),

@@ -11,7 +11,7 @@ import pytest
 
 from benchmarks.__main__ import app
 from benchmarks.lab.gain_plot import gain_plot
-from ipo_prompts.experiments.compare.tables.build import build_table
+from ipo_prompts.experiments.compare.tables.table import build_table
 from support.pages import DOCS
 from support.runs import ipo
 from support.scored_cells import SKILLS, make_cells

@@ -17,7 +17,7 @@ from ipo_prompts.experiments.compare.grid import entries, load_grid
 from ipo_prompts.experiments.compare.methods import METHODS
 from ipo_prompts.experiments.compare.methods.base import Absent, Lesson, Templates
 from ipo_prompts.experiments.compare.runner import TIME_FILE_NAME, forecast, forecast_text
-from ipo_prompts.experiments.compare.tables.build import build_table
+from ipo_prompts.experiments.compare.tables.table import build_table
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.reward import scale_of

@@ -9,32 +9,21 @@ import json
 import math
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
-from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-from rich.console import RenderableType
 
 from ipo_prompts.experiments.compare.cell import shared_config
 from ipo_prompts.experiments.compare.executors import Failure
 from ipo_prompts.experiments.compare.grid import GridCell, GridConfig
-from ipo_prompts.experiments.compare.layout import fitted_table, plain, safe_line, terminal
+from ipo_prompts.experiments.compare.layout import Block, Line, fitted_table, page, plain, terminal
 from ipo_prompts.experiments.compare.methods import METHODS
-from ipo_prompts.experiments.compare.methods.base import Method
 from ipo_prompts.experiments.compare.published import ablations_of, published_rows, section
 from ipo_prompts.experiments.compare.raw_cells import unpack, without_places
 from ipo_prompts.experiments.compare.runner import failure_line
-from ipo_prompts.experiments.compare.tables.build import COUNTS, build_table
-from ipo_prompts.experiments.compare.tables.markdown import (
-    EMPTY,
-    aligned,
-    details,
-    on_terminal,
-    to_markdown,
-    verdict_text,
-)
-from ipo_prompts.experiments.compare.tables.table import ColumnScore, Table
+from ipo_prompts.experiments.compare.tables.markdown import EMPTY, details, on_terminal, to_markdown, verdict_text
+from ipo_prompts.experiments.compare.tables.runs import ColumnScore
+from ipo_prompts.experiments.compare.tables.table import COUNTS, Table, build_table
+from ipo_prompts.experiments.compare.tables.words import notes, verdicts
 from ipo_prompts.experiments.run.files import check_writable, write_text
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.verdict import Verdict, points
@@ -43,7 +32,7 @@ if TYPE_CHECKING:
     import pandas
 
 ABOUT = ("protocol", "data", "split", "method", "over", "origin", "column", "measure", "unit", "seeds")
-SCORE = [field.name for field in fields(ColumnScore)]
+TOLD = ("protocol", "measure", "unit", "reference", "columns", "headline", "seeds")
 GAIN = ["p", "p_corrected", "comparisons", "outcome"]
 SEARCH = ["search", "selection", "test", "optimism", *COUNTS, "usd", "gain_held_back"]
 NOT_IN_PERCENT = {"p", "p_corrected", "usd", *COUNTS}
@@ -70,11 +59,12 @@ def table_of(grid: GridConfig, found: Sequence[GridCell], outcomes: Sequence[dic
     Raises:
         InputError: see `build_table`.
     """
-    cells = []
+    cells, methods = [], {}
     for entry, outcome in zip(found, outcomes, strict=True):
         gap: dict[str, Any] = {"cell": entry.cell.record(), "absent": outcome}
         content = gap if isinstance(outcome, str) else outcome
         shared, method = shared_config(entry.cell), entry.method
+        methods[entry.label] = method
         about = {
             "cell": {**content["cell"], "method": entry.label},
             "labelled_per_class": method.labelled_per_class(shared),
@@ -84,22 +74,13 @@ def table_of(grid: GridConfig, found: Sequence[GridCell], outcomes: Sequence[dic
         cells.append({**content, **about})
     if not any(cell.get("scores") for cell in cells):
         return None
-    shots = shared_config(found[0].cell).shots
-    published = published_rows(grid.protocol, shots, grid.data)
-    return build_table(cells, grid.reference, published, _plain_rows(grid, found))
-
-
-def _plain_rows(grid: GridConfig, found: Sequence[GridCell]) -> dict[str, Method]:
-    """Return the rows that are methods as they are, in the order of a table: those listed, then by name; a class of
-    somebody's own stands behind the row that is before it in the grid.
-    """
-    methods = {entry.label: entry.method for entry in found}
-    plain = [row.label for row in grid.methods if row.is_plain]
-    order = [name for name in METHODS if name in plain]
-    for before, label in pairwise(["", *plain]):
-        if label not in order:
-            order.insert(order.index(before) + 1 if before in order else len(order), label)
-    return {label: methods[label] for label in order}
+    published = published_rows(grid.protocol, shared_config(found[0].cell).shots, grid.data)
+    plain_rows = [row.label for row in grid.methods if row.is_plain]
+    names, place, places = [*METHODS], len([*METHODS]), {}
+    for label in plain_rows:  # a class of somebody's own stands behind the row that is before it in the grid
+        place = places[label] = names.index(label) if label in names else place
+    known = {label: methods[label] for label in sorted(plain_rows, key=places.__getitem__)}
+    return build_table(cells, grid.reference, published, known)
 
 
 def documents(grid: GridConfig, table: Table) -> dict[str, str]:
@@ -113,8 +94,7 @@ def documents(grid: GridConfig, table: Table) -> dict[str, str]:
         "table.json": json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n",
     }
     if compared := settings_compared(grid, table):
-        blocks = [part for about, lines in compared for part in (about, aligned(lines))]
-        texts["settings.md"] = "\n\n".join([f"### {plain(grid.title)}, by settings", *blocks]) + "\n"
+        texts["settings.md"] = page([f"### {plain(grid.title)}, by settings", *compared])
     if table.averages:
         texts["data-sets.md"] = title + details(table)
     return texts
@@ -134,11 +114,11 @@ def print_documents(grid: GridConfig, table: Table, texts: dict[str, str], as_js
         names = ["table.json"] if as_json else ["table.md", "settings.md"]
         print("\n".join(texts[name] for name in names if name in texts), end="")
         return
-    more: list[RenderableType] = []
-    for about, (head, *rows) in settings_compared(grid, table):
-        more += ["", safe_line(about), fitted_table(head, rows, console.width)]
-    for part in [*on_terminal(table, console.width), *more, "", where]:
+    for part in on_terminal(table, console.width):
         console.print(part, markup=False)
+    for block in settings_compared(grid, table):
+        console.print(f"\n{block}" if isinstance(block, str) else fitted_table(block, console.width), markup=False)
+    console.print(f"\n{where}", markup=False)
 
 
 def tables_of_file(file: Path, out: Path | None, as_json: bool) -> None:
@@ -147,11 +127,11 @@ def tables_of_file(file: Path, out: Path | None, as_json: bool) -> None:
     Raises:
         InputError: the file cannot be read, no cell has scores, or there are such files already.
     """
-    config, found, outcomes = unpack(file)
-    table = table_of(config, found, outcomes)
+    grid, found, outcomes = unpack(file)
+    table = table_of(grid, found, outcomes)
     if table is None:
         raise InputError(f"no cell of {file} has scores, so there is no table to make.")
-    texts = documents(config, table)
+    texts = documents(grid, table)
     if out is not None:
         check_writable(out)
         there = next((out / name for name in texts if (out / name).exists()), None)
@@ -159,13 +139,13 @@ def tables_of_file(file: Path, out: Path | None, as_json: bool) -> None:
             raise InputError(f"{there} is there already; choose another --out.")
         write_documents(texts, out)
     whole = "with --out DIR, or through a pipe to another program" if out is None else f"{out}/table.md"
-    print_documents(config, table, texts, as_json, f"the whole table: {whole}")
+    print_documents(grid, table, texts, as_json, f"the whole table: {whole}")
     if out is not None:
         print(f"{out}/{', '.join(texts)}", file=sys.stderr)
 
 
 def to_json(table: Table) -> dict[str, Any]:
-    """Return everything of a table as JSON values."""
+    """Return everything that a table says as JSON values."""
     gains = [
         {
             **dict(zip(("scope", "method", "other", "column"), key, strict=True)),
@@ -180,19 +160,21 @@ def to_json(table: Table) -> dict[str, Any]:
             "scope": scope,
             "method": method,
             **vars(row),
-            "scores": {column: score and _rounded(vars(score)) for column, score in row.scores.items()},
+            "scores": {column: score and _rounded(score._asdict()) for column, score in row.scores.items()},
         }
         for (scope, method), row in table.rows.items()
     ]
     return {
         "schema": 1,
-        **{name: part for name, part in vars(table).items() if name != "references"},
+        **{name: vars(table)[name] for name in TOLD},
         "scopes": [vars(scope) for scope in table.scopes],
         "rows": rows,
         "gains": gains,
         "searches": [
             {"scope": scope, "method": method, **_rounded(s)} for (scope, method), s in table.searches.items()
         ],
+        "verdicts": verdicts(table),
+        "notes": notes(table),
         "published": [row._asdict() for row in table.published],
     }
 
@@ -208,25 +190,26 @@ def to_frame(table: Table) -> pandas.DataFrame:
     records: list[dict[str, Any]] = []
     splits = {scope.name: scope.split for scope in table.scopes}
     for (scope, method), row in table.rows.items():
-        of_row = {"origin": "ours", "data": scope, "split": splits[scope], "method": method, "remark": row.absent}
+        about: dict[str, Any] = {"origin": "ours", "data": scope, "split": splits[scope], "method": method}
+        about["labelled_per_class"] = row.labelled_per_class
         search = _rounded(table.searches.get((scope, method), {}))
         for column in table.columns:
-            if (found := row.scores.get(column)) or not row.scores:
-                numbers = _rounded(vars(found)) if found else {}
-                records.append({**search, **of_row, "column": column, "seeds": row.seeds, **numbers})
+            if (score := row.scores.get(column)) or not row.scores:
+                numbers = _rounded(score._asdict()) if score else {}
+                told = {"column": column, "seeds": row.seeds, "remark": row.absent}
+                records.append({**search, **about, **told, **numbers})
     for (scope, method, other, column), gain in table.gains.items():
         numbers = _verdict(gain.verdict)  # as the interval of a row's own score: for the classes and data sets as given
-        of_gain = {"origin": "ours", "data": scope, "split": splits[scope], "method": method, "over": other}
-        records.append({**of_gain, "column": column, "seeds": gain.seeds, **numbers, "value": numbers["gain"]})
-    for record in records:
-        record["labelled_per_class"] = table.rows[record["data"], record["method"]].labelled_per_class
+        about = {"origin": "ours", "data": scope, "split": splits[scope], "method": method, "over": other}
+        about["labelled_per_class"] = table.rows[scope, method].labelled_per_class
+        records.append({**about, "column": column, "seeds": gain.seeds, **numbers, "value": numbers["gain"]})
     for one in table.published:
         about = {"data": one.data or "average", "split": "official", "method": one.label, "origin": "published"}
         remark = " ".join(filter(None, [one.source + ".", one.note]))
         records += [{**about, "column": name, "value": x, "remark": remark} for name, x in one.values.items()]
     shared = {"protocol": table.protocol, "measure": table.measure, "unit": table.unit}
+    columns = [*ABOUT, "labelled_per_class", *ColumnScore._fields, *GAIN, *SEARCH, "remark"]
     written = [{name: _safe(value) for name, value in {**shared, **one}.items()} for one in records]
-    columns = [*ABOUT, "labelled_per_class", *SCORE, *GAIN, *SEARCH, "remark"]
     return DataFrame(written, columns=columns, dtype=object)
 
 
@@ -257,13 +240,13 @@ def _safe(value: Any) -> Any:
     return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
 
 
-def settings_compared(grid: GridConfig, table: Table) -> list[tuple[str, list[list[str]]]]:
+def settings_compared(grid: GridConfig, table: Table) -> list[Block]:
     """Return what the settings of rows that are more than a method did; see `by_settings`."""
     own = {row.label: {"method": row.method, **row.settings} for row in grid.methods if not row.is_plain}
     return by_settings(table, own)
 
 
-def by_settings(table: Table, own: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, list[list[str]]]]:
+def by_settings(table: Table, own: Mapping[str, Mapping[str, Any]]) -> list[Block]:
     """Tell what settings did by held-back pictures: the sealed test chooses no setting.
 
     Args:
@@ -271,7 +254,7 @@ def by_settings(table: Table, own: Mapping[str, Mapping[str, Any]]) -> list[tupl
         own: label → what is set in the rows to compare, by name.
 
     Returns:
-        Two tables, each as what it is and its lines, the head first; none where no rows can be compared so.
+        Two tables, each after a sentence that says what it is; none where no rows can be compared so.
     """
     from pandas import Series
 
@@ -283,21 +266,22 @@ def by_settings(table: Table, own: Mapping[str, Mapping[str, Any]]) -> list[tupl
     varied = {name: values for name, values in settings.items() if len(set(map(str, values))) > 1}
     if not varied:
         return []
-    rows = [["row", HELD_BACK, f"gain in {table.headline} over {table.reference}"]]
+    rows: list[Line] = [["row", HELD_BACK, f"gain in {table.headline} over {table.reference}"]]
     for row, gain in gains.sort_values(ascending=False, kind="stable").items():
         over = table.over(scope, row, table.reference)
         rows.append([row, points(gain), verdict_text(over.verdict if over else None)])
-    effects = [["setting", "value", "rows", HELD_BACK]]
+    effects: list[Line] = [["setting", "value", "rows", HELD_BACK]]
     for name, values in varied.items():
-        numbers = len(set(values)) > SHOWN if all(isinstance(value, (int, float)) for value in values) else False
-        if numbers:
+        if all(isinstance(value, (int, float)) for value in values) and len(set(values)) > SHOWN:
             rank = Series(values, gains.index, dtype=float).corr(gains, method="spearman")
             told = f"rank correlation {rank:+.2f}"
             effects.append([name, f"{min(values)} to {max(values)}", str(len(gains)), told])
-            continue
-        for value, group in gains.groupby([str(value) for value in values], sort=False):
-            effects.append([name, str(value), str(len(group)), points(group.mean())])
+        else:
+            for value, group in gains.groupby([str(value) for value in values], sort=False):
+                effects.append([name, str(value), str(len(group)), points(group.mean())])
     return [
-        ("Rows by what their searches gained on held-back pictures, by which to choose; the test only confirms:", rows),
-        ("What each setting did, the mean over the rows that have it:", effects),
+        "Rows by what their searches gained on held-back pictures, by which to choose; the test only confirms:",
+        rows,
+        "What each setting did, the mean over the rows that have it:",
+        effects,
     ]

@@ -12,13 +12,17 @@ from itertools import accumulate
 from rich import box
 from rich.cells import cell_len
 from rich.console import Console, Group
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from ipo_prompts.metrics.errors import printable
 
 BETWEEN = 2
 """Blanks between two columns of a terminal."""
+Line = Sequence[str | Text]
+"""The cells of a line of a table; text has a colour on a terminal."""
+Block = str | list[Line]
+"""A paragraph, or the lines of a table, the head first."""
 LEAST = 2
 """So many columns are shown on the narrowest terminal; long cells are folded there."""
 
@@ -36,6 +40,16 @@ def text_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     lines.insert(1, ["-" * width for width in widths])
     padded = ([cell + " " * (wide - cell_len(cell)) for cell, wide in zip(line, widths, strict=True)] for line in lines)
     return "\n".join(f"| {' | '.join(cells)} |" for cells in padded)
+
+
+def page(blocks: Iterable[Block]) -> str:
+    """Return paragraphs, in Markdown already, and tables of others' text as a page."""
+    return "\n\n".join(block if isinstance(block, str) else _aligned(block) for block in blocks) + "\n"
+
+
+def _aligned(lines: Sequence[Line]) -> str:
+    head, *rows = ([plain(str(cell)) for cell in line] for line in lines)
+    return text_table(head, rows)
 
 
 def plain(text: str) -> str:
@@ -62,24 +76,15 @@ def safe_line(text: str, style: str = "") -> Text:
     return Text(printable(" ".join(text.split())), style=style)
 
 
-def fitted_table(head: Sequence[str], rows: Iterable[Sequence[str | Text]], width: int) -> Group:
+def fitted_table(lines: Sequence[Line], width: int) -> Group:
     """Return a table of at most `width` characters, whose columns are given by importance, the most important first."""
-    cells = [[safe_line(one) if isinstance(one, str) else one for one in row] for row in rows]
-    needs = [max(map(cell_len, [name, *(row[at].plain for row in cells)])) for at, name in enumerate(head)]
+    head, *rows = [[one if isinstance(one, Text) else safe_line(one) for one in line] for line in lines]
+    needs = [max(cell.cell_len for cell in column) for column in zip(head, *rows, strict=True)]
     ends = [end - BETWEEN for end in accumulate(need + BETWEEN for need in needs)]
     shown = max(LEAST, sum(end <= width for end in ends))
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, BETWEEN - 1, 0, 0))
-    for name in head[:shown]:
-        table.add_column(safe_line(name), overflow="fold")
-    for row in cells:
+    columns = [Column(name, overflow="fold") for name in head[:shown]]
+    table = Table(*columns, box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, BETWEEN - 1, 0, 0))
+    for row in rows:
         table.add_row(*row[:shown])
-    left = [safe_line(f"without {', '.join(head[shown:])}: the terminal is too narrow", "dim")] if head[shown:] else []
-    return Group(table, *left)
-
-
-def print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table: fitted on a terminal, else as Markdown; cells are made safe as for `text_table`."""
-    if console := terminal():
-        console.print(fitted_table(head, rows, console.width))
-    else:
-        print(text_table(head, rows))
+    left = f"without {', '.join(map(str, head[shown:]))}: the terminal is too narrow"
+    return Group(table, *([safe_line(left, "dim")] if head[shown:] else []))

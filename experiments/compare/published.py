@@ -130,6 +130,7 @@ def read_library(file: Path) -> Library:
         raise input_error(error, str(file)) from error
 
 
+@cache
 def data_key(name: str) -> str:
     """Reduce a data set's name to the key of `published.yaml`: lower case, letters and digits, aliases resolved.
 
@@ -139,12 +140,9 @@ def data_key(name: str) -> str:
     True
     """
     known = {one for table in library().tables for data, row in table.rows.items() for one in (data, *row)}
-    for part in (name, name.partition(":")[0]):
-        key = re.sub("[^a-z0-9]", "", part.lower())
-        key = library().aliases.get(key, key)
-        if key in known:
-            return key
-    return name
+    parts = (re.sub("[^a-z0-9]", "", part.lower()) for part in (name, name.partition(":")[0]))
+    keys = [library().aliases.get(part, part) for part in parts]
+    return next((key for key in keys if key in known), name)
 
 
 def published_rows(protocol: str, shots: int | None, data: Iterable[str]) -> list[PublishedRow]:
@@ -159,19 +157,16 @@ def published_rows(protocol: str, shots: int | None, data: Iterable[str]) -> lis
     Returns:
         Rows in the order of `published.yaml`, of each method first its data sets and then its average.
     """
-    names = {data_key(name): name for name in data}
+    names: dict[str, str | None] = {data_key(name): name for name in data}
+    average = {"average": None} if set(names) == set(library().tables[0].rows) else {}
     rows = []
-    eleven = set(library().tables[0].rows)
     for table in library().tables:
-        if table.protocol != protocol or table.shots not in (None, shots):
-            continue
-        found = [(name, table.rows[key]) for key, name in names.items() if key in table.rows]
-        average = [(None, table.average)] if table.average and set(names) == eleven else []
-        for name, row in [*found, *average]:
-            key = "average" if name is None else data_key(name)
-            note = [table.note, *contradictions(row, table.follows.get(key, {})), table.notes.get(key, "")]
-            text = " ".join(filter(None, note))
-            rows.append(PublishedRow(name, table.method, table.label, row, table.source, text))
+        printed = {**table.rows, "average": table.average} if table.average else table.rows
+        for key, name in {**names, **average}.items():
+            if table.protocol == protocol and table.shots in (None, shots) and key in printed:
+                found = contradictions(printed[key], table.follows.get(key, {}))
+                note = " ".join(filter(None, [table.note, *found, table.notes.get(key, "")]))
+                rows.append(PublishedRow(name, table.method, table.label, printed[key], table.source, note))
     return rows
 
 

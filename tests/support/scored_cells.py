@@ -11,7 +11,8 @@ import numpy as np
 
 from ipo_prompts.experiments.compare.documents import to_frame
 from ipo_prompts.experiments.compare.documents import to_json as json_of
-from ipo_prompts.experiments.compare.tables.table import ColumnScore, MethodGain, Table
+from ipo_prompts.experiments.compare.tables.runs import ColumnScore
+from ipo_prompts.experiments.compare.tables.table import MethodGain, Table
 
 CLASSES, PER_CLASS = 12, 10
 SKILLS = {"anchor": 0.0, "hand-written": 0.1, "ensemble-80": 0.2, "phrases": 0.2, "ipo-default": 1.5}

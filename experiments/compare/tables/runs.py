@@ -1,21 +1,41 @@
-"""What a table is made of: all seeds of one method on one data set, read from the cells of a grid and checked."""
+"""The runs of a method on a data set, and what they give in a column: values, intervals and differences.
+
+A column is a side of the protocol (base, new, test, source, a target), or made of sides: H, the mean of the data sets'
+H's, the mean over the targets. H is not linear in the values; its variance is that of its linearisation at the observed
+means (the delta method): dH = (2 new² dbase + 2 base² dnew) / (base + new)².
+
+Values and differences are fractions in [0, 1]. A group is the runs of one method, one `Runs` for each data set.
+"""
 
 from __future__ import annotations
 
-import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from ipo_prompts.experiments.compare.methods.base import Method
-from ipo_prompts.experiments.data.dataset import DIFFERENT, why_different
+from ipo_prompts.experiments.compare.published import data_key
 from ipo_prompts.metrics.arrays import Doubles
-from ipo_prompts.metrics.errors import InputError
-from ipo_prompts.metrics.sampling import Sampling
+from ipo_prompts.metrics.evidence import (
+    SAME,
+    Crossed,
+    Scopes,
+    Spread,
+    effect_of,
+    over_data_sets,
+    paired_effect,
+    split_variance,
+)
+from ipo_prompts.metrics.sampling import Sampling, harmonic_mean
+from ipo_prompts.metrics.verdict import accuracy_interval
+
+H = "H"
+MEAN_OF_H = "mean of H"
+MEAN = "mean"
+MEAN_WITHOUT_EUROSAT = "mean without EuroSAT"
+MEANS = (MEAN, MEAN_WITHOUT_EUROSAT)
 
 CellContent = Mapping[str, Any]
 
@@ -33,8 +53,6 @@ class Runs:
         is_fixed: whether no seed changes it; a row with a label of its own may depend on it.
     """
 
-    data: str
-    method: str
     seeds: tuple[int, ...]
     values: Mapping[str, Doubles]
     sampling: Mapping[str, Sampling]
@@ -43,15 +61,9 @@ class Runs:
 
     def at(self, seeds: Sequence[int]) -> Runs:
         """Return the runs of some seeds; the one run of a method that no seed changes stands for any seed."""
-        if tuple(seeds) == self.seeds:
-            return self
         rows = [self.seeds.index(seed) if seed in self.seeds else 0 for seed in seeds]
         values = {side: found[rows] for side, found in self.values.items()}
         return replace(self, seeds=tuple(seeds), values=values, cells=tuple(self.cells[row] for row in rows))
-
-    def ran_with_its_seeds(self) -> bool:
-        """Whether every row is of a run with that very seed; see `at`."""
-        return all(cell["cell"]["seed"] == seed for seed, cell in zip(self.seeds, self.cells, strict=True))
 
     @cached_property
     def means(self) -> dict[str, float]:
@@ -62,10 +74,6 @@ class Runs:
     def gaps(self) -> dict[str, str]:
         """Side → why the method has no score there, where others may have one."""
         return {side: why for cell in self.cells for side, why in cell["gaps"].items()}
-
-    def counts_hits(self, side: str) -> bool:
-        """Whether the units of a side are right or wrong."""
-        return all("hits" in cell["scores"][side] for cell in self.cells)
 
     def same_templates(self, other: Runs) -> bool:
         """Whether both ended with the same templates under every seed, so that nothing is to be compared.
@@ -79,175 +87,132 @@ class Runs:
         return None not in ours and ours == theirs and scored_alike
 
 
-@dataclass(frozen=True)
-class Grid:
-    """All cells of one table.
-
-    Attributes:
-        protocol: of every cell.
-        measure: what the values are, "accuracy" or a reward's own such as "mean IoU".
-        unit: what they are of, in the plural: "pictures", "queries", "scenes".
-        sides: in the order of their columns.
-        runs: (data, method) → runs.
-        absent: (data, method) → why some or all of its seeds are missing.
-        splits: data → "official", "own" or "different: why".
-    """
-
-    protocol: str
-    measure: str
-    unit: str
-    data: tuple[str, ...]
-    methods: tuple[str, ...]
-    seeds: tuple[int, ...]
-    sides: tuple[str, ...]
-    runs: Mapping[tuple[str, str], Runs]
-    absent: Mapping[tuple[str, str], tuple[str, ...]]
-    splits: Mapping[str, str]
-
-
 def align(a: Runs, b: Runs) -> tuple[Runs, Runs] | None:
     """Bring two methods to the seeds that both ran with; None when there are none."""
-    if a.is_fixed:
-        seeds = list(b.seeds)
-    elif b.is_fixed:
-        seeds = list(a.seeds)
-    else:
-        seeds = [seed for seed in a.seeds if seed in b.seeds]
+    seeds = [seed for seed in (b if a.is_fixed else a).seeds if a.is_fixed or b.is_fixed or seed in b.seeds]
     return (a.at(seeds), b.at(seeds)) if seeds else None
 
 
-Key = tuple[str, str, int]
-"""Data, method, seed."""
+class ColumnScore(NamedTuple):
+    """A value with its 95 % interval; fractions. `sd` over seeds is None for one seed or where seeds differ.
 
-
-def read_grid(cells: Sequence[CellContent], data_order: Sequence[str], methods: Mapping[str, Method]) -> Grid:
-    """Check cells and put them in order; the order of `cells` does not matter.
-
-    The rows that are methods as they are come first, in the order of `methods`.
-
-    A cell that could not be made has its reason under `absent`, and no scores.
-
-    Raises:
-        InputError: no cells; two protocols, measures or units; a cell twice; hits or values that do not fit n, the
-            value or groups; pictures that differ between cells to be compared.
+    `n` counts units, `draws` those that are independent of each other: variants of one picture are one.
+    `low_like_these`, `high_like_these`: for data sets like these; None for a single one.
     """
-    if not cells:
-        raise InputError("there are no cells to make a table of; run the benchmark first.")
-    protocol = _the_one("protocols", [cell["cell"]["protocol"] for cell in cells])
-    by_key: dict[Key, CellContent] = {}
-    for cell in cells:
-        about = cell["cell"]
-        key = str(about["data"]), str(about["method"]), int(about["seed"])
-        if key in by_key:
-            raise InputError(f"the cell {_name(key)} is there twice; keep one of the two.")
-        by_key[key] = cell
-    keys = sorted(by_key, key=lambda key: (rank(key[0], data_order), rank(key[1], list(methods)), key[2]))
-    scored = {key: by_key[key] for key in keys if not by_key[key].get("absent")}
-    if not scored:
-        raise InputError("no cell of this table has scores; see the messages of the runs.")
-    measure = _the_one("measures", [cell["measure"] for cell in scored.values()])
-    unit = _the_one("units", [cell["unit"] for cell in scored.values()])
-    _check_scores(scored, unit)
-    rows: dict[tuple[str, str], list[Key]] = {}
-    for key in keys:
-        rows.setdefault(key[:2], []).append(key)
-    reasons = {row: [str(by_key[key]["absent"]) for key in found if key not in scored] for row, found in rows.items()}
-    found = {row: {key: scored[key] for key in found if key in scored} for row, found in rows.items()}
-    sides = {side for cell in scored.values() for side in cell["scores"]}
-    return Grid(
-        protocol=protocol,
-        measure=measure,
-        unit=unit,
-        data=tuple(dict.fromkeys(key[0] for key in keys)),
-        methods=tuple(sorted({key[1] for key in keys}, key=lambda method: rank(method, list(methods)))),
-        seeds=tuple(sorted({key[2] for key in keys})),
-        sides=tuple(sorted(sides, key=lambda side: rank(side, ("base", "new", "test", "source", *data_order)))),
-        runs={row: _runs(cells, methods.get(row[1])) for row, cells in found.items() if cells},
-        absent={row: tuple(dict.fromkeys(why)) for row, why in reasons.items() if why},
-        splits={key[0]: _split(cell["scores"]) for key, cell in scored.items()},
-    )
+
+    value: float
+    low: float
+    high: float
+    sd: float | None
+    n: int
+    draws: int
+    low_like_these: float | None = None
+    high_like_these: float | None = None
 
 
-def _split(scores: Mapping[str, Any]) -> str:
-    """The split of a row; where its columns are data sets of their own, each that differs is named."""
-    splits = {side: str(score["split"]) for side, score in sorted(scores.items())}
-    different = {side: why for side, split in splits.items() if (why := why_different(split))}
-    if not different or len(set(splits.values())) == 1:
-        return splits[next(iter(different or splits))]
-    return DIFFERENT + "; ".join(f"{side}: {why}" for side, why in different.items())
+def sides(column: str, runs: Runs) -> list[str]:
+    """Return the sides that a column is made of; those that are averaged need not be the same for every method."""
+    if column in (H, MEAN_OF_H):
+        return ["base", "new"]
+    if column not in MEANS:
+        return [column]
+    targets = [side for side in sorted(runs.values) if side != "source"]
+    return [side for side in targets if column == MEAN or data_key(side) != "eurosat"]
 
 
-def _runs(cells: Mapping[Key, CellContent], known: Method | None) -> Runs:
-    """The cells of one row, in the order of their seeds."""
-    (data, method, seed), first = next(iter(cells.items()))
-    for key, cell in cells.items():
-        if {*cell["scores"]} != {*first["scores"]}:
-            raise InputError(f"the cell {_name(key)} has other columns than that of seed {seed}; run it again.")
-    return Runs(
-        data=data,
-        method=method,
-        seeds=tuple(key[2] for key in cells),
-        values={side: np.stack([_values(cell["scores"][side]) for cell in cells.values()]) for side in first["scores"]},
-        sampling={
-            side: Sampling.of(score["n"], score.get("labels"), score.get("draws"))
-            for side, score in first["scores"].items()
-        },
-        cells=tuple(cells.values()),
-        is_fixed=known is not None and not known.depends_on_seed,
-    )
+def applies(column: str, group: Sequence[Runs]) -> bool:
+    """Whether a group has a column: all its sides, and no gap where it is made of several sides, unlike the others'."""
+    made_of = sides(column, group[0])
+    whole = made_of == [column] or not any(runs.gaps for runs in group)
+    return bool(made_of) and whole and all({*made_of} <= {*runs.values} for runs in group)
 
 
-def _the_one(what: str, names: Sequence[str]) -> str:
-    found = sorted(set(names))
-    if len(found) > 1:
-        raise InputError(f"one table cannot hold the {what} {' and '.join(found)}; make one table for each.")
-    return found[0]
+def value(column: str, group: Sequence[Runs]) -> float:
+    """Return a column's value over one or more data sets."""
+    if column == MEAN_OF_H:
+        return float(np.mean([value(H, [runs]) for runs in group]))
+    averages = [_average(side, group) for side in sides(column, group[0])]
+    return harmonic_mean(*averages) if column == H else float(np.mean(averages))
 
 
-def _check_scores(cells: Mapping[Key, CellContent], unit: str) -> None:
-    """Refuse damaged scores, and cells of one data set that were tested on different units."""
-    seen: dict[tuple[str, str], tuple[Key, Any]] = {}
-    for key, cell in cells.items():
-        for side, score in cell["scores"].items():
-            wrong = _damage(score)
-            if wrong:
-                raise InputError(f"the {side} score of the cell {_name(key)} is damaged: {wrong}; run the cell again.")
-            tested = (cell["picture_ids"].get(side), score["n"], score.get("labels"), score.get("draws"))
-            first, expected = seen.setdefault((key[0], side), (key, tested))
-            if tested != expected:
-                raise InputError(
-                    f"the cells {_name(first)} and {_name(key)} were tested on different {side} {unit} or groups of "
-                    f"them, so that they cannot be compared; run one of the two again on the {unit} of the other."
-                )
+def column_score(column: str, group: Sequence[Runs]) -> ColumnScore:
+    """Return a column's value with its interval, for the data sets as given."""
+    found, seeds = value(column, group), group[0].seeds
+    parts = [_parts(share) for share in _shares(column, group)]
+    like_these: tuple[float, float] | tuple[None, None] = None, None
+    if len(parts) > 1:
+        effect, general = over_data_sets([_spread(one, added=0) for one in parts], found, shared_seeds=column in MEANS)
+        if general is not None:
+            like_these = max(0.0, general.low), general.high
+        low, high = max(0.0, effect.low), effect.high
+    elif all("hits" in cell["scores"].get(column, ()) for cell in group[0].cells):
+        low, high = accuracy_interval(parts[0][0])
+    else:
+        spread = _spread(parts[0], added=0)
+        effect = effect_of(found, [spread.units, spread.seeds])
+        low, high = max(0.0, effect.low), effect.high
+    sd = None
+    if len(seeds) > 1 and all(runs.seeds == seeds for runs in group):
+        sd = float(np.std([value(column, [runs.at([seed]) for runs in group]) for seed in seeds], ddof=1))
+    units = [part.sampling for one in parts for part in one]
+    return ColumnScore(found, low, high, sd, sum(one.n for one in units), sum(one.size for one in units), *like_these)
 
 
-def _damage(score: Mapping[str, Any]) -> str | None:
-    """Say what is wrong with a score, in part of a sentence."""
-    n, name = score["n"], "hits" if "hits" in score else "values"
-    found = score.get(name)
-    if name == "hits" and (not found or len(found) != n or set(found) - {"0", "1"}):
-        return f"its hits are not {n} zeros and ones"
-    numbers = found if isinstance(found, list) and len(found) == n else []
-    if name == "values" and not (numbers and all(isinstance(x, (int, float)) and math.isfinite(x) for x in numbers)):
-        return f"its values are not {n} numbers"
-    for what in ("labels", "draws"):
-        if score.get(what) is not None and len(score[what]) != n:
-            return f"it has {len(score[what])} {what} for n = {n}"
-    value, mean = score["value"], float(_values(score).mean())
-    return None if abs(mean - value) <= 1e-5 else f"its value {value} is not the mean of its {name}, {mean:.6f}"
+def difference(column: str, ours: Sequence[Runs], theirs: Sequence[Runs]) -> tuple[Scopes, int] | None:
+    """Compare two methods on the same data sets, in the same order.
+
+    Returns:
+        The first minus the second, for the classes or data sets as given and for such like these, and how many seeds
+        both have; None when a data set has no seed of both.
+    """
+    pairs = [pair for pair in map(align, ours, theirs) if pair]
+    if len(pairs) < len(ours):
+        return None
+    group_a, group_b = zip(*pairs, strict=True)
+    seeds = min(len(runs.seeds) for runs in group_a)
+    if all(a.same_templates(b) for a, b in pairs):
+        return Scopes(SAME, None), seeds
+    mean = value(column, group_a) - value(column, group_b)
+    parts = [_parts(a, b) for a, b in zip(_shares(column, group_a), _shares(column, group_b), strict=True)]
+    if len(parts) == 1:
+        return paired_effect(parts[0], mean), seeds
+    return over_data_sets([_spread(one) for one in parts], mean, column in MEANS), seeds
 
 
-def _name(key: Key) -> str:
-    return f"{key[0]} / {key[1]} / seed {key[2]}"
+def _spread(parts: Sequence[Crossed], added: int = 2) -> Spread:
+    found = split_variance(parts, added=added)
+    assert found is not None  # only classes like these may be missing
+    return found
 
 
-def rank(name: str, order: Sequence[str]) -> tuple[int, list[tuple[int, str]]]:
-    """The place in an order; names outside it follow, "n = 5" before "n = 10"."""
-    pieces = [(int(piece), "") if piece.isdecimal() else (0, piece) for piece in re.split(r"(\d+)", name)]
-    return (list(order).index(name) if name in order else len(order), pieces)
+def _average(side: str, group: Sequence[Runs]) -> float:
+    return float(np.mean([runs.means[side] for runs in group]))
 
 
-def _values(score: Mapping[str, Any]) -> Doubles:
-    if "hits" not in score:
-        return np.asarray(score["values"], dtype=np.float64)
-    return (np.frombuffer(score["hits"].encode("ascii"), np.uint8) - ord("0")).astype(np.float64)
+_Share = tuple[Runs, dict[str, float]]
+"""One data set's share of a column: its runs and the weight of each side."""
+
+
+def _shares(column: str, group: Sequence[Runs]) -> list[_Share]:
+    if column not in (H, MEAN_OF_H):
+        return [(runs, {side: 1.0}) for runs in group for side in sides(column, runs)]
+    return [(runs, _slopes(group if column == H else [runs])) for runs in group]
+
+
+def _slopes(group: Sequence[Runs]) -> dict[str, float]:
+    base, new = (max(_average(side, group), 1e-3) for side in ("base", "new"))  # H has no slope at 0
+    return {"base": 2 * new**2 / (base + new) ** 2, "new": 2 * base**2 / (base + new) ** 2}
+
+
+def _parts(ours: _Share, theirs: _Share | None = None) -> list[Crossed]:
+    """The weighted values of a share, or their differences from another's on the same pictures."""
+    runs, weights = ours
+    if theirs is None:
+        return [Crossed(weight * runs.values[side], runs.sampling[side], weight) for side, weight in weights.items()]
+    others, other_weights = theirs
+    same, parts = runs.same_templates(others), []
+    for side, weight in weights.items():
+        values = weight * runs.values[side] - other_weights[side] * others.values[side]
+        scale = 0.0 if same else max(weight, other_weights[side])  # the same templates cannot differ anywhere
+        parts.append(Crossed(values, runs.sampling[side], scale, runs.values[side] - others.values[side]))
+    return parts

@@ -1,57 +1,44 @@
-"""The columns of a table, their values, intervals and differences; and the finished table that is made of them.
-
-A column is a side of the protocol (base, new, test, source, a target), or made of sides: H, the mean of the data sets'
-H's, the mean over the targets. H is not linear in the values; its variance is that of its linearisation at the observed
-means (the delta method): dH = (2 new² dbase + 2 base² dnew) / (base + new)².
-
-Values and differences are fractions in [0, 1].
-"""
+"""From cells, one per data set, method and seed, to a table: scores, gains corrected for their number, and costs."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import product
+from statistics import fmean
+from typing import Any
 
 import numpy as np
 
-from ipo_prompts.experiments.compare.published import PublishedRow, data_key
-from ipo_prompts.experiments.compare.tables.runs import Runs, align
-from ipo_prompts.metrics.evidence import (
-    SAME,
-    Crossed,
-    Scopes,
-    Spread,
-    effect_of,
-    over_data_sets,
-    paired_effect,
-    split_variance,
+from ipo_prompts.experiments.compare.methods import METHODS, SUBJECT
+from ipo_prompts.experiments.compare.methods.base import Method
+from ipo_prompts.experiments.compare.published import PublishedRow, data_key, library
+from ipo_prompts.experiments.compare.tables.runs import (
+    MEAN,
+    MEAN_OF_H,
+    MEAN_WITHOUT_EUROSAT,
+    CellContent,
+    ColumnScore,
+    H,
+    Runs,
+    align,
+    applies,
+    column_score,
+    difference,
+    sides,
 )
-from ipo_prompts.metrics.sampling import harmonic_mean
-from ipo_prompts.metrics.verdict import Verdict, accuracy_interval
+from ipo_prompts.experiments.data.dataset import DIFFERENT, why_different
+from ipo_prompts.metrics.arrays import Doubles
+from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.registry import is_own
+from ipo_prompts.metrics.sampling import Sampling
+from ipo_prompts.metrics.verdict import Verdict, judge
 
-H = "H"
-MEAN_OF_H = "mean of H"
-MEAN = "mean"
-MEAN_WITHOUT_EUROSAT = "mean without EuroSAT"
-MEANS = (MEAN, MEAN_WITHOUT_EUROSAT)
-
-
-@dataclass(frozen=True)
-class ColumnScore:
-    """A value with its 95 % interval; fractions. `sd` over seeds is None for one seed or where seeds differ.
-
-    `n` counts units, `draws` those that are independent of each other: variants of one picture are one.
-    `low_like_these`, `high_like_these`: for data sets like these; None for a single one.
-    """
-
-    value: float
-    low: float
-    high: float
-    sd: float | None
-    n: int
-    draws: int
-    low_like_these: float | None = None
-    high_like_these: float | None = None
+REFERENCES = ("anchor", "hand-written", "ensemble-80")
+"""What gains are counted from besides the reference of a table."""
+COUNTS = ("proposals", "looked_at", "calls", "tokens_in", "tokens_out")
 
 
 @dataclass(frozen=True)
@@ -110,11 +97,13 @@ class MethodGain:
 
 @dataclass(frozen=True)
 class Table:
-    """All parts of a table.
+    """The numbers of a table, and the runs that they are of.
 
     Attributes:
         measure, unit: what the values are and what they are of: accuracy of pictures, mean IoU of scenes.
         headline: the column that gains and verdicts speak of.
+        methods: the rows, in their order; `known` has those that are methods as they are.
+        runs: (data, method) → its runs, where there are any.
         rows: (scope, method) → row.
         gains: (scope, method, other, column) → what the method has over the other.
         searches: (scope, method) → what its search cost and how much better it looked than it was, means per run over
@@ -131,142 +120,285 @@ class Table:
     measure: str
     unit: str
     reference: str
-    references: tuple[str, ...]
     columns: tuple[str, ...]
     headline: str
     seeds: tuple[int, ...]
     scopes: tuple[Scope, ...]
-    rows: dict[tuple[str, str], TableRow]
-    gains: dict[tuple[str, str, str, str], MethodGain]
-    searches: dict[tuple[str, str], dict[str, float | None]]
-    verdicts: tuple[str, ...]
-    notes: tuple[str, ...]
     published: tuple[PublishedRow, ...]
+    methods: list[str]
+    known: Mapping[str, Method]
+    runs: Mapping[tuple[str, str], Runs]
+    rows: dict[tuple[str, str], TableRow] = field(default_factory=dict)
+    gains: dict[tuple[str, str, str, str], MethodGain] = field(default_factory=dict)
+    searches: dict[tuple[str, str], dict[str, float | None]] = field(default_factory=dict)
 
     @property
-    def averages(self) -> tuple[Scope, ...]:
+    def averages(self) -> list[Scope]:
         """The scopes that are averages; there are none of one data set."""
-        return tuple(scope for scope in self.scopes if scope.is_average)
+        return [scope for scope in self.scopes if scope.is_average]
 
     @property
-    def is_of_several(self) -> bool:
-        """Whether it has several data sets to learn from."""
-        return sum(not scope.is_average for scope in self.scopes) > 1
+    def data_sets(self) -> list[Scope]:
+        """The scopes that are data sets."""
+        return [scope for scope in self.scopes if not scope.is_average]
 
     @property
-    def methods(self) -> list[str]:
-        """The methods, in the order of the rows."""
-        return list(dict.fromkeys(method for _, method in self.rows))
+    def rivals(self) -> list[str]:
+        """The rows that IPO is held against: its opponents, and in a table of several data sets all rows."""
+        opponents = [name for name, method in self.known.items() if method.is_opponent]
+        everyone = self.methods if len(self.data_sets) > 1 else []
+        return [name for name in dict.fromkeys([*opponents, *everyone]) if name != SUBJECT]
 
     def over(self, scope: Scope, method: str, other: str) -> MethodGain | None:
         """Return what a method has over another in the headline; None where they are not compared."""
         return self.gains.get((scope.name, method, other, self.headline))
 
 
-_Share = tuple[Runs, dict[str, float]]
-"""One data set's share of a column: its runs and the weight of each side."""
+def build_table(
+    cells: Sequence[CellContent],
+    reference: str = "anchor",
+    published: Sequence[PublishedRow] = (),
+    methods: Mapping[str, Method] | None = None,
+) -> Table:
+    """Make the table of one protocol; all that is made of it has the same bytes for the same cells.
 
+    Args:
+        cells: contents of `cell.json` files, in any order, each once; those that could not be made hold their reason as
+            `absent`, and no scores. At least one has scores.
+        reference: the method that gains are first counted from; hand-written and the 80-ensemble are always beside it.
+        published: rows to show beside accuracies of ours; see `published_rows`.
+        methods: the rows that are methods as they are, in the order of the table, before all others; by default those
+            with a name of one.
 
-def value(column: str, group: Sequence[Runs]) -> float:
-    """Return a column's value over one or more data sets."""
-    if column == H:
-        return harmonic_mean(_average("base", group), _average("new", group))
-    if column == MEAN_OF_H:
-        return float(np.mean([value(H, [runs]) for runs in group]))
-    if column in MEANS:
-        return float(np.mean([_average(side, group) for side in targets(column, group[0])]))
-    return _average(column, group)
-
-
-def targets(column: str, runs: Runs) -> list[str]:
-    """The sides that a mean column averages."""
-    sides = [side for side in sorted(runs.values) if side != "source"]
-    return [side for side in sides if column == MEAN or data_key(side) != "eurosat"]
-
-
-def column_score(column: str, group: Sequence[Runs]) -> ColumnScore:
-    """Return a column's value with its interval, for the data sets as given."""
-    found = value(column, group)
-    shares = _shares(column, group)
-    parts = [_parts(share) for share in shares]
-    general = None
-    if len(shares) == 1 and column in group[0].values and group[0].counts_hits(column):
-        low, high = accuracy_interval(parts[0][0])
-    else:
-        spreads = [_spread(one, added=0) for one in parts]
-        if len(shares) == 1:
-            effect = effect_of(found, [spreads[0].units, spreads[0].seeds])
-        else:
-            effect, general = over_data_sets(spreads, found, shared_seeds=column in MEANS)
-        low, high = max(0.0, effect.low), effect.high
-    seeds = group[0].seeds
-    sd = None
-    if len(seeds) > 1 and all(runs.seeds == seeds for runs in group):
-        sd = float(np.std([value(column, [runs.at([seed]) for runs in group]) for seed in seeds], ddof=1))
-    units = [part.sampling for one in parts for part in one]
-    n, draws = sum(one.n for one in units), sum(one.size for one in units)
-    like_these = (None, None) if general is None else (max(0.0, general.low), general.high)
-    return ColumnScore(found, low, high, sd, n, draws, *like_these)
-
-
-def difference(column: str, ours: Sequence[Runs], theirs: Sequence[Runs]) -> tuple[Scopes, int] | None:
-    """Compare two methods on the same data sets, in the same order.
-
-    Returns:
-        The first minus the second, for the classes or data sets as given and for such like these, and how many seeds
-        both have; None when a data set has no seed of both.
+    Raises:
+        InputError: two measures or units; cells to be compared that differ in pictures or columns.
     """
-    pairs = [pair for pair in map(align, ours, theirs) if pair]
-    if len(pairs) < len(ours):
-        return None
-    group_a, group_b = [a for a, _ in pairs], [b for _, b in pairs]
-    seeds = min(len(runs.seeds) for runs in group_a)
-    if all(a.same_templates(b) for a, b in pairs):
-        return Scopes(SAME, None), seeds
-    mean = value(column, group_a) - value(column, group_b)
-    parts = [_parts(a, b) for a, b in zip(_shares(column, group_a), _shares(column, group_b), strict=True)]
-    if len(parts) == 1:
-        return paired_effect(parts[0], mean), seeds
-    return over_data_sets([_spread(one) for one in parts], mean, column in MEANS), seeds
+    labels = {str(cell["cell"]["method"]) for cell in cells}
+    known = {name: METHODS.find(name) for name in METHODS if name in labels} if methods is None else methods
+    names = sorted(labels, key=lambda label: ([*known].index(label) if label in known else len(known), natural(label)))
+    scored: dict[tuple[str, str], list[CellContent]] = defaultdict(list)
+    absent: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for cell in sorted(cells, key=lambda cell: (_place(cell["cell"]["data"]), cell["cell"]["seed"])):
+        row = str(cell["cell"]["data"]), str(cell["cell"]["method"])
+        if cell.get("absent"):
+            absent[row].append(str(cell["absent"]))
+        else:
+            scored[row].append(cell)
+    data = tuple(dict.fromkeys(sorted((name for name, _ in [*scored, *absent]), key=_place)))
+    runs = {row: _runs(row, scored[row], known) for row in product(data, names) if row in scored}
+    usable = [cell for one in runs.values() for cell in one.cells]
+    measure, unit = (_the_one(f"{what}s", {cell[what] for cell in usable}) for what in ("measure", "unit"))
+    _check_tested_alike(usable, unit)
+    protocol = str(cells[0]["cell"]["protocol"])
+    found = sorted({side for cell in usable for side in cell["scores"]}, key=_place)
+    columns, headline = _columns(protocol, tuple(found), len(data) > 1)
+    table = Table(
+        protocol=protocol,
+        measure=measure,
+        unit=unit,
+        reference=reference,
+        columns=columns,
+        headline=headline,
+        seeds=tuple(sorted({int(cell["cell"]["seed"]) for cell in cells})),
+        scopes=tuple(_scopes(data, columns, {row[0]: _split(one.cells[-1]["scores"]) for row, one in runs.items()})),
+        published=tuple(published) if measure == "accuracy" else (),
+        methods=names,
+        known=known,
+        runs=runs,
+    )
+    for scope in table.scopes:
+        # An average over fewer data sets than the others' would mislead.
+        rows = {name: [(one, name) for one in scope.data] for name in names}
+        groups = {name: [runs[row] for row in found] for name, found in rows.items() if runs.keys() >= {*found}}
+        for name in names:
+            reasons = {row: absent.get(row, [] if row in runs else ["not run"]) for row in rows[name]}
+            table.rows[scope.name, name] = _row(scope, columns, groups.get(name), reasons)
+        table.gains.update(_gains(table, scope, groups))
+        table.searches.update({(scope.name, name): _search(name, groups, reference) for name in groups})
+    return table
 
 
-def _spread(parts: Sequence[Crossed], added: int = 2) -> Spread:
-    found = split_variance(parts, added=added)
-    assert found is not None  # only classes like these may be missing
-    return found
+def natural(name: str) -> list[tuple[int, str]]:
+    """Return what names are sorted by: "n = 5" before "n = 10"."""
+    return [(int(piece), "") if piece.isdecimal() else (0, piece) for piece in re.split(r"(\d+)", name)]
 
 
-def _average(side: str, group: Sequence[Runs]) -> float:
-    return float(np.mean([runs.means[side] for runs in group]))
+def _place(name: str) -> tuple[int, str]:
+    """The place of a side or data set: the sides of one data set, then the papers' order, then the alphabet."""
+    order, key = ["base", "new", "test", "source", *library().tables[0].rows], data_key(name)
+    return order.index(key) if key in order else len(order), name
 
 
-def _shares(column: str, group: Sequence[Runs]) -> list[_Share]:
-    if column == H:
-        weights = _slopes(_average("base", group), _average("new", group))
-        return [(runs, weights) for runs in group]
-    if column == MEAN_OF_H:
-        return [(runs, _slopes(runs.means["base"], runs.means["new"])) for runs in group]
-    if column in MEANS:
-        return [(group[0], {side: 1.0}) for side in targets(column, group[0])]
-    return [(runs, {column: 1.0}) for runs in group]
+def _runs(row: tuple[str, str], cells: Sequence[CellContent], known: Mapping[str, Method]) -> Runs:
+    """The cells of one row, in the order of their seeds."""
+    first = cells[0]
+    for cell in cells:
+        if cell["scores"].keys() != first["scores"].keys():
+            raise InputError(
+                f"the cell {_name(cell)} has other columns than that of seed {first['cell']['seed']}; run it again."
+            )
+    return Runs(
+        seeds=tuple(int(cell["cell"]["seed"]) for cell in cells),
+        values={side: np.stack([_values(cell["scores"][side]) for cell in cells]) for side in first["scores"]},
+        sampling={
+            side: Sampling.of(score["n"], score.get("labels"), score.get("draws"))
+            for side, score in first["scores"].items()
+        },
+        cells=tuple(cells),
+        is_fixed=row[1] in known and not known[row[1]].depends_on_seed,
+    )
 
 
-def _slopes(base: float, new: float) -> dict[str, float]:
-    base, new = max(base, 1e-3), max(new, 1e-3)  # H has no slope at 0
-    return {"base": 2 * new**2 / (base + new) ** 2, "new": 2 * base**2 / (base + new) ** 2}
+def _values(score: Mapping[str, Any]) -> Doubles:
+    if "hits" not in score:
+        return np.asarray(score["values"], dtype=np.float64)
+    return (np.frombuffer(score["hits"].encode("ascii"), np.uint8) - ord("0")).astype(np.float64)
 
 
-def _parts(ours: _Share, theirs: _Share | None = None) -> list[Crossed]:
-    """The weighted values of a share, or their differences from another's on the same pictures."""
-    parts = []
-    runs, weights = ours
-    for side, weight in weights.items():
-        values, scale, hits = weight * runs.values[side], weight, None
-        if theirs is not None:
-            others, other_weights = theirs
-            values = values - other_weights[side] * others.values[side]
-            hits = runs.values[side] - others.values[side]
-            # the same templates cannot differ anywhere
-            scale = 0.0 if runs.same_templates(others) else max(weight, other_weights[side])
-        parts.append(Crossed(values, runs.sampling[side], scale, hits))
-    return parts
+def _the_one(what: str, names: set[str]) -> str:
+    if len(names) > 1:
+        raise InputError(f"one table cannot hold the {what} {' and '.join(sorted(names))}; make one table for each.")
+    return names.pop()
+
+
+def _check_tested_alike(cells: Sequence[CellContent], unit: str) -> None:
+    seen: dict[tuple[str, str], tuple[CellContent, Any]] = {}
+    for cell in cells:
+        for side, score in cell["scores"].items():
+            tested = (cell["picture_ids"].get(side), score["n"], score.get("labels"), score.get("draws"))
+            first, expected = seen.setdefault((cell["cell"]["data"], side), (cell, tested))
+            if tested != expected:
+                raise InputError(
+                    f"the cells {_name(first)} and {_name(cell)} were tested on different {side} {unit} or groups of "
+                    f"them, so that they cannot be compared; run one of the two again on the {unit} of the other."
+                )
+
+
+def _name(cell: CellContent) -> str:
+    return "{data} / {method} / seed {seed}".format_map(cell["cell"])
+
+
+def _split(scores: Mapping[str, Any]) -> str:
+    """The split of a row; where its columns are data sets of their own, each that differs is named."""
+    splits = {side: str(score["split"]) for side, score in sorted(scores.items())}
+    different = {side: why for side, split in splits.items() if (why := why_different(split))}
+    if not different or len(set(splits.values())) == 1:
+        return splits[next(iter(different or splits))]
+    return DIFFERENT + "; ".join(f"{side}: {why}" for side, why in different.items())
+
+
+def _columns(protocol: str, found: tuple[str, ...], several: bool) -> tuple[tuple[str, ...], str]:
+    """The columns over the sides of a table, and the headline."""
+    if {"base", "new"} <= {*found}:
+        return (*found, H, *([MEAN_OF_H] if several else [])), H
+    if "test" in found:
+        return found, "test"
+    if protocol == "cross-clip":
+        return found, found[0]
+    if is_own(protocol):  # in the order of the numbers in their names
+        columns = tuple(sorted(found, key=natural))
+        return columns, columns[-1]
+    targets = {data_key(side) for side in found if side != "source"}
+    with_eurosat = len(found) - ("source" in found) > 1 and "eurosat" in targets
+    return (*found, MEAN, *([MEAN_WITHOUT_EUROSAT] if with_eurosat else [])), MEAN
+
+
+def _scopes(data: tuple[str, ...], columns: Sequence[str], splits: Mapping[str, str]) -> Iterator[Scope]:
+    named: dict[str, tuple[str, ...]] = {one: (one,) for one in data}
+    if len(data) > 1 and MEAN not in columns:
+        rest = tuple(one for one in data if data_key(one) != "eurosat")
+        named["average"] = data
+        if 0 < len(rest) < len(data):
+            named["average without EuroSAT"] = rest
+    for name, members in named.items():
+        own = [splits.get(one, "own") for one in members]
+        yield Scope(name, members, next(filter(why_different, own), own[0]))
+
+
+def _row(
+    scope: Scope,
+    columns: Sequence[str],
+    group: Sequence[Runs] | None,
+    absent: Mapping[tuple[str, str], Sequence[str]],
+) -> TableRow:
+    reasons: dict[str, list[str]] = {}
+    for (data, _), reason in ((row, reason) for row, found in absent.items() for reason in dict.fromkeys(found)):
+        reasons.setdefault(reason, []).append(data)
+    if group is None:
+        where = [f" ({', '.join(data)})" if len(scope.data) > 1 else "" for data in reasons.values()]
+        return TableRow(0, "; ".join(map("".join, zip(reasons, where, strict=True))), {})
+    scores = {
+        column: column_score(column, group)
+        if applies(column, group) and (column != MEAN_OF_H or scope.is_average)
+        else None
+        for column in columns
+    }
+    saw = {cell.get("labelled_per_class") for runs in group for cell in runs.cells}
+    why = {side: reason for runs in group for side, reason in runs.gaps.items()}
+    missing = [column for column in columns if why and scores[column] is None]
+    return TableRow(
+        seeds=min(len(runs.seeds) for runs in group),
+        absent="; ".join(reasons),
+        scores=scores,
+        labelled_per_class=saw.pop() if len(saw) == 1 else None,
+        gaps={column: why.get(column) or "; ".join(dict.fromkeys(why.values())) for column in missing},
+    )
+
+
+def _gains(
+    table: Table, scope: Scope, groups: Mapping[str, Sequence[Runs]]
+) -> Iterator[tuple[tuple[str, str, str, str], MethodGain]]:
+    """Compare each method with the references, ours with all its rivals, too. Holm's family is a method and column."""
+    for method, column in product(groups, table.columns):
+        others = dict.fromkeys([table.reference, *REFERENCES, *(table.rivals if method == SUBJECT else ())])
+        family = {
+            other: compared
+            for other in others
+            if other in groups
+            and other != method
+            and (column != MEAN_OF_H or scope.is_average)
+            and all(applies(column, groups[one]) for one in (method, other))
+            and sides(column, groups[method][0]) == sides(column, groups[other][0])
+            and (compared := difference(column, groups[method], groups[other]))
+        }
+        name = f"comparisons of {method} in this row and column"
+        here = judge({other: effects.these for other, (effects, _) in family.items()}, name)
+        general = {other: effects.like_these for other, (effects, _) in family.items()}
+        like_these = judge({other: effect for other, effect in general.items() if effect}, name)
+        for other, (_, seeds) in family.items():
+            yield (scope.name, method, other, column), MethodGain(here[other], like_these.get(other), seeds)
+
+
+def _search(method: str, groups: Mapping[str, Sequence[Runs]], reference: str) -> dict[str, float | None]:
+    """Return what a search cost and how much better it looked; see `Table.searches`."""
+    group = groups[method]
+    searched_on = next(side for side in ("base", "test", "source", *group[0].values) if side in group[0].values)
+
+    def looked_better(group: Sequence[Runs]) -> float | None:
+        on_search = _mean_over(group, "search", "value")
+        return None if on_search is None else on_search - fmean(runs.means[searched_on] for runs in group)
+
+    pairs = [align(ours, theirs) for ours, theirs in zip(group, groups.get(reference, ()), strict=False)]
+    # A fixed method's run stands for any seed on the test pictures alone: each seed has search pictures of its own.
+    found = [
+        pair
+        for pair in pairs
+        if pair
+        and all(seed == cell["cell"]["seed"] for one in pair for seed, cell in zip(one.seeds, one.cells, strict=True))
+    ]
+    both = [looked_better(one) for one in zip(*found, strict=True)] if len(found) == len(group) else [None]
+    return {
+        "search": _mean_over(group, "search", "value"),
+        "selection": _mean_over(group, "selection", "value"),
+        "test": fmean(runs.means[searched_on] for runs in group),
+        "optimism": None if None in both else both[0] - both[1],  # type: ignore[operator]
+        **{name: _mean_over(group, "budget", name) or 0.0 for name in COUNTS},
+        "usd": _mean_over(group, "budget", "usd"),
+        "gain_held_back": _mean_over(group, "choice", "gain"),
+    }
+
+
+def _mean_over(group: Sequence[Runs], part: str, name: str) -> float | None:
+    """Mean over data sets of the mean over seeds of a number in a part of the cells; None when any run lacks it."""
+    numbers: list[list[Any]] = [[(cell.get(part) or {}).get(name) for cell in runs.cells] for runs in group]
+    return None if any(None in of_seeds for of_seeds in numbers) else fmean(fmean(of_seeds) for of_seeds in numbers)

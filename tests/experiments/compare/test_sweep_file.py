@@ -16,7 +16,7 @@ import yaml
 
 from ipo_prompts.experiments.compare.documents import HELD_BACK, by_settings
 from ipo_prompts.experiments.compare.grid import GridConfig, load_grid
-from ipo_prompts.experiments.compare.tables.build import build_table
+from ipo_prompts.experiments.compare.tables.table import build_table
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.programs.strategies import STRATEGIES
 from support.runs import copy_pictures, ipo
@@ -215,7 +215,7 @@ def test_rows_are_in_the_order_of_held_back_pictures_whatever_the_test_says() ->
     for cell in cells:
         cell["choice"] = {"gain": held_back.get(cell["cell"]["method"])}
     own = {name: {"size": int(name.partition("=")[2]), "lm": "x"} for name in held_back}
-    (_, (head, *listed)), (_, (_, *effects)) = by_settings(build_table(cells), own)
+    _, (head, *listed), _, (_, *effects) = by_settings(build_table(cells), own)
     assert head[1] == HELD_BACK
     assert [line[:2] for line in listed] == [["size=5", "+4.00"], ["size=10", "+2.00"], ["size=0", "+1.00"]]
     assert effects == [["size", "0", "1", "+1.00"], ["size", "5", "1", "+4.00"], ["size", "10", "1", "+2.00"]]
@@ -229,7 +229,7 @@ def test_many_numbers_of_a_setting_are_told_by_their_rank_correlation() -> None:
         number = cell["cell"]["method"].partition("=")[2]
         cell["choice"] = {"gain": -int(number) / 100} if number else None
     own = {name: {"t": int(name[2:]), "half": int(name[2:]) % 2} for name in skills if name != "anchor"}
-    _, (_, (_, *effects)) = by_settings(build_table(cells), own)
+    *_, (_, *effects) = by_settings(build_table(cells), own)
     assert effects == [
         ["t", "0 to 8", "9", "rank correlation -1.00"],
         ["half", "0", "5", "-4.00"],

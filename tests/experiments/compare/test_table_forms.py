@@ -8,8 +8,9 @@ import random
 import pytest
 
 from ipo_prompts.experiments.compare.published import published_rows
-from ipo_prompts.experiments.compare.tables.build import build_table
 from ipo_prompts.experiments.compare.tables.markdown import to_markdown
+from ipo_prompts.experiments.compare.tables.table import build_table
+from ipo_prompts.experiments.compare.tables.words import notes, verdicts
 from support.scored_cells import gain_of, make_cell, make_cells, score_of, to_csv, to_json
 
 
@@ -66,7 +67,7 @@ def test_csv_is_tidy_and_json_is_versioned():
     assert float(over["value"]) == pytest.approx(100 * gain.mean, abs=1e-4)
     assert (float(over["p_corrected"]), over["outcome"]) == (gain.p_corrected, gain.outcome)
     content = json.loads(to_json(table))
-    assert content["schema"] == 1 and content["verdicts"] == list(table.verdicts)
+    assert content["schema"] == 1 and content["verdicts"] == list(verdicts(table))
 
 
 def test_a_name_cannot_break_out_of_its_cell():
@@ -98,7 +99,7 @@ def test_each_target_with_another_split_is_named():
         cell["scores"]["dtd"]["split"] = "different: no val part"
     table = build_table(cells)
     note = "† imagenet: different split (dtd: no val part; eurosat: 16200 pictures); not comparable"
-    assert any(line.startswith(note) for line in table.notes)
+    assert any(line.startswith(note) for line in notes(table))
 
 
 @pytest.mark.parametrize(("clip", "said"), [("embedded", True), ("ViT-B-16/openai", False)])
@@ -107,18 +108,18 @@ def test_published_numbers_of_another_clip_are_said_not_to_compare(clip, said):
     for cell in cells:
         cell["cell"]["settings"] = {"clip": clip}
     table = build_table(cells, published=published_rows("base-to-new", 1, ["eurosat"]))
-    assert any("do not compare" in note for note in table.notes) == said
+    assert any("do not compare" in note for note in notes(table)) == said
 
 
 def test_unequal_numbers_of_labelled_pictures_are_told():
     cells = make_cells(("embedded:a",), {"anchor": 0.0, "coop": 0.5, "ipo-default": 1.0})
     for cell in cells:
         cell["labelled_per_class"] = {"anchor": 0, "coop": 2, "ipo-default": 2}[cell["cell"]["method"]]
-    assert not any(note.startswith("labels/class") for note in build_table(cells).notes)
+    assert not any(note.startswith("labels/class") for note in notes(build_table(cells)))
     for cell in cells[-3:]:
         cell["labelled_per_class"] = 3
     table = build_table(cells)
-    (note,) = [note for note in table.notes if note.startswith("labels/class")]
+    (note,) = [note for note in notes(table) if note.startswith("labels/class")]
     assert ": 3 by ipo-default; 2 by coop; 0 by anchor. Rows of one number share a budget" in note
 
 
@@ -147,12 +148,12 @@ def test_what_is_not_as_published_is_told_of_the_methods_in_the_table():
     cells = make_cells(("embedded:a",), {"anchor": 0.0, "coop": 0.5})
     for cell in cells:
         cell["differs"] = {"anchor": "", "coop": "no crops"}[cell["cell"]["method"]]
-    found = [note for note in build_table(cells).notes if "as published" in note]
+    found = [note for note in notes(build_table(cells)) if "as published" in note]
     assert found == ["coop is not in everything as published: no crops."]
 
 
 def test_unequal_calls_are_explained():
     cells = make_cells(("embedded:a",), seeds=1)
-    assert not any("asked for again" in note for note in build_table(cells).notes)
+    assert not any("asked for again" in note for note in notes(build_table(cells)))
     cells[-1]["budget"] = {**cells[-1]["budget"], "calls": 9}
-    assert any("asked for again" in note for note in build_table(cells).notes)
+    assert any("asked for again" in note for note in notes(build_table(cells)))

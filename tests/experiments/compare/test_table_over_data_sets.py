@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ipo_prompts.experiments.compare.tables.build import build_table
 from ipo_prompts.experiments.compare.tables.markdown import details, to_markdown
+from ipo_prompts.experiments.compare.tables.table import build_table
+from ipo_prompts.experiments.compare.tables.words import notes, verdicts
 from support.scored_cells import SKILLS, gain_of, make_cells, score_of, to_json
 
 DATA = ("a1", "a2", "a3", "a4", "a5")
@@ -53,7 +54,7 @@ def test_what_a_method_has_over_ipo_is_the_comparison_turned_round(cells: list[d
     low, high = verdict.ci95
     assert row[5].startswith(f"{-100 * verdict.mean:+.2f}* [{-100 * high:+.2f}, {-100 * low:+.2f}] p ")
     assert row[5].endswith(" (5)"), "all rows that stand beside it are its family"
-    assert any(f"IPO shows a gain over “{TODAY}” of +" in sentence for sentence in table.verdicts)
+    assert any(f"IPO shows a gain over “{TODAY}” of +" in sentence for sentence in verdicts(table))
 
 
 def test_the_interval_of_a_mean_over_data_sets_is_that_of_a_sample() -> None:
@@ -87,7 +88,7 @@ def test_a_method_without_a_value_for_new_classes_leaves_the_others_theirs(cells
     table = build_table(cells)
     (row,) = lines_of(to_markdown(table), "class-mean")
     assert re.fullmatch(r"\d+\.\d\d", row[1]) and row[2:6] == ["–", "–", "–", "–"]
-    assert "class-mean has no value for new." in table.notes
+    assert "class-mean has no value for new." in notes(table)
     assert gain_of(table, "average", "class-mean", "anchor", "base").verdict.mean > 0
     without = build_table([cell for cell in cells if cell["cell"]["method"] != "class-mean"])
     assert score_of(table, "average", "ipo-default", "H") == score_of(without, "average", "ipo-default", "H")

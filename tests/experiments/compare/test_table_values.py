@@ -8,8 +8,8 @@ import pytest
 from scipy import stats
 
 from ipo_prompts.experiments.compare.published import published_rows
-from ipo_prompts.experiments.compare.tables.build import build_table
 from ipo_prompts.experiments.compare.tables.markdown import to_markdown
+from ipo_prompts.experiments.compare.tables.table import build_table
 from support.scored_cells import gain_of, make_cell, score_of, to_csv, to_json
 
 IOU = {"anchor": [[0.1, 0.2, 0.3, 0.4]], "ipo-default": [[0.3, 0.3, 0.5, 0.7]]}

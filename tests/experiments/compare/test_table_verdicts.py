@@ -6,8 +6,9 @@ from types import ModuleType
 
 from ipo_prompts.experiments.compare.methods import METHODS
 from ipo_prompts.experiments.compare.methods.base import Lesson, Method, Templates
-from ipo_prompts.experiments.compare.tables.build import build_table
 from ipo_prompts.experiments.compare.tables.markdown import to_markdown
+from ipo_prompts.experiments.compare.tables.table import build_table
+from ipo_prompts.experiments.compare.tables.words import verdicts
 from ipo_prompts.experiments.run.config import RunConfig
 from support.scored_cells import SKILLS, gain_of, make_cells
 
@@ -15,15 +16,15 @@ from support.scored_cells import SKILLS, gain_of, make_cells
 def test_a_clear_winner_is_detected_and_a_control_that_is_as_good_is_named():
     table = build_table(make_cells(("a1", "a2", "a3", "a4")))
     assert gain_of(table, "a1", "ipo-default", "anchor", "H").verdict.outcome == "gain"
-    assert table.verdicts[0].startswith("average of 4 data sets, H: IPO shows a gain over the anchor of +")
-    assert "For data sets like these: a gain, +" in table.verdicts[0]
-    assert table.verdicts[-1].endswith(
+    assert verdicts(table)[0].startswith("average of 4 data sets, H: IPO shows a gain over the anchor of +")
+    assert "For data sets like these: a gain, +" in verdicts(table)[0]
+    assert verdicts(table)[-1].endswith(
         "IPO beats its control, compositions of the bank's phrases: the language model's words help."
     )
     two = build_table(make_cells())
-    assert "IPO shows a gain over the anchor" in two.verdicts[0]
-    assert "For data sets like these: no evidence of a gain, +" in two.verdicts[0]
-    assert "for these data sets, not as a claim about data sets like these" in two.verdicts[-1]
+    assert "IPO shows a gain over the anchor" in verdicts(two)[0]
+    assert "For data sets like these: no evidence of a gain, +" in verdicts(two)[0]
+    assert "for these data sets, not as a claim about data sets like these" in verdicts(two)[-1]
     lost = build_table(make_cells(skills={**SKILLS, "phrases": 1.5}))
     assert (
         "IPO is not shown to beat its control, compositions of the bank's phrases: no evidence that the language "
@@ -33,7 +34,7 @@ def test_a_clear_winner_is_detected_and_a_control_that_is_as_good_is_named():
 
 def test_a_loss_is_called_one():
     table = build_table(make_cells(("embedded:a",), skills={"anchor": 1.5, "ipo-default": -0.5}))
-    assert table.verdicts[0].startswith("embedded:a, H: IPO shows a loss against the anchor of -")
+    assert verdicts(table)[0].startswith("embedded:a, H: IPO shows a loss against the anchor of -")
 
 
 def test_identical_methods_show_no_evidence():
@@ -46,7 +47,7 @@ def test_identical_methods_show_no_evidence():
         gain = gain_of(table, scope, "ipo-default", "anchor", "H").verdict
         assert (gain.mean, gain.p, gain.p_corrected, gain.outcome) == (0.0, 1.0, 1.0, "not shown")
         assert gain.ci95[0] < 0 < gain.ci95[1]
-    assert "IPO shows no evidence of a gain over the anchor" in table.verdicts[0]
+    assert "IPO shows no evidence of a gain over the anchor" in verdicts(table)[0]
 
 
 def test_the_same_templates_are_no_comparison():
@@ -55,7 +56,7 @@ def test_the_same_templates_are_no_comparison():
         cell["cell"]["method"] = "ipo-default"
         cells.append(cell)
     table = build_table(cells)
-    assert "IPO ended with the same templates as the anchor, so no gain over it" in table.verdicts[0]
+    assert "IPO ended with the same templates as the anchor, so no gain over it" in verdicts(table)[0]
     assert "+0.00 same templates" in to_markdown(table)
 
 
@@ -64,19 +65,22 @@ def test_the_same_templates_under_other_class_names_are_compared():
     for cell in cells:
         cell["templates"] = [{"template": "a photo of a <CLASS>.", "weight": 1.0}]
     table = build_table(cells)
-    assert "IPO shows a gain over the anchor" in table.verdicts[0]
+    assert "IPO shows a gain over the anchor" in verdicts(table)[0]
 
 
 def test_an_ablation_without_ipo_compares_each_row_with_the_reference():
     cells = make_cells(("embedded:a",), skills={"n = 10": 0.6, "n = 5": 0.5, "n = 0": 0.0})
     table = build_table(cells, reference="n = 0")
     assert table.methods == ["n = 0", "n = 5", "n = 10"]
-    assert [sentence.partition(" ")[2][3:].split(" shows")[0] for sentence in table.verdicts] == ["“n = 5”", "“n = 10”"]
+    assert [sentence.partition(" ")[2][3:].split(" shows")[0] for sentence in verdicts(table)] == [
+        "“n = 5”",
+        "“n = 10”",
+    ]
 
 
 def test_one_seed_does_not_show_that_words_help():
     seen = {
-        seeds: build_table(make_cells(("embedded:a",), seeds=seeds, sides=("test",), protocol="few-shot")).verdicts[-1]
+        seeds: verdicts(build_table(make_cells(("embedded:a",), seeds=seeds, sides=("test",), protocol="few-shot")))[-1]
         for seeds in (1, 3)
     }
     assert seen[3].endswith("the language model's words help.")
@@ -104,7 +108,7 @@ def test_a_new_method_is_in_table_and_verdicts_by_its_line_in_the_registry(monke
     _list(_Toy(), monkeypatch)
     table = build_table(make_cells(("embedded:a",), {"toy": 0.0, **SKILLS}))
     assert table.methods[-1] == "toy"
-    assert any("IPO shows a gain over the toy of +" in sentence for sentence in table.verdicts)
+    assert any("IPO shows a gain over the toy of +" in sentence for sentence in verdicts(table))
     assert gain_of(table, "embedded:a", "toy", "anchor", "H").verdict.comparisons == 3
 
 
@@ -113,4 +117,4 @@ def test_a_new_control_says_what_it_shows(monkeypatch):
     control.shows = "toys help"
     _list(control, monkeypatch)
     table = build_table(make_cells(("embedded:a",), {"toy": 0.0, **SKILLS}))
-    assert table.verdicts[-1] == "embedded:a, H: IPO beats its control, the toy: toys help."
+    assert verdicts(table)[-1] == "embedded:a, H: IPO beats its control, the toy: toys help."

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from ipo_prompts.experiments.compare.published import published_rows
-from ipo_prompts.experiments.compare.tables.build import build_table
 from ipo_prompts.experiments.compare.tables.markdown import details, to_markdown
+from ipo_prompts.experiments.compare.tables.table import build_table
+from ipo_prompts.experiments.compare.tables.words import notes, verdicts
 from ipo_prompts.metrics.evidence import Crossed, paired_effect
 from ipo_prompts.metrics.sampling import Sampling, harmonic_mean
 from ipo_prompts.metrics.verdict import score_interval
@@ -28,8 +29,8 @@ def test_one_seed_on_one_data_set_is_the_plain_comparison():
     for verdict, expected in ((gain.verdict, these), (gain.like_these, like_these)):
         assert (verdict.mean, *verdict.ci95) == pytest.approx((expected.mean, expected.low, expected.high), abs=1e-6)
         assert verdict.p == pytest.approx(expected.p, abs=1e-6)
-    assert any("One seed" in note for note in table.notes)
-    assert all("One seed" in sentence for sentence in table.verdicts if "IPO shows" in sentence)
+    assert any("One seed" in note for note in notes(table))
+    assert all("One seed" in sentence for sentence in verdicts(table) if "IPO shows" in sentence)
 
 
 def test_average_row_is_h_of_the_averaged_columns_and_the_mean_of_h_is_beside_it():
@@ -98,7 +99,7 @@ def test_with_and_without_eurosat():
     name = "average without EuroSAT"
     assert [scope.name for scope in table.scopes] == ["dtd", "EuroSAT", "embedded:a", "average", name]
     assert score_of(table, name, "ipo-default", "H") == score_of(without, "average", "ipo-default", "H")
-    assert sum(sentence.startswith(name) for sentence in table.verdicts) == len(table.verdicts) / 2
+    assert sum(sentence.startswith(name) for sentence in verdicts(table)) == len(verdicts(table)) / 2
     assert name not in to_markdown(without)
     assert name not in to_markdown(build_table(make_cells(("eurosat",))))
     assert name not in to_markdown(build_table(make_cells(("eurosat:a", "eurosat:b"))))
@@ -130,7 +131,7 @@ def test_costs_are_means_per_run():
 
 def test_what_was_looked_at_is_told_apart_from_what_was_proposed():
     cells = make_cells(("embedded:a",))
-    assert not any(note.startswith("Proposals are") for note in build_table(cells).notes)
+    assert not any(note.startswith("Proposals are") for note in notes(build_table(cells)))
     for cell in cells:
         if cell["cell"]["method"] == "ipo-default":
             cell["budget"]["looked_at"] = 300 + cell["cell"]["seed"]
@@ -140,7 +141,7 @@ def test_what_was_looked_at_is_told_apart_from_what_was_proposed():
     assert found["phrases"]["looked_at"] == 0
     head = next(line for line in to_markdown(build_table(cells)).splitlines() if "proposals" in line)
     assert [cell.strip() for cell in head.split("|")][7:10] == ["proposals", "looked at", "calls"]
-    assert any(note.startswith("Proposals are") for note in build_table(cells).notes)
+    assert any(note.startswith("Proposals are") for note in notes(build_table(cells)))
 
 
 def test_a_method_that_cannot_be_tested_everywhere_has_its_values_and_gaps_with_the_reason():
@@ -174,7 +175,7 @@ def test_a_mean_over_fewer_targets_than_the_others_is_not_made():
 
 def test_remarks_on_methods_are_notes():
     cells = [{**cell, "remark": "people wrote it"} for cell in make_cells(("embedded:a",), {"anchor": 0.0})]
-    assert "anchor: people wrote it." in build_table(cells).notes
+    assert "anchor: people wrote it." in notes(build_table(cells))
 
 
 def test_optimism_is_the_gain_on_search_minus_the_gain_on_test():

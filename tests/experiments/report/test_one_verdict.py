@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ipo_prompts.experiments.compare.tables.build import build_table
 from ipo_prompts.experiments.compare.tables.markdown import to_markdown
+from ipo_prompts.experiments.compare.tables.table import build_table
+from ipo_prompts.experiments.compare.tables.words import verdicts
 from ipo_prompts.experiments.one_call import summary
 from ipo_prompts.experiments.report import drawing
 from ipo_prompts.experiments.report.gather import read_run
@@ -89,7 +90,7 @@ def test_terminal_page_json_and_table_say_the_same(seed: int, monkeypatch: pytes
     table = build_table([_cell("anchor", before, labels), _cell("ipo-default", after, labels)])
     gain = gain_of(table, "a", "ipo-default", "anchor", "test").verdict
     assert gain.model_copy(update={"family": found.family}) == found
-    assert found.numbers in table.verdicts[0]
+    assert found.numbers in verdicts(table)[0]
     row = next(line for line in to_markdown(table).splitlines() if re.match(r"\| a +\| ipo-default +\| [+-]", line))
     assert ("*" in row) == (found.outcome in ("gain", "loss"))
     assert f'"outcome": "{found.outcome}"' in to_json(table)

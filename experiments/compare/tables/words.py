@@ -1,0 +1,166 @@
+"""What a table says in sentences: IPO against each baseline and control, and the notes below the numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from ipo_prompts.experiments.compare.methods import SUBJECT
+from ipo_prompts.experiments.compare.methods.base import Method
+from ipo_prompts.experiments.compare.tables.runs import MEAN_OF_H, CellContent, H
+from ipo_prompts.experiments.compare.tables.table import MethodGain, Table
+from ipo_prompts.experiments.data.dataset import why_different
+from ipo_prompts.experiments.run.settings import PUBLISHED_CLIP
+
+
+def verdicts(table: Table) -> list[str]:
+    """Format IPO's comparisons, for better or worse, on the averages where there are any, else on each data set.
+
+    A table without IPO (an ablation, whose rows are variants) has each row's comparison with the reference.
+    """
+    return list(_verdicts(table))
+
+
+def _verdicts(table: Table) -> Iterator[str]:
+    methods, known = table.methods, table.known
+    pairs = [(method, table.reference) for method in methods if method != table.reference]
+    if SUBJECT in methods and table.reference != SUBJECT:
+        pairs = [(SUBJECT, one) for one in dict.fromkeys([table.reference, *table.rivals]) if one in methods]
+    for scope in table.averages or table.scopes:
+        number = f" of {len(scope.data)} data set{'s' if len(scope.data) > 1 else ''}" if scope.is_average else ""
+        start = f"{scope.name}{number}, {table.headline}: "
+        for pair in pairs:
+            gain = table.over(scope, *pair)
+            names = [known[row].label if row in known else f"“{row}”" for row in pair]
+            missing = f"{' and '.join(names)} are not compared; one of them is absent."
+            yield start + (_sentence(gain, *names) if gain else missing)
+        for name, method in known.items():
+            if method.is_control and (gain := table.over(scope, SUBJECT, name)):
+                yield start + _control(gain, known[SUBJECT].label, method)
+
+
+def _sentence(gain: MethodGain, method: str, other: str) -> str:
+    verb = "ended with" if gain.verdict.outcome == "same templates" else "shows"
+    words = f"{method} {verb} {gain.verdict.against(other)}"
+    if gain.like_these is not None:
+        general = {"gain": "a gain", "loss": "a loss"}.get(gain.like_these.outcome, "no evidence of a gain")
+        words = f"{words}. For {gain.like_these.covers}: {general}, {gain.like_these.numbers}"
+    return words + (". One seed: the luck of the search is not covered." if gain.seeds == 1 else ".")
+
+
+def _control(gain: MethodGain, subject: str, control: Method) -> str:
+    beats = f"{subject} beats its control, {control.label}"
+    if gain.verdict.outcome != "gain":
+        return f"{subject} is not shown to beat its control, {control.label}: no evidence that {control.shows}."
+    if gain.seeds == 1:
+        return f"{beats}, with one seed, which may be the luck of either search."
+    if gain.like_these is not None and gain.like_these.outcome != "gain":
+        return f"{beats}, for {gain.verdict.covers}, not as a claim about {gain.like_these.covers}."
+    return f"{beats}: {control.shows}."
+
+
+def notes(table: Table) -> list[str]:
+    """Format the notes below a table: what its numbers are, then where rows, or ours and others, are not alike."""
+    unit = table.unit
+    cells = [cell for runs in table.runs.values() for cell in runs.cells]
+    calls = {cell["budget"]["calls"] for cell in cells if cell.get("budget")}
+    clips = {str((cell["cell"].get("settings") or {}).get("clip", "embedded")) for cell in cells}
+    saw: dict[int, dict[str, None]] = {}
+    for cell in cells:
+        saw.setdefault(cell.get("labelled_per_class", 0), {})[cell["cell"]["method"]] = None
+    by_labels = "; ".join(f"{number} by {', '.join(saw[number])}" for number in sorted(saw, reverse=True))
+    shortened = "; ".join(_shortened(table))
+    found: list[tuple[object, str]] = [  # when, what
+        (
+            table.averages,
+            "Means take the data sets as a sample: their intervals, p and * are for data sets like these, those of one "
+            "data set for its classes. A method that lacks a data set has no mean. What a method has over "
+            f"{SUBJECT} is the comparison of {SUBJECT} with it turned round, corrected with all of that method's.",
+        ),
+        (
+            True,
+            f"Values: {table.measure} in percent, mean over seeds, [95 % interval], ± standard deviation over seeds; n "
+            f"counts {unit}. Intervals cover the choice of test {unit} within these classes (variants of one picture "
+            "are one draw) and, with two or more seeds, the luck of the search; the classes and data sets are taken as "
+            "given.",
+        ),
+        (
+            MEAN_OF_H in table.columns,
+            "H is the harmonic mean of base and new; in an average row that of the two averaged columns, as the papers "
+            f"print it. “{MEAN_OF_H}” averages the data sets' H instead.",
+        ),
+        (
+            H in table.columns and MEAN_OF_H not in table.columns,
+            "H is the harmonic mean of base and new, each averaged over seeds.",
+        ),
+        (
+            True,
+            f"Gains: paired on the same test {unit} and seeds, for these classes and data sets. “Classes like these” "
+            "and “data sets like these” take them as a sample. p is Holm-corrected for that method's comparisons in "
+            "that row (their number in brackets); * marks a corrected p of at most 0.05. Intervals are not corrected, "
+            "and rows are not corrected for one another.",
+        ),
+        (
+            True,
+            f"Optimism: the gain over the reference on the search {unit} minus that on the test {unit} of the same "
+            "classes; above 0, the search looked better than it was.",
+        ),
+        *((True, note) for note in _missing_sides(table)),
+        (
+            len([number for number in saw if number]) > 1,
+            "labels/class counts the labelled pictures of each class that a row saw, to search or train with or to "
+            f"choose on: {by_labels}. Rows of one number share a budget; what a row gains over one that saw fewer may "
+            "be due to its labels.",
+        ),
+        (
+            len(calls - {0}) > 1,
+            "Methods that ask a language model get the same steps and candidates, unless a note says otherwise. Their "
+            "calls differ because some ask for one template a call, and because a reply that cannot be used is asked "
+            "for again, and some methods get more of these.",
+        ),
+        (
+            table.published and not clips <= set(PUBLISHED_CLIP),
+            f"Published numbers are of {PUBLISHED_CLIP[0]}, ours of {', '.join(sorted(clips))}: "
+            "they stand beside each other and do not compare.",
+        ),
+        (
+            any((cell.get("budget") or {}).get("looked_at") for cell in cells),
+            "Proposals are the templates that a search asked for and scored; looked at are those that were scored "
+            "besides, which no language model was asked for: of a list, or composed of given words.",
+        ),
+        *((True, note) for note in _of_methods({cell["cell"]["method"]: cell for cell in cells})),
+        (shortened, f"Descriptions of pictures that did not fit into a question, seed by seed: {shortened}."),
+        (len(table.seeds) == 1, "One seed: what the search owes to luck is in no interval."),
+        *((True, note) for note in _other_splits(table)),
+    ]
+    return [note for when, note in found if when]
+
+
+def _missing_sides(table: Table) -> Iterator[str]:
+    had = {
+        name: {side for row, runs in table.runs.items() if row[1] == name for side in runs.values}
+        for name in table.methods
+    }
+    sides = {side for found in had.values() for side in found}
+    for name, found in had.items():
+        if found and (missing := [side for side in table.columns if side in sides - found]):
+            yield f"{name} has no value for {', '.join(missing)}."
+
+
+def _of_methods(cells: Mapping[str, CellContent]) -> Iterator[str]:
+    for row, cell in cells.items():
+        if cell.get("remark"):
+            yield f"{row}: {cell['remark']}."
+        if cell.get("differs"):
+            yield f"{row} is not in everything as published: {cell['differs']}."
+
+
+def _shortened(table: Table) -> Iterator[str]:
+    for (data, row), runs in table.runs.items():
+        if seeds := dict.fromkeys(str(cell["shortened"]) for cell in runs.cells if cell.get("shortened")):
+            yield f"{row} on {data}, {'; '.join(seeds)}"
+
+
+def _other_splits(table: Table) -> Iterator[str]:
+    for scope in table.data_sets:
+        if why := why_different(scope.split):
+            yield f"† {scope.name}: different split ({why}); not comparable with published numbers."
