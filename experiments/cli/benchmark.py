@@ -17,7 +17,7 @@ EXAMPLES = common.examples(
     "ipo benchmark main-1-shot lm=openai/gpt-4o-mini --budget-usd 20",
     "ipo benchmark my-grid.yaml seeds=5",
     "ipo benchmark my-sweep.yaml count=20",
-    "ipo benchmark runs/embedded/cells.json.gz",
+    "ipo benchmark runs/embedded/cells.jsonl.gz",
 )
 
 
@@ -25,7 +25,7 @@ def benchmark(
     grid: Annotated[
         str,
         typer.Argument(
-            help="a grid or sweep file, the name of a shipped grid, or a cells.json.gz",
+            help="a grid or sweep file, the name of a shipped grid, or a cells.jsonl.gz",
             metavar="GRID[.yaml]",
         ),
     ],
@@ -42,7 +42,7 @@ def benchmark(
 ) -> int:
     """Run a grid of protocol, data sets, methods and seeds to a table; the same command resumes a killed one.
 
-    All cells are also written as one file, `cells.json.gz`. Given that file, the command makes the same tables of it
+    All cells are also written as one file, `cells.jsonl.gz`. Given that file, the command makes the same tables of it
     alone, without data, CLIP or language model. With --out it writes them, over no other files.
 
     A grid can also be a sweep file of Weights & Biases, of method grid or random: each combination of its parameters is
