@@ -64,8 +64,6 @@ def benchmark(
     from ipo_prompts.experiments.compare.runner import (
         check_grid,
         check_models,
-        check_windows,
-        failure_line,
         forecast,
         forecast_text,
         print_progress,
@@ -94,10 +92,9 @@ def benchmark(
     check_writable(folder)
     check_kept(folder)
     configs = searches(found)
-    ensure_local_weights(configs, quiet=quiet)
+    ensure_local_weights([*configs.values()], quiet=quiet)
     check_models(configs, budget_usd)
-    check_windows(found)
-    beyond = {f"{key}={value}" for one in configs for key, value in outside(one.model_dump()).items()}
+    beyond = {f"{key}={value}" for one in configs.values() for key, value in outside(one.model_dump()).items()}
     if beyond and not quiet:
         print(f"uses what does not ship with ipo: {', '.join(sorted(beyond))}", file=sys.stderr)
     folder.mkdir(parents=True, exist_ok=True)
@@ -126,7 +123,7 @@ def benchmark(
             (entry, content) for entry, content in zip(found, contents, strict=True) if isinstance(content, Failure)
         ]
         for entry, failure in failed:
-            print(f"ipo: {entry.name} failed ({failure_line(failure)})", file=sys.stderr)
+            print(f"ipo: {entry.name} failed ({failure.line})", file=sys.stderr)
         if failed:
             print("the same command does the failed cells again.", file=sys.stderr)
         if stopped:

@@ -24,7 +24,6 @@ from ipo_prompts.experiments.compare.methods import METHODS
 from ipo_prompts.experiments.compare.methods.base import Method
 from ipo_prompts.experiments.compare.published import ablations_of, published_rows, section
 from ipo_prompts.experiments.compare.raw_cells import unpack, without_places
-from ipo_prompts.experiments.compare.runner import failure_line
 from ipo_prompts.experiments.compare.tables.build import COUNTS, build_table
 from ipo_prompts.experiments.compare.tables.markdown import (
     EMPTY,
@@ -56,7 +55,7 @@ def outcomes_of(contents: Sequence[dict[str, Any] | Failure | None]) -> list[dic
     """Put in the place of each cell that failed or was not run why it is a gap."""
 
     def why(content: Failure | None) -> str:
-        return "not run yet" if content is None else without_places(f"failed: {failure_line(content)}")
+        return "not run yet" if content is None else without_places(f"failed: {content.line}")
 
     return [content if isinstance(content, dict) else why(content) for content in contents]
 
