@@ -37,7 +37,6 @@ from ipo_prompts.metrics.registry import is_own
 from ipo_prompts.programs.record.lines import checked, line_of
 from ipo_prompts.programs.templates.settings import LIMITS
 
-SCHEMA = 2
 FILE_NAME = "cell.json"
 """One line, see `line_of`. Its bytes are the same whenever the cell is done."""
 
@@ -116,7 +115,7 @@ class Result(Content):
         shortened: what was done to descriptions that did not fit into a question, in words.
     """
 
-    schema_: Literal[2] = Field(SCHEMA, alias="schema")
+    schema_: Literal[2] = Field(2, alias="schema")
     cell: dict[str, JsonValue]
     measure: Text
     unit: Text

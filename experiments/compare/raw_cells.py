@@ -42,7 +42,7 @@ class Heading(Content):
         gaps: name of a cell → why it has no line.
     """
 
-    schema_: Literal[2] = Field(cells.SCHEMA, alias="schema")
+    schema_: Literal[2] = Field(2, alias="schema")
     ipo: Text
     grid: GridConfig
     rows: dict[Text, Recorded] = Field({}, max_length=MOST)
