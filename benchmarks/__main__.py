@@ -42,8 +42,8 @@ def sets(names: Annotated[list[str], typer.Argument(help=", ".join(SETS), metava
 
 
 @app.command("gain-plot")
-def gain_plot(cells: Annotated[Path, typer.Argument(help="a cells.json.gz of a grid")]) -> int:
-    """Print a picture of what methods gain over the reference, as SVG: docs/gain.svg is that of docs/suite.json.gz."""
+def gain_plot(cells: Annotated[Path, typer.Argument(help="a cells.jsonl.gz of a grid")]) -> int:
+    """Print a picture of what methods gain over the reference, as SVG: docs/gain.svg is that of docs/suite.jsonl.gz."""
     from benchmarks.lab.gain_plot import plot_of_file
 
     print(plot_of_file(cells), end="")

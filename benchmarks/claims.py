@@ -161,7 +161,7 @@ def by_looks(group: str) -> list[str]:
 
 def with_model() -> list[str]:
     """Return the lines of rows that ask a language model, on both kinds of shifts together, after so many looks."""
-    looks, file = LOOKS[:3], DOCS / "claims-plain-77-lm.json.gz"
+    looks, file = LOOKS[:3], DOCS / "claims-plain-77-lm.jsonl.gz"
     columns = [rows_of(file, f"{count} looks") for count in looks]
     defaults = [of(CLIPS[PLAIN[0]], KINDS[:2], count)[GENERAL] for count in looks]
     lines = _heads("plain CLIP of seed 77, with a model", looks)
@@ -174,7 +174,7 @@ def with_model() -> list[str]:
 
 def paper_job() -> list[str]:
     """Return the lines of the paper's own job, after so many looks."""
-    columns = [rows_of(DOCS / "paper-job-plain-77.json.gz", f"{count} looks") for count in LOOKS[:3]]
+    columns = [rows_of(DOCS / "paper-job-plain-77.jsonl.gz", f"{count} looks") for count in LOOKS[:3]]
     lines = _heads("four sets, plain CLIP of seed 77", LOOKS[:3])
     return [*lines, *(_line(title, [rows[row].over_anchor for rows in columns]) for title, row in PAPER_JOB.items())]
 
@@ -213,7 +213,7 @@ def told(group: str, kinds: tuple[str, ...], looks: int) -> dict[str, Row]:
 def of(file: str, kinds: tuple[str, ...], looks: int) -> dict[str, Row]:
     """Read the rows of a CLIP on some kinds of sets after so many looks."""
     names = {f"embedded:{one.name}" for kind in kinds for one in claims(f"claims-{kind}")}
-    return rows_of(DOCS / f"{file}.json.gz", f"{looks} looks", names.__contains__)
+    return rows_of(DOCS / f"{file}.jsonl.gz", f"{looks} looks", names.__contains__)
 
 
 if __name__ == "__main__":

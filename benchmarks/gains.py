@@ -52,7 +52,7 @@ def main() -> None:
     """Print a table in Markdown."""
     options = arguments(
         __doc__,
-        cells={"type": Path, "default": DOCS / "suite-held-out.json.gz", "help": "raw cells of a grid"},
+        cells={"type": Path, "default": DOCS / "suite-held-out.jsonl.gz", "help": "raw cells of a grid"},
         column={"default": "test", "help": "such as '300 looks', where rows were read off at several"},
     )
     print("\n".join(of_cells(options.cells, options.column)))

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from ipo_prompts.experiments.compare.methods.base import Absent, Fitted, SearchEnd, Templates
-from ipo_prompts.experiments.compare.protocols import OwnProtocol, TestSet
+from ipo_prompts.experiments.compare.protocols import Protocol, TestSet
 from ipo_prompts.experiments.run.config import RunConfig
 from ipo_prompts.experiments.run.prepared import Prepared
 from ipo_prompts.metrics.errors import InputError
@@ -32,19 +32,21 @@ from ipo_prompts.programs.templates.phrases import PhraseBank
 from ipo_prompts.programs.templates.settings import SearchSettings
 
 
-class AfterLooks(OwnProtocol):
+class AfterLooks(Protocol):
     """Tests after each number of looks."""
 
-    def test_sets(self, test: TestSet, targets: Sequence[str], config: RunConfig) -> list[TestSet]:
-        """Return the same test pictures for each number of looks, the largest first; see `OwnProtocol`."""
+    def test_sets(self, drawn: Sequence[TestSet], targets: Sequence[str], config: RunConfig) -> list[TestSet]:
+        """Return the same test pictures for each number of looks, the largest first; see `Protocol`."""
         if not targets or not all(name.isdecimal() and int(name) > 0 for name in targets):
             raise InputError("looks tests after so many looks at templates; name the numbers as targets: 60,300.")
-        for name in ("ensemble", "names", "offsets"):
+        for name in ("names", "offsets"):
             if getattr(config, name) != RunConfig.model_fields[name].default:
                 raise InputError(f"{name} is settled at the end of a search only; leave {name} out, or take few-shot.")
         counts = sorted(map(int, targets), reverse=True)
         prefixes: dict[int, Prefixes] = {}  # those of one search, for all numbers of looks
-        return [replace(test, name=f"{one} looks", part=partial(after, looks=one, known=prefixes)) for one in counts]
+        return [
+            replace(drawn[0], name=f"{one} looks", part=partial(after, looks=one, known=prefixes)) for one in counts
+        ]
 
 
 def after(fitted: Fitted, looks: int, known: dict[int, Prefixes] | None = None) -> Fitted:

@@ -24,7 +24,7 @@ PAGES = {
 
 @pytest.mark.parametrize("name", PAGES)
 def test_the_tables_are_those_of_the_cells(name: str) -> None:
-    grid, found, outcomes = unpack(DOCS / f"{name}.json.gz")
+    grid, found, outcomes = unpack(DOCS / f"{name}.jsonl.gz")
     table = table_of(grid, found, outcomes)
     assert table is not None
     text = documents(grid, table)["table.md"].split("\n", 2)[2].replace("\n### ", "\n#### ").strip()
@@ -33,7 +33,7 @@ def test_the_tables_are_those_of_the_cells(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["plain-clip", "plain-clip-lm", "former-text-tower"])
 def test_the_tables_of_other_clips_are_those_of_their_cells(name: str) -> None:
-    assert "\n".join(gains.of_cells(DOCS / f"{name}.json.gz")) in (DOCS / "plain-clip.md").read_text("utf-8")
+    assert "\n".join(gains.of_cells(DOCS / f"{name}.jsonl.gz")) in (DOCS / "plain-clip.md").read_text("utf-8")
 
 
 def test_the_readmes_table_is_that_of_the_cells_and_short() -> None:

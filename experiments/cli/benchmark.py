@@ -17,7 +17,7 @@ EXAMPLES = common.examples(
     "ipo benchmark main-1-shot lm=openai/gpt-4o-mini --budget-usd 20",
     "ipo benchmark my-grid.yaml seeds=5",
     "ipo benchmark my-sweep.yaml count=20",
-    "ipo benchmark runs/embedded/cells.json.gz",
+    "ipo benchmark runs/embedded/cells.jsonl.gz",
 )
 
 
@@ -25,7 +25,7 @@ def benchmark(
     grid: Annotated[
         str,
         typer.Argument(
-            help="a grid or sweep file, the name of a shipped grid, or a cells.json.gz",
+            help="a grid or sweep file, the name of a shipped grid, or a cells.jsonl.gz",
             metavar="GRID[.yaml]",
         ),
     ],
@@ -42,7 +42,7 @@ def benchmark(
 ) -> int:
     """Run a grid of protocol, data sets, methods and seeds to a table; the same command resumes a killed one.
 
-    All cells are also written as one file, `cells.json.gz`. Given that file, the command makes the same tables of it
+    All cells are also written as one file, `cells.jsonl.gz`. Given that file, the command makes the same tables of it
     alone, without data, CLIP or language model. With --out it writes them, over no other files.
 
     A grid can also be a sweep file of Weights & Biases, of method grid or random: each combination of its parameters is
@@ -64,8 +64,6 @@ def benchmark(
     from ipo_prompts.experiments.compare.runner import (
         check_grid,
         check_models,
-        check_windows,
-        failure_line,
         forecast,
         forecast_text,
         print_progress,
@@ -94,10 +92,9 @@ def benchmark(
     check_kept(folder)
     configs = searches(found)
     ui = Ui(0, quiet=quiet)
-    ui.fetch(configs)
+    ui.fetch([*configs.values()])
     check_models(configs, budget_usd)
-    check_windows(found)
-    beyond = {f"{key}={value}" for one in configs for key, value in outside(one.model_dump()).items()}
+    beyond = {f"{key}={value}" for one in configs.values() for key, value in outside(one.model_dump()).items()}
     if beyond:
         ui.say(f"uses what does not ship with ipo: {', '.join(sorted(beyond))}")
     folder.mkdir(parents=True, exist_ok=True)
@@ -125,7 +122,7 @@ def benchmark(
             (entry, content) for entry, content in zip(found, contents, strict=True) if isinstance(content, Failure)
         ]
         for entry, failure in failed:
-            print(f"ipo: {entry.name} failed ({failure_line(failure)})", file=sys.stderr)
+            print(f"ipo: {entry.name} failed ({failure.line})", file=sys.stderr)
         if failed:
             print("the same command does the failed cells again.", file=sys.stderr)
         if stopped:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
-from functools import cache, lru_cache, partial
-from itertools import groupby
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, Field, JsonValue, ValidationError, model_validator
+from pydantic_core import to_jsonable_python
 
 from ipo_prompts.experiments.compare.methods import METHODS
 from ipo_prompts.experiments.compare.methods.base import Absent, Fitted, Lesson
 from ipo_prompts.experiments.compare.protocols import (
-    NAMES,
     PROTOCOLS,
     TO_DATA,
     TestSet,
@@ -25,23 +24,21 @@ from ipo_prompts.experiments.compare.protocols import (
     totals,
 )
 from ipo_prompts.experiments.run.config import RunConfig
-from ipo_prompts.experiments.run.files import check_writable, write_text
+from ipo_prompts.experiments.run.files import Content, check_writable, content_of, write_bytes
 from ipo_prompts.experiments.run.live_view import Ui
 from ipo_prompts.experiments.run.plan import SPLIT_SEED, Plan
 from ipo_prompts.experiments.run.prepared import Prepared, prepare
 from ipo_prompts.experiments.run.reading import allow, build, dotted, nested
-from ipo_prompts.experiments.tasks.base import Encoded, Task
 from ipo_prompts.metrics.clip import Clip, load_clip
-from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.errors import InputError, first_error
 from ipo_prompts.metrics.features import FeatureStore
-from ipo_prompts.metrics.files import read_json
+from ipo_prompts.metrics.files import JSON_BYTES, JSON_VALUES, read_text
 from ipo_prompts.metrics.registry import is_own
-from ipo_prompts.metrics.reward import Reward
+from ipo_prompts.programs.record.lines import checked, line_of
 from ipo_prompts.programs.templates.settings import LIMITS
 
-SCHEMA = 1
 FILE_NAME = "cell.json"
-"""Its bytes are the same whenever the cell is done."""
+"""One line, see `line_of`. Its bytes are the same whenever the cell is done."""
 
 SET_BY_THE_CELL = ("data", "classes", "seed", "also_fit", "preset", "patience", "opened")
 OF_NO_CELL = LIMITS | {"start_from"}
@@ -52,7 +49,7 @@ class Cell:
     """One entry of a grid.
 
     Attributes:
-        protocol: one of `NAMES`, or a class of the user's own.
+        protocol: a name in `PROTOCOLS`, or a class of the user's own.
         data: spec of the data set to learn from.
         method: a name in `METHODS`, or a class of the user's own.
         seed: of the pictures drawn, the language model, and whatever else is random in a method.
@@ -71,18 +68,84 @@ class Cell:
     def record(self) -> dict[str, Any]:
         """Return the cell as JSON holds it; neither the order nor the spelling of its settings counts."""
         settings = dict(sorted(dotted(nested(dict(self.settings))).items()))
-        return {**asdict(self), "targets": list(self.targets), "settings": settings}
+        record: dict[str, Any] = to_jsonable_python({**asdict(self), "settings": settings})
+        return record
+
+
+Count = Annotated[int, Field(ge=0, lt=2**53, strict=True)]
+Number = Annotated[float, Field(ge=-1e9, le=1e9, allow_inf_nan=False)]
+Label = Annotated[int, Field(ge=0, lt=2**31, strict=True)]
+Text = Annotated[str, Field(max_length=10_000)]
+Numbers = dict[Text, Count | Number | None]
+Form = TypeVar("Form", bound=BaseModel)
+
+
+class Tested(Content):
+    """The score on a set of test pictures, unit by unit; see `tested`."""
+
+    value: Number
+    loss: Number
+    n: Annotated[int, Field(ge=1, lt=2**31, strict=True)]
+    classes: Count
+    hits: Annotated[str, Field(pattern="^[01]+$")] | None = None
+    values: list[Number] | None = None
+    labels: list[Label] | None
+    draws: list[Label] | None
+    split: Text
+
+    @model_validator(mode="after")
+    def _has_units(self) -> Tested:
+        if (self.hits is None) == (self.values is None):
+            raise ValueError("it needs hits or values")
+        return self
+
+
+class Result(Content):
+    """A cell that is done: what `cell.json` holds, and a line of a file of cells.
+
+    Attributes:
+        absent: why there is nothing to run, else None.
+        templates: None for what is no text.
+        scores: test set → see `Tested`.
+        gaps: test set → why it has no score.
+        search, selection: `value, loss, n`.
+        choice, budget: see `Fitted`.
+        picture_ids: test set → a digest of its pictures, in order, with their labels: equal for two cells that can be
+            compared picture by picture.
+        shortened: what was done to descriptions that did not fit into a question, in words.
+    """
+
+    schema_: Literal[2] = Field(2, alias="schema")
+    cell: dict[str, JsonValue]
+    measure: Text
+    unit: Text
+    absent: Text | None = None
+    templates: list[dict[Text, Text | Number]] | None = None
+    scores: dict[Text, Tested] = Field({}, max_length=1_000)
+    gaps: dict[Text, Text] = Field({}, max_length=1_000)
+    search: Numbers | None = None
+    selection: Numbers | None = None
+    choice: dict[Text, Text | bool | Count | Number | None] | None = None
+    budget: Numbers | None = None
+    picture_ids: dict[Text, Text] = Field({})
+    shortened: Text | None = None
+
+    @model_validator(mode="after")
+    def _has_scores(self) -> Result:
+        if self.absent is None and not self.scores:
+            raise ValueError("it has neither scores nor a reason")
+        return self
+
+    def content(self) -> dict[str, Any]:
+        """Return its JSON values; a score has only `hits` or `values`."""
+        content = content_of(self)
+        for score in content["scores"].values():
+            del score["values" if score["values"] is None else "hits"]
+        return content
 
 
 def run_cell(cell: Cell, folder: Path) -> dict[str, Any]:
-    """Do a cell in `folder`, resume it, or read it when it is finished.
-
-    Returns:
-        What `cell.json` holds: `schema, cell, measure, unit, absent` (why there is nothing to run, or None),
-        `templates` (None for what is no text), `scores` (test set → see `tested`), `gaps` (test set → why it has no
-        score), `search` and `selection` (`value, loss, n`), `choice`, `budget`, and `picture_ids` (test set → a digest
-        of its pictures, in order, with their labels: equal for two cells that can be compared picture by picture).
-        `shortened` only where descriptions did not fit into a question: what was done to them, in words.
+    """Do a cell in `folder`, resume it, or read it when it is finished; return the content of its `Result`.
 
     Raises:
         InputError: the cell cannot be done, or the folder holds another one.
@@ -101,63 +164,64 @@ def run_cell(cell: Cell, folder: Path) -> dict[str, Any]:
     sealed = Plan(config, replace(source, test=()), replace(drawn, test=(), new_test=()), None, None)
     prepared = prepare(sealed, Ui(0, quiet=True), _clip(config.clip, config.device))
     folder.mkdir(parents=True, exist_ok=True)
-    content = _content(cell, sealed.task)
+    about = {"cell": cell.record(), "measure": sealed.task.measure, "unit": sealed.task.unit}
     try:
         if config.labels == "none" and method.labelled_per_class(config):
             raise Absent("it learns from labels, and labels=none hides them")
         fitted = method.fit(Lesson(prepared, dict(cell.settings), source.hand_written, folder))
         # 2. Only then evaluate.
-        content = _evaluated(_content(cell, sealed.task, fitted), fitted, tests, prepared)
+        result = Result(**about, **_learnt(fitted), **_evaluated(fitted, tests, prepared))
     except Absent as reason:
-        content["absent"] = str(reason)
-    write_text(folder / FILE_NAME, json.dumps(content, ensure_ascii=False) + "\n")
+        result = Result(**about, absent=str(reason))
+    content = result.content()
+    write_bytes(folder / FILE_NAME, line_of(content))
     return content
 
 
-def _evaluated(content: dict[str, Any], fitted: Fitted, tests: list[TestSet], prepared: Prepared) -> dict[str, Any]:
-    """Fill in the scores.
+def _learnt(fitted: Fitted) -> dict[str, Any]:
+    """Return what a result says of what was learnt."""
+    templates = fitted.templates and [{"template": template, "weight": weight} for template, weight in fitted.templates]
+    budget, shortened = asdict(fitted.budget), fitted.shortened or None
+    return {"templates": templates, "choice": fitted.choice, "budget": budget, "shortened": shortened}
+
+
+def _evaluated(fitted: Fitted, tests: list[TestSet], prepared: Prepared) -> dict[str, Any]:
+    """Return what a result says of scores.
 
     Raises:
         Absent: there is no score on any test set.
     """
+    found: dict[str, Any] = {"scores": {}, "gaps": {}, "picture_ids": {}}
     for part, encoded in (("search", prepared.search), ("selection", prepared.selection)):
         if encoded:
-            content[part] = totals(score_of(fitted, prepared.reward, encoded))
-    for _, alike in groupby(tests, key=lambda test: (id(test.items), test.clip)):  # opened once for all parts
-        same = list(alike)
-        ids, pictures = picture_ids(prepared.store, same[0].items), cache(partial(_opened, same[0], prepared))
-        for test in same:
-            try:
-                content["scores"][test.name] = _tested(fitted, test, prepared, pictures)
-                content["picture_ids"][test.name] = ids
-            except Absent as reason:
-                content["gaps"][test.name] = str(reason)
-    if not content["scores"]:
-        raise Absent("; ".join(dict.fromkeys(content["gaps"].values())))
-    return content
+            found[part] = totals(score_of(fitted, prepared.reward, encoded))
+    for test in tests:
+        try:
+            found["scores"][test.name] = _tested(fitted, test, prepared)
+            found["picture_ids"][test.name] = picture_ids(prepared.store, test.items)
+        except Absent as reason:
+            found["gaps"][test.name] = str(reason)
+    if not found["scores"]:
+        raise Absent("; ".join(dict.fromkeys(found["gaps"].values())))
+    return found
 
 
-def _opened(test: TestSet, prepared: Prepared) -> tuple[Clip, Reward, Encoded]:
-    """Open test pictures: the CLIP of the test set, the reward of their classes, and what that makes of them."""
-    clip, store = _clip(test.clip, prepared.config.device) if test.clip else prepared.clip, prepared.store
-    if clip.fingerprint != prepared.clip.fingerprint:
-        store = FeatureStore(clip)
-    reward = prepared.plan.task.reward(clip, test.class_names, store)
-    return clip, reward, prepared.plan.task.encode(reward, test.items, seed=SPLIT_SEED)
-
-
-def _tested(
-    fitted: Fitted, test: TestSet, prepared: Prepared, pictures: Callable[[], tuple[Clip, Reward, Encoded]]
-) -> dict[str, Any]:
-    """Score on test pictures, with the CLIP of the test set, what it tests of all; see `tested` and `carried_over`."""
+def _tested(fitted: Fitted, test: TestSet, prepared: Prepared) -> dict[str, Any]:
+    """Open test pictures, and score on them with the CLIP of the test set; see `tested` and `carried_over`."""
     if test.part is not None:
         fitted = test.part(fitted)
-    clip, reward, encoded = pictures()
-    if clip.fingerprint == prepared.clip.fingerprint:
-        return tested(fitted, test, reward, encoded)
+    clip, store = _clip(test.clip, prepared.config.device) if test.clip else prepared.clip, prepared.store
+    same = clip.fingerprint == prepared.clip.fingerprint
+    if not same:
+        store = FeatureStore(clip)
+    reward = prepared.plan.task.reward(clip, test.class_names, store)
+    encoded = prepared.plan.task.encode(reward, test.items, seed=SPLIT_SEED)
     try:
-        return tested(carried_over(fitted, clip), test, reward, encoded)
-    except InputError as error:  # what fits into one CLIP's context may be too long for another's
+        return tested(fitted if same else carried_over(fitted, clip), test, reward, encoded)
+    except InputError as error:
+        if same:
+            raise
+        # What fits into one CLIP's context may be too long for another's.
         raise Absent(str(error).rstrip(".")) from error
 
 
@@ -167,18 +231,39 @@ def read_cell(cell: Cell, folder: Path) -> dict[str, Any] | None:
     Raises:
         InputError: it is damaged, or another cell.
     """
-    file = folder / FILE_NAME
+    file, what, fix = folder / FILE_NAME, "the cell in", "delete the file to do the cell again"
     if not file.is_file():
         return None
-    fix = "delete the file to do the cell again"
-    content: dict[str, Any] = read_json(file, "the cell in", fix)
-    if not isinstance(content, dict) or content.get("schema", SCHEMA) != SCHEMA:
-        raise InputError(f"the cell in {file} was written by another version of ipo; {fix}.")
-    if missing := next((key for key in _content(cell) if key not in content), None):
-        raise InputError(f"the cell in {file} is damaged ({missing!r} is missing); {fix}.")
-    if content["cell"] != json.loads(json.dumps(cell.record())):
+    result = read_line(Result, read_text(file, what, JSON_BYTES, "JSON", fix).rstrip("\n"), f"{what} {file}", fix)
+    if result.cell != cell.record():
         raise InputError(f"{folder} holds another cell; choose another folder.")
-    return content
+    return result.content()
+
+
+def read_line(form: type[Form], line: str, what: str, fix: str) -> Form:
+    """Read a line of JSON with its checksum, from wherever it comes, as a model.
+
+    Args:
+        form: the model.
+        line: without its end.
+        what: what it is, in messages; `fix` is what helps against a damaged one.
+
+    Raises:
+        InputError: it is damaged, too large, or another version of ipo wrote it.
+    """
+    try:
+        content = checked(line.encode())
+        if sum(map(content.count, (b",", b"[", b"{"))) > JSON_VALUES:
+            raise ValueError(f"it has more than {JSON_VALUES:,} values")
+        return form.model_validate_json(content)
+    except ValidationError as error:
+        where, said = first_error(error)
+        wrong = f"is damaged ({where[:100]}: {said})"
+        if where == "schema":
+            wrong = "was written by another version of ipo"
+    except ValueError as error:
+        wrong = f"is damaged ({error})"
+    raise InputError(f"{what} {wrong}; {fix}.")
 
 
 def shared_config(cell: Cell) -> RunConfig:
@@ -187,8 +272,8 @@ def shared_config(cell: Cell) -> RunConfig:
     Raises:
         InputError: an unknown protocol, method or setting, or one that is not the grid's to set.
     """
-    if cell.protocol not in NAMES and not is_own(cell.protocol):
-        PROTOCOLS.find(cell.protocol)  # which says what there is
+    if not is_own(cell.protocol):
+        PROTOCOLS.find(cell.protocol)
     settings = nested(dict(cell.settings))
     for key in ("names", "offsets"):
         if key in settings and not METHODS.find(cell.method).settles:
@@ -221,24 +306,3 @@ def run_config(cell: Cell) -> RunConfig | None:
 def _clip(name: str, device: str) -> Clip:
     """Load the encoder once for all cells of a process; it is frozen."""
     return load_clip(name, device)
-
-
-def _content(cell: Cell, task: Task | None = None, fitted: Fitted | None = None) -> dict[str, Any]:
-    """Return a cell's file before its scores."""
-    templates = fitted.templates if fitted else None
-    return {
-        "schema": SCHEMA,
-        "cell": cell.record(),
-        "measure": task and task.measure,
-        "unit": task and task.unit,
-        "absent": None,
-        "templates": None if templates is None else [{"template": t, "weight": w} for t, w in templates],
-        "scores": {},
-        "gaps": {},
-        "search": None,
-        "selection": None,
-        "choice": fitted.choice if fitted else None,
-        "budget": asdict(fitted.budget) if fitted else None,
-        "picture_ids": {},
-        **({"shortened": fitted.shortened} if fitted and fitted.shortened else {}),
-    }

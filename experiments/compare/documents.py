@@ -19,7 +19,6 @@ from ipo_prompts.experiments.compare.layout import Block, Line, fitted_table, pa
 from ipo_prompts.experiments.compare.methods import METHODS
 from ipo_prompts.experiments.compare.published import ablations_of, published_rows, section
 from ipo_prompts.experiments.compare.raw_cells import unpack, without_places
-from ipo_prompts.experiments.compare.runner import failure_line
 from ipo_prompts.experiments.compare.tables.markdown import EMPTY, details, on_terminal, to_markdown, verdict_text
 from ipo_prompts.experiments.compare.tables.runs import ColumnScore
 from ipo_prompts.experiments.compare.tables.table import COUNTS, Table, build_table
@@ -45,7 +44,7 @@ def outcomes_of(contents: Sequence[dict[str, Any] | Failure | None]) -> list[dic
     """Put in the place of each cell that failed or was not run why it is a gap."""
 
     def why(content: Failure | None) -> str:
-        return "not run yet" if content is None else without_places(f"failed: {failure_line(content)}")
+        return "not run yet" if content is None else without_places(f"failed: {content.line}")
 
     return [content if isinstance(content, dict) else why(content) for content in contents]
 

@@ -9,7 +9,6 @@ compared between executors only at the same number: give `threads`, or set OMP_N
 from __future__ import annotations
 
 import logging
-import multiprocessing
 import os
 import signal
 import sys
@@ -18,9 +17,10 @@ import traceback
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, ProcessPoolExecutor, wait
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from multiprocessing.connection import Connection, wait
+from multiprocessing import get_context, parent_process
 from typing import Any, TypeVar
 
 from ipo_prompts.metrics.errors import InputError, printable, to_install
@@ -51,8 +51,9 @@ class Failure:
 
     @property
     def line(self) -> str:
-        """The message in one line, without secrets that a server may have echoed, at most 300 characters."""
-        return printable(redact(" ".join(self.message.split()))[:300])
+        """One line without secrets that a server may have echoed; any but bad input begins with its kind."""
+        said = printable(redact(" ".join(self.message.split()))[:300])
+        return said if self.kind == "InputError" else f"{self.kind}: {said}".removesuffix(": ")
 
     @classmethod
     def of(cls, error: Exception) -> Failure:
@@ -61,13 +62,12 @@ class Failure:
         return cls(type(error).__name__, str(error), trace)
 
     @classmethod
-    def died(cls, how: str) -> Failure:
+    def died(cls, error: BaseException) -> Failure:
         """Return the failure of an item whose worker died at every attempt."""
-        return cls(DIED, f"its process died {RETRIES + 1} times ({how}); is there enough memory?")
+        return cls(DIED, f"its process died {RETRIES + 1} times ({type(error).__name__}); is there enough memory?")
 
 
 Outcomes = Generator[tuple[int, R | Failure], None, None]
-"""An item's index and its outcome, as items finish."""
 
 
 class Executor(ABC):
@@ -79,35 +79,17 @@ class Executor(ABC):
 
     threads: int | None
 
-    def run(
-        self,
-        function: Callable[[I], R],
-        items: Sequence[I],
-        on_done: Callable[[int, R | Failure], None] = lambda index, outcome: None,
-    ) -> list[R | Failure]:
-        """Run `function` on every item.
+    @abstractmethod
+    def run(self, function: Callable[[I], R], items: Sequence[I]) -> Outcomes[R]:
+        """Run `function` on every item; closing what is returned stops every worker.
 
         Args:
             function: importable by its name; what it takes and returns can be pickled.
             items: in any number.
-            on_done: called in this process as items finish, with the item's index and its outcome.
 
-        Returns:
-            One outcome for each item, in the order of the items.
-
-        Raises:
-            KeyboardInterrupt: after every worker was stopped.
+        Yields:
+            The index of an item and its outcome, as items finish.
         """
-        outcomes: dict[int, R | Failure] = {}
-        with closing(self._outcomes(function, items)) as finished:
-            for index, outcome in finished:
-                outcomes[index] = outcome
-                on_done(index, outcome)
-        return [outcomes[index] for index in range(len(items))]
-
-    @abstractmethod
-    def _outcomes(self, function: Callable[[I], R], items: Sequence[I]) -> Outcomes[R]:
-        """Give (index, outcome) as items finish; closing it stops every worker."""
 
 
 def attempt(function: Callable[[I], R], item: I) -> R | Failure:
@@ -145,7 +127,8 @@ class Here(Executor):
 
     threads: int | None = None
 
-    def _outcomes(self, function: Callable[[I], R], items: Sequence[I]) -> Outcomes[R]:
+    def run(self, function: Callable[[I], R], items: Sequence[I]) -> Outcomes[R]:
+        """See `Executor`."""
         with computing_with(self.threads):
             for index, item in enumerate(items):
                 yield index, attempt(function, item)
@@ -161,81 +144,46 @@ class Pool(Executor):
     workers: int
     threads: int
 
-    def _outcomes(self, function: Callable[[I], R], items: Sequence[I]) -> Outcomes[R]:
+    def run(self, function: Callable[[I], R], items: Sequence[I]) -> Outcomes[R]:
+        """See `Executor`."""
         waiting = deque((index, 1) for index in range(len(items)))
-        idle: list[_Worker] = []
-        busy: dict[Connection, tuple[_Worker, int, int]] = {}
+        idle: list[ProcessPoolExecutor] = []
+        busy: dict[Future[R | Failure], tuple[ProcessPoolExecutor, int, int]] = {}
         try:
             while waiting or busy:
                 while waiting and len(busy) < self.workers:
-                    index, attempt = waiting.popleft()
-                    worker = idle.pop() if idle else _Worker(self.threads)
-                    busy[worker.pipe] = (worker, index, attempt)
-                    worker.give(function, items[index])
-                for pipe in wait(list(busy)):
-                    worker, index, attempt = busy.pop(pipe)  # type: ignore[call-overload]
-                    outcome, alive = worker.take()
-                    if alive:
-                        idle.append(worker)
-                    elif attempt <= RETRIES:
-                        waiting.appendleft((index, attempt + 1))
+                    index, tries = waiting.popleft()
+                    worker = idle.pop() if idle else ProcessPoolExecutor(1, get_context("spawn"), _begin)
+                    with suppress(BrokenExecutor), computing_with(self.threads, torch=False):  # its process inherits it
+                        busy[worker.submit(attempt, function, items[index])] = (worker, index, tries)
                         continue
-                    yield index, outcome
+                    waiting.appendleft((index, tries))  # this worker died while it was idle
+                for future in wait(busy, return_when=FIRST_COMPLETED).done:
+                    worker, index, tries = busy.pop(future)
+                    error = future.exception()
+                    if not isinstance(error, BrokenExecutor):
+                        idle.append(worker)
+                        # A result that cannot be pickled is the function's fault, not a death.
+                        yield index, Failure.of(error) if isinstance(error, Exception) else future.result()
+                    elif tries <= RETRIES:
+                        waiting.appendleft((index, tries + 1))
+                    else:
+                        yield index, Failure.died(error)
         finally:
             for worker in [*idle, *(worker for worker, _, _ in busy.values())]:
-                worker.kill()
+                for process in [*worker._processes.values()]:
+                    process.kill()
 
 
-class _Worker:
-    """One process of a `Pool` and the pipe to it."""
-
-    def __init__(self, threads: int) -> None:
-        context = multiprocessing.get_context("spawn")
-        self.pipe, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(theirs, threads))
-        with computing_with(threads, torch=False):  # inherited: OpenMP reads it before our code runs there
-            self._process.start()
-        theirs.close()
-
-    def give(self, function: Callable[[Any], Any], item: Any) -> None:
-        with suppress(BrokenPipeError):  # it died while idle; `take` finds out
-            self.pipe.send((function, item))
-
-    def take(self) -> tuple[Any, bool]:
-        """Return the outcome and whether the worker lives."""
-        try:
-            return self.pipe.recv(), True
-        except (EOFError, OSError):
-            self._process.join()
-            self.pipe.close()
-            return Failure.died(f"exit code {self._process.exitcode}"), False
-
-    def kill(self) -> None:
-        self._process.kill()
-        self._process.join()
-        self.pipe.close()
-
-
-def _serve(pipe: Connection, threads: int) -> None:
-    """Do items until the pipe closes; a worker does nothing else."""
+def _begin() -> None:
+    """Prepare a worker, before its first item."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent stops us
     threading.Thread(target=_die_with_parent, daemon=True).start()
-    with computing_with(threads):
-        while True:
-            try:
-                function, item = pipe.recv()
-            except EOFError:
-                return
-            outcome = attempt(function, item)
-            try:
-                pipe.send(outcome)
-            except Exception as error:  # a result that cannot be pickled is the function's fault, not a death
-                pipe.send(Failure.of(error))
 
 
 def _die_with_parent() -> None:
     """End this worker when its parent was killed: it would keep its run directory locked for the next session."""
-    parent = multiprocessing.parent_process()
+    parent = parent_process()
     if parent is not None:
         parent.join()
         os._exit(1)
@@ -248,37 +196,33 @@ class Ray(Executor):
     address: str | None
     threads: int
 
-    def _outcomes(self, function: Callable[[I], R], items: Sequence[I]) -> Outcomes[R]:
-        """See `Executor.run`.
+    def run(self, function: Callable[[I], R], items: Sequence[I]) -> Outcomes[R]:
+        """See `Executor`.
 
         Raises:
             InputError: no cluster at the address, or no node of it has as many cores as an item asks for.
         """
         import ray
 
-        connected = self._connect()
+        self._connect()
+        self._check_room()
+        remote = ray.remote(num_cpus=self.threads, max_retries=RETRIES)(_attempt_on_ray)
+        under_way = {remote.remote(function, item, self.threads): index for index, item in enumerate(items)}
         try:
-            self._check_room()
-            remote = ray.remote(num_cpus=self.threads, max_retries=RETRIES)(_attempt_on_ray)
-            under_way = {remote.remote(function, item, self.threads): index for index, item in enumerate(items)}
-            try:
-                while under_way:
-                    for done in ray.wait(list(under_way))[0]:
-                        index = under_way.pop(done)
-                        yield index, self._outcome(done)
-            finally:
-                for task in under_way:
-                    ray.cancel(task, force=True)
+            while under_way:
+                for done in ray.wait(list(under_way))[0]:
+                    index = under_way.pop(done)
+                    yield index, self._outcome(done)
         finally:
-            if connected:
-                ray.shutdown()
+            for task in under_way:
+                ray.cancel(task, force=True)
 
-    def _connect(self) -> bool:
-        """Connect, unless the program is connected already; return whether this call connected."""
+    def _connect(self) -> None:
+        """Connect, unless the program is connected already; Ray disconnects at the end of the program."""
         import ray
 
         if ray.is_initialized():
-            return False
+            return
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         os.environ.setdefault("RAY_task_oom_retries", str(RETRIES))  # Ray's own default is for ever
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # leaves GPUs visible, without a warning
@@ -289,7 +233,6 @@ class Ray(Executor):
         except (ConnectionError, ValueError, RuntimeError) as error:
             reason = " ".join(str(error).split())[:200]
             raise InputError(f"cannot reach Ray at {self.address or 'this machine'}: {reason}") from error
-        return True
 
     def _check_room(self) -> None:
         """Refuse items that no node can hold: they would wait for ever, without a message."""
@@ -308,8 +251,12 @@ class Ray(Executor):
 
         try:
             return ray.get(task)
-        except (ray.exceptions.WorkerCrashedError, ray.exceptions.OutOfMemoryError, ray.exceptions.NodeDiedError) as e:
-            return Failure.died(type(e).__name__)
+        except (
+            ray.exceptions.WorkerCrashedError,
+            ray.exceptions.OutOfMemoryError,
+            ray.exceptions.NodeDiedError,
+        ) as error:
+            return Failure.died(error)
         except ray.exceptions.RayError as error:  # for example a node on which this package is not installed
             cause = getattr(error, "cause", None) or error
             return Failure(type(cause).__name__, " ".join(str(cause).split())[:400])

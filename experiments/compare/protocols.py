@@ -6,7 +6,7 @@
 - domain-generalization: the same, where the others hold classes of the source in another guise.
 - cross-clip: learn all classes with one CLIP; test what was learnt with others, as text, on the same pictures.
 
-Any other is a class of the user's own, `module:Class`, whose `test_sets` says what is tested: see `OwnProtocol`.
+Any other is a class of the user's own, `module:Class`: a `Protocol`, which learns all classes.
 """
 
 from __future__ import annotations
@@ -35,15 +35,14 @@ from ipo_prompts.metrics.clip import Clip, check_name
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.features import FeatureStore
 from ipo_prompts.metrics.offsets import Fitted as FittedOffsets
-from ipo_prompts.metrics.registry import Registry, blaming, is_own
+from ipo_prompts.metrics.registry import Registry, blaming
 from ipo_prompts.metrics.reward import Reward, Score, by_embeddings
+from ipo_prompts.metrics.template import as_read
 from ipo_prompts.programs.record.score_keeper import units_of
 from ipo_prompts.programs.running import under
 
-CROSS_CLIP, ACROSS, DOMAINS = "cross-clip", "cross-dataset", "domain-generalization"
-ALONE = ("base-to-new", "few-shot")
-NAMES = ("base-to-new", ACROSS, DOMAINS, "few-shot", CROSS_CLIP)
-TO_DATA = (ACROSS, DOMAINS)
+CROSS_CLIP = "cross-clip"
+TO_DATA = ("cross-dataset", "domain-generalization")
 """Those whose targets are data sets."""
 
 
@@ -68,15 +67,15 @@ class TestSet:
     part: Callable[[Fitted], Fitted] | None = None
 
 
-class OwnProtocol(ABC):
-    """A protocol of the user's own: learn all classes of each data set."""
+class Protocol(ABC):
+    """Says what is tested once a data set is learnt."""
 
     @abstractmethod
-    def test_sets(self, test: TestSet, targets: Sequence[str], config: RunConfig) -> list[TestSet]:
+    def test_sets(self, drawn: Sequence[TestSet], targets: Sequence[str], config: RunConfig) -> list[TestSet]:
         """Return what is tested.
 
         Args:
-            test: the test pictures of the data set that is learnt.
+            drawn: the test pictures of the data set that is learnt: `test`, or `base` and `new` in base-to-new.
             targets: those of the grid; what they mean is the protocol's to say.
             config: the settings that all methods share.
 
@@ -85,23 +84,87 @@ class OwnProtocol(ABC):
         """
 
 
-def own_protocol(made: Any, what: str) -> OwnProtocol:
-    """Return a protocol of a class of the user's own.
+class SameData(Protocol):
+    """Few-shot and base-to-new: what is tested are pictures of the data set that is learnt."""
+
+    def test_sets(self, drawn: Sequence[TestSet], targets: Sequence[str], config: RunConfig) -> list[TestSet]:
+        """Return what was drawn; see `Protocol`."""
+        if targets:
+            raise InputError("few-shot and base-to-new test on the data set that is learnt; leave the targets out.")
+        return list(drawn)
+
+
+class CrossClip(Protocol):
+    """The same pictures with each CLIP."""
+
+    def test_sets(self, drawn: Sequence[TestSet], targets: Sequence[str], config: RunConfig) -> list[TestSet]:
+        """Return the test pictures once for each CLIP; see `Protocol`."""
+        if not targets:
+            raise InputError("cross-clip tests templates with other CLIPs; name the CLIPs as targets.")
+        for name in targets:
+            check_name(name)
+        return [replace(drawn[0], name=name, clip=name) for name in targets]
+
+
+class CrossDataset(Protocol):
+    """Other data sets with their own classes."""
+
+    def test_sets(self, drawn: Sequence[TestSet], targets: Sequence[str], config: RunConfig) -> list[TestSet]:
+        """Return `source`, and the test pictures of each other data set; see `Protocol`."""
+        if not targets:
+            raise InputError("cross-dataset and domain-generalization test on other data sets; name them as targets.")
+        others = [load_data(spec, seed=SPLIT_SEED, background=config.background) for spec in targets]
+        names = [drawn[0].data.name, "source", *(other.name for other in others)]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise InputError(f"two data sets are called {twice!r}; source and targets must be different data sets.")
+        tests = [TestSet(other.name, other.test, other.class_names, other) for other in others]
+        return [replace(drawn[0], name="source"), *tests]
+
+
+class DomainGeneralization(CrossDataset):
+    """Other data sets with classes of the source, such as ImageNet-A and -R, which have 200 of ImageNet's 1,000."""
+
+    def test_sets(self, drawn: Sequence[TestSet], targets: Sequence[str], config: RunConfig) -> list[TestSet]:
+        """See `CrossDataset`; a class that the source has not is refused."""
+        source, *others = super().test_sets(drawn, targets, config)
+        known = {as_read(name) for name in source.data.class_names}
+        for other in others:
+            strange = next((name for name in other.class_names if as_read(name) not in known), None)
+            if strange is not None:
+                raise InputError(
+                    f"domain-generalization needs classes of {source.data.name}, and {other.name} has the class "
+                    f"{strange!r}; use cross-dataset for other classes."
+                )
+        return [source, *others]
+
+
+def own_protocol(made: Any, what: str) -> Protocol:
+    """Return a protocol, listed or of a class of the user's own.
 
     Raises:
         InputError: it is none, or cannot be made.
     """
-    if not issubclass(made, OwnProtocol):
-        raise InputError(f"{what} is no OwnProtocol; derive it from the one in experiments/compare/protocols.py.")
+    if not issubclass(made, Protocol):
+        raise InputError(f"{what} is no Protocol; see docs/reproduce.md.")
     with blaming(what):
-        found: OwnProtocol = made()
+        found: Protocol = made()
         return found
 
 
 PROTOCOLS = Registry(
-    "protocol", __package__, dict.fromkeys(NAMES, ""), default="few-shot", own="protocols:own_protocol"
+    "protocol",
+    __package__,
+    {
+        "base-to-new": "protocols:SameData",
+        "cross-dataset": "protocols:CrossDataset",
+        "domain-generalization": "protocols:DomainGeneralization",
+        "few-shot": "protocols:SameData",
+        "cross-clip": "protocols:CrossClip",
+    },
+    default="few-shot",
+    own="protocols:own_protocol",
 )
-"""Finds those of the user's own."""
 
 
 def laid_out(
@@ -111,14 +174,9 @@ def laid_out(
 
     `labels=none` hides labels from the search of a method alone.
 
-    Test sets are `base` and `new`, or `test`, or `source` and one for each target, or one for each CLIP, or what the
-    user's own protocol says.
-
     Raises:
-        InputError: a data set without labels, or that is not there, or a CLIP that cannot be; too few classes or
-            pictures, targets that
-            the protocol does not take or that are missing, two data sets of one name, or a class of a target that a
-            shift of the source cannot have.
+        InputError: a data set without labels, or that is not there; too few classes or pictures; or see
+            `Protocol.test_sets`.
     """
     if config.labels == "several":
         raise InputError(
@@ -137,48 +195,12 @@ def laid_out(
             f"a grid compares what is tested, and nobody knows the labels of {source.name}; search on them with `ipo "
             "optimize`, or give data with labels and labels=none, which hides them from the search alone."
         )
-    others = _targets(protocol, source, targets, config)
     drawn = draw_for(source, config)
-    test = TestSet("test", drawn.test, drawn.class_names, source)
-    if protocol == "base-to-new":
+    tests = [TestSet("test", drawn.test, drawn.class_names, source)]
+    if config.classes == "base-to-new":
         new = TestSet("new", drawn.new_test, drawn.new_class_names, source)
-        return source, drawn, [replace(test, name="base"), new]
-    if protocol == CROSS_CLIP:
-        return source, drawn, [replace(test, name=name, clip=name) for name in targets]
-    if is_own(protocol):
-        return source, drawn, PROTOCOLS.find(protocol).test_sets(test, targets, config)
-    tests = [TestSet(other.name, other.test, other.class_names, other) for other in others]
-    return source, drawn, [replace(test, name="source"), *tests] if targets else [test]
-
-
-def _targets(protocol: str, source: DataSet, targets: Sequence[str], config: RunConfig) -> list[DataSet]:
-    """Load the data sets that a protocol tests on besides the source; see `laid_out`."""
-    if protocol in ALONE and targets:
-        raise InputError(f"{protocol} tests on the data set that it learns from; leave the targets out.")
-    if protocol == CROSS_CLIP:
-        for name in targets:
-            check_name(name)
-        if not targets:
-            raise InputError("cross-clip tests templates with other CLIPs; name the CLIPs as targets.")
-        return []
-    if is_own(protocol):
-        return []
-    if protocol not in ALONE and not targets:
-        raise InputError("cross-dataset and domain-generalization test on other data sets; name them as targets.")
-    others = [load_data(spec, seed=SPLIT_SEED, background=config.background) for spec in targets]
-    known = {name.replace("_", " ").casefold() for name in source.class_names}
-    for other in others if protocol == DOMAINS else ():  # ImageNet-A and -R have 200 of its 1,000 classes
-        strange = next((name for name in other.class_names if name.replace("_", " ").casefold() not in known), None)
-        if strange is not None:
-            raise InputError(
-                f"domain-generalization needs classes of {source.name}, and {other.name} has the class {strange!r}; "
-                "use cross-dataset for other classes."
-            )
-    names = [source.name, "source", *(other.name for other in others)]
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if others and twice is not None:
-        raise InputError(f"two data sets are called {twice!r}; source and targets must be different data sets.")
-    return others
+        tests = [replace(tests[0], name="base"), new]
+    return source, drawn, PROTOCOLS.find(protocol).test_sets(tests, targets, config)
 
 
 def carried_over(fitted: Fitted, clip: Clip) -> Fitted:

@@ -10,8 +10,8 @@ import json
 import logging
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
@@ -70,38 +70,29 @@ def check_grid(found: Sequence[GridCell], *, ready: bool = True) -> None:
             draw_for(assumed(gone) if gone else load_data(cell.data, seed=SPLIT_SEED), shared)
 
 
-def searches(found: Sequence[GridCell]) -> list[RunConfig]:
-    """Return the configurations of the cells' searches, one for each set of language models."""
-    configs = [config for entry in found if (config := run_config(entry.cell))]
-    models = [(c.asks_lm, c.lm, c.lm_api_base, c.describer, c.describer_api_base) for c in configs]
-    return list(dict(zip(models, configs, strict=True)).values())
+def searches(found: Sequence[GridCell]) -> dict[str, RunConfig]:
+    """Return row → the configuration of its search, of the rows that ask a language model."""
+    rows = {entry.label: entry for entry in found}  # seeds and pictures change nothing of the models
+    return {label: config for label, entry in rows.items() if (config := run_config(entry.cell))}
 
 
-def check_models(configs: Sequence[RunConfig], budget_usd: float | None) -> None:
-    """Refuse searches whose language models cannot be asked, or not within a budget. Nothing is asked of them yet.
+def check_models(configs: Mapping[str, RunConfig], budget_usd: float | None) -> None:
+    """Refuse rows whose language models cannot be asked, or not within a budget. Nothing is asked of them yet.
 
     Raises:
-        InputError: an unknown model, a missing key or weights, or a budget in dollars where a price is not known.
+        InputError: an unknown model, a missing key or weights, a budget in dollars where a price is not known, or
+            questions that a model cannot take.
     """
     if budget_usd is not None and budget_usd <= 0:
         raise InputError(f"--budget-usd must be above 0, not {budget_usd:g}.")
-    for backend in (backend for config in configs for backend in backends(config) if backend):
-        backend.check_price(budget_usd)
-
-
-def check_windows(found: Sequence[GridCell]) -> None:
-    """Refuse rows whose questions a language model cannot take, before the first of them is paid.
-
-    Raises:
-        InputError: names the row.
-    """
-    for entry in {entry.label: entry for entry in found}.values():  # seeds and pictures change nothing of it
-        if config := run_config(entry.cell):
-            optimizer, _ = backends(config, ready=False)
-            try:
-                room_of(config, optimizer, config.task or "")
-            except InputError as error:
-                raise InputError(f"the row {entry.label}: {error}") from error
+    for row, config in configs.items():
+        optimizer, describer = backends(config)
+        for backend in filter(None, (optimizer, describer)):
+            backend.check_price(budget_usd)
+        try:
+            room_of(config, optimizer, config.task or "")
+        except InputError as error:
+            raise InputError(f"the row {row}: {error}") from error
 
 
 def _check_folders(found: Sequence[GridCell]) -> None:
@@ -215,10 +206,6 @@ class Progress:
     left: float | None
 
 
-class _Spent(Exception):
-    """The budget is reached."""
-
-
 def run_all(
     found: Sequence[GridCell],
     before: Sequence[dict[str, Any] | None],
@@ -247,29 +234,28 @@ def run_all(
     waiting = [place for place, content in enumerate(before) if content is None]
     paid = [paid_for(entry) for entry in found]
 
-    def stop_if_spent() -> None:
+    def spent() -> str | None:
         usd, left = total_usd(paid), contents.count(None)
         if budget_usd is None:
-            return
+            return None
         if usd is None:
             raise InputError("a journal cannot be read, so --budget-usd cannot be kept; leave it out to see which.")
-        if usd >= budget_usd and left:
-            raise _Spent(f"${usd:.4f} of ${budget_usd:.4f} spent, {left} of {len(found)} are left")
+        if usd < budget_usd or not left:
+            return None
+        return f"${usd:.4f} of ${budget_usd:.4f} spent, {left} of {len(found)} are left"
 
-    def on_done(index: int, content: dict[str, Any] | Failure) -> None:
-        place = waiting[index]
-        contents[place], paid[place] = content, paid_for(found[place])
-        _note_failure(found[place], content)
-        done = len(found) - contents.count(None)
-        on_progress(Progress(done, len(found), found[place], content, total_usd(paid), _seconds(found, contents)))
-        stop_if_spent()
-
-    try:
-        stop_if_spent()
-        executor.run(do, [found[place] for place in waiting], on_done)
-    except _Spent as spent:
-        return contents, str(spent)
-    return contents, None
+    if stopped := spent():
+        return contents, stopped
+    with closing(executor.run(do, [found[place] for place in waiting])) as outcomes:
+        for index, outcome in outcomes:
+            place = waiting[index]
+            contents[place], paid[place] = outcome, paid_for(found[place])
+            _note_failure(found[place], outcome)
+            done = len(found) - contents.count(None)
+            on_progress(Progress(done, len(found), found[place], outcome, total_usd(paid), _seconds(found, contents)))
+            if stopped := spent():
+                break
+    return contents, stopped
 
 
 def do(entry: GridCell) -> dict[str, Any]:
@@ -298,15 +284,10 @@ def paid_for(entry: GridCell) -> float | None:
 def print_progress(progress: Progress) -> None:
     """Print on stderr that a cell has ended, what all cells have cost, and how long the rest takes."""
     content = progress.content
-    said = f"failed: {failure_line(content)}" if isinstance(content, Failure) else progress.entry.said(content)
+    said = f"failed: {content.line}" if isinstance(content, Failure) else progress.entry.said(content)
     left = f", about {duration(progress.left)} left" if progress.left else ""
     line = f"{progress.done}/{progress.total}  {progress.entry.name}: {said}  ({money(progress.usd)}{left})"
     print(line, file=sys.stderr, flush=True)
-
-
-def failure_line(failure: Failure) -> str:
-    """Format a failure in one line; any but bad input begins with its kind."""
-    return failure.line if failure.kind == "InputError" else f"{failure.kind}: {failure.line}".removesuffix(": ")
 
 
 def _note_failure(entry: GridCell, content: object) -> None:

@@ -1,4 +1,4 @@
-"""A line of `journal.jsonl`, with the checksum that ends it, and the record of a run read without a lock.
+"""A line of JSON with the checksum that ends it, as in `journal.jsonl`, and the record of a run read without a lock.
 
 The file may be a stranger's: links are not followed, what is no regular file is refused, and bytes have a bound.
 """
@@ -29,7 +29,7 @@ Event = dict[str, Any]
 
 
 def line_of(event: Event) -> bytes:
-    """Return the line of an event, its checksum and its end included."""
+    """Return the line of an event, or of any dictionary, its checksum and its end included."""
     # Half a character (a lone surrogate) has no UTF-8; its escape is what JSON has for it.
     body = json.dumps(event, ensure_ascii=False).encode(errors="backslashreplace")
     return body[:-1] + f', "crc": "{zlib.crc32(body):08x}"}}\n'.encode()
@@ -60,16 +60,21 @@ def last_of(folder: Path, *types: str) -> list[Event | None]:
 
 def event_of(line: bytes) -> Event:
     """Return the event of a line; raise a ValueError, KeyError or TypeError where it is damaged."""
-    found = _CHECKSUM.search(line)
-    if not found:
-        raise ValueError("no checksum")
-    line = line[: found.start()] + b"}"
-    if zlib.crc32(line) != int(found[1], 16):
-        raise ValueError("wrong checksum")
-    event: Event = json.loads(line)
+    event: Event = json.loads(checked(line))
     if not isinstance(event["type"], str) or not isinstance(event["seconds"], (int, float)):
         raise TypeError("no event")
     return event
+
+
+def checked(line: bytes) -> bytes:
+    """Return the JSON of a line without its checksum; raise a ValueError where it has none, or another one's."""
+    found = _CHECKSUM.search(line)
+    if not found:
+        raise ValueError("no checksum")
+    body = line[: found.start()] + b"}"
+    if zlib.crc32(body) != int(found[1], 16):
+        raise ValueError("wrong checksum")
+    return body
 
 
 def refuse_links(*paths: Path) -> None:

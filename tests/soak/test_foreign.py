@@ -61,7 +61,7 @@ COMMANDS: dict[str, list[list[str]]] = {
     "result.json": [["report", "RUN"], ["optimize", "--resume", "RUN", "--quiet"]],
     "analysis.json": [["report", "RUN"]],
     "environment.json": [["report", "RUN"]],
-    "cells.json.gz": [["benchmark", "RUN/cells.json.gz", "--json"]],
+    "cells.jsonl.gz": [["benchmark", "RUN/cells.jsonl.gz", "--json"]],
     "grid.yaml": [["benchmark", "RUN/grid.yaml", "--dry-run", "--out", "table"]],
 }
 """What is done with a run whose file was changed."""
@@ -69,7 +69,7 @@ TAKE_NOTHING = {"data list", "data names", "data preview", "doctor", "models lis
 """Commands that take nothing but what a person types, nor read a run."""
 WRITTEN_ONLY = {"search.png", "labels.csv", "mean-off.json"}
 """Files that no command reads because a run holds them; a picture, a table, and a program that is named like any."""
-OF_THE_TEST = {"cells.json.gz", "grid.yaml", "cells", "evil.py", "answers.json"}
+OF_THE_TEST = {"cells.jsonl.gz", "grid.yaml", "cells", "evil.py", "answers.json"}
 NO_FILES: dict[str, Callable[[Path, Path], object]] = {
     "a pipe": lambda path, outside: os.mkfifo(path),
     "a device": lambda path, outside: path.symlink_to("/dev/zero"),
@@ -102,13 +102,21 @@ def places(value: Any, at: Keys = ()) -> Iterator[Keys]:
 def read(file: Path) -> Any:
     if file.name == "journal.jsonl":
         return events(file.parent)
-    text = gzip.decompress(file.read_bytes()).decode() if file.suffix == ".gz" else file.read_text()
+    if file.suffix == ".gz":
+        heading, cell, *others = map(json.loads, gzip.decompress(file.read_bytes()).splitlines())
+        return {"heading": heading, "cell": cell, "others": others}
+    text = file.read_text()
     return yaml.safe_load(text) if file.suffix == ".yaml" else json.loads(text)
 
 
 def write(file: Path, content: Any) -> None:
-    text = lines_of(*content) if file.name == "journal.jsonl" else json.dumps(content)  # JSON is YAML
-    file.write_bytes(gzip.compress(text.encode()) if file.suffix == ".gz" else text.encode())
+    if file.suffix == ".gz":
+        others = content["others"] if isinstance(content["others"], list) else [content["others"]]
+        lines = [content["heading"], content["cell"], *others]
+        text = "".join(lines_of(line) if isinstance(line, dict) else f"{json.dumps(line)}\n" for line in lines)
+        file.write_bytes(gzip.compress(text.encode()))
+        return
+    file.write_text(lines_of(*content) if file.name == "journal.jsonl" else json.dumps(content))  # JSON is YAML
 
 
 def change(content: Any, place: Keys, kind: str, outside: Path) -> None:
@@ -136,7 +144,7 @@ def theirs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         write_answers(place / "page", count=40).rename(place / "page" / "answers.json")
         assert main(["verify", str(place / "page"), str(place / "page" / "answers.json")]) == 0
     run = place / "run"
-    shutil.copy(min(DOCS.glob("*.json.gz"), key=lambda file: file.stat().st_size), run / "cells.json.gz")
+    shutil.copy(min(DOCS.glob("*.jsonl.gz"), key=lambda file: file.stat().st_size), run / "cells.jsonl.gz")
     (run / "grid.yaml").write_text(
         "title: t\nprotocol: few-shot\ndata: [embedded]\nmethods: [anchor]\nseeds: 1\n"
         "settings: {clip: embedded, shots: 1, strategy.name: list, lm: none}\n"

@@ -387,9 +387,9 @@ MORE = [
     Row("a grid that grows", "benchmark RUN/grid.yaml --dry-run --out table", SENTENCE, text("grid.yaml", BOMB)),
     Row(
         "cells that grow",
-        "benchmark RUN/cells.json.gz --json",
+        "benchmark RUN/cells.jsonl.gz --json",
         SENTENCE,
-        text("cells.json.gz", gzip.compress(bytes(1 << 30), 1)),
+        text("cells.jsonl.gz", gzip.compress(bytes(1 << 30), 1)),
     ),
     Row("label.json never ends", "verify PAGE PAGE/answers.json", SENTENCE, link("label.json", "/dev/zero", "page")),
     Row("a page through a link", "label PAGE", (0,), link("label.html", "OUTSIDE/theirs", "page")),

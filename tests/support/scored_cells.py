@@ -50,7 +50,7 @@ def make_cell(
     """Make the content of a `cell.json`; the higher the skill, the more pictures are right."""
     searched = method not in ("anchor", "hand-written", "ensemble-80")
     return {
-        "schema": 1,
+        "schema": 2,
         "cell": {"protocol": protocol, "data": data, "method": method, "seed": seed, "targets": [], "settings": {}},
         "measure": "accuracy",
         "unit": "pictures",

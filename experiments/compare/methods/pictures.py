@@ -23,7 +23,7 @@ from ipo_prompts.metrics.arrays import Doubles, Floats
 from ipo_prompts.metrics.blend import Labelled, Way, blend, from_pictures
 from ipo_prompts.metrics.classification import features_of, logits_of
 from ipo_prompts.metrics.offsets import MeanOffsets
-from ipo_prompts.metrics.template import ANCHOR
+from ipo_prompts.metrics.template import ANCHOR, as_read
 
 
 class Centred(Method):
@@ -150,11 +150,7 @@ def places(class_names: Sequence[str], learnt: Sequence[str]) -> list[int]:
     """
     if tuple(class_names) == tuple(learnt):  # two classes may share a name
         return list(range(len(learnt)))
-    place = {_plain(name): i for i, name in enumerate(learnt)}
-    if any(_plain(name) not in place for name in class_names):
+    place = {as_read(name): i for i, name in enumerate(learnt)}
+    if any(as_read(name) not in place for name in class_names):
         raise Absent("it knows only the classes that it has seen pictures of")
-    return [place[_plain(name)] for name in class_names]
-
-
-def _plain(name: str) -> str:
-    return name.replace("_", " ").casefold()
+    return [place[as_read(name)] for name in class_names]

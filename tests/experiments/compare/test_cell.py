@@ -14,7 +14,7 @@ import pytest
 from ipo_prompts.experiments.compare import cell as cells_of
 from ipo_prompts.experiments.compare.cell import Cell, run_cell, run_config, shared_config
 from ipo_prompts.experiments.compare.methods import METHODS
-from ipo_prompts.experiments.compare.protocols import NAMES
+from ipo_prompts.experiments.compare.protocols import PROTOCOLS
 from ipo_prompts.experiments.data import draw, load_data
 from ipo_prompts.experiments.embedded import PICTURES_DIR
 from ipo_prompts.metrics.classification import ClipReward
@@ -429,7 +429,7 @@ def test_a_cell_is_a_plain_value() -> None:
         ({"patience": 3}, "patience is set by the cell and its method"),
         ({"opened": 1}, "opened is set by the cell and its method"),
         ({"budget_usd": 1}, "budget_usd would give methods different budgets"),
-        ({"targets": ["embedded:b"]}, "few-shot tests on the data set that it learns from"),
+        ({"targets": ["embedded:b"]}, "few-shot and base-to-new test on the data set that is learnt"),
         ({"protocol": "cross-dataset"}, "test on other data sets; name them as targets"),
         ({"protocol": "cross-dataset", "targets": ["three", "three"]}, "two data sets are called 'folder:three'"),
         (
@@ -451,4 +451,4 @@ def test_bad_cells_are_one_sentence_and_leave_nothing(
 
 
 def test_every_protocol_has_its_name() -> None:
-    assert list(NAMES) == ["base-to-new", "cross-dataset", "domain-generalization", "few-shot", "cross-clip"]
+    assert list(PROTOCOLS) == ["base-to-new", "cross-dataset", "domain-generalization", "few-shot", "cross-clip"]

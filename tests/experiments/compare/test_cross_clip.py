@@ -88,6 +88,8 @@ def test_the_other_clip_sees_the_pictures_with_its_own_eyes(
     clip: Clip, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cells, "_clip", lambda *_: clip)
+    monkeypatch.setattr(cells, "carried_over", lambda fitted, clip: fitted)
+    monkeypatch.setattr(cells, "tested", lambda fitted, test, reward, encoded: encoded)
     task = SimpleNamespace(reward=lambda clip, names, store: store, encode=lambda store, items, seed: store)
     searched: Any = SimpleNamespace(
         config=SimpleNamespace(device="cpu"),
@@ -95,8 +97,9 @@ def test_the_other_clip_sees_the_pictures_with_its_own_eyes(
         store="what another sees",
         plan=SimpleNamespace(task=task),
     )
-    test: Any = SimpleNamespace(clip="embedded", class_names=("a", "b"), items=())
-    used, store, _ = cells._opened(test, searched)
-    assert used is clip and isinstance(store, FeatureStore) and store.clip is clip
+    test: Any = SimpleNamespace(clip="embedded", class_names=("a", "b"), items=(), part=None)
+    learnt: Any = "what was learnt"
+    store: Any = cells._tested(learnt, test, searched)
+    assert isinstance(store, FeatureStore) and store.clip is clip
     searched.clip = clip
-    assert cells._opened(test, searched)[1] == searched.store
+    assert cells._tested(learnt, test, searched) == searched.store

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ def local_ray() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", os.pathsep.join(sys.path))  # `support` is not installed
-        assert Ray(None, 1)._connect()
+        Ray(None, 1)._connect()
         assert ray.cluster_resources()["CPU"] >= 2
         yield
         ray.shutdown()
@@ -72,20 +72,19 @@ def gone(process: int) -> bool:
 WANTED: list[Any] = [0, 1, Failure("ValueError", "no 2"), 9, Failure("InputError", "fix it."), 25, 36, 49]
 
 
-def run(executor: Executor, work: list[dict[str, Any]]) -> list[Any]:
-    told: dict[int, Any] = {}
-    outcomes = executor.run(cell, work, lambda index, outcome: told.setdefault(index, outcome))
-    assert [told[index] for index in range(len(work))] == outcomes
-    return outcomes
+def run(executor: Executor, function: Any, work: Sequence[Any]) -> list[Any]:
+    """Return the outcomes in the order of the items."""
+    told = dict(executor.run(function, work))
+    return [told[index] for index in range(len(work))]
 
 
 def test_a_cluster_that_is_not_there_is_one_sentence() -> None:
     with pytest.raises(InputError, match="cannot reach Ray at nowhere"):
-        make_executor("ray:nowhere").run(cell, [{"value": 1}])
+        run(make_executor("ray:nowhere"), cell, [{"value": 1}])
 
 
 def test_here(tmp_path: Path) -> None:
-    outcomes = run(make_executor("here"), items(tmp_path, "here", deaths=False))
+    outcomes = run(make_executor("here"), cell, items(tmp_path, "here", deaths=False))
     assert outcomes == WANTED
     assert "in cell" in outcomes[2].trace
     assert outcomes[4].trace == ""
@@ -95,7 +94,7 @@ def test_here(tmp_path: Path) -> None:
 def test_the_same_outcomes_in_other_processes_and_a_dead_worker_costs_only_its_own_item(
     spec: str, tmp_path: Path, local_ray: None
 ) -> None:
-    outcomes = run(make_executor(spec), items(tmp_path, "there"))
+    outcomes = run(make_executor(spec), cell, items(tmp_path, "there"))
     dead = outcomes.pop(6)
     assert (dead.kind, "died 3 times" in dead.message) == (DIED, True)
     assert outcomes == WANTED[:6] + WANTED[7:]
@@ -103,9 +102,9 @@ def test_the_same_outcomes_in_other_processes_and_a_dead_worker_costs_only_its_o
 
 
 def test_outcomes_are_equal_to_the_last_bit(local_ray: None) -> None:
-    here = make_executor("here").run(sums, [0, 1, 2])
-    assert here == make_executor("pool:2").run(sums, [0, 1, 2])
-    assert here == make_executor("ray").run(sums, [0, 1, 2])
+    here = run(make_executor("here"), sums, [0, 1, 2])
+    assert here == run(make_executor("pool:2"), sums, [0, 1, 2])
+    assert here == run(make_executor("ray"), sums, [0, 1, 2])
     assert len(set(map(str, here))) == 3
 
 
@@ -114,8 +113,8 @@ def test_items_compute_with_the_threads_that_were_asked_for(spec: str) -> None:
     import torch
 
     before = torch.get_num_threads()
-    assert make_executor(spec).run(threads, [0]) == [("1", 1)]
-    assert make_executor(spec, threads=2).run(threads, [0]) == [("2", 2)]
+    assert run(make_executor(spec), threads, [0]) == [("1", 1)]
+    assert run(make_executor(spec, threads=2), threads, [0]) == [("2", 2)]
     assert (os.environ["OMP_NUM_THREADS"], torch.get_num_threads()) == ("1", before)
 
 
@@ -129,7 +128,7 @@ def test_a_pool_shares_the_cores_out(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_result_that_cannot_be_sent_is_a_failure_and_no_death() -> None:
     work = [{"value": 1, "do": "unpicklable"}, {"value": 2}]
-    failure, four = make_executor("pool:1").run(cell, work)
+    failure, four = run(make_executor("pool:1"), cell, work)
     assert isinstance(failure, Failure)
     assert failure.kind != DIED
     assert "local object" in failure.message  # "Can't pickle local object", "Can't get local object": Python's versions
@@ -144,7 +143,7 @@ def test_an_interrupt_stops_all_workers(tmp_path: Path) -> None:
         "from support.cells import pid\n"
         "if __name__ == '__main__':\n"
         "    try:\n"
-        "        make_executor('pool:2').run(pid, [Path(sys.argv[1]), Path(sys.argv[2])])\n"
+        "        list(make_executor('pool:2').run(pid, [Path(sys.argv[1]), Path(sys.argv[2])]))\n"
         "    except KeyboardInterrupt:\n"
         "        sys.exit(130)\n"
     )
@@ -184,4 +183,4 @@ def test_without_ray_it_is_said_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -
 
 def test_a_task_that_no_machine_can_hold_does_not_wait_for_ever(local_ray: None) -> None:
     with pytest.raises(InputError, match="asks for 1000 cores"):
-        make_executor("ray", threads=1000).run(cell, [{"value": 1}])
+        run(make_executor("ray", threads=1000), cell, [{"value": 1}])

@@ -15,7 +15,7 @@ from ipo_prompts.experiments.compare.documents import outcomes_of, table_of
 from ipo_prompts.experiments.compare.executors import Failure
 from ipo_prompts.experiments.compare.grid import GridCell, entries, load_grid, shipped
 from ipo_prompts.experiments.compare.methods import METHODS
-from ipo_prompts.experiments.compare.protocols import NAMES, TO_DATA
+from ipo_prompts.experiments.compare.protocols import PROTOCOLS, TO_DATA
 from ipo_prompts.experiments.compare.published import ablated_settings, library
 from ipo_prompts.experiments.compare.runner import check_grid
 from ipo_prompts.experiments.data.benchmarks import REGISTRY
@@ -66,7 +66,7 @@ def bad(small: Callable[..., str], capfd: pytest.CaptureFixture[str]) -> Callabl
 @pytest.mark.parametrize("name", shipped())
 def test_a_shipped_grid_holds_known_names_and_valid_settings(name: str) -> None:
     grid = load_grid(name)
-    assert grid.protocol in NAMES
+    assert grid.protocol in PROTOCOLS
     for spec in (*grid.data, *(grid.targets if grid.protocol in TO_DATA else ())):
         assert spec.partition(":")[0] in {**REGISTRY, **SOURCES}
     found = entries(grid, Path("out"))
@@ -185,7 +185,10 @@ def test_a_file_that_is_no_grid_is_one_sentence(bad: Callable[..., str], name: s
         ("data: ['folder:a b', 'folder:a_b']", "the data sets 'folder:a b' and 'folder:a_b' would share a folder"),
         ("data: [eurosat_]", "unknown data 'eurosat_' (did you mean eurosat?)"),
         ("data: ['folder:gone']", "the folder gone does not exist"),
-        ("targets: [embedded:b]", "base-to-new tests on the data set that it learns from; leave the targets out"),
+        (
+            "targets: [embedded:b]",
+            "few-shot and base-to-new test on the data set that is learnt; leave the targets out",
+        ),
         ("protocol: cross-dataset", "name them as targets"),
         ("seeds: 0", "seeds in small.yaml is wrong: list should have at least 1 item"),
         ("seeds: [1, 1]", "seeds in small.yaml is wrong: 1 is there twice"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,15 +10,17 @@ import pytest
 
 from ipo_prompts.experiments.compare.grid import load_grid
 from ipo_prompts.experiments.compare.methods import METHODS
-from ipo_prompts.experiments.compare.protocols import PROTOCOLS
+from ipo_prompts.experiments.compare.protocols import PROTOCOLS, laid_out
+from ipo_prompts.experiments.run.config import RunConfig
 from ipo_prompts.metrics import registry
 from ipo_prompts.metrics.errors import InputError
 from support.runs import Ended, ipo
 
+PAGE = Path(__file__).parents[3] / "docs" / "reproduce.md"
 OWN = """
 from dataclasses import replace
 from ipo_prompts.experiments.compare.methods.base import Method, Templates
-from ipo_prompts.experiments.compare.protocols import OwnProtocol
+from ipo_prompts.experiments.compare.protocols import Protocol
 
 class Short(Method):
     label = "the short one"
@@ -26,9 +29,9 @@ class Short(Method):
     def fit(self, lesson):
         return Templates(lesson.clip, (("the <CLASS>.", 1.0),))
 
-class Twice(OwnProtocol):
-    def test_sets(self, test, targets, config):
-        return [replace(test, name=f"look {name}") for name in targets]
+class Twice(Protocol):
+    def test_sets(self, drawn, targets, config):
+        return [replace(drawn[0], name=f"look {name}") for name in targets]
 """
 GRID = """{title: Own, protocol: "PROTOCOL", targets: TARGETS, data: [embedded:a], seeds: 1,
   methods: [anchor, {label: short, method: "MODULE:Short"}, class-name],
@@ -68,8 +71,8 @@ def test_a_row_of_ones_own_stands_where_the_grid_has_it_and_its_file_of_cells_ne
     assert load_grid("runs/own/grid.yaml", ["protocol=own_rows:Twice", "methods=anchor,own_rows:Short"])
     METHODS._allowed.clear()
     monkeypatch.setattr(registry, "load", None)
-    Path("runs/own/cells.json.gz").rename("cells.json.gz")
-    again = run("cells.json.gz")
+    Path("runs/own/cells.jsonl.gz").rename("cells.jsonl.gz")
+    again = run("cells.jsonl.gz")
     assert (again.code, again.out) == (0, ran.out)
 
 
@@ -78,7 +81,7 @@ def test_a_row_of_ones_own_stands_where_the_grid_has_it_and_its_file_of_cells_ne
     [
         (["methods=anchor,own_none:Twice"], "method=own_none:Twice is no Method; see docs/reproduce.md"),
         (["methods=anchor,own_none:Shorter"], "has no class 'Shorter' (did you mean Short?)"),
-        (["protocol=own_none:Short"], "protocol=own_none:Short is no OwnProtocol"),
+        (["protocol=own_none:Short"], "protocol=own_none:Short is no Protocol; see docs/reproduce.md"),
         (["methods=anchor,own_nowhere:Short"], "there is no module 'own_nowhere' for method=own_nowhere:Short"),
         (["protocol=few-shots"], "there is no protocol 'few-shots' (did you mean few-shot?); there are: base-to-new"),
         (["methods=anchor,bnk"], "there is no method 'bnk' (did you mean bank?); there are: anchor, "),
@@ -88,3 +91,13 @@ def test_what_is_no_such_class_is_one_sentence(run: Callable[..., Ended], words:
     Path("own_none.py").write_text(OWN)
     ended = run("embedded", "data=embedded:a", "seeds=1", "methods=anchor", *words, "--dry-run")
     assert (ended.code, ended.out) == (2, "") and said in ended.sentence, ended
+
+
+def test_the_protocol_of_the_page_tests_each_half(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (block,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    Path("halves_of_the_page.py").write_text(block)
+    monkeypatch.setattr(PROTOCOLS, "_allowed", {"halves_of_the_page:Halves"})
+    _, drawn, tests = laid_out("halves_of_the_page:Halves", "embedded:a", (), RunConfig(data="embedded:a"))
+    assert [test.name for test in tests] == ["first", "second"]
+    assert tests[0].items + tests[1].items == drawn.test

@@ -7,6 +7,7 @@ import json
 import shutil
 import subprocess
 import sys
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from ipo_prompts.experiments.compare.documents import documents, outcomes_of, ta
 from ipo_prompts.experiments.compare.executors import Failure
 from ipo_prompts.experiments.compare.grid import entries, load_grid
 from ipo_prompts.experiments.compare.raw_cells import names_a_place, pack, unpack
+from ipo_prompts.programs.record.lines import checked, line_of
 from support.runs import KEY, Ended, ipo
 from support.scored_cells import make_cell
 
@@ -50,7 +52,7 @@ def made(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> Made:
             cell["cell"] = entry.cell.record()
             change(cell)
             entry.folder.mkdir(parents=True, exist_ok=True)
-            (entry.folder / "cell.json").write_text(json.dumps(cell), encoding="utf-8")
+            (entry.folder / "cell.json").write_bytes(line_of(cell))
         return Path("made.yaml")
 
     return make
@@ -65,8 +67,10 @@ def _bytes(folder: str) -> dict[str, bytes]:
     return {file.name: file.read_bytes() for file in Path(folder).iterdir() if file.name in (*FILES, "data-sets.md")}
 
 
-def _content(file: str = "runs/made/cells.json.gz") -> Any:
-    return json.loads(gzip.decompress(Path(file).read_bytes()))
+def _lines() -> list[Any]:
+    """Return the lines of the file, without their checksums."""
+    lines = gzip.decompress(Path("runs/made/cells.jsonl.gz").read_bytes()).splitlines()
+    return [json.loads(checked(line)) for line in lines]
 
 
 def _no_new(cell: dict[str, Any]) -> None:
@@ -106,16 +110,16 @@ def test_the_file_alone_makes_the_tables_to_the_byte(
 ) -> None:
     first = run(made(change, **grid))
     assert first.code == 0, first.err
-    assert first.err.endswith(", all in cells.json.gz\n")
+    assert first.err.endswith(", all in cells.jsonl.gz\n")
     Path("kept").mkdir()
-    Path("runs/made/cells.json.gz").rename("kept/other name.json.gz")
-    again = run("kept/other name.json.gz", "--out=again")
+    Path("runs/made/cells.jsonl.gz").rename("kept/other name.jsonl.gz")
+    again = run("kept/other name.jsonl.gz", "--out=again")
     assert (again.code, again.out) == (0, first.out), again.err
     assert _bytes("again") == _bytes("runs/made") and {*FILES} <= {*_bytes("again")}
     assert ("data-sets.md" in _bytes("again")) == (len({**GRID, **grid}["data"]) > 1)
-    before = Path("kept/other name.json.gz").read_bytes()
+    before = Path("kept/other name.jsonl.gz").read_bytes()
     assert run("made.yaml").code == 0
-    assert Path("runs/made/cells.json.gz").read_bytes() == before, "the same cells give the same bytes"
+    assert Path("runs/made/cells.jsonl.gz").read_bytes() == before, "the same cells give the same bytes"
 
 
 def test_missing_seeds_and_failed_cells_are_the_same_gaps(made: Made) -> None:
@@ -124,9 +128,9 @@ def test_missing_seeds_and_failed_cells_are_the_same_gaps(made: Made) -> None:
     outcomes: list[dict[str, Any] | str] = [one.finished() or "" for one in found]
     outcomes[4], outcomes[7] = "not run yet", "failed: no luck | <b>"
     outcomes[2] = outcomes[11] = "failed: the server hung up"
-    Path("some.json.gz").write_bytes(pack(grid, found, outcomes))
+    Path("some.jsonl.gz").write_bytes(pack(grid, found, outcomes))
     texts = [
-        documents(grid, table) for table in (table_of(grid, found, outcomes), table_of(*unpack(Path("some.json.gz"))))
+        documents(grid, table) for table in (table_of(grid, found, outcomes), table_of(*unpack(Path("some.jsonl.gz"))))
     ]
     assert texts[0] == texts[1] and "no luck \\| &lt;b>" in texts[0]["table.md"]
 
@@ -134,8 +138,8 @@ def test_missing_seeds_and_failed_cells_are_the_same_gaps(made: Made) -> None:
 def test_a_file_of_gaps_makes_no_table(made: Made, run: Callable[..., Ended]) -> None:
     grid = load_grid(str(made()))
     found = entries(grid, Path("runs/made"))
-    Path("bad.json.gz").write_bytes(pack(grid, found, ["not run yet"] * len(found)))
-    _refused(run, "no cell of bad.json.gz has scores")
+    Path("bad.jsonl.gz").write_bytes(pack(grid, found, ["not run yet"] * len(found)))
+    _refused(run, "no cell of bad.jsonl.gz has scores")
 
 
 def test_a_file_needs_no_clip_no_language_model_no_cache_and_no_folder_of_cells(
@@ -150,7 +154,7 @@ def test_a_file_needs_no_clip_no_language_model_no_cache_and_no_folder_of_cells(
         "assert not {'open_clip', 'dspy', 'litellm', 'datasets'} & {*sys.modules}; sys.exit(code)"
     )
     ended = subprocess.run(
-        [sys.executable, "-c", code, "benchmark", "runs/made/cells.json.gz"], capture_output=True, text=True
+        [sys.executable, "-c", code, "benchmark", "runs/made/cells.jsonl.gz"], capture_output=True, text=True
     )
     assert (ended.returncode, ended.stdout) == (0, first.out), ended.stderr
     assert not Path("no-cache").exists()
@@ -160,18 +164,19 @@ def test_it_holds_what_was_measured_and_nothing_of_the_machine(
     made: Made, run: Callable[..., Ended], tmp_path: Path
 ) -> None:
     run(made())
-    file = Path("runs/made/cells.json.gz")
-    content = _content()
+    file = Path("runs/made/cells.jsonl.gz")
+    heading, *cells = _lines()
     assert file.read_bytes()[4:8] == bytes(4), "no time in the header"
-    assert "10.1.2.3" not in json.dumps(content) and str(tmp_path) not in json.dumps(content)
-    assert len(content["tests"]) == 3, "labels once a set of test pictures"
-    assert [(one["data"], one["row"], one["seed"]) for one in content["cells"][:4]] == [
-        ("embedded:a", "anchor", 1),
-        ("embedded:a", "waffle", 1),
-        ("embedded:a", "longer", 1),
-        ("embedded:b", "anchor", 1),
+    assert heading["grid"]["title"] == "Made cells"
+    text = json.dumps([heading, *cells])
+    assert "10.1.2.3" not in text and str(tmp_path) not in text
+    assert [[one["cell"][key] for key in ("data", "method", "seed")] for one in cells[:4]] == [
+        ["embedded:a", "anchor", 1],
+        ["embedded:a", "waffle", 1],
+        ["embedded:a", "ipo-default", 1],
+        ["embedded:b", "anchor", 1],
     ]
-    cell = content["cells"][2]
+    cell = cells[2]
     assert cell["templates"] == [{"template": "longer 1 of a <CLASS>.", "weight": 1.0}]
     assert cell["budget"]["calls"] == 8 and len(cell["scores"]["test"]["hits"]) == 120
 
@@ -183,7 +188,7 @@ def test_a_data_set_at_a_place_of_this_machine_has_no_file(
         cell["cell"]["settings"]["initial_template"] = "the /~<CLASS>/"
 
     settings = {**GRID["settings"], "initial_template": "the /~<CLASS>/"}
-    assert run(made(settle, settings=settings)).err.endswith("all in cells.json.gz\n"), "a template is no place"
+    assert run(made(settle, settings=settings)).err.endswith("all in cells.jsonl.gz\n"), "a template is no place"
     local = ["folder:/home/me/birds", "csv:~/list.csv", "/x", "replay//runs/a", "C:\\birds", "csv:a=/b/c"]
     assert [word for word in local if not names_a_place(word)] == []
     assert not any(
@@ -193,7 +198,7 @@ def test_a_data_set_at_a_place_of_this_machine_has_no_file(
 
 def test_cells_that_are_nowhere_else_are_not_written_over(made: Made, run: Callable[..., Ended]) -> None:
     run(made())
-    file, lost = Path("runs/made/cells.json.gz"), Path("runs/made/cells/embedded-b/longer/seed-2/cell.json")
+    file, lost = Path("runs/made/cells.jsonl.gz"), Path("runs/made/cells/embedded-b/longer/seed-2/cell.json")
     before = file.read_bytes()
     content = lost.read_bytes()
     lost.unlink()
@@ -202,22 +207,22 @@ def test_cells_that_are_nowhere_else_are_not_written_over(made: Made, run: Calla
     assert file.read_bytes() == before
     lost.write_bytes(content)
     assert run("made.yaml", "methods=anchor,waffle").code == 0, "all are still in the folder"
-    assert len(_content()["cells"]) == 12
+    assert len(_lines()) == 1 + 12
 
 
 def test_tables_are_written_over_nothing(made: Made, run: Callable[..., Ended]) -> None:
     run(made())
     Path("out").mkdir()
     Path("out/table.json").write_text("mine")
-    ended = run("runs/made/cells.json.gz", "--out=out")
+    ended = run("runs/made/cells.jsonl.gz", "--out=out")
     assert (ended.code, ended.sentence) == (2, "ipo: out/table.json is there already; choose another --out.")
     assert [file.name for file in Path("out").iterdir()] == ["table.json"]
 
 
 @pytest.mark.parametrize("words", [["seeds=1"], ["--dry-run"], ["--budget-usd=1"], ["--executor=pool:2"]])
 def test_what_is_done_takes_no_settings(made: Made, run: Callable[..., Ended], words: list[str]) -> None:
-    ended = run("cells.json.gz", *words)
-    assert ended.code == 2 and "the cells of cells.json.gz are done" in ended.sentence
+    ended = run("cells.jsonl.gz", *words)
+    assert ended.code == 2 and "the cells of cells.jsonl.gz are done" in ended.sentence
 
 
 def _set(*path: Any) -> Callable[[Any], Any]:
@@ -234,57 +239,72 @@ def _set(*path: Any) -> Callable[[Any], Any]:
     return change
 
 
-def _without_cells(content: Any) -> Any:
-    return {**content, "cells": content["cells"][1:]}
-
-
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda content: [], "is damaged (it: "),
-        (lambda content: {}, "is damaged (ipo: field required)"),
-        (_set("schema", 2), "was written by another version of ipo"),
-        (_set("more", 1), "is damaged (more: "),
-        (_without_cells, "it has 17 cells, its grid another number"),
-        (_set("grid", "seeds", [1, 3]), "is damaged (cell 9: it is not ('embedded:a', 'anchor', 3))"),
-        (_set("grid", "seeds", 10**9), "is damaged"),
-        (_set("grid", "methods", 0, "method", "unheard-of"), "there is no method 'unheard-of'"),
-        (_set("grid", "reference", "nobody"), "is damaged (grid: "),
-        (_set("grid", "settings", {"shots": "many"}), "shots"),
-        (_set("cells", 0, "scores", {}), "cell 0: it has neither scores nor a reason"),
-        (_set("cells", 0, "scores", "test", "test", 7), "test pictures 7 are not those of 'test'"),
-        (_set("cells", 0, "scores", "test", "test", 1), "test pictures 1 are not those of 'test'"),
-        (_set("cells", 0, "scores", "test", "hits", "01"), "its hits are not 120 zeros and ones"),
-        (_set("cells", 0, "scores", "test", "hits", "0" * 119 + "2"), "is damaged (cells.0.scores.test.hits: "),
-        (_set("cells", 0, "scores", "test", "hits", None), "'test' needs hits or values"),
-        (_set("cells", 0, "scores", "test", "value", float("nan")), "is damaged (cells.0.scores.test.value: "),
-        (_set("cells", 0, "scores", "test", "value", 0.9), "is not the mean of its hits"),
-        (_set("cells", 0, "budget", "usd", 1e300), "is damaged (cells.0.budget.usd"),
-        (_set("tests", 0, "labels", 0, 2**70), "is damaged (tests.0.labels.0: "),
-        (_set("tests", 0, "labels", [1, 2]), "it has 2 labels for n = 120"),
-        (_set("tests", 0, "n", 10**12), "is damaged (tests.0.n: "),
-        (_set("tests", 0, "split", "\ud800"), "is not JSON"),
+        (lambda lines: [], "is damaged (no checksum)"),
+        (lambda lines: [{}, *lines[1:]], "is damaged (ipo: field required)"),
+        (_set(0, "schema", 1), "was written by another version of ipo"),
+        (_set(1, "schema", 1), "line 2 of the file of cells bad.jsonl.gz was written by another version of ipo"),
+        (_set(0, "more", 1), "is damaged (more: "),
+        (lambda lines: lines[:-1], "it has 17 cells, and its grid 18"),
+        (
+            _set(0, "grid", "seeds", [1, 3]),
+            "line 11 of the file of cells bad.jsonl.gz is damaged (it is not embedded:a",
+        ),
+        (_set(0, "grid", "seeds", 10**9), "is damaged"),
+        (_set(0, "grid", "methods", 0, "method", "unheard-of"), "it is not embedded:a anchor seed 1"),
+        (_set(0, "grid", "reference", "nobody"), "is damaged (grid: "),
+        (_set(0, "grid", "settings", {"shots": "many"}), "it is not embedded:a anchor seed 1"),
+        (_set(0, "gaps", {"embedded:a  anchor  seed 1": "lost"}), "it has 18 cells, and its grid 17"),
+        (_set(1, "scores", {}), "line 2 of the file of cells bad.jsonl.gz is damaged (it: it has neither scores nor"),
+        (_set(1, "scores", "test", "hits", "01"), "its hits are not 120 zeros and ones"),
+        (_set(1, "scores", "test", "hits", "0" * 119 + "2"), "is damaged (scores.test.hits: "),
+        (_set(1, "scores", "test", "hits", None), "(scores.test: it needs hits or values)"),
+        (_set(1, "scores", "test", "value", float("nan")), "is damaged (scores.test.value: "),
+        (_set(1, "scores", "test", "value", 0.9), "is not the mean of its hits"),
+        (_set(1, "scores", "test", "labels", 0, 2**70), "is damaged (scores.test.labels.0: "),
+        (_set(1, "scores", "test", "labels", [1, 2]), "it has 2 labels for n = 120"),
+        (_set(1, "scores", "test", "n", 10**12), "is damaged (scores.test.n: "),
+        (_set(1, "scores", "test", "split", "\ud800"), "is damaged (it: invalid JSON"),
+        (_set(1, "budget", "usd", 1e300), "is damaged (budget.usd"),
     ],
 )
 def test_a_file_of_another_form_is_one_sentence(
     made: Made, run: Callable[..., Ended], change: Callable[[Any], Any], said: str
 ) -> None:
     run(made())
-    Path("bad.json.gz").write_bytes(gzip.compress(json.dumps(change(_content())).encode()))
+    Path("bad.jsonl.gz").write_bytes(gzip.compress(b"".join(map(line_of, change(_lines())))))
     _refused(run, said)
+
+
+def test_a_changed_line_is_found_by_its_checksum(made: Made, run: Callable[..., Ended]) -> None:
+    run(made())
+    lines = gzip.decompress(Path("runs/made/cells.jsonl.gz").read_bytes())
+    Path("bad.jsonl.gz").write_bytes(gzip.compress(lines.replace(b'"loss": 1.0', b'"loss": 0.9', 1)))
+    _refused(run, "line 2 of the file of cells bad.jsonl.gz is damaged (wrong checksum); get it anew.")
+    file = Path("runs/made/cells/embedded-a/anchor/seed-1/cell.json")
+    file.write_bytes(file.read_bytes().replace(b'"loss": 1.0', b'"loss": 0.9', 1))
+    ended = run("made.yaml")
+    assert ended.code == 2 and f"the cell in {file} is damaged (wrong checksum); delete the file" in ended.sentence
+
+
+def _signed(body: bytes) -> bytes:
+    """Return a line with the checksum that belongs to it."""
+    return body[:-1] + b', "crc": "%08x"}\n' % zlib.crc32(body[:-1] + b"}")
 
 
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (None, "cannot read the file of cells bad.json.gz: No such file"),
-        (b"", "is not JSON"),
+        (None, "cannot read the file of cells bad.jsonl.gz: No such file"),
+        (b"", "is damaged (no checksum)"),
         (b"no gzip", "is not a whole gzip file"),
         (gzip.compress(b"{}" * 999, mtime=0)[:-9], "is not a whole gzip file"),
-        (gzip.compress(b"{", mtime=0) + b"\0" * 9, "is not JSON"),
+        (gzip.compress(b"{", mtime=0) + b"\0" * 9, "is damaged (no checksum)"),
         (gzip.compress(b"\xff", mtime=0), "in UTF-8"),
-        (gzip.compress(b"[" * 10**6, mtime=0), "is nested too deep"),
-        (gzip.compress(b"9" * 10**5, mtime=0), "is not JSON"),
+        (gzip.compress(_signed(b"[" * 10**6), mtime=0), "is damaged (it: invalid JSON: recursion limit"),
+        (gzip.compress(_signed(b"[" + b"9," * 2**22 + b"9]"), mtime=0), "it has more than 4,194,304 values"),
         (gzip.compress(b" " * (2**26 + 1), mtime=0), "has more than 67,108,864 bytes"),
     ],
 )
@@ -293,12 +313,12 @@ def test_a_file_that_is_none_is_one_sentence(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     if content is not None:
-        Path("bad.json.gz").write_bytes(content)
+        Path("bad.jsonl.gz").write_bytes(content)
     _refused(run, said)
 
 
 def _refused(run: Callable[..., Ended], said: str) -> None:
-    ended = run("bad.json.gz", "--out=out")
+    ended = run("bad.jsonl.gz", "--out=out")
     assert (ended.code, ended.out) == (2, ""), ended.err
     assert len(ended.err.splitlines()) == 1 and said in ended.sentence, ended.sentence
     assert not Path("out").exists()
@@ -310,6 +330,6 @@ def test_a_failure_is_told_without_the_paths_of_the_machine() -> None:
 
 
 def test_cells_of_a_strategy_that_is_gone_still_make_their_table() -> None:
-    grid, found, outcomes = unpack(Path(__file__).parents[3] / "docs" / "suite-large.json.gz")
+    grid, found, outcomes = unpack(Path(__file__).parents[3] / "docs" / "suite-large.jsonl.gz")
     table = documents(grid, table_of(grid, found, outcomes))["table.md"]
     assert all(f"| {row} " in table for row in ("feedback", "shuffled-feedback", "default-feedback"))

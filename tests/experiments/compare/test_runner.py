@@ -17,7 +17,6 @@ from ipo_prompts.experiments.compare.runner import (
     TIME_FILE_NAME,
     Progress,
     check_grid,
-    failure_line,
     forecast,
     print_progress,
     run_all,
@@ -122,9 +121,9 @@ def test_a_failures_trace_stays_until_the_job_is_done(tmp_path: Path, monkeypatc
 
 
 def test_a_failure_is_one_line_that_names_what_is_no_sentence() -> None:
-    assert failure_line(Failure("InputError", "give\nmore.")) == "give more."
-    assert failure_line(Failure("LMError", "no luck")) == "LMError: no luck"
-    assert failure_line(Failure("KeyError", "")) == "KeyError"
+    assert Failure("InputError", "give\nmore.").line == "give more."
+    assert Failure("LMError", "no luck").line == "LMError: no luck"
+    assert Failure("KeyError", "").line == "KeyError"
 
 
 def test_a_budget_ends_the_session_and_a_larger_one_resumes_it(tmp_path: Path) -> None:
@@ -181,22 +180,21 @@ def searching(label: str, data: str = "embedded", **settings: Any) -> GridCell:
     return GridCell(label, Path("out") / label, Cell("few-shot", data, "ipo-default", 0, (), tuple(asked.items())))
 
 
-def test_language_models_of_one_name_at_two_addresses_are_two() -> None:
+def test_each_row_has_the_language_models_of_its_own_addresses() -> None:
     describer = {"describer": "openai/sees", "describer_api_base": "http://one/v1"}
     rows = [
         searching("first"),
-        searching("again", shots=2),
+        searching("first", data="embedded:a"),
         searching("elsewhere", lm_api_base="http://two/v1"),
         searching("described", **describer),
-        searching("described elsewhere", **{**describer, "describer_api_base": "http://two/v1"}),
+        searching("no model", lm="none"),
     ]
-    found = searches(rows)
-    assert [(one.lm_api_base, one.describer_api_base) for one in found] == [
-        ("http://one/v1", None),
-        ("http://two/v1", None),
-        ("http://one/v1", "http://one/v1"),
-        ("http://one/v1", "http://two/v1"),
-    ]
+    found = {row: (one.lm_api_base, one.describer_api_base) for row, one in searches(rows).items() if one.asks_lm}
+    assert found == {
+        "first": ("http://one/v1", None),
+        "elsewhere": ("http://two/v1", None),
+        "described": ("http://one/v1", "http://one/v1"),
+    }
 
 
 def test_each_row_is_refused_for_its_own_clip_and_shots(monkeypatch: pytest.MonkeyPatch) -> None:
