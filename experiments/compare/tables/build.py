@@ -30,7 +30,7 @@ from ipo_prompts.experiments.compare.tables.table import (
     targets,
 )
 from ipo_prompts.experiments.data.dataset import why_different
-from ipo_prompts.experiments.run.settings import PUBLISHED_CLIP
+from ipo_prompts.experiments.run.config import PUBLISHED_CLIP
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.registry import is_own
 from ipo_prompts.metrics.verdict import judge
