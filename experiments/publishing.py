@@ -48,7 +48,7 @@ from ipo_prompts.experiments.run.result import (
     Untested,
 )
 from ipo_prompts.experiments.run.scores import RewardNames
-from ipo_prompts.experiments.run.sealed import Tested, what_is_shown
+from ipo_prompts.experiments.run.sealed import SealedTest, what_is_shown
 from ipo_prompts.experiments.run.searching import SearchedRun, started
 from ipo_prompts.experiments.run.ui import Shows
 from ipo_prompts.experiments.tasks.base import Encoded
@@ -103,7 +103,7 @@ def finished(folder: Path, ui: Shows) -> RunResult | None:
 def publish(
     prepared: Prepared,
     searched: SearchedRun,
-    test: Tested | None,
+    test: SealedTest | None,
     journal: Journal,
     tracker: Tracker,
     ui: Shows,
@@ -143,7 +143,7 @@ def _tested(
     program: TemplateClassifier,
     prepared: Prepared,
     searched: SearchedRun,
-    test: Tested,
+    test: SealedTest,
     folder: Path,
     ui: Shows,
 ) -> dict[str, Any]:

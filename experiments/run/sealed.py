@@ -170,7 +170,7 @@ def _seconds_a_picture(prepared: Prepared) -> float:
 
 
 @dataclass(frozen=True)
-class Tested:
+class SealedTest:
     """The sealed test of a run, opened.
 
     Attributes:
@@ -184,7 +184,7 @@ class Tested:
     opening: Openings
 
 
-def open_test(prepared: Prepared, searched: SearchedRun, journal: Journal, ui: Shows) -> Tested:
+def open_test(prepared: Prepared, searched: SearchedRun, journal: Journal, ui: Shows) -> SealedTest:
     """Score the initial and the chosen template everywhere; the sealed pictures are opened here and nowhere else.
 
     Fresh pictures that cannot be used are named and left out: the result does not need them.
@@ -235,7 +235,7 @@ def open_test(prepared: Prepared, searched: SearchedRun, journal: Journal, ui: S
                 parts["fresh"] = part
         except InputError as error:
             ui.say(f"what each word does is not tested on fresh {planned.task.unit}: {error}")
-    return Tested(parts, others, opening(prepared, searched, parts["test"], journal))
+    return SealedTest(parts, others, opening(prepared, searched, parts["test"], journal))
 
 
 def _seen_before(prepared: Prepared, sealed: Sequence[Item], earlier: EarlierRun | None) -> str | None:
@@ -250,7 +250,7 @@ def _seen_before(prepared: Prepared, sealed: Sequence[Item], earlier: EarlierRun
     )
 
 
-def what_is_shown(prepared: Prepared, searched: SearchedRun, test: Tested) -> dict[str, Any]:
+def what_is_shown(prepared: Prepared, searched: SearchedRun, test: SealedTest) -> dict[str, Any]:
     """Return the fields of a result that speak of the test: scores, the verdict, what else they show."""
     drawn, found, parts, this = prepared.plan.drawn, searched.result, test.parts, test.opening
     balanced = prepared.config.verdict == "balanced"
