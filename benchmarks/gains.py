@@ -25,7 +25,8 @@ from benchmarks.lab.crossed import crossed_interval
 from ipo_prompts.experiments.compare.documents import documents, table_of
 from ipo_prompts.experiments.compare.methods import SUBJECT
 from ipo_prompts.experiments.compare.raw_cells import unpack
-from ipo_prompts.experiments.run.reading import build, nested
+from ipo_prompts.experiments.run.config import nested
+from ipo_prompts.experiments.run.reading import build
 from ipo_prompts.metrics.sampling import Interval, Variance
 
 PHRASES = 300

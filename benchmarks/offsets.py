@@ -22,7 +22,7 @@ from benchmarks.common import arguments
 from ipo_prompts.experiments.data import Item
 from ipo_prompts.experiments.run.live_view import Ui
 from ipo_prompts.experiments.run.plan import SPLIT_SEED, plan
-from ipo_prompts.experiments.run.prepared import Prepared, encode, prepare
+from ipo_prompts.experiments.run.prepared import Prepared, prepare
 from ipo_prompts.experiments.run.reading import load_config
 from ipo_prompts.experiments.run.searching import SearchedRun, search_in
 from ipo_prompts.metrics.clip import Clip, load_clip
@@ -116,7 +116,7 @@ def accuracy(prepared: Prepared, template: str, offsets: Fitted | None = None, *
     planned, drawn = prepared.plan, prepared.plan.drawn
     names, items = (drawn.new_class_names, drawn.new_test) if new else (drawn.class_names, drawn.test)
     reward = planned.task.reward(prepared.clip, names, prepared.store)
-    units: Any = encode(planned, reward, items, "test", ui=QUIET, seed=SPLIT_SEED).units
+    units: Any = planned.task.encode(reward, items, seed=SPLIT_SEED).units
     return reward.score([template], replace(units, offsets=offsets))[0].value
 
 

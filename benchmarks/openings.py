@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scipy import special
 
 from benchmarks.common import arguments
-from ipo_prompts.experiments.run.openings import Names, Openings, opened_after
+from ipo_prompts.experiments.run.openings import Openings, opened_after
 from ipo_prompts.metrics.evidence import ALPHA, paired_difference
 from ipo_prompts.metrics.sampling import Sampling
 from ipo_prompts.metrics.verdict import spends
@@ -153,7 +153,7 @@ def changed_classes(
         seen = float(template.mean() - initial.mean())
         p.append(_p_of_gain(initial, template, SPENT[opening]))
         sealed = {str(label) for label in np.flatnonzero(left)}  # one picture stands for those of its class
-        before.append(opened_after(before, str(opening), sealed, Names(given, found)))
+        before.append(opened_after(before, str(opening), sealed, (given, found)))
         lost = left & (tried[1].sum(axis=1) < tried[0].sum(axis=1))
         if analyst == "keeps all names":
             both = np.array([both[0], draw(gain)])

@@ -20,7 +20,7 @@ from examples.segmentation import SegmentationReward, compose
 from ipo_prompts.experiments.data import load_data
 from ipo_prompts.experiments.run.live_view import Ui
 from ipo_prompts.experiments.run.plan import SPLIT_SEED, plan
-from ipo_prompts.experiments.run.prepared import encode, prepare
+from ipo_prompts.experiments.run.prepared import prepare
 from ipo_prompts.experiments.run.reading import load_config
 from ipo_prompts.experiments.run.searching import search_in
 from ipo_prompts.metrics.clip import load_clip
@@ -59,7 +59,7 @@ def steps(folder: Path, name: str, number: int, seeds: Sequence[int]) -> None:
         prepared = prepare(replace(planned, drawn=replace(planned.drawn, test=(), new_test=())), ui)
         with closing(Journal(folder / name / f"seed-{seed}")) as journal:
             best = [step.best.template for step in search_in(prepared, journal, ui).result.steps]
-        units = encode(planned, prepared.reward, rest, "rest", ui=ui, seed=seed).units
+        units = planned.task.encode(prepared.reward, rest, seed=seed).units
         scores = prepared.reward.score(best, units)
         each = ", ".join(f"{100 * score.value:.2f}" for score in scores)
         print(f"{name}, seed {seed}, n = {scores[0].n}: anchor and best after each step {each}", flush=True)

@@ -16,9 +16,9 @@ from ipo_prompts.experiments.pipeline import run_job, stopped_early
 from ipo_prompts.experiments.report.gather import read_run
 from ipo_prompts.experiments.report.page import PAGE, notebook_part
 from ipo_prompts.experiments.run.config import CHOSEN
-from ipo_prompts.experiments.run.files import default_folder, holds_run, reserved, resumed, stored_config
+from ipo_prompts.experiments.run.files import default_folder, holds_run, reserved
 from ipo_prompts.experiments.run.live_view import view
-from ipo_prompts.experiments.run.reading import allow, build, config_of
+from ipo_prompts.experiments.run.reading import allow, build, config_of, resumed
 from ipo_prompts.experiments.run.result import RunResult
 from ipo_prompts.experiments.run.told import Line, told_at
 from ipo_prompts.metrics.errors import InputError, printable, setting, speaking_to
@@ -80,7 +80,7 @@ class Outcome:
     @cached_property
     def classifier(self) -> TemplateClassifier:
         """The classifier with the template, on the device of the run; loads the CLIP when it is first asked for."""
-        return TemplateClassifier.from_file(self.folder, device=stored_config(self.folder).device)
+        return TemplateClassifier.from_file(self.folder, device=config_of(self.folder).device)
 
     def report(self) -> Path:
         """Return where the report page lies; it needs no network."""
@@ -143,11 +143,10 @@ def optimize(
             folder = default_folder(config) if out is None else Path(out)
         else:
             folder = Path(resume)
-            config = stored_config(folder)
             again = "".join(f", {key}={value!r}" for key, value in given.items() if key != "start_from")
             instead = f"ipo.optimize(start_from={str(folder)!r}{again})"
             typed = [setting(key, value) for key, value in given.items() if isinstance(value, (str, int, float))]
-            config = resumed(folder, config, build(given, CALL), CALL, instead, typed)
+            config = resumed(folder, build(given, CALL), CALL, instead, typed)
         ui = view(config, quiet=quiet)
         with reserved(folder) if resume is None and out is None else nullcontext(folder) as folder:
             result = run_job(config, folder, ui, resume=resume is not None)

@@ -5,6 +5,7 @@ Cells of a grid use `prepare` and `search_in` alone: their protocol says what th
 
 from __future__ import annotations
 
+import math
 import shlex
 from collections.abc import Sequence
 from contextlib import closing
@@ -14,18 +15,16 @@ from pkgutil import resolve_name
 from typing import Any, cast
 
 from ipo_prompts.experiments.run.config import RunConfig
-from ipo_prompts.experiments.run.drawn import as_begun
-from ipo_prompts.experiments.run.files import check_writable, holds_run, larger_limit
+from ipo_prompts.experiments.run.files import check_writable, holds_run
 from ipo_prompts.experiments.run.openings import Openings, cost_of_opening
-from ipo_prompts.experiments.run.plan import Plan, plan
-from ipo_prompts.experiments.run.prepared import Prepared, encode_sealed, prepare
+from ipo_prompts.experiments.run.plan import plan
+from ipo_prompts.experiments.run.prepared import Prepared, as_begun
 from ipo_prompts.experiments.run.reading import differs_in_file
-from ipo_prompts.experiments.run.reserve import FILES, refuse_short, refuse_to_open, reserve_of, seconds_of_test
 from ipo_prompts.experiments.run.result import RunResult
-from ipo_prompts.experiments.run.sealed import open_test
+from ipo_prompts.experiments.run.sealed import FILES, in_time, open_test, refuse_to_open
 from ipo_prompts.experiments.run.searching import read_earlier, recorded, search_in
 from ipo_prompts.experiments.run.ui import Shows
-from ipo_prompts.metrics.clock import BudgetReached, Clock, began, due, keeping, optional
+from ipo_prompts.metrics.clock import Clock, Limit, began, keeping, optional
 from ipo_prompts.metrics.device import find_device
 from ipo_prompts.metrics.errors import InputError, flag, silent
 from ipo_prompts.metrics.reward import scale_of
@@ -39,7 +38,6 @@ HEADROOM = "ipo_prompts.experiments.run.beforehand:headroom_of"
 TRACKING = "ipo_prompts.experiments.tracking:tracking"
 FINISHED = "ipo_prompts.experiments.publishing:finished"
 PUBLISH = "ipo_prompts.experiments.publishing:publish"
-UNTESTED = "ipo_prompts.experiments.publishing:publish_untested"
 
 
 def run_job(config: RunConfig, folder: Path, ui: Shows, *, resume: bool) -> RunResult:
@@ -66,87 +64,55 @@ def run_job(config: RunConfig, folder: Path, ui: Shows, *, resume: bool) -> RunR
         return _run(config, folder, ui, one, resume=resume)
 
 
-def stopped_early(config: RunConfig, folder: Path, result: RunResult) -> str:
-    """Say which limit ended a run, and how it is resumed under a larger one."""
-    assert result.limit is not None
-    larger = flag(result.limit, larger_limit(config, result.limit, result.seconds["total"], result.needed))
-    again = resume_command(folder, config.model_dump(), *shlex.split(larger))
-    return f"stopped early: {result.stopped}; resume with a larger limit: {again}"
-
-
 def _run(config: RunConfig, folder: Path, ui: Shows, one: Clock, *, resume: bool) -> RunResult:
-    if not resume and holds_run(folder):
+    there = holds_run(folder)
+    if there and not resume:
         raise _taken(folder)
-    before: RunResult | None = resolve_name(FINISHED)(folder, ui) if resume else None
-    if before:
-        again = f"ipo optimize --from {shlex.quote(str(folder))}"
-        ui.say(f"the run had finished, and this is its result; a new run that goes on: {again}")
-        return before
-    if resume and (told := differs_in_file(folder, config)):
-        ui.warn(told)
+    if resume:
+        before: RunResult | None = resolve_name(FINISHED)(folder, ui)
+        if before:
+            again = f"ipo optimize --from {shlex.quote(str(folder))}"
+            ui.say(f"the run had finished, and this is its result; a new run that goes on: {again}")
+            return before
+        if told := differs_in_file(folder, config):
+            ui.warn(told)
     check_writable(folder)
     opened: Sequence[Openings] = ()
     if config.start_from:  # one that nothing can start from is refused before pictures are encoded
-        events = read(folder) if holds_run(folder) else ()
-        opened = (recorded(config, events) or read_earlier(Path(config.start_from))).opened
+        opened = (recorded(config, read(folder) if there else ()) or read_earlier(Path(config.start_from))).opened
     if beyond := _not_ours(config):
         ui.say(f"uses what does not ship with ipo: {beyond}")
     planned = plan(config, say=ui.passing)
-    if resume and holds_run(folder):
+    if there:
         planned = as_begun(planned, folder)
     ui.say(f"run directory: {folder}")
-    prepared, test = _in_time(planned, ui, one, folder)
+    prepared, seconds = in_time(planned, ui, one, folder)
     with closing(Journal(folder, one.started)) as journal:
         if not resume and journal.events:  # another process was quicker between the first look and the lock
             raise _taken(folder)
         with resolve_name(TRACKING)(prepared.config, folder, ui) as tracker:
             _announce(prepared, journal, ui, opened)
-            return _searched_and_tested(prepared, test, journal, tracker, ui, one)
+            return _searched_and_tested(prepared, seconds, journal, tracker, ui, one)
 
 
 def _searched_and_tested(
-    prepared: Prepared, test: float, journal: Journal, tracker: Any, ui: Shows, one: Clock
+    prepared: Prepared, seconds: float, journal: Journal, tracker: Any, ui: Shows, one: Clock
 ) -> RunResult:
-    """Search, open the sealed pictures, which take `test` seconds, and write what was found."""
+    """Search, open the sealed pictures, which take so many `seconds`, and write what was found."""
     ui.scale = scale_of(prepared.reward)
-    labelled = prepared.plan.data.labelled
+    labelled, test = prepared.plan.data.labelled, None
     if labelled:
         ui.passing("looking whether words can help")
     if room := optional("whether words can help", partial(resolve_name(HEADROOM), prepared)):
         ui.say(room.verdict)
     searched = search_in(prepared, journal, ui, tracker.step)
-    refuse_to_open(one, test, prepared.config, journal.path.parent)
-    if not labelled:
-        return cast("RunResult", resolve_name(UNTESTED)(prepared, searched, journal, tracker, ui))
-    ui.passing(f"opening the sealed test {prepared.plan.task.unit}")
-    parts, others = open_test(prepared, searched, journal, ui)
-    one.reserve = FILES
-    ui.passing("looking at what each word does")
-    return cast("RunResult", resolve_name(PUBLISH)(prepared, searched, parts, others, journal, tracker, ui, room))
-
-
-def _in_time(planned: Plan, ui: Shows, one: Clock, folder: Path) -> tuple[Prepared, float]:
-    """Prepare a run, encode its sealed pictures, and keep the time in reserve that its sealed test still needs.
-
-    Returns:
-        The run, and the seconds of its test.
-
-    Raises:
-        InputError: see `prepare` and `refuse_short`.
-    """
-    try:
-        prepared = prepare(planned, ui)
-        test = 0.0 if one.limit is None else seconds_of_test(prepared)
-    except BudgetReached:
-        refuse_short(one, one.seconds - one.before, 0.0, planned.config, folder)
-        raise
-    refuse_short(one, one.seconds - one.before, test, planned.config, folder)
-    with due():  # it was measured to fit
-        encode_sealed(prepared, ui)
-    if one.limit is not None:
-        test = seconds_of_test(prepared)
-        one.reserve = reserve_of(test)
-    return prepared, test
+    refuse_to_open(one, seconds, prepared.config, journal.path.parent)
+    if labelled:
+        ui.passing(f"opening the sealed test {prepared.plan.task.unit}")
+        test = open_test(prepared, searched, journal, ui)
+        one.reserve = FILES
+        ui.passing("looking at what each word does")
+    return cast("RunResult", resolve_name(PUBLISH)(prepared, searched, test, journal, tracker, ui, room))
 
 
 def _not_ours(config: RunConfig) -> str:
@@ -180,3 +146,23 @@ def _taken(folder: Path) -> InputError:
     return InputError(
         f"{folder} already holds a run; resume it with {resumed_by(folder)}, or choose another {flag('out')}."
     )
+
+
+def stopped_early(config: RunConfig, folder: Path, result: RunResult) -> str:
+    """Say which limit ended a run, and how it is resumed under a larger one."""
+    assert result.limit is not None
+    larger = flag(result.limit, larger_limit(config, result.limit, result.seconds["total"], result.needed))
+    again = resume_command(folder, config.model_dump(), *shlex.split(larger))
+    return f"stopped early: {result.stopped}; resume with a larger limit: {again}"
+
+
+def larger_limit(config: RunConfig, key: Limit, seconds: float, needed: float) -> float:
+    """Return a limit to resume a run under that one stopped after so many seconds.
+
+    It is twice what is used up, and at least what is `needed` to go on, see `BudgetReached`.
+    """
+    limit: float = getattr(config, key)
+    if key == "max_minutes":  # what came after the search counts too
+        limit = math.ceil(10 * max(limit, seconds / 60)) / 10
+    enough = math.ceil(10_000 * needed) / 10_000 if key == "budget_usd" else math.ceil(needed)
+    return max(2 * limit, enough)

@@ -7,8 +7,6 @@ all pictures, so that people see how much is at stake; which of them is right is
 
 from __future__ import annotations
 
-import csv
-import io
 import time
 from collections.abc import Sequence
 from contextlib import closing
@@ -18,27 +16,22 @@ from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 from dspy.utils.saving import get_dependency_versions
 
-from ipo_prompts.experiments.clicks.drawing import DRAWING
-from ipo_prompts.experiments.clicks.verifying import VERIFIED
 from ipo_prompts.experiments.data.dataset import NAMES_FILE
 from ipo_prompts.experiments.export import best_target
 from ipo_prompts.experiments.report.analysis import ANALYSIS, SEEN
 from ipo_prompts.experiments.report.drawing import save_search_png
 from ipo_prompts.experiments.report.explain import analyse, look_at
 from ipo_prompts.experiments.report.gather import follow, read_run
-from ipo_prompts.experiments.report.label_page import PAGE as QUESTIONS
 from ipo_prompts.experiments.report.page import PAGE, write_report
 from ipo_prompts.experiments.report.words import token_counter
-from ipo_prompts.experiments.run.beside import left_out, what_the_head_does
-from ipo_prompts.experiments.run.comparison import Compared
-from ipo_prompts.experiments.run.config import CONFIG_FILE
+from ipo_prompts.experiments.run.beside import left_out, what_the_head_does, write_names
 from ipo_prompts.experiments.run.files import digest, environment, holds_run, write_json, write_text
-from ipo_prompts.experiments.run.names import write_names
+from ipo_prompts.experiments.run.labelling import calibrate
 from ipo_prompts.experiments.run.plan import about_few_pictures, more_with_twice_the_shots
-from ipo_prompts.experiments.run.prepared import Prepared, fingerprint
-from ipo_prompts.experiments.run.rejecting import calibrate
+from ipo_prompts.experiments.run.prepared import SEALED, SHOWN, Prepared
 from ipo_prompts.experiments.run.result import (
     MEAN_OFF,
     PROGRAM,
@@ -54,12 +47,12 @@ from ipo_prompts.experiments.run.result import (
     SuggestedName,
     Untested,
 )
-from ipo_prompts.experiments.run.scores import AnyPart, RewardNames
-from ipo_prompts.experiments.run.sealed import opening, what_is_shown
+from ipo_prompts.experiments.run.scores import RewardNames
+from ipo_prompts.experiments.run.sealed import SealedTest, what_is_shown
 from ipo_prompts.experiments.run.searching import SearchedRun, started
 from ipo_prompts.experiments.run.ui import Shows
 from ipo_prompts.experiments.tasks.base import Encoded
-from ipo_prompts.experiments.tracking import LOGS, Tracker
+from ipo_prompts.experiments.tracking import Tracker
 from ipo_prompts.metrics.arrays import Floats, spread
 from ipo_prompts.metrics.calibration import softmax
 from ipo_prompts.metrics.classification import EncodedPictures, features_of, fitted_on
@@ -72,16 +65,13 @@ from ipo_prompts.metrics.several import SeveralLabels, Sureness, fit_sureness, i
 from ipo_prompts.metrics.verdict import Headroom
 from ipo_prompts.programs.classifier import TemplateClassifier
 from ipo_prompts.programs.naming import about_names, suggestions
-from ipo_prompts.programs.record.journal import FILE_NAME as JOURNAL
-from ipo_prompts.programs.record.journal import LOCK, Journal, read
+from ipo_prompts.programs.record.journal import Journal, read
 from ipo_prompts.programs.running import Blended, blend_in
 
 ENVIRONMENT, PLOT, LABELS = "environment.json", "search.png", "labels.csv"
 MADE_BY_SEARCHING = (ANALYSIS, ENVIRONMENT, PROGRAM, RESULT, NAMES_FILE, LABELS, MEAN_OFF, SEEN)
 MADE_OF_FILES = (PLOT, PAGE)
 """Files that need no pictures and no CLIP."""
-MADE_ELSEWHERE = (JOURNAL, LOCK, CONFIG_FILE, DRAWING, QUESTIONS, VERIFIED, LOGS)
-"""What a run directory may hold besides: written while it searches, by clicks, or for Weights & Biases."""
 
 
 def finished(folder: Path, ui: Shows) -> RunResult | None:
@@ -113,43 +103,78 @@ def finished(folder: Path, ui: Shows) -> RunResult | None:
 def publish(
     prepared: Prepared,
     searched: SearchedRun,
-    parts: dict[AnyPart, Compared],
-    others: dict[str, Compared],
+    test: SealedTest | None,
     journal: Journal,
     tracker: Tracker,
     ui: Shows,
     room: Headroom | None = None,
 ) -> RunResult:
-    """Write everything that a run directory holds beside its journal and configuration."""
+    """Write everything that a run directory holds beside its journal and configuration; return its result.
+
+    Args:
+        prepared, searched: of the run.
+        test: its sealed test; None where nobody knows the labels.
+        journal, tracker, ui: where it is recorded, logged and shown.
+        room: whether words can help.
+
+    Raises:
+        InputError: a picture cannot be read.
+    """
     folder = journal.path.parent
-    names, reward = prepared.plan.reward_names, searched.reward
-    explained = analyse(parts, reward, token_counter(prepared.clip), names)
-    write_json(folder / ANALYSIS, explained)
+    program = TemplateClassifier(prepared.clip, searched.reward.class_names, searched.result.choice.template)
+    if searched.settled and searched.settled.kept:
+        program.offsets = searched.settled.kept.settled(prepared.clip, program.class_embeddings())
+    program.background = prepared.plan.drawn.search[0].picture.background
+    if test is None:
+        found = _untested(program, prepared, searched, folder, ui)
+    else:
+        found = _tested(program, prepared, searched, test, folder, ui)
+    result = _result(prepared, searched, journal.seconds, headroom=room, **found)
+    write_json(folder / ENVIRONMENT, environment(prepared.clip))
+    write_json(folder / RESULT, result)
+    optional("tables and program in the log of Weights & Biases", partial(tracker.finish, result, folder))
+    finish(journal, result, drawn=True)
+    if left := clock().left_out:
+        ui.say(f"left out for want of time: {'; '.join(left)}")
+    return result
+
+
+def _tested(
+    program: TemplateClassifier,
+    prepared: Prepared,
+    searched: SearchedRun,
+    test: SealedTest,
+    folder: Path,
+    ui: Shows,
+) -> dict[str, Any]:
+    """Explain a tested run and write its program; return the fields of its result."""
+    names = prepared.plan.reward_names
+    write_json(folder / ANALYSIS, analyse(test.parts, searched.reward, token_counter(prepared.clip), names))
     write_names(folder, prepared.plan.data, searched.named)
-    program = program_of(prepared, searched)
     blended = _learn_from_labels(program, prepared, ui)
     save(program, folder / PROGRAM)
-    this = opening(prepared, searched, parts, journal)
     optional("the plot of the search", partial(draw_search, folder, searched.result.choice.template, names))
-    found = what_is_shown(prepared, searched, parts, others, this)
-    head = what_the_head_does(blended, parts["test"]) if blended else None
+    found = what_is_shown(prepared, searched, test)
     proposed = program.sureness.proposed if program.sureness else None
-    found |= {"export": best_target(program), "above": proposed.above if proposed else None}
-    return end(prepared, searched, journal, tracker, ui, head=head, headroom=room, **found)
+    return found | {
+        "head": what_the_head_does(blended, test.parts["test"]) if blended else None,
+        "export": best_target(program),
+        "above": proposed.above if proposed else None,
+    }
 
 
 def _learn_from_labels(program: TemplateClassifier, prepared: Prepared, ui: Shows) -> Blended | None:
     """Give a program what it decides with beside words, from the pictures that searched and chose."""
-    labelled = [part for part in (prepared.search, prepared.selection) if part and _are_pictures(part)]
-    known, blended = [cast("EncodedPictures", part.units) for part in labelled], None
-    held_back = known[-1] if labelled and labelled[-1] is prepared.selection else None
+    searched, held_back = map(_pictures, (prepared.search, prepared.selection))
+    blended = None
     if held_back is not None:
         optional("how sure the classifier is", partial(program.calibrate, held_back))
-    if known and labelled[0] is prepared.search:
-        margins = partial(calibrate, program, known[0], held_back, prepared.plan.data.none, prepared.store, ui.passing)
+    if searched is not None:
+        margins = partial(calibrate, program, searched, held_back, prepared.plan.data.none, prepared.store, ui.passing)
         program.rejection = optional("margins to tell pictures of none of the classes", margins)
-        with due():
-            blended = blend_in(program, known) if prepared.config.head == "blend" else None
+        if prepared.config.head == "blend":
+            with due():
+                blended = blend_in(program, [searched] if held_back is None else [searched, held_back])
     if isinstance(prepared.reward, SeveralLabels):
         with due():
             shown = cast("Sequence[EncodedPictures]", prepared.shown)
@@ -174,38 +199,17 @@ def _sureness(program: TemplateClassifier, shown: Sequence[EncodedPictures], hel
     )
 
 
-def _are_pictures(part: Encoded) -> bool:
-    """Whether units are the pictures with their classes; those of a reward of one's own may be anything."""
-    labels = part.units.labels if isinstance(part.units, EncodedPictures) else None
-    return labels is not None and labels.tolist() == [item.label for item in part.items]
-
-
-def program_of(prepared: Prepared, searched: SearchedRun) -> TemplateClassifier:
-    """Return what the search found as a classifier, with the offsets that were kept."""
-    program = TemplateClassifier(prepared.clip, searched.reward.class_names, searched.result.choice.template)
-    if searched.settled and searched.settled.kept:
-        program.offsets = searched.settled.kept.settled(prepared.clip, program.class_embeddings())
-    program.background = prepared.plan.drawn.search[0].picture.background
-    return program
+def _pictures(part: Encoded | None) -> EncodedPictures | None:
+    """Return units that are the pictures with their classes; those of a reward of one's own may be anything."""
+    units = part and part.units
+    if not isinstance(units, EncodedPictures) or units.labels is None:
+        return None
+    return units if part and units.labels.tolist() == [item.label for item in part.items] else None
 
 
 def save(program: TemplateClassifier, file: Path) -> None:
     """Write a program as DSPy does; what it was made with is what `program.load` compares."""
     write_json(file, program.dump_state() | {"metadata": {"dependency_versions": get_dependency_versions()}})
-
-
-def end(
-    prepared: Prepared, searched: SearchedRun, journal: Journal, tracker: Tracker, ui: Shows, **found: Any
-) -> RunResult:
-    """Write the result of a run and what is made of it, and return it; `found` are the fields of this end alone."""
-    folder, result = journal.path.parent, _result(prepared, searched, journal.seconds, **found)
-    write_json(folder / ENVIRONMENT, environment(prepared.clip))
-    write_json(folder / RESULT, result)
-    optional("tables and program in the log of Weights & Biases", partial(tracker.finish, result, folder))
-    finish(journal, result, drawn=True)
-    if left := clock().left_out:
-        ui.say(f"left out for want of time: {'; '.join(left)}")
-    return result
 
 
 def finish(journal: Journal, result: RunResult, *, drawn: bool = False) -> None:
@@ -231,32 +235,34 @@ def _result(prepared: Prepared, searched: SearchedRun, elapsed: float, **found: 
 
     Fields that are `found` are those of `RunResult`; those of `data` are added to the others.
     """
-    config, data, drawn = prepared.config, prepared.plan.data, prepared.plan.drawn
-    searching, roles = searched.result, searched.ledger.roles
-    settings = {key: value for key, value in config.strategy.items() if key != "name"}
-    strategy = prepared.plan.unasked
-    about = Data(
-        name=data.name,
-        fingerprint=fingerprint(prepared, drawn.search, drawn.selection, drawn.test, drawn.new_test),
-        split=data.split,
-        classes=len(data.class_names),
-        shots=config.shots,
-        more=more_with_twice_the_shots(prepared.plan),
-        untested=found.pop("classes_untested", ()),
-        short=about_few_pictures(drawn, config) if data.labelled else "",
-    )
-    result = RunResult(
+    config, planned, searching = prepared.config, prepared.plan, searched.result
+    data, roles, strategy = planned.data, searched.ledger.roles, planned.unasked
+    waited = prepared.lm_seconds + sum(usage.seconds for usage in roles.values())
+    spent = {"lm": waited, **prepared.clip.seconds}
+    total = max(elapsed, sum(spent.values()))
+    seconds = {"total": total, **spent, "other": total - sum(spent.values())}
+    late = f"Left out for want of time: {'; '.join(left)}." if (left := clock().left_out) else ""
+    return RunResult(
         template=searching.choice.template,
         initial_template=config.initial_template,
-        reward=prepared.plan.reward_names,
+        reward=planned.reward_names,
         strategy=StrategyUsed(
             name=config.strategy["name"],
-            settings=settings,
+            settings={key: value for key, value in config.strategy.items() if key != "name"},
             bank=getattr(strategy, "bank", None),
             passes_over=getattr(strategy, "passes_over", ""),
         ),
         clip=Fingerprinted.model_validate(prepared.clip),
-        data=about,
+        data=Data(
+            name=data.name,
+            fingerprint=prepared.digest(*SHOWN, *SEALED),
+            split=data.split,
+            classes=len(data.class_names),
+            shots=config.shots,
+            more=more_with_twice_the_shots(planned),
+            untested=found.pop("classes_untested", ()),
+            short=about_few_pictures(planned.drawn, config) if data.labelled else "",
+        ),
         selection=Chosen.model_validate(searching.choice),
         ended=searching.ended,
         stopped=searching.stopped,
@@ -267,87 +273,62 @@ def _result(prepared: Prepared, searched: SearchedRun, elapsed: float, **found: 
         templates_scored=len(searching.history),
         looked_at=searching.looked_at,
         lm=LanguageModels.model_validate({role: roles.get(role) for role in LanguageModels.model_fields}),
-        seconds=_seconds(prepared, searched, elapsed),
+        seconds={name: round(spent, 1) for name, spent in seconds.items()},
         seed=config.seed,
-        left_out=left_out(prepared),
+        left_out=f"{left_out(prepared)} {late}".strip(),
         started=searched.earlier and started(searched.earlier, prepared, searched),
         **found,
     )
-    late = f"Left out for want of time: {'; '.join(left)}." if (left := clock().left_out) else ""
-    return result.model_copy(update={"left_out": f"{result.left_out} {late}".strip()})
-
-
-def _seconds(prepared: Prepared, searched: SearchedRun, elapsed: float) -> dict[str, float]:
-    waited = prepared.lm_seconds + sum(usage.seconds for usage in searched.ledger.roles.values())
-    spent = {"lm": waited, **prepared.clip.seconds}
-    total = max(elapsed, sum(spent.values()))
-    parts = {"total": total, **spent, "other": total - sum(spent.values())}
-    return {name: round(seconds, 1) for name, seconds in parts.items()}
 
 
 BLOCK = 8192
 """Pictures whose logits are in memory at once."""
 
 
-def publish_untested(
-    prepared: Prepared, searched: SearchedRun, journal: Journal, tracker: Tracker, ui: Shows
-) -> RunResult:
-    """Name all pictures, and write what the run directory of a run without labels holds.
-
-    Raises:
-        InputError: a picture cannot be read.
-    """
-    folder, kept = journal.path.parent, searched.result.choice.kept_initial
-    data, drawn, names = prepared.plan.data, prepared.plan.drawn, prepared.reward.class_names
-    program = program_of(prepared, searched)
+def _untested(
+    program: TemplateClassifier, prepared: Prepared, searched: SearchedRun, folder: Path, ui: Shows
+) -> dict[str, Any]:
+    """Name all pictures, and write the programs of a run without labels; return the fields of its result."""
+    choice, history, reward = searched.result.choice, searched.result.history, prepared.reward
+    names, kept = reward.class_names, choice.kept_initial
     initial, rival = (TemplateClassifier(prepared.clip, names, prepared.config.initial_template) for _ in range(2))
     rival.offsets = fitted_on("mean", prepared.search.units).settled(prepared.clip, rival.class_embeddings())
     rival.background = program.background
-    pictures = [item.picture for item in data.train]
+    pictures = [item.picture for item in prepared.plan.data.train]
     with due():  # what such a run is for
         features = prepared.store.encode(pictures, ui.pictures("all"))
         labels, moved = _named((initial, program, rival), features, 2 if kept else 1)
-        write_text(folder / LABELS, _table([picture.name for picture in pictures], labels[1], names))
+        table = {"picture": [picture.name for picture in pictures], "label": [str(names[one]) for one in labels[1]]}
+        write_text(folder / LABELS, pd.DataFrame(table).to_csv(index=False, lineterminator="\n"))
         write_json(folder / SEEN, look_at(pictures, names, labels, moved).model_dump(mode="json"))
     save(program, folder / PROGRAM)
     save(rival, folder / MEAN_OFF)
-    trying = partial(_suggested, prepared.reward, searched.result.choice.template, pictures, features)
-    untested = _what_is_at_stake(prepared, searched, labels, optional("other names of the classes", trying) or ())
-    return end(
-        prepared,
-        searched,
-        journal,
-        tracker,
-        ui,
-        verdict=not_tested(untested, kept=kept),
-        scores={},
-        other_measures={},
-        over_classes={},
-        sealed=Sealed(digest=fingerprint(prepared, drawn.test, drawn.new_test), opened=0, elsewhere=0),
-        untested=untested,
-    )
-
-
-def _what_is_at_stake(
-    prepared: Prepared, searched: SearchedRun, labels: npt.NDArray[np.int64], names: tuple[SuggestedName, ...]
-) -> Untested:
-    """Say how far the words lead, and how many of all pictures each way to name them changes."""
-    history, reward, choice = searched.result.history, prepared.reward, searched.result.choice
-    best = next(entry for entry in history if entry.template == choice.template)
-    top, needed = max(history, key=lambda entry: entry.value), getattr(reward, "scale", None)
+    trying = partial(_suggested, reward, choice.template, pictures, features)
+    suggested = optional("other names of the classes", trying) or ()
+    values = {entry.template: entry.value for entry in history}
+    lead = (max(values.values()) if kept else values[choice.template]) - history.initial.value
+    needed = getattr(reward, "scale", None)
     before, found, off = labels
-    return Untested(
-        pictures=labels.shape[1],
+    untested = Untested(
+        pictures=len(pictures),
         searched=len(prepared.plan.drawn.search),
-        lead=(top if choice.kept_initial else best).value - history.initial.value,
+        lead=lead,
         needed=needed.lead if needed else 0.0,
         spread=reward.spread if isinstance(reward, Fit) else 0.0,
         changed=int((found != before).sum()),
         changed_by_mean=int((off != before).sum()),
         apart=int((found != off).sum()),
-        names=names,
-        about_names=about_names([(one.given, one.found) for one in names], reward.class_names),
+        names=suggested,
+        about_names=about_names([(one.given, one.found) for one in suggested], names),
     )
+    return {
+        "verdict": not_tested(untested, kept=kept),
+        "scores": {},
+        "other_measures": {},
+        "over_classes": {},
+        "sealed": Sealed(digest=prepared.digest(*SEALED), opened=0, elsewhere=0),
+        "untested": untested,
+    }
 
 
 MOST_LOOKED = 2000
@@ -408,11 +389,3 @@ def _named(
         labels[:, block] = [one.argmax(axis=1) for one in logits]
         moved[block] = np.abs(softmax(logits[0]) - softmax(logits[other])).sum(axis=1) / 2
     return labels, moved
-
-
-def _table(names: list[str], labels: npt.NDArray[np.int64], class_names: Sequence[str]) -> str:
-    text = io.StringIO()
-    rows = csv.writer(text, lineterminator="\n")
-    rows.writerow(["picture", "label"])
-    rows.writerows([name, str(class_names[label])] for name, label in zip(names, labels.tolist(), strict=True))
-    return text.getvalue()

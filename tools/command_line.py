@@ -11,9 +11,8 @@ from typing import Any
 import typer
 
 from ipo_prompts.experiments.cli.app import app
-from ipo_prompts.experiments.run.config import FREE_KEYS
-from ipo_prompts.experiments.run.reading import build, dotted
-from ipo_prompts.experiments.run.settings import settings
+from ipo_prompts.experiments.run.config import FREE_KEYS, dotted, settings
+from ipo_prompts.experiments.run.reading import build
 
 HEAD = """# Command line
 

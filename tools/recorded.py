@@ -26,11 +26,10 @@ from typing import Any
 from unittest import mock
 
 from ipo_prompts.experiments.pipeline import run_job
-from ipo_prompts.experiments.run.config import RunConfig
+from ipo_prompts.experiments.run.config import RunConfig, about_preset
 from ipo_prompts.experiments.run.files import digest, write_bytes, write_json
 from ipo_prompts.experiments.run.live_view import Ui
 from ipo_prompts.experiments.run.reading import load_config
-from ipo_prompts.experiments.run.settings import about_preset
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.programs.lm.connect import REPLAY
 from ipo_prompts.programs.lm.ledger import bound_tokens

@@ -16,12 +16,12 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.lab.bed import expanded
+from benchmarks.lab.words import listed, read_known
 from ipo_prompts.experiments.compare.methods.given import pairs_of
 from ipo_prompts.experiments.data import DataSet, load_data
 from ipo_prompts.experiments.embedded import CLEAN_DOMAIN
 from ipo_prompts.experiments.run.files import write_json
 from ipo_prompts.experiments.run.plan import SPLIT_SEED
-from ipo_prompts.experiments.run.reading import listed, read_known
 from ipo_prompts.metrics.arrays import Doubles, Floats, spread
 from ipo_prompts.metrics.classification import ClipReward, EncodedPictures
 from ipo_prompts.metrics.clip import Clip, check_name, load_clip

@@ -15,11 +15,11 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.lab.printed_table import PrintedTable, TemplateHits, beside_print
+from benchmarks.lab.words import listed, read_known
 from ipo_prompts.experiments.compare.published import TemplateTable, data_key, library, read_library
 from ipo_prompts.experiments.data import DataSet, Draw, draw, load_data
+from ipo_prompts.experiments.run.config import PUBLISHED_CLIP
 from ipo_prompts.experiments.run.plan import SPLIT_SEED
-from ipo_prompts.experiments.run.reading import listed, read_known
-from ipo_prompts.experiments.run.settings import PUBLISHED_CLIP
 from ipo_prompts.metrics.arrays import Floats
 from ipo_prompts.metrics.classification import BLOCK, ClipReward, EncodedPictures, logits_of
 from ipo_prompts.metrics.clip import Clip, Precision, check_name, load_clip

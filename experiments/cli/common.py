@@ -152,7 +152,7 @@ class WithSettings(TyperCommand):
 
     def format_epilog(self, ctx: Any, formatter: Any) -> None:
         """Write the settings, then the examples."""
-        from ipo_prompts.experiments.run.settings import settings
+        from ipo_prompts.experiments.run.config import settings
 
         typed = dict(word.lstrip("-").split("=", 1) for word in ctx.meta.get(WithSettings.__name__, ()) if "=" in word)
         chosen = [typed.get(key, registry.default) for key, registry in CHOSEN.items()]

@@ -140,9 +140,8 @@ def search_template(
 
 
 def _configure(words: Sequence[str], flags: dict[str, Any], resume: Path | None) -> RunConfig:
-    from ipo_prompts.experiments.run.files import resumed, stored_config
-    from ipo_prompts.experiments.run.reading import load_config
-    from ipo_prompts.experiments.run.settings import shipped_config, shipped_configs
+    from ipo_prompts.experiments.run.config import shipped_config, shipped_configs
+    from ipo_prompts.experiments.run.reading import load_config, resumed
     from ipo_prompts.metrics.errors import did_you_mean
 
     words, flags["data"] = _take_data(words, flags["data"])
@@ -155,12 +154,11 @@ def _configure(words: Sequence[str], flags: dict[str, Any], resume: Path | None)
     rest = list(words[1:] if file else words)
     if resume is None:
         return load_config(file, rest, to_run=True, **flags)
-    stored = stored_config(resume)
     new = {key: value for key, value in flags.items() if value is not None and key != "start_from"}
     again = [*words, *(f"{key}={value}" for key, value in new.items())]
     instead = f"`{shlex.join(['ipo', 'optimize', '--from', str(resume), *again])}`"
     given = load_config(file, rest, to_run=True, **flags)
-    return resumed(resume, stored, given, "the command line", instead, again)
+    return resumed(resume, given, "the command line", instead, again)
 
 
 def _take_data(words: Sequence[str], flag: str | None) -> tuple[list[str], str | None]:

@@ -155,7 +155,7 @@ def _head(classifier: TemplateClassifier, reject: float | None) -> tuple[Head, T
     """Return what decides, and with `reject` the line below which a picture is none of the classes."""
     if reject is None:
         return classifier.head(), None
-    from ipo_prompts.experiments.run.rejecting import promise_in_words, rejecting
+    from ipo_prompts.experiments.run.labelling import promise_in_words, rejecting
     from ipo_prompts.metrics.rejection import threshold
 
     head, margins = rejecting(classifier, note)

@@ -21,8 +21,8 @@ from pydantic import Field, NonNegativeInt, model_validator
 
 from ipo_prompts.experiments.data import Item
 from ipo_prompts.experiments.run.files import Content, read_model
-from ipo_prompts.experiments.run.looked import Look
 from ipo_prompts.experiments.run.openings import DIGITS as OPENED
+from ipo_prompts.experiments.run.openings import Look
 from ipo_prompts.metrics.clicks import Disagreements
 from ipo_prompts.metrics.errors import InputError, printable
 from ipo_prompts.metrics.features import FeatureStore, Progress

@@ -18,11 +18,10 @@ from ipo_prompts.experiments.data.load import TABLES
 from ipo_prompts.experiments.data.sources import SOURCES
 from ipo_prompts.experiments.data.sources.folder import find_pictures
 from ipo_prompts.experiments.run.advice import commands_to_test
-from ipo_prompts.experiments.run.drawn import drawn_before, searched_before
 from ipo_prompts.experiments.run.live_view import Ui
 from ipo_prompts.experiments.run.openings import DIGITS
 from ipo_prompts.experiments.run.plan import SPLIT_SEED, data_of, draw_for
-from ipo_prompts.experiments.run.prepared import digest_of
+from ipo_prompts.experiments.run.prepared import digest_of, drawn_before, drawn_in
 from ipo_prompts.experiments.run.reading import config_of
 from ipo_prompts.experiments.run.result import RESULT, load_result
 from ipo_prompts.metrics.device import AUTO
@@ -82,7 +81,8 @@ def programs_of_run(run: Path, data: str | None, device: str = AUTO) -> TwoProgr
         told = f"{result.data.name}, not searched on" if result.untested else f"the sealed test of {result.data.name}"
         return TwoPrograms((initial, found), drawn.test, told, names)
     given, name = chosen
-    seen = searched_before(run) or {content[:DIGITS] for content in _contents(store, used)}
+    known = drawn_in(run)
+    seen = {*known.search, *known.selection} if known else {content[:DIGITS] for content in _contents(store, used)}
     kept = [item for item, content in zip(given, _contents(store, given), strict=True) if content[:DIGITS] not in seen]
     if not kept:
         raise InputError(f"all pictures of {data} searched or chose in {run}, so they can show nothing; name others.")

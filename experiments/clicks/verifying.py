@@ -18,8 +18,7 @@ from pydantic import Field, NonNegativeInt, ValidationError
 
 from ipo_prompts.experiments.clicks.drawing import DRAWING, Drawing, Named, Showing, Side, identity, pair_of
 from ipo_prompts.experiments.run.files import Content, read_model, write_json
-from ipo_prompts.experiments.run.looked import Look, asked_elsewhere, looks_at, remember
-from ipo_prompts.experiments.run.openings import opened_at
+from ipo_prompts.experiments.run.openings import Look, asked_elsewhere, looks_at, opened_at, remember
 from ipo_prompts.metrics.clicks import FIRST, slips_of
 from ipo_prompts.metrics.errors import InputError, first_error, printable
 from ipo_prompts.metrics.files import read_json

@@ -23,12 +23,12 @@ from ipo_prompts.experiments.compare.protocols import (
     tested,
     totals,
 )
-from ipo_prompts.experiments.run.config import RunConfig
+from ipo_prompts.experiments.run.config import RunConfig, dotted, nested
 from ipo_prompts.experiments.run.files import Content, check_writable, content_of, write_bytes
 from ipo_prompts.experiments.run.live_view import Ui
 from ipo_prompts.experiments.run.plan import SPLIT_SEED, Plan
 from ipo_prompts.experiments.run.prepared import Prepared, prepare
-from ipo_prompts.experiments.run.reading import allow, build, dotted, nested
+from ipo_prompts.experiments.run.reading import allow, build
 from ipo_prompts.metrics.clip import Clip, load_clip
 from ipo_prompts.metrics.errors import InputError, first_error
 from ipo_prompts.metrics.features import FeatureStore

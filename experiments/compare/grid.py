@@ -20,10 +20,10 @@ from ipo_prompts.experiments.compare.protocols import CROSS_CLIP, PROTOCOLS, TO_
 from ipo_prompts.experiments.compare.published import ablated_settings
 from ipo_prompts.experiments.compare.sweep_file import MOST, grid_of
 from ipo_prompts.experiments.embedded.shifts import canonical
-from ipo_prompts.experiments.run.config import CHOSEN
+from ipo_prompts.experiments.run.config import CHOSEN, dotted, nested, overlaid
+from ipo_prompts.experiments.run.config import settings as settings_of_a_run
 from ipo_prompts.experiments.run.files import Content
-from ipo_prompts.experiments.run.reading import allow, dotted, nested, overlaid, read_settings, read_words
-from ipo_prompts.experiments.run.settings import settings as settings_of_a_run
+from ipo_prompts.experiments.run.reading import allow, read_settings, read_words
 from ipo_prompts.metrics.errors import InputError, did_you_mean
 from ipo_prompts.metrics.files import read_bytes
 from ipo_prompts.metrics.registry import is_own

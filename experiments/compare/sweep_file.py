@@ -16,7 +16,8 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from ipo_prompts.experiments.run.reading import dotted, nested, overlaid, read_words
+from ipo_prompts.experiments.run.config import dotted, nested, overlaid
+from ipo_prompts.experiments.run.reading import read_words
 from ipo_prompts.metrics.errors import InputError, input_error
 
 MOST = 1_000

@@ -1,10 +1,15 @@
-"""What stands beside the gain of a run: baselines; what offsets and labelled pictures (a head) add.
+"""What stands beside the gain of a run: baselines; what offsets, other names and labelled pictures (a head) add.
 
 Baselines (guessing, the nearest class mean, CLIP's 80 templates together) say when no template can be the answer: where
 the CLIP is near guessing, or where the mean picture of a class tells far more than its name in any sentence.
 
 The gain that a run reports is the words' alone: both templates are measured with the offsets of the run, or both
 without. What offsets and pictures add is said either way.
+
+Template and names are two changes, too. The verdict of a run is the template's alone, at the names that it ships with.
+Here both are taken apart: either template under either names, and what the names add to the template. What each name
+wins is advice, as a person puts names back by it. So it is counted on the pictures that searched and chose: classes
+that were changed by what the sealed pictures show could not be tested on these again.
 """
 
 from __future__ import annotations
@@ -12,11 +17,18 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Literal
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
+import yaml
 
+from ipo_prompts.experiments.data import DataSet
+from ipo_prompts.experiments.data.dataset import NAMES_FILE
 from ipo_prompts.experiments.run.comparison import SEALED_PARTS, Compared, gained, measured
+from ipo_prompts.experiments.run.files import write_text
+from ipo_prompts.experiments.run.openings import names_after
 from ipo_prompts.experiments.run.prepared import Prepared
 from ipo_prompts.experiments.run.scores import (
     Added,
@@ -24,11 +36,15 @@ from ipo_prompts.experiments.run.scores import (
     Baselines,
     HeadFound,
     Measured,
+    NamesFound,
     OffsetsFound,
     Over,
+    Renamed,
     SealedPart,
+    TwoByTwo,
     WithAndWithout,
 )
+from ipo_prompts.experiments.run.searching import SearchedRun
 from ipo_prompts.metrics.arrays import Floats
 from ipo_prompts.metrics.classification import (
     FAR,
@@ -42,15 +58,29 @@ from ipo_prompts.metrics.classification import (
     nearest_class_mean,
     scores_accuracy,
 )
+from ipo_prompts.metrics.clock import optional
 from ipo_prompts.metrics.evidence import paired_difference
 from ipo_prompts.metrics.offsets import Kind, class_weights
 from ipo_prompts.metrics.reward import Score, by_embeddings, class_embeddings
 from ipo_prompts.metrics.sampling import Sampling
-from ipo_prompts.metrics.template import imagenet_templates
+from ipo_prompts.metrics.template import imagenet_templates, written
+from ipo_prompts.programs.naming import NamesChosen
 from ipo_prompts.programs.running import Blended, Settled
 
 MOST_TEXTS = 8000
 """Templates times classes of the ensemble, which is left out where there are more: a minute with a ViT-B/16."""
+MOST = 200
+"""Names that are put back one by one: each is a text pass over all classes."""
+
+
+def what_stands_beside(prepared: Prepared, searched: SearchedRun, parts: Mapping[AnyPart, Compared]) -> dict[str, Any]:
+    """Return the fields of a result that say what stands beside the gain; None where there is nothing, or no time."""
+    named = searched.named
+    return {
+        "offsets": optional("what offsets add", partial(what_they_add, prepared, searched.settled, parts)),
+        "names": named and optional("what other names do", partial(what_names_do, named, parts)),
+        "baselines": optional("what is known without a search", partial(baselines, prepared, parts)),
+    }
 
 
 def baselines(prepared: Prepared, parts: Mapping[AnyPart, Compared]) -> Baselines | None:
@@ -215,3 +245,73 @@ def what_the_head_does(blended: Blended, test: Compared) -> HeadFound:
         over_words=Over(**gained(test.optimised, both, test.sampling)),
         over_pictures=Over(**gained(alone, both, test.sampling)),
     )
+
+
+def what_names_do(named: NamesChosen, parts: Mapping[AnyPart, Compared]) -> NamesFound:
+    """Measure other names of the classes.
+
+    Args:
+        named: what the search found.
+        parts: with both templates under the names found.
+    """
+    found, renamed = named.found, named.renamed
+    chose = [part for name, part in parts.items() if name in ("search", "selection")]
+    return NamesFound(
+        kept=bool(renamed),
+        renamed=_one_by_one(named, chose),
+        classes=len(named.given),
+        alone=tuple(map(str, named.alone)),
+        chose=sum(part.optimised.n for part in chose),
+        candidates=named.candidates,
+        asked=named.asked,
+        gain=found.held.hits,
+        standard_error=found.held.hits_error,
+        loss=found.held.loss,
+        loss_error=found.held.loss_error,
+        permuted=found.permuted.hits,
+        temperature=found.temperature,
+        sealed=_two_by_two(named, parts["test"]) if renamed else None,
+    )
+
+
+def _two_by_two(named: NamesChosen, test: Compared) -> TwoByTwo:
+    before = named.reward.renamed(named.given)
+    initial, template = (before.score([side.template], test.units)[0] for side in (test.initial, test.optimised))
+    return TwoByTwo(
+        initial_given=measured(initial, test.sampling),
+        template_given=measured(template, test.sampling),
+        initial_found=measured(test.initial, test.sampling),
+        template_found=measured(test.optimised, test.sampling),
+        **gained(template, test.optimised, test.sampling),
+    )
+
+
+def _one_by_one(named: NamesChosen, chose: Sequence[Compared]) -> tuple[Renamed, ...]:
+    """Put the old name of one class back at a time, on the pictures that searched and chose; no test."""
+    found = [part.optimised for part in chose]
+    renamed = []
+    for label in named.renamed[:MOST]:
+        names = list(named.class_names)
+        names[label] = named.given[label]
+        before = named.reward.renamed(names)
+        without = [before.score([part.optimised.template], part.units)[0] for part in chose]
+        were, are = (np.concatenate([one.hits for one in scores]) for scores in (without, found))
+        losses = [sum(one.loss * one.n for one in scores) / len(are) for scores in (without, found)]
+        given, called = str(named.given[label]), str(named.class_names[label])
+        hits = round(float(are.sum()) - float(were.sum()))
+        renamed.append(Renamed(given=given, found=called, hits=hits, loss=losses[1] - losses[0]))
+    return tuple(renamed)
+
+
+def write_names(folder: Path, data: DataSet, named: NamesChosen | None) -> None:
+    """Write the `classes.yaml` of a run whose classes were renamed, for their folder; new classes keep their names."""
+    if named is None or not named.renamed:
+        return
+    lines = [
+        "# What a run found that the classes are best called; put it beside the folders of pictures.",
+        "# Sealed pictures had no part in it. If they had one in a change of yours, only new ones can test that.",
+    ]
+    for own, value in zip(data.renamed_from or data.class_names, written(names_after(data, named)), strict=True):
+        line = yaml.safe_dump({str(own): value}, allow_unicode=True, width=1000, default_flow_style=None)
+        lines.append(line.strip().removeprefix("{").removesuffix("}") if isinstance(value, str) else line.strip())
+    write_text(folder / NAMES_FILE, "\n".join(lines) + "\n")

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
-import os
 import platform
 import re
-import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -21,19 +18,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ipo_prompts.experiments.run.config import RunConfig
-from ipo_prompts.experiments.run.reading import build, config_of, overlaid
-from ipo_prompts.metrics.clock import Limit
 from ipo_prompts.metrics.errors import InputError, first_error, flag
 from ipo_prompts.metrics.files import JSON_BYTES, read_bytes, read_json, write_whole
 from ipo_prompts.programs.record.journal import FILE_NAME as JOURNAL
-from ipo_prompts.programs.record.journal import LOCK, MOST_BYTES, last
-from ipo_prompts.programs.record.trust import (
-    refuse_foreign_run,
-    relative_places,
-    resumed_by,
-    to_type,
-    why_typed,
-)
+from ipo_prompts.programs.record.journal import MOST_BYTES
+from ipo_prompts.programs.record.trust import resumed_by
 
 if TYPE_CHECKING:
     from ipo_prompts.metrics.clip import Clip
@@ -84,6 +73,14 @@ def digest(file: Path) -> str | None:
     try:
         return hashlib.sha256(read_bytes(file, JSON_BYTES)).hexdigest()
     except (OSError, ValueError):
+        return None
+
+
+def event_as(form: type[Form], event: Mapping[str, Any] | None) -> Form | None:
+    """Read an event of a journal as a model; None where there is none, or one that is not of this form."""
+    try:
+        return form.model_validate({key: one for key, one in (event or {}).items() if key in form.model_fields})
+    except ValidationError:
         return None
 
 
@@ -204,22 +201,6 @@ def reserved(folder: Path) -> Iterator[Path]:
         raise
 
 
-def stored_config(folder: Path) -> RunConfig:
-    """Return the configuration of a run to resume.
-
-    Raises:
-        InputError: there is none.
-    """
-    if not holds_run(folder):
-        if (folder / LOCK).exists():
-            raise InputError(
-                f"the run in {folder} has not begun to search: another process is about to, or repeat the command that "
-                "began it."
-            )
-        raise InputError(f"{folder} holds no run to resume: it has no {JOURNAL}.")
-    return config_of(folder)
-
-
 def holds_run(folder: Path) -> bool:
     """Whether there is a run to resume; one that was killed before its first whole line has left nothing."""
     try:
@@ -227,62 +208,3 @@ def holds_run(folder: Path) -> bool:
         return file.is_symlink() or b"\n" in read_bytes(file, MOST_BYTES)  # a link is refused by who reads it
     except (OSError, ValueError):
         return False
-
-
-def resumed(
-    folder: Path, stored: RunConfig, given: RunConfig, where: str, instead: str, typed: Sequence[str] = ()
-) -> RunConfig:
-    """Lay what was explicitly given over the configuration of the run to resume; only `FREE_KEYS` may differ.
-
-    The name of a class of the user's own has to be given again, and be the same. It is never taken from a run
-    directory; what else is not taken from one that was begun elsewhere, `refuse_foreign` says.
-
-    Args:
-        folder: of the run.
-        stored: its configuration.
-        given: what is asked for now.
-        where: where that was given, for messages.
-        instead: what starts a new run from this one with what is given there.
-        typed: what is given now, as words of the command line or arguments.
-
-    Raises:
-        InputError: another setting differs, such a name is not given, the run is from elsewhere, or its pictures are
-            not here.
-    """
-    explicit = given.model_dump(include=set(given.model_fields_set))
-    needed = to_type(stored.model_dump())
-    missing = {key: value for key, value in needed.items() if key not in explicit}
-    if missing:
-        again = resumed_by(folder, missing, *typed)
-        raise InputError(f"the run in {folder} {why_typed(missing)}, type it: {again}.")
-    wanted = build(overlaid(stored.model_dump(), explicit), where=where, whole=True)
-    start = last(folder, "start")
-    taken = {key: value for key, value in wanted.model_dump(mode="json").items() if key not in explicit}
-    refuse_foreign_run(taken, folder)
-    key = "start_from" if wanted.start_from != stored.start_from else wanted.differs_from(stored)
-    if key:
-        rather = "give that one" if key in needed else "leave it out"
-        raise InputError(
-            f"the run in {folder} has {key}={getattr(stored, key)!r} and {getattr(wanted, key)!r} was asked for; "
-            f"{rather}, or start a new run from its templates: {instead}."
-        )
-    began = (start or {}).get("began_in")
-    gone = next((place for place in relative_places(taken) if not os.path.exists(place)), None)  # noqa: PTH110
-    if gone and isinstance(began, str) and Path(began) != Path.cwd():
-        raise InputError(
-            f"the run in {folder} has data={wanted.data}, which is not here: it was begun in {began}; `cd "
-            f"{shlex.quote(began)}`, then resume it."
-        )
-    return wanted
-
-
-def larger_limit(config: RunConfig, key: Limit, seconds: float, needed: float) -> float:
-    """Return a limit to resume a run under that one stopped after so many seconds.
-
-    It is twice what is used up, and at least what is `needed` to go on, see `BudgetReached`.
-    """
-    limit: float = getattr(config, key)
-    if key == "max_minutes":  # what came after the search counts too
-        limit = math.ceil(10 * max(limit, seconds / 60)) / 10
-    enough = math.ceil(10_000 * needed) / 10_000 if key == "budget_usd" else math.ceil(needed)
-    return max(2 * limit, enough)

@@ -22,8 +22,7 @@ from rich.segment import ControlType
 from rich.table import Table
 from rich.text import Text
 
-from ipo_prompts.experiments.run.config import RunConfig
-from ipo_prompts.experiments.run.settings import about_preset
+from ipo_prompts.experiments.run.config import RunConfig, about_preset
 from ipo_prompts.metrics.clip import check_name
 from ipo_prompts.metrics.clock import Wait
 from ipo_prompts.metrics.errors import InputError, flag, money

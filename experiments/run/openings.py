@@ -1,4 +1,4 @@
-"""How often sealed pictures were opened: by this run, by those beside it and before it, and elsewhere.
+"""How often pictures were opened: by this run, by those beside it and before it, by clicks, and elsewhere.
 
 Each opening is one more chance to claim by luck, so p is corrected for its number (`metrics/verdict.py`). An opening is
 known by what it found, the hits of both templates: a run that is replayed, or ends with the same template again, tests
@@ -7,30 +7,36 @@ nothing new and is no other opening.
 That correction holds for templates, which are found without the sealed pictures. Classes and their names are what a
 person changes, and the page shows the person in which classes the sealed pictures were lost. So an opening with other
 ones than those before it gives no p, unless a search found them on search and selection pictures alone.
+
+Who asks about ten templates by clicks, a page each, has ten chances to find something by luck, too. Pages lie where
+people put them, so these looks are kept in the user's state folder: `clicks/`, beside the secret of `trust.py`, has a
+file for each set of pictures. It holds digests alone. Without it looks are counted from what `label.json` and the runs
+beside it say.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Sequence, Set
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence, Set
+from contextlib import suppress
 from itertools import chain
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any
 
-from pydantic import Field, ValidationError
+from pydantic import Field, PositiveInt
 
 from ipo_prompts.experiments.data import DataSet
-from ipo_prompts.experiments.run.files import Content
-from ipo_prompts.experiments.run.looked import looks_at
+from ipo_prompts.experiments.run.files import Content, event_as, read_model, write_json
 from ipo_prompts.experiments.run.plan import Plan
+from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.evidence import ALPHA
 from ipo_prompts.metrics.pictures import Picture
 from ipo_prompts.metrics.template import SLOT, fill, names_of
 from ipo_prompts.metrics.verdict import spends
-from ipo_prompts.programs.record.journal import FILE_NAME, Event, Journal, last
+from ipo_prompts.programs.record.journal import FILE_NAME, Journal, last
 from ipo_prompts.programs.record.lines import last_of
-from ipo_prompts.programs.record.trust import own_settings
+from ipo_prompts.programs.record.trust import own_settings, secret_file
 
 DIGITS = 12
 """Of a digest: of a million pictures hardly two begin alike."""
@@ -39,11 +45,8 @@ MOST = 1_000_000
 """Openings elsewhere."""
 
 
-class Names(NamedTuple):
-    """What all classes of the data are called, as digests: as a run was given them, and after its search for names."""
-
-    given: str
-    found: str
+Names = tuple[str, str]
+"""What all classes of the data are called, as digests: as a run was given them, and after its search for names."""
 
 
 class Openings(Content):
@@ -96,7 +99,7 @@ def count(
         journal: of the run, with its tests.
         before: of the runs that it started from.
     """
-    found = _checked(journal.find(EVENT, this=this))
+    found = event_as(Openings, journal.find(EVENT, this=this))
     if found and found.given and found.elsewhere >= elsewhere:
         return found
     own = {opening_of(event.get("template"), event.get("hits")) for event in journal.events if event["type"] == "test"}
@@ -114,17 +117,18 @@ def opened_after(
     own: Set[str] = frozenset(),
 ) -> Openings:
     """Return an opening after others and after verdicts by clicks; `own` are those that the same run made before."""
-    clicked = {one.question for one in looks_at(pictures)}
+    given, renamed = names
     others = [one for one in others if not pictures.isdisjoint(one.pictures)]
-    allowed = _allowed(others, pictures) if others else (names.given,)
-    if names.given in allowed:
-        allowed = tuple(dict.fromkeys((*allowed, names.found)))
+    allowed = _allowed(others, pictures) if others else (given,)
+    if given in allowed:
+        allowed = tuple(dict.fromkeys((*allowed, renamed)))
+    clicked = {one.question for one in looks_at(pictures)}
     return Openings(
         this=this,
         known=tuple(sorted({this, *own, *clicked}.union(*(one.known for one in others)))),
         elsewhere=max([elsewhere, *(one.elsewhere for one in others)]),
         pictures=tuple(sorted(pictures)),
-        given=names.given,
+        given=given,
         allowed=allowed,
     )
 
@@ -164,7 +168,7 @@ def cost_of_opening(
         return None
     digest = names_digest(planned.data.class_names)
     pictures = {content[:DIGITS] for content in contents([item.picture for item in (*drawn.test, *drawn.new_test)])}
-    found = opened_after(others, "", pictures, Names(digest, digest), planned.config.opened)
+    found = opened_after(others, "", pictures, (digest, digest), planned.config.opened)
     times = found.number - 1
     if not times:
         return None
@@ -188,7 +192,7 @@ def opening_of(template: object, hits: object) -> str:
 
 def last_opening(folder: Path) -> Openings | None:
     """Return the latest opening of a run; None where it opened nothing, or its record says nothing that is whole."""
-    return _checked(last(folder, EVENT))
+    return event_as(Openings, last(folder, EVENT))
 
 
 def opened_at(folder: Path, pictures: Set[str]) -> list[Openings]:
@@ -204,17 +208,10 @@ def _beside(folder: Path) -> list[Openings]:
     found = []
     for file in folder.absolute().parent.glob(f"*/{FILE_NAME}"):
         opened, start = last_of(file.parent, EVENT, "start")
-        if one := _checked(opened):
+        if one := event_as(Openings, opened):
             ours = own_settings(start) is not None
             found.append(one if ours else one.model_copy(update={"known": (one.this,), "elsewhere": 0}))
     return found
-
-
-def _checked(event: Event | None) -> Openings | None:
-    try:
-        return Openings.model_validate({key: one for key, one in (event or {}).items() if key in Openings.model_fields})
-    except ValidationError:
-        return None
 
 
 def names_after(data: DataSet, named: Any) -> list[str]:
@@ -222,3 +219,64 @@ def names_after(data: DataSet, named: Any) -> list[str]:
     pairs = zip(named.given, named.class_names, strict=True) if named else ()
     called = {str(before): after for before, after in pairs}
     return [called.get(str(name), name) for name in data.class_names]
+
+
+# Verdicts by clicks.
+
+
+class Look(Content):
+    """One time that a verdict was asked for.
+
+    Attributes:
+        question: a digest of the two programs, in any order.
+        answers: a digest of the answers.
+        opening: the how many-th opening of their pictures the question was, when it was first asked.
+    """
+
+    question: str
+    answers: str
+    opening: PositiveInt
+
+
+class AllLooks(Content):
+    """The content of a file: the beginnings of the digests of the pictures, sorted, and all looks at them."""
+
+    pictures: tuple[str, ...]
+    looks: tuple[Look, ...]
+
+
+def looks_at(pictures: Set[str]) -> set[Look]:
+    """Return the looks at these pictures or some of them."""
+    return {look for known in _all() if not pictures.isdisjoint(known.pictures) for look in known.looks}
+
+
+def asked_elsewhere(question: str, pictures: Set[str]) -> int:
+    """Return on how many sets of other pictures a question was asked: who goes on to new ones has more chances."""
+    others = [known for known in _all() if pictures.isdisjoint(known.pictures)]
+    return sum(any(look.question == question for look in known.looks) for known in others)
+
+
+def _all() -> Iterator[AllLooks]:
+    """Yield what is kept; a file that is damaged counts for nothing."""
+    for file in sorted(secret_file().with_name("clicks").glob("*.json")):
+        with suppress(InputError):
+            yield read_model(AllLooks, file)
+
+
+def remember(pictures: Collection[str], look: Look) -> None:
+    """Keep a look for later ones at the same pictures.
+
+    Raises:
+        InputError: the state folder cannot be written.
+    """
+    named = tuple(sorted(pictures))
+    file = secret_file().with_name("clicks") / f"{hashlib.sha256(''.join(named).encode()).hexdigest()[:16]}.json"
+    looks: tuple[Look, ...] = ()
+    with suppress(InputError):
+        looks = read_model(AllLooks, file).looks
+    if look not in looks:
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError as error:
+            raise InputError(f"cannot write {file}: {error.strerror}.") from error
+        write_json(file, AllLooks(pictures=named, looks=(*looks, look)))

@@ -1,20 +1,33 @@
-"""A job made ready: pictures of search and selection encoded, models loaded. What it uses is planned in `plan.py`."""
+"""A job made ready: pictures of search and selection encoded, models loaded; and which pictures a run has drawn.
+
+What it uses is planned in `plan.py`.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import shlex
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from pkgutil import resolve_name
+from typing import Annotated
 
-from ipo_prompts.experiments.data import Draw, Item, fresh, load_data
+from pydantic import Field
+
+from ipo_prompts.experiments.data import DataSet, Draw, Item, fresh, load_data
+from ipo_prompts.experiments.data.dataset import content_or_name, in_threads
+from ipo_prompts.experiments.data.draw import cut_to
 from ipo_prompts.experiments.data.load import cannot_be_read, check_command
 from ipo_prompts.experiments.run.config import RunConfig
+from ipo_prompts.experiments.run.files import Content, event_as
+from ipo_prompts.experiments.run.openings import DIGITS
 from ipo_prompts.experiments.run.plan import CODES, SPLIT_SEED, Plan
+from ipo_prompts.experiments.run.result import RESULT
 from ipo_prompts.experiments.run.ui import Shows
 from ipo_prompts.experiments.tasks.base import Encoded, check_fractions
 from ipo_prompts.metrics.clip import Clip, load_clip
@@ -24,12 +37,19 @@ from ipo_prompts.metrics.features import FeatureStore
 from ipo_prompts.metrics.pictures import Exchanged
 from ipo_prompts.metrics.reward import Reward, Units, class_embeddings, scale_of
 from ipo_prompts.metrics.template import check_template, written
+from ipo_prompts.programs.record.journal import Journal, last
 
 CHECK = "ipo_prompts.experiments.data.check"
 FAULTS = f"{CHECK}:faults"
 """Says of each picture why it cannot be read."""
+SHOWN, SEALED = ("search", "selection"), ("test", "new_test")
+"""The parts of a draw that search and choose, and those that neither do."""
 SAME = 1 - 1e-6
 """Cosine of two class embeddings that differ by rounding alone."""
+
+
+EVENT = "drawn"
+"""Of a journal: which pictures were drawn."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +76,18 @@ class Prepared:
     def config(self) -> RunConfig:
         """The configuration."""
         return self.plan.config
+
+    def contents(self, *parts: str) -> list[str]:
+        """Return the digests of the bytes of the pictures in some parts of the draw.
+
+        Raises:
+            InputError: a picture is gone, or was exchanged since it was encoded.
+        """
+        return self.store.contents([item.picture for part in parts for item in getattr(self.plan.drawn, part)])
+
+    def digest(self, *parts: str) -> str:
+        """Return the digest of some parts of the draw, see `digest_of`."""
+        return digest_of(self.store, self.plan.drawn, *(getattr(self.plan.drawn, part) for part in parts))
 
     @property
     def shown(self) -> list[Units]:
@@ -91,36 +123,16 @@ def prepare(planned: Plan, ui: Shows, clip: Clip | None = None) -> Prepared:
     check_template(config.initial_template, (*drawn.class_names, *met_later), clip)
     if note := resolve_name(f"{CHECK}:transparency_note")([item.picture for item in drawn.search], "search pictures"):
         ui.say(note)
-    encoding = partial(encode, planned, reward, ui=ui, seed=config.seed)
+    encode = partial(planned.task.encode, reward, seed=config.seed)
     with naming_unreadable(planned):
-        searched = encoding(drawn.search, "search")
-        selection = encoding(drawn.selection, "selection") if drawn.selection else None
+        searched = encode(drawn.search, progress=ui.pictures("search"))
+        selection = encode(drawn.selection, progress=ui.pictures("selection")) if drawn.selection else None
     started = time.monotonic()
     for backend in filter(None, (planned.optimizer, planned.describer)):
         if backend.loads:
             ui.passing(f"loading the language model {backend.model}")
         backend.load()
     return Prepared(planned, clip, store, reward, searched, selection, time.monotonic() - started)
-
-
-def encode_sealed(prepared: Prepared, ui: Shows) -> None:
-    """Encode the sealed pictures before anything is asked or paid, so that one that cannot be read is found now.
-
-    Nothing is scored and no label is looked at; their features wait in the store. A reward that does not keep the
-    features of whole pictures would not find them there: its pictures are decoded, no more.
-
-    Raises:
-        InputError: names all pictures of the run that cannot be read.
-    """
-    planned, drawn, store = prepared.plan, prepared.plan.drawn, prepared.store
-    sealed = {"test": drawn.test, "new": drawn.new_test} if planned.data.labelled else {"all": planned.data.train}
-    with naming_unreadable(planned):
-        for name, items in sealed.items():
-            pictures = [item.picture for item in items]
-            if pictures and getattr(prepared.reward, "keeps_pictures", False):
-                store.encode(pictures, ui.pictures(name))
-            elif fault := next(filter(None, resolve_name(FAULTS)(pictures)), None):
-                raise InputError(fault)
 
 
 @contextmanager
@@ -157,24 +169,113 @@ def refuse_equal(clip: Clip, template: str, class_names: Sequence[str]) -> None:
             )
 
 
-def encode(planned: Plan, reward: Reward, items: Sequence[Item], what: str, *, ui: Shows, seed: int) -> Encoded:
-    """Encode the pictures of one part and show the progress; `what` is the name of the part."""
-    return planned.task.encode(reward, items, seed=seed, progress=ui.pictures(what))
-
-
 def labelled_contents(store: FeatureStore, items: Sequence[Item]) -> list[tuple[str, int | tuple[int, ...]]]:
     """Return the digest of each picture's bytes with its label, or labels, in order."""
     contents = store.contents([item.picture for item in items])
     return [(content, item.also or item.label) for content, item in zip(contents, items, strict=True)]
 
 
-def fingerprint(prepared: Prepared, *parts: Sequence[Item]) -> str:
-    """Return a digest of the classes and of the pictures used, part by part: bytes and labels, not paths."""
-    return digest_of(prepared.store, prepared.plan.drawn, *parts)
-
-
 def digest_of(store: FeatureStore, drawn: Draw, *parts: Sequence[Item]) -> str:
-    """Return the digest of what was drawn, see `fingerprint`."""
+    """Return a digest of the classes and of the pictures used, part by part: bytes and labels, not paths."""
     used = [labelled_contents(store, items) for items in parts]
     names = [written(drawn.class_names), written(drawn.new_class_names)]
     return hashlib.sha256(json.dumps([names, used]).encode()).hexdigest()
+
+
+# Which pictures a run drew, by their bytes.
+
+
+class DrawnPictures(Content):
+    """The `drawn` event of a journal: the beginning of the digest of each picture's bytes, part by part, in order.
+
+    A run goes on with the same pictures, though others came or went since: one picture less in a folder moves the cut
+    and the draw of all others. Those that searched or chose must all be there. Of the sealed ones some may be gone,
+    such as one that could not be read, until the test is opened; then it is made on what is there.
+    """
+
+    search: Annotated[tuple[str, ...], Field(min_length=1)]
+    selection: tuple[str, ...]
+    sealed: tuple[str, ...]
+
+
+def as_begun(planned: Plan, folder: Path) -> Plan:
+    """Return the plan of a run with the pictures that its record names; the plan as it is where they are drawn anyway.
+
+    Raises:
+        InputError: pictures that searched or chose are gone or changed.
+    """
+    data, drawn = drawn_before(planned.data, planned.drawn, folder)
+    return planned if drawn is planned.drawn else replace(planned, data=data, drawn=drawn)
+
+
+def drawn_in(folder: Path) -> DrawnPictures | None:
+    """Return what the record of a run says that it drew; None where it says nothing of it."""
+    return event_as(DrawnPictures, last(folder, EVENT))
+
+
+def drawn_before(data: DataSet, drawn: Draw, folder: Path) -> tuple[DataSet, Draw]:
+    """Return the data and the draw of the run in a folder, where another one is drawn now; see `as_begun`."""
+    known = drawn_in(folder)
+    if known is None or (known.search, known.selection) == (_digests(drawn.search), _digests(drawn.selection)):
+        return data, drawn
+    there: dict[str, list[Item]] = {}
+    every = [item for _, item in data.items()]
+    for digest, item in zip(_digests(every), every, strict=True):
+        there.setdefault(digest, []).append(item)
+
+    def found(digests: Sequence[str]) -> tuple[Item, ...]:
+        return tuple(there[digest].pop(0) for digest in digests if there.get(digest))
+
+    search, selection, sealed = found(known.search), found(known.selection), found(known.sealed)
+    shown = len(known.search) + len(known.selection)
+    if gone := shown - len(search) - len(selection):
+        raise _refusal(
+            folder,
+            f"{folder} holds another search: its pictures differ, for {gone:,} of the {shown:,} that searched or chose "
+            f"{'is' if gone == 1 else 'are'} gone or changed",
+        )
+    classes, apart = len(drawn.class_names), {id(item.picture) for item in sealed}
+    again = Draw(
+        search=cut_to(search, range(classes)),
+        selection=cut_to(selection, range(classes)),
+        test=cut_to(sealed, range(classes)) if data.labelled else sealed,
+        new_test=cut_to(sealed, range(classes, len(data.class_names))),
+        class_names=drawn.class_names,
+        new_class_names=drawn.new_class_names,
+    )
+    if not data.labelled:
+        return data, replace(again, search=search, selection=selection)
+    rest = tuple(item for item in every if id(item.picture) not in apart)
+    return replace(data, train=rest, val=(), test=sealed), again
+
+
+def record_drawn(journal: Journal, prepared: Prepared, say: Callable[[str], None]) -> None:
+    """Record the pictures of a run, once; say how many of the sealed ones are gone since.
+
+    Raises:
+        InputError: some are, and the test was opened on them.
+    """
+    search, selection, sealed = (
+        tuple(content[:DIGITS] for content in prepared.contents(*parts)) for parts in (SHOWN[:1], SHOWN[1:], SEALED)
+    )
+    known = event_as(DrawnPictures, journal.find(EVENT))
+    gone = len(set(known.sealed) - set(sealed)) if known else 0
+    if known and not gone:
+        return
+    if known:
+        were = f"{gone:,} of the {len(known.sealed):,} sealed pictures {'is' if gone == 1 else 'are'} gone or changed"
+        if journal.find("test"):
+            raise _refusal(journal.path.parent, f"{were}, and the test of {journal.path.parent} was opened on them")
+        say(f"{were} since the run began; the test, which was not opened yet, is made on the other {len(sealed):,}")
+    journal.append(EVENT, **DrawnPictures(search=search, selection=selection, sealed=sealed).model_dump(mode="json"))
+
+
+def _refusal(folder: Path, why: str) -> InputError:
+    """Say what to do where pictures are gone: a run that opened its test and has no result cannot be started from."""
+    again = f", or begin a new run that goes on from it: `ipo optimize --from {shlex.quote(str(folder))}`"
+    opened = last(folder, "test") is not None and not (folder / RESULT).is_file()
+    return InputError(f"{why}; put them back{'' if opened else again}.")
+
+
+def _digests(items: Sequence[Item]) -> tuple[str, ...]:
+    return tuple(content[:DIGITS] for content in in_threads(content_or_name, [item.picture for item in items]))

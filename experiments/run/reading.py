@@ -1,4 +1,6 @@
-"""How a configuration is read: `key=value` words over a YAML file, over a preset, over the run that it starts from."""
+"""How a configuration is read: `key=value` words over a YAML file, over a preset, over the run that it starts from or
+that is resumed.
+"""
 
 from __future__ import annotations
 
@@ -11,14 +13,23 @@ from typing import Any, get_args, get_origin
 
 from pydantic import ValidationError
 
-from ipo_prompts.experiments.run.config import ASK_NO_MODEL, CHOSEN, FREE_KEYS, RunConfig
+from ipo_prompts.experiments.run.config import ASK_NO_MODEL, CHOSEN, FREE_KEYS, RunConfig, nested, overlaid
+from ipo_prompts.experiments.run.files import holds_run
 from ipo_prompts.experiments.tasks import REWARDS
 from ipo_prompts.metrics import files
-from ipo_prompts.metrics.errors import InputError, did_you_mean, input_error, listener, nearest, setting
+from ipo_prompts.metrics.errors import InputError, input_error, listener, nearest, setting
 from ipo_prompts.metrics.registry import own_name
 from ipo_prompts.programs.record.journal import FILE_NAME as JOURNAL
 from ipo_prompts.programs.record.journal import last, read
-from ipo_prompts.programs.record.trust import ADDRESSES, CHOICES, refuse_foreign_run, why_typed
+from ipo_prompts.programs.record.trust import (
+    ADDRESSES,
+    CHOICES,
+    refuse_foreign_run,
+    relative_places,
+    resumed_by,
+    to_type,
+    why_typed,
+)
 from ipo_prompts.programs.record.trust import CONFIG_FILE as CONFIG_FILE
 from ipo_prompts.programs.templates.settings import preset
 
@@ -87,8 +98,8 @@ def load_config(file: Path | None, words: Sequence[str] = (), *, to_run: bool = 
     """Fill the configuration.
 
     Args:
-        file: a YAML file of keys and values, or None. That of a run directory has to be as the run wrote it, and what
-            the journal has is taken.
+        file: a YAML file of keys and values, or None. That of a run directory has to be as the run wrote it, for it is
+            an output: what the journal has is taken.
         to_run: whether a run is begun with it: then no address and no class of the user's own is taken from a run
             directory, and such classes may be imported.
         words: `key=value`, the value read as YAML.
@@ -97,33 +108,67 @@ def load_config(file: Path | None, words: Sequence[str] = (), *, to_run: bool = 
     Raises:
         InputError: unreadable file, unknown key (the nearest known one is named), or a value of the wrong kind.
     """
-    values = {} if file is None else _of_run_file(file) if _is_of_run(file) else read_settings(file)
-    given = {**read_words(words, flags), **{key: value for key, value in flags.items() if value is not None}}
-    ours = file is not None and _is_of_run(file)
-    where, values, given = str(file) if file else "the command line", nested(values), nested(given)
-    if ours and to_run:
-        assert file is not None
-        values = _to_take_over(values, given, file.parent)
+    given = nested({**read_words(words, flags), **{key: value for key, value in flags.items() if value is not None}})
+    values: dict[str, Any] = {}
+    of_run = file is not None and file.name == CONFIG_FILE and os.path.lexists(file.with_name(JOURNAL))
+    if file and of_run:
+        config = config_of(file.parent)
+        if told := differs_in_file(file.parent, config):
+            raise InputError(f"{told}; for a run with other settings type them behind it, or copy the file elsewhere.")
+        values = config.model_dump(mode="json")
+        values = _to_take_over(values, given, file.parent) if to_run else values
+    elif file:
+        values = nested(read_settings(file))
     values = overlaid(values, given)
     if to_run:
         allow(values)
-    return build(values, where, whole=ours)
+    return build(values, str(file or "the command line"), whole=of_run)
 
 
-def _is_of_run(file: Path) -> bool:
-    return file.name == CONFIG_FILE and os.path.lexists(file.with_name(JOURNAL))
+def resumed(folder: Path, given: RunConfig, where: str, instead: str, typed: Sequence[str] = ()) -> RunConfig:
+    """Lay what was explicitly given over the configuration of the run to resume; only `FREE_KEYS` may differ.
 
+    The name of a class of the user's own has to be given again, and be the same. It is never taken from a run
+    directory; what else is not taken from one that was begun elsewhere, `refuse_foreign` says.
 
-def _of_run_file(file: Path) -> dict[str, Any]:
-    """Return the settings of the run whose `config.yaml` a person names.
+    Args:
+        folder: of the run.
+        given: what is asked for now.
+        where: where that was given, for messages.
+        instead: what starts a new run from this one with what is given there.
+        typed: what is given now, as words of the command line or arguments.
 
     Raises:
-        InputError: the file was edited or cut: it is an output, and neither what it says nor what the run had is meant.
+        InputError: there is no run, another setting differs, such a name is not given, the run is from elsewhere, or
+            its pictures are not here.
     """
-    config = config_of(file.parent)
-    if told := differs_in_file(file.parent, config):
-        raise InputError(f"{told}; for a run with other settings type them behind it, or copy the file elsewhere.")
-    return config.model_dump(mode="json")
+    if not holds_run(folder):
+        raise InputError(f"{folder} holds no run to resume: it has no {JOURNAL}; repeat the command that began it.")
+    stored = config_of(folder)
+    explicit = given.model_dump(include=set(given.model_fields_set))
+    needed = to_type(stored.model_dump())
+    missing = {key: value for key, value in needed.items() if key not in explicit}
+    if missing:
+        again = resumed_by(folder, missing, *typed)
+        raise InputError(f"the run in {folder} {why_typed(missing)}, type it: {again}.")
+    wanted = build(overlaid(stored.model_dump(), explicit), where=where, whole=True)
+    taken = {key: value for key, value in wanted.model_dump(mode="json").items() if key not in explicit}
+    refuse_foreign_run(taken, folder)
+    key = "start_from" if wanted.start_from != stored.start_from else wanted.differs_from(stored)
+    if key:
+        rather = "give that one" if key in needed else "leave it out"
+        raise InputError(
+            f"the run in {folder} has {key}={getattr(stored, key)!r} and {getattr(wanted, key)!r} was asked for; "
+            f"{rather}, or start a new run from its templates: {instead}."
+        )
+    began = (last(folder, "start") or {}).get("began_in")
+    gone = next((place for place in relative_places(taken) if not os.path.exists(place)), None)  # noqa: PTH110
+    if gone and isinstance(began, str) and Path(began) != Path.cwd():
+        raise InputError(
+            f"the run in {folder} has data={wanted.data}, which is not here: it was begun in {began}; `cd "
+            f"{shlex.quote(began)}`, then resume it."
+        )
+    return wanted
 
 
 def build(values: dict[str, Any], where: str, *, whole: bool = False) -> RunConfig:
@@ -222,47 +267,6 @@ def allow(values: dict[str, Any]) -> None:
         registry.allow(values.get(key))
 
 
-def nested(values: dict[str, Any]) -> dict[str, Any]:
-    """Gather `strategy.size` and the like under their key.
-
-    >>> nested({"strategy": "shuffled", "strategy.size": 8, "steps": 3})
-    {'steps': 3, 'strategy': {'name': 'shuffled', 'size': 8}}
-    """
-    plain = {key: value for key, value in values.items() if key.partition(".")[0] not in CHOSEN}
-    for key in CHOSEN:
-        whole = values.get(key)
-        choice = dict(whole) if isinstance(whole, dict) else {} if whole is None else {"name": whole}
-        prefix = f"{key}."
-        choice |= {name.removeprefix(prefix): value for name, value in values.items() if name.startswith(prefix)}
-        if choice:
-            plain[key] = choice
-    return plain
-
-
-def dotted(values: dict[str, Any]) -> dict[str, Any]:
-    """Write the settings of a strategy or reward with dots, the opposite of `nested`.
-
-    >>> dotted({"strategy": {"name": "history", "size": 8}, "steps": 3})
-    {'strategy.name': 'history', 'strategy.size': 8, 'steps': 3}
-    """
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        chosen = key in CHOSEN and isinstance(value, dict)
-        flat |= {f"{key}.{name}": one for name, one in value.items()} if chosen else {key: value}
-    return flat
-
-
-def overlaid(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
-    """Lay nested values over others; the settings of a strategy or reward stay only under the same name."""
-    result = {**below, **above}
-    for key, registry in CHOSEN.items():
-        if key in below and key in above:
-            name = below[key].get("name", registry.default)
-            if above[key].get("name", name) == name:
-                result[key] = {**below[key], **above[key]}
-    return result
-
-
 def read_settings(file: Path) -> dict[str, Any]:
     """Read a YAML file of keys and values.
 
@@ -277,20 +281,6 @@ def read_settings(file: Path) -> dict[str, Any]:
     return content
 
 
-def _without_spaces(words: Sequence[str], at: int) -> str:
-    """Return the setting that a person meant by a word and its neighbours, else some setting.
-
-    >>> _without_spaces(["steps", "=", "3"], 0), _without_spaces(["steps=", "3"], 1), _without_spaces(["more"], 0)
-    ('steps=3', 'steps=3', 'steps=50')
-    """
-    if at and words[at - 1].endswith("="):
-        return shlex.quote(words[at - 1] + words[at])
-    key = words[at].lstrip("-")
-    value = next((word.lstrip("=") for word in words[at + 1 :] if word.strip("=")), "")
-    known = key.partition(".")[0] in RunConfig.model_fields
-    return shlex.quote(f"{key}={value}") if known and value and "=" not in value else "steps=50"
-
-
 def read_words(words: Sequence[str], flags: Container[str] = ()) -> dict[str, Any]:
     """Read `key=value` words, the values as YAML; those of text settings stay text. `flags` are written with `--`.
 
@@ -298,7 +288,7 @@ def read_words(words: Sequence[str], flags: Container[str] = ()) -> dict[str, An
         InputError: a word has another form.
     """
     values: dict[str, Any] = {}
-    for at, word in enumerate(words):
+    for word in words:
         key, equals, text = word.removeprefix("--").partition("=")
         if word.startswith("--") and not equals:
             near = nearest(key.replace("-", "_"), RunConfig.model_fields, cutoff=0.0)[0]
@@ -307,8 +297,9 @@ def read_words(words: Sequence[str], flags: Container[str] = ()) -> dict[str, An
         if not equals or not key:
             if Path(word).is_dir():
                 raise InputError(f"{word!r} is a folder; did you mean folder:{word}?")
+            known = key if key.partition(".")[0] in RunConfig.model_fields else "steps"
             raise InputError(
-                f"cannot read {word!r}; settings are written key=value, such as {_without_spaces(words, at)}."
+                f"cannot read {word!r}; settings are written key=value, such as {known}=VALUE, without spaces."
             )
         try:
             value = files.parse_yaml(text, key)
@@ -323,28 +314,3 @@ def read_words(words: Sequence[str], flags: Container[str] = ()) -> dict[str, An
         whole = value is None or (isinstance(value, (dict, list)) and type(value) in holds)
         values[key] = None if text == "None" else text if is_text and not whole else value
     return values
-
-
-def read_known(words: Sequence[str], known: Sequence[str], what: str) -> dict[str, Any]:
-    """Read words of which each sets one of the `known` keys; `what` takes them, for messages.
-
-    Raises:
-        InputError: another key, or see `read_words`.
-    """
-    given = read_words(words)
-    if strange := next((key for key in given if key not in known), None):
-        raise InputError(f"unknown key {strange!r}{did_you_mean(strange, known)}; {what} takes {', '.join(known)}.")
-    return given
-
-
-def listed(value: Any, what: str) -> list[str]:
-    """Return the names of a list, or of `NAME,NAME`, each once; `what` takes them, for messages.
-
-    Raises:
-        InputError: one is empty.
-    """
-    names = value if isinstance(value, list) else str("" if value is None else value).split(",")
-    names = list(dict.fromkeys(str(one).strip() for one in names))
-    if not all(names):
-        raise InputError(f"a name is missing in the words of {what}; write data=NAME,NAME.")
-    return names

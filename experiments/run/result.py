@@ -171,14 +171,14 @@ class Started(Content):
         run: the directory of the run that this one started from.
         templates, refused: how many of its templates are candidates; how many cannot be scored here.
         same_pictures: whether they were found on the same search pictures, with the same CLIP and reward.
-        chose: how many pictures that choose the winner were searched on before; None where it cannot be known.
+        chose: how many pictures that choose the winner were searched on before.
     """
 
     run: str
     templates: int
     refused: int
     same_pictures: bool
-    chose: int | None
+    chose: int
 
 
 class RunResult(Content):

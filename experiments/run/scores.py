@@ -57,17 +57,23 @@ class Comparison(Content):
     like_these: Verdict | None = None
 
 
+class Over(Content):
+    """A difference, a fraction, with its 95 % interval; no test."""
+
+    difference: Rounded
+    ci95: Ends
+
+
 SealedPart = Literal["test", "new"]
 
 
-class OverClasses(Content):
+class OverClasses(Over):
     """The mean over the classes of a part that are tested, each of the same weight, where they differ in size.
 
     Attributes:
         precision: whether the average precisions of pictures with several labels are averaged (mAP), else accuracies.
         classes: how many have test pictures; `single` of them have one, whose variance is that within the others.
-        initial, optimised: of the two templates.
-        difference: optimised minus initial, no test; `ci95` its interval.
+        initial, optimised: of the two templates; the difference is optimised minus initial.
     """
 
     precision: bool
@@ -77,15 +83,6 @@ class OverClasses(Content):
     initial_ci95: Ends
     optimised: Rounded
     optimised_ci95: Ends
-    difference: Rounded
-    ci95: Ends
-
-
-class Over(Content):
-    """A difference on the sealed test pictures, a fraction, with its 95 % interval."""
-
-    difference: Rounded
-    ci95: Ends
 
 
 class Baselines(Content):
@@ -109,13 +106,11 @@ class Baselines(Content):
     lead: Over | None = None
 
 
-class WithAndWithout(Content):
-    """Scores without and with something on the same units; the difference is with minus without, no test."""
+class WithAndWithout(Over):
+    """Scores without and with something on the same units; the difference is with minus without."""
 
     without: Measured
     with_: Measured = Field(alias="with")
-    difference: Rounded
-    ci95: Ends
 
 
 class Added(Content):
@@ -145,18 +140,16 @@ class OffsetsFound(Content):
     sealed: dict[SealedPart, Added]
 
 
-class TwoByTwo(Content):
+class TwoByTwo(Over):
     """Either template under the names given and under those found, on the sealed test pictures.
 
-    `difference` is what the names found add to the chosen template, no test; `ci95` its interval.
+    `difference` is what the names found add to the chosen template.
     """
 
     initial_given: Measured
     template_given: Measured
     initial_found: Measured
     template_found: Measured
-    difference: Rounded
-    ci95: Ends
 
 
 class Renamed(Content):

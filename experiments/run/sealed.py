@@ -1,52 +1,193 @@
-"""The sealed test of a run: opened once, counted among its openings, and what it shows."""
+"""The sealed test of a run: time is kept for it, its pictures are encoded ahead, it is opened once; and what it shows.
+
+A time limit must hold the start, the sealed test and the files: the test is never cut short to fit. How long it takes
+is measured: what a picture of the search took to encode, times the sealed ones that the cache lacks. A limit that has
+no room for that is refused. Then the sealed pictures are encoded, before anything is paid, and what the test still
+takes is kept in reserve, so that the search ends in time for it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+import shlex
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
+from itertools import cycle, islice
+from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any, Literal
 
 from ipo_prompts.experiments.data import Item, fresh
-from ipo_prompts.experiments.run.beside import baselines, what_they_add
 from ipo_prompts.experiments.run.comparison import Compared, compare, near_copies_in_words, over_classes, verdict
-from ipo_prompts.experiments.run.openings import (
-    DIGITS,
-    Names,
-    Openings,
-    count,
-    names_after,
-    names_digest,
-    opening_of,
-)
-from ipo_prompts.experiments.run.plan import SPLIT_SEED
-from ipo_prompts.experiments.run.prepared import Prepared, encode, fingerprint
-from ipo_prompts.experiments.run.result import Harmonic, Sealed
+from ipo_prompts.experiments.run.config import RunConfig
+from ipo_prompts.experiments.run.openings import DIGITS, Openings, count, names_after, names_digest, opening_of
+from ipo_prompts.experiments.run.plan import SPLIT_SEED, Plan
+from ipo_prompts.experiments.run.prepared import FAULTS, SEALED, SHOWN, Prepared, naming_unreadable, prepare
+from ipo_prompts.experiments.run.result import Sealed
 from ipo_prompts.experiments.run.scores import AnyPart
 from ipo_prompts.experiments.run.searching import EarlierRun, SearchedRun
 from ipo_prompts.experiments.run.ui import Shows
 from ipo_prompts.experiments.tasks.base import Encoded
-from ipo_prompts.metrics.clock import due, optional
-from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.clock import BudgetReached, Clock, due, optional
+from ipo_prompts.metrics.errors import InputError, flag
+from ipo_prompts.metrics.features import BATCH
 from ipo_prompts.metrics.reward import Reward
 from ipo_prompts.metrics.sampling import harmonic_mean
 from ipo_prompts.programs.record.journal import Journal
 from ipo_prompts.programs.record.score_keeper import units_of
+from ipo_prompts.programs.record.trust import resumed_by
 from ipo_prompts.programs.running import under
 
-NAMES = "ipo_prompts.experiments.run.names:what_names_do"
-"""Measures what other names of the classes do."""
+BESIDE = "ipo_prompts.experiments.run.beside:what_stands_beside"
+"""Measures what stands beside the gain."""
+MARGIN = 1.25
+"""Of the test's time: the pace is known from few pictures, and the last batch before it may be long."""
+FILES = 2.0
+"""Seconds for the choice and the files of a run: measured, on two cores, 0.5 to 1.5."""
+ROOM = 1.25
+"""A limit that is proposed is so many times what is needed at least."""
 
 
-def open_test(
-    prepared: Prepared, searched: SearchedRun, journal: Journal, ui: Shows
-) -> tuple[dict[AnyPart, Compared], dict[str, Compared]]:
+def in_time(planned: Plan, ui: Shows, one: Clock, folder: Path) -> tuple[Prepared, float]:
+    """Prepare a run, encode its sealed pictures, and keep the time in reserve that its sealed test still needs.
+
+    Returns:
+        The run, and the seconds of its test.
+
+    Raises:
+        InputError: see `prepare` and `refuse_short`.
+    """
+    try:
+        prepared = prepare(planned, ui)
+        test = 0.0 if one.limit is None else seconds_of_test(prepared)
+    except BudgetReached:
+        refuse_short(one, one.seconds - one.before, 0.0, planned.config, folder)
+        raise
+    refuse_short(one, one.seconds - one.before, test, planned.config, folder)
+    with due():  # it was measured to fit
+        encode_sealed(prepared, ui)
+    if one.limit is not None:
+        test = seconds_of_test(prepared)
+        one.reserve = reserve_of(test)
+    return prepared, test
+
+
+def encode_sealed(prepared: Prepared, ui: Shows) -> None:
+    """Encode the sealed pictures before anything is asked or paid, so that one that cannot be read is found now.
+
+    Nothing is scored and no label is looked at; their features wait in the store. A reward that does not keep the
+    features of whole pictures would not find them there: its pictures are decoded, no more.
+
+    Raises:
+        InputError: names all pictures of the run that cannot be read.
+    """
+    planned, drawn, store = prepared.plan, prepared.plan.drawn, prepared.store
+    sealed = {"test": drawn.test, "new": drawn.new_test} if planned.data.labelled else {"all": planned.data.train}
+    with naming_unreadable(planned):
+        for name, items in sealed.items():
+            pictures = [item.picture for item in items]
+            if pictures and getattr(prepared.reward, "keeps_pictures", False):
+                store.encode(pictures, ui.pictures(name))
+            elif fault := next(filter(None, resolve_name(FAULTS)(pictures)), None):
+                raise InputError(fault)
+
+
+def seconds_of_test(prepared: Prepared) -> float:
+    """Measure how long it takes to encode what is opened at the end: sealed pictures, or all where none has a label.
+
+    Raises:
+        InputError: a picture cannot be read.
+    """
+    drawn, data = prepared.plan.drawn, prepared.plan.data
+    items = (*drawn.test, *drawn.new_test) if data.labelled else data.train
+    missing = prepared.store.missing([item.picture for item in items])
+    return missing * _seconds_a_picture(prepared) if missing else 0.0
+
+
+def reserve_of(test: float) -> float:
+    """Return the seconds to keep for a test that takes so many, and for the files."""
+    return MARGIN * test + FILES
+
+
+def refuse_short(one: Clock, startup: float, test: float, config: RunConfig, folder: Path) -> None:
+    """Refuse a limit below twice the start-up, or one that the sealed test does not fit into.
+
+    Args:
+        one: the clock of the run.
+        startup: seconds from the start of this session until now.
+        test: see `seconds_of_test`.
+        config, folder: of the run.
+
+    Raises:
+        InputError: says what is needed at least; what was encoded is kept.
+    """
+    later = reserve_of(test)
+    least = one.before + startup + (later if one.before else max(startup, later))
+    if one.limit is None or one.limit >= least:
+        return
+    before = f"{one.before:.0f} s were used before, " if one.before else ""
+    needs = f"{before}loading and encoding took {startup:.1f} s and the sealed test and the files need {later:.1f} s"
+    raise InputError(
+        f"{flag('max_minutes', f'{one.limit / 60:.3g}')} leaves no time to search: {needs}; "
+        f"{_again(one, least, config, folder)}."
+    )
+
+
+def refuse_to_open(one: Clock, test: float, config: RunConfig, folder: Path) -> None:
+    """Stop before the sealed test where it does not fit any more.
+
+    Raises:
+        InputError: says with which limit the run goes on.
+    """
+    if one.limit is None or one.seconds + test <= one.limit:
+        return
+    left = max(0.0, one.limit - one.seconds)
+    raise InputError(
+        f"the sealed test was not opened: it needs about {test:.0f} s, and of the {one.limit / 60:.3g} minutes "
+        f"{left:.0f} s are left; the search is kept: {_again(one, one.seconds + reserve_of(test), config, folder)}."
+    )
+
+
+def _again(one: Clock, least: float, config: RunConfig, folder: Path) -> str:
+    minutes = math.ceil(1000 * max(ROOM * least, one.limit or 0.0) / 60) / 1000
+    limit = flag("max_minutes", minutes)
+    if not one.before and not (folder / "journal.jsonl").exists():
+        return f"give {limit} or more"
+    return f"go on with {resumed_by(folder, config.model_dump(), *shlex.split(limit))}"
+
+
+def _seconds_a_picture(prepared: Prepared) -> float:
+    """Return what one took in the search; where too few were encoded for that, time a batch of them."""
+    clip, encoded = prepared.clip, prepared.store.encoded
+    shown = [item.picture for part in (prepared.search, prepared.selection) if part for item in part.items]
+    if encoded >= BATCH or not shown:
+        return clip.seconds["image"] / max(1, encoded)
+    started = time.monotonic()
+    clip.encode_pictures(list(islice(cycle(shown), BATCH)), batch=BATCH)
+    return (time.monotonic() - started) / BATCH
+
+
+@dataclass(frozen=True)
+class SealedTest:
+    """The sealed test of a run, opened.
+
+    Attributes:
+        parts: both templates on each part of the pictures.
+        others: the same by further measures of the sealed test, by their names.
+        opening: the how many-th opening of its pictures this is.
+    """
+
+    parts: dict[AnyPart, Compared]
+    others: dict[str, Compared]
+    opening: Openings
+
+
+def open_test(prepared: Prepared, searched: SearchedRun, journal: Journal, ui: Shows) -> SealedTest:
     """Score the initial and the chosen template everywhere; the sealed pictures are opened here and nowhere else.
 
     Fresh pictures that cannot be used are named and left out: the result does not need them.
-
-    Returns:
-        The parts by name, and further measures of the sealed test by theirs.
     """
     planned, drawn = prepared.plan, prepared.plan.drawn
     settled, ours = searched.settled, searched.reward
@@ -59,7 +200,7 @@ def open_test(
         return Compared(encoded.items, units, encoded.labels, reward, how, initial, optimised)
 
     def measured(items: Sequence[Item], reward: Reward, name: str, seed: int = SPLIT_SEED) -> Compared:
-        return compared(encode(planned, reward, items, name, ui=ui, seed=seed), reward)
+        return compared(planned.task.encode(reward, items, seed=seed, progress=ui.pictures(name)), reward)
 
     parts: dict[AnyPart, Compared] = {}
     with due():
@@ -94,15 +235,13 @@ def open_test(
                 parts["fresh"] = part
         except InputError as error:
             ui.say(f"what each word does is not tested on fresh {planned.task.unit}: {error}")
-    return parts, others
+    return SealedTest(parts, others, opening(prepared, searched, parts["test"], journal))
 
 
 def _seen_before(prepared: Prepared, sealed: Sequence[Item], earlier: EarlierRun | None) -> str | None:
     """Say how many sealed pictures searched or chose too, byte for byte, here or before; None where none did."""
-    drawn, store = prepared.plan.drawn, prepared.store
-    seen = set(store.contents([item.picture for item in (*drawn.search, *drawn.selection)]))
-    seen |= set(earlier.searched or ()) if earlier else set()
-    again = sum(content in seen for content in store.contents([item.picture for item in sealed]))
+    seen = {content[:DIGITS] for content in prepared.contents(*SHOWN)}.union(earlier.searched if earlier else ())
+    again = sum(content[:DIGITS] in seen for content in prepared.store.contents([item.picture for item in sealed]))
     if not again:
         return None
     return (
@@ -111,62 +250,48 @@ def _seen_before(prepared: Prepared, sealed: Sequence[Item], earlier: EarlierRun
     )
 
 
-def what_is_shown(
-    prepared: Prepared,
-    searched: SearchedRun,
-    parts: dict[AnyPart, Compared],
-    others: dict[str, Compared],
-    this: Openings,
-) -> dict[str, Any]:
+def what_is_shown(prepared: Prepared, searched: SearchedRun, test: SealedTest) -> dict[str, Any]:
     """Return the fields of a result that speak of the test: scores, the verdict, what else they show."""
-    drawn, found = prepared.plan.drawn, searched.result
+    drawn, found, parts, this = prepared.plan.drawn, searched.result, test.parts, test.opening
     balanced = prepared.config.verdict == "balanced"
-    named: dict[str, Compared] = {str(name): part for name, part in parts.items() if name != "fresh"}
-    named |= {f"other {name}": part for name, part in others.items()}
-    tested = set(named) - {"search", "selection"}
-    pairs = {name: part.pair for name, part in named.items()}
+    pairs = {str(name): part.pair for name, part in parts.items() if name != "fresh"}
+    pairs |= {f"other {name}": part.pair for name, part in test.others.items()}
+    tested = set(pairs) - {"search", "selection"}
     compared = compare(pairs, tested, opening=this.number, balanced=balanced, tests=this.tests)
-    scores = {name: compared[name] for name in parts if name != "fresh"}
+    new = compared.get("new")
     said = verdict(
-        scores["test"],
+        compared["test"],
         prepared.plan.task.unit,
         this.number,
-        new=scores.get("new"),
+        new=new,
         elsewhere=this.elsewhere,
         untried=found.ended if len(found.history) == 1 else None,
     )
-    harmonic = None
-    if new := scores.get("new"):
-        sides = ("initial", "optimised")
-        means = {side: harmonic_mean(getattr(scores["test"], side).value, getattr(new, side).value) for side in sides}
-        harmonic = Harmonic(**means)
+    means = new and {
+        side: harmonic_mean(*(getattr(one, side).value for one in (compared["test"], new)))
+        for side in ("initial", "optimised")
+    }
     near_copies = optional("near copies", partial(near_copies_in_words, parts["test"], balanced)) or ""
     classes = {item.label for item in drawn.test}
-    digest = fingerprint(prepared, drawn.test, drawn.new_test)
     return {
-        "sealed": Sealed(digest=digest, opened=this.number, elsewhere=this.elsewhere),
+        "sealed": Sealed(digest=prepared.digest(*SEALED), opened=this.number, elsewhere=this.elsewhere),
         "verdict": f"{said} {near_copies}".rstrip(),
-        "scores": scores,
+        "scores": {name: compared[name] for name in parts if name != "fresh"},
         "near_copies": near_copies,
         "classes_untested": tuple(name for label, name in enumerate(drawn.class_names) if label not in classes),
-        "other_measures": {name: compared[f"other {name}"] for name in others},
-        "harmonic_mean": harmonic,
-        "offsets": optional("what offsets add", partial(what_they_add, prepared, searched.settled, parts)),
-        "names": searched.named
-        and optional("what other names do", partial(resolve_name(NAMES), searched.named, parts)),
+        "other_measures": {name: compared[f"other {name}"] for name in test.others},
+        "harmonic_mean": means,
         "over_classes": over_classes(parts, balanced),
-        "baselines": optional("what is known without a search", partial(baselines, prepared, parts)),
+        **resolve_name(BESIDE)(prepared, searched, parts),
     }
 
 
-def opening(prepared: Prepared, searched: SearchedRun, parts: Mapping[AnyPart, Compared], journal: Journal) -> Openings:
+def opening(prepared: Prepared, searched: SearchedRun, test: Compared, journal: Journal) -> Openings:
     """Count this opening of the sealed pictures, one by one, for runs that seal a part of them."""
-    drawn, data = prepared.plan.drawn, prepared.plan.data
-    contents = prepared.store.contents([item.picture for item in (*drawn.test, *drawn.new_test)])
-    before = searched.earlier.opened if searched.earlier else ()
-    this, pictures = opening_of(*_found(parts["test"])), {content[:DIGITS] for content in contents}
-    names = Names(names_digest(data.class_names), names_digest(names_after(data, searched.named)))
-    return count(this, pictures, names, prepared.config.opened, journal, before)
+    data, before = prepared.plan.data, searched.earlier.opened if searched.earlier else ()
+    pictures = {content[:DIGITS] for content in prepared.contents(*SEALED)}
+    names = names_digest(data.class_names), names_digest(names_after(data, searched.named))
+    return count(opening_of(*_found(test)), pictures, names, prepared.config.opened, journal, before)
 
 
 def _found(part: Compared) -> tuple[str, dict[str, Any]]:

@@ -20,15 +20,12 @@ from typing import Any
 
 from pydantic import Field, ValidationError
 
-from ipo_prompts.experiments.run.config import CONFIG_FILE, RunConfig
-from ipo_prompts.experiments.run.drawn import drawn_before, record_drawn
+from ipo_prompts.experiments.run.config import CONFIG_FILE, RunConfig, about_preset
 from ipo_prompts.experiments.run.files import Content, write_text
-from ipo_prompts.experiments.run.openings import Openings, last_opening
-from ipo_prompts.experiments.run.plan import draw_for
-from ipo_prompts.experiments.run.prepared import Prepared, digest_of, fingerprint
+from ipo_prompts.experiments.run.openings import DIGITS, Openings, last_opening
+from ipo_prompts.experiments.run.prepared import SHOWN, Prepared, drawn_in, record_drawn
 from ipo_prompts.experiments.run.reading import config_of
 from ipo_prompts.experiments.run.result import RESULT, Started
-from ipo_prompts.experiments.run.settings import about_preset
 from ipo_prompts.experiments.run.ui import Shows
 from ipo_prompts.metrics.errors import InputError, input_error
 from ipo_prompts.metrics.reward import Reward
@@ -72,9 +69,9 @@ def search_in(
         NothingUsable: the strategy gave nothing to score.
         dspy.LMError: the language model cannot be reached; the run can be resumed.
     """
-    config, planned, drawn = prepared.config, prepared.plan, prepared.plan.drawn
+    config, planned = prepared.config, prepared.plan
     check_naming(config.search, prepared.reward)
-    pictures = fingerprint(prepared, drawn.search, drawn.selection)
+    pictures = prepared.digest(*SHOWN)
     identity = {"pictures": pictures, "clip": prepared.clip.fingerprint}
     check_same(journal, identity)
     # Where it began, for who resumes it elsewhere; a run whose pictures lie at an absolute path tells nothing of it.
@@ -82,8 +79,8 @@ def search_in(
     begin(journal, identity, config=config.model_dump(mode="json"), **began)
     comments = "".join(f"# {line}\n" for line in about_preset(config))
     write_text(journal.path.parent / CONFIG_FILE, comments + config.to_yaml())
-    record_drawn(journal, prepared.store, drawn, ui.warn)
-    earlier = taken_over(prepared, journal)
+    record_drawn(journal, prepared, ui.warn)
+    earlier = taken_over(config, journal)
     replies = recorded_events(config.lm)
     described = [event for event in recorded_events(config.describer) or () if event.get("role") == "describer"]
     job = Job(
@@ -108,7 +105,7 @@ def search_in(
         track(step, ledger)
 
     found = running.run(job, journal, on_step=on_step, say=ui.passing, showing=ui.search)
-    prepared.store.contents([item.picture for item in (*drawn.search, *drawn.selection)])  # refuses exchanged ones
+    prepared.contents(*SHOWN)  # refuses exchanged ones
     same = earlier is not None and earlier.identity == identity_of(config, pictures, prepared.clip.fingerprint)
     if earlier and same:
         known = [one for one in found.result.history if one.template in earlier.templates]
@@ -138,8 +135,6 @@ def _describing(prepared: Prepared) -> Describing | None:
 
 
 EVENT = "earlier"
-READ_BY = ("data", "background")
-"""Settings that say which pictures there are, and how they are read."""
 MOST = 5_000
 """Templates that are taken over at most, those that scored best; of a default run there are some sixty."""
 
@@ -152,7 +147,7 @@ class EarlierRun(Content):
         templates: each with the value that it was recorded with.
         steps: how many it and those before it did.
         identity: what its scores were made with; those of equal identity are equal.
-        searched: digests of the pictures that it and those before it searched on; None where they cannot be known.
+        searched: the beginnings of the digests of the pictures that it and those before it searched on.
         opened: what sealed pictures it and the runs that led to it opened; nothing of those that opened none.
     """
 
@@ -160,12 +155,12 @@ class EarlierRun(Content):
     templates: dict[str, float]
     steps: int = Field(ge=0)
     identity: dict[str, Any]
-    searched: tuple[str, ...] | None
+    searched: tuple[str, ...]
     opened: tuple[Openings, ...]
 
 
 def read_earlier(folder: Path) -> EarlierRun:
-    """Read a run to start from; the pictures that it searched on are not looked for.
+    """Read a run to start from, with the pictures that its record says it searched on.
 
     Raises:
         InputError: not a run, one without templates or without the end of its test, or a file that cannot be read.
@@ -186,7 +181,7 @@ def read_earlier(folder: Path) -> EarlierRun:
             f"the run in {folder} has opened its test and not written its result; resume it with "
             f"{resumed_by(folder)} before another run starts from it."
         )
-    own = last_opening(folder)
+    drawn, own = drawn_in(folder), last_opening(folder)
     templates = _valid(values, file)
     if not templates:
         raise InputError(f"the run in {folder} has scored no template yet, so there is nothing to start from.")
@@ -195,7 +190,7 @@ def read_earlier(folder: Path) -> EarlierRun:
         templates=templates,
         steps=done + (before.steps if before else 0),
         identity=identity,
-        searched=before.searched if before else (),
+        searched=tuple(sorted({*(before.searched if before else ()), *(drawn.search if drawn else ())})),
         opened=(*(before.opened if before else ()), *([own] if own else ())),
     )
 
@@ -205,7 +200,7 @@ def identity_of(config: RunConfig, pictures: str, clip: str) -> dict[str, Any]:
     return {"pictures": pictures, "clip": clip, "reward": config.reward, "offsets": config.offsets}
 
 
-def taken_over(prepared: Prepared, journal: Journal) -> EarlierRun | None:
+def taken_over(config: RunConfig, journal: Journal) -> EarlierRun | None:
     """Return what a run starts from, recorded in its journal; None where it starts from nothing.
 
     A run that is resumed or replayed has it in its record; another one reads it.
@@ -213,14 +208,10 @@ def taken_over(prepared: Prepared, journal: Journal) -> EarlierRun | None:
     Raises:
         InputError: see `read_earlier`.
     """
-    config = prepared.config
     if config.start_from is None:
         return None
-    known = recorded(config, journal.events)
-    if known is None:
-        known = read_earlier(Path(config.start_from))
-        known = known.model_copy(update={"searched": _searched(known, prepared)})
-    elif journal.find(EVENT):
+    known = recorded(config, journal.events) or read_earlier(Path(config.start_from))
+    if journal.find(EVENT):
         return known
     return _checked(journal.append(EVENT, **known.model_dump(mode="json")), journal.path)
 
@@ -242,29 +233,11 @@ def started(earlier: EarlierRun, prepared: Prepared, searched: SearchedRun) -> S
     """Count what was taken over, and the pictures that now choose and were searched on before."""
     taken = sum(entry.source == "earlier run" for entry in searched.result.history)
     fresh = [template for template in earlier.templates if key(template) != key(prepared.config.initial_template)]
-    chose = None
-    if earlier.searched is not None:
-        choosing = prepared.store.contents([item.picture for item in prepared.plan.drawn.selection])
-        chose = sum(map(set(earlier.searched).__contains__, choosing))
+    known = set(earlier.searched)
+    chose = sum(content[:DIGITS] in known for content in prepared.contents("selection"))
     return Started(
         run=earlier.run, templates=taken, refused=len(fresh) - taken, same_pictures=searched.same_pictures, chose=chose
     )
-
-
-def _searched(earlier: EarlierRun, prepared: Prepared) -> tuple[str, ...] | None:
-    """Draw the search pictures of the earlier run again; None where the data are others, or no longer the same."""
-    config = config_of(Path(earlier.run))
-    if earlier.searched is None or any(getattr(config, key) != getattr(prepared.config, key) for key in READ_BY):
-        return None
-    try:
-        _, drawn = drawn_before(prepared.plan.data, draw_for(prepared.plan.data, config), Path(earlier.run))
-        pictures = digest_of(prepared.store, drawn, drawn.search, drawn.selection)
-    except InputError:
-        return None
-    if pictures != earlier.identity["pictures"]:
-        return None
-    contents = prepared.store.contents([item.picture for item in drawn.search])
-    return tuple(sorted({*earlier.searched, *contents}))
 
 
 def _valid(values: Mapping[str, float], file: Path) -> dict[str, float]:

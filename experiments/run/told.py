@@ -338,9 +338,7 @@ def started_in_words(found: Started, unit: str) -> str:
     """Say what was taken over from an earlier run, and what that means for the choice and the test."""
     where = f"the same search {unit}" if found.same_pictures else f"the search {unit} of this run"
     words = f"Started from {found.run}: {found.templates:,} of its templates are candidates, scored again on {where}."
-    if found.chose is None:
-        words += " Whether they were found on pictures that now choose or test cannot be told."
-    elif found.chose:
+    if found.chose:
         words += (
             f" Some of them were found on {found.chose:,} of the pictures that now choose, which flatters the choice."
         )

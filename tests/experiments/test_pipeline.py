@@ -15,8 +15,10 @@ from PIL import Image
 
 from ipo_prompts.experiments import pipeline, publishing
 from ipo_prompts.experiments.data import draw, load_data
-from ipo_prompts.experiments.run import comparison, config, plan, prepared, sealed
-from ipo_prompts.experiments.run.openings import Openings, last_opening
+from ipo_prompts.experiments.run import comparison, config, plan, sealed
+from ipo_prompts.experiments.run import prepared as prepared_file
+from ipo_prompts.experiments.run.openings import DIGITS, Openings, last_opening
+from ipo_prompts.experiments.run.prepared import Prepared
 from ipo_prompts.metrics.classification import EncodedPictures
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.features import FeatureStore
@@ -52,13 +54,14 @@ def opened(
     before, after = (
         Score(one, 0.0, 0.0, np.zeros(4, dtype=bool), np.zeros(4)) for one in ("a", template or str(folder))
     )
-    parts: Any = {"test": SimpleNamespace(initial=before, optimised=after)}
+    test: Any = SimpleNamespace(initial=before, optimised=after)
     data = load_data(f"folder:{pictures}", seed=0)
-    planned = SimpleNamespace(data=data, drawn=draw(data, 1, 1, 0, classes))
-    ready: Any = SimpleNamespace(plan=planned, store=store, config=SimpleNamespace(opened=0))
+    planned: Any = SimpleNamespace(data=data, drawn=draw(data, 1, 1, 0, classes), config=SimpleNamespace(opened=0))
+    nothing: Any = None
+    ready = Prepared(planned, nothing, store, nothing, nothing, nothing, 0)
     searched: Any = SimpleNamespace(earlier=SimpleNamespace(opened=earlier) if earlier else None, named=None)
     with closing(Journal(folder)) as journal:
-        return sealed.opening(ready, searched, parts, journal)
+        return sealed.opening(ready, searched, test, journal)
 
 
 def test_openings_are_those_of_runs_beside_this_one_and_stay_when_it_is_resumed(
@@ -93,13 +96,15 @@ def test_openings_of_the_runs_that_this_one_started_from_count(
 
 def test_sealed_pictures_that_searched_or_chose_here_or_before_are_counted(store: FeatureStore, pictures: Path) -> None:
     drawn = draw(load_data(f"folder:{pictures / 'one'}", seed=0), 1, 1, 0)
-    prepared: Any = SimpleNamespace(plan=SimpleNamespace(drawn=drawn), store=store)
+    planned: Any = SimpleNamespace(drawn=drawn)
+    nothing: Any = None
+    prepared = Prepared(planned, nothing, store, nothing, nothing, nothing, 0)
     assert sealed._seen_before(prepared, drawn.test, None) is None
     assert str(sealed._seen_before(prepared, drawn.search[:1], None)).startswith("1 of 1 sealed pictures is among")
     chose = sealed._seen_before(prepared, (*drawn.test, *drawn.selection), None)
     assert str(chose).startswith(f"{len(drawn.selection)} of {len(drawn.test) + len(drawn.selection)} sealed pictures")
-    two = tuple(store.contents([item.picture for item in drawn.test[:2]]))
-    for searched, found in ((two, "2 of"), ((), None), (None, None)):
+    two = tuple(content[:DIGITS] for content in store.contents([item.picture for item in drawn.test[:2]]))
+    for searched, found in ((two, "2 of"), ((), None)):
         earlier: Any = SimpleNamespace(searched=searched)
         said = sealed._seen_before(prepared, drawn.test, earlier)
         assert said is None if found is None else str(said).startswith(found)
@@ -132,7 +137,7 @@ def test_what_is_learnt_from_labels_is_learnt_from_the_pictures_that_chose_or_fr
     assert without[0] is search.units and without[1:] == (None, ("hole",))
 
 
-@pytest.mark.parametrize("of", [pipeline, comparison, config, plan, prepared, sealed])
+@pytest.mark.parametrize("of", [pipeline, comparison, config, plan, prepared_file, sealed])
 def test_what_the_core_names_as_text_is_there(of: Any) -> None:
     texts = [one for one in vars(of).values() if isinstance(one, str) and re.fullmatch(r"ipo_prompts[.\w]+:\w+", one)]
     assert texts and all(callable(resolve_name(text)) for text in texts)

@@ -15,7 +15,7 @@ import pytest
 
 from ipo_prompts.experiments import publishing, tracking
 from ipo_prompts.experiments.report import explain
-from ipo_prompts.experiments.run import beforehand, names, sealed
+from ipo_prompts.experiments.run import beforehand, beside, sealed
 from ipo_prompts.metrics import clock
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.text_pass import TextPass
@@ -56,9 +56,9 @@ AFTER: dict[str, tuple[Any, str]] = {
     "margins to tell pictures of none of the classes": (publishing, "calibrate"),
     "the plot of the search": (publishing, "draw_search"),
     "near copies": (sealed, "near_copies_in_words"),
-    "what offsets add": (sealed, "what_they_add"),
-    "what other names do": (names, "what_names_do"),
-    "what is known without a search": (sealed, "baselines"),
+    "what offsets add": (beside, "what_they_add"),
+    "what other names do": (beside, "what_names_do"),
+    "what is known without a search": (beside, "baselines"),
     "tables and program in the log of Weights & Biases": (tracking.Tracker, "finish"),
 }
 """What may begin after that; by the names that it is left out under."""
@@ -132,7 +132,7 @@ def timed(
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     monkeypatch.setattr("ipo_prompts.experiments.run.prepared.load_clip", lambda *_: clip)
     few = ["kite", "boat", "tree", "shoe"]  # of some thousand nouns, whose texts would take most of the time
-    monkeypatch.setattr("ipo_prompts.experiments.run.rejecting._words", lambda *_: few)
+    monkeypatch.setattr("ipo_prompts.experiments.run.labelling._words", lambda *_: few)
     monkeypatch.setattr("ipo_prompts.metrics.clock.pause", lambda *_: None)
 
     def run(watch: Watch, *more: str) -> tuple[Ended, Path]:

@@ -17,9 +17,17 @@ from typing import Any
 import pytest
 import yaml
 
+from ipo_prompts.experiments.clicks.drawing import DRAWING
+from ipo_prompts.experiments.clicks.verifying import VERIFIED
 from ipo_prompts.experiments.embedded import PICTURES_DIR
-from ipo_prompts.experiments.publishing import MADE_BY_SEARCHING, MADE_ELSEWHERE, MADE_OF_FILES
+from ipo_prompts.experiments.publishing import MADE_BY_SEARCHING, MADE_OF_FILES
+from ipo_prompts.experiments.report.label_page import PAGE as QUESTIONS
+from ipo_prompts.experiments.run.config import CONFIG_FILE
+from ipo_prompts.experiments.tracking import FILE_NAME as KEPT
+from ipo_prompts.experiments.tracking import LOGS
 from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.programs.record.journal import FILE_NAME as JOURNAL
+from ipo_prompts.programs.record.journal import LOCK
 from support import attacks, soak
 from support.attacked import Attacked
 from support.attacks import FOUND, LONGEST, MORE, Place, Row
@@ -359,7 +367,7 @@ def test_every_command_is_in_the_list() -> None:
 
 def test_every_file_is_in_the_list(theirs: Path) -> None:
     """A file that a run may hold is changed, or stands in a row; and no run holds another file."""
-    held = {*MADE_BY_SEARCHING, *MADE_OF_FILES, *MADE_ELSEWHERE}
+    held = {*MADE_BY_SEARCHING, *MADE_OF_FILES, JOURNAL, LOCK, CONFIG_FILE, DRAWING, QUESTIONS, VERIFIED, KEPT, LOGS}
     found = {file.name for folder in ("run", "page") for file in (theirs / folder).iterdir()}
     assert found - OF_THE_TEST <= held
     rows = Path(attacks.__file__).read_text()

@@ -17,13 +17,12 @@ from ipo_prompts.experiments.compare.methods.base import (
 )
 from ipo_prompts.experiments.data.draw import hidden
 from ipo_prompts.experiments.data.load import without_labels
-from ipo_prompts.experiments.run.config import RunConfig
+from ipo_prompts.experiments.run.config import RunConfig, differences, nested
 from ipo_prompts.experiments.run.live_view import Ui
 from ipo_prompts.experiments.run.plan import Plan, backends, draw_for, fitting
 from ipo_prompts.experiments.run.prepared import prepare
-from ipo_prompts.experiments.run.reading import build, is_begun, nested
+from ipo_prompts.experiments.run.reading import build, is_begun
 from ipo_prompts.experiments.run.result import Chosen
-from ipo_prompts.experiments.run.settings import differences
 from ipo_prompts.programs.lm.ledger import total_usd
 from ipo_prompts.programs.record.journal import Event, Journal, read
 from ipo_prompts.programs.search import SearchResult

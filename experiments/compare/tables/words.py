@@ -9,7 +9,7 @@ from ipo_prompts.experiments.compare.methods.base import Method
 from ipo_prompts.experiments.compare.tables.runs import MEAN_OF_H, CellContent, H
 from ipo_prompts.experiments.compare.tables.table import MethodGain, Table
 from ipo_prompts.experiments.data.dataset import why_different
-from ipo_prompts.experiments.run.settings import PUBLISHED_CLIP
+from ipo_prompts.experiments.run.config import PUBLISHED_CLIP
 
 
 def verdicts(table: Table) -> list[str]:

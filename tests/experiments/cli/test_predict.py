@@ -18,8 +18,7 @@ import pytest
 
 from ipo_prompts.experiments.cli.app import main
 from ipo_prompts.experiments.data import load_data
-from ipo_prompts.experiments.run.labelling import BATCH, label_files
-from ipo_prompts.experiments.run.rejecting import calibrate
+from ipo_prompts.experiments.run.labelling import BATCH, calibrate, label_files
 from ipo_prompts.metrics.classification import ClipReward
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.pictures import Picture

@@ -14,7 +14,7 @@ from ipo_prompts.experiments.clicks.drawing import read_drawing
 from ipo_prompts.experiments.clicks.verifying import load_verified
 from ipo_prompts.experiments.report.gather import read_run
 from ipo_prompts.experiments.report.page import run_page
-from ipo_prompts.experiments.run.looked import Look, asked_elsewhere, remember
+from ipo_prompts.experiments.run.openings import Look, asked_elsewhere, remember
 from ipo_prompts.metrics.clicks import Disagreements, slips_of
 from ipo_prompts.metrics.verdict import spends
 from ipo_prompts.programs.classifier import TemplateClassifier

@@ -20,8 +20,7 @@ from ipo_prompts.experiments.compare.published import ablated_settings, library
 from ipo_prompts.experiments.compare.runner import check_grid
 from ipo_prompts.experiments.data.benchmarks import REGISTRY
 from ipo_prompts.experiments.data.sources import SOURCES
-from ipo_prompts.experiments.run.config import CHOSEN
-from ipo_prompts.experiments.run.reading import dotted
+from ipo_prompts.experiments.run.config import CHOSEN, dotted
 from support.coop_root import make_root
 from support.runs import KEY, Ended, ipo
 

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from ipo_prompts.experiments.pipeline import larger_limit
 from ipo_prompts.experiments.run.config import RunConfig
-from ipo_prompts.experiments.run.files import default_folder, larger_limit, reserved
+from ipo_prompts.experiments.run.files import default_folder, reserved
 from ipo_prompts.metrics.clock import BudgetReached, Clock
 from ipo_prompts.programs.lm.ledger import Ledger
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from ipo_prompts.experiments.run.openings import Names, Openings, count, last_opening, names_digest, opening_of
+from ipo_prompts.experiments.run.openings import Openings, count, last_opening, names_digest, opening_of
 from ipo_prompts.metrics.template import named
 from ipo_prompts.programs.record.journal import Journal
 from ipo_prompts.programs.record.trust import seal
@@ -42,7 +42,7 @@ def opening(
         hits = {"initial": "01", template: "11"}
         if not journal.find("test", template=template, hits=hits):
             journal.append("test", template=template, hits=hits)
-        this, called = opening_of(template, hits), Names(names, found or names)
+        this, called = opening_of(template, hits), (names, found or names)
         return count(this, {*pictures}, called, elsewhere, journal, **more)
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from ipo_prompts.experiments.run.config import about_preset, differences, shipped_config, shipped_configs
 from ipo_prompts.experiments.run.reading import load_config
-from ipo_prompts.experiments.run.settings import about_preset, differences, shipped_config, shipped_configs
 from support.runs import Ended, ipo
 
 WHOLE = ("classes=base-to-new", "clip=ViT-B-16/openai", "lm=openai/gpt-3.5-turbo")

@@ -8,14 +8,9 @@ from typing import Any
 
 import pytest
 
-from ipo_prompts.experiments.data import load_data
 from ipo_prompts.experiments.run import searching
 from ipo_prompts.experiments.run.config import RunConfig
-from ipo_prompts.experiments.run.plan import draw_for
-from ipo_prompts.experiments.run.prepared import digest_of
 from ipo_prompts.experiments.run.searching import EarlierRun, identity_of, read_earlier, recorded, started
-from ipo_prompts.metrics.clip import Clip
-from ipo_prompts.metrics.features import FeatureStore
 from ipo_prompts.metrics.template import ANCHOR
 from support.runs import lines_of
 
@@ -70,25 +65,13 @@ def test_a_replay_has_the_start_of_the_replayed_run_and_not_one_further_back(tmp
     assert recorded(config.model_copy(update={"start_from": "second"}), ()) is None
 
 
-def earlier(run: Path, pictures: str) -> EarlierRun:
-    return EarlierRun.model_validate({**BEFORE, "run": str(run), "identity": {"pictures": pictures}})
-
-
-def test_what_it_searched_on_is_drawn_as_it_drew(clip: Clip, tmp_path: Path) -> None:
-    """With its seed and its shots, from the same pictures, read in the same way."""
-    data, store = load_data("embedded:small+faded", seed=0), FeatureStore(clip, tmp_path / "cache")
-    config = RunConfig(data="embedded:small+faded", shots=1, selection_shots=1, seed=3)
-    drawn = draw_for(data, config)
-    before = earlier(written(tmp_path / "run", config=config), digest_of(store, drawn, drawn.search, drawn.selection))
-
-    def found(**change: Any) -> Any:
-        now = config.model_copy(update={"seed": 0, "shots": 2, **change})
-        prepared: Any = SimpleNamespace(config=now, plan=SimpleNamespace(data=data), store=store)
-        return searching._searched(before, prepared)
-
-    assert set(found()) == {"one", *store.contents([item.picture for item in drawn.search])}
-    assert found(background="as-is") is None
-    assert found(data="embedded:small") is None
+def test_what_it_searched_on_is_known_by_its_record_and_by_that_of_the_runs_before(tmp_path: Path) -> None:
+    drawn = {"type": "drawn", "search": ["two", "one"], "selection": ["three"], "sealed": ["four"]}
+    inherited = {"type": "earlier", "run": "there", **BEFORE}
+    assert read_earlier(written(tmp_path / "run", drawn, inherited, scores("search", 0, a=0.5))).searched == (
+        "one",
+        "two",
+    )
 
 
 def test_templates_that_were_not_taken_over_are_counted_without_the_initial_one() -> None:
@@ -96,12 +79,12 @@ def test_templates_that_were_not_taken_over_are_counted_without_the_initial_one(
         {
             **BEFORE,
             "run": "there",
-            "searched": None,
+            "searched": ["one"],
             "templates": {ANCHOR: 0.4, "a red <CLASS>.": 0.5, "a <CLASS>": 0.1},
         }
     )
     history = [SimpleNamespace(source=source) for source in ("initial", "earlier run", "language model")]
     searched: Any = SimpleNamespace(result=SimpleNamespace(history=history), same_pictures=True)
-    plan = SimpleNamespace(task=SimpleNamespace(unit="pictures"))
-    told = started(before, SimpleNamespace(config=RunConfig(), plan=plan), searched)  # type: ignore[arg-type]
-    assert (told.templates, told.refused, told.chose) == (1, 1, None)
+    prepared: Any = SimpleNamespace(config=RunConfig(), contents=lambda part: ["one", "two"])
+    told = started(before, prepared, searched)
+    assert (told.templates, told.refused, told.chose) == (1, 1, 1)

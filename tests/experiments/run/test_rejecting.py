@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ipo_prompts.experiments.run import rejecting as module
-from ipo_prompts.experiments.run.rejecting import calibrate, promise_in_words, rejecting
+from ipo_prompts.experiments.run import labelling as module
+from ipo_prompts.experiments.run.labelling import calibrate, promise_in_words, rejecting
 from ipo_prompts.metrics.classification import EncodedPictures
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import InputError

@@ -11,7 +11,7 @@ import pytest
 
 from ipo_prompts.experiments import pipeline
 from ipo_prompts.experiments.run.config import RunConfig
-from ipo_prompts.experiments.run.reserve import FILES, MARGIN, refuse_short, refuse_to_open, reserve_of, seconds_of_test
+from ipo_prompts.experiments.run.sealed import FILES, MARGIN, refuse_short, refuse_to_open, reserve_of, seconds_of_test
 from ipo_prompts.metrics import clock
 from ipo_prompts.metrics.clock import Clock
 from ipo_prompts.metrics.errors import InputError

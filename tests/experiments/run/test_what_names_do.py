@@ -12,9 +12,9 @@ import yaml
 
 from ipo_prompts.experiments.data import load_data
 from ipo_prompts.experiments.data.dataset import NAMES_FILE, without
-from ipo_prompts.experiments.run import names as module
+from ipo_prompts.experiments.run import beside as module
+from ipo_prompts.experiments.run.beside import what_names_do, write_names
 from ipo_prompts.experiments.run.comparison import Compared, measured
-from ipo_prompts.experiments.run.names import what_names_do, write_names
 from ipo_prompts.experiments.run.scores import AnyPart
 from ipo_prompts.metrics.classification import ClipReward
 from ipo_prompts.metrics.clip import Clip
