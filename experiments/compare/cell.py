@@ -24,6 +24,7 @@ from ipo_prompts.experiments.compare.protocols import (
     tested,
     totals,
 )
+from ipo_prompts.experiments.data.sources import own
 from ipo_prompts.experiments.run.config import RunConfig
 from ipo_prompts.experiments.run.files import check_writable, write_text
 from ipo_prompts.experiments.run.live_view import Ui
@@ -94,6 +95,7 @@ def run_cell(cell: Cell, folder: Path) -> dict[str, Any]:
     allow(nested(dict(cell.settings)))  # `load_grid` has refused what nobody typed; here is a worker
     METHODS.allow(cell.method)
     PROTOCOLS.allow(cell.protocol)
+    own.allow([cell.data, *cell.targets])
     config, method = shared_config(cell), METHODS.find(cell.method)
     check_writable(folder)
     source, drawn, tests = laid_out(cell.protocol, cell.data, cell.targets, config)
