@@ -104,16 +104,12 @@ def shifted(name: str) -> Gathered:
     table = json.loads(file.read_text(encoding="utf-8"))
     if of.seed:
         _draw_parts(table, of.seed)
-    rows = [
-        SourceRow(_picture(clean / path, path, of), class_name, path, part, base)
-        for part in PARTS
-        for path, _, class_name, base in table[part]
-    ]
+    rows = []
+    for part in PARTS:
+        for path, _, class_name, base in table[part]:
+            render = partial(_rendered, Picture.from_path(clean / path), path, of)
+            rows.append(SourceRow(Picture(f"{path} of {of.spec}", render), class_name, path, part, base))
     return Gathered(of.spec, f"the set {name}", rows, tuple(table["classes"]))
-
-
-def _picture(file: Path, path: str, of: ShiftedSet) -> Picture:
-    return Picture(f"{path} of {of.spec}", partial(_rendered, Picture.from_path(file), path, of))
 
 
 def _rendered(clean: Picture, path: str, of: ShiftedSet) -> bytes:

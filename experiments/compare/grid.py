@@ -158,10 +158,10 @@ def load_grid(name: str, words: Sequence[str] = ()) -> GridConfig:
     code: list[tuple[Any, str, object]] = [(PROTOCOLS, "protocol", grid.protocol)]
     code += [(METHODS, "methods", row.method) for row in grid.methods]
     code += [(own, "data", grid.data), (own, "targets", grid.targets)]
-    for registry, key, name in code:
+    for registry, key, chosen in code:
         if not ours or key in read_words(words):
-            registry.allow(name)
-        registry.check_allowed(name)
+            registry.allow(chosen)
+        registry.check_allowed(chosen)
     for settings in (nested(one) for one in (grid.settings, *(row.settings for row in grid.methods))):
         if not ours:  # a person wrote it
             allow(settings)
