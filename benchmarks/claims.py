@@ -212,7 +212,7 @@ def told(group: str, kinds: tuple[str, ...], looks: int) -> dict[str, Row]:
 @lru_cache
 def of(file: str, kinds: tuple[str, ...], looks: int) -> dict[str, Row]:
     """Read the rows of a CLIP on some kinds of sets after so many looks."""
-    names = {f"embedded:{one.name}" for kind in kinds for one in claims(f"claims-{kind}")}
+    names = {one.spec for kind in kinds for one in claims(f"claims-{kind}")}
     return rows_of(DOCS / f"{file}.jsonl.gz", f"{looks} looks", names.__contains__)
 
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from benchmarks.common import arguments
-from benchmarks.lab.bed import expanded, shared
+from benchmarks.lab.bed import SHIFTED, expanded, shared
 from benchmarks.lab.crossed import crossed_interval
 from benchmarks.label_free import Bed, header
 from ipo_prompts.metrics.arrays import Floats
@@ -35,7 +35,7 @@ def main() -> None:
     tried_on: Sequence[str] = TRIED_ON
     templates = 300
     if options.small:
-        chosen_on, tried_on = ("embedded:clean@31",), ("embedded:held-back/slant+vignette@14",)
+        chosen_on, tried_on = (f"{SHIFTED}clean@31",), (f"{SHIFTED}held-back/slant+vignette@14",)
         draws, templates = 1, 20
     beds = {clip: Bed(clip, templates, None) for clip in clips}
     open_half = np.array([[measured(bed, spec, draws) for spec in _of(chosen_on)] for bed in beds.values()])

@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 
 from benchmarks.common import arguments
-from benchmarks.lab.bed import expanded
+from benchmarks.lab.bed import HELD_BACK, SHIFTED, ShiftedSet, expanded
 from benchmarks.lab.label_free import Asked, competing
 from ipo_prompts.experiments.data import load_data
 from ipo_prompts.experiments.run.plan import SPLIT_SEED
@@ -32,7 +32,7 @@ from ipo_prompts.metrics.text_tower import encode_templates
 
 PRICES = (0.0, 0.05, 0.1, 0.2, 0.3, 0.5)
 LEADS = (0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0, float("inf"))
-CLEAN = [f"embedded:{'held-back/' if seed % 2 == 0 else ''}clean@{seed}" for seed in range(31, 37)]
+CLEAN = [ShiftedSet((), HELD_BACK if seed % 2 == 0 else "", seed).spec for seed in range(31, 37)]
 OTHER_CLEAN = "clean, other seeds"
 KEEPS = 0.8
 """Of the clean sets that a rule is chosen on, the share on which the initial template stays, for each CLIP."""
@@ -87,7 +87,7 @@ def main() -> None:
     if options.small:
         chosen_on, tried_on, count = (
             {OTHER_CLEAN: CLEAN[1:2]},
-            {"another": ["embedded:held-back/slant+vignette@14"]},
+            {"another": [f"{SHIFTED}held-back/slant+vignette@14"]},
             20,
         )
     clips = options.clips.split(",")
@@ -129,7 +129,7 @@ class Bed:
     def _kept(self, spec: str) -> Seen:
         if self.keep is None:
             return self._measured(spec)
-        file = self.keep / f"{self.clip.fingerprint[:12]}-{self.count}-{spec.partition(':')[2].replace('/', '-')}.json"
+        file = self.keep / f"{self.clip.fingerprint[:12]}-{self.count}-{spec.rpartition(':')[2].replace('/', '-')}.json"
         if not file.is_file():
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(json.dumps(asdict(self._measured(spec))), encoding="utf-8")

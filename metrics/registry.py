@@ -7,6 +7,7 @@ name of a class of the user's own is `module:Class`.
 from __future__ import annotations
 
 import importlib
+import inspect
 import os
 import re
 import sys
@@ -15,7 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from pkgutil import resolve_name
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, JsonValue, TypeAdapter, ValidationError
 
@@ -62,20 +63,21 @@ def as_given(settings: Mapping[str, Any], what: str) -> dict[str, Any]:
         ) from error
 
 
-def load(name: str, what: str) -> type:
-    """Import the class `module:Class` from the current folder, or from what is installed; `what` asks for it.
+def load(name: str, what: str, kind: Literal["class", "function"] = "class") -> Any:
+    """Import `module:Class` or `module:function` from the current folder, or what is installed; `what` asks for it.
 
     Raises:
-        InputError: there is no such module or class, or its file cannot be imported.
+        InputError: there is no such module, class or function, or its file cannot be imported.
     """
+    fits = inspect.isclass if kind == "class" else callable
     module, _, attribute = name.partition(":")
     found = _imported(module, what)
     if not hasattr(found, attribute):
-        known = [key for key, value in vars(found).items() if isinstance(value, type)]
+        known = [key for key, value in vars(found).items() if fits(value)]
         file = getattr(found, "__file__", None) or module
-        raise InputError(f"{file} has no class {attribute!r}{did_you_mean(attribute, known)}; {what} asks for it.")
-    if not isinstance(made := getattr(found, attribute), type):
-        raise InputError(f"{what} is a {type(made).__name__} and no class; name a class.")
+        raise InputError(f"{file} has no {kind} {attribute!r}{did_you_mean(attribute, known)}; {what} asks for it.")
+    if not fits(made := getattr(found, attribute)):
+        raise InputError(f"{what} is a {type(made).__name__} and no {kind}; name a {kind}.")
     return made
 
 
@@ -187,7 +189,7 @@ class Registry:
         what = f"{self.key}={name}"
         if is_own(name):
             self.check_allowed(name)
-            made: Any = load(str(name), what)
+            made = load(str(name), what)
         elif isinstance(name, str) and name in self._homes:
             made = resolve_name(f"{self._package}.{self._homes[name]}")
             if hasattr(made, "Settings") and hasattr(made, "build"):

@@ -2,26 +2,129 @@
 
 In the `data` of `label-free` a name such as `embedded:suite` stands for them; `python -m benchmarks sets suite` prints
 them for a grid.
+
+`python:benchmarks.lab.bed:shifted:OP+OP` names a set as `embedded:OP+OP` does, whose operations may be untaught ones,
+too. Before the operations may stand other base pictures, `held-back/`, and behind them a seed, `@7`.
 """
 
 from __future__ import annotations
 
 import json
+import random
+import re
+from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
+from benchmarks.lab.untaught import UNTAUGHT
 from ipo_prompts.experiments import embedded
-from ipo_prompts.experiments.embedded.shifts import GEOMETRIC, ShiftedSet, canonical, operations_of, set_of
-from ipo_prompts.experiments.embedded.untaught import UNTAUGHT
-from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.experiments.data.assemble import Gathered, SourceRow
+from ipo_prompts.experiments.data.dataset import PARTS
+from ipo_prompts.experiments.data.sources import own
+from ipo_prompts.experiments.embedded.shifts import (
+    GEOMETRIC,
+    OPERATIONS,
+    PIXELWISE,
+    canonical,
+    operations_of,
+    rendered,
+    seed_of,
+)
+from ipo_prompts.metrics.errors import InputError, did_you_mean
+from ipo_prompts.metrics.pictures import Picture
 
+HELD_BACK: Final = "held-back"
+"""Other clean pictures, of drawings that no CLIP of ours has met: their folder, and their table with `.json`."""
 PREFIX: Final = "embedded:"
+SHIFTED: Final = "python:benchmarks.lab.bed:shifted:"
+own.allow_source(SHIFTED)  # who imports the lab has its code run already
+CLEAN: Final = "clean"
+"""What a set without operations is called."""
+ALL: Final = (*OPERATIONS, *UNTAUGHT)
+_SET: Final = re.compile(rf"(?:({HELD_BACK})/)?([^/@]+)(?:@([0-9]{{1,6}}))?")
 SUITE_FILE = Path(__file__).with_name("suite.json")
 SUITES: Final = {"suite": "open", "suite-held-out": "held out"}
 """What a half of the suite is called → that half."""
 CLAIMS: Final = ("claims-taught", "claims-untaught", "claims-clean")
 """What the sets that claims are made on are called, by whether their operations were taught; see `claims`."""
+
+
+@dataclass(frozen=True)
+class ShiftedSet:
+    """A set of rendered pictures.
+
+    Attributes:
+        operations: what is done to the clean pictures, out of `ALL`, in that order; none leaves them clean.
+        base: whose pictures these are: "" for those that ship in four domains, or `HELD_BACK`.
+        seed: of what is random in the operations; above 0 the parts are drawn by it, too.
+    """
+
+    operations: tuple[str, ...]
+    base: str = ""
+    seed: int = 0
+
+    @property
+    def spec(self) -> str:
+        """What `data` calls it.
+
+        >>> ShiftedSet(("dark",), "held-back", 3).spec
+        'python:benchmarks.lab.bed:shifted:held-back/dark@3'
+        """
+        base, shift = f"{self.base}/" * bool(self.base), "+".join(self.operations).replace(" ", "-") or CLEAN
+        return f"{SHIFTED}{base}{shift}" + f"@{self.seed}" * bool(self.seed)
+
+
+def set_of(name: str) -> ShiftedSet:
+    """Return the set that stands behind `SHIFTED`.
+
+    Raises:
+        InputError: it is none.
+    """
+    if (found := _SET.fullmatch(name)) is None:
+        raise InputError(f"there is no set {name!r}; a set is written like {HELD_BACK}/swirl+rings@7.")
+    base, shift, seed = found.groups()
+    asked = [] if shift == CLEAN else shift.replace("-", " ").split("+")
+    if strange := next((one for one in asked if one not in ALL or asked.count(one) > 1), None):
+        raise InputError(f"{strange!r} in {name!r} is no operation{did_you_mean(strange, ALL)}, or is there twice.")
+    return ShiftedSet(tuple(one for one in ALL if one in asked), base or "", int(seed or 0))
+
+
+def shifted(name: str) -> Gathered:
+    """Gather the pictures of a set, to be rendered when they are read.
+
+    Raises:
+        InputError: see `set_of`.
+    """
+    of = set_of(name)
+    clean = embedded.PICTURES_DIR / embedded.CLEAN_DOMAIN if not of.base else Path(__file__).with_name(HELD_BACK)
+    file = embedded.SPLIT_FILE if not of.base else clean.with_suffix(".json")
+    table = json.loads(file.read_text(encoding="utf-8"))
+    if of.seed:
+        _draw_parts(table, of.seed)
+    rows = []
+    for part in PARTS:
+        for path, _, class_name, base in table[part]:
+            render = partial(_rendered, Picture.from_path(clean / path), path, of)
+            rows.append(SourceRow(Picture(f"{path} of {of.spec}", render), class_name, path, part, base))
+    return Gathered(of.spec, f"the set {name}", rows, tuple(table["classes"]))
+
+
+def _rendered(clean: Picture, path: str, of: ShiftedSet) -> bytes:
+    return rendered(clean, of.operations, seed_of(path, of.seed), {**PIXELWISE, **UNTAUGHT})
+
+
+def _draw_parts(table: dict[str, Any], seed: int) -> None:
+    """Deal the pictures of each class to the parts anew; each part keeps its number of them."""
+    by_class: dict[str, list[Any]] = defaultdict(list)
+    for row in (row for part in PARTS for row in table[part]):
+        by_class[row[2]].append(row)
+    for name, rows in by_class.items():
+        random.Random(f"{seed}/{name}").shuffle(rows)
+    for part in PARTS:
+        table[part] = [by_class[row[2]].pop() for row in table[part]]
 
 
 def expanded(spec: str) -> list[str]:
@@ -34,7 +137,7 @@ def expanded(spec: str) -> list[str]:
 def suite(half: str) -> list[str]:
     """Return the specs of one of `SUITES`, whose rule stands in `suite.json`, or of `CLAIMS`."""
     if half in CLAIMS:
-        return [PREFIX + one.name for one in claims(half)]
+        return [one.spec for one in claims(half)]
     table = json.loads(SUITE_FILE.read_text(encoding="utf-8"))
     return [PREFIX + one["name"] for one in table["sets"] if one["half"] == SUITES[half]]
 
@@ -56,7 +159,7 @@ def claims(kind: str) -> list[ShiftedSet]:
         names = tuple(UNTAUGHT)
         pairs = list(zip(names[:6], names[6:], strict=True))
     first = 1 + 10 * CLAIMS.index(kind)
-    return [ShiftedSet(pair, embedded.HELD_BACK if i % 2 else "", first + i) for i, pair in enumerate(pairs)]
+    return [ShiftedSet(pair, HELD_BACK if i % 2 else "", first + i) for i, pair in enumerate(pairs)]
 
 
 def shared(specs: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -64,13 +167,14 @@ def shared(specs: Sequence[str]) -> tuple[list[str], list[str]]:
 
     What has none shares none, and is named by its own spec.
 
-    >>> shared(["embedded:sideways+blur@6", "embedded:sideways", "folder:pets"])
+    >>> shared([f"{SHIFTED}sideways+blur@6", "embedded:sideways", "folder:pets"])
     (['sideways', 'sideways', 'folder:pets'], ['blur', 'embedded:sideways', 'folder:pets'])
     """
     found: tuple[list[str], list[str]] = ([], [])
     for spec in specs:
+        name = spec.removeprefix(SHIFTED).removeprefix(PREFIX)
         try:
-            operations = set_of(spec.removeprefix(PREFIX)).operations if spec.startswith(PREFIX) else ()
+            operations = set_of(name).operations if name != spec else ()
         except InputError:  # one of the shipped sets
             operations = ()
         found[0].append(operations[0] if operations else spec)

@@ -19,6 +19,7 @@ from benchmarks.lab.bed import expanded
 from benchmarks.lab.words import listed, read_known
 from ipo_prompts.experiments.compare.methods.given import pairs_of
 from ipo_prompts.experiments.data import DataSet, load_data
+from ipo_prompts.experiments.data.sources import own
 from ipo_prompts.experiments.embedded import CLEAN_DOMAIN
 from ipo_prompts.experiments.run.files import write_json
 from ipo_prompts.experiments.run.plan import SPLIT_SEED
@@ -88,6 +89,7 @@ def read_asked(words: Sequence[str]) -> Asked:
     check_name(clip)
     beds = {name: expanded(name) for name in listed(given.get("data", DATA), "label-free")}
     for spec in (one for specs in beds.values() for one in specs):
+        own.allow_source(spec)
         data = load_data(spec, seed=SPLIT_SEED)
         if not data.labelled or not data.test or len(data.class_names) < 4:
             raise InputError(

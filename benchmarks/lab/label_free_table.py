@@ -78,7 +78,7 @@ def beds_of(found: Mapping[str, Sets]) -> dict[str, Sets]:
 def label_free_documents(found: Mapping[str, Sets], clip: str) -> dict[str, str]:
     """Return the text of `table.md`: what it says, and each bed's accuracies and differences."""
     beds, numbers = beds_of(found), in_numbers(found)
-    names = [bed.removeprefix("embedded:") for bed in beds]
+    names = [bed.rpartition(":")[2] for bed in beds]
     told = list(numbers.values())
     accuracies = [
         [condition, row, *(f"{one['accuracy'][condition][row]:.1f}" for one in told)]

@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from benchmarks.lab.bed import CLAIMS, claims, expanded, suite
+from benchmarks.lab.bed import CLAIMS, SHIFTED, ShiftedSet, claims, expanded, set_of, suite
+from benchmarks.lab.untaught import UNTAUGHT
 from ipo_prompts.experiments.data import load_data
-from ipo_prompts.experiments.embedded.shifts import OPERATIONS, ShiftedSet, canonical, set_of
-from ipo_prompts.experiments.embedded.untaught import UNTAUGHT
+from ipo_prompts.experiments.embedded.shifts import OPERATIONS, operations_of
 from ipo_prompts.metrics.errors import InputError
 from tools.embedded.duplicates import looks_like
 from tools.embedded.sources import HELD_BACK, SOURCES
@@ -39,33 +39,31 @@ SAYING = {
     ("spec", "name"),
     [
         ("rings+swirl", "swirl+rings"),
-        ("held-back/upside down+sepia@2", "held-back/upside-down+sepia@2"),
-        ("held-back / clean", "held-back/clean"),
+        ("held-back/sepia+upside-down@2", "held-back/upside-down+sepia@2"),
         ("clean@007", "clean@7"),
         ("dark@0", "dark"),
     ],
 )
 def test_a_set_has_one_name(spec: str, name: str) -> None:
-    assert canonical(f"embedded:{spec}") == f"embedded:{name}" == f"embedded:{set_of(name).name}"
-    assert load_data(f"embedded:{spec}", seed=0).name == f"embedded:{name}"
+    assert set_of(spec).spec == f"{SHIFTED}{name}" == load_data(f"{SHIFTED}{spec}", seed=0).name
 
 
 @pytest.mark.parametrize(
     ("spec", "why"),
     [
-        ("held-bck/dark", "there are no pictures embedded:held-bck/dark; name operations joined by"),
-        ("dark@", "there are no pictures embedded:dark@;"),
-        ("dark@two", "before a seed if you like: embedded:held-back/swirl"),
-        ("held-back/swirll", r"did you mean swirl\?"),
+        ("held-bck/dark", "there is no set 'held-bck/dark'; a set is written like held-back/swirl"),
+        ("dark@two", "there is no set 'dark@two'"),
+        ("held-back/swirll", r"'swirll' in 'held-back/swirll' is no operation \(did you mean swirl\?\)"),
+        ("dark+dark", "is there twice"),
     ],
 )
 def test_what_is_no_set_is_one_sentence(spec: str, why: str) -> None:
     with pytest.raises(InputError, match=why):
-        load_data(f"embedded:{spec}", seed=0)
+        load_data(f"{SHIFTED}{spec}", seed=0)
 
 
 def test_claims_are_made_on_six_sets_of_a_kind_with_seeds_and_half_of_the_base_pictures_of_their_own() -> None:
-    sets = {kind: [set_of(spec.removeprefix("embedded:")) for spec in expanded(f"embedded:{kind}")] for kind in CLAIMS}
+    sets = {kind: [set_of(spec.removeprefix(SHIFTED)) for spec in expanded(f"embedded:{kind}")] for kind in CLAIMS}
     assert sets == {kind: claims(kind) for kind in CLAIMS}
     whole = [one for of_kind in sets.values() for one in of_kind]
     assert len({one.seed for one in whole}) == len(whole) == 18 and min(one.seed for one in whole) > 0
@@ -75,7 +73,7 @@ def test_claims_are_made_on_six_sets_of_a_kind_with_seeds_and_half_of_the_base_p
     untaught = Counter(operation for one in sets["claims-untaught"] for operation in one.operations)
     assert untaught == Counter([*UNTAUGHT]), "no operation in two sets"
     assert {one.operations for one in sets["claims-clean"]} == {()}
-    held_out = {set_of(spec.removeprefix("embedded:")).operations for spec in suite("suite-held-out")}
+    held_out = {operations_of(spec.removeprefix("embedded:")) for spec in suite("suite-held-out")}
     taught = [one.operations for one in sets["claims-taught"]]
     assert {*taught} <= held_out and len({other for _, other in taught}) == 6
     assert max(Counter(move for move, _ in taught).values()) == 2
@@ -94,29 +92,29 @@ def test_an_untaught_operation_changes_a_picture_by_its_seed_alone(name: str) ->
     def pixels(spec: str) -> npt.NDArray[np.int64]:
         return np.stack([np.asarray(item.picture.image(), int) for item in load_data(spec, seed=0).val[:6]])
 
-    shown = pixels(f"embedded:{name}@3")
-    assert shown.shape == (6, 48, 48, 3) and np.array_equal(shown, pixels(f"embedded:{name}@3"))
-    assert np.abs(shown - pixels("embedded:clean@3")).mean() > 4, "of 255"
+    shown = pixels(f"{SHIFTED}{name}@3")
+    assert shown.shape == (6, 48, 48, 3) and np.array_equal(shown, pixels(f"{SHIFTED}{name}@3"))
+    assert np.abs(shown - pixels(f"{SHIFTED}clean@3")).mean() > 4, "of 255"
 
 
 def test_a_seed_draws_the_parts_and_what_is_random_in_the_operations() -> None:
-    first, other, shipped = (load_data(f"embedded:clean{seed}", seed=0) for seed in ("@1", "@2", ""))
+    first, other, shipped = (load_data(f"{SHIFTED}clean{seed}", seed=0) for seed in ("@1", "@2", ""))
     for part in ("train", "val", "test"):
         groups = [[item.group for item in data.part(part)] for data in (first, other, shipped)]
         assert len({len(one) for one in groups}) == 1 and len({*map(tuple, groups)}) == 3
         assert Counter(item.label for item in first.part(part)) == Counter(item.label for item in shipped.part(part))
     whole = [{item.group for part in ("train", "val", "test") for item in data.part(part)} for data in (first, shipped)]
     assert whole[0] == whole[1]
-    again = load_data("embedded:clean@1", seed=5)
+    again = load_data(f"{SHIFTED}clean@1", seed=5)
     assert [item.group for item in again.test] == [item.group for item in first.test]
-    dark = [load_data(f"embedded:dark@{seed}", seed=0) for seed in (1, 2)]
+    dark = [load_data(f"{SHIFTED}dark@{seed}", seed=0) for seed in (1, 2)]
     pictures = [{item.group: item.picture.bytes() for item in data.test} for data in dark]
     both = {*pictures[0]} & {*pictures[1]}
     assert len(both) > 50 and all(pictures[0][group] != pictures[1][group] for group in both)
 
 
 def test_held_back_pictures_are_of_packages_and_drawings_that_no_clip_has_met() -> None:
-    data, shipped = load_data("embedded:held-back/clean", seed=0), load_data("embedded:b", seed=0)
+    data, shipped = load_data(f"{SHIFTED}held-back/clean", seed=0), load_data("embedded:b", seed=0)
     assert {*data.class_names} <= {*shipped.class_names} and len(data.class_names) == 30
     items = [item for part in ("train", "val", "test") for item in data.part(part)]
     assert Counter(item.label for item in items) == dict.fromkeys(range(30), 10)
@@ -133,5 +131,7 @@ def test_drawings_that_look_alike_are_found() -> None:
     assert looks_like(drawings, drawings[:1]).tolist() == [[True], [True], [False]]
 
 
-def test_the_name_of_a_set_without_base_or_seed_is_its_operations() -> None:
-    assert ShiftedSet(("sideways", "dark")).name == "sideways+dark" and ShiftedSet(()).name == "clean"
+def test_a_taught_set_without_base_or_seed_has_the_pictures_that_ship() -> None:
+    assert ShiftedSet(()).spec == f"{SHIFTED}clean"
+    ours, theirs = (load_data(f"{kind}sideways+dark", seed=0).val[:9] for kind in (SHIFTED, "embedded:"))
+    assert [one.picture.bytes() for one in ours] == [one.picture.bytes() for one in theirs]

@@ -9,6 +9,7 @@ import pytest
 
 from benchmarks.__main__ import app
 from benchmarks.lab import label_free
+from benchmarks.lab.bed import SHIFTED
 from benchmarks.lab.label_free import (
     FIT,
     INITIAL,
@@ -36,21 +37,21 @@ def test_the_interval_is_the_wider_of_two():
     # Differences .1, .1, .3, .3: independent, s = .11547, half width 3.182 · .11547 / 2 = .1837. By move they are two
     # clusters, whose sums of residuals are ∓.2: error √(2/1 · .08) / 4 = .1, half width 12.706 · .1 = 1.2706.
     names = [
-        "embedded:swirl+rings@1",
-        "embedded:held-back/swirl+double",
-        "embedded:tiles+rings",
-        "embedded:tiles+double",
+        f"{SHIFTED}swirl+rings@1",
+        f"{SHIFTED}held-back/swirl+double",
+        f"{SHIFTED}tiles+rings",
+        f"{SHIFTED}tiles+double",
     ]
     found = ahead(_sets([0.3, 0.3, 0.5, 0.5], [0.2] * 4, names), FIT, WRONG)
     assert (found.mean, found.low, found.high) == pytest.approx((20, 20 - 127.06, 20 + 127.06), abs=0.01)
-    apart = ["embedded:swirl", "embedded:tiles", "embedded:bulge", "embedded:slant"]
+    apart = [f"{SHIFTED}swirl", f"{SHIFTED}tiles", f"{SHIFTED}bulge", f"{SHIFTED}slant"]
     found = ahead(_sets([0.3, 0.3, 0.5, 0.5], [0.2] * 4, apart), FIT, WRONG)
     assert (found.low, found.high) == pytest.approx((20 - 18.37, 20 + 18.37), abs=0.01)
     assert found.behind == []
 
 
 def test_only_an_interval_above_zero_says_that_names_are_used():
-    names = ["embedded:swirl", "embedded:tiles", "embedded:bulge"]
+    names = [f"{SHIFTED}swirl", f"{SHIFTED}tiles", f"{SHIFTED}bulge"]
     assert "fit uses the names" in answer_of_fit(_sets([0.30, 0.31, 0.32], [0.2, 0.2, 0.2], names))
     said = answer_of_fit(_sets([0.30, 0.20, 0.32], [0.2, 0.2, 0.3], names))
     assert "is not shown" in said and "describer=fit" in said
@@ -64,13 +65,13 @@ def test_names_of_other_things_are_other_and_none_is_in_two_lists():
 
 
 def test_the_command_measures_resumes_and_says_what_names_are_worth(tmp_path, capsys):
-    words = ["label-free", "data=embedded:held-back/slant+vignette@14", "templates=4", "draws=1"]
+    words = ["label-free", f"data={SHIFTED}held-back/slant+vignette@14", "templates=4", "draws=1"]
     assert main([*words, "--out", str(tmp_path), "--json"], app) == 0
     out, err = capsys.readouterr()
     (bed,) = json.loads(out).values()
     rows = bed["accuracy"]["400 pictures"]
     # The initial template's accuracy is that of docs/plain-clip.md.
-    assert rows[INITIAL] == 16.7 and len(rows) == 16 and "embedded:held-back/slant+vignette@14" in err
+    assert rows[INITIAL] == 16.7 and len(rows) == 16 and f"{SHIFTED}held-back/slant+vignette@14" in err
     assert set(bed["accuracy"]) >= {"50 pictures", "100 pictures", "lopsided"} and len(bed["accuracy"]) == 7
     assert "is not shown" in bed["verdict"] or "fit uses" in bed["verdict"]
     kept = next((tmp_path / "cells").iterdir())

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from benchmarks.lab import GRIDS
+from benchmarks.lab.bed import SHIFTED
 from benchmarks.lab.looks import Looks, Prefixes, after
 from ipo_prompts.experiments.compare import cell as cells_of
 from ipo_prompts.experiments.compare.cell import FILE_NAME, Cell, run_cell
@@ -117,7 +118,7 @@ def test_what_cannot_be_read_after_fewer_looks_is_one_sentence(
 
 
 def test_the_grid_of_claims_is_reckoned_by_its_finished_cells(tmp_path: Path) -> None:
-    found = entries(load_grid(f"{GRIDS}/claims.yaml", ["data=embedded:clean@21", "seeds=2"]), tmp_path)
+    found = entries(load_grid(f"{GRIDS}/claims.yaml", [f"data={SHIFTED}clean@21", "seeds=2"]), tmp_path)
     assert forecast(found)["minutes_left"] is None, "nothing is known before a cell is done"
     for entry, seconds in ((found[0], 6), (found[-1], 60)):  # one anchor, one row of pairs
         entry.folder.mkdir(parents=True)

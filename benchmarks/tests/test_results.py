@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import claims, gains
+from benchmarks.lab.bed import SHIFTED
 from ipo_prompts.experiments.compare.documents import documents, table_of
 from ipo_prompts.experiments.compare.raw_cells import unpack
 
@@ -65,6 +66,6 @@ def test_what_sets_share_widens_their_interval() -> None:
     assert more == pytest.approx((625, 1))
     assert gains._wider(1.0, [1.0, 3.0], [], []) == pytest.approx(1.0)
     assert gains._wider(1.0, [1.0, 3.0], [], [more]) == pytest.approx((1 + 12.7062**2 * 625) ** 0.5, rel=1e-4)
-    others = {("embedded:held-back/zoom+gray", 0): hits["a"], (sets[0], 0): hits["a"]}
+    others = {(f"{SHIFTED}held-back/zoom+gray", 0): hits["a"], (sets[0], 0): hits["a"]}
     none = dict.fromkeys(others, hits["b"])
     assert gains._pictures(others, none).value == 0, "other drawings share nothing"

@@ -36,6 +36,7 @@ def label(
     look_first(programs)
     from ipo_prompts.experiments.clicks.drawing import DRAWING, as_before, draw_questions
     from ipo_prompts.experiments.clicks.pictures import named_by_both, programs_of_run, two_programs
+    from ipo_prompts.experiments.data.sources import own
     from ipo_prompts.experiments.report.label_page import PAGE, label_page, verify_command
     from ipo_prompts.experiments.run.files import check_writable, write_json, write_text
     from ipo_prompts.programs.record.trust import trusting
@@ -44,6 +45,7 @@ def label(
         raise InputError(f"there are {len(programs)} programs; name a run, or two programs.")
     folder = out or (programs[0] if len(programs) == 1 and programs[0].is_dir() else Path("labels"))
     check_writable(folder)
+    own.allow_source(data)
     with trusting(trust):
         question = (
             two_programs(programs[0], programs[1], data, device)
@@ -90,6 +92,7 @@ def verify(
     from ipo_prompts.experiments.clicks.drawing import name_pictures, read_drawing, sides_of
     from ipo_prompts.experiments.clicks.pictures import two_programs
     from ipo_prompts.experiments.clicks.verifying import VERIFIED, check_program, looked, read_answers, verdict_of
+    from ipo_prompts.experiments.data.sources import own
     from ipo_prompts.experiments.report.page import write_report
     from ipo_prompts.experiments.run.files import write_json
     from ipo_prompts.experiments.run.result import RESULT
@@ -102,6 +105,7 @@ def verify(
         if len(others) != 2:
             is_one = "is" if len(others) == 1 else "are"
             raise InputError(f"a verdict is about two programs and there {is_one} {len(others)}.")
+        own.allow_source(data)
         with trusting(trust):
             question = two_programs(others[0], others[1], data, device)
         of_others = name_pictures(question), sides_of(question)

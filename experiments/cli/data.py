@@ -66,10 +66,12 @@ def check(
     from ipo_prompts.experiments.data import load_data
     from ipo_prompts.experiments.data.assemble import about_bars
     from ipo_prompts.experiments.data.check import check_data
+    from ipo_prompts.experiments.data.sources import own
 
     about = about_data(read_about(words, "data check"))
     if groups:
         _check_groups(groups, spec, clip)
+    own.allow_source(spec)
     data = load_data(spec, seed=seed, whole=False, **about)
     if (bars := about_bars(data)) and not any(word.lstrip("-").startswith("labels=") for word in words or []):
         again = ["ipo", "data", "check", spec, *(words or []), "labels=several", *(["--clip", clip] if clip else [])]
@@ -220,10 +222,12 @@ def names(
     """Write a classes.yaml to edit: what each class is called, and a gap for those that are called by a code."""
     from ipo_prompts.experiments.data import load_data
     from ipo_prompts.experiments.data.dataset import NAMES_FILE
+    from ipo_prompts.experiments.data.sources import own
     from ipo_prompts.experiments.data.wordnet import names_to_edit, nearest_words
     from ipo_prompts.experiments.run.files import write_text
     from ipo_prompts.metrics.clip import load_clip
 
+    own.allow_source(spec)
     data = load_data(spec, seed=0, whole=False)
     kind, _, rest = spec.partition(":")
     path = out or Path(rest if kind == "folder" else ".").expanduser() / NAMES_FILE
@@ -250,8 +254,10 @@ def preview(
     from ipo_prompts.experiments.data import load_data
     from ipo_prompts.experiments.data.check import contact_sheet
     from ipo_prompts.experiments.data.dataset import empty_classes
+    from ipo_prompts.experiments.data.sources import own
     from ipo_prompts.experiments.run.files import write_bytes
 
+    own.allow_source(spec)
     data = load_data(spec, seed=seed, whole=False, **about_data(read_about(words, "data preview")))
     look_first(out=out)
     path = out or Path(f"preview-{re.sub(r'[^A-Za-z0-9_.-]+', '-', data.name)}.png")

@@ -59,6 +59,7 @@ def evaluate_templates(
     """Score templates on a data set; later ones are compared with the first."""
     look_first(what="the file of templates", files=[templates_file] if templates_file else [])
     from ipo_prompts.experiments.data import load_data
+    from ipo_prompts.experiments.data.sources import own
     from ipo_prompts.experiments.run.comparison import compare
     from ipo_prompts.experiments.run.live_view import Ui
     from ipo_prompts.experiments.run.plan import SPLIT_SEED, fitting
@@ -73,6 +74,7 @@ def evaluate_templates(
     if not wanted:
         raise InputError("give at least one template, with --template or --templates-file.")
     config = read_about(words, "evaluate", "reward")
+    own.allow_source(data)
     drawn = load_data(data or "embedded", seed=seed or 0, **about_data(config))
     task = REWARDS.build(fitting(config, drawn).reward)
     items = drawn.part(part if drawn.labelled else "train")

@@ -23,6 +23,7 @@ from ipo_prompts.experiments.compare.protocols import (
     tested,
     totals,
 )
+from ipo_prompts.experiments.data.sources import own
 from ipo_prompts.experiments.run.config import RunConfig, dotted, nested
 from ipo_prompts.experiments.run.files import Content, check_writable, content_of, write_bytes
 from ipo_prompts.experiments.run.live_view import Ui
@@ -157,6 +158,7 @@ def run_cell(cell: Cell, folder: Path) -> dict[str, Any]:
     allow(nested(dict(cell.settings)))  # `load_grid` has refused what nobody typed; here is a worker
     METHODS.allow(cell.method)
     PROTOCOLS.allow(cell.protocol)
+    own.allow_source([cell.data, *cell.targets])
     config, method = shared_config(cell), METHODS.find(cell.method)
     check_writable(folder)
     source, drawn, tests = laid_out(cell.protocol, cell.data, cell.targets, config)

@@ -19,6 +19,7 @@ from ipo_prompts.experiments.compare.methods.base import Method
 from ipo_prompts.experiments.compare.protocols import CROSS_CLIP, PROTOCOLS, TO_DATA
 from ipo_prompts.experiments.compare.published import ablated_settings
 from ipo_prompts.experiments.compare.sweep_file import MOST, grid_of
+from ipo_prompts.experiments.data.sources import own
 from ipo_prompts.experiments.embedded.shifts import canonical
 from ipo_prompts.experiments.run.config import CHOSEN, dotted, nested, overlaid
 from ipo_prompts.experiments.run.config import settings as settings_of_a_run
@@ -141,7 +142,7 @@ def load_grid(name: str, words: Sequence[str] = ()) -> GridConfig:
 
     Raises:
         InputError: no such file or grid, an unknown key (the nearest is named), a value of the wrong kind; or the file
-            of a grid that was begun names a class of the user's own, which the words do not.
+            of a grid that was begun names code of the user's own, which the words do not.
     """
     file = _file(name)
     values = read_settings(file)
@@ -154,16 +155,19 @@ def load_grid(name: str, words: Sequence[str] = ()) -> GridConfig:
         raise InputError(_worded(error, name)) from error
     allow(nested(read_words(words)))
     ours = file.name == GRID_FILE and (file.parent / CELLS).is_dir()
-    code = [(PROTOCOLS, "protocol", grid.protocol), *((METHODS, "methods", row.method) for row in grid.methods)]
-    for registry, key, name in code:
+    code: list[tuple[Any, str, object]] = [(PROTOCOLS, "protocol", grid.protocol)]
+    code += [(METHODS, "methods", row.method) for row in grid.methods]
+    code += [(own, "data", grid.data), (own, "targets", grid.targets)]
+    for registry, key, chosen in code:
         if not ours or key in read_words(words):
-            registry.allow(name)
-        registry.check_allowed(name)
+            registry.allow(chosen)
+        registry.check_allowed(chosen)
     for settings in (nested(one) for one in (grid.settings, *(row.settings for row in grid.methods))):
         if not ours:  # a person wrote it
             allow(settings)
         for key, registry in CHOSEN.items():
             registry.check_allowed(settings.get(key))
+        own.check_allowed(settings.get("also_fit"))
     if ours:
         _refuse_foreign(grid, file, nested(read_words(words)))
     return grid

@@ -103,7 +103,7 @@ def check_data(
     rows = list(data.items())
     looks: list[_Look] = []
     for start in range(0, len(rows), _BATCH):
-        looks += in_threads(_look, rows[start : start + _BATCH])
+        looks += in_threads(_look, [item.picture for _, item in rows[start : start + _BATCH]])
         if progress:
             progress(len(looks), len(rows))
     times = Counter(data.class_names)
@@ -135,15 +135,7 @@ def check_data(
 
 def faults(pictures: Sequence[Picture]) -> list[str | None]:
     """Decode pictures with a few threads; return for each the sentence that says why it cannot be read, or None."""
-    return in_threads(_fault, pictures)
-
-
-def _fault(picture: Picture) -> str | None:
-    try:
-        picture.image()
-    except InputError as error:
-        return str(error)
-    return None
+    return [look.fault for look in in_threads(_look, pictures)]
 
 
 def transparency_note(pictures: Sequence[Picture], what: str) -> str | None:
@@ -183,8 +175,7 @@ class _Look:
     empty: str | None = None
 
 
-def _look(row: tuple[Part, Item]) -> _Look:
-    picture = row[1].picture
+def _look(picture: Picture) -> _Look:
     content = unreadable_content(picture)
     try:
         data = picture.bytes()

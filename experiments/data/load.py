@@ -66,8 +66,9 @@ def load_data(
 
     Args:
         spec: `embedded`, `embedded:NAME`, `embedded:OP+OP`, `folder:PATH`, `csv:PATH`, `parquet:PATH`,
-            `hf:NAME[:CONFIG]`, or a registered name: `eurosat` (below `IPO_DATA_ROOT`), `eurosat:PATH_OF_ROOT`,
-            `eurosat:hf`, or `eurosat:hf:ID` for another copy on the hub or on this machine.
+            `hf:NAME[:CONFIG]`, `python:MODULE:FUNCTION[:REST]` (see `sources/own.py`), or a registered name: `eurosat`
+            (below `IPO_DATA_ROOT`), `eurosat:PATH_OF_ROOT`, `eurosat:hf`, or `eurosat:hf:ID` for another copy on the
+            hub or on this machine.
         seed: cuts the parts that the source lacks (draw.py); without effect when it has train, val and test.
         task: what the pictures are, for the language model; None takes the registered task, or makes one from a few
             class names.
@@ -87,7 +88,8 @@ def load_data(
     Traceback (most recent call last):
     ...
     ipo_prompts.metrics.errors.InputError: unknown data 'foldr:pictures' (did you mean folder?); use embedded[:NAME or \
-:OP+OP], folder:PATH, csv:PATH, parquet:PATH, hf:NAME[:CONFIG] or a registered name of `ipo data list`.
+:OP+OP], folder:PATH, csv:PATH, parquet:PATH, hf:NAME[:CONFIG], python:MODULE:FUNCTION[:REST] or a registered name of \
+`ipo data list`.
     """
     kind, _, rest = spec.strip().partition(":")
     names = read_class_names(class_names) if isinstance(class_names, str) else class_names

@@ -17,7 +17,3 @@ SPLIT_FILE: Final[Path] = _HERE / "split.json"
 DOMAINS: Final[tuple[str, ...]] = ("a", "b", "c", "d")
 CLEAN_DOMAIN: Final = "b"
 """The domain without any operation."""
-HELD_BACK: Final = "held-back"
-"""Other clean pictures, of drawings that no CLIP of ours has met: the folder beside the domains."""
-HELD_BACK_FILE: Final[Path] = _HERE / "held-back.json"
-"""Their table, as `SPLIT_FILE` is that of the domains."""

@@ -1,8 +1,6 @@
 """Picture operations, which shift a domain of pictures and which captions describe, and named sets of shifted pictures.
 
 A set, `embedded:OP+OP`, is the clean pictures that ship with IPO, rendered with operations when they are read.
-`embedded:held-back/OP+OP@SEED` is another one: of other base pictures, with a seed of its own, by which its parts are
-drawn, too.
 
 The same picture, operations and seed give the same pixels, whatever else is rendered and in whatever order.
 
@@ -15,26 +13,25 @@ from __future__ import annotations
 import math
 import random
 import re
-from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 from scipy import ndimage
 
 from ipo_prompts.experiments import embedded
-from ipo_prompts.experiments.embedded.untaught import UNTAUGHT
-from ipo_prompts.experiments.embedded.untaught import Image as Image
 from ipo_prompts.metrics.errors import InputError, did_you_mean
 from ipo_prompts.metrics.pictures import Picture
 
-_Operation = Callable[[Image, np.random.Generator], Image]
+Image = npt.NDArray[np.float32]
+Operation = Callable[[Image, np.random.Generator], Image]
 
 SIDE: Final = 48
 SEED: Final = 0
-"""Of every set that names no other: a picture is as dark or as noisy in all sets that darken it or add noise, so sets
-differ in their operations only."""
+"""Of every set: a picture is as dark or as noisy in all sets that darken it or add noise, so sets differ in their
+operations only."""
 _PREFIX: Final = "embedded:"
 BACKGROUNDS: Final[dict[str, tuple[float, float, float]]] = {
     "white": (1.0, 1.0, 1.0),
@@ -52,16 +49,22 @@ BACKGROUNDS: Final[dict[str, tuple[float, float, float]]] = {
 
 
 def render(
-    rgba: Image, operations: Collection[str], seed: int, background: str = "white", jitter: float = 1.0
+    rgba: Image,
+    operations: Collection[str],
+    seed: int,
+    background: str = "white",
+    jitter: float = 1.0,
+    pixelwise: Mapping[str, Operation] | None = None,
 ) -> Image:
     """Move a picture a little, lay it on paper and shift it.
 
     Args:
         rgba: float32 (side, side, 4) in [0, 1], straight alpha.
-        operations: names out of `ALL`. They are applied in that order, whatever the order here.
+        operations: names out of `GEOMETRIC` and `pixelwise`. They are applied in that order, whatever the order here.
         seed: 0 or more; decides the move, and how strong an operation is.
         background: the paper's colour, out of `BACKGROUNDS`.
         jitter: scales the random move; with 0 the drawing lies as it is, without the little paper around it.
+        pixelwise: the operations that there are besides the moves; by default `PIXELWISE`.
 
     Returns:
         float32 (48, 48, 3) in [0, 1].
@@ -69,7 +72,9 @@ def render(
     Raises:
         InputError: there is no such operation or background.
     """
-    for kind, wanted, known in (("operation", operations, ALL), ("background", [background], BACKGROUNDS)):
+    pixelwise = PIXELWISE if pixelwise is None else pixelwise
+    there_are = (*GEOMETRIC, *pixelwise)
+    for kind, wanted, known in (("operation", operations, there_are), ("background", [background], BACKGROUNDS)):
         for name in wanted:
             if name not in known:
                 hint = did_you_mean(name, known)
@@ -79,7 +84,7 @@ def render(
     # Premultiplied, else transparent black bleeds into the outline.
     moved = _moved(np.concatenate([rgba[..., :3] * alpha, alpha], axis=2), operations, rng, jitter)
     image = moved[..., :3] + np.array(BACKGROUNDS[background], np.float32) * (1 - moved[..., 3:])
-    for name, operation in (*_PIXELWISE.items(), *UNTAUGHT.items()):
+    for name, operation in pixelwise.items():
         if name in operations:
             image = operation(image, rng)
     return np.clip(image, 0, 1).astype(np.float32)
@@ -143,7 +148,7 @@ def _noise(image: Image, rng: np.random.Generator) -> Image:
 
 
 # In the order in which they are applied: geometry first, sensor faults last.
-_PIXELWISE: Final[dict[str, _Operation]] = {
+PIXELWISE: Final[dict[str, Operation]] = {
     "gray": lambda image, rng: _gray(image),
     "sepia": lambda image, rng: _gray(image) * np.array([1.0, 0.84, 0.62], np.float32),
     "hue": lambda image, rng: np.roll(image, 1, axis=2),
@@ -157,60 +162,12 @@ _PIXELWISE: Final[dict[str, _Operation]] = {
     "noise": _noise,
 }
 GEOMETRIC: Final = ("upside down", "sideways", "zoom", "small")
-OPERATIONS: Final = (*GEOMETRIC, *_PIXELWISE)
+OPERATIONS: Final = (*GEOMETRIC, *PIXELWISE)
 """Those that captions name."""
-ALL: Final = (*OPERATIONS, *UNTAUGHT)
-_SET: Final = re.compile(r"(?:\s*([^/@]*?)\s*/)?([^/@]*)(?:@([0-9]{1,6}))?")
-
-
-@dataclass(frozen=True)
-class ShiftedSet:
-    """A set of rendered pictures.
-
-    Attributes:
-        operations: what is done to the clean pictures, out of `ALL`; none leaves them clean.
-        base: whose pictures these are: "" for those that ship in four domains, or `embedded.HELD_BACK`.
-        seed: of what is random in the operations; above 0 the parts are drawn by it, too.
-    """
-
-    operations: tuple[str, ...]
-    base: str = ""
-    seed: int = SEED
-
-    @property
-    def name(self) -> str:
-        """The one name of the set.
-
-        >>> ShiftedSet(("dark",), "held-back", 3).name, ShiftedSet((), seed=2).name
-        ('held-back/dark@3', 'clean@2')
-        """
-        base = f"{self.base}/" if self.base else ""
-        return f"{base}{name_of_set(self.operations) or CLEAN}" + (f"@{self.seed}" if self.seed else "")
-
-
-CLEAN: Final = "clean"
-"""What a set without operations is called."""
-
-
-def set_of(name: str) -> ShiftedSet:
-    """Return the set of a name.
-
-    Raises:
-        InputError: it is none.
-    """
-    found = _SET.fullmatch(name)
-    if found is None or (found[1] or "") not in ("", embedded.HELD_BACK):
-        raise InputError(
-            f"there are no pictures {_PREFIX}{name}; name operations joined by +, such as {_PREFIX}sideways+negative, "
-            f"behind other base pictures and before a seed if you like: {_PREFIX}{embedded.HELD_BACK}/swirl+rings@7."
-        )
-    base, operations, seed = found.groups()
-    is_clean = operations.strip() == CLEAN
-    return ShiftedSet(() if is_clean else operations_of(operations), base or "", int(seed or SEED))
 
 
 def operations_of(name: str) -> tuple[str, ...]:
-    """Return the operations that a set's name holds, in the order of `ALL`.
+    """Return the operations that a set's name holds, in the order of `OPERATIONS`.
 
     Args:
         name: operations joined by +, in any order; their words may be joined by hyphens.
@@ -222,8 +179,8 @@ def operations_of(name: str) -> tuple[str, ...]:
     True
     """
     parts = [re.sub(r"[\s_-]+", " ", part).strip() for part in name.split("+")]
-    names = [name_of_set([one]) for one in ALL]
-    strange = next((part for part in parts if part not in ALL), None)
+    names = [name_of_set([one]) for one in OPERATIONS]
+    strange = next((part for part in parts if part not in OPERATIONS), None)
     if strange is not None:
         # A single word may have been meant for a set of the shipped pictures.
         hint = did_you_mean(strange.replace(" ", "-"), names if len(parts) > 1 else [*embedded.DOMAINS, *names])
@@ -236,7 +193,7 @@ def operations_of(name: str) -> tuple[str, ...]:
     twice = next((part for part in parts if parts.count(part) > 1), None)
     if twice is not None:
         raise InputError(f"{_PREFIX}{name} has the operation {twice!r} twice; name it once.")
-    return tuple(one for one in ALL if one in parts)
+    return tuple(one for one in OPERATIONS if one in parts)
 
 
 def name_of_set(operations: Collection[str]) -> str:
@@ -245,7 +202,7 @@ def name_of_set(operations: Collection[str]) -> str:
     >>> name_of_set(["negative", "upside down"])
     'upside-down+negative'
     """
-    return "+".join(one.replace(" ", "-") for one in ALL if one in operations)
+    return "+".join(one.replace(" ", "-") for one in OPERATIONS if one in operations)
 
 
 def canonical(spec: str) -> str:
@@ -258,28 +215,35 @@ def canonical(spec: str) -> str:
     if f"{kind}{colon}" != _PREFIX:
         return spec
     try:
-        return _PREFIX + set_of(rest).name
+        return _PREFIX + name_of_set(operations_of(rest))
     except InputError:  # one of the shipped sets, or what the loading of the data set refuses in a sentence
         return spec
 
 
-def shifted(clean: Picture, key: str, of: ShiftedSet) -> Picture:
+def shifted(clean: Picture, key: str, operations: Collection[str]) -> Picture:
     """Return a picture that is rendered each time it is read, which takes about half a millisecond.
 
-    It has no stamp: what its bytes are depends on the renderer too, so caches read it to know. And it is a PPM: its
-    bytes, by which it is known, follow from the pixels alone and not from an encoder's version.
+    It has no stamp: what its bytes are depends on the renderer too, so caches read it to know.
 
     Args:
         clean: a shipped picture of 48 by 48 pixels, on white.
-        key: its path within its set, which decides what is random in the operations, with the set's seed.
-        of: the set.
+        key: its path within its set, which decides what is random in the operations.
+        operations: names out of `OPERATIONS`.
     """
-    return Picture(f"{key} of {_PREFIX}{of.name}", partial(_rendered, clean, of.operations, seed_of(key, of.seed)))
+    name = f"{key} of {_PREFIX}{name_of_set(operations)}"
+    return Picture(name, partial(rendered, clean, operations, seed_of(key, SEED)))
 
 
-def _rendered(clean: Picture, operations: Collection[str], seed: int) -> bytes:
+def rendered(
+    clean: Picture, operations: Collection[str], seed: int, pixelwise: Mapping[str, Operation] | None = None
+) -> bytes:
+    """Render a clean picture of 48 by 48 pixels, on white; see `render`.
+
+    Returns:
+        A PPM: its bytes, by which it is known, follow from the pixels alone and not from an encoder's version.
+    """
     rgb = np.asarray(clean.image(), np.float32) / 255
     opaque = np.ones((SIDE, SIDE, 1), np.float32)
     # It was moved when it was made; moved again, it would be blurred, and more off its place than what CLIP has seen.
-    image = render(np.concatenate([rgb, opaque], axis=2), operations, seed, jitter=0)
+    image = render(np.concatenate([rgb, opaque], axis=2), operations, seed, jitter=0, pixelwise=pixelwise)
     return b"P6 %d %d 255\n" % (SIDE, SIDE) + np.round(image * 255).astype(np.uint8).tobytes()

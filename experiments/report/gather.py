@@ -88,8 +88,7 @@ class Run:
     def command_to_replay(self) -> str:
         """The command that makes it again from its recorded replies, in a new directory."""
         again = f"{self.folder}-again"
-        chosen = self.config.model_dump(include=set(CHOSEN))
-        typed = [f"{key}={name}" for key, name in to_type(chosen).items()]
+        typed = [f"{key}={name}" for key, name in to_type(self.config.model_dump()).items()]
         config = str(self.folder / "config.yaml")
         return shlex.join(["ipo", "optimize", config, *typed, "--lm", f"replay/{self.folder}", "--out", again])
 

@@ -13,12 +13,12 @@ from typing import Any, get_args, get_origin
 
 from pydantic import ValidationError
 
+from ipo_prompts.experiments.data.sources import own
 from ipo_prompts.experiments.run.config import ASK_NO_MODEL, CHOSEN, FREE_KEYS, RunConfig, nested, overlaid
 from ipo_prompts.experiments.run.files import holds_run
 from ipo_prompts.experiments.tasks import REWARDS
 from ipo_prompts.metrics import files
 from ipo_prompts.metrics.errors import InputError, input_error, listener, nearest, setting
-from ipo_prompts.metrics.registry import own_name
 from ipo_prompts.programs.record.journal import FILE_NAME as JOURNAL
 from ipo_prompts.programs.record.journal import last, read
 from ipo_prompts.programs.record.trust import (
@@ -242,7 +242,8 @@ def _to_take_over(settings: dict[str, Any], given: dict[str, Any], run: Path) ->
             the user's own, and no name is given.
     """
     kept = dict(settings)
-    code = {key: name for key in CHOICES if (name := own_name(kept.get(key))) and "name" not in given.get(key, {})}
+    typed = {key for key, value in given.items() if key not in CHOICES or "name" in value}
+    code = {key: name for key, name in to_type(kept).items() if key not in typed}
     if code:
         words = (", " if listener() == "ipo.optimize" else " ").join(setting(key, name) for key, name in code.items())
         raise InputError(f"the run in {run} {why_typed(code)}, add `{words}`, else name another {' and '.join(code)}.")
@@ -262,9 +263,11 @@ def _to_take_over(settings: dict[str, Any], given: dict[str, Any], run: Path) ->
 
 
 def allow(values: dict[str, Any]) -> None:
-    """Let the classes of the user's own be imported that a person typed; see `Registry.allow`."""
+    """Let the classes and functions of the user's own be imported that a person typed; see `Registry.allow`."""
     for key, registry in CHOSEN.items():
         registry.allow(values.get(key))
+    for key in ("data", "also_fit"):
+        own.allow_source(values.get(key))
 
 
 def read_settings(file: Path) -> dict[str, Any]:

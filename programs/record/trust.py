@@ -216,6 +216,8 @@ CONFIG_FILE = "config.yaml"
 """Of a run directory: all settings."""
 CHOICES = ("reward", "strategy")
 """The settings that may name a class of the user's own."""
+OWN_DATA = "python:"
+"""How `data` begins that a function of the user's own gathers."""
 
 
 def resume_command(folder: Path, settings: Mapping[str, Any] | None = None, *words: str) -> str:
@@ -246,8 +248,9 @@ def resumed_by(folder: Path, settings: Mapping[str, Any] | None = None, *words: 
 
 
 def to_type(settings: Mapping[str, Any]) -> dict[str, str]:
-    """Return the settings that a person has to type: the names of classes of their own."""
-    return {key: name for key in CHOICES if (name := own_name(settings.get(key)))}
+    """Return the settings that a person has to type: the names of classes and functions of their own."""
+    data = {"data": spec} if (spec := str(settings.get("data")).strip()).startswith(OWN_DATA) else {}
+    return data | {key: name for key in CHOICES if (name := own_name(settings.get(key)))}
 
 
 def why_typed(missing: Mapping[str, str]) -> str:

@@ -30,6 +30,7 @@ DATA = (
     "csv:/dev/zero",
     "csv:OUTSIDE/pipe",
     "parquet:/dev/zero",
+    "python:theirs:gather",
 )
 """What a stranger's settings may name."""
 

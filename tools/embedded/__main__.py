@@ -11,7 +11,9 @@ if TYPE_CHECKING:
     from tools.embedded.drawings import Picture, Pixels
     from tools.embedded.splits import Split
 
-OUT: Final = Path(__file__).resolve().parents[2] / "experiments" / "embedded"
+_ROOT: Final = Path(__file__).resolve().parents[2]
+OUT: Final = _ROOT / "experiments" / "embedded"
+LAB: Final = _ROOT / "benchmarks" / "lab"
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class Run:
         """Clean pictures of drawings that no CLIP has met, and their table, from packages of their own."""
         from tools.embedded.held_back import write
 
-        write(self.out, self.work)
+        write(LAB, self.work)
 
     def train(self) -> None:
         """Both towers: a checkpoint and a log a seed into ``work/seeds``; the best one into ``out``.

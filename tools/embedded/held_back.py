@@ -13,7 +13,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from ipo_prompts.experiments.embedded import CLEAN_DOMAIN, HELD_BACK
+from benchmarks.lab.bed import HELD_BACK
+from ipo_prompts.experiments.embedded import CLEAN_DOMAIN
 from tools.embedded import drawings, raster, sources
 from tools.embedded.concepts import list_concepts, read_emojis, slug
 from tools.embedded.domains import draw
@@ -30,10 +31,10 @@ NEEDED: Final = sum(PER_CLASS.values())
 
 
 def write(out: Path, work: Path) -> None:
-    """Replaces ``out/pictures/held-back`` and ``out/held-back.json``; needs the stage that fetches."""
+    """Replaces ``out/held-back`` and ``out/held-back.json``; needs the stage that fetches."""
     sources.fetch(work / HELD_BACK, sources.HELD_BACK)
     pictures, pixels = find(work)
-    folder = out / "pictures" / HELD_BACK
+    folder = out / HELD_BACK
     shutil.rmtree(folder, ignore_errors=True)
     table: dict[str, list[Any]] = {part: [] for part in PER_CLASS}
     classes = tuple(dict.fromkeys(picture.concept for picture in pictures))

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from scipy.stats import spearmanr
 
 from ipo_prompts.experiments.embedded import CLEAN_DOMAIN
-from ipo_prompts.experiments.embedded.shifts import ShiftedSet, shifted
+from ipo_prompts.experiments.embedded.shifts import shifted
 from ipo_prompts.metrics.arrays import Floats
 from ipo_prompts.metrics.clip import load_clip
 from ipo_prompts.metrics.pictures import Picture
@@ -55,7 +55,7 @@ class Shipped:
         """The same of the clean pictures under some operations, as `embedded:OP+OP` renders them."""
         rows = self.table[part]
         folder = self._pictures / CLEAN_DOMAIN
-        pictures = [shifted(Picture.from_path(folder / row[0]), row[0], ShiftedSet(tuple(operations))) for row in rows]
+        pictures = [shifted(Picture.from_path(folder / row[0]), row[0], operations) for row in rows]
         return Part(self.encode(pictures), np.array([row[1] for row in rows]))
 
     def texts(self, templates: Sequence[str]) -> Floats:

@@ -134,13 +134,13 @@ def _lines(file: Path, entry: Registered) -> Iterator[tuple[int, str]]:
 
 
 def _found(split: Split, names: tuple[str, ...], file: Path, pictures: Path) -> LabelledParts:
-    folder = PictureFolder(pictures)
+    below = pictures_below(pictures)
     parts: dict[Part, list[Item]] = {part: [] for part in PARTS}
     absent: list[str] = []
     for part in PARTS:
         for path, label, _ in split[part]:
             try:
-                parts[part].append(Item(folder.picture(path), label, path))
+                parts[part].append(Item(below(path), label, path))
             except OSError:
                 absent.append(path)
     if absent:
@@ -239,7 +239,7 @@ def _class_folders(top: Path) -> set[str]:
 
 def _items(pictures: Path, top: Path, folders: list[str], stray: list[str], *, look: bool) -> Iterator[Item]:
     """Yield the pictures of each class, sorted; `look` stats the files, so that their features can be kept."""
-    make = PictureFolder(pictures)
+    below = pictures_below(pictures, look=look)
     for label, folder in enumerate(top / folder for folder in folders):
         inside = folder.relative_to(pictures).as_posix()
         # A class that is missing in this part is reported by `official_data`.
@@ -249,27 +249,22 @@ def _items(pictures: Path, top: Path, folders: list[str], stray: list[str], *, l
                 stray.append(key)
                 continue
             try:
-                yield Item(make.picture(key, look=look), label, key)
+                yield Item(below(key), label, key)
             except OSError as error:  # a link that leads nowhere
                 raise InputError(f"cannot read the picture {pictures / key}: {error.strerror}; remove it.") from error
 
 
-class PictureFolder:
-    """Makes the pictures below one folder, whose path is resolved once: there may be a million.
+def pictures_below(folder: Path, *, look: bool = True) -> Callable[[str], Picture]:
+    """Return what makes a picture of its path below a folder, whose own path is resolved once: there may be a million.
 
-    They are read as stored, as the published numbers on them were.
+    They are read as stored, as the published numbers on them were. Where a listing has shown them, there is no need to
+    `look`; else an OSError says that there is none.
     """
+    top, real = str(folder), os.path.realpath(folder)
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = str(folder)
-        self._real = os.path.realpath(folder)
-
-    def picture(self, key: str, *, look: bool = True) -> Picture:
-        """Return the picture with the relative path `key`; one that a listing has shown need not be looked at.
-
-        Raises:
-            OSError: there is none.
-        """
-        path, place = f"{self._folder}/{key}", f"{self._real}/{key}"
+    def picture(key: str) -> Picture:
+        path, place = f"{top}/{key}", f"{real}/{key}"
         stamp = stamp_of(place, os.stat(path)) if look else None  # noqa: PTH116
         return Picture(path, partial(read_file, path), stamp, AS_STORED, place)
+
+    return picture

@@ -1,4 +1,4 @@
-"""Readers of data: folders, tables, the Hugging Face hub, and the pictures that ship with us.
+"""Readers of data: folders, tables, the Hugging Face hub, pictures that ship with us, functions of a user's own.
 
 A new source is its file, with a function from what stands behind the colon to a `Gathered`, and its line below. The
 file is imported when such data are first read.
@@ -44,6 +44,9 @@ SOURCES = {
         "hub:gather_hf",
         "hf:NAME[:CONFIG]",
         "the name of a data set on the Hugging Face hub, for example hf:tanganke/dtd",
+    ),
+    "python": Source(
+        "own:gather_own", "python:MODULE:FUNCTION[:REST]", "a function of your own, for example python:mine:gather"
     ),
 }
 """What stands before the first colon of a spec → what reads the rest; the names of `REGISTRY` come on top."""

@@ -73,7 +73,7 @@ def test_the_cache_knows_a_rendered_picture_by_its_bytes(clip, tmp_path: Path, m
     again = FeatureStore(clip, tmp_path)
     assert np.array_equal(again.encode(pictures), before) and again.encoded == 0
     # Another renderer: the same files on disk, other pixels.
-    monkeypatch.setitem(shifts._PIXELWISE, "dark", lambda image, rng: image)
+    monkeypatch.setitem(shifts.PIXELWISE, "dark", lambda image, rng: image)
     others = [item.picture for item in load_data("embedded:dark+sideways", seed=0).val[:4]]
     assert not np.array_equal(again.encode(others), before) and again.encoded == 4
 

@@ -1,19 +1,19 @@
 """Operations on pictures that no CLIP of ours was taught: none is named by a caption of any recipe.
 
-The first six move what is seen, the others lay something over it or change its tones. Like those of `shifts.py` they
+The first six move what is seen, the others lay something over it or change its tones. Like those that ship they
 take a whole picture, and what is random in them comes from the picture's own generator.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-Image = npt.NDArray[np.float32]
+from ipo_prompts.experiments.embedded.shifts import Image, Operation
+
 _Grid = npt.NDArray[np.float64]
 
 
@@ -116,7 +116,7 @@ def _double(image: Image, rng: np.random.Generator) -> Image:
     return 0.5 * image + 0.5 * np.roll(image, (down, across), axis=(0, 1))
 
 
-UNTAUGHT: Final[dict[str, Callable[[Image, np.random.Generator], Image]]] = {
+UNTAUGHT: Final[dict[str, Operation]] = {
     "swirl": _swirl,
     "ripple": _ripple,
     "bulge": _bulge,

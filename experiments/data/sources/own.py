@@ -1,0 +1,65 @@
+"""`python:MODULE:FUNCTION[:REST]`: what a function of the user's own gathers, given the text REST.
+
+Who calls a function of a module runs its code. So reading such a spec imports nothing, and only what a person typed is
+imported: `allow_source`. Every way of loading data ends here, so that here is where the rest is refused.
+"""
+
+from __future__ import annotations
+
+from ipo_prompts.experiments.data.assemble import Gathered
+from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.registry import blaming, is_own, load
+from ipo_prompts.programs.record.trust import OWN_DATA
+
+_allowed: set[str] = set()
+
+
+def allow_source(specs: object) -> None:
+    """Let the functions be called that a spec or a list of specs names; only for what a person typed.
+
+    What names no function of the user's own is left alone, whatever it is.
+    """
+    _allowed.update(filter(None, map(_named, specs if isinstance(specs, (list, tuple)) else [specs])))
+
+
+def check_allowed(specs: object) -> None:
+    """Refuse functions of the user's own that nobody typed.
+
+    Raises:
+        InputError: see `allow_source`.
+    """
+    for spec in specs if isinstance(specs, (list, tuple)) else [specs]:
+        if (name := _named(spec)) and name not in _allowed:
+            raise InputError(
+                f"the data {spec} are gathered by code, and code is only run where a person types its name; if you "
+                f"trust {name}, type {str(spec).strip()} again."
+            )
+
+
+def gather_own(rest: str) -> Gathered:
+    """Call the function with what stands behind its name.
+
+    Raises:
+        InputError: nobody typed it, there is none, or what it raised; or it returns something else than `Gathered`.
+    """
+    what, name = f"data={OWN_DATA}{rest}", _named(OWN_DATA + rest)
+    if not name:
+        raise InputError(f"{what} names no function; write {OWN_DATA}MODULE:FUNCTION, such as {OWN_DATA}mine:gather.")
+    check_allowed(OWN_DATA + rest)
+    function = load(name, what, "function")
+    with blaming(what):
+        found = function(rest.removeprefix(name).removeprefix(":"))
+    if not isinstance(found, Gathered):
+        raise InputError(f"{what} returned a {type(found).__name__} and no Gathered; see docs/own-pictures.md.")
+    return found
+
+
+def _named(spec: object) -> str | None:
+    """Return `module:function` of a spec that names one.
+
+    >>> _named("python:mine:gather:some/folder"), _named("folder:pets")
+    ('mine:gather', None)
+    """
+    kind, _, rest = str(spec).strip().partition(":")
+    name = ":".join(rest.split(":", 2)[:2])
+    return name if f"{kind}:" == OWN_DATA and is_own(name) else None

@@ -1,0 +1,139 @@
+"""`python:MODULE:FUNCTION[:REST]`: a function of the user's own that gathers pictures, and who may have it called."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ipo_prompts.experiments.compare.cell import Cell, run_cell
+from ipo_prompts.experiments.compare.grid import load_grid, to_sealed_yaml
+from ipo_prompts.experiments.data import load_data
+from ipo_prompts.experiments.data.sources import own
+from ipo_prompts.experiments.run.reading import load_config
+from ipo_prompts.metrics.errors import InputError
+from support.runs import CLASSES, copy_pictures, ipo
+
+SMALL = ["lm=none", "describer=none", "shots=1", "selection_shots=1", "steps=1", "candidates_per_step=1"]
+MINE = """
+from pathlib import Path
+
+Path("imported").write_text("")
+
+from ipo_prompts.experiments.data.assemble import Gathered, row_of_file
+
+
+def gather(rest):
+    files = sorted(Path(rest).glob("*/*"))
+    return Gathered("pets", "my pets", [row_of_file(file, file.parent.name, str(file), None) for file in files])
+
+
+def nothing(rest):
+    return rest
+
+
+def broken(rest):
+    return 1 / 0
+"""
+SPEC = "python:mine:gather:pets"
+REFUSED = "code is only run where a person types its name; if you trust mine:gather, type"
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cache: Path) -> Iterator[Path]:
+    """A folder to work in, with pictures and a file of one's own that tells when it is imported."""
+    copy_pictures(tmp_path / "pets")
+    (tmp_path / "mine.py").write_text(MINE)
+    monkeypatch.chdir(tmp_path)
+    as_in_a_new_process(monkeypatch)
+    yield tmp_path
+    sys.modules.pop("mine", None)
+
+
+def as_in_a_new_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forget what was typed, what was imported, and that it was."""
+    monkeypatch.setattr(own, "_allowed", set())
+    sys.modules.pop("mine", None)
+    Path("imported").unlink(missing_ok=True)
+
+
+def imported() -> bool:
+    return Path("imported").exists()
+
+
+def test_it_is_called_with_the_rest_and_only_once_it_was_typed() -> None:
+    for spec in (SPEC, f" {SPEC}"):
+        with pytest.raises(InputError, match=REFUSED):
+            load_data(spec, seed=0)
+    own.allow_source(["folder:pets", "python:mine:other", None, {"name": "mine:gather"}])
+    with pytest.raises(InputError, match=REFUSED):
+        load_data(SPEC, seed=0)
+    assert not imported()
+    own.allow_source(SPEC)
+    data, theirs = load_data(SPEC, seed=0), load_data("folder:pets", seed=0)
+    assert data.name == "pets" and data.class_names == tuple(sorted(CLASSES))
+    labels = [sorted(item.label for _, item in one.items()) for one in (data, theirs)]
+    assert labels[0] == labels[1]
+
+
+@pytest.mark.parametrize(
+    ("spec", "told"),
+    [
+        ("python:", "python: needs a function of your own, for example python:mine:gather"),
+        ("python:mine", "data=python:mine names no function; write python:MODULE:FUNCTION"),
+        ("python:mine:gathr", "mine.py has no function 'gathr' (did you mean gather?)"),
+        ("python:mne:gather", "there is no module 'mne' for data=python:mne:gather"),
+        (
+            "python:mine:nothing:x",
+            "data=python:mine:nothing:x returned a str and no Gathered; see docs/",
+        ),
+        ("python:mine:broken", "division by zero"),
+        ("mine:gather", "unknown data 'mine:gather'"),
+    ],
+)
+def test_what_cannot_be_used_is_one_sentence(spec: str, told: str, capfd: pytest.CaptureFixture[str]) -> None:
+    ended = ipo(capfd, "data", "check", spec)
+    assert ended.code == 2 and told in ended.sentence
+
+
+@pytest.mark.parametrize("words", [["data", "check", SPEC], ["evaluate", "--template", "a <CLASS>", "--data", SPEC]])
+def test_who_types_it_to_a_command_has_it_called(words: list[str], capfd: pytest.CaptureFixture[str]) -> None:
+    assert ipo(capfd, *words).code == 0 and imported()
+
+
+def test_a_run_is_never_a_reason_to_call_it(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    assert ipo(capfd, "optimize", SPEC, *SMALL, "--out", "run").code == 0
+    as_in_a_new_process(monkeypatch)
+    for words in (["--resume", "run"], ["--resume", "run", "--trust"], ["run/config.yaml"], ["--from", "run"]):
+        ended = ipo(capfd, "optimize", *words)
+        assert ended.code == 2 and f"runs the code of {SPEC}, and code is never run because a run" in ended.sentence
+    assert REFUSED in ipo(capfd, "label", "run", "--trust").sentence
+    assert ipo(capfd, "report", "run").code == 0
+    assert load_config(Path("run/config.yaml")).data == SPEC and not imported(), "what only reads a run calls nothing"
+    assert ipo(capfd, "optimize", "--resume", "run", "--data", SPEC).code == 0
+
+
+def test_a_grid_that_a_person_wrote_has_it_called_and_a_strangers_folder_has_not(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = "title: t\nprotocol: few-shot\ndata: ['{}']\nmethods: [anchor]\nseeds: 1\nsettings: {{also_fit: ['{}']}}\n"
+    (folder / "mine.yaml").write_text(text.format(SPEC, "embedded"))
+    grid = load_grid("mine.yaml")
+    settings = (("shots", 1), ("selection_shots", 1), ("lm", "none"), ("describer", "none"))
+    as_in_a_new_process(monkeypatch)  # such as a worker
+    done = run_cell(Cell("few-shot", SPEC, "anchor", 0, (), settings), folder / "cell")
+    assert json.loads((folder / "cell" / "cell.json").read_text())["scores"] == done["scores"] and imported()
+    as_in_a_new_process(monkeypatch)
+    (folder / "table" / "cells").mkdir(parents=True)
+    for data, also, typed in (SPEC, "embedded", f"data={SPEC}"), ("embedded", SPEC, f"also_fit=[{SPEC}]"):
+        file = folder / "table" / "grid.yaml"
+        file.write_text(text.format(data, also))
+        file.write_text(to_sealed_yaml(grid.model_copy(update={"data": [data], "settings": {"also_fit": [also]}})))
+        with pytest.raises(InputError, match=REFUSED):
+            load_grid(str(file))
+        assert load_grid(str(file), [typed]).data == [data]
+        as_in_a_new_process(monkeypatch)
+    assert not imported()
