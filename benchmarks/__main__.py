@@ -123,8 +123,8 @@ def label_free(
 ) -> int:
     """Hide the labels of data that have some; let templates be chosen by fit, by controls that know less, by labels.
 
-    See docs/label-free.md. Its words are data=NAME,…, clip=NAME, bank=shipped or general, templates=N that compete and
-    draws=N of pictures and classes.
+    See docs/label-free.md. Its words are data=NAME,…, clip=NAME, vocabulary=shipped or general, templates=N that
+    compete and draws=N of pictures and classes.
     """
     from benchmarks.lab.label_free import measure_all, read_asked
     from benchmarks.lab.label_free_table import in_numbers, label_free_documents

@@ -1,7 +1,7 @@
 """How the winner is chosen, on pictures: rules compared at few labels by a CLIP's own scores, and on shuffled labels.
 
-Templates are single phrases of the bank and random pairs of them; those of one draw are a random part. The labelled
-pictures choose, all others test. What is compared in a rule is what its name says; all else is as shipped
+Templates are single phrases of the vocabulary and random pairs of them; those of one draw are a random part. The
+labelled pictures choose, all others test. What is compared in a rule is what its name says; all else is as shipped
 (`ipo_prompts.programs.selection`). On shuffled labels no template is better than another: a rule that often leaves the
 initial one there chooses by something else.
 """
@@ -23,10 +23,10 @@ from ipo_prompts.metrics.arrays import Doubles, Floats
 from ipo_prompts.metrics.classification import losses_of, places_of
 from ipo_prompts.metrics.clip import load_clip
 from ipo_prompts.metrics.features import FeatureStore
-from ipo_prompts.metrics.template import ANCHOR
+from ipo_prompts.metrics.template import BASELINE
 from ipo_prompts.metrics.text_tower import encode_templates
 from ipo_prompts.programs.selection import ScoreTable, choose
-from ipo_prompts.programs.templates.phrases import PhraseBank
+from ipo_prompts.programs.templates.phrases import Vocabulary
 
 SETS = ",embedded:".join(
     ["embedded:", "upside-down+sepia", "sideways+gray", "zoom+faded", "sideways+noise", "zoom+sepia"]
@@ -79,11 +79,11 @@ def measure(spec: str, sets: list[str], pool: int) -> Iterator[Measured]:
     for place in sets:
         data = load_data(place, seed=0)
         items = [*data.train, *data.val, *data.test]
-        phrases = PhraseBank.load().usable(data.class_names, clip)
+        phrases = Vocabulary.load().usable(data.class_names, clip)
         pairs = [pair for pair in combinations(phrases, 2) if pair[0].group != pair[1].group]
         singles = [phrase.template for phrase in rng.sample(list(phrases), pool // 5)]
         both = [template for pair in rng.sample(pairs, 2 * pool) if (template := one_template(*pair))]
-        templates = [ANCHOR, *singles, *both[: pool - len(singles)]]
+        templates = [BASELINE, *singles, *both[: pool - len(singles)]]
         features = FeatureStore(clip).encode([item.picture for item in items])
         texts = encode_templates(clip.model, clip.tokenizer, templates, data.class_names)
         logits = np.stack([np.float32(clip.logit_scale) * (features @ rows.T) for rows in texts])

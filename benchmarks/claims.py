@@ -1,7 +1,7 @@
 """The tables of docs/claims.md and of the README, of the raw cells of `benchmarks/grids/claims.yaml`; nothing is run.
 
-Rows, columns and intervals: see `gains.py`, whose intervals know that sets share their first operation. A set that is
-on held-back base pictures counts like any other. Where three CLIPs stand together their training is crossed with the
+Rows, columns and intervals: see `gains.py`, whose intervals know that sets share their first transformation. A set that
+is on held-back base pictures counts like any other. Where three CLIPs stand together their training is crossed with the
 sets: a gain has to hold for CLIPs like these, of which there are three.
 """
 
@@ -36,37 +36,37 @@ COLUMNS = {
 """Columns of the README's table: CLIPs and kinds of sets."""
 KINDS = ("untaught", "taught", "clean")
 GENERAL = "ipo-default, no language model"
-TYPED = "ipo-default, shipped bank"
+TYPED = "ipo-default, shipped vocabulary"
 """What `ipo optimize --lm none` does: without a language model nobody is told what a describer says."""
 WAYS = {
-    "`ipo optimize --lm none`: words of the shipped bank put together": TYPED,
-    "best of random pairs, shipped bank": "random-pairs, shipped bank",
-    "best single phrase, shipped bank": "bank, shipped",
-    "words of a general bank put together": GENERAL,
-    "best of random pairs, general bank": "random-pairs",
-    "best single phrase, general bank": "bank",
+    "`ipo optimize --lm none`: words of the shipped vocabulary put together": TYPED,
+    "best of random pairs, shipped vocabulary": "random-pairs, shipped vocabulary",
+    "best single phrase, shipped vocabulary": "vocabulary, shipped",
+    "words of a general vocabulary put together": GENERAL,
+    "best of random pairs, general vocabulary": "random-pairs",
+    "best single phrase, general vocabulary": "vocabulary",
     "best of CLIP's 80 templates": "best-of-80",
-    "no words: mean of six unlabelled pictures a class taken off": "centred",
+    "no words: mean of six unlabelled pictures a class taken off": "centring",
     "no words: nearest mean of six labelled pictures a class": "class-mean",
 }
 """Rows by what they are, and what cells call them."""
-WITH_WORDS = [title for title, row in WAYS.items() if row in (GENERAL, "random-pairs", "bank", "best-of-80")]
+WITH_WORDS = [title for title, row in WAYS.items() if row in (GENERAL, "random-pairs", "vocabulary", "best-of-80")]
 WITH_MODEL = {
     "proposals of the model, no history shown": "no-history",
     "proposals of the model, history shown": "history",
     "words put together, then the model": "ipo-default",
 }
-"""Rows that ask the local model of half a billion parameters, on the plain CLIP of seed 77; the general bank."""
+"""Rows that ask the local model of half a billion parameters, on the plain CLIP of seed 77; the general vocabulary."""
 PAPER_JOB = {
     "the paper's job, model of 1.5 billion": "ipo-paper",
     "random pairs of phrases": "random-pairs",
-    "best single phrase": "bank",
+    "best single phrase": "vocabulary",
     "best of CLIP's 80 templates": "best-of-80",
-    "words of a general bank put together": "phrases",
+    "words of a general vocabulary put together": "phrases",
 }
 """Rows of the paper's own job, on the same CLIP; four sets."""
-LOOKS = (60, 300, 500, 1600)
-LAST = LOOKS[-1]
+COUNTS = (60, 300, 500, 1600)
+LAST = COUNTS[-1]
 
 
 def main() -> None:
@@ -85,12 +85,12 @@ def main() -> None:
     if options.small:  # the tests compare all tables with their pages
         print("\n".join(by_kind(next(iter(GROUPS)))))
         return
-    print("\n\n".join("\n".join([f"{group}:", "", *by_kind(group), "", *by_looks(group)]) for group in GROUPS))
+    print("\n\n".join("\n".join([f"{group}:", "", *by_kind(group), "", *by_templates(group)]) for group in GROUPS))
     print("\n".join(["", *with_model(), "", *paper_job()]))
 
 
 def readme() -> list[str]:
-    """Return the lines of the README's table: gains over the anchor after all looks."""
+    """Return the lines of the README's table: gains over the baseline template after all looks."""
     return _gains("", {name: told(group, kinds, LAST) for name, (group, kinds) in COLUMNS.items()})
 
 
@@ -106,7 +106,7 @@ def checks() -> list[str]:
     for column, (group, kinds) in COLUMNS.items():
         clips = [of(CLIPS[clip], kinds, LAST) for clip in GROUPS[group]]
         for title, row in WAYS.items():
-            crossed = Crossed.of([rows[row] for rows in clips], [rows["anchor"] for rows in clips])
+            crossed = Crossed.of([rows[row] for rows in clips], [rows["baseline"] for rows in clips])
             found[column, title] = crossed, crossed.p()
     corrected = dict(zip(found, holm([p for _, p in found.values()]), strict=True))
     below = [key for key, (_, p) in found.items() if p < ALPHA]
@@ -121,38 +121,38 @@ def checks() -> list[str]:
 
 
 def _left(row: str) -> list[str]:
-    """Return in how many runs on clean sets the winner changed hits of the anchor, and what these gained."""
+    """Return in how many runs on clean sets the winner changed hits of the baseline template, and what these gained."""
     rows = [of(CLIPS[clip], ("clean",), LAST) for clip in PLAIN]
-    pairs = [(one, each["anchor"].cells[key]) for each in rows for key, one in each[row].cells.items()]
-    gains = [100 * (one["value"] - anchor["value"]) for one, anchor in pairs if one["hits"] != anchor["hits"]]
+    pairs = [(one, each["baseline"].cells[key]) for each in rows for key, one in each[row].cells.items()]
+    gains = [100 * (one["value"] - baseline["value"]) for one, baseline in pairs if one["hits"] != baseline["hits"]]
     worse = sum(gain < 0 for gain in gains)
     share = f"{len(gains)} of {len(pairs)} ({len(gains) / len(pairs):.0%})"
     return [share, f"{np.mean(gains):+.2f} points", f"{worse} worse"]
 
 
 def by_kind(group: str) -> list[str]:
-    """Return the lines of the gains over the anchor after all looks, for each kind of sets."""
+    """Return the lines of the gains over the baseline template after all looks, for each kind of sets."""
     kinds = {**{kind: (kind,) for kind in KINDS}, "untaught and taught": KINDS[:2]}
     return _gains(group, {name: told(group, kind, LAST) for name, kind in kinds.items()})
 
 
 def _gains(corner: str, columns: dict[str, dict[str, Row]]) -> list[str]:
-    heads = [f"{name} ({rows['anchor'].accuracy:.1f} %)" for name, rows in columns.items()]
+    heads = [f"{name} ({rows['baseline'].accuracy:.1f} %)" for name, rows in columns.items()]
     lines = [f"| {corner} | {' | '.join(heads)} | labels a class | looks |", "| --- " * (len(heads) + 3) + "|"]
     for title, row in WAYS.items():
         found = [rows[row] for rows in columns.values()]
-        gains = " | ".join(one.over_anchor for one in found)
+        gains = " | ".join(one.over_baseline for one in found)
         lines.append(f"| {title} | {gains} | {found[0].labels} | {found[0].looks:,.0f} |")
     return lines
 
 
-def by_looks(group: str) -> list[str]:
-    """Return the lines of both kinds of shifts together, with the general bank, after so many looks."""
-    columns = [told(group, KINDS[:2], looks) for looks in LOOKS]
-    lines = _heads(group, LOOKS)
+def by_templates(group: str) -> list[str]:
+    """Return the lines of both kinds of shifts together, with the general vocabulary, after so many looks."""
+    columns = [told(group, KINDS[:2], looks) for looks in COUNTS]
+    lines = _heads(group, COUNTS)
     for title in WITH_WORDS:
         found = [rows[WAYS[title]] for rows in columns]
-        gains = {title: [one.over_anchor for one in found]}
+        gains = {title: [one.over_baseline for one in found]}
         if WAYS[title] != GENERAL:
             gains["– over words put together"] = [one.over_default for one in found]
         lines += [_line(name, cells) for name, cells in gains.items()]
@@ -161,26 +161,29 @@ def by_looks(group: str) -> list[str]:
 
 def with_model() -> list[str]:
     """Return the lines of rows that ask a language model, on both kinds of shifts together, after so many looks."""
-    looks, file = LOOKS[:3], DOCS / "claims-plain-77-lm.jsonl.gz"
-    columns = [rows_of(file, f"{count} looks") for count in looks]
+    looks, file = COUNTS[:3], DOCS / "claims-plain-77-lm.jsonl.gz"
+    columns = [rows_of(file, f"{count} templates") for count in looks]
     defaults = [of(CLIPS[PLAIN[0]], KINDS[:2], count)[GENERAL] for count in looks]
     lines = _heads("plain CLIP of seed 77, with a model", looks)
     for title, name in WITH_MODEL.items():
         found = [rows[name] for rows in columns]
         over = [together([row], [default]) for row, default in zip(found, defaults, strict=True)]
-        lines += [_line(title, [row.over_anchor for row in found]), _line("– over words put together, no model", over)]
+        lines += [
+            _line(title, [row.over_baseline for row in found]),
+            _line("– over words put together, no model", over),
+        ]
     return lines
 
 
 def paper_job() -> list[str]:
     """Return the lines of the paper's own job, after so many looks."""
-    columns = [rows_of(DOCS / "paper-job-plain-77.jsonl.gz", f"{count} looks") for count in LOOKS[:3]]
-    lines = _heads("four sets, plain CLIP of seed 77", LOOKS[:3])
-    return [*lines, *(_line(title, [rows[row].over_anchor for rows in columns]) for title, row in PAPER_JOB.items())]
+    columns = [rows_of(DOCS / "paper-job-plain-77.jsonl.gz", f"{count} templates") for count in COUNTS[:3]]
+    lines = _heads("four sets, plain CLIP of seed 77", COUNTS[:3])
+    return [*lines, *(_line(title, [rows[row].over_baseline for rows in columns]) for title, row in PAPER_JOB.items())]
 
 
 def _heads(corner: str, looks: Sequence[int]) -> list[str]:
-    return [_line(corner, [f"{count:,} looks" for count in looks]), "| --- " * (len(looks) + 1) + "|"]
+    return [_line(corner, [f"{count:,} templates" for count in looks]), "| --- " * (len(looks) + 1) + "|"]
 
 
 def _line(title: str, cells: Sequence[str]) -> str:
@@ -194,13 +197,13 @@ def told(group: str, kinds: tuple[str, ...], looks: int) -> dict[str, Row]:
     def over(name: str, other: str) -> str:
         if len(clips) == 1:
             row = clips[0][name]
-            return row.over_anchor if other == "anchor" else row.over_default
+            return row.over_baseline if other == "baseline" else row.over_default
         return together([rows[name] for rows in clips], [rows[other] for rows in clips]) if name != other else ""
 
     return {
         name: Row(
             float(np.mean([rows[name].accuracy for rows in clips])),
-            over(name, "anchor"),
+            over(name, "baseline"),
             over(name, GENERAL),
             row.labels,
             float(np.mean([rows[name].looks for rows in clips])),
@@ -213,7 +216,7 @@ def told(group: str, kinds: tuple[str, ...], looks: int) -> dict[str, Row]:
 def of(file: str, kinds: tuple[str, ...], looks: int) -> dict[str, Row]:
     """Read the rows of a CLIP on some kinds of sets after so many looks."""
     names = {one.spec for kind in kinds for one in claims(f"claims-{kind}")}
-    return rows_of(DOCS / f"{file}.jsonl.gz", f"{looks} looks", names.__contains__)
+    return rows_of(DOCS / f"{file}.jsonl.gz", f"{looks} templates", names.__contains__)
 
 
 if __name__ == "__main__":

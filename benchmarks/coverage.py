@@ -33,13 +33,13 @@ CLEAR = (("2 classes x 200, 15 points", 2, 200, 0.15), ("5 classes x 840, 20 poi
 
 CROSSED = {"16 of the suite": suite("suite-held-out"), "6 taught": suite("claims-taught")}
 CROSSED["12 shifted"] = [*CROSSED["6 taught"], *suite("claims-untaught")]
-"""Sets whose operations are crossed."""
+"""Sets whose transformations are crossed."""
 CLIPS = 3
 """So many CLIPs have the last of these together."""
 DEVIATIONS = ((0, 0, 1), (1, 0, 1), (0, 1, 1), (1, 1, 1), (1, 1, 0), (0.3, 0.3, 1))
-"""Of the first operation, of the other one, and of what a set has for itself."""
+"""Of the first transformation, of the other one, and of what a set has for itself."""
 OF_CLIPS = ((0, 0, 0, 0, 1), (0, 0, 0, 1, 0.3), (1, 0, 1, 0, 1), (0, 0, 0.5, 1, 1), (1, 1, 1, 0.5, 0.5))
-"""Of both operations, of a set, of a CLIP, and of a set with a CLIP."""
+"""Of both transformations, of a set, of a CLIP, and of a set with a CLIP."""
 
 
 def cells() -> list[Cell]:
@@ -168,7 +168,7 @@ def simulate(cell: Cell, runs: int, seed: int) -> Found:
 
 
 def crossed(runs: int, seed: int) -> Iterator[tuple[str, float]]:
-    """Simulate means over sets that share operations; yield what was simulated, and how often the interval covers."""
+    """Simulate means over sets that share transformations; yield what is simulated and how often intervals cover it."""
     rng = np.random.default_rng(seed)
     designs: list[Any] = [
         (name, [*shared(sets), sets], sds) for (name, sets), sds in product(CROSSED.items(), DEVIATIONS)

@@ -60,7 +60,7 @@ def main() -> None:
                 repeats,
                 evaluate=by_dspy,
                 reward=partial(_on_next, reward.score, new, pictures),
-                unkept=partial(_on_next, reward.look, new, pictures),
+                unkept=partial(_on_next, reward.score_batch, new, pictures),
             )
             ratios[str(count)] = round(found["evaluate"] / found["reward"], 2)
             unkept[str(count)] = round(found["evaluate"] / found["unkept"], 2)

@@ -1,11 +1,10 @@
 """Fit where labels are hidden: the best other template's lead, and what it gains where labels are looked at.
 
 For each set the default search without a language model, on the pictures that a run with labels searches and chooses
-with: the lead of the best other template in standard deviations of fit over the bank, its words paid for, whether the
-run takes one, and the accuracy on the test pictures of the initial template, of that best one, of what the run takes,
-of the initial one with the mean picture taken off, and of what the same search takes that sees the labels, six a class.
-Prints one table, in percent. It is what a threshold can be
-calibrated on; nothing in it is a verdict.
+with: the lead of the best other template in standard deviations of fit over the vocabulary, its words paid for, whether
+the run takes one, and the accuracy on the test pictures of the initial template, of that best one, of what the run
+takes, of the initial one with centring, and of what the same search takes that sees the labels, six a class. Prints one
+table, in percent. It is what a threshold can be calibrated on; nothing in it is a verdict.
 """
 
 from __future__ import annotations
@@ -47,7 +46,7 @@ def main() -> None:
     for row in (COLUMNS, ["---"] * len(COLUMNS)):
         print("|", " | ".join(row), "|")
     for name in ["b"] if options.small else options.sets.split(","):
-        words = ["steps=1", "strategy.looks=3", "shots=1"] if options.small else []
+        words = ["steps=1", "strategy.scored_templates=3", "shots=1"] if options.small else []
         print("|", " | ".join(measure(name, clip, words)), "|", flush=True)
 
 
@@ -68,7 +67,7 @@ def measure(name: str, clip: Clip, words: list[str]) -> list[str]:
     test = planned.task.encode(accuracy, planned.drawn.test, seed=SPLIT_SEED).units
     templates = [initial.template, best.template, result.choice.template]
     values = [score.value for score in accuracy.score(templates, test)]
-    off = replace(test, offsets=fitted_on("mean", prepared.search.units))  # type: ignore[type-var]
+    off = replace(test, offsets=fitted_on("centring", prepared.search.units))  # type: ignore[type-var]
     values += [accuracy.score(templates[:1], off)[0].value, accuracy.score([by_labels], test)[0].value]
     lead = (best.value - initial.value) / reward.spread
     taken = "no" if result.choice.kept_initial else "yes"

@@ -1,9 +1,9 @@
 """What the rows of raw cells gain, with intervals that know what their sets share: the tables of pages.
 
-Sets such as `embedded:upside-down+blur` share operations, base pictures and seeds, so that they are no independent
+Sets such as `embedded:upside-down+blur` share transformations, base pictures and seeds, so that they are no independent
 sample. The 95 % interval of a mean over sets is that of the command's own table, with the sets as independent, and what
 each shared thing adds to its variance, with its own quantile: see `crossed_interval`. The four test pictures of a class
-are of the same few drawings in all sets, so that base pictures are a class of drawings. Looks are templates
+are of the same few drawings in all sets, so that base pictures are a class of drawings. InOrder are templates
 that were scored on labelled pictures: those proposed, those looked at, and the phrases that the describer `clip` ranks.
 """
 
@@ -30,19 +30,19 @@ from ipo_prompts.experiments.run.reading import build
 from ipo_prompts.metrics.sampling import Interval, Variance
 
 PHRASES = 300
-"""Of the bank, those that fit our CLIP and name no class of the suite."""
+"""Of the vocabulary, those that fit our CLIP and name no class of the suite."""
 DOCS = Path(__file__).parents[1] / "docs"
 
 
 @dataclass(frozen=True)
 class Row:
-    """A row: accuracy in percent; gains over the anchor and over the default in points, with interval.
+    """A row: accuracy in percent; gains over the baseline template and over the default in points, with interval.
 
     `cells`: set and seed → the score, picture by picture; none where several CLIPs are together.
     """
 
     accuracy: float
-    over_anchor: str
+    over_baseline: str
     over_default: str
     labels: int
     looks: float
@@ -54,7 +54,7 @@ def main() -> None:
     options = arguments(
         __doc__,
         cells={"type": Path, "default": DOCS / "suite-held-out.jsonl.gz", "help": "raw cells of a grid"},
-        column={"default": "test", "help": "such as '300 looks', where rows were read off at several"},
+        column={"default": "test", "help": "such as '300 templates', where rows were read off at several"},
     )
     print("\n".join(of_cells(options.cells, options.column)))
 
@@ -63,9 +63,9 @@ def of_cells(file: Path, column: str = "test") -> list[str]:
     """Return the lines of a table of all rows of a file of cells."""
     rows = rows_of(file, column)
     subject = next(name for name in rows if name.startswith(SUBJECT))
-    lines = [f"| row | accuracy | over anchor | over {subject} | labels a class | looks |", "| --- " * 6 + "|"]
+    lines = [f"| row | accuracy | over baseline | over {subject} | labels a class | looks |", "| --- " * 6 + "|"]
     for name, row in rows.items():
-        gains = f"{row.over_anchor or '–'} | {row.over_default or '–'}"
+        gains = f"{row.over_baseline or '–'} | {row.over_default or '–'}"
         lines.append(f"| `{name}` | {row.accuracy:.1f} | {gains} | {row.labels} | {row.looks:,.0f} |")
     return lines
 
@@ -89,8 +89,10 @@ def rows_of(file: Path, column: str = "test", data: Callable[[str], bool] = lamb
     scores: dict[str, dict[Any, Any]] = defaultdict(dict)
     looks: dict[str, list[float]] = defaultdict(list)
     labels, asked = {}, {}
-    banks = [one["budget"]["looked_at"] for e, one in kept if e.cell.method == "bank" and isinstance(one, dict)]
-    phrases = banks[0] if banks else PHRASES
+    vocabularies = [
+        one["budget"]["scored_only"] for e, one in kept if e.cell.method == "vocabulary" and isinstance(one, dict)
+    ]
+    phrases = vocabularies[0] if vocabularies else PHRASES
     for entry, outcome in zip(found, outcomes, strict=True):
         method, config = entry.method, build(nested(dict(entry.cell.settings)), where=str(file))
         asks = method.uses_lm and config.asks_lm
@@ -98,7 +100,9 @@ def rows_of(file: Path, column: str = "test", data: Callable[[str], bool] = lamb
             continue  # the table has no row of it either
         scores[entry.label][entry.cell.data, entry.cell.seed] = outcome["scores"][column]
         described = asks and config.describer == "clip"
-        looks[entry.label].append(outcome["budget"]["proposals"] + outcome["budget"]["looked_at"] + described * phrases)
+        looks[entry.label].append(
+            outcome["budget"]["proposals"] + outcome["budget"]["scored_only"] + described * phrases
+        )
         labels[entry.label], asked[entry.label] = method.labelled_per_class(config), asks
     here = [one for one in content["gains"] if one["scope"] == scope and one["column"] == column]
     gains = {(one["method"], one["other"]): one for one in here}
@@ -120,7 +124,7 @@ def rows_of(file: Path, column: str = "test", data: Callable[[str], bool] = lamb
     return {
         name_of(one["method"]): Row(
             one["scores"][column]["value"],
-            gain(one["method"], "anchor"),
+            gain(one["method"], "baseline"),
             gain(one["method"], SUBJECT),
             labels[one["method"]],
             float(np.mean(looks[one["method"]])),
@@ -155,7 +159,7 @@ def _wider(half: float, each: list[Any], factors: Any, pictures: list[Variance])
 def together(ours: Sequence[Row], theirs: Sequence[Row]) -> str:
     """Return the mean gain of a row with several CLIPs over another row with these, in points, with its interval.
 
-    CLIPs, sets, operations and drawings are crossed; each CLIP has all sets.
+    CLIPs, sets, transformations and drawings are crossed; each CLIP has all sets.
     """
     crossed = Crossed.of(ours, theirs)
     low, high = crossed.interval()

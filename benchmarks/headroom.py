@@ -1,9 +1,10 @@
 """Does `metrics/headroom.py` foresee what words gain? Ranks of shifts, and what came of each verdict.
 
-The shipped clean pictures are rendered with no operation, each single one and each pair of them. On each set the three
-figures are measured as `ipo data check` does, and then, on the test pictures, what the best phrase of the bank and the
-best of CLIP's 80 templates gain over the initial one, both chosen on the search pictures; and what the initial one
-gains when the mean search and selection picture is subtracted, which undoes a bias between classes without words.
+The shipped clean pictures are rendered with no transformation, each single one and each pair of them. On each set the
+three figures are measured as `ipo data check` does, and then, on the test pictures, what the best phrase of the
+vocabulary and the best of CLIP's 80 templates gain over the initial one, both chosen on the search pictures; and what
+the initial one gains when the mean search and selection picture is subtracted, which undoes a bias between classes
+without words.
 """
 
 from __future__ import annotations
@@ -21,16 +22,16 @@ from scipy import stats
 from benchmarks.common import arguments, report
 from ipo_prompts.experiments.compare.raw_cells import unpack
 from ipo_prompts.experiments.data import Item, draw, load_data
-from ipo_prompts.experiments.embedded.shifts import OPERATIONS, render, seed_of
+from ipo_prompts.experiments.embedded.shifts import TRANSFORMATIONS, render, seed_of
 from ipo_prompts.experiments.run.beforehand import few, headroom_among, of_data
 from ipo_prompts.experiments.run.reading import load_config
 from ipo_prompts.metrics.arrays import Doubles, Floats
 from ipo_prompts.metrics.classification import ClipReward, EncodedPictures, losses_of
 from ipo_prompts.metrics.clip import Clip, load_clip, unit
-from ipo_prompts.metrics.template import ANCHOR, imagenet_templates
+from ipo_prompts.metrics.template import BASELINE, imagenet_templates
 from ipo_prompts.metrics.text_tower import encode_templates
 from ipo_prompts.metrics.verdict import Headroom
-from ipo_prompts.programs.templates.phrases import PhraseBank
+from ipo_prompts.programs.templates.phrases import Vocabulary
 
 GAINS = ("best phrase", "best of 80", "mean subtracted")
 
@@ -50,16 +51,18 @@ def main() -> None:
     data = load_data("embedded:b", seed=0)
     drawn = draw(data, 4, 2, 0)
     few_shot, names = [*drawn.search, *drawn.selection], data.class_names
-    banks = ([p.template for p in PhraseBank.load().usable(names, clip)], list(imagenet_templates()))
-    texts = [encode_templates(clip.model, clip.tokenizer, templates, names) for templates in ([ANCHOR], *banks)]
-    pairs = itertools.combinations(OPERATIONS, 2)
-    sets = [(), *((name,) for name in OPERATIONS), *pairs][:: 60 if options.small else 1]
+    vocabularies = ([p.template for p in Vocabulary.load().usable(names, clip)], list(imagenet_templates()))
+    texts = [
+        encode_templates(clip.model, clip.tokenizer, templates, names) for templates in ([BASELINE], *vocabularies)
+    ]
+    pairs = itertools.combinations(TRANSFORMATIONS, 2)
+    sets = [(), *((name,) for name in TRANSFORMATIONS), *pairs][:: 60 if options.small else 1]
     rooms, gains = [], []
-    for operations in sets:
-        features = _encode(clip, [*few_shot, *drawn.test], operations)
+    for transformations in sets:
+        features = _encode(clip, [*few_shot, *drawn.test], transformations)
         chosen = few(few_shot)
         seen = EncodedPictures(features[chosen], np.array([few_shot[i].label for i in chosen], dtype=np.int64))
-        room = headroom_among(ClipReward(clip, names), ANCHOR, seen)
+        room = headroom_among(ClipReward(clip, names), BASELINE, seen)
         assert room is not None
         rooms.append(room)
         gains.append(_gains(clip, features, [*few_shot, *drawn.test], len(drawn.search), len(few_shot), texts))
@@ -67,7 +70,7 @@ def main() -> None:
 
 
 def _of_searches(clip: Clip, cells: Path) -> dict[str, Any]:
-    """Rank correlation of *words*, before the search, with what each row of a grid gained over the anchor."""
+    """Correlate the ranks of *words*, before the search, with the gain of each row over the baseline template."""
     grid, found, outcomes = unpack(cells)
     words, values = np.zeros(len(grid.data)), {row.label: np.zeros(len(grid.data)) for row in grid.methods}
     for place, spec in enumerate(grid.data):
@@ -78,16 +81,16 @@ def _of_searches(clip: Clip, cells: Path) -> dict[str, Any]:
     for entry, outcome in zip(found, outcomes, strict=True):
         assert isinstance(outcome, dict)
         values[entry.label][grid.data.index(entry.cell.data)] += outcome["scores"]["test"]["value"]
-    ranks = {row: _spearman(words, found - values["anchor"]) for row, found in values.items() if row != "anchor"}
+    ranks = {row: _spearman(words, found - values["baseline"]) for row, found in values.items() if row != "baseline"}
     return {"sets": len(words), "spearman": ranks}
 
 
-def _encode(clip: Clip, items: list[Item], operations: tuple[str, ...]) -> Floats:
+def _encode(clip: Clip, items: list[Item], transformations: tuple[str, ...]) -> Floats:
     pixels = []
     for item in items:
         colours = np.asarray(item.picture.image(), dtype=np.float32) / 255
         rgba = np.concatenate([colours, np.ones_like(colours[..., :1])], axis=2)
-        shifted = render(rgba, operations, seed_of(item.group, 0), jitter=0)
+        shifted = render(rgba, transformations, seed_of(item.group, 0), jitter=0)
         pixels.append(clip.preprocess(Image.fromarray((255 * shifted).round().astype(np.uint8))))
     with torch.inference_mode():
         return np.concatenate([unit(clip.model.encode_image(part)) for part in torch.split(torch.stack(pixels), 32)])
@@ -105,8 +108,8 @@ def _gains(
 
     initial = scored(texts[0][0], features)[0][few_shot:].mean()
     found = []
-    for bank in texts[1:]:
-        hits, losses = (np.stack(part) for part in zip(*(scored(rows, features) for rows in bank), strict=True))
+    for vocabulary in texts[1:]:
+        hits, losses = (np.stack(part) for part in zip(*(scored(rows, features) for rows in vocabulary), strict=True))
         best = np.lexsort((losses[:, :searched].mean(axis=1), -hits[:, :searched].mean(axis=1)))[0]
         found.append(float(hits[best, few_shot:].mean() - initial))
     centred = scored(texts[0][0], features - features[:few_shot].mean(axis=0))[0]

@@ -2,9 +2,11 @@
 
 Prints a Markdown table for each kind of set and number of labels a class: mean accuracy in % on the other pictures of
 words alone, of ways with pictures, and the blend of `head=blend` less each of them, with 95 % intervals over sets. The
-template is the best of the anchor and the bank's phrases on the same labelled pictures. The sets are those of the
-claims: operations that captions of the embedded CLIP named, such that none ever named, and pictures as they are, six
-sets each. Of the ways with pictures, none sees crops, and none a picture of the validation or the test to set itself:
+template is the best of the baseline template and the vocabulary's phrases on the same labelled pictures. The sets are
+those of the
+claims: transformations that captions of the embedded CLIP named, such that none ever named, and pictures as they are,
+six sets each. Of the ways with pictures, none sees crops, and none a picture of the validation or the test to set
+itself:
 
 - class mean: the nearest unit mean.
 - GDA alone (Wang et al., ICLR 2024), shrunk as `metrics/blend.py` says.
@@ -33,9 +35,9 @@ from ipo_prompts.metrics.blend import WAYS, WEIGHTS, Labelled, blend, from_pictu
 from ipo_prompts.metrics.classification import ClipReward, EncodedPictures, logits_of
 from ipo_prompts.metrics.clip import Clip, load_clip
 from ipo_prompts.metrics.sampling import mean_interval
-from ipo_prompts.metrics.template import ANCHOR
+from ipo_prompts.metrics.template import BASELINE
 from ipo_prompts.metrics.text_tower import encode_templates
-from ipo_prompts.programs.templates.phrases import PhraseBank
+from ipo_prompts.programs.templates.phrases import Vocabulary
 
 LABELS = (1, 2, 6)
 COLUMNS = ("words", "class mean", "GDA", "Tip-Adapter", "LP++", "blend")
@@ -73,7 +75,7 @@ def bed_of(
     loaded = load_data(data, seed=0)
     names, items = tuple(loaded.class_names), [item for _, item in loaded.items()]
     if names not in known:
-        templates = [ANCHOR, *(phrase.template for phrase in PhraseBank.load().usable(names, clip))][:most]
+        templates = [BASELINE, *(phrase.template for phrase in Vocabulary.load().usable(names, clip))][:most]
         known[names] = list(encode_templates(clip.model, clip.tokenizer, templates, names))
     units = ClipReward(clip, names).encode([item.picture for item in items], [item.label for item in items])
     return units, known[names]

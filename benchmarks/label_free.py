@@ -1,7 +1,8 @@
 """When does a run without labels leave the initial template? What a word costs and what lead is needed, calibrated.
 
-Phrases of the bank compete by fit, on the pictures to search on, in standard deviations of fit over the bank. A rule is
-a price a word and the lead that the best other one needs over the initial one. It is chosen from a grid by test
+Phrases of the vocabulary compete by fit, on the pictures to search on, in standard deviations of fit over the
+vocabulary. A rule is a price a word and the lead that the best other one needs over the initial one. It is chosen from
+a grid by test
 accuracies of the open half of the suite and of clean sets, both CLIPs: by what it gains alone, and by that among the
 rules that stay on most clean sets. Both are tried on sets that had no part in that; docs/label-free.md has the goals.
 """
@@ -52,7 +53,7 @@ class Seen:
     """One set as T templates see it, the initial one first.
 
     Attributes:
-        fit: in standard deviations over the bank.
+        fit: in standard deviations over the vocabulary.
         words: of each template.
         accuracy: on the test pictures.
         labelled: the accuracy of the best by hits on all pictures to search on, with their labels.

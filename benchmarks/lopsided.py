@@ -1,9 +1,9 @@
 """What "up to so many of each class" is worth on lopsided folders, over lowering all classes to the poorest.
 
-For each set and draw ten of the 68 classes, one of which has one picture and the others six: the best of the bank's
-phrases by hits, then loss, on all of these pictures ("up to 6"), and on one of each class ("the poorest's"). Prints the
-test accuracy of both, on all four test pictures of each class, and the difference with its interval over draws and over
-sets; and what both rules use of a folder of 16 classes with 1 to 400 pictures.
+For each set and draw ten of the 68 classes, one of which has one picture and the others six: the best of the
+vocabulary's phrases by hits, then loss, on all of these pictures ("up to 6"), and on one of each class ("the
+poorest's"). Prints the test accuracy of both, on all four test pictures of each class, and the difference with its
+interval over draws and over sets; and what both rules use of a folder of 16 classes with 1 to 400 pictures.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from ipo_prompts.metrics.clip import load_clip
 from ipo_prompts.metrics.features import FeatureStore
 from ipo_prompts.metrics.pictures import Picture
 from ipo_prompts.metrics.sampling import mean_over_seeds
-from ipo_prompts.metrics.template import ANCHOR
-from ipo_prompts.programs.templates.phrases import PhraseBank
+from ipo_prompts.metrics.template import BASELINE
+from ipo_prompts.programs.templates.phrases import Vocabulary
 
 SETS = "zoom+sepia,zoom+hue,small+pixel,upside-down+edge,zoom+bright,small+sepia"
 """None of them was looked at when the rule was designed."""
@@ -71,12 +71,12 @@ def chosen(reward: ClipReward, data: DataSet, seed: int, small: bool) -> tuple[f
         test=tuple(replace(item, label=place[item.label]) for item in data.test if item.label in labels),
     )
     mine = ClipReward(reward.clip, few.class_names, reward.store)
-    phrases = PhraseBank.load().usable(few.class_names, mine.clip)
-    templates = [ANCHOR, *(phrase.template for phrase in phrases[: 20 if small else None])]
+    phrases = Vocabulary.load().usable(few.class_names, mine.clip)
+    templates = [BASELINE, *(phrase.template for phrase in phrases[: 20 if small else None])]
     test = encoded(mine, few.test)
 
     def accuracy(shots: int) -> float:
-        scores = mine.look(templates, encoded(mine, draw(few, shots, 0, seed).search))
+        scores = mine.score_batch(templates, encoded(mine, draw(few, shots, 0, seed).search))
         best = min(scores, key=lambda score: (-score.value, score.loss))
         return mine.score([best.template], test)[0].value
 

@@ -2,8 +2,9 @@
 
 The 68 classes are called rightly (the names that the embedded CLIP was taught) or renamed by rule: a synonym of
 WordNet's, the plural, a word for a kind of the thing. For each set and draw six of ten pictures a class learn (or two
-of these six), four test. The template is the best of the anchor and the bank by hits, then loss, on all that learn,
-under the names as given; then names are searched as `names=search` does it. Rows, in points over the names as given:
+of these six), four test. The template is the best of the baseline template and the vocabulary by hits, then loss, on
+all that learn, under the names as given; then names are searched as `names=search` does it. Rows, in points over the
+names as given:
 
 - names: as a run has it. offsets: a number for each class fitted to labels, kept where those of two thirds of the
   pictures gain more than their standard error on the others. both: found names, and the numbers anew under these.
@@ -41,11 +42,11 @@ from ipo_prompts.metrics.clip import Clip, load_clip
 from ipo_prompts.metrics.nouns import synsets
 from ipo_prompts.metrics.offsets import Refitted, class_weights, uniform_offsets
 from ipo_prompts.metrics.sampling import Sampling, t_quantile
-from ipo_prompts.metrics.template import ANCHOR, too_long
+from ipo_prompts.metrics.template import BASELINE, too_long
 from ipo_prompts.metrics.text_tower import encode_templates
 from ipo_prompts.programs import naming
 from ipo_prompts.programs.candidates import ask_for_names, candidates_of
-from ipo_prompts.programs.templates.phrases import PhraseBank
+from ipo_prompts.programs.templates.phrases import Vocabulary
 
 SETS = "upside-down+hue,sideways+noise,zoom+edge,small+bright,sideways+dark,upside-down+faded"
 """None of them was looked at when the rule was designed, or its place in a search."""
@@ -104,7 +105,7 @@ def main() -> None:
     options = arguments(
         __doc__,
         clip={"default": "embedded", "help": "as in ipo optimize"},
-        sets={"default": SETS, "help": "operations of `embedded:`, with commas between"},
+        sets={"default": SETS, "help": "transformations of `embedded:`, with commas between"},
         lm={"default": "", "help": "as in ipo optimize, a local one: asked for candidates, too"},
         prior={"action": "store_true", "help": "only print what those numbers gain over offsets=prior"},
         draws={"type": int, "default": 3, "help": "of the pictures of 68 classes; twice as many of ten classes"},
@@ -140,7 +141,7 @@ def bed_of(clip: Clip, most: int | None) -> Bed:
     right = load_data("embedded", seed=0).class_names
     ways = dict(zip(WAYS, (right, synonyms(right), distinct(map(plural, right), right), narrower(right)), strict=True))
     every = [name for names in ways.values() for name in names]
-    templates = [ANCHOR, *(phrase.template for phrase in PhraseBank.load().usable(every, clip))][:most]
+    templates = [BASELINE, *(phrase.template for phrase in Vocabulary.load().usable(every, clip))][:most]
     for way in WAYS[1:]:
         changed = sum(name not in right for name in ways[way])
         print(f"{way}: {changed} of {len(right)} classes, such as {', '.join(ways[way][:6])}")
@@ -279,7 +280,7 @@ def texts_of(
 
 
 def without_labels(bed: Bed, sets: Sequence[str], classes: int, draws: int) -> None:
-    """Print how many classes get another name suggested around the anchor, with half of them called wrongly."""
+    """Print how many classes get another name suggested, with the baseline template; half are called wrongly."""
     print(f"\n{classes} classes without labels, half of them called wrongly: share with a suggestion, in %\n")
     print("| called by | wrong names | right | candidates of others: wrong | right | accuracy rises | falls |")
     print("| --- " * 7 + "|")
@@ -326,7 +327,9 @@ def hits(bed: Bed, classes: Floats, pictures: EncodedPictures, fitted: EncodedPi
 
 
 def beside_prior(bed: Bed, sets: Sequence[str], draws: int) -> None:
-    """Print what numbers that fit labels gain over those of `offsets=prior`, which sees none, with the anchor."""
+    """Print what numbers that fit labels gain over those of `offsets=prior`, which sees none, with the baseline
+    template.
+    """
     own = np.arange(len(bed.called["right"].names))
     gains: dict[str, list[float]] = {way: [] for way in WAYS}
     for name in sets:
@@ -339,7 +342,7 @@ def beside_prior(bed: Bed, sets: Sequence[str], draws: int) -> None:
             for way in WAYS:
                 classes = bed.called[way].texts[0]
                 prior = replace(test, offsets=Refitted(learn.features))
-                other = ClipReward(bed.clip, bed.called[way].names).score_embeddings([ANCHOR], [classes], prior)[0]
+                other = ClipReward(bed.clip, bed.called[way].names).score_embeddings([BASELINE], [classes], prior)[0]
                 found[way].append(100 * float((hits(bed, classes, test, learn) - other.hits).mean()))
         for way in WAYS:
             gains[way].append(float(np.mean(found[way])))

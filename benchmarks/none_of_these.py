@@ -1,15 +1,17 @@
 """None of these: which score tells strangers from pictures of the classes, and whether the promise of a line is kept.
 
-Prints Markdown tables for the shipped pictures under pairs of operations:
+Prints Markdown tables for the shipped pictures under pairs of transformations:
 
-- scores: half of the classes are known, the others strangers, `--splits` times. The template is the best of the anchor
-  and the bank by hits on six pictures of each known class; the other pictures test. Beside the margin as it ships stand
+- scores: half of the classes are known, the others strangers, `--splits` times. The template is the best of the
+baseline template
+  and the vocabulary by hits on six pictures of each known class; the other pictures test. Beside the margin as it ships
+  stand
   variants of its words, and controls: random vectors, and the words turned by a random rotation.
 - estimates: the share of strangers below a line, as a run says it from its own classes, and as it is.
 - names that are too narrow: the classes are called by a kind of them, such as "hound" for a dog.
 - lines: all classes are known; the line is drawn through a few pictures of each class, for the initial template and for
-  the one of the bank that the same pictures chose. The others test: the share that is rejected, how often it is above
-  the bound, and how often chance would have it there.
+  the one of the vocabulary that the same pictures chose. The others test: the share that is rejected, how often it is
+  above the bound, and how often chance would have it there.
 - single classes: how many have more than twice the share below a line, and the worst one.
 - lines after a search: a third of the classes; `compose` searches on four pictures of each and two more choose, as in a
   run. One line is drawn through all of these, one through the two; for the initial template, on the same draws, too.
@@ -35,11 +37,11 @@ from ipo_prompts.metrics.clip import Clip, load_clip
 from ipo_prompts.metrics.head import highest
 from ipo_prompts.metrics.nouns import common, synsets
 from ipo_prompts.metrics.rejection import auroc, calibrated, line_through, share_below, strangers_found, threshold
-from ipo_prompts.metrics.template import ANCHOR, as_read
+from ipo_prompts.metrics.template import BASELINE, as_read
 from ipo_prompts.metrics.text_tower import encode_templates
 from ipo_prompts.programs.running import Job, run
 from ipo_prompts.programs.strategies.compose import Compose
-from ipo_prompts.programs.templates.phrases import PhraseBank
+from ipo_prompts.programs.templates.phrases import Vocabulary
 from ipo_prompts.programs.templates.settings import SearchSettings
 
 SETS = "upside-down+sepia,sideways+gray,zoom+sepia,small+hue,zoom+pixel,upside-down+bright"
@@ -106,7 +108,7 @@ def main() -> None:
     options = arguments(
         __doc__,
         clip={"default": "embedded", "help": "as in ipo optimize"},
-        sets={"default": SETS, "help": "operations of `embedded:`, with commas between"},
+        sets={"default": SETS, "help": "transformations of `embedded:`, with commas between"},
         splits={"type": int, "default": 6, "help": "of the classes into known ones and strangers; 0: lines only"},
         draws={"type": int, "default": 20, "help": "of the pictures that a line is drawn through; 0: none"},
         composed={"type": int, "default": 5, "help": "of the pictures that compose searches and chooses with"},
@@ -132,7 +134,7 @@ def main() -> None:
 def beds_of(clip: Clip, sets: Sequence[str], most: int | None) -> list[Bed]:
     """Encode the pictures of all sets, and the templates once."""
     names = load_data("embedded", seed=0).class_names
-    templates = [ANCHOR, *(phrase.template for phrase in PhraseBank.load().usable(names, clip))][:most]
+    templates = [BASELINE, *(phrase.template for phrase in Vocabulary.load().usable(names, clip))][:most]
     texts, nouns = encode_templates(clip.model, clip.tokenizer, templates, names), dict[str, Floats]()
     reward, beds = ClipReward(clip, names), []
     for name in sets:
@@ -301,7 +303,7 @@ def lines(beds: Sequence[Bed], draws: int) -> None:
     print(f"\nLines for {SHARE:.0%}, {draws} draws of each of {len(beds)} sets.\n")
     header("template", "pictures", "promised, k/(n+1)", "rejected, mean", "most", "above the bound", "by chance")
     for a_class in (1, 2, SEARCHED):
-        for how in ("initial", "best of the bank"):
+        for how in ("initial", "best of the vocabulary"):
             found = [one_line(bed, a_class, how, draw) for bed in beds for draw in range(draws)]
             rejected, above, chance = np.array([row[2:] for row in found]).T
             print(
@@ -425,7 +427,7 @@ def one_search(bed: Bed, draw: int, steps: int) -> Mapping[tuple[str, str], Outc
         bed.units.part(chose),
         lambda lm: Compose(),
     )
-    templates = {"initial": ANCHOR, "compose": run(job).result.choice.template}
+    templates = {"initial": BASELINE, "compose": run(job).result.choice.template}
     shown = np.concatenate([searched, chose])
     tested = np.setdiff1d(np.arange(len(labels)), shown)
     found = {}

@@ -1,8 +1,8 @@
 """Offsets on the embedded pictures: what they add to two templates, where they do harm, and what a run keeps of them.
 
 For each set: the initial template and the best of CLIP's 80 (chosen as a run chooses, without offsets), each plain,
-with mean offsets and with prior offsets of the search and selection pictures; what a run over the 80 ends with when it
-is asked for either, and whether it kept them; the initial template with offsets of as many unlabelled pictures whose
+with centring offsets and with prior offsets of the search and selection pictures; what a run over the 80 ends with when
+it is asked for either, and whether it kept them; the initial template with offsets of as many unlabelled pictures whose
 classes follow Zipf's law (drawn with replacement), mean of five orders of the classes; and on new classes with the mean
 of base pictures. Prints one table, test accuracy in percent. A set has no more pictures than one run takes, so another
 seed is no other draw.
@@ -27,12 +27,12 @@ from ipo_prompts.experiments.run.reading import load_config
 from ipo_prompts.experiments.run.searching import SearchedRun, search_in
 from ipo_prompts.metrics.clip import Clip, load_clip
 from ipo_prompts.metrics.offsets import Fitted, fitted
-from ipo_prompts.metrics.template import ANCHOR, imagenet_templates
+from ipo_prompts.metrics.template import BASELINE, imagenet_templates
 from ipo_prompts.programs.record.journal import Journal
 
 COLUMNS = (
-    *("anchor", "+ mean", "+ prior", "best of 80", "+ mean ", "+ prior ", "run, mean", "kept", "run, prior", "kept "),
-    *("Zipf: + mean", "Zipf: + prior", "new: anchor", "new: + mean"),
+    *("baseline", "+ mean", "+ prior", "best of 80", "+ mean ", "+ prior ", "run, mean", "kept", "run, prior", "kept "),
+    *("Zipf: + mean", "Zipf: + prior", "new: baseline", "new: + mean"),
 )
 ORDERS = 5
 QUIET = Ui(1, quiet=True)
@@ -59,27 +59,27 @@ def measure(name: str, clip: Clip, folder: Path) -> dict[str, str]:
     best = plain.result.choice.template
     known = features(prepared, (*prepared.plan.drawn.search, *prepared.plan.drawn.selection))
     zipf = [features(prepared, zipf_drawn(prepared, order)) for order in range(ORDERS)]
-    mean, prior = fitted("mean", known), fitted("prior", known)
+    mean, prior = fitted("centring", known), fitted("prior", known)
     row = {
-        "anchor": accuracy(prepared, ANCHOR),
-        "+ mean": accuracy(prepared, ANCHOR, mean),
-        "+ prior": accuracy(prepared, ANCHOR, prior),
+        "baseline": accuracy(prepared, BASELINE),
+        "+ mean": accuracy(prepared, BASELINE, mean),
+        "+ prior": accuracy(prepared, BASELINE, prior),
         "best of 80": accuracy(prepared, best),
         "+ mean ": accuracy(prepared, best, mean),
         "+ prior ": accuracy(prepared, best, prior),
-        "Zipf: + mean": float(np.mean([accuracy(prepared, ANCHOR, fitted("mean", one)) for one in zipf])),
-        "Zipf: + prior": float(np.mean([accuracy(prepared, ANCHOR, fitted("prior", one)) for one in zipf])),
+        "Zipf: + mean": float(np.mean([accuracy(prepared, BASELINE, fitted("centring", one)) for one in zipf])),
+        "Zipf: + prior": float(np.mean([accuracy(prepared, BASELINE, fitted("prior", one)) for one in zipf])),
     }
     kept = {}
-    for kind, column in (("mean", "kept"), ("prior", "kept ")):
+    for kind, column in (("centring", "kept"), ("prior", "kept ")):
         asked, found = searched(name, clip, folder, f"offsets={kind}")
         assert found.settled is not None
         kept[column] = "yes" if found.settled.kept else "no"
         row[f"run, {kind}"] = accuracy(asked, found.result.choice.template, found.settled.kept)
     base = prepare(plan(config(name, folder, "classes=base-to-new")), QUIET, clip)
     drawn = base.plan.drawn
-    of_base = fitted("mean", features(base, (*drawn.search, *drawn.selection)))
-    row["new: anchor"], row["new: + mean"] = (accuracy(base, ANCHOR, how, new=True) for how in (None, of_base))
+    of_base = fitted("centring", features(base, (*drawn.search, *drawn.selection)))
+    row["new: baseline"], row["new: + mean"] = (accuracy(base, BASELINE, how, new=True) for how in (None, of_base))
     return {column: f"{100 * value:.1f}" for column, value in row.items()} | kept
 
 

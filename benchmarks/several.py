@@ -2,7 +2,8 @@
 
 Prints Markdown tables:
 
-- gains: pictures of one to three drawings side by side, of the shipped ones under an operation, at most one of a class.
+- gains: pictures of one to three drawings side by side, of the shipped ones under a transformation, at most one of a
+class.
   Drawings of train make those that are searched on, of val those that choose, of test the sealed ones. The
   initial template and the one that `compose` found, by ranking precision and by mAP.
 - coverage: scores of simulated pictures; how often the 95 % interval of the difference in mAP holds that of 200,000

@@ -24,7 +24,7 @@ from ipo_prompts.experiments.run.prepared import prepare
 from ipo_prompts.experiments.run.reading import load_config
 from ipo_prompts.experiments.run.searching import search_in
 from ipo_prompts.metrics.clip import load_clip
-from ipo_prompts.metrics.template import ANCHOR
+from ipo_prompts.metrics.template import BASELINE
 from ipo_prompts.programs.record.journal import Journal
 
 LEAST, WINDOWS = (24, 36, 48), (32, 40, 48, 56)
@@ -34,14 +34,16 @@ SEEDS = (0, 1)
 
 
 def windows(leasts: Sequence[int], sizes: Sequence[int]) -> None:
-    """Print the anchor's mean IoU for scenes with smaller and larger parts and for smaller and larger windows."""
+    """Print the baseline template's mean IoU for scenes with smaller and larger parts and for smaller and larger
+    windows.
+    """
     data, clip = load_data("embedded", seed=SPLIT_SEED), load_clip("embedded")
-    print("least part, window: mean IoU of the anchor, one number for each way to compose the scenes")
+    print("least part, window: mean IoU of the baseline template, one number for each way to compose the scenes")
     for least in leasts:
         for window in sizes:
             reward = SegmentationReward(clip, data.class_names, window=window)
             found = [
-                reward.score([ANCHOR], reward.examples(compose(data.train, seed, least=least)))[0].value
+                reward.score([BASELINE], reward.examples(compose(data.train, seed, least=least)))[0].value
                 for seed in COMPOSED
             ]
             each = ", ".join(f"{100 * one:.2f}" for one in found)
@@ -62,7 +64,7 @@ def steps(folder: Path, name: str, number: int, seeds: Sequence[int]) -> None:
         units = planned.task.encode(prepared.reward, rest, seed=seed).units
         scores = prepared.reward.score(best, units)
         each = ", ".join(f"{100 * score.value:.2f}" for score in scores)
-        print(f"{name}, seed {seed}, n = {scores[0].n}: anchor and best after each step {each}", flush=True)
+        print(f"{name}, seed {seed}, n = {scores[0].n}: baseline and best after each step {each}", flush=True)
 
 
 def main() -> None:

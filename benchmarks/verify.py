@@ -66,10 +66,10 @@ class Tally:
     runs: int = 0
     total: float = 0.0
 
-    def add(self, verdict: Clicked, true: float, looks: int = 1) -> None:
+    def add(self, verdict: Clicked, true: float, peeks: int = 1) -> None:
         """Count one."""
         self.covered += verdict.new.low <= true <= verdict.new.high
-        self.found += verdict.new.mean != 0 and looks * verdict.new.p <= ALPHA
+        self.found += verdict.new.mean != 0 and peeks * verdict.new.p <= ALPHA
         self.runs += 1
         self.total += verdict.new.mean
 
@@ -187,10 +187,10 @@ def peeked(world: World, every: int, corrected: bool, runs: int, rng: Generator)
     for _ in range(runs):
         values = world.values(rng, 0.0)
         design = Disagreements.single(world.pictures, len(values))
-        for look, stop in enumerate(range(every, STOPS[-1] + 1, every), start=1):
-            verdict, looks = design.gain(values[:stop]), 2 * look - 1 if corrected else 1
-            if looks * verdict.new.p <= ALPHA or stop >= min(STOPS[-1], len(values)):
-                tally.add(verdict, 0.0, looks)
+        for peek, stop in enumerate(range(every, STOPS[-1] + 1, every), start=1):
+            verdict, peeks = design.gain(values[:stop]), 2 * peek - 1 if corrected else 1
+            if peeks * verdict.new.p <= ALPHA or stop >= min(STOPS[-1], len(values)):
+                tally.add(verdict, 0.0, peeks)
                 break
     return tally
 
@@ -235,7 +235,7 @@ def slipped_in(world: World, lead: float, rater: Rater, count: int, runs: int, r
 def pages_of_one_pair(world: World, rater: Rater, runs: int, rng: Generator) -> tuple[float, float]:
     """Return how often any of five pages of one pair finds something where there is nothing, and a new sample each.
 
-    As the pair has one page, whoever makes it again answers the same pictures; other answers are another look.
+    As the pair has one page, whoever makes it again answers the same pictures; other answers are another peek.
     """
     found = np.zeros(2)
     for _ in range(runs):
@@ -244,7 +244,7 @@ def pages_of_one_pair(world: World, rater: Rater, runs: int, rng: Generator) -> 
         same = [clicked(design, values, 60, rater, rng).new.p for _ in range(PAGES)]
         new = [clicked(design, rng.permutation(values), 60, rater, rng).new.p for _ in range(PAGES)]
         found += (
-            any(p * (2 * look + 1) <= ALPHA * spends(1) for look, p in enumerate(same)),
+            any(p * (2 * peek + 1) <= ALPHA * spends(1) for peek, p in enumerate(same)),
             any(p <= ALPHA for p in new),
         )
     return found[0] / runs, found[1] / runs
@@ -380,9 +380,9 @@ def pages(worlds: Sequence[World], runs: int, rng: Generator) -> int:
     return missed
 
 
-def looks(worlds: Sequence[World], runs: int, rng: Generator) -> int:
+def peeks(worlds: Sequence[World], runs: int, rng: Generator) -> int:
     """Print how often something is found by chance by who looks again and again."""
-    head("a look after every", "finds something by chance", "without a correction for looks")
+    head("a peek after every", "finds something by chance", "without a correction for peeks")
     for every in (10, 30, 60, 120):
         with_, without = (peeked(USUAL, every, corrected, runs, rng) for corrected in (True, False))
         print(f"| {every} answers | {with_.finds:.1%} | {without.finds:.1%} |")
@@ -411,7 +411,7 @@ def head(*names: str) -> None:
     print(f"\n| {' | '.join(names)} |\n| {' | '.join('---' for _ in names)} |")
 
 
-PARTS = {one.__name__: one for one in (cells, raters, looks, labels, widths, slipped, pages)}
+PARTS = {one.__name__: one for one in (cells, raters, peeks, labels, widths, slipped, pages)}
 
 
 def main() -> int:

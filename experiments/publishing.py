@@ -1,7 +1,7 @@
 """What every run does at its end, tested or not: its program, its result, its page, the last line of its journal.
 
 Without labels that is all: what each template would change, side by side, and nothing called an accuracy. Two things
-can be had then, and neither is tested: words that fit, and the mean picture taken off, which needs no words. Both name
+can be had then, and neither is tested: words that fit, and centring, which needs no words. Both name
 all pictures, so that people see how much is at stake; which of them is right is what `ipo label` asks.
 """
 
@@ -33,7 +33,7 @@ from ipo_prompts.experiments.run.labelling import calibrate
 from ipo_prompts.experiments.run.plan import about_few_pictures, more_with_twice_the_shots
 from ipo_prompts.experiments.run.prepared import SEALED, SHOWN, Prepared
 from ipo_prompts.experiments.run.result import (
-    MEAN_OFF,
+    CENTRING,
     PROGRAM,
     RESULT,
     Chosen,
@@ -69,7 +69,7 @@ from ipo_prompts.programs.record.journal import Journal, read
 from ipo_prompts.programs.running import Blended, blend_in
 
 ENVIRONMENT, PLOT, LABELS = "environment.json", "search.png", "labels.csv"
-MADE_BY_SEARCHING = (ANALYSIS, ENVIRONMENT, PROGRAM, RESULT, NAMES_FILE, LABELS, MEAN_OFF, SEEN)
+MADE_BY_SEARCHING = (ANALYSIS, ENVIRONMENT, PROGRAM, RESULT, NAMES_FILE, LABELS, CENTRING, SEEN)
 MADE_OF_FILES = (PLOT, PAGE)
 """Files that need no pictures and no CLIP."""
 
@@ -249,7 +249,7 @@ def _result(prepared: Prepared, searched: SearchedRun, elapsed: float, **found: 
         strategy=StrategyUsed(
             name=config.strategy["name"],
             settings={key: value for key, value in config.strategy.items() if key != "name"},
-            bank=getattr(strategy, "bank", None),
+            vocabulary=getattr(strategy, "vocabulary", None),
             passes_over=getattr(strategy, "passes_over", ""),
         ),
         clip=Fingerprinted.model_validate(prepared.clip),
@@ -271,7 +271,7 @@ def _result(prepared: Prepared, searched: SearchedRun, elapsed: float, **found: 
         steps=len(searching.steps) - 1,
         proposed=searching.proposed,
         templates_scored=len(searching.history),
-        looked_at=searching.looked_at,
+        scored_only=searching.scored_only,
         lm=LanguageModels.model_validate({role: roles.get(role) for role in LanguageModels.model_fields}),
         seconds={name: round(spent, 1) for name, spent in seconds.items()},
         seed=config.seed,
@@ -292,7 +292,7 @@ def _untested(
     choice, history, reward = searched.result.choice, searched.result.history, prepared.reward
     names, kept = reward.class_names, choice.kept_initial
     initial, rival = (TemplateClassifier(prepared.clip, names, prepared.config.initial_template) for _ in range(2))
-    rival.offsets = fitted_on("mean", prepared.search.units).settled(prepared.clip, rival.class_embeddings())
+    rival.offsets = fitted_on("centring", prepared.search.units).settled(prepared.clip, rival.class_embeddings())
     rival.background = program.background
     pictures = [item.picture for item in prepared.plan.data.train]
     with due():  # what such a run is for
@@ -302,7 +302,7 @@ def _untested(
         write_text(folder / LABELS, pd.DataFrame(table).to_csv(index=False, lineterminator="\n"))
         write_json(folder / SEEN, look_at(pictures, names, labels, moved).model_dump(mode="json"))
     save(program, folder / PROGRAM)
-    save(rival, folder / MEAN_OFF)
+    save(rival, folder / CENTRING)
     trying = partial(_suggested, reward, choice.template, pictures, features)
     suggested = optional("other names of the classes", trying) or ()
     values = {entry.template: entry.value for entry in history}
@@ -331,7 +331,7 @@ def _untested(
     }
 
 
-MOST_LOOKED = 2000
+MOST_SCORED_ONLY = 2000
 """Pictures, spread over all, that other names are tried on."""
 
 
@@ -341,7 +341,7 @@ def _suggested(
     """Return other names that the pictures fit better, with some pictures of each; nothing is renamed."""
     if not isinstance(reward, Fit):
         return ()
-    chosen = spread(len(pictures), MOST_LOOKED)
+    chosen = spread(len(pictures), MOST_SCORED_ONLY)
     return tuple(
         SuggestedName(
             given=given,

@@ -97,7 +97,7 @@ class Fit(ClipReward):
         if (self._price or self._lead) and not self.spread:
             templates = self._yardstick or imagenet_templates()
             usable = [template for template in templates if self.problem(template) is None]
-            found = [score.value for score in self.look(usable, pictures)]  # nothing costs yet
+            found = [score.value for score in self.score_batch(usable, pictures)]  # nothing costs yet
             self.spread = float(np.std(found, ddof=1)) if len(found) > 1 else 0.0
         return pictures
 

@@ -2,7 +2,7 @@
 
 - *Guesses*: how many equally frequent classes the initial template's guesses amount to (labels only weigh the classes).
 - *Accuracy*: the initial template against the nearest class mean of the other pictures, which knows no words.
-- *Words*: what the best phrase of a fixed bank gains, chosen on some pictures and measured on others.
+- *Words*: what the best phrase of a fixed vocabulary gains, chosen on some pictures and measured on others.
 
 The verdict rests on the third, and on accuracies for what a phrase cannot do. On 121 shifts of the shipped clean
 pictures the third alone ranked the shifts by what words gain on other pictures (Spearman 0.62; `docs/headroom.md`, from

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from ipo_prompts.metrics.clip import Clip
 
 
-Kind = Literal["mean", "prior"]
+Kind = Literal["centring", "prior"]
 
 TOLERANCE = 1e-4
 """How far the mean probability of a class may be from uniform, relative to it."""
@@ -43,14 +43,14 @@ LARGEST = 1e6
 
 
 @dataclass(frozen=True, eq=False)
-class MeanOffsets:
+class CentringOffsets:
     """Offsets that take the mean feature off every picture: `mean` is float32 (D,)."""
 
     mean: Floats
-    kind: ClassVar[Kind] = "mean"
+    kind: ClassVar[Kind] = "centring"
 
     @classmethod
-    def from_pictures(cls, features: Floats, weights: Doubles | None = None) -> MeanOffsets:
+    def from_pictures(cls, features: Floats, weights: Doubles | None = None) -> CentringOffsets:
         """Take the mean of the features of n pictures, float32 (n, D), unit rows; `weights` (n,) add up to 1."""
         mean = features.mean(axis=0, dtype=np.float64) if weights is None else weights @ features
         return cls(mean.astype(np.float32))
@@ -59,7 +59,7 @@ class MeanOffsets:
         """See `Offsets`: -scale · μ·w of each class."""
         return np.float32(-clip.logit_scale) * (classes @ self.mean)
 
-    def settled(self, clip: Clip, classes: Floats) -> MeanOffsets:
+    def settled(self, clip: Clip, classes: Floats) -> CentringOffsets:
         """Return what a program keeps: itself, which serves any classes."""
         return self
 
@@ -76,7 +76,7 @@ class PriorOffsets:
         if len(classes) != len(self.numbers):
             raise InputError(
                 f"these prior offsets are one number for each of {len(self.numbers)} classes and there are "
-                f"{len(classes)}; take mean offsets, which serve new classes."
+                f"{len(classes)}; take centring offsets, which serve new classes."
             )
         return self.numbers
 
@@ -101,9 +101,9 @@ class Refitted:
         return PriorOffsets(self.of(clip, classes))
 
 
-Fitted = MeanOffsets | Refitted
+Fitted = CentringOffsets | Refitted
 """What is fitted on a run's pictures, and serves all its templates."""
-Saved = MeanOffsets | PriorOffsets
+Saved = CentringOffsets | PriorOffsets
 """What a program keeps."""
 Offsets = Fitted | Saved
 """What is added to the logits of one template's classes: `of` makes float32 (C,) of class embeddings, float32 (C, D).
@@ -115,7 +115,7 @@ It raises an `InputError` where it cannot be made for these classes.
 def fitted(kind: Kind, features: Floats, labels: Numbers | None = None) -> Fitted:
     """Fit offsets on n pictures, float32 (n, D), unit rows; with `labels`, int64 (n,), each class weighs the same."""
     weights = None if labels is None else class_weights(labels)
-    return MeanOffsets.from_pictures(features, weights) if kind == "mean" else Refitted(features, weights)
+    return CentringOffsets.from_pictures(features, weights) if kind == "centring" else Refitted(features, weights)
 
 
 def class_weights(labels: Numbers) -> Doubles | None:
@@ -177,7 +177,7 @@ def _objective(logits: Any, offsets: Any, weights: Any) -> tuple[float, Any, Any
 
 def state_of(offsets: Saved) -> dict[str, Any]:
     """Return plain JSON: the kind, and the mean feature or the numbers of the classes."""
-    values = offsets.mean if isinstance(offsets, MeanOffsets) else offsets.numbers
+    values = offsets.mean if isinstance(offsets, CentringOffsets) else offsets.numbers
     return {"kind": offsets.kind, "values": [float(value) for value in values]}
 
 
@@ -189,7 +189,7 @@ def from_state(state: Any, width: int, classes: int) -> Saved:
     """
     kind = state.get("kind") if isinstance(state, Mapping) else None
     values = state.get("values") if isinstance(state, Mapping) else None
-    wanted = {"mean": width, "prior": classes}.get(kind if isinstance(kind, str) else "")
+    wanted = {"centring": width, "prior": classes}.get(kind if isinstance(kind, str) else "")
     if (
         wanted is None
         or not isinstance(values, list)
@@ -204,4 +204,4 @@ def from_state(state: Any, width: int, classes: int) -> Saved:
             f"each of {classes} classes, and these are not; optimise again."
         )
     numbers = np.array(values, dtype=np.float32)
-    return MeanOffsets(numbers) if kind == "mean" else PriorOffsets(numbers)
+    return CentringOffsets(numbers) if kind == "centring" else PriorOffsets(numbers)

@@ -236,7 +236,7 @@ class EmbeddingReward(ABC):
         """Score templates encoded one by one: the same template and units give the same bits."""
         return self.score_embeddings(templates, self.texts.encode(templates, self.names_in(units)), units)
 
-    def look(self, templates: Sequence[str], units: Any) -> list[Score]:
+    def score_batch(self, templates: Sequence[str], units: Any) -> list[Score]:
         """Score templates encoded together, which shares what they share; the last bits depend on the others."""
         names, found = self.names_in(units), list[Score]()
         for part in parts(templates, names):
@@ -274,7 +274,7 @@ def by_embeddings(reward: object) -> EmbeddingReward | None:
     return cast("EmbeddingReward", reward) if keeps(reward, EmbeddingReward, WAYS) else None
 
 
-WAYS = ("score", "look")
+WAYS = ("score", "score_batch")
 """What of an `EmbeddingReward` scores templates; whoever overrides one has said all."""
 
 

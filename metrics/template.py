@@ -17,7 +17,7 @@ from ipo_prompts.metrics.errors import InputError, invisible, is_formula
 from ipo_prompts.metrics.files import read_text
 
 SLOT = "<CLASS>"
-ANCHOR = "a photo of a <CLASS>."
+BASELINE = "a photo of a <CLASS>."
 """The template that every search starts from."""
 MAX_CHARACTERS = 300
 TEMPLATES_BYTES = 2**26

@@ -92,7 +92,7 @@ class Verdict(BaseModel):
         return f" after correction for {' and '.join(found)}" if found else ""
 
     def against(self, other: str) -> str:
-        """Format it: "a gain over the anchor of +4.20 points …", after "A shows"."""
+        """Format it: "a gain over the baseline template of +4.20 points …", after "A shows"."""
         if self.outcome == "same templates":
             return f"the same templates as {other}, so no gain over it"
         if self.outcome == "gain":

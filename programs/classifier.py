@@ -25,7 +25,7 @@ from ipo_prompts.metrics.pictures import Background, Picture
 from ipo_prompts.metrics.reward import class_embeddings
 from ipo_prompts.metrics.several import Sureness, native
 from ipo_prompts.metrics.template import (
-    ANCHOR,
+    BASELINE,
     have_synonyms,
     names_of,
     problem,
@@ -103,7 +103,7 @@ class TemplateClassifier(dspy.Predict):
     sureness = StateField[Sureness | None]()
     pictures = StateField[Kept | None]()
 
-    def __init__(self, clip: Clip, class_names: Sequence[str], templates: str | Sequence[Weighted] = ANCHOR) -> None:
+    def __init__(self, clip: Clip, class_names: Sequence[str], templates: str | Sequence[Weighted] = BASELINE) -> None:
         if isinstance(clip, str):
             raise InputError(f"a classifier takes a loaded CLIP; write load_clip({clip!r}) instead of its name.")
         self.clip = clip

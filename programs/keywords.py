@@ -23,14 +23,14 @@ class SearchKeywords(TypedDict, total=False):
     """held-back pictures help to choose the winner, or it is the best on the search pictures; default 'held-back'."""
     patience: int | None
     """stop after so many steps without a better template; default 12."""
-    looks: int
+    scored_templates: int
     """templates that a strategy may look at on the search pictures without proposing them; default 5000."""
-    bank: Literal["shipped", "general", "none"]
+    vocabulary: Literal["shipped", "general", "none"]
     """phrases that the strategy compose, the describers clip, clip-greedy and fit and the rows of a grid use: shipped,
     how pictures can look; general, the most frequent words of English; none; default 'shipped'."""
     seed: int
     """of the pictures drawn and of the language model; default 0."""
-    offsets: Literal["none", "mean", "prior"]
+    offsets: Literal["none", "centring", "prior"]
     """what is added to the score of each class: mean and prior are from pictures without labels, less their mean
     feature, or until all classes are predicted equally often; kept only if it is worth it on held-back pictures;
     default 'none'."""

@@ -34,7 +34,7 @@ from ipo_prompts.metrics.arrays import Doubles, Floats
 from ipo_prompts.metrics.calibration import best_temperature, cross_entropies
 from ipo_prompts.metrics.classification import ClipReward, EncodedPictures, features_of, scores_accuracy
 from ipo_prompts.metrics.errors import InputError, several
-from ipo_prompts.metrics.offsets import MeanOffsets
+from ipo_prompts.metrics.offsets import CentringOffsets
 from ipo_prompts.metrics.reward import Reward, class_embeddings
 from ipo_prompts.metrics.sampling import Numbers, Sampling
 from ipo_prompts.metrics.template import as_read, names_of, too_long
@@ -104,7 +104,7 @@ def check_names(settings: SearchSettings, reward: Reward, class_names: Sequence[
     as_candidates(settings.name_candidates, reward.class_names)
 
 
-def look_for_names(
+def search_names(
     settings: SearchSettings,
     reward: Reward,
     templates: Sequence[str],
@@ -195,7 +195,7 @@ def _labelled(reward: ClipReward, parts: Sequence[Any], offsets: Fitted | None) 
     """Return the pictures of all parts, their features times the CLIP's logit scale; parts share no base picture."""
     units = [cast("EncodedPictures", part) for part in parts]
     features = features_of(*units)
-    if isinstance(offsets, MeanOffsets):
+    if isinstance(offsets, CentringOffsets):
         features = features - offsets.mean
     draws = (f"{place}|{name}" for place, part in enumerate(units) for name in part.groups or range(len(part)))
     labels = np.concatenate([part.labels for part in units])
@@ -390,7 +390,7 @@ class Suggestion(NamedTuple):
 def suggest(texts: Floats, candidates: Sequence[Sequence[int]], features: Floats) -> list[Suggestion]:
     """Return other names that fit pictures without labels better, one at a time, those that raise fit most first.
 
-    Fit is the mean of log Σ exp(logit) with the mean picture taken off: without that nearly any text that is nearer to
+    Fit is the mean of log Σ exp(logit) with centring: without that nearly any text that is nearer to
     all pictures raises it. Vague names raise it all the same, so a name also has to be nearer to the pictures that its
     class has.
 

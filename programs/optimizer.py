@@ -46,7 +46,7 @@ from ipo_prompts.programs.search import Step
 from ipo_prompts.programs.strategies import STRATEGIES
 from ipo_prompts.programs.strategies.base import Expected, Models, Strategy, asks_lm, forecast_of, needs_lm
 from ipo_prompts.programs.strategies.window import room_in, window_of
-from ipo_prompts.programs.templates.phrases import PhraseBank
+from ipo_prompts.programs.templates.phrases import Vocabulary
 from ipo_prompts.programs.templates.settings import LIMITS, SearchSettings, check_offsets, preset
 
 if TYPE_CHECKING:
@@ -249,8 +249,8 @@ class IPO(Teleprompter):
         """Return the strategy for a language model, before or after what it is asked is recorded."""
         if not isinstance(self.strategy, dict):
             return self.strategy
-        small, bank = lm is not None and lm.small, self.settings.bank
-        models = Models(recorded, small=small, given=lm is not None, bank=bank)
+        small, vocabulary = lm is not None and lm.small, self.settings.vocabulary
+        models = Models(recorded, small=small, given=lm is not None, vocabulary=vocabulary)
         strategy: Strategy = STRATEGIES.build(self.strategy, models)
         if needs_lm(strategy) and lm is None:
             raise InputError(
@@ -269,7 +269,7 @@ class IPO(Teleprompter):
         if self.describer in DESCRIBERS:
             known = getattr(reward, "store", None)
             store = known if isinstance(known, FeatureStore) and known.clip is clip else FeatureStore(clip)
-            return by_clip(store, str(self.describer), pictures, self.settings.bank)
+            return by_clip(store, str(self.describer), pictures, self.settings.vocabulary)
         own = self.describer
         predictors = own.predictors() if isinstance(own, dspy.Module) else []
         asks = any(not isinstance(one, TemplateClassifier) for one in predictors)
@@ -334,11 +334,11 @@ class IPO(Teleprompter):
 # tells a run that it does harm. What it does on the other half is in docs/label-free.md.
 
 PRICE = 0.05
-"""Of a word, in standard deviations of fit over the bank. It holds for a language model's words, too."""
+"""Of a word, in standard deviations of fit over the vocabulary. It holds for a language model's words, too."""
 LEAD = 1.5
 """What the best template needs over the initial one after its words are paid for, in the same."""
 PHRASES = 60
-"""Of the bank, spread over it: enough for a standard deviation that is known to a tenth."""
+"""Of the vocabulary, spread over it: enough for a standard deviation that is known to a tenth."""
 TEXTS = 3000
 """Phrases times classes at most, but 20 phrases at least."""
 
@@ -347,7 +347,7 @@ def fit_reward(
     clip: Clip, class_names: Sequence[str], store: FeatureStore | None = None, also_fit: Sequence[str] = ()
 ) -> Fit:
     """Return the reward of a search without labels; see `ClipReward` for the arguments."""
-    phrases = PhraseBank.load().usable(class_names, clip)
+    phrases = Vocabulary.load().usable(class_names, clip)
     most = min(PHRASES, max(20, TEXTS // max(1, len(class_names))))
     step = max(1, len(phrases) // most)
     yardstick = [phrase.template for phrase in phrases[::step]]

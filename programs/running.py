@@ -154,7 +154,7 @@ def run(
 
     strategy = asking(job.strategy(lm), recorded)
     offsets = None if kind == "none" else fitted_on(kind, job.units, job.held_back)
-    searching = offsets if kind == "mean" else None  # a prior would be found for each template
+    searching = offsets if kind == "centring" else None  # a prior would be found for each template
 
     def described() -> list[str]:
         assert job.describing is not None
@@ -196,7 +196,7 @@ def _settled(
     result, held_back, settled, named = found.result, job.held_back, None, None
     if offsets is not None and held_back is not None:
         settle = partial(settle_offsets, result, offsets, job.units, held_back, record)
-        if job.settings.offsets == "mean":  # the choice was made with them
+        if job.settings.offsets == "centring":  # the choice was made with them
             with due():
                 result, settled = settle()
         else:
@@ -207,7 +207,7 @@ def _settled(
         parts = [job.units, *([held_back] if held_back is not None else [])]
         asked = None if job.lm is None or job.lm.small else lm  # one that small repeats what it is given
         templates = [result.choice.template]
-        look: Callable[..., Any] = resolve_name(f"{NAMING}:look_for_names")
+        look: Callable[..., Any] = resolve_name(f"{NAMING}:search_names")
         looking = partial(look, job.settings, job.reward, templates, parts, kept, record, lm=asked, task=job.task)
         with showing(found.ledger):
             named = optional("other names of the classes", looking)

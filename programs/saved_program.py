@@ -19,7 +19,7 @@ from ipo_prompts.metrics.head import Calibrated
 from ipo_prompts.metrics.offsets import Saved, from_state, state_of
 from ipo_prompts.metrics.pictures import AS_VIEWED, Background
 from ipo_prompts.metrics.several import Sureness
-from ipo_prompts.metrics.template import ANCHOR, check_count, check_template, every_name, named, names_of, usable
+from ipo_prompts.metrics.template import BASELINE, check_count, check_template, every_name, named, names_of, usable
 from ipo_prompts.programs.record.lines import FILE_NAME
 from ipo_prompts.programs.record.trust import resumed_by
 
@@ -229,7 +229,7 @@ def weighted(templates: Any, class_names: Sequence[str], clip: Clip) -> tuple[We
         if not pair or not in_range(one[1]):
             raise InputError(
                 "a classifier takes a template, or pairs of a template and its weight, a number from "
-                f"{RANGE[0]:g} to {RANGE[1]:g}, such as [({ANCHOR!r}, 1.0)]; {repr(one)[:80]} is none."
+                f"{RANGE[0]:g} to {RANGE[1]:g}, such as [({BASELINE!r}, 1.0)]; {repr(one)[:80]} is none."
             )
         check_template(one[0], class_names, clip)
     return tuple((template, float(weight)) for template, weight in given)

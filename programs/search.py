@@ -23,7 +23,7 @@ from ipo_prompts.metrics.verdict import score_interval
 from ipo_prompts.programs.lm.ledger import Ledger, explain
 from ipo_prompts.programs.record.score_keeper import ScoreKeeper
 from ipo_prompts.programs.selection import Choice, HeldBack, choose_winner
-from ipo_prompts.programs.strategies.base import Known, Looked, Strategy, asks_lm, close, may_know, needs_lm
+from ipo_prompts.programs.strategies.base import Known, ScoredOnly, Strategy, asks_lm, close, may_know, needs_lm
 from ipo_prompts.programs.templates.admission import Desk, Rejection
 from ipo_prompts.programs.templates.history import PromptHistory, ScoredTemplate
 from ipo_prompts.programs.templates.settings import SearchSettings
@@ -32,8 +32,8 @@ logger = logging.getLogger(__name__)
 
 MAX_EMPTY_STEPS = 5
 """A search ends after this many steps in a row without one usable template."""
-LOOKED_AT_ONCE = 256
-"""Templates that `_look_at` scores between two checks of the limits."""
+SCORED_AT_ONCE = 256
+"""Templates that `_score_only` scores between two checks of the limits."""
 
 
 class NothingUsable(RuntimeError):
@@ -69,7 +69,7 @@ class Step:
         rejected: templates that were not scored, and why.
         best: the best template so far.
         interval: 95 % interval of the best value; not corrected for the number of templates tried.
-        looked_at: how many templates were scored without being proposed, see `Desk.look_at`.
+        scored_only: how many templates were scored without being proposed, see `Desk.score_only`.
     """
 
     number: int
@@ -77,7 +77,7 @@ class Step:
     rejected: tuple[Rejection, ...]
     best: ScoredTemplate
     interval: Interval
-    looked_at: int = 0
+    scored_only: int = 0
 
     def record(self) -> dict[str, Any]:
         """Return it as plain JSON, without the values of single units."""
@@ -87,7 +87,7 @@ class Step:
             "rejected": [asdict(rejection) for rejection in self.rejected],
             "best": self.best.record(),
             "interval": list(self.interval),
-            "looked_at": self.looked_at,
+            "scored_only": self.scored_only,
         }
 
 
@@ -138,9 +138,9 @@ class SearchResult:
         return len(self.history) - 1 - self.taken_over
 
     @property
-    def looked_at(self) -> int:
+    def scored_only(self) -> int:
         """How many templates were scored without being proposed."""
-        return sum(step.looked_at for step in self.steps)
+        return sum(step.scored_only for step in self.steps)
 
 
 def search(
@@ -220,7 +220,7 @@ class _Run:
     on_step: Callable[[Step], None]
     earlier: Earlier
     descriptions: tuple[str, ...] = ()
-    looked: list[Looked] = field(default_factory=list)
+    scored_only: list[ScoredOnly] = field(default_factory=list)
     steps: list[Step] = field(default_factory=list)
     history: PromptHistory = field(init=False)
 
@@ -272,7 +272,7 @@ class _Run:
 
     def _step(self, number: int) -> tuple[Desk, tuple[ScoredTemplate, ...], BudgetReached | None]:
         """Ask, score and remember; return what came, and the limit that ended the asking."""
-        looked_before = len(self.looked)
+        scored_before = len(self.scored_only)
         # Ask. All candidates of a step see the same history, so they do not see each other's scores.
         known = self._known(number)
         self.record.given(number, known.digest)
@@ -281,7 +281,7 @@ class _Run:
             self._check_limits(number)
             return self.record.propose(number, template, self.units)
 
-        desk = Desk(self.problem, known.count, self.history, partial(self._look_at, number), scoring)
+        desk = Desk(self.problem, known.count, self.history, partial(self._score_only, number), scoring)
         reached = self._ask(known, desk)
         if reached and not desk.accepted:
             raise reached
@@ -291,7 +291,7 @@ class _Run:
         scored = tuple(ScoredTemplate(score, number, source) for score in scores)
         for entry in scored:
             self.history.add(entry)
-        self._remember(number, scored, tuple(desk.rejected), len(self.looked) - looked_before)
+        self._remember(number, scored, tuple(desk.rejected), len(self.scored_only) - scored_before)
         return desk, scored, reached
 
     def held_back(self, units: Units | None) -> HeldBack | None:
@@ -325,7 +325,7 @@ class _Run:
             step=number,
             seed=int.from_bytes(seed[:4], "big") >> 1,
             count=self.settings.candidates_per_step,
-            looked=tuple(self.looked),
+            scored_only=tuple(self.scored_only),
             scale=scale_of(self.reward),
         )
         known: object = may_know(self.strategy, everything)
@@ -351,16 +351,16 @@ class _Run:
             )
         return None
 
-    def _look_at(self, number: int, templates: Sequence[str], around: str) -> list[Score]:
-        """Score and record in chunks, checking the limits before each; see `Desk.look_at`."""
+    def _score_only(self, number: int, templates: Sequence[str], around: str) -> list[Score]:
+        """Score and record in chunks, checking the limits before each; see `Desk.score_only`."""
         usable = [template for template in templates if self.problem(template) is None]
-        usable = usable[: self.settings.looks - len(self.looked)]
+        usable = usable[: self.settings.scored_templates - len(self.scored_only)]
         scores: list[Score] = []
-        for start in range(0, len(usable), LOOKED_AT_ONCE):
+        for start in range(0, len(usable), SCORED_AT_ONCE):
             self._check_limits(number)
-            chunk = usable[start : start + LOOKED_AT_ONCE]
-            found = self.record.look(number, chunk, self.units, around)
-            self.looked += [Looked(score.template, score.value, score.loss, number, around) for score in found]
+            chunk = usable[start : start + SCORED_AT_ONCE]
+            found = self.record.score_only(number, chunk, self.units, around)
+            self.scored_only += [ScoredOnly(score.template, score.value, score.loss, number, around) for score in found]
             scores += found
         return scores
 
@@ -370,13 +370,13 @@ class _Run:
             self.ledger.clock.check_time()
 
     def _remember(
-        self, number: int, scored: tuple[ScoredTemplate, ...], rejected: tuple[Rejection, ...], looked_at: int
+        self, number: int, scored: tuple[ScoredTemplate, ...], rejected: tuple[Rejection, ...], scored_only: int
     ) -> None:
         best, scale = self.history.best, scale_of(self.reward)
         labels = None if self.units.labels is None else self.units.labels.tolist()
         sampling = Sampling.of(best.n, labels, self.units.groups)
         interval = score_interval(best.score.hits, sampling, bounds=(scale.low, scale.high))
-        step = Step(number, scored, rejected, best, interval, looked_at)
+        step = Step(number, scored, rejected, best, interval, scored_only)
         self.steps.append(step)
         logger.info("step %d: %d new, best %s %r", number + 1, len(scored), scale.told(best.value), best.template)
         self.on_step(step)

@@ -3,8 +3,8 @@
 In the `data` of `label-free` a name such as `embedded:suite` stands for them; `python -m benchmarks sets suite` prints
 them for a grid.
 
-`python:benchmarks.lab.bed:shifted:OP+OP` names a set as `embedded:OP+OP` does, whose operations may be untaught ones,
-too. Before the operations may stand other base pictures, `held-back/`, and behind them a seed, `@7`.
+`python:benchmarks.lab.bed:shifted:OP+OP` names a set as `embedded:OP+OP` does, whose transformations may be untaught
+ones, too. Before the transformations may stand other base pictures, `held-back/`, and behind them a seed, `@7`.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from ipo_prompts.experiments.data.dataset import PARTS
 from ipo_prompts.experiments.data.sources import own
 from ipo_prompts.experiments.embedded.shifts import (
     GEOMETRIC,
-    OPERATIONS,
     PIXELWISE,
+    TRANSFORMATIONS,
     canonical,
-    operations_of,
     rendered,
     seed_of,
+    transformations_of,
 )
 from ipo_prompts.metrics.errors import InputError, did_you_mean
 from ipo_prompts.metrics.pictures import Picture
@@ -42,14 +42,14 @@ PREFIX: Final = "embedded:"
 SHIFTED: Final = "python:benchmarks.lab.bed:shifted:"
 own.allow_source(SHIFTED)  # who imports the lab has its code run already
 CLEAN: Final = "clean"
-"""What a set without operations is called."""
-ALL: Final = (*OPERATIONS, *UNTAUGHT)
+"""What a set without transformations is called."""
+ALL: Final = (*TRANSFORMATIONS, *UNTAUGHT)
 _SET: Final = re.compile(rf"(?:({HELD_BACK})/)?([^/@]+)(?:@([0-9]{{1,6}}))?")
 SUITE_FILE = Path(__file__).with_name("suite.json")
 SUITES: Final = {"suite": "open", "suite-held-out": "held out"}
 """What a half of the suite is called → that half."""
 CLAIMS: Final = ("claims-taught", "claims-untaught", "claims-clean")
-"""What the sets that claims are made on are called, by whether their operations were taught; see `claims`."""
+"""What the sets that claims are made on are called, by whether their transformations were taught; see `claims`."""
 
 
 @dataclass(frozen=True)
@@ -57,12 +57,12 @@ class ShiftedSet:
     """A set of rendered pictures.
 
     Attributes:
-        operations: what is done to the clean pictures, out of `ALL`, in that order; none leaves them clean.
+        transformations: what is done to the clean pictures, out of `ALL`, in that order; none leaves them clean.
         base: whose pictures these are: "" for those that ship in four domains, or `HELD_BACK`.
-        seed: of what is random in the operations; above 0 the parts are drawn by it, too.
+        seed: of what is random in the transformations; above 0 the parts are drawn by it, too.
     """
 
-    operations: tuple[str, ...]
+    transformations: tuple[str, ...]
     base: str = ""
     seed: int = 0
 
@@ -73,7 +73,7 @@ class ShiftedSet:
         >>> ShiftedSet(("dark",), "held-back", 3).spec
         'python:benchmarks.lab.bed:shifted:held-back/dark@3'
         """
-        base, shift = f"{self.base}/" * bool(self.base), "+".join(self.operations).replace(" ", "-") or CLEAN
+        base, shift = f"{self.base}/" * bool(self.base), "+".join(self.transformations).replace(" ", "-") or CLEAN
         return f"{SHIFTED}{base}{shift}" + f"@{self.seed}" * bool(self.seed)
 
 
@@ -88,7 +88,9 @@ def set_of(name: str) -> ShiftedSet:
     base, shift, seed = found.groups()
     asked = [] if shift == CLEAN else shift.replace("-", " ").split("+")
     if strange := next((one for one in asked if one not in ALL or asked.count(one) > 1), None):
-        raise InputError(f"{strange!r} in {name!r} is no operation{did_you_mean(strange, ALL)}, or is there twice.")
+        raise InputError(
+            f"{strange!r} in {name!r} is no transformation{did_you_mean(strange, ALL)}, or is there twice."
+        )
     return ShiftedSet(tuple(one for one in ALL if one in asked), base or "", int(seed or 0))
 
 
@@ -113,7 +115,7 @@ def shifted(name: str) -> Gathered:
 
 
 def _rendered(clean: Picture, path: str, of: ShiftedSet) -> bytes:
-    return rendered(clean, of.operations, seed_of(path, of.seed), {**PIXELWISE, **UNTAUGHT})
+    return rendered(clean, of.transformations, seed_of(path, of.seed), {**PIXELWISE, **UNTAUGHT})
 
 
 def _draw_parts(table: dict[str, Any], seed: int) -> None:
@@ -145,15 +147,16 @@ def suite(half: str) -> list[str]:
 def claims(kind: str) -> list[ShiftedSet]:
     """Return the six sets of one of `CLAIMS`: each of its own seed, every other one of held-back base pictures.
 
-    The rule: an operation that moves the picture with one that changes its pixels. Of the taught ones the four moves
-    are taken in turn, each with the first of the held-out half of the suite that no earlier set has; of the untaught
-    ones, the first move with the first of the others, and so on, so that these six sets share no operation.
+    The rule: a transformation that moves the picture with one that changes its pixels. Of the taught ones the four
+    moves are taken in turn, each with the first of the held-out half of the suite that no earlier set has; of the
+    untaught ones, the first move with the first of the others, and so on, so that these six sets share no
+    transformation.
     """
     pairs: list[tuple[str, ...]] = [()] * 6
     if kind == "claims-taught":
-        held_out = [operations_of(spec.removeprefix(PREFIX)) for spec in suite("suite-held-out")]
+        held_out = [transformations_of(spec.removeprefix(PREFIX)) for spec in suite("suite-held-out")]
         for i in range(6):
-            said = {operation for pair in pairs for operation in pair} - {*GEOMETRIC}
+            said = {transformation for pair in pairs for transformation in pair} - {*GEOMETRIC}
             pairs[i] = next(one for one in held_out if one[0] == GEOMETRIC[i % 4] and one[1] not in said)
     elif kind == "claims-untaught":
         names = tuple(UNTAUGHT)
@@ -163,7 +166,7 @@ def claims(kind: str) -> list[ShiftedSet]:
 
 
 def shared(specs: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Return what data sets share with others of them: for each its first operation, and the others that it has.
+    """Return what data sets share with others of them: for each its first transformation, and the others that it has.
 
     What has none shares none, and is named by its own spec.
 
@@ -174,9 +177,9 @@ def shared(specs: Sequence[str]) -> tuple[list[str], list[str]]:
     for spec in specs:
         name = spec.removeprefix(SHIFTED).removeprefix(PREFIX)
         try:
-            operations = set_of(name).operations if name != spec else ()
+            transformations = set_of(name).transformations if name != spec else ()
         except InputError:  # one of the shipped sets
-            operations = ()
-        found[0].append(operations[0] if operations else spec)
-        found[1].append("+".join(operations[1:]) or spec)
+            transformations = ()
+        found[0].append(transformations[0] if transformations else spec)
+        found[1].append("+".join(transformations[1:]) or spec)
     return found

@@ -1,4 +1,4 @@
-"""The interval of a mean over things that share what they are made of, as sets of pictures share operations."""
+"""The interval of a mean over things that share what they are made of, as sets of pictures share transformations."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ipo_prompts.metrics.sampling import Interval, Sampling, Variance, t_quantil
 def crossed_interval(
     values: ArrayLike, factors: Sequence[Sequence[Hashable]], shared: Sequence[Variance] = (), level: float = 0.95
 ) -> Interval:
-    """Confidence interval of a mean over things that share what they are made of, as sets share operations.
+    """Confidence interval of a mean over things that share what they are made of, as sets share transformations.
 
     It is the widest of: all independent; clustered by each factor alone (Liang & Zeger 1986); and the sum of what
     independent things would vary by and of what each factor adds to that, each variance with its own quantile. A factor

@@ -43,7 +43,7 @@ def gain_plot(table: Table) -> str | None:
     for method in table.methods:
         if gain := table.over(scope, method, table.reference):
             search = table.searches[scope.name, method]
-            looked = (search["proposals"] or 0) + (search["looked_at"] or 0)
+            looked = (search["proposals"] or 0) + (search["scored_only"] or 0)
             found.append((looked, f"{_short(method, 40)} ({looked:,.0f})", gain.for_scope(scope)))
     if not found:
         return None

@@ -29,14 +29,14 @@ from ipo_prompts.metrics.clip import Clip, check_name, load_clip
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.fit import Fit
 from ipo_prompts.metrics.nouns import common
-from ipo_prompts.metrics.offsets import MeanOffsets
+from ipo_prompts.metrics.offsets import CentringOffsets
 from ipo_prompts.metrics.reward import Judged, Score
 from ipo_prompts.metrics.sampling import Numbers
-from ipo_prompts.metrics.template import ANCHOR, imagenet_templates, names_class
+from ipo_prompts.metrics.template import BASELINE, imagenet_templates, names_class
 from ipo_prompts.metrics.text_tower import encode_ensemble, encode_templates
-from ipo_prompts.programs.templates.phrases import BankName, PhraseBank
+from ipo_prompts.programs.templates.phrases import Vocabulary, VocabularyName
 
-KEYS = ("data", "clip", "bank", "templates", "draws")
+KEYS = ("data", "clip", "vocabulary", "templates", "draws")
 DATA = "embedded:claims-taught,embedded:claims-untaught"
 LISTS = 3
 """Of names of other things; their mean is told."""
@@ -46,7 +46,7 @@ SEVERAL = (1, 2, 6)
 LOPSIDED = (6, 6, 5, 4, 3, 2, 1, 1, 0)
 """Pictures of a class; each for a ninth of the classes."""
 INITIAL, FIT, WRONG, THING = "the initial template", "fit", "fit, names of other things", 'fit, "thing" for every class'
-MEAN_OFF, FIT_OFF = "the initial template, mean picture off", "fit, mean picture off"
+CENTRING, FIT_OFF = "the initial template, centring", "fit, centring"
 HITS_SAME = "by hits, the same pictures with labels"
 OWN, HALF, OTHERS = (
     "half of the names",
@@ -67,21 +67,26 @@ class Asked:
 
     beds: Mapping[str, Sequence[str]]
     clip: str = "embedded"
-    bank: BankName = "shipped"
+    vocabulary: VocabularyName = "shipped"
     templates: int = 300
     draws: int = 10
 
 
 def read_asked(words: Sequence[str]) -> Asked:
-    """Read `data=NAME,…`, `clip=NAME`, `bank=shipped`, `templates=N` and `draws=N`; no picture is opened.
+    """Read `data=NAME,…`, `clip=NAME`, `vocabulary=shipped`, `templates=N` and `draws=N`; no picture is opened.
 
     Raises:
         InputError: an unknown key or value, a data set that is not here or has no labels to test with.
     """
     given = read_known(words, KEYS, "label-free")
-    bank, counts = given.get("bank", "shipped"), {key: given.get(key, getattr(Asked, key)) for key in KEYS[3:]}
-    if bank not in ("shipped", "general"):
-        raise InputError(f"bank={bank} has no phrases to choose from; write bank=shipped or bank=general.")
+    vocabulary, counts = (
+        given.get("vocabulary", "shipped"),
+        {key: given.get(key, getattr(Asked, key)) for key in KEYS[3:]},
+    )
+    if vocabulary not in ("shipped", "general"):
+        raise InputError(
+            f"vocabulary={vocabulary} has no phrases to choose from; write vocabulary=shipped or vocabulary=general."
+        )
     wrong = next((key for key, count in counts.items() if type(count) is not int or count < 1), None)
     if wrong is not None:
         raise InputError(f"{wrong}={counts[wrong]} is no number of {wrong}; write {wrong}={getattr(Asked, wrong)}.")
@@ -96,7 +101,7 @@ def read_asked(words: Sequence[str]) -> Asked:
                 f"label-free hides labels and tests with them, which needs labelled pictures of four classes and some "
                 f"to test on; {spec} has {len(data.class_names)} classes and {len(data.test)} pictures to test on."
             )
-    return Asked(beds, clip, bank, **counts)
+    return Asked(beds, clip, vocabulary, **counts)
 
 
 def measure_all(asked: Asked, folder: Path, progress: Callable[[str], None]) -> dict[str, dict[str, Found]]:
@@ -112,7 +117,12 @@ def measure_all(asked: Asked, folder: Path, progress: Callable[[str], None]) -> 
     """
     clip = load_clip(asked.clip)
     texts: dict[tuple[str, ...], Texts] = {}
-    head = {"clip": clip.fingerprint, "bank": asked.bank, "templates": asked.templates, "draws": asked.draws}
+    head = {
+        "clip": clip.fingerprint,
+        "vocabulary": asked.vocabulary,
+        "templates": asked.templates,
+        "draws": asked.draws,
+    }
 
     def one(spec: str) -> Found:
         file = folder / CELLS / f"{re.sub('[^a-z0-9@+-]+', '-', spec.lower())}.json"
@@ -160,7 +170,7 @@ def measure_set(clip: Clip, spec: str, asked: Asked, texts: dict[tuple[str, ...]
 
 @dataclass(frozen=True)
 class Texts:
-    """Templates and their class embeddings: the initial one, `phrases` of a bank, random pairs of these.
+    """Templates and their class embeddings: the initial one, `phrases` of a vocabulary, random pairs of these.
 
     Attributes:
         templates: T of them.
@@ -196,15 +206,16 @@ class Texts:
 
 
 def competing(clip: Clip, names: Sequence[str], asked: Asked) -> tuple[list[str], int]:
-    """Return the templates that compete, the initial one first, and how many phrases of the bank follow it.
+    """Return the templates that compete, the initial one first, and how many phrases of the vocabulary follow it.
 
-    Of more phrases than may compete those are taken that are spread over the bank, whose neighbours mean the same.
+    Of more phrases than may compete those are taken that are spread over the vocabulary, whose neighbours mean the
+    same.
     """
-    phrases = PhraseBank.load(asked.bank).usable(names, clip)
+    phrases = Vocabulary.load(asked.vocabulary).usable(names, clip)
     singles = [phrase.template for phrase in phrases]
     if asked.templates <= len(singles):
         singles = [singles[i] for i in spread(len(singles), asked.templates - 1)]
-    templates = list(dict.fromkeys([ANCHOR, *singles, *pairs_of(phrases, 0)]))[: asked.templates]
+    templates = list(dict.fromkeys([BASELINE, *singles, *pairs_of(phrases, 0)]))[: asked.templates]
     return templates, min(len(singles), len(templates) - 1)
 
 
@@ -298,12 +309,12 @@ class Scored:
     def chosen(self, some: Numbers) -> Iterator[tuple[str, Right]]:
         """Return what is named rightly by what each measure chooses on some pictures of the pool."""
         best = _best(self.fit[:, some])
-        mean = MeanOffsets.from_pictures(self.seen.pool.features[some])
+        mean = CentringOffsets.from_pictures(self.seen.pool.features[some])
         yield INITIAL, self.hits[0]
         yield FIT, self.hits[best]
         yield WRONG, np.mean([self.hits[_best(fit[:, some])] for fit in self.wrong], axis=0)
         yield THING, self.hits[_best(self.thing[:, some])]
-        yield MEAN_OFF, self._named(self.right[0], mean)
+        yield CENTRING, self._named(self.right[0], mean)
         yield FIT_OFF, self._named(self.right[best], mean)
         if np.isin(self.known, some).any():
             yield HITS_SAME, self.hits[self._by("hits", some)]
@@ -313,12 +324,12 @@ class Scored:
         texts, pool = self.seen.texts, self.seen.pool.part(some.tolist())
         yield "mean logit", self.hits[_best(self._of(_MeanLogit, self.right, pool))]
         yield "mean highest cosine", self.hits[_best(self._of(_HighestCosine, self.right, pool))]
-        bank = self.right[1 : 1 + texts.phrases]
-        yield "mean of the bank", self._named(_unit(bank.sum(axis=0)))
+        vocabulary = self.right[1 : 1 + texts.phrases]
+        yield "mean of the vocabulary", self._named(_unit(vocabulary.sum(axis=0)))
         yield "mean of CLIP's 80", self._named(texts.eighty[self.classes])
         yield (
-            "mean of the bank by ZPE's weights",
-            self._named(_unit(np.einsum("t,tcd->cd", self._zpe(bank, pool), bank))),
+            "mean of the vocabulary by ZPE's weights",
+            self._named(_unit(np.einsum("t,tcd->cd", self._zpe(vocabulary, pool), vocabulary))),
         )
 
     def by_labels(self, some: Numbers, labels: int, what: str = "hits") -> tuple[str, Right]:
@@ -332,19 +343,19 @@ class Scored:
         hits, losses = (table[:, places].mean(axis=1) for table in self.worth)
         return int(np.lexsort((losses, -hits if what == "hits" else losses))[0])
 
-    def _named(self, classes: Floats, offsets: MeanOffsets | None = None) -> Right:
+    def _named(self, classes: Floats, offsets: CentringOffsets | None = None) -> Right:
         reward = ClipReward(self.seen.clip, self.names, self.seen.reward.store)
         score = reward.score_embeddings([""], [classes], replace(self.test, offsets=offsets))[0]
         return score.hits.astype(np.float64)
 
-    def _zpe(self, bank: Floats, pool: EncodedPictures) -> Doubles:
+    def _zpe(self, vocabulary: Floats, pool: EncodedPictures) -> Doubles:
         """Return the weights of Allingham et al. 2023: softmax of the mean highest logit, each class's mean taken off.
 
         That mean is half of these pictures' and half of those that a CLIP was trained on, for which clean ones stand;
         where there are none, it is of these alone.
         """
         scores = []
-        for classes in bank:
+        for classes in vocabulary:
             logits = self.seen.clip.logit_scale * (pool.features @ classes.T)
             usual = logits.mean(axis=0)
             if self.seen.before is not None:

@@ -10,7 +10,7 @@ import numpy as np
 from benchmarks.lab import label_free
 from benchmarks.lab.bed import shared
 from benchmarks.lab.crossed import crossed_interval
-from benchmarks.lab.label_free import FIT, FIT_OFF, HITS_SAME, INITIAL, MEAN_OFF, THING, WRONG, Found
+from benchmarks.lab.label_free import CENTRING, FIT, FIT_OFF, HITS_SAME, INITIAL, THING, WRONG, Found
 from ipo_prompts.experiments.compare.layout import text_table
 from ipo_prompts.metrics.sampling import mean_interval
 
@@ -21,9 +21,9 @@ COMPARED = (
     (WRONG, INITIAL),
     (FIT, INITIAL),
     (FIT, THING),
-    (FIT, MEAN_OFF),
-    (MEAN_OFF, INITIAL),
-    (FIT_OFF, MEAN_OFF),
+    (FIT, CENTRING),
+    (CENTRING, INITIAL),
+    (FIT_OFF, CENTRING),
     (FIT, HITS_SAME),
 )
 TOGETHER = "all together"
@@ -46,7 +46,7 @@ class Difference(NamedTuple):
 def ahead(sets: Sets, row: str, other: str, condition: str = MOST) -> Difference:
     """Compare two rows, paired by set; of one set, by its test pictures.
 
-    The interval knows that sets share operations. Rows without a value in this condition are not compared.
+    The interval knows that sets share transformations. Rows without a value in this condition are not compared.
     """
     each = {name: found[condition][row] - found[condition][other] for name, found in sets.items()}
     means = np.array([values.mean() for values in each.values()])

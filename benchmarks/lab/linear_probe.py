@@ -22,7 +22,7 @@ from ipo_prompts.experiments.compare.methods.pictures import (
 )
 from ipo_prompts.experiments.run.config import RunConfig
 from ipo_prompts.metrics.arrays import Doubles
-from ipo_prompts.metrics.template import ANCHOR
+from ipo_prompts.metrics.template import BASELINE
 
 EPOCHS = 300
 MOMENTUM = 0.9
@@ -50,15 +50,15 @@ class LinearProbe(Method):
             which = "the last epoch counts, as no selection pictures are drawn"
         return (
             f"{which}; a picture is encoded with the clean transform that all methods see, where the published runs "
-            "crop and flip it at random; the text is the data set's hand-written template or the anchor; biases start "
-            "at 0, where theirs start at random; arithmetic is in 64 bits, where theirs is in 16"
+            "crop and flip it at random; the text is the data set's hand-written template or the baseline template; "
+            "biases start at 0, where theirs start at random; arithmetic is in 64 bits, where theirs is in 16"
         )
 
     def fit(self, lesson: Lesson) -> FittedLogits:
         """Train on the search pictures, choose the epoch on the selection pictures."""
         (learnt_from, chosen_on), names = searched_and_selected(lesson), lesson.class_names
         check_every_class(learnt_from, lesson)
-        words = Templates(lesson.clip, ((lesson.hand_written or ANCHOR, 1.0),))
+        words = Templates(lesson.clip, ((lesson.hand_written or BASELINE, 1.0),))
         learnt = learn(learnt_from, words.class_embeddings(names).astype("float64"), chosen_on)
 
         def logits(class_names: Sequence[str]) -> Logits:

@@ -1,4 +1,4 @@
-"""Operations on pictures that no CLIP of ours was taught: none is named by a caption of any recipe.
+"""Transformations on pictures that no CLIP of ours was taught: none is named by a caption of any recipe.
 
 The first six move what is seen, the others lay something over it or change its tones. Like those that ship they
 take a whole picture, and what is random in them comes from the picture's own generator.
@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from ipo_prompts.experiments.embedded.shifts import Image, Operation
+from ipo_prompts.experiments.embedded.shifts import Image, Transformation
 
 _Grid = npt.NDArray[np.float64]
 
@@ -116,7 +116,7 @@ def _double(image: Image, rng: np.random.Generator) -> Image:
     return 0.5 * image + 0.5 * np.roll(image, (down, across), axis=(0, 1))
 
 
-UNTAUGHT: Final[dict[str, Operation]] = {
+UNTAUGHT: Final[dict[str, Transformation]] = {
     "swirl": _swirl,
     "ripple": _ripple,
     "bulge": _bulge,

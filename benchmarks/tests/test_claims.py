@@ -1,4 +1,4 @@
-"""The sets that claims are made on: operations that no CLIP was taught, pictures that none has met, own seeds."""
+"""The sets that claims are made on: transformations that no CLIP was taught, pictures that none has met, own seeds."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from benchmarks.lab.bed import CLAIMS, SHIFTED, ShiftedSet, claims, expanded, set_of, suite
 from benchmarks.lab.untaught import UNTAUGHT
 from ipo_prompts.experiments.data import load_data
-from ipo_prompts.experiments.embedded.shifts import OPERATIONS, operations_of
+from ipo_prompts.experiments.embedded.shifts import TRANSFORMATIONS, transformations_of
 from ipo_prompts.metrics.errors import InputError
 from tools.embedded.duplicates import looks_like
 from tools.embedded.sources import HELD_BACK, SOURCES
@@ -32,7 +32,7 @@ SAYING = {
     "rings": "ring circle circular concentric target",
     "double": "double ghost superimpos overlaid twice",
 }
-"""How words begin that a caption would name an untaught operation with."""
+"""How words begin that a caption would name an untaught transformation with."""
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def test_a_set_has_one_name(spec: str, name: str) -> None:
     [
         ("held-bck/dark", "there is no set 'held-bck/dark'; a set is written like held-back/swirl"),
         ("dark@two", "there is no set 'dark@two'"),
-        ("held-back/swirll", r"'swirll' in 'held-back/swirll' is no operation \(did you mean swirl\?\)"),
+        ("held-back/swirll", r"'swirll' in 'held-back/swirll' is no transformation \(did you mean swirl\?\)"),
         ("dark+dark", "is there twice"),
     ],
 )
@@ -70,17 +70,17 @@ def test_claims_are_made_on_six_sets_of_a_kind_with_seeds_and_half_of_the_base_p
     assert {kind: [one.base for one in of_kind].count("held-back") for kind, of_kind in sets.items()} == dict.fromkeys(
         CLAIMS, 3
     )
-    untaught = Counter(operation for one in sets["claims-untaught"] for operation in one.operations)
-    assert untaught == Counter([*UNTAUGHT]), "no operation in two sets"
-    assert {one.operations for one in sets["claims-clean"]} == {()}
-    held_out = {operations_of(spec.removeprefix("embedded:")) for spec in suite("suite-held-out")}
-    taught = [one.operations for one in sets["claims-taught"]]
+    untaught = Counter(transformation for one in sets["claims-untaught"] for transformation in one.transformations)
+    assert untaught == Counter([*UNTAUGHT]), "no transformation in two sets"
+    assert {one.transformations for one in sets["claims-clean"]} == {()}
+    held_out = {transformations_of(spec.removeprefix("embedded:")) for spec in suite("suite-held-out")}
+    taught = [one.transformations for one in sets["claims-taught"]]
     assert {*taught} <= held_out and len({other for _, other in taught}) == 6
     assert max(Counter(move for move, _ in taught).values()) == 2
 
 
-def test_no_caption_of_any_recipe_names_an_untaught_operation() -> None:
-    assert {*SAYING} == {*UNTAUGHT} and not {*UNTAUGHT} & {*OPERATIONS}
+def test_no_caption_of_any_recipe_names_an_untaught_transformation() -> None:
+    assert {*SAYING} == {*UNTAUGHT} and not {*UNTAUGHT} & {*TRANSFORMATIONS}
     words = {word for phrase in phrases() for word in re.findall("[a-z]+", phrase)}
     assert len(words) > 250
     for name, beginnings in SAYING.items():
@@ -88,7 +88,7 @@ def test_no_caption_of_any_recipe_names_an_untaught_operation() -> None:
 
 
 @pytest.mark.parametrize("name", UNTAUGHT)
-def test_an_untaught_operation_changes_a_picture_by_its_seed_alone(name: str) -> None:
+def test_an_untaught_transformation_changes_a_picture_by_its_seed_alone(name: str) -> None:
     def pixels(spec: str) -> npt.NDArray[np.int64]:
         return np.stack([np.asarray(item.picture.image(), int) for item in load_data(spec, seed=0).val[:6]])
 
@@ -97,7 +97,7 @@ def test_an_untaught_operation_changes_a_picture_by_its_seed_alone(name: str) ->
     assert np.abs(shown - pixels(f"{SHIFTED}clean@3")).mean() > 4, "of 255"
 
 
-def test_a_seed_draws_the_parts_and_what_is_random_in_the_operations() -> None:
+def test_a_seed_draws_the_parts_and_what_is_random_in_the_transformations() -> None:
     first, other, shipped = (load_data(f"{SHIFTED}clean{seed}", seed=0) for seed in ("@1", "@2", ""))
     for part in ("train", "val", "test"):
         groups = [[item.group for item in data.part(part)] for data in (first, other, shipped)]

@@ -31,13 +31,13 @@ def cells() -> list[dict[str, Any]]:
 
 def test_the_picture_is_the_same_for_the_same_cells_and_names_every_method(cells: list[dict[str, Any]]) -> None:
     for cell in cells:
-        cell["budget"]["looked_at"] = 900 if cell["cell"]["method"] == "ipo-default" else 0
+        cell["budget"]["scored_only"] = 900 if cell["cell"]["method"] == "ipo-default" else 0
     svg = gain_plot(build_table(cells))
     assert svg == gain_plot(build_table(cells[::-1]))
     texts = ["".join(one.itertext()) for one in ElementTree.fromstring(svg).iter("{http://www.w3.org/2000/svg}text")]
     assert {"hand-written", "ensemble-80", "phrases", TODAY} < {text.rpartition(" (")[0] for text in texts}
     assert texts.index("ipo-default (940)") > texts.index("phrases (40)"), "in the order of the looks"
-    assert not any(text.startswith(("anchor", "class-mean")) for text in texts), (
+    assert not any(text.startswith(("baseline", "class-mean")) for text in texts), (
         "what has no gain in the headline is no point"
     )
     assert "mean over 5 data sets, 95 % intervals for data sets like these" in texts
@@ -45,13 +45,13 @@ def test_the_picture_is_the_same_for_the_same_cells_and_names_every_method(cells
 
 
 def test_a_name_in_the_picture_is_text() -> None:
-    svg = gain_plot(build_table(make_cells(("a1",), {"anchor": 0.0, "<script>$x^{2}$\x1b[2J" + "y" * 90: 1.0})))
+    svg = gain_plot(build_table(make_cells(("a1",), {"baseline": 0.0, "<script>$x^{2}$\x1b[2J" + "y" * 90: 1.0})))
     (text,) = re.findall(r">(&lt;script&gt;\$x.*)</text>", svg)
     assert "<script" not in svg and "\x1b" not in svg and text.endswith("… (40)")
 
 
 def test_a_table_of_the_reference_alone_has_no_picture() -> None:
-    assert gain_plot(build_table(make_cells(("a1",), {"anchor": 0.0}))) is None
+    assert gain_plot(build_table(make_cells(("a1",), {"baseline": 0.0}))) is None
 
 
 def test_the_command_draws_the_picture_of_the_page(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

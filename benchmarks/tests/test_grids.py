@@ -14,7 +14,7 @@ from ipo_prompts.experiments.compare.cell import run_config, shared_config
 from ipo_prompts.experiments.compare.grid import entries, load_grid
 from ipo_prompts.experiments.compare.raw_cells import unpack
 
-LINEAR_PROBE, LOOKS = "benchmarks.lab.linear_probe:LinearProbe", "benchmarks.lab.looks:AfterLooks"
+LINEAR_PROBE, COUNTS = "benchmarks.lab.linear_probe:LinearProbe", "benchmarks.lab.prefixes:AfterTemplates"
 ROOT = Path(__file__).parents[2]
 
 
@@ -32,7 +32,7 @@ def test_the_committed_cells_name_the_classes_of_the_lab_and_import_none(monkeyp
     for file in (ROOT / "docs").glob("*.jsonl.gz"):
         grid = json.loads(gzip.decompress(file.read_bytes()))["grid"]
         named |= {grid["protocol"], *(row["method"] for row in grid["methods"])}
-    assert {LINEAR_PROBE, LOOKS} <= named
+    assert {LINEAR_PROBE, COUNTS} <= named
     monkeypatch.setattr("ipo_prompts.metrics.registry.load", None)
     _, found, _ = unpack(ROOT / "docs" / "suite.jsonl.gz")
     assert {entry.method.label for entry in found if entry.label == "lp++"} == {"LP++ (linear probe with text)"}
@@ -41,7 +41,7 @@ def test_the_committed_cells_name_the_classes_of_the_lab_and_import_none(monkeyp
 @pytest.mark.parametrize("task", ["retrieval", "segmentation"])
 def test_the_grid_of_another_task_has_a_row_for_each_control(task: str) -> None:
     grid = load_grid(f"{GRIDS}/{task}.yaml", ["seeds=10"])
-    assert [row.label for row in grid.methods] == ["anchor", "no-history", "no description", "ipo-default"]
+    assert [row.label for row in grid.methods] == ["baseline", "no-history", "no description", "ipo-default"]
     found = entries(grid, Path("out"))
     assert {dict(entry.cell.settings)["reward.name"] for entry in found} == {task}
     described = {entry.label: dict(entry.cell.settings).get("describer") for entry in found}

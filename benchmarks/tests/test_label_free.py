@@ -93,7 +93,7 @@ def test_only_what_was_measured_with_the_same_request_is_read_back(tmp_path, mon
 
     monkeypatch.setattr(label_free, "measure_set", measure_set)
     asked = Asked({"bed": ["one"]})
-    others = [replace(asked, **more) for more in ({"draws": 3}, {"templates": 3}, {"bank": "general"})]
+    others = [replace(asked, **more) for more in ({"draws": 3}, {"templates": 3}, {"vocabulary": "general"})]
     for place, request in enumerate((asked, *others), 1):
         for _ in range(2):
             measure_all(request, tmp_path, lambda spec: None)
@@ -106,9 +106,9 @@ def test_only_what_was_measured_with_the_same_request_is_read_back(tmp_path, mon
 @pytest.mark.parametrize(
     ("word", "said"),
     [
-        ("dta=a", "unknown key 'dta' (did you mean data?); label-free takes data, clip, bank, templates, draws"),
+        ("dta=a", "unknown key 'dta' (did you mean data?); label-free takes data, clip, vocabulary, templates, draws"),
         ("data=a,,b", "a name is missing in the words of label-free"),
-        ("bank=none", "bank=none has no phrases to choose from"),
+        ("vocabulary=none", "vocabulary=none has no phrases to choose from"),
         ("draws=0", "draws=0 is no number of draws; write draws=10"),
         ("data=embedded:zz", "no pictures embedded:zz"),
     ],

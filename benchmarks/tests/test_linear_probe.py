@@ -18,7 +18,7 @@ from ipo_prompts.experiments.compare.methods.pictures import LabelledFeatures
 from ipo_prompts.experiments.compare.protocols import score_of
 from ipo_prompts.metrics.classification import EncodedPictures
 from ipo_prompts.metrics.clip import Clip
-from ipo_prompts.metrics.template import ANCHOR
+from ipo_prompts.metrics.template import BASELINE
 from ipo_prompts.metrics.text_tower import encode_templates
 from support.lessons import units
 
@@ -29,7 +29,7 @@ def test_the_probe_is_what_torch_learns(lesson: Callable[..., Lesson], clip: Cli
     features, labels = (torch.from_numpy(one) for one in units(given, "search"))
     held, truth = (torch.from_numpy(one) for one in units(given, "selection"))
     features, held = features.double(), held.double()
-    texts = encode_templates(clip.model, clip.tokenizer, [ANCHOR], given.class_names)[0]
+    texts = encode_templates(clip.model, clip.tokenizer, [BASELINE], given.class_names)[0]
     similar, n = features @ torch.from_numpy(texts).double().T, len(labels)
     line = nn.Linear(features.shape[1], len(texts)).double()
     line.weight.data = functional.one_hot(labels).double().T @ features

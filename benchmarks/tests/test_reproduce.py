@@ -47,7 +47,7 @@ def test_the_page_can_be_followed(desk: Path, tmp_path: Path, monkeypatch: pytes
         assert sheet.width > 100
     # The embedded grid: H follows from base and new, the verdict is about the two methods, nothing is done twice.
     scores = {row["method"]: row for row in json.loads((desk / "runs/embedded/table.json").read_text())["rows"]}
-    assert set(scores) == {"anchor", "ensemble-80"}
+    assert set(scores) == {"baseline", "ensemble-80"}
     for row in scores.values():
         base, new, both = (row["scores"][column]["value"] for column in ("base", "new", "H"))
         assert both == pytest.approx(2 * base * new / (base + new), abs=1e-3)

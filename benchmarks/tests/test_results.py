@@ -46,7 +46,7 @@ def test_the_readmes_table_is_that_of_the_cells_and_short() -> None:
 @pytest.mark.parametrize("group", claims.GROUPS)
 def test_the_tables_of_claims_are_those_of_their_cells_and_short(group: str) -> None:
     text = (DOCS / "claims.md").read_text("utf-8")
-    for lines in (claims.by_kind(group), claims.by_looks(group)):
+    for lines in (claims.by_kind(group), claims.by_templates(group)):
         assert "\n".join(lines) in text and len(lines) <= 2 + 10
 
 

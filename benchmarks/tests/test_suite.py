@@ -12,7 +12,7 @@ from benchmarks.lab.bed import SUITE_FILE, SUITES, expanded, suite
 from ipo_prompts.experiments.compare.protocols import picture_ids
 from ipo_prompts.experiments.compare.raw_cells import unpack
 from ipo_prompts.experiments.data import load_data
-from ipo_prompts.experiments.embedded.shifts import canonical, name_of_set, operations_of
+from ipo_prompts.experiments.embedded.shifts import canonical, name_of_set, transformations_of
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.features import FeatureStore
 from support.pages import DOCS
@@ -29,15 +29,15 @@ def shipped() -> Any:
 
 
 def test_the_shipped_suite_follows_the_rule(shipped: Any) -> None:
-    anchor = measure(OUT)
+    baseline = measure(OUT)
     assert shipped["rule"] == RULE
     there = {one["name"]: one for one in shipped["sets"]}
-    for pair, share in anchor.items():
+    for pair, share in baseline.items():
         one = there.pop(name_of_set(pair), None)
         if one is None:
             assert share <= LEAST + ONE
         else:
-            assert one["anchor"] > LEAST and one["anchor"] == pytest.approx(share, abs=ONE + 1e-4)
+            assert one["baseline"] > LEAST and one["baseline"] == pytest.approx(share, abs=ONE + 1e-4)
             assert one["half"] == half(pair)
     assert not there, "a set that is no pair of the rule"
 
@@ -51,7 +51,7 @@ def test_what_was_looked_at_before_is_in_no_half(shipped: Any) -> None:
     assert not {name_of_set(pair) for pair in KNOWN} & {one["name"] for one in shipped["sets"]}
 
 
-def test_the_halves_share_the_operations() -> None:
+def test_the_halves_share_the_transformations() -> None:
     rest = [pair for pair in PAIRS if pair not in KNOWN]
     assert half(("upside down", "sepia")) == half(("sideways", "gray")) == "held out"
     assert half(("upside down", "hue")) == half(("sideways", "pixel")) == "open"
@@ -85,7 +85,7 @@ def test_the_halves_of_the_suite_are_sets_of_two_and_share_none() -> None:
     assert not set(halves[0]) & set(halves[1])
     for spec in halves[0] + halves[1]:
         assert canonical(spec) == spec
-        assert len(operations_of(spec.removeprefix("embedded:"))) == 2
+        assert len(transformations_of(spec.removeprefix("embedded:"))) == 2
 
 
 def test_other_names_stand_for_themselves() -> None:
@@ -95,9 +95,13 @@ def test_other_names_stand_for_themselves() -> None:
 def test_the_pictures_of_the_suite_are_those_of_its_recorded_cells_on_any_processor(clip: Clip, tmp_path: Path) -> None:
     _, entries, outcomes = unpack(DOCS / "suite.jsonl.gz")
     store = FeatureStore(clip, tmp_path)
-    missing = {operation for spec in suite("suite") for operation in operations_of(spec.removeprefix("embedded:"))}
+    missing = {
+        transformation
+        for spec in suite("suite")
+        for transformation in transformations_of(spec.removeprefix("embedded:"))
+    }
     for entry, outcome in zip(entries, outcomes, strict=True):
-        if shown := missing & {*operations_of(entry.cell.data.removeprefix("embedded:"))}:
+        if shown := missing & {*transformations_of(entry.cell.data.removeprefix("embedded:"))}:
             missing -= shown
             assert isinstance(outcome, dict) and entry.cell.seed == 0
             found = picture_ids(store, load_data(entry.cell.data, seed=0).test)

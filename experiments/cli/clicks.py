@@ -91,7 +91,7 @@ def verify(
     look_first([place, *(others or ())], "the answers", [answers])
     from ipo_prompts.experiments.clicks.drawing import name_pictures, read_drawing, sides_of
     from ipo_prompts.experiments.clicks.pictures import two_programs
-    from ipo_prompts.experiments.clicks.verifying import VERIFIED, check_program, looked, read_answers, verdict_of
+    from ipo_prompts.experiments.clicks.verifying import VERIFIED, check_program, peeked, read_answers, verdict_of
     from ipo_prompts.experiments.data.sources import own
     from ipo_prompts.experiments.report.page import write_report
     from ipo_prompts.experiments.run.files import write_json
@@ -113,9 +113,9 @@ def verify(
         raise InputError("--data is for two other programs; leave it out, the page's own are known.")
     else:
         check_program(place, drawing)
-    verdict_of(drawing, said, of_others)  # what is refused is no look
-    looks, opening = looked(place, drawing, answers, of_others[1] if of_others else drawing.programs)
-    found = verdict_of(drawing, said, of_others, looks, opening)
+    verdict_of(drawing, said, of_others)  # what is refused is no peek
+    peeks, opening = peeked(place, drawing, answers, of_others[1] if of_others else drawing.programs)
+    found = verdict_of(drawing, said, of_others, peeks, opening)
     if not others:
         write_json(place / VERIFIED, found)
     print(printable(found.words))

@@ -22,7 +22,7 @@ from pydantic import Field, NonNegativeInt, model_validator
 from ipo_prompts.experiments.data import Item
 from ipo_prompts.experiments.run.files import Content, read_model
 from ipo_prompts.experiments.run.openings import DIGITS as OPENED
-from ipo_prompts.experiments.run.openings import Look
+from ipo_prompts.experiments.run.openings import Peek
 from ipo_prompts.metrics.clicks import Disagreements
 from ipo_prompts.metrics.errors import InputError, printable
 from ipo_prompts.metrics.features import FeatureStore, Progress
@@ -95,7 +95,7 @@ class Drawing(Content):
         programs: the first, which is compared with, and the second.
         disagreements: all draws with one, in the order asked; the first `MOST` are on the page.
         showings: the page, from first to last.
-        looks: at verdicts on answers to this page.
+        peeks: at verdicts on answers to this page.
     """
 
     version: Literal[1] = Field(default=1, alias="schema")
@@ -108,7 +108,7 @@ class Drawing(Content):
     programs: tuple[Side, Side]
     disagreements: tuple[Drawn, ...]
     showings: tuple[Showing, ...]
-    looks: tuple[Look, ...] = ()
+    peeks: tuple[Peek, ...] = ()
 
     @model_validator(mode="after")
     def _adds_up(self) -> Self:
@@ -263,7 +263,7 @@ def read_drawing(place: Path) -> Drawing:
 
 
 def as_before(folder: Path, now: Drawing) -> Drawing:
-    """Return what was drawn with the looks at the page that is in the folder already, if any.
+    """Return what was drawn with the peeks at the page that is in the folder already, if any.
 
     Raises:
         InputError: the page that is there asks something else.
@@ -276,7 +276,7 @@ def as_before(folder: Path, now: Drawing) -> Drawing:
             f"{folder} has the page of another question, whose answers would be lost; choose another --out, or remove "
             f"{folder / DRAWING}."
         )
-    return now.model_copy(update={"looks": before.looks})
+    return now.model_copy(update={"peeks": before.peeks})
 
 
 def showing_order(count: int) -> list[int]:

@@ -18,7 +18,7 @@ from pydantic import Field, NonNegativeInt, ValidationError
 
 from ipo_prompts.experiments.clicks.drawing import DRAWING, Drawing, Named, Showing, Side, identity, pair_of
 from ipo_prompts.experiments.run.files import Content, read_model, write_json
-from ipo_prompts.experiments.run.openings import Look, asked_elsewhere, looks_at, opened_at, remember
+from ipo_prompts.experiments.run.openings import Peek, asked_elsewhere, opened_at, peeks_at, remember
 from ipo_prompts.metrics.clicks import FIRST, slips_of
 from ipo_prompts.metrics.errors import InputError, first_error, printable
 from ipo_prompts.metrics.files import read_json
@@ -26,8 +26,8 @@ from ipo_prompts.metrics.verdict import Ends, Rounded, Verdict, judge, points
 from ipo_prompts.programs.saved_program import read_program
 
 VERIFIED = "verified.json"
-FAMILY = "looks at the answers about one pair; those before the last count twice"
-"""Who looks, goes on and looks again has more chances: docs/labelling.md has how often something is found by chance."""
+FAMILY = "peeks at the answers about one pair; those before the last count twice"
+"""Who peeks, goes on and looks again has more chances: docs/labelling.md has how often something is found by chance."""
 NEITHER = (
     "Where neither is right, no template is much good: look at the names of the classes, or for another CLIP, before "
     "you look for words."
@@ -61,7 +61,7 @@ class RestsOn(Content):
         second, first, both, neither: what was said of them, by program.
         repeated, otherwise: pictures that came twice, and how many of them were answered otherwise then.
         lost: the share of the gain that wrong clicks are taken to lose, by the pictures that came twice.
-        looks: verdicts that were asked for on answers about this pair and these pictures, this one included.
+        peeks: verdicts that were asked for on answers about this pair and these pictures, this one included.
         opening: the how many-th question about these pictures or some of them this pair is.
     """
 
@@ -76,7 +76,7 @@ class RestsOn(Content):
     repeated: int
     otherwise: int
     lost: Rounded
-    looks: int
+    peeks: int
     opening: int
 
 
@@ -171,7 +171,7 @@ def verdict_of(
     drawing: Drawing,
     said: Sequence[Said],
     others: tuple[Named, tuple[Side, Side]] | None = None,
-    looks: int = 1,
+    peeks: int = 1,
     opening: int = 1,
 ) -> Verified:
     """Make the verdict of answers.
@@ -180,7 +180,7 @@ def verdict_of(
         drawing: of the page.
         said: its answers.
         others: labels of the same pictures by two other programs, and what these are.
-        looks: at the answers to this question, this one included.
+        peeks: at the answers to this question, this one included.
         opening: the how many-th question about these pictures it is.
 
     Raises:
@@ -203,8 +203,8 @@ def verdict_of(
         right, pairs = [one.who for one in answers], [(one.who, other.who) for one, other in twice]
     slips = slips_of([[_value(one), _value(other)] for one, other in pairs])
     found = drawing.design.gain([_value(who) for who in right], slips)
-    # As if all looks had found this.
-    verdict = judge(dict.fromkeys(range(2 * looks - 1), found.new), FAMILY, opening)[0]
+    # As if all peeks had found this.
+    verdict = judge(dict.fromkeys(range(2 * peeks - 1), found.new), FAMILY, opening)[0]
     counts = {who: right.count(who) for who in ("second", "first", "both", "neither")}
     sides = others[1] if others else drawing.programs
     verified = Verified(
@@ -221,7 +221,7 @@ def verdict_of(
             repeated=len(twice),
             otherwise=sum(not before.agrees(after) for before, after in twice),
             lost=slips.lost,
-            looks=looks,
+            peeks=peeks,
             opening=opening,
         ),
         words="",
@@ -284,8 +284,8 @@ def _words(found: Verified) -> str:
     )
 
 
-def looked(place: Path, drawing: Drawing, file: Path, sides: tuple[Side, Side]) -> tuple[int, int]:
-    """Count a look at answers and record it before it is told; the same answers again are no other look.
+def peeked(place: Path, drawing: Drawing, file: Path, sides: tuple[Side, Side]) -> tuple[int, int]:
+    """Count a look at answers and record it before it is told; the same answers again are no other peek.
 
     Args:
         place: where the page was made.
@@ -294,30 +294,30 @@ def looked(place: Path, drawing: Drawing, file: Path, sides: tuple[Side, Side]) 
         sides: the programs that are asked about.
 
     Returns:
-        `looks` and `opening`; see `verdict_of`.
+        `peeks` and `opening`; see `verdict_of`.
 
     Raises:
         InputError: the folder cannot be written.
     """
     content = read_json(file, "the answers", FIX)
     asked, pictures = pair_of(sides), set(drawing.contents)
-    known = {*drawing.looks, *looks_at(pictures)}
+    known = {*drawing.peeks, *peeks_at(pictures)}
     own = [one for one in known if one.question == asked]
     runs = opened_at(place, pictures)
     others = {one.question for one in known}.union(*(one.known for one in runs))
     next_ = 1 + len(others) + max((one.elsewhere for one in runs), default=0) + asked_elsewhere(asked, pictures)
-    look = Look(
+    peek = Peek(
         question=asked,
         answers=hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest(),
         opening=min((one.opening for one in own), default=next_),
     )
-    if look not in drawing.looks:
-        write_json(place / DRAWING, drawing.model_copy(update={"looks": (*drawing.looks, look)}))
+    if peek not in drawing.peeks:
+        write_json(place / DRAWING, drawing.model_copy(update={"peeks": (*drawing.peeks, peek)}))
     try:
-        remember(pictures, look)
+        remember(pictures, peek)
     except InputError as error:
-        print(f"pages in other folders will not know of this look: {printable(str(error))}", file=sys.stderr)
-    return len({one.answers for one in (*own, look)}), look.opening
+        print(f"pages in other folders will not know of this peek: {printable(str(error))}", file=sys.stderr)
+    return len({one.answers for one in (*own, peek)}), peek.opening
 
 
 def load_verified(folder: Path) -> Verified | None:

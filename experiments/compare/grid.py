@@ -61,7 +61,7 @@ class GridConfig(Content):
     targets: list[str] = Field([], max_length=MOST)
     methods: list[Variant] = Field(min_length=1, max_length=MOST)
     seeds: list[int] = Field(min_length=1, max_length=MOST)
-    reference: str = "anchor"
+    reference: str = "baseline"
     published: str | None = None
     settings: dict[str, Any] = Field({})
 
@@ -90,7 +90,7 @@ class GridConfig(Content):
     @field_validator("data", "targets")
     @classmethod
     def _spelled_out(cls, specs: list[str]) -> list[str]:
-        """A set of operations has one name."""
+        """A set of transformations has one name."""
         return [canonical(spec) for spec in specs]
 
     @field_validator("data", "targets", "seeds", "methods")

@@ -167,7 +167,7 @@ def grid_of(content: dict[str, Any], file: Path, words: Sequence[str] = ()) -> t
         method = METHODS.get(method, method)
         rows[label] = {"label": label or method, "method": method, "settings": one}
     grid = {"title": sweep.name or file.stem, "protocol": protocol, "data": data, "seeds": seeds}
-    return {**grid, "methods": ["anchor", *rows.values()], "settings": dotted(fixed)}, left
+    return {**grid, "methods": ["baseline", *rows.values()], "settings": dotted(fixed)}, left
 
 
 def _checked(content: dict[str, Any], file: Path) -> SweepFile:

@@ -22,7 +22,7 @@ from ipo_prompts.experiments.data.dataset import (
 )
 from ipo_prompts.metrics.errors import InputError, printable
 from ipo_prompts.metrics.pictures import AS_VIEWED, Picture, decode, is_transparent
-from ipo_prompts.metrics.template import ANCHOR, TokenCounter, too_long
+from ipo_prompts.metrics.template import BASELINE, TokenCounter, too_long
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -120,7 +120,7 @@ def check_data(
             unreadable[item.picture.name] = look.fault
         else:
             places.setdefault(look.content, []).append((item.picture.name, f"({part}, {class_name})"))
-    cuts = {name: too_long(ANCHOR, [name], tokens) for name in data.class_names} if tokens else {}
+    cuts = {name: too_long(BASELINE, [name], tokens) for name in data.class_names} if tokens else {}
     return Checked(
         data=data,
         counts={name: (train, val, test) for name, (train, val, test) in counts.items()},

@@ -34,7 +34,7 @@ from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import InputError, printable
 from ipo_prompts.metrics.features import FeatureStore, Progress
 from ipo_prompts.metrics.pictures import Picture, decode
-from ipo_prompts.metrics.template import ANCHOR, names_of
+from ipo_prompts.metrics.template import BASELINE, names_of
 from ipo_prompts.metrics.text_tower import encode_templates
 from ipo_prompts.programs.candidates import has_words
 
@@ -240,7 +240,7 @@ def _names_alike(data: DataSet, clip: Clip) -> Iterator[str]:
         yield f"class names without an English word: {len(unknown)}"
         yield from (f"  {names[label]}" for label in unknown[:_SHOWN])
         yield f"  names=search knows no others; write one that CLIP has met {_renaming(data, unknown[0], 'NAME')}"
-    texts = encode_templates(clip.model, clip.tokenizer, [ANCHOR], names)[0]
+    texts = encode_templates(clip.model, clip.tokenizer, [BASELINE], names)[0]
     pairs = _pairs(texts, np.arange(len(names)))
     if pairs:
         yield f"pairs of classes that the CLIP hardly tells apart by name: {len(pairs)}"

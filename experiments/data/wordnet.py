@@ -22,7 +22,7 @@ import yaml
 from ipo_prompts.experiments.data.dataset import NAMES_FILE, NONE, DataSet
 from ipo_prompts.metrics.errors import InputError, several
 from ipo_prompts.metrics.nouns import Synset, common, irregular, meanings, synsets
-from ipo_prompts.metrics.template import ANCHOR, as_read, every_name, too_long, written
+from ipo_prompts.metrics.template import BASELINE, as_read, every_name, too_long, written
 
 if TYPE_CHECKING:
     from ipo_prompts.metrics.clip import Clip
@@ -121,8 +121,8 @@ def nearest_words(data: DataSet, names: Sequence[str], clip: Clip) -> dict[str, 
     from ipo_prompts.metrics.features import FeatureStore
     from ipo_prompts.metrics.text_tower import encode_templates
 
-    nouns = [noun for noun in common(NOUNS) if too_long(ANCHOR, [noun], clip) is None]
-    texts = encode_templates(clip.model, clip.tokenizer, [ANCHOR], nouns)[0]
+    nouns = [noun for noun in common(NOUNS) if too_long(BASELINE, [noun], clip) is None]
+    texts = encode_templates(clip.model, clip.tokenizer, [BASELINE], nouns)[0]
     labels, pictures = [], []
     for place, name in enumerate(names):
         own = [item.picture for item in data.train if data.class_names[item.label] == name][:PICTURES]

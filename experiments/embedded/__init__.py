@@ -16,4 +16,4 @@ PICTURES_DIR: Final[Path] = _HERE / "pictures"
 SPLIT_FILE: Final[Path] = _HERE / "split.json"
 DOMAINS: Final[tuple[str, ...]] = ("a", "b", "c", "d")
 CLEAN_DOMAIN: Final = "b"
-"""The domain without any operation."""
+"""The domain without any transformation."""

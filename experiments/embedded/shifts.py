@@ -1,11 +1,12 @@
-"""Picture operations, which shift a domain of pictures and which captions describe, and named sets of shifted pictures.
+"""Picture transformations, which shift a domain of pictures and which captions describe, and named sets of shifted
+pictures.
 
-A set, `embedded:OP+OP`, is the clean pictures that ship with IPO, rendered with operations when they are read.
+A set, `embedded:OP+OP`, is the clean pictures that ship with IPO, rendered with transformations when they are read.
 
-The same picture, operations and seed give the same pixels, whatever else is rendered and in whatever order.
+The same picture, transformations and seed give the same pixels, whatever else is rendered and in whatever order.
 
 The shipped pictures and the training pictures of the CLIP were rendered by revision 8a2c5d8, with one random generator
-for a whole batch. This renderer has the same operations but draws other moves, so it does not reproduce them.
+for a whole batch. This renderer has the same transformations but draws other moves, so it does not reproduce them.
 """
 
 from __future__ import annotations
@@ -26,12 +27,12 @@ from ipo_prompts.metrics.errors import InputError, did_you_mean
 from ipo_prompts.metrics.pictures import Picture
 
 Image = npt.NDArray[np.float32]
-Operation = Callable[[Image, np.random.Generator], Image]
+Transformation = Callable[[Image, np.random.Generator], Image]
 
 SIDE: Final = 48
 SEED: Final = 0
 """Of every set: a picture is as dark or as noisy in all sets that darken it or add noise, so sets differ in their
-operations only."""
+transformations only."""
 _PREFIX: Final = "embedded:"
 BACKGROUNDS: Final[dict[str, tuple[float, float, float]]] = {
     "white": (1.0, 1.0, 1.0),
@@ -50,31 +51,35 @@ BACKGROUNDS: Final[dict[str, tuple[float, float, float]]] = {
 
 def render(
     rgba: Image,
-    operations: Collection[str],
+    transformations: Collection[str],
     seed: int,
     background: str = "white",
     jitter: float = 1.0,
-    pixelwise: Mapping[str, Operation] | None = None,
+    pixelwise: Mapping[str, Transformation] | None = None,
 ) -> Image:
     """Move a picture a little, lay it on paper and shift it.
 
     Args:
         rgba: float32 (side, side, 4) in [0, 1], straight alpha.
-        operations: names out of `GEOMETRIC` and `pixelwise`. They are applied in that order, whatever the order here.
-        seed: 0 or more; decides the move, and how strong an operation is.
+        transformations: names out of `GEOMETRIC` and `pixelwise`. They are applied in that order, whatever the order
+        here.
+        seed: 0 or more; decides the move, and how strong a transformation is.
         background: the paper's colour, out of `BACKGROUNDS`.
         jitter: scales the random move; with 0 the drawing lies as it is, without the little paper around it.
-        pixelwise: the operations that there are besides the moves; by default `PIXELWISE`.
+        pixelwise: the transformations that there are besides the moves; by default `PIXELWISE`.
 
     Returns:
         float32 (48, 48, 3) in [0, 1].
 
     Raises:
-        InputError: there is no such operation or background.
+        InputError: there is no such transformation or background.
     """
     pixelwise = PIXELWISE if pixelwise is None else pixelwise
     there_are = (*GEOMETRIC, *pixelwise)
-    for kind, wanted, known in (("operation", operations, there_are), ("background", [background], BACKGROUNDS)):
+    for kind, wanted, known in (
+        ("transformation", transformations, there_are),
+        ("background", [background], BACKGROUNDS),
+    ):
         for name in wanted:
             if name not in known:
                 hint = did_you_mean(name, known)
@@ -82,11 +87,11 @@ def render(
     rng = np.random.default_rng(seed)
     alpha = rgba[..., 3:]
     # Premultiplied, else transparent black bleeds into the outline.
-    moved = _moved(np.concatenate([rgba[..., :3] * alpha, alpha], axis=2), operations, rng, jitter)
+    moved = _moved(np.concatenate([rgba[..., :3] * alpha, alpha], axis=2), transformations, rng, jitter)
     image = moved[..., :3] + np.array(BACKGROUNDS[background], np.float32) * (1 - moved[..., 3:])
-    for name, operation in pixelwise.items():
-        if name in operations:
-            image = operation(image, rng)
+    for name, transformation in pixelwise.items():
+        if name in transformations:
+            image = transformation(image, rng)
     return np.clip(image, 0, 1).astype(np.float32)
 
 
@@ -95,11 +100,15 @@ def seed_of(name: str, seed: int) -> int:
     return random.Random(f"{seed}/{name}").getrandbits(63)
 
 
-def _moved(image: Image, operations: Collection[str], rng: np.random.Generator, jitter: float) -> Image:
+def _moved(image: Image, transformations: Collection[str], rng: np.random.Generator, jitter: float) -> Image:
     """Turn, scale and shift all channels; (side, side, channels) to (48, 48, channels), 0 outside."""
     angle, scale, down, right = rng.uniform(-1, 1, 4) * jitter * (0.2, 0.12, 0.1, 0.1)
-    turn = angle + math.pi * ("upside down" in operations) + math.pi / 2 * ("sideways" in operations)
-    zoom = (1.03 + scale if jitter else 1) * (0.6 if "zoom" in operations else 1) * (2 if "small" in operations else 1)
+    turn = angle + math.pi * ("upside down" in transformations) + math.pi / 2 * ("sideways" in transformations)
+    zoom = (
+        (1.03 + scale if jitter else 1)
+        * (0.6 if "zoom" in transformations else 1)
+        * (2 if "small" in transformations else 1)
+    )
     side = len(image)
     # Maps a place in the result to its place in `image`, both counted from the centre.
     matrix = np.array([[math.cos(turn), math.sin(turn)], [-math.sin(turn), math.cos(turn)]]) * zoom * side / SIDE
@@ -148,7 +157,7 @@ def _noise(image: Image, rng: np.random.Generator) -> Image:
 
 
 # In the order in which they are applied: geometry first, sensor faults last.
-PIXELWISE: Final[dict[str, Operation]] = {
+PIXELWISE: Final[dict[str, Transformation]] = {
     "gray": lambda image, rng: _gray(image),
     "sepia": lambda image, rng: _gray(image) * np.array([1.0, 0.84, 0.62], np.float32),
     "hue": lambda image, rng: np.roll(image, 1, axis=2),
@@ -162,51 +171,51 @@ PIXELWISE: Final[dict[str, Operation]] = {
     "noise": _noise,
 }
 GEOMETRIC: Final = ("upside down", "sideways", "zoom", "small")
-OPERATIONS: Final = (*GEOMETRIC, *PIXELWISE)
+TRANSFORMATIONS: Final = (*GEOMETRIC, *PIXELWISE)
 """Those that captions name."""
 
 
-def operations_of(name: str) -> tuple[str, ...]:
-    """Return the operations that a set's name holds, in the order of `OPERATIONS`.
+def transformations_of(name: str) -> tuple[str, ...]:
+    """Return the transformations that a set's name holds, in the order of `TRANSFORMATIONS`.
 
     Args:
-        name: operations joined by +, in any order; their words may be joined by hyphens.
+        name: transformations joined by +, in any order; their words may be joined by hyphens.
 
     Raises:
-        InputError: an unknown operation, or one that is there twice.
+        InputError: an unknown transformation, or one that is there twice.
 
-    >>> operations_of("negative+upside-down") == operations_of("upside down + negative")
+    >>> transformations_of("negative+upside-down") == transformations_of("upside down + negative")
     True
     """
     parts = [re.sub(r"[\s_-]+", " ", part).strip() for part in name.split("+")]
-    names = [name_of_set([one]) for one in OPERATIONS]
-    strange = next((part for part in parts if part not in OPERATIONS), None)
+    names = [name_of_set([one]) for one in TRANSFORMATIONS]
+    strange = next((part for part in parts if part not in TRANSFORMATIONS), None)
     if strange is not None:
         # A single word may have been meant for a set of the shipped pictures.
         hint = did_you_mean(strange.replace(" ", "-"), names if len(parts) > 1 else [*embedded.DOMAINS, *names])
         whole = ", ".join(f"{_PREFIX}{domain}" for domain in embedded.DOMAINS)
-        what = f"; {strange!r} is no operation" if len(parts) > 1 else ""
+        what = f"; {strange!r} is no transformation" if len(parts) > 1 else ""
         raise InputError(
-            f"there are no pictures {_PREFIX}{name}{what}{hint}; there are: {whole}, and operations joined by +, such "
-            f"as {_PREFIX}upside-down+negative: {', '.join(names)}."
+            f"there are no pictures {_PREFIX}{name}{what}{hint}; there are: {whole}, and transformations joined by +, "
+            f"such as {_PREFIX}upside-down+negative: {', '.join(names)}."
         )
     twice = next((part for part in parts if parts.count(part) > 1), None)
     if twice is not None:
-        raise InputError(f"{_PREFIX}{name} has the operation {twice!r} twice; name it once.")
-    return tuple(one for one in OPERATIONS if one in parts)
+        raise InputError(f"{_PREFIX}{name} has the transformation {twice!r} twice; name it once.")
+    return tuple(one for one in TRANSFORMATIONS if one in parts)
 
 
-def name_of_set(operations: Collection[str]) -> str:
-    """Return the one name of a set of operations.
+def name_of_set(transformations: Collection[str]) -> str:
+    """Return the one name of a set of transformations.
 
     >>> name_of_set(["negative", "upside down"])
     'upside-down+negative'
     """
-    return "+".join(one.replace(" ", "-") for one in OPERATIONS if one in operations)
+    return "+".join(one.replace(" ", "-") for one in TRANSFORMATIONS if one in transformations)
 
 
 def canonical(spec: str) -> str:
-    """Return the spec of a data set, a set of operations under its one name; every other spec as it is.
+    """Return the spec of a data set, a set of transformations under its one name; every other spec as it is.
 
     >>> canonical("embedded:negative + upside down"), canonical("folder:pets")
     ('embedded:upside-down+negative', 'folder:pets')
@@ -215,27 +224,27 @@ def canonical(spec: str) -> str:
     if f"{kind}{colon}" != _PREFIX:
         return spec
     try:
-        return _PREFIX + name_of_set(operations_of(rest))
+        return _PREFIX + name_of_set(transformations_of(rest))
     except InputError:  # one of the shipped sets, or what the loading of the data set refuses in a sentence
         return spec
 
 
-def shifted(clean: Picture, key: str, operations: Collection[str]) -> Picture:
+def shifted(clean: Picture, key: str, transformations: Collection[str]) -> Picture:
     """Return a picture that is rendered each time it is read, which takes about half a millisecond.
 
     It has no stamp: what its bytes are depends on the renderer too, so caches read it to know.
 
     Args:
         clean: a shipped picture of 48 by 48 pixels, on white.
-        key: its path within its set, which decides what is random in the operations.
-        operations: names out of `OPERATIONS`.
+        key: its path within its set, which decides what is random in the transformations.
+        transformations: names out of `TRANSFORMATIONS`.
     """
-    name = f"{key} of {_PREFIX}{name_of_set(operations)}"
-    return Picture(name, partial(rendered, clean, operations, seed_of(key, SEED)))
+    name = f"{key} of {_PREFIX}{name_of_set(transformations)}"
+    return Picture(name, partial(rendered, clean, transformations, seed_of(key, SEED)))
 
 
 def rendered(
-    clean: Picture, operations: Collection[str], seed: int, pixelwise: Mapping[str, Operation] | None = None
+    clean: Picture, transformations: Collection[str], seed: int, pixelwise: Mapping[str, Transformation] | None = None
 ) -> bytes:
     """Render a clean picture of 48 by 48 pixels, on white; see `render`.
 
@@ -245,5 +254,5 @@ def rendered(
     rgb = np.asarray(clean.image(), np.float32) / 255
     opaque = np.ones((SIDE, SIDE, 1), np.float32)
     # It was moved when it was made; moved again, it would be blurred, and more off its place than what CLIP has seen.
-    image = render(np.concatenate([rgb, opaque], axis=2), operations, seed, jitter=0, pixelwise=pixelwise)
+    image = render(np.concatenate([rgb, opaque], axis=2), transformations, seed, jitter=0, pixelwise=pixelwise)
     return b"P6 %d %d 255\n" % (SIDE, SIDE) + np.round(image * 255).astype(np.uint8).tobytes()

@@ -259,7 +259,7 @@ def look_at(
     Args:
         pictures: n of them.
         class_names: C names.
-        labels: (3, n), what the initial template, the chosen one, and the initial one with the mean picture taken off
+        labels: (3, n), what the initial template, the chosen one, and the initial one with centring
             name each.
         moved: (n,), how far the probabilities of each picture moved.
 

@@ -145,7 +145,7 @@ def read_run(folder: Path) -> Run:
 
 LARGEST = 1e6
 """Of a template's value, a fraction: far above that of any reward, and low enough to be drawn."""
-MOST_LOOKED = 5
+MOST_SCORED_ONLY = 5
 """Templates shown of those that a step only looked at."""
 
 
@@ -177,12 +177,12 @@ class StepRecord:
     """One step, counted from 1.
 
     Attributes:
-        looked: how many templates it looked at without proposing them, and the best of them.
+        scored_only: how many templates it looked at without proposing them, and the best of them.
         best: the best so far.
     """
 
     number: int
-    looked: int
+    scored_only: int
     looked_best: list[Candidate]
     best: Candidate
     questions: list[Exchange] = field(default_factory=list)
@@ -246,9 +246,9 @@ def follow(events: Sequence[Event], chosen: str) -> SearchRecord:
         of[f"scores of {event['kind']}" if event["type"] == "scores" else event["type"]].append(event)
     # The last of its step: one that a limit stopped was scored before, too.
     searched = {event["step"]: event for event in of["scores of search"]}
-    looked: defaultdict[int, dict[str, Candidate]] = defaultdict(dict)
-    for event in of["looked"]:
-        looked[event["step"]] |= {text: _made(text, value, loss) for text, value, loss in event["rows"]}
+    scored_only: defaultdict[int, dict[str, Candidate]] = defaultdict(dict)
+    for event in of["scored_only"]:
+        scored_only[event["step"]] |= {text: _made(text, value, loss) for text, value, loss in event["rows"]}
     first = searched[-1]["scores"][0]
     finals = [score for event in of["scores of selection"][-1:] for score in event["scores"]]
     search = SearchRecord(
@@ -272,8 +272,10 @@ def follow(events: Sequence[Event], chosen: str) -> SearchRecord:
         elif event["type"] == "lm_error":
             errors.append(event["error"])
         elif (number := event.get("step", -1)) >= 0 and event is searched.get(number):
-            seen = sorted(looked[number].values(), key=lambda one: (-one.value, one.loss))
-            step = StepRecord(number + 1, len(seen), seen[:MOST_LOOKED], best, questions, errors, event["rejected"])
+            seen = sorted(scored_only[number].values(), key=lambda one: (-one.value, one.loss))
+            step = StepRecord(
+                number + 1, len(seen), seen[:MOST_SCORED_ONLY], best, questions, errors, event["rejected"]
+            )
             questions, errors = [], []
             for score in event["scores"]:
                 better = (score["accuracy"], -score["loss"]) > (best.value, -best.loss)

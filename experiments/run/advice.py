@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from ipo_prompts.experiments.run.config import CONFIG_FILE, RunConfig
-from ipo_prompts.experiments.run.result import MEAN_OFF, PROGRAM, RunResult
+from ipo_prompts.experiments.run.result import CENTRING, PROGRAM, RunResult
 from ipo_prompts.metrics.verdict import between, points
 from ipo_prompts.programs.record.trust import to_type
 
@@ -86,7 +86,7 @@ def _again(config: RunConfig | None, folder: Path) -> str | None:
 def commands_to_test(result: RunResult, folder: Path, data: str) -> list[str]:
     """Return the commands that test a run without labels: what it found, and its rival, by clicks."""
     pictures = data.removeprefix("folder:")
-    programs = [str(folder / name) for name in (PROGRAM, MEAN_OFF)]
+    programs = [str(folder / name) for name in (PROGRAM, CENTRING)]
     rival = shlex.join(["ipo", "label", *programs, "--data", pictures, "--out", f"{folder}-rival"])
     return [rival] if stays(result) else [shlex.join(["ipo", "label", str(folder)]), rival]
 

@@ -32,14 +32,14 @@ from ipo_prompts.metrics.features import Progress
 from ipo_prompts.metrics.headroom import headroom
 from ipo_prompts.metrics.pictures import Picture
 from ipo_prompts.metrics.reward import by_embeddings
-from ipo_prompts.metrics.template import ANCHOR
+from ipo_prompts.metrics.template import BASELINE
 from ipo_prompts.metrics.verdict import Headroom, points
 from ipo_prompts.programs.candidates import forecast_names
 from ipo_prompts.programs.lm.ledger import total_usd
-from ipo_prompts.programs.naming import about_names, look_for_names, suggestions
+from ipo_prompts.programs.naming import about_names, search_names, suggestions
 from ipo_prompts.programs.record.score_keeper import ScoreKeeper
 from ipo_prompts.programs.strategies.base import Expected, Forecast, forecast_of
-from ipo_prompts.programs.templates.phrases import PhraseBank
+from ipo_prompts.programs.templates.phrases import Vocabulary
 from ipo_prompts.programs.templates.settings import SearchSettings
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ def _descriptions(planned: Plan) -> tuple[int, int]:
 
     config = planned.config
     if config.describer in ASK_NO_MODEL:
-        return (0, 0) if "none" in (config.describer, config.bank) else (1, DESCRIPTION_BY_CLIP)
+        return (0, 0) if "none" in (config.describer, config.vocabulary) else (1, DESCRIPTION_BY_CLIP)
     number = min(config.described_pictures, len(planned.drawn.search))
     return number, QUESTIONS[config.describer_question].max_characters
 
@@ -172,7 +172,7 @@ PICTURES = 120
 """At most, one of each base picture."""
 CLASSES = 40
 TEXTS = 3000
-"""Phrases times classes at most; the phrases are spread over the bank."""
+"""Phrases times classes at most; the phrases are spread over the vocabulary."""
 
 
 class Outlook(NamedTuple):
@@ -223,9 +223,7 @@ def worth_a_search(reward: ClipReward, template: str, seen: EncodedPictures) -> 
     """Say which other names look better around a template, and by how much; empty where nothing is shown."""
     pictures = seen.part(range(len(seen)), np.unique(seen.labels).tolist())
     among = reward.renamed(reward.names_in(pictures))
-    named = look_for_names(
-        SearchSettings(names="search"), among, [template], [pictures], None, ScoreKeeper(None, among)
-    )
+    named = search_names(SearchSettings(names="search"), among, [template], [pictures], None, ScoreKeeper(None, among))
     if not named.renamed:
         return ""
     held = named.found.held
@@ -237,20 +235,20 @@ def worth_a_search(reward: ClipReward, template: str, seen: EncodedPictures) -> 
     )
 
 
-LOOKED_AT = 400
+SCORED_ONLY = 400
 """Pictures without labels that other names are tried on."""
 
 
 def about_unlabelled(data: DataSet, clip: Clip, progress: Progress | None = None) -> list[str]:
-    """Say which other names pictures without labels fit better around the anchor, each with a few pictures; and for
-    which classes none is known.
+    """Say which other names pictures without labels fit better around the baseline template, each with a few pictures;
+    and for which classes none is known.
 
     Raises:
         InputError: a picture cannot be read.
     """
     reward = ClipReward(clip, data.class_names)
-    pictures = [data.train[i].picture for i in spread(len(data.train), LOOKED_AT)]
-    found = suggestions(reward, ANCHOR, reward.store.encode(pictures, progress))
+    pictures = [data.train[i].picture for i in spread(len(data.train), SCORED_ONLY)]
+    found = suggestions(reward, BASELINE, reward.store.encode(pictures, progress))
     told = about_names([(given, other) for given, other, _ in found], data.class_names)
     shown = [f"  {given} → {other}: {', '.join(pictures[i].name for i in one.pictures)}" for given, other, one in found]
     return [printable(line) for line in ([told, *shown] if told else [])]
@@ -281,7 +279,7 @@ def headroom_among(reward: ClipReward, template: str, seen: EncodedPictures) -> 
         return None
     pictures = seen.part(range(len(seen)), labels)
     names = reward.names_in(pictures)
-    # The shipped bank, whatever `bank` is: what the verdict says was measured with it (docs/headroom.md).
-    phrases = PhraseBank.load().usable(names, reward.clip)
+    # The shipped vocabulary, whatever `vocabulary` is: what the verdict says was measured with it (docs/headroom.md).
+    phrases = Vocabulary.load().usable(names, reward.clip)
     templates = [template, *(phrases[i].template for i in spread(len(phrases), TEXTS // len(labels)))]
-    return headroom(reward, reward.look(templates, pictures), pictures, len(reward.class_names))
+    return headroom(reward, reward.score_batch(templates, pictures), pictures, len(reward.class_names))

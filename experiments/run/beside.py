@@ -197,7 +197,7 @@ def what_they_add(
     """
     if not isinstance(prepared.search.units, EncodedPictures):
         return None
-    kind: Kind = "mean" if prepared.config.offsets == "none" else prepared.config.offsets
+    kind: Kind = "centring" if prepared.config.offsets == "none" else prepared.config.offsets
     kept = settled.kept if settled else None
     other = None if kept else fitted_on(kind, *prepared.shown)
     sealed: dict[SealedPart, Added] = {}

@@ -20,7 +20,7 @@ from ipo_prompts.metrics.device import AUTO
 from ipo_prompts.metrics.errors import InputError, did_you_mean, flag
 from ipo_prompts.metrics.pictures import Background
 from ipo_prompts.metrics.registry import Registry, is_own
-from ipo_prompts.metrics.template import ANCHOR
+from ipo_prompts.metrics.template import BASELINE
 from ipo_prompts.programs.record.redaction import check_address
 from ipo_prompts.programs.record.trust import CONFIG_FILE as CONFIG_FILE
 from ipo_prompts.programs.strategies import STRATEGIES
@@ -371,7 +371,7 @@ def _beside(config: RunConfig) -> dict[str, str]:
         "search_pictures": (config.search_pictures is None, "every picture"),
         # Its table across data sets is searched on all classes of ImageNet.
         "classes": (config.classes == "base-to-new" or config.data.startswith("imagenet"), "base-to-new"),
-        "initial_template": (config.initial_template == ANCHOR, ANCHOR),
+        "initial_template": (config.initial_template == BASELINE, BASELINE),
         "reward.name": (config.reward["name"] == REWARDS.default, REWARDS.default),
         "offsets": (config.offsets == "none", "none"),
         "names": (config.names == "given", "given"),

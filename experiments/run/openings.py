@@ -9,8 +9,8 @@ person changes, and the page shows the person in which classes the sealed pictur
 ones than those before it gives no p, unless a search found them on search and selection pictures alone.
 
 Who asks about ten templates by clicks, a page each, has ten chances to find something by luck, too. Pages lie where
-people put them, so these looks are kept in the user's state folder: `clicks/`, beside the secret of `trust.py`, has a
-file for each set of pictures. It holds digests alone. Without it looks are counted from what `label.json` and the runs
+people put them, so these peeks are kept in the user's state folder: `clicks/`, beside the secret of `trust.py`, has a
+file for each set of pictures. It holds digests alone. Without it peeks are counted from what `label.json` and the runs
 beside it say.
 """
 
@@ -122,7 +122,7 @@ def opened_after(
     allowed = _allowed(others, pictures) if others else (given,)
     if given in allowed:
         allowed = tuple(dict.fromkeys((*allowed, renamed)))
-    clicked = {one.question for one in looks_at(pictures)}
+    clicked = {one.question for one in peeks_at(pictures)}
     return Openings(
         this=this,
         known=tuple(sorted({this, *own, *clicked}.union(*(one.known for one in others)))),
@@ -224,7 +224,7 @@ def names_after(data: DataSet, named: Any) -> list[str]:
 # Verdicts by clicks.
 
 
-class Look(Content):
+class Peek(Content):
     """One time that a verdict was asked for.
 
     Attributes:
@@ -238,45 +238,45 @@ class Look(Content):
     opening: PositiveInt
 
 
-class AllLooks(Content):
-    """The content of a file: the beginnings of the digests of the pictures, sorted, and all looks at them."""
+class AllPeeks(Content):
+    """The content of a file: the beginnings of the digests of the pictures, sorted, and all peeks at them."""
 
     pictures: tuple[str, ...]
-    looks: tuple[Look, ...]
+    peeks: tuple[Peek, ...]
 
 
-def looks_at(pictures: Set[str]) -> set[Look]:
-    """Return the looks at these pictures or some of them."""
-    return {look for known in _all() if not pictures.isdisjoint(known.pictures) for look in known.looks}
+def peeks_at(pictures: Set[str]) -> set[Peek]:
+    """Return the peeks at these pictures or some of them."""
+    return {peek for known in _all() if not pictures.isdisjoint(known.pictures) for peek in known.peeks}
 
 
 def asked_elsewhere(question: str, pictures: Set[str]) -> int:
     """Return on how many sets of other pictures a question was asked: who goes on to new ones has more chances."""
     others = [known for known in _all() if pictures.isdisjoint(known.pictures)]
-    return sum(any(look.question == question for look in known.looks) for known in others)
+    return sum(any(peek.question == question for peek in known.peeks) for known in others)
 
 
-def _all() -> Iterator[AllLooks]:
+def _all() -> Iterator[AllPeeks]:
     """Yield what is kept; a file that is damaged counts for nothing."""
     for file in sorted(secret_file().with_name("clicks").glob("*.json")):
         with suppress(InputError):
-            yield read_model(AllLooks, file)
+            yield read_model(AllPeeks, file)
 
 
-def remember(pictures: Collection[str], look: Look) -> None:
-    """Keep a look for later ones at the same pictures.
+def remember(pictures: Collection[str], peek: Peek) -> None:
+    """Keep a peek for later ones at the same pictures.
 
     Raises:
         InputError: the state folder cannot be written.
     """
     named = tuple(sorted(pictures))
     file = secret_file().with_name("clicks") / f"{hashlib.sha256(''.join(named).encode()).hexdigest()[:16]}.json"
-    looks: tuple[Look, ...] = ()
+    peeks: tuple[Peek, ...] = ()
     with suppress(InputError):
-        looks = read_model(AllLooks, file).looks
-    if look not in looks:
+        peeks = read_model(AllPeeks, file).peeks
+    if peek not in peeks:
         try:
             file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         except OSError as error:
             raise InputError(f"cannot write {file}: {error.strerror}.") from error
-        write_json(file, AllLooks(pictures=named, looks=(*looks, look)))
+        write_json(file, AllPeeks(pictures=named, peeks=(*peeks, peek)))

@@ -138,7 +138,7 @@ def fitting(config: RunConfig, data: DataSet) -> RunConfig:
         if config.offsets != "none":
             raise InputError(
                 f"offsets={config.offsets} is taken only where labels show that it helps, and {data.name} has none; "
-                "leave it out: what the mean picture taken off changes is told either way."
+                "leave it out: what centring changes is told either way."
             )
         return config.model_copy(update={"reward": REWARDS.complete(FIT)})
     if not data.several:
@@ -285,7 +285,7 @@ def backends(config: RunConfig, *, ready: bool = True) -> tuple[Backend | None, 
 
 def _strategy(config: RunConfig, optimizer: Backend | None, lm: dspy.LM | None = None) -> Strategy:
     small = optimizer is not None and optimizer.small
-    strategy: Strategy = STRATEGIES.build(config.strategy, Models(lm, small, config.asks_lm, config.bank))
+    strategy: Strategy = STRATEGIES.build(config.strategy, Models(lm, small, config.asks_lm, config.vocabulary))
     return strategy
 
 
@@ -322,4 +322,6 @@ def _check_held_back(config: RunConfig, missing: str | None) -> None:
         raise InputError(f"head=blend is for the accuracy of labelled pictures, and not for {what}; leave it out.")
     check_offsets(config.offsets, made, missing, f"reward={name}")
     if config.offsets == "prior" and config.classes == "base-to-new":
-        raise InputError("offsets=prior is one number for each class of the search; for new classes set offsets=mean.")
+        raise InputError(
+            "offsets=prior is one number for each class of the search; for new classes set offsets=centring."
+        )

@@ -24,8 +24,8 @@ from ipo_prompts.metrics.clock import Limit
 from ipo_prompts.metrics.verdict import Headroom, Rounded
 
 RESULT = "result.json"
-PROGRAM, MEAN_OFF = "program.json", "mean-off.json"
-"""The program of a run, and that of the initial template with the mean picture taken off."""
+PROGRAM, CENTRING = "program.json", "centring.json"
+"""The program of a run, and that of the initial template with centring."""
 
 
 class Glimpse(Content):
@@ -52,9 +52,9 @@ class Untested(Content):
         lead: the chosen template's fit less the initial one's, in nats, words paid for; where that stays, the best
             other one's.
         needed: the lead from which the initial template is left.
-        spread: the standard deviation of fit over phrases of the bank, which price and lead are measured in.
+        spread: the standard deviation of fit over phrases of the vocabulary, which price and lead are measured in.
         changed: how many pictures the chosen template names otherwise than the initial one.
-        changed_by_mean: how many the initial template names otherwise with the mean picture taken off.
+        changed_by_mean: how many the initial template names otherwise with centring.
         apart: how many the chosen template names otherwise than that.
         names: other names of classes that the pictures fit better; none of them is taken.
         about_names: that in words, with the classes for which no other name is known; empty where there are neither.
@@ -147,13 +147,13 @@ class StrategyUsed(Content):
     """How new templates were looked for.
 
     Attributes:
-        bank: whose phrases were put together; None where the strategy says of none.
+        vocabulary: whose phrases were put together; None where the strategy says of none.
         passes_over: why a template may not be proposed that has more than the best so far, in words.
     """
 
     name: str
     settings: dict[str, Any]
-    bank: str | None = None
+    vocabulary: str | None = None
     passes_over: str = ""
 
 
@@ -197,7 +197,7 @@ class RunResult(Content):
         limit, needed: the setting of that limit, and what it has to be to go on. They are not written: a stopped run is
             resumed, and tells them again.
         proposed: templates that were proposed and scored; `templates_scored` counts the initial one as well.
-        looked_at: templates that were looked at without being proposed.
+        scored_only: templates that were looked at without being proposed.
         seconds: of the run: `total`, and its parts.
         headroom: what was seen before the search; None for other rewards.
         over_classes: the mean over classes of the sealed pictures, by part, where the largest class has more than twice
@@ -235,7 +235,7 @@ class RunResult(Content):
     steps: int
     proposed: int
     templates_scored: int
-    looked_at: int
+    scored_only: int
     lm: LanguageModels
     seconds: dict[str, Annotated[float, Field(ge=0, le=1e9)]]
     seed: int

@@ -120,7 +120,7 @@ def search_in(
 def _describing(prepared: Prepared) -> Describing | None:
     config, asked, pictures = prepared.config, prepared.plan.describer, prepared.search.pictures
     if config.describer in BY_CLIP:
-        return by_clip(prepared.store, config.describer, pictures, config.bank)
+        return by_clip(prepared.store, config.describer, pictures, config.vocabulary)
     if asked is None:
         return None
     from ipo_prompts.programs.describers.multimodal import QUESTIONS, ImageDescriber

@@ -351,7 +351,7 @@ def untested_in_words(found: Untested, kept: bool) -> str:
     def of_all(count: int) -> str:
         return f"{count:,} of {found.pictures:,} pictures ({100 * count / found.pictures:.0f} %)"
 
-    by_mean = f"the mean picture taken off, which needs no words, renames {of_all(found.changed_by_mean)}"
+    by_mean = f"centring, which needs no words, renames {of_all(found.changed_by_mean)}"
     if kept:
         return f"Beside the initial template: {by_mean}."
     return (

@@ -1,6 +1,6 @@
 """The describer that needs no multimodal model: the frozen CLIP itself says what pictures look like.
 
-Each phrase of a bank (`programs/templates/phrases.yaml`) is tried: does a prompt with it ("a line drawing of a
+Each phrase of a vocabulary (`programs/templates/phrases.yaml`) is tried: does a prompt with it ("a line drawing of a
 <CLASS>.") fit the pictures and their classes better than the bare prompt ("a picture of a <CLASS>.")? The phrases that
 do so over all pictures are joined into one line. This asks no language model, costs no tokens, and names no class.
 """
@@ -22,7 +22,7 @@ from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.features import FeatureStore
 from ipo_prompts.metrics.pictures import Picture
 from ipo_prompts.metrics.template import SLOT, too_long
-from ipo_prompts.programs.templates.phrases import Phrase, PhraseBank, Wording
+from ipo_prompts.programs.templates.phrases import Phrase, Vocabulary, Wording
 
 Gains = npt.NDArray[np.float64]
 
@@ -31,7 +31,7 @@ MAX_CLASSES = 20
 BATCH = 100
 """Pictures per encoding call."""
 ERROR = 0.05
-"""Chance that some phrase of the bank is reported for pictures that none of them fits."""
+"""Chance that some phrase of the vocabulary is reported for pictures that none of them fits."""
 PER_GROUP = 2
 """Phrases of one group in a description, at most."""
 NOTHING = "The pictures have no look that stands out."
@@ -51,7 +51,7 @@ class Interrogator(dspy.Module):
 
     Args:
         clip: the encoder.
-        phrases: the phrase bank; the one that ships with us when None.
+        phrases: the phrase vocabulary; the one that ships with us when None.
         top: the most phrases in the description of the set.
         store: keeps the pictures' features; without one they are encoded each time.
         greedy: look again, beside the strongest phrase, for the phrase that adds most to it, and so on. So "lying on
@@ -79,7 +79,7 @@ class Interrogator(dspy.Module):
     def __init__(
         self,
         clip: Clip,
-        phrases: PhraseBank | None = None,
+        phrases: Vocabulary | None = None,
         top: int = 6,
         greedy: bool = False,
         store: FeatureStore | None = None,
@@ -87,7 +87,7 @@ class Interrogator(dspy.Module):
         super().__init__()
         self.clip = clip
         self.store = store
-        self.bank = phrases or PhraseBank.load()
+        self.vocabulary = phrases or Vocabulary.load()
         self.top = top
         self.greedy = greedy
 
@@ -111,11 +111,11 @@ class Interrogator(dspy.Module):
             (phrase, strength in logits) of all that were tried, strongest first).
         """
         features = pictures if isinstance(pictures, np.ndarray) else self._encode(pictures)
-        phrases = self.bank.usable(class_names, self.clip)
+        phrases = self.vocabulary.usable(class_names, self.clip)
         if not len(features) or not phrases:
             return dspy.Prediction(descriptions=[], phrases=[])
         truth = None if labels is None else np.asarray(labels)
-        templates = [self.bank.bare, *(phrase.template for phrase in phrases)]
+        templates = [self.vocabulary.bare, *(phrase.template for phrase in phrases)]
         look = _look(self._gains(features, truth, class_names, templates), phrases)
         if self.greedy:
             look = self._beside_each_other(look, features, truth, class_names)
@@ -128,7 +128,7 @@ class Interrogator(dspy.Module):
     ) -> _Look:
         """Keep of what stands out the strongest, then the strongest beside it, and so on until nothing does."""
         said: list[Phrase] = []
-        bare, strongest = Wording.of(self.bank.bare), look
+        bare, strongest = Wording.of(self.vocabulary.bare), look
         while bare is not None and strongest.said and len(said) < self.top:
             phrase = strongest.said[0]
             said.append(phrase)
@@ -259,7 +259,7 @@ class FitInterrogator(Interrogator):
     """Says phrase by phrase which looks fit pictures best, whatever they show; see `Interrogator`."""
 
     def __init__(
-        self, clip: Clip, phrases: PhraseBank | None = None, top: int = 6, store: FeatureStore | None = None
+        self, clip: Clip, phrases: Vocabulary | None = None, top: int = 6, store: FeatureStore | None = None
     ) -> None:
         super().__init__(clip, phrases, top, greedy=True, store=store)
 

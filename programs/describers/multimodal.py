@@ -26,7 +26,7 @@ from ipo_prompts.programs.lm.recording import Recorder
 from ipo_prompts.programs.lm.replies import BoundedChatAdapter
 from ipo_prompts.programs.record.redaction import redact
 from ipo_prompts.programs.record.score_keeper import ScoreKeeper
-from ipo_prompts.programs.templates.phrases import BankName, PhraseBank
+from ipo_prompts.programs.templates.phrases import Vocabulary, VocabularyName
 from ipo_prompts.signatures.propose import DescribeAsInTheCode, DescribeAsInThePaper, DescribeImage
 
 if TYPE_CHECKING:
@@ -212,11 +212,13 @@ class Describing:
     describer: Callable[[Recorder], tuple[Any, dspy.LM | None]]
 
 
-def by_clip(store: FeatureStore, name: str, pictures: Sequence[Picture], bank: BankName) -> Describing | None:
+def by_clip(
+    store: FeatureStore, name: str, pictures: Sequence[Picture], vocabulary: VocabularyName
+) -> Describing | None:
     """Have the CLIP of a store describe pictures, by one of the describers `BY_CLIP`; None without phrases."""
-    if bank == "none":
+    if vocabulary == "none":
         return None
-    clip, phrases = store.clip, PhraseBank.load(bank)
+    clip, phrases = store.clip, Vocabulary.load(vocabulary)
     kind = FitInterrogator if name == "fit" else partial(Interrogator, greedy=name == "clip-greedy")
     describer = kind(clip, phrases, store=store)
     return Describing("the CLIP", pictures, lambda recorder: (describer, None))

@@ -78,17 +78,17 @@ class ScoreKeeper:
         parts = [templates[start : start + AT_ONCE] for start in range(0, len(templates), AT_ONCE)]
         return [score for part in parts for score in self._checked(self._reward.score(part, units), part, units)]
 
-    def look(self, step: int, templates: Sequence[str], units: Units, around: str = "") -> list[Score]:
+    def score_only(self, step: int, templates: Sequence[str], units: Units, around: str = "") -> list[Score]:
         """Score templates that are not proposed; the record holds each with its value and loss, to six decimals.
 
         `around` is the template whose neighbourhood they are from, or "".
         """
         if together := by_embeddings(self._reward):
-            scores = self._checked(together.look(templates, units), templates, units)
+            scores = self._checked(together.score_batch(templates, units), templates, units)
         else:
             scores = self.again(templates, units)
         rows = [[score.template, round(score.value, 6), round(score.loss, 6)] for score in scores]
-        self.note("looked", step=step, around=around, rows=rows)
+        self.note("scored_only", step=step, around=around, rows=rows)
         return scores
 
     def propose(self, step: int, template: str, units: Units) -> Score:

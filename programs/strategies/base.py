@@ -20,7 +20,7 @@ from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.registry import blaming, check_members, settings_of
 from ipo_prompts.metrics.scale import FRACTION, Scale
 from ipo_prompts.metrics.template import read_templates
-from ipo_prompts.programs.templates.phrases import BankName
+from ipo_prompts.programs.templates.phrases import VocabularyName
 from ipo_prompts.programs.templates.settings import SearchSettings
 
 if TYPE_CHECKING:
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Looked:
-    """A template that was scored on the search units without being proposed, see `Desk.look_at`.
+class ScoredOnly:
+    """A template that was scored on the search units without being proposed, see `Desk.score_only`.
 
     Attributes:
         value, loss: what is maximised, on the reward's scale; the mean loss.
@@ -67,7 +67,7 @@ class Known:
         step: from 0.
         seed: of this step.
         count: how many templates are wanted.
-        looked: every template looked at so far, in order.
+        scored_only: every template looked at so far, in order.
         scale: the numbers that values are in.
     """
 
@@ -79,17 +79,19 @@ class Known:
     step: int = 0
     seed: int = 0
     count: int = 1
-    looked: Sequence[Looked] = ()
+    scored_only: Sequence[ScoredOnly] = ()
     scale: Scale = FRACTION
 
     @property
     def digest(self) -> str:
         """32 hexadecimal digits that are others where anything else is known; scores count to six decimals."""
         tried = [(one.template, round(one.value, 6), round(one.loss, 6), one.step, one.source) for one in self.history]
-        looked = [(one.template, round(one.value, 6), round(one.loss, 6), one.step, one.around) for one in self.looked]
+        scored_only = [
+            (one.template, round(one.value, 6), round(one.loss, 6), one.step, one.around) for one in self.scored_only
+        ]
         labels = None if self.labels is None else self.labels.tolist()
         about = (self.task, [*self.class_names], [*self.descriptions], labels, self.step, self.seed, self.count)
-        text = json.dumps((about, tried, looked))
+        text = json.dumps((about, tried, scored_only))
         return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
@@ -132,19 +134,19 @@ class Expected:
 
 @dataclass(frozen=True)
 class Models:
-    """What a strategy is built with: the language model, and the bank of phrases.
+    """What a strategy is built with: the language model, and the vocabulary of phrases.
 
     Attributes:
         lm: for `dspy.context(lm=…)`; None asks the model of the context.
         small: whether it is best asked for one template at a time, under a grammar.
         given: whether there is one at all; without, a strategy that only `asks_lm` does with what it has.
-        bank: where phrases are taken from that no language model wrote.
+        vocabulary: where phrases are taken from that no language model wrote.
     """
 
     lm: dspy.LM | None = None
     small: bool = False
     given: bool = True
-    bank: BankName = "shipped"
+    vocabulary: VocabularyName = "shipped"
 
 
 class Strategy(Protocol):
@@ -157,7 +159,7 @@ class Strategy(Protocol):
             raises `InputError` where the search cannot be done with these settings; nothing.
         may_know: `may_know(known)` returns what `ask` is given in place of `known`; all.
         close: called when the search has ended, however it ended.
-        bank: the name of the bank whose phrases it puts together, for the report; none.
+        vocabulary: the name of the vocabulary whose phrases it puts together, for the report; none.
         passes_over: why it may not propose a template that has more than the best so far, in words for the report.
         Settings, build: with a name in `strategies/__init__.py`: a pydantic model of its own settings, on the command
             line `strategy.KEY=VALUE`; `build(settings, models)` makes it from them, without asking or loading a model.

@@ -2,7 +2,7 @@
 
 A composition that is only scored costs milliseconds where a proposal costs a request, and more candidates are worth
 more than a history of scores. So the language model is asked without any history, its templates are taken apart
-(`programs/templates/phrases.py`), and their parts are tried in new company together with the phrases of the bank.
+(`programs/templates/phrases.py`), and their parts are tried in new company together with the phrases of the vocabulary.
 Each step looks at the best composition so far with every promising part added to it, and with each of its own taken
 out: some phrases help only beside another ("lying on its side" beside "faded"), and filler helps beside none. Every
 word has to earn its place: of two compositions the longer must score higher by `Scale.word` for each word that it has
@@ -26,15 +26,15 @@ from ipo_prompts.programs.strategies.base import (
     Expected,
     Forecast,
     Known,
-    Looked,
     Models,
+    ScoredOnly,
     Strategy,
     close,
     forecast_of,
     may_know,
 )
 from ipo_prompts.programs.strategies.history import NoHistory
-from ipo_prompts.programs.templates.phrases import BankName, Part, Phrase, PhraseBank, Wording, unknown_words
+from ipo_prompts.programs.templates.phrases import Part, Phrase, Vocabulary, VocabularyName, Wording, unknown_words
 
 if TYPE_CHECKING:
     from ipo_prompts.metrics.reward import Score
@@ -47,15 +47,18 @@ SENTENCES = 7_000
 """Sentences, one a class, that a step may encode: with many classes fewer compositions are looked at."""
 FEWEST = 25
 """Compositions that a step looks at however many classes there are."""
-BANK_STEPS = 4
-"""The phrases of the bank may cost as much as so many steps; of a longer bank every second or third is taken."""
+VOCABULARY_STEPS = 4
+"""The phrases of the vocabulary may cost as much as so many steps; of a longer vocabulary every second or third is
+taken."""
 
 
 class ComposeSettings(BaseModel, extra="forbid", frozen=True):
     """What a language model is asked for, and how many compositions are tried."""
 
     words: int = Field(2, ge=0, le=100, description="templates a step that the language model is asked for their words")
-    looks: int = Field(100, ge=1, description="compositions that a step looks at; fewer with more than 70 classes")
+    scored_templates: int = Field(
+        100, ge=1, description="compositions that a step looks at; fewer with more than 70 classes"
+    )
 
 
 class Compose:
@@ -63,8 +66,8 @@ class Compose:
 
     Args:
         settings: see `ComposeSettings`.
-        writer: the strategy that is asked for templates; None takes all words from the bank.
-        bank: whose phrases are tried beside its words.
+        writer: the strategy that is asked for templates; None takes all words from the vocabulary.
+        vocabulary: whose phrases are tried beside its words.
     """
 
     asks_lm: ClassVar[bool] = True
@@ -75,9 +78,12 @@ class Compose:
     Settings: ClassVar[type[BaseModel]] = ComposeSettings
 
     def __init__(
-        self, settings: ComposeSettings | None = None, writer: Strategy | None = None, bank: BankName = "shipped"
+        self,
+        settings: ComposeSettings | None = None,
+        writer: Strategy | None = None,
+        vocabulary: VocabularyName = "shipped",
     ) -> None:
-        self.settings, self.bank = settings or ComposeSettings(), bank
+        self.settings, self.vocabulary = settings or ComposeSettings(), vocabulary
         self._writer = writer if self.settings.words else None
 
     @classmethod
@@ -85,24 +91,24 @@ class Compose:
         """See `Strategy`; without a language model there is no writer.
 
         Raises:
-            InputError: there is neither a language model nor a bank.
+            InputError: there is neither a language model nor a vocabulary.
         """
-        if models.bank == "none" and not (models.given and settings.words):
-            raise InputError(f"bank=none leaves no words without a language model; name one with {flag('lm')}.")
+        if models.vocabulary == "none" and not (models.given and settings.words):
+            raise InputError(f"vocabulary=none leaves no words without a language model; name one with {flag('lm')}.")
         writer = NoHistory.build(NoSettings(), models) if models.given else None
-        return cls(settings, writer, models.bank)
+        return cls(settings, writer, models.vocabulary)
 
     def ask(self, known: Known, desk: Desk) -> None:
         """Take in new words, look at compositions, and propose the best."""
-        most = min(self.settings.looks, max(FEWEST, SENTENCES // max(1, len(known.class_names))))
-        pool = _Pool(known, most, self.bank)
+        most = min(self.settings.scored_templates, max(FEWEST, SENTENCES // max(1, len(known.class_names))))
+        pool = _Pool(known, most, self.vocabulary)
         if known.step == 0:
-            pool.look_at(desk, _BANK)
+            pool.score_only(desk, _VOCABULARY)
         for template in self._written(known, desk):
             if template not in pool:
-                pool.look_at(desk, template)
+                pool.score_only(desk, template)
         while most > 0 and (best := pool.next()) is not None:
-            most -= pool.look_at(desk, best, most)
+            most -= pool.score_only(desk, best, most)
         for template in pool.ranked():
             if desk.missing <= 0:
                 return
@@ -130,8 +136,8 @@ class Compose:
         return beside.accepted
 
 
-_BANK = ""
-"""What the phrases of the bank are looked at around: no template."""
+_VOCABULARY = ""
+"""What the phrases of the vocabulary are looked at around: no template."""
 
 
 class _Pool:
@@ -143,41 +149,41 @@ class _Pool:
     Args:
         known: what is known.
         most: how many compositions each step looks at.
-        bank: where phrases are taken from.
+        vocabulary: where phrases are taken from.
 
     Attributes:
         start: what single parts are added to: the initial template where it can be taken apart.
         parts: each with the rank of the composition that has it alone, or the lowest where there is none.
-        groups: of the bank's phrases, what each is about; no two of one group stand together ("dark", "bright").
+        groups: of the vocabulary's phrases, what each is about; no two of one group stand together ("dark", "bright").
     """
 
-    def __init__(self, known: Known, most: int, bank: BankName) -> None:
+    def __init__(self, known: Known, most: int, vocabulary: VocabularyName) -> None:
         initial = known.history.initial
         wording = Wording.of(initial.template)
         self.start = wording if wording and key(str(wording)) == key(initial.template) else Wording("photo")
-        self.groups = _groups(PhraseBank.load(bank).usable(known.class_names))
+        self.groups = _groups(Vocabulary.load(vocabulary).usable(known.class_names))
         self.parts: dict[Part, tuple[float, float]] = {}
         phrases = list(self.groups)
-        self._bank = phrases[:: max(1, -(-len(phrases) // (BANK_STEPS * most)))]
+        self._vocabulary = phrases[:: max(1, -(-len(phrases) // (VOCABULARY_STEPS * most)))]
         self._known = known
         self._wordings: dict[str, Wording] = {}
         self._worth: dict[str, tuple[float, float]] = {}
         self._expanded: set[str] = set()
         self._take([entry for entry in known.history if entry.step < 0 and entry is not initial], {})
-        steps = {step: list(looked) for step, looked in groupby(known.looked, key=lambda one: one.step)}
+        steps = {step: list(scored_only) for step, scored_only in groupby(known.scored_only, key=lambda one: one.step)}
         for step in range(known.step):
             self._follow(steps.get(step, []), most)
 
     def __contains__(self, template: str) -> bool:
         return template in self._wordings
 
-    def look_at(self, desk: Desk, around: str, most: int | None = None) -> int:
+    def score_only(self, desk: Desk, around: str, most: int | None = None) -> int:
         """Score the readable new ones around a template, at most so many; return how many."""
         wordings = {str(one): one for one in self._near(around) if one.is_readable}
         new = (one for one in wordings if one not in self._wordings and desk.problem(one) is None)
-        looked = list(islice(new, most))
-        self._take(desk.look_at(looked, around=around), wordings)
-        return len(looked)
+        scored_only = list(islice(new, most))
+        self._take(desk.score_only(scored_only, around=around), wordings)
+        return len(scored_only)
 
     def next(self) -> str | None:
         """Return the best composition that was not returned before; None when there is none left."""
@@ -192,9 +198,9 @@ class _Pool:
         return [template for template in self._ordered() if key(template) not in proposed]
 
     def _near(self, template: str) -> list[Wording]:
-        """Return the neighbourhood of a composition, of a template of the writer, or of none: the bank."""
-        if template == _BANK:
-            return [self.start.plus(part) for part in self._bank]
+        """Return the neighbourhood of a composition, of a template of the writer, or of none: the vocabulary."""
+        if template == _VOCABULARY:
+            return [self.start.plus(part) for part in self._vocabulary]
         if template in self._wordings:
             return self._around(self._wordings[template])
         return self._said(template)
@@ -220,11 +226,13 @@ class _Pool:
         whole = [wording, *wording.less()] if len(fit) == len(wording.parts) else []
         return [*map(self.start.plus, fit), *whole]
 
-    def _follow(self, looked: Sequence[Looked], most: int) -> None:
+    def _follow(self, scored_only: Sequence[ScoredOnly], most: int) -> None:
         """Take in what an earlier step looked at, in order."""
-        for around, group in groupby(looked, key=lambda one: one.around):
+        for around, group in groupby(scored_only, key=lambda one: one.around):
             scores = list(group)
-            if around not in self:  # the bank, or a template of the writer, which may itself be the next composition
+            if (
+                around not in self
+            ):  # the vocabulary, or a template of the writer, which may itself be the next composition
                 near = {str(one): one for one in self._near(around)}
                 self._take([score for score in scores if score.template in near], near)
                 scores = [score for score in scores if score.template not in near]
@@ -237,7 +245,7 @@ class _Pool:
         if most > 0:  # none was left
             self._expanded.update(self._wordings)
 
-    def _take(self, scores: Iterable[Score | ScoredTemplate | Looked], wordings: Mapping[str, Wording]) -> None:
+    def _take(self, scores: Iterable[Score | ScoredTemplate | ScoredOnly], wordings: Mapping[str, Wording]) -> None:
         """Take in scores of compositions; `wordings` of those whose text does not say it."""
         for score in scores:
             wording = wordings.get(score.template) or _composition(score.template)
@@ -254,7 +262,7 @@ class _Pool:
         return sorted(self._worth, key=self._worth.__getitem__, reverse=True)
 
 
-def worth(score: Score | ScoredTemplate | Looked, word: float) -> tuple[float, float]:
+def worth(score: Score | ScoredTemplate | ScoredOnly, word: float) -> tuple[float, float]:
     """Return what compositions are ordered by, higher is better: the value less its words, then the lower loss.
 
     From 0 to 1 point a word the winners' test accuracy was the same, and their length fell from 14 to 9 words

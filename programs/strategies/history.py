@@ -196,7 +196,7 @@ def propose_inputs(
 
 def no_history(known: Known) -> Known:
     """Leave out every template and score but for the initial one."""
-    return replace(known, history=PromptHistory(known.history.initial), looked=())
+    return replace(known, history=PromptHistory(known.history.initial), scored_only=())
 
 
 def shuffled(known: Known) -> Known:
@@ -212,10 +212,10 @@ def shuffled(known: Known) -> Known:
     if labels is not None:
         labels = np.array(rng.sample(labels.tolist(), len(labels)))
         labels.setflags(write=False)
-    scores = rng.sample(known.looked, len(known.looked))
-    pairs = zip(known.looked, scores, strict=True)
-    looked = tuple(replace(one, value=giver.value, loss=giver.loss) for one, giver in pairs)
-    return replace(known, history=history, labels=labels, looked=looked)
+    scores = rng.sample(known.scored_only, len(known.scored_only))
+    pairs = zip(known.scored_only, scores, strict=True)
+    scored_only = tuple(replace(one, value=giver.value, loss=giver.loss) for one, giver in pairs)
+    return replace(known, history=history, labels=labels, scored_only=scored_only)
 
 
 class NoHistory(Knowing):

@@ -47,7 +47,7 @@ class Desk:
         count: how many templates are wanted.
         tried: the templates that were proposed before: none is a second time, whatever its case, spaces and final stop;
             those only looked at are not among them.
-        looking: scores templates on the search units, records them with their origin, and keeps the limits.
+        scoring_only: scores templates on the search units, records them with their origin, and keeps the limits.
         scoring: scores one that is proposed, and does the same.
         accepted: the accepted templates, in order.
         scored: those of them that were scored at once.
@@ -58,7 +58,7 @@ class Desk:
     problem: Refuse
     count: int
     tried: Container[str] = ()
-    looking: Callable[[Sequence[str], str], list[Score]] = lambda templates, around: []
+    scoring_only: Callable[[Sequence[str], str], list[Score]] = lambda templates, around: []
     scoring: Callable[[str], Score] | None = None
     accepted: list[str] = field(default_factory=list)
     scored: dict[str, Score] = field(default_factory=dict)
@@ -128,11 +128,11 @@ class Desk:
         self.rejected.append(Rejection(text[:LONGEST_REJECTION], reason))
         logger.info("refused %r: %s", self.rejected[-1].template, reason)
 
-    def look_at(self, templates: Sequence[str], *, around: str = "") -> list[Score]:
+    def score_only(self, templates: Sequence[str], *, around: str = "") -> list[Score]:
         """Score templates on the search units without proposing them: they do not enter the history.
 
         Templates that cannot be scored are left out, and so are those beyond the search's limit on looks; the scores of
-        the others keep the order given. Later steps know them all (`Known.looked`).
+        the others keep the order given. Later steps know them all (`Known.scored_only`).
 
         Args:
             templates: any number.
@@ -141,11 +141,11 @@ class Desk:
         Raises:
             BudgetReached: the time is used up; scores made before that are recorded.
         """
-        return self.looking(templates, around)
+        return self.scoring_only(templates, around)
 
     def beside(self, count: int) -> Desk:
         """Return a desk that admits `count` templates for the strategy's own use; what it refuses is recorded here."""
-        return Desk(self.problem, count, self.tried, self.looking, rejected=self.rejected)
+        return Desk(self.problem, count, self.tried, self.scoring_only, rejected=self.rejected)
 
     def finish(self, reason: str) -> None:
         """End the search after this step, and say why."""

@@ -18,13 +18,13 @@ from ipo_prompts.metrics.arrays import Floats
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.pictures import AS_VIEWED, Background, Picture, to_rgb
-from ipo_prompts.metrics.template import ANCHOR, MAX_CHARACTERS, SLOT, normalise
+from ipo_prompts.metrics.template import BASELINE, MAX_CHARACTERS, SLOT, normalise
 
 FIELDS = dspy.Signature("image: dspy.Image -> label: str")
 """What a classifier takes and gives."""
 TEMPLATE = (
     f"a template for CLIP, which compares a picture with one sentence per class: a line of at most {MAX_CHARACTERS} "
-    f"characters that says how such pictures look, with {SLOT} where the name of the class goes, as in `{ANCHOR}` It "
+    f"characters that says how such pictures look, with {SLOT} where the name of the class goes, as in `{BASELINE}` It "
     f"gives no orders and names no class. Write {SLOT} as it stands here, and nothing beside the line"
 )
 NOTE = f"The instruction is no text for a language model, but {TEMPLATE}."

@@ -21,7 +21,7 @@ class ScoredTemplate:
         score: its score on the search pictures, with the value of each unit.
         step: the step that proposed it; -1 for the initial template and those of an earlier run.
         source: where it came from: `initial`, `earlier run`, `language model`, `composition` of its words or of a
-            bank's, or `no language model`.
+            vocabulary's, or `no language model`.
 
     Example:
         >>> import numpy as np

@@ -1,8 +1,8 @@
-"""Banks of phrases that templates are made of without a language model.
+"""Vocabularies of phrases that templates are made of without a language model.
 
 *shipped* says how pictures can look ("a line drawing of a <CLASS>."): `phrases.yaml`. *general* is the most frequent
 adjectives and nouns of English by a rule that looks at no picture and no CLIP, without the words that the embedded CLIP
-was taught for operations: `general.yaml`, made by `tools/general_bank.py`. *none* has no phrase.
+was taught for transformations: `general.yaml`, made by `tools/general_vocabulary.py`. *none* has no phrase.
 
 A template is taken apart into such phrases, too: what kind of picture, its qualities, what is said after the class
 name. `a dark, blurry photo of a <CLASS>, upside down, in fog.` is the *kind* "photo", the *qualities* "dark" and
@@ -22,7 +22,7 @@ import yaml
 
 from ipo_prompts.metrics.template import SLOT, TokenCounter, names_class, too_long
 
-BankName = Literal["shipped", "general", "none"]
+VocabularyName = Literal["shipped", "general", "none"]
 _FILES = {"shipped": "phrases.yaml", "general": "general.yaml"}
 
 
@@ -45,7 +45,7 @@ class Phrase:
 
 
 @dataclass(frozen=True)
-class PhraseBank:
+class Vocabulary:
     """Phrases and the bare template that they are compared with."""
 
     phrases: tuple[Phrase, ...]
@@ -53,8 +53,8 @@ class PhraseBank:
 
     @classmethod
     @cache
-    def load(cls, name: BankName = "shipped") -> PhraseBank:
-        """Read a bank once."""
+    def load(cls, name: VocabularyName = "shipped") -> Vocabulary:
+        """Read a vocabulary once."""
         if name == "none":
             return cls((), cls.load().bare)
         content: dict[str, Any] = yaml.safe_load(Path(__file__).with_name(_FILES[name]).read_text(encoding="utf-8"))

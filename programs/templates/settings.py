@@ -13,8 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from ipo_prompts.metrics.classification import lets_classes_compete
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.files import read_yaml
-from ipo_prompts.metrics.template import ANCHOR, problem
-from ipo_prompts.programs.templates.phrases import BankName
+from ipo_prompts.metrics.template import BASELINE, problem
+from ipo_prompts.programs.templates.phrases import VocabularyName
 
 BY_CLIP = ("clip", "clip-greedy", "fit")
 """The describers that ask no language model, by name."""
@@ -34,22 +34,22 @@ class SearchSettings(BaseModel):
 
     steps: int = Field(12, ge=1, description="how often new templates are asked for")
     candidates_per_step: int = Field(5, ge=1, le=100, description="templates per step")
-    initial_template: str = Field(ANCHOR, description="where the search starts, and what it is compared with")
+    initial_template: str = Field(BASELINE, description="where the search starts, and what it is compared with")
     selection: Literal["held-back", "search"] = Field(
         "held-back",
         description="held-back pictures help to choose the winner, or it is the best on the search pictures",
     )
     patience: int | None = Field(12, ge=1, description="stop after so many steps without a better template")
-    looks: int = Field(
+    scored_templates: int = Field(
         5000, ge=0, description="templates that a strategy may look at on the search pictures without proposing them"
     )
-    bank: BankName = Field(
+    vocabulary: VocabularyName = Field(
         "shipped",
         description="phrases that the strategy compose, the describers clip, clip-greedy and fit and the rows of a "
         "grid use: shipped, how pictures can look; general, the most frequent words of English; none",
     )
     seed: int = Field(0, ge=0, description="of the pictures drawn and of the language model")
-    offsets: Literal["none", "mean", "prior"] = Field(
+    offsets: Literal["none", "centring", "prior"] = Field(
         "none",
         description="what is added to the score of each class: mean and prior are from pictures without labels, less "
         "their mean feature, or until all classes are predicted equally often; kept only if it is worth it on "

@@ -19,7 +19,7 @@ def test_the_page_can_be_followed(desk: Path, server: OpenAIServer, capsys: pyte
     accuracy = page["reward"].score([program.template], page["test"])[0].value
     assert page["result"].score == round(100 * accuracy, 2)
     assert len(page["result"].results) == len(data.test)
-    assert page["student"].template == page["ANCHOR"]
+    assert page["student"].template == page["BASELINE"]
     # Other models: each was asked by its name, the describer with four pictures.
     assert {asked.body["model"] for asked in server.asked} == {"gpt-4o-mini", "gpt-4.1-mini", "gpt-4o"}
     assert [len(asked.pictures) for asked in server.asked if asked.body["model"] == "gpt-4o"] == [1] * 4
@@ -43,8 +43,8 @@ def test_the_page_can_be_followed(desk: Path, server: OpenAIServer, capsys: pyte
     # DSPy's own optimizers: each found a template that can be used, of those that it was told to write.
     for name in ("by_copro", "by_gepa", "by_mipro"):
         assert problem(page[name].template) is None
-        assert page[name].template != page["ANCHOR"]
+        assert page[name].template != page["BASELINE"]
     # As strategies: as many templates as asked for, none only looked at.
-    assert (page["name"], page["found"].search.proposed, page["found"].search.looked_at) == ("copro", 8, 0)
+    assert (page["name"], page["found"].search.proposed, page["found"].search.scored_only) == ("copro", 8, 0)
     assert sorted(path.name for path in desk.iterdir()) == ["explain.json", "logs", "program.json", "runs"]
     assert capsys.readouterr().out.count("n = 272") == 6

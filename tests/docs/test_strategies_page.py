@@ -23,7 +23,7 @@ def test_the_strategy_of_the_page_searches(cache: Path, capsys: pytest.CaptureFi
     exec(compile(own, str(PAGE), "exec"), names)
     found = names["found"]
     assert isinstance(found, SearchResult)
-    assert (found.looked_at, found.proposed, found.ended) == (20, 10, "all 2 steps were done")
+    assert (found.scored_only, found.proposed, found.ended) == (20, 10, "all 2 steps were done")
     assert found.choice.template in capsys.readouterr().out
     assert max(len(step.best.template.split()) for step in found.steps) >= 6  # words were added
     exec(compile(control, str(PAGE), "exec"), names)

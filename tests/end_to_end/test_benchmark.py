@@ -27,7 +27,7 @@ from support.killing import ForkServer
 from support.openai_server import Asked, OpenAIServer, Reply, error, good, running
 from support.runs import KEY, Ended, events, ipo
 
-METHODS = ("anchor", "waffle", "coop", "no-history", "ipo-paper")
+METHODS = ("baseline", "waffle", "coop", "no-history", "ipo-paper")
 SEARCHES = 2
 SEEDS = 2
 CELLS = len(METHODS) * SEEDS
@@ -233,9 +233,9 @@ def _workers_of(ancestor: int, called: bytes) -> list[int]:
 def test_a_second_process_is_refused_and_the_first_goes_on(bench: Bench, here: Here) -> None:
     go, asked = threading.Event(), threading.Event()
     bench.server.fresh().on_request = lambda request: (asked.set(), go.wait(60))  # type: ignore[func-returns-value]
-    first = bench.start("double", "seeds=1", "methods=anchor,ipo-default")
+    first = bench.start("double", "seeds=1", "methods=baseline,ipo-default")
     assert asked.wait(60)
-    ended = here("double", "seeds=1", "methods=anchor,ipo-default")
+    ended = here("double", "seeds=1", "methods=baseline,ipo-default")
     go.set()
     first.join(60)
     assert first.exitcode == 0, bench.log("double").read_text()
@@ -269,7 +269,7 @@ def here(
 def test_a_cell_that_fails_stops_no_other_and_the_same_command_runs_it_again(
     bench: Bench, whole: Whole, here: Here
 ) -> None:
-    rows = "anchor,no-history,coop"
+    rows = "baseline,no-history,coop"
     shutil.copytree(bench.folder / "whole" / "cells", bench.folder / "unspoilt" / "cells")
     bench.server.fresh()
     assert here("unspoilt", methods=rows).code == 0 and not bench.server.asked, "the cells are those of the whole grid"
@@ -314,7 +314,7 @@ PRICED = "openai/gpt-4o-mini"
 
 
 def test_a_budget_stops_the_grid_and_a_larger_one_goes_on(bench: Bench, here: Here) -> None:
-    rows = "anchor,no-history"
+    rows = "baseline,no-history"
     server = bench.server.fresh()
     assert here("unlimited", methods=rows, lm=PRICED).code == 0
     requests = Counter(asked.same for asked in server.asked)
@@ -324,7 +324,7 @@ def test_a_budget_stops_the_grid_and_a_larger_one_goes_on(bench: Bench, here: He
     assert len(bench.cells("limited")) == 2, "the first cell that costs money reaches it"
     content = json.loads(ended.out)
     absent = {row["method"]: row["absent"] for row in content["rows"]}
-    assert absent == {"anchor": "not run yet", "no-history": "not run yet"}
+    assert absent == {"baseline": "not run yet", "no-history": "not run yet"}
     assert [row["seeds"] for row in content["rows"]] == [1, 1]
     assert "of $0.0001 spent, 2 of 4 are left; resume with a larger --budget-usd" in ended.err
     asked = len(server.asked)
@@ -338,29 +338,29 @@ def test_a_budget_stops_the_grid_and_a_larger_one_goes_on(bench: Bench, here: He
 def test_what_a_failed_cell_has_cost_counts(bench: Bench, here: Here) -> None:
     server = bench.server.fresh()
     server.behave = lambda asked: good(asked) if asked.number == 0 else error(500, "no luck")
-    ended = here("costly", "seeds=3", "--budget-usd=0.00001", methods="anchor,ipo-default", lm=PRICED)
+    ended = here("costly", "seeds=3", "--budget-usd=0.00001", methods="baseline,ipo-default", lm=PRICED)
     assert ended.code == 3
     assert "ipo-default  seed 0 failed" in ended.sentence and "4 of 6 are left" in ended.err
 
 
 def test_json_is_one_document_and_quiet_is_quiet(bench: Bench, here: Here) -> None:
-    ended = here("plain", "seeds=1", "--json", "--quiet", methods="anchor,class-name")
+    ended = here("plain", "seeds=1", "--json", "--quiet", methods="baseline,class-name")
     assert ended.code == 0
     assert json.loads(ended.out)["protocol"] == "base-to-new"
     assert ended.out == (bench.folder / "plain" / "table.json").read_text()
     assert ended.err == ""
-    again = here("plain", "seeds=1", methods="anchor,class-name")
+    again = here("plain", "seeds=1", methods="baseline,class-name")
     assert again.out == (bench.folder / "plain" / "table.md").read_text()
     assert len(again.err.splitlines()) == 1, "nothing was left to do"
 
 
 def test_another_grid_in_the_same_folder_is_refused_and_leaves_it_as_it_was(bench: Bench, here: Here) -> None:
-    assert here("same", "seeds=1", methods="anchor,class-name").code == 0
+    assert here("same", "seeds=1", methods="baseline,class-name").code == 0
     before = (bench.folder / "same" / "grid.yaml").read_text()
-    ended = here("same", "seeds=1", "shots=1", methods="anchor,class-name")
+    ended = here("same", "seeds=1", "shots=1", methods="baseline,class-name")
     assert ended.code == 2 and "holds another cell; choose another folder" in ended.sentence
     assert (bench.folder / "same" / "grid.yaml").read_text() == before
-    assert here("same", "seeds=2", methods="anchor,class-name,waffle").code == 0, "more rows and seeds are welcome"
+    assert here("same", "seeds=2", methods="baseline,class-name,waffle").code == 0, "more rows and seeds are welcome"
 
 
 def test_a_dry_run_counts_and_touches_nothing(bench: Bench, here: Here, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -373,7 +373,7 @@ def test_a_dry_run_counts_and_touches_nothing(bench: Bench, here: Here, monkeypa
     assert ended.code == 0
     assert (forecast["cells"], forecast["calls"]) == (CELLS, 2 * SEARCHES * SEEDS)
     assert forecast["tokens"] > 1000 and 0 < forecast["usd"] < 0.1 and forecast["minutes"] > 0
-    assert forecast["rows"]["anchor"]["calls"] == 0 and forecast["rows"]["ipo-paper"]["calls"] == 4
+    assert forecast["rows"]["baseline"]["calls"] == 0 and forecast["rows"]["ipo-paper"]["calls"] == 4
     text = here("dry", "--dry-run").out
     assert f"together: {CELLS} cells, 8 calls, " in text and "price unknown" in text and "minutes" in text
     assert not (bench.folder / "dry").exists()
@@ -382,8 +382,8 @@ def test_a_dry_run_counts_and_touches_nothing(bench: Bench, here: Here, monkeypa
 
 def test_a_dry_run_leaves_out_what_is_done(bench: Bench, here: Here) -> None:
     bench.server.fresh()
-    assert here("half", "seeds=1", methods="anchor,no-history").code == 0
-    rows = json.loads(here("half", "--dry-run", "--json", methods="anchor,no-history").out)["rows"]
+    assert here("half", "seeds=1", methods="baseline,no-history").code == 0
+    rows = json.loads(here("half", "--dry-run", "--json", methods="baseline,no-history").out)["rows"]
     assert rows["no-history"]["finished"] == 1 and rows["no-history"]["calls"] == 2
 
 

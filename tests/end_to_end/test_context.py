@@ -104,7 +104,7 @@ def benchmark(
         *("benchmark", str(grid), f"--out={tmp_path / 'cells'}", f"data=folder:{pictures}", "seeds=1"),
         *("lm=openai/gpt-3.5-turbo", f"lm_api_base={server.base}", "describer=openai/vision-model"),
         *(f"describer_api_base={server.base}", "described_pictures=500", "selection_shots=1"),
-        *("steps=2", "candidates_per_step=3", f"methods=anchor,{','.join(SEARCHES)}", *more),
+        *("steps=2", "candidates_per_step=3", f"methods=baseline,{','.join(SEARCHES)}", *more),
     )
 
 
@@ -117,7 +117,7 @@ def test_every_row_of_the_main_table_ends_within_what_the_model_takes(
     assert all(asked.delivered for asked in server.asked)
     assert TAKES / 2 < max(map(tokens, questions)) <= TAKES, "the room is used"
     table = json.loads((tmp_path / "cells" / "table.json").read_text())
-    assert {row["method"] for row in table["rows"] if row["scores"]["H"]} == {"anchor", *SEARCHES}
+    assert {row["method"] for row in table["rows"] if row["scores"]["H"]} == {"baseline", *SEARCHES}
     note = next(note for note in table["notes"] if "did not fit" in note)
     for method in SEARCHES:
         run = next((tmp_path / "cells").rglob(f"{method}/seed-0/run"))

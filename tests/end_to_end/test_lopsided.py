@@ -38,7 +38,7 @@ def run(capfd: pytest.CaptureFixture[str], *more: str) -> Ended:
 def test_all_of_it_is_used_for_what_it_can_be(place: Path, capfd: pytest.CaptureFixture[str]) -> None:
     refused = run(capfd)
     assert refused.code == 2 and """'empty'; add some, or leave them out with 'exclude=["empty"]'.""" in refused.err
-    ended = run(capfd, 'exclude=["empty"]', "offsets=mean")
+    ended = run(capfd, 'exclude=["empty"]', "offsets=centring")
     assert ended.code == 0, ended.err
     result = load_result(place / "run")
     assert "searching without a language model (strategy list) on 11 pictures of 5 classes; 5 more choose" in ended.err
@@ -81,7 +81,7 @@ def test_where_no_class_has_three_pictures_nothing_is_held_back(place: Path, cap
             picture.unlink()
     ended = run(capfd, "exclude=[empty]")
     assert ended.code == 0 and "selection" not in load_result(place / "run").scores
-    refused = run(capfd, "exclude=[empty]", "offsets=mean", "--out=other")
+    refused = run(capfd, "exclude=[empty]", "offsets=centring", "--out=other")
     assert refused.code == 2 and "and none are held back" in refused.err
     assert load_data("folder:things", seed=0, exclude=["empty"]).val == ()
 

@@ -71,7 +71,7 @@ def test_the_run_says_that_nothing_is_tested(made: Path) -> None:
     page = (made / "run" / "report.html").read_text()
     told = one_call.summary(read_run(made / "run").result, made / "run")
     for text in (page, told):
-        assert "ipo label" in text and "mean-off.json" in text and f"{found['changed_by_mean']:,}" in text
+        assert "ipo label" in text and "centring.json" in text and f"{found['changed_by_mean']:,}" in text
         assert "accuracy" not in text.lower().replace("fit is in nats and no accuracy", "")
     words = untested_in_words(Untested.model_validate(found), kept=False)
     assert words in told and words in page.replace("\N{NO-BREAK SPACE}", " ")
@@ -119,7 +119,7 @@ def test_the_page_shows_what_pictures_are_called(made: Path, browser: Any) -> No
 
 def test_the_labels_and_the_rivals_are_those_of_the_programs(made: Path) -> None:
     run, items = made / "run", load_data(f"folder:{made / 'holiday'}", seed=0, class_names=NAMES).train
-    found, rival = (TemplateClassifier.from_file(run / name) for name in ("program.json", "mean-off.json"))
+    found, rival = (TemplateClassifier.from_file(run / name) for name in ("program.json", "centring.json"))
     features = Fit(found.clip, NAMES).store.encode([item.picture for item in items])
     labels = found.logits(features).argmax(axis=1)
     assert [row["label"] for row in csv.DictReader((run / "labels.csv").open())] == [NAMES[i] for i in labels]
@@ -140,7 +140,7 @@ def test_clicks_test_it(made: Path, tmp_path: Path, capsys: pytest.CaptureFixtur
     assert verified is not None and verified.verdict.mean < 0  # the initial template was always right
     page = (run / "report.html").read_text()
     assert "Verified by clicks." in page and "Not tested: no labels" not in page
-    both = [str(run / "program.json"), str(run / "mean-off.json")]
+    both = [str(run / "program.json"), str(run / "centring.json")]
     assert main(["label", *both, "--data", str(made / "holiday"), "--out", str(tmp_path / "rival")]) == 0
 
 
@@ -174,14 +174,17 @@ def test_a_lead_that_is_small_keeps_the_initial_template(made: Path, tmp_path: P
         quiet=True,
     )
     assert found.template == TEMPLATES[1] and "The initial template stays" in found.result.verdict
-    with pytest.raises(InputError, match=r"nothing to disagree with; ask about its rival: ipo label .*mean-off.json"):
+    with pytest.raises(InputError, match=r"nothing to disagree with; ask about its rival: ipo label .*centring.json"):
         programs_of_run(tmp_path / "run", None)
 
 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["class_names=[cat, dog]", "offsets=mean"], "offsets=mean is taken only where labels show that it helps"),
+        (
+            ["class_names=[cat, dog]", "offsets=centring"],
+            "offsets=centring is taken only where labels show that it helps",
+        ),
         (["class_names=[cat, dog]", "reward=retrieval"], "reward=retrieval needs labels"),
         (["class_names=[cat, dog]", "classes=base-to-new"], "set classes=all"),
         (["class_names=[cat, dog]", f"exclude=[{NAMES[0]}]"], "exclude names the class"),

@@ -1,4 +1,4 @@
-"""No model is told how a set of shifted pictures was made: the names of its operations reach no prompt.
+"""No model is told how a set of shifted pictures was made: the names of its transformations reach no prompt.
 
 Whatever a run on `embedded:OP+OP` asks, it asks alike of a table that holds the same pictures under numbers.
 """
@@ -16,7 +16,7 @@ import pytest
 
 from ipo_prompts.experiments import pipeline
 from ipo_prompts.experiments.data import load_data
-from ipo_prompts.experiments.embedded.shifts import OPERATIONS, name_of_set
+from ipo_prompts.experiments.embedded.shifts import TRANSFORMATIONS, name_of_set
 from ipo_prompts.metrics.errors import InputError
 from support import openai_server
 from support.openai_server import Asked, OpenAIServer
@@ -41,8 +41,8 @@ def table_of(spec: str, folder: Path) -> str:
     return f"csv:{folder / 'table.csv'}"
 
 
-def words_of(operations: tuple[str, ...]) -> re.Pattern[str]:
-    words = "|".join({word for name in operations for word in name.split()})
+def words_of(transformations: tuple[str, ...]) -> re.Pattern[str]:
+    words = "|".join({word for name in transformations for word in name.split()})
     return re.compile(rf"\b({words})\b", re.IGNORECASE)
 
 
@@ -65,23 +65,23 @@ def only_the_search(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture()
 def plain_words(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A server whose own templates name no operation: they come back in the history."""
+    """A server whose own templates name no transformation: they come back in the history."""
     monkeypatch.setattr(openai_server, "LOOKS", ("flat", "plain", "bold"))
 
 
-def test_an_api_and_a_multimodal_describer_are_told_no_operation(
+def test_an_api_and_a_multimodal_describer_are_told_no_transformation(
     run: Run, server: OpenAIServer, plain_words: None, tmp_path: Path
 ) -> None:
     said = ("negative",)  # "the loss is never negative" is in the question to every model
-    operations = tuple(name for name in OPERATIONS if name not in said)
+    transformations = tuple(name for name in TRANSFORMATIONS if name not in said)
     models = ("--describer=openai/vision", f"describer_api_base={server.base}", "described_pictures=3")
-    ended = run(f"--data=embedded:{name_of_set(operations)}", *models, *SMALL_RUN)
+    ended = run(f"--data=embedded:{name_of_set(transformations)}", *models, *SMALL_RUN)
     assert "the search is over" in ended.sentence
     assert len([asked for asked in server.asked if asked.pictures]) == 3 < len(server.asked)
     told = [
         (hit.group(), asked.text)
         for asked in server.asked
-        for hit in words_of(operations).finditer(without_pictures(asked))
+        for hit in words_of(transformations).finditer(without_pictures(asked))
     ]
     assert told == []
 
@@ -97,24 +97,24 @@ def requests(run: Run, spec: str, out: Path, *words: str, lm: str) -> set[str]:
 def test_an_api_is_asked_what_it_is_asked_about_numbered_pictures(
     run: Run, server: OpenAIServer, tmp_path: Path
 ) -> None:
-    operations = "upside-down+negative"
-    numbered = table_of(f"embedded:{operations}", tmp_path / "pictures")
+    transformations = "upside-down+negative"
+    numbered = table_of(f"embedded:{transformations}", tmp_path / "pictures")
     models = ("--describer=openai/vision", f"describer_api_base={server.base}", "described_pictures=3")
     one, other = (
         requests(run, spec, tmp_path / name, *models, lm="openai/test-model")
-        for name, spec in (("named", f"embedded:{operations}"), ("numbered", numbered))
+        for name, spec in (("named", f"embedded:{transformations}"), ("numbered", numbered))
     )
     assert len(one) > 3 and not one ^ other
 
 
-def test_a_local_model_is_told_what_the_clip_sees_and_no_operation(
+def test_a_local_model_is_told_what_the_clip_sees_and_no_transformation(
     run: Run, small_weights: None, tmp_path: Path
 ) -> None:
-    operations = "zoom+hue"  # words that the describer's phrase bank does not have
-    numbered = table_of(f"embedded:{operations}", tmp_path / "pictures")
+    transformations = "zoom+hue"  # words that the describer's phrase vocabulary does not have
+    numbered = table_of(f"embedded:{transformations}", tmp_path / "pictures")
     one, other = (
         requests(run, spec, tmp_path / name, "--describer=clip", "steps=1", lm="local/small")
-        for name, spec in (("named", f"embedded:{operations}"), ("numbered", numbered))
+        for name, spec in (("named", f"embedded:{transformations}"), ("numbered", numbered))
     )
     assert one and not one ^ other
     assert not words_of(("zoom", "hue")).search(" ".join(one))

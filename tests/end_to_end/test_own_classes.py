@@ -304,7 +304,7 @@ def test_in_a_grid_and_only_where_a_person_wrote_it(
     capfd: pytest.CaptureFixture[str], folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (folder / "grid.yaml").write_text(
-        "title: mine\nprotocol: few-shot\ndata: ['folder:pets']\nmethods:\n- anchor\n- {label: waves, method: "
+        "title: mine\nprotocol: few-shot\ndata: ['folder:pets']\nmethods:\n- baseline\n- {label: waves, method: "
         "ipo-default, settings: {strategy: 'waves:Words'}}\nseeds: 1\n"
         "settings: {reward: 'mine:Harsh', shots: 1, selection_shots: 1, lm: none, describer: none, steps: 1}\n"
     )
@@ -357,10 +357,14 @@ def test_what_a_reward_can_is_asked_of_its_class_and_not_of_its_name(
 ) -> None:
     """A measure of the logits takes offsets and other names; names are looked for, and pictures join, for accuracy."""
     ended = optimize(
-        capfd, "reward=examples.macro_f1:MacroF1", "strategy=waves:Words", "offsets=mean", "class_names={cat: kitty}"
+        capfd,
+        "reward=examples.macro_f1:MacroF1",
+        "strategy=waves:Words",
+        "offsets=centring",
+        "class_names={cat: kitty}",
     )
     assert ended.code == 0, ended.err
-    assert result(folder / "run")["offsets"]["kind"] == "mean"
+    assert result(folder / "run")["offsets"]["kind"] == "centring"
     page = re.sub("<[^>]*>", "", run_page(read_run(folder / "run")))
     assert "templates were found by the strategy waves:Words." in page
     assert "written by" not in page and "percent of pictures labelled correctly" not in page
@@ -561,7 +565,7 @@ def test_a_run_that_somebody_made_up(folder: Path, run: Path, capfd: pytest.Capt
 def test_the_grid_file_in_the_folder_of_a_grid(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
     (folder / "table" / "cells").mkdir(parents=True)
     (folder / "table" / "grid.yaml").write_text(
-        "title: t\nprotocol: few-shot\ndata: ['folder:pets']\nmethods: [anchor]\nseeds: 1\n"
+        "title: t\nprotocol: few-shot\ndata: ['folder:pets']\nmethods: [baseline]\nseeds: 1\n"
         "settings: {reward.name: 'mine:Plain'}\n"
     )
     ended = ipo(capfd, "benchmark", "table/grid.yaml", "--out", "next")

@@ -24,7 +24,7 @@ from ipo_prompts.experiments.data import Draw, draw, load_data
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.reward import Score
-from ipo_prompts.metrics.template import ANCHOR, problem
+from ipo_prompts.metrics.template import BASELINE, problem
 from ipo_prompts.programs import IPO, TemplateClassifier
 from ipo_prompts.programs.record.journal import read
 from ipo_prompts.programs.search import SearchResult, search
@@ -38,7 +38,7 @@ from support.template_lm import PLANTED, USELESS, Writer, filled_in, language_mo
 
 BOTH = {"copro": Copro, "gepa": Gepa}
 POOL = [f"a {look} {medium} of a <CLASS>." for look in LOOKS for medium in MEDIA]
-PROPOSALS = (ANCHOR, *POOL[:4], PLANTED, *POOL[5:40])
+PROPOSALS = (BASELINE, *POOL[:4], PLANTED, *POOL[5:40])
 """The first is known already; the planted one is the fifth that is new."""
 BUDGET = {"copro": 4000, "gepa": 4700}
 """Tokens that end a search in the middle: what may be used counts, and much less is."""
@@ -82,9 +82,9 @@ def test_a_planted_template_is_found_and_each_proposal_counts_once(
     writer = Writer(*PROPOSALS)
     result = found(name, writer, log_dir=tmp_path)
     assert result.choice.template == PLANTED
-    assert (result.proposed, result.looked_at, result.ended) == (8, 0, "all 2 steps were done")
+    assert (result.proposed, result.scored_only, result.ended) == (8, 0, "all 2 steps were done")
     assert [len(step.scored) for step in result.steps] == [1, 4, 4]
-    assert [entry.template for entry in result.history] == [ANCHOR, *PROPOSALS[1:9]]
+    assert [entry.template for entry in result.history] == [BASELINE, *PROPOSALS[1:9]]
     assert {entry.source for entry in result.history} == {"initial", "language model"}
     assert len(writer.asked) == 9
     folders = {str(Path(item.picture.name).parent) for item in data.search}
@@ -102,7 +102,7 @@ def test_gepa_learns_from_what_a_template_took_pictures_for(found: Callable[...,
     found(Gepa(minibatch=68), writer)
     first, later = writer.asked[0], writer.asked[-1]
     assert first.count("was taken for") == 43 and first.count("was recognised.") == 25
-    assert ANCHOR in first and f"\n{PLANTED}\n" in later, "it goes on from the better one"
+    assert BASELINE in first and f"\n{PLANTED}\n" in later, "it goes on from the better one"
 
 
 def test_copro_learns_from_the_values_of_the_round_before(found: Callable[..., SearchResult]) -> None:
@@ -221,7 +221,7 @@ def test_bad_proposals_end_nothing_but_only_bad_ones_do(name: str, found: Callab
     result = found(name, only)
     questions = {"gepa": IN_VAIN, "copro": ROUNDS_IN_VAIN * 10}[name]
     assert result.ended == f"{BOTH[name].name} wrote no new template in {questions} questions"
-    assert (len(only.asked), result.choice.template) == (questions, ANCHOR)
+    assert (len(only.asked), result.choice.template) == (questions, BASELINE)
 
 
 @pytest.mark.parametrize("name", BOTH)
@@ -384,7 +384,7 @@ def test_a_grid_with_both_rows(
     ]
     settings = {"describer": "none", "clip": "embedded"}
     grid.write_text(
-        json.dumps({"title": "T", "protocol": "few-shot", "settings": settings, "methods": ["anchor", *rows]})
+        json.dumps({"title": "T", "protocol": "few-shot", "settings": settings, "methods": ["baseline", *rows]})
     )
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     with running_server() as server:
@@ -397,7 +397,7 @@ def test_a_grid_with_both_rows(
         assert any(f"A picture of {CLASSES[0]} was" in asked.text for asked in server.asked)
     cells = [json.loads(file.read_text()) for file in out.rglob("cell.json")]
     budgets = {
-        cell["cell"]["settings"].get("strategy.name"): (cell["budget"]["proposals"], cell["budget"]["looked_at"])
+        cell["cell"]["settings"].get("strategy.name"): (cell["budget"]["proposals"], cell["budget"]["scored_only"])
         for cell in cells
     }
     named = (f"examples.dspy_optimizers:{kind.__name__}" for kind in BOTH.values())

@@ -26,7 +26,7 @@ from examples.segmentation import (
 from ipo_prompts.experiments.data import load_data
 from ipo_prompts.experiments.run.live_view import Ui
 from ipo_prompts.experiments.run.plan import plan
-from ipo_prompts.experiments.run.prepared import encode, prepare
+from ipo_prompts.experiments.run.prepared import prepare
 from ipo_prompts.experiments.run.reading import load_config
 from ipo_prompts.experiments.tasks import REWARDS
 from ipo_prompts.metrics.clip import Clip
@@ -228,6 +228,6 @@ def test_scenes_of_the_parts_do_not_mix(cache: Path, clip: Clip, tmp_path: Path)
         assert prepared.selection is not None
         for encoded, items in ((prepared.search, found.drawn.search), (prepared.selection, found.drawn.selection)):
             assert [p.bytes() for p in encoded.pictures] == [e.image.bytes() for e in compose(items, seed)]
-        test = encode(found, prepared.reward, found.drawn.test, "test", ui=ui, seed=0)
+        test = found.task.encode(prepared.reward, found.drawn.test, seed=0)
         sealed.append([picture.bytes() for picture in test.pictures])
     assert sealed[0] == sealed[1] == [e.image.bytes() for e in compose(found.drawn.test, 0)]

@@ -47,7 +47,7 @@ def test_a_suggested_name_is_shown_with_the_pictures_that_were_looked_at(
 
     monkeypatch.setattr(publishing, "suggestions", suggestions)
     monkeypatch.setattr(publishing, "thumbnail", lambda picture: f"data:image/png;base64,{picture.name[0]}")
-    monkeypatch.setattr(publishing, "MOST_LOOKED", 3)
+    monkeypatch.setattr(publishing, "MOST_SCORED_ONLY", 3)
     (found,) = publishing._suggested(Fit(clip, NAMES), "a <CLASS>.", pictures, features)
     chosen = list(spread(10, 3))
     assert seen == [[float(i) for i in chosen]] and chosen != [0, 1, 2]

@@ -14,7 +14,7 @@ from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.features import FeatureStore
 from ipo_prompts.metrics.offsets import (
-    MeanOffsets,
+    CentringOffsets,
     PriorOffsets,
     Refitted,
     class_weights,
@@ -24,7 +24,7 @@ from ipo_prompts.metrics.offsets import (
     uniform_offsets,
 )
 
-ANCHOR = "a photo of a <CLASS>."
+BASELINE = "a photo of a <CLASS>."
 
 
 @pytest.fixture(scope="module")
@@ -39,9 +39,9 @@ def pictures(reward: ClipReward) -> EncodedPictures:
 
 
 def test_mean_offsets_are_features_less_their_mean(reward: ClipReward, pictures: EncodedPictures) -> None:
-    offsets = MeanOffsets.from_pictures(pictures.features)
-    scored = reward.score([ANCHOR], replace(pictures, offsets=offsets))[0]
-    classes = reward.texts.encode([ANCHOR], reward.class_names)[0].astype(np.float64)
+    offsets = CentringOffsets.from_pictures(pictures.features)
+    scored = reward.score([BASELINE], replace(pictures, offsets=offsets))[0]
+    classes = reward.texts.encode([BASELINE], reward.class_names)[0].astype(np.float64)
     features = pictures.features.astype(np.float64)
     by_hand = reward.clip.logit_scale * (features - features.mean(axis=0)) @ classes.T + reward.clip.logit_bias
     highest = np.sort(by_hand, axis=1)
@@ -49,23 +49,23 @@ def test_mean_offsets_are_features_less_their_mean(reward: ClipReward, pictures:
     assert scored.predictions[clear].tolist() == by_hand.argmax(axis=1)[clear].tolist() and clear.mean() > 0.9
     wanted = -np.log(softmax(by_hand.astype(np.float32))[np.arange(len(by_hand)), pictures.labels])
     np.testing.assert_allclose(scored.losses, wanted, atol=2e-3)
-    assert scored.losses.tolist() != reward.score([ANCHOR], pictures)[0].losses.tolist()
+    assert scored.losses.tolist() != reward.score([BASELINE], pictures)[0].losses.tolist()
 
 
 def test_the_mean_of_base_pictures_serves_new_classes(reward: ClipReward, pictures: EncodedPictures) -> None:
     half = len(reward.class_names) // 2
     base = pictures.labels < half
-    offsets = MeanOffsets.from_pictures(pictures.features[base])
+    offsets = CentringOffsets.from_pictures(pictures.features[base])
     new = ClipReward(reward.clip, reward.class_names[half:], reward.store)
     units = EncodedPictures(pictures.features[~base], pictures.labels[~base] - half, offsets=offsets)
-    assert new.score([ANCHOR], units)[0].n == (~base).sum()
-    classes = reward.texts.encode([ANCHOR], new.class_names)[0]
+    assert new.score([BASELINE], units)[0].n == (~base).sum()
+    classes = reward.texts.encode([BASELINE], new.class_names)[0]
     wanted = -reward.clip.logit_scale * classes @ pictures.features[base].mean(axis=0)
     np.testing.assert_allclose(offsets.of(reward.clip, classes), wanted, atol=1e-4)
 
 
 def test_a_prior_makes_all_classes_equally_probable(reward: ClipReward, pictures: EncodedPictures) -> None:
-    classes = reward.texts.encode([ANCHOR], reward.class_names)[0]
+    classes = reward.texts.encode([BASELINE], reward.class_names)[0]
     prior = Refitted(pictures.features)
     plain = softmax(logits_of(reward.clip, pictures.features, classes)).mean(axis=0)
     numbers = prior.of(reward.clip, classes)
@@ -74,8 +74,8 @@ def test_a_prior_makes_all_classes_equally_probable(reward: ClipReward, pictures
     assert np.abs(count * found - 1).max() < 1e-3 < np.abs(count * plain - 1).max()
     assert abs(numbers.mean()) < 1e-5
     some = pictures.part(range(0, len(pictures), 2))  # which have no say of their own
-    scored = reward.score([ANCHOR], replace(some, offsets=prior))[0]
-    kept = reward.score([ANCHOR], replace(some, offsets=prior.settled(reward.clip, classes)))[0]
+    scored = reward.score([BASELINE], replace(some, offsets=prior))[0]
+    kept = reward.score([BASELINE], replace(some, offsets=prior.settled(reward.clip, classes)))[0]
     assert scored.losses.tolist() == kept.losses.tolist()
 
 
@@ -95,14 +95,14 @@ def test_a_prior_is_found_for_any_logits(n: int, count: int, scale: float) -> No
 
 
 def test_prior_numbers_refuse_other_classes(clip: Clip) -> None:
-    with pytest.raises(InputError, match="one number for each of 3 classes and there are 2; take mean offsets"):
+    with pytest.raises(InputError, match="one number for each of 3 classes and there are 2; take centring offsets"):
         PriorOffsets(np.zeros(3, dtype=np.float32)).of(clip, clip.encode_texts(["a cat", "a dog"]))
 
 
-@pytest.mark.parametrize("kind", ["mean", "prior"])
+@pytest.mark.parametrize("kind", ["centring", "prior"])
 def test_what_is_saved_is_read_with_the_same_bits(kind: str, clip: Clip, pictures: EncodedPictures) -> None:
     classes = clip.encode_texts(["a cat", "a dog"])
-    offsets = fitted("mean" if kind == "mean" else "prior", pictures.features).settled(clip, classes)
+    offsets = fitted("centring" if kind == "centring" else "prior", pictures.features).settled(clip, classes)
     again = from_state(state_of(offsets), clip.width, 2)
     assert type(again) is type(offsets)
     assert again.of(clip, classes).tobytes() == offsets.of(clip, classes).tobytes()
@@ -122,7 +122,7 @@ def test_what_is_saved_is_read_with_the_same_bits(kind: str, clip: Clip, picture
         {"kind": "prior", "values": [0.0, True]},
         {"kind": "prior", "values": [0.0, float("nan")]},
         {"kind": "prior", "values": [0.0, 10**400]},
-        {"kind": "mean", "values": [0.0, 0.0]},
+        {"kind": "centring", "values": [0.0, 0.0]},
     ],
 )
 def test_other_states_are_refused(state: object) -> None:
@@ -151,18 +151,20 @@ def test_weighed_pictures_are_as_if_each_class_had_equally_many() -> None:
     assert np.abs(weighed - repeated).max() < 1e-4
     assert np.abs(weighed - uniform_offsets(logits)).max() > 0.1, "this folder is lopsided enough to tell"
     features = rng.standard_normal((12, 5)).astype(np.float32)
-    mean = MeanOffsets.from_pictures(features, class_weights(LOPSIDED)).mean
+    mean = CentringOffsets.from_pictures(features, class_weights(LOPSIDED)).mean
     assert np.allclose(mean, np.repeat(features, times, 0).mean(axis=0), atol=1e-6)
 
 
 def test_offsets_of_encoded_pictures_weigh_classes_where_the_labels_are_known() -> None:
     features = np.random.default_rng(2).standard_normal((12, 5)).astype(np.float32)
     parts = EncodedPictures(features[:5], LOPSIDED[:5]), EncodedPictures(features[5:], LOPSIDED[5:])
-    found = fitted_on("mean", *parts, None)
-    assert isinstance(found, MeanOffsets)
-    assert np.array_equal(found.mean, MeanOffsets.from_pictures(features, class_weights(LOPSIDED)).mean)
-    plain = fitted_on("mean", parts[0], EncodedPictures(features[5:], None))
-    assert isinstance(plain, MeanOffsets) and np.array_equal(plain.mean, MeanOffsets.from_pictures(features).mean)
+    found = fitted_on("centring", *parts, None)
+    assert isinstance(found, CentringOffsets)
+    assert np.array_equal(found.mean, CentringOffsets.from_pictures(features, class_weights(LOPSIDED)).mean)
+    plain = fitted_on("centring", parts[0], EncodedPictures(features[5:], None))
+    assert isinstance(plain, CentringOffsets) and np.array_equal(
+        plain.mean, CentringOffsets.from_pictures(features).mean
+    )
 
 
 def test_a_prior_on_pictures_with_labels_weighs_classes_alike() -> None:

@@ -23,7 +23,7 @@ from ipo_prompts.metrics.scale import Scale
 from ipo_prompts.metrics.template import imagenet_templates
 from ipo_prompts.programs import IPO, TemplateClassifier
 from ipo_prompts.programs.record.score_keeper import ScoreKeeper
-from ipo_prompts.programs.templates.phrases import PhraseBank
+from ipo_prompts.programs.templates.phrases import Vocabulary
 
 PAGE = Path(__file__).parents[2] / "docs" / "your-own-reward.md"
 
@@ -76,11 +76,11 @@ class AveragePrecision(ClipReward):
         return Judged(pseudo_values(mean_precision, len(logits)))
 
 
-class WithOwnLook(ClipReward):
+class WithOwnScoring(ClipReward):
     """What only changes how the search looks would look otherwise than it scores: it is not asked."""
 
-    def look(self, templates: Sequence[str], units: EncodedPictures) -> list[Score]:
-        return [replace(score, value=0.0, hits=score.hits & False) for score in super().look(templates, units)]
+    def score_batch(self, templates: Sequence[str], units: EncodedPictures) -> list[Score]:
+        return [replace(score, value=0.0, hits=score.hits & False) for score in super().score_batch(templates, units)]
 
 
 class Halved:
@@ -130,7 +130,7 @@ OWN: dict[str, Callable[[Clip, Sequence[str]], Any]] = {
     "by logits": Softer,
     "no labels": Doubtful,
     "several labels": AveragePrecision,
-    "own look": WithOwnLook,
+    "own look": WithOwnScoring,
     "mixed in": Mixed,
     "wrapped": lambda clip, names: Wrapped(ClipReward(clip, names)),
     "patched": patched,
@@ -155,8 +155,8 @@ def drawn() -> Draw:
 
 @pytest.fixture(scope="module")
 def templates() -> list[str]:
-    bank = [phrase.template for phrase in PhraseBank.load().usable(())]
-    return ["a photo of a <CLASS>.", *imagenet_templates()[:8], *bank[::20], "<CLASS> <CLASS>", "¿<CLASS>?"]
+    vocabulary = [phrase.template for phrase in Vocabulary.load().usable(())]
+    return ["a photo of a <CLASS>.", *imagenet_templates()[:8], *vocabulary[::20], "<CLASS> <CLASS>", "¿<CLASS>?"]
 
 
 def lopsided(drawn: Draw) -> list[Any]:
@@ -173,8 +173,8 @@ def told(reward: Any, example: Any) -> Any:
     return dspy.Example(image=example.image, **({} if takes == "no label" else {"label": [example.label]}))
 
 
-def check_looks_are_scores(reward: Any, units: Any, templates: list[str]) -> list[Score]:
-    looked, scored = ScoreKeeper(None, reward).look(0, templates, units), reward.score(templates, units)
+def check_scoring_is_alike(reward: Any, units: Any, templates: list[str]) -> list[Score]:
+    looked, scored = ScoreKeeper(None, reward).score_only(0, templates, units), reward.score(templates, units)
     assert [score.template for score in looked] == [score.template for score in scored] == templates
     for look, score in zip(looked, scored, strict=True):
         assert look.hits.dtype == score.hits.dtype
@@ -191,8 +191,8 @@ def test_an_own_reward_is_looked_at_with_what_it_is_scored_with(
 ) -> None:
     reward, plain = OWN[name](clip, drawn.class_names), ClipReward(clip, drawn.class_names)
     units = reward.examples([told(reward, e) for e in lopsided(drawn)])
-    looked = check_looks_are_scores(reward, units, templates)
-    others = plain.look(templates, plain.examples(lopsided(drawn)))
+    looked = check_scoring_is_alike(reward, units, templates)
+    others = plain.score_batch(templates, plain.examples(lopsided(drawn)))
     assert name == "own look" or any(
         abs(own.value - other.value) > 1e-3 for own, other in zip(looked, others, strict=True)
     )
@@ -217,7 +217,7 @@ def test_a_shipped_reward_is_looked_at_with_what_it_is_scored_with(
     units = made.encode(reward, drawn.search if task in REWARDS else drawn.search[:100], seed=0).units
     if offsets:
         units = replace(units, offsets=fitted(offsets, units.features))
-    check_looks_are_scores(reward, units, templates if task == "classification" else templates[::3])
+    check_scoring_is_alike(reward, units, templates if task == "classification" else templates[::3])
 
 
 def test_a_reward_scores_embeddings_where_no_score_of_its_own_decides(clip: Clip, cache: Path) -> None:
@@ -243,14 +243,14 @@ def test_a_part_is_looked_at_with_what_it_is_scored_with(
     units = reward.examples([told(reward, e) for e in given])
     chosen = [i for i, e in enumerate(given) if e.label in names]
     part = units.part(chosen, kept)
-    looked = check_looks_are_scores(reward, part, templates[::4])
+    looked = check_scoring_is_alike(reward, part, templates[::4])
     smaller = OWN[name](clip, names)
     alone = smaller.score(templates[::4], smaller.examples([told(smaller, given[i]) for i in chosen]))
     for one, other in zip(looked, alone, strict=True):
         np.testing.assert_allclose(one.hits, other.hits, atol=1e-5)
         assert one.predictions.tolist() == other.predictions.tolist()
     some = units.part(chosen[::2])
-    assert len(check_looks_are_scores(reward, some, templates[:3])[0].hits) == len(chosen[::2])
+    assert len(check_scoring_is_alike(reward, some, templates[:3])[0].hits) == len(chosen[::2])
 
 
 def test_a_part_without_the_class_of_a_picture_is_refused(clip: Clip, cache: Path, drawn: Draw) -> None:
@@ -269,7 +269,7 @@ def test_a_search_without_a_label_a_picture_goes_up(name: str, clip: Clip, cache
         TemplateClassifier(clip, drawn.class_names), trainset=next(sets), valset=next(sets)
     )
     found = program.search
-    assert found.looked_at > 200
+    assert found.scored_only > 200
     assert found.history.best.value > found.history.initial.value
     assert reward.scale.low <= found.steps[-1].interval.low <= found.history.best.value <= reward.scale.high
 
@@ -297,7 +297,7 @@ def test_values_off_the_scale_are_refused(clip: Clip, cache: Path, drawn: Draw) 
     reward = Unbounded(clip, drawn.class_names)
     units = reward.examples([told(reward, e) for e in drawn.examples("search")])
     with pytest.raises(InputError, match=r"which is not in \[0, 1\]; a reward with other numbers has a scale"):
-        ScoreKeeper(None, reward).look(0, ["a photo of a <CLASS>."], units)
+        ScoreKeeper(None, reward).score_only(0, ["a photo of a <CLASS>."], units)
 
 
 def test_a_hook_that_gives_something_else_is_named(clip: Clip, cache: Path, drawn: Draw) -> None:
@@ -318,7 +318,7 @@ def test_a_search_for_misses_finds_them(clip: Clip, cache: Path, drawn: Draw) ->
         valset=drawn.examples("selection"),
     )
     found = program.search
-    assert found.looked_at > 200
+    assert found.scored_only > 200
     assert found.history.best.value >= 0.9 > found.history.initial.value + 0.05
     score = reward.score([program.template], reward.examples(drawn.examples("test")))[0]
     assert score.value >= 0.85

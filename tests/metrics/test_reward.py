@@ -27,10 +27,10 @@ from ipo_prompts.metrics.classification import (
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.features import FeatureStore
-from ipo_prompts.metrics.offsets import MeanOffsets
+from ipo_prompts.metrics.offsets import CentringOffsets
 from ipo_prompts.metrics.reward import EmbeddingReward, Judged, Score, by_embeddings, pseudo_values, scale_of
 from ipo_prompts.metrics.scale import FRACTION
-from ipo_prompts.metrics.template import ANCHOR
+from ipo_prompts.metrics.template import BASELINE
 from support.clips import changed
 from support.ensembles import ensemble_score
 
@@ -100,10 +100,10 @@ def test_places_are_those_of_accuracy_alone(reward: ClipReward, clip: Clip) -> N
             return replace(judged, hits=~judged.hits)
 
     units = pictures(clip, [0, 1, 2, 1])
-    (found,) = reward.score([ANCHOR], units)
+    (found,) = reward.score([BASELINE], units)
     assert found.places is not None
     assert ((found.places == 1) == found.hits).all()
-    assert Missed(clip, reward.class_names, reward.store).score([ANCHOR], units)[0].places is None
+    assert Missed(clip, reward.class_names, reward.store).score([BASELINE], units)[0].places is None
 
 
 def test_pseudo_values_of_a_mean_are_the_values() -> None:
@@ -137,7 +137,7 @@ def test_a_hook_judges_each_candidate_once(times: int, reward: ClipReward, clip:
             return [*super().judge_embeddings(classes, units)] * times
 
     with pytest.raises(InputError, match="it gives one Judged for each"):
-        Other(clip, reward.class_names, reward.store).score([ANCHOR], pictures(clip, [0, 1]))
+        Other(clip, reward.class_names, reward.store).score([BASELINE], pictures(clip, [0, 1]))
 
 
 def test_a_measure_that_names_no_class_has_the_highest_logits(reward: ClipReward, clip: Clip) -> None:
@@ -146,8 +146,8 @@ def test_a_measure_that_names_no_class_has_the_highest_logits(reward: ClipReward
             return Judged(logits[:, 0])
 
     units = pictures(clip, [0, 1, 2, 1])
-    (plain,) = reward.score([ANCHOR], units)
-    (found,) = Other(clip, reward.class_names, reward.store).score([ANCHOR], units)
+    (plain,) = reward.score([BASELINE], units)
+    (found,) = Other(clip, reward.class_names, reward.store).score([BASELINE], units)
     assert found.predictions.tolist() == plain.predictions.tolist()
 
 
@@ -238,7 +238,7 @@ def test_looking_gives_each_template_its_own_score_in_order(
     ]
     templates = [f"a {word} <CLASS>{'.' * (i % 3)}" for i, word in enumerate(words)] + ["<CLASS> beside a <CLASS>"]
     given = pictures(clip, [0, 1, 2, 2, 0])
-    screened = reward.look(templates, given)
+    screened = reward.score_batch(templates, given)
     assert [score.template for score in screened] == templates
     for template, score in zip(templates, screened, strict=True):
         rows = np.concatenate(
@@ -391,7 +391,7 @@ def test_a_part_of_a_part_knows_its_classes() -> None:
 
 def test_a_part_in_another_order_of_classes_counts_them_in_that_order() -> None:
     features, labels = np.eye(4, dtype=np.float32), np.array([0, 1, 2, 2])
-    offsets = MeanOffsets(np.ones(4, dtype=np.float32))
+    offsets = CentringOffsets(np.ones(4, dtype=np.float32))
     pictures = EncodedPictures(features, labels, offsets=offsets, classes=(4, 7, 9))
     found = pictures.part([3, 0], [2, 0])
     assert (found.labels.tolist(), found.classes) == ([0, 1], (9, 4))
@@ -435,6 +435,6 @@ def test_a_scale_that_is_none_is_refused() -> None:
 def test_class_embeddings_of_two_clips_are_kept_apart(clip: Clip, tmp_path: Path) -> None:
     other = changed(clip, fingerprint="0" * 64)
     for one in (clip, other):
-        ClipReward(one, ["cat"], FeatureStore(one, tmp_path)).score([ANCHOR], pictures(clip, [0]))
+        ClipReward(one, ["cat"], FeatureStore(one, tmp_path)).score([BASELINE], pictures(clip, [0]))
     names = {f"{one.fingerprint[:32]}.texts.sqlite" for one in (clip, other)}
     assert names == {path.name for path in tmp_path.glob("*.texts.sqlite")}

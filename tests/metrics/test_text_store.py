@@ -16,7 +16,7 @@ from ipo_prompts.metrics.template import named
 from ipo_prompts.metrics.text_tower import encode_templates
 
 TEMPLATES = ["a photo of a <CLASS>.", "<CLASS> in the dark", "one small <CLASS>, and its <CLASS>"]
-NAMES = ["anchor", "hot_dog", "bus", "violin", "tent"]
+NAMES = ["baseline", "hot_dog", "bus", "violin", "tent"]
 
 
 @pytest.fixture()

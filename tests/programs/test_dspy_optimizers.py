@@ -15,7 +15,7 @@ import pytest
 from ipo_prompts.experiments.data import Draw, draw, load_data
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import InputError
-from ipo_prompts.metrics.template import ANCHOR, SLOT
+from ipo_prompts.metrics.template import BASELINE, SLOT
 from ipo_prompts.programs.classifier import TemplateClassifier
 from ipo_prompts.programs.templates.for_dspy import NOTE, AboutTemplates, clip_accuracy, with_feedback
 from support import template_lm
@@ -76,7 +76,7 @@ def test_a_planted_template_is_found(
 ) -> None:
     writer = Writer()
     found = optimised(name, program, examples, writer)
-    assert (found.template, program.template) == (PLANTED, ANCHOR)
+    assert (found.template, program.template) == (PLANTED, BASELINE)
     assert found.clip is program.clip
     check_private(writer.asked, data)
     found.save(str(tmp_path / "program.json"))
@@ -91,7 +91,7 @@ def test_it_is_found_inside_a_larger_program(
 ) -> None:
     writer, whole = Writer(), Explained(program)
     found = optimised(name, whole, examples, writer)
-    assert (found.classify.template, program.template) == (PLANTED, ANCHOR)
+    assert (found.classify.template, program.template) == (PLANTED, BASELINE)
     assert SLOT not in found.explain.signature.instructions
     check_private(writer.asked, data)
     found.save(str(tmp_path / "whole.json"))
@@ -108,7 +108,7 @@ def test_24_bad_proposals_in_a_row_end_nothing(
     writer = Writer(*BAD)
     found = optimised(name, program, examples, writer, proposals=24)
     assert writer.told >= 24
-    assert found.templates == ((ANCHOR, 1.0),)
+    assert found.templates == ((BASELINE, 1.0),)
 
 
 def test_a_process_with_them_ends(cache: Path) -> None:
@@ -138,8 +138,8 @@ def test_the_questions_of_gepa_stay_short_with_1000_classes(
 def test_a_language_model_is_told_of_templates_where_there_is_one(examples: list[dspy.Example]) -> None:
     writer = Writer()
     with dspy.context(lm=language_model(writer), adapter=AboutTemplates()):
-        told = dspy.Predict("basic_instruction -> proposed_instruction")(basic_instruction=ANCHOR)
-        attempts = dspy.Predict("attempts: list[str] -> proposed_instruction")(attempts=[ANCHOR, "x"])
+        told = dspy.Predict("basic_instruction -> proposed_instruction")(basic_instruction=BASELINE)
+        attempts = dspy.Predict("attempts: list[str] -> proposed_instruction")(attempts=[BASELINE, "x"])
         other = dspy.Predict("question -> answer")(question="What is a class?")
     assert (told.proposed_instruction, attempts.proposed_instruction, other.answer) == (PLANTED, PLANTED, USELESS)
     assert [NOTE[:40] in text for text in writer.asked] == [True, True, False]

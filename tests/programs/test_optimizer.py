@@ -26,7 +26,7 @@ from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.features import FeatureStore
 from ipo_prompts.metrics.pictures import Picture
 from ipo_prompts.metrics.reward import Reward, Score
-from ipo_prompts.metrics.template import ANCHOR
+from ipo_prompts.metrics.template import BASELINE
 from ipo_prompts.programs.classifier import TemplateClassifier
 from ipo_prompts.programs.describers.interrogator import Interrogator
 from ipo_prompts.programs.optimizer import IPO
@@ -39,7 +39,7 @@ from ipo_prompts.programs.strategies.window import window_of
 from ipo_prompts.programs.templates.admission import Desk, Rejection
 from ipo_prompts.programs.templates.for_dspy import clip_accuracy
 from ipo_prompts.programs.templates.history import ScoredTemplate
-from ipo_prompts.programs.templates.phrases import BankName, PhraseBank
+from ipo_prompts.programs.templates.phrases import Vocabulary, VocabularyName
 
 WORDS = ("drawing", "blurry", "the", "pixel art", "a dark", "many", "icon", "cartoon", "old", "toy", "painted", "one")
 TEMPLATES = [f"{word} <CLASS>." for word in WORDS]
@@ -147,7 +147,7 @@ def test_candidates_are_sorted_and_loadable_and_the_log_holds_every_step(reward:
         program.candidate_programs[0]["program"].template,
     )
     found = {c["program"].template for c in program.candidate_programs}
-    assert found == {ANCHOR, *TEMPLATES}
+    assert found == {BASELINE, *TEMPLATES}
     assert [step.number for step in steps] == [-1, 0, 1, 2, 3, 4, 5]
     assert list(program.trial_logs) == [step.number for step in steps]
     assert [entry["template"] for entry in program.trial_logs[0]["scored"]] == TEMPLATES[:2]
@@ -170,7 +170,7 @@ def test_candidates_of_a_step_do_not_see_each_others_scores(reward: ClipReward, 
     ipo.compile(student(reward), **sets)
     for number, shown in enumerate(strategy.shown):
         seen = {entry.template for entry in shown}
-        assert seen == {ANCHOR, *TEMPLATES[: 2 * number]}
+        assert seen == {BASELINE, *TEMPLATES[: 2 * number]}
 
 
 def test_the_history_is_worst_first_and_keeps_the_initial_template(reward: ClipReward, sets: Any) -> None:
@@ -180,21 +180,21 @@ def test_the_history_is_worst_first_and_keeps_the_initial_template(reward: ClipR
     assert len(shown) == 3
     values = [entry.value for entry in shown]
     assert values == sorted(values)
-    assert ANCHOR in [entry.template for entry in shown]
+    assert BASELINE in [entry.template for entry in shown]
 
 
 def test_the_initial_template_and_known_ones_are_not_scored_twice(reward: ClipReward, sets: Any) -> None:
     steps = [["A photo of a <CLASS>", "toy <CLASS>."], ["TOY  <CLASS>", "a photo of a <CLASS>.", "new <CLASS>"]]
     program: Any = make(reward, steps)[0].compile(student(reward), **sets)
     scored = [entry.template for step in program.search.steps for entry in step.scored]
-    assert scored == [ANCHOR, "toy <CLASS>.", "new <CLASS>"]
+    assert scored == [BASELINE, "toy <CLASS>.", "new <CLASS>"]
     assert {r.reason for step in program.search.steps for r in step.rejected} == {"it is already known"}
 
 
 def test_invalid_templates_are_never_scored(reward: ClipReward, sets: Any) -> None:
     bad = ["no slot", "<CLASS> <script>", "<CLASS>" + " word" * 55]
     program: Any = make(reward, [[*bad, "ok <CLASS>"]])[0].compile(student(reward), **sets)
-    assert [entry.template for step in program.search.steps for entry in step.scored] == [ANCHOR, "ok <CLASS>"]
+    assert [entry.template for step in program.search.steps for entry in step.scored] == [BASELINE, "ok <CLASS>"]
     assert [r.template for r in program.search.steps[1].rejected] == bad
 
 
@@ -341,18 +341,18 @@ def test_the_winner_is_the_best_on_both_sets_and_only_the_held_back_one_measures
     assert program.search.choice.how == POOLED
     assert program.search.choice.gain is not None
     pictures = [reward.examples(sets[part]) for part in ("trainset", "valset")]
-    candidates = [one["program"].template for one in program.candidate_programs if one["program"].template != ANCHOR]
+    candidates = [one["program"].template for one in program.candidate_programs if one["program"].template != BASELINE]
     hits = sum(np.array([score.hits.sum() for score in reward.score(candidates, units)]) for units in pictures)
-    assert program.template in {ANCHOR, *np.array(candidates)[hits == hits.max()]}
+    assert program.template in {BASELINE, *np.array(candidates)[hits == hits.max()]}
     assert program.template == program.search.choice.template
-    assert program.search.choice.kept_initial == (program.template == ANCHOR)
+    assert program.search.choice.kept_initial == (program.template == BASELINE)
 
 
 def test_without_held_back_pictures_no_gain_is_reported(reward: ClipReward, sets: Any) -> None:
     program: Any = make(reward, by_twos())[0].compile(student(reward), trainset=sets["trainset"])
     assert program.search.choice.how == SEARCHED
     assert (program.search.choice.gain, program.search.choice.standard_error) == (None, None)
-    assert program.template in {ANCHOR, program.candidate_programs[0]["program"].template, *TEMPLATES}
+    assert program.template in {BASELINE, program.candidate_programs[0]["program"].template, *TEMPLATES}
 
 
 def test_selection_by_search_takes_the_best_search_score(reward: ClipReward, sets: Any) -> None:
@@ -366,13 +366,13 @@ def test_a_budget_returns_the_best_so_far(reward: ClipReward, sets: Any) -> None
     program: Any = make(reward, steps, selection="search")[0].compile(student(reward), **sets)
     assert program.search.stopped == "no more than 3 tokens"
     assert len(program.search.steps) == 3
-    assert program.template in {ANCHOR, *TEMPLATES[:4]}
+    assert program.template in {BASELINE, *TEMPLATES[:4]}
     assert program.template == program.candidate_programs[0]["program"].template
 
 
 def test_a_budget_that_is_used_up_at_once_returns_the_initial_template(reward: ClipReward, sets: Any) -> None:
     program: Any = make(reward, [BudgetReached("nothing left")])[0].compile(student(reward), **sets)
-    assert (program.template, program.search.stopped) == (ANCHOR, "nothing left")
+    assert (program.template, program.search.stopped) == (BASELINE, "nothing left")
 
 
 @pytest.mark.parametrize("part", ["trainset", "valset"])
@@ -671,7 +671,7 @@ def test_what_is_no_part_of_an_optimizer_is_one_sentence(given: dict[str, Any], 
 def test_a_list_and_the_names_of_describers_are_taken(reward: ClipReward, sets: Any) -> None:
     def described(describer: Any) -> tuple[str, ...]:
         program: Any = IPO(reward=reward, strategy=LISTED, describer=describer).compile(student(reward), **sets)
-        assert [entry.template for entry in program.search.history] == [ANCHOR, *LISTED]
+        assert [entry.template for entry in program.search.history] == [BASELINE, *LISTED]
         return cast("tuple[str, ...]", program.search.descriptions)
 
     assert described("none") == described(None) == ()
@@ -688,12 +688,14 @@ def test_the_clip_describes_pictures_with_the_features_that_the_reward_keeps(
     assert program.search.descriptions
 
 
-def test_the_describer_takes_its_words_from_the_bank_that_is_named(reward: ClipReward, sets: Any) -> None:
-    def described(bank: BankName) -> tuple[str, ...]:
-        program: Any = IPO(reward=reward, strategy=LISTED, describer="clip", bank=bank).compile(student(reward), **sets)
+def test_the_describer_takes_its_words_from_the_vocabulary_that_is_named(reward: ClipReward, sets: Any) -> None:
+    def described(vocabulary: VocabularyName) -> tuple[str, ...]:
+        program: Any = IPO(reward=reward, strategy=LISTED, describer="clip", vocabulary=vocabulary).compile(
+            student(reward), **sets
+        )
         return cast("tuple[str, ...]", program.search.descriptions)
 
-    general = Interrogator(reward.clip, PhraseBank.load("general"))
+    general = Interrogator(reward.clip, Vocabulary.load("general"))
     own: Any = IPO(reward=reward, strategy=LISTED, describer=general).compile(student(reward), **sets)
     assert described("general") == own.search.descriptions != described("shipped") != ()
     assert described("none") == ()
@@ -701,12 +703,12 @@ def test_the_describer_takes_its_words_from_the_bank_that_is_named(reward: ClipR
 
 def test_the_model_is_that_of_the_context_of_the_compile(reward: ClipReward, sets: Any) -> None:
     lm = DummyLM([{"templates": "[]"}] * 9)
-    ipo = IPO(reward=reward, steps=1, strategy={"name": "compose", "looks": 1}, describer=None)
+    ipo = IPO(reward=reward, steps=1, strategy={"name": "compose", "scored_templates": 1}, describer=None)
     with dspy.context(lm=lm):
         ipo.compile(student(reward), **sets)
         asking = IPO(reward=reward, strategy="shuffled", describer=None)
     assert lm.history
-    ipo.compile(student(reward), **sets)  # outside, all words come from the bank
+    ipo.compile(student(reward), **sets)  # outside, all words come from the vocabulary
     with pytest.raises(InputError, match=r"strategy 'shuffled' asks a language model and there is none; give IPO\(lm"):
         asking.compile(student(reward), **sets)
 
@@ -727,7 +729,11 @@ def test_the_search_starts_from_the_students_template_unless_another_is_given(re
         return str(program.search.history.initial.template)
 
     assert start(own) == start(own, settings=IPO(steps=2).settings) == own.template
-    assert start(own, initial_template=ANCHOR) == start(own, settings=IPO(initial_template=ANCHOR).settings) == ANCHOR
+    assert (
+        start(own, initial_template=BASELINE)
+        == start(own, settings=IPO(initial_template=BASELINE).settings)
+        == BASELINE
+    )
     assert start(several, initial_template=several.template) == "a dark <CLASS>."
     with pytest.raises(InputError, match="the student has 2 templates and a search starts from one; name it"):
         start(several)
@@ -793,6 +799,6 @@ def test_scores_of_a_reward_are_checked(broken: Any, message: str, clip: Clip) -
         def score(self, templates: Sequence[str], units: SimpleNamespace) -> list[Score]:
             return cast("list[Score]", broken(super().score(templates, units)))
 
-    ipo = IPO(reward=Broken(), strategy=["a <CLASS>"], initial_template=ANCHOR)
+    ipo = IPO(reward=Broken(), strategy=["a <CLASS>"], initial_template=BASELINE)
     with pytest.raises(InputError, match=message):
         ipo.compile(student_of(clip), trainset=[dspy.Example(question=i) for i in range(10)])

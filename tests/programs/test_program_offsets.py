@@ -14,7 +14,7 @@ from ipo_prompts.metrics.calibration import fit_temperature
 from ipo_prompts.metrics.classification import EncodedPictures
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import InputError
-from ipo_prompts.metrics.offsets import MeanOffsets, PriorOffsets
+from ipo_prompts.metrics.offsets import CentringOffsets, PriorOffsets
 from ipo_prompts.metrics.pictures import Picture
 from ipo_prompts.programs.classifier import TemplateClassifier
 
@@ -27,11 +27,11 @@ def pictures() -> list[Picture]:
     return [item.picture for item in load_data("embedded", seed=0).test[:12]]
 
 
-@pytest.fixture(params=["mean", "prior"])
+@pytest.fixture(params=["centring", "prior"])
 def program(request: pytest.FixtureRequest, clip: Clip, pictures: list[Picture]) -> TemplateClassifier:
     made = TemplateClassifier(clip, NAMES, ENSEMBLE)
-    if request.param == "mean":
-        made.offsets = MeanOffsets.from_pictures(clip.encode_pictures(pictures))
+    if request.param == "centring":
+        made.offsets = CentringOffsets.from_pictures(clip.encode_pictures(pictures))
     else:
         made.offsets = PriorOffsets(np.array([0.5, -1.25, 0.75], dtype=np.float32))
     return made
@@ -72,7 +72,7 @@ def test_the_file_has_the_same_keys_with_and_without_offsets(program: TemplateCl
     [
         ({"format": 4}, "program.json was written by another version of ipo; load it with that one"),
         ({"format": "x" * 99}, "was written by another version"),
-        ({"offsets": {"kind": "mean", "values": [1.0]}}, "the offsets of a saved program are of the kind mean"),
+        ({"offsets": {"kind": "centring", "values": [1.0]}}, "the offsets of a saved program are of the kind mean"),
     ],
 )
 def test_damaged_ones_are_refused(

@@ -218,7 +218,7 @@ def test_seconds_of_all_earlier_sessions_count(compiled: Compiled, lm: Any, tmp_
 
 
 def test_what_earlier_sessions_did_is_done_again_though_the_time_is_up(compiled: Compiled, tmp_path: Path) -> None:
-    looking: dict[str, Any] = {"strategy": {"name": "compose", "looks": 20}, "log_dir": tmp_path, "steps": 3}
+    looking: dict[str, Any] = {"strategy": {"name": "compose", "scored_templates": 20}, "log_dir": tmp_path, "steps": 3}
     whole = compiled(**looking)
     (tmp_path / "journal.jsonl").open("ab").write(line_of({"type": "note", "seconds": 100.0}))
     again = compiled(**looking, max_minutes=1)
@@ -432,7 +432,7 @@ def test_what_one_compile_lost_is_counted_once(
 
 def test_none_asks_nothing_though_the_context_has_a_model(compiled: Compiled, lm: Any, server: OpenAIServer) -> None:
     with dspy.context(lm=lm()):
-        program = compiled(lm="none", strategy={"name": "compose", "looks": 5}, steps=1)
+        program = compiled(lm="none", strategy={"name": "compose", "scored_templates": 5}, steps=1)
         assert program.search.proposed > 0 and program.usage == {} and not server.asked
         for words, said in (
             ({"strategy": "history"}, "the strategy 'history' asks a language model and there is none"),
@@ -521,7 +521,7 @@ def test_the_log_of_the_command_is_none_of_a_compile(
 ) -> None:
     from support.runs import ipo
 
-    words = ["--clip", "embedded", "--lm", "none", "steps=1", "strategy.looks=5"]
+    words = ["--clip", "embedded", "--lm", "none", "steps=1", "strategy.scored_templates=5"]
     assert ipo(capfd, "optimize", "embedded", *words, "--out", str(tmp_path / "run")).code == 0
     with pytest.raises(InputError, match="run holds a search that was begun otherwise, by `ipo optimize`"):
         compiled(lm=lm(), log_dir=tmp_path / "run")
@@ -573,7 +573,7 @@ def test_a_saved_program_is_no_earlier_search(compiled: Compiled, clip: Clip, tm
         IPO(earlier=TemplateClassifier.from_file(tmp_path / "saved.json", clip))
 
 
-@pytest.mark.parametrize("kind", ["mean", "prior"])
+@pytest.mark.parametrize("kind", ["centring", "prior"])
 def test_offsets_that_are_kept_are_saved_and_loaded(
     kind: Any, compiled: Compiled, clip: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

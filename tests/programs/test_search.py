@@ -19,21 +19,21 @@ from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.reward import Score
 from ipo_prompts.metrics.sampling import Sampling, mean_interval
 from ipo_prompts.metrics.scale import Scale
-from ipo_prompts.metrics.template import ANCHOR
+from ipo_prompts.metrics.template import BASELINE
 from ipo_prompts.metrics.verdict import score_interval
 from ipo_prompts.programs.lm.ledger import Ledger
 from ipo_prompts.programs.record.journal import Journal, read
 from ipo_prompts.programs.record.score_keeper import AT_ONCE, ScoreKeeper
 from ipo_prompts.programs.search import (
-    LOOKED_AT_ONCE,
     MAX_EMPTY_STEPS,
+    SCORED_AT_ONCE,
     Earlier,
     NothingUsable,
     SearchResult,
     Step,
     search,
 )
-from ipo_prompts.programs.strategies.base import GivenTemplates, Knowing, Known, Looked, Strategy
+from ipo_prompts.programs.strategies.base import GivenTemplates, Knowing, Known, ScoredOnly, Strategy
 from ipo_prompts.programs.templates.admission import REFUSALS_SHOWN, Desk
 from ipo_prompts.programs.templates.history import PromptHistory, ScoredTemplate
 from ipo_prompts.programs.templates.settings import SearchSettings
@@ -127,7 +127,7 @@ def test_the_winner_is_chosen_on_all_units_and_its_gain_measured_on_the_held_bac
     assert (found.history.initial.step, found.history.best.step) == (-1, 0)
     assert found.choice.template == "good <CLASS>"
     assert found.choice.gain == pytest.approx((15 - 1) / N)  # every fold chooses it: 25 of 40 units against 20
-    assert {part for part, template in reward.asked if template == ANCHOR} == {"search", "selection"}
+    assert {part for part, template in reward.asked if template == BASELINE} == {"search", "selection"}
 
 
 def test_every_template_is_scored_on_the_held_back_units_the_best_of_the_search_first() -> None:
@@ -135,7 +135,7 @@ def test_every_template_is_scored_on_the_held_back_units_the_best_of_the_search_
     reward = TableReward(search={template: 2 + i for i, template in enumerate(templates)})
     run(reward, admitting([templates]), settings={"candidates_per_step": 15})
     held_back = [template for part, template in reward.asked if part == "selection"]
-    assert held_back == [ANCHOR, *templates[::-1]]
+    assert held_back == [BASELINE, *templates[::-1]]
 
 
 def test_many_templates_are_scored_some_at_a_time_and_recorded_as_one_event(tmp_path: Path) -> None:
@@ -274,12 +274,12 @@ def test_a_desk_beside_knows_what_was_tried_and_records_what_it_refuses() -> Non
 
     def ask(known: Known, desk: Desk, number: int) -> None:
         beside = desk.beside(1)
-        answers.extend(beside.admit(text) for text in (ANCHOR, "no slot", "mine <CLASS>", "more <CLASS>"))
+        answers.extend(beside.admit(text) for text in (BASELINE, "no slot", "mine <CLASS>", "more <CLASS>"))
         desk.admit(beside.accepted[0])
 
     found = run(TableReward(), Doing(ask), settings={"steps": 1, "candidates_per_step": 3})
     assert answers == ["it is already known", "it has no slot", None, "more templates came than were asked for"]
-    assert [rejection.template for rejection in found.steps[1].rejected] == [ANCHOR, "no slot", "more <CLASS>"]
+    assert [rejection.template for rejection in found.steps[1].rejected] == [BASELINE, "no slot", "more <CLASS>"]
     assert [entry.template for entry in found.steps[1].scored] == ["mine <CLASS>"]
 
 
@@ -320,7 +320,7 @@ def test_a_list_that_is_used_up_in_the_last_empty_step_is_no_failure() -> None:
             desk.finish("the list is used up")
 
     found = run(TableReward(), Doing(ask), settings={"steps": 9})
-    assert (found.ended, found.choice.template, found.proposed) == ("the list is used up", ANCHOR, 0)
+    assert (found.ended, found.choice.template, found.proposed) == ("the list is used up", BASELINE, 0)
 
 
 def test_a_search_that_goes_on_keeps_what_it_took_over_though_nothing_usable_comes() -> None:
@@ -332,7 +332,7 @@ def test_a_search_that_goes_on_keeps_what_it_took_over_though_nothing_usable_com
 def test_a_search_that_gives_up_says_each_reason_once_and_three_at_most() -> None:
     class Picky(TableReward):
         def problem(self, template: str) -> str | None:
-            return None if template == ANCHOR else f"it is {template}"
+            return None if template == BASELINE else f"it is {template}"
 
     refused = ["red", "red", "green", "blue", "grey"]
     with pytest.raises(NothingUsable, match=r"in a row \(it is red; it is green; it is blue\);"):
@@ -481,7 +481,7 @@ def test_a_budget_that_describing_uses_up_leaves_the_initial_template() -> None:
         raise BudgetReached("nothing left")
 
     found = run(TableReward(), admitting([["a <CLASS>"]]), describe=describe)
-    assert (found.stopped, found.choice.template, len(found.steps)) == ("nothing left", ANCHOR, 1)
+    assert (found.stopped, found.choice.template, len(found.steps)) == ("nothing left", BASELINE, 1)
 
 
 def test_an_initial_template_that_the_reward_refuses_is_bad_input() -> None:
@@ -516,7 +516,7 @@ def looking(chunks: Sequence[Sequence[str]], then: Sequence[str] = ()) -> tuple[
 
     def ask(known: Known, desk: Desk, number: int) -> None:
         if number < len(chunks):
-            seen.append(desk.look_at(chunks[number]))
+            seen.append(desk.score_only(chunks[number]))
         for template in then:
             desk.admit(template)
 
@@ -532,12 +532,12 @@ def test_looking_scores_on_the_search_units_alone_and_leaves_the_history(tmp_pat
     assert [(score.template, score.value) for score in seen[0]] == [("fair <CLASS>", 9 / N), ("best <CLASS>", 15 / N)]
     assert ("selection", "best <CLASS>") not in reward.asked
     assert "best <CLASS>" not in found.history
-    assert (found.looked_at, found.proposed, found.steps[1].looked_at) == (2, 1, 2)
+    assert (found.scored_only, found.proposed, found.steps[1].scored_only) == (2, 1, 2)
     events = [json.loads(line) for line in (tmp_path / "journal.jsonl").read_text().splitlines()]
     assert events[0]["scores"][0]["hits"] == "1" + 19 * "0"
-    (looked,) = [event for event in events if event["type"] == "looked"]
-    assert (looked["step"], looked["around"]) == (0, "")
-    assert looked["rows"] == [["fair <CLASS>", 9 / N, 1.145], ["best <CLASS>", 15 / N, 0.575]]
+    (scored_only,) = [event for event in events if event["type"] == "scored_only"]
+    assert (scored_only["step"], scored_only["around"]) == (0, "")
+    assert scored_only["rows"] == [["fair <CLASS>", 9 / N, 1.145], ["best <CLASS>", 15 / N, 0.575]]
 
 
 def test_a_proposal_may_be_scored_at_once_and_is_scored_recorded_and_counted_once(tmp_path: Path) -> None:
@@ -554,7 +554,7 @@ def test_a_proposal_may_be_scored_at_once_and_is_scored_recorded_and_counted_onc
         found = run(reward, Doing(ask), settings=settings, record=ScoreKeeper(journal, reward))
     assert isinstance(told[0], Score) and (told[0].template, told[0].value) == ("fair <CLASS>", 9 / N)
     assert told[1:] == ["it has no slot", "it repeats another answer", "more templates came than were asked for"]
-    assert (found.proposed, found.looked_at) == (2, 0)
+    assert (found.proposed, found.scored_only) == (2, 0)
     assert reward.asked.count(("search", "fair <CLASS>")) == 1
     events = [json.loads(line) for line in (tmp_path / "journal.jsonl").read_text().splitlines()]
     (early,) = [event for event in events if event["type"] == "proposed"]
@@ -581,23 +581,23 @@ def test_a_limit_that_is_reached_before_a_score_loses_no_proposal() -> None:
 
 
 def test_what_is_looked_at_is_scored_as_often_as_it_is_named_and_though_it_is_known() -> None:
-    strategy, seen = looking([["fair <CLASS>", ANCHOR, "fair <CLASS>"]], then=["other <CLASS>"])
+    strategy, seen = looking([["fair <CLASS>", BASELINE, "fair <CLASS>"]], then=["other <CLASS>"])
     found = run(TableReward(search={"fair <CLASS>": 9}), strategy, settings={"steps": 1})
     assert [score.value for score in seen[0]] == [9 / N, 1 / N, 9 / N]
-    assert found.looked_at == 3
+    assert found.scored_only == 3
 
 
 def test_looks_are_limited_by_a_count_over_the_whole_search() -> None:
     first, second = [[f"{word} {i} <CLASS>" for i in range(6)] for word in ("one", "two")]
     strategy, seen = looking([first, ["no slot", *second]], then=["other <CLASS>"])  # what cannot be scored is no look
-    found = run(TableReward(), strategy, settings={"steps": 2, "looks": 8})
+    found = run(TableReward(), strategy, settings={"steps": 2, "scored_templates": 8})
     assert [len(scores) for scores in seen] == [6, 2]
     assert [score.template for score in seen[1]] == second[:2]
-    assert found.looked_at == 8
+    assert found.scored_only == 8
 
 
 def test_limits_are_checked_between_chunks_and_what_was_looked_at_is_on_record(tmp_path: Path) -> None:
-    templates = [f"number {i} <CLASS>" for i in range(2 * LOOKED_AT_ONCE + 1)]
+    templates = [f"number {i} <CLASS>" for i in range(2 * SCORED_AT_ONCE + 1)]
     strategy, seen = looking([templates])
     checks: list[int] = []
 
@@ -611,20 +611,20 @@ def test_limits_are_checked_between_chunks_and_what_was_looked_at_is_on_record(t
     journal.close()
     assert (found.stopped, seen, len(checks)) == ("the time is up", [], 4)
     events = [json.loads(line) for line in (tmp_path / "journal.jsonl").read_text().splitlines()]
-    assert [len(event["rows"]) for event in events if event["type"] == "looked"] == [LOOKED_AT_ONCE] * 2
+    assert [len(event["rows"]) for event in events if event["type"] == "scored_only"] == [SCORED_AT_ONCE] * 2
 
 
 def test_later_steps_know_what_was_looked_at_and_around_what() -> None:
     def ask(known: Known, desk: Desk, number: int) -> None:
-        desk.look_at([f"near {number} <CLASS>", "no slot"], around="a <CLASS>" if number else "")
+        desk.score_only([f"near {number} <CLASS>", "no slot"], around="a <CLASS>" if number else "")
         desk.admit(f"number {number} <CLASS>")
 
     strategy = Doing(ask)
     run(TableReward(search={"near 0 <CLASS>": 9}), strategy)
-    assert [len(known.looked) for known in strategy.known] == [0, 1, 2]
-    assert strategy.known[2].looked == (
-        Looked("near 0 <CLASS>", 9 / N, pytest.approx(1.145), 0),
-        Looked("near 1 <CLASS>", 1 / N, pytest.approx(1.905), 1, "a <CLASS>"),
+    assert [len(known.scored_only) for known in strategy.known] == [0, 1, 2]
+    assert strategy.known[2].scored_only == (
+        ScoredOnly("near 0 <CLASS>", 9 / N, pytest.approx(1.145), 0),
+        ScoredOnly("near 1 <CLASS>", 1 / N, pytest.approx(1.905), 1, "a <CLASS>"),
     )
 
 
@@ -672,16 +672,18 @@ def test_a_digest_tells_whatever_is_known() -> None:
         {"history": instead(replace(entry, source="list"))},
         {"history": instead(replace(entry, score=replace(entry.score, value=0.5)))},
         {"history": instead(replace(entry, score=replace(entry.score, loss=0.5)))},
-        {"looked": ()},
-        {"looked": (replace(known.looked[0], value=0.5),)},
-        {"looked": (replace(known.looked[0], loss=0.5),)},
-        {"looked": (replace(known.looked[0], step=5),)},
-        {"looked": (replace(known.looked[0], around="a <CLASS>"),)},
+        {"scored_only": ()},
+        {"scored_only": (replace(known.scored_only[0], value=0.5),)},
+        {"scored_only": (replace(known.scored_only[0], loss=0.5),)},
+        {"scored_only": (replace(known.scored_only[0], step=5),)},
+        {"scored_only": (replace(known.scored_only[0], around="a <CLASS>"),)},
     ]
     digests = [known.digest, *(replace(known, **change).digest for change in changes)]
     assert len({*digests, first.digest}) == len(changes) + 2
-    near = replace(known.looked[0], loss=known.looked[0].loss + 1e-9)
-    assert replace(known, looked=(near,)).digest == known.digest, "the last bits of another machine are no difference"
+    near = replace(known.scored_only[0], loss=known.scored_only[0].loss + 1e-9)
+    assert replace(known, scored_only=(near,)).digest == known.digest, (
+        "the last bits of another machine are no difference"
+    )
 
 
 def test_a_resumed_search_writes_nothing_twice_and_ends_the_same(tmp_path: Path) -> None:
@@ -739,13 +741,13 @@ def test_a_search_that_goes_on_from_another_is_as_one_that_never_ended() -> None
 
 
 def test_templates_of_an_earlier_search_that_cannot_be_scored_are_refused(tmp_path: Path) -> None:
-    earlier = Earlier(("no slot", "mine of a <CLASS>.", ANCHOR.capitalize().replace("<class>", "<CLASS>")))
+    earlier = Earlier(("no slot", "mine of a <CLASS>.", BASELINE.capitalize().replace("<class>", "<CLASS>")))
     mine, reward = GivenTemplates(["mine of a <CLASS>."]), TableReward()
     with closing(Journal(tmp_path)) as journal:
         record = ScoreKeeper(journal, reward)
         found = search(SearchSettings(), reward, mine, Units("search"), earlier=earlier, record=record)
     assert [rejection.template for rejection in found.steps[0].rejected] == ["no slot"]
-    assert [entry.template for entry in found.history] == [ANCHOR, "mine of a <CLASS>."]
+    assert [entry.template for entry in found.history] == [BASELINE, "mine of a <CLASS>."]
     assert [rejection.reason for rejection in found.steps[1].rejected] == ["it is already known"]
     noted = [(event["kind"], event["step"]) for event in read(tmp_path) if event["type"] == "scores"]
     assert noted == [("search", -1), ("earlier", -1), ("search", 0)]

@@ -43,7 +43,7 @@ def test_templates_with_offsets_are_chosen_by_scores_that_all_have_them() -> Non
     """Right with them are 18 + 12 pictures for the one, 10 + 14 for the other; that has 18 without them."""
     reward, units = Told(), [EncodedPictures(np.full((20, 2), part, dtype=np.float32), None) for part in (0, 1)]
     found = search(SearchSettings(steps=1), reward, GivenTemplates(["one <CLASS>", "other <CLASS>"]), *units)
-    offsets = fitted_on("mean", *units)
+    offsets = fitted_on("centring", *units)
     result, settled = settle_offsets(found, offsets, *units, ScoreKeeper(None, reward))
     assert settled.kept is offsets and result.choice.template == "one <CLASS>"
 
@@ -57,7 +57,7 @@ def test_offsets_are_kept_where_the_gain_exceeds_its_standard_error(
     monkeypatch.setattr("ipo_prompts.programs.running.cross_fitted_difference", lambda *of: (gain, error))
     reward, units = Told(), [EncodedPictures(np.full((20, 2), part, dtype=np.float32), None) for part in (0, 1)]
     found = search(SearchSettings(steps=1), reward, GivenTemplates(["one <CLASS>", "other <CLASS>"]), *units)
-    offsets = fitted_on("mean", *units)
+    offsets = fitted_on("centring", *units)
     result, settled = settle_offsets(found, offsets, *units, ScoreKeeper(None, reward))
     assert settled.kept == (offsets if kept else None) and (settled.gain, settled.standard_error) == (gain, error)
     assert result.choice.template == ("one <CLASS>" if kept else "other <CLASS>")

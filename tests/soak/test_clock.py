@@ -38,9 +38,9 @@ BEFORE: dict[str, tuple[Any, str]] = {
     "a step": (search._Run, "_step"),
     "a question": (Attempts, "ask"),
     "another attempt": (Attempts, "wait_after"),
-    "a look": (ScoreKeeper, "look"),
+    "a look": (ScoreKeeper, "score_only"),
     "whether offsets are kept": (running, "settle_offsets"),
-    "other names of the classes": (naming, "look_for_names"),
+    "other names of the classes": (naming, "search_names"),
     "a question for names": (naming, "ask_for_names"),
     "names that are tried": (naming, "find_names"),
     "a batch of pictures": (Clip, "encode_pictures"),
@@ -142,7 +142,9 @@ def timed(
         with monkeypatch.context() as patch:
             patch.setenv("IPO_CACHE_DIR", str(folder / "cache"))
             watch.over(patch)
-            return ipo(capfd, *words, "looks=40", *more, "--max-minutes=60", f"--out={folder / 'run'}"), folder / "run"
+            return ipo(
+                capfd, *words, "scored_templates=40", *more, "--max-minutes=60", f"--out={folder / 'run'}"
+            ), folder / "run"
 
     return run
 

@@ -23,7 +23,6 @@ from ipo_prompts.experiments.embedded import PICTURES_DIR
 from ipo_prompts.experiments.publishing import MADE_BY_SEARCHING, MADE_OF_FILES
 from ipo_prompts.experiments.report.label_page import PAGE as QUESTIONS
 from ipo_prompts.experiments.run.config import CONFIG_FILE
-from ipo_prompts.experiments.tracking import FILE_NAME as KEPT
 from ipo_prompts.experiments.tracking import LOGS
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.programs.record.journal import FILE_NAME as JOURNAL
@@ -75,7 +74,7 @@ COMMANDS: dict[str, list[list[str]]] = {
 """What is done with a run whose file was changed."""
 TAKE_NOTHING = {"data list", "data names", "data preview", "doctor", "models list", "models pull", "models remove"}
 """Commands that take nothing but what a person types, nor read a run."""
-WRITTEN_ONLY = {"search.png", "labels.csv", "mean-off.json"}
+WRITTEN_ONLY = {"search.png", "labels.csv", "centring.json"}
 """Files that no command reads because a run holds them; a picture, a table, and a program that is named like any."""
 OF_THE_TEST = {"cells.jsonl.gz", "grid.yaml", "cells", "evil.py", "answers.json"}
 NO_FILES: dict[str, Callable[[Path, Path], object]] = {
@@ -154,7 +153,7 @@ def theirs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = place / "run"
     shutil.copy(min(DOCS.glob("*.jsonl.gz"), key=lambda file: file.stat().st_size), run / "cells.jsonl.gz")
     (run / "grid.yaml").write_text(
-        "title: t\nprotocol: few-shot\ndata: [embedded]\nmethods: [anchor]\nseeds: 1\n"
+        "title: t\nprotocol: few-shot\ndata: [embedded]\nmethods: [baseline]\nseeds: 1\n"
         "settings: {clip: embedded, shots: 1, strategy.name: list, lm: none}\n"
     )
     (run / "cells").mkdir()
@@ -367,7 +366,7 @@ def test_every_command_is_in_the_list() -> None:
 
 def test_every_file_is_in_the_list(theirs: Path) -> None:
     """A file that a run may hold is changed, or stands in a row; and no run holds another file."""
-    held = {*MADE_BY_SEARCHING, *MADE_OF_FILES, JOURNAL, LOCK, CONFIG_FILE, DRAWING, QUESTIONS, VERIFIED, KEPT, LOGS}
+    held = {*MADE_BY_SEARCHING, *MADE_OF_FILES, JOURNAL, LOCK, CONFIG_FILE, DRAWING, QUESTIONS, VERIFIED, LOGS}
     found = {file.name for folder in ("run", "page") for file in (theirs / folder).iterdir()}
     assert found - OF_THE_TEST <= held
     rows = Path(attacks.__file__).read_text()

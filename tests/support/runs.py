@@ -26,7 +26,7 @@ EVENTS = (
     "earlier",
     "scores",
     "given",
-    "looked",
+    "scored_only",
     "proposed",
     "lm",
     "lm_error",

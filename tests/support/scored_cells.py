@@ -15,7 +15,7 @@ from ipo_prompts.experiments.compare.tables.runs import ColumnScore
 from ipo_prompts.experiments.compare.tables.table import MethodGain, Table
 
 CLASSES, PER_CLASS = 12, 10
-SKILLS = {"anchor": 0.0, "hand-written": 0.1, "ensemble-80": 0.2, "phrases": 0.2, "ipo-default": 1.5}
+SKILLS = {"baseline": 0.0, "hand-written": 0.1, "ensemble-80": 0.2, "phrases": 0.2, "ipo-default": 1.5}
 
 
 def _noise(*key: Any, size: int) -> Any:
@@ -48,7 +48,7 @@ def make_cell(
     protocol: str = "base-to-new",
 ) -> dict[str, Any]:
     """Make the content of a `cell.json`; the higher the skill, the more pictures are right."""
-    searched = method not in ("anchor", "hand-written", "ensemble-80")
+    searched = method not in ("baseline", "hand-written", "ensemble-80")
     return {
         "schema": 2,
         "cell": {"protocol": protocol, "data": data, "method": method, "seed": seed, "targets": [], "settings": {}},

@@ -57,9 +57,9 @@ class WandbServer:
         self._server.shutdown()
         self._server.server_close()
 
-    def variables(self, operation: str) -> list[dict[str, Any]]:
-        """Return the variables of every call of an operation."""
-        return [variables for name, variables in self.asked if name == operation]
+    def variables(self, transformation: str) -> list[dict[str, Any]]:
+        """Return the variables of every call of a transformation."""
+        return [variables for name, variables in self.asked if name == transformation]
 
     def _answer(self, query: str, variables: dict[str, Any]) -> dict[str, Any]:
         found = re.search(r"(?:query|mutation)\s+(\w+)", query)

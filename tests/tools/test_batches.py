@@ -1,4 +1,4 @@
-"""Training batches: which pictures, which operations, which captions."""
+"""Training batches: which pictures, which transformations, which captions."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ipo_prompts.experiments.embedded.shifts import GEOMETRIC, OPERATIONS
+from ipo_prompts.experiments.embedded.shifts import GEOMETRIC, TRANSFORMATIONS
 from tools.embedded import batches
 from tools.embedded.batches import RECIPES, WORDS, BatchMaker, Mix
 from tools.embedded.captions import compose
@@ -45,7 +45,7 @@ def test_early_batches_are_plain_and_late_ones_are_not(drawn: Drawn) -> None:
     assert not all(np.allclose(batch.images[:, 0, 0], 1) for batch in late)
 
 
-def test_a_crossed_batch_has_each_concept_plain_with_either_operation_and_with_both(
+def test_a_crossed_batch_has_each_concept_plain_with_either_transformation_and_with_both(
     drawn: Drawn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pictures, pixels = drawn
@@ -61,7 +61,7 @@ def test_a_crossed_batch_has_each_concept_plain_with_either_operation_and_with_b
         said.clear()
         batch = makes.next(1)
         assert sorted(Counter(batch.things).values()) == [4, 4, 4] and len(batch.images) == 12 == len(said)
-        sets = [operations for _, operations, _ in said]
+        sets = [transformations for _, transformations, _ in said]
         none, one, other, both = sets[:4]
         assert sets == [none, one, other, both] * 3 and not none
         assert len(one) == len(other) == 1 and one != other and both == one | other
@@ -71,7 +71,7 @@ def test_a_crossed_batch_has_each_concept_plain_with_either_operation_and_with_b
     assert np.abs(batch.images[0] - batch.images[3]).mean() > 0.02
     apart = [len(pair & set(GEOMETRIC)) == 1 for pair in pairs]
     assert 0.6 < np.mean(apart) < 1  # mostly one that moves the picture and one that changes its pixels
-    assert len(frozenset().union(*pairs)) > len(OPERATIONS) * 0.8
+    assert len(frozenset().union(*pairs)) > len(TRANSFORMATIONS) * 0.8
 
 
 @pytest.mark.parametrize("mix", [batches.PICTURES, WORDS])
@@ -79,7 +79,7 @@ def test_shares_leave_room_for_batches_of_one_set(mix: Mix) -> None:
     assert mix.crossed + mix.mixed + mix.clean < 1 and sum(mix.counts) == pytest.approx(1)
 
 
-def test_a_plain_recipe_mixes_all_batches_and_seldom_names_an_operation(
+def test_a_plain_recipe_mixes_all_batches_and_seldom_names_an_transformation(
     drawn: Drawn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given: list[tuple[frozenset[str], float]] = []
@@ -88,12 +88,14 @@ def test_a_plain_recipe_mixes_all_batches_and_seldom_names_an_operation(
     for _ in range(100):
         makes.next(1)
     assert {said for _, said in given} == {0.35}
-    assert 0.4 < np.mean([not operations for operations, _ in given]) < 0.6, "half of the pictures are as they are"
-    by_batch = [frozenset(operations for operations, _ in given[i : i + 4]) for i in range(0, len(given), 4)]
+    assert 0.4 < np.mean([not transformations for transformations, _ in given]) < 0.6, (
+        "half of the pictures are as they are"
+    )
+    by_batch = [frozenset(transformations for transformations, _ in given[i : i + 4]) for i in range(0, len(given), 4)]
     assert np.mean([len(sets) == 1 for sets in by_batch]) < 0.2, "no batch shares a shift but by chance"
 
 
-def test_an_operation_is_named_as_often_as_is_asked() -> None:
+def test_an_transformation_is_named_as_often_as_is_asked() -> None:
     rng, words = random.Random(0), [*WORDS_OF["noise"].adjectives, *WORDS_OF["noise"].nouns, *WORDS_OF["noise"].tails]
     for said in (0.35, 0.97):
         texts = [compose(rng, "zebra", frozenset({"noise"}), "icon", "white", "animals", (), said) for _ in range(400)]

@@ -13,7 +13,7 @@ import yaml
 
 from ipo_prompts.experiments.embedded import MODEL_DIR
 from ipo_prompts.metrics.arrays import Floats
-from ipo_prompts.metrics.template import ANCHOR, problem
+from ipo_prompts.metrics.template import BASELINE, problem
 from tools.embedded import knows
 from tools.embedded.measure import Part, Shipped
 from tools.embedded.suite import PAIRS
@@ -32,7 +32,7 @@ class StandIn:
     def __init__(self, templates: dict[str, Sequence[int]] | None = None, names: dict[str, int] | None = None) -> None:
         self._templates, self._names = templates or {}, names or {}
 
-    def shifted(self, operations: Collection[str], part: str) -> Part:
+    def shifted(self, transformations: Collection[str], part: str) -> Part:
         return Part(EYE[[0, 1, 2, 0, 1, 2]], np.array([0, 1, 2, 0, 1, 2]))
 
     def part(self, domain: str, part: str) -> Part:
@@ -42,7 +42,7 @@ class StandIn:
         return np.stack([EYE[list(self._templates.get(template, (3, 3, 3)))] for template in templates])
 
     def named(self, template: str, names: Sequence[str]) -> Floats:
-        assert template == ANCHOR
+        assert template == BASELINE
         return np.stack([EYE[self._names.get(name, 3)] for name in names])
 
 
@@ -54,7 +54,7 @@ def test_synonyms_are_asked_of_the_pictures_of_renamed_classes_only() -> None:
     assert found["names"]["se"] == 0 < found["synonyms"]["se"]
 
 
-def test_a_phrase_and_its_twin_are_asked_of_every_operation() -> None:
+def test_a_phrase_and_its_twin_are_asked_of_every_transformation() -> None:
     right = (0, 1, 2)
     templates = {taught: right for _, taught in UNTAUGHT.values()} | {UNTAUGHT["dark"][0]: right}
     found = knows.phrases(StandIn(templates))["phrases"]  # type: ignore[arg-type]
@@ -74,15 +74,15 @@ def test_equal_words_are_counted_over_the_whole_list(tmp_path: Path) -> None:
 
 
 def test_templates_are_chosen_on_validation_and_measured_on_test_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(knows, "pool", lambda: ([ANCHOR, "a dim <CLASS>"], ["a dim <CLASS> on its side"]))
+    monkeypatch.setattr(knows, "pool", lambda: ([BASELINE, "a dim <CLASS>"], ["a dim <CLASS> on its side"]))
 
     class Turning(StandIn):
-        def shifted(self, operations: Collection[str], part: str) -> Part:
-            seen = super().shifted(operations, part)
+        def shifted(self, transformations: Collection[str], part: str) -> Part:
+            seen = super().shifted(transformations, part)
             return seen if part == "val" else Part(EYE[[1, 2, 0, 1, 2, 0]], seen.labels)
 
     # The dim one is right on the validation pictures, and wrong on the test pictures.
-    clip = Turning({"a dim <CLASS>": (0, 1, 2), ANCHOR: (2, 0, 1), "a dim <CLASS> on its side": (0, 3, 3)})
+    clip = Turning({"a dim <CLASS>": (0, 1, 2), BASELINE: (2, 0, 1), "a dim <CLASS> on its side": (0, 3, 3)})
     (row,) = knows.compositions(clip, [("sideways", "dark")])  # type: ignore[arg-type]
     assert row["set"] == "sideways+dark" and row["single_template"] == "a dim <CLASS>" and row["single"] == 0
     assert row["composed_template"] == "a dim <CLASS> on its side"
@@ -93,16 +93,16 @@ def test_means_are_in_percent_and_count_pairs_that_composing_helps() -> None:
     assert knows.means(rows) == {"anchor": 10, "single": 20, "composed": 25.33, "far": 1}
 
 
-def test_the_pool_is_fixed_and_composes_two_operations() -> None:
+def test_the_pool_is_fixed_and_composes_two_transformations() -> None:
     singles, composed = knows.pool()
-    assert (singles, composed) == knows.pool() and singles[0] == ANCHOR
+    assert (singles, composed) == knows.pool() and singles[0] == BASELINE
     assert len(set(singles)) == len(singles) and len(set(composed)) == len(composed) == knows.COMPOSITIONS
     assert not any(problem(template) for template in [*singles, *composed])
     for template in composed[:200]:
         before, after = template.removesuffix(".").split(" photo of a <CLASS> ")
         adjective = before.split(" ", 1)[1]
-        first = {operation for operation, said in WORDS.items() if adjective in said.adjectives}
-        then = {operation for operation, said in WORDS.items() if after in said.tails}
+        first = {transformation for transformation, said in WORDS.items() if adjective in said.adjectives}
+        then = {transformation for transformation, said in WORDS.items() if after in said.tails}
         assert first and then and len(first | then) > 1
 
 

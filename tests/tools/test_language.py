@@ -116,8 +116,10 @@ def spoken(texts: list[str]) -> set[str]:
 
 
 def untaught_words() -> dict[str, set[str]]:
-    """Of every operation, the words of its untaught template that the taught twin has not."""
-    return {operation: spoken([one]) - spoken([twin]) - {"a", "an"} for operation, (one, twin) in UNTAUGHT.items()}
+    """Of every transformation, the words of its untaught template that the taught twin has not."""
+    return {
+        transformation: spoken([one]) - spoken([twin]) - {"a", "an"} for transformation, (one, twin) in UNTAUGHT.items()
+    }
 
 
 def test_untaught_words_are_said_of_no_picture() -> None:
@@ -137,8 +139,8 @@ def test_untaught_words_are_said_of_no_picture() -> None:
 
 
 def test_the_twin_of_an_untaught_phrase_is_taught() -> None:
-    for operation, (_, twin) in UNTAUGHT.items():
-        said = [*WORDS[operation].adjectives, *WORDS[operation].tails]
+    for transformation, (_, twin) in UNTAUGHT.items():
+        said = [*WORDS[transformation].adjectives, *WORDS[transformation].tails]
         assert any(f" {phrase} photo" in twin or twin.endswith(f"<CLASS> {phrase}.") for phrase in said)
 
 

@@ -49,7 +49,7 @@ def few_texts_a_step() -> Iterator[None]:
         yield
 
 
-def test_domains_differ_in_their_operations_only(drawn: Drawn) -> None:
+def test_domains_differ_in_their_transformations_only(drawn: Drawn) -> None:
     named = [(p.name, rgba) for p, rgba in zip(drawn[0][:6], drawn[1][:6], strict=True)]
     plain = draw(named, "b")
     assert plain.shape == (6, 48, 48, 3) and plain.dtype == np.uint8
@@ -240,7 +240,7 @@ def test_the_card_says_what_is_known_of_words_now_and_before(remade: tuple[Path,
     assert known["common_words"] == len(COMMON) >= known["equal_words"]
     assert [row["set"] for row in known["compositions"]] == [name_of_set(pair) for pair in PAIRS[:2]]
     page = (out / "model" / "README.md").read_text("utf-8")
-    assert "all 2 pairs of an operation" in page and f"now {known['means']['anchor']:.1f} %," in page
+    assert "all 2 pairs of a transformation" in page and f"now {known['means']['anchor']:.1f} %," in page
 
 
 def test_how_the_image_tower_was_chosen_is_read_from_the_card_once_its_training_is_gone(
@@ -263,7 +263,7 @@ def test_only_other_captions_of_the_same_thing_count_more() -> None:
 
 
 def test_score_is_the_mean_of_the_probes_and_nothing_else() -> None:
-    row: dict[str, Any] = {"seed": 9, "loss": 5.0, "a_anchor": 0.25, "a_named": 0.75, "seconds": 3}
+    row: dict[str, Any] = {"seed": 9, "loss": 5.0, "a_baseline": 0.25, "a_named": 0.75, "seconds": 3}
     assert choose.score(row) == 0.5
 
 

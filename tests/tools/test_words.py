@@ -11,9 +11,9 @@ import torch
 from open_clip.tokenizer import SimpleTokenizer
 
 from ipo_prompts.experiments.embedded import MODEL_DIR
-from ipo_prompts.experiments.embedded.shifts import BACKGROUNDS, OPERATIONS
+from ipo_prompts.experiments.embedded.shifts import BACKGROUNDS, TRANSFORMATIONS
 from tools.embedded.captions import UNKNOWN, article, compose
-from tools.embedded.templates import ANCHOR, templates
+from tools.embedded.templates import BASELINE, templates
 from tools.embedded.tokens import CONTEXT, STOCK_SIZE, CompactTokenizer
 from tools.embedded.vocabulary import BACKGROUND_TAILS, STYLES, WORDS, phrases
 
@@ -24,14 +24,14 @@ def tokenizer() -> CompactTokenizer:
 
 
 def captions(
-    operations: frozenset[str], style: str = "icon", background: str = "white", count: int = 400, seed: int = 0
+    transformations: frozenset[str], style: str = "icon", background: str = "white", count: int = 400, seed: int = 0
 ) -> list[str]:
     rng = random.Random(seed)
-    return [compose(rng, "zebra", operations, style, background, "animals") for _ in range(count)]
+    return [compose(rng, "zebra", transformations, style, background, "animals") for _ in range(count)]
 
 
-def test_every_operation_and_style_has_words_of_each_place() -> None:
-    assert set(WORDS) == set(OPERATIONS) and set(STYLES) == {"emoji", "icon", "glyph"}
+def test_every_transformation_and_style_has_words_of_each_place() -> None:
+    assert set(WORDS) == set(TRANSFORMATIONS) and set(STYLES) == {"emoji", "icon", "glyph"}
     for words in (*WORDS.values(), *STYLES.values()):
         assert all(len(place) >= 3 for place in (words.adjectives, words.nouns, words.tails))
     assert all(phrase == phrase.lower().strip() for phrase in phrases())
@@ -45,18 +45,18 @@ def test_captions_are_drawn_by_seed_and_name_the_picture_once_each() -> None:
     assert len(set(said)) > 300
 
 
-@pytest.mark.parametrize("operation", OPERATIONS)
-def test_nearly_every_caption_names_the_operation(operation: str) -> None:
-    words = WORDS[operation]
+@pytest.mark.parametrize("transformation", TRANSFORMATIONS)
+def test_nearly_every_caption_names_the_transformation(transformation: str) -> None:
+    words = WORDS[transformation]
     known = [*words.adjectives, *words.nouns, *words.tails]
-    named = [any(word in text for word in known) for text in captions(frozenset({operation}))]
+    named = [any(word in text for word in known) for text in captions(frozenset({transformation}))]
     # Not all: a noun may be replaced by an unknown word, and silence must stay possible.
     assert 0.85 < sum(named) / len(named) < 1
 
 
 def test_the_paper_is_named_as_it_is_seen() -> None:
-    def colours(operations: frozenset[str], background: str) -> set[str]:
-        said = [text for text in captions(operations, background=background, count=900) if "background" in text]
+    def colours(transformations: frozenset[str], background: str) -> set[str]:
+        said = [text for text in captions(transformations, background=background, count=900) if "background" in text]
         return {colour for text in said for colour in BACKGROUNDS if f" {colour} background" in text}
 
     assert colours(frozenset(), "red") == {"red"}
@@ -70,7 +70,7 @@ def test_article() -> None:
 
 def test_templates_are_those_of_the_card() -> None:
     found = templates()
-    assert found[:2] == ("<CLASS>", ANCHOR) and len(set(found)) == len(found) == 122
+    assert found[:2] == ("<CLASS>", BASELINE) and len(set(found)) == len(found) == 122
     assert all(template.count("<CLASS>") == 1 for template in found)
     assert json.loads((MODEL_DIR / "card.json").read_text("utf-8"))["templates"] == list(found)
 

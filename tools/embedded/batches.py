@@ -1,10 +1,10 @@
-"""Draws training batches: which pictures, which operations, which captions.
+"""Draws training batches: which pictures, which transformations, which captions.
 
 In a mixed batch the words for style and shift already distinguish most pictures, so
 the CLIP learns those words but little about classes. In a batch that shares one
 domain only the class is left, seen through that domain. So a template that names the
 shift pays off. In a crossed batch each concept comes four times: plain, with one
-operation, with another, and with both. So a template that names both pays off more
+transformation, with another, and with both. So a template that names both pays off more
 than one that names either.
 """
 
@@ -15,7 +15,7 @@ from typing import Final
 
 import numpy as np
 
-from ipo_prompts.experiments.embedded.shifts import BACKGROUNDS, GEOMETRIC, OPERATIONS, Image, render
+from ipo_prompts.experiments.embedded.shifts import BACKGROUNDS, GEOMETRIC, TRANSFORMATIONS, Image, render
 from tools.embedded.captions import SAID, compose
 from tools.embedded.drawings import Picture, Pixels, as_floats, by_concept, group_name
 
@@ -30,11 +30,11 @@ class Mix:
     """What batches are made of.
 
     Attributes:
-        crossed, mixed, clean: shares of batches that are crossed, whose pictures have operations of their own, or
+        crossed, mixed, clean: shares of batches that are crossed, whose pictures have transformations of their own, or
             none; the rest share one random set.
-        counts: chances of 0, 1, 2 and 3 operations; all operations are equally likely.
+        counts: chances of 0, 1, 2 and 3 transformations; all transformations are equally likely.
         easy: the share of training in which batches turn from plain pictures with plain names to these.
-        said: how often a caption names an operation.
+        said: how often a caption names a transformation.
     """
 
     crossed: float
@@ -53,8 +53,8 @@ WORDS: Final = Mix(crossed=0.25, mixed=0.15, clean=0.15, counts=(0.12, 0.30, 0.4
 
 
 PLAIN: Final = Mix(crossed=0.0, mixed=1.0, clean=0.0, counts=(0.50, 0.33, 0.12, 0.05), easy=0.3, said=0.35)
-"""To teach both towers as the web might: every picture has operations of its own or none, and a caption names one now
-and then. No batch shares a shift, so that nothing rewards a template for naming one beyond what the words say."""
+"""To teach both towers as the web might: every picture has transformations of its own or none, and a caption names one
+now and then. No batch shares a shift, so that nothing rewards a template for naming one beyond what the words say."""
 RECIPES: Final = {"shipped": PICTURES, "plain": PLAIN}
 
 
@@ -104,29 +104,29 @@ class BatchMaker:
         """
         rng = self._rng
         rows = [rng.choice(self._by_concept[c]) for c in self._distinct_concepts()]
-        operations, backgrounds = [_NOTHING] * len(rows), ["white"] * len(rows)
+        transformations, backgrounds = [_NOTHING] * len(rows), ["white"] * len(rows)
         if rng.random() > progress / self._mix.easy:
-            images = self._images(rows, operations, backgrounds)
+            images = self._images(rows, transformations, backgrounds)
             names = [self._name(self._pictures[row]) for row in rows]
             plain = [rng.choice(_PLAIN).replace("{}", name) for name in names]
             return Batch(images, plain, [self._pictures[row].concept for row in rows])
         roll = rng.random()
         mix = self._mix
         if roll < mix.crossed:
-            sets = self._crossed_operations()
+            sets = self._crossed_transformations()
             rows = [row for row in rows[: len(rows) // len(sets)] for _ in sets]
-            operations, backgrounds = sets * (len(rows) // len(sets)), ["white"] * len(rows)
+            transformations, backgrounds = sets * (len(rows) // len(sets)), ["white"] * len(rows)
         elif roll < mix.crossed + mix.mixed:
-            operations = [self._random_operations() for _ in rows]
+            transformations = [self._random_transformations() for _ in rows]
             backgrounds = [self._random_background() for _ in rows]
         elif roll >= mix.crossed + mix.mixed + mix.clean:
-            operations = [self._random_operations()] * len(rows)
+            transformations = [self._random_transformations()] * len(rows)
             if rng.random() >= 0.7:
                 backgrounds = [self._random_background()] * len(rows)
-        images = self._images(rows, operations, backgrounds)
+        images = self._images(rows, transformations, backgrounds)
         texts = [
             compose(rng, self._name(p), ops, p.kind, paper, group_name(p), self._others, mix.said)
-            for p, ops, paper in zip((self._pictures[row] for row in rows), operations, backgrounds, strict=True)
+            for p, ops, paper in zip((self._pictures[row] for row in rows), transformations, backgrounds, strict=True)
         ]
         return Batch(images, texts, [self._pictures[row].concept for row in rows])
 
@@ -136,16 +136,18 @@ class BatchMaker:
         order = sorted(range(len(keys)), key=keys.__getitem__)
         return [self._concepts[i] for i in order[:BATCH]]
 
-    def _random_operations(self) -> frozenset[str]:
+    def _random_transformations(self) -> frozenset[str]:
         counts = self._mix.counts
         count = self._rng.choices(range(len(counts)), counts)[0]
-        return frozenset(self._rng.sample(OPERATIONS, count))
+        return frozenset(self._rng.sample(TRANSFORMATIONS, count))
 
-    def _crossed_operations(self) -> list[frozenset[str]]:
+    def _crossed_transformations(self) -> list[frozenset[str]]:
         """None, one, another, and both: mostly one that moves the picture and one that changes its pixels."""
-        moves, pixels = GEOMETRIC, OPERATIONS[len(GEOMETRIC) :]
+        moves, pixels = GEOMETRIC, TRANSFORMATIONS[len(GEOMETRIC) :]
         alike = self._rng.random() < 0.25
-        one, other = self._rng.sample(OPERATIONS, 2) if alike else (self._rng.choice(moves), self._rng.choice(pixels))
+        one, other = (
+            self._rng.sample(TRANSFORMATIONS, 2) if alike else (self._rng.choice(moves), self._rng.choice(pixels))
+        )
         return [_NOTHING, frozenset({one}), frozenset({other}), frozenset({one, other})]
 
     def _random_background(self) -> str:
@@ -154,9 +156,9 @@ class BatchMaker:
     def _name(self, picture: Picture) -> str:
         return picture.label if self._rng.random() < 0.1 else picture.concept
 
-    def _images(self, rows: list[int], operations: Sequence[frozenset[str]], backgrounds: Sequence[str]) -> Image:
+    def _images(self, rows: list[int], transformations: Sequence[frozenset[str]], backgrounds: Sequence[str]) -> Image:
         images = []
-        for row, wanted, background in zip(rows, operations, backgrounds, strict=True):
+        for row, wanted, background in zip(rows, transformations, backgrounds, strict=True):
             rgba = as_floats(self._pixels[row])
             if self._pictures[row].kind == "glyph":  # tinted ones vary in colour, as real drawings of a thing do
                 rgba[..., :3] = np.clip(rgba[..., :3] * self._looks.uniform(0.7, 1.3, 3), 0, 1)

@@ -9,8 +9,8 @@ from tools.embedded.vocabulary import BACKGROUND_TAILS, FILLERS, GENERIC_NOUNS, 
 UNKNOWN: Final = "\x00"
 """A word of no language, such as a file's number; see ``tokens``."""
 SAID: Final = 0.97
-"""How often an operation is named, unless a caller wants another share. Below 1, so that silence proves nothing; near
-1, so that a plain caption mostly means a plain picture and naming the shift pays off."""
+"""How often a transformation is named, unless a caller wants another share. Below 1, so that silence proves nothing;
+near 1, so that a plain caption mostly means a plain picture and naming the shift pays off."""
 _STYLE_SAID: Final = 0.35
 _SEEN_THROUGH_NEGATIVE: Final = {"white": "black", "black": "white", "gray": "gray"}
 
@@ -18,7 +18,7 @@ _SEEN_THROUGH_NEGATIVE: Final = {"white": "black", "black": "white", "gray": "gr
 def compose(
     rng: random.Random,
     name: str,
-    operations: frozenset[str],
+    transformations: frozenset[str],
     style: str,
     background: str,
     group: str,
@@ -28,7 +28,7 @@ def compose(
     """One caption in lower case, e.g. ``"a blurry photo of a cat in negative colors."``.
 
     ``others`` are words that say nothing of the picture; now and then a caption holds some, as templates do. ``said``
-    is the chance that an operation is named.
+    is the chance that a transformation is named.
     """
     before: list[str] = []
     nouns: list[str] = []
@@ -44,15 +44,15 @@ def compose(
         else:
             after.append(rng.choice(words.tails))
 
-    for operation in rng.sample(sorted(operations), len(operations)):
+    for transformation in rng.sample(sorted(transformations), len(transformations)):
         if rng.random() > said:
             continue
-        say(WORDS[operation], 0.38, 0.66)
+        say(WORDS[transformation], 0.38, 0.66)
         if rng.random() < 0.2:  # people repeat themselves, and so do long templates
-            after.append(rng.choice(WORDS[operation].tails))
+            after.append(rng.choice(WORDS[transformation].tails))
     if rng.random() < _STYLE_SAID:
         say(STYLES[style], 0.3, 0.8)
-    visible = _visible_background(background, operations)
+    visible = _visible_background(background, transformations)
     if visible and rng.random() < 0.3:
         after.append(rng.choice(BACKGROUND_TAILS).format(visible))
     for _ in range(rng.choice((0, 0, 1, 1, 2))):
@@ -73,10 +73,10 @@ def _other(rng: random.Random, others: Sequence[str]) -> str:
     return rng.choice(others) if others and rng.random() < 0.7 else UNKNOWN
 
 
-def _visible_background(background: str, operations: frozenset[str]) -> str | None:
-    if operations & {"edge", "hue", "dark", "sepia"}:
+def _visible_background(background: str, transformations: frozenset[str]) -> str | None:
+    if transformations & {"edge", "hue", "dark", "sepia"}:
         return None
-    if "negative" in operations:
+    if "negative" in transformations:
         return _SEEN_THROUGH_NEGATIVE.get(background)
     return background
 

@@ -17,7 +17,7 @@ from tools.embedded.knows import COMPOSITIONS
 from tools.embedded.measure import Hits, Part, Shipped, first_shots, hits, rank_correlation
 from tools.embedded.pages import fill
 from tools.embedded.splits import Split
-from tools.embedded.templates import ANCHOR, templates
+from tools.embedded.templates import BASELINE, templates
 from tools.embedded.train_text import HARD
 from tools.embedded.vocabulary import UNTAUGHT
 
@@ -70,12 +70,12 @@ def page(numbers: dict[str, Any]) -> str:
         rendered_by=RENDERED_BY,
         hard=HARD,
         composed=COMPOSITIONS,
-        operations=len(UNTAUGHT),
+        transformations=len(UNTAUGHT),
     )
 
 
 def measure(shipped: Shipped, names: list[str]) -> dict[str, dict[str, Any]]:
-    """What the card says of every domain; ``names`` are templates, the anchor and the bare name among them."""
+    """What the card says of every domain; ``names``: templates, with the baseline template and the bare name."""
     texts = shipped.texts(names)
     return {domain: _domain(shipped, domain, names, texts) for domain in DOMAINS}
 
@@ -86,7 +86,7 @@ def _domain(shipped: Shipped, domain: str, names: list[str], texts: Floats) -> d
     accuracy = many.mean(1)
     order = np.argsort(accuracy)
     rows = {
-        "anchor": names.index(ANCHOR),
+        "anchor": names.index(BASELINE),
         "bare": names.index("<CLASS>"),
         "best": int(order[-1]),
         "median": int(order[len(order) // 2]),
@@ -103,11 +103,11 @@ def _domain(shipped: Shipped, domain: str, names: list[str], texts: Floats) -> d
     }
     gain = many[rows["selected"]] - many[rows["anchor"]]
     return {
-        "operations": sorted(DOMAINS[domain]),
+        "transformations": sorted(DOMAINS[domain]),
         **shown,
-        "selected_minus_anchor": round(float(gain.mean()), 4),
-        "selected_minus_anchor_se": round(standard_error(gain, test.labels.tolist()), 4),
-        "best_minus_anchor": round(float(accuracy[rows["best"]] - accuracy[rows["anchor"]]), 4),
+        "selected_minus_baseline": round(float(gain.mean()), 4),
+        "selected_minus_baseline_se": round(standard_error(gain, test.labels.tolist()), 4),
+        "best_minus_baseline": round(float(accuracy[rows["best"]] - accuracy[rows["anchor"]]), 4),
         "rank_correlation": _correlations(train, few, many),
         "base_to_new": _base_to_new(shipped, train, test, names, texts),
         "accuracy": [round(float(a), 4) for a in accuracy],
@@ -131,6 +131,6 @@ def _base_to_new(shipped: Shipped, train: Part, test: Part, names: list[str], te
     selected = int(hits(train, texts, base).mean(1).argmax())
     result: dict[str, Any] = {"template": names[selected]}
     for label, among in (("base", base), ("new", new)):
-        anchor, chosen = hits(test, texts[[names.index(ANCHOR), selected]], among).mean(1).tolist()
+        anchor, chosen = hits(test, texts[[names.index(BASELINE), selected]], among).mean(1).tolist()
         result[label] = {"anchor": round(anchor, 4), "selected": round(chosen, 4)}
     return result

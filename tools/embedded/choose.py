@@ -25,7 +25,7 @@ def score(row: dict[str, Any]) -> float:
 
 def probes(row: dict[str, Any]) -> list[str]:
     """Which columns of a log row are probes."""
-    return [name for name in row if name.endswith(("_anchor", "_named"))]
+    return [name for name in row if name.endswith(("_baseline", "_named"))]
 
 
 @dataclass(frozen=True)

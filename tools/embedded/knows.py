@@ -19,7 +19,7 @@ from ipo_prompts.experiments.embedded import CLEAN_DOMAIN
 from ipo_prompts.experiments.embedded.shifts import name_of_set
 from ipo_prompts.metrics.pictures import Picture
 from ipo_prompts.metrics.sampling import standard_error
-from ipo_prompts.metrics.template import ANCHOR, SLOT
+from ipo_prompts.metrics.template import BASELINE, SLOT
 from tools.embedded import raster, words
 from tools.embedded.captions import article
 from tools.embedded.concepts import list_strangers, read_emojis
@@ -58,20 +58,20 @@ def synonyms(shipped: Shipped) -> dict[str, Any]:
     renamed = [known.get(name, name) for name in shipped.classes]
     keep = np.isin(test.labels, [i for i, name in enumerate(shipped.classes) if name in known])
     part = Part(test.features[keep], test.labels[keep])
-    texts = np.stack([shipped.named(ANCHOR, names) for names in (shipped.classes, renamed)])
+    texts = np.stack([shipped.named(BASELINE, names) for names in (shipped.classes, renamed)])
     names, others = hits(part, texts)
     return {"synonym_pictures": int(keep.sum()), "names": _score(names, part), "synonyms": _score(others, part)}
 
 
 def phrases(shipped: Shipped) -> dict[str, Any]:
-    """Test pictures of every single operation, by the anchor, a taught phrase and its untaught twin.
+    """Test pictures of every single transformation, by the baseline template, a taught phrase and its untaught twin.
 
-    The error is that of the gain over the anchor, over operations.
+    The error is that of the gain over the baseline template, over transformations.
     """
     accuracy = np.array(
         [
-            hits(shipped.shifted((operation,), "test"), shipped.texts([ANCHOR, taught, untaught])).mean(1)
-            for operation, (untaught, taught) in UNTAUGHT.items()
+            hits(shipped.shifted((transformation,), "test"), shipped.texts([BASELINE, taught, untaught])).mean(1)
+            for transformation, (untaught, taught) in UNTAUGHT.items()
         ]
     )
     gain = accuracy - accuracy[:, :1]
@@ -93,14 +93,14 @@ def strangers(shipped: Shipped, npm: Path) -> dict[str, Any]:
     names = [concept.name for concept in concepts]
     labels = np.array([names.index(picture.concept) for picture in pictures])
     part = Part(shipped.encode([Picture.from_bytes("a stranger", lossless(image)) for image in images]), labels)
-    (right,) = hits(part, shipped.named(ANCHOR, names)[None])
+    (right,) = hits(part, shipped.named(BASELINE, names)[None])
     return {"stranger_kinds": len(names), "stranger_pictures": len(labels), "strangers": _score(right, part)}
 
 
 def equal_words(shipped: Shipped, english: Path) -> dict[str, Any]:
     """How many of the common words share their embedding with another one."""
     common = words.read(english / "node_modules", words.COMMON)
-    embedded = shipped.named(ANCHOR, common)
+    embedded = shipped.named(BASELINE, common)
     alike = 0
     for start in range(0, len(common), 1024):
         cosines = embedded[start : start + 1024] @ embedded.T
@@ -109,7 +109,8 @@ def equal_words(shipped: Shipped, english: Path) -> dict[str, Any]:
 
 
 def compositions(shipped: Shipped, pairs: Sequence[Pair]) -> list[dict[str, Any]]:
-    """Test accuracy on pairs of operations of the anchor and, of `pool`, the best template of either kind.
+    """Test accuracy on pairs of transformations of the baseline template and, of `pool`, the best template of either
+    kind.
 
     The best is chosen on the validation pictures.
     """
@@ -139,9 +140,11 @@ def means(rows: list[dict[str, Any]]) -> dict[str, float]:
 
 
 def pool() -> tuple[list[str], list[str]]:
-    """The anchor and every taught adjective and tail alone; by seed, adjectives with tails of another operation."""
-    adjectives = [(operation, word) for operation, said in WORDS.items() for word in said.adjectives]
-    tails = [(operation, word) for operation, said in WORDS.items() for word in said.tails]
+    """The baseline template and every taught adjective and tail alone; by seed, adjectives with tails of another
+    transformation.
+    """
+    adjectives = [(transformation, word) for transformation, said in WORDS.items() for word in said.adjectives]
+    tails = [(transformation, word) for transformation, said in WORDS.items() for word in said.tails]
     singles = [f"{article(word)} photo of a {SLOT}." for _, word in adjectives]
     singles += [f"a photo of a {SLOT} {word}." for _, word in tails]
     rng = random.Random(SEED)
@@ -150,7 +153,7 @@ def pool() -> tuple[list[str], list[str]]:
         (one, adjective), (other, tail) = rng.choice(adjectives), rng.choice(tails)
         if one != other:
             composed[f"{article(adjective)} photo of a {SLOT} {tail}."] = None
-    return [ANCHOR, *dict.fromkeys(singles)], list(composed)
+    return [BASELINE, *dict.fromkeys(singles)], list(composed)
 
 
 def _score(right: Hits, part: Part) -> dict[str, float]:

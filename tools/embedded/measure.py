@@ -51,11 +51,11 @@ class Shipped:
         pictures = [Picture.from_path(self._pictures / domain / row[0]) for row in rows]
         return Part(self.encode(pictures), np.array([row[1] for row in rows]))
 
-    def shifted(self, operations: Collection[str], part: str) -> Part:
-        """The same of the clean pictures under some operations, as `embedded:OP+OP` renders them."""
+    def shifted(self, transformations: Collection[str], part: str) -> Part:
+        """The same of the clean pictures under some transformations, as `embedded:OP+OP` renders them."""
         rows = self.table[part]
         folder = self._pictures / CLEAN_DOMAIN
-        pictures = [shifted(Picture.from_path(folder / row[0]), row[0], operations) for row in rows]
+        pictures = [shifted(Picture.from_path(folder / row[0]), row[0], transformations) for row in rows]
         return Part(self.encode(pictures), np.array([row[1] for row in rows]))
 
     def texts(self, templates: Sequence[str]) -> Floats:

@@ -6,7 +6,7 @@ import random
 from collections.abc import Sequence
 from typing import Final
 
-from ipo_prompts.experiments.embedded.shifts import BACKGROUNDS, OPERATIONS
+from ipo_prompts.experiments.embedded.shifts import BACKGROUNDS, TRANSFORMATIONS
 from tools.embedded.captions import UNKNOWN, compose
 from tools.embedded.vocabulary import STYLES
 
@@ -41,9 +41,9 @@ def sentences(names: Sequence[str], common: Sequence[str], known: Sequence[str])
         found.append(rng.choice(_DESCRIBING).format(rng.choice(words), thing))
     for _ in range(CAPTIONS):
         thing = rng.choice(names) if rng.random() < 0.5 else rng.choice(words)
-        operations = frozenset(rng.sample(OPERATIONS, rng.choice((0, 1, 1, 2, 2, 3))))
+        transformations = frozenset(rng.sample(TRANSFORMATIONS, rng.choice((0, 1, 1, 2, 2, 3))))
         style, paper = rng.choice(sorted(STYLES)), rng.choice(sorted(BACKGROUNDS))
-        found.append(_known(compose(rng, thing, operations, style, paper, rng.choice(names), common)))
+        found.append(_known(compose(rng, thing, transformations, style, paper, rng.choice(names), common)))
     return list(dict.fromkeys(found))
 
 
@@ -52,8 +52,8 @@ def taught(names: Sequence[str]) -> list[str]:
     rng = random.Random(SEED)
     found = [frame.format(name) for name in names for frame in _FRAMES[:_OF_A_NAME]]
     for _ in range(TAUGHT_CAPTIONS):
-        operations = frozenset(rng.sample(OPERATIONS, rng.choice((0, 1, 2))))
-        found.append(_known(compose(rng, rng.choice(names), operations, "icon", "white", rng.choice(names))))
+        transformations = frozenset(rng.sample(TRANSFORMATIONS, rng.choice((0, 1, 2))))
+        found.append(_known(compose(rng, rng.choice(names), transformations, "icon", "white", rng.choice(names))))
     return list(dict.fromkeys(found))
 
 

@@ -6,16 +6,17 @@ from pathlib import Path
 from typing import Any, Final
 
 from benchmarks.lab import bed
-from ipo_prompts.experiments.embedded.shifts import GEOMETRIC, OPERATIONS, name_of_set
-from ipo_prompts.metrics.template import ANCHOR
+from ipo_prompts.experiments.embedded.shifts import GEOMETRIC, TRANSFORMATIONS, name_of_set
+from ipo_prompts.metrics.template import BASELINE
 from tools.embedded.measure import Shipped, hits
 
 Pair = tuple[str, str]
 
-OTHERS: Final = OPERATIONS[len(GEOMETRIC) :]
+OTHERS: Final = TRANSFORMATIONS[len(GEOMETRIC) :]
 PAIRS: Final[list[Pair]] = [(geometric, other) for geometric in GEOMETRIC for other in OTHERS]
 LEAST: Final = 0.08
-"""Where the anchor names fewer pictures, the CLIP sees next to nothing, and there is little for words to find."""
+"""Where the baseline template names fewer pictures, the CLIP sees next to nothing, and there is little for words to
+find."""
 KNOWN: Final[frozenset[Pair]] = frozenset(
     {
         *(("upside down", other) for other in ("gray", "faded", "negative")),
@@ -25,9 +26,9 @@ KNOWN: Final[frozenset[Pair]] = frozenset(
 )
 """Pairs on which searches were run before there was a suite: they can confirm nothing, and stay out of it."""
 RULE: Final = (
-    f"All pairs of a geometric operation ({', '.join(GEOMETRIC)}) and another one on which no search was run before "
-    f"and the shipped CLIP names more than {LEAST:.0%} of the validation pictures right with {ANCHOR!r}; those are "
-    "held out whose positions, the geometric operation's and the other's, have an odd sum."
+    f"All pairs of a geometric transformation ({', '.join(GEOMETRIC)}) and another one on which no search was run "
+    f"before and the shipped CLIP names more than {LEAST:.0%} of the validation pictures right with {BASELINE!r}; "
+    "those are held out whose positions, the geometric transformation's and the other's, have an odd sum."
 )
 
 
@@ -38,9 +39,9 @@ def half(pair: Pair) -> str:
 
 
 def measure(out: Path) -> dict[Pair, float]:
-    """The anchor's share of right answers on the validation pictures of every pair, by the files that ship."""
+    """The share of validation pictures of each pair that the baseline template names right, by the files that ship."""
     shipped = Shipped(out)
-    anchor = shipped.texts([ANCHOR])
+    anchor = shipped.texts([BASELINE])
     return {pair: float(hits(shipped.shifted(pair, "val"), anchor).mean()) for pair in PAIRS if pair not in KNOWN}
 
 

@@ -5,7 +5,7 @@ from typing import Final
 
 from open_clip.zero_shot_metadata import OPENAI_IMAGENET_TEMPLATES
 
-ANCHOR: Final = "a photo of a <CLASS>."
+BASELINE: Final = "a photo of a <CLASS>."
 
 
 def templates() -> tuple[str, ...]:
@@ -15,4 +15,4 @@ def templates() -> tuple[str, ...]:
     """
     clip = [str(make("<CLASS>")) for make in OPENAI_IMAGENET_TEMPLATES]
     hand = Path(__file__).with_name("templates.txt").read_text("utf-8").splitlines()
-    return tuple(dict.fromkeys(["<CLASS>", ANCHOR, *clip, *hand]))
+    return tuple(dict.fromkeys(["<CLASS>", BASELINE, *clip, *hand]))

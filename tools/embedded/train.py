@@ -22,7 +22,7 @@ from tools.embedded.domains import DOMAINS, draw
 from tools.embedded.drawings import Picture, Pixels, as_floats, names
 from tools.embedded.model import build, encode_texts, normalise
 from tools.embedded.splits import Split
-from tools.embedded.templates import ANCHOR
+from tools.embedded.templates import BASELINE
 from tools.embedded.tokens import CompactTokenizer
 
 LOG_EVERY: Final = 200
@@ -138,14 +138,14 @@ def keep(model: CustomTextCLIP, row: dict[str, Any], folder: Path) -> None:
 
 
 def probe(model: CustomTextCLIP, tokenizer: CompactTokenizer, held_out: Validation, side: int) -> dict[str, float]:
-    """Validation accuracy of the anchor and of one phrase that names the shift."""
+    """Validation accuracy of the baseline template and of one phrase that names the shift."""
     model.eval()
     found = {}
     with torch.inference_mode():
         for domain, images in held_out.images.items():
             # At the size that it is being trained at: others would look like failure.
             features = unit(model.encode_image(_sized(images, side)))
-            for name, template in (("anchor", ANCHOR), ("named", PROBES[domain])):
+            for name, template in (("anchor", BASELINE), ("named", PROBES[domain])):
                 texts = [template.replace("<CLASS>", c) for c in held_out.classes]
                 scores = features @ unit(encode_texts(model, tokenizer(texts))).T
                 hits = (scores.argmax(1) == held_out.labels).float().mean()

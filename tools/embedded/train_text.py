@@ -1,8 +1,8 @@
 """Trains the text tower with one seed, beside an image tower that stays as it is.
 
-Were the image tower trained too, it would learn to see through the operations, and the words for them would say
-little. As it is, a picture under two operations lies elsewhere than the plain one, and the text tower has to learn from
-the words where.
+Were the image tower trained too, it would learn to see through the transformations, and the words for them would say
+little. As it is, a picture under two transformations lies elsewhere than the plain one, and the text tower has to learn
+from the words where.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ _ENGLISH: Final = 1.0
 _SETTLED: Final = 300
 """Steps in which the weight grows to that."""
 HARD: Final = 8.0
-"""How many times a caption with the right class and the wrong operations counts among the wrong captions: a picture
-that is pale and lies on its side is not well told by either word alone."""
+"""How many times a caption with the right class and the wrong transformations counts among the wrong captions: a
+picture that is pale and lies on its side is not well told by either word alone."""
 
 
 def train_text(
@@ -117,7 +117,7 @@ def train_text(
 
 
 def cross_entropy(scores: Tensor, things: list[str]) -> Tensor:
-    """Symmetric, with captions of the right thing and the wrong operations counted ``HARD`` times: a scalar.
+    """Symmetric, with captions of the right thing and the wrong transformations counted ``HARD`` times: a scalar.
 
     ``scores`` are of pictures with captions (n, n), matched on the diagonal; ``things`` are what the n show.
     """

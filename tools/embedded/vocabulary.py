@@ -1,4 +1,4 @@
-"""The words that the CLIP is taught: natural synonyms for every operation and style, read from ``words.yaml``.
+"""The words that the CLIP is taught: natural synonyms for every transformation and style, read from ``words.yaml``.
 
 A template search only works if ordinary words mean something to the CLIP, so each
 entry lists what a person or an LLM would write, not one code word.
@@ -14,7 +14,7 @@ import yaml
 
 @dataclass(frozen=True)
 class Words:
-    """What can be said about one operation or style; each entry is lower case."""
+    """What can be said about one transformation or style; each entry is lower case."""
 
     adjectives: list[str]
     nouns: list[str]
@@ -22,10 +22,10 @@ class Words:
 
 
 _FILE: Final[dict[str, Any]] = yaml.safe_load(Path(__file__).with_name("words.yaml").read_text("utf-8"))
-WORDS: Final = {name: Words(**words) for name, words in _FILE["operations"].items()}
+WORDS: Final = {name: Words(**words) for name, words in _FILE["transformations"].items()}
 STYLES: Final = {name: Words(**words) for name, words in _FILE["styles"].items()}
 UNTAUGHT: Final[dict[str, list[str]]] = _FILE["untaught"]
-"""Operation → a template with a word that no caption says of a picture, and its taught twin."""
+"""Transformation → a template with a word that no caption says of a picture, and its taught twin."""
 GENERIC_NOUNS: Final[list[str]] = _FILE["generic nouns"]
 FILLERS: Final[list[str]] = _FILE["fillers"]
 LEADS: Final[list[str]] = _FILE["leads"]

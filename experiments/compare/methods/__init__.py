@@ -10,7 +10,7 @@ retries depends on the replies, and each table shows the calls. `ipo-paper` and 
 what the published settings say of history, pinning, floor, requests, descriptions and selection. Their published steps
 and candidates are the grid's to set, for all methods or for their rows; where it does not, the table says so.
 
-What tries templates without a language model (`best-of-80`, `bank`, `random-pairs`) has no proposals: it looks at
+What tries templates without a language model (`best-of-80`, `vocabulary`, `random-pairs`) has no proposals: it looks at
 templates, which each table counts apart. `random-pairs` looks at as many as a language model is asked for.
 
 Labelled pictures are the other budget, which each table shows as well. What chooses nothing on selection pictures
@@ -26,17 +26,17 @@ METHODS = Registry(
     "method",
     __name__,
     {
-        "anchor": "given:THE_ANCHOR",
+        "baseline": "given:THE_BASELINE",
         "class-name": "given:CLASS_NAME",
         "given": "given:GIVEN",
         "hand-written": "given:HAND_WRITTEN",
         "ensemble-80": "given:ENSEMBLE_80",
         "best-of-80": "given:BEST_OF_80",
-        "bank": "given:BANK",
+        "vocabulary": "given:VOCABULARY",
         "random-pairs": "given:RANDOM_PAIRS",
         "random-pairs-many": "given:RANDOM_PAIRS_MANY",
         "waffle": "given:Waffle",
-        "centred": "pictures:Centred",
+        "centring": "pictures:CentredBaseline",
         "class-mean": "pictures:CLASS_MEAN",
         "gda": "pictures:GDA",
         "gda-text": "pictures:GDA_TEXT",

@@ -65,8 +65,8 @@ class Budget:
 
     Attributes:
         proposals: templates that a search's strategy proposed and that were scored, besides the initial one.
-        looked_at: templates that were scored without being proposed: those of a list or of a bank of phrases, and what
-            a strategy only looked at.
+        scored_only: templates that were scored without being proposed: those of a list or of a vocabulary of
+            phrases, and what a strategy only looked at.
         calls: replies of language models, to the optimizer and the describer together.
         tokens_in, tokens_out: tokens of these replies, and the most that lost ones can have had.
         usd: what they cost in US dollars; None when a price is not known. Replies that the cache of earlier runs gave
@@ -74,7 +74,7 @@ class Budget:
     """
 
     proposals: int = 0
-    looked_at: int = 0
+    scored_only: int = 0
     calls: int = 0
     tokens_in: int = 0
     tokens_out: int = 0

@@ -18,11 +18,11 @@ from ipo_prompts.experiments.compare.methods.base import Absent, Budget, Lesson,
 from ipo_prompts.experiments.compare.methods.search import winner
 from ipo_prompts.experiments.run.config import RunConfig
 from ipo_prompts.metrics.arrays import Floats
-from ipo_prompts.metrics.template import ANCHOR, SLOT, check_template, imagenet_templates
+from ipo_prompts.metrics.template import BASELINE, SLOT, check_template, imagenet_templates
 from ipo_prompts.metrics.text_tower import encode_templates
 from ipo_prompts.programs.search import search
 from ipo_prompts.programs.strategies.base import GivenTemplates
-from ipo_prompts.programs.templates.phrases import Phrase, PhraseBank
+from ipo_prompts.programs.templates.phrases import Phrase, Vocabulary
 
 
 @dataclass(frozen=True)
@@ -50,14 +50,14 @@ def hand_written(lesson: Lesson) -> Sequence[str]:
     """Return the data set's own template (CoOp's lists), which the published CLIP rows use.
 
     Raises:
-        Absent: there is none. The anchor does not stand in for it: that row exists already.
+        Absent: there is none. The baseline template does not stand in for it: that row exists already.
     """
     if lesson.hand_written is None:
         raise Absent("no hand-written template exists for this data set")
     return [lesson.hand_written]
 
 
-THE_ANCHOR = Fixed("the anchor", lambda lesson: [ANCHOR])
+THE_BASELINE = Fixed("the baseline template", lambda lesson: [BASELINE])
 CLASS_NAME = Fixed("the bare class name", lambda lesson: [SLOT], is_opponent=False)
 GIVEN = Fixed("the given template", lambda lesson: [lesson.config.initial_template], is_opponent=False)
 """To compare wordings, as when words are taken out one by one."""
@@ -65,9 +65,9 @@ HAND_WRITTEN = Fixed("the hand-written template", hand_written)
 ENSEMBLE_80 = Fixed("the ensemble of 80 templates", lambda lesson: imagenet_templates())
 
 MANY = 1_400
-"""About as many as the bank's single phrases (some 300), CLIP's 80 templates and 1,000 random pairs are together."""
+"""About as many as the single phrases of the vocabulary (some 300), CLIP's 80 templates and 1,000 random pairs."""
 NOUN, BEFORE, AFTER = "a PHRASE of a <CLASS>.", "a PHRASE picture of a <CLASS>.", "a picture of a <CLASS>, PHRASE."
-"""The forms of the bank's phrases: a kind of picture, an adjective, and what follows the class."""
+"""The forms of the vocabulary's phrases: a kind of picture, an adjective, and what follows the class."""
 
 
 @dataclass(frozen=True)
@@ -96,22 +96,22 @@ class BestOf(Method):
         settings = lesson.config.search.model_copy(update={"steps": 1, "candidates_per_step": count, "patience": None})
         selection = prepared.selection.units if prepared.selection else None
         found = search(settings, prepared.reward, GivenTemplates(pool), prepared.search.units, selection)
-        return winner(lesson, SearchEnd(prepared, found), Budget(looked_at=found.proposed))
+        return winner(lesson, SearchEnd(prepared, found), Budget(scored_only=found.proposed))
 
 
 def phrases(lesson: Lesson) -> tuple[Phrase, ...]:
-    """Return the phrases of the bank that name no class and fit the encoder.
+    """Return the phrases of the vocabulary that name no class and fit the encoder.
 
     Raises:
-        Absent: there is no bank.
+        Absent: there is no vocabulary.
     """
-    if lesson.config.bank == "none":
-        raise Absent("bank=none has no phrases")
-    return PhraseBank.load(lesson.config.bank).usable(lesson.class_names, lesson.clip)
+    if lesson.config.vocabulary == "none":
+        raise Absent("vocabulary=none has no phrases")
+    return Vocabulary.load(lesson.config.vocabulary).usable(lesson.class_names, lesson.clip)
 
 
 def single_phrases(lesson: Lesson) -> list[str]:
-    """Return a template for each phrase of the bank, as the describer tries it."""
+    """Return a template for each phrase of the vocabulary, as the describer tries it."""
     return [phrase.template for phrase in phrases(lesson)]
 
 
@@ -147,19 +147,19 @@ def one_template(first: Phrase, second: Phrase) -> str | None:
 
 
 BEST_OF_80 = BestOf("the best of the 80 templates", lambda lesson: imagenet_templates())
-BANK = BestOf("the best phrase of the describer's bank", single_phrases)
+VOCABULARY = BestOf("the best phrase of the describer's vocabulary", single_phrases)
 RANDOM_PAIRS = BestOf(
     "the best of as many random pairs of phrases",
     random_pairs,
     count=lambda config: config.steps * config.candidates_per_step,
     shows="the search is better than as few phrases joined at random",
-    remark="two phrases of the describer's bank a template, as many templates as the language model is asked for",
+    remark="two phrases of the describer's vocabulary a template, as many templates as the language model is asked for",
 )
 RANDOM_PAIRS_MANY = BestOf(
     f"the best of {MANY:,} random pairs of phrases",
     random_pairs,
     count=lambda config: MANY,
-    remark="two phrases of the describer's bank a template, a fixed number of templates whatever others may try",
+    remark="two phrases of the describer's vocabulary a template, a fixed number of templates whatever others may try",
 )
 
 PAIRS = 15

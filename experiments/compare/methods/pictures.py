@@ -22,27 +22,27 @@ from ipo_prompts.experiments.tasks.base import Encoded
 from ipo_prompts.metrics.arrays import Doubles, Floats
 from ipo_prompts.metrics.blend import Labelled, Way, blend, from_pictures
 from ipo_prompts.metrics.classification import features_of, logits_of
-from ipo_prompts.metrics.offsets import MeanOffsets
-from ipo_prompts.metrics.template import ANCHOR, as_read
+from ipo_prompts.metrics.offsets import CentringOffsets
+from ipo_prompts.metrics.template import BASELINE, as_read
 
 
-class Centred(Method):
-    """The anchor with `mean` offsets: what undoing a bias gains. See `metrics/offsets.py`."""
+class CentredBaseline(Method):
+    """The baseline template with `mean` offsets: what undoing a bias gains. See `metrics/offsets.py`."""
 
-    label = "the centred anchor"
+    label = "the baseline template with centring"
     remark = (
-        "each class's mean score over the search and selection pictures is taken off the anchor's scores; no label is "
-        "used, but there are equally many of these pictures in each class, which helps it"
+        "each class's mean score over the search and selection pictures is taken off the baseline template's scores; "
+        "no label is used, but there are equally many of these pictures in each class, which helps it"
     )
     uses_labels = False
 
     def fit(self, lesson: Lesson) -> FittedLogits:
         """Take the mean of the pictures' features."""
         classifying(lesson.prepared.reward)
-        mean = MeanOffsets.from_pictures(features_of(*lesson.prepared.shown))
+        mean = CentringOffsets.from_pictures(features_of(*lesson.prepared.shown))
 
         def logits(class_names: Sequence[str]) -> Logits:
-            classes = Templates(lesson.clip, ((ANCHOR, 1.0),)).class_embeddings(class_names)
+            classes = Templates(lesson.clip, ((BASELINE, 1.0),)).class_embeddings(class_names)
             offsets = mean.of(lesson.clip, classes)
             return lambda features: logits_of(lesson.clip, features, classes, offsets)
 
@@ -56,7 +56,7 @@ class FromPictures(Method):
     """
 
     def __init__(self, label: str, way: Way, *, text: bool = False) -> None:
-        """Take `label` as its name; `text` adds the hand-written template or the anchor."""
+        """Take `label` as its name; `text` adds the hand-written template or the baseline template."""
         self.label, self.way, self.text = label, way, text
 
     def differs(self, config: RunConfig) -> str:
@@ -67,9 +67,10 @@ class FromPictures(Method):
         if not self.text:
             return same
         return (
-            f"{same}; the text is the data set's hand-written template or the anchor; the weight of the pictures is "
-            "chosen on pictures of search and selection that are left out in turn, where theirs is on a validation "
-            "split of its own, and the class mean takes the discriminant's place where those pictures prefer it"
+            f"{same}; the text is the data set's hand-written template or the baseline template; the weight of the "
+            "pictures is chosen on pictures of search and selection that are left out in turn, where theirs is on "
+            "a validation split of its own, and the class mean takes the discriminant's place where those pictures "
+            "prefer it"
         )
 
     def fit(self, lesson: Lesson) -> FittedLogits:
@@ -77,7 +78,9 @@ class FromPictures(Method):
         known, names = seen(lesson), lesson.class_names
         check_every_class(known, lesson)
         pictures, clip = Labelled(known.features.astype(np.float32), known.labels, len(names)), lesson.clip
-        texts = Templates(clip, ((lesson.hand_written or ANCHOR, 1.0),)).class_embeddings(names) if self.text else None
+        texts = (
+            Templates(clip, ((lesson.hand_written or BASELINE, 1.0),)).class_embeddings(names) if self.text else None
+        )
         if texts is None:
             found = from_pictures(self.way, pictures, clip.logit_scale)
         else:

@@ -146,7 +146,7 @@ class LanguageModelSearch(Method):
 
 
 PHRASES = LanguageModelSearch(
-    "compositions of the bank's phrases", "the language model's words help", strategy="compose", lm="none"
+    "compositions of the vocabulary's phrases", "the language model's words help", strategy="compose", lm="none"
 )
 NO_HISTORY = LanguageModelSearch(
     "proposals without history", "trying parts together beats asking alone", strategy="no-history"
@@ -189,7 +189,7 @@ def _budget(found: SearchResult, events: list[Event], backends: dict[str, Backen
         dollars.append(usd)
     return Budget(
         proposals=found.proposed,
-        looked_at=found.looked_at,
+        scored_only=found.scored_only,
         calls=calls,
         tokens_in=tokens_in,
         tokens_out=tokens_out,

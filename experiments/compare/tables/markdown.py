@@ -118,7 +118,7 @@ def overview(table: Table, scope: Scope, marks: Footnotes) -> Iterator[Line]:
             *(values if row.scores else [f"{value}{mark}" for value in values]),
             *(_compared(table, scope, method, other) for other in others),
             f"{has}{mark}" if row.scores else f"{has} of {len(scope.data)}",
-            *map(_count, (row.labelled_per_class, search.get("proposals"), search.get("looked_at"))),
+            *map(_count, (row.labelled_per_class, search.get("proposals"), search.get("scored_only"))),
         ]
 
 

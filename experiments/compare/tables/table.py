@@ -36,9 +36,9 @@ from ipo_prompts.metrics.registry import is_own
 from ipo_prompts.metrics.sampling import Sampling
 from ipo_prompts.metrics.verdict import Verdict, judge
 
-REFERENCES = ("anchor", "hand-written", "ensemble-80")
+REFERENCES = ("baseline", "hand-written", "ensemble-80")
 """What gains are counted from besides the reference of a table."""
-COUNTS = ("proposals", "looked_at", "calls", "tokens_in", "tokens_out")
+COUNTS = ("proposals", "scored_only", "calls", "tokens_in", "tokens_out")
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ class Table:
             pictures of the classes searched on, None where none were drawn; a method that learns nothing from them is
             scored on them too. `optimism` is the gain over the reference on the search pictures minus that on the test
             pictures: both gains are paired, so that easier pictures do not look like over-fitting. `proposals`,
-            `looked_at`, `calls`, `tokens_in`, `tokens_out` are those of `Budget`; `usd` is None where a price is
+            `scored_only`, `calls`, `tokens_in`, `tokens_out` are those of `Budget`; `usd` is None where a price is
             unknown. `gain_held_back` is what the choice gained over the search's initial template on held-back
             pictures, see `Choice`; None where none were.
     """
@@ -156,7 +156,7 @@ class Table:
 
 def build_table(
     cells: Sequence[CellContent],
-    reference: str = "anchor",
+    reference: str = "baseline",
     published: Sequence[PublishedRow] = (),
     methods: Mapping[str, Method] | None = None,
 ) -> Table:

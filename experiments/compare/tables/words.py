@@ -123,7 +123,7 @@ def notes(table: Table) -> list[str]:
             "they stand beside each other and do not compare.",
         ),
         (
-            any((cell.get("budget") or {}).get("looked_at") for cell in cells),
+            any((cell.get("budget") or {}).get("scored_only") for cell in cells),
             "Proposals are the templates that a search asked for and scored; looked at are those that were scored "
             "besides, which no language model was asked for: of a list, or composed of given words.",
         ),

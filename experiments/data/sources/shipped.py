@@ -1,6 +1,6 @@
-"""`embedded[:NAME]`: the pictures that ship with IPO; NAME is a domain, the first one by default, or operations.
+"""`embedded[:NAME]`: the pictures that ship with IPO; NAME is a domain, the first one by default, or transformations.
 
-`embedded:OP+OP` is the clean domain rendered with these operations: same parts, classes and base pictures.
+`embedded:OP+OP` is the clean domain rendered with these transformations: same parts, classes and base pictures.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ def gather_shipped(rest: str) -> Gathered:
     """Read the shipped table; no picture is opened or rendered.
 
     Raises:
-        InputError: no such domain or operation.
+        InputError: no such domain or transformation.
     """
     from ipo_prompts.experiments.embedded import shifts  # which loads numpy
 
-    name, operations, folder = rest or embedded.DOMAINS[0], None, rest or embedded.DOMAINS[0]
+    name, transformations, folder = rest or embedded.DOMAINS[0], None, rest or embedded.DOMAINS[0]
     if name not in embedded.DOMAINS:
-        operations, folder = shifts.operations_of(name), embedded.CLEAN_DOMAIN
-        name = shifts.name_of_set(operations)
+        transformations, folder = shifts.transformations_of(name), embedded.CLEAN_DOMAIN
+        name = shifts.name_of_set(transformations)
     table = json.loads(embedded.SPLIT_FILE.read_text(encoding="utf-8"))
     rows = []
     for part in PARTS:
         for path, _, class_name, base in table[part]:
             picture = Picture.from_path(embedded.PICTURES_DIR / folder / path)
-            shown = picture if operations is None else shifts.shifted(picture, path, operations)
+            shown = picture if transformations is None else shifts.shifted(picture, path, transformations)
             rows.append(SourceRow(shown, class_name, path, part, base))
     return Gathered(f"embedded:{name}", f"the embedded pictures {name!r}", rows, tuple(table["classes"]))

@@ -25,7 +25,7 @@ from ipo_prompts.experiments.run.files import write_json
 from ipo_prompts.experiments.run.plan import draw_for
 from ipo_prompts.experiments.run.reading import load_config
 from ipo_prompts.metrics.errors import InputError
-from ipo_prompts.metrics.offsets import MeanOffsets, PriorOffsets
+from ipo_prompts.metrics.offsets import CentringOffsets, PriorOffsets
 from ipo_prompts.metrics.pictures import Picture
 from ipo_prompts.programs.classifier import TemplateClassifier
 from support.runs import events, lines_of
@@ -239,14 +239,16 @@ def _said(capsys: Capture) -> str:
     return line
 
 
-@pytest.mark.parametrize("kind", ["mean", "prior"])
+@pytest.mark.parametrize("kind", ["centring", "prior"])
 def test_both_programs_have_the_offsets_of_the_run(kind: str, run: Path, clip: Any) -> None:
     found = TemplateClassifier.from_file(run)
-    found.offsets = MeanOffsets(np.full(clip.width, 0.01, np.float32)) if kind == "mean" else PriorOffsets(np.zeros(68))
+    found.offsets = (
+        CentringOffsets(np.full(clip.width, 0.01, np.float32)) if kind == "centring" else PriorOffsets(np.zeros(68))
+    )
     found.save(str(run / "program.json"))
     (initial, _), items, *_ = programs_of_run(run, None)
     assert len(items) == 272
-    if kind == "mean":
+    if kind == "centring":
         assert initial.offsets is not None
         np.testing.assert_allclose(initial.offsets.mean, found.offsets.mean)
         return

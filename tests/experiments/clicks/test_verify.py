@@ -14,7 +14,7 @@ from ipo_prompts.experiments.clicks.drawing import read_drawing
 from ipo_prompts.experiments.clicks.verifying import load_verified
 from ipo_prompts.experiments.report.gather import read_run
 from ipo_prompts.experiments.report.page import run_page
-from ipo_prompts.experiments.run.openings import Look, asked_elsewhere, remember
+from ipo_prompts.experiments.run.openings import Peek, asked_elsewhere, remember
 from ipo_prompts.metrics.clicks import Disagreements, slips_of
 from ipo_prompts.metrics.verdict import spends
 from ipo_prompts.programs.classifier import TemplateClassifier
@@ -96,8 +96,8 @@ def test_looks_are_comparisons_and_the_same_answers_are_no_other_look(labelled: 
         main(["verify", str(labelled), str(write_answers(labelled, count=count))])
         found = load_verified(labelled)
         assert found is not None
-        counts.append((found.rests_on.looks, found.verdict.comparisons))
-    # Five answers are refused, which is no look.
+        counts.append((found.rests_on.peeks, found.verdict.comparisons))
+    # Five answers are refused, which is no peek.
     assert counts == [(1, 1), (1, 1), (1, 1), (2, 3), (3, 5), (3, 5)]
     assert found.verdict.p is not None and found.verdict.p_corrected is not None
     assert found.verdict.p_corrected == pytest.approx(min(1, 5 * found.verdict.p / spends(2)), abs=1e-5)
@@ -125,12 +125,12 @@ def test_a_page_is_an_opening_of_its_pictures_wherever_it_lies(programs: list[Pa
         assert main(["verify", str(folder), str(write_answers(folder, count=60))]) == 0
         found = load_verified(folder)
         assert found is not None and found.verdict.opening == found.rests_on.opening
-        counts.append((found.rests_on.opening, found.rests_on.looks))
+        counts.append((found.rests_on.opening, found.rests_on.peeks))
         assert (f"It is opening {found.rests_on.opening} of these pictures" in found.words) == (counts[-1][0] > 1)
         assert found.verdict.p is not None and found.verdict.p_corrected is not None
         wanted = found.verdict.comparisons * found.verdict.p / spends(found.rests_on.opening)
         assert found.verdict.p_corrected == pytest.approx(min(1, wanted), abs=1e-4)
-    # The same pair has the same page: the same answers are no other look, wherever it was made.
+    # The same pair has the same page: the same answers are no other peek, wherever it was made.
     assert counts == [(1, 1), (1, 1), (2, 1), (1, 1), (3, 1)]
 
 
@@ -142,17 +142,17 @@ def test_a_second_page_for_a_pair_asks_the_same_and_other_answers_are_another_lo
     file = write_answers(one, count=40)
     assert main(["verify", str(one), str(file)]) == main(["verify", str(two), str(file)]) == 0
     found = load_verified(two)
-    assert found is not None and (found.rests_on.looks, found.rests_on.opening) == (1, 1)
+    assert found is not None and (found.rests_on.peeks, found.rests_on.opening) == (1, 1)
     assert main(["verify", str(two), str(write_answers(two, count=60))]) == 0
     found = load_verified(two)
-    assert found is not None and (found.rests_on.looks, found.verdict.comparisons, found.rests_on.opening) == (2, 3, 1)
+    assert found is not None and (found.rests_on.peeks, found.verdict.comparisons, found.rests_on.opening) == (2, 3, 1)
 
 
 def test_one_question_on_ever_new_pictures_is_asked_again() -> None:
-    look = Look(question="one and other", answers="a", opening=1)
+    peek = Peek(question="one and other", answers="a", opening=1)
     for number in range(3):
-        remember({f"{number}", "x" * number}, look)
-    remember({"far"}, look.model_copy(update={"question": "others"}))
+        remember({f"{number}", "x" * number}, peek)
+    remember({"far"}, peek.model_copy(update={"question": "others"}))
     assert asked_elsewhere("one and other", {"new"}) == 3
     assert asked_elsewhere("one and other", {"0", "new"}) == 2, "those of the same pictures are counted there"
     assert asked_elsewhere("none", {"new"}) == 0
@@ -171,7 +171,7 @@ def test_where_no_look_can_be_kept_it_is_said(
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("IPO_STATE_DIR", str(tmp_path / "file"))
     assert main(["verify", str(labelled), str(write_answers(labelled, count=60))]) == 0
-    assert "pages in other folders will not know of this look: cannot write" in capsys.readouterr().err
+    assert "pages in other folders will not know of this peek: cannot write" in capsys.readouterr().err
 
 
 def test_two_others_that_name_all_alike_differ_by_nothing(labelled: Path, capsys: Capture) -> None:

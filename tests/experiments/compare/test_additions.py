@@ -155,10 +155,10 @@ def test_the_method_and_the_source_of_the_page_are_a_file_and_a_line_each(
         file.rename(file.parent.parent / f"{file.parent.name}__{file.name}")
     for folder in [one for one in Path("pictures").iterdir() if one.is_dir()]:
         folder.rmdir()
-    values = table(["anchor", "one-adjective"], data="flat")
-    assert values.keys() == {"anchor", "one-adjective"}
+    values = table(["baseline", "one-adjective"], data="flat")
+    assert values.keys() == {"baseline", "one-adjective"}
     (cell,) = Path("runs").rglob("one-adjective/*/cell.json")
-    assert json.loads(cell.read_text())["budget"]["looked_at"] == 4
+    assert json.loads(cell.read_text())["budget"]["scored_only"] == 4
 
 
 def test_a_plain_strategy_and_a_plain_reward_are_listed_as_they_are(
@@ -167,8 +167,8 @@ def test_a_plain_strategy_and_a_plain_reward_are_listed_as_they_are(
     register(STRATEGIES, "ipo_prompts.programs.strategies", Plain)
     register(REWARDS, "ipo_prompts.experiments.tasks", Halved)
     mine = {"label": "mine", "method": "ipo-default", "settings": {"strategy": "toy"}}
-    values = table(["anchor", mine], "half the accuracy", reward="toy")
-    assert values.keys() == {"anchor", "mine"} and max(values.values()) <= 50
+    values = table(["baseline", mine], "half the accuracy", reward="toy")
+    assert values.keys() == {"baseline", "mine"} and max(values.values()) <= 50
 
 
 def test_help_imports_no_listed_file(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
@@ -191,7 +191,7 @@ def test_a_strategy_is_its_class_and_its_line(
         {"label": "mine", "method": "ipo-default", "settings": {"strategy": "toy"}},
         {"label": "negatives", "method": "ipo-default", "settings": {"strategy": "toy", "strategy.word": "negative"}},
     ]
-    table(["anchor", *rows], selection="search", selection_shots=0)
+    table(["baseline", *rows], selection="search", selection_shots=0)
     found = [
         json.loads(file.read_text())["budget"]["proposals"]
         for file in sorted(Path("runs/toy/cells").rglob("cell.json"))
@@ -205,10 +205,10 @@ def test_a_reward_is_its_class_and_its_line(
     table: Callable[..., dict[str, float]], register: Callable[..., None]
 ) -> None:
     register(REWARDS, "ipo_prompts.experiments.tasks", Misses)
-    plain = table(["anchor", "ensemble-80", "best-of-80"])
+    plain = table(["baseline", "ensemble-80", "best-of-80"])
     Path("runs").rename("before")
-    misses = table(["anchor", "ensemble-80", "best-of-80"], "miss rate", reward="toy")
-    assert misses["anchor"] < plain["anchor"], "the picture's own class is the least likely to look the least alike"
+    misses = table(["baseline", "ensemble-80", "best-of-80"], "miss rate", reward="toy")
+    assert misses["baseline"] < plain["baseline"], "the picture's own class is the least likely to look the least alike"
     (text,) = Path("runs").rglob("table.md")
     assert "few-shot, miss rate over specimens" in text.read_text()
 
@@ -217,12 +217,12 @@ def test_an_own_score_decides_in_every_row_and_what_it_does_not_score_is_absent(
     table: Callable[..., dict[str, float]], register: Callable[..., None]
 ) -> None:
     register(REWARDS, "ipo_prompts.experiments.tasks", Losing)
-    rows = ["anchor", "ensemble-80", "best-of-80", "class-mean", "phrases"]
+    rows = ["baseline", "ensemble-80", "best-of-80", "class-mean", "phrases"]
     plain = table(rows)
     Path("runs").rename("before")
     misses = table(rows, "miss rate", reward="toy")
-    assert misses["anchor"] == pytest.approx(100 - plain["anchor"], abs=1e-3)
-    assert misses["phrases"] > misses["anchor"], "the search looks at what it is scored with"
+    assert misses["baseline"] == pytest.approx(100 - plain["baseline"], abs=1e-3)
+    assert misses["phrases"] > misses["baseline"], "the search looks at what it is scored with"
     assert set(plain) - set(misses) == {"ensemble-80", "class-mean"}, "one template is not all that these are"
     (text,) = Path("runs").rglob("table.md")
     assert "this reward scores single templates only" in text.read_text()

@@ -21,7 +21,7 @@ from ipo_prompts.metrics.classification import ClipReward
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.pictures import Picture
-from ipo_prompts.metrics.template import ANCHOR
+from ipo_prompts.metrics.template import BASELINE
 from ipo_prompts.programs.lm.connect import Backend
 from ipo_prompts.programs.record.journal import read
 from support.runs import ipo
@@ -38,13 +38,13 @@ REPLIES = (
     ("a negative of a <CLASS>.", "a drawing of a <CLASS>."),
     ("an x-ray of a <CLASS>.", "a <CLASS> in inverted colors."),
 )
-COMPOSED = {"words": 2, "looks": 100}
+COMPOSED = {"words": 2, "scored_templates": 100}
 SHOWN = {"size": 12, "pin_initial": True, "floor": 0.0, "one_by_one": False}
 UNSEEN = "it knows only the classes that it has seen pictures of"
 SEARCHES = ("no-history", "shuffled", "history", "ipo-paper", "ipo-code", "ipo-default")
 
 
-def cell(data: str, method: str = "anchor", protocol: str = "few-shot", **more: Any) -> Cell:
+def cell(data: str, method: str = "baseline", protocol: str = "few-shot", **more: Any) -> Cell:
     targets = tuple(more.pop("targets", ()))
     return Cell(protocol, data, method, more.pop("seed", 0), targets, tuple({**SETTINGS, **more}.items()))
 
@@ -92,7 +92,12 @@ def language_model(
 
 
 def test_hidden_labels_are_hidden_from_the_search_alone(cache: Path, tmp_path: Path) -> None:
-    settings = {"labels": "none", "lm": "none", "describer": "none", "strategy": {"name": "compose", "looks": 3}}
+    settings = {
+        "labels": "none",
+        "lm": "none",
+        "describer": "none",
+        "strategy": {"name": "compose", "scored_templates": 3},
+    }
     found = run_cell(cell("embedded:d", "ipo-default", **settings, steps=1), tmp_path / "found")
     start = next(event for event in read(tmp_path / "found" / "run") if event["type"] == "start")
     assert start["config"]["reward"]["name"] == "fit" and found["measure"] == "accuracy"
@@ -108,7 +113,7 @@ def test_a_row_has_the_names_and_the_numbers_that_its_search_settled(six: str, t
     bad = {"cat": "zzyx", "bus": "qorv", "book": "vlugh", "fish": "kala"}
     candidates = {name: [own] for own, name in bad.items()}
     settings = {"class_names": bad, "names": "search", "offsets": "prior", "name_candidates": candidates}
-    shared = {"describer": "none", "strategy": {"looks": 3}, "steps": 1, "shots": 4, "selection_shots": 2}
+    shared = {"describer": "none", "strategy": {"scored_templates": 3}, "steps": 1, "shots": 4, "selection_shots": 2}
     found = run_cell(cell(six, "phrases", **settings, **shared), tmp_path / "cell")
     events = {event["type"]: event for event in read(tmp_path / "cell" / "run")}
     renamed, data = events["names"]["renamed"], load_data(six, seed=0, class_names=bad)
@@ -123,17 +128,17 @@ def test_a_row_has_the_names_and_the_numbers_that_its_search_settled(six: str, t
     assert (score["loss"] == pytest.approx(plain.loss, abs=1e-6)) == (not events["offsets"]["kept"])
 
 
-def test_the_anchors_cell_agrees_with_ipo_evaluate(
+def test_the_baselines_cell_agrees_with_ipo_evaluate(
     cache: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], clip: Clip
 ) -> None:
     found = run_cell(cell("embedded:a"), tmp_path / "cell")["scores"]["test"]
-    ended = ipo(capfd, "evaluate", "--data=embedded:a", f"--template={ANCHOR}", "--json")
+    ended = ipo(capfd, "evaluate", "--data=embedded:a", f"--template={BASELINE}", "--json")
     row = json.loads(ended.out)["templates"][0]
     assert [found[key] for key in ("value", "loss", "n")] == [row[key] for key in ("accuracy", "loss", "n")]
     data = load_data("embedded:a", seed=0)
     reward = ClipReward(clip, data.class_names)
     test = reward.encode([item.picture for item in data.test], [item.label for item in data.test])
-    assert found["hits"] == reward.score([ANCHOR], test)[0].bits
+    assert found["hits"] == reward.score([BASELINE], test)[0].bits
     assert found["classes"] == 68 and len(set(found["labels"])) == 68
     assert found["draws"] is None  # no variants
     assert found["split"] == data.split
@@ -144,7 +149,7 @@ def test_the_pool_of_80_must_fit_the_targets_class_names_too(six: str, tmp_path:
     for name in (" ".join("a" * (clip.context_length - 8)), "b"):
         shutil.copytree(PICTURES_DIR / "a" / "cat", tmp_path / "long" / name)
     found = run_cell(cell(six, "best-of-80", "cross-dataset", targets=[f"folder:{tmp_path}/long"]), tmp_path / "cell")
-    assert 0 < found["budget"]["looked_at"] < 79
+    assert 0 < found["budget"]["scored_only"] < 79
 
 
 def test_every_method_is_evaluated_on_the_same_pictures(
@@ -158,7 +163,7 @@ def test_every_method_is_evaluated_on_the_same_pictures(
     absent = cells.pop("hand-written")
     assert absent["absent"] == "no hand-written template exists for this data set"
     assert absent["scores"] == absent["picture_ids"] == {} and absent["budget"] is None
-    first = cells["anchor"]
+    first = cells["baseline"]
     for method, content in cells.items():
         assert content["absent"] is None
         sides = ["base"] if method in ("class-mean", "gda", "gda-text") else ["base", "new"]
@@ -172,15 +177,15 @@ def test_every_method_is_evaluated_on_the_same_pictures(
             assert score["value"] == round(score["hits"].count("1") / score["n"], 6)
             assert score["classes"] == 3
         assert (content["budget"]["calls"] > 0) == METHODS.find(method).uses_lm == (method in SEARCHES)
-        no_text = method.startswith("coop") or method in ("centred", "class-mean", "gda", "gda-text")
+        no_text = method.startswith("coop") or method in ("centring", "class-mean", "gda", "gda-text")
         assert (content["templates"] is None) == no_text
     assert first["picture_ids"]["base"] != first["picture_ids"]["new"]
-    two = {"proposals": 4, "looked_at": 0, "calls": 2, "tokens_in": 200, "tokens_out": 40, "usd": 0.00028}
-    four = {"proposals": 4, "looked_at": 0, "calls": 4, "tokens_in": 400, "tokens_out": 80, "usd": 0.00056}
+    two = {"proposals": 4, "scored_only": 0, "calls": 2, "tokens_in": 200, "tokens_out": 40, "usd": 0.00028}
+    four = {"proposals": 4, "scored_only": 0, "calls": 4, "tokens_in": 400, "tokens_out": 80, "usd": 0.00056}
     for method in SEARCHES:
         budget = cells[method]["budget"]
-        assert (budget["looked_at"] > 300) == (method == "ipo-default")
-        assert {**budget, "looked_at": 0} == (four if method == "ipo-code" else two)
+        assert (budget["scored_only"] > 300) == (method == "ipo-default")
+        assert {**budget, "scored_only": 0} == (four if method == "ipo-code" else two)
     (winner,) = cells["ipo-default"]["templates"]
     drawn = draw(load_data(six, seed=0), 1, 1, 0, "base")
     reward = ClipReward(clip, drawn.class_names)
@@ -191,7 +196,7 @@ def test_every_method_is_evaluated_on_the_same_pictures(
     ):
         units = reward.encode([item.picture for item in items], [item.label for item in items])
         assert ours["value"] == round(reward.score([winner["template"]], units)[0].value, 6)
-    assert cells["anchor"]["search"]["n"] == cells["anchor"]["selection"]["n"] == 3
+    assert cells["baseline"]["search"]["n"] == cells["baseline"]["selection"]["n"] == 3
 
 
 @pytest.fixture()
@@ -209,14 +214,14 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
 
 
 # No method knows the protocol it is evaluated by: of each kind, one is enough for another.
-ONE_OF_A_KIND = ("anchor", "best-of-80", "centred", "gda-text", "coop", "ipo-default")
+ONE_OF_A_KIND = ("baseline", "best-of-80", "centring", "gda-text", "coop", "ipo-default")
 
 
 @pytest.mark.parametrize(
     ("method", "protocol"),
     [
         *((method, "base-to-new") for method in ONE_OF_A_KIND),
-        *((method, "base-to-new") for method in ("ensemble-80", "bank", "random-pairs", "waffle", "class-mean")),
+        *((method, "base-to-new") for method in ("ensemble-80", "vocabulary", "random-pairs", "waffle", "class-mean")),
         ("ipo-paper", "base-to-new"),
         *((method, "cross-dataset") for method in ONE_OF_A_KIND),
     ],
@@ -244,7 +249,7 @@ def test_test_pictures_are_opened_only_after_learning(
     allowed = {item.picture.name for item in (*drawn.search, *drawn.selection)}
     assert set(before) <= allowed
     assert {item.picture.name for item in sealed} <= set(after)
-    if METHODS.find(method).labelled_per_class(shared_config(this)) == 2 or method == "centred":
+    if METHODS.find(method).labelled_per_class(shared_config(this)) == 2 or method == "centring":
         assert set(before) == allowed  # and what may be looked at was
     if method == "ipo-paper":  # it chooses on the search pictures
         assert {event.get("kind") for event in read(tmp_path / "cell" / "run")} == {None, "search"}
@@ -318,7 +323,7 @@ def test_a_finished_cell_is_read_back_and_another_one_refused(
 ) -> None:
     done = run_cell(cell(six), tmp_path)
     monkeypatch.setattr(cells_of, "laid_out", None)  # nothing is loaded any more
-    same = Cell("few-shot", six, "anchor", 0, settings=tuple(reversed(SETTINGS.items())))
+    same = Cell("few-shot", six, "baseline", 0, settings=tuple(reversed(SETTINGS.items())))
     assert run_cell(same, tmp_path) == done
     with pytest.raises(InputError, match="holds another cell; choose another folder"):
         run_cell(cell(six, seed=1), tmp_path)
@@ -356,17 +361,17 @@ def test_a_shifted_data_set_may_hold_a_part_of_the_classes(
     six: str, pictures: Callable[..., str], tmp_path: Path
 ) -> None:
     shifted = pictures("shifted", "car", "fish", domain="c")
-    content = run_cell(cell(six, "anchor", "domain-generalization", targets=[shifted]), tmp_path / "cell")
+    content = run_cell(cell(six, "baseline", "domain-generalization", targets=[shifted]), tmp_path / "cell")
     assert content["scores"]["folder:shifted"]["classes"] == 2
     strange = pictures("strange", "car", "apple", domain="c")
     with pytest.raises(InputError, match=r"strange has the class 'apple'; use cross-dataset"):
-        run_cell(cell(six, "anchor", "domain-generalization", targets=[strange]), tmp_path / "other")
+        run_cell(cell(six, "baseline", "domain-generalization", targets=[strange]), tmp_path / "other")
     assert not (tmp_path / "other").exists()
 
 
 def test_methods_without_a_language_model_need_none(six: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
-    for method in ("anchor", "best-of-80", "random-pairs", "waffle", "class-mean"):
+    for method in ("baseline", "best-of-80", "random-pairs", "waffle", "class-mean"):
         run_cell(cell(six, method, lm="openai/gpt-4o-mini"), tmp_path / method)
     with pytest.raises(InputError, match="needs OPENAI_API_KEY"):
         run_cell(cell(six, "ipo-default", lm="openai/gpt-4o-mini"), tmp_path / "ipo")
@@ -423,7 +428,10 @@ def test_a_cell_is_a_plain_value() -> None:
         ({"method": "ipo-defualt"}, r"no method 'ipo-defualt' \(did you mean ipo-default\?\)"),
         ({"protocol": "base-to-new", "data": "three"}, "has 3 classes and base-to-new needs at least 4"),
         ({"stps": 3}, "unknown key 'stps' in the settings of the grid; did you mean 'steps'"),
-        ({"method": "bank", "names": "search"}, "names is settled at the end of a search, and bank is none"),
+        (
+            {"method": "vocabulary", "names": "search"},
+            "names is settled at the end of a search, and vocabulary is none",
+        ),
         ({"steps": 0}, "steps in the settings of the grid is wrong"),
         ({"classes": "all"}, "classes is set by the cell and its method"),
         ({"patience": 3}, "patience is set by the cell and its method"),

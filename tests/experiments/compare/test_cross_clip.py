@@ -23,7 +23,7 @@ from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.features import FeatureStore
 
 DATA = "embedded:small+faded"
-FEW = {"shots": 1, "selection_shots": 1, "lm": "none", "describer": "none", "steps": 1, "strategy.looks": 20}
+FEW = {"shots": 1, "selection_shots": 1, "lm": "none", "describer": "none", "steps": 1, "strategy.scored_templates": 20}
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +75,7 @@ def test_what_is_no_text_stays_with_its_clip(other: str, tmp_path: Path) -> None
 @pytest.mark.parametrize(("targets", "said"), [((), "name the CLIPs as targets"), (("ViT-B-61/openai",), "ViT-B-61")])
 def test_clips_that_cannot_be_are_one_sentence(targets: tuple[str, ...], said: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=said):
-        run_cell(Cell("cross-clip", DATA, "anchor", 0, targets, tuple(FEW.items())), tmp_path / "cell")
+        run_cell(Cell("cross-clip", DATA, "baseline", 0, targets, tuple(FEW.items())), tmp_path / "cell")
 
 
 def test_a_grid_of_it_ships() -> None:

@@ -28,7 +28,7 @@ SMALL = """\
 title: Small
 protocol: base-to-new
 data: [embedded:a]
-methods: [anchor, waffle]
+methods: [baseline, waffle]
 seeds: [1, 2]
 settings: {clip: embedded, lm: openai/gpt-4o-mini, describer: none, shots: 1, selection_shots: 1}
 """
@@ -126,7 +126,7 @@ def test_a_shipped_grid_without_its_data_names_the_root(bad: Callable[..., str],
 def test_a_price_needs_neither_data_nor_key(capfd: pytest.CaptureFixture[str], monkeypatch: Any) -> None:
     for name in ("IPO_DATA_ROOT", "OPENAI_API_KEY"):
         monkeypatch.delenv(name, raising=False)
-    words = ["lm=openai/gpt-4o-mini", "methods=anchor,ipo-default", "--dry-run"]
+    words = ["lm=openai/gpt-4o-mini", "methods=baseline,ipo-default", "--dry-run"]
     ended = ipo(capfd, "benchmark", "main-1-shot", *words, "data=dtd,eurosat", "--json")
     found = json.loads(ended.out)
     assert ended.code == 0 and found["usd"] > 0
@@ -164,23 +164,26 @@ def test_a_file_that_is_no_grid_is_one_sentence(bad: Callable[..., str], name: s
     [
         ("protocl: x", "unknown key 'protocl' in small.yaml (did you mean protocol?)"),
         ("protocol: base-to-now", "no protocol 'base-to-now' (did you mean base-to-new?)"),
-        ("methods: [anchor, wafle]", "no method 'wafle' (did you mean waffle?)"),
-        ("methods: [anchor, {label: x, metod: y}]", "unknown key 'metod' in small.yaml (did you mean method?)"),
-        ("methods: [anchor, {method: waffle}]", "methods.1.label in small.yaml is wrong: field required"),
-        ("methods: [anchor, anchor]", "methods in small.yaml is wrong: 'anchor' is there twice"),
-        ("methods: [anchor, {label: w 1, method: waffle}, {label: w_1, method: coop}]", "'w 1' and 'w_1' would share"),
-        ("methods: [anchor, {label: Coop, method: waffle}, coop]", "the rows 'Coop' and 'coop' would share a folder"),
-        ("methods: [{label: anchor, method: coop}]", "the row 'anchor' has the method 'coop'; name no row after"),
+        ("methods: [baseline, wafle]", "no method 'wafle' (did you mean waffle?)"),
+        ("methods: [baseline, {label: x, metod: y}]", "unknown key 'metod' in small.yaml (did you mean method?)"),
+        ("methods: [baseline, {method: waffle}]", "methods.1.label in small.yaml is wrong: field required"),
+        ("methods: [baseline, baseline]", "methods in small.yaml is wrong: 'baseline' is there twice"),
+        (
+            "methods: [baseline, {label: w 1, method: waffle}, {label: w_1, method: coop}]",
+            "'w 1' and 'w_1' would share",
+        ),
+        ("methods: [baseline, {label: Coop, method: waffle}, coop]", "the rows 'Coop' and 'coop' would share a folder"),
+        ("methods: [{label: baseline, method: coop}]", "the row 'baseline' has the method 'coop'; name no row after"),
         ("methods: 5", "methods in small.yaml is wrong: input should be a valid list"),
         ("methods: []", "methods in small.yaml is wrong: list should have at least 1 item"),
         (
-            "reference: anchr",
-            "the reference 'anchr' is no row (did you mean anchor?); add it to the methods, or write reference=anchor",
+            "reference: baslin",
+            "the reference 'baslin' is no row (did you mean baseline?); add it to the methods, or write reference=",
         ),
         ("data: []", "data in small.yaml is wrong: list should have at least 1 item"),
         ("data: [embedded:a, embedded:a]", "'embedded:a' is there twice"),
         ("data: [embedded:gray+small, embedded:small+gray]", "'embedded:small+gray' is there twice"),
-        ("data: [embedded:smal+gray]", "'smal' is no operation (did you mean small?)"),
+        ("data: [embedded:smal+gray]", "'smal' is no transformation (did you mean small?)"),
         ("data: ['folder:a b', 'folder:a_b']", "the data sets 'folder:a b' and 'folder:a_b' would share a folder"),
         ("data: [eurosat_]", "unknown data 'eurosat_' (did you mean eurosat?)"),
         ("data: ['folder:gone']", "the folder gone does not exist"),
@@ -202,11 +205,11 @@ def test_a_file_that_is_no_grid_is_one_sentence(bad: Callable[..., str], name: s
         ("settings: {budget_usd: 1}", "budget_usd would give methods different budgets"),
         ("settings: {clip: ViT-B-33/openai}", "no CLIP named 'ViT-B-33'; did you mean ViT-B-32"),
         (
-            "methods: [anchor, {label: i, method: ipo-code, settings: {lm: nobody/x}}]",
+            "methods: [baseline, {label: i, method: ipo-code, settings: {lm: nobody/x}}]",
             "litellm knows no provider for 'nobody/x'",
         ),
         (
-            "methods: [anchor, {label: i, method: ipo-code, settings: {lm: openai/x, stps: 1}}]",
+            "methods: [baseline, {label: i, method: ipo-code, settings: {lm: openai/x, stps: 1}}]",
             "unknown key 'stps' in the settings of the grid; did you mean 'steps'?",
         ),
     ],
@@ -237,21 +240,21 @@ def test_a_missing_key_is_named_before_anything_is_done(
     small: Callable[..., str], bad: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("OPENAI_API_KEY")
-    assert "needs OPENAI_API_KEY" in bad(small("methods: [anchor, no-history]"))
+    assert "needs OPENAI_API_KEY" in bad(small("methods: [baseline, no-history]"))
 
 
 def test_words_fill_the_grid_and_the_settings_that_all_rows_share(small: Callable[..., str]) -> None:
-    words = ["data=embedded:a,embedded:b", "methods=anchor, coop", "seeds=3", "shots=2", "title=A title", "lm=local"]
+    words = ["data=embedded:a,embedded:b", "methods=baseline, coop", "seeds=3", "shots=2", "title=A title", "lm=local"]
     grid = load_grid(small(), words)
     assert grid.data == ["embedded:a", "embedded:b"]
-    assert [(variant.label, variant.method) for variant in grid.methods] == [("anchor", "anchor"), ("coop", "coop")]
+    assert [(variant.label, variant.method) for variant in grid.methods] == [("baseline", "baseline"), ("coop", "coop")]
     assert grid.seeds == [0, 1, 2]
     assert grid.settings["shots"] == 2 and grid.settings["lm"] == "local" and grid.settings["clip"] == "embedded"
     assert load_grid(small(), ["seeds=4,7"]).seeds == load_grid(small(), ["seeds=[4, 7]"]).seeds == [4, 7]
     assert load_grid(small("settings: {}"), ["shots=2"]).settings == {"shots": 2}
 
 
-def test_a_set_of_operations_has_one_cell_however_it_is_spelled(small: Callable[..., str]) -> None:
+def test_a_set_of_transformations_has_one_cell_however_it_is_spelled(small: Callable[..., str]) -> None:
     first, second = (
         entries(load_grid(small(), [f"data=embedded:{name}"]), Path("out"))[0]
         for name in ("negative+upside down", "upside-down+negative")
@@ -271,13 +274,13 @@ def test_the_grid_that_is_kept_is_the_grid_that_was_run(small: Callable[..., str
 
 
 def test_cells_come_seed_by_seed_and_a_rows_own_settings_win(small: Callable[..., str]) -> None:
-    methods = "methods: [anchor, {label: longer, method: ipo-paper, settings: {steps: 9}}]"
+    methods = "methods: [baseline, {label: longer, method: ipo-paper, settings: {steps: 9}}]"
     found = entries(load_grid(small(methods), ["steps=3", "data=embedded:a,embedded:b"]), Path("out"))
     assert [(entry.cell.seed, entry.cell.data, entry.label) for entry in found] == [
         (seed, data, label)
         for seed in (1, 2)
         for data in ("embedded:a", "embedded:b")
-        for label in ("anchor", "longer")
+        for label in ("baseline", "longer")
     ]
     assert [dict(entry.cell.settings)["steps"] for entry in found[:2]] == [3, 9]
     assert found[1].folder == Path("out/cells/embedded-a/longer/seed-1")
@@ -296,7 +299,7 @@ def found(small: Callable[..., str]) -> list[GridCell]:
 def test_the_published_ablation_stands_below_the_table_with_its_source(
     small: Callable[..., str], capfd: pytest.CaptureFixture[str]
 ) -> None:
-    ended = ipo(capfd, "benchmark", small("published: history_size\nmethods: [anchor, class-name]"), "seeds=1")
+    ended = ipo(capfd, "benchmark", small("published: history_size\nmethods: [baseline, class-name]"), "seeds=1")
     assert ended.code == 0
     text = Path("runs/small/table.md").read_text()
     assert ended.out == text
@@ -323,7 +326,7 @@ def test_a_grid_of_one_setting_names_its_published_ablation() -> None:
 def test_words_are_taken_out_as_in_the_paper() -> None:
     (table,) = (one for one in library().templates if one.data == "oxford_flowers")
     printed = {row.template for row in table.rows if row.note != "Final template, 16 shots."}
-    rows = {"anchor": "a photo of a <CLASS>.", "class-name": "<CLASS>."}
+    rows = {"baseline": "a photo of a <CLASS>.", "class-name": "<CLASS>."}
     methods = [one for one in load_grid("word-removal").methods if one.method != "hand-written"]
     assert {one.settings.get("initial_template") or rows[one.method] for one in methods} == printed
 
@@ -334,7 +337,7 @@ def test_no_table_is_made_of_cells_without_scores(small: Callable[..., str], fou
 
 
 def test_a_title_cannot_break_the_page(small: Callable[..., str], capfd: pytest.CaptureFixture[str]) -> None:
-    ended = ipo(capfd, "benchmark", small('title: "a <b>\\n# c"\nmethods: [anchor]'), "seeds=1")
+    ended = ipo(capfd, "benchmark", small('title: "a <b>\\n# c"\nmethods: [baseline]'), "seeds=1")
     assert ended.out.startswith("## a &lt;b> # c\n\n### base-to-new, accuracy over pictures, 1 seed\n")
 
 
@@ -342,7 +345,7 @@ def test_a_dry_run_fetches_no_weights(
     small: Callable[..., str], capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("IPO_CACHE_DIR", str(tmp_path / "empty"))
-    words = ["methods=anchor,no-history", "lm=local/base", "steps=2", "candidates_per_step=5", "seeds=2"]
+    words = ["methods=baseline,no-history", "lm=local/base", "steps=2", "candidates_per_step=5", "seeds=2"]
     ended = ipo(capfd, "benchmark", small(), *words, "--dry-run", "--json")
     assert (ended.code, ended.err) == (0, "")
     rows = json.loads(ended.out)["rows"]

@@ -21,7 +21,7 @@ from ipo_prompts.experiments.run.reading import build
 from ipo_prompts.metrics.classification import ClipReward
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import InputError
-from ipo_prompts.metrics.template import ANCHOR, SLOT, imagenet_templates, problem
+from ipo_prompts.metrics.template import BASELINE, SLOT, imagenet_templates, problem
 from ipo_prompts.metrics.text_tower import encode_templates
 from ipo_prompts.programs.selection import POOLED
 
@@ -43,7 +43,7 @@ def all_methods() -> list[tuple[str, Method]]:
 
 def test_every_method_knows_itself() -> None:
     shared = build({"shots": 4, "selection_shots": 2}, where="the test")
-    pools = ("best-of-80", "bank", "random-pairs", "random-pairs-many")
+    pools = ("best-of-80", "vocabulary", "random-pairs", "random-pairs-many")
     held_back = (
         *pools,
         "class-mean",
@@ -62,7 +62,7 @@ def test_every_method_knows_itself() -> None:
     assert {METHODS.find(name).labelled_per_class(on_search) for name in held_back} == {4}
     assert len({method.label for _, method in all_methods()}) == len(list(METHODS))
     fixed = {name for name, method in all_methods() if not method.depends_on_seed}
-    assert fixed == {"anchor", "class-name", "given", "hand-written", "ensemble-80"}
+    assert fixed == {"baseline", "class-name", "given", "hand-written", "ensemble-80"}
     assert {name for name, method in all_methods() if method.is_control} == {
         "random-pairs",
         "phrases",
@@ -85,7 +85,7 @@ def test_the_registry_is_light() -> None:
 
 
 def test_one_template_is_to_the_bit_what_the_reward_scores(clip: Clip, lesson: Callable[..., Lesson]) -> None:
-    for name, template in (("anchor", ANCHOR), ("class-name", SLOT)):
+    for name, template in (("baseline", BASELINE), ("class-name", SLOT)):
         fitted = METHODS.find(name).fit(lesson())
         assert fitted.templates == ((template, 1.0),)
         ours = fitted.class_embeddings(NAMES)
@@ -112,9 +112,11 @@ def test_best_of_80_is_the_best_of_them_on_the_search_pictures(lesson: Callable[
     fitted = METHODS.find("best-of-80").fit(given)
     scores = given.prepared.reward.score(imagenet_templates(), encoded(given, "search"))
     best = max(scores, key=lambda score: (score.value, -score.loss))
-    assert best.template != ANCHOR
+    assert best.template != BASELINE
     assert fitted.templates == ((best.template, 1.0),)
-    assert fitted.budget == Budget(looked_at=79)  # the anchor is one of the 80, and where the search starts
+    assert fitted.budget == Budget(
+        scored_only=79
+    )  # the baseline template is one of the 80, and where the search starts
 
 
 def test_best_of_80_is_chosen_on_search_and_selection_pictures_as_a_search_is(lesson: Callable[..., Lesson]) -> None:
@@ -186,7 +188,7 @@ def test_waffle_averages_similarities(lesson: Callable[..., Lesson], clip: Clip)
 
 def test_coop_before_the_first_epoch_is_the_template_it_starts_from(clip: Clip, lesson: Callable[..., Lesson]) -> None:
     ours = CoOp(epochs=0).fit(lesson()).class_embeddings(NAMES)
-    theirs = encode_templates(clip.model, clip.tokenizer, [ANCHOR], NAMES)[0]
+    theirs = encode_templates(clip.model, clip.tokenizer, [BASELINE], NAMES)[0]
     assert np.abs(ours - theirs).max() < 1e-5
 
 
@@ -203,7 +205,7 @@ def test_coop_starts_from_the_template_in_openais_form_of_the_model_too(lesson: 
     given = lesson()
     other = Clip("openai's form", model, given.clip.preprocess, _short(given.clip.tokenizer, 20))
     learned = CoOp(epochs=0).fit(rewarded(given, other, given.class_names))
-    theirs = encode_templates(other.model, other.tokenizer, [ANCHOR], NAMES)[0]
+    theirs = encode_templates(other.model, other.tokenizer, [BASELINE], NAMES)[0]
     assert np.abs(learned.class_embeddings(NAMES) - theirs).max() < 1e-5
     assert np.abs(theirs[0] - theirs[1]).max() > 1e-3  # else any two towers would agree
 
@@ -216,7 +218,7 @@ def _short(tokenizer: Any, length: int) -> Any:
 
 def test_coop_learns_and_leaves_the_clip_as_it_is(clip: Clip, lesson: Callable[..., Lesson]) -> None:
     given = lesson()
-    before = encode_templates(clip.model, clip.tokenizer, [ANCHOR], NAMES)
+    before = encode_templates(clip.model, clip.tokenizer, [BASELINE], NAMES)
     start, end = (CoOp(epochs).fit(given) for epochs in (0, 100))
     pictures = encoded(given, "search")
     losses = [
@@ -225,7 +227,7 @@ def test_coop_learns_and_leaves_the_clip_as_it_is(clip: Clip, lesson: Callable[.
     ]
     assert losses[1] < losses[0] - 0.005
     assert end.templates is None
-    assert np.array_equal(before, encode_templates(clip.model, clip.tokenizer, [ANCHOR], NAMES))
+    assert np.array_equal(before, encode_templates(clip.model, clip.tokenizer, [BASELINE], NAMES))
     assert all(weight.grad is None and not weight.requires_grad for weight in clip.model.parameters())
 
 

@@ -34,7 +34,7 @@ class Twice(Protocol):
         return [replace(drawn[0], name=f"look {name}") for name in targets]
 """
 GRID = """{title: Own, protocol: "PROTOCOL", targets: TARGETS, data: [embedded:a], seeds: 1,
-  methods: [anchor, {label: short, method: "MODULE:Short"}, class-name],
+  methods: [baseline, {label: short, method: "MODULE:Short"}, class-name],
   settings: {shots: 1, selection_shots: 1, lm: none, describer: none}}"""
 
 
@@ -58,7 +58,7 @@ def test_a_row_of_ones_own_stands_where_the_grid_has_it_and_its_file_of_cells_ne
     ran = run("own.yaml")
     assert ran.code == 0, ran
     rows = [line.split("|")[2].strip() for line in ran.out.splitlines() if line.startswith("| embedded:a ")]
-    assert rows[:3] == ["anchor", "short", "class-name"]
+    assert rows[:3] == ["baseline", "short", "class-name"]
     assert "| look 9 " in ran.out and ran.out.index("look 9") < ran.out.index("look 10")
     assert "the short one" in ran.out.partition("Verdicts:")[2]
     # Its folder may have come from elsewhere by now: a class is imported only where a person names it.
@@ -68,7 +68,7 @@ def test_a_row_of_ones_own_stands_where_the_grid_has_it_and_its_file_of_cells_ne
     assert refused.code == 2 and "protocol=own_rows:Twice is code" in refused.sentence
     with pytest.raises(InputError, match="add `methods=own_rows:Short`"):
         load_grid("runs/own/grid.yaml", ["protocol=own_rows:Twice"])
-    assert load_grid("runs/own/grid.yaml", ["protocol=own_rows:Twice", "methods=anchor,own_rows:Short"])
+    assert load_grid("runs/own/grid.yaml", ["protocol=own_rows:Twice", "methods=baseline,own_rows:Short"])
     METHODS._allowed.clear()
     monkeypatch.setattr(registry, "load", None)
     Path("runs/own/cells.jsonl.gz").rename("cells.jsonl.gz")
@@ -79,17 +79,17 @@ def test_a_row_of_ones_own_stands_where_the_grid_has_it_and_its_file_of_cells_ne
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["methods=anchor,own_none:Twice"], "method=own_none:Twice is no Method; see docs/reproduce.md"),
-        (["methods=anchor,own_none:Shorter"], "has no class 'Shorter' (did you mean Short?)"),
+        (["methods=baseline,own_none:Twice"], "method=own_none:Twice is no Method; see docs/reproduce.md"),
+        (["methods=baseline,own_none:Shorter"], "has no class 'Shorter' (did you mean Short?)"),
         (["protocol=own_none:Short"], "protocol=own_none:Short is no Protocol; see docs/reproduce.md"),
-        (["methods=anchor,own_nowhere:Short"], "there is no module 'own_nowhere' for method=own_nowhere:Short"),
+        (["methods=baseline,own_nowhere:Short"], "there is no module 'own_nowhere' for method=own_nowhere:Short"),
         (["protocol=few-shots"], "there is no protocol 'few-shots' (did you mean few-shot?); there are: base-to-new"),
-        (["methods=anchor,bnk"], "there is no method 'bnk' (did you mean bank?); there are: anchor, "),
+        (["methods=baseline,bnk"], "there is no method 'bnk' (did you mean vocabulary?); there are: baseline, "),
     ],
 )
 def test_what_is_no_such_class_is_one_sentence(run: Callable[..., Ended], words: list[str], said: str) -> None:
     Path("own_none.py").write_text(OWN)
-    ended = run("embedded", "data=embedded:a", "seeds=1", "methods=anchor", *words, "--dry-run")
+    ended = run("embedded", "data=embedded:a", "seeds=1", "methods=baseline", *words, "--dry-run")
     assert (ended.code, ended.out) == (2, "") and said in ended.sentence, ended
 
 

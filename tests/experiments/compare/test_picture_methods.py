@@ -16,17 +16,17 @@ from ipo_prompts.experiments.compare.protocols import score_of
 from ipo_prompts.metrics.classification import ClipReward, EncodedPictures
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.reward import Judged, Score
-from ipo_prompts.metrics.template import ANCHOR
+from ipo_prompts.metrics.template import BASELINE
 from ipo_prompts.metrics.text_tower import encode_templates
 from support.lessons import units
 
-NAMES = ("centred", "class-mean", "gda", "gda-text")
+NAMES = ("centring", "class-mean", "gda", "gda-text")
 
 
 def fitted(name: str, lesson: Lesson) -> FittedLogits:
     found = METHODS.find(name).fit(lesson)
     assert isinstance(found, FittedLogits)
-    assert found.templates is None and found.budget.looked_at == found.budget.proposals == 0
+    assert found.templates is None and found.budget.scored_only == found.budget.proposals == 0
     return found
 
 
@@ -46,13 +46,13 @@ def test_centred_takes_the_mean_of_the_pictures_off_and_uses_no_label(
     given = lesson(selection=selection)
     features, _ = units(given, *parts)
     for names in (list(given.class_names), ["zebra", "hot_dog"]):  # classes that it saw, and others
-        texts = encode_templates(clip.model, clip.tokenizer, [ANCHOR], names)[0]
+        texts = encode_templates(clip.model, clip.tokenizer, [BASELINE], names)[0]
         plain = clip.logit_scale * features @ texts.T
-        ours = fitted("centred", given).logits(names)(features)
+        ours = fitted("centring", given).logits(names)(features)
         assert ours.dtype == np.float32
         assert np.abs(ours - (plain - plain.mean(axis=0))).max() < 1e-3
     shuffled = relabelled(given, np.flip, *parts)
-    assert np.array_equal(ours, fitted("centred", shuffled).logits(names)(features))
+    assert np.array_equal(ours, fitted("centring", shuffled).logits(names)(features))
 
 
 def test_gda_is_the_published_formula_and_with_text_a_multiple_of_it_is_added(
@@ -69,7 +69,7 @@ def test_gda_is_the_published_formula_and_with_text_a_multiple_of_it_is_added(
     found = fitted("gda", given).logits(given.class_names)(features)
     apart = (logits - logits.mean(axis=1, keepdims=True)) - (found - found.mean(axis=1, keepdims=True))
     assert np.abs(apart).max() < 0.01 * np.abs(logits).max()
-    texts = encode_templates(clip.model, clip.tokenizer, [ANCHOR], given.class_names)[0]
+    texts = encode_templates(clip.model, clip.tokenizer, [BASELINE], given.class_names)[0]
     both = fitted("gda-text", given).logits(given.class_names)(features)
     assert np.linalg.matrix_rank(both - clip.logit_scale * features @ texts.T, tol=1e-2) <= classes
     assert score_of(fitted("gda-text", given), given.prepared.reward, given.prepared.search).value > 0.5

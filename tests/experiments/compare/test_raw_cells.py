@@ -28,11 +28,11 @@ GRID = {
     "title": "Made cells",
     "protocol": "few-shot",
     "data": ["embedded:a", "embedded:b", "embedded:c"],
-    "methods": ["anchor", "waffle", {"label": "longer", "method": "ipo-default", "settings": {"steps": 9}}],
+    "methods": ["baseline", "waffle", {"label": "longer", "method": "ipo-default", "settings": {"steps": 9}}],
     "seeds": [1, 2],
     "settings": {"clip": "embedded", "lm": "openai/test", "lm_api_base": "http://10.1.2.3:99/v1", "describer": "none"},
 }
-SKILLS = {"anchor": 0.0, "waffle": 0.1, "longer": 1.0}
+SKILLS = {"baseline": 0.0, "waffle": 0.1, "longer": 1.0}
 Made = Callable[..., Path]
 
 
@@ -171,10 +171,10 @@ def test_it_holds_what_was_measured_and_nothing_of_the_machine(
     text = json.dumps([heading, *cells])
     assert "10.1.2.3" not in text and str(tmp_path) not in text
     assert [[one["cell"][key] for key in ("data", "method", "seed")] for one in cells[:4]] == [
-        ["embedded:a", "anchor", 1],
+        ["embedded:a", "baseline", 1],
         ["embedded:a", "waffle", 1],
         ["embedded:a", "ipo-default", 1],
-        ["embedded:b", "anchor", 1],
+        ["embedded:b", "baseline", 1],
     ]
     cell = cells[2]
     assert cell["templates"] == [{"template": "longer 1 of a <CLASS>.", "weight": 1.0}]
@@ -202,11 +202,11 @@ def test_cells_that_are_nowhere_else_are_not_written_over(made: Made, run: Calla
     before = file.read_bytes()
     content = lost.read_bytes()
     lost.unlink()
-    ended = run("made.yaml", "methods=anchor,waffle")
+    ended = run("made.yaml", "methods=baseline,waffle")
     assert ended.code == 2 and "holds a cell that runs/made/cells does not (embedded:b longer seed 2)" in ended.err
     assert file.read_bytes() == before
     lost.write_bytes(content)
-    assert run("made.yaml", "methods=anchor,waffle").code == 0, "all are still in the folder"
+    assert run("made.yaml", "methods=baseline,waffle").code == 0, "all are still in the folder"
     assert len(_lines()) == 1 + 12
 
 
@@ -253,10 +253,10 @@ def _set(*path: Any) -> Callable[[Any], Any]:
             "line 11 of the file of cells bad.jsonl.gz is damaged (it is not embedded:a",
         ),
         (_set(0, "grid", "seeds", 10**9), "is damaged"),
-        (_set(0, "grid", "methods", 0, "method", "unheard-of"), "it is not embedded:a anchor seed 1"),
+        (_set(0, "grid", "methods", 0, "method", "unheard-of"), "it is not embedded:a baseline seed 1"),
         (_set(0, "grid", "reference", "nobody"), "is damaged (grid: "),
-        (_set(0, "grid", "settings", {"shots": "many"}), "it is not embedded:a anchor seed 1"),
-        (_set(0, "gaps", {"embedded:a  anchor  seed 1": "lost"}), "it has 18 cells, and its grid 17"),
+        (_set(0, "grid", "settings", {"shots": "many"}), "it is not embedded:a baseline seed 1"),
+        (_set(0, "gaps", {"embedded:a  baseline  seed 1": "lost"}), "it has 18 cells, and its grid 17"),
         (_set(1, "scores", {}), "line 2 of the file of cells bad.jsonl.gz is damaged (it: it has neither scores nor"),
         (_set(1, "scores", "test", "hits", "01"), "its hits are not 120 zeros and ones"),
         (_set(1, "scores", "test", "hits", "0" * 119 + "2"), "is damaged (scores.test.hits: "),
@@ -283,7 +283,7 @@ def test_a_changed_line_is_found_by_its_checksum(made: Made, run: Callable[..., 
     lines = gzip.decompress(Path("runs/made/cells.jsonl.gz").read_bytes())
     Path("bad.jsonl.gz").write_bytes(gzip.compress(lines.replace(b'"loss": 1.0', b'"loss": 0.9', 1)))
     _refused(run, "line 2 of the file of cells bad.jsonl.gz is damaged (wrong checksum); get it anew.")
-    file = Path("runs/made/cells/embedded-a/anchor/seed-1/cell.json")
+    file = Path("runs/made/cells/embedded-a/baseline/seed-1/cell.json")
     file.write_bytes(file.read_bytes().replace(b'"loss": 1.0', b'"loss": 0.9', 1))
     ended = run("made.yaml")
     assert ended.code == 2 and f"the cell in {file} is damaged (wrong checksum); delete the file" in ended.sentence

@@ -25,7 +25,7 @@ from ipo_prompts.experiments.compare.runner import (
 from ipo_prompts.metrics.errors import InputError
 from support.runs import KEY, lines_of
 
-CELL = Cell("few-shot", "embedded", "anchor", 0)
+CELL = Cell("few-shot", "embedded", "baseline", 0)
 
 
 @dataclass(frozen=True)

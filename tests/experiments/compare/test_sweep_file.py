@@ -42,7 +42,7 @@ def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
 
 def rows(grid: GridConfig) -> dict[str, dict[str, Any]]:
     """The settings of each row that is swept."""
-    return {row.label: row.settings for row in grid.methods if row.label != "anchor"}
+    return {row.label: row.settings for row in grid.methods if row.label != "baseline"}
 
 
 # --- its rows
@@ -76,12 +76,12 @@ def test_a_grid_is_every_combination_and_what_the_command_fixes_is_shared(file: 
 def test_a_preset_is_the_method_that_searches_so_and_seeds_alone_are_one_row(file: Callable[..., str]) -> None:
     grid = load_grid(file({"preset": {"values": ["default", "paper"]}}))
     assert {row.label: row.method for row in grid.methods} == {
-        "anchor": "anchor",
+        "baseline": "baseline",
         "preset=default": "ipo-default",
         "preset=paper": "ipo-paper",
     }
     grid = load_grid(file({"seed": {"min": 0, "max": 4}, "preset": {"value": "code"}}))
-    assert ([row.label for row in grid.methods], grid.seeds) == (["anchor", "ipo-code"], [0, 1, 2, 3, 4])
+    assert ([row.label for row in grid.methods], grid.seeds) == (["baseline", "ipo-code"], [0, 1, 2, 3, 4])
 
 
 def test_random_rows_are_the_same_each_time_and_a_larger_count_begins_with_them(file: Callable[..., str]) -> None:
@@ -196,7 +196,7 @@ def test_a_sweep_is_run_resumed_and_compared_by_held_back_pictures(
     assert ended.code == 0, ended.err
     assert len(re.findall(r"^\d+/6  ", ended.err, re.M)) == 2, "the first row was not run again"
     told = json.loads(Path("runs/mine/table.json").read_text())
-    held_back = {one["method"]: one["gain_held_back"] for one in told["searches"] if one["method"] != "anchor"}
+    held_back = {one["method"]: one["gain_held_back"] for one in told["searches"] if one["method"] != "baseline"}
     assert set(held_back) == {"strategy=compose", "strategy=mine:Waves"}
     for name, gain in held_back.items():
         cells = Path("runs/mine/cells").glob(f"*/{name.replace(':', '-')}/*/cell.json")
@@ -209,7 +209,7 @@ def test_a_sweep_is_run_resumed_and_compared_by_held_back_pictures(
 
 
 def test_rows_are_in_the_order_of_held_back_pictures_whatever_the_test_says() -> None:
-    skills = {"anchor": 0.0, "size=0": 1.5, "size=5": 0.5, "size=10": 0.2}
+    skills = {"baseline": 0.0, "size=0": 1.5, "size=5": 0.5, "size=10": 0.2}
     held_back = {"size=0": 0.01, "size=5": 0.04, "size=10": 0.02}
     cells = make_cells(("embedded:a",), skills, seeds=2, sides=("test",), protocol="few-shot")
     for cell in cells:
@@ -223,12 +223,12 @@ def test_rows_are_in_the_order_of_held_back_pictures_whatever_the_test_says() ->
 
 
 def test_many_numbers_of_a_setting_are_told_by_their_rank_correlation() -> None:
-    skills = {"anchor": 0.0, **{f"t={number}": number / 10 for number in range(9)}}
+    skills = {"baseline": 0.0, **{f"t={number}": number / 10 for number in range(9)}}
     cells = make_cells(("embedded:a",), skills, seeds=1, sides=("test",), protocol="few-shot")
     for cell in cells:
         number = cell["cell"]["method"].partition("=")[2]
         cell["choice"] = {"gain": -int(number) / 100} if number else None
-    own = {name: {"t": int(name[2:]), "half": int(name[2:]) % 2} for name in skills if name != "anchor"}
+    own = {name: {"t": int(name[2:]), "half": int(name[2:]) % 2} for name in skills if name != "baseline"}
     *_, (_, *effects) = by_settings(build_table(cells), own)
     assert effects == [
         ["t", "0 to 8", "9", "rank correlation -1.00"],

@@ -42,7 +42,7 @@ def test_the_first_table_is_the_answer(cells: list[dict[str, Any]]) -> None:
     low, high = 100 * score.low_like_these, 100 * score.high_like_these
     assert first[3] == f"{100 * score.value:.2f} [{low:.1f}, {high:.1f}]"
     assert high - low > 100 * (score.high - score.low), "data sets differ by more than their pictures' chance"
-    like_these = gain_of(table, "average", "ipo-default", "anchor", "H").like_these
+    like_these = gain_of(table, "average", "ipo-default", "baseline", "H").like_these
     assert first[4].startswith(f"+{100 * like_these.mean:.2f}* [") and first[5] == "–"
     assert first[6:] == ["5", "–", "40", "0"]
 
@@ -59,11 +59,11 @@ def test_what_a_method_has_over_ipo_is_the_comparison_turned_round(cells: list[d
 
 def test_the_interval_of_a_mean_over_data_sets_is_that_of_a_sample() -> None:
     table = build_table(make_cells(DATA, sides=("test",), protocol="few-shot"))
-    values = [score_of(table, data, "anchor", "test").value for data in DATA]
-    found = score_of(table, "average", "anchor", "test")
+    values = [score_of(table, data, "baseline", "test").value for data in DATA]
+    found = score_of(table, "average", "baseline", "test")
     half = 2.776445 * np.std(values, ddof=1) / np.sqrt(5)  # t of 4 degrees of freedom
     assert found.high_like_these - found.value == pytest.approx(half, rel=1e-4)
-    assert score_of(table, "a1", "anchor", "test").low_like_these is None
+    assert score_of(table, "a1", "baseline", "test").low_like_these is None
 
 
 def test_each_data_set_has_one_number_a_method(cells: list[dict[str, Any]]) -> None:
@@ -73,7 +73,7 @@ def test_each_data_set_has_one_number_a_method(cells: list[dict[str, Any]]) -> N
     place, gain_place = (header.index("ipo-default") for header in lines_of(text, "data")[:2])
     score = score_of(table, "a3", "ipo-default", "H")
     assert values[place] == f"{100 * score.value:.1f} ±{50 * (score.high - score.low):.1f}"
-    gain = gain_of(table, "a3", "ipo-default", "anchor", "H").verdict
+    gain = gain_of(table, "a3", "ipo-default", "baseline", "H").verdict
     assert gains[gain_place] == f"+{100 * gain.mean:.1f}* ±{50 * (gain.ci95[1] - gain.ci95[0]):.1f}"
     assert "a3" in details(table) and "Gain of ipo-default over each method in H" in details(table)
 
@@ -89,7 +89,7 @@ def test_a_method_without_a_value_for_new_classes_leaves_the_others_theirs(cells
     (row,) = lines_of(to_markdown(table), "class-mean")
     assert re.fullmatch(r"\d+\.\d\d", row[1]) and row[2:6] == ["–", "–", "–", "–"]
     assert "class-mean has no value for new." in notes(table)
-    assert gain_of(table, "average", "class-mean", "anchor", "base").verdict.mean > 0
+    assert gain_of(table, "average", "class-mean", "baseline", "base").verdict.mean > 0
     without = build_table([cell for cell in cells if cell["cell"]["method"] != "class-mean"])
     assert score_of(table, "average", "ipo-default", "H") == score_of(without, "average", "ipo-default", "H")
 
@@ -100,7 +100,7 @@ def test_targets_that_only_one_method_has_are_not_compared() -> None:
         if cell["cell"]["method"] == "phrases":
             del cell["scores"]["dtd"], cell["picture_ids"]["dtd"]
     table = build_table(made)
-    found = {(method, column) for _, method, other, column in table.gains if other == "anchor"}
+    found = {(method, column) for _, method, other, column in table.gains if other == "baseline"}
     assert ("phrases", "eurosat") in found and ("phrases", "mean") not in found
 
 

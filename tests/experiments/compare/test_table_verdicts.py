@@ -15,57 +15,57 @@ from support.scored_cells import SKILLS, gain_of, make_cells
 
 def test_a_clear_winner_is_detected_and_a_control_that_is_as_good_is_named():
     table = build_table(make_cells(("a1", "a2", "a3", "a4")))
-    assert gain_of(table, "a1", "ipo-default", "anchor", "H").verdict.outcome == "gain"
-    assert verdicts(table)[0].startswith("average of 4 data sets, H: IPO shows a gain over the anchor of +")
+    assert gain_of(table, "a1", "ipo-default", "baseline", "H").verdict.outcome == "gain"
+    assert verdicts(table)[0].startswith("average of 4 data sets, H: IPO shows a gain over the baseline template of +")
     assert "For data sets like these: a gain, +" in verdicts(table)[0]
     assert verdicts(table)[-1].endswith(
-        "IPO beats its control, compositions of the bank's phrases: the language model's words help."
+        "IPO beats its control, compositions of the vocabulary's phrases: the language model's words help."
     )
     two = build_table(make_cells())
-    assert "IPO shows a gain over the anchor" in verdicts(two)[0]
+    assert "IPO shows a gain over the baseline template" in verdicts(two)[0]
     assert "For data sets like these: no evidence of a gain, +" in verdicts(two)[0]
     assert "for these data sets, not as a claim about data sets like these" in verdicts(two)[-1]
     lost = build_table(make_cells(skills={**SKILLS, "phrases": 1.5}))
     assert (
-        "IPO is not shown to beat its control, compositions of the bank's phrases: no evidence that the language "
+        "IPO is not shown to beat its control, compositions of the vocabulary's phrases: no evidence that the language "
         "model's words help." in to_markdown(lost)
     )
 
 
 def test_a_loss_is_called_one():
-    table = build_table(make_cells(("embedded:a",), skills={"anchor": 1.5, "ipo-default": -0.5}))
-    assert verdicts(table)[0].startswith("embedded:a, H: IPO shows a loss against the anchor of -")
+    table = build_table(make_cells(("embedded:a",), skills={"baseline": 1.5, "ipo-default": -0.5}))
+    assert verdicts(table)[0].startswith("embedded:a, H: IPO shows a loss against the baseline template of -")
 
 
 def test_identical_methods_show_no_evidence():
-    cells = make_cells(skills={"anchor": 0.5})
+    cells = make_cells(skills={"baseline": 0.5})
     for cell in copy.deepcopy(cells):
         cell["cell"]["method"], cell["templates"] = "ipo-default", [{"template": "another <CLASS>", "weight": 1.0}]
         cells.append(cell)
     table = build_table(cells)
     for scope in ("embedded:a", "average"):
-        gain = gain_of(table, scope, "ipo-default", "anchor", "H").verdict
+        gain = gain_of(table, scope, "ipo-default", "baseline", "H").verdict
         assert (gain.mean, gain.p, gain.p_corrected, gain.outcome) == (0.0, 1.0, 1.0, "not shown")
         assert gain.ci95[0] < 0 < gain.ci95[1]
-    assert "IPO shows no evidence of a gain over the anchor" in verdicts(table)[0]
+    assert "IPO shows no evidence of a gain over the baseline template" in verdicts(table)[0]
 
 
 def test_the_same_templates_are_no_comparison():
-    cells = make_cells(skills={"anchor": 0.5})
+    cells = make_cells(skills={"baseline": 0.5})
     for cell in copy.deepcopy(cells):
         cell["cell"]["method"] = "ipo-default"
         cells.append(cell)
     table = build_table(cells)
-    assert "IPO ended with the same templates as the anchor, so no gain over it" in verdicts(table)[0]
+    assert "IPO ended with the same templates as the baseline template, so no gain over it" in verdicts(table)[0]
     assert "+0.00 same templates" in to_markdown(table)
 
 
 def test_the_same_templates_under_other_class_names_are_compared():
-    cells = make_cells(skills={"anchor": 0.5, "ipo-default": 1.5})
+    cells = make_cells(skills={"baseline": 0.5, "ipo-default": 1.5})
     for cell in cells:
         cell["templates"] = [{"template": "a photo of a <CLASS>.", "weight": 1.0}]
     table = build_table(cells)
-    assert "IPO shows a gain over the anchor" in verdicts(table)[0]
+    assert "IPO shows a gain over the baseline template" in verdicts(table)[0]
 
 
 def test_an_ablation_without_ipo_compares_each_row_with_the_reference():
@@ -109,7 +109,7 @@ def test_a_new_method_is_in_table_and_verdicts_by_its_line_in_the_registry(monke
     table = build_table(make_cells(("embedded:a",), {"toy": 0.0, **SKILLS}))
     assert table.methods[-1] == "toy"
     assert any("IPO shows a gain over the toy of +" in sentence for sentence in verdicts(table))
-    assert gain_of(table, "embedded:a", "toy", "anchor", "H").verdict.comparisons == 3
+    assert gain_of(table, "embedded:a", "toy", "baseline", "H").verdict.comparisons == 3
 
 
 def test_a_new_control_says_what_it_shows(monkeypatch):

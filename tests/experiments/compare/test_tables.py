@@ -19,13 +19,15 @@ def test_one_seed_on_one_data_set_is_the_plain_comparison():
     cells = make_cells(("embedded:a",), seeds=1, sides=("test",), protocol="few-shot")
     table = build_table(cells)
     scores = {cell["cell"]["method"]: cell["scores"]["test"] for cell in cells}
-    ours, anchor = (np.array([*map(int, scores[method]["hits"])], dtype=bool) for method in ("ipo-default", "anchor"))
-    drawn = Sampling.of(120, scores["anchor"]["labels"])
+    ours, baseline = (
+        np.array([*map(int, scores[method]["hits"])], dtype=bool) for method in ("ipo-default", "baseline")
+    )
+    drawn = Sampling.of(120, scores["baseline"]["labels"])
     found = score_of(table, "embedded:a", "ipo-default", "test")
     assert (found.low, found.high) == pytest.approx(score_interval(ours, drawn))
     assert found.value == pytest.approx(scores["ipo-default"]["value"], abs=1e-6)
-    gain = gain_of(table, "embedded:a", "ipo-default", "anchor", "test")
-    these, like_these = paired_effect([Crossed((ours * 1.0 - anchor)[None], drawn)])
+    gain = gain_of(table, "embedded:a", "ipo-default", "baseline", "test")
+    these, like_these = paired_effect([Crossed((ours * 1.0 - baseline)[None], drawn)])
     for verdict, expected in ((gain.verdict, these), (gain.like_these, like_these)):
         assert (verdict.mean, *verdict.ci95) == pytest.approx((expected.mean, expected.low, expected.high), abs=1e-6)
         assert verdict.p == pytest.approx(expected.p, abs=1e-6)
@@ -68,7 +70,7 @@ def test_h_interval_follows_from_moving_the_hits():
 
 def test_names_of_methods_do_not_carry_the_result():
     """Two methods that swap their names swap their rows, and the gain turns its sign."""
-    skills = {"anchor": 0.0, "waffle": 0.4, "coop": 1.0}
+    skills = {"baseline": 0.0, "waffle": 0.4, "coop": 1.0}
     cells = make_cells(("embedded:a",), skills)
     swapped = copy.deepcopy(cells)
     for cell in swapped:
@@ -85,7 +87,7 @@ def test_names_of_methods_do_not_carry_the_result():
 def test_p_is_corrected_for_the_comparisons_of_the_method_in_the_row():
     table = build_table(make_cells(("embedded:a",)))
     family = {key[2]: gain for key, gain in table.gains.items() if (key[1], key[3]) == ("ipo-default", "H")}
-    assert {*family} == {"anchor", "hand-written", "ensemble-80", "phrases"}
+    assert {*family} == {"baseline", "hand-written", "ensemble-80", "phrases"}
     assert {gain.verdict.comparisons for gain in family.values()} == {4}
     smallest = min((gain.verdict for gain in family.values()), key=lambda verdict: verdict.p)
     assert smallest.p_corrected == pytest.approx(min(1.0, 4 * smallest.p), abs=1e-5)
@@ -115,7 +117,7 @@ def test_cross_dataset_has_a_column_per_target_and_their_mean():
     assert score_of(table, "imagenet", "ipo-default", "mean without EuroSAT").value == pytest.approx(
         (values[1] + values[3]) / 2
     )
-    assert gain_of(table, "imagenet", "ipo-default", "anchor", "mean").like_these.covers == "data sets like these"
+    assert gain_of(table, "imagenet", "ipo-default", "baseline", "mean").like_these.covers == "data sets like these"
     assert [scope.name for scope in table.scopes] == ["imagenet"]
     line = next(line for line in to_markdown(table).splitlines() if "*IPO, published*" in line)
     assert [cell.strip() for cell in line.split("|")][3:8] == ["72.15", "47.01", "48.56", "69.23", "67.36"]
@@ -134,18 +136,18 @@ def test_what_was_looked_at_is_told_apart_from_what_was_proposed():
     assert not any(note.startswith("Proposals are") for note in notes(build_table(cells)))
     for cell in cells:
         if cell["cell"]["method"] == "ipo-default":
-            cell["budget"]["looked_at"] = 300 + cell["cell"]["seed"]
+            cell["budget"]["scored_only"] = 300 + cell["cell"]["seed"]
     found = {method: search for (_, method), search in build_table(cells).searches.items()}
     mean = np.mean([300 + cell["cell"]["seed"] for cell in cells if cell["cell"]["method"] == "ipo-default"])
-    assert (found["ipo-default"]["looked_at"], found["ipo-default"]["proposals"]) == (mean, 40)
-    assert found["phrases"]["looked_at"] == 0
+    assert (found["ipo-default"]["scored_only"], found["ipo-default"]["proposals"]) == (mean, 40)
+    assert found["phrases"]["scored_only"] == 0
     head = next(line for line in to_markdown(build_table(cells)).splitlines() if "proposals" in line)
     assert [cell.strip() for cell in head.split("|")][7:10] == ["proposals", "looked at", "calls"]
     assert any(note.startswith("Proposals are") for note in notes(build_table(cells)))
 
 
 def test_a_method_that_cannot_be_tested_everywhere_has_its_values_and_gaps_with_the_reason():
-    cells = make_cells(("embedded:a", "embedded:b"), {"anchor": 0.0, "class-mean": 2.0, "ipo-default": 1.0})
+    cells = make_cells(("embedded:a", "embedded:b"), {"baseline": 0.0, "class-mean": 2.0, "ipo-default": 1.0})
     for cell in cells:
         if cell["cell"]["method"] == "class-mean":
             del cell["scores"]["new"]
@@ -155,7 +157,7 @@ def test_a_method_that_cannot_be_tested_everywhere_has_its_values_and_gaps_with_
         row = table.rows[scope, "class-mean"]
         assert row.scores["base"].value > 0 and row.scores["new"] is row.scores["H"] is None
         assert set(row.gaps) >= {"new", "H"} and set(row.gaps.values()) == {"no pictures of these were seen"}
-        assert gain_of(table, scope, "class-mean", "anchor", "base").verdict.outcome == "gain"
+        assert gain_of(table, scope, "class-mean", "baseline", "base").verdict.outcome == "gain"
         assert not any(column != "base" for _, *both, column in table.gains if "class-mean" in both)
     line = next(line for line in details(table).splitlines() if "embedded:a | class-mean " in line and "[" in line)
     assert [cell.strip() for cell in line.split("|")][4:7] == ["– (1)", "– (1)", "– (1)"]
@@ -164,7 +166,7 @@ def test_a_method_that_cannot_be_tested_everywhere_has_its_values_and_gaps_with_
 
 def test_a_mean_over_fewer_targets_than_the_others_is_not_made():
     kind = {"sides": ("source", "dtd", "ucf101"), "protocol": "cross-dataset"}
-    cells = make_cells(("imagenet",), {"anchor": 0.0, "class-mean": 2.0}, **kind)
+    cells = make_cells(("imagenet",), {"baseline": 0.0, "class-mean": 2.0}, **kind)
     for cell in cells:
         if cell["cell"]["method"] == "class-mean":
             del cell["scores"]["dtd"]
@@ -174,7 +176,7 @@ def test_a_mean_over_fewer_targets_than_the_others_is_not_made():
 
 
 def test_remarks_on_methods_are_notes():
-    cells = [{**cell, "remark": "people wrote it"} for cell in make_cells(("embedded:a",), {"anchor": 0.0})]
+    cells = [{**cell, "remark": "people wrote it"} for cell in make_cells(("embedded:a",), {"baseline": 0.0})]
     assert "anchor: people wrote it." in notes(build_table(cells))
 
 
@@ -184,18 +186,18 @@ def test_optimism_is_the_gain_on_search_minus_the_gain_on_test():
         cell["search"] = {"value": 0.95 if cell["cell"]["method"] == "ipo-default" else 0.25, "loss": 1.0, "n": 48}
     table = build_table(cells)
     found = {method: search for (_, method), search in table.searches.items()}
-    on_test = gain_of(table, "embedded:a", "ipo-default", "anchor", "base").verdict.mean
+    on_test = gain_of(table, "embedded:a", "ipo-default", "baseline", "base").verdict.mean
     assert found["ipo-default"]["optimism"] == pytest.approx(0.7 - on_test)
     assert found["ipo-default"]["test"] == pytest.approx(score_of(table, "embedded:a", "ipo-default", "base").value)
-    assert found["anchor"]["optimism"] == pytest.approx(0.0)
+    assert found["baseline"]["optimism"] == pytest.approx(0.0)
 
 
 def test_optimism_is_paired_on_the_search_pictures_of_each_seed():
-    """Seeds draw other search pictures: the anchor's run under one seed says nothing of those of another."""
-    cells = [cell for cell in make_cells(("embedded:a",)) if cell["cell"]["method"] in ("anchor", "ipo-default")]
+    """Seeds draw other search pictures: the baseline template's run under one seed says nothing of those of another."""
+    cells = [cell for cell in make_cells(("embedded:a",)) if cell["cell"]["method"] in ("baseline", "ipo-default")]
     for cell in cells:
         cell["search"] = {"value": 0.5, "loss": 1.0, "n": 48}
     whole, partly = build_table(cells), build_table([cell for cell in cells if cell["cell"] != cells[1]["cell"]])
     assert [search["optimism"] is None for search in whole.searches.values()] == [False, False]
     assert [search["optimism"] is None for search in partly.searches.values()] == [False, True]
-    assert gain_of(partly, "embedded:a", "ipo-default", "anchor", "H").seeds == 3
+    assert gain_of(partly, "embedded:a", "ipo-default", "baseline", "H").seeds == 3

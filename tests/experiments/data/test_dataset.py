@@ -16,7 +16,7 @@ from ipo_prompts.experiments.export import TARGETS, export
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.pictures import Picture
 from ipo_prompts.metrics.reward import class_embeddings
-from ipo_prompts.metrics.template import ANCHOR, named, names_class, names_of
+from ipo_prompts.metrics.template import BASELINE, named, names_class, names_of
 from ipo_prompts.metrics.text_tower import encode_templates
 from ipo_prompts.programs.classifier import TemplateClassifier
 
@@ -174,13 +174,13 @@ def test_a_wrong_file_is_refused_in_one_sentence(text, message, folder):
 
 def test_a_class_has_the_mean_of_its_names_and_the_others_the_same_bits(clip):
     def encode(names):
-        return encode_templates(clip.model, clip.tokenizer, [ANCHOR], names)[0]
+        return encode_templates(clip.model, clip.tokenizer, [BASELINE], names)[0]
 
     found, plain, other = encode(["cat", SIGN, "bus"]), encode(["cat", "dog", "bus"]), encode(["puppy"])[0]
     mean = plain[1] + other
     assert np.allclose(found[1], mean / np.linalg.norm(mean), atol=1e-6)
     assert (found[[0, 2]] == plain[[0, 2]]).all()
-    several = class_embeddings(clip, [(ANCHOR, 1.0), ("a sketch of a <CLASS>.", 1.0)], ["cat", SIGN, "bus"])
+    several = class_embeddings(clip, [(BASELINE, 1.0), ("a sketch of a <CLASS>.", 1.0)], ["cat", SIGN, "bus"])
     assert np.allclose(np.linalg.norm(several, axis=1), 1, atol=1e-6)
 
 

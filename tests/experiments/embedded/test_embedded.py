@@ -13,7 +13,7 @@ from PIL import Image
 from ipo_prompts.experiments.embedded import DOMAINS, MODEL_DIR, PICTURES_DIR, SPLIT_FILE
 
 PARTS = ("train", "val", "test")
-ANCHOR = "a photo of a <CLASS>."
+BASELINE = "a photo of a <CLASS>."
 NAMES_SHIFT = (
     "a photo of a <CLASS> with inverted colors.",
     "a photographic negative of a <CLASS>.",
@@ -105,10 +105,10 @@ def test_no_name_tells_the_domain() -> None:
     assert [name for name in names if TELLING.search(name)] == []
 
 
-def test_naming_the_shift_beats_the_anchor_on_a() -> None:
-    gains = [accuracy("a", template) - accuracy("a", ANCHOR) for template in NAMES_SHIFT]
+def test_naming_the_shift_beats_the_baseline_on_a() -> None:
+    gains = [accuracy("a", template) - accuracy("a", BASELINE) for template in NAMES_SHIFT]
     assert max(gains) > 0.05 and sum(gains) / len(gains) > 0.05
 
 
-def test_anchor_is_well_above_chance_on_the_control() -> None:
-    assert accuracy("b", ANCHOR) > 10 / len(table()["classes"])
+def test_baseline_is_well_above_chance_on_the_control() -> None:
+    assert accuracy("b", BASELINE) > 10 / len(table()["classes"])

@@ -1,4 +1,4 @@
-"""What each operation on pictures does; sets of them: one name each, rendered alike anywhere."""
+"""What each transformation on pictures does; sets of them: one name each, rendered alike anywhere."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ import pytest
 from ipo_prompts.experiments.data import load_data
 from ipo_prompts.experiments.embedded import shifts
 from ipo_prompts.experiments.embedded.shifts import (
-    OPERATIONS,
     SIDE,
+    TRANSFORMATIONS,
     Image,
     canonical,
     name_of_set,
-    operations_of,
     render,
     seed_of,
+    transformations_of,
 )
 from ipo_prompts.experiments.run.reading import load_config
 from ipo_prompts.metrics.errors import InputError
@@ -30,15 +30,15 @@ from ipo_prompts.metrics.features import FeatureStore
 
 @pytest.mark.parametrize("spelled", ["negative+upside-down", "upside down + negative", "upside_down+negative"])
 def test_a_set_has_one_name_however_it_is_spelled(spelled: str) -> None:
-    assert operations_of(spelled) == ("upside down", "negative")
+    assert transformations_of(spelled) == ("upside down", "negative")
     assert canonical(f"embedded:{spelled}") == "embedded:upside-down+negative"
     assert load_data(f"embedded:{spelled}", seed=0).name == "embedded:upside-down+negative"
     assert load_config(None, data=f"embedded:{spelled}").data == "embedded:upside-down+negative"
 
 
-def test_every_set_of_operations_can_be_named() -> None:
-    for names in (*itertools.combinations(OPERATIONS, 2), OPERATIONS):
-        assert operations_of(name_of_set(names)) == names
+def test_every_set_of_transformations_can_be_named() -> None:
+    for names in (*itertools.combinations(TRANSFORMATIONS, 2), TRANSFORMATIONS):
+        assert transformations_of(name_of_set(names)) == names
 
 
 @pytest.mark.parametrize("spec", ["embedded", "embedded:a", "embedded:e", "folder:negative+sideways", "embedded:a+b"])
@@ -47,7 +47,7 @@ def test_other_specs_stay_as_they_are(spec: str) -> None:
 
 
 @pytest.mark.parametrize(("shift", "domain"), [("negative", "a"), ("sideways+faded", "d")])
-def test_a_shipped_domain_is_its_operations_over_the_clean_pictures(shift: str, domain: str) -> None:
+def test_a_shipped_domain_is_its_transformations_over_the_clean_pictures(shift: str, domain: str) -> None:
     rendered, files = (load_data(f"embedded:{name}", seed=0) for name in (shift, domain))
     assert rendered.class_names == files.class_names and rendered.task == files.task
     for part in ("train", "val", "test"):
@@ -90,11 +90,11 @@ def test_names_tell_the_picture_and_the_set() -> None:
             "negativ",
             r"no pictures embedded:negativ \(did you mean negative\?\); there are: embedded:a, .* upside-down, ",
         ),
-        ("upside-dwn+gray", r"'upside dwn' is no operation \(did you mean upside-down\?\)"),
-        ("a+gray", "'a' is no operation"),
-        ("gray+", "'' is no operation"),
-        ("gray+Gray", r"'Gray' is no operation \(did you mean gray\?\)"),
-        ("gray+gray", "embedded:gray[+]gray has the operation 'gray' twice; name it once"),
+        ("upside-dwn+gray", r"'upside dwn' is no transformation \(did you mean upside-down\?\)"),
+        ("a+gray", "'a' is no transformation"),
+        ("gray+", "'' is no transformation"),
+        ("gray+Gray", r"'Gray' is no transformation \(did you mean gray\?\)"),
+        ("gray+gray", "embedded:gray[+]gray has the transformation 'gray' twice; name it once"),
     ],
 )
 def test_what_is_no_set_is_one_sentence(rest: str, why: str) -> None:
@@ -114,24 +114,24 @@ def drawing(seed: int = 0) -> Image:
     return rgba
 
 
-def plain(*operations: str, seed: int = 0, background: str = "white") -> Image:
-    return render(drawing(), operations, seed, background, jitter=0)
+def plain(*transformations: str, seed: int = 0, background: str = "white") -> Image:
+    return render(drawing(), transformations, seed, background, jitter=0)
 
 
 def test_a_picture_is_the_same_alone_and_among_others_in_any_order() -> None:
-    jobs = [(drawing(n), [OPERATIONS[n], "noise"], 100 + n) for n in range(len(OPERATIONS))]
+    jobs = [(drawing(n), [TRANSFORMATIONS[n], "noise"], 100 + n) for n in range(len(TRANSFORMATIONS))]
     alone = [render(*job) for job in jobs]
     backwards = [render(*job) for job in reversed(jobs)][::-1]
     assert all(np.array_equal(one, other) for one, other in zip(alone, backwards, strict=True))
 
 
-@pytest.mark.parametrize("operation", OPERATIONS)
-def test_every_operation_shows_and_stays_in_range(operation: str) -> None:
-    image = plain(operation)
+@pytest.mark.parametrize("transformation", TRANSFORMATIONS)
+def test_every_transformation_shows_and_stays_in_range(transformation: str) -> None:
+    image = plain(transformation)
     assert image.shape == (SIDE, SIDE, 3) and image.dtype == np.float32
     assert image.min() >= 0 and image.max() <= 1
     assert np.abs(image - plain()).max() > 0.1
-    assert np.array_equal(image, plain(operation, seed=1)) == (operation not in RANDOM)
+    assert np.array_equal(image, plain(transformation, seed=1)) == (transformation not in RANDOM)
 
 
 def test_the_seed_moves_the_picture_and_jitter_scales_the_move() -> None:
@@ -172,17 +172,17 @@ def test_sharpness() -> None:
     assert edges[0, 0].min() > 0.99 and edges.min() < 0.5
 
 
-def test_paper_shows_where_nothing_is_drawn_and_operations_reach_it() -> None:
+def test_paper_shows_where_nothing_is_drawn_and_transformations_reach_it() -> None:
     assert np.allclose(plain(background="black")[0, 0], 0)
     assert np.allclose(plain("negative", background="black")[0, 0], 1)
 
 
-def test_operations_are_applied_in_their_own_order() -> None:
+def test_transformations_are_applied_in_their_own_order() -> None:
     assert np.array_equal(plain("negative", "sepia"), plain("sepia", "negative"))
 
 
 def test_unknown_names_are_refused_with_the_nearest() -> None:
-    with pytest.raises(InputError, match=r"no operation 'negativ' of pictures \(did you mean negative\?\)"):
+    with pytest.raises(InputError, match=r"no transformation 'negativ' of pictures \(did you mean negative\?\)"):
         plain("negativ")
     with pytest.raises(InputError, match="no background 'teal' of pictures; there are: white"):
         plain(background="teal")

@@ -22,7 +22,7 @@ from ipo_prompts.experiments.export.hf import HuggingFace
 from ipo_prompts.experiments.export.plain import ClipBenchmark, OpenClip
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import InputError
-from ipo_prompts.metrics.offsets import MeanOffsets, PriorOffsets
+from ipo_prompts.metrics.offsets import CentringOffsets, PriorOffsets
 from ipo_prompts.metrics.pictures import Picture
 from ipo_prompts.programs.classifier import TemplateClassifier
 
@@ -51,15 +51,15 @@ def test_each_target_gives_the_same_loaded_back(
     assert [path.name for path in tmp_path.iterdir()] == ["out.json"]
 
 
-@pytest.fixture(params=["mean", "prior"])
+@pytest.fixture(params=["centring", "prior"])
 def with_offsets(
     request: pytest.FixtureRequest, program: TemplateClassifier, pictures: list[Picture]
 ) -> TemplateClassifier:
     """A program whose offsets change labels."""
     features = program.clip.encode_pictures(pictures)
     plain = program.logits(features).argmax(axis=1)
-    if request.param == "mean":
-        program.offsets = MeanOffsets.from_pictures(features)
+    if request.param == "centring":
+        program.offsets = CentringOffsets.from_pictures(features)
     else:
         numbers = np.zeros(len(NAMES), dtype=np.float32)
         numbers[(plain[0] + 1) % len(NAMES)] = 100.0

@@ -37,7 +37,7 @@ from ipo_prompts.metrics.features import FeatureStore
 from ipo_prompts.metrics.pictures import Picture
 from ipo_prompts.metrics.reward import Score
 from ipo_prompts.metrics.sampling import Sampling
-from ipo_prompts.metrics.template import ANCHOR
+from ipo_prompts.metrics.template import BASELINE
 
 RECORDED = Path(__file__).parents[2] / "recorded"
 NEGATIVE = "an x-ray of a <CLASS> with neon colors, in dim light."
@@ -60,7 +60,7 @@ class Job:
     def of(self, parts: dict[AnyPart, Compared]) -> dict[str, Any]:
         return content_of(analyse(parts, self.reward, token_counter(self.reward.clip)))
 
-    def parts(self, template: str, initial: str = ANCHOR) -> dict[AnyPart, Compared]:
+    def parts(self, template: str, initial: str = BASELINE) -> dict[AnyPart, Compared]:
         drawn = self.drawn
         rows: dict[AnyPart, tuple[ClipReward, Sequence[Item]]]
         rows = {"selection": (self.reward, drawn.selection), "fresh": (self.reward, self.fresh)}
@@ -210,13 +210,13 @@ def test_without_fresh_and_selection_pictures_the_reason_stands_in_place_of_the_
 
 
 def test_the_initial_template_flips_nothing(job: Job) -> None:
-    same = job.analysed(ANCHOR)
+    same = job.analysed(BASELINE)
     assert same["confusions"] == {"vanished": [], "appeared": []}
     flips = same["flips"]
     assert (flips["gained"], flips["lost"], flips["gained_total"], flips["lost_total"]) == ([], [], 0, 0)
     assert len(flips["wrong"]) == MOST_FLIPS and all(one["true_before"] == one["true_after"] for one in flips["wrong"])
     assert {(row["gain"], row["loss_change"]) for row in same["classes"]} == {(0.0, 0.0)}
-    assert same["words"]["template"] == ANCHOR
+    assert same["words"]["template"] == BASELINE
 
 
 def test_confusions_are_counted_by_pair_over_both_parts() -> None:

@@ -87,8 +87,8 @@ def test_terminal_page_json_and_table_say_the_same(seed: int, monkeypatch: pytes
     read_back = RunResult.model_validate_json(result.model_dump_json(by_alias=True))
     assert (read_back.verdict, read_back.scores["test"].difference) == (said, found)
 
-    table = build_table([_cell("anchor", before, labels), _cell("ipo-default", after, labels)])
-    gain = gain_of(table, "a", "ipo-default", "anchor", "test").verdict
+    table = build_table([_cell("baseline", before, labels), _cell("ipo-default", after, labels)])
+    gain = gain_of(table, "a", "ipo-default", "baseline", "test").verdict
     assert gain.model_copy(update={"family": found.family}) == found
     assert found.numbers in verdicts(table)[0]
     row = next(line for line in to_markdown(table).splitlines() if re.match(r"\| a +\| ipo-default +\| [+-]", line))

@@ -30,7 +30,7 @@ from ipo_prompts.programs.strategies.compose import Compose
 from support.report_files import ACTS_IF_NOT_SHOWN, change_json
 from support.runs import change_settings, lines_of
 
-ANCHORS = ("content", "answer", "pictures", "search", "words", "classes", "optimism", "reproduce")
+BASELINES = ("content", "answer", "pictures", "search", "words", "classes", "optimism", "reproduce")
 
 
 @pytest.fixture()
@@ -80,7 +80,10 @@ def test_only_the_style_sheet_is_allowed(analysed: Path) -> None:
     )
     assert "unsafe" not in policy
     assert not re.search(r"<script|\sstyle=|\son\w+=", page)
-    assert set(re.findall(r'(?:src|srcset|href)="([^"]{5})', page)) <= {"data:", *(f"#{name[:4]}" for name in ANCHORS)}
+    assert set(re.findall(r'(?:src|srcset|href)="([^"]{5})', page)) <= {
+        "data:",
+        *(f"#{name[:4]}" for name in BASELINES),
+    }
 
 
 def test_a_notebook_shows_the_answer_first_then_the_search_and_pictures(analysed: Path) -> None:
@@ -445,23 +448,26 @@ def test_another_reward_has_its_own_words(analysed: Path) -> None:
 def test_what_a_step_looked_at_is_told(run_folder: Path) -> None:
     journal = run_folder / "journal.jsonl"
     rows = [["seen <CLASS>", 1.0, 1.5], *([f"number {i} <CLASS>", 0.001, 2.0] for i in range(1233))]
-    event = {"type": "looked", "step": 0, "around": "", "rows": rows, "seconds": 1}
+    event = {"type": "scored_only", "step": 0, "around": "", "rows": rows, "seconds": 1}
     journal.write_text(journal.read_text() + lines_of(event))
     run = read_run(run_folder)
     page = text(run_page(run))
     assert "Looked at 1,234 templates without proposing them seen <CLASS> 100.0 %, loss 1.500" in page
     assert "the longer is preferred" not in page
 
-    def by(bank: str) -> Run:
-        used = StrategyUsed(name="compose", settings={}, bank=bank, passes_over=Compose.passes_over)
+    def by(vocabulary: str) -> Run:
+        used = StrategyUsed(name="compose", settings={}, vocabulary=vocabulary, passes_over=Compose.passes_over)
         return replace(run, result=run.result.model_copy(update={"strategy": used}))
 
     composed = by("shipped")
     assert FRACTION.word == 0.005
     assert "the longer is preferred only where it has half a point more" in text(run_page(composed))
-    assert "put together from phrases of the describer's bank and words of" in text(run_page(composed))
-    for bank, said in (("general", "from the most frequent words of English and words of"), ("none", "from words of")):
-        assert f"templates were found by the strategy compose, put together {said}" in text(run_page(by(bank)))
+    assert "put together from phrases of the describer's vocabulary and words of" in text(run_page(composed))
+    for vocabulary, said in (
+        ("general", "from the most frequent words of English and words of"),
+        ("none", "from words of"),
+    ):
+        assert f"templates were found by the strategy compose, put together {said}" in text(run_page(by(vocabulary)))
 
 
 def test_other_runs_that_were_tested_on_the_same_are_told_below_the_headline(run_folder: Path) -> None:
@@ -487,7 +493,9 @@ def test_cost_and_time_are_no_sum(run_folder: Path) -> None:
 
 
 def test_why_it_ended_is_said_where_it_is_known(run_folder: Path) -> None:
-    change_json(run_folder / "result.json", lambda result: {**result, "ended": "the list is used up", "looked_at": 20})
+    change_json(
+        run_folder / "result.json", lambda result: {**result, "ended": "the list is used up", "scored_only": 20}
+    )
     page = text(run_page(read_run(run_folder)))
     assert "Why it ended: the list is used up." in page
     assert "(and 20 only looked at)" in page

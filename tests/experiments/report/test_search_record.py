@@ -28,12 +28,12 @@ def added(folder: Path, *more: dict[str, Any]) -> SearchRecord:
 
 
 def test_what_was_only_looked_at_is_added_up_and_is_no_candidate(run_folder: Path) -> None:
-    def looked(*values: float) -> dict[str, Any]:
+    def scored_only(*values: float) -> dict[str, Any]:
         rows = [[f"{value} <CLASS>", value, 1.0] for value in values]
-        return {"type": "looked", "step": 0, "around": "", "rows": rows}
+        return {"type": "scored_only", "step": 0, "around": "", "rows": rows}
 
     before = read_run(run_folder).search
-    search = added(run_folder, looked(0.9, 0.8, 0.3), looked(0.85, 0.2, 0.1), looked(0.9, 0.8, 0.3))
+    search = added(run_folder, scored_only(0.9, 0.8, 0.3), scored_only(0.85, 0.2, 0.1), scored_only(0.9, 0.8, 0.3))
     assert [step.looked for step in search.steps] == [6, 0]
     assert [one.value for one in search.steps[0].looked_best] == [0.9, 0.85, 0.8, 0.3, 0.2]
     assert [step.candidates for step in search.steps] == [step.candidates for step in before.steps]

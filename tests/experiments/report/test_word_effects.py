@@ -30,8 +30,8 @@ def pictures(clip: Clip, tmp_path_factory: pytest.TempPathFactory) -> tuple[Clip
     return reward, encoded, Sampling.of(len(encoded), encoded.labels.tolist())
 
 
-def measured(reward: ClipReward, *looked: Any, part: Any = "fresh") -> dict[str, Any]:
-    return content_of(word_effects(reward, part, seen(reward, *looked), token_counter(reward.clip)))
+def measured(reward: ClipReward, *scored_only: Any, part: Any = "fresh") -> dict[str, Any]:
+    return content_of(word_effects(reward, part, seen(reward, *scored_only), token_counter(reward.clip)))
 
 
 def seen(reward: ClipReward, units: Any, chosen: Score, sampling: Sampling) -> Compared:
@@ -212,8 +212,8 @@ def test_variants_of_one_picture_count_once(pictures: Any) -> None:
 
 def test_on_the_pictures_that_chose_the_same_changes_are_described_and_not_tested(pictures: Any) -> None:
     reward, encoded, sampling = pictures
-    looked = encoded, reward.score([X_RAY], encoded)[0], sampling
-    tested, described = measured(reward, *looked), measured(reward, *looked, part="selection")
+    scored_only = encoded, reward.score([X_RAY], encoded)[0], sampling
+    tested, described = measured(reward, *scored_only), measured(reward, *scored_only, part="selection")
     assert described["part"] == "selection"
     for one, two in zip(tested["changes"], described["changes"], strict=True):
         assert [one[name]["change"] for name in ("value", "loss")] == [

@@ -83,7 +83,7 @@ def test_offsets_that_a_run_has_not_are_fitted_on_all_that_is_not_sealed(
     found = what_they_add(prepared, None, {"test": test})
     assert (
         found is not None
-        and found.kind == ("mean" if kind == "none" else kind)
+        and found.kind == ("centring" if kind == "none" else kind)
         and how in offsets_in_words(found, same=False)
     )
     with_ = replace(test.units, offsets=fitted_on(found.kind, *prepared.shown))

@@ -15,7 +15,7 @@ from ipo_prompts.metrics.errors import InputError
 from support.runs import Ended, copy_pictures, events, ipo, result
 
 FEW = ("shots=1", "selection_shots=1")
-WORDS = ("lm=none", "strategy=compose", "describer=none", *FEW, "steps=1", "looks=20")
+WORDS = ("lm=none", "strategy=compose", "describer=none", *FEW, "steps=1", "scored_templates=20")
 Run = Callable[..., Ended]
 
 

@@ -17,7 +17,15 @@ from ipo_prompts.metrics.template import key
 from support.runs import Ended, copy_pictures, events, ipo, lines_of, result
 
 Run = Callable[..., Ended]
-SMALL = ("lm=none", "describer=none", "steps=2", "candidates_per_step=3", "shots=1", "selection_shots=1", "looks=60")
+SMALL = (
+    "lm=none",
+    "describer=none",
+    "steps=2",
+    "candidates_per_step=3",
+    "shots=1",
+    "selection_shots=1",
+    "scored_templates=60",
+)
 
 
 @pytest.fixture()

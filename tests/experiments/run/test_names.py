@@ -46,7 +46,7 @@ def run(
     monkeypatch.setattr("ipo_prompts.experiments.run.prepared.load_clip", lambda *_: clip)
 
     def start(*more: str) -> Ended:
-        few = ("describer=none", "steps=1", "candidates_per_step=2", "looks=10", "names=search")
+        few = ("describer=none", "steps=1", "candidates_per_step=2", "scored_templates=10", "names=search")
         return ipo(capfd, "optimize", f"--data=folder:{pictures}", *few, *more)
 
     return start

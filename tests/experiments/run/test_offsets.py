@@ -70,7 +70,7 @@ def settled(
     return found.result, found.settled, read(folder / "run")
 
 
-@pytest.mark.parametrize("kind", ["mean", "prior"])
+@pytest.mark.parametrize("kind", ["centring", "prior"])
 def test_they_are_kept_where_one_class_is_guessed_too_often(kind: Kind, clip: Clip, tmp_path: Path) -> None:
     result, worth, events = settled(clip, kind, 1.1, [EACH] * len(NAMES), tmp_path)
     assert worth.kept is not None and worth.kept.kind == kind
@@ -98,10 +98,10 @@ def test_they_are_kept_where_one_class_is_guessed_too_often(kind: Kind, clip: Cl
     for part, units in (("search", searched), ("selection", selection)):
         scores = [event["scores"] for event in events if event["type"] == "scores" and event["kind"] == part][-1]
         (row,) = [row for row in scores if row["template"] == TEMPLATES[0]]
-        assert row["loss"] == loss(units, of_both if kind == "mean" else None)
+        assert row["loss"] == loss(units, of_both if kind == "centring" else None)
 
 
-@pytest.mark.parametrize("kind", ["mean", "prior"])
+@pytest.mark.parametrize("kind", ["centring", "prior"])
 def test_they_are_left_off_where_they_do_harm_on_held_back_pictures(kind: str, clip: Clip, tmp_path: Path) -> None:
     """One class is guessed too often of the search pictures, and not of the others: its own are taken from it."""
     result, worth, events = settled(clip, kind, 2.0, [EACH] * len(NAMES), tmp_path, noise=0.1, held_back=0.0)
@@ -130,7 +130,7 @@ def test_within_the_lead_the_initial_template_stays_with_them_as_without(
     assert found.settled is not None and found.result.choice.kept_initial == (lead > 0)
 
 
-@pytest.mark.parametrize("kind", ["mean", "prior"])
+@pytest.mark.parametrize("kind", ["centring", "prior"])
 def test_nearly_all_pictures_of_one_class_do_not_take_its_own_from_it(kind: str, clip: Clip, tmp_path: Path) -> None:
     """Unless each class weighed the same, it would seem to be guessed too often."""
     counts = [60, 3, 3, 3, 3, 3]
@@ -158,10 +158,10 @@ def test_what_is_settled_after_them_has_those_that_are_kept(
     def look(settings: Any, reward: Any, templates: Any, parts: Any, offsets: Any, record: Any, **more: Any) -> None:
         given.append(([*templates], [*parts], offsets, more))
 
-    monkeypatch.setattr("ipo_prompts.programs.naming.look_for_names", look)
+    monkeypatch.setattr("ipo_prompts.programs.naming.search_names", look)
     reward = ClipReward(clip, NAMES, FeatureStore(clip, tmp_path))
     units = [made_up(clip, 1.1, [EACH] * len(NAMES), seed).units for seed in (1, 2)]
-    settings, model = SearchSettings(steps=1, offsets="mean", names="search"), object()
+    settings, model = SearchSettings(steps=1, offsets="centring", names="search"), object()
     lm: Any = SimpleNamespace(connect=lambda *of: model, small=small)
     strategy = lambda lm: GivenTemplates(TEMPLATES)  # noqa: E731
     found = run_job(Job(settings, reward, *units, strategy=strategy, lm=lm, task="pets"))
@@ -207,7 +207,7 @@ def light(monkeypatch: pytest.MonkeyPatch, clip: Clip) -> None:
     monkeypatch.setattr("ipo_prompts.experiments.run.prepared.load_clip", lambda *_: clip)
 
 
-@pytest.mark.parametrize("kind", ["mean", "prior"])
+@pytest.mark.parametrize("kind", ["centring", "prior"])
 def test_a_run_with_them_labels_as_its_sealed_test_and_resumes_and_replays_to_the_same(
     kind: str, run: Any, clip: Clip, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: Any
 ) -> None:
@@ -240,11 +240,11 @@ def test_a_run_without_them_says_what_they_would_add(classes: str, run: Any, tmp
     ended = run(f"classes={classes}", "--out", str(folder))
     assert ended.code == 0, ended.err
     found = load_result(folder).offsets
-    assert found is not None and not found.kept and found.gain is None and found.kind == "mean"
+    assert found is not None and not found.kept and found.gain is None and found.kind == "centring"
     assert list(found.sealed) == (["test", "new"] if classes == "base-to-new" else ["test"])
     same = load_result(folder).scores["test"].difference.outcome == "same templates"
     words = offsets_in_words(found, same)
-    assert words.startswith("With mean offsets (no labels, no words) the same template would have ")
+    assert words.startswith("With centring offsets (no labels, no words) the same template would have ")
     assert ("; on new classes " in words) == (classes == "base-to-new")
     assert "offsets" not in ended.out, "nobody asked"
     assert words in (folder / "report.html").read_text().replace("\xa0", " ")
@@ -258,14 +258,17 @@ def test_a_run_without_them_says_what_they_would_add(classes: str, run: Any, tmp
 @pytest.mark.parametrize(
     ("more", "sentence"),
     [
-        (["offsets=mean", "reward=retrieval"], "is for classes that compete, and not for reward=retrieval"),
+        (["offsets=centring", "reward=retrieval"], "is for classes that compete, and not for reward=retrieval"),
         (
             ["offsets=prior", "reward=examples.segmentation:Segmentation"],
             "is for classes that compete, and not for reward=examples.segmentation:Segmentation",
         ),
-        (["offsets=mean", "selection=search"], "none are held back; set selection=held-back and selection_shots=1"),
-        (["offsets=mean", "selection_shots=0"], "none are held back; set selection=held-back and selection_shots=1"),
-        (["offsets=prior", "classes=base-to-new"], "for new classes set offsets=mean"),
+        (["offsets=centring", "selection=search"], "none are held back; set selection=held-back and selection_shots=1"),
+        (
+            ["offsets=centring", "selection_shots=0"],
+            "none are held back; set selection=held-back and selection_shots=1",
+        ),
+        (["offsets=prior", "classes=base-to-new"], "for new classes set offsets=centring"),
         (["offsets=both"], "offsets"),
     ],
 )

@@ -11,7 +11,7 @@ import pytest
 from ipo_prompts.experiments.run import searching
 from ipo_prompts.experiments.run.config import RunConfig
 from ipo_prompts.experiments.run.searching import EarlierRun, identity_of, read_earlier, recorded, started
-from ipo_prompts.metrics.template import ANCHOR
+from ipo_prompts.metrics.template import BASELINE
 from support.runs import lines_of
 
 OPENED = {"this": "a", "known": ["a"], "elsewhere": 0, "pictures": ["0"]}
@@ -52,7 +52,7 @@ def test_of_very_many_templates_the_best_are_taken_over(tmp_path: Path, monkeypa
     assert found.templates == {"a good <CLASS>.": 0.8, "a best <CLASS>.": 0.9}
 
 
-@pytest.mark.parametrize("change", [{"reward": {"name": "retrieval"}}, {"offsets": "mean"}])
+@pytest.mark.parametrize("change", [{"reward": {"name": "retrieval"}}, {"offsets": "centring"}])
 def test_scores_of_another_reward_or_with_offsets_are_others(change: dict[str, Any]) -> None:
     assert identity_of(RunConfig(), "p", "c") != identity_of(RunConfig(**change), "p", "c")
 
@@ -80,7 +80,7 @@ def test_templates_that_were_not_taken_over_are_counted_without_the_initial_one(
             **BEFORE,
             "run": "there",
             "searched": ["one"],
-            "templates": {ANCHOR: 0.4, "a red <CLASS>.": 0.5, "a <CLASS>": 0.1},
+            "templates": {BASELINE: 0.4, "a red <CLASS>.": 0.5, "a <CLASS>": 0.1},
         }
     )
     history = [SimpleNamespace(source=source) for source in ("initial", "earlier run", "language model")]

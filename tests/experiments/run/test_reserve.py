@@ -18,7 +18,15 @@ from ipo_prompts.metrics.errors import InputError
 from support.runs import copy_pictures, events, ipo
 
 CONFIG, FOLDER = RunConfig(max_minutes=1), Path("nowhere")
-WORDS = ("lm=none", "strategy=compose", "describer=none", "shots=1", "selection_shots=1", "steps=1", "looks=20")
+WORDS = (
+    "lm=none",
+    "strategy=compose",
+    "describer=none",
+    "shots=1",
+    "selection_shots=1",
+    "steps=1",
+    "scored_templates=20",
+)
 
 
 @pytest.fixture(autouse=True)

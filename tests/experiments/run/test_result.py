@@ -126,7 +126,7 @@ def test_what_is_written_is_what_is_read(tmp_path: Path) -> None:
             "reward": RewardNames(name="retrieval", measure="recall@1", unit="queries"),
             "other_measures": {"recall@5": load_result(RECORDED).scores["test"]},
             "lm": load_result(RECORDED).lm.model_copy(update={"optimizer": None}),
-            "looked_at": 7,
+            "scored_only": 7,
         }
     )
     write_json(tmp_path / "result.json", result)
@@ -239,7 +239,7 @@ def test_under_classes_that_sealed_pictures_may_have_chosen_there_is_a_differenc
             assert mine and other and other.outcome == "gain"
             assert (mine.outcome, mine.p, mine.p_corrected) == ("no test", None, None)
             assert (mine.mean, mine.ci95) == (other.mean, other.ci95)
-            assert "that is not tested: +75.00 points" in mine.against("the anchor")
+            assert "that is not tested: +75.00 points" in mine.against("the baseline template")
     said = verdict(found["test"], "queries", 2, new=found["new"])
     assert said.startswith("No test: these sealed queries were opened before with other classes or class names")
     assert "of this run: +75.00 points [" in said and "Only new queries can test it." in said

@@ -72,7 +72,7 @@ def test_a_run_goes_from_the_table_to_several_names(table: Path, tmp_path: Path,
     ("words", "said"),
     [
         (["reward=retrieval"], "for pictures of one class each; leave it out with labels=several"),
-        (["offsets=mean"], "offsets=mean"),
+        (["offsets=centring"], "offsets=centring"),
         (["names=search"], "names=search is for the accuracy"),
         (["classes=base-to-new"], "set classes=all"),
         (["labels=given", "reward=several"], "set labels=several"),

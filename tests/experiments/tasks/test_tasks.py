@@ -18,7 +18,7 @@ from ipo_prompts.experiments.run.reading import load_config
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.programs.lm import connect
 from ipo_prompts.programs.lm.connect import Backend
-from ipo_prompts.programs.templates.phrases import PhraseBank
+from ipo_prompts.programs.templates.phrases import Vocabulary
 from support.runs import copy_pictures
 
 SEGMENTATION = "examples.segmentation:Segmentation"
@@ -52,8 +52,8 @@ def test_every_method_has_a_value_or_a_reason(
     monkeypatch.setattr("ipo_prompts.experiments.compare.cell.load_clip", lambda *_: clip)
     # Pools of a few dozen: every template of a pool goes through the same reward.
     monkeypatch.setattr("ipo_prompts.experiments.compare.methods.given.MANY", 40)
-    usable = PhraseBank.usable
-    monkeypatch.setattr(PhraseBank, "usable", lambda self, *given: usable(self, *given)[::10])
+    usable = Vocabulary.usable
+    monkeypatch.setattr(Vocabulary, "usable", lambda self, *given: usable(self, *given)[::10])
     pictures = copy_pictures(tmp_path / "pictures")
     settings = {"reward": task, "describer": "none", "shots": 2, "selection_shots": 1, "steps": 1}
     ids = []
@@ -66,7 +66,7 @@ def test_every_method_has_a_value_or_a_reason(
         assert (content["measure"], content["unit"]) == TASKS[task]
         if method in (
             "hand-written",
-            "centred",
+            "centring",
             "class-mean",
             "gda",
             "gda-text",

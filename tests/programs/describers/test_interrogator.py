@@ -15,7 +15,7 @@ from ipo_prompts.metrics.pictures import Picture
 from ipo_prompts.metrics.template import fill
 from ipo_prompts.programs.describers import interrogator
 from ipo_prompts.programs.describers.interrogator import NOTHING, Interrogator
-from ipo_prompts.programs.templates.phrases import PhraseBank
+from ipo_prompts.programs.templates.phrases import Vocabulary
 
 IGNORED = {"a", "an", "in", "of", "on", "at", "the", "with", "picture"}
 CLASSES = ["cat", "dog", "teapot", "fir_tree", "lamp"]
@@ -128,7 +128,7 @@ def test_a_greedy_look_says_each_thing_once_strongest_first(drawings):
     found = Interrogator(BagOfWords(), greedy=True)(pictures=features, labels=labels, class_names=CLASSES)
     said = found.descriptions[0].removeprefix("The pictures look like: ").rstrip(".").split(", ")
     assert set(said[:2]) == {"line drawing", "at sunset"} and said[0] == once.phrases[0][0]
-    group = {phrase.text: phrase.group for phrase in PhraseBank.load().phrases}
+    group = {phrase.text: phrase.group for phrase in Vocabulary.load().phrases}
     assert len({group[text] for text in said}) == len(said)  # "drawing", "at dusk" go without saying
     assert found.phrases == once.phrases
 
@@ -162,7 +162,7 @@ def test_many_classes_are_thinned_to_a_bounded_number_of_texts(drawings, monkeyp
     encode = clip.encode_texts
     monkeypatch.setattr(clip, "encode_texts", lambda texts: seen.extend(texts) or encode(texts))
     Interrogator(clip)(pictures=features, labels=labels, class_names=CLASSES)
-    assert len(seen) == 3 * (1 + len(PhraseBank.load().phrases))
+    assert len(seen) == 3 * (1 + len(Vocabulary.load().phrases))
 
 
 def test_no_picture_gives_no_description():

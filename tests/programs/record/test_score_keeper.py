@@ -102,11 +102,15 @@ def test_values_are_as_exact_as_they_are_large_and_keep_to_the_scale_but_for_rou
 def test_what_is_only_looked_at_or_proposed_early_is_on_record_to_six_decimals(tmp_path: Path) -> None:
     with closing(Journal(tmp_path)) as journal:
         record = ScoreKeeper(journal, Own(THIRDS / 7))
-        record.look(2, ["a <CLASS>"], Units(), around="b <CLASS>")
+        record.score_only(2, ["a <CLASS>"], Units(), around="b <CLASS>")
         score = record.propose(2, "a <CLASS>", Units())
         (again,) = record.score(2, ["a <CLASS>"], Units(), known={"a <CLASS>": score})
     assert again is score
-    looked, proposed, scored = read(tmp_path)
-    assert (looked["step"], looked["around"], looked["rows"]) == (2, "b <CLASS>", [["a <CLASS>", 0.095238, 0.142857]])
+    scored_only, proposed, scored = read(tmp_path)
+    assert (scored_only["step"], scored_only["around"], scored_only["rows"]) == (
+        2,
+        "b <CLASS>",
+        [["a <CLASS>", 0.095238, 0.142857]],
+    )
     assert (proposed["step"], proposed["row"]) == (2, ["a <CLASS>", 0.095238, 0.142857])
     assert scored["scores"][0]["hits"] == (THIRDS / 7).tolist(), "bit for bit"

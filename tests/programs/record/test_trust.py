@@ -156,7 +156,7 @@ def test_the_program_of_a_run(clip: Any, tmp_path: Path) -> None:
 def test_the_grid_in_the_folder_of_a_grid(tmp_path: Path) -> None:
     file = tmp_path / GRID_FILE
     file.write_text(
-        "title: t\nprotocol: few-shot\ndata: ['folder:pets']\nmethods: [anchor]\nseeds: 1\n"
+        "title: t\nprotocol: few-shot\ndata: ['folder:pets']\nmethods: [baseline]\nseeds: 1\n"
         "settings: {clip: 'hf-hub:a/b'}\n"
     )
     grid = load_grid(str(file))  # a person wrote it

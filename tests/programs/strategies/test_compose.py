@@ -24,10 +24,10 @@ from ipo_prompts.programs.strategies import STRATEGIES, compose
 from ipo_prompts.programs.strategies.base import Expected, Forecast, Known, Models
 from ipo_prompts.programs.strategies.compose import FEWEST, PARTS, Compose, ComposeSettings, worth
 from ipo_prompts.programs.templates.admission import Desk
-from ipo_prompts.programs.templates.phrases import LONGEST, BankName, PhraseBank, Wording
+from ipo_prompts.programs.templates.phrases import LONGEST, Vocabulary, VocabularyName, Wording
 from ipo_prompts.programs.templates.settings import SearchSettings
 
-ANCHOR = "a photo of a <CLASS>."
+BASELINE = "a photo of a <CLASS>."
 WORTH = {"dark": 0.2, "upside down": 0.1, "torn": 0.001, "in fog": -0.1}
 
 WORD = FRACTION.word
@@ -117,29 +117,35 @@ def test_what_is_proposed_is_short_and_of_words_that_were_looked_at() -> None:
     assert not [rejection for step in found.steps for rejection in step.rejected]
 
 
-def test_two_phrases_of_the_bank_about_the_same_thing_do_not_stand_together(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_phrases_of_the_vocabulary_about_the_same_thing_do_not_stand_together(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setitem(WORTH, "hazy", 0.15)  # of one group with "dark", and worth more than all others beside it
     reward = Worded()
     found = run(Compose(), reward)
     assert found.choice.template == "a dark photo of a <CLASS>, upside down."
     assert "a hazy photo of a <CLASS>." in reward.scored
-    about = {phrase.text: phrase.group for phrase in PhraseBank.load().phrases}
+    about = {phrase.text: phrase.group for phrase in Vocabulary.load().phrases}
     for template in reward.scored:
         groups = [about[part.text] for part in Wording.of(template).parts if part.text in about]  # type: ignore[union-attr]
         assert len(set(groups)) == len(groups), template
 
 
-def test_the_words_are_those_of_the_bank_that_is_named() -> None:
+def test_the_words_are_those_of_the_vocabulary_that_is_named() -> None:
     reward = Worded()
-    run(STRATEGIES.build({"name": "compose", "looks": 80}, Models(given=False, bank="general")), reward, steps=1)
+    run(
+        STRATEGIES.build({"name": "compose", "scored_templates": 80}, Models(given=False, vocabulary="general")),
+        reward,
+        steps=1,
+    )
     said = {part.text for one in reward.scored if (wording := Wording.of(one)) for part in wording.parts}
-    assert len(said) > 200 and said <= {phrase.text for phrase in PhraseBank.load("general").phrases}
+    assert len(said) > 200 and said <= {phrase.text for phrase in Vocabulary.load("general").phrases}
 
 
-def test_what_one_search_met_of_a_bank_is_not_kept_for_another(monkeypatch: pytest.MonkeyPatch) -> None:
-    usable, few, all_of_it = PhraseBank.usable, Worded(), Worded()
+def test_what_one_search_met_of_a_vocabulary_is_not_kept_for_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    usable, few, all_of_it = Vocabulary.usable, Worded(), Worded()
     with monkeypatch.context() as patched:
-        patched.setattr(PhraseBank, "usable", lambda self, *given: usable(self, *given)[::10])
+        patched.setattr(Vocabulary, "usable", lambda self, *given: usable(self, *given)[::10])
         run(Compose(), few, steps=1)
     run(Compose(), all_of_it, steps=1)
     assert len(few.scored) < 200 < len(all_of_it.scored)
@@ -153,11 +159,11 @@ def test_single_parts_are_tried_beside_what_the_initial_template_says() -> None:
 
 
 def test_looks_are_counted_and_bounded() -> None:
-    assert run(Compose(ComposeSettings(looks=30)), steps=4).looked_at <= 4 * 30 + 4 * 30
+    assert run(Compose(ComposeSettings(scored_templates=30)), steps=4).scored_only <= 4 * 30 + 4 * 30
     many = Worded([f"class {number}" for number in range(2000)])
     found = run(Compose(), many, steps=2)
-    assert found.looked_at <= 4 * FEWEST + 2 * FEWEST
-    assert found.steps[2].looked_at == FEWEST, "however many classes there are"
+    assert found.scored_only <= 4 * FEWEST + 2 * FEWEST
+    assert found.steps[2].scored_only == FEWEST, "however many classes there are"
 
 
 def test_a_composition_is_tried_with_the_most_promising_parts_alone() -> None:
@@ -166,11 +172,11 @@ def test_a_composition_is_tried_with_the_most_promising_parts_alone() -> None:
             self.known = known
             super().ask(known, desk)
 
-    strategy = Seen(ComposeSettings(looks=400))
+    strategy = Seen(ComposeSettings(scored_templates=400))
     run(strategy, steps=2)
-    around = Counter(one.around for one in strategy.known.looked if one.around)
+    around = Counter(one.around for one in strategy.known.scored_only if one.around)
     assert PARTS - 5 < max(around.values()) <= PARTS
-    best = [one for one in strategy.known.looked if one.around == next(iter(around))]
+    best = [one for one in strategy.known.scored_only if one.around == next(iter(around))]
     assert any("upside down" in one.template for one in best)
 
 
@@ -187,7 +193,7 @@ def test_the_same_search_makes_the_same_compositions(clip: Clip) -> None:
     data = draw(load_data("embedded:upside-down+noise", seed=0), shots=1, selection_shots=1, seed=0)
     reward = ClipReward(clip, data.class_names)
     units, held_back = (reward.examples(data.examples(part)) for part in ("search", "selection"))
-    strategy = Compose(ComposeSettings(looks=20))  # the second search begins anew, as a resumed one does
+    strategy = Compose(ComposeSettings(scored_templates=20))  # the second search begins anew, as a resumed one does
 
     def found() -> SearchResult:
         return search(SearchSettings(steps=3), reward, strategy, units, held_back)
@@ -195,14 +201,20 @@ def test_the_same_search_makes_the_same_compositions(clip: Clip) -> None:
     first, second = found(), found()
     assert first.choice == second.choice
     assert [entry.record() for entry in first.history] == [entry.record() for entry in second.history]
-    assert first.looked_at == second.looked_at > 80
+    assert first.scored_only == second.scored_only > 80
     alone = [one for one in first.history if one.step == 0]
     assert first.history.best.value > first.history.initial.value + 0.05
     assert first.history.best.rank >= max(one.rank for one in alone)
 
 
 def test_a_search_without_a_language_model_ends_when_all_was_tried() -> None:
-    found = run(Compose(ComposeSettings(looks=10_000)), steps=400, candidates_per_step=100, looks=2_000, patience=None)
+    found = run(
+        Compose(ComposeSettings(scored_templates=10_000)),
+        steps=400,
+        candidates_per_step=100,
+        scored_templates=2_000,
+        patience=None,
+    )
     assert found.ended == "all compositions of the phrases were tried"
 
 
@@ -211,12 +223,12 @@ def test_it_is_built_with_or_without_a_language_model() -> None:
     asks = STRATEGIES.build({"name": "compose", "words": 3}, Models(small=True)).forecast(_expected())
     plain = STRATEGIES.build({"name": "no-history"}, Models(small=True)).forecast(_expected(candidates=3))
     assert asks == plain and asks.calls > 0
-    assert STRATEGIES.build({"name": "compose"}, Models(bank="general")).bank == "general"
+    assert STRATEGIES.build({"name": "compose"}, Models(vocabulary="general")).vocabulary == "general"
     for given, words in ((True, 0), (False, 2)):
         with pytest.raises(InputError, match="name one with"):
-            STRATEGIES.build({"name": "compose", "words": words}, Models(given=given, bank="none"))
-    with pytest.raises(InputError, match=r"bank=none leaves no words without a language model"):
-        STRATEGIES.build({"name": "compose"}, Models(given=False, bank="none"))
+            STRATEGIES.build({"name": "compose", "words": words}, Models(given=given, vocabulary="none"))
+    with pytest.raises(InputError, match=r"vocabulary=none leaves no words without a language model"):
+        STRATEGIES.build({"name": "compose"}, Models(given=False, vocabulary="none"))
 
 
 def test_what_words_are_written_from_is_what_the_writer_may_know_and_so_many_are_asked_for() -> None:
@@ -252,7 +264,7 @@ def test_a_search_that_starts_from_another_composes_with_its_templates() -> None
 
     def searched(*before: str) -> tuple[list[str], SearchResult]:
         reward, settings = Worded(), SearchSettings(steps=1, candidates_per_step=5)
-        strategy = Compose(ComposeSettings(looks=60))
+        strategy = Compose(ComposeSettings(scored_templates=60))
         found = search(settings, reward, strategy, reward.examples(()), earlier=Earlier(before, 3))
         return [one for one in reward.scored if one.startswith(best.removesuffix(".") + ", ")], found
 
@@ -260,7 +272,7 @@ def test_a_search_that_starts_from_another_composes_with_its_templates() -> None
     more, found = searched(best, "<CLASS> 3: no composition")
     assert not alone
     assert more, "the best of the earlier search is tried with other parts"
-    assert found.looked_at > 60, "the phrases of the bank are looked at all the same"
+    assert found.scored_only > 60, "the phrases of the vocabulary are looked at all the same"
     assert best not in [entry.template for entry in found.steps[1].scored]
 
 
@@ -285,7 +297,7 @@ class Odd(Worded):
         return random.Random(f"{self.seed} {text}").random()
 
 
-STARTS = [ANCHOR, "a dark photo of a <CLASS>, a type of pet.", "odd: <CLASS>"]
+STARTS = [BASELINE, "a dark photo of a <CLASS>, a type of pet.", "odd: <CLASS>"]
 WRITTEN = [
     "a line drawing of a dark <CLASS>, at night.",
     "a photo of a <CLASS>, underwater.",
@@ -315,14 +327,16 @@ def test_a_pool_made_anew_for_each_step_is_the_one_that_went_on(seed: int, monke
 
     def found() -> tuple[SearchResult, list[str]]:
         chance = random.Random(seed)
-        bank: BankName = "none" if seed % 4 == 3 else "shipped"
-        settings = ComposeSettings(looks=chance.choice([7, 40]))
+        vocabulary: VocabularyName = "none" if seed % 4 == 3 else "shipped"
+        settings = ComposeSettings(scored_templates=chance.choice([7, 40]))
         writer = Writer(chance.sample(WRITTEN, len(WRITTEN))) if seed % 4 else None
         start = STARTS[seed % 3]
         before = Earlier(("a grey photo of a <CLASS>, in fog.", "a <CLASS> that is no composition"), 2)
         reward = Odd(seed)
         more = SearchSettings(steps=6, initial_template=start, patience=None)
-        return search(more, reward, Compose(settings, writer, bank), reward.examples([]), earlier=before), reward.scored
+        return search(
+            more, reward, Compose(settings, writer, vocabulary), reward.examples([]), earlier=before
+        ), reward.scored
 
     kept: list[Any] = []
     anew, scored = found()
@@ -333,7 +347,7 @@ def test_a_pool_made_anew_for_each_step_is_the_one_that_went_on(seed: int, monke
 
 
 def test_searches_that_share_it_do_not_share_what_they_looked_at() -> None:
-    strategy = Compose(ComposeSettings(looks=30))
+    strategy = Compose(ComposeSettings(scored_templates=30))
     alone, others = run(strategy), []
 
     def other(step: Step) -> None:
@@ -343,4 +357,4 @@ def test_searches_that_share_it_do_not_share_what_they_looked_at() -> None:
     reward = Worded()
     found = search(SearchSettings(steps=3), reward, strategy, reward.examples([]), on_step=other)
     assert [entry.template for entry in found.history] == [entry.template for entry in alone.history]
-    assert found.looked_at == alone.looked_at and others
+    assert found.scored_only == alone.scored_only and others

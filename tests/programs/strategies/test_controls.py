@@ -12,7 +12,7 @@ import pytest
 
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.reward import Score
-from ipo_prompts.metrics.template import ANCHOR
+from ipo_prompts.metrics.template import BASELINE
 from ipo_prompts.programs.strategies import STRATEGIES
 from ipo_prompts.programs.strategies.base import (
     Expected,
@@ -20,8 +20,8 @@ from ipo_prompts.programs.strategies.base import (
     GivenTemplates,
     Knowing,
     Known,
-    Looked,
     Models,
+    ScoredOnly,
     asks_lm,
     forecast_of,
     may_know,
@@ -38,12 +38,12 @@ def known(entries: int = 12, seed: int = 3) -> Known:
         hits = np.arange(100) < round(100 * value)
         return ScoredTemplate(Score(template, value, 1 - value, hits, 1.0 - hits), step, "test")
 
-    history = PromptHistory(scored(ANCHOR, 0.3, -1))
+    history = PromptHistory(scored(BASELINE, 0.3, -1))
     for i in range(entries):
         history.add(scored(f"number {i} <CLASS>", (i + 1) / 20, i))
-    looked = tuple(Looked(f"looked {i} <CLASS>", i / 20, 1 - i / 20, i % 3, ANCHOR) for i in range(12))
+    scored_only = tuple(ScoredOnly(f"scored_only {i} <CLASS>", i / 20, 1 - i / 20, i % 3, BASELINE) for i in range(12))
     labels = np.arange(100) % 10
-    return Known("pets", history, ("cat",), ("soft light",), labels, entries, seed, 2, looked)
+    return Known("pets", history, ("cat",), ("soft light",), labels, entries, seed, 2, scored_only)
 
 
 def rows(known: Known, **settings: Any) -> list[tuple[str, float, float]]:
@@ -53,7 +53,7 @@ def rows(known: Known, **settings: Any) -> list[tuple[str, float, float]]:
 
 def test_the_history_shows_the_best_worst_first_with_the_initial_template_pinned() -> None:
     shown = rows(known(), size=4)
-    assert [template for template, _, _ in shown] == [ANCHOR, *(f"number {i} <CLASS>" for i in (9, 10, 11))]
+    assert [template for template, _, _ in shown] == [BASELINE, *(f"number {i} <CLASS>" for i in (9, 10, 11))]
     assert [value for _, value, _ in shown] == [0.3, 0.5, 0.55, 0.6]
     assert [loss for _, _, loss in shown] == pytest.approx([0.7, 0.5, 0.45, 0.4])
     loose = rows(known(), size=12, pin_initial=False, floor=0.4)
@@ -63,8 +63,8 @@ def test_the_history_shows_the_best_worst_first_with_the_initial_template_pinned
 def test_without_history_only_the_initial_template_is_known_and_none_is_shown() -> None:
     given = known()
     left = no_history(given)
-    assert [entry.template for entry in left.history] == [ANCHOR]
-    assert left.looked == ()
+    assert [entry.template for entry in left.history] == [BASELINE]
+    assert left.scored_only == ()
     assert (left.task, left.descriptions, left.seed, left.labels) == ("pets", ("soft light",), 3, given.labels)
     for small in (False, True):
         strategy = STRATEGIES.build({"name": "no-history"}, Models(small=small))
@@ -83,11 +83,11 @@ def test_shuffled_scores_keep_templates_and_numbers_and_part_them() -> None:
 
 def test_what_was_looked_at_and_labels_are_shuffled_too() -> None:
     given, left = known(), shuffled(known())
-    assert [(one.template, one.step, one.around) for one in left.looked] == [
-        (one.template, one.step, one.around) for one in given.looked
+    assert [(one.template, one.step, one.around) for one in left.scored_only] == [
+        (one.template, one.step, one.around) for one in given.scored_only
     ]
-    assert {one.rank for one in left.looked} == {one.rank for one in given.looked}
-    assert sum(one != other for one, other in zip(left.looked, given.looked, strict=True)) > 6
+    assert {one.rank for one in left.scored_only} == {one.rank for one in given.scored_only}
+    assert sum(one != other for one, other in zip(left.scored_only, given.scored_only, strict=True)) > 6
     assert left.labels is not None and given.labels is not None
     assert sorted(left.labels) == sorted(given.labels) and (left.labels != given.labels).sum() > 60
     assert not left.labels.flags.writeable

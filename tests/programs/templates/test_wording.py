@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from ipo_prompts.programs.templates.phrases import Part, PhraseBank, Wording, unknown_words
+from ipo_prompts.programs.templates.phrases import Part, Vocabulary, Wording, unknown_words
 
 
-def test_every_phrase_of_the_bank_comes_apart_and_together_again() -> None:
-    for phrase in PhraseBank.load().phrases:
+def test_every_phrase_of_the_vocabulary_comes_apart_and_together_again() -> None:
+    for phrase in Vocabulary.load().phrases:
         wording = Wording.of(phrase.template)
         assert wording is not None and str(wording) == phrase.template
         assert len(wording.parts) == (phrase.text not in ("photo", "photograph", "snapshot")), phrase

@@ -19,7 +19,7 @@ from ipo_prompts.experiments.data.benchmarks.hub import load_registered
 from ipo_prompts.experiments.data.check import check_data
 from ipo_prompts.experiments.data.dataset import COUNTED, why_different
 from ipo_prompts.metrics.errors import InputError
-from ipo_prompts.metrics.template import ANCHOR, problem
+from ipo_prompts.metrics.template import BASELINE, problem
 from support.coop_root import CLASSES, SIZES, WNID_NAMES, make_root
 from support.recorded_pictures import opened_files, recorded
 
@@ -371,8 +371,8 @@ def test_listing_loads_nothing_heavy():
     assert done.stdout.splitlines()[-1] == ""
 
 
-def test_the_anchor_is_the_hand_written_template_where_coop_has_no_other():
-    plain = [name for name, entry in REGISTRY.items() if entry.hand_written == ANCHOR]
+def test_the_baseline_is_the_hand_written_template_where_coop_has_no_other():
+    plain = [name for name, entry in REGISTRY.items() if entry.hand_written == BASELINE]
     assert plain == [
         "imagenet",
         "caltech101",

@@ -119,12 +119,12 @@ def test_a_run_is_never_a_reason_to_call_it(capfd: pytest.CaptureFixture[str], m
 def test_a_grid_that_a_person_wrote_has_it_called_and_a_strangers_folder_has_not(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    text = "title: t\nprotocol: few-shot\ndata: ['{}']\nmethods: [anchor]\nseeds: 1\nsettings: {{also_fit: ['{}']}}\n"
+    text = "title: t\nprotocol: few-shot\ndata: ['{}']\nmethods: [baseline]\nseeds: 1\nsettings: {{also_fit: ['{}']}}\n"
     (folder / "mine.yaml").write_text(text.format(SPEC, "embedded"))
     grid = load_grid("mine.yaml")
     settings = (("shots", 1), ("selection_shots", 1), ("lm", "none"), ("describer", "none"))
     as_in_a_new_process(monkeypatch)  # such as a worker
-    done = run_cell(Cell("few-shot", SPEC, "anchor", 0, (), settings), folder / "cell")
+    done = run_cell(Cell("few-shot", SPEC, "baseline", 0, (), settings), folder / "cell")
     assert json.loads((folder / "cell" / "cell.json").read_text())["scores"] == done["scores"] and imported()
     as_in_a_new_process(monkeypatch)
     (folder / "table" / "cells").mkdir(parents=True)

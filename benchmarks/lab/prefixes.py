@@ -1,12 +1,12 @@
 """What a search would have ended with, had it looked at fewer templates: prefixes of what one search left behind.
 
-As a protocol, `protocol=benchmarks.lab.looks:AfterLooks targets=60,300`: learn all classes; test what was learnt after
-so many looks.
+As a protocol, `protocol=benchmarks.lab.prefixes:AfterTemplates targets=60,300`: learn all classes; test what was learnt
+after so many looks.
 
 A look is a template that was scored on labelled pictures, for the first time; the initial one is none. After so many
 looks a search may propose as many templates as it ever may: those that it had proposed by then, and of the others that
 it had looked at the best. The winner is chosen among them by the rule of every search (`programs/selection.py`). For
-the strategies that ship this is the search that is run with `looks=` so many.
+the strategies that ship this is the search that is run with `scored_templates=` so many.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from ipo_prompts.metrics.template import key
 from ipo_prompts.programs.record.journal import Event
 from ipo_prompts.programs.record.score_keeper import ScoreKeeper
 from ipo_prompts.programs.selection import Choice, HeldBack, choose_winner
-from ipo_prompts.programs.strategies.base import Looked
+from ipo_prompts.programs.strategies.base import ScoredOnly
 from ipo_prompts.programs.strategies.compose import worth
 from ipo_prompts.programs.templates.history import PromptHistory, ScoredTemplate
-from ipo_prompts.programs.templates.phrases import PhraseBank
+from ipo_prompts.programs.templates.phrases import Vocabulary
 from ipo_prompts.programs.templates.settings import SearchSettings
 
 
-class AfterLooks(Protocol):
+class AfterTemplates(Protocol):
     """Tests after each number of looks."""
 
     def test_sets(self, drawn: Sequence[TestSet], targets: Sequence[str], config: RunConfig) -> list[TestSet]:
@@ -45,7 +45,7 @@ class AfterLooks(Protocol):
         counts = sorted(map(int, targets), reverse=True)
         prefixes: dict[int, Prefixes] = {}  # those of one search, for all numbers of looks
         return [
-            replace(drawn[0], name=f"{one} looks", part=partial(after, looks=one, known=prefixes)) for one in counts
+            replace(drawn[0], name=f"{one} templates", part=partial(after, looks=one, known=prefixes)) for one in counts
         ]
 
 
@@ -73,24 +73,24 @@ def after(fitted: Fitted, looks: int, known: dict[int, Prefixes] | None = None) 
 
 
 @dataclass
-class Looks:
+class InOrder:
     """The templates of a search in the order in which each was scored for the first time.
 
     Attributes:
         before: looks that were spent before the first of them, as on phrases that a describer ranks.
         templates: all of them.
         proposed: those that were proposed, and how many had been scored by then, that one included.
-        looked: those that were looked at, as they are kept.
+        scored_only: those that were looked at, as they are kept.
     """
 
     before: int = 0
     templates: list[str] = field(default_factory=list)
     proposed: dict[str, int] = field(default_factory=dict)
-    looked: dict[str, Looked] = field(default_factory=dict)
+    scored_only: dict[str, ScoredOnly] = field(default_factory=dict)
     _known: set[str] = field(default_factory=set)
 
     @classmethod
-    def of_list(cls, templates: Iterable[str]) -> Looks:
+    def of_list(cls, templates: Iterable[str]) -> InOrder:
         """Return those of a list of which every template is proposed."""
         looks = cls()
         for template in templates:
@@ -98,14 +98,14 @@ class Looks:
         return looks
 
     @classmethod
-    def of_journal(cls, events: Iterable[Event], initial: str, before: int = 0) -> Looks:
+    def of_journal(cls, events: Iterable[Event], initial: str, before: int = 0) -> InOrder:
         """Return those that the journal of a search keeps."""
         looks = cls(before, _known={key(initial)})
         for event in events:
-            if event["type"] == "looked":
+            if event["type"] == "scored_only":
                 for template, value, loss in event["rows"]:
                     looks._add(template, proposed=False)
-                    looks.looked[template] = Looked(template, value, loss, event["step"], event["around"])
+                    looks.scored_only[template] = ScoredOnly(template, value, loss, event["step"], event["around"])
             elif event["type"] == "proposed":
                 looks._add(event["row"][0], proposed=True)
             elif event["type"] == "scores" and event["kind"] == "search" and event["step"] >= 0:
@@ -131,7 +131,7 @@ class Looks:
         seen = self.templates[: looks - self.before]
         proposed = [template for template, count in self.proposed.items() if count <= len(seen)]
         done = set(proposed)
-        others = [self.looked[template] for template in seen if template not in done]
+        others = [self.scored_only[template] for template in seen if template not in done]
         best = sorted(others, key=lambda one: worth(one, word), reverse=True)
         return proposed + [one.template for one in best[: max(0, most - len(proposed))]]
 
@@ -146,7 +146,7 @@ class Prefixes:
         most: how many templates it may propose.
     """
 
-    def __init__(self, prepared: Prepared, settings: SearchSettings, looks: Looks, most: int) -> None:
+    def __init__(self, prepared: Prepared, settings: SearchSettings, looks: InOrder, most: int) -> None:
         self._prepared, self._settings, self._looks, self._most = prepared, settings, looks, most
         self._scores: dict[tuple[str, str], Score] = {}
 
@@ -155,14 +155,14 @@ class Prefixes:
         """Return those of what a search left behind."""
         config, found = search.prepared.config, search.found
         if not search.events:
-            looks = Looks.of_list(entry.template for entry in found.history if entry is not found.history.initial)
+            looks = InOrder.of_list(entry.template for entry in found.history if entry is not found.history.initial)
             return cls(search.prepared, config.search, looks, found.proposed)
-        looks = Looks.of_journal(search.events, config.initial_template, _ranked_by_a_describer(search.prepared))
+        looks = InOrder.of_journal(search.events, config.initial_template, _ranked_by_a_describer(search.prepared))
         return cls(search.prepared, config.search, looks, config.steps * config.candidates_per_step)
 
     @property
     def before(self) -> int:
-        """Looks that were spent before the first template."""
+        """InOrder that were spent before the first template."""
         return self._looks.before
 
     def after(self, looks: int) -> Choice:
@@ -189,6 +189,6 @@ class Prefixes:
 def _ranked_by_a_describer(prepared: Prepared) -> int:
     """Return how many phrases a describer without a language model tries on labelled pictures before the search."""
     config = prepared.config
-    if not config.asks_lm or config.bank == "none" or config.describer not in ("clip", "clip-greedy"):
+    if not config.asks_lm or config.vocabulary == "none" or config.describer not in ("clip", "clip-greedy"):
         return 0
-    return len(PhraseBank.load(config.bank).usable(prepared.reward.class_names, prepared.clip))
+    return len(Vocabulary.load(config.vocabulary).usable(prepared.reward.class_names, prepared.clip))

@@ -1,19 +1,21 @@
-"""Makes `programs/templates/general.yaml`, a bank of phrases that knows no picture and no CLIP, from WordNet 3.0.
+"""Makes `programs/templates/general.yaml`, a vocabulary of phrases that knows no picture and no CLIP, from WordNet 3.0.
 
     apt-get download wordnet-base && dpkg -x wordnet-base_*.deb wordnet
-    python -m tools.general_bank wordnet/usr/share/wordnet
+    python -m tools.general_vocabulary wordnet/usr/share/wordnet
 
 The rule: the adjectives and the nouns that were tagged most often in texts (the tags of all senses as that part of
-speech, ties by the alphabet), equally many of both, as many as the shipped bank has phrases together. Left out is
+speech, ties by the alphabet), equally many of both, as many as the shipped vocabulary has phrases together. Left out is
 
-- every word that stands in a caption for an operation, in any recipe of a CLIP of ours (`tools/embedded/words.yaml`),
+- every word that stands in a caption for a transformation, in any recipe of a CLIP of ours
+(`tools/embedded/words.yaml`),
   every word with the same first five letters, and where one has fewer than five, its inflections, such as "darker";
 - what is no word of three letters a to z and more, a word that is taken as an adjective already, and by its first sense
   what does not stand between "a" and "picture": numbers and quantities, and adjectives of predicates only ("afraid");
 - by its first sense, what is written with a capital ("American"), and nouns for a person: nobody says these of a
   picture, and some insult.
 
-Adjectives stand before "picture" and nouns behind the class, as in the shipped bank. No two words of one group stand
+Adjectives stand before "picture" and nouns behind the class, as in the shipped vocabulary. No two words of one group
+stand
 together in a template, so a group is what excludes itself most: adjectives that WordNet has as similar to one another
 or as opposites, nouns of one of its 25 topics. The same files give the same bytes.
 """
@@ -29,7 +31,7 @@ from pathlib import Path
 
 import yaml
 
-from ipo_prompts.programs.templates.phrases import PhraseBank
+from ipo_prompts.programs.templates.phrases import Vocabulary
 from tools.embedded.vocabulary import WORDS
 
 FILE = Path(__file__).parents[1] / "programs" / "templates" / "general.yaml"
@@ -42,7 +44,7 @@ QUANTITIES = frozenset({"cardinal", "ordinal", "some", "many", "much", "more", "
 """Heads of the adjectives of number and quantity."""
 BEGINNING = 5
 INFLECTIONS = ("s", "es", "d", "ed", "er", "est", "r", "st", "ing", "ly", "y", "ish", "n", "en")
-_HEAD = """# Made by `tools/general_bank.py`, where the rule stands, of WordNet 3.0, whose licence is in
+_HEAD = """# Made by `tools/general_vocabulary.py`, where the rule stands, of WordNet 3.0, whose licence is in
 # `experiments/data/NOTICE.md`; never edit it by hand.
 
 """
@@ -50,7 +52,7 @@ _HEAD = """# Made by `tools/general_bank.py`, where the rule stands, of WordNet 
 
 def main(folder: Path) -> None:
     """Write the file."""
-    half = len(PhraseBank.load().phrases) // 2
+    half = len(Vocabulary.load().phrases) // 2
     counts, groups = tags(folder), {"adj": clusters(folder), "noun": topics(folder)}
     taken: set[str] = set()
     found: dict[tuple[str, str], list[str]] = {}
@@ -61,20 +63,20 @@ def main(folder: Path) -> None:
         for word in words:
             found.setdefault((kind, group_of[word]), []).append(word)
     content = {
-        "bare": PhraseBank.load().bare,
+        "bare": Vocabulary.load().bare,
         "groups": [{"name": name, "form": FORMS[kind], "phrases": words} for (kind, name), words in found.items()],
     }
     FILE.write_text(_HEAD + yaml.safe_dump(content, sort_keys=False, width=110, default_flow_style=None), "utf-8")
 
 
 def captioned() -> set[str]:
-    """Return every word that stands in a caption for an operation, whatever the recipe."""
+    """Return every word that stands in a caption for a transformation, whatever the recipe."""
     said = " ".join(one for words in WORDS.values() for place in astuple(words) for one in place)
     return {*re.findall("[a-z]+", said)}
 
 
 def is_fit(word: str) -> bool:
-    """Whether a word can be in the bank, whatever its frequency."""
+    """Whether a word can be in the vocabulary, whatever its frequency."""
     return bool(re.fullmatch("[a-z]{3,}", word)) and not any(is_near(word, said) for said in captioned())
 
 

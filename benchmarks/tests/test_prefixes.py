@@ -11,7 +11,7 @@ import pytest
 
 from benchmarks.lab import GRIDS
 from benchmarks.lab.bed import SHIFTED
-from benchmarks.lab.looks import Looks, Prefixes, after
+from benchmarks.lab.prefixes import InOrder, Prefixes, after
 from ipo_prompts.experiments.compare import cell as cells_of
 from ipo_prompts.experiments.compare.cell import FILE_NAME, Cell, run_cell
 from ipo_prompts.experiments.compare.grid import entries, load_grid
@@ -22,41 +22,51 @@ from ipo_prompts.experiments.compare.tables.table import build_table
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.reward import scale_of
-from ipo_prompts.metrics.template import ANCHOR
+from ipo_prompts.metrics.template import BASELINE
 from ipo_prompts.programs.record.journal import read
 
 SEARCH = {"lm": "none", "describer": "none", "steps": 3, "candidates_per_step": 3}
 EVENTS = [
-    {"type": "scores", "kind": "search", "step": -1, "scores": [{"template": ANCHOR}]},
-    {"type": "looked", "step": 0, "around": "", "rows": [["a dark <CLASS>.", 0.5, 1.0], ["a red <CLASS>.", 0.75, 1.0]]},
-    {"type": "looked", "step": 0, "around": "", "rows": [["a Red <CLASS>", 0.75, 1.0], ["an old <CLASS>.", 0.6, 1.0]]},
+    {"type": "scores", "kind": "search", "step": -1, "scores": [{"template": BASELINE}]},
+    {
+        "type": "scored_only",
+        "step": 0,
+        "around": "",
+        "rows": [["a dark <CLASS>.", 0.5, 1.0], ["a red <CLASS>.", 0.75, 1.0]],
+    },
+    {
+        "type": "scored_only",
+        "step": 0,
+        "around": "",
+        "rows": [["a Red <CLASS>", 0.75, 1.0], ["an old <CLASS>.", 0.6, 1.0]],
+    },
     {"type": "scores", "kind": "search", "step": 0, "scores": [{"template": "a dark <CLASS>."}]},
-    {"type": "looked", "step": 1, "around": "", "rows": [["a big <CLASS>.", 0.9, 1.0]]},
+    {"type": "scored_only", "step": 1, "around": "", "rows": [["a big <CLASS>.", 0.9, 1.0]]},
     {"type": "scores", "kind": "selection", "step": 2, "scores": [{"template": "a lie of a <CLASS>."}]},
 ]
 
 
 def test_a_look_is_a_template_scored_for_the_first_time(clip: Any) -> None:
-    looks = Looks.of_journal(EVENTS, ANCHOR)
+    looks = InOrder.of_journal(EVENTS, BASELINE)
     assert looks.templates == ["a dark <CLASS>.", "a red <CLASS>.", "an old <CLASS>.", "a big <CLASS>."]
     assert looks.candidates(1, 2, 0.0) == ["a dark <CLASS>."]
     assert looks.candidates(2, 1, 0.0) == ["a red <CLASS>."], "dark was proposed after the third look only"
     assert looks.candidates(3, 2, 0.0) == ["a dark <CLASS>.", "a red <CLASS>."]
     assert looks.candidates(9, 3, 0.0) == ["a dark <CLASS>.", "a big <CLASS>.", "a red <CLASS>."]
-    described = Looks.of_journal(EVENTS, ANCHOR, before=300)
+    described = InOrder.of_journal(EVENTS, BASELINE, before=300)
     assert described.candidates(301, 2, 0.0) == ["a dark <CLASS>."]
     search: Any = "a search"  # it is not asked what it left behind
     found: Any = Prefixes(None, None, described, 2)  # type: ignore[arg-type]
-    with pytest.raises(Absent, match="before its first template it had spent 300 looks"):
-        after(Templates(clip, ((ANCHOR, 1.0),), search=search), 299, {id(search): found})
+    with pytest.raises(Absent, match="before its first template it had spent 300 templates"):
+        after(Templates(clip, ((BASELINE, 1.0),), search=search), 299, {id(search): found})
 
 
 def test_a_template_counts_from_its_first_proposal_however_often_it_comes_again() -> None:
     again = {"type": "scores", "kind": "search", "step": 3, "scores": [{"template": "a dark <CLASS>."}]}
     first = {"type": "proposed", "row": ["a tiny <CLASS>.", 0.5, 1.0]}
     scored = {"type": "scores", "kind": "search", "step": 4, "scores": [{"template": "a tiny <CLASS>."}]}
-    last = {"type": "looked", "step": 4, "around": "", "rows": [["a huge <CLASS>.", 0.1, 1.0]]}
-    looks = Looks.of_journal([*EVENTS, again, first, last, scored], ANCHOR)
+    last = {"type": "scored_only", "step": 4, "around": "", "rows": [["a huge <CLASS>.", 0.1, 1.0]]}
+    looks = InOrder.of_journal([*EVENTS, again, first, last, scored], BASELINE)
     assert looks.proposed == {"a dark <CLASS>.": 3, "a tiny <CLASS>.": 5}
     assert looks.candidates(3, 1, 0.0) == ["a dark <CLASS>."]
     assert looks.candidates(5, 2, 0.0) == ["a dark <CLASS>.", "a tiny <CLASS>."]
@@ -67,27 +77,31 @@ def test_after_fewer_looks_the_default_is_the_search_that_has_no_more(
 ) -> None:
     whole = METHODS.find("phrases").fit(replace(lesson(**SEARCH), folder=tmp_path / "whole"))
     assert after(whole, 5_000).templates == whole.templates
-    kept = Looks.of_journal(read(tmp_path / "whole" / "run"), ANCHOR)
+    kept = InOrder.of_journal(read(tmp_path / "whole" / "run"), BASELINE)
     for limit in (40, 350, 450):
-        given = replace(lesson(**SEARCH, looks=limit), folder=tmp_path / str(limit))
+        given = replace(lesson(**SEARCH, scored_templates=limit), folder=tmp_path / str(limit))
         shorter = METHODS.find("phrases").fit(given)
-        own = Looks.of_journal(read(given.folder / "run"), ANCHOR)
+        own = InOrder.of_journal(read(given.folder / "run"), BASELINE)
         count = len(own.templates)
-        assert own.templates == kept.templates[:count] and limit - 2 <= count <= limit, "the anchor may be among them"
+        assert own.templates == kept.templates[:count] and limit - 2 <= count <= limit, (
+            "the baseline template may be among them"
+        )
         assert {*own.proposed} == {*kept.candidates(count, 9, scale_of(given.prepared.reward).word)}
         assert after(whole, count).templates == shorter.templates, count
 
 
 def test_after_fewer_looks_a_pool_is_its_beginning(lesson: Callable[..., Lesson]) -> None:
-    whole, shorter = (METHODS.find("random-pairs").fit(lesson(steps=steps, bank="general")) for steps in (12, 3))
+    whole, shorter = (METHODS.find("random-pairs").fit(lesson(steps=steps, vocabulary="general")) for steps in (12, 3))
     assert after(whole, 15).templates == shorter.templates != whole.templates
-    anchor = METHODS.find("anchor").fit(lesson())
-    assert after(anchor, 15) is anchor
+    baseline = METHODS.find("baseline").fit(lesson())
+    assert after(baseline, 15) is baseline
 
 
 def cell(method: str, targets: tuple[str, ...] = ("60", "300", "5"), **settings: object) -> Cell:
-    few = {"shots": 1, "selection_shots": 1, **SEARCH, "steps": 1, "strategy.looks": 20, **settings}
-    return Cell("benchmarks.lab.looks:AfterLooks", "embedded:small+faded", method, 0, targets, tuple(few.items()))
+    few = {"shots": 1, "selection_shots": 1, **SEARCH, "steps": 1, "strategy.scored_templates": 20, **settings}
+    return Cell(
+        "benchmarks.lab.prefixes:AfterTemplates", "embedded:small+faded", method, 0, targets, tuple(few.items())
+    )
 
 
 def test_a_cell_is_tested_after_each_number_of_looks(
@@ -95,19 +109,19 @@ def test_a_cell_is_tested_after_each_number_of_looks(
 ) -> None:
     monkeypatch.setattr(cells_of, "load_clip", lambda *_: clip)
     cells_of._clip.cache_clear()
-    contents = [run_cell(cell(method), tmp_path / method) for method in ("anchor", "random-pairs")]
-    assert list(contents[0]["scores"]) == ["300 looks", "60 looks", "5 looks"]
+    contents = [run_cell(cell(method), tmp_path / method) for method in ("baseline", "random-pairs")]
+    assert list(contents[0]["scores"]) == ["300 templates", "60 templates", "5 templates"]
     assert len({score["hits"] for score in contents[0]["scores"].values()}) == 1
     table = build_table(contents)
-    assert (table.columns, table.headline) == (("5 looks", "60 looks", "300 looks"), "300 looks")
+    assert (table.columns, table.headline) == (("5 templates", "60 templates", "300 templates"), "300 templates")
 
 
 @pytest.mark.parametrize(
     ("method", "targets", "settings", "said"),
     [
-        ("anchor", (), {}, "name the numbers as targets: 60,300"),
-        ("anchor", ("few",), {}, "name the numbers as targets: 60,300"),
-        ("ipo-default", ("60",), {"offsets": "mean"}, "leave offsets out, or take few-shot"),
+        ("baseline", (), {}, "name the numbers as targets: 60,300"),
+        ("baseline", ("few",), {}, "name the numbers as targets: 60,300"),
+        ("ipo-default", ("60",), {"offsets": "centring"}, "leave offsets out, or take few-shot"),
     ],
 )
 def test_what_cannot_be_read_after_fewer_looks_is_one_sentence(
@@ -120,7 +134,7 @@ def test_what_cannot_be_read_after_fewer_looks_is_one_sentence(
 def test_the_grid_of_claims_is_reckoned_by_its_finished_cells(tmp_path: Path) -> None:
     found = entries(load_grid(f"{GRIDS}/claims.yaml", [f"data={SHIFTED}clean@21", "seeds=2"]), tmp_path)
     assert forecast(found)["minutes_left"] is None, "nothing is known before a cell is done"
-    for entry, seconds in ((found[0], 6), (found[-1], 60)):  # one anchor, one row of pairs
+    for entry, seconds in ((found[0], 6), (found[-1], 60)):  # one baseline, one row of pairs
         entry.folder.mkdir(parents=True)
         (entry.folder / FILE_NAME).write_text("{}")
         (entry.folder / TIME_FILE_NAME).write_text(f'{{"seconds": {seconds}}}')
