@@ -18,7 +18,7 @@ from ipo_prompts.experiments.report.page import PAGE, notebook_part
 from ipo_prompts.experiments.run.config import CHOSEN
 from ipo_prompts.experiments.run.files import default_folder, holds_run, reserved
 from ipo_prompts.experiments.run.live_view import view
-from ipo_prompts.experiments.run.reading import allow, build, config_of, resumed
+from ipo_prompts.experiments.run.reading import allow_typed, build, config_of, resumed
 from ipo_prompts.experiments.run.result import RunResult
 from ipo_prompts.experiments.run.told import Line, told_at
 from ipo_prompts.metrics.errors import InputError, printable, setting, speaking_to
@@ -136,7 +136,7 @@ def optimize(
         if not isinstance(given.get(name, ""), (str, dict, type(None)) if name in CHOSEN else (str, type(None))):
             raise InputError(f"{name}= of ipo.optimize takes no {type(given[name]).__name__} but {instead}.")
     given = given if start_from is None else {**given, "start_from": str(start_from)}
-    allow(given)
+    allow_typed(given)
     with speaking_to("ipo.optimize"), trusting(trust):
         if resume is None:
             config = build(given, CALL)

@@ -40,7 +40,7 @@ HELD_BACK: Final = "held-back"
 """Other clean pictures, of drawings that no CLIP of ours has met: their folder, and their table with `.json`."""
 PREFIX: Final = "embedded:"
 SHIFTED: Final = "python:benchmarks.lab.bed:shifted:"
-own.allow_source(SHIFTED)  # who imports the lab has its code run already
+own.allow(SHIFTED)  # who imports the lab has its code run already
 CLEAN: Final = "clean"
 """What a set without transformations is called."""
 ALL: Final = (*TRANSFORMATIONS, *UNTAUGHT)

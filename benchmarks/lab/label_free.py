@@ -94,7 +94,7 @@ def read_asked(words: Sequence[str]) -> Asked:
     check_name(clip)
     beds = {name: expanded(name) for name in listed(given.get("data", DATA), "label-free")}
     for spec in (one for specs in beds.values() for one in specs):
-        own.allow_source(spec)
+        own.allow(spec)
         data = load_data(spec, seed=SPLIT_SEED)
         if not data.labelled or not data.test or len(data.class_names) < 4:
             raise InputError(

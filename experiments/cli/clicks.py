@@ -45,7 +45,7 @@ def label(
         raise InputError(f"there are {len(programs)} programs; name a run, or two programs.")
     folder = out or (programs[0] if len(programs) == 1 and programs[0].is_dir() else Path("labels"))
     check_writable(folder)
-    own.allow_source(data)
+    own.allow(data)
     with trusting(trust):
         question = (
             two_programs(programs[0], programs[1], data, device)
@@ -105,7 +105,7 @@ def verify(
         if len(others) != 2:
             is_one = "is" if len(others) == 1 else "are"
             raise InputError(f"a verdict is about two programs and there {is_one} {len(others)}.")
-        own.allow_source(data)
+        own.allow(data)
         with trusting(trust):
             question = two_programs(others[0], others[1], data, device)
         of_others = name_pictures(question), sides_of(question)

@@ -71,7 +71,7 @@ def check(
     about = about_data(read_about(words, "data check"))
     if groups:
         _check_groups(groups, spec, clip)
-    own.allow_source(spec)
+    own.allow(spec)
     data = load_data(spec, seed=seed, whole=False, **about)
     if (bars := about_bars(data)) and not any(word.lstrip("-").startswith("labels=") for word in words or []):
         again = ["ipo", "data", "check", spec, *(words or []), "labels=several", *(["--clip", clip] if clip else [])]
@@ -227,7 +227,7 @@ def names(
     from ipo_prompts.experiments.run.files import write_text
     from ipo_prompts.metrics.clip import load_clip
 
-    own.allow_source(spec)
+    own.allow(spec)
     data = load_data(spec, seed=0, whole=False)
     kind, _, rest = spec.partition(":")
     path = out or Path(rest if kind == "folder" else ".").expanduser() / NAMES_FILE
@@ -257,7 +257,7 @@ def preview(
     from ipo_prompts.experiments.data.sources import own
     from ipo_prompts.experiments.run.files import write_bytes
 
-    own.allow_source(spec)
+    own.allow(spec)
     data = load_data(spec, seed=seed, whole=False, **about_data(read_about(words, "data preview")))
     look_first(out=out)
     path = out or Path(f"preview-{re.sub(r'[^A-Za-z0-9_.-]+', '-', data.name)}.png")

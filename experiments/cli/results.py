@@ -74,7 +74,7 @@ def evaluate_templates(
     if not wanted:
         raise InputError("give at least one template, with --template or --templates-file.")
     config = read_about(words, "evaluate", "reward")
-    own.allow_source(data)
+    own.allow(data)
     drawn = load_data(data or "embedded", seed=seed or 0, **about_data(config))
     task = REWARDS.build(fitting(config, drawn).reward)
     items = drawn.part(part if drawn.labelled else "train")

@@ -29,7 +29,7 @@ from ipo_prompts.experiments.run.files import Content, check_writable, content_o
 from ipo_prompts.experiments.run.live_view import Ui
 from ipo_prompts.experiments.run.plan import SPLIT_SEED, Plan
 from ipo_prompts.experiments.run.prepared import Prepared, prepare
-from ipo_prompts.experiments.run.reading import allow, build
+from ipo_prompts.experiments.run.reading import allow_typed, build
 from ipo_prompts.metrics.clip import Clip, load_clip
 from ipo_prompts.metrics.errors import InputError, first_error
 from ipo_prompts.metrics.features import FeatureStore
@@ -98,6 +98,12 @@ class Tested(Content):
     def _has_units(self) -> Tested:
         if (self.hits is None) == (self.values is None):
             raise ValueError("it needs hits or values")
+        units = [*map(int, self.hits)] if self.hits else self.values or []
+        for what, of_units in {"hits or values": units, "labels": self.labels, "draws": self.draws}.items():
+            if of_units is not None and len(of_units) != self.n:
+                raise ValueError(f"it has {len(of_units)} {what} for n = {self.n}")
+        if abs(sum(units) / self.n - self.value) > 1e-5:  # values have six decimals
+            raise ValueError(f"its value {self.value} is not the mean of its {'hits' if self.hits else 'values'}")
         return self
 
 
@@ -155,10 +161,10 @@ def run_cell(cell: Cell, folder: Path) -> dict[str, Any]:
     before = read_cell(cell, folder)
     if before:
         return before
-    allow(nested(dict(cell.settings)))  # `load_grid` has refused what nobody typed; here is a worker
+    allow_typed(nested(dict(cell.settings)))  # `load_grid` has refused what nobody typed; here is a worker
     METHODS.allow(cell.method)
     PROTOCOLS.allow(cell.protocol)
-    own.allow_source([cell.data, *cell.targets])
+    own.allow([cell.data, *cell.targets])
     config, method = shared_config(cell), METHODS.find(cell.method)
     check_writable(folder)
     source, drawn, tests = laid_out(cell.protocol, cell.data, cell.targets, config)

@@ -24,7 +24,7 @@ from ipo_prompts.experiments.embedded.shifts import canonical
 from ipo_prompts.experiments.run.config import CHOSEN, dotted, nested, overlaid
 from ipo_prompts.experiments.run.config import settings as settings_of_a_run
 from ipo_prompts.experiments.run.files import Content
-from ipo_prompts.experiments.run.reading import allow, read_settings, read_words
+from ipo_prompts.experiments.run.reading import allow_typed, read_settings, read_words
 from ipo_prompts.metrics.errors import InputError, did_you_mean
 from ipo_prompts.metrics.files import read_bytes
 from ipo_prompts.metrics.registry import is_own
@@ -153,7 +153,7 @@ def load_grid(name: str, words: Sequence[str] = ()) -> GridConfig:
         grid = GridConfig.model_validate(values)
     except ValidationError as error:
         raise InputError(_worded(error, name)) from error
-    allow(nested(read_words(words)))
+    allow_typed(nested(read_words(words)))
     ours = file.name == GRID_FILE and (file.parent / CELLS).is_dir()
     code: list[tuple[Any, str, object]] = [(PROTOCOLS, "protocol", grid.protocol)]
     code += [(METHODS, "methods", row.method) for row in grid.methods]
@@ -164,7 +164,7 @@ def load_grid(name: str, words: Sequence[str] = ()) -> GridConfig:
         registry.check_allowed(chosen)
     for settings in (nested(one) for one in (grid.settings, *(row.settings for row in grid.methods))):
         if not ours:  # a person wrote it
-            allow(settings)
+            allow_typed(settings)
         for key, registry in CHOSEN.items():
             registry.check_allowed(settings.get(key))
         own.check_allowed(settings.get("also_fit"))

@@ -121,7 +121,7 @@ def load_config(file: Path | None, words: Sequence[str] = (), *, to_run: bool = 
         values = nested(read_settings(file))
     values = overlaid(values, given)
     if to_run:
-        allow(values)
+        allow_typed(values)
     return build(values, str(file or "the command line"), whole=of_run)
 
 
@@ -262,12 +262,12 @@ def _to_take_over(settings: dict[str, Any], given: dict[str, Any], run: Path) ->
     return kept
 
 
-def allow(values: dict[str, Any]) -> None:
+def allow_typed(values: dict[str, Any]) -> None:
     """Let the classes and functions of the user's own be imported that a person typed; see `Registry.allow`."""
     for key, registry in CHOSEN.items():
         registry.allow(values.get(key))
     for key in ("data", "also_fit"):
-        own.allow_source(values.get(key))
+        own.allow(values.get(key))
 
 
 def read_settings(file: Path) -> dict[str, Any]:

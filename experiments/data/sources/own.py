@@ -1,7 +1,7 @@
 """`python:MODULE:FUNCTION[:REST]`: what a function of the user's own gathers, given the text REST.
 
 Who calls a function of a module runs its code. So reading such a spec imports nothing, and only what a person typed is
-imported: `allow_source`. Every way of loading data ends here, so that here is where the rest is refused.
+imported: `allow`. Every way of loading data ends here, so that here is where the rest is refused.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from ipo_prompts.programs.record.trust import OWN_DATA
 _allowed: set[str] = set()
 
 
-def allow_source(specs: object) -> None:
+def allow(specs: object) -> None:
     """Let the functions be called that a spec or a list of specs names; only for what a person typed.
 
     What names no function of the user's own is left alone, whatever it is.
@@ -26,7 +26,7 @@ def check_allowed(specs: object) -> None:
     """Refuse functions of the user's own that nobody typed.
 
     Raises:
-        InputError: see `allow_source`.
+        InputError: see `allow`.
     """
     for spec in specs if isinstance(specs, (list, tuple)) else [specs]:
         if (name := _named(spec)) and name not in _allowed:

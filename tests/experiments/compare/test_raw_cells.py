@@ -258,7 +258,7 @@ def _set(*path: Any) -> Callable[[Any], Any]:
         (_set(0, "grid", "settings", {"shots": "many"}), "it is not embedded:a baseline seed 1"),
         (_set(0, "gaps", {"embedded:a  baseline  seed 1": "lost"}), "it has 18 cells, and its grid 17"),
         (_set(1, "scores", {}), "line 2 of the file of cells bad.jsonl.gz is damaged (it: it has neither scores nor"),
-        (_set(1, "scores", "test", "hits", "01"), "its hits are not 120 zeros and ones"),
+        (_set(1, "scores", "test", "hits", "01"), "it has 2 hits or values for n = 120"),
         (_set(1, "scores", "test", "hits", "0" * 119 + "2"), "is damaged (scores.test.hits: "),
         (_set(1, "scores", "test", "hits", None), "(scores.test: it needs hits or values)"),
         (_set(1, "scores", "test", "value", float("nan")), "is damaged (scores.test.value: "),

@@ -68,11 +68,11 @@ def test_it_is_called_with_the_rest_and_only_once_it_was_typed() -> None:
     for spec in (SPEC, f" {SPEC}"):
         with pytest.raises(InputError, match=REFUSED):
             load_data(spec, seed=0)
-    own.allow_source(["folder:pets", "python:mine:other", None, {"name": "mine:gather"}])
+    own.allow(["folder:pets", "python:mine:other", None, {"name": "mine:gather"}])
     with pytest.raises(InputError, match=REFUSED):
         load_data(SPEC, seed=0)
     assert not imported()
-    own.allow_source(SPEC)
+    own.allow(SPEC)
     data, theirs = load_data(SPEC, seed=0), load_data("folder:pets", seed=0)
     assert data.name == "pets" and data.class_names == tuple(sorted(CLASSES))
     labels = [sorted(item.label for _, item in one.items()) for one in (data, theirs)]
