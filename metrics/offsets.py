@@ -18,7 +18,7 @@ the same: a picture of n of its class counts 1/n (`class_weights`). Of the label
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
@@ -205,3 +205,8 @@ def from_state(state: Any, width: int, classes: int) -> Saved:
         )
     numbers = np.array(values, dtype=np.float32)
     return CentringOffsets(numbers) if kind == "centring" else PriorOffsets(numbers)
+
+
+def under(units: Any, offsets: Fitted | None) -> Any:
+    """Return units that are scored with these offsets."""
+    return replace(units, offsets=offsets) if offsets else units

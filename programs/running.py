@@ -21,7 +21,7 @@ from ipo_prompts.metrics.calibration import fit_temperature
 from ipo_prompts.metrics.classification import EncodedPictures, features_of, fitted_on, scores_accuracy
 from ipo_prompts.metrics.clock import Clock, clock, due, keeping, optional
 from ipo_prompts.metrics.errors import InputError
-from ipo_prompts.metrics.offsets import Fitted
+from ipo_prompts.metrics.offsets import Fitted, under
 from ipo_prompts.metrics.reward import Reward, Score, Units
 from ipo_prompts.programs.classifier import TemplateClassifier
 from ipo_prompts.programs.describers.multimodal import Describing, describe
@@ -217,11 +217,6 @@ def _settled(
 
 
 # Offsets stay where held-back units show that they are worth it, which is decided as all else is (`selection.py`).
-
-
-def under(units: Any, offsets: Fitted | None) -> Any:
-    """Return units that are scored with these offsets."""
-    return replace(units, offsets=offsets) if offsets else units
 
 
 def settle_offsets(

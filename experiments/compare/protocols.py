@@ -35,11 +35,11 @@ from ipo_prompts.metrics.clip import Clip, check_name
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.features import FeatureStore
 from ipo_prompts.metrics.offsets import Fitted as FittedOffsets
+from ipo_prompts.metrics.offsets import under
 from ipo_prompts.metrics.registry import Registry, blaming
 from ipo_prompts.metrics.reward import Reward, Score, by_embeddings
 from ipo_prompts.metrics.template import as_read
 from ipo_prompts.programs.record.score_keeper import units_of
-from ipo_prompts.programs.running import under
 
 CROSS_CLIP = "cross-clip"
 TO_DATA = ("cross-dataset", "domain-generalization")

@@ -33,12 +33,12 @@ from ipo_prompts.experiments.tasks.base import Encoded
 from ipo_prompts.metrics.clock import BudgetReached, Clock, due, optional
 from ipo_prompts.metrics.errors import InputError, flag
 from ipo_prompts.metrics.features import BATCH
+from ipo_prompts.metrics.offsets import under
 from ipo_prompts.metrics.reward import Reward
 from ipo_prompts.metrics.sampling import harmonic_mean
 from ipo_prompts.programs.record.journal import Journal
 from ipo_prompts.programs.record.score_keeper import units_of
 from ipo_prompts.programs.record.trust import resumed_by
-from ipo_prompts.programs.running import under
 
 BESIDE = "ipo_prompts.experiments.run.beside:what_stands_beside"
 """Measures what stands beside the gain."""
