@@ -203,7 +203,7 @@ def _fields(examples: Sequence[Any]) -> dict[str, str]:
 def scores_accuracy(reward: object) -> bool:
     """Whether a reward, or a class of rewards, is plain accuracy, whose losses are cross-entropies.
 
-    It is where it has no hook of its own beside those of `ClipReward`.
+    Plain accuracy is a `ClipReward` without a hook of its own.
     """
     own = (*WAYS, "judge", "judge_embeddings", "score_embeddings", "examples", "encode")
     return keeps(reward, ClipReward, own)

@@ -75,7 +75,7 @@ def check_config(config: Any, where: str) -> None:
         """Yield for each entry: its name in messages, key and value."""
         if not isinstance(table, dict):
             raise InputError(
-                f"{where} has a {name} that is not a table of keys and values; restore it, or name another CLIP."
+                f"{where} sets {name}, which is not a table of keys and values; restore it, or name another CLIP."
             )
         for key, value in table.items():
             inside = key if table is config else f"{name}.{key}"

@@ -95,7 +95,7 @@ class Effect(NamedTuple):
 
 
 class Scopes(NamedTuple):
-    """One mean difference, for what was tested and for what that is a sample of; None where it is not a sample."""
+    """One mean difference: for the tested classes or data sets, and for others like these, None without a sample."""
 
     these: Effect
     like_these: Effect | None

@@ -1,4 +1,4 @@
-"""Stores of what is encoded once: vectors on disk by key, features of pictures, and class embeddings of templates."""
+"""Stores, so that nothing is encoded twice: vectors on disk by key, features of pictures, class embeddings."""
 
 from __future__ import annotations
 
