@@ -1,4 +1,4 @@
-"""Types of the package's arrays of floats, and numbers that are spread over many."""
+"""The package's types of float arrays, and numbers spread evenly over a range."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Doubles = npt.NDArray[np.float64]
 
 
 def spread(count: int, most: int) -> list[int]:
-    """Return at most so many of the numbers below a count, spread evenly over them.
+    """Return at most `most` of the numbers below `count`, spread evenly over them.
 
     >>> spread(9, 3), spread(2, 3)
     ([0, 4, 8], [0, 1])

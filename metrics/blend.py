@@ -1,19 +1,20 @@
-"""Pictures beside words: what labelled pictures add to the class embeddings of a template, and how much of it.
+"""Words and pictures: what labelled pictures add to the class embeddings of a template, and with which weight.
 
-A few pictures of each class decide in one of two ways, both linear in a picture's unit feature f:
+A few pictures of each class give logits in one of two ways, both linear in a picture's unit feature f:
 
-- the class mean: `scale · f · m`, m the unit mean of the class. Raw means weigh classes whose pictures differ less.
+- the class mean: `scale · f · m`, m the unit mean of the class. Raw means would favour classes whose pictures differ
+  less.
 - the discriminant: `f · Wμ - ½ μ·Wμ`, μ the raw mean, W the inverse of a covariance that all classes share. With few
-  pictures that is shrunk: W = D (S + tr(S)/(N-1) I)⁻¹, S the scatter of N pictures around the means of their classes,
-  D the length of features (Kubokawa & Srivastava 2008). All classes are equally likely beforehand. Both as in Wang et
-  al., "A Hard-to-Beat Baseline for Training-Free CLIP-Based Adaptation" (ICLR 2024, "GDA").
+  pictures the covariance is shrunk: W = D (S + tr(S)/(N-1) I)⁻¹, S the scatter of N pictures around the means of their
+  classes, D the length of features (Kubokawa & Srivastava 2008). All classes have the same prior. Both are as in Wang
+  et al., "A Hard-to-Beat Baseline for Training-Free CLIP-Based Adaptation" (ICLR 2024, "GDA").
 
-With words it is `words + a · pictures`, of the pictures less their mean over classes: then a class without pictures,
-which has its words alone, stands where classes stand on average. Pictures that are left out, one of each class at a
-time, choose the way, the one under which most of them are named, and a: the largest that is within one standard error
-of the best. The words were often chosen on the same pictures, and those left out are missed by the others, so that they
-would rather choose too small an a. With one picture a class nothing can be left out; then it is the class mean and
-a = 1.
+The blend is `words + a · pictures`. The mean over classes is subtracted from the part of the pictures, so that a class
+without pictures, which has its words alone, stands where classes stand on average. Leave-one-out chooses the way and a:
+one picture of each class at a time is left out. The way that names most left-out pictures rightly wins, and of its
+weights the largest that is within one standard error of the best. The words were often chosen on the same pictures, and
+a left-out picture is missing from its class: both push a towards too small a value. With one picture a class nothing
+can be left out; then the way is the class mean and a = 1.
 """
 
 from __future__ import annotations
@@ -36,26 +37,26 @@ Way = Literal["class mean", "discriminant"]
 WAYS: tuple[Way, ...] = get_args(Way)
 
 WEIGHTS = (0.0, *(2.0**power for power in range(-6, 7)))
-"""What a is chosen from; 0 leaves the words alone."""
+"""The values that a is chosen from; 0 leaves the words alone."""
 MOST_ROUNDS = 16
-"""Of leaving pictures out; where classes have more of them, several are left out together."""
+"""The most rounds of leaving pictures out; where classes have more pictures, several are left out together."""
 LARGEST = 1e6
-"""Of a number in a saved program: far above any that pictures give."""
+"""The largest number in a saved program: far above any that pictures give."""
 
 
 @dataclass(frozen=True, eq=False)
 class Linear:
-    """Logits of pictures by their features: features @ rows.T + bias, float64 (C, D) and (C,)."""
+    """A linear classifier of features: logits are features @ rows.T + bias, float64 (C, D) and (C,)."""
 
     rows: Doubles
     bias: Doubles
 
     def logits(self, features: Floats | Doubles) -> Doubles:
-        """Return float64 (n, C) of features, (n, D), unit rows."""
+        """Return the logits, float64 (n, C), of features, (n, D) with unit rows."""
         return np.asarray(features @ self.rows.T + self.bias, dtype=np.float64)
 
     def centred(self, present: Numbers) -> Linear:
-        """Take the mean over the classes with pictures off; the others have nothing then, which is that mean."""
+        """Subtract the mean over the classes with pictures; the other classes get 0, which is that mean."""
         rows, bias = np.zeros_like(self.rows), np.zeros_like(self.bias)
         rows[present] = self.rows[present] - self.rows[present].mean(axis=0)
         bias[present] = self.bias[present] - self.bias[present].mean()
@@ -79,20 +80,20 @@ class Labelled:
     groups: Sequence[Hashable] | None = None
 
     def some(self, chosen: Any) -> Labelled:
-        """Return the pictures that a mask, bool (n,), names; without groups, which only leaving out needs."""
+        """Return the pictures that a mask, bool (n,), selects, without groups, which only leaving out needs."""
         return Labelled(self.features[chosen], self.labels[chosen], self.classes)
 
     def sums(self) -> tuple[Doubles, Numbers]:
-        """Return the sum of each class, float64 (C, D), and how many pictures it has, (C,)."""
+        """Return the sum of the features of each class, float64 (C, D), and its number of pictures, (C,)."""
         sums = np.zeros((self.classes, self.features.shape[1]))
         np.add.at(sums, self.labels, self.features)
         return sums, np.bincount(self.labels, minlength=self.classes)
 
 
 def from_pictures(way: Way, pictures: Labelled, scale: float) -> Linear | None:
-    """Learn from pictures alone; `scale` is the CLIP's. None where the way has nothing to learn from.
+    """Learn a classifier from pictures alone; `scale` is the CLIP's logit scale.
 
-    The discriminant needs two pictures of a class that differ.
+    Return None where the way cannot learn: the discriminant needs two pictures of a class that differ.
     """
     sums, counts = pictures.sums()
     present = np.flatnonzero(counts)
@@ -113,10 +114,10 @@ def from_pictures(way: Way, pictures: Labelled, scale: float) -> Linear | None:
 
 
 def left_out_in_turn(pictures: Labelled) -> Iterator[Any]:
-    """Yield masks, bool (n,), of what is left out together: one base picture of each class that has two.
+    """Yield masks, bool (n,), of pictures that are left out together: one base picture of each class that has two.
 
-    Where no class has three, it is those of every second class, in turn: else no class had two left, and nothing were
-    known of how pictures of a class differ.
+    Where no class has three, only every second class leaves one out, in turn. Otherwise no class would keep two, and
+    nothing would tell how pictures of a class differ.
     """
     places, counts = _places(pictures)
     several = counts[pictures.labels] > 1
@@ -128,7 +129,10 @@ def left_out_in_turn(pictures: Labelled) -> Iterator[Any]:
 
 
 def _places(pictures: Labelled) -> tuple[Numbers, Numbers]:
-    """Return of each picture the how many-th base picture of its class it is, and how many each class has."""
+    """Return the number of each picture's base picture within its class, from 0, and the base pictures of each class.
+
+    Shapes: (n,) and (C,).
+    """
     counts, known = np.zeros(pictures.classes, dtype=np.int64), dict[tuple[int, Hashable], int]()
     groups = pictures.groups if pictures.groups is not None else range(len(pictures.labels))
     places = np.empty(len(pictures.labels), dtype=np.int64)
@@ -142,14 +146,14 @@ def _places(pictures: Labelled) -> tuple[Numbers, Numbers]:
 
 @dataclass(frozen=True, eq=False)
 class Blend:
-    """How pictures stand beside words.
+    """What pictures add to words.
 
     Attributes:
-        way, weight: what is added to the words, a times; 0 leaves them alone.
-        alone: the way in which pictures alone name best.
+        way, weight: the way of the pictures, and a, their weight; 0 leaves the words alone.
+        alone: the way that is best without words.
         added: a · pictures, in logits.
-        pictures: what decides without words, in the way that is best so.
-        held: logits of pictures left out, float32 (m, C), with their labels and numbers; None where none could be.
+        pictures: the classifier from pictures alone, in the way `alone`.
+        held: logits of left-out pictures, float32 (m, C), their labels and numbers; None where none can be left out.
     """
 
     way: Way
@@ -161,13 +165,13 @@ class Blend:
 
 
 class Kept(BaseModel):
-    """What a program keeps of pictures: what they add to its logits, as plain JSON.
+    """What pictures add to a program's logits, as plain JSON.
 
     Attributes:
         way, weight: see `Blend`.
         without: numbers of the classes that have words alone.
-        rows: float32 (C, D), little-endian, row after row, in base64: what they add to unit class embeddings.
-        bias: of each class, added to its logit.
+        rows: what pictures add to unit class embeddings: float32 (C, D), little-endian, row after row, in base64.
+        bias: what pictures add to the logit of each class.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -180,7 +184,7 @@ class Kept(BaseModel):
 
     @classmethod
     def of(cls, found: Blend, scale: float, without: Sequence[int]) -> Kept:
-        """Keep a blend for a CLIP of this scale."""
+        """Keep a blend for a CLIP with this logit scale."""
         rows = np.ascontiguousarray(found.added.rows / scale, dtype="<f4")
         return cls(
             way=found.way,
@@ -194,7 +198,7 @@ class Kept(BaseModel):
         """Return the rows, float32 (C, D).
 
         Raises:
-            InputError: they are not so many finite numbers.
+            InputError: the rows or the bias have another size, or a number too large or not finite.
         """
         try:
             flat = np.frombuffer(base64.b64decode(self.rows, validate=True), dtype="<f4")
@@ -202,19 +206,19 @@ class Kept(BaseModel):
             flat = np.zeros(0, dtype="<f4")
         if flat.size != classes * width or len(self.bias) != classes or not (np.abs(flat) <= LARGEST).all():
             raise InputError(
-                f"what pictures add in a saved program is {width} numbers and a bias for each of {classes} classes, "
-                "and this is not; optimise again."
+                f"the part of the pictures in a saved program must be {width} numbers and a bias for each of {classes} "
+                "classes, and this one is not; optimise again."
             )
         return flat.reshape(classes, width).astype(np.float32)
 
 
 def blend(words: Floats, pictures: Labelled, scale: float) -> Blend:
-    """Choose how pictures stand beside words.
+    """Choose what pictures add to words.
 
     Args:
         words: float32 (n, C), the logits of the same pictures by words alone.
-        pictures: at least one.
-        scale: the CLIP's.
+        pictures: at least one labelled picture.
+        scale: the CLIP's logit scale.
     """
     masks = list(left_out_in_turn(pictures))
     if not masks:
@@ -236,7 +240,7 @@ def blend(words: Floats, pictures: Labelled, scale: float) -> Blend:
 
 
 def _order(logits: Any, labels: Numbers) -> tuple[int, float]:
-    """Order by hits, then by loss at the temperature that suits best."""
+    """Return a key to sort by: hits first, then the loss at the best temperature, negated."""
     values = logits.astype(np.float32)
     return int(_hits(values, labels).sum()), -float(
         cross_entropies(values, labels, best_temperature(values, labels)).mean()
@@ -244,7 +248,7 @@ def _order(logits: Any, labels: Numbers) -> tuple[int, float]:
 
 
 def _level(logits: Floats, best: Floats, labels: Numbers) -> bool:
-    """Whether some logits name as many as the best do, but for one standard error of the difference."""
+    """Whether some logits are right as often as the best ones, within one standard error of the difference."""
     fewer = _hits(best, labels).astype(np.float64) - _hits(logits, labels)
     return bool(fewer.mean() <= fewer.std() / np.sqrt(len(fewer)))
 
@@ -254,7 +258,7 @@ def _hits(logits: Floats, labels: Numbers) -> Any:
 
 
 def _held(way: Way, pictures: Labelled, masks: Sequence[Any], scale: float) -> Doubles | None:
-    """Return the logits of pictures by others alone, mask after mask; None where one of these teaches nothing."""
+    """Return the logits of left-out pictures, learnt from the others, mask after mask; None where one cannot learn."""
     learnt = [from_pictures(way, pictures.some(~mask), scale) for mask in masks]
     if any(one is None for one in learnt):
         return None
@@ -264,5 +268,5 @@ def _held(way: Way, pictures: Labelled, masks: Sequence[Any], scale: float) -> D
 
 def _whole(way: Way, pictures: Labelled, scale: float) -> Linear:
     found = from_pictures(way, pictures, scale)
-    assert found is not None  # fewer pictures taught it
+    assert found is not None  # the way could learn from fewer pictures
     return found

@@ -13,7 +13,7 @@ from ipo_prompts.metrics.sampling import standard_error
 FEWEST = 20
 """Pictures below which no temperature is fitted: one picture more or less would move it by a quarter."""
 BOUNDS = (0.05, 20.0)
-"""The range of temperatures; on the shipped pictures a CLIP needs at most 4, where it knows the classes least."""
+"""The lowest and the highest temperature. On the shipped pictures a CLIP needs at most 4, on classes it knows least."""
 
 
 def softmax(logits: Floats, temperature: float = 1.0) -> Floats:
@@ -34,18 +34,19 @@ def fit_temperature(logits: Floats, labels: npt.NDArray[np.int64], groups: Seque
     """Find the temperature that makes softmax(logits / temperature) fit the labels best.
 
     Temperature scaling (Guo, Pleiss, Sun, Weinberger: On Calibration of Modern Neural Networks, ICML 2017): one number,
-    so it moves the confidence and never the predicted class. A few pictures determine it badly, and a
-    bad temperature costs more than a nearly calibrated classifier can gain. So, as a new template must beat the initial
-    one, it must beat 1 by more than one standard error of the paired difference.
+    which changes the confidence and never the predicted class. A few pictures determine it badly, and a bad temperature
+    costs more than a nearly calibrated classifier can gain. So the fitted temperature must beat 1 by more than one
+    standard error of the paired difference, as a new template must beat the initial template.
 
     Args:
-        logits: (n, C), of pictures that the templates were not searched on.
+        logits: (n, C), of pictures that were not used in the search for the templates.
         labels: (n,), the true classes.
         groups: length n, equal for pictures that are not independent; None when all are.
 
     Returns:
-        The temperature, > 0; above 1 the classifier was too sure. Exactly 1.0 where the pictures cannot tell: they are
-        fewer than `FEWEST`, all are right (then any lower temperature would fit better), or there is no clear gain.
+        The temperature, > 0; above 1 the classifier was too sure. Exactly 1.0 where the pictures cannot tell: there are
+        fewer than `FEWEST`, the classifier is right on all of them (then any lower temperature would fit better), or
+        the gain is not clear.
     """
     if len(labels) < FEWEST or bool((logits.argmax(axis=1) == labels).all()):
         return 1.0
@@ -55,7 +56,7 @@ def fit_temperature(logits: Floats, labels: npt.NDArray[np.int64], groups: Seque
 
 
 def best_temperature(logits: Floats, labels: npt.NDArray[np.int64]) -> float:
-    """Return the temperature within `BOUNDS` under which the labels of any pictures are likeliest, to four decimals."""
+    """Return the temperature within `BOUNDS` that makes the labels likeliest, to four decimals."""
     from scipy.optimize import minimize_scalar
 
     found = minimize_scalar(

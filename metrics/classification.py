@@ -1,4 +1,4 @@
-"""The reward for classification: labelled pictures, the accuracy of a template, any other measure of its logits."""
+"""The reward for classification: the accuracy of a template on labelled pictures, or another measure of its logits."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ from ipo_prompts.metrics.reward import (
 SLIGHT = 0.2
 """Agreement beyond chance, (accuracy - guessing) / (1 - guessing), up to which it is *slight*: Landis & Koch (1977)."""
 FAR = 0.2
-"""A class mean that is better by this is far better than the best template."""
+"""A nearest class mean whose accuracy is higher by this much is far better than the best template."""
 BLOCK = 1024
 """Pictures per matrix product: few enough that the logits stay in the processor's cache."""
 
 
 Numbers = Sequence[int] | npt.NDArray[np.integer]
-"""Which pictures or classes."""
+"""The numbers of pictures or classes."""
 
 
 @dataclass(frozen=True)
@@ -46,12 +46,11 @@ class EncodedPictures:
 
     Attributes:
         features: float32 (n, D), unit rows.
-        labels: int64 (n,), indices into the class names; where a picture shows several classes, bool (n, C) in `shown`
-            instead, and neither where they are not known.
+        labels: int64 (n,), indices into the class names; None where `shown` has the labels, and where none are known.
         groups: length n, the base picture of each picture; None when all pictures are independent.
         offsets: what is added to the logits of each class; None adds nothing.
-        shown: bool (n, C), which classes a picture shows.
-        classes: numbers of the classes that compete, in the order of the labels; None for all of the reward.
+        shown: bool (n, C), the classes that each picture shows, where a picture may show several; else None.
+        classes: numbers of the classes that compete, in the order of the labels; None for all classes of the reward.
     """
 
     features: Floats
@@ -65,11 +64,11 @@ class EncodedPictures:
         return len(self.features)
 
     def part(self, pictures: Numbers, classes: Numbers | None = None) -> EncodedPictures:
-        """Return some of the pictures, and with `classes` those alone: a smaller problem of its own.
+        """Return some of the pictures; with `classes`, only these compete, which makes a smaller problem.
 
         Args:
-            pictures: their numbers.
-            classes: numbers among the classes that compete here; labels then count these.
+            pictures: the numbers of the pictures.
+            classes: numbers among the classes that compete here; the labels returned are indices into them.
 
         Raises:
             InputError: a picture has the label of a class that is left out.
@@ -96,7 +95,7 @@ def features_of(*parts: Units | None) -> Floats:
 
 
 def fitted_on(kind: Kind, *parts: Units | None) -> Fitted:
-    """Fit offsets on encoded pictures, part after part; those with labels weigh each class the same."""
+    """Fit offsets on encoded pictures, part after part; where all have labels, each class weighs the same."""
     given = [cast(EncodedPictures, part) for part in parts if part is not None]
     known = [part.labels for part in given if part.labels is not None]
     labels = np.concatenate(known) if len(known) == len(given) else None
@@ -104,10 +103,10 @@ def fitted_on(kind: Kind, *parts: Units | None) -> Fitted:
 
 
 class ClipReward(EmbeddingReward):
-    """Scores templates with a frozen CLIP for a fixed set of classes: accuracy, or what a subclass's `judge` says.
+    """Scores templates with a frozen CLIP for a fixed set of classes, by accuracy or by a subclass's `judge`.
 
     Attributes:
-        takes: what the `label` of an example is: the name of its class, a list of names, or nothing.
+        takes: what the `label` of an example is: the name of its class, a list of class names, or nothing.
 
     Example:
         >>> reward = ClipReward(clip, ["cat", "dog"])  # doctest: +SKIP
@@ -120,9 +119,9 @@ class ClipReward(EmbeddingReward):
     keeps_pictures = True
 
     def judge(self, logits: Floats, pictures: EncodedPictures) -> Judged:
-        """Judge one classifier by its logits, float32 (n, C): here which pictures it names rightly.
+        """Judge one classifier by its logits, float32 (n, C): here by which pictures it names rightly.
 
-        A measure of one's own overrides this, or takes what this says and changes it.
+        A measure of your own overrides this method, or calls it and changes the result.
         """
         predictions = logits.argmax(axis=1)  # the first of equals: ties go to the lowest label
         return Judged(predictions == pictures.labels, losses_of(logits, pictures.labels), predictions)
@@ -137,11 +136,11 @@ class ClipReward(EmbeddingReward):
     def examples(self, examples: Sequence[Any]) -> EncodedPictures:
         """Encode examples with `image` (a `Picture`), `label` (see `takes`) and `group` where pictures are variants.
 
-        Of several classes with the name of the label, as ImageNet has them, `class_index` tells which. Who has the
-        features of pictures and not the pictures gives `features` (D,) instead of `image`, for all of them.
+        Where several classes have the same name, as in ImageNet, `class_index` tells which one is meant. Examples may
+        have `features` (D,) instead of `image`, but then all of them must.
 
         Raises:
-            InputError: an example lacks one of them, or has another label.
+            InputError: an example lacks one of these fields, or its label is no class name.
         """
         groups, given = groups_of(examples), _fields(examples)
         if self.takes == "no label":
@@ -165,7 +164,7 @@ class ClipReward(EmbeddingReward):
         return EncodedPictures(self._features(examples), np.asarray(labels, dtype=np.int64), groups)
 
     def _features(self, examples: Sequence[Any]) -> Floats:
-        """Return the features of examples, which have them or are encoded."""
+        """Return the features of examples: those given, or those of their encoded images."""
         if "features" in _fields(examples):
             return as_features([example.features for example in examples], self.clip.width, "the examples")
         return self.store.encode([example.image for example in examples])
@@ -177,16 +176,16 @@ class ClipReward(EmbeddingReward):
         groups: Sequence[str] | None = None,
         progress: Progress | None = None,
     ) -> EncodedPictures:
-        """Encode pictures once, for any number of `score` calls; their labels are None where nobody knows them."""
+        """Encode pictures once, for any number of `score` calls; `labels` is None where they are not known."""
         known = None if labels is None else np.asarray(labels, dtype=np.int64)
         return EncodedPictures(self.store.encode(pictures, progress), known, tuple(groups) if groups else None)
 
     def score_logits(self, name: str, logits_for: Callable[[Floats], Floats], pictures: EncodedPictures) -> Score:
-        """Score a classifier without class embeddings, from features, float32 (n, D), to logits, float32 (n, C)."""
+        """Score a classifier without class embeddings: `logits_for` makes features (n, D) logits (n, C), float32."""
         return self._judged(_in_blocks(logits_for, pictures.features), pictures).score(name)
 
     def _judged(self, logits: Floats, pictures: EncodedPictures) -> Judged:
-        """Judge; where a picture has one label it has one answer too, whether the measure speaks of it or not."""
+        """Judge, and add what the measure left out: the places of right classes for accuracy, and the predictions."""
         judged = self.judge(logits, pictures)
         if pictures.labels is not None and scores_accuracy(self):
             judged = replace(judged, places=places_of(logits, pictures.labels))
@@ -195,23 +194,25 @@ class ClipReward(EmbeddingReward):
 
 
 def _fields(examples: Sequence[Any]) -> dict[str, str]:
-    """Return what examples are told by, pictures or their features, as `check_fields` takes it."""
+    """Return the field of the examples that holds pictures or features, as `check_fields` takes it."""
     if examples and "features" in examples[0]:
         return {"features": "features, as the first one has"}
     return {"image": "an image"}
 
 
 def scores_accuracy(reward: object) -> bool:
-    """Whether a reward, or each one of a class, is plain accuracy, whose losses are cross-entropies: a `ClipReward`
-    without a hook of its own.
+    """Whether a reward, or a class of rewards, is plain accuracy, whose losses are cross-entropies.
+
+    Plain accuracy is a `ClipReward` without a hook of its own.
     """
     own = (*WAYS, "judge", "judge_embeddings", "score_embeddings", "examples", "encode")
     return keeps(reward, ClipReward, own)
 
 
 def lets_classes_compete(reward: object) -> bool:
-    """Whether the classes of a reward, or of each one of a class, compete for a picture by their logits, so that an
-    offset of a class can change which one has it.
+    """Whether the classes of a reward, or of a class of rewards, compete for a picture by their logits.
+
+    If so, an offset of a class can change the class that a picture is given.
     """
     return keeps(reward, ClipReward, WAYS) and cast("ClipReward", reward).takes == "one label"
 
@@ -234,7 +235,7 @@ def logits_of(clip: Clip, features: Floats, classes: Floats, offsets: Floats | N
 
 
 def places_of(logits: Floats, labels: npt.NDArray[np.int64]) -> Doubles:
-    """Return the place of the right class when all are ordered by their logits: float64 (n,), 1 for the highest."""
+    """Return the place of the right class when all classes are ordered by their logits: float64 (n,), 1 is highest."""
     true = logits[np.arange(len(labels)), labels]
     return np.asarray(1.0 + np.count_nonzero(logits > true[:, None], axis=1))
 
@@ -247,22 +248,22 @@ def losses_of(logits: Floats, labels: npt.NDArray[np.int64]) -> npt.NDArray[np.f
         true = block[np.arange(len(block)), labels[start : start + BLOCK]]
         highest = block.max(axis=1)
         log_sum = highest + np.log(np.exp(block - highest[:, None]).sum(axis=1, dtype=np.float64))
-        losses[start : start + BLOCK] = log_sum - true  # the sum is of float64 and holds exp(0): never below 0
+        losses[start : start + BLOCK] = log_sum - true  # never below 0: the sum is float64 and contains exp(0)
     return losses
 
 
 def guessed(reward: ClipReward, pictures: EncodedPictures) -> float:
-    """Return the value of always naming the class with the most of some labelled pictures."""
+    """Return the value of guessing: always naming the most frequent class of these labelled pictures."""
     always = np.zeros((len(pictures), len(reward.names_in(pictures))), dtype=np.float32)
     always[:, np.bincount(pictures.labels).argmax()] = 1
     return reward.judge(always, pictures).score("").value
 
 
 def nearest_class_mean(reward: ClipReward, pictures: EncodedPictures) -> npt.NDArray[Any] | None:
-    """Return what each picture contributes where the nearest mean, by cosine, of the others' classes names it: (n,).
+    """Return what each picture contributes where the nearest class mean, by cosine, names it: (n,).
 
-    Being of one picture fewer, that mean is a little noisier, and the value a little low. None where a class has one
-    picture.
+    A picture is left out of the mean of its own class. That mean is then a little noisier, and the value a little low.
+    Return None where a class has fewer than two pictures.
     """
     features, truth = pictures.features, pictures.labels
     names, place, sizes = np.unique(truth, return_inverse=True, return_counts=True)

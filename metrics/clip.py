@@ -1,4 +1,4 @@
-"""The frozen CLIP: any model that open_clip loads, with its own transform and tokenizer."""
+"""The frozen CLIP: any model that open_clip loads, with the transform and tokenizer of that model."""
 
 from __future__ import annotations
 
@@ -34,22 +34,22 @@ logger = logging.getLogger(__name__)
 
 Precision = Literal["fp32", "fp16"]
 WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
-"""What open_clip looks for in a repository, in this order."""
+"""The names of weights files that open_clip tries in a repository, in this order."""
 LOUD = ("root", "huggingface_hub", "transformers")
-"""Loggers that say, while a CLIP is loaded, what is in the error if it matters; open_clip's is the root."""
+"""Loggers that repeat, while a CLIP is loaded, what an error says anyway; open_clip logs to the root logger."""
 
 
 class Clip:
     """A frozen open_clip model. Never trained, never copied: `copy.deepcopy` returns the same object.
 
     Attributes:
-        name: the name it was loaded by, such as `ViT-B-16/openai`.
-        fingerprint: hex digest of the weights and the picture transform; the key of every cached feature.
-        context_length: tokens that fit into the text tower, start and end tokens included.
+        name: the name by which the model was loaded, such as `ViT-B-16/openai`.
+        fingerprint: hex digest of the weights and the picture transform; names the file of cached features.
+        context_length: how many tokens fit into the text tower, with start and end tokens.
         logit_scale: the learned inverse temperature, already exponentiated.
         logit_bias: the learned bias of SigLIP models, else 0.
-        precision: of the weights and of what the towers compute. A reward's logits are float32 in either.
-        seconds: time spent so far on `text` and on `image` encoding.
+        precision: the precision of the weights and the towers. A reward's logits are always float32.
+        seconds: the seconds spent so far on encoding, for `text` and for `image`.
     """
 
     def __init__(
@@ -76,12 +76,12 @@ class Clip:
 
     @cached_property
     def width(self) -> int:
-        """Numbers of an embedding (D), found by making one: towers do not say it alike."""
+        """The size of an embedding (D), found by making one: towers name it in different ways."""
         return int(self.encode_texts(["a"]).shape[1])
 
     @contextmanager
     def timed(self, tower: Literal["text", "image"]) -> Iterator[None]:
-        """Count the time of the block for one tower."""
+        """Add the time of the block to the seconds of one tower."""
         started = time.monotonic()
         try:
             yield
@@ -92,8 +92,8 @@ class Clip:
     def encoding_pictures(self) -> Iterator[None]:
         """Run the picture tower inside: timed, without gradients, and in true float32.
 
-        CUDA's convolutions would take TF32: half precision changes the order of templates (`benchmarks/precision.py`),
-        and each picture is encoded only once.
+        By default CUDA's convolutions use TF32. Half precision changes the order of templates
+        (`benchmarks/precision.py`), and exact features cost little: each picture is encoded only once.
         """
         import torch
 
@@ -107,24 +107,25 @@ class Clip:
 
     def __reduce__(self) -> NoReturn:
         raise InputError(
-            "a CLIP is not pickled, nor a program that holds one; write program.save('program.json'), and "
-            "TemplateClassifier.from_file('program.json') to load it; an IPOClassifier takes the name, clip=…, instead."
+            "a CLIP cannot be pickled, nor can a program that holds one; save a program with "
+            "program.save('program.json') and load it with TemplateClassifier.from_file('program.json'); give an "
+            "IPOClassifier the name of the CLIP, clip=…."
         )
 
     def count(self, text: str) -> int:
-        """Return the number of tokens of `text` with start and end tokens, however many fit."""
+        """Return the number of tokens of `text` with start and end tokens, even where not all of them fit."""
         if hasattr(self.tokenizer, "encode"):  # open_clip's own BPE adds both tokens after `encode`
             return len(self.tokenizer.encode(text)) + 2
         return len(self.tokenizer.tokenizer(text)["input_ids"])
 
     def pieces(self, text: str) -> list[str]:
-        """Return what the tokenizer cuts `text` to, without start and end tokens."""
+        """Return the pieces that the tokenizer cuts `text` into, without start and end tokens."""
         if hasattr(self.tokenizer, "encode"):
             return [self.tokenizer.decode([token]).strip() for token in self.tokenizer.encode(text)]
         return [str(piece).strip("▁ ") for piece in self.tokenizer.tokenizer.tokenize(text)]
 
     def encode_texts(self, texts: Sequence[str]) -> Floats:
-        """Encode texts as they are.
+        """Encode texts unchanged.
 
         Returns:
             float32 (len(texts), D), unit rows.
@@ -135,11 +136,11 @@ class Clip:
             return encode_texts(self.model, self.tokenizer, texts)
 
     def encode_pictures(self, pictures: Sequence[Picture], batch: int = 0) -> Floats:
-        """Decode, transform and encode pictures in one batch. `features.py` keeps the results.
+        """Decode, transform and encode pictures in one batch; `features.py` keeps the results.
 
         Args:
             pictures: at least one.
-            batch: rows of the batch, filled up with the last picture; by default as many as there are pictures.
+            batch: rows of the batch, which the last picture fills up; by default the number of pictures.
 
         Returns:
             float32 (len(pictures), D), unit rows.
@@ -151,7 +152,7 @@ class Clip:
         from open_clip import get_input_dtype
 
         with self.encoding_pictures():
-            with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:  # decoding waits for no lock of Python's
+            with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:  # decoding needs no lock of Python
                 pixels = list(pool.map(lambda p: self.preprocess(p.image()), pictures))
             pixels += pixels[-1:] * (batch - len(pixels))
             stacked = torch.stack(pixels).to(self.device, get_input_dtype(self.precision))
@@ -163,14 +164,14 @@ def load_clip(name: str, device: str = AUTO, precision: Precision = "fp32") -> C
 
     Args:
         name: `MODEL/TAG` as open_clip lists them (`ViT-B-16/openai`), `MODEL/PATH` of a weights file,
-            `hf-hub:ORG/REPO`, `local-dir:PATH`, or `embedded`: the `local-dir:` that ships with us.
+            `hf-hub:ORG/REPO`, `local-dir:PATH`, or `embedded`: the demo CLIP, a `local-dir:` that ships with IPO.
         device: see `find_device`.
-        precision: "fp16" is open_clip's: float16 but for the layer norms. A CPU can do it, several times slower.
+        precision: "fp16" is open_clip's: float16 except for the layer norms. It works on a CPU, several times slower.
 
     Raises:
-        InputError: unknown model or tag (the nearest are named), a device that is not here, a model that brings code or
-            says more than `clip_config` lets it, or weights that cannot be loaded. Weights are never replaced by random
-            ones.
+        InputError: the model or tag is unknown (the nearest names are given), the device is missing, the model brings
+            code or sets more than `clip_config` allows, or the weights cannot be loaded. Random weights are never used
+            instead.
     """
     import open_clip
     from safetensors import SafetensorError
@@ -217,7 +218,7 @@ def load_clip(name: str, device: str = AUTO, precision: Precision = "fp32") -> C
 
 
 def open_clip_arguments(name: str) -> dict[str, Any]:
-    """Return what `create_model_from_pretrained` of open_clip takes for a name; nothing for `embedded`, only ours."""
+    """Return the arguments of open_clip's `create_model_from_pretrained`; none for `embedded`, unknown to it."""
     import open_clip
 
     if name == "embedded":
@@ -226,13 +227,13 @@ def open_clip_arguments(name: str) -> dict[str, Any]:
         return {"model_name": name}
     architecture, _, tag = name.partition("/")
     known = open_clip.get_pretrained_cfg(architecture, tag) or {}
-    # open_clip only warns when a tag was trained with another activation than the architecture's name says; the
-    # features would be silently wrong.
+    # A tag may be trained with another activation than the architecture's name says. open_clip only warns of that, and
+    # the features would be wrong.
     return {"model_name": architecture, "pretrained": tag, "force_quick_gelu": bool(known.get("quick_gelu", False))}
 
 
 def _announce(name: str, architecture: str, tag: str) -> None:
-    """Say how much open_clip is going to fetch, where it fetches from the hub."""
+    """Say how much open_clip will fetch, if it fetches from the hub."""
     import open_clip
 
     where = architecture.removeprefix("hf-hub:") if architecture.startswith("hf-hub:") else ""
@@ -245,7 +246,7 @@ def _announce(name: str, architecture: str, tag: str) -> None:
 
 
 def _config_of(architecture: str) -> str:
-    """Say where the configuration of a CLIP is read from."""
+    """Return where the configuration of a CLIP is read from, for messages."""
     if architecture.startswith("local-dir:"):
         return str(Path(architecture.removeprefix("local-dir:")) / "open_clip_config.json")
     if architecture.startswith("hf-hub:"):
@@ -254,7 +255,7 @@ def _config_of(architecture: str) -> str:
 
 
 def _why(error: Exception) -> str:
-    """Format open_clip's error as part of a sentence."""
+    """Return open_clip's error as part of a sentence."""
     reason = " ".join(str(error).split())
     if "Required pretrained weights" in reason:
         return "there is no weights file (such as open_clip_model.safetensors) in it"
@@ -267,7 +268,7 @@ def check_name(name: str) -> None:
     """Refuse a name that no CLIP can have, before anything large is fetched or read.
 
     Raises:
-        InputError: unknown model or tag; the nearest are named.
+        InputError: the model or tag is unknown; the message gives the nearest names.
     """
     import open_clip
 
@@ -277,7 +278,7 @@ def check_name(name: str) -> None:
     models = open_clip.list_models()
     if architecture not in models:
         near = (
-            [f"{ours}/openai"]  # as OpenAI spells it, such as ViT-L/14@336px
+            [f"{ours}/openai"]  # a name in OpenAI's spelling, such as ViT-L/14@336px
             if (ours := re.sub("[/@]", "-", f"{architecture}/{tag}").removesuffix("px")) in models
             else nearest(architecture, ["embedded"], cutoff=0.7) or nearest(architecture, models, n=3, cutoff=0.4)
         )
@@ -298,7 +299,7 @@ def check_name(name: str) -> None:
 
 
 def unit(features: torch.Tensor) -> Floats:
-    """Return unit rows (… , D) as float32."""
+    """Return features (…, D) as unit rows, float32."""
     import torch.nn.functional as functional
 
     return functional.normalize(features.float(), dim=-1).cpu().numpy()
@@ -314,27 +315,27 @@ def _fingerprint(model: Any, preprocess: Any) -> str:
     return digest.hexdigest()
 
 
-# Open_clip's own tokenizer, reading each word once.
+# open_clip's own tokenizer, made to read each word once.
 #
-# A search tokenizes some hundred thousand texts of a few hundred words, at 40 µs a text: a third of its time.
+# A search tokenizes some hundred thousand texts made of a few hundred words, at 40 µs a text: a third of its time.
 
 
 WORDS = 2**16
-"""Distinct words that are kept."""
+"""The most distinct words whose tokens are kept."""
 
 
 def reading_words_once(tokenizer: Any) -> Any:
-    """Let a byte-pair tokenizer of open_clip keep the tokens of words, and return it; others are returned as they are.
+    """Make open_clip's byte-pair tokenizer keep the tokens of words, and return it; return any other unchanged.
 
-    It makes no token across a space. What it does to a text before, repairing its encoding, unescaping HTML and
-    stripping spaces, leaves printable ASCII without "&" as it is, but for the case; other texts take the whole way.
+    This tokenizer makes no token across a space. First it cleans a text: it repairs the encoding, unescapes HTML, and
+    strips spaces. Cleaning changes nothing but case in printable ASCII without "&"; other texts are read as before.
     """
     from open_clip.tokenizer import SimpleTokenizer, get_clean_fn
 
     if type(tokenizer) is not SimpleTokenizer or tokenizer.clean_fn is not get_clean_fn("lower"):
         return tokenizer
     whole, reader = tokenizer.encode, copy(tokenizer)
-    reader.clean_fn = str.lower  # of plain text nothing else is cleaned, which is half of the time
+    reader.clean_fn = str.lower  # cleaning takes half of the time, and changes only the case of plain text
 
     @lru_cache(WORDS)
     def word(text: str) -> tuple[int, ...]:

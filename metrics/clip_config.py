@@ -1,8 +1,8 @@
-"""What the configuration of a CLIP may say, and that none brings code along.
+"""Check what the configuration of a CLIP says, and let no CLIP bring code along.
 
-An `open_clip_config.json` may be a stranger's, and open_clip hands its tables on as arguments: one in
-`tokenizer_kwargs` had transformers run Python of its author. What is not on the lists here is refused, not dropped: a
-CLIP without it would be another one.
+An `open_clip_config.json` may come from a stranger, and open_clip passes its tables on as arguments. An entry in
+`tokenizer_kwargs` could make transformers run Python code of the author. A key that is not on the lists here is refused
+and not dropped: without it the CLIP would be another one.
 """
 
 from __future__ import annotations
@@ -31,21 +31,21 @@ _ARGUMENTS = {
     "norm_kwargs": frozenset({"eps", "elementwise_affine", "bias"}),
     "act_kwargs": frozenset({"approximate"}),
 }
-"""The tables that open_clip spreads out as arguments, and what may stand in them."""
+"""The tables that open_clip passes on as arguments, and the keys that each may have."""
 _NAMES = ("timm_model_name", "hf_model_name", "hf_tokenizer_name")
 
 _loading = threading.Lock()
 
 
 def names_in(config: Any) -> list[str]:
-    """Return the models and tokenizers that a configuration names, which are loaded with the CLIP."""
+    """Return the models and tokenizers that a configuration names; they are loaded with the CLIP."""
     sections = [config.get(section) for section in ("vision_cfg", "text_cfg")] if isinstance(config, dict) else []
     tables = [section for section in sections if isinstance(section, dict)]
     return [f"{key} {str(table[key])[:100]!r}" for table in tables for key in _NAMES if table.get(key)]
 
 
 def named_inside(folder: Path) -> list[str]:
-    """Return what the configuration in a CLIP's folder names, see `names_in`; nothing where it cannot be read."""
+    """Return `names_in` of the configuration in a CLIP's folder; an empty list where it cannot be read."""
     try:
         config = read_json(folder / "open_clip_config.json", "the configuration", "name another CLIP")
     except InputError:
@@ -58,10 +58,10 @@ def check_config(config: Any, where: str) -> None:
 
     Args:
         config: what `open_clip.get_model_config` returned.
-        where: what it was read from, for messages.
+        where: where it was read from, for messages.
 
     Raises:
-        InputError: names the key.
+        InputError: a key is not allowed; the message names it.
     """
     from open_clip.coca_model import MultimodalCfg
     from open_clip.model import CLIPTextCfg, CLIPVisionCfg
@@ -72,35 +72,35 @@ def check_config(config: Any, where: str) -> None:
         raise InputError(f"{where} sets {name}, {why}; remove it there, or name another CLIP.")
 
     def entries(table: Any, name: str, known: Collection[str]) -> Iterator[tuple[str, str, Any]]:
-        """Yield of each entry its name in messages, key and value."""
+        """Yield for each entry: its name in messages, key and value."""
         if not isinstance(table, dict):
             raise InputError(
-                f"{where} has {name} that is no table of keys and values; restore it, or name another CLIP."
+                f"{where} sets {name}, which is not a table of keys and values; restore it, or name another CLIP."
             )
         for key, value in table.items():
             inside = key if table is config else f"{name}.{key}"
             if key not in known:
-                refuse(inside, "which is not read from a file")
+                refuse(inside, "which IPO does not read from a file")
             if isinstance(value, dict) and key not in (*forms, *_ARGUMENTS):
-                refuse(inside, "which is a table where a value is due")
+                refuse(inside, "which must be a value and is a table")
             yield inside, key, value
 
     for section, form in ((key, forms[key]) for _, key, _ in entries(config, "model_cfg", _TOP) if key in forms):
         for name, key, value in entries(config[section], section, {field.name for field in fields(form)}):
             if key in _ARGUMENTS and value is not None:
-                list(entries(value, name, _ARGUMENTS[key]))  # which refuses what may not stand there
+                list(entries(value, name, _ARGUMENTS[key]))  # refuses keys that are not allowed there
             if key in _NAMES and value is not None and not isinstance(value, str):
-                refuse(name, "which is no name")
-            if key == "timm_model_name" and ":" in str(value):  # timm would read arguments from that place, too
-                refuse(f"{name}={value[:80]!r}", "and a picture tower is named as timm lists it")
+                refuse(name, "which is not a name")
+            if key == "timm_model_name" and ":" in str(value):  # timm would read arguments from that source, too
+                refuse(f"{name}={value[:80]!r}", "and a picture tower must have a name that timm lists")
 
 
 @contextmanager
 def without_remote_code() -> Iterator[None]:
-    """Load models and tokenizers inside: those of transformers that open_clip makes run nobody's code, and ask nobody.
+    """Keep transformers, where open_clip calls it inside the block, from running a repository's code or asking to.
 
-    open_clip names no `trust_remote_code`, and transformers then asks on the terminal; a configuration could name it.
-    It is set here whatever a file says, for a file may change after it was checked. One thread at a time.
+    open_clip leaves out `trust_remote_code`, so that transformers asks on the terminal, and a configuration could set
+    it. Here it is False whatever a file says: a file may change after it was checked. One thread at a time.
     """
     from open_clip import factory, hf_model
 

@@ -1,8 +1,8 @@
-"""One clock for a run, from the start of its process to its files: what must fit into its limit, and what gives way.
+"""One clock for a run, from the start of its process to its files, and what a run leaves out when time is short.
 
-Whoever runs a job puts its clock in force (`keeping`). Then no batch of pictures or texts, no question, no look and no
-optional part begins after the limit: they `check_clock`. What a run owes (the choice, the sealed test, the files) is
-`due` and not cut short; the time that it takes is kept in reserve, and optional parts begin before that only.
+Whoever runs a job puts its clock in force (`keeping`). Then no batch of pictures or texts, no question, no scoring and
+no optional part begins after the limit: each calls `check_clock` first. The choice, the sealed test and the files are
+`due`: they are never cut short. Their time is kept in reserve, and nothing else begins once only the reserve is left.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ Limit = Literal["budget_usd", "budget_tokens", "max_minutes"]
 """The settings that stop a run."""
 
 IMPORTED = time.monotonic()
-"""When this file was imported, in the seconds of `now`: the command line does so first of all."""
+"""When this file was imported, in the seconds of `now`; the command line imports it before all else."""
 
 
 class BudgetReached(Exception):
-    """The next call could pass a limit. The run ends with what it has found so far.
+    """The next call could exceed a limit. The run ends with what it has found so far.
 
     Attributes:
         limit: the setting of the limit.
-        needed: what that limit has to be for the call: what was used so far, and the most that the call can use.
+        needed: the limit that would allow the call: what was used so far, plus the most that the call can use.
     """
 
     def __init__(self, said: str, limit: Limit = "max_minutes", needed: float = 0.0) -> None:
@@ -51,11 +51,11 @@ class Clock:
     """The time of one run.
 
     Attributes:
-        limit: seconds in all; None where nothing limits them.
+        limit: seconds in all; None without a limit.
         started: when this session began, in the seconds of `now`.
         before: seconds that earlier sessions took.
-        reserve: seconds that what is due later takes, which nothing else may use.
-        left_out: the optional parts that there was no time for, in order.
+        reserve: seconds kept for what is due later; nothing else may use them.
+        left_out: the optional parts for which there was no time, in order.
     """
 
     limit: float | None = None
@@ -67,23 +67,23 @@ class Clock:
 
     @classmethod
     def of(cls, minutes: float | None, before: float = 0.0, started: float | None = None) -> Clock:
-        """Return the clock of what began then (now if None), after earlier sessions of so many seconds."""
+        """Return a clock that began at `started` (None: now), after earlier sessions of `before` seconds."""
         return cls(None if minutes is None else 60 * minutes, now() if started is None else started, before)
 
     @property
     def seconds(self) -> float:
-        """Those of the run so far."""
+        """The seconds that the run has taken so far."""
         return self.before + now() - self.started
 
     def left(self) -> float | None:
-        """Return how many seconds there are before the reserve, at least 0; None without a limit."""
+        """Return how many seconds are left before the reserve, at least 0; None without a limit."""
         return None if self.limit is None else max(0.0, self.limit - self.reserve - self.seconds)
 
     def check_time(self) -> None:
-        """Stop where the time is used up, whatever is due.
+        """Stop where the time is used up, even within `due`.
 
         Raises:
-            BudgetReached: says which limit.
+            BudgetReached: the time is used up.
         """
         if self.limit is not None and self.left() == 0:
             rest = f" but for {self.reserve:.0f} s that the sealed test and the files need" if self.reserve >= 1 else ""
@@ -108,20 +108,20 @@ def keeping(one: Clock) -> Iterator[Clock]:
 
 
 def beginning(at: float) -> AbstractContextManager[None]:
-    """Let runs in the block have begun then: a command has with its process."""
+    """Count the time of runs in the block from `at`: a command's run begins with its process."""
     return in_force(_began, at)
 
 
 def began() -> float:
-    """Return when what runs now began; now where nobody says."""
+    """Return when the present run began: the time given to `beginning`, or now."""
     return now() if (at := _began.get()) is None else at
 
 
 def check_clock() -> None:
-    """Stop before another batch where the time is used up and the batch is not due.
+    """Stop before another batch if the time is used up and the batch is not due.
 
     Raises:
-        BudgetReached: says which limit.
+        BudgetReached: the time is used up.
     """
     if not (one := clock())._due:
         one.check_time()
@@ -129,7 +129,7 @@ def check_clock() -> None:
 
 @contextmanager
 def due() -> Iterator[None]:
-    """Do all of the block, whatever the time."""
+    """Finish the block, whatever the time: inside, `check_clock` stops nothing."""
     one = clock()
     one._due += 1
     try:
@@ -139,7 +139,7 @@ def due() -> Iterator[None]:
 
 
 def optional(what: str, do: Callable[[], T]) -> T | None:
-    """Do what a run can be without; None, and its name in `left_out`, where the time is used up before its end.
+    """Return what `do` returns; if the time is used up before its end, return None and add `what` to `left_out`.
 
     >>> with keeping(Clock(limit=60)) as one:
     ...     optional("greetings", lambda: "hello"), one.left_out
@@ -159,32 +159,32 @@ def optional(what: str, do: Callable[[], T]) -> T | None:
         return None
 
 
-# Waiting for a language model, or the hub: it always ends at a deadline, and always says what it waits for.
+# Waiting for a language model or the hub: every wait ends at its deadline, and says what it waits for.
 #
 # No client library keeps a deadline for a whole answer (a server may send one byte every few seconds for ever, a name
-# server none at all), and code in C cannot be interrupted. So each question is asked in a thread of its own, and the
+# server none at all), and C code cannot be interrupted. So each question is asked in a thread of its own, and the
 # waiting is done here.
 
 POLL_SECONDS = 0.5
-"""How often the screen hears how long a wait has lasted."""
+"""Seconds between two updates of the screen while waiting."""
 
 _given_up: contextvars.ContextVar[threading.Event | None] = contextvars.ContextVar("_given_up", default=None)
 
 
 class NoAnswer(TimeoutError):
-    """A question was not answered in time. It may be answered, and billed, after nobody listens any more."""
+    """A question was not answered in time. It may still be answered, and billed, later."""
 
 
 @dataclass(frozen=True)
 class Wait:
-    """What is waited for, for the screen.
+    """A wait, as the screen shows it.
 
     Attributes:
         what: the language model.
-        seconds: how long already.
-        until: seconds until the wait is ended; None when nothing ends it.
+        seconds: how long the wait has lasted.
+        until: seconds until the wait ends; None when nothing ends it.
         why: what the server said, or "".
-        limited: whether the limit of the run ends the wait, rather than that of one answer.
+        limited: whether the wait ends at the limit of the run, and not at that of one answer.
     """
 
     what: str
@@ -204,7 +204,7 @@ class Wait:
 
 
 def given_up() -> bool:
-    """Whether nobody waits any more for the answer that this thread is making; it should end soon."""
+    """Whether the answer of this thread is no longer waited for; the thread should then end soon."""
     event = _given_up.get()
     return event is not None and event.is_set()
 
@@ -215,12 +215,12 @@ def answer_within(
     """Return what `ask` returns, or raise what it raises.
 
     Args:
-        ask: runs in a thread of its own. When it is given up, `given_up()` is true there.
+        ask: runs in a thread of its own. Once the wait is over, `given_up()` is true in that thread.
         seconds: how long to wait; None waits without end.
-        tell: called while waiting, with the seconds so far.
+        tell: is called while waiting, with the seconds so far.
 
     Raises:
-        NoAnswer: it took longer.
+        NoAnswer: there was no answer within `seconds`.
     """
     answer, abandoned = Future[T](), threading.Event()
 
@@ -247,7 +247,7 @@ def answer_within(
 
 
 def pause(seconds: float, tell: Callable[[float], None]) -> None:
-    """Wait before another try, and say so."""
+    """Wait before another try, and call `tell` with the seconds so far."""
     started = time.monotonic()
     while (left := started + seconds - time.monotonic()) > 0:
         time.sleep(min(POLL_SECONDS, left))

@@ -1,4 +1,4 @@
-"""What there is to run with: devices, cores, and the hub from which models are fetched."""
+"""What a run needs from outside: devices, cores, and the hub from which models are fetched."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ AUTO = "auto"
 
 
 def find_device(wanted: str) -> str:
-    """Return the torch device that a name means: itself, or for `auto` CUDA or MPS where there is one, else the CPU.
+    """Return the torch device that is wanted; for `auto` it is CUDA or MPS where there is one, else the CPU.
 
     Raises:
-        InputError: it is not here; those that are get named.
+        InputError: this machine has no such device; the message lists the devices that it has.
     """
     import torch
 
@@ -40,19 +40,19 @@ def find_device(wanted: str) -> str:
 
 
 SPINS = 1000
-"""Rounds that a thread of GNU's OpenMP waits busily for more work: some microseconds, as between two layers of a model.
+"""How many rounds a thread of GNU's OpenMP waits busily for more work: some microseconds, as between two layers.
 
-On two free cores a search takes 45 s so, 60 s where threads sleep at once, and 17 s or 21 s without a language model.
-Beside another process on these cores it is the other way round, 85 s and 69 s, so it is not longer.
+On two free cores a search takes 45 s with this, and 60 s where threads sleep at once; without a language model, 17 s
+and 21 s. Beside another process on the same cores it is the other way round, 85 s and 69 s. So the wait is no longer.
 """
 
 
 def wait_briefly() -> None:
-    """Let OpenMP's threads sleep soon where the user set nothing else; for what loads it later, as torch does."""
+    """Let OpenMP's threads sleep soon, unless the user set it otherwise. Call it before a library loads OpenMP."""
     if "OMP_WAIT_POLICY" in os.environ:
         return
     if sys.platform == "linux":
-        # "passive" would let threads sleep at once wherever two libraries use them, as torch and llama.cpp do here.
+        # "passive" would let threads sleep at once where two libraries use them, as torch and llama.cpp do here.
         os.environ["OMP_WAIT_POLICY"] = "active"
         os.environ.setdefault("GOMP_SPINCOUNT", str(SPINS))
     else:
@@ -61,38 +61,38 @@ def wait_briefly() -> None:
 
 @contextmanager
 def one_for_numpy() -> Iterator[None]:
-    """Let numpy multiply in one thread: OpenBLAS's others wait busily, for products that are small here."""
+    """Let numpy multiply in one thread: more threads of OpenBLAS would wait busily, and the products here are small."""
     from threadpoolctl import ThreadpoolController
 
     loaded = ThreadpoolController()
     files = [library["filepath"] for library in loaded.info() if library["internal_api"] == "openblas"]
-    torchs = {"torch", "torch.libs"}  # it brings one of its own on some processors, for its own large products
+    torchs = {"torch", "torch.libs"}  # on some processors torch brings its own OpenBLAS, for its own large products
     with loaded.select(filepath=[file for file in files if not torchs & {*Path(file).parts}]).limit(limits=1):
         yield
 
 
-# The Hugging Face hub, before something large is fetched from it: does it answer, and how much will come?
+# The Hugging Face hub, before something large is fetched: does it answer, and how much will come?
 #
-# Its own clients try again for most of a minute before they say that there is no network.
+# The hub's own clients try again for most of a minute before they say that there is no network.
 
 T = TypeVar("T")
 SECONDS = 5.0
-"""For the first answer, name look-up and redirects included."""
+"""How long to wait for the hub's first answer, with name look-up and redirects."""
 
 logger = logging.getLogger(__name__)
 
 
 def announce(what: str, repository: str, names: Sequence[str]) -> None:
-    """Say what will be fetched and its size; nothing where one of the files is here already.
+    """Say what will be fetched and how large it is; say nothing if one of the files is on this machine already.
 
     Args:
-        what: its name in messages.
+        what: the name of the model in messages.
         repository: ORG/REPO of a model.
-        names: of the file, the first one that the hub has counts.
+        names: possible names of the file; the first that the hub has counts.
 
     Raises:
-        InputError: "it is not on this machine" and the hub does not answer. What the hub answers of a wrong name is
-            left to who fetches.
+        InputError: the file is not on this machine and the hub does not answer. A wrong name is no error here: the
+            fetching that follows reports it.
     """
     from huggingface_hub import get_hf_file_metadata, hf_hub_url, try_to_load_from_cache
     from huggingface_hub.errors import EntryNotFoundError, HFValidationError
@@ -114,12 +114,17 @@ def announce(what: str, repository: str, names: Sequence[str]) -> None:
 
 
 def reach(ask: Callable[[], T], what: str, advice: str = "check the network") -> T | None:
-    """Ask the hub something small; None where it answers with an error other than "no such file".
+    """Return the hub's answer to a small question; None if the answer is an error other than "no such file".
+
+    Args:
+        ask: asks the hub.
+        what: the thing that is asked for, for messages.
+        advice: what else to do, for messages.
 
     Raises:
         EntryNotFoundError: there is no such file.
         HFValidationError: there can be no such name.
-        InputError: the hub does not answer; `what` is what was wanted of it.
+        InputError: the hub does not answer, or HF_HUB_OFFLINE is set.
     """
     from huggingface_hub import constants
     from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, HFValidationError
@@ -132,7 +137,7 @@ def reach(ask: Callable[[], T], what: str, advice: str = "check the network") ->
         raise
     except HfHubHTTPError:
         return None
-    except Exception as error:  # what there is below HTTP has no common class
+    except Exception as error:  # errors below HTTP have no common class
         raise InputError(
             f"{what} is not on this machine and the Hugging Face hub does not answer ({reason(error)}); {advice}."
         ) from error

@@ -1,9 +1,9 @@
-"""What is said to people: errors in one sentence, the nearest known name, others' text made safe to print.
+"""Messages to people: errors in one sentence, the nearest known name, text of others made safe to print.
 
-Everything a user can fix is raised as `InputError`: one sentence that says what was found, where, and how to fix it.
-The command line prints it and ends with exit code 2. Any other exception is a bug and keeps its traceback.
+An error that a user can fix is raised as `InputError`: one sentence that says what was found, where, and how to fix it.
+The command line prints the sentence and ends with exit code 2. Any other exception is a bug and keeps its traceback.
 
-A sentence names options as whoever reads it writes them: `flag` knows how.
+A sentence names options as its reader writes them: see `flag`.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 Listener = Literal["command line", "ipo.optimize", "compile"]
-"""Who reads what is said: what options and commands are called."""
+"""Who reads the messages; it decides what options and commands are called."""
 _listener: ContextVar[Listener] = ContextVar("listener", default="command line")
 
 
 @contextmanager
 def in_force(variable: ContextVar[T], value: T) -> Iterator[None]:
-    """Give a variable a value while the block runs; threads that it starts have the value of before."""
+    """Give a variable a value while the block runs; threads that the block starts do not see it."""
     before = variable.set(value)
     try:
         yield
@@ -39,18 +39,18 @@ def in_force(variable: ContextVar[T], value: T) -> Iterator[None]:
 
 @contextmanager
 def speaking_to(listener: Listener) -> Iterator[None]:
-    """Word what is said while the block runs for a listener; threads that it starts speak to the command line."""
+    """Word messages for a listener while the block runs; threads that the block starts speak to the command line."""
     with in_force(_listener, listener):
         yield
 
 
 def listener() -> Listener:
-    """Return who is spoken to; outside of `speaking_to` it is the command line."""
+    """Return who reads the messages; outside `speaking_to` it is the command line."""
     return _listener.get()
 
 
 def to_install(extra: str) -> str:
-    """Return what to type for an extra of this package, in a checkout: nobody owns its name on the package index.
+    """Return the command that installs an extra of this package from a checkout: it is not on the package index.
 
     >>> to_install("onnx")
     "pip install '.[onnx]'"
@@ -59,7 +59,7 @@ def to_install(extra: str) -> str:
 
 
 def flag(name: str, value: object = None) -> str:
-    """Name an option, alone or with a value, as the listener writes it.
+    """Return an option, alone or with a value, as the listener writes it.
 
     >>> with speaking_to("ipo.optimize"):
     ...     flag("budget_usd"), flag("lm", "none")
@@ -75,7 +75,7 @@ def flag(name: str, value: object = None) -> str:
 
 
 def setting(name: str, value: Any) -> str:
-    """Write a setting as the listener types it: a word of a shell, or an argument."""
+    """Return a setting as the listener types it: a word in a shell, or an argument."""
     return shlex.quote(f"{name}={value}") if listener() == "command line" else f"{name}={value!r}"
 
 
@@ -84,10 +84,10 @@ class InputError(ValueError):
 
 
 def first_error(error: ValidationError, whole: str = "it") -> tuple[str, str]:
-    """Return where the first error is that pydantic found, `whole` where it is all of it, and what it says.
+    """Return where pydantic found its first error and what the error says; `whole` stands for the top level.
 
     Raises:
-        InputError: it is one of ours, which says all.
+        InputError: the first error is an `InputError`, which already says everything.
     """
     first = error.errors()[0]
     if isinstance(ours := first.get("ctx", {}).get("error"), InputError):
@@ -97,7 +97,7 @@ def first_error(error: ValidationError, whole: str = "it") -> tuple[str, str]:
 
 
 def input_error(error: ValidationError, where: str, prefix: str = "") -> InputError:
-    """Format the first error that pydantic found: the key, where it is, and what was given; raises as `first_error`."""
+    """Return the first error that pydantic found, with its key, place and value; raises as `first_error`."""
     key, said = first_error(error, "configuration")
     given = repr(error.errors()[0]["input"])
     shown = given if len(given) <= 200 else f"{given[:200]} …"
@@ -105,7 +105,7 @@ def input_error(error: ValidationError, where: str, prefix: str = "") -> InputEr
 
 
 def reason(error: BaseException) -> str:
-    """Return what a library's error says, on one line of at most 300 characters, for a part of a sentence."""
+    """Return the text of a library's error as part of a sentence: one line of at most 300 characters."""
     if isinstance(error, RecursionError):
         return "it is nested too deep"
     return " ".join(str(error).split()).rstrip(".")[:300] or type(error).__name__
@@ -115,15 +115,15 @@ def reason(error: BaseException) -> str:
 
 
 def nearest(name: str, known: Iterable[str], n: int = 1, cutoff: float = 0.6) -> list[str]:
-    """Return up to `n` known names that begin with `name`, hold it as a word, or are like it, the closest first.
+    """Return up to `n` known names that begin with `name`, contain it as a word, or resemble it, the closest first.
 
     Case does not matter.
 
     Args:
-        name: as a person wrote it.
-        known: what it could have been.
-        n: how many at most.
-        cutoff: how alike they must be, from 0 (anything) to 1 (the same).
+        name: the name as a person wrote it.
+        known: the names that could be meant.
+        n: the most names to return.
+        cutoff: how alike the names must be, from 0 (anything) to 1 (the same).
 
     >>> nearest("Foldr", ["folder", "csv"])
     ['folder']
@@ -140,7 +140,7 @@ def nearest(name: str, known: Iterable[str], n: int = 1, cutoff: float = 0.6) ->
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return " (did you mean …?)" for the closest known name, or nothing.
+    """Return " (did you mean …?)" with the closest known name, or "" where none is close.
 
     >>> did_you_mean("foldr", ["folder", "csv"])
     ' (did you mean folder?)'
@@ -149,7 +149,7 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     return f" (did you mean {close[0]}?)" if close else ""
 
 
-# Make text of others, such as file names and servers' errors, safe to print.
+# Making text of others, such as file names and servers' errors, safe to print.
 
 
 _IGNORED = (
@@ -157,15 +157,15 @@ _IGNORED = (
     (0x200B, 0x200F), (0x202A, 0x202E), (0x2060, 0x206F), (0x3164, 0x3164), (0xFE00, 0xFE0F), (0xFEFF, 0xFEFF),
     (0xFFA0, 0xFFA0), (0xFFF0, 0xFFF8), (0x1BCA0, 0x1BCA3), (0x1D173, 0x1D17A), (0xE0000, 0xE0FFF),
 )  # fmt: skip
-"""Default_Ignorable_Code_Point of Unicode 17, DerivedCoreProperties.txt: what is shown as nothing."""
+"""Characters that are shown as nothing: Default_Ignorable_Code_Point of Unicode 17, DerivedCoreProperties.txt."""
 _BLANK = frozenset("\u2800\U0001d159\U00013441\U00013442")
-"""Characters that are drawn empty: the Braille pattern without dots, the null notehead, blanks of hieroglyphs."""
+"""Characters that are drawn empty: the Braille pattern without dots, the null notehead, blank hieroglyphs."""
 
 
 def invisible(text: str) -> str | None:
-    """Return the first character that nobody sees, or that steers the rest: a control, filler or blank; or None.
+    """Return the first character that is invisible or controls others (control, filler, blank), or None.
 
-    Spaces are none of them.
+    Spaces do not count.
 
     >>> invisible("a photo"), invisible("a\\u3164b") == "\\u3164"
     (None, True)
@@ -180,7 +180,7 @@ def _is_invisible(one: str) -> bool:
 
 
 def several(texts: Sequence[str], most: int = 5) -> str:
-    """List the first texts, and say how many more there are.
+    """Return the first texts as a list in words, and how many more there are.
 
     >>> several(["cat", "dog", "bus"]), several(["cat", "dog", "bus"], most=1)
     ('cat, dog, bus', 'cat and 2 more')
@@ -190,11 +190,11 @@ def several(texts: Sequence[str], most: int = 5) -> str:
 
 
 LONGEST = 4_000
-"""Characters of a line that is shown: more than any of ours has, with a command to type at its end."""
+"""The most characters of a line that is shown: more than any line of IPO has, with a command to type at its end."""
 
 
 def duration(seconds: float) -> str:
-    """Format a time."""
+    """Return a duration in words."""
     if seconds < 60:
         return f"{seconds:.0f} s"
     minutes, rest = divmod(round(seconds), 60)
@@ -203,14 +203,14 @@ def duration(seconds: float) -> str:
 
 
 def money(usd: float | None) -> str:
-    """Format an amount of US dollars; None is an unknown price."""
+    """Return an amount of US dollars in words; None is an unknown price."""
     return "price unknown" if usd is None else f"${usd:.4f}" if usd else "$0"
 
 
 def printable(text: str) -> str:
-    """Escape characters that would move a terminal's cursor or turn a line's direction; a line without end is cut.
+    """Escape characters that would move a terminal's cursor or change a line's direction, and cut an endless line.
 
-    It is cut in the middle: our own words stand at its ends, and others' text, however long, between them.
+    The line is cut in the middle: its ends are IPO's own words, and text of others, however long, stands between them.
 
     >>> printable("a\\x1b[2Jb")
     'a\\\\x1b[2Jb'
@@ -221,13 +221,13 @@ def printable(text: str) -> str:
 
 
 def as_cell(text: str, harmless: str = "'") -> str:
-    """Return others' text as a cell of a CSV: no control character stays, and no formula that a spreadsheet would run.
+    """Return text of others as a cell of a CSV file, without control characters or a formula that a spreadsheet runs.
 
-    What is no UTF-8 in a file name stays, and so do all spaces: whoever reads the table looks for that file.
+    Bytes of a file name that are not UTF-8 stay, and so do all spaces: a reader of the table looks for that file.
 
     Args:
-        text: such as the name of a file or of a class.
-        harmless: what is put before a formula.
+        text: text such as the name of a file or of a class.
+        harmless: what is put before a formula, so that it is not run.
 
     >>> as_cell("=1+1"), as_cell("-a.png", "./"), as_cell("a\\x1b[2Jb")
     ("'=1+1", './-a.png', 'a\\\\x1b[2Jb')
@@ -238,16 +238,16 @@ def as_cell(text: str, harmless: str = "'") -> str:
 
 
 def is_formula(text: str) -> bool:
-    """Whether a spreadsheet may run a cell: its first character, be it a wide one, begins a formula."""
+    """Whether a spreadsheet may run a cell: its first character, even in its wide form, begins a formula."""
     return unicodedata.normalize("NFKC", text).lstrip().startswith(("=", "+", "-", "@"))
 
 
-# Keeping libraries from logging what is raised or reported anyway, without what a server echoes.
+# Keeping libraries from logging what IPO raises or reports anyway, without the text that a server echoes.
 
 
 @contextmanager
 def silent(*libraries: str) -> Iterator[None]:
-    """Let these loggers say nothing below CRITICAL for the length of a block; then they have their own levels again."""
+    """Silence these loggers below CRITICAL while the block runs; then restore their levels."""
     loggers = [logging.getLogger(name) for name in libraries]
     before = [logger.level for logger in loggers]
     for logger in loggers:

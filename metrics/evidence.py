@@ -1,8 +1,9 @@
 """How certain a comparison is: over pictures, over seeds, over data sets.
 
-Pictures × seeds is a crossed table: the variance of a mean due to pictures and that due to seeds are estimated apart
-and added. What is independent of what is decided in `sampling.py` alone. Interval and p are one method: p is the level
-whose interval ends at 0. `docs/statistics.md` gives the reasons, the sources, and how well it holds in simulations.
+Pictures × seeds is a crossed table. The variance of a mean due to pictures and the variance due to seeds are estimated
+separately and added. Only `sampling.py` decides which units are independent. Interval and p are one method: p is the
+level whose interval ends at 0. `docs/statistics.md` gives the reasons, the sources, and how well the method holds in
+simulations.
 """
 
 from __future__ import annotations
@@ -20,17 +21,17 @@ from ipo_prompts.metrics.arrays import Doubles
 from ipo_prompts.metrics.sampling import Sampling, Variance, combine, values_of
 
 ALPHA = 0.05
-"""The largest corrected p that counts as evidence; the intervals here are of 1 - ALPHA."""
+"""The largest corrected p that counts as evidence; the level of the intervals is 1 - ALPHA."""
 FEWEST_SEEDS = 3
-"""Seeds from which on what seeds and pictures do jointly can be told from what seeds do alone."""
+"""The fewest seeds that separate the joint effect of seeds and pictures from the effect of seeds alone."""
 
 
 class Crossed(NamedTuple):
     """One set of units under several seeds.
 
-    `values` float (seeds, units): hits, or differences of hits, perhaps weighted; `scale` the largest size that a value
-    can have. `hits` (seeds, units): the differences without weights, which tell what differs; None where they are the
-    values themselves.
+    `values` float (seeds, units): hits, or differences of hits, perhaps weighted; `scale`: the largest absolute value
+    that is possible. `hits` (seeds, units): the differences without weights, which tell which units differ; None where
+    the values have no weights.
     """
 
     values: Doubles
@@ -40,10 +41,10 @@ class Crossed(NamedTuple):
 
 
 class Spread(NamedTuple):
-    """A sum of means over units: its value per seed (seeds,), and its variance due to units and due to seeds.
+    """A sum of means over units: its value per seed (seeds,), its variance due to units and its variance due to seeds.
 
-    `joint` is what both have in common; it was taken out of that due to seeds. `step` is by how much one draw that
-    differs changes the mean.
+    `joint` is the variance due to both jointly, which was subtracted from that due to seeds. `step` is how much one
+    draw that differs changes the mean.
     """
 
     per_seed: Doubles
@@ -59,11 +60,11 @@ class Spread(NamedTuple):
 
 
 class Effect(NamedTuple):
-    """A difference, its 95 % interval, and the two-sided p of "there is none"; neither is corrected.
+    """A difference, its 95 % interval, and the two-sided p of "there is no difference"; neither is corrected.
 
-    `variances` are of independent sources and add up; `covers` says what was sampled: "these classes", "classes like
-    these", "these data sets", "data sets like these". `joint` was taken out of the last variance; `step` is by how
-    much one draw that differs changes the mean.
+    `variances` come from independent sources and add up. `covers` says what was sampled: "these classes", "classes like
+    these", "these data sets", "data sets like these". `joint` was subtracted from the last variance; `step` is how much
+    one draw that differs changes the mean.
     """
 
     mean: float
@@ -76,17 +77,17 @@ class Effect(NamedTuple):
     step: float = 0.0
 
     def detectable(self, comparisons: float = 1) -> float:
-        """Return the true difference that is found four times in five when p is corrected for so many comparisons.
+        """Return the true difference that is found four times in five when p is corrected for `comparisons`.
 
-        At the level ALPHA / comparisons, Bonferroni's, which Holm's never falls below; see `detectable`.
+        The level is ALPHA / comparisons (Bonferroni); Holm's correction is never stricter. See `detectable`.
         """
         return detectable(self.variances, ALPHA / comparisons, self.joint, self.step)
 
     def within(self, comparisons: float = 1) -> float:
-        """Return the smallest margin within which the difference is shown to lie, either way.
+        """Return the smallest margin, at most 1, within which the difference is shown to lie on either side of 0.
 
-        Two one-sided tests (Schuirmann 1987) at the level ALPHA / comparisons: a difference that is not shown is not
-        thereby shown to be none, but it may be shown to be small. At most 1, which shows nothing.
+        Two one-sided tests (Schuirmann 1987) at the level ALPHA / comparisons. A difference that is not shown may still
+        exist, but it may be shown to be small. A margin of 1 shows nothing.
         """
         if not all(math.isfinite(variance.value) for variance in self.variances):
             return 1.0
@@ -94,7 +95,7 @@ class Effect(NamedTuple):
 
 
 class Scopes(NamedTuple):
-    """The same mean difference for what was tested, and for what it is a sample of; None where it is no sample."""
+    """One mean difference: for the tested classes or data sets, and for others like these, None without a sample."""
 
     these: Effect
     like_these: Effect | None
@@ -103,22 +104,24 @@ class Scopes(NamedTuple):
 THESE_CLASSES, CLASSES_LIKE_THESE = "these classes", "classes like these"
 THESE_DATA_SETS, DATA_SETS_LIKE_THESE = "these data sets", "data sets like these"
 EACH_CLASS_ALIKE = "these classes, each counting the same"
-"""What a mean over classes covers."""
+"""What a mean over classes covers, in which each class weighs the same."""
 SAME = Effect(0.0, 0.0, 0.0, 1.0, (), "same templates")
-"""Two methods that ended with the same templates under every seed: the difference is exactly 0."""
+"""The effect of two methods that ended with the same templates under every seed: the difference is exactly 0."""
 
 
 def split_variance(parts: Sequence[Crossed], *, like_these: bool = False, added: int = 2) -> Spread | None:
-    """Split the variance of the sum of the parts' means into that due to units and that due to seeds.
+    """Split the variance of the sum of the parts' means into variance due to units and variance due to seeds.
 
     Two draws of the typical size, one of each sign, are added to every part's sum of squares, as Bonett & Price (2012)
     add pairs to a paired difference of proportions: a few pictures that agree would otherwise count as certainty.
-    What seeds and units do jointly is in both variances; from three seeds on it is taken out of that of the seeds.
+    The joint effect of seeds and units is in both variances; from three seeds on it is subtracted from that of the
+    seeds.
 
     Args:
-        parts: each with its own units (base and new classes share none) and the same number of seeds.
-        like_these: for classes like these instead of the classes as given; None where a part has no classes.
-        added: draws that are added; 0 for scores, which are no differences, unless they do not vary at all.
+        parts: parts with units of their own (base and new classes share none) and the same number of seeds.
+        like_these: whether the result is for classes like these instead of these classes; it is None where a part has
+            no classes.
+        added: how many draws are added; 0 for scores, which are not differences, unless they do not vary at all.
     """
     per_seed = np.sum([part.values.mean(axis=1) for part in parts], axis=0)
     units, joint, step = [], 0.0, 0.0
@@ -131,11 +134,11 @@ def split_variance(parts: Sequence[Crossed], *, like_these: bool = False, added:
             return None
         if found.value < 1e-18 * part.scale**2:
             found = variance(averaged, 2 * square) or found
-        if like_these:  # classes that happen to agree prove no more than their pictures do
+        if like_these:  # classes that happen to agree prove no more than pictures do
             found = found._replace(value=max(found.value, part.sampling.these(averaged, added * square).value))
         units.append(found)
         step = max(step, math.sqrt(square) / len(averaged))
-        # For classes like these no more is taken out than for these, which they cannot be surer of.
+        # For classes like these no more is subtracted than for these classes: that result cannot be the surer one.
         joint += min(joint_variance(part, averaged, scope) for scope in {False, like_these})
     return Spread(np.asarray(per_seed, dtype=np.float64), combine(units), over_seeds(per_seed, joint), joint, step)
 
@@ -144,8 +147,8 @@ def paired_effect(parts: Sequence[Crossed], mean: float | None = None) -> Scopes
     """Compare two methods on the same units under the same seeds, in one data set.
 
     Args:
-        parts: values are b's contributions minus a's; several parts for a linearised quantity such as H.
-        mean: the difference itself where it is not linear in the contributions; the parts then give its variance alone.
+        parts: values are the contributions of b minus those of a; several parts for a linearised quantity such as H.
+        mean: the difference, where it is not linear in the contributions; the parts then give the variance alone.
     """
     here, general = split_variance(parts), split_variance(parts, like_these=True)
     assert here is not None
@@ -157,7 +160,7 @@ def paired_effect(parts: Sequence[Crossed], mean: float | None = None) -> Scopes
 
 
 def paired_difference(before: ArrayLike, after: ArrayLike, sampling: Sampling) -> Scopes:
-    """Compare what two templates contribute on the same n units under one seed: after minus before.
+    """Compare the contributions of two templates on the same n units under one seed: after minus before.
 
     >>> found = paired_difference([True, False] * 50, [True, True] * 50, Sampling(100)).these
     >>> found.mean, found.p < 0.0001
@@ -170,12 +173,12 @@ def over_data_sets(spreads: Sequence[Spread], mean: float, shared_seeds: bool = 
     """Average a difference over two or more data sets (see `docs/statistics.md`).
 
     Args:
-        spreads: one per data set, for their classes as given.
+        spreads: one per data set, for its classes as given.
         mean: the averaged difference.
-        shared_seeds: one search per seed was tested on all of them (cross-dataset), so that the seed's effect is common
-            and does not average out; otherwise each data set had searches of its own.
+        shared_seeds: whether one search per seed was tested on all data sets (cross-dataset), so that the effect of a
+            seed does not average out; otherwise each data set had searches of its own.
 
-    A variance over data sets below that of the units and seeds within them is chance: the larger is used.
+    If the variance over data sets is below that of the units and seeds within them, this is chance: the larger is used.
     """
     count, joint = len(spreads), 0.0
     step = float(np.mean([one.step for one in spreads])) / count
@@ -203,7 +206,7 @@ def effect_of(
     joint: float = 0.0,
     step: float = 0.0,
 ) -> Effect:
-    """Give a difference its interval and p; see `Effect`."""
+    """Return a difference with its interval and p; see `Effect`."""
     if not all(math.isfinite(variance.value) for variance in variances):
         return Effect(mean, -1.0, 1.0, 1.0, tuple(variances), covers, joint, step)
     half = half_width(variances, ALPHA)
@@ -216,7 +219,7 @@ def _effect(mean: float, found: Spread, covers: str) -> Effect:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Correct p-values for their number (Holm 1979): keeps the chance of any false positive, however they depend.
+    """Correct p-values for their number (Holm 1979): bounds the chance of any false positive, however they depend.
 
     >>> holm([0.01, 0.04, 0.03])
     [0.03, 0.06, 0.06]
@@ -230,10 +233,10 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def _typical_square(part: Crossed, averaged: Doubles) -> float:
-    """The mean square of the draws' sums that differ at all; where none does, of draws that differ by `scale`.
+    """Return the mean square of the sums of the draws that differ; where none differs, of draws that differ by `scale`.
 
-    For classes like these too: two whole classes would add what grows with the difference itself, so that few classes
-    could never show any.
+    It is used for classes like these, too. Two whole classes would add an amount that grows with the difference itself,
+    so that few classes could never show one.
     """
     hits = averaged if part.hits is None else part.scale * part.hits.mean(axis=0)
     sums = part.sampling.draw_sums(hits)
@@ -244,7 +247,7 @@ def _typical_square(part: Crossed, averaged: Doubles) -> float:
 
 
 def joint_variance(part: Crossed, averaged: Doubles, like_these: bool) -> float:
-    """The variance of the mean due to what seeds and units do jointly; 0 for too few seeds to tell."""
+    """Return the variance of the mean due to seeds and units jointly; 0 for too few seeds to tell."""
     seeds = len(part.values)
     if seeds < FEWEST_SEEDS:
         return 0.0
@@ -254,7 +257,7 @@ def joint_variance(part: Crossed, averaged: Doubles, like_these: bool) -> float:
 
 
 def over_seeds(per_seed: Doubles, joint: float = 0.0) -> Variance:
-    """The variance of the mean over seeds, less what they do jointly with the units."""
+    """Return the variance of the mean over seeds, less the variance due to seeds and units jointly."""
     count = len(per_seed)
     if count == 1:
         return Variance(0.0, 1.0)
@@ -263,12 +266,12 @@ def over_seeds(per_seed: Doubles, joint: float = 0.0) -> Variance:
 
 
 def half_width(variances: Sequence[Variance], alpha: float) -> float:
-    """Half the width of the interval that misses with probability alpha; see `docs/statistics.md`."""
+    """Return half the width of the interval that misses with probability alpha; see `docs/statistics.md`."""
     return math.sqrt(sum(float(special.stdtrit(degrees, alpha / 2)) ** 2 * value for value, degrees in variances))
 
 
 def _p(mean: float, variances: Sequence[Variance]) -> float:
-    """The alpha whose interval ends at 0, at least 1e-12."""
+    """Return the alpha whose interval ends at 0, at least 1e-12."""
     from scipy.optimize import brentq
 
     if mean == 0 or all(variance.value == 0 for variance in variances):
@@ -278,27 +281,28 @@ def _p(mean: float, variances: Sequence[Variance]) -> float:
     return math.exp(brentq(lambda log: half_width(variances, math.exp(log)) - abs(mean), math.log(1e-12), 0.0))
 
 
-# What a comparison could have found: the true difference that it shows four times in five.
+# What a comparison can find: the true difference that it shows four times in five.
 
 
 POWER = 0.8
-"""How often a difference is found that is called detectable: four times in five."""
+"""The chance with which a detectable difference is found: four times in five."""
 _QUANTILES = 48
 
 
 def detectable(variances: Sequence[Variance], alpha: float, joint: float = 0.0, step: float = 0.0) -> float:
-    """Return the true difference that is found with the chance POWER; infinite where a difference of 1 would not be.
+    """Return the true difference that is found with the chance POWER; infinite where even a difference of 1 is not.
 
-    The variances are estimates, of which two things follow. They are raised by what such an estimate falls short of in
-    the median, so that the difference is as often too large as too small. And they would be estimated anew: the power
-    is averaged over what would be found, which for one variance alone is the noncentral t's. And a difference is made
-    of draws that differ: where fewer do now, the variance is what so many, all one way, would have.
+    The variances are estimates, and two things follow. First, the median of such an estimate falls short of the true
+    variance, so each is raised by that factor; the result is then as often too large as too small. Second, a repetition
+    would estimate the variances anew, so the power is averaged over those estimates; for a single variance this is the
+    power of the noncentral t. Moreover, a difference is made of draws that differ. Where too few differ now, the
+    variance is that of as many draws as the difference needs, all in one direction.
 
     Args:
-        variances: of independent sources; they add up.
+        variances: variances of independent sources; they add up.
         alpha: the level of the two-sided test.
-        joint: what was taken out of the last of them.
-        step: by how much one draw that differs changes the mean.
+        joint: the joint variance, which was subtracted from the last of `variances`.
+        step: how much one draw that differs changes the mean.
     """
     from scipy.optimize import brentq
 
@@ -317,14 +321,14 @@ def detectable(variances: Sequence[Variance], alpha: float, joint: float = 0.0, 
 
 
 def _raised(variance: Variance, taken: float) -> float:
-    """An estimate divided by what the median of such estimates is of the true variance; 0 stays 0."""
+    """Return an estimate divided by the ratio of the median of such estimates to the true variance; 0 stays 0."""
     if variance.value == 0 or not math.isfinite(variance.value):
         return variance.value
     return (variance.value + taken) * variance.degrees / float(special.chdtri(variance.degrees, 0.5)) - taken
 
 
 def _half_widths_to_come(sources: Sequence[tuple[Variance, float]], true: Sequence[float], alpha: float) -> Doubles:
-    """Half the widths that intervals would have in repetitions: at all combinations of quantiles of the variances."""
+    """Return half widths of intervals in repetitions, one for each combination of quantiles of the variances."""
     squares = np.zeros(1)
     for (variance, taken), value in zip(sources, true, strict=True):
         if value + taken == 0:
@@ -337,5 +341,5 @@ def _half_widths_to_come(sources: Sequence[tuple[Variance, float]], true: Sequen
 
 @lru_cache(maxsize=256)
 def _chi_squares(degrees: float) -> Doubles:
-    """Quantiles of chi-squared, in the middle of each of `_QUANTILES` parts: a dozen differences ask for the same."""
+    """Return chi-squared quantiles, in the middle of each of `_QUANTILES` parts; many differences ask for the same."""
     return np.asarray(special.chdtri(degrees, (np.arange(_QUANTILES) + 0.5) / _QUANTILES), dtype=np.float64)

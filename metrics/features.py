@@ -1,4 +1,4 @@
-"""What is encoded once and kept: vectors on disk by key, features of pictures, and class embeddings of templates."""
+"""Stores, so that nothing is encoded twice: vectors on disk by key, features of pictures, class embeddings."""
 
 from __future__ import annotations
 
@@ -23,14 +23,13 @@ from ipo_prompts.metrics.files import KeptFile, Result, cache_dir, checksum
 from ipo_prompts.metrics.pictures import Exchanged, Picture
 from ipo_prompts.metrics.template import written
 
-# Vectors on disk by key: encoding them is expensive, keeping them loses no bit.
+# Vectors on disk by key: they are expensive to encode, and are kept to the last bit.
 #
-# Nothing in the file is believed without its checksum, and all of it can be made again: what is damaged is made again,
-# with a warning that says so.
+# Every entry of the file is checked by its checksum. An entry that is damaged is made again, with a warning.
 
 
 _DAMAGED = re.compile("not a database|malformed|no such column|has no column|columns but")
-"""What SQLite says of a file that is not ours: no database, a broken one, one in which our SQL has no meaning."""
+"""SQLite's errors for a file that is not a store: no database, a broken one, or one with other tables."""
 
 DAMAGED_ENTRIES = "the store %s has damaged entries, which are made again"
 
@@ -58,13 +57,13 @@ class VectorFile(KeptFile):
         self._said: set[str] = set()
 
     def warn(self, said: str, *values: object) -> None:
-        """Tell the user once what became of the store, which `%s` in the text names."""
+        """Tell the user once what happened to the store; the first `%s` in the text is its path."""
         if said not in self._said:
             self._said.add(said)
             _log.warning(said, self.path, *values, extra={"progress": True})
 
     def use(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
-        """Return what `work` makes of the open file; it runs a second time, on an empty file, if this one is damaged.
+        """Return the result of `work` on the open file; if the file is damaged, `work` runs again on an empty one.
 
         Raises:
             InputError: the disk is full, or the folder cannot be written.
@@ -84,7 +83,7 @@ class VectorFile(KeptFile):
         return super().use(work)
 
     def get(self, database: sqlite3.Connection, key: str, size: int) -> Floats | None:
-        """Return the vector of a key, float32 (size,); None when it is absent or damaged and must be made again."""
+        """Return the vector of a key, float32 (size,); None where it is missing or damaged and must be made again."""
         row = database.execute("SELECT vector, crc FROM vectors WHERE content = ?", (key,)).fetchone()
         if row is None:
             return None
@@ -97,13 +96,13 @@ class VectorFile(KeptFile):
     def put(
         self, database: sqlite3.Connection, keys: Sequence[str], vectors: Sequence[Floats] | Floats
     ) -> list[Floats]:
-        """Keep one vector per key, all or none of them; return what is kept.
+        """Keep one vector per key, all or none of them; return the vectors that are now kept.
 
-        Where another process was first, its vector stays and is returned: all processes compute with the same bits.
-        Nothing is kept in a file that can only be read.
+        If another process was first, the vector of that process stays and is returned, so that all processes compute
+        with the same bits. A file that can only be read keeps nothing.
         """
         if self.read_only:
-            self.warn("the store %s cannot be written: what it lacks is made, and not kept")
+            self.warn("the store %s cannot be written: missing entries are made, and not kept")
             return list(vectors)
         kept = []
         with database:
@@ -118,11 +117,11 @@ class VectorFile(KeptFile):
         return kept
 
 
-# Features of pictures, kept by their bytes, how they are read, picture transform and weights.
+# Features of pictures, kept by the bytes of the picture, how they are read, the picture transform, and the weights.
 
 
 BATCH = 32
-"""Pictures per forward pass and per commit; always so many, the last padded: see `FeatureStore.encode`."""
+"""Pictures per forward pass and per commit, the same in every batch, with padding: see `FeatureStore.encode`."""
 
 STAMPS = """
 CREATE TABLE IF NOT EXISTS stamps (stamp TEXT PRIMARY KEY, content TEXT NOT NULL, crc INTEGER NOT NULL) WITHOUT ROWID;
@@ -132,11 +131,11 @@ Progress = Callable[[int, int], None]
 
 
 class FeatureStore:
-    """Features of one CLIP.
+    """The features of pictures that one CLIP has encoded.
 
     Args:
         clip: the encoder; its fingerprint names the file.
-        folder: of the file; the user's cache when None.
+        folder: the folder of the file; None is the user's cache.
     """
 
     def __init__(self, clip: Clip, folder: Path | None = None) -> None:
@@ -144,20 +143,20 @@ class FeatureStore:
         self.path = (folder or cache_dir() / "features") / f"{clip.fingerprint[:32]}.sqlite"
         self._file = VectorFile(self.path, STAMPS)
         self.encoded = 0
-        """Pictures that this object had to encode; the others came from the store."""
+        """How many pictures this object had to encode; the others came from the store."""
 
     def encode(self, pictures: Sequence[Picture], progress: Progress | None = None) -> Floats:
-        """Return the features of `pictures`, encoding those that the store lacks.
+        """Return the features of `pictures`; encode those that the store lacks.
 
-        A batch of another size takes other kernels, whose sums differ in the last bits. So every batch has `BATCH`
-        rows, the last one padded: then a picture has the same bits in any company, in any list, and whether or not an
-        earlier run was killed half-way.
+        A batch of another size uses other kernels, whose sums differ in the last bits. So every batch has `BATCH` rows,
+        the last one padded. Then a picture has the same bits in every list, and also after a run that was killed
+        half-way.
 
         Returns:
             float32 (len(pictures), D), unit rows.
 
         Raises:
-            InputError: names the picture that cannot be decoded, or the folder that cannot be written.
+            InputError: a picture cannot be decoded or the folder cannot be written; the message names it.
         """
         return self._file.use(partial(self._encode, pictures=pictures, progress=progress))
 
@@ -180,7 +179,7 @@ class FeatureStore:
                 with (
                     suppress(sqlite3.OperationalError),
                     database,
-                ):  # a stamp that was wrong is not believed a second time
+                ):  # a wrong stamp is not trusted a second time
                     database.execute("DELETE FROM stamps WHERE stamp = ?", (error.stamp,))
                 raise
             self.encoded += len(group)
@@ -194,10 +193,10 @@ class FeatureStore:
         return rows
 
     def missing(self, pictures: Sequence[Picture]) -> int:
-        """Count the pictures that would have to be encoded.
+        """Return how many pictures `encode` would have to encode.
 
         Raises:
-            InputError: names the picture that cannot be read.
+            InputError: a picture cannot be read; the message names it.
         """
 
         def lacking(database: sqlite3.Connection) -> int:
@@ -207,17 +206,17 @@ class FeatureStore:
         return self._file.use(lacking)
 
     def contents(self, pictures: Sequence[Picture]) -> list[str]:
-        """Return the SHA-256 of each picture's bytes, with how they are read (`Picture.key`).
+        """Return the SHA-256 of each picture's bytes and how they are read (`Picture.key`).
 
         A file that was hashed before and has not changed is not opened.
 
         Raises:
-            InputError: names the picture that cannot be read.
+            InputError: a picture cannot be read; the message names it.
         """
         return self._file.use(partial(self._contents, pictures=pictures))
 
     def _contents(self, database: sqlite3.Connection, pictures: Sequence[Picture]) -> list[str]:
-        """Hash each picture's bytes; a file whose stamp is known is not opened again: see `pictures.stamp_of`."""
+        """Return the key of each picture; a file whose stamp is known is not opened again: see `pictures.stamp_of`."""
         new = [
             one for one in pictures if not one.is_known() and not (one.known is None and self._recall(database, one))
         ]
@@ -233,7 +232,7 @@ class FeatureStore:
         return [picture.key(picture.known or picture.content()) for picture in pictures]
 
     def _recall(self, database: sqlite3.Connection, picture: Picture) -> bool:
-        """Whether an earlier command knew the bytes that a picture had when it was found; they are then its first."""
+        """Whether an earlier command hashed the file as it was when it was found; the picture then takes that hash."""
         if picture.stamp is None:
             return False
         row = database.execute("SELECT content, crc FROM stamps WHERE stamp = ?", (picture.stamp,)).fetchone()
@@ -247,22 +246,22 @@ class FeatureStore:
         return True
 
 
-# Class embeddings, computed once: those of a template with a list of class names, in memory and on disk.
+# Class embeddings of a template with a list of class names, computed once and kept in memory and on disk.
 #
 # One entry is one template with one list of classes, encoded alone. Floating-point sums depend on what is encoded
-# together. If single texts were kept and used again in another call, a score would depend on earlier calls; with whole
-# entries it has the same bits whether its embeddings were kept or are made again. This costs little: templates share
-# only their beginnings, and a beginning is one path of tokens for all classes.
+# together. If single texts were kept and used again in another call, a score would depend on earlier calls. With whole
+# entries a score has the same bits whether its embeddings were kept or are made again. This costs little: templates
+# share only their beginnings, and a beginning is one path of tokens for all classes.
 
 
 IN_MEMORY = 256 * 2**20
-"""Bytes of embeddings kept in memory."""
+"""The most bytes of embeddings kept in memory."""
 ON_DISK = 2**30
-"""Bytes kept on disk per CLIP; the oldest go first."""
+"""The most bytes kept on disk per CLIP; the oldest embeddings go first."""
 
 
 class TextStore:
-    """Class embeddings of one CLIP.
+    """The class embeddings of templates that one CLIP has encoded.
 
     Args:
         clip: the encoder.
@@ -274,7 +273,7 @@ class TextStore:
         self._file = VectorFile(path)
         self._recent: dict[str, Floats] = {}
         self.encoded = 0
-        """Templates that this object had to encode; the others came from the store."""
+        """How many templates this object had to encode; the others came from the store."""
 
     def encode(self, templates: Sequence[str], class_names: Sequence[str]) -> list[Floats]:
         """Return the class embeddings of each template: float32 (C, D), unit rows.
@@ -288,15 +287,15 @@ class TextStore:
             found |= self._file.use(partial(self._all, templates=lacking, class_names=class_names))
         self._recent = {key: one for key, one in self._recent.items() if key not in found} | found
         while len(self._recent) > 1 and sum(one.nbytes for one in self._recent.values()) > IN_MEMORY:
-            del self._recent[next(iter(self._recent))]  # what was used longest ago
+            del self._recent[next(iter(self._recent))]  # the entry used longest ago
         return [found[key] for key in keys]
 
     def _all(
         self, database: sqlite3.Connection, templates: Mapping[str, str], class_names: Sequence[str]
     ) -> dict[str, Floats]:
-        """Return what is kept, and make the others, which are kept all at once: a commit takes as long as a text.
+        """Return the embeddings of each key; make the missing ones and keep them in one commit.
 
-        `templates` are those of the keys.
+        A commit takes as long as encoding a text. `templates` maps keys to templates.
         """
         from ipo_prompts.metrics.text_tower import encode_templates
 
@@ -322,10 +321,10 @@ def _key(template: str, class_names: Sequence[str]) -> str:
 
 
 def _bound(database: sqlite3.Connection) -> None:
-    """Drop the oldest embeddings while the file holds too much; SQLite fills their pages again."""
+    """Drop the oldest embeddings while the file holds too much; SQLite reuses their pages."""
     dropped = 1
     while dropped and _used(database) > ON_DISK:
-        with database:  # an eighth at once, so that it is done seldom
+        with database:  # an eighth at once, so that this is seldom needed
             dropped = database.execute(
                 "DELETE FROM vectors WHERE rowid IN "
                 "(SELECT rowid FROM vectors ORDER BY rowid LIMIT max(1, (SELECT count(*) FROM vectors) / 8))"
@@ -333,7 +332,7 @@ def _bound(database: sqlite3.Connection) -> None:
 
 
 def _used(database: sqlite3.Connection) -> int:
-    """Return the bytes of a file that are not free."""
+    """Return how many bytes of a file are in use."""
     pages, free, size = (
         int(database.execute(f"PRAGMA {name}").fetchone()[0]) for name in ("page_count", "freelist_count", "page_size")
     )
@@ -341,10 +340,10 @@ def _used(database: sqlite3.Connection) -> int:
 
 
 def as_features(given: Any, width: int, what: str) -> Floats:
-    """Return numbers as features: float32 (n, width), each row made a unit row; `what` they are, for messages.
+    """Return numbers as features: float32 (n, width), unit rows; `what` names the numbers in messages.
 
     Raises:
-        InputError: another shape, a number that is none, or a row of zeros.
+        InputError: the shape is another, a number is not finite, or a row is all zeros.
 
     >>> as_features([[3, 4]], 2, "X").tolist() == [[np.float32(0.6), np.float32(0.8)]]
     True
@@ -352,15 +351,15 @@ def as_features(given: Any, width: int, what: str) -> Floats:
     try:
         rows = np.asarray(given, dtype=np.float32)
     except (ValueError, TypeError) as error:
-        raise InputError(f"{what} has rows that are no lists of {width} numbers each.") from error
+        raise InputError(f"{what} has rows that are not lists of {width} numbers each.") from error
     if rows.ndim != 2 or rows.shape[1] != width:
         raise InputError(
-            f"{what} has the shape {rows.shape}, and features of this CLIP are (n, {width}); give those, or pictures "
-            "as paths or PIL images."
+            f"{what} has the shape {rows.shape}, and features of this CLIP are (n, {width}); give features of that "
+            "shape, or pictures as paths or PIL images."
         )
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)
     if not np.isfinite(lengths).all() or not lengths.all():
         wrong = int(np.flatnonzero(~np.isfinite(lengths[:, 0]) | (lengths[:, 0] == 0))[0])
         raise InputError(f"{what} has a row that is all zeros or not finite, the row {wrong}; leave it out.")
-    # A unit row stays as it is, to the last bit: what the CLIP gave and what a store kept are then the same.
+    # A unit row stays the same to the last bit, so that features from the CLIP and from a store are equal.
     return np.where(np.abs(lengths - 1) < 1e-6, rows, rows / lengths).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Files: written whole or not at all, read within bounds, and kept between runs: the folder, and files of SQLite."""
+"""Files that are written whole or not at all, read within bounds, or kept between runs (a folder, SQLite files)."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ from ipo_prompts.metrics.errors import InputError, reason
 
 # Files that are written whole or not at all.
 #
-# The content goes to a new file beside the target, under a random name: a folder may be a stranger's, and a name that
-# can be guessed can be a link to somebody's own file. The rename then replaces whatever has the target's name: of a
-# link the link, never what it points to.
+# The content goes to a new file beside the target, under a random name: the folder may belong to a stranger, and a name
+# that can be guessed may be a link to a file of the user. The rename then replaces whatever has the target's name. If
+# that is a link, the link is replaced, never the file that it points to.
 
 
 def write_whole(file: Path, content: bytes) -> None:
     """Write a file whole or not at all.
 
     Raises:
-        OSError: the disk is full or the folder cannot be written; nothing is left of the new content.
+        OSError: the disk is full or the folder cannot be written; nothing of the new content stays.
     """
     with replacing(file) as opened:
         opened.write(content)
@@ -41,18 +41,18 @@ def write_whole(file: Path, content: bytes) -> None:
 
 @contextmanager
 def replacing(file: Path) -> Iterator[BinaryIO]:
-    """Open a new file that takes the name of `file` when the block ends, on the disk by then; if it fails, it is gone.
+    """Open a new file that takes the name of `file` when the block ends, flushed to disk; delete it if that fails.
 
     Raises:
         OSError: see `write_whole`.
     """
     partial = file.with_name(f".{secrets.token_hex(8)}.part")
     try:
-        with partial.open("x+b") as opened:  # x: nothing is opened that is there already, and no link is followed
+        with partial.open("x+b") as opened:  # x: no existing file is opened, and no link is followed
             yield opened
             opened.flush()
             os.fsync(opened.fileno())
-        _flush_folder(file.parent)  # the new file has a name on the disk before it takes that of the old one
+        _flush_folder(file.parent)  # the new file has a name on the disk before it takes the old file's name
         partial.replace(file)
     except BaseException:
         partial.unlink(missing_ok=True)
@@ -61,7 +61,7 @@ def replacing(file: Path) -> Iterator[BinaryIO]:
 
 
 def _flush_folder(folder: Path) -> None:
-    """Have the names in a folder on the disk; some systems cannot, and there nothing is done."""
+    """Flush the names in a folder to disk; do nothing on systems that cannot."""
     with suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:
@@ -70,45 +70,45 @@ def _flush_folder(folder: Path) -> None:
             os.close(descriptor)
 
 
-# The folder of everything that is kept between runs: weights, features, paid replies.
+# The folder for everything that is kept between runs: weights, features, paid replies.
 
 
 def refuse_taken(place: Path) -> None:
-    """Refuse to write where something is already.
+    """Refuse to write to a path that exists.
 
     Raises:
-        InputError: says so.
+        InputError: the path exists.
     """
-    if os.path.lexists(place):  # of a name that is too long it answers False, where pathlib raises
+    if os.path.lexists(place):  # returns False for a name that is too long, where pathlib raises
         raise InputError(f"{place} already exists; name another --out.")
 
 
 def cache_dir() -> Path:
-    """Return the folder: `IPO_CACHE_DIR`, else the user's cache folder. It may not exist yet."""
+    """Return the cache folder: `IPO_CACHE_DIR`, else the user's cache folder. It may not exist yet."""
     import platformdirs
 
     chosen = os.environ.get("IPO_CACHE_DIR")
     return Path(chosen).expanduser() if chosen else Path(platformdirs.user_cache_dir("ipo", appauthor=False))
 
 
-# YAML and JSON that somebody hands us: bounded in size, and every failure in one sentence.
+# YAML and JSON from users: bounded in size, and every failure is one sentence.
 #
-# What is read can be written again. Else a number of 5,000 digits or half a character would fail wherever it is told.
+# What is read can also be written. Otherwise a number of 5,000 digits or half a character would fail when printed.
 
 
 YAML_BYTES = 2**18
-"""Settings are a few kilobytes, and PyYAML reads some 100 kB a second."""
+"""The most bytes of a YAML file. Settings are a few kilobytes, and PyYAML reads some 100 kB a second."""
 JSON_BYTES = 2**26
 JSON_VALUES = 2**22
-"""The most values of a file in JSON, counted by what stands around them: each is some hundred bytes of memory."""
+"""The most values of a JSON file, counted by commas and opening brackets: each takes some hundred bytes of memory."""
 TABLE_BYTES = 2**28
-"""One of ImageNet, with 1.3 million rows of 150 bytes, has 195 MB."""
+"""The most bytes of a table. A table of ImageNet, with 1.3 million rows of 150 bytes, has 195 MB."""
 LINE = 2**18
-"""The most characters of a line of a table."""
+"""The most characters in a line of a table."""
 
 
 class _Loader(yaml.SafeLoader):
-    """PyYAML's safe one without aliases: with them, a few lines can stand for millions of values."""
+    """PyYAML's safe loader without aliases: with aliases, a few lines can stand for millions of values."""
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         if self.check_event(yaml.AliasEvent):
@@ -117,7 +117,7 @@ class _Loader(yaml.SafeLoader):
 
 
 def read_yaml(file: Path, what: str) -> Any:
-    """Read a YAML file; `what` is what it is in messages, such as "the configuration".
+    """Read a YAML file; `what` names it in messages, such as "the configuration".
 
     Raises:
         InputError: it cannot be read, is too large, or is not YAML.
@@ -134,16 +134,16 @@ def parse_yaml(text: str, where: str) -> Any:
     if len(text) > YAML_BYTES:
         raise InputError(f"{where} has {len(text):,} characters of YAML, more than {YAML_BYTES:,}; make it smaller.")
     try:
-        # Not `yaml.load`'s unsafe loaders: ours makes plain values only.
+        # Safe, unlike some loaders of `yaml.load`: `_Loader` makes plain values only.
         return _writable(yaml.load(text, _Loader))
-    except Exception as error:  # PyYAML's own, and what Python says of a bad date, a long number or deep nesting
+    except Exception as error:  # PyYAML's errors, and Python's for a bad date, a long number or deep nesting
         raise InputError(f"{where} is not valid YAML: {reason(error)}.") from error
 
 
 def read_json(file: Path, what: str, fix: str) -> Any:
-    """Read a JSON file; `what` is what it is in messages, and `fix` what helps against a damaged one.
+    """Read a JSON file; in messages `what` names it, and `fix` says what to do about a damaged one.
 
-    One named `….gz` is compressed; its bound is that of the text.
+    A file named `….gz` is compressed; the bound is for the text inside.
 
     Raises:
         InputError: it cannot be read, is too large, or is not JSON.
@@ -158,11 +158,11 @@ def read_json(file: Path, what: str, fix: str) -> Any:
 
 
 def open_regular(file: Path | str) -> BinaryIO:
-    """Open a file to read; a pipe that has taken its place is not waited for, and a device, which has no end, not read.
+    """Open a regular file to read, without waiting for a pipe or reading a device without end that took its place.
 
     Raises:
-        OSError: there is none, it cannot be read, or it is no regular file.
-        ValueError: there can be no such name.
+        OSError: the file is missing, cannot be read, or is not a regular file.
+        ValueError: no file can have such a name.
     """
     opened = open(file, "rb", opener=lambda path, flags: os.open(path, flags | getattr(os, "O_NONBLOCK", 0)))  # noqa: SIM115
     if not stat.S_ISREG(os.fstat(opened.fileno()).st_mode):
@@ -172,15 +172,15 @@ def open_regular(file: Path | str) -> BinaryIO:
 
 
 def read_bytes(file: Path, most: int) -> bytes:
-    """Return what a regular file begins with, `most` bytes at most; raises as `open_regular`."""
+    """Return the first bytes of a regular file, at most `most`; raises as `open_regular`."""
     with open_regular(file) as opened:
         return opened.read(most)
 
 
 class _Lines(io.TextIOWrapper):
-    """A text whose lines have a bound, whoever reads them."""
+    """A text file with a bound on the length of its lines."""
 
-    def __next__(self) -> str:  # type: ignore[override]  # the types know the base of bytes alone
+    def __next__(self) -> str:  # type: ignore[override]  # the type stubs know only the base class for bytes
         line = self.readline(LINE + 1)
         if len(line) > LINE:
             raise OSError(errno.EFBIG, f"it has a line of more than {LINE:,} characters")
@@ -190,11 +190,11 @@ class _Lines(io.TextIOWrapper):
 
 
 def open_lines(file: Path) -> TextIO:
-    """Open a table in UTF-8 to read line by line, each with its end, as the module `csv` and pandas want them.
+    """Open a table in UTF-8 to read line by line; lines keep their ends, as the module `csv` and pandas need it.
 
     Raises:
-        OSError: see `open_regular`; or the file, or a line of it, is larger than that of any table of pictures.
-        UnicodeDecodeError: when a line is read that is not UTF-8.
+        OSError: see `open_regular`; or the file, or a line of it, is larger than in any table of pictures.
+        UnicodeDecodeError: a line is not UTF-8; raised when it is read.
     """
     opened = open_regular(file)
     if os.fstat(opened.fileno()).st_size > TABLE_BYTES:
@@ -204,10 +204,10 @@ def open_lines(file: Path) -> TextIO:
 
 
 def read_text(file: Path, what: str, most: int, form: str, fix: str = "save it as such") -> str:
-    """Read a file of text, which may be packed; `what` and `form` are what it is and should be, in messages.
+    """Read a text file, which may be compressed; in messages `what` names it and `form` says what it should be.
 
     Raises:
-        InputError: it cannot be read, has more than `most` bytes, or is not UTF-8.
+        InputError: the file cannot be read, has more than `most` bytes, or is not UTF-8.
     """
     try:
         content = read_bytes(file, most + 1)
@@ -231,34 +231,34 @@ def _writable(content: Any) -> Any:
     return content
 
 
-# A file of SQLite that outlives a command, which several processes may share, and in which damage is noticed.
+# A SQLite file that outlives a command, that several processes may share, and in which damage is noticed.
 #
-# Several processes may write to it, a killed one leaves it whole, and it is mapped into memory, so that a file of a
-# million entries opens without being read. One that cannot be written, on a disk that only others may write, can be
-# read.
+# Several processes may write to the file, and a killed process leaves it whole. It is mapped into memory, so that a
+# file of a million entries opens without being read. A file on a disk that only others may write to can still be read.
 
 PAGE = 2**15
-"""Bytes of a page: a vector of 512 numbers fills half of SQLite's usual one and would leave the other half empty."""
+"""Bytes of a page. A vector of 512 numbers would fill half of SQLite's usual page and leave the other half empty."""
 WAIT = 60
-"""Seconds to wait for other processes that write."""
+"""Seconds to wait for other processes that are writing."""
 MAPPED = 2**31
-"""The most bytes of the file that SQLite maps; beyond them it reads page by page."""
+"""The most bytes of the file that SQLite maps; it reads the rest page by page."""
 
 _NOT_WRITABLE = re.compile("readonly|read-only|unable to open")
-"""What SQLite says where it may not write, or not make the files that it needs beside its own."""
+"""SQLite's errors where it may not write the file, or may not make the files that it needs beside it."""
 
 Result = TypeVar("Result")
 
 
 class KeptFile:
-    """The file; `unusable` is what is said of one that cannot be used, with its path and the error.
+    """A SQLite file that is kept between runs.
 
     Args:
-        path: of the file; made when first used.
-        schema: SQL of its tables.
+        path: the path of the file, which is made when first used.
+        schema: the SQL of its tables.
 
     Attributes:
-        read_only: whether it was found to be one that can only be read, when it was used last.
+        read_only: whether the file could only be read when it was last used.
+        unusable: the message where the file cannot be used; its two `%s` are the path and the error.
     """
 
     unusable = "cannot use %s (%s)"
@@ -269,7 +269,7 @@ class KeptFile:
         self._schema = schema
 
     def use(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
-        """Return what `work` makes of the open file.
+        """Return the result of `work` on the open file.
 
         Raises:
             InputError: the file is damaged, the disk is full, or there is no file and none can be made.
@@ -282,7 +282,7 @@ class KeptFile:
             raise InputError(self.unusable % (self.path, error)) from error
 
     def _open(self) -> sqlite3.Connection:
-        """Open the file to write or, where that cannot be, to read."""
+        """Open the file to write; where that is not possible, to read."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         database = sqlite3.connect(self.path, timeout=WAIT)
         try:
@@ -299,7 +299,7 @@ class KeptFile:
             return self._open_to_read()
 
     def _open_to_read(self) -> sqlite3.Connection:
-        # The first way sees what another process writes meanwhile; the second needs no files beside its own.
+        # The first way sees what another process writes meanwhile; the second needs no other files beside the file.
         for way in ("mode=ro", "mode=ro&immutable=1"):
             database = sqlite3.connect(f"{self.path.absolute().as_uri()}?{way}", uri=True, timeout=WAIT)
             try:
@@ -314,7 +314,7 @@ class KeptFile:
 
 
 def _write_ahead(database: sqlite3.Connection) -> None:
-    """Switch a file to write-ahead logging; SQLite itself does not wait for others that are about to do the same."""
+    """Switch a file to write-ahead logging, and wait for processes that do the same: SQLite itself does not wait."""
     until = time.monotonic() + WAIT
     while True:
         try:
@@ -327,5 +327,5 @@ def _write_ahead(database: sqlite3.Connection) -> None:
 
 
 def checksum(key: str, content: bytes) -> int:
-    """Return the CRC-32 of an entry, its key included."""
+    """Return the CRC-32 of the key and the content of an entry."""
     return zlib.crc32(content, zlib.crc32(key.encode()))

@@ -1,13 +1,15 @@
-"""Fit: how well pictures without labels are described by a template with any of the class names. It is no accuracy.
+"""Fit: how well a template with any of the class names describes pictures without labels. Fit is not accuracy.
 
-For a CLIP with a softmax it is the mean over pictures of log Σ exp(logit) over the classes, at the CLIP's own scale
-(Allingham et al. 2023, arXiv 2302.06235, score templates alike); for a sigmoid model that of log(1 - Π(1 - σ(logit))),
-the logarithm of the chance that some class is there, which nobody has measured.
+For a CLIP with a softmax, fit is the mean over pictures of log Σ exp(logit) over the classes, at the CLIP's logit scale
+(Allingham et al. 2023, arXiv 2302.06235, score templates in a similar way). For a sigmoid model it is the mean of
+log(1 - Π(1 - σ(logit))), the logarithm of the chance that the picture shows some class; nobody has measured how good
+that is.
 
-What is known of it (docs/label-free.md): it finds the style of pictures, on shifted ones it is not shown to do worse
-with wrong class names, and its lead over another template says little of who names more pictures rightly. So a word
-has a price, and the initial template stays unless the lead is large. Both are in standard deviations of fit over some
-templates (`yardstick`) on the same pictures, for nats mean one thing on one CLIP and another on the next.
+What is known (docs/label-free.md): fit finds the style of pictures. On shifted pictures it is not shown to do worse
+with wrong class names. The lead in fit of one template over another says little about which of them names more pictures
+rightly. So each word has a price, and the initial template stays unless the lead is large. Both are in standard
+deviations of fit over some templates (`yardstick`) on the same pictures, because a nat means different things on
+different CLIPs.
 """
 
 from __future__ import annotations
@@ -29,17 +31,17 @@ from ipo_prompts.metrics.template import imagenet_templates
 
 
 class Fit(ClipReward):
-    """Scores templates by their fit on pictures whose labels nobody knows, in nats.
+    """Scores templates by their fit, in nats, on pictures without labels.
 
     Args:
         clip, class_names, store, also_fit: see `ClipReward`.
-        yardstick: templates whose fits make the unit of `price` and `lead`; CLIP's 80 where none are given.
-        price: what each word of a template takes off its value, in standard deviations; 0 leaves the measure alone.
-        lead: what a template must have over the initial one to replace it, in standard deviations.
+        yardstick: templates whose fits define the unit of `price` and `lead`; CLIP's 80 templates where none are given.
+        price: how much each word of a template lowers its value, in standard deviations; 0 lowers nothing.
+        lead: the lead over the initial template that a template needs to replace it, in standard deviations.
 
     Attributes:
         spread: the standard deviation of fit over the yardstick, in nats, on the pictures that were encoded first; 0
-            before that. The same pictures give the same.
+            before that. The same pictures give the same spread.
     """
 
     takes = "no label"
@@ -61,7 +63,7 @@ class Fit(ClipReward):
 
     @property
     def scale(self) -> Scale:  # type: ignore[override]
-        """In nats; a word costs nothing more, for its price is in the value."""
+        """The scale, in nats; a word costs nothing more, because its price is part of the value."""
         return Scale(float("-inf"), float("inf"), word=0.0, percent=False, lead=self._lead * self.spread)
 
     def judge(self, logits: Floats, pictures: EncodedPictures) -> Judged:
@@ -70,7 +72,7 @@ class Fit(ClipReward):
         return Judged(fits(logits), predictions=logits.argmax(axis=1))
 
     def examples(self, examples: Sequence[Any]) -> EncodedPictures:
-        """See `ClipReward`; an example needs an `image` alone, and its `label` is not looked at."""
+        """See `ClipReward`; an example needs only an `image`, and its `label` is ignored."""
         return self._measured(super().examples(examples))
 
     def encode(
@@ -80,11 +82,11 @@ class Fit(ClipReward):
         groups: Sequence[str] | None = None,
         progress: Progress | None = None,
     ) -> EncodedPictures:
-        """Encode pictures; `labels` are not looked at."""
+        """Encode pictures; `labels` are ignored."""
         return self._measured(super().encode(pictures, None, groups, progress))
 
     def score_embeddings(self, names: Sequence[str], classes: Sequence[Floats], units: EncodedPictures) -> list[Score]:
-        """See `EmbeddingReward`; the words of each template are paid for here, so in all that is scored."""
+        """See `EmbeddingReward`; the price of the words is subtracted here, so from every score."""
         found = super().score_embeddings(names, classes, units)
         costs = [self._price * self.spread * len(name.split()) for name in names]
         return [
@@ -93,11 +95,11 @@ class Fit(ClipReward):
         ]
 
     def _measured(self, pictures: EncodedPictures) -> EncodedPictures:
-        """Measure the spread on the pictures that come first, and return them."""
+        """Return the pictures; measure the spread if they are the first."""
         if (self._price or self._lead) and not self.spread:
             templates = self._yardstick or imagenet_templates()
             usable = [template for template in templates if self.problem(template) is None]
-            found = [score.value for score in self.score_batch(usable, pictures)]  # nothing costs yet
+            found = [score.value for score in self.score_batch(usable, pictures)]  # words cost nothing yet
             self.spread = float(np.std(found, ddof=1)) if len(found) > 1 else 0.0
         return pictures
 
@@ -117,7 +119,7 @@ def sigmoid_fits(logits: Floats) -> Doubles:
     >>> bool(np.isclose(np.exp(sigmoid_fits(np.zeros((1, 2), dtype=np.float32)))[0], 0.75))
     True
     """
-    # log(1 - σ(x)) = -log(1 + exp(x)); the sum is small where nothing is likely, which expm1 keeps exact.
+    # log(1 - σ(x)) = -log(1 + exp(x)). The sum is small where no class is likely; expm1 keeps it exact.
     return _in_doubles(logits, lambda block: np.log(-np.expm1(-np.logaddexp(0, block).sum(axis=1))))
 
 

@@ -1,12 +1,13 @@
-"""Is there anything for words to gain? Three figures on a few labelled pictures, and what they say together.
+"""Can words gain anything? Three figures on a few labelled pictures, and what they say together.
 
 - *Guesses*: how many equally frequent classes the initial template's guesses amount to (labels only weigh the classes).
-- *Accuracy*: the initial template against the nearest class mean of the other pictures, which knows no words.
-- *Words*: what the best phrase of a fixed vocabulary gains, chosen on some pictures and measured on others.
+- *Accuracy*: the initial template against the nearest class mean of the other pictures, which uses no words.
+- *Words*: how much the best phrase of a fixed vocabulary gains, chosen on some pictures and measured on others.
 
-The verdict rests on the third, and on accuracies for what a phrase cannot do. On 121 shifts of the shipped clean
-pictures the third alone ranked the shifts by what words gain on other pictures (Spearman 0.62; `docs/headroom.md`, from
-`benchmarks/headroom.py`). Guesses that crowd on few classes did not (-0.01): they tell of a bias between classes.
+The verdict rests on the third figure, and on accuracies for what a phrase cannot do. On 121 shifts of the shipped clean
+pictures, the third figure alone ranked the shifts by what words gain on other pictures (Spearman 0.62;
+`docs/headroom.md`, from `benchmarks/headroom.py`). The number of classes guessed did not (-0.01): few classes show a
+bias between classes.
 """
 
 from __future__ import annotations
@@ -32,24 +33,24 @@ from ipo_prompts.metrics.sampling import Numbers, Sampling, mean_interval
 from ipo_prompts.metrics.verdict import Figure, Headroom, score_interval
 
 FOLDS = 5
-"""Parts of the pictures that each measure the phrase chosen on the others; as where a winner is chosen."""
+"""Parts of the pictures, as many as for choosing a winner. Each measures the phrase chosen on the other parts."""
 LITTLE = 0.05
-"""A gain below it is little: the sealed test of the default job (272 pictures) could seldom show it."""
+"""A gain below this is little: the sealed test of the default job (272 pictures) can seldom show it."""
 
 Hits = npt.NDArray[Any]
-"""What each picture contributes: bool where it is right or wrong."""
+"""What each picture contributes: bool where a picture is right or wrong."""
 
 
 def headroom(
     reward: ClipReward, scores: Sequence[Score], pictures: EncodedPictures, of_classes: int | None = None
 ) -> Headroom:
-    """Look at labelled pictures before a search.
+    """Return the three figures and the verdict for labelled pictures, before a search.
 
     Args:
-        reward: what judges them; its values are fractions.
-        scores: of the initial template, then of T phrases, on these pictures.
-        pictures: n base pictures of C classes, two at least.
-        of_classes: how many classes there are, when these are some of them.
+        reward: the reward that judges the pictures; its values are fractions.
+        scores: the scores of the initial template and then of T phrases, on these pictures.
+        pictures: n base pictures, at least two, of C classes.
+        of_classes: how many classes there are in all, where the pictures have only some of them.
     """
     truth, initial = pictures.labels, scores[0]
     classes = len(reward.names_in(pictures))
@@ -78,9 +79,9 @@ def headroom(
 def outlook(
     guessing: float | None, initial: Figure, class_mean: Figure | None, difference: Figure | None, words: Figure | None
 ) -> str:
-    """Say what the figures show; an interval that holds 0 shows nothing, and "little" needs two figures to say so.
+    """Return what the figures show; an interval that contains 0 shows nothing, and "little" needs two figures.
 
-    `guessing` is None where the figures are no accuracies: guessing may be perfect by another measure, as calibration.
+    `guessing` is None where the figures are not accuracies: guessing may be perfect by a measure such as calibration.
     """
     highest = max(figure.ci95[1] for figure in (initial, class_mean) if figure)
     if guessing is not None and (highest - guessing) / (1 - guessing) < SLIGHT:
@@ -95,16 +96,17 @@ def outlook(
 def guessed_classes(guesses: Sequence[int] | Numbers, truth: Sequence[int] | Numbers, classes: int) -> Figure:
     """Return how many equally frequent classes the guesses amount to, from 1 to `classes`.
 
-    It is the inverse of the chance that two other pictures get the same guess (the inverse Simpson index; Hill's 1973
-    number of order 2). A picture makes no pair with itself, so that few pictures do not look like few classes; the only
-    one of its class must. If all guesses are right, it is the number of classes. Among many classes it falls as the
-    share of the most frequent guesses grows; among three it still says something. The interval is that of the chance to
-    first order: too narrow where guesses are spread evenly.
+    The number is the inverse of the chance that two different pictures get the same guess (the inverse Simpson index;
+    Hill's 1973 number of order 2). A picture makes no pair with itself, so that few pictures do not look like few
+    classes; only a picture that is alone in its class is paired with itself. If all guesses are right, the result is
+    the number of classes. Among many classes it falls as the share of the most frequent guesses grows; among three it
+    still says something. The interval is that of the chance, to first order: too narrow where guesses are spread
+    evenly.
 
     Args:
         guesses: n guessed classes.
-        truth: n true classes; a picture is one of its class.
-        classes: that could be guessed.
+        truth: n true classes, one for each picture.
+        classes: how many classes could be guessed.
 
     >>> guessed_classes([0, 0, 1, 1], [0, 0, 1, 1], 2).value, guessed_classes([1, 1, 1, 1], [0, 0, 1, 1], 2).value
     (2.0, 1.0)
@@ -124,11 +126,11 @@ def guessed_classes(guesses: Sequence[int] | Numbers, truth: Sequence[int] | Num
 
 
 def cross_fitted_gains(scores: Sequence[Score], truth: Numbers) -> Doubles | None:
-    """Return what the best score after the first gains over the first on each picture: (n,).
+    """Return what the best of the later scores gains over the first score on each picture: (n,).
 
-    Pictures are dealt into folds, one class after the other; a fold measures the template that is best on the others
-    (highest value, then least loss), so that none is taken for good because it is the luckiest. None where there is no
-    such template.
+    Pictures are dealt into folds, one class after the other. Each fold measures the template that is best on the other
+    folds (highest value, then least loss), so that no template looks good only because it was lucky. Return None where
+    there is no second score, or where there are fewer pictures than folds.
     """
     if len(scores) < 2 or len(truth) < FOLDS:
         return None

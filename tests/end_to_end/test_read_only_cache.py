@@ -76,6 +76,6 @@ def test_a_complete_cache_that_somebody_else_made_is_read(clip: Clip, folder: Pa
         "paid",
         f"{classes.shape} 1",
     ]
-    assert "texts.sqlite cannot be written: what it lacks is made, and not kept" in ended.stderr
+    assert "texts.sqlite cannot be written: missing entries are made, and not kept" in ended.stderr
     assert "a reply is not kept for other runs" in ended.stderr
     assert files(folder) == before

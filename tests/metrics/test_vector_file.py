@@ -67,5 +67,5 @@ def test_a_file_that_can_only_be_read_says_so_once(tmp_path: Path, caplog: pytes
     file.read_only = True
     for number in (1.0, 2.0):
         assert file.put(nothing, ["key"], [np.full(2, number, np.float32)])[0].tolist() == [number] * 2
-    assert caplog.text.count("cannot be written: what it lacks is made, and not kept") == 1
+    assert caplog.text.count("cannot be written: missing entries are made, and not kept") == 1
     nothing.close()

@@ -515,7 +515,7 @@ def test_copies_share_the_clip_and_not_the_template(clip: Clip, file: Path) -> N
 
 def test_a_program_is_saved_and_not_pickled(clip: Clip, tmp_path: Path) -> None:
     program = TemplateClassifier(clip, NAMES)
-    said = r"a CLIP is not pickled, nor a program that holds one; write program.save\('program.json'\), and Template"
+    said = r"a CLIP cannot be pickled, nor can a program that holds one; save a program with program.save\("
     with pytest.raises(InputError, match=f"^{said}"):
         pickle.dumps(program)
     with pytest.raises(RuntimeError, match=said):

@@ -64,7 +64,7 @@ def test_words_pictures_and_both_are_told_apart(
     assert f"this program labelled {head.both.value:.1%} right" in predicted.err
     state = program.dump_state()
     state["pictures"]["rows"] = state["pictures"]["rows"][:-8]
-    with pytest.raises(InputError, match="what pictures add in a saved program"):
+    with pytest.raises(InputError, match="the part of the pictures in a saved program"):
         program.load_state(state)
     program.set_templates("a <CLASS>.")
     assert program.pictures is None
