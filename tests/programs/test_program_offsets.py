@@ -104,5 +104,5 @@ def test_new_templates_have_no_offsets(program: TemplateClassifier) -> None:
 def test_prior_offsets_meet_no_new_classes(clip: Clip, pictures: list[Picture]) -> None:
     program = TemplateClassifier(clip, ("cat", "dog"))
     program.offsets = PriorOffsets(np.zeros(3, dtype=np.float32))
-    with pytest.raises(InputError, match="for each of 3 classes and there are 2"):
+    with pytest.raises(InputError, match="for 3 classes, and there are 2"):
         program.probabilities(pictures)
