@@ -1,9 +1,15 @@
-"""The nouns of WordNet 3.0: what a number means (`n02084071`: a dog), its other words, and what it is a kind of.
+"""The nouns of WordNet 3.0: the meaning of a number (`n02084071`: a dog), its synonyms and its hypernyms.
 
-`nouns.xz` beside this file is made by `tools/nouns.py`; its licence is in `NOTICE.md`. It holds columns, parted by form
-feeds, with a line for each set of synonyms, in the order of their numbers: the number less the one before; the words;
-for each word, where it has several senses, which of them this is, and after a colon how often it was tagged in texts;
-how many lines above its hypernyms are. The last column has an irregular plural and its singulars.
+`nouns.xz` beside this file is made by `tools/nouns.py`; its licence is in `NOTICE.md`. The file holds five columns,
+separated by form feeds. Four columns have one line for each set of synonyms, in the order of the numbers:
+
+1. the number, less the number before it;
+2. the words;
+3. for each word, the number of this sense if the word has several, and after a colon how often texts were tagged with
+   this sense;
+4. for each hypernym, how many lines above this one it stands.
+
+Each line of the fifth column is an irregular plural and its singulars.
 """
 
 from __future__ import annotations
@@ -16,15 +22,15 @@ from itertools import accumulate
 from typing import NamedTuple
 
 PHYSICAL = 1930
-"""The number of what is a thing: all that can be seen in a picture is below it, and much that cannot."""
+"""The number of "physical entity". Everything that a picture can show is below it, and much that it cannot show."""
 
 
 class Word(NamedTuple):
     """A word of a set of synonyms.
 
     Attributes:
-        text: with spaces, upper case only where it is a name.
-        sense: which of the word's senses this is, counted from 1, the most usual first.
+        text: the word, with spaces; upper case only in names.
+        sense: the number of this sense among the senses of the word, from 1, the most usual first.
         tagged: how often the word has this sense in tagged texts.
     """
 
@@ -34,14 +40,14 @@ class Word(NamedTuple):
 
 
 class Synset(NamedTuple):
-    """Words with one meaning, the usual one first, and the numbers of what it is a kind of."""
+    """Words with one meaning, the usual word first, and the numbers of the hypernyms."""
 
     words: tuple[Word, ...]
     hypernyms: tuple[int, ...]
 
 
 class _Nouns(Mapping[int, Synset]):
-    """Number → synonyms; a line is read when it is asked for, as hardly any is."""
+    """Number → synonyms. A line is parsed only when it is asked for, because few are."""
 
     def __init__(self) -> None:
         steps, *self.columns = (column.split("\n") for column in _columns()[:4])
@@ -54,7 +60,7 @@ class _Nouns(Mapping[int, Synset]):
         return Synset(tuple(map(_word, words.split(","), used.split(","))), self.above(place))
 
     def above(self, place: int) -> tuple[int, ...]:
-        """Return the hypernyms of a line."""
+        """Return the numbers of the hypernyms of a line."""
         return tuple(self.numbers[place - int(one)] for one in self.columns[2][place].split(",") if one)
 
     def __iter__(self) -> Iterator[int]:
@@ -66,12 +72,12 @@ class _Nouns(Mapping[int, Synset]):
 
 @cache
 def synsets() -> _Nouns:
-    """Return number → synonyms, of all nouns."""
+    """Return number → synonyms for all nouns."""
     return _Nouns()
 
 
 def meanings(word: str) -> list[tuple[Word, int]]:
-    """Return what a word, in lower case, can mean: itself as WordNet writes it, and a number; the most usual first."""
+    """Return the meanings of a word in lower case, the most usual first: each as WordNet's word and its number."""
     each = ((one, number) for number in _with_word().get(word, ()) for one in synsets()[number].words)
     return sorted((found for found in each if found[0].text.casefold() == word), key=lambda of: (of[0].sense, of[1]))
 
@@ -93,14 +99,14 @@ def _word(text: str, used: str) -> Word:
 
 @cache
 def irregular() -> Mapping[str, tuple[str, ...]]:
-    """Return plural → singulars, of the nouns whose plural is no rule's."""
+    """Return plural → singulars for the nouns with an irregular plural."""
     rows = (line.split("\t") for line in _columns()[4].split("\n"))
     return {plural.replace("_", " "): tuple(one.replace("_", " ") for one in rest.split()) for plural, rest in rows}
 
 
 @cache
 def common(count: int) -> tuple[str, ...]:
-    """Return words for things, those first that texts name most often."""
+    """Return the `count` words for things that are most frequent in tagged texts, the most frequent first."""
     nouns, below, tagged = synsets(), dict[int, list[int]](), set[int]()
     for place, number in enumerate(nouns.numbers):
         if ":" in nouns.columns[1][place]:

@@ -1,18 +1,19 @@
-"""Offsets: a number added to each class's logit, made of pictures, mostly without their labels.
+"""Offsets: one number for each class, added to its logits. Offsets are made from pictures, mostly without labels.
 
-A CLIP that meets pictures unlike those it was trained on tends to guess a few classes too often. Part of what the words
-of a template do is to undo that, and a line of arithmetic does that part without words and without labels:
+On pictures unlike its training pictures, a CLIP tends to predict a few classes too often. Part of the effect of a
+template's words is to undo this bias. Offsets undo it without words and without labels:
 
-- `mean`: the mean feature μ of the pictures is taken off every feature, so that a class with the embedding w gets the
-  offset -scale · μ·w. The first-order form of distribution normalisation (Zhou et al. 2023, arXiv 2302.11084); the
-  half that concerns the texts moves all classes of a picture alike. μ knows no classes, so it serves new ones too.
-- `prior`: one number a class, such that the mean predicted probability of each class over the pictures is the same.
-  Bias correction by the predicted label distribution (Zhu et al. 2024, Frolic, arXiv 2410.19294), a form of logit
-  adjustment (Zhu et al. 2023, arXiv 2310.08106) that assumes balanced classes.
+- `centring`: subtract the mean feature μ of the pictures from every feature, so that a class with the embedding w gets
+  the offset -scale · μ·w. This is the first-order form of distribution normalisation (Zhou et al. 2023, arXiv
+  2302.11084); the half for the texts moves all classes of a picture alike. μ knows no classes, so it serves new
+  classes too.
+- `prior`: one number for each class, such that the mean predicted probability of each class over the pictures is the
+  same. This is bias correction by the predicted label distribution (Zhu et al. 2024, Frolic, arXiv 2410.19294), a form
+  of logit adjustment (Zhu et al. 2023, arXiv 2310.08106) that assumes balanced classes.
 
-Both assume that the pictures show all classes about equally often, and can do harm where they do not, or
-where there is nothing to undo. Where it is known how many pictures each class has, and they differ, each class weighs
-the same: a picture of n of its class counts 1/n (`class_weights`). Of the labels that uses no more.
+Both assume that the pictures show all classes about equally often. They can do harm where this is not so, or where
+there is no bias to undo. If the numbers of pictures of the classes are known and differ, each class weighs the same: a
+picture of a class with n pictures counts 1/n (`class_weights`). Nothing else of the labels is used.
 """
 
 from __future__ import annotations
@@ -37,21 +38,21 @@ TOLERANCE = 1e-4
 """How far the mean probability of a class may be from uniform, relative to it."""
 MOST_ROUNDS = 200
 PARTS = (1.0, 0.5, 0.25, 0.125, 0.0625)
-"""Of Newton's step, tried in turn until one goes down."""
+"""Parts of Newton's step, tried in turn until the objective goes down."""
 LARGEST = 1e6
-"""Of a number in a saved program: far above any logit."""
+"""The largest number that a saved program may hold: far above any logit."""
 
 
 @dataclass(frozen=True, eq=False)
 class CentringOffsets:
-    """Offsets that take the mean feature off every picture: `mean` is float32 (D,)."""
+    """Offsets that subtract the mean feature from every picture: `mean` is float32 (D,)."""
 
     mean: Floats
     kind: ClassVar[Kind] = "centring"
 
     @classmethod
     def from_pictures(cls, features: Floats, weights: Doubles | None = None) -> CentringOffsets:
-        """Take the mean of the features of n pictures, float32 (n, D), unit rows; `weights` (n,) add up to 1."""
+        """Average the features of n pictures, float32 (n, D), unit rows; `weights` (n,) add up to 1."""
         mean = features.mean(axis=0, dtype=np.float64) if weights is None else weights @ features
         return cls(mean.astype(np.float32))
 
@@ -60,13 +61,13 @@ class CentringOffsets:
         return np.float32(-clip.logit_scale) * (classes @ self.mean)
 
     def settled(self, clip: Clip, classes: Floats) -> CentringOffsets:
-        """Return what a program keeps: itself, which serves any classes."""
+        """Return the offsets that a program keeps: these, because they serve any classes."""
         return self
 
 
 @dataclass(frozen=True, eq=False)
 class PriorOffsets:
-    """One number a class for one template and its classes: `numbers` is float32 (C,)."""
+    """One number for each class, for one template: `numbers` is float32 (C,)."""
 
     numbers: Floats
     kind: ClassVar[Kind] = "prior"
@@ -75,17 +76,19 @@ class PriorOffsets:
         """See `Offsets`."""
         if len(classes) != len(self.numbers):
             raise InputError(
-                f"these prior offsets are one number for each of {len(self.numbers)} classes and there are "
-                f"{len(classes)}; take centring offsets, which serve new classes."
+                f"these prior offsets are for {len(self.numbers)} classes, and there are {len(classes)}; "
+                "use offsets=centring, which serves new classes."
             )
         return self.numbers
 
 
 @dataclass(frozen=True, eq=False)
 class Refitted:
-    """Offsets that are found anew for every template: its `uniform_offsets`.
+    """Offsets that are found anew for every template, by `uniform_offsets`.
 
-    `features` are those of n pictures, float32 (n, D), unit rows; `weights` (n,) add up to 1, None weighs all alike.
+    Attributes:
+        features: the features of n pictures, float32 (n, D), unit rows.
+        weights: the weights of the pictures, (n,), which add up to 1; None if all weigh the same.
     """
 
     features: Floats
@@ -97,18 +100,19 @@ class Refitted:
         return uniform_offsets(clip.logit_scale * (self.features @ classes.T), self.weights)
 
     def settled(self, clip: Clip, classes: Floats) -> PriorOffsets:
-        """Return what a program keeps: the numbers of its template."""
+        """Return the offsets that a program keeps: the numbers for its template."""
         return PriorOffsets(self.of(clip, classes))
 
 
 Fitted = CentringOffsets | Refitted
-"""What is fitted on a run's pictures, and serves all its templates."""
+"""Offsets that are fitted on the pictures of a run and serve all its templates."""
 Saved = CentringOffsets | PriorOffsets
-"""What a program keeps."""
+"""Offsets that a program keeps."""
 Offsets = Fitted | Saved
-"""What is added to the logits of one template's classes: `of` makes float32 (C,) of class embeddings, float32 (C, D).
+"""The numbers that are added to the logits of one template's classes.
 
-It raises an `InputError` where it cannot be made for these classes.
+`of` makes them, float32 (C,), from class embeddings, float32 (C, D). It raises an `InputError` if the offsets do not
+suit these classes.
 """
 
 
@@ -121,7 +125,7 @@ def fitted(kind: Kind, features: Floats, labels: Numbers | None = None) -> Fitte
 def class_weights(labels: Numbers) -> Doubles | None:
     """Return the weights of n pictures, int64 (n,), that give each class the same: float64 (n,), 1 together.
 
-    None where all classes have equally many, and nothing is to be weighed.
+    None if all classes have equally many pictures.
 
     >>> class_weights(np.array([0, 0, 1])).tolist(), class_weights(np.array([0, 1]))
     ([0.25, 0.25, 0.5], None)
@@ -135,12 +139,13 @@ def class_weights(labels: Numbers) -> Doubles | None:
 def uniform_offsets(logits: Floats, weights: Doubles | None = None) -> Floats:
     """Find the offsets that make softmax(logits + offsets), averaged over the pictures, uniform: (n, C) → float32 (C,).
 
-    It is the minimum of the convex mean log-sum-exp(logits + offsets) - mean(offsets), whose gradient is the mean
-    probability less 1/C. The fixed point b += log(1/C) - log(mean probability), a round of Sinkhorn's algorithm, never
-    moves away from it, but is slow where few pictures lie between two classes; Newton's step is tried first.
+    These offsets minimise the convex objective mean log-sum-exp(logits + offsets) - mean(offsets), whose gradient is
+    the mean probability less 1/C. The fixed point b += log(1/C) - log(mean probability), a round of Sinkhorn's
+    algorithm, never moves away from the minimum. But it is slow where few pictures lie between two classes, so Newton's
+    step is tried first.
 
     Returns:
-        Numbers of mean 0; of rounds that do not end, the last.
+        Numbers of mean 0; those of the last round if `MOST_ROUNDS` did not suffice.
     """
     values = logits.astype(np.float64)
     n, count = values.shape
@@ -151,7 +156,7 @@ def uniform_offsets(logits: Floats, weights: Doubles | None = None) -> Floats:
             break
         weighed = probabilities if weights is None else probabilities * (n * weights)[:, None]
         curvature = np.diag(mean) - probabilities.T @ weighed / n
-        # One number for all classes changes nothing: the last term makes the matrix one that can be inverted.
+        # One number added to all classes changes nothing. The last term makes the matrix invertible all the same.
         curvature += 1e-12 * np.eye(count) + 1 / count**2
         step = np.linalg.solve(curvature, 1 / count - mean)
         damped = (offsets + part * step for part in PARTS)
@@ -163,7 +168,7 @@ def uniform_offsets(logits: Floats, weights: Doubles | None = None) -> Floats:
 
 
 def _objective(logits: Any, offsets: Any, weights: Any) -> tuple[float, Any, Any]:
-    """Return the objective, the mean probability of each class (C,), and the probabilities (n, C)."""
+    """Return the objective, the mean probability of each class, (C,), and the probabilities, (n, C)."""
     shifted = logits + offsets
     highest = shifted.max(axis=1, keepdims=True)
     exponents = np.exp(shifted - highest)
@@ -176,16 +181,21 @@ def _objective(logits: Any, offsets: Any, weights: Any) -> tuple[float, Any, Any
 
 
 def state_of(offsets: Saved) -> dict[str, Any]:
-    """Return plain JSON: the kind, and the mean feature or the numbers of the classes."""
+    """Return offsets as plain JSON: the kind, and the mean feature or the numbers of the classes."""
     values = offsets.mean if isinstance(offsets, CentringOffsets) else offsets.numbers
     return {"kind": offsets.kind, "values": [float(value) for value in values]}
 
 
 def from_state(state: Any, width: int, classes: int) -> Saved:
-    """Read what `state_of` returned, for features of `width` numbers and so many classes.
+    """Read offsets from what `state_of` returned.
+
+    Args:
+        state: what `state_of` returned.
+        width: the number of components of a feature.
+        classes: the number of classes.
 
     Raises:
-        InputError: it is no such thing.
+        InputError: `state` holds no offsets of this width or for this number of classes.
     """
     kind = state.get("kind") if isinstance(state, Mapping) else None
     values = state.get("values") if isinstance(state, Mapping) else None
@@ -200,7 +210,7 @@ def from_state(state: Any, width: int, classes: int) -> Saved:
         )
     ):
         raise InputError(
-            f"the offsets of a saved program are of the kind mean, with {width} numbers, or prior, with one for "
+            f"the offsets of a saved program are of the kind centring, with {width} numbers, or prior, with one for "
             f"each of {classes} classes, and these are not; optimise again."
         )
     numbers = np.array(values, dtype=np.float32)

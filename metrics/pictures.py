@@ -1,4 +1,4 @@
-"""One picture, wherever its bytes are, a file, a row of a table, or memory, and how they become pixels."""
+"""One picture, in a file, in a row of a table or in memory, and how its bytes become pixels."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 # From the encoded bytes of a picture to the RGB pixels that a viewer shows.
 #
-# Pictures come from strangers: only the formats of picture folders are opened, the number of pixels is known before
-# they are decoded and is limited, and whatever the decoder raises becomes one sentence that names the picture.
+# Pictures come from strangers. So only the formats of picture folders are opened; the number of pixels is limited, and
+# checked before they are decoded; and any exception of the decoder becomes one sentence that names the picture.
 
 FORMATS = {
     "JPEG": (".jpg", ".jpeg", ".jpe"),
@@ -39,20 +39,23 @@ FORMATS = {
     "JPEG2000": (".jp2",),
     "AVIF": (".avif",),
 }
-"""Pillow's name of each format that is opened → how its files end. Of Pillow's others, some run programs (EPS)."""
+"""Pillow's name of each format that is opened → the endings of its files. Some other formats run programs (EPS)."""
 ENDINGS = frozenset(ending for endings in FORMATS.values() for ending in endings)
 
 Background = Literal["white", "as-is"]
-"""How a picture is read: "white", as viewers show it (transparency on white, turned by its EXIF), or "as-is": the
-stored pixels, whatever lies beneath transparency, as the pipelines behind published numbers read them."""
+"""How a picture is read.
+
+"white": as viewers show it, with transparency on white, and turned by its EXIF. "as-is": the stored pixels, with
+whatever lies beneath transparency, as the pipelines behind published numbers read them.
+"""
 AS_VIEWED: Background = "white"
 AS_STORED: Background = "as-is"
 
 THUMBNAIL = 96
-"""Longest side in pixels."""
+"""The longest side of a thumbnail, in pixels."""
 LIMIT_VARIABLE = "IPO_MAX_MEGAPIXELS"
 LIMIT_MEGAPIXELS = 64
-"""Decoding takes up to 11 bytes a pixel (RGBA, the same on white, RGB), in each of several threads."""
+"""The default. Decoding takes up to 11 bytes a pixel (RGBA, the same on white, RGB), in each of several threads."""
 
 
 def megapixels() -> float:
@@ -72,10 +75,13 @@ def megapixels() -> float:
 
 
 def decode(data: bytes, name: str, background: Background = AS_VIEWED) -> tuple[Image, float | None]:
-    """Decode to RGB, of an animated picture the first frame; and return the share of see-through pixels, None of none.
+    """Decode a picture, or the first frame of an animated one.
+
+    Returns:
+        The picture in RGB, and the share of see-through pixels; None if the picture is opaque.
 
     Raises:
-        InputError: the picture is empty, cut short, too large or no picture of `FORMATS`; `name` names it.
+        InputError: the picture is empty, cut short, too large or not of `FORMATS`; `name` names it.
     """
     with _one_sentence(name):
         stored = _opened(data, name)
@@ -84,7 +90,7 @@ def decode(data: bytes, name: str, background: Background = AS_VIEWED) -> tuple[
 
 
 def is_transparent(data: bytes, name: str) -> bool:
-    """Whether a pixel is not opaque; only pictures that store transparency are decoded to find out.
+    """Whether any pixel is not opaque. Only pictures that store transparency are decoded to find out.
 
     Raises:
         InputError: see `decode`.
@@ -94,10 +100,11 @@ def is_transparent(data: bytes, name: str) -> bool:
 
 
 def to_rgb(image: Image, what: str, background: Background = AS_VIEWED) -> Image:
-    """Convert a loaded picture to RGB; 16 bits are scaled to 8, which Pillow would clip to white.
+    """Convert a loaded picture to RGB. 16 bits are scaled to 8; Pillow would clip them to white.
 
     Raises:
-        InputError: its pixels are decimal numbers, of which nobody knows which is white; `what` names it.
+        InputError: the pixels are decimal numbers, so that it is not known which number is white; `what` names the
+            picture.
     """
     from PIL import Image as Pillow
     from PIL import ImageOps
@@ -121,7 +128,7 @@ def to_rgb(image: Image, what: str, background: Background = AS_VIEWED) -> Image
 
 
 def _opened(data: bytes, name: str) -> Image:
-    """Open a picture, at its first frame; its pixels are not decoded yet."""
+    """Open a picture at its first frame, without decoding its pixels."""
     from PIL import Image
 
     if not data:
@@ -129,7 +136,7 @@ def _opened(data: bytes, name: str) -> Image:
     limit = megapixels()
     if limit > LIMIT_MEGAPIXELS and Image.MAX_IMAGE_PIXELS is not None:  # Pillow's own limit, for the whole process
         Image.MAX_IMAGE_PIXELS = max(Image.MAX_IMAGE_PIXELS, int(limit * 1e6))
-    # Our limit is told in a sentence, and Pillow's notes on damaged metadata say neither which picture nor what to do.
+    # Our own error states the limit. Pillow's warnings about damaged metadata say neither which picture nor what to do.
     warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
     warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
     try:
@@ -148,7 +155,7 @@ def _opened(data: bytes, name: str) -> Image:
 
 
 def _see_through(image: Image) -> float | None:
-    """Return the share of pixels of which less than half is seen; None when the picture is opaque."""
+    """Return the share of pixels that are less than half opaque; None if the picture is opaque."""
     if image.mode.startswith("I") or not image.has_transparency_data:
         return None  # numbers of 16 bits: read as opaque
     alpha = image.convert("RGBA").getchannel("A").histogram()
@@ -173,22 +180,23 @@ def _one_sentence(name: str) -> Iterator[None]:
 
 
 VERIFY = "IPO_VERIFY"
-"""Environment variable: when set, every picture is read and hashed again."""
+"""The environment variable that, when set, has every picture read and hashed again."""
 YOUNG = 2_000_000_000
-"""Nanoseconds for which a changed file has no stamp: a second change may fall on the same tick of a coarse clock."""
+"""Nanoseconds during which a changed file has no stamp: a second change may fall on the same tick of a coarse clock."""
 
 
 def stamp_of(path: str, facts: os.stat_result) -> str | None:
     """Return a text that changes whenever the bytes of a file do; None while the file is too young to tell.
 
-    It holds what Git compares before it trusts its index: the inode, the size, the time of the last change of content,
-    and that of any change (ctime), which no program can set back. As in Git's "racily clean" entries, a file that
-    was changed less than `YOUNG` ago is not trusted: see gitformat-index and racy-git in Git's documentation. With
-    `VERIFY` in the environment none is: then bytes that changed without a trace (a failing disk) are found as well.
+    The text holds what Git compares before it trusts its index: the inode, the size, the time of the last change of
+    content, and the time of the last change of any kind (ctime), which no program can set back. As in Git's "racily
+    clean" entries, a file that was changed less than `YOUNG` ago is not trusted: see gitformat-index and racy-git in
+    Git's documentation. With `VERIFY` in the environment no file is trusted; then bytes that changed without a trace (a
+    failing disk) are found as well.
 
     Args:
         path: the file's absolute path.
-        facts: what `os.stat` said of it just now.
+        facts: what `os.stat` has just returned for the file.
     """
     if os.environ.get(VERIFY) or time.time_ns() - max(facts.st_mtime_ns, facts.st_ctime_ns) < YOUNG:
         return None
@@ -196,19 +204,19 @@ def stamp_of(path: str, facts: os.stat_result) -> str | None:
 
 
 class Exchanged(InputError):
-    """A picture has other bytes than those that were read first; `stamp` is the one that it was known by."""
+    """A picture no longer has the bytes that were read first; `stamp` is the stamp that the picture had then."""
 
     stamp: str | None = None
 
 
 @dataclass
 class _First:
-    """What a picture was when it was first read, or known from an earlier command; None before that.
+    """The state of a picture when it was first read, or as an earlier command knew it.
 
     Attributes:
-        content: the digest of its bytes.
-        stamp: of its file at a time when it had these bytes; None where that cannot be told.
-        read: whether this process has read it.
+        content: the digest of the bytes; None before they are known.
+        stamp: the stamp of the file at a time when it had these bytes; None if that cannot be told.
+        read: whether this process has read the picture.
     """
 
     content: str | None = None
@@ -220,19 +228,17 @@ class _First:
 class Picture:
     """A picture that is read only when its pixels are needed.
 
-    As text it is `<picture>`: what prints examples, as DSPy's optimizers do in their prompts, would else tell a
-    language model the file's path, and with it the class.
+    Its `repr` is `<picture>`. DSPy's optimizers print examples in their prompts; the path of the file would tell a
+    language model the class. Every read returns the same bytes, or raises: see `bytes`.
 
     Attributes:
-        name: its name in messages: its path, or "row 12 of data.parquet".
+        name: the name in messages: the path, or "row 12 of data.parquet".
         read: returns the encoded bytes.
-        stamp: a text that changes when the bytes may have changed, made without opening the picture; None where the
-            bytes must be read to know.
-        background: how its pixels are read.
-        place: the absolute path of its file, by which it is seen that it has changed; "" for one that has none of its
-            own.
-
-    Whoever reads it, and however often, reads the same bytes: see `bytes`.
+        stamp: a text that changes when the bytes may have changed, made without opening the picture; None if the bytes
+            must be read to know.
+        background: how the pixels are read.
+        place: the absolute path of the file, with which a change of the file is noticed; "" for a picture without a
+            file of its own.
     """
 
     name: str
@@ -250,7 +256,7 @@ class Picture:
         """Return a picture in a file.
 
         Raises:
-            InputError: the file does not exist, cannot be looked at, or is a folder, a pipe or a device.
+            InputError: the file does not exist, cannot be examined, or is a folder, a pipe or a device.
         """
         try:
             facts = path.stat()
@@ -264,7 +270,7 @@ class Picture:
 
     @classmethod
     def absent(cls, path: Path, fault: InputError) -> Picture:
-        """Return a picture that is not there; reading it raises `fault`."""
+        """Return a picture that does not exist; reading it raises `fault`."""
 
         def fail() -> bytes:
             raise fault
@@ -277,37 +283,37 @@ class Picture:
         return cls(name, lambda: data)
 
     def on(self, background: Background) -> Picture:
-        """Return the same picture, read in another way."""
+        """Return the same picture, read on another background."""
         return self if self.background == background else replace(self, background=background)
 
     def key(self, content: str) -> str:
-        """Return what names these pixels: the digest of the bytes and, unless they are read as stored, how."""
+        """Return a key of the pixels: the digest of the bytes and, unless they are read as stored, the background."""
         return content if self.background == AS_STORED else f"{content}|{self.background}"
 
     def bytes(self) -> bytes:
         """Return the encoded bytes.
 
         Raises:
-            Exchanged: they are not those that were read first.
-            InputError: names the picture that cannot be read.
+            Exchanged: they are not the bytes that were read first.
+            InputError: the picture cannot be read; the message names it.
         """
         stamp = self._stamp_now()
         try:
             data = self.read()
         except OSError as error:
             raise InputError(f"cannot read the picture {self.name}: {error.strerror or error}.") from error
-        # A file that has not changed by the end of reading it is not hashed again: that takes as long as a fiftieth of
-        # decoding it.
+        # A file that is unchanged after it was read is not hashed again. Hashing takes a fiftieth of the time of
+        # decoding.
         if not (self.place and self._first.read and self.is_known()):
             self.know(hashlib.sha256(data).hexdigest(), stamp)
             self._first.read = True
         return data
 
     def know(self, content: str, stamp: str | None) -> None:
-        """Take the digest of its bytes as that of the first ones, or compare it with theirs; see `_First`.
+        """Take `content` as the digest of the bytes that were read first, or compare it with that digest.
 
         Raises:
-            Exchanged: it is another.
+            Exchanged: the digests differ.
         """
         first = self._first
         if first.content not in (None, content):
@@ -320,7 +326,7 @@ class Picture:
         first.content, first.stamp = content, stamp
 
     def content(self) -> str:
-        """Return the SHA-256 of the bytes, in hex; what was read is not read again, but for a file that has changed.
+        """Return the SHA-256 of the bytes, in hex. Bytes are read again only if the file has changed.
 
         Raises:
             InputError: see `bytes`.
@@ -331,11 +337,11 @@ class Picture:
 
     @property
     def known(self) -> str | None:
-        """The SHA-256 of the bytes that were read first, in hex; None before that."""
+        """The SHA-256 of the bytes that were read first, in hex; None before they are read."""
         return self._first.content
 
     def is_known(self) -> bool:
-        """Whether its bytes are known, and its file has not changed since."""
+        """Whether the bytes are known and the file has not changed since."""
         first = self._first
         if first.content is None:
             return False
@@ -350,25 +356,25 @@ class Picture:
             return None
 
     def image(self) -> Image:
-        """Decode to RGB, see `decode`.
+        """Decode the picture to RGB; see `decode`.
 
         Raises:
-            InputError: the picture is empty, cut short, too large or no picture; it is named.
+            InputError: the picture is empty, cut short, too large or no picture; the message names it.
         """
         return decode(self.bytes(), self.name, self.background)[0]
 
 
 def _spelled(path: Path | str) -> str:
-    """Spell out what is not UTF-8 in a name: neither a database nor a file of text takes it."""
+    """Escape what is not UTF-8 in a name, because neither a database nor a text file takes it."""
     return str(path).encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def read_file(path: str) -> bytes:
-    """Read an encoded picture.
+    """Return the bytes of an encoded picture.
 
     Raises:
         OSError: see `open_regular`.
-        InputError: it is larger than any picture that is decoded.
+        InputError: the file is larger than any picture that is decoded.
     """
     most = int(megapixels() * 8e6) + 2**24  # four channels of 16 bits, uncompressed, and metadata
     with open_regular(path) as file:
@@ -378,7 +384,7 @@ def read_file(path: str) -> bytes:
 
 
 def short_name(name: str) -> str:
-    """Name a picture without the folders of the machine.
+    """Return the name of a picture without the folders of the machine.
 
     >>> short_name("/home/me/pets/cat/1.jpg"), short_name("row 12 of /data/pets.parquet")
     ('1.jpg', 'row 12 of pets.parquet')

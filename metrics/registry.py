@@ -1,7 +1,7 @@
-"""Things that are chosen by name: strategies and rewards, which have settings of their own, and methods.
+"""Classes that are chosen by name: strategies and rewards, which have settings of their own, and methods.
 
-A choice is written `{"name": "history", "size": 8}`, on the command line `strategy=history strategy.size=8`. The
-name of a class of the user's own is `module:Class`.
+A choice is written `{"name": "history", "size": 8}`, on the command line `strategy=history strategy.size=8`. A class of
+the user's own is chosen by the name `module:Class`.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from pydantic import BaseModel, ConfigDict, JsonValue, TypeAdapter, ValidationEr
 
 from ipo_prompts.metrics.errors import InputError, did_you_mean, input_error, nearest, setting
 
-# A class of the user's own, chosen by the name `module:Class`, and imported from the current folder.
+# A class of the user's own is imported from the current folder.
 #
-# Who imports a module runs its code. So reading a name imports nothing, and whoever calls `load` has made sure that a
-# person typed it: `Registry.allow`.
+# Importing a module runs its code. So reading a name imports nothing, and a caller of `load` must have made sure that a
+# person typed the name: see `Registry.allow`.
 
 
 _WORD = r"[^\W\d]\w*"
@@ -34,7 +34,7 @@ _PLAIN = TypeAdapter(dict[str, JsonValue], config=ConfigDict(strict=True))
 
 
 def is_own(name: object) -> bool:
-    """Whether a name is that of a class of the user's own.
+    """Whether a name has the form of a class of the user's own, `module:Class`.
 
     >>> is_own("mine:Waves"), is_own("my.waves:Waves"), is_own("history"), is_own("C:/waves.py")
     (True, True, False, False)
@@ -43,16 +43,16 @@ def is_own(name: object) -> bool:
 
 
 def own_name(choice: object) -> str | None:
-    """Return the name of a class of the user's own that a choice holds: bare or with settings; None for others."""
+    """Return the name in a choice of a class of the user's own, bare or with settings; None for any other choice."""
     name = choice.get("name") if isinstance(choice, Mapping) else choice
     return str(name) if is_own(name) else None
 
 
 def as_given(settings: Mapping[str, Any], what: str) -> dict[str, Any]:
-    """Return settings that are checked only when the class is imported; a file must be able to hold them.
+    """Return settings whose class is not imported yet. They are checked only for what a file can hold.
 
     Raises:
-        InputError: one of them is no text, number, truth value, list or table.
+        InputError: a setting is not a text, number, truth value, list or table.
     """
     try:
         return dict(_PLAIN.validate_python(dict(settings)))
@@ -64,7 +64,12 @@ def as_given(settings: Mapping[str, Any], what: str) -> dict[str, Any]:
 
 
 def load(name: str, what: str, kind: Literal["class", "function"] = "class") -> Any:
-    """Import `module:Class` or `module:function` from the current folder, or what is installed; `what` asks for it.
+    """Import `module:Class` or `module:function` from the current folder, or from what is installed.
+
+    Args:
+        name: `module:Class` or `module:function`.
+        what: the setting that asks for it, for messages.
+        kind: whether it must be a class or a function.
 
     Raises:
         InputError: there is no such module, class or function, or its file cannot be imported.
@@ -101,10 +106,10 @@ def _imported(module: str, what: str) -> Any:
 
 
 def check_members(made: type, members: Sequence[str], what: str, page: str) -> None:
-    """Refuse a class that lacks a member; `page` of the documentation says what it needs.
+    """Refuse a class that lacks a member. `page` is the page of the documentation that says what a class needs.
 
     Raises:
-        InputError: names what is missing.
+        InputError: a member is missing; the message names all that are.
     """
     abstract = getattr(made, "__abstractmethods__", ())
     if missing := [name for name in members if not hasattr(made, name) or name in abstract]:
@@ -113,7 +118,7 @@ def check_members(made: type, members: Sequence[str], what: str, page: str) -> N
 
 @contextmanager
 def blaming(what: str) -> Iterator[None]:
-    """Say of an exception where in the user's file it arose."""
+    """Turn an exception into an `InputError` that says where in the user's file it arose."""
     try:
         yield
     except InputError:
@@ -130,7 +135,7 @@ def _blamed(error: BaseException, what: str) -> InputError:
 
 
 def _place(error: BaseException) -> str:
-    """Return the last line of the user's own code that an exception came through; empty where there is none."""
+    """Return the last line of the user's own code that an exception passed through; empty if there is none."""
     steps = [
         (frame.f_code.co_filename, line)
         for frame, line in traceback.walk_tb(error.__traceback__)
@@ -142,21 +147,23 @@ def _place(error: BaseException) -> str:
 
 
 NamedChoice = dict[str, Any]
-"""`name`, and the settings that belong to it."""
+"""A `name` and its settings."""
 
 
 class Registry:
-    """Names and their classes; a class is imported when it is first used.
+    """Names and their classes. A class is imported when it is first used.
 
-    A class has `Settings`, a pydantic model of its settings, and `build(settings, …)`; to any other, `own` gives them.
+    A class has `Settings`, a pydantic model of its settings, and `build(settings, …)`. A class without them is wrapped
+    by `own`.
 
     Args:
-        key: what the choice is called in a configuration, such as `strategy`.
+        key: the name of the choice in a configuration, such as `strategy`.
         package: the package of the files.
         homes: name → `file:Class`.
-        default: the name when none is given.
-        own: `file:function` that makes of a plain class, listed or of the user's own, what is found by its name.
-        word: what is typed before a name, where that is not `key`.
+        default: the name if none is given.
+        own: `file:function`. The function makes, from a class without `Settings` and `build`, listed or of the user's
+            own, what `find` returns.
+        word: the word that is typed before a name, if it is not `key`.
     """
 
     def __init__(
@@ -175,7 +182,7 @@ class Registry:
         return iter(self._homes)
 
     def allow(self, choice: object) -> None:
-        """Let `find` import a class of the user's own; only for what a person typed, and never for what a run holds."""
+        """Let `find` import a class of the user's own: only one that a person typed, never one that a run holds."""
         if name := own_name(choice):
             self._allowed.add(name)
 
@@ -183,8 +190,8 @@ class Registry:
         """Return the class of a name.
 
         Raises:
-            InputError: there is no such name; the nearest is named. Or a class of the user's own cannot be used, or was
-                not allowed.
+            InputError: there is no such name (the message has the nearest one), or a class of the user's own cannot be
+                used or was not allowed.
         """
         what = f"{self.key}={name}"
         if is_own(name):
@@ -213,10 +220,11 @@ class Registry:
             )
 
     def settings(self, choice: NamedChoice) -> Any:
-        """Check the settings of a choice and fill in their defaults; return the model.
+        """Return the settings of a choice as a model, checked, with the defaults filled in.
 
         Raises:
-            InputError: no such name, an unknown setting (the nearest is named), or a value of the wrong kind.
+            InputError: there is no such name or setting (the message has the nearest one), or a value is of the wrong
+                kind.
         """
         values = dict(choice)
         name = values.pop("name", self.default)
@@ -233,9 +241,9 @@ class Registry:
             raise input_error(error, f"the {self.key} {name!r}", f"{self.key}.") from error
 
     def complete(self, choice: object) -> NamedChoice:
-        """Return a choice with all its settings as plain values; a bare name is a choice too.
+        """Return a choice with all its settings as plain values. A bare name is a choice too.
 
-        A class of the user's own is not imported: its settings stay as they are given, and `settings` checks them.
+        A class of the user's own is not imported. Its settings are returned as given; `settings` checks them later.
 
         Raises:
             InputError: see `settings`.
@@ -247,7 +255,7 @@ class Registry:
         return {"name": choice.get("name", self.default), **self.settings(choice).model_dump(mode="json")}
 
     def build(self, choice: NamedChoice, *context: Any) -> Any:
-        """Build what a choice names; `context` is what its `build` takes besides the settings.
+        """Build the object that a choice names. `context` is what the class's `build` takes besides the settings.
 
         Raises:
             InputError: see `settings`.
@@ -255,7 +263,7 @@ class Registry:
         return self.find(choice.get("name", self.default)).build(self.settings(choice), *context)
 
     def _no_setting(self, key: str, name: str, form: type[BaseModel]) -> str:
-        """Say whose setting it is, or else which one of this choice is spelled like it."""
+        """Say which other choices have the setting `key`; if none has, say which setting of this choice is nearest."""
         owners = [other for other in self if key in self.find(other).Settings.model_fields]
         if owners:
             return (
@@ -268,14 +276,14 @@ class Registry:
 
 
 class NoSettings(BaseModel, extra="forbid", frozen=True):
-    """For a class without settings."""
+    """The settings of a class without settings."""
 
 
 def settings_of(made: type, what: str) -> type[BaseModel]:
-    """Return the pydantic model `Settings` of a class of the user's own; without one it has no settings.
+    """Return the pydantic model `Settings` of a class of the user's own; `NoSettings` if the class has none.
 
     Raises:
-        InputError: its `Settings` is something else.
+        InputError: `Settings` is not a pydantic model.
     """
     form = getattr(made, "Settings", NoSettings)
     if not (isinstance(form, type) and issubclass(form, BaseModel)):

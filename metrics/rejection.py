@@ -1,19 +1,20 @@
-"""None of these: how far a picture is from every class, told by words, and where the line is drawn.
+"""None of these: whether a picture shows any of the classes at all.
 
-The score of a picture is its margin: its highest cosine with the classes less its highest with other things, common
-nouns that are no class. It is made of texts alone, whatever decides between the classes. NegLabel (Jiang et al., ICLR
-2024) has the idea, with a sum over words in place of the highest. A probability cannot say it: it only compares the
-classes with each other.
+The score of a picture is its margin: its highest cosine with the classes, less its highest cosine with other things,
+which are common nouns that are no class. The margin uses texts alone, whatever head decides between the classes. The
+idea is NegLabel's (Jiang et al., ICLR 2024), which takes a sum over words instead of the highest. A probability cannot
+replace the margin: it only compares the classes with each other.
 
-The line is that of split conformal prediction (Papadopoulos et al. 2002): of n draws whose margins are known, in
-order, the k-th with k = ⌊α(n+1)⌋. A new picture of the same kind, which shows a class, lies below it with a chance of
-k/(n+1) at most, on average over the draws that were had. For these very draws the chance is itself a draw, of Beta(k,
-n+1-k) (Vovk 2012). Variants of one base picture share the weight of one draw (Dunn, Wasserman, Ramdas 2023). Nothing
-is promised of pictures that show no class, of other kinds of pictures, or of one class.
+Pictures whose margin is below a threshold, the line, are rejected. The line is that of split conformal prediction
+(Papadopoulos et al. 2002): of n draws with known margins, in order, the k-th, with k = ⌊α(n+1)⌋. A new picture of the
+same kind that shows a class lies below the line with a chance of at most k/(n+1), on average over the draws of n. For
+the n draws at hand the chance is itself a draw, of Beta(k, n+1-k) (Vovk 2012). Variants of one base picture share the
+weight of one draw (Dunn, Wasserman, Ramdas 2023). Nothing is promised for pictures that show no class, for other kinds
+of pictures, or for one class.
 
-All of that is true of a template that was not made with these pictures. A search fits its template to the pictures that
-it sees, so the line is drawn through those that were held back to choose, where they are enough: they only chose among
-the few templates that were found (measured: `docs/none-of-these.md`).
+All this holds for a template that was not made with these pictures. A search fits its template to the pictures that it
+sees. So the line is drawn through the pictures that were held back for the selection, if they are enough: they only
+chose among the few templates that were found (measured: `docs/none-of-these.md`).
 """
 
 from __future__ import annotations
@@ -32,20 +33,21 @@ from ipo_prompts.metrics.head import SHARES, Calibrated, highest
 from ipo_prompts.metrics.sampling import Numbers
 
 FEWEST = 19
-"""Draws below which nothing is promised: at 5 %, fewer would reject nothing at all."""
+"""The fewest draws with which a share is promised: at 5 %, fewer would reject nothing at all."""
 CONFIDENCE = 0.95
 ROUNDS = 6
-"""Times the classes are halved for that."""
+"""How many times the classes are halved, by `halves_left_out`."""
 
 
 @dataclass(frozen=True)
 class Threshold:
-    """Where the line is drawn.
+    """The line below which pictures are rejected.
 
     Attributes:
-        margin: pictures below it are rejected.
-        k, n: it is the k-th of n draws.
-        held_back: whether these are held-back pictures alone; else some of them made the template.
+        margin: the line; pictures with a lower margin are rejected.
+        k, n: the line is the k-th of n draws.
+        held_back: whether the draws are of held-back pictures alone; else the search made the template with some of
+            them.
     """
 
     margin: float
@@ -55,28 +57,31 @@ class Threshold:
 
     @property
     def promise(self) -> float:
-        """The share of known pictures of the same kind that is rejected on average, at most."""
+        """The largest share of known pictures of the same kind that is rejected on average."""
         return self.k / (self.n + 1)
 
     @property
     def bound(self) -> float:
-        """The share that is not exceeded with a confidence of `CONFIDENCE`."""
+        """The largest share of known pictures that is rejected, with a confidence of `CONFIDENCE`."""
         from scipy.stats import beta
 
         return float(beta.ppf(CONFIDENCE, self.k, self.n + 1 - self.k))
 
 
 def draws(margins: Calibrated, held_back: bool = False) -> int:
-    """Return how many independent draws the margins are of, or those that were held back."""
+    """Return the number of independent draws behind all margins, or behind those of held-back pictures."""
     return round(float((1 / _sizes(margins)[_of(margins, held_back)]).sum()))
 
 
 def threshold(margins: Calibrated, share: float) -> Threshold:
-    """Draw the line for a share of known pictures, above 0 and at most 0.5: through those that were held back where
-    they are enough, else through all.
+    """Draw the line through the held-back pictures if they are enough, else through all pictures.
+
+    Args:
+        margins: the margins of known pictures.
+        share: the share of known pictures to reject, above 0 and at most 0.5.
 
     Raises:
-        InputError: there are too few draws for it.
+        InputError: there are too few draws for this share.
     """
     needed = max(FEWEST, math.ceil(min(1 / share, 1e12) - 1e-9) - 1)
     held_back = draws(margins, held_back=True) >= needed
@@ -95,8 +100,11 @@ def threshold(margins: Calibrated, share: float) -> Threshold:
 
 
 def below(margins: Calibrated, line: Threshold) -> list[tuple[int, int, int]]:
-    """Return of each class its number, its pictures below a line and all that it has of those that the line is drawn
-    through; the largest share first, and empty where the classes are not known.
+    """Count the pictures below a line, class by class, among the pictures that the line is drawn through.
+
+    Returns:
+        For each class its number, its pictures below the line and all its pictures; the class with the largest share
+        below first. Empty if the classes are not known.
     """
     if not margins.classes:
         return []
@@ -108,7 +116,7 @@ def below(margins: Calibrated, line: Threshold) -> list[tuple[int, int, int]]:
 
 
 def strangers_found(margins: Calibrated, share: float) -> float | None:
-    """Return the estimated share of strangers below the line; None where it was not estimated."""
+    """Return the estimated share of strangers (pictures of no class) below the line; None if it was not estimated."""
     return float(np.interp(share, SHARES, margins.found)) if margins.found else None
 
 
@@ -117,24 +125,24 @@ def _sizes(margins: Calibrated) -> Numbers:
 
 
 def _of(margins: Calibrated, held_back: bool) -> npt.NDArray[np.bool_]:
-    """Return which margins these are: those of held-back pictures, or all."""
+    """Return a mask of the margins of held-back pictures, or of all margins."""
     if not held_back:
         return np.ones(len(margins.margins), dtype=bool)
     return np.array(margins.held_back or [False] * len(margins.margins), dtype=bool)
 
 
 def line_through(margins: Doubles, sizes: Numbers, share: float) -> Threshold:
-    """Draw the line through margins, ascending, (n,), each 1 / size of a draw; the draws are enough for it."""
+    """Draw the line through ascending margins, (n,), each 1 / size of a draw. There must be enough draws."""
     weights = 1 / sizes
     n = round(float(weights.sum()))
     k = math.floor(share * (n + 1) + 1e-9)
-    first = np.searchsorted(margins, margins, side="left")  # of equal margins the first: rejected is what is below
+    first = np.searchsorted(margins, margins, side="left")  # of equal margins the first: only what is below is rejected
     below = np.concatenate([[0.0], np.cumsum(weights)])[first]
     return Threshold(float(margins[np.flatnonzero(below <= k - 1 + 1e-9)[-1]]), k, n)
 
 
 def sizes_of(groups: Sequence[Hashable] | None, n: int) -> Numbers:
-    """Return of each of n pictures how many share its group: int64 (n,)."""
+    """Return the size of the group of each of n pictures: int64 (n,)."""
     counts = Counter(groups or range(n))
     return np.array([counts[group] for group in groups or range(n)], dtype=np.int64)
 
@@ -149,16 +157,16 @@ def calibrated(
     others: Floats,
     held_back: Sequence[bool] = (),
 ) -> Calibrated:
-    """Take the margins of pictures whose class is known.
+    """Compute the margins of pictures whose class is known.
 
     Args:
         fingerprint, none: see `Calibrated`.
-        features: float32 (n, D), unit rows.
-        labels: (n,), the class of each.
-        groups: length n, equal for variants of one picture; None where there are none.
-        classes: float32 (C, D), unit rows, the class embeddings.
-        others: float32 (V, D), unit rows, of other things.
-        held_back: length n, which were held back from the search; empty: none.
+        features: the features of the pictures, float32 (n, D), unit rows.
+        labels: the class of each picture, (n,).
+        groups: length n, equal for variants of one picture; None if there are none.
+        classes: the class embeddings, float32 (C, D), unit rows.
+        others: the text embeddings of other things, float32 (V, D), unit rows.
+        held_back: length n, whether a picture was held back from the search; empty if none was.
     """
     elsewhere = highest(features, others)
     margins = (highest(features, classes) - elsewhere).astype(np.float64)
@@ -180,14 +188,15 @@ def calibrated(
 def halves_left_out(
     features: Floats, labels: Numbers, classes: Floats, elsewhere: Floats
 ) -> tuple[float | None, tuple[float, ...]]:
-    """Estimate how strangers fare: half of the classes are taken for unknown, in turn, `ROUNDS` times.
+    """Estimate how well strangers are found: each half of the classes in turn is treated as unknown, `ROUNDS` times.
 
     Args:
         features, labels, classes: see `calibrated`.
-        elsewhere: (n,), the highest cosine of each picture with other things.
+        elsewhere: the highest cosine of each picture with other things, (n,).
 
     Returns:
-        The AUROC, and the share of strangers below the line for each of `SHARES`; None and empty below 4 classes.
+        The AUROC, and the share of strangers below the line for each of `SHARES`; None and an empty tuple if there are
+        fewer than 4 classes.
     """
     present = np.unique(labels)
     if len(present) < 4:
@@ -210,7 +219,7 @@ def share_below(margins: Floats | Doubles, lines: Doubles) -> Doubles:
 
 
 def auroc(known: Floats | Doubles, strange: Floats | Doubles) -> float:
-    """Return the chance that a known picture scores above a strange one, ties counting half.
+    """Return the chance that a known picture scores above a strange one; ties count half.
 
     >>> auroc(np.array([1.0, 3.0]), np.array([0.0, 1.0]))
     0.875

@@ -1,6 +1,6 @@
-"""The reward for retrieval: does a caption, put into a template, find its picture among many?
+"""The reward for retrieval: whether a caption, put into a template, finds its picture among many.
 
-Only text → picture. For the other direction, picture → text, use `ClipReward` with captions as classes.
+The direction is text → picture. For picture → text, use `ClipReward` with captions as classes.
 """
 
 from __future__ import annotations
@@ -21,19 +21,20 @@ from ipo_prompts.metrics.reward import EmbeddingReward, Judged, check_fields, gr
 from ipo_prompts.metrics.template import refuse_synonyms
 
 BLOCK = 1024
-"""Queries per matrix product: memory is that of (BLOCK, pictures) logits, whatever the number of captions."""
+"""Queries in one matrix product. It needs memory for (BLOCK, pictures) logits, whatever the number of captions."""
 
 
 @dataclass(frozen=True)
 class Gallery:
-    """Pictures to search in, and the captions that are searched for.
+    """Pictures to search in, and the captions to search with.
 
     Attributes:
-        features: float32 (n, D), unit rows; every picture once, however many captions it has.
-        queries: int64 (q,), indices into the captions, each once.
-        matches: int64 (m, 2), pairs of (place in `queries`, place in `features`) that belong together, sorted.
-        labels: int64, the caption of each example that the gallery was made from.
-        groups: length q, equal for queries that are not independent; None when all are.
+        features: the features of the pictures, float32 (n, D), unit rows; every picture once, however many captions it
+            has.
+        queries: the indices of the captions, int64 (q,), each once.
+        matches: the pairs of (place in `queries`, place in `features`) that belong together, int64 (m, 2), sorted.
+        labels: the index of the caption of each example that the gallery was made from, int64.
+        groups: length q, equal for queries that are not independent; None if all are independent.
     """
 
     features: Floats
@@ -52,22 +53,21 @@ class Gallery:
 
 
 class RetrievalReward(EmbeddingReward):
-    """Scores templates by recall@k: the share of captions that find a picture of theirs among the first k.
+    """Scores templates by recall@k: the share of captions with a right picture among the first k.
 
     The slot of the template holds the caption (`a negative of <CLASS>`). The unit of a score is a query, that is a
-    distinct caption. When several pictures share a caption, one of them among the first k is enough; when a picture has
-    several captions, it is in the gallery once. A wrong picture that ties with the best right one counts as ranked
-    before it. The loss is that of a softmax over the gallery: minus the log of the total probability of the query's
-    pictures.
+    distinct caption. If several pictures share a caption, one of them among the first k is enough. If a picture has
+    several captions, it is in the gallery once. A wrong picture that ties with the best right picture is ranked before
+    it. The loss is that of a softmax over the gallery: minus the log of the total probability of the query's pictures.
 
-    Queries of one gallery are not quite independent (they compete for the same pictures); standard errors are for a
-    sample of queries with this gallery fixed.
+    The queries of one gallery are not quite independent, because they compete for the same pictures. Standard errors
+    are for a sample of queries with this gallery fixed.
 
     Args:
         clip: the encoder.
         captions: all captions of the examples; repetitions count once.
-        k: how many of the first pictures count, ≥ 1.
-        store: where picture features are kept; the user's cache when None.
+        k: how many of the first pictures count, at least 1.
+        store: the store of picture features; the user's cache if None.
         also_fit: captions that are only used later; templates must be short enough for them too.
 
     Raises:
@@ -93,25 +93,26 @@ class RetrievalReward(EmbeddingReward):
     ) -> None:
         if k < 1:
             raise InputError(f"recall@{k} has no meaning; k must be at least 1.")
-        refuse_synonyms(captions, "a retrieval asks with one text a caption")
+        refuse_synonyms(captions, "retrieval uses one text for each caption")
         super().__init__(clip, tuple(dict.fromkeys(captions)), store, also_fit)
         self.k = k
 
     def examples(self, examples: Sequence[Any]) -> Gallery:
-        """Make a gallery of examples with `image` (a `Picture`), `caption`, and `group` where they are not independent.
+        """Make a gallery from examples. The group of a query is the group of its first example.
 
-        A query has the group of its first example.
+        Args:
+            examples: each has an `image` (a `Picture`), a `caption`, and a `group` if they are not independent.
 
         Raises:
-            InputError: an example lacks one of them or has an unknown caption, or the gallery holds no more than k
-                pictures, so that every caption would be found.
+            InputError: an example lacks a field or has an unknown caption, or the gallery has no more than k pictures,
+                so that every caption would find a right one.
         """
         check_fields(examples, image="an image", caption="a caption")
         labels = np.asarray(
             indices([example.caption for example in examples], self.class_names, "caption", "captions"), dtype=np.int64
         )
         pictures = [example.image for example in examples]
-        # The same picture under five captions is one picture, whatever its files are called.
+        # The same picture with five captions is one picture, whatever its files are called.
         _, first, place = np.unique(self.store.contents(pictures), return_index=True, return_inverse=True)
         if len(first) <= self.k:
             raise InputError(

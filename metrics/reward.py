@@ -1,8 +1,9 @@
-"""Rewards score templates on pictures. Here: what every reward is, and the hook of those that use class embeddings.
+"""Rewards score templates on pictures. Here: the interface of every reward, and the base class for class embeddings.
 
-A reward that compares pictures with class embeddings has one hook, `judge_embeddings`: class embeddings in, what each
-unit contributes out. All that is scored goes through it: what a search looks at, what it proposes, baselines and
-headroom. Each other kind of task has its own: see `retrieval.py` and `docs/your-own-reward.md`.
+A reward that compares pictures with class embeddings has one hook, `judge_embeddings`, which takes class embeddings and
+returns the contribution of each unit. All scores go through this hook: those of scored and proposed templates, of
+baselines and of the headroom. Each kind of task has a hook of its own: see `retrieval.py` and
+`docs/your-own-reward.md`.
 """
 
 from __future__ import annotations
@@ -34,17 +35,18 @@ class Score:
 
     Attributes:
         template: the template.
-        value: what is maximised, on the reward's scale. For classification the accuracy: pictures whose highest logit
-            is the true class; ties go to the lowest label.
-        loss: breaks ties and is shown beside the value, lower is better; for classification the mean cross-entropy in
-            nats.
-        hits: (n,), what each unit contributes; their mean is the value, so that two templates can be compared unit
-            by unit. bool where a unit is right or wrong; else float64, and a single one may lie outside the scale.
-        losses: float64 (n,), the loss of each unit.
-        predictions: int64 (n,), the predicted class of the units' own, for a query the first picture; empty where a
-            unit has no one answer.
-        places: float64 (n,), the place of each unit's own class when all are ordered by their logits, 1 for the
-            highest; None where the measure is another than accuracy.
+        value: the number to maximise, on the reward's scale. For classification it is the accuracy: the share of
+            pictures whose true class has the highest logit; ties go to the lowest label.
+        loss: the number that breaks ties and is shown beside the value; lower is better. For classification it is the
+            mean cross-entropy in nats.
+        hits: the contribution of each unit, (n,). Their mean is the value, so that two templates can be compared unit
+            by unit. bool if a unit is right or wrong; else float64, and a single contribution may lie outside the
+            scale.
+        losses: the loss of each unit, float64 (n,).
+        predictions: the predicted class of each unit, int64 (n,), among the classes of the units; for a query the first
+            picture. Empty if a unit has no single answer.
+        places: the place of each unit's own class among all classes ordered by logit, float64 (n,); 1 is the highest.
+            None for a measure other than accuracy.
     """
 
     template: str
@@ -57,30 +59,30 @@ class Score:
 
     @property
     def n(self) -> int:
-        """Number of units."""
+        """The number of units."""
         return len(self.hits)
 
     @property
     def rank(self) -> tuple[float, float]:
-        """Higher is better: value, then lower loss."""
+        """A key to order scores by: the value, then the loss. Higher is better."""
         return (self.value, -self.loss)
 
     @property
     def bits(self) -> str:
-        """The hits as text, `1` for right, as the journal has them. Only for units that are right or wrong."""
+        """The hits as text for the journal, `1` for right and `0` for wrong. Only for units that are right or wrong."""
         return "".join("1" if hit else "0" for hit in self.hits)
 
 
 @dataclass(frozen=True)
 class Judged:
-    """What one set of class embeddings is worth on n units, unit by unit.
+    """The result of one set of class embeddings on n units, unit by unit.
 
     Attributes:
-        hits: (n,), what each unit contributes; the value is their mean. Of a measure that is no mean over units:
-            `pseudo_values`.
-        losses: (n,), lower is better; None where nothing breaks ties.
-        predictions: as in `Score`; None where a unit has no one answer.
-        places: as in `Score`, of which a measure of one's own says nothing.
+        hits: the contribution of each unit, (n,); the value is their mean. For a measure that is no mean over units,
+            use `pseudo_values`.
+        losses: the loss of each unit, (n,), lower is better; None if nothing breaks ties.
+        predictions: as in `Score`; None if a unit has no single answer.
+        places: as in `Score`; a measure of your own leaves it None.
     """
 
     hits: npt.NDArray[Any]
@@ -89,7 +91,7 @@ class Judged:
     places: Doubles | None = None
 
     def score(self, name: str) -> Score:
-        """Return it as the score of a template."""
+        """Return the result as the score of the template `name`."""
         hits = np.asarray(self.hits)
         if hits.dtype != bool:
             hits = hits.astype(np.float64)
@@ -99,14 +101,15 @@ class Judged:
 
 
 def pseudo_values(value_of: Callable[[npt.NDArray[np.int64]], float], n: int) -> Doubles:
-    """Return what each unit contributes to a measure that is no mean over units: float64 (n,), their mean the value.
+    """Return the contribution of each unit to a measure that is no mean over units: float64 (n,).
 
-    They are the jackknife's (Tukey 1958), moved by one number for all, so that their mean is the value itself and the
-    standard error of a mean over them is the measure's, to first order in 1/n. It takes n + 1 evaluations.
+    These are the jackknife's pseudo-values (Tukey 1958), all shifted by the same number, so that their mean is the
+    measure itself. The standard error of their mean is the standard error of the measure, to first order in 1/n. The
+    measure is evaluated n + 1 times.
 
     Args:
-        value_of: the measure on some of the units, by their numbers.
-        n: how many units there are; two at least.
+        value_of: returns the measure on some of the units, given their numbers.
+        n: the number of units, at least 2.
 
     >>> pseudo_values(lambda units: float(np.median(units)), 3).round(2).tolist()
     [0.0, 1.0, 2.0]
@@ -118,40 +121,40 @@ def pseudo_values(value_of: Callable[[npt.NDArray[np.int64]], float], n: int) ->
 
 
 class Units(Protocol):
-    """What templates are scored on, in the form that the reward needs, with what a search must know of it."""
+    """What templates are scored on, in the form that the reward needs, with the groups and labels for the search."""
 
     @property
     def groups(self) -> Sequence[str] | None:
-        """One name per unit of the score, equal for units that are not independent; None when all are."""
+        """One name for each unit of the score, equal for units that are not independent; None if all are."""
         ...
 
     @property
     def labels(self) -> npt.NDArray[np.int64] | None:
-        """The class of each example's picture, for describers; None where a picture has no single class."""
+        """The class of each example's picture, for describers; None if a picture has no single class."""
         ...
 
 
 class Reward(Protocol):
-    """Scores templates: all that a search needs to know of a task. It may have a `scale`; without, see `FRACTION`.
+    """Scores templates: all that a search needs to know of a task. A reward may have a `scale`; see `scale_of`.
 
-    The same template on the same units must give the same score: a resumed run scores again instead of reading
-    old scores back.
+    The same template on the same units must give the same score, because a resumed run scores templates again instead
+    of reading their scores back.
     """
 
     @property
     def class_names(self) -> Sequence[str]:
-        """The texts that fill the slot: class names, captions. Strategies keep them out of templates."""
+        """The texts that fill the slot: class names or captions. Strategies keep them out of templates."""
         ...
 
     def problem(self, template: str, /) -> str | None:
-        """Say why a template cannot be scored, in part of a sentence, or None; checks at least `template.problem`."""
+        """Return why a template cannot be scored, as part of a sentence, or None. Check at least `template.problem`."""
         ...
 
     def examples(self, examples: Sequence[Any], /) -> Units:
-        """Check DSPy examples and encode them once, for any number of `score` calls; `image` is a `Picture`.
+        """Check DSPy examples and encode them once, for any number of `score` calls. Their `image` is a `Picture`.
 
         Raises:
-            InputError: an example lacks something; it is named.
+            InputError: an example lacks a field; the message names it.
         """
         ...
 
@@ -161,10 +164,10 @@ class Reward(Protocol):
 
 
 def scale_of(reward: object) -> Scale:
-    """Return the scale of a reward; fractions where it names none.
+    """Return the scale of a reward; `FRACTION` if it has none.
 
     Raises:
-        InputError: its `scale` is none.
+        InputError: the reward's `scale` is not a `Scale`.
     """
     scale = getattr(reward, "scale", FRACTION)
     if not isinstance(scale, Scale):
@@ -173,22 +176,22 @@ def scale_of(reward: object) -> Scale:
 
 
 class EmbeddingReward(ABC):
-    """A reward that compares class embeddings of a CLIP with something of the pictures. Its hook is `judge_embeddings`.
+    """Compares the class embeddings of a CLIP with the pictures. Subclasses override the hook `judge_embeddings`.
 
-    Whoever overrides `score` instead has said all: then it alone scores, one template after the other, and what needs
-    class embeddings (baselines, headroom) is refused or left out, by name. See `by_embeddings`.
+    If a subclass overrides `score` instead, that method alone scores, one template after the other. Everything that
+    needs class embeddings (baselines, headroom) is then refused or left out, by name. See `by_embeddings`.
 
     Args:
         clip: the encoder.
-        class_names: the classes that compete, in label order.
-        store: keeps picture features, and class embeddings beside them; in the user's cache when None.
-        also_fit: names of classes that are only used later (the new classes); templates must be short enough for them
-            too. They are used for nothing else.
+        class_names: the classes that compete, in the order of their labels.
+        store: the store of picture features, with the class embeddings beside it; in the user's cache if None.
+        also_fit: the names of classes that are only used later (the new classes). Templates must be short enough for
+            them too; they are used for nothing else.
     """
 
     scale: Scale = FRACTION
     keeps_pictures: ClassVar[bool] = False
-    """Whether it keeps the features of whole pictures in its store."""
+    """Whether the reward keeps the features of whole pictures in its store."""
 
     def __init__(
         self,
@@ -218,26 +221,30 @@ class EmbeddingReward(ABC):
 
     @abstractmethod
     def judge_embeddings(self, classes: Sequence[Floats], units: Any) -> Iterable[Judged]:
-        """Judge many candidates: the class embeddings of each, float32 (C, D), unit rows, in the order of `names_in`.
+        """Judge many candidates. Return one `Judged` for each.
 
         The same embeddings on the same units must give the same numbers, whatever is judged beside them.
+
+        Args:
+            classes: the class embeddings of each candidate, float32 (C, D), unit rows, in the order of `names_in`.
+            units: what `examples` returned.
         """
 
     def names_in(self, units: Any) -> Sequence[str]:
-        """Return the texts that fill the slot for these units, which may be fewer than the reward's."""
+        """Return the texts that fill the slot for these units; they may be fewer than the reward's class names."""
         classes = getattr(units, "classes", None)
         return self.class_names if classes is None else [self.class_names[i] for i in classes]
 
     def problem(self, template: str) -> str | None:
-        """Say why a template cannot be scored, or None; see `template.problem` and `template.too_long`."""
+        """Return why a template cannot be scored, or None; see `template.problem` and `template.too_long`."""
         return problem(template) or too_long(template, (*self.class_names, *self.also_fit), self.clip)
 
     def score(self, templates: Sequence[str], units: Any) -> list[Score]:
-        """Score templates encoded one by one: the same template and units give the same bits."""
+        """Score templates that are encoded one by one, so that the same template and units give the same bits."""
         return self.score_embeddings(templates, self.texts.encode(templates, self.names_in(units)), units)
 
     def score_batch(self, templates: Sequence[str], units: Any) -> list[Score]:
-        """Score templates encoded together, which shares what they share; the last bits depend on the others."""
+        """Score templates that are encoded together, shared beginnings once; the last bits depend on the others."""
         names, found = self.names_in(units), list[Score]()
         for part in parts(templates, names):
             with self.clip.timed("text"):
@@ -249,20 +256,20 @@ class EmbeddingReward(ABC):
         """Score class embeddings, each float32 (C, D) with unit rows; `names` are the templates of the results.
 
         Raises:
-            InputError: its own `judge_embeddings` gave something else than it should.
+            InputError: `judge_embeddings` did not return one `Judged` for each set of class embeddings.
         """
         judged = list(self.judge_embeddings(classes, units))
         if len(judged) != len(names) or not all(isinstance(one, Judged) for one in judged):
             kinds = ", ".join(sorted({type(one).__name__ for one in judged})) or "nothing"
             raise InputError(
                 f"judge_embeddings() of the reward {type(self).__name__} gave {kinds} ({len(judged)}) for {len(names)} "
-                "sets of class embeddings; it gives one Judged for each."
+                "sets of class embeddings; it must give one Judged for each."
             )
         return [one.score(name) for name, one in zip(names, judged, strict=True)]
 
 
 def by_embeddings(reward: object) -> EmbeddingReward | None:
-    """Return a reward as one that scores class embeddings; None where a `score` of its own decides.
+    """Return a reward as one that scores class embeddings; None if the reward has a `score` of its own.
 
     >>> from ipo_prompts.metrics.classification import ClipReward
     >>> class Harsher(ClipReward):
@@ -275,13 +282,13 @@ def by_embeddings(reward: object) -> EmbeddingReward | None:
 
 
 WAYS = ("score", "score_batch")
-"""What of an `EmbeddingReward` scores templates; whoever overrides one has said all."""
+"""The methods of an `EmbeddingReward` that score templates. One that a subclass overrides alone decides the scores."""
 
 
 def keeps(reward: object, base: type, members: Sequence[str]) -> bool:
-    """Whether a reward, or each one of a class, is a `base` with these members as they are there.
+    """Whether a reward, an object or a class, derives from `base` and overrides none of `members`.
 
-    What a reward can is asked of its class before any is made, and of the object where there is one.
+    Callers ask it of the class before a reward is made, and of the object once there is one.
     """
     made = reward if isinstance(reward, type) else type(reward)
     if not issubclass(made, base) or not (made is reward or vars(reward).keys().isdisjoint(members)):
@@ -290,13 +297,13 @@ def keeps(reward: object, base: type, members: Sequence[str]) -> bool:
 
 
 def check_fields(examples: Sequence[Any], **fields: str) -> None:
-    """Refuse examples that lack a field; `fields` has a name for messages for each."""
+    """Refuse examples that lack a field. `fields` maps each field to its name in messages."""
     if any(name not in example for example in examples for name in fields):
         raise InputError(f"every example needs {' and '.join(fields.values())}.")
 
 
 def indices(names: Sequence[str], known: Sequence[str], what: str, of: str) -> list[int]:
-    """Return the index of each name among the known ones; refuse an unknown name."""
+    """Return the index of each name among the known names; refuse an unknown name."""
     position = {name: i for i, name in enumerate(known)}
     for name in names:
         if not isinstance(name, str) or name not in position:
@@ -305,16 +312,16 @@ def indices(names: Sequence[str], known: Sequence[str], what: str, of: str) -> l
 
 
 def groups_of(examples: Sequence[Any]) -> tuple[str, ...] | None:
-    """Return the `group` of each example, or None where they have none.
+    """Return the `group` of each example; None if no example has a group.
 
     Raises:
-        InputError: some have one and others not.
+        InputError: some examples have a group and others have none.
     """
     having = ["group" in example for example in examples]
     if any(having) and not all(having):
         raise InputError(
-            f"{sum(having)} of {len(having)} examples have a group; give every one a group (a name of its own where "
-            "it is no variant of another), or none."
+            f"{sum(having)} of {len(having)} examples have a group; give a group to every example (a name of its own "
+            "if it is no variant of another), or to none."
         )
     return tuple(example.group for example in examples) if any(having) else None
 

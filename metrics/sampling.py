@@ -1,9 +1,9 @@
-"""What is independent of what: the one rule, for search, choice, report and tables; and intervals of one mean.
+"""Which units are independent: one rule for search, selection, report and tables. And intervals of one mean.
 
-Two questions can be asked of a mean over pictures. *These classes*: they are given, and pictures were sampled within
-each; the variance is that within classes (stratified sampling; Cochran 1977, 5.3). *Classes like these*: the classes
-themselves are a sample, and the pictures of one rise and fall together (cluster sampling; Cochran 1977, 11.8). In both,
-variants of one base picture count as one draw.
+A mean over pictures can answer two questions. *These classes*: the classes are given, and pictures were sampled within
+each class; the variance is the variance within classes (stratified sampling; Cochran 1977, 5.3). *Classes like these*:
+the classes themselves are a sample, and the pictures of one class rise and fall together (cluster sampling; Cochran
+1977, 11.8). In both, variants of one base picture count as one draw.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from scipy import special
 from ipo_prompts.metrics.arrays import Doubles
 
 Numbers = NDArray[np.int64]
-"""The number of a class or a base picture, one per unit, counted from 0 with none left out."""
+"""The numbers of classes or base pictures, one for each unit, from 0 without gaps."""
 Names = Sequence[Hashable] | NDArray[Any]
-"""What tells classes or base pictures apart, one per unit."""
+"""The names of classes or base pictures, one for each unit."""
 
 
 class Variance(NamedTuple):
-    """The variance of a mean and its degrees of freedom; infinite where the units cannot bound the mean."""
+    """The variance of a mean, infinite if the units cannot bound the mean, and its degrees of freedom."""
 
     value: float
     degrees: float
@@ -38,9 +38,9 @@ class Sampling:
     """How n units were drawn.
 
     Attributes:
-        n: the units: pictures, queries, scenes.
-        classes: the class of each unit, (n,); None where a unit has no one class.
-        draws: the draw of each unit, (n,), equal for variants of one base picture; None when each is a draw of its own.
+        n: the number of units: pictures, queries or scenes.
+        classes: the class of each unit, (n,); None if a unit has no single class.
+        draws: the draw of each unit, (n,), equal for variants of one base picture; None if each unit is its own draw.
     """
 
     n: int
@@ -49,10 +49,10 @@ class Sampling:
 
     @classmethod
     def of(cls, n: int, classes: Names | None = None, draws: Names | None = None) -> Sampling:
-        """Number names; classes that are not one for each unit (queries are not pictures) are left out.
+        """Make a sampling from names. Classes are left out if there is not one for each unit (queries, not pictures).
 
         Raises:
-            ValueError: there are not n draws.
+            ValueError: there are not n names of draws.
         """
         if draws is not None and len(draws) != n:
             raise ValueError(f"there are {n} units and {len(draws)} names of draws; each unit needs one.")
@@ -63,10 +63,11 @@ class Sampling:
 
     @cached_property
     def strata(self) -> Numbers:
-        """The stratum of each unit, (n,): its class; classes with one draw form one stratum of their own.
+        """The stratum of each unit, (n,).
 
-        That stratum's variance holds what its classes differ by, so that it is too large rather than too small. Where a
-        draw has units of several classes there is one stratum.
+        The stratum is the class; but all classes with one draw form one stratum together. The variance of that stratum
+        contains the differences of its classes, so it is too large rather than too small. If a draw has units of
+        several classes, there is one stratum.
         """
         if self.classes is None or not np.array_equal(self.classes, self._class_of_draw[self._draw]):
             return np.zeros(self.n, dtype=np.int64)
@@ -76,7 +77,7 @@ class Sampling:
 
     @property
     def singles(self) -> int:
-        """How many classes have one draw alone."""
+        """How many classes have only one draw."""
         if self.classes is None:
             return 0
         return int((np.bincount(self._class_of_draw) == 1).sum())
@@ -85,8 +86,8 @@ class Sampling:
         """Return the variance of the mean of (n,) values, for the classes as given.
 
         Args:
-            values: one number a unit.
-            added: to the sum of squares of the draws' sums; see `split_variance`.
+            values: one number for each unit.
+            added: a number added to the sum of squares of the sums within draws; see `split_variance`.
         """
         size = np.bincount(self.strata)
         centred = values - (np.bincount(self.strata, values) / size)[self.strata]
@@ -98,13 +99,13 @@ class Sampling:
         if not told.any():
             return Variance(math.inf, 1.0)
         found = _variance(squares[told].astype(np.float64), draws[told], added, self.n)
-        # A lone class of one draw is taken to vary as the draws of the others do.
+        # A single class of one draw is taken to vary as the draws of the others do.
         return found._replace(value=found.value * draws.sum() / draws[told].sum())
 
     def like_these(self, values: Doubles, added: float = 0.0) -> Variance | None:
-        """Return the variance of the mean of (n,) values for classes like these.
+        """Return the variance of the mean of (n,) values, for classes like these.
 
-        None where there are no classes, or where a draw has units of several: classes are then no sample.
+        Return None if there are no classes, or if a draw has units of several classes: classes are then no sample.
         """
         if self.classes is None or not np.array_equal(self.classes, self._class_of_draw[self._draw]):
             return None
@@ -114,17 +115,18 @@ class Sampling:
         return _variance(np.array([sums @ sums]), np.array([len(sums)]), added, self.n)
 
     def over_classes(self, values: Doubles, added: float = 0.0) -> Variance:
-        """Return the variance of the mean over classes of their means of (n,) values, for the classes as given.
+        """Return the variance of the mean of the class means of (n,) values, for the classes as given.
 
-        A class of one draw tells nothing of how its pictures vary, which is not that they do not: it is given the
-        variance of a draw within the classes of several. Where no class has several, that over all draws.
+        A class with one draw does not show how its pictures vary. It is given the variance of a draw within the classes
+        that have several draws. If no class has several, the variance over all draws is used.
 
         Args:
-            values: one number a unit.
-            added: to the sum of squares of draws within classes, which all of them share; see `split_variance`.
+            values: one number for each unit.
+            added: a number added to the sum of squares of draws within classes, shared by all draws; see
+                `split_variance`.
 
         Raises:
-            ValueError: units have no classes.
+            ValueError: the units have no classes.
         """
         own, of = self._draw_means(values), self._class_of_draw
         if len(own) < 2:
@@ -146,14 +148,14 @@ class Sampling:
 
     @property
     def draws_of_classes(self) -> Numbers:
-        """How many draws each class has, (C,)."""
+        """The number of draws of each class, (C,)."""
         return np.bincount(self._class_of_draw)
 
     def class_means(self, values: Doubles) -> Doubles:
-        """Return the mean of each class over its draws' means: float64 (C,).
+        """Return the mean of each class, averaged over the means of its draws: float64 (C,).
 
         Raises:
-            ValueError: units have no classes.
+            ValueError: the units have no classes.
         """
         of = self._class_of_draw
         return np.asarray(np.bincount(of, self._draw_means(values)) / self.draws_of_classes, dtype=np.float64)
@@ -165,11 +167,11 @@ class Sampling:
 
     @property
     def size(self) -> int:
-        """How many draws there are."""
+        """The number of draws."""
         return len(self._class_of_draw)
 
     def draw_sums(self, values: Doubles) -> Doubles:
-        """Add up (n,) values within each draw."""
+        """Return the sum of (n,) values within each draw."""
         return np.asarray(np.bincount(self._draw, values), dtype=np.float64)
 
     @cached_property
@@ -195,7 +197,7 @@ def combine(variances: Sequence[Variance], divisor: float = 1.0) -> Variance:
 
 
 def _variance(squares: Doubles, draws: Numbers, added: float, n: int) -> Variance:
-    """The variance of a mean over n units from each stratum's sum of squares and number of draws."""
+    """Return the variance of a mean over n units, from each stratum's sum of squares and number of draws."""
     value = float((draws / (draws - 1)) @ squares) + added
     return Variance(value / n**2, float((draws - 1).sum()))
 
@@ -210,14 +212,14 @@ def _numbered(names: Names) -> Numbers:
 
 
 class Interval(NamedTuple):
-    """The two ends of a confidence interval; infinite where the data do not bound the value."""
+    """The two ends of a confidence interval; infinite if the data do not bound the value."""
 
     low: float
     high: float
 
 
 class MeanOverClasses(NamedTuple):
-    """A mean over classes of the same weight, or a difference of two, and the ends of its interval."""
+    """A mean over classes of equal weight, or a difference of two such means, and the ends of its interval."""
 
     mean: float
     low: float
@@ -225,7 +227,7 @@ class MeanOverClasses(NamedTuple):
 
 
 class Estimate(NamedTuple):
-    """A mean of n values, their standard deviation (n-1 below; nan for one value) and the mean's interval."""
+    """A mean of n values, their standard deviation (divisor n-1; nan for one value) and the interval of the mean."""
 
     mean: float
     sd: float
@@ -235,12 +237,12 @@ class Estimate(NamedTuple):
 
 
 def mean_interval(values: ArrayLike, sampling: Sampling | None = None, level: float = 0.95) -> Interval:
-    """Confidence interval of a mean over units, for losses and for differences of losses: t, for the classes as given.
+    """Return the t interval of a mean over units, for the classes as given: of losses or of differences of losses.
 
     Args:
-        values: float (n,), n of at least 1.
-        sampling: how the units were drawn; None when all are independent and of one kind.
-        level: coverage, in (0, 1).
+        values: float (n,), n at least 1.
+        sampling: how the units were drawn; None if all are independent and of one kind.
+        level: the coverage, in (0, 1).
     """
     data = values_of(values)
     variance = (sampling or Sampling(len(data))).these(data)
@@ -251,18 +253,18 @@ def mean_interval(values: ArrayLike, sampling: Sampling | None = None, level: fl
 
 
 def standard_error(values: ArrayLike, draws: Sequence[Hashable] | None = None) -> float:
-    """Standard error of a mean over units; infinite with one draw, which can prove nothing.
+    """Return the standard error of a mean over units; infinite with one draw, which can prove nothing.
 
     Args:
-        values: float (n,), n of at least 1.
-        draws: n names, equal for variants of one picture, or None when all units are independent.
+        values: float (n,), n at least 1.
+        draws: n names, equal for variants of one picture; None if all units are independent.
     """
     data = values_of(values)
     return math.sqrt(Sampling.of(len(data), draws=draws).these(data).value)
 
 
 def harmonic_mean(base: float, new: float) -> float:
-    """Harmonic mean of the accuracies on base and new classes; 0 when either is 0. Same unit as its arguments.
+    """Return the harmonic mean of the accuracies on base and new classes, in their unit; 0 if either is 0.
 
     >>> round(harmonic_mean(69.34, 74.22), 2)
     71.7
@@ -271,10 +273,10 @@ def harmonic_mean(base: float, new: float) -> float:
 
 
 def mean_over_seeds(values: ArrayLike, level: float = 0.95) -> Estimate:
-    """Mean over runs that differ in their seed, with the t interval (n-1 degrees of freedom).
+    """Return the mean over runs that differ in their seed, with its t interval (n-1 degrees of freedom).
 
-    It covers what the seed changes (shots, search), not the choice of test pictures. One seed: the interval is the
-    whole line and sd is nan.
+    The interval covers what the seed changes (shots, search), not the choice of test pictures. With one seed the
+    interval is the whole line and `sd` is nan.
     """
     data = values_of(values)
     low, high = mean_interval(data, level=level)
@@ -283,12 +285,12 @@ def mean_over_seeds(values: ArrayLike, level: float = 0.95) -> Estimate:
 
 
 def t_quantile(degrees: float, level: float) -> float:
-    """Two-sided quantile of Student's t: the half width of an interval in standard errors."""
+    """Return the two-sided quantile of Student's t: the half width of an interval in standard errors."""
     return float(special.stdtrit(degrees, 0.5 + level / 2))
 
 
 def wilson(p: float, n: float, quantile: float) -> Interval:
-    """Wilson's score interval of an accuracy p for a sample size (or effective sample size) n."""
+    """Return Wilson's score interval of an accuracy p for a sample size, or effective sample size, n."""
     ratio = quantile**2 / n
     half = quantile * math.sqrt(p * (1 - p) / n + ratio / (4 * n)) / (1 + ratio)
     centre = (p + ratio / 2) / (1 + ratio)
@@ -300,7 +302,7 @@ def values_of(data: ArrayLike) -> Doubles:
     """Return numbers as float64 (n,).
 
     Raises:
-        ValueError: they are none, or not in one row.
+        ValueError: there are no numbers, or they are not in one row.
     """
     values = np.asarray(data, dtype=np.float64)
     if values.ndim != 1 or not len(values):

@@ -1,4 +1,4 @@
-"""The numbers that a reward counts in, which whoever compares or tells its values has to know."""
+"""The scale of a reward: in what numbers its values are, for the code that compares or shows them."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ from ipo_prompts.metrics.errors import InputError
 
 @dataclass(frozen=True)
 class Scale:
-    """In what numbers the values of a reward are; higher is always better.
+    """In what numbers the values of a reward are. Higher is always better.
 
     Attributes:
-        low, high: no value lies outside; what a single unit contributes may.
-        word: what a word more in a template must add to the value, for a search that adds words.
-        percent: whether people are told hundredths, as of an accuracy; else the numbers as they are.
-        lead: what a template must have over the initial one to replace it, whatever luck allows for: of a measure whose
-            lead may mean nothing for what is wanted. Of those that ship, `fit` has one (`programs/optimizer.py`).
+        low, high: the bounds of the value. The contribution of a single unit may lie outside them.
+        word: how much each further word of a template must add to the value, for a search that adds words.
+        percent: whether values are shown in percent, like an accuracy; else they are shown as they are.
+        lead: by how much the value of a template must exceed the initial template's to replace it, whatever the
+            allowance for luck. It is for a measure whose gain may say nothing about the aim. Of the rewards that ship,
+            `fit` has a lead (`programs/optimizer.py`).
 
     >>> Scale().told(0.523), Scale(low=float("-inf"), percent=False).told(-1.25)
     ('52.30 %', '-1.25')
@@ -34,7 +35,7 @@ class Scale:
 
     @property
     def fractions(self) -> bool:
-        """Whether percent, points and intervals between 0 and 1 are right for it.
+        """Whether percent, points and intervals between 0 and 1 suit this scale.
 
         >>> Scale().fractions, Scale(low=-1).fractions, Scale(percent=False).fractions
         (True, False, False)
@@ -42,9 +43,9 @@ class Scale:
         return self.percent and self.low >= 0 and self.high <= 1
 
     def told(self, value: float) -> str:
-        """Return a value as people read it."""
+        """Format a value for people."""
         return f"{100 * value:.2f} %" if self.percent else f"{value:.4g}"
 
 
 FRACTION = Scale()
-"""Shares of right answers: accuracies, recalls, intersections over unions."""
+"""The scale of fractions: accuracies, recalls, intersections over unions."""

@@ -1,11 +1,12 @@
-"""Pictures with several labels: the reward, the mean over classes beside it, and how sure it is that one is shown.
+"""Pictures with several labels: the reward, the mean over classes (mAP), and the probability that a class is shown.
 
-The reward is the mean over pictures of **ranking average precision** (Schapire and Singer 2000): of the classes that a
-picture shows, how many of those ranked as high or higher are shown too, on average. It is a mean over pictures, so that
-templates are compared picture by picture as accuracies are; with one label a picture it is 1/place of that label.
+The reward is the mean over pictures of **ranking average precision** (Schapire and Singer 2000). For each class that a
+picture shows, take the classes ranked as high or higher, and the share of them that the picture shows too; average this
+share over the classes shown. The reward is a mean over pictures, so templates are compared picture by picture, as with
+accuracies. With one label a picture it is 1/place of that label.
 
-**mAP** ranks the pictures for each class instead, so it also asks whether scores can be compared from picture to
-picture. It is no mean over pictures, and its interval is a bootstrap's, over base pictures.
+**mAP** ranks the pictures for each class instead, so it also tests whether scores can be compared between pictures. It
+is no mean over pictures. Its interval is a bootstrap's, over base pictures.
 """
 
 from __future__ import annotations
@@ -24,22 +25,24 @@ from ipo_prompts.metrics.reward import Judged
 from ipo_prompts.metrics.sampling import Interval, MeanOverClasses, Sampling
 
 Shown = npt.NDArray[np.bool_]
-"""Which classes a picture shows: (n, C)."""
+"""Whether each picture shows each class: bool (n, C)."""
 RESAMPLES = 2000
 AT_ONCE = 4_000_000
-"""Numbers in memory while resamples are measured."""
+"""How many numbers are in memory at once while resamples are measured."""
 LINES = np.concatenate([np.arange(1, 10) / 1000, np.arange(1, 100) / 100])
-"""Probabilities that are tried, to name the classes above one of them."""
+"""The probabilities that are tried as the line above which classes are named."""
 ENOUGH = 19
-"""Pictures that show a class and chose or searched, from which it gets a threshold of its own: with fewer the
-highest share of them that a line through one can miss, 1/(n + 1), is above 5 %."""
+"""How many search and selection pictures must show a class for it to have a threshold of its own.
+
+With fewer pictures, the largest share of them that a line through one can miss, 1/(n + 1), is above 5 %.
+"""
 
 
 class SeveralLabels(ClipReward):
     """Scores templates by ranking average precision, in `hits`; see the head of this file.
 
-    The loss is the mean over classes of the binary cross-entropy where the CLIP was trained with sigmoids (SigLIP),
-    else the cross-entropy of the softmax with all classes shown, in equal parts; nats.
+    The loss is in nats. For a CLIP that was trained with sigmoids (SigLIP) it is the mean over classes of the binary
+    cross-entropy. For others it is the cross-entropy of the softmax with all classes shown, in equal parts.
     """
 
     takes: ClassVar[Literal["one label", "several labels", "no label"]] = "several labels"
@@ -52,14 +55,14 @@ class SeveralLabels(ClipReward):
 
 
 def is_sigmoid(clip: Clip) -> bool:
-    """Whether a CLIP was trained to say of each class by itself whether it is shown."""
+    """Whether a CLIP was trained with sigmoids, to decide on each class by itself."""
     return clip.logit_bias != 0
 
 
 def ranking_precision(logits: Floats, shown: Shown) -> Doubles:
-    """Return the ranking average precision of each picture: float64 (n,), in (0, 1]; 1 where it shows no class.
+    """Return the ranking average precision of each picture: float64 (n,), in (0, 1]; 1 if it shows no class.
 
-    Of equal logits the lower label ranks higher, as everywhere.
+    Among equal logits the lower label ranks higher, as everywhere.
 
     >>> ranking_precision(np.array([[3, 2, 1]], dtype=np.float32), np.array([[False, True, True]])).round(4).tolist()
     [0.5833]
@@ -72,7 +75,7 @@ def ranking_precision(logits: Floats, shown: Shown) -> Doubles:
 
 
 def softmax_losses(logits: Floats, shown: Shown) -> Doubles:
-    """Return the cross-entropy of the softmax with the classes shown, in equal parts: float64 (n,), nats."""
+    """Return the cross-entropy of the softmax with the classes shown in equal parts: float64 (n,), nats."""
     rows = logits.astype(np.float64)
     share = shown / np.maximum(shown.sum(axis=1, keepdims=True), 1)
     return np.asarray(np.logaddexp.reduce(rows, axis=1) - (share * rows).sum(axis=1))
@@ -87,13 +90,13 @@ def sigmoid_losses(logits: Floats, shown: Shown) -> Doubles:
 
 
 def mean_precision(logits: Floats, shown: Shown, weights: Doubles | None = None) -> Doubles:
-    """Return the mean over classes of average precision: float64 (B,), one for each row of weights.
+    """Return the mean over classes of average precision: float64 (B,), one number for each row of weights.
 
     Args:
         logits: float (n, C).
-        shown: classes that no picture shows, or none of those with a weight, are left out.
-        weights: float64 (B, n), how often each picture counts; None is one row of ones. Copies share one place, that of
-            the last of them.
+        shown: which classes each picture shows. A class is left out if no picture with a weight shows it.
+        weights: how often each picture counts, float64 (B, n); None is one row of ones. The copies of a picture share
+            one place, the place of the last copy.
 
     >>> mean_precision(np.array([[3], [2], [1]]), np.array([[True], [False], [True]])).round(4).tolist()
     [0.8333]
@@ -114,16 +117,16 @@ def mean_precision(logits: Floats, shown: Shown, weights: Doubles | None = None)
 def compare_precision(
     before: Floats, after: Floats, shown: Shown, sampling: Sampling, seed: int = 0, resamples: int = RESAMPLES
 ) -> tuple[MeanOverClasses, MeanOverClasses, MeanOverClasses]:
-    """Return the mAP of two templates and the second's gain, with 95 % intervals by a bootstrap over base pictures.
+    """Return the mAP of two templates and the gain of the second, with 95 % bootstrap intervals over base pictures.
 
-    The draws are the same for both. Pictures that are drawn twice make resampled precisions too high, so the
-    percentiles are moved by what the mean of the resamples is above the value.
+    Both templates have the same resamples. Pictures that are drawn twice make resampled precisions too high, so the
+    percentiles are lowered by the excess of the mean resample over the value.
 
     Args:
-        before, after: their logits, (n, C).
+        before, after: the logits of the two templates, (n, C).
         shown: which classes each picture shows.
-        sampling: variants of one base picture are drawn together.
-        seed, resamples: of the bootstrap.
+        sampling: how the pictures were drawn; variants of one base picture are drawn together.
+        seed, resamples: the seed and the number of resamples of the bootstrap.
     """
     n = len(shown)
     draws = np.arange(n) if sampling.draws is None else sampling.draws
@@ -138,7 +141,7 @@ def compare_precision(
 
 
 def _resampled(bases: int, n: int, resamples: int, rng: np.random.Generator) -> Iterator[Doubles]:
-    """Yield how often each base picture is drawn, float64 (some resamples, bases), in blocks that suit `n` pictures."""
+    """Yield how often each base picture is drawn, float64 (resamples of a block, bases), in blocks for `n` pictures."""
     size, left = max(1, AT_ONCE // n), resamples
     while left > 0:
         yield rng.multinomial(bases, np.full(bases, 1 / bases), size=min(size, left)).astype(np.float64)
@@ -150,17 +153,17 @@ def _around(value: float, resampled: Doubles) -> MeanOverClasses:
     return MeanOverClasses(value, *ends.tolist())
 
 
-# How sure it is that a class is shown.
+# The probability that a class is shown.
 
 
 class Proposed(BaseModel, frozen=True, extra="forbid"):
-    """A probability above which classes are named, and how well that names those of pictures which are known.
+    """A probability above which classes are named, and how well it names the classes of labelled pictures.
 
     Attributes:
-        above: of `LINES` the one with the highest F1: of all names, given or shown, taken together (micro).
-        f1: that F1; a little too high, since it chose.
-        ci95: its 95 % interval, by bootstrap over pictures.
-        n: the pictures.
+        above: the line of `LINES` with the highest micro-averaged F1, over all classes of all pictures.
+        f1: the F1 of this line; a little too high, because the line was chosen by it.
+        ci95: the 95 % interval of the F1, by bootstrap over pictures.
+        n: the number of pictures.
     """
 
     above: float = Field(ge=0, lt=1)
@@ -170,13 +173,13 @@ class Proposed(BaseModel, frozen=True, extra="forbid"):
 
 
 class Sureness(BaseModel, frozen=True, extra="forbid"):
-    """Makes probabilities that a class is shown of logits: σ(slope · logit + intercept), each class by itself.
+    """Turns logits into probabilities that a class is shown: σ(slope · logit + intercept), each class by itself.
 
     Attributes:
-        slope: of all classes.
-        intercepts: of each class; those without enough pictures share one.
-        own: how many classes have one of their own.
-        proposed: above which classes are named; None where no pictures were held back to say.
+        slope: the slope, the same for all classes.
+        intercepts: the intercept of each class; the classes without enough pictures share one.
+        own: how many classes have an intercept of their own.
+        proposed: the probability above which classes are named; None if no pictures were held back to propose one.
     """
 
     slope: float = Field(gt=0)
@@ -185,30 +188,30 @@ class Sureness(BaseModel, frozen=True, extra="forbid"):
     proposed: Proposed | None = None
 
     def probabilities(self, logits: Floats) -> Floats:
-        """Return the probability of each class, float32 (n, C); rows sum to nothing in particular."""
+        """Return the probability of each class, float32 (n, C). The rows do not sum to 1."""
         scaled = self.slope * logits.astype(np.float64) + np.array(self.intercepts)
         return np.asarray(np.exp(-np.logaddexp(0, -scaled)).astype(np.float32))
 
     @property
     def is_native(self) -> bool:
-        """Whether it changes nothing: the CLIP was trained with sigmoids."""
+        """Whether the logits are used as they are, because the CLIP was trained with sigmoids."""
         return self.slope == 1 and not any(self.intercepts)
 
 
 def native(classes: int) -> Sureness:
-    """Return what a CLIP that was trained with sigmoids says itself."""
+    """Return the `Sureness` of a CLIP that was trained with sigmoids: slope 1, intercepts 0."""
     return Sureness(slope=1.0, intercepts=(0.0,) * classes)
 
 
 def propose(probabilities: Floats, shown: Shown, seed: int = 0) -> Proposed:
-    """Propose above which probability classes are named, from pictures whose classes are known.
+    """Propose the probability above which classes are named, from pictures whose classes are known.
 
-    Of equally good lines the middle one is taken.
+    Among equally good lines the middle one is taken.
 
     Args:
         probabilities: float (n, C).
         shown: which classes each picture shows.
-        seed: of the bootstrap.
+        seed: the seed of the bootstrap.
 
     >>> propose(np.array([[0.3, 0.1], [0.05, 0.2]]), np.array([[True, False], [False, True]])).above
     0.15
@@ -229,14 +232,15 @@ def propose(probabilities: Floats, shown: Shown, seed: int = 0) -> Proposed:
 
 
 def fit_sureness(logits: Floats, shown: Shown) -> Sureness:
-    """Fit it to pictures whose classes are known: one slope and intercept for all (Platt 2000), then the intercept of
-    each class that `ENOUGH` of them show.
+    """Fit slope and intercepts to pictures whose classes are known.
 
-    A weak prior (a variance of 10 on the log of the slope, of 100 on intercepts) keeps what separates perfectly finite.
+    First one slope and one intercept are fitted for all classes (Platt 2000). Then each class that at least `ENOUGH`
+    pictures show gets an intercept of its own. A weak prior (a variance of 10 on the log of the slope, of 100 on
+    intercepts) keeps the fit finite where logits separate the classes perfectly.
 
     Args:
         logits: float (n, C).
-        shown: which classes each shows.
+        shown: which classes each picture shows.
     """
     from scipy import optimize
 

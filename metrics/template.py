@@ -1,4 +1,4 @@
-"""Templates, sentences with a `<CLASS>` slot: how they are read, when they are valid; and the class names that fill it.
+"""Templates, sentences with a `<CLASS>` slot: how they are read, when they are valid. And the class names in the slot.
 
 A template is plain text from a person or a language model. It is filled with `str.replace`, never with `str.format`: a
 stray brace must not break a run or reach Python objects.
@@ -18,19 +18,19 @@ from ipo_prompts.metrics.files import read_text
 
 SLOT = "<CLASS>"
 BASELINE = "a photo of a <CLASS>."
-"""The template that every search starts from."""
+"""The baseline template; it is also the default initial template."""
 MAX_CHARACTERS = 300
 TEMPLATES_BYTES = 2**26
-"""Of a file of templates."""
+"""The largest size of a file of templates."""
 MOST_TEXTS = 150_000
-"""Of a program, each a text pass: CLIP's 80 templates with the 1,000 classes of ImageNet are 80,000."""
+"""The most texts of a program; each is encoded. CLIP's 80 templates with ImageNet's 1,000 classes are 80,000 texts."""
 MARKS = 8
-"""More tokens than a tokenizer sets around a text of its own accord."""
+"""More than the number of tokens that a tokenizer adds around a text."""
 
 _SLOT_VARIANT = re.compile(r"[<\[{(]{1,2}\s*class(?:[ _-]?name)?\s*[>\]})]{1,2}", re.IGNORECASE)
 LIST_MARKER = re.compile(r"^\s*(?:[-*•]|\(?\d{1,3}[.):])\s+")
 _SCORES = re.compile(r"(?:(?:accuracy|value) [-+.\d]+(?: %)?, loss [.\d]+: *)+", re.IGNORECASE)
-"""What a line of the history begins with, as a small model copies it."""
+"""The beginning of a line of the history, which small models copy."""
 _FENCE = re.compile(r"```(?:[a-z]+[ \t]*\n)?", re.IGNORECASE)
 _MARKUP = re.compile(r"<[^<>]*>|&[#a-z0-9]{2,};|https?://|\[\[ ?##|## ?\]\]|\\[a-z]+", re.IGNORECASE)
 _EMOJI_STYLE = "\ufe0f"
@@ -39,16 +39,16 @@ _QUOTES = "\"'`“”‘’«»"
 
 
 class TokenCounter(Protocol):
-    """Measures the length of a template: the encoder's own tokenizer."""
+    """Measures the length of a template with the encoder's own tokenizer."""
 
     context_length: int
 
     def count(self, text: str) -> int:
-        """Return the number of tokens of `text` with its start and end tokens, uncut."""
+        """Return the number of tokens of the uncut `text`, with its start and end tokens."""
 
 
 def fill(template: str, class_name: str) -> str:
-    """Put one class name into every slot; underscores in the name become spaces.
+    """Return a template with a class name in every slot. Underscores in the name become spaces.
 
     >>> fill("a photo of a <CLASS>.", "hot_dog")
     'a photo of a hot dog.'
@@ -59,7 +59,7 @@ def fill(template: str, class_name: str) -> str:
 def normalise(text: str) -> str:
     """Remove what language models add to a template: quotes, list markers, copied scores, fences, slot variants.
 
-    Only for text from a model; a template from a person is taken as it is.
+    Use it only for text from a model. A template from a person is taken as it is.
 
     >>> normalise('1. **"A photo of a [class name]"**')
     'A photo of a <CLASS>'
@@ -75,7 +75,7 @@ def normalise(text: str) -> str:
 
 
 def key(template: str) -> str:
-    """Return a key that is equal for spellings of one template: case, spaces and end punctuation do not count.
+    """Return a key that is equal for all spellings of a template: case, spaces and end punctuation do not count.
 
     >>> key("A photo of a <CLASS>") == key("a  photo of a <CLASS>.")
     True
@@ -84,7 +84,7 @@ def key(template: str) -> str:
 
 
 def problem(template: str) -> str | None:
-    """Say what is wrong with a template, or None. Its length in tokens is checked by `too_long`."""
+    """Return what is wrong with a template, or None. Its length in tokens is checked by `too_long`."""
     if SLOT not in template:
         return f"it has no {SLOT} slot"
     if len(template) > MAX_CHARACTERS:
@@ -96,8 +96,8 @@ def problem(template: str) -> str | None:
     unseen = invisible(template)
     if unseen:
         return f"it has the control or invisible character U+{ord(unseen):04X}"
-    # open_clip's tokenizers turn these literals into control tokens, which cut the text silently. Before that, they
-    # make wide characters (＜) narrow and unescape HTML twice, where a name such as &lt needs no semicolon.
+    # open_clip's tokenizers turn these literals into control tokens, which cut the text silently. Before that, the
+    # tokenizers make wide characters (＜) narrow and unescape HTML twice; a name such as &lt needs no semicolon.
     rest = template.replace(SLOT, " ")
     as_read = html.unescape(html.unescape(unicodedata.normalize("NFKC", rest)))
     marker = _MARKUP.search(rest) or _MARKUP.search(as_read)
@@ -107,7 +107,7 @@ def problem(template: str) -> str | None:
 
 
 def names_class(text: str, class_name: str) -> bool:
-    """Whether a text contains a class name, or a synonym of it, as whole words, or its plural.
+    """Whether a text contains a class name or one of its synonyms, singular or plural, as whole words.
 
     >>> names_class("two hot dogs on a plate", "hot_dog"), names_class("a catalogue", "cat")
     (True, False)
@@ -117,7 +117,7 @@ def names_class(text: str, class_name: str) -> bool:
 
 
 def with_slot(text: str, class_names: Sequence[str]) -> str:
-    """Put the slot where a text without one names a class, once: a small model gives an example of what is meant.
+    """Put the slot into a text that has none and names a class once: small models fill the slot with an example.
 
     >>> with_slot("a photo of two hot dogs", ["hot_dog", "dog"]), with_slot("a cat on a dog", ["cat", "dog"])
     ('a photo of two <CLASS>', 'a cat on a dog')
@@ -131,10 +131,10 @@ def with_slot(text: str, class_names: Sequence[str]) -> str:
 
 
 def too_long(template: str, class_names: Sequence[str], tokens: TokenCounter) -> str | None:
-    """Say which filled text does not fit the tokenizer's context, or None when all fit."""
+    """Return which filled text does not fit the tokenizer's context, in words; None if all texts fit."""
     # A name that is short in characters may be long in tokens (another script, a rare word), so every name is counted.
     names = every_name(class_names)
-    if is_plain(template):  # nor is a token cut across a space, or less than a character: most names need no counting
+    if is_plain(template):  # no token spans a space or is less than a character, so most names need no counting
         pieces = template.split()
         beside = " ".join(piece for piece in pieces if SLOT in piece)
         room = tokens.context_length - MARKS - tokens.count(" ".join(piece for piece in pieces if SLOT not in piece))
@@ -148,7 +148,7 @@ def too_long(template: str, class_names: Sequence[str], tokens: TokenCounter) ->
 
 
 def is_plain(text: str) -> bool:
-    """Whether a tokenizer reads a text as it is: printable ASCII, without what stands for other characters in HTML."""
+    """Whether a tokenizer reads a text as it is: printable ASCII without HTML entities."""
     return text.isascii() and text.isprintable() and "&" not in text
 
 
@@ -156,7 +156,7 @@ def check_template(template: str, class_names: Sequence[str], tokens: TokenCount
     """Refuse an invalid template.
 
     Raises:
-        InputError: names the template and the reason.
+        InputError: the template is invalid; the message names it and the reason.
     """
     reason = problem(template) or too_long(template, class_names, tokens)
     if reason:
@@ -164,10 +164,14 @@ def check_template(template: str, class_names: Sequence[str], tokens: TokenCount
 
 
 def check_count(names: int, templates: int = 1) -> None:
-    """Refuse more texts than a program has, before any is encoded; `names` are those of all classes, with synonyms.
+    """Refuse more texts than a program may have, before any text is encoded.
+
+    Args:
+        names: the number of names of all classes, with synonyms.
+        templates: the number of templates.
 
     Raises:
-        InputError: says how many there are.
+        InputError: there are too many texts; the message has their number.
     """
     if (texts := names * templates) > MOST_TEXTS:
         raise InputError(
@@ -184,10 +188,10 @@ def imagenet_templates() -> tuple[str, ...]:
 
 
 def read_templates(file: Path) -> list[str]:
-    """Return the templates of a text file, one a line.
+    """Return the templates of a text file, one on each line.
 
     Raises:
-        InputError: it cannot be read, or is not UTF-8.
+        InputError: the file cannot be read, or is not UTF-8.
     """
     lines = read_text(file, "the file of templates", TEMPLATES_BYTES, "text").splitlines()
     return [line.strip() for line in lines if line.strip()]
@@ -195,12 +199,12 @@ def read_templates(file: Path) -> list[str]:
 
 # Class names with synonyms: what a class is called in prompts, and what else it is called.
 #
-# A class name is plain text. One with synonyms is text as well, its first name, so that it is passed on, shown and
-# compared like any other; where texts are encoded, or words looked for, all names of the class are asked for here.
+# A class name is plain text. A class name with synonyms is text as well: its first name. So it is passed on, shown and
+# compared like any other class name. Code that encodes texts or searches for words gets all names from here.
 
 
 class ClassName(str):
-    """The first name of a class, with its synonyms; equal to the plain text of its first name.
+    """The first name of a class, with its synonyms. It equals the plain text of the first name.
 
     >>> sign = ClassName("road sign", ["traffic sign"])
     >>> sign == "road sign", sign.synonyms
@@ -210,10 +214,10 @@ class ClassName(str):
     synonyms: tuple[str, ...]
 
     def __new__(cls, name: str, synonyms: Iterable[str] = ()) -> ClassName:
-        """Make it of its first name and the others.
+        """Make a class name from its first name and its synonyms.
 
         Raises:
-            InputError: the synonyms are one text, whose letters would be taken for them.
+            InputError: the synonyms are one text, whose letters would be taken for synonyms.
         """
         if isinstance(synonyms, str):
             raise InputError(f"the synonyms of {name!r} are a list of names; write [{synonyms!r}].")
@@ -223,7 +227,7 @@ class ClassName(str):
 
 
 def named(names: Sequence[str]) -> str:
-    """Return a class of all its names, the first one first; plain text where there is one.
+    """Return a class name from all names of a class, the first one first; plain text if there is only one.
 
     >>> type(named(["cat"])), named(["sofa", "couch"])
     (<class 'str'>, 'sofa')
@@ -250,12 +254,12 @@ def every_name(class_names: Iterable[str]) -> list[str]:
 
 
 def have_synonyms(class_names: Sequence[str]) -> bool:
-    """Whether any class has several names."""
+    """Whether any class has synonyms."""
     return any(isinstance(name, ClassName) for name in class_names)
 
 
 def written(class_names: Sequence[str]) -> list[str | list[str]]:
-    """Return classes as JSON has them: a name, or the list of names where there are several.
+    """Return classes for JSON: each is a name, or a list of names if there are several.
 
     >>> written(["cat", named(["sofa", "couch"])])
     ['cat', ['sofa', 'couch']]
@@ -264,10 +268,10 @@ def written(class_names: Sequence[str]) -> list[str | list[str]]:
 
 
 def refuse_synonyms(class_names: Sequence[str], why: str) -> None:
-    """Refuse classes with synonyms where they cannot be used; `why` begins the sentence.
+    """Refuse classes with synonyms where they cannot be used. `why` begins the message.
 
     Raises:
-        InputError: names the first such class.
+        InputError: a class has synonyms; the message names the first such class.
     """
     several = next((name for name in class_names if isinstance(name, ClassName)), None)
     if several is not None:
@@ -278,12 +282,12 @@ def refuse_synonyms(class_names: Sequence[str], why: str) -> None:
 
 
 def tidy(name: str) -> str:
-    """Return one spelling for the two that Unicode allows ("é" as one character or as two, which macOS writes)."""
+    """Return one spelling where Unicode allows two ("é" is one character, or the two that macOS writes)."""
     return unicodedata.normalize("NFC", name).strip()
 
 
 def as_read(name: str) -> str:
-    """Return what is equal for class names that read the same in a prompt.
+    """Return a key that is equal for class names that read the same in a prompt.
 
     >>> as_read("Hot_Dog") == as_read("hot  dog")
     True
@@ -292,16 +296,17 @@ def as_read(name: str) -> str:
 
 
 def usable(class_names: Iterable[str]) -> tuple[str, ...]:
-    """Return the classes of a classifier, which are texts. Two may have one name, as in CLIP's list for ImageNet.
+    """Return the checked classes of a classifier. Two classes may have one name, as in CLIP's list for ImageNet.
 
     Raises:
-        InputError: they are none at all, one text, or no texts; a name is empty, or a synonym that of another name too.
+        InputError: there are no classes, or one text instead of a list; a name is no text, or is empty; or two names
+            read the same and one of their classes has synonyms.
     """
     if isinstance(class_names, str) or not isinstance(class_names, Iterable):
         raise InputError(f"the class names are a list of texts, such as ['cat', 'dog'], not {class_names!r}.")
     classes = tuple(class_names)
     if not classes:
-        raise InputError("there are no class names; a classifier needs one at least, such as ['cat', 'dog'].")
+        raise InputError("there are no class names; a classifier needs at least one, such as ['cat', 'dog'].")
     owner: dict[str, int] = {}
     for label, class_name in enumerate(classes):
         for name in names_of(class_name):

@@ -1,6 +1,6 @@
 """One pass of open_clip's causal text transformer over the nodes of a token trie.
 
-The causal mask makes this exact: the result at a position depends only on it and the positions before it. So equal
+The causal mask makes this exact: the result at a position depends only on this position and those before it. So equal
 beginnings give equal results, and nothing after the pooled position matters.
 """
 
@@ -18,10 +18,10 @@ from torch import nn
 
 
 class TextPass:
-    """The text tower of an open_clip model. Its weights are used in place, not copied.
+    """Encodes with the text tower of an open_clip model. The weights are used in place, not copied.
 
     Raises:
-        ValueError: the tower has another structure; the message says where.
+        ValueError: the tower has another structure; the message says how it differs.
     """
 
     def __init__(self, model: Any) -> None:
@@ -56,7 +56,7 @@ class TextPass:
         return device
 
     def lengths(self, tokens: torch.Tensor) -> Ints:
-        """Return how many tokens of each row (n, L) the embedding depends on: those up to the pooled one."""
+        """Return how many tokens of each row, (n, L), the embedding depends on: the tokens up to the pooled one."""
         at = (tokens if self.pooling == "argmax" else tokens.eq(self.end or 0).int()).argmax(dim=-1)
         return np.asarray((at + 1).numpy())
 
@@ -74,7 +74,7 @@ class TextPass:
         *blocks, last = tower.transformer.resblocks
         for block in blocks:
             x = _finish(block, x, _attend(block.attn, block.ln_1(x), None, keys, mask))
-        # Nothing attends to the last block's output, so it is only computed where it is pooled.
+        # Nothing attends to the output of the last block, so it is computed only where it is pooled.
         x = _finish(last, x[ends], _attend(last.attn, last.ln_1(x), ends, keys, mask))
         x = tower.ln_final(x)
         projection = tower.text_projection
@@ -90,7 +90,7 @@ def _attend(
     keys: torch.Tensor,
     mask: torch.Tensor,
 ) -> torch.Tensor:
-    """Attention of nodes (n, width) in tiles; with `wanted`, only the output of these nodes."""
+    """Return the attention of nodes, (n, width), computed in tiles; with `wanted`, only the output of these nodes."""
     width, heads = attention.embed_dim, attention.num_heads
     weight, bias = attention.in_proj_weight, attention.in_proj_bias
     tiles, tile, count = mask.shape[0], mask.shape[2], keys.shape[1]
@@ -109,7 +109,7 @@ def _attend(
 
 
 def _finish(block: Any, x: torch.Tensor, attended: torch.Tensor) -> torch.Tensor:
-    """Everything of a block after its attention."""
+    """Apply the rest of a block, after its attention."""
     x = x + block.ls_1(attended)
     result: torch.Tensor = x + block.ls_2(block.mlp(block.ln_2(x)))
     return result
@@ -117,9 +117,9 @@ def _finish(block: Any, x: torch.Tensor, attended: torch.Tensor) -> torch.Tensor
 
 # Texts as a token trie: a beginning that several texts share is one path of nodes, so it is encoded once.
 #
-# Nodes are numbered depth first, so a subtree is a range of numbers. This is how attention is packed: for any range of
-# nodes, all ancestors outside of it are on the path to its first node. A *tile* of neighbouring nodes therefore attends
-# to itself and to one path, and small dense tiles cover the attention of the whole trie.
+# Nodes are numbered depth first, so a subtree is a range of numbers. For any range of nodes, all ancestors outside of
+# the range are on the path to its first node. So a *tile* of neighbouring nodes attends to itself and to one path, and
+# small dense tiles cover the attention of the whole trie.
 
 
 Ints = npt.NDArray[np.signedinteger[Any]]
@@ -130,16 +130,16 @@ TILE = 64
 
 @dataclass(frozen=True)
 class Chunk:
-    """Nodes that go through the tower together: those of the next texts, and the path to the first of them once more.
+    """Nodes that go through the tower together: the nodes of some texts, and once more the path to the first node.
 
-    The arrays hold tiles · tile nodes; the last node is repeated up to there.
+    The arrays hold n = tiles · tile nodes; the last node is repeated to fill them.
 
     Attributes:
-        tokens: (n,) token of each node.
-        depths: (n,) position of each node in its texts.
-        keys: (tiles, k) nodes that the nodes of a tile may attend to.
-        seen: bool (tiles, tile, k), whether a node attends to a key: its ancestors and itself.
-        ends: (texts,) node of each text that is pooled.
+        tokens: the token of each node, (n,).
+        depths: the position of each node in its texts, (n,).
+        keys: the nodes that the nodes of a tile may attend to, (tiles, k).
+        seen: whether a node attends to a key, bool (tiles, tile, k); it attends to its ancestors and itself.
+        ends: the node of each text that is pooled, (texts,).
     """
 
     tokens: Ints
@@ -153,13 +153,14 @@ class Trie:
     """The trie of token rows.
 
     Args:
-        rows: (n, L) token ids.
-        lengths: (n,) how many tokens of each row count; the last of them is pooled.
+        rows: token ids, (n, L).
+        lengths: how many tokens of each row count, (n,); the last of these tokens is pooled.
 
     Attributes:
-        text_of: (n,) the distinct text that each row is; these are numbered from 0 in the order of their tokens.
-        texts: number of distinct texts.
-        nodes: number of nodes: the tokens of all texts, shared ones counted once.
+        text_of: the number of the distinct text that each row is, (n,); distinct texts are numbered from 0 in the order
+            of their tokens.
+        texts: the number of distinct texts.
+        nodes: the number of nodes: the tokens of all texts, shared tokens counted once.
     """
 
     def __init__(self, rows: Ints, lengths: Ints) -> None:
@@ -171,7 +172,7 @@ class Trie:
         self.text_of = np.empty(len(rows), dtype=np.int64)
         self.text_of[order] = np.cumsum(new) - 1
         self._rows, self._lengths = rows[new], lengths[new]
-        # Tokens that a text shares with the text before it: in this order, no earlier text shares more.
+        # How many tokens a text shares with the text before it; in this order, no earlier text shares more.
         same = np.logical_and.accumulate(self._rows[1:] == self._rows[:-1], axis=1).sum(axis=1)
         self._shared = np.append(0, np.minimum(same, self._lengths[:-1])).astype(np.int64)
         own = (columns >= self._shared[:, None]) & (columns < self._lengths[:, None])
@@ -181,7 +182,7 @@ class Trie:
         self.texts, self.nodes = len(self._rows), int(self._first[-1])
 
     def chunks(self, size: int) -> Iterator[Chunk]:
-        """Cut the trie between texts into parts of about equal, at most about `size` nodes; texts in their order."""
+        """Cut the trie between texts into chunks of about equal size, at most about `size` nodes; keep their order."""
         count = -(-self.nodes // size)
         cuts = np.searchsorted(self._first, np.arange(count + 1) * self.nodes // count)
         for start, end in zip(cuts[:-1].tolist(), cuts[1:].tolist(), strict=True):
@@ -191,7 +192,7 @@ class Trie:
     def _chunk(self, start: int, end: int) -> Chunk:
         rows, shared, base = self._rows[start:end], int(self._shared[start]), int(self._first[start])
         columns = np.arange(rows.shape[1])
-        # Ancestors from before this chunk are the first text's; they come first, then the chunk's own nodes.
+        # Ancestors from before this chunk belong to its first text. They come first, then the chunk's own nodes.
         path = np.where(self._path[start:end] >= base, self._path[start:end] - base + shared, columns)
         own = (columns >= self._shared[start:end, None]) & (columns < self._lengths[start:end, None])
         own[0, :shared] = True

@@ -1,12 +1,12 @@
 """Templates × class names → class embeddings: every template is encoded here.
 
 Two paths give the same result. The fast path is for open_clip's causal text towers: a template costs only its own
-words, because nothing is padded and shared beginnings are encoded once (`text_pass.py`). Every other
-tower uses the model's own `encode_text`. The structure of a model decides its path, and the fast path is compared with
-`encode_text` before it is first used.
+words, because nothing is padded and shared beginnings are encoded once (`text_pass.py`). Every other tower uses the
+model's own `encode_text`. The structure of a model decides its path, and the fast path is compared with `encode_text`
+before it is first used.
 
-Nothing is kept between calls: a search encodes new templates nearly every time. Callers that need the same embeddings
-again (a classifier, `features.py`) keep them.
+Nothing is kept between calls, because a search encodes new templates nearly every time. Callers that need the same
+embeddings again (a classifier, `features.py`) keep them.
 """
 
 from __future__ import annotations
@@ -28,20 +28,21 @@ from ipo_prompts.metrics.template import every_name, fill, names_of
 from ipo_prompts.metrics.text_pass import Ints, TextPass, Trie
 
 TEXT_BATCH = 256
-"""Texts per forward pass: enough to keep the cores busy, small enough for a laptop's memory."""
+"""Texts in a forward pass: enough to keep the cores busy, few enough for a laptop's memory."""
 TOGETHER = 20_000
-"""Texts of one call: enough to share their beginnings, few enough for the memory."""
+"""Texts in a call: enough to share their beginnings, few enough for the memory."""
 NODES = {"cpu": 512}
-"""Trie nodes per pass: on a CPU, few enough that the activations stay in its cache, enough for fast matrix products."""
+"""Trie nodes in a pass on a CPU: few enough that the activations stay in its cache, enough for fast matrix products."""
 NODES_ELSEWHERE = 8192
+"""Trie nodes in a pass on any other device."""
 TOLERANCE = 1e-5
-"""Largest difference of a unit component between the two paths; the rounding unit for half-precision weights."""
+"""The largest difference of a component between the two paths. Half-precision weights have their rounding unit."""
 
 
 def encode_templates(model: Any, tokenizer: Any, templates: Sequence[str], class_names: Sequence[str]) -> Floats:
-    """Encode every template filled with every class name, equal to open_clip's own `encode_text`.
+    """Encode every template with every class name. The result equals that of open_clip's own `encode_text`.
 
-    A class with synonyms has the mean of the unit rows of its names, made unit again.
+    The row of a class with synonyms is the mean of the unit rows of its names, normalised again.
 
     Returns:
         float32 (T, C, D), unit rows, in the order given.
@@ -52,10 +53,10 @@ def encode_templates(model: Any, tokenizer: Any, templates: Sequence[str], class
 def encode_classes(
     encode: Callable[[list[str]], Floats], templates: Sequence[str], class_names: Sequence[str]
 ) -> Floats:
-    """Do what `encode_templates` does with `encode`, from texts to float32 (n, D), unit rows."""
+    """Encode as `encode_templates` does, with `encode`, which maps texts to float32 (n, D), unit rows."""
     rows = encode([fill(template, name) for template in templates for name in class_names])
     rows = rows.reshape(len(templates), len(class_names), rows.shape[1])
-    # Encoded apart, so that a class with one name has the same bits as where no class has synonyms.
+    # Synonyms are encoded apart, so that a class with one name has the same bits as if no class had synonyms.
     others = [(label, other) for label, name in enumerate(class_names) for other in names_of(name)[1:]]
     if not others or not templates:
         return rows
@@ -69,13 +70,15 @@ def encode_classes(
 
 
 def parts(templates: Sequence[str], class_names: Sequence[str]) -> Iterator[Sequence[str]]:
-    """Cut a long list of templates, so that what each part's texts and embeddings need of memory is bounded."""
+    """Cut a long list of templates into parts, to bound the memory for the texts and embeddings of each part."""
     at_once = max(1, TOGETHER // max(1, len(every_name(class_names))))
     return (templates[start : start + at_once] for start in range(0, len(templates), at_once))
 
 
 def encode_texts(model: Any, tokenizer: Any, texts: Sequence[str]) -> Floats:
-    """Encode texts as they are, equal to open_clip's own `encode_text`; all at once is cheapest, and each text once.
+    """Encode texts as they are. The result equals that of open_clip's own `encode_text`.
+
+    One call for all texts is cheapest: a text that comes twice is encoded once.
 
     Returns:
         float32 (len(texts), D), unit rows, in the order given; (0, 0) for no texts.
@@ -93,10 +96,10 @@ def encode_texts(model: Any, tokenizer: Any, texts: Sequence[str]) -> Floats:
 def encode_ensemble(
     model: Any, tokenizer: Any, weighted: Sequence[tuple[str, float]], class_names: Sequence[str]
 ) -> Floats:
-    """Encode the weighted mean of templates, made unit again, as open_clip's `build_zero_shot_classifier` does.
+    """Encode the weighted mean of templates, normalised again, as open_clip's `build_zero_shot_classifier` does.
 
-    A class with synonyms is made unit in each template first. The (T, C, D) tensor of all templates is never held: see
-    `parts`.
+    A class with synonyms is normalised in each template first. The (T, C, D) tensor of all templates is never held in
+    memory: see `parts`.
 
     Returns:
         float32 (C, D), unit rows.
@@ -104,7 +107,7 @@ def encode_ensemble(
     weight_of = dict.fromkeys((template for template, _ in weighted), 0.0)
     for template, weight in weighted:
         weight_of[template] += weight
-    sums: Any = 0.0  # of float64: the order of summation does not change the result
+    sums: Any = 0.0  # float64, so that the order of summation does not change the result
     for part in parts(list(weight_of), class_names):
         rows = encode_templates(model, tokenizer, part, class_names)
         sums = sums + np.einsum("t,tcd->cd", [weight_of[template] for template in part], rows, dtype=np.float64)
@@ -112,14 +115,14 @@ def encode_ensemble(
 
 
 def text_path(model: Any) -> str:
-    """Return which path a model's texts take: "fast: …", or "plain: " and why. The first call runs the self-check."""
+    """Return the path of a model's texts: "fast: …", or "plain: " and the reason. The first call compares the paths."""
     return _path(model).name
 
 
 class _Path(NamedTuple):
-    """How one model's texts are encoded: by the trie pass `fast` if there is one, else by `encode_text`.
+    """How the texts of one model are encoded: by the trie pass `fast` if there is one, else by `encode_text`.
 
-    `pad` is the padding token that the tower masks itself, so that rows may be cut there.
+    `pad` is the padding token, if the tower masks it itself; rows may then be cut at the padding.
     """
 
     name: str
@@ -156,7 +159,7 @@ def _choose(model: Any) -> _Path:
 
 
 def _masks(model: Any, pad: int) -> bool:
-    """Whether a tower masks its padding: fewer pad tokens give the same embedding."""
+    """Whether a tower masks its padding, so that fewer padding tokens give the same embedding."""
     ids = torch.full((2, 16), pad)
     ids[0, :6] = torch.arange(pad + 1, pad + 7)
     ids[1, :3] = torch.arange(pad + 3, pad + 6)
@@ -167,7 +170,10 @@ def _masks(model: Any, pad: int) -> bool:
 
 
 def _disagreement(model: Any, fast: TextPass) -> str | None:
-    """Compare both paths on two texts with one beginning, a short one and one that fills the context."""
+    """Compare both paths on two texts with a common beginning, one short and one that fills the context.
+
+    Return how the fast path fails, in words, or None.
+    """
     context, vocabulary = len(fast.tower.positional_embedding), fast.tower.token_embedding.num_embeddings
     end = vocabulary - 1 if fast.pooling == "argmax" or fast.end is None else fast.end
     ids = torch.from_numpy(np.random.default_rng(0).integers(1, vocabulary - 1, (2, context)))
@@ -186,7 +192,7 @@ def _disagreement(model: Any, fast: TextPass) -> str | None:
 
 
 def _tokens(tokenizer: Any, texts: list[str], path: _Path) -> tuple[Ints, Ints]:
-    """Return token rows (n, L) and how many tokens of each have to be encoded; L is the longest such count."""
+    """Return token rows, (n, L), and how many tokens of each row must be encoded; L is the largest such number."""
     parts, lengths = [], []
     for start in range(0, len(texts), TEXT_BATCH):
         tokens = tokenizer(texts[start : start + TEXT_BATCH])
@@ -205,7 +211,7 @@ def _tokens(tokenizer: Any, texts: list[str], path: _Path) -> tuple[Ints, Ints]:
 
 
 def _by_trie(fast: TextPass, rows: Ints, lengths: Ints) -> torch.Tensor:
-    """Encode token rows the fast way: float32 (n, D), unit rows on the CPU."""
+    """Encode token rows by the fast path: float32 (n, D), unit rows on the CPU."""
     trie, encoded = Trie(rows, lengths), []
     for chunk in trie.chunks(NODES.get(fast.device.type, NODES_ELSEWHERE)):
         check_clock()
@@ -214,7 +220,7 @@ def _by_trie(fast: TextPass, rows: Ints, lengths: Ints) -> torch.Tensor:
 
 
 def _by_length(model: Any, rows: Ints, lengths: Ints) -> torch.Tensor:
-    """Encode token rows by the model's `encode_text`, those of one length together: as `_by_trie`."""
+    """Encode token rows by the model's `encode_text`, rows of one length together; the result is as of `_by_trie`."""
     order, encoded = np.argsort(lengths, kind="stable"), []
     for start in range(0, len(order), TEXT_BATCH):
         check_clock()

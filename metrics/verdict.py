@@ -1,6 +1,6 @@
-"""What a comparison shows: one verdict, made from the corrected p, that terminal, page, JSON and tables all render.
+"""Verdicts of comparisons and intervals of single scores.
 
-And what one score shows: its interval.
+A comparison has one verdict, made from the corrected p. The terminal, the page, JSON and the tables all render it.
 """
 
 from __future__ import annotations
@@ -30,30 +30,31 @@ from ipo_prompts.metrics.evidence import (
 from ipo_prompts.metrics.sampling import Interval, MeanOverClasses, Sampling, Variance, t_quantile, values_of, wilson
 
 Rounded = Annotated[float, AfterValidator(lambda value: round(float(value), 6) + 0.0)]
-"""Six decimals: far below any interval, far above what differs between processors; never -0."""
+"""A number with six decimals: finer than any interval, coarser than differences between processors; never -0."""
 Ends = tuple[Rounded, Rounded]
 """The two ends of a 95 % interval."""
 FOR_THE_FIRST = 0.85
-"""The share of ALPHA that is for the first opening of sealed units, which is mostly the only one."""
+"""The share of ALPHA for the first opening of sealed units, which is mostly the only one."""
 Outcome = Literal["gain", "loss", "not shown", "same templates", "no test"]
 Name = TypeVar("Name", bound=Hashable)
 
 
 class Verdict(BaseModel):
-    """A difference of two templates or methods, and whether it is shown. Fractions; see `docs/statistics.md`.
+    """A difference of two templates or methods, and whether it is shown. In fractions; see `docs/statistics.md`.
 
     Attributes:
-        outcome: `gain` or `loss` where the corrected p is at most 0.05; `not shown` is not `no difference`; `no test`
-            where the units shaped what is compared, or may have.
+        outcome: `gain` or `loss` if the corrected p is at most 0.05, else `not shown`, which is not `no difference`.
+            `no test` if the units shaped, or may have shaped, what is compared.
         mean: the difference.
-        ci95: its 95 % interval, not corrected for the number of comparisons.
-        p: two-sided, not corrected; None where there is no test.
-        p_corrected: Holm's, among `comparisons`, divided by what this opening may spend of the 5 %.
-        comparisons: how many were made together; `family` says which.
-        opening: the how many-th look at these sealed units this is; None where looks are not counted.
-        detectable: the true difference that would be shown four times in five, after the same correction; None where
-            no difference could be.
-        within: the margin within which the difference is shown to lie either way, after the same correction.
+        ci95: the 95 % interval of the difference, not corrected for the number of comparisons.
+        p: the two-sided p-value, not corrected; None if there is no test.
+        p_corrected: the p-value after Holm's correction for `comparisons`, divided by the share of the 5 % that this
+            opening may spend; None if there is no test.
+        comparisons: how many comparisons are corrected together; `family` says which.
+        opening: the number of this opening of the sealed units; None if openings are not counted.
+        detectable: the true difference that would be shown four times in five, after the same correction; None if no
+            difference could be shown.
+        within: the margin, either way, within which the difference is shown to lie, after the same correction.
         covers: what was sampled: pictures of `these classes`, `classes like these`, and so on.
     """
 
@@ -83,7 +84,7 @@ class Verdict(BaseModel):
 
     @property
     def _corrected(self) -> str:
-        """Say what p is corrected for; of what is kept for later openings only where the interval says otherwise."""
+        """What p is corrected for. Later openings are named only if the correction for them makes p exceed 5 %."""
         found = [f"{self.comparisons} comparisons"] if self.comparisons > 1 else []
         if self.opening and self.opening > 1:
             found.append(f"{self.opening} openings")
@@ -92,7 +93,7 @@ class Verdict(BaseModel):
         return f" after correction for {' and '.join(found)}" if found else ""
 
     def against(self, other: str) -> str:
-        """Format it: "a gain over the baseline template of +4.20 points …", after "A shows"."""
+        """Return the text after "A shows": "a gain over the baseline template of +4.20 points …"."""
         if self.outcome == "same templates":
             return f"the same templates as {other}, so no gain over it"
         if self.outcome == "gain":
@@ -105,7 +106,7 @@ class Verdict(BaseModel):
 
     @property
     def limit(self) -> str:
-        """Say how large a difference would have been shown, and how small this one is shown to be."""
+        """How large a difference would have been shown, and how small this difference is shown to be."""
         if self.detectable is None:
             return "no difference could have been shown with so few units, seeds or data sets"
         shown = f"a true difference of {100 * self.detectable:.1f} points would be shown four times in five"
@@ -113,9 +114,10 @@ class Verdict(BaseModel):
 
 
 def spends(opening: int | None) -> float:
-    """Return the share of ALPHA that the k-th opening of sealed units may spend: together all of it, however many.
+    """Return the share of ALPHA that an opening of sealed units may spend; `opening` is its number.
 
-    So whoever opens the same units again and again and stops at the first claim makes a false one in 5 % at most.
+    All openings together, however many, spend at most ALPHA. So a person who opens the same units again and again, and
+    stops at the first claim, makes a false claim in at most 5 % of cases.
 
     >>> [round(spends(opening), 4) for opening in (None, 1, 2, 3, 20)]
     [1.0, 0.85, 0.075, 0.025, 0.0004]
@@ -126,12 +128,13 @@ def spends(opening: int | None) -> float:
 
 
 def judge(effects: Mapping[Name, Effect], family: str, opening: int | None = None) -> dict[Name, Verdict]:
-    """Make the verdicts of comparisons that are corrected together; those of equal templates test nothing.
+    """Return the verdicts of comparisons that are corrected together. Comparisons of equal templates are not counted.
 
     Args:
-        effects: by any name.
-        family: what they are, in words: "comparisons of IPO in this row".
-        opening: the how many-th look at sealed units this is; None for comparisons that nobody repeats until one shows.
+        effects: name → the effect of a comparison.
+        family: what the comparisons are, in words: "comparisons of IPO in this row".
+        opening: the number of this opening of the sealed units; None for comparisons that nobody repeats until one is
+            shown.
     """
     tested = [name for name, effect in effects.items() if effect is not SAME]
     corrected = dict(zip(tested, holm([effects[name].p for name in tested]), strict=True))
@@ -142,7 +145,7 @@ def judge(effects: Mapping[Name, Effect], family: str, opening: int | None = Non
 
 
 def no_test(effect: Effect, why: str) -> Verdict:
-    """Report a difference on units that shaped what is compared, or may have, which no p can speak of."""
+    """Return the verdict of a difference on units that shaped, or may have shaped, what is compared: it has no p."""
     return _verdict(effect, None, 1, why)
 
 
@@ -176,13 +179,13 @@ def _verdict(
 
 
 def share(found: Any) -> str:
-    """Write a fraction with its 95 % interval, `value` and `ci95`, in percent: "50.0 % [40.0, 60.0]"."""
+    """Format a fraction with its 95 % interval, `value` and `ci95`, in percent: "50.0 % [40.0, 60.0]"."""
     low, high = found.ci95
     return f"{100 * found.value:.1f} % [{100 * low:.1f}, {100 * high:.1f}]"
 
 
 def between(found: Any) -> str:
-    """Write the 95 % interval of a difference, `ci95`, in percentage points: "[-1.23, +4.56]"."""
+    """Format the 95 % interval of a difference, `ci95`, in percentage points: "[-1.23, +4.56]"."""
     return f"[{points(found.ci95[0])}, {points(found.ci95[1])}]"
 
 
@@ -200,19 +203,20 @@ def format_p(p: float) -> str:
     return "p < 0.0001" if p < 0.0001 else f"p = {p:.2g}"
 
 
-# The interval of one score: an accuracy or another mean over units, or over classes, under one seed or several.
+# The interval of one score: an accuracy or another mean, over units or over classes, with one seed or several.
 
 
 def score_interval(
     contributions: ArrayLike, sampling: Sampling, level: float = 1 - ALPHA, bounds: tuple[float, float] = (0.0, 1.0)
 ) -> Interval:
-    """Interval of one score on n units under one seed, for the classes as given.
+    """Return the interval of one score on n units with one seed, for the classes as given.
 
     Args:
-        contributions: (n,), of each unit. Right or wrong (bool): Wilson's interval; else t, within the bounds.
+        contributions: the contribution of each unit, (n,). If bool (right or wrong), the interval is Wilson's; else it
+            is a t interval within the bounds.
         sampling: how the units were drawn.
-        level: coverage, in (0, 1).
-        bounds: of the score, see `scale.Scale`.
+        level: the coverage, in (0, 1).
+        bounds: the bounds of the score; see `scale.Scale`.
 
     >>> low, high = score_interval([True] * 8 + [False] * 2, Sampling(10))
     >>> f"{low:.3f} to {high:.3f}"
@@ -232,15 +236,16 @@ def score_interval(
 
 
 def accuracy_interval(part: Crossed, level: float = 1 - ALPHA) -> Interval:
-    """Interval of an accuracy averaged over seeds: Wilson's (1927) on the effective sample size p(1-p)/variance.
+    """Return the interval of an accuracy averaged over seeds: Wilson's (1927) on the effective sample size.
 
-    Variants of one picture make it wider (Korn & Graubard 1998); classes that differ never make it narrower than
-    independent pictures would. With one seed it covers the choice of pictures alone. Where every picture is right
-    equally often no variance can be estimated, and the draws count as the sample.
+    The effective sample size is p(1-p)/variance. Variants of one picture make the interval wider (Korn & Graubard
+    1998). Differences between classes never make it narrower than independent pictures would. With one seed the
+    interval covers the choice of pictures alone. If all pictures are right equally often, no variance can be estimated,
+    and the number of draws is the sample size.
     """
     averaged = part.values.mean(axis=0)
     p, draws = float(averaged.mean()), part.sampling.size
-    units = Variance(float(averaged.var()) / len(averaged), 1e9)  # of independent pictures it is known, given p
+    units = Variance(float(averaged.var()) / len(averaged), 1e9)  # for independent pictures it is known, given p
     if draws < len(averaged):
         clustered = replace(part.sampling, classes=None).these(averaged)
         if not math.isfinite(clustered.value):
@@ -254,14 +259,14 @@ def accuracy_interval(part: Crossed, level: float = 1 - ALPHA) -> Interval:
 
 
 def class_mean_interval(contributions: ArrayLike, sampling: Sampling, level: float = 1 - ALPHA) -> MeanOverClasses:
-    """Average what n units contribute over their classes, all alike, with Wilson's interval on the effective sample.
+    """Return the mean over classes, all of equal weight, with Wilson's interval on the effective sample size.
 
-    Where no class varies, each picture of a class of n_c counts as 1/n_c of a sample of its class.
+    If no class varies, each picture of a class of n_c pictures counts as 1/n_c of a sample of its class.
 
     Args:
-        contributions: (n,), of each unit, from 0 to 1.
-        sampling: how the units were drawn; each has one class.
-        level: coverage, in (0, 1).
+        contributions: the contribution of each of n units, (n,), from 0 to 1.
+        sampling: how the units were drawn; each unit has one class.
+        level: the coverage, in (0, 1).
 
     >>> found = class_mean_interval([True] * 6 + [False] * 2, Sampling.of(8, classes=list("aaaaaabb")))
     >>> found.mean
@@ -281,19 +286,23 @@ def class_mean_interval(contributions: ArrayLike, sampling: Sampling, level: flo
 
 
 def difference_over_classes(before: ArrayLike, after: ArrayLike, sampling: Sampling) -> Effect:
-    """Average the difference of what two templates contribute over classes, all alike: after minus before, t.
+    """Return the difference of two templates as a mean over classes of equal weight: after minus before, by t.
 
-    Two draws of the typical size are added within classes, as `split_variance` adds them, so that pictures that agree
-    do not count as certainty.
+    Two draws of the typical size are added within classes, as `split_variance` adds them, so that pictures on which the
+    templates agree do not count as certainty.
+
+    Args:
+        before, after: the contributions of the units under each template, (n,).
+        sampling: how the units were drawn.
 
     Raises:
-        ValueError: units have no classes.
+        ValueError: the units have no classes.
     """
     values = values_of(after) - values_of(before)
     differ = values[values != 0]
     square = float((differ**2).mean()) if len(differ) else 1.0
     variance = sampling.over_classes(values, 2 * square)
-    # One draw of a class of the middling size changes the mean by its share of its class.
+    # One draw of a class of the median size changes the mean by its share of its class.
     step = math.sqrt(square) / len(sampling.draws_of_classes) / float(np.median(sampling.draws_of_classes))
     return effect_of(float(sampling.class_means(values).mean()), [variance], EACH_CLASS_ALIKE, step=step)
 
@@ -308,19 +317,19 @@ class Figure(BaseModel):
 
 
 class Headroom(BaseModel):
-    """What was seen, and what it says.
+    """The measurements of the headroom, and whether words are likely to help.
 
     Attributes:
-        outcome: whether words are likely to help, as `verdict` words it.
-        pictures, classes: what was looked at; the classes compete among themselves alone.
-        of_classes: how many classes there are.
-        phrases: that were tried.
+        outcome: whether words are likely to help; `verdict` puts it in a sentence.
+        pictures, classes: the numbers of pictures and classes examined; only these classes compete.
+        of_classes: the number of all classes.
+        phrases: the number of phrases tried.
         guessing: the value of always guessing the class with the most of these pictures.
-        guessed: see `guessed_classes`.
-        initial: value of the initial template.
-        class_mean: that of the nearest class mean; None where a class has one base picture.
-        difference: the latter minus the former, picture by picture.
-        words: what the best phrase gains over the initial template; None where it could not be measured.
+        guessed: how many equally frequent classes the guesses of the initial template amount to; see `guessed_classes`.
+        initial: the value of the initial template.
+        class_mean: the value of the nearest class mean; None if a class has only one base picture.
+        difference: the value of the nearest class mean minus that of the initial template, picture by picture.
+        words: the gain of the best phrase over the initial template; None if it could not be measured.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -339,7 +348,7 @@ class Headroom(BaseModel):
 
     @property
     def verdict(self) -> str:
-        """The verdict in one sentence, with its numbers."""
+        """The outcome in one sentence, with its numbers."""
         gain = f"the best of {self.phrases} phrases, chosen on other pictures, gains {_gain(self.words)}"
         if self.outcome == "near guessing":
             seen = f"the initial template names {self.initial.value:.0%} of them"
@@ -357,12 +366,12 @@ class Headroom(BaseModel):
                 f"Little to gain from words: {gain}, and the nearest class mean ({self.class_mean.value:.0%}) is not "
                 f"shown to be better than the initial template ({self.initial.value:.0%})."
             )
-        told = gain if self.words else "each class needs two of them at least"
+        told = gain if self.words else "each class needs at least two of them"
         return f"Cannot tell with {self.pictures} pictures whether words help: {told}."
 
     @property
     def lines(self) -> tuple[str, str, str]:
-        """The three figures, each in one line."""
+        """Three lines: the classes guessed, the initial template beside the class mean, and the gain of words."""
         few = f"{self.classes}" if self.classes == self.of_classes else f"{self.classes} of {self.of_classes}"
         (low, high), spread = self.guessed.ci95, self.guessed.value
         compared = "no class mean: a class has one base picture"

@@ -95,7 +95,7 @@ def test_a_prior_is_found_for_any_logits(n: int, count: int, scale: float) -> No
 
 
 def test_prior_numbers_refuse_other_classes(clip: Clip) -> None:
-    with pytest.raises(InputError, match="one number for each of 3 classes and there are 2; take centring offsets"):
+    with pytest.raises(InputError, match="for 3 classes, and there are 2; use offsets=centring"):
         PriorOffsets(np.zeros(3, dtype=np.float32)).of(clip, clip.encode_texts(["a cat", "a dog"]))
 
 
@@ -127,7 +127,7 @@ def test_what_is_saved_is_read_with_the_same_bits(kind: str, clip: Clip, picture
 )
 def test_other_states_are_refused(state: object) -> None:
     with pytest.raises(
-        InputError, match="of the kind mean, with 128 numbers, or prior, with one for each of 2 classes"
+        InputError, match="of the kind centring, with 128 numbers, or prior, with one for each of 2 classes"
     ):
         from_state(state, 128, 2)
 

@@ -136,7 +136,7 @@ def test_a_hook_judges_each_candidate_once(times: int, reward: ClipReward, clip:
         def judge_embeddings(self, classes: Sequence[Floats], units: EncodedPictures) -> Iterable[Judged]:
             return [*super().judge_embeddings(classes, units)] * times
 
-    with pytest.raises(InputError, match="it gives one Judged for each"):
+    with pytest.raises(InputError, match="it must give one Judged for each"):
         Other(clip, reward.class_names, reward.store).score([BASELINE], pictures(clip, [0, 1]))
 
 
@@ -350,7 +350,7 @@ def test_an_index_from_other_classes_does_not_override_the_label(clip: Clip, ite
 def test_a_group_is_for_every_example_or_for_none(reward: ClipReward, items: list[Item]) -> None:
     one = dspy.Example(image=items[0].picture, label=reward.class_names[0])
     for examples in ([one, one.copy(group="a")], [one.copy(group="a"), one]):
-        with pytest.raises(InputError, match="1 of 2 examples have a group; give every one a group"):
+        with pytest.raises(InputError, match="1 of 2 examples have a group; give a group to every"):
             reward.examples(examples)
 
 

@@ -72,7 +72,7 @@ def test_the_file_has_the_same_keys_with_and_without_offsets(program: TemplateCl
     [
         ({"format": 4}, "program.json was written by another version of ipo; load it with that one"),
         ({"format": "x" * 99}, "was written by another version"),
-        ({"offsets": {"kind": "centring", "values": [1.0]}}, "the offsets of a saved program are of the kind mean"),
+        ({"offsets": {"kind": "centring", "values": [1.0]}}, "the offsets of a saved program are of the kind centring"),
     ],
 )
 def test_damaged_ones_are_refused(
@@ -104,5 +104,5 @@ def test_new_templates_have_no_offsets(program: TemplateClassifier) -> None:
 def test_prior_offsets_meet_no_new_classes(clip: Clip, pictures: list[Picture]) -> None:
     program = TemplateClassifier(clip, ("cat", "dog"))
     program.offsets = PriorOffsets(np.zeros(3, dtype=np.float32))
-    with pytest.raises(InputError, match="for each of 3 classes and there are 2"):
+    with pytest.raises(InputError, match="for 3 classes, and there are 2"):
         program.probabilities(pictures)
