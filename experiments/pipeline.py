@@ -1,6 +1,6 @@
 """One job, from a plan to a run directory: prepare, search, evaluate once on the sealed pictures, publish.
 
-Cells of a grid use `prepare` and `search_in` alone: their protocol says what they are evaluated on.
+The cells of a grid use only `prepare` and `search_in`: their protocol says on which pictures they are evaluated.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from ipo_prompts.programs.record.journal import Journal, read, seconds_of
 from ipo_prompts.programs.record.redaction import SHORTEST, too_short
 from ipo_prompts.programs.record.trust import outside, resume_command, resumed_by
 
-# What a run leaves to others: it looks whether words can help, logs, and writes what a run directory holds.
+# What a run leaves to other modules: checking whether words can help, logging, and writing the run directory.
 HEADROOM = "ipo_prompts.experiments.run.beforehand:headroom_of"
 TRACKING = "ipo_prompts.experiments.tracking:tracking"
 FINISHED = "ipo_prompts.experiments.publishing:finished"
@@ -43,23 +43,23 @@ PUBLISH = "ipo_prompts.experiments.publishing:publish"
 def run_job(config: RunConfig, folder: Path, ui: Shows, *, resume: bool) -> RunResult:
     """Run a job in `folder`: search, choose, open the sealed test pictures once, write the result.
 
-    What it lacks is fetched, and what programs warn of is shown.
+    Missing weights are fetched, and warnings of the programs are shown.
 
     Args:
-        config: what to do.
+        config: the configuration.
         folder: the run directory.
-        ui: what is shown.
-        resume: the run that is there is resumed; else a folder that holds one is refused.
+        ui: shows the run.
+        resume: whether to resume the run in `folder`; if False, a folder that holds a run is refused.
 
     Raises:
         InputError: bad input, or a run directory that does not fit.
         NothingUsable, dspy.LMError: see `search_in`.
     """
-    find_device(config.device)  # a wrong one is refused before anything is fetched
+    find_device(config.device)  # a wrong device is refused before anything is fetched
     ui.fetch([config])
     earlier = seconds_of(read(folder)) if resume and holds_run(folder) else 0.0
     timed = keeping(Clock.of(config.max_minutes, earlier, began()))
-    logs = silent("dspy", "LiteLLM")  # what they log is raised as an exception, too
+    logs = silent("dspy", "LiteLLM")  # whatever they log is also raised as an exception
     with logs, ui.running(), timed as one:
         return _run(config, folder, ui, one, resume=resume)
 
@@ -78,7 +78,7 @@ def _run(config: RunConfig, folder: Path, ui: Shows, one: Clock, *, resume: bool
             ui.warn(told)
     check_writable(folder)
     opened: Sequence[Openings] = ()
-    if config.start_from:  # one that nothing can start from is refused before pictures are encoded
+    if config.start_from:  # a run that cannot be started from is refused before pictures are encoded
         opened = (recorded(config, read(folder) if there else ()) or read_earlier(Path(config.start_from))).opened
     if beyond := _not_ours(config):
         ui.say(f"uses what does not ship with ipo: {beyond}")
@@ -88,7 +88,7 @@ def _run(config: RunConfig, folder: Path, ui: Shows, one: Clock, *, resume: bool
     ui.say(f"run directory: {folder}")
     prepared, seconds = in_time(planned, ui, one, folder)
     with closing(Journal(folder, one.started)) as journal:
-        if not resume and journal.events:  # another process was quicker between the first look and the lock
+        if not resume and journal.events:  # another process began between the first check and the lock
             raise _taken(folder)
         with resolve_name(TRACKING)(prepared.config, folder, ui) as tracker:
             _announce(prepared, journal, ui, opened)
@@ -98,11 +98,11 @@ def _run(config: RunConfig, folder: Path, ui: Shows, one: Clock, *, resume: bool
 def _searched_and_tested(
     prepared: Prepared, seconds: float, journal: Journal, tracker: Any, ui: Shows, one: Clock
 ) -> RunResult:
-    """Search, open the sealed pictures, which take so many `seconds`, and write what was found."""
+    """Search, open the sealed pictures, and write the result; `seconds` is how long the sealed test takes."""
     ui.scale = scale_of(prepared.reward)
     labelled, test = prepared.plan.data.labelled, None
     if labelled:
-        ui.passing("looking whether words can help")
+        ui.passing("checking whether words can help")
     if room := optional("whether words can help", partial(resolve_name(HEADROOM), prepared)):
         ui.say(room.verdict)
     searched = search_in(prepared, journal, ui, tracker.step)
@@ -111,12 +111,12 @@ def _searched_and_tested(
         ui.passing(f"opening the sealed test {prepared.plan.task.unit}")
         test = open_test(prepared, searched, journal, ui)
         one.reserve = FILES
-        ui.passing("looking at what each word does")
+        ui.passing("measuring what each word does")
     return cast("RunResult", resolve_name(PUBLISH)(prepared, searched, test, journal, tracker, ui, room))
 
 
 def _not_ours(config: RunConfig) -> str:
-    """Name the models and hosts that are loaded and asked beyond those that ship with ipo or open_clip lists."""
+    """Name the models and hosts that the run uses and that neither ship with ipo nor are listed by open_clip."""
     local = ("folder:", "csv:", "parquet:")
     found = {key: one for key, one in outside(config.model_dump()).items() if key not in ("strategy", "start_from")}
     return ", ".join(f"{key}={one}" for key, one in found.items() if not one.startswith(local))
@@ -157,12 +157,18 @@ def stopped_early(config: RunConfig, folder: Path, result: RunResult) -> str:
 
 
 def larger_limit(config: RunConfig, key: Limit, seconds: float, needed: float) -> float:
-    """Return a limit to resume a run under that one stopped after so many seconds.
+    """Return a larger limit under which a stopped run can be resumed.
 
-    It is twice what is used up, and at least what is `needed` to go on, see `BudgetReached`.
+    The new limit is twice the limit that was reached, and at least the limit that the run needs to go on.
+
+    Args:
+        config: the configuration of the run.
+        key: the limit that stopped the run.
+        seconds: how long the run took.
+        needed: the least limit to go on with, see `BudgetReached`.
     """
     limit: float = getattr(config, key)
-    if key == "max_minutes":  # what came after the search counts too
+    if key == "max_minutes":  # the time after the search counts too
         limit = math.ceil(10 * max(limit, seconds / 60)) / 10
     enough = math.ceil(10_000 * needed) / 10_000 if key == "budget_usd" else math.ceil(needed)
     return max(2 * limit, enough)

@@ -1,8 +1,8 @@
-"""What every run does at its end, tested or not: its program, its result, its page, the last line of its journal.
+"""The end of every run: write the program, the result, the page, and the last line of the journal.
 
-Without labels that is all: what each template would change, side by side, and nothing called an accuracy. Two things
-can be had then, and neither is tested: words that fit, and centring, which needs no words. Both name
-all pictures, so that people see how much is at stake; which of them is right is what `ipo label` asks.
+A run without labels has no test and no accuracy. It offers two programs, neither of which is tested: one with the
+template that fits best, and one with centring, which needs no search for words. Both predict all pictures, so that
+people see how many predictions differ. `ipo label` asks about these pictures which program is right.
 """
 
 from __future__ import annotations
@@ -71,14 +71,15 @@ from ipo_prompts.programs.running import Blended, blend_in
 ENVIRONMENT, PLOT, LABELS = "environment.json", "search.png", "labels.csv"
 MADE_BY_SEARCHING = (ANALYSIS, ENVIRONMENT, PROGRAM, RESULT, NAMES_FILE, LABELS, CENTRING, SEEN)
 MADE_OF_FILES = (PLOT, PAGE)
-"""Files that need no pictures and no CLIP."""
+"""Files that are made from the other files, without pictures and without a CLIP."""
 
 
 def finished(folder: Path, ui: Shows) -> RunResult | None:
-    """Return what a run found that needed no more than it was given; nothing is left to resume.
+    """Return the result of a run that has finished; None where there is something left to resume.
 
-    A plot or a page that was lost or damaged since is made again of the other files. None where one of those is: then
-    the search is followed again, from the replies in the journal, and all of them are written again.
+    A plot or page that was lost or damaged since is made again from the other files. If another file was lost or
+    damaged, None is returned: then the search is repeated from the replies in the journal, and all files are written
+    again.
     """
     events = read(folder) if holds_run(folder) else []
     if not events or events[-1]["type"] != "end" or events[-1].get("stopped"):
@@ -109,13 +110,16 @@ def publish(
     ui: Shows,
     room: Headroom | None = None,
 ) -> RunResult:
-    """Write everything that a run directory holds beside its journal and configuration; return its result.
+    """Write all files of a run directory but the journal and the configuration; return the result.
 
     Args:
-        prepared, searched: of the run.
+        prepared: the run as it was prepared.
+        searched: its search.
         test: its sealed test; None where nobody knows the labels.
-        journal, tracker, ui: where it is recorded, logged and shown.
-        room: whether words can help.
+        journal: records the run.
+        tracker: logs the run elsewhere.
+        ui: shows the run.
+        room: whether words can help; None where that is not known.
 
     Raises:
         InputError: a picture cannot be read.
@@ -164,7 +168,7 @@ def _tested(
 
 
 def _learn_from_labels(program: TemplateClassifier, prepared: Prepared, ui: Shows) -> Blended | None:
-    """Give a program what it decides with beside words, from the pictures that searched and chose."""
+    """Fit calibration, rejection margins and head of a program on search and selection pictures; return the head."""
     searched, held_back = map(_pictures, (prepared.search, prepared.selection))
     blended = None
     if held_back is not None:
@@ -183,8 +187,10 @@ def _learn_from_labels(program: TemplateClassifier, prepared: Prepared, ui: Show
 
 
 def _sureness(program: TemplateClassifier, shown: Sequence[EncodedPictures], held_back: bool) -> Sureness:
-    """Return how sure each class is by itself: what the CLIP says, or what fits all pictures that are not sealed; and
-    above which probability classes are named, by the last of the parts if that was `held_back`.
+    """Return what turns logits into one probability per class, and the proposed threshold above which a class is named.
+
+    The probabilities are those of the CLIP where it has a sigmoid; else they are fitted on all pictures that are not
+    sealed. The threshold is chosen on the last part, if that was `held_back`.
     """
     if is_sigmoid(program.clip):
         found = native(len(program.class_names))
@@ -200,7 +206,10 @@ def _sureness(program: TemplateClassifier, shown: Sequence[EncodedPictures], hel
 
 
 def _pictures(part: Encoded | None) -> EncodedPictures | None:
-    """Return units that are the pictures with their classes; those of a reward of one's own may be anything."""
+    """Return the units of a part where they are its pictures with their classes; else None.
+
+    A user's own reward may have other units.
+    """
     units = part and part.units
     if not isinstance(units, EncodedPictures) or units.labels is None:
         return None
@@ -208,18 +217,18 @@ def _pictures(part: Encoded | None) -> EncodedPictures | None:
 
 
 def save(program: TemplateClassifier, file: Path) -> None:
-    """Write a program as DSPy does; what it was made with is what `program.load` compares."""
+    """Write a program as DSPy does, with the versions of dependencies that `program.load` compares."""
     write_json(file, program.dump_state() | {"metadata": {"dependency_versions": get_dependency_versions()}})
 
 
 def finish(journal: Journal, result: RunResult, *, drawn: bool = False) -> None:
-    """Write what is made of the other files, the plot unless it is `drawn`, and the page, and end the journal."""
+    """Write the plot (unless it is `drawn`) and the page, which are made from the other files, and end the journal."""
     folder = journal.path.parent
     if not (result.untested or drawn):
         draw_search(folder, result.template, result.reward)
     write_report(folder)
-    # The last line: a run that is killed before it writes what is missing when it resumes. The digests tell a resumed
-    # one which of the files were lost or damaged since.
+    # This is the last line of the journal: a run that is killed before it writes the missing files when it is resumed.
+    # By the digests a resumed run finds the files that were lost or damaged since.
     made = ((name, digest(folder / name)) for name in (*MADE_BY_SEARCHING, *MADE_OF_FILES))
     files = {name: found for name, found in made if found}  # with labels or without, some are not made
     journal.append("end", stopped=result.stopped, files=files)
@@ -231,9 +240,13 @@ def draw_search(folder: Path, template: str, names: RewardNames) -> None:
 
 
 def _result(prepared: Prepared, searched: SearchedRun, elapsed: float, **found: Any) -> RunResult:
-    """Return the result of a run that took `elapsed` seconds: what every run has, and what this one `found`.
+    """Return the result of a run.
 
-    Fields that are `found` are those of `RunResult`; those of `data` are added to the others.
+    Args:
+        prepared: the run as it was prepared.
+        searched: its search.
+        elapsed: how long the run took, in seconds.
+        found: further fields of `RunResult`; `classes_untested` becomes `data.untested`.
     """
     config, planned, searching = prepared.config, prepared.plan, searched.result
     data, roles, strategy = planned.data, searched.ledger.roles, planned.unasked
@@ -282,20 +295,20 @@ def _result(prepared: Prepared, searched: SearchedRun, elapsed: float, **found: 
 
 
 BLOCK = 8192
-"""Pictures whose logits are in memory at once."""
+"""How many pictures have their logits in memory at once."""
 
 
 def _untested(
     program: TemplateClassifier, prepared: Prepared, searched: SearchedRun, folder: Path, ui: Shows
 ) -> dict[str, Any]:
-    """Name all pictures, and write the programs of a run without labels; return the fields of its result."""
+    """Predict all pictures, and write the programs of a run without labels; return the fields of its result."""
     choice, history, reward = searched.result.choice, searched.result.history, prepared.reward
     names, kept = reward.class_names, choice.kept_initial
     initial, rival = (TemplateClassifier(prepared.clip, names, prepared.config.initial_template) for _ in range(2))
     rival.offsets = fitted_on("centring", prepared.search.units).settled(prepared.clip, rival.class_embeddings())
     rival.background = program.background
     pictures = [item.picture for item in prepared.plan.data.train]
-    with due():  # what such a run is for
+    with due():  # the predictions are the purpose of such a run
         features = prepared.store.encode(pictures, ui.pictures("all"))
         labels, moved = _named((initial, program, rival), features, 2 if kept else 1)
         table = {"picture": [picture.name for picture in pictures], "label": [str(names[one]) for one in labels[1]]}
@@ -332,13 +345,13 @@ def _untested(
 
 
 MOST_SCORED_ONLY = 2000
-"""Pictures, spread over all, that other names are tried on."""
+"""The most pictures, spread over all, that other names are tried on."""
 
 
 def _suggested(
     reward: Reward, template: str, pictures: Sequence[Picture], features: Floats
 ) -> tuple[SuggestedName, ...]:
-    """Return other names that the pictures fit better, with some pictures of each; nothing is renamed."""
+    """Return other class names that fit the pictures better, with some pictures of each; no class is renamed."""
     if not isinstance(reward, Fit):
         return ()
     chosen = spread(len(pictures), MOST_SCORED_ONLY)
@@ -360,26 +373,29 @@ def not_tested(found: Untested, *, kept: bool) -> str:
     """Return the verdict of a run without labels."""
     lead = f"{found.lead:.2f} nats, its words paid for"
     if kept:
-        best = f"the best other one leads by {lead}" if found.lead > 0 else "no other one leads, its words paid for"
+        best = (
+            f"the best other template leads by {lead}"
+            if found.lead > 0
+            else "no other template leads, its words paid for"
+        )
         return (
             f"Not tested: no labels. The initial template stays, for a lead in fit means little: {best}, and "
             f"{found.needed:.2f} are needed."
         )
     return (
-        f"Not tested: no labels. The template fits {found.searched:,} of the pictures better than the initial one, by "
-        f"{lead} ({found.needed:.2f} needed); that says how they look, and not that it names more of them "
-        "rightly."
+        f"Not tested: no labels. The template fits {found.searched:,} of the pictures better than the initial template "
+        f"by {lead} ({found.needed:.2f} needed). A better fit does not mean that more pictures are labelled correctly."
     )
 
 
 def _named(
     programs: Sequence[TemplateClassifier], features: Floats, other: int
 ) -> tuple[npt.NDArray[np.int64], Floats]:
-    """Name n pictures by three programs.
+    """Predict n pictures with three programs.
 
     Returns:
-        The labels, int64 (3, n), and how much of the probability of each picture lies elsewhere with the `other`
-        program than with the first, float32 (n,), 0 to 1.
+        The labels, int64 (3, n); and for each picture how much probability lies on other classes with the program of
+        index `other` than with the first program, float32 (n,), 0 to 1.
     """
     labels = np.empty((len(programs), len(features)), dtype=np.int64)
     moved = np.empty(len(features), dtype=np.float32)

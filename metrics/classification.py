@@ -217,6 +217,30 @@ def lets_classes_compete(reward: object) -> bool:
     return keeps(reward, ClipReward, WAYS) and cast("ClipReward", reward).takes == "one label"
 
 
+def check_offsets(kind: str, reward: object, missing: str | None, name: str | None = None) -> None:
+    """Refuse offsets where the reward has no logits of classes that compete, or where no pictures are held back.
+
+    Args:
+        kind: of the offsets that are asked for; `none` asks for none.
+        reward: of the search, or its class.
+        missing: what would hold pictures back where none are, beside selection=held-back, else None.
+        name: what the reward is called; by its class if left out.
+
+    Raises:
+        InputError: says what to leave out or to set.
+    """
+    if kind == "none":
+        return
+    if not lets_classes_compete(reward):
+        what = name or type(reward).__name__
+        raise InputError(f"offsets={kind} is for classes that compete, and not for {what}; leave it out.")
+    if missing:
+        raise InputError(
+            f"offsets={kind} is taken only where held-back pictures show that it helps, and none are held back; set "
+            f"selection=held-back and {missing}, or offsets=none."
+        )
+
+
 def _in_blocks(logits_for: Callable[[Floats], Floats], features: Floats) -> Floats:
     blocks = [logits_for(features[start : start + BLOCK]) for start in range(0, len(features), BLOCK)]
     return blocks[0] if len(blocks) == 1 else np.concatenate(blocks)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 import dspy
 from dspy.teleprompt import Teleprompter
 
-from ipo_prompts.metrics.classification import ClipReward, EncodedPictures
+from ipo_prompts.metrics.classification import ClipReward, EncodedPictures, check_offsets
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import InputError, printable, speaking_to
 from ipo_prompts.metrics.features import FeatureStore
@@ -47,7 +47,7 @@ from ipo_prompts.programs.strategies import STRATEGIES
 from ipo_prompts.programs.strategies.base import Expected, Models, Strategy, asks_lm, forecast_of, needs_lm
 from ipo_prompts.programs.strategies.window import room_in, window_of
 from ipo_prompts.programs.templates.phrases import Vocabulary
-from ipo_prompts.programs.templates.settings import LIMITS, SearchSettings, check_offsets, preset
+from ipo_prompts.programs.templates.settings import LIMITS, SearchSettings, preset
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack

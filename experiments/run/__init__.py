@@ -1,1 +1,1 @@
-"""One job: from a configuration to a result on disk."""
+"""One run: from a configuration to a result on disk."""

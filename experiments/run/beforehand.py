@@ -1,9 +1,9 @@
-"""Before money is spent: what a run would cost (`--dry-run`), and whether there is anything for words to gain.
+"""Before money is spent: what a run would cost (`--dry-run`), and whether words can gain anything.
 
-For the latter few pictures, classes and phrases are looked at, so that it takes half a minute on two cores with a
-ViT-B/16, however large the data set is. The counts are fixed, so `ipo data check` and a run see the same, and a resumed
-run sees it again. Few pictures of many classes rather than many of few: the smaller job is then the more like the
-whole one.
+Whether words can help is measured on few pictures, classes and phrases, so that it takes half a minute on two cores
+with a ViT-B/16, however large the data set is. The counts are fixed, so `ipo data check`, a run and a resumed run get
+the same answer. Few pictures of many classes are taken rather than many pictures of few classes: that is more like the
+whole data set.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from ipo_prompts.programs.lm.connect import Backend
 
 DESCRIPTION_BY_CLIP = 400
-"""Characters of what the CLIP says of all pictures together, at most."""
+"""The most characters of the CLIP's description of all pictures together."""
 LOCAL_SECONDS = 1.5
 """Measured: one call of the default local model on two free cores."""
 REMOTE_SECONDS = 3.0
@@ -54,18 +54,21 @@ REMOTE_SECONDS = 3.0
 
 
 def estimate(planned: Plan, folder: Path | None = None) -> dict[str, Any]:
-    """Forecast the calls of a run, and the most that they can use in tokens and dollars.
+    """Forecast the calls of a run, and the most tokens and dollars that they can use.
 
-    An answer that has to be asked for again is not forecast: only a budget limits how often that happens. With the
-    `folder` of the run it is told, too, what runs beside it leave for its test.
+    Repeated calls after unusable answers are not forecast: only a budget limits how many there are.
+
+    Args:
+        planned: the plan of the run.
+        folder: the directory of the run; without it, `opened` is None.
 
     Returns:
-        `optimizer` and `describer`, each with `name, calls, tokens_in, tokens_out, usd, seconds`, or None when not
-        used; `usd` is None where the price is not known. `usd` and `seconds` of waiting for both together.
-        `context` of the optimizer with its `tokens`, `room` for descriptions, and `told`, what that means for them in
-        words; None when none is asked, and for a local one. `tokens` and `room` are None where they are not known.
-        `start_from` with the `run` that it starts from and how many `templates` that has, or None. `opened`, what
-        earlier openings of its sealed pictures mean for its p, in words; None where there were none.
+        `optimizer` and `describer`: each with `name, calls, tokens_in, tokens_out, usd, seconds`, or None when not
+        used; `usd` is None where the price is not known. `usd` and `seconds`: the price and waiting time of both
+        together. `context`: the `tokens` that the optimizer takes, the `room` for descriptions, and `told`, what this
+        means for descriptions in words; None for a local optimizer or none. `tokens` and `room` are None where they
+        are not known. `start_from`: the `run` that this one starts from and its number of `templates`, or None.
+        `opened`: what earlier openings of the sealed pictures mean for p, in words; None where there were none.
 
     Raises:
         InputError: there is no run to start from, or questions do not fit into the language model's context.
@@ -87,7 +90,7 @@ def estimate(planned: Plan, folder: Path | None = None) -> dict[str, Any]:
 
 
 def _opened(planned: Plan, folder: Path, before: Sequence[Openings]) -> str | None:
-    """Say what opening the sealed pictures once more costs, without the CLIP that a run knows their bytes by."""
+    """Say what it costs to open the sealed pictures once more; their bytes are read without loading a CLIP."""
     if not planned.data.labelled:
         return None
     try:
@@ -103,7 +106,7 @@ def _optimizer(planned: Plan) -> dict[str, Any] | None:
     number, longest = _descriptions(planned)
     expected = Expected(config.search, planned.data.task, max(0, number * (longest + 1) - 1), config.max_tokens)
     asked = forecast_of(planned.unasked, expected)
-    if room := planned.room:  # no question has more
+    if room := planned.room:  # no question is longer than the context
         most = asked.calls * (room.window.tokens - config.max_tokens)
         asked = replace(asked, tokens_in=min(asked.tokens_in, most))
     if config.names == "search" and not planned.optimizer.small:
@@ -114,7 +117,7 @@ def _optimizer(planned: Plan) -> dict[str, Any] | None:
 
 
 def _descriptions(planned: Plan) -> tuple[int, int]:
-    """Return how many descriptions there are, and the characters of one, at most."""
+    """Return the number of descriptions, and the most characters of one."""
     from ipo_prompts.programs.describers.multimodal import QUESTIONS
 
     config = planned.config
@@ -125,7 +128,7 @@ def _descriptions(planned: Plan) -> tuple[int, int]:
 
 
 def _context(planned: Plan) -> dict[str, Any] | None:
-    """Say what the optimizer takes, and what that means for descriptions."""
+    """Say how many tokens the optimizer takes, and what this means for descriptions."""
     from ipo_prompts.programs.strategies.window import expected
 
     if planned.optimizer is None or planned.optimizer.small:
@@ -169,17 +172,21 @@ def _forecast(backend: Backend, expected: Forecast) -> dict[str, Any]:
 
 
 PICTURES = 120
-"""At most, one of each base picture."""
+"""The most pictures to measure, one of each base picture."""
 CLASSES = 40
+"""The most classes to measure."""
 TEXTS = 3000
-"""Phrases times classes at most; the phrases are spread over the vocabulary."""
+"""The most phrases times classes; the phrases are spread over the vocabulary."""
 
 
 class Outlook(NamedTuple):
-    """What was seen in a data set (None: all pictures are of one class).
+    """Whether words can help on a data set.
 
-    Of the pictures looked at, it would search on `searched` and choose the winner on `held_back`. `names` says that
-    other names of the classes look worth a search; else it is empty.
+    Attributes:
+        headroom: what was measured; None if all pictures are of one class.
+        searched: how many of the measured pictures a run would search on.
+        held_back: on how many of them it would choose the winner.
+        names: says that a search for class names is worthwhile; else empty.
     """
 
     headroom: Headroom | None
@@ -189,8 +196,9 @@ class Outlook(NamedTuple):
 
 
 def headroom_of(prepared: Prepared) -> Headroom | None:
-    """Look at the search and selection pictures of a run; None where no labelled pictures are classified by class
-    embeddings.
+    """Measure whether words can help, on the search and selection pictures of a run.
+
+    Return None where pictures have no labels or are not classified by class embeddings.
     """
     reward = by_embeddings(prepared.reward)
     items = [item for part in (prepared.search, prepared.selection) if part for item in part.items]
@@ -203,10 +211,10 @@ def headroom_of(prepared: Prepared) -> Headroom | None:
 
 
 def of_data(data: DataSet, clip: Clip, config: RunConfig, progress: Progress | None = None) -> Outlook:
-    """Look at pictures that a run would draw from train and val; only those looked at are encoded.
+    """Measure whether words can help, on pictures that a run would draw from train and val; only these are encoded.
 
     Raises:
-        InputError: there are too few pictures to draw any, or one cannot be read.
+        InputError: there are too few pictures to draw from, or a picture cannot be read.
     """
     drawn = draw_for(data, config)
     items = [*drawn.search, *drawn.selection]
@@ -220,7 +228,7 @@ def of_data(data: DataSet, clip: Clip, config: RunConfig, progress: Progress | N
 
 
 def worth_a_search(reward: ClipReward, template: str, seen: EncodedPictures) -> str:
-    """Say which other names look better around a template, and by how much; empty where nothing is shown."""
+    """Say which other class names do better in a template, and by how much; empty where none is shown to."""
     pictures = seen.part(range(len(seen)), np.unique(seen.labels).tolist())
     among = reward.renamed(reward.names_in(pictures))
     named = search_names(SearchSettings(names="search"), among, [template], [pictures], None, ScoreKeeper(None, among))
@@ -236,12 +244,13 @@ def worth_a_search(reward: ClipReward, template: str, seen: EncodedPictures) -> 
 
 
 SCORED_ONLY = 400
-"""Pictures without labels that other names are tried on."""
+"""The most pictures without labels that other names are tried on."""
 
 
 def about_unlabelled(data: DataSet, clip: Clip, progress: Progress | None = None) -> list[str]:
-    """Say which other names pictures without labels fit better around the baseline template, each with a few pictures;
-    and for which classes none is known.
+    """Say which other class names fit pictures without labels better, and for which classes no other name is known.
+
+    The names are tried in the baseline template; each is told with a few pictures.
 
     Raises:
         InputError: a picture cannot be read.
@@ -255,10 +264,10 @@ def about_unlabelled(data: DataSet, clip: Clip, progress: Progress | None = None
 
 
 def few(items: Sequence[Item]) -> list[int]:
-    """Choose which of some pictures to look at: the first ones of classes that are spread over all.
+    """Return the indices of the pictures to measure: the first ones of classes that are spread over all classes.
 
-    One variant of a base picture, another one of the next. A class of one base picture is left out where two others
-    have more: nothing can be said of it that other pictures confirm.
+    One variant of each base picture is taken, a different variant from base picture to base picture. A class with one
+    base picture is left out if two other classes have more: no other picture could confirm what it shows.
     """
     sizes = Counter(label for label, _ in {(item.label, item.group) for item in items})
     several = sorted(label for label, size in sizes.items() if size > 1)
@@ -273,13 +282,17 @@ def few(items: Sequence[Item]) -> list[int]:
 
 
 def headroom_among(reward: ClipReward, template: str, seen: EncodedPictures) -> Headroom | None:
-    """Measure labelled pictures, among whose classes alone they are told apart; None where they are of one class."""
+    """Measure whether words can help on labelled pictures; only the classes of these pictures compete.
+
+    Return None if all pictures are of one class.
+    """
     labels = np.unique(seen.labels).tolist()
     if len(labels) < 2:
         return None
     pictures = seen.part(range(len(seen)), labels)
     names = reward.names_in(pictures)
-    # The shipped vocabulary, whatever `vocabulary` is: what the verdict says was measured with it (docs/headroom.md).
+    # Always the shipped vocabulary, whatever `vocabulary` is: what the verdict says was measured with it
+    # (docs/headroom.md).
     phrases = Vocabulary.load().usable(names, reward.clip)
     templates = [template, *(phrases[i].template for i in spread(len(phrases), TEXTS // len(labels)))]
     return headroom(reward, reward.score_batch(templates, pictures), pictures, len(reward.class_names))

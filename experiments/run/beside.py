@@ -1,15 +1,15 @@
-"""What stands beside the gain of a run: baselines; what offsets, other names and labelled pictures (a head) add.
+"""What a result reports beside the gain: baselines, and what offsets, other names and labelled pictures (a head) add.
 
-Baselines (guessing, the nearest class mean, CLIP's 80 templates together) say when no template can be the answer: where
-the CLIP is near guessing, or where the mean picture of a class tells far more than its name in any sentence.
+The baselines (guessing, the nearest class mean, CLIP's 80 templates together) show when no template can be a good
+answer: if the CLIP is near guessing, or if class means are far more accurate than class names in any template.
 
-The gain that a run reports is the words' alone: both templates are measured with the offsets of the run, or both
-without. What offsets and pictures add is said either way.
+The gain that a run reports is that of the template alone: both templates are measured with the offsets of the run, or
+both without. What offsets and pictures add is reported either way.
 
-Template and names are two changes, too. The verdict of a run is the template's alone, at the names that it ships with.
-Here both are taken apart: either template under either names, and what the names add to the template. What each name
-wins is advice, as a person puts names back by it. So it is counted on the pictures that searched and chose: classes
-that were changed by what the sealed pictures show could not be tested on these again.
+Template and class names are two separate changes, too. The verdict of a run is about the template alone, with the names
+of the program. Here the two changes are told apart: both templates are scored with both sets of names. What each single
+name gains is advice, by which a person may put names back. So it is counted on the search and selection pictures: names
+that were changed by what the sealed pictures show could not be tested on these pictures again.
 """
 
 from __future__ import annotations
@@ -68,13 +68,13 @@ from ipo_prompts.programs.naming import NamesChosen
 from ipo_prompts.programs.running import Blended, Settled
 
 MOST_TEXTS = 8000
-"""Templates times classes of the ensemble, which is left out where there are more: a minute with a ViT-B/16."""
+"""The most texts (templates times classes) of the ensemble: a minute with a ViT-B/16. With more it is left out."""
 MOST = 200
-"""Names that are put back one by one: each is a text pass over all classes."""
+"""The most names that are put back one by one: each takes a text pass over all classes."""
 
 
 def what_stands_beside(prepared: Prepared, searched: SearchedRun, parts: Mapping[AnyPart, Compared]) -> dict[str, Any]:
-    """Return the fields of a result that say what stands beside the gain; None where there is nothing, or no time."""
+    """Return the fields of a result that stand beside the gain; a field is None if it does not apply or time is up."""
     named = searched.named
     return {
         "offsets": optional("what offsets add", partial(what_they_add, prepared, searched.settled, parts)),
@@ -84,8 +84,9 @@ def what_stands_beside(prepared: Prepared, searched: SearchedRun, parts: Mapping
 
 
 def baselines(prepared: Prepared, parts: Mapping[AnyPart, Compared]) -> Baselines | None:
-    """Measure them on the test pictures as they are, without offsets; None where no labelled pictures are classified
-    by class embeddings.
+    """Measure the baselines on the test pictures, without offsets.
+
+    Return None where pictures have no labels or are not classified by class embeddings.
     """
     test = parts["test"]
     reward = by_embeddings(test.reward)
@@ -122,15 +123,18 @@ def baselines(prepared: Prepared, parts: Mapping[AnyPart, Compared]) -> Baseline
 
 
 def lead_of_pictures(reward: ClipReward, parts: Sequence[Compared], template: str) -> Over | None:
-    """Compare class means with the chosen template on the pictures that searched and chose, each left out of its mean.
+    """Compare class means with the chosen template on search and selection pictures, each left out of its class mean.
 
-    The template was chosen on these pictures, which flatters it: a lead over it is none of chance alone. Of variants of
-    a base picture the first takes part. None where most classes have one picture, or the run decides with offsets.
+    The template was chosen on these pictures, which flatters it, so a lead of class means over it is not by chance
+    alone. Of the variants of a base picture only the first takes part.
 
     Args:
-        reward: which classifies by class embeddings.
-        parts: search and selection.
-        template: the chosen one.
+        reward: the reward, which classifies by class embeddings.
+        parts: both templates on the search and selection pictures.
+        template: the chosen template.
+
+    Returns:
+        The lead; None where most classes have one picture, or the run decides with offsets.
     """
     items = [item for part in parts for item in part.items]
     units = [part.units for part in parts]
@@ -153,21 +157,21 @@ def lead_of_pictures(reward: ClipReward, parts: Sequence[Compared], template: st
 
 
 def left_out(prepared: Prepared) -> str:
-    """Say that nothing is known without a search, where pictures are classified and `score` is the reward's own."""
+    """Say which baselines are left out, if pictures are classified by a reward with its own `score`; else empty."""
     if not isinstance(prepared.search.units, EncodedPictures) or by_embeddings(prepared.reward):
         return ""
     return (
         "Left out: guessing, class means, CLIP's 80 templates and whether words can help need class embeddings, and "
-        f"score() of {type(prepared.reward).__name__} takes templates alone."
+        f"score() of {type(prepared.reward).__name__} takes only templates."
     )
 
 
 def how_weak(
     best: float, guessing: float, class_mean: float | None
 ) -> Literal["near guessing", "far below the class mean"] | None:
-    """Say what makes any template a poor answer, from accuracies.
+    """Return why no template can be a good answer, from accuracies; None if one can.
 
-    Twice guessing is much where classes are few, so that agreement beyond chance has to be slight as well.
+    With few classes, twice guessing is a high accuracy, so "near guessing" also needs slight agreement beyond chance.
 
     >>> how_weak(0.09, 0.05, None), how_weak(0.9, 0.5, None), how_weak(0.4, 0.05, 0.65)
     ('near guessing', None, 'far below the class mean')
@@ -189,11 +193,12 @@ def means_of_classes(pictures: list[EncodedPictures], classes: int) -> Floats | 
 def what_they_add(
     prepared: Prepared, settled: Settled | None, parts: Mapping[AnyPart, Compared]
 ) -> OffsetsFound | None:
-    """Measure both templates the other way on the sealed pictures; None for a reward without classes that compete.
+    """Measure what offsets add to both templates on the sealed pictures; None if no classes compete in the reward.
 
     Args:
-        prepared, settled: of the run.
-        parts: with both scores as the run has them.
+        prepared: the run.
+        settled: the choice of offsets; None where none were asked for.
+        parts: the scores of the run, which are with offsets if these are kept, and else without.
     """
     if not isinstance(prepared.search.units, EncodedPictures):
         return None
@@ -225,11 +230,11 @@ def effect(without: Score, with_: Score, part: Compared) -> WithAndWithout:
 
 
 def what_the_head_does(blended: Blended, test: Compared) -> HeadFound:
-    """Measure words alone, pictures alone and both on the sealed test pictures."""
+    """Measure the template alone, labelled pictures alone and both on the sealed test pictures."""
     reward, found = test.reward, blended.found
     assert isinstance(reward, ClipReward)
     alone = reward.score_logits("pictures", lambda rows: found.pictures.logits(rows).astype(np.float32), test.units)
-    kept = found.weight > 0  # else words alone decide, and are not compared with themselves
+    kept = found.weight > 0  # else the template alone decides, and is not compared with itself
     both = reward.score_logits("both", blended.program.logits, test.units) if kept else test.optimised
     return HeadFound(
         kept=kept,
@@ -248,11 +253,11 @@ def what_the_head_does(blended: Blended, test: Compared) -> HeadFound:
 
 
 def what_names_do(named: NamesChosen, parts: Mapping[AnyPart, Compared]) -> NamesFound:
-    """Measure other names of the classes.
+    """Measure what other class names add.
 
     Args:
-        named: what the search found.
-        parts: with both templates under the names found.
+        named: the names that the search found.
+        parts: both templates with the names found.
     """
     found, renamed = named.found, named.renamed
     chose = [part for name, part in parts.items() if name in ("search", "selection")]
@@ -287,7 +292,7 @@ def _two_by_two(named: NamesChosen, test: Compared) -> TwoByTwo:
 
 
 def _one_by_one(named: NamesChosen, chose: Sequence[Compared]) -> tuple[Renamed, ...]:
-    """Put the old name of one class back at a time, on the pictures that searched and chose; no test."""
+    """Put back the old name of one class at a time, on the search and selection pictures; no test."""
     found = [part.optimised for part in chose]
     renamed = []
     for label in named.renamed[:MOST]:
@@ -304,12 +309,12 @@ def _one_by_one(named: NamesChosen, chose: Sequence[Compared]) -> tuple[Renamed,
 
 
 def write_names(folder: Path, data: DataSet, named: NamesChosen | None) -> None:
-    """Write the `classes.yaml` of a run whose classes were renamed, for their folder; new classes keep their names."""
+    """Write the `classes.yaml` of a run that renamed classes, for their folder; new classes keep their names."""
     if named is None or not named.renamed:
         return
     lines = [
-        "# What a run found that the classes are best called; put it beside the folders of pictures.",
-        "# Sealed pictures had no part in it. If they had one in a change of yours, only new ones can test that.",
+        "# The best class names that a run found; put this file beside the folders of pictures.",
+        "# They were chosen without sealed pictures. If these lead you to a change, only new pictures can test it.",
     ]
     for own, value in zip(data.renamed_from or data.class_names, written(names_after(data, named)), strict=True):
         line = yaml.safe_dump({str(own): value}, allow_unicode=True, width=1000, default_flow_style=None)

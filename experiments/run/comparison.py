@@ -1,4 +1,4 @@
-"""Two templates on the same units: their scores, their difference, and what it shows, in words."""
+"""Two templates on the same units: their scores, their difference, and the verdict in words."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ class Compared:
 
     Attributes:
         items: the n labelled pictures; empty where units are not single pictures.
-        units: what the reward made of them.
-        labels: int64 (n,), the true label of each unit; None where it has none.
-        reward: what scored them, with the classes that competed.
+        units: the units that the reward made of the pictures.
+        labels: int64 (n,), the true label of each unit; None where units have none.
+        reward: the reward that scored both templates, with the classes that competed.
         sampling: how the units were drawn.
         initial, optimised: the scores of the initial and of the chosen template.
     """
@@ -82,12 +82,12 @@ def compare(
     """Compare two templates on several sets of units.
 
     Args:
-        pairs: by the name of the set.
-        sealed: the sets that neither searched nor chose; their comparisons are corrected together, the others are none.
-        family: what these are called.
-        opening: the how many-th look at the sealed sets this is; None where looks are not counted.
-        balanced: whether classes count the same, whatever their sizes; units have one class each then.
-        tests: whether sealed sets give a p; they do not under classes that their units may have chosen.
+        pairs: both templates on each set, by the name of the set.
+        sealed: the names of the sets that neither searched nor chose; only these are tested, and corrected together.
+        family: the name of the tests that are corrected together.
+        opening: the number of this opening of the sealed sets; None where openings are not counted.
+        balanced: whether classes count the same, whatever their sizes; then each unit has one class.
+        tests: whether sealed sets give a p; they do not if their units may have led to the classes of the run.
     """
     scopes = {name: _scopes(*pair, balanced) for name, pair in pairs.items()}
     opened = {name: scopes[name] for name in pairs if name in sealed}
@@ -125,9 +125,10 @@ def measured(score: Score, sampling: Sampling) -> Measured:
 
 
 def gained(without: Score, with_: Score, sampling: Sampling) -> dict[str, Any]:
-    """Return how much more one score has than another, no test: `difference`, and `ci95` its interval.
+    """Return `difference`, the second score less the first, and `ci95`, its interval; this is no test.
 
-    Both may be of one template, with other offsets or class names. Where each loss is the same, nothing was added.
+    Both scores may be of one template, with different offsets or class names. If all losses are equal, the difference
+    is zero without uncertainty.
     """
     same = without.template == with_.template and np.array_equal(without.losses, with_.losses)
     found = SAME if same else paired_difference(without.hits, with_.hits, sampling).these
@@ -145,17 +146,17 @@ def verdict(
     numbers: bool = True,
     limit: bool = True,
 ) -> str:
-    """Say in words what the sealed test shows; `result.json` keeps it, and everything that speaks of it prints that.
+    """Say in words what the sealed test shows; `result.json` keeps the words, and all other output repeats them.
 
     Args:
         test: the two templates on the sealed units.
-        unit: what they are called, in the plural.
-        opened: the how many-th opening of them, or of some of them, this is.
-        elsewhere: how many of the others `opened=N` says were made elsewhere.
-        new: the same on classes that the search never saw; `test` is of base classes then.
+        unit: the name of the units, in the plural.
+        opened: the number of this opening of the sealed units or some of them.
+        elsewhere: how many of the other openings were made elsewhere, by `opened=N`.
+        new: the two templates on classes that the search never saw; `test` is about base classes then.
         untried: why the search ended before any template was tried; None where one was.
-        numbers: with the differences; the report page has these on cards of their own.
-        limit: with what could have been shown, where nothing is.
+        numbers: whether to include the differences; the report page has them on separate cards.
+        limit: whether to add what could have been shown, if nothing is shown.
     """
     found = test.difference
     size = f": {found.numbers}" if numbers else ""
@@ -165,7 +166,7 @@ def verdict(
         "gain": f"A gain on {tested} that the search never saw{size}.",
         "loss": f"A loss on {tested} that the search never saw{size}. Keep the initial template.",
         "no test": f"No test: these sealed {unit} were opened before with other classes or class names, and what they "
-        f"showed may have chosen those of this run{size}. Only new {unit} can test it.",
+        f"showed may have led to the classes or names of this run{size}. Only new {unit} can test it.",
         "not shown": f"No evidence of a gain on {tested} that the search never saw{size}"
         f"{f'; {found.limit}' if limit else ''}.",
     }
@@ -182,19 +183,21 @@ def verdict(
 
 
 def seen_before(test: Comparison, unit: str, opened: int, elsewhere: int = 0) -> str | None:
-    """Say that the sealed units were opened before, with the arguments of `verdict`; None where no p depends on it."""
+    """Say that the sealed units were opened before; None where no p depends on it. Args: see `verdict`."""
     if opened == 1 or test.difference.p is None or test.difference.outcome == "same templates":
         return None
     where = f", {elsewhere} of them elsewhere" if elsewhere else ""
     return (
-        f"The test is no first look: it is opening {opened} of these sealed {unit} or some of them{where}. What the "
-        "others showed may be why this one was made, so p is corrected for that."
+        f"The test is not the first: it is opening {opened} of these sealed {unit} or some of them{where}. What the "
+        "earlier ones showed may be the reason for this run, so p is corrected for that."
     )
 
 
 def over_classes(parts: Mapping[AnyPart, Compared], balanced: bool = False) -> dict[SealedPart, OverClasses]:
-    """Average both templates over the classes of each sealed part: of its classes differing in size by more than twice
-    the accuracies, of pictures with several labels the average precisions. With `balanced` those of any sizes.
+    """Average both templates over the classes of each sealed part.
+
+    Averaged are accuracies, if the largest class has more than twice the pictures of the smallest or with `balanced`;
+    for pictures with several labels, average precisions.
     """
     found = {name: _over_classes(part, balanced) for name in SEALED_PARTS if (part := parts.get(name))}
     return {name: one for name, one in found.items() if one}
@@ -226,11 +229,11 @@ def _over_classes(part: Compared, balanced: bool) -> OverClasses | None:
 
 
 Means = tuple[MeanOverClasses, MeanOverClasses, MeanOverClasses]
-"""Of the initial template, of the optimised one, and of their difference."""
+"""The means of the initial template, of the optimised template, and of their difference."""
 
 
 def _precisions(part: Compared, reward: SeveralLabels) -> Means:
-    """Compare the mAP of both templates; one with several members is not looked for with this reward."""
+    """Compare the mAP of both templates; with this reward no ensemble is searched for."""
     rows = reward.texts.encode([part.initial.template, part.optimised.template], reward.class_names)
     before, after = (logits_of(reward.clip, part.units.features, one) for one in rows)
     return compare_precision(before, after, part.units.shown, part.sampling)
@@ -243,14 +246,14 @@ def _accuracies(part: Compared) -> Means:
 
 
 WIDER = 1.05
-"""So many times wider must an interval be with near copies as one draw, for people to be told."""
+"""The interval must be so many times wider with near copies as one draw to be reported."""
 
 
 def near_copies_in_words(test: Compared, balanced: bool = False) -> str:
-    """Say how many test pictures look like near copies, and the interval of the difference with these as one draw each.
+    """Say how many test pictures look like near copies, and the interval of the difference if near copies are one draw.
 
-    Empty where that makes the interval hardly wider, as a pair among hundreds that only looks so; where there is no
-    difference, or no one class a picture; and where there are many pictures.
+    Empty if this makes the interval hardly wider, as for a single pair among hundreds; if both templates are the same;
+    if pictures do not have one class each; and if there are many pictures.
     """
     units = test.units
     if not isinstance(units, EncodedPictures) or units.labels is None:

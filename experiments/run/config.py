@@ -1,6 +1,6 @@
-"""The configuration of a run: one model; its settings as help shows them; the published ones beside those of a run.
+"""The configuration of a run: the model, its settings as help shows them, and how they differ from published settings.
 
-Sources of what is published: Du, Sun and Snoek, NeurIPS 2024 (arXiv 2410.15397), and its code,
+The published settings are from Du, Sun and Snoek, NeurIPS 2024 (arXiv 2410.15397), and from their code,
 https://github.com/lmsdss/IPO.
 """
 
@@ -28,41 +28,43 @@ from ipo_prompts.programs.strategies.base import asks_lm, needs_lm
 from ipo_prompts.programs.templates.settings import BY_CLIP, LIMITS, SearchSettings, preset
 
 FREE_KEYS = LIMITS | {"track", "device", "opened"}
-"""What may change when a run is resumed: a run that a budget stopped resumes under a larger one, or elsewhere."""
+"""Settings that may change when a run is resumed: a larger limit, another device."""
 ASK_NO_MODEL = frozenset({*BY_CLIP, "none"})
 """Describers that need no language model."""
 
 CANONICAL = "ipo_prompts.experiments.embedded.shifts:canonical"
-"""Writes what names embedded pictures in one way."""
+"""Writes the name of a data set of embedded pictures in its one canonical form."""
 CHOSEN: dict[str, Registry] = {"strategy": STRATEGIES, "reward": REWARDS}
-"""Keys whose value is a name with settings of its own, written `strategy=NAME strategy.KEY=VALUE`."""
+"""Keys whose value is a name with its own settings, written `strategy=NAME strategy.KEY=VALUE`."""
 
 
 class JobSettings(BaseModel):
-    """What a job is about beside its search: pictures, models, and limits."""
+    """The settings of a run apart from those of its search: pictures, models, and limits."""
 
     preset: Literal["default", "paper", "code"] = Field(
-        "default", description="settings to start from: ours, the paper's, or those of the paper's code"
+        "default", description="settings to start from: IPO's own, the paper's, or those of the paper's code"
     )
-    data: str = Field("embedded", description="folder:PATH, csv:PATH, hf:NAME, or what else `ipo data list` names")
+    data: str = Field(
+        "embedded", description="folder:PATH, csv:PATH, hf:NAME, or another name that `ipo data list` shows"
+    )
     task: str | None = Field(
-        None, description="one sentence on what the pictures are; worded from the classes if unset"
+        None, description="one sentence that says what the pictures show; unset: made from the class names"
     )
     class_names: str | dict[Any, Any] | list[Any] | None = Field(
         None,
-        description="class → its name in prompts, or a list of that and synonyms; unset: what classes.yaml in the "
-        "folder of pictures says. A list, or a text file with one name a line: the pictures have no labels",
+        description="class → its name in prompts, or a list of that name and synonyms; unset: as classes.yaml in the "
+        "folder of pictures says. With a list, or a text file with one name per line, the pictures have no labels",
     )
     labels: Literal["given", "none", "several"] = Field(
         "given",
-        description="none: the labels that there are are not looked at (docs/no-labels.md); several: a cell of a table "
-        "names all that a picture shows, cat|sofa (docs/several-labels.md)",
+        description="given: each picture has one label; none: labels are not used (docs/no-labels.md); several: a "
+        "label cell of a table names all classes that a picture shows, cat|sofa (docs/several-labels.md)",
     )
-    exclude: list[str] = Field([], description="classes that are left out, such as '[dog, n02084071]'")
+    exclude: list[str] = Field([], description="classes to leave out, such as '[dog, n02084071]'")
     background: Background = Field(
         "white",
-        description="white: transparent pictures are read on white and turned by their EXIF, as viewers show them; "
-        "as-is: as stored, which published numbers are made with and the paper's data sets are always read with",
+        description="white: pictures are read as viewers show them, transparent ones on white, turned by their EXIF; "
+        "as-is: pictures are read as stored, as for published numbers; the paper's data sets are always read so",
     )
     clip: str = Field("embedded", description="embedded, MODEL/TAG (ViT-B-16/openai), hf-hub:…, local-dir:…")
     device: str = Field(
@@ -70,25 +72,25 @@ class JobSettings(BaseModel):
     )
     head: Literal["words", "blend"] = Field(
         "words",
-        description="what the program decides with; blend: with the labelled pictures of search and selection, too, as "
-        "far as those left out in turn prefer it; the verdict stays that of the words",
+        description="words: the program decides by the template alone; blend: it adds a classifier made from the "
+        "labelled search and selection pictures, with a weight chosen by leave-one-out; the verdict is still about the "
+        "template alone",
     )
     verdict: Literal["plain", "balanced"] = Field(
         "plain",
-        description="what the sealed test decides by: all pictures alike, or balanced: all classes alike, whatever "
-        "their sizes",
+        description="plain: each test picture counts the same; balanced: each class counts the same, whatever its size",
     )
     reward: dict[str, Any] = Field(
         {"name": REWARDS.default},
         validate_default=True,
-        description=f"what is maximised: {', '.join(REWARDS)}, or MODULE:CLASS of your own; reward.KEY=VALUE sets "
-        "it up, `ipo optimize reward=NAME --help` lists the keys",
+        description=f"what is maximised: {', '.join(REWARDS)}, or MODULE:CLASS of your own; its settings are "
+        "reward.KEY=VALUE, and `ipo optimize reward=NAME --help` lists them",
     )
     strategy: dict[str, Any] = Field(
         {"name": STRATEGIES.default},
         validate_default=True,
-        description=f"how new templates are found: {', '.join(STRATEGIES)}, or MODULE:CLASS of your own; "
-        "strategy.KEY=VALUE sets it up, `ipo optimize strategy=NAME --help` lists the keys",
+        description=f"how new templates are found: {', '.join(STRATEGIES)}, or MODULE:CLASS of your own; its settings "
+        "are strategy.KEY=VALUE, and `ipo optimize strategy=NAME --help` lists them",
     )
     lm: str = Field(
         "local", description="local, local/small|base|large, local/PATH.gguf, a litellm name, replay/RUN, none"
@@ -97,10 +99,10 @@ class JobSettings(BaseModel):
     lm_context: int | None = Field(
         None,
         ge=1,
-        description="tokens that lm takes, prompt and reply together: descriptions are shortened to fit; unset: what "
-        "litellm knows",
+        description="context length of lm in tokens, prompt and reply together: descriptions are shortened to fit; "
+        "unset: as litellm knows it",
     )
-    temperature: float = Field(1.0, gt=0, le=2, description="of the optimizer LLM")
+    temperature: float = Field(1.0, gt=0, le=2, description="sampling temperature of the language models")
     max_tokens: int = Field(1024, ge=16, description="longest reply of a language model, in tokens")
     describer: str = Field(
         "clip",
@@ -109,32 +111,33 @@ class JobSettings(BaseModel):
     )
     describer_api_base: str | None = Field(None, description="address of an OpenAI-compatible server for the describer")
     describer_question: Literal["default", "paper", "code"] = Field(
-        "default", description="what a multimodal describer is asked: our question, the paper's, or its code's"
+        "default", description="what a multimodal describer is asked: IPO's own question, the paper's, or its code's"
     )
-    described_pictures: int = Field(16, ge=1, description="search pictures that a multimodal describer sees at most")
-    shots: int = Field(4, ge=1, description="base pictures per class that the search sees at most")
+    described_pictures: int = Field(16, ge=1, description="most search pictures that a multimodal describer is shown")
+    shots: int = Field(4, ge=1, description="most base pictures per class that the search uses")
     selection_shots: int = Field(
-        2, ge=0, description="base pictures per class that are held back at most until the winner is chosen; 0: none"
+        2, ge=0, description="most base pictures per class that are held back to choose the winner with; 0: none"
     )
     search_pictures: int | None = Field(
-        None, ge=2, description="score on so many of the base pictures drawn to search with; unset: all"
+        None, ge=2, description="number of base pictures to score on, of those drawn for the search; unset: all"
     )
     classes: Literal["all", "base-to-new"] = Field(
         "all", description="base-to-new: search on the first half of the classes, test on both halves"
     )
     also_fit: list[str] = Field(
-        [], description="data sets that a template will meet later: it must be short enough for their class names too"
+        [],
+        description="data sets that a template will be used on later; it must be short enough for their class names",
     )
     start_from: str | None = Field(
         None,
-        description="a run whose templates are candidates from the start; settings that are not given are that run's",
+        description="a run whose templates are candidates from the start; settings not given are taken from it",
     )
     opened: int = Field(
         0,
         ge=0,
         le=1_000_000,
         description="how often the sealed test pictures, or some of them, were opened elsewhere; runs in the same "
-        "folder and those that this one starts from are counted without it",
+        "folder and runs that this one starts from are counted automatically",
     )
     track: Literal["none", "wandb"] = Field("none", description="where else the run is logged: Weights & Biases")
 
@@ -178,15 +181,15 @@ class RunConfig(SearchSettings, JobSettings):
 
     @model_validator(mode="after")
     def _has_a_language_model(self) -> RunConfig:
-        if not is_own(self.strategy["name"]):  # that is imported when the run begins
+        if not is_own(self.strategy["name"]):  # the user's own strategy is imported when the run begins
             self.check_lm()
         return self
 
     def check_lm(self) -> None:
-        """Refuse a strategy that has to ask a language model where there is none.
+        """Refuse a strategy that must ask a language model if lm=none.
 
         Raises:
-            InputError: says what to name.
+            InputError: the strategy needs a language model; the message says what to set.
         """
         if self.lm == "none" and needs_lm(STRATEGIES.find(self.strategy["name"])):
             without = ", ".join(name for name in STRATEGIES if not needs_lm(STRATEGIES.find(name)))
@@ -206,7 +209,7 @@ class RunConfig(SearchSettings, JobSettings):
         return self.lm != "none" and asks_lm(STRATEGIES.find(self.strategy["name"]))
 
     def with_twice_the_shots(self) -> RunConfig:
-        """Return the job with twice as many pictures of a class to search and choose with, where there are so many."""
+        """Return the configuration with twice as many search and selection pictures per class."""
         twice = {"shots": 2 * self.shots, "selection_shots": 2 * max(1, self.selection_shots)}
         return self.model_copy(update=twice)
 
@@ -215,16 +218,16 @@ class RunConfig(SearchSettings, JobSettings):
         return yaml.safe_dump(self.model_dump(), sort_keys=False, allow_unicode=True)
 
     def differs_from(self, other: RunConfig) -> str | None:
-        """Name the first key that would change the result, or None; limits and the device may differ."""
+        """Return the first key that differs and is not one of `FREE_KEYS`; None where there is none."""
         mine, theirs = self.model_dump(), other.model_dump()
         return next((key for key in mine if key not in FREE_KEYS and mine[key] != theirs[key]), None)
 
 
-# Values by key, those of strategies and rewards below theirs.
+# Values by key; the settings of a strategy or reward are nested below its key.
 
 
 def nested(values: dict[str, Any]) -> dict[str, Any]:
-    """Gather `strategy.size` and the like under their key.
+    """Gather settings such as `strategy.size` under their key, `strategy`.
 
     >>> nested({"strategy": "shuffled", "strategy.size": 8, "steps": 3})
     {'steps': 3, 'strategy': {'name': 'shuffled', 'size': 8}}
@@ -241,7 +244,7 @@ def nested(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def dotted(values: dict[str, Any]) -> dict[str, Any]:
-    """Write the settings of a strategy or reward with dots, the opposite of `nested`.
+    """Write the settings of a strategy or reward with dots; the inverse of `nested`.
 
     >>> dotted({"strategy": {"name": "history", "size": 8}, "steps": 3})
     {'strategy.name': 'history', 'strategy.size': 8, 'steps': 3}
@@ -254,7 +257,10 @@ def dotted(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def overlaid(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
-    """Lay nested values over others; the settings of a strategy or reward stay only under the same name."""
+    """Return nested values with those of `above` in place of those of `below`.
+
+    The settings of a strategy or reward in `below` are kept only if `above` has no other strategy or reward.
+    """
     result = {**below, **above}
     for key, registry in CHOSEN.items():
         if key in below and key in above:
@@ -264,11 +270,11 @@ def overlaid(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
     return result
 
 
-# Settings as help shows them, and as they were published.
+# Settings as help shows them, and published settings.
 
 
 class Setting(NamedTuple):
-    """A setting as help and reference show it."""
+    """A setting as the help and the reference show it."""
 
     name: str
     default: Any
@@ -277,10 +283,10 @@ class Setting(NamedTuple):
 
 
 def settings(chosen: Collection[str] | None = None) -> list[Setting]:
-    """Return every setting in order; those of strategies and rewards follow the key that names them.
+    """Return all settings in order; the settings of strategies and rewards follow the key `strategy` or `reward`.
 
     Args:
-        chosen: the strategies and rewards whose own settings are wanted, no other is imported; None for all.
+        chosen: the strategies and rewards whose settings are wanted; no other is imported. None for all.
     """
     rows: list[Setting] = []
     for name, field in RunConfig.model_fields.items():
@@ -300,28 +306,28 @@ def settings(chosen: Collection[str] | None = None) -> list[Setting]:
 
 CONFIGS = files("ipo_prompts.experiments.run") / "configs"
 PUBLISHED_CLIP = ("ViT-B-16/openai", "ViT-B-16-quickgelu/openai")
-"""What all published rows were made with, by both of its names."""
+"""The CLIP of all published rows, by both of its names."""
 OPTIMIZER, DESCRIBER = "GPT-3.5-turbo", "MiniCPM-V-2"
 SOURCE = {"paper": "the paper", "code": "the paper's code"}
 MOST_PICTURES = 500
-"""One picture of each base class of ImageNet, the most that the paper describes."""
+"""One picture of each base class of ImageNet: the most pictures that the paper describes."""
 
 
 def shipped_configs(prefix: str = "") -> list[str]:
-    """Return the names of the shipped configurations, each a published setting as a whole."""
+    """Return the names of the shipped configurations; each is a complete published setting."""
     return sorted(entry.name.removesuffix(".yaml") for entry in CONFIGS.iterdir() if entry.name.startswith(prefix))
 
 
 def shipped_config(name: str) -> Path | None:
-    """Return the file of a shipped configuration; None when there is none of this name."""
+    """Return the file of a shipped configuration; None if there is none of this name."""
     return Path(str(CONFIGS / f"{name}.yaml")) if name in shipped_configs() else None
 
 
 def differences(config: RunConfig) -> list[str]:
-    """Return each setting that is not the one of the publication that the run's preset names, with the published value.
+    """Return the settings of a run that differ from the publication that its preset names.
 
     Returns:
-        Words such as "shots=4 (1)". Empty without such a preset.
+        Words such as "shots=4 (1)", with the published value in brackets. Empty with the default preset.
     """
     if config.preset == "default":
         return []
@@ -329,7 +335,7 @@ def differences(config: RunConfig) -> list[str]:
     sets = dotted({**preset(config.preset), "describer_question": config.preset})
     if config.describer in ASK_NO_MODEL:
         del sets["describer_question"]  # nobody is asked
-    # Another strategy may lack a setting of the published one.
+    # A strategy may lack a setting that the published strategy has.
     found = [f"{key}={_word(has[key])} ({_word(value)})" for key, value in sets.items() if has.get(key, value) != value]
     return [*(f"{key}={_word(has[key])} ({value})" for key, value in _beside(config).items()), *found]
 
@@ -350,7 +356,7 @@ def about_preset(config: RunConfig) -> list[str]:
 
 
 def _beside(config: RunConfig) -> dict[str, str]:
-    """Return what no preset sets and the run has otherwise, with the published value."""
+    """Return the published values of settings that no preset sets and in which the run differs, by key."""
     without = config.preset == "paper" and config.shots == 16
     described = "none" if without else DESCRIBER
     right = {
@@ -369,7 +375,7 @@ def _beside(config: RunConfig) -> dict[str, str]:
             "every picture",
         ),
         "search_pictures": (config.search_pictures is None, "every picture"),
-        # Its table across data sets is searched on all classes of ImageNet.
+        # In its table across data sets, the paper searches on all classes of ImageNet.
         "classes": (config.classes == "base-to-new" or config.data.startswith("imagenet"), "base-to-new"),
         "initial_template": (config.initial_template == BASELINE, BASELINE),
         "reward.name": (config.reward["name"] == REWARDS.default, REWARDS.default),

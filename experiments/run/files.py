@@ -1,4 +1,4 @@
-"""The directory of a run: which one it is; its files, written whole or not at all, every failure in one sentence."""
+"""The directory of a run: its name, and its files, which are written whole or not at all; errors are one sentence."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ Form = TypeVar("Form", bound=BaseModel)
 
 
 class Content(BaseModel):
-    """A file's content, or a part of it: it cannot change, and has no keys but its own; objects fill it, too."""
+    """The content of a file, or a part of it: it is frozen, allows no unknown keys, and can be filled from objects."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, from_attributes=True)
 
 
 def content_of(part: BaseModel) -> dict[str, Any]:
-    """Return what is written of a model, as JSON values."""
+    """Return a model as the JSON values that are written."""
     return part.model_dump(mode="json", by_alias=True)
 
 
@@ -69,7 +69,7 @@ def write_bytes(file: Path, content: bytes) -> None:
 
 
 def digest(file: Path) -> str | None:
-    """Return the SHA-256 of a file's content; None where there is no file to read."""
+    """Return the SHA-256 of a file's content; None where the file cannot be read."""
     try:
         return hashlib.sha256(read_bytes(file, JSON_BYTES)).hexdigest()
     except (OSError, ValueError):
@@ -77,7 +77,7 @@ def digest(file: Path) -> str | None:
 
 
 def event_as(form: type[Form], event: Mapping[str, Any] | None) -> Form | None:
-    """Read an event of a journal as a model; None where there is none, or one that is not of this form."""
+    """Read an event of a journal as a model; None where there is no event or it does not have this form."""
     try:
         return form.model_validate({key: one for key, one in (event or {}).items() if key in form.model_fields})
     except ValidationError:
@@ -85,10 +85,15 @@ def event_as(form: type[Form], event: Mapping[str, Any] | None) -> Form | None:
 
 
 def read_model(form: type[Form], file: Path, fix: str = "restore it, or start a new run") -> Form:
-    """Read a JSON file as a model; in the message, `fix` is what helps against a damaged file.
+    """Read a JSON file as a model.
+
+    Args:
+        form: the model.
+        file: the file.
+        fix: what to do if the file is damaged, for the message.
 
     Raises:
-        InputError: the file cannot be read, is no JSON, is not of this form, or another version of ipo wrote it.
+        InputError: the file cannot be read, is not JSON, does not have this form, or was written by another version.
     """
     content = read_json(file, "the file", fix)
     try:
@@ -97,19 +102,19 @@ def read_model(form: type[Form], file: Path, fix: str = "restore it, or start a 
         where, said = first_error(error)
         wrong = "was written by another version of ipo"
         if where != "schema":
-            wrong = f"is not of the form that this version reads ({where}: {said})"
+            wrong = f"does not have the form that this version reads ({where}: {said})"
         raise InputError(f"{file} {wrong}; {fix}.") from error
 
 
 def check_writable(folder: Path) -> None:
-    """Refuse a run directory that cannot be made or written, before hours go into encoding; nothing is left there yet.
+    """Refuse a run directory that cannot be made or written, before hours go into encoding; nothing is left behind.
 
     Raises:
-        InputError: names the folder that is in the way.
+        InputError: the directory cannot be made; the message names the folder that prevents it.
     """
     there = next((parent for parent in (folder, *folder.absolute().parents) if parent.exists()), None)
     try:
-        with TemporaryDirectory(dir=there):  # only this tells: root may write everywhere, but not in /proc
+        with TemporaryDirectory(dir=there):  # only trying tells: root may write everywhere, but not in /proc
             return
     except OSError as error:
         why = f"{there} is a file" if there and there.is_file() else f"{there} cannot be written"
@@ -120,7 +125,7 @@ PACKAGES = ("dspy", "litellm", "torch", "open_clip_torch", "datasets", "numpy", 
 
 
 class ClipUsed(Content):
-    """The encoder; `context_length` in tokens."""
+    """The CLIP of a run; `context_length` is in tokens."""
 
     name: str
     fingerprint: str
@@ -141,7 +146,7 @@ class Environment(Content):
 
 
 def environment(clip: Clip) -> Environment:
-    """Return what this machine runs."""
+    """Return the environment of a run: machine, package versions and CLIP."""
     import torch
 
     from ipo_prompts.metrics.text_tower import text_path
@@ -163,20 +168,20 @@ def environment(clip: Clip) -> Environment:
 
 
 LONGEST_NAME = 60
-"""Of data, in the name of a run directory: no file system has room for twice as much as 255 bytes."""
+"""The most characters of the name of the data in the name of a run directory; file systems allow 255 bytes in all."""
 
 
 def default_folder(config: RunConfig) -> Path:
-    """Return `runs/DATE-NAME`, the name being that of the data; see `reserved`."""
+    """Return `runs/DATE-NAME`, where NAME is the name of the data; see `reserved`."""
     name = re.sub(r"[^A-Za-z0-9]+", "-", config.data.split("/")[-1])[:LONGEST_NAME].strip("-").lower() or "run"
     return Path("runs") / f"{datetime.now():%Y%m%d-%H%M%S}-{name}"
 
 
 @contextmanager
 def reserved(folder: Path) -> Iterator[Path]:
-    """Make a default folder, under a name of its own where another run began in the same second.
+    """Make a default folder; it gets a different name if another run began in the same second.
 
-    It is gone again when the block fails before anything is in it, and so is the one above where that was made for it.
+    If the block fails before anything is in the folder, it is removed, and so is its parent if that was made with it.
 
     >>> with reserved(Path("runs/20260101-120000-pets")) as one, reserved(Path("runs/20260101-120000-pets")) as other:
     ...     one.name, other.name
@@ -189,12 +194,12 @@ def reserved(folder: Path) -> Iterator[Path]:
             break
         except FileExistsError:
             made = folder.with_name(f"{folder.name}-{number}")
-        except OSError:  # `check_writable` says why
+        except OSError:  # `check_writable` will say why
             break
     try:
         yield made
     except BaseException:
-        with suppress(OSError):  # it is not empty
+        with suppress(OSError):  # raised where it is not empty
             made.rmdir()
             if first:
                 made.parent.rmdir()
@@ -202,9 +207,9 @@ def reserved(folder: Path) -> Iterator[Path]:
 
 
 def holds_run(folder: Path) -> bool:
-    """Whether there is a run to resume; one that was killed before its first whole line has left nothing."""
+    """Return whether there is a run to resume; a run that was killed before its first whole line left nothing."""
     try:
         file = folder / JOURNAL
-        return file.is_symlink() or b"\n" in read_bytes(file, MOST_BYTES)  # a link is refused by who reads it
+        return file.is_symlink() or b"\n" in read_bytes(file, MOST_BYTES)  # a link is refused when it is read
     except (OSError, ValueError):
         return False

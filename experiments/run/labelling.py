@@ -1,7 +1,8 @@
-"""Labelling picture files with a saved program, and rejecting those that show none of its classes.
+"""Label picture files with a saved program, and reject pictures that show none of its classes.
 
-Files are read ahead by threads, and classified in batches. What is rejected lies below a margin to a program's common
-nouns, taken of the labelled pictures that a run leaves with it.
+Threads read files ahead, and pictures are classified in batches. A picture is rejected if its margin is below a
+threshold. The margin is the highest cosine with a class less the highest cosine with another common noun; the threshold
+comes from the margins of labelled pictures, which a run stores in its program.
 """
 
 from __future__ import annotations
@@ -31,17 +32,17 @@ from ipo_prompts.metrics.template import fill, too_long, written
 from ipo_prompts.programs.classifier import TemplateClassifier
 
 BATCH = 32
-"""Pictures encoded at once; as many again are read ahead, so that memory does not grow with their number."""
+"""The most pictures encoded at once; as many again are read ahead, so that memory does not grow with their number."""
 READERS = 8
 
 
 class Decision(NamedTuple):
-    """What is told of a picture.
+    """What a program says about a picture.
 
     Attributes:
-        probabilities: of each class, float32 (C,).
-        cosine: the highest with a class.
-        margin: that less the highest with what is none of them; None where that is not asked.
+        probabilities: the probability of each class, float32 (C,).
+        cosine: the highest cosine with a class.
+        margin: `cosine` less the highest cosine with a word for none of the classes; None if there are no such words.
     """
 
     probabilities: Floats
@@ -50,14 +51,19 @@ class Decision(NamedTuple):
 
 
 Row = tuple[Path, Decision | InputError]
-"""A picture, and what is told of it, or why nothing is."""
+"""A picture file with its decision, or with the reason why there is none."""
 
 
 def label_files(classifier: TemplateClassifier, files: Iterator[Path], head: Head | None = None) -> Iterator[Row]:
-    """Label pictures in order; rows come batch by batch, while threads read the next pictures.
+    """Label pictures in order; rows are yielded batch by batch, while threads read the next pictures.
 
-    A `head` that has more than the classifier's own, such as what is none of its classes, can be given. The first batch
-    is one picture and each is twice the one before, up to `BATCH`: the first row comes at once.
+    The first batch is one picture, and each batch is twice the one before, up to `BATCH`, so that the first row comes
+    at once.
+
+    Args:
+        classifier: the program.
+        files: the picture files.
+        head: replaces the head of the classifier, for example with one that has words for none of the classes.
     """
     head = head or classifier.head()
     with ThreadPoolExecutor(READERS) as pool:
@@ -82,7 +88,7 @@ def _label(clip: Clip, head: Head, batch: Sequence[tuple[Path, Picture | InputEr
     except InputError as error:
         if len(batch) == 1:
             return [(batch[0][0], error)]
-        return [row for one in batch for row in _label(clip, head, [one])]  # to find out which of them is no picture
+        return [row for one in batch for row in _label(clip, head, [one])]  # to find out which file is no picture
     cosines, margins = head.margins(features)
     told = [None] * len(cosines) if margins is None else margins.tolist()
     answers = map(Decision, head.probabilities(features), cosines.tolist(), told)
@@ -97,7 +103,7 @@ def _read(file: Path, background: Background) -> Picture | InputError:
         return error
 
 
-# Pictures of none of the classes.
+# Rejecting pictures of none of the classes.
 
 
 def calibrate(
@@ -108,15 +114,15 @@ def calibrate(
     store: FeatureStore,
     say: Callable[[str], None],
 ) -> Calibrated:
-    """Take the margins of labelled pictures.
+    """Return the margins of labelled pictures.
 
     Args:
-        classifier: with the templates that were found.
-        searched: the pictures of the search, with labels.
-        held_back: those that were held back to choose; None where none were.
-        none: words for what is known to be strange.
-        store: keeps the nouns.
-        say: told how long the nouns took.
+        classifier: the program, with the template that was found.
+        searched: the search pictures, with labels.
+        held_back: the selection pictures; None where none were held back.
+        none: words for things that are known to be none of the classes.
+        store: the features of pictures; the embeddings of the nouns are stored beside them.
+        say: called with how long it took to encode the nouns.
     """
     words = _words(classifier, none)
     parts = [searched] if held_back is None else [searched, held_back]
@@ -134,53 +140,55 @@ def calibrate(
 
 
 def rejecting(classifier: TemplateClassifier, say: Callable[[str], None]) -> tuple[Head, Calibrated]:
-    """Return what a program decides with, with the rows of what is none of its classes, and the margins it has.
+    """Return the head of a program, with the rows of words that are none of its classes, and its stored margins.
 
     Raises:
-        InputError: it has no margins, or they are those of another CLIP, template, names or words.
+        InputError: the program has no margins, or its margins belong to another CLIP, template, names or words.
     """
     margins = classifier.rejection
     if margins is None:
         raise InputError(
-            "this program has no margins of known pictures, by which --reject could tell others; optimise with ipo "
-            "optimize on labelled pictures, and name the run."
+            "this program has no margins of known pictures, which --reject needs; run ipo optimize on labelled "
+            "pictures, and name that run."
         )
     words = _words(classifier, margins.none)
     if _identity(classifier, words) != margins.fingerprint:
         raise InputError(
-            "the margins of this program were taken with another CLIP, template, class names, background or list of "
-            "words, and promise nothing for this one; optimise again, or leave --reject out."
+            "the margins of this program were measured with another CLIP, template, class names, background or list of "
+            "words, and do not hold for this one; optimise again, or leave --reject out."
         )
     rows = _rows(classifier, words, FeatureStore(classifier.clip), say)
     return replace(classifier.head(), others=rows), margins
 
 
 WORST = 3
-"""Classes that are named of those of which most lies below the line."""
+"""How many classes are named: those with the largest shares below the threshold."""
 
 
 def promise_in_words(line: Threshold, margins: Calibrated, share: float, class_names: Sequence[str]) -> tuple[str, str]:
-    """Say what a line promises, and what it does to single classes, of which it promises nothing.
+    """Say what a threshold promises, and what it does to single classes, for which it promises nothing.
 
     Args:
-        line: that of `margins` for the `share` of known pictures.
-        class_names: in label order.
+        line: the threshold that `margins` give for `share`.
+        margins: the margins of known pictures.
+        share: the share of known pictures that may be rejected.
+        class_names: the class names in label order.
     """
     found = strangers_found(margins, share)
     about = (
-        "how many strangers it finds was not estimated: the classes are too few"
+        "how many pictures of other things it rejects was not estimated: there are too few classes"
         if found is None
-        else f"at best {found:.0%} of strangers lie below it, by an estimate that leaves halves of the classes out"
+        else f"at best {found:.0%} of pictures of other things lie below it, estimated by leaving out half the classes"
     )
     through = "held-back" if line.held_back else "known"
-    part = "they helped to choose it" if line.held_back else "it was fitted to them, as too few were held back"
+    part = "it was chosen with them" if line.held_back else "it was fitted to them, as too few were held back"
     bound = (
         f"at most {line.bound:.1%} with {CONFIDENCE:.0%} confidence if the template had been chosen without these "
         f"pictures ({part}: more may be)"
     )
     promise = (
         f"rejected is a margin below {line.margin:.4f}, which has place {line.k} among {line.n} {through} pictures: of "
-        f"new ones of the classes, of the same kind and mix, {line.promise:.1%} on average, {bound}; {about}."
+        f"new pictures of the classes, of the same kind and mix, {line.promise:.1%} on average, {bound}; {about}."
     )
     worst = [
         f"{printable(str(class_names[label]))!r} {rejected} of {every}"
@@ -189,14 +197,14 @@ def promise_in_words(line: Threshold, margins: Calibrated, share: float, class_n
     ]
     rest = f", {len(worst) - WORST} more have one or more" if len(worst) > WORST else ""
     single = worst and (
-        f"of single classes nothing is promised; of these {through} pictures lie below the line, the largest shares "
-        f"first: {', '.join(worst[:WORST])}{rest}. So few pictures of a class say little of it."
+        f"nothing is promised for single classes; of these {through} pictures lie below the threshold, the largest "
+        f"shares first: {', '.join(worst[:WORST])}{rest}. So few pictures of a class say little about it."
     )
     return promise, single or ""
 
 
 def _words(classifier: TemplateClassifier, none: Sequence[str]) -> tuple[str, ...]:
-    """Return the words that fit into the longest template."""
+    """Return the common nouns that fit into the longest template."""
     longest = max(
         (template for template, _ in classifier.templates), key=lambda one: classifier.clip.count(fill(one, ""))
     )
@@ -205,7 +213,7 @@ def _words(classifier: TemplateClassifier, none: Sequence[str]) -> tuple[str, ..
 
 
 def _identity(classifier: TemplateClassifier, words: Sequence[str]) -> str:
-    """Return a digest of all that a margin depends on."""
+    """Return a digest of everything that margins depend on."""
     clip, names = classifier.clip, written(classifier.class_names)
     content = [clip.fingerprint, clip.precision, classifier.background, classifier.templates, names, words]
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
@@ -214,7 +222,7 @@ def _identity(classifier: TemplateClassifier, words: Sequence[str]) -> str:
 def _rows(
     classifier: TemplateClassifier, words: Sequence[str], store: FeatureStore, say: Callable[[str], None]
 ) -> Floats:
-    """Return the embeddings of words, float32 (V, D), unit rows; they are encoded once and kept."""
+    """Return the embeddings of words, float32 (V, D), unit rows; they are encoded once and stored."""
     texts, started = TextStore(classifier.clip, store.path.with_suffix(".texts.sqlite")), time.monotonic()
     kept = texts.encode([template for template, _ in classifier.templates], words)
     if texts.encoded:

@@ -1,6 +1,6 @@
-"""What a person sees during a run: a live view in a terminal, plain lines elsewhere, nothing when quiet.
+"""What a person sees during a run: a live view in a terminal, plain lines elsewhere, only warnings when quiet.
 
-Everything goes to stderr; stdout belongs to results. The weights of a local language model are fetched before it.
+Everything goes to stderr; stdout is for results. The weights of a local language model are fetched before the run.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ from ipo_prompts.programs.search import Step
 from ipo_prompts.programs.templates.history import ScoredTemplate
 
 FIRST_WAIT_SECONDS = 10
-"""A plain line says what is waited for after so many seconds, and again each time that twice as many have passed."""
+"""After so many seconds a plain line says what the run waits for, and again each time that the wait has doubled."""
 RECENT = 8
-"""Steps that the time left is estimated from; the first steps of a resumed run are read back and take no time."""
+"""How many of the last steps the time left is estimated from; a resumed run reads its first steps back in no time."""
 
 
 class Ui:
     """The view of one run of at most `steps` steps, on stderr unless a console is given; quiet shows only warnings.
 
-    `scale` is that of the values which are shown.
+    `scale` is the scale of the values that are shown.
     """
 
     def __init__(self, steps: int, *, quiet: bool = False, console: Console | None = None) -> None:
@@ -67,7 +67,7 @@ class Ui:
             TextColumn("{task.fields[left]}"),
         )
 
-    # Templates are untrusted text: they go to rich as `Text`, in which neither markup nor :emoji: codes mean anything.
+    # Templates are untrusted text: rich gets them as `Text`, in which neither markup nor :emoji: codes are read.
 
     def say(self, text: str) -> None:
         """Show one line."""
@@ -76,7 +76,7 @@ class Ui:
             self.console.print(Text(text), soft_wrap=True)
 
     def passing(self, text: str) -> None:
-        """Show what is done now: in a terminal a line that the next one overwrites, and below a live view nothing."""
+        """Show what is done now: in a terminal in a line that the next line overwrites; during a live view nothing."""
         if not self._live:
             self.say(text)
         elif not self._searching:
@@ -85,17 +85,17 @@ class Ui:
             self._passing = True
 
     def _wipe(self) -> None:
-        """Take the passing line away."""
+        """Remove the passing line."""
         if self._passing:
             self.console.control(Control(ControlType.CARRIAGE_RETURN, (ControlType.ERASE_IN_LINE, 2)))
             self._passing = False
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """Show what programs warn of as plain lines, and nowhere else, while the block runs.
+        """Show warnings of the programs as plain lines, and nowhere else, while the block runs.
 
-        However it ends, no passing line stays. A quiet view leaves out what changes no number: records that are marked
-        `progress`.
+        However the block ends, no passing line is left. A quiet view leaves out records marked `progress`, which change
+        no number.
         """
         handler = logging.Handler(logging.WARNING)
         handler.emit = lambda record: (  # type: ignore[method-assign]
@@ -112,7 +112,7 @@ class Ui:
             self._wipe()
 
     def fetch(self, configs: Sequence[RunConfig]) -> None:
-        """Fetch what searches with `--lm local…` need when it is missing; in a terminal, ask first.
+        """Fetch the missing weights of searches with `--lm local…`; in a terminal, ask first.
 
         Raises:
             InputError: the person said no, or the weights cannot be fetched.
@@ -138,9 +138,9 @@ class Ui:
         self.console.print(Text(text, style="yellow"), soft_wrap=True)
 
     def pictures(self, what: str) -> Callable[[int, int], None]:
-        """Return a callback for the number of pictures encoded, of how many: a line at the end and every ten seconds.
+        """Return a callback that is told how many pictures are encoded, and how many there are.
 
-        A part that was read to its end is not announced again.
+        It shows a line every ten seconds and one at the end. A part that was encoded completely is not shown again.
         """
         shown = time.monotonic()
 
@@ -156,7 +156,7 @@ class Ui:
 
     @contextmanager
     def search(self, ledger: Ledger) -> Iterator[None]:
-        """Show the search while the block runs, and what it waits for."""
+        """Show the search, and what it waits for, while the block runs."""
         self._ledger = ledger
         ledger.on_wait = self._waiting
         if not self._live:
@@ -172,7 +172,7 @@ class Ui:
             self._searching = False
 
     def _waiting(self, wait: Wait | None) -> None:
-        """Show what is waited for: always in a live view, now and then as a line."""
+        """Show what the run waits for: always in a live view, now and then as a line elsewhere."""
         self._wait = wait
         if wait is None or wait.seconds < FIRST_WAIT_SECONDS:
             self._next_wait = FIRST_WAIT_SECONDS
@@ -215,7 +215,7 @@ class Ui:
             self.say(f"    best so far, {between}, {gained} over the initial template")
 
     def _left(self, done: int) -> str:
-        """Return how long the rest takes at the pace of the last steps; empty before the first and after the last."""
+        """Return how long the rest takes at the pace of the last steps; empty before the first one and at the end."""
         if len(self._ends) < 2 or done >= self._steps:
             return ""
         pace = (self._ends[-1] - self._ends[0]) / (len(self._ends) - 1)
@@ -233,7 +233,7 @@ class Ui:
 
 
 def _spending(ledger: Ledger) -> list[str]:
-    """Return tokens and dollars used, each with what its limit leaves."""
+    """Return the tokens and the dollars used, each with how much of its limit is left."""
     tokens, usd = f"{ledger.tokens:,} tokens", money(ledger.usd)
     if ledger.limit_tokens is not None:
         tokens += f" ({max(0, ledger.limit_tokens - ledger.tokens):,} left)"
@@ -243,7 +243,7 @@ def _spending(ledger: Ledger) -> list[str]:
 
 
 def view(config: RunConfig, *, quiet: bool) -> Ui:
-    """Return what shows a run, with its first lines shown.
+    """Return the view of a run, and show its first lines.
 
     Raises:
         InputError: there is no CLIP of that name.
@@ -256,7 +256,7 @@ def view(config: RunConfig, *, quiet: bool) -> Ui:
 
 
 def pull_with_progress(name: str, *, quiet: bool = False) -> Path:
-    """Fetch the weights of a local model; they are checked against a pinned SHA-256. Quiet shows no progress.
+    """Fetch the weights of a local model and check them against a pinned SHA-256; quiet shows no progress.
 
     Raises:
         InputError: no network, no room, or other bytes than expected.

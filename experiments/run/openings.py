@@ -1,17 +1,18 @@
-"""How often pictures were opened: by this run, by those beside it and before it, by clicks, and elsewhere.
+"""Count how often pictures were opened: by this run, by runs beside it and before it, by clicks, and elsewhere.
 
-Each opening is one more chance to claim by luck, so p is corrected for its number (`metrics/verdict.py`). An opening is
-known by what it found, the hits of both templates: a run that is replayed, or ends with the same template again, tests
-nothing new and is no other opening.
+Each opening is one more chance to find a gain by luck, so p is corrected for the number of the opening
+(`metrics/verdict.py`). An opening is known by what it found: the hits of both templates. A run that is replayed, or
+ends with the same template again, tests nothing new and does not count as another opening.
 
-That correction holds for templates, which are found without the sealed pictures. Classes and their names are what a
-person changes, and the page shows the person in which classes the sealed pictures were lost. So an opening with other
-ones than those before it gives no p, unless a search found them on search and selection pictures alone.
+This correction holds for templates, because they are found without the sealed pictures. It does not hold for classes
+and their names: a person changes them, and the page shows in which classes sealed pictures were misclassified. So an
+opening with other classes or names than the earlier ones gives no p, unless a search found the names on search and
+selection pictures alone.
 
-Who asks about ten templates by clicks, a page each, has ten chances to find something by luck, too. Pages lie where
-people put them, so these peeks are kept in the user's state folder: `clicks/`, beside the secret of `trust.py`, has a
-file for each set of pictures. It holds digests alone. Without it peeks are counted from what `label.json` and the runs
-beside it say.
+A person who asks about ten templates by clicks, with a page for each, also has ten chances to find something by luck.
+Pages lie where people put them, so these peeks are kept in the user's state folder: `clicks/`, beside the secret of
+`trust.py`, has one file for each set of pictures. A file holds only digests. Without these files, peeks are counted
+from `label.json` and the runs beside it.
 """
 
 from __future__ import annotations
@@ -39,27 +40,27 @@ from ipo_prompts.programs.record.lines import last_of
 from ipo_prompts.programs.record.trust import own_settings, secret_file
 
 DIGITS = 12
-"""Of a digest: of a million pictures hardly two begin alike."""
+"""The digits of a digest that are kept: among a million pictures hardly two begin alike."""
 EVENT = "opened"
 MOST = 1_000_000
-"""Openings elsewhere."""
+"""The most openings elsewhere."""
 
 
 Names = tuple[str, str]
-"""What all classes of the data are called, as digests: as a run was given them, and after its search for names."""
+"""Two digests of the names of all classes: as a run was given them, and after its search for names."""
 
 
 class Openings(Content):
-    """The `opened` event of a journal: an opening, and those before it of the same sealed pictures or some of them.
+    """The `opened` event of a journal: an opening, and the earlier ones of the same sealed pictures or some of them.
 
     Attributes:
-        this: what this one is called.
-        known: the names of all, this one included.
-        elsewhere: how many more were made elsewhere.
+        this: the name of this opening, see `opening_of`.
+        known: the names of all openings, this one included.
+        elsewhere: how many more openings were made elsewhere.
         pictures: the beginning of the digest of each sealed picture's bytes, however they are read and labelled.
         given: the digest of the classes and their names that this run was given; empty in records without it.
-        allowed: the digests of those that no sealed picture had a part in: of the first opening, then what searches for
-            names found from there. None where openings began with different ones.
+        allowed: the digests of the class names that were chosen without any sealed picture: those of the first opening,
+            then those that searches for names found from there. Empty if openings began with different names.
     """
 
     this: str
@@ -71,17 +72,17 @@ class Openings(Content):
 
     @property
     def number(self) -> int:
-        """The how many-th opening this one is."""
+        """The number of this opening, from 1."""
         return self.elsewhere + len(self.known)
 
     @property
     def tests(self) -> bool:
-        """Whether it gives a p: no sealed picture can have chosen its classes and their names."""
+        """Whether this opening gives a p: its classes and their names were chosen without any sealed picture."""
         return self.given in self.allowed
 
 
 def names_digest(class_names: Iterable[str]) -> str:
-    """Return a digest of classes, in their order, with all names of each, letter by letter as prompts have them."""
+    """Return a digest of classes, in order, with all names of each class, exactly as prompts have them."""
     read = [[fill(SLOT, one) for one in names_of(name)] for name in class_names]
     return hashlib.sha256(json.dumps(read).encode()).hexdigest()[:DIGITS]
 
@@ -89,15 +90,16 @@ def names_digest(class_names: Iterable[str]) -> str:
 def count(
     this: str, pictures: Set[str], names: Names, elsewhere: int, journal: Journal, before: Sequence[Openings] = ()
 ) -> Openings:
-    """Count an opening and record it; the count stays when the run is resumed and opens nothing new.
+    """Count an opening and record it; if the run is resumed and opens nothing new, the count stays the same.
 
     Args:
-        this: its name, see `opening_of`.
+        this: the name of the opening, see `opening_of`.
         pictures: see `Openings`.
-        names: of the classes.
-        elsewhere: how many were made where they cannot be counted; the most that any run of these pictures was told.
-        journal: of the run, with its tests.
-        before: of the runs that it started from.
+        names: the digests of the class names.
+        elsewhere: how many openings were made where they cannot be counted; the largest number that any run of these
+            pictures was given counts.
+        journal: the journal of the run, with its tests.
+        before: the openings of the runs that this run started from.
     """
     found = event_as(Openings, journal.find(EVENT, this=this))
     if found and found.given and found.elsewhere >= elsewhere:
@@ -116,7 +118,7 @@ def opened_after(
     elsewhere: int = 0,
     own: Set[str] = frozenset(),
 ) -> Openings:
-    """Return an opening after others and after verdicts by clicks; `own` are those that the same run made before."""
+    """Return an opening that follows others and peeks by clicks; `own` are the earlier openings of the same run."""
     given, renamed = names
     others = [one for one in others if not pictures.isdisjoint(one.pictures)]
     allowed = _allowed(others, pictures) if others else (given,)
@@ -134,10 +136,10 @@ def opened_after(
 
 
 def _allowed(others: Sequence[Openings], pictures: Set[str]) -> tuple[str, ...]:
-    """Return the names under which pictures that others opened may be tested again, as `Openings` has them.
+    """Return the digests of the class names with which pictures that others opened may be tested again, see `Openings`.
 
-    Where others began with different names, those of the one may have been chosen by what the other showed. And a run
-    that sealed only a part of these pictures may have found its names on the rest.
+    If other openings began with different names, the names of one may have been chosen by what another showed. And a
+    run that sealed only some of these pictures may have found its names on the rest.
     """
     firsts = {one.allowed[:1] for one in others}
     if len(firsts) > 1:
@@ -152,13 +154,13 @@ def cost_of_opening(
     folder: Path,
     before: Sequence[Openings] = (),
 ) -> str | None:
-    """Say what it costs to open sealed pictures once more; None where nobody has opened any of them.
+    """Say what it costs to open sealed pictures once more; None if none of them were opened before.
 
     Args:
-        planned: a run that would open them.
-        contents: returns the digests of pictures' bytes; it is called only where anything was opened before.
-        folder: of the run.
-        before: of the runs that it starts from.
+        planned: the plan of the run that would open them.
+        contents: returns the digests of the bytes of pictures; called only if anything was opened before.
+        folder: the run directory.
+        before: the openings of the runs that this run starts from.
 
     Raises:
         InputError: a picture cannot be read.
@@ -176,8 +178,8 @@ def cost_of_opening(
     opened = f"these sealed pictures, or some of them, were opened {often} before"
     if not found.tests:
         return (
-            f"{opened}, with other classes or class names: what they showed may have chosen those of this run, so it "
-            "will give a difference with its interval and no p; only new pictures can test it"
+            f"{opened}, with other classes or class names: what they showed may have led to the classes or names of "
+            "this run, so it will report a difference with its interval and no p; only new pictures can test it"
         )
     return (
         f"{opened}: an uncorrected p has to be {spends(found.number) * ALPHA:.3g} or less to show a gain of another "
@@ -186,24 +188,24 @@ def cost_of_opening(
 
 
 def opening_of(template: object, hits: object) -> str:
-    """Name an opening by its `test` event: the chosen template, and what both contributed on each unit."""
+    """Return the name of an opening, a digest of its `test` event: the chosen template, and both templates' hits."""
     return hashlib.sha256(json.dumps([template, hits], sort_keys=True).encode()).hexdigest()[:DIGITS]
 
 
 def last_opening(folder: Path) -> Openings | None:
-    """Return the latest opening of a run; None where it opened nothing, or its record says nothing that is whole."""
+    """Return the latest opening of a run; None if it opened nothing or the record is damaged."""
     return event_as(Openings, last(folder, EVENT))
 
 
 def opened_at(folder: Path, pictures: Set[str]) -> list[Openings]:
-    """Return the openings of these pictures or some of them, by the run in a folder and by those beside it."""
+    """Return the openings of these pictures or some of them, by the run in a folder and by the runs beside it."""
     return [one for one in _beside(folder) if not pictures.isdisjoint(one.pictures)]
 
 
 def _beside(folder: Path) -> list[Openings]:
-    """Return the latest of each run in the folder that a run lies in, this run included.
+    """Return the latest opening of each run that lies beside a run, and of that run itself.
 
-    A run that was begun elsewhere counts as one opening, whatever it says of others: it is its sender's word.
+    A run that was begun elsewhere counts as one opening: what it says about other openings is not trusted.
     """
     found = []
     for file in folder.absolute().parent.glob(f"*/{FILE_NAME}"):
@@ -215,22 +217,22 @@ def _beside(folder: Path) -> list[Openings]:
 
 
 def names_after(data: DataSet, named: Any) -> list[str]:
-    """Return what all classes of the data are called after a search for names, in label order; new ones as before."""
+    """Return the names of all classes of the data after a search for names, in label order; new classes keep theirs."""
     pairs = zip(named.given, named.class_names, strict=True) if named else ()
     called = {str(before): after for before, after in pairs}
     return [called.get(str(name), name) for name in data.class_names]
 
 
-# Verdicts by clicks.
+# Peeks: interim verdicts by clicks that were asked for.
 
 
 class Peek(Content):
-    """One time that a verdict was asked for.
+    """One peek: a verdict that was asked for.
 
     Attributes:
         question: a digest of the two programs, in any order.
         answers: a digest of the answers.
-        opening: the how many-th opening of their pictures the question was, when it was first asked.
+        opening: the number of the opening of the pictures that the question was, when it was first asked.
     """
 
     question: str
@@ -239,7 +241,7 @@ class Peek(Content):
 
 
 class AllPeeks(Content):
-    """The content of a file: the beginnings of the digests of the pictures, sorted, and all peeks at them."""
+    """The content of a file: the beginnings of the digests of the pictures, sorted, and all peeks at these pictures."""
 
     pictures: tuple[str, ...]
     peeks: tuple[Peek, ...]
@@ -251,20 +253,20 @@ def peeks_at(pictures: Set[str]) -> set[Peek]:
 
 
 def asked_elsewhere(question: str, pictures: Set[str]) -> int:
-    """Return on how many sets of other pictures a question was asked: who goes on to new ones has more chances."""
+    """Return on how many sets of other pictures a question was asked: each such set was another chance."""
     others = [known for known in _all() if pictures.isdisjoint(known.pictures)]
     return sum(any(peek.question == question for peek in known.peeks) for known in others)
 
 
 def _all() -> Iterator[AllPeeks]:
-    """Yield what is kept; a file that is damaged counts for nothing."""
+    """Yield the content of all files; damaged files are skipped."""
     for file in sorted(secret_file().with_name("clicks").glob("*.json")):
         with suppress(InputError):
             yield read_model(AllPeeks, file)
 
 
 def remember(pictures: Collection[str], peek: Peek) -> None:
-    """Keep a peek for later ones at the same pictures.
+    """Record a peek, so that later peeks at the same pictures are corrected for it.
 
     Raises:
         InputError: the state folder cannot be written.

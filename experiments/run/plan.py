@@ -1,4 +1,7 @@
-"""What a job would use, found and named before anything is encoded, loaded or paid for; then see `prepared.py`."""
+"""The plan of a run: pictures and models are found before anything is encoded, loaded or paid for.
+
+`prepared.py` is what follows.
+"""
 
 from __future__ import annotations
 
@@ -14,12 +17,11 @@ from ipo_prompts.experiments.data.assemble import about_bars
 from ipo_prompts.experiments.run.config import ASK_NO_MODEL, RunConfig
 from ipo_prompts.experiments.run.scores import RewardNames
 from ipo_prompts.experiments.tasks import REWARDS
-from ipo_prompts.metrics.classification import scores_accuracy
+from ipo_prompts.metrics.classification import check_offsets, scores_accuracy
 from ipo_prompts.metrics.errors import InputError, several
 from ipo_prompts.metrics.template import check_count, every_name
 from ipo_prompts.programs.strategies import STRATEGIES
 from ipo_prompts.programs.strategies.base import Expected, Models, Strategy, forecast_of
-from ipo_prompts.programs.templates.settings import check_offsets
 
 if TYPE_CHECKING:
     import dspy
@@ -29,25 +31,25 @@ if TYPE_CHECKING:
     from ipo_prompts.programs.strategies.window import Room
 
 FIT, SEVERAL = "fit", "several"
-"""The rewards of pictures without labels, and with several each."""
+"""The rewards for pictures without labels, and for pictures with several labels each."""
 ABSENT = "ipo_prompts.experiments.data.benchmarks:assumed_if_absent"
-"""Stands in for an official data set that is not on this machine, for a forecast."""
+"""Makes a stand-in, for a forecast, for an official data set that is not on this machine."""
 CODES = "ipo_prompts.experiments.data.wordnet:refuse_codes"
-"""Refuses classes that are called by codes."""
+"""Refuses classes whose names are codes."""
 SPLIT_SEED = 0
-"""Cuts data without parts of its own: runs that differ in their seed are tested on the same pictures."""
+"""The seed that splits data without parts of its own, so that runs with different seeds have the same test pictures."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """One job before it begins.
+    """One run before it begins.
 
     Attributes:
-        config: what to do.
-        data: where the pictures come from.
+        config: the configuration.
+        data: the data set.
         drawn: the pictures of each part.
-        optimizer: the language model that the strategy asks; None when it asks none.
-        describer: the one that describes pictures; None when none does.
+        optimizer: the language model that the strategy asks; None if it asks none.
+        describer: the language model that describes pictures; None if none does.
     """
 
     config: RunConfig
@@ -58,31 +60,31 @@ class Plan:
 
     @property
     def task(self) -> Task:
-        """The reward, with what it is called."""
+        """The task: it makes the reward and names its measure and units."""
         task: Task = REWARDS.build(self.config.reward)
         return task
 
     @property
     def reward_names(self) -> RewardNames:
-        """What the reward is called."""
+        """The names of the reward, its measure and its units."""
         task = self.task
         return RewardNames(name=self.config.reward["name"], measure=task.measure, unit=task.unit)
 
     def strategy(self, lm: dspy.LM | None = None) -> Strategy:
-        """Make the strategy; without a language model it can forecast what it would ask, and no more."""
+        """Make the strategy; without `lm` it can only forecast what it would ask."""
         return _strategy(self.config, self.optimizer, lm)
 
     @cached_property
     def unasked(self) -> Strategy:
-        """The strategy without its language model; made when the run is planned, so that its files are read once."""
+        """The strategy without its language model; made once, when the run is planned, so that files are read once."""
         return self.strategy()
 
     @cached_property
     def room(self) -> Room | None:
-        """What the questions to the language model leave for descriptions; None where nothing bounds them.
+        """The tokens that questions to the language model leave for descriptions; None where there is no limit.
 
         Raises:
-            InputError: the longest question does not fit even without any.
+            InputError: the longest question does not fit even without descriptions.
         """
         return room_of(self.config, self.optimizer, self.data.task)
 
@@ -91,16 +93,16 @@ def plan(config: RunConfig, *, ready: bool = True, say: Callable[[str], None] | 
     """Find the pictures and the language models of a run.
 
     Args:
-        config: what to do.
-        ready: the language models must be ready to be asked, with keys and weights, and the pictures there; else the
-            names of both are enough for a forecast.
-        say: what is worth knowing is told so: which classes give fewer pictures than asked for, and which are untested.
+        config: the configuration.
+        ready: whether language models must be ready, with keys and weights, and the pictures must be there; if False,
+            the names of both are enough, for a forecast.
+        say: called with what is worth knowing: classes with fewer pictures than asked for, and untested classes.
 
     Raises:
-        InputError: what is wrong with the configuration, the data or the names of the models.
+        InputError: something is wrong with the configuration, the data or the names of the models.
     """
     _check_held_back(config, None if held_back_shots(config) else "selection_shots=1 or more")
-    REWARDS.settings(config.reward)  # of a class of the user's own, which is imported here
+    REWARDS.settings(config.reward)  # imports a reward class of the user's own and checks its settings
     optimizer, describer = backends(config, ready=ready)
     data = None if ready else resolve_name(ABSENT)(config.data, config.task, say)
     data = data_of(config) if data is None else data
@@ -118,16 +120,16 @@ def plan(config: RunConfig, *, ready: bool = True, say: Callable[[str], None] | 
     planned = Plan(config, data, drawn, optimizer, describer)
     unasked = planned.unasked
     if optimizer is None:
-        forecast_of(unasked, Expected(config.search, data.task))  # refuses settings that it cannot work with
-    _ = planned.room  # refuses questions that no reply can come to
+        forecast_of(unasked, Expected(config.search, data.task))  # refuses settings that the strategy cannot work with
+    _ = planned.room  # refuses questions that leave no room for a reply
     return planned
 
 
 def fitting(config: RunConfig, data: DataSet) -> RunConfig:
-    """Return the configuration of a run on these pictures: without labels its reward is `fit`, with several `several`.
+    """Return the configuration with the reward that fits the labels: `fit` without labels, `several` with several each.
 
     Raises:
-        InputError: a setting needs labels that there are not, or the other way round.
+        InputError: a setting needs labels and there are none, or the other way round.
     """
     name = config.reward["name"]
     if data.labelled and name == FIT:
@@ -137,8 +139,8 @@ def fitting(config: RunConfig, data: DataSet) -> RunConfig:
             raise InputError(f"reward={name} needs labels, and {data.name} has none; leave it out.")
         if config.offsets != "none":
             raise InputError(
-                f"offsets={config.offsets} is taken only where labels show that it helps, and {data.name} has none; "
-                "leave it out: what centring changes is told either way."
+                f"offsets={config.offsets} is used only where labels show that it helps, and {data.name} has none; "
+                "leave it out: the run reports what centring changes either way."
             )
         return config.model_copy(update={"reward": REWARDS.complete(FIT)})
     if not data.several:
@@ -152,20 +154,20 @@ def fitting(config: RunConfig, data: DataSet) -> RunConfig:
         raise InputError(f"reward={name} is for pictures of one class each; leave it out with labels=several.")
     if name == REWARDS.default:
         config = config.model_copy(update={"reward": REWARDS.complete(SEVERAL)})
-    _check_held_back(config, None)  # a picture would be given the rarest of its labels
+    _check_held_back(config, None)  # else each picture would be given the rarest of its labels
     return config
 
 
 def about_short_classes(data: DataSet, drawn: Draw, config: RunConfig) -> str | None:
-    """Say which classes gave fewer pictures than asked for, and which are untested; None where there are none."""
+    """Say which classes have fewer pictures than asked for, and which are untested; None where there are none."""
     told = [found] if (found := about_few_pictures(drawn, config)) else []
     if names := [repr(str(name)) for name in untested(data, _classes(config))]:
-        told.append(f"{several(names)}: searched on and competing, but untested, for want of a second picture")
+        told.append(f"{several(names)}: used in the search, but untested, for want of a second picture")
     return "; ".join(told) or None
 
 
 def about_few_pictures(drawn: Draw, config: RunConfig) -> str:
-    """Say which classes gave fewer pictures than asked for; empty where none did."""
+    """Say which classes have fewer pictures than asked for; empty where none has."""
     asked = config.shots + held_back_shots(config)
     groups = {(label, item.group) for item in (*drawn.search, *drawn.selection) for label in item.shows}
     gave = Counter(label for label, _ in groups)
@@ -179,7 +181,7 @@ def about_few_pictures(drawn: Draw, config: RunConfig) -> str:
 
 
 def about_sample(data: DataSet, drawn: Draw) -> str:
-    """Say how many pictures without labels are searched on, and what becomes of the others."""
+    """Say how many pictures without labels are searched on, and what is done with the others."""
     return (
         f"{data.name}: {len(data.train):,} pictures without labels; a random sample of {len(drawn.search):,} is "
         f"searched on, all are predicted at the end, and `ipo label` asks about the other {len(drawn.test):,}"
@@ -196,10 +198,10 @@ def more_with_twice_the_shots(planned: Plan) -> int:
 
 
 def data_of(config: RunConfig) -> DataSet:
-    """Return the data set of a run, as its settings have it read.
+    """Return the data set of a run, read as its settings say.
 
     Raises:
-        InputError: it cannot be read.
+        InputError: the data set cannot be read.
     """
     return load_data(
         config.data,
@@ -213,9 +215,9 @@ def data_of(config: RunConfig) -> DataSet:
 
 
 def choices(data: DataSet, config: RunConfig) -> list[str]:
-    """Return what a run would use under the shots as they are, under four times as many, and at most; and the untested.
+    """Say how many pictures a run would use with these shots, four times as many, and all, and what is untested.
 
-    Empty where all classes have enough, and are alike in size.
+    Empty where all classes have enough pictures and similar sizes.
     """
     if not data.labelled:
         return [about_sample(data, draw_for(data, config))]
@@ -237,22 +239,22 @@ def choices(data: DataSet, config: RunConfig) -> list[str]:
         )
     if names := untested(data):
         listed = several([repr(str(name)) for name in names])
-        lines.append(f"untested, for want of a second picture, and searched on all the same: {len(names)} ({listed})")
+        lines.append(f"untested, for want of a second picture, but used in the search: {len(names)} ({listed})")
     return lines
 
 
 def held_back_shots(config: RunConfig) -> int:
-    """Return how many base pictures of a class are held back at most."""
+    """Return the most base pictures of a class that are held back to choose the winner with."""
     return 0 if config.selection == "search" else config.selection_shots
 
 
 def room_of(config: RunConfig, optimizer: Backend | None, task: str) -> Room | None:
-    """Return what the questions of a search leave for descriptions; see `Plan.room`.
+    """Return the tokens that the questions of a search leave for descriptions; see `Plan.room`.
 
     Args:
-        config: of the search.
+        config: the configuration.
         optimizer: the language model that is asked; None where none is.
-        task: the sentence on what the pictures are.
+        task: the sentence that says what the pictures show.
     """
     from ipo_prompts.programs.strategies.window import room_in, window_of
 
@@ -303,7 +305,11 @@ def _classes(config: RunConfig) -> Literal["base", "all"]:
 
 
 def _check_held_back(config: RunConfig, missing: str | None) -> None:
-    """Refuse offsets, other names or pictures where nothing can have them, or show that they help.
+    """Refuse offsets, names=search, verdict=balanced and head=blend where the reward or the labels do not allow them.
+
+    Args:
+        config: the configuration.
+        missing: what is needed to hold back pictures, in words; None where they are held back.
 
     Raises:
         InputError: says what to set.
@@ -314,7 +320,7 @@ def _check_held_back(config: RunConfig, missing: str | None) -> None:
         raise InputError(f"names=search is for the accuracy of labelled pictures, and not for reward={name}.")
     if config.verdict == "balanced" and (not accuracy or config.labels != "given"):
         raise InputError(
-            "verdict=balanced counts classes the same, and here is no accuracy of pictures with one class each; "
+            "verdict=balanced is for the accuracy of pictures with one class each, which is not measured here; "
             "leave it out."
         )
     if config.head == "blend" and (not accuracy or config.labels == "none"):

@@ -1,6 +1,6 @@
-"""A job made ready: pictures of search and selection encoded, models loaded; and which pictures a run has drawn.
+"""A run made ready: search and selection pictures are encoded, models are loaded, and the drawn pictures recorded.
 
-What it uses is planned in `plan.py`.
+`plan.py` plans which pictures and models the run uses.
 """
 
 from __future__ import annotations
@@ -41,27 +41,27 @@ from ipo_prompts.programs.record.journal import Journal, last
 
 CHECK = "ipo_prompts.experiments.data.check"
 FAULTS = f"{CHECK}:faults"
-"""Says of each picture why it cannot be read."""
+"""Says for each picture why it cannot be read."""
 SHOWN, SEALED = ("search", "selection"), ("test", "new_test")
-"""The parts of a draw that search and choose, and those that neither do."""
+"""The parts of a draw that are used to search and choose, and the parts that stay sealed."""
 SAME = 1 - 1e-6
-"""Cosine of two class embeddings that differ by rounding alone."""
+"""Class embeddings with a larger cosine differ by rounding alone."""
 
 
 EVENT = "drawn"
-"""Of a journal: which pictures were drawn."""
+"""The event of a journal that says which pictures were drawn."""
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A plan whose pictures of search and selection are encoded and whose models are loaded; nothing sealed is here.
+    """A plan whose search and selection pictures are encoded and whose models are loaded; it holds nothing sealed.
 
     Attributes:
-        plan: what was planned.
-        clip, store: the frozen encoder and its features.
-        reward: with the classes to search for.
-        search, selection: what is scored on; no selection when nothing is held back.
-        lm_seconds: how long language models in this process took to load.
+        plan: the plan.
+        clip, store: the frozen CLIP and its stored features.
+        reward: the reward for the classes of the search.
+        search, selection: the encoded search and selection pictures; `selection` is None if none are held back.
+        lm_seconds: how long the language models of this process took to load, in seconds.
     """
 
     plan: Plan
@@ -78,30 +78,33 @@ class Prepared:
         return self.plan.config
 
     def contents(self, *parts: str) -> list[str]:
-        """Return the digests of the bytes of the pictures in some parts of the draw.
+        """Return the digest of the bytes of each picture in the named parts of the draw.
 
         Raises:
-            InputError: a picture is gone, or was exchanged since it was encoded.
+            InputError: a picture is gone, or has changed since it was encoded.
         """
         return self.store.contents([item.picture for part in parts for item in getattr(self.plan.drawn, part)])
 
     def digest(self, *parts: str) -> str:
-        """Return the digest of some parts of the draw, see `digest_of`."""
+        """Return the digest of the named parts of the draw, see `digest_of`."""
         return digest_of(self.store, self.plan.drawn, *(getattr(self.plan.drawn, part) for part in parts))
 
     @property
     def shown(self) -> list[Units]:
-        """What searches and chooses: all that is not sealed."""
+        """The units of the search and selection pictures: all that are not sealed."""
         return [part.units for part in (self.search, self.selection) if part]
 
 
 def prepare(planned: Plan, ui: Shows, clip: Clip | None = None) -> Prepared:
-    """Load and check everything that a search needs; write nothing but features to the cache.
+    """Load and check everything that a search needs; only features are written, to the cache.
 
-    A `clip` that is loaded already can be given.
+    Args:
+        planned: the plan.
+        ui: shows what is done.
+        clip: the CLIP, if it is loaded already.
 
     Raises:
-        InputError: what is wrong with the pictures or the models.
+        InputError: something is wrong with the pictures or the models.
         BudgetReached: the time is used up.
     """
     config, drawn = planned.config, planned.drawn
@@ -137,7 +140,7 @@ def prepare(planned: Plan, ui: Shows, clip: Clip | None = None) -> Prepared:
 
 @contextmanager
 def naming_unreadable(planned: Plan) -> Iterator[None]:
-    """Name all pictures of a run that cannot be read, where an error of the block may be that one cannot be."""
+    """If the block fails because a picture cannot be read, raise an error that names all unreadable pictures."""
     try:
         yield
     except Exchanged:
@@ -154,10 +157,10 @@ def naming_unreadable(planned: Plan) -> Iterator[None]:
 
 
 def refuse_equal(clip: Clip, template: str, class_names: Sequence[str]) -> None:
-    """Refuse classes that a CLIP reads as one: without labels nothing else would tell.
+    """Refuse classes whose embeddings are the same; without labels nothing else would show it.
 
     Raises:
-        InputError: names the first two.
+        InputError: two classes have the same embedding; the message names the first two.
     """
     rows = class_embeddings(clip, [(template, 1.0)], class_names)
     for i, row in enumerate(rows[:-1]):
@@ -170,27 +173,28 @@ def refuse_equal(clip: Clip, template: str, class_names: Sequence[str]) -> None:
 
 
 def labelled_contents(store: FeatureStore, items: Sequence[Item]) -> list[tuple[str, int | tuple[int, ...]]]:
-    """Return the digest of each picture's bytes with its label, or labels, in order."""
+    """Return for each picture the digest of its bytes and its label or labels, in order."""
     contents = store.contents([item.picture for item in items])
     return [(content, item.also or item.label) for content, item in zip(contents, items, strict=True)]
 
 
 def digest_of(store: FeatureStore, drawn: Draw, *parts: Sequence[Item]) -> str:
-    """Return a digest of the classes and of the pictures used, part by part: bytes and labels, not paths."""
+    """Return a digest of the classes and of the pictures, part by part: of bytes and labels, not of paths."""
     used = [labelled_contents(store, items) for items in parts]
     names = [written(drawn.class_names), written(drawn.new_class_names)]
     return hashlib.sha256(json.dumps([names, used]).encode()).hexdigest()
 
 
-# Which pictures a run drew, by their bytes.
+# The pictures that a run drew, known by their bytes.
 
 
 class DrawnPictures(Content):
     """The `drawn` event of a journal: the beginning of the digest of each picture's bytes, part by part, in order.
 
-    A run goes on with the same pictures, though others came or went since: one picture less in a folder moves the cut
-    and the draw of all others. Those that searched or chose must all be there. Of the sealed ones some may be gone,
-    such as one that could not be read, until the test is opened; then it is made on what is there.
+    A resumed run goes on with the same pictures, even if pictures were added or removed since: one picture less in a
+    folder would change the split and the draw of all others. All search and selection pictures must still be there.
+    Before the test is opened, sealed pictures may go missing, such as one that could not be read; the test then uses
+    the rest.
     """
 
     search: Annotated[tuple[str, ...], Field(min_length=1)]
@@ -199,22 +203,22 @@ class DrawnPictures(Content):
 
 
 def as_begun(planned: Plan, folder: Path) -> Plan:
-    """Return the plan of a run with the pictures that its record names; the plan as it is where they are drawn anyway.
+    """Return the plan with the pictures that the record of the run names; unchanged if it has these pictures already.
 
     Raises:
-        InputError: pictures that searched or chose are gone or changed.
+        InputError: search or selection pictures are gone or changed.
     """
     data, drawn = drawn_before(planned.data, planned.drawn, folder)
     return planned if drawn is planned.drawn else replace(planned, data=data, drawn=drawn)
 
 
 def drawn_in(folder: Path) -> DrawnPictures | None:
-    """Return what the record of a run says that it drew; None where it says nothing of it."""
+    """Return the pictures that a run drew, by its record; None if the record does not say it."""
     return event_as(DrawnPictures, last(folder, EVENT))
 
 
 def drawn_before(data: DataSet, drawn: Draw, folder: Path) -> tuple[DataSet, Draw]:
-    """Return the data and the draw of the run in a folder, where another one is drawn now; see `as_begun`."""
+    """Return the data and the draw of the run in a folder, even if another draw would be made now; see `as_begun`."""
     known = drawn_in(folder)
     if known is None or (known.search, known.selection) == (_digests(drawn.search), _digests(drawn.selection)):
         return data, drawn
@@ -231,7 +235,7 @@ def drawn_before(data: DataSet, drawn: Draw, folder: Path) -> tuple[DataSet, Dra
     if gone := shown - len(search) - len(selection):
         raise _refusal(
             folder,
-            f"{folder} holds another search: its pictures differ, for {gone:,} of the {shown:,} that searched or chose "
+            f"{folder} holds another search: {gone:,} of its {shown:,} search and selection pictures "
             f"{'is' if gone == 1 else 'are'} gone or changed",
         )
     classes, apart = len(drawn.class_names), {id(item.picture) for item in sealed}
@@ -250,10 +254,10 @@ def drawn_before(data: DataSet, drawn: Draw, folder: Path) -> tuple[DataSet, Dra
 
 
 def record_drawn(journal: Journal, prepared: Prepared, say: Callable[[str], None]) -> None:
-    """Record the pictures of a run, once; say how many of the sealed ones are gone since.
+    """Record the pictures of a run; if they are recorded already, say how many sealed pictures are gone since.
 
     Raises:
-        InputError: some are, and the test was opened on them.
+        InputError: sealed pictures are gone, and the test was opened on them.
     """
     search, selection, sealed = (
         tuple(content[:DIGITS] for content in prepared.contents(*parts)) for parts in (SHOWN[:1], SHOWN[1:], SEALED)
@@ -266,12 +270,12 @@ def record_drawn(journal: Journal, prepared: Prepared, say: Callable[[str], None
         were = f"{gone:,} of the {len(known.sealed):,} sealed pictures {'is' if gone == 1 else 'are'} gone or changed"
         if journal.find("test"):
             raise _refusal(journal.path.parent, f"{were}, and the test of {journal.path.parent} was opened on them")
-        say(f"{were} since the run began; the test, which was not opened yet, is made on the other {len(sealed):,}")
+        say(f"{were} since the run began; the test was not opened yet, and will use the other {len(sealed):,}")
     journal.append(EVENT, **DrawnPictures(search=search, selection=selection, sealed=sealed).model_dump(mode="json"))
 
 
 def _refusal(folder: Path, why: str) -> InputError:
-    """Say what to do where pictures are gone: a run that opened its test and has no result cannot be started from."""
+    """Say what to do if pictures are gone; no run can start from one that opened its test and has no result."""
     again = f", or begin a new run that goes on from it: `ipo optimize --from {shlex.quote(str(folder))}`"
     opened = last(folder, "test") is not None and not (folder / RESULT).is_file()
     return InputError(f"{why}; put them back{'' if opened else again}.")

@@ -1,5 +1,5 @@
-"""How a configuration is read: `key=value` words over a YAML file, over a preset, over the run that it starts from or
-that is resumed.
+"""Read a configuration. `key=value` words take precedence over a YAML file, the file over a preset, and the preset over
+the settings of the run that it starts from.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ _NUMBERS = {
     **dict.fromkeys(("float_parsing", "float_type"), "a number"),
     "list_type": "a list",
 }
-"""What pydantic calls the errors of a value that is no number, or no list."""
+"""What a setting has to be, by the type of the pydantic error."""
 
 
 def is_begun(config: RunConfig, folder: Path) -> bool:
-    """Whether a run directory holds a run of this configuration, to resume.
+    """Return whether a run directory holds a run of this configuration that can be resumed.
 
     Raises:
-        InputError: it holds a run of another one.
+        InputError: the directory holds a run of another configuration.
     """
     if last(folder, "start") is None:
         return False
@@ -56,17 +56,17 @@ def is_begun(config: RunConfig, folder: Path) -> bool:
 
 
 def config_of(folder: Path, *, using: Sequence[str] = ()) -> RunConfig:
-    """Return the settings of a run, from the `start` of its journal's latest session: `config.yaml` is only an output.
+    """Return the settings of a run, from the latest `start` event of its journal; `config.yaml` is only an output.
 
-    This is the one way in which settings of a run are read.
+    All code that reads the settings of a run calls this function.
 
     Args:
         folder: the run directory.
-        using: the settings by which something is loaded, read or asked now; those that are only shown are not named.
+        using: the settings by which something is now loaded, read or asked; not those that are only shown.
 
     Raises:
-        InputError: there is no run in the folder, it has not begun to search, its record is damaged, or it was begun
-            elsewhere and what is used needs `--trust`.
+        InputError: the folder holds no run, the run has not begun to search, its record is damaged, or it was begun
+            elsewhere and one of the settings in `using` needs `--trust`.
     """
     start = next((event for event in reversed(read(folder)) if event["type"] == "start"), None)
     if start is None:
@@ -78,12 +78,12 @@ def config_of(folder: Path, *, using: Sequence[str] = ()) -> RunConfig:
 
 
 def differs_in_file(folder: Path, config: RunConfig) -> str | None:
-    """Say how the `config.yaml` of a run differs from its settings; None where it does not."""
+    """Say how the `config.yaml` of a run differs from the settings in its journal; None where it does not."""
     file, settings = folder / CONFIG_FILE, config.model_dump(mode="json")
     try:
         stored = json.loads(json.dumps(read_settings(file), default=str))
     except InputError as error:
-        return f"{str(error).rstrip('.')}; what the journal has of the settings counts"
+        return f"{str(error).rstrip('.')}; the settings in the journal are used"
     other = [
         key for key in {**settings, **stored} if key not in FREE_KEYS and stored.get(key, ...) != settings.get(key, ...)
     ]
@@ -91,19 +91,19 @@ def differs_in_file(folder: Path, config: RunConfig) -> str | None:
         return None
     told = [f"{key}={stored[key]!r}"[:200] if key in stored else f"no {key}" for key in other[:3]]
     more = f" and {len(other) - 3} more" if len(other) > 3 else ""
-    return f"{file} has {', '.join(told)}{more}, which this run has not; what its journal has of the settings counts"
+    return f"{file} has {', '.join(told)}{more}, which differs from this run; the settings in its journal are used"
 
 
 def load_config(file: Path | None, words: Sequence[str] = (), *, to_run: bool = False, **flags: Any) -> RunConfig:
-    """Fill the configuration.
+    """Return the configuration that a file, words and flags give.
 
     Args:
-        file: a YAML file of keys and values, or None. That of a run directory has to be as the run wrote it, for it is
-            an output: what the journal has is taken.
-        to_run: whether a run is begun with it: then no address and no class of the user's own is taken from a run
-            directory, and such classes may be imported.
+        file: a YAML file of keys and values, or None. The file of a run directory is an output: it has to be as the run
+            wrote it, and the settings are read from the journal.
+        to_run: whether a run is begun with the configuration: then no address and no class of the user's own is taken
+            from a run directory, and classes of the user's own that were typed may be imported.
         words: `key=value`, the value read as YAML.
-        flags: values from the command line; None means not given. They win.
+        flags: values from the command line, which take precedence; None means not given.
 
     Raises:
         InputError: unreadable file, unknown key (the nearest known one is named), or a value of the wrong kind.
@@ -114,7 +114,7 @@ def load_config(file: Path | None, words: Sequence[str] = (), *, to_run: bool = 
     if file and of_run:
         config = config_of(file.parent)
         if told := differs_in_file(file.parent, config):
-            raise InputError(f"{told}; for a run with other settings type them behind it, or copy the file elsewhere.")
+            raise InputError(f"{told}; for a run with other settings type them after it, or copy the file elsewhere.")
         values = config.model_dump(mode="json")
         values = _to_take_over(values, given, file.parent) if to_run else values
     elif file:
@@ -126,17 +126,17 @@ def load_config(file: Path | None, words: Sequence[str] = (), *, to_run: bool = 
 
 
 def resumed(folder: Path, given: RunConfig, where: str, instead: str, typed: Sequence[str] = ()) -> RunConfig:
-    """Lay what was explicitly given over the configuration of the run to resume; only `FREE_KEYS` may differ.
+    """Return the configuration of the run to resume with the settings given now; only `FREE_KEYS` may differ.
 
-    The name of a class of the user's own has to be given again, and be the same. It is never taken from a run
-    directory; what else is not taken from one that was begun elsewhere, `refuse_foreign` says.
+    The name of a class of the user's own must be given again, and must be the same: it is never taken from a run
+    directory. `refuse_foreign_run` says which other settings are not taken from a run that was begun elsewhere.
 
     Args:
-        folder: of the run.
-        given: what is asked for now.
-        where: where that was given, for messages.
-        instead: what starts a new run from this one with what is given there.
-        typed: what is given now, as words of the command line or arguments.
+        folder: the directory of the run.
+        given: the settings given now.
+        where: where they were given, for messages.
+        instead: the command that starts a new run from this one with the settings given now.
+        typed: the settings given now, as words of the command line or arguments.
 
     Raises:
         InputError: there is no run, another setting differs, such a name is not given, the run is from elsewhere, or
@@ -172,9 +172,12 @@ def resumed(folder: Path, given: RunConfig, where: str, instead: str, typed: Seq
 
 
 def build(values: dict[str, Any], where: str, *, whole: bool = False) -> RunConfig:
-    """Check values and lay them over their preset, and over the settings of the run that they start from.
+    """Check values and complete them from their preset and from the run that they start from.
 
-    With `whole`, they are those of a run, with what its preset and the run that it started from gave.
+    Args:
+        values: the values by key.
+        where: where they were given, for messages.
+        whole: whether they are all settings of a run, with those of its preset and of the run that it started from.
 
     Raises:
         InputError: see `load_config`.
@@ -182,8 +185,8 @@ def build(values: dict[str, Any], where: str, *, whole: bool = False) -> RunConf
     values = nested(values)
     if "metric" in values:
         raise InputError(
-            f"there is no metric in {where}: a metric judges one answer, and a run maximises a reward, which scores a "
-            f"template on all pictures; set reward ({', '.join(REWARDS)}), or leave it out for accuracy."
+            f"there is no setting metric in {where}: a metric judges one answer, and a run maximises a reward, which "
+            f"scores a template on all pictures; set reward ({', '.join(REWARDS)}), or leave it out for accuracy."
         )
     for key in values:
         if key not in RunConfig.model_fields:
@@ -205,7 +208,7 @@ def build(values: dict[str, Any], where: str, *, whole: bool = False) -> RunConf
 
 
 def _no_number(error: ValidationError, where: str) -> InputError | None:
-    """Say that a setting takes a number or a list, where that is what is wrong first."""
+    """Return an error that says that a setting takes a number or a list; None if the first error is another one."""
     first = error.errors()[0]
     key, kind = first["loc"][0] if first["loc"] else "", _NUMBERS.get(first["type"])
     if kind is None:
@@ -218,7 +221,7 @@ def _no_number(error: ValidationError, where: str) -> InputError | None:
 
 
 def example_of(key: Any) -> Any:
-    """Return a number that a setting can be: its default, where it has one."""
+    """Return an example value of a setting: its default, or 12 if it has none."""
     field = RunConfig.model_fields.get(key)
     return 12 if field is None or field.default is None else field.default
 
@@ -227,7 +230,7 @@ def _of_run(start: str, given: dict[str, Any]) -> dict[str, Any]:
     """Return the settings of a run to start from, see `_to_take_over`.
 
     Raises:
-        InputError: there is none, or something has to be typed.
+        InputError: there is no such run, or a setting has to be typed.
     """
     if not start or not (Path(start) / JOURNAL).is_file():
         raise InputError(f"{start or 'it'} is no run to start from: it has no {JOURNAL}; give a run directory.")
@@ -235,11 +238,11 @@ def _of_run(start: str, given: dict[str, Any]) -> dict[str, Any]:
 
 
 def _to_take_over(settings: dict[str, Any], given: dict[str, Any], run: Path) -> dict[str, Any]:
-    """Return the settings of a run that another may take over: without the addresses of language models.
+    """Return the settings of a run that another run may take over: all but the addresses of language models.
 
     Raises:
-        InputError: it asked a model at an address which is now asked again, and none is given; or it chose a class of
-            the user's own, and no name is given.
+        InputError: the run asked a model at an address and the address is not given now; or it used a class of the
+            user's own and the name is not given now.
     """
     kept = dict(settings)
     typed = {key for key, value in given.items() if key not in CHOICES or "name" in value}
@@ -247,7 +250,7 @@ def _to_take_over(settings: dict[str, Any], given: dict[str, Any], run: Path) ->
     if code:
         words = (", " if listener() == "ipo.optimize" else " ").join(setting(key, name) for key, name in code.items())
         raise InputError(f"the run in {run} {why_typed(code)}, add `{words}`, else name another {' and '.join(code)}.")
-    replayed = str(given.get("lm", kept.get("lm"))).startswith("replay/")  # then nobody is asked, in either role
+    replayed = str(given.get("lm", kept.get("lm"))).startswith("replay/")  # then no model is asked, in either role
     for role in ("lm", "describer"):
         address, name = kept.get(f"{role}_api_base"), str(kept.get(role, RunConfig.model_fields[role].default))
         asked = name not in ASK_NO_MODEL | {"local"} and not name.startswith(("local/", "replay/"))
@@ -263,7 +266,7 @@ def _to_take_over(settings: dict[str, Any], given: dict[str, Any], run: Path) ->
 
 
 def allow_typed(values: dict[str, Any]) -> None:
-    """Let the classes and functions of the user's own be imported that a person typed; see `Registry.allow`."""
+    """Allow the import of the user's own classes and functions that a person typed; see `Registry.allow`."""
     for key, registry in CHOSEN.items():
         registry.allow(values.get(key))
     for key in ("data", "also_fit"):
@@ -274,7 +277,7 @@ def read_settings(file: Path) -> dict[str, Any]:
     """Read a YAML file of keys and values.
 
     Raises:
-        InputError: it cannot be read, or holds something else.
+        InputError: the file cannot be read, or holds something else.
     """
     content = files.read_yaml(file, "the configuration")
     if content is None:
@@ -285,7 +288,7 @@ def read_settings(file: Path) -> dict[str, Any]:
 
 
 def read_words(words: Sequence[str], flags: Container[str] = ()) -> dict[str, Any]:
-    """Read `key=value` words, the values as YAML; those of text settings stay text. `flags` are written with `--`.
+    """Read `key=value` words: values are YAML, those of text settings stay text. `flags` are written with `--`.
 
     Raises:
         InputError: a word has another form.
@@ -308,10 +311,10 @@ def read_words(words: Sequence[str], flags: Container[str] = ()) -> dict[str, An
             value = files.parse_yaml(text, key)
         except InputError:
             value = text
-        # In a text field, `a photo: <CLASS>` or `no` is text and not a table or a truth value.
+        # In a text field, `a photo: <CLASS>` and `no` are text, not a table and a truth value.
         field = RunConfig.model_fields.get(key)
         is_text = field is not None and (field.annotation is str or str in get_args(field.annotation))
-        # Agents of a W&B sweep word null as Python does.
+        # Agents of a W&B sweep write null as Python does: None.
         kinds = (field.annotation, *get_args(field.annotation)) if field else ()
         holds = {get_origin(kind) for kind in kinds}  # agents write nested parameters as a table
         whole = value is None or (isinstance(value, (dict, list)) and type(value) in holds)

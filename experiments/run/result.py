@@ -1,4 +1,4 @@
-"""`result.json`: what a run found. The models here are what is written and what is read; `comparison.py` fills them."""
+"""`result.json`: what a run found. The models here define the format of the file; `comparison.py` fills them."""
 
 from __future__ import annotations
 
@@ -25,18 +25,24 @@ from ipo_prompts.metrics.verdict import Headroom, Rounded
 
 RESULT = "result.json"
 PROGRAM, CENTRING = "program.json", "centring.json"
-"""The program of a run, and that of the initial template with centring."""
+"""The program of a run, and the program of the initial template with centring."""
 
 
 class Glimpse(Content):
-    """A picture, by the end of its name."""
+    """A picture with a thumbnail; `picture` is the end of its name."""
 
     picture: str
     thumbnail: Thumbnail
 
 
 class SuggestedName(Content):
-    """A name that the pictures fit better than the one given, by `rise` in nats, and a few of them; not tested."""
+    """A class name that fits the pictures better than the name given, with a few of these pictures; not tested.
+
+    Attributes:
+        given, found: the name given, and the name found.
+        rise: how much better it fits, in nats.
+        pictures: a few of the pictures.
+    """
 
     given: str
     found: str
@@ -45,19 +51,20 @@ class SuggestedName(Content):
 
 
 class Untested(Content):
-    """What a run without labels found, which nothing has tested.
+    """What a run without labels found; it is not tested.
 
     Attributes:
-        pictures, searched: all of them, and how many of these were searched on.
-        lead: the chosen template's fit less the initial one's, in nats, words paid for; where that stays, the best
-            other one's.
-        needed: the lead from which the initial template is left.
-        spread: the standard deviation of fit over phrases of the vocabulary, which price and lead are measured in.
-        changed: how many pictures the chosen template names otherwise than the initial one.
-        changed_by_mean: how many the initial template names otherwise with centring.
-        apart: how many the chosen template names otherwise than that.
-        names: other names of classes that the pictures fit better; none of them is taken.
-        about_names: that in words, with the classes for which no other name is known; empty where there are neither.
+        pictures: the number of pictures.
+        searched: how many of them were searched on.
+        lead: the fit of the chosen template less the fit of the initial template, in nats, less the price of its words.
+            If the initial template is kept, the lead of the best other template.
+        needed: the lead that a template needs to replace the initial template.
+        spread: the standard deviation of fit over phrases of the vocabulary, the unit of price and lead.
+        changed: for how many pictures the chosen template predicts another class than the initial template.
+        changed_by_mean: for how many the initial template predicts another class with centring.
+        apart: for how many the chosen template predicts another class than the initial template with centring.
+        names: other class names that fit the pictures better; none of them is used.
+        about_names: the same in words, with the classes for which no other name is known; empty where there are none.
     """
 
     pictures: int
@@ -76,9 +83,9 @@ class Sealed(Content):
     """The sealed units.
 
     Attributes:
-        digest: of them and their labels.
-        opened: the how many-th opening of them, or of some of them, this was; p is corrected for it.
-        elsewhere: how many of these openings `opened=N` says were made elsewhere.
+        digest: the digest of the sealed units and their labels.
+        opened: the number of this opening of the sealed units or some of them; p is corrected for it.
+        elsewhere: how many of the openings were made elsewhere, by `opened=N`.
     """
 
     digest: str
@@ -87,9 +94,14 @@ class Sealed(Content):
 
 
 class Chosen(Content):
-    """How the winner was chosen, and what choosing so gains on selection units that had no part in it.
+    """How the winner was chosen, see `selection.Choice`.
 
-    The gain is None where nothing was held back, the error where the units cannot tell it: see `selection.Choice`.
+    Attributes:
+        how: how the winner was chosen, in words.
+        kept_initial: whether the initial template was kept.
+        gain: what choosing in this way gains on selection units that were left out of the choice; None if nothing was
+            held back.
+        standard_error: the standard error of the gain; None if the units cannot tell it.
     """
 
     how: str
@@ -99,7 +111,7 @@ class Chosen(Content):
 
 
 class Used(Content):
-    """What one language model was used for."""
+    """The use of one language model."""
 
     name: str
     calls: int
@@ -110,14 +122,14 @@ class Used(Content):
 
 
 class LanguageModels(Content):
-    """What each role used; None for a role that was not used."""
+    """The use of the language model of each role; None for a role that was not used."""
 
     optimizer: Used | None
     describer: Used | None
 
 
 class Fingerprinted(Content):
-    """A CLIP, and the digest of what it was."""
+    """The name of something, such as a CLIP, and the digest of its content."""
 
     name: str
     fingerprint: str
@@ -128,11 +140,11 @@ class Data(Fingerprinted):
 
     Attributes:
         split: see `DataSet.split`.
-        classes: how many there are.
-        shots: base pictures of a class that the search saw at most.
+        classes: the number of classes.
+        shots: the most base pictures per class that the search used.
         more: how many more base pictures a run with twice the shots would search and choose with.
-        untested: the classes of the search without a test picture, which competed.
-        short: which classes gave fewer pictures than asked for, in words; empty where none did.
+        untested: the classes of the search that have no test picture; they competed all the same.
+        short: which classes have fewer pictures than asked for, in words; empty where none has.
     """
 
     split: str
@@ -144,11 +156,13 @@ class Data(Fingerprinted):
 
 
 class StrategyUsed(Content):
-    """How new templates were looked for.
+    """How new templates were found.
 
     Attributes:
-        vocabulary: whose phrases were put together; None where the strategy says of none.
-        passes_over: why a template may not be proposed that has more than the best so far, in words.
+        name: the strategy.
+        settings: its settings.
+        vocabulary: the vocabulary whose phrases were combined; None where the strategy names none.
+        passes_over: why a template that scores better than the best so far may not be proposed, in words.
     """
 
     name: str
@@ -158,7 +172,7 @@ class StrategyUsed(Content):
 
 
 class Harmonic(Content):
-    """Harmonic mean of the values on test and new classes."""
+    """Harmonic means of the values on the test pictures of base and new classes."""
 
     initial: Rounded
     optimised: Rounded
@@ -169,9 +183,10 @@ class Started(Content):
 
     Attributes:
         run: the directory of the run that this one started from.
-        templates, refused: how many of its templates are candidates; how many cannot be scored here.
-        same_pictures: whether they were found on the same search pictures, with the same CLIP and reward.
-        chose: how many pictures that choose the winner were searched on before.
+        templates: how many templates of that run are candidates.
+        refused: how many of its templates cannot be scored here.
+        same_pictures: whether the templates were found on the same search pictures, with the same CLIP and reward.
+        chose: how many selection pictures were searched on before.
     """
 
     run: str
@@ -185,31 +200,31 @@ class RunResult(Content):
     """The content of `result.json`.
 
     Attributes:
-        template: the chosen one.
+        template: the chosen template.
         verdict: what the sealed test shows, in words.
         scores: both templates on each part that the run has.
         other_measures: further measures of the sealed test, by name.
-        offsets: what they add beside the words; None for other rewards.
-        head: what labelled pictures do beside the words; None where that was not asked for.
-        names: what classes are called after a search for names; None where none was asked for.
+        offsets: what offsets add to the template; None for rewards without offsets.
+        head: what labelled pictures add to the template; None where that was not asked for.
+        names: the class names after a search for names; None where none was asked for.
         ended: why the search ended, in words.
-        stopped: the limit that ended it early, in words, or None.
-        limit, needed: the setting of that limit, and what it has to be to go on. They are not written: a stopped run is
-            resumed, and tells them again.
-        proposed: templates that were proposed and scored; `templates_scored` counts the initial one as well.
-        scored_only: templates that were looked at without being proposed.
-        seconds: of the run: `total`, and its parts.
-        headroom: what was seen before the search; None for other rewards.
+        stopped: the limit that ended the search early, in words, or None.
+        limit, needed: the setting of that limit, and the value that it needs to go on. They are not written to the
+            file: a run that is resumed finds them again.
+        proposed: how many templates were proposed and scored; `templates_scored` counts the initial template as well.
+        scored_only: how many templates were scored without being proposed.
+        seconds: the seconds that the run took: `total`, and its parts.
+        headroom: whether words can help, as measured before the search; None for rewards where it is not measured.
         over_classes: the mean over classes of the sealed pictures, by part, where the largest class has more than twice
             the pictures of the smallest.
-        baselines: what the test pictures get without a search; None for other rewards.
-        left_out: what is not said of this run for its reward's sake, in words; empty where nothing is.
-        started: the run that this one started from; None for a run that began anew.
-        near_copies: how many sealed pictures look like near copies, and the interval if these are one draw each; empty
-            where none does.
-        untested: what there is to say where nobody knows the labels; then no part of the pictures has scores.
-        export: the target of `ipo export` that holds the program and needs nothing of ours, where there is one.
-        above: the `--above` that held-back pictures propose for pictures with several labels; None for others.
+        baselines: the scores of the test pictures without a search; None for rewards where they are not measured.
+        left_out: what is not reported, because of the reward or for want of time, in words; else empty.
+        started: the run that this one started from; None if it started from none.
+        near_copies: how many sealed pictures look like near copies, and the interval if near copies are one draw; empty
+            where none do.
+        untested: the findings of a run without labels; then no part of the pictures has scores.
+        export: the target of `ipo export` that holds the whole program and needs no code of IPO, where there is one.
+        above: the `--above` that held-back pictures propose for pictures with several labels; None for other rewards.
     """
 
     version: Literal[1] = Field(default=1, alias="schema")
@@ -251,9 +266,9 @@ class RunResult(Content):
 
 
 def load_result(place: Path) -> RunResult:
-    """Read the result of a run directory, or a file.
+    """Read a result from a run directory or a file.
 
     Raises:
-        InputError: it cannot be read, or is no result.
+        InputError: the file cannot be read, or is no result.
     """
     return read_model(RunResult, place / RESULT if place.is_dir() else place)

@@ -1,4 +1,4 @@
-"""What a result says in scores: of each part, and of what was taken beside one template. See `result.py`."""
+"""The scores in a result: of each part, and of what was used or compared beside the template. See `result.py`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Label = Annotated[str, Field(pattern=LABEL)]
 
 
 class RewardNames(Content):
-    """What was maximised: the reward, the name of its measure, and what its n counts, in the plural."""
+    """The names of the reward, of its measure, and of its units (in the plural)."""
 
     name: str = Field("classification", pattern=r"^[\w.:-]{1,100}$")
     measure: Label = "accuracy"
@@ -31,11 +31,11 @@ PartName = Literal["search", "selection", "test", "new"]
 
 
 AnyPart = PartName | Literal["fresh"]
-"""A part of the pictures; `fresh` ones neither searched nor chose, and are there for the words of the template."""
+"""A part of the pictures; `fresh` pictures neither searched nor chose, and test the single words of the template."""
 
 
 class Measured(Content):
-    """One template on one set of n units; `value` is a fraction, the loss of a classification is in nats."""
+    """One template on one set of n units; `value` is a fraction, and the loss of a classification is in nats."""
 
     value: Rounded
     loss: Rounded
@@ -47,8 +47,8 @@ class Comparison(Content):
     """Both templates on one set of units.
 
     Attributes:
-        difference: optimised minus initial, with its verdict, for the classes as given.
-        like_these: the same for classes like these; None where units have no classes, or too few.
+        difference: optimised minus initial, with its verdict, for these classes.
+        like_these: the same for other classes of the same kind; None where units have no classes or too few.
     """
 
     initial: Measured
@@ -58,7 +58,7 @@ class Comparison(Content):
 
 
 class Over(Content):
-    """A difference, a fraction, with its 95 % interval; no test."""
+    """A difference of fractions with its 95 % interval; no test."""
 
     difference: Rounded
     ci95: Ends
@@ -68,12 +68,13 @@ SealedPart = Literal["test", "new"]
 
 
 class OverClasses(Over):
-    """The mean over the classes of a part that are tested, each of the same weight, where they differ in size.
+    """The mean over the tested classes of a part, each class of the same weight, where classes differ in size.
 
     Attributes:
-        precision: whether the average precisions of pictures with several labels are averaged (mAP), else accuracies.
-        classes: how many have test pictures; `single` of them have one, whose variance is that within the others.
-        initial, optimised: of the two templates; the difference is optimised minus initial.
+        precision: whether average precisions are averaged (mAP, for pictures with several labels); else accuracies.
+        classes: how many classes have test pictures.
+        single: how many classes have only one test picture; for them the variance within the other classes is used.
+        initial, optimised: the means of the two templates; the difference is optimised minus initial.
     """
 
     precision: bool
@@ -86,16 +87,16 @@ class OverClasses(Over):
 
 
 class Baselines(Content):
-    """What the sealed test pictures get without a search.
+    """The scores of the sealed test pictures without a search.
 
     Attributes:
-        guessing: the value of always naming the class with the most of them.
-        class_mean: the nearest mean of the search and selection pictures of a class; None where a class has none.
-        labelled: how many of these pictures a class has on average.
-        ensemble: CLIP's 80 templates as one classifier; None where they are too many texts.
-        weak: what makes any template a poor answer; None where nothing does.
-        lead: what class means name more than the template, on search and selection pictures that were left out of their
-            class mean in turn; None where few classes have two, or the measure is another than accuracy.
+        guessing: the value of always predicting the most frequent class of the test pictures.
+        class_mean: nearest class mean, with the means of search and selection pictures; None where a class has none.
+        labelled: how many search and selection pictures a class has on average.
+        ensemble: CLIP's 80 templates as one classifier; None where these would be too many texts.
+        weak: why no template can be a good answer; None where one can.
+        lead: the accuracy of class means less the template's on search and selection pictures, each left out of its
+            class mean in turn; None if few classes have two pictures, or the measure is not accuracy.
     """
 
     guessing: Rounded
@@ -107,7 +108,7 @@ class Baselines(Content):
 
 
 class WithAndWithout(Over):
-    """Scores without and with something on the same units; the difference is with minus without."""
+    """The scores without and with something on the same units; the difference is with minus without."""
 
     without: Measured
     with_: Measured = Field(alias="with")
@@ -124,12 +125,13 @@ class OffsetsFound(Content):
     """What offsets add, and whether the run has them.
 
     Attributes:
-        kind: those asked for; `mean` where none were.
-        weighed: whether labels say how classes that differ in size are weighed the same.
-        kept: whether the program has them; then the scores of the run are with them, else without.
-        gain: what choosing with them gained over choosing without on selection pictures left out of the choice; None
-            where they were not asked for. They are kept where it exceeds its standard error.
-        sealed: what they add, by the part of the sealed pictures.
+        kind: the offsets that were asked for; `centring` where none were.
+        weighed: whether classes differ in size and, by their labels, are weighted equally.
+        kept: whether the program has offsets; then the scores of the run are with offsets, else without.
+        gain: what choosing with offsets gained over choosing without, on selection pictures left out of the choice;
+            None where offsets were not asked for. Offsets are kept if the gain exceeds its standard error.
+        standard_error: the standard error of the gain.
+        sealed: what offsets add, by the part of the sealed pictures.
     """
 
     kind: Kind
@@ -141,7 +143,7 @@ class OffsetsFound(Content):
 
 
 class TwoByTwo(Over):
-    """Either template under the names given and under those found, on the sealed test pictures.
+    """Both templates with the names given and with the names found, on the sealed test pictures.
 
     `difference` is what the names found add to the chosen template.
     """
@@ -153,10 +155,15 @@ class TwoByTwo(Over):
 
 
 class Renamed(Content):
-    """A class with another name, and what the old one alone would change if it were put back.
+    """A class with a new name, and what the new name changes compared with putting only the old name back.
 
-    `hits` are the pictures that the new name wins of those that searched and chose, `loss` what it changes of their
-    mean loss (in nats, lower is better). They chose the name, so they flatter it: a description, and no test.
+    This is a description and no test: it is measured on the search and selection pictures, which chose the name and so
+    flatter it.
+
+    Attributes:
+        given, found: the old name and the new name.
+        hits: how many more of these pictures are right with the new name.
+        loss: how much the new name changes their mean loss, in nats; lower is better.
     """
 
     given: str
@@ -166,20 +173,22 @@ class Renamed(Content):
 
 
 class NamesFound(Content):
-    """What classes are called after a search for names.
+    """The class names after a search for names.
 
     Attributes:
-        kept: whether any class has another name; then all scores of the run are under the names found.
-        renamed: those classes, in label order; of more than 200 the first.
-        classes: how many were searched for names; `alone` are those of which no other name is known.
-        chose: how many pictures searched and chose; `hits` of `renamed` are among them.
-        candidates: how many other names were tried, `asked` of them from a language model.
-        gain, standard_error: what choosing names so gained on held-back pictures, a fraction.
-        loss, loss_error: the same in nats, higher is better; names are taken where it exceeds its standard error and
+        kept: whether any class has a new name; then all scores of the run are with the names found.
+        renamed: the classes with a new name, in label order; at most the first 200.
+        classes: for how many classes names were searched.
+        alone: the classes for which no other name is known.
+        chose: the number of search and selection pictures; the `hits` of `renamed` are among them.
+        candidates: how many other names were tried.
+        asked: how many of the candidates came from a language model.
+        gain, standard_error: what choosing names in this way gained on held-back pictures, a fraction.
+        loss, loss_error: the same in nats, higher is better; names are taken if it exceeds its standard error and
             `gain` is above 0.
-        permuted: the gain where each class tries the candidates of another one.
+        permuted: the gain if each class tries the candidates of another class.
         temperature: what logits were divided by while names were chosen.
-        sealed: either template under either names; None where all classes keep theirs.
+        sealed: both templates with the names given and found; None where all classes keep their names.
     """
 
     kept: bool
@@ -199,16 +208,18 @@ class NamesFound(Content):
 
 
 class HeadFound(Content):
-    """What labelled pictures do beside the words, where `head=blend` asked for it.
+    """What a head of labelled pictures adds to the template, if `head=blend` asked for it.
 
     Attributes:
-        kept: whether they count in the program; else words alone decide.
-        way, weight: how pictures decide, and how many times they count beside the words; see `metrics/blend.py`.
-        alone: how pictures decide best alone.
-        labelled: pictures a class, on average; `without` are the classes that have none.
-        left_out: how many were left out in turn to choose; 0 where each class has one.
-        words_alone, pictures_alone, both: on the sealed test pictures.
-        over_words, over_pictures: both less either.
+        kept: whether the program uses the pictures; else the template alone decides.
+        way, weight: how the pictures decide, and their weight beside the template; see `metrics/blend.py`.
+        alone: how the pictures decide best without the template.
+        labelled: the mean number of labelled pictures per class.
+        without: the classes that have no labelled pictures.
+        left_out: how many pictures were left out in turn to choose the weight; 0 where each class has one.
+        words_alone, pictures_alone, both: template, pictures and both on the sealed test pictures.
+        over_words: both less the template alone.
+        over_pictures: both less the pictures alone.
     """
 
     kept: bool

@@ -1,9 +1,9 @@
-"""The sealed test of a run: time is kept for it, its pictures are encoded ahead, it is opened once; and what it shows.
+"""The sealed test of a run: time is reserved for it, its pictures are encoded ahead, and it is opened once.
 
-A time limit must hold the start, the sealed test and the files: the test is never cut short to fit. How long it takes
-is measured: what a picture of the search took to encode, times the sealed ones that the cache lacks. A limit that has
-no room for that is refused. Then the sealed pictures are encoded, before anything is paid, and what the test still
-takes is kept in reserve, so that the search ends in time for it.
+A time limit must cover the start, the sealed test and the files: the test is never cut short. How long the test takes
+is measured: the time to encode one search picture, times the number of sealed pictures that the cache lacks. A limit
+that is too short for this is refused. Then the sealed pictures are encoded, before anything is paid. The time that the
+test still needs is kept in reserve, so that the search ends in time.
 """
 
 from __future__ import annotations
@@ -41,17 +41,17 @@ from ipo_prompts.programs.record.score_keeper import units_of
 from ipo_prompts.programs.record.trust import resumed_by
 
 BESIDE = "ipo_prompts.experiments.run.beside:what_stands_beside"
-"""Measures what stands beside the gain."""
+"""Measures what a result reports beside the gain."""
 MARGIN = 1.25
-"""Of the test's time: the pace is known from few pictures, and the last batch before it may be long."""
+"""The reserved over the measured time of the test: few pictures were timed, and the last batch before may be long."""
 FILES = 2.0
-"""Seconds for the choice and the files of a run: measured, on two cores, 0.5 to 1.5."""
+"""Seconds for the choice and the files of a run: 0.5 to 1.5 were measured on two cores."""
 ROOM = 1.25
-"""A limit that is proposed is so many times what is needed at least."""
+"""A proposed limit over the least that is needed."""
 
 
 def in_time(planned: Plan, ui: Shows, one: Clock, folder: Path) -> tuple[Prepared, float]:
-    """Prepare a run, encode its sealed pictures, and keep the time in reserve that its sealed test still needs.
+    """Prepare a run, encode its sealed pictures, and reserve the time that its sealed test still needs.
 
     Returns:
         The run, and the seconds of its test.
@@ -66,7 +66,7 @@ def in_time(planned: Plan, ui: Shows, one: Clock, folder: Path) -> tuple[Prepare
         refuse_short(one, one.seconds - one.before, 0.0, planned.config, folder)
         raise
     refuse_short(one, one.seconds - one.before, test, planned.config, folder)
-    with due():  # it was measured to fit
+    with due():  # the time was measured to suffice
         encode_sealed(prepared, ui)
     if one.limit is not None:
         test = seconds_of_test(prepared)
@@ -75,13 +75,13 @@ def in_time(planned: Plan, ui: Shows, one: Clock, folder: Path) -> tuple[Prepare
 
 
 def encode_sealed(prepared: Prepared, ui: Shows) -> None:
-    """Encode the sealed pictures before anything is asked or paid, so that one that cannot be read is found now.
+    """Encode the sealed pictures before anything is asked or paid, so that unreadable pictures are found now.
 
-    Nothing is scored and no label is looked at; their features wait in the store. A reward that does not keep the
-    features of whole pictures would not find them there: its pictures are decoded, no more.
+    Nothing is scored and no label is read; the features are kept in the store. If a reward does not keep features of
+    whole pictures, its pictures are only decoded.
 
     Raises:
-        InputError: names all pictures of the run that cannot be read.
+        InputError: a picture cannot be read; the message names all such pictures of the run.
     """
     planned, drawn, store = prepared.plan, prepared.plan.drawn, prepared.store
     sealed = {"test": drawn.test, "new": drawn.new_test} if planned.data.labelled else {"all": planned.data.train}
@@ -95,7 +95,7 @@ def encode_sealed(prepared: Prepared, ui: Shows) -> None:
 
 
 def seconds_of_test(prepared: Prepared) -> float:
-    """Measure how long it takes to encode what is opened at the end: sealed pictures, or all where none has a label.
+    """Return the seconds that it takes to encode what is opened at the end: sealed pictures, or all without labels.
 
     Raises:
         InputError: a picture cannot be read.
@@ -107,21 +107,22 @@ def seconds_of_test(prepared: Prepared) -> float:
 
 
 def reserve_of(test: float) -> float:
-    """Return the seconds to keep for a test that takes so many, and for the files."""
+    """Return the seconds to reserve for the files and for a test that takes `test` seconds."""
     return MARGIN * test + FILES
 
 
 def refuse_short(one: Clock, startup: float, test: float, config: RunConfig, folder: Path) -> None:
-    """Refuse a limit below twice the start-up, or one that the sealed test does not fit into.
+    """Refuse a time limit that is below twice the start-up, or too short for the sealed test.
 
     Args:
         one: the clock of the run.
         startup: seconds from the start of this session until now.
         test: see `seconds_of_test`.
-        config, folder: of the run.
+        config: the configuration of the run.
+        folder: the run directory.
 
     Raises:
-        InputError: says what is needed at least; what was encoded is kept.
+        InputError: the limit is too short; the message says how much is needed. What was encoded is kept.
     """
     later = reserve_of(test)
     least = one.before + startup + (later if one.before else max(startup, later))
@@ -136,10 +137,10 @@ def refuse_short(one: Clock, startup: float, test: float, config: RunConfig, fol
 
 
 def refuse_to_open(one: Clock, test: float, config: RunConfig, folder: Path) -> None:
-    """Stop before the sealed test where it does not fit any more.
+    """Stop before the sealed test if the time left is too short for it.
 
     Raises:
-        InputError: says with which limit the run goes on.
+        InputError: the time is too short; the message says with which limit the run can go on.
     """
     if one.limit is None or one.seconds + test <= one.limit:
         return
@@ -159,7 +160,7 @@ def _again(one: Clock, least: float, config: RunConfig, folder: Path) -> str:
 
 
 def _seconds_a_picture(prepared: Prepared) -> float:
-    """Return what one took in the search; where too few were encoded for that, time a batch of them."""
+    """Return the seconds to encode one search picture; if too few were encoded to know, a batch is timed."""
     clip, encoded = prepared.clip, prepared.store.encoded
     shown = [item.picture for part in (prepared.search, prepared.selection) if part for item in part.items]
     if encoded >= BATCH or not shown:
@@ -175,8 +176,8 @@ class SealedTest:
 
     Attributes:
         parts: both templates on each part of the pictures.
-        others: the same by further measures of the sealed test, by their names.
-        opening: the how many-th opening of its pictures this is.
+        others: both templates on the sealed test pictures by further measures, by the name of the measure.
+        opening: this opening of the sealed pictures, with the earlier ones.
     """
 
     parts: dict[AnyPart, Compared]
@@ -185,9 +186,9 @@ class SealedTest:
 
 
 def open_test(prepared: Prepared, searched: SearchedRun, journal: Journal, ui: Shows) -> SealedTest:
-    """Score the initial and the chosen template everywhere; the sealed pictures are opened here and nowhere else.
+    """Score the initial and the chosen template on all parts; only here are the sealed pictures opened.
 
-    Fresh pictures that cannot be used are named and left out: the result does not need them.
+    If fresh pictures cannot be used, that is said and they are left out: the result does not need them.
     """
     planned, drawn = prepared.plan, prepared.plan.drawn
     settled, ours = searched.settled, searched.reward
@@ -239,19 +240,22 @@ def open_test(prepared: Prepared, searched: SearchedRun, journal: Journal, ui: S
 
 
 def _seen_before(prepared: Prepared, sealed: Sequence[Item], earlier: EarlierRun | None) -> str | None:
-    """Say how many sealed pictures searched or chose too, byte for byte, here or before; None where none did."""
+    """Say how many sealed pictures are byte for byte search or selection pictures, here or in an earlier search.
+
+    None where none are.
+    """
     seen = {content[:DIGITS] for content in prepared.contents(*SHOWN)}.union(earlier.searched if earlier else ())
     again = sum(content[:DIGITS] in seen for content in prepared.store.contents([item.picture for item in sealed]))
     if not again:
         return None
     return (
-        f"{again:,} of {len(sealed):,} sealed pictures {'is' if again == 1 else 'are'} among those that searched or "
-        "chose, so the score is too good"
+        f"{again:,} of {len(sealed):,} sealed pictures {'is' if again == 1 else 'are'} among the search and selection "
+        "pictures, so the score is too good"
     )
 
 
 def what_is_shown(prepared: Prepared, searched: SearchedRun, test: SealedTest) -> dict[str, Any]:
-    """Return the fields of a result that speak of the test: scores, the verdict, what else they show."""
+    """Return the fields of a result that are about the test: scores, verdict, and what stands beside them."""
     drawn, found, parts, this = prepared.plan.drawn, searched.result, test.parts, test.opening
     balanced = prepared.config.verdict == "balanced"
     pairs = {str(name): part.pair for name, part in parts.items() if name != "fresh"}
@@ -287,7 +291,7 @@ def what_is_shown(prepared: Prepared, searched: SearchedRun, test: SealedTest) -
 
 
 def opening(prepared: Prepared, searched: SearchedRun, test: Compared, journal: Journal) -> Openings:
-    """Count this opening of the sealed pictures, one by one, for runs that seal a part of them."""
+    """Record this opening with the digest of each sealed picture, so that runs that seal only some of them count it."""
     data, before = prepared.plan.data, searched.earlier.opened if searched.earlier else ()
     pictures = {content[:DIGITS] for content in prepared.contents(*SEALED)}
     names = names_digest(data.class_names), names_digest(names_after(data, searched.named))
@@ -295,5 +299,5 @@ def opening(prepared: Prepared, searched: SearchedRun, test: Compared, journal: 
 
 
 def _found(part: Compared) -> tuple[str, dict[str, Any]]:
-    """Return the chosen template, and what it and the initial one contributed on each unit."""
+    """Return the chosen template, and the values of both templates on each unit."""
     return part.optimised.template, {one.template: units_of(one) for one in (part.initial, part.optimised)}

@@ -1,12 +1,12 @@
-"""The search of a job in its run directory, and what it takes over from an earlier run: templates, and what they saw.
+"""The search of a run in its directory, and what it takes over from an earlier run: templates, pictures and openings.
 
-The earlier run is only read. Its templates are scored again, as those of a resumed run are: that is exact, asks nobody,
-and an edited record cannot change a result. What was read is in the new run's journal before it is used, so that the
-new run can be resumed and replayed without the earlier one.
+The earlier run is only read. Its templates are scored again, like those of a resumed run: this is exact, asks no
+language model, and an edited record cannot change a result. What was read is written to the new run's journal before
+it is used, so that the new run can be resumed and replayed without the earlier run.
 
-Templates were shaped by the pictures that they were found on, and a run whose test has been seen may be why another one
-was started. So the pictures that any run of the chain searched on are known by their digests, and its openings of
-sealed pictures are counted.
+Templates are fitted to the pictures that they were found on, and the test of the earlier run may be the reason why the
+new one was started. So the journal keeps the digests of the pictures that any run of the chain searched on, and all
+openings of sealed pictures by these runs are counted.
 """
 
 from __future__ import annotations
@@ -44,12 +44,12 @@ from ipo_prompts.programs.templates.settings import BY_CLIP
 
 @dataclass(frozen=True, kw_only=True)
 class SearchedRun(running.Searched):
-    """A search that is over.
+    """A finished search.
 
     Attributes:
-        reward: under the names that were found.
-        earlier: the run that it started from; None where it began anew.
-        same_pictures: whether that searched on the same pictures, with the same CLIP, reward and offsets.
+        reward: the reward with the class names that were found.
+        earlier: the run that the search started from; None where it started from none.
+        same_pictures: whether the earlier run searched on the same pictures, with the same CLIP, reward and offsets.
     """
 
     reward: Reward
@@ -60,12 +60,16 @@ class SearchedRun(running.Searched):
 def search_in(
     prepared: Prepared, journal: Journal, ui: Shows, track: Callable[[Step, Ledger], None] = lambda step, ledger: None
 ) -> SearchedRun:
-    """Search in the run directory that the journal lies in, or resume what was begun there.
+    """Search in the run directory that holds the journal, or resume the search that was begun there.
 
-    `track` is called after each step.
+    Args:
+        prepared: the run.
+        journal: its record.
+        ui: shows the search.
+        track: called after each step.
 
     Raises:
-        InputError: the directory holds a run of other pictures or another CLIP, or a picture was exchanged meanwhile.
+        InputError: the directory holds a run with other pictures or another CLIP, or a picture changed meanwhile.
         NothingUsable: the strategy gave nothing to score.
         dspy.LMError: the language model cannot be reached; the run can be resumed.
     """
@@ -74,7 +78,7 @@ def search_in(
     pictures = prepared.digest(*SHOWN)
     identity = {"pictures": pictures, "clip": prepared.clip.fingerprint}
     check_same(journal, identity)
-    # Where it began, for who resumes it elsewhere; a run whose pictures lie at an absolute path tells nothing of it.
+    # The folder in which the run began, for those who resume it elsewhere; not recorded if all paths are absolute.
     began = {"began_in": os.getcwd()} if relative_places(config.model_dump()) else {}  # noqa: PTH109
     begin(journal, identity, config=config.model_dump(mode="json"), **began)
     comments = "".join(f"# {line}\n" for line in about_preset(config))
@@ -97,7 +101,7 @@ def search_in(
         room=planned.room,
         earlier=search.Earlier(tuple(earlier.templates), earlier.steps) if earlier else None,
         replies=[*(replies or ()), *described],
-        replay=replies is not None,  # with a replayed describer alone the optimizer may still ask
+        replay=replies is not None,  # if only the describer is replayed, the optimizer may still ask
     )
 
     def on_step(step: Step, ledger: Ledger) -> None:
@@ -105,14 +109,12 @@ def search_in(
         track(step, ledger)
 
     found = running.run(job, journal, on_step=on_step, say=ui.passing, showing=ui.search)
-    prepared.contents(*SHOWN)  # refuses exchanged ones
+    prepared.contents(*SHOWN)  # refuses changed pictures
     same = earlier is not None and earlier.identity == identity_of(config, pictures, prepared.clip.fingerprint)
     if earlier and same:
         known = [one for one in found.result.history if one.template in earlier.templates]
         if other := sum(earlier.templates[one.template] != one.value for one in known):
-            ui.warn(
-                f"{other:,} scores that {earlier.run} recorded are not those that its templates have now; those count"
-            )
+            ui.warn(f"{other:,} templates have other scores now than {earlier.run} recorded; the scores of now count")
     reward = found.named.reward if found.named else prepared.reward
     return SearchedRun(**vars(found), reward=reward, earlier=earlier, same_pictures=same)
 
@@ -136,19 +138,19 @@ def _describing(prepared: Prepared) -> Describing | None:
 
 EVENT = "earlier"
 MOST = 5_000
-"""Templates that are taken over at most, those that scored best; of a default run there are some sixty."""
+"""The most templates that are taken over: the best ones. A default run has some sixty."""
 
 
 class EarlierRun(Content):
-    """What an earlier run left, as the journal of the new one holds it.
+    """What is taken over from an earlier run, as the journal of the new run holds it.
 
     Attributes:
-        run: its directory.
-        templates: each with the value that it was recorded with.
-        steps: how many it and those before it did.
-        identity: what its scores were made with; those of equal identity are equal.
-        searched: the beginnings of the digests of the pictures that it and those before it searched on.
-        opened: what sealed pictures it and the runs that led to it opened; nothing of those that opened none.
+        run: the directory of the earlier run.
+        templates: its templates, each with the recorded value.
+        steps: the number of steps of the earlier run and the runs before it.
+        identity: what its scores were made with; with the same identity, a template has the same score.
+        searched: the beginnings of the digests of the pictures that the earlier run and the runs before it searched on.
+        opened: the openings of sealed pictures by the earlier run and the runs before it.
     """
 
     run: str
@@ -160,10 +162,11 @@ class EarlierRun(Content):
 
 
 def read_earlier(folder: Path) -> EarlierRun:
-    """Read a run to start from, with the pictures that its record says it searched on.
+    """Read a run to start from, with the pictures that it searched on by its record.
 
     Raises:
-        InputError: not a run, one without templates or without the end of its test, or a file that cannot be read.
+        InputError: the folder holds no run, the run has no templates or opened its test and has no result, or a file
+            cannot be read.
     """
     events, config = read(folder), config_of(folder)
     file = folder / FILE_NAME
@@ -178,7 +181,7 @@ def read_earlier(folder: Path) -> EarlierRun:
         raise InputError(f"{file} is not as this version writes it ({error!r}); start from another run.") from error
     if any(event["type"] == "test" for event in events) and not (folder / RESULT).is_file():
         raise InputError(
-            f"the run in {folder} has opened its test and not written its result; resume it with "
+            f"the run in {folder} has opened its test and has not written its result; resume it with "
             f"{resumed_by(folder)} before another run starts from it."
         )
     drawn, own = drawn_in(folder), last_opening(folder)
@@ -196,14 +199,14 @@ def read_earlier(folder: Path) -> EarlierRun:
 
 
 def identity_of(config: RunConfig, pictures: str, clip: str) -> dict[str, Any]:
-    """Return what decides the scores of a template: search and selection pictures, CLIP, reward, offsets."""
+    """Return what the scores of a template depend on: search and selection pictures, CLIP, reward, offsets."""
     return {"pictures": pictures, "clip": clip, "reward": config.reward, "offsets": config.offsets}
 
 
 def taken_over(config: RunConfig, journal: Journal) -> EarlierRun | None:
-    """Return what a run starts from, recorded in its journal; None where it starts from nothing.
+    """Return the earlier run that a run starts from, and record it in the journal; None where it starts from none.
 
-    A run that is resumed or replayed has it in its record; another one reads it.
+    A run that is resumed or replayed has it in its record; a new run reads the folder of the earlier run.
 
     Raises:
         InputError: see `read_earlier`.
@@ -217,20 +220,20 @@ def taken_over(config: RunConfig, journal: Journal) -> EarlierRun | None:
 
 
 def recorded(config: RunConfig, events: Sequence[Event]) -> EarlierRun | None:
-    """Return what a run to resume, or one to replay, started from; None where its record has nothing of it."""
+    """Return the earlier run by the record of a run that is resumed or replayed; None where there is no such record."""
     own = next((event for event in reversed(events) if event["type"] == EVENT), None)
     if own is not None:
         return _checked(own, Path(FILE_NAME))
     start = Path(config.start_from or "").parts
     for event in reversed(recorded_events(config.lm) or ()):
-        # The replayed run may be the one to start from, whose own start was another.
+        # The replayed run may itself be the run to start from; then its record names another earlier run.
         if event["type"] == EVENT and Path(str(event.get("run"))).parts[-len(start) :] == start:
             return _checked(event, Path(config.lm))
     return None
 
 
 def started(earlier: EarlierRun, prepared: Prepared, searched: SearchedRun) -> Started:
-    """Count what was taken over, and the pictures that now choose and were searched on before."""
+    """Count the templates that were taken over, and the selection pictures that an earlier run searched on."""
     taken = sum(entry.source == "earlier run" for entry in searched.result.history)
     fresh = [template for template in earlier.templates if key(template) != key(prepared.config.initial_template)]
     known = set(earlier.searched)
@@ -241,7 +244,7 @@ def started(earlier: EarlierRun, prepared: Prepared, searched: SearchedRun) -> S
 
 
 def _valid(values: Mapping[str, float], file: Path) -> dict[str, float]:
-    """Return the usable templates of a record, once each, the best ones where there are too many."""
+    """Return the usable templates of a record, each once; the best ones where there are more than `MOST`."""
     found: dict[str, tuple[str, float]] = {}
     for template, value in values.items():
         if not math.isfinite(value):

@@ -1,4 +1,4 @@
-"""What shows a run: all that the core asks of it."""
+"""The interface of what shows a run."""
 
 from __future__ import annotations
 
@@ -18,32 +18,32 @@ class Shows(Protocol):
     """What shows a run; `live_view.Ui` is the one on stderr."""
 
     scale: Scale
-    """Of the values that are shown."""
+    """The scale of the values that are shown."""
 
     def fetch(self, configs: Sequence[RunConfig]) -> None:
-        """Fetch what runs lack.
+        """Fetch the weights that runs lack.
 
         Raises:
-            InputError: it cannot be fetched, or the person said no.
+            InputError: the weights cannot be fetched, or the person said no.
         """
 
     def running(self) -> AbstractContextManager[None]:
-        """Show what programs warn of while a block runs, and leave no passing line behind when it ends."""
+        """Show the warnings of the programs while a block runs, and leave no passing line behind when it ends."""
 
     def say(self, text: str) -> None:
         """Show one line."""
 
     def passing(self, text: str) -> None:
-        """Show what is done now, in a line that the next one may overwrite."""
+        """Show what is done now, in a line that the next line may overwrite."""
 
     def warn(self, text: str) -> None:
         """Show one line even when quiet."""
 
     def pictures(self, what: str) -> Callable[[int, int], None]:
-        """Return a callback for the number of pictures of a part that are encoded, of how many."""
+        """Return a callback that is told how many pictures of a part are encoded, and how many there are."""
 
     def search(self, ledger: Ledger) -> AbstractContextManager[None]:
-        """Show the search while a block runs, and what it waits for."""
+        """Show the search, and what it waits for, while a block runs."""
 
     def step(self, step: Step) -> None:
         """Show a finished step."""

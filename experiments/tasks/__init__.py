@@ -1,6 +1,7 @@
-"""What a template can be optimised for: a new reward is its file and its line below.
+"""The rewards that a template can be optimised for. A new reward is one file and one line below.
 
-What one has to be, and those whose units are pictures: `base.py`. Nothing is imported before it is asked for.
+`base.py` defines the interface of a reward, and the rewards whose units are pictures. A reward is imported only when
+it is asked for.
 """
 
 from ipo_prompts.metrics.registry import Registry

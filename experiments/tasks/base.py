@@ -1,6 +1,6 @@
-"""What makes a reward of a data set: what templates are scored on, and what measure and units are called.
+"""Tasks: a task makes a reward for a data set. It says on what templates are scored, and names measure and units.
 
-A plain reward class is one too, on labelled pictures. Either may be the user's own: `reward=module:Class`.
+A reward class alone is a task on labelled pictures. Users can bring a task or a reward class: `reward=module:Class`.
 """
 
 from __future__ import annotations
@@ -28,33 +28,37 @@ if TYPE_CHECKING:
     from ipo_prompts.metrics.sampling import Sampling
 
 LABEL = r"^[\w@ .,%/+()-]{1,40}$"
-"""What a measure and its units may be called: it may stand in a plot as it is."""
+"""The form of the names of a measure and its units; such a name can stand in a plot unchanged."""
 
 
 def check_fractions(scale: Scale, what: str) -> None:
-    """Refuse a reward whose values are no fractions; `what` asks for it: `reward=mine:Mine`.
+    """Refuse a reward whose values are not fractions.
 
     Verdicts, pages and tables of runs are in percent and points, with intervals between 0 and 1.
 
+    Args:
+        scale: the scale of the reward.
+        what: the setting that asks for the reward: `reward=mine:Mine`.
+
     Raises:
-        InputError: says how it is used in Python.
+        InputError: the values are not fractions; the message says how to use the reward in Python.
     """
     if not scale.fractions:
         raise InputError(
             f"the scale of {what} is from {scale.low:g} to {scale.high:g} with percent={scale.percent}, and runs and "
-            "tables tell values from 0 to 1 in percent; search with it in Python, IPO(reward=…).compile(…), or let it "
-            "count so; see docs/your-own-reward.md."
+            "tables show values from 0 to 1 in percent; search with it in Python, IPO(reward=…).compile(…), or give it "
+            "values from 0 to 1; see docs/your-own-reward.md."
         )
 
 
 class Encoded(NamedTuple):
-    """One part of the pictures (search, selection, test, new), as a reward needs it.
+    """One part of the pictures (search, selection, test, new), in the form that a reward needs.
 
     Attributes:
-        units: what templates are scored on.
-        pictures: what a describer is shown.
+        units: the units that templates are scored on.
+        pictures: the pictures that a describer is shown.
         items: the labelled pictures, in the order of the units; empty where a unit is not one picture.
-        labels: int64 (n,), the class of each unit; None where a unit has none.
+        labels: int64 (n,), the class of each unit; None where units have no class.
     """
 
     units: Units
@@ -63,21 +67,21 @@ class Encoded(NamedTuple):
     labels: npt.NDArray[np.int64] | None
 
     def sampling(self, n: int) -> Sampling:
-        """Return how the n units of a score on them were drawn."""
+        """Return how the n units of a score were drawn."""
         from ipo_prompts.metrics.sampling import Sampling
 
         return Sampling.of(n, None if self.labels is None else self.labels.tolist(), self.units.groups)
 
 
 class Task:
-    """A way to score templates on labelled pictures: of the user's own, or with a line in `tasks/__init__.py`.
+    """A way to score templates on labelled pictures: the user's own, or one with a line in `tasks/__init__.py`.
 
     Attributes:
-        measure: what is maximised, as a table heads it: `accuracy`, `recall@1`.
-        unit: what n counts, in the plural: `pictures`, `queries`. Called `pictures`, each is one picture.
-        Settings: its own settings; on the command line `reward.KEY=VALUE`.
-        made: the class of the reward, or `module:Class`, which is imported when one is made; its settings are further
-            keywords, and `also_fit` is one only where there are such names.
+        measure: the name of the measure, as in the head of a table: `accuracy`, `recall@1`.
+        unit: the name of the units, in the plural: `pictures`, `queries`. With `pictures`, each unit is one picture.
+        Settings: the task's own settings; on the command line `reward.KEY=VALUE`.
+        made: the class of the reward, or `module:Class`, which is imported when a reward is made. The class gets the
+            settings as further keywords, and `also_fit` only where there are such names.
     """
 
     Settings: ClassVar[type[BaseModel]] = NoSettings
@@ -90,32 +94,39 @@ class Task:
 
     @classmethod
     def build(cls, settings: BaseModel) -> Task:
-        """Make it from its own settings; nothing is loaded."""
+        """Return the task with these settings; nothing is loaded."""
         return cls(**settings.model_dump())
 
     def reward(
         self, clip: Clip, class_names: Sequence[str], store: FeatureStore, also_fit: Sequence[str] = ()
     ) -> Reward:
-        """Return the reward for a set of classes; `also_fit` are names that are only met later."""
+        """Return the reward for a set of classes.
+
+        Args:
+            clip: the CLIP.
+            class_names: the names of the classes.
+            store: the features of pictures.
+            also_fit: class names that the templates will meet later and must be short enough for.
+        """
         more = {"also_fit": also_fit} if also_fit else {}
         return cast("Reward", self.maker()(clip, class_names, store=store, **more, **self._settings))
 
     @classmethod
     def maker(cls) -> Any:
-        """Return the class of the reward, or the function that makes it; the class is asked what the reward can."""
+        """Return the class of the reward, or the function that makes it; its attributes say what the reward can do."""
         return resolve_name(cls.made) if isinstance(cls.made, str) else cls.made
 
     def encode(self, reward: Any, items: Sequence[Item], *, seed: int, progress: Progress | None = None) -> Encoded:
-        """Encode the pictures of one part, as examples of the reward; what a unit is, `reward.examples` decides.
+        """Encode the pictures of one part as examples of the reward; `reward.examples` decides what a unit is.
 
         Args:
-            reward: what `reward` returned.
-            items: labelled pictures, the labels counting the reward's classes.
-            seed: of whatever is drawn in making the units; the same one for the sealed parts of all runs.
-            progress: called with how many pictures are encoded.
+            reward: the reward that `reward` returned.
+            items: labelled pictures; a label is the index of a class of the reward.
+            seed: the seed of random draws while units are made; the sealed parts of all runs have the same seed.
+            progress: called with the number of pictures encoded.
 
         Raises:
-            InputError: a picture cannot be read, or there are too few of them.
+            InputError: a picture cannot be read, or there are too few pictures.
         """
         import dspy
 
@@ -123,7 +134,7 @@ class Task:
 
         pictures, names = [item.picture for item in items], reward.class_names
         if isinstance(reward, ClipReward):
-            reward.store.encode(pictures, progress)  # shows the progress; `examples` finds them in the store
+            reward.store.encode(pictures, progress)  # shows the progress; `examples` finds the features in the store
         examples = [
             dspy.Example(image=item.picture, label=names[item.label], class_index=item.label, group=item.group)
             if not item.also
@@ -136,7 +147,7 @@ class Task:
         return Encoded(units, pictures, items, units.labels)
 
     def other_measures(self, clip: Clip, class_names: Sequence[str], store: FeatureStore) -> Mapping[str, Reward]:
-        """Return further rewards that the sealed test is scored with, by their measure's name."""
+        """Return further rewards that the sealed test is scored with, by the name of their measure."""
         return {}
 
 
@@ -148,16 +159,16 @@ class Classification(Task):
 
 
 class FitTask(Task):
-    """Scores templates with `Fit`, a measure to search by and no accuracy; a run without labels has it by itself."""
+    """Scores templates with `Fit`, which is not an accuracy; a run without labels uses it by default."""
 
     made = "ipo_prompts.programs.optimizer:fit_reward"
     measure = "fit"
 
 
 class SeveralTask(Task):
-    """Scores templates with `SeveralLabels`; a run with labels=several has it by itself.
+    """Scores templates with `SeveralLabels`; a run with labels=several uses it by default.
 
-    Does a template rank the classes that a picture shows above those that it does not?
+    Does a template rank the classes that a picture shows above the other classes?
     """
 
     made = "ipo_prompts.metrics.several:SeveralLabels"
@@ -165,13 +176,13 @@ class SeveralTask(Task):
 
 
 MEMBERS = ("problem", "examples", "score")
-"""What a reward class has to have; `class_names` is usually set when an object is made of it."""
+"""The members that a reward class must have; `class_names` is usually set only on its objects."""
 TASK_MEMBERS = ("made", "measure")
-"""What a whole task has to have."""
+"""The members that a task must have."""
 
 
 class OwnReward(Task):
-    """Scores templates with a class that is made as `ClipReward` is: `Class(clip, class_names, store=…)`."""
+    """Scores templates with a class of the user's, made as `ClipReward` is: `Class(clip, class_names, store=…)`."""
 
     what: ClassVar[str]
 
@@ -184,19 +195,23 @@ class OwnReward(Task):
 
 
 def own_reward(made: type, what: str) -> type[Task]:
-    """Return the task of a reward class, and a whole task as it is; `what` asks for it: `reward=mine:Mine`.
+    """Return the task of a reward class; a class that is a task already is returned unchanged.
 
-    A reward class may say what it is called: `measure`, else its own name, and `unit`, else `pictures`.
+    A reward class may have the attributes `measure` (else the name of the class) and `unit` (else `pictures`).
+
+    Args:
+        made: the reward class or task.
+        what: the setting that asks for it: `reward=mine:Mine`.
 
     Raises:
-        InputError: it lacks something, one of these words cannot stand in a table, or its values are no fractions.
+        InputError: a member is missing, measure or unit cannot stand in a table, or the values are not fractions.
     """
     whole = issubclass(made, Task)
     check_members(made, TASK_MEMBERS if whole else MEMBERS, what, "your-own-reward")
     form = settings_of(made, what)
     with blaming(what):
         reward = cast("type[Task]", made).maker() if whole else made
-    if isinstance(scale := getattr(reward, "scale", None), Scale):  # else the object says it, and `prepare` asks that
+    if isinstance(scale := getattr(reward, "scale", None), Scale):  # else `prepare` checks the scale of the object
         check_fractions(scale, what)
     words = {"measure": getattr(made, "measure", made.__name__), "unit": getattr(made, "unit", "pictures")}
     for key, word in words.items():

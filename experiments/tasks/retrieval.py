@@ -1,7 +1,7 @@
-"""Recall@k: does a class name find a picture of its own among all pictures?
+"""Recall@k: does a class name find one of its pictures among all pictures?
 
-Unlike in classification, where the names compete for one picture, here the pictures compete for one name: a template
-must make similarities comparable from picture to picture.
+In classification the names compete for one picture. Here the pictures compete for one name, so a template must make
+similarities comparable from picture to picture.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ if TYPE_CHECKING:
     from ipo_prompts.metrics.reward import Reward
 
 ALSO = 5
-"""The sealed test is scored with recall@5 as well."""
+"""The k of the recall that the sealed test is scored with as well."""
 
 
 class RetrievalSettings(BaseModel, extra="forbid", frozen=True):
-    """What counts as found."""
+    """The settings of retrieval."""
 
-    k: int = Field(1, ge=1, description="how many of the first pictures count")
+    k: int = Field(1, ge=1, description="a class counts as found if one of its pictures is among the first k")
 
 
 class Retrieval(Task):
-    """Scores templates with `RetrievalReward`, the class names as captions."""
+    """Scores templates with `RetrievalReward`; the class names are the captions."""
 
     Settings = RetrievalSettings
     made = "ipo_prompts.metrics.retrieval:RetrievalReward"
@@ -42,7 +42,7 @@ class Retrieval(Task):
         self.measure = f"recall@{k}"
 
     def encode(self, reward: Any, items: Sequence[Item], *, seed: int, progress: Progress | None = None) -> Encoded:
-        """See `Task`; a unit is a class name that looks for its pictures."""
+        """See `Task`; a unit is a class name, the query for its pictures."""
         import dspy
 
         names = reward.class_names
@@ -50,7 +50,7 @@ class Retrieval(Task):
         return Encoded(units, [item.picture for item in items], (), None)
 
     def other_measures(self, clip: Clip, class_names: Sequence[str], store: FeatureStore) -> Mapping[str, Reward]:
-        """Recall among more pictures."""
+        """Return recall@5, unless that is what is maximised."""
         if self.k == ALSO:
             return {}
         return {f"recall@{ALSO}": Retrieval(ALSO).reward(clip, class_names, store)}

@@ -10,7 +10,6 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from ipo_prompts.metrics.classification import lets_classes_compete
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.files import read_yaml
 from ipo_prompts.metrics.template import BASELINE, problem
@@ -115,27 +114,3 @@ def preset(name: str) -> dict[str, Any]:
     if name not in PRESETS:
         raise InputError(f"there is no preset {name!r}; there are: {', '.join(PRESETS)}.")
     return dict(PRESETS[name])
-
-
-def check_offsets(kind: str, reward: object, missing: str | None, name: str | None = None) -> None:
-    """Refuse offsets where the reward has no logits of classes that compete, or where no pictures are held back.
-
-    Args:
-        kind: of the offsets that are asked for; `none` asks for none.
-        reward: of the search, or its class.
-        missing: what would hold pictures back where none are, beside selection=held-back, else None.
-        name: what the reward is called; by its class if left out.
-
-    Raises:
-        InputError: says what to leave out or to set.
-    """
-    if kind == "none":
-        return
-    if not lets_classes_compete(reward):
-        what = name or type(reward).__name__
-        raise InputError(f"offsets={kind} is for classes that compete, and not for {what}; leave it out.")
-    if missing:
-        raise InputError(
-            f"offsets={kind} is taken only where held-back pictures show that it helps, and none are held back; set "
-            f"selection=held-back and {missing}, or offsets=none."
-        )

@@ -28,7 +28,7 @@ def cut(text: str) -> str:
 CHANGES: dict[str, tuple[Callable[[str], str], str]] = {
     "cut": (cut, "has no steps, no candidates_per_step, no initial_template and"),
     "empty": (lambda text: "", "has no preset"),
-    "edited": (lambda text: text.replace("steps: 2", "steps: 9"), "has steps=9, which this run has not"),
+    "edited": (lambda text: text.replace("steps: 2", "steps: 9"), "has steps=9, which differs from this run"),
     "no YAML": (lambda text: "[", "is not valid YAML"),
     "of another version": (lambda text: f"{text}\npace: 3\n", "has pace=3"),
 }
@@ -53,7 +53,7 @@ def test_without_config_yaml_and_with_the_same_one(
     stopped: Path, server: OpenAIServer, capfd: pytest.CaptureFixture[str]
 ) -> None:
     ended = ipo(capfd, *resuming(stopped), "budget_tokens=2")
-    assert "journal has of the settings" not in ended.err
+    assert "journal are used" not in ended.err
     (stopped / "config.yaml").unlink()
     ended = ipo(capfd, *resuming(stopped), "budget_tokens=100000")
     assert ended.code == 0 and "cannot read the configuration" in ended.err
@@ -79,7 +79,7 @@ def test_an_edited_config_yaml_begins_no_run(
     (stopped / "config.yaml").write_text(changed((stopped / "config.yaml").read_text()))
     words = [f"lm_api_base={server.base}", "--dry-run", "--out", str(tmp_path / "new")]
     ended = ipo(capfd, "optimize", str(stopped / "config.yaml"), *words)
-    assert ended.code == 2 and told in ended.sentence and "type them behind it, or copy the file" in ended.sentence
+    assert ended.code == 2 and told in ended.sentence and "type them after it, or copy the file" in ended.sentence
     (tmp_path / "mine.yaml").write_text((stopped / "config.yaml").read_text())
     assert change != "edited" or ipo(capfd, "optimize", str(tmp_path / "mine.yaml"), *words).code == 0
 

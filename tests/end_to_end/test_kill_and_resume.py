@@ -327,7 +327,7 @@ def test_a_changed_picture_is_refused(bench: Bench, plain: Whole, here: Any, tmp
         for path, content in zip(victim, data, strict=True):
             path.write_bytes(content)
     assert ended.code == 2
-    assert "another search: its pictures differ" in ended.sentence
+    assert "search and selection pictures" in ended.sentence
 
 
 def test_a_torn_last_line_is_dropped(bench: Bench, plain: Whole, here: Any, tmp_path: Path) -> None:

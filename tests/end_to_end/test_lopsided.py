@@ -42,7 +42,7 @@ def test_all_of_it_is_used_for_what_it_can_be(place: Path, capfd: pytest.Capture
     assert ended.code == 0, ended.err
     result = load_result(place / "run")
     assert "searching without a language model (strategy list) on 11 pictures of 5 classes; 5 more choose" in ended.err
-    assert "'cat': searched on and competing, but untested, for want of a second picture" in ended.err
+    assert "'cat': used in the search, but untested, for want of a second picture" in ended.err
     assert result.data.untested == ("cat",) and result.data.classes == 5
     found = result.over_classes["test"]
     assert (found.classes, found.single) == (4, 1), "the car has one test picture"
@@ -98,4 +98,4 @@ def test_the_verdict_may_be_that_of_classes_which_count_the_same(
     assert decides.outcome == "gain" and decides.covers == EACH_CLASS_ALIKE
     assert decides.mean == result.over_classes["test"].difference and decides.numbers in ended.out
     refused = ipo(capfd, *job, "strategy.file=templates.txt", "labels=several", "--out=other")
-    assert refused.code == 2 and "verdict=balanced counts classes the same" in refused.err
+    assert refused.code == 2 and "verdict=balanced is for the accuracy" in refused.err

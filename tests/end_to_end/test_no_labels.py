@@ -183,7 +183,7 @@ def test_a_lead_that_is_small_keeps_the_initial_template(made: Path, tmp_path: P
     [
         (
             ["class_names=[cat, dog]", "offsets=centring"],
-            "offsets=centring is taken only where labels show that it helps",
+            "offsets=centring is used only where labels show that it helps",
         ),
         (["class_names=[cat, dog]", "reward=retrieval"], "reward=retrieval needs labels"),
         (["class_names=[cat, dog]", "classes=base-to-new"], "set classes=all"),

@@ -137,7 +137,7 @@ def test_it_resumes(server: OpenAIServer, capfd: pytest.CaptureFixture[str]) -> 
         ({"out": 5}, "out= is a folder, a text or a path, not 5."),
         (
             {"metric": len},
-            "there is no metric in the call of ipo.optimize: a metric judges one answer, and a run maximises",
+            "there is no setting metric in the call of ipo.optimize: a metric judges one answer, and a run maximises",
         ),
         ({"describer": "clipp"}, "there is no describer 'clipp' (did you mean clip?)"),
         ({"lm": "none", "strategy": "history", "steps": 1}, "name one with lm=, or choose strategy="),

@@ -134,7 +134,7 @@ def test_the_check_says_what_each_choice_would_use_of_a_lopsided_folder(tmp_path
     assert "  shots=4 selection_shots=2: 6 to search, 2 to choose the winner\n" in out
     assert "  shots=16 selection_shots=8: 18 to search, 8 to choose the winner\n" in out
     assert "  shots=18 selection_shots=12: 20 to search, 12 to choose the winner\n" in out
-    assert "untested, for want of a second picture, and searched on all the same: 1 ('bus')\n" in out
+    assert "untested, for want of a second picture, but used in the search: 1 ('bus')\n" in out
     assert out.endswith("""--clip ViT-B-16/openai --lm none 'exclude=["gone"]'\n""")
 
 

@@ -198,7 +198,7 @@ def test_no_disagreement_is_said(programs: Any, tmp_path: Path, capsys: Capture)
         (["gone"], "there is no run or file gone; name a run directory"),
         (["{run}", "{run}"], "two programs need pictures that neither was searched on; name them with --data SPEC"),
         (["{run}", "{run}", "{run}"], "there are 3 programs; name a run, or two programs"),
-        (["{run}", "--half-width", "0"], "--half-width is 0; it is a number of points from 0.1 to 50"),
+        (["{run}", "--half-width", "0"], "'--half-width': it should be greater than or equal to 0.1"),
         (["{run}", "--data", "{run}"], "there are no pictures in"),
         (["{run}", "{few}", "--data", "embedded:d"], "the two programs have other classes"),
     ],

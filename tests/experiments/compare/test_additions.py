@@ -286,7 +286,7 @@ def test_a_run_says_what_it_leaves_out_for_its_own_reward(
     assert ended.code == 0, ended.err
     left_out = (
         "Left out: guessing, class means, CLIP's 80 templates and whether words can help need class embeddings, and "
-        "score() of Missed takes templates alone."
+        "score() of Missed takes only templates."
     )
     found = json.loads(Path("run/result.json").read_text())
     assert (found["left_out"], found["baselines"], found["headroom"]) == (left_out, None, None)

@@ -84,7 +84,7 @@ def test_a_row_of_ones_own_stands_where_the_grid_has_it_and_its_file_of_cells_ne
         (["protocol=own_none:Short"], "protocol=own_none:Short is no Protocol; see docs/reproduce.md"),
         (["methods=baseline,own_nowhere:Short"], "there is no module 'own_nowhere' for method=own_nowhere:Short"),
         (["protocol=few-shots"], "there is no protocol 'few-shots' (did you mean few-shot?); there are: base-to-new"),
-        (["methods=baseline,bnk"], "there is no method 'bnk' (did you mean vocabulary?); there are: baseline, "),
+        (["methods=baseline,vocabulry"], "there is no method 'vocabulry' (did you mean vocabulary?); there are: "),
     ],
 )
 def test_what_is_no_such_class_is_one_sentence(run: Callable[..., Ended], words: list[str], said: str) -> None:

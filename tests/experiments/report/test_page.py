@@ -479,7 +479,7 @@ def test_other_runs_that_were_tested_on_the_same_are_told_below_the_headline(run
     page = run_page(read_run(run_folder))
     assert '<p class="verdict">A gain on pictures that the search never saw.</p>' in page
     told = "is opening 3 of these sealed pictures or some of them, 1 of them elsewhere"
-    assert f"<p>The test is no first look: it {told}. What" in page
+    assert f"<p>The test is not the first: it {told}. What" in page
     assert f" This {told}, and p is corrected for that.</p>" in page
 
 

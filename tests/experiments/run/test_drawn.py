@@ -82,7 +82,7 @@ def test_a_run_goes_on_without_a_sealed_picture_until_its_test_is_opened(
     assert used != {*files(pictures, "search"), *files(pictures, "selection")}, "another draw"
     ended = resume()
     assert ended.code == 0
-    assert "1 of the 18 sealed pictures is gone or changed since the run began; the test, which was not" in ended.err
+    assert "1 of the 18 sealed pictures is gone or changed since the run began; the test was not" in ended.err
     assert result(begun)["scores"]["test"]["optimised"]["n"] == 17
     assert [len(event["sealed"]) for event in events(begun, "drawn")] == [18, 17]
     journal = begun / "journal.jsonl"
@@ -102,5 +102,5 @@ def test_a_run_without_a_picture_that_it_searched_on_is_another(
     files(pictures, "search")[0].unlink()
     ended = resume()
     assert ended.code == 2
-    assert "another search: its pictures differ, for 1 of the 12 that searched or chose is gone" in ended.sentence
+    assert "another search: 1 of its 12 search and selection pictures is gone" in ended.sentence
     assert f"; put them back, or begin a new run that goes on from it: `ipo optimize --from {begun}`." in ended.sentence

@@ -108,7 +108,7 @@ def test_an_edited_record_changes_no_score(run: Run, first: Path) -> None:
     file.write_text(lines_of(*edited))
     ended = run("--from", "first", "--out", "third")
     assert ended.code == 0
-    assert "are not those that its templates have now" in ended.err
+    assert "templates have other scores now than" in ended.err
     second, third = result(Path("second")), result(Path("third"))
     assert third["scores"] == second["scores"] and third["template"] == second["template"]
 
@@ -117,7 +117,7 @@ def test_an_edited_record_changes_no_score(run: Run, first: Path) -> None:
     ("damage", "sentence"),
     [
         ("no journal", "first is no run to start from: it has no journal.jsonl; give a run directory."),
-        ("no result", "has opened its test and not written its result; resume it with"),
+        ("no result", "has opened its test and has not written its result; resume it with"),
         ("no scores", "has scored no template yet"),
         ("a number", "has the score nan for"),
         ("no table", "is not as this version writes it"),

@@ -33,13 +33,13 @@ def test_a_model_comes_back_as_it_was_written(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "wrong"),
     [
-        ({"schema": 3}, "is not of the form that this version reads (name: field required)"),
+        ({"schema": 3}, "does not have the form that this version reads (name: field required)"),
         ({"schema": 4, "title": "dog"}, "was written by another version of ipo"),
         (
             {"schema": 3, "name": "dog", "more": 1},
-            "is not of the form that this version reads (more: extra inputs",
+            "does not have the form that this version reads (more: extra inputs",
         ),
-        ([], "is not of the form that this version reads (it: input should be a valid dictionary"),
+        ([], "does not have the form that this version reads (it: input should be a valid dictionary"),
     ],
 )
 def test_what_is_wrong_is_one_sentence(tmp_path: Path, content: Any, wrong: str) -> None:

@@ -40,11 +40,11 @@ def test_margins_are_those_of_a_background_and_of_weights(clip: Clip) -> None:
     margins = program.rejection
     rejecting(program, lambda line: None)
     program.background = "as-is"
-    with pytest.raises(InputError, match="promise nothing for this one"):
+    with pytest.raises(InputError, match="do not hold for this one"):
         rejecting(program, lambda line: None)
     other = TemplateClassifier(clip, ["cat", "bus"], [(SHORT, 2.0), (OTHER, 1.0)])
     other.rejection = margins
-    with pytest.raises(InputError, match="promise nothing for this one"):
+    with pytest.raises(InputError, match="do not hold for this one"):
         rejecting(other, lambda line: None)
 
 
@@ -76,10 +76,10 @@ def test_a_line_through_pictures_that_made_the_template_says_so() -> None:
         promise, classes = promise_in_words(line, margins, 0.05, ["cat", "bus", "sea\x1b", "sun"])
         assert f"has place 3 among 60 {'held-back' if held_back else 'known'} pictures" in promise
         assert "with 95% confidence if the template had been chosen without these pictures" in promise
-        assert ("they helped to choose it: more may be" in promise) == held_back
+        assert ("it was chosen with them: more may be" in promise) == held_back
         assert ("fitted to them, as too few were held back: more may be" in promise) == (not held_back)
         assert "the largest shares first: 'cat' 1 of 1, 'bus' 1 of 2." in classes
-        assert "of single classes nothing is promised" in classes
+        assert "nothing is promised for single classes" in classes
     more = Calibrated(fingerprint="f", none=(), margins=some["margins"], classes=tuple(range(60)))
     told = promise_in_words(threshold(more, 0.5), more, 0.5, [f"c{i}" for i in range(60)])[1]
     assert "'c0' 1 of 1, 'c1' 1 of 1, 'c2' 1 of 1, 26 more have one or more." in told

@@ -146,7 +146,7 @@ def test_what_is_written_is_what_is_read(tmp_path: Path) -> None:
 def test_a_foreign_result_is_one_sentence(tmp_path: Path, change: Any, wrong: str) -> None:
     (tmp_path / "result.json").write_text((RECORDED / "result.json").read_text())
     change_json(tmp_path / "result.json", change)
-    with pytest.raises(InputError, match=rf"result\.json is not of the form .*\({wrong}.*restore it, or start a new"):
+    with pytest.raises(InputError, match=rf"result\.json does not have the form .*\({wrong}.*restore it, or"):
         load_result(tmp_path)
 
 
@@ -211,9 +211,9 @@ def test_a_template_that_stays_is_said_to_stay() -> None:
 def test_a_later_opening_is_told_whatever_it_shows(after: list[int]) -> None:
     found = comparison(score([0] * 50), score(after, "another <CLASS>"))
     assert "opening" not in verdict(found, "pictures", 1)
-    why = "What the others showed may be why this one was made, so p is corrected for that."
+    why = "What the earlier ones showed may be the reason for this run, so p is corrected for that."
     assert verdict(found, "pictures", 4).endswith(
-        f" The test is no first look: it is opening 4 of these sealed pictures or some of them. {why}"
+        f" The test is not the first: it is opening 4 of these sealed pictures or some of them. {why}"
     )
     assert f"or some of them, 2 of them elsewhere. {why}" in verdict(found, "pictures", 4, elsewhere=2)
 
@@ -243,4 +243,4 @@ def test_under_classes_that_sealed_pictures_may_have_chosen_there_is_a_differenc
     said = verdict(found["test"], "queries", 2, new=found["new"])
     assert said.startswith("No test: these sealed queries were opened before with other classes or class names")
     assert "of this run: +75.00 points [" in said and "Only new queries can test it." in said
-    assert "no test either, +75.00" in said and "no first look" not in said and "p =" not in said
+    assert "no test either, +75.00" in said and "not the first" not in said and "p =" not in said
