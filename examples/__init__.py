@@ -1,4 +1,4 @@
-"""A task, a reward and two strategies that are written as a user's own: a file each, which the package does not hold.
+"""Examples of a user's own classes, outside the package: a task, a reward and a file of two strategies.
 
-They are chosen by `examples.FILE:Class` in a checkout, and by `FILE:Class` where the file is in the current folder.
+They are chosen by `examples.FILE:Class` in a checkout, and by `FILE:Class` if the file is in the current folder.
 """

@@ -1,13 +1,13 @@
-"""DSPy's own optimizers as strategies of one's own: COPRO and GEPA write templates; the loop scores, counts, chooses.
+"""DSPy's optimizers as strategies: COPRO and GEPA write templates; the search scores, counts and chooses.
 
     ipo optimize strategy=examples.dspy_optimizers:Gepa
 
-An optimizer asks and scores as it likes, and the loop asks a strategy step by step. So the optimizer runs in a thread
-of its own, which works only while `ask` waits for it. It hands each question and each new template to `ask` and waits
-for the answer: what it asks is recorded, limits hold, and errors come up as those of any other strategy. A resumed
-search runs it anew, with the recorded replies.
+An optimizer asks and scores when it likes, but the search calls a strategy step by step. So the optimizer runs in its
+own thread, which works only while `ask` waits for it. The thread hands each question and each new template to `ask` and
+waits for the answer. So questions are recorded, limits hold, and errors are raised as from any other strategy. A
+resumed search runs the optimizer again, with the recorded replies.
 
-No picture leaves, nor its path: a picture is its number, and what it was taken for is known from the scores.
+No picture is sent, nor its path: to the optimizer a picture is a number, and the scores tell its predicted class.
 """
 
 from __future__ import annotations
@@ -51,47 +51,48 @@ from ipo_prompts.programs.templates.for_dspy import (
 logger = logging.getLogger(__name__)
 
 Worth = Callable[[str], Score | str]
-"""Gives the score of a template, or why it cannot be used."""
+"""Returns the score of a template, or why it cannot be used."""
 IN_VAIN = 10
-"""Questions in a row without one new template, after which GEPA has ended: it would repeat itself for ever."""
+"""Questions in a row without a new template, after which GEPA is ended: it would repeat itself for ever."""
 ROUNDS_IN_VAIN = 3
-"""Those of COPRO, which asks for a whole round before it tries the first."""
+"""The same for COPRO, in rounds: COPRO asks for a whole round before it tries the first template."""
 
 SMALL_TOKENS = 128
-"""Of a reply of a small model, which would go on and on: a template and the names of the fields have half of them."""
+"""Most tokens in a reply of a small model, which would not stop: a template and the field names need half of them."""
 MANY = 1_000_000
-"""Rounds of COPRO: the search ends it."""
+"""Rounds of COPRO: more than any search; the search ends COPRO."""
 IDLE = 100
-"""Draws of pictures in a row, all of them right, after which GEPA has nothing to learn from."""
+"""Draws of pictures in a row without a wrong prediction, after which GEPA has nothing to learn from."""
 PART = "template"
-"""What GEPA calls the text that it improves."""
+"""GEPA's name for the text that it improves."""
 LONGEST_FIELD = 600
 """Characters that are read of each field of an answer, at its end: a template has half of them at most."""
 LONG_FIELD, LONG_NAME = " ox" * (LONGEST_FIELD // 3), " ox" * 20
-"""For forecasts: in short words, each a token. No class of the paper's data sets has a longer name."""
+"""The longest field and class name, for forecasts; each word is one token. No class of the paper's data sets has a
+longer name."""
 
 
 class CoproSettings(BaseModel, extra="forbid", frozen=True):
-    """How COPRO asks."""
+    """Settings of COPRO."""
 
     breadth: int = Field(10, ge=2, description="templates of a round, each asked for in a request of its own")
 
 
 class GepaSettings(BaseModel, extra="forbid", frozen=True):
-    """How GEPA asks."""
+    """Settings of GEPA."""
 
     minibatch: int = Field(16, ge=1, description="search pictures whose results a question tells")
 
 
 class _Ended(BaseException):
-    """Ends the thread of an optimizer; no `except Exception` holds it up."""
+    """Ends the thread of an optimizer; no `except Exception` catches it."""
 
 
 class _Thread:
-    """A thread that works only while another one waits for what it says.
+    """A thread that works only while another thread waits for what it says.
 
     Args:
-        work: what it does; given `say`.
+        work: the function that the thread runs; it is given this object, for its `say`.
     """
 
     def __init__(self, work: Callable[[_Thread], None]) -> None:
@@ -102,7 +103,7 @@ class _Thread:
         self._thread = threading.Thread(target=run, args=(self._work, work), daemon=True, name="optimizer")
 
     def hear(self, answer: Any = None) -> tuple[str, Any]:
-        """Answer what it said last, wait, and return what it says: what that is, and its content."""
+        """Answer what the thread said last, wait for what it says next, and return its kind and content."""
         if self._thread.ident is None:
             self._thread.start()
         else:
@@ -110,7 +111,7 @@ class _Thread:
         return self._said.get()
 
     def say(self, what: str, content: Any) -> Any:
-        """Say something, by the thread itself; return the answer."""
+        """Say something and return the answer; called in the thread itself."""
         if not self._over:
             self._said.put((what, content))
             answer = self._answers.get()
@@ -119,7 +120,7 @@ class _Thread:
         return answer
 
     def end(self) -> None:
-        """End it, wherever it is, and wait for that."""
+        """End the thread, whatever it is doing, and wait until it has ended."""
         self._over = True
         self._answers.put(None)
         if self._thread.ident is not None:
@@ -136,12 +137,12 @@ class _Thread:
 
 
 class _Optimizer(ABC):
-    """What both have in common.
+    """What COPRO and GEPA have in common.
 
     Args:
-        lm: the model to ask; the one of `dspy.context` when None.
-        settings: how it asks; or its fields as keywords.
-        small: whether the model answers the same request with the same reply, so that each needs a seed of its own.
+        lm: the model to ask; None takes the model of `dspy.context`.
+        settings: the settings of the optimizer; or give the fields as keywords.
+        small: whether the model answers equal requests with equal replies, so that each request needs its own seed.
     """
 
     asks_lm: ClassVar[bool] = True
@@ -164,17 +165,17 @@ class _Optimizer(ABC):
 
     @abstractmethod
     def optimize(self, known: Known, worth: Worth) -> None:
-        """Run the optimizer in its thread; `worth` gives the score of what it wrote, or why it cannot be used."""
+        """Run the optimizer in its thread; `worth` returns the score of a template, or why it cannot be used."""
 
     def in_vain(self) -> int:
-        """Return how many questions in a row may bring no new template."""
+        """Return after how many questions in a row without a new template the optimizer is ended."""
         return IN_VAIN
 
     def ask(self, known: Known, desk: Desk) -> None:
-        """Let the optimizer go on until it has handed in as many new templates as are wanted.
+        """Let the optimizer work until it has handed in as many new templates as are wanted.
 
         Raises:
-            InputError: the reward does not say what the optimizer learns from.
+            InputError: the reward does not provide what the optimizer learns from.
         """
         if self._thread is None or known.step == 0:
             self.close()
@@ -197,7 +198,7 @@ class _Optimizer(ABC):
             else:
                 desk.finish(f"{self.name} has ended")
                 return
-        self._answer = answer  # heard in the next step, so that the thread rests until then
+        self._answer = answer  # given in the next step, so that the thread rests until then
 
     def close(self) -> None:
         """End the optimizer."""
@@ -235,7 +236,7 @@ class _Optimizer(ABC):
 
 
 class Copro(_Optimizer):
-    """COPRO: a round of templates at once, each round with the best of those before it and their values."""
+    """COPRO: writes a round of templates at once, from the best templates of earlier rounds and their values."""
 
     Settings: ClassVar[type[BaseModel]] = CoproSettings
     name: ClassVar[str] = "COPRO"
@@ -245,13 +246,13 @@ class Copro(_Optimizer):
         return ROUNDS_IN_VAIN * int(self.settings.breadth)
 
     def optimize(self, known: Known, worth: Worth) -> None:
-        """Run COPRO, which wants no more of a program than its mean over examples: one example has the whole value."""
+        """Run COPRO. It only needs a program's mean over examples, so one example has the whole value."""
 
         def value(template: str) -> float:
             found = worth(template)
             return known.scale.low if isinstance(found, str) else found.value
 
-        temperature = dspy.settings.lm.kwargs.get("temperature") or 1.0  # its own, 1.4, is more than some models take
+        temperature = dspy.settings.lm.kwargs.get("temperature") or 1.0  # some models refuse COPRO's default, 1.4
         optimizer = dspy.COPRO(
             metric=lambda example, answer: answer.value,
             breadth=self.settings.breadth,
@@ -266,9 +267,9 @@ class Copro(_Optimizer):
             )
 
     def forecast(self, expected: Expected) -> Forecast:
-        """Count one call a template in whole rounds, the first of which has one less; tokens are bounded.
+        """Count one call a template in whole rounds, of which the first has one call less; tokens are bounded.
 
-        Questions again, because templates repeat others or cannot be used, are not forecast.
+        Further questions, after templates that repeat others or cannot be used, are not forecast.
         """
         breadth, wanted = self.settings.breadth, expected.settings.steps * expected.settings.candidates_per_step
         later = max(0, -(-(wanted - breadth + 1) // breadth))
@@ -280,13 +281,16 @@ class Copro(_Optimizer):
 
 
 class Gepa(_Optimizer):
-    """GEPA: one template at a time, from what another one took a few pictures for; one that is better there is kept."""
+    """GEPA: writes one template at a time, from another template's predictions on a few pictures.
+
+    A template that is better on these pictures is kept.
+    """
 
     Settings: ClassVar[type[BaseModel]] = GepaSettings
     name: ClassVar[str] = "GEPA"
 
     def optimize(self, known: Known, worth: Worth) -> None:
-        """Run GEPA with DSPy's questions, as `dspy.GEPA` does, but for progress bars and a call for each picture."""
+        """Run GEPA with DSPy's questions, as `dspy.GEPA`, but without progress bars and without a call per picture."""
         pictures: Any = _Pictures(known, worth)
         rows = list(range(known.history.initial.n))
         optimize(
@@ -301,11 +305,11 @@ class Gepa(_Optimizer):
         )
 
     def ask(self, known: Known, desk: Desk) -> None:
-        """See `_Optimizer`; refuse a reward that does not say which picture was taken for what."""
+        """See `_Optimizer`; refuse a reward that does not give the predicted class of each picture."""
         initial = known.history.initial.score
         if known.labels is None or not len(known.labels) == len(initial.predictions) == initial.n:
             raise InputError(
-                "GEPA learns from which picture was taken for which class, and this reward does not say it; choose "
+                "GEPA learns from the predicted class of each picture, and this reward does not give it; choose "
                 "COPRO, which learns from the values alone, or another strategy."
             )
         super().ask(known, desk)
@@ -313,7 +317,7 @@ class Gepa(_Optimizer):
     def forecast(self, expected: Expected) -> Forecast:
         """Count one call a template; tokens are bounded for classes with names of up to 60 characters.
 
-        Questions again, because templates repeat others or cannot be used, are not forecast.
+        Further questions, after templates that repeat others or cannot be used, are not forecast.
         """
         calls = expected.settings.steps * expected.settings.candidates_per_step
         told = [_told(LONG_NAME, dspy.Prediction(label=LONG_NAME[1:]))] * self.settings.minibatch
@@ -328,7 +332,7 @@ def _forecast(calls: int, question: Any, longest: dict[str, Any], expected: Expe
 
 
 class Reading(AboutTemplates, BoundedChatAdapter):
-    """Asks for a template, once, and reads any answer: what is not in its fields is all of the first one."""
+    """Asks for a template once, and reads any answer: an answer without fields becomes the first field."""
 
     def __init__(self) -> None:
         super().__init__(use_json_adapter_fallback=False)
@@ -343,24 +347,24 @@ class Reading(AboutTemplates, BoundedChatAdapter):
 
 
 class _HandsOn:
-    """The engine of a language model whose questions are asked elsewhere."""
+    """The engine of a language model whose requests are answered by a function."""
 
     def __init__(self, complete: Callable[[Request], Response]) -> None:
         self.complete = complete
 
 
 def handing_on(lm: dspy.LM, complete: Callable[[Request], Response]) -> dspy.LM:
-    """Return a language model that makes the requests of another one, and has them answered by `complete`."""
+    """Return a language model that makes the same requests as `lm`, and lets `complete` answer them."""
     made = dspy.LM(lm.model, engine=_HandsOn(complete), cache=False, num_retries=0)
     made.kwargs = options_of(lm)
     return made
 
 
 class _Valued(dspy.Predict):  # type: ignore[misc,unused-ignore]
-    """A program whose instructions are a template, and whose only answer is the value of that.
+    """A program whose instructions are a template, and whose only answer is the template's value.
 
-    Of an assigned signature it keeps the template alone: COPRO makes each from the one before, fields within fields,
-    and some 140 deep Python can copy no more of them.
+    Of an assigned signature, the program keeps only the template. COPRO nests each signature in the next, and Python
+    cannot copy more than about 140 levels.
     """
 
     def __init__(self, template: str, value: Callable[[str], float]) -> None:
@@ -381,7 +385,7 @@ class _Valued(dspy.Predict):  # type: ignore[misc,unused-ignore]
 
 
 class _Pictures:
-    """The search pictures, as GEPA's adapter: each is its number."""
+    """GEPA's adapter for the search pictures; to GEPA, each picture is a number."""
 
     def __init__(self, known: Known, worth: Worth) -> None:
         assert known.labels is not None
@@ -393,7 +397,7 @@ class _Pictures:
         self.idle = 0
 
     def evaluate(self, batch: list[int], candidate: dict[str, str], capture_traces: bool = False) -> Any:
-        """Give what each picture contributes to the value of a template, and what it was taken for."""
+        """Return each picture's predicted class, and its contribution to the value of a template."""
         found = self._worth(template_in(candidate[PART]))
         if isinstance(found, str):
             answers = [dspy.Prediction(label=None, problem=f"the template cannot be used: {found}")] * len(batch)
@@ -404,7 +408,7 @@ class _Pictures:
         return EvaluationBatch(answers, hits, [*zip(batch, answers, strict=True)])
 
     def make_reflective_dataset(self, candidate: dict[str, str], evaluated: Any, parts: list[str]) -> dict[str, Any]:
-        """Tell what the pictures were taken for."""
+        """Return the feedback of each picture: the predicted class and the true class."""
         rows = evaluated.trajectories
         return {PART: [_told(self._names[self._labels[row]], answer) for row, answer in rows]}
 
@@ -415,7 +419,7 @@ class _Pictures:
         return texts
 
     def stop(self, gepa_state: Any) -> bool:
-        """Say whether nothing was asked for long."""
+        """Return whether GEPA made more than `IDLE` rounds in a row without a question."""
         self.idle += 1
         return self.idle > IDLE
 

@@ -1,4 +1,4 @@
-"""A reward of one's own: macro-F1, for which each class counts alike, and wrong guesses of a class count, too.
+"""A user's own reward: macro-F1. Each class counts alike, and wrong predictions of a class count, too.
 
 ipo optimize reward=examples.macro_f1:MacroF1 --lm none
 """
@@ -17,10 +17,10 @@ from ipo_prompts.metrics.reward import Judged
 class MacroF1(ClipReward):
     """Scores templates by the mean F1 of the classes that have pictures.
 
-    F1 is a ratio of sums over pictures and no mean over them. So each picture contributes its linearised value: the
-    measure, plus n times the picture's influence on it. Their mean is the macro-F1 exactly, and their spread gives its
-    standard error to first order in 1/n (the delta method). `pseudo_values` does so for a measure without a formula, in
-    n + 1 evaluations.
+    F1 is a ratio of sums over pictures, not a mean over them. So each picture contributes a linearised value: the
+    macro-F1, plus n times the picture's influence on it. The mean of these values is exactly the macro-F1, and their
+    spread gives its standard error to first order in 1/n (the delta method). For a measure without a formula,
+    `pseudo_values` does the same in n + 1 evaluations.
     """
 
     measure = "macro-F1"

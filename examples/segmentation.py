@@ -1,10 +1,10 @@
-"""Segmentation as a task of one's own: mean IoU, found by comparing places of a picture with texts.
+"""A user's own task: segmentation, measured by mean IoU. Places of a picture are compared with texts.
 
     ipo optimize reward=examples.segmentation:Segmentation --lm none
 
-A run has labelled pictures and no masks, so `Segmentation` composes scenes of them, four to a scene. Scenes have exact
-masks, and each picture is in one scene only. The cuts between the four are drawn at random, so that windows do not line
-up with them. `SegmentationReward` takes any pictures with masks, from Python.
+A run has labelled pictures and no masks, so `Segmentation` composes scenes of four pictures each. Scenes have exact
+masks, and each picture is in one scene only. The cuts between the four pictures are drawn at random, so that windows do
+not line up with them. From Python, `SegmentationReward` takes any pictures with masks.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ if TYPE_CHECKING:
 
 # Features of places: one for each place of a picture, in the space of a CLIP's texts.
 #
-# There are two ways. A plain vision transformer has a token for each patch. It is trained for the whole picture, so its
-# tokens mix the places in the last block; as MaskCLIP found (Zhou, Loy & Dai, ECCV 2022), each keeps to its place when
-# it attends only to itself in that block, which costs nothing and needs no training. Any other tower, such as a
+# There are two ways. A plain vision transformer has a token for each patch. It is trained for the whole picture, so the
+# last block mixes the places. MaskCLIP found (Zhou, Loy & Dai, ECCV 2022) that each token keeps to its place if it
+# attends only to itself in that block, which costs nothing and needs no training. Any other tower, such as a
 # convolutional one or one with attention pooling, encodes windows that slide over the picture, each as a picture.
 
 
@@ -70,7 +70,7 @@ def check_tower(clip: Clip) -> None:
     """Refuse a CLIP that has no patch tokens in the space of its texts.
 
     Raises:
-        InputError: its picture tower is no plain vision transformer.
+        InputError: the CLIP's picture tower is no plain vision transformer.
     """
     visual = clip.model.visual
     if not isinstance(visual, VisionTransformer) or visual.attn_pool is not None or visual.proj is None:
@@ -135,9 +135,9 @@ def encode_windows(clip: Clip, image: Image.Image, window: int) -> Patches:
 
 
 def interpolation(centres: npt.NDArray[np.float64], length: int) -> Floats:
-    """Return the linear interpolation from values at `centres` to `length` pixels, constant beyond the outer ones.
+    """Return the linear interpolation from values at `centres` to `length` pixels, constant beyond the outer centres.
 
-    Rows times columns of it is the bilinear one.
+    Two of these, for rows and for columns, make the bilinear interpolation.
 
     Returns:
         float32 (length, len(centres)), rows that sum to 1.
@@ -176,7 +176,7 @@ class Scene:
         features: float32 (h, w, D), unit rows, one for each place.
         rows: float32 (H, h), interpolates rows of places to rows of pixels.
         columns: float32 (W, w), the same for columns.
-        mask: int64 (H, W), the class of each pixel; `NOT_COUNTED` where it has none.
+        mask: int64 (H, W), the class of each pixel; `NOT_COUNTED` for a pixel without a class.
     """
 
     features: Floats
@@ -191,8 +191,8 @@ class Scenes:
 
     Attributes:
         scenes: the pictures.
-        groups: one name per scene, equal for scenes that are not independent; None when all are.
-        labels: None: a scene has no single class.
+        groups: one name per scene, equal for scenes that are not independent; None when all are independent.
+        labels: None, because a scene has no single class.
     """
 
     scenes: tuple[Scene, ...]
@@ -207,21 +207,21 @@ class SegmentationReward(EmbeddingReward):
     """Scores templates by the mean intersection over union (IoU) of the classes that occur in the scenes.
 
     Logits are computed for each place (patch or window) and interpolated bilinearly to the pixels of the mask; the
-    highest wins. All classes compete, also those that do not occur. The loss of a scene is the mean cross-entropy of
-    its pixels.
+    highest logit wins. All classes compete, including classes that do not occur. The loss of a scene is the mean
+    cross-entropy of its pixels.
 
     IoU is a ratio of sums over all scenes, not a mean over scenes. So that two templates can still be compared scene by
-    scene, `Score.hits` holds the linearised value of each scene: the mean IoU plus n times the scene's influence
-    on it. Their mean is the mean IoU exactly, and the standard error of a mean over them is the delta method's (that of
-    a ratio estimator, Cochran 1977, 6.3), to first order in 1/n.
+    scene, `Score.hits` holds a linearised value for each scene: the mean IoU plus n times the scene's influence on it.
+    The mean of these values is exactly the mean IoU. Its standard error is that of the delta method (for a ratio
+    estimator, Cochran 1977, 6.3), to first order in 1/n.
 
     Args:
         clip: the encoder.
         class_names: the classes that compete, in the order of the masks' numbers.
         window: side in pixels of the windows that slide over a picture; None for the patch tokens of a plain vision
             transformer. Windows work with every tower; each costs as much as a whole picture.
-        store: keeps class embeddings; in the user's cache when None.
-        also_fit: names of classes that are only used later; templates must be short enough for them too.
+        store: stores class embeddings; None takes the user's cache.
+        also_fit: names of classes that are only used later; templates must be short enough for them, too.
 
     Raises:
         InputError: no window is given and the tower has no usable patch tokens.
@@ -248,13 +248,13 @@ class SegmentationReward(EmbeddingReward):
         self.window = window
 
     def examples(self, examples: Sequence[Any]) -> Scenes:
-        """Encode examples with `image` (a `Picture`), `mask`, and `group` where scenes are not independent.
+        """Encode examples with `image` (a `Picture`), `mask` and, if scenes are not independent, `group`.
 
         A mask is an array of whole numbers (H, W), as high and wide as the picture: indices into the class names, -1
         for pixels that do not count. Features are kept in memory for the run.
 
         Raises:
-            InputError: an example lacks one of them, or a mask does not fit its picture or the classes.
+            InputError: an example lacks a field, or a mask does not fit its picture or the classes.
         """
         check_fields(examples, image="an image", mask="a mask (class numbers, one a pixel)")
         groups = groups_of(examples)
@@ -315,12 +315,12 @@ def mean_iou(both: Counts, either: Counts, there: Counts) -> tuple[float, npt.ND
     """Return the mean IoU of the classes that occur, and its linearised value for each scene.
 
     Args:
-        both: int64 (n, C), pixels of each scene that are of a class and were predicted as it.
-        either: int64 (n, C), pixels that are of a class or were predicted as it.
-        there: int64 (n, C), pixels that are of a class.
+        both: int64 (n, C), for each scene the number of pixels that are of a class and were predicted as it.
+        either: int64 (n, C), the number of pixels that are of a class or were predicted as it.
+        there: int64 (n, C), the number of pixels that are of a class.
 
     Returns:
-        The mean IoU in [0, 1]; float64 (n,), whose mean it is (see `SegmentationReward`).
+        The mean IoU in [0, 1]; the linearised values, float64 (n,), whose mean it is (see `SegmentationReward`).
     """
     occurs = there.sum(axis=0) > 0
     both, either = both[:, occurs], either[:, occurs]
@@ -331,7 +331,7 @@ def mean_iou(both: Counts, either: Counts, there: Counts) -> tuple[float, npt.ND
 
 
 class SegmentationSettings(BaseModel, extra="forbid", frozen=True):
-    """How places are cut out of a scene."""
+    """Settings of the task: how places are cut out of a scene."""
 
     window: int = Field(48, ge=8, le=96, description="side of the windows in pixels; a scene has 96")
 
@@ -367,8 +367,8 @@ LEAST = 36
 def compose(items: Sequence[Item], seed: int, least: int = LEAST) -> list[dspy.Example]:
     """Compose scenes; the same items, seed and `least` (pixels of the smallest part) give the same bytes.
 
-    Pictures are shuffled and dealt by fours; up to three are left over. Of the variants of a base picture one takes
-    part, so that no two scenes share it.
+    Pictures are shuffled and dealt by fours; up to three are left over. One variant of each base picture takes part, so
+    that no two scenes share a base picture.
 
     Returns:
         Examples with `image` (96 x 96) and `mask` (int64 (96, 96), the label of each pixel).

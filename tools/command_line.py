@@ -1,4 +1,4 @@
-"""The reference of the command line, as Markdown, from the commands and the configuration themselves.
+"""Generates the reference of the command line, in Markdown, from the commands and the settings.
 
 python -m tools.command_line > docs/command-line.md
 """
@@ -16,7 +16,7 @@ from ipo_prompts.experiments.run.reading import build
 
 HEAD = """# Command line
 
-Every command and every setting. This page is generated from the code; after a change of either, make it anew:
+Every command and every setting. This page is generated from the code; after a change, generate it again:
 
 ```sh
 python -m tools.command_line > docs/command-line.md
@@ -31,10 +31,10 @@ Tab key complete commands and flags in your shell; `ipo --show-completion` print
 
 SETTINGS = """## Settings
 
-What decides a run. They are written `key=value` on the command line (`ipo optimize steps=50`), or into a YAML file
+Settings decide a run. Write them as `key=value` on the command line (`ipo optimize steps=50`), or into a YAML file
 (`ipo optimize my.yaml`); the command line wins. An unknown key is an error that names the nearest known one.
-`preset=paper` and `preset=code` start from the published settings; a column is empty where they do not differ from the
-default. Settings marked * may change when a run is resumed.
+`preset=paper` and `preset=code` start from the published settings; an empty cell means the default. Settings marked *
+may change when a run is resumed.
 """
 
 
@@ -45,7 +45,7 @@ def reference() -> str:
 
 
 def _sections(command: Any, path: str) -> Iterator[str]:
-    """Yield a section for each command, groups opened up."""
+    """Yield a section for each command, including the commands of groups."""
     below = getattr(command, "commands", None)
     if below:
         for name, child in below.items():
@@ -82,7 +82,7 @@ def _name(param: Any) -> str:
 
 
 def _meaning(param: Any) -> str:
-    """Return the help text, and what typer adds to it."""
+    """Return the help text with typer's additions: "required", or the default."""
     text = param.help or ""
     if param.required:
         return f"{text}; required" if param.param_type_name == "option" else text
@@ -110,7 +110,7 @@ def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> Iterator[str]:
 
 
 def _text(text: str) -> str:
-    """Escape what Markdown would take for a tag."""
+    """Return the text with `<` escaped, which Markdown would take for a tag."""
     return text.replace("<", "\\<")
 
 

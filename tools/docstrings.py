@@ -1,9 +1,9 @@
-"""Forty docstrings of the package, drawn by a seed: to read, and to count how many had to be read twice.
+"""Prints forty docstrings of the package, drawn by a seed, so that a reader can count how many must be read twice.
 
     python -m tools.docstrings [--seed 39] [--count 40]
 
-A reader counts a docstring as read twice where its subject has to be looked for, or where it is clear only after what
-stands below it. The seed stands here before the docstrings are rewritten.
+A docstring counts as read twice if its subject must be searched for, or if it is clear only after the text below it.
+The seed was fixed here before the docstrings were rewritten.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ FOLDERS = ("package", "signatures", "metrics", "programs", "experiments")
 
 
 def docstrings(root: Path) -> Iterator[tuple[str, str]]:
-    """Yield the place, `file:line name`, and the text of each docstring of a class or function."""
+    """Yield the place, `file:line name`, and the docstring of each class or function that has one."""
     for file in sorted(file for folder in FOLDERS for file in (root / folder).rglob("*.py")):
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             if isinstance(node, ast.ClassDef | ast.FunctionDef) and (text := ast.get_docstring(node)):

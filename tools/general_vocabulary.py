@@ -1,23 +1,23 @@
-"""Makes `programs/templates/general.yaml`, a vocabulary of phrases that knows no picture and no CLIP, from WordNet 3.0.
+"""Makes `programs/templates/general.yaml` from WordNet 3.0: a vocabulary chosen without any picture or CLIP.
 
     apt-get download wordnet-base && dpkg -x wordnet-base_*.deb wordnet
     python -m tools.general_vocabulary wordnet/usr/share/wordnet
 
-The rule: the adjectives and the nouns that were tagged most often in texts (the tags of all senses as that part of
-speech, ties by the alphabet), equally many of both, as many as the shipped vocabulary has phrases together. Left out is
+The rule takes the adjectives and the nouns that were tagged most often in texts, equally many of both, and together as
+many as the shipped vocabulary has phrases. The tags of all senses of a word as that part of speech are summed; ties are
+broken by the alphabet. Left out are
 
-- every word that stands in a caption for a transformation, in any recipe of a CLIP of ours
-(`tools/embedded/words.yaml`),
-  every word with the same first five letters, and where one has fewer than five, its inflections, such as "darker";
-- what is no word of three letters a to z and more, a word that is taken as an adjective already, and by its first sense
-  what does not stand between "a" and "picture": numbers and quantities, and adjectives of predicates only ("afraid");
-- by its first sense, what is written with a capital ("American"), and nouns for a person: nobody says these of a
-  picture, and some insult.
+- words that name a transformation in the captions of any demo or control CLIP (`tools/embedded/words.yaml`), words with
+  the same first five letters, and, if one of the two words is shorter than five letters, inflections such as "darker";
+- words that do not consist of three or more letters a to z, and words that are taken as adjectives already;
+- words whose first sense does not fit between "a" and "picture": numbers and quantities, and adjectives that are only
+  used as predicates ("afraid");
+- words whose first sense is written with a capital ("American"), and nouns whose first sense is a person: nobody says
+  these of a picture, and some insult.
 
 Adjectives stand before "picture" and nouns behind the class, as in the shipped vocabulary. No two words of one group
-stand
-together in a template, so a group is what excludes itself most: adjectives that WordNet has as similar to one another
-or as opposites, nouns of one of its 25 topics. The same files give the same bytes.
+stand together in a template. So a group holds words that exclude one another most: adjectives that WordNet lists as
+similar or opposite, or nouns of one of WordNet's 25 topics. The same files give the same bytes.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ from tools.embedded.vocabulary import WORDS
 FILE = Path(__file__).parents[1] / "programs" / "templates" / "general.yaml"
 FORMS = {"adj": "a PHRASE picture of a <CLASS>.", "noun": "a picture of a <CLASS>, PHRASE."}
 KINDS = {"1": "noun", "3": "adj", "5": "adj"}
-"""WordNet's number of a part of speech; 5 is an adjective that is similar to another one, its head."""
+"""WordNet's number of a part of speech → the part; 5 is a satellite, an adjective that is similar to its head."""
 PERSON = 18
-"""WordNet's number of the nouns for persons."""
+"""WordNet's number of the topic of nouns for persons."""
 QUANTITIES = frozenset({"cardinal", "ordinal", "some", "many", "much", "more", "most"})
 """Heads of the adjectives of number and quantity."""
 BEGINNING = 5
@@ -70,7 +70,7 @@ def main(folder: Path) -> None:
 
 
 def captioned() -> set[str]:
-    """Return every word that stands in a caption for a transformation, whatever the recipe."""
+    """Return every word that names a transformation in captions, whatever the recipe."""
     said = " ".join(one for words in WORDS.values() for place in astuple(words) for one in place)
     return {*re.findall("[a-z]+", said)}
 
@@ -81,7 +81,7 @@ def is_fit(word: str) -> bool:
 
 
 def is_near(word: str, said: str) -> bool:
-    """Whether two words are one, or forms of one.
+    """Whether two words are the same word, or forms of one word.
 
     >>> is_near("darker", "dark"), is_near("negation", "negative"), is_near("general", "grainy")
     (True, True, False)
@@ -103,7 +103,7 @@ def tags(folder: Path) -> Counter[tuple[str, str]]:
 
 
 def topics(folder: Path) -> Mapping[str, str]:
-    """Return the topic of the first sense of each noun that may be said of a picture."""
+    """Return noun → topic of its first sense, for the nouns that may be said of a picture."""
     files = {fields[0]: int(fields[1]) for fields in _synsets(folder, "noun")}
     words = {fields[0]: spelled(fields) for fields in _synsets(folder, "noun")}
     firsts = _firsts(folder, "noun")
@@ -111,9 +111,9 @@ def topics(folder: Path) -> Mapping[str, str]:
 
 
 def clusters(folder: Path) -> Mapping[str, str]:
-    """Return the cluster of the first sense of each adjective that may stand before "picture", named by its head.
+    """Return adjective → cluster of its first sense, for the adjectives that may stand before "picture".
 
-    A head and its opposite are one cluster; a satellite is of its head's.
+    A cluster is named by its head. A head and its opposite are one cluster; a satellite is in the cluster of its head.
     """
     heads: dict[str, str] = {}
     words: dict[str, list[str]] = {}
@@ -134,7 +134,7 @@ def clusters(folder: Path) -> Mapping[str, str]:
 
 
 def spelled(fields: Sequence[str]) -> list[str]:
-    """Return the words of a sense as they are written, with capitals, and marks such as (p): of predicates only."""
+    """Return the words of a sense as they are written, with capitals and marks such as (p), used as predicate only."""
     return [fields[4 + 2 * k] for k in range(int(fields[3], 16))]
 
 

@@ -1,4 +1,4 @@
-"""The keywords of `IPO` and of `ipo.optimize` for editors and type checkers, from the models of the settings.
+"""Generates the keywords of `IPO` and of `ipo.optimize`, for editors and type checkers, from the settings.
 
 python -m tools.keywords > programs/keywords.py
 """
@@ -26,11 +26,11 @@ from __future__ import annotations
 from typing import Any, Literal, TypedDict
 '''
 NAMED = ("data", "start_from")
-"""Settings that `ipo.optimize` names itself."""
+"""Settings that `ipo.optimize` has as parameters of its own."""
 
 
 def keywords() -> str:
-    """Return the file."""
+    """Return the text of the file."""
     job = {name: field for name, field in JobSettings.model_fields.items() if name not in NAMED}
     search = _keywords("SearchKeywords(TypedDict", "The settings of a search.", SearchSettings.model_fields)
     run = _keywords("RunKeywords(SearchKeywords", "The settings of a run.", job)
@@ -38,10 +38,10 @@ def keywords() -> str:
 
 
 def _keywords(head: str, told: str, fields: dict[str, FieldInfo]) -> Iterator[str]:
-    """Yield the lines of one class: for each setting its type, and below it what its help says."""
+    """Yield the lines of one class: each setting with its type, and its help below."""
     yield f'\nclass {head}, total=False):\n    """{told}"""\n'
     for name, field in fields.items():
-        bare = "str | " if name in CHOSEN else ""  # a bare name, too
+        bare = "str | " if name in CHOSEN else ""  # a bare name is allowed, too
         kind = formatannotation(field.annotation).replace("typing.", "").replace("'", '"')
         yield f"    {name}: {bare}{kind}"
         text = f'"""{field.description}; default {field.default!r}."""'

@@ -1,7 +1,8 @@
-"""Variables of the environment that a newer litellm reads and that nobody has looked at; run now and then, not by CI.
+"""Finds environment variables that a newer litellm reads and that nobody has checked; run now and then, not by CI.
 
-Prints those that the installed litellm does not read and whose names do not tell that they hold a secret: each of them
-either is none, or belongs into `SECRET_NAME` (programs/record/redaction.py). Ends with 1 if there are any.
+Prints the variables that the installed litellm does not read and whose names `SECRET_NAME` does not match
+(programs/record/redaction.py). Check each: if it holds a secret, add it to `SECRET_NAME`. The exit code is 1 if there
+are any.
 
     python -m tools.litellm_names              # the newest litellm, fetched by pip into a temporary folder
     python -m tools.litellm_names litellm.whl  # another one
@@ -43,7 +44,7 @@ def in_wheel(wheel: Path) -> set[str]:
 
 
 def installed() -> set[str]:
-    """Return the variables that the installed litellm reads; it is not imported."""
+    """Return the variables that the installed litellm reads; litellm is not imported."""
     found = find_spec("litellm")
     folder = Path(found.origin).parent if found and found.origin else Path()
     return names_read(file.read_text(encoding="utf-8", errors="replace") for file in folder.rglob("*.py"))
@@ -52,7 +53,7 @@ def installed() -> set[str]:
 def main() -> int:
     """Print the names."""
     parser = argparse.ArgumentParser(prog="python -m tools.litellm_names", description=__doc__)
-    parser.add_argument("wheel", type=Path, nargs="?", help="of litellm; by default the newest, which is fetched")
+    parser.add_argument("wheel", type=Path, nargs="?", help="a wheel of litellm; by default, the newest is fetched")
     given = parser.parse_args()
     with TemporaryDirectory() as folder:
         wheel = given.wheel
@@ -61,7 +62,7 @@ def main() -> int:
             subprocess.run([*fetch, "--dest", folder], check=True)
             wheel = next(Path(folder).glob("*.whl"))
         new = sorted(name for name in in_wheel(wheel) - installed() if not SECRET_NAME.search(name))
-        print("\n".join([f"{len(new)} names in {wheel.name} to look at", *new]))
+        print("\n".join([f"{len(new)} names in {wheel.name} to check", *new]))
     return 1 if new else 0
 
 

@@ -1,17 +1,19 @@
-"""How much of a change in the core its tests notice: mutants at random, the share killed, and each survivor.
+"""Measures how many changes in the core its tests notice: random mutants, the share killed, and each survivor.
 
     python -m tools.mutation --seed 0 --count 200 [--only PART_OF_A_FILE_NAME]
 
 A mutant is one small change in one core file: another operator, a number one larger, a condition turned around. The
-tests that guard the file (`GUARDS`) should fail on it. One that passes them all survives: it shows what no test looks
-at, or changes nothing that matters.
+tests that guard the file (`GUARDS`) should fail on it. A mutant that passes them all survives: it shows code that no
+test checks, or changes nothing that matters.
 
-COUNT places are drawn with SEED, all equally likely, and at each one of the changes that cosmic-ray knows there. Its
-executor is not used: it starts a Python for each, with ten seconds of imports. Here one process imports the libraries,
-but never `ipo`, and forks for each mutant; the child imports `ipo` from a copy of the checkout with the one change.
+COUNT places are drawn with SEED, all equally likely, and for each place one of the changes that cosmic-ray offers
+there. Cosmic-ray's executor is not used: it starts a Python for each mutant, with ten seconds of imports. Here one
+process imports the libraries, but never `ipo`, and forks for each mutant. The child imports `ipo` from a copy of the
+checkout with the one change.
 
-Left out, as no test can tell them apart: changes of annotations and under `if TYPE_CHECKING`, `==` for `is`, and what
-does not compile. Some of the rest mean nothing either: 100 % is no goal, and the share is for comparing revisions.
+Left out are changes that no test can notice: of annotations, under `if TYPE_CHECKING`, and `==` for `is`; and changes
+that do not compile. Some of the other changes mean nothing either, so 100 % is no goal: the share is for comparing
+revisions.
 """
 
 from __future__ import annotations
@@ -124,12 +126,12 @@ GUARDS = {
     "metrics/verdict.py": (*EVIDENCE, "tests/metrics/test_over_classes.py", "tests/experiments/run/test_result.py"),
     "experiments/run/comparison.py": ("tests/experiments/run/test_result.py",),
 }
-"""Each core file and the tests that guard it, its own first."""
+"""Core file → the tests that guard it, with the file's own tests first."""
 PRELOADED = ("numpy", "torch", "dspy", "open_clip", "scipy.stats", "scipy.optimize", "hypothesis")
 
 
 def mutants(folder: Path, files: Collection[str], rng: random.Random) -> Iterator[tuple[str, str, str]]:
-    """Yield a mutant of each place in random order: the file, its whole new source, and file:line, old → new."""
+    """Yield a mutant of each place in random order: the file, the file's new source, and file:line, old → new."""
     kinds = [get_operator(name) for name in sorted(operator_names()) if not name.endswith(("Is_Eq", "IsNot_NotEq"))]
     operators = [kind() for kind in kinds if not kind.arguments()]
     sources = {file: (folder / file).read_text(encoding="utf-8") for file in files}
@@ -173,12 +175,15 @@ def copy_checkout(folder: Path) -> None:
         shutil.copy(name, folder / name)
     (folder / "site" / "ipo_prompts").mkdir(parents=True)
     folders = [folder / package for package in ("signatures", "programs", "metrics", "experiments")]
-    for place in (*folders, *(folder / "package").iterdir()):  # without its `__init__.py` the installed one would win
+    for place in (*folders, *(folder / "package").iterdir()):  # with `__init__.py`, else the installed package wins
         (folder / "site" / "ipo_prompts" / place.name).symlink_to(place)
 
 
 def passes(folder: Path, tests: Sequence[str], seconds: float, first: bool = False) -> bool:
-    """Run test files of a copy in a fork; too slow is not passed. The first run keeps what it compiles and says."""
+    """Return whether test files of a copy pass, run in a fork; too slow is a failure.
+
+    The first run keeps its bytecode and its output.
+    """
     if (child := os.fork()) == 0:
         try:
             os._exit(_pytest(folder, tests, first))
@@ -198,7 +203,7 @@ def _pytest(folder: Path, tests: Sequence[str], first: bool) -> int:
     said = os.open("output" if first else os.devnull, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(said, 1)
     os.dup2(said, 2)
-    os.environ["IPO_CACHE_DIR"] = tempfile.mkdtemp(dir=folder)  # what a mutant keeps, no other may find
+    os.environ["IPO_CACHE_DIR"] = tempfile.mkdtemp(dir=folder)  # no other mutant may find this cache
     sys.path.insert(0, str(folder / "site"))
     os.environ["PYTHONPATH"] = str(folder / "site")  # for tests that start a Python
     sys.dont_write_bytecode = not first
@@ -221,7 +226,7 @@ def main() -> None:
     os.environ.update(OMP_NUM_THREADS="1", HF_HUB_OFFLINE="1", LITELLM_LOCAL_MODEL_COST_MAP="True")
     for name in PRELOADED:
         importlib.import_module(name)
-    gc.freeze()  # forks share what is never collected
+    gc.freeze()  # forks share objects that are never collected
     tried, killed, limits = Counter[str](), Counter[str](), dict[str, float]()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary).resolve()
@@ -235,7 +240,7 @@ def main() -> None:
             place = folder / file
             original = place.read_text(encoding="utf-8")
             for compiled in place.parent.glob(f"__pycache__/{place.stem}.*.pyc"):
-                compiled.unlink()  # Python tells it from a changed source by size and whole seconds only
+                compiled.unlink()  # Python compares it with a changed source by size and whole seconds only
             place.write_text(source, encoding="utf-8")
             survived = passes(folder, guarded[file], limits[file])
             place.write_text(original, encoding="utf-8")

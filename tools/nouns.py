@@ -1,4 +1,4 @@
-"""Makes `metrics/nouns.xz`, the nouns of WordNet 3.0, and its notice, from Debian's package `wordnet-base`.
+"""Makes `metrics/nouns.xz`, the nouns of WordNet 3.0, and the file's notice, from Debian's package `wordnet-base`.
 
     apt-get download wordnet-base && dpkg -x wordnet-base_*.deb wordnet
     python -m tools.nouns wordnet/usr/share/wordnet
@@ -15,7 +15,7 @@ from pathlib import Path
 
 DATA = Path(__file__).parents[1] / "metrics"
 UP = ("@", "@i")
-"""Pointers to a hypernym: of a kind of thing, and of a thing with a name of its own."""
+"""Pointers to a hypernym: from a kind of thing, and from a single thing with a proper name."""
 _NOTICE = """# Notice
 
 `nouns.xz` is made of WordNet 3.0 by `tools/nouns.py`: of its nouns the numbers, words, how often each was tagged in
@@ -33,7 +33,7 @@ def main(folder: Path) -> None:
 
 
 def table(folder: Path) -> str:
-    """Return the columns, one after the other, as they compress best."""
+    """Return the columns one after the other, which compresses best."""
     synsets = [line.partition(" | ")[0].split() for line in _lines(folder / "data.noun") if not line.startswith("  ")]
     place = {fields[0]: i for i, fields in enumerate(synsets)}
     senses, counts = _senses(folder), _counts(folder)
@@ -56,7 +56,7 @@ def table(folder: Path) -> str:
 
 
 def _senses(folder: Path) -> dict[tuple[str, str], str]:
-    """Return, for a word and a synset, which of the word's senses that is, counted from 1; "" for an only one."""
+    """Return word and synset → the number of this sense among the word's senses, from 1; "" for a single sense."""
     found: dict[tuple[str, str], str] = {}
     for line in _lines(folder / "index.noun"):
         if not line.startswith("  "):

@@ -2,12 +2,12 @@
 
     python -m tools.recorded [FOLDER…]
 
-A recorded run is followed again with its own `config.yaml` from the replies in its journal, and then those files that
-its folder has are written anew. Nothing is asked and nothing is paid. What tells of the recording stays: the lines of
-the replies (`lm`) byte for byte, the times, the machine, the versions of libraries. Pictures are one pixel, as nobody
-looks at them. Made twice, a folder is the same.
+A recorded run is repeated with its own `config.yaml` and the replies in its journal; then the files in its folder are
+replaced. No model is asked and nothing is paid. Facts of the recording stay: the lines of the replies (`lm`) byte for
+byte, the times, the machine, the versions of libraries. Pictures become one pixel, as nobody views them. A second time
+changes nothing.
 
-Without a folder, all of `tests/recorded/` are made again.
+Without a folder, all runs in `tests/recorded/` are made again.
 """
 
 from __future__ import annotations
@@ -46,12 +46,12 @@ PIXEL = (
 
 
 def main() -> None:
-    """Make the folders of the command line again."""
+    """Make the folders on the command line again."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folders", nargs="*", type=Path, help="recorded runs; all of tests/recorded/ if none is given")
     folders = parser.parse_args().folders or sorted(RECORDED.iterdir())
     with tempfile.TemporaryDirectory() as scratch:
-        os.environ["IPO_CACHE_DIR"] = str(Path(scratch) / "cache")  # pictures are encoded once for all of them
+        os.environ["IPO_CACHE_DIR"] = str(Path(scratch) / "cache")  # pictures are encoded once for all runs
         for folder in folders:
             remake(folder, Path(scratch) / folder.absolute().name)
             print(f"made again: {folder}", flush=True)
@@ -61,17 +61,17 @@ def remake(folder: Path, scratch: Path) -> None:
     """Make one recorded run again.
 
     Args:
-        folder: of the run; its files are replaced, and none is added.
-        scratch: a folder to work in; made when missing.
+        folder: the folder of the run; its files are replaced, and none is added.
+        scratch: a folder to work in; it is made if it is missing.
 
     Raises:
-        InputError: the folder is no run, or its search does not ask today what it asked when it was recorded.
+        InputError: the folder is no run, or the search asks other questions now than when it was recorded.
     """
     config, events = load_config(folder / "config.yaml"), read(folder)
     sessions = _sessions(events)
     made = scratch / "made"
     for number, session in enumerate(sessions, start=1):
-        replies = scratch / f"replies-{number}"  # all that this session or one before it got
+        replies = scratch / f"replies-{number}"  # all replies of this session and earlier ones
         replies.mkdir(parents=True)
         known = [event for earlier in sessions[:number] for event in earlier if event["type"] == "lm"]
         write_bytes(replies / FILE_NAME, b"".join(map(line_of, known)))
@@ -88,7 +88,7 @@ def remake(folder: Path, scratch: Path) -> None:
 
 
 def _sessions(events: Sequence[Event]) -> list[list[Event]]:
-    """Split a journal where a run was begun or resumed."""
+    """Split a journal at each event that begins or resumes the run."""
     sessions: list[list[Event]] = []
     for event in events:
         if event["type"] == "start":
@@ -112,7 +112,7 @@ def _with_limits(config: RunConfig, session: Sequence[Event]) -> RunConfig:
 
 @contextmanager
 def _stopping() -> Iterator[None]:
-    """Let a question without a recorded reply meet the limits, as it did when the run was recorded."""
+    """Let a question without a recorded reply reach the limits, as it did when the run was recorded."""
     complete = RecordedEngine.complete
 
     def stopping(self: RecordedEngine, request: Any) -> Any:
@@ -130,7 +130,7 @@ def _stopping() -> Iterator[None]:
 
 
 def _settle(folder: Path, made: Path, config: RunConfig) -> None:
-    """Have the files say what the recording was, and not how it was made again."""
+    """Let the files tell of the recording, and not of the repetition."""
     (made / "config.yaml").write_text(
         "".join(f"# {line}\n" for line in about_preset(config)) + config.to_yaml(), encoding="utf-8"
     )
@@ -150,9 +150,9 @@ def _lines(
 
     Args:
         made: the events of the new journal.
-        sessions: those of the recorded one, by session.
-        recorded: the lines of the recorded one, in the order of `sessions`.
-        config: of the run.
+        sessions: the events of the recorded journal, by session.
+        recorded: the lines of the recorded journal, in the order of `sessions`.
+        config: the settings of the run.
     """
     replies = {
         (event["key"], event["index"]): (place, line, event["seconds"])
@@ -165,7 +165,7 @@ def _lines(
             times[_what(event)].append(event["seconds"])
         seconds = 0.0
         for are_replies, group in groupby(session, key=lambda event: event["type"] == "lm"):
-            if are_replies:  # those that were asked for at once are in the order in which they came then
+            if are_replies:  # replies to simultaneous requests keep the order in which they came when recorded
                 found = sorted(replies[event["key"], event["index"]] for event in group)
                 seconds = found[-1][2]
                 yield from (line for _, line, _ in found)
@@ -176,17 +176,17 @@ def _lines(
                 if event["type"] == "start":
                     limits = {name: event["config"][name] for name in LIMITS}
                     event["config"] = config.model_copy(update=limits).model_dump()
-                    event.pop(SEAL, None)  # nobody's, where it is shipped
+                    event.pop(SEAL, None)  # a shipped run has no owner whose seal could be checked
                 yield line_of({**event, "seconds": seconds})
 
 
 def _what(event: Event) -> tuple[Any, ...]:
-    """What an event is about: with the time of the same one in the recorded journal it was at that time."""
+    """Return a key of an event; an event of the new journal gets the time of the recorded event with its key."""
     return event["type"], event.get("kind"), event.get("step")
 
 
 def _with_digests(lines: Sequence[bytes], made: Path, folder: Path) -> Iterator[bytes]:
-    """Yield the lines, with the digests of the files as they are now; of one that is left out there is none."""
+    """Yield the lines with the digests of the new files; a file that the folder lacks has None for a digest."""
     for line in lines:
         if line.startswith(b'{"type": "end"'):
             event = json.loads(line)

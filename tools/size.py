@@ -1,24 +1,24 @@
-"""How large the source is, room by room, and how it hangs together: numbers to compare revisions by, in Markdown.
+"""Measures how large the source is, room by room, and how its files depend on each other, to compare revisions.
 
     python -m tools.size [FOLDER] [--at REVISION] [--walk]
 
-A room is a folder of the second level with all below it, or the files that lie directly in a folder of the first level.
-What is no product stands apart, below the total: the lab, which is `benchmarks/`, examples, tools and tests. Files at
-the top of the checkout are left out. Of each room:
+The report is Markdown. A room is a folder of the second level with all below it, or the files that lie directly in a
+folder of the first level. Below the total of the product stand the lab (`benchmarks/`), examples, tools and tests.
+Files at the top of the checkout are left out. For each room:
 
-- statements: those of Python's grammar. Docstrings are none, below a class or function or below a constant.
-- code: lines that hold a token. Docstrings, comments and blank lines do not; a string of several lines does, whole.
+- statements: Python statements, without docstrings, below a class or function or below a constant.
+- code: lines that hold a token. Docstrings, comments and blank lines hold none; of a string, all lines count.
 - YAML, templates: lines of `.yaml`, `.j2` and `.css` that are not blank.
-- longest file, lines a file: of Python, with everything in it.
+- longest file, lines a file: of Python files, with every line.
 
-Below that table, core and leaves of the product, lab and examples are counted side by side, the latter two without the
-tests in them. `tools/leaves.yaml` says what is a leaf, today's for each revision. Then, of the product alone:
+A second table has the core and the leaves of the product, the lab and the examples, the latter two without their tests.
+The present `tools/leaves.yaml` says what is a leaf, for every revision. Then follow, for the product alone:
 
-- public classes and functions at the top of a file whose name another file defines too;
-- circles of imports, among files and among rooms: each can be reached from each other one. All `import` statements
-  count, those in functions and under `if TYPE_CHECKING` too; what registries name as text does not;
+- public classes and functions at the top of a file whose name another file defines, too;
+- circles of imports, among files and among rooms: in a circle, each can be reached from each other. All `import`
+  statements count, also in functions and under `if TYPE_CHECKING`; names in the text of registries do not count;
 - files that exactly one other file imports;
-- with `--walk`, how often the way of one call returns to a file: see `tools/walk.py`.
+- with `--walk`, how often one call returns to a file: see `tools/walk.py`.
 """
 
 from __future__ import annotations
@@ -47,14 +47,14 @@ from tools.walk import package_of, walk
 APART = ("tools", "benchmarks", "examples", "tests")
 LISTED: dict[str, list[str]] = yaml.safe_load(Path(__file__).with_name("leaves.yaml").read_text(encoding="utf-8"))
 LEAVES = tuple(place for places in LISTED.values() for place in places)
-"""Files, and folders, which end with a slash."""
+"""Files and folders; folders end with a slash."""
 TEXTS = (".yaml", ".j2", ".css")
 NO_CODE = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER}
 
 
 @dataclass(frozen=True)
 class File:
-    """What is counted of a file; of one that is not Python, `texts` alone."""
+    """The counts of a file; a file that is not Python has `texts` alone."""
 
     lines: int = 0
     statements: int = 0
@@ -62,7 +62,7 @@ class File:
     texts: int = 0
     defines: tuple[str, ...] = ()
     imports: frozenset[str] = frozenset()
-    """Dotted; each name of a `from … import` with its module."""
+    """Dotted names; a name in a `from … import` has its module in front."""
 
 
 def read(path: Path) -> File:
@@ -90,13 +90,13 @@ def read(path: Path) -> File:
 
 
 def room(name: str) -> str:
-    """Return the room of a file; one of the first level ends with a slash."""
+    """Return the room of a file; a room of the first level ends with a slash."""
     first, *rest = name.split("/")
     return f"{first}/{rest[0] if len(rest) > 1 else ''}"
 
 
 def table(product: Mapping[str, File], apart: Mapping[str, File]) -> Iterator[str]:
-    """Yield a row for each room, each folder of several and the total of the product; then for what stands apart."""
+    """Yield the rows: each room, each folder of several rooms, the total of the product; then the folders apart."""
     yield "| room | files | statements | code | YAML, templates | longest file | lines a file |"
     yield "| --- | ---: | ---: | ---: | ---: | --- | ---: |"
     for top, titles in groupby(sorted({room(name) for name in product}), lambda title: title.split("/")[0]):
@@ -119,7 +119,7 @@ def _row(title: str, files: Mapping[str, File]) -> str:
 
 
 def parts(product: Mapping[str, File], apart: Mapping[str, File]) -> Iterator[str]:
-    """Yield a row for core, leaves, lab and examples, and for what these are together."""
+    """Yield a row each for core, leaves, lab and examples, and a row for their sum."""
     sides = {
         "core": {name: file for name, file in product.items() if not name.startswith(LEAVES)},
         "leaves": {name: file for name, file in product.items() if name.startswith(LEAVES)},
@@ -141,7 +141,7 @@ def _outside(top: str, apart: Mapping[str, File]) -> dict[str, File]:
 
 
 def several(files: Mapping[str, File]) -> dict[str, list[str]]:
-    """Return the names that several files define, those of most files first."""
+    """Return name → files, for names that several files define; names with most files come first."""
     homes = defaultdict[str, list[str]](list)
     for name, file in files.items():
         for defined in file.defines:
@@ -150,7 +150,7 @@ def several(files: Mapping[str, File]) -> dict[str, list[str]]:
 
 
 def imports(files: Mapping[str, File], package: str) -> dict[str, set[str]]:
-    """Return what each Python file imports of the others, `package` being the package that holds them all."""
+    """Return Python file → the other files that it imports; `package` is the package that holds all files."""
     modules = {}
     for name in files:
         if name.endswith(".py"):
@@ -174,7 +174,7 @@ def circles(edges: Mapping[str, Collection[str]]) -> list[list[str]]:
 
 
 def report(folder: Path, names: Iterable[str]) -> Iterator[str]:
-    """Yield the lines of the table and what stands below it, of the files of these names."""
+    """Yield the lines of the report on the files with these names."""
     wanted = (name for name in names if "/" in name and name.endswith((".py", *TEXTS)))
     files = {name: read(folder / name) for name in sorted(wanted) if (folder / name).is_file()}
     apart = {name: file for name, file in files.items() if name.split("/")[0] in APART}
@@ -198,7 +198,7 @@ def report(folder: Path, names: Iterable[str]) -> Iterator[str]:
 
 @contextmanager
 def revision(folder: Path, name: str | None) -> Iterator[tuple[Path, list[str]]]:
-    """Yield a folder that holds a revision, or the folder as it is when there is no name, and the files it holds."""
+    """Yield a folder with a revision and its files' names; without a revision, the given folder as it is."""
     git = ["git", "-C", str(folder), *(("archive", name) if name else ("ls-files", "-zco", "--exclude-standard"))]
     said = subprocess.run(git, stdout=subprocess.PIPE, check=True).stdout
     if not name:
@@ -211,7 +211,9 @@ def revision(folder: Path, name: str | None) -> Iterator[tuple[Path, list[str]]]
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description="How large the source is, and how it hangs together.")
+    parser = argparse.ArgumentParser(
+        description="Measure the size of the source, and how its files depend on each other."
+    )
     parser.add_argument("folder", type=Path, nargs="?", default=Path())
     parser.add_argument("--at", metavar="REVISION", help="measure this revision; nothing is checked out")
     parser.add_argument("--walk", action="store_true", help="run the package and follow one call")

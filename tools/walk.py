@@ -1,13 +1,13 @@
-"""How often the way of one call returns to a file that it had left: what `python -m tools.size --walk` adds.
+"""Counts how often one call returns to a file that it had left, for `python -m tools.size --walk`.
 
-`ipo optimize`, small and without a language model, is followed from the call of `START` to the first of `SEARCH`. A
-stay is a maximal run of calls within one file of the package; calls of other libraries leave no file. A reader goes
-through a loop once, so what a line calls is skipped when the line called it before, with all below it. Skipped are also
-other threads and what runs while a module is imported.
+A small `ipo optimize` without a language model is followed from the call of `START` to the first call in `SEARCH`. A
+stay is a maximal run of calls within one file of the package; calls of other libraries do not end a stay. A reader
+reads a loop once, so a call from a line that made the same call before is skipped, with all below it. Other threads,
+and code that runs while a module is imported, are skipped, too.
 
-Each stay that is not the first in its file is a return. The way returns from a call, or by another call: the former are
-the price of any call, and the latter show what is told in several visits. The returns among the first `STAYS` stays
-are told too; as these are so many stays less the files, large files make them more.
+Each stay that is not the first in its file is a return. A return comes from a call that ends, or by another call. The
+former are the price of any call; the latter show a matter that is told in several visits. The returns among the first
+`STAYS` stays are reported, too; they are `STAYS` less the number of files, so large files increase them.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ from types import FrameType
 
 WALKED = "optimize embedded:a --clip embedded --lm none describer=none steps=1 --quiet"
 START = (("experiments/pipeline.py", "run_job"), ("experiments/run/pipeline.py", "optimize"))
-"""The job, now and in 234ff7b."""
+"""The function that runs a job, now and in revision 234ff7b."""
 SEARCH = "programs/search.py"
 STAYS = 110
 
 
 def package_of(folder: Path) -> str:
-    """Return the name of the package that the folders of a checkout are installed below."""
+    """Return the name of the package that holds the folders of a checkout when it is installed."""
     found = re.search(r'"(\w+)": "package"', (folder / "setup.py").read_text(encoding="utf-8"))
     return found[1] if found else sys.exit("setup.py does not say what the folder `package` is installed as.")
 
 
 def walk(folder: Path) -> str:
-    """Return in Markdown what is counted of the checkout in a folder."""
+    """Return the counts for the checkout in a folder, in Markdown."""
     package = package_of(folder)
     with tempfile.TemporaryDirectory() as temporary:
         site, folder = Path(temporary).resolve(), folder.resolve()
@@ -65,14 +65,14 @@ def _told(stays: Sequence[tuple[str, bool]]) -> str:
 
 
 class _Enough(BaseException):
-    """Ends the run; nothing may take it for an error."""
+    """Ends the run; a `BaseException`, so that no code handles it as an error."""
 
 
 def follow(site: Path, package: str) -> list[tuple[str, bool]]:
-    """Run the command; in a process of its own, as it leaves imports and settings behind.
+    """Run the command. Call this in a process of its own, because it leaves imports and settings behind.
 
     Returns:
-        Each stay in order: its file, and whether the way came back to it from a call.
+        Each stay in order: its file, and whether it began with the end of a call.
     """
     inside, followed, stays = list[FrameType](), set[tuple[object, ...]](), list[tuple[str, bool]]()
     skipped, starts = 0, {(str(site / package / file), name) for file, name in START}

@@ -1,8 +1,8 @@
 """Makes a data set of the rows of a source: labels, checks, parts.
 
-`labels=several` is for a table whose label cells name all classes that a picture shows, `cat|sofa`. What k shots are
-then, draw.py says. Where the table has no parts, they are cut class by class as ever, a picture counting for the rarest
-class that it shows, which is its `label`.
+`labels=several` is for a table whose label cells name all classes that a picture shows, `cat|sofa`. draw.py says what k
+shots are then. The `label` of such a picture is the rarest class that it shows. A table without parts is cut class by
+class as ever, by this label.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ class SourceRow:
         picture: read only when its pixels are needed.
         class_name: as spelled in the source.
         key: names the picture within the source, the same on every machine: a relative path, a row number.
-        part: None when the source gives none.
-        group: the base picture; None when the picture is its own.
-        fault: why there is no file to read; reading `picture` raises it too.
-        also: all classes that it shows, `class_name` among them, where it may show several; else empty.
+        part: the part that the source gives; None when it gives none.
+        group: the base picture; None when the picture is its own base picture.
+        fault: why there is no file to read; reading `picture` raises this error, too.
+        also: all classes that the picture shows, `class_name` among them; empty unless pictures may show several.
     """
 
     picture: Picture
@@ -48,7 +48,7 @@ class SourceRow:
 def row_of_file(
     path: Path, class_name: str, key: str, part: Part | None, group: str | None = None, *, said: str = ""
 ) -> SourceRow:
-    """Return the row of a picture in a file, which may not be there; `said` begins what is said of one that is not."""
+    """Return the row of a picture in a file. If the file is missing, the row has a fault that begins with `said`."""
     try:
         return SourceRow(Picture.from_path(path), class_name, key, part, group)
     except InputError as error:
@@ -65,9 +65,9 @@ class Gathered:
         where: the source's name in messages.
         rows: in an order that is the same on every machine.
         class_names: in label order; None sorts the names that the rows have.
-        stray: what was left out.
-        names: what the source says its classes are called; see dataset.py.
-        passed_over: whether there are labels, which were not looked at.
+        stray: files and splits that were left out.
+        names: class → its names in prompts, where the source gives them; see dataset.py.
+        passed_over: whether the source has labels that were not read.
     """
 
     name: str
@@ -80,12 +80,12 @@ class Gathered:
 
 
 def assemble(source: Gathered, seed: int, task: str | None) -> DataSet:
-    """Check the rows, cut what is not split (draw.py has the rule) and build the data set.
+    """Check the rows, cut the parts that the source lacks (draw.py has the rule) and build the data set.
 
-    A class without pictures stays, for it may be left out (`load_data` refuses the others).
+    A class without pictures is kept here, because `exclude` may leave it out later; `load_data` refuses the others.
 
     Raises:
-        InputError: no pictures, class names that read the same, a class or group that fits no part.
+        InputError: there are no pictures, class names read the same, or a class or group fits no part.
     """
     where = source.where
     if not source.rows:
@@ -114,10 +114,10 @@ def assemble(source: Gathered, seed: int, task: str | None) -> DataSet:
 
 
 def show_several(source: Gathered) -> Gathered:
-    """Read the labels of pictures that each show one class or more; `class_name` becomes the rarest of them.
+    """Read the labels of pictures that each show one class or more; `class_name` becomes the rarest class.
 
     Raises:
-        InputError: labels are numbers, or a cell has nothing beside a bar, or a name twice.
+        InputError: labels are numbers, a cell has nothing beside a bar, or a cell has a name twice.
     """
     if source.class_names is not None:
         raise InputError(
@@ -127,7 +127,7 @@ def show_several(source: Gathered) -> Gathered:
     shown = [_names_in(row, source.where) for row in source.rows]
     pairs = {(name, group_of(row)) for row, names in zip(source.rows, shown, strict=True) for name in names}
     size = Counter(name for name, _ in pairs)
-    rarest: dict[str, str] = {}  # one for all variants of a picture
+    rarest: dict[str, str] = {}  # the same class for all variants of a picture
     for row, names in zip(source.rows, shown, strict=True):
         rarest.setdefault(group_of(row), min(names, key=lambda name: (size[name], name)))
     rows = [
@@ -138,7 +138,7 @@ def show_several(source: Gathered) -> Gathered:
 
 
 def about_bars(data: DataSet) -> str | None:
-    """Say that most labels read as several names, `cat|sofa`, which nobody said that they are; None where they do not.
+    """Return a note when most labels look like several names, `cat|sofa`, and `labels=several` is not set; else None.
 
     Class names with a bar are allowed.
     """
@@ -165,10 +165,10 @@ def _names_in(row: SourceRow, where: str) -> tuple[str, ...]:
 def check_parts(
     parts: Mapping[Part, Sequence[Item]], names: Sequence[str], where: str, needed: Sequence[Part] = PARTS
 ) -> None:
-    """Check that each part that is needed has pictures of every class.
+    """Check that each needed part has pictures of every class.
 
     Raises:
-        InputError: names the first class and part without.
+        InputError: a part has none; the message names the first such class and part.
     """
     for part in needed:
         missing = sorted(set(range(len(names))) - {item.label for item in parts[part]})
@@ -183,7 +183,7 @@ def labels_of(names: tuple[str, ...], where: str) -> dict[str, int]:
     """Return name → label.
 
     Raises:
-        InputError: fewer than two classes, a name that is blank or has the slot of templates in it, or two names that
+        InputError: there are fewer than two classes, a name is blank or contains the slot of templates, or two names
             read the same in a prompt.
     """
     if len(names) < 2:
@@ -245,5 +245,5 @@ def _places(source: Gathered, labels: dict[str, int], seed: int) -> dict[str, Pa
 
 
 def group_of(row: SourceRow) -> str:
-    """Return the base picture of a row: its own where none is named."""
+    """Return the base picture of a row; a row that names none is its own base picture."""
     return row.key if row.group is None else row.group

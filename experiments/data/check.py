@@ -1,4 +1,4 @@
-"""Looks at a data set before a run does: `ipo data check` at every picture, `ipo data preview` at a sheet of a few."""
+"""Examines a data set before a run: `ipo data check` reads every picture, `ipo data preview` draws a sheet of a few."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 NO_LABEL = "no label"
-"""Stands for the class of pictures whose labels nobody knows."""
+"""Stands for the class of pictures without labels."""
 _SHOWN = 10
 _BATCH = 2048
 _MOSTLY = 0.98
-"""A picture of which more is see-through is named: a thin drawing has less."""
+"""Share of transparent pixels above which a picture is reported: a thin drawing has fewer."""
 _NOTED = 1000
-"""Pictures that a run looks at for its note on transparency."""
+"""Pictures that a run examines for its note on transparency."""
 ROWS = 24
-"""Classes on a contact sheet; of more, as many are shown, evenly spaced."""
+"""Most classes on a contact sheet; of more classes, this many are shown, evenly spaced."""
 COLUMNS = 8
-"""Pictures of a class."""
+"""Most pictures of a class on a contact sheet."""
 
 _CELL = 112
 _GAP = 4
@@ -52,16 +52,16 @@ class Checked:
     """What was found.
 
     Attributes:
-        data: what was looked at.
-        counts: class name → pictures in train, val and test, in label order; two classes with one name (ImageNet has
-            such) get their labels added. A picture counts for each class that it shows. Without labels one row,
-            `NO_LABEL`, whose pictures are all in train.
+        data: the data set that was checked.
+        counts: class name → pictures in train, val and test, in label order. Two classes with one name (ImageNet has
+            such) get their labels added. A picture counts for each class that it shows. Without labels there is one
+            row, `NO_LABEL`, whose pictures are all in train.
         unreadable: picture name → the sentence that says why.
-        duplicates: pictures with the same bytes that are in two parts or two classes: the name of each, and where it
-            is: "(train, cat)".
-        cut_names: class name → why the tokenizer would cut it, in the plainest template.
+        duplicates: pictures with the same bytes in two parts or two classes: the name of each picture, and its place:
+            "(train, cat)".
+        cut_names: class name → why the tokenizer would cut it, in the baseline template.
         transparent: how many pictures have pixels that are not opaque.
-        empty: picture name → what little there is to see: it is of one colour, or nearly all of it is see-through.
+        empty: picture name → why it shows next to nothing: it has one colour, or nearly all of it is transparent.
         fingerprint: see `DataSet.fingerprint`.
     """
 
@@ -93,12 +93,12 @@ class Checked:
 def check_data(
     data: DataSet, tokens: TokenCounter | None = None, progress: Callable[[int, int], None] | None = None
 ) -> Checked:
-    """Read and decode every picture with a few threads; a bad one is reported and the rest are still read.
+    """Read and decode every picture with a few threads; a bad picture is reported and the rest are still read.
 
     Args:
-        data: the data set; its test pictures are opened too, but nothing is scored.
+        data: the data set. Its test pictures are read too, but no template is scored on them.
         tokens: the tokenizer that class names must fit; None skips that check.
-        progress: called now and then with how many pictures were read, and of how many.
+        progress: called now and then with the number of pictures that were read, and the number of all.
     """
     rows = list(data.items())
     looks: list[_Look] = []
@@ -134,19 +134,22 @@ def check_data(
 
 
 def faults(pictures: Sequence[Picture]) -> list[str | None]:
-    """Decode pictures with a few threads; return for each the sentence that says why it cannot be read, or None."""
+    """Decode pictures with a few threads; return for each picture a sentence why it cannot be read, or None."""
     return [look.fault for look in in_threads(_look, pictures)]
 
 
 def transparency_note(pictures: Sequence[Picture], what: str) -> str | None:
-    """Say how many of the first pictures are transparent and what that means; None when none is, or all are as stored.
+    """Return how many of the first pictures are transparent and what that means.
 
     Args:
-        pictures: what a run searches on; those that store no transparency are not decoded.
-        what: their name in the sentence.
+        pictures: the search pictures; pictures that store no transparency are not decoded.
+        what: the name of the pictures in the sentence.
+
+    Returns:
+        A sentence; None when no picture is transparent, or all are read as stored.
     """
-    looked = [picture for picture in pictures[:_NOTED] if picture.background == AS_VIEWED]
-    return _note(sum(in_threads(_is_transparent, looked)), len(looked), what)
+    viewed = [picture for picture in pictures[:_NOTED] if picture.background == AS_VIEWED]
+    return _note(sum(in_threads(_is_transparent, viewed)), len(viewed), what)
 
 
 def _note(transparent: int, total: int, what: str) -> str | None:
@@ -162,12 +165,12 @@ def _is_transparent(picture: Picture) -> bool:
     try:
         return is_transparent(picture.bytes(), picture.name)
     except InputError:
-        return False  # the encoder says what is wrong with it
+        return False  # the encoder will say what is wrong with the picture
 
 
 @dataclass(frozen=True)
 class _Look:
-    """What one picture is: the digest of its bytes, or of its name when they cannot be read, and what was seen."""
+    """What was found in one picture; `content` is the digest of its bytes, or stands for it if they cannot be read."""
 
     content: str
     fault: str | None = None
@@ -209,16 +212,16 @@ def _lines(report: Checked) -> Iterator[str]:
     yield f"{'class':<{width}}  " + "  ".join(f"{part:>7}" for part in PARTS)
     for name, counts in (*report.counts.items(), ("all", totals)):
         yield f"{name:<{width}}  " + "  ".join(f"{count:>7}" for count in counts)
-    yield from _section("unreadable pictures, at which a run that opens them stops", list(report.unreadable.values()))
-    yield from _section("classes without pictures, at which a run stops", report.without)
+    yield from _section("unreadable pictures (a run that opens one stops)", list(report.unreadable.values()))
+    yield from _section("classes without pictures (a run stops)", report.without)
     same = [" = ".join(f"{name} {at}" for name, at in places) for places in report.duplicates]
-    yield from _section("same picture in two parts or classes, which a run uses all the same", same)
+    yield from _section("same picture in two parts or classes (a run uses it all the same)", same)
     cut = list(report.cut_names.values())
-    yield from _section("class names that the tokenizer would cut, which a run refuses", cut)
+    yield from _section("class names that the tokenizer would cut (a run refuses them)", cut)
     pairs = zip(data.renamed_from, data.class_names, strict=False)
     called = [f"{own} = {name}" for own, name in pairs if own != name]
     yield from _section("classes that have another name in prompts than in the data", called)
-    yield from _section("pictures with little to see, which a run uses all the same", list(report.empty.values()))
+    yield from _section("pictures with little to see (a run uses them all the same)", list(report.empty.values()))
     yield from _section("left out, not pictures", list(data.stray))
     note = None if items[0].picture.background != AS_VIEWED else _note(report.transparent, total, "pictures")
     if note:
@@ -251,9 +254,9 @@ class Sheet:
 
     Attributes:
         image: RGB.
-        classes: how many of the data set's classes are on it; none of pictures without labels.
-        pictures: how many pictures.
-        unreadable: the sentence for each picture that could not be drawn.
+        classes: how many of the data set's classes are on the sheet; 0 for pictures without labels.
+        pictures: how many pictures are on the sheet.
+        unreadable: for each picture that could not be drawn, a sentence why.
     """
 
     image: Image
@@ -269,7 +272,7 @@ class Sheet:
 
 
 def contact_sheet(data: DataSet, part: Part) -> Sheet:
-    """Draw one part; the same data give the same sheet, nothing is random.
+    """Draw one part. The same data give the same sheet: nothing is random.
 
     Raises:
         InputError: the part has no pictures.
@@ -320,7 +323,7 @@ def contact_sheet(data: DataSet, part: Part) -> Sheet:
 
 
 def _thumb(item: Item) -> Image | str:
-    """Return the picture at the size of a cell, or the sentence that says why there is none."""
+    """Return the picture at the size of a cell, or a sentence why it cannot be read."""
     from PIL import ImageOps
 
     try:
@@ -331,7 +334,7 @@ def _thumb(item: Item) -> Image | str:
 
 
 def _fitted(text: str, room: int, measure: Callable[[str], float]) -> str:
-    """Cut a text that is too wide."""
+    """Return the text, cut if it is too wide."""
     if measure(text) <= room:
         return text
     text = text[:200]

@@ -1,14 +1,13 @@
-"""What every source ends in: labelled pictures in three parts, named by their content, under the names of the classes.
+"""What every source is made into: labelled pictures in three parts, identified by content, under their class names.
 
-Somebody may have written what classes are called, in `classes.yaml` beside the class folders, or as `class_names` of a
-run:
+A user may write other names for classes, in `classes.yaml` beside the class folders, or as `class_names` of a run:
 
     road_sign: [road sign, traffic sign]
     n02084071: dog
 
-The first name of a class stands in prompts and in what is shown; the others are synonyms. A class that is not listed
-keeps its own name. The order of the labels stays that of the source. A line `none: [hole, circle]` is of no class: it
-says what else pictures may show, for `ipo predict --reject`; but where there is a class `none`, it names that.
+The first name of a class stands in prompts and in reports; the others are synonyms. A class that is not listed keeps
+the name that the source gives. The order of the labels stays that of the source. A line `none: [hole, circle]` names
+what else pictures may show, for `ipo predict --reject`; but if the data have a class `none`, the line names that class.
 """
 
 from __future__ import annotations
@@ -36,17 +35,17 @@ OWN = "own"
 OFFICIAL = "official"
 COUNTED = "official by its counts alone: the list of its pictures is not known here"
 DIFFERENT = "different: "
-"""How the parts of a data set are called: its own or drawn here, a benchmark's, what has only the sizes of a
-benchmark's, or other ones, with the reason."""
+"""Where the parts of a data set come from: the source or a cut here, a benchmark's published split, a split that has
+the sizes of the published one, or another split, followed by the reason."""
 THREADS = 8
 """More gained nothing on a local disk."""
 NAMES_FILE = "classes.yaml"
 MAX_CHARACTERS = 100
-"""Of one name: a template has to fit beside it."""
+"""Characters in one name: a template has to fit beside it."""
 MAX_NAMES = 20
-"""Of one class: each is one more text to encode for every template."""
+"""Names of one class: each is one more text to encode for every template."""
 NONE = "none"
-"""What stands in the place of a class for what is none of them."""
+"""Stands in the place of a class name for what is none of the classes."""
 MAX_STRANGERS = 1000
 
 MOST_TYPED = 8
@@ -57,7 +56,7 @@ _Result = TypeVar("_Result")
 
 
 def why_different(split: str) -> str | None:
-    """Return why parts are not the official ones of their benchmark; None where they are, or there are none.
+    """Return why a split is not the official one of a benchmark; None if it is, or there is no official split.
 
     >>> why_different("different: 3 classes are missing"), why_different("official")
     ('3 classes are missing', None)
@@ -71,9 +70,9 @@ class Item:
 
     Attributes:
         picture: read only when its pixels are needed.
-        label: index into the class names; `UNLABELLED` where nobody knows.
+        label: index into the class names; `UNLABELLED` without a label.
         group: the base picture; the variants of one picture share it and stay in one part.
-        also: all classes that the picture shows, the label among them, where it may show several; else empty.
+        also: all classes that the picture shows, the label among them; empty unless pictures may show several.
     """
 
     picture: Picture
@@ -96,22 +95,22 @@ class DataSet:
     Attributes:
         name: short, without a machine's paths.
         class_names: in label order, as the source or `classes.yaml` spells them (underscores become spaces in
-            prompts); those with synonyms as `ClassName`.
-        task: a neutral sentence for the language model; it names classes of the base half only.
-        train: in the order of the source, which the few-shot draw depends on.
+            prompts); a name with synonyms is a `ClassName`.
+        task: a neutral sentence for the language model; it names base classes only.
+        train: items in the order of the source, which the few-shot draw depends on.
         val: as `train`.
         test: as `train`.
         variants: whether some groups hold several pictures.
-        stray: what the source holds besides pictures and was left out.
+        stray: what the source holds besides pictures; it was left out.
         hand_written: the template that the field uses for these pictures; None when there is none.
         split: where the parts come from: "official" (a benchmark's published split, picture by picture), `COUNTED`
-            (nobody can tell here), "own" (the source's, or cut by draw.py), or "different: " and why a benchmark's
-            pictures are not in its published split.
-        unnamed: the classes that are called by codes, and that nobody has named; a search refuses them (wordnet.py).
-        renamed_from: in label order, what the source calls the classes, where they were given other names; else empty.
-        labelled: whether the pictures have labels; without, all are in `train` (load.py).
+            (only the sizes could be compared), "own" (the source's parts, or cut by draw.py), or "different: " and why
+            a benchmark's pictures are not in the published split.
+        unnamed: the classes that have codes for names and no other names; a search refuses them (wordnet.py).
+        renamed_from: in label order, what the source calls the classes; empty unless they were given other names.
+        labelled: whether the pictures have labels; without labels, all are in `train` (load.py).
         none: words for what pictures may show that is none of the classes.
-        several: whether pictures may show several classes; their labels are then the rarest that they show.
+        several: whether pictures may show several classes; the label is then the rarest class that the picture shows.
     """
 
     name: str
@@ -139,7 +138,7 @@ class DataSet:
         return ((part, item) for part in PARTS for item in self.part(part))
 
     def on(self, background: Background) -> DataSet:
-        """Return the same pictures, read in another way."""
+        """Return the same data set, its pictures read on this background."""
         if all(item.picture.background == background for _, item in self.items()):
             return self
         parts = {
@@ -150,10 +149,11 @@ class DataSet:
 
     @cached_property
     def fingerprint(self) -> str:
-        """64 hex digits that change with a name of a class, or a picture's bytes, reading, label, group, part or place.
+        """64 hex digits that identify the class names, and each picture's bytes, reading, label, group, part and place.
 
-        The order counts because the few-shot draw depends on it; names and paths do not. Every file is read once, test
-        pictures included, and not decoded; the result is kept. An unreadable picture counts by its name.
+        The order of the pictures counts, because the few-shot draw depends on it; their names and paths do not. Every
+        file is read once and not decoded, test pictures included; the result is kept. An unreadable picture counts by
+        its name.
         """
         return self.fingerprint_of(in_threads(content_or_name, [item.picture for _, item in self.items()]))
 
@@ -170,7 +170,7 @@ class DataSet:
 
 
 def content_or_name(picture: Picture) -> str:
-    """Return the digest of a picture's bytes, or what stands for it where they cannot be read."""
+    """Return the digest of a picture's bytes; for an unreadable picture, the text that stands for the digest."""
     try:
         return picture.content()
     except InputError:
@@ -178,12 +178,12 @@ def content_or_name(picture: Picture) -> str:
 
 
 def unreadable_content(picture: Picture) -> str:
-    """Return what stands for the digest of a picture that cannot be read."""
+    """Return the text that stands for the digest of a picture that cannot be read."""
     return f"unreadable {PurePath(picture.name).name}"
 
 
 def in_threads(function: Callable[[_Row], _Result], rows: Iterable[_Row]) -> list[_Result]:
-    """Call `function` for each row with a few threads; results come in the order of the rows."""
+    """Call `function` for each row with a few threads; return the results in the order of the rows."""
     with ThreadPoolExecutor(THREADS) as pool:
         return list(pool.map(function, rows))
 
@@ -198,7 +198,7 @@ def base_count(classes: int) -> int:
 
 
 def default_task(class_names: Sequence[str]) -> str:
-    """Return a task with a few class names, spread over the base half so that no new class gets into a prompt.
+    """Return a task with a few names, spread over the base classes so that no new class gets into a prompt.
 
     >>> default_task(["cat", "hot_dog", "bus", "pizza", "tree", "car"])
     'pictures of 6 kinds of things, such as cat, hot dog, bus'
@@ -218,7 +218,7 @@ def without(data: DataSet, excluded: Sequence[str]) -> DataSet:
         excluded: classes, as the source or as `classes.yaml` calls them.
 
     Raises:
-        InputError: there is no such class, or fewer than two are left, or pictures show others too.
+        InputError: there is no such class, fewer than two classes are left, or pictures may show several classes.
     """
     if data.several:
         raise InputError(
@@ -257,21 +257,21 @@ def without(data: DataSet, excluded: Sequence[str]) -> DataSet:
 
 
 def empty_classes(data: DataSet) -> list[int]:
-    """Return the labels of the classes that no picture shows; none where nobody knows the labels."""
+    """Return the labels of the classes that no picture shows; an empty list for data without labels."""
     return sorted(
         set(range(len(data.class_names) * data.labelled)) - {at for _, item in data.items() for at in item.shows}
     )
 
 
 def leaving_out(names: Sequence[str]) -> str:
-    """Return the words to type that leave classes out; of many, how they begin."""
+    """Return the setting that leaves these classes out; for many classes, only its beginning."""
     if len(names) > MOST_TYPED:
         return "exclude="
     return shlex.quote(f"exclude={json.dumps([str(name) for name in names], ensure_ascii=False)}")
 
 
 def lacking(data: DataSet, labels: Sequence[int], where: str, what: str, add: str) -> InputError:
-    """Say which classes have no pictures, what these are for, and how the classes are left out."""
+    """Return the error for classes without pictures: which classes, what pictures they lack, how to leave them out."""
     names = [str(data.class_names[label]) for label in labels]
     return InputError(
         f"{len(names)} of {len(data.class_names)} classes of {where} {'has' if len(names) == 1 else 'have'} no {what}: "
@@ -285,10 +285,10 @@ def with_names(data: DataSet, names: Mapping[Any, Any], where: str) -> DataSet:
     Args:
         data: the data set, its classes named as in the source.
         names: class as the source spells it → its name, or a list of its name and synonyms.
-        where: what the names were written in, for messages.
+        where: where the names were written, for messages.
 
     Raises:
-        InputError: an unknown class, a name that is no text, empty, too long or unusable, or that two classes share.
+        InputError: a class is unknown, a name is no text, empty, too long or unusable, or two classes share a name.
     """
     given: dict[str, tuple[str, ...]] = {}
     none: tuple[str, ...] = ()
@@ -319,10 +319,10 @@ def with_names(data: DataSet, names: Mapping[Any, Any], where: str) -> DataSet:
 
 
 def owners(classes: Sequence[str], own: Sequence[str], where: str) -> dict[str, str]:
-    """Return each name of each class, as it is read → what its class is called in `own`.
+    """Return each name of each class, as it is read → the class's name in `own`.
 
     Raises:
-        InputError: two classes share a name; `where` the names were written.
+        InputError: two classes share a name; the message says `where` the names were written.
     """
     found: dict[str, str] = {}
     for mine, name in zip(own, classes, strict=True):
@@ -336,10 +336,16 @@ def owners(classes: Sequence[str], own: Sequence[str], where: str) -> dict[str, 
 
 
 def checked_names(value: Any, what: str, own: str, most: int = MAX_NAMES) -> tuple[str, ...]:
-    """Return the names of one class, or of none; `what` says whose they are, `own` is what it is called without them.
+    """Return the names that were written for one class, or for `none`.
+
+    Args:
+        value: a name, or a list of names.
+        what: the names' owner, for messages.
+        own: what the source calls the class, for examples in messages.
+        most: the largest number of names.
 
     Raises:
-        InputError: none or too many, or one that is no text, empty, too long, unusable or there twice.
+        InputError: there are no names or too many, or a name is no text, empty, too long, unusable or there twice.
     """
     texts = value if isinstance(value, list) else [value]
     if not 1 <= len(texts) <= most:

@@ -1,37 +1,37 @@
-"""Which pictures a run may see: a few to search, a few to select, the sealed test pictures, and some that are left.
+"""Draws the pictures of a run: a few to search, a few to select, and the sealed test pictures.
 
-Those to search come of train, those to select of val, and all of test is sealed.
+Search pictures come from train, selection pictures from val, and all of test is sealed.
 
-**The draw** is the few-shot rule of the benchmark, and without variants it gives the very same pictures: from one
-random stream, K base pictures of each class of train, the classes in order of first appearance, then the selection
-pictures of val. It draws over all classes and cuts to the base classes afterwards; the other order would give other
-pictures. Without a val part (ImageNet), the selection pictures come from those of train that the search did not draw.
-K is the most that a class gives: of a class that has fewer all are taken, and the stream is left alone, as in CoOp;
-without a val part one of several is left to select with.
+**The draw** follows the few-shot rule of the benchmark, and without variants it gives the very same pictures. One
+random stream draws K base pictures of each class of train, the classes in order of first appearance, then the selection
+pictures of val. All classes are drawn and then cut to the base classes; the other order would give other pictures.
+Without a val part (ImageNet), the selection pictures come from the train pictures that the search did not draw. A class
+with fewer than K pictures gives all, and the stream is left alone, as in CoOp; without a val part, one picture of
+several is left to select with.
 
-A shot is a base picture with all its variants. They are not independent: four variants are one shot seen four times,
-so drawing single items would report more shots than there are.
+A shot is a base picture with all its variants. Variants are not independent: four variants are one shot seen four
+times, so drawing single items would report more shots than there are.
 
-**Several labels a picture**: the classes take their turns, the rarest first; pictures that show a class are drawn until
-K of those drawn so far show it. So each class is shown by K base pictures, or by all that it has; a frequent one by
-more.
+**Several labels a picture**: the classes take turns, the rarest first. Pictures of a class are drawn until K drawn
+pictures show the class. So each class is shown by K base pictures, or by all that it has; a frequent class by more.
 
-**The parts** of a source that has none of its own are cut class by class, over base pictures too, so that none is in
-two parts:
+**The parts** of a source without parts are cut class by class. Whole base pictures are cut, so that none is in two
+parts:
 
 - no split: half to test, a fifth to val, the rest (about 30 %) to train; at least one group in each. Few-shot search
-  needs few training pictures and a report needs many test pictures. Of two groups one is searched on and one tests;
-  one alone is searched on, and its class is untested: it competes in the test of the others.
-- train and test only: a fifth of train becomes val; one group alone stays in train.
+  needs few training pictures and a report needs many test pictures. Of two groups, one is for the search and one for
+  the test. A single group is for the search, and its class is untested: it competes in the test of the other classes.
+- train and test only: a fifth of train becomes val; a single group stays in train.
 - train and val only, or a test part without labels: val is the test part, as in ImageNet, and a fifth of train
   becomes val.
 
-**Without labels** (load.py) nothing is drawn class by class: a random sample of all base pictures is searched on,
-`SAMPLE` of them or half of what there is, unless `at_most` says how many. None is held back to select with, for nothing
-would measure the choice. The others stand in the place of the test: `ipo label` asks about them.
+**Without labels** (load.py) nothing is drawn class by class. The search pictures are a random sample of all base
+pictures: `at_most` of them if that is set, else `SAMPLE` or half of them, whichever is less. None is held back to
+select with, because nothing would measure the choice. The other pictures take the place of the test pictures:
+`ipo label` asks about them.
 
 Groups are sorted by their key, then shuffled by `random.Random(seed)`, the classes in label order. The same pictures
-and seed give the same parts on every machine. This is never the published split of a benchmark.
+and seed give the same parts on every machine. These parts are never the published split of a benchmark.
 """
 
 from __future__ import annotations
@@ -49,9 +49,9 @@ if TYPE_CHECKING:
     import dspy
 
 SAMPLE = 400
-"""Base pictures without labels that are searched on, if there are twice as many: 50 do nearly as well."""
+"""Base pictures without labels to search on, if there are twice as many: 50 do nearly as well."""
 FRESH = 500
-"""Fresh base pictures, unless there are more classes: encoding them takes less time than the sealed test does."""
+"""Most fresh base pictures, unless there are more classes: encoding them takes less time than the sealed test."""
 _NAMES: Mapping[Part, tuple[str, ...]] = {
     "train": ("train", "training"),
     "val": ("val", "valid", "validation", "dev"),
@@ -64,8 +64,9 @@ class Draw:
     """The pictures of one run, labels counted from 0 within their classes.
 
     Attributes:
-        search: what the reward sees.
-        selection: held back until the search has ended; then both parts choose (`programs/selection.py`).
+        search: the search pictures, on which the reward scores.
+        selection: the selection pictures, held back until the search has ended. Then search and selection pictures
+            choose together (`programs/selection.py`).
         test: all test pictures of `class_names`.
         new_test: all test pictures of `new_class_names`; empty unless the classes were cut.
         class_names: all classes, or the base classes.
@@ -82,9 +83,9 @@ class Draw:
     def examples(self, part: Literal["search", "selection", "test"]) -> list[dspy.Example]:
         """Return one part as DSPy examples.
 
-        Each has `image`, `group` and, where it has a label, `label` (the class name) and `class_index` (two classes of
-        ImageNet share a name); where it may show several, `label` is a list. `group` is the base
-        picture, by number: its name, often a path, is not for prompts that hold examples.
+        Each example has `image` and `group`. A labelled one also has `label` (the class name) and `class_index` (two
+        classes of ImageNet share a name); if pictures may show several classes, `label` is a list. `group` is the
+        number of the base picture: its name, often a path, must not get into prompts that hold examples.
         """
         import dspy
 
@@ -117,16 +118,17 @@ def draw(
     """Draw the pictures of a run; none is opened.
 
     Args:
-        data: what to draw from.
-        shots: base pictures a class to search with at most, at least 1.
-        selection_shots: base pictures a class to select with at most; 0 for none. The benchmark takes min(shots, 4).
+        data: the data set to draw from.
+        shots: most base pictures of a class to search with; 1 or more.
+        selection_shots: most base pictures of a class to select with; 0 for none. The benchmark takes min(shots, 4).
         seed: of the draw.
         classes: "base" cuts to the first half of the labels, rounded up, and keeps the rest as new classes.
-        at_most: search with at most so many of the base pictures drawn, whatever their classes; None for all.
+        at_most: the search uses no more than this many of the base pictures drawn, whatever their classes; None uses
+            all.
 
     Raises:
-        InputError: a class that is kept has no picture to search with, there are too few classes to cut, or the data
-            set has test pictures only; pictures without labels are too few, or are to be cut by class.
+        InputError: a class has no picture to search with, there are too few classes to cut, or the data set has test
+            pictures only. Without labels: there are too few pictures, or `classes` is "base".
     """
     if not data.labelled:
         return _draw_unlabelled(data, seed, classes, at_most)
@@ -163,7 +165,7 @@ def draw(
 
 
 def _draw_unlabelled(data: DataSet, seed: int, classes: str, at_most: int | None) -> Draw:
-    """Draw a sample of all pictures to search on, and leave the others; see the head of this file."""
+    """Draw search pictures from data without labels; see the head of this file."""
     if classes == "base":
         raise InputError(
             f"base-to-new tests the pictures of each half of the classes, and those of {data.name} have no labels; "
@@ -186,7 +188,7 @@ def _draw_unlabelled(data: DataSet, seed: int, classes: str, at_most: int | None
 
 
 def hidden(drawn: Draw) -> Draw:
-    """Return a draw whose pictures to search and to select are all searched on, and have no labels."""
+    """Return the draw without labels: its search and selection pictures are all searched on."""
     return replace(
         drawn,
         search=tuple(replace(item, label=UNLABELLED) for item in (*drawn.search, *drawn.selection)),
@@ -195,9 +197,9 @@ def hidden(drawn: Draw) -> Draw:
 
 
 def _sample(items: Iterable[Item], shots: int, rng: random.Random, held_back: int = 0) -> list[Item]:
-    """Draw base pictures of each class, in the order of first appearance, which decides what the stream gives.
+    """Draw base pictures of each class; classes take the random stream in order of first appearance.
 
-    A class of no more than `shots` leaves the last `held_back` of several to be drawn later.
+    A class with fewer than `shots + held_back` pictures gives all but the last `held_back`, and one at least.
     """
     drawn: list[Item] = []
     for groups in _by_class(items).values():
@@ -212,7 +214,7 @@ def _sample(items: Iterable[Item], shots: int, rng: random.Random, held_back: in
 
 
 def _sample_several(items: Sequence[Item], shots: int, rng: random.Random) -> list[Item]:
-    """Draw base pictures until each class is shown by so many, or by all that it has; in the order of the source."""
+    """Draw base pictures until `shots` of them, or all there are, show each class; the order is the source's."""
     groups: dict[str, set[int]] = {}
     for item in items:
         groups.setdefault(item.group, set()).update(item.shows)
@@ -234,7 +236,7 @@ def _by_class(items: Iterable[Item]) -> dict[int, dict[str, list[Item]]]:
 
 
 def _fewer(items: tuple[Item, ...], at_most: int | None, rng: random.Random) -> tuple[Item, ...]:
-    # From a stream of its own: methods with and without selection pictures then search on the same ones.
+    # From a separate random stream: so methods with and without selection pictures search on the same pictures.
     groups = list(dict.fromkeys(item.group for item in items))
     if at_most is None or at_most >= len(groups):
         return items
@@ -243,23 +245,23 @@ def _fewer(items: tuple[Item, ...], at_most: int | None, rng: random.Random) -> 
 
 
 def cut_to(items: Collection[Item], labels: range) -> tuple[Item, ...]:
-    """Return the items of these classes, whose labels then count from 0."""
+    """Return the items of these classes, with labels that count from 0."""
     return tuple(replace(item, label=item.label - labels.start) for item in items if item.label in labels)
 
 
 def fresh(data: DataSet, drawn: Draw, seed: int) -> tuple[Item, ...]:
-    """Draw pictures of train and val that neither searched nor chose, of the classes that were searched on.
+    """Draw fresh pictures: those of train and val, of the searched classes, that are in no part of the draw.
 
-    They come from a random stream of their own, so that what `draw` gives does not depend on them.
+    They come from a separate random stream, so that `draw` does not depend on them.
 
     Args:
-        data: what `drawn` was drawn from.
-        drawn: the pictures that are taken.
+        data: the data set that `drawn` was drawn from.
+        drawn: the draw, whose search and selection pictures are taken.
         seed: of the draw.
 
     Returns:
-        As many base pictures of each class as `FRESH` allows, but one at least; fewer of a class that has no more.
-        Empty where fewer are left than there are classes.
+        Base pictures, equally many of each class: as many as `FRESH` allows, but one or more; fewer of a class that has
+        no more. Empty if fewer base pictures are left than there are classes.
     """
     taken = {item.group for item in (*drawn.search, *drawn.selection)}
     classes = range(len(drawn.class_names))
@@ -275,7 +277,7 @@ def fresh(data: DataSet, drawn: Draw, seed: int) -> tuple[Item, ...]:
 
 
 def kept_labels(data: DataSet, classes: Literal["all", "base"]) -> range:
-    """Return the labels that a search is about.
+    """Return the labels of the classes that a search sees.
 
     Raises:
         InputError: there are too few classes to cut.
@@ -288,7 +290,7 @@ def kept_labels(data: DataSet, classes: Literal["all", "base"]) -> range:
 
 
 def untested(data: DataSet, classes: Literal["all", "base"] = "all") -> tuple[str, ...]:
-    """Return the classes of a search without a test picture, which compete all the same."""
+    """Return the classes of a search that have no test picture; they still compete in the test."""
     if not data.labelled:
         return ()
     tested = {label for item in data.test for label in item.shows}
@@ -305,10 +307,10 @@ def part_named(name: str) -> Part | None:
 
 
 def parts_named(names: Iterable[str], where: str, what: str) -> dict[str, Part]:
-    """Return name → part of those folders or splits that name one.
+    """Return name → part of the folders or splits that name a part.
 
     Raises:
-        InputError: two name the same; `what` they are, for the message.
+        InputError: two name the same part; the message calls them `what`.
     """
     found = {name: part for name in names if (part := part_named(name))}
     if len(set(found.values())) < len(found):
@@ -317,10 +319,10 @@ def parts_named(names: Iterable[str], where: str, what: str) -> dict[str, Part]:
 
 
 def part_in_cell(cell: str, at: str) -> Part | None:
-    """Return the part that the column `split` of a table says; None where the cell is empty.
+    """Return the part that a cell of the column `split` names; None if the cell is empty.
 
     Raises:
-        InputError: it names no part; `at` is the row in the message.
+        InputError: the cell names no part; `at` is the row in the message.
     """
     part = part_named(cell)
     if cell.strip() and part is None:
@@ -329,10 +331,10 @@ def part_in_cell(cell: str, at: str) -> Part | None:
 
 
 def settle_parts(parts: Collection[Part], where: str) -> dict[Part, Part] | None:
-    """Return what each part of the source is used as, or None when the source is not split (one part at most).
+    """Return part of the source → the part that it is used as; None when the source is not split (one part at most).
 
     Raises:
-        InputError: val and test without train.
+        InputError: there are val and test pictures, but none to train on.
     """
     if len(parts) <= 1:
         return None
@@ -344,12 +346,12 @@ def settle_parts(parts: Collection[Part], where: str) -> dict[Part, Part] | None
 
 
 def cut(groups: Mapping[int, set[str]], seed: int, *, test: bool) -> dict[str, Part]:
-    """Cut each class into parts; what a class of one or two groups gives is said above.
+    """Cut each class into parts; the head of this file has the rule.
 
     Args:
         groups: label → group keys.
         seed: of the shuffle.
-        test: whether to cut a test part too, or train and val only.
+        test: whether to cut a test part, too, or train and val only.
     """
     parts: dict[str, Part] = {}
     rng = random.Random(seed)

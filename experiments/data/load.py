@@ -2,10 +2,10 @@
 
     ipo optimize --data folder:HOLIDAY class_names=names.txt
 
-These pictures have no labels, and somebody names the classes beside them: a text file with one a line, a YAML file with
-a list or a table (as `classes.yaml`, with synonyms), or a list. A list says that the pictures have no labels;
-`labels=none` takes labels away that there are, so that what is found without them can be compared. All pictures are in
-one part then, and no label of theirs is kept anywhere.
+These pictures have no labels, and the user names the classes: in a text file with one name a line, in a YAML file with
+a list or a table (as `classes.yaml`, with synonyms), or as a list. A list says that the pictures have no labels.
+`labels=none` takes away the labels of labelled pictures, so that a run with labels and one without can be compared.
+Without labels, all pictures are in one part, and labels are kept nowhere.
 """
 
 from __future__ import annotations
@@ -43,12 +43,12 @@ Names = Mapping[Any, Any] | Sequence[Any]
 GIVE = "class_names=names.txt, a text file with one name a line"
 TABLES = ("csv", "parquet", "hf")
 OFFICIAL = "ipo_prompts.experiments.data.benchmarks.hub:OFFICIAL"
-"""What loads each registered data set; its names come on top of those of `SOURCES`."""
+"""Maps the name of each registered data set to its loader; these names add to those of `SOURCES`."""
 CODES = "ipo_prompts.experiments.data.wordnet:read_codes"
-"""Finds names for classes that are called by codes."""
+"""Finds names for classes that have codes for names."""
 WORDNET = "the table of WordNet's numbers"
 MOST_BYTES = 10_000_000
-"""Of a file of names: a million of them."""
+"""Size of a file of names: enough for a million."""
 
 
 def load_data(
@@ -69,20 +69,21 @@ def load_data(
             `hf:NAME[:CONFIG]`, `python:MODULE:FUNCTION[:REST]` (see `sources/own.py`), or a registered name: `eurosat`
             (below `IPO_DATA_ROOT`), `eurosat:PATH_OF_ROOT`, `eurosat:hf`, or `eurosat:hf:ID` for another copy on the
             hub or on this machine.
-        seed: cuts the parts that the source lacks (draw.py); without effect when it has train, val and test.
+        seed: cuts the parts that the source lacks (draw.py); without effect if the source has train, val and test.
         task: what the pictures are, for the language model; None takes the registered task, or makes one from a few
             class names.
-        background: how the pixels are read; registered data are read as stored, as their published numbers were.
-        class_names: class → its name in prompts, or a list of that and synonyms; instead of `classes.yaml`. A list of
+        background: how the pixels are read; registered data are read as stored, because their published numbers were
+            measured so.
+        class_names: class → its name in prompts, or a list of name and synonyms; instead of `classes.yaml`. A list of
             names is for pictures without labels, see the head of this file.
-        labels: "none" takes away the labels that there are; nothing looks at them. "several" reads `cat|sofa`.
-        exclude: classes that are left out, as the source or as `classes.yaml` calls them; the pictures of the others
+        labels: "none" takes away the labels of the data; a run never uses them. "several" reads `cat|sofa`.
+        exclude: classes to leave out, as the source or as `classes.yaml` calls them; the pictures of the other classes
             stay in their parts.
-        whole: a file that a table names and that is not there is an error, and a class without pictures; else reading
-            the file will be, and the class is there to be looked at.
+        whole: whether a missing file that a table names, or a class without pictures, is an error now. If not, reading
+            the file raises the error, and the class is kept.
 
     Raises:
-        InputError: an unknown spec, or what is wrong with the source, in one sentence.
+        InputError: the spec is unknown, or something is wrong with the source; the message says what in one sentence.
 
     >>> load_data("foldr:pictures", seed=0)
     Traceback (most recent call last):
@@ -136,7 +137,7 @@ def _labelled(
     data = without(data, exclude) if exclude else data
     if whole and (empty := empty_classes(data)):
         raise lacking(data, empty, gathered.where, "pictures", "some")
-    bars = about_bars(data)  # names joined in many ways are classes of one picture each
+    bars = about_bars(data)  # read as one name each, joined names make many classes of one picture
     if not data.test and (whole or bars is None):
         raise InputError(
             f"nothing of {gathered.where} is left to test with: the only picture of a class is searched on; "
@@ -146,7 +147,7 @@ def _labelled(
 
 
 def _check_files(gathered: Gathered, whole: bool, check: str) -> None:
-    """Refuse files that are not there, all at once; `check` is the command that names each."""
+    """Refuse missing files, all in one error; `check` is the command that names each."""
     gone = [row for row in gathered.rows if row.fault]
     if whole and len(gone) == 1:
         raise cast("InputError", gone[0].fault)
@@ -155,15 +156,15 @@ def _check_files(gathered: Gathered, whole: bool, check: str) -> None:
 
 
 def cannot_be_read(names: Sequence[str], sentence: str, check: str) -> InputError:
-    """Say which pictures cannot be read, all at once.
+    """Return one error for all pictures that cannot be read.
 
     Args:
-        names: of these pictures, at least one.
-        sentence: why the first cannot be.
-        check: the command that looks at every picture of the data.
+        names: names of these pictures, one or more.
+        sentence: why the first picture cannot be read.
+        check: the command that reads every picture of the data.
     """
     if len(names) == 1:
-        return InputError(f"{sentence.rstrip('.')}; `{check}` looks at all pictures.")
+        return InputError(f"{sentence.rstrip('.')}; `{check}` reads all pictures.")
     return InputError(
         f"{len(names):,} pictures cannot be read: {several(names)}; remove or replace them: `{check}` says what is "
         "wrong with each."
@@ -171,13 +172,13 @@ def cannot_be_read(names: Sequence[str], sentence: str, check: str) -> InputErro
 
 
 def check_command(spec: str, class_names: object, labels: str, exclude: Sequence[str]) -> str:
-    """Return the command that checks the data that these settings describe; see `load_data`.
+    """Return the command that checks the data of these settings; see `load_data`.
 
     >>> print(check_command("csv:my rooms.csv", None, "several", ["hall"]))
     ipo data check 'csv:my rooms.csv' labels=several 'exclude=["hall"]'
     """
     words = [] if labels == "given" else [f"labels={labels}"]
-    if isinstance(class_names, (list, tuple)):  # without these, pictures that have no labels are refused
+    if isinstance(class_names, (list, tuple)):  # without class names, pictures that have no labels are refused
         listed = json.dumps(class_names, ensure_ascii=False)
         words.append(f"class_names={listed if len(class_names) <= MOST_TYPED else 'names.txt'}")
     if exclude:
@@ -186,9 +187,9 @@ def check_command(spec: str, class_names: object, labels: str, exclude: Sequence
 
 
 def _called(data: DataSet, names: Mapping[Any, Any], where: str) -> DataSet:
-    """Name the classes as somebody has said, and those with a number of WordNet as that says."""
+    """Name the classes as the user has said, and classes with a number of WordNet as WordNet says."""
     given = {tidy(name) for name in names if isinstance(name, str)}
-    known, unnamed = resolve_name(CODES)(data, given)  # before: who calls a class by a code is believed
+    known, unnamed = resolve_name(CODES)(data, given)  # before `with_names`: a user who writes a code is believed
     said = [WORDNET] * bool(known) + [f"{NAMES_FILE} in {where}" if where != "class_names" else where] * bool(names)
     if known or names:
         data = with_names(data, {**known, **names}, " and ".join(reversed(said)))
@@ -208,7 +209,7 @@ def names_data(word: str) -> bool:
 
 
 def official() -> Mapping[str, Callable[[str, int, str | None], DataSet]]:
-    """Return what loads a registered data set, by its name: a function of what stands behind it, of seed and task."""
+    """Return name → loader of the registered data sets; a loader takes the text behind the name, a seed and a task."""
     return cast("Mapping[str, Callable[[str, int, str | None], DataSet]]", resolve_name(OFFICIAL))
 
 
@@ -222,10 +223,10 @@ def _hint(spec: str, kind: str) -> str:
 
 
 def read_class_names(given: str) -> Names:
-    """Read the file that `class_names` names: a table or a list of YAML, else one name a line.
+    """Read the file that `class_names` names: a table or a list in YAML, else one name a line.
 
     Raises:
-        InputError: it cannot be read, or names nothing.
+        InputError: the file cannot be read, or names nothing.
     """
     file = Path(given).expanduser()
     if file.suffix.lower() in (".yaml", ".yml"):
@@ -241,15 +242,15 @@ def read_class_names(given: str) -> Names:
 
 
 def is_list(names: Names | None) -> bool:
-    """Whether names say which classes there are, and nothing of labels: see the head of this file."""
+    """Whether names are a list, which says that the pictures have no labels; see the head of this file."""
     return names is not None and not isinstance(names, Mapping)
 
 
 def gather_pictures(kind: str, rest: str, names: Names | None, *, hidden: bool) -> Gathered | None:
-    """Gather the pictures of a folder or a table that has no labels, or a list of names; None for other data.
+    """Gather the pictures of a folder or a table without labels, or with a list of names; None for other data.
 
     Raises:
-        InputError: there are labels beside a list of names, unless they are `hidden`; or pictures without either.
+        InputError: there are labels and a list of names, and labels are not `hidden`; or there is neither.
     """
     found: Gathered | None = None
     if kind == "folder" and (is_list(names) or folder.is_flat(rest)):
@@ -277,18 +278,18 @@ def _refuse_labels(found: Gathered, names: Names) -> None:
 
 
 def both(what: str) -> InputError:
-    """Say that there are labels and a list of names; `what` tells that there are labels."""
+    """Return the error for labels beside a list of names; `what` says how the labels were noticed."""
     return InputError(
         f"{what}, so these pictures seem to have labels, and a list of class_names is for pictures that have none; "
-        "leave class_names out to use the labels, or set labels=none so that nothing looks at them."
+        "leave class_names out to use the labels, or set labels=none so that they are not used."
     )
 
 
 def named_pictures(source: Gathered, names: Names, task: str | None) -> DataSet:
-    """Return pictures without labels as a data set of the classes that are named.
+    """Return pictures without labels as a data set of the named classes.
 
     Raises:
-        InputError: there are no pictures; or the names, which are fewer than two, too long, unusable, or shared.
+        InputError: there are no pictures, or the names are fewer than two, too long, unusable, or shared by classes.
     """
     if not source.rows:
         raise InputError(f"{source.where} has no pictures; put pictures there or name another source.")
@@ -308,7 +309,7 @@ def named_pictures(source: Gathered, names: Names, task: str | None) -> DataSet:
 
 
 def classes_of(names: Names) -> tuple[str, ...]:
-    """Return the classes that somebody named, in their order; of a table the keys stand for what has no name.
+    """Return the classes that the user named, in the user's order.
 
     >>> classes_of({"sofa": ["sofa", "couch"], "cat": "cat"})
     ('sofa', 'cat')
@@ -332,7 +333,7 @@ def classes_of(names: Names) -> tuple[str, ...]:
 
 
 def without_labels(data: DataSet, names: Names | None) -> DataSet:
-    """Return labelled pictures as ones that have no labels, all in one part; a list of names replaces the classes."""
+    """Return a data set without its labels, all pictures in one part; a list of names replaces the classes."""
     given = classes_of(names) if names is not None and is_list(names) else None
     classes = given or data.class_names
     own_task = data.task == default_task(data.class_names)

@@ -1,14 +1,15 @@
-"""What looks alike: near copies of pictures, and what a CLIP cannot tell apart, names of classes among it.
+"""Finds near copies of pictures, and pictures and class names that a CLIP cannot tell apart.
 
-**Near copies** are pictures of a burst, a photograph saved again, frames of one film; which are, is proposed.
-Undeclared near copies make intervals far too narrow, as each counts as a picture of its own. Three things tell of them:
-features of the CLIP, a small grey picture that may be moved and enlarged a little (which light leaves alone), and names
-or times that follow one another, after which less likeness is enough. Pictures of one class and part are compared.
-`benchmarks/near_copies.py` measures what is found, and what is joined falsely. Nothing is used unless the user says so:
-as a column `group` of a `csv:` table (docs/own-pictures.md).
+**Near copies** are pictures of a burst, a photograph saved again, frames of one film. Undeclared near copies make
+intervals far too narrow, because each counts as a picture of its own. Three signs are used: features of the CLIP; a
+small grey picture that may be moved and enlarged a little, which changes of light leave alone; and names or times that
+follow one another, after which less likeness is enough. Pictures of one class and part are compared. The groups found
+are proposals: they count only if the user gives them as a column `group` of a `csv:` table (docs/own-pictures.md).
+`benchmarks/near_copies.py` measures how many near copies are found, and how many pictures are joined falsely.
 
-**What a CLIP cannot tell apart**, `ipo data check` looks for (equal bytes are found without one, see check.py): names
-that its tokenizer cuts to pieces, classes whose texts it encodes alike, and pictures of two parts that it sees alike.
+**What a CLIP cannot tell apart** is reported by `ipo data check`: names that the tokenizer cuts to pieces, classes
+whose texts the CLIP encodes alike, and pictures of two parts that it encodes alike. check.py finds equal bytes without
+a CLIP.
 """
 
 from __future__ import annotations
@@ -39,39 +40,42 @@ from ipo_prompts.metrics.text_tower import encode_templates
 from ipo_prompts.programs.candidates import has_words
 
 FEATURES, GREY = 0.995, 0.96
-"""Likeness from which on two pictures are joined: cosine of the features, correlation of the small grey pictures. Set
-on the drawings that ship, with an eye on false joins; photographs may need others."""
+"""Least likeness of two pictures that are joined: cosine of the features, correlation of the small grey pictures. Set
+on the shipped drawings so that false joins are few; photographs may need other values."""
 FEATURES_NEXT, GREY_NEXT = 0.985, 0.93
-"""The same where names or times follow one another."""
+"""The same for pictures whose names or times follow one another."""
 SECONDS = 2
-"""Pictures taken within so many seconds follow one another."""
+"""Pictures taken within this many seconds follow one another."""
 MOST = 5000
-"""Test pictures up to which a run looks for near copies: each is decoded once more."""
+"""Most test pictures in which a run searches for near copies: each is decoded once more."""
 SIDE, MARGIN, ENLARGED = 24, 2, 0.92
-"""Of the small grey picture, in pixels; how far it may be moved; the share of a side that is enlarged to the whole."""
+"""Side of the small grey picture and how far it may be moved, in pixels; share of a side that is enlarged to the
+whole."""
 _TAKEN = "%Y:%m:%d %H:%M:%S"
 PIECES = 4
-"""A word in so many pieces is seldom one that the CLIP has learnt: most words of English are one piece or two."""
+"""A word of this many tokens or more is reported. The CLIP has seldom learnt such a word: most English words have one
+token or two."""
 ALIKE = 0.99
-"""Cosine of two classes, or two pictures, from which on they are named. In the shipped pictures different classes stay
-below 0.94 and different drawings of two parts below 0.99; of copies saved again as JPEG half are above it or more, of
-clean drawings fewer."""
+"""Least cosine of two classes, or two pictures, that are reported. In the shipped pictures, different classes stay
+below 0.94 and different drawings of two parts below 0.99. Of copies saved again as JPEG, half or more are above it; of
+copies of clean drawings, fewer."""
 PICTURES = 1000
-"""Pictures at most, spread over the data: encoding them takes a minute or two with a ViT-B/16 on two cores."""
+"""Most pictures that are compared, spread over the data: encoding them takes a minute or two with a ViT-B/16 on two
+cores."""
 CLASSES = 5000
 BLOCK = 512
 _SHOWN = 5
 
 
 def near_copies(items: Sequence[Item], features: Floats) -> list[int]:
-    """Join pictures of one part.
+    """Join near copies among pictures of one part.
 
     Args:
-        items: n of them; those that have a group in common are joined already.
+        items: n pictures; pictures of one group are joined already.
         features: unit rows, (n, D).
 
     Returns:
-        The group of each, from 0: a picture that is like another is in its group, and so on.
+        The group of each picture, from 0. Pictures that are alike are in one group, and so is what is like either.
 
     Raises:
         InputError: a picture cannot be read.
@@ -98,10 +102,10 @@ def near_copies(items: Sequence[Item], features: Floats) -> list[int]:
 def grouped_table(source: Gathered, clip: Clip, progress: Progress | None = None) -> tuple[str, str]:
     """Make a `csv:` table of all pictures of a folder or table, in which near copies share a group.
 
-    Pictures of one class are joined, and of one part where the source has parts.
+    Joined pictures have the same class, and the same part if the source has parts.
 
     Returns:
-        The table, and what was found in words: "" where nothing was.
+        The table, and what was found in words: "" if nothing was.
 
     Raises:
         InputError: the pictures are in no files of their own, or one cannot be read.
@@ -123,14 +127,15 @@ def grouped_table(source: Gathered, clip: Clip, progress: Progress | None = None
         "split": [row.part for row in rows],
         "group": [first[group] for group in groups],
     }
-    table = pd.DataFrame(columns).dropna(axis="columns", how="all")  # without the split where there is none
+    table = pd.DataFrame(columns).dropna(axis="columns", how="all")  # drops `split` if the source has no parts
     return table.to_csv(index=False, lineterminator="\n"), copies_in_words(items, groups)
 
 
 def told_copies(items: Sequence[Item], features: Floats) -> tuple[str, list[int]]:
-    """Say how many pictures look like near copies, and return the group of each; nothing where there are very many.
+    """Return how many pictures look like near copies, in words, and the group of each; see `near_copies`.
 
-    See `near_copies`; a file that is gone by now, whose features were read before, leaves nothing to say, either.
+    Both are empty if there are more than `MOST` pictures, or a picture cannot be read (a file may have gone since its
+    features were stored).
     """
     if not 0 < len(items) <= MOST:
         return "", []
@@ -142,7 +147,7 @@ def told_copies(items: Sequence[Item], features: Floats) -> tuple[str, list[int]
 
 
 def copies_in_words(items: Sequence[Item], groups: Sequence[int]) -> str:
-    """Say how many pictures were joined with one that is not declared to be of their group: "" where none was."""
+    """Return how many pictures were joined with a picture of another declared group; "" if none was."""
     declared = Counter(group for group, _ in {*zip(groups, (item.group for item in items), strict=True)})
     joined = sum(declared[group] > 1 for group in groups)
     several = sum(names > 1 for names in declared.values())
@@ -151,14 +156,14 @@ def copies_in_words(items: Sequence[Item], groups: Sequence[int]) -> str:
 
 
 def _look(picture: Picture) -> tuple[Floats, float | None]:
-    """Read one picture in small.
+    """Read one picture and make it small and grey.
 
     Returns:
-        Unit rows (V, P), the first as it is, the others moved or enlarged a little; and when the camera says that it
-        was taken, in seconds, or None.
+        Unit rows (V, P): the first is the picture as it is, the others are moved or enlarged a little. Then the time
+        when it was taken, according to the camera, in seconds; or None.
 
     Raises:
-        InputError: it cannot be read.
+        InputError: the picture cannot be read.
     """
     from PIL import Image
 
@@ -172,12 +177,12 @@ def _look(picture: Picture) -> tuple[Floats, float | None]:
     rows = np.concatenate([_moved(np.asarray(view, np.float32)) for view in (whole, inner)])
     rows -= rows.mean(axis=1, keepdims=True)
     norms = np.linalg.norm(rows, axis=1, keepdims=True)
-    # What is of one colour is like nothing.
+    # A picture of one colour is like no other.
     return (rows / np.where(norms > 1, norms, np.inf)).astype(np.float32), _taken(data)
 
 
 def _moved(grey: Floats) -> Floats:
-    """Return the middle, then what is beside it, at most `MARGIN` pixels away: rows (V, P)."""
+    """Return the middle of a picture, then windows up to `MARGIN` pixels away from it: rows (V, P)."""
     size = SIDE - 2 * MARGIN
     steps = sorted(range(2 * MARGIN + 1), key=lambda step: abs(step - MARGIN))
     return sliding_window_view(grey, (size, size))[np.ix_(steps, steps)].reshape(-1, size * size)
@@ -194,7 +199,7 @@ def _taken(data: bytes) -> float | None:
 
 
 def _likeness(pictures: Sequence[Floats]) -> Floats:
-    """Return the highest correlation of each pair, one of the two as it is: (n, n)."""
+    """Return the highest correlation of each pair, where one of the two is not moved or enlarged: (n, n)."""
     views = np.stack(pictures)
     best = np.full((len(views), len(views)), -1, dtype=np.float32)
     for view in range(views.shape[1]):
@@ -215,11 +220,11 @@ def _following(names: Sequence[str], taken: Sequence[float | None]) -> Iterator[
 
 
 def alike(data: DataSet, clip: Clip, progress: Progress | None = None) -> list[str]:
-    """Compare class names and pictures; of many, some that are spread over all. No picture is scored.
+    """Compare class names and pictures; of many, a part that is spread over all. No template is scored.
 
     Returns:
-        What to print: of each kind how many there are, the first or closest of them, and what to do. Empty where
-        nothing is alike and all was compared.
+        Lines to print: for each kind of finding the number, the first or closest ones, and what to do. Empty if nothing
+        is alike and everything was compared.
 
     Raises:
         InputError: a picture cannot be read.
@@ -259,7 +264,7 @@ def _pictures_alike(data: DataSet, clip: Clip, progress: Progress | None) -> Ite
     if pairs:
         yield f"pairs of pictures in two parts that are near copies to the CLIP: {len(pairs)}"
         yield from _listed(pairs, [f"{item.picture.name} ({part})" for part, item in chosen])
-        yield "  copies of one picture belong in one part; else the test has been seen"
+        yield "  copies of one picture belong in one part; else the search sees test pictures"
     if len(chosen) < len(rows):
         yield f"{len(chosen):,} of {len(rows):,} pictures, spread over all, were compared for near copies"
 
@@ -269,14 +274,14 @@ def _listed(pairs: Sequence[tuple[int, int, float]], names: Sequence[str]) -> It
 
 
 def _renaming(data: DataSet, label: int, new: str) -> str:
-    """Return where a class gets another name, and the line to write: its key is what the source calls the class."""
+    """Return where a class is given another name, and the line to write; its key is the source's name of the class."""
     own = (data.renamed_from or data.class_names)[label]
     line = yaml.safe_dump({str(own): "…"}, allow_unicode=True, width=1000).strip().removesuffix("…") + new
     return f"in {NAMES_FILE}, such as {line}" if data.name.startswith("folder:") else f"as class_names='{{{line}}}'"
 
 
 def _pairs(rows: np.ndarray, kinds: np.ndarray) -> list[tuple[int, int, float]]:
-    """Return the pairs of unit rows of two kinds with a cosine of at least `ALIKE`, the closest first."""
+    """Return the pairs of unit rows that have two kinds and a cosine of at least `ALIKE`, the closest first."""
     found: list[tuple[int, int, float]] = []
     for start in range(0, len(rows), BLOCK):
         cosines = rows[start : start + BLOCK] @ rows.T
@@ -288,6 +293,6 @@ def _pairs(rows: np.ndarray, kinds: np.ndarray) -> list[tuple[int, int, float]]:
 
 
 def _cut(name: str, clip: Clip) -> str | None:
-    """Return the pieces of each word of a name that the tokenizer cuts to many, or None."""
+    """Return the pieces of each word of a name that the tokenizer cuts to `PIECES` or more; None if there is none."""
     words = [word for word in name.replace("_", " ").split() if clip.count(word) - 2 >= PIECES]
     return ", ".join("·".join(clip.pieces(word)) for word in words) or None

@@ -1,12 +1,13 @@
-"""What WordNet says of classes: names for those that are called by its numbers, and words that are none of the classes.
+"""Finds names for classes that are called by WordNet's numbers, and words for what is none of the classes.
 
-Classes may be called by codes: those of WordNet (`n02084071`) get their names, others no CLIP can read. A number of
-WordNet is a set of synonyms, so its name is exact; the first of them is taken, and where two classes would have the
-same one, the next that is no other's, or the first with what it is a kind of: `crane wading bird`. Behind the number
-there may be anything, as in `n02085620-Chihuahua`.
+Classes may have codes for names. A number of WordNet (`n02084071`) is replaced by a name. The number stands for a set
+of synonyms, so the name is exact. The first synonym is taken. If two classes would get the same name, each takes its
+first synonym that no other class has, or the first synonym with its hypernym: `crane wading bird`. The number may be
+followed by anything, as in `n02085620-Chihuahua`.
 
-What is told by a number alone (`17`, `class_3`, `/m/0k4j`) is no name. A search refuses such classes: it would choose
-words around nothing. Whoever writes a name for each into `classes.yaml`, even the same one, is believed.
+Other codes (`17`, `class_3`, `/m/0k4j`) are no names, and no CLIP can read them. A search refuses such classes: it
+would choose words around nothing. A user who writes a name for each into `classes.yaml`, even the same code, is
+believed.
 """
 
 from __future__ import annotations
@@ -28,14 +29,14 @@ if TYPE_CHECKING:
     from ipo_prompts.metrics.clip import Clip
 
 SHOWN = 5
-"""Classes whose nearest words a message tells."""
+"""Classes for which a message lists the nearest words."""
 NOUNS = 4000
 PICTURES = 4
-"""Of a class, that its nearest words are looked up for."""
+"""Pictures of a class with which its nearest words are found."""
 WORDS = 3
 STRANGERS = 4000
 SENSES = 4
-"""Of a class's name, whose words are its own too."""
+"""Senses of a class's name whose words count as words of the class."""
 _WORDNET = re.compile(r"n(\d{8})(?![0-9A-Za-z])")
 _NUMBERED = re.compile(
     r"""[\W\d_]*\d[\W\d_]*                                                   # 17, 0_3, 2024-05-01
@@ -49,8 +50,8 @@ _NUMBERED = re.compile(
 
 
 def read_codes(data: DataSet, named: Collection[str]) -> tuple[dict[str, str], tuple[str, ...]]:
-    """Return class → name of the classes that have a number of WordNet for a name, and the classes that are called by
-    other codes; without the classes that somebody has `named`.
+    """Return class → name for the classes that are called by a number of WordNet, and the classes that are called by
+    other codes. Classes that the user has `named` are left out.
     """
     left = [name for name in data.class_names if name not in named]
     numbered = {name: int(found[1]) for name in left if (found := _WORDNET.match(name))}
@@ -69,7 +70,7 @@ def _told_apart(found: Mapping[str, Synset]) -> dict[str, str]:
 
 
 def _own(synset: Synset, times: Mapping[str, int]) -> str:
-    """Return a word that no other class has, or the first with what it is a kind of."""
+    """Return the first word that no other class has, or else the first word with its hypernym."""
     kind = [synsets()[above].words[0].text for above in synset.hypernyms[:1]]
     own = (word.text for word in synset.words if times[as_read(word.text)] == 1)
     return next(own, " ".join([synset.words[0].text, *kind]))
@@ -87,10 +88,10 @@ def is_code(name: str) -> bool:
 
 
 def refuse_codes(data: DataSet, spec: str, clip: Clip | str) -> None:
-    """Refuse to search for classes that nobody has named; with a CLIP, not its name, the nearest words are told.
+    """Refuse classes that have codes for names. Given a CLIP, and not only its name, list the nearest words.
 
     Raises:
-        InputError: says what to type.
+        InputError: there are such classes; the message says what to type.
     """
     if not (codes := data.unnamed):
         return
@@ -109,8 +110,9 @@ def refuse_codes(data: DataSet, spec: str, clip: Clip | str) -> None:
 def nearest_words(data: DataSet, names: Sequence[str], clip: Clip) -> dict[str, tuple[str, ...]]:
     """Return the common nouns that a CLIP finds nearest to a few pictures of each class, the nearest first.
 
-    They are hints for a person: on the shipped pictures a classifier that took them for names was right half as often
-    as one with the names. What is near to all these classes says nothing of one, so that is taken off.
+    The words are hints for a person: on the shipped pictures, a classifier that used them as names was right half as
+    often as one with the true names. With three classes or more, each word's mean similarity to the classes is
+    subtracted, because a word that is near to all classes tells nothing of one.
 
     Raises:
         InputError: a picture cannot be read.
@@ -136,7 +138,7 @@ def nearest_words(data: DataSet, names: Sequence[str], clip: Clip) -> dict[str, 
 
 
 def names_to_edit(data: DataSet, near: Mapping[str, Sequence[str]]) -> str:
-    """Return a `classes.yaml` with all classes as they are called; the value is left open of those called by codes."""
+    """Return a `classes.yaml` with the present names of all classes; a class that has only a code gets no value."""
     lines = ["# What the classes are called in prompts; synonyms are written [road sign, traffic sign]."]
     for own, names in zip(data.renamed_from or data.class_names, written(data.class_names), strict=True):
         value = None if own in data.unnamed else names
@@ -157,9 +159,9 @@ def strangers(class_names: Sequence[str], none: Iterable[str] = ()) -> tuple[str
     """Return what a picture may show that is none of the classes: common nouns for things, the most common first.
 
     Args:
-        class_names: their names are left out, what WordNet has for synonyms of these, and what they are a kind of:
-            where a folder of dogs is called "beagle", "dog" is no stranger.
-        none: words for what is known to be strange; they come first, whatever they are.
+        class_names: the classes. Their names, WordNet's synonyms and all hypernyms are left out: if a folder of dogs is
+            called "beagle", "dog" is no stranger.
+        none: words of the user for what is none of the classes; they come first, whatever they are.
     """
     own = own_words(class_names)
     told = list(none)
@@ -167,7 +169,7 @@ def strangers(class_names: Sequence[str], none: Iterable[str] = ()) -> tuple[str
 
 
 def own_words(class_names: Sequence[str], *, hypernyms: bool = True) -> set[str]:
-    """Return the words of classes, as they are read: names and singulars, with synonyms and what they are a kind of."""
+    """Return the words of classes, as they are read: names and singulars, with their synonyms and hypernyms."""
     names = {form for name in every_name(class_names) for form in _forms(as_read(name))}
     left = [number for name in names for _, number in meanings(name)[:SENSES]]
     words, seen = set(names), set(left)
@@ -181,7 +183,7 @@ def own_words(class_names: Sequence[str], *, hypernyms: bool = True) -> set[str]
 
 
 def _forms(name: str) -> set[str]:
-    """Return a name with what it may be the plural of."""
+    """Return a name, and the singulars that it may be the plural of."""
     ends = (("ies", "y"), ("es", ""), ("s", ""))
     singular = {name.removesuffix(end) + instead for end, instead in ends if name.endswith(end)}
     return {name, *singular, *irregular().get(name, ())}

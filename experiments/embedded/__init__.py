@@ -1,9 +1,8 @@
 """The small CLIP and the shifted pictures that ship with IPO.
 
-The domains have opaque names on purpose: describer and LLM must find the words
-from the pictures, so no path may give them away. ``tools/embedded`` in a checkout
-rebuilds these files; ``shifts`` renders pictures and names sets of them.
-Importing this package costs nothing.
+The domains have opaque names on purpose: describer and language model must find the words from the pictures, so no path
+may give the words away. `tools/embedded` in a checkout rebuilds these files; `shifts` renders pictures and names sets
+of pictures. Importing this package costs nothing.
 """
 
 from pathlib import Path

@@ -1,12 +1,11 @@
-"""Picture transformations, which shift a domain of pictures and which captions describe, and named sets of shifted
-pictures.
+"""Transformations of pictures, which shift a domain and which captions name, and named sets of shifted pictures.
 
 A set, `embedded:OP+OP`, is the clean pictures that ship with IPO, rendered with transformations when they are read.
-
 The same picture, transformations and seed give the same pixels, whatever else is rendered and in whatever order.
 
-The shipped pictures and the training pictures of the CLIP were rendered by revision 8a2c5d8, with one random generator
-for a whole batch. This renderer has the same transformations but draws other moves, so it does not reproduce them.
+The shipped pictures and the training pictures of the demo CLIP were rendered by revision 8a2c5d8, with one random
+generator for a whole batch. This renderer has the same transformations but draws other moves, so it does not reproduce
+those pictures.
 """
 
 from __future__ import annotations
@@ -31,8 +30,8 @@ Transformation = Callable[[Image, np.random.Generator], Image]
 
 SIDE: Final = 48
 SEED: Final = 0
-"""Of every set: a picture is as dark or as noisy in all sets that darken it or add noise, so sets differ in their
-transformations only."""
+"""Seed of every set. A picture is equally dark or noisy in all sets that darken it or add noise, so sets differ in
+their transformations only."""
 _PREFIX: Final = "embedded:"
 BACKGROUNDS: Final[dict[str, tuple[float, float, float]]] = {
     "white": (1.0, 1.0, 1.0),
@@ -61,12 +60,12 @@ def render(
 
     Args:
         rgba: float32 (side, side, 4) in [0, 1], straight alpha.
-        transformations: names out of `GEOMETRIC` and `pixelwise`. They are applied in that order, whatever the order
-        here.
+        transformations: names from `GEOMETRIC` and `pixelwise`. They are applied in the order of these two, whatever
+            the order here.
         seed: 0 or more; decides the move, and how strong a transformation is.
-        background: the paper's colour, out of `BACKGROUNDS`.
-        jitter: scales the random move; with 0 the drawing lies as it is, without the little paper around it.
-        pixelwise: the transformations that there are besides the moves; by default `PIXELWISE`.
+        background: the paper's colour, a name from `BACKGROUNDS`.
+        jitter: scales the random move; with 0 the drawing is not moved, and gets no margin of paper.
+        pixelwise: the transformations besides the geometric ones; by default `PIXELWISE`.
 
     Returns:
         float32 (48, 48, 3) in [0, 1].
@@ -96,7 +95,7 @@ def render(
 
 
 def seed_of(name: str, seed: int) -> int:
-    """Return the seed of the picture called `name` in a set with a seed; its position in the set does not matter."""
+    """Return the seed of the picture `name` in a set with a seed; the picture's position in the set does not matter."""
     return random.Random(f"{seed}/{name}").getrandbits(63)
 
 
@@ -129,7 +128,7 @@ def _gray(image: Image) -> Image:
 
 
 def _edges(image: Image) -> Image:
-    """Dark outlines on white paper, from the gradient of the brightness."""
+    """Return dark outlines on white paper, from the gradient of the brightness."""
     gray = _gray(image)
     across, down = (ndimage.sobel(gray[..., 0], axis, mode="nearest") for axis in (1, 0))
     outlines: Image = 1 - np.clip(0.6 * np.hypot(across, down), 0, 1)
@@ -172,17 +171,17 @@ PIXELWISE: Final[dict[str, Transformation]] = {
 }
 GEOMETRIC: Final = ("upside down", "sideways", "zoom", "small")
 TRANSFORMATIONS: Final = (*GEOMETRIC, *PIXELWISE)
-"""Those that captions name."""
+"""The transformations that captions name."""
 
 
 def transformations_of(name: str) -> tuple[str, ...]:
-    """Return the transformations that a set's name holds, in the order of `TRANSFORMATIONS`.
+    """Return the transformations in a set's name, in the order of `TRANSFORMATIONS`.
 
     Args:
         name: transformations joined by +, in any order; their words may be joined by hyphens.
 
     Raises:
-        InputError: an unknown transformation, or one that is there twice.
+        InputError: a transformation is unknown, or is there twice.
 
     >>> transformations_of("negative+upside-down") == transformations_of("upside down + negative")
     True
@@ -215,7 +214,7 @@ def name_of_set(transformations: Collection[str]) -> str:
 
 
 def canonical(spec: str) -> str:
-    """Return the spec of a data set, a set of transformations under its one name; every other spec as it is.
+    """Return the spec of a data set: a set of transformations under its one name, every other spec unchanged.
 
     >>> canonical("embedded:negative + upside down"), canonical("folder:pets")
     ('embedded:upside-down+negative', 'folder:pets')
@@ -225,19 +224,19 @@ def canonical(spec: str) -> str:
         return spec
     try:
         return _PREFIX + name_of_set(transformations_of(rest))
-    except InputError:  # one of the shipped sets, or what the loading of the data set refuses in a sentence
+    except InputError:  # a shipped set, or a spec that `load_data` refuses with a message
         return spec
 
 
 def shifted(clean: Picture, key: str, transformations: Collection[str]) -> Picture:
     """Return a picture that is rendered each time it is read, which takes about half a millisecond.
 
-    It has no stamp: what its bytes are depends on the renderer too, so caches read it to know.
+    The picture has no stamp. Its bytes also depend on the renderer, so caches must read the picture to identify it.
 
     Args:
         clean: a shipped picture of 48 by 48 pixels, on white.
-        key: its path within its set, which decides what is random in the transformations.
-        transformations: names out of `TRANSFORMATIONS`.
+        key: the picture's path within its set, which decides what is random in the transformations.
+        transformations: names from `TRANSFORMATIONS`.
     """
     name = f"{key} of {_PREFIX}{name_of_set(transformations)}"
     return Picture(name, partial(rendered, clean, transformations, seed_of(key, SEED)))
@@ -249,10 +248,10 @@ def rendered(
     """Render a clean picture of 48 by 48 pixels, on white; see `render`.
 
     Returns:
-        A PPM: its bytes, by which it is known, follow from the pixels alone and not from an encoder's version.
+        A PPM file. Its bytes identify the picture; they depend on the pixels alone, and not on an encoder's version.
     """
     rgb = np.asarray(clean.image(), np.float32) / 255
     opaque = np.ones((SIDE, SIDE, 1), np.float32)
-    # It was moved when it was made; moved again, it would be blurred, and more off its place than what CLIP has seen.
+    # The clean picture was moved when it was made. A second move would blur it, and shift it more than the CLIP saw.
     image = render(np.concatenate([rgb, opaque], axis=2), transformations, seed, jitter=0, pixelwise=pixelwise)
     return b"P6 %d %d 255\n" % (SIDE, SIDE) + np.round(image * 255).astype(np.uint8).tobytes()

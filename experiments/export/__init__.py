@@ -1,7 +1,7 @@
-"""Exports a program for the tool where it will run.
+"""Exports a program to a form that another tool can run.
 
-An export is written to a temporary path, loaded by the target's own library, compared with the program on real
-pictures, and only then moved to its place.
+An export is written to a temporary path, loaded by the target's own library and compared with the program on real
+pictures. Only then it is moved to its place.
 """
 
 from collections.abc import Callable
@@ -24,9 +24,9 @@ TARGETS: dict[str, Callable[..., Target]] = {
     "txt": Txt,
     "program.json": ProgramJson,
 }
-"""Name on the command line → the target, which takes what it is about or has a default."""
+"""Name on the command line → the target's class; every target can be made without arguments."""
 
 
 def best_target(program: TemplateClassifier) -> str:
-    """Return the first target that holds a program, of those that a program can be used from without us."""
+    """Return the first target that can hold a program and works without IPO."""
     return next(name for name in ("open_clip", "head") if TARGETS[name]().refusal(program) is None)

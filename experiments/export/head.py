@@ -1,6 +1,6 @@
 """The head as files, see docs/heads.md: `head` for NumPy or any reader of safetensors, `onnx` for ONNX Runtime.
 
-`hub` is such a folder that is ready to push to the Hugging Face hub, with the program and a card for people.
+`hub` is the folder of `head` with the program and a model card, ready to push to the Hugging Face hub.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ TENSORS, ABOUT, READ, PROGRAM = "head.safetensors", "head.json", "read.py", "pro
 HEAD_ONNX, WHOLE_ONNX = "head.onnx", "classifier.onnx"
 OUTPUTS = ["logits", "probabilities"]
 FEATURES = 1e-5
-"""Largest difference of a component of a unit feature between libraries."""
+"""Largest accepted difference of a component of a unit feature between libraries."""
 
 
 SURE = 1e-4
-"""Largest difference of a probability between libraries."""
+"""Largest accepted difference of a probability between libraries."""
 
 _USE = with_open_clip(
     """\
@@ -69,7 +69,7 @@ for file in sys.argv[1:]:
 
 
 class HeadFiles(Target):
-    """A folder with `head.safetensors`, `head.json`, `read.py` and a README; it holds any program."""
+    """A folder with `head.safetensors`, `head.json`, `read.py` and a README; it can hold any program."""
 
     def write(self, program: TemplateClassifier, place: Path) -> None:
         """Write the folder."""
@@ -84,7 +84,7 @@ class HeadFiles(Target):
         write_readme(program, place, _USE)
 
     def check(self, reference: Reference, place: Path) -> str:
-        """Classify with what NumPy reads, and read the pictures with `read.py`."""
+        """Classify with NumPy from the written files, and read the pictures with `read.py`."""
         logits = numpy_logits(place, reference.features)
         module = runpy.run_path(str(place / READ))
         reference.same_pixels(module["read"], module.get("pixels"))
@@ -92,7 +92,7 @@ class HeadFiles(Target):
 
 
 def numpy_logits(place: Path, features: Floats) -> Floats:
-    """Return what docs/heads.md says how to compute: float32 (n, C) of unit features, float32 (n, D)."""
+    """Return the logits that docs/heads.md defines, float32 (n, C), for unit features, float32 (n, D)."""
     raw, about = (place / TENSORS).read_bytes(), json.loads((place / ABOUT).read_text(encoding="utf-8"))
     (size,) = struct.unpack("<Q", raw[:8])
     head = {}
@@ -148,7 +148,7 @@ def pixels(file):
 
 
 def _pixels(transform: dict[str, Any] | None) -> str:
-    """Return the source of `pixels(file)`: with NumPy and Pillow, or for rare transforms with open_clip."""
+    """Return the source of `pixels(file)`, which needs NumPy and Pillow, or open_clip for rare transforms."""
     if transform is None:
         return ""
     size, mode, how = transform["size"], transform["resize_mode"], transform["interpolation"]
@@ -163,11 +163,11 @@ def _pixels(transform: dict[str, Any] | None) -> str:
 
 
 class Onnx(HeadFiles):
-    """The folder of `head`, with `head.onnx` (of features) and `classifier.onnx` (of pixels) beside.
+    """The folder of `head`, with `head.onnx` (from features) and `classifier.onnx` (from pixels) added.
 
     Inputs: `features` float32 (n, D), unit rows; `pixels` float32 (n, 3, H, W), after the CLIP's picture transform.
-    Outputs: `logits` and `probabilities`, at the program's temperature, float32 (n, C); of the whole also `features`.
-    The head multiplies in 64 bits, as `head` does in NumPy, so that both give the same numbers.
+    Outputs: `logits` and `probabilities`, at the program's temperature, float32 (n, C); `classifier.onnx` also gives
+    `features`. The head multiplies in 64 bits, as `head` does in NumPy, so that both give the same numbers.
     """
 
     def write(self, program: TemplateClassifier, place: Path) -> None:
@@ -199,7 +199,7 @@ class Onnx(HeadFiles):
         write_readme(program, place, _USE_ONNX, own_clip=True)
 
     def refusal(self, program: TemplateClassifier) -> str | None:
-        """It takes the packages that write it."""
+        """Refuse if a package that writes ONNX is missing."""
         from importlib.util import find_spec
 
         missing = next((name for name in ("onnx", "onnxscript") if find_spec(name) is None), None)
@@ -235,10 +235,10 @@ def _session(onnxruntime: Any, file: Path) -> Any:
 
 
 def _save(model: Any, name: str, example: Any, outputs: list[str], file: Path) -> None:
-    """Write a model of one input, of which any number may be given; `example` is two."""
+    """Write a model with one input, a batch of any size; `example` is a batch of two."""
     import torch
 
-    with warnings.catch_warnings():  # of packages below torch, on copyreg, which say nothing to whoever exports
+    with warnings.catch_warnings():  # packages below torch warn of copyreg, which tells the user nothing
         warnings.simplefilter("ignore", FutureWarning)
         torch.onnx.export(
             model.eval(),
@@ -256,15 +256,15 @@ class HubFolder(HeadFiles):
     """The folder of `head`, with `program.json` and a card.
 
     Attributes:
-        run: the run directory, whose verdict the card has; None for a program without one.
+        run: the run directory, whose verdict the card shows; None for a program without a result.
     """
 
     def __init__(self, run: Path | None = None) -> None:
-        """Take the run from a run directory that has a result."""
+        """Keep the run directory if it has a result."""
         self.run = run if run is not None and (run / RESULT).exists() else None
 
     def refusal(self, program: TemplateClassifier) -> str | None:
-        """Others must be able to load its CLIP."""
+        """Refuse a program whose CLIP others cannot load."""
         if program.clip.name.startswith("local-dir:"):
             return "its CLIP is in a folder of this machine; push that to the hub, and optimise with --clip hf-hub:…"
         return None
@@ -281,8 +281,8 @@ class HubFolder(HeadFiles):
         return super().check(reference, place)
 
     def _card(self, program: TemplateClassifier) -> str:
-        """Return the card; every text of others is a JSON string in a block of code, where it is no markup."""
-        verdict = load_result(self.run).verdict if self.run else "Nothing is known of a run that tested it."
+        """Return the card. Texts that others wrote are JSON strings in a code block, where they are no markup."""
+        verdict = load_result(self.run).verdict if self.run else "No run is known that tested it."
         about = {
             "verdict": verdict,
             "templates": [template for template, _ in program.templates],
@@ -291,9 +291,9 @@ class HubFolder(HeadFiles):
             "fingerprint": program.clip.fingerprint,
         }
         sure = (
-            "No temperature was fitted: probabilities order labels, and say no more."
+            "No temperature was fitted: probabilities rank the labels, but are not calibrated."
             if program.temperature == 1
-            else "Probabilities were fitted to pictures that were held back or left out."
+            else "Probabilities were calibrated on pictures that were held back or left out."
         )
         lines = json.dumps(about, indent=2, ensure_ascii=True).replace("`", "\\u0060")
         return (
@@ -302,7 +302,7 @@ class HubFolder(HeadFiles):
             "Label pictures with `ipo predict hf://USER/NAME PICTURES`, or with the files of\nthe head alone.\n\n"
             f"## Without IPO\n\n{usage(program, _USE)}"
             "\n## Limits\n\n"
-            "- The verdict is of pictures like those that it was made with, and of the template alone.\n"
-            "- It names one of its classes whatever a picture shows; `--reject` tells some of the others.\n"
+            "- The verdict holds for pictures like those of the run, and for the template alone.\n"
+            "- It names one of its classes whatever a picture shows; `--reject` marks some pictures of other things.\n"
             f"- {sure}\n- It is for this CLIP alone, with these weights and this picture transform.\n"
         )

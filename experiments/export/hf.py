@@ -1,8 +1,8 @@
 """Hugging Face: the arguments of transformers' zero-shot image classification pipeline, with the model where needed.
 
-Two architectures of transformers have a place for an open_clip model: CLIP, for open_clip's own towers, and SigLIP, for
-a vision transformer of timm that pools by attention beside a text tower that sees in both directions. Every weight must
-find its place, and every place its weight; what else differs in the towers, the comparison with the program shows.
+Two architectures of transformers can hold an open_clip model: CLIP, for open_clip's own towers, and SigLIP, for a
+vision transformer of timm that pools by attention, with a text tower that sees in both directions. Every weight must
+have a place, and every place a weight. The comparison with the program shows all other differences of the towers.
 """
 
 from __future__ import annotations
@@ -55,11 +55,12 @@ MODELS = {
 }
 """open_clip's name of a model → its name on the Hugging Face hub, in the hub's own format."""
 HERE, ARGUMENTS = ".", "pipeline.json"
-"""The model of a folder that holds one, and the file with its arguments."""
+"""The `model` in a folder that holds the model, and the file with the pipeline's arguments."""
 TEXTS = 4000
-"""Texts to encode in the check: the pipeline encodes all classes again for every picture."""
+"""Most texts to encode in the check: the pipeline encodes all classes again for every picture."""
 TIE = 0.05
-"""Its picture transform resizes with another library, which moves probabilities by a few hundredths."""
+"""Classes this close in probability are tied: the pipeline resizes with another library, which moves probabilities by a
+few hundredths."""
 
 _USE = """\
 import json, runpy, sys
@@ -81,21 +82,21 @@ _UNCALIBRATED = "\nThese probabilities are those of the CLIP: the pipeline has n
 class HuggingFace(Target):
     """A JSON file with `task`, `model`, `candidate_labels` and `hypothesis_template`.
 
-    Where the CLIP has no known name on the hub it is a folder with the model in transformers' format, this file as
+    If the CLIP has no known name on the hub, the export is a folder: the model in transformers' format, this file as
     `pipeline.json`, and `read.py`, which opens pictures as the program does.
 
-    The pipeline fills with `hypothesis_template.format(label)`: one slot is `{}`, several are `{0}` each, braces are
-    doubled. It has one template, no weights and no temperature.
+    The pipeline fills a template with `hypothesis_template.format(label)`: a single slot is `{}`, several are `{0}`
+    each, and braces are doubled. The pipeline has one template, no weights and no temperature.
 
     Attributes:
-        model: the model's id on the hub or its folder; when None looked up by the CLIP's name, or written.
+        model: the model's id on the hub, or its folder; None takes the known name of the CLIP, or writes the model.
     """
 
     model: str | None = None
-    use: ClassVar[str] = "README.md in it, or its `note` where it is one file, says how to use it without ipo."
+    use: ClassVar[str] = "README.md in the folder, or `note` in the file, says how to use it without IPO."
 
     def refusal(self, program: TemplateClassifier) -> str | None:
-        """One template, a model in Hugging Face's format, class names that can be told apart."""
+        """Refuse an ensemble, class names that read the same, and a CLIP that transformers cannot hold."""
         if len(program.templates) > 1:
             return (
                 "the pipeline of Hugging Face has one hypothesis_template and this is an ensemble of "
@@ -111,14 +112,14 @@ class HuggingFace(Target):
                 written = fits(program.clip)
             if not written:
                 return (
-                    f"the CLIP {program.clip.name!r} cannot be written for transformers, where its towers, weights or "
-                    "picture transform have no place; name its hub id or folder there with --hf-model, or take "
+                    f"the CLIP {program.clip.name!r} cannot be written for transformers, which has no place for its "
+                    "towers, weights or picture transform; name its hub id or folder there with --hf-model, or take "
                     "open_clip or onnx"
                 )
         return no_place(program, "the pipeline of Hugging Face", "synonyms", "offsets", "pictures")
 
     def _model(self, program: TemplateClassifier) -> str:
-        """Return the id or folder; `HERE` where the model is written."""
+        """Return the model's id or folder; `HERE` if the model is written."""
         name = program.clip.name
         if self.model is None and name.startswith("hf-hub:") and not name.startswith("hf-hub:timm/"):
             return name.removeprefix("hf-hub:")
@@ -174,7 +175,10 @@ class HuggingFace(Target):
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep its progress bars and warnings off the terminal, such as each try to reach the hub; errors say it all."""
+    """Keep transformers' progress bars and warnings, such as each try to reach the hub, off the terminal.
+
+    Errors say all that matters.
+    """
     import transformers
 
     transformers.logging.disable_progress_bar()
@@ -196,7 +200,7 @@ def _pipeline(transformers: Any, task: str, model: str, device: str) -> Any:
 
 
 PADDED = 64
-"""Tokens to which the pipeline fills a text for SigLIP, whatever its configuration says."""
+"""Tokens to which the pipeline pads a text for SigLIP, whatever the configuration says."""
 _ACTS = {"QuickGELU": "quick_gelu", "GELU": "gelu", "GELUTanh": "gelu_pytorch_tanh"}
 _NAMES = (
     (r"^visual\.(?:trunk\.)?", "vision_model."),
@@ -215,7 +219,7 @@ _NAMES = (
     (r"\.ln_pre\.", ".pre_layrnorm."),
     (r"^vision_model\.(?:ln_post|norm)\.", "vision_model.post_layernorm."),
 )
-"""Part of the name of a weight, as open_clip or timm has it → as transformers does; all are tried in this order."""
+"""Part of a weight's name in open_clip or timm → the part in transformers; all are tried, in this order."""
 _CLIP = ((r"^vision_model\.proj$", "visual_projection.weight"), (r"^text_model\.(text_projection).*", r"\1.weight"))
 _SIGLIP = (
     (r"\.text_projection\.", ".head."),
@@ -228,9 +232,9 @@ _SIGLIP = (
 
 
 def fits(clip: Clip) -> bool:
-    """Whether a CLIP has a place in transformers.
+    """Whether transformers can hold a CLIP.
 
-    What the comparison with the program would show is not looked at; what a few pictures may hide is.
+    Only differences that the comparison on a few pictures may miss are checked here.
     """
     visual, transform = clip.model.visual, clip.model.visual.preprocess_cfg
     siglip = hasattr(visual, "trunk")
@@ -246,7 +250,7 @@ def fits(clip: Clip) -> bool:
 
 
 def save_model(clip: Clip, folder: Path) -> None:
-    """Write the folder of a CLIP that `fits`."""
+    """Write a CLIP that `fits` to a folder in transformers' format."""
     from transformers import CLIPImageProcessor, SiglipImageProcessor
 
     _converted(clip).save_pretrained(folder)
@@ -268,7 +272,7 @@ def save_model(clip: Clip, folder: Path) -> None:
 
 
 def _converted(clip: Clip) -> Any:
-    """Return the model of transformers with the weights.
+    """Return the model of transformers with the CLIP's weights.
 
     Raises:
         RuntimeError, KeyError: a weight has no place, or a place no weight.
@@ -302,7 +306,7 @@ def _converted(clip: Clip) -> Any:
 
 
 def _renamed(weights: Mapping[str, Any], siglip: bool) -> dict[str, Any]:
-    """Rename weights; one that has no place there gets a name that fits nowhere."""
+    """Return the weights under transformers' names; a weight without a place keeps a name that fits nowhere."""
     import torch
 
     weights = dict(weights)
@@ -336,7 +340,7 @@ def _act(layer: Any) -> str | None:
 
 
 def _sizes(tower: Any) -> dict[str, Any]:
-    """Return what transformers calls the sizes of a tower."""
+    """Return the sizes of a tower under transformers' names."""
     layers = _layers(tower)
     first = layers[0]
     wide = first.mlp.fc1 if hasattr(first.mlp, "fc1") else first.mlp.c_fc
@@ -352,7 +356,7 @@ def _sizes(tower: Any) -> dict[str, Any]:
 
 
 def _side(transform: Mapping[str, Any]) -> Any:
-    """Return the side of a square picture; what is no square as it is."""
+    """Return the side of the transform's square; a size that is no square is returned unchanged."""
     size = transform["size"]
     return size[0] if not isinstance(size, int) and len({*size}) == 1 else size
 
@@ -381,6 +385,6 @@ def _tokenizer(ours: Any) -> Any:
     return PreTrainedTokenizerFast(
         tokenizer_object=backend,
         model_max_length=ours.context_length,
-        model_input_names=["input_ids"],  # what fills a text up is seen, as in training
+        model_input_names=["input_ids"],  # no attention mask: the model sees the padding, as in training
         **own.special_tokens_map,
     )

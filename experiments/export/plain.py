@@ -1,4 +1,4 @@
-"""A program as plain files: for open_clip, CLIP_benchmark, `ipo evaluate` (txt) and `ipo predict` (program.json)."""
+"""Plain files of a program: for open_clip, CLIP_benchmark, `ipo evaluate` (txt) and `ipo predict` (program.json)."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ TEMPLATES_FILE = "zero_shot_templates.py"
 MATRIX_FILE = "classifier.safetensors"
 MATRIX = "classifier"
 
-# Callables, because open_clip fills strings with `str.format`, to which a brace in a template means something else.
+# Templates are callables, because open_clip fills strings with `str.format`, for which braces have a meaning.
 _PYTHON = '''\
 """Zero-shot templates for open_clip:
 
@@ -115,13 +115,13 @@ These probabilities are those of the CLIP, to which no temperature was fitted. T
 class OpenClip(Target):
     """A folder with `zero_shot_templates.py`, `classifier.safetensors` and a README.
 
-    The matrix `classifier` is float32 (D, C) with unit columns, as `build_zero_shot_classifier` returns it; its logits
-    are `logit_scale * image_features @ classifier`. Its metadata, all text: clip, fingerprint, temperature, background,
-    and as JSON lists class_names and templates.
+    The matrix `classifier` is float32 (D, C) with unit columns, as `build_zero_shot_classifier` returns it. The logits
+    are `logit_scale * image_features @ classifier`. The metadata, all text, are clip, fingerprint, temperature,
+    background, and, as JSON lists, class_names and templates.
     """
 
     def refusal(self, program: TemplateClassifier) -> str | None:
-        """The classifier of open_clip is a plain mean over templates."""
+        """Refuse more than a plain mean over templates, which is all that open_clip's classifier has."""
         return (
             no_place(program, "build_zero_shot_classifier of open_clip", "weights")
             or no_place(program, "the file of templates for open_clip", "synonyms")
@@ -137,7 +137,7 @@ class OpenClip(Target):
 
         templates = tuple(template for template, _ in program.templates)
         place.mkdir()
-        # Every text is written by `repr`: quotes, braces and backslashes survive.
+        # Every text is written with `repr`, so that quotes, braces and backslashes survive.
         source = _PYTHON.format(
             clip=repr(program.clip.name),
             arguments=repr(open_clip_arguments(program.clip.name)),
@@ -187,10 +187,10 @@ class OpenClip(Target):
 class ClipBenchmark(Target):
     """A folder with `templates.json` and `classnames.json`, each {data set: [texts]}, and a README.
 
-    `clip.json` has the arguments of open_clip for the CLIP, `read.py` opens pictures, both for the README alone.
+    Only the README uses `clip.json`, open_clip's arguments for the CLIP, and `read.py`, which opens pictures.
 
     CLIP_benchmark fills a template with `template.format(c=name)`, so the slot is `{c}` and braces are doubled. It
-    looks up both lists by the data set's name, and reads the files in the locale's encoding, hence the ASCII.
+    finds both lists by the data set's name. It reads files in the locale's encoding, so they are written in ASCII.
 
     Attributes:
         dataset: CLIP_benchmark's name of the data set, whose labels must be in the order of the class names. A
@@ -200,7 +200,7 @@ class ClipBenchmark(Target):
     dataset: str = "wds/ipo"
 
     def refusal(self, program: TemplateClassifier) -> str | None:
-        """CLIP_benchmark's classifier is a plain mean over templates."""
+        """Refuse more than a plain mean over templates, which is all that CLIP_benchmark's classifier has."""
         return no_place(program, "CLIP_benchmark", "weights", "synonyms", "offsets", "pictures")
 
     def write(self, program: TemplateClassifier, place: Path) -> None:
@@ -214,7 +214,7 @@ class ClipBenchmark(Target):
         write_readme(program, place, _USE_LISTS, _TO_MEASURE)
 
     def check(self, reference: Reference, place: Path) -> str:
-        """Look up the lists, build the classifier and label the pictures with CLIP_benchmark's own functions."""
+        """Find the lists, build the classifier and label the pictures with CLIP_benchmark's own functions."""
         import torch
 
         install = "pip install clip_benchmark requests"
@@ -226,8 +226,8 @@ class ClipBenchmark(Target):
             for file in ("templates.json", "classnames.json")
         )
         pictures = torch.stack([clip.preprocess(picture.image()) for picture in reference.pictures])
-        nothing = torch.zeros(len(pictures), dtype=torch.int64)  # it needs true labels, and only returns them
-        with redirect_stderr(io.StringIO()):  # its progress bars
+        nothing = torch.zeros(len(pictures), dtype=torch.int64)  # true labels are needed, but only returned
+        with redirect_stderr(io.StringIO()):  # hides CLIP_benchmark's progress bars
             built = zeroshot.zero_shot_classifier(clip.model, clip.tokenizer, names, templates, clip.device, amp=False)
             logits, _ = zeroshot.run_classification(clip.model, built, [(pictures, nothing)], clip.device, amp=False)
         embeddings = reference.same_classes(built.T.float().cpu().numpy())
@@ -235,12 +235,12 @@ class ClipBenchmark(Target):
 
 
 class Txt(Target):
-    """A UTF-8 file, one template a line, the slot written `<CLASS>`."""
+    """A UTF-8 file with one template a line; the slot is written `<CLASS>`."""
 
     use: ClassVar[str] = "Each line is a template: replace <CLASS> by the name of a class."
 
     def refusal(self, program: TemplateClassifier) -> str | None:
-        """A line holds no weight, and no space at either end."""
+        """Refuse weights, and templates with a space at either end: a line holds neither."""
         if len({weight for _, weight in program.templates}) > 1:
             return "a list of templates holds no weights and these have some; take head or program.json"
         if any(template != template.strip() for template, _ in program.templates):
@@ -252,7 +252,7 @@ class Txt(Target):
         place.write_text("".join(f"{template}\n" for template, _ in program.templates), encoding="utf-8", newline="\n")
 
     def check(self, reference: Reference, place: Path) -> str:
-        """Read it as `ipo evaluate` does and classify with what is read."""
+        """Read the file as `ipo evaluate` does, and classify with the templates that were read."""
         program = reference.program
         read = read_templates(place)
         if read != [template for template, _ in program.templates]:
@@ -264,22 +264,22 @@ class Txt(Target):
 
 
 class ProgramJson(Target):
-    """One JSON file with templates, weights, classes, temperature and the name of the CLIP; it holds any program."""
+    """One JSON file with templates, weights, classes, temperature and the CLIP's name; it can hold any program."""
 
-    use: ClassVar[str] = "It is for `ipo predict`, and for DSPy where ipo is installed."
+    use: ClassVar[str] = "It is for `ipo predict`, and for DSPy if IPO is installed."
 
     def write(self, program: TemplateClassifier, place: Path) -> None:
         """Write the file.
 
         Raises:
-            InputError: DSPy would not load it by this name.
+            InputError: DSPy would not load a file of this name.
         """
         if place.suffix != ".json":
             raise InputError("DSPy loads a program from a name that ends with .json; name such an --out.")
         program.save(str(place))
 
     def check(self, reference: Reference, place: Path) -> str:
-        """Load it with DSPy and classify the pictures from their pixels."""
+        """Load the file with DSPy and classify the pictures from their pixels."""
         program = reference.program
         again = TemplateClassifier(program.clip, program.class_names)
         again.load(str(place))

@@ -1,6 +1,6 @@
-"""What every export does: refuse, write to a temporary path, load back and compare, move to its place.
+"""The steps of every export: refuse, write to a temporary path, load back and compare, move to the place.
 
-A target's library is compared with the program itself on a few dozen pictures.
+The results of the target's library are compared with the program's on a few dozen pictures.
 """
 
 from __future__ import annotations
@@ -27,34 +27,34 @@ from ipo_prompts.metrics.template import SLOT, have_synonyms
 from ipo_prompts.programs.classifier import TemplateClassifier
 
 TOLERANCE = 1e-4
-"""Largest difference of a component of a unit class embedding: a hundred times float32's error, and far below what one
-other token changes."""
+"""Largest accepted difference of a component of a unit class embedding: a hundred times float32's error, and far below
+the change by one other token."""
 README = "README.md"
 PICTURES = 36
-"""Pictures that an export is compared on: a few of many classes, encoded in a second or a minute."""
+"""Most pictures that an export is compared on: a few of many classes, encoded in a second or a minute."""
 TIE = 1e-3
 """Classes this close in probability are tied: libraries may rank them differently."""
 
 
 class NotChecked(Exception):
-    """The export was written and cannot be loaded back here; `str(error)` says why and how to fix it."""
+    """The export was written but cannot be loaded back here; `str(error)` says why and how to fix it."""
 
 
 class Differs(InputError):
-    """The target's library gives other results than the program; such an export is not kept."""
+    """The target's library gives other results than the program; the export is not kept."""
 
 
 class Target(ABC):
     """One form of export.
 
     Attributes:
-        use: where it stands how the export is used, as a sentence to show.
+        use: a sentence to show, which says where the export's usage is explained.
     """
 
-    use: ClassVar[str] = f"{README} in it says how to use it without ipo, or why that cannot be."
+    use: ClassVar[str] = f"{README} in the folder says how to use it without IPO, or why that is impossible."
 
     def refusal(self, program: TemplateClassifier) -> str | None:
-        """Return why the target cannot express the program, as part of a sentence; None where it can, as by default."""
+        """Return why the target cannot hold the program, as part of a sentence; None, the default, if it can."""
         return None
 
     @abstractmethod
@@ -66,7 +66,7 @@ class Target(ABC):
         """Load the export with the target's own library and compare.
 
         Returns:
-            What was compared, to show.
+            A text to show, which says what was compared.
 
         Raises:
             Differs: the library gives other results.
@@ -78,24 +78,24 @@ def export(program: TemplateClassifier, target: Target, place: Path, pictures: S
     """Write a program for a target and load it back.
 
     Args:
-        program: what to export.
-        target: in which form.
-        place: a path that does not exist yet; the folder that it is in is made.
-        pictures: what the loaded export is compared on; their labels do not matter.
+        program: the program to export.
+        target: the form of the export.
+        place: a path that does not exist yet; its folder is made if it is missing.
+        pictures: pictures to compare the loaded export on; their labels do not matter.
 
     Returns:
-        What was checked, or "not checked" and why, to show.
+        A text to show: what was checked, or "not checked" and why.
 
     Raises:
-        InputError: the place is taken, the target cannot express the program, or the loaded export gives other results
-            (`Differs`). Nothing is left at the place then.
+        InputError: the place is taken, the target cannot hold the program, or the loaded export gives other results
+            (`Differs`). Then nothing is left at the place.
     """
     refuse_taken(place)
     if reason := target.refusal(program):
         raise InputError(f"this program cannot be exported in this form: {reason}.")
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
-        # A new folder under a random name: nobody can have put a link where the target writes.
+        # The target writes into a new folder with a random name, where nobody can have put a link.
         with TemporaryDirectory(dir=place.parent, prefix=".part-") as scratch:
             beside = Path(scratch, place.name)
             target.write(program, beside)
@@ -119,7 +119,7 @@ class Reference:
         program: the program.
         pictures: n pictures.
         features: float32 (n, D), unit rows.
-        total: how many pictures these were taken from.
+        total: the number of pictures that these n were taken from.
     """
 
     program: TemplateClassifier
@@ -129,16 +129,16 @@ class Reference:
 
     @classmethod
     def of(cls, program: TemplateClassifier, pictures: Sequence[Picture]) -> Reference:
-        """Encode the pictures; of many, some that are spread evenly.
+        """Encode the pictures; of many, only `PICTURES` that are spread evenly.
 
         Raises:
-            InputError: one of them cannot be read.
+            InputError: a picture cannot be read.
         """
         some = pictures[:: max(1, len(pictures) // PICTURES)][:PICTURES]
         return cls(program, tuple(some), program.clip.encode_pictures(some), len(pictures))
 
     def first(self, n: int) -> Reference:
-        """Return the first `n` pictures only, for a slow library."""
+        """Return a reference with the first `n` pictures only, for a slow library."""
         return Reference(self.program, self.pictures[:n], self.features[:n], self.total)
 
     @property
@@ -147,11 +147,14 @@ class Reference:
         return softmax(self.program.logits(self.features), self.program.temperature)
 
     def same_classes(self, theirs: Floats, why: str = "") -> str:
-        """Compare what pictures are compared with, float32 (C, D).
+        """Compare class embeddings.
 
         Args:
-            theirs: what the target's library made.
+            theirs: the class embeddings of the target's library, float32 (C, D).
             why: the likely cause of a difference, as part of a sentence.
+
+        Raises:
+            Differs: they are not equal within `TOLERANCE`.
         """
         ours = self.program.head().rows
         if theirs.shape != ours.shape:
@@ -162,7 +165,7 @@ class Reference:
         return f"class embeddings equal within {largest:.0e}"
 
     def same_labels(self, theirs: npt.NDArray[np.int64], tie: float = TIE, why: str = "") -> str:
-        """Compare predicted labels, (n,), picture by picture."""
+        """Compare predicted labels, (n,), picture by picture; raise `Differs` for a label that is not tied."""
         probabilities = self.probabilities
         wrong = np.flatnonzero(probabilities[np.arange(len(theirs)), theirs] < probabilities.max(axis=1) - tie)
         if len(wrong):
@@ -175,7 +178,7 @@ class Reference:
         return f"same label on {len(theirs)} of {len(theirs)} pictures{sample}"
 
     def same_pixels(self, read: Callable[[Any], Any], pixels: Callable[[Any], Any] | None = None) -> None:
-        """Compare a `read` that was exported, and a `pixels`, with how pictures are read and transformed here."""
+        """Compare an exported `read`, and an exported `pixels`, with the program's own reading and transform."""
         for picture in self.pictures:
             own, file = picture.on(self.program.background).image(), io.BytesIO(picture.bytes())
             if not np.array_equal(np.asarray(read(file)), np.asarray(own)):
@@ -191,7 +194,7 @@ def imported(name: str, install: str) -> Any:
     """Import a module of a target's own library.
 
     Raises:
-        NotChecked: it is missing; `install` says how to get it.
+        NotChecked: the module is missing; `install` says how to get it.
     """
     try:
         return import_module(name)
@@ -203,7 +206,7 @@ def imported(name: str, install: str) -> Any:
 def no_place(
     program: TemplateClassifier, form: str, *kinds: Literal["weights", "synonyms", "offsets", "pictures"]
 ) -> str | None:
-    """Return the first of some kinds that the program has and a form of export has no place for, or None."""
+    """Return why a form of export cannot hold the program: it has one of these `kinds`. None if it has none."""
     has = {
         "weights": len({weight for _, weight in program.templates}) > 1,
         "synonyms": have_synonyms(program.class_names),
@@ -220,12 +223,12 @@ def no_place(
 
 
 def formatted(template: str, slot: str) -> str:
-    """Return a template for libraries that fill it with `str.format`: their slot, and its braces doubled."""
+    """Return a template for libraries that fill it with `str.format`: with their slot, and with braces doubled."""
     return template.replace("{", "{{").replace("}", "}}").replace(SLOT, slot)
 
 
 def spoken(class_names: Sequence[str]) -> list[str]:
-    """Return class names as templates are filled with them, for libraries that change nothing in a name."""
+    """Return class names as they stand in prompts, for libraries that do not replace underscores."""
     return [name.replace("_", " ") for name in class_names]
 
 
@@ -247,11 +250,11 @@ def with_open_clip(before: str, arguments: str, logits: str, temperature: str, n
     """Return Python that labels the pictures of its command line with a CLIP of open_clip and NumPy.
 
     Args:
-        before: its first lines, which define `read` and the names in the other arguments.
-        arguments: of the CLIP, as an expression; see `open_clip_arguments`.
-        logits: an expression over `features`, float (n, D).
-        temperature: what logits are divided by, as an expression.
-        names: of the classes, as an expression.
+        before: the first lines, which define `read` and the names in the other arguments.
+        arguments: open_clip's arguments for the CLIP, as an expression; see `open_clip_arguments`.
+        logits: the logits, as an expression over `features`, float (n, D).
+        temperature: the number that divides the logits, as an expression.
+        names: the class names, as an expression.
     """
     features, named = _FEATURES.format(arguments=arguments), _NAMED.format(temperature=temperature, names=names)
     return f"{before}{features}logits = {logits}\n{named}"
@@ -260,14 +263,14 @@ def with_open_clip(before: str, arguments: str, logits: str, temperature: str, n
 def write_readme(program: TemplateClassifier, place: Path, code: str, more: str = "", own_clip: bool = False) -> None:
     """Write the README of a folder.
 
-    No text of others is in it: what classes and templates are called, the code reads from the files beside it.
+    The README contains no text that others wrote: its code reads class names and templates from the files beside it.
 
     Args:
-        program: what is exported.
+        program: the exported program.
         place: the folder.
         code: Python that labels the pictures of its command line, and needs no `ipo_prompts`.
-        more: what else is to be known, whole sentences.
-        own_clip: the export has the picture tower, too.
+        more: further sentences for the user.
+        own_clip: whether the export has the picture tower, too.
     """
     (place / README).write_text(f"# How to use it\n\n{usage(program, code, own_clip)}{more}", encoding="utf-8")
 
@@ -276,7 +279,7 @@ def usage(program: TemplateClassifier, code: str, own_clip: bool = False) -> str
     """Return the section that has the code, or says why there is none; see `write_readme`."""
     if not own_clip and not open_clip_arguments(program.clip.name):
         return (
-            "Only IPO has the CLIP `embedded`, and nothing else makes the features of its pictures: label with\n"
+            "Only IPO has the demo CLIP, `embedded`, and no other tool can encode pictures with it: label with\n"
             "`ipo predict`, or take `ipo export --to onnx`, which writes the picture tower, too.\n"
         )
     return (
@@ -316,7 +319,7 @@ _STORED = """\
 
 
 def reader(background: Background) -> str:
-    """Return the source of a function `read(file)` that needs Pillow alone, and gives the pixels of `Picture.image`."""
+    """Return the source of a function `read(file)` that needs only Pillow, and gives the pixels of `Picture.image`."""
     if background == AS_STORED:
         return _HEAD.replace(", ImageOps", "").format(how="the stored pixels") + _STORED
     return _HEAD.format(how="transparency on white, turned by EXIF") + _WHITE

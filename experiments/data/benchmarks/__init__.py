@@ -1,10 +1,10 @@
 """The paper's data sets, listed in `registry.yaml`: eleven to search on, four shifted ImageNets to test on.
 
-The layout is that of CoOp (github.com/KaiyangZhou/CoOp, DATASETS.md): one root with a folder a data set, and in it the
-pictures and `split_zhou_NAME.json`. The templates are those of its zero-shot classifier. Sizes were counted in the
-published split and index files (github.com/linzhiqiu/cross_modal_adaptation, MIT); those of ImageNet and its shifted
-versions are the published ones. The digests are those of the split files there, at revision ac9077e. FGVC-Aircraft and
-ImageNet with its shifted versions have none: what their lists hold could not be looked up.
+The layout is CoOp's (github.com/KaiyangZhou/CoOp, DATASETS.md): one root with a folder for each data set, which holds
+the pictures and `split_zhou_NAME.json`. The templates come from CoOp's zero-shot classifier. Sizes were counted in the
+published split and index files (github.com/linzhiqiu/cross_modal_adaptation, MIT); the sizes of ImageNet and its
+shifted versions are the published ones. The digests are of the split files in that repository, at revision ac9077e.
+FGVC-Aircraft, ImageNet and its shifted versions have no digest: their lists could not be looked up.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from ipo_prompts.metrics.pictures import Picture
 
 LAYOUT = "github.com/KaiyangZhou/CoOp, DATASETS.md, has the layout and the sources"
 MOST = 40_000
-"""Pictures in each part of an `assumed` data set: no forecast draws as many, and a million takes a while."""
+"""Most pictures in each part of an `assumed` data set: no forecast draws as many, and a million takes a while."""
 ROOT_VARIABLE = "IPO_DATA_ROOT"
 
 Rule = Literal["split", "variants", "imagenet", "wnids", "numbers"]
@@ -37,14 +37,14 @@ Rule = Literal["split", "variants", "imagenet", "wnids", "numbers"]
 
 @dataclass(frozen=True)
 class Hub:
-    """A copy on the Hugging Face hub. None of them ships the benchmark's split.
+    """A copy on the Hugging Face hub. No copy ships the benchmark's split.
 
     Attributes:
         id: as `hf:` takes it.
         key: the column that names a picture's file; None takes the path that the image column stores.
         caveat: what a user must know.
-        usable: whether its rows are the benchmark's pictures.
-        spelling: pattern of a class name in the copy → the benchmark's own name; a split file has the latter already.
+        usable: whether the copy's rows are the benchmark's pictures.
+        spelling: pattern of a class name in the copy → the benchmark's own name, which a split file has already.
     """
 
     id: str
@@ -69,18 +69,18 @@ class Registered:
 
     Attributes:
         name: as in `--data eurosat`.
-        title: its name in tables.
-        task: for the language model; it names no class of the new half.
+        title: the name in tables.
+        task: a sentence for the language model; it names no new class.
         hand_written: CoOp's template.
-        folder: below the root.
+        folder: the folder of the data set, below the root.
         pictures: the folder of the pictures, below `folder`; the paths of the split file start there.
         rule: where parts and labels come from. "split": a split file; "variants": the lists of FGVC-Aircraft;
             "imagenet": train and val folders of WordNet ids, val being the test part; "wnids" and "numbers": folders of
             WordNet ids or of label numbers, all for testing.
-        classes: how many.
-        sizes: pictures in train, val and test of the official split.
-        hub: its copy on the Hugging Face hub.
-        split_file: for the rule "split".
+        classes: the number of classes.
+        sizes: the numbers of pictures in train, val and test of the official split.
+        hub: the copy on the Hugging Face hub.
+        split_file: the name of the split file, for the rule "split".
         digest: of the official split, see `split_digest`; None where no list of its pictures is known here.
     """
 
@@ -156,7 +156,7 @@ class LabelledParts:
         where: the source's name in messages.
         class_names: in label order.
         parts: the pictures of each part; a part that the data set does not have is empty.
-        stray: what was left out.
+        stray: files and splits that were left out.
     """
 
     where: str
@@ -169,7 +169,7 @@ def official_data(entry: Registered, found: LabelledParts, task: str | None, nam
     """Check what was found against the registry and build the data set.
 
     Raises:
-        InputError: class names that read the same, or a class without pictures in a part.
+        InputError: class names read the same, or a class has no pictures in a part.
     """
     if not entry.twins:
         labels_of(found.class_names, found.where)
@@ -190,7 +190,7 @@ def official_data(entry: Registered, found: LabelledParts, task: str | None, nam
 
 
 def _split(entry: Registered, found: LabelledParts) -> str:
-    """Recognise the official split: by its counts, and where its list is known by each picture, label and name."""
+    """Recognise the official split: by its counts and, where its list is known, by every picture, label and name."""
     reasons = []
     if len(found.class_names) != entry.classes:
         reasons.append(f"{len(found.class_names)} classes where the official split has {entry.classes}")
@@ -209,7 +209,7 @@ def _split(entry: Registered, found: LabelledParts) -> str:
 def split_digest(found: LabelledParts) -> str:
     """Return the Git id of the split file that CoOp's code writes for these parts.
 
-    So the ids of the published files, which Git shows, can be pinned, however a copy on disk is laid out.
+    Git shows the ids of the published files. So they can be pinned, however a copy on disk is laid out.
     """
     names = found.class_names
     rows = {part: [[item.group, item.label, names[item.label]] for item in found.parts[part]] for part in PARTS}
@@ -218,16 +218,16 @@ def split_digest(found: LabelledParts) -> str:
 
 
 def absent(spec: str) -> Registered | None:
-    """Return the registered data set that a spec names when it is not below the root, else None.
+    """Return the registered data set that a spec names if it is not below the root, else None.
 
-    A spec that says where the data are is taken at its word.
+    A spec that says where the data are is believed.
     """
     entry = REGISTRY.get(spec.strip())
     return entry if entry and state(entry, default_root()) != "yes" else None
 
 
 def assumed_if_absent(spec: str, task: str | None, say: Callable[[str], None] | None) -> DataSet | None:
-    """Return the `assumed` data set for an official one that is not on this machine, and say so; else None."""
+    """Return the `assumed` data set for a registered one that is not on this machine, and say so; else None."""
     entry = absent(spec)
     if entry is None:
         return None
@@ -238,7 +238,7 @@ def assumed_if_absent(spec: str, task: str | None, say: Callable[[str], None] | 
 
 @cache
 def assumed(entry: Registered, task: str | None = None) -> DataSet:
-    """Return a data set with as many classes and pictures as the official one, spread evenly; none can be opened."""
+    """Return a data set with the official numbers of classes and pictures, spread evenly; no picture can be opened."""
 
     def missing() -> bytes:
         raise InputError(f"{entry.name} is not on this machine; only its official sizes are known.")
@@ -254,6 +254,6 @@ def assumed(entry: Registered, task: str | None = None) -> DataSet:
 
 
 def sizes(entry: Registered) -> str:
-    """Word the sizes: "imagenet (1,000 classes; 1,281,167 train, 50,000 test pictures)"."""
+    """Return the sizes in words: "imagenet (1,000 classes; 1,281,167 train, 50,000 test pictures)"."""
     parts = [f"{size:,} {part}" for part, size in zip(PARTS, entry.sizes, strict=True) if size]
     return f"{entry.name} ({entry.classes:,} classes; {', '.join(parts)} pictures)"

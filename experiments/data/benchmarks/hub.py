@@ -1,8 +1,8 @@
-"""Loads a registered data set, `--data eurosat`, and from its copy on the Hugging Face hub, `--data eurosat:hf`.
+"""Loads a registered data set from a root, `--data eurosat`, or from the Hugging Face hub, `--data eurosat:hf`.
 
-The copies hold the pictures but not the benchmark's split. If a copy names its files and the split file is below the
-root, the pictures get the order and the parts of the split file: the official split. Otherwise the copy's own parts are
-used, and the data set says why it differs.
+The copies on the hub hold the pictures but not the benchmark's split. If a copy names its files and the split file is
+below the root, the pictures get the order and the parts of the split file: the official split. Otherwise the copy's own
+parts are used, and the data set says why it differs.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from ipo_prompts.metrics.pictures import AS_STORED, Picture
 
 
 def load_registered(entry: Registered, rest: str, seed: int, task: str | None) -> DataSet:
-    """Load a registered data set; `rest` is what stands behind its name, see `load_data`."""
+    """Load a registered data set; `rest` is the text behind its name, see `load_data`."""
     if rest == "hf" or rest.startswith("hf:"):
         return load_copy(entry, rest[3:], seed, task).on(AS_STORED)
     return official_data(entry, local.READERS[entry.rule](entry, find_folder(entry, rest)), task)
@@ -45,9 +45,9 @@ def load_copy(entry: Registered, given: str, seed: int, task: str | None) -> Dat
 
     Args:
         entry: the data set.
-        given: another id than the registered one, or a folder on this machine; "" for the registered one.
+        given: the id of another copy, or a folder on this machine; "" takes the registered id.
         seed: cuts the parts that the copy lacks, when its own parts are used.
-        task: replaces the registered wording.
+        task: replaces the registered task.
 
     Raises:
         InputError: the copy cannot be used or loaded, or does not fit.
@@ -122,7 +122,7 @@ def _file_names(table: Any, image: str, key: str | None) -> list[str | None]:
 
 
 def _by_wnid(entry: Registered, splits: Mapping[str, Any], where: str) -> LabelledParts:
-    """Read ImageNet or a shifted version of it: a row's class is a WordNet id, its name is CLIP's."""
+    """Read ImageNet or a shifted version of it: rows give WordNet ids, whose names are those of CLIP's list."""
     root = default_root()
     if root is None:
         raise InputError(
@@ -137,7 +137,7 @@ def _by_wnid(entry: Registered, splits: Mapping[str, Any], where: str) -> Labell
     labels = {wnid: label for label, wnid in enumerate(present)}
     parts: dict[Part, list[Item]] = {part: [] for part in PARTS}
     for split, part in chosen.items():
-        # The benchmark tests on ImageNet's validation pictures; the shifted versions are there to test on.
+        # The benchmark tests on ImageNet's validation pictures; the shifted versions are only for testing.
         kept: Part = "train" if part == "train" and entry.rule == "imagenet" else "test"
         pictures = hub.cell_pictures(splits[split], columns, f"{split} of {entry.name}:hf")
         for i, (wnid, picture) in enumerate(zip(wnids[split], pictures, strict=True)):

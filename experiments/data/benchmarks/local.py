@@ -1,10 +1,10 @@
-"""Registered data sets below a root: how their parts and labels are written there.
+"""Reads the parts and labels of registered data sets below a root.
 
-- CoOp's `split_zhou_NAME.json`, and the lists of FGVC-Aircraft, name each picture.
-- ImageNet and its shifted versions have one folder a class, and CLIP's class names in `classnames.txt`. The benchmark
-  uses ImageNet's val folder as the test part, so `val` is empty and the draw takes the selection pictures from those of
-  train that the search did not draw. Files are sorted within a class. CoOp takes them as the disk lists them, so its
-  few-shot pictures of ImageNet cannot be drawn again.
+- CoOp's `split_zhou_NAME.json` and the lists of FGVC-Aircraft name each picture.
+- ImageNet and its shifted versions have one folder for each class, and CLIP's class names in `classnames.txt`. The
+  benchmark uses ImageNet's val folder as the test part. So `val` is empty, and the selection pictures are drawn from
+  the train pictures that the search did not draw. Files are sorted within a class. CoOp takes files in the order in
+  which the disk lists them, so its few-shot pictures of ImageNet cannot be drawn again.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _SPLIT = TypeAdapter(Split)
 
 
 def read_split(entry: Registered, folder: Path) -> LabelledParts:
-    """Read a data set that has a split file, in the order of the file: the few-shot draw depends on it.
+    """Read a data set that has a split file. The order of the file is kept: the few-shot draw depends on it.
 
     Raises:
         InputError: the file is missing or is not a split, or a picture that it names is missing.
@@ -56,7 +56,7 @@ def parse_split(file: Path) -> Split:
     """Read a split file: `{"train": [[path, label, class name], …], "val": …, "test": …}`.
 
     Raises:
-        InputError: it is missing or malformed.
+        InputError: the file is missing or malformed.
     """
     where = f"the split file {file}"
     if not file.exists():
@@ -76,7 +76,7 @@ def parse_split(file: Path) -> Split:
 
 
 def _once(split: Split, where: str) -> Split:
-    """Return the split; refuse one that names a picture twice, or one outside the picture folder."""
+    """Return the split; refuse a split that names a picture twice, or a picture outside the picture folder."""
     seen: dict[str, Part] = {}
     for part in PARTS:
         for path, _, _ in split[part]:
@@ -92,7 +92,7 @@ def split_names(split: Split, file: Path) -> tuple[str, ...]:
     """Return the class names of a split in label order.
 
     Raises:
-        InputError: labels with a gap, a label with two names, a name with two labels.
+        InputError: labels have a gap, a label has two names, or a name has two labels.
     """
     return numbered_names((entry[1:] for part in PARTS for entry in split[part]), f"the split file {file}")
 
@@ -120,7 +120,7 @@ def read_variants(entry: Registered, folder: Path) -> LabelledParts:
 
 
 def _lines(file: Path, entry: Registered) -> Iterator[tuple[int, str]]:
-    """Yield the lines that are not blank, each with its number from 1."""
+    """Yield each line that is not blank, with its number from 1."""
     try:
         with open_lines(file) as opened:
             lines = list(opened)
@@ -153,13 +153,14 @@ def _found(split: Split, names: tuple[str, ...], file: Path, pictures: Path) -> 
 
 
 def read_folders(entry: Registered, folder: Path) -> LabelledParts:
-    """Read class folders named by WordNet id, whose sorted order the labels are, or by label ("0" to "999").
+    """Read class folders that are named by WordNet id or by label ("0" to "999").
 
-    Those of ImageNet lie in `train` and `val`; those of the others are all for testing.
+    Labels number the sorted WordNet ids. ImageNet has its class folders in `train` and `val`; the class folders of the
+    other data sets are all for testing.
 
     Raises:
-        InputError: a folder or `classnames.txt` is missing, a folder has no name there, or labels that are numbers do
-            not run from 0 to one less than the names.
+        InputError: a folder or `classnames.txt` is missing, a folder has no name there, or numbered folders do not run
+            from 0 to one less than the number of names.
     """
     pictures = folder / entry.pictures
     tops: dict[Part, Path] = {"test": pictures}
@@ -178,7 +179,7 @@ def read_folders(entry: Registered, folder: Path) -> LabelledParts:
     stray: list[str] = []
     parts: dict[Part, list[Item]] = {part: [] for part in PARTS}
     for part, top in tops.items():
-        # To stat a million training files takes minutes on a network disk, and a run uses a few of them.
+        # To stat a million training files takes minutes on a network disk, and a run uses only a few.
         parts[part] = list(_items(pictures, top, folders, stray, look=part == "test"))
     return LabelledParts(str(pictures), clip_names(folders, names, str(pictures)), parts, tuple(stray))
 
@@ -193,10 +194,10 @@ READERS: Mapping[Rule, Callable[[Registered, Path], LabelledParts]] = {
 
 
 def class_names(entry: Registered, folder: Path) -> dict[str, str]:
-    """Read `classnames.txt`, lines `WNID NAME`, of the folder or of `imagenet` beside it: WordNet id → CLIP's name.
+    """Read `classnames.txt`, lines `WNID NAME`, in the folder or in `imagenet` beside it: WordNet id → CLIP's name.
 
     Raises:
-        InputError: the file is missing, or a line is not of that form.
+        InputError: the file is missing, or a line has another form.
     """
     files = [folder / "classnames.txt", folder.parent / "imagenet" / "classnames.txt"]
     file = next((file for file in files if file.is_file()), None)
@@ -217,7 +218,7 @@ def clip_names(folders: Sequence[str], names: Mapping[str, str], where: str) -> 
     """Return the class names of class folders, or of WordNet ids.
 
     Raises:
-        InputError: one has no name in `classnames.txt`.
+        InputError: a folder has no name in `classnames.txt`.
     """
     if unknown := [folder for folder in folders if folder not in names]:
         raise InputError(
@@ -238,7 +239,7 @@ def _class_folders(top: Path) -> set[str]:
 
 
 def _items(pictures: Path, top: Path, folders: list[str], stray: list[str], *, look: bool) -> Iterator[Item]:
-    """Yield the pictures of each class, sorted; `look` stats the files, so that their features can be kept."""
+    """Yield the pictures of each class, sorted. With `look`, files are statted, so that features can be cached."""
     below = pictures_below(pictures, look=look)
     for label, folder in enumerate(top / folder for folder in folders):
         inside = folder.relative_to(pictures).as_posix()
@@ -255,10 +256,11 @@ def _items(pictures: Path, top: Path, folders: list[str], stray: list[str], *, l
 
 
 def pictures_below(folder: Path, *, look: bool = True) -> Callable[[str], Picture]:
-    """Return what makes a picture of its path below a folder, whose own path is resolved once: there may be a million.
+    """Return a function that makes a picture of a path below a folder.
 
-    They are read as stored, as the published numbers on them were. Where a listing has shown them, there is no need to
-    `look`; else an OSError says that there is none.
+    The folder's own path is resolved once, as there may be a million pictures. Pictures are read as stored, because the
+    published numbers were measured so. With `look`, a file that is missing raises an OSError; files that a listing has
+    shown need no check.
     """
     top, real = str(folder), os.path.realpath(folder)
 

@@ -1,7 +1,7 @@
-"""Readers of data: folders, tables, the Hugging Face hub, pictures that ship with us, functions of a user's own.
+"""Readers of data: folders, tables, the Hugging Face hub, the pictures that ship with IPO, functions of a user's own.
 
-A new source is its file, with a function from what stands behind the colon to a `Gathered`, and its line below. The
-file is imported when such data are first read.
+A new source is a file and a line below. The file has a function that makes a `Gathered` of the text behind the colon.
+It is imported when such data are first read.
 """
 
 from pkgutil import resolve_name
@@ -15,9 +15,9 @@ class Source(NamedTuple):
     """A kind of data.
 
     Attributes:
-        home: where it is read, `file:function`.
-        form: how a person writes such data.
-        needs: what has to stand behind the colon, with an example; "" where nothing has to.
+        home: the function that reads it, `file:function`.
+        form: how a user writes such data.
+        needs: what must stand behind the colon, with an example; "" if nothing must.
     """
 
     home: str
@@ -25,10 +25,10 @@ class Source(NamedTuple):
     needs: str = ""
 
     def gather(self, rest: str, **how: bool) -> Gathered:
-        """Read what `rest` names, which stands behind the colon; a table without its labels with `labelled=False`.
+        """Read the data that `rest` names, the text behind the colon; `labelled=False` reads a table without labels.
 
         Raises:
-            InputError: there is nothing, or what is wrong with it.
+            InputError: `rest` is missing, or something is wrong with the data.
         """
         if self.needs and not rest:
             raise InputError(f"{self.form.partition(':')[0]}: needs {self.needs}.")
@@ -49,7 +49,7 @@ SOURCES = {
         "own:gather_own", "python:MODULE:FUNCTION[:REST]", "a function of your own, for example python:mine:gather"
     ),
 }
-"""What stands before the first colon of a spec → what reads the rest; the names of `REGISTRY` come on top."""
+"""Text before the first colon of a spec → the source that reads the rest; the names of `REGISTRY` add to these."""
 
 FORMS = ", ".join(source.form for source in SOURCES.values())
-"""All of them, as messages list them."""
+"""All forms, as messages list them."""

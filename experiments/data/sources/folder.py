@@ -16,7 +16,7 @@ from ipo_prompts.metrics.pictures import ENDINGS
 
 
 def gather_folder(rest: str) -> Gathered:
-    """Read the layout of a folder; no picture is opened. What ends as no picture does, and pipes and devices, is stray.
+    """Read the layout of a folder; no picture is opened. Files without a picture's ending, pipes and devices are stray.
 
     Raises:
         InputError: the folder is missing, unreadable or mixes the two layouts, or its `classes.yaml` cannot be read.
@@ -55,7 +55,7 @@ def is_flat(rest: str) -> bool:
 
 
 def gather_all(rest: str) -> Gathered:
-    """Find all pictures below a folder, whatever its folders are called; none is opened, no row has a class.
+    """Find all pictures below a folder, whatever its sub-folders are called; none is opened, and no row has a class.
 
     Raises:
         InputError: the folder is missing or unreadable.
@@ -119,9 +119,9 @@ def _folders(folder: Path, root: Path, stray: list[str]) -> list[Path]:
 
 
 def find_pictures(folder: Path) -> Iterator[Path]:
-    """Find the pictures below a folder, sorted within each, without listing all before the first.
+    """Yield the pictures below a folder, sorted within each sub-folder; the first comes before all are listed.
 
-    Hidden folders and those of other programs are passed over, as in a labelled folder.
+    Hidden folders and folders of other programs are passed over, as in a labelled folder.
     """
     for place, folders, names in os.walk(folder):
         folders[:] = sorted(name for name in folders if not of_a_program(name))  # os.walk continues with these
@@ -131,12 +131,12 @@ def find_pictures(folder: Path) -> Iterator[Path]:
 
 
 def of_a_program(name: str) -> bool:
-    """Whether a folder is hidden, or where a program keeps thumbnails and notes: `__MACOSX`, Synology's `@eaDir`."""
+    """Whether a folder is hidden, or holds thumbnails and notes of a program: `__MACOSX`, Synology's `@eaDir`."""
     return name.startswith((".", "__")) or name == "@eaDir"
 
 
 def _files(folder: Path, root: Path, stray: list[str]) -> Iterator[Path]:
-    """Yield the files below a class folder in order; folders of other programs are stray, what is in them is unseen."""
+    """Yield the files below a class folder in order; folders of other programs are stray, and are not entered."""
     for top, folders, files in os.walk(folder, onerror=_refuse):
         stray.extend(Path(top, name).relative_to(root).as_posix() for name in sorted(folders) if of_a_program(name))
         folders[:] = sorted(name for name in folders if not of_a_program(name))  # os.walk continues with these

@@ -2,8 +2,8 @@
 
 Columns are found by their type: one image column (also the `{bytes, path}` structs and plain bytes that other tools
 write) and one label column (`ClassLabel`, or text). A picture's bytes are read when asked for, and not decoded here.
-A table of one's own may also hold paths of pictures and the columns `split` and `group`, as a `csv:` may; what columns
-of these names mean in data of the hub is not known, and its parts are its splits.
+A user's own table may also hold paths of pictures and the columns `split` and `group`, as a `csv:` may. In data of the
+hub the meaning of such columns is not known: they are ignored, and the splits are the parts.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ _LABEL_TYPES = frozenset(["string", *(f"{sign}int{bits}" for sign in ("", "u") f
 
 
 def gather_parquet(rest: str, *, labelled: bool = True) -> Gathered:
-    """Read one parquet file, or a folder of them whose paths name the split (`train-….parquet`, `test/….parquet`).
+    """Read one parquet file, or a folder of files whose paths name the split (`train-….parquet`, `test/….parquet`).
 
-    A column `split` says the part of each row, and `group` the base picture that variants share. Paths of pictures are
+    A column `split` holds the part of each row, and `group` the base picture that variants share. Paths of pictures are
     relative to the file or the folder of files.
 
     Raises:
@@ -56,7 +56,7 @@ def gather_hf(rest: str, *, labelled: bool = True) -> Gathered:
     """Read a data set of the Hugging Face hub, or its copy in the local cache.
 
     Raises:
-        InputError: it cannot be reached or loaded, or a column cannot be found.
+        InputError: the data set cannot be reached or loaded, or a column cannot be found.
     """
     name, _, config = rest.partition(":")
     where = f"the Hugging Face data set {rest}"
@@ -84,15 +84,15 @@ def _files(path: Path, where: str) -> dict[str, list[str]]:
 
 
 def load_splits(where: str, advice: str, *args: str, **kwargs: object) -> Mapping[str, Any]:
-    """Return the splits that `datasets.load_dataset` finds, its errors as one sentence that ends in `advice`."""
+    """Return the splits that `datasets.load_dataset` finds; an error becomes one sentence that ends in `advice`."""
     import datasets
 
-    datasets.config.HF_UPDATE_DOWNLOAD_COUNTS = False  # it asks a host that nobody named, for files on the disk too
+    datasets.config.HF_UPDATE_DOWNLOAD_COUNTS = False  # counting asks a host that nobody named, even for local files
     if args[0] != "parquet":
         _reach(where, args[0], advice)
     try:
         loaded: Mapping[str, Any] = datasets.load_dataset(*args, **kwargs)
-    # What load_dataset raises for missing, gated, scripted, torn and unreachable data; ConnectionError is an OSError.
+    # load_dataset raises these for missing, gated, scripted, torn and unreachable data; ConnectionError is an OSError.
     except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError) as error:
         offline = " (HF_HUB_OFFLINE is set)" if datasets.config.HF_HUB_OFFLINE and args[0] != "parquet" else ""
         reason = " ".join(str(error.__cause__ or error).split())[:300].rstrip(".") or type(error).__name__
@@ -101,12 +101,12 @@ def load_splits(where: str, advice: str, *args: str, **kwargs: object) -> Mappin
 
 
 def _reach(where: str, name: str, advice: str) -> None:
-    """Refuse a data set at once that is nowhere here when the hub does not answer."""
+    """Refuse a data set at once if there is no local copy and the hub does not answer."""
     import datasets
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HFValidationError
 
-    if Path.cwd().is_relative_to(Path(name).resolve()):  # the library would look at every file of a home, or a disk
+    if Path.cwd().is_relative_to(Path(name).resolve()):  # the library would list every file of a home or a disk
         raise InputError(f"{where} is the folder that you are in, or one above it; {advice}.")
     cached = Path(datasets.config.HF_DATASETS_CACHE) / name.replace("/", "___")
     if datasets.config.HF_HUB_OFFLINE or Path(name).exists() or cached.exists():
@@ -122,9 +122,10 @@ def gather_splits(
 
     Args:
         name: the data set's short name.
-        where: its name in messages.
+        where: the data set's name in messages.
         splits: name → table.
-        beside: for tables of one's own, whose columns `split` and `group` count: the folder that paths start from.
+        beside: the folder that paths start from, for a user's own table, whose columns `split` and `group` are read;
+            else None.
     """
     features = next(iter(splits.values())).features
     columns = find_columns(features, where, paths=beside is not None, labelled=labelled)
@@ -149,14 +150,14 @@ def gather_splits(
 
 
 def _texts(table: Any, column: str, *, used: bool) -> list[str]:
-    """Return the cells of a column as text; empty ones where there is no such column, or it is not used."""
+    """Return the cells of a column as text; all are empty if there is no such column, or it is not used."""
     if not used or column not in table.column_names:
         return [""] * len(table)
     return ["" if cell is None else str(cell).strip() for cell in table[column][:]]
 
 
 def _part(cell: str, of_file: Part | None, at: str) -> Part | None:
-    """Return the part of a row: that of its cell, else that of its file."""
+    """Return the part of a row: the part in the cell `split`, or else the part of the file."""
     part = part_in_cell(cell, at)
     if part and of_file and part != of_file:
         raise InputError(f"{at} has the split {cell!r}; take it out, or do not sort the files by split.")
@@ -168,8 +169,8 @@ class Columns:
     """The columns that are read.
 
     Attributes:
-        image: holds encoded pictures, or their paths.
-        label: holds class numbers or names; "" where these are not looked at.
+        image: the column of encoded pictures, or of their paths.
+        label: the column of class numbers or names; "" if labels are not read.
         names: the class names of a `ClassLabel`, in label order; None for other labels.
         named: whether a column `class_name` holds the names of the numbers in `label`.
     """
@@ -181,16 +182,16 @@ class Columns:
 
 
 def find_columns(features: Mapping[str, Any], where: str, *, paths: bool = False, labelled: bool = True) -> Columns:
-    """Find the columns; of several of one type, the one with a usual name is taken.
+    """Find the columns to read. Of several columns of one type, the one with a usual name is taken.
 
     Args:
         features: column → its type.
         where: the table's name in messages.
-        paths: without a column of pictures, one of text that a `csv:` may have holds their paths.
-        labelled: whether a column of labels is looked for.
+        paths: whether a text column that a `csv:` may have can hold paths of pictures, if no column holds pictures.
+        labelled: whether to find a column of labels.
 
     Raises:
-        InputError: none or several fit; the message lists the columns.
+        InputError: no column fits, or several do; the message lists the columns.
     """
     pictures = [name for name, kind in features.items() if _is_image(name, kind)]
     texts = [name for name in IMAGE_COLUMNS if _dtype(features.get(name)) in ("string", "large_string")]
@@ -209,7 +210,7 @@ def find_columns(features: Mapping[str, Any], where: str, *, paths: bool = False
 
 
 def _label_columns(features: Mapping[str, Any]) -> tuple[list[str], list[str]]:
-    """Return the columns of class numbers, and those of plain values that are called as labels are."""
+    """Return the columns of class numbers, and the columns of plain values that have a usual name for labels."""
     from datasets import ClassLabel
 
     classes = [name for name, kind in features.items() if isinstance(kind, ClassLabel)]
@@ -241,8 +242,8 @@ def _pick(found: list[str], usual: tuple[str, ...], features: Mapping[str, Any],
 def choose_splits(
     splits: Mapping[str, Any], columns: Columns, where: str
 ) -> tuple[Mapping[str, Part | None], tuple[str, ...]]:
-    """Return the splits to use, each with its part, and those left out: unknown names, hidden labels."""
-    hidden = {-1, None}  # all labels of a part that a benchmark keeps to itself
+    """Return the splits to use, each with its part, and the splits left out: unknown names, hidden labels."""
+    hidden = {-1, None}  # the labels of a part whose labels a benchmark does not publish
     labelled = [split for split, table in splits.items() if len(table) and set(table.unique(columns.label)) - hidden]
     if not labelled:
         raise InputError(f"{where} has no labelled pictures; its splits are: {', '.join(splits) or 'none'}.")
@@ -253,7 +254,7 @@ def choose_splits(
 
 
 def spelled_labels(table: Any, columns: Columns, where: str) -> tuple[list[object], list[str]]:
-    """Return each row's label as stored, and as a name; both are empty where labels are not looked at."""
+    """Return each row's label as stored, and as a name; both are "" if labels are not read."""
     if not columns.label:
         return [""] * len(table), [""] * len(table)
     numbers: list[object] = table[columns.label][:]
@@ -272,7 +273,7 @@ def spelled_labels(table: Any, columns: Columns, where: str) -> tuple[list[objec
 
 
 def _encoded(table: Any, column: str, row: int, beside: Path | None) -> bytes:
-    """Read the encoded bytes of one cell, or of the file that it names."""
+    """Read the encoded bytes of one cell, or of the file that the cell names."""
     value: dict[str, Any] | None = table[row][column]
     if not value or (value["bytes"] is None and not value["path"]):
         return b""
@@ -286,12 +287,12 @@ def _encoded(table: Any, column: str, row: int, beside: Path | None) -> bytes:
 
 
 def cell_pictures(table: Any, columns: Columns, of: str, beside: Path | None = None) -> Iterable[Picture]:
-    """Yield the pictures of a split; their bytes are read when asked for, paths of files start from `beside`."""
+    """Yield the pictures of a split; bytes are read when asked for, and paths of files start from `beside`."""
     from datasets import Image
 
     lazy = table.select_columns([columns.image]).cast_column(columns.image, Image(decode=False))
     stamps = [stamp_of(entry["filename"], os.stat(entry["filename"])) for entry in table.cache_files]  # noqa: PTH116
-    inside = len(lazy) and (lazy[0][columns.image] or {}).get("bytes") is not None  # else they lie in files beside it
+    inside = len(lazy) and (lazy[0][columns.image] or {}).get("bytes") is not None  # else pictures lie in files
     stamp = "|".join(str(one) for one in stamps) if inside and None not in stamps else ""
     for i in range(len(lazy)):
         read = partial(_encoded, lazy, columns.image, i, beside)

@@ -1,7 +1,7 @@
-"""`python:MODULE:FUNCTION[:REST]`: what a function of the user's own gathers, given the text REST.
+"""`python:MODULE:FUNCTION[:REST]`: data that a function of the user's own gathers, given the text REST.
 
-Who calls a function of a module runs its code. So reading such a spec imports nothing, and only what a person typed is
-imported: `allow`. Every way of loading data ends here, so that here is where the rest is refused.
+To call a function of a module is to run the module's code. So reading such a spec imports nothing, and only modules
+that a person typed are imported (`allow`). Every way of loading data ends here, so all others are refused here.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ _allowed: set[str] = set()
 
 
 def allow(specs: object) -> None:
-    """Let the functions be called that a spec or a list of specs names; only for what a person typed.
+    """Allow calls of the functions that a spec or a list of specs names; only for what a person typed.
 
-    What names no function of the user's own is left alone, whatever it is.
+    Anything else is ignored, whatever its type.
     """
     _allowed.update(filter(None, map(_named, specs if isinstance(specs, (list, tuple)) else [specs])))
 
@@ -37,10 +37,10 @@ def check_allowed(specs: object) -> None:
 
 
 def gather_own(rest: str) -> Gathered:
-    """Call the function with what stands behind its name.
+    """Call the function with the text behind its name.
 
     Raises:
-        InputError: nobody typed it, there is none, or what it raised; or it returns something else than `Gathered`.
+        InputError: nobody typed the function, it does not exist, it failed, or it returns no `Gathered`.
     """
     what, name = f"data={OWN_DATA}{rest}", _named(OWN_DATA + rest)
     if not name:
@@ -55,7 +55,7 @@ def gather_own(rest: str) -> Gathered:
 
 
 def _named(spec: object) -> str | None:
-    """Return `module:function` of a spec that names one.
+    """Return `module:function` if a spec names a function of the user's own, else None.
 
     >>> _named("python:mine:gather:some/folder"), _named("folder:pets")
     ('mine:gather', None)

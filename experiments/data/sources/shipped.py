@@ -1,6 +1,7 @@
-"""`embedded[:NAME]`: the pictures that ship with IPO; NAME is a domain, the first one by default, or transformations.
+"""`embedded[:NAME]`: the pictures that ship with IPO; NAME is a domain, by default the first one, or transformations.
 
-`embedded:OP+OP` is the clean domain rendered with these transformations: same parts, classes and base pictures.
+`embedded:OP+OP` is the clean domain, rendered with these transformations. Parts, classes and base pictures are the
+same.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ def gather_shipped(rest: str) -> Gathered:
     """Read the shipped table; no picture is opened or rendered.
 
     Raises:
-        InputError: no such domain or transformation.
+        InputError: there is no such domain or transformation.
     """
     from ipo_prompts.experiments.embedded import shifts  # which loads numpy
 

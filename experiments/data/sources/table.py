@@ -1,8 +1,8 @@
 """`csv:PATH`: one picture a row, with the columns image, label and, if wanted, class_name, split and group.
 
-A label is a class's name, or a number whose name is in another column; other tables read theirs with the same
-functions. Cells are parted by commas, in a file whose name ends in `.tsv` by tabs. All cells are text: `NA` and `001`
-are labels as any other.
+A label is a class's name, or a number whose name is in another column; sources of other tables use the same functions.
+Cells are separated by commas, or by tabs if the file's name ends in `.tsv`. All cells are text: `NA` and `001` are
+labels like any other.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ IMAGE_COLUMNS = ("image", "path", "file_name")
 NAME_COLUMN = "class_name"
 _OPTIONAL = (NAME_COLUMN, "split", "group")
 MOST_ROWS = 2_000_000
-"""Of a table: ImageNet has 1.3 million."""
+"""Most rows of a table: ImageNet has 1.3 million."""
 MOST_COLUMNS = 1_000
 AT_ONCE = 10_000
-"""Rows that are read together: pandas fills all of them up to the columns of the header."""
+"""Rows that are read together: pandas fills each row up to the columns of the header."""
 NO_LABELS = "; if the pictures have no labels, name the classes: class_names=names.txt."
 _MARKS = {";": "semicolons", "\t": "tabs", "|": "bars"}
 
@@ -66,7 +66,7 @@ def gather_csv(rest: str, *, labelled: bool = True) -> Gathered:
 
 
 def no_column(wanted: Sequence[str], columns: Collection[str], where: str) -> InputError:
-    """Say that a table lacks a column, and why where the header is nearly right."""
+    """Return the error for a table that lacks a column; if the header is nearly right, it says how to mend it."""
     hint = "."
     if any(name.lower() in wanted and name not in wanted for name in columns):
         hint = "; write their names in lower case."
@@ -82,7 +82,7 @@ def no_column(wanted: Sequence[str], columns: Collection[str], where: str) -> In
 def _cells(path: Path, where: str, labelled: bool) -> tuple[Any, bool]:
     """Return the cells as a frame, by row number, and whether labels were passed over.
 
-    The image column is called "image" here, whatever its name.
+    In the frame, the image column is always called "image".
     """
     import pandas as pd
 
@@ -107,10 +107,10 @@ def _cells(path: Path, where: str, labelled: bool) -> tuple[Any, bool]:
 
 
 def _read(path: Path, where: str) -> Iterator[Any]:
-    """Yield frames of the stripped cells by row number: the header alone, which is row 1, then some thousand rows.
+    """Yield frames of the stripped cells by row number: first the header, which is row 1, then `AT_ONCE` rows each.
 
     Raises:
-        InputError: what pandas and the disk have to say, in one sentence.
+        InputError: pandas or the disk reports an error; the message says it in one sentence.
     """
     import pandas as pd
 
@@ -124,8 +124,8 @@ def _read(path: Path, where: str) -> Iterator[Any]:
                 header=None,
                 dtype=str,
                 keep_default_na=False,
-                skip_blank_lines=False,  # they are counted
-                engine="python",  # the other one does not tell a cell that is not there from an empty one
+                skip_blank_lines=False,  # blank lines count in row numbers
+                engine="python",  # the C engine does not tell a missing cell from an empty one
                 chunksize=AT_ONCE,
                 nrows=MOST_ROWS + 2,
             ) as reader,
@@ -140,7 +140,7 @@ def _read(path: Path, where: str) -> Iterator[Any]:
                 yield found.set_axis(found.index + 1)
     except OSError as error:
         raise InputError(f"cannot read {where}: {error.strerror}; check the path.") from error
-    except (ValueError, csv.Error) as error:  # what is not UTF-8, too, and a path with a NUL
+    except (ValueError, csv.Error) as error:  # also for text that is not UTF-8, and a path with a NUL
         if uneven := re.match(r"Expected (\d+) fields in line (\d+)", str(error)):
             raise InputError(
                 f"row {uneven[2]} of {where} has more or fewer cells than the header's {uneven[1]}; put cells with a "
@@ -150,7 +150,7 @@ def _read(path: Path, where: str) -> Iterator[Any]:
 
 
 def names_by_number(pairs: Sequence[tuple[object, str]], where: str, *, named: bool) -> tuple[str, ...] | None:
-    """Return the class names in the order of the labels, if these are numbers beside names; None if they are names.
+    """Return the class names in label order if labels are numbers beside names; None if labels are names.
 
     Args:
         pairs: label and class name of each row.
@@ -158,7 +158,7 @@ def names_by_number(pairs: Sequence[tuple[object, str]], where: str, *, named: b
         named: whether a column holds the names of the labels.
 
     Raises:
-        InputError: all labels are numbers without names, for CLIP reads names; or see `numbered_names`.
+        InputError: all labels are numbers without names, and CLIP reads names; also see `numbered_names`.
     """
     if named:
         return numbered_names(pairs, where)
@@ -178,7 +178,7 @@ def numbered_names(pairs: Iterable[tuple[object, str]], where: str) -> tuple[str
         where: the table's name in messages.
 
     Raises:
-        InputError: a label is not a whole number, labels have a gap, or a label has two names, or a name two labels.
+        InputError: a label is not a whole number, labels have a gap, a label has two names, or a name has two labels.
 
     >>> numbered_names([("1", "dog"), ("0", "cat"), ("1", "dog")], "the table")
     ('cat', 'dog')
@@ -190,7 +190,7 @@ def numbered_names(pairs: Iterable[tuple[object, str]], where: str) -> tuple[str
                 f"{where} has the label {label!r} beside a column {NAME_COLUMN}, where labels are numbers from 0; "
                 f"number them or take the column {NAME_COLUMN} out."
             )
-        known = names.setdefault(int(str(label)[:20]), name)  # Python reads no number of thousands of digits
+        known = names.setdefault(int(str(label)[:20]), name)  # Python refuses numbers of thousands of digits
         if known != name:
             raise InputError(f"{where} calls the label {label} both {known!r} and {name!r}; give it one name.")
     gap = next((min(place, label) for place, label in enumerate(sorted(names)) if place != label), None)

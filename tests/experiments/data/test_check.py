@@ -77,7 +77,7 @@ def test_bad_pictures_are_named_and_the_rest_go_on(folder):
         assert reason in report.unreadable[str(root / "dog" / name)]
     assert [sum(counts) for counts in report.counts.values()] == [3, 6]
     assert "largest class : smallest class = 2.0 : 1" in report.text()
-    assert "unreadable pictures, at which a run that opens them stops: 4" in report.text()
+    assert "unreadable pictures (a run that opens one stops): 4" in report.text()
 
 
 def test_pictures_that_are_not_there_are_named_with_the_others(folder, capsys):
@@ -90,11 +90,11 @@ def test_pictures_that_are_not_there_are_named_with_the_others(folder, capsys):
     assert main(["data", "check", f"folder:{root}"]) == 1
     out = capsys.readouterr().out
     assert "2 classes, 9 pictures" in out
-    assert "unreadable pictures, at which a run that opens them stops: 2" in out
+    assert "unreadable pictures (a run that opens one stops): 2" in out
     assert "cat/gone.png: No such file" in out and "dog/001.png is empty" in out
     assert main(["data", "check", f"csv:{table}"]) == 1
     out = capsys.readouterr().out
-    assert "unreadable pictures, at which a run that opens them stops: 3" in out
+    assert "unreadable pictures (a run that opens one stops): 3" in out
     assert "row 6 of the table" in out and "names the picture 'cat/004.png', relative to the table: cannot read" in out
     assert main(["data", "preview", f"folder:{root}", "--out", str(root / "sheet.png")]) == 0
 
@@ -105,7 +105,7 @@ def test_an_empty_class_is_a_fault_beside_the_others_and_no_reason_not_to_look(f
     assert main(["data", "check", f"folder:{root}"]) == 1
     out = capsys.readouterr().out
     assert "largest class : smallest class = 1.0 : 1" in out
-    assert "stops: 1\n  the picture" in out and "classes without pictures, at which a run stops: 1\n  bus\n" in out
+    assert "stops): 1\n  the picture" in out and "classes without pictures (a run stops): 1\n  bus\n" in out
     assert """are left out with 'exclude=["bus"]'""" in out and "next: " not in out
     assert main(["data", "preview", f"folder:{root}", "--out", str(root / "new" / "sheet.png")]) == 0
     assert "without pictures: 'bus'" in capsys.readouterr().err and (root / "new" / "sheet.png").is_file()
@@ -145,7 +145,7 @@ def test_the_same_picture_in_two_parts_or_two_classes(folder):
     report = check_data(load_data(f"folder:{root}", seed=0))
     found = [{at for _, at in same} for same in report.duplicates]
     assert found == [{"(train, dog)", "(test, dog)"}, {"(val, cat)", "(val, dog)"}]
-    assert "same picture in two parts or classes, which a run uses all the same: 2" in report.text()
+    assert "same picture in two parts or classes (a run uses it all the same): 2" in report.text()
     assert report.ok
     assert report.text().endswith(
         "all pictures can be used, but better remove the copies first: a test on them says less"
@@ -215,7 +215,7 @@ def test_transparent_and_empty_pictures_are_named_and_can_be_used(folder):
     report = check_data(data)
     assert report.ok
     text = report.text()
-    assert "pictures with little to see, which a run uses all the same: 3" in text
+    assert "pictures with little to see (a run uses them all the same): 3" in text
     assert "speck.png: 99.0% of it is see-through" in text
     assert "plain.png: every pixel is #102030" in text
     assert "white on white.png: every pixel is #ffffff" in text

@@ -111,7 +111,7 @@ def test_labels_beside_a_list_of_names_are_refused(folder: Folder, tmp_path: Pat
     top = folder({"cat": 3, "other": 3})
     (top / "t.csv").write_text("image,label\ncat/000.png,cat\n")
     for spec in (f"folder:{top}", f"csv:{top}/t.csv", "embedded:b"):
-        with pytest.raises(InputError, match=r"seem to have labels, .* or set labels=none so that nothing looks at"):
+        with pytest.raises(InputError, match=r"seem to have labels, .* or set labels=none so that they are not used"):
             load(spec, ["cat", "dog"])
     with pytest.raises(InputError, match="has no pictures; put pictures there"):
         (tmp_path / "empty").mkdir()

@@ -192,7 +192,7 @@ def test_no_name_stands_in_a_readme_and_only_onnx_needs_no_clip(
         export(program, TARGETS[target](), tmp_path / target, pictures)
         text = (tmp_path / target / "README.md").read_text(encoding="utf-8")
         assert "dog" not in text and "loud" not in text
-        assert ("```python" in text) == (target == "onnx") == ("Only IPO has the CLIP" not in text)
+        assert ("```python" in text) == (target == "onnx") == ("Only IPO has the demo CLIP" not in text)
 
 
 def test_onnx_gives_the_probabilities_of_the_program(
