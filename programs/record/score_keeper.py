@@ -111,7 +111,7 @@ class ScoreKeeper:
         self.note("given", step=step, digest=digest)
 
     def done(self, step: int, kind: str = "search") -> bool:
-        """Return whether an earlier session did this step, or for `kind="earlier"` scored an earlier run's templates."""
+        """Return whether an earlier session did this step; `kind="earlier"`: scored the templates of an earlier run."""
         return bool(self._journal and self._journal.find("scores", kind=kind, step=step))
 
     def find(self, type_: str) -> Event | None:
