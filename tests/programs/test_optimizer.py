@@ -790,7 +790,7 @@ def test_a_strategy_hands_its_templates_over_and_returns_none(reward: ClipReward
         (lambda found: [replace(one, value=0.9) for one in found], "the value 0.9 and hits with the mean 0.5; they"),
         (lambda found: [replace(one, hits=one.hits[:3]) for one in found], "7|10 losses where there are 3 units"),
         (lambda found: [replace(one, hits=list(one.hits)) for one in found], "hits that are not an array"),
-        (lambda found: [replace(one, loss=float("nan")) for one in found], "the loss nan or such losses"),
+        (lambda found: [replace(one, loss=float("nan")) for one in found], "the loss nan, or losses"),
         (lambda found: [replace(one, template="b") for one in found], "the score of 'b': scores come in the order"),
     ],
 )
