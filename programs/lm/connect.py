@@ -121,7 +121,7 @@ class Backend:
         """
         self.check_price(recorder.ledger.limit_usd)
         engine = RecordedEngine(recorder, self.engine, role, self.model, self.price, self.cache, self.scope)
-        # The small models' adapter asks for one line.
+        # A small model needs no limit here: its adapter asks for one line.
         options = {"temperature": temperature, "max_tokens": None if self.small else max_tokens, **self.options}
         connected = dspy.LM(
             self.model,

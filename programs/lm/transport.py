@@ -296,7 +296,7 @@ class _Form:
 
 
 _FORMS = (
-    _Form(  # OpenAI, and all that speak like it
+    _Form(  # OpenAI, and all servers with its protocol
         texts=(("choices", 0, "message", "content"), ("choices", 0, "delta", "content")),
         tokens_in=(("usage", "prompt_tokens"),),
         tokens_out=(("usage", "completion_tokens"),),

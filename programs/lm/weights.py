@@ -171,7 +171,7 @@ def pull(name: str, report: Report = lambda what, done, total: None) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / f"{name}.lock"):
             return find(name) or _fetch(name, folder, report)
-    except OSError as error:  # a full disk too: others may write while we do
+    except OSError as error:  # a full disk, too: other processes may write at the same time
         raise InputError(f"the model {name!r} could not be stored in {folder}: {error}.") from error
 
 

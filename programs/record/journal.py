@@ -128,7 +128,7 @@ class Journal:
                 end = self._file.seek(0, os.SEEK_END)
                 try:
                     written = 0
-                    while written < len(line):  # a disk that is nearly full takes a part
+                    while written < len(line):  # a nearly full disk takes only a part
                         written += self._file.write(line[written:]) or 0
                     os.fsync(self._file.fileno())
                 except OSError:

@@ -42,7 +42,7 @@ def redact(text: str) -> str:
     Keys in the form of a known provider are blanked, too.
     """
     secrets = _secrets(tuple(os.environ.items()))
-    if _DIGEST.fullmatch(text) and text not in secrets:  # ours; that it holds a short secret is chance
+    if _DIGEST.fullmatch(text) and text not in secrets:  # a digest of ours; a short secret in it is chance
         return text
     return _KNOWN.sub("[redacted]", _pattern(secrets).sub("[redacted]", text) if secrets else text)
 

@@ -137,7 +137,7 @@ class Expected:
 
 @dataclass(frozen=True)
 class Models:
-    """What a strategy is built with: the language model, and the vocabulary of phrases.
+    """The language model and the vocabulary that a strategy is built with.
 
     Attributes:
         lm: the language model, for `dspy.context(lm=…)`; None uses the model of the context.

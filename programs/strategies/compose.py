@@ -187,7 +187,7 @@ class _Pool:
         return len(scored_only)
 
     def next(self) -> str | None:
-        """Return the best composition that was not returned before; None when there is none left."""
+        """Return the best composition that was not returned before; None if none is left."""
         template = next((one for one in self._ordered() if one not in self._expanded), None)
         if template is not None:
             self._expanded.add(template)
@@ -234,9 +234,8 @@ class _Pool:
         """Take in what an earlier step scored, in order."""
         for around, group in groupby(scored_only, key=lambda one: one.around):
             scores = list(group)
-            if (
-                around not in self
-            ):  # the vocabulary, or a template of the writer, which may itself be the next composition
+            # Around the vocabulary, or around a template of the writer, which may itself be the next composition.
+            if around not in self:
                 near = {str(one): one for one in self._near(around)}
                 self._take([score for score in scores if score.template in near], near)
                 scores = [score for score in scores if score.template not in near]
@@ -246,7 +245,7 @@ class _Pool:
                 self._expanded.update(ordered[: ordered.index(around) + 1])
                 most -= len(scores)
                 self._take(scores, {str(one): one for one in self._near(around)})
-        if most > 0:  # none was left
+        if most > 0:  # no composition was left to expand
             self._expanded.update(self._wordings)
 
     def _take(self, scores: Iterable[Score | ScoredTemplate | ScoredOnly], wordings: Mapping[str, Wording]) -> None:
