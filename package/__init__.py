@@ -6,12 +6,12 @@
     result.classifier(image="cat.jpg").label
 
 - `optimize`: what the command `ipo optimize` does, in one call; it returns an `Outcome`.
-- `TemplateClassifier`, `IPO`: the DSPy program and the DSPy optimizer behind it, see `ipo_prompts.programs`.
+- `TemplateClassifier`, `IPO`: the DSPy program and the DSPy optimizer behind `optimize`, see `ipo_prompts.programs`.
 - `IPOClassifier`: the same as an estimator of scikit-learn, which is an extra.
-- `InputError`: what can be fixed by the caller; its text is one sentence that says how.
+- `InputError`: an error that the caller can fix; its text is one sentence that says how.
 
 Nothing is imported before it is used: DSPy and torch take seconds. This folder is installed as the package
-`ipo_prompts` itself, the folders beside it below it; see `setup.py`.
+`ipo_prompts`. The folders beside it are installed inside that package; see `setup.py`.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""What is asked of a language model, as DSPy signatures."""
+"""The questions to language models, as DSPy signatures."""

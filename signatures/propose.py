@@ -1,6 +1,6 @@
-"""What is asked of language models, as DSPy signatures.
+"""The questions to language models, as DSPy signatures.
 
-First the questions for the optimizer LLM: which templates could score higher? The parts come in the order of the paper.
+First comes the question to the optimizer: which templates could score higher? Its parts are in the paper's order.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import dspy
 from ipo_prompts.metrics.scale import FRACTION, Scale
 
 ACCURACY = "Accuracy runs from 0 to 100 percent, higher is better; loss is never negative"
-"""What a question says of the scores, where they are shares of right answers."""
+"""What a question says about scores that are shares of right answers."""
 
 
 class ProposeTemplates(dspy.Signature):
@@ -35,7 +35,7 @@ class ProposeTemplates(dspy.Signature):
 
 
 def on_scale(question: Any, scale: Scale) -> Any:
-    """Return a signature that speaks of values as they are on a scale; of percent as it stands."""
+    """Return a signature that speaks of values on a scale; for percent the signature is unchanged."""
     said = question.instructions.replace("\n", " ")
     return question if scale.percent else question.with_instructions(said.replace(ACCURACY, "A higher value is better"))
 
@@ -49,7 +49,7 @@ def history_line(template: str, value: float, loss: float, scale: Scale = FRACTI
     return f"{'accuracy' if scale.percent else 'value'} {scale.told(value)}, loss {loss:.4f}: {template}"
 
 
-# The questions for the multimodal model: what do these pictures look like? Ours, the paper's, its code's.
+# Three questions to the multimodal model: what do these pictures look like? Ours, the paper's, and its code's.
 
 
 class DescribeImage(dspy.Signature):
@@ -64,7 +64,7 @@ class DescribeImage(dspy.Signature):
     description: str = dspy.OutputField(desc="one or two plain sentences, at most 60 words")
 
 
-# The paper's question for the multimodal model (Du, Sun and Snoek, NeurIPS 2024), in its own words.
+# The paper's question to the multimodal model (Du, Sun and Snoek, NeurIPS 2024), in the paper's words.
 
 
 class DescribeAsInThePaper(dspy.Signature):
@@ -76,7 +76,7 @@ class DescribeAsInThePaper(dspy.Signature):
 
 # What the paper's public code asks the multimodal model (https://github.com/lmsdss/IPO), in our words.
 #
-# It is another question than the paper's. It does not say that the class must not be named.
+# It differs from the paper's question. It does not say that the class must not be named.
 
 
 class DescribeAsInTheCode(dspy.Signature):
@@ -86,7 +86,7 @@ class DescribeAsInTheCode(dspy.Signature):
     description: str = dspy.OutputField(desc="the account")
 
 
-# The question for other names of classes, asked for some classes at a time.
+# The question for other names of classes. It is asked about some classes at a time.
 
 
 class ProposeNames(dspy.Signature):
@@ -102,10 +102,10 @@ class ProposeNames(dspy.Signature):
     lines: list[str] = dspy.OutputField(desc="one line a class, as in `moggy: cat, house cat, kitten`")
 
 
-# The question for small local models: one template at a time, after one worked example.
+# The question to small local models: one template at a time, after one worked example.
 #
-# A model of half a billion parameters that is asked for a list repeats itself and runs on, so the parts of this
-# question are laid out by `programs.strategies.small_model` as plain turns of a chat, without fields.
+# A model of half a billion parameters that is asked for a list repeats itself and runs on. So
+# `programs.strategies.small_model` lays out the parts of this question as plain turns of a chat, without fields.
 
 SYSTEM = "You write short image caption templates for the CLIP classifier. You answer with one template."
 TASK = "Task: {task}"
@@ -117,7 +117,7 @@ REQUEST = (
     "Do not repeat a template from the list."
 )
 
-# The worked example: its task is far from what people classify, and says nothing about how any other pictures look.
+# The worked example. Its task is far from what people classify, and says nothing about how other pictures look.
 EXAMPLE_TASK = "pictures of old coins, such as denarius, ducat, penny. <CLASS> is the name of a coin."
 EXAMPLE_DESCRIPTIONS = ("A round piece of metal lies on a tray in a museum.",)
 EXAMPLE_HISTORY = (
@@ -129,7 +129,7 @@ EXAMPLE_HISTORY = (
 EXAMPLE_ANSWER = "a top view of a <CLASS>, a kind of coin on a museum tray."
 
 HISTORY_LINES = 12
-"""The most templates shown, the best ones: each costs prompt time at every step."""
+"""The most templates shown, the best ones. Each costs prompt time at every step."""
 DESCRIPTION_CHARACTERS = 200
 DESCRIPTION_LINES = 4
 
@@ -146,7 +146,7 @@ class ProposeTemplate(dspy.Signature):
 def short_line(template: str, value: float, scale: Scale = FRACTION) -> str:
     """Return a line of the scored history.
 
-    Percent are rounded to two decimals and then to one: recorded requests are found by their text.
+    Percentages are rounded to two decimals and then to one, so that recorded requests are still found by their text.
 
     >>> short_line("a photo of a <CLASS>.", 0.3125)
     '31.2  a photo of a <CLASS>.'
@@ -155,7 +155,7 @@ def short_line(template: str, value: float, scale: Scale = FRACTION) -> str:
 
 
 def question(task: str, descriptions: Sequence[str], scored_templates: Sequence[str]) -> str:
-    """Write one user turn. Parts that would be empty are left out; `scored_templates` run from worst to best."""
+    """Return one user turn. Empty parts are left out; `scored_templates` run from worst to best."""
     parts = [TASK.format(task=task)]
     shown = [shortened(text) for text in descriptions[:DESCRIPTION_LINES]]
     if shown:
@@ -166,7 +166,7 @@ def question(task: str, descriptions: Sequence[str], scored_templates: Sequence[
 
 
 def shortened(description: str) -> str:
-    """Cut a description to its first sentence, and that to what fits.
+    """Cut a description to its first sentence, and the sentence to `DESCRIPTION_CHARACTERS`.
 
     >>> shortened("A red bus. It stands in a street.")
     'A red bus.'

@@ -1,8 +1,8 @@
 """The describer that needs no multimodal model: the frozen CLIP itself says what pictures look like.
 
-Each phrase of a vocabulary (`programs/templates/phrases.yaml`) is tried: does a prompt with it ("a line drawing of a
-<CLASS>.") fit the pictures and their classes better than the bare prompt ("a picture of a <CLASS>.")? The phrases that
-do so over all pictures are joined into one line. This asks no language model, costs no tokens, and names no class.
+It tries each phrase of a vocabulary (`programs/templates/phrases.yaml`). Does a prompt with the phrase ("a line drawing
+of a <CLASS>.") fit the pictures and their classes better than the bare prompt ("a picture of a <CLASS>.")? The phrases
+that do so over all pictures are joined into one line. This asks no language model, costs no tokens, and names no class.
 """
 
 from __future__ import annotations
@@ -27,35 +27,39 @@ from ipo_prompts.programs.templates.phrases import Phrase, Vocabulary, Wording
 Gains = npt.NDArray[np.float64]
 
 MAX_CLASSES = 20
-"""Classes that phrases are tried with. More would only cost text encoding: any class shows the look of the pictures."""
+"""The most classes that phrases are tried with. Any class shows how the pictures look; more only cost text encoding."""
 BATCH = 100
 """Pictures per encoding call."""
 ERROR = 0.05
-"""Chance that some phrase of the vocabulary is reported for pictures that none of them fits."""
+"""The chance that some phrase is reported for pictures that no phrase of the vocabulary fits."""
 PER_GROUP = 2
-"""Phrases of one group in a description, at most."""
+"""The most phrases of one group in a description."""
 NOTHING = "The pictures have no look that stands out."
 
 
 class Interrogator(dspy.Module):
     """Says how pictures look without a language model; can be used in place of `ImageDescriber`.
 
-    Two gains are measured on every picture, both in logits and against the bare template: that of the similarity to the
-    text with the right class (does the phrase describe the picture?) and that of the right class's margin over the mean
-    of all classes (does naming it help?). The margin is used instead of the log-probability, which also rises with any
-    words that make an overconfident CLIP less sure, whatever is pictured. Added words change the logits even when they
-    do not fit, so each gain is taken relative to the median phrase of the same form. The mean of the sum of both gains
-    is a phrase's *strength*. Some phrase is always the strongest, so one is reported only when it stands out: its
-    strength is an outlier among all phrases (Tukey's fence: above the third quartile by 1.5 interquartile ranges) and
-    above 0 on the pictures by more than chance among so many phrases allows.
+    Two gains over the bare template are measured on every picture, in logits:
+
+    - the gain in similarity to the text with the right class (does the phrase describe the picture?);
+    - the gain in the right class's margin over the mean of all classes (does naming the look help?).
+
+    The log-probability is not used in place of the margin: it also rises with any words that make an overconfident CLIP
+    less sure, whatever is pictured. Added words change the logits even when they do not fit, so each gain is taken
+    relative to the median phrase of the same form. A phrase's *strength* is the mean of the sum of both gains.
+
+    Some phrase is always the strongest, so a phrase is reported only if it stands out: its strength is an outlier among
+    all phrases (Tukey's fence: above the third quartile by 1.5 interquartile ranges), and it is above 0 on the pictures
+    by more than chance among so many phrases allows.
 
     Args:
         clip: the encoder.
-        phrases: the phrase vocabulary; the one that ships with us when None.
+        phrases: the vocabulary; None uses the one that ships with us.
         top: the most phrases in the description of the set.
-        store: keeps the pictures' features; without one they are encoded each time.
-        greedy: look again, beside the strongest phrase, for the phrase that adds most to it, and so on. So "lying on
-            its side" is found beside "faded", which alone is no outlier. Phrases of one group are said once.
+        store: the store of the pictures' features; without one they are encoded each time.
+        greedy: whether to search again, beside the strongest phrase, for the phrase that adds most to it, and so on.
+            This finds "lying on its side" beside "faded", which alone is no outlier. Each group is used at most once.
 
     Raises:
         InputError: when called: a picture cannot be decoded.
@@ -103,12 +107,12 @@ class Interrogator(dspy.Module):
         Args:
             pictures: n pictures, or their features, float32 (n, D), unit rows.
             task: not used; accepted because `ImageDescriber` needs it.
-            labels: n indices into `class_names`; when None, only the similarity counts.
-            class_names: the classes; phrases that name one are not used.
+            labels: n indices into `class_names`; None uses the similarity alone.
+            class_names: the classes; phrases that name a class are not used.
 
         Returns:
-            Prediction with `descriptions` (a list of one text, on the set) and `phrases` (list of
-            (phrase, strength in logits) of all that were tried, strongest first).
+            A prediction with `descriptions`, a list with one text on the whole set, and `phrases`, a list of
+            (phrase, strength in logits) of all phrases that were tried, strongest first.
         """
         features = pictures if isinstance(pictures, np.ndarray) else self._encode(pictures)
         phrases = self.vocabulary.usable(class_names, self.clip)
@@ -126,7 +130,7 @@ class Interrogator(dspy.Module):
     def _beside_each_other(
         self, look: _Look, features: Floats, labels: npt.NDArray[Any] | None, class_names: Sequence[str]
     ) -> _Look:
-        """Keep of what stands out the strongest, then the strongest beside it, and so on until nothing does."""
+        """Keep the strongest phrase that stands out, then the strongest beside it, until no phrase stands out."""
         said: list[Phrase] = []
         bare, strongest = Wording.of(self.vocabulary.bare), look
         while bare is not None and strongest.said and len(said) < self.top:
@@ -145,7 +149,7 @@ class Interrogator(dspy.Module):
     def _gains(
         self, features: Floats, labels: npt.NDArray[Any] | None, class_names: Sequence[str], templates: Sequence[str]
     ) -> Gains:
-        """Gains of templates over the first one, the bare one: float64 (templates - 1, n)."""
+        """Return the gains of templates over the first one, the bare template: float64 (templates - 1, n)."""
         if labels is None:
             return self._similarity_gains(features, templates)
         return self._class_gains(features, labels, class_names, templates)
@@ -159,7 +163,7 @@ class Interrogator(dspy.Module):
     def _class_gains(
         self, features: Floats, labels: npt.NDArray[Any], class_names: Sequence[str], templates: Sequence[str]
     ) -> Gains:
-        """Gains of similarity plus margin, right class: float64 (templates - 1, pictures of the tried classes)."""
+        """Return the gains in similarity plus margin: float64 (templates - 1, pictures of the tried classes)."""
         present = np.unique(labels)
         tried = present[spread(len(present), MAX_CLASSES)]
         kept = np.isin(labels, tried)
@@ -176,14 +180,14 @@ class Interrogator(dspy.Module):
         return np.asarray(gains[1:] - gains[0])
 
     def _similarity_gains(self, features: Floats, templates: Sequence[str]) -> Gains:
-        """Gain in scaled similarity of prompts without a class: float64 (templates - 1, pictures)."""
+        """Return the gains in scaled similarity of prompts without a class: float64 (templates - 1, pictures)."""
         texts = [template.replace(f" of a {SLOT}", "") for template in templates]
         similarity = self.clip.logit_scale * (self.clip.encode_texts(texts) @ features.T).astype(np.float64)
         return np.asarray(similarity[1:] - similarity[0])
 
 
 def beside(bare: Wording, phrase: Phrase) -> Wording | None:
-    """Return a template with one more phrase; None where the phrase's own template cannot be taken apart.
+    """Return a template with one more phrase; None if the phrase's own template cannot be taken apart.
 
     >>> str(beside(Wording("picture", ("dark",)), Phrase("sketch", "medium", "a PHRASE of a <CLASS>.")))
     'a dark sketch of a <CLASS>.'
@@ -194,12 +198,12 @@ def beside(bare: Wording, phrase: Phrase) -> Wording | None:
 
 @dataclass(frozen=True)
 class _Look:
-    """What was found of T phrases on n pictures.
+    """How well T phrases describe n pictures.
 
     Attributes:
-        phrases: all that were tried.
-        strength: (T,), the mean gain of each over the middle of its form.
-        said: those that stand out, strongest first.
+        phrases: all phrases that were tried.
+        strength: (T,), the mean gain of each phrase over the median of its form.
+        said: the phrases that stand out, strongest first.
     """
 
     phrases: Sequence[Phrase]
@@ -211,7 +215,7 @@ def _look(gains: Gains, phrases: Sequence[Phrase]) -> _Look:
     n = gains.shape[1]
     relative = gains - _middle_of_form(gains, [phrase.form for phrase in phrases])
     strength = relative.mean(axis=1)
-    # From one picture alone, the look of the set cannot be known.
+    # One picture alone does not show how the set looks.
     error = relative.std(axis=1, ddof=1) / np.sqrt(n) if n > 1 else np.full(len(phrases), np.inf)
     clear = strength > special.stdtrit(max(1, n - 1), 1 - ERROR / len(phrases)) * error
     low, high = np.quantile(strength, [0.25, 0.75])
@@ -221,7 +225,7 @@ def _look(gains: Gains, phrases: Sequence[Phrase]) -> _Look:
 
 
 def _middle_of_form(gains: Gains, forms: Sequence[str]) -> Gains:
-    """Return the median gain of each phrase's form, picture by picture: float64, the shape of `gains`."""
+    """Return the median gain over the phrases of each phrase's form, for each picture: float64, shaped like `gains`."""
     middle = np.empty_like(gains)
     for form in set(forms):
         rows = [i for i, other in enumerate(forms) if other == form]
@@ -230,7 +234,7 @@ def _middle_of_form(gains: Gains, forms: Sequence[str]) -> Gains:
 
 
 def _sentence(phrases: Sequence[Phrase], top: int) -> str:
-    """Format the first phrases, at most `PER_GROUP` of a group, so that one group does not crowd out the others."""
+    """Return a sentence of the first phrases, at most `PER_GROUP` of a group: no group crowds out the others."""
     counts: dict[str, int] = {}
     words: list[str] = []
     for phrase in phrases:
@@ -240,23 +244,23 @@ def _sentence(phrases: Sequence[Phrase], top: int) -> str:
     return f"The pictures look like: {', '.join(words)}." if words else NOTHING
 
 
-# The describer `fit`: how pictures look, told without their labels.
+# The describer `fit`: it says how pictures look without using their labels.
 #
-# A phrase fits pictures when a template with it has a high log Σ exp(logit) over the names of the classes
-# (`metrics/several.py`). That finds how pictures look. That right names find it better is not shown for shifted
-# pictures, but for clean ones those of other things may find what is not there (docs/label-free.md): names of common
-# things only stand in where there are no classes.
+# A phrase fits pictures if a template with it has a high log Σ exp(logit) over the names of the classes
+# (`metrics/several.py`). This finds how pictures look. On shifted pictures, the right names are not shown to find it
+# better than other names. On clean pictures, names of other things may find what is not there (docs/label-free.md). So
+# names of common things are used only where there are no classes.
 
 
 THINGS = (
     *("person", "location", "man", "youth", "eye", "hand", "head", "face", "friend", "soldier"),
     *("house", "child", "area", "boy", "woman", "water", "wife", "room", "body", "state"),
 )
-"""The most common nouns for things: `metrics.nouns.common(MAX_CLASSES)`."""
+"""The most common nouns for things, as `metrics.nouns.common(MAX_CLASSES)` returns them."""
 
 
 class FitInterrogator(Interrogator):
-    """Says phrase by phrase which looks fit pictures best, whatever they show; see `Interrogator`."""
+    """Finds, phrase by phrase, the phrases that fit pictures best, without their labels; see `Interrogator`."""
 
     def __init__(
         self, clip: Clip, phrases: Vocabulary | None = None, top: int = 6, store: FeatureStore | None = None
@@ -266,7 +270,7 @@ class FitInterrogator(Interrogator):
     def _gains(
         self, features: Floats, labels: npt.NDArray[Any] | None, class_names: Sequence[str], templates: Sequence[str]
     ) -> Gains:
-        """Gains in fit over the first template: float64 (templates - 1, n), nats; no label is looked at."""
+        """Return the gains in fit over the first template, in nats: float64 (templates - 1, n). Labels are not read."""
         from ipo_prompts.metrics.fit import softmax_fits
         from ipo_prompts.metrics.text_tower import encode_classes
 

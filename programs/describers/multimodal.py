@@ -1,4 +1,4 @@
-"""Descriptions of training pictures: by a multimodal model, and by whatever describes them, once and recorded."""
+"""Descriptions of training pictures: by a multimodal model or any other describer, made once and recorded."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ if TYPE_CHECKING:
 
 
 SIDE = 512
-"""Longest side sent, in pixels: more costs tokens and adds nothing that a caption could use."""
+"""The longest side of a picture that is sent, in pixels. More costs tokens and adds nothing that a caption can use."""
 SMALLEST_SIDE = 224
 """Smaller pictures are enlarged to this side; several vision models refuse tiny ones."""
 THREADS = 4
 
 
 class Question(NamedTuple):
-    """What is asked of each picture, and how long an answer may be."""
+    """What is asked about each picture, and how long an answer may be."""
 
     signature: type[dspy.Signature]
     max_tokens: int
@@ -53,20 +53,20 @@ QUESTIONS = {
     "paper": Question(DescribeAsInThePaper, 500, 2000),
     "code": Question(DescribeAsInTheCode, 500, 2000),
 }
-"""Ours asks for one or two sentences on the kind of picture; the published ones ask for details."""
+"""The questions. Ours asks for one or two sentences on the kind of picture; the published questions ask for details."""
 
 
 class ImageDescriber(dspy.Module):
     """Describes pictures one by one with a multimodal language model, as the paper does for its captions.
 
     A picture is sent as an RGB PNG whose long side has 224 to 512 pixels; the classes are never shown. A picture that
-    fails is left out and named; it is an error only when all fail. Four pictures are sent at a time, and one by one
-    those that a server refused for coming too fast.
+    fails is left out and named; it is an error only if all pictures fail. Four pictures are sent at a time. Pictures
+    that a server refused for coming too fast are sent again one by one.
 
     Args:
-        lm: the model to ask; the one of `dspy.context` when None.
-        limit: the most pictures to describe, spread evenly over those given; None for all of them.
-        question: what is asked, a key of `QUESTIONS`: ours (`default`), the paper's, or that of the paper's code.
+        lm: the model to ask; None uses the model of `dspy.context`.
+        limit: the most pictures to describe, spread evenly over the given ones; None describes all.
+        question: a key of `QUESTIONS`: our question (`default`), the paper's, or the one of the paper's code.
 
     Raises:
         InputError: there is no such question.
@@ -106,13 +106,14 @@ class ImageDescriber(dspy.Module):
         """Describe pictures; the classes are never shown to the model.
 
         Args:
-            pictures: what to describe.
-            task: what they are classified into; the published questions leave it out.
+            pictures: the pictures to describe.
+            task: what the pictures are classified into; the published questions leave it out.
             labels, class_names: not used; other describers need them.
-            given_up: names of pictures that failed in an earlier session of the run, which are left out again.
+            given_up: the names of pictures that failed in an earlier session of the run. They are left out again.
 
         Returns:
-            `descriptions`: one line a picture, in order; `failed`: (picture name, reason) of those left out.
+            A prediction with `descriptions`, one line a picture, in order, and `failed`, the (picture name, reason) of
+            each picture that was left out.
 
         Raises:
             BudgetReached: a limit would be passed. Descriptions that were paid for are in the journal.
@@ -137,7 +138,7 @@ class ImageDescriber(dspy.Module):
             )
             with silent("dspy.utils.parallelizer"):  # it logs what `failed` says
                 results, failures, errors = parallel([(self.describe, example) for example in examples])
-            # Failures come in the order in which they happened, which is not that of the pictures.
+            # Failures come in the order in which they happened, not in the order of the pictures.
             cause_of = {id(one): explain(error) for one, error in zip(failures, errors, strict=True)}
             for place, example in enumerate(examples):
                 if not isinstance(cause_of.get(id(example)), LMRateLimitError):
@@ -165,7 +166,7 @@ class ImageDescriber(dspy.Module):
 
 
 def data_uri(picture: Picture) -> str:
-    """Encode a picture for a request: RGB PNG, between 224 and 512 pixels on its long side.
+    """Return a picture as the data URI of an RGB PNG, with 224 to 512 pixels on its long side.
 
     Raises:
         InputError: the picture cannot be decoded.
@@ -186,7 +187,7 @@ def _fit(image: Image) -> Image:
     return image.resize(size, Resampling.BICUBIC)
 
 
-# Describe the search pictures once; descriptions, and pictures that failed, are recorded before they are used.
+# Describe the search pictures once. Descriptions, and the pictures that failed, are recorded before they are used.
 
 logger = logging.getLogger(__name__)
 
@@ -201,10 +202,10 @@ class Describing:
     """How the search pictures are described.
 
     Attributes:
-        by: who does it, in words.
-        pictures: what is shown.
-        describer: makes the describer, see `describe`, from a recorder of what is asked, with the
-            language model that is asked where it holds none.
+        by: who describes the pictures, in words.
+        pictures: the pictures that are shown.
+        describer: a function that takes a recorder of what is asked. It returns the describer, see `describe`, and the
+            language model to ask if the describer holds none.
     """
 
     by: str
@@ -215,7 +216,7 @@ class Describing:
 def by_clip(
     store: FeatureStore, name: str, pictures: Sequence[Picture], vocabulary: VocabularyName
 ) -> Describing | None:
-    """Have the CLIP of a store describe pictures, by one of the describers `BY_CLIP`; None without phrases."""
+    """Return how the CLIP of a store describes pictures, with one of the describers `BY_CLIP`; None without phrases."""
     if vocabulary == "none":
         return None
     clip, phrases = store.clip, Vocabulary.load(vocabulary)
@@ -235,22 +236,22 @@ def describe(
     """Describe pictures in one call of a describer.
 
     Args:
-        describer: an `ImageDescriber`, an `Interrogator`, or anything else with the same call; `CONTRACT` says which.
+        describer: an `ImageDescriber`, an `Interrogator`, or anything else that is called as `CONTRACT` says.
         pictures: the search pictures.
-        labels: int64, their classes; None where a reward has no labels.
-        class_names: in label order.
-        task: one sentence on what the pictures are.
-        record: where the descriptions are written.
+        labels: int64, the classes of the pictures; None where a reward has no labels.
+        class_names: the names of the classes, in label order.
+        task: one sentence that says what the pictures are.
+        record: the record that the descriptions are written to.
 
     Returns:
-        One line a description.
+        The descriptions, one line each.
 
     Raises:
         InputError: the describer takes or returns something else.
         BudgetReached, dspy.LMError: see `ImageDescriber`.
     """
-    # Pictures that could not be described are not tried again when the run resumes: another description would be
-    # another question to the optimizer, and all that was answered would be asked again.
+    # Pictures that could not be described are not tried again when the run resumes. One more description would change
+    # the questions to the optimizer, and all answered questions would be asked again.
     earlier = record.find("descriptions")
     given_up = [list(pair) for pair in earlier["failed"]] if earlier else []
     question: dict[str, Any] = {
@@ -271,15 +272,15 @@ def describe(
 
 
 def _check_takes(describer: Any, question: dict[str, Any]) -> None:
-    """Refuse a describer that cannot be called so; what it raises inside is its own affair."""
-    # Of the class: a module's own `forward` is not to be touched from outside, DSPy warns.
+    """Refuse a describer that cannot be called with these arguments; errors that it raises inside are not caught."""
+    # `forward` is taken from the class: DSPy warns if the `forward` of a module is touched from outside.
     call = type(describer).forward if isinstance(describer, dspy.Module) else describer
     own = (describer,) if isinstance(describer, dspy.Module) else ()
     try:
         inspect.signature(call).bind(*own, **question)
     except TypeError as error:
         raise InputError(f"the describer {_name(describer)} cannot be called ({error}): {CONTRACT}") from error
-    except ValueError:  # a callable of C says nothing of what it takes
+    except ValueError:  # a callable written in C does not say what it takes
         return
 
 

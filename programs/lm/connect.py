@@ -1,6 +1,6 @@
 """From the name of a language model to a recorded `dspy.LM`.
 
-`local…` runs in this process, `replay/RUN_DIR` answers from a recorded run, every other name is litellm's.
+`local…` runs in this process, `replay/RUN_DIR` answers from a recorded run, and litellm knows every other name.
 """
 
 from __future__ import annotations
@@ -27,31 +27,31 @@ from ipo_prompts.programs.record.redaction import check_address, check_key
 from ipo_prompts.programs.templates.settings import BY_CLIP
 
 REPLAY = "replay/"
-"""Stands before the folder of a recorded run that answers."""
+"""The prefix of a name that gives the folder of a recorded run, which then answers."""
 WITHOUT_PROVIDER = {
     "optimizer": ("local", "replay/RUN", "none"),
     "describer": ("replay/RUN", *BY_CLIP, "none"),
 }
-"""The names beside litellm's that a role can have."""
+"""The names that a role can have besides those of litellm."""
 IN_THIS_PROCESS = "ipo_prompts.programs.lm.local:local_lm"
-"""Gives the engine of `local…` and its name."""
+"""The function that returns the engine of `local…` and its name."""
 TIMEOUT_SECONDS = 120.0
-"""For one whole reply; with a time limit, less is left near its end."""
+"""The limit for one whole reply; less near the end of a time limit."""
 
 
 @dataclass(frozen=True)
 class Backend:
-    """A language model that was found; what can be checked before a run begins has been checked.
+    """A language model that was found and, as far as possible before a run begins, checked.
 
     Attributes:
-        model: its name in requests and results; a local one carries the hash of its weights.
-        engine: answers requests; None when a recorded run answers them.
-        price: of its tokens.
-        small: whether it is best asked for one template at a time, under a grammar.
-        cache: replies of earlier runs, a `ReplyFile` or DSPy's own cache; None for a model that costs nothing.
-        scope: what is asked beside the request, such as a seed and a server: others draw replies of their own.
-        options: what it is asked with, whatever the role would be asked with.
-        own: the language model of a user that this one is, whose history and callbacks see what is asked.
+        model: the name of the model in requests and results; the name of a local model has the hash of its weights.
+        engine: the engine that answers requests; None if a recorded run answers them.
+        price: the price of its tokens.
+        small: whether the model is best asked for one template at a time, under a grammar.
+        cache: the replies of earlier runs, a `ReplyFile` or DSPy's own cache; None for a model that costs nothing.
+        scope: the part of a cache key besides the request, such as seed and server. Another scope has its own replies.
+        options: the model's own options, which override those of the role.
+        own: the user's own language model behind this backend; its history and callbacks see what is asked.
     """
 
     model: str
@@ -65,18 +65,18 @@ class Backend:
 
     @classmethod
     def of(cls, lm: dspy.BaseLM, seed: int = 0) -> Backend:
-        """Return a language model that a user has made, to be asked as it stands.
+        """Return the backend of a language model that a user has made; it is asked with its own options.
 
-        Where it uses DSPy's cache, so do its recorded answers, which are then known to cost nothing; see `find_backend`
-        for the seed.
+        If the model uses DSPy's cache, so does the backend: answers from the cache are then booked as free. See
+        `find_backend` for the seed.
 
         Raises:
-            InputError: it completes texts, and is asked no questions.
+            InputError: the model completes texts and takes no questions.
         """
         if lm.model_type == "text":
-            raise InputError(f"{lm.model} has model_type='text' and completes texts; give one that is asked questions.")
+            raise InputError(f"{lm.model} has model_type='text' and completes texts; give one that answers questions.")
         options = options_of(lm)
-        if "max_completion_tokens" in options:  # as DSPy calls it for models that reason
+        if "max_completion_tokens" in options:  # DSPy's name for it in models that reason
             options["max_tokens"] = options.pop("max_completion_tokens")
         options, others = _carried(options)
         small = is_local(lm.model)
@@ -89,11 +89,11 @@ class Backend:
 
     @property
     def loads(self) -> bool:
-        """Whether it has weights to load."""
+        """Whether the model has weights to load."""
         return hasattr(self.engine, "load")
 
     def load(self) -> None:
-        """Load the weights now rather than lazily, so that a damaged file is found before a run begins.
+        """Load the weights now rather than at the first request, so that a damaged file is found before a run begins.
 
         Raises:
             InputError: the weights cannot be loaded.
@@ -102,10 +102,10 @@ class Backend:
             self.engine.load()
 
     def check_price(self, budget_usd: float | None) -> None:
-        """Refuse a budget in dollars where the price of the model is not known.
+        """Refuse a budget in dollars if the price of the model is not known.
 
         Raises:
-            InputError: it is not.
+            InputError: there is such a budget, and the price is not known.
         """
         if budget_usd is not None and self.price(1, 1) is None:
             raise InputError(
@@ -114,19 +114,19 @@ class Backend:
             )
 
     def connect(self, recorder: Recorder, role: str, temperature: float | None, max_tokens: int | None) -> dspy.LM:
-        """Return it ready to be asked in one role (`optimizer` or `describer`) of a run, for `dspy.context(lm=…)`.
+        """Return the `dspy.LM` of one role (`optimizer` or `describer`) of a run, for `dspy.context(lm=…)`.
 
         Raises:
-            InputError: dollars are limited and its price is not known.
+            InputError: dollars are limited and the price of the model is not known.
         """
         self.check_price(recorder.ledger.limit_usd)
         engine = RecordedEngine(recorder, self.engine, role, self.model, self.price, self.cache, self.scope)
-        # The small models' adapter asks for one line.
+        # A small model needs no limit here: its adapter asks for one line.
         options = {"temperature": temperature, "max_tokens": None if self.small else max_tokens, **self.options}
         connected = dspy.LM(
             self.model,
             engine=engine,
-            cache=False,  # the journal and our own cache keep replies; DSPy's would bypass the journal
+            cache=False,  # the journal and our own cache keep replies; DSPy's cache would bypass the journal
             num_retries=0,  # `RecordedEngine` tries again, up to the deadline
             callbacks=self.own.callbacks if self.own else None,
             **options,
@@ -142,13 +142,13 @@ def find_backend(name: str, *, role: str, api_base: str | None = None, seed: int
     Args:
         name: `local`, `local/small`, `local/PATH.gguf`, `replay/RUN_DIR`, or a litellm name such as
             `openai/gpt-4o-mini`.
-        role: `optimizer` or `describer`; a recorded run may have had different ones.
-        api_base: address of an OpenAI-compatible server.
-        seed: of the run: paid replies are only used again by runs with the same seed.
-        ready: whether it will be asked; for a forecast it is not, which needs no key, no weights and no network.
+        role: `optimizer` or `describer`; in a recorded run the two may have had different models.
+        api_base: the address of an OpenAI-compatible server.
+        seed: the seed of the run; only runs with the same seed use paid replies again.
+        ready: whether the model will be asked. False, for a forecast, needs no key, no weights and no network.
 
     Raises:
-        InputError: unknown model, missing weights or key, or nothing is recorded to replay.
+        InputError: the model is unknown, its weights or key are missing, or nothing is recorded to replay.
     """
     if name.startswith(REPLAY):
         model = _replayed_model(Path(name.removeprefix(REPLAY)), role)
@@ -166,15 +166,15 @@ def find_backend(name: str, *, role: str, api_base: str | None = None, seed: int
 
 
 def is_local(name: str) -> bool:
-    """Whether the model runs in this process."""
+    """Return whether the model runs in this process."""
     return name == "local" or name.startswith("local/")
 
 
 def recorded_events(name: str) -> list[Event] | None:
-    """Return the events to answer from when `name` is `replay/RUN_DIR`, else None.
+    """Return the events to answer from if `name` is `replay/RUN_DIR`, else None.
 
     Raises:
-        InputError: the folder holds no run.
+        InputError: the folder is not a run directory, or its record is damaged.
     """
     return read(Path(name.removeprefix(REPLAY))) if name.startswith(REPLAY) else None
 
@@ -211,10 +211,10 @@ def _address_of(role: str) -> str:
 
 
 def _check_provider(name: str, api_base: str | None, role: str) -> None:
-    if "://" in name:  # some providers would ask there, and an address is the user's to type
+    if "://" in name:  # some providers would ask that address, and only the user may choose an address
         raise InputError(
-            f"the name of a language model holds no address, and {name[:80]!r} does; write the address beside it, as "
-            f"{_address_of(role)}=http://HOST/v1."
+            f"the name of a language model cannot hold an address, as {name[:80]!r} does; write the address beside the "
+            f"name, as {_address_of(role)}=http://HOST/v1."
         )
     litellm = quiet_litellm()
     try:
@@ -240,12 +240,12 @@ def _litellm_price(name: str) -> Price:
 
 
 def options_of(lm: dspy.BaseLM) -> dict[str, Any]:
-    """Return what a language model asks with, without what connects it to its server."""
+    """Return the options of a language model, without those that connect it to its server."""
     return {name: value for name, value in lm.kwargs.items() if name not in CLIENT_KEYS | {"rollout_id"}}
 
 
 def models_in(thing: Any) -> list[dspy.BaseLM]:
-    """Return the language models that a strategy or a describer holds, itself or in its parts, each once."""
+    """Return the language models that a strategy or a describer holds, directly or in its parts, each once."""
     found: dict[int, dspy.BaseLM] = {}
     waiting, seen = [thing], set[int]()
     while waiting:
@@ -259,7 +259,7 @@ def models_in(thing: Any) -> list[dspy.BaseLM]:
 
 
 def asking(thing: Any, other: Callable[[dspy.BaseLM], dspy.BaseLM]) -> Any:
-    """Return a strategy or a describer that asks other language models than those in `models_in`; it is copied."""
+    """Return a copy of a strategy or a describer that asks `other(lm)` in place of each of its language models."""
     models: dict[int, dspy.BaseLM] = {id(lm): other(lm) for lm in models_in(thing)}
     copies: dict[int, Any] = {}
 
@@ -281,7 +281,7 @@ def asking(thing: Any, other: Callable[[dspy.BaseLM], dspy.BaseLM]) -> Any:
 
 
 def _parts(thing: Any, *, outermost: bool) -> Mapping[Any, Any]:
-    """Return what may hold a language model in a strategy or a describer."""
+    """Return the parts of a strategy or a describer that may hold a language model."""
     if isinstance(thing, dict):
         return thing
     if isinstance(thing, (list, tuple)):
@@ -291,7 +291,7 @@ def _parts(thing: Any, *, outermost: bool) -> Mapping[Any, Any]:
 
 
 def _carried(options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Split the options of a language model in those that a request of DSPy has a place for, and the server's own."""
+    """Split the options of a language model into those that fit into a DSPy request, and those of its server alone."""
     carried, others = {}, {}
     question = {"model": "any", "messages": [{"role": "user", "content": "?"}]}
     for name, value in options.items():
@@ -305,21 +305,21 @@ def _carried(options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]
 
 
 class _Asks:
-    """The engine that is another language model: a request goes through it as it is.
+    """An engine that passes requests unchanged to a user's language model.
 
-    What DSPy notes of a question (history, callbacks, usage) it notes of the one above, once.
+    DSPy records history, callbacks and usage once, for the language model above this engine.
 
     Args:
-        lm: of a user.
-        others: its options for the server that DSPy's requests have no place for; DSPy has litellm send those.
+        lm: the user's language model.
+        others: the options that do not fit into a DSPy request; litellm sends them to the server.
     """
 
     def __init__(self, lm: dspy.BaseLM, others: Mapping[str, Any]) -> None:
         self.retries = lm.num_retries
         self._others = dict(others)
-        # An answer from DSPy's cache would be booked as paid, and a retry of its own would not be booked at all.
+        # An answer from DSPy's cache would be booked as paid, and a retry by the model would not be booked at all.
         self._lm = lm.copy(cache=False, num_retries=0, callbacks=[])
-        # The clients that DSPy makes give up by themselves, if a server does not send a byte every now and then.
+        # The clients that DSPy makes give up by themselves if a server sends nothing for a while.
         own = getattr(lm, "engine", None)
         if others and own == "auto":
             self._lm = self._lm.copy(engine="litellm")
@@ -328,7 +328,7 @@ class _Asks:
         self._is_over_http = over_http and type(lm).forward is dspy.LM.forward
 
     def __getattr__(self, name: str) -> Any:
-        if name in ABILITIES:  # looked up where an adapter asks, as litellm's list of models is large
+        if name in ABILITIES:  # read only when an adapter asks, as litellm's list of models is large
             return getattr(self._lm, name, False)
         raise AttributeError(name)
 
@@ -347,5 +347,5 @@ class _Asks:
         try:
             with dspy.context(disable_history=True, callbacks=[], usage_tracker=None):
                 return self._lm(request)
-        except dspy.LMError as error:  # told by its kind, not by DSPy's name for it
+        except dspy.LMError as error:  # raise the error that DSPy has wrapped: its type says what happened
             raise (error.__cause__ if isinstance(error.__cause__, LM15Error) else error) from None

@@ -1,4 +1,4 @@
-"""What the language models cost, and the limits that stop a run before it costs more."""
+"""The cost of the language models, and the limits that stop a run before it costs more."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from typing import Any
 from ipo_prompts.metrics.clock import BudgetReached, Clock, Wait
 from ipo_prompts.metrics.errors import InputError
 
-# How many tokens a question can have at most, without its model's tokenizer: what a budget reserves and books.
+# The most tokens of a question, without the tokenizer of its model. A budget reserves and books this bound.
 
 
 TOKENS_PER_PICTURE = 8_500
-"""A bound for one 512-pixel picture: what OpenAI's `gpt-4o-mini`, the dearest in tokens, charges for one tile (2,833 +
-5,667, its vision guide); others charge 85 to about 1,300."""
+"""A bound on the tokens of one 512-pixel picture. OpenAI's `gpt-4o-mini` charges the most: 2,833 + 5,667 for one tile,
+says its vision guide. Others charge 85 to about 1,300."""
 DEFAULT_MAX_TOKENS = 4096
-"""Of a reply to a request that sets no limit."""
+"""The most tokens of a reply to a request that sets no limit."""
 
 
 def bound_tokens(body: dict[str, Any]) -> int:
-    """Bound a request's tokens from above.
+    """Return an upper bound on the tokens of a request.
 
-    A byte-level tokenizer makes at most one token of each byte of UTF-8. The names and brackets of the JSON are more
+    A byte-level tokenizer makes at most one token of each byte of UTF-8. The names and brackets of the JSON have more
     bytes than a chat format adds tokens.
     """
     pictures = json.dumps(body).count('"image"')
@@ -36,7 +36,7 @@ def bound_tokens(body: dict[str, Any]) -> int:
 
 
 def without_pictures(body: Any) -> Any:
-    """Replace inline picture data by its digest, so that people can read the journal."""
+    """Return a request with a digest in place of each picture's data, so that people can read the journal."""
     if isinstance(body, dict):
         data = body.get("data")
         if isinstance(data, str) and body.get("type") == "image":
@@ -49,7 +49,7 @@ def without_pictures(body: Any) -> Any:
 
 
 def explain(error: BaseException) -> BaseException:
-    """Return the error to show: our own that DSPy has wrapped if there is one, else the given one."""
+    """Return the error to show: our own error if DSPy has wrapped one, else the given error."""
     seen: BaseException | None = error
     while seen is not None:
         if isinstance(seen, (BudgetReached, InputError)):
@@ -59,7 +59,7 @@ def explain(error: BaseException) -> BaseException:
 
 
 def total_usd(prices: Iterable[float | None]) -> float | None:
-    """Add prices up; None when one of them is not known."""
+    """Return the sum of prices; None if one of them is not known."""
     known = list(prices)
     return None if None in known else sum(price or 0.0 for price in known)
 
@@ -70,11 +70,11 @@ class Usage:
 
     Attributes:
         name: the language model.
-        calls: replies received, cached ones included.
-        cached: replies that came from the cache of earlier runs and cost nothing.
-        tokens_in, tokens_out: tokens of the replies that were not cached.
-        usd: US dollars; None once a call was made whose price is not known.
-        seconds: time spent waiting for replies.
+        calls: the number of replies received, cached ones included.
+        cached: the number of replies that came from the cache of earlier runs and cost nothing.
+        tokens_in, tokens_out: the tokens of the replies that were not cached.
+        usd: the cost in US dollars; None once a call was made whose price is not known.
+        seconds: the time spent waiting for replies.
     """
 
     name: str
@@ -86,7 +86,7 @@ class Usage:
     seconds: float = 0.0
 
     def add(self, event: Mapping[str, Any]) -> None:
-        """Add a recorded reply; or, where one was lost that may be billed, the most that it can have cost."""
+        """Add a recorded reply, or the most that a lost reply can have cost if it may be billed."""
         if "waited" in event:
             self.calls += 1
             self.cached += event["cached"]
@@ -102,11 +102,14 @@ class Ledger:
     """All usage of a run, and its limits. None means no limit.
 
     Attributes:
-        limit_usd: US dollars over all roles.
-        limit_tokens: tokens in and out over all roles.
-        clock: of the run, with its time limit.
-        reached: the limit that a question was refused for, which a program around it may not hand on; None so far.
-        on_wait: told what a language model keeps waiting for, twice a second and by several threads; None at the end.
+        limit_usd: the limit in US dollars, over all roles.
+        limit_tokens: the limit of tokens in and out, over all roles.
+        clock: the clock of the run, with its time limit.
+        roles: the usage of each role.
+        reached: the limit for which a question was refused; None so far. It is kept here because a program around the
+            question may not pass the error on.
+        on_wait: a function that is told what a language model makes us wait for, twice a second and by several
+            threads; it receives None at the end.
     """
 
     limit_usd: float | None = None
@@ -120,22 +123,22 @@ class Ledger:
 
     @property
     def usd(self) -> float | None:
-        """Dollars spent so far; None when a price is unknown."""
+        """US dollars spent so far; None if a price is unknown."""
         return total_usd(usage.usd for usage in self.roles.values())
 
     @property
     def tokens(self) -> int:
-        """Tokens in and out so far."""
+        """Tokens in and out used so far."""
         return sum(usage.tokens_in + usage.tokens_out for usage in self.roles.values())
 
     @contextmanager
     def reserve(self, *, tokens: int, usd: float | None) -> Iterator[None]:
-        """Reserve the most that a call can use while it runs, so that parallel calls cannot pass a limit together.
+        """While a call runs, reserve the most that it can use, so that parallel calls cannot pass a limit together.
 
         A call that does not fit beside the running ones waits for them: most use far less than they reserve.
 
         Raises:
-            BudgetReached: as `check_call`.
+            BudgetReached: see `check_call`.
         """
         held = (tokens, usd or 0.0)
         with self._change:
@@ -163,10 +166,10 @@ class Ledger:
 
         Args:
             tokens: the most tokens that the call can use, prompt and reply.
-            usd: the most dollars that it can cost; None when the price is unknown.
+            usd: the most dollars that the call can cost; None if the price is unknown.
 
         Raises:
-            BudgetReached: says which limit.
+            BudgetReached: a limit could be passed; the message says which.
         """
         self.clock.check_time()
         if self.limit_tokens is not None and self.tokens + tokens > self.limit_tokens:

@@ -1,7 +1,7 @@
 """A language model that runs in this process: the DSPy engine object over llama.cpp (through `xllamacpp`).
 
-No key and no network. A reply is a pure function of the weights, the request (with its seed) and the number of threads:
-it does not depend on what was asked before, so a run that was stopped and resumed gets the same replies.
+It needs no key and no network. A reply depends only on the weights, the request (with its seed) and the number of
+threads, not on earlier requests. So a run that was stopped and resumed gets the same replies.
 """
 
 from __future__ import annotations
@@ -37,21 +37,21 @@ from ipo_prompts.programs.lm import weights
 LOCAL_ORDER = ("base", "small")
 """The bare name `local` means the first of these that is installed."""
 DEFAULT_MAX_TOKENS = 1024
-"""For a request that sets none: a small model may never stop by itself."""
+"""The limit for a request that sets none: a small model may never stop by itself."""
 
 _EXTENSIONS = ("grammar", "logit_bias", "min_p")
 
 
 _ENGINES: weakref.WeakSet[LocalEngine] = weakref.WeakSet()
 ENDS_WITHIN = 10.0
-"""Seconds for which the end of the process waits for a reply that nobody waits for any more to end."""
+"""The seconds that the end of the process waits for a running reply to end."""
 
 
 @atexit.register
 def _close_all() -> None:
-    """Leave the runtime before Python ends: a thread that is still in its C code would crash the process.
+    """Leave the runtime before Python ends: a thread that is still in the runtime's C code would crash the process.
 
-    The locks are kept, so that no thread begins anew while Python takes itself apart.
+    The locks are not released, so that no thread starts the runtime again while Python shuts down.
     """
     for engine in list(_ENGINES):
         if engine._server is not None and engine._lock.acquire(timeout=ENDS_WITHIN):
@@ -61,7 +61,7 @@ def _close_all() -> None:
 class LocalEngine:
     """One model file behind DSPy's engine interface: `dspy.LM(model_string, engine=LocalEngine(path))`.
 
-    The weights are loaded at the first request, or by `load`. Requests of several threads wait for each other.
+    The first request, or `load`, loads the weights. Requests of several threads wait for each other.
     `request.config.extensions` may hold `grammar` (GBNF), `logit_bias` (pairs of text and bias) and `min_p`.
     """
 
@@ -69,7 +69,7 @@ class LocalEngine:
     supported_params = ("response_format", "temperature", "top_p", "max_tokens", "seed", "stop")
 
     def __init__(self, path: Path, *, threads: int | None = None, context: int = 4096) -> None:
-        """`context` is the longest prompt and reply together, in tokens; `threads` defaults to the cores, at most 4."""
+        """`context` is the most tokens of prompt and reply together; `threads` defaults to the cores, at most 4."""
         self.path = path
         self.threads = threads or default_threads()
         self.context = context
@@ -79,11 +79,11 @@ class LocalEngine:
         _ENGINES.add(self)
 
     def load(self) -> None:
-        """Load the weights now, which takes seconds; without this the first request does it.
+        """Load the weights now, which takes seconds; otherwise the first request loads them.
 
         Raises:
             InputError: the runtime is not installed or does not start, or the file is missing or is not a model that
-                it can read.
+                the runtime can read.
         """
         with self._lock:
             self._loaded()
@@ -97,12 +97,12 @@ class LocalEngine:
         """Answer one request.
 
         Raises:
-            InputError: as `load`.
+            InputError: see `load`.
             UnsupportedFeatureError: the request has tools, pictures or an unknown extension.
             ContextLengthError: the prompt does not fit `context`.
-            InvalidRequestError: the runtime refuses it, for example a grammar that does not parse.
+            InvalidRequestError: the runtime refuses the request, for example a grammar that does not parse.
             ServerError: the runtime failed.
-            TimeoutError: nobody waits for the reply any more; it is ended at its next token.
+            TimeoutError: nobody waits for the reply any more; the reply ends at its next token.
         """
         body = _body(request)
         prompt = json.dumps([body["messages"], body.get("response_format")])
@@ -120,9 +120,9 @@ class LocalEngine:
     def _ask(self, server: Any, body: dict[str, Any], prompt: str) -> dict[str, Any]:
         """Answer from a prompt that was evaluated as one cold batch, whatever the cache held before.
 
-        Reusing part of another prompt's evaluation changes the shapes of the batches and with them the last bits of
-        the logits, which is enough to change a sampled word. So only a whole prompt is reused: it is evaluated once
-        without the cache (primed), and each request then evaluates exactly its last token again.
+        If part of another prompt's evaluation were reused, the batches would have other shapes. This changes the last
+        bits of the logits, which is enough to change a sampled word. So only a whole prompt is reused: it is evaluated
+        once without the cache (primed), and each request then evaluates exactly the last token of the prompt again.
         """
         for fresh in (False, True) if self._primed == prompt else (True,):
             if fresh:
@@ -132,7 +132,7 @@ class LocalEngine:
             answer = generate(server, {**body, "cache_prompt": True})
             if answer["timings"]["prompt_n"] == 1:
                 return answer
-        # Some architectures (sliding windows, recurrent ones) cannot go back by one token: all is evaluated, each time.
+        # Some architectures (sliding windows, recurrent ones) cannot go back by one token: each time, evaluate all.
         self._primed = None
         return generate(server, {**body, "cache_prompt": False})
 
@@ -149,7 +149,7 @@ class LocalEngine:
             parameters.warmup = False
             parameters.verbosity = 0
             parameters.cpuparams.n_threads = parameters.cpuparams_batch.n_threads = self.threads
-            # The runtime always listens on a free port of 127.0.0.1: other users of the machine must not use it.
+            # The runtime always listens on a free port of 127.0.0.1. Other users of the machine must not use the port.
             parameters.api_keys = [secrets.token_hex(16)]
             parameters.ui = parameters.endpoint_slots = False
             parameters.endpoint_metrics = True  # what `start_server` asks
@@ -165,11 +165,11 @@ class LocalEngine:
 def local_lm(name: str) -> tuple[LocalEngine, str]:
     """Return the engine and the model string of `local`, `local/small|base|large` or `local/PATH.gguf`.
 
-    The model string, `local/<file stem>@<start of the SHA-256>`, names the weights, since DSPy's cache
-    distinguishes engines by it. Nothing is loaded yet.
+    The model string, `local/<file stem>@<start of the SHA-256>`, names the weights, since DSPy's cache tells engines
+    apart by this string. Nothing is loaded yet.
 
     Raises:
-        InputError: no such name, or the weights are not here.
+        InputError: the name is unknown, or the weights are not here.
     """
     wanted = wanted_weights(name)
     if wanted is not None:
@@ -190,7 +190,7 @@ def local_lm(name: str) -> tuple[LocalEngine, str]:
 
 
 def wanted_weights(name: str) -> str | None:
-    """Return which weights of the registry `name` asks for, for `local` the first installed; None for a file."""
+    """Return the name of the weights in `weights.MODELS`, for `local` the first installed; None for a file."""
     asked = _asked(name)
     if asked.endswith(".gguf") or (asked and asked not in weights.MODELS and Path(asked).expanduser().is_file()):
         return None
@@ -202,7 +202,7 @@ def _asked(name: str) -> str:
 
 
 def default_threads() -> int:
-    """Return OMP_NUM_THREADS, else the cores that this process may use; at most 4, more do not help small models."""
+    """Return OMP_NUM_THREADS, else the cores of this process; at most 4, since more do not help small models."""
     if os.environ.get("OMP_NUM_THREADS", "").isdecimal():
         usable = max(1, int(os.environ["OMP_NUM_THREADS"]))
     else:
@@ -211,7 +211,7 @@ def default_threads() -> int:
 
 
 def _body(request: Request) -> dict[str, Any]:
-    """Convert a request to the runtime's format; what has no place there is refused, not dropped."""
+    """Return a request in the runtime's format; refuse, rather than drop, what has no place there."""
     config = request.config
     extensions: Mapping[str, Any] = config.extensions or {}
     unknown = sorted(set(extensions) - set(_EXTENSIONS))
@@ -223,7 +223,7 @@ def _body(request: Request) -> dict[str, Any]:
     for key in ("temperature", "top_p", "top_k", "seed", "frequency_penalty", "presence_penalty"):
         if getattr(config, key) is not None:
             body[key] = getattr(config, key)
-    body.setdefault("seed", 0)  # the runtime's own default draws one from the clock
+    body.setdefault("seed", 0)  # the runtime's default seed comes from the clock
     if config.stop:
         body["stop"] = list(config.stop)
     if config.response_format is not None:
@@ -242,14 +242,14 @@ def _text(parts: Any) -> str:
     return "\n".join(part.text for part in parts)
 
 
-# Start and ask llama.cpp (through `xllamacpp`) so that neither a process that ends at once nor an answer hangs.
+# Start and ask llama.cpp (through `xllamacpp`) so that no answer hangs, nor a process that ends right after the start.
 
 FIRST_ANSWER_SECONDS = 60
-"""How long a loaded model may take to say that it is ready; this takes milliseconds, even on a busy machine."""
+"""The limit for a loaded model to say that it is ready; this takes milliseconds, even on a busy machine."""
 
 
 def import_runtime() -> Any:
-    """Import xllamacpp. Torch first: it may bring the libgomp that xllamacpp's wheel needs and does not bring."""
+    """Import xllamacpp, after torch: torch may bring the libgomp that xllamacpp's wheel needs but does not bring."""
     import torch  # noqa: F401
 
     try:
@@ -266,9 +266,9 @@ def import_runtime() -> Any:
 def start_server(xllamacpp: Any, parameters: Any) -> Any:
     """Start a server and return it once its loop has answered.
 
-    A server that is destroyed before its loop has begun misses the signal to end, and its destructor then waits
-    forever with the interpreter locked. So a thread of its own holds it until then; Ctrl-C cannot end that thread,
-    since Python raises it in the main thread only. Asking for metrics passes through the loop's queue and evaluates
+    A server that is destroyed before its loop has begun misses the signal to end. Its destructor then waits forever
+    with the interpreter locked. So a separate thread holds the server until the loop answers. Ctrl-C cannot end that
+    thread, since Python raises the interrupt in the main thread only. The loop is asked for metrics, which evaluates
     nothing, so the replies stay the same to the bit.
     """
     outcome: list[Any] = []
@@ -301,10 +301,10 @@ def start_server(xllamacpp: Any, parameters: Any) -> Any:
 
 
 def generate(server: Any, body: dict[str, Any]) -> dict[str, Any]:
-    """Answer as `call` does, token by token: a callback that returns true ends a reply that nobody waits for.
+    """Answer as `call` does, but token by token, and end the reply as soon as nobody waits for it.
 
     Raises:
-        TimeoutError: nobody waits any more.
+        TimeoutError: nobody waits for the reply any more.
         dspy.lm15.LM15Error: see `call`.
     """
     pieces: list[str] = []
@@ -330,10 +330,10 @@ def generate(server: Any, body: dict[str, Any]) -> dict[str, Any]:
 
 
 def call(server: Any, body: dict[str, Any], receive: Any = None) -> dict[str, Any]:
-    """Ask a server, and return its answer; `receive` gets the chunks of a streamed one.
+    """Ask a server and return its answer; `receive` gets the chunks of a streamed answer.
 
     Raises:
-        InvalidRequestError, ContextLengthError: the request cannot be answered.
+        InvalidRequestError, ContextLengthError: the server cannot answer the request.
         ServerError: the runtime failed.
     """
     try:
@@ -346,7 +346,7 @@ def call(server: Any, body: dict[str, Any], receive: Any = None) -> dict[str, An
 
 
 def _check(answer: dict[str, Any]) -> dict[str, Any]:
-    """Return an answer that is none of the runtime's errors."""
+    """Return the answer, or raise the error of the runtime that it holds."""
     problem = answer.get("error")
     if problem is None:
         return answer

@@ -1,9 +1,9 @@
-"""The engine that wraps every other: it journals requests and replies, replays known ones, and keeps the budget.
+"""The engine that wraps every other engine: it journals requests and replies, replays known ones, and keeps the budget.
 
-A DSPy engine is an object with `complete`: one request, one reply or a `dspy.lm15` error.
+A DSPy engine is an object with `complete`, which takes one request and returns one reply or raises a `dspy.lm15` error.
 
-DSPy calls an engine object for each question. Wrapping the engine, rather than the modules, means that nothing reaches
-a language model unrecorded: not a retry, not an adapter's second try.
+DSPy calls an engine object for each question. The engine is wrapped rather than the modules, so that nothing reaches a
+language model unrecorded: no retry, and no second try of an adapter.
 """
 
 from __future__ import annotations
@@ -39,21 +39,22 @@ from ipo_prompts.programs.record.redaction import redact
 logger = logging.getLogger(__name__)
 
 ABILITIES = ("supports_function_calling", "supports_reasoning", "supports_response_schema", "supported_params")
-"""What DSPy's adapters look up at an engine."""
+"""The attributes of an engine that DSPy's adapters read."""
 
 
 Price = Callable[[int, int], "float | None"]
-"""What tokens cost: (tokens in, tokens out) → US dollars, or None when the price is unknown."""
+"""A function from (tokens in, tokens out) to US dollars; it returns None if the price is unknown."""
 
 
 class Recorder:
-    """What all engines of a run share: the journal, the ledger, the replies that are already known.
+    """What all engines of a run share: the journal, the ledger, and the replies that are already known.
 
     Args:
-        journal: where replies are recorded; None records nothing, and only the limits are kept.
-        ledger: where their cost is added; its limits are checked before each call.
-        replies: events of another run to answer from.
-        replay: whether a request without a reply in them is an error, never a call; by default so when they are given.
+        journal: the journal that replies are written to; None records nothing, and only the limits are kept.
+        ledger: the ledger that costs are added to; its limits are checked before each call.
+        replies: the events of another run to answer from.
+        replay: whether a request without a recorded reply is an error, never a call; by default True if `replies` is
+            given.
     """
 
     def __init__(
@@ -74,32 +75,32 @@ class Recorder:
 
     @property
     def events(self) -> Sequence[Event]:
-        """Return what the journal held before this session."""
+        """The events that the journal held before this session."""
         return self.journal.events if self.journal else ()
 
     def append(self, type_: str, **content: Any) -> Event:
-        """Write an event; return it as it is written."""
+        """Write an event and return it as written."""
         if self.journal:
             return self.journal.append(type_, **content)
         return {"type": type_, **content}
 
     def _take(self, key: str) -> tuple[int, Event | None]:
-        """Return how often this very request was answered before, and its recorded reply."""
+        """Return how often this very request was answered in this session, and the recorded reply to this time."""
         index = self._asked[key]
         return index, self._known.get((key, index))
 
 
 @dataclass(eq=False)
 class RecordedEngine:
-    """A DSPy engine object that answers from the record, then the cache, then the engine it wraps.
+    """A DSPy engine object that answers from the record, then the cache, then the engine that it wraps.
 
-    The same request may be made twice in a run (a retry after a useless reply); the n-th time has its own reply.
+    The same request may be made twice in a run (a retry after a useless reply). Each time has a reply of its own.
 
     Attributes:
-        recorder: of the run.
-        engine: answers what is not known; None refuses it.
-        role: what it is asked as, `optimizer` or `describer`; a role may have several language models.
-        name: of the language model.
+        recorder: the recorder of the run.
+        engine: the engine that answers unknown requests; None refuses them.
+        role: `optimizer` or `describer`; a role may have several language models.
+        name: the name of the language model.
         price, cache, scope: see `connect.Backend`.
     """
 
@@ -117,7 +118,7 @@ class RecordedEngine:
         before = () if self.role in roles else self.recorder.events
         self._usage = roles.setdefault(self.role, Usage(self.name))
         for event in before:
-            if event["type"] == "lm_error" and event["role"] == self.role:  # what earlier sessions lost is spent
+            if event["type"] == "lm_error" and event["role"] == self.role:  # replies lost in earlier sessions cost, too
                 self._usage.add(event)
 
     def __getattr__(self, name: str) -> Any:
@@ -126,12 +127,12 @@ class RecordedEngine:
         raise AttributeError(name)
 
     def complete(self, request: Request) -> Response:
-        """Answer one request, if need be after several attempts; DSPy retries nothing.
+        """Answer one request, after several attempts if need be; DSPy itself retries nothing.
 
         Raises:
             BudgetReached: the call could pass a limit, or its answer did not come before the run's time was over.
-            InputError: in a replay, for a request that the recorded run never made; or the run directory is gone.
-            dspy.lm15.LM15Error: the last attempt failed, or a failure is not worth another.
+            InputError: in a replay, the recorded run never made this request; or the run directory is gone.
+            dspy.lm15.LM15Error: the last attempt failed, or another attempt would be of no use.
         """
         recorder = self.recorder
         body = request_to_dict(request)
@@ -175,7 +176,7 @@ class RecordedEngine:
         most: tuple[int, int],
         attempts: Attempts,
     ) -> Response:
-        """Get a reply that the record lacks, from the cache or the engine, and record it."""
+        """Get a reply that the record lacks from the cache or the engine, record it, and return it."""
         recorder, engine = self.recorder, self.engine
         started = time.monotonic()
         cached = self.cache.get({"request": body, "index": index, **self.scope}) if self.cache is not None else None
@@ -195,7 +196,7 @@ class RecordedEngine:
                 self.name,
             )
         with recorder._lock:
-            # Another thread may have asked the same in the meantime; each answer keeps its own place.
+            # Another thread may have made the same request in the meantime; each answer keeps its own place.
             index, _ = recorder._take(key)
             recorder._asked[key] += 1
             event = recorder.append(
@@ -215,11 +216,11 @@ class RecordedEngine:
             self._usage.add(event)
         if self.cache is not None and cached is None:
             self.cache.put({"request": body, "index": index, **self.scope}, event["reply"])
-        # As written, not as received: a resumed run must see the same, and a secret in the reply goes no further.
+        # As written, not as received: a resumed run must see the same reply, and a secret in the reply goes no further.
         return response_from_dict(event["reply"])
 
     def _note_failure(self, error: Exception, key: str, most: tuple[int, int]) -> None:
-        """Record a failed attempt. One that may have been answered may be billed: the most it can cost is booked."""
+        """Record a failed attempt. If its answer may be billed, book the most that it can cost."""
         booked: dict[str, Any] = {}
         if isinstance(error, MAYBE_BILLED):
             booked = {"tokens_in": most[0], "tokens_out": most[1], "usd": self.price(*most)}
@@ -234,37 +235,37 @@ class RecordedEngine:
 
 
 def _spent(response: Response, most: tuple[int, int]) -> tuple[tuple[int, int], bool]:
-    """Return the tokens in and out to book, and whether one of them is a bound as the server did not report it."""
+    """Return the tokens in and out to book, and whether one is a bound because the server did not report it."""
     used = response.usage
-    tokens_in = used.input_tokens or None  # no question has no tokens
+    tokens_in = used.input_tokens or None  # 0 is not true of any question
     tokens_out = used.output_tokens if used.output_tokens or not response.text else None
     booked = (most[0] if tokens_in is None else tokens_in, most[1] if tokens_out is None else tokens_out)
     return booked, tokens_in is None or tokens_out is None
 
 
-# The attempts to get one answer: how long each may take, how long to wait between them, and when to stop.
+# The attempts to get one answer: how long each attempt may take, how long to wait between two, and when to stop.
 
 T = TypeVar("T")
 
 RETRIES = 3
-"""More attempts after a rate limit, a server error, a broken connection or a timeout."""
+"""The most further attempts after a rate limit, a server error, a broken connection or a timeout."""
 LONGEST_PAUSE_SECONDS = 60.0
-"""Between two attempts, where the server does not say how long."""
+"""The longest pause between two attempts if the server does not ask for one."""
 QUESTION_SECONDS = 600.0
-"""For one question with all its attempts and pauses, in a run without a time limit."""
+"""The limit for one question with all its attempts and pauses, in a run without a time limit."""
 
 RETRIED = (RateLimitError, ServerError, TimeoutError, TransportError)
 MAYBE_BILLED = (LostReply, UnreadableReply, TimeoutError)
-"""The server may have made the answer."""
+"""The errors after which the server may have made, and billed, the answer."""
 
 
 class Attempts:
     """The attempts of one question.
 
     Args:
-        ledger: whose time limit ends every wait, and which shows what is waited for.
-        name: of the language model.
-        retries: how many more there may be; `RETRIES` when None.
+        ledger: the ledger whose time limit ends every wait, and whose `on_wait` is told of the waiting.
+        name: the name of the language model.
+        retries: the most attempts after the first; None means `RETRIES`.
     """
 
     def __init__(self, ledger: Ledger, name: str, retries: int | None = None) -> None:
@@ -275,7 +276,7 @@ class Attempts:
         self._started = time.monotonic()
 
     def ask(self, complete: Callable[[], T], timeout: float | None) -> T:
-        """Make one attempt; `timeout` is its limit in seconds beside that of the run.
+        """Make one attempt; `timeout` is its limit in seconds, besides the time limit of the run.
 
         Raises:
             dspy.lm15.TimeoutError: no answer came in time.
@@ -289,11 +290,11 @@ class Attempts:
             raise TimeoutError(str(error)) from error
 
     def wait_after(self, error: LM15Error) -> None:
-        """Wait until the next attempt, as long as the server asked for, or twice as long as the last time.
+        """Wait before the next attempt: as long as the server asked, or else twice as long as the last time.
 
         Raises:
-            BudgetReached: the run's time is over before that.
-            dspy.lm15.LM15Error: the given error; another attempt is not worth it.
+            BudgetReached: the run's time is over before the next attempt.
+            dspy.lm15.LM15Error: the given error, if there may be no further attempt.
         """
         self._ledger.clock.check_time()
         self._failed += 1

@@ -1,4 +1,4 @@
-"""Replies: those that were paid for before, in a journal or the cache of all runs; and how an answer is read."""
+"""Replies that were paid for before, from a journal or from the cache of all runs; and how an answer is read."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ _FIELDS: dict[str, tuple[type, ...]] = {
     "waited": (int, float),
     "cached": (bool,),
 }
-"""What is used of a recorded reply."""
+"""The fields of a recorded reply that are used, with their types."""
 
 
 def by_request(events: Iterable[Event]) -> dict[tuple[str, int], Event]:
-    """Return the recorded replies by request, and how often it was made before.
+    """Return the recorded replies by (request, number of earlier answers to the same request).
 
     Raises:
-        InputError: one is not as this version writes it.
+        InputError: a reply is not in the form that this version writes.
     """
     replies = {}
     for event in events:
@@ -51,7 +51,7 @@ def by_request(events: Iterable[Event]) -> dict[tuple[str, int], Event]:
                     raise _unknown(f"its {name!r} is missing or of another kind")
             try:
                 response_from_dict(event["reply"])
-            except Exception as error:  # whatever DSPy meets in a content that it did not write
+            except Exception as error:  # DSPy may stumble in any way over content that it did not write
                 raise _unknown(f"its reply cannot be read: {type(error).__name__}: {error}") from error
             replies[event["key"], event["index"]] = event
     return replies
@@ -70,13 +70,13 @@ CREATE TABLE IF NOT EXISTS replies (request TEXT PRIMARY KEY, reply TEXT NOT NUL
 
 
 class ReplyFile(KeptFile):
-    """Paid replies of all runs, each with its checksum: one that is not as it was written is paid for again, and told.
+    """The paid replies of all runs, each with a checksum. A changed reply is paid for again, after a warning.
 
     Args:
         path: the file.
 
     Raises:
-        InputError: it is damaged as a whole, or cannot be made. It is never thrown away: it was paid for.
+        InputError: the file is damaged as a whole, or cannot be made. It is never deleted: its replies were paid for.
     """
 
     unusable = (
@@ -89,7 +89,7 @@ class ReplyFile(KeptFile):
         self.use(lambda database: None)
 
     def get(self, request: dict[str, Any]) -> Any:
-        """Return the stored reply or None."""
+        """Return the stored reply, or None."""
         key = _key(request)
         row = self.use(
             lambda database: database.execute("SELECT reply, crc FROM replies WHERE request = ?", (key,)).fetchone()
@@ -103,7 +103,7 @@ class ReplyFile(KeptFile):
         return None
 
     def put(self, request: dict[str, Any], value: Any) -> None:
-        """Store a reply, where that can be done: the run has it in its own record."""
+        """Store a reply if possible; if not, warn, since the run has the reply in its own record."""
         key, reply = _key(request), json.dumps(value)
         row = key, reply, checksum(key, reply.encode())
 
@@ -121,29 +121,29 @@ def _key(request: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()
 
 
-# Reading an answer: DSPy's chat adapter, with bounds, so that no answer can stop a run or keep it busy.
+# Read an answer with DSPy's chat adapter, with bounds, so that no answer can stop a run or keep it busy.
 #
-# An answer that cannot be read is an `AdapterParseError`, whatever it was that DSPy's parsers stumbled over: they try
-# hard (they repair JSON, look for brackets, evaluate literals) and fail in many ways on text that was made to fail.
+# An answer that cannot be read raises an `AdapterParseError`, whatever DSPy's parsers stumbled over. They try hard
+# (they repair JSON, search for brackets, evaluate literals) and fail in many ways on text that was made to fail.
 
 
 MAX_CHARACTERS = 65_536
-"""Of a whole answer; what stands before the fields, such as a model's reasoning, takes no time to skip."""
+"""The most characters of a whole answer. Text before the fields, such as a model's reasoning, takes no time to skip."""
 MAX_FIELD_CHARACTERS = 16_384
-"""Of the fields. `json_repair` takes time that grows with the square: 2 s for the worst 16 kB that were tried, a
-minute for 64 kB. Forty templates of the greatest length are 12,000 characters."""
+"""The most characters of the fields. The time of `json_repair` grows with the square: 2 s for the worst 16 kB that were
+tried, a minute for 64 kB. Forty templates of the greatest length are 12,000 characters."""
 
 _FIRST_FIELD = "[[ ## "
 
 
 class BoundedChatAdapter(dspy.ChatAdapter):  # type: ignore[misc,unused-ignore]
-    """DSPy's default adapter, bounded; its second try as JSON, a question of its own, is too."""
+    """DSPy's default adapter, bounded; its second try as JSON, which is another question, is bounded, too."""
 
     def parse(self, signature: type[dspy.Signature], completion: str) -> dict[str, Any]:
         """Read the fields of an answer.
 
         Raises:
-            dspy.AdapterParseError: it cannot be read.
+            dspy.AdapterParseError: the answer cannot be read.
         """
         start = completion.find(_FIRST_FIELD)
         size = len(completion) - start if start >= 0 else 0
@@ -175,7 +175,7 @@ def _bounded(
             return fields
         except dspy.AdapterParseError:
             raise
-        except Exception as error:  # nothing of ours is called in there: it is the answer that cannot be read
+        except Exception as error:  # none of our code is called in there: the answer cannot be read
             problem, cause = f"The answer cannot be read ({type(error).__name__}).", error
     raise dspy.AdapterParseError(
         adapter_name=name, signature=signature, lm_response=completion[:1000], message=problem
@@ -183,7 +183,7 @@ def _bounded(
 
 
 def ask_lm(predict: Any, inputs: dict[str, Any], config: dict[str, Any]) -> Any:
-    """Ask a DSPy module; if it fails, raise the error that DSPy has wrapped."""
+    """Ask a DSPy module; if it fails, raise our own error that DSPy has wrapped, if any, else DSPy's."""
     try:
         return predict(**inputs, config=config)
     except dspy.LMError as error:
@@ -193,7 +193,7 @@ def ask_lm(predict: Any, inputs: dict[str, Any], config: dict[str, Any]) -> Any:
 
 
 def excerpt(error: Any) -> str:
-    """Return, on one line, an answer that could not be read; the next question may show it."""
+    """Return an answer that could not be read, on one line; the next question may show it."""
     answer = getattr(error, "lm_response", "")
     return str(whole_characters(" ".join(answer.split()))) if isinstance(answer, str) else ""
 
@@ -206,7 +206,7 @@ def why_unreadable(error: Any) -> str:
 
 
 def was_cut_off() -> bool:
-    """Whether the model's last reply ended at the token limit."""
+    """Return whether the model's last reply ended at the token limit."""
     lm = dspy.settings.lm
     if not lm or not lm.history:
         return False
@@ -218,7 +218,7 @@ def was_cut_off() -> bool:
 
 
 def items_of(answer: str) -> list[str]:
-    """Return the templates of an answer that lists them in another form: as JSON, or in numbered or bulleted lines.
+    """Return the templates of an answer that lists them in another form: JSON, or numbered or bulleted lines.
 
     >>> items_of('{"prompts": [{"text": "a sketch of a <CLASS>.", "score": 0.4}, null, "a print of a [class]"]}')
     ['a sketch of a <CLASS>.', 'a print of a [class]']
@@ -233,7 +233,7 @@ def items_of(answer: str) -> list[str]:
 
 
 def _json_list(answer: str) -> list[str]:
-    """Return the texts of the first list in JSON, of objects their first text."""
+    """Return the texts of the first JSON list; of an object in the list, the first text."""
     start = re.search(r'\[\s*["{]', answer)
     if start is None:
         return []
@@ -246,7 +246,7 @@ def _json_list(answer: str) -> list[str]:
 
 
 def whole_characters(value: Any) -> Any:
-    r"""Join the halves of characters that came as two escapes; a half alone becomes U+FFFD.
+    r"""Join the halves of characters that came as two escapes; replace a single half by U+FFFD.
 
     >>> whole_characters(["\ud83d\ude00", "\ud83d"])
     ['😀', '\ufffd']

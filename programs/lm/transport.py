@@ -1,8 +1,8 @@
 """Language models over HTTP, through litellm or DSPy: replies bounded in bytes, and read as far as they can be read.
 
-A server is not trusted: its reply may be endless, not JSON, or JSON that litellm cannot read. What may have been paid
-for is told apart from what was not: what litellm cannot read is read here instead, what cannot be read there
-either is not asked for again, and a reply that was lost on its way says so.
+A server is not trusted: its reply may be endless, not JSON, or JSON that litellm cannot read. A reply that may have
+been paid for is told apart from one that was not. If litellm cannot read a reply, this module reads it. If it cannot
+be read here either, it is not asked for again. If a reply was lost on its way, the error says so.
 """
 
 from __future__ import annotations
@@ -26,55 +26,63 @@ from dspy.clients.engines import LiteLLMEngine
 from ipo_prompts.metrics.clock import given_up
 
 MAX_REPLY_BYTES = 1 << 20
-"""Of a whole HTTP reply; 200 times a reply of 1,024 tokens."""
+"""The most bytes of a whole HTTP reply: 200 times a reply of 1,024 tokens."""
 MAX_REQUESTS = 4
-"""For one attempt: a server that redirects is followed three times, and each time it gets the question anew."""
+"""The most requests of one attempt: redirects are followed three times, and each time the question is sent again."""
 
 _ADVICE = re.compile(r"(To fix:|Traceback).*", re.DOTALL)
-"""What DSPy and litellm append: advice for the programmer who calls them, and their own tracebacks."""
+"""What DSPy and litellm append to a message: advice for the programmer who calls them, and their own tracebacks."""
 
 
 class LostReply(lm15.ServerError):  # type: ignore[misc,unused-ignore]
-    """The server accepted the question, but its reply was lost on its way; it may be billed."""
+    """The server accepted the question, but its reply was lost on its way. The reply may be billed."""
 
 
 class UnreadableReply(lm15.ProviderError):  # type: ignore[misc,unused-ignore]
-    """The server answered, but not with what can be read; it may be billed, and would be again if asked again."""
+    """The server answered, but the reply cannot be read. It may be billed, and asking again may be billed again."""
 
 
 @dataclass
 class _Exchange:
-    """What the transport saw of one question."""
+    """What the transport has seen of one question and its replies.
+
+    Attributes:
+        requests: the number of requests so far.
+        status: the status of the latest reply.
+        retry_after: the seconds to wait before another attempt, as the server asked.
+        body: the bytes of the latest reply so far.
+        unread: why a reply is not read although it may be whole; None if it is read.
+        is_whole: whether the latest reply was read to its end.
+        elsewhere: the address that was asked, and the address that it redirected to, if that is not followed.
+    """
 
     requests: int = 0
     status: int | None = None
     retry_after: float | None = None
     body: bytearray = field(default_factory=bytearray)
     unread: str | None = None
-    """Why a reply is not read, whole as it may be; None where it is."""
     is_whole: bool = False
     elsewhere: tuple[httpx.URL, httpx.URL] | None = None
-    """What was asked, and the address of another server that it was to be sent on to."""
 
     def begin(self) -> None:
-        """Count a request."""
+        """Count a request; refuse it if there were too many."""
         self.requests += 1
         if self.requests > MAX_REQUESTS:
             raise httpx.TooManyRedirects("too many redirects")
 
     def check(self, reply: Any, status: int, headers: httpx.Headers, asked: httpx.URL, *, follows: bool) -> None:
-        """Note how a reply begins; refuse it, and close it, where it is not to be read.
+        """Note how a reply begins. Close and refuse a reply that must not be read.
 
-        `follows`: whether the client asks again at another address of the same server, to which it may take keys.
+        `follows` says whether the client follows redirects within the same server, which may see its keys.
         """
         self.status, self.is_whole = status, False
         self.retry_after = retry_after_seconds(headers.get("retry-after"))
         self.body.clear()
         target, where = None, headers.get("location")
         if where is not None and 300 <= status < 400:
-            with suppress(httpx.InvalidURL, ValueError):  # which httpx refuses, too
+            with suppress(httpx.InvalidURL, ValueError):  # httpx refuses such an address, too
                 target = asked.join(where)
-        # Httpx would take along the keys that other headers hold.
+        # Httpx would send along the keys that other headers hold.
         if target is not None and not (follows and _origin(target) == _origin(asked)):
             self.elsewhere = asked, target
             reply.close()
@@ -85,7 +93,7 @@ class _Exchange:
             raise httpx.DecodingError(self.unread)
 
     def bounded(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
-        """Yield the bytes of a reply as they come, and keep them."""
+        """Yield the bytes of a reply as they arrive, and keep them."""
         for chunk in chunks:
             self.body += chunk
             if len(self.body) > MAX_REPLY_BYTES:
@@ -103,7 +111,7 @@ _stream = StdlibTransport.stream
 
 
 def _send_bounded(transport: httpx.HTTPTransport, request: httpx.Request) -> httpx.Response:
-    """Send a request. The reply to one of ours is read up to `MAX_REPLY_BYTES`, and while somebody waits for it."""
+    """Send a request. If it is ours, read the reply up to `MAX_REPLY_BYTES` and only while somebody waits for it."""
     exchange = _exchange.get()
     if exchange is None:
         return _send(transport, request)
@@ -116,14 +124,14 @@ def _send_bounded(transport: httpx.HTTPTransport, request: httpx.Request) -> htt
 
 
 def _stream_bounded(transport: StdlibTransport, request: TransportRequest) -> TransportResponse:
-    """Do the same for the client that DSPy has of its own."""
+    """Do the same as `_send_bounded` for DSPy's own HTTP client."""
     exchange = _exchange.get()
     if exchange is None:
         return _stream(transport, request)
     exchange.begin()
     try:
         response = _stream(transport, request)
-    except ReadTimeout as error:  # told apart from a broken connection: the answer may be made, and billed
+    except ReadTimeout as error:  # unlike after a broken connection, the answer may be made and billed
         raise lm15.TimeoutError(str(error)) from error
     headers, asked = httpx.Headers(response.headers), httpx.URL(request.url)
     exchange.check(response, response.status, headers, asked, follows=False)
@@ -137,17 +145,17 @@ def _stream_bounded(transport: StdlibTransport, request: TransportRequest) -> Tr
     )
 
 
-# What DSPy and litellm's providers send with, whichever client they use; requests that are not asked through `readable`
-# pass through as they are. litellm has hooks, but what goes around one goes around the bounds, too, and its key goes
-# where it is redirected. `sync_transport` and `client_session` are as global as this, clients made earlier stay in
-# use, `force_ipv4` comes first, and with a transport no proxies are mounted. `client=` of one call is ignored by a
-# provider that wants the other of its two kinds, and by some whatever it is.
+# DSPy and litellm's providers send all requests through these two methods, whichever client they use. A request that is
+# not made through `readable` passes through unchanged. litellm's hooks are no substitute. A request that misses a hook
+# has no bounds, and a redirect takes its key along. The hooks `sync_transport` and `client_session` are as global as
+# this patch; clients made earlier stay in use, `force_ipv4` takes precedence, and with a transport no proxies are
+# mounted. A provider ignores the `client=` of a call if it wants litellm's other kind of client, and some ignore any.
 httpx.HTTPTransport.handle_request = _send_bounded  # type: ignore[assignment,method-assign]
 StdlibTransport.stream = _stream_bounded
 
 
 def _origin(url: httpx.URL) -> str:
-    """Return scheme, host and port, the usual port left out."""
+    """Return scheme, host and port of an address; the usual port is left out."""
     return str(url.copy_with(path="/", query=None, fragment=None, userinfo=b"")).rstrip("/")
 
 
@@ -164,19 +172,19 @@ class _BoundedStream(httpx.SyncByteStream):
 
 
 class HttpEngine:
-    """A DSPy engine: one attempt through litellm, never a retry.
+    """A DSPy engine that makes one attempt through litellm, and never retries.
 
     Args:
-        timeout: seconds for one whole reply.
-        api_base: the address of the server; the provider's where None.
-        setting: what the address is called where users type it.
+        timeout: the limit for one whole reply, in seconds.
+        api_base: the address of the server; None uses the provider's.
+        setting: the name of the setting in which users type the address.
     """
 
     def __init__(self, timeout: float, api_base: str | None = None, setting: str = "lm_api_base") -> None:
         self.timeout = timeout
         self._api_base = api_base
         self._setting = setting
-        # litellm serialises replies that break its own types, and pydantic would show their content.
+        # litellm serialises replies that violate its own types, and pydantic would show their content in warnings.
         warnings.filterwarnings("ignore", "Pydantic serializer warnings", UserWarning)
         self._inner = LiteLLMEngine(model_type="chat", timeout=timeout, **({"api_base": api_base} if api_base else {}))
 
@@ -184,19 +192,23 @@ class HttpEngine:
         """Answer one request.
 
         Raises:
-            LostReply: the server accepted the request, but the connection broke before the end of its reply.
-            UnreadableReply: the server answered, but what came back is no chat completion.
-            dspy.lm15.LM15Error: the server refused it, or cannot be reached.
+            LostReply: the server accepted the request, but the connection broke before the end of the reply.
+            UnreadableReply: the server answered, but the answer is not a chat completion.
+            dspy.lm15.LM15Error: the server refused the request, or cannot be reached.
         """
         return readable(lambda: self._inner.complete(request), request, self._api_base, f"{self._setting}=")
 
 
 def readable(ask: Callable[[], lm15.Response], request: lm15.Request, base: str | None, setting: str) -> lm15.Response:
-    """Return what a client answers, read here where it cannot, and never from a server that nobody named.
+    """Return the reply that a client gets; if the client cannot read the reply, read it here.
+
+    No reply comes from a server that the user has not named.
 
     Args:
+        ask: the function that lets the client ask.
+        request: the request that the client makes.
         base: the address that the user gave.
-        setting: what stands before an address where users type it.
+        setting: the text before an address where users type it.
 
     Raises:
         UnreadableReply, LostReply, LM15Error: as `HttpEngine.complete`.
@@ -215,7 +227,7 @@ def readable(ask: Callable[[], lm15.Response], request: lm15.Request, base: str 
 
 
 def _sent_on(asked: httpx.URL, target: httpx.URL, own: str, setting: str) -> str:
-    """Say that a server wanted the question sent elsewhere, and what to type if that is where it belongs."""
+    """Say that a server redirects the question, and what to type if the user trusts the other address."""
     base = _origin(target)
     rest = str(asked)[len(own) :].partition("?")[0]
     if own and str(asked).startswith(own) and target.path.endswith(rest):
@@ -228,7 +240,7 @@ def _sent_on(asked: httpx.URL, target: httpx.URL, own: str, setting: str) -> str
 
 
 def _after_failure(error: Exception, exchange: _Exchange, request: lm15.Request) -> lm15.Response:
-    """Read what litellm could not, or raise what is to be said about it."""
+    """Return the reply that the client could not read, or raise the error that says what went wrong."""
     if exchange.status is not None and 200 <= exchange.status < 300:
         if exchange.unread:
             raise UnreadableReply(f"the server accepted the question, but {exchange.unread}") from error
@@ -241,7 +253,7 @@ def _after_failure(error: Exception, exchange: _Exchange, request: lm15.Request)
         if read := read_completion(bytes(exchange.body), request.model):
             return read
         start = " ".join(exchange.body[:200].decode("utf-8", "replace").split())
-        raise UnreadableReply(f"the server's reply is no chat completion: {start!r}") from error
+        raise UnreadableReply(f"the server's reply is not a chat completion: {start!r}") from error
     if exchange.requests > MAX_REQUESTS:
         raise lm15.InvalidRequestError(
             "the server redirects the question again and again; check its address"
@@ -256,22 +268,23 @@ def _after_failure(error: Exception, exchange: _Exchange, request: lm15.Request)
     raise error
 
 
-# Reading a reply that litellm could not: it was paid for, and is worth what can be read of it.
+# Read a reply that litellm could not read: it was paid for, and every text that can be read is of use.
 #
-# Its text is looked for where each kind of server writes it, whole or in the pieces of a stream that nobody asked for.
+# The text is searched where each kind of server writes it: whole, or in the pieces of a stream that nobody asked for.
 
 Steps = tuple[str | int, ...]
 
 
 @dataclass(frozen=True)
 class _Form:
-    """Where one kind of server writes things; of several places the first that is there counts.
+    """Where one kind of server writes the parts of a reply; of several places, the first that exists counts.
 
     Attributes:
-        texts: the text of a reply, and of a piece of a stream.
-        tokens_in, tokens_out: what it counted; of a stream the last number counts.
-        finish: why it ended; `cut` stands there when it was cut off at its limit of tokens.
-        thoughts: tokens out that are not among `tokens_out`; () where all are.
+        texts: the places of the text, in a reply and in a piece of a stream.
+        tokens_in, tokens_out: the places of the token counts; in a stream the last number counts.
+        finish: the places of the reason why the reply ended.
+        cut: the reason of a reply that was cut off at its limit of tokens.
+        thoughts: the place of the tokens out that are not among `tokens_out`; () if all are.
     """
 
     texts: tuple[Steps, ...]
@@ -283,7 +296,7 @@ class _Form:
 
 
 _FORMS = (
-    _Form(  # OpenAI, and all that speak like it
+    _Form(  # OpenAI, and all servers with its protocol
         texts=(("choices", 0, "message", "content"), ("choices", 0, "delta", "content")),
         tokens_in=(("usage", "prompt_tokens"),),
         tokens_out=(("usage", "completion_tokens"),),
@@ -314,10 +327,10 @@ _FORMS = (
 
 
 def read_completion(body: bytes, model: str) -> lm15.Response | None:
-    """Read a completion leniently; None when it is none.
+    """Read a completion leniently; return None if the body is not a completion.
 
-    Of several choices the first is taken, of a text in parts their texts. A text that is no text is empty, and a number
-    of tokens that is none is left out.
+    The first of several choices is taken. The texts of the parts of a text are joined. A text of a wrong type becomes
+    empty, and a number of tokens of a wrong type is left out.
     """
     pieces = _pieces(body)
     for form in _FORMS:
@@ -339,13 +352,13 @@ def read_completion(body: bytes, model: str) -> lm15.Response | None:
 
 
 def _pieces(body: bytes) -> list[Any]:
-    """Return what a reply holds: one value of JSON, or those of a stream (server-sent events, lines, or a list)."""
+    """Return the JSON values of a reply: one, or those of a stream (server-sent events, lines, or a list)."""
     with suppress(ValueError, RecursionError):
         text = body.decode("utf-8")
         lines = [line for line in text.splitlines() if line.strip()]
         data = [line[5:].strip() for line in lines if line.startswith("data:")]
         for parts in ([text], [part for part in data if part != "[DONE]"] if data else lines):
-            with suppress(ValueError):  # a number of 5,000 digits is none that is read, too
+            with suppress(ValueError):  # Python refuses numbers of 5,000 digits, too
                 values = [json.loads(part) for part in parts]
                 return values[0] if len(values) == 1 and isinstance(values[0], list) else values
     return []
@@ -355,7 +368,7 @@ _NOTHING = object()
 
 
 def _first(value: Any, paths: Sequence[Steps]) -> Any:
-    """Return what stands at the first path that leads somewhere, else `_NOTHING`."""
+    """Return the value at the first path that exists, else `_NOTHING`."""
     for path in paths:
         found = value
         try:
@@ -368,7 +381,7 @@ def _first(value: Any, paths: Sequence[Steps]) -> Any:
 
 
 def _count(pieces: Sequence[Any], paths: Sequence[Steps]) -> int | None:
-    """Return the last number of tokens that is one."""
+    """Return the last valid number of tokens; None if there is none."""
     counts = [_first(piece, paths) for piece in pieces]
     return next((n for n in reversed(counts) if type(n) is int and n >= 0), None)
 

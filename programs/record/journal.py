@@ -1,8 +1,8 @@
 """The append-only record of a run. Everything that was paid for or measured is on disk before it is used.
 
 `journal.jsonl` holds one JSON object a line. A killed run resumes from it: recorded replies are used again, scores are
-made again. An incomplete last line, left by a kill in the middle of a write, is cut off. Each line ends with a checksum
-of what stands before it. A damaged line is never skipped: it may have been paid for.
+computed again. If a kill in the middle of a write left an incomplete last line, the line is cut off. Each line ends
+with a checksum of the text before it. A damaged line is never skipped: it may have been paid for.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Journal:
         started: `clock.now()` when this session began; now when None.
 
     Attributes:
-        events: those that the record held when it was opened, oldest first.
+        events: the events that the record held when it was opened, oldest first.
 
     Raises:
         InputError: the folder cannot be written, another process holds it, or the record is damaged.
@@ -91,8 +91,8 @@ class Journal:
             if os.fstat(self._file.fileno()).st_nlink > 1:
                 self._file.close()
                 raise InputError(
-                    f"{self.path} has a second name elsewhere (a hard link), and what is written would stand there, "
-                    "too; put a copy in its place."
+                    f"{self.path} has a second name elsewhere (a hard link), and what is written would change that "
+                    "file, too; put a copy in its place."
                 )
             if end < len(data):
                 self._file.truncate(end)
@@ -109,17 +109,17 @@ class Journal:
 
     @property
     def seconds(self) -> float:
-        """Wall time spent on the run so far, earlier sessions included."""
+        """Wall time spent on the run so far, in seconds, earlier sessions included."""
         return self.seconds_before + clock.now() - self._started
 
     def append(self, type_: str, **content: Any) -> Event:
         """Write one event through to the disk; only then may its content be used.
 
         Returns:
-            The event as it was written, without secrets: use this one, as a resumed run will.
+            The event as it was written, without secrets. Use this one, as a resumed run will.
 
         Raises:
-            InputError: the disk is full or gone, or see `check_there`. What was written before stays readable.
+            InputError: the disk is full or gone, or see `check_there`. Earlier events stay readable.
         """
         event: Event = {"type": type_, **redacted(content), "seconds": round(clock.now() - self._started, 3)}
         line = line_of(event)
@@ -128,7 +128,7 @@ class Journal:
                 end = self._file.seek(0, os.SEEK_END)
                 try:
                     written = 0
-                    while written < len(line):  # a disk that is nearly full takes a part
+                    while written < len(line):  # a nearly full disk takes only a part
                         written += self._file.write(line[written:]) or 0
                     os.fsync(self._file.fileno())
                 except OSError:
@@ -138,14 +138,14 @@ class Journal:
                 raise InputError(
                     f"cannot write {self.path}: {error.strerror}; make room, then {resumed_by(self.path.parent)}."
                 ) from error
-        self.check_there()  # only now: a directory that was moved takes what was paid for along
+        self.check_there()  # only now, so that a directory that was moved still gets what was paid for
         return event
 
     def check_there(self) -> None:
         """Refuse to go on in a run directory that is no longer where it was.
 
         Raises:
-            InputError: it was moved or deleted.
+            InputError: the directory was moved or deleted.
         """
         try:
             there = os.path.samestat(self.path.lstat(), os.fstat(self._file.fileno()))
@@ -174,7 +174,7 @@ def read(folder: Path) -> list[Event]:
     """Read the record of a run without locking it.
 
     Raises:
-        InputError: there is none, or it is damaged.
+        InputError: there is no record, or it is damaged.
     """
     path = folder / FILE_NAME
     if not path.is_file():
@@ -183,7 +183,7 @@ def read(folder: Path) -> list[Event]:
 
 
 def _events(path: Path, data: bytes) -> Iterator[Event]:
-    """Yield the events of the whole lines."""
+    """Yield the events of all whole lines."""
     for number, line in enumerate(data.split(b"\n")[:-1], start=1):
         try:
             yield event_of(line)
@@ -192,7 +192,7 @@ def _events(path: Path, data: bytes) -> Iterator[Event]:
 
 
 def _end_of_lines(path: Path, data: bytes) -> int:
-    """Return where the whole lines end; what follows was left by a kill. A file without one may be another's."""
+    """Return where the whole lines end; the rest was left by a kill. A file without a whole line may be no journal."""
     end = data.rfind(b"\n") + 1
     start = json.dumps({"type": ""})[:-2].encode()
     if end == 0 and not (data.startswith(start) or start.startswith(data)):
@@ -201,8 +201,8 @@ def _end_of_lines(path: Path, data: bytes) -> int:
 
 
 def _damaged(path: Path, number: int, line: bytes) -> str:
-    """Say what a damaged line costs, and the words that give it up; a reply is never asked for again unasked."""
-    again = "what it held is made again"
+    """Say what a damaged line costs, and how to give it up. No reply is paid for again unless the user does so."""
+    again = "the content of the line is made again"
     if b'"type": "lm"' in line:
         amount = rb"([0-9]+(?:\.[0-9]+)?(?:e-?[0-9]+)?)[,}]"
         cost = [re.search(rb'"%s": %s' % (name, amount), line) for name in (b"tokens_in", b"tokens_out", b"usd")]
@@ -218,7 +218,7 @@ def _damaged(path: Path, number: int, line: bytes) -> str:
 
 def seconds_of(events: Sequence[Event]) -> float:
     """Return the wall time of all sessions that left these events."""
-    # The clock of a session starts at 0 with its `start` event, so its last event has all of it.
+    # The clock of a session starts at 0 with its `start` event, so its last event holds the whole time.
     after = [*(event["type"] == "start" for event in events[1:]), True]
     return float(sum(event["seconds"] for event, ends in zip(events, after, strict=False) if ends))
 
@@ -227,27 +227,32 @@ def check_same(journal: Journal, identity: Mapping[str, Any]) -> None:
     """Refuse the journal of another search.
 
     Raises:
-        InputError: it names what is another.
+        InputError: the journal is that of another search; the message names what differs.
     """
     before = journal.find("start")
     if before is None:
         return
     if not identity.keys() <= before.keys():
         raise InputError(
-            f"{journal.path.parent} holds a search that was begun otherwise, by `ipo optimize` or by IPO.compile; go "
-            "on with it that way, or begin a new one elsewhere."
+            f"{journal.path.parent} holds a search that was begun in another way, by `ipo optimize` or by IPO.compile; "
+            "go on with it that way, or begin a new one elsewhere."
         )
     other = next((key for key, value in redacted(dict(identity)).items() if before.get(key) != value), None)
     if other:
         differs = "differ" if other.endswith("s") else "differs"
         raise InputError(
             f"{journal.path.parent} holds another search: its {other} {differs}; begin a new one elsewhere, or go "
-            "on with what it was begun with."
+            "on with what that search was begun with."
         )
 
 
 def begin(journal: Journal, identity: Mapping[str, Any], **about: Any) -> None:
-    """Write the first event of a session: what makes the search another one, and what else is known of it.
+    """Write the first event of a session.
+
+    Args:
+        journal: the journal of the search.
+        identity: what makes the search this search and no other.
+        about: what else is known about the search.
 
     Raises:
         InputError: the journal is that of another search.

@@ -1,6 +1,6 @@
-"""A line of JSON with the checksum that ends it, as in `journal.jsonl`, and the record of a run read without a lock.
+"""Lines of JSON that end with a checksum, as in `journal.jsonl`, and reading the record of a run without a lock.
 
-The file may be a stranger's: links are not followed, what is no regular file is refused, and bytes have a bound.
+The file may be a stranger's. Links are not followed, only a regular file is read, and its size is bounded.
 """
 
 from __future__ import annotations
@@ -18,30 +18,30 @@ from ipo_prompts.metrics.errors import InputError
 
 FILE_NAME = "journal.jsonl"
 LOCK = ".lock"
-"""Of a run directory: one process works in it."""
+"""The lock file of a run directory: one process at a time works in it."""
 MOST_BYTES = 2**28
-"""Of a journal; that of a run of days has some millions."""
+"""The most bytes of a journal. The journal of a run of days has some millions."""
 
 _CHECKSUM = re.compile(rb', "crc": "([0-9a-f]{8})"\}$')
-"""How a line ends: the CRC-32 of the line without this field."""
+"""The end of a line: the CRC-32 of the line without this field."""
 
 Event = dict[str, Any]
 
 
 def line_of(event: Event) -> bytes:
-    """Return the line of an event, or of any dictionary, its checksum and its end included."""
-    # Half a character (a lone surrogate) has no UTF-8; its escape is what JSON has for it.
+    """Return an event, or any dictionary, as a line with its checksum and line break."""
+    # Half a character (a lone surrogate) has no UTF-8; JSON writes it as an escape.
     body = json.dumps(event, ensure_ascii=False).encode(errors="backslashreplace")
     return body[:-1] + f', "crc": "{zlib.crc32(body):08x}"}}\n'.encode()
 
 
 def last(folder: Path, type_: str) -> Event | None:
-    """Return the latest whole event of one type in a run's record; other lines, though damaged, are passed over."""
+    """Return the latest whole event of one type in a run's record; other lines are skipped, damaged ones too."""
     return last_of(folder, type_)[0]
 
 
 def last_of(folder: Path, *types: str) -> list[Event | None]:
-    """Return the latest event of each of some types, from one reading; see `last`."""
+    """Return the latest event of each type, reading the file once; see `last`."""
     try:
         lines = bytes_of(folder / FILE_NAME).split(b"\n")
     except (InputError, OSError):
@@ -59,7 +59,7 @@ def last_of(folder: Path, *types: str) -> list[Event | None]:
 
 
 def event_of(line: bytes) -> Event:
-    """Return the event of a line; raise a ValueError, KeyError or TypeError where it is damaged."""
+    """Return the event of a line; raise a ValueError, KeyError or TypeError if the line is damaged."""
     event: Event = json.loads(checked(line))
     if not isinstance(event["type"], str) or not isinstance(event["seconds"], (int, float)):
         raise TypeError("no event")
@@ -67,7 +67,7 @@ def event_of(line: bytes) -> Event:
 
 
 def checked(line: bytes) -> bytes:
-    """Return the JSON of a line without its checksum; raise a ValueError where it has none, or another one's."""
+    """Return the JSON of a line without its checksum; raise a ValueError if the checksum is missing or wrong."""
     found = _CHECKSUM.search(line)
     if not found:
         raise ValueError("no checksum")
@@ -78,10 +78,10 @@ def checked(line: bytes) -> bytes:
 
 
 def refuse_links(*paths: Path) -> None:
-    """Refuse what is no file of the run directory's own: what is written there would end up in another one.
+    """Refuse paths that are not regular files: what is written to a link would end up in another file.
 
     Raises:
-        InputError: names it.
+        InputError: a path is not a regular file; the message names it.
     """
     for path in paths:
         with suppress(FileNotFoundError):
@@ -92,12 +92,12 @@ def refuse_links(*paths: Path) -> None:
 
 
 def no_link(path: str, flags: int) -> int:
-    """Open a file as `open` does with this opener: through no link, and without waiting where it is a pipe."""
+    """Open a file, as the opener of `open`: never through a link, and without waiting if the file is a pipe."""
     return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0), 0o666)
 
 
 def bytes_of(path: Path) -> bytes:
-    """Return what is in the file; nothing where there is none."""
+    """Return the content of a file; nothing if there is no file."""
     refuse_links(path)
     try:
         with open(path, "rb", opener=no_link) as file:
@@ -105,5 +105,5 @@ def bytes_of(path: Path) -> bytes:
     except FileNotFoundError:
         return b""
     if len(content) > MOST_BYTES:
-        raise InputError(f"{path} has more than {MOST_BYTES:,} bytes, as no record of a run has; name another run.")
+        raise InputError(f"{path} has more than {MOST_BYTES:,} bytes, so it is no record of a run; name another run.")
     return content

@@ -14,15 +14,15 @@ from urllib.parse import quote, quote_plus, unquote, urlsplit
 from ipo_prompts.metrics.errors import InputError
 
 SHORTEST = 8
-"""Characters of a secret: shorter ones are not blanked, since they are parts of ordinary words and numbers."""
+"""The least characters of a secret. Shorter ones are not blanked: they are parts of ordinary words and numbers."""
 SECRET_NAME = re.compile(
     r"KEY|TOKEN|SECRET|PASS|PWD|CREDENTIAL|JWT|BEARER|AUTH(?!OR(?!I))|COOKIE|DSN|WEBHOOK|HEADERS|LICENSE"
     r"|CONNECTION_?STRING|PRIVATE",
     re.IGNORECASE,
 )
-"""Of a variable of the environment that holds a secret."""
+"""What stands in the name of an environment variable that holds a secret."""
 _NO_SECRET = ("PWD", "OLDPWD")
-"""The folder that the shell is in, and was in."""
+"""The variables of the shell's present and previous folder, which are no secrets."""
 _KNOWN = re.compile(
     r"(?<![A-Za-z0-9])(?:"
     r"(?:sk-|xai-|pplx-|csk-|nvapi-|glpat-|pypi-|gh[opusr]_|github_pat_|hf_|gsk_|r8_|fw_|npm_|tgp_v1_|dop_v1_|lsv2_pt_"
@@ -32,23 +32,23 @@ _KNOWN = re.compile(
     r"|-----BEGIN [A-Z ]*PRIVATE KEY-----[^-]*(?:-----END [A-Z ]*PRIVATE KEY-----)?"
     r")"
 )
-"""Keys as providers write them, which are blanked also where the environment has them not."""
+"""Keys in the forms of known providers. They are blanked even if the environment does not hold them."""
 _DIGEST = re.compile(r"[0-9a-f]{64}|[0-9a-f]{12}")
 
 
 def redact(text: str) -> str:
-    """Blank out every secret that the environment holds, in case a server has echoed one, also where it is encoded.
+    """Blank out every secret of the environment, plain or encoded, in case a server has echoed one.
 
-    What begins as the keys of a known provider do is blanked too.
+    Keys in the form of a known provider are blanked, too.
     """
     secrets = _secrets(tuple(os.environ.items()))
-    if _DIGEST.fullmatch(text) and text not in secrets:  # ours; that it holds a short secret is chance
+    if _DIGEST.fullmatch(text) and text not in secrets:  # a digest of ours; a short secret in it is chance
         return text
     return _KNOWN.sub("[redacted]", _pattern(secrets).sub("[redacted]", text) if secrets else text)
 
 
 def too_short() -> list[str]:
-    """Return the names of variables that hold a secret which is too short to be blanked."""
+    """Return the names of the environment variables whose secret is too short to be blanked."""
     ends = re.compile(rf"(?:{SECRET_NAME.pattern})(WORD|WD|S)*(_\d+)?$", re.IGNORECASE)
     found = [(name, value) for name, value in os.environ.items() if ends.search(name) and name not in _NO_SECRET]
     return [name for name, value in found if 0 < len(value) < SHORTEST and value.lower() not in ("true", "false")]
@@ -56,7 +56,7 @@ def too_short() -> list[str]:
 
 @lru_cache(maxsize=8)
 def _secrets(environment: tuple[tuple[str, str], ...]) -> tuple[str, ...]:
-    """Return the secrets in the variables of an environment."""
+    """Return the secrets that the variables of an environment hold."""
     found: dict[str, None] = {}
     for name, value in environment:
         if name in _NO_SECRET:
@@ -70,7 +70,7 @@ def _secrets(environment: tuple[tuple[str, str], ...]) -> tuple[str, ...]:
 
 
 def _passwords(value: str) -> Iterator[str]:
-    """Yield the passwords in the addresses of proxies, data bases and the like, as they stand there and decoded."""
+    """Yield the passwords in the addresses of proxies, databases and the like, as written and decoded."""
     for password in re.findall(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s/?#@]*?:([^\s/?#]*)@", value):
         yield from (password, unquote(password))
     if re.fullmatch(r"[^\s/:@]+:[^\s/]+@[^\s@]+", value):  # a proxy without its scheme
@@ -78,7 +78,7 @@ def _passwords(value: str) -> Iterator[str]:
 
 
 def _parts(value: str) -> Iterator[str]:
-    """Yield the secrets within a value: of a JSON table those under such a name, of headers what stands behind them."""
+    """Yield the secrets within a value: those under a secret's name in a JSON table, and those in headers."""
     try:
         table = json.loads(value)
     except (ValueError, RecursionError):
@@ -89,7 +89,7 @@ def _parts(value: str) -> Iterator[str]:
 
 
 def redacted(value: Any) -> Any:
-    """Return a JSON value with every text in it redacted; keys and numbers stay."""
+    """Return a JSON value with every text in it redacted; keys and numbers are kept."""
     if isinstance(value, str):
         return redact(value)
     if isinstance(value, dict):
@@ -100,10 +100,11 @@ def redacted(value: Any) -> Any:
 
 
 def check_address(address: str) -> None:
-    """Refuse the address of a server that may hold a secret: it is written to the configuration and the journal.
+    """Refuse a server address that may hold a secret: addresses are written to the configuration and the journal.
 
     Raises:
-        InputError: it has a user name, a query or a fragment, holds a secret of the environment, or is no address.
+        InputError: the address has a user name, a query or a fragment, holds a secret of the environment, or is not a
+            URL.
     """
     try:
         parts = urlsplit(address)
@@ -117,10 +118,10 @@ def check_address(address: str) -> None:
 
 
 def check_key(name: str) -> None:
-    """Refuse a language model of OpenAI, or a server of that protocol, without a key: the client insists on one.
+    """Refuse a language model of OpenAI, or of a server with that protocol, without a key: the client insists on one.
 
     Raises:
-        InputError: names the variable to set.
+        InputError: the key is missing; the message names the variable to set.
     """
     if name.startswith("openai/") and not os.environ.get("OPENAI_API_KEY"):
         raise InputError(f"the language model {name} needs OPENAI_API_KEY in the environment.")
@@ -129,12 +130,12 @@ def check_key(name: str) -> None:
 @lru_cache(maxsize=8)
 def _pattern(secrets: tuple[str, ...]) -> re.Pattern[str]:
     forms = {form for secret in secrets for form in _forms(secret)}
-    # Hexadecimal digits, those of URLs (%2f) too, come in either case.
+    # Hexadecimal digits, also those of URLs (%2f), come in either case.
     return re.compile("|".join(re.escape(form) for form in sorted(forms, key=len, reverse=True)), re.IGNORECASE)
 
 
 def _forms(secret: str) -> Iterator[str]:
-    """Yield a secret as it is and as URLs, JSON, hexadecimal and base64 hold it."""
+    """Yield a secret as it is, and as URLs, JSON, hexadecimal and base64 write it."""
     data = secret.encode("utf-8", "surrogateescape")
     yield from (secret, quote(data, safe=""), quote(data), quote_plus(data))
     yield from (json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1])
@@ -142,6 +143,6 @@ def _forms(secret: str) -> Iterator[str]:
     yield data.hex()
     for before in range(3):  # within a longer text, such as `user:key`, it may begin at any of three places
         whole = base64.b64encode(bytes(before) + data).decode()
-        # The characters at both ends also depend on what stands before and after.
+        # The characters at both ends also depend on the text before and after.
         first, last = (0, 2, 3)[before], 8 * (before + len(data)) // 6
         yield from (whole[first:last], whole[first:last].replace("+", "-").replace("/", "_"))

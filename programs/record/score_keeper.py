@@ -1,4 +1,4 @@
-"""Between the reward and the search: scores are written to the journal before the search may use them."""
+"""The layer between reward and search: it writes scores to the journal before the search may use them."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from ipo_prompts.programs.templates.admission import Rejection
 logger = logging.getLogger(__name__)
 
 AT_ONCE = 256
-"""Templates that are scored in one call of the reward."""
+"""The most templates that are scored in one call of the reward."""
 ROUNDING = 1e-5
-"""How far a value may be from the mean of its hits, and from its scale: sums in float32 are no better."""
+"""How far a value may be from the mean of its hits, and outside its scale: sums in float32 are no more exact."""
 
 
 class ScoreKeeper:
     """Scores templates and records them, one event a step.
 
-    An event that an earlier session wrote is not written twice. Its scores are made again rather than read: they are
-    exact and cheap, and a damaged or edited record cannot change a result.
+    An event that an earlier session wrote is not written twice. Its scores are computed again rather than read: they
+    are exact and cheap, and so a damaged or edited record cannot change a result.
 
     Args:
-        journal: where scores are recorded; None records nothing.
-        reward: scores the templates.
+        journal: the journal that scores are written to; None records nothing.
+        reward: the reward that scores the templates.
 
     Attributes:
-        scale: of the reward.
+        scale: the scale of the reward.
     """
 
     def __init__(self, journal: Journal | None, reward: Reward) -> None:
@@ -51,9 +51,15 @@ class ScoreKeeper:
         kind: str = "search",
         known: Mapping[str, Score] | None = None,
     ) -> list[Score]:
-        """Score the templates of a step on `search` or `selection` units, those of an `earlier` run on the former.
+        """Score the templates of a step and record the scores.
 
-        `known` are scores on these units that `propose` has given.
+        Args:
+            step: the number of the step.
+            templates: the templates to score.
+            units: the search or selection units.
+            rejected: the templates that were refused in this step, to be recorded.
+            kind: `search` or `selection`; `earlier` for the templates of an earlier run, scored on search units.
+            known: scores on these units that `propose` has returned.
         """
         made = dict(known or {})
         new = [template for template in templates if template not in made]
@@ -63,7 +69,7 @@ class ScoreKeeper:
             "scores",
             kind=kind,
             step=step,
-            # The journal calls the value an accuracy, whatever the reward, so that all versions' runs are read alike.
+            # The journal calls the value an accuracy, whatever the reward, so that runs of all versions read alike.
             scores=[
                 {"template": s.template, "accuracy": s.value, "loss": s.loss, "n": s.n, "hits": units_of(s)}
                 for s in scores
@@ -73,15 +79,15 @@ class ScoreKeeper:
         return scores
 
     def again(self, templates: Sequence[str], units: Units) -> list[Score]:
-        """Score templates without recording it, as where the same scores are recorded already."""
-        # A few at a time: the texts of a whole search, for many classes, would fill the memory.
+        """Score templates without recording the scores, for example when they are recorded already."""
+        # A few at a time: with many classes, the texts of a whole search would fill the memory.
         parts = [templates[start : start + AT_ONCE] for start in range(0, len(templates), AT_ONCE)]
         return [score for part in parts for score in self._checked(self._reward.score(part, units), part, units)]
 
     def score_only(self, step: int, templates: Sequence[str], units: Units, around: str = "") -> list[Score]:
-        """Score templates that are not proposed; the record holds each with its value and loss, to six decimals.
+        """Score templates that are not proposed; record each with its value and loss, to six decimals.
 
-        `around` is the template whose neighbourhood they are from, or "".
+        `around` is the template from whose neighbourhood they come, or "".
         """
         if together := by_embeddings(self._reward):
             scores = self._checked(together.score_batch(templates, units), templates, units)
@@ -92,7 +98,7 @@ class ScoreKeeper:
         return scores
 
     def propose(self, step: int, template: str, units: Units) -> Score:
-        """Score one template before its step is over; the record holds its value and loss, to six decimals."""
+        """Score one template before its step is over; record its value and loss, to six decimals."""
         (score,) = self.again([template], units)
         self.note("proposed", step=step, row=[template, round(score.value, 6), round(score.loss, 6)])
         return score
@@ -101,11 +107,11 @@ class ScoreKeeper:
         """Record the digest of what a step may know, before anything is asked."""
         before = self._journal and self._journal.find("given", step=step)
         if before and before["digest"] != digest:
-            logger.warning("step %d does not know what it knew before it was interrupted; it is asked anew", step + 1)
+            logger.warning("step %d knows other things than before it was interrupted, and asks again", step + 1)
         self.note("given", step=step, digest=digest)
 
     def done(self, step: int, kind: str = "search") -> bool:
-        """Whether an earlier session did this step, or scored the templates of an `earlier` run before the first."""
+        """Return whether an earlier session did this step; `kind="earlier"`: scored the templates of an earlier run."""
         return bool(self._journal and self._journal.find("scores", kind=kind, step=step))
 
     def find(self, type_: str) -> Event | None:
@@ -118,14 +124,14 @@ class ScoreKeeper:
             self._journal.append(type_, **content)
 
     def _checked(self, scores: Any, templates: Sequence[str], units: Units) -> list[Score]:
-        """Return the scores of a reward, which may be anyone's own; from here on they do not change.
+        """Check the scores of a reward, which may be a user's own, and make them read-only.
 
         Raises:
-            InputError: they are not one sound `Score` for each template, in order.
+            InputError: the scores are not one sound `Score` for each template, in order.
         """
         name = f"the reward {type(self._reward).__name__}"
         if not isinstance(scores, (list, tuple)):
-            raise InputError(f"score() of {name} gave {type(scores).__name__} and no list of Score.")
+            raise InputError(f"score() of {name} gave {type(scores).__name__}, not a list of Score.")
         if len(scores) != len(templates):
             raise InputError(f"{name} gave {len(scores)} scores for {len(templates)} templates; give one for each.")
         size = None if units.groups is None else len(units.groups)
@@ -142,13 +148,13 @@ class ScoreKeeper:
 def _wrong(score: Any, template: str, size: int | None, scale: Scale) -> str | None:
     """Say what is wrong with the score of a template on `size` units, or None."""
     if not isinstance(score, Score):
-        return f"{type(score).__name__} and no Score"
+        return f"{type(score).__name__}, not a Score"
     if score.template != template:
         return f"the score of {score.template!r}: scores come in the order of the templates"
     for name in ("hits", "losses"):
         array = getattr(score, name)
         if not isinstance(array, np.ndarray) or array.ndim != 1:
-            return f"{name} that are no array with one number for each unit"
+            return f"{name} that are not an array with one number for each unit"
         if len(array) != (score.n if size is None else size):
             return f"{len(array)} {name} where there are {score.n if size is None else size} units"
     mean = float(np.mean(score.hits, dtype=np.float64)) if score.n else float("nan")
@@ -160,10 +166,10 @@ def _wrong(score: Any, template: str, size: int | None, scale: Scale) -> str | N
     if not abs(mean - score.value) <= ROUNDING * max(1.0, abs(score.value)):
         return f"the value {score.value:.6g} and hits with the mean {mean:.6g}; they must be the same"
     if not np.isfinite(score.loss) or not np.isfinite(np.sum(score.losses)):
-        return f"the loss {score.loss} or such losses; every loss must be a finite number"
+        return f"the loss {score.loss}, or losses that are not finite; every loss must be a finite number"
     return None
 
 
 def units_of(score: Score) -> str | list[float]:
-    """Return what each unit contributed: `1` and `0` where it is right or wrong, else its number."""
+    """Return the hits of a score: a text of `1` (right) and `0` (wrong) for each unit, or else a list of numbers."""
     return score.bits if score.hits.dtype == bool else [float(hit) for hit in score.hits]

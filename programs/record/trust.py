@@ -1,12 +1,17 @@
-"""What is taken from a run, a program or cells that may be a stranger's, which settings; and how a run is resumed.
+"""Which settings are taken from a run, a program or cells that may be a stranger's; and how a run is resumed.
 
-What a person types speaks for them, and so do files of settings and grids that they name. A file inside a run directory
-or a saved program does not: of it is used what ships with us or stands in open_clip's list; what the run itself was
-begun with, where it was begun here; and the rest only where the person says `--trust`. `SECURITY.md` has the reasons.
+We trust what a person types, and the files of settings and grids that the person names. We do not trust a file inside
+a run directory or a saved program. From such a file we use only
 
-That a run was begun here is told by a seal: an HMAC of its `start` event with a secret in the user's state folder.
-Addresses, and the class of a user's own (`module:Class`, which is code), are never taken from a run: that is refused
-where settings are laid over each other (`run/config.py`), see `Registry.allow`.
+- what ships with us or stands in open_clip's list,
+- the settings that the run was begun with, if it was begun here,
+- anything else, if the person says `--trust`.
+
+`SECURITY.md` has the reasons.
+
+A seal shows that a run was begun here: an HMAC of its `start` event with a secret in the user's state folder.
+Addresses, and a user's own class (`module:Class`, which is code), are never taken from a run. `run/config.py` refuses
+them when it merges settings, see `Registry.allow`.
 """
 
 from __future__ import annotations
@@ -37,12 +42,12 @@ from ipo_prompts.programs.record.lines import last
 from ipo_prompts.programs.templates.settings import BY_CLIP
 
 SEAL = "seal"
-"""The field of a `start` event that tells whether it was written here."""
+"""The field of a `start` event that shows whether the event was written here."""
 _NOT_SEALED = (SEAL, "type", "seconds", "crc")
 _trusted: ContextVar[bool] = ContextVar("trusted", default=False)
 
 ADDRESSES = ("lm_api_base", "describer_api_base")
-"""The settings that say where a language model is asked."""
+"""The settings that hold the address of a language model."""
 _HERE = {
     "lm": ("local", "local/small", "local/base", "local/large", "none"),
     "describer": (*BY_CLIP, "none"),
@@ -50,24 +55,24 @@ _HERE = {
     "start_from": (None,),
     **dict.fromkeys(ADDRESSES, (None,)),
 }
-"""Settings that reach a host or a file, unless they have one of these values; the weights of `local…` are pinned."""
+"""Settings that reach a host or a file unless they have one of these values. The weights of `local…` are pinned."""
 
 
 def trusting(said: bool) -> AbstractContextManager[None]:
-    """Take what a run from elsewhere names while the block runs, where the person has said so, here or around it."""
+    """Inside the block, use what a run from elsewhere names, if the person said so here or in a block around it."""
     return in_force(_trusted, said or _trusted.get())
 
 
 def refuse_foreign(settings: Mapping[str, Any], own: Mapping[str, Any] | None, what: str) -> None:
-    """Refuse what a file from elsewhere would have us load, read or ask.
+    """Refuse settings of a file from elsewhere that would make us load, read or ask something.
 
     Args:
-        settings: that would be taken from it; those that a person typed are not among them.
-        own: the settings that it was begun with here; None where it was not begun here.
+        settings: the settings that would be taken from the file, without those that a person typed.
+        own: the settings that the run was begun with here; None if it was not begun here.
         what: the file or folder, as the beginning of a sentence.
 
     Raises:
-        InputError: it shows each setting that would be used.
+        InputError: a setting is refused; the message shows each setting that would be used.
     """
     found = {key: value for key, value in outside(settings).items() if own is None or own.get(key) != settings[key]}
     if not found or _trusted.get():
@@ -81,18 +86,18 @@ def refuse_foreign(settings: Mapping[str, Any], own: Mapping[str, Any] | None, w
 
 
 def refuse_foreign_run(settings: Mapping[str, Any], run: Path, what: str = "") -> None:
-    """Refuse what a run that was begun elsewhere would have us load, read or ask; see `refuse_foreign`.
+    """Refuse settings of a run that was begun elsewhere; see `refuse_foreign`.
 
     Args:
-        settings: that would be taken from it.
-        run: its directory.
-        what: by default the run.
+        settings: the settings that would be taken from the run.
+        run: the run directory.
+        what: the file or folder, as the beginning of a sentence; by default the run.
     """
     refuse_foreign(settings, own_settings(last(run, "start")), what or f"the run in {run}")
 
 
 def outside(settings: Mapping[str, Any]) -> dict[str, str]:
-    """Return the settings that reach what does not ship with us: hosts, files, models beyond open_clip's list."""
+    """Return the settings that reach beyond what ships with us: to hosts, files, and models not in open_clip's list."""
     found: dict[str, str] = {}
     for key, value in settings.items():
         values = value if isinstance(value, (list, tuple)) else [value]
@@ -102,7 +107,7 @@ def outside(settings: Mapping[str, Any]) -> dict[str, str]:
         elif key == "clip":
             found |= {} if is_listed(str(value)) else {key: str(value)}
         elif key in ("data", "also_fit"):
-            # A registered name alone is looked for where the user keeps such data, or at its pinned place.
+            # A registered name alone is read from where the user keeps such data, or from its pinned place.
             strange = [str(one) for one in values if ":" in str(one) and not str(one).strip().startswith("embedded:")]
             found |= {key: ",".join(strange)} if strange else {}
         elif key in _HERE and value not in _HERE[key]:
@@ -111,12 +116,12 @@ def outside(settings: Mapping[str, Any]) -> dict[str, str]:
 
 
 def must_be_said(settings: Mapping[str, Any]) -> bool:
-    """Whether a run begun here with these settings is resumed with `--trust` alone, as no secret can be kept here."""
+    """Return whether a run with these settings can only be resumed with `--trust`, as no secret can be kept here."""
     return bool(outside(settings)) and (_secret() or _new_secret()) is None
 
 
 def is_listed(clip: str) -> bool:
-    """Whether a CLIP ships with us or stands in open_clip's list of models and weights."""
+    """Return whether a CLIP ships with us or stands in open_clip's list of models and weights."""
     if clip == "embedded":
         return True
     if clip.startswith(("hf-hub:", "local-dir:")):
@@ -127,7 +132,7 @@ def is_listed(clip: str) -> bool:
 
 
 def _with(value: str) -> str:
-    """Return what the configuration in a CLIP's folder names besides, in brackets."""
+    """Return, in brackets, what else the configuration in a CLIP's folder names."""
     inside = named_inside(Path(value.removeprefix("local-dir:"))) if value.startswith("local-dir:") else []
     return f" (with {', '.join(inside)})" if inside else ""
 
@@ -136,13 +141,13 @@ def _with(value: str) -> str:
 
 
 def seal(event: Mapping[str, Any]) -> str | None:
-    """Return the seal of a `start` event as it is written; None where no secret can be kept."""
+    """Return the seal of a new `start` event; None if no secret can be kept."""
     secret = _secret() or _new_secret()
     return _signed(event, secret) if secret else None
 
 
 def own_settings(start: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
-    """Return the settings of a `start` event that was written here; None of any other."""
+    """Return the settings of a `start` event that was written here; None for any other event."""
     given, secret = (start or {}).get(SEAL), _secret()
     if start is None or secret is None or not isinstance(given, str) or not given.isascii():
         return None
@@ -156,7 +161,7 @@ def _signed(event: Mapping[str, Any], secret: bytes) -> str:
 
 
 def secret_file() -> Path:
-    """Return where the secret is: in `IPO_STATE_DIR`, else in the user's state folder. It may not exist yet."""
+    """Return the file of the secret, in `IPO_STATE_DIR` or else in the user's state folder. It may not exist yet."""
     import platformdirs
 
     chosen = os.environ.get("IPO_STATE_DIR")
@@ -164,7 +169,7 @@ def secret_file() -> Path:
 
 
 def _secret() -> bytes | None:
-    """Read the secret; None where there is none, or one that others may have read or put there."""
+    """Return the secret; None if there is none, or if others may have read it or put it there."""
     flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
     try:
         file = open(secret_file(), "rb", opener=lambda path, _: os.open(path, flags))  # noqa: SIM115 - closed below
@@ -181,7 +186,7 @@ def _secret() -> bytes | None:
 
 
 def _new_secret() -> bytes | None:
-    """Make one; of two processes that do so at once, both use the first's."""
+    """Make a secret and return it. If two processes do so at once, both use the secret of the first."""
     file = secret_file()
     mine = file.with_name(f".{secrets.token_hex(8)}.part")
     try:
@@ -190,7 +195,7 @@ def _new_secret() -> bytes | None:
             opened.write(secrets.token_hex(32).encode())
         try:
             if file.is_symlink() or (file.exists() and _secret() is None):
-                mine.replace(file)  # what others could read is no secret any more
+                mine.replace(file)  # a secret that others could read is no longer one
             else:
                 with suppress(FileExistsError):
                     os.link(mine, file)
@@ -202,31 +207,31 @@ def _new_secret() -> bytes | None:
 
 
 def relative_places(settings: Mapping[str, Any]) -> Sequence[str]:
-    """Return the pictures of a run that lie at a path relative to where it began: its `data`, if that is one."""
+    """Return the path in `data`, if it is relative to the folder in which the run began; else an empty list."""
     kind, _, rest = str(settings.get("data")).partition(":")
     return [rest] if kind in ("folder", "csv", "parquet") and not Path(rest).expanduser().is_absolute() else []
 
 
-# The command that resumes a run, and what it has to hold.
+# The command that resumes a run, and what it must hold.
 #
-# No code is ever taken from a run directory, so the name of a class of the user's own is typed again. What else is
-# taken from one that may be a stranger's is above.
+# No code is ever taken from a run directory, so the user types the name of their own class again. What else is taken
+# from a run directory stands above.
 
 CONFIG_FILE = "config.yaml"
-"""Of a run directory: all settings."""
+"""The file of a run directory that holds all settings."""
 CHOICES = ("reward", "strategy")
-"""The settings that may name a class of the user's own."""
+"""The settings that may name a user's own class."""
 OWN_DATA = "python:"
-"""How `data` begins that a function of the user's own gathers."""
+"""The beginning of `data` that names a user's own function."""
 
 
 def resume_command(folder: Path, settings: Mapping[str, Any] | None = None, *words: str) -> str:
-    """Return the command that resumes a run, quoted for a shell; for who called `ipo.optimize`, the call.
+    """Return the command that resumes a run, quoted for a shell; for a caller of `ipo.optimize`, the call.
 
     Args:
         folder: the run directory.
-        settings: of the run; by default those in its journal, without what has to be typed where it is a stranger's:
-            no class of theirs is proposed.
+        settings: the settings of the run; by default those in its journal. From the journal of a stranger's run none
+            are taken, so that no class of a stranger's is proposed.
         words: what else to type, such as `steps=3`.
 
     >>> with speaking_to("ipo.optimize"):
@@ -243,18 +248,18 @@ def resume_command(folder: Path, settings: Mapping[str, Any] | None = None, *wor
 
 
 def resumed_by(folder: Path, settings: Mapping[str, Any] | None = None, *words: str) -> str:
-    """Return what resumes a run, as part of a sentence; see `resume_command`."""
+    """Return the way to resume a run, as part of a sentence; see `resume_command`."""
     return "the same compile" if listener() == "compile" else f"`{resume_command(folder, settings, *words)}`"
 
 
 def to_type(settings: Mapping[str, Any]) -> dict[str, str]:
-    """Return the settings that a person has to type: the names of classes and functions of their own."""
+    """Return the settings that a person must type: those that name their own classes and functions."""
     data = {"data": spec} if (spec := str(settings.get("data")).strip()).startswith(OWN_DATA) else {}
     return data | {key: name for key in CHOICES if (name := own_name(settings.get(key)))}
 
 
 def why_typed(missing: Mapping[str, str]) -> str:
-    """Say what a run does that has to be typed, and when to do so, in part of a sentence that begins with the run."""
+    """Say why these settings must be typed, and when to do so, in a clause whose subject is the run."""
     code = " and ".join(missing.values())
     return f"runs the code of {code}, and code is never run because a run directory names it; if you trust that code"
 

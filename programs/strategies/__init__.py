@@ -1,8 +1,9 @@
-"""The strategies of a search, by name. `base.py` says what a strategy is; those that differ in a function share a file.
+"""The strategies of a search, by name. `base.py` defines what a strategy is.
 
-`small_model.py` is how `history` asks a small model. `window.py` says what a language model takes of a question.
+Strategies that differ in one function share a file. `small_model.py` is how `history` asks a small model. `window.py`
+fits questions into the context window of a language model.
 
-A new strategy needs its file and its line below. Its file is imported when the strategy is first used.
+A new strategy needs a file and a line below. The file is imported when the strategy is first used.
 """
 
 from ipo_prompts.metrics.registry import Registry

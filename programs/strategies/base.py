@@ -1,7 +1,7 @@
-"""What a strategy is: a way to find new templates. The loop of `programs/search.py` does all the rest.
+"""What a strategy is: a way to find new templates. The loop of `programs/search.py` does everything else.
 
-A strategy needs one method: `ask` is given all that may be known, and hands in new templates. A control, such as
-shuffled scores, is a function that changes what may be known, and nothing else: what it hides cannot leak.
+A strategy needs one method, `ask`. It receives everything that the strategy may know, and hands in new templates.
+A control, such as shuffled scores, is a function that only changes what may be known. What it hides cannot leak.
 """
 
 from __future__ import annotations
@@ -34,12 +34,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ScoredOnly:
-    """A template that was scored on the search units without being proposed, see `Desk.score_only`.
+    """A template that was scored on the search units but not proposed, see `Desk.score_only`.
 
     Attributes:
-        value, loss: what is maximised, on the reward's scale; the mean loss.
-        step: the step that looked at it.
-        around: the template whose neighbourhood it is from, or "".
+        template: the text.
+        value: what is maximised, on the reward's scale.
+        loss: the mean loss.
+        step: the number of the step that scored the template.
+        around: the template from whose neighbourhood this one comes, or "".
     """
 
     template: str
@@ -56,19 +58,19 @@ class ScoredOnly:
 
 @dataclass(frozen=True)
 class Known:
-    """All that may be known before a step.
+    """Everything that a strategy may know before a step.
 
     Attributes:
-        task: one sentence on what the pictures are.
-        history: every template tried, with its `Score`.
-        class_names: what fills the slot.
-        descriptions: what a few of the pictures look like.
+        task: one sentence that says what the pictures are.
+        history: the initial template and every proposed one, each with its `Score`.
+        class_names: the names that fill the slot.
+        descriptions: descriptions of a few pictures.
         labels: int64, the class of each search picture, read-only; None where a reward has no labels.
-        step: from 0.
-        seed: of this step.
-        count: how many templates are wanted.
-        scored_only: every template looked at so far, in order.
-        scale: the numbers that values are in.
+        step: the number of the step, from 0.
+        seed: the seed of this step.
+        count: the number of templates wanted.
+        scored_only: every template that was only scored so far, in order.
+        scale: the scale of the values.
     """
 
     task: str
@@ -84,7 +86,7 @@ class Known:
 
     @property
     def digest(self) -> str:
-        """32 hexadecimal digits that are others where anything else is known; scores count to six decimals."""
+        """32 hexadecimal digits that change with anything that is known; scores count to six decimals."""
         tried = [(one.template, round(one.value, 6), round(one.loss, 6), one.step, one.source) for one in self.history]
         scored_only = [
             (one.template, round(one.value, 6), round(one.loss, 6), one.step, one.around) for one in self.scored_only
@@ -97,11 +99,12 @@ class Known:
 
 @dataclass(frozen=True)
 class Forecast:
-    """What a whole search would ask of a language model: its usual number of calls, and the most tokens of them all.
+    """An estimate of what a whole search asks of a language model.
 
     Attributes:
-        longest: the most tokens of one question, as `Expected.count` counts; when it is not given, the mean of
-            `tokens_in`.
+        calls: the usual number of calls.
+        tokens_in, tokens_out: the most tokens of all calls together.
+        longest: the most tokens of one question, as `Expected.count` counts; by default `tokens_in` divided by `calls`.
     """
 
     calls: int = 0
@@ -119,10 +122,10 @@ class Expected:
     """What a forecast is made from.
 
     Attributes:
-        settings, task: of the search.
+        settings, task: the settings and the task of the search.
         description_characters: the length of all descriptions together.
-        reply_tokens: the longest reply that a language model is asked for.
-        count: the tokens of a text; a token for each byte, which no tokenizer exceeds, where there is no better.
+        reply_tokens: the length limit of a reply, in tokens.
+        count: a function that counts the tokens of a text; by default one token a byte, which no tokenizer exceeds.
     """
 
     settings: SearchSettings
@@ -134,13 +137,14 @@ class Expected:
 
 @dataclass(frozen=True)
 class Models:
-    """What a strategy is built with: the language model, and the vocabulary of phrases.
+    """The language model and the vocabulary that a strategy is built with.
 
     Attributes:
-        lm: for `dspy.context(lm=…)`; None asks the model of the context.
-        small: whether it is best asked for one template at a time, under a grammar.
-        given: whether there is one at all; without, a strategy that only `asks_lm` does with what it has.
-        vocabulary: where phrases are taken from that no language model wrote.
+        lm: the language model, for `dspy.context(lm=…)`; None uses the model of the context.
+        small: whether the model is best asked for one template at a time, under a grammar.
+        given: whether there is a language model. Without one, a strategy that has `asks_lm` but not `needs_lm` uses
+            only the vocabulary.
+        vocabulary: the name of the vocabulary, whose phrases no language model wrote.
     """
 
     lm: dspy.LM | None = None
@@ -150,26 +154,27 @@ class Models:
 
 
 class Strategy(Protocol):
-    """A way to find new templates. Any object with `ask` is one; the functions below read the other members.
+    """A way to find new templates. Any object with `ask` is a strategy; the functions below read the other members.
 
-    Attributes that it may have:
-        asks_lm: whether it asks a language model where there is one; False.
-        needs_lm: whether it cannot do without; False.
-        forecast: `forecast(expected)` estimates what a whole search would ask, without asking or loading a model, and
-            raises `InputError` where the search cannot be done with these settings; nothing.
-        may_know: `may_know(known)` returns what `ask` is given in place of `known`; all.
-        close: called when the search has ended, however it ended.
-        vocabulary: the name of the vocabulary whose phrases it puts together, for the report; none.
-        passes_over: why it may not propose a template that has more than the best so far, in words for the report.
-        Settings, build: with a name in `strategies/__init__.py`: a pydantic model of its own settings, on the command
-            line `strategy.KEY=VALUE`; `build(settings, models)` makes it from them, without asking or loading a model.
+    Optional attributes:
+        asks_lm: whether the strategy asks a language model if there is one. Default: False.
+        needs_lm: whether the strategy cannot work without a language model. Default: False.
+        forecast: `forecast(expected)` estimates what a whole search asks, without asking or loading a model. It raises
+            `InputError` if the search cannot be done with these settings. Default: the strategy asks nothing.
+        may_know: `may_know(known)` returns what `ask` receives in place of `known`. Default: everything.
+        close: is called when the search has ended, however it ended.
+        vocabulary: the name of the vocabulary whose phrases the strategy combines, for the report. Default: none.
+        passes_over: a text for the report: why a template with a higher value than the best so far may not be proposed.
+        Settings, build: for a strategy with a name in `strategies/__init__.py`. `Settings` is a pydantic model of the
+            strategy's settings, on the command line `strategy.KEY=VALUE`. `build(settings, models)` makes the strategy
+            from them, without asking or loading a model.
     """
 
     def ask(self, known: Known, desk: Desk) -> None:
         """Find up to `desk.count` new templates and hand each to `desk.admit`; return nothing.
 
-        The same `known` must give the same templates: a resumed search asks again, and finds recorded replies by their
-        request. Limit work by counts, never by seconds.
+        The same `known` must give the same templates: a resumed search asks again, and finds each recorded reply by
+        its request. Limit work by counts, never by seconds.
 
         Raises:
             dspy.LMError: the language model could not be reached or refused the request.
@@ -178,17 +183,17 @@ class Strategy(Protocol):
 
 
 def asks_lm(strategy: Any) -> bool:
-    """Whether a strategy, or one of such a class, asks a language model where there is one."""
+    """Return whether a strategy, or an object of a strategy class, asks a language model if there is one."""
     return bool(getattr(strategy, "asks_lm", False))
 
 
 def needs_lm(strategy: Any) -> bool:
-    """Whether a strategy, or one of such a class, cannot do without a language model."""
+    """Return whether a strategy, or an object of a strategy class, cannot work without a language model."""
     return bool(getattr(strategy, "needs_lm", False))
 
 
 def forecast_of(strategy: Any, expected: Expected) -> Forecast:
-    """Return what a strategy expects to ask in a whole search; nothing where it does not say.
+    """Return what a strategy expects to ask in a whole search; zeros if it has no `forecast`.
 
     Raises:
         InputError: the search cannot be done with these settings.
@@ -198,7 +203,7 @@ def forecast_of(strategy: Any, expected: Expected) -> Forecast:
 
 
 def may_know(strategy: Any, known: Known) -> Known:
-    """Return what a strategy may know of all that is known."""
+    """Return the part of `known` that a strategy may know."""
     change: Callable[[Known], Known] | None = getattr(strategy, "may_know", None)
     return change(known) if change else known
 
@@ -210,11 +215,11 @@ def close(strategy: Any) -> None:
 
 
 class Knowing:
-    """Asks as another strategy does, which may know only what a function leaves: a control.
+    """A control: asks as another strategy does, but changes what that strategy may know.
 
     Args:
         inner: the other strategy.
-        change: makes what it may know from what is known.
+        change: a function from what is known to what `inner` may know.
     """
 
     asks_lm = True
@@ -225,15 +230,15 @@ class Knowing:
         self.change = change
 
     def may_know(self, known: Known) -> Known:
-        """Change what is known; `inner` may change that again."""
+        """Return the changed knowledge; `inner` may change it again."""
         return may_know(self.inner, self.change(known))
 
     def ask(self, known: Known, desk: Desk) -> None:
-        """Ask as the other strategy, of what `may_know` gave."""
+        """Let the other strategy ask, with what `may_know` returned."""
         self.inner.ask(known, desk)
 
     def forecast(self, expected: Expected) -> Forecast:
-        """Estimate as the other strategy."""
+        """Return the forecast of the other strategy."""
         return forecast_of(self.inner, expected)
 
     def close(self) -> None:
@@ -241,22 +246,22 @@ class Knowing:
         close(self.inner)
 
 
-# A plain strategy class, as the registry finds it: one of the user's own, `strategy=module:Class`, or a listed one.
+# A strategy class as the registry finds it: the user's own, `strategy=module:Class`, or a listed one.
 
 
 MEMBERS = ("ask",)
-"""What a class has to have; without `build` it is made with its settings as keywords."""
+"""The members that a strategy class must have. A class without `build` is made with its settings as keywords."""
 
 
 class OwnStrategy:
-    """A class that is found by a name or by `module:Class`.
+    """A strategy class that is found by a name or by `module:Class`.
 
     Args:
         made: the class.
-        what: asks for it, for messages: `strategy=mine:Waves`.
+        what: the setting that names the class, for messages: `strategy=mine:Waves`.
 
     Raises:
-        InputError: it lacks something.
+        InputError: the class lacks a member.
     """
 
     def __init__(self, made: type, what: str) -> None:
@@ -269,7 +274,7 @@ class OwnStrategy:
         """Make the strategy, see `Strategy.build`.
 
         Raises:
-            InputError: it cannot be made; says where in its file.
+            InputError: the strategy cannot be made; the message says where in its file.
         """
         with blaming(self._what):
             if hasattr(self._made, "build"):
@@ -277,20 +282,20 @@ class OwnStrategy:
             return cast("Strategy", self._made(**dict(settings)))
 
 
-# A given list of templates instead of a language model: shows what can be gained without writing new ones.
+# A given list of templates instead of a language model. It shows what can be gained without writing new templates.
 
 
 class GivenSettings(BaseModel, extra="forbid", frozen=True):
-    """Where the templates come from."""
+    """The settings of the strategy `list`."""
 
     file: Path = Field(description="a text file, one template a line")
 
 
 class GivenTemplates:
-    """Proposes the templates of a list in their order, as many a step as are wanted.
+    """Proposes the templates of a list in order, as many in each step as are wanted.
 
     Args:
-        templates: taken as they are; those that cannot be scored are refused with a reason.
+        templates: the templates, which are not changed. One that cannot be scored is refused with a reason.
     """
 
     Settings: ClassVar[type[BaseModel]] = GivenSettings
@@ -308,7 +313,7 @@ class GivenTemplates:
         return cls(read_templates(settings.file))
 
     def ask(self, known: Known, desk: Desk) -> None:
-        """Propose the templates that follow the last one of the step before, which was filled."""
+        """Propose the templates after the last one of the previous step, which was filled."""
         before = [entry.template for entry in known.history if entry.step == known.step - 1 >= 0]
         position = self._templates.index(before[-1]) + 1 if before else 0
         while desk.missing > 0 and position < len(self._templates):
@@ -321,7 +326,7 @@ class GivenTemplates:
         """Return zeros: no language model is asked.
 
         Raises:
-            InputError: the list is longer than the search: its end would never be tried.
+            InputError: the list is longer than the search, so its end would never be tried.
         """
         settings, count = expected.settings, len(self._templates)
         needed = math.ceil(count / settings.candidates_per_step)

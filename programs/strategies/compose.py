@@ -1,12 +1,12 @@
-"""A language model gives words, the reward puts them together: the default.
+"""The default strategy: a language model gives words, and the scores decide how to combine them.
 
-A composition that is only scored costs milliseconds where a proposal costs a request, and more candidates are worth
-more than a history of scores. So the language model is asked without any history, its templates are taken apart
-(`programs/templates/phrases.py`), and their parts are tried in new company together with the phrases of the vocabulary.
-Each step looks at the best composition so far with every promising part added to it, and with each of its own taken
-out: some phrases help only beside another ("lying on its side" beside "faded"), and filler helps beside none. Every
-word has to earn its place: of two compositions the longer must score higher by `Scale.word` for each word that it has
-more.
+Scoring a composition takes milliseconds. Asking for a proposal takes a request. More candidates are worth more than a
+history of scores, so the language model is asked without any history. Its templates are taken apart
+(`programs/templates/phrases.py`), and their parts are combined with each other and with the phrases of the vocabulary.
+
+Each step starts from the best composition so far. It scores this composition with every promising part added, and with
+each of its own parts left out. Some phrases help only beside another ("lying on its side" beside "faded"); filler
+never helps. Every word must earn its place: a longer composition must score higher by `Scale.word` for each extra word.
 """
 
 from __future__ import annotations
@@ -42,38 +42,38 @@ if TYPE_CHECKING:
     from ipo_prompts.programs.templates.history import ScoredTemplate
 
 PARTS = 60
-"""Parts that are tried beside a composition, those that score best alone."""
+"""The number of parts that are tried beside a composition: those that score best alone."""
 SENTENCES = 7_000
-"""Sentences, one a class, that a step may encode: with many classes fewer compositions are looked at."""
+"""The most sentences, one a class, that a step encodes. With many classes it scores fewer compositions."""
 FEWEST = 25
-"""Compositions that a step looks at however many classes there are."""
+"""The number of compositions that a step may score however many classes there are."""
 VOCABULARY_STEPS = 4
-"""The phrases of the vocabulary may cost as much as so many steps; of a longer vocabulary every second or third is
-taken."""
+"""The phrases of the vocabulary may cost as much as this many steps. Of a longer vocabulary, every second or third
+phrase is taken."""
 
 
 class ComposeSettings(BaseModel, extra="forbid", frozen=True):
     """What a language model is asked for, and how many compositions are tried."""
 
-    words: int = Field(2, ge=0, le=100, description="templates a step that the language model is asked for their words")
+    words: int = Field(2, ge=0, le=100, description="templates a step that the language model writes, for their words")
     scored_templates: int = Field(
-        100, ge=1, description="compositions that a step looks at; fewer with more than 70 classes"
+        100, ge=1, description="compositions that a step scores; fewer with more than 70 classes"
     )
 
 
 class Compose:
-    """Looks at compositions of phrases, and proposes the best.
+    """Scores compositions of phrases, and proposes the best.
 
     Args:
         settings: see `ComposeSettings`.
-        writer: the strategy that is asked for templates; None takes all words from the vocabulary.
-        vocabulary: whose phrases are tried beside its words.
+        writer: the strategy that writes templates; None takes all words from the vocabulary.
+        vocabulary: the vocabulary whose phrases are tried beside the writer's words.
     """
 
     asks_lm: ClassVar[bool] = True
     needs_lm: ClassVar[bool] = False
     passes_over: ClassVar[str] = (
-        "of two templates the longer is preferred only where it has half a point more for each further word"
+        "a longer template is preferred only if it scores half a point more for each further word"
     )
     Settings: ClassVar[type[BaseModel]] = ComposeSettings
 
@@ -99,7 +99,7 @@ class Compose:
         return cls(settings, writer, models.vocabulary)
 
     def ask(self, known: Known, desk: Desk) -> None:
-        """Take in new words, look at compositions, and propose the best."""
+        """Take in new words, score compositions, and propose the best."""
         most = min(self.settings.scored_templates, max(FEWEST, SENTENCES // max(1, len(known.class_names))))
         pool = _Pool(known, most, self.vocabulary)
         if known.step == 0:
@@ -117,18 +117,18 @@ class Compose:
             desk.finish("all compositions of the phrases were tried")
 
     def forecast(self, expected: Expected) -> Forecast:
-        """Estimate as the strategy that is asked for the words."""
+        """Return the forecast of the writer."""
         if self._writer is None:
             return Forecast()
         fewer = expected.settings.model_copy(update={"candidates_per_step": self.settings.words})
         return forecast_of(self._writer, replace(expected, settings=fewer))
 
     def close(self) -> None:
-        """Close the strategy that is asked for the words."""
+        """Close the writer."""
         close(self._writer)
 
     def _written(self, known: Known, desk: Desk) -> list[str]:
-        """Ask for templates, which are not proposed."""
+        """Return new templates of the writer; they are not proposed."""
         if self._writer is None:
             return []
         beside = desk.beside(self.settings.words)
@@ -137,24 +137,25 @@ class Compose:
 
 
 _VOCABULARY = ""
-"""What the phrases of the vocabulary are looked at around: no template."""
+"""The value of `around` for the phrases of the vocabulary: no template."""
 
 
 class _Pool:
-    """The compositions looked at so far, made anew for each step from what is known.
+    """The compositions scored so far, rebuilt in each step from what is known.
 
     The parts of a composition cannot be read from its text ("a dark line drawing": one part or two?). They follow from
-    where it was met: around which other composition, or in which template of the writer.
+    where the composition was found: around which other composition, or in which template of the writer.
 
     Args:
-        known: what is known.
-        most: how many compositions each step looks at.
-        vocabulary: where phrases are taken from.
+        known: everything that is known.
+        most: the number of compositions that each step scores.
+        vocabulary: the name of the vocabulary.
 
     Attributes:
-        start: what single parts are added to: the initial template where it can be taken apart.
-        parts: each with the rank of the composition that has it alone, or the lowest where there is none.
-        groups: of the vocabulary's phrases, what each is about; no two of one group stand together ("dark", "bright").
+        start: the composition to which single parts are added: the initial template if it can be taken apart.
+        parts: the parts, each with the rank of the composition that has only this part, or else the lowest rank.
+        groups: the group of each part of the vocabulary's phrases. Two parts of one group ("dark", "bright") never
+            stand together.
     """
 
     def __init__(self, known: Known, most: int, vocabulary: VocabularyName) -> None:
@@ -178,7 +179,7 @@ class _Pool:
         return template in self._wordings
 
     def score_only(self, desk: Desk, around: str, most: int | None = None) -> int:
-        """Score the readable new ones around a template, at most so many; return how many."""
+        """Score the new, readable compositions around a template, at most `most`; return their number."""
         wordings = {str(one): one for one in self._near(around) if one.is_readable}
         new = (one for one in wordings if one not in self._wordings and desk.problem(one) is None)
         scored_only = list(islice(new, most))
@@ -186,7 +187,7 @@ class _Pool:
         return len(scored_only)
 
     def next(self) -> str | None:
-        """Return the best composition that was not returned before; None when there is none left."""
+        """Return the best composition that was not returned before; None if none is left."""
         template = next((one for one in self._ordered() if one not in self._expanded), None)
         if template is not None:
             self._expanded.add(template)
@@ -198,7 +199,7 @@ class _Pool:
         return [template for template in self._ordered() if key(template) not in proposed]
 
     def _near(self, template: str) -> list[Wording]:
-        """Return the neighbourhood of a composition, of a template of the writer, or of none: the vocabulary."""
+        """Return the neighbourhood of a composition or of a writer's template; for no template, the vocabulary."""
         if template == _VOCABULARY:
             return [self.start.plus(part) for part in self._vocabulary]
         if template in self._wordings:
@@ -206,14 +207,17 @@ class _Pool:
         return self._said(template)
 
     def _around(self, wording: Wording) -> list[Wording]:
-        """Return it without each of its parts, and with each of the most promising others."""
+        """Return the composition without each of its parts, and with each of the most promising other parts."""
         promising = sorted(self.parts, key=self.parts.__getitem__, reverse=True)
         said = {self.groups.get(part, part) for part in wording.parts}
         others = [part for part in promising[:PARTS] if self.groups.get(part, part) not in said]
         return [*wording.less(), *map(wording.plus, others)]
 
     def _said(self, template: str) -> list[Wording]:
-        """Return each fit part of a written template alone; if all are fit also the whole, and without each part."""
+        """Return each fit part of a written template alone.
+
+        If all parts are fit, also return the whole, and the whole without each part.
+        """
         wording, names = Wording.of(template), self._known.class_names
         if wording is None:
             return []
@@ -227,26 +231,25 @@ class _Pool:
         return [*map(self.start.plus, fit), *whole]
 
     def _follow(self, scored_only: Sequence[ScoredOnly], most: int) -> None:
-        """Take in what an earlier step looked at, in order."""
+        """Take in what an earlier step scored, in order."""
         for around, group in groupby(scored_only, key=lambda one: one.around):
             scores = list(group)
-            if (
-                around not in self
-            ):  # the vocabulary, or a template of the writer, which may itself be the next composition
+            # Around the vocabulary, or around a template of the writer, which may itself be the next composition.
+            if around not in self:
                 near = {str(one): one for one in self._near(around)}
                 self._take([score for score in scores if score.template in near], near)
                 scores = [score for score in scores if score.template not in near]
             if scores and around in self:
-                # The best comes first: those better than this one had no neighbour that was new.
+                # The best comes first: all better compositions had no new neighbour.
                 ordered = self._ordered()
                 self._expanded.update(ordered[: ordered.index(around) + 1])
                 most -= len(scores)
                 self._take(scores, {str(one): one for one in self._near(around)})
-        if most > 0:  # none was left
+        if most > 0:  # no composition was left to expand
             self._expanded.update(self._wordings)
 
     def _take(self, scores: Iterable[Score | ScoredTemplate | ScoredOnly], wordings: Mapping[str, Wording]) -> None:
-        """Take in scores of compositions; `wordings` of those whose text does not say it."""
+        """Take in scores of compositions; `wordings` holds the parts of those whose text does not show them."""
         for score in scores:
             wording = wordings.get(score.template) or _composition(score.template)
             if wording is None:
@@ -263,23 +266,23 @@ class _Pool:
 
 
 def worth(score: Score | ScoredTemplate | ScoredOnly, word: float) -> tuple[float, float]:
-    """Return what compositions are ordered by, higher is better: the value less its words, then the lower loss.
+    """Return the sort key of compositions, higher is better: the value less the price of the words, then the loss.
 
-    From 0 to 1 point a word the winners' test accuracy was the same, and their length fell from 14 to 9 words
+    Prices from 0 to 1 point a word gave winners of the same test accuracy, and their length fell from 14 to 9 words
     (`docs/strategies.md`).
     """
     return (score.value - word * len(score.template.split()), -score.loss)
 
 
 def _composition(template: str) -> Wording | None:
-    """Take apart what may be no composition."""
+    """Return the parts of a template; None if it is not a composition."""
     wording = Wording.of(template)
     return wording if wording and wording.is_readable and str(wording) == template else None
 
 
 @lru_cache(maxsize=8)
 def _groups(phrases: tuple[Phrase, ...]) -> Mapping[Part, str]:
-    """Return the parts of phrases, each with what it is about."""
+    """Return the parts of phrases, each with its group."""
     found: dict[Part, str] = {}
     for phrase in phrases:
         wording = Wording.of(phrase.template)

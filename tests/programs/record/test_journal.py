@@ -129,7 +129,7 @@ def test_a_line_of_scores_costs_nothing(tmp_path: Path) -> None:
     journal.append("scores", step=0, kind="search")
     journal.close()
     journal.path.write_bytes(journal.path.read_bytes().replace(b"search", b"seerch"))
-    with pytest.raises(InputError, match=r"damaged in line 1; .*where what it held is made again"):
+    with pytest.raises(InputError, match=r"damaged in line 1; .*where the content of the line is made again"):
         read(tmp_path)
 
 
