@@ -48,7 +48,7 @@ class Variant(Content):
 
     @property
     def is_plain(self) -> bool:
-        """Whether the row is a method as it is: under the method's name, or under any label if the class is a user's."""
+        """Whether the row is a method as it is: under its own name, or under any label if it is a user's class."""
         return self.label == self.method or (is_own(self.method) and not self.settings)
 
 
