@@ -18,20 +18,20 @@ from benchmarks.lab.bed import claims
 from ipo_prompts.metrics.evidence import ALPHA, holm
 
 CLIPS = {
-    "plain CLIP of seed 77": "claims-plain-77",
-    "plain CLIP of seed 78": "claims-plain-78",
-    "plain CLIP of seed 79": "claims-plain-79",
-    "our CLIP": "claims-embedded",
+    "control CLIP of seed 77": "claims-plain-77",
+    "control CLIP of seed 78": "claims-plain-78",
+    "control CLIP of seed 79": "claims-plain-79",
+    "demo CLIP": "claims-embedded",
 }
 """Name of a CLIP → its raw cells."""
-PLAIN = ("plain CLIP of seed 77", "plain CLIP of seed 78", "plain CLIP of seed 79")
-GROUPS = {"three plain CLIPs": PLAIN, **{clip: (clip,) for clip in CLIPS}}
+PLAIN = ("control CLIP of seed 77", "control CLIP of seed 78", "control CLIP of seed 79")
+GROUPS = {"three control CLIPs": PLAIN, **{clip: (clip,) for clip in CLIPS}}
 """The groups that have tables: CLIPs together, and each CLIP alone."""
 COLUMNS = {
-    "three plain CLIPs": ("three plain CLIPs", ("untaught", "taught")),
-    "their clean sets": ("three plain CLIPs", ("clean",)),
-    "our CLIP, untaught": ("our CLIP", ("untaught",)),
-    "our CLIP, taught": ("our CLIP", ("taught",)),
+    "three control CLIPs": ("three control CLIPs", ("untaught", "taught")),
+    "their clean sets": ("three control CLIPs", ("clean",)),
+    "demo CLIP, untaught": ("demo CLIP", ("untaught",)),
+    "demo CLIP, taught": ("demo CLIP", ("taught",)),
 }
 """Columns of the README's table: CLIPs and kinds of sets."""
 KINDS = ("untaught", "taught", "clean")
@@ -46,7 +46,7 @@ WAYS = {
     "best of random pairs, general vocabulary": "random-pairs",
     "best single phrase, general vocabulary": "vocabulary",
     "best of CLIP's 80 templates": "best-of-80",
-    "no words: mean of six unlabelled pictures a class taken off": "centring",
+    "no words: centring by six unlabelled pictures a class": "centring",
     "no words: nearest mean of six labelled pictures a class": "class-mean",
 }
 """Rows by what they are → their names in cells."""
@@ -114,11 +114,11 @@ def checks() -> list[str]:
     below = [key for key, (_, p) in found.items() if p < ALPHA]
     lines = [f"p below {ALPHA:g} alone, of {len(found)}, and after Holm:", ""]
     lines += [_line(" / ".join(key), [f"{found[key][1]:.4f}", f"{corrected[key]:.3f}"]) for key in below]
-    lines += ["", f"a true gain on the shifted sets of three plain CLIPs would be shown, {DRAWS:,} draws:", ""]
+    lines += ["", f"a true gain on the shifted sets of three control CLIPs would be shown, {DRAWS:,} draws:", ""]
     for title in (title for title, row in WAYS.items() if row in (TYPED, GENERAL)):
         crossed, rng = found[next(iter(COLUMNS)), title][0], np.random.default_rng(0)
         lines.append(_line(title, [f"{gain:g}: {crossed.shown(gain, DRAWS, rng):.0%}" for gain in TRUE_GAINS]))
-    lines += ["", "clean sets of three plain CLIPs: runs in which hits changed, and their mean gain:", ""]
+    lines += ["", "clean sets of three control CLIPs: runs in which hits changed, and their mean gain:", ""]
     return [*lines, *(_line(title, _left(row)) for title, row in WAYS.items() if row in (TYPED, GENERAL))]
 
 
@@ -140,7 +140,7 @@ def by_kind(group: str) -> list[str]:
 
 def _gains(corner: str, columns: dict[str, dict[str, Row]]) -> list[str]:
     heads = [f"{name} ({rows['baseline'].accuracy:.1f} %)" for name, rows in columns.items()]
-    lines = [f"| {corner} | {' | '.join(heads)} | labels a class | looks |", "| --- " * (len(heads) + 3) + "|"]
+    lines = [f"| {corner} | {' | '.join(heads)} | labels a class | scored |", "| --- " * (len(heads) + 3) + "|"]
     for title, row in WAYS.items():
         found = [rows[row] for rows in columns.values()]
         gains = " | ".join(one.over_baseline for one in found)
@@ -166,7 +166,7 @@ def with_model() -> list[str]:
     looks, file = COUNTS[:3], DOCS / "claims-plain-77-lm.jsonl.gz"
     columns = [rows_of(file, f"{count} templates") for count in looks]
     defaults = [of(CLIPS[PLAIN[0]], KINDS[:2], count)[GENERAL] for count in looks]
-    lines = _heads("plain CLIP of seed 77, with a model", looks)
+    lines = _heads("control CLIP of seed 77, with a model", looks)
     for title, name in WITH_MODEL.items():
         found = [rows[name] for rows in columns]
         over = [together([row], [default]) for row, default in zip(found, defaults, strict=True)]
@@ -180,7 +180,7 @@ def with_model() -> list[str]:
 def paper_job() -> list[str]:
     """Return the lines of the paper's own job, by number of scored templates."""
     columns = [rows_of(DOCS / "paper-job-plain-77.jsonl.gz", f"{count} templates") for count in COUNTS[:3]]
-    lines = _heads("four sets, plain CLIP of seed 77", COUNTS[:3])
+    lines = _heads("four sets, control CLIP of seed 77", COUNTS[:3])
     return [*lines, *(_line(title, [rows[row].over_baseline for rows in columns]) for title, row in PAPER_JOB.items())]
 
 

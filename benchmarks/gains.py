@@ -3,7 +3,7 @@
 Sets such as `embedded:upside-down+blur` share transformations, base pictures and seeds, so that they are no independent
 sample. The 95 % interval of a mean over sets is the one of the command's own table, with the sets as independent, plus
 the variance of each shared thing, with a quantile of its own: see `crossed_interval`. The four test pictures of a class
-are of the same few drawings in all sets, so that base pictures are a class of drawings. The column of looks counts the
+are of the same few drawings in all sets, so that base pictures are a class of drawings. The last column counts the
 templates that were scored on labelled pictures: the proposed, the scored only, and the phrases that `clip` ranks.
 """
 
@@ -63,7 +63,7 @@ def of_cells(file: Path, column: str = "test") -> list[str]:
     """Return the lines of a table of all rows of a file of cells."""
     rows = rows_of(file, column)
     subject = next(name for name in rows if name.startswith(SUBJECT))
-    lines = [f"| row | accuracy | over baseline | over {subject} | labels a class | looks |", "| --- " * 6 + "|"]
+    lines = [f"| row | accuracy | over baseline | over {subject} | labels a class | scored |", "| --- " * 6 + "|"]
     for name, row in rows.items():
         gains = f"{row.over_baseline or '–'} | {row.over_default or '–'}"
         lines.append(f"| `{name}` | {row.accuracy:.1f} | {gains} | {row.labels} | {row.looks:,.0f} |")

@@ -38,7 +38,7 @@ class AfterTemplates(Protocol):
     def test_sets(self, drawn: Sequence[TestSet], targets: Sequence[str], config: RunConfig) -> list[TestSet]:
         """Return the same test pictures for each number of scored templates, the largest first; see `Protocol`."""
         if not targets or not all(name.isdecimal() and int(name) > 0 for name in targets):
-            raise InputError("looks tests after so many looks at templates; name the numbers as targets: 60,300.")
+            raise InputError("this protocol tests after so many scored templates; name the numbers as targets: 60,300.")
         for name in ("names", "offsets"):
             if getattr(config, name) != RunConfig.model_fields[name].default:
                 raise InputError(f"{name} is settled at the end of a search only; leave {name} out, or take few-shot.")
@@ -67,7 +67,7 @@ def after(fitted: Fitted, looks: int, known: dict[int, Prefixes] | None = None) 
         known[one] = Prefixes.of(fitted.search)
     prefixes = known[one]
     if looks < prefixes.before:
-        raise Absent(f"before its first template it had spent {prefixes.before} looks")
+        raise Absent(f"before its first template it had scored {prefixes.before} others")
     chosen = ((prefixes.after(looks).template, 1.0),)
     return replace(fitted, templates=chosen, choice=None, search=None)
 
@@ -121,10 +121,10 @@ class InOrder:
             self.proposed.setdefault(template, len(self.templates))
 
     def candidates(self, looks: int, most: int, word: float) -> list[str]:
-        """Return what had been proposed after so many looks, then of what had been looked at the best, up to `most`.
+        """Return what was proposed after so many scored templates, then the best that were scored only, up to `most`.
 
         Args:
-            looks: how many.
+            looks: the number of scored templates.
             most: how many templates the search may propose.
             word: what a word has to earn, see `Scale`.
         """
@@ -137,13 +137,13 @@ class InOrder:
 
 
 class Prefixes:
-    """The winners of one search after fewer looks; a template is scored once for all of them.
+    """The winners of one search after fewer scored templates; a template is scored once for all of them.
 
     Args:
-        prepared: what was searched on.
-        settings: of the search.
-        looks: what it left behind.
-        most: how many templates it may propose.
+        prepared: the pictures and settings of the search.
+        settings: the settings of the search.
+        looks: the templates of the search, in order.
+        most: how many templates the search may propose.
     """
 
     def __init__(self, prepared: Prepared, settings: SearchSettings, looks: InOrder, most: int) -> None:
@@ -152,7 +152,7 @@ class Prefixes:
 
     @classmethod
     def of(cls, search: SearchEnd) -> Prefixes:
-        """Return those of what a search left behind."""
+        """Return the prefixes of what a search left behind."""
         config, found = search.prepared.config, search.found
         if not search.events:
             looks = InOrder.of_list(entry.template for entry in found.history if entry is not found.history.initial)
@@ -162,11 +162,11 @@ class Prefixes:
 
     @property
     def before(self) -> int:
-        """InOrder that were spent before the first template."""
+        """The number of templates that were scored before the first one."""
         return self._looks.before
 
     def after(self, looks: int) -> Choice:
-        """Choose among what had been seen after so many looks, `before` or more."""
+        """Choose among the templates seen after so many scored ones; `looks` is `before` or more."""
         reward, search, selection = self._prepared.reward, self._prepared.search.units, self._prepared.selection
         initial = self._settings.initial_template
         history = PromptHistory(ScoredTemplate(self._scored("search", [initial], search)[0], -1, "initial"))

@@ -1,7 +1,7 @@
 """The text tower learns English from a sentence encoder: before it sees a picture, and while it does.
 
 Before, the tower places texts as the teacher does: a linear map, thrown away afterwards, takes the tower's embeddings
-to the teacher's, and the similarities of the texts of a batch are alike in both spaces. While the tower learns captions,
+to the teacher's, and the similarities of the texts of a batch are alike in both spaces. While it learns captions,
 it places every other word near the taught words that the teacher finds similar (`Interpreter`): "kitten" near "cat".
 """
 

@@ -1,7 +1,7 @@
 """Trains the text tower with one seed, beside an image tower that stays as it is.
 
 If the image tower were trained, too, it would learn to see through the transformations, and the words for them would
-say little. As it stays, a picture under two transformations lies elsewhere than the unchanged picture, and the text tower
+say little. As it stays, a picture under two transformations lies elsewhere than the unchanged one, and the text tower
 has to learn from the words where.
 """
 
