@@ -1,7 +1,7 @@
-"""The lab beside the product: it measures what the pages in `docs/` say, and ships in no wheel.
+"""The lab beside the product: it measures the numbers of the pages in `docs/`, and ships in no wheel.
 
-It imports the product, and the product never imports it. It is found from the root of a checkout, where
-`python -m benchmarks` and `ipo benchmark` look for it: `methods=benchmarks.lab.linear_probe:LinearProbe`.
+The lab imports the product; the product never imports the lab. `python -m benchmarks` and `ipo benchmark` find the lab
+from the root of a checkout: `methods=benchmarks.lab.linear_probe:LinearProbe`.
 
-Each file here is a benchmark, such as `python -m benchmarks.step`; what commands and grids need is in `lab/`.
+Each file here is a benchmark, such as `python -m benchmarks.step`; `lab/` has what commands and grids need.
 """

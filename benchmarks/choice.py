@@ -3,10 +3,10 @@
 The model. A template labels a picture rightly with the probability p, averaged over classes and pictures: 0.4 for the
 initial template, 0.4 plus its true gain for a candidate. Pictures differ in difficulty, for all templates alike: a
 picture is right where z < Phi^-1(p), z = sqrt(0.85) (sqrt(0.3) class + sqrt(0.7) picture) + sqrt(0.15) own, all of them
-standard normal. The hits of two templates then correlate by about 0.65; in recorded runs of the embedded CLIP the
-median was 0.56 to 0.74. The loss, which breaks ties, is max(0, 1 - margin) of the margin Phi^-1(p) - z; the logarithm
-of the right class's place is what is missing to the first, max(0, -margin). True gains are for the classes as drawn.
-Candidates do not depend on the search pictures here; those of a real search do.
+standard normal. The hits of two templates then correlate by about 0.65; in recorded runs of the demo CLIP the median
+was 0.56 to 0.74. The loss, which breaks ties, is max(0, 1 - margin) of the margin Phi^-1(p) - z. The logarithm of the
+right class's place is max(0, -margin): what is missing to the first place. True gains are for the classes as drawn.
+Candidates do not depend on the search pictures here; in a real search they do.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ DESIGNS = {"4 + 2 × 68": (68, 4, 2), "16 + 4 × 10": (10, 16, 4), "1 + 1 × 51"
     "1 + 1 × 19": (19, 1, 1),
     "1 + 1 × 5": (5, 1, 1),
 }
-"""Search + selection pictures a class × classes → classes, search and selection pictures."""
+"""Search + selection pictures a class × classes → number of classes, search and selection pictures."""
 CANDIDATES = {"0 ± 3": (0.0, 3.0), "-3 ± 3": (-3.0, 3.0), "-3 ± 1": (-3.0, 1.0), "all equal": (0.0, 0.0)}
 """Mean and standard deviation of the candidates' true gains, in points."""
 FINALISTS = 10
@@ -69,7 +69,9 @@ def main() -> None:
 
 
 def row(design: str, kind: str, count: int, runs: int, seed: int) -> str:
-    """Simulate one setting; of each rule the mean true gain in points, how often it left the initial one, its bias."""
+    """Simulate one setting; return for each rule the mean true gain in points, how often it left the initial template,
+    and its bias.
+    """
     rng = np.random.default_rng([seed, *DESIGNS[design], count, *map(ord, kind)])
     found: dict[str, list[tuple[float, bool, float]]] = {name: [] for name in RULES}
     for _ in range(runs):
@@ -111,20 +113,20 @@ def gain(drawn: Drawn, row: int, units: NDArray[np.bool_]) -> float:
 
 
 def highest_on_search(drawn: Drawn) -> Chosen:
-    """The paper's rule."""
+    """Choose by the paper's rule."""
     row = int(highest(drawn, drawn.searched, np.arange(len(drawn.hits)))[0])
     return Chosen(row, gain(drawn, row, drawn.searched))
 
 
 def highest_on_both(drawn: Drawn) -> Chosen:
-    """The highest score on all pictures."""
+    """Choose the highest score on all pictures."""
     every = np.ones_like(drawn.searched)
     row = int(highest(drawn, every, np.arange(len(drawn.hits)))[0])
     return Chosen(row, gain(drawn, row, every))
 
 
 def ten_finalists(drawn: Drawn) -> Chosen:
-    """The best ten of the search, the best of them on the selection pictures, if it gains over one standard error."""
+    """Take the ten best of the search; choose the best of them on selection if it gains over one standard error."""
     finalists = highest(drawn, drawn.searched, np.arange(1, len(drawn.hits)))[:FINALISTS]
     row = int(highest(drawn, ~drawn.searched, finalists)[0])
     units = ~drawn.searched
@@ -135,12 +137,12 @@ def ten_finalists(drawn: Drawn) -> Chosen:
 
 
 def shipped(drawn: Drawn) -> Chosen:
-    """What a search does."""
+    """Choose as a search does."""
     return chosen(scores(drawn, drawn.searched), scores(drawn, ~drawn.searched), drawn)
 
 
 def by_hits(drawn: Drawn) -> Chosen:
-    """The same where only hits are known, as for a measure of one's own."""
+    """Choose as a search does if only hits are known, as for a user's own measure."""
     search, selection = (
         [replace(score, places=None) for score in scores(drawn, units)] for units in (drawn.searched, ~drawn.searched)
     )

@@ -1,9 +1,9 @@
 """How the winner is chosen, on pictures: rules compared at few labels by a CLIP's own scores, and on shuffled labels.
 
-Templates are single phrases of the vocabulary and random pairs of them; those of one draw are a random part. The
-labelled pictures choose, all others test. What is compared in a rule is what its name says; all else is as shipped
+Templates are single phrases of the vocabulary and random pairs of phrases; each draw takes a random part of them. The
+labelled pictures choose, all others test. The name of a rule says how it differs from the shipped rule
 (`ipo_prompts.programs.selection`). On shuffled labels no template is better than another: a rule that often leaves the
-initial one there chooses by something else.
+initial template there chooses by something else.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ SETS = ",embedded:".join(
 CLASSES, LABELS, CANDIDATES = (68, 19, 10), (1, 2, 4, 6), 60
 POOL = 300
 RULES = ("hits", "hits and loss", "place")
-"""What is compared: hits; hits minus losses, each divided by its standard deviation over pictures; the shipped one."""
+"""The rules: hits; hits minus losses, each divided by its standard deviation over pictures; the shipped rule."""
 
 
 class Measured(NamedTuple):
@@ -92,7 +92,7 @@ def measure(spec: str, sets: list[str], pool: int) -> Iterator[Measured]:
 
 
 def one(found: Measured, classes: int, labels: int, seed: int, shuffled: bool) -> Doubles:
-    """Draw once: (rules, 2), the gain on the other pictures in points, and whether the initial template was left."""
+    """Draw once; return (rules, 2): the gain on other pictures in points, and if the initial template was left."""
     rng = np.random.default_rng([seed, classes, labels])
     chosen = np.sort(rng.permutation(found.logits.shape[2])[:classes])
     rows = np.r_[0, 1 + rng.permutation(len(found.logits) - 1)[:CANDIDATES]]

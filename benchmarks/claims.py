@@ -1,8 +1,8 @@
-"""The tables of docs/claims.md and of the README, of the raw cells of `benchmarks/grids/claims.yaml`; nothing is run.
+"""The tables of docs/claims.md and of the README, from raw cells of `benchmarks/grids/claims.yaml`; nothing is run.
 
-Rows, columns and intervals: see `gains.py`, whose intervals know that sets share their first transformation. A set that
-is on held-back base pictures counts like any other. Where three CLIPs stand together their training is crossed with the
-sets: a gain has to hold for CLIPs like these, of which there are three.
+For rows, columns and intervals see `gains.py`, whose intervals allow for sets that share their first transformation. A
+set of held-back base pictures counts like any other. Where three CLIPs stand together, their training is crossed with
+the sets: a gain has to hold for CLIPs like these three.
 """
 
 from __future__ import annotations
@@ -18,26 +18,26 @@ from benchmarks.lab.bed import claims
 from ipo_prompts.metrics.evidence import ALPHA, holm
 
 CLIPS = {
-    "plain CLIP of seed 77": "claims-plain-77",
-    "plain CLIP of seed 78": "claims-plain-78",
-    "plain CLIP of seed 79": "claims-plain-79",
-    "our CLIP": "claims-embedded",
+    "control CLIP of seed 77": "claims-plain-77",
+    "control CLIP of seed 78": "claims-plain-78",
+    "control CLIP of seed 79": "claims-plain-79",
+    "demo CLIP": "claims-embedded",
 }
-"""What CLIPs are called, and the raw cells of each."""
-PLAIN = ("plain CLIP of seed 77", "plain CLIP of seed 78", "plain CLIP of seed 79")
-GROUPS = {"three plain CLIPs": PLAIN, **{clip: (clip,) for clip in CLIPS}}
-"""What has tables: CLIPs together, and each alone."""
+"""Name of a CLIP → its raw cells."""
+PLAIN = ("control CLIP of seed 77", "control CLIP of seed 78", "control CLIP of seed 79")
+GROUPS = {"three control CLIPs": PLAIN, **{clip: (clip,) for clip in CLIPS}}
+"""The groups that have tables: CLIPs together, and each CLIP alone."""
 COLUMNS = {
-    "three plain CLIPs": ("three plain CLIPs", ("untaught", "taught")),
-    "their clean sets": ("three plain CLIPs", ("clean",)),
-    "our CLIP, untaught": ("our CLIP", ("untaught",)),
-    "our CLIP, taught": ("our CLIP", ("taught",)),
+    "three control CLIPs": ("three control CLIPs", ("untaught", "taught")),
+    "their clean sets": ("three control CLIPs", ("clean",)),
+    "demo CLIP, untaught": ("demo CLIP", ("untaught",)),
+    "demo CLIP, taught": ("demo CLIP", ("taught",)),
 }
 """Columns of the README's table: CLIPs and kinds of sets."""
 KINDS = ("untaught", "taught", "clean")
 GENERAL = "ipo-default, no language model"
 TYPED = "ipo-default, shipped vocabulary"
-"""What `ipo optimize --lm none` does: without a language model nobody is told what a describer says."""
+"""The row of `ipo optimize --lm none`: without a language model nothing reads what a describer says."""
 WAYS = {
     "`ipo optimize --lm none`: words of the shipped vocabulary put together": TYPED,
     "best of random pairs, shipped vocabulary": "random-pairs, shipped vocabulary",
@@ -46,17 +46,17 @@ WAYS = {
     "best of random pairs, general vocabulary": "random-pairs",
     "best single phrase, general vocabulary": "vocabulary",
     "best of CLIP's 80 templates": "best-of-80",
-    "no words: mean of six unlabelled pictures a class taken off": "centring",
+    "no words: centring by six unlabelled pictures a class": "centring",
     "no words: nearest mean of six labelled pictures a class": "class-mean",
 }
-"""Rows by what they are, and what cells call them."""
+"""Rows by what they are → their names in cells."""
 WITH_WORDS = [title for title, row in WAYS.items() if row in (GENERAL, "random-pairs", "vocabulary", "best-of-80")]
 WITH_MODEL = {
     "proposals of the model, no history shown": "no-history",
     "proposals of the model, history shown": "history",
     "words put together, then the model": "ipo-default",
 }
-"""Rows that ask the local model of half a billion parameters, on the plain CLIP of seed 77; the general vocabulary."""
+"""Rows that ask the local model of half a billion parameters, on the control CLIP of seed 77; general vocabulary."""
 PAPER_JOB = {
     "the paper's job, model of 1.5 billion": "ipo-paper",
     "random pairs of phrases": "random-pairs",
@@ -64,7 +64,7 @@ PAPER_JOB = {
     "best of CLIP's 80 templates": "best-of-80",
     "words of a general vocabulary put together": "phrases",
 }
-"""Rows of the paper's own job, on the same CLIP; four sets."""
+"""Rows of the paper's own job, on the same CLIP, on four sets."""
 COUNTS = (60, 300, 500, 1600)
 LAST = COUNTS[-1]
 
@@ -90,7 +90,7 @@ def main() -> None:
 
 
 def readme() -> list[str]:
-    """Return the lines of the README's table: gains over the baseline template after all looks."""
+    """Return the lines of the README's table: gains over the baseline template after all templates were scored."""
     return _gains("", {name: told(group, kinds, LAST) for name, (group, kinds) in COLUMNS.items()})
 
 
@@ -99,8 +99,10 @@ TRUE_GAINS = (1.0, 1.5, 2.0, 2.5, 3.0)
 
 
 def checks() -> list[str]:
-    """Return the lines that say which gains of the README's table stay shown when all are corrected together, what true
-    gain the table would show, and how often a search changed hits on clean pictures.
+    """Return the lines with the basis of sentences about these tables.
+
+    They say which gains of the README's table stay shown when all are corrected together, what true gain the table
+    would show, and how often a search changed hits on clean pictures.
     """
     found = {}
     for column, (group, kinds) in COLUMNS.items():
@@ -112,16 +114,16 @@ def checks() -> list[str]:
     below = [key for key, (_, p) in found.items() if p < ALPHA]
     lines = [f"p below {ALPHA:g} alone, of {len(found)}, and after Holm:", ""]
     lines += [_line(" / ".join(key), [f"{found[key][1]:.4f}", f"{corrected[key]:.3f}"]) for key in below]
-    lines += ["", f"a true gain on the shifted sets of three plain CLIPs would be shown, {DRAWS:,} draws:", ""]
+    lines += ["", f"a true gain on the shifted sets of three control CLIPs would be shown, {DRAWS:,} draws:", ""]
     for title in (title for title, row in WAYS.items() if row in (TYPED, GENERAL)):
         crossed, rng = found[next(iter(COLUMNS)), title][0], np.random.default_rng(0)
         lines.append(_line(title, [f"{gain:g}: {crossed.shown(gain, DRAWS, rng):.0%}" for gain in TRUE_GAINS]))
-    lines += ["", "clean sets of three plain CLIPs: runs in which hits changed, and their mean gain:", ""]
+    lines += ["", "clean sets of three control CLIPs: runs in which hits changed, and their mean gain:", ""]
     return [*lines, *(_line(title, _left(row)) for title, row in WAYS.items() if row in (TYPED, GENERAL))]
 
 
 def _left(row: str) -> list[str]:
-    """Return in how many runs on clean sets the winner changed hits of the baseline template, and what these gained."""
+    """Return in how many runs on clean sets the winner changed hits of the baseline template, and the gain of these."""
     rows = [of(CLIPS[clip], ("clean",), LAST) for clip in PLAIN]
     pairs = [(one, each["baseline"].cells[key]) for each in rows for key, one in each[row].cells.items()]
     gains = [100 * (one["value"] - baseline["value"]) for one, baseline in pairs if one["hits"] != baseline["hits"]]
@@ -131,14 +133,14 @@ def _left(row: str) -> list[str]:
 
 
 def by_kind(group: str) -> list[str]:
-    """Return the lines of the gains over the baseline template after all looks, for each kind of sets."""
+    """Return the lines of the gains over the baseline template after all templates were scored, by kind of sets."""
     kinds = {**{kind: (kind,) for kind in KINDS}, "untaught and taught": KINDS[:2]}
     return _gains(group, {name: told(group, kind, LAST) for name, kind in kinds.items()})
 
 
 def _gains(corner: str, columns: dict[str, dict[str, Row]]) -> list[str]:
     heads = [f"{name} ({rows['baseline'].accuracy:.1f} %)" for name, rows in columns.items()]
-    lines = [f"| {corner} | {' | '.join(heads)} | labels a class | looks |", "| --- " * (len(heads) + 3) + "|"]
+    lines = [f"| {corner} | {' | '.join(heads)} | labels a class | scored |", "| --- " * (len(heads) + 3) + "|"]
     for title, row in WAYS.items():
         found = [rows[row] for rows in columns.values()]
         gains = " | ".join(one.over_baseline for one in found)
@@ -147,7 +149,7 @@ def _gains(corner: str, columns: dict[str, dict[str, Row]]) -> list[str]:
 
 
 def by_templates(group: str) -> list[str]:
-    """Return the lines of both kinds of shifts together, with the general vocabulary, after so many looks."""
+    """Return the lines of both kinds of shifts together, with the general vocabulary, by number of scored templates."""
     columns = [told(group, KINDS[:2], looks) for looks in COUNTS]
     lines = _heads(group, COUNTS)
     for title in WITH_WORDS:
@@ -160,11 +162,11 @@ def by_templates(group: str) -> list[str]:
 
 
 def with_model() -> list[str]:
-    """Return the lines of rows that ask a language model, on both kinds of shifts together, after so many looks."""
+    """Return the lines of rows that ask a language model, on both kinds of shifts together, by scored templates."""
     looks, file = COUNTS[:3], DOCS / "claims-plain-77-lm.jsonl.gz"
     columns = [rows_of(file, f"{count} templates") for count in looks]
     defaults = [of(CLIPS[PLAIN[0]], KINDS[:2], count)[GENERAL] for count in looks]
-    lines = _heads("plain CLIP of seed 77, with a model", looks)
+    lines = _heads("control CLIP of seed 77, with a model", looks)
     for title, name in WITH_MODEL.items():
         found = [rows[name] for rows in columns]
         over = [together([row], [default]) for row, default in zip(found, defaults, strict=True)]
@@ -176,9 +178,9 @@ def with_model() -> list[str]:
 
 
 def paper_job() -> list[str]:
-    """Return the lines of the paper's own job, after so many looks."""
+    """Return the lines of the paper's own job, by number of scored templates."""
     columns = [rows_of(DOCS / "paper-job-plain-77.jsonl.gz", f"{count} templates") for count in COUNTS[:3]]
-    lines = _heads("four sets, plain CLIP of seed 77", COUNTS[:3])
+    lines = _heads("four sets, control CLIP of seed 77", COUNTS[:3])
     return [*lines, *(_line(title, [rows[row].over_baseline for rows in columns]) for title, row in PAPER_JOB.items())]
 
 
@@ -191,7 +193,7 @@ def _line(title: str, cells: Sequence[str]) -> str:
 
 
 def told(group: str, kinds: tuple[str, ...], looks: int) -> dict[str, Row]:
-    """Return the rows of one CLIP, or of several together, on some kinds of sets after so many looks."""
+    """Return the rows of a CLIP or of several together, on some kinds of sets, after so many scored templates."""
     clips = [of(CLIPS[clip], kinds, looks) for clip in GROUPS[group]]
 
     def over(name: str, other: str) -> str:
@@ -214,7 +216,7 @@ def told(group: str, kinds: tuple[str, ...], looks: int) -> dict[str, Row]:
 
 @lru_cache
 def of(file: str, kinds: tuple[str, ...], looks: int) -> dict[str, Row]:
-    """Read the rows of a CLIP on some kinds of sets after so many looks."""
+    """Read the rows of a CLIP on some kinds of sets after so many scored templates."""
     names = {one.spec for kind in kinds for one in claims(f"claims-{kind}")}
     return rows_of(DOCS / f"{file}.jsonl.gz", f"{looks} templates", names.__contains__)
 

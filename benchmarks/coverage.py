@@ -35,7 +35,7 @@ CROSSED = {"16 of the suite": suite("suite-held-out"), "6 taught": suite("claims
 CROSSED["12 shifted"] = [*CROSSED["6 taught"], *suite("claims-untaught")]
 """Sets whose transformations are crossed."""
 CLIPS = 3
-"""So many CLIPs have the last of these together."""
+"""The number of CLIPs that the last of these designs has together."""
 DEVIATIONS = ((0, 0, 1), (1, 0, 1), (0, 1, 1), (1, 1, 1), (1, 1, 0), (0.3, 0.3, 1))
 """Of the first transformation, of the other one, and of what a set has for itself."""
 OF_CLIPS = ((0, 0, 0, 0, 1), (0, 0, 0, 1, 0.3), (1, 0, 1, 0, 1), (0, 0, 0.5, 1, 1), (1, 1, 1, 0.5, 0.5))
@@ -192,7 +192,7 @@ def _fewer(runs: int) -> int:
 
 
 def _effects(model: Model, gain: float, runs: int) -> Iterator[tuple[Effect, float]]:
-    """The code of the tables on simulated hits: each run's effect, and its discordant pictures per seed."""
+    """Run the code of the tables on simulated hits; yield each run's effect, and its discordant pictures per seed."""
     thresholds, at_once = model.thresholds(gain), max(1, 200_000 // (model.cell.n * model.cell.seeds))
     for start in range(0, runs, at_once):
         for ours, theirs in zip(*model.draw(thresholds, min(at_once, runs - start)), strict=True):
@@ -204,10 +204,10 @@ def _effects(model: Model, gain: float, runs: int) -> Iterator[tuple[Effect, flo
 
 
 def _oracle(model: Model, effects: Sequence[Effect]) -> Effect:
-    """The same test for one who knows the variances: that of the means over runs, the share of luck from the model.
+    """Return the same test for one who knows the variances: of the means over runs, the share of luck from the model.
 
-    What luck does not explain belongs to the units; degrees of freedom are the median of the runs', what is taken out
-    of the variance of seeds their mean. The test itself still estimates the variances, as it must.
+    Variance that luck does not explain belongs to the units. Degrees of freedom are the median over runs, and what is
+    taken out of the variance of seeds is the mean. The test itself still estimates the variances, as it must.
     """
     total = float(np.var([one.mean for one in effects], ddof=1))
     degrees = [
@@ -225,7 +225,7 @@ def _known(true: float, degrees: float, taken: float) -> Variance:
 
 
 def _power(model: Model, gain: float, comparisons: int, runs: int) -> float:
-    """How often a gain is shown beside comparisons without one."""
+    """Return how often a gain is shown beside comparisons without one."""
     if not 0 < gain < HIGHEST - model.cell.base:
         return math.nan
     nothing = effect_of(0.0, [Variance(0.0, 1.0)])  # p = 1
@@ -241,7 +241,7 @@ def _found_clear(name: str, options: Any) -> float:
 
 
 def _worst(found: Sequence[Found]) -> str:
-    """One line: of each figure the worst cell."""
+    """Return one line: the worst cell for each figure."""
     coverage = min(found, key=lambda one: min(one.coverage))
     false = max(found, key=lambda one: one.false)
     powers = [(power, one.cell.name) for one in found for power in one.power if not math.isnan(power)]

@@ -1,8 +1,8 @@
 """Do unlabelled pictures help to choose a template beside a few labelled ones? Loss less a share of fit, against loss.
 
 Phrases of the vocabulary compete. The choice goes by the mean loss on so many labelled pictures a class, less a share
-of the fit of all pictures to search on, both in nats. The share is the one that gains most on the open half of the
-suite, mean over CLIPs, for each number of labels; it is tried on the sets of claims. docs/label-free.md has the goal.
+of the fit of all search pictures, both in nats. For each number of labels, the share is taken that gains most on the
+open half of the suite, averaged over CLIPs; it is then tried on the sets of claims. docs/label-free.md has the goal.
 """
 
 from __future__ import annotations

@@ -1,10 +1,11 @@
-"""Fit where labels are hidden: the best other template's lead, and what it gains where labels are looked at.
+"""Fit where labels are hidden: the lead of the best other template, and its gain as labels show it.
 
-For each set the default search without a language model, on the pictures that a run with labels searches and chooses
-with: the lead of the best other template in standard deviations of fit over the vocabulary, its words paid for, whether
-the run takes one, and the accuracy on the test pictures of the initial template, of that best one, of what the run
-takes, of the initial one with centring, and of what the same search takes that sees the labels, six a class. Prints one
-table, in percent. It is what a threshold can be calibrated on; nothing in it is a verdict.
+For each set the default search runs without a language model, on the pictures that a run with labels uses to search
+and choose. The table has the lead of the best other template, in standard deviations of fit over the vocabulary and
+with its words paid for, and whether the run takes a template. It also has the accuracy on the test pictures of the
+initial template, of that best other one, of the template that the run takes, of the initial template with centring, and
+of the template that the same search takes if it sees the labels, six a class. All is in percent. A threshold can be
+calibrated on the table; nothing in it is a verdict.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""What the rows of raw cells gain, with intervals that know what their sets share: the tables of pages.
+"""The gains of rows of raw cells, with intervals that allow for what sets share: the tables of pages.
 
 Sets such as `embedded:upside-down+blur` share transformations, base pictures and seeds, so that they are no independent
-sample. The 95 % interval of a mean over sets is that of the command's own table, with the sets as independent, and what
-each shared thing adds to its variance, with its own quantile: see `crossed_interval`. The four test pictures of a class
-are of the same few drawings in all sets, so that base pictures are a class of drawings. InOrder are templates
-that were scored on labelled pictures: those proposed, those looked at, and the phrases that the describer `clip` ranks.
+sample. The 95 % interval of a mean over sets is the one of the command's own table, with the sets as independent, plus
+the variance of each shared thing, with a quantile of its own: see `crossed_interval`. The four test pictures of a class
+are of the same few drawings in all sets, so that base pictures are a class of drawings. The last column counts the
+templates that were scored on labelled pictures: the proposed, the scored only, and the phrases that `clip` ranks.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from ipo_prompts.experiments.run.reading import build
 from ipo_prompts.metrics.sampling import Interval, Variance
 
 PHRASES = 300
-"""Of the vocabulary, those that fit our CLIP and name no class of the suite."""
+"""The phrases of the vocabulary that fit the demo CLIP and name no class of the suite."""
 DOCS = Path(__file__).parents[1] / "docs"
 
 
@@ -63,7 +63,7 @@ def of_cells(file: Path, column: str = "test") -> list[str]:
     """Return the lines of a table of all rows of a file of cells."""
     rows = rows_of(file, column)
     subject = next(name for name in rows if name.startswith(SUBJECT))
-    lines = [f"| row | accuracy | over baseline | over {subject} | labels a class | looks |", "| --- " * 6 + "|"]
+    lines = [f"| row | accuracy | over baseline | over {subject} | labels a class | scored |", "| --- " * 6 + "|"]
     for name, row in rows.items():
         gains = f"{row.over_baseline or '–'} | {row.over_default or '–'}"
         lines.append(f"| `{name}` | {row.accuracy:.1f} | {gains} | {row.labels} | {row.looks:,.0f} |")
@@ -73,7 +73,7 @@ def of_cells(file: Path, column: str = "test") -> list[str]:
 def rows_of(file: Path, column: str = "test", data: Callable[[str], bool] = lambda name: True) -> dict[str, Row]:
     """Read the rows of a file of cells that have a value in all its sets, or in those that `data` takes.
 
-    A default that asked no language model has a name of its own here.
+    A default search that asked no language model gets a name of its own here.
     """
     whole, *cells = _read(file)
     grid = whole.model_copy(update={"data": [name for name in whole.data if data(name)]})
@@ -141,14 +141,14 @@ def _read(file: Path) -> Any:
 
 
 def _of_column(outcome: dict[str, Any] | str, column: str) -> dict[str, Any] | str:
-    """Leave out the other columns of a cell; one without it is a gap."""
+    """Leave out the other columns of a cell; a cell without the column is a gap."""
     if isinstance(outcome, str) or column not in outcome["scores"]:
         return outcome if isinstance(outcome, str) else outcome["absent"] or "not run"
     return {**outcome, "scores": {column: outcome["scores"][column]}}
 
 
 def _wider(half: float, each: list[Any], factors: Any, pictures: list[Variance]) -> float:
-    """Return half of the interval of a mean over sets, given that with the sets as independent."""
+    """Return half of the interval of a mean over sets, given the half with the sets as independent."""
     if len(each) < 2:
         return half
     with_, without = (crossed_interval(each, what, more) for what, more in ((factors, pictures), ([], [])))
@@ -157,7 +157,7 @@ def _wider(half: float, each: list[Any], factors: Any, pictures: list[Variance])
 
 
 def together(ours: Sequence[Row], theirs: Sequence[Row]) -> str:
-    """Return the mean gain of a row with several CLIPs over another row with these, in points, with its interval.
+    """Return the mean gain of a row over another row, both with several CLIPs, in points, with its interval.
 
     CLIPs, sets, transformations and drawings are crossed; each CLIP has all sets.
     """
@@ -173,7 +173,7 @@ class Crossed:
     Attributes:
         gains: in points, float (CLIPs, sets).
         sets: their names.
-        pictures: what it adds to the variance of the mean, in points², that sets show the same drawings.
+        pictures: the variance that shared drawings add to the mean, in points².
     """
 
     gains: Any
@@ -198,7 +198,7 @@ class Crossed:
         return crossed_interval(self.gains.ravel(), factors, [self.pictures], level)
 
     def p(self) -> float:
-        """Return the p of no gain: 1 less the highest level whose interval leaves 0 out."""
+        """Return the p of no gain: 1 minus the highest level whose interval excludes 0."""
         inside, outside = 1.0, 0.0
         for _ in range(40):
             level = (inside + outside) / 2
@@ -230,7 +230,7 @@ def _gains(ours: Any, theirs: Any) -> dict[str, Any]:
 
 
 def _pictures(ours: Any, theirs: Any) -> Variance:
-    """Return what it adds to the variance of the mean over sets, in points², that they show the same drawings."""
+    """Return the variance that shared drawings add to the mean over sets, in points²."""
     own = 0.0
     sums: dict[Any, float] = defaultdict(float)
     sets, seeds = (list(dict.fromkeys(key)) for key in zip(*ours, strict=True))

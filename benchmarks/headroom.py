@@ -1,10 +1,10 @@
 """Does `metrics/headroom.py` foresee what words gain? Ranks of shifts, and what came of each verdict.
 
-The shipped clean pictures are rendered with no transformation, each single one and each pair of them. On each set the
-three figures are measured as `ipo data check` does, and then, on the test pictures, what the best phrase of the
-vocabulary and the best of CLIP's 80 templates gain over the initial one, both chosen on the search pictures; and what
-the initial one gains when the mean search and selection picture is subtracted, which undoes a bias between classes
-without words.
+The shipped clean pictures are rendered without transformation, with each single one and with each pair. On each set the
+three figures are measured as `ipo data check` does. Then the gains over the initial template on the test pictures are
+measured: of the best phrase of the vocabulary and of the best of CLIP's 80 templates, both chosen on the search
+pictures; and of the initial template with centring by the search and selection pictures, which undoes a bias between
+classes without words.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ def _encode(clip: Clip, items: list[Item], transformations: tuple[str, ...]) -> 
 def _gains(
     clip: Clip, features: Floats, items: list[Item], searched: int, few_shot: int, texts: list[Floats]
 ) -> list[float]:
-    """Gains on the test pictures, which are the items after `few_shot`, in the order of `GAINS`."""
+    """Return gains on the test pictures, which are the items after `few_shot`, in the order of `GAINS`."""
     truth = np.array([item.label for item in items])
 
     def scored(rows: Floats, seen: Floats) -> tuple[npt.NDArray[np.bool_], Doubles]:
@@ -140,7 +140,7 @@ def _told(rooms: list[Headroom], gains: Doubles) -> dict[str, Any]:
 
 
 def _spearman(x: Doubles, y: Doubles) -> list[float]:
-    """Spearman's rank correlation with the percentile interval of 1,000 resamples of the sets."""
+    """Return Spearman's rank correlation with the percentile interval of 1,000 resamples of the sets."""
     rng = np.random.default_rng(0)
     resampled = []
     for _ in range(1000):

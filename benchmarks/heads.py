@@ -1,20 +1,18 @@
 """Words, pictures, and both: what a few labelled pictures of each class decide, alone and beside a template.
 
-Prints a Markdown table for each kind of set and number of labels a class: mean accuracy in % on the other pictures of
-words alone, of ways with pictures, and the blend of `head=blend` less each of them, with 95 % intervals over sets. The
+Prints a Markdown table for each kind of set and number of labels a class, in % of the other pictures: the mean accuracy
+of words alone, of ways with pictures, and of `head=blend` minus each of them, with 95 % intervals over sets. The
 template is the best of the baseline template and the vocabulary's phrases on the same labelled pictures. The sets are
-those of the
-claims: transformations that captions of the embedded CLIP named, such that none ever named, and pictures as they are,
-six sets each. Of the ways with pictures, none sees crops, and none a picture of the validation or the test to set
-itself:
+those of the claims, six of each kind: transformations that captions of the demo CLIP named, transformations that none
+ever named, and pictures as they are. No way with pictures sees crops, or sets itself on validation or test pictures:
 
 - class mean: the nearest unit mean.
 - GDA alone (Wang et al., ICLR 2024), shrunk as `metrics/blend.py` says.
-- GDA + text is the blend, where held-back pictures prefer GDA: theirs chooses a on a validation split.
-- Tip-Adapter (Zhang et al., ECCV 2022), without training: its kernel over all labelled pictures. Theirs averages ten
-  random crops of each and searches alpha and beta on a whole validation or test split; here pictures left out in turn
-  choose them, and at one label they are the paper's 1 and 5.5.
-- LP++ (Huang et al., CVPR 2024), as `lab/linear_probe.py` has it; the last epoch counts, where theirs is chosen on
+- GDA + text is the blend, where held-back pictures prefer GDA; the authors choose a on a validation split.
+- Tip-Adapter (Zhang et al., ECCV 2022), without training: its kernel over all labelled pictures. The authors average
+  ten random crops of each and search alpha and beta on a whole validation or test split. Here pictures that are left
+  out in turn choose them; at one label they are the paper's 1 and 5.5.
+- LP++ (Huang et al., CVPR 2024), as in `lab/linear_probe.py`; the last epoch counts, which the authors choose on
   as many validation pictures.
 """
 
@@ -42,7 +40,7 @@ from ipo_prompts.programs.templates.phrases import Vocabulary
 LABELS = (1, 2, 6)
 COLUMNS = ("words", "class mean", "GDA", "Tip-Adapter", "LP++", "blend")
 ALPHA, BETA = 1.0, 5.5
-"""Of Tip-Adapter, where no picture can be left out."""
+"""Alpha and beta of Tip-Adapter, where no picture can be left out."""
 BETAS = (1.0, 2.0, BETA, 11.0, 22.0)
 
 
@@ -113,7 +111,7 @@ def tip_adapter(words: Floats, pictures: Labelled) -> Callable[[Floats], Doubles
 
     Args:
         words: (n, C), the logits of the same pictures by words alone.
-        pictures: all of them are keys.
+        pictures: the pictures, all of which are keys.
     """
     truth = np.eye(pictures.classes)[pictures.labels]
 

@@ -1,10 +1,10 @@
 """When does a run without labels leave the initial template? What a word costs and what lead is needed, calibrated.
 
-Phrases of the vocabulary compete by fit, on the pictures to search on, in standard deviations of fit over the
-vocabulary. A rule is a price a word and the lead that the best other one needs over the initial one. It is chosen from
-a grid by test
-accuracies of the open half of the suite and of clean sets, both CLIPs: by what it gains alone, and by that among the
-rules that stay on most clean sets. Both are tried on sets that had no part in that; docs/label-free.md has the goals.
+Phrases of the vocabulary compete by fit, on the search pictures, in standard deviations of fit over the vocabulary. A
+rule is a price for each word, and the lead that the best other template needs over the initial one. Rules are chosen
+from a grid by test accuracies of the open half of the suite and of clean sets, with both CLIPs: one by its gain alone,
+one by its gain among the rules that keep the initial template on most clean sets. Both are tried on sets that had no
+part in the choice; docs/label-free.md has the goals.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ LEADS = (0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0, float("inf"))
 CLEAN = [ShiftedSet((), HELD_BACK if seed % 2 == 0 else "", seed).spec for seed in range(31, 37)]
 OTHER_CLEAN = "clean, other seeds"
 KEEPS = 0.8
-"""Of the clean sets that a rule is chosen on, the share on which the initial template stays, for each CLIP."""
+"""The share of the clean sets used in the choice on which the initial template must stay, for each CLIP."""
 CHOSEN_ON = {"open half": ["embedded:suite"], OTHER_CLEAN: CLEAN}
 Rule = tuple[float, float]
 """The price of a word, and the lead needed."""
@@ -50,13 +50,13 @@ TRIED_ON = {
 
 @dataclass(frozen=True)
 class Seen:
-    """One set as T templates see it, the initial one first.
+    """One set as T templates see it, the initial template first.
 
     Attributes:
-        fit: in standard deviations over the vocabulary.
-        words: of each template.
-        accuracy: on the test pictures.
-        labelled: the accuracy of the best by hits on all pictures to search on, with their labels.
+        fit: of each template, in standard deviations over the vocabulary.
+        words: the number of words of each template.
+        accuracy: of each template on the test pictures.
+        labelled: the accuracy of the template with the most hits on all search pictures, with their labels.
     """
 
     fit: list[float]
@@ -65,13 +65,13 @@ class Seen:
     labelled: float
 
     def led(self, price: float) -> tuple[int, float]:
-        """Return the best template but the initial one when words are paid for, and its lead."""
+        """Return the best template but the initial one, with words paid for, and its lead."""
         net = np.array(self.fit) - price * np.array(self.words)
         best = 1 + int(net[1:].argmax())
         return best, float(net[best] - net[0])
 
     def gain(self, price: float, lead: float) -> float:
-        """Return what a rule gains over the initial template, 0 where it keeps that."""
+        """Return the gain of a rule over the initial template; 0 where the rule keeps that."""
         best, found = self.led(price)
         return self.accuracy[best] - self.accuracy[0] if found > lead else 0.0
 
@@ -102,9 +102,9 @@ def main() -> None:
 
 
 class Opened(NamedTuple):
-    """A set with T templates, the initial one first, of which so many phrases follow.
+    """A set with T templates: the initial template first, then so many phrases.
 
-    `scores` and `fit` are on the pictures to search on, `accuracy` on the others.
+    `scores` and `fit` are on the search pictures, `accuracy` is on the others.
     """
 
     templates: list[str]
@@ -164,7 +164,7 @@ class Bed:
 
 
 def choose(beds: dict[tuple[str, str], dict[str, Seen]]) -> tuple[Rule, Rule]:
-    """Print what each rule of the grid is worth, and return the best, and the best that stays; of equals the dearer."""
+    """Print the worth of each rule; return the best, and the best that stays. Of equal rules the dearer is better."""
 
     def worth(rule: Rule) -> float:
         gains = [[one.gain(*rule) for one in sets.values()] for sets in beds.values()]

@@ -75,7 +75,7 @@ def _row(job: str, folder: Path, seconds: float, *, small: bool) -> bool:
     file = folder / "run" / "result.json"
     found: Any = json.loads(file.read_text()) if file.exists() else {"seconds": {"image": 0.0}, "left_out": told[-300:]}
     batch = found["seconds"]["image"] * BATCH / (classes * each)
-    longest = max(batch, 0.5)  # half a second between two looks at a question
+    longest = max(batch, 0.5)  # a question is checked every half second
     over = took - limit
     row = [
         job,

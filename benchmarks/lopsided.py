@@ -1,9 +1,9 @@
 """What "up to so many of each class" is worth on lopsided folders, over lowering all classes to the poorest.
 
-For each set and draw ten of the 68 classes, one of which has one picture and the others six: the best of the
-vocabulary's phrases by hits, then loss, on all of these pictures ("up to 6"), and on one of each class ("the
-poorest's"). Prints the test accuracy of both, on all four test pictures of each class, and the difference with its
-interval over draws and over sets; and what both rules use of a folder of 16 classes with 1 to 400 pictures.
+For each set and draw, take ten of the 68 classes: one has one picture, the others six. The best of the vocabulary's
+phrases by hits, then loss, is chosen on all of these pictures ("up to 6"), and on one of each class ("the poorest's").
+Prints the test accuracy of both, on all four test pictures of each class, and the difference with its interval over
+draws and over sets; and what both rules use of a folder of 16 classes with 1 to 400 pictures.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from ipo_prompts.metrics.template import BASELINE
 from ipo_prompts.programs.templates.phrases import Vocabulary
 
 SETS = "zoom+sepia,zoom+hue,small+pixel,upside-down+edge,zoom+bright,small+sepia"
-"""None of them was looked at when the rule was designed."""
+"""Sets that nobody examined while the rule was designed."""
 CLASSES = 10
 SIZES = (1, 2, 3, 4, 6, 9, 13, 20, 30, 45, 65, 95, 140, 200, 290, 400)
 

@@ -1,24 +1,23 @@
-"""Other names of classes: how much of what bad names cost comes back, beside a fitted number a class, and controls.
+"""Other names of classes: how much of the cost of bad names comes back, beside a fitted number a class, and controls.
 
-The 68 classes are called rightly (the names that the embedded CLIP was taught) or renamed by rule: a synonym of
-WordNet's, the plural, a word for a kind of the thing. For each set and draw six of ten pictures a class learn (or two
-of these six), four test. The template is the best of the baseline template and the vocabulary by hits, then loss, on
-all that learn, under the names as given; then names are searched as `names=search` does it. Rows, in points over the
-names as given:
+The 68 classes are called rightly (the names that the demo CLIP was taught) or renamed by rule: a synonym of WordNet's,
+the plural, a word for a kind of the thing. For each set and draw six of ten pictures a class learn (or two of these
+six), four test. The template is the best of the baseline template and the vocabulary by hits, then loss, on all that
+learn, under the names as given; then names are searched as `names=search` does it. Rows, in points over the names as
+given:
 
-- names: as a run has it. offsets: a number for each class fitted to labels, kept where those of two thirds of the
-  pictures gain more than their standard error on the others. both: found names, and the numbers anew under these.
-- right names: a template found under the right names, what there is to gain.
-- permuted: each class chooses among the candidates of another, with the gate. shuffled: labels say nothing. raw loss:
-  they say nothing, logits are not divided by a temperature, and the loss alone opens the gate.
+- names: as in a run. offsets: a number for each class fitted to labels, kept where the numbers of two thirds of the
+  pictures gain more than their standard error on the others. both: found names, and numbers fitted anew under them.
+- right names: a template found under the right names; this is the most that there is to gain.
+- permuted: each class chooses among the candidates of another class, with the gate. shuffled: labels say nothing. raw
+  loss: labels say nothing, logits are not divided by a temperature, and the loss alone opens the gate.
+- asked, with `--lm NAME` alone: candidates of WordNet and of a language model, which is asked once about the names of
+  each kind, without confusions; the difference to `names` is printed.
 
-- asked, with `--lm NAME` alone: WordNet's candidates and those of a language model, which is asked once about the names
-  of each kind, without confusions; its difference to `names` is printed.
+Without labels the benchmark counts which names get a suggestion.
 
-Without labels it is counted which names get a suggestion.
-
-Intervals are the wider of two: clustered by drawing, of which all sets and draws show variants, and over sets. Goals
-that are missed are printed, and make the exit code 1.
+Intervals are the wider of two: clustered by drawing, since all sets and draws show variants of the drawings, and over
+sets. Goals that are missed are printed, and make the exit code 1.
 """
 
 from __future__ import annotations
@@ -49,7 +48,7 @@ from ipo_prompts.programs.candidates import ask_for_names, candidates_of
 from ipo_prompts.programs.templates.phrases import Vocabulary
 
 SETS = "upside-down+hue,sideways+noise,zoom+edge,small+bright,sideways+dark,upside-down+faded"
-"""None of them was looked at when the rule was designed, or its place in a search."""
+"""Sets that nobody examined while the rule, or its place in a search, was designed."""
 LEARN, TEST = 6, 4
 WAYS = ("right", "synonyms", "plurals", "hyponyms")
 ROWS = ("names", "offsets", "both", "right names", "permuted")
@@ -72,7 +71,7 @@ class Bed:
     templates: list[str]
     called: dict[str, Called]
     asked: dict[str, list[list[str]]]
-    """Of names of each kind what a language model said besides; empty where none was asked."""
+    """What a language model said besides about names of each kind; empty where none was asked."""
 
 
 class Drawn(NamedTuple):
@@ -85,7 +84,7 @@ class Drawn(NamedTuple):
 
 @dataclass(frozen=True)
 class Cell:
-    """What one draw of one set says, with gains of each test picture by row."""
+    """The results of one draw of one set, with gains of each test picture by row."""
 
     place: str
     labels: tuple[int, ...]
@@ -216,11 +215,11 @@ def measured(bed: Bed, way: str, own: Any, parts: Sequence[EncodedPictures], mix
     """Return what a cell holds of classes that are called in one way; see `Cell`.
 
     Args:
-        bed: see there.
-        way: see `WAYS`.
+        bed: the CLIP, templates and classes.
+        way: a kind of names, see `WAYS`.
         own: the labels of the classes.
-        parts: what learns, what of it fits numbers and what judges them, and what tests.
-        mixed: the labels of what learns, shuffled.
+        parts: the pictures that learn, those of them that fit numbers, those that judge the numbers, and the test.
+        mixed: the labels of the pictures that learn, shuffled.
         right: the template found under the right names, float32 (C, D).
     """
     learn, fit, other, test = parts
@@ -266,7 +265,7 @@ def chosen(bed: Bed, way: str, own: Any, learn: EncodedPictures) -> int:
 def texts_of(
     bed: Bed, way: str, own: Any, best: int, more_names: Sequence[Sequence[str]] = ()
 ) -> tuple[Floats, list[list[int]]]:
-    """Return the texts of some classes and of what else they may be called, and for each class its rows."""
+    """Return the texts of some classes under all their names, and for each class its rows."""
     called, template, clip = bed.called[way], bed.templates[best], bed.clip
     names = [called.names[label] for label in own]
     lists = [
@@ -318,7 +317,7 @@ def without_labels(bed: Bed, sets: Sequence[str], classes: int, draws: int) -> N
 
 
 def hits(bed: Bed, classes: Floats, pictures: EncodedPictures, fitted: EncodedPictures | None = None) -> Doubles:
-    """Return the hits of pictures, (n,), with numbers of the classes that fit others' labels where there are some."""
+    """Return the hits of pictures, (n,); with `fitted`, numbers of the classes are first fitted to its labels."""
     logits = bed.clip.logit_scale * (pictures.features @ classes.T)
     if fitted is not None:
         logits = logits + labelled_offsets(bed.clip.logit_scale * (fitted.features @ classes.T), fitted.labels)
@@ -387,7 +386,7 @@ def scale(classes: int, names: int, pictures: int) -> str:
     return f"{classes:,} classes, {names} names of each, {len(labels):,} pictures: {right:,} found in {spent}"
 
 
-# What it says.
+# The tables and the goals.
 
 
 def told(classes: int, shots: int, cells: dict[str, list[Cell]]) -> list[str]:
@@ -421,7 +420,7 @@ OPENED = ("opened", "permuted_opened", "shuffled_opened", "raw_opened")
 
 
 def _missed(classes: int, shots: int, cells: dict[str, list[Cell]]) -> list[str]:
-    """Return what the goals of docs/class-names.md ask for and is not there."""
+    """Return the goals of docs/class-names.md that are missed."""
     gain = {way: _mean(own, "names") for way, own in cells.items()}
     harm, lowest = (-0.3, -1.5) if classes == 68 else (-0.3, -5.0)
     goals = {

@@ -1,4 +1,4 @@
-"""Which near copies are proposed as such, by kind of burst, and which different pictures: on the shipped drawings."""
+"""Which near copies are proposed, by kind of burst, and which different pictures are; on the shipped drawings."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ipo_prompts.metrics.features import FeatureStore
 from ipo_prompts.metrics.pictures import Picture
 
 FAR = 2.0
-"""A likeness that nothing has: what switches one of the clues off."""
+"""A likeness that no pair reaches: it switches a clue off."""
 CLUES: dict[str, dict[str, float]] = {
     "features": {"GREY": FAR, "GREY_NEXT": FAR, "FEATURES_NEXT": FAR},
     "grey": {"FEATURES": FAR, "FEATURES_NEXT": FAR, "GREY_NEXT": FAR},
@@ -27,7 +27,7 @@ CLUES: dict[str, dict[str, float]] = {
 
 
 def jpeg(picture: Image.Image) -> bytes:
-    """Save it again, quality 70."""
+    """Save a picture again, quality 70."""
     return saved(picture, "JPEG", quality=70)
 
 
@@ -72,9 +72,9 @@ def named(labels: Sequence[int], contents: Sequence[bytes], first: int, step: in
 
 
 def shares(items: Sequence[Item], kinds: Sequence[Kind], store: FeatureStore) -> Iterator[tuple[str, list[float]]]:
-    """Yield by clues the share of pictures that a copy was joined with, kind by kind, and of those joined falsely.
+    """Yield, by clues, the share of pictures that a copy was joined with, kind by kind, and the share joined falsely.
 
-    The last is without copies, and with names that all follow one another, which is the worst case.
+    The last share is without copies, and with names that all follow one another, which is the worst case.
     """
     labels, images = [item.label for item in items], [item.picture.image() for item in items]
     firsts = named(labels, [saved(image) for image in images], 0, 2)

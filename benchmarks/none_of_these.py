@@ -3,19 +3,17 @@
 Prints Markdown tables for the shipped pictures under pairs of transformations:
 
 - scores: half of the classes are known, the others strangers, `--splits` times. The template is the best of the
-baseline template
-  and the vocabulary by hits on six pictures of each known class; the other pictures test. Beside the margin as it ships
-  stand
-  variants of its words, and controls: random vectors, and the words turned by a random rotation.
-- estimates: the share of strangers below a line, as a run says it from its own classes, and as it is.
+  baseline template and the vocabulary by hits on six pictures of each known class; the other pictures test. Beside the
+  shipped margin stand variants of its words, and controls: random vectors, and the words turned by a random rotation.
+- estimates: the share of strangers below a line, as a run estimates it from its own classes, and as it is.
 - names that are too narrow: the classes are called by a kind of them, such as "hound" for a dog.
 - lines: all classes are known; the line is drawn through a few pictures of each class, for the initial template and for
-  the one of the vocabulary that the same pictures chose. The others test: the share that is rejected, how often it is
-  above the bound, and how often chance would have it there.
-- single classes: how many have more than twice the share below a line, and the worst one.
+  the template of the vocabulary that the same pictures chose. The others test: the share that is rejected, how often it
+  is above the bound, and how often chance would have it there.
+- single classes: how many classes have more than twice the share below a line, and the worst class.
 - lines after a search: a third of the classes; `compose` searches on four pictures of each and two more choose, as in a
-  run. One line is drawn through all of these, one through the two; for the initial template, on the same draws, too.
-- moved: the line and the template of one set on the pictures of another.
+  run. One line is drawn through all of these, one through the two; also for the initial template, on the same draws.
+- moved: the line and the template of one set on the pictures of another set.
 """
 
 from __future__ import annotations
@@ -80,7 +78,7 @@ class Bed:
     """Hits and losses of each template on each picture, two (T, n), where all classes are known; made when asked."""
 
     def best_of_all(self, pictures: Any) -> int:
-        """Do what `best` does where all classes are known, many times over."""
+        """Return what `best` returns where all classes are known; fast enough for many calls."""
         if not self.worth:
             scores = ClipReward(self.clip, self.names).score_embeddings(self.templates, list(self.texts), self.units)
             self.worth.extend(
@@ -280,7 +278,7 @@ def narrow(beds: Sequence[Bed], splits: int) -> None:
 
 
 def narrower(names: Sequence[str]) -> tuple[str, ...]:
-    """Return for each class the word that texts use most of what is a kind of it; itself where WordNet has none."""
+    """Return for each class the commonest word in texts for a kind of it; the class itself where WordNet has none."""
     below: dict[int, list[int]] = {}
     meaning: dict[str, int] = {}
     for number, synset in synsets().items():
@@ -314,8 +312,8 @@ def lines(beds: Sequence[Bed], draws: int) -> None:
 
 
 class Outcome(NamedTuple):
-    """What a line does: pictures it is drawn through, the promise, the share of others rejected, whether that is above
-    the bound, and the chance of it.
+    """The result of a line: the number of pictures it is drawn through, the promise, the share of the others that it
+    rejects, whether the share is above the bound, and the chance of that.
     """
 
     pictures: int

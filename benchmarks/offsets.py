@@ -1,11 +1,11 @@
 """Offsets on the embedded pictures: what they add to two templates, where they do harm, and what a run keeps of them.
 
-For each set: the initial template and the best of CLIP's 80 (chosen as a run chooses, without offsets), each plain,
-with centring offsets and with prior offsets of the search and selection pictures; what a run over the 80 ends with when
-it is asked for either, and whether it kept them; the initial template with offsets of as many unlabelled pictures whose
-classes follow Zipf's law (drawn with replacement), mean of five orders of the classes; and on new classes with the mean
-of base pictures. Prints one table, test accuracy in percent. A set has no more pictures than one run takes, so another
-seed is no other draw.
+For each set: the initial template and the best of CLIP's 80 (chosen as a run chooses, without offsets), each without
+offsets, with centring offsets and with prior offsets of the search and selection pictures. Then the result of a run
+over the 80 with either kind, and whether the run kept the offsets. Then the initial template with offsets of as many
+unlabelled pictures whose classes follow Zipf's law (drawn with replacement), mean of five orders of the classes; and on
+new classes with centring by base pictures. Prints one table, test accuracy in percent. A set has no more pictures than
+one run takes, so another seed is no other draw.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ def features(prepared: Prepared, items: tuple[Item, ...]) -> Any:
 
 
 def zipf_drawn(prepared: Prepared, order: int) -> tuple[Item, ...]:
-    """Draw as many of a run's pictures as it has, with replacement, class k of a random order in proportion to 1/k."""
+    """Draw as many pictures as a run has, with replacement, class k of a random order in proportion to 1/k."""
     rng = np.random.default_rng(order)
     drawn = prepared.plan.drawn
     pool = (*drawn.search, *drawn.selection)

@@ -1,8 +1,7 @@
-"""How often opening the same sealed pictures again and again claims by luck, and what the first opening pays for that.
+"""How often repeated openings of the same sealed pictures claim by luck, and what the correction costs the first one.
 
-A simulation: templates are compared with the initial one on the same pictures, opening by opening, until one claims;
-each p is made by the code that makes the verdict, and the code of a run says whether an opening gives one. Nothing is
-timed.
+A simulation: templates are compared with the initial one on the same pictures, opening by opening, until one claims.
+The code that makes the verdict makes each p, and the code of a run says whether an opening gives one. Nothing is timed.
 """
 
 from __future__ import annotations
@@ -36,10 +35,10 @@ class Cell:
     """Sealed pictures and the templates that are tried on them.
 
     Attributes:
-        classes, pictures: so many classes of so many pictures each.
-        own: share of a picture's difficulty that is not common to all templates; small: they seldom differ.
-        alike: share of that which all but the initial template have in common.
-        follows: each template is a change of the one that was best on the test so far, which is chosen by the test.
+        classes, pictures: the number of classes, and of pictures of each.
+        own: share of a picture's difficulty that templates do not have in common; if it is small, they seldom differ.
+        alike: share of `own` that all templates but the initial one have in common.
+        follows: whether each template is a change of the best template on the test so far, which the test chooses.
     """
 
     classes: int
@@ -128,8 +127,8 @@ def changed_classes(
 ) -> tuple[list[float], list[bool]]:
     """Open the same pictures again and again, with classes that are changed in between.
 
-    A new name draws both templates' hits in its class anew, and no others. With names kept each opening has another
-    template, of the true `gain`.
+    A new name draws the hits of both templates anew in its class, and in no other. With names kept, each opening has
+    another template, of the true `gain`.
 
     Returns:
         p at each opening (1 where no gain can be claimed), and whether the opening gives one.
@@ -215,7 +214,7 @@ def head(*names: str) -> None:
 
 
 def row(*texts: str) -> None:
-    """Print a row of it."""
+    """Print a row of the table."""
     print(f"| {' | '.join(texts)} |", flush=True)
 
 

@@ -21,7 +21,7 @@ from ipo_prompts.experiments.compare.tables.runs import MEAN, MEAN_OF_H, H, Runs
 from ipo_prompts.metrics.sampling import Sampling
 
 SAME_PICTURE = 0.7
-"""Share of what is a picture's that its variants have in common."""
+"""Share of a picture's own effect that its variants have in common."""
 
 
 @dataclass(frozen=True)
@@ -29,18 +29,19 @@ class Cell:
     """What a user compares: a trained method with a fixed template or another trained method, on the same pictures.
 
     Attributes:
-        sizes: per side of each data set, the pictures of each class.
-        column: of the table: one side ("test"), H, a mean of data sets' H's, or a mean over targets of one search.
-        like_these: classes (several data sets: data sets) are drawn anew in each run, and so is what they do.
-        variants: pictures that are one draw.
-        icc: variance of the classes' difficulty; a picture's own is 1.
-        tilt: standard deviation of what a class does to the trained method alone; None: half that of its difficulty.
-        own: share of a picture's difficulty that the two methods do not share; small: they seldom differ.
-        lasting: share of that which is the same under all seeds.
-        luck, class_luck: standard deviations of a search's luck, and of it in each class; none with one seed, whose
-            template is given.
-        apart: standard deviation of what a data set does to the trained method alone.
-        rival: the other method is trained too, with luck of its own.
+        sizes: for each side of each data set, the number of pictures of each class.
+        column: the column of the table: one side ("test"), H, a mean of the H of data sets, or a mean over targets of
+            one search.
+        like_these: whether classes (of several data sets: data sets), and their effects, are drawn anew in each run.
+        variants: the number of pictures that are one draw.
+        icc: variance of the difficulty of classes; that of pictures is 1.
+        tilt: standard deviation of a class's effect on the trained method alone; None: half that of its difficulty.
+        own: share of a picture's difficulty that the methods do not share; if it is small, they seldom differ.
+        lasting: share of `own` that is the same under all seeds.
+        luck, class_luck: standard deviations of a search's luck, and of its luck in each class; there is none with one
+            seed, whose template is given.
+        apart: standard deviation of a data set's effect on the trained method alone.
+        rival: whether the other method is trained, too, with luck of its own.
     """
 
     name: str
@@ -70,8 +71,8 @@ class Model:
     """A cell's classes, thresholds and draws.
 
     Attributes:
-        cell: what is simulated.
-        rng: of the runs; the classes that are given have one of their own, named by the cell.
+        cell: the cell that is simulated.
+        rng: draws the runs; classes that are given have a generator of their own, seeded by the cell's name.
     """
 
     def __init__(self, cell: Cell, seed: int) -> None:
@@ -97,18 +98,18 @@ class Model:
         self.given = self._effects(1, np.random.default_rng(zlib.crc32(cell.name.encode())))
 
     def _effects(self, count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """What classes and data sets do to both methods, and to the trained one alone: (count, classes) each."""
+        """Return the effects on both methods, and on the trained one alone: (count, classes) each."""
         hard = math.sqrt(self.cell.icc) * rng.standard_normal((count, len(self.part)), dtype=np.float32)
         tilt = self.tilt * rng.standard_normal((count, len(self.part)), dtype=np.float32)
         apart = self.cell.apart * rng.standard_normal((count, len(self.slices)), dtype=np.float32)
         return hard, tilt + apart[:, self.part]
 
     def difference(self, ours: float, theirs: float) -> float:
-        """The true difference at two thresholds: for the classes as given, or on average over such as these."""
+        """Return the true difference at two thresholds: for the classes as given, or on average for such classes."""
         return self._true(ours, True) - self._true(theirs, False)
 
     def thresholds(self, gain: float) -> tuple[float, float]:
-        """Of the two methods, for a true difference."""
+        """Return the thresholds of the two methods for a true difference."""
         theirs = optimize.brentq(lambda t: self._true(t, False) - self.cell.base, -9, 9)
         return float(optimize.brentq(lambda t: self.difference(t, theirs) - gain, -9, 9)), float(theirs)
 
@@ -117,7 +118,7 @@ class Model:
         return float(self._column(threshold, first, noise, np.zeros((1, len(self.part))))[0])
 
     def _column(self, threshold: float, first: bool, noise: float, luck: np.ndarray) -> np.ndarray:
-        """The column's true value for each row of shifts of the classes."""
+        """Return the true value of the column for each row of shifts of the classes."""
         hard, tilt = self.given
         where = luck + hard + (tilt if first else 0.0)
         if self.cell.like_these:
@@ -131,7 +132,7 @@ class Model:
         return np.array([value(self.cell.column, self._runs(row)) for row in accuracies])
 
     def variance_of_seeds(self, gain: float, count: int = 2000) -> float:
-        """Of the mean over the cell's seeds, due to luck alone."""
+        """Return the variance of the mean over the cell's seeds that is due to luck alone."""
         if not self.luck and not self.class_luck:
             return 0.0
         given_class = 0.0 if self.cell.like_these else self.class_luck
@@ -145,7 +146,7 @@ class Model:
         return total / self.cell.seeds
 
     def _of_searches(self, count: int, seeds: int) -> np.ndarray:
-        """The luck of each seed in each part, (count, seeds, parts): one search for all targets, or one a data set."""
+        """Return the luck of each seed in each part, (count, seeds, parts): one search for all targets or one a set."""
         data_set = np.zeros(len(self.slices), dtype=int)
         if self.cell.column in ("test", MEAN_OF_H):
             data_set = np.arange(len(self.slices)) // (2 if self.cell.column == MEAN_OF_H else 1)
@@ -153,7 +154,7 @@ class Model:
         return self.luck * drawn[..., data_set]
 
     def draw(self, thresholds: tuple[float, float], count: int) -> tuple[np.ndarray, np.ndarray]:
-        """Hits of both methods, bool (count, seeds, pictures); a method without seeds is the same under all."""
+        """Return hits of both methods, bool (count, seeds, pictures); a method without seeds is the same under all."""
         hard, tilt = self._effects(count, self.rng) if self.cell.like_these else self.given
         both = math.sqrt(1 - self.cell.own) * self._pictures(count, 1) + hard[:, None, self.classes]
         ours, theirs = (
@@ -166,7 +167,7 @@ class Model:
         return ours, np.broadcast_to(theirs, ours.shape)
 
     def _noise(self, count: int, trained: bool) -> np.ndarray:
-        """What is a method's own, (count, seeds or 1, pictures)."""
+        """Return the noise of a method's own, (count, seeds or 1, pictures)."""
         if not trained:
             return math.sqrt(self.cell.own) * self._pictures(count, 1)
         seeds, lasting = self.cell.seeds, self.cell.lasting
@@ -176,7 +177,7 @@ class Model:
         return np.asarray(found + math.sqrt(self.cell.own * lasting) * self._pictures(count, 1))
 
     def _pictures(self, count: int, seeds: int) -> np.ndarray:
-        """A standard normal for each picture, (count, seeds, pictures)."""
+        """Return a standard normal for each picture, (count, seeds, pictures)."""
         found = self.rng.standard_normal((count, seeds, self.cell.n), dtype=np.float32)
         if self.cell.variants > 1:
             shared = self.rng.standard_normal((count, seeds, self.draws.max() + 1), dtype=np.float32)
@@ -184,12 +185,12 @@ class Model:
         return found
 
     def runs(self, hits: np.ndarray) -> list[Runs]:
-        """Hits (seeds, pictures) as a table has them."""
+        """Return hits (seeds, pictures) in the form of a table's runs."""
         values = hits.astype(np.float64)
         return self._runs([values[:, one] for one in self.slices], self.samplings)
 
     def _runs(self, parts: Any, samplings: Any = None) -> list[Runs]:
-        """Parts in their data sets and sides: a mean over targets is one data set, H has two sides."""
+        """Return parts in their data sets and sides: a mean over targets is one data set, H has two sides."""
         values = [np.atleast_2d(part) for part in parts]
         samplings = samplings or [Sampling(1)] * len(values)
         sides = {H: 2, MEAN_OF_H: 2, MEAN: len(values)}.get(self.cell.column, 1)

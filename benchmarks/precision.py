@@ -1,4 +1,4 @@
-"""What half precision would do to a search on the embedded CLIP: speed, and how the templates' order changes."""
+"""What half precision would do to a search with the demo CLIP: speed, and how the order of templates changes."""
 
 from __future__ import annotations
 

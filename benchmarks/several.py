@@ -1,13 +1,12 @@
-"""Several labels a picture: what a search gains in mAP on made pictures, and whether its interval holds what it should.
+"""Several labels a picture: what a search gains in mAP on made pictures, and whether its interval covers as it should.
 
 Prints Markdown tables:
 
-- gains: pictures of one to three drawings side by side, of the shipped ones under a transformation, at most one of a
-class.
-  Drawings of train make those that are searched on, of val those that choose, of test the sealed ones. The
-  initial template and the one that `compose` found, by ranking precision and by mAP.
-- coverage: scores of simulated pictures; how often the 95 % interval of the difference in mAP holds that of 200,000
-  pictures.
+- gains: pictures of one to three of the shipped drawings side by side under a transformation, at most one of a class.
+  Drawings of train make the search pictures, drawings of val the selection pictures, drawings of test the test
+  pictures. Compares the initial template and the one that `compose` found, by ranking precision and by mAP.
+- coverage: scores of simulated pictures; how often the 95 % interval of the difference in mAP holds the difference of
+  200,000 pictures.
 """
 
 from __future__ import annotations

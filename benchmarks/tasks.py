@@ -1,4 +1,4 @@
-"""How the scenes, the window and the number of steps were chosen: on pictures of the search part alone.
+"""How the scenes, the window and the number of steps were chosen: on search pictures alone.
 
     python -m benchmarks.tasks --out OUT --what windows retrieval examples.segmentation:Segmentation
 

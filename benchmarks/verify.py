@@ -31,7 +31,7 @@ from ipo_prompts.metrics.sampling import Sampling
 from ipo_prompts.metrics.verdict import spends
 
 Values = NDArray[np.int64]
-"""Of each disagreement: 1 the second template is right, -1 the first, 0 neither."""
+"""For each disagreement: 1 if the second template is right, -1 if the first is, 0 if neither is."""
 Rater = Callable[[Values, Generator], Values]
 """What somebody says of pictures, by program, who sees names in shuffled order."""
 STOPS = (30, 60, 120, 240)
@@ -40,7 +40,7 @@ LEAD = 0.5
 
 
 class World(NamedTuple):
-    """N pictures of an endless supply, the share on which two templates disagree, and that of these with neither."""
+    """N pictures of an endless supply, the share where two templates disagree, and the share of that with neither."""
 
     pictures: int
     share: float
@@ -59,7 +59,7 @@ class World(NamedTuple):
 
 @dataclass
 class Tally:
-    """Of many verdicts: how many cover the true gain, find one, and what they find on average."""
+    """Counts over many verdicts: how many cover the true gain, how many find one, and what they find on average."""
 
     covered: int = 0
     found: int = 0
@@ -85,12 +85,12 @@ class Tally:
 
 
 def careful(values: Values, rng: Generator) -> Values:
-    """Answer as it is."""
+    """Answer rightly."""
     return values
 
 
 def slips(share: float) -> Rater:
-    """Answer so often with another button, whichever."""
+    """Press another button, any of them, in this share of answers."""
 
     def rate(values: Values, rng: Generator) -> Values:
         other = (values + rng.integers(1, 3, len(values)) + 1) % 3 - 1
@@ -100,7 +100,7 @@ def slips(share: float) -> Rater:
 
 
 def swaps(share: float) -> Rater:
-    """Take so often one name for the other."""
+    """Take one name for the other in this share of answers."""
     return lambda values, rng: np.where(rng.random(len(values)) < share, -values, values)
 
 
@@ -124,7 +124,7 @@ def lean(share: float) -> Rater:
 
 USUAL = World(10_000, 0.4, 0.5)
 LIKE_OURS = ((World(400, 0.58, 0.58), 0.66), (World(400, 0.47, 0.69), 0.37))
-"""What the initial template and the one that fits best do on our CLIP, and on it with the former text tower."""
+"""Results of the initial and the best fitting template, on the demo CLIP and on it with the former text tower."""
 RATERS: dict[str, Rater] = {
     "careful": careful,
     "one answer in ten is a slip": slips(0.1),
@@ -154,7 +154,7 @@ def planned(design: Disagreements, values: Values) -> int:
 
 
 def tired(values: Values, rng: Generator) -> int:
-    """Stop when one likes, from 30 to 240: sooner after three pictures in a row with neither."""
+    """Stop at will, after 30 to 240 answers: sooner after three pictures in a row with neither."""
     for k in range(STOPS[0], min(len(values), STOPS[-1])):
         if rng.random() < (0.01 if values[k - 3 : k].any() else 0.1):
             return k
@@ -182,7 +182,7 @@ def clicked(design: Disagreements, values: Values, count: int, rater: Rater, rng
 
 
 def peeked(world: World, every: int, corrected: bool, runs: int, rng: Generator) -> Tally:
-    """Count the verdicts of somebody who verifies after every so many answers, and stops where something is shown."""
+    """Count the verdicts of a rater who verifies after every so many answers, and stops where something is shown."""
     tally = Tally()
     for _ in range(runs):
         values = world.values(rng, 0.0)
@@ -381,7 +381,7 @@ def pages(worlds: Sequence[World], runs: int, rng: Generator) -> int:
 
 
 def peeks(worlds: Sequence[World], runs: int, rng: Generator) -> int:
-    """Print how often something is found by chance by who looks again and again."""
+    """Print how often repeated peeks find something by chance."""
     head("a peek after every", "finds something by chance", "without a correction for peeks")
     for every in (10, 30, 60, 120):
         with_, without = (peeked(USUAL, every, corrected, runs, rng) for corrected in (True, False))

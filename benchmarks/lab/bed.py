@@ -1,10 +1,10 @@
-"""The sets of shifted pictures that methods are compared on: a suite in two halves, and those that claims are made on.
+"""The sets of shifted pictures that methods are compared on: a suite in two halves, and the sets of claims.
 
-In the `data` of `label-free` a name such as `embedded:suite` stands for them; `python -m benchmarks sets suite` prints
-them for a grid.
+In the `data` of `label-free` a name such as `embedded:suite` stands for the sets; `python -m benchmarks sets suite`
+prints them for a grid.
 
-`python:benchmarks.lab.bed:shifted:OP+OP` names a set as `embedded:OP+OP` does, whose transformations may be untaught
-ones, too. Before the transformations may stand other base pictures, `held-back/`, and behind them a seed, `@7`.
+`python:benchmarks.lab.bed:shifted:OP+OP` names a set as `embedded:OP+OP` does, but its transformations may be untaught,
+too. Other base pictures, `held-back/`, may stand before the transformations, and a seed, `@7`, behind them.
 """
 
 from __future__ import annotations
@@ -40,16 +40,16 @@ HELD_BACK: Final = "held-back"
 """Other clean pictures, of drawings that no CLIP of ours has met: their folder, and their table with `.json`."""
 PREFIX: Final = "embedded:"
 SHIFTED: Final = "python:benchmarks.lab.bed:shifted:"
-own.allow(SHIFTED)  # who imports the lab has its code run already
+own.allow(SHIFTED)  # whoever imports the lab runs its code already
 CLEAN: Final = "clean"
-"""What a set without transformations is called."""
+"""The name of a set without transformations."""
 ALL: Final = (*TRANSFORMATIONS, *UNTAUGHT)
 _SET: Final = re.compile(rf"(?:({HELD_BACK})/)?([^/@]+)(?:@([0-9]{{1,6}}))?")
 SUITE_FILE = Path(__file__).with_name("suite.json")
 SUITES: Final = {"suite": "open", "suite-held-out": "held out"}
-"""What a half of the suite is called → that half."""
+"""Name → half of the suite."""
 CLAIMS: Final = ("claims-taught", "claims-untaught", "claims-clean")
-"""What the sets that claims are made on are called, by whether their transformations were taught; see `claims`."""
+"""Names of the sets of claims, by whether their transformations were taught; see `claims`."""
 
 
 @dataclass(frozen=True)
@@ -57,9 +57,9 @@ class ShiftedSet:
     """A set of rendered pictures.
 
     Attributes:
-        transformations: what is done to the clean pictures, out of `ALL`, in that order; none leaves them clean.
-        base: whose pictures these are: "" for those that ship in four domains, or `HELD_BACK`.
-        seed: of what is random in the transformations; above 0 the parts are drawn by it, too.
+        transformations: the transformations of the clean pictures, from `ALL`, in that order; none leaves them clean.
+        base: the base pictures: "" for those that ship in four domains, or `HELD_BACK`.
+        seed: the seed of what is random in the transformations; above 0 it draws the parts, too.
     """
 
     transformations: tuple[str, ...]
@@ -68,7 +68,7 @@ class ShiftedSet:
 
     @property
     def spec(self) -> str:
-        """What `data` calls it.
+        """The spec of the set in `data`.
 
         >>> ShiftedSet(("dark",), "held-back", 3).spec
         'python:benchmarks.lab.bed:shifted:held-back/dark@3'
@@ -78,10 +78,10 @@ class ShiftedSet:
 
 
 def set_of(name: str) -> ShiftedSet:
-    """Return the set that stands behind `SHIFTED`.
+    """Return the set that a name after `SHIFTED` stands for.
 
     Raises:
-        InputError: it is none.
+        InputError: the name stands for no set.
     """
     if (found := _SET.fullmatch(name)) is None:
         raise InputError(f"there is no set {name!r}; a set is written like {HELD_BACK}/swirl+rings@7.")
@@ -119,7 +119,7 @@ def _rendered(clean: Picture, path: str, of: ShiftedSet) -> bytes:
 
 
 def _draw_parts(table: dict[str, Any], seed: int) -> None:
-    """Deal the pictures of each class to the parts anew; each part keeps its number of them."""
+    """Deal the pictures of each class to the parts anew; each part keeps its number of pictures."""
     by_class: dict[str, list[Any]] = defaultdict(list)
     for row in (row for part in PARTS for row in table[part]):
         by_class[row[2]].append(row)
@@ -137,7 +137,7 @@ def expanded(spec: str) -> list[str]:
 
 
 def suite(half: str) -> list[str]:
-    """Return the specs of one of `SUITES`, whose rule stands in `suite.json`, or of `CLAIMS`."""
+    """Return the specs of one of `SUITES`, whose rule is in `suite.json`, or of `CLAIMS`."""
     if half in CLAIMS:
         return [one.spec for one in claims(half)]
     table = json.loads(SUITE_FILE.read_text(encoding="utf-8"))
@@ -145,11 +145,11 @@ def suite(half: str) -> list[str]:
 
 
 def claims(kind: str) -> list[ShiftedSet]:
-    """Return the six sets of one of `CLAIMS`: each of its own seed, every other one of held-back base pictures.
+    """Return the six sets of one of `CLAIMS`: each has its own seed, every other one has held-back base pictures.
 
-    The rule: a transformation that moves the picture with one that changes its pixels. Of the taught ones the four
-    moves are taken in turn, each with the first of the held-out half of the suite that no earlier set has; of the
-    untaught ones, the first move with the first of the others, and so on, so that these six sets share no
+    The rule: a transformation that moves the picture with one that changes its pixels. For the taught ones the four
+    moves are taken in turn, each with the first of the held-out half of the suite that no earlier set has. For the
+    untaught ones, the first move is taken with the first of the others, and so on, so that these six sets share no
     transformation.
     """
     pairs: list[tuple[str, ...]] = [()] * 6
@@ -166,9 +166,9 @@ def claims(kind: str) -> list[ShiftedSet]:
 
 
 def shared(specs: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Return what data sets share with others of them: for each its first transformation, and the others that it has.
+    """Return what data sets share: for each its first transformation, and its other transformations.
 
-    What has none shares none, and is named by its own spec.
+    A set without transformations shares none, and is named by its own spec.
 
     >>> shared([f"{SHIFTED}sideways+blur@6", "embedded:sideways", "folder:pets"])
     (['sideways', 'sideways', 'folder:pets'], ['blur', 'embedded:sideways', 'folder:pets'])

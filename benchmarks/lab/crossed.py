@@ -1,4 +1,4 @@
-"""The interval of a mean over things that share what they are made of, as sets of pictures share transformations."""
+"""The interval of a mean over things that share parts, as sets of pictures share transformations."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from ipo_prompts.metrics.sampling import Interval, Sampling, Variance, t_quantil
 def crossed_interval(
     values: ArrayLike, factors: Sequence[Sequence[Hashable]], shared: Sequence[Variance] = (), level: float = 0.95
 ) -> Interval:
-    """Confidence interval of a mean over things that share what they are made of, as sets share transformations.
+    """Return the confidence interval of a mean over things that share parts, as sets share transformations.
 
-    It is the widest of: all independent; clustered by each factor alone (Liang & Zeger 1986); and the sum of what
-    independent things would vary by and of what each factor adds to that, each variance with its own quantile. A factor
-    of four levels has three degrees of freedom, however many things there are. One level is taken as given: what others
-    would show is not in the interval. How often it covers: `benchmarks/coverage.py`.
+    It is the widest of three: all independent; clustered by each factor alone (Liang & Zeger 1986); and the sum of the
+    variance of independent things and of what each factor adds, each variance with its own quantile. A factor of four
+    levels has three degrees of freedom, however many things there are. A factor with one level is taken as given: what
+    other levels would show is not in the interval. How often it covers: `benchmarks/coverage.py`.
 
     Args:
         values: float (n,), n of at least 2.
         factors: for each factor the level of each value, n names.
-        shared: what things have in common beside the factors, such as pictures.
+        shared: variances of what things have in common beside the factors, such as pictures.
         level: coverage, in (0, 1).
     """
     data = values_of(values)

@@ -1,4 +1,4 @@
-"""The picture of a table: what methods gain, by how many templates they looked at."""
+"""The picture of a table: what methods gain, by how many templates they scored."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ def plot_of_file(file: Path) -> str:
 
 
 _PAPER = ("#fefefd", "#14181f")
-"""The ground on light and dark pages: it is drawn, since a page may not be what the browser takes it for."""
+"""The ground on light and dark pages. It is drawn, since a browser may take a page for the other kind."""
 
 
 def gain_plot(table: Table) -> str | None:
-    """Draw what methods gain over the reference, as SVG for light and dark pages; None where none is compared with it.
+    """Draw what methods gain over the reference, as SVG for light and dark pages; None where nothing is compared.
 
-    Of several data sets it shows the means and the intervals for data sets like these; of one, for these classes. The
-    methods are in the order of how many templates they looked at besides the initial one, which is in brackets.
+    For several data sets it shows the means and the intervals for data sets like these; for one, for these classes. The
+    methods are ordered by how many templates they scored besides the initial one; the number is in brackets.
     """
     scope = (*table.averages, *table.scopes)[0]
     found: list[tuple[float, str, Verdict]] = []
@@ -56,7 +56,7 @@ def gain_plot(table: Table) -> str | None:
         axes = draw_gains(figure, names, gains)
         axes.set_facecolor("none")
         axes.set_title(_short(f"{what}, 95 % intervals for {covers}", 120), fontsize=11, loc="left")
-        axes.set_xlabel(_short(f"gain over {table.reference} in {table.headline}, points; (templates looked at)", 120))
+        axes.set_xlabel(_short(f"gain over {table.reference} in {table.headline}, points; (templates scored)", 120))
         axes.set_xlim(*np.clip(axes.get_xlim(), -most, most))
         for text in figure.findobj(match=lambda one: hasattr(one, "set_parse_math")):
             text.set_parse_math(False)  # a name is text: its dollar signs are no formula

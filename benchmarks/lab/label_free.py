@@ -1,7 +1,7 @@
 """The command `label-free`: what chooses a template without labels, beside controls that know less, and labels.
 
-Templates compete on the pictures to search on, their labels hidden; what each measure chooses is tested on the test
-pictures. The controls tell what a measure uses: with names of other things it knows the looks of the pictures alone.
+Templates compete on the search pictures, whose labels are hidden; the template that each measure chooses is tested on
+the test pictures. The controls show what a measure uses: with names of other things it knows the pictures alone.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ from ipo_prompts.programs.templates.phrases import Vocabulary, VocabularyName
 KEYS = ("data", "clip", "vocabulary", "templates", "draws")
 DATA = "embedded:claims-taught,embedded:claims-untaught"
 LISTS = 3
-"""Of names of other things; their mean is told."""
+"""Lists of names of other things; their mean is told."""
 SIZES = (400, 100, 50)
 SEVERAL = (1, 2, 6)
-"""Labels a class."""
+"""Labels for each class."""
 LOPSIDED = (6, 6, 5, 4, 3, 2, 1, 1, 0)
-"""Pictures of a class; each for a ninth of the classes."""
+"""Pictures of a class; each number is for a ninth of the classes."""
 INITIAL, FIT, WRONG, THING = "the initial template", "fit", "fit, names of other things", 'fit, "thing" for every class'
 CENTRING, FIT_OFF = "the initial template, centring", "fit, centring"
 HITS_SAME = "by hits, the same pictures with labels"
@@ -54,16 +54,16 @@ OWN, HALF, OTHERS = (
     "half of the names, others alone",
 )
 Right = Doubles
-"""Of each test picture how often it is named rightly: (n,), a share of the draws."""
+"""How often each test picture is named rightly: (n,), a share of the draws."""
 Found = dict[str, dict[str, Right]]
-"""What pictures are searched on → row → what it names rightly."""
+"""Condition of the search pictures → row → what the row names rightly."""
 CELLS = "cells"
-"""What was measured of each set."""
+"""The measurements of each set."""
 
 
 @dataclass(frozen=True)
 class Asked:
-    """What is asked for: beds, each a name and its sets; a CLIP; how many templates compete; how often is drawn."""
+    """The request: beds, each a name and its sets; a CLIP; how many templates compete; the number of draws."""
 
     beds: Mapping[str, Sequence[str]]
     clip: str = "embedded"
@@ -174,7 +174,7 @@ class Texts:
 
     Attributes:
         templates: T of them.
-        phrases: how many follow the initial one.
+        phrases: the number of phrases that follow the initial template.
         right, wrong: float32 (T, C, D), with the names of the classes, and with each list of names of other things.
         thing: float32 (T, 1, D).
         eighty: float32 (C, D), the mean of CLIP's 80 templates.
@@ -208,7 +208,7 @@ class Texts:
 def competing(clip: Clip, names: Sequence[str], asked: Asked) -> tuple[list[str], int]:
     """Return the templates that compete, the initial one first, and how many phrases of the vocabulary follow it.
 
-    Of more phrases than may compete those are taken that are spread over the vocabulary, whose neighbours mean the
+    If there are more phrases than may compete, those taken are spread over the vocabulary, in which neighbours mean the
     same.
     """
     phrases = Vocabulary.load(asked.vocabulary).usable(names, clip)
@@ -333,7 +333,7 @@ class Scored:
         )
 
     def by_labels(self, some: Numbers, labels: int, what: str = "hits") -> tuple[str, Right]:
-        """Return what the template chosen by labelled pictures names rightly."""
+        """Return what is named rightly by the template that labelled pictures choose."""
         row = f"by {what if what == 'hits' else 'loss'}, {labels} label{'s' if labels > 1 else ''} a class"
         return row, self.hits[self._by(what, some)]
 
@@ -349,10 +349,10 @@ class Scored:
         return score.hits.astype(np.float64)
 
     def _zpe(self, vocabulary: Floats, pool: EncodedPictures) -> Doubles:
-        """Return the weights of Allingham et al. 2023: softmax of the mean highest logit, each class's mean taken off.
+        """Return the weights of Allingham et al. 2023: softmax of the mean highest logit, centred by class.
 
-        That mean is half of these pictures' and half of those that a CLIP was trained on, for which clean ones stand;
-        where there are none, it is of these alone.
+        The mean of a class is half of these pictures' and half of those that a CLIP was trained on, which clean ones
+        replace; where there are none, the mean is of these alone.
         """
         scores = []
         for classes in vocabulary:

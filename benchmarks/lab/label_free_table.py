@@ -46,7 +46,7 @@ class Difference(NamedTuple):
 def ahead(sets: Sets, row: str, other: str, condition: str = MOST) -> Difference:
     """Compare two rows, paired by set; of one set, by its test pictures.
 
-    The interval knows that sets share transformations. Rows without a value in this condition are not compared.
+    The interval allows for transformations that sets share. Rows without a value in this condition are not compared.
     """
     each = {name: found[condition][row] - found[condition][other] for name, found in sets.items()}
     means = np.array([values.mean() for values in each.values()])
@@ -69,7 +69,7 @@ def answer_of_fit(sets: Sets) -> str:
 
 
 def beds_of(found: Mapping[str, Sets]) -> dict[str, Sets]:
-    """Return the sets of each bed, and where there are several beds all of them together."""
+    """Return the sets of each bed, and if there are several beds also all sets together."""
     if len(found) < 2:
         return dict(found)
     return {**found, TOGETHER: {name: one for sets in found.values() for name, one in sets.items()}}

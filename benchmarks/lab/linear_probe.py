@@ -29,7 +29,7 @@ MOMENTUM = 0.9
 BLEND_EVERY = 10
 """Epochs between two steps of the blending weights."""
 FIRST_BLEND = 250
-"""The first blending weights are so many times the mean similarity of a picture to its class's text."""
+"""The first blending weights are the mean similarity of a picture to its class's text times this."""
 
 
 class LinearProbe(Method):
@@ -73,9 +73,9 @@ def learn(pictures: LabelledFeatures, texts: Doubles, chosen_on: LabelledFeature
     """Train LP++.
 
     Args:
-        pictures: what is learnt from; at least one of each class.
+        pictures: the pictures to learn from; at least one of each class.
         texts: float64 (C, D), unit rows.
-        chosen_on: what chooses the epoch; where there are none, the last one counts.
+        chosen_on: the pictures that choose the epoch; if there are none, the last epoch counts.
 
     Returns:
         Weights, float64 (C, D), with the texts blended in, and biases, float64 (C,).

@@ -1,12 +1,12 @@
-"""What a search would have ended with, had it looked at fewer templates: prefixes of what one search left behind.
+"""The result of a search if it had scored fewer templates: prefixes of what one search left behind.
 
 As a protocol, `protocol=benchmarks.lab.prefixes:AfterTemplates targets=60,300`: learn all classes; test what was learnt
-after so many looks.
+after so many scored templates.
 
-A look is a template that was scored on labelled pictures, for the first time; the initial one is none. After so many
-looks a search may propose as many templates as it ever may: those that it had proposed by then, and of the others that
-it had looked at the best. The winner is chosen among them by the rule of every search (`programs/selection.py`). For
-the strategies that ship this is the search that is run with `scored_templates=` so many.
+A template counts when it is scored on labelled pictures for the first time; the initial one does not count. After so
+many scored templates a search may propose as many templates as it ever may: those that it had proposed by then, and the
+best of the others that it had scored. The winner is chosen among them by the rule of every search
+(`programs/selection.py`). For the shipped strategies this is the search that is run with `scored_templates=` so many.
 """
 
 from __future__ import annotations
@@ -33,29 +33,29 @@ from ipo_prompts.programs.templates.settings import SearchSettings
 
 
 class AfterTemplates(Protocol):
-    """Tests after each number of looks."""
+    """Tests after each number of scored templates."""
 
     def test_sets(self, drawn: Sequence[TestSet], targets: Sequence[str], config: RunConfig) -> list[TestSet]:
-        """Return the same test pictures for each number of looks, the largest first; see `Protocol`."""
+        """Return the same test pictures for each number of scored templates, the largest first; see `Protocol`."""
         if not targets or not all(name.isdecimal() and int(name) > 0 for name in targets):
-            raise InputError("looks tests after so many looks at templates; name the numbers as targets: 60,300.")
+            raise InputError("this protocol tests after so many scored templates; name the numbers as targets: 60,300.")
         for name in ("names", "offsets"):
             if getattr(config, name) != RunConfig.model_fields[name].default:
                 raise InputError(f"{name} is settled at the end of a search only; leave {name} out, or take few-shot.")
         counts = sorted(map(int, targets), reverse=True)
-        prefixes: dict[int, Prefixes] = {}  # those of one search, for all numbers of looks
+        prefixes: dict[int, Prefixes] = {}  # the prefixes of one search, for all numbers of scored templates
         return [
             replace(drawn[0], name=f"{one} templates", part=partial(after, looks=one, known=prefixes)) for one in counts
         ]
 
 
 def after(fitted: Fitted, looks: int, known: dict[int, Prefixes] | None = None) -> Fitted:
-    """Return what was learnt after so many looks; what looks at no template is the same after any.
+    """Return what was learnt after so many scored templates; a method that scores none is the same after any number.
 
     Args:
-        fitted: after all looks.
-        looks: how many.
-        known: keeps what was scored for one search, by its identity, for other numbers of looks.
+        fitted: what was learnt after all scored templates.
+        looks: the number of scored templates.
+        known: keeps what was scored for one search, by its identity, for other numbers.
 
     Raises:
         Absent: nothing had been learnt by then.
@@ -67,7 +67,7 @@ def after(fitted: Fitted, looks: int, known: dict[int, Prefixes] | None = None) 
         known[one] = Prefixes.of(fitted.search)
     prefixes = known[one]
     if looks < prefixes.before:
-        raise Absent(f"before its first template it had spent {prefixes.before} looks")
+        raise Absent(f"before its first template it had scored {prefixes.before} others")
     chosen = ((prefixes.after(looks).template, 1.0),)
     return replace(fitted, templates=chosen, choice=None, search=None)
 
@@ -77,10 +77,10 @@ class InOrder:
     """The templates of a search in the order in which each was scored for the first time.
 
     Attributes:
-        before: looks that were spent before the first of them, as on phrases that a describer ranks.
-        templates: all of them.
-        proposed: those that were proposed, and how many had been scored by then, that one included.
-        scored_only: those that were looked at, as they are kept.
+        before: the number of templates scored before the first of them, such as phrases that a describer ranks.
+        templates: all templates.
+        proposed: the proposed templates, and how many templates had been scored by then, including each itself.
+        scored_only: the templates that were scored only, as they are kept.
     """
 
     before: int = 0
@@ -91,7 +91,7 @@ class InOrder:
 
     @classmethod
     def of_list(cls, templates: Iterable[str]) -> InOrder:
-        """Return those of a list of which every template is proposed."""
+        """Return the templates of a list, all of which are proposed."""
         looks = cls()
         for template in templates:
             looks._add(template, proposed=True)
@@ -99,7 +99,7 @@ class InOrder:
 
     @classmethod
     def of_journal(cls, events: Iterable[Event], initial: str, before: int = 0) -> InOrder:
-        """Return those that the journal of a search keeps."""
+        """Return the templates that the journal of a search keeps."""
         looks = cls(before, _known={key(initial)})
         for event in events:
             if event["type"] == "scored_only":
@@ -121,10 +121,10 @@ class InOrder:
             self.proposed.setdefault(template, len(self.templates))
 
     def candidates(self, looks: int, most: int, word: float) -> list[str]:
-        """Return what had been proposed after so many looks, then of what had been looked at the best, up to `most`.
+        """Return what was proposed after so many scored templates, then the best that were scored only, up to `most`.
 
         Args:
-            looks: how many.
+            looks: the number of scored templates.
             most: how many templates the search may propose.
             word: what a word has to earn, see `Scale`.
         """
@@ -137,13 +137,13 @@ class InOrder:
 
 
 class Prefixes:
-    """The winners of one search after fewer looks; a template is scored once for all of them.
+    """The winners of one search after fewer scored templates; a template is scored once for all of them.
 
     Args:
-        prepared: what was searched on.
-        settings: of the search.
-        looks: what it left behind.
-        most: how many templates it may propose.
+        prepared: the pictures and settings of the search.
+        settings: the settings of the search.
+        looks: the templates of the search, in order.
+        most: how many templates the search may propose.
     """
 
     def __init__(self, prepared: Prepared, settings: SearchSettings, looks: InOrder, most: int) -> None:
@@ -152,7 +152,7 @@ class Prefixes:
 
     @classmethod
     def of(cls, search: SearchEnd) -> Prefixes:
-        """Return those of what a search left behind."""
+        """Return the prefixes of what a search left behind."""
         config, found = search.prepared.config, search.found
         if not search.events:
             looks = InOrder.of_list(entry.template for entry in found.history if entry is not found.history.initial)
@@ -162,11 +162,11 @@ class Prefixes:
 
     @property
     def before(self) -> int:
-        """InOrder that were spent before the first template."""
+        """The number of templates that were scored before the first one."""
         return self._looks.before
 
     def after(self, looks: int) -> Choice:
-        """Choose among what had been seen after so many looks, `before` or more."""
+        """Choose among the templates seen after so many scored ones; `looks` is `before` or more."""
         reward, search, selection = self._prepared.reward, self._prepared.search.units, self._prepared.selection
         initial = self._settings.initial_template
         history = PromptHistory(ScoredTemplate(self._scored("search", [initial], search)[0], -1, "initial"))

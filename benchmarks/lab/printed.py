@@ -32,7 +32,7 @@ PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
 @dataclass(frozen=True)
 class PrintedData:
-    """A data set that is here, with its printed templates and its test pictures."""
+    """A data set on this machine, with its printed templates and its test pictures."""
 
     table: TemplateTable
     data: DataSet
@@ -40,7 +40,7 @@ class PrintedData:
 
     @property
     def sizes(self) -> tuple[int, int]:
-        """Test pictures of the base and of the new classes."""
+        """The numbers of test pictures of the base and of the new classes."""
         return len(self.halves.test), len(self.halves.new_test)
 
     @property
@@ -51,7 +51,7 @@ class PrintedData:
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked for: the data sets that are here, `absent` with the reason, a CLIP, and its precisions."""
+    """The request: the data sets that are here, `absent` ones with the reason, a CLIP, and its precisions."""
 
     found: list[PrintedData]
     absent: dict[str, str]
@@ -61,12 +61,12 @@ class Request:
 
 
 def request(words: Sequence[str]) -> Request:
-    """Read `table=FILE.yaml`, `data=NAME,…`, `clip=NAME` and `precision=fp32,fp16`, and look which data sets are here.
+    """Read `table=FILE.yaml`, `data=NAME,…`, `clip=NAME` and `precision=fp32,fp16`; check which data sets are here.
 
     No picture is opened and no model loaded.
 
     Raises:
-        InputError: an unknown key or value, a table that cannot be read, a data set that was named and is not here, or
+        InputError: an unknown key or value, a table that cannot be read, a data set that was named but is not here, or
             no data set at all.
     """
     given = read_known(words, KEYS, "paper-templates")
@@ -102,7 +102,7 @@ def compare_all(asked: Request, progress: Callable[[str], Progress | None]) -> l
 
     Args:
         asked: what to measure.
-        progress: what is worked on → who is told how many pictures are encoded.
+        progress: takes what is worked on, and returns who is told how many pictures are encoded.
 
     Raises:
         InputError: the CLIP cannot be loaded, or no data set can be read.

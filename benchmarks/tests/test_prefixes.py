@@ -57,7 +57,7 @@ def test_a_look_is_a_template_scored_for_the_first_time(clip: Any) -> None:
     assert described.candidates(301, 2, 0.0) == ["a dark <CLASS>."]
     search: Any = "a search"  # it is not asked what it left behind
     found: Any = Prefixes(None, None, described, 2)  # type: ignore[arg-type]
-    with pytest.raises(Absent, match="before its first template it had spent 300 templates"):
+    with pytest.raises(Absent, match="before its first template it had scored 300 others"):
         after(Templates(clip, ((BASELINE, 1.0),), search=search), 299, {id(search): found})
 
 

@@ -1,4 +1,4 @@
-"""One cell of a grid: a protocol, a data set, a method, a seed; how it is run, and its file."""
+"""One cell of a grid: a protocol, a data set, a method and a seed. How a cell is run, and its file."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from ipo_prompts.programs.record.lines import checked, line_of
 from ipo_prompts.programs.templates.settings import LIMITS
 
 FILE_NAME = "cell.json"
-"""One line, see `line_of`. Its bytes are the same whenever the cell is done."""
+"""The file of a cell: one line, see `line_of`. A cell that is done again gives the same bytes."""
 
 SET_BY_THE_CELL = ("data", "classes", "seed", "also_fit", "preset", "patience", "opened")
 OF_NO_CELL = LIMITS | {"start_from"}
@@ -47,15 +47,15 @@ OF_NO_CELL = LIMITS | {"start_from"}
 
 @dataclass(frozen=True)
 class Cell:
-    """One entry of a grid.
+    """A cell of a grid.
 
     Attributes:
         protocol: a name in `PROTOCOLS`, or a class of the user's own.
         data: spec of the data set to learn from.
         method: a name in `METHODS`, or a class of the user's own.
-        seed: of the pictures drawn, the language model, and whatever else is random in a method.
-        targets: specs of the data sets to test on, for cross-dataset and domain-generalization; for cross-clip the
-            CLIPs.
+        seed: decides which pictures are drawn, the language model's sampling, and whatever else is random in a method.
+        targets: specs of the data sets to test on, for cross-dataset and domain-generalization; specs of the CLIPs
+            to test with, for cross-clip.
         settings: keys and values of `RunConfig` that all methods share.
     """
 
@@ -67,7 +67,7 @@ class Cell:
     settings: tuple[tuple[str, Any], ...] = ()
 
     def record(self) -> dict[str, Any]:
-        """Return the cell as JSON holds it; neither the order nor the spelling of its settings counts."""
+        """Return the cell as JSON values; neither the order nor the spelling of the settings makes a difference."""
         settings = dict(sorted(dotted(nested(dict(self.settings))).items()))
         record: dict[str, Any] = to_jsonable_python({**asdict(self), "settings": settings})
         return record
@@ -108,18 +108,18 @@ class Tested(Content):
 
 
 class Result(Content):
-    """A cell that is done: what `cell.json` holds, and a line of a file of cells.
+    """A finished cell: the content of `cell.json`, and a line of a file of cells.
 
     Attributes:
         absent: why there is nothing to run, else None.
-        templates: None for what is no text.
-        scores: test set → see `Tested`.
+        templates: the weighted templates; None where what was learnt is no text.
+        scores: test set → its scores, see `Tested`.
         gaps: test set → why it has no score.
         search, selection: `value, loss, n`.
         choice, budget: see `Fitted`.
-        picture_ids: test set → a digest of its pictures, in order, with their labels: equal for two cells that can be
-            compared picture by picture.
-        shortened: what was done to descriptions that did not fit into a question, in words.
+        picture_ids: test set → a digest of its pictures, in order, with their labels. Two cells with the same digest
+            can be compared picture by picture.
+        shortened: how descriptions were shortened that did not fit into a question, in words.
     """
 
     schema_: Literal[2] = Field(2, alias="schema")
@@ -144,7 +144,7 @@ class Result(Content):
         return self
 
     def content(self) -> dict[str, Any]:
-        """Return its JSON values; a score has only `hits` or `values`."""
+        """Return the JSON values of the result; a score has either `hits` or `values`."""
         content = content_of(self)
         for score in content["scores"].values():
             del score["values" if score["values"] is None else "hits"]
@@ -152,23 +152,23 @@ class Result(Content):
 
 
 def run_cell(cell: Cell, folder: Path) -> dict[str, Any]:
-    """Do a cell in `folder`, resume it, or read it when it is finished; return the content of its `Result`.
+    """Do a cell in `folder`, resume it, or read it if it is finished; return the content of its `Result`.
 
     Raises:
         InputError: the cell cannot be done, or the folder holds another one.
-        NothingUsable, dspy.LMError: see `search_in`; the cell can be resumed.
+        NothingUsable, dspy.LMError: see `search_in`; the cell can then be resumed.
     """
     before = read_cell(cell, folder)
     if before:
         return before
-    allow_typed(nested(dict(cell.settings)))  # `load_grid` has refused what nobody typed; here is a worker
+    allow_typed(nested(dict(cell.settings)))  # `load_grid` has refused what nobody typed; a worker allows the rest anew
     METHODS.allow(cell.method)
     PROTOCOLS.allow(cell.protocol)
     own.allow([cell.data, *cell.targets])
     config, method = shared_config(cell), METHODS.find(cell.method)
     check_writable(folder)
     source, drawn, tests = laid_out(cell.protocol, cell.data, cell.targets, config)
-    # 1. Learn. The test pictures are out of reach: they are in nothing that the method is given.
+    # 1. Learn. The method cannot reach the test pictures: nothing that it is given contains them.
     sealed = Plan(config, replace(source, test=()), replace(drawn, test=(), new_test=()), None, None)
     prepared = prepare(sealed, Ui(0, quiet=True), _clip(config.clip, config.device))
     folder.mkdir(parents=True, exist_ok=True)
@@ -177,7 +177,7 @@ def run_cell(cell: Cell, folder: Path) -> dict[str, Any]:
         if config.labels == "none" and method.labelled_per_class(config):
             raise Absent("it learns from labels, and labels=none hides them")
         fitted = method.fit(Lesson(prepared, dict(cell.settings), source.hand_written, folder))
-        # 2. Only then evaluate.
+        # 2. Evaluate only after learning.
         result = Result(**about, **_learnt(fitted), **_evaluated(fitted, tests, prepared))
     except Absent as reason:
         result = Result(**about, absent=str(reason))
@@ -187,14 +187,14 @@ def run_cell(cell: Cell, folder: Path) -> dict[str, Any]:
 
 
 def _learnt(fitted: Fitted) -> dict[str, Any]:
-    """Return what a result says of what was learnt."""
+    """Return the fields of a result that say what was learnt."""
     templates = fitted.templates and [{"template": template, "weight": weight} for template, weight in fitted.templates]
     budget, shortened = asdict(fitted.budget), fitted.shortened or None
     return {"templates": templates, "choice": fitted.choice, "budget": budget, "shortened": shortened}
 
 
 def _evaluated(fitted: Fitted, tests: list[TestSet], prepared: Prepared) -> dict[str, Any]:
-    """Return what a result says of scores.
+    """Return the fields of a result that hold the scores.
 
     Raises:
         Absent: there is no score on any test set.
@@ -215,7 +215,7 @@ def _evaluated(fitted: Fitted, tests: list[TestSet], prepared: Prepared) -> dict
 
 
 def _tested(fitted: Fitted, test: TestSet, prepared: Prepared) -> dict[str, Any]:
-    """Open test pictures, and score on them with the CLIP of the test set; see `tested` and `carried_over`."""
+    """Open test pictures and score on them with the CLIP of the test set; see `tested` and `carried_over`."""
     if test.part is not None:
         fitted = test.part(fitted)
     clip, store = _clip(test.clip, prepared.config.device) if test.clip else prepared.clip, prepared.store
@@ -229,15 +229,15 @@ def _tested(fitted: Fitted, test: TestSet, prepared: Prepared) -> dict[str, Any]
     except InputError as error:
         if same:
             raise
-        # What fits into one CLIP's context may be too long for another's.
+        # A text that fits into one CLIP's context may be too long for another's.
         raise Absent(str(error).rstrip(".")) from error
 
 
 def read_cell(cell: Cell, folder: Path) -> dict[str, Any] | None:
-    """Read a finished cell, None when there is none.
+    """Read a finished cell; return None when there is none.
 
     Raises:
-        InputError: it is damaged, or another cell.
+        InputError: the file is damaged, or belongs to another cell.
     """
     file, what, fix = folder / FILE_NAME, "the cell in", "delete the file to do the cell again"
     if not file.is_file():
@@ -249,15 +249,16 @@ def read_cell(cell: Cell, folder: Path) -> dict[str, Any] | None:
 
 
 def read_line(form: type[Form], line: str, what: str, fix: str) -> Form:
-    """Read a line of JSON with its checksum, from wherever it comes, as a model.
+    """Read a line of JSON with its checksum, from any source, as a model.
 
     Args:
         form: the model.
-        line: without its end.
-        what: what it is, in messages; `fix` is what helps against a damaged one.
+        line: the line, without its end.
+        what: the name of the line in messages.
+        fix: what to do about a damaged line, for messages.
 
     Raises:
-        InputError: it is damaged, too large, or another version of ipo wrote it.
+        InputError: the line is damaged, too large, or was written by another version of ipo.
     """
     try:
         content = checked(line.encode())
@@ -275,10 +276,10 @@ def read_line(form: type[Form], line: str, what: str, fix: str) -> Form:
 
 
 def shared_config(cell: Cell) -> RunConfig:
-    """Return the settings that all methods of a cell's row share.
+    """Return the settings that all methods of the cell's row share.
 
     Raises:
-        InputError: an unknown protocol, method or setting, or one that is not the grid's to set.
+        InputError: an unknown protocol, method or setting, or a setting that a grid must not set.
     """
     if not is_own(cell.protocol):
         PROTOCOLS.find(cell.protocol)
@@ -301,7 +302,7 @@ def shared_config(cell: Cell) -> RunConfig:
 
 
 def run_config(cell: Cell) -> RunConfig | None:
-    """Return the configuration of the search of a cell's method; None when it asks no language model.
+    """Return the configuration of the search of the cell's method; None when the method asks no language model.
 
     Raises:
         InputError: see `shared_config`.
@@ -312,5 +313,5 @@ def run_config(cell: Cell) -> RunConfig | None:
 
 @lru_cache(maxsize=4)
 def _clip(name: str, device: str) -> Clip:
-    """Load the encoder once for all cells of a process; it is frozen."""
+    """Load the encoder once for all cells of a process. The encoder is frozen."""
     return load_clip(name, device)

@@ -1,6 +1,6 @@
-"""From the cells of a grid to its table, and the files of a table: Markdown, CSV and JSON.
+"""The table of a grid, made from its cells, and the files of a table: Markdown, CSV and JSON.
 
-In CSV and JSON values are percent and points, rounded so that the same cells give the same bytes.
+Values in CSV and JSON are percent and points, rounded so that the same cells give the same bytes.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ GAIN = ["p", "p_corrected", "comparisons", "outcome"]
 SEARCH = ["search", "selection", "test", "optimism", *COUNTS, "usd", "gain_held_back"]
 NOT_IN_PERCENT = {"p", "p_corrected", "usd", *COUNTS}
 SHOWN = 8
-"""Numbers of one setting that each get a line; of more the rank correlation with the gain is told."""
+"""The most values of one setting that get a line each; of more values the rank correlation with the gain is told."""
 HELD_BACK = "gain on held-back pictures"
 
 
 def outcomes_of(contents: Sequence[dict[str, Any] | Failure | None]) -> list[dict[str, Any] | str]:
-    """Put in the place of each cell that failed or was not run why it is a gap."""
+    """Replace each cell that failed or was not run by the reason why it is a gap."""
 
     def why(content: Failure | None) -> str:
         return "not run yet" if content is None else without_places(f"failed: {content.line}")
@@ -50,7 +50,7 @@ def outcomes_of(contents: Sequence[dict[str, Any] | Failure | None]) -> list[dic
 
 
 def table_of(grid: GridConfig, found: Sequence[GridCell], outcomes: Sequence[dict[str, Any] | str]) -> Table | None:
-    """Make the table of the grid's entries and their cells; a text in the place of a cell is why it is a gap.
+    """Make the table of the grid's entries and their cells; a text in place of a cell says why it is a gap.
 
     Returns:
         The table, or None when no cell has scores.
@@ -76,14 +76,14 @@ def table_of(grid: GridConfig, found: Sequence[GridCell], outcomes: Sequence[dic
     published = published_rows(grid.protocol, shared_config(found[0].cell).shots, grid.data)
     plain_rows = [row.label for row in grid.methods if row.is_plain]
     names, place, places = [*METHODS], len([*METHODS]), {}
-    for label in plain_rows:  # a class of somebody's own stands behind the row that is before it in the grid
+    for label in plain_rows:  # a class of the user's own follows the row before it in the grid
         place = places[label] = names.index(label) if label in names else place
     known = {label: methods[label] for label in sorted(plain_rows, key=places.__getitem__)}
     return build_table(cells, grid.reference, published, known)
 
 
 def documents(grid: GridConfig, table: Table) -> dict[str, str]:
-    """Return the files of a table, by name: the same texts for the same cells."""
+    """Return the files of a table by name. The same cells give the same texts."""
     ablations = ablations_of(grid.published, grid.data)
     content = {"title": grid.title, **to_json(table), "ablations": [one.model_dump() for one in ablations]}
     title = f"## {plain(grid.title)}\n\n"
@@ -100,14 +100,14 @@ def documents(grid: GridConfig, table: Table) -> dict[str, str]:
 
 
 def write_documents(texts: dict[str, str], folder: Path) -> None:
-    """Write the files, each whole or not at all, into a folder that is made if need be."""
+    """Write the files, each whole or not at all; make the folder if need be."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in texts.items():
         write_text(folder / name, text)
 
 
 def print_documents(grid: GridConfig, table: Table, texts: dict[str, str], as_json: bool, where: str) -> None:
-    """Print a table: on a terminal what it says, fitted, and where the whole table is; else the whole of it."""
+    """Print a table: on a terminal a fitted summary and where the whole table is; elsewhere the whole table."""
     console = None if as_json else terminal()
     if console is None:
         names = ["table.json"] if as_json else ["table.md", "settings.md"]
@@ -121,7 +121,7 @@ def print_documents(grid: GridConfig, table: Table, texts: dict[str, str], as_js
 
 
 def tables_of_file(file: Path, out: Path | None, as_json: bool) -> None:
-    """Make the tables of a file of cells, print them, and write them where `out` says, over no other files.
+    """Make the tables of a file of cells, print them, and write them to `out`, which overwrites no files.
 
     Raises:
         InputError: the file cannot be read, no cell has scores, or there are such files already.
@@ -144,7 +144,7 @@ def tables_of_file(file: Path, out: Path | None, as_json: bool) -> None:
 
 
 def to_json(table: Table) -> dict[str, Any]:
-    """Return everything that a table says as JSON values."""
+    """Return everything that a table says, as JSON values."""
     gains = [
         {
             **dict(zip(("scope", "method", "other", "column"), key, strict=True)),
@@ -179,10 +179,10 @@ def to_json(table: Table) -> dict[str, Any]:
 
 
 def to_frame(table: Table) -> pandas.DataFrame:
-    """Return the numbers of a table as a frame, a row for each data set or average, method and column.
+    """Return the numbers of a table as a frame: a row for each data set or average, method and column.
 
-    Rows with a name in `over` are differences: what the method has over that one, in points, with the corrected p of
-    the verdict for these classes and data sets. What has none is the value, in percent, with what the search cost.
+    A row with a name in `over` is a difference: what the method gains over that method, in points, with the corrected
+    p of the verdict for these classes and data sets. A row without one is a value, in percent, with the search's cost.
     """
     from pandas import DataFrame
 
@@ -213,7 +213,7 @@ def to_frame(table: Table) -> pandas.DataFrame:
 
 
 def _verdict(verdict: Verdict) -> dict[str, Any]:
-    """The numbers of a verdict; `detectable` is None where nothing was compared or could be shown."""
+    """Return the numbers of a verdict; `detectable` is None if nothing was compared, or nothing could be shown."""
     numbers = verdict.model_dump(exclude={"mean", "ci95", "detectable"})
     low, high = verdict.ci95
     detectable = verdict.detectable or None
@@ -221,7 +221,7 @@ def _verdict(verdict: Verdict) -> dict[str, Any]:
 
 
 def _rounded(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Fractions as percent with four decimals, far below any interval, other floats with six; no number is None."""
+    """Round fractions to percent with four decimals, far below any interval, other floats to six; NaN becomes None."""
 
     def rounded(name: str, value: float) -> float | None:
         if not math.isfinite(value):
@@ -232,7 +232,7 @@ def _rounded(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _safe(value: Any) -> Any:
-    """Return a user's text as one that no spreadsheet takes for a formula."""
+    """Return a user's text in a form that no spreadsheet takes for a formula."""
     if not isinstance(value, str):
         return value
     text = " ".join(value.split())
@@ -240,20 +240,20 @@ def _safe(value: Any) -> Any:
 
 
 def settings_compared(grid: GridConfig, table: Table) -> list[Block]:
-    """Return what the settings of rows that are more than a method did; see `by_settings`."""
+    """Tell what settings did in the rows that set something themselves; see `by_settings`."""
     own = {row.label: {"method": row.method, **row.settings} for row in grid.methods if not row.is_plain}
     return by_settings(table, own)
 
 
 def by_settings(table: Table, own: Mapping[str, Mapping[str, Any]]) -> list[Block]:
-    """Tell what settings did by held-back pictures: the sealed test chooses no setting.
+    """Tell what settings did, by the held-back pictures: the test pictures must choose no setting.
 
     Args:
         table: any table.
-        own: label → what is set in the rows to compare, by name.
+        own: label → the settings of that row alone, by name.
 
     Returns:
-        Two tables, each after a sentence that says what it is; none where no rows can be compared so.
+        Two tables, each after a sentence that says what it is; empty where no rows can be compared.
     """
     from pandas import Series
 

@@ -1,9 +1,9 @@
-"""Where independent jobs are done: in this process, in a pool of processes, or on Ray, with the same outcomes.
+"""Executors do independent jobs in this process, in a pool of processes, or on Ray, with the same outcomes.
 
-A function that raises gives a `Failure` in its item's place; a worker that dies (killed, out of memory) costs only the
-item it was at, which is tried again. Sums of floating-point numbers depend on how many threads share them, down to the
-replies of a local language model, so every executor sets the number of threads before an item begins. Outcomes are
-compared between executors only at the same number: give `threads`, or set OMP_NUM_THREADS.
+A function that raises gives a `Failure` for its item. A worker that dies (killed, out of memory) costs only its current
+item, which is tried again. Sums of floating-point numbers depend on the number of threads, down to the replies of a
+local language model; so every executor sets that number before an item begins. Compare outcomes of two executors
+only at the same number of threads: give `threads`, or set OMP_NUM_THREADS.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from ipo_prompts.metrics.errors import InputError, printable, to_install
 from ipo_prompts.programs.record.redaction import redact
 
 RETRIES = 2
-"""An item whose worker died is tried again this often."""
+"""How often an item is tried again after its worker died."""
 DIED = "WorkerDied"
 """The `kind` of a `Failure` whose worker died every time."""
 
@@ -41,8 +41,8 @@ class Failure:
 
     Attributes:
         kind: name of the exception's class, or `DIED`.
-        message: its text.
-        trace: its traceback; empty where the input was bad or the worker died.
+        message: the exception's text.
+        trace: the exception's traceback; empty where the input was bad or the worker died.
     """
 
     kind: str
@@ -51,13 +51,13 @@ class Failure:
 
     @property
     def line(self) -> str:
-        """One line without secrets that a server may have echoed; any but bad input begins with its kind."""
+        """Return one line without secrets that a server may have echoed; the kind comes first, except of bad input."""
         said = printable(redact(" ".join(self.message.split()))[:300])
         return said if self.kind == "InputError" else f"{self.kind}: {said}".removesuffix(": ")
 
     @classmethod
     def of(cls, error: Exception) -> Failure:
-        """Keep of an exception what can be sent to another process."""
+        """Keep the parts of an exception that can be sent to another process."""
         trace = "" if isinstance(error, InputError) else "".join(traceback.format_exception(error))
         return cls(type(error).__name__, str(error), trace)
 
@@ -74,26 +74,26 @@ class Executor(ABC):
     """Runs a function over items.
 
     Attributes:
-        threads: that each item computes with; None leaves what this process has.
+        threads: the number of threads for each item; None leaves the number of this process.
     """
 
     threads: int | None
 
     @abstractmethod
     def run(self, function: Callable[[I], R], items: Sequence[I]) -> Outcomes[R]:
-        """Run `function` on every item; closing what is returned stops every worker.
+        """Run `function` on every item; closing the returned iterator stops every worker.
 
         Args:
-            function: importable by its name; what it takes and returns can be pickled.
-            items: in any number.
+            function: a function that can be imported by name; its argument and result can be pickled.
+            items: any number of items.
 
         Yields:
-            The index of an item and its outcome, as items finish.
+            The index of an item and its outcome, in the order in which items finish.
         """
 
 
 def attempt(function: Callable[[I], R], item: I) -> R | Failure:
-    """Call the function; what it raises becomes a `Failure`."""
+    """Call the function; an exception becomes a `Failure`."""
     try:
         return function(item)
     except Exception as error:
@@ -102,7 +102,7 @@ def attempt(function: Callable[[I], R], item: I) -> R | Failure:
 
 @contextmanager
 def computing_with(count: int | None, *, torch: bool = True) -> Iterator[None]:
-    """Compute with `count` threads inside the block: torch, and whatever reads OMP_NUM_THREADS."""
+    """Compute with `count` threads inside the block, in torch and in every library that reads OMP_NUM_THREADS."""
     if count is None:
         yield
         return
@@ -123,7 +123,7 @@ def computing_with(count: int | None, *, torch: bool = True) -> Iterator[None]:
 
 @dataclass
 class Here(Executor):
-    """One item after another in this process."""
+    """Runs one item after another in this process."""
 
     threads: int | None = None
 
@@ -136,9 +136,9 @@ class Here(Executor):
 
 @dataclass
 class Pool(Executor):
-    """Processes of their own, each with one item at a time, so that it is known which item a dead worker was at.
+    """Runs items in processes, one item at a time in each, so that it is known which item a dead worker had.
 
-    They are spawned, not forked: a fork of a process in which torch has started threads can hang.
+    Processes are spawned, not forked: a fork of a process in which torch has started threads can hang.
     """
 
     workers: int
@@ -163,7 +163,7 @@ class Pool(Executor):
                     error = future.exception()
                     if not isinstance(error, BrokenExecutor):
                         idle.append(worker)
-                        # A result that cannot be pickled is the function's fault, not a death.
+                        # If a result cannot be pickled, that is the function's fault, not a death.
                         yield index, Failure.of(error) if isinstance(error, Exception) else future.result()
                     elif tries <= RETRIES:
                         waiting.appendleft((index, tries + 1))
@@ -182,7 +182,7 @@ def _begin() -> None:
 
 
 def _die_with_parent() -> None:
-    """End this worker when its parent was killed: it would keep its run directory locked for the next session."""
+    """End this worker when its parent was killed; else the worker would keep its run directory locked."""
     parent = parent_process()
     if parent is not None:
         parent.join()
@@ -191,7 +191,10 @@ def _die_with_parent() -> None:
 
 @dataclass
 class Ray(Executor):
-    """Plain tasks on a Ray cluster; retries and places are Ray's. Every node needs this package and the data."""
+    """Runs items as plain tasks on a Ray cluster; Ray decides on retries and places.
+
+    Every node needs this package and the data.
+    """
 
     address: str | None
     threads: int
@@ -200,7 +203,7 @@ class Ray(Executor):
         """See `Executor`.
 
         Raises:
-            InputError: no cluster at the address, or no node of it has as many cores as an item asks for.
+            InputError: there is no cluster at the address, or no node has as many cores as an item asks for.
         """
         import ray
 
@@ -224,8 +227,8 @@ class Ray(Executor):
         if ray.is_initialized():
             return
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        os.environ.setdefault("RAY_task_oom_retries", str(RETRIES))  # Ray's own default is for ever
-        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # leaves GPUs visible, without a warning
+        os.environ.setdefault("RAY_task_oom_retries", str(RETRIES))  # Ray's own default is to retry for ever
+        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # keep GPUs visible, without a warning
         local: dict[str, Any] = {"address": "local", "include_dashboard": False}
         where = {"address": self.address} if self.address else local
         try:
@@ -268,15 +271,15 @@ def _attempt_on_ray(function: Callable[[Any], Any], item: Any, threads: int) -> 
 
 
 def make_executor(spec: str, threads: int | None = None) -> Executor:
-    """Return what a specification names; nothing is started yet.
+    """Return the executor that a specification names; nothing is started yet.
 
     Args:
         spec: `here`, `pool:N` (N processes), `ray` (on this machine) or `ray:ADDRESS` (an existing cluster).
-        threads: for each item. None takes OMP_NUM_THREADS; without that, `here` leaves all cores to each item, a pool
-            shares them out, and Ray gives one.
+        threads: the number of threads for each item. None takes OMP_NUM_THREADS; if that is not set, `here` gives all
+            cores to each item, a pool divides the cores among its processes, and Ray gives one.
 
     Raises:
-        InputError: no such executor, or Ray is not installed.
+        InputError: there is no such executor, or Ray is not installed.
     """
     if threads is None and os.environ.get("OMP_NUM_THREADS", "").isdecimal():
         threads = max(1, int(os.environ["OMP_NUM_THREADS"]))

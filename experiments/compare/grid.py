@@ -1,4 +1,4 @@
-"""A grid: protocol × data sets × methods × seeds, from its file to its cells. A sweep file is one, too."""
+"""A grid, from its file to its cells. A sweep file is a grid, too."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ from ipo_prompts.programs.record.trust import SEAL, own_settings, refuse_foreign
 
 CONFIGS = files("ipo_prompts.experiments.compare") / "configs"
 GRID_FILE, CELLS = "grid.yaml", "cells"
-"""What the folder of a grid holds: its whole grid file, and its cells."""
+"""The content of a grid's folder: the whole grid file, and the cells."""
 _SEALED = "# begun here, by its seal: "
-"""First line of the file of a grid that was begun here."""
+"""First line of the file of a grid that was begun on this machine."""
 LONGEST_NAME = 100
-"""Characters of a folder's name; file systems allow 255 bytes."""
+"""The most characters of a folder's name; file systems allow 255 bytes."""
 
 
 class Variant(Content):
-    """A row of the table: a method, and its own settings besides the grid's."""
+    """A row of the table: a method, and settings of its own besides the grid's."""
 
     label: str = Field(min_length=1)
     method: str
@@ -48,12 +48,12 @@ class Variant(Content):
 
     @property
     def is_plain(self) -> bool:
-        """Whether it is the method as it is: under its name, or under any where it is a class of the user's own."""
+        """Whether the row is a method as it is: under its own name, or under any label if it is a user's class."""
         return self.label == self.method or (is_own(self.method) and not self.settings)
 
 
 class GridConfig(Content):
-    """What a grid file holds; unknown keys are errors. `published` names an ablation to print below the table."""
+    """The content of a grid file; unknown keys are errors. `published` names an ablation to print below the table."""
 
     title: str
     protocol: str
@@ -68,13 +68,13 @@ class GridConfig(Content):
     @field_validator("data", "targets", mode="before")
     @classmethod
     def _listed(cls, names: Any) -> Any:
-        """Names may be written `one,two` on the command line."""
+        """Split names that were written `one,two` on the command line."""
         return [name.strip() for name in names.split(",")] if isinstance(names, str) else names
 
     @field_validator("methods", mode="before")
     @classmethod
     def _named(cls, methods: Any) -> Any:
-        """A bare name is a method as it is."""
+        """Take a bare name as a method without settings of its own."""
         if not isinstance(listed := cls._listed(methods), list):
             return listed
         return [{"label": entry, "method": entry} if isinstance(entry, str) else entry for entry in listed]
@@ -82,21 +82,21 @@ class GridConfig(Content):
     @field_validator("seeds", mode="before")
     @classmethod
     def _counted(cls, seeds: Any) -> Any:
-        """A number N stands for the seeds 0 … N-1."""
+        """Take a number N as the seeds 0 … N-1."""
         if not isinstance(seeds, int) or isinstance(seeds, bool):
             return cls._listed(seeds)
-        return list(range(min(seeds, MOST + 1)))  # one too many is refused as the list that it stands for
+        return list(range(min(seeds, MOST + 1)))  # one too many, which the limit of the list refuses
 
     @field_validator("data", "targets")
     @classmethod
     def _spelled_out(cls, specs: list[str]) -> list[str]:
-        """A set of transformations has one name."""
+        """Give every set of transformations one name."""
         return [canonical(spec) for spec in specs]
 
     @field_validator("data", "targets", "seeds", "methods")
     @classmethod
     def _once(cls, entries: list[Any]) -> list[Any]:
-        """A cell that is there twice would be done twice at once, in one folder."""
+        """Refuse an entry that is listed twice: it would be done twice at once, in one folder."""
         names = [entry.label if isinstance(entry, Variant) else entry for entry in entries]
         twice = next((name for name in names if names.count(name) > 1), None)
         if twice is not None:
@@ -138,11 +138,11 @@ def load_grid(name: str, words: Sequence[str] = ()) -> GridConfig:
 
     Args:
         name: a YAML file, or the name of a shipped grid.
-        words: `key=value`: a key of the grid, else a setting that all methods share; of a sweep see `grid_of` too.
+        words: `key=value`: a key of the grid, else a setting that all methods share; for a sweep see also `grid_of`.
 
     Raises:
-        InputError: no such file or grid, an unknown key (the nearest is named), a value of the wrong kind; or the file
-            of a grid that was begun names code of the user's own, which the words do not.
+        InputError: no such file or grid, an unknown key (the nearest is named), or a value of the wrong kind; or the
+            file of a grid that was begun names code of a user's own, and the words do not name that code.
     """
     file = _file(name)
     values = read_settings(file)
@@ -174,13 +174,13 @@ def load_grid(name: str, words: Sequence[str] = ()) -> GridConfig:
 
 
 def to_sealed_yaml(grid: GridConfig) -> str:
-    """Return what stands in the folder of a grid: the complete grid, with a seal that says that it was begun here."""
+    """Return the content of the grid file in a grid's folder: the complete grid, and a seal of this machine."""
     made = seal({"config": grid.model_dump(mode="json")})
     return (f"{_SEALED}{made}\n" if made else "") + grid.to_yaml()
 
 
 def _refuse_foreign(grid: GridConfig, file: Path, typed: dict[str, Any]) -> None:
-    """Refuse what the file in the folder of a grid would have us load or ask, unless it was begun here or typed.
+    """Refuse code and servers that the file in a grid's folder names, unless the grid was begun here or typed.
 
     Raises:
         InputError: see `refuse_foreign`.
@@ -227,7 +227,7 @@ def _with_words(values: dict[str, Any], words: Sequence[str]) -> dict[str, Any]:
 
 
 def _worded(error: ValidationError, name: str) -> str:
-    # A misspelt key first: it is missing, too.
+    # Report a misspelt key first: the key that was meant is missing, too.
     first = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
     *parents, key = first["loc"] or ("the grid",)
     if first["type"] == "extra_forbidden":
@@ -240,12 +240,12 @@ def _worded(error: ValidationError, name: str) -> str:
 
 @dataclass(frozen=True)
 class GridCell:
-    """A cell with the row it belongs to. Picklable: this is what an executor is handed.
+    """A cell with its row. A cell can be pickled: an executor is handed cells.
 
     Attributes:
-        label: of its row; the cells of a row take about equally long.
-        folder: where it is done; it is finished when this holds `cell.json`.
-        recorded: what a file of cells tells of its method, where that is a class of somebody's own.
+        label: the label of the row; the cells of a row take about equally long.
+        folder: where the cell is done; the cell is finished when the folder holds `cell.json`.
+        recorded: what a file of cells says of the method, if the method is a class of a user's own.
     """
 
     label: str
@@ -255,7 +255,7 @@ class GridCell:
 
     @property
     def method(self) -> Method:
-        """What its cell was done with, or would be.
+        """Return the method of the cell.
 
         Raises:
             InputError: there is no such method.
@@ -264,12 +264,12 @@ class GridCell:
 
     @property
     def name(self) -> str:
-        """Data set, row and seed."""
+        """Return data set, row and seed as one text."""
         return f"{self.cell.data}  {self.label}  seed {self.cell.seed}"
 
     @property
     def record(self) -> Path:
-        """The run directory of its search, which may not be there."""
+        """Return the run directory of the cell's search; it may not exist."""
         return self.folder / "run"
 
     def finished(self) -> dict[str, Any] | None:
@@ -281,13 +281,13 @@ class GridCell:
         return cells.run_cell(self.cell, self.folder)
 
     def said(self, content: dict[str, Any]) -> str:
-        """Name its values, or why there are none."""
+        """Return the values of a result as text, or why there are none."""
         values = (f"{name} {100 * score['value']:.2f}" for name, score in content["scores"].items())
         return content["absent"] or ", ".join(values)
 
 
 def entries(grid: GridConfig, folder: Path) -> list[GridCell]:
-    """Return the grid's cells in the order they are done: seed by seed, so that one stopped early has whole seeds."""
+    """Return the grid's cells in the order they are done: seed by seed, so that a stopped grid has whole seeds."""
     shared = nested(grid.settings)
     settings = {row.label: dotted(overlaid(shared, nested(row.settings))).items() for row in grid.methods}
     targets = tuple(grid.targets)
@@ -304,5 +304,5 @@ def entries(grid: GridConfig, folder: Path) -> list[GridCell]:
 
 
 def _slug(name: str) -> str:
-    """Make a folder's name; of a long path the end is kept."""
+    """Make the name of a folder; of a long path the end is kept."""
     return re.sub(r"[^A-Za-z0-9.=+-]+", "-", name)[-LONGEST_NAME:].strip("-.") or "unnamed"

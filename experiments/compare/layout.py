@@ -1,6 +1,6 @@
-"""Rows of text as a table: Markdown that can be read unrendered, or as many of its columns as fit a terminal.
+"""Rows of text as a table: Markdown that can be read unrendered, or the columns that fit a terminal.
 
-Both make text of others safe to stand in them.
+Both make texts of other people safe to print.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from rich.text import Text
 from ipo_prompts.metrics.errors import printable
 
 BETWEEN = 2
-"""Blanks between two columns of a terminal."""
+"""Blanks between two columns on a terminal."""
 Line = Sequence[str | Text]
-"""The cells of a line of a table; text has a colour on a terminal."""
+"""The cells of one line of a table; a `Text` has a colour on a terminal."""
 Block = str | list[Line]
-"""A paragraph, or the lines of a table, the head first."""
+"""A paragraph, or the lines of a table with the head first."""
 LEAST = 2
-"""So many columns are shown on the narrowest terminal; long cells are folded there."""
+"""The number of columns that are shown on the narrowest terminal; their long cells are folded."""
 
 
 def text_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -43,7 +43,7 @@ def text_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def page(blocks: Iterable[Block]) -> str:
-    """Return paragraphs, in Markdown already, and tables of others' text as a page."""
+    """Return paragraphs, which are Markdown, and tables of other people's text as a page."""
     return "\n\n".join(block if isinstance(block, str) else _aligned(block) for block in blocks) + "\n"
 
 
@@ -62,22 +62,22 @@ def plain(text: str) -> str:
 
 
 def code(text: str) -> str:
-    """Return one line that is shown letter by letter, such as a template with its slot."""
+    """Return one line that shows every character, such as a template with its slot."""
     return f"`{printable(' '.join(text.split())).replace('|', chr(92) + '|')}`"
 
 
 def terminal() -> Console | None:
-    """Return the terminal that stdout is; None where it is a file or a pipe, whatever FORCE_COLOR says."""
+    """Return the terminal that stdout is; None where stdout is a file or a pipe, whatever FORCE_COLOR says."""
     return Console(highlight=False) if sys.stdout.isatty() else None
 
 
 def safe_line(text: str, style: str = "") -> Text:
-    """Return others' text as one that neither markup nor control characters mean anything in."""
+    """Return other people's text without markup and control characters that have an effect."""
     return Text(printable(" ".join(text.split())), style=style)
 
 
 def fitted_table(lines: Sequence[Line], width: int) -> Group:
-    """Return a table of at most `width` characters, whose columns are given by importance, the most important first."""
+    """Return a table of at most `width` characters; its columns are given in order of importance."""
     head, *rows = [[one if isinstance(one, Text) else safe_line(one) for one in line] for line in lines]
     needs = [max(cell.cell_len for cell in column) for column in zip(head, *rows, strict=True)]
     ends = [end - BETWEEN for end in accumulate(need + BETWEEN for need in needs)]

@@ -1,12 +1,12 @@
-"""The protocols of the field: the classes a method learns from, and the sealed test pictures it is scored on.
+"""The protocols of the field: the classes that a method learns, and the sealed test pictures that it is scored on.
 
 - base-to-new: learn the first half of the classes; test each half against its own classes (Zhou et al., 2022).
 - few-shot: learn and test all classes.
-- cross-dataset: learn all classes of one data set; test others with their own classes, nothing adapted.
-- domain-generalization: the same, where the others hold classes of the source in another guise.
-- cross-clip: learn all classes with one CLIP; test what was learnt with others, as text, on the same pictures.
+- cross-dataset: learn all classes of one data set; test other data sets with their own classes, nothing adapted.
+- domain-generalization: as cross-dataset, but the other data sets hold classes of the source in another guise.
+- cross-clip: learn all classes with one CLIP; test the learnt text with other CLIPs on the same pictures.
 
-Any other is a class of the user's own, `module:Class`: a `Protocol`, which learns all classes.
+Any other protocol is a class of the user's own, `module:Class`: a `Protocol`, which learns all classes.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ from ipo_prompts.programs.record.score_keeper import units_of
 
 CROSS_CLIP = "cross-clip"
 TO_DATA = ("cross-dataset", "domain-generalization")
-"""Those whose targets are data sets."""
+"""The protocols whose targets are data sets."""
 
 
 @dataclass(frozen=True)
@@ -51,12 +51,12 @@ class TestSet:
     """Sealed test pictures and the classes that compete on them.
 
     Attributes:
-        name: of its scores in the cell.
+        name: the name of the scores in the cell.
         items: the pictures, labelled from 0 within `class_names`.
-        class_names: in label order.
-        data: the data set they come from.
-        clip: the CLIP that is tested with, where it is not the one of the cell.
-        part: returns what of all that was learnt is tested, or raises `Absent`; None for all.
+        class_names: the names in label order.
+        data: the data set of the pictures.
+        clip: the CLIP to test with, if it is not the cell's CLIP.
+        part: takes everything that was learnt and returns the part to test, or raises `Absent`; None tests everything.
     """
 
     name: str
@@ -68,34 +68,34 @@ class TestSet:
 
 
 class Protocol(ABC):
-    """Says what is tested once a data set is learnt."""
+    """Says what is tested after a data set was learnt."""
 
     @abstractmethod
     def test_sets(self, drawn: Sequence[TestSet], targets: Sequence[str], config: RunConfig) -> list[TestSet]:
-        """Return what is tested.
+        """Return the test sets.
 
         Args:
             drawn: the test pictures of the data set that is learnt: `test`, or `base` and `new` in base-to-new.
-            targets: those of the grid; what they mean is the protocol's to say.
+            targets: the targets of the grid; the protocol says what they mean.
             config: the settings that all methods share.
 
         Raises:
-            InputError: the targets or settings cannot be.
+            InputError: the targets or the settings are impossible.
         """
 
 
 class SameData(Protocol):
-    """Few-shot and base-to-new: what is tested are pictures of the data set that is learnt."""
+    """Few-shot and base-to-new test on pictures of the data set that is learnt."""
 
     def test_sets(self, drawn: Sequence[TestSet], targets: Sequence[str], config: RunConfig) -> list[TestSet]:
-        """Return what was drawn; see `Protocol`."""
+        """Return the pictures that were drawn; see `Protocol`."""
         if targets:
             raise InputError("few-shot and base-to-new test on the data set that is learnt; leave the targets out.")
         return list(drawn)
 
 
 class CrossClip(Protocol):
-    """The same pictures with each CLIP."""
+    """Cross-clip tests on the same pictures with each CLIP."""
 
     def test_sets(self, drawn: Sequence[TestSet], targets: Sequence[str], config: RunConfig) -> list[TestSet]:
         """Return the test pictures once for each CLIP; see `Protocol`."""
@@ -107,7 +107,7 @@ class CrossClip(Protocol):
 
 
 class CrossDataset(Protocol):
-    """Other data sets with their own classes."""
+    """Cross-dataset tests on other data sets with their own classes."""
 
     def test_sets(self, drawn: Sequence[TestSet], targets: Sequence[str], config: RunConfig) -> list[TestSet]:
         """Return `source`, and the test pictures of each other data set; see `Protocol`."""
@@ -123,10 +123,10 @@ class CrossDataset(Protocol):
 
 
 class DomainGeneralization(CrossDataset):
-    """Other data sets with classes of the source, such as ImageNet-A and -R, which have 200 of ImageNet's 1,000."""
+    """Tests on data sets with classes of the source, such as ImageNet-A and -R, which have 200 of ImageNet's 1,000."""
 
     def test_sets(self, drawn: Sequence[TestSet], targets: Sequence[str], config: RunConfig) -> list[TestSet]:
-        """See `CrossDataset`; a class that the source has not is refused."""
+        """Return the test sets as `CrossDataset` does, but refuse a class that the source does not have."""
         source, *others = super().test_sets(drawn, targets, config)
         known = {as_read(name) for name in source.data.class_names}
         for other in others:
@@ -143,7 +143,7 @@ def own_protocol(made: Any, what: str) -> Protocol:
     """Return a protocol, listed or of a class of the user's own.
 
     Raises:
-        InputError: it is none, or cannot be made.
+        InputError: the class is no protocol, or cannot be made.
     """
     if not issubclass(made, Protocol):
         raise InputError(f"{what} is no Protocol; see docs/reproduce.md.")
@@ -170,12 +170,12 @@ PROTOCOLS = Registry(
 def laid_out(
     protocol: str, data: str, targets: Sequence[str], config: RunConfig
 ) -> tuple[DataSet, Draw, list[TestSet]]:
-    """Load the data sets of a cell; return the source, the pictures drawn and the test sets. No picture is opened.
+    """Load the data sets of a cell; return the source, the drawn pictures and the test sets. No picture is opened.
 
-    `labels=none` hides labels from the search of a method alone.
+    `labels=none` hides labels only from the search of a method.
 
     Raises:
-        InputError: a data set without labels, or that is not there; too few classes or pictures; or see
+        InputError: a data set has no labels or is missing, there are too few classes or pictures, or see
             `Protocol.test_sets`.
     """
     if config.labels == "several":
@@ -204,10 +204,10 @@ def laid_out(
 
 
 def carried_over(fitted: Fitted, clip: Clip) -> Fitted:
-    """Return the templates that a method has learnt with one CLIP, for another.
+    """Return the templates that a method learnt with one CLIP, for use with another CLIP.
 
     Raises:
-        Absent: it has learnt something else, which means nothing to another CLIP.
+        Absent: the method learnt something else than text, which means nothing to another CLIP.
     """
     if not isinstance(fitted, Templates) or fitted.offsets:
         raise Absent("it is no text alone, and only text can be carried over to another CLIP")
@@ -215,10 +215,11 @@ def carried_over(fitted: Fitted, clip: Clip) -> Fitted:
 
 
 def score_of(fitted: Fitted, reward: Reward, encoded: Encoded) -> Score:
-    """Score what a method has learnt on units of the reward's classes.
+    """Score what a method learnt on units of the reward's classes.
 
     Raises:
-        Absent: the reward takes single templates and it is none; or it has no answer for these classes.
+        Absent: the reward takes only single templates and the method learnt something else, or the method has no
+            answer for these classes.
     """
     if isinstance(fitted, FittedLogits):
         units = encoded.units
@@ -232,10 +233,10 @@ def score_of(fitted: Fitted, reward: Reward, encoded: Encoded) -> Score:
 
 
 def _offsets(fitted: Fitted, reward: Reward) -> FittedOffsets | None:
-    """Return what was learnt to be added to logits, for the classes that were learnt.
+    """Return the learnt offsets for the classes that were learnt.
 
     Raises:
-        Absent: the classes are others, and have none.
+        Absent: these are other classes, which have no offsets.
     """
     if not isinstance(fitted, Templates) or fitted.offsets is None:
         return None
@@ -256,9 +257,9 @@ def tested(fitted: Fitted, test: TestSet, reward: Reward, encoded: Encoded) -> d
         Absent: see `score_of`.
 
     Returns:
-        `value`, `loss` and `n`; `classes`, how many compete; `hits`, a `0` or `1` a unit, or `values`, a number a unit;
-        `labels`, the class of each unit, and `draws`, a number a unit, equal for variants of one picture, each None
-        where there are none; `split`, see `DataSet.split`.
+        `value`, `loss` and `n`. `classes`: how many classes compete. `hits`: a `0` or `1` for each unit, or `values`: a
+        number for each unit. `labels`: the class of each unit, or None. `draws`: a number for each unit, equal for
+        variants of one picture, or None. `split`: see `DataSet.split`.
     """
     found = score_of(fitted, reward, encoded)
     drawn = encoded.sampling(found.n)
@@ -274,5 +275,5 @@ def tested(fitted: Fitted, test: TestSet, reward: Reward, encoded: Encoded) -> d
 
 
 def picture_ids(store: FeatureStore, items: Sequence[Item]) -> str:
-    """Return a digest of pictures, by content, with their labels, in their order."""
+    """Return a digest of the content, labels and order of pictures."""
     return hashlib.sha256(json.dumps(labelled_contents(store, items)).encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""The published numbers, each with its source: shown beside or below ours, never mixed with them."""
+"""Published numbers with their sources, shown beside or below ours and never mixed with them."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ Values = dict[str, float]
 """Column → percent."""
 
 TEMPLATE = "initial_template"
-"""The setting that the printed templates vary."""
+"""The setting that printed templates vary."""
 
 
 Follows = dict[str, Values]
-"""Row → column → what the neighbours of a printed number give, where that is another number; see `contradictions`."""
+"""Row → column → the value that the neighbours of a printed number give, if it differs; see `contradictions`."""
 
 
 class Published(Content):
-    """One method's printed numbers under one protocol. `shots` None: the method uses none and fits every count.
+    """A method's printed numbers under one protocol. `shots` None: the method uses no shots and fits every count.
 
     `note` is about all rows, `notes` about one data set or the average.
     """
@@ -46,7 +46,7 @@ class Published(Content):
 
 
 class Ablation(Content):
-    """One ablation: what was varied (`setting`, our key for it), `where`, and the numbers per value."""
+    """One ablation: `setting` is our key for what was varied, `where` says where; the numbers are per value."""
 
     factor: str
     setting: str
@@ -58,9 +58,9 @@ class Ablation(Content):
 
 
 class TemplateRow(Content):
-    """A printed template with what a CLIP gets with it, in percent; H is the harmonic mean of base and new.
+    """A printed template and the percent that a CLIP reaches with it; H is the harmonic mean of base and new.
 
-    `decides` False: the numbers are not one measurement of one CLIP (means over seeds, for instance).
+    `decides` False: the numbers are not one measurement of one CLIP; for instance, they are means over seeds.
     """
 
     template: str
@@ -81,7 +81,7 @@ class TemplateRow(Content):
 
 
 class TemplateTable(Content):
-    """Printed templates of one data set, `data` as `load_data` takes it; `decides` False holds for all rows."""
+    """Printed templates of one data set; `data` is a spec for `load_data`, `decides` False holds for all rows."""
 
     data: str
     source: str
@@ -92,7 +92,7 @@ class TemplateTable(Content):
 
 
 class Library(Content):
-    """The whole of `published.yaml`; a file of a user may have templates only."""
+    """The content of `published.yaml`; a user's file may have templates only."""
 
     version: Literal[1] = Field(alias="schema")
     aliases: dict[str, str] = Field({})
@@ -102,7 +102,7 @@ class Library(Content):
 
 
 class PublishedRow(NamedTuple):
-    """A published row beside ours: percent per column; `data` is our name of the data set, None for an average row."""
+    """A published row beside ours: percent per column; `data` is our name of the data set, None in an average row."""
 
     data: str | None
     method: str
@@ -122,7 +122,7 @@ def read_library(file: Path) -> Library:
     """Read a file of published numbers.
 
     Raises:
-        InputError: it cannot be read, or is not of this form; what is wrong is named.
+        InputError: the file cannot be read, or has another form; the message names the fault.
     """
     try:
         return Library.model_validate(read_settings(file))
@@ -134,7 +134,7 @@ def read_library(file: Path) -> Library:
 def data_key(name: str) -> str:
     """Reduce a data set's name to the key of `published.yaml`: lower case, letters and digits, aliases resolved.
 
-    A place after a colon does not count: `eurosat:ROOT` is eurosat; `folder:eurosat` is not.
+    A path after a colon does not count: `eurosat:ROOT` is eurosat, but `folder:eurosat` is not.
 
     >>> data_key("Oxford-Pets") == data_key("pets:data/pets") == "oxfordpets"
     True
@@ -146,16 +146,16 @@ def data_key(name: str) -> str:
 
 
 def published_rows(protocol: str, shots: int | None, data: Iterable[str]) -> list[PublishedRow]:
-    """Return what was published for a table of ours.
+    """Return the published numbers that belong beside one of our tables.
 
     Args:
-        protocol: as in our cells.
+        protocol: the protocol, as in our cells.
         shots: search pictures per class; None leaves out methods that need shots.
-        data: our data sets, under any of their usual names. The published average row comes only with exactly the 11
-            data sets that it averages.
+        data: our data sets, under any of their usual names. The published average row is returned only for exactly the
+            11 data sets that it averages.
 
     Returns:
-        Rows in the order of `published.yaml`, of each method first its data sets and then its average.
+        Rows in the order of `published.yaml`; for each method its data sets, then its average.
     """
     names: dict[str, str | None] = {data_key(name): name for name in data}
     average = {"average": None} if set(names) == set(library().tables[0].rows) else {}
@@ -171,7 +171,7 @@ def published_rows(protocol: str, shots: int | None, data: Iterable[str]) -> lis
 
 
 def contradictions(printed: Values, follows: Values) -> list[str]:
-    """Say which printed numbers contradict their neighbours, a sentence each."""
+    """Return a sentence for each printed number that contradicts its neighbours."""
     return [
         f"The printed {column} ({printed[column]:.2f}) does not follow from its neighbours, which give {value:.2f}."
         for column, value in follows.items()
@@ -179,14 +179,14 @@ def contradictions(printed: Values, follows: Values) -> list[str]:
 
 
 def ablated_settings() -> list[str]:
-    """Return the settings that were varied in the published ablations."""
+    """Return the settings that published ablations varied."""
     return list(dict.fromkeys([*(part for one in library().ablations for part in one.setting.split(", ")), TEMPLATE]))
 
 
 def ablations_of(setting: str | None, data: Iterable[str] = ()) -> list[Ablation]:
-    """Return the published ablations that vary a setting, alone or with another; none for None.
+    """Return the published ablations that vary a setting, alone or with another setting; none for None.
 
-    Printed templates are the ablation of `initial_template`, for the data sets named.
+    For `initial_template` these are printed templates of the data sets named.
     """
     if setting == TEMPLATE:
         keys = {data_key(name) for name in data}
@@ -195,7 +195,7 @@ def ablations_of(setting: str | None, data: Iterable[str] = ()) -> list[Ablation
 
 
 def _as_ablation(table: TemplateTable) -> Ablation:
-    """Return printed templates as an ablation; of a template that is printed twice, the first."""
+    """Return printed templates as an ablation; of a template that is printed twice only the first row counts."""
     rows: dict[str, TemplateRow] = {}
     for row in table.rows:
         rows.setdefault(row.template, row)
@@ -211,7 +211,7 @@ def _as_ablation(table: TemplateTable) -> Ablation:
 
 
 def section(ablation: Ablation) -> str:
-    """Return an ablation as Markdown: its values, where they were measured, and their source."""
+    """Return an ablation as Markdown: its values, where they were measured, and the source."""
     columns = list(dict.fromkeys(column for values in ablation.values.values() for column in values))
     rows = [
         [code(name) if SLOT in name else name, *(f"{found[one]:.2f}" if one in found else "" for one in columns)]

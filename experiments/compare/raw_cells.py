@@ -1,9 +1,9 @@
-"""All cells of a grid in one file, of which anybody can make its tables again without data, CLIP or language model.
+"""All cells of a grid in one file. Anybody can make its tables again without data, CLIP or language model.
 
-`cells.jsonl.gz` is lines of JSON, each with its checksum. The first is the grid, with why cells are missing; each other
-is what `cell.json` holds of a cell, in the order of the grid. The same cells give the same bytes. The file tells
-nothing of the machine: it has no time of day and no addresses of servers, and a grid that names a place on the machine
-has no such file.
+`cells.jsonl.gz` is lines of JSON, each with its checksum. The first line is the grid, with the reasons for missing
+cells. Each other line is the content of one `cell.json`, in the order of the grid. The same cells give the same bytes.
+The file says nothing of the machine: it has no time of day and no addresses of servers. A grid that names a path of the
+machine gets no such file.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ ENDING = ".jsonl.gz"
 
 
 class Heading(Content):
-    """The first line.
+    """The first line of the file.
 
     Attributes:
-        ipo: the version that wrote it.
-        rows: row → what tables need of its method, where that is a class of somebody's own.
-        gaps: name of a cell → why it has no line.
+        ipo: the version that wrote the file.
+        rows: row → what tables need to know of its method, if that is a class of a user's own.
+        gaps: name of a cell → why the cell has no line.
     """
 
     schema_: Literal[2] = Field(2, alias="schema")
@@ -53,12 +53,12 @@ def pack(grid: GridConfig, found: Sequence[GridCell], outcomes: Sequence[dict[st
     """Return the content of the file.
 
     Args:
-        grid: of the cells.
-        found: its entries.
-        outcomes: of each entry the content of its `cell.json`, or why there is none.
+        grid: the grid of the cells.
+        found: the entries of the grid.
+        outcomes: for each entry the content of its `cell.json`, or why there is none.
 
     Raises:
-        InputError: the grid names a place on this machine.
+        InputError: the grid names a path of this machine.
     """
     grid = _without_addresses(grid)
     place = next(filter(names_a_place, _words(grid)), None)
@@ -80,12 +80,12 @@ def pack(grid: GridConfig, found: Sequence[GridCell], outcomes: Sequence[dict[st
 
 
 def unpack(file: Path) -> tuple[GridConfig, list[GridCell], list[dict[str, Any] | str]]:
-    """Read such a file, from wherever it comes; return what `pack` was given.
+    """Read a file of cells from any source; return the arguments that `pack` was given.
 
-    The entries have folders beside the file, which need not be there.
+    The entries have folders beside the file; these folders need not exist.
 
     Raises:
-        InputError: it cannot be read, is too large, damaged, or of another version.
+        InputError: the file cannot be read, is too large or damaged, or another version wrote it.
     """
     what, fix = "the file of cells", "get it anew"
     first, *lines = read_text(file, what, JSON_BYTES, "JSON", fix).rstrip("\n").split("\n")
@@ -105,10 +105,10 @@ def unpack(file: Path) -> tuple[GridConfig, list[GridCell], list[dict[str, Any] 
 
 
 def check_kept(folder: Path) -> None:
-    """Refuse to work in a folder whose file of cells holds some that are nowhere else: it would be written anew.
+    """Refuse to work in a folder whose file of cells holds cells that are nowhere else: the file would be rewritten.
 
     Raises:
-        InputError: there is such a file; or it cannot be read.
+        InputError: there is such a file, or it cannot be read.
     """
     file = folder / FILE_NAME
     if not file.exists():
@@ -123,7 +123,7 @@ def check_kept(folder: Path) -> None:
 
 
 def keep(folder: Path, grid: GridConfig, found: Sequence[GridCell], outcomes: Sequence[dict[str, Any] | str]) -> str:
-    """Write the file into a grid's folder; return what to say of it after the names of the other files."""
+    """Write the file into the grid's folder; return what to print of it after the names of the other files."""
     try:
         content = pack(grid, found, outcomes)
     except InputError as error:
@@ -142,7 +142,7 @@ def without_places(text: str) -> str:
 
 
 def _without_addresses(grid: GridConfig) -> GridConfig:
-    """Leave out the addresses of servers, which change no table."""
+    """Remove the addresses of servers, which change no table."""
 
     def kept(settings: dict[str, Any]) -> dict[str, Any]:
         return {key: value for key, value in settings.items() if not key.endswith("_api_base")}
@@ -152,12 +152,12 @@ def _without_addresses(grid: GridConfig) -> GridConfig:
 
 
 def _words(grid: GridConfig) -> Iterator[str]:
-    """All texts of a grid that can name a place; templates cannot."""
+    """Yield every text of a grid that can name a path; templates cannot."""
     yield from (*grid.data, *grid.targets)
     for settings in (grid.settings, *(row.settings for row in grid.methods)):
         yield from (str(value) for key, value in settings.items() if key != "initial_template")
 
 
 def names_a_place(word: str) -> bool:
-    """Whether a specification names an absolute path, or one of a home."""
+    """Whether a specification names an absolute path, or a path in a home directory."""
     return re.search(r"(^|[:=,'\"]|^replay/)(/(?!/)|~|[A-Za-z]:\\)", word) is not None

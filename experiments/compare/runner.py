@@ -1,7 +1,7 @@
-"""Running a grid: what is checked and forecast before its first cell, and its cells on an executor.
+"""Running a grid: the checks and the forecast before the first cell, and the cells on an executor.
 
-Finished cells are read back, others resume; failures and the budget are tracked. Each cell has a folder of its own, so
-that its result depends neither on the order of the cells, nor on the executor, nor on how often they were resumed.
+Finished cells are read back; other cells are resumed. Failures and the budget are tracked. Each cell has a folder of
+its own, so that its result depends neither on the order of the cells, nor on the executor, nor on how often it resumed.
 """
 
 from __future__ import annotations
@@ -36,19 +36,19 @@ from ipo_prompts.programs.record.journal import read
 from ipo_prompts.programs.record.redaction import redact
 
 FAILURE_FILE_NAME = "failure.txt"
-"""The traceback of a cell's last failure."""
+"""The file with the traceback of a cell's last failure."""
 TIME_FILE_NAME = "seconds.json"
-"""How long a cell took in its last session. A file of its own, since no result may depend on it."""
+"""The file that says how long a cell took in its last session. It is separate: no result may depend on the time."""
 
 
 def check_grid(found: Sequence[GridCell], *, ready: bool = True) -> None:
-    """Refuse a grid that cannot be run, before its first cell: names, settings, folders, data sets.
+    """Refuse a grid that cannot be run, before its first cell. Names, settings, folders and data sets are checked.
 
-    No picture is opened and no model loaded.
+    No picture is opened and no model is loaded.
 
     Args:
         found: the cells.
-        ready: the data sets must be there; else those that are registered and absent are assumed to be as published.
+        ready: whether the data sets must be there; else absent official data sets are assumed to be as published.
 
     Raises:
         InputError: what is wrong, in one sentence.
@@ -56,7 +56,7 @@ def check_grid(found: Sequence[GridCell], *, ready: bool = True) -> None:
     kinds: dict[Any, tuple[Cell, RunConfig]] = {}
     for cell in (entry.cell for entry in found):
         shared = shared_config(cell)
-        METHODS.find(cell.method).run_config(shared, dict(cell.settings))  # refuses what that method cannot have
+        METHODS.find(cell.method).run_config(shared, dict(cell.settings))  # refuses settings the method cannot have
         kind = (cell.data, cell.targets, shared.clip, shared.shots, shared.selection_shots)  # a seed draws no fewer
         kinds.setdefault(kind, (cell, shared))
     _check_folders(found)
@@ -71,17 +71,17 @@ def check_grid(found: Sequence[GridCell], *, ready: bool = True) -> None:
 
 
 def searches(found: Sequence[GridCell]) -> dict[str, RunConfig]:
-    """Return row → the configuration of its search, of the rows that ask a language model."""
-    rows = {entry.label: entry for entry in found}  # seeds and pictures change nothing of the models
+    """Return row → the configuration of its search, for the rows that ask a language model."""
+    rows = {entry.label: entry for entry in found}  # seeds and pictures do not change the models
     return {label: config for label, entry in rows.items() if (config := run_config(entry.cell))}
 
 
 def check_models(configs: Mapping[str, RunConfig], budget_usd: float | None) -> None:
-    """Refuse rows whose language models cannot be asked, or not within a budget. Nothing is asked of them yet.
+    """Refuse rows whose language models cannot be asked, or not within a budget. No model is asked yet.
 
     Raises:
-        InputError: an unknown model, a missing key or weights, a budget in dollars where a price is not known, or
-            questions that a model cannot take.
+        InputError: an unknown model, a missing key or missing weights, a budget in dollars for a model without a known
+            price, or questions that a model cannot take.
     """
     if budget_usd is not None and budget_usd <= 0:
         raise InputError(f"--budget-usd must be above 0, not {budget_usd:g}.")
@@ -111,17 +111,17 @@ def _check_folders(found: Sequence[GridCell]) -> None:
 
 
 def forecast(found: Sequence[GridCell]) -> dict[str, Any]:
-    """Add up what every cell would ask; cells that are finished ask nothing. No picture is opened, nothing fetched.
+    """Add up what every unfinished cell would ask. No picture is opened, and nothing is fetched.
 
     Returns:
-        `rows` (label → `cells, finished, calls, tokens, usd, seconds, context`), and `cells, calls, tokens, usd,
-        minutes` of all together; `minutes_left`, all of it on one worker at the pace of each row's finished cells, None
-        before there is one; `assumed`, the official sizes of data sets that are not on this machine; `context`,
-        what would be done to descriptions that do not fit into a question, and whose questions nothing bounds. `usd` is
-        None where a price is not known. Replies that rows share through the cache count for each.
+        `rows` (label → `cells, finished, calls, tokens, usd, seconds, context`), and the totals `cells, calls, tokens,
+        usd, minutes`. `minutes_left`: the time for all that is left on one worker, at the pace of each row's finished
+        cells; None before a cell is finished. `assumed`: the official sizes of data sets that are not on this machine.
+        `context`: how descriptions that do not fit into a question would be shortened, and whose questions have no
+        limit. `usd` is None where a price is not known. Replies that rows share through the cache count for each row.
 
     Raises:
-        InputError: there can be no such language model, or it cannot take the questions of a row.
+        InputError: there is no such language model, or it cannot take the questions of a row.
     """
     labels = dict.fromkeys(entry.label for entry in found)
     rows = {label: _row([entry for entry in found if entry.label == label]) for label in labels}
@@ -147,7 +147,7 @@ def _row(found: Sequence[GridCell]) -> dict[str, Any]:
     known: dict[str, dict[str, Any]] = {}
     for entry in left:
         if entry.cell.data not in known and (config := run_config(entry.cell)):
-            known[entry.cell.data] = estimate(plan(config, ready=False))  # a seed changes no number of pictures
+            known[entry.cell.data] = estimate(plan(config, ready=False))  # no seed changes the number of pictures
     told: dict[str, list[str]] = {}
     for data, one in known.items():
         if (context := one["context"]) and (context["cut"] or context["tokens"] is None):
@@ -188,13 +188,13 @@ def forecast_text(forecast: dict[str, Any]) -> str:
 
 @dataclass(frozen=True)
 class Progress:
-    """The state after a cell.
+    """The state after a cell was done.
 
     Attributes:
-        done, total: cells; those of earlier sessions count as done.
-        entry: the one that was just finished.
-        content: its result, or a `Failure`.
-        usd: what was paid, in all sessions; None when a price is not known.
+        done, total: numbers of cells; cells of earlier sessions count as done.
+        entry: the cell that was just finished.
+        content: the result of that cell, or a `Failure`.
+        usd: the US dollars paid in all sessions; None when a price is not known.
         left: seconds that the rest takes on one worker, at the pace of each row so far; None before anything is known.
     """
 
@@ -213,22 +213,22 @@ def run_all(
     on_progress: Callable[[Progress], None],
     budget_usd: float | None = None,
 ) -> tuple[list[dict[str, Any] | Failure | None], str | None]:
-    """Do the cells that are not finished; one that fails does not stop the others.
+    """Do the cells that are not finished; a cell that fails does not stop the others.
 
     Args:
         found: the cells.
-        before: the result of each from an earlier session; see `GridCell.finished`.
-        executor: where they are done.
+        before: the result of each cell from an earlier session; see `GridCell.finished`.
+        executor: where the cells are done.
         on_progress: called after each cell that was not finished before.
-        budget_usd: the session ends once so much was paid, failed cells included. A cell under way elsewhere is cut off
-            and can be resumed.
+        budget_usd: the session ends once this sum was paid, failed cells included. A cell that is running elsewhere is
+            cut off and can be resumed.
 
     Returns:
-        The result of each cell, a `Failure`, or None where it was not done, in their order; and how the budget ended
-        the session, or None.
+        The result of each cell in the order of the cells, a `Failure`, or None for a cell that was not done; and how
+        the budget ended the session, or None.
 
     Raises:
-        InputError: there is a budget, and what was paid cannot be read.
+        InputError: there is a budget, and the journal that says what was paid cannot be read.
     """
     contents: list[dict[str, Any] | Failure | None] = list(before)
     waiting = [place for place, content in enumerate(before) if content is None]
@@ -259,8 +259,8 @@ def run_all(
 
 
 def do(entry: GridCell) -> dict[str, Any]:
-    """Do one cell; importable by name, so that any process can."""
-    for library in ("dspy", "LiteLLM"):  # what they log of a failure is in its message
+    """Do one cell. The function can be imported by name, so that any process can call it."""
+    for library in ("dspy", "LiteLLM"):  # the message of a failure holds what these libraries log
         logging.getLogger(library).setLevel(logging.CRITICAL)
     started = time.monotonic()
     content = entry.run()
@@ -270,13 +270,13 @@ def do(entry: GridCell) -> dict[str, Any]:
 
 
 def paid_for(entry: GridCell) -> float | None:
-    """Return the US dollars that a cell's replies have cost so far, in all sessions; None when that is not known.
+    """Return the US dollars that a cell's replies have cost in all sessions; None when the cost is not known.
 
-    Replies from the cache cost nothing here, and one that was lost the most that it can have cost.
+    Replies from the cache cost nothing here. A lost reply counts with the most that it can have cost.
     """
     try:
         events = read(entry.record) if (entry.record / JOURNAL).is_file() else []
-    except InputError:  # the cell itself reports it, and no other stops
+    except InputError:  # the cell itself reports the error; other cells go on
         return None
     return total_usd(event["usd"] for event in events if event["type"] in ("lm", "lm_error") and "usd" in event)
 
@@ -291,7 +291,7 @@ def print_progress(progress: Progress) -> None:
 
 
 def _note_failure(entry: GridCell, content: object) -> None:
-    """Keep a failure's traceback with its cell, until the cell is done."""
+    """Keep the traceback of a failure with its cell, until the cell is done."""
     file = entry.folder / FAILURE_FILE_NAME
     if isinstance(content, Failure) and content.trace:
         entry.folder.mkdir(parents=True, exist_ok=True)
@@ -301,7 +301,7 @@ def _note_failure(entry: GridCell, content: object) -> None:
 
 
 def _seconds(found: Sequence[GridCell], contents: Iterable[object]) -> float | None:
-    """Forecast the waiting cells: each takes as long as those of its row so far, or of all rows where it has none."""
+    """Forecast the waiting cells: each takes as long as the cells of its row so far, or else those of all rows."""
     took: dict[str, list[float]] = {}
     waiting = []
     for entry, content in zip(found, contents, strict=True):

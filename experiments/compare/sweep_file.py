@@ -1,7 +1,7 @@
 """A sweep file of Weights & Biases as a grid: every combination of its parameters is a row of one table.
 
 The format is W&B's (https://docs.wandb.ai/models/sweeps/sweep-config-keys), so that with a key `wandb sweep` and
-`wandb agent` run the same file as it is. What is swept are settings of `ipo optimize`.
+`wandb agent` run the same file. The parameters are settings of `ipo optimize`.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from ipo_prompts.experiments.run.reading import read_words
 from ipo_prompts.metrics.errors import InputError, input_error
 
 MOST = 1_000
-"""Data sets, targets, rows and seeds of a grid; a typing error is no week of work."""
+"""The most data sets, targets, rows and seeds of a grid, so that a typing error does not cost a week."""
 OURS = ("count", "draw_seed")
-"""Words of the command line that are about the sweep itself."""
+"""Words of the command line that concern the sweep itself."""
 METHODS = {"default": "ipo-default", "paper": "ipo-paper", "code": "ipo-code"}
 """The method that searches as a preset says."""
 SHARED = ("clip", "background", "class_names", "reward", "classes")
-"""What decides how well a given template does, and so is the same for all rows that are held against one."""
+"""Settings that decide how well a given template does; all rows that are compared with one row must share them."""
 METRIC = {"name": "selection/gain", "goal": "maximize"}
 
 _DRAWN: dict[str, tuple[tuple[str, str], Callable[[np.random.Generator, float, float], float]]] = {
@@ -39,11 +39,11 @@ _DRAWN: dict[str, tuple[tuple[str, str], Callable[[np.random.Generator, float, f
     "log_normal": (("mu", "sigma"), lambda rng, mean, deviation: rng.lognormal(mean, deviation)),
     "beta": (("a", "b"), lambda rng, a, b: rng.beta(a, b)),
 }
-"""Distribution → the numbers that it has, and how it is drawn; `q_` before its name rounds to steps of q."""
+"""Distribution → the numbers it needs, and how to draw from it; `q_` before its name rounds to steps of q."""
 
 
 class Parameter(BaseModel):
-    """What a sweep file says of one setting, or of a group of them."""
+    """The entry of a sweep file for one setting, or for a group of settings."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
@@ -67,21 +67,21 @@ class Parameter(BaseModel):
 
     @property
     def kind(self) -> str:
-        """The distribution: W&B takes whole numbers where both ends are whole."""
+        """The distribution. As in W&B, numbers are whole where both ends are whole."""
         whole = isinstance(self.min, int) and isinstance(self.max, int)
         return self.distribution or ("int_uniform" if whole else "uniform")
 
     def all(self) -> Sequence[Any]:
-        """Return every value, in order; empty where there is no list of them."""
+        """Return every value, in order; empty where the values cannot be listed."""
         if self.values is not None or self.kind != "int_uniform" or self.min is None or self.max is None:
             return self.values or ()
         return range(math.ceil(self.min), math.floor(self.max) + 1)
 
     def draw(self, rng: np.random.Generator) -> Any:
-        """Draw a value, of a continuum with six digits.
+        """Draw a value; values of a continuum have six digits.
 
         Raises:
-            ValueError, ArithmeticError: it cannot be drawn; says why.
+            ValueError, ArithmeticError: no value can be drawn; the message says why.
         """
         if self.values is not None:
             return self.values[rng.choice(len(self.values), p=self.probabilities)]
@@ -98,7 +98,7 @@ class Parameter(BaseModel):
 
 
 class SweepFile(BaseModel):
-    """The keys of W&B that a table can follow, and our words."""
+    """The keys of W&B that a table can follow, and our own words."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -117,22 +117,22 @@ class SweepFile(BaseModel):
 
 
 def grid_of(content: dict[str, Any], file: Path, words: Sequence[str] = ()) -> tuple[dict[str, Any], list[str]]:
-    """Return what a grid file of the same runs would hold.
+    """Return the content of a grid file for the same runs.
 
-    A random search with a larger count begins with the same rows, so that it goes on in the same folder; what is drawn
-    twice is one row. Seeds and data sets are not drawn: each row is done for all of them.
+    A random search with a larger count begins with the same rows, and so goes on in the same folder. A combination that
+    is drawn twice is one row. Seeds and data sets are not drawn: each row is done for all of them.
 
     Args:
-        content: of the sweep file.
+        content: the content of the sweep file.
         file: its path, for messages and the title.
-        words: of the command line. `count` is how many rows there are at most, `draw_seed` draws others.
+        words: words of the command line. `count` is the most rows; another `draw_seed` draws other rows.
 
     Returns:
-        The keys of the grid, and the words that are left for it.
+        The keys of the grid, and the words that remain for the grid.
 
     Raises:
-        InputError: the file is not one, a parameter cannot be listed or drawn, something that only the server of W&B
-            can do, or a word sets what is swept.
+        InputError: the file is no sweep file, a parameter cannot be listed or drawn, only the server of W&B can do what
+            the file asks, or a word sets what is swept.
     """
     given = read_words(words)
     sweep = _checked({**content, **{key: given[key] for key in OURS if key in given}}, file)
@@ -189,7 +189,7 @@ def _checked(content: dict[str, Any], file: Path) -> SweepFile:
 
 
 def _flat(parameters: dict[str, Parameter], above: str = "") -> Iterator[tuple[str, Parameter]]:
-    """Yield parameters under dotted names."""
+    """Yield the parameters under dotted names."""
     for name, how in parameters.items():
         yield from [(above + name, how)] if how.parameters is None else _flat(how.parameters, f"{above}{name}.")
 
@@ -203,16 +203,16 @@ def _of_command(command: list[str], file: Path) -> dict[str, Any]:
             f"the command in {file} is not of the form [ipo, optimize, …, ${{args_no_hyphens}}]; leave it out, or "
             "take `wandb sweep`, which runs other programs too."
         )
-    return nested(read_words(words))  # a file among them is refused: it may be one of a run, whose code nobody typed
+    return nested(read_words(words))  # a file is refused: it may be the file of a run, whose code nobody typed
 
 
 def _each(name: str, swept: dict[str, Parameter], fixed: dict[str, Any], default: Any, file: Path) -> list[Any]:
-    """Take a setting that each row is done for all values of out of the others; return these values."""
+    """Take a setting that each row repeats for all values out of the other settings; return its values."""
     return _values(name, swept.pop(name), file) if name in swept else [fixed.pop(name, default)]
 
 
 def _values(name: str, how: Parameter, file: Path) -> list[Any]:
-    values = list(itertools.islice(how.all(), MOST + 1))  # one too many is refused as the grid that it makes
+    values = list(itertools.islice(how.all(), MOST + 1))  # one too many, which the limit of the grid refuses
     if not values:
         raise InputError(f"{name} in {file} needs a list of values, or whole numbers from min to max.")
     return values

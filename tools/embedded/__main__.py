@@ -1,4 +1,4 @@
-"""Rebuilds the embedded CLIP and its pictures: ``python -m tools.embedded --work DIR [--stage STAGE]``."""
+"""Rebuilds the demo CLIP and its pictures: ``python -m tools.embedded --work DIR [--stage STAGE]``."""
 
 import argparse
 import os
@@ -27,7 +27,7 @@ class Run:
     recipe: str = "shipped"
 
     def fetch(self) -> None:
-        """npm packages into ``work/npm``, drawings into ``work/raster.npy``."""
+        """Put npm packages into ``work/npm`` and drawings into ``work/raster.npy``."""
         from tools.embedded import drawings, duplicates, raster, sources, tint
 
         sources.fetch(self.work / "npm")
@@ -36,21 +36,21 @@ class Run:
         drawings.save(self.work / "raster.npy", pictures, tint.tint(pictures, pixels))
 
     def pictures(self) -> None:
-        """The shipped pictures, ``split.json`` and ``NOTICE.md``."""
+        """Write the shipped pictures, ``split.json`` and ``NOTICE.md``."""
         from tools.embedded.pictures import write
 
         write(self.out, *self._data())
 
     def held_back(self) -> None:
-        """Clean pictures of drawings that no CLIP has met, and their table, from packages of their own."""
+        """Write clean pictures of drawings that no CLIP has met, and their table, from packages of their own."""
         from tools.embedded.held_back import write
 
         write(LAB, self.work)
 
     def train(self) -> None:
-        """Both towers: a checkpoint and a log a seed into ``work/seeds``; the best one into ``out``.
+        """Train both towers: a checkpoint and a log a seed go into ``work/seeds``, the best model into ``out``.
 
-        Of the plain recipe each seed goes to ``out/plain-SEED`` as it is: none is chosen by how a template scores.
+        With the plain recipe each seed goes to ``out/plain-SEED`` as it is: no seed is chosen by how a template scores.
         """
         from tools.embedded.batches import RECIPES
         from tools.embedded.choose import choose, export_seed
@@ -66,7 +66,7 @@ class Run:
             choose(folder, self.seeds, *data, tokenizer, self.out / "model")
 
     def language(self) -> None:
-        """The teacher, the word list and a text tower that has learnt from them, into ``work/english``."""
+        """Put the teacher, the word list and a text tower that has learnt from them into ``work/english``."""
         from tools.embedded import english, teacher, words
 
         teacher.fetch(self.work / "english" / "teacher")
@@ -74,7 +74,7 @@ class Run:
         english.make(self.work / "english", self._data()[0])
 
     def words(self) -> None:
-        """The text tower again, beside the image tower in ``out``: a checkpoint and a log a seed in ``work/words``."""
+        """Train the text tower again beside the image tower in ``out``: checkpoints and logs in ``work/words``."""
         from safetensors.torch import load_file
 
         from tools.embedded import english
@@ -87,7 +87,7 @@ class Run:
             train_text(*data, lessons, tower, seed, self.steps, self.work / "words")
 
     def card(self) -> None:
-        """The best text tower into ``out``, and the card, measured from the files there."""
+        """Put the best text tower into ``out``, and the card, which is measured from the files there."""
         from tools.embedded import english
         from tools.embedded.card import write
         from tools.embedded.choose import choose, towers
@@ -101,7 +101,7 @@ class Run:
         write(self.out, both, text, pictures, parts, known)
 
     def suite(self) -> None:
-        """The lab's ``suite.json``: the shifts to compare methods on, by the shipped CLIP; needs shipped files only."""
+        """Write the lab's ``suite.json``: the shifts to compare methods on, chosen by the shipped files alone."""
         from tools.embedded.suite import write
 
         write(self.out)

@@ -3,7 +3,7 @@
 In a mixed batch the words for style and shift already distinguish most pictures, so
 the CLIP learns those words but little about classes. In a batch that shares one
 domain only the class is left, seen through that domain. So a template that names the
-shift pays off. In a crossed batch each concept comes four times: plain, with one
+shift pays off. In a crossed batch each concept comes four times: unchanged, with one
 transformation, with another, and with both. So a template that names both pays off more
 than one that names either.
 """
@@ -27,13 +27,13 @@ _NOTHING: Final[frozenset[str]] = frozenset()
 
 @dataclass(frozen=True)
 class Mix:
-    """What batches are made of.
+    """The composition of batches.
 
     Attributes:
         crossed, mixed, clean: shares of batches that are crossed, whose pictures have transformations of their own, or
-            none; the rest share one random set.
+            none; the other batches share one random set.
         counts: chances of 0, 1, 2 and 3 transformations; all transformations are equally likely.
-        easy: the share of training in which batches turn from plain pictures with plain names to these.
+        easy: the share of training in which batches turn from unchanged pictures with bare names to these.
         said: how often a caption names a transformation.
     """
 
@@ -46,15 +46,15 @@ class Mix:
 
 
 PICTURES: Final = Mix(crossed=0.0, mixed=0.40, clean=0.30, counts=(0.22, 0.40, 0.26, 0.12), easy=0.3)
-"""To teach both towers. With three times as many negatives (18 % of the pictures, not 6 %) the image tower learnt to
-see through them, and naming the shift gained nothing (validation at step 600: 0.29 with and without the words)."""
+"""For both towers. With three times as many negatives (18 % of the pictures, not 6 %) the image tower learnt to see
+through them, and naming the shift gained nothing (validation at step 600: 0.29 with and without the words)."""
 WORDS: Final = Mix(crossed=0.25, mixed=0.15, clean=0.15, counts=(0.12, 0.30, 0.48, 0.10), easy=0.02)
-"""To teach the text tower what two words say together, with an image tower that stays as it is."""
+"""For the text tower, which learns what two words say together beside an image tower that stays as it is."""
 
 
 PLAIN: Final = Mix(crossed=0.0, mixed=1.0, clean=0.0, counts=(0.50, 0.33, 0.12, 0.05), easy=0.3, said=0.35)
-"""To teach both towers as the web might: every picture has transformations of its own or none, and a caption names one
-now and then. No batch shares a shift, so that nothing rewards a template for naming one beyond what the words say."""
+"""For both towers of a control CLIP, as the web might teach them: every picture has transformations of its own or none,
+and a caption seldom names one. No batch shares a shift, so a template gains nothing by naming one but what it says."""
 RECIPES: Final = {"shipped": PICTURES, "plain": PLAIN}
 
 
@@ -73,7 +73,7 @@ class Batch:
 class BatchMaker:
     """Endless seeded batches over the pictures that CLIP may see.
 
-    ``others`` are words that captions hold now and then, at random: they say nothing of a picture.
+    ``others`` are words that captions hold now and then, at random; they say nothing about a picture.
     """
 
     def __init__(
@@ -96,9 +96,9 @@ class BatchMaker:
         self._weights = [_CLASS_WEIGHT if c in heavy else 1.0 for c in self._concepts]
 
     def next(self, progress: float) -> Batch:
-        """One batch; ``progress`` in [0, 1] is the share of training that is done.
+        """Return a batch; ``progress`` in [0, 1] is the share of training that is done.
 
-        Early batches are mostly plain pictures with plain names: the image tower needs
+        Early batches are mostly unchanged pictures with bare names: the image tower needs
         to see shapes before it can see them through noise, and names are learnt from
         short captions several times faster than from long ones.
         """

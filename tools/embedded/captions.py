@@ -10,7 +10,7 @@ UNKNOWN: Final = "\x00"
 """A word of no language, such as a file's number; see ``tokens``."""
 SAID: Final = 0.97
 """How often a transformation is named, unless a caller wants another share. Below 1, so that silence proves nothing;
-near 1, so that a plain caption mostly means a plain picture and naming the shift pays off."""
+near 1, so that a bare caption mostly means an unchanged picture and naming the shift pays off."""
 _STYLE_SAID: Final = 0.35
 _SEEN_THROUGH_NEGATIVE: Final = {"white": "black", "black": "white", "gray": "gray"}
 
@@ -25,7 +25,7 @@ def compose(
     others: Sequence[str] = (),
     said: float = SAID,
 ) -> str:
-    """One caption in lower case, e.g. ``"a blurry photo of a cat in negative colors."``.
+    """Return a caption in lower case, e.g. ``"a blurry photo of a cat in negative colors."``.
 
     ``others`` are words that say nothing of the picture; now and then a caption holds some, as templates do. ``said``
     is the chance that a transformation is named.
@@ -65,7 +65,7 @@ def compose(
 
 
 def article(phrase: str) -> str:
-    """``"an owl"``, ``"a cat"``."""
+    """Return a phrase with its article: ``"an owl"``, ``"a cat"``."""
     return ("an " if phrase[:1] in "aeiou" else "a ") + phrase
 
 

@@ -23,7 +23,7 @@ from tools.embedded.vocabulary import UNTAUGHT
 
 SHOTS: Final = (1, 2, 4)
 RENDERED_BY: Final = "8a2c5d8"
-"""The revision whose renderer made the pictures that ship and those of the training; change it with them."""
+"""The revision whose renderer made the shipped pictures and those of the training; change it with them."""
 
 
 def write(
@@ -36,8 +36,8 @@ def write(
 ) -> None:
     """Measures the files in ``out`` and writes the card beside them.
 
-    ``towers`` says how the image tower was chosen, ``words`` how the text tower was; ``knows`` is what `knows.measure`
-    found.
+    ``towers`` says how the image tower was chosen, ``words`` how the text tower was chosen; ``knows`` is the result of
+    `knows.measure`.
     """
     shipped = Shipped(out)
     fitting = [t for t in templates() if shipped.fits(t)]
@@ -62,7 +62,7 @@ def write(
 
 
 def page(numbers: dict[str, Any]) -> str:
-    """The whole ``model/README.md``. ``numbers`` is what ``card.json`` holds."""
+    """Return the whole ``model/README.md``. ``numbers`` is the content of ``card.json``."""
     return fill(
         "card.md.j2",
         **numbers,
@@ -75,7 +75,7 @@ def page(numbers: dict[str, Any]) -> str:
 
 
 def measure(shipped: Shipped, names: list[str]) -> dict[str, dict[str, Any]]:
-    """What the card says of every domain; ``names``: templates, with the baseline template and the bare name."""
+    """Return the card's numbers of every domain; ``names`` are templates, with the baseline template and bare name."""
     texts = shipped.texts(names)
     return {domain: _domain(shipped, domain, names, texts) for domain in DOMAINS}
 
@@ -116,7 +116,7 @@ def _domain(shipped: Shipped, domain: str, names: list[str], texts: Floats) -> d
 
 
 def _correlations(train: Part, few: Hits, many: Hits) -> dict[str, float]:
-    """Few-shot against test accuracy; fewer than four shots are averaged over disjoint draws."""
+    """Correlate few-shot with test accuracy; fewer than four shots are averaged over disjoint draws."""
     found = {}
     for shots in SHOTS:
         masks = [first_shots(train.labels, start, shots) for start in range(0, max(SHOTS), shots)]
@@ -125,7 +125,7 @@ def _correlations(train: Part, few: Hits, many: Hits) -> dict[str, float]:
 
 
 def _base_to_new(shipped: Shipped, train: Part, test: Part, names: list[str], texts: Floats) -> dict[str, Any]:
-    """Selected on base training pictures, reported on test, each among its own classes."""
+    """Select on base training pictures and report on test pictures, each among its own classes."""
     n = len(shipped.classes)
     base, new = range(base_count(n)), range(base_count(n), n)
     selected = int(hits(train, texts, base).mean(1).argmax())

@@ -19,12 +19,12 @@ _CHOICE: Final = "choice.json"
 
 
 def score(row: dict[str, Any]) -> float:
-    """Mean class accuracy on the validation pictures over all probes."""
+    """Return the mean class accuracy on the validation pictures over all probes."""
     return fmean(row[name] for name in probes(row))
 
 
 def probes(row: dict[str, Any]) -> list[str]:
-    """Which columns of a log row are probes."""
+    """Return the columns of a log row that are probes."""
     return [name for name in row if name.endswith(("_baseline", "_named"))]
 
 
@@ -71,14 +71,14 @@ def choose(
 
 
 def export_seed(folder: Path, seed: int, tokenizer: CompactTokenizer, out: Path) -> None:
-    """Exports what was trained with a seed to ``out``."""
+    """Exports the model that was trained with a seed to ``out``."""
     model = build(tokenizer)
     model.load_state_dict(torch.load(folder / f"seed-{seed}.pt", weights_only=True))
     export(model, tokenizer, out)
 
 
 def towers(folder: Path, out: Path) -> Choice:
-    """How the image tower was chosen: from its training in ``folder``, or else as the card in ``out`` has it."""
+    """Return how the image tower was chosen, from its training in ``folder``, or else from the card in ``out``."""
     trained = folder / _CHOICE
     if trained.exists():
         return Choice(**json.loads(trained.read_text("utf-8")))

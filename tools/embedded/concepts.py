@@ -17,7 +17,7 @@ from tools.embedded.sources import EMOJI_DATA
 SEED: Final = 7
 EXTRA_CONCEPTS: Final = 260
 STRANGERS: Final = 60
-"""Further concepts, of which the CLIP sees no picture."""
+"""Number of further concepts, of which the CLIP sees no picture."""
 _SKIPPED_GROUPS: Final = frozenset({"smileys-emotion", "people-body", "component", "flags", "symbols", "none"})
 
 
@@ -46,7 +46,7 @@ def slug(text: str) -> str:
 
 
 def read_emojis(modules: Path) -> dict[str, Emoji]:
-    """All emoji by their English label in lower case."""
+    """Return all emoji by their English label in lower case."""
     folder = modules / EMOJI_DATA / "en"
     rows: list[dict[str, Any]] = json.loads((folder / "data.json").read_text("utf-8"))
     messages = json.loads((folder / "messages.json").read_text("utf-8"))
@@ -60,7 +60,7 @@ def read_emojis(modules: Path) -> dict[str, Emoji]:
 
 
 def list_concepts(emojis: dict[str, Emoji]) -> list[Concept]:
-    """The classes in fixed order, then ``EXTRA_CONCEPTS`` others drawn by seed."""
+    """Return the classes in fixed order, then ``EXTRA_CONCEPTS`` other concepts drawn by seed."""
     classes = _classes(emojis)
     others = _others(emojis, classes)
     chosen = random.Random(SEED).sample(others, min(EXTRA_CONCEPTS, len(others)))
@@ -68,7 +68,7 @@ def list_concepts(emojis: dict[str, Emoji]) -> list[Concept]:
 
 
 def list_strangers(emojis: dict[str, Emoji]) -> list[Concept]:
-    """``STRANGERS`` concepts of one word that is in no name and label of `list_concepts`, drawn by seed."""
+    """Return ``STRANGERS`` concepts of one word that is in no name and label of `list_concepts`, drawn by seed."""
     concepts = list_concepts(emojis)
     met = {word for concept in concepts for e in concept.emojis for word in (concept.name, *e.label.split())}
     classes = [concept for concept in concepts if concept.is_class]
@@ -98,5 +98,5 @@ def _others(emojis: dict[str, Emoji], classes: list[Concept]) -> list[str]:
 
 
 def _is_plain(label: str) -> bool:
-    """No clock faces, no people, nothing longer than three words."""
+    """Whether a label is no clock face, no person, and no longer than three words."""
     return len(label.split()) <= 3 and not any(part in label for part in ("clock", "person", ":", "-thirty"))

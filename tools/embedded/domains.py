@@ -18,7 +18,7 @@ DOMAINS: Final[dict[str, frozenset[str]]] = {
 
 
 def draw(drawings: Iterable[tuple[str, Pixels]], domain: str) -> Pixels:
-    """The pictures of one domain, uint8 (n, 48, 48, 3), from names and uint8 (64, 64, 4).
+    """Return the pictures of one domain, uint8 (n, 48, 48, 3), from names and uint8 (64, 64, 4).
 
     A picture's seed comes from its name: it moves alike in every domain, so that domains
     differ in their transformation only, and alike in every selection of pictures.

@@ -26,12 +26,12 @@ class Picture:
 
 
 def as_floats(pixels: Pixels) -> npt.NDArray[np.float32]:
-    """The same picture or pictures as float32 in [0, 1]."""
+    """Return the same picture or pictures as float32 in [0, 1]."""
     return np.divide(pixels, 255, dtype=np.float32)
 
 
 def by_concept(pictures: list[Picture], rows: Iterable[int]) -> dict[str, list[int]]:
-    """Concept -> those of ``rows``, indices into ``pictures``, that draw it."""
+    """Return concept -> the ``rows``, indices into ``pictures``, that draw it."""
     found: dict[str, list[int]] = defaultdict(list)
     for row in rows:
         found[pictures[row].concept].append(row)
@@ -39,12 +39,12 @@ def by_concept(pictures: list[Picture], rows: Iterable[int]) -> dict[str, list[i
 
 
 def names(pictures: list[Picture]) -> list[str]:
-    """Every name that captions can hold, sorted: of concepts, of single drawings and of groups."""
+    """Return every name that captions can hold, sorted: of concepts, of single drawings and of groups."""
     return sorted({name for p in pictures for name in (p.concept, p.label, group_name(p))})
 
 
 def group_name(picture: Picture) -> str:
-    """What captions call a group: ``"animals"`` for ``"animals-nature"``."""
+    """Return the name of a group in captions: ``"animals"`` for ``"animals-nature"``."""
     return picture.group.split("-")[0]
 
 

@@ -1,7 +1,7 @@
 """Joins base pictures that different packages draw (nearly) alike.
 
-Icon sets alias one drawing under two names and borrow from each other. Were such
-twins split between CLIP training and test, the test would measure memory.
+Icon sets list one drawing under two names and borrow from each other. If such twins
+were split between CLIP training and test, the test would measure memory.
 """
 
 from dataclasses import replace
@@ -18,7 +18,7 @@ _ALIKE: Final = 0.035
 
 
 def join(pictures: list[Picture], pixels: Pixels) -> list[Picture]:
-    """The same pictures with ``base`` made equal among the twins of one concept."""
+    """Return the same pictures with ``base`` made equal among the twins of one concept."""
     joined = list(pictures)
     for rows in by_concept(pictures, range(len(pictures))).values():
         small = _thumbnails(pixels[rows])
@@ -34,7 +34,7 @@ def join(pictures: list[Picture], pixels: Pixels) -> list[Picture]:
 
 
 def looks_like(pixels: Pixels, others: Pixels) -> npt.NDArray[np.bool_]:
-    """Which of some drawings look like which others: (n, m)."""
+    """Return which of some drawings are nearly equal to which others: (n, m)."""
     one, other = _thumbnails(pixels), _thumbnails(others)
     return np.array([np.abs(other - each).mean((1, 2, 3)) < _ALIKE for each in one])
 

@@ -1,4 +1,4 @@
-"""What the text tower learns of English, kept in one folder: texts, what the teacher says of them, and the weights."""
+"""What the text tower learns of English, kept in one folder: texts, the teacher's embeddings, and the weights."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ SEED: Final = 0
 
 @dataclass(frozen=True)
 class English:
-    """Lessons with what the teacher says of them, and a text tower that has learnt the first.
+    """Lessons with the teacher's embeddings, and a text tower that has learnt the first lesson.
 
     Attributes:
-        tokenizer: of the tower, over all that the lessons and captions can hold.
+        tokenizer: the tower's tokenizer, over everything that the lessons and captions can hold.
         sentences: words, words in captions, and captions of anything.
         plain: the photo of every word.
-        taught: texts that hold nothing but what pictures teach.
-        names: of concepts, classes and groups, which captions use.
+        taught: texts that hold only what pictures teach.
+        names: names of concepts, classes and groups, which captions use.
         common: words that everybody uses.
         tower: the state of the text tower.
     """
@@ -44,7 +44,7 @@ class English:
     tower: dict[str, Any]
 
     def interpreter(self) -> Interpreter:
-        """A new one, which knows no tower before its first `refit`."""
+        """Return a new interpreter, which knows no tower before its first `refit`."""
         return Interpreter(self.taught.rows, self.taught.vectors)
 
 
@@ -74,7 +74,7 @@ def load(folder: Path, pictures: list[Picture]) -> English:
 
 
 def make_tokenizer(folder: Path, pictures: list[Picture]) -> CompactTokenizer:
-    """The tokenizer over names and all words of the list in ``folder``."""
+    """Return the tokenizer over names and all words of the list in ``folder``."""
     return CompactTokenizer([word for part in _vocabulary(folder, pictures) for word in part])
 
 
@@ -92,7 +92,7 @@ def _lesson(folder: Path, name: str, tokenizer: CompactTokenizer) -> Lesson:
 
 
 def _vocabulary(folder: Path, pictures: list[Picture]) -> tuple[list[str], list[str], list[str]]:
-    """The names that captions can hold, the common words and the other known ones."""
+    """Return the names that captions can hold, the common words and the other known words."""
     common = words.read(folder / "node_modules", words.COMMON)
     known = sorted(set(words.read(folder / "node_modules", words.KNOWN)) - set(common))
     return names(pictures), common, known

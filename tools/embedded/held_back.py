@@ -1,7 +1,8 @@
 """Writes the held-back pictures: base pictures that no CLIP has met, for half of the sets that claims are made on.
 
-CLIPs learn from all drawings of the packages of ``sources.csv`` but those that ship, which methods were developed on.
-So these are of other packages, and none looks like a drawing that a CLIP learns from (``duplicates.py``).
+CLIPs learn from all drawings of the packages of ``sources.csv`` except the shipped ones, on which methods were
+developed. So the held-back pictures are from other packages, and none is like a drawing that a CLIP learns from
+(``duplicates.py``).
 """
 
 import random
@@ -51,7 +52,7 @@ def write(out: Path, work: Path) -> None:
 
 
 def find(work: Path) -> tuple[list[Picture], Pixels]:
-    """As many drawings of each class as its parts need, those of a class together, in the order of the parts.
+    """Return as many drawings of each class as its parts need, class by class, in the order of the parts.
 
     Classes with too few are left out, and the last one if there is an odd number, as in ``splits.py``.
     """
@@ -68,7 +69,7 @@ def find(work: Path) -> tuple[list[Picture], Pixels]:
 
 
 def _chosen(met: list[Picture], met_pixels: Pixels, new: list[Picture], new_pixels: Pixels) -> Iterator[int]:
-    """Yields rows of ``new``: of a class one a package, by seed, unlike those met and those already chosen."""
+    """Yields rows of ``new``: for a class one of each package, by seed, unlike all drawings met or chosen before."""
     known, by_class = drawings.by_concept(met, range(len(met))), drawings.by_concept(new, range(len(new)))
     for concept, rows in by_class.items():
         seen = looks_like(new_pixels[rows], met_pixels[known[concept]])

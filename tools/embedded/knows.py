@@ -1,7 +1,7 @@
 """Measures what the CLIP knows of words that no caption said of a picture, and what composing words is worth.
 
-``python -m tools.embedded.knows OUT WORK`` prints it as JSON. ``before.json`` is that of the model of the revision that
-it names.
+``python -m tools.embedded.knows OUT WORK`` prints the result as JSON. ``before.json`` is the result for the model of
+the revision that it names.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ from tools.embedded.vocabulary import UNTAUGHT, WORDS
 SEED: Final = 0
 COMPOSITIONS: Final = 2_000
 _ALIKE: Final = 0.999
-"""Cosine of two words' embeddings from which on the CLIP cannot tell them apart."""
+"""Cosine of the embeddings of two words from which on the CLIP cannot tell the words apart."""
 _FAR: Final = 0.08
 
 
 def measure(out: Path, npm: Path, english: Path) -> dict[str, Any]:
-    """Everything below, for the model in ``out``; ``npm`` and ``english`` hold the drawings and the word list."""
+    """Return all measures below for the model in ``out``; ``npm`` and ``english`` hold drawings and the word list."""
     shipped = Shipped(out)
     composed = compositions(shipped, PAIRS)
     return {
@@ -52,7 +52,7 @@ def measure(out: Path, npm: Path, english: Path) -> dict[str, Any]:
 
 
 def synonyms(shipped: Shipped) -> dict[str, Any]:
-    """Clean test pictures of the classes that have an untaught synonym, among all classes, by either name."""
+    """Measure clean test pictures of classes with an untaught synonym, among all classes, by either name."""
     known: dict[str, str] = yaml.safe_load(Path(__file__).with_name("synonyms.yaml").read_text("utf-8"))
     test = shipped.part(CLEAN_DOMAIN, "test")
     renamed = [known.get(name, name) for name in shipped.classes]
@@ -64,9 +64,9 @@ def synonyms(shipped: Shipped) -> dict[str, Any]:
 
 
 def phrases(shipped: Shipped) -> dict[str, Any]:
-    """Test pictures of every single transformation, by the baseline template, a taught phrase and its untaught twin.
+    """Measure test pictures of every transformation by the baseline template, a taught phrase and its untaught twin.
 
-    The error is that of the gain over the baseline template, over transformations.
+    The error is the error of the gain over the baseline template, over transformations.
     """
     accuracy = np.array(
         [
@@ -85,7 +85,7 @@ def phrases(shipped: Shipped) -> dict[str, Any]:
 
 
 def strangers(shipped: Shipped, npm: Path) -> dict[str, Any]:
-    """Pictures of kinds of things that no picture of the training shows, among themselves, by their names."""
+    """Measure pictures of kinds of things that no training picture shows, among themselves, by their names."""
     modules = npm / "node_modules"
     concepts = list_strangers(read_emojis(modules))
     pictures, pixels = raster.rasterise(modules, concepts)
@@ -98,7 +98,7 @@ def strangers(shipped: Shipped, npm: Path) -> dict[str, Any]:
 
 
 def equal_words(shipped: Shipped, english: Path) -> dict[str, Any]:
-    """How many of the common words share their embedding with another one."""
+    """Count how many of the common words share their embedding with another word."""
     common = words.read(english / "node_modules", words.COMMON)
     embedded = shipped.named(BASELINE, common)
     alike = 0
@@ -109,10 +109,9 @@ def equal_words(shipped: Shipped, english: Path) -> dict[str, Any]:
 
 
 def compositions(shipped: Shipped, pairs: Sequence[Pair]) -> list[dict[str, Any]]:
-    """Test accuracy on pairs of transformations of the baseline template and, of `pool`, the best template of either
-    kind.
+    """Return test accuracies on pairs of transformations: of the baseline template and of the best of either `pool`.
 
-    The best is chosen on the validation pictures.
+    The validation pictures choose the best template.
     """
     singles, composed = pool()
     texts = {"single": shipped.texts(singles), "composed": shipped.texts(composed)}
@@ -133,15 +132,15 @@ def compositions(shipped: Shipped, pairs: Sequence[Pair]) -> list[dict[str, Any]
 
 
 def means(rows: list[dict[str, Any]]) -> dict[str, float]:
-    """Mean accuracies over the pairs, in percent, and in how many the composed template is 8 points above the other."""
+    """Return mean accuracies over the pairs, in percent, and how often the composed template is 8 points above."""
     kinds = ("anchor", "single", "composed")
     far = sum(row["composed"] - row["single"] >= _FAR for row in rows)
     return {**{kind: round(100 * float(np.mean([row[kind] for row in rows])), 2) for kind in kinds}, "far": far}
 
 
 def pool() -> tuple[list[str], list[str]]:
-    """The baseline template and every taught adjective and tail alone; by seed, adjectives with tails of another
-    transformation.
+    """Return the baseline template with every taught adjective and tail alone; and, by seed, adjectives with tails of
+    another transformation.
     """
     adjectives = [(transformation, word) for transformation, said in WORDS.items() for word in said.adjectives]
     tails = [(transformation, word) for transformation, said in WORDS.items() for word in said.tails]

@@ -1,8 +1,8 @@
 """The text tower learns English from a sentence encoder: before it sees a picture, and while it does.
 
-Before, it places texts as the teacher does: a linear map, thrown away afterwards, takes its embeddings to the
-teacher's, and the similarities of the texts of a batch are alike in both spaces. While it learns captions, it places
-all other words where the taught ones that the teacher finds alike are (`Interpreter`): "kitten" near "cat".
+Before, the tower places texts as the teacher does: a linear map, thrown away afterwards, takes the tower's embeddings
+to the teacher's, and the similarities of the texts of a batch are alike in both spaces. While it learns captions,
+it places every other word near the taught words that the teacher finds similar (`Interpreter`): "kitten" near "cat".
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ EPOCHS: Final = 3
 BATCH: Final = 256
 _LEARNING_RATE: Final = 2e-3
 _SIMILARITIES: Final = 20.0
-"""Weight of the squared difference of similarities beside one minus the cosine: both are then of one size."""
+"""Weight of the squared difference of similarities beside one minus the cosine; with it both are of one size."""
 _SHARPNESS: Final = 2.5
-"""Of the kernel: a sharper one finds no taught text like an untaught one, a flatter one finds all alike."""
+"""Sharpness of the kernel: a sharper one finds no taught text like an untaught one, a flatter one finds all alike."""
 _RIDGE: Final = 0.01
 
 
@@ -43,7 +43,7 @@ class Lesson:
     def batches(self, rng: np.random.Generator, size: int) -> Iterator[tuple[Tensor, Tensor]]:
         """One pass in random order, like lengths together: tokens int64 (size, longest), vectors float32 (size, 384).
 
-        What fills no batch is left out, of the longest texts; all are one batch if they are fewer than ``size``.
+        The longest texts that fill no batch are left out; if there are fewer texts than ``size``, all are one batch.
         """
         lengths = np.array([len(row) for row in self.rows]) + rng.random(len(self.rows))
         order = np.argsort(lengths, kind="stable")
@@ -55,7 +55,7 @@ class Lesson:
             )
 
     def forever(self, rng: np.random.Generator, size: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """The batches of pass after pass."""
+        """Yield the batches of pass after pass."""
         while True:
             yield from self.batches(rng, size)
 
@@ -88,10 +88,10 @@ class Interpreter:
         self._weights = torch.cholesky_solve(said - self._centre, self._solver)
 
     def surprise(self, model: CustomTextCLIP, tokens: Tensor, vectors: Tensor) -> Tensor:
-        """How far the tower is from where some texts belong: a scalar.
+        """Return how far the tower is from where some texts belong: a scalar.
 
-        It is a mean squared distance over that of the taught texts from their centre: 0 when the tower places the
-        texts where they belong.
+        The scalar is the mean squared distance, divided by that of the taught texts from their centre. It is 0 when the
+        tower places the texts where they belong.
         """
         wanted = torch.exp(_SHARPNESS * (vectors @ self._known.T - 1)) @ self._weights + self._centre
         with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -121,7 +121,7 @@ def learn(model: CustomTextCLIP, lesson: Lesson, seed: int, epochs: int = EPOCHS
 
 
 def _unlike(model: CustomTextCLIP, to_teacher: nn.Linear, tokens: Tensor, vectors: Tensor) -> Tensor:
-    """How far the tower is from its teacher on some texts: a scalar, 0 when it says the same."""
+    """Return how far the tower is from its teacher on some texts: a scalar, 0 when both agree."""
     with torch.autocast("cpu", dtype=torch.bfloat16):
         said = encode_texts(model, tokens)
     said = functional.normalize(said.float(), dim=-1)

@@ -29,7 +29,7 @@ class Part:
 
 
 class Shipped:
-    """The embedded CLIP with the pictures' table, read from ``out``."""
+    """The demo CLIP with the table of the pictures, read from ``out``."""
 
     def __init__(self, out: Path) -> None:
         self._clip = load_clip(f"local-dir:{out / 'model'}", "cpu")
@@ -38,28 +38,28 @@ class Shipped:
         self.classes: list[str] = self.table["classes"]
 
     def encode(self, pictures: Sequence[Picture]) -> Floats:
-        """Features of pictures: float32 (n, dim), unit rows."""
+        """Return features of pictures: float32 (n, dim), unit rows."""
         return self._clip.encode_pictures(pictures)
 
     def named(self, template: str, names: Sequence[str]) -> Floats:
-        """Text features of a template filled with names: float32 (names, dim), unit rows."""
+        """Return text features of a template filled with names: float32 (names, dim), unit rows."""
         return self._clip.encode_texts([template.replace("<CLASS>", name) for name in names])
 
     def part(self, domain: str, part: str) -> Part:
-        """Features of one part ("train", "val" or "test") of one domain."""
+        """Return features of one part ("train", "val" or "test") of one domain."""
         rows = self.table[part]
         pictures = [Picture.from_path(self._pictures / domain / row[0]) for row in rows]
         return Part(self.encode(pictures), np.array([row[1] for row in rows]))
 
     def shifted(self, transformations: Collection[str], part: str) -> Part:
-        """The same of the clean pictures under some transformations, as `embedded:OP+OP` renders them."""
+        """Return features of the clean pictures of a part under transformations, as `embedded:OP+OP` renders them."""
         rows = self.table[part]
         folder = self._pictures / CLEAN_DOMAIN
         pictures = [shifted(Picture.from_path(folder / row[0]), row[0], transformations) for row in rows]
         return Part(self.encode(pictures), np.array([row[1] for row in rows]))
 
     def texts(self, templates: Sequence[str]) -> Floats:
-        """Class features of templates: float32 (templates, classes, dim), unit rows."""
+        """Return class features of templates: float32 (templates, classes, dim), unit rows."""
         texts = [text for template in templates for text in self._filled(template)]
         return self._clip.encode_texts(texts).reshape(len(templates), len(self.classes), -1)
 
@@ -72,7 +72,7 @@ class Shipped:
 
 
 def hits(part: Part, texts: Floats, among: Sequence[int] | None = None) -> Hits:
-    """1 where a template names the right class: (templates, pictures).
+    """Return 1 where a template names the right class: (templates, pictures).
 
     ``among`` restricts both classes and pictures, as in base-to-new reports.
     """
@@ -84,7 +84,7 @@ def hits(part: Part, texts: Floats, among: Sequence[int] | None = None) -> Hits:
 
 
 def first_shots(labels: npt.NDArray[np.int64], start: int, shots: int) -> npt.NDArray[np.bool_]:
-    """Mask of pictures ``start .. start + shots - 1`` of every class."""
+    """Return the mask of pictures ``start .. start + shots - 1`` of every class."""
     seen: Counter[int] = Counter()
     mask = []
     for label in labels.tolist():
@@ -94,5 +94,5 @@ def first_shots(labels: npt.NDArray[np.int64], start: int, shots: int) -> npt.ND
 
 
 def rank_correlation(few: Hits, many: Hits) -> float:
-    """Spearman correlation of two accuracies over the templates (both (templates, n))."""
+    """Return the Spearman correlation of two accuracies over the templates (both (templates, n))."""
     return float(spearmanr(few.mean(1), many.mean(1)).statistic)

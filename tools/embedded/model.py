@@ -15,7 +15,7 @@ from ipo_prompts.experiments.embedded.shifts import SIDE
 from tools.embedded.tokens import CONTEXT, STOCK_SIZE, CompactTokenizer
 
 EMBEDDING: Final = 128
-"""Numbers of an embedding."""
+"""Width of an embedding."""
 _MEAN: Final = 0.5
 _STD: Final = 0.5
 _TABLE: Final = "text.token_embedding.weight"
@@ -40,7 +40,7 @@ _CONFIG: Final[dict[str, Any]] = {
 
 
 def build(tokenizer: CompactTokenizer) -> CustomTextCLIP:
-    """A fresh model over the compact vocabulary; seed torch before."""
+    """Return a fresh model over the compact vocabulary; seed torch before."""
     text = {**_CONFIG["text_cfg"], "vocab_size": tokenizer.size}
     return CustomTextCLIP(_CONFIG["embed_dim"], vision_cfg=copy.deepcopy(_CONFIG["vision_cfg"]), text_cfg=text)
 
@@ -68,12 +68,12 @@ def export(model: CustomTextCLIP, tokenizer: CompactTokenizer, folder: Path) -> 
 
 
 def normalise(images: npt.NDArray[np.float32]) -> torch.Tensor:
-    """[0, 1] pictures (n, h, w, 3) to what the image tower expects (n, 3, h, w), as ``preprocess_cfg`` does."""
+    """Convert [0, 1] pictures (n, h, w, 3) to the image tower's (n, 3, h, w), as ``preprocess_cfg`` does."""
     return (torch.from_numpy(images).permute(0, 3, 1, 2) - _MEAN) / _STD
 
 
 def encode_texts(model: CustomTextCLIP, tokens: torch.Tensor) -> torch.Tensor:
-    """Text features of tokens shorter than the context.
+    """Return text features of tokens shorter than the context.
 
     The causal mask is cut to the text, because open_clip's has the full context's size;
     nothing after the end token can matter, so the result is the same and cheaper.

@@ -1,7 +1,7 @@
 """Fits the embeddings of words that no caption holds, when the text tower has learnt the captions.
 
-Everything else stays as it is, so what captions taught is not touched: a word gets the vector with which the tower
-says of it what the interpreter wants.
+Everything else stays as it is, so that the lessons of captions are kept: a word gets the vector with which the tower
+places the word's texts where the interpreter wants them.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ EPOCHS: Final = 4
 _LEARNING_RATE: Final = 3e-3
 _PLAIN: Final = 192
 _SENTENCES: Final = 128
-"""Texts of the two lessons in a step."""
+"""Texts of the two lessons in one step."""
 
 
 def fit_other_words(
@@ -55,6 +55,6 @@ def fit_other_words(
 
 
 def _said(english: English) -> set[int]:
-    """The tokens that captions can hold, the unknown one among them."""
+    """Return the tokens that captions can hold, including the unknown token."""
     texts = (*english.names, *phrases(), GLUE)
     return {UNKNOWN_ROW, *(token for text in texts for token in english.tokenizer.encode(text))}

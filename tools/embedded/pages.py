@@ -16,5 +16,5 @@ _PAGES: Final = Environment(
 
 
 def fill(page: str, **values: Any) -> str:
-    """The page that the template file ``page`` makes of the values; a value that is missing is an error."""
+    """Return the page that the template file ``page`` makes of the values; a missing value is an error."""
     return _PAGES.get_template(page).render(values)

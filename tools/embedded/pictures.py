@@ -26,7 +26,7 @@ def write(out: Path, pictures: list[Picture], pixels: Pixels, split: Split) -> N
     away what only the picture may show.
     """
     folder = out / "pictures"
-    for domain in DOMAINS:  # the held-back ones are another stage
+    for domain in DOMAINS:  # another stage writes the held-back pictures
         shutil.rmtree(folder / domain, ignore_errors=True)
     counts = dict.fromkeys(split.classes, 0)
     table: dict[str, list[Any]] = {part: [] for part in split.parts}
@@ -49,7 +49,7 @@ def write(out: Path, pictures: list[Picture], pixels: Pixels, split: Split) -> N
 
 
 def notice(shipped: set[str]) -> str:
-    """``NOTICE.md``; ``shipped`` are the sources' names of which pictures ship."""
+    """Return ``NOTICE.md``; ``shipped`` are the names of the sources whose pictures ship."""
     emoji = f"{EMOJI_DATA} (names) | {EMOJI_DATA_VERSION}"
     return fill(
         "NOTICE.md.j2",
@@ -65,14 +65,14 @@ def notice(shipped: set[str]) -> str:
 
 
 def lossless(image: Pixels) -> bytes:
-    """A picture, uint8 (height, width, 3), as WebP."""
+    """Return a picture, uint8 (height, width, 3), as WebP."""
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, "WEBP", lossless=True, quality=100, method=4)
     return buffer.getvalue()
 
 
 def one_row_a_line(classes: tuple[str, ...], table: dict[str, list[Any]]) -> str:
-    """JSON that diffs well: one picture a line."""
+    """Return JSON that diffs well: one picture a line."""
     parts = [f' "schema": {SCHEMA}', f' "classes": {json.dumps(classes)}']
     parts += [f' "{part}": [\n  ' + ",\n  ".join(map(json.dumps, rows)) + "\n ]" for part, rows in table.items()]
     return "{\n" + ",\n".join(parts) + "\n}\n"

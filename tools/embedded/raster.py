@@ -28,7 +28,7 @@ _PATTERNS: Final = (
 def rasterise(
     modules: Path, concepts: list[Concept] | None = None, sources: tuple[Source, ...] | None = None
 ) -> tuple[list[Picture], Pixels]:
-    """All drawings of some concepts, by default those that the CLIP learns from its packages, in a fixed order.
+    """Return all drawings of some concepts, by default those that the CLIP learns from its packages, in fixed order.
 
     Returns the pictures and a uint8 array (n, 64, 64, 4), straight alpha.
     """
@@ -83,7 +83,7 @@ class Pack:
         )
 
     def _emoji(self, emoji: Emoji) -> Pixels | None:
-        """By its code, with or without the variation selector; in vector packages also by its label."""
+        """Find an emoji by its code, with or without the variation selector; in vector packages also by its label."""
         codes = (emoji.code, emoji.code.replace("-fe0f", ""), emoji.code + "-fe0f")
         if self._is_bitmap:
             paths = (self._folder / "assets" / f"{code}.webp" for code in codes)
@@ -119,7 +119,7 @@ class Pack:
 
 
 def shrink(image: Image.Image) -> Pixels:
-    """Square 64 px RGBA; premultiplied while resizing, else edges turn grey."""
+    """Return a square 64 px RGBA; premultiplied while resizing, else edges turn grey."""
     rgba = image.convert("RGBA")
     if rgba.size != (SIZE, SIZE):
         side = max(rgba.size)

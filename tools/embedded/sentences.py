@@ -17,14 +17,14 @@ DESCRIBED: Final = 30_000
 TAUGHT_CAPTIONS: Final = 1_500
 _FRAMES: Final = ("a {}", "the {}", PLAIN, "a picture of a {}.", "a photo of {}.", "an image showing a {}")
 _OF_A_NAME: Final = 4
-"""How many of the frames every name comes in among the taught texts: the first."""
+"""How many of the frames hold every name in the taught texts, from the first."""
 _OF_A_WORD: Final = 2
-"""How many of the frames a common word comes in: random ones."""
+"""How many of the frames, drawn at random, hold a common word."""
 _DESCRIBING: Final = ("a {} photo of a {}.", "a {} picture of a {}", "a {} {}", "a photo of a {1}, {0}.", "{1}, {0}")
 
 
 def sentences(names: Sequence[str], common: Sequence[str], known: Sequence[str]) -> list[str]:
-    """Some 165,000 texts in lower case without repetition, the same every time.
+    """Return some 165,000 texts in lower case without repetition, the same every time.
 
     Args:
         names: what captions call pictures and their groups.
@@ -48,7 +48,7 @@ def sentences(names: Sequence[str], common: Sequence[str], known: Sequence[str])
 
 
 def taught(names: Sequence[str]) -> list[str]:
-    """Some 3,100 texts that hold nothing but names and what captions say of pictures, the same every time."""
+    """Return some 3,100 texts of only names and what captions say of pictures, the same every time."""
     rng = random.Random(SEED)
     found = [frame.format(name) for name in names for frame in _FRAMES[:_OF_A_NAME]]
     for _ in range(TAUGHT_CAPTIONS):
@@ -58,5 +58,5 @@ def taught(names: Sequence[str]) -> list[str]:
 
 
 def _known(caption: str) -> str:
-    """A caption without words of no language, of which a teacher can say nothing."""
+    """Return a caption without words of no language, of which a teacher can say nothing."""
     return " ".join(caption.replace(UNKNOWN, "").split())

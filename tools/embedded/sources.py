@@ -1,7 +1,7 @@
 """Which icon packages the pictures come from, and under which licence.
 
-What CLIPs are trained on is in ``sources.csv``; the held-back pictures come from the packages of ``held_back.csv``, of
-which no CLIP has met any. Every package allows redistribution with attribution. Two well-known
+The packages that CLIPs are trained on are in ``sources.csv``; the held-back pictures come from the packages of
+``held_back.csv``, which no CLIP has met. Every package allows redistribution with attribution. Two well-known
 sets are missing on purpose: OpenMoji and EmojiOne 1 are share-alike (CC-BY-SA).
 """
 
@@ -36,7 +36,7 @@ class Source:
 
     @property
     def name(self) -> str:
-        """The package without its scope, as used in picture ids."""
+        """The name of the package without its scope, as used in picture ids."""
         return self.package.split("/")[-1]
 
 

@@ -13,7 +13,7 @@ from tools.embedded.drawings import Picture
 
 SEED: Final = 5
 PER_CLASS: Final[dict[str, int]] = {"train": 4, "val": 2, "test": 4}
-# Base pictures that the CLIP keeps of a class: enough to learn it from.
+# The number of base pictures of a class that the CLIP keeps: enough to learn the class from.
 MIN_FOR_CLIP: Final = 5
 
 

@@ -15,8 +15,7 @@ Pair = tuple[str, str]
 OTHERS: Final = TRANSFORMATIONS[len(GEOMETRIC) :]
 PAIRS: Final[list[Pair]] = [(geometric, other) for geometric in GEOMETRIC for other in OTHERS]
 LEAST: Final = 0.08
-"""Where the baseline template names fewer pictures, the CLIP sees next to nothing, and there is little for words to
-find."""
+"""If the baseline template names fewer pictures rightly, the CLIP sees next to nothing, and words can find little."""
 KNOWN: Final[frozenset[Pair]] = frozenset(
     {
         *(("upside down", other) for other in ("gray", "faded", "negative")),
@@ -24,7 +23,7 @@ KNOWN: Final[frozenset[Pair]] = frozenset(
         *((geometric, "negative") for geometric in ("zoom", "small")),
     }
 )
-"""Pairs on which searches were run before there was a suite: they can confirm nothing, and stay out of it."""
+"""Pairs on which searches were run before there was a suite: they can confirm nothing, and are left out."""
 RULE: Final = (
     f"All pairs of a geometric transformation ({', '.join(GEOMETRIC)}) and another one on which no search was run "
     f"before and the shipped CLIP names more than {LEAST:.0%} of the validation pictures right with {BASELINE!r}; "
@@ -33,20 +32,20 @@ RULE: Final = (
 
 
 def half(pair: Pair) -> str:
-    """Which half a pair belongs to, if it is in the suite at all."""
+    """Return the half of the suite that a pair belongs to, if it is in the suite."""
     odd = (GEOMETRIC.index(pair[0]) + OTHERS.index(pair[1])) % 2 == 1
     return bed.SUITES["suite-held-out" if odd else "suite"]
 
 
 def measure(out: Path) -> dict[Pair, float]:
-    """The share of validation pictures of each pair that the baseline template names right, by the files that ship."""
+    """Return the share of validation pictures of each pair that the baseline template names right, by shipped files."""
     shipped = Shipped(out)
     anchor = shipped.texts([BASELINE])
     return {pair: float(hits(shipped.shifted(pair, "val"), anchor).mean()) for pair in PAIRS if pair not in KNOWN}
 
 
 def chosen(anchor: Mapping[Pair, float]) -> list[dict[str, Any]]:
-    """The sets of the suite, from what ``measure`` found."""
+    """Return the sets of the suite, from the result of ``measure``."""
     return [
         {"name": name_of_set(pair), "half": half(pair), "anchor": round(share, 4)}
         for pair, share in anchor.items()
@@ -55,7 +54,7 @@ def chosen(anchor: Mapping[Pair, float]) -> list[dict[str, Any]]:
 
 
 def write(out: Path) -> None:
-    """Writes ``suite.json`` of the lab, one set a line; what is in ``out`` is measured."""
+    """Writes ``suite.json`` of the lab, one set a line; the files in ``out`` are measured."""
     sets = ",\n  ".join(map(json.dumps, chosen(measure(out))))
     text = f'{{\n "schema": 1,\n "rule": {json.dumps(RULE)},\n "sets": [\n  {sets}\n ]\n}}\n'
     bed.SUITE_FILE.write_text(text, "utf-8")

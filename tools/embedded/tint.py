@@ -1,8 +1,8 @@
 """Fills single-coloured icons with the typical colour of their concept.
 
-Black icons alone would teach the CLIP to look at shape only. With a green frog and
-a yellow banana colour is evidence too, so that a domain that changes colours really
-changes what a picture looks like, and naming the change in words can pay off.
+Black icons alone would teach the CLIP only shape. With a green frog and a yellow banana
+colour is evidence, too, so that a domain that changes colours really changes how a
+picture appears, and naming the change in words can pay off.
 """
 
 from typing import Final
@@ -17,7 +17,7 @@ _BRIGHTEST: Final = 0.62
 
 
 def tint(pictures: list[Picture], pixels: Pixels) -> Pixels:
-    """The drawings with every "glyph" recoloured; black becomes the tint, white stays."""
+    """Return the drawings with every "glyph" recoloured; black becomes the tint, white stays."""
     emoji = by_concept(pictures, (row for row, picture in enumerate(pictures) if picture.kind == "emoji"))
     colours = {concept: _typical(pixels[rows]) for concept, rows in emoji.items()}
     tinted = pixels.copy()
@@ -30,7 +30,7 @@ def tint(pictures: list[Picture], pixels: Pixels) -> Pixels:
 
 
 def _typical(drawings: Pixels) -> npt.NDArray[np.float64]:
-    """Mean colour in [0, 1], weighted by opacity and saturation."""
+    """Return the mean colour in [0, 1], weighted by opacity and saturation."""
     rgb = drawings[..., :3].reshape(-1, 3) / 255.0
     opaque = drawings[..., 3].reshape(-1, 1) / 255.0
     saturation = rgb.max(1, keepdims=True) - rgb.min(1, keepdims=True)

@@ -39,21 +39,21 @@ class CompactTokenizer:
 
     @property
     def size(self) -> int:
-        """Rows of the compact embedding table."""
+        """The number of rows of the compact embedding table."""
         return len(self.stock_ids) + 1
 
     def __call__(self, texts: list[str]) -> Tensor:
-        """int64 (n, longest text): no padding to the full context, which halves the work."""
+        """Return int64 (n, longest text): no padding to the full context, which halves the work."""
         return self.padded([self.encode(text) for text in texts])
 
     @staticmethod
     def padded(rows: Sequence[Sequence[int]]) -> Tensor:
-        """int64 (n, longest row) of what `encode` returns."""
+        """Return the rows of `encode` as int64 (n, longest row)."""
         longest = max(map(len, rows))
         return torch.tensor([[*row, *[UNKNOWN_ROW] * (longest - len(row))] for row in rows])
 
     def spread(self, table: Tensor) -> Tensor:
-        """The stock embedding table (49408, width) of a compact one (size, width)."""
+        """Return the stock embedding table (49408, width) of a compact one (size, width)."""
         full = table[UNKNOWN_ROW].expand(STOCK_SIZE, -1).clone()
         full[self.stock_ids] = table[1:]
         return full
@@ -63,7 +63,7 @@ class CompactTokenizer:
         return all(i in self._row for i in self._stock.encode(text))
 
     def encode(self, text: str) -> list[int]:
-        """The rows of a text with start and end, cut to the context."""
+        """Return the rows of a text with start and end, cut to the context."""
         rows = [self._row[STOCK_SIZE - 2]]
         for word in text.split():
             if word.startswith(UNKNOWN):

@@ -60,7 +60,7 @@ def validation(pictures: list[Picture], pixels: Pixels, split: Split) -> Validat
 
 
 def make_tokenizer(pictures: list[Picture]) -> CompactTokenizer:
-    """The tokenizer over every name that captions can hold; the same for all seeds."""
+    """Return the tokenizer over every name that captions can hold; it is the same for all seeds."""
     return CompactTokenizer(names(pictures))
 
 
@@ -107,13 +107,13 @@ def train(
 
 
 def symmetric(scores: Tensor) -> Tensor:
-    """CLIP's loss of pictures with captions, (n, n), matched on the diagonal: a scalar."""
+    """Return CLIP's loss of pictures with captions, (n, n), matched on the diagonal: a scalar."""
     target = torch.arange(len(scores))
     return (nnf.cross_entropy(scores, target) + nnf.cross_entropy(scores.T, target)) / 2
 
 
 def descend(model: CustomTextCLIP, optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
-    """One step down the gradient, which is clipped; the logit scale stays within CLIP's bounds."""
+    """Take one step down the gradient, which is clipped; the logit scale stays within CLIP's bounds."""
     optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
     torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -123,7 +123,7 @@ def descend(model: CustomTextCLIP, optimizer: torch.optim.Optimizer, loss: Tenso
 
 
 def followed(correct: float, scores: Tensor) -> float:
-    """The running share of pictures whose own caption scores highest, after one more batch."""
+    """Return the running share of pictures whose own caption scores highest, after one more batch."""
     return 0.98 * correct + 0.02 * float((scores.argmax(1) == torch.arange(len(scores))).float().mean())
 
 
@@ -138,12 +138,12 @@ def keep(model: CustomTextCLIP, row: dict[str, Any], folder: Path) -> None:
 
 
 def probe(model: CustomTextCLIP, tokenizer: CompactTokenizer, held_out: Validation, side: int) -> dict[str, float]:
-    """Validation accuracy of the baseline template and of one phrase that names the shift."""
+    """Return validation accuracies of the baseline template and of one phrase that names the shift."""
     model.eval()
     found = {}
     with torch.inference_mode():
         for domain, images in held_out.images.items():
-            # At the size that it is being trained at: others would look like failure.
+            # At the size of the current training: at another size the tower would seem to fail.
             features = unit(model.encode_image(_sized(images, side)))
             for name, template in (("anchor", BASELINE), ("named", PROBES[domain])):
                 texts = [template.replace("<CLASS>", c) for c in held_out.classes]
@@ -159,12 +159,12 @@ def _sized(images: Tensor, side: int) -> Tensor:
 
 
 def unit(x: Tensor) -> Tensor:
-    """Rows of length 1, float32."""
+    """Return rows of length 1, float32."""
     return nnf.normalize(x.float(), dim=-1)
 
 
 def schedule(step: int, steps: int) -> float:
-    """Linear warm-up, then cosine to ``_FLOOR``; depends on the step only."""
+    """Return the rate: linear warm-up, then cosine to ``_FLOOR``; it depends on the step only."""
     if step < _WARM_UP:
         return step / _WARM_UP
     progress = (step - _WARM_UP) / max(1, steps - _WARM_UP)
@@ -172,7 +172,7 @@ def schedule(step: int, steps: int) -> float:
 
 
 def optimizer_of(model: CustomTextCLIP) -> torch.optim.Optimizer:
-    """AdamW over what is not frozen, with weight decay on matrices only."""
+    """Return AdamW over what is not frozen, with weight decay on matrices only."""
     learnt = [p for p in model.parameters() if p.requires_grad]
     matrices = [p for p in learnt if p.ndim >= 2]
     others = [p for p in learnt if p.ndim < 2]

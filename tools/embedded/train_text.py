@@ -1,8 +1,8 @@
 """Trains the text tower with one seed, beside an image tower that stays as it is.
 
-Were the image tower trained too, it would learn to see through the transformations, and the words for them would say
-little. As it is, a picture under two transformations lies elsewhere than the plain one, and the text tower has to learn
-from the words where.
+If the image tower were trained, too, it would learn to see through the transformations, and the words for them would
+say little. As it stays, a picture under two transformations lies elsewhere than the unchanged one, and the text tower
+has to learn from the words where.
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ _REFIT_EVERY: Final = 150
 _LESSON: Final = 64
 """Texts of each of the two lessons in a step: together as many as there are captions of pictures."""
 _ENGLISH: Final = 1.0
-"""Weight of these beside the captions of pictures, once captions have settled."""
+"""Weight of the lessons beside the captions of pictures, once captions have settled."""
 _SETTLED: Final = 300
-"""Steps in which the weight grows to that."""
+"""Steps in which the weight of the lessons grows to its full size."""
 HARD: Final = 8.0
-"""How many times a caption with the right class and the wrong transformations counts among the wrong captions: a
-picture that is pale and lies on its side is not well told by either word alone."""
+"""How many times a caption with the right class and the wrong transformations counts among the wrong captions: neither
+word alone describes a picture well that is pale and lies on its side."""
 
 
 def train_text(
@@ -62,10 +62,10 @@ def train_text(
     """Writes ``seed-N.pt`` (weights) and ``seed-N.jsonl`` (log) into ``folder``.
 
     Args:
-        pictures, pixels, split: what the CLIP may see, and validation pictures.
-        english: the text tower starts from what it knows, and learns on beside the pictures.
-        tower: the state of a trained model, of which the image tower and the logit scale are taken.
-        seed, steps: of the training.
+        pictures, pixels, split: the pictures that the CLIP may see, and validation pictures.
+        english: the lessons that the text tower starts from, and learns on beside the pictures.
+        tower: the state of a trained model, whose image tower and logit scale are used.
+        seed, steps: the seed and the number of steps of the training.
         folder: where to write.
     """
     torch.manual_seed(seed)
@@ -117,9 +117,9 @@ def train_text(
 
 
 def cross_entropy(scores: Tensor, things: list[str]) -> Tensor:
-    """Symmetric, with captions of the right thing and the wrong transformations counted ``HARD`` times: a scalar.
+    """Return the symmetric loss; captions of the right thing and wrong transformations count ``HARD`` times: a scalar.
 
-    ``scores`` are of pictures with captions (n, n), matched on the diagonal; ``things`` are what the n show.
+    ``scores`` are of pictures with captions (n, n), matched on the diagonal; ``things`` are their concepts.
     """
     number = {thing: i for i, thing in enumerate(things)}
     same = torch.tensor([number[thing] for thing in things])

@@ -14,7 +14,7 @@ import yaml
 
 @dataclass(frozen=True)
 class Words:
-    """What can be said about one transformation or style; each entry is lower case."""
+    """The words for one transformation or style; each entry is lower case."""
 
     adjectives: list[str]
     nouns: list[str]
@@ -33,7 +33,7 @@ BACKGROUND_TAILS: Final[list[str]] = _FILE["background tails"]
 
 
 def phrases() -> Iterator[str]:
-    """Everything that captions can say besides names and glue."""
+    """Yield everything that captions can say besides names and glue."""
     for words in (*WORDS.values(), *STYLES.values()):
         for phrases in astuple(words):
             yield from phrases

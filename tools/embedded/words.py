@@ -13,7 +13,7 @@ WORD_LIST_VERSION: Final = "1.2.1"
 """SCOWL (Kevin Atkinson and others): word lists by how common a word is."""
 COMMON: Final = (10, 20)
 KNOWN: Final = (35, 40, 50)
-"""SCOWL's sizes: the smallest two hold some 11,000 words that everybody uses, the others 52,000 that most people
+"""SCOWL's sizes: the two smallest hold some 11,000 words that everybody uses, the others 52,000 that most people
 understand."""
 _SPELLINGS: Final = ("english", "american", "british")
 
@@ -30,7 +30,7 @@ def fetch(folder: Path) -> None:
 
 
 def read(modules: Path, sizes: Iterable[int]) -> list[str]:
-    """All words of the sizes, of three letters a to z and more, sorted; names and abbreviations are left out."""
+    """Return all words of the sizes that have three or more letters a to z, sorted, without names and abbreviations."""
     found: set[str] = set()
     for size in sizes:
         for spelling in _SPELLINGS:

@@ -1,20 +1,21 @@
-"""Methods under test: IPO's variants, its controls and the baselines that every claim is held against.
+"""Methods under test: IPO's variants, its controls, and the baselines that every claim is compared with.
 
-All have one interface: `fit` sees a few pictures, what it returns classifies any classes. See `base.py`. A new method
-is its file and its line below: a class, or an instance of one that has arguments. Nothing is imported before it is
+All methods have one interface: `fit` sees a few pictures and returns a classifier for any classes. See `base.py`. A new
+method is a file and a line below: a class, or an instance of a class with arguments. A method is imported when it is
 chosen.
 
-The methods that ask a language model have the same budget: as many steps, candidates a step and retries as the lesson
-says, and no early stop. They score equally many templates unless a model runs out of new ones; what they used of the
-retries depends on the replies, and each table shows the calls. `ipo-paper` and `ipo-code` differ from `ipo-default` in
-what the published settings say of history, pinning, floor, requests, descriptions and selection. Their published steps
-and candidates are the grid's to set, for all methods or for their rows; where it does not, the table says so.
+The methods that ask a language model have the same budget: the lesson says how many steps, candidates a step and
+retries they have, and they do not stop early. They score equally many templates unless a model runs out of new ones.
+How many retries they use depends on the replies; each table shows the calls. `ipo-paper` and `ipo-code` differ from
+`ipo-default` in the published settings of history, pinning, floor, requests, descriptions and selection. Their
+published steps and candidates are for the grid to set, for all methods or for these rows; if it does not, the table
+says so.
 
-What tries templates without a language model (`best-of-80`, `vocabulary`, `random-pairs`) has no proposals: it looks at
-templates, which each table counts apart. `random-pairs` looks at as many as a language model is asked for.
+Methods that try templates without a language model (`best-of-80`, `vocabulary`, `random-pairs`) propose none: their
+templates are scored only, which each table counts apart. `random-pairs` scores as many as a model is asked for.
 
-Labelled pictures are the other budget, which each table shows as well. What chooses nothing on selection pictures
-(`ipo-paper`, `ipo-code`, `coop`) sees none of them, as published; `coop-same-labels` is trained on them.
+Labelled pictures are the other budget, and each table shows them, too. Methods that choose nothing on selection
+pictures (`ipo-paper`, `ipo-code`, `coop`) see none of them, as published; `coop-same-labels` is trained on them.
 """
 
 from ipo_prompts.metrics.registry import Registry

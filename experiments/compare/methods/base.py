@@ -23,17 +23,17 @@ from ipo_prompts.programs.search import SearchResult
 
 Weighted = tuple[str, float]
 Logits = Callable[[Floats], Floats]
-"""From features of pictures, float32 (n, D), unit rows, to logits, float32 (n, C)."""
+"""Takes features of pictures, float32 (n, D) in unit rows, and returns logits, float32 (n, C)."""
 
 
 @dataclass(frozen=True)
 class Lesson:
-    """What a method may learn from.
+    """The material that a method may learn from.
 
     Attributes:
         prepared: the settings that all methods share, the reward with the classes to learn, and the search and
-            selection pictures. The test pictures have been taken out of everything that is here.
-        settings: those of the grid for all methods, as they are written there.
+            selection pictures. The test pictures have been taken out of everything here.
+        settings: the settings of the grid for all methods, as the grid spells them.
         hand_written: the data set's own template, if people have written one.
         folder: where the method may keep what it needs to resume after a crash.
     """
@@ -64,13 +64,13 @@ class Budget:
     """What a method used.
 
     Attributes:
-        proposals: templates that a search's strategy proposed and that were scored, besides the initial one.
-        scored_only: templates that were scored without being proposed: those of a list or of a vocabulary of
-            phrases, and what a strategy only looked at.
+        proposals: templates that a search's strategy proposed and that were scored, besides the initial template.
+        scored_only: templates that were scored without being proposed: templates of a list or of a vocabulary, and
+            templates that a strategy scored only.
         calls: replies of language models, to the optimizer and the describer together.
-        tokens_in, tokens_out: tokens of these replies, and the most that lost ones can have had.
-        usd: what they cost in US dollars; None when a price is not known. Replies that the cache of earlier runs gave
-            for nothing count in full: methods are compared by what they need.
+        tokens_in, tokens_out: tokens of these replies; a lost reply counts with the most that it can have had.
+        usd: the cost of these replies in US dollars; None when a price is not known. Replies that the cache of earlier
+            runs gave for nothing count in full: methods are compared by what they need.
     """
 
     proposals: int = 0
@@ -85,13 +85,13 @@ NOTHING = Budget()
 
 
 class Fitted:
-    """What a method has learnt; either `FittedEmbeddings` or `FittedLogits`.
+    """What a method has learnt: either `FittedEmbeddings` or `FittedLogits`.
 
     Attributes:
-        templates: the weighted templates; None for what is no text.
+        templates: the weighted templates; None where what was learnt is no text.
         choice: how the winner was chosen, as in `result.json`; None where nothing was chosen.
-        budget: what it took.
-        shortened: what was done to descriptions that did not fit into a question, in words.
+        budget: what the method used.
+        shortened: how descriptions were shortened that did not fit into a question, in words.
     """
 
     templates: tuple[Weighted, ...] | None = None
@@ -101,11 +101,11 @@ class Fitted:
 
 
 class FittedEmbeddings(Fitted, ABC):
-    """A classifier for any classes: the more similar a class's embedding, the higher its logit."""
+    """A classifier for any classes: the more similar the embedding of a class, the higher the logit of the class."""
 
     @abstractmethod
     def class_embeddings(self, class_names: Sequence[str]) -> Floats:
-        """Return float32 (C, D): unit rows, or shorter ones where the similarities of several texts are averaged.
+        """Return float32 (C, D): unit rows, or shorter rows where the similarities of several texts are averaged.
 
         Raises:
             InputError: a class name makes a text that does not fit the encoder's context.
@@ -114,33 +114,34 @@ class FittedEmbeddings(Fitted, ABC):
 
 @dataclass(frozen=True)
 class FittedLogits(Fitted):
-    """Any other classifier of pictures. No text alone can stand for it, so that `templates` is None.
+    """Any other classifier of pictures. No text alone can replace the classifier, so `templates` is None.
 
     Attributes:
-        logits: from class names to their classifier; raises `Absent`, with the reason, where it cannot classify them.
+        logits: takes class names and returns their classifier; raises `Absent`, with the reason, if there is none.
     """
 
     logits: Callable[[Sequence[str]], Logits]
 
 
 def labels_of_a_search(config: RunConfig) -> int:
-    """Return the labelled pictures of each class that a search sees: those searched on, and those that choose."""
+    """Return how many labelled pictures of each class a search sees, search and selection pictures together."""
     return config.shots + (config.selection_shots if config.selection == "held-back" else 0)
 
 
 class Method(ABC):
-    """A method under test, with what grids and tables need to know of it.
+    """A method under test, with the facts that grids and tables need.
 
     Attributes:
-        label: its name in a sentence.
+        label: the method's name in a sentence.
         depends_on_seed: whether another seed can give another result; else one run stands for all seeds.
-        uses_lm: whether it asks a language model, and so needs one and costs money.
-        shows: of a control, what is shown by beating it, as a clause: "the history helps". Else empty.
-        uses_labels: whether it sees as many labelled pictures as a search, else none.
-        unlike: where it is not as it was published, as a clause for the notes of a table; empty for nowhere.
-        is_opponent: whether verdicts hold IPO against it. Variants of IPO, and wordings that just have a row, are none.
-        remark: what a reader of its row has to know, as a sentence without its full stop; empty for nothing.
-        settles: whether names of classes and offsets can be settled at its end, as at that of a search.
+        uses_lm: whether the method asks a language model, and so needs one and costs money.
+        shows: for a control, what is shown by beating it, as a clause: "the history helps". Else empty.
+        uses_labels: whether the method sees as many labelled pictures as a search; else it sees none.
+        unlike: how the method differs from its publication, as a clause for the notes of a table; empty if it does not.
+        is_opponent: whether verdicts compare IPO with the method. Variants of IPO, and wordings that only have a row,
+            are no opponents.
+        remark: what a reader of the row has to know, as a sentence without its full stop; or empty.
+        settles: whether class names and offsets can be settled at the end of the method, as at the end of a search.
     """
 
     label: str
@@ -155,23 +156,24 @@ class Method(ABC):
 
     @property
     def is_control(self) -> bool:
-        """Whether it is IPO without one of its parts."""
+        """Whether the method is IPO without one of its parts."""
         return bool(self.shows)
 
     def labelled_per_class(self, config: RunConfig) -> int:
-        """Return how many labelled pictures of each class it sees under the settings that all methods share."""
+        """Return how many labelled pictures of each class the method sees under the settings that all methods share."""
         return labels_of_a_search(config) if self.uses_labels else 0
 
     def differs(self, config: RunConfig) -> str:
-        """Return `unlike`, or what that is under the settings that all methods of the row share."""
+        """Return `unlike`, or its text under the settings that all methods of the row share."""
         return self.unlike
 
     def run_config(self, shared: RunConfig, settings: Mapping[str, Any] | None = None) -> RunConfig | None:
-        """Return the configuration of the search that it makes with a language model; None when it makes none.
+        """Return the configuration of the method's search with a language model; None when there is no such search.
 
         Args:
-            shared: what all methods of the row share.
-            settings: the same as the grid has it: what it leaves out is the method's to say. None takes what was set.
+            shared: the settings that all methods of the row share.
+            settings: the same settings as the grid spells them; the method decides what the grid leaves out. None
+                takes the settings that were set.
 
         Raises:
             InputError: a setting is wrong.
@@ -184,16 +186,16 @@ class Method(ABC):
 
         Raises:
             Absent: the method does not exist for this data set.
-            InputError: what is wrong with the lesson.
+            InputError: the lesson is unusable; the message says why.
         """
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recorded(Method):
-    """A class of somebody's own as a file of cells tells of it: no table needs more, and no code is imported for it.
+    """A user's own class as a file of cells describes it; tables need no more, and its code is not imported.
 
     Attributes:
-        labelled, unlike: see `Method.labelled_per_class` and `differs`, under the settings of its row.
+        labelled, unlike: the results of `Method.labelled_per_class` and `differs` under the settings of the row.
     """
 
     label: str
@@ -206,7 +208,7 @@ class Recorded(Method):
 
     @classmethod
     def of(cls, method: Method, config: RunConfig) -> Recorded:
-        """Tell of a method under the settings that all methods of the row share."""
+        """Describe a method under the settings that all methods of the row share."""
         about = {one.name: getattr(method, one.name) for one in fields(cls) if one.name not in ("labelled", "unlike")}
         return cls(**about, labelled=method.labelled_per_class(config), unlike=method.differs(config))
 
@@ -215,7 +217,7 @@ class Recorded(Method):
         return self.labelled
 
     def fit(self, lesson: Lesson) -> Fitted:
-        """It was recorded elsewhere, and there is nothing here to learn with."""
+        """Raise `Absent`: the method was recorded elsewhere, and its code is not here."""
         raise Absent("its code is not here")
 
 
@@ -223,7 +225,7 @@ def own_method(made: Any, what: str) -> Method:
     """Return a method, listed or of a class of the user's own.
 
     Raises:
-        InputError: it is none, or cannot be made.
+        InputError: the class is no method, or cannot be made.
     """
     if isinstance(made, Method):
         return made
@@ -235,14 +237,14 @@ def own_method(made: Any, what: str) -> Method:
 
 
 class Absent(Exception):
-    """A method has nothing for a data set or a test set; `str(error)` says why. No failure: a gap in the table."""
+    """A method has nothing for a data set or a test set; `str(error)` says why. A gap in the table, no failure."""
 
 
 def classifying(reward: Reward) -> ClipReward:
-    """Return a reward that can score any classifier of pictures, by its own measure.
+    """Return a reward that can score any classifier of pictures with its own measure.
 
     Raises:
-        Absent: it cannot.
+        Absent: the reward cannot do that.
     """
     if not isinstance(reward, ClipReward) or by_embeddings(reward) is None:
         raise Absent("it classifies pictures, and this reward asks for something else")
@@ -253,9 +255,9 @@ class SearchEnd(NamedTuple):
     """What a search leaves behind.
 
     Attributes:
-        prepared: what was searched on, with the settings of the search.
-        found: its result.
-        events: of its journal; none where it tried a given list.
+        prepared: the pictures and settings of the search.
+        found: the result of the search.
+        events: the events of its journal; empty if the search tried a given list.
     """
 
     prepared: Prepared
@@ -268,9 +270,9 @@ class Templates(FittedEmbeddings):
     """One template or an ensemble.
 
     Attributes:
-        search: what the search that found them leaves behind; None where none was made.
-        names: class → what a search for names found that it is best called.
-        classes, offsets: those that were learnt, and what is added to their logits, see `metrics.offsets`.
+        search: what the search that found the templates leaves behind; None where there was no search.
+        names: class → the name that a search for names found best for it.
+        classes, offsets: the classes that were learnt, and what is added to their logits, see `metrics.offsets`.
     """
 
     clip: Clip

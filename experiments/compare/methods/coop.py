@@ -35,20 +35,20 @@ CLASSES_AT_ONCE = 256
 
 
 class CoOp(Method):
-    """Learns M = 4 context vectors, started from the words `a photo of a` and shared by all classes.
+    """Learns M = 4 context vectors, which start from the words `a photo of a` and which all classes share.
 
-    Start, optimiser, schedule and batches are those of the published base-to-new and cross-dataset rows, which were
+    The start, optimiser, schedule and batches are those of the published base-to-new and cross-dataset rows, which were
     made with Dassl (Zhou et al., https://github.com/KaiyangZhou/CoOp): SGD with momentum, 50 epochs for one shot, 100
     up to four, 200 above, 50 on ImageNet; see `learning_rates` and `batches_of_an_epoch`. The last epoch counts.
     `differs` says what is not as published.
 
-    Each step is a forward and backward pass of the text tower over all classes: seconds with the embedded CLIP, work
-    for a GPU with a ViT-B/16.
+    Each step is a forward and backward pass of the text tower over all classes. That takes seconds with the demo CLIP;
+    a ViT-B/16 needs a GPU.
 
     Args:
-        epochs: instead of the published number; 0 keeps the starting words.
-        same_labels: whether to train on the pictures that choose IPO's winner, too, so that both see as many labels.
-            CoOp chooses nothing (the last epoch counts) and leaves them unused otherwise, as its published rows do.
+        epochs: replaces the published number; 0 keeps the starting words.
+        same_labels: whether to train on the selection pictures, too, so that CoOp and IPO see as many labels. Otherwise
+            CoOp leaves these pictures unused, as its published rows do: it chooses nothing (the last epoch counts).
     """
 
     unlike = (
@@ -62,11 +62,11 @@ class CoOp(Method):
         self._same_labels = same_labels
 
     def labelled_per_class(self, config: RunConfig) -> int:
-        """Return the pictures that it is trained on."""
+        """Return how many pictures of each class CoOp is trained on."""
         return labels_of_a_search(config) if self._same_labels else config.shots
 
     def fit(self, lesson: Lesson) -> LearnedContext:
-        """Train.
+        """Train the context vectors.
 
         Raises:
             InputError: vectors cannot be put into this CLIP's text tower.
@@ -74,7 +74,7 @@ class CoOp(Method):
         tower = ContextTower(lesson.clip)
         drawn = lesson.prepared.plan.drawn
         items = (*drawn.search, *drawn.selection) if self._same_labels else drawn.search
-        # On one thread: a sum's rounding depends on how it is split, and training lets roundings grow.
+        # On one thread: how a sum is rounded depends on how it is split, and training amplifies roundings.
         with computing_with(1):
             return LearnedContext(tower, self._learn(tower, lesson, items))
 
@@ -110,7 +110,7 @@ class LearnedContext(FittedEmbeddings):
     """Learned context vectors.
 
     Attributes:
-        tower: the text tower they belong to.
+        tower: the text tower that the vectors belong to.
         context: float32 (M, width).
     """
 
@@ -118,7 +118,7 @@ class LearnedContext(FittedEmbeddings):
     context: torch.Tensor
 
     def class_embeddings(self, class_names: Sequence[str]) -> Floats:
-        """Encode the vectors with each class name; see `FittedEmbeddings`."""
+        """Encode the vectors followed by each class name; see `FittedEmbeddings`."""
         import torch
 
         tokens = self.tower.tokens(class_names)
@@ -129,9 +129,9 @@ class LearnedContext(FittedEmbeddings):
 
 
 def learning_rates(epochs: int) -> Iterator[float]:
-    """Yield the rate of each epoch, as Dassl does: a constant one first, then a cosine over `epochs` epochs.
+    """Yield the rate of each epoch, as Dassl does: first a constant one, then a cosine over `epochs` epochs.
 
-    The cosine begins after the warm-up, so that the last epoch is one short of its end.
+    The cosine begins after the warm-up, so the last epoch is one epoch short of the end of the cosine.
 
     >>> [round(rate, 6) for rate in learning_rates(50)][:3]
     [1e-05, 0.002, 0.001998]
@@ -141,7 +141,7 @@ def learning_rates(epochs: int) -> Iterator[float]:
 
 
 def batches_of_an_epoch(pictures: int) -> int:
-    """Return the number of steps of an epoch: as in Dassl, only a batch that would be the only one may be smaller.
+    """Return the number of steps of an epoch: as in Dassl, a small batch is only used if it is the only batch.
 
     >>> [batches_of_an_epoch(pictures) for pictures in (5, 32, 63, 64)]
     [1, 1, 1, 2]
@@ -159,11 +159,11 @@ TEMPLATE = "a photo of a <CLASS>."
 
 
 class ContextTower:
-    """Encodes `V1 … VM CLASS.`: the template `a photo of a <CLASS>.` with its words before the class replaced.
+    """Encodes `V1 … VM CLASS.`: the template `a photo of a <CLASS>.` with the words before the class replaced.
 
     Args:
-        clip: the frozen encoder; its text tower has to be open_clip's causal one, which is checked as the fast text
-            path is.
+        clip: the frozen encoder. Its text tower has to be open_clip's causal one; this is checked in the same way as
+            for the fast text path.
 
     Attributes:
         words: float32 (M, width), the embeddings of the words that are replaced.
@@ -187,7 +187,7 @@ class ContextTower:
         self.words: torch.Tensor = self._tower.token_embedding(ids).detach().float()
 
     def tokens(self, class_names: Sequence[str]) -> torch.Tensor:
-        """Return the tokens of the filled template, cut after the longest text: int64 (C, L).
+        """Return the tokens of the filled template, cut to the length of the longest text: int64 (C, L).
 
         Raises:
             InputError: a class name is too long for the context.
@@ -198,7 +198,7 @@ class ContextTower:
         return rows[:, : int(self._pass.lengths(rows).max())].to(self._pass.device)
 
     def encode(self, context: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
-        """Encode texts with `context` in the place of the words; differentiable in `context`.
+        """Encode texts with `context` in place of the words; the result is differentiable in `context`.
 
         Args:
             context: (M, width).

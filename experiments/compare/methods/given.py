@@ -1,6 +1,6 @@
-"""Templates that no language model wrote: of people as they are, the best of a pool of them, or noise.
+"""Templates that no language model wrote: templates of people, the best of a pool of templates, or noise.
 
-The noise is Waffle's (Roth et al., ICCV 2023): in the place of descriptions it tests whether words carry meaning.
+The noise is Waffle's (Roth et al., ICCV 2023). Noise in place of descriptions tests whether words carry meaning.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from ipo_prompts.programs.templates.phrases import Phrase, Vocabulary
 
 @dataclass(frozen=True)
 class Fixed(Method):
-    """Templates of people: no seed changes them, and no picture is looked at.
+    """Templates of people. No seed changes them, and they are chosen without pictures.
 
     Attributes:
         label: see `Method`.
@@ -50,7 +50,7 @@ def hand_written(lesson: Lesson) -> Sequence[str]:
     """Return the data set's own template (CoOp's lists), which the published CLIP rows use.
 
     Raises:
-        Absent: there is none. The baseline template does not stand in for it: that row exists already.
+        Absent: there is none. The baseline template does not replace it: the baseline template has a row already.
     """
     if lesson.hand_written is None:
         raise Absent("no hand-written template exists for this data set")
@@ -60,27 +60,27 @@ def hand_written(lesson: Lesson) -> Sequence[str]:
 THE_BASELINE = Fixed("the baseline template", lambda lesson: [BASELINE])
 CLASS_NAME = Fixed("the bare class name", lambda lesson: [SLOT], is_opponent=False)
 GIVEN = Fixed("the given template", lambda lesson: [lesson.config.initial_template], is_opponent=False)
-"""To compare wordings, as when words are taken out one by one."""
+"""For comparing wordings, as when words are taken out one by one."""
 HAND_WRITTEN = Fixed("the hand-written template", hand_written)
 ENSEMBLE_80 = Fixed("the ensemble of 80 templates", lambda lesson: imagenet_templates())
 
 MANY = 1_400
-"""About as many as the single phrases of the vocabulary (some 300), CLIP's 80 templates and 1,000 random pairs."""
+"""About the number of single phrases in the vocabulary (some 300), CLIP's 80 templates and 1,000 random pairs."""
 NOUN, BEFORE, AFTER = "a PHRASE of a <CLASS>.", "a PHRASE picture of a <CLASS>.", "a picture of a <CLASS>, PHRASE."
-"""The forms of the vocabulary's phrases: a kind of picture, an adjective, and what follows the class."""
+"""The forms of the vocabulary's phrases: a kind of picture, an adjective, and a phrase that follows the class."""
 
 
 @dataclass(frozen=True)
 class BestOf(Method):
     """The best template of a pool.
 
-    It is the search itself with one step and a given list: validity, order and the choice of the winner are the same
-    code. What it tries counts as looked at.
+    The method is the search itself with one step and a given list: the same code checks validity, decides the order and
+    chooses the winner. The templates that it tries count as scored only.
 
     Attributes:
         label, shows, remark: see `Method`.
-        pool: the templates for a lesson; those that do not fit the encoder are passed over.
-        count: how many of them are tried, the first ones; None for all.
+        pool: the templates for a lesson; templates that do not fit the encoder are skipped.
+        count: how many templates are tried, from the first; None tries all.
     """
 
     label: str
@@ -111,27 +111,27 @@ def phrases(lesson: Lesson) -> tuple[Phrase, ...]:
 
 
 def single_phrases(lesson: Lesson) -> list[str]:
-    """Return a template for each phrase of the vocabulary, as the describer tries it."""
+    """Return a template for each phrase of the vocabulary, in the form in which the describer tries the phrase."""
     return [phrase.template for phrase in phrases(lesson)]
 
 
 def random_pairs(lesson: Lesson) -> list[str]:
     """Return all templates of two phrases each, in an order that the lesson's seed draws.
 
-    Phrases of one group (bright, dark) are no pair: they mostly exclude each other.
+    Phrases of one group (bright, dark) make no pair: they mostly exclude each other.
     """
     return pairs_of(phrases(lesson), lesson.config.seed)
 
 
 def pairs_of(phrases: Sequence[Phrase], seed: int) -> list[str]:
-    """Return the templates of all pairs of phrases that are about two things, in an order that a seed draws."""
+    """Return the templates of all pairs of phrases from different groups, in an order that a seed draws."""
     pairs = [pair for pair in combinations(phrases, 2) if pair[0].group != pair[1].group]
     random.Random(f"random pairs {seed}").shuffle(pairs)
     return [template for pair in pairs if (template := one_template(*pair)) is not None]
 
 
 def one_template(first: Phrase, second: Phrase) -> str | None:
-    """Join two phrases to a template that can be read; None for two kinds of picture, of which only one can be.
+    """Join two phrases to a readable template; return None for two kinds of picture, of which a template can have one.
 
     >>> from ipo_prompts.programs.templates.phrases import Phrase
     >>> one_template(Phrase("x-ray image", "imaging", NOUN), Phrase("blurry", "focus", BEFORE))
@@ -166,15 +166,15 @@ PAIRS = 15
 """Pairs of random words and random characters, as in the paper: 30 templates."""
 CHARACTERS = string.ascii_letters + string.digits + "!#()'-"
 VERBS = ("has", "often", "typically", "may", "can")
-"""What begins so is taken for the rest of a sentence."""
+"""Noise that begins so is taken for the rest of a sentence."""
 
 
 class Waffle(Method):
-    """An ensemble of `A photo of a <CLASS>, which has NOISE.` with noise that all classes share.
+    """An ensemble of `A photo of a <CLASS>, which has NOISE.`, whose noise all classes share.
 
-    NOISE is random words in one half of the templates and random characters in the other. How much of it, how it is
-    joined to the class name, and that similarities are averaged is as in the published code
-    (https://github.com/ExplainableML/WaffleCLIP, its mode `waffle`); `differs` says what is not.
+    NOISE is random words in one half of the templates and random characters in the other half. The published code
+    (https://github.com/ExplainableML/WaffleCLIP, mode `waffle`) decides how long NOISE is, how it is joined to the
+    class name, and that similarities are averaged. `differs` says what is not as published.
     """
 
     label = "Waffle (random words)"
@@ -202,10 +202,10 @@ class Waffle(Method):
 
 @dataclass(frozen=True)
 class AveragedSimilarities(Templates):
-    """An ensemble whose templates vote with their similarities, where others average their embeddings."""
+    """An ensemble whose templates average their similarities; other ensembles average embeddings."""
 
     def class_embeddings(self, class_names: Sequence[str]) -> Floats:
-        """Return the mean of unit embeddings as it is, shorter than 1: a product with it is the mean similarity."""
+        """Return the mean of unit embeddings, not rescaled to length 1: a product with it is the mean similarity."""
         templates = [template for template, _ in self.templates]
         for template in templates:
             check_template(template, class_names, self.clip)
@@ -215,7 +215,7 @@ class AveragedSimilarities(Templates):
 
 
 class Shape(NamedTuple):
-    """How much noise stands beside a class name, in words and in chunks of characters."""
+    """How much noise is put beside a class name, in words and in chunks of characters."""
 
     words: int
     word_length: int
@@ -224,11 +224,12 @@ class Shape(NamedTuple):
 
 
 def shape(class_names: Sequence[str]) -> Shape:
-    """Return the shape of the noise for given classes, as the published code has it.
+    """Return the shape of the noise for given classes, by the rule of the published code.
 
     There are as many words, and as many chunks, as a class name has words on average. A word is cut to the mean length
-    of a class name's words. The chunks share the mean length of a class name's longest word, rounded up, and have one
-    character more. Means are rounded to even numbers at a half, those of chunks after 1 was taken off.
+    of the words of class names. The length of all chunks together is the mean length of the longest word of a class
+    name, rounded up; each chunk then gets one character more. Means are rounded to even numbers at a half; the means of
+    chunks are rounded after 1 was subtracted.
 
     >>> shape(["grizzly_bears", "polar bear"])
     Shape(words=2, word_length=5, chunks=2, chunk_length=4)
@@ -248,7 +249,7 @@ def shape(class_names: Sequence[str]) -> Shape:
 
 
 def clause(noise: str) -> str:
-    """Join noise to a class name as the published code joins descriptions, by how they begin.
+    """Join noise to a class name as the published code joins descriptions: the way depends on how the noise begins.
 
     >>> clause("azure"), clause("canoe"), clause("river")
     ('which is azure', 'which canoe', 'which has river')
@@ -259,7 +260,7 @@ def clause(noise: str) -> str:
 
 
 def _vocabulary() -> list[str]:
-    """Return the whole words of CLIP's byte-pair vocabulary, in its order."""
+    """Return the whole words of CLIP's byte-pair vocabulary, in the order of that vocabulary."""
     from open_clip.tokenizer import SimpleTokenizer
 
     ends = (token.removesuffix("</w>") for token in SimpleTokenizer().encoder if token.endswith("</w>"))

@@ -1,4 +1,4 @@
-"""Methods that learn from pictures what no text says: a mean to take off, and class means."""
+"""Methods that learn from pictures what no text says: a mean to subtract, and class means."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from ipo_prompts.metrics.template import BASELINE, as_read
 
 
 class CentredBaseline(Method):
-    """The baseline template with `mean` offsets: what undoing a bias gains. See `metrics/offsets.py`."""
+    """The baseline template with centring: how much undoing a bias gains. See `metrics/offsets.py`."""
 
     label = "the baseline template with centring"
     remark = (
@@ -37,7 +37,7 @@ class CentredBaseline(Method):
     uses_labels = False
 
     def fit(self, lesson: Lesson) -> FittedLogits:
-        """Take the mean of the pictures' features."""
+        """Take the mean of the features of the pictures."""
         classifying(lesson.prepared.reward)
         mean = CentringOffsets.from_pictures(features_of(*lesson.prepared.shown))
 
@@ -52,11 +52,11 @@ class CentredBaseline(Method):
 class FromPictures(Method):
     """The nearest class mean by cosine, or the shared-covariance discriminant of Wang et al. (ICLR 2024, "GDA").
 
-    Alone, where no word is used, or beside the text; see `metrics/blend.py`.
+    The classifier is used alone, without words, or beside the text; see `metrics/blend.py`.
     """
 
     def __init__(self, label: str, way: Way, *, text: bool = False) -> None:
-        """Take `label` as its name; `text` adds the hand-written template or the baseline template."""
+        """Set the method's name to `label`; `text` adds the hand-written template or the baseline template."""
         self.label, self.way, self.text = label, way, text
 
     def differs(self, config: RunConfig) -> str:
@@ -114,7 +114,7 @@ class LabelledFeatures(NamedTuple):
 
 
 def searched_and_selected(lesson: Lesson) -> tuple[LabelledFeatures, LabelledFeatures]:
-    """Return the search and the selection pictures; none of the latter where nothing is held back.
+    """Return the search and the selection pictures; the latter are empty where nothing is held back.
 
     Raises:
         Absent: the lesson's reward does not ask for the class of a picture.
@@ -136,20 +136,20 @@ def seen(lesson: Lesson) -> LabelledFeatures:
 
 
 def check_every_class(pictures: LabelledFeatures, lesson: Lesson) -> None:
-    """Refuse pictures that leave a class of the lesson out.
+    """Refuse pictures that do not show every class of the lesson.
 
     Raises:
-        Absent: they do.
+        Absent: a class has no picture.
     """
     if len(set(pictures.labels.tolist())) < len(lesson.class_names):
         raise Absent("a class has no picture that it could learn from")
 
 
 def places(class_names: Sequence[str], learnt: Sequence[str]) -> list[int]:
-    """Return where each class stands among those that pictures were seen of.
+    """Return the place of each class among the classes of the pictures that were learnt from.
 
     Raises:
-        Absent: one is not among them.
+        Absent: a class is not among them.
     """
     if tuple(class_names) == tuple(learnt):  # two classes may share a name
         return list(range(len(learnt)))

@@ -1,4 +1,4 @@
-"""Methods that search with a language model: IPO and the controls that share it."""
+"""Methods that search with a language model: IPO and the controls that share its search."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ OTHERWISE = {
     "code": "language models are asked in our words, replies may be longer than 40 tokens, and a template is scored on "
     "all pictures as they are, where the code crops and flips them at random and leaves out the last partial batch",
 }
-"""What is not as published whatever the settings are."""
+"""What is not as published under any settings."""
 
 
 class LanguageModelSearch(Method):
@@ -45,9 +45,9 @@ class LanguageModelSearch(Method):
 
     Args:
         label, shows: see `Method`.
-        published: the preset whose way to search is taken: `default`, `paper` or `code`.
-        strategy: the strategy that makes this method what it is; the preset's, or the grid's, when None.
-        lm: "none" for a search that asks no language model; the grid's when None.
+        published: the preset that the method searches as: `default`, `paper` or `code`.
+        strategy: the strategy that characterises the method; None takes the strategy of the preset or of the grid.
+        lm: "none" for a search that asks no language model; None takes the language model of the grid.
     """
 
     settles = True
@@ -69,11 +69,11 @@ class LanguageModelSearch(Method):
         self._lm = lm
 
     def run_config(self, shared: RunConfig, settings: Mapping[str, Any] | None = None) -> RunConfig | None:
-        """Return the configuration of a search that asks a language model; see `Method`."""
+        """Return the configuration of the search if it asks a language model; see `Method`."""
         return self.search_config(shared, settings) if self.uses_lm else None
 
     def search_config(self, shared: RunConfig, settings: Mapping[str, Any] | None = None) -> RunConfig:
-        """Return the complete configuration of the search, with the budget of all methods.
+        """Return the complete configuration of the search, with the budget that all methods have.
 
         Args:
             shared, settings: see `Method.run_config`.
@@ -84,7 +84,7 @@ class LanguageModelSearch(Method):
         set_by_hand = {key: getattr(shared, key) for key in shared.model_fields_set}
         given = nested(dict(set_by_hand if settings is None else settings))
         cell = {key: getattr(shared, key) for key in ("data", "classes", "seed", "also_fit")}
-        # Of the presets only what shapes the search is taken: their steps and candidates would be another budget.
+        # Take from the presets only what shapes the search: their steps and candidates would be another budget.
         budget = {"steps": shared.steps, "candidates_per_step": shared.candidates_per_step, "patience": None}
         own = {**given, **cell, **budget, "preset": self._preset}
         if self._strategy is not None:
@@ -96,12 +96,12 @@ class LanguageModelSearch(Method):
         return build(own, where="the settings of the grid")
 
     def labelled_per_class(self, config: RunConfig) -> int:
-        """Return those of a search with this method's way to choose."""
+        """Return the number of pictures of a search that chooses as this method does."""
         search = self.search_config(config)
         return 0 if search.labels == "none" else labels_of_a_search(search)
 
     def differs(self, config: RunConfig) -> str:
-        """Return the settings that are not as published, and what no setting makes so; see `Method`."""
+        """Return the settings that are not as published, and what no setting can make so; see `Method`."""
         if self._preset not in OTHERWISE:
             return ""
         found = differences(self.search_config(config))
@@ -109,7 +109,7 @@ class LanguageModelSearch(Method):
         return values + OTHERWISE[self._preset]
 
     def fit(self, lesson: Lesson) -> Templates:
-        """Search in the lesson's folder, or resume what was begun there.
+        """Search in the lesson's folder, or resume a search that was begun there.
 
         Raises:
             InputError: see `search_in`, or the folder holds a search of another configuration.
@@ -161,7 +161,7 @@ IPO_DEFAULT = LanguageModelSearch("IPO")
 
 
 def winner(lesson: Lesson, search: SearchEnd, budget: Budget) -> Templates:
-    """Return the winner of a search as what a method has learnt."""
+    """Return the winner of a search in the form of what a method has learnt."""
     choice = search.found.choice
     chosen = Chosen.model_validate(choice).model_dump()
     return Templates(lesson.clip, ((choice.template, 1.0),), chosen, budget, search=search)
@@ -170,8 +170,8 @@ def winner(lesson: Lesson, search: SearchEnd, budget: Budget) -> Templates:
 def _budget(found: SearchResult, events: list[Event], backends: dict[str, Backend | None]) -> Budget:
     """Count what the search used, whether its replies were made for it or came from the cache of earlier runs.
 
-    Methods of one seed share that cache, so that what each really paid depends on which of them ran first. A reply that
-    was lost counts with its bound, as one does whose server does not say what it used.
+    Methods of one seed share that cache, so what each method really paid depends on which ran first. A lost reply
+    counts with its bound, and so does a reply whose server does not say what it used.
     """
     calls, tokens_in, tokens_out = 0, 0, 0
     dollars: list[float | None] = []

@@ -1,1 +1,1 @@
-"""Tables of a benchmark: from one `cell.json` per (protocol, data, method, seed) to numbers with verdicts."""
+"""Tables of a benchmark: from one `cell.json` per protocol, data set, method and seed to numbers with verdicts."""

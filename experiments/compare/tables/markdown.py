@@ -1,7 +1,7 @@
-"""A table as Markdown that can be read unrendered: values, gains, costs, verdicts, notes; and its answer on a terminal.
+"""A table as Markdown that can be read unrendered (values, gains, costs, verdicts, notes), and its short form.
 
-Of several data sets the means come first, with what they say of data sets like these, and then one number of each;
-`details` has the rest.
+For several data sets the means come first, with what they say of data sets like these, and then one number for each
+data set; `details` has the rest. The short form is for a terminal.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ PUBLISHED = "published: "
 
 
 class Footnotes(dict[str, str]):
-    """Text → its mark on a page, given when it is first looked up: published sources have letters, reasons numbers."""
+    """Text → its mark on a page, given at first use: published sources have letters, reasons numbers."""
 
     def __missing__(self, text: str) -> str:
         """Give the next mark."""
@@ -52,7 +52,7 @@ def to_markdown(table: Table) -> str:
 
 
 def details(table: Table) -> str:
-    """Return every data set by itself; of a single one this is the whole table."""
+    """Return the numbers of every data set by itself; for a single data set this is the whole table."""
     marks = Footnotes()
     blocks: list[Block] = [_values(table, marks)]
     if gains := _gains(table):
@@ -71,11 +71,11 @@ def _page(table: Table, blocks: Sequence[Block], marks: Footnotes) -> str:
 
 
 def on_terminal(table: Table, width: int) -> Iterator[RenderableType]:
-    """Yield what a table says for a terminal, top-down: of several data sets the means alone; then the verdicts.
+    """Yield the short form of a table for a terminal: for several data sets only the means; then the verdicts.
 
     Args:
         table: any table.
-        width: of the terminal, in characters.
+        width: the width of the terminal, in characters.
     """
     marks = Footnotes()
     yield safe_line(heading(table), "bold")
@@ -89,12 +89,12 @@ def on_terminal(table: Table, width: int) -> Iterator[RenderableType]:
         yield safe_line(f"{mark} {reason}")
     yield safe_line("[95 % interval]; * a gain or loss that is shown, by p corrected for (so many) comparisons", "dim")
     yield ""
-    for sentence in verdicts(table):  # set off from the next: its first line is a blank further left than the others
+    for sentence in verdicts(table):  # set off from the next: the first line starts a blank further left
         yield Padding(safe_line(f"- {sentence}"), (0, 0, 0, 1))
 
 
 def heading(table: Table) -> str:
-    """Return what a table is of, in a line."""
+    """Return a line that says what a table is about."""
     seeds = f"{len(table.seeds)} seed{'s' if len(table.seeds) > 1 else ''}"
     return f"{table.protocol}, {table.measure} over {table.unit}, {seeds}"
 
@@ -104,10 +104,10 @@ def _number_of(scope: Scope) -> str:
 
 
 def overview(table: Table, scope: Scope, marks: Footnotes) -> Iterator[Line]:
-    """Yield the answer for a scope, the head first: a method a line, its values, gains, what it saw and looked at."""
+    """Yield the lines of a scope, the head first: for each method its values, gains, labels and templates scored."""
     columns, others = _overviewed(table), _compared_with(table)
     over = [f"over {other}" for other in others]
-    yield ["method", *columns, *over, "sets", "labels/class", "proposed", "looked at"]
+    yield ["method", *columns, *over, "sets", "labels/class", "proposed", "scored only"]
     for method in table.methods:
         row, search = table.rows[scope.name, method], table.searches.get((scope.name, method), {})
         mark = f" {marks[row.absent]}" if row.absent else ""
@@ -127,12 +127,12 @@ def _overviewed(table: Table) -> list[str]:
 
 
 def _compared_with(table: Table) -> list[str]:
-    """What a mean is compared with: the reference, and IPO where it is in the table."""
+    """Return the methods that a mean is compared with: the reference, and IPO if it is in the table."""
     return list(dict.fromkeys([table.reference, *({SUBJECT} & {*table.methods})]))
 
 
 def _by_importance(table: Table) -> list[int]:
-    """Order the columns of an overview for a terminal, where those that do not fit are left out from the end."""
+    """Order the columns of an overview by importance; a narrow terminal leaves out the last of them."""
     columns = _overviewed(table)
     headline, gains = 1 + columns.index(table.headline), 1 + len(columns)
     sets = gains + len(_compared_with(table))
@@ -141,7 +141,7 @@ def _by_importance(table: Table) -> list[int]:
 
 
 def _compared(table: Table, scope: Scope, method: str, other: str) -> str | Text:
-    """Return what a method has over another; what IPO gains over a method is, turned round, what that loses to IPO."""
+    """Return what a method gains over another; for IPO's gain over a method, return that method's loss to IPO."""
     if other == SUBJECT and (turned := table.over(scope, SUBJECT, method)):
         verdict = turned.for_scope(scope)
         low, high = verdict.ci95
@@ -153,7 +153,7 @@ def _compared(table: Table, scope: Scope, method: str, other: str) -> str | Text
 def verdict_text(verdict: Verdict | None) -> str | Text:
     """Format a comparison: the difference, a star where a gain or loss is shown, the interval, the corrected p.
 
-    In brackets stands for how many comparisons p is corrected. The colour is that of the verdict.
+    The number in brackets is the number of comparisons that p is corrected for. The verdict decides the colour.
     """
     if verdict is None:
         return EMPTY
@@ -166,12 +166,12 @@ def verdict_text(verdict: Verdict | None) -> str | Text:
 
 
 def _star(verdict: Verdict) -> str:
-    """Mark a gain or loss that is shown."""
+    """Return the mark of a gain or loss that is shown."""
     return "*" if verdict.outcome in STYLES else ""
 
 
 def scope_name(scope: Scope) -> str:
-    """Name a scope; another split than the official one is marked."""
+    """Return the name of a scope; a split other than the official one is marked."""
     return scope.name + ("†" if why_different(scope.split) else "")
 
 
@@ -188,9 +188,9 @@ def _count(number: float | None) -> str:
 
 
 def _published(table: Table, scope: Scope, columns: Sequence[str], marks: Footnotes) -> Iterator[list[str]]:
-    """Yield the published rows of a scope, as wide as an overview."""
+    """Yield the published rows of a scope, with as many columns as an overview."""
     fixed = {"base", "new", "test", "source", "H", "mean"}
-    keys = [column if column in fixed else data_key(column) for column in columns]  # as published rows name them
+    keys = [column if column in fixed else data_key(column) for column in columns]  # the names in published rows
     for published in table.published:
         if scope.name == (published.data or "average"):
             cells = [f"{published.values[key]:.2f}" if key in published.values else "" for key in keys]
@@ -200,7 +200,7 @@ def _published(table: Table, scope: Scope, columns: Sequence[str], marks: Footno
 
 
 def _by_data_set(table: Table) -> list[Block]:
-    """Return the headline of every data set and method, then the gains over the reference, each with its half width."""
+    """Return the headline of every data set and method, then the gains over the reference, each with a half width."""
 
     def value(scope: Scope, method: str) -> str:
         score = table.rows[scope.name, method].scores.get(table.headline)
@@ -235,7 +235,7 @@ def _short(gain: MethodGain | None) -> str:
 
 
 def _grid(table: Table, title: str, methods: Sequence[str], entry: Callable[[Scope, str], str]) -> list[Block]:
-    """Data sets down, methods across; nothing where there are no methods."""
+    """Return a table with a line for each data set and a column for each method; nothing if there are no methods."""
     lines: list[Line] = [
         [scope_name(scope), *(entry(scope, method) for method in methods)] for scope in table.data_sets
     ]
@@ -243,7 +243,7 @@ def _grid(table: Table, title: str, methods: Sequence[str], entry: Callable[[Sco
 
 
 def _values(table: Table, marks: Footnotes) -> list[Line]:
-    """Format ours and the published values of every scope."""
+    """Format our values and the published values of every scope."""
     lines: list[Line] = [["data", "method", *table.columns, "n", "labels/class", "seeds"]]
     for scope in table.scopes:
         lines += [[scope_name(scope), method, *_row(table, scope, method, marks)] for method in table.methods]
@@ -272,7 +272,7 @@ def _score(score: ColumnScore | None) -> str:
 
 
 def _gains(table: Table) -> list[Line]:
-    """Return the gains over the references with their head; nothing where there are none."""
+    """Return the gains over the references with their head; nothing if there are none."""
     compared = {other for _, _, other, column in table.gains if column == table.headline}
     others = [other for other in dict.fromkeys([table.reference, *REFERENCES]) if other in compared]
     lines: list[Line] = []
@@ -282,7 +282,7 @@ def _gains(table: Table) -> list[Line]:
             lines.append([scope_name(scope), method, *(verdict_text(gain.verdict if gain else None) for gain in found)])
         general = [gain.like_these if gain else None for gain in found]
         covers = next((verdict.covers for verdict in general if verdict), None)
-        # In a table with averages, what a row of its own says of classes like these is in the JSON alone.
+        # In a table with averages, only the JSON says what the row of one data set means for classes like these.
         if covers and (scope.is_average or len(table.scopes) == 1):
             lines.append([f"… {covers}", method, *map(verdict_text, general)])
     return lines and [["data", "method", *(f"over {other}" for other in others)], *lines]

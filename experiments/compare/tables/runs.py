@@ -1,8 +1,8 @@
 """The runs of a method on a data set, and what they give in a column: values, intervals and differences.
 
-A column is a side of the protocol (base, new, test, source, a target), or made of sides: H, the mean of the data sets'
-H's, the mean over the targets. H is not linear in the values; its variance is that of its linearisation at the observed
-means (the delta method): dH = (2 new² dbase + 2 base² dnew) / (base + new)².
+A column is a side of the protocol (base, new, test, source, a target), or is made of sides: H, the mean of the H of the
+data sets, the mean over the targets. H is not linear in the values; its variance is that of its linearisation at the
+observed means (the delta method): dH = (2 new² dbase + 2 base² dnew) / (base + new)².
 
 Values and differences are fractions in [0, 1]. A group is the runs of one method, one `Runs` for each data set.
 """
@@ -45,12 +45,12 @@ class Runs:
     """A method on a data set under its seeds; all sides keep the order of `seeds`.
 
     Attributes:
-        seeds: ascending.
+        seeds: the seeds, ascending.
         values: side ("base", "test", a target's name …) → what each unit contributes, (seeds, units): 1.0 for a hit,
             or a fraction such as a scene's IoU.
         sampling: side → how its units were drawn.
-        cells: one per seed.
-        is_fixed: whether no seed changes it; a row with a label of its own may depend on it.
+        cells: one cell per seed.
+        is_fixed: whether no seed changes the method; a row with a label of its own may depend on the seed.
     """
 
     seeds: tuple[int, ...]
@@ -60,7 +60,7 @@ class Runs:
     is_fixed: bool = False
 
     def at(self, seeds: Sequence[int]) -> Runs:
-        """Return the runs of some seeds; the one run of a method that no seed changes stands for any seed."""
+        """Return the runs of some seeds; if no seed changes the method, its one run stands for any seed."""
         rows = [self.seeds.index(seed) if seed in self.seeds else 0 for seed in seeds]
         values = {side: found[rows] for side, found in self.values.items()}
         return replace(self, seeds=tuple(seeds), values=values, cells=tuple(self.cells[row] for row in rows))
@@ -76,9 +76,9 @@ class Runs:
         return {side: why for cell in self.cells for side, why in cell["gaps"].items()}
 
     def same_templates(self, other: Runs) -> bool:
-        """Whether both ended with the same templates under every seed, so that nothing is to be compared.
+        """Whether both ended with the same templates under every seed, so that there is nothing to compare.
 
-        Where the same text scores differently, another CLIP or other class names make the difference.
+        If the same text scores differently, the cause is another CLIP or other class names.
         """
         ours, theirs = ([cell.get("templates") for cell in runs.cells] for runs in (self, other))
         scored_alike = self.values.keys() == other.values.keys() and all(
@@ -88,16 +88,16 @@ class Runs:
 
 
 def align(a: Runs, b: Runs) -> tuple[Runs, Runs] | None:
-    """Bring two methods to the seeds that both ran with; None when there are none."""
+    """Reduce two methods to the seeds that both ran with; return None when there are none."""
     seeds = [seed for seed in (b if a.is_fixed else a).seeds if a.is_fixed or b.is_fixed or seed in b.seeds]
     return (a.at(seeds), b.at(seeds)) if seeds else None
 
 
 class ColumnScore(NamedTuple):
-    """A value with its 95 % interval; fractions. `sd` over seeds is None for one seed or where seeds differ.
+    """A value with its 95 % interval, as fractions. `sd` over seeds is None for one seed or where seeds differ.
 
-    `n` counts units, `draws` those that are independent of each other: variants of one picture are one.
-    `low_like_these`, `high_like_these`: for data sets like these; None for a single one.
+    `n` counts units. `draws` counts independent units: variants of one picture count once.
+    `low_like_these`, `high_like_these`: the interval for data sets like these; None for a single data set.
     """
 
     value: float
@@ -111,7 +111,7 @@ class ColumnScore(NamedTuple):
 
 
 def sides(column: str, runs: Runs) -> list[str]:
-    """Return the sides that a column is made of; those that are averaged need not be the same for every method."""
+    """Return the sides that a column is made of; sides that are averaged may differ between methods."""
     if column in (H, MEAN_OF_H):
         return ["base", "new"]
     if column not in MEANS:
@@ -121,14 +121,14 @@ def sides(column: str, runs: Runs) -> list[str]:
 
 
 def applies(column: str, group: Sequence[Runs]) -> bool:
-    """Whether a group has a column: all its sides, and no gap where it is made of several sides, unlike the others'."""
+    """Whether a group has a column: all its sides, and no gap if the column is made of several sides."""
     made_of = sides(column, group[0])
     whole = made_of == [column] or not any(runs.gaps for runs in group)
     return bool(made_of) and whole and all({*made_of} <= {*runs.values} for runs in group)
 
 
 def value(column: str, group: Sequence[Runs]) -> float:
-    """Return a column's value over one or more data sets."""
+    """Return the value of a column over one or more data sets."""
     if column == MEAN_OF_H:
         return float(np.mean([value(H, [runs]) for runs in group]))
     averages = [_average(side, group) for side in sides(column, group[0])]
@@ -136,7 +136,7 @@ def value(column: str, group: Sequence[Runs]) -> float:
 
 
 def column_score(column: str, group: Sequence[Runs]) -> ColumnScore:
-    """Return a column's value with its interval, for the data sets as given."""
+    """Return the value of a column with its interval, for the data sets as given."""
     found, seeds = value(column, group), group[0].seeds
     parts = [_parts(share) for share in _shares(column, group)]
     like_these: tuple[float, float] | tuple[None, None] = None, None
@@ -162,8 +162,8 @@ def difference(column: str, ours: Sequence[Runs], theirs: Sequence[Runs]) -> tup
     """Compare two methods on the same data sets, in the same order.
 
     Returns:
-        The first minus the second, for the classes or data sets as given and for such like these, and how many seeds
-        both have; None when a data set has no seed of both.
+        The first minus the second, for the classes or data sets as given and for classes or data sets like these, and
+        how many seeds both have; None when a data set has no seed of both.
     """
     pairs = [pair for pair in map(align, ours, theirs) if pair]
     if len(pairs) < len(ours):
@@ -181,7 +181,7 @@ def difference(column: str, ours: Sequence[Runs], theirs: Sequence[Runs]) -> tup
 
 def _spread(parts: Sequence[Crossed], added: int = 2) -> Spread:
     found = split_variance(parts, added=added)
-    assert found is not None  # only classes like these may be missing
+    assert found is not None  # only the interval for classes like these may be missing
     return found
 
 
@@ -190,7 +190,7 @@ def _average(side: str, group: Sequence[Runs]) -> float:
 
 
 _Share = tuple[Runs, dict[str, float]]
-"""One data set's share of a column: its runs and the weight of each side."""
+"""The share of one data set in a column: the runs and the weight of each side."""
 
 
 def _shares(column: str, group: Sequence[Runs]) -> list[_Share]:
@@ -205,7 +205,7 @@ def _slopes(group: Sequence[Runs]) -> dict[str, float]:
 
 
 def _parts(ours: _Share, theirs: _Share | None = None) -> list[Crossed]:
-    """The weighted values of a share, or their differences from another's on the same pictures."""
+    """Return the weighted values of a share, or their differences from another share on the same pictures."""
     runs, weights = ours
     if theirs is None:
         return [Crossed(weight * runs.values[side], runs.sampling[side], weight) for side, weight in weights.items()]

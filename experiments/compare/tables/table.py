@@ -37,18 +37,18 @@ from ipo_prompts.metrics.sampling import Sampling
 from ipo_prompts.metrics.verdict import Verdict, judge
 
 REFERENCES = ("baseline", "hand-written", "ensemble-80")
-"""What gains are counted from besides the reference of a table."""
+"""The methods that gains are counted from besides the reference of a table."""
 COUNTS = ("proposals", "scored_only", "calls", "tokens_in", "tokens_out")
 
 
 @dataclass(frozen=True)
 class Scope:
-    """What a row is about: one data set, or an average over several.
+    """The subject of a row: one data set, or an average over several.
 
     Attributes:
         name: the data set, or "average", "average without EuroSAT".
-        data: the data sets in it.
-        split: "official", "own" or "different: why"; of an average, the first that differs.
+        data: the data sets in the scope.
+        split: "official", "own" or "different: why"; for an average, the first split that differs.
     """
 
     name: str
@@ -57,16 +57,16 @@ class Scope:
 
     @property
     def is_average(self) -> bool:
-        """Whether it averages data sets."""
+        """Whether the scope averages data sets."""
         return self.name.startswith("average")
 
 
 @dataclass(frozen=True)
 class TableRow:
-    """A method in a scope. `scores` holds None where a column does not apply; it is empty where `absent` is all.
+    """A method in a scope. `scores` holds None where a column does not apply; it is empty if `absent` says why.
 
-    `labelled_per_class` counts the labelled pictures of each class that it saw; None where that is not known. `gaps`
-    says why a column that the others have is missing.
+    `labelled_per_class` counts the labelled pictures of each class that the method saw; None if that is not known.
+    `gaps` says why a column that other methods have is missing.
     """
 
     seeds: int
@@ -81,9 +81,9 @@ class MethodGain:
     """A method minus another, in one column and scope.
 
     Attributes:
-        verdict: for the classes of a data set, on an average for the data sets, as given; it decides.
-        like_these: for classes, on an average for data sets, like these; None where they cannot be told.
-        seeds: how many seeds both have (the smallest number over the data sets).
+        verdict: the verdict for the classes of a data set, or for the data sets of an average, as given; it decides.
+        like_these: the verdict for classes, or for data sets, like these; None where there can be none.
+        seeds: how many seeds both methods have (the smallest number over the data sets).
     """
 
     verdict: Verdict
@@ -91,29 +91,29 @@ class MethodGain:
     seeds: int
 
     def for_scope(self, scope: Scope) -> Verdict:
-        """Return what a mean over data sets is told by: the verdict for data sets like these, where there is one."""
+        """Return the verdict that is told with a mean: the one for data sets like these, if there is one."""
         return (self.like_these if scope.is_average else None) or self.verdict
 
 
 @dataclass(frozen=True)
 class Table:
-    """The numbers of a table, and the runs that they are of.
+    """The numbers of a table, and the runs that the numbers were computed from.
 
     Attributes:
-        measure, unit: what the values are and what they are of: accuracy of pictures, mean IoU of scenes.
-        headline: the column that gains and verdicts speak of.
-        methods: the rows, in their order; `known` has those that are methods as they are.
+        measure, unit: the name of the values and of the units they are of: accuracy of pictures, mean IoU of scenes.
+        headline: the column that gains and verdicts are about.
+        methods: the rows, in their order; `known` has the rows that are methods as they are.
         runs: (data, method) → its runs, where there are any.
         rows: (scope, method) → row.
-        gains: (scope, method, other, column) → what the method has over the other.
-        searches: (scope, method) → what its search cost and how much better it looked than it was, means per run over
-            seeds and data sets, by name. `search`, `selection`, `test` are the values of the final templates on
-            pictures of the classes searched on, None where none were drawn; a method that learns nothing from them is
-            scored on them too. `optimism` is the gain over the reference on the search pictures minus that on the test
+        gains: (scope, method, other, column) → what the method gains over the other.
+        searches: (scope, method) → the cost and the optimism of its search by name, means per run over seeds and data
+            sets. `search`, `selection`, `test` are the values of the final templates on pictures of the classes
+            searched on, None where no pictures were drawn; a method that learns nothing from these pictures is scored
+            on them, too. `optimism` is the gain over the reference on the search pictures minus the gain on the test
             pictures: both gains are paired, so that easier pictures do not look like over-fitting. `proposals`,
             `scored_only`, `calls`, `tokens_in`, `tokens_out` are those of `Budget`; `usd` is None where a price is
-            unknown. `gain_held_back` is what the choice gained over the search's initial template on held-back
-            pictures, see `Choice`; None where none were.
+            unknown. `gain_held_back` is the gain of the chosen template over the search's initial template on
+            held-back pictures, see `Choice`; None where no pictures were held back.
     """
 
     protocol: str
@@ -134,7 +134,7 @@ class Table:
 
     @property
     def averages(self) -> list[Scope]:
-        """The scopes that are averages; there are none of one data set."""
+        """The scopes that are averages; a table of one data set has none."""
         return [scope for scope in self.scopes if scope.is_average]
 
     @property
@@ -144,13 +144,13 @@ class Table:
 
     @property
     def rivals(self) -> list[str]:
-        """The rows that IPO is held against: its opponents, and in a table of several data sets all rows."""
+        """The rows that IPO is compared with: its opponents, and in a table of several data sets all rows."""
         opponents = [name for name, method in self.known.items() if method.is_opponent]
         everyone = self.methods if len(self.data_sets) > 1 else []
         return [name for name in dict.fromkeys([*opponents, *everyone]) if name != SUBJECT]
 
     def over(self, scope: Scope, method: str, other: str) -> MethodGain | None:
-        """Return what a method has over another in the headline; None where they are not compared."""
+        """Return the gain of a method over another in the headline; None where they are not compared."""
         return self.gains.get((scope.name, method, other, self.headline))
 
 
@@ -160,18 +160,18 @@ def build_table(
     published: Sequence[PublishedRow] = (),
     methods: Mapping[str, Method] | None = None,
 ) -> Table:
-    """Make the table of one protocol; all that is made of it has the same bytes for the same cells.
+    """Make the table of one protocol; the same cells give the same bytes in everything that is made of the table.
 
     Args:
-        cells: contents of `cell.json` files, in any order, each once; those that could not be made hold their reason as
-            `absent`, and no scores. At least one has scores.
-        reference: the method that gains are first counted from; hand-written and the 80-ensemble are always beside it.
+        cells: contents of `cell.json` files, in any order, each once. A cell that could not be made holds its reason as
+            `absent`, and no scores. At least one cell has scores.
+        reference: the method that gains are counted from first; hand-written and the 80-ensemble are always added.
         published: rows to show beside accuracies of ours; see `published_rows`.
-        methods: the rows that are methods as they are, in the order of the table, before all others; by default those
-            with a name of one.
+        methods: the rows that are methods as they are, in the order of the table, before all other rows; by default
+            the rows that bear the name of a method.
 
     Raises:
-        InputError: two measures or units; cells to be compared that differ in pictures or columns.
+        InputError: there are two measures or units, or cells to be compared differ in pictures or columns.
     """
     labels = {str(cell["cell"]["method"]) for cell in cells}
     known = {name: METHODS.find(name) for name in METHODS if name in labels} if methods is None else methods
@@ -207,7 +207,7 @@ def build_table(
         runs=runs,
     )
     for scope in table.scopes:
-        # An average over fewer data sets than the others' would mislead.
+        # An average over fewer data sets than the averages of other methods would mislead.
         rows = {name: [(one, name) for one in scope.data] for name in names}
         groups = {name: [runs[row] for row in found] for name, found in rows.items() if runs.keys() >= {*found}}
         for name in names:
@@ -219,18 +219,18 @@ def build_table(
 
 
 def natural(name: str) -> list[tuple[int, str]]:
-    """Return what names are sorted by: "n = 5" before "n = 10"."""
+    """Return a sort key that puts "n = 5" before "n = 10"."""
     return [(int(piece), "") if piece.isdecimal() else (0, piece) for piece in re.split(r"(\d+)", name)]
 
 
 def _place(name: str) -> tuple[int, str]:
-    """The place of a side or data set: the sides of one data set, then the papers' order, then the alphabet."""
+    """Return the sort key of a side or data set: sides, then data sets in the papers' order, then the alphabet."""
     order, key = ["base", "new", "test", "source", *library().tables[0].rows], data_key(name)
     return order.index(key) if key in order else len(order), name
 
 
 def _runs(row: tuple[str, str], cells: Sequence[CellContent], known: Mapping[str, Method]) -> Runs:
-    """The cells of one row, in the order of their seeds."""
+    """Return the cells of one row as runs, in the order of their seeds."""
     first = cells[0]
     for cell in cells:
         if cell["scores"].keys() != first["scores"].keys():
@@ -279,7 +279,7 @@ def _name(cell: CellContent) -> str:
 
 
 def _split(scores: Mapping[str, Any]) -> str:
-    """The split of a row; where its columns are data sets of their own, each that differs is named."""
+    """Return the split of a row; if its columns are data sets of their own, name each split that differs."""
     splits = {side: str(score["split"]) for side, score in sorted(scores.items())}
     different = {side: why for side, split in splits.items() if (why := why_different(split))}
     if not different or len(set(splits.values())) == 1:
@@ -288,7 +288,7 @@ def _split(scores: Mapping[str, Any]) -> str:
 
 
 def _columns(protocol: str, found: tuple[str, ...], several: bool) -> tuple[tuple[str, ...], str]:
-    """The columns over the sides of a table, and the headline."""
+    """Return the columns over the sides of a table, and the headline."""
     if {"base", "new"} <= {*found}:
         return (*found, H, *([MEAN_OF_H] if several else [])), H
     if "test" in found:
@@ -348,7 +348,7 @@ def _row(
 def _gains(
     table: Table, scope: Scope, groups: Mapping[str, Sequence[Runs]]
 ) -> Iterator[tuple[tuple[str, str, str, str], MethodGain]]:
-    """Compare each method with the references, ours with all its rivals, too. Holm's family is a method and column."""
+    """Compare each method with the references, and IPO also with its rivals. Holm's family is a method and a column."""
     for method, column in product(groups, table.columns):
         others = dict.fromkeys([table.reference, *REFERENCES, *(table.rivals if method == SUBJECT else ())])
         family = {
@@ -370,7 +370,7 @@ def _gains(
 
 
 def _search(method: str, groups: Mapping[str, Sequence[Runs]], reference: str) -> dict[str, float | None]:
-    """Return what a search cost and how much better it looked; see `Table.searches`."""
+    """Return what a search cost and how optimistic it was; see `Table.searches`."""
     group = groups[method]
     searched_on = next(side for side in ("base", "test", "source", *group[0].values) if side in group[0].values)
 
@@ -379,7 +379,7 @@ def _search(method: str, groups: Mapping[str, Sequence[Runs]], reference: str) -
         return None if on_search is None else on_search - fmean(runs.means[searched_on] for runs in group)
 
     pairs = [align(ours, theirs) for ours, theirs in zip(group, groups.get(reference, ()), strict=False)]
-    # A fixed method's run stands for any seed on the test pictures alone: each seed has search pictures of its own.
+    # The run of a fixed method stands for any seed only on the test pictures: each seed has other search pictures.
     found = [
         pair
         for pair in pairs
@@ -399,6 +399,6 @@ def _search(method: str, groups: Mapping[str, Sequence[Runs]], reference: str) -
 
 
 def _mean_over(group: Sequence[Runs], part: str, name: str) -> float | None:
-    """Mean over data sets of the mean over seeds of a number in a part of the cells; None when any run lacks it."""
+    """Return the mean over data sets of the mean over seeds of a number in a part of cells; None if a run lacks it."""
     numbers: list[list[Any]] = [[(cell.get(part) or {}).get(name) for cell in runs.cells] for runs in group]
     return None if any(None in of_seeds for of_seeds in numbers) else fmean(fmean(of_seeds) for of_seeds in numbers)

@@ -1,4 +1,4 @@
-"""What a table says in sentences: IPO against each baseline and control, and the notes below the numbers."""
+"""The sentences of a table: IPO against each baseline and control, and the notes below the numbers."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from ipo_prompts.experiments.run.config import PUBLISHED_CLIP
 
 
 def verdicts(table: Table) -> list[str]:
-    """Format IPO's comparisons, for better or worse, on the averages where there are any, else on each data set.
+    """Return a sentence for each comparison of IPO, on the averages if there are any, else on each data set.
 
-    A table without IPO (an ablation, whose rows are variants) has each row's comparison with the reference.
+    In a table without IPO (an ablation, whose rows are variants) each row is compared with the reference.
     """
     return list(_verdicts(table))
 
@@ -59,7 +59,7 @@ def _control(gain: MethodGain, subject: str, control: Method) -> str:
 
 
 def notes(table: Table) -> list[str]:
-    """Format the notes below a table: what its numbers are, then where rows, or ours and others, are not alike."""
+    """Return the notes below a table: what its numbers are, then how rows, or our numbers and others, differ."""
     unit = table.unit
     cells = [cell for runs in table.runs.values() for cell in runs.cells]
     calls = {cell["budget"]["calls"] for cell in cells if cell.get("budget")}
@@ -72,9 +72,9 @@ def notes(table: Table) -> list[str]:
     found: list[tuple[object, str]] = [  # when, what
         (
             table.averages,
-            "Means take the data sets as a sample: their intervals, p and * are for data sets like these, those of one "
-            "data set for its classes. A method that lacks a data set has no mean. What a method has over "
-            f"{SUBJECT} is the comparison of {SUBJECT} with it turned round, corrected with all of that method's.",
+            "Means take the data sets as a sample: their intervals, p and * are for data sets like these. Those of one "
+            "data set are for its classes. A method that lacks a data set has no mean. The gain of a method over "
+            f"{SUBJECT} is the comparison of {SUBJECT} with it, reversed, and corrected with all of that method's.",
         ),
         (
             True,
@@ -85,8 +85,8 @@ def notes(table: Table) -> list[str]:
         ),
         (
             MEAN_OF_H in table.columns,
-            "H is the harmonic mean of base and new; in an average row that of the two averaged columns, as the papers "
-            f"print it. “{MEAN_OF_H}” averages the data sets' H instead.",
+            "H is the harmonic mean of base and new; in an average row it is the harmonic mean of the two averaged "
+            f"columns, as the papers print it. “{MEAN_OF_H}” averages the data sets' H instead.",
         ),
         (
             H in table.columns and MEAN_OF_H not in table.columns,
@@ -102,30 +102,30 @@ def notes(table: Table) -> list[str]:
         (
             True,
             f"Optimism: the gain over the reference on the search {unit} minus that on the test {unit} of the same "
-            "classes; above 0, the search looked better than it was.",
+            "classes; above 0, the search promised more than the test showed.",
         ),
         *((True, note) for note in _missing_sides(table)),
         (
             len([number for number in saw if number]) > 1,
-            "labels/class counts the labelled pictures of each class that a row saw, to search or train with or to "
-            f"choose on: {by_labels}. Rows of one number share a budget; what a row gains over one that saw fewer may "
-            "be due to its labels.",
+            "labels/class counts the labelled pictures of each class that a row saw, to search, train or choose with: "
+            f"{by_labels}. Rows with the same number have the same budget; a gain over a row that saw fewer labels may "
+            "be due to the labels.",
         ),
         (
             len(calls - {0}) > 1,
             "Methods that ask a language model get the same steps and candidates, unless a note says otherwise. Their "
-            "calls differ because some ask for one template a call, and because a reply that cannot be used is asked "
-            "for again, and some methods get more of these.",
+            "calls differ because some methods ask for one template a call, and because unusable replies are asked for "
+            "again, more often by some methods.",
         ),
         (
             table.published and not clips <= set(PUBLISHED_CLIP),
             f"Published numbers are of {PUBLISHED_CLIP[0]}, ours of {', '.join(sorted(clips))}: "
-            "they stand beside each other and do not compare.",
+            "they stand side by side, but cannot be compared.",
         ),
         (
             any((cell.get("budget") or {}).get("scored_only") for cell in cells),
-            "Proposals are the templates that a search asked for and scored; looked at are those that were scored "
-            "besides, which no language model was asked for: of a list, or composed of given words.",
+            "Proposals are the templates that a search proposed and scored. Scored only are the other templates that "
+            "were scored: templates of a list, or composed of given words, without a language model.",
         ),
         *((True, note) for note in _of_methods({cell["cell"]["method"]: cell for cell in cells})),
         (shortened, f"Descriptions of pictures that did not fit into a question, seed by seed: {shortened}."),

@@ -142,7 +142,7 @@ def test_what_was_looked_at_is_told_apart_from_what_was_proposed():
     assert (found["ipo-default"]["scored_only"], found["ipo-default"]["proposals"]) == (mean, 40)
     assert found["phrases"]["scored_only"] == 0
     head = next(line for line in to_markdown(build_table(cells)).splitlines() if "proposals" in line)
-    assert [cell.strip() for cell in head.split("|")][7:10] == ["proposals", "looked at", "calls"]
+    assert [cell.strip() for cell in head.split("|")][7:10] == ["proposals", "scored only", "calls"]
     assert any(note.startswith("Proposals are") for note in notes(build_table(cells)))
 
 
