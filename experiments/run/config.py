@@ -1,6 +1,6 @@
-"""The configuration of a run: one model; its settings as help shows them; the published ones beside those of a run.
+"""The configuration of a run: one model, its settings as help shows them, and how they differ from published settings.
 
-Sources of what is published: Du, Sun and Snoek, NeurIPS 2024 (arXiv 2410.15397), and its code,
+The published settings are from Du, Sun and Snoek, NeurIPS 2024 (arXiv 2410.15397), and its code,
 https://github.com/lmsdss/IPO.
 """
 
@@ -28,41 +28,44 @@ from ipo_prompts.programs.strategies.base import asks_lm, needs_lm
 from ipo_prompts.programs.templates.settings import BY_CLIP, LIMITS, SearchSettings, preset
 
 FREE_KEYS = LIMITS | {"track", "device", "opened"}
-"""What may change when a run is resumed: a run that a budget stopped resumes under a larger one, or elsewhere."""
+"""Settings that may change when a run is resumed: a run that a budget stopped goes on under a larger budget, or on
+another machine."""
 ASK_NO_MODEL = frozenset({*BY_CLIP, "none"})
 """Describers that need no language model."""
 
 CANONICAL = "ipo_prompts.experiments.embedded.shifts:canonical"
-"""Writes what names embedded pictures in one way."""
+"""The function that writes each name of the embedded pictures in one way."""
 CHOSEN: dict[str, Registry] = {"strategy": STRATEGIES, "reward": REWARDS}
 """Keys whose value is a name with settings of its own, written `strategy=NAME strategy.KEY=VALUE`."""
 
 
 class JobSettings(BaseModel):
-    """What a job is about beside its search: pictures, models, and limits."""
+    """The settings of a run beside those of its search: pictures, models, and limits."""
 
     preset: Literal["default", "paper", "code"] = Field(
-        "default", description="settings to start from: ours, the paper's, or those of the paper's code"
+        "default", description="settings to start from: IPO's own, the paper's, or those of the paper's code"
     )
-    data: str = Field("embedded", description="folder:PATH, csv:PATH, hf:NAME, or what else `ipo data list` names")
+    data: str = Field(
+        "embedded", description="folder:PATH, csv:PATH, hf:NAME, or another form that `ipo data list` names"
+    )
     task: str | None = Field(
-        None, description="one sentence on what the pictures are; worded from the classes if unset"
+        None, description="one sentence that says what the pictures are; unset: made from the class names"
     )
     class_names: str | dict[Any, Any] | list[Any] | None = Field(
         None,
-        description="class → its name in prompts, or a list of that and synonyms; unset: what classes.yaml in the "
-        "folder of pictures says. A list, or a text file with one name a line: the pictures have no labels",
+        description="class → its name in prompts, or a list of the name and its synonyms; unset: read classes.yaml in "
+        "the folder of pictures. A list, or a text file with one name a line, is for pictures without labels",
     )
     labels: Literal["given", "none", "several"] = Field(
         "given",
-        description="none: the labels that there are are not looked at (docs/no-labels.md); several: a cell of a table "
-        "names all that a picture shows, cat|sofa (docs/several-labels.md)",
+        description="none: ignore all labels (docs/no-labels.md); several: a cell of a table names all classes that "
+        "the picture shows, cat|sofa (docs/several-labels.md)",
     )
     exclude: list[str] = Field([], description="classes that are left out, such as '[dog, n02084071]'")
     background: Background = Field(
         "white",
-        description="white: transparent pictures are read on white and turned by their EXIF, as viewers show them; "
-        "as-is: as stored, which published numbers are made with and the paper's data sets are always read with",
+        description="white: read pictures as viewers show them, transparent ones on white, and turned by their EXIF; "
+        "as-is: read them as stored. Published numbers were made so, and the paper's data sets are always read so",
     )
     clip: str = Field("embedded", description="embedded, MODEL/TAG (ViT-B-16/openai), hf-hub:…, local-dir:…")
     device: str = Field(
@@ -70,13 +73,13 @@ class JobSettings(BaseModel):
     )
     head: Literal["words", "blend"] = Field(
         "words",
-        description="what the program decides with; blend: with the labelled pictures of search and selection, too, as "
-        "far as those left out in turn prefer it; the verdict stays that of the words",
+        description="what the program decides with: words alone; or blend, words and the labelled search and selection "
+        "pictures. Leaving pictures out in turn sets the weight of the pictures; the verdict is about the words alone",
     )
     verdict: Literal["plain", "balanced"] = Field(
         "plain",
-        description="what the sealed test decides by: all pictures alike, or balanced: all classes alike, whatever "
-        "their sizes",
+        description="what counts alike in the sealed test: plain, every picture; balanced, every class, whatever its "
+        "size",
     )
     reward: dict[str, Any] = Field(
         {"name": REWARDS.default},
@@ -97,10 +100,10 @@ class JobSettings(BaseModel):
     lm_context: int | None = Field(
         None,
         ge=1,
-        description="tokens that lm takes, prompt and reply together: descriptions are shortened to fit; unset: what "
-        "litellm knows",
+        description="tokens that lm takes, prompt and reply together; descriptions are shortened to fit. unset: the "
+        "number that litellm knows",
     )
-    temperature: float = Field(1.0, gt=0, le=2, description="of the optimizer LLM")
+    temperature: float = Field(1.0, gt=0, le=2, description="sampling temperature of lm")
     max_tokens: int = Field(1024, ge=16, description="longest reply of a language model, in tokens")
     describer: str = Field(
         "clip",
@@ -109,34 +112,34 @@ class JobSettings(BaseModel):
     )
     describer_api_base: str | None = Field(None, description="address of an OpenAI-compatible server for the describer")
     describer_question: Literal["default", "paper", "code"] = Field(
-        "default", description="what a multimodal describer is asked: our question, the paper's, or its code's"
+        "default", description="what a multimodal describer is asked: IPO's question, the paper's, or its code's"
     )
-    described_pictures: int = Field(16, ge=1, description="search pictures that a multimodal describer sees at most")
-    shots: int = Field(4, ge=1, description="base pictures per class that the search sees at most")
+    described_pictures: int = Field(16, ge=1, description="the most search pictures that a multimodal describer sees")
+    shots: int = Field(4, ge=1, description="how many search pictures of each base class are drawn at most")
     selection_shots: int = Field(
-        2, ge=0, description="base pictures per class that are held back at most until the winner is chosen; 0: none"
+        2, ge=0, description="how many pictures of each base class are held back at most to choose the winner; 0: none"
     )
     search_pictures: int | None = Field(
-        None, ge=2, description="score on so many of the base pictures drawn to search with; unset: all"
+        None, ge=2, description="score templates on so many of the search pictures drawn; unset: on all"
     )
     classes: Literal["all", "base-to-new"] = Field(
         "all", description="base-to-new: search on the first half of the classes, test on both halves"
     )
     also_fit: list[str] = Field(
-        [], description="data sets that a template will meet later: it must be short enough for their class names too"
+        [], description="other data sets that templates must fit: each must be short enough for their class names, too"
     )
     start_from: str | None = Field(
         None,
-        description="a run whose templates are candidates from the start; settings that are not given are that run's",
+        description="a run whose templates are candidates from the start; settings that you leave out are that run's",
     )
     opened: int = Field(
         0,
         ge=0,
         le=1_000_000,
-        description="how often the sealed test pictures, or some of them, were opened elsewhere; runs in the same "
-        "folder and those that this one starts from are counted without it",
+        description="how often the sealed test pictures, or some of them, were opened elsewhere; do not count runs in "
+        "the same folder or runs that this one starts from, which are counted by themselves",
     )
-    track: Literal["none", "wandb"] = Field("none", description="where else the run is logged: Weights & Biases")
+    track: Literal["none", "wandb"] = Field("none", description="wandb: log the run in Weights & Biases, too")
 
 
 class RunConfig(SearchSettings, JobSettings):
@@ -178,15 +181,15 @@ class RunConfig(SearchSettings, JobSettings):
 
     @model_validator(mode="after")
     def _has_a_language_model(self) -> RunConfig:
-        if not is_own(self.strategy["name"]):  # that is imported when the run begins
+        if not is_own(self.strategy["name"]):  # a strategy of the user is imported when the run begins
             self.check_lm()
         return self
 
     def check_lm(self) -> None:
-        """Refuse a strategy that has to ask a language model where there is none.
+        """Refuse a strategy that needs a language model where lm=none.
 
         Raises:
-            InputError: says what to name.
+            InputError: the strategy needs one. The message says what to name.
         """
         if self.lm == "none" and needs_lm(STRATEGIES.find(self.strategy["name"])):
             without = ", ".join(name for name in STRATEGIES if not needs_lm(STRATEGIES.find(name)))
@@ -206,7 +209,7 @@ class RunConfig(SearchSettings, JobSettings):
         return self.lm != "none" and asks_lm(STRATEGIES.find(self.strategy["name"]))
 
     def with_twice_the_shots(self) -> RunConfig:
-        """Return the job with twice as many pictures of a class to search and choose with, where there are so many."""
+        """Return the configuration with twice the shots for search and selection; a data set may have fewer."""
         twice = {"shots": 2 * self.shots, "selection_shots": 2 * max(1, self.selection_shots)}
         return self.model_copy(update=twice)
 
@@ -215,12 +218,12 @@ class RunConfig(SearchSettings, JobSettings):
         return yaml.safe_dump(self.model_dump(), sort_keys=False, allow_unicode=True)
 
     def differs_from(self, other: RunConfig) -> str | None:
-        """Name the first key that would change the result, or None; limits and the device may differ."""
+        """Return the first key that differs and would change the result, or None. `FREE_KEYS` may differ."""
         mine, theirs = self.model_dump(), other.model_dump()
         return next((key for key in mine if key not in FREE_KEYS and mine[key] != theirs[key]), None)
 
 
-# Values by key, those of strategies and rewards below theirs.
+# Values by key; the settings of a strategy or reward stand below the key that names it.
 
 
 def nested(values: dict[str, Any]) -> dict[str, Any]:
@@ -254,7 +257,10 @@ def dotted(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def overlaid(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
-    """Lay nested values over others; the settings of a strategy or reward stay only under the same name."""
+    """Lay the nested values `above` over those `below`.
+
+    The settings of a strategy or reward are kept only where `above` names the same one, or names none.
+    """
     result = {**below, **above}
     for key, registry in CHOSEN.items():
         if key in below and key in above:
@@ -277,10 +283,10 @@ class Setting(NamedTuple):
 
 
 def settings(chosen: Collection[str] | None = None) -> list[Setting]:
-    """Return every setting in order; those of strategies and rewards follow the key that names them.
+    """Return every setting in order; the settings of strategies and rewards follow the key that names them.
 
     Args:
-        chosen: the strategies and rewards whose own settings are wanted, no other is imported; None for all.
+        chosen: the strategies and rewards whose settings are wanted; no other is imported. None for all.
     """
     rows: list[Setting] = []
     for name, field in RunConfig.model_fields.items():
@@ -300,7 +306,7 @@ def settings(chosen: Collection[str] | None = None) -> list[Setting]:
 
 CONFIGS = files("ipo_prompts.experiments.run") / "configs"
 PUBLISHED_CLIP = ("ViT-B-16/openai", "ViT-B-16-quickgelu/openai")
-"""What all published rows were made with, by both of its names."""
+"""The CLIP that all published rows were made with, by both of its names."""
 OPTIMIZER, DESCRIBER = "GPT-3.5-turbo", "MiniCPM-V-2"
 SOURCE = {"paper": "the paper", "code": "the paper's code"}
 MOST_PICTURES = 500
@@ -308,7 +314,7 @@ MOST_PICTURES = 500
 
 
 def shipped_configs(prefix: str = "") -> list[str]:
-    """Return the names of the shipped configurations, each a published setting as a whole."""
+    """Return the names of the shipped configurations, each of which is a complete published setting."""
     return sorted(entry.name.removesuffix(".yaml") for entry in CONFIGS.iterdir() if entry.name.startswith(prefix))
 
 
@@ -318,10 +324,10 @@ def shipped_config(name: str) -> Path | None:
 
 
 def differences(config: RunConfig) -> list[str]:
-    """Return each setting that is not the one of the publication that the run's preset names, with the published value.
+    """Return each setting of a run that differs from the publication that its preset names.
 
     Returns:
-        Words such as "shots=4 (1)". Empty without such a preset.
+        Texts with the published value in brackets, such as "shots=4 (1)". Empty for `preset=default`.
     """
     if config.preset == "default":
         return []
@@ -335,7 +341,7 @@ def differences(config: RunConfig) -> list[str]:
 
 
 def about_preset(config: RunConfig) -> list[str]:
-    """Say in a line or two what the preset of a run sets, and what is not as published; nothing without one."""
+    """Say in one or two lines what the preset of a run sets and what is not as published; empty for the default."""
     if config.preset == "default":
         return []
     source = SOURCE[config.preset]
@@ -350,7 +356,7 @@ def about_preset(config: RunConfig) -> list[str]:
 
 
 def _beside(config: RunConfig) -> dict[str, str]:
-    """Return what no preset sets and the run has otherwise, with the published value."""
+    """Return the published value of each setting that no preset sets and that the run has otherwise, by key."""
     without = config.preset == "paper" and config.shots == 16
     described = "none" if without else DESCRIBER
     right = {
