@@ -93,7 +93,7 @@ def test_a_notebook_shows_the_answer_first_then_the_search_and_pictures(analysed
     places += [part.index(words) for words in ("image/svg+xml", "Wrong before, right now: 1 of 3")]
     places.append(part.index("Right before, wrong now: 1 of 1"))
     assert places == sorted(places)
-    assert text(part).endswith(f"All of it: {analysed / 'report.html'}")
+    assert text(part).endswith(f"The whole report: {analysed / 'report.html'}")
 
 
 def test_hostile_text_is_text_in_a_notebook_too(hostile: Path) -> None:
