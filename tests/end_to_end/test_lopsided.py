@@ -53,7 +53,7 @@ def test_all_of_it_is_used_for_what_it_can_be(place: Path, capfd: pytest.Capture
     assert "If each of the 4 tested classes counts the same" in page.replace("\u00a0", " ")
     assert "Untested, with no picture in the test" in page
     assert result.offsets is not None and result.offsets.weighed
-    assert "of the labels only that classes weigh the same" in page.replace("\u00a0", " ")
+    assert "labels only to weigh classes the same" in page.replace("\u00a0", " ")
 
 
 def test_the_command_that_doubles_the_shots_runs_and_uses_so_many_more(

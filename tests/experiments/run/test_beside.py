@@ -73,7 +73,7 @@ def test_the_better_template_decides_whether_any_is_a_poor_answer(made: tuple[An
         assert found is not None and found.weak == weak
 
 
-@pytest.mark.parametrize(("kind", "how"), [("none", "that classes weigh the same"), ("prior", "that classes weigh")])
+@pytest.mark.parametrize(("kind", "how"), [("none", "weigh classes the same"), ("prior", "weigh classes")])
 def test_offsets_that_a_run_has_not_are_fitted_on_all_that_is_not_sealed(
     kind: Any, how: str, made: tuple[Any, Compared]
 ) -> None:
