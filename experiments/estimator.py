@@ -1,7 +1,8 @@
-"""`IPOClassifier`: a search and what it found as an estimator of scikit-learn, an extra (docs/scikit-learn.md).
+"""`IPOClassifier`: a search and its result as an estimator of scikit-learn, which is an extra (docs/scikit-learn.md).
 
-It learns from pictures in any form that `to_picture` takes, or from their features. Both end in features, which decide
-what is held back and in which order they are searched on: rows in another order give the same estimator.
+It learns from pictures in any form that `to_picture` takes, or from their features. Pictures are encoded to features.
+The features decide which rows are held back and in which order rows are searched on, so rows in another order give the
+same estimator.
 """
 
 from __future__ import annotations
@@ -50,28 +51,29 @@ Anything = npt.NDArray[Any]
 
 
 class IPOClassifier(ClassifierMixin, BaseEstimator):
-    """Names pictures by the template that a search finds for a frozen CLIP on labelled ones.
+    """Classifies pictures with a frozen CLIP and the template that a search finds on labelled pictures.
 
-    Each `fit` is a search, so each fold of a cross-validation is one. A fifth of each class is held back in it, to
-    choose the winner and to fit the temperature of probabilities.
+    Each `fit` is a search, so each fold of a cross-validation is a search. `fit` holds back a fifth of each class to
+    choose the winner and to fit the temperature of the probabilities.
 
     Args:
-        clip: the name of a CLIP, as `ipo optimize` takes it, or a loaded one. Other processes (`n_jobs`) load their own
-            by its name.
-        class_names: what a CLIP reads for each label: label → its name, or a list of its name and synonyms. A list of
-            names is for labels that are these, or their places in it, 0, 1, …: `sorted(set(y))` serves tools that
-            number the labels themselves, as `cross_val_predict` does. Where None, labels are texts, and the names.
-        lm: the language model that the strategy asks: a `dspy.LM` or a name as `ipo optimize --lm` takes it.
+        clip: the name of a CLIP, as `ipo optimize` takes it, or a loaded CLIP. Other processes (`n_jobs`) load the CLIP
+            by name.
+        class_names: the class name for each label: label → its name, or a list of the name and its synonyms. A list of
+            names is for labels that are these names, or the positions 0, 1, … in the list: `sorted(set(y))` is for
+            tools that number the labels themselves, as `cross_val_predict` does. None: the labels are the names.
+        lm: the language model that the strategy asks: a `dspy.LM`, or a name as `ipo optimize --lm` takes it.
         strategy: how new templates are found; see `IPO`.
         steps: how often new templates are asked for.
         settings: further arguments of `IPO`, such as `{"budget_usd": 1.5}` or `{"head": "blend"}`.
-        random_state: of what is held back and of the search, 0 or more; the same one gives the same estimator.
+        random_state: the seed of the search and of what is held back, 0 or more; the same seed gives the same
+            estimator.
 
     Attributes:
-        classes_: the labels, sorted; those that `y` had.
+        classes_: the labels in `y`, sorted.
         template_: the chosen template.
-        search_seconds_: how long the search took, without the encoding of pictures.
-        program_: the `TemplateClassifier`; `program_.save("program.json")` keeps it for others, and for `ipo predict`.
+        search_seconds_: how long the search took, in seconds, without encoding the pictures.
+        program_: the `TemplateClassifier`; `program_.save("program.json")` writes a file for others and `ipo predict`.
     """
 
     def __init__(
@@ -94,18 +96,18 @@ class IPOClassifier(ClassifierMixin, BaseEstimator):
         self.random_state = random_state
 
     def fit(self, X: Any, y: Any, groups: Any = None) -> Self:
-        """Search for the template that names these pictures best.
+        """Search for the template that classifies these pictures best.
 
         Args:
-            X: n pictures, each a path, bytes, a PIL image, a `Picture` or a `dspy.Image`; or their features by this
-                CLIP, an array (n, D), whose rows are made unit rows.
+            X: n pictures, each a path, bytes, a PIL image, a `Picture` or a `dspy.Image`; or features by this CLIP, an
+                array (n, D), whose rows are normalised to length 1.
             y: n labels, texts or integers.
-            groups: n names, equal for pictures that are not independent (variants of one, frames of one film): they are
-                held back together. None where all are.
+            groups: n names, equal for pictures that are not independent, such as variants of one picture or frames of
+                one film: these are held back together. None where all pictures are independent.
 
         Raises:
-            InputError: X, y or groups have other lengths, fewer than two classes, labels without names; or a setting
-                that the search does not take.
+            InputError: X, y and groups differ in length, there are fewer than two classes, a label has no name, or the
+                search does not take a setting.
         """
         clip = self._loaded()
         features = _features(clip, X)
@@ -138,22 +140,22 @@ class IPOClassifier(ClassifierMixin, BaseEstimator):
         with silent("dspy"):  # a line for each step of each fold
             program = ipo.compile(student, trainset=examples(search), valset=examples(held_back))
         self.search_seconds_ = time.monotonic() - started
-        if held_back and program.pictures is None:  # those left out in turn have fitted it
+        if held_back and program.pictures is None:  # else pictures left out in turn have fitted the temperature
             groups_held = tuple(keys[row] for row in held_back)
             program.calibrate(EncodedPictures(features[held_back], numbers[held_back], groups_held))
         # Kept as JSON has it: a pickle then holds texts and numbers, and no CLIP.
         self._state, self._labels = program.dump_state(), program.labels
-        self.__dict__.pop("program_", None)  # of a fit before
+        self.__dict__.pop("program_", None)  # the program of an earlier fit
         self.classes_, self.template_ = classes, program.template
         logger.info("a search on %d pictures took %.1f s: %s", len(search), self.search_seconds_, self.template_)
         return self
 
     @cached_property
     def program_(self) -> TemplateClassifier:
-        """The fitted `TemplateClassifier`; in another process than that of `fit` it loads the CLIP.
+        """The fitted `TemplateClassifier`. In another process than that of `fit`, the CLIP is loaded.
 
         Raises:
-            InputError: the CLIP of that name is another one now.
+            InputError: the CLIP of that name has changed since.
         """
         check_is_fitted(self, "classes_")
         program = TemplateClassifier(self._loaded(), self._labels)
@@ -161,17 +163,17 @@ class IPOClassifier(ClassifierMixin, BaseEstimator):
         return program
 
     def predict(self, X: Any) -> Anything:
-        """Return the label of each picture, (n,): of equal ones the first."""
+        """Return the label of each picture, (n,); among equally probable labels the first."""
         logits = self._logits(X)
         found: Anything = self.classes_[logits.argmax(axis=1)]
         return found
 
     def predict_proba(self, X: Any) -> Floats:
-        """Return how probable each class is, float32 (n, C), rows that sum to 1, in the order of `classes_`."""
+        """Return the probability of each class, float32 (n, C), in the order of `classes_`; rows sum to 1."""
         return softmax(self._logits(X), self.program_.temperature)
 
     def decision_function(self, X: Any) -> Floats:
-        """Return the logits, float32 (n, C); of two classes how much the second has more than the first, (n,)."""
+        """Return the logits, float32 (n, C); for two classes the second logit minus the first, (n,)."""
         logits = self._logits(X)
         return logits if logits.shape[1] > 2 else logits[:, 1] - logits[:, 0]
 
@@ -197,15 +199,15 @@ def _load(name: str) -> Clip:
 
 
 def _features(clip: Clip, given: Any) -> Floats:
-    """Return the features of pictures in any form, or take those given: float32 (n, D), unit rows.
+    """Return the features of pictures in any form, or the features given: float32 (n, D), unit rows.
 
     Raises:
-        InputError: says what was given instead.
+        InputError: `given` is neither. The message says what it is.
     """
     if isinstance(given, (str, bytes)) or not hasattr(given, "__len__"):
-        raise InputError(f"X is {type(given).__name__} and no list of pictures; write [picture] for one.")
+        raise InputError(f"X is {type(given).__name__} and no list of pictures; write [picture] for one picture.")
     if len(given) == 0:
-        raise InputError("X is empty; give a picture at least.")
+        raise InputError("X is empty; give at least one picture.")
     if not isinstance(given, (list, tuple)):  # an array, a frame, a series
         given = np.asarray(given)
         given = given[:, 0] if given.ndim == 2 and given.shape[1] == 1 and given.dtype == object else given
@@ -218,7 +220,7 @@ def _checked(y: Any, groups: Any, n: int) -> Anything:
     """Return labels as texts or integers, (n,).
 
     Raises:
-        InputError: they are neither, or labels or groups are not n.
+        InputError: the labels are neither, or there are not n labels or not n groups.
     """
     try:
         labels = column_or_1d(y)
@@ -233,7 +235,7 @@ def _checked(y: Any, groups: Any, n: int) -> Anything:
 
 
 def _joined(groups: Sequence[str], digests: Sequence[str]) -> list[str]:
-    """Return the group of each row, those that share a picture joined: the first of their names.
+    """Return the group of each row. Groups that share a picture are joined under the first of their names.
 
     >>> _joined(["b", "a", "b", "c"], ["1", "2", "2", "3"])
     ['a', 'a', 'a', 'c']
@@ -243,21 +245,21 @@ def _joined(groups: Sequence[str], digests: Sequence[str]) -> list[str]:
     size = picture.max() + 1
     shared = csr_array((np.ones(len(group)), (group, picture)), shape=(size, size))
     joined = connected_components(shared, directed=False)[1]
-    first = np.unique(joined[: len(names)], return_index=True)[1]  # each part has a name, and these are sorted
+    first = np.unique(joined[: len(names)], return_index=True)[1]  # the names are sorted, so the first is the smallest
     return [str(name) for name in names[first[joined[group]]]]
 
 
 def _names(classes: Anything, given: Any) -> tuple[str, ...]:
-    """Return what the CLIP reads for each class, in their order.
+    """Return the class name for each label in `classes`, in the same order.
 
     Raises:
-        InputError: a label has no name, or one that cannot be used.
+        InputError: a label has no name, or a name that cannot be used.
     """
     labels = classes.tolist()
     if given is None:
         if classes.dtype.kind not in "U":
             raise InputError(
-                f"the labels are {several([str(label) for label in labels], 3)} and a CLIP reads names; give "
+                f"the labels are {several([str(label) for label in labels], 3)}, but a CLIP reads names; give "
                 "class_names={label: name}, or a list of names for the labels 0, 1, … (sorted(set(y)) where "
                 "scikit-learn numbers names itself)."
             )
@@ -276,10 +278,10 @@ def _names(classes: Anything, given: Any) -> tuple[str, ...]:
 def _parts(
     digests: Sequence[str], keys: Sequence[str], numbers: npt.NDArray[np.int64], seed: int
 ) -> tuple[list[int], list[int]]:
-    """Return the rows that are searched on and those held back, whatever order they came in.
+    """Return the rows to search on and the rows held back; the order in which rows came has no influence.
 
     Raises:
-        InputError: the seed is none.
+        InputError: the seed is no whole number from 0.
     """
     if type(seed) is not int or seed < 0:
         raise InputError(f"random_state= is a whole number from 0, such as 0, not {seed!r}.")

@@ -1,4 +1,4 @@
-"""`ipo.optimize(…)`: the command `ipo optimize` as one call from Python; its result, in words and in a notebook."""
+"""`ipo.optimize(…)`: `ipo optimize` as one call from Python. The result prints itself, in a notebook with pictures."""
 
 from __future__ import annotations
 
@@ -43,16 +43,16 @@ INSTEAD = {
     "of your own, strategy='module:Class'; a list of templates or an object goes to IPO(strategy=…) "
     "(docs/strategies.md)",
 }
-"""What to give where people give the object itself: a run is its configuration, which a file holds."""
+"""What to give instead of an object, by argument: a run must be described by a configuration that a file can hold."""
 
 
 @dataclass(frozen=True, repr=False)
 class Outcome:
-    """What a run found. It shows itself: `print` says what the command line prints, a notebook shows the pictures too.
+    """What a run found. `print` shows what the command line prints; a notebook shows pictures, too.
 
     Attributes:
-        folder: the run directory, absolute, which everything can be read from again.
-        result: all numbers, the content of `result.json`.
+        folder: the absolute path of the run directory, which holds everything.
+        result: all numbers: the content of `result.json`.
     """
 
     folder: Path
@@ -60,30 +60,30 @@ class Outcome:
 
     @property
     def template(self) -> str:
-        """The chosen template; the initial one where nothing convincing was found."""
+        """The chosen template; the initial template where the search found nothing convincing."""
         return self.result.template
 
     @property
     def gain(self) -> Verdict:
-        """The gain over the initial template on the sealed test: `mean` and `ci95`, fractions; `numbers`, in words.
+        """The gain over the initial template on the sealed test: `mean` and `ci95` as fractions, `numbers` as text.
 
         Raises:
             InputError: the run had no labels.
         """
         if self.result.untested:
             raise InputError(
-                f"the run in {self.folder} has no gain, for it is not tested: no labels; `ipo label` and `ipo verify` "
-                "test it."
+                f"the run in {self.folder} has no labels, so it is not tested and has no gain; test it with "
+                "`ipo label` and `ipo verify`."
             )
         return self.result.scores["test"].difference
 
     @cached_property
     def classifier(self) -> TemplateClassifier:
-        """The classifier with the template, on the device of the run; loads the CLIP when it is first asked for."""
+        """The classifier with the template, on the device of the run. The CLIP is loaded at the first use."""
         return TemplateClassifier.from_file(self.folder, device=config_of(self.folder).device)
 
     def report(self) -> Path:
-        """Return where the report page lies; it needs no network."""
+        """Return the path of the report page, which needs no network."""
         return self.folder / PAGE
 
     def __repr__(self) -> str:
@@ -106,24 +106,24 @@ def optimize(
     trust: bool = False,
     **settings: Unpack[RunKeywords],
 ) -> Outcome:
-    """Search a better template, choose the winner with held-back pictures, test it once on sealed ones.
+    """Search for a better template, choose the winner with held-back pictures, test it once on sealed pictures.
 
-    What `ipo optimize` does, with its defaults: a local language model is fetched when it is asked and not here.
+    This is `ipo optimize`, with the same defaults. A local language model that is missing is fetched when it is asked.
 
     Args:
-        data: the pictures: `folder:PATH`, `csv:PATH`, `hf:NAME`, a name of `ipo data list`; `embedded` if left out.
+        data: the pictures: `folder:PATH`, `csv:PATH`, `hf:NAME` or a name of `ipo data list`; `embedded` if left out.
         out: the run directory; `runs/DATE-NAME` if left out.
-        resume: the directory of a run to resume; what is given besides has to be its own, but for the limits.
-        start_from: the directory of a run whose templates a new one starts from; settings that are not given are that
-            run's.
-        quiet: show no progress, which else goes to stderr.
+        resume: the directory of a run to resume; other arguments must equal those of that run, except for limits.
+        start_from: the directory of a run from whose templates a new run starts; settings that you leave out are those
+            of that run.
+        quiet: show no progress; else progress goes to stderr.
         trust: use the CLIP, data, models and addresses that a run from elsewhere names; see `SECURITY.md`.
-        **settings: by the names of the configuration: `clip`, `lm`, `steps`, `budget_usd`, …; those of a strategy or a
-            reward as `strategy={"name": "history", "size": 8}`. `docs/command-line.md` lists them.
+        **settings: settings by name: `clip`, `lm`, `steps`, `budget_usd`, …. Settings of a strategy or a reward go
+            beside its name: `strategy={"name": "history", "size": 8}`. `docs/command-line.md` lists all settings.
 
     Raises:
         InputError: bad input, or a run directory that does not fit.
-        NothingUsable: the strategy gave nothing to score.
+        NothingUsable: the strategy proposed nothing that can be scored.
         dspy.LMError: the language model cannot be reached; the run can be resumed.
     """
     for name, place in (("out", out), ("resume", resume), ("start_from", start_from)):
@@ -156,17 +156,17 @@ def optimize(
 
 
 def answer(result: RunResult) -> str:
-    """Return the template in a line of its own, then what it is worth: all that a quiet run prints."""
+    """Return all that a quiet run prints: the template in a line of its own, then what it is worth."""
     return "\n".join([result.template, *(line.text for line in told_at("quiet", result, None, Path()))])
 
 
 def summary(result: RunResult, folder: Path, width: int | None = None) -> str:
-    """Format a result for a person: the template, what it gains where, how sure that is, what to do next.
+    """Format a result for a person: the template, its gain, how sure that is, what to do next.
 
     Args:
-        result: of a finished run.
-        folder: its directory.
-        width: of the terminal; longer sentences are wrapped at words, and nothing is where there is none.
+        result: the result of a finished run.
+        folder: the run directory.
+        width: the width of the terminal, at which sentences are wrapped; None wraps nothing.
     """
     config = config_of(folder) if holds_run(folder) else None  # a result may stand alone
     lines = [line for one in told_at("terminal", result, config, folder) for line in _lines(one, width)]
@@ -174,7 +174,7 @@ def summary(result: RunResult, folder: Path, width: int | None = None) -> str:
 
 
 def _lines(one: Line, width: int | None) -> list[str]:
-    """Format one line of the end; what is typed stands behind its label, or below its sentence."""
+    """Format one line. A command stands behind its label, or below its sentence."""
     label = f"{one.label}: " if one.label else ""
     if not one.text:
         return [_command(f"{label:>8}", one.command, width)]
@@ -182,7 +182,7 @@ def _lines(one: Line, width: int | None) -> list[str]:
 
 
 def _prose(text: str, width: int | None) -> str:
-    """Indent a sentence, and wrap it between words where it is longer than a line."""
+    """Indent a sentence; wrap it between words where it is longer than `width`."""
     return textwrap.fill(
         text,
         width or sys.maxsize,
@@ -194,7 +194,7 @@ def _prose(text: str, width: int | None) -> str:
 
 
 def _command(label: str, parts: Sequence[str], width: int | None) -> str:
-    """Return a command to copy, in one line or in several that a shell takes as one."""
+    """Return a command to copy: one line, or several that a shell reads as one."""
     first, *others = parts
     lines = [f"{label}{first}"]
     for part in others:

@@ -1,7 +1,7 @@
-"""A run's log in Weights & Biases, beside the run directory, which stays the record that counts.
+"""Logs runs to Weights & Biases. The run directory stays the record that counts.
 
-W&B's own variables are honoured: WANDB_PROJECT, WANDB_ENTITY, WANDB_MODE, WANDB_DIR, WANDB_RUN_GROUP. Without a key the
-run is logged offline, to be uploaded with `wandb sync`. Nothing that W&B or the network does ends a run.
+The environment variables of W&B are honoured: WANDB_PROJECT, WANDB_ENTITY, WANDB_MODE, WANDB_DIR, WANDB_RUN_GROUP.
+Without a key the run is logged offline; `wandb sync` uploads it. No failure of W&B or the network ends a run.
 """
 
 from __future__ import annotations
@@ -36,37 +36,37 @@ from ipo_prompts.programs.search import Step
 PROJECT = "ipo"
 LOGS = "wandb"
 INIT_SECONDS = 30.0
-"""After that the run is logged offline."""
+"""How long to wait for W&B at the start; after that the run is logged offline."""
 FINISH_SECONDS = 120.0
-"""What is not uploaded by then can be with `wandb sync`."""
+"""How long to wait for the upload at the end; `wandb sync` uploads the rest."""
 SCORES = ("accuracy_initial", "accuracy", "gain", "gain_low", "gain_high")
-"""What a run's summary has of each part of the pictures, as in `selection/gain`."""
+"""The numbers in a run's summary for each part of the pictures, as in `selection/gain`."""
 _USER_IN_ADDRESS = re.compile(r"(?<=://)[^/\s@]+@")
 
 
 class Tracker:
-    """Logs a run in a `with` block; this one logs nothing."""
+    """Logs a run in a `with` block. This base class logs nothing."""
 
     def __enter__(self) -> Tracker:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *raised: object) -> None:
-        """End the log; what the block raised, if anything, goes on."""
+        """End the log. An exception of the block is not swallowed."""
 
     def step(self, step: Step, ledger: Ledger) -> None:
-        """Log a finished step; when a run resumes, its earlier steps come again."""
+        """Log a finished step. A resumed run passes its earlier steps again."""
 
     def finish(self, result: RunResult, folder: Path) -> None:
-        """Log what a run found; `folder` holds its `program.json` and, where there is one, `analysis.json`."""
+        """Log the result of a run; `folder` holds `program.json` and perhaps `analysis.json`."""
 
 
 def tracking(config: RunConfig, folder: Path, ui: Ui) -> Tracker:
-    """Return what logs a run while a block runs, where `track` says. The run directory exists; see `WandbTracker`."""
+    """Return the tracker that `config.track` names. The run directory must exist; see `WandbTracker`."""
     return Tracker() if config.track == "none" else WandbTracker(config, folder, ui)
 
 
 def summary_of(result: RunResult) -> dict[str, Any]:
-    """Return the numbers of a result under flat names, which the metric of a sweep can be, and its template."""
+    """Return the numbers of a result under flat names, so that a sweep can name one as its metric; and the template."""
     numbers: dict[str, Any] = {}
     for part, score in result.scores.items():
         gain = score.difference
@@ -88,12 +88,12 @@ def summary_of(result: RunResult) -> dict[str, Any]:
 class WandbTracker(Tracker):
     """Logs to Weights & Biases: settings, steps, templates, pictures that flipped, and the program as an artifact.
 
-    A resumed run stays the same W&B run, whose id follows from the first event of the journal, and no step is logged
-    twice: a server knows how far it came, and of what was logged offline the record is made anew, for that of a session
-    that was killed is incomplete. A run that was begun elsewhere is a new W&B run.
+    A resumed run stays the same W&B run: the id follows from the first event of the journal. No step is logged twice: a
+    server knows how many steps it has. An offline log is written anew, because the log of a killed session is
+    incomplete. A run that was begun elsewhere becomes a new W&B run.
 
     Raises:
-        InputError: W&B is not installed, or the log would stand elsewhere, through a link in the run directory.
+        InputError: W&B is not installed; or the run directory has a symbolic link where the log would be written.
     """
 
     def __init__(self, config: RunConfig, folder: Path, ui: Ui) -> None:
@@ -110,16 +110,16 @@ class WandbTracker(Tracker):
 
     @cached_property
     def _run(self) -> Any:
-        """The W&B run, begun when a step is there and the journal says whose it is; None where W&B logs nothing."""
+        """The W&B run; None where W&B logs nothing. It begins at the first step, when the journal gives its id."""
         place, known = Path(os.environ.get("WANDB_DIR") or self._folder), _id_of(self._folder)
         run = self._open(place, known)
         if run is None:
             return None
-        self._logged = (run.step - 1) // 2  # a server knows what came
+        self._logged = (run.step - 1) // 2  # a server knows how many steps it has
         if known and not run.disabled:
             for earlier in (place / LOGS).glob(f"offline-run-*-{known}"):
                 if earlier.name != Path(run.settings.sync_dir).name:
-                    shutil.rmtree(earlier, ignore_errors=True)  # of a link nothing is
+                    shutil.rmtree(earlier, ignore_errors=True)  # a link is not followed
         with self._surviving():
             run.define_metric("step")
             run.define_metric("*", step_metric="step")
@@ -137,7 +137,7 @@ class WandbTracker(Tracker):
             "resume": "allow",
             "dir": str(place),
             "config": _clean(self._config.model_dump()),
-            # Nothing but what is logged here leaves the machine: no command line, no source, no list of packages.
+            # Only what is logged here leaves the machine: no command line, no source, no list of packages.
             "settings": self._wandb.Settings(
                 silent=True,
                 console="off",
@@ -155,9 +155,9 @@ class WandbTracker(Tracker):
         }
         from wandb.sdk.wandb_config import Config
 
-        # Nothing of the working folder is read: it would say where the user's key is sent. W&B reads `wandb/settings`
-        # or `.wandb/settings` there, before all that it is given, and `config-defaults.yaml`. The user's own settings
-        # count, in `~/.config/wandb` or where WANDB_CONFIG_DIR says.
+        # W&B would read `wandb/settings` or `.wandb/settings` and `config-defaults.yaml` in the working folder, and let
+        # them overrule all that it is given. A foreign folder could so choose the server that gets the user's key, so
+        # they are not read. The user's own settings count, in `~/.config/wandb` or where WANDB_CONFIG_DIR says.
         nothing = property(lambda self: os.devnull)
         with (
             mock.patch.object(self._wandb.Settings, "settings_workspace", nothing),
@@ -167,8 +167,8 @@ class WandbTracker(Tracker):
 
     def _init(self, settings: dict[str, Any]) -> Any:
         try:
-            self._wandb.termsetup(self._wandb.Settings(silent=True), None)  # else it says which settings it loads
-            self._wandb.setup(self._wandb.Settings(silent=True))  # it advertises on stderr otherwise
+            self._wandb.termsetup(self._wandb.Settings(silent=True), None)  # else W&B prints which settings it loads
+            self._wandb.setup(self._wandb.Settings(silent=True))  # else W&B advertises on stderr
             return self._wandb.init(**settings)
         except Exception as error:
             self._ui.warn(f"Weights & Biases cannot be reached ({_short(error)}); the run is logged offline.")
@@ -203,7 +203,7 @@ class WandbTracker(Tracker):
             row["step/accuracy_mean"] = sum(entry.value for entry in step.scored) / len(step.scored)
             row["step/loss"] = min(entry.loss for entry in step.scored)
         with self._surviving():
-            # W&B's own counter only grows; odd numbers are for the tables, which a resumed run logs again.
+            # W&B's own counter only grows. Odd numbers are for the tables, which a resumed run logs again.
             self._run.log({k: v for k, v in row.items() if v is not None}, step=2 * number, commit=True)
             self._logged = number
 
@@ -232,7 +232,7 @@ class WandbTracker(Tracker):
             self._run.log_artifact(artifact)
 
     def __exit__(self, kind: type[BaseException] | None, *raised: object) -> None:
-        """End the W&B run, if one was begun, and say where its log is."""
+        """End the W&B run, if one was begun, and say where the log is."""
         if (run := vars(self).get("_run")) is None:
             return
         with self._surviving():
@@ -244,7 +244,7 @@ class WandbTracker(Tracker):
 
     @contextmanager
     def _surviving(self) -> Iterator[None]:
-        """A log that fails is not worth a run that was paid for."""
+        """Turn an error of W&B into a warning: a failing log must not end a run that was paid for."""
         try:
             yield
         except Exception as error:
@@ -252,8 +252,8 @@ class WandbTracker(Tracker):
 
 
 def has_key() -> bool:
-    """Whether this machine has a key for W&B, in the environment or in the netrc file; the network is not asked."""
-    from requests.utils import get_netrc_auth  # as W&B looks for it
+    """Return whether this machine has a key for W&B, in the environment or the netrc file; the network is not asked."""
+    from requests.utils import get_netrc_auth  # W&B uses it, too
 
     if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE"):
         return True
@@ -261,10 +261,10 @@ def has_key() -> bool:
 
 
 def _id_of(folder: Path) -> str | None:
-    """Return the id of a run's W&B run, of the event that began it; None where it was not begun here.
+    """Return the id of the W&B run, made from the event that began the run; None where the run was begun elsewhere.
 
     Raises:
-        InputError: the record is damaged.
+        InputError: the journal is damaged.
     """
     events = read(folder) if (folder / JOURNAL).is_file() else []
     start = next((event for event in events if event["type"] == "start"), None)
@@ -274,7 +274,7 @@ def _id_of(folder: Path) -> str | None:
 
 
 def _flips(file: Path) -> list[tuple[Any, list[str]]]:
-    """Read the pictures whose label the template changed: picture, and class, label before, label after, name."""
+    """Return the pictures whose label the template changed: thumbnail; class, label before, label after, file name."""
     from PIL import Image, UnidentifiedImageError
 
     try:
@@ -291,7 +291,7 @@ def _flips(file: Path) -> list[tuple[Any, list[str]]]:
 
 
 def _clean(values: dict[str, Any]) -> dict[str, Any]:
-    """Take out what the environment holds as secret, and who is named in addresses."""
+    """Return the values without secrets of the environment and without user names in addresses."""
     return {
         name: _USER_IN_ADDRESS.sub("", value) if isinstance(value, str) else value
         for name, value in redacted(values).items()

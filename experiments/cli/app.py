@@ -1,4 +1,4 @@
-"""The `ipo` command. Everything heavy is imported inside the commands, so that `--help` answers at once."""
+"""The `ipo` command. Each command imports heavy libraries itself, so that `--help` answers at once."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
 
 
 def new_app(name: str) -> typer.Typer:
-    """Return a command without commands, in our form."""
+    """Return an app without commands, with IPO's options for help and errors."""
     return typer.Typer(
         name=name,
         no_args_is_help=True,
@@ -65,21 +65,21 @@ app.add_typer(installation.models_app, name="models")
 
 
 def main(arguments: list[str] | None = None, of: typer.Typer = app) -> int:
-    """Run the command line, or that of another app; every error that a person can fix is one sentence on stderr.
+    """Run the command line of `ipo`, or of another app. Every error that a person can fix is one sentence on stderr.
 
     Returns:
-        0 done, 1 failed, 2 bad input, 3 stopped by a budget with a valid result, 130 interrupted.
+        The exit code: 0 done, 1 failed, 2 bad input, 3 stopped by a budget with a valid result, 130 interrupted.
     """
     words = sys.argv[1:] if arguments is None else arguments
     command = typer.main.get_command(of)
-    if sys.stderr is None:  # else what goes there would be printed among the answers
+    if sys.stderr is None:  # else messages would be printed among the answers
         sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115
     if sys.stdout is None:
         return fail("stdout is closed, so the answer cannot be printed; send it to a file, or to /dev/null.", 2)
     try:
         with beginning(IMPORTED) if arguments is None else nullcontext(), _stopped_as_from_the_keyboard():
             code = command.main(args=words, prog_name=of.info.name, standalone_mode=False)
-        _flush()  # what cannot be written is said here, and not by the interpreter
+        _flush()  # so that a failure to write is told here, and not by the interpreter
     except Exception as error:
         if isinstance(error, BrokenPipeError) and not _flush():
             return 0
@@ -95,10 +95,10 @@ def main(arguments: list[str] | None = None, of: typer.Typer = app) -> int:
 
 
 def _flush() -> bool:
-    """Write what was printed; return whether somebody reads it, as `head` does not when it has enough.
+    """Flush stdout. Return whether somebody still reads it: `head` stops when it has enough.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: stdout cannot be written.
     """
     try:
         sys.stdout.flush()
@@ -113,7 +113,7 @@ def _flush() -> bool:
 
 @contextmanager
 def _stopped_as_from_the_keyboard() -> Iterator[None]:
-    """Have SIGTERM, which schedulers send, end the command as Ctrl-C does."""
+    """Let SIGTERM, which schedulers send, end the command as Ctrl-C does."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -125,7 +125,7 @@ def _stopped_as_from_the_keyboard() -> Iterator[None]:
 
 
 def _named(command: Any, words: list[str]) -> str:
-    """Return the command that words begin with, such as `ipo data check`."""
+    """Return the command at the beginning of `words`, such as `ipo data check`."""
     path = str(command.name)
     for word in words:
         command = getattr(command, "commands", {}).get(word)

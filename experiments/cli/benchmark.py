@@ -1,4 +1,4 @@
-"""`ipo benchmark`: a grid of experiments to a table with intervals and verdicts."""
+"""`ipo benchmark`: run a grid of experiments and make a table with intervals and verdicts."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def benchmark(
     words: Annotated[
         list[str] | None, typer.Argument(metavar="[key=value …]", help="keys of the grid, or settings of all methods")
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="where the cells go; default runs/GRID", metavar="DIR")] = None,
+    out: Annotated[Path | None, typer.Option(help="the folder for the cells; default runs/GRID", metavar="DIR")] = None,
     executor: common.Executor = "here",
     budget_usd: Annotated[float | None, typer.Option(help="stop once the cells have cost so many US dollars")] = None,
     trust: common.Trust = False,
@@ -40,13 +40,13 @@ def benchmark(
     as_json: common.Json = False,
     quiet: common.Quiet = False,
 ) -> int:
-    """Run a grid of protocol, data sets, methods and seeds to a table; the same command resumes a killed one.
+    """Run a grid of data sets, methods and seeds, and make a table. The same command resumes a grid that was killed.
 
-    All cells are also written as one file, `cells.jsonl.gz`. Given that file, the command makes the same tables of it
-    alone, without data, CLIP or language model. With --out it writes them, over no other files.
+    All cells are also written to one file, `cells.jsonl.gz`. Given that file, the command makes the same tables from it
+    alone, without data, CLIP or language model. With --out it writes the tables, but over no other files.
 
-    A grid can also be a sweep file of Weights & Biases, of method grid or random: each combination of its parameters is
-    a row. count=N makes N rows of it, draw_seed=N draws others.
+    A grid can also be a sweep file of Weights & Biases with method grid or random: each combination of its parameters
+    is a row. count=N makes N rows, draw_seed=N draws other ones.
     """
     from filelock import FileLock, Timeout
 
@@ -77,7 +77,7 @@ def benchmark(
     folder = out or Path("runs") / Path(grid).stem
     if grid.endswith(ENDING):
         if words or executor != "here" or budget_usd is not None or dry_run:
-            raise InputError(f"the cells of {grid} are done; give it no settings, executor, budget or --dry-run.")
+            raise InputError(f"the cells of {grid} are done; give no settings, executor, budget or --dry-run.")
         tables_of_file(Path(grid), out, as_json)
         return 0
     with trusting(trust):
@@ -124,8 +124,8 @@ def benchmark(
         for entry, failure in failed:
             print(f"ipo: {entry.name} failed ({failure.line})", file=sys.stderr)
         if failed:
-            print("the same command does the failed cells again.", file=sys.stderr)
+            print("the same command runs the failed cells again.", file=sys.stderr)
         if stopped:
-            print(f"stopped early: {stopped}; resume with a larger --budget-usd, else the same.", file=sys.stderr)
+            print(f"stopped early: {stopped}; resume with the same command and a larger --budget-usd.", file=sys.stderr)
             return 3
         return 1 if failed else 0

@@ -16,23 +16,25 @@ LABEL = examples(
 VERIFY = examples("ipo verify runs/RUN answers.json", "ipo verify labels answers.json ONE TWO --data holiday/")
 
 Pictures = Annotated[
-    str | None, typer.Option(help="a folder of pictures; or test pictures of folder:PATH, csv:PATH, …", metavar="SPEC")
+    str | None, typer.Option(help="a folder of pictures; or, for its test pictures, folder:PATH, …", metavar="SPEC")
 ]
 
 
 def label(
-    programs: Annotated[list[Path], typer.Argument(help="a run; or two runs or program.json", metavar="RUN [OTHER]")],
+    programs: Annotated[
+        list[Path], typer.Argument(help="one run; or two, as runs or program.json", metavar="RUN [OTHER]")
+    ],
     data: Pictures = None,
     out: Annotated[
-        Path | None, typer.Option(help="the folder to write to; default RUN, of two programs `labels`", metavar="DIR")
+        Path | None, typer.Option(help="the folder to write to; default RUN, for two programs `labels`", metavar="DIR")
     ] = None,
     half_width: Annotated[
-        float, typer.Option(help="points plus or minus that the gain is to be known to", min=0.1, max=50)
+        float, typer.Option(help="plan answers until the gain is known to ± so many points", min=0.1, max=50)
     ] = 5.0,
     device: Device = "auto",
     trust: Trust = False,
 ) -> int:
-    """Make a page that asks which of two templates is right, on pictures where they disagree."""
+    """Make a page that asks which of two templates is right, on pictures for which the two give different classes."""
     look_first(programs)
     from ipo_prompts.experiments.clicks.drawing import DRAWING, as_before, draw_questions
     from ipo_prompts.experiments.clicks.pictures import named_by_both, programs_of_run, two_programs
@@ -55,12 +57,12 @@ def label(
     question, named = named_by_both(question)
     drawing, pictures = draw_questions(question, named)
     if question.left_out:
-        print(f"{question.left_out:,} pictures searched or chose in this run and are left out")
+        print(f"{question.left_out:,} search or selection pictures of this run are left out")
     if not drawing.disagreements:
-        most = 100 * (1 - 0.05 ** (1 / drawing.draws))  # the bound at 95 % that none of so many sets
+        most = 100 * (1 - 0.05 ** (1 / drawing.draws))  # the 95 % bound where none of so many draws differs
         print(
             f"both name all {drawing.pictures:,} pictures of {printable(drawing.data)} alike, so no label is needed: "
-            f"on these the gain is 0, and of pictures like these they name at most {most:.2g} % differently (95 %)"
+            f"the gain on these is 0, and of pictures like these they name at most {most:.2g} % differently (95 %)"
         )
         return 0
     drawing = as_before(folder, drawing)
@@ -78,16 +80,18 @@ def label(
 
 
 def verify(
-    place: Annotated[Path, typer.Argument(help="the run or folder that the page was made in", metavar="RUN")],
-    answers: Annotated[Path, typer.Argument(help="what the page gave", metavar="ANSWERS.json")],
+    place: Annotated[Path, typer.Argument(help="the run or folder with the page", metavar="RUN")],
+    answers: Annotated[
+        Path, typer.Argument(help="the answers that you downloaded from the page", metavar="ANSWERS.json")
+    ],
     others: Annotated[
-        list[Path] | None, typer.Argument(help="two other programs, if every answer has a class", metavar="[ONE TWO]")
+        list[Path] | None, typer.Argument(help="two other programs; every answer needs a class", metavar="[ONE TWO]")
     ] = None,
     data: Pictures = None,
     device: Device = "auto",
     trust: Trust = False,
 ) -> int:
-    """Say what the answers to a page show, of new pictures and of these, and keep it with the run."""
+    """Say what the answers to a page show about new pictures and about these, and keep the verdict with the run."""
     look_first([place, *(others or ())], "the answers", [answers])
     from ipo_prompts.experiments.clicks.drawing import name_pictures, read_drawing, sides_of
     from ipo_prompts.experiments.clicks.pictures import two_programs
@@ -100,20 +104,20 @@ def verify(
 
     drawing = read_drawing(place)
     said = read_answers(answers, drawing)
-    of_others = None  # of which nothing is kept but that it was asked
+    of_others = None  # for other programs only the peek is kept, not the verdict
     if others:
         if len(others) != 2:
             is_one = "is" if len(others) == 1 else "are"
-            raise InputError(f"a verdict is about two programs and there {is_one} {len(others)}.")
+            raise InputError(f"a verdict compares two programs, and there {is_one} {len(others)}.")
         own.allow(data)
         with trusting(trust):
             question = two_programs(others[0], others[1], data, device)
         of_others = name_pictures(question), sides_of(question)
     elif data is not None:
-        raise InputError("--data is for two other programs; leave it out, the page's own are known.")
+        raise InputError("--data is for two other programs; leave it out, for the pictures of the page are known.")
     else:
         check_program(place, drawing)
-    verdict_of(drawing, said, of_others)  # what is refused is no peek
+    verdict_of(drawing, said, of_others)  # answers that are refused are no peek
     peeks, opening = peeked(place, drawing, answers, of_others[1] if of_others else drawing.programs)
     found = verdict_of(drawing, said, of_others, peeks, opening)
     if not others:

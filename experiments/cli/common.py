@@ -1,6 +1,6 @@
 """What the commands share: options, help, documents in JSON, and errors.
 
-An expected error is one sentence on stderr and an exit code; any other is a bug and keeps its traceback.
+An expected error is one sentence on stderr and an exit code. Any other error is a bug and keeps its traceback.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Content = TypeVar("Content")
 
 
 def meaning(setting: str) -> str | None:
-    """Return what a setting is, which helps with the flag of its name."""
+    """Return the description of a setting, which is the help of the flag of that name."""
     return RunConfig.model_fields[setting].description
 
 
@@ -38,23 +38,25 @@ Seed = Annotated[int | None, typer.Option(help=meaning("seed"))]
 Part = Annotated[Literal["train", "val", "test"], typer.Option(help="which pictures: train, val or test")]
 Program = Annotated[Path, typer.Argument(help="a run directory or its program.json")]
 Executor = Annotated[str, typer.Option(help="here, pool:N, ray, ray:ADDRESS", metavar="SPEC")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="say what would be asked and what it would cost")]
-Trust = Annotated[bool, typer.Option("--trust", help="load and ask what a run or program from elsewhere names")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="run nothing; say what would be asked and what it would cost")]
+Trust = Annotated[
+    bool, typer.Option("--trust", help="use the CLIP, data and models that a run or program from elsewhere names")
+]
 DataWords = Annotated[
     list[str] | None,
     typer.Argument(metavar="[key=value …]", help="class_names=names.txt, labels=none or several, exclude='[CLASS, …]'"),
 ]
 Json = Annotated[bool, typer.Option("--json", help="print one JSON document on stdout")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="print the answer alone, and no progress")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="print only the answer, no progress")]
 
 INTERRUPTED = 130
-"""Exit code."""
+"""The exit code of a command that was interrupted."""
 WORDS = {"ignore_unknown_options": True}
-"""Context settings of a command that takes `key=value` words: `--key=value` is one of them."""
+"""Context settings of a command that takes `key=value` words. `--key=value` is such a word, too."""
 
 
 def examples(*lines: str) -> str:
-    r"""Format what stands below a command's options.
+    r"""Format the examples that stand below the options in the help of a command.
 
     >>> examples("ipo optimize")
     'Example:  ipo optimize'
@@ -66,14 +68,14 @@ def examples(*lines: str) -> str:
 
 
 ABOUT = ("class_names", "labels", "exclude")
-"""What is said of data beside its place."""
+"""Settings that describe data, beside `data`, which says where they are."""
 
 
 def read_about(words: Sequence[str] | None, command: str, *also: str) -> RunConfig:
-    """Read what `key=value` words say of data, and of what else the command takes.
+    """Read the `key=value` words that describe data, or that set a key in `also`.
 
     Raises:
-        InputError: a word says something else; `command` takes it.
+        InputError: a word sets another key. The message names the keys that `command` takes.
     """
     from ipo_prompts.experiments.run.reading import load_config, read_words
 
@@ -84,23 +86,23 @@ def read_about(words: Sequence[str] | None, command: str, *also: str) -> RunConf
 
 
 def about_data(config: RunConfig) -> dict[str, Any]:
-    """Return what a configuration says of data beside its place, as `load_data` takes it."""
+    """Return the settings of a configuration that describe data, as `load_data` takes them."""
     return {key: getattr(config, key) for key in ABOUT}
 
 
 def look_first(
     programs: Sequence[Path] = (), what: str = "", files: Sequence[Path] = (), out: Path | None = None
 ) -> None:
-    """Refuse at once what is not there, or cannot be written: libraries and models take seconds to load.
+    """Refuse at once a path that is not there or cannot be written: libraries and models take seconds to load.
 
     Args:
         programs: run directories or saved programs; `hf://…` is looked for later.
-        what: the files are, for the message: `the picture`.
-        files: files or folders that are read; refused where none of them is there.
-        out: a file or folder to be written; `make_room` makes the folder that it is in.
+        what: what the message calls the files, such as `the picture`.
+        files: files or folders to read; refused where none of them is there.
+        out: a file or folder to write; `make_room` makes the folder that it is in.
 
     Raises:
-        InputError: names the first that is wrong.
+        InputError: a path cannot be used. The message names the first such path.
     """
     for program in programs:
         if not os.path.lexists(program) and not str(program).startswith("hf:/"):
@@ -119,19 +121,19 @@ def look_first(
 
 
 def make_room(file: Path) -> Path:
-    """Make the folder that a file or folder is to be written in; return the file."""
+    """Make the folder in which a file or folder will be written; return the file."""
     file.parent.mkdir(parents=True, exist_ok=True)
     return file
 
 
 def print_json(content: Any) -> None:
-    """Print a document for other programs; what is no UTF-8, as a file name may be, is written as an escape."""
+    """Print a document for other programs. Bytes that are not UTF-8, as in some file names, are written as escapes."""
     text = json.dumps(content, indent=2, ensure_ascii=False)
     print(text.encode("utf-8", "backslashreplace").decode())
 
 
 def show(content: Content, text: Callable[[Content], str], as_json: bool) -> None:
-    """Print a document: in JSON, or for a person as `text` tells it."""
+    """Print a document: as JSON, or for a person as `text` formats it."""
     if as_json:
         print_json(content)
     else:
@@ -139,14 +141,14 @@ def show(content: Content, text: Callable[[Content], str], as_json: bool) -> Non
 
 
 class WithSettings(TyperCommand):
-    """Lists every setting below the flags, from the configuration itself, so that the help cannot go stale.
+    """A command whose help lists every setting below the flags. The list is read from the configuration itself.
 
-    Of strategies and rewards it lists the settings of those that are typed, else of the default ones: their files may
-    import anything, which help does not wait for.
+    For strategies and rewards the help lists the settings of the typed one, else of the default one. It imports no
+    others, because their files may import anything.
     """
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Keep the words for the help, which answers before they are read."""
+        """Keep the words for the help, which is printed before they are read."""
         ctx.meta[WithSettings.__name__] = [*args]
         return super().parse_args(ctx, args)
 
@@ -166,11 +168,11 @@ class WithSettings(TyperCommand):
 
 
 class Interrupted(Exception):
-    """Ctrl-C; `str(error)` says how to go on, with the words to type."""
+    """The command was interrupted. `str(error)` says how to go on, with the words to type."""
 
 
 def tell_error(error: Exception, command: str = "ipo") -> int | None:
-    """Print what went wrong with a command; return the exit code, or None for a bug, of which nothing is printed."""
+    """Print what went wrong with a command and return the exit code. For a bug, print nothing and return None."""
     if isinstance(error, InputError):
         return fail(str(error), 2)
     if isinstance(error, Interrupted):
@@ -194,7 +196,7 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
 def _refused(error: BaseException | None) -> str | None:
-    """Say which file cannot be used; a full or read-only disk is told behind another error, too, as a library's own."""
+    """Say which file cannot be used. A full or read-only disk is found even if a library raised another error of it."""
     if isinstance(error, OSError) and (cure := _CURES.get(error.errno or 0)):
         return f"cannot get at {error.filename}: {error.strerror}; {cure}."
     seen: set[int] = set()
@@ -208,24 +210,24 @@ def _refused(error: BaseException | None) -> str | None:
 
 
 def drop_output() -> None:
-    """Send what is printed from here on nowhere: nobody reads it, and the last flush would fail again."""
+    """Discard everything that is printed from here on: nobody reads it, and the last flush would fail again."""
     with suppress(OSError, ValueError):  # in a test or a notebook stdout is no file
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def fail(message: str, code: int) -> int:
-    """Print one sentence; return the code."""
+    """Print one sentence on stderr; return the code."""
     note(message)
     return code
 
 
 def note(message: str) -> None:
-    """Print a sentence beside the answer. It may quote a server or a file name, which must not move the cursor."""
+    """Print a sentence on stderr. Text of a server or a file name in it must not move the cursor."""
     print(f"ipo: {printable(' '.join(message.split()))}", file=sys.stderr)
 
 
 def _usage_error(error: Any, command: str) -> int:
-    """Format a wrong flag or a missing argument in our form; a command without arguments answers with its help."""
+    """Print one sentence for a wrong flag or a missing argument. A command without arguments prints its help."""
     kind = type(error).__name__
     if kind == "NoArgsIsHelpError":
         error.show()
@@ -243,7 +245,7 @@ def _usage_error(error: Any, command: str) -> int:
 
 
 def _number(error: Any) -> str | None:
-    """Say of a flag that takes a number what it takes; None for any other error."""
+    """Say what number a flag takes, where it was given something else; None for any other error."""
     wanted = re.search(r"valid (integer|float|number)", str(getattr(error, "message", "")))
     if wanted is None or type(error).__name__ != "BadParameter" or error.param is None:
         return None
@@ -254,7 +256,7 @@ def _number(error: Any) -> str | None:
 
 
 def _failure(error: Exception) -> str | None:
-    """Format the failures that are expected but not the user's to fix: the language model's."""
+    """Format expected failures that the user did not cause: those of the language model."""
     if "dspy" not in sys.modules:
         return None
     from dspy.utils.exceptions import AdapterParseError, LMError

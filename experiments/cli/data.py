@@ -1,4 +1,4 @@
-"""`ipo data`: look at a data set before it is used."""
+"""`ipo data`: list, check and preview data sets before they are used."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 data_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="List, check and preview data sets.")
 
 Spec = Annotated[str, typer.Argument(help=meaning("data"))]
-Seed = Annotated[int, typer.Option(help="for data without parts of its own")]
+Seed = Annotated[int, typer.Option(help="seed of the split, for data that bring none")]
 
 
 @data_app.command("list")
 def list_data() -> None:
-    """List the registered data sets, their official sizes, which of them are below the root, and what else is read."""
+    """List the known data sets: official sizes, which of them are on this machine, and which other forms are read."""
     from ipo_prompts.experiments.data.benchmarks import REGISTRY, ROOT_VARIABLE, default_root, state
     from ipo_prompts.experiments.data.sources import FORMS
 
@@ -53,16 +53,16 @@ def check(
     spec: Spec,
     clip: Annotated[
         str | None,
-        typer.Option(help="also check class names against this CLIP's tokenizer, and whether words can help it"),
+        typer.Option(help="also check class names with the tokenizer of this CLIP, and whether words can help it"),
     ] = None,
     seed: Seed = 0,
     words: DataWords = None,
     groups: Annotated[
         Path | None,
-        typer.Option(help="also write a table (csv:) in which near copies share a group; needs --clip", metavar="FILE"),
+        typer.Option(help="also write a table for csv: that gives near copies one group; needs --clip", metavar="FILE"),
     ] = None,
 ) -> int:
-    """Read every picture; count them, name the unreadable and the empty, find the same picture in two parts."""
+    """Read and count all pictures, name unreadable pictures and empty classes, find pictures that are in two parts."""
     from ipo_prompts.experiments.data import load_data
     from ipo_prompts.experiments.data.assemble import about_bars
     from ipo_prompts.experiments.data.check import check_data
@@ -76,14 +76,12 @@ def check(
     if (bars := about_bars(data)) and not any(word.lstrip("-").startswith("labels=") for word in words or []):
         again = ["ipo", "data", "check", spec, *(words or []), "labels=several", *(["--clip", clip] if clip else [])]
         raise InputError(f"{bars}; check them so with `{shlex.join(again)}`, or keep such classes with labels=given.")
-    loaded, missing = _load(clip) if clip else (None, "--clip NAME does that")
+    loaded, missing = _load(clip) if clip else (None, "--clip NAME checks both")
     report = check_data(data, loaded, _Progress("read"))
     print(report.text())
     print(f"fingerprint {report.fingerprint}")
     if loaded is None:
-        print(
-            f"class names were not checked against a tokenizer, nor whether words can help; {missing}", file=sys.stderr
-        )
+        print(f"not checked: class names with a tokenizer, and whether words can help; {missing}", file=sys.stderr)
     elif report.ok and (data.several or not data.labelled):
         if not data.labelled:
             from ipo_prompts.experiments.run.beforehand import about_unlabelled
@@ -92,7 +90,7 @@ def check(
                 if lines := about_unlabelled(data, loaded, _Progress("encoded")):
                     print("\n" + "\n".join(lines))
         print(
-            "what the CLIP cannot tell apart and whether words can help need one label a picture: not looked at",
+            "not checked: what the CLIP cannot tell apart, and whether words can help; both need one label a picture",
             file=sys.stderr,
         )
     elif report.ok:
@@ -102,19 +100,19 @@ def check(
             _write_groups(groups, spec, loaded)
     else:
         print(
-            "what the CLIP cannot tell apart was not looked at, nor whether words can help; repair the data first",
+            "not checked: what the CLIP cannot tell apart, and whether words can help; repair the data first",
             file=sys.stderr,
         )
     if report.ok:
         if clip and loaded is None:
-            print(f"the command below is for the CLIP that ships with ipo, as {clip} could not be loaded")
+            print(f"the command below is for the demo CLIP, because {clip} could not be loaded")
             clip = "embedded"
         _say_next(spec, data, clip, words or [])
-    return 0 if report.ok and not data.unnamed else 1  # a set with test pictures alone is none to search on, and sound
+    return 0 if report.ok and not data.unnamed else 1  # a data set of test pictures alone is sound
 
 
 def _load(name: str) -> tuple[Clip | None, str]:
-    """Load a CLIP, or say why it cannot be; a name that no CLIP has is refused."""
+    """Load a CLIP, or say why it cannot be loaded; a name that no CLIP has is refused."""
     from ipo_prompts.metrics.clip import check_name, load_clip
 
     check_name(name)
@@ -125,7 +123,7 @@ def _load(name: str) -> tuple[Clip | None, str]:
 
 
 def _look(spec: str, data: DataSet, clip: Clip) -> bool:
-    """Print what the CLIP cannot tell apart, and whether words can help; return whether other names look worth it."""
+    """Print what the CLIP cannot tell apart, and whether words can help. Return whether other class names may help."""
     from ipo_prompts.experiments.data.near_copies import alike
     from ipo_prompts.experiments.run.beforehand import of_data
     from ipo_prompts.experiments.run.config import RunConfig
@@ -137,35 +135,35 @@ def _look(spec: str, data: DataSet, clip: Clip) -> bool:
         seen = of_data(data, clip, RunConfig(data=spec, clip=clip.name), _Progress("encoded"))
         if seen.headroom is None:
             raise InputError("there is one class")
-        others = f" and {seen.held_back} that choose its winner" if seen.held_back else ""
+        others = f" and {seen.held_back} that it would choose its winner with" if seen.held_back else ""
         print(f"\n{seen.headroom.verdict}")
-        print(f"looked at {seen.searched} pictures that a run searches on{others}; no test picture was scored")
+        print(f"scored: {seen.searched} pictures that a run would search on{others}; no test picture was scored")
         print("\n".join(f"  {line}" for line in seen.headroom.lines))
-        worth = bool(seen.names) and not data.unnamed  # codes are named first
+        worth = bool(seen.names) and not data.unnamed  # classes that are called by a code are named first
         if worth:
             print(f"  {seen.names}")
         of_all = Counter(item.label for item in data.test)
         most = f"{max(of_all.values(), default=0) / max(1, len(data.test)):.1%}"
-        # A run names the share of the test pictures, where classes differ in size: one word needs one number.
+        # Where classes differ in size, a run tells this share: "guessing" must not have two numbers.
         if of_all and most != f"{seen.headroom.guessing:.1%}":
-            print(f"  guessing gets {most} of the test pictures: that is what the result of a run is compared with")
+            print(f"  guessing gets {most} of the test pictures right: the result of a run is compared with that")
         return worth
     return False
 
 
 def _check_groups(file: Path, spec: str, clip: str | None) -> None:
-    """Refuse at once what would be refused after minutes."""
+    """Refuse at once a use of --groups that would fail after minutes."""
     if clip is None:
         raise InputError("--groups compares pictures as a CLIP sees them; name one, as in --clip ViT-B-16/openai.")
     if spec.partition(":")[0] not in ("folder", "csv"):
         raise InputError(f"--groups writes a table of files, which {spec} is not; it takes folder:PATH or csv:PATH.")
     look_first(out=file)
     if file.exists():
-        raise InputError(f"{file} is there already; look at it, or choose another --groups.")
+        raise InputError(f"{file} is there already; read it, or choose another --groups.")
 
 
 def _write_groups(file: Path, spec: str, clip: Clip) -> None:
-    """Write the table and say what is in it; nothing else uses it."""
+    """Write the table of groups and say what is in it; no run uses it unless the user names it."""
     from ipo_prompts.experiments.data.near_copies import grouped_table
     from ipo_prompts.experiments.data.sources import SOURCES
     from ipo_prompts.experiments.run.files import write_text
@@ -177,23 +175,23 @@ def _write_groups(file: Path, spec: str, clip: Clip) -> None:
         print(f"\nno pictures look like near copies; {file} was not written")
         return
     write_text(make_room(file), table)
-    print(f"\n{told}: {file} proposes them as groups, and no run knows of it")
-    print(f"look at its column group, correct it, and search on it with --data {shlex.quote(f'csv:{file}')}")
+    print(f"\n{told}: {file} proposes them as groups; no run uses this table by itself")
+    print(f"check its column group, correct it, and search on it with --data {shlex.quote(f'csv:{file}')}")
     if source.names:
-        print("a table has no classes.yaml: give the names of classes there as class_names='{CLASS: NAME}'")
+        print("a table does not read classes.yaml: give its names of classes as class_names='{CLASS: NAME}'")
 
 
 @contextmanager
 def _or_why_not(what: str) -> Iterator[None]:
-    """Print why something was not looked at; the rest of the check stands."""
+    """Print why one thing was not checked; the rest of the check goes on."""
     try:
         yield
     except InputError as error:
-        print(f"{what} was not looked at: {error}", file=sys.stderr)
+        print(f"not checked: {what}: {error}", file=sys.stderr)
 
 
 def _say_next(spec: str, data: DataSet, clip: str | None, words: list[str]) -> None:
-    """Print the command that runs on these pictures, or why none can."""
+    """Print the command that searches on these pictures, or why no run can."""
     from ipo_prompts.experiments.data.wordnet import refuse_codes
     from ipo_prompts.experiments.run.config import RunConfig
     from ipo_prompts.experiments.run.plan import choices
@@ -203,7 +201,7 @@ def _say_next(spec: str, data: DataSet, clip: str | None, words: list[str]) -> N
         print("\n".join(choices(data, RunConfig(data=spec, clip=clip))))
         refuse_codes(data, spec, clip)
     except InputError as error:
-        print(f"a run cannot search on it: {error}")
+        print(f"a run cannot search on these data: {error}")
         return
     print("next: " + shlex.join(["ipo", "optimize", spec, "--clip", clip, "--lm", "none", *words]))
 
@@ -219,7 +217,7 @@ def names(
         typer.Option(help="the file to write; default classes.yaml in the folder of pictures", metavar="FILE"),
     ] = None,
 ) -> None:
-    """Write a classes.yaml to edit: what each class is called, and a gap for those that are called by a code."""
+    """Write a classes.yaml to edit: the name of each class, and a gap for each class that is called by a code."""
     from ipo_prompts.experiments.data import load_data
     from ipo_prompts.experiments.data.dataset import NAMES_FILE
     from ipo_prompts.experiments.data.sources import own
@@ -250,7 +248,7 @@ def preview(
     part: Part = "train",
     seed: Seed = 0,
 ) -> None:
-    """Draw a few pictures of each class on one sheet; of many classes, some, evenly spaced."""
+    """Draw a few pictures of each class on one sheet. Of many classes, draw some of them, evenly spaced."""
     from ipo_prompts.experiments.data import load_data
     from ipo_prompts.experiments.data.check import contact_sheet
     from ipo_prompts.experiments.data.dataset import empty_classes
@@ -274,7 +272,7 @@ def preview(
 
 
 class _Progress:
-    """A line on stderr every ten seconds; `done` is what was done with the pictures."""
+    """Prints a line on stderr every ten seconds. `done` says what was done with the pictures, such as `read`."""
 
     def __init__(self, done: str) -> None:
         self._done = done

@@ -1,6 +1,6 @@
-"""`ipo doctor` says what is here, what can be reached, what a run would do and cost.
+"""`ipo doctor` says what is installed, which models and keys are there, what a run would do and cost.
 
-`ipo models` looks after the weights of the local language models; other commands fetch them here when they are missing.
+`ipo models` manages the weights of the local language models. Other commands fetch missing weights through this module.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ EXTRAS = {
     "sklearn": ("scikit-learn",),
     "hf": ("transformers",),
 }
-"""Extra → the packages that it brings, as in pyproject.toml."""
+"""Extra → the packages that it installs, as in pyproject.toml."""
 KEYS = [f"{name}_API_KEY" for name in ("OPENAI", "ANTHROPIC", "GEMINI", "MISTRAL", "OPENROUTER", "WANDB")]
 
 models_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="The weights of the local language models.")
@@ -42,7 +42,7 @@ def doctor(
     data: Data = None,
     as_json: Json = False,
 ) -> int:
-    """Say what is installed, what extras lack, which models and keys are there, what a run would do and cost."""
+    """Say what is installed, what extras lack, which models and keys are there, and what a run would do and cost."""
     from ipo_prompts.experiments.run.beforehand import estimate
     from ipo_prompts.experiments.run.files import PACKAGES
     from ipo_prompts.experiments.run.live_view import Ui
@@ -96,7 +96,7 @@ def _extras() -> dict[str, str]:
 
 
 def _free(folder: Path) -> str:
-    """Return what is free where the cache is or will be."""
+    """Return the free disk space where the cache is or will be."""
     there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
     return f"{shutil.disk_usage(there).free / 1e9:.1f} GB for the cache"
 
@@ -121,7 +121,7 @@ def _text(findings: dict[str, Any]) -> str:
 
 @models_app.command("list")
 def list_models() -> None:
-    """List the models: size, licence, whether they are here, and from where."""
+    """List the models: size, licence, whether the weights are on this machine, and from where."""
     from ipo_prompts.programs.lm import weights
 
     for name, model in weights.MODELS.items():

@@ -1,4 +1,4 @@
-"""`ipo optimize`: the main job, interactively."""
+"""`ipo optimize`: search for a template, test it, and write the run directory."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ def search_template(
         list[str] | None,
         typer.Argument(
             metavar="[CONFIG] [DATA] [key=value …]",
-            help="settings, listed below; DATA is what --data takes; CONFIG is a YAML file, or paper-1-shot, "
-            "paper-16-shot or code-1-shot: the published settings as a whole",
+            help="settings, listed below; DATA is what --data takes; CONFIG is a YAML file or one of the complete "
+            "published settings: paper-1-shot, paper-16-shot, code-1-shot",
         ),
     ] = None,
     data: Data = None,
@@ -63,7 +63,7 @@ def search_template(
     resume: Annotated[Path | None, typer.Option(help="resume the run in this directory", metavar="DIR")] = None,
     start_from: Annotated[
         Path | None,
-        typer.Option("--start-from", "--from", help="start a new run from the templates of this one", metavar="RUN"),
+        typer.Option("--start-from", "--from", help="start a new run from the templates of this run", metavar="RUN"),
     ] = None,
     budget_usd: Annotated[float | None, typer.Option(help=meaning("budget_usd"))] = None,
     budget_tokens: Annotated[int | None, typer.Option(help=meaning("budget_tokens"))] = None,
@@ -73,7 +73,7 @@ def search_template(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
-    """Search a better template, choose the winner with held-back pictures, test it once on sealed ones."""
+    """Search for a better template, choose the winner with held-back pictures, test it once on sealed pictures."""
     from ipo_prompts.experiments.run.files import check_writable, default_folder, reserved
     from ipo_prompts.programs.record.redaction import check_key
     from ipo_prompts.programs.record.trust import resume_command, trusting
@@ -95,7 +95,7 @@ def search_template(
     with trusting(trust):
         config = _configure(words or [], flags, resume)
     folder = resume or out or default_folder(config)
-    if not dry_run:  # what is refused at once, before anything heavy is imported
+    if not dry_run:  # refuse at once what cannot work, before anything heavy is imported
         for name in (config.lm if config.asks_lm else "none", config.describer):
             check_key(name)
         if not resume:
@@ -162,7 +162,7 @@ def _configure(words: Sequence[str], flags: dict[str, Any], resume: Path | None)
 
 
 def _take_data(words: Sequence[str], flag: str | None) -> tuple[list[str], str | None]:
-    """Return the words without the one that names data, such as `folder:pets`, and what it names."""
+    """Return the words without the word that names data, such as `folder:pets`, and the data that it names."""
     from ipo_prompts.experiments.data.load import names_data
 
     named = [word for word in words if names_data(word)]
@@ -175,21 +175,21 @@ def _take_data(words: Sequence[str], flag: str | None) -> tuple[list[str], str |
 
 def _forecast_text(forecast: dict[str, Any]) -> str:
     lines = [
-        f"{role}: {part['name']}, about {part['calls']:,} calls if each answer can be used, of at most "
-        f"{part['tokens_in']:,} tokens in, {part['tokens_out']:,} out, {money(part['usd'])}"
+        f"{role}: {part['name']}, about {part['calls']:,} calls if each answer can be used, with at most "
+        f"{part['tokens_in']:,} tokens in and {part['tokens_out']:,} out, {money(part['usd'])}"
         for role in ("optimizer", "describer")
         if (part := forecast[role])
     ]
     if lines and forecast["context"]:
         lines.append(forecast["context"]["told"])
     start = forecast["start_from"]
-    taken = [f"{start['templates']:,} templates of {start['run']} are scored first; that asks nothing"] if start else []
+    taken = (
+        [f"{start['templates']:,} templates of {start['run']} are scored first; that costs nothing"] if start else []
+    )
     taken += [forecast["opened"]] if forecast["opened"] else []
     if not lines:
         return "\n".join([*taken, "no language model is asked; it costs nothing."])
     minutes = max(1, round(forecast["seconds"] / 60))
-    cost = (
-        f"{money(forecast['usd'])}, about {minutes} min of waiting, and more where an answer has to be asked for again"
-    )
+    cost = f"{money(forecast['usd'])}, about {minutes} min of waiting, and more if an answer has to be asked for again"
     together = f"together: {cost}; nothing was asked yet"
     return "\n".join([*taken, *lines, together])

@@ -1,4 +1,4 @@
-"""`ipo predict`: label pictures with an optimised program, a row for each as soon as it is known."""
+"""`ipo predict`: label pictures with an optimised program, and write the row of each picture at once."""
 
 from __future__ import annotations
 
@@ -39,26 +39,27 @@ def predict(
     format_: Annotated[
         Literal["table", "csv", "jsonl"], typer.Option("--format", help="table, csv or jsonl")
     ] = "table",
-    top: Annotated[
-        int, typer.Option(help="how many classes are named, the most probable first", metavar="K", min=1)
-    ] = 1,
+    top: Annotated[int, typer.Option(help="name so many classes, the most probable first", metavar="K", min=1)] = 1,
     reject: Annotated[
         float | None,
         typer.Option(
-            help="share of pictures of the classes that may be called none of these", metavar="SHARE", min=1e-6, max=0.5
+            help="reject pictures as none of these; at most this share of pictures of the classes may be rejected",
+            metavar="SHARE",
+            min=1e-6,
+            max=0.5,
         ),
     ] = None,
     above: Annotated[
         float | None,
         typer.Option(
-            help="name all classes that are shown with more than this probability; labels=several proposes one",
+            help="name all classes with more than this probability; a run with labels=several proposes a value",
             metavar="T",
             min=0,
             max=1 - 1e-6,
         ),
     ] = None,
     template: Annotated[
-        str | None, typer.Option(help="decide with this one, such as the initial one, instead of the program's")
+        str | None, typer.Option(help="decide with this template, such as the initial one, not with the program's")
     ] = None,
     device: Device = "auto",
     trust: Trust = False,
@@ -67,9 +68,11 @@ def predict(
     from ipo_prompts.experiments.data.sources.folder import find_pictures
 
     if above is not None and (top > 1 or reject is not None):
-        raise InputError("--above names all classes above it, and takes neither --top nor --reject; leave them out.")
+        raise InputError("--above names all classes above it; it takes neither --top nor --reject, so leave them out.")
     if STDIN in pictures and sys.stdin is None:
-        raise InputError("stdin is closed, and - reads the paths of pictures from it; give them there, or name them.")
+        raise InputError(
+            "stdin is closed, and - reads the paths of pictures from stdin; open it, or name the pictures."
+        )
     look_first([program], "the picture", [] if STDIN in pictures else pictures)
     bare = [path for path in pictures if os.path.isdir(path) and next(find_pictures(path), None) is None]  # noqa: PTH112
     if len(bare) == len(pictures):
@@ -104,12 +107,12 @@ def predict(
     _tell_of_the_nameless(rows, head.sureness.proposed if head.sureness else None)
     gone = any(
         not os.path.lexists(path) for path in pictures if path != STDIN
-    )  # a name that was typed, not a file that is damaged
+    )  # a path that was mistyped, not a file that is damaged
     return 2 if gone else 1 if failed else 0
 
 
 def _files(pictures: Sequence[Path]) -> Iterator[Path]:
-    """Yield the pictures that are named, those of folders, and those that stdin names, a line each, as they come."""
+    """Yield the named pictures, the pictures in named folders, and those that stdin names, one a line, as they come."""
     from ipo_prompts.experiments.data.sources.folder import find_pictures
 
     if STDIN in pictures and isinstance(sys.stdin, io.TextIOWrapper):
@@ -121,7 +124,7 @@ def _files(pictures: Sequence[Path]) -> Iterator[Path]:
 
 
 def _tell_of_each(head: Head) -> None:
-    """Say what the probabilities of classes by themselves are fitted to."""
+    """Say to which pictures the probability of each single class was fitted."""
     from ipo_prompts.metrics.several import ENOUGH
 
     assert head.sureness is not None
@@ -129,30 +132,30 @@ def _tell_of_each(head: Head) -> None:
         note("the probability of each class is the CLIP's own, which was trained with sigmoids.")
     else:
         note(
-            f"the probabilities were fitted to the pictures that searched and chose; {head.sureness.own} of "
-            f"{len(head.class_names)} classes, those that {ENOUGH} of them or more show, have a threshold of their own."
+            f"the probabilities were fitted to the search and selection pictures; {head.sureness.own} of "
+            f"{len(head.class_names)} classes, shown by {ENOUGH} or more of them, have a threshold of their own."
         )
 
 
 def _tell_of_the_nameless(rows: _Rows, proposed: Proposed | None) -> None:
-    """Say how many pictures have no class above the line where these are most, and what the run proposes instead."""
+    """Where most pictures have no class above `--above`, say how many, and which value the run proposes instead."""
     if rows.above is None or 2 * rows.nameless <= rows.told:
         return
     instead = "lower it, or leave --above out to name the most probable class."
     if proposed and proposed.above < rows.above:
         low, high = proposed.ci95
         instead = (
-            f"the run proposes --above {proposed.above:g}, by which the names of its {proposed.n:,} held-back pictures "
+            f"the run proposes --above {proposed.above:g}: with it the names of its {proposed.n:,} held-back pictures "
             f"had the highest F1, {proposed.f1:.2f} [{low:.2f}, {high:.2f}]."
         )
     note(
-        f"nothing is above {rows.above:g} in {rows.nameless:,} of {rows.told:,} pictures, whose highest probability is "
-        f"{rows.highest:.2g}; {instead}"
+        f"no class is above {rows.above:g} in {rows.nameless:,} of {rows.told:,} pictures; the highest probability in "
+        f"them is {rows.highest:.2g}; {instead}"
     )
 
 
 def _head(classifier: TemplateClassifier, reject: float | None) -> tuple[Head, Threshold | None]:
-    """Return what decides, and with `reject` the line below which a picture is none of the classes."""
+    """Return what decides and, with `reject`, the threshold below which a picture is none of the classes."""
     if reject is None:
         return classifier.head(), None
     from ipo_prompts.experiments.run.labelling import promise_in_words, rejecting
@@ -167,18 +170,18 @@ def _head(classifier: TemplateClassifier, reject: float | None) -> tuple[Head, T
 
 
 def _tell_how_sure(program: Path, classifier: TemplateClassifier) -> None:
-    """Say what is known of how often labels and probabilities are right."""
+    """Say what the run knows of how often labels and probabilities are right."""
     from ipo_prompts.experiments.run.result import RESULT, load_result
 
     if classifier.temperature == 1:
-        note("no temperature was fitted to held-back pictures: the probabilities order labels, no more.")
+        note("no temperature was fitted to held-back pictures: the probabilities only order the labels.")
     folder = program if os.path.isdir(program) else program.parent  # noqa: PTH112
     if not os.path.exists(folder / RESULT):  # noqa: PTH110 - pathlib raises where a name is too long
         return
     try:
         result = load_result(folder)
     except InputError:
-        return  # it says nothing of labels, which need it not
+        return  # labels do not need the result
     if result.reward.measure == "accuracy" and classifier.templates == ((result.template, 1.0),):
         blended = result.head if result.head and result.head.kept and classifier.pictures else None
         sealed = blended.both if blended else result.scores["test"].optimised
@@ -191,15 +194,16 @@ def _tell_how_sure(program: Path, classifier: TemplateClassifier) -> None:
 
 @dataclass
 class _Rows:
-    """Writes each row at once. A CSV has no name that a spreadsheet would run, see `as_cell`; `./x` is the file `x`.
+    """Writes each row at once. No cell of a CSV is one that a spreadsheet would run: see `as_cell`; `./x` is file `x`.
 
     Attributes:
         form: table, csv or jsonl.
-        class_names: of the classes.
-        top: how many are named.
-        line: below its margin a picture is rejected; None rejects none.
-        above: all classes with a higher probability are named, joined by bars; None names `top` of them.
-        told, nameless: pictures so far, and those of which no class is named.
+        class_names: the names of the classes.
+        top: how many classes are named.
+        line: the threshold; a picture with a smaller margin is rejected. None rejects no picture.
+        above: all classes with a higher probability are named, joined by bars; None names `top` classes.
+        told: how many pictures were written so far.
+        nameless: how many of these have no named class.
         highest: the highest probability of a class in a nameless picture.
     """
 
@@ -213,7 +217,7 @@ class _Rows:
     highest: float = 0.0
 
     def begin(self) -> None:
-        """Write the names of columns."""
+        """Write the header of a CSV."""
         if self.form == "csv":
             if hasattr(sys.stdout, "reconfigure"):
                 sys.stdout.reconfigure(errors="surrogateescape")  # a name that is not UTF-8 is written as it is on disk
@@ -222,7 +226,7 @@ class _Rows:
             csv.writer(sys.stdout).writerow(["picture", "label", "probability", *more, *others])
 
     def write(self, file: Path, outcome: Decision | InputError) -> None:
-        """Write what is told of a picture; where nothing is, only JSON has a row."""
+        """Write the row of a picture. A picture that cannot be read has a row only in JSON."""
         if isinstance(outcome, InputError):
             if self.form == "jsonl":
                 self._json({"picture": str(file), "error": str(outcome)})
@@ -272,5 +276,5 @@ class _Rows:
     @staticmethod
     def _json(row: Mapping[str, object]) -> None:
         text = json.dumps(row, ensure_ascii=False)
-        # A name that is not UTF-8 is one that JSON has only as an escape.
+        # JSON can hold a name that is not UTF-8 only as an escape.
         print(text if text.isprintable() else json.dumps(row), flush=True)

@@ -1,4 +1,4 @@
-"""What is done with templates and runs: `ipo evaluate`, `ipo report` and `ipo export`."""
+"""`ipo evaluate` scores templates, `ipo report` makes the page of a run, `ipo export` takes a program elsewhere."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def evaluate_templates(
     seed: Seed = None,
     as_json: Json = False,
 ) -> int:
-    """Score templates on a data set; later ones are compared with the first."""
+    """Score templates on a data set, and compare each with the first."""
     look_first(what="the file of templates", files=[templates_file] if templates_file else [])
     from ipo_prompts.experiments.data import load_data
     from ipo_prompts.experiments.data.sources import own
@@ -113,7 +113,9 @@ def evaluate_templates(
 
 
 def _fits(templates: Sequence[str], data: DataSet, clip: LoadedClip, ui: Ui) -> list[dict[str, Any]]:
-    """Measure templates on pictures without labels: their fit, and how many pictures they name otherwise."""
+    """Measure templates on pictures without labels: the fit, and how many pictures are named otherwise than by the
+    first.
+    """
     from ipo_prompts.metrics.fit import Fit
 
     reward = Fit(clip, data.class_names)
@@ -128,7 +130,10 @@ def _fits(templates: Sequence[str], data: DataSet, clip: LoadedClip, ui: Ui) -> 
 
 
 def _table_of_fits(content: dict[str, Any]) -> str:
-    lines = ["not tested: no labels; fit is in nats and no accuracy", f"{'fit':>8}  {'renamed':>8}  {'n':>6}  template"]
+    lines = [
+        "not tested: no labels; fit is in nats and is no accuracy",
+        f"{'fit':>8}  {'renamed':>8}  {'n':>6}  template",
+    ]
     lines += [
         f"{row['fit']:8.3f}  {row['named_otherwise_than_by_first']:8,}  {row['n']:6,}  {printable(row['template'])}"
         for row in content["templates"]
@@ -157,10 +162,10 @@ def report(
     runs: Annotated[list[Path], typer.Argument(help="run directories", metavar="RUN…")],
     out: Annotated[
         Path | None,
-        typer.Option(help="the file; default RUN/report.html, for several runs report.html", metavar="FILE"),
+        typer.Option(help="the file to write; default RUN/report.html, for several runs report.html", metavar="FILE"),
     ] = None,
 ) -> int:
-    """Make the page that a person reads: one run explained from answer to command, or several side by side."""
+    """Make a page to read: one run explained, from the answer to the command, or several runs side by side."""
     look_first(runs, out=out)
     from ipo_prompts.experiments.report.gather import read_run
     from ipo_prompts.experiments.report.page import PAGE, compare_page, run_page
@@ -179,19 +184,20 @@ def export_program(
         str,
         typer.Option(help="open_clip, clip_benchmark, hf, head, onnx, hub, txt or program.json", metavar="TARGET"),
     ],
-    out: Annotated[Path, typer.Option(help="where to; must not exist yet", metavar="PATH")],
+    out: Annotated[Path, typer.Option(help="the file or folder to write; must not exist yet", metavar="PATH")],
     pictures: Annotated[
-        Path | None, typer.Option(help="pictures to compare on; default some that ship with us", metavar="PATH")
+        Path | None,
+        typer.Option(help="pictures to check the export on; default some that ship with IPO", metavar="PATH"),
     ] = None,
     dataset: Annotated[
-        str | None, typer.Option(help="clip_benchmark: its name of the data set; default wds/ipo", metavar="NAME")
+        str | None, typer.Option(help="for clip_benchmark: its name of the data set; default wds/ipo", metavar="NAME")
     ] = None,
     hf_model: Annotated[
-        str | None, typer.Option(help="hf: hub id or folder of the same CLIP in its format", metavar="ID")
+        str | None, typer.Option(help="for hf: hub id or folder of the same CLIP in the hf format", metavar="ID")
     ] = None,
     trust: Trust = False,
 ) -> int:
-    """Carry an optimised program into another tool, and check it there by that tool's own library."""
+    """Export an optimised program to another tool, and check the export with that tool's own library."""
     look_first([program], "the picture", [pictures] if pictures else [], out)
     refuse_taken(out)
     from ipo_prompts.experiments.export import TARGETS, export
@@ -211,7 +217,7 @@ def export_program(
 
 
 def _pictures(folder: Path | None) -> list[Picture]:
-    """Find the pictures of a folder, or the search pictures that ship with us: test pictures stay sealed."""
+    """Return the pictures of a folder, or the search pictures that ship with IPO: test pictures stay sealed."""
     from ipo_prompts.experiments.data import load_data
     from ipo_prompts.experiments.data.sources.folder import find_pictures
     from ipo_prompts.metrics.pictures import Picture

@@ -1,5 +1,5 @@
-"""Verdicts by clicks: a page that asks which of two templates is right where they disagree, and what answers show.
+"""Verdicts by clicks: a page asks which of two templates is right where they disagree; the answers give a verdict.
 
-`pictures.py` finds the pictures and programs, `drawing.py` draws what is asked, `report/label_page.py` makes the page,
+`pictures.py` finds the pictures and programs, `drawing.py` draws the questions, `report/label_page.py` makes the page,
 and `verifying.py` reads the answers.
 """

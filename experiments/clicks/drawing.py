@@ -1,9 +1,10 @@
-"""Which pictures are asked about, in which order and under which names: `label.json`, which the page does not show.
+"""Draw which pictures the page asks about, in which order, and under which names: `label.json`.
 
-The page has an id for each showing and two names in shuffled order. Which name is whose is here alone.
+The page has an id for each showing and two names in shuffled order. Only `label.json` says which program gave which
+name.
 
-Both orders follow from digests of a picture and the two programs, which know nothing of what the picture shows. So one
-pair on the same pictures has one page, wherever it is made and whoever answers: a second one is no fresh sample.
+Both orders follow from digests of a picture and the two programs, which do not depend on what the picture shows. So two
+programs and the same pictures always give the same page, wherever it is made: a second page is no fresh sample.
 """
 
 from __future__ import annotations
@@ -33,17 +34,17 @@ from ipo_prompts.programs.saved_program import SavedProgram
 
 DRAWING = "label.json"
 MOST = 1000
-"""Pictures of a page: more than anybody answers."""
+"""The most pictures on a page: more than anybody answers."""
 EVERY, LATER = 3, 9
-"""Every third new picture comes again, after so many others or at the end. It takes so many to tell what wrong clicks
-do (`benchmarks/verify.py`), and a rater who stops early has some, too."""
+"""Every third new picture comes again, after nine others or at the end. So many repetitions are needed to measure what
+wrong clicks do (`benchmarks/verify.py`), and a rater who stops early has answered some of them."""
 SOONEST = 2
 DIGITS = 16
-"""Of a picture's digest: of a million hardly two begin alike."""
+"""Digits of a picture's digest: among a million pictures hardly two have the same."""
 
 
 class Side(Content):
-    """One of the two programs: what a person calls it, its templates, and a digest of all that decides its labels."""
+    """One of the two programs: its name for people, its templates, and a digest of all that decides its labels."""
 
     name: str
     templates: tuple[str, ...]
@@ -54,10 +55,10 @@ class Showing(Content):
     """A picture as the page shows it.
 
     Attributes:
-        id: in the page and in the answers.
-        draw: the number of its draw, in the order asked; a picture that comes again has that of before.
+        id: the id of the showing in the page and in the answers.
+        draw: the number of its draw, in the order asked; a picture that comes again has the same number.
         names: the numbers of the two classes, in the order shown.
-        straight: whether the name shown first is the first program's.
+        straight: whether the name shown first is that of the first program.
     """
 
     id: str = Field(pattern=r"^[0-9a-f]{12}$")
@@ -67,15 +68,16 @@ class Showing(Content):
 
 
 Count = Annotated[int, Field(ge=1, le=10**9, strict=True)]
-"""Of pictures."""
+"""A number of pictures."""
 
 
 class Drawn(Content):
-    """A draw of which one picture is asked about.
+    """A draw on which the programs disagree: the page asks about one of its pictures.
 
     Attributes:
-        picture: the beginning of its digest.
-        differing, size: how many pictures of the draw the two name differently, and how many it has.
+        picture: the beginning of the digest of that picture.
+        differing: how many pictures of the draw the two programs name differently.
+        size: how many pictures the draw has.
     """
 
     picture: str
@@ -87,15 +89,16 @@ class Drawing(Content):
     """The content of `label.json`.
 
     Attributes:
-        id: the page's, which its answers repeat.
-        data: what the pictures are called.
-        pictures, draws: how many both programs have named; base pictures among them.
-        contents: the beginning of the digest of each picture, whichever of them are asked about.
-        class_names: as JSON has them, a list for a class with synonyms.
-        programs: the first, which is compared with, and the second.
-        disagreements: all draws with one, in the order asked; the first `MOST` are on the page.
-        showings: the page, from first to last.
-        peeks: at verdicts on answers to this page.
+        id: the id of the page, which the answers repeat.
+        data: the name of the data set or folder.
+        pictures: how many pictures both programs have named.
+        draws: how many base pictures these come from.
+        contents: the beginning of the digest of every picture, asked about or not.
+        class_names: the names of the classes; a list for a class with synonyms.
+        programs: the first program, with which the second is compared; and the second.
+        disagreements: all draws with a disagreement, in the order asked; the first `MOST` are on the page.
+        showings: what the page shows, from first to last.
+        peeks: the peeks at verdicts on answers to this page.
     """
 
     version: Literal[1] = Field(default=1, alias="schema")
@@ -123,15 +126,15 @@ class Drawing(Content):
 
     @property
     def design(self) -> Disagreements:
-        """What the statistics need."""
+        """The disagreements, as the statistics take them."""
         counts = np.array([(one.differing, one.size) for one in self.disagreements], dtype=np.float64).reshape(-1, 2)
         return Disagreements(self.pictures, self.draws, *counts.T)
 
 
 class TwoPrograms(NamedTuple):
-    """Two programs, the first of which is compared with, their pictures, and what each is called.
+    """Two programs, their pictures, and the names of both. The second program is compared with the first.
 
-    `left_out` counts pictures that searched or chose in the run, and so are not asked about.
+    `left_out` counts search and selection pictures of the run, which are not asked about.
     """
 
     programs: tuple[TemplateClassifier, TemplateClassifier]
@@ -142,9 +145,10 @@ class TwoPrograms(NamedTuple):
 
 
 class Named(NamedTuple):
-    """Pictures under the two programs.
+    """N pictures with their labels by the two programs.
 
-    `contents` are their digests, `groups` their draws; `labels` int64 (2, N), numbers among the first's classes.
+    `contents` are the digests of the pictures, `groups` the names of their draws. `labels`, int64 (2, N), are numbers
+    of the classes of the first program.
     """
 
     contents: Sequence[str]
@@ -153,7 +157,7 @@ class Named(NamedTuple):
 
 
 def sides_of(question: TwoPrograms) -> tuple[Side, Side]:
-    """Return what `label.json` says of both programs."""
+    """Return what `label.json` says about the two programs."""
     states = [SavedProgram.model_validate(program.dump_state()) for program in question.programs]
     first, second = (
         Side(name=name, templates=tuple(one.template for one in state.templates), identity=identity(state))
@@ -163,25 +167,25 @@ def sides_of(question: TwoPrograms) -> tuple[Side, Side]:
 
 
 def identity(program: SavedProgram) -> str:
-    """Return a digest of all that decides the labels of a program; its temperature does not."""
+    """Return a digest of all that decides the labels of a program; the temperature does not."""
     state = program.model_dump(mode="json", include={"clip", "class_names", "synonyms", "templates", "offsets"})
     state["clip"].pop("name")
     return hashlib.sha256(json.dumps([state, program.background], sort_keys=True).encode()).hexdigest()
 
 
 def name_pictures(question: TwoPrograms, progress: Progress | None = None) -> Named:
-    """Have both programs name pictures, whose own labels are not looked at.
+    """Let both programs name the pictures. The labels of the data set are not read.
 
     Raises:
-        InputError: the programs have other classes, or a picture cannot be read, which is named.
+        InputError: the programs have different classes, or a picture cannot be read; the message names it.
     """
     items, programs = question.items, question.programs
     names = [list(map(str, program.class_names)) for program in programs]
     if sorted(names[0]) != sorted(names[1]):
         other = next(iter(set(names[0]) ^ set(names[1])), "one that a program has twice")
         raise InputError(
-            f"the two programs have other classes ({printable(other)!r} is of one alone), so their labels cannot be "
-            "compared; name two programs of the same classes."
+            f"the two programs have different classes (only one has {printable(other)!r}), so their labels cannot be "
+            "compared; name two programs with the same classes."
         )
     labels = np.empty((2, len(items)), dtype=np.int64)
     contents: Sequence[str] = ()
@@ -189,7 +193,7 @@ def name_pictures(question: TwoPrograms, progress: Progress | None = None) -> Na
         store = FeatureStore(program.clip)
         pictures = [item.picture.on(program.background) for item in items]
         found = program.logits(store.encode(pictures, progress)).argmax(axis=1)
-        labels[row] = [names[0].index(names[row][label]) for label in found]  # of classes with one name, the first
+        labels[row] = [names[0].index(names[row][label]) for label in found]  # where classes share a name, the first
         contents = [one[:DIGITS] for one in store.contents(pictures)]
     first: dict[str, str] = {}
     groups = [first.setdefault(content, item.group) for content, item in zip(contents, items, strict=True)]
@@ -197,17 +201,17 @@ def name_pictures(question: TwoPrograms, progress: Progress | None = None) -> Na
 
 
 def draw_questions(question: TwoPrograms, named: Named) -> tuple[Drawing, tuple[Picture, ...]]:
-    """Draw what is asked: of each draw with a disagreement one picture, in random order, under shuffled names.
+    """Choose one picture from each draw with a disagreement, in random order, with the two names shuffled.
 
     Args:
-        question: which programs, and their pictures.
-        named: the pictures by both.
+        question: the two programs and the pictures.
+        named: the labels of the pictures by both programs.
 
     Returns:
-        The drawing, and the pictures of its page: one for each draw that is on it.
+        The drawing, and the pictures of the page: one for each draw that is on the page.
     """
     items, sides = question.items, sides_of(question)
-    turned = sides[0].identity > sides[1].identity  # who names the pair the other way round gets the same page
+    turned = sides[0].identity > sides[1].identity  # the two programs in the other order get the same page
     pair = pair_of(sides)
     members: dict[str, list[int]] = {}
     for i in sorted(range(len(items)), key=lambda i: _chance(pair, named.contents[i], "which")):
@@ -242,20 +246,20 @@ def draw_questions(question: TwoPrograms, named: Named) -> tuple[Drawing, tuple[
 
 
 def pair_of(sides: Sequence[Side]) -> str:
-    """Return a digest of what two programs are, in any order."""
+    """Return a digest of two programs, the same in either order."""
     return hashlib.sha256("".join(sorted(side.identity for side in sides)).encode()).hexdigest()[:OPENED]
 
 
 def _chance(pair: str, picture: str, what: str) -> str:
-    """Return a digest, by which something of a picture is decided that nobody can foresee from what it shows."""
+    """Return a digest that serves as a random number for a picture: it does not depend on what the picture shows."""
     return hashlib.sha256(f"{pair} {picture} {what}".encode()).hexdigest()
 
 
 def read_drawing(place: Path) -> Drawing:
-    """Read what a page asks, from the folder that it was made in.
+    """Read the drawing of a page from the folder in which the page was made.
 
     Raises:
-        InputError: there is none; or the run there has other templates by now.
+        InputError: the folder has no page, or the file is damaged.
     """
     if not os.path.lexists(place / DRAWING):
         raise InputError(f"{place} has no {DRAWING}, so no page was made there; make one with `ipo label`.")
@@ -263,10 +267,10 @@ def read_drawing(place: Path) -> Drawing:
 
 
 def as_before(folder: Path, now: Drawing) -> Drawing:
-    """Return what was drawn with the peeks at the page that is in the folder already, if any.
+    """Return the drawing `now` with the peeks of the page that is in the folder already, if any.
 
     Raises:
-        InputError: the page that is there asks something else.
+        InputError: the page in the folder asks about something else.
     """
     if not (folder / DRAWING).exists():
         return now
@@ -280,7 +284,7 @@ def as_before(folder: Path, now: Drawing) -> Drawing:
 
 
 def showing_order(count: int) -> list[int]:
-    """Return the numbers of the draws in the order shown, some of them twice.
+    """Return the numbers of the draws in the order shown. Some come twice.
 
     >>> showing_order(4), len(showing_order(40))
     ([0, 1, 2, 3, 0], 53)

@@ -1,4 +1,4 @@
-"""Whose pictures are labelled, and by which two programs: a run's sealed test, or any that are named."""
+"""Find the two programs to compare, and the pictures to ask about: the sealed test of a run, or pictures you name."""
 
 from __future__ import annotations
 
@@ -33,42 +33,42 @@ from ipo_prompts.programs.classifier import TemplateClassifier
 
 
 def programs_of_run(run: Path, data: str | None, device: str = AUTO) -> TwoPrograms:
-    """Return the question of a run: its initial template against what it found, on its sealed test or on other data.
+    """Return the question of a run: the initial template against the found one, on the sealed test or on other data.
 
     Raises:
-        InputError: it is no finished run of a classification, its pictures are not those of then, or it was begun
-            elsewhere and needs `--trust`.
+        InputError: the folder has no finished run of a classification, the pictures have changed since the run, or the
+            run was begun elsewhere and needs `--trust`.
     """
     if not (run / RESULT).is_file():
         raise InputError(
-            f"{run} is no finished run, and one program has nothing to disagree with; name a run directory, or two "
+            f"{run} is no finished run, and a single program has no rival; name a run directory, or two "
             "programs and their pictures: ipo label ONE TWO --data SPEC."
         )
     result, config = load_result(run), config_of(run, using=("clip", "data"))
     if result.reward.unit != "pictures":
         raise InputError(
-            f"the run in {run} was made for {result.reward.unit}, and `ipo label` asks what single pictures show; name "
+            f"the run in {run} was made for {result.reward.unit}, but `ipo label` asks what single pictures show; name "
             "a run of a classification."
         )
     if result.untested and result.template == result.initial_template:
         raise InputError(
-            f"the run in {run} kept the initial template, which has nothing to disagree with; ask about its rival: "
+            f"the run in {run} kept the initial template, so there is nothing to compare; compare it with its rival: "
             f"{commands_to_test(result, run, config.data)[0]}."
         )
     chosen = None if data is None else pictures_of(data)  # before the CLIP is loaded: there may be none
     found = TemplateClassifier.from_file(run, device=device)
-    found.pictures = None  # the question is what the words do
+    found.pictures = None  # the question is about the words alone
     initial = TemplateClassifier(found.clip, found.class_names, result.initial_template)
     initial.background = found.background
     store, pictures = FeatureStore(found.clip), data_of(config)
     drawn = draw_for(pictures, config)
     try:
         pictures, drawn = drawn_before(pictures, drawn, run)
-    except InputError:  # a picture of the search is gone
+    except InputError:  # a search picture is gone
         if data is None or isinstance(found.offsets, PriorOffsets):
             raise
     used = (*drawn.search, *drawn.selection)
-    initial.offsets = found.offsets  # the gain is the words' alone: both have them
+    initial.offsets = found.offsets  # both have the same offsets, so that the gain is due to the words alone
     if isinstance(found.offsets, PriorOffsets):
         initial.offsets = _prior(initial, used, store)
     names = ("the initial template", "the found template")
@@ -85,15 +85,17 @@ def programs_of_run(run: Path, data: str | None, device: str = AUTO) -> TwoProgr
     seen = {*known.search, *known.selection} if known else {content[:DIGITS] for content in _contents(store, used)}
     kept = [item for item, content in zip(given, _contents(store, given), strict=True) if content[:DIGITS] not in seen]
     if not kept:
-        raise InputError(f"all pictures of {data} searched or chose in {run}, so they can show nothing; name others.")
+        raise InputError(
+            f"all pictures of {data} are search or selection pictures of {run}, so they can show nothing; name others."
+        )
     return TwoPrograms((initial, found), kept, name, names, len(given) - len(kept))
 
 
 def two_programs(first: Path, second: Path, data: str | None, device: str = AUTO) -> TwoPrograms:
-    """Return the question of any two programs of the same classes.
+    """Return the question of any two programs with the same classes.
 
     Raises:
-        InputError: there are no pictures, or a program cannot be loaded.
+        InputError: no pictures are named or found, or a program cannot be loaded.
     """
     if data is None:
         raise InputError("two programs need pictures that neither was searched on; name them with --data SPEC.")
@@ -104,10 +106,10 @@ def two_programs(first: Path, second: Path, data: str | None, device: str = AUTO
 
 
 def pictures_of(data: str) -> tuple[Sequence[Item], str]:
-    """Return the pictures below a folder, or the test pictures of a data set, and what they are called.
+    """Return the pictures below a folder, or the test pictures of a data set; and the name of the folder or data set.
 
     Raises:
-        InputError: there are none.
+        InputError: there are no pictures.
     """
     if os.path.isdir(data):  # noqa: PTH112 - pathlib raises where a name is too long
         found = [Picture.from_path(file) for file in find_pictures(Path(data))]
@@ -125,10 +127,10 @@ def pictures_of(data: str) -> tuple[Sequence[Item], str]:
 
 
 def named_by_both(question: TwoPrograms) -> tuple[TwoPrograms, Named]:
-    """Have both programs name the pictures; those that cannot be read are told on stderr and left out.
+    """Let both programs name the pictures. A picture that cannot be read is told on stderr and left out.
 
     Raises:
-        InputError: none can be read, or the programs have other classes.
+        InputError: no picture can be read, or the programs have different classes.
     """
     progress = Ui(0, quiet=False).pictures("unlabelled")
     try:
@@ -145,12 +147,12 @@ def named_by_both(question: TwoPrograms) -> tuple[TwoPrograms, Named]:
 
 
 def _contents(store: FeatureStore, items: Sequence[Item]) -> list[str]:
-    """Return the digests of the pictures' bytes, however these are read."""
+    """Return the digests of the bytes of the pictures, whatever background they are read on."""
     return [one.partition("|")[0] for one in store.contents([item.picture for item in items])]
 
 
 def _prior(program: TemplateClassifier, items: Sequence[Item], store: FeatureStore) -> PriorOffsets:
-    """Find for a program what a run's prior offsets are for its own template."""
+    """Fit prior offsets to a program, as a run fits them to its own template."""
     features = store.encode([item.picture for item in items])
     labels = np.array([item.label for item in items], dtype=np.int64)
     return Refitted(features, class_weights(labels)).settled(program.clip, program.class_embeddings())

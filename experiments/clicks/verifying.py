@@ -1,8 +1,8 @@
-"""What the answers to a page show: `verified.json`, with the verdict and what it rests on.
+"""Make the verdict of the answers to a page: `verified.json`, with the verdict and what it rests on.
 
-Answers come from somebody's browser, or from anybody: they are read within bounds, and those of another page, that are
-cut, doubled or out of order are refused. The order is the point: k answers are a random sample only if they are the
-first k that were asked.
+Answers come from a browser and could be anybody's, so they are read within bounds. Answers to another page, and answers
+that are cut, doubled or out of order, are refused. The order matters: k answers are a random sample only if they are
+the answers to the first k questions.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ from ipo_prompts.programs.saved_program import read_program
 
 VERIFIED = "verified.json"
 FAMILY = "peeks at the answers about one pair; those before the last count twice"
-"""Who peeks, goes on and looks again has more chances: docs/labelling.md has how often something is found by chance."""
+"""A rater who peeks, goes on and peeks again has more chances of a false finding; docs/labelling.md says how many."""
 NEITHER = (
-    "Where neither is right, no template is much good: look at the names of the classes, or for another CLIP, before "
-    "you look for words."
+    "Where neither is right, no template helps much: check the class names, or try another CLIP, before you search for "
+    "words."
 )
 FIX = "download the answers from the page again"
 
 
 class Answer(Content):
-    """What was said of one showing; `label` is the number of the class, where neither was right and it was named."""
+    """The answer to one showing. `label` is the number of the class, where neither name was right and one was typed."""
 
     picture: Annotated[str, Field(max_length=12)]
     answer: Literal["first", "second", "both", "neither"]
@@ -55,14 +55,16 @@ class RestsOn(Content):
     """What a verdict by clicks rests on.
 
     Attributes:
-        data, pictures: what was named by both programs, and how many.
-        disagreements: on how many draws they disagree.
-        answers: how many of those were labelled; they are the first that were asked.
-        second, first, both, neither: what was said of them, by program.
-        repeated, otherwise: pictures that came twice, and how many of them were answered otherwise then.
-        lost: the share of the gain that wrong clicks are taken to lose, by the pictures that came twice.
-        peeks: verdicts that were asked for on answers about this pair and these pictures, this one included.
-        opening: the how many-th question about these pictures or some of them this pair is.
+        data: the name of the data set or folder.
+        pictures: how many pictures both programs named.
+        disagreements: on how many draws the programs disagree.
+        answers: how many of these draws were answered; they are the first that were asked.
+        second, first, both, neither: in how many answers this program, both or neither was right.
+        repeated: how many pictures came twice.
+        otherwise: how many of these got another answer the second time.
+        lost: the share of the gain that wrong clicks lose, estimated from the pictures that came twice.
+        peeks: how many peeks there were at answers about this pair and these pictures, this one included.
+        opening: the number of the opening of these pictures, or of some of them, by this pair.
     """
 
     data: str
@@ -84,11 +86,12 @@ class Verified(Content):
     """The content of `verified.json`.
 
     Attributes:
-        programs: what the first, which is compared with, and the second are called.
-        verdict: the second's gain, for pictures like these.
-        these: the gain on exactly these pictures, and its 95 % interval.
+        programs: the names of the first program and of the second, which is compared with the first.
+        verdict: the gain of the second program on pictures like these.
+        these: the gain on exactly these pictures.
+        these_ci95: its 95 % interval.
         rests_on: see `RestsOn`.
-        words: all that in words; everything that speaks of it prints that.
+        words: all of this in words, as it is printed everywhere.
     """
 
     version: Literal[1] = Field(default=1, alias="schema")
@@ -101,26 +104,26 @@ class Verified(Content):
 
     @property
     def shown(self) -> str:
-        """What is shown, in two words or three."""
+        """The verdict in two or three words."""
         return {"gain": "a gain", "loss": "a loss"}.get(self.verdict.outcome, "no gain shown")
 
 
 class Said(NamedTuple):
-    """An answer to a showing, by program: who was right (`second`, `first`, …), and the class where one is known."""
+    """An answer by program: who was right (`second`, `first`, `both`, `neither`), and the class where it is known."""
 
     who: str
     label: int | None
 
     def agrees(self, other: Said) -> bool:
-        """Whether two answers of one picture are the same; a class that is not named contradicts none."""
+        """Return whether two answers to one picture agree; an answer without a class agrees with every class."""
         return self.who == other.who and (None in (self.label, other.label) or self.label == other.label)
 
 
 def check_program(place: Path, drawing: Drawing) -> None:
-    """Refuse answers for a run whose program is not the one that they were asked about.
+    """Refuse answers where the run's program is not the program that the page asked about.
 
     Raises:
-        InputError: says so.
+        InputError: it is another program.
     """
     file = place / "program.json"
     if not file.is_file():
@@ -128,16 +131,16 @@ def check_program(place: Path, drawing: Drawing) -> None:
     program = read_program(read_json(file, "the program", "restore it"), str(file))
     if identity(program) != drawing.programs[1].identity:
         raise InputError(
-            f"{file} is not the program that the page in {place} was drawn for, and its answers say nothing of others; "
-            "make a page for this one: ipo label RUN --out FOLDER."
+            f"{file} is not the program that the page in {place} was made for, so its answers say nothing about it; "
+            "make a page for this program: ipo label RUN --out FOLDER."
         )
 
 
 def read_answers(file: Path, drawing: Drawing) -> list[Said]:
-    """Read answers, each as it bears on the programs; those of repeated pictures are among them, in order.
+    """Read answers in order, by program; the answers to repeated pictures are among them.
 
     Raises:
-        InputError: they are no answers, or those of another page, or doubled, cut, or not the first that were asked.
+        InputError: the file has no answers, or answers to another page, or they are doubled, cut or out of order.
     """
     content = read_json(file, "the answers", FIX)
     try:
@@ -150,8 +153,8 @@ def read_answers(file: Path, drawing: Drawing) -> list[Said]:
     for number, one in enumerate(given.answers):
         if number >= len(drawing.showings) or one.picture != drawing.showings[number].id:
             raise InputError(
-                f"answer {number + 1} of {file} is not of the picture that was shown then, and a sample with gaps or "
-                f"doubles is none; {FIX}."
+                f"answer {number + 1} of {file} is not to the picture that was shown then, and answers with gaps or "
+                f"doubles are no random sample; {FIX}."
             )
     shown = zip(drawing.showings, given.answers, strict=False)
     return [_said(showing, one, len(drawing.class_names), file) for showing, one in shown]
@@ -177,14 +180,14 @@ def verdict_of(
     """Make the verdict of answers.
 
     Args:
-        drawing: of the page.
-        said: its answers.
-        others: labels of the same pictures by two other programs, and what these are.
-        peeks: at the answers to this question, this one included.
-        opening: the how many-th question about these pictures it is.
+        drawing: the drawing of the page.
+        said: the answers to the page.
+        others: to compare two other programs by these answers: the labels by them, and who they are.
+        peeks: how many peeks there were at the answers to this question, this one included.
+        opening: the number of the opening of these pictures by this question.
 
     Raises:
-        InputError: too few answers, or `others` on which they say nothing.
+        InputError: there are too few answers, or the answers say nothing about `others`.
     """
     first: dict[int, Said] = {}
     again: dict[int, Said] = {}
@@ -203,7 +206,7 @@ def verdict_of(
         right, pairs = [one.who for one in answers], [(one.who, other.who) for one, other in twice]
     slips = slips_of([[_value(one), _value(other)] for one, other in pairs])
     found = drawing.design.gain([_value(who) for who in right], slips)
-    # As if all peeks had found this.
+    # Corrected as if every peek had found this.
     verdict = judge(dict.fromkeys(range(2 * peeks - 1), found.new), FAMILY, opening)[0]
     counts = {who: right.count(who) for who in ("second", "first", "both", "neither")}
     sides = others[1] if others else drawing.programs
@@ -234,21 +237,21 @@ def _value(who: str) -> int:
 
 
 def _by_label(drawing: Drawing, answers: Sequence[Said], named: Named) -> Callable[[int, Said], str]:
-    """Return what says which of two other programs is right in a draw, by the label that it was given.
+    """Return the function that says which of two other programs is right in a draw, by the class in the answer.
 
     Raises:
-        InputError: a picture has no label, or these two disagree where the page did not ask.
+        InputError: an answer has no class, or the two programs disagree on a picture that the page did not ask about.
     """
-    refused = "and other programs need a label of each; verify those that the page was made for, or make another page"
+    refused = "but other programs need one in each; verify the programs that the page is for, or make another page"
     if missing := sum(one.label is None for one in answers):
         raise InputError(f"{missing} of {len(answers)} answers have no class, {refused}.")
     labels = dict(zip(named.contents, named.labels.T.tolist(), strict=True))
     elsewhere = {one for one, (first, second) in labels.items() if first != second}
     elsewhere -= {one.picture for one in drawing.disagreements}
     if elsewhere or any(one.size > 1 for one in drawing.disagreements) or len(labels) != drawing.pictures:
-        what = f"{len(elsewhere):,} pictures on which these two disagree were not among those asked about"
+        what = f"the page did not ask about {len(elsewhere):,} pictures on which these two programs disagree"
         if not elsewhere:
-            what = "the labels are not of these pictures one by one"
+            what = "the answers are not about these pictures one by one"
         raise InputError(f"{what}; make a page for them: ipo label ONE TWO --data SPEC.")
 
     def right(draw: int, said: Said) -> str:
@@ -271,9 +274,9 @@ def _words(found: Verified) -> str:
     twice = "No picture came twice."
     if basis.repeated:
         twice = f"Of {basis.repeated} pictures that came twice, {basis.otherwise} got another answer"
-        twice += f": clicks are taken to miss {100 * basis.lost:.0f} % of the gain." if basis.lost else "."
+        twice += f": wrong clicks are estimated to hide {100 * basis.lost:.0f} % of the gain." if basis.lost else "."
     if basis.opening > 1:
-        twice += f" It is opening {basis.opening} of these pictures or some of them, so p is corrected for that."
+        twice += f" This is opening {basis.opening} of these pictures or some of them, so p is corrected for that."
     if verdict.outcome == "not shown" and 2 * basis.neither > basis.answers:
         twice += f" {NEITHER}"
     return (
@@ -285,13 +288,13 @@ def _words(found: Verified) -> str:
 
 
 def peeked(place: Path, drawing: Drawing, file: Path, sides: tuple[Side, Side]) -> tuple[int, int]:
-    """Count a look at answers and record it before it is told; the same answers again are no other peek.
+    """Count a peek at answers, and record it before the verdict is told. The same answers again are no new peek.
 
     Args:
-        place: where the page was made.
-        drawing: of the page.
-        file: the answers.
-        sides: the programs that are asked about.
+        place: the folder in which the page was made.
+        drawing: the drawing of the page.
+        file: the file of answers.
+        sides: the two programs that are compared.
 
     Returns:
         `peeks` and `opening`; see `verdict_of`.
@@ -321,7 +324,7 @@ def peeked(place: Path, drawing: Drawing, file: Path, sides: tuple[Side, Side]) 
 
 
 def load_verified(folder: Path) -> Verified | None:
-    """Return what was verified by clicks in a folder; None where nothing was.
+    """Return the verdict by clicks in a folder; None where there is none.
 
     Raises:
         InputError: the file is damaged.

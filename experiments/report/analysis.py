@@ -1,6 +1,7 @@
-"""What is written beside a result and read for its page: `analysis.json`, why a template won; `seen.json`.
+"""The files beside a result that its page reads: `analysis.json` and `seen.json`.
 
-`seen.json` is of a run without labels: what it called its pictures.
+`analysis.json` says why a template won. `seen.json` is for a run without labels: it says what the run called the
+pictures.
 """
 
 from __future__ import annotations
@@ -19,25 +20,28 @@ SEEN = "seen.json"
 
 
 class Shift(Content):
-    """By how much a score changes, with its interval; None where the units cannot bound it or only describe it."""
+    """By how much a score changes. `ci95` is None where the units cannot bound the change, or only describe it."""
 
     change: Rounded
     ci95: Ends | None
 
 
 class WordChange(Content):
-    """One change made to the template. All numbers are changed minus chosen template: a fraction, a loss.
+    """One change made to the template. All differences are the changed template minus the chosen one.
 
     Attributes:
-        kind: a word or phrase was removed, replaced by neutral words, or the slot was moved.
-        span: where, in characters (code points) of the template; None when it is nowhere.
-        text: what stood there.
+        kind: `remove`, a word or phrase was removed; `placebo`, a word was replaced by neutral words; `move`, the slot
+            was moved.
+        span: the changed part, in characters (code points) of the template; None where there is none.
+        text: the text of that part.
         template: the changed template; for a placebo the first of its wordings.
-        wordings: the neutral words that stood in for a placebo; the numbers are the mean over them. Wordings that the
-            CLIP cannot tell apart are there once.
+        wordings: the neutral words of a placebo; the numbers are means over them. Wordings that the CLIP cannot tell
+            apart are counted once.
         to: where the slot was moved.
-        p: of the change of value, corrected for the number of changes; None where changes are only described.
-        significant: whether it is more than chance.
+        value: the change of the value, a fraction.
+        loss: the change of the loss.
+        p: the p of the change of value, corrected for the number of changes; None where changes are only described.
+        significant: whether the change is more than chance.
     """
 
     kind: Literal["remove", "placebo", "move"]
@@ -60,12 +64,12 @@ class Skipped(Content):
 
 
 class Words(Content):
-    """What each word does, looked at on `n` units of `part`.
+    """What each word does, measured on `n` units of `part`.
 
     Attributes:
-        part: `fresh`, units that neither searched nor chose; or `selection`, those that chose the template, where the
-            changes are a description.
-        note: how the numbers came about and what they can show.
+        part: `fresh`, units used neither for the search nor for the choice; or `selection`, the units that chose the
+            template, on which changes are only described.
+        note: how the numbers were measured and what they can show.
     """
 
     part: Literal["fresh", "selection"]
@@ -79,7 +83,7 @@ class Words(Content):
 
 
 class ClassGain(Content):
-    """One class: values before and after, on its n pictures."""
+    """The values of one class with the initial and the chosen template, on n pictures of the class."""
 
     name: str
     part: Literal["test", "new"]
@@ -91,7 +95,7 @@ class ClassGain(Content):
 
 
 class Confusion(Content):
-    """How often pictures of a class were taken for another, under both templates."""
+    """How often pictures of one class were taken for another, with each of the two templates."""
 
     true: str
     predicted: str
@@ -107,11 +111,11 @@ class Confusions(Content):
 
 
 class Flip(Content):
-    """A picture with its label before and after, such as one whose label changed from right to wrong or back.
+    """A picture with its label by the initial and by the chosen template.
 
     Attributes:
-        true_before, true_after: the probability of its true class under both templates, if it is that of the softmax
-            over the classes, else None.
+        true_before, true_after: the probability of the true class with each template; None where probabilities are not
+            those of the softmax over the classes.
     """
 
     picture: str
@@ -124,7 +128,7 @@ class Flip(Content):
 
 
 class Flips(Content):
-    """Pictures that flipped, and those that both templates label wrongly; the lists may hold fewer than there are."""
+    """Pictures that flipped, and pictures that both templates label wrongly. The lists may hold only some of them."""
 
     gained: tuple[Flip, ...] = ()
     lost: tuple[Flip, ...] = ()
@@ -135,20 +139,20 @@ class Flips(Content):
 
 
 class Shown(Content):
-    """A picture of a class, to see what the data are."""
+    """A picture of a class, to show what the data are."""
 
     class_name: str
     thumbnail: Thumbnail
 
 
 class Matrix(Content):
-    """Who is taken for whom on the sealed test, among the classes that are confused most.
+    """Which class is taken for which on the sealed test, among the classes that are confused most.
 
     Attributes:
-        names: k classes; those that are confused with each other stand close.
-        of_classes: how many there are.
-        initial, optimised: (k, k + 1) counts under both templates: rows are true classes, columns what their pictures
-            were taken for, the last one any other class.
+        names: the names of k classes; classes that are confused with each other stand close.
+        of_classes: how many classes there are in all.
+        initial, optimised: (k, k + 1) counts with each template. A row is a true class; a column is what pictures were
+            taken for, and the last column is all other classes.
     """
 
     names: tuple[str, ...]
@@ -161,10 +165,10 @@ class Analysis(Content):
     """The content of `analysis.json`.
 
     Attributes:
-        words: what each word does; None where it was not measured, with the reason in `words_missing`.
+        words: what each word does; None where this was not measured. `words_missing` has the reason.
         sample: search pictures of a few classes; empty where a unit is not one picture.
-        classes, confusions, flips, matrix: of the sealed parts; empty where the reward has no labels or predictions,
-            with the reason in `classes_missing`.
+        classes, confusions, flips, matrix: from the sealed parts; empty where the reward has no labels or predictions.
+            `classes_missing` has the reason.
     """
 
     version: Literal[1] = Field(default=1, alias="schema")
@@ -182,14 +186,21 @@ def load_analysis(place: Path) -> Analysis:
     """Read the analysis of a run directory, or a file.
 
     Raises:
-        InputError: it cannot be read, or is no analysis.
+        InputError: the file cannot be read, or is no analysis.
     """
     file = place / ANALYSIS if place.is_dir() else place
     return read_model(Analysis, file, fix="remove it, the report does without")
 
 
 class Called(Content):
-    """A class: how many pictures are called so by each of three programs, and some that the run's own calls so."""
+    """A class, and how many pictures each of three programs calls so.
+
+    Attributes:
+        class_name: the name of the class.
+        initial, found, mean_off: how many pictures are called so by the initial template, by the chosen template, and
+            by the initial template with centring.
+        thumbnails: some of the pictures that the chosen template calls so.
+    """
 
     class_name: str
     initial: int
@@ -199,7 +210,7 @@ class Called(Content):
 
 
 class Changed(Content):
-    """A picture, and what three programs call it."""
+    """A picture, and what each of three programs calls it; see `Called`."""
 
     picture: str
     initial: str
@@ -212,10 +223,10 @@ class Seen(Content):
     """The content of `seen.json`.
 
     Attributes:
-        classes: those that the chosen template names most often.
-        of_classes: how many classes it names at all.
-        changed: pictures whose probabilities moved most, by the template; where the initial one stays, by the mean
-            picture taken off.
+        classes: the classes that the chosen template names most often.
+        of_classes: how many classes the chosen template names at all.
+        changed: the pictures whose probabilities moved most with the chosen template; where the initial template stays,
+            with centring.
     """
 
     classes: tuple[Called, ...]
@@ -224,10 +235,10 @@ class Seen(Content):
 
 
 def load_seen(folder: Path) -> Seen | None:
-    """Read what a run directory has of it; None where it has none.
+    """Read `seen.json` of a run directory; None where there is none.
 
     Raises:
-        InputError: it cannot be read, or is none.
+        InputError: the file cannot be read, or has other content.
     """
     file = folder / SEEN
     return read_model(Seen, file, fix="remove it, the report does without") if file.exists() else None

@@ -1,9 +1,9 @@
-"""The plots of a run, of numbers alone: text that a language model wrote never enters them.
+"""Draw the plots of a run. They show numbers alone: text that a language model wrote never enters them.
 
-On its report the search is a drawing of the page itself, whose dots a pointer that rests on them explains. The others
-are embedded as pictures, SVG for light and for dark pages as data addresses: the page's security policy forbids the
-style attributes that SVG plots are full of, and inside a picture they are harmless. `search.png` is the search with the
-chosen template above it. The same plot gives the same bytes.
+On the report, the search is drawn by the page itself: a pointer on a dot shows the template. The other plots are
+embedded as pictures, SVG data URLs for light and for dark pages. SVG plots are full of style attributes, which the
+security policy of the page forbids; inside a picture they are harmless. `search.png` is the plot of the search with the
+chosen template above it. The same plot always gives the same bytes.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from ipo_prompts.experiments.run.scores import CLASSIFICATION, RewardNames
 from ipo_prompts.metrics.verdict import Verdict
 
 TITLES = {"search": "search", "selection": "selection", "test": "sealed test", "new": "new classes"}
-"""What the sets of pictures are called, in the order in which they are opened."""
+"""The titles of the sets of pictures, in the order in which they are opened."""
 
 
 @dataclass(frozen=True)
 class Plot:
-    """One plot for both kinds of page, and what it shows in words."""
+    """One plot for light and for dark pages, with its description in words."""
 
     light: str
     dark: str
@@ -44,7 +44,7 @@ def search_plot(run: Run) -> Plot:
 
 
 def search_alt(run: Run) -> str:
-    """Say what a drawing of the search shows."""
+    """Describe the drawing of the search in words."""
     search, reward = run.search, run.result.reward
     best = search.steps[-1].best if search.steps else search.start
     return (
@@ -56,7 +56,7 @@ def search_alt(run: Run) -> str:
 
 
 def capital(text: str) -> str:
-    """Begin a text with a capital, unless it has some of its own, as mIoU has."""
+    """Begin a text with a capital, unless it has capitals already, as mIoU has."""
     return text[:1].upper() + text[1:] if text.islower() else text
 
 
@@ -165,7 +165,7 @@ def draw_gains(figure: Any, labels: Sequence[str], gains: Sequence[Verdict]) -> 
 
 def _plot(draw: Drawing, width: float, height: float, alt: str) -> Plot:
     light = dark = drawn(draw, width, height, transparent=True)
-    # To draw it again takes a hundred times as long.
+    # Drawing the dark plot anew would take a hundred times as long.
     for name, colour in LIGHT.items():
         dark = dark.replace(colour.encode(), DARK[name].encode())
     in_light, in_dark = (f"data:image/svg+xml;base64,{base64.b64encode(svg).decode()}" for svg in (light, dark))
@@ -185,7 +185,7 @@ LIGHT, DARK = (
 
 
 def drawn(draw: Drawing, width: float, height: float, **file: Any) -> bytes:
-    """Return a plot as the content of a file, SVG unless `file`, what matplotlib's savefig takes, says otherwise."""
+    """Return a plot as the content of a file, SVG by default. `file` are further arguments of matplotlib's savefig."""
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
@@ -215,7 +215,7 @@ def drawn(draw: Drawing, width: float, height: float, **file: Any) -> bytes:
 
 
 FRAME = {"width": 760, "height": 270, "left": 62, "right": 14, "top": 12, "bottom": 70}
-"""Of the curve, with room for the numbers of the axes, which are larger on a phone."""
+"""The size and margins of the curve; the margins have room for the axis numbers, which are larger on a phone."""
 MOST_TICKS = 10
 
 
@@ -224,10 +224,10 @@ class Curve:
     """All templates by step and value.
 
     Attributes:
-        dots: across, up, the step (0 is before the first one), the template.
-        best: the path of the best so far.
-        initial: how high the initial one is.
-        steps, values: where on the axis, and the number there.
+        dots: for each template: across, up, step (0 is before the first step), template.
+        best: the SVG path of the best template so far.
+        initial: the height of the initial template.
+        steps, values: the places on the axis, with the number at each.
     """
 
     dots: tuple[tuple[float, float, int, Candidate], ...]
@@ -238,12 +238,12 @@ class Curve:
 
 
 def curve(search: SearchRecord) -> Curve:
-    """Place every template of a search; the better of two that stand on one another lies above."""
+    """Return the curve of a search. Of two dots in one place, the better template lies above."""
     found = search.scored
     percents = [100 * candidate.value for candidate in (search.initial, *(one for _, one in found))]
     size = _size(max(percents) - min(percents))
     low = size * math.floor(min(percents) / size)
-    high = size * math.ceil(max(percents) / size)  # around equal values there is room for none but these
+    high = size * math.ceil(max(percents) / size)  # equal where all values are
     if low == high:
         low, high = (max(0, low - size), min(100, high + size)) if 0 <= low <= 100 else (low - size, high + size)
     last, left, floor = max(1, len(search.steps)), FRAME["left"], FRAME["height"] - FRAME["bottom"]
@@ -269,5 +269,5 @@ def curve(search: SearchRecord) -> Curve:
 
 
 def _size(span: float) -> int:
-    """Choose the distance of the numbers of an axis, in percent, so that there are few."""
+    """Return the distance between the numbers of an axis, in percent, so that there are few."""
     return next((size for size in (1, 2, 5, 10, 20, 50) if span <= 5 * size), math.ceil(span / 5))

@@ -1,6 +1,6 @@
-"""Why a template won: what each word does, which classes gain, what is confused, what flipped.
+"""Explain why a template won: what each word does, which classes gain, what is confused, what flipped.
 
-Of a run without labels: what it called its pictures, some of each class, and those that changed most.
+For a run without labels: what it called the pictures, some pictures of each class, and those that changed most.
 """
 
 from __future__ import annotations
@@ -41,26 +41,26 @@ T = TypeVar("T")
 
 MOST_CONFUSIONS = 12
 MOST_FLIPS = 12
-"""Pictures shown of each kind; with some fifty thumbnails the file stays well below 400 kB."""
+"""How many pictures of each kind are shown at most; with some fifty thumbnails the file stays well below 400 kB."""
 MOST_SAMPLES = 12
 MOST_IN_MATRIX = 14
-"""Classes whose names can be read beside a matrix."""
+"""How many classes a matrix has at most, so that their names can be read."""
 _UNSELECTED = (
-    "No training pictures were left and the run kept no selection {unit}; what words do is not measured on the {unit} "
-    "that were searched on or on the sealed ones. Run with more training pictures, fewer shots, or selection=held-back "
-    "and selection_shots of at least 1 to see it."
+    "What each word does was not measured: no training pictures were left, the run held back no selection {unit}, and "
+    "search and sealed {unit} are not used for it. To see it, run with more training pictures, fewer shots, or "
+    "selection=held-back and selection_shots of at least 1."
 )
-_UNLABELLED = "The {name} reward does not say which class it took each of the {unit} for, so no classes are compared."
+_UNLABELLED = "The {name} reward does not say which class it predicted for each of the {unit}: no classes are compared."
 
 
 @dataclass(frozen=True)
 class LabelledPart(Compared):
-    """A part whose units are labelled pictures, each with one prediction."""
+    """A part whose units are labelled pictures, each with one predicted class."""
 
     labels: npt.NDArray[np.int64]
 
     def right(self, score: Score) -> npt.NDArray[np.bool_]:
-        """Say of each picture whether it was labelled rightly: bool (n,)."""
+        """Return whether each picture was labelled rightly: bool (n,)."""
         return np.asarray(score.predictions == self.labels)
 
 
@@ -72,17 +72,19 @@ def analyse(
 ) -> Analysis:
     """Explain a template.
 
-    What words do is looked at on fresh units, else on the selection units, and never on the sealed ones: some fifty
-    more templates would open them fifty times. Everything else comes from the two scores that the sealed units have.
+    What each word does is measured on fresh units, else on the selection units. It is never measured on sealed units:
+    some fifty more templates would be fifty more openings. Everything else comes from the scores of the initial and the
+    chosen template on the sealed units.
 
     Args:
-        parts: by name: `fresh`, `selection`, `test` and, with base and new classes, `new`; others are ignored.
-        reward: with the classes that were searched on.
-        tokens: how many tokens a word has; see `token_counter`.
-        names: what the reward, its measure and its units are called.
+        parts: the parts by name: `fresh`, `selection`, `search`, `test` and, with base and new classes, `new`. Other
+            parts are ignored.
+        reward: the reward, with the classes that were searched on.
+        tokens: a function that returns the number of tokens of a word; see `token_counter`.
+        names: the names of the reward, its measure and its units.
 
     Raises:
-        InputError: a picture whose thumbnail is wanted can no longer be read.
+        InputError: a picture that needs a thumbnail can no longer be read.
     """
     words, words_missing = None, None
     for name in ("fresh", "selection"):
@@ -109,13 +111,13 @@ def analyse(
 
 
 def _labelled(part: Compared) -> LabelledPart | None:
-    """Return a part as labelled pictures, or None where something is missing for that."""
+    """Return a part as labelled pictures; None where labels or predictions are missing."""
     counts = {part.initial.n, len(part.items), len(part.initial.predictions), len(part.optimised.predictions)}
     return LabelledPart(**vars(part)) if part.labels is not None and len(counts) == 1 else None
 
 
 def class_rows(name: SealedPart, part: LabelledPart) -> list[ClassGain]:
-    """Return the value of each class that has pictures before and after, and how its mean loss changed."""
+    """Return, for each class with pictures, the values with both templates and the change of the mean loss."""
     rows = []
     for label in np.unique(part.labels):
         own = part.labels == label
@@ -135,7 +137,7 @@ def class_rows(name: SealedPart, part: LabelledPart) -> list[ClassGain]:
 
 
 def confusions(parts: Sequence[LabelledPart]) -> Confusions:
-    """Return the pairs (true class, predicted class) whose count fell or rose most, largest change first."""
+    """Return the pairs (true class, predicted class) whose count fell or rose most, the largest change first."""
     before: Counter[tuple[str, str]] = Counter()
     after: Counter[tuple[str, str]] = Counter()
     for part in parts:
@@ -156,7 +158,7 @@ def confusions(parts: Sequence[LabelledPart]) -> Confusions:
 
 
 def matrix(part: LabelledPart) -> Matrix:
-    """Count who is taken for whom; of many classes among those that the optimised template confuses most."""
+    """Count which class is taken for which; of many classes, only those that the optimised template confuses most."""
     total = len(part.class_names)
     counts = []
     for score in (part.initial, part.optimised):
@@ -180,7 +182,7 @@ def matrix(part: LabelledPart) -> Matrix:
 
 
 def sample(part: Compared) -> tuple[Shown, ...]:
-    """Return a picture each of a few classes that are spread over all; none where a unit is not one picture."""
+    """Return one picture each of a few classes, spread evenly over all; none where a unit is not one picture."""
     first: dict[int, Item] = {}
     for item in part.items:
         first.setdefault(item.label, item)
@@ -190,11 +192,11 @@ def sample(part: Compared) -> tuple[Shown, ...]:
 
 
 def flips(parts: Sequence[LabelledPart], known: bool = True) -> Flips:
-    """Return pictures that were wrong and are right now (gained), the other way round (lost), and still wrong.
+    """Return pictures that changed from wrong to right (gained), from right to wrong (lost), or stayed wrong.
 
     Args:
-        parts: sealed parts.
-        known: whether their losses are cross-entropies, which tell the probability of the true class.
+        parts: the sealed parts.
+        known: whether the losses are cross-entropies, which give the probability of the true class.
     """
 
     def where(before: bool, after: bool) -> list[tuple[LabelledPart, int]]:
@@ -213,7 +215,7 @@ def flips(parts: Sequence[LabelledPart], known: bool = True) -> Flips:
 
 
 def _shown(flipped: Sequence[tuple[LabelledPart, int]], known: bool) -> tuple[Flip, ...]:
-    """Choose few of many: one a class as far as that goes, and then evenly over the classes."""
+    """Choose a few pictures: first one of each class, then second ones, and so on; evenly over the classes."""
     seen: Counter[str] = Counter()
     turns: defaultdict[int, list[tuple[LabelledPart, int]]] = defaultdict(list)
     for part, i in flipped:
@@ -221,13 +223,13 @@ def _shown(flipped: Sequence[tuple[LabelledPart, int]], known: bool) -> tuple[Fl
         turns[seen[name]].append((part, i))
         seen[name] += 1
     chosen: list[tuple[LabelledPart, int]] = []
-    for candidates in turns.values():  # which are in order: a class's second flip comes after its first
+    for candidates in turns.values():  # in order: the second flip of a class comes after the first
         chosen += _few(candidates, MOST_FLIPS - len(chosen))
     return tuple(_flip(part, i, known) for part, i in chosen)
 
 
 def _few(found: Sequence[T], most: int) -> list[T]:
-    """Take a few, evenly over all: the surest would flatter."""
+    """Return at most `most` items, evenly over all: the surest would flatter."""
     few = min(most, len(found))
     return [found[j * len(found) // few] for j in range(few)]
 
@@ -246,21 +248,21 @@ def _flip(part: LabelledPart, i: int, known: bool) -> Flip:
 
 
 MOST_CLASSES, EACH = 12, 4
-"""Classes that are shown, those with the most pictures first, and pictures of each."""
+"""How many classes are shown, those with the most pictures first, and how many pictures of each."""
 MOST_CHANGED, ALIKE = 12, 2
-"""Pictures that changed most, and how many of these may go from one name to one other."""
+"""How many of the pictures that changed most are shown, and how many of them may have the same two names."""
 
 
 def look_at(
     pictures: Sequence[Picture], class_names: Sequence[str], labels: npt.NDArray[np.int64], moved: Floats
 ) -> Seen:
-    """Choose what is shown.
+    """Choose the pictures that the page of a run without labels shows.
 
     Args:
-        pictures: n of them.
+        pictures: n pictures.
         class_names: C names.
-        labels: (3, n), what the initial template, the chosen one, and the initial one with centring
-            name each.
+        labels: (3, n), the classes by the initial template, by the chosen template, and by the initial template with
+            centring.
         moved: (n,), how far the probabilities of each picture moved.
 
     Raises:
@@ -293,7 +295,7 @@ def look_at(
 
 
 def _most_changed(labels: npt.NDArray[np.int64], moved: Floats) -> list[int]:
-    """Return pictures that are named otherwise, those that moved most first, few of one kind."""
+    """Return the numbers of pictures whose name changed, the one that moved most first, at most `ALIKE` of one kind."""
     other = 2 if np.array_equal(labels[0], labels[1]) else 1
     kinds: Counter[tuple[int, int]] = Counter()
     chosen: list[int] = []

@@ -1,4 +1,4 @@
-"""Read a run directory: every file checked, every failure one sentence; the search as its journal records it."""
+"""Read a run directory, and the search from its journal. Every file is checked, and every failure is one sentence."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 class Program(BaseModel):
-    """What the report needs of `program.json`, which is the classifier's."""
+    """The part of `program.json`, a saved classifier, that the report needs."""
 
     class_names: list[str]
 
@@ -43,13 +43,13 @@ class Run:
 
     Attributes:
         folder: the run directory, as it was given.
-        name: its last two parts, which tell runs apart.
-        config: its settings, as its journal has them.
-        result, environment, program: its files.
-        search: what the journal records.
-        analysis: None where its file is missing.
-        verified: what the answers to a page of its pictures showed; None where nothing was asked.
-        seen: what a run without labels called its pictures; None for others.
+        name: the last two parts of its path, which tell runs apart.
+        config: the settings of the run, as the journal records them.
+        result, environment, program: the contents of these files.
+        search: the search, as the journal records it.
+        analysis: the content of `analysis.json`; None where that file is missing.
+        verified: the verdict by clicks; None where there is none.
+        seen: what a run without labels called the pictures; None for runs with labels.
     """
 
     folder: Path
@@ -65,16 +65,16 @@ class Run:
 
     @property
     def kept_initial(self) -> bool:
-        """Whether nothing convincing was found."""
+        """Whether the run kept the initial template, because it found nothing convincing."""
         return stays(self.result)
 
     def told(self, place: Place) -> list[Line]:
-        """What is told in one place of the page, or in a notebook."""
+        """Return the lines that are told in one place of the page, or in a notebook."""
         return told_at(place, self.result, self.config, self.folder)
 
     @property
     def command(self) -> str:
-        """The command that makes this run: what differs from the defaults."""
+        """The command that makes this run, with the settings that differ from the defaults."""
         defaults = build({"preset": self.config.preset}, where="the defaults").model_dump()
         words = ["ipo", "optimize"]
         if self.config.preset != "default":
@@ -86,7 +86,7 @@ class Run:
 
     @property
     def command_to_replay(self) -> str:
-        """The command that makes it again from its recorded replies, in a new directory."""
+        """The command that repeats the run from the recorded replies, in a new directory."""
         again = f"{self.folder}-again"
         typed = [f"{key}={name}" for key, name in to_type(self.config.model_dump()).items()]
         config = str(self.folder / "config.yaml")
@@ -94,7 +94,7 @@ class Run:
 
 
 def _settings(key: str, value: Any) -> list[str]:
-    """Write a setting as the command line takes it; of a strategy or a reward its name, then its own settings."""
+    """Return a setting as words of the command line; for a strategy or reward the name, then its own settings."""
     if key in CHOSEN:
         own = {name: one for name, one in value.items() if name != "name"}
         return [
@@ -108,7 +108,7 @@ def read_run(folder: Path) -> Run:
     """Read a finished run.
 
     Raises:
-        InputError: not a run directory, a run without a result, or a file that cannot be read.
+        InputError: the folder is no run directory, the run has no result, or a file cannot be read.
     """
     from ipo_prompts.experiments.clicks.verifying import load_verified
 
@@ -144,14 +144,14 @@ def read_run(folder: Path) -> Run:
 
 
 LARGEST = 1e6
-"""Of a template's value, a fraction: far above that of any reward, and low enough to be drawn."""
+"""The largest value of a template, a fraction: far above the values of any reward, and low enough to be drawn."""
 MOST_SCORED_ONLY = 5
-"""Templates shown of those that a step only looked at."""
+"""How many of the templates that a step only scored are shown."""
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A scored template; value is a fraction. `better`: better than all before it."""
+    """A scored template. `value` is a fraction; `better`: the template is better than all before it."""
 
     template: str
     value: float
@@ -162,7 +162,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Exchange:
-    """One request to a language model, each message as its role and its text, and its reply."""
+    """One request to a language model, with each message as role and text; and the reply."""
 
     messages: tuple[tuple[str, str], ...]
     settings: str
@@ -177,8 +177,9 @@ class StepRecord:
     """One step, counted from 1.
 
     Attributes:
-        scored_only: how many templates it looked at without proposing them, and the best of them.
-        best: the best so far.
+        scored_only: how many templates the step scored without proposing them.
+        looked_best: the best of these.
+        best: the best template so far.
     """
 
     number: int
@@ -196,14 +197,15 @@ class SearchRecord:
     """A whole search.
 
     Attributes:
-        initial: the template that it started from, on `n` search units.
-        taken_over: the templates of an earlier run, which were there before the first step.
-        chosen: the template that was selected.
-        steps: in order.
-        finalists: what was scored on the `finalists_n` selection units: the initial template, then the others, best
-            search score first.
-        descriptions, undescribed: of the pictures; which could not be described and why.
-        shortened: what was done to descriptions that did not fit into a question, in words.
+        initial: the initial template, scored on `n` search units.
+        taken_over: the templates of an earlier run, which were candidates before the first step.
+        chosen: the template that was chosen.
+        steps: the steps in order.
+        finalists: the templates scored on the `finalists_n` selection units: first the initial one, then the others,
+            best search score first.
+        descriptions: the descriptions of the pictures.
+        undescribed: the pictures that could not be described, and why.
+        shortened: how descriptions that did not fit into a question were shortened, in words.
         describing: what the describer was asked.
         unfinished: questions whose answers were never scored, because the search was stopped.
     """
@@ -228,23 +230,23 @@ class SearchRecord:
 
     @property
     def scored(self) -> list[tuple[int, Candidate]]:
-        """Every template that was scored, with its step; 0 is before the first one."""
+        """Every proposed template with the number of its step; 0 is before the first step."""
         return [(0, one) for one in self.taken_over] + [
             (each.number, one) for each in self.steps for one in each.candidates
         ]
 
 
 def follow(events: Sequence[Event], chosen: str) -> SearchRecord:
-    """Follow the events of one run whose search has ended, oldest first; `chosen` is the template that was selected.
+    """Return the search that the events of a finished run record, oldest first; `chosen` is the template chosen.
 
     Raises:
-        KeyError: an event lacks what it should hold.
+        KeyError: an event lacks a key.
     """
     made = partial(_candidate, chosen=chosen)
     of: defaultdict[str, list[Event]] = defaultdict(list)
     for event in events:
         of[f"scores of {event['kind']}" if event["type"] == "scores" else event["type"]].append(event)
-    # The last of its step: one that a limit stopped was scored before, too.
+    # The last event of a step counts: a step that a limit stopped has an earlier event, too.
     searched = {event["step"]: event for event in of["scores of search"]}
     scored_only: defaultdict[int, dict[str, Candidate]] = defaultdict(dict)
     for event in of["scored_only"]:
@@ -301,7 +303,7 @@ def _question(event: Event) -> Exchange:
     request = event["request"]
     messages = [("system", _text(request["system"]))] if request.get("system") else []
     messages += [(message["role"], _text(message["parts"])) for message in request["messages"]]
-    # Grammars and word biases are long and the same every time; the journal has them.
+    # Grammars and word biases are left out: they are long and always the same, and the journal has them.
     plain = {k: v for k, v in (request.get("config") or {}).items() if isinstance(v, (int, float, str))}
     settings = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in plain.items())
     reply, tokens = _text(event["reply"]["message"]["parts"]), event["tokens_in"] + event["tokens_out"]
@@ -309,7 +311,7 @@ def _question(event: Event) -> Exchange:
 
 
 def _text(parts: Any) -> str:
-    """Format what a message holds; a picture is in the journal as its digest only."""
+    """Return the content of a message as text. The journal has only the digest of a picture."""
     if isinstance(parts, str):
         return parts
     words = []

@@ -6,7 +6,7 @@ const KINDS = ["first", "second", "both", "neither"];
 let answers = load();
 let further = false;
 
-// What the browser kept; of another page or damaged, nothing.
+// The answers that the browser kept; none if they are damaged or of another page.
 function load() {
   try {
     const kept = JSON.parse(localStorage.getItem(KEY) || "[]");
@@ -25,7 +25,7 @@ function keep() {
   }
 }
 
-// How many answers are planned: showings of so many new pictures, with those that come again among them.
+// How many answers are planned: the showings of the pictures wanted, with the pictures that come again.
 function planned() {
   const seen = new Set();
   let wanted = data.beforehand, decided = 0;
@@ -99,7 +99,7 @@ function ask(kind) {
   at("class").focus();
 }
 
-// The class that was typed: undefined for none, null for one that is not known here.
+// The number of the class that was typed: undefined for no text, null for a name that is no class.
 function typed() {
   const text = at("class").value.trim().toLowerCase();
   if (!text) return undefined;

@@ -1,7 +1,7 @@
-"""`label.html`: pictures, two names each, and nothing that says whose name is whose.
+"""Make `label.html`: pictures with two names each, and nothing that says which program gave which name.
 
-Like the report it is one file that asks for nothing else: its security policy allows one style sheet and one script,
-known by their hashes, and embedded pictures. What others wrote is data of the script, which sets it as text.
+Like the report it is one file that loads nothing else. Its security policy allows one style sheet and one script, known
+by their hashes, and embedded pictures. Text that others wrote is data of the script, which shows it as text.
 """
 
 from __future__ import annotations
@@ -24,24 +24,24 @@ from ipo_prompts.metrics.pictures import Picture
 
 PAGE = "label.html"
 BYTES = 14_000_000
-"""Of all pictures of a page, as text."""
+"""The most bytes of all pictures of a page, as text."""
 LARGEST, SMALLEST = 40_000, 1_000
-"""Bytes of one picture, before it is text."""
+"""The limit on the bytes of one picture lies between these, before it is made text."""
 SIZES = ((640, 80), (512, 75), (400, 70), (320, 65), (256, 55), (192, 45), (128, 30), (96, 20))
 """Longest side in pixels and WebP quality, tried in turn until a picture is small enough."""
 TOLD = (30, 60, 120)
-"""Answers whose half widths stand on the page beforehand."""
+"""Numbers of answers for which the page tells the half width beforehand."""
 _HERE = Path(__file__).parent
 
 
 def label_page(drawing: Drawing, pictures: Sequence[Picture], half_width: float, folder: Path) -> str:
-    """Return the page; it proposes as many answers as bring half the width of the interval down to `half_width`.
+    """Return the page. It plans so many answers that half the width of the interval is at most `half_width`.
 
     Args:
-        drawing: what it asks.
-        pictures: one for each draw that is asked about.
+        drawing: the questions of the page.
+        pictures: one picture for each draw that is asked about.
         half_width: a fraction.
-        folder: where it will lie, as a person typed it. The page may be given away: it names no absolute path.
+        folder: the folder of the page, as a person typed it. Pages may be given away, so they name no absolute path.
 
     Raises:
         InputError: a picture can no longer be read.
@@ -75,10 +75,10 @@ def verify_command(folder: Path) -> str:
 
 
 def _content(drawing: Drawing, pictures: Sequence[Picture], half_width: float) -> dict[str, Any]:
-    """Return what the script works on.
+    """Return the data of the script.
 
-    Class names are as they are shown: invisible characters by number, underscores as spaces. `needed` is answers by how
-    many of the first ten decided between the two.
+    Class names are as they are shown: invisible characters by number, underscores as spaces. `needed` is the number of
+    answers to plan, by how many of the first ten answers decided between the two names.
     """
     design = drawing.design
     each = min(LARGEST, max(SMALLEST, int(BYTES * 3 / 4) // max(1, len(pictures)) - 32))
@@ -95,7 +95,7 @@ def _content(drawing: Drawing, pictures: Sequence[Picture], half_width: float) -
 
 
 def _shown(picture: Picture, most: int) -> str:
-    """Return a picture of at most so many bytes as a data URL, without the metadata of the original."""
+    """Return a picture of at most `most` bytes as a data URL, without the metadata of the original."""
     image = picture.image()
     image.info.clear()
     for side, quality in SIZES:

@@ -1,7 +1,7 @@
-"""The page: one file that needs nothing else, runs no script, and shows foreign text as text.
+"""Make the report page: one file that loads nothing else, runs no script, and shows foreign text as text.
 
-Everything printed into it is escaped; its security policy allows one style sheet, known by its hash, and embedded
-pictures, and nothing else. There is no script, so there is none to be attacked. A notebook gets a part of it.
+Everything printed into the page is escaped. Its security policy allows one style sheet, known by its hash, and embedded
+pictures, and nothing else. There is no script that could be attacked. A notebook gets a part of the page.
 """
 
 from __future__ import annotations
@@ -43,10 +43,10 @@ _HERE = Path(__file__).parent
 
 
 def write_report(folder: Path) -> Path:
-    """Write `report.html` into a finished run directory; return where it is.
+    """Write `report.html` into a finished run directory; return its path.
 
     Raises:
-        InputError: see `read_run`; or the folder cannot be written.
+        InputError: as for `read_run`; or the folder cannot be written.
     """
     file = folder / PAGE
     write_text(file, run_page(read_run(folder)))
@@ -72,7 +72,7 @@ def run_page(run: Run) -> str:
 
 
 MOST_SHOWN = 12
-"""Templates of a run without labels."""
+"""How many templates the page of a run without labels shows."""
 
 
 def _untested_page(run: Run) -> str:
@@ -89,9 +89,9 @@ def _untested_page(run: Run) -> str:
 
 
 def notebook_part(run: Run) -> str:
-    """Return what a notebook shows of a run: the answer, the search as a plot, a few pictures whose label changed.
+    """Return what a notebook shows of a run: the answer, a plot of the search, a few pictures whose label changed.
 
-    Without a style sheet or a script of its own, which notebooks do not let through.
+    It has no style sheet and no script, because notebooks do not let them through.
     """
     template = page_environment().get_template("notebook.html.j2")
     return str(template.render(run=run, plot=None if run.result.untested else search_plot(run)))
@@ -101,14 +101,14 @@ def compare_page(runs: Sequence[Run]) -> str:
     """Return the page that lays several runs side by side, in the order given.
 
     Raises:
-        InputError: one has no labels.
+        InputError: a run has no labels.
     """
     from ipo_prompts.metrics.sampling import mean_over_seeds
 
     if untested := next((run for run in runs if run.result.untested), None):
         raise InputError(
-            f"the run in {untested.folder} has no labels, so there is nothing to compare it by; look at it alone, or "
-            "test it with `ipo label`."
+            f"the run in {untested.folder} has no labels, so it has no gain to compare; report it alone, or test it "
+            "with `ipo label`."
         )
     configs = [run.config.model_dump() for run in runs]
     differing = [key for key in configs[0] if any(config[key] != configs[0][key] for config in configs)]
@@ -124,7 +124,7 @@ def compare_page(runs: Sequence[Run]) -> str:
         configs=configs,
         differing=differing,
         crossed=crossed(runs),
-        # A mean over runs says something about luck only where nothing but luck differs.
+        # A mean over runs measures luck only where nothing but the seed differs.
         mean=mean_over_seeds(gains) if differing == ["seed"] and same_clip else None,
         same_pictures=len({_tested_on(run) for run in runs}) == 1,
         same_clip=same_clip,
@@ -132,12 +132,12 @@ def compare_page(runs: Sequence[Run]) -> str:
 
 
 def _tested_on(run: Run) -> tuple[str, int, tuple[str, ...]]:
-    """What identifies a sealed test; the digest of all pictures differs from seed to seed where these are the same."""
+    """Return what identifies a sealed test. The digest of all pictures does not: it differs from seed to seed."""
     return run.result.data.name, run.result.scores["test"].optimised.n, tuple(run.program.class_names)
 
 
 def _shared_reward(runs: Sequence[Run]) -> RewardNames:
-    """What all runs call their measure and units; general words where they differ."""
+    """Return the names that all runs have for measure and units; general words where they differ."""
     rewards = {run.result.reward for run in runs}
     return rewards.pop() if len(rewards) == 1 else RewardNames(name="several", measure="score", unit="units")
 
@@ -148,7 +148,7 @@ def _render(template: str, **content: Any) -> str:
 
 
 def policy(css: str, script: str = "") -> str:
-    """Return the security policy of a page with this style sheet, and this script alone."""
+    """Return the security policy that allows a page this style sheet and this script, and no other."""
     allowed = f"script-src {_source(script)}; " if script else ""
     return f"default-src 'none'; img-src data:; style-src {_source(css)}; {allowed}base-uri 'none'; form-action 'none'"
 
@@ -159,7 +159,7 @@ def _source(text: str) -> str:
 
 @lru_cache(maxsize=1)
 def page_environment() -> Any:
-    """Return what fills the templates of pages: it escapes what others wrote, and makes it `visible`."""
+    """Return the Jinja environment of the pages. It escapes all text that is printed, and makes it `visible`."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     made = Environment(
@@ -183,16 +183,16 @@ def page_environment() -> Any:
         money,
     )
     made.filters.update({one.__name__: one for one in filters})
-    made.filters["own_style"] = Markup  # for our own style sheet alone, whose hash is in the policy
+    made.filters["own_style"] = Markup  # only for IPO's style sheet, whose hash is in the policy
     made.globals.update(edits=edits, frame=FRAME, part_titles=TITLES)
     return made
 
 
 def crossed(runs: Sequence[Run]) -> list[tuple[str, list[tuple[float, str] | None]]]:
-    """Return the initial and the chosen templates of all runs, each with its cell in every run, None where it has none.
+    """Return the initial and the chosen templates of all runs, each with a cell for every run; None for no score.
 
-    Initial templates come first, then the chosen ones in the order of the runs. A cell is a value and where it is of:
-    the sealed test, or the search units alone, which flatter what was found on them.
+    Initial templates come first, then the chosen ones in the order of the runs. A cell is a value and what it was
+    measured on: the sealed test, or only the search units, which flatter templates that were found on them.
     """
     firsts, chosen = [run.result.initial_template for run in runs], [run.result.template for run in runs]
     return [(template, [_cell(run, template) for run in runs]) for template in dict.fromkeys((*firsts, *chosen))]
@@ -208,12 +208,12 @@ def _cell(run: Run, template: str) -> tuple[float, str] | None:
 
 
 STRONG, MIDDLE = 0.05, 0.02
-"""Changes of the value from which a word is coloured strongly and less strongly."""
+"""From these changes of the value on, a word is coloured strongly, or less strongly."""
 
 
 @dataclass(frozen=True)
 class Piece:
-    """A piece of a template; `change` is what happens without it on `n` units, None for what was not removed alone."""
+    """A piece of a template. `change` is the effect of removing it, on `n` units; None if it was not removed alone."""
 
     text: str
     change: WordChange | None = None
@@ -221,7 +221,7 @@ class Piece:
 
     @property
     def tone(self) -> str:
-        """The class that colours it: it helps where the value falls without it, by more than one unit is worth."""
+        """The CSS classes of the piece. It helps if the value falls without it, by more than one unit counts."""
         if self.change is None:
             return ""
         change = self.change.value.change
@@ -232,11 +232,11 @@ class Piece:
 
 
 def layers(template: str, changes: Sequence[WordChange], n: int) -> list[list[Piece]]:
-    """Draw those changes on the template that are removals with a valid span, measured on n units.
+    """Lay the removals with a valid span over the template; they were measured on n units.
 
     Returns:
-        Lines of pieces. Every line spells the whole template; spans that overlap are on different lines, short ones
-        first, so that the first line shows the words and the others show phrases.
+        Lines of pieces. Every line spells the whole template. Spans that overlap are on different lines, short spans
+        first, so the first line shows words and the others show phrases.
     """
     spans = [
         (change.span[0], change.span[1], change)
@@ -264,7 +264,7 @@ Edit = Literal["same", "removed", "added"]
 
 
 def edits(before: str, after: str) -> list[tuple[Edit, str]]:
-    """Say how one template becomes another, word by word: runs of text that both have, or only one of them."""
+    """Return how one template becomes another, word by word: stretches of text that both have, or only one has."""
     old, new = (re.findall(rf"{re.escape(SLOT)}|\w+|\s+|[^\w\s]", text) for text in (before, after))
     found: list[tuple[Edit, str]] = []
     for kind, i, j, k, m in difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
@@ -276,14 +276,14 @@ def edits(before: str, after: str) -> list[tuple[Edit, str]]:
 
 _SHOWN_AS_THEY_ARE = "\n\t"
 _HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
-"""Unicode categories of what has no form of its own: controls, bidirectional marks, half pairs, line separators."""
+"""Unicode categories of invisible characters: controls, bidirectional marks, half pairs, line separators."""
 
 
 def visible(value: Any) -> Any:
-    """Replace every character that would act instead of being seen by its number, such as `[U+202E]`.
+    """Replace every character that acts but is not seen by its number, such as `[U+202E]`.
 
-    Jinja calls it on everything that the page prints, before escaping, so that no text can turn the line around it,
-    hide in it, or fail to be written.
+    Jinja calls this on everything that the page prints, before escaping. So no text can turn the line around it, hide
+    in the line, or fail to be written.
     """
     if not isinstance(value, str) or isinstance(value, Markup) or (value.isascii() and value.isprintable()):
         return value
@@ -294,7 +294,7 @@ def visible(value: Any) -> Any:
 
 
 def number(value: float, decimals: int, *, sign: bool = False) -> str:
-    """Format a number with a real minus sign; what is not finite is unknown."""
+    """Format a number with a real minus sign; a number that is not finite is `unknown`."""
     if not math.isfinite(value):
         return "unknown"
     text = f"{value:{'+' if sign else ''},.{decimals}f}"
@@ -304,7 +304,7 @@ def number(value: float, decimals: int, *, sign: bool = False) -> str:
 
 
 def percent(fraction: float, decimals: int = 1) -> str:
-    """Format a value, or a probability without decimals."""
+    """Format a fraction as a percentage."""
     return f"{number(100 * fraction, decimals)}\N{NO-BREAK SPACE}%"
 
 
@@ -332,11 +332,11 @@ def interval(ends: tuple[float, float] | None, losses: bool = False) -> str:
 
 
 def unbroken(text: str) -> str:
-    """Keep a p-value, a percentage, an interval and a number of points on one line each."""
+    """Keep each p-value, percentage, interval and number of points on one line."""
     spaced = r"(?<=\bp) (?=[=<])|(?<=[=<]) (?=\d)|(?<=\d) (?=%|points\b)|(?<=\d,) (?=[+-]?[\d.]+\])"
     return re.sub(spaced, "\N{NO-BREAK SPACE}", text)
 
 
 def p_value(p: float) -> str:
-    """Format a p-value with its relation, `= 0.0123` or `< 0.0001`."""
+    """Format a p-value with its relation: `= 0.0123` or `< 0.0001`."""
     return "< 0.0001" if p < 0.0001 else f"= {p:.4f}" if math.isfinite(p) else "unknown"

@@ -1,16 +1,17 @@
-"""What each word of the chosen template does: how value and loss change when it goes, is neutral, or moves.
+"""Measure what each word of the chosen template does: how value and loss change if it is removed, neutral, or moved.
 
-Words are what spaces separate, without the punctuation around them. Phrases are found by two rules: commas and the like
-part a sentence, and a preposition begins a new phrase. Readers can apply both by eye, unlike a parser's trees.
+Words are separated by spaces; punctuation around a word is no part of it. Phrases are found by two rules: commas and
+similar marks end a phrase, and a preposition begins one. Readers can apply both rules by eye, unlike a parser's trees.
 
-Readable is not the same as explanatory: a fluent sentence may win through its length or the place of the class name.
-Removing a word shortens the sentence and shifts what follows; a placebo, neutral words of as many tokens, does neither.
-A word matters where both hurt. (Single-word removal: table of word effects in Du, Sun & Snoek 2024; placebos are ours.)
+A readable template is not an explanation: a fluent sentence may win by its length or by the place of the class name.
+Removing a word shortens the sentence and shifts the words after it. A placebo, neutral words with as many tokens, does
+neither. A word matters where both changes hurt. (Single-word removal: table of word effects in Du, Sun & Snoek 2024;
+placebos are IPO's.)
 
-Changes are tested on fresh pictures, which neither searched nor chose. On those that chose the template its value is
-too high, so that every change looks harmful: without fresh ones the numbers there are given, and called a description.
-Cross-fitting would not help. The template that other pictures choose is another one, with other words; and to keep only
-the folds in which it is the same would choose again.
+Changes are tested on fresh pictures, which were used neither for the search nor for the choice. On pictures that chose
+the template, its value is too high, so every change looks harmful. Without fresh pictures these numbers are given all
+the same, but called a description. Cross-fitting would not help: other pictures would choose another template with
+other words, and to keep only the folds that choose the same template would be a choice again.
 """
 
 from __future__ import annotations
@@ -40,14 +41,14 @@ def word_effects(
     tokens: Callable[[str], int],
     names: RewardNames = CLASSIFICATION,
 ) -> Words:
-    """Say what each word does. All changed templates are scored in one call, about 50 of them.
+    """Measure what each word does. All changed templates, about 50, are scored in one call.
 
     Args:
-        reward: what was maximised.
-        name: of the part; units of `selection` chose the template, and `fresh` ones neither searched nor chose.
-        part: the units on which words are looked at, never sealed ones.
-        tokens: how many tokens a word has; see `token_counter`.
-        names: what the measure and the units are called.
+        reward: the reward of the search.
+        name: the name of the part: `selection` units chose the template, `fresh` units neither searched nor chose.
+        part: the units to score on, never sealed ones.
+        tokens: a function that returns the number of tokens of a word; see `token_counter`.
+        names: the names of the measure and the units.
     """
     chosen = part.optimised
     proposed = changes(chosen.template, tokens)
@@ -81,7 +82,7 @@ def word_effects(
 
 
 def token_counter(clip: Clip) -> Callable[[str], int]:
-    """Return what counts the tokens of a word, without those that begin and end a text."""
+    """Return a function that counts the tokens of a word, without the tokens that begin and end a text."""
     empty = clip.count("")
     return lambda word: clip.count(word) - empty
 
@@ -89,11 +90,11 @@ def token_counter(clip: Clip) -> Callable[[str], int]:
 def _row(
     change: Change, chosen: Score, scores: dict[str, Score], sampling: Sampling
 ) -> tuple[WordChange, float] | None:
-    """Compare one change with the chosen template, with its own p; None when nothing of it could be scored."""
+    """Compare one change with the chosen template. Return the row and its p; None where no wording was scored."""
     pairs: list[tuple[Score, str]] = []
     for template, detail in zip(change.templates, change.details, strict=True):
         score = scores.get(template)
-        # A CLIP of few words reads some wordings alike; they are one measurement and not several.
+        # A CLIP with a small vocabulary reads some wordings alike: these are one measurement, not several.
         if score and not any(np.allclose(score.losses, other.losses, atol=1e-4) for other, _ in pairs):
             pairs.append((score, detail))
     if not pairs:
@@ -123,7 +124,7 @@ def _shift(change: float, low: float, high: float) -> Shift:
 
 
 def _described(row: WordChange) -> WordChange:
-    """Leave out what would be an inference from pictures that chose the template."""
+    """Return a row without intervals: pictures that chose the template allow no inference."""
     bare = {name: shift.model_copy(update={"ci95": None}) for name, shift in (("value", row.value), ("loss", row.loss))}
     return row.model_copy(update=bare)
 
@@ -131,33 +132,33 @@ def _described(row: WordChange) -> WordChange:
 def _note(rows: Sequence[WordChange], name: str, part: Compared, classes: int, names: RewardNames) -> str:
     wordings = max((len(row.wordings) for row in rows), default=0)
     placebos = (
-        "A placebo puts as many neutral words in a word's place as it has tokens, so that length and places stay"
+        "A placebo replaces a word by as many neutral words as the word has tokens, so the length and all places stay"
         + (f"; its numbers are the mean over up to {wordings} wordings." if wordings > 1 else ".")
         if wordings
-        else "There are no placebos: the template has no words for them, or too many."
+        else "There are no placebos: the template has no words to replace, or too many."
     )
     count = f"{len(rows)} change{'' if len(rows) == 1 else 's'}"
-    number = f"{count} looked at on {part.optimised.n} {name} {names.unit}"
+    number = f"{count} scored on {part.optimised.n} {name} {names.unit}"
     if name == "selection":
         return (
-            f"{number}, which chose the template: no other training pictures could be used. This describes how it came "
-            f"to win on them. They chose it for its {names.measure}, so that changes look worse here than they are: "
-            f"none is tested; the loss is touched less by that. With more training pictures, or fewer shots, changes "
+            f"{number}, which chose the template: no other training pictures could be used. This only describes why it "
+            f"won on them. They chose it for its {names.measure}, so changes look worse here than they are, the loss "
+            f"less so. No change is tested. With more training pictures, or fewer shots, changes "
             f"are tested on {names.unit} that chose nothing. {placebos}"
         )
     there = classes if part.sampling.classes is None else int(part.sampling.classes.max()) + 1
     of = "" if there == classes else f" of {there} of the {classes} classes"
     return (
         f"{number}{of}, training or validation pictures that neither searched for the template nor chose it. Told from "
-        f"chance means p < {ALPHA} after Holm's correction over all changes in {names.measure}; the intervals are not "
+        f"chance means p < {ALPHA} after Holm's correction over all changes in {names.measure}. The intervals are not "
         f"corrected. {placebos}"
     )
 
 
 MOST_TEMPLATES = 150
-"""Changed templates at most; a sentence of 12 words makes about 50."""
+"""The most changed templates; a sentence of 12 words makes about 50."""
 PLACEBOS = 3
-"""Neutral wordings that stand in for a word; their mean counts, since no single word is neutral to every CLIP."""
+"""How many neutral wordings replace a word; their mean counts, because no single word is neutral to every CLIP."""
 NEUTRAL = ("thing", "some", "such", "any", "one", "that")
 """Words that say nothing about a picture; each is one token of CLIP's vocabulary."""
 
@@ -184,10 +185,11 @@ class Change:
 
     Attributes:
         kind: `remove` (a word or a phrase), `placebo` (neutral words in place of a word) or `move` (of the slot).
-        span: what is changed, character offsets in the template.
+        span: the changed part, as character offsets in the template.
         text: the characters of the span.
-        templates: the changed template; for a placebo one a wording.
-        details: what was put there, one entry a template: neutral words, or `first` and `last` place; "" for a removal.
+        templates: the changed template; for a placebo one template for each wording.
+        details: what was put there, one entry for each template: neutral words, or the place `first` or `last`; "" for
+            a removal.
     """
 
     kind: Literal["remove", "placebo", "move"]
@@ -198,14 +200,15 @@ class Change:
 
 
 def changes(template: str, tokens: Callable[[str], int]) -> list[Change]:
-    """Make every change that is worth a look: each word and phrase removed, the slot moved, each word neutral.
+    """Return all changes to score: each word and phrase removed, the slot moved, each word replaced by neutral words.
 
     Removals come first. Placebos get what `MOST_TEMPLATES` leaves, the same number for every word. Some results may not
-    be valid templates (without the slot there is none), which the reward checks.
+    be valid templates, such as one without the slot; the reward checks that.
 
     Args:
         template: a valid template.
-        tokens: how many tokens a word has, so that a placebo keeps the length and the places of all other words.
+        tokens: a function that returns the number of tokens of a word, so that a placebo keeps the length of the
+            template and the places of all other words.
     """
     words = [match.span() for match in _WORD.finditer(template)]
     phrases = [span for span in _phrases(template, words) if span not in words]
@@ -220,7 +223,7 @@ def changes(template: str, tokens: Callable[[str], int]) -> list[Change]:
 
 
 def tidied(text: str) -> str:
-    """Repair what a missing word leaves behind: spaces, empty brackets, commas with nothing before or after them.
+    """Repair what a removed word leaves: double spaces, empty brackets, commas with nothing before or after them.
 
     >>> tidied(" , a photo  (), of a <CLASS> ,.")
     'a photo, of a <CLASS>.'
@@ -236,7 +239,7 @@ def tidied(text: str) -> str:
 
 
 def _phrases(template: str, words: list[Span]) -> list[Span]:
-    """Return the parts between commas and the pieces that prepositions begin, but never the whole sentence."""
+    """Return the parts between commas and the pieces that begin with a preposition, but never the whole sentence."""
     parts, pieces = [0], [0]
     for i in range(1, len(words)):
         if _BREAK.search(template[words[i - 1][1] : words[i][0]]):
@@ -255,7 +258,7 @@ def _phrases(template: str, words: list[Span]) -> list[Span]:
 
 def _without(template: str, span: Span) -> str:
     left, right = template[: span[0]], template[span[1] :]
-    # Punctuation that hugged the word hugs its neighbour now: '("negative image")' becomes '("image")'.
+    # Punctuation beside the word now stands beside its neighbour: '("negative image")' becomes '("image")'.
     if not right[:1].isspace():
         left = left.rstrip()
     if left and not left[-1].isspace():
@@ -273,9 +276,9 @@ def _placebo(template: str, span: Span, tokens: Callable[[str], int], wordings: 
 
 
 def _moves(template: str, words: list[Span]) -> list[Change]:
-    """Move the slot, with the article before it, to both ends; all other words keep their order.
+    """Move the slot, with the article before it, to either end; all other words keep their order.
 
-    Where the slot stands in several places there is no one place to change.
+    A template with several slots gets no moves.
     """
     if template.count(SLOT) != 1:
         return []
@@ -286,7 +289,7 @@ def _moves(template: str, words: list[Span]) -> list[Change]:
     slot = template[start:end]
     body = template.rstrip(" .!?…")
     rest, ending = _without(body, (start, end)), template[len(body) :]
-    # Where it stands there already, a comma beside it must not go either: that would be another change.
+    # A slot that stands there already is left as it is: to lose a comma beside it would be another change.
     first = f"{slot} {rest}{ending}" if start > words[0][0] else template
     last = f"{rest} {slot}{ending}" if end < words[-1][1] else template
     return [

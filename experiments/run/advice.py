@@ -1,4 +1,4 @@
-"""What to do after a run: one piece of advice, from what the run knows, and the words to type."""
+"""What to do after a run: one piece of advice from the result, and the commands to type."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def stays(result: RunResult) -> bool:
 
 
 def weak(result: RunResult) -> Literal["near guessing", "far below the class mean"] | None:
-    """Return what makes any template a poor answer; None where nothing is known to."""
+    """Return why any template is a poor answer here; None where nothing says so."""
     if known := result.baselines:
         return known.weak
     room = result.headroom
@@ -31,11 +31,11 @@ def weak(result: RunResult) -> Literal["near guessing", "far below the class mea
 
 
 def advice(result: RunResult, config: RunConfig | None, folder: Path) -> tuple[str, tuple[str, ...]]:
-    """Return the one thing that is most likely to help, and what to type for it.
+    """Return the one thing that is most likely to help, and the command for it.
 
     Args:
-        result: of a tested run.
-        config: its configuration; None where a result stands alone, of which no command can be given.
+        result: the result of a tested run.
+        config: the configuration of the run; None where there is only a result, and no command can be given.
         folder: the run directory, as commands name it.
     """
     known, head, near = result.baselines, result.head, "near guessing"
@@ -44,8 +44,8 @@ def advice(result: RunResult, config: RunConfig | None, folder: Path) -> tuple[s
     if lead and lead.ci95[0] > 0 and not head and again:
         return (
             "pictures tell more than words here: the mean picture of a class names "
-            f"{points(lead.difference)} points {between(lead)} more than the template, on pictures left out of it; "
-            "let both decide:"
+            f"{points(lead.difference)} points {between(lead)} more than the template, on pictures left out of the "
+            "mean; let both decide:"
         ), (again, "head=blend")
     if head and head.kept:
         return "use the program as it is: words and pictures decide together", ()
@@ -67,7 +67,7 @@ def advice(result: RunResult, config: RunConfig | None, folder: Path) -> tuple[s
             more += f" selection_shots={twice.selection_shots}"
         return (
             f"{stay}search and choose with {result.data.more:,} more of the labelled {result.reward.unit}; the sealed "
-            "ones are opened again then, so that a gain has to be larger:"
+            "ones are then opened again, so a gain has to be larger:"
         ), (again, more)
     if stays(result):
         return "label more pictures: the run had all that there are", ()
@@ -76,7 +76,7 @@ def advice(result: RunResult, config: RunConfig | None, folder: Path) -> tuple[s
 
 
 def _again(config: RunConfig | None, folder: Path) -> str | None:
-    """Return the command that makes the run again, to which settings are added; None where its file is gone."""
+    """Return the command that repeats the run, to which settings can be added; None where its configuration is gone."""
     if config is None or not (file := folder / CONFIG_FILE).is_file():
         return None
     typed = [f"{key}={value}" for key, value in to_type(config.model_dump()).items()]
@@ -84,7 +84,7 @@ def _again(config: RunConfig | None, folder: Path) -> str | None:
 
 
 def commands_to_test(result: RunResult, folder: Path, data: str) -> list[str]:
-    """Return the commands that test a run without labels: what it found, and its rival, by clicks."""
+    """Return the commands that test a run without labels by clicks: its template, and the rival, centring."""
     pictures = data.removeprefix("folder:")
     programs = [str(folder / name) for name in (PROGRAM, CENTRING)]
     rival = shlex.join(["ipo", "label", *programs, "--data", pictures, "--out", f"{folder}-rival"])
@@ -92,7 +92,7 @@ def commands_to_test(result: RunResult, folder: Path, data: str) -> list[str]:
 
 
 def commands_to_use(result: RunResult, folder: Path) -> dict[str, tuple[str, ...]]:
-    """Return what names pictures, `next`, and what takes the program away, `or`, where it is worth that."""
+    """Return the commands that use the program: `next` names pictures; `or` exports it, where that is worth it."""
     quoted, above = shlex.quote(str(folder)), "" if result.above is None else f" --above {result.above:g}"
     predict = f"ipo predict {quoted}{above}"
     if result.untested:

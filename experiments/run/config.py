@@ -139,7 +139,7 @@ class JobSettings(BaseModel):
         description="how often the sealed test pictures, or some of them, were opened elsewhere; runs in the same "
         "folder and runs that this one starts from are counted automatically",
     )
-    track: Literal["none", "wandb"] = Field("none", description="where else the run is logged: Weights & Biases")
+    track: Literal["none", "wandb"] = Field("none", description="wandb: log the run in Weights & Biases, too")
 
 
 class RunConfig(SearchSettings, JobSettings):
@@ -341,7 +341,7 @@ def differences(config: RunConfig) -> list[str]:
 
 
 def about_preset(config: RunConfig) -> list[str]:
-    """Say in a line or two what the preset of a run sets, and what is not as published; nothing without one."""
+    """Say in one or two lines what the preset of a run sets and what is not as published; empty for the default."""
     if config.preset == "default":
         return []
     source = SOURCE[config.preset]

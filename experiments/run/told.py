@@ -1,7 +1,8 @@
-"""What a run tells, as one ordered list: each sentence with its numbers, and the places where it belongs.
+"""What a run tells, as one ordered list: each sentence with its numbers, and the places where it is told.
 
-The terminal, the page and a notebook take their sentences from the list. A capability with something to tell is one
-function here, which `told` names in its order. A sentence is made of the numbers of the result whenever it is told.
+The terminal, the page and a notebook take their sentences from this list. Each capability with something to tell has
+one function here, and `told` calls these functions in order. Sentences are not stored: each is made from the numbers of
+the result when it is told.
 """
 
 from __future__ import annotations
@@ -39,9 +40,11 @@ from ipo_prompts.metrics.verdict import between, points, share
 
 REPORT = "report.html"
 Place = Literal["terminal", "quiet", "notebook", "headline", "verdict", "warning", "rows", "test", "sure", "compared"]
-"""Where a sentence is told: at the end in the terminal, there with `--quiet`, in a notebook, or on the page. There
-it is the headline instead of the template, the verdict below it, a warning, one of the rows with a label, how to test
-a run without labels, or stands further down: how sure this is, and what it is compared with.
+"""Where a sentence is told. `terminal`: at the end of a run. `quiet`: there with `--quiet`. `notebook`: in a notebook.
+
+The others are places on the page. `headline` stands instead of the template, `verdict` below it. `warning` is a
+warning, `rows` are rows with a label, `test` is how to test a run without labels. `sure` (how sure this is) and
+`compared` (what it is compared with) stand further down.
 """
 
 
@@ -50,10 +53,10 @@ class Line:
     """One line of what a run tells.
 
     Attributes:
-        at: the places where it is told.
-        text: a sentence or a number; empty where there is only something to type.
-        label: what it is about, such as `test`; empty for a sentence that speaks for itself.
-        command: what to type, in parts between which a long line may be broken; empty where nothing is typed.
+        at: the places where the line is told.
+        text: a sentence or a number; empty where there is only a command.
+        label: what the line is about, such as `test`; empty for a sentence that needs none.
+        command: the command to type, in parts; a long line may be broken between parts. Empty where there is none.
     """
 
     at: tuple[Place, ...]
@@ -63,16 +66,16 @@ class Line:
 
 
 def told_at(place: Place, result: RunResult, config: RunConfig | None, folder: Path) -> list[Line]:
-    """Return what is told in one place; see `told`."""
+    """Return the lines that are told in one place; see `told`."""
     return [line for line in told(result, config, folder) if place in line.at]
 
 
 def told(result: RunResult, config: RunConfig | None, folder: Path) -> Iterator[Line]:
-    """Yield all that a finished run tells, in order: the verdict, the numbers, one piece of advice, the next commands.
+    """Yield all lines of a finished run, in order: the verdict, the numbers, one piece of advice, the next commands.
 
     Args:
-        result: of the run.
-        config: its configuration; None where a result stands alone, of which no command can be given.
+        result: the result of the run.
+        config: the configuration of the run; None where there is only a result, and no command can be given.
         folder: the run directory, as commands name it.
     """
     if found := result.untested:
@@ -90,7 +93,7 @@ def told(result: RunResult, config: RunConfig | None, folder: Path) -> Iterator[
     if result.started:
         yield Line(("compared",), started_in_words(result.started, result.reward.unit))
     yield Line(("terminal",), _cost(result, config), "cost")
-    more = "; labels.csv has what the template names every picture" if result.untested else ""
+    more = "; labels.csv has the class that the template names for every picture" if result.untested else ""
     yield Line(("terminal",), f"{folder}   (open {REPORT} in it{more})", "run directory")
     for typed in commands_to_test(result, folder, config.data) if result.untested and config else ():
         yield Line(("terminal", "notebook", "test"), "", "test", (typed,))
@@ -99,8 +102,9 @@ def told(result: RunResult, config: RunConfig | None, folder: Path) -> Iterator[
 
 
 def _verdict(result: RunResult) -> Iterator[Line]:
-    """The verdict: with its interval and p, on the page without, for its numbers are on cards there; in a quiet run and
-    a notebook with all that is known of the test.
+    """Yield the verdict. In the terminal it has its interval and p; on the page it has none, for cards there show them.
+
+    A quiet run and a notebook tell all that is known of the test.
     """
     test, new = result.scores["test"], result.scores.get("new")
     untried = result.ended if result.templates_scored == 1 else None
@@ -123,7 +127,7 @@ def _before_and_after(result: RunResult, score: Comparison) -> str:
 
 
 def _sure(result: RunResult) -> Iterator[Line]:
-    """How sure the numbers are beyond their intervals."""
+    """Yield what else tells how sure the numbers are, beside their intervals."""
     test, data, unit = result.scores["test"], result.data, result.reward.unit
     if test.difference.outcome == "not shown":
         yield Line(("sure",), _sentence(test.difference.limit))
@@ -132,7 +136,7 @@ def _sure(result: RunResult) -> Iterator[Line]:
     if data.untested:
         they, their = ("It", "its") if len(data.untested) == 1 else ("They", "their")
         names = several([repr(name) for name in data.untested])
-        unknown = f"{they} competed with the others, and nothing is known of how well {their} pictures are named."
+        unknown = f"{they} competed with the others; how well {their} pictures are named is not known."
         yield Line(("sure",), f"Untested, with no picture in the test: {names}. {unknown}")
     if before := seen_before(test, unit, result.sealed.opened, result.sealed.elsewhere):
         yield Line(("sure",), before)
@@ -143,18 +147,18 @@ def _sure(result: RunResult) -> Iterator[Line]:
 
 
 def over_classes_in_words(found: OverClasses) -> str:
-    """Tell the mean over classes of the chosen template, and its difference from the initial one's."""
+    """Tell the mean over classes with the chosen template, and its difference from that with the initial template."""
     low, high = found.optimised_ci95
     value = f"{100 * found.optimised:.1f} % [{100 * low:.1f}, {100 * high:.1f}]"
     over = f"a difference of {points(found.difference)} points {between(found)}"
     if found.precision:
         return (
-            f"mAP, the mean over {found.classes} classes of the average precision with which each finds its pictures: "
+            f"mAP, the mean of the average precisions of {found.classes} classes: "
             f"{value}, {over} (bootstrap over pictures)."
         )
     is_one = "are" if found.single > 1 else "is"
-    of_one = f", {found.single} of them with one picture, which {is_one} taken to vary as the others do"
-    every = f"Each of the {found.classes} tested classes counting the same{of_one if found.single else ''}"
+    of_one = f" ({found.single} of them with one picture, which {is_one} taken to vary as the others do)"
+    every = f"If each of the {found.classes} tested classes counts the same{of_one if found.single else ''}"
     return f"{every}, the template has {value}, {over}."
 
 
@@ -163,7 +167,7 @@ def _sentence(text: str) -> str:
 
 
 def _baselines(result: RunResult) -> Iterator[Line]:
-    """What is known without a search, what that warns of, and what of it could not be looked at."""
+    """Yield what is known without a search, the warnings that follow from it, and what could not be measured."""
     if known := result.baselines:
         test = result.scores["test"]
         best = max(test.initial.value, test.optimised.value)
@@ -180,7 +184,7 @@ def _baselines(result: RunResult) -> Iterator[Line]:
 
 
 def warning_of(found: Baselines, best: float) -> str:
-    """Say what makes any template a poor answer; `best` is the accuracy of the better one. Empty where nothing does."""
+    """Say why any template is a poor answer; empty where none is. `best` is the accuracy of the better of the two."""
     says = f"templates name {100 * best:.1f} % at best"
     if found.weak == "near guessing":
         return f"This CLIP is near guessing on these pictures: {says}, guessing {100 * found.guessing:.1f} %."
@@ -191,8 +195,8 @@ def warning_of(found: Baselines, best: float) -> str:
 
 
 def baselines_in_words(found: Baselines, best: float) -> str:
-    """Tell what the test pictures get without a search, and what is likely to help; `best` as for `warning_of`."""
-    known = [f"guessing, always the class with the most of them, {100 * found.guessing:.1f} %"]
+    """Tell the accuracies on the test pictures without a search, and what may help; for `best` see `warning_of`."""
+    known = [f"guessing, always the most frequent class, {100 * found.guessing:.1f} %"]
     if found.class_mean:
         known.append(f"the nearest class mean of {found.labelled:.3g} pictures a class {share(found.class_mean)}")
     if found.ensemble:
@@ -217,10 +221,10 @@ def _names(result: RunResult) -> Iterator[Line]:
 
 
 def names_in_words(found: NamesFound) -> str:
-    """Say which other names were tried for the classes, and what those that were taken add."""
+    """Say which other class names were tried, and what those that were taken add."""
     if not found.candidates:
         return f"No other names of the classes are known. {_to_type(found.alone)}"
-    tried = f"{found.candidates:,} other names of the {found.classes} classes were tried around the template"
+    tried = f"{found.candidates:,} other names of the {found.classes} classes were tried in the template"
     held = f"{_gained(found.gain, found.standard_error)} on pictures left out of the choice"
     more = ""
     if found.alone:
@@ -230,19 +234,19 @@ def names_in_words(found: NamesFound) -> str:
     table = found.sealed
     have = f"{len(found.renamed)} classes have" if len(found.renamed) > 1 else "one class has"
     return (
-        f"{tried}, and {have} another name, for {held}, where names of other classes gained "
-        f"{points(found.permuted)}. On the sealed test pictures the template has {share(table.template_found)} under "
-        f"these names and {share(table.template_given)} under those given, a difference of "
+        f"{tried}, and {have} another name: they gained {held}, where names of other classes gained "
+        f"{points(found.permuted)}. On the sealed test pictures the template has {share(table.template_found)} with "
+        f"these names and {share(table.template_given)} with the given names, a difference of "
         f"{points(table.difference)} points {between(table)}, n = {table.template_found.n:,}; the "
-        f"initial template has {share(table.initial_found)} and {share(table.initial_given)}. The verdict is the "
-        f"template's alone, under the names found.{more}"
+        f"initial template has {share(table.initial_found)} and {share(table.initial_given)}. The verdict is about the "
+        f"template alone, with the names found.{more}"
     )
 
 
 def _to_type(names: tuple[str, ...]) -> str:
-    """Say where a name is typed, with the line for the first of some classes."""
+    """Say where to write other names, with the line for the first of these classes as an example."""
     line = yaml.safe_dump({names[0]: "…"}, allow_unicode=True, width=1000).strip().removesuffix("…")
-    return f"Write what you would try into a file, as in `{line}[NAME, NAME]`, and give it as name_candidates=FILE."
+    return f"Write names to try into a file, as in `{line}[NAME, NAME]`, and give it as name_candidates=FILE."
 
 
 def _gained(gain: float, error: float | None) -> str:
@@ -260,16 +264,16 @@ def _offsets(result: RunResult) -> Iterator[Line]:
 
 
 def offsets_in_words(found: OffsetsFound, same: bool) -> str:
-    """Say what offsets add to the template; `same`: it is the initial one."""
-    how = "no words, and of the labels only that classes weigh the same" if found.weighed else "no labels, no words"
+    """Say what offsets add to the template. `same`: the template is the initial one."""
+    how = "no words; labels only to weigh classes the same" if found.weighed else "no labels, no words"
     offsets = f"{found.kind} offsets ({how})"
     would = "; on new classes ".join(_added(added, found.kept, same) for added in found.sealed.values())
     for_ = ""
     if found.gain is not None:
         for_ = f"{_gained(found.gain, found.standard_error)} on selection pictures left out of the choice"
     if found.kept:
-        return f"Every score is with {offsets}, kept for {for_}; without them the same template would have {would}."
-    asked = f" They were asked for and not kept, for {for_}." if for_ else ""
+        return f"Every score is with {offsets}. They gained {for_}; without them the same template would have {would}."
+    asked = f" They were asked for and not kept: they gained {for_}." if for_ else ""
     return f"With {offsets} the same template would have {would}.{asked}"
 
 
@@ -284,18 +288,18 @@ def _added(added: Added, kept: bool, same: bool) -> str:
 def _head(result: RunResult) -> Iterator[Line]:
     if head := result.head:
         over = f"{points(head.over_words.difference)} points {between(head.over_words)} over words"
-        kept = f"{share(head.both)}, {over}" if head.kept else "not taken: words alone decide better"
+        kept = f"{share(head.both)}, {over}" if head.kept else "not used: words alone decide better"
         yield Line(("terminal", "rows"), kept, "with pictures")
         yield Line(("compared",), head_in_words(head))
 
 
 MEANS = {"class mean": "the unit mean of each class", "discriminant": "a discriminant with one covariance for all"}
 NAMED = 5
-"""Classes without pictures that are named."""
+"""How many classes without pictures are named at most."""
 
 
 def head_in_words(found: HeadFound) -> str:
-    """Say what decides, how it was chosen, and what words and pictures do for each other."""
+    """Say what decides, how it was chosen, and what words add to pictures and pictures to words."""
     size = f"{found.labelled:.3g} labelled pictures a class"
     alone = (
         f"On the sealed test pictures words alone name {share(found.words_alone)}, pictures alone "
@@ -303,13 +307,13 @@ def head_in_words(found: HeadFound) -> str:
     )
     if not found.kept:
         return (
-            f"head=blend was asked for, and words alone decide: they name {found.left_out:,} left-out pictures best. "
+            f"head=blend was asked for, but words alone decide: they name {found.left_out:,} left-out pictures best. "
             f"{alone}."
         )
     how = (
-        "a = 1, as nothing can be left out to choose it by"
+        "a = 1, because no pictures can be left out to choose the weight"
         if not found.left_out
-        else f"chosen by {found.left_out:,} pictures that were left out in turn"
+        else f"a weight chosen with {found.left_out:,} pictures that were left out in turn"
     )
     text = (
         f"Words and {found.weight:g} times pictures ({MEANS[found.way]}) decide together, {how}. {alone}, both "
@@ -318,24 +322,24 @@ def head_in_words(found: HeadFound) -> str:
     )
     low, high = found.over_pictures.ci95
     if low <= 0 <= high:
-        text += "; pictures alone are level, so that words add nothing that can be shown"
+        text += "; it is not shown that words add anything to pictures alone"
     elif high < 0:
-        text += "; pictures alone are better, so that words do harm here"
+        text += "; pictures alone are better, so words do harm here"
     if found.without:
         more = f" and {len(found.without) - NAMED} more" if len(found.without) > NAMED else ""
-        text += f". Without pictures, and so with words alone: {', '.join(found.without[:NAMED])}{more}"
-    return f"{text}. The verdict is the template's alone."
+        text += f". Decided by words alone, for want of pictures: {', '.join(found.without[:NAMED])}{more}"
+    return f"{text}. The verdict is about the template alone."
 
 
 def _headroom(result: RunResult) -> Iterator[Line]:
-    """What was seen before the search."""
+    """Yield what was measured before the search."""
     if room := result.headroom:
         for text in (f"Before the search, on {room.pictures} of its pictures: {room.verdict}", *room.lines):
             yield Line(("compared",), text)
 
 
 def started_in_words(found: Started, unit: str) -> str:
-    """Say what was taken over from an earlier run, and what that means for the choice and the test."""
+    """Say which templates came from an earlier run, and what that means for the choice."""
     where = f"the same search {unit}" if found.same_pictures else f"the search {unit} of this run"
     words = f"Started from {found.run}: {found.templates:,} of its templates are candidates, scored again on {where}."
     if found.chose:
@@ -346,7 +350,7 @@ def started_in_words(found: Started, unit: str) -> str:
 
 
 def untested_in_words(found: Untested, kept: bool) -> str:
-    """Say how many pictures are named otherwise; `kept`: the initial template stays."""
+    """Say how many pictures get another name than by the initial template. `kept`: the initial template stays."""
 
     def of_all(count: int) -> str:
         return f"{count:,} of {found.pictures:,} pictures ({100 * count / found.pictures:.0f} %)"
@@ -355,13 +359,13 @@ def untested_in_words(found: Untested, kept: bool) -> str:
     if kept:
         return f"Beside the initial template: {by_mean}."
     return (
-        f"The template renames {of_all(found.changed)}; its rival, {by_mean}; the two differ on {of_all(found.apart)}."
+        f"The template renames {of_all(found.changed)}; its rival, {by_mean}. The two differ on {of_all(found.apart)}."
     )
 
 
 def _cost(result: RunResult, config: RunConfig | None) -> str:
-    """Say how many templates were tried, how long that took and what it asked."""
-    from ipo_prompts.programs.lm.connect import REPLAY  # which imports DSPy; tables of cells need none
+    """Say how many templates were tried, how long that took, and which language model was asked how often."""
+    from ipo_prompts.programs.lm.connect import REPLAY  # it imports DSPy, which tables of cells do not need
 
     scored = result.templates_scored
     tried = f"{scored} template{'s' * (scored != 1)} in {result.seconds['total']:.0f} s"

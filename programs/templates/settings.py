@@ -16,13 +16,13 @@ from ipo_prompts.metrics.template import BASELINE, problem
 from ipo_prompts.programs.templates.phrases import VocabularyName
 
 BY_CLIP = ("clip", "clip-greedy", "fit")
-"""The describers that ask no language model, by name."""
+"""Names of the describers that ask no language model."""
 LIMITS = frozenset({"budget_usd", "budget_tokens", "max_minutes"})
-"""Settings that may change when a search is resumed: one that a limit stopped goes on under a larger one."""
+"""Settings that may change when a search is resumed: a search that a limit stopped goes on under a larger limit."""
 
 
 class SearchSettings(BaseModel):
-    """How long a search lasts, where it starts, and how its winner is chosen; the same for every strategy.
+    """How long a search lasts, where it starts, and how the winner is chosen; the same settings for every strategy.
 
     Example:
         >>> SearchSettings(steps=3).patience
@@ -33,34 +33,35 @@ class SearchSettings(BaseModel):
 
     steps: int = Field(12, ge=1, description="how often new templates are asked for")
     candidates_per_step: int = Field(5, ge=1, le=100, description="templates per step")
-    initial_template: str = Field(BASELINE, description="where the search starts, and what it is compared with")
+    initial_template: str = Field(BASELINE, description="the template to start from and to compare the winner with")
     selection: Literal["held-back", "search"] = Field(
         "held-back",
-        description="held-back pictures help to choose the winner, or it is the best on the search pictures",
+        description="held-back: choose the winner with held-back pictures, too; search: take the best on the search "
+        "pictures",
     )
     patience: int | None = Field(12, ge=1, description="stop after so many steps without a better template")
     scored_templates: int = Field(
-        5000, ge=0, description="templates that a strategy may look at on the search pictures without proposing them"
+        5000, ge=0, description="templates that a strategy may score on the search pictures without proposing them"
     )
     vocabulary: VocabularyName = Field(
         "shipped",
-        description="phrases that the strategy compose, the describers clip, clip-greedy and fit and the rows of a "
-        "grid use: shipped, how pictures can look; general, the most frequent words of English; none",
+        description="phrases for the strategy compose, for the describers clip, clip-greedy and fit, and for the rows "
+        "of a grid: shipped, how pictures can look; general, the most frequent words of English; none",
     )
-    seed: int = Field(0, ge=0, description="of the pictures drawn and of the language model")
+    seed: int = Field(0, ge=0, description="seed for drawing pictures and for the language model")
     offsets: Literal["none", "centring", "prior"] = Field(
         "none",
-        description="what is added to the score of each class: mean and prior are from pictures without labels, less "
-        "their mean feature, or until all classes are predicted equally often; kept only if it is worth it on "
-        "held-back pictures",
+        description="what is added to the logits of each class, from pictures without their labels. centring: subtract "
+        "the mean picture feature; prior: shift the logits until all classes are predicted equally often. Kept only if "
+        "held-back pictures show that it helps",
     )
     names: Literal["given", "search"] = Field(
         "given",
-        description="search: other names of the classes are tried around the chosen template, from WordNet and from "
-        "lm where one is asked, and taken only if that is worth it on held-back pictures",
+        description="search: try other class names in the chosen template, from WordNet and, where one is asked, from "
+        "lm; taken only if held-back pictures show that they help",
     )
     name_candidates: dict[str, list[str]] | None = Field(
-        None, description="with names=search: class → more names to try, or a YAML file with that"
+        None, description="with names=search: class → more names to try, or a YAML file with such entries"
     )
     budget_usd: float | None = Field(None, gt=0, description="stop before this many US dollars are spent")
     budget_tokens: int | None = Field(None, gt=0, description="stop before this many tokens are used")
@@ -69,7 +70,7 @@ class SearchSettings(BaseModel):
     @field_validator("name_candidates", mode="before")
     @classmethod
     def _candidates(cls, given: Any) -> Any:
-        """Read a file, so that settings are whole without it."""
+        """Read the file of names, so that the settings no longer need it."""
         given = read_yaml(Path(given).expanduser(), "the file of names") if isinstance(given, (str, Path)) else given
         if given is not None and not isinstance(given, dict):
             raise ValueError("it is class → names, as in puppies: [puppy, dog]")
@@ -100,13 +101,13 @@ PRESETS: dict[str, dict[str, Any]] = {
         "strategy": {"name": "history", "size": 30, "pin_initial": False, "floor": 0.20, "one_by_one": True},
     },
 }
-"""The two published ways to search (Du, Sun and Snoek, NeurIPS 2024): that of the article, and that of its public code,
-except that scores come from the clean transform over all pictures: the code's random crops and dropped batches are not
-reproduced. Pictures and models are not among them."""
+"""The two published ways to search (Du, Sun and Snoek, NeurIPS 2024): `paper` is the article's, `code` is its public
+code's. One thing differs: scores come from the clean transform over all pictures. The code's random crops and dropped
+batches are not reproduced. The presets set no pictures and no models."""
 
 
 def preset(name: str) -> dict[str, Any]:
-    """Return a published setting, for `IPO` and for a run's configuration.
+    """Return the settings of a preset, for `IPO` and for a run's configuration.
 
     Raises:
         InputError: there is no such preset.

@@ -284,7 +284,7 @@ def test_a_cell_that_fails_stops_no_other_and_the_same_command_runs_it_again(
     ended = here("spoilt", methods=rows)
     assert ended.code == 1
     assert "no-history  seed 1 failed (LM" in ended.sentence
-    assert "the same command does the failed cells again" in ended.err
+    assert "the same command runs the failed cells again" in ended.err
     assert ended.out == (out / "table.md").read_text()
     assert KEY not in ended.out + ended.err
     (row,) = [row for row in json.loads((out / "table.json").read_text())["rows"] if row["method"] == "no-history"]

@@ -72,7 +72,7 @@ def test_the_run_says_that_nothing_is_tested(made: Path) -> None:
     told = one_call.summary(read_run(made / "run").result, made / "run")
     for text in (page, told):
         assert "ipo label" in text and "centring.json" in text and f"{found['changed_by_mean']:,}" in text
-        assert "accuracy" not in text.lower().replace("fit is in nats and no accuracy", "")
+        assert "accuracy" not in text.lower().replace("fit is in nats and is no accuracy", "")
     words = untested_in_words(Untested.model_validate(found), kept=False)
     assert words in told and words in page.replace("\N{NO-BREAK SPACE}", " ")
 
@@ -155,10 +155,10 @@ def test_it_is_resumed_and_made_again_without_the_file_of_names(made: Path, tmp_
 def test_what_needs_a_test_says_so(made: Path) -> None:
     run = read_run(made / "run")
     outcome = one_call.Outcome(made / "run", run.result)
-    with pytest.raises(InputError, match="no gain, for it is not tested: no labels; `ipo label`"):
+    with pytest.raises(InputError, match="no labels, so it is not tested and has no gain; test it with `ipo label`"):
         _ = outcome.gain
     assert "Not tested: no labels" in outcome._repr_html_() and "Not tested: no labels" in repr(outcome)
-    with pytest.raises(InputError, match="no labels, so there is nothing to compare it by"):
+    with pytest.raises(InputError, match="no labels, so it has no gain to compare"):
         compare_page([run, run])
 
 
@@ -174,7 +174,7 @@ def test_a_lead_that_is_small_keeps_the_initial_template(made: Path, tmp_path: P
         quiet=True,
     )
     assert found.template == TEMPLATES[1] and "The initial template stays" in found.result.verdict
-    with pytest.raises(InputError, match=r"nothing to disagree with; ask about its rival: ipo label .*centring.json"):
+    with pytest.raises(InputError, match=r"nothing to compare; compare it with its rival: ipo label .*centring.json"):
         programs_of_run(tmp_path / "run", None)
 
 

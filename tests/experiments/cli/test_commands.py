@@ -118,7 +118,7 @@ def test_data_check_says_what_faults_keep_it_from(folder: Path, capsys: Capture)
     (folder / "cat" / "1.png").write_text("no picture")
     assert main(["data", "check", f"folder:{folder}", "--clip", "embedded"]) == 1
     err = capsys.readouterr().err
-    assert "cannot tell apart was not looked at, nor whether words can help; repair the data first" in err
+    assert "not checked: what the CLIP cannot tell apart, and whether words can help; repair the data first" in err
 
 
 def test_the_check_says_what_each_choice_would_use_of_a_lopsided_folder(tmp_path: Path, capsys: Capture) -> None:
@@ -209,7 +209,7 @@ def test_a_dry_run_asks_nothing_and_writes_nothing(
     assert forecast["describer"] is None
     assert main(["optimize", "--dry-run", "--quiet", *words, "--out", "run"]) == 0
     out = capsys.readouterr().out
-    assert "7 calls if each answer can be used, of at most" in out
+    assert "7 calls if each answer can be used, with at most" in out
     assert "nothing was asked yet" in out
     assert not (tmp_path / "run").exists()
     assert not (tmp_path / "runs").exists()

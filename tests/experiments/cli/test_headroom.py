@@ -41,7 +41,8 @@ def test_data_check_ends_with_a_verdict_and_the_command_to_type(pictures: Path, 
     assert "all pictures can be used" in report
     assert verdict.startswith(SAID)
     assert looked == (
-        "looked at 12 pictures that a run searches on and 6 that choose its winner; no test picture was scored"
+        "scored: 12 pictures that a run would search on and 6 that it would choose its winner with; "
+        "no test picture was scored"
     )
     assert guesses.startswith("  guesses: ") and accuracy.startswith("  among 6 classes: ")
     assert words.startswith("  words: best of ")
@@ -76,16 +77,16 @@ def test_without_weights_the_rest_of_the_check_stands(
     assert shown.code == 0
     assert "all pictures can be used" in shown.out and "fingerprint" in shown.out
     assert not any(said in shown.out for said in SAID)
-    assert "nor whether words can help; cannot load the CLIP 'ViT-B-32/openai': no network." in shown.err
+    assert "and whether words can help; cannot load the CLIP 'ViT-B-32/openai': no network." in shown.err
     following = shown.out.splitlines()[-1]
-    assert "the CLIP that ships with ipo, as ViT-B-32/openai could not be loaded\n" in shown.out
+    assert "for the demo CLIP, because ViT-B-32/openai could not be loaded\n" in shown.out
     assert " --clip embedded" in following
     assert check(capfd, pictures, "--clip", "ViT-B-32/opena1").code == 2  # that one no network would bring
 
 
 def test_without_a_clip_or_with_faults_it_is_not_looked_at(pictures: Path, capfd: Capture) -> None:
     shown = check(capfd, pictures)
-    assert "--clip NAME does that" in shown.err
+    assert "--clip NAME checks both" in shown.err
     assert shown.out.splitlines()[-1].startswith("next: ipo optimize ")
     next((pictures / "cat").iterdir()).write_text("no picture")
     shown = check(capfd, pictures, "--clip", "embedded")
@@ -115,7 +116,7 @@ def test_a_look_that_fails_is_said_and_the_rest_stands(
     monkeypatch.setattr("ipo_prompts.experiments.data.near_copies.alike", broken)
     shown = check(capfd, pictures, "--clip", "embedded")
     assert shown.code == 0
-    assert "what the CLIP cannot tell apart was not looked at: cannot read cat.png: it is gone." in shown.err
+    assert "not checked: what the CLIP cannot tell apart: cannot read cat.png: it is gone." in shown.err
     assert shown.out.splitlines()[-1].startswith("next: ipo optimize ")
 
 
@@ -126,8 +127,8 @@ def test_pictures_to_test_on_alone_are_one_sentence(
     monkeypatch.setattr("ipo_prompts.experiments.data.load_data", lambda spec, **how: sealed)
     shown = check(capfd, pictures, "--clip", "embedded")
     assert shown.code == 0
-    assert "whether words can help was not looked at: " in shown.err and "test pictures only" in shown.err
-    assert "a run cannot search on it: " in shown.out and "next: " not in shown.out
+    assert "not checked: whether words can help: " in shown.err and "test pictures only" in shown.err
+    assert "a run cannot search on these data: " in shown.out and "next: " not in shown.out
 
 
 def test_one_class_is_left_out(pictures: Path, capfd: Capture, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -408,14 +408,14 @@ def test_where_hardly_anything_is_above_the_line_it_is_said_and_what_the_run_pro
     copies(tmp_path / "few", 3)
     assert main(["predict", str(saved), str(tmp_path / "few"), "--above", "0.999999"]) == 0
     said = capfd.readouterr().err
-    assert "nothing is above 0.999999 in 3 of 3 pictures, whose highest probability is 0." in said
+    assert "no class is above 0.999999 in 3 of 3 pictures; the highest probability in them is 0." in said
     if proposed:
-        assert "the run proposes --above 0.01, by which the names of its 38 held-back pictures" in said
+        assert "the run proposes --above 0.01: with it the names of its 38 held-back pictures" in said
         assert "had the highest F1, 0.42 [0.30, 0.50]" in said
     else:
         assert "lower it, or leave --above out" in said and "proposes" not in said
     assert main(["predict", str(saved), str(tmp_path / "few"), "--above", "0"]) == 0
-    assert "nothing is above" not in capfd.readouterr().err
+    assert "no class is above" not in capfd.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -435,7 +435,7 @@ def test_what_cannot_be_above_is_said(words: list[str], said: str, saved: Path, 
 def test_a_closed_stdin_is_told(saved: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
     monkeypatch.setattr(sys, "stdin", None)
     assert main(["predict", str(saved), "-"]) == 2
-    assert "ipo: stdin is closed, and - reads the paths of pictures from it; give" in capsys.readouterr().err
+    assert "ipo: stdin is closed, and - reads the paths of pictures from stdin; open" in capsys.readouterr().err
 
 
 def test_paths_come_from_stdin(saved: Path, tmp_path: Path, capfd: Capture, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -155,7 +155,7 @@ def test_what_searched_is_not_asked_about(run: Path, tmp_path: Path, capsys: Cap
         (tmp_path / "all" / f"{i:04d}.webp").write_bytes(item.picture.bytes())
     assert main(["label", str(run), "--data", str(tmp_path / "all"), "--out", str(tmp_path / "out")]) == 0
     said = capsys.readouterr().out
-    count = int(re.findall(r"(\d+) pictures searched or chose", said)[0])
+    count = int(re.findall(r"(\d+) search or selection pictures", said)[0])
     assert count >= 68 * 3  # two shots and one that chooses of each class
     assert read_drawing(tmp_path / "out").pictures == sum(1 for _ in data.items()) - count
     # The settings are the journal's: an edited output lets none of those in that were searched on.
@@ -200,7 +200,7 @@ def test_no_disagreement_is_said(programs: Any, tmp_path: Path, capsys: Capture)
         (["{run}", "{run}", "{run}"], "there are 3 programs; name a run, or two programs"),
         (["{run}", "--half-width", "0"], "'--half-width': it should be greater than or equal to 0.1"),
         (["{run}", "--data", "{run}"], "there are no pictures in"),
-        (["{run}", "{few}", "--data", "embedded:d"], "the two programs have other classes"),
+        (["{run}", "{few}", "--data", "embedded:d"], "the two programs have different classes"),
     ],
 )
 def test_what_cannot_be_asked(

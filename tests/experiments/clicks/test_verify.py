@@ -85,7 +85,7 @@ def test_answers_that_contradict_are_counted(labelled: Path) -> None:
     assert found is not None
     assert (found.rests_on.neither, found.rests_on.repeated, found.rests_on.otherwise) == (199, 66, 33)
     assert "Of 66 pictures that came twice, 33 got another answer." in found.words
-    assert "Where neither is right, no template is much good" in found.words
+    assert "Where neither is right, no template helps much" in found.words
     assert found.verdict.outcome == "not shown" and found.these == 0
     assert len({one.draw for one in drawing.showings}) == 199
 
@@ -126,7 +126,7 @@ def test_a_page_is_an_opening_of_its_pictures_wherever_it_lies(programs: list[Pa
         found = load_verified(folder)
         assert found is not None and found.verdict.opening == found.rests_on.opening
         counts.append((found.rests_on.opening, found.rests_on.peeks))
-        assert (f"It is opening {found.rests_on.opening} of these pictures" in found.words) == (counts[-1][0] > 1)
+        assert (f"This is opening {found.rests_on.opening} of these pictures" in found.words) == (counts[-1][0] > 1)
         assert found.verdict.p is not None and found.verdict.p_corrected is not None
         wanted = found.verdict.comparisons * found.verdict.p / spends(found.rests_on.opening)
         assert found.verdict.p_corrected == pytest.approx(min(1, wanted), abs=1e-4)
@@ -193,7 +193,7 @@ def test_wrong_clicks_make_the_gain_no_smaller(labelled: Path, capsys: Capture) 
     assert found is not None and found.rests_on.otherwise > 0 < found.rests_on.lost
     raw = (found.rests_on.second - found.rests_on.first) / 272
     assert found.these == pytest.approx(raw / (1 - found.rests_on.lost), abs=1e-5)
-    assert "got another answer: clicks are taken to miss" in found.words
+    assert "got another answer: wrong clicks are estimated to hide" in found.words
 
 
 def test_what_is_not_shown_has_its_interval_and_p_alone(labelled: Path) -> None:
@@ -219,7 +219,7 @@ REFUSED = {
     "foreign": (_change(lambda all_: all_.update(drawing="0" * 16)), "has the answers to another page"),
     "doubled": (_change(lambda all_: all_["answers"].append(all_["answers"][0])), "answer 41 of "),
     "with a gap": (_change(lambda all_: all_["answers"].pop(3)), "answer 4 of"),
-    "sorted": (_change(lambda all_: random.Random(0).shuffle(all_["answers"])), "is not of the picture that was shown"),
+    "sorted": (_change(lambda all_: random.Random(0).shuffle(all_["answers"])), "is not to the picture that was shown"),
     "unknown answer": (_change(lambda all_: all_["answers"][2].update(answer="A")), "holds no answers of a page"),
     "no class": (
         _change(lambda all_: all_["answers"][2].update(answer="neither", label=68)),
@@ -281,9 +281,9 @@ def test_answers_with_classes_serve_the_same_two_and_others_within(
     assert main(["verify", str(labelled), str(file), str(one), str(other), "--data", "embedded:d"]) == 0
     assert own is not None and own.words.split(" It rests")[0] in capsys.readouterr().out
     assert main(["verify", str(labelled), str(file), str(one), str(far), "--data", "embedded:d"]) == 2
-    assert "pictures on which these two disagree were not among those asked about" in capsys.readouterr().err
+    assert "pictures on which these two programs disagree" in capsys.readouterr().err
     without = write_answers(
         labelled, lambda showing: {"answer": truth(read_drawing(labelled), "embedded:d")(showing)["answer"]}, 30
     )
     assert main(["verify", str(labelled), str(without), str(one), str(other), "--data", "embedded:d"]) == 2
-    assert "answers have no class, and other programs need a label of each" in capsys.readouterr().err
+    assert "answers have no class, but other programs need one in each" in capsys.readouterr().err

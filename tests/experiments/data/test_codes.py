@@ -138,5 +138,5 @@ def test_the_check_says_what_a_search_would_refuse(tmp_path: Path, capsys: pytes
         picture.unlink()
     assert main(["data", "check", f"folder:{root}"]) == 1
     told = capsys.readouterr().out
-    assert "a run cannot search on it: 2 of 6 classes of folder:scans are called by a code" in told
+    assert "a run cannot search on these data: 2 of 6 classes of folder:scans are called by a code" in told
     assert "shots=4 selection_shots=2: 11 to search" in told, "what a run would use is told all the same"

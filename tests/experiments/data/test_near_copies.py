@@ -176,7 +176,7 @@ def test_a_proposal_keeps_parts_and_classes_apart(cache, clip, tmp_path):
         ),
         (
             ["folder:things", "--clip", "embedded"],
-            "groups.csv is there already; look at it, or choose another",
+            "groups.csv is there already; read it, or choose another",
         ),
     ],
 )

@@ -133,7 +133,7 @@ def test_without_labels_predictions_or_pictures_words_are_all_there_is(job: Job,
     found = analyse(parts, job.reward, token_counter(job.reward.clip), names)
     assert (found.classes, found.flips, found.confusions.vanished, found.confusions.appeared) == ((), None, (), ())
     assert found.classes_missing is not None
-    assert "The retrieval reward does not say which class it took each of the queries for" in found.classes_missing
+    assert "The retrieval reward does not say which class it predicted for each of the queries" in found.classes_missing
     assert found.words is not None
     assert "34 fresh queries" in found.words.note and "recall@1" in found.words.note
 
@@ -205,7 +205,7 @@ def test_without_fresh_and_selection_pictures_the_reason_stands_in_place_of_the_
     parts = {name: part for name, part in job.parts(NEGATIVE).items() if name in ("test", "new")}
     without = job.of(parts)
     assert without["words"] is None
-    assert without["words_missing"].endswith("selection=held-back and selection_shots of at least 1 to see it.")
+    assert without["words_missing"].endswith("selection=held-back and selection_shots of at least 1.")
     assert without["classes"]
 
 

@@ -236,4 +236,4 @@ def test_a_phone_shows_the_gain_of_every_run(show: Open, analysed: Path) -> None
 def test_a_matrix_that_is_left_out_is_told(show: Open, analysed: Path, width: int, both: bool) -> None:
     page = show(run_page(read_run(analysed)), width=width)
     assert page.is_visible(".heats figure >> nth=1") is both
-    assert page.is_visible("text=are shown on wider screens") is not both
+    assert page.is_visible("text=Wider screens also show") is not both

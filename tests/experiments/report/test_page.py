@@ -93,7 +93,7 @@ def test_a_notebook_shows_the_answer_first_then_the_search_and_pictures(analysed
     places += [part.index(words) for words in ("image/svg+xml", "Wrong before, right now: 1 of 3")]
     places.append(part.index("Right before, wrong now: 1 of 1"))
     assert places == sorted(places)
-    assert text(part).endswith(f"All of it: {analysed / 'report.html'}")
+    assert text(part).endswith(f"The whole report: {analysed / 'report.html'}")
 
 
 def test_hostile_text_is_text_in_a_notebook_too(hostile: Path) -> None:
@@ -143,7 +143,7 @@ def test_what_cannot_be_told_from_chance_is_not_called_nothing(analysed: Path) -
     assert "1 of 4 changes of accuracy can be told from chance" in text(run_page(read_run(analysed)))
     change_json(analysed / "analysis.json", unclear)
     page = text(run_page(read_run(analysed)))
-    assert "With 6 pictures and 4 changes looked at together, no change of accuracy can be told from chance." in page
+    assert "With 6 pictures and corrected for 4 changes, no change of accuracy can be told from chance." in page
     assert "That does not show that the words do nothing." in page
 
 
@@ -153,10 +153,7 @@ def test_what_was_looked_at_on_the_pictures_that_chose_is_a_description(analysed
     change_json(analysed / "analysis.json", lambda found: {**found, "words": {**found["words"], "part": "selection"}})
     described = run_page(read_run(analysed))
     section = text(described)[text(described).index("What each word does") : text(described).index("Where it gains")]
-    assert (
-        "Measured on 6 selection pictures, of which one counts 16.7 points."
-        in section[: section.index("phrase by phrase")]
-    )
+    assert "Measured on 6 selection pictures; each counts 16.7 points." in section[: section.index("phrase by phrase")]
     assert "on 6 selection pictures, which chose the template" in section
     assert "A description, not a test" in section
     for claim in ("told from chance", "95 % intervals", "−12.3 [", "not bounded", "p = "):
@@ -224,7 +221,7 @@ def test_selection_pictures_are_not_spoken_of_where_there_were_none(run_folder: 
     journal.write_text("".join(lines))
     run = read_run(run_folder)
     page = text(run_page(run))
-    assert "chose the candidates and the winner too, so they flatter it." in page
+    assert "chose the candidates and the winner, so they flatter the winner." in page
     assert "selection pictures" not in page
     assert b"selection" not in base64.b64decode(search_plot(run).light.partition(",")[2])
 
@@ -333,7 +330,7 @@ def test_runs_stand_side_by_side(run_folder: Path, finished: Path) -> None:
     change_settings(run_folder, shots=3, seed=7)
     page = text(compare_page([read_run(finished), read_run(run_folder)]))
     assert "run shots seed 1 1 0 2 3 7" in page
-    assert "has chosen on the test" in page
+    assert "you choose on the test" in page
 
 
 def test_templates_are_crossed_with_runs(run_folder: Path, finished: Path) -> None:
@@ -452,8 +449,8 @@ def test_what_a_step_looked_at_is_told(run_folder: Path) -> None:
     journal.write_text(journal.read_text() + lines_of(event))
     run = read_run(run_folder)
     page = text(run_page(run))
-    assert "Looked at 1,234 templates without proposing them seen <CLASS> 100.0 %, loss 1.500" in page
-    assert "the longer is preferred" not in page
+    assert "Scored only: 1,234 templates that were not proposed seen <CLASS> 100.0 %, loss 1.500" in page
+    assert "a longer template is preferred" not in page
 
     def by(vocabulary: str) -> Run:
         used = StrategyUsed(name="compose", settings={}, vocabulary=vocabulary, passes_over=Compose.passes_over)
@@ -462,12 +459,12 @@ def test_what_a_step_looked_at_is_told(run_folder: Path) -> None:
     composed = by("shipped")
     assert FRACTION.word == 0.005
     assert "a longer template is preferred only if it scores half a point more" in text(run_page(composed))
-    assert "put together from phrases of the describer's vocabulary and words of" in text(run_page(composed))
+    assert "composed of phrases of the describer's vocabulary and words of" in text(run_page(composed))
     for vocabulary, said in (
-        ("general", "from the most frequent words of English and words of"),
-        ("none", "from words of"),
+        ("general", "of the most frequent words of English and words of"),
+        ("none", "of words of"),
     ):
-        assert f"templates were found by the strategy compose, put together {said}" in text(run_page(by(vocabulary)))
+        assert f"templates were found by the strategy compose, composed {said}" in text(run_page(by(vocabulary)))
 
 
 def test_other_runs_that_were_tested_on_the_same_are_told_below_the_headline(run_folder: Path) -> None:
@@ -498,7 +495,7 @@ def test_why_it_ended_is_said_where_it_is_known(run_folder: Path) -> None:
     )
     page = text(run_page(read_run(run_folder)))
     assert "Why it ended: the list is used up." in page
-    assert "(and 20 only looked at)" in page
+    assert "(and 20 scored only)" in page
 
 
 @pytest.mark.parametrize("names", [STRATEGIES, REWARDS], ids=["strategies", "rewards"])

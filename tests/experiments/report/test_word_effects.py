@@ -78,7 +78,7 @@ def test_every_number_is_that_of_the_template_beside_it(pictures: Any, monkeypat
     assert {len(row["wordings"]) for row in found["changes"] if row["kind"] == "placebo"} >= {3}
     assert "the mean over up to 3 wordings" in found["note"]
     assert [row["to"] for row in found["changes"] if row["to"]] == ["first", "last"]
-    assert f"{len(found['changes'])} changes looked at on 136 fresh pictures, training or validation" in found["note"]
+    assert f"{len(found['changes'])} changes scored on 136 fresh pictures, training or validation" in found["note"]
 
 
 def test_wordings_that_the_clip_cannot_tell_apart_count_once(pictures: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -222,7 +222,7 @@ def test_on_the_pictures_that_chose_the_same_changes_are_described_and_not_teste
         assert (two["value"]["ci95"], two["loss"]["ci95"], two["p"], two["significant"]) == (None, None, None, False)
         assert one["value"]["ci95"] and one["loss"]["ci95"] and one["p"] is not None
     assert "136 selection pictures, which chose the template: no other training pictures" in described["note"]
-    assert "changes look worse here than they are: none is tested" in described["note"]
+    assert "changes look worse here than they are, the loss less so. No change is tested" in described["note"]
 
 
 def test_classes_of_which_none_is_left_are_counted(pictures: Any) -> None:

@@ -73,7 +73,7 @@ def test_the_better_template_decides_whether_any_is_a_poor_answer(made: tuple[An
         assert found is not None and found.weak == weak
 
 
-@pytest.mark.parametrize(("kind", "how"), [("none", "that classes weigh the same"), ("prior", "that classes weigh")])
+@pytest.mark.parametrize(("kind", "how"), [("none", "weigh classes the same"), ("prior", "weigh classes")])
 def test_offsets_that_a_run_has_not_are_fitted_on_all_that_is_not_sealed(
     kind: Any, how: str, made: tuple[Any, Compared]
 ) -> None:
@@ -122,7 +122,7 @@ def head_found(low: float, high: float, without: int = 0) -> HeadFound:
 
 
 def test_what_words_do_for_pictures_follows_the_interval() -> None:
-    level, harm = "words add nothing that can be shown", "words do harm here"
+    level, harm = "it is not shown that words add anything", "words do harm here"
     for low, high, told in ((-0.1, 0.1, level), (0.0, 0.1, level), (-0.2, -0.1, harm), (0.1, 0.2, "")):
         words = head_in_words(head_found(low, high))
         assert [one in words for one in (level, harm)] == [told == level, told == harm]
@@ -130,5 +130,5 @@ def test_what_words_do_for_pictures_follows_the_interval() -> None:
 
 def test_of_many_classes_without_pictures_the_first_are_named_and_the_others_counted() -> None:
     some, many = (head_in_words(head_found(0.1, 0.2, count)) for count in (5, 7))
-    assert "with words alone: class 0, class 1, class 2, class 3, class 4. " in some
+    assert "by words alone, for want of pictures: class 0, class 1, class 2, class 3, class 4. " in some
     assert "class 3, class 4 and 2 more. " in many

@@ -75,7 +75,7 @@ def test_with_one_picture_a_class_it_counts_once(run: Any, tmp_path: Path) -> No
     assert ended.code == 0, ended.err
     head = load_result(tmp_path / "run").head
     assert head is not None and (head.way, head.weight, head.left_out) == ("class mean", 1.0, 0)
-    assert "a = 1, as nothing can be left out to choose it by" in head_in_words(head)
+    assert "a = 1, because no pictures can be left out to choose the weight" in head_in_words(head)
 
 
 def test_it_needs_labels(run: Any) -> None:

@@ -119,7 +119,7 @@ def test_names_that_a_search_found_keep_their_p_and_edited_ones_have_none(
     assert result.verdict in " ".join(ended.out.split()) and "p =" not in result.verdict
     page = html.unescape((runs / "edited" / "report.html").read_text()).replace("\xa0", " ")
     assert "No test: these sealed pictures were opened before with other classes" in page
-    assert "Whoever changes classes or their names after this needs new pictures" in page
+    assert "If you change classes or their names because of it, test with new pictures" in page
     dropped = run("lm=none", "names=given", "exclude=[kala]", "--out", str(runs / "dropped"), "--dry-run")
     assert "with other classes or class names" in dropped.out
     both = ipo(capfd, "report", str(runs / "given"), str(runs / "edited"), "--out", str(tmp_path / "both.html"))

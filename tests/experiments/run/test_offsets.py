@@ -220,7 +220,7 @@ def test_a_run_with_them_labels_as_its_sealed_test_and_resumes_and_replays_to_th
     assert found.offsets is not None and found.offsets.kept and found.offsets.kind == kind
     assert "  offsets: kept: they add " in ended.out
     assert offsets_in_words(found.offsets, same=False).startswith(
-        f"Every score is with {kind} offsets (no labels, no words), kept for +10.00 points (standard error 5.0)"
+        f"Every score is with {kind} offsets (no labels, no words). They gained +10.00 points (standard error 5.0)"
     )
     program = TemplateClassifier.from_file(folder / "program.json", clip)
     assert program.offsets is not None and program.offsets.kind == kind

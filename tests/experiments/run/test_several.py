@@ -44,7 +44,7 @@ def test_a_run_goes_from_the_table_to_several_names(table: Path, tmp_path: Path,
     assert main(["optimize", f"csv:{table}", *words, "steps=1", "shots=5", "--out", run]) == 0
     said = capfd.readouterr().out
     assert "test: ranking precision " in said
-    assert "mAP, the mean over 4 classes" in Path(run, "report.html").read_text()
+    assert "mAP, the mean of the average precisions of 4 classes" in Path(run, "report.html").read_text()
     result = load_result(Path(run))
     assert (result.reward.name, result.baselines, result.headroom) == ("several", None, None)
     assert 0 < result.over_classes["test"].optimised_ci95[0] < result.over_classes["test"].optimised < 1
@@ -57,7 +57,7 @@ def test_a_run_goes_from_the_table_to_several_names(table: Path, tmp_path: Path,
     assert f"--above {above} PICTURES" in said
     assert main(["predict", run, *names, "--above", above, "--format", "jsonl"]) == 0
     said = capfd.readouterr()
-    assert "nothing is above" not in said.err and any(json.loads(row)["labels"] for row in said.out.splitlines())
+    assert "no class is above" not in said.err and any(json.loads(row)["labels"] for row in said.out.splitlines())
     assert main(["predict", run, names[0], "--above", "0.05", "--format", "jsonl"]) == 0
     assert set(json.loads(capfd.readouterr().out)["labels"]) <= set(program.class_names)
     template = ["--template", "a photo of a <CLASS>.", "--template", result.template, "--json"]
