@@ -1,6 +1,6 @@
-"""The settings of a search, for `IPO` and for every run's configuration.
+"""The settings of a search, for `IPO` and for the configuration of every run.
 
-Settings that only one strategy needs are defined by that strategy; see `strategies/`.
+Settings of a single strategy are defined by that strategy; see `strategies/`.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from ipo_prompts.programs.templates.phrases import VocabularyName
 BY_CLIP = ("clip", "clip-greedy", "fit")
 """The describers that ask no language model, by name."""
 LIMITS = frozenset({"budget_usd", "budget_tokens", "max_minutes"})
-"""Settings that may change when a search is resumed: one that a limit stopped goes on under a larger one."""
+"""Settings that may change when a search is resumed: a search that a limit stopped goes on under a larger limit."""
 
 
 class SearchSettings(BaseModel):
-    """How long a search lasts, where it starts, and how its winner is chosen; the same for every strategy.
+    """How long a search lasts, where it starts, and how the winner is chosen: the settings of every strategy.
 
     Example:
         >>> SearchSettings(steps=3).patience
@@ -34,34 +34,37 @@ class SearchSettings(BaseModel):
 
     steps: int = Field(12, ge=1, description="how often new templates are asked for")
     candidates_per_step: int = Field(5, ge=1, le=100, description="templates per step")
-    initial_template: str = Field(BASELINE, description="where the search starts, and what it is compared with")
+    initial_template: str = Field(
+        BASELINE, description="the template that the search starts from, and that its winner is compared with"
+    )
     selection: Literal["held-back", "search"] = Field(
         "held-back",
-        description="held-back pictures help to choose the winner, or it is the best on the search pictures",
+        description="held-back: choose the winner on search and selection pictures; search: take the best template on "
+        "the search pictures",
     )
-    patience: int | None = Field(12, ge=1, description="stop after so many steps without a better template")
+    patience: int | None = Field(12, ge=1, description="stop after this many steps without a better template")
     scored_templates: int = Field(
-        5000, ge=0, description="templates that a strategy may look at on the search pictures without proposing them"
+        5000, ge=0, description="templates that a strategy may score on the search pictures without proposing them"
     )
     vocabulary: VocabularyName = Field(
         "shipped",
-        description="phrases that the strategy compose, the describers clip, clip-greedy and fit and the rows of a "
-        "grid use: shipped, how pictures can look; general, the most frequent words of English; none",
+        description="phrases for the strategy compose, the describers clip, clip-greedy and fit and the rows of a "
+        "grid: shipped, how pictures can look; general, the most frequent words of English; none",
     )
-    seed: int = Field(0, ge=0, description="of the pictures drawn and of the language model")
+    seed: int = Field(0, ge=0, description="seed for drawing pictures and for the language model")
     offsets: Literal["none", "centring", "prior"] = Field(
         "none",
-        description="what is added to the score of each class: mean and prior are from pictures without labels, less "
-        "their mean feature, or until all classes are predicted equally often; kept only if it is worth it on "
-        "held-back pictures",
+        description="one number for each class, added to its logits. centring: subtract the mean picture feature; "
+        "prior: shift the logits until all classes are predicted equally often. Neither needs labels. They are kept "
+        "only if held-back pictures show a gain",
     )
     names: Literal["given", "search"] = Field(
         "given",
-        description="search: other names of the classes are tried around the chosen template, from WordNet and from "
-        "lm where one is asked, and taken only if that is worth it on held-back pictures",
+        description="search: try other names of the classes around the chosen template, from WordNet and from lm if "
+        "there is one; they are taken only if held-back pictures show a gain",
     )
     name_candidates: dict[str, list[str]] | None = Field(
-        None, description="with names=search: class → more names to try, or a YAML file with that"
+        None, description="with names=search: class → more names to try, or a YAML file that holds this"
     )
     budget_usd: float | None = Field(None, gt=0, description="stop before this many US dollars are spent")
     budget_tokens: int | None = Field(None, gt=0, description="stop before this many tokens are used")
@@ -70,10 +73,10 @@ class SearchSettings(BaseModel):
     @field_validator("name_candidates", mode="before")
     @classmethod
     def _candidates(cls, given: Any) -> Any:
-        """Read a file, so that settings are whole without it."""
+        """Read the names from a file, if one is given, so that the settings hold the names themselves."""
         given = read_yaml(Path(given).expanduser(), "the file of names") if isinstance(given, (str, Path)) else given
         if given is not None and not isinstance(given, dict):
-            raise ValueError("it is class → names, as in puppies: [puppy, dog]")
+            raise ValueError("write class → names, as in puppies: [puppy, dog]")
         return {str(key): [own] if isinstance(own, str) else own for key, own in (given or {}).items()} or None
 
     @field_validator("initial_template")
@@ -101,13 +104,13 @@ PRESETS: dict[str, dict[str, Any]] = {
         "strategy": {"name": "history", "size": 30, "pin_initial": False, "floor": 0.20, "one_by_one": True},
     },
 }
-"""The two published ways to search (Du, Sun and Snoek, NeurIPS 2024): that of the article, and that of its public code,
-except that scores come from the clean transform over all pictures: the code's random crops and dropped batches are not
-reproduced. Pictures and models are not among them."""
+"""The two published searches (Du, Sun and Snoek, NeurIPS 2024): of the article, and of its public code. One thing
+differs: scores come from the clean transform of all pictures, without the code's random crops and dropped batches. The
+presets set neither pictures nor models."""
 
 
 def preset(name: str) -> dict[str, Any]:
-    """Return a published setting, for `IPO` and for a run's configuration.
+    """Return the settings of a published search, for `IPO` and for a run's configuration.
 
     Raises:
         InputError: there is no such preset.
@@ -118,13 +121,13 @@ def preset(name: str) -> dict[str, Any]:
 
 
 def check_offsets(kind: str, reward: object, missing: str | None, name: str | None = None) -> None:
-    """Refuse offsets where the reward has no logits of classes that compete, or where no pictures are held back.
+    """Refuse offsets if the classes of the reward do not compete by logits, or if no pictures are held back.
 
     Args:
-        kind: of the offsets that are asked for; `none` asks for none.
-        reward: of the search, or its class.
-        missing: what would hold pictures back where none are, beside selection=held-back, else None.
-        name: what the reward is called; by its class if left out.
+        kind: the offsets that are asked for; `none` for none.
+        reward: the reward of the search, or its class.
+        missing: what to set, beside selection=held-back, so that pictures are held back; None if they are.
+        name: the name of the reward in messages; the name of its class if left out.
 
     Raises:
         InputError: says what to leave out or to set.
@@ -136,6 +139,6 @@ def check_offsets(kind: str, reward: object, missing: str | None, name: str | No
         raise InputError(f"offsets={kind} is for classes that compete, and not for {what}; leave it out.")
     if missing:
         raise InputError(
-            f"offsets={kind} is taken only where held-back pictures show that it helps, and none are held back; set "
+            f"offsets={kind} is kept only if held-back pictures show a gain, and no pictures are held back; set "
             f"selection=held-back and {missing}, or offsets=none."
         )
