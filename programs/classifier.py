@@ -353,8 +353,8 @@ class TemplateClassifier(dspy.Predict):
         saved = read_program(state, "the given state")
         if saved.clip.fingerprint != self.clip.fingerprint:
             raise InputError(
-                f"this program was optimised for the CLIP {saved.clip.name} and the one loaded is {self.clip.name} "
-                "with other weights or another picture transform; load the same one, or optimise again."
+                f"this program was optimised for the CLIP {saved.clip.name} and the loaded CLIP is {self.clip.name} "
+                "with other weights or another picture transform; load the same CLIP, or optimise again."
             )
         check_classes(tuple(saved.labels or saved.class_names), self.labels)
         loaded = saved.state(self.clip)

@@ -2,8 +2,8 @@
 
 The classes choose their names one after the other, in two rounds. Each class takes the name with the lowest loss over
 all pictures; a name other than the given one costs one nat. The logits are first divided by a temperature that fits
-them under the given names. Without it a vaguer name, which makes a CLIP less sure of everything, lowers the loss of any
-picture: a gate that used such a loss opened on shuffled labels.
+them under the given names. Without it a vaguer name, which makes a CLIP less sure of everything, lowers the loss under
+any labels: a gate that used such a loss opened on shuffled labels.
 
 Nothing is renamed unless held-back pictures open a gate. Names are chosen on each half of the pictures and measured on
 the other half. There the loss has to fall by more than its standard error, and the hits have to rise. As a control, the

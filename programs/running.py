@@ -126,7 +126,7 @@ def check_naming(settings: SearchSettings, reward: Reward, class_names: Sequence
     if settings.names == "search":
         resolve_name(f"{NAMING}:check_names")(settings, reward, class_names)
     elif settings.name_candidates:
-        raise InputError("name_candidates is for names=search, and names is given; set names=search.")
+        raise InputError("name_candidates are tried only with names=search, not with names=given; set names=search.")
 
 
 def run(

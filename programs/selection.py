@@ -11,10 +11,10 @@ candidate is no better than the mean candidate. So the best gain is shrunk towar
 of the mean gain. This error is the luck of the initial template on these pictures, which all candidates share and which
 no mean over candidates takes out.
 
-For accuracy, the number of hits is not what is compared. Each picture has the place of the right class when the classes
-are ordered by their logits; templates are compared by the mean of minus the logarithm of that place. A place tells
-second from last, so few pictures say more. It has no scale, so a template that only makes a CLIP less sure of
-everything gains nothing, as it would with a loss.
+For accuracy, templates are not compared by their hits. For each picture the classes are ordered by their logits, and
+the right class has a place in this order. Templates are compared by the mean of minus the logarithm of the place. A
+place tells second from last, so few pictures say more. And an order has no scale, so a template that only makes a CLIP
+less sure of everything gains nothing; with a loss it would gain.
 
 Then the shortest template of about equal quality is taken: of all candidates within one standard error of the best
 candidate, the candidate with the fewest words (the one-standard-error rule: Breiman, Friedman, Olshen & Stone 1984,
@@ -154,8 +154,7 @@ def choose_winner(
 
 
 def best_first(searched: Sequence[Score], selected: Sequence[Score]) -> tuple[tuple[Score, ...], tuple[Score, ...]]:
-    """Order scores of the same templates on search and selection units: the first stays first, the others best first.
-    """
+    """Order scores of the same templates on search and selection units: the first stays, the others come best first."""
     first, *others = zip(searched, selected, strict=True)
     ordered = sorted(others, key=lambda pair: pair[0].rank, reverse=True)
     return tuple(pair[0] for pair in (first, *ordered)), tuple(pair[1] for pair in (first, *ordered))

@@ -173,6 +173,5 @@ def _size(text: str) -> int:
 
 
 def _beginning(text: str, most: int) -> str:
-    """Return the beginning of a text that fits into `most` bytes. Characters without an encoding become question marks.
-    """
+    """Return the beginning of a text that fits into `most` bytes. Half characters become question marks."""
     return text.encode(errors="replace")[:most].decode(errors="ignore")

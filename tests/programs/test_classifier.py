@@ -156,7 +156,7 @@ def test_a_program_of_another_clip_is_refused(clip: Clip, tmp_path: Path) -> Non
     saved = tmp_path / "program.json"
     TemplateClassifier(clip, NAMES, ENSEMBLE).save(str(saved))
     program = TemplateClassifier(other_clip(clip), NAMES)
-    with pytest.raises(InputError, match="optimised for the CLIP embedded and the one loaded is another"):
+    with pytest.raises(InputError, match="optimised for the CLIP embedded and the loaded CLIP is another"):
         program.load(str(saved))
     assert program.template == "a photo of a <CLASS>."
 
@@ -638,7 +638,7 @@ def test_an_unusable_template_is_answered_and_never_raised(clip: Clip, file: Pat
     result = evaluated(program, 8)
     assert (result.score, len(result.results)) == (0.0, 40)  # and `Evaluate` ends after ten errors
     for use in (program.class_embeddings, program.dump_state):
-        with pytest.raises(InputError, match="assign others, or set_templates"):
+        with pytest.raises(InputError, match="assign other instructions, or call set_templates"):
             use()
     assign(program, "a dark <CLASS>.")
     assert program(image=file).label in NAMES

@@ -438,7 +438,7 @@ def test_none_asks_nothing_though_the_context_has_a_model(compiled: Compiled, lm
             ({"strategy": "history"}, "the strategy 'history' asks a language model and none is set"),
             (
                 {"describer": ImageDescriber(), "strategy": ["a <CLASS>"]},
-                "ImageDescriber asks a language model and there",
+                "ImageDescriber asks a language model and none is set",
             ),
         ):
             with pytest.raises(InputError, match=said):
