@@ -85,7 +85,7 @@ def test_other_names_are_suggested_with_pictures_and_none_is_taken(made: Path, c
     assert page.count("<bdi>bicycles</bdi> → <bdi>bicycle</bdi>") == len(one["pictures"]) > 0
     assert all(shown["thumbnail"] in page for shown in one["pictures"])
     assert (
-        "is not tested, and nothing is renamed: bicycles → bicycle. No English word is known in 'zzyx';"
+        "(not tested; nothing is renamed): bicycles → bicycle. No English word is known in 'zzyx';"
         in (found["about_names"])
     )
     assert json.loads((made / "run" / "program.json").read_text())["class_names"] == NAMES
