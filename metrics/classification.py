@@ -218,13 +218,13 @@ def lets_classes_compete(reward: object) -> bool:
 
 
 def check_offsets(kind: str, reward: object, missing: str | None, name: str | None = None) -> None:
-    """Refuse offsets where the reward has no logits of classes that compete, or where no pictures are held back.
+    """Refuse offsets if the classes of the reward do not compete by logits, or if no pictures are held back.
 
     Args:
-        kind: of the offsets that are asked for; `none` asks for none.
-        reward: of the search, or its class.
-        missing: what would hold pictures back where none are, beside selection=held-back, else None.
-        name: what the reward is called; by its class if left out.
+        kind: the offsets that are asked for; `none` for none.
+        reward: the reward of the search, or its class.
+        missing: what to set, beside selection=held-back, so that pictures are held back; None if they are.
+        name: the name of the reward in messages; the name of its class if left out.
 
     Raises:
         InputError: says what to leave out or to set.
@@ -236,7 +236,7 @@ def check_offsets(kind: str, reward: object, missing: str | None, name: str | No
         raise InputError(f"offsets={kind} is for classes that compete, and not for {what}; leave it out.")
     if missing:
         raise InputError(
-            f"offsets={kind} is taken only where held-back pictures show that it helps, and none are held back; set "
+            f"offsets={kind} is kept only if held-back pictures show a gain, and no pictures are held back; set "
             f"selection=held-back and {missing}, or offsets=none."
         )
 

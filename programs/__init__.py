@@ -1,18 +1,20 @@
 """DSPy modules and the optimizer that compiles them. `__all__` lists the public names.
 
-- `TemplateClassifier`: the program. A picture in, a label and probabilities out; its state is its templates.
-- `IPO`: the optimizer (teleprompter). Searches templates with a reward, returns an optimised copy of the program.
-- `SearchSettings`, `SearchResult`: of a search; `search.search` runs one without DSPy's examples and programs.
-- `ImageDescriber`, `Interrogator`: say how pictures look, with and without a multimodal language model.
-- `PromptHistory`, `ScoredTemplate`: the templates tried so far, with their scores.
+- `TemplateClassifier`: the program. It takes a picture and returns a label and probabilities; its state is its
+  templates.
+- `IPO`: the optimizer (teleprompter). It searches templates with a reward and returns an optimised copy of the program.
+- `SearchSettings`, `SearchResult`: the settings and the result of a search. `search.search` runs a search without
+  DSPy's examples and programs.
+- `ImageDescriber`, `Interrogator`: describers, with and without a multimodal language model.
+- `PromptHistory`, `ScoredTemplate`: the proposed templates with their scores.
 
 A strategy finds new templates: see `ipo_prompts.programs.strategies`.
 
 Source: Du, Sun and Snoek, "IPO: Interpretable Prompt Optimization for Vision-Language Models", NeurIPS 2024
-(arXiv:2410.15397). Values and accuracies are fractions in [0, 1], losses mean cross-entropies in nats. Bad input raises
-`ipo_prompts.metrics.errors.InputError`, a language model that cannot be reached `dspy.LMError`.
+(arXiv:2410.15397). Values and accuracies are fractions in [0, 1]; losses are mean cross-entropies in nats. Bad input
+raises `ipo_prompts.metrics.errors.InputError`. A language model that cannot be reached raises `dspy.LMError`.
 
-From pictures to a saved program (the key of the language model is read from the environment):
+From pictures to a saved program (the language model's key is read from the environment):
 
 >>> import dspy
 >>> from ipo_prompts.experiments.data import draw, load_data

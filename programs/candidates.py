@@ -1,8 +1,8 @@
-"""What else a class may be called: by WordNet, by a language model, by whoever wrote it down.
+"""Candidates for class names: from WordNet, from a language model, or written by the user.
 
-From WordNet come the singular, the other words of the four most usual meanings, and two words of what each of these is
-a kind of. A name that it has not is looked up by its last words and its first. None of them says what the pictures
-show: that is for the pictures to say.
+WordNet gives the singular, the synonyms of the four most usual meanings, and two words for each hypernym (what a
+meaning is a kind of). A name that WordNet lacks is looked up by its last words and by its first words. Candidates are
+guesses: the pictures decide which candidate is right.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ if TYPE_CHECKING:
 
 SENSES = 4
 ABOVE = 2
-"""Words of what a meaning is a kind of."""
+"""Words taken from each hypernym of a meaning."""
 MOST = 24
-"""Candidates of a class: each is a text to encode."""
+"""Candidates of a class, at most: each is a text to encode."""
 LONGEST = 60
-"""Characters of a candidate."""
+"""Characters of a candidate, at most."""
 BATCH = 20
 """Classes in one question to a language model."""
 ASKED = 5
-"""Names of a class that are taken from its answer."""
+"""Names of a class that are taken from a language model's answer, at most."""
 _LINE = re.compile(r"^\W*(?P<name>.+?)\s*[:=→–]\s*(?P<names>.+)$")
 _SUFFIXES = (
     ("ies", "y"),
@@ -46,15 +46,15 @@ _SUFFIXES = (
     ("men", "man"),
     ("s", ""),
 )
-"""Of plurals, as WordNet's own rules have them."""
+"""Endings of plurals and of their singulars, as in WordNet's own rules."""
 
 
 def candidates_of(class_names: Sequence[str], more: Sequence[Sequence[str]] = ()) -> list[list[str]]:
-    """Return what else each class may be called, none of it the name of another class.
+    """Return the candidates of each class. No candidate is the name of another class.
 
     Args:
-        class_names: the classes; of one with synonyms all names are looked up, and each alone is a candidate.
-        more: further ones of each class, which come first.
+        class_names: the classes. All synonyms of a class are looked up, and each synonym alone is a candidate.
+        more: further candidates of each class, which come first.
 
     >>> candidates_of(["puppies", "dog"])[0]
     ['puppy', 'pup', 'whelp', 'domestic dog', 'young person', 'youth']
@@ -84,7 +84,7 @@ def usable_name(name: str) -> bool:
 
 
 def in_wordnet(name: str) -> list[str]:
-    """Return the words that WordNet has for a name: its singular, its synonyms, what it is a kind of.
+    """Return the words that WordNet has for a name: the singular, synonyms and hypernyms.
 
     >>> in_wordnet("Tabby_Cats"), in_wordnet("xyzzy")
     (['tabby cat', 'tabby', 'domestic cat', 'house cat'], [])
@@ -99,7 +99,7 @@ def in_wordnet(name: str) -> list[str]:
 
 
 def has_words(name: str) -> bool:
-    """Whether WordNet has a name, or a word at its end or its beginning.
+    """Whether WordNet has a name, or the words at its end or its beginning.
 
     >>> [has_words(name) for name in ("Tabby_Cats", "BOOKS_v2", "Toyota 17", "xyzzy")]
     [True, True, True, False]
@@ -108,10 +108,11 @@ def has_words(name: str) -> bool:
 
 
 def _known_forms(name: str) -> list[str]:
-    """Return the forms of a name as folders have them: of all of it, else of as much as is known of its end and start.
+    """Return WordNet's forms of a name written as folder names are: of the whole name, else of its longest known end
+    and beginning.
 
-    A number is no word of a name (`001.Black_footed_Albatross`, `house-2`), and the last word of several mostly says
-    what the thing is, but in `books_final`.
+    Numbers are ignored (`001.Black_footed_Albatross`, `house-2`). The end comes first, because the last word mostly
+    says what the thing is, though not in `books_final`.
     """
     parted = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", tidy(name))
     words = [word for word in re.split(r"[\s_\-.]+", parted.casefold()) if not word.isdigit()]
@@ -124,7 +125,7 @@ def _known_forms(name: str) -> list[str]:
 
 
 def _forms(name: str) -> list[str]:
-    """Return the forms of a name that WordNet has: itself and its singulars."""
+    """Return the forms of a name that WordNet has: the name itself and its singulars."""
     ruled = [name[: -len(end)] + begin for end, begin in _SUFFIXES if name.endswith(end) and len(name) > len(end) + 1]
     first, _, last = name.rpartition(" ")
     ruled += [f"{first} {one}".strip() for one in irregular().get(last, ())]
@@ -134,17 +135,17 @@ def _forms(name: str) -> list[str]:
 
 @cache
 def _senses(word: str) -> list[int]:
-    """Return the numbers of a word's meanings, the most usual first; as a proper name only where it is no other."""
+    """Return the numbers of a word's meanings, the most usual first; proper names only if there is no other meaning."""
     found = meanings(word)
     proper = all(one.text[0].isupper() for one, _ in found)
     return [number for one, number in found if one.text[0].isupper() == proper]
 
 
 def as_candidates(given: Any, class_names: Sequence[str]) -> list[list[str]]:
-    """Return the candidates of each class that somebody has written: class → names.
+    """Return the candidates of each class from a user's dictionary, class → names.
 
     Raises:
-        InputError: a class that there is not, or a name that no prompt can have.
+        InputError: a class is unknown, or a name cannot stand in a prompt.
     """
     label = {as_read(name): place for place, name in enumerate(class_names)}
     found: list[list[str]] = [[] for _ in class_names]
@@ -164,19 +165,19 @@ def as_candidates(given: Any, class_names: Sequence[str]) -> list[list[str]]:
 def ask_for_names(
     lm: dspy.LM, task: str, class_names: Sequence[str], confusions: Mapping[int, str], seed: int
 ) -> list[list[str]]:
-    """Ask a language model what else classes are called; what cannot be read gives no candidates.
+    """Ask a language model for other names of the classes. Answers that cannot be read give no candidates.
 
-    A limit of the run ends the asking, and what was said before is enough to go on.
+    If a limit of the run is reached, the asking ends, and the names given so far are returned.
 
     Args:
-        lm: records what it is asked.
+        lm: the language model, which records its questions.
         task: one sentence on what the pictures are.
         class_names: the classes.
-        confusions: label → what its pictures are mostly taken for, in words.
-        seed: of the question.
+        confusions: label → a sentence on the class that its pictures are mostly taken for.
+        seed: the seed of the questions.
 
     Raises:
-        dspy.LMError: it cannot be reached.
+        dspy.LMError: the language model cannot be reached.
     """
     import dspy
 
@@ -202,7 +203,7 @@ def ask_for_names(
 
 
 def forecast_names(class_names: Sequence[str], task: str, reply_tokens: int) -> Forecast:
-    """Bound what asking for names takes: at most a token for each byte, and all classes in each question."""
+    """Return an upper bound for asking for names, with a token for each byte and all classes in each question."""
     from ipo_prompts.programs.lm.replies import BoundedChatAdapter
     from ipo_prompts.signatures.propose import ProposeNames
 
@@ -216,7 +217,7 @@ def forecast_names(class_names: Sequence[str], task: str, reply_tokens: int) -> 
 
 
 def read_candidates(lines: Any, label_of: Mapping[str, int]) -> dict[int, list[str]]:
-    """Read `class: name, name` lines; what names no class, or cannot stand in a prompt, is dropped.
+    """Read `class: name, name` lines. Lines of unknown classes and names that cannot stand in a prompt are dropped.
 
     >>> read_candidates(["- Pups: puppy, <b>dog</b>, young dog", "nothing", 3], {"pups": 0})
     {0: ['puppy', 'young dog']}
@@ -231,7 +232,7 @@ def read_candidates(lines: Any, label_of: Mapping[str, int]) -> dict[int, list[s
 
 
 def mistaken(class_names: Sequence[str], labels: Collection[int], predictions: Collection[int]) -> dict[int, str]:
-    """Say of each class what its pictures are mostly taken for; nothing of classes that are mostly right.
+    """Return, for each class that is mostly taken for another class, a sentence that says so: label → sentence.
 
     >>> mistaken(["cat", "dog"], [0, 0, 1], [1, 1, 1])
     {0: 'cat is taken for dog (2 of 2)'}

@@ -48,32 +48,32 @@ from ipo_prompts.programs.saved_program import (
 from ipo_prompts.programs.templates.for_dspy import KeptFeatures, signature_of, template_in
 
 SHOWN_CLASSES = 5
-"""Class names in the `repr`."""
+"""How many class names the `repr` lists."""
 
 
 class TemplateClassifier(dspy.Predict):
     """Classifies a picture by comparing it with one sentence per class.
 
-    It is a `dspy.Predict` that asks no language model: `signature.instructions` is its template, which DSPy's
-    optimizers change as they change any instructions (docs/dspy.md). Where they assign instructions without a template
-    that can be used, each picture is answered with no label and the `problem`, until others are assigned.
+    It is a `dspy.Predict` that asks no language model. `signature.instructions` is its template, and DSPy's optimizers
+    change the template as they change any instructions (docs/dspy.md). If they assign instructions without a usable
+    template, each answer has no label and states the `problem`, until other instructions are assigned.
 
     Args:
         clip: the frozen encoder.
-        class_names: the classes, in label order; those with synonyms as `ClassName`.
-        templates: one template, or several with weights: then the class embedding is their weighted mean.
+        class_names: the classes, in label order; classes with synonyms as `ClassName`.
+        templates: one template, or several with weights. The class embedding is the weighted mean over the templates.
 
     Attributes:
         state: all of the following, as one object.
         class_names: the classes, in label order.
-        templates: each with its weight.
-        temperature: what logits are divided by before they become probabilities, > 0; see `calibrate`.
-        offsets: what is added to the logits; None, the default, adds nothing. See `metrics/offsets.py`.
-        background: how the pixels of the pictures given to it are read; a `Picture` says that itself.
-        rejection: the margins of known pictures, by which others are told to be none of the classes; see
-            `metrics/head.py`. None, the default, tells of none.
-        sureness: how sure each class is by itself, for pictures that may show several; see `metrics/several.py`. None,
-            the default, says that they show one.
+        templates: the templates, each with its weight.
+        temperature: the number > 0 that logits are divided by before they become probabilities; see `calibrate`.
+        offsets: what is added to the logits; see `metrics/offsets.py`. None, the default, adds nothing.
+        background: how the pixels of given pictures are read; a `Picture` carries its own setting.
+        rejection: the margins of known pictures, with which pictures of no class are recognised; see
+            `metrics/head.py`. None, the default, recognises none.
+        sureness: how sure each class is by itself, for pictures that may show several classes; see
+            `metrics/several.py`. None, the default, means that each picture shows one class.
         pictures: what labelled pictures add to the words; see `metrics/blend.py`. None, the default, adds nothing.
 
     Raises:
@@ -114,7 +114,9 @@ class TemplateClassifier(dspy.Predict):
         super().__init__(self.signature)
 
     def set_templates(self, templates: str | Sequence[Weighted]) -> None:
-        """Replace the templates; the temperature becomes 1, offsets, margins and pictures go: they were for the former.
+        """Replace the templates.
+
+        The temperature becomes 1. Offsets, margins and pictures are removed: they were for the former templates.
 
         Raises:
             InputError: see the class.
@@ -124,12 +126,12 @@ class TemplateClassifier(dspy.Predict):
         self._embeddings = None
 
     def rename(self, class_names: Sequence[str]) -> None:
-        """Give the classes other names in prompts, in the same order; answers keep the labels that they had.
+        """Give the classes other names in prompts, in the same order. Answers keep their labels.
 
-        The temperature becomes 1, offsets and pictures go: they were fitted under the former names.
+        The temperature becomes 1. Offsets and pictures are removed: they were fitted under the former names.
 
         Raises:
-            InputError: they are not one for each class, or not usable.
+            InputError: there is not one name for each class, or a name is not usable.
         """
         names, labels = usable(class_names), self.labels
         if len(names) != len(labels):
@@ -139,15 +141,16 @@ class TemplateClassifier(dspy.Predict):
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """What answers call the classes: their names, or those that they had before `rename`."""
+        """The class names in answers: the names of the classes before any `rename`."""
         return self.state.labels or self.class_names
 
     @property
     def signature(self) -> Any:
-        """What DSPy's optimizers read and assign: `image -> label`, with the template as instructions.
+        """The signature that DSPy's optimizers read and assign: `image -> label`, with the template as instructions.
 
-        Assigned instructions replace the templates by the last of their lines with a slot (see `template_in`). The
-        same template changes nothing: an ensemble keeps its other members, its weights and what was fitted.
+        When instructions are assigned, their last line with a slot replaces the templates (see `template_in`).
+        Assigning the same template changes nothing: an ensemble keeps its other members, its weights and what was
+        fitted.
         """
         return signature_of(self.template)
 
@@ -166,15 +169,15 @@ class TemplateClassifier(dspy.Predict):
 
     @property
     def demos(self) -> list[Any]:
-        """None, ever: a template has no examples. Assigned ones are dropped with a warning."""
+        """Always empty: a template has no examples. Assigned examples are dropped with a warning."""
         return []
 
     @demos.setter
     def demos(self, demos: Sequence[Any]) -> None:
         if demos:
             warnings.warn(
-                "a TemplateClassifier takes no demos, which have no meaning for a template: they are dropped; use an "
-                "optimizer of instructions (docs/dspy.md).",
+                "a TemplateClassifier takes no demos, because a template has no examples: the demos are dropped; use "
+                "an optimizer of instructions (docs/dspy.md).",
                 stacklevel=2,
             )
 
@@ -185,25 +188,25 @@ class TemplateClassifier(dspy.Predict):
         return printable(f"TemplateClassifier({templates}, classes: {names}{more}, CLIP: {self.clip.name})")
 
     def calibrate(self, pictures: EncodedPictures) -> float:
-        """Fit the temperature, so that probabilities match how often labels are right; the labels stay the same.
+        """Fit the temperature, so that probabilities match how often labels are right. No label changes.
 
         Args:
-            pictures: with labels; pictures of neither the search nor the test.
+            pictures: labelled pictures, used neither in the search nor in the test.
 
         Returns:
-            The temperature; 1.0 where the pictures cannot tell, see `calibration.fit_temperature`.
+            The temperature; 1.0 if the pictures do not determine one, see `calibration.fit_temperature`.
         """
         self.temperature = fit_temperature(self.logits(pictures.features), pictures.labels, pictures.groups)
         return self.temperature
 
     @property
     def template(self) -> str:
-        """The template with the highest weight; or the text that cannot be used as one."""
+        """The template with the highest weight, or the assigned text that cannot be used as a template."""
         refused = self.state.refused
         return refused[0] if refused else max(self.templates, key=lambda member: member[1])[0]
 
     def __call__(self, image: Any, **kwargs: Any) -> dspy.Prediction:
-        """Classify one picture, see `forward`; `dspy.Predict` would take no positional argument."""
+        """Classify one picture, see `forward`. (`dspy.Predict` takes no positional argument.)"""
         return super().__call__(image=image, **kwargs)
 
     async def acall(self, image: Any, **kwargs: Any) -> dspy.Prediction:
@@ -215,14 +218,14 @@ class TemplateClassifier(dspy.Predict):
 
         Args:
             image: a path, encoded bytes, a PIL image, a `Picture` or a `dspy.Image` that holds its data.
-            **kwargs: not used; what DSPy may give any `dspy.Predict`.
+            **kwargs: not used; DSPy may give them to any `dspy.Predict`.
 
         Returns:
-            `label`: the class, one of `labels`; `scores`: probability of each of them, softmax of logits / temperature.
-            Classes with one name have one score, the sum of theirs. Where instructions were assigned that cannot be
-            used, the label is None, there are no scores, and `problem` says why.
+            `label`: the class, one of `labels`; `scores`: the probability of each label, softmax of logits /
+            temperature. Classes with the same name have one score, the sum of their probabilities. If the assigned
+            instructions cannot be used, the label is None, there are no scores, and `problem` says why.
         """
-        if self.state.refused:  # said and not raised: a proposal of an optimizer that is of no use must not end it
+        if self.state.refused:  # told in the answer and not raised: a useless proposal must not end an optimizer's run
             problem = self.state.refused[1]
             self._trace(label=None, problem=problem)
             return dspy.Prediction(label=None, scores={}, problem=problem)
@@ -236,9 +239,10 @@ class TemplateClassifier(dspy.Predict):
         return dspy.Prediction(label=label, scores=scores)
 
     def _trace(self, **answer: Any) -> None:
-        """Tell DSPy's optimizers what was answered.
+        """Add an answer to DSPy's trace, for its optimizers.
 
-        They show it to language models: neither the picture, whose path may name its class, nor a score for each class.
+        They show the trace to language models. So it holds neither the picture, whose path may name the class, nor a
+        score for each class.
         """
         trace, most = dspy.settings.trace, dspy.settings.max_trace_size
         if trace is not None and most > 0:
@@ -247,8 +251,8 @@ class TemplateClassifier(dspy.Predict):
             trace.append((self, {"image": "<picture>"}, dspy.Prediction(**answer)))
 
     async def aforward(self, image: Any, **kwargs: Any) -> dspy.Prediction:
-        """Classify one picture as `forward` does, in a thread: what DSPy's `acall` awaits."""
-        # Of the class: DSPy warns when a program's own `forward` is touched outside of a call, and this is one.
+        """Classify one picture as `forward` does, in a thread. DSPy's `acall` awaits this method."""
+        # `forward` is taken from the class: DSPy warns when the `forward` of an object is used outside of a call.
         return await asyncio.to_thread(type(self).forward, self, image)
 
     def probabilities(self, pictures: Sequence[Picture]) -> Floats:
@@ -260,14 +264,14 @@ class TemplateClassifier(dspy.Predict):
         return self.head().probabilities(self.clip.encode_pictures(pictures))
 
     def logits(self, features: Floats) -> Floats:
-        """Return the logits of pictures by their features, float32 (n, D) with unit rows: float32 (n, C)."""
+        """Return the logits of pictures, float32 (n, C), from their features, float32 (n, D) with unit rows."""
         return self.head().logits(features)
 
     def head(self) -> Head:
-        """Return what it decides with, as one object.
+        """Return the head: what the program decides with, as one object.
 
         Raises:
-            InputError: there is no template that can be used, or the offsets are for other classes.
+            InputError: there is no usable template, or the offsets are for other classes.
         """
         classes, offsets = self.class_embeddings(), self.class_offsets()
         bias = np.full(len(classes), self.clip.logit_bias, dtype=np.float32)
@@ -288,23 +292,23 @@ class TemplateClassifier(dspy.Predict):
         )
 
     def each_by_itself(self) -> Head:
-        """Return what it decides with where a picture may show several of the classes.
+        """Return the head for pictures that may show several of the classes.
 
         Raises:
             InputError: nothing says how sure a class is by itself.
         """
         sureness = self.sureness
-        if sureness is None and self.clip.logit_bias:  # trained with sigmoids: it says so itself
+        if sureness is None and self.clip.logit_bias:  # trained with sigmoids: it tells this by itself
             sureness = native(len(self.class_names))
         if sureness is None:
             raise InputError(
-                "this program was made for pictures that show one class, and says of none by itself how probable it "
-                "is; optimise with labels=several."
+                "this program was made for pictures that show one class, and cannot tell how probable each class is "
+                "by itself; optimise with labels=several."
             )
         return replace(self.head(), sureness=sureness)
 
     def class_offsets(self) -> Floats | None:
-        """Return what is added to the logit of each class, float32 (C,); None without offsets.
+        """Return the offsets, added to the logit of each class, float32 (C,); None without offsets.
 
         Raises:
             InputError: the offsets are for other classes.
@@ -312,10 +316,10 @@ class TemplateClassifier(dspy.Predict):
         return self.offsets.of(self.clip, self.class_embeddings()) if self.offsets else None
 
     def class_embeddings(self) -> Floats:
-        """Return what a picture is compared with: float32 (C, D), unit rows, in the order of the classes.
+        """Return the class embeddings: float32 (C, D), unit rows, in the order of the classes.
 
         Raises:
-            InputError: there is no template that can be used.
+            InputError: there is no usable template.
         """
         state = self.state
         check_usable(state)
@@ -327,10 +331,10 @@ class TemplateClassifier(dspy.Predict):
             return known[2]
 
     def dump_state(self, json_mode: bool = True) -> dict[str, Any]:
-        """Return templates, classes, temperature, offsets and the encoder's name; plain JSON.
+        """Return templates, classes, temperature, offsets and the encoder's name, as plain JSON.
 
         Raises:
-            InputError: there is no template that can be used.
+            InputError: there is no usable template.
         """
         check_usable(self.state)
         state = {name: part.dump_state(json_mode=json_mode) for name, part in self._parts()}
@@ -339,18 +343,18 @@ class TemplateClassifier(dspy.Predict):
     def load_state(self, state: dict[str, Any], **kwargs: Any) -> None:
         """Become the program that was saved: templates, synonyms, temperature, offsets, margins, background, pictures.
 
-        Synonyms that this program has and the saved one has not go, with a warning: what was saved was searched and
-        calibrated without them.
+        Synonyms that only this program has are removed, with a warning: the saved program was searched and calibrated
+        without them.
 
         Raises:
-            InputError: the state belongs to another encoder or to other classes, where its templates may not help, or
-                another version wrote it, or a part of it is missing or cannot be used. Then nothing of it is taken.
+            InputError: the state belongs to another encoder or to other classes, where its templates may not help; or
+                another version wrote it; or a part is missing or cannot be used. Then this program stays as it was.
         """
         saved = read_program(state, "the given state")
         if saved.clip.fingerprint != self.clip.fingerprint:
             raise InputError(
-                f"this program was optimised for the CLIP {saved.clip.name} and the one loaded is {self.clip.name} "
-                "with other weights or another picture transform; load the same one, or optimise again."
+                f"this program was optimised for the CLIP {saved.clip.name} and the loaded CLIP is {self.clip.name} "
+                "with other weights or another picture transform; load the same CLIP, or optimise again."
             )
         check_classes(tuple(saved.labels or saved.class_names), self.labels)
         loaded = saved.state(self.clip)
@@ -360,8 +364,8 @@ class TemplateClassifier(dspy.Predict):
         if have_synonyms(self.class_names) and written(loaded.class_names) != written(self.class_names):
             lost = next(name for name in self.class_names if have_synonyms([name]))
             warnings.warn(
-                f"the saved program has other synonyms, which replace those given (such as {names_of(lost)[1]!r} of "
-                f"{str(lost)!r}): it answers as when it was saved; to use yours, optimise again with them.",
+                f"the saved program has other synonyms, which replace the given ones (such as {names_of(lost)[1]!r} of "
+                f"{str(lost)!r}): it answers as when it was saved; to use your synonyms, optimise again with them.",
                 stacklevel=2,
             )
         self.state = loaded
@@ -369,24 +373,24 @@ class TemplateClassifier(dspy.Predict):
             part.load_state(state[name], **kwargs)
 
     def _parts(self) -> list[tuple[str, Any]]:
-        """Return what a subclass may hold of DSPy's: its parameters but itself, by name."""
+        """Return the DSPy parameters that a subclass holds, by name, without the program itself."""
         return [(name, part) for name, part in self.named_parameters() if part is not self]
 
     @classmethod
     def from_file(
         cls, path: str | Path, clip: Clip | None = None, device: str = AUTO, *, trust: bool = False
     ) -> TemplateClassifier:
-        """Load a saved program, with the encoder that it names, on a device, unless one is given.
+        """Load a saved program. Unless an encoder is given, the encoder that the program names is loaded on a device.
 
         Args:
-            path: of the file, or of the run directory that holds it as `program.json`; or `hf://USER/NAME`, a
-                repository on the Hugging Face hub that does.
+            path: the path of the file, or of the run directory that holds it as `program.json`; or `hf://USER/NAME`, a
+                repository on the Hugging Face hub that holds it.
             clip: the encoder, if it is loaded already.
-            device: where one that is not runs.
-            trust: load an encoder that open_clip does not list, and that no run which was begun here had.
+            device: where an encoder that is loaded here runs.
+            trust: load the encoder even if open_clip does not list it and no run begun on this machine used it.
 
         Raises:
-            InputError: the file is no saved program, its encoder cannot be loaded, or it needs `trust`.
+            InputError: the file is no saved program, the encoder cannot be loaded, or loading it needs `trust`.
         """
         path, state = read_state(path)
         saved = read_program(state, str(path))

@@ -1,4 +1,4 @@
-"""What a `compile` takes and gives back: its arguments, its examples, and the program with what a search found."""
+"""The arguments and examples that `IPO.compile` takes, and the program that it returns."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from ipo_prompts.programs.strategies.base import GivenTemplates, Strategy
 from ipo_prompts.programs.templates.for_dspy import to_picture
 from ipo_prompts.programs.templates.settings import BY_CLIP, SearchSettings
 
-# What `IPO(…)` takes: each argument is checked when it is given, and what is wrong is said in one sentence.
+# The arguments of `IPO(…)`. Each is checked when it is given, and a message says in one sentence what is wrong.
 
 
 DESCRIBERS = (*BY_CLIP, "none")
-"""Describers with a name: they need no language model."""
+"""The names of describers that need no language model."""
 NO_METRIC = (
     "a metric judges one answer, a reward scores a template on all pictures at once; leave it out for accuracy, or "
     "write your own as docs/your-own-reward.md shows."
@@ -38,14 +38,14 @@ NO_METRIC = (
 
 
 def kind(thing: Any) -> str:
-    """Return what something is, for messages."""
+    """Return a few words on what something is, for messages."""
     if isinstance(thing, str):
         return f"the text {thing!r}"
     return f"the class {thing.__name__}" if isinstance(thing, type) else type(thing).__name__
 
 
 def check_arguments(reward: Any, lm: Any, describer: Any, lm_context: Any) -> None:
-    """Refuse what is no reward, language model, describer or number of tokens.
+    """Refuse arguments that are no reward, language model, describer or number of tokens.
 
     Raises:
         InputError: says what to give.
@@ -55,8 +55,8 @@ def check_arguments(reward: Any, lm: Any, describer: Any, lm_context: Any) -> No
     if not isinstance(lm, (dspy.BaseLM, str, type(None))):
         raise InputError(
             f"lm= takes a dspy.LM or a name as on the command line, not {kind(lm)}; write "
-            "lm=dspy.LM('openai/gpt-4o-mini', temperature=1.0), or leave it out for the one of the context, if there "
-            "is one."
+            "lm=dspy.LM('openai/gpt-4o-mini', temperature=1.0), or leave it out to use the language model of the "
+            "context, if there is one."
         )
     own = callable(describer) and not isinstance(describer, type)
     if not (describer is None or describer in DESCRIBERS or own):
@@ -69,10 +69,10 @@ def check_arguments(reward: Any, lm: Any, describer: Any, lm_context: Any) -> No
 
 
 def as_strategy(given: Any) -> Strategy | dict[str, Any]:
-    """Return a strategy, or the choice of one: that is not made before the language model is known.
+    """Return a strategy, or the name and settings of one, which is built once the language model is known.
 
     Raises:
-        InputError: it is neither.
+        InputError: what was given is neither.
     """
     if isinstance(given, (dict, str)):
         if name := own_name(given):
@@ -85,10 +85,10 @@ def as_strategy(given: Any) -> Strategy | dict[str, Any]:
 
 
 def as_settings(taker: type, given: SearchSettings | None, changes: dict[str, Any]) -> SearchSettings:
-    """Return the settings of a search with changes; `taker` has arguments of its own, for messages.
+    """Return the settings of a search with changes. Messages also list the arguments of `taker`.
 
     Raises:
-        InputError: a change is no setting (the nearest is named), or has a value of the wrong kind.
+        InputError: a change is no setting (the message names the nearest one), or its value has the wrong kind.
     """
     if "metric" in changes:
         raise InputError(f"IPO takes reward= and no metric=: {NO_METRIC}")
@@ -106,15 +106,16 @@ def as_settings(taker: type, given: SearchSettings | None, changes: dict[str, An
 
 
 def as_earlier(given: Any) -> Earlier | None:
-    """Return what a search goes on from: a compiled program, or its search; None for nothing.
+    """Return the earlier search that a search goes on from, given a compiled program or its search; None for None.
 
     Raises:
-        InputError: it is neither.
+        InputError: what was given is neither.
     """
     found = getattr(given, "search", given)
     if not isinstance(found, (SearchResult, type(None))):
         raise InputError(
-            f"earlier= takes what IPO.compile returned, or its search, not {kind(given)}; a saved program has none."
+            f"earlier= takes what IPO.compile returned, or its search, not {kind(given)}; a saved program has no "
+            "search."
         )
     return None if found is None else Earlier.of(found)
 
@@ -127,7 +128,7 @@ def named_with_models(thing: Any) -> str | None:
 
 
 def _check_members(what: str, thing: Any, members: Sequence[str], page: str) -> None:
-    """Refuse something that lacks a member, or is the class and no object of it."""
+    """Refuse an object that lacks a member, and a class in the place of an object."""
     if isinstance(thing, type):
         raise InputError(f"{what}= takes an object, not {kind(thing)}; make one of it.")
     missing = [name for name in members if not hasattr(thing, name)]
@@ -137,14 +138,14 @@ def _check_members(what: str, thing: Any, members: Sequence[str], page: str) -> 
         raise InputError(f"the {what} has no {', '.join(missing)}, and is {kind(thing)}; see docs/{page}.md.")
 
 
-# The examples of a `compile`: read alike in any form, told apart by what they hold, and never in both sets.
+# The examples of a `compile`. They are told apart by what they hold, and none may stand in both sets.
 
 
 def with_pictures(given: Sequence[Any]) -> list[dspy.Example]:
-    """Return copies of examples whose `image`, where they have one, is a `Picture`.
+    """Return copies of examples in which each `image` is a `Picture`; examples without an image as they are.
 
     Raises:
-        InputError: something else than a `dspy.Example`, or an image of an unknown kind.
+        InputError: something is no `dspy.Example`, or an image is of an unknown kind.
     """
     other = next((example for example in given if not isinstance(example, dspy.Example)), None)
     if other is not None:
@@ -153,24 +154,24 @@ def with_pictures(given: Sequence[Any]) -> list[dspy.Example]:
 
 
 def check_apart(trainset: Sequence[dspy.Example], valset: Sequence[dspy.Example], clip: Clip) -> None:
-    """Refuse examples that stand in both sets: what was searched on cannot measure what the search gained.
+    """Refuse examples that stand in both sets: examples that were searched on cannot measure what the search gained.
 
-    An example with an `image` is its picture, whatever else it holds; any other is all that it holds.
+    Two examples with an `image` are the same if their pictures are. Two others are the same if all their fields are.
 
     Raises:
-        InputError: it says how many do.
+        InputError: says how many stand in both sets.
     """
     searched = set(_identities(trainset, clip))
     both = sum(identity in searched for identity in _identities(valset, clip))
     if both:
         raise InputError(
-            f"{both} of the {len(valset)} examples in valset stand in trainset too; give each picture to one of them, "
-            "as what was searched on cannot measure the gain, or leave valset= out."
+            f"{both} of the {len(valset)} examples in valset stand in trainset too; give each picture to one of the "
+            "two sets, as pictures that were searched on cannot measure the gain, or leave valset= out."
         )
 
 
 def examples_digest(examples: Sequence[dspy.Example], clip: Clip) -> str:
-    """Return what tells sets of examples apart, in another process too: SHA-256 of all that they hold, in order."""
+    """Return the SHA-256 of all that a set of examples holds, in order. It is the same in every process."""
     pairs = zip(_pictures(examples, clip), examples, strict=True)
     texts = [f"{picture} {_held(example, opaque=lambda value: type(value).__name__)}" for picture, example in pairs]
     return hashlib.sha256("\n".join(texts).encode()).hexdigest()
@@ -182,14 +183,14 @@ def _identities(examples: Sequence[dspy.Example], clip: Clip) -> list[str]:
 
 
 def _pictures(examples: Sequence[dspy.Example], clip: Clip) -> list[str | None]:
-    """Return the digest of each example's picture; None where it has none."""
-    # The store hashes each file once: the reward's own look at the same pictures comes after and finds it there.
+    """Return the digest of each example's picture; None for an example without a picture."""
+    # The store hashes each file once, and the reward, which reads the same pictures later, finds the hash there.
     contents = iter(FeatureStore(clip).contents([example.image for example in examples if "image" in example]))
     return [next(contents).partition("|")[0] if "image" in example else None for example in examples]
 
 
 def _held(example: dspy.Example, opaque: Callable[[Any], object]) -> str:
-    """Return what an example holds as text; `opaque` stands for each value that has none."""
+    """Return the fields of an example as text; `opaque` makes the text of a value that has none."""
 
     def plain(value: Any) -> object:
         if isinstance(value, np.ndarray):  # features and masks: many numbers
@@ -199,20 +200,20 @@ def _held(example: dspy.Example, opaque: Callable[[Any], object]) -> str:
     return json.dumps(dict(example.items()), default=plain, skipkeys=True, sort_keys=True)
 
 
-# A program with a classifier inside: which one is optimised, and the copy that has what a search found.
+# A program with a classifier inside: which classifier is optimised, and the copy with what a search found.
 
 
 Program = TypeVar("Program", bound=dspy.Module)
 """A `TemplateClassifier`, or a larger program with one inside."""
 LEFT = ("candidate_programs", "trial_logs", "search", "usage", "named")
-"""What a compile leaves on its program, beside templates."""
+"""The attributes that a compile sets on its program."""
 
 
 def classifier_in(program: Any) -> tuple[str, TemplateClassifier]:
-    """Return the classifier that a program is or holds, with its name among the program's predictors.
+    """Return the classifier that a program is or holds, after the classifier's name among the program's predictors.
 
     Raises:
-        InputError: there is none, or there are several.
+        InputError: there is no classifier, or there are several.
     """
     if isinstance(program, TemplateClassifier):
         return "self", program
@@ -232,10 +233,10 @@ def classifier_in(program: Any) -> tuple[str, TemplateClassifier]:
 
 
 def compiled(student: Program, found: Searched, scale: Scale) -> Program:
-    """Return a copy of a program with the choice of a search; DSPy's own attributes say what was tried."""
+    """Return a copy of a program with the chosen template. DSPy's usual attributes hold the templates tried."""
     plain: Any = student.deepcopy()
     parts: tuple[Any, ...] = (plain, classifier_in(plain)[1])
-    for part in parts:  # each copy would hold what an earlier compile left
+    for part in parts:  # otherwise each copy would hold the attributes that an earlier compile set
         for name in LEFT:
             vars(part).pop(name, None)
     result = found.result

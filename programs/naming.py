@@ -1,22 +1,26 @@
-"""What classes are called in a search: which of several names a CLIP reads best, learnt from few labelled pictures.
+"""Search for class names: learn from few labelled pictures which of several names a CLIP reads best.
 
-All classes are named together, one after the other in two rounds: each takes the name with the lowest loss of all
-pictures, and a nat is the price for leaving the name as given. The logits are first divided by a temperature that fits
-them under the names as given. Without it vaguer names, which make a CLIP less sure of everything, lower the loss of
-anything; a gate that looked at such a loss opened on labels that were shuffled.
+The classes choose their names one after the other, in two rounds. Each class takes the name with the lowest loss over
+all pictures; a name other than the given one costs one nat. The logits are first divided by a temperature that fits
+them under the given names. Without it a vaguer name, which makes a CLIP less sure of everything, lowers the loss under
+any labels: a gate that used such a loss opened on shuffled labels.
 
-Nothing is renamed unless held-back pictures open a gate: names are chosen on each half of the pictures and looked at on
-the other, and there the loss has to fall by more than its standard error, and the hits to rise. The same with the
-candidates of one class given to another says how much of that any other text would have done.
+Nothing is renamed unless held-back pictures open a gate. Names are chosen on each half of the pictures and measured on
+the other half. There the loss has to fall by more than its standard error, and the hits have to rise. As a control, the
+same is done with the candidates of one class given to another class: it tells what any other text would have gained.
 
-Without labels nothing is chosen: `suggest` lists names that a person may look at.
+Without labels nothing is renamed: `suggest` lists names for a person to judge.
 
-Names are looked for after the template, around the one that was chosen. By experiment: names that are found around the
-initial template fit the chosen one less, for words and names are said in one sentence. On two sets of the suite
-(noise+negative, dark+blur) with 68 classes and six pictures of each, names after the template gained 8.6 to 10.5 points
-where all names were plurals, synonyms or hyponyms, before it 3.4 to 7.0, and twice, before it and again after it, 5.1
-to 10.3; right names gained 1.3, lost 3.7, and gained 0.5. With 10 classes (these two and gray+faded, three draws of
-each) it was 6.4 to 13.9, 8.1 to 13.3, and 8.6 to 13.3; right names 0, -0.2 and 0.
+Names are searched after the template, around the chosen template. The reason is an experiment: names that are found
+around the initial template fit the chosen template less, because words and names stand in one sentence. The table has
+gains in points. "Other names" are plurals, synonyms or hyponyms in all classes. 68 classes: two sets of the suite
+(noise+negative, dark+blur), six pictures of each class. 10 classes: these two and gray+faded, three draws of each.
+
+    names searched              after the template   before it     before and after
+    68 classes, other names     8.6 to 10.5          3.4 to 7.0    5.1 to 10.3
+    68 classes, right names     1.3                  -3.7          0.5
+    10 classes, other names     6.4 to 13.9          8.1 to 13.3   8.6 to 13.3
+    10 classes, right names     0                    -0.2          0
 """
 
 from __future__ import annotations
@@ -48,32 +52,32 @@ if TYPE_CHECKING:
     from ipo_prompts.programs.templates.settings import SearchSettings
 
 PRICE = 1.0
-"""Of leaving the name as given, in nats over all pictures."""
+"""What a name other than the given one costs, in nats over all pictures."""
 ROUNDS = 2
 FEWEST = 2
-"""Base pictures of a class, below which it keeps its name."""
+"""A class with fewer base pictures keeps its name."""
 HIGHEST = 500.0
-"""Of a logit over the highest one under the names as given: where exp would end."""
+"""The highest excess of a logit over the highest logit under the given names: exp would overflow above."""
 TINY = 1e-300
 BLOCK = 1024
 FREE_RISE = 0.3
 """A name is suggested if it raises the mean fit by this many nats divided by the number of classes."""
 SUGGESTED = 5
 SHOWN = 3
-"""Pictures of a suggestion."""
+"""Pictures shown with a suggestion."""
 
 
 @dataclass(frozen=True)
 class NamesChosen:
-    """What classes are called after a search for names.
+    """The class names after a search for names.
 
     Attributes:
         reward: the reward of the search, under the names found.
-        given: the names before.
-        found: why; its rows count the classes first.
+        given: the class names before the search.
+        found: the decision and its evidence; the first C rows are the given names.
         candidates: how many other names were tried.
-        alone: the classes for which no other name is known, as they are called.
-        asked: how many of them a language model gave.
+        alone: the names of the classes for which no other name is known.
+        asked: how many names a language model gave.
     """
 
     reward: ClipReward
@@ -95,7 +99,7 @@ class NamesChosen:
 
 
 def check_names(settings: SearchSettings, reward: Reward, class_names: Sequence[str] | None = None) -> None:
-    """Refuse what a search for names cannot be asked for; see `running.check_naming`."""
+    """Refuse rewards and candidates that a search for names cannot use; see `running.check_naming`."""
     if not scores_accuracy(reward) or (class_names is not None and tuple(class_names) != tuple(reward.class_names)):
         raise InputError(
             f"names=search is for the accuracy of pictures with one label each, and not for {type(reward).__name__}; "
@@ -114,16 +118,16 @@ def search_names(
     lm: dspy.LM | None = None,
     task: str = "",
 ) -> NamesChosen:
-    """Look for names around templates, and record what was found.
+    """Search for names around templates, and record the names found.
 
     Args:
-        settings: of the search.
-        reward: of the search, see `check_names`.
-        templates: the chosen one.
-        parts: what was searched on, and what was held back.
-        offsets: what is added to logits; those of one number a class fit names, and are left out till there are some.
-        record: of the run.
-        lm: asked for names, too; None asks nobody.
+        settings: the settings of the search.
+        reward: the reward of the search, see `check_names`.
+        templates: the chosen template.
+        parts: the search pictures, and the selection pictures if there are some.
+        offsets: what is added to logits. Only centring is used here: other offsets were fitted to the given names.
+        record: the keeper of the run's scores.
+        lm: the language model that is asked for names, too; None asks nobody.
         task: one sentence on what the pictures are.
 
     Raises:
@@ -159,16 +163,16 @@ def search_names(
 
 
 def suggestions(reward: ClipReward, template: str, features: Floats) -> list[tuple[str, str, Suggestion]]:
-    """Return names for classes of pictures without labels, around a template; nothing is renamed.
+    """Suggest class names from pictures without labels, around a template. Nothing is renamed.
 
-    Each is the name as given, the other one, and what speaks for it.
+    Each suggestion is the given name, the other name, and the evidence.
 
     Args:
-        reward: under the names as given.
-        template: it has to fit.
-        features: float32 (n, D), unit rows.
+        reward: the reward under the given names.
+        template: a template that fits the context.
+        features: the features of the pictures, float32 (n, D), unit rows.
     """
-    if reward.clip.logit_bias:  # nobody has measured it where classes do not compete
+    if reward.clip.logit_bias:  # not measured for classes that do not compete
         return []
     given = reward.class_names
     _, texts, rows = _listed(reward, [template])
@@ -180,8 +184,8 @@ def suggestions(reward: ClipReward, template: str, features: Floats) -> list[tup
 def _listed(
     reward: ClipReward, templates: Sequence[str], more: Sequence[Sequence[str]] = ()
 ) -> tuple[list[list[str]], list[str], list[list[int]]]:
-    """Return for each class its other names that the CLIP can read, all of these once, and for each class the rows of
-    its texts behind those of the names as given.
+    """Return three lists: the other names of each class that fit the CLIP's context; all of these names, each once; and
+    the rows of each class's texts, where the given names of all classes are the first rows.
     """
     given, met = reward.class_names, {as_read(name) for name in reward.also_fit}
     fits = cache(lambda name: all(too_long(template, [name], reward.clip) is None for template in templates))
@@ -192,7 +196,7 @@ def _listed(
 
 
 def _labelled(reward: ClipReward, parts: Sequence[Any], offsets: Fitted | None) -> EncodedPictures:
-    """Return the pictures of all parts, their features times the CLIP's logit scale; parts share no base picture."""
+    """Return the pictures of all parts, with features times the CLIP's logit scale. Parts share no base picture."""
     units = [cast("EncodedPictures", part) for part in parts]
     features = features_of(*units)
     if isinstance(offsets, CentringOffsets):
@@ -203,28 +207,31 @@ def _labelled(reward: ClipReward, parts: Sequence[Any], offsets: Fitted | None) 
 
 
 def about_names(found: Sequence[tuple[str, str]], class_names: Sequence[str]) -> str:
-    """Say which other names the pictures fit better, and for which classes none is known; empty where neither is so.
+    """Say which other names the pictures fit better, and for which classes no English word is known.
 
     Args:
-        found: names as given, each with the other one.
-        class_names: all of them.
+        found: pairs of a given name and the other name.
+        class_names: the names of all classes.
+
+    Returns:
+        One or two sentences; empty if there is nothing to say.
     """
     told = []
     if found:
         listed = several([f"{given} → {other}" for given, other in found])
-        told.append(f"Names that the pictures fit better, which is not tested, and nothing is renamed: {listed}.")
+        told.append(f"Names that the pictures fit better (not tested; nothing is renamed): {listed}.")
     if unknown := [repr(str(name)) for name in class_names if not any(map(has_words, names_of(name)))]:
         told.append(f"No English word is known in {several(unknown)}; write one that CLIP has met into class_names.")
     return " ".join(told)
 
 
-# The decision: which text each class has, and whether any is renamed.
+# The decision: which text each class has, and whether any class is renamed.
 
 
 class Held(NamedTuple):
-    """What names gain over those as given on pictures that did not choose them: means and standard errors.
+    """The gain of names over the given names, on pictures that did not choose them: means and standard errors.
 
-    `hits` are fractions, `loss` is by how much the loss fell, in nats.
+    `hits` is the gain in hits, a fraction; `loss` is the fall of the loss, in nats.
     """
 
     hits: float
@@ -234,7 +241,7 @@ class Held(NamedTuple):
 
     @property
     def opens(self) -> bool:
-        """Whether that is enough to rename."""
+        """Whether the gain is enough to rename."""
         return self.loss > self.loss_error and self.hits > 0
 
 
@@ -243,10 +250,10 @@ class Found:
     """Names for all classes.
 
     Attributes:
-        chosen: int64 (C,), for each class the row of its text; that of the name as given where it keeps it.
-        held: what choosing so gains on held-back pictures.
-        permuted: the same with each class choosing among the candidates of another one.
-        temperature: what logits were divided by.
+        chosen: int64 (C,), the row of each class's text; the row of the given name if the class keeps it.
+        held: the gain of this choice on held-back pictures.
+        permuted: the same gain if each class chooses among the candidates of another class.
+        temperature: the number that logits were divided by.
     """
 
     chosen: Numbers
@@ -260,9 +267,9 @@ def find_names(texts: Floats, candidates: Sequence[Sequence[int]], pictures: Enc
 
     Args:
         texts: float32 (T, D), the embeddings of all texts, unit rows.
-        candidates: for each of C classes the rows of its texts, the name as given first.
-        pictures: of any of the classes.
-        seed: of the order of the classes.
+        candidates: for each of C classes the rows of its texts, the given name first.
+        pictures: labelled pictures of any of the classes.
+        seed: the seed of the order in which classes choose.
     """
     open_to = _free(candidates, pictures)
     given = np.array([own[0] for own in open_to], dtype=np.int64)
@@ -274,13 +281,13 @@ def find_names(texts: Floats, candidates: Sequence[Sequence[int]], pictures: Enc
 
 
 def _free(candidates: Sequence[Sequence[int]], pictures: EncodedPictures) -> list[Sequence[int]]:
-    """Leave classes of too few base pictures their name alone."""
+    """Return the candidates; classes with too few base pictures have their own name alone."""
     many = Counter(label for label, _ in {*zip(pictures.labels.tolist(), pictures.groups or (), strict=True)})
     return [own if many[label] >= FEWEST else own[:1] for label, own in enumerate(candidates)]
 
 
 def exchanged(candidates: Sequence[Sequence[int]]) -> list[Sequence[int]]:
-    """Give each class that has candidates those of the next one that has some; all keep their own name.
+    """Give each class with candidates the candidates of the next class that has some. All keep their own name, too.
 
     >>> exchanged([[0, 3], [1], [2, 4, 5]])
     [[0, 4, 5], [1], [2, 3]]
@@ -293,7 +300,7 @@ def exchanged(candidates: Sequence[Sequence[int]]) -> list[Sequence[int]]:
 
 
 def _halves(pictures: EncodedPictures) -> Numbers:
-    """Deal the base pictures of one class after the other into two halves: (n,), 0 or 1."""
+    """Return the half, 0 or 1, of each picture: (n,). Base pictures are dealt into the halves, class after class."""
     class_of = dict(zip(pictures.groups or (), pictures.labels.tolist(), strict=True))
     half = {draw: place % 2 for place, draw in enumerate(sorted(class_of, key=lambda draw: class_of[draw]))}
     return np.array([half[draw] for draw in pictures.groups or ()], dtype=np.int64)
@@ -302,7 +309,7 @@ def _halves(pictures: EncodedPictures) -> Numbers:
 def held_back_gain(
     texts: Floats, candidates: Sequence[Sequence[int]], pictures: EncodedPictures, halves: Numbers, seed: int
 ) -> Held:
-    """Choose names on each half, and measure them on the other, under the temperature of the half that chose."""
+    """Choose names on each half, and measure them on the other half, with the temperature of the half that chose."""
     given = np.array([own[0] for own in candidates], dtype=np.int64)
     hits, losses = np.zeros(len(halves)), np.zeros(len(halves))
     for half in (0, 1):
@@ -330,21 +337,21 @@ def _judged(classes: Floats, pictures: EncodedPictures, temperature: float) -> t
 def choose_names(
     texts: Floats, candidates: Sequence[Sequence[int]], pictures: EncodedPictures, seed: int
 ) -> tuple[Numbers, float]:
-    """Choose without a gate: the row of each class's text, int64 (C,), and the temperature.
+    """Choose without a gate: return the row of each class's text, int64 (C,), and the temperature.
 
-    For each picture the sum over classes of exp(logit) is kept, so that a class that tries a text takes its own term
-    out and puts another in: work grows as pictures times texts. A text that another class has is not taken.
+    For each picture the sum over classes of exp(logit) is kept. To try a text for a class, its term in the sum is
+    replaced, so the work grows as pictures times texts. A text that another class has is not taken.
     """
     chosen = np.array([own[0] for own in candidates], dtype=np.int64)
     logits = pictures.features @ texts[chosen].T
     temperature = best_temperature(logits, pictures.labels)
     highest = logits.max(axis=1).astype(np.float64) / temperature
-    del logits  # of a thousand classes they fill memory
+    del logits  # with a thousand classes they fill memory
     own = [np.flatnonzero(pictures.labels == label) for label in range(len(candidates))]
     order = np.random.default_rng(seed)
 
     def scaled(rows: Numbers | Sequence[int]) -> Doubles:
-        """Logits over the highest one: float64 (n, len(rows))."""
+        """Return logits minus the highest logit: float64 (n, len(rows))."""
         logits: Doubles = (pictures.features @ texts[np.asarray(rows)].T).astype(np.float64) / temperature
         return np.asarray(np.minimum(logits - highest[:, None], HIGHEST))
 
@@ -372,13 +379,14 @@ def choose_names(
 
 
 class Suggestion(NamedTuple):
-    """Another name that pictures without labels fit better; nobody has tested whether it names more of them rightly.
+    """Another name that pictures without labels fit better. It is not tested whether accuracy rises with this name.
 
     Attributes:
-        label: of the class.
-        row: of the text.
-        rise: of the mean fit of all pictures, in nats.
-        pictures: those of the class by its name as given that the other name is nearest to, few.
+        label: the label of the class.
+        row: the row of the text.
+        rise: the rise of the mean fit of all pictures, in nats.
+        pictures: the numbers of a few pictures: of those that the given name assigns to the class, the nearest to the
+            other name.
     """
 
     label: int
@@ -388,11 +396,11 @@ class Suggestion(NamedTuple):
 
 
 def suggest(texts: Floats, candidates: Sequence[Sequence[int]], features: Floats) -> list[Suggestion]:
-    """Return other names that fit pictures without labels better, one at a time, those that raise fit most first.
+    """Return other names that fit pictures without labels better. The names that raise fit most come first.
 
-    Fit is the mean of log Σ exp(logit) with centring: without that nearly any text that is nearer to
-    all pictures raises it. Vague names raise it all the same, so a name also has to be nearer to the pictures that its
-    class has.
+    Each name is tried alone. Fit is the mean of log Σ exp(logit) with centring: without centring nearly any text that
+    is nearer to all pictures raises the fit. Vague names raise it even so, so a name also has to be nearer to the
+    pictures that the given name assigns to its class.
 
     Args:
         texts, candidates: see `find_names`.

@@ -54,41 +54,42 @@ if TYPE_CHECKING:
 
     from ipo_prompts.programs.keywords import SearchKeywords
 
-# Below DSPy's own logger, so that the progress of `compile` is shown as that of its optimizers, and silenced with it.
+# A child of DSPy's logger: the progress of `compile` is shown and silenced with that of DSPy's own optimizers.
 progress = logging.getLogger("dspy.teleprompt.ipo")
 
 
 class IPO(Teleprompter):
     """Optimises the template of a `TemplateClassifier` (Du, Sun and Snoek, NeurIPS 2024).
 
-    What is left out is what `ipo optimize` uses.
+    Arguments that you leave out take the defaults of `ipo optimize`.
 
     Args:
-        reward: scores templates with the frozen CLIP: a `ClipReward`, or any other `Reward`; None is the accuracy
-            of the student's CLIP on its classes, or, where no example has a `label`, the fit, which is none
+        reward: scores templates with the frozen CLIP: a `ClipReward`, or any other `Reward`. None means the accuracy
+            of the student's CLIP on its classes; if no example has a `label`, None means the fit, which is no accuracy
             (`metrics/fit.py`).
-        lm: the optimizer LLM, or its name as `ipo optimize --lm` takes it; when None, the one of the `dspy.context` in
-            which `compile` is called. What it answers is in the journal before it is looked at.
+        lm: the optimizer LLM, or its name as `ipo optimize --lm` takes it. None means the language model of the
+            `dspy.context` in which `compile` is called. Its answers are written into the journal before they are used.
         strategy: how new templates are found: a name of `strategies.STRATEGIES`, a dictionary with its `name` and its
             settings, a list of templates to try, or a `Strategy` of your own.
-        describer: an `ImageDescriber`, an `Interrogator` or a callable of your own (docs/dspy.md); `"clip"` and
-            `"clip-greedy"` are the `Interrogator` with the student's CLIP, where the examples have pictures, and
-            `"fit"` is the `FitInterrogator`, which looks at no label; None (or `"none"`) describes nothing, as the
-            paper does at 16 shots.
-        head: what the program decides with, as in `ipo optimize`; `"blend"`: with the labelled pictures of both sets,
-            too (docs/heads.md). The search is the same.
-        lm_context: the tokens that `lm` takes, prompt and reply together, where litellm does not know them:
-            descriptions are shortened to fit. Where they are not known, nothing is.
+        describer: an `ImageDescriber`, an `Interrogator` or a callable of your own (docs/dspy.md). `"clip"` and
+            `"clip-greedy"` are the `Interrogator` with the student's CLIP, for examples with pictures. `"fit"` is the
+            `FitInterrogator`, which uses no label. None (or `"none"`) describes nothing, as the paper does at 16 shots.
+        head: what the program decides with, as in `ipo optimize`. `"blend"` also uses the labelled pictures of both
+            sets (docs/heads.md). The search is the same.
+        lm_context: the context of `lm` in tokens, prompt and reply together, for models that litellm does not know.
+            Descriptions are shortened to fit. If the context is unknown, they are not shortened.
         task: one sentence on what the pictures are, shown to the language models.
         earlier: a compiled program, or its `search`: its templates are candidates from the start.
-        log_dir: where the journal is kept; a `compile` that was killed, or stopped by a limit, resumes from it with the
-            same arguments (and a larger limit), and one with others is refused.
+        log_dir: the folder of the journal. A `compile` that was killed, or stopped by a limit, resumes from the journal
+            if it is given the same arguments (and a larger limit). Other arguments are refused.
         on_step: called after each step.
-        settings: of the search; single ones may be given as keywords, such as `steps=50` or `budget_usd=1.5`: a limit
-            ends the search with the best so far. Without `initial_template` it starts from the student's template.
+        settings: the settings of the search. Single settings may be given as keywords, such as `steps=50` or
+            `budget_usd=1.5`. A limit ends the search with the best template so far. Without `initial_template` the
+            search starts from the student's template.
 
     Raises:
-        InputError: no such strategy or setting, a value of the wrong kind, or a `metric`, which a reward stands for.
+        InputError: there is no such strategy or setting, a value has the wrong kind, or a `metric` was given, whose
+            place the reward takes.
 
     Example:
         >>> from ipo_prompts.experiments.data import draw, load_data
@@ -148,24 +149,25 @@ class IPO(Teleprompter):
         Args:
             student: a `TemplateClassifier`, or a program that holds one; it is copied, never changed. The search starts
                 from its template, unless an `initial_template` was given.
-            trainset: examples as the reward takes them; for `ClipReward` with `image` and `label` (a class name), and
-                `group` where pictures are variants. None has a `label` where nobody knows them.
+            trainset: examples as the reward takes them: for `ClipReward` with `image` and `label` (a class name), and
+                `group` if pictures are variants. If the labels are unknown, no example has a `label`.
             teacher: not used; part of DSPy's contract.
             valset: held-back examples of the same form; none of them stands in `trainset`.
             **kwargs: not used; part of DSPy's contract.
 
         Returns:
-            A copy of the student with the chosen template, `candidate_programs` (best search score first), `trial_logs`
-            (step → what happened), `search`, the `SearchResult` (its `stopped` names the limit that was reached),
-            `usage`, what language models used, and `named`, what a search for names found: its prompts have those
-            names, its answers the student's.
+            A copy of the student with the chosen template and these attributes: `candidate_programs` (best search score
+            first), `trial_logs` (step → what happened), `search` (the `SearchResult`; its `stopped` names the limit
+            that was reached), `usage` (what language models used), and `named` (what a search for names found). After a
+            search for names, prompts have the names found, and answers have the student's names.
 
         Raises:
-            InputError: the student neither is nor holds one `TemplateClassifier`, or that has several templates and no
-                `initial_template` was given; bad examples, or examples in both sets; a bad initial template; a reward
-                or strategy that gives something else than it should; a `log_dir` that holds another search; questions
-                that do not fit into what the language model takes.
-            NothingUsable: none of the first five steps gave a usable template; a shorter search keeps the initial one.
+            InputError: the student neither is nor holds one `TemplateClassifier`; or it has several templates and no
+                `initial_template` was given; or examples are bad, or stand in both sets; or the initial template cannot
+                be used; or a reward or strategy returns something of the wrong kind; or the `log_dir` holds another
+                search; or questions do not fit into the language model's context.
+            NothingUsable: none of the first five steps gave a usable template. (A search of fewer steps keeps the
+                initial template instead.)
             dspy.LMError: the language model cannot be reached; everything before that is in the journal.
         """
         program, (_, student) = student, classifier_in(student)
@@ -180,7 +182,7 @@ class IPO(Teleprompter):
             expected = replace(expected, reply_tokens=reply)
         asks = lm if asks_lm(strategy) else None
         if asks is None:
-            forecast_of(strategy, expected)  # refuses settings that it cannot work with
+            forecast_of(strategy, expected)  # refuses settings that the strategy cannot work with
         room = room_in(window_of(asks.model, self.lm_context), strategy, expected) if asks else None
         missing = None if valset and settings.selection == "held-back" else "a valset"
         check_offsets(settings.offsets, reward, missing)
@@ -223,30 +225,30 @@ class IPO(Teleprompter):
         return made
 
     def _reward_for(self, student: TemplateClassifier, examples: Sequence[Any]) -> Reward:
-        """Return the accuracy, or, where no example has a label, the fit.
+        """Return the accuracy, or the fit if no example has a label.
 
         Raises:
-            InputError: some have one and others not.
+            InputError: some examples have a label and others have none.
         """
         having = ["label" in example for example in examples if isinstance(example, dspy.Example)]
         if any(having) or not having:
             if not all(having):
                 raise InputError(
-                    f"{sum(having)} of {len(having)} examples have a label; give every one a label, or none, and leave "
-                    "those without out."
+                    f"{sum(having)} of {len(having)} examples have a label; leave out the others, or give every "
+                    "example a label, or none."
                 )
             return ClipReward(student.clip, student.class_names)
         return fit_reward(student.clip, student.class_names)
 
     def _backend(self) -> Backend | None:
-        """Return the language model that is asked where a strategy or describer holds none."""
+        """Return the language model for strategies and describers that hold none of their own."""
         lm = dspy.settings.lm if self.lm is None else self.lm
         if isinstance(lm, str):
             return None if lm == "none" else find_backend(lm, role="optimizer", seed=self.settings.seed)
         return Backend.of(lm, self.settings.seed) if lm else None
 
     def _strategy_for(self, lm: Backend | None, recorded: dspy.LM | None) -> Strategy:
-        """Return the strategy for a language model, before or after what it is asked is recorded."""
+        """Return the strategy with a language model: `lm` is the model, `recorded` the same model with a recorder."""
         if not isinstance(self.strategy, dict):
             return self.strategy
         small, vocabulary = lm is not None and lm.small, self.settings.vocabulary
@@ -254,7 +256,7 @@ class IPO(Teleprompter):
         strategy: Strategy = STRATEGIES.build(self.strategy, models)
         if needs_lm(strategy) and lm is None:
             raise InputError(
-                f"the strategy {self.strategy['name']!r} asks a language model and there is none; give IPO(lm=…), "
+                f"the strategy {self.strategy['name']!r} asks a language model and none is set; give IPO(lm=…), "
                 f"compile in dspy.context(lm=…), or leave strategy= out."
             )
         return strategy
@@ -262,7 +264,7 @@ class IPO(Teleprompter):
     def _describing(
         self, clip: Clip, reward: Reward, searched: Sequence[dspy.Example], lm: Backend | None
     ) -> Describing | None:
-        """Say how the search pictures are described; None where nothing does it, or where there are none."""
+        """Return how the search pictures are described; None without a describer or without pictures."""
         pictures = [example.image for example in searched if "image" in example]
         if self.describer in (None, "none") or (self.describer in DESCRIBERS and len(pictures) < len(searched)):
             return None
@@ -275,7 +277,7 @@ class IPO(Teleprompter):
         asks = any(not isinstance(one, TemplateClassifier) for one in predictors)
         if asks and lm is None and not models_in(own):
             raise InputError(
-                f"the describer {kind(own)} asks a language model and there is none; give it one, or IPO(lm=…), or "
+                f"the describer {kind(own)} asks a language model and none is set; give it one, or IPO(lm=…), or "
                 "compile in dspy.context(lm=…)."
             )
 
@@ -290,7 +292,7 @@ class IPO(Teleprompter):
     def _identity(
         self, student: TemplateClassifier, reward: Reward, settings: SearchSettings, lm: Backend | None
     ) -> dict[str, Any]:
-        """Return what makes a search another one, beside its examples, as plain JSON."""
+        """Return all that identifies a search except its examples, as plain JSON."""
         return {
             **settings.model_dump(mode="json", exclude=set(LIMITS)),
             "strategy": self.strategy if isinstance(self.strategy, dict) else named_with_models(self.strategy),
@@ -305,12 +307,12 @@ class IPO(Teleprompter):
         }
 
     def _settings_for(self, student: TemplateClassifier) -> SearchSettings:
-        """Start from the student's template, unless another was given."""
+        """Return the settings. The search starts from the student's template, unless another one was given."""
         if "initial_template" in self.settings.model_fields_set:
             return self.settings
         if len(student.templates) > 1:
             raise InputError(
-                f"the student has {len(student.templates)} templates and a search starts from one; name it, as in "
+                f"the student has {len(student.templates)} templates and a search starts from one; name one, as in "
                 "IPO(initial_template=student.template)."
             )
         return self.settings.model_copy(update={"initial_template": student.template})
@@ -327,20 +329,20 @@ class IPO(Teleprompter):
         return told
 
 
-# Searching without labels: the reward `fit` with what a word costs, and when the initial template is left.
+# Searching without labels: the reward `fit`, the price of a word, and the lead that replaces the initial template.
 #
-# Both numbers come of one half of the suite and of clean sets, with two CLIPs (`benchmarks/label_free.py`): what gains
-# most there among the rules that keep the initial template on clean pictures, for on pictures without labels nothing
-# tells a run that it does harm. What it does on the other half is in docs/label-free.md.
+# Price and lead were chosen on one half of the suite and on clean sets, with two CLIPs (`benchmarks/label_free.py`).
+# Among the rules that keep the initial template on clean pictures, this rule gained most. Clean pictures have to keep
+# it, because without labels nothing tells a run that it does harm. docs/label-free.md has the other half of the suite.
 
 PRICE = 0.05
-"""Of a word, in standard deviations of fit over the vocabulary. It holds for a language model's words, too."""
+"""The price of a word, in standard deviations of fit over the vocabulary. A language model's words cost as much."""
 LEAD = 1.5
-"""What the best template needs over the initial one after its words are paid for, in the same."""
+"""The lead that the best template needs over the initial template, in the same unit, after its words are paid for."""
 PHRASES = 60
-"""Of the vocabulary, spread over it: enough for a standard deviation that is known to a tenth."""
+"""Phrases, spread over the vocabulary, for the standard deviation of fit: enough to know it to a tenth."""
 TEXTS = 3000
-"""Phrases times classes at most, but 20 phrases at least."""
+"""Phrases times classes, at most; but at least 20 phrases are used."""
 
 
 def fit_reward(

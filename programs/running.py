@@ -1,7 +1,7 @@
-"""One search from beginning to end: where describer, recorder, ledger, search and offsets meet.
+"""Run one search from beginning to end, with describer, recorder, ledger and offsets.
 
-`IPO.compile`, `ipo optimize`, `ipo.optimize` and the cells of a grid fill in a `Job` and hand it to `run`: what one of
-them can, all of them can, and the same job leaves the same journal.
+`IPO.compile`, `ipo optimize`, `ipo.optimize` and the cells of a grid fill in a `Job` and hand it to `run`. So all of
+them can do the same, and the same job leaves the same journal.
 """
 
 from __future__ import annotations
@@ -38,13 +38,15 @@ from ipo_prompts.programs.strategies.window import fitted_texts as shortened
 from ipo_prompts.programs.templates.settings import SearchSettings
 
 BESIDE = -1
-"""The step of what is scored beside the search: before the first, so that no reader of a journal takes it for one."""
+"""The step number of scores that are made outside the search. It is no step of the search, so that readers of a journal
+do not take it for one."""
 Way = tuple[Sequence[Score], Sequence[Score]]
-"""Scores of all templates on the search and on the held-back units: the initial one, then the others, best first."""
+"""Scores of all templates on the search and on the held-back units: the initial template first, the others best first.
+"""
 
 
 NAMING = "ipo_prompts.programs.naming"
-"""Looks for other names of the classes."""
+"""The module that searches for other names of the classes, imported only when it is used."""
 
 
 @dataclass(frozen=True)
@@ -53,14 +55,14 @@ class Job:
 
     Attributes:
         settings, reward, units, held_back, task, earlier: see `search`.
-        strategy: makes the strategy with the language model that it asks; None where it asks none. Language models that
-            it holds itself are recorded, too.
-        lm: that language model, before what it is asked is recorded.
-        temperature, max_tokens: what it is asked with, where it does not say so itself.
-        describing: None where nothing is described.
-        room: what questions leave for descriptions; None where nothing bounds them.
+        strategy: makes the strategy, given the language model that it asks, or None. Language models that the strategy
+            holds itself are recorded, too.
+        lm: the language model, without a recorder; None if there is none.
+        temperature, max_tokens: the parameters of its questions, unless the language model has its own.
+        describing: how the pictures are described; None if they are not.
+        room: the tokens that questions leave for descriptions; None for no bound.
         replies: events of another run that answer in the place of language models.
-        replay: whether what they do not answer is refused; else the language models answer it.
+        replay: whether questions without an event are refused; else the language models answer them.
     """
 
     settings: SearchSettings
@@ -81,12 +83,12 @@ class Job:
 
 @dataclass(frozen=True)
 class Settled:
-    """Whether the offsets that were asked for are kept.
+    """Whether the requested offsets are kept.
 
     Attributes:
-        kept: what is kept; None where choosing with them gained no more than its standard error.
-        gain: what choosing with them gained over choosing without, on held-back units left out of the choice.
-        standard_error: of that gain; None where the units cannot tell it.
+        kept: the offsets; None if choosing with offsets gained no more than one standard error.
+        gain: the gain of choosing with offsets over choosing without, on held-back units left out of the choice.
+        standard_error: the standard error of the gain; None if the units do not determine it.
     """
 
     kept: Fitted | None
@@ -96,8 +98,13 @@ class Settled:
 
 @dataclass(frozen=True)
 class Searched:
-    """A search that is over, what it used, whether offsets are kept, and what classes are called, the `NamesChosen` of
-    `NAMING`; the latter two None where that was not asked for.
+    """A search that has ended.
+
+    Attributes:
+        result: the outcome of the search.
+        ledger: what language models used.
+        settled: whether offsets are kept; None if none were asked for.
+        named: the class names found, a `NamesChosen`; None if no search for names was asked for.
     """
 
     result: SearchResult
@@ -107,11 +114,11 @@ class Searched:
 
 
 def check_naming(settings: SearchSettings, reward: Reward, class_names: Sequence[str] | None = None) -> None:
-    """Refuse to look for names where nothing is classified by them, and candidates that fit no class.
+    """Refuse a search for names if the reward does not classify by names, and candidates that fit no class.
 
     Args:
-        settings, reward: of the search.
-        class_names: of the program, where it has class names of its own.
+        settings, reward: the settings and the reward of the search.
+        class_names: the class names of the program, if it has its own.
 
     Raises:
         InputError: says what to leave out.
@@ -119,7 +126,7 @@ def check_naming(settings: SearchSettings, reward: Reward, class_names: Sequence
     if settings.names == "search":
         resolve_name(f"{NAMING}:check_names")(settings, reward, class_names)
     elif settings.name_candidates:
-        raise InputError("name_candidates are names to choose from, and names=given; set names=search.")
+        raise InputError("name_candidates are tried only with names=search, not with names=given; set names=search.")
 
 
 def run(
@@ -130,14 +137,15 @@ def run(
     say: Callable[[str], None] = lambda line: None,
     showing: Callable[[Ledger], AbstractContextManager[Any]] = lambda ledger: nullcontext(),
 ) -> Searched:
-    """Search, choose, and settle what was asked for beside.
+    """Search, choose the winner, and decide on offsets and names if they were asked for.
 
     Args:
         job: what to do.
-        journal: where what was paid for and measured is written before it is used; what it holds is not asked again.
+        journal: where answers and scores are written before they are used. Answers and scores that it holds already are
+            taken from it.
         on_step: called after each step.
-        say: told what is done, in lines.
-        showing: entered with the ledger while the search goes on.
+        say: called with lines that tell what is being done.
+        showing: makes, from the ledger, a context that is entered while the search goes on.
 
     Raises:
         InputError, NothingUsable, dspy.LMError: see `search`; the search can be resumed.
@@ -154,7 +162,7 @@ def run(
 
     strategy = asking(job.strategy(lm), recorded)
     offsets = None if kind == "none" else fitted_on(kind, job.units, job.held_back)
-    searching = offsets if kind == "centring" else None  # a prior would be found for each template
+    searching = offsets if kind == "centring" else None  # a prior would have to be found for each template
 
     def described() -> list[str]:
         assert job.describing is not None
@@ -165,7 +173,7 @@ def run(
         with dspy.context(lm=asked or dspy.settings.lm):
             return shortened(describe(describer, *shown, job.task, record), job.room, record, say)
 
-    with keeping(time), showing(ledger), dspy.context(lm=lm):  # None too: nothing else is asked
+    with keeping(time), showing(ledger), dspy.context(lm=lm):  # with lm=None, too: then no language model is asked
         result = search(
             job.settings,
             job.reward,
@@ -192,44 +200,46 @@ def _settled(
     say: Callable[[str], None],
     showing: Callable[[Ledger], AbstractContextManager[Any]],
 ) -> Searched:
-    """Settle offsets and names where they were asked for and there is time."""
+    """Decide on offsets and names, if they were asked for and there is time."""
     result, held_back, settled, named = found.result, job.held_back, None, None
     if offsets is not None and held_back is not None:
         settle = partial(settle_offsets, result, offsets, job.units, held_back, record)
-        if job.settings.offsets == "centring":  # the choice was made with them
+        if job.settings.offsets == "centring":  # the templates were scored with centring
             with due():
                 result, settled = settle()
         else:
             result, settled = optional("whether offsets are kept", settle) or (result, None)
     kept = settled.kept if settled else None
     if job.settings.names == "search":
-        say("looking for names of the classes")
+        say("searching for names of the classes")
         parts = [job.units, *([held_back] if held_back is not None else [])]
-        asked = None if job.lm is None or job.lm.small else lm  # one that small repeats what it is given
+        asked = None if job.lm is None or job.lm.small else lm  # a small language model repeats what it is given
         templates = [result.choice.template]
-        look: Callable[..., Any] = resolve_name(f"{NAMING}:search_names")
-        looking = partial(look, job.settings, job.reward, templates, parts, kept, record, lm=asked, task=job.task)
+        search_names: Callable[..., Any] = resolve_name(f"{NAMING}:search_names")
+        searching = partial(
+            search_names, job.settings, job.reward, templates, parts, kept, record, lm=asked, task=job.task
+        )
         with showing(found.ledger):
-            named = optional("other names of the classes", looking)
-        if (reached := found.ledger.reached) and not result.stopped:  # a resumed run asks for the others
+            named = optional("other names of the classes", searching)
+        if (reached := found.ledger.reached) and not result.stopped:  # a resumed run asks for the remaining names
             result = replace(result, reached=reached)
     return Searched(result, found.ledger, settled, named)
 
 
-# Offsets stay where held-back units show that they are worth it, which is decided as all else is (`selection.py`).
+# Offsets are kept if held-back units show a gain. `selection.py` has the rule.
 
 
 def settle_offsets(
     found: SearchResult, offsets: Fitted, search_units: Units, held_back: Units, record: ScoreKeeper
 ) -> tuple[SearchResult, Settled]:
-    """Choose among the templates of a search with and without offsets, and keep what is worth it.
+    """Choose among the templates of a search with and without offsets, and decide whether the offsets are kept.
 
-    Both ways choose by the rule of `selection.py`, and are compared on each fold of the held-back pictures by what
-    they choose without it; there the offsets are those of the search pictures alone. They stay if their gain exceeds
-    its standard error.
+    Both ways choose by the rule of `selection.py`. Each fold of the held-back pictures compares what the two ways
+    choose without that fold; there the offsets are fitted on the search pictures alone. The offsets are kept if their
+    gain exceeds its standard error.
 
     Returns:
-        The search with the choice of the way that is kept, and what decided.
+        The search with the choice of the better way, and the evidence of the decision.
     """
     initial = found.history.initial
     templates = [initial.template, *(one.template for one in found.history.ranked() if one is not initial)]
@@ -242,7 +252,7 @@ def settle_offsets(
         )
         return best_first(*parts)
 
-    # Balanced pictures flatter offsets that are fitted on them: what is measured on is left out of the fit.
+    # Balanced pictures flatter offsets that are fitted on them, so the gain is measured on pictures outside the fit.
     searched = fitted_on(offsets.kind, search_units)
     fair = scored(searched, f"with {offsets.kind} offsets of the search pictures")
     way = scored(None, "without offsets")
@@ -259,12 +269,12 @@ def settle_offsets(
 
 @dataclass(frozen=True)
 class Blended:
-    """What was made of the labelled pictures.
+    """A program with labelled pictures beside its words.
 
     Attributes:
-        found: how they stand beside the words.
-        program: with them, where they count; also in a program that words alone decide.
-        counts: int64 (C,), the labelled pictures of each class.
+        found: the blend of pictures and words, with the weight of the pictures.
+        program: the program; it has the pictures if their weight is above 0, else words alone.
+        counts: int64 (C,), the number of labelled pictures of each class.
     """
 
     found: Blend
@@ -273,11 +283,11 @@ class Blended:
 
 
 def blend_in(program: TemplateClassifier, parts: Sequence[EncodedPictures]) -> Blended:
-    """Add labelled pictures to a program that has words alone, and fit its temperature on those left out.
+    """Add labelled pictures to a program that has words alone, and fit its temperature on pictures left out in turn.
 
     Args:
-        program: with the templates that were found; it is changed.
-        parts: the pictures of search and selection, with labels.
+        program: the program with the templates found; it is changed.
+        parts: the labelled pictures of search and selection.
     """
     features, labels = features_of(*parts), np.concatenate([part.labels for part in parts])
     apart = [part.groups or [f"{number} {i}" for i in range(len(part))] for number, part in enumerate(parts)]
@@ -295,7 +305,7 @@ def blend_in(program: TemplateClassifier, parts: Sequence[EncodedPictures]) -> B
 
 
 def check_head(head: object, reward: Reward, student: TemplateClassifier) -> None:
-    """Refuse a head that there is not, and pictures beside words where accuracy is not what is maximised.
+    """Refuse an unknown head, and `"blend"` unless the reward is the accuracy of the student's classes.
 
     Raises:
         InputError: says what to give.

@@ -1,4 +1,4 @@
-"""The state of a `TemplateClassifier`; a saved one is read and checked as a whole before anything of it is used."""
+"""The state of a `TemplateClassifier`. A saved state is read and checked as a whole before any part is used."""
 
 from __future__ import annotations
 
@@ -28,20 +28,20 @@ Weighted = tuple[str, float]
 
 FORMAT = 1
 RANGE = (1e-6, 1e6)
-"""Of temperatures and weights: wider than any that are fitted, far from where float32 ends."""
+"""Lowest and highest temperature or weight: wider than any fitted value, far from the ends of float32."""
 MOST_TEMPLATES = 1_000
-"""Of a saved program: each is a text pass over all classes."""
+"""Templates of a program, at most: each is a text pass over all classes."""
 
 
 @dataclass(frozen=True)
 class State:
-    """What a program is beside its CLIP; replaced as a whole, so that new templates leave nothing fitted to others.
+    """All of a program but its CLIP. It is replaced as a whole: new templates keep nothing that was fitted to old ones.
 
     Attributes:
         class_names, templates, temperature, offsets, background, rejection, pictures: see `TemplateClassifier`.
-        sureness: how sure each class is by itself, where pictures may show several.
-        labels: what answers call the classes where prompts have other names; else empty.
-        refused: a text that was assigned as instructions and why it cannot be used; there are no templates then.
+        sureness: how sure each class is by itself, for pictures that may show several classes.
+        labels: the class names in answers, if prompts have other names; else empty.
+        refused: a text that was assigned as instructions, and why it cannot be used. Then there are no templates.
     """
 
     class_names: tuple[str, ...]
@@ -74,20 +74,21 @@ class StateField(Generic[Value]):
 
 
 def check_usable(state: State) -> None:
-    """Refuse a state without templates: there is nothing to classify with, or to save.
+    """Refuse a state without templates, which can neither classify nor be saved.
 
     Raises:
-        InputError: says what was assigned as instructions.
+        InputError: says which text was assigned as instructions.
     """
     if state.refused:
         text, problem = state.refused
         raise InputError(
-            f"{problem} ({printable(text[:80])!r} was assigned as instructions); assign others, or set_templates(…)."
+            f"{problem} ({printable(text[:80])!r} was assigned as instructions); assign other instructions, or call "
+            "set_templates(…)."
         )
 
 
 def as_json(state: State, clip: Clip) -> dict[str, Any]:
-    """Return what is saved of a program, plain JSON: templates, classes, temperature, offsets, the encoder's name."""
+    """Return a state and the encoder's name and fingerprint as plain JSON, as they are saved."""
     return {
         "format": FORMAT,
         "templates": [{"template": template, "weight": weight} for template, weight in state.templates],
@@ -115,14 +116,14 @@ class _Member(BaseModel):
 
 
 class SavedProgram(BaseModel):
-    """What `TemplateClassifier.dump_state` returned; what DSPy adds to it is ignored."""
+    """The saved form of a program, which `TemplateClassifier.dump_state` returns. Entries of DSPy are ignored."""
 
     format: int
     clip: _Clip
     class_names: list[str] = Field(min_length=1)
     templates: list[_Member] = Field(min_length=1, max_length=MOST_TEMPLATES)
     synonyms: list[list[str]]
-    """Of each class, in the order of `class_names`."""
+    """The synonyms of each class, in the order of `class_names`."""
     temperature: float = Field(strict=True, ge=RANGE[0], le=RANGE[1])
     background: Background
     offsets: Any
@@ -140,14 +141,14 @@ class SavedProgram(BaseModel):
             if len(has) != classes and (has or what == "synonyms"):
                 raise ValueError(f"{what} has {len(has)} entries and there are {classes} classes")
         if self.rejection and max(self.rejection.classes, default=0) >= classes:
-            raise ValueError(f"rejection has margins of a class number {max(self.rejection.classes)}, which is none")
+            raise ValueError(f"rejection has margins of class {max(self.rejection.classes)}, which does not exist")
         return self
 
     def state(self, clip: Clip) -> State:
         """Return the state of a program with this CLIP.
 
         Raises:
-            InputError: a part of it cannot be used.
+            InputError: a part of the saved program cannot be used.
         """
         classes = usable(named([name, *of]) for name, of in zip(self.class_names, self.synonyms, strict=True))
         if self.pictures:
@@ -166,10 +167,10 @@ class SavedProgram(BaseModel):
 
 
 def read_state(path: str | Path) -> tuple[Path, Any]:
-    """Return the file of a saved program and what it holds; see `TemplateClassifier.from_file`.
+    """Return the path and the content of a saved program; see `TemplateClassifier.from_file`.
 
     Raises:
-        InputError: there is none, or it holds a larger program.
+        InputError: there is no such file, or it holds a larger program.
     """
     if str(path).startswith("hf:/"):
         path = from_hub(str(path))
@@ -196,10 +197,10 @@ def read_state(path: str | Path) -> tuple[Path, Any]:
 
 
 def read_program(state: Any, where: str) -> SavedProgram:
-    """Check a state; `where` names it in messages.
+    """Check a saved state and return it as a `SavedProgram`. `where` names the state in messages.
 
     Raises:
-        InputError: it is no such state, or another version wrote it.
+        InputError: it is no state of a saved program, or another version wrote it.
     """
     if isinstance(state, dict) and state.get("format", FORMAT) != FORMAT:
         raise InputError(f"{where} was written by another version of ipo; load it with that one, or optimise again.")
@@ -211,10 +212,10 @@ def read_program(state: Any, where: str) -> SavedProgram:
 
 
 def weighted(templates: Any, class_names: Sequence[str], clip: Clip) -> tuple[Weighted, ...]:
-    """Return templates with their weights.
+    """Check templates, and return them with their weights.
 
     Raises:
-        InputError: they are not so, or a template cannot be used with these classes.
+        InputError: these are no templates with weights, or a template cannot be used with these classes.
     """
     if isinstance(templates, str):
         templates = [(templates, 1.0)]
@@ -229,14 +230,14 @@ def weighted(templates: Any, class_names: Sequence[str], clip: Clip) -> tuple[We
         if not pair or not in_range(one[1]):
             raise InputError(
                 "a classifier takes a template, or pairs of a template and its weight, a number from "
-                f"{RANGE[0]:g} to {RANGE[1]:g}, such as [({BASELINE!r}, 1.0)]; {repr(one)[:80]} is none."
+                f"{RANGE[0]:g} to {RANGE[1]:g}, such as [({BASELINE!r}, 1.0)]; {repr(one)[:80]} is neither."
             )
         check_template(one[0], class_names, clip)
     return tuple((template, float(weight)) for template, weight in given)
 
 
 def check_classes(saved: tuple[str, ...], given: tuple[str, ...]) -> None:
-    """Refuse a saved program whose classes are not those that it is loaded into.
+    """Refuse a saved program whose classes differ from those of the program that loads it.
 
     Raises:
         InputError: says how they differ.
@@ -254,16 +255,16 @@ def check_classes(saved: tuple[str, ...], given: tuple[str, ...]) -> None:
 
 
 def in_range(value: Any) -> bool:
-    """Whether it is a number in `RANGE`."""
+    """Whether a value is a number in `RANGE`."""
     number = isinstance(value, Real) and not isinstance(value, bool)
     return number and bool(RANGE[0] <= value <= RANGE[1])
 
 
 def from_hub(address: str) -> Path:
-    """Fetch the `program.json` of `hf://USER/NAME`, and nothing else; a `Path` has turned `//` into `/`.
+    """Fetch the file `program.json`, and no other file, of `hf://USER/NAME`. A `Path` may have turned `//` into `/`.
 
     Raises:
-        InputError: there is none, or the hub is out of reach.
+        InputError: there is no such file, or the hub cannot be reached.
     """
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError

@@ -1,7 +1,7 @@
-"""A search: ask for templates, admit, score, remember, stop; then choose the winner.
+"""A search: ask for templates, admit them, score them and remember them until it ends; then choose the winner.
 
-It knows nothing of the command line, of folders or of test pictures. A strategy (`strategies/`) proposes templates, a
-reward (`metrics/reward.py`) scores them.
+A strategy (`strategies/`) proposes templates, and a reward (`metrics/reward.py`) scores them. This module knows nothing
+of the command line, of folders or of test pictures.
 """
 
 from __future__ import annotations
@@ -37,16 +37,17 @@ SCORED_AT_ONCE = 256
 
 
 class NothingUsable(RuntimeError):
-    """None of the first `MAX_EMPTY_STEPS` steps gave a usable template. A list that is used up is no such failure."""
+    """None of the first `MAX_EMPTY_STEPS` steps gave a usable template. A list of templates that ends is no failure."""
 
 
 @dataclass(frozen=True)
 class Earlier:
-    """What a search goes on from.
+    """The templates and steps of an earlier search, from which a search goes on.
 
     Attributes:
-        templates: they are scored before the first step, and are candidates like all others.
-        steps: how many were done before; the seeds of the steps go on from there, so that nothing is asked again.
+        templates: the templates; they are scored before the first step, and are candidates like all others.
+        steps: the number of steps before. The seeds of new steps are counted on from it, so that no question is
+            repeated.
     """
 
     templates: tuple[str, ...] = ()
@@ -54,7 +55,7 @@ class Earlier:
 
     @classmethod
     def of(cls, found: SearchResult) -> Earlier:
-        """Return what a search goes on from that begins where another one ended."""
+        """Return the templates and steps of a search, for a search that goes on from it."""
         templates = tuple(entry.template for entry in found.history if entry is not found.history.initial)
         return cls(templates, found.steps_before + len(found.steps) - 1)
 
@@ -64,11 +65,11 @@ class Step:
     """What happened in one step, for callbacks, logs and plots.
 
     Attributes:
-        number: from 0; -1 for the initial template and those of an earlier search.
+        number: the number of the step, from 0; -1 for the initial template and the templates of an earlier search.
         scored: the new templates and their scores on the search units.
-        rejected: templates that were not scored, and why.
+        rejected: templates that were not scored, with the reasons.
         best: the best template so far.
-        interval: 95 % interval of the best value; not corrected for the number of templates tried.
+        interval: the 95 % interval of the best value; not corrected for the number of templates tried.
         scored_only: how many templates were scored without being proposed, see `Desk.score_only`.
     """
 
@@ -80,7 +81,7 @@ class Step:
     scored_only: int = 0
 
     def record(self) -> dict[str, Any]:
-        """Return it as plain JSON, without the values of single units."""
+        """Return the step as plain JSON, without the values of single units."""
         return {
             "number": self.number,
             "scored": [entry.record() for entry in self.scored],
@@ -96,14 +97,14 @@ class SearchResult:
     """The outcome of a search.
 
     Attributes:
-        steps: all of them; the first holds the initial template.
+        steps: all steps; the first holds the initial template.
         choice: the winner, and how it was chosen.
-        history: every template that was proposed, with its score on the search units.
-        descriptions: of the pictures, as the strategy received them.
-        ended: why it ended, in words.
-        reached: the limit that stopped it, or None; a stopped search can be resumed under a larger limit.
+        history: the initial template and every proposed template, with the scores on the search units.
+        descriptions: the descriptions of the pictures, as the strategy received them.
+        ended: why the search ended, in words.
+        reached: the limit that stopped the search, or None. A stopped search can be resumed under a larger limit.
         taken_over: how many templates of the history come from an earlier search.
-        steps_before: how many steps that one and those before it did.
+        steps_before: how many steps all earlier searches did together.
 
     Example:
         >>> from ipo_prompts.experiments.data import draw, load_data
@@ -129,12 +130,12 @@ class SearchResult:
 
     @property
     def stopped(self) -> str | None:
-        """The limit that stopped it, in words; None where none did."""
+        """The limit that stopped the search, in words; None if no limit did."""
         return str(self.reached) if self.reached else None
 
     @property
     def proposed(self) -> int:
-        """How many templates were proposed and scored; the initial one and those of an earlier search do not count."""
+        """How many templates were proposed, without the initial template and those of an earlier search."""
         return len(self.history) - 1 - self.taken_over
 
     @property
@@ -161,17 +162,17 @@ def search(
 
     Args:
         settings: how long to search, where to start, and how to choose the winner.
-        reward: scores templates on what its `examples` returned.
+        reward: scores templates on units, which its method `examples` returned.
         strategy: finds new templates.
-        search_units: what templates are scored on while searching.
-        selection_units: held-back units that help to choose the winner and measure what choosing gains, see
-            `selection.py`; None chooses on the search units and measures nothing.
-        record: where scores are written before they are used; nowhere when None.
+        search_units: the units on which templates are scored during the search.
+        selection_units: held-back units that help to choose the winner and measure the gain of choosing; see
+            `selection.py`. None chooses on the search units and measures nothing.
+        record: writes scores down before they are used. None writes nothing.
         task: one sentence on what the pictures are.
-        describe: says what a few pictures look like; may ask a language model.
-        ledger: what language models cost, with the limits of the search; none when None.
+        describe: returns descriptions of a few pictures; it may ask a language model.
+        ledger: the costs of language models, and the limits of the search. None sets no limit.
         on_step: called after each step.
-        earlier: an earlier search that this one goes on from.
+        earlier: an earlier search that this search goes on from.
 
     Raises:
         InputError: the initial template cannot be scored.
@@ -225,10 +226,10 @@ class _Run:
     history: PromptHistory = field(init=False)
 
     def __post_init__(self) -> None:
-        self.problem = cache(self.reward.problem)  # a template that does not fit is met again and again
+        self.problem = cache(self.reward.problem)  # a template that does not fit may come many times
 
     def begin(self) -> None:
-        """Score the initial template, and those of an earlier search."""
+        """Score the initial template and the templates of an earlier search."""
         with due():
             initial = self.record.score(-1, [self.settings.initial_template], self.units)[0]
         self.history = PromptHistory(ScoredTemplate(initial, -1, "initial"))
@@ -246,14 +247,14 @@ class _Run:
             self._remember(-1, tuple(self.history), refused, 0)
 
     def loop(self) -> str:
-        """Do the steps; return why they ended."""
+        """Do the steps, and return why they ended."""
         empty = since_better = 0
         for number in range(self.settings.steps):
             before = self.history.best
             self._check_limits(number)
             with due() if self.record.done(number) else nullcontext():
                 desk, scored, reached = self._step(number)
-            if reached:  # a resumed search asks this step again, and may get more
+            if reached:  # a resumed search does this step again, and may get more templates
                 raise reached
             # Stop when the strategy has finished, or when nothing usable or better is found.
             empty = 0 if scored else empty + 1
@@ -271,9 +272,9 @@ class _Run:
         return f"all {self.settings.steps} steps were done"
 
     def _step(self, number: int) -> tuple[Desk, tuple[ScoredTemplate, ...], BudgetReached | None]:
-        """Ask, score and remember; return what came, and the limit that ended the asking."""
+        """Ask, score and remember. Return the desk, the scored templates, and the limit that ended the asking."""
         scored_before = len(self.scored_only)
-        # Ask. All candidates of a step see the same history, so they do not see each other's scores.
+        # Ask. All candidates of a step are written from the same history, which holds none of their scores.
         known = self._known(number)
         self.record.given(number, known.digest)
 
@@ -285,7 +286,7 @@ class _Run:
         reached = self._ask(known, desk)
         if reached and not desk.accepted:
             raise reached
-        # Score what was admitted; on disk before it is used.
+        # Score the admitted templates. The scores are on disk before they are used.
         scores = self.record.score(number, desk.accepted, self.units, desk.rejected, known=desk.scored)
         source = _source(self.strategy)
         scored = tuple(ScoredTemplate(score, number, source) for score in scores)
@@ -295,16 +296,16 @@ class _Run:
         return desk, scored, reached
 
     def held_back(self, units: Units | None) -> HeldBack | None:
-        """Return held-back units and how to score on them; that is recorded as step number `settings.steps`."""
+        """Return held-back units and how to score on them. These scores are recorded as step `settings.steps`."""
         if units is None:
             return None
         score = partial(self.record.score, self.settings.steps, units=units, kind="selection")
         return HeldBack(units, score)
 
     def limit_behind(self, error: Exception) -> BudgetReached | None:
-        """Return the limit that made something fail; DSPy wraps what arises below it, and other programs replace it.
+        """Return the limit that caused an error, or None. DSPy wraps errors, and other code replaces them.
 
-        What fails after a question was refused for a limit is the consequence of that.
+        If a question was refused for a limit, a later error is taken for a consequence of that.
         """
         reached = explain(error)
         return reached if isinstance(reached, BudgetReached) else self.ledger.reached
@@ -313,7 +314,7 @@ class _Run:
         """Return what the strategy may know before a step."""
         seed = hashlib.sha256(f"{self.settings.seed}|{self.earlier.steps + number}".encode()).digest()
         labels = self.units.labels
-        if labels is not None:  # a view that a strategy cannot change: the reward scores with the same labels
+        if labels is not None:  # a read-only view: the reward scores with the same labels
             labels = labels.view()
             labels.setflags(write=False)
         everything = Known(
@@ -331,23 +332,23 @@ class _Run:
         known: object = may_know(self.strategy, everything)
         if not isinstance(known, Known):
             raise InputError(
-                f"may_know() of the strategy {type(self.strategy).__name__} gave {type(known).__name__} and no Known; "
-                "docs/strategies.md has an example."
+                f"may_know() of the strategy {type(self.strategy).__name__} gave {type(known).__name__}; it must "
+                "return a Known; docs/strategies.md has an example."
             )
         return known
 
     def _ask(self, known: Known, desk: Desk) -> BudgetReached | None:
-        """Ask; return the limit that was reached, so that what was admitted before it is not lost."""
+        """Ask the strategy. Return the limit that was reached: raising it would lose the templates admitted before."""
         try:
             answer: object = self.strategy.ask(known, desk)  # type: ignore[func-returns-value]
         except Exception as error:
             if reached := self.limit_behind(error):
                 return reached
             raise
-        if answer is not None:  # a list, or a generator, whose templates would be lost
+        if answer is not None:  # templates in a returned list or generator would be lost
             raise InputError(
-                f"ask() of the strategy {type(self.strategy).__name__} gave {type(answer).__name__}, and it "
-                "returns nothing: it hands each template to desk.admit; docs/strategies.md has an example."
+                f"ask() of the strategy {type(self.strategy).__name__} gave {type(answer).__name__}; it must return "
+                "nothing and hand each template to desk.admit; docs/strategies.md has an example."
             )
         return None
 
@@ -365,7 +366,7 @@ class _Run:
         return scores
 
     def _check_limits(self, number: int) -> None:
-        """Stop where the time is up, but for what an earlier session did: it is done again, and then the step after."""
+        """Stop if the time is up. A step that an earlier session recorded is done again all the same."""
         if not self.record.done(number):
             self.ledger.clock.check_time()
 
@@ -382,7 +383,11 @@ class _Run:
         self.on_step(step)
 
     def _give_up(self, empty: int, rejected: Sequence[Rejection]) -> str:
-        """Return why the search ends early; a search that found no candidate at all fails instead."""
+        """Return why the search ends early.
+
+        Raises:
+            NothingUsable: the search found no template at all.
+        """
         asked = asks_lm(self.strategy)
         who = "language model" if asked else "strategy"
         reason = f"the {who} gave no usable template in {empty} steps in a row ({_reasons(rejected)})"

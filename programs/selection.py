@@ -1,23 +1,24 @@
-"""Choose the winner: the best template on all pictures there are to choose by, if its gain is more than luck.
+"""Choose the winner: the best template on search and selection pictures together, if its gain is more than luck.
 
-The best of many scores on a few dozen pictures flatters. Two things are told apart here: which template to take, where
-every picture helps, and what taking it gains, which only pictures that had no part in the choice can say. So the winner
-is chosen on search and selection units together, and the reported gain is that of the procedure: a fold of the
-selection units measures what the same procedure chooses without that fold (cross-fitting).
+The highest of many scores on a few dozen pictures is too high. So two questions are kept apart. Which template to take?
+Every picture helps to answer this. What does the choice gain? Only pictures that had no part in the choice can tell. So
+the winner is chosen on search and selection units together, and the reported gain is the gain of the procedure: each
+fold of the selection units measures what the same procedure chooses without that fold (cross-fitting).
 
-How far the best one's gain is luck is estimated from all candidates: when their gains differ no more than chance would
-make them, the best is no better than their mean. Its gain is shrunk towards that mean (empirical Bayes: Efron & Morris
-1973; Morris 1983). It replaces the initial template if what is left exceeds one standard error of the mean candidate's
-gain: the luck of the initial template on these pictures, which all candidates share and none can average out.
+All candidates together show how much of the best gain is luck: if their gains differ no more than by chance, the best
+candidate is no better than the mean candidate. So the best gain is shrunk towards the mean gain (empirical Bayes: Efron
+& Morris 1973; Morris 1983). The candidate replaces the initial template if the shrunken gain exceeds one standard error
+of the mean gain. This error is the luck of the initial template on these pictures, which all candidates share and which
+no mean over candidates takes out.
 
-What is compared is not who names more pictures rightly, where the measure is accuracy, but how far down the right class
-stands when the classes are ordered by their logits: the mean of minus the logarithm of its place. It tells second from
-last, so that few pictures say more; and a template that only makes a CLIP less sure of everything gains nothing by it,
-as it would in a loss, for an order has no scale.
+For accuracy, templates are not compared by their hits. For each picture the classes are ordered by their logits, and
+the right class has a place in this order. Templates are compared by the mean of minus the logarithm of the place. A
+place tells second from last, so few pictures say more. And an order has no scale, so a template that only makes a CLIP
+less sure of everything gains nothing; with a loss it would gain.
 
-Then the shortest of the equally good is taken: of all candidates that are within one standard error of the best, the
-one with the fewest words (the one-standard-error rule: Breiman, Friedman, Olshen & Stone 1984, section 3.4.3).
-`docs/statistics.md` shows what this gains over other rules; `benchmarks/choice.py` makes that table.
+Then the shortest template of about equal quality is taken: of all candidates within one standard error of the best
+candidate, the candidate with the fewest words (the one-standard-error rule: Breiman, Friedman, Olshen & Stone 1984,
+section 3.4.3). `docs/statistics.md` compares this rule with others; `benchmarks/choice.py` makes that table.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ from ipo_prompts.metrics.sampling import Sampling
 from ipo_prompts.programs.templates.history import PromptHistory
 
 FOLDS = 5
-"""Parts of the selection units that each measure the choice made without them."""
+"""The number of folds of the selection units. Each fold measures the choice that is made without it."""
 
 BEST_SEARCHED = "search pictures, the highest score"
 SEARCHED = "search pictures, which also shaped the candidates"
@@ -50,10 +51,10 @@ class Choice:
 
     Attributes:
         template: the winner.
-        kept_initial: whether no candidate was convincing and the initial template stayed.
-        gain: what choosing so gains over the initial template, a fraction: measured on each fold of the selection units
-            by the choice made without that fold. It is the procedure's, not the winner's. None without selection units.
-        standard_error: of that gain, for the classes as given; None where the units cannot tell it.
+        kept_initial: whether the initial template was kept, because no candidate was convincing.
+        gain: the gain of the procedure over the initial template, a fraction: each fold of the selection units measures
+            the choice made without that fold. It is not the gain of the winner. None without selection units.
+        standard_error: the standard error of the gain, for the given classes; None if the units do not determine it.
         how: the pictures that chose; one of the three constants above.
     """
 
@@ -73,17 +74,17 @@ class HeldBack(NamedTuple):
 
 @dataclass(frozen=True)
 class ScoreTable:
-    """What the initial template (row 0) and T candidates scored on n units.
+    """The scores of the initial template (row 0) and T candidates on n units.
 
     Attributes:
-        hits: (1 + T, n), what each unit contributes.
-        losses: (1 + T, n), they break ties.
-        evidence: (1 + T, n), what is compared to choose: minus the logarithm of the right class's place, or the hits
-            where there are no places, or a lead.
-        words: (1 + T,), how many each template has.
-        classes: the class of each unit; None where a unit has no one class.
+        hits: (1 + T, n), what each unit contributes to the value.
+        losses: (1 + T, n), the loss of each unit; the mean losses break ties.
+        evidence: (1 + T, n), the numbers by which templates are compared: minus the logarithm of the right class's
+            place; the hits if there are no places, or if there is a lead.
+        words: (1 + T,), the number of words of each template.
+        classes: the class of each unit; None if units do not have one class each.
         draws: the draw of each unit, equal for variants of one base picture.
-        lead: what a candidate must have over the initial template, see `Scale`.
+        lead: the lead that a candidate needs over the initial template, see `Scale`.
     """
 
     hits: Doubles
@@ -96,11 +97,11 @@ class ScoreTable:
 
     @classmethod
     def of(cls, part: str, scores: Sequence[Score], units: Units, lead: float = 0.0) -> ScoreTable:
-        """Stack the scores on one part of the units; parts of different names share no draw."""
+        """Return the table of scores on one part of the units. Parts with different names share no draw."""
         hits = np.stack([score.hits for score in scores]).astype(np.float64)
         losses = np.stack([score.losses for score in scores])
         places = [score.places for score in scores if score.places is not None]
-        # A lead is in what the reward counts in, which places are not.
+        # A lead has the unit of the reward, and places do not.
         evidence = -np.log(np.stack(places)) if len(places) == len(scores) and not lead else hits
         n = hits.shape[1]
         labels = None if units.labels is None or len(units.labels) != n else units.labels.tolist()
@@ -108,7 +109,7 @@ class ScoreTable:
         return cls(hits, losses, evidence, words, labels, [(part, name) for name in units.groups or range(n)], lead)
 
     def take(self, units: NDArray[np.bool_]) -> ScoreTable:
-        """Return the table of some units, a mask (n,)."""
+        """Return the table of the units in a mask, (n,)."""
         chosen = np.flatnonzero(units).tolist()
         classes = None if self.classes is None else [self.classes[i] for i in chosen]
         hits, losses, evidence = (rows[:, chosen] for rows in (self.hits, self.losses, self.evidence))
@@ -134,10 +135,10 @@ def choose_winner(
 
     Args:
         how: `search` takes the best on the search units, as the paper does; `held-back` follows the head of this file.
-        history: the templates that were tried, with their scores on the search units.
-        search_units: what they were scored on.
-        held_back: selection units; without them the search units choose, and no gain is reported.
-        lead: what the winner must have over the initial template, see `Scale`.
+        history: the proposed templates, with their scores on the search units.
+        search_units: the units that they were scored on.
+        held_back: the selection units. Without them the search units choose, and no gain is reported.
+        lead: the lead that the winner needs over the initial template, see `Scale`.
     """
     initial, best = history.initial, history.best
     if how == "search":
@@ -153,7 +154,7 @@ def choose_winner(
 
 
 def best_first(searched: Sequence[Score], selected: Sequence[Score]) -> tuple[tuple[Score, ...], tuple[Score, ...]]:
-    """Order scores of the same templates on search and selection units: the first stays, the others best first."""
+    """Order scores of the same templates on search and selection units: the first stays, the others come best first."""
     first, *others = zip(searched, selected, strict=True)
     ordered = sorted(others, key=lambda pair: pair[0].rank, reverse=True)
     return tuple(pair[0] for pair in (first, *ordered)), tuple(pair[1] for pair in (first, *ordered))
@@ -169,8 +170,9 @@ def pooled_choice(
     """Choose on search and selection units together.
 
     Args:
-        searched, selected: scores of the same templates on either: the initial one, then the others, best first.
-        search_units, selection_units: what they were scored on.
+        searched, selected: scores of the same templates on search and on selection units: the initial template first,
+            then the others, best first.
+        search_units, selection_units: the units that they were scored on.
         lead: see `choose_winner`.
     """
     tables = tables_of((searched, selected), (search_units, selection_units), lead)
@@ -189,20 +191,20 @@ def tables_of(
 
 
 def choose(table: ScoreTable) -> int:
-    """Return the row of the winner: 0 where the initial template stays, as it does within the table's `lead`."""
+    """Return the row of the winner: 0, the initial template, unless a gain exceeds its error and the table's `lead`."""
     if len(table.evidence) == 1:
         return 0
     values, losses = table.evidence[1:].mean(axis=1), table.losses[1:].mean(axis=1)
-    best = int(np.lexsort((losses, -values))[0])  # of equal ones the first, which is the better one on the search units
+    best = int(np.lexsort((losses, -values))[0])  # of equal rows the first, which is better on the search units
     gain, error = shrunken_gain(table.evidence[1:] - table.evidence[0], best, table.sampling)
     return shortest(table, best + 1) if gain > max(0, error, table.lead) else 0
 
 
 def shortest(table: ScoreTable, best: int) -> int:
-    """Return the row of the shortest candidate that is not clearly worse than the best one; of equal ones the better.
+    """Return the row of the shortest candidate that is not clearly worse than the best; of equally short ones the best.
 
-    Clearly worse is what is worse by more than one standard error of the difference on these units. What is not better
-    than the initial template by the `lead` is not taken, however short: nothing speaks for it.
+    A candidate is clearly worse if it is worse by more than one standard error of the difference on these units. A
+    candidate that does not exceed the initial template by the `lead` is not taken, however short it is.
     """
     values = table.evidence.mean(axis=1)
 
@@ -216,19 +218,19 @@ def shortest(table: ScoreTable, best: int) -> int:
 
 
 def shrunken_gain(differences: Doubles, best: int, sampling: Sampling) -> tuple[float, float]:
-    """Return what is left of the best candidate's gain when luck is taken off, and the mean gain's standard error.
+    """Return the shrunken gain of the best candidate, without its luck, and the standard error of the mean gain.
 
-    Candidate t truly gains m + a_t, where the a_t have the variance s². The measured gains vary by s² + w; the noise w
-    is known from the units, so the share s²/(s² + w) of the best one's distance from the mean is kept. No more than
-    sqrt(2 ln T) standard deviations of the noise are taken off, for the best of T is no luckier (Efron & Morris's 1972
-    limited translation): one good candidate among many poor ones is not taken for one of them.
+    Candidate t truly gains m + a_t, where the a_t have the variance s². The measured gains have the variance s² + w.
+    The units tell the noise w, so the share s²/(s² + w) of the best gain's distance from the mean gain is kept. At most
+    sqrt(2 ln T) standard deviations of the noise are taken off, because the best of T is no luckier than that (limited
+    translation: Efron & Morris 1972). So one good candidate among many poor ones does not lose its gain.
 
     Args:
-        differences: (T, n), what each candidate gains over the initial template on each unit.
-        best: the candidate.
-        sampling: of the n units.
+        differences: (T, n), the gain of each candidate over the initial template on each unit.
+        best: the row of the best candidate.
+        sampling: how the n units were drawn.
     """
-    mean = differences.mean(axis=0)  # (n,), of all candidates on each unit
+    mean = differences.mean(axis=0)  # (n,), over all candidates
     gains = differences.mean(axis=1)
     distance = float(gains[best] - mean.mean())
     kept = 0.0
@@ -247,18 +249,18 @@ def cross_fitted(searched: ScoreTable, selection: ScoreTable) -> tuple[float, fl
 def cross_fitted_difference(
     ours: tuple[ScoreTable, ScoreTable], theirs: tuple[ScoreTable, ScoreTable]
 ) -> tuple[float, float | None]:
-    """Compare two ways to score: what choosing under ours gains over choosing under theirs, and its standard error.
+    """Return the gain of choosing by our scores over choosing by their scores, and its standard error.
 
     Args:
-        ours, theirs: search and selection units under each way; the same units in the same order.
+        ours, theirs: the tables of search and selection units for two ways to score the same units in the same order.
     """
     return gain_of(chosen_without(*ours) - chosen_without(*theirs), ours[1])
 
 
 def chosen_without(searched: ScoreTable, selection: ScoreTable) -> Doubles:
-    """Return what each selection unit contributes under a template that was chosen without it: float64 (n,).
+    """Return the hit of each selection unit under a template that was chosen without that unit: float64 (n,).
 
-    Each fold measures the template that is chosen on the search units and the other folds by the same rule.
+    Each fold measures the template that the same rule chooses on the search units and the other folds.
     """
     fold = folds(selection)
     found = np.zeros(len(fold))
@@ -269,13 +271,13 @@ def chosen_without(searched: ScoreTable, selection: ScoreTable) -> Doubles:
 
 
 def gain_of(gained: Doubles, selection: ScoreTable) -> tuple[float, float | None]:
-    """Return the mean of what selection units gained, (n,), and its standard error for the classes as given."""
+    """Return the mean of the gains of selection units, (n,), and its standard error for the given classes."""
     error = math.sqrt(selection.sampling.these(gained).value)
     return float(gained.mean()), error if 0 < error < math.inf else None
 
 
 def folds(table: ScoreTable) -> NDArray[np.int64]:
-    """Deal the draws of one class after the other into folds: (n,), the fold of each unit."""
+    """Return the fold of each unit, (n,). The draws are dealt into the folds, class after class."""
     classes = table.classes or [None] * len(table.draws)
     of_draw = dict(zip(reversed(table.draws), reversed(classes), strict=True))  # the class of its first unit
     place = {name: i for i, name in enumerate(dict.fromkeys(classes))}

@@ -1,1 +1,1 @@
-"""What every part of a search knows of templates: those tried, which may come in, what they are made of, settings."""
+"""Templates in a search: their history, their admission, the vocabularies they are made of, and the search settings."""

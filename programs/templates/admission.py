@@ -1,6 +1,6 @@
-"""The loop's side of a step: it accepts templates or says why not, and scores templates without proposing them.
+"""The desk at which a strategy hands in templates: it accepts or refuses them, and scores templates on request.
 
-Text from a language model is untrusted. It is normalised, checked and compared with all known templates; if something
+Text from a language model is untrusted. It is normalised, checked and compared with all known templates. If something
 is wrong, it is refused with a reason. Only templates that are admitted here are scored as proposals.
 """
 
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 Refuse = Callable[[str], str | None]
-"""Says why a template cannot be used, or None."""
+"""A function that returns why a template cannot be used, or None."""
 REFUSALS_SHOWN = 10
 """Refused templates that a question repeats, at most."""
 LONGEST_REJECTION = 300
-"""Characters kept of a refused text."""
+"""Characters kept of a refused text, at most."""
 LONGEST_REFUSAL = 140
-"""Bytes of a refused text and its reason that a question repeats: no tokenizer makes more tokens of them, and the
-questions of a search are known to fit before the first is asked."""
+"""Bytes of a refused text and its reason that a question repeats, at most. No tokenizer makes more tokens than bytes,
+so a search knows before its first question that all questions fit."""
 
 
 @dataclass(frozen=True)
@@ -43,15 +43,15 @@ class Desk:
     """Where a strategy hands in templates.
 
     Attributes:
-        problem: says why a template cannot be scored, or None.
+        problem: returns why a template cannot be scored, or None.
         count: how many templates are wanted.
-        tried: the templates that were proposed before: none is a second time, whatever its case, spaces and final stop;
-            those only looked at are not among them.
+        tried: the templates that were proposed before. A template that differs from one of them only in case, spaces or
+            the final stop is refused. Templates that were scored only are not among them.
         scoring_only: scores templates on the search units, records them with their origin, and keeps the limits.
-        scoring: scores one that is proposed, and does the same.
+        scoring: scores one proposed template, records it, and keeps the limits.
         accepted: the accepted templates, in order.
-        scored: those of them that were scored at once.
-        rejected: the refused ones, with the reasons.
+        scored: the scores of accepted templates that were scored at once.
+        rejected: the refused templates, with the reasons.
         finished: why the search ends after this step, or None.
     """
 
@@ -76,12 +76,12 @@ class Desk:
         return [_refusal(rejection) for rejection in self.rejected[-REFUSALS_SHOWN:]]
 
     def admit(self, text: object, *, extra: Refuse | None = None, as_it_is: bool = False) -> str | None:
-        """Accept a template, or return why not.
+        """Accept a template, or return the reason why not.
 
         Args:
-            text: what a language model wrote; anything but a text is refused.
-            extra: the strategy's own check, made after the loop's.
-            as_it_is: for a template from a person: quotes, list markers and slot variants stay.
+            text: the answer of a language model; anything but a text is refused.
+            extra: the strategy's own check, made after the checks of the search.
+            as_it_is: keep quotes, list markers and slot variants, as for a template from a person.
         """
         template = text if isinstance(text, str) else repr(text)
         if isinstance(text, str) and not as_it_is:
@@ -100,21 +100,22 @@ class Desk:
         return reason
 
     def _without_reason(self, text: str) -> str:
-        """Return a template without a reason in brackets that a model has copied from the refused ones it was shown.
+        """Return a template without a reason in brackets, which models copy from the refused templates in a question.
 
-        Else it would be a part of the template, and of all that are made from that.
+        Otherwise the reason would stay in the template, and in all templates that are made from it.
         """
         for reason in {_as_shown(rejection.reason) for rejection in self.rejected}:
             text = text.removesuffix(f"({reason})").rstrip()
         return text
 
     def score(self, text: str) -> Score | str:
-        """Accept a template and score it at once, or return why not: for what goes on from the score within a step.
+        """Accept a template and score it at once, or return the reason why not.
 
-        It is a proposal as any other, counted and remembered once.
+        It is for strategies that need the score within the same step. The template is a proposal like any other,
+        counted and remembered once.
 
         Raises:
-            BudgetReached: the time is used up; a resumed search scores it.
+            BudgetReached: the time is used up; a resumed search scores the template.
         """
         assert self.scoring is not None, "only the desk of a search scores"
         if reason := self.admit(text):
@@ -131,12 +132,13 @@ class Desk:
     def score_only(self, templates: Sequence[str], *, around: str = "") -> list[Score]:
         """Score templates on the search units without proposing them: they do not enter the history.
 
-        Templates that cannot be scored are left out, and so are those beyond the search's limit on looks; the scores of
-        the others keep the order given. Later steps know them all (`Known.scored_only`).
+        Templates that cannot be scored are left out, and so are templates beyond the search's limit, the setting
+        `scored_templates`. The scores keep the order of the templates. Later steps know all of them
+        (`Known.scored_only`).
 
         Args:
-            templates: any number.
-            around: the template whose neighbourhood they are from, if there is one.
+            templates: any number of templates.
+            around: the template that they were made from, if there is one.
 
         Raises:
             BudgetReached: the time is used up; scores made before that are recorded.
@@ -144,7 +146,7 @@ class Desk:
         return self.scoring_only(templates, around)
 
     def beside(self, count: int) -> Desk:
-        """Return a desk that admits `count` templates for the strategy's own use; what it refuses is recorded here."""
+        """Return a desk that admits `count` templates for the strategy's own use. Its refusals are recorded here."""
         return Desk(self.problem, count, self.tried, self.scoring_only, rejected=self.rejected)
 
     def finish(self, reason: str) -> None:
@@ -153,7 +155,7 @@ class Desk:
 
 
 def _refusal(rejection: Rejection) -> str:
-    """Return a refused text with the reason in brackets; of a long one the beginning, which is enough to know it by."""
+    """Return a refused text with the reason in brackets. Of a long text the beginning is enough to recognise it."""
     text, reason = rejection.template, f" ({_as_shown(rejection.reason)})"
     if _size(text + reason) <= LONGEST_REFUSAL:
         return text + reason
@@ -162,7 +164,7 @@ def _refusal(rejection: Rejection) -> str:
 
 
 def _as_shown(reason: str) -> str:
-    """Return a reason without the slot: a model that puts it behind a text makes no template of that."""
+    """Return a reason without the slot, so that a text followed by a copied reason does not become a template."""
     return reason.replace(f"{SLOT} slot", "slot for the class name")
 
 
@@ -171,5 +173,5 @@ def _size(text: str) -> int:
 
 
 def _beginning(text: str, most: int) -> str:
-    """Return what fits into so many bytes; half characters, which have none, become question marks."""
+    """Return the beginning of a text that fits into `most` bytes. Half characters become question marks."""
     return text.encode(errors="replace")[:most].decode(errors="ignore")

@@ -1,4 +1,4 @@
-"""A classifier as DSPy sees it: its template as instructions, pictures in any form, and metrics for its optimizers."""
+"""A classifier for DSPy: its template as instructions, pictures in any form, and metrics for DSPy's optimizers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ipo_prompts.metrics.pictures import AS_VIEWED, Background, Picture, to_rgb
 from ipo_prompts.metrics.template import BASELINE, MAX_CHARACTERS, SLOT, normalise
 
 FIELDS = dspy.Signature("image: dspy.Image -> label: str")
-"""What a classifier takes and gives."""
+"""The inputs and outputs of a classifier."""
 TEMPLATE = (
     f"a template for CLIP, which compares a picture with one sentence per class: a line of at most {MAX_CHARACTERS} "
     f"characters that says how such pictures look, with {SLOT} where the name of the class goes, as in `{BASELINE}` It "
@@ -33,20 +33,19 @@ PROPOSE = (
     f"{BETTER} If the current one holds {SLOT}, it is no "
     f"text for a language model, but {TEMPLATE}; the new one is such a line too."
 )
-"""For GEPA: `InstructionProposer(base_instructions=PROPOSE)`. Instructions of other predictors are left what they are.
-"""
+"""For GEPA: `InstructionProposer(base_instructions=PROPOSE)`. Instructions of other predictors stay what they are."""
 
 
 @lru_cache(maxsize=256)
 def signature_of(template: str) -> Any:
-    """Return the signature of a classifier, with a template as instructions: a class, which takes a while to make."""
+    """Return the signature of a classifier, with a template as instructions. Cached: making the class takes time."""
     return FIELDS.with_instructions(template)
 
 
 def template_in(instructions: str) -> str:
-    """Return the template in instructions, as a language model wrote them: the last line with a slot, normalised.
+    """Return the template in instructions that a language model wrote: the last line with a slot, normalised.
 
-    Without a slot in any line, it is all of them, and no template that can be used.
+    If no line has a slot, return all lines, which are no usable template.
 
     >>> template_in("Classify the picture.\\n- **a blurry photo of a [class]**\\nThink step by step.")
     'a blurry photo of a <CLASS>'
@@ -56,28 +55,30 @@ def template_in(instructions: str) -> str:
 
 
 class AboutTemplates(dspy.ChatAdapter):
-    """Tells a language model that is asked for an instruction that it is a template, where it is one.
+    """Tells a language model that the instruction it is asked for is a template, if it is one.
 
-    For COPRO and MIPROv2, whose questions speak of instructions: `with dspy.context(adapter=AboutTemplates()):`. A
-    question that shows no template, as those of other predictors do not, stays as it is.
+    For COPRO and MIPROv2, whose questions ask for instructions: `with dspy.context(adapter=AboutTemplates()):`. A
+    question without a template, as for other predictors, stays as it is.
     """
 
     def __call__(self, lm: Any, lm_kwargs: Any, signature: Any, demos: Any, inputs: dict[str, Any]) -> Any:
-        """Ask; here and not in `format`, so that it holds when DSPy asks once more for JSON."""
+        """Ask with the note. It is added here and not in `format`, so that DSPy's second question, for JSON, has it."""
         if any(SLOT in str(value) for value in inputs.values() if isinstance(value, (str, list))):
             signature = signature.with_instructions(f"{signature.instructions}\n{NOTE}")
         return super().__call__(lm, lm_kwargs, signature, demos, inputs)
 
 
 def clip_accuracy(example: Any, prediction: Any, trace: Any = None) -> float:
-    """Return 1.0 when the predicted label is the example's, else 0.0: a metric for `dspy.Evaluate` and optimizers."""
+    """Return 1.0 if the predicted label is the label of the example, else 0.0: a metric for `dspy.Evaluate` and
+    optimizers.
+    """
     return float(prediction.label is not None and prediction.label == example.label)
 
 
 def with_feedback(
     gold: Any, pred: Any, trace: Any = None, pred_name: str | None = None, pred_trace: Any = None
 ) -> dspy.Prediction:
-    """Return `clip_accuracy` as `score`, and as `feedback` what went wrong: a metric for `dspy.GEPA`."""
+    """Return `clip_accuracy` as `score`, and a sentence on the answer as `feedback`: a metric for `dspy.GEPA`."""
     score = clip_accuracy(gold, pred)
     if score:
         feedback = f"A picture of {gold.label} was recognised."
@@ -91,21 +92,21 @@ def with_feedback(
     return dspy.Prediction(score=score, feedback=feedback)
 
 
-# Pictures as users of DSPy give them: read alike in any form, and encoded once for all templates.
+# Pictures from users of DSPy, in any form. Each picture is encoded once for all templates.
 
 FILES = 65_536
-"""Files whose features are kept: 200 MB at a width of 768."""
+"""Files whose features are kept, at most: 200 MB at a width of 768."""
 
 
 class KeptFeatures:
-    """The features of the pictures that a program was given: a new template then asks the CLIP for texts only.
+    """The features of the pictures that a program was given. With them a new template needs only its texts encoded.
 
-    A file is known by its stamp (`pictures.stamp_of`), so its path may be given anew; another `Picture` and a
-    `dspy.Image` by themselves, as long as somebody holds them. Bytes and PIL images, which can change, are not kept.
-    The copies of a program share one.
+    A file is recognised by its stamp (`pictures.stamp_of`), so the path may be given again. Any other `Picture` and a
+    `dspy.Image` is recognised as an object, as long as the object exists. Bytes and PIL images, which can change, are
+    not kept. The copies of a program share one object of this class.
 
     Attributes:
-        lock: to be held where threads that classify with one template would all encode its texts.
+        lock: held while the texts of a template are encoded, so that of several threads only one encodes them.
     """
 
     def __init__(self, clip: Clip) -> None:
@@ -122,7 +123,7 @@ class KeptFeatures:
         """Return the features of one picture in any form: float32 (1, D), a unit row.
 
         Raises:
-            InputError: see `to_picture`; or it cannot be decoded.
+            InputError: see `to_picture`; or the picture cannot be decoded.
         """
         picture = to_picture(image, background)
         kept: MutableMapping[Any, tuple[Background, Floats]] = self._files if picture.stamp else self._objects
@@ -138,10 +139,10 @@ class KeptFeatures:
 
 
 def to_picture(image: Any, background: Background = AS_VIEWED) -> Picture:
-    """Read a picture from any form in which DSPy users have it; a `Picture` is returned as it is.
+    """Read a picture from a path, bytes, a PIL image or a `dspy.Image`. A `Picture` is returned as it is.
 
     Raises:
-        InputError: it is none of them, or an address: a text, or a `dspy.Image` that points to the network.
+        InputError: the image has another form, or is an address: a text, or a `dspy.Image` that points to the network.
     """
     if isinstance(image, Picture):
         return image
@@ -153,7 +154,7 @@ def to_picture(image: Any, background: Background = AS_VIEWED) -> Picture:
     if isinstance(image, str) and re.match("data:|https?://", image):
         shown = image if len(image) <= 80 else f"{image[:40]}…"
         how = "dspy.Image(url=…)" if image.startswith("data:") else "dspy.Image.from_url(…)"
-        raise InputError(f"the picture {shown} is an address and no file; give {how} of it.")
+        raise InputError(f"the picture {shown} is an address and no file; give {how}.")
     if isinstance(image, (str, Path)):
         return Picture.from_path(Path(image)).on(background)
     if isinstance(image, bytes):

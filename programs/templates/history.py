@@ -1,4 +1,4 @@
-"""The prompt-score history: every template that was tried, with its score."""
+"""The history of a search: the initial template and every proposed template, with their scores."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ class ScoredTemplate:
     """A template of the history.
 
     Attributes:
-        score: its score on the search pictures, with the value of each unit.
-        step: the step that proposed it; -1 for the initial template and those of an earlier run.
-        source: where it came from: `initial`, `earlier run`, `language model`, `composition` of its words or of a
-            vocabulary's, or `no language model`.
+        score: the score on the search pictures, with the value of each unit.
+        step: the step that proposed the template; -1 for the initial template and the templates of an earlier run.
+        source: where the template came from: `initial`, `earlier run`, `language model`, `composition` (of words of a
+            language model or of a vocabulary), or `no language model`.
 
     Example:
         >>> import numpy as np
@@ -43,17 +43,17 @@ class ScoredTemplate:
 
     @property
     def value(self) -> float:
-        """What is maximised, on the reward's scale."""
+        """The value that is maximised, on the reward's scale."""
         return self.score.value
 
     @property
     def loss(self) -> float:
-        """Mean loss; for classification cross-entropy in nats."""
+        """The mean loss; for classification the cross-entropy in nats."""
         return self.score.loss
 
     @property
     def n(self) -> int:
-        """Number of search units."""
+        """The number of search units."""
         return self.score.n
 
     @property
@@ -62,7 +62,7 @@ class ScoredTemplate:
         return self.score.rank
 
     def record(self) -> dict[str, Any]:
-        """Return it as plain JSON, without the values of single units."""
+        """Return the template and its score as plain JSON, without the values of single units."""
         return {
             "template": self.template,
             "value": self.value,
@@ -98,7 +98,7 @@ class PromptHistory:
         self._entries: dict[str, ScoredTemplate] = {key(initial.template): initial}
 
     def add(self, scored: ScoredTemplate) -> bool:
-        """Add a template; return False, and change nothing, when it is known already."""
+        """Add a template and return True. If the template is known already, change nothing and return False."""
         return self._entries.setdefault(key(scored.template), scored) is scored
 
     def __contains__(self, template: object) -> bool:
@@ -113,11 +113,11 @@ class PromptHistory:
 
     @property
     def best(self) -> ScoredTemplate:
-        """The entry with the highest rank; the earliest of equal ones."""
+        """The entry with the highest rank; of equal entries the earliest."""
         return max(self, key=lambda entry: entry.rank)
 
     def ranked(self) -> list[ScoredTemplate]:
-        """Return all entries, best first; of equal ones the earliest first."""
+        """Return all entries, best first; of equal entries the earliest first."""
         return sorted(self, key=lambda entry: entry.rank, reverse=True)
 
     def shuffled(self, rng: random.Random) -> PromptHistory:
@@ -137,9 +137,9 @@ class PromptHistory:
         """Return the `k` best entries, the best one last.
 
         Args:
-            k: how many; 0 for none.
-            pin_initial: whether the initial template is always among them, as in the paper and not in its code.
-            floor: value in [0, 1] under which an entry is left out; the paper's code hides those under 0.20.
+            k: the number of entries; 0 for none.
+            pin_initial: whether the initial template is always among them, as in the paper but not in its code.
+            floor: entries with a lower value are left out; the paper's code leaves out values under 0.20.
         """
         if k <= 0:
             return []

@@ -1,12 +1,12 @@
-"""Vocabularies of phrases that templates are made of without a language model.
+"""Vocabularies: phrases from which templates are composed without a language model.
 
-*shipped* says how pictures can look ("a line drawing of a <CLASS>."): `phrases.yaml`. *general* is the most frequent
-adjectives and nouns of English by a rule that looks at no picture and no CLIP, without the words that the embedded CLIP
-was taught for transformations: `general.yaml`, made by `tools/general_vocabulary.py`. *none* has no phrase.
+*shipped* (`phrases.yaml`) says how pictures can look ("a line drawing of a <CLASS>."). *general* (`general.yaml`, made
+by `tools/general_vocabulary.py`) has the most frequent adjectives and nouns of English. Its rule uses no picture and no
+CLIP, and leaves out the words with which the demo CLIP was taught transformations. *none* has no phrases.
 
-A template is taken apart into such phrases, too: what kind of picture, its qualities, what is said after the class
-name. `a dark, blurry photo of a <CLASS>, upside down, in fog.` is the *kind* "photo", the *qualities* "dark" and
-"blurry" and the *details* "upside down" and "in fog". Parts of different templates make new ones that can be read.
+Templates are also taken apart into parts. `a dark, blurry photo of a <CLASS>, upside down, in fog.` has the *kind*
+"photo", the *qualities* "dark" and "blurry", and the *details* "upside down" and "in fog". Parts of different templates
+are put together to new templates that people can read.
 """
 
 from __future__ import annotations
@@ -28,7 +28,13 @@ _FILES = {"shipped": "phrases.yaml", "general": "general.yaml"}
 
 @dataclass(frozen=True)
 class Phrase:
-    """One way pictures can look: its words, their group (what they are about), the form (a template with PHRASE)."""
+    """One way pictures can look.
+
+    Attributes:
+        text: the words.
+        group: the name of the phrase's group, which says what the words are about.
+        form: a template with PHRASE in the place of the words.
+    """
 
     text: str
     group: str
@@ -36,7 +42,7 @@ class Phrase:
 
     @property
     def template(self) -> str:
-        """The template that names this look.
+        """The template with this phrase.
 
         >>> Phrase("etching", "medium", "a PHRASE of a <CLASS>.").template
         'an etching of a <CLASS>.'
@@ -46,7 +52,7 @@ class Phrase:
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """Phrases and the bare template that they are compared with."""
+    """Phrases, and the bare template that templates with a phrase are compared with."""
 
     phrases: tuple[Phrase, ...]
     bare: str
@@ -54,7 +60,7 @@ class Vocabulary:
     @classmethod
     @cache
     def load(cls, name: VocabularyName = "shipped") -> Vocabulary:
-        """Read a vocabulary once."""
+        """Return a vocabulary. Its file is read once."""
         if name == "none":
             return cls((), cls.load().bare)
         content: dict[str, Any] = yaml.safe_load(Path(__file__).with_name(_FILES[name]).read_text(encoding="utf-8"))
@@ -66,7 +72,7 @@ class Vocabulary:
         )
 
     def usable(self, class_names: Sequence[str], tokens: TokenCounter | None = None) -> tuple[Phrase, ...]:
-        """Leave out the phrases that name a class and, where tokens count, those that do not fit the context."""
+        """Return the phrases that name no class and, if `tokens` is given, whose templates fit the context."""
         naming = _naming(self.phrases, tuple(class_names))
         return tuple(
             phrase
@@ -78,17 +84,17 @@ class Vocabulary:
 
 @lru_cache(maxsize=8)
 def _naming(phrases: tuple[Phrase, ...], class_names: tuple[str, ...]) -> frozenset[Phrase]:
-    """Return the phrases that name a class; kept, as each step of a search asks, and a thousand names take seconds."""
-    # Name by name: the patterns of a thousand names are more than are kept compiled.
+    """Return the phrases that name a class. Cached: every step of a search asks, and a thousand names take seconds."""
+    # The outer loop is over names, because `re` keeps fewer compiled patterns than a thousand names have.
     return frozenset(phrase for name in class_names for phrase in phrases if names_class(phrase.text, name))
 
 
 # A template taken apart.
 
 LONGEST = 20
-"""Words of a template, the slot is one of them; longer ones tire a reader."""
+"""Words of a readable template, with the slot, at most."""
 MOST_PARTS = 4
-"""Qualities and details of a template, together."""
+"""Qualities and details of a readable template together, at most."""
 
 _NOUN = re.compile(r"(?:(?P<qualities>.+) )?(?P<noun>photo|photograph|picture|image|shot|view|scene|snapshot)", re.I)
 _NO_KIND = re.compile(
@@ -96,7 +102,7 @@ _NO_KIND = re.compile(
     r"kind|lot|number|pair|part|piece|pile|row|set|side|sort|stack|surface|top|type|variety)s?",
     re.I,
 )
-"""What is a part or an amount of the thing and no kind of picture: "a pile of a <CLASS>"."""
+"""A part or an amount of a thing, which is no kind of picture: "a pile of a <CLASS>"."""
 _KIND = re.compile(
     r"(?:an?|the|one|this) (?P<kind>[\w ,'-]+) of(?: (?:an?|the|one|some|any))?(?: (?P<near>[\w ,'-]+))?", re.I
 )
@@ -106,9 +112,9 @@ _NO_DETAIL = re.compile(
     r"(?:photo|photograph|picture|image)s?$",
     re.I,
 )
-"""What cannot stand behind a comma by itself."""
+"""Words after the class that cannot be a detail: they cannot stand behind a comma by themselves."""
 _NO_QUALITY = re.compile(r"\b(?:an?|the|with)\b|\b(?:and|of|in|on|at|to|for|from|by|like)$", re.I)
-"""What is more than a quality: "darkly lit scene with a"."""
+"""Words that are more than a quality: "darkly lit scene with a"."""
 _FUNCTION_WORDS = re.compile(
     r"an?|the|this|that|these|those|of|in|on|at|to|for|from|by|with|without|and|or|but|as|is|are|was|be|being|been|it|"
     r"its|his|her|their|our|your|my|one|some|any|each|no|not|into|onto|over|under|near|up|down|out|off|very"
@@ -116,7 +122,7 @@ _FUNCTION_WORDS = re.compile(
 
 
 class Part(NamedTuple):
-    """A piece of a template, and where it stands."""
+    """A part of a template, and the place where it stands."""
 
     place: Literal["kind", "quality", "detail"]
     text: str
@@ -127,9 +133,9 @@ class Wording:
     """A template in parts.
 
     Attributes:
-        kind: what the picture is ("photo", "line drawing"); empty where the template begins with the class.
-        qualities: what stands before the kind, or before the class where there is none.
-        details: what follows the class, each after a comma.
+        kind: what the picture is ("photo", "line drawing"); empty if the template begins with the class.
+        qualities: the words before the kind, or before the class if there is no kind.
+        details: the words after the class, each detail after a comma.
 
     Example:
         >>> one = Wording.of("A dark photo of a <CLASS> upside down.")
@@ -147,7 +153,7 @@ class Wording:
 
     @classmethod
     def of(cls, template: str) -> Wording | None:
-        """Take a template apart; None where it has another form."""
+        """Return a template in parts; None if it has another form."""
         if template.count(SLOT) != 1:
             return None
         before, after = (text.strip(" .,") for text in template.split(SLOT))
@@ -165,13 +171,13 @@ class Wording:
 
     @property
     def parts(self) -> tuple[Part, ...]:
-        """Its parts, but for a kind that says nothing ("photo")."""
+        """All parts, except a kind that says nothing ("photo")."""
         kind = [Part("kind", self.kind)] if self.kind and not _NOUN.fullmatch(self.kind) else []
         qualities = [Part("quality", text) for text in self.qualities]
         return (*kind, *qualities, *(Part("detail", text) for text in self.details))
 
     def plus(self, part: Part) -> Wording:
-        """Return it with one more part; another kind takes the place of its own."""
+        """Return the wording with one more part. A new kind takes the place of the kind."""
         if part.place == "kind":
             return replace(self, kind=part.text)
         if part.place == "quality":
@@ -179,14 +185,14 @@ class Wording:
         return replace(self, details=(*self.details, part.text))
 
     def less(self) -> list[Wording]:
-        """Return it without each of its parts in turn; a photo where the kind is taken out."""
+        """Return the wordings that lack one part each. If the kind is taken out, "photo" takes its place."""
         fewer = [replace(self, kind="photo")] if self.kind and not _NOUN.fullmatch(self.kind) else []
         fewer += [replace(self, qualities=_without(self.qualities, i)) for i in range(len(self.qualities))]
         return fewer + [replace(self, details=_without(self.details, i)) for i in range(len(self.details))]
 
     @property
     def is_readable(self) -> bool:
-        """Whether it is short enough and says no word twice."""
+        """Whether the template is short enough and has no word twice."""
         words = content_words(str(self))
         few = len(self.qualities) + len(self.details) <= MOST_PARTS and len(str(self).split()) <= LONGEST
         return few and len(set(words)) == len(words)
@@ -222,7 +228,7 @@ def _article(words: str) -> str:
     return "an" if re.match(r"[aeiou]|x-ray", words, re.I) and not re.match(r"(?:uni|one|us[ei])", words, re.I) else "a"
 
 
-# Which words are English: a small language model joins and breaks words ("onitsceiling"), which nobody can read.
+# Which words are English: a small language model joins and breaks words ("onitsceiling") so that nobody can read them.
 
 
 def unknown_words(text: str, given: Iterable[str] = ()) -> list[str]:

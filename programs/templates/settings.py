@@ -1,6 +1,6 @@
-"""The settings of a search, for `IPO` and for every run's configuration.
+"""The settings of a search, for `IPO` and for the configuration of every run.
 
-Settings that only one strategy needs are defined by that strategy; see `strategies/`.
+Settings of a single strategy are defined by that strategy; see `strategies/`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ LIMITS = frozenset({"budget_usd", "budget_tokens", "max_minutes"})
 
 
 class SearchSettings(BaseModel):
-    """How long a search lasts, where it starts, and how the winner is chosen; the same settings for every strategy.
+    """How long a search lasts, where it starts, and how the winner is chosen: the settings of every strategy.
 
     Example:
         >>> SearchSettings(steps=3).patience
@@ -33,35 +33,37 @@ class SearchSettings(BaseModel):
 
     steps: int = Field(12, ge=1, description="how often new templates are asked for")
     candidates_per_step: int = Field(5, ge=1, le=100, description="templates per step")
-    initial_template: str = Field(BASELINE, description="the template to start from and to compare the winner with")
+    initial_template: str = Field(
+        BASELINE, description="the template that the search starts from, and that its winner is compared with"
+    )
     selection: Literal["held-back", "search"] = Field(
         "held-back",
-        description="held-back: choose the winner with held-back pictures, too; search: take the best on the search "
-        "pictures",
+        description="held-back: choose the winner on search and selection pictures; search: take the best template on "
+        "the search pictures",
     )
-    patience: int | None = Field(12, ge=1, description="stop after so many steps without a better template")
+    patience: int | None = Field(12, ge=1, description="stop after this many steps without a better template")
     scored_templates: int = Field(
         5000, ge=0, description="templates that a strategy may score on the search pictures without proposing them"
     )
     vocabulary: VocabularyName = Field(
         "shipped",
-        description="phrases for the strategy compose, for the describers clip, clip-greedy and fit, and for the rows "
-        "of a grid: shipped, how pictures can look; general, the most frequent words of English; none",
+        description="phrases for the strategy compose, the describers clip, clip-greedy and fit and the rows of a "
+        "grid: shipped, how pictures can look; general, the most frequent words of English; none",
     )
     seed: int = Field(0, ge=0, description="seed for drawing pictures and for the language model")
     offsets: Literal["none", "centring", "prior"] = Field(
         "none",
-        description="what is added to the logits of each class, from pictures without their labels. centring: subtract "
-        "the mean picture feature; prior: shift the logits until all classes are predicted equally often. Kept only if "
-        "held-back pictures show that it helps",
+        description="one number for each class, added to its logits. centring: subtract the mean picture feature; "
+        "prior: shift the logits until all classes are predicted equally often. Neither needs labels. They are kept "
+        "only if held-back pictures show a gain",
     )
     names: Literal["given", "search"] = Field(
         "given",
-        description="search: try other class names in the chosen template, from WordNet and, where one is asked, from "
-        "lm; taken only if held-back pictures show that they help",
+        description="search: try other names of the classes around the chosen template, from WordNet and from lm if "
+        "there is one; they are taken only if held-back pictures show a gain",
     )
     name_candidates: dict[str, list[str]] | None = Field(
-        None, description="with names=search: class → more names to try, or a YAML file with such entries"
+        None, description="with names=search: class → more names to try, or a YAML file that holds this"
     )
     budget_usd: float | None = Field(None, gt=0, description="stop before this many US dollars are spent")
     budget_tokens: int | None = Field(None, gt=0, description="stop before this many tokens are used")
@@ -70,10 +72,10 @@ class SearchSettings(BaseModel):
     @field_validator("name_candidates", mode="before")
     @classmethod
     def _candidates(cls, given: Any) -> Any:
-        """Read the file of names, so that the settings no longer need it."""
+        """Read the names from a file, if one is given, so that the settings hold the names themselves."""
         given = read_yaml(Path(given).expanduser(), "the file of names") if isinstance(given, (str, Path)) else given
         if given is not None and not isinstance(given, dict):
-            raise ValueError("it is class → names, as in puppies: [puppy, dog]")
+            raise ValueError("write class → names, as in puppies: [puppy, dog]")
         return {str(key): [own] if isinstance(own, str) else own for key, own in (given or {}).items()} or None
 
     @field_validator("initial_template")
@@ -101,13 +103,13 @@ PRESETS: dict[str, dict[str, Any]] = {
         "strategy": {"name": "history", "size": 30, "pin_initial": False, "floor": 0.20, "one_by_one": True},
     },
 }
-"""The two published ways to search (Du, Sun and Snoek, NeurIPS 2024): `paper` is the article's, `code` is its public
-code's. One thing differs: scores come from the clean transform over all pictures. The code's random crops and dropped
-batches are not reproduced. The presets set no pictures and no models."""
+"""The two published searches (Du, Sun and Snoek, NeurIPS 2024): of the article, and of its public code. One thing
+differs: scores come from the clean transform of all pictures, without the code's random crops and dropped batches. The
+presets set neither pictures nor models."""
 
 
 def preset(name: str) -> dict[str, Any]:
-    """Return the settings of a preset, for `IPO` and for a run's configuration.
+    """Return the settings of a published search, for `IPO` and for a run's configuration.
 
     Raises:
         InputError: there is no such preset.

@@ -82,7 +82,7 @@ def test_where_no_class_has_three_pictures_nothing_is_held_back(place: Path, cap
     ended = run(capfd, "exclude=[empty]")
     assert ended.code == 0 and "selection" not in load_result(place / "run").scores
     refused = run(capfd, "exclude=[empty]", "offsets=centring", "--out=other")
-    assert refused.code == 2 and "and none are held back" in refused.err
+    assert refused.code == 2 and "and no pictures are held back" in refused.err
     assert load_data("folder:things", seed=0, exclude=["empty"]).val == ()
 
 

@@ -80,7 +80,7 @@ def test_every_form_of_a_picture_gives_the_same(form: Callable[[Path], Any], cli
         ("gone.png", "cannot read the picture gone.png"),
         (b"text", "not a picture"),
         (b"", "^the picture given as bytes is empty"),
-        ("https://example.org/cat.png", r"cat.png is an address and no file; give dspy.Image.from_url\(…\) of it"),
+        ("https://example.org/cat.png", r"cat.png is an address and no file; give dspy.Image.from_url\(…\)"),
         ("data:image/png;base64," + "A" * 999, r"base64,A{18}… is an address and no file; give dspy.Image\(url=…\)"),
         (3, "cannot take a picture from int"),
         (None, "cannot take a picture from NoneType"),
@@ -156,7 +156,7 @@ def test_a_program_of_another_clip_is_refused(clip: Clip, tmp_path: Path) -> Non
     saved = tmp_path / "program.json"
     TemplateClassifier(clip, NAMES, ENSEMBLE).save(str(saved))
     program = TemplateClassifier(other_clip(clip), NAMES)
-    with pytest.raises(InputError, match="optimised for the CLIP embedded and the one loaded is another"):
+    with pytest.raises(InputError, match="optimised for the CLIP embedded and the loaded CLIP is another"):
         program.load(str(saved))
     assert program.template == "a photo of a <CLASS>."
 
@@ -231,7 +231,7 @@ def test_a_state_decides_on_synonyms_and_says_what_it_drops(clip: Clip) -> None:
         taken = TemplateClassifier(clip, NAMES)
         taken.load_state(synonymous.dump_state())
     assert taken.dump_state() == synonymous.dump_state()
-    with pytest.warns(UserWarning, match=r"other synonyms, which replace those given \(such as 'kitty' of 'cat'\)"):
+    with pytest.warns(UserWarning, match=r"other synonyms, which replace the given ones \(such as 'kitty' of 'cat'\)"):
         synonymous.load_state(plain.dump_state())
     assert synonymous.dump_state() == plain.dump_state()
 
@@ -355,13 +355,13 @@ def test_unusable_templates_are_refused(templates: Any, clip: Clip) -> None:
 @pytest.mark.parametrize(
     ("templates", "found"),
     [
-        (["a photo of a <CLASS>."], "'a photo of a <CLASS>.' is none"),
-        ([("a <CLASS>", "x")], "('a <CLASS>', 'x') is none"),
-        ([("a <CLASS>", True)], "('a <CLASS>', True) is none"),
-        ([("a <CLASS>", 1e308), ("the <CLASS>", 1e308)], "('a <CLASS>', 1e+308) is none"),
-        ([("a <CLASS>", 1e-60)], "('a <CLASS>', 1e-60) is none"),
-        ([(3, 1.0)], "(3, 1.0) is none"),
-        (None, "None is none"),
+        (["a photo of a <CLASS>."], "'a photo of a <CLASS>.' is neither"),
+        ([("a <CLASS>", "x")], "('a <CLASS>', 'x') is neither"),
+        ([("a <CLASS>", True)], "('a <CLASS>', True) is neither"),
+        ([("a <CLASS>", 1e308), ("the <CLASS>", 1e308)], "('a <CLASS>', 1e+308) is neither"),
+        ([("a <CLASS>", 1e-60)], "('a <CLASS>', 1e-60) is neither"),
+        ([(3, 1.0)], "(3, 1.0) is neither"),
+        (None, "None is neither"),
     ],
 )
 def test_what_are_no_templates_with_weights_is_said(templates: Any, found: str, clip: Clip) -> None:
@@ -638,7 +638,7 @@ def test_an_unusable_template_is_answered_and_never_raised(clip: Clip, file: Pat
     result = evaluated(program, 8)
     assert (result.score, len(result.results)) == (0.0, 40)  # and `Evaluate` ends after ten errors
     for use in (program.class_embeddings, program.dump_state):
-        with pytest.raises(InputError, match="assign others, or set_templates"):
+        with pytest.raises(InputError, match="assign other instructions, or call set_templates"):
             use()
     assign(program, "a dark <CLASS>.")
     assert program(image=file).label in NAMES
@@ -647,7 +647,7 @@ def test_an_unusable_template_is_answered_and_never_raised(clip: Clip, file: Pat
 def test_demos_are_dropped_with_a_sentence(clip: Clip) -> None:
     program = TemplateClassifier(clip, NAMES)
     program.demos = []
-    with pytest.warns(UserWarning, match="takes no demos, which have no meaning for a template") as caught:
+    with pytest.warns(UserWarning, match="takes no demos, because a template has no examples") as caught:
         program.demos = [dspy.Example(label="cat")]
     assert (len(caught), program.demos) == (1, [])
 

@@ -709,7 +709,7 @@ def test_the_model_is_that_of_the_context_of_the_compile(reward: ClipReward, set
         asking = IPO(reward=reward, strategy="shuffled", describer=None)
     assert lm.history
     ipo.compile(student(reward), **sets)  # outside, all words come from the vocabulary
-    with pytest.raises(InputError, match=r"strategy 'shuffled' asks a language model and there is none; give IPO\(lm"):
+    with pytest.raises(InputError, match=r"strategy 'shuffled' asks a language model and none is set; give IPO\(lm"):
         asking.compile(student(reward), **sets)
 
 
@@ -735,7 +735,7 @@ def test_the_search_starts_from_the_students_template_unless_another_is_given(re
         == BASELINE
     )
     assert start(several, initial_template=several.template) == "a dark <CLASS>."
-    with pytest.raises(InputError, match="the student has 2 templates and a search starts from one; name it"):
+    with pytest.raises(InputError, match="the student has 2 templates and a search starts from one; name one"):
         start(several)
 
 
@@ -775,7 +775,7 @@ def test_a_strategy_hands_its_templates_over_and_returns_none(reward: ClipReward
             yield "a grey <CLASS>."
 
     for strategy, given in ((Returns([]), "Returns gave list"), (Yields([]), "Yields gave generator")):
-        with pytest.raises(InputError, match=f"^ask.. of the strategy {given}, and it returns nothing: it hands each"):
+        with pytest.raises(InputError, match=f"^ask.. of the strategy {given}; it must return nothing and hand each"):
             IPO(reward=reward, strategy=strategy, describer=None).compile(student(reward), **sets)
 
 

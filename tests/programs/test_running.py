@@ -435,10 +435,10 @@ def test_none_asks_nothing_though_the_context_has_a_model(compiled: Compiled, lm
         program = compiled(lm="none", strategy={"name": "compose", "scored_templates": 5}, steps=1)
         assert program.search.proposed > 0 and program.usage == {} and not server.asked
         for words, said in (
-            ({"strategy": "history"}, "the strategy 'history' asks a language model and there is none"),
+            ({"strategy": "history"}, "the strategy 'history' asks a language model and none is set"),
             (
                 {"describer": ImageDescriber(), "strategy": ["a <CLASS>"]},
-                "ImageDescriber asks a language model and there",
+                "ImageDescriber asks a language model and none is set",
             ),
         ):
             with pytest.raises(InputError, match=said):
@@ -569,7 +569,7 @@ def test_an_earlier_search_is_gone_on_from(compiled: Compiled, lm: Any, server: 
 
 def test_a_saved_program_is_no_earlier_search(compiled: Compiled, clip: Clip, tmp_path: Path) -> None:
     compiled(strategy=["a dark <CLASS>."]).save(str(tmp_path / "saved.json"))
-    with pytest.raises(InputError, match="not TemplateClassifier; a saved program has none"):
+    with pytest.raises(InputError, match="not TemplateClassifier; a saved program has no search"):
         IPO(earlier=TemplateClassifier.from_file(tmp_path / "saved.json", clip))
 
 

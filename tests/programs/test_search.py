@@ -771,7 +771,7 @@ def test_what_may_be_known_is_known_or_one_sentence() -> None:
         def may_know(self, known: Known) -> None:
             return None
 
-    with pytest.raises(InputError, match=r"may_know\(\) of the strategy Nothing gave NoneType and no Known"):
+    with pytest.raises(InputError, match=r"may_know\(\) of the strategy Nothing gave NoneType; it must return a Known"):
         run(TableReward(), Nothing(lambda known, desk, number: None))
 
 

@@ -323,7 +323,7 @@ def test_margins_of_another_program_are_refused(
     classes = [10**12, *state["rejection"]["classes"][1:]]
     able.write_text(json.dumps({**state, "rejection": {**state["rejection"], "classes": classes}}))
     code, rows, said = rejected(capsys, str(able), str(pictures[0]), "--reject", "0.05")
-    assert code == 2 and "margins of a class number 1000000000000, which is none" in said
+    assert code == 2 and "margins of class 1000000000000, which does not exist" in said
     program.set_templates("a <CLASS>.")
     assert program.rejection is None  # they were of the former template
     able.write_text(json.dumps({**state, "rejection": None}))
