@@ -62,7 +62,7 @@ def gain_plot(table: Table) -> str | None:
             text.set_parse_math(False)  # a name is text: its dollar signs are no formula
 
     svg = drawn(draw, 10.0, 1 + 0.34 * len(found), facecolor=_PAPER[0]).decode()
-    pairs = [*((vars(LIGHT)[name], vars(DARK)[name]) for name in vars(LIGHT)), _PAPER]
+    pairs = [*((LIGHT[name], DARK[name]) for name in LIGHT), _PAPER]
     for number, (light, _) in enumerate(pairs):
         svg = svg.replace(light, f"var(--c{number})")
     light, dark = (";".join(f"--c{number}:{pair[side]}" for number, pair in enumerate(pairs)) for side in (0, 1))

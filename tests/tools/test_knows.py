@@ -60,7 +60,7 @@ def test_a_phrase_and_its_twin_are_asked_of_every_transformation() -> None:
     found = knows.phrases(StandIn(templates))["phrases"]  # type: ignore[arg-type]
     assert found["taught"] == {"accuracy": 1, "gain_se": 0}
     # All classes are alike to what is not understood, so that it names the first of three.
-    assert found["anchor"] == {"accuracy": round(1 / 3, 4), "gain_se": 0}
+    assert found["baseline"] == {"accuracy": round(1 / 3, 4), "gain_se": 0}
     assert found["untaught"] == {"accuracy": round((14 / 3 + 1) / 15, 4), "gain_se": round(2 / 3 / 15, 4)}
 
 
@@ -89,8 +89,8 @@ def test_templates_are_chosen_on_validation_and_measured_on_test_pictures(monkey
 
 
 def test_means_are_in_percent_and_count_pairs_that_composing_helps() -> None:
-    rows = [{"anchor": 0.1, "single": 0.2, "composed": c} for c in (0.2, 0.27, 0.29)]
-    assert knows.means(rows) == {"anchor": 10, "single": 20, "composed": 25.33, "far": 1}
+    rows = [{"baseline": 0.1, "single": 0.2, "composed": c} for c in (0.2, 0.27, 0.29)]
+    assert knows.means(rows) == {"baseline": 10, "single": 20, "composed": 25.33, "far": 1}
 
 
 def test_the_pool_is_fixed_and_composes_two_transformations() -> None:

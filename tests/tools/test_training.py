@@ -109,11 +109,13 @@ def test_the_shipped_notice_is_what_its_generator_writes() -> None:
 def test_the_card_s_numbers_are_those_of_the_shipped_files() -> None:
     numbers = json.loads((MODEL_DIR / "card.json").read_text("utf-8"))["domains"]["a"]
     shipped = measure.Shipped(MODEL_DIR.parent)
-    names = [numbers[kind]["template"] for kind in ("anchor", "best", "worst")]
+    names = [numbers[kind]["template"] for kind in ("baseline", "best", "worst")]
     test = shipped.part("a", "test")
     found = hits(test, shipped.texts(names))
-    assert [round(float(a), 4) for a in found.mean(1)] == [numbers[k]["accuracy"] for k in ("anchor", "best", "worst")]
-    assert round(standard_error(found[0], test.labels.tolist()), 4) == numbers["anchor"]["se"]
+    assert [round(float(a), 4) for a in found.mean(1)] == [
+        numbers[k]["accuracy"] for k in ("baseline", "best", "worst")
+    ]
+    assert round(standard_error(found[0], test.labels.tolist()), 4) == numbers["baseline"]["se"]
     assert shipped.fits(names[0]) and not shipped.fits("very " * 50 + "<CLASS>")
 
 
@@ -176,7 +178,7 @@ def test_training_leaves_a_log_and_weights_and_moves_them(remade: tuple[Path, Pa
     work, _ = remade
     (row,) = [json.loads(line) for line in (work / "seeds" / "seed-0.jsonl").read_text("utf-8").splitlines()]
     assert (row["seed"], row["step"], row["steps"]) == (0, 2, 2) and row["loss"] > 0
-    assert choose.probes(row) == [f"{domain}_{kind}" for domain in DOMAINS for kind in ("anchor", "named")]
+    assert choose.probes(row) == [f"{domain}_{kind}" for domain in DOMAINS for kind in ("baseline", "named")]
     torch.manual_seed(0)
     fresh = build(make_tokenizer(drawn[0])).state_dict()
     trained = torch.load(work / "seeds" / "seed-0.pt", weights_only=True)

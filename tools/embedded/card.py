@@ -86,7 +86,7 @@ def _domain(shipped: Shipped, domain: str, names: list[str], texts: Floats) -> d
     accuracy = many.mean(1)
     order = np.argsort(accuracy)
     rows = {
-        "anchor": names.index(BASELINE),
+        "baseline": names.index(BASELINE),
         "bare": names.index("<CLASS>"),
         "best": int(order[-1]),
         "median": int(order[len(order) // 2]),
@@ -101,13 +101,13 @@ def _domain(shipped: Shipped, domain: str, names: list[str], texts: Floats) -> d
         }
         for kind, row in rows.items()
     }
-    gain = many[rows["selected"]] - many[rows["anchor"]]
+    gain = many[rows["selected"]] - many[rows["baseline"]]
     return {
         "transformations": sorted(DOMAINS[domain]),
         **shown,
         "selected_minus_baseline": round(float(gain.mean()), 4),
         "selected_minus_baseline_se": round(standard_error(gain, test.labels.tolist()), 4),
-        "best_minus_baseline": round(float(accuracy[rows["best"]] - accuracy[rows["anchor"]]), 4),
+        "best_minus_baseline": round(float(accuracy[rows["best"]] - accuracy[rows["baseline"]]), 4),
         "rank_correlation": _correlations(train, few, many),
         "base_to_new": _base_to_new(shipped, train, test, names, texts),
         "accuracy": [round(float(a), 4) for a in accuracy],
@@ -131,6 +131,6 @@ def _base_to_new(shipped: Shipped, train: Part, test: Part, names: list[str], te
     selected = int(hits(train, texts, base).mean(1).argmax())
     result: dict[str, Any] = {"template": names[selected]}
     for label, among in (("base", base), ("new", new)):
-        anchor, chosen = hits(test, texts[[names.index(BASELINE), selected]], among).mean(1).tolist()
-        result[label] = {"anchor": round(anchor, 4), "selected": round(chosen, 4)}
+        baseline, chosen = hits(test, texts[[names.index(BASELINE), selected]], among).mean(1).tolist()
+        result[label] = {"baseline": round(baseline, 4), "selected": round(chosen, 4)}
     return result

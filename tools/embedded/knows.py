@@ -79,7 +79,7 @@ def phrases(shipped: Shipped) -> dict[str, Any]:
     return {
         "phrases": {
             name: {"accuracy": round(float(accuracy[:, k].mean()), 4), "gain_se": round(float(error[k]), 4)}
-            for k, name in enumerate(("anchor", "taught", "untaught"))
+            for k, name in enumerate(("baseline", "taught", "untaught"))
         }
     }
 
@@ -121,7 +121,7 @@ def compositions(shipped: Shipped, pairs: Sequence[Pair]) -> list[dict[str, Any]
         few, many = shipped.shifted(pair, "val"), shipped.shifted(pair, "test")
         row: dict[str, Any] = {
             "set": name_of_set(pair),
-            "anchor": round(float(hits(many, texts["single"][:1]).mean()), 4),
+            "baseline": round(float(hits(many, texts["single"][:1]).mean()), 4),
         }
         for kind, embedded in texts.items():
             best = int(hits(few, embedded).mean(1).argmax())
@@ -133,7 +133,7 @@ def compositions(shipped: Shipped, pairs: Sequence[Pair]) -> list[dict[str, Any]
 
 def means(rows: list[dict[str, Any]]) -> dict[str, float]:
     """Return mean accuracies over the pairs, in percent, and how often the composed template is 8 points above."""
-    kinds = ("anchor", "single", "composed")
+    kinds = ("baseline", "single", "composed")
     far = sum(row["composed"] - row["single"] >= _FAR for row in rows)
     return {**{kind: round(100 * float(np.mean([row[kind] for row in rows])), 2) for kind in kinds}, "far": far}
 

@@ -40,15 +40,15 @@ def half(pair: Pair) -> str:
 def measure(out: Path) -> dict[Pair, float]:
     """Return the share of validation pictures of each pair that the baseline template names right, by shipped files."""
     shipped = Shipped(out)
-    anchor = shipped.texts([BASELINE])
-    return {pair: float(hits(shipped.shifted(pair, "val"), anchor).mean()) for pair in PAIRS if pair not in KNOWN}
+    baseline = shipped.texts([BASELINE])
+    return {pair: float(hits(shipped.shifted(pair, "val"), baseline).mean()) for pair in PAIRS if pair not in KNOWN}
 
 
-def chosen(anchor: Mapping[Pair, float]) -> list[dict[str, Any]]:
+def chosen(baseline: Mapping[Pair, float]) -> list[dict[str, Any]]:
     """Return the sets of the suite, from the result of ``measure``."""
     return [
-        {"name": name_of_set(pair), "half": half(pair), "anchor": round(share, 4)}
-        for pair, share in anchor.items()
+        {"name": name_of_set(pair), "half": half(pair), "baseline": round(share, 4)}
+        for pair, share in baseline.items()
         if share > LEAST
     ]
 

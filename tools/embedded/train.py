@@ -145,7 +145,7 @@ def probe(model: CustomTextCLIP, tokenizer: CompactTokenizer, held_out: Validati
         for domain, images in held_out.images.items():
             # At the size of the current training: at another size the tower would seem to fail.
             features = unit(model.encode_image(_sized(images, side)))
-            for name, template in (("anchor", BASELINE), ("named", PROBES[domain])):
+            for name, template in (("baseline", BASELINE), ("named", PROBES[domain])):
                 texts = [template.replace("<CLASS>", c) for c in held_out.classes]
                 scores = features @ unit(encode_texts(model, tokenizer(texts))).T
                 hits = (scores.argmax(1) == held_out.labels).float().mean()

@@ -21,7 +21,7 @@ from ipo_prompts.metrics.sampling import harmonic_mean
 
 TABLES = [table for table in library().tables if table.protocol == "base-to-new"]
 ELEVEN = list(library().tables[0].rows)
-SHA256 = "e701c33f38851bb256d6881c4d682b922b7a2bf953f191ce0e7f80aeaaa86e0f"
+SHA256 = "c651f4c5a11ec72012064a566f35fb97a7c0ec34463d71ad978f1a6b2272a4d1"
 NUMBERS = 1_374
 """Printed numbers in the file."""
 BASE_PICTURES = {

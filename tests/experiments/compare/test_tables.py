@@ -177,7 +177,7 @@ def test_a_mean_over_fewer_targets_than_the_others_is_not_made():
 
 def test_remarks_on_methods_are_notes():
     cells = [{**cell, "remark": "people wrote it"} for cell in make_cells(("embedded:a",), {"baseline": 0.0})]
-    assert "anchor: people wrote it." in notes(build_table(cells))
+    assert "baseline: people wrote it." in notes(build_table(cells))
 
 
 def test_optimism_is_the_gain_on_search_minus_the_gain_on_test():

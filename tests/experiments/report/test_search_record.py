@@ -34,7 +34,7 @@ def test_what_was_only_looked_at_is_added_up_and_is_no_candidate(run_folder: Pat
 
     before = read_run(run_folder).search
     search = added(run_folder, scored_only(0.9, 0.8, 0.3), scored_only(0.85, 0.2, 0.1), scored_only(0.9, 0.8, 0.3))
-    assert [step.looked for step in search.steps] == [6, 0]
+    assert [step.scored_only for step in search.steps] == [6, 0]
     assert [one.value for one in search.steps[0].looked_best] == [0.9, 0.85, 0.8, 0.3, 0.2]
     assert [step.candidates for step in search.steps] == [step.candidates for step in before.steps]
     assert [step.best for step in search.steps] == [step.best for step in before.steps]
