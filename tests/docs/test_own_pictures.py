@@ -40,7 +40,7 @@ def test_the_page_can_be_followed(
     assert "all pictures can be used" in check.out
     assert "scored: 18 pictures that a run would search on and 12 that it would choose its winner with" in check.out
     assert "next: ipo optimize folder:pets --clip embedded --lm none" in check.out
-    assert "of at most" in forecast.out and "$0.0" in forecast.out and "nothing was asked yet" in forecast.out
+    assert "with at most" in forecast.out and "$0.0" in forecast.out and "nothing was asked yet" in forecast.out
     assert [outcome.code for outcome in outcomes] == [0, 0, 0, KILLED, 0, 0, 0, 0, 0]
     # The machine went down while the fourth question was under way: only that one was asked again.
     run = desk / "runs" / "pets"

@@ -326,7 +326,7 @@ def test_a_budget_stops_the_grid_and_a_larger_one_goes_on(bench: Bench, here: He
     absent = {row["method"]: row["absent"] for row in content["rows"]}
     assert absent == {"baseline": "not run yet", "no-history": "not run yet"}
     assert [row["seeds"] for row in content["rows"]] == [1, 1]
-    assert "of $0.0001 spent, 2 of 4 are left; resume with a larger --budget-usd" in ended.err
+    assert "of $0.0001 spent, 2 of 4 are left; resume with the same command and a larger --budget-usd" in ended.err
     asked = len(server.asked)
     assert here("limited", "--budget-usd=0.0001", methods=rows, lm=PRICED).code == 3
     assert len(server.asked) == asked, "what is spent is remembered"

@@ -52,7 +52,7 @@ def searched(folder: Path) -> dict[Any, dict[str, Any]]:
 
     Without the clock, and without digests: they are of six decimals, which another processor may round otherwise.
     """
-    found = events(folder, "descriptions", "given", "looked", "scores", "test", "new", "opened")
+    found = events(folder, "descriptions", "given", "scored_only", "scores", "test", "new", "opened")
     facts = [{key: value for key, value in event.items() if key not in ("seconds", "crc", "digest")} for event in found]
     return {(fact["type"], fact.get("kind"), fact.get("step"), str(fact.get("rows"))): fact for fact in facts}
 
