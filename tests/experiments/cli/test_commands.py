@@ -110,7 +110,13 @@ def test_data_check_names_what_is_wrong(folder: Path, capsys: Capture) -> None:
     (folder / "notes.txt").write_text("x")
     assert main(["data", "check", f"folder:{folder}"]) == 1
     out = capsys.readouterr().out
-    for said in ("opens them stops: 1", "1.png is not a picture", "same picture in two", "notes.txt", "has faults"):
+    for said in (
+        "unreadable pictures (a run that opens one stops)",
+        "1.png is not a picture",
+        "same picture in two",
+        "notes.txt",
+        "has faults",
+    ):
         assert said in out
 
 

@@ -108,7 +108,7 @@ def test_published_numbers_of_another_clip_are_said_not_to_compare(clip, said):
     for cell in cells:
         cell["cell"]["settings"] = {"clip": clip}
     table = build_table(cells, published=published_rows("base-to-new", 1, ["eurosat"]))
-    assert any("do not compare" in note for note in notes(table)) == said
+    assert any("cannot be compared" in note for note in notes(table)) == said
 
 
 def test_unequal_numbers_of_labelled_pictures_are_told():
@@ -120,7 +120,7 @@ def test_unequal_numbers_of_labelled_pictures_are_told():
         cell["labelled_per_class"] = 3
     table = build_table(cells)
     (note,) = [note for note in notes(table) if note.startswith("labels/class")]
-    assert ": 3 by ipo-default; 2 by coop; 0 by baseline. Rows of one number share a budget" in note
+    assert ": 3 by ipo-default; 2 by coop; 0 by baseline. Rows with the same number have the same budget" in note
 
 
 def test_every_row_says_how_many_labelled_pictures_it_saw():
