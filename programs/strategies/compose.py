@@ -57,7 +57,10 @@ class ComposeSettings(BaseModel, extra="forbid", frozen=True):
 
     words: int = Field(2, ge=0, le=100, description="templates a step that the language model writes, for their words")
     scored_templates: int = Field(
-        100, ge=1, description="compositions that a step scores; fewer with more than 70 classes"
+        100,
+        ge=1,
+        description="compositions that a step scores, fewer with more than 70 classes; the phrases of the vocabulary "
+        "are scored besides, once",
     )
 
 

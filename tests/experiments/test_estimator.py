@@ -104,7 +104,7 @@ def test_a_pickle_holds_no_clip_and_one_that_is_loaded_is_not_pickled(
     rows: dict[str, Any], labels: list[str], clip: Clip
 ) -> None:
     assert len(pickle.dumps(made().fit(rows["features"], labels))) < 10_000
-    with pytest.raises(InputError, match="takes the name, clip="):
+    with pytest.raises(InputError, match="give an IPOClassifier the name of the CLIP, clip="):
         pickle.dumps(made(clip=clip))
     assert clone(made(clip=clip)).clip is clip
 

@@ -46,19 +46,19 @@ def test_a_run_that_is_not_done_is_to_be_resumed(run_folder: Path) -> None:
     ("name", "content", "expected"),
     [
         ("result.json", '{"schema": 1,', "result.json is not JSON .*; restore it, or start a new run"),
-        ("result.json", "[]", "not of the form that this version reads"),
-        ("result.json", '{"schema": 1}', r"not of the form .*\(verdict: field required\)"),
-        ("result.json", '{"schema": 1, "scores": 3}', "not of the form"),
-        ("result.json", '{"schema": 1, "scores": {"test": 3}}', "not of the form"),
+        ("result.json", "[]", "not have the form that this version reads"),
+        ("result.json", '{"schema": 1}', r"not have the form .*\(verdict: field required\)"),
+        ("result.json", '{"schema": 1, "scores": 3}', "not have the form"),
+        ("result.json", '{"schema": 1, "scores": {"test": 3}}', "not have the form"),
         ("result.json", '{"schema": [1]}', "was written by another version of ipo"),
         ("result.json", '{"schema": 2}', "result.json was written by another version of ipo; restore it, or start"),
-        ("program.json", "{}", r"program.json is not of the form .*\(class_names: field required\)"),
+        ("program.json", "{}", r"program.json does not have the form .*\(class_names: field required\)"),
         ("environment.json", None, "cannot read .*environment.json"),
         ("journal.jsonl", '{"type": "scores"\n', "damaged in line 1"),
         ("journal.jsonl", lines_of({"type": "lm", "seconds": 1}), "not as this version writes it|was never begun"),
         ("analysis.json", "{", "analysis.json is not JSON .*; remove it, the report does without"),
         ("analysis.json", '{"schema": 1}', r"\(words: field required\); remove it"),
-        ("analysis.json", '{"schema": 1, "words": {"changes": 3}}', "not of the form .*; remove it"),
+        ("analysis.json", '{"schema": 1, "words": {"changes": 3}}', "not have the form .*; remove it"),
         ("analysis.json", '{"schema": 2}', "was written by another version of ipo; remove it"),
         ("result.json", "\udcff", "result.json is not JSON in UTF-8"),
     ],
@@ -75,7 +75,7 @@ def test_a_broken_file_is_named(run_folder: Path, name: str, content: str | None
 @pytest.mark.parametrize("number", [float("inf"), float("nan"), -1.0, 1e308])
 def test_a_time_that_no_run_took_is_named(run_folder: Path, number: float) -> None:
     change_json(run_folder / "result.json", lambda result: result | {"seconds": {**result["seconds"], "image": number}})
-    with pytest.raises(InputError, match=r"result\.json is not of the form .*\(seconds\.image: input should be"):
+    with pytest.raises(InputError, match=r"result\.json does not have the form .*\(seconds\.image: input should be"):
         read_run(run_folder)
 
 

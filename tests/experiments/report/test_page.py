@@ -430,7 +430,7 @@ def test_another_reward_has_its_own_words(analysed: Path) -> None:
     page = text(run_page(run))
     for shown in (
         "Recall@1 there",
-        "search queries. One recall@1 here",
+        "search queries. Each recall@1 here",
         "no language model",
         "recall@5",
     ):

@@ -263,10 +263,13 @@ def test_a_run_without_them_says_what_they_would_add(classes: str, run: Any, tmp
             ["offsets=prior", "reward=examples.segmentation:Segmentation"],
             "is for classes that compete, and not for reward=examples.segmentation:Segmentation",
         ),
-        (["offsets=centring", "selection=search"], "none are held back; set selection=held-back and selection_shots=1"),
+        (
+            ["offsets=centring", "selection=search"],
+            "no pictures are held back; set selection=held-back and selection_shots=1",
+        ),
         (
             ["offsets=centring", "selection_shots=0"],
-            "none are held back; set selection=held-back and selection_shots=1",
+            "no pictures are held back; set selection=held-back and selection_shots=1",
         ),
         (["offsets=prior", "classes=base-to-new"], "for new classes set offsets=centring"),
         (["offsets=both"], "offsets"),
