@@ -8,9 +8,8 @@ Prints Markdown tables for the shipped pictures under pairs of transformations:
 - estimates: the share of strangers below a line, as a run estimates it from its own classes, and as it is.
 - names that are too narrow: the classes are called by a kind of them, such as "hound" for a dog.
 - lines: all classes are known; the line is drawn through a few pictures of each class, for the initial template and for
-  the template of the vocabulary that the same pictures chose. The others test: the share that is rejected, how often it
-  is above the bound, and how often chance would have it there.
-- single classes: how many classes have more than twice the share below a line, and the worst class.
+  the template that they chose. The others test: the share rejected, and how often it, or chance, is above the bound.
+- single classes: how many have more than twice the share below a line, and the worst.
 - lines after a search: a third of the classes; `compose` searches on four pictures of each and two more choose, as in a
   run. One line is drawn through all of these, one through the two; also for the initial template, on the same draws.
 - moved: the line and the template of one set on the pictures of another set.
@@ -26,6 +25,8 @@ import numpy as np
 from scipy.stats import betabinom
 
 from benchmarks.common import arguments
+from benchmarks.lab.kinds import narrower
+from benchmarks.label_free import header
 from ipo_prompts.experiments.data import load_data
 from ipo_prompts.experiments.data.wordnet import STRANGERS, own_words
 from ipo_prompts.metrics.arrays import Doubles, Floats
@@ -33,7 +34,7 @@ from ipo_prompts.metrics.calibration import softmax
 from ipo_prompts.metrics.classification import ClipReward, EncodedPictures
 from ipo_prompts.metrics.clip import Clip, load_clip
 from ipo_prompts.metrics.head import highest
-from ipo_prompts.metrics.nouns import common, synsets
+from ipo_prompts.metrics.nouns import common
 from ipo_prompts.metrics.rejection import auroc, calibrated, line_through, share_below, strangers_found, threshold
 from ipo_prompts.metrics.template import BASELINE, as_read
 from ipo_prompts.metrics.text_tower import encode_templates
@@ -47,7 +48,7 @@ SHARE = 0.05
 SEARCHED = 6
 """Pictures of a known class that choose the template."""
 SHOTS, CHOOSE = 4, 2
-"""Pictures of a class with which a run searches, and with which it chooses."""
+"""Pictures of a class with which a run searches, and chooses."""
 SCORES = {
     "prob": "max probability",
     "cosine": "max cosine",
@@ -277,22 +278,6 @@ def narrow(beds: Sequence[Bed], splits: int) -> None:
         print(f"| {name} | {100 * row[0]:.1f} | " + " | ".join(f"{area:.3f}" for area in row[1:]) + " |", flush=True)
 
 
-def narrower(names: Sequence[str]) -> tuple[str, ...]:
-    """Return for each class the commonest word in texts for a kind of it; the class itself where WordNet has none."""
-    below: dict[int, list[int]] = {}
-    meaning: dict[str, int] = {}
-    for number, synset in synsets().items():
-        for above in synset.hypernyms:
-            below.setdefault(above, []).append(number)
-        meaning |= {word.text: number for word in synset.words if word.sense == 1}
-    found = []
-    for name in names:
-        words = [word for number in below.get(meaning.get(name, -1), ()) for word in synsets()[number].words]
-        usual = sorted((-word.tagged, word.text) for word in words if word.text.islower() and word.text not in names)
-        found.append(next((text for _, text in usual if text not in found), name))
-    return tuple(found)
-
-
 # Lines.
 
 
@@ -459,11 +444,6 @@ def moved(beds: Sequence[Bed]) -> None:
             others = [share for share, other in zip(shares, beds, strict=True) if other is not bed]
             cells = " | ".join(f"{share:.1f}" for share in shares)
             print(f"| {bed.name} | {score} | {cells} | {np.mean(others):.1f} |", flush=True)
-
-
-def header(*columns: str) -> None:
-    """Print the head of a table."""
-    print("| " + " | ".join(columns) + " |\n|" + " --- |" * len(columns))
 
 
 if __name__ == "__main__":
