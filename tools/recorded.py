@@ -122,7 +122,7 @@ def _stopping() -> Iterator[None]:
             from dspy._vendor.lm15.serde import request_to_dict
 
             most = bound_tokens(request_to_dict(request)) + request.config.max_tokens
-            with self._recorder.ledger.reserve(tokens=most, usd=None):
+            with self.recorder.ledger.reserve(tokens=most, usd=None):
                 raise
 
     with mock.patch.object(RecordedEngine, "complete", stopping):
