@@ -341,5 +341,8 @@ def _half_widths_to_come(sources: Sequence[tuple[Variance, float]], true: Sequen
 
 @lru_cache(maxsize=256)
 def _chi_squares(degrees: float) -> Doubles:
-    """Return chi-squared quantiles, in the middle of each of `_QUANTILES` parts; many differences ask for the same."""
+    """Cut the probabilities into `_QUANTILES` equal parts; return the chi-squared quantile at the middle of each.
+
+    The result is cached, because many differences have the same degrees of freedom.
+    """
     return np.asarray(special.chdtri(degrees, (np.arange(_QUANTILES) + 0.5) / _QUANTILES), dtype=np.float64)

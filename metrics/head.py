@@ -109,7 +109,10 @@ class Head:
         return softmax(self.logits(features), self.temperature)
 
     def margins(self, features: Floats) -> tuple[Floats, Floats | None]:
-        """Return the highest cosine with a class in words, float32 (n,), and its margin over that with `others`."""
+        """Return the highest cosine with a class in words, float32 (n,), and the margin, float32 (n,).
+
+        The margin is this cosine minus the highest cosine with `others`; None if there are no `others`.
+        """
         cosines = highest(features, self.classes)
         return cosines, None if self.others is None else np.asarray(cosines - highest(features, self.others))
 

@@ -131,7 +131,10 @@ def with_slot(text: str, class_names: Sequence[str]) -> str:
 
 
 def too_long(template: str, class_names: Sequence[str], tokens: TokenCounter) -> str | None:
-    """Return which filled text does not fit the tokenizer's context, in words; None if all texts fit."""
+    """Return why a template does not fit the tokenizer's context; None if it fits with every class name.
+
+    The reason is part of a sentence: the class name that makes most tokens, and how many.
+    """
     # A name that is short in characters may be long in tokens (another script, a rare word), so every name is counted.
     names = every_name(class_names)
     if is_plain(template):  # no token spans a space or is less than a character, so most names need no counting

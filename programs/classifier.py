@@ -70,10 +70,10 @@ class TemplateClassifier(dspy.Predict):
         temperature: the number > 0 that logits are divided by before they become probabilities; see `calibrate`.
         offsets: what is added to the logits; see `metrics/offsets.py`. None, the default, adds nothing.
         background: how the pixels of given pictures are read; a `Picture` carries its own setting.
-        rejection: the margins of known pictures, with which pictures of no class are recognised; see
-            `metrics/head.py`. None, the default, recognises none.
-        sureness: how sure each class is by itself, for pictures that may show several classes; see
-            `metrics/several.py`. None, the default, means that each picture shows one class.
+        rejection: the margins of pictures whose class is known. From them comes the threshold below which a picture
+            counts as one of no class; see `metrics/head.py`. None, the default, rejects no picture.
+        sureness: turns the logit of each class into a probability by itself, for pictures that may show several
+            classes; see `metrics/several.py`. None, the default, means that each picture shows one class.
         pictures: what labelled pictures add to the words; see `metrics/blend.py`. None, the default, adds nothing.
 
     Raises:

@@ -28,8 +28,8 @@ class SearchKeywords(TypedDict, total=False):
     scored_templates: int
     """templates that a strategy may score on the search pictures without proposing them; default 5000."""
     vocabulary: Literal["shipped", "general", "none"]
-    """phrases for the strategy compose, the describers clip, clip-greedy and fit and the rows of a grid: shipped, how
-    pictures can look; general, the most frequent words of English; none; default 'shipped'."""
+    """phrases for the strategy compose, for the describers clip, clip-greedy and fit, and for the rows of a grid.
+    shipped: how pictures can look; general: the most frequent words of English; none: no phrases; default 'shipped'."""
     seed: int
     """seed for drawing pictures and for the language model; default 0."""
     offsets: Literal["none", "centring", "prior"]
@@ -40,7 +40,7 @@ class SearchKeywords(TypedDict, total=False):
     """search: try other names of the classes around the chosen template, from WordNet and from lm if there is one; they
     are taken only if held-back pictures show a gain; default 'given'."""
     name_candidates: dict[str, list[str]] | None
-    """with names=search: class → more names to try, or a YAML file that holds this; default None."""
+    """with names=search: a table, class → more names to try, or a YAML file with this table; default None."""
     budget_usd: float | None
     """stop before this many US dollars are spent; default None."""
     budget_tokens: int | None
@@ -57,8 +57,9 @@ class RunKeywords(SearchKeywords, total=False):
     task: str | None
     """one sentence that says what the pictures show; unset: made from the class names; default None."""
     class_names: str | dict[Any, Any] | list[Any] | None
-    """class → its name in prompts, or a list of that name and synonyms; unset: as classes.yaml in the folder of
-    pictures says. With a list, or a text file with one name per line, the pictures have no labels; default None."""
+    """a table: class → its name in prompts, or a list of that name and synonyms; unset: as classes.yaml in the folder
+    of pictures says. For pictures without labels also a list of all class names, or a text file with one name per line;
+    default None."""
     labels: Literal["given", "none", "several"]
     """given: each picture has one label; none: labels are not used (docs/no-labels.md); several: a label cell of a
     table names all classes that a picture shows, cat|sofa (docs/several-labels.md); default 'given'."""
@@ -66,7 +67,7 @@ class RunKeywords(SearchKeywords, total=False):
     """classes to leave out, such as '[dog, n02084071]'; default []."""
     background: Literal["white", "as-is"]
     """white: pictures are read as viewers show them, transparent ones on white, turned by their EXIF; as-is: pictures
-    are read as stored, as for published numbers; the paper's data sets are always read so; default 'white'."""
+    are read as stored, as for published numbers; the paper's data sets are always read as stored; default 'white'."""
     clip: str
     """embedded, MODEL/TAG (ViT-B-16/openai), hf-hub:…, local-dir:…; default 'embedded'."""
     device: str
@@ -109,11 +110,12 @@ class RunKeywords(SearchKeywords, total=False):
     selection_shots: int
     """most base pictures per class that are held back to choose the winner with; 0: none; default 2."""
     search_pictures: int | None
-    """number of base pictures to score on, of those drawn for the search; unset: all; default None."""
+    """how many of the base pictures drawn for the search to score on; unset: all; default None."""
     classes: Literal["all", "base-to-new"]
     """base-to-new: search on the first half of the classes, test on both halves; default 'all'."""
     also_fit: list[str]
-    """data sets that a template will be used on later; it must be short enough for their class names; default []."""
+    """data sets that the template will be used on later; templates must be short enough for their class names, too;
+    default []."""
     opened: int
     """how often the sealed test pictures, or some of them, were opened elsewhere; runs in the same folder and runs that
     this one starts from are counted automatically; default 0."""

@@ -184,8 +184,12 @@ def suggestions(reward: ClipReward, template: str, features: Floats) -> list[tup
 def _listed(
     reward: ClipReward, templates: Sequence[str], more: Sequence[Sequence[str]] = ()
 ) -> tuple[list[list[str]], list[str], list[list[int]]]:
-    """Return three lists: the other names of each class that fit the CLIP's context; all of these names, each once; and
-    the rows of each class's texts, where the given names of all classes are the first rows.
+    """Return the other names of the classes that fit the CLIP's context, leaving out the names in `also_fit`.
+
+    Returns:
+        Three lists. The first holds the other names of each class. The second holds all other names, each once. The
+        third holds the rows of each class: of its given name, then of its other names. Rows are counted through the
+        given names of all classes, and on through the second list.
     """
     given, met = reward.class_names, {as_read(name) for name in reward.also_fit}
     fits = cache(lambda name: all(too_long(template, [name], reward.clip) is None for template in templates))

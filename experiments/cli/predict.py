@@ -194,7 +194,9 @@ def _tell_how_sure(program: Path, classifier: TemplateClassifier) -> None:
 
 @dataclass
 class _Rows:
-    """Writes each row at once. No cell of a CSV is one that a spreadsheet would run: see `as_cell`; `./x` is file `x`.
+    """Writes the row of each picture as soon as the picture is classified.
+
+    No cell of a CSV can run as a formula: `as_cell` puts `'` before such a label, and `./` before such a path.
 
     Attributes:
         form: table, csv or jsonl.

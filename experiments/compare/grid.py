@@ -304,5 +304,5 @@ def entries(grid: GridConfig, folder: Path) -> list[GridCell]:
 
 
 def _slug(name: str) -> str:
-    """Make the name of a folder; of a long path the end is kept."""
+    """Make a folder's name from a data set's or a row's name. Of a name that is too long, the end is kept."""
     return re.sub(r"[^A-Za-z0-9.=+-]+", "-", name)[-LONGEST_NAME:].strip("-.") or "unnamed"

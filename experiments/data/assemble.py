@@ -82,10 +82,12 @@ class Gathered:
 def assemble(source: Gathered, seed: int, task: str | None) -> DataSet:
     """Check the rows, cut the parts that the source lacks (draw.py has the rule) and build the data set.
 
-    A class without pictures is kept here, because `exclude` may leave it out later; `load_data` refuses the others.
+    A class without pictures is kept here, because `exclude` may leave it out later. If it does not, `load_data` refuses
+    the class.
 
     Raises:
-        InputError: there are no pictures, class names read the same, or a class or group fits no part.
+        InputError: there are no pictures; `labels_of` refuses the class names; a group is in two classes or two parts;
+            some rows have no part although others have one; or there are val and test parts but no train part.
     """
     where = source.where
     if not source.rows:

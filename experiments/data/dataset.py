@@ -319,10 +319,15 @@ def with_names(data: DataSet, names: Mapping[Any, Any], where: str) -> DataSet:
 
 
 def owners(classes: Sequence[str], own: Sequence[str], where: str) -> dict[str, str]:
-    """Return each name of each class, as it is read → the class's name in `own`.
+    """Return a table: each name of each class, in the form that `as_read` gives it → what `own` calls the class.
+
+    Args:
+        classes: the classes, with all their names.
+        own: one name for each of these classes.
+        where: where the names were written, for messages.
 
     Raises:
-        InputError: two classes share a name; the message says `where` the names were written.
+        InputError: two classes share a name.
     """
     found: dict[str, str] = {}
     for mine, name in zip(own, classes, strict=True):

@@ -331,7 +331,7 @@ def part_in_cell(cell: str, at: str) -> Part | None:
 
 
 def settle_parts(parts: Collection[Part], where: str) -> dict[Part, Part] | None:
-    """Return part of the source → the part that it is used as; None when the source is not split (one part at most).
+    """Return what each part of the source is used as; None if the source has one part at most, and so is not split.
 
     Raises:
         InputError: there are val and test pictures, but none to train on.

@@ -88,7 +88,12 @@ def is_code(name: str) -> bool:
 
 
 def refuse_codes(data: DataSet, spec: str, clip: Clip | str) -> None:
-    """Refuse classes that have codes for names. Given a CLIP, and not only its name, list the nearest words.
+    """Refuse data whose classes are called by codes, such as `class_3`.
+
+    Args:
+        data: the data set.
+        spec: how the data set was asked for.
+        clip: a CLIP, or only its name. With a CLIP, the message lists the words nearest to the first of these classes.
 
     Raises:
         InputError: there are such classes; the message says what to type.

@@ -165,7 +165,16 @@ class Reference:
         return f"class embeddings equal within {largest:.0e}"
 
     def same_labels(self, theirs: npt.NDArray[np.int64], tie: float = TIE, why: str = "") -> str:
-        """Compare predicted labels, (n,), picture by picture; raise `Differs` for a label that is not tied."""
+        """Compare predicted labels, picture by picture.
+
+        Args:
+            theirs: the labels that the target's library predicts, (n,).
+            tie: how far the probability of such a label may be below the highest; the label then counts as the same.
+            why: the likely cause of a difference, as part of a sentence.
+
+        Raises:
+            Differs: a label's probability is further below.
+        """
         probabilities = self.probabilities
         wrong = np.flatnonzero(probabilities[np.arange(len(theirs)), theirs] < probabilities.max(axis=1) - tie)
         if len(wrong):

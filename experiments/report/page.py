@@ -132,7 +132,10 @@ def compare_page(runs: Sequence[Run]) -> str:
 
 
 def _tested_on(run: Run) -> tuple[str, int, tuple[str, ...]]:
-    """Return what identifies a sealed test. The digest of all pictures does not: it differs from seed to seed."""
+    """Return what is equal for runs with the same sealed test: data set, number of test units, class names.
+
+    The digest of all pictures would not do, because it differs from seed to seed.
+    """
     return run.result.data.name, run.result.scores["test"].optimised.n, tuple(run.program.class_names)
 
 
@@ -221,7 +224,11 @@ class Piece:
 
     @property
     def tone(self) -> str:
-        """The CSS classes of the piece. It helps if the value falls without it, by more than one unit counts."""
+        """The CSS classes that colour the piece; empty if the piece was not removed alone.
+
+        They are `help-N` if the value falls without the piece, else `harm-N`; N is the strength, from 1 to 3. They are
+        `same-1` if the change is less than 1.5 units. `clear` is added if the change is significant.
+        """
         if self.change is None:
             return ""
         change = self.change.value.change

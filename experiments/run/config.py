@@ -52,8 +52,9 @@ class JobSettings(BaseModel):
     )
     class_names: str | dict[Any, Any] | list[Any] | None = Field(
         None,
-        description="class → its name in prompts, or a list of that name and synonyms; unset: as classes.yaml in the "
-        "folder of pictures says. With a list, or a text file with one name per line, the pictures have no labels",
+        description="a table: class → its name in prompts, or a list of that name and synonyms; unset: as classes.yaml "
+        "in the folder of pictures says. For pictures without labels also a list of all class names, or a text file "
+        "with one name per line",
     )
     labels: Literal["given", "none", "several"] = Field(
         "given",
@@ -64,7 +65,7 @@ class JobSettings(BaseModel):
     background: Background = Field(
         "white",
         description="white: pictures are read as viewers show them, transparent ones on white, turned by their EXIF; "
-        "as-is: pictures are read as stored, as for published numbers; the paper's data sets are always read so",
+        "as-is: pictures are read as stored, as for published numbers; the paper's data sets are always read as stored",
     )
     clip: str = Field("embedded", description="embedded, MODEL/TAG (ViT-B-16/openai), hf-hub:…, local-dir:…")
     device: str = Field(
@@ -119,14 +120,15 @@ class JobSettings(BaseModel):
         2, ge=0, description="most base pictures per class that are held back to choose the winner with; 0: none"
     )
     search_pictures: int | None = Field(
-        None, ge=2, description="number of base pictures to score on, of those drawn for the search; unset: all"
+        None, ge=2, description="how many of the base pictures drawn for the search to score on; unset: all"
     )
     classes: Literal["all", "base-to-new"] = Field(
         "all", description="base-to-new: search on the first half of the classes, test on both halves"
     )
     also_fit: list[str] = Field(
         [],
-        description="data sets that a template will be used on later; it must be short enough for their class names",
+        description="data sets that the template will be used on later; templates must be short enough for their "
+        "class names, too",
     )
     start_from: str | None = Field(
         None,

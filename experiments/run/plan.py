@@ -244,7 +244,7 @@ def choices(data: DataSet, config: RunConfig) -> list[str]:
 
 
 def held_back_shots(config: RunConfig) -> int:
-    """Return the most base pictures of a class that are held back to choose the winner with."""
+    """Return how many base pictures of a class are held back, at most, to choose the winner with."""
     return 0 if config.selection == "search" else config.selection_shots
 
 
@@ -309,7 +309,7 @@ def _check_held_back(config: RunConfig, missing: str | None) -> None:
 
     Args:
         config: the configuration.
-        missing: what is needed to hold back pictures, in words; None where they are held back.
+        missing: what to set or to add so that pictures are held back, in words; None if they are held back.
 
     Raises:
         InputError: says what to set.

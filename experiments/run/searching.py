@@ -220,7 +220,7 @@ def taken_over(config: RunConfig, journal: Journal) -> EarlierRun | None:
 
 
 def recorded(config: RunConfig, events: Sequence[Event]) -> EarlierRun | None:
-    """Return the earlier run by the record of a run that is resumed or replayed; None where there is no such record."""
+    """Return the earlier run from the run's own journal, else from the replayed run's; None if neither has one."""
     own = next((event for event in reversed(events) if event["type"] == EVENT), None)
     if own is not None:
         return _checked(own, Path(FILE_NAME))

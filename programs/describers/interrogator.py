@@ -225,7 +225,7 @@ def _look(gains: Gains, phrases: Sequence[Phrase]) -> _Look:
 
 
 def _middle_of_form(gains: Gains, forms: Sequence[str]) -> Gains:
-    """Return the median gain over the phrases of each phrase's form, for each picture: float64, shaped like `gains`."""
+    """Return, for each phrase and picture, the median gain of all phrases of its form: float64, shaped like `gains`."""
     middle = np.empty_like(gains)
     for form in set(forms):
         rows = [i for i, other in enumerate(forms) if other == form]

@@ -55,7 +55,9 @@ phrase is taken."""
 class ComposeSettings(BaseModel, extra="forbid", frozen=True):
     """What a language model is asked for, and how many compositions are tried."""
 
-    words: int = Field(2, ge=0, le=100, description="templates a step that the language model writes, for their words")
+    words: int = Field(
+        2, ge=0, le=100, description="templates that the language model writes in a step; their parts are recombined"
+    )
     scored_templates: int = Field(
         100,
         ge=1,
@@ -210,7 +212,7 @@ class _Pool:
         return self._said(template)
 
     def _around(self, wording: Wording) -> list[Wording]:
-        """Return the composition without each of its parts, and with each of the most promising other parts."""
+        """Return the compositions that lack one part of this one, or have one more part, of the most promising."""
         promising = sorted(self.parts, key=self.parts.__getitem__, reverse=True)
         said = {self.groups.get(part, part) for part in wording.parts}
         others = [part for part in promising[:PARTS] if self.groups.get(part, part) not in said]

@@ -50,7 +50,7 @@ class Desk:
         scoring_only: scores templates on the search units, records them with their origin, and keeps the limits.
         scoring: scores one proposed template, records it, and keeps the limits.
         accepted: the accepted templates, in order.
-        scored: the scores of accepted templates that were scored at once.
+        scored: the scores of the accepted templates that `score` scored, within the step.
         rejected: the refused templates, with the reasons.
         finished: why the search ends after this step, or None.
     """

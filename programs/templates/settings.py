@@ -47,8 +47,8 @@ class SearchSettings(BaseModel):
     )
     vocabulary: VocabularyName = Field(
         "shipped",
-        description="phrases for the strategy compose, the describers clip, clip-greedy and fit and the rows of a "
-        "grid: shipped, how pictures can look; general, the most frequent words of English; none",
+        description="phrases for the strategy compose, for the describers clip, clip-greedy and fit, and for the rows "
+        "of a grid. shipped: how pictures can look; general: the most frequent words of English; none: no phrases",
     )
     seed: int = Field(0, ge=0, description="seed for drawing pictures and for the language model")
     offsets: Literal["none", "centring", "prior"] = Field(
@@ -63,7 +63,7 @@ class SearchSettings(BaseModel):
         "there is one; they are taken only if held-back pictures show a gain",
     )
     name_candidates: dict[str, list[str]] | None = Field(
-        None, description="with names=search: class → more names to try, or a YAML file that holds this"
+        None, description="with names=search: a table, class → more names to try, or a YAML file with this table"
     )
     budget_usd: float | None = Field(None, gt=0, description="stop before this many US dollars are spent")
     budget_tokens: int | None = Field(None, gt=0, description="stop before this many tokens are used")
