@@ -45,7 +45,7 @@ QUANTITIES = frozenset({"cardinal", "ordinal", "some", "many", "much", "more", "
 BEGINNING = 5
 INFLECTIONS = ("s", "es", "d", "ed", "er", "est", "r", "st", "ing", "ly", "y", "ish", "n", "en")
 _HEAD = """# Made by `tools/general_vocabulary.py`, where the rule stands, of WordNet 3.0, whose licence is in
-# `experiments/data/NOTICE.md`; never edit it by hand.
+# `metrics/NOTICE.md`; never edit it by hand.
 
 """
 

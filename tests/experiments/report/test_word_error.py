@@ -1,6 +1,6 @@
 """What word effects claim where no word does anything: simulated hits of templates that are all equally good.
 
-More runs: `python -m tests.experiments.explain.test_word_error 4000`.
+More runs: `python -m tests.experiments.report.test_word_error 4000`.
 """
 
 from __future__ import annotations

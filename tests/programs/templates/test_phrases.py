@@ -30,7 +30,7 @@ def test_a_vocabulary_is_broad_and_has_no_phrase_twice(vocabulary: VocabularyNam
     assert len({phrase.group for phrase in Vocabulary.load(vocabulary).phrases}) >= 12
 
 
-def test_no_word_of_the_general_vocabulary_stands_in_a_caption_for_an_transformation() -> None:
+def test_no_word_of_the_general_vocabulary_stands_in_a_caption_for_a_transformation() -> None:
     words = {word for phrase in Vocabulary.load("general").phrases for word in re.findall("[a-z]+", phrase.text)}
     captions = " ".join(
         compose(random.Random(seed), "", frozenset({transformation}), "icon", "white", "", said=1)
