@@ -7,7 +7,7 @@
 
 - `optimize`: what the command `ipo optimize` does, in one call; it returns an `Outcome`.
 - `TemplateClassifier`, `IPO`: the DSPy program and the DSPy optimizer behind `optimize`, see `ipo_prompts.programs`.
-- `IPOClassifier`: the same as an estimator of scikit-learn, which is an extra.
+- `IPOClassifier`: an estimator of scikit-learn that does the same. It needs the extra for scikit-learn.
 - `InputError`: an error that the caller can fix; its text is one sentence that says how.
 
 Nothing is imported before it is used: DSPy and torch take seconds. This folder is installed as the package
@@ -37,7 +37,7 @@ _HOMES = {
     "optimize": "experiments.one_call",
 }
 
-# Without `IPOClassifier`: `from ipo_prompts import *` needs no extra.
+# `IPOClassifier` is left out, so that `from ipo_prompts import *` needs no extra.
 __all__ = ["IPO", "InputError", "Outcome", "TemplateClassifier", "optimize"]
 
 

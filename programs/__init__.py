@@ -12,7 +12,8 @@ A strategy finds new templates: see `ipo_prompts.programs.strategies`.
 
 Source: Du, Sun and Snoek, "IPO: Interpretable Prompt Optimization for Vision-Language Models", NeurIPS 2024
 (arXiv:2410.15397). Values and accuracies are fractions in [0, 1]; losses are mean cross-entropies in nats. Bad input
-raises `ipo_prompts.metrics.errors.InputError`. A language model that cannot be reached raises `dspy.LMError`.
+raises `ipo_prompts.metrics.errors.InputError`. If a language model cannot be reached,
+`dspy.LMError` is raised.
 
 From pictures to a saved program (the language model's key is read from the environment):
 
@@ -71,7 +72,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Import a class when it is first used: DSPy and torch take seconds, and the command line must not wait."""
+    """Import a public class when it is first used: DSPy and torch take seconds, and the command line must not wait."""
     if name not in _HOMES:
         raise AttributeError(f"module 'ipo_prompts.programs' has no attribute {name!r}")
     return resolve_name(f"{__name__}.{_HOMES[name]}:{name}")

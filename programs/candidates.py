@@ -1,8 +1,8 @@
 """Candidates for class names: from WordNet, from a language model, or written by the user.
 
-WordNet gives the singular, the synonyms of the four most usual meanings, and two words for each hypernym (what a
-meaning is a kind of). A name that WordNet lacks is looked up by its last words and by its first words. Candidates are
-guesses: the pictures decide which candidate is right.
+WordNet gives the singular of a name and the synonyms of its four most usual meanings. It also gives two words for each
+hypernym (a more general meaning, such as "feline" for "cat"). If WordNet lacks a name, its last words and its first
+words are looked up. Candidates are guesses: the pictures decide which candidate is right.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ if TYPE_CHECKING:
 
 SENSES = 4
 ABOVE = 2
-"""Words taken from each hypernym of a meaning."""
+"""The number of words that are taken from each hypernym of a meaning."""
 MOST = 24
-"""Candidates of a class, at most: each is a text to encode."""
+"""The most candidates of a class. Each candidate is a text that the CLIP has to encode."""
 LONGEST = 60
-"""Characters of a candidate, at most."""
+"""The most characters of a candidate."""
 BATCH = 20
-"""Classes in one question to a language model."""
+"""The number of classes in one question to a language model."""
 ASKED = 5
-"""Names of a class that are taken from a language model's answer, at most."""
+"""The most names of one class that are taken from a language model's answer."""
 _LINE = re.compile(r"^\W*(?P<name>.+?)\s*[:=→–]\s*(?P<names>.+)$")
 _SUFFIXES = (
     ("ies", "y"),
@@ -46,14 +46,14 @@ _SUFFIXES = (
     ("men", "man"),
     ("s", ""),
 )
-"""Endings of plurals and of their singulars, as in WordNet's own rules."""
+"""Pairs of the ending of a plural and the ending of its singular, as in WordNet's own rules."""
 
 
 def candidates_of(class_names: Sequence[str], more: Sequence[Sequence[str]] = ()) -> list[list[str]]:
     """Return the candidates of each class. No candidate is the name of another class.
 
     Args:
-        class_names: the classes. All synonyms of a class are looked up, and each synonym alone is a candidate.
+        class_names: the class names. Each synonym of a class is looked up in WordNet, and is itself a candidate.
         more: further candidates of each class, which come first.
 
     >>> candidates_of(["puppies", "dog"])[0]
@@ -74,7 +74,7 @@ def candidates_of(class_names: Sequence[str], more: Sequence[Sequence[str]] = ()
 
 
 def usable_name(name: str) -> bool:
-    """Whether a text can stand for a class in a prompt.
+    """Return whether a text can stand for a class in a prompt.
 
     >>> [usable_name(name) for name in ("tabby cat", "17", "a <CLASS>", "")]
     [True, False, False, False]
@@ -99,7 +99,7 @@ def in_wordnet(name: str) -> list[str]:
 
 
 def has_words(name: str) -> bool:
-    """Whether WordNet has a name, or the words at its end or its beginning.
+    """Return whether WordNet has a name, or the words at the end or at the beginning of the name.
 
     >>> [has_words(name) for name in ("Tabby_Cats", "BOOKS_v2", "Toyota 17", "xyzzy")]
     [True, True, True, False]
@@ -108,11 +108,11 @@ def has_words(name: str) -> bool:
 
 
 def _known_forms(name: str) -> list[str]:
-    """Return WordNet's forms of a name written as folder names are: of the whole name, else of its longest known end
-    and beginning.
+    """Return the forms of a name that WordNet has. The name may be written like the name of a folder.
 
+    If WordNet lacks the whole name, return the forms of the longest end and of the longest beginning that it has.
     Numbers are ignored (`001.Black_footed_Albatross`, `house-2`). The end comes first, because the last word mostly
-    says what the thing is, though not in `books_final`.
+    says what the thing is (`books_final` is an exception).
     """
     parted = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", tidy(name))
     words = [word for word in re.split(r"[\s_\-.]+", parted.casefold()) if not word.isdigit()]
@@ -135,7 +135,10 @@ def _forms(name: str) -> list[str]:
 
 @cache
 def _senses(word: str) -> list[int]:
-    """Return the numbers of a word's meanings, the most usual first; proper names only if there is no other meaning."""
+    """Return the numbers of a word's meanings, the most usual meaning first.
+
+    Proper names are left out, unless all meanings are proper names.
+    """
     found = meanings(word)
     proper = all(one.text[0].isupper() for one, _ in found)
     return [number for one, number in found if one.text[0].isupper() == proper]
@@ -173,7 +176,7 @@ def ask_for_names(
         lm: the language model, which records its questions.
         task: one sentence on what the pictures are.
         class_names: the classes.
-        confusions: label → a sentence on the class that its pictures are mostly taken for.
+        confusions: label → a sentence that says for which class the pictures of this label are mostly taken.
         seed: the seed of the questions.
 
     Raises:
@@ -203,7 +206,10 @@ def ask_for_names(
 
 
 def forecast_names(class_names: Sequence[str], task: str, reply_tokens: int) -> Forecast:
-    """Return an upper bound for asking for names, with a token for each byte and all classes in each question."""
+    """Return an upper bound of the calls and tokens that a question for names takes.
+
+    One token is counted for each byte, and all classes are counted in each call.
+    """
     from ipo_prompts.programs.lm.replies import BoundedChatAdapter
     from ipo_prompts.signatures.propose import ProposeNames
 

@@ -48,7 +48,7 @@ from ipo_prompts.programs.saved_program import (
 from ipo_prompts.programs.templates.for_dspy import KeptFeatures, signature_of, template_in
 
 SHOWN_CLASSES = 5
-"""How many class names the `repr` lists."""
+"""The most class names that the `repr` lists."""
 
 
 class TemplateClassifier(dspy.Predict):
@@ -60,21 +60,22 @@ class TemplateClassifier(dspy.Predict):
 
     Args:
         clip: the frozen encoder.
-        class_names: the classes, in label order; classes with synonyms as `ClassName`.
+        class_names: the class names, in label order. A class with synonyms is given as a `ClassName`.
         templates: one template, or several with weights. The class embedding is the weighted mean over the templates.
 
     Attributes:
-        state: all of the following, as one object.
-        class_names: the classes, in label order.
+        state: all attributes below, as one object.
+        class_names: the class names, in label order.
         templates: the templates, each with its weight.
-        temperature: the number > 0 that logits are divided by before they become probabilities; see `calibrate`.
-        offsets: what is added to the logits; see `metrics/offsets.py`. None, the default, adds nothing.
-        background: how the pixels of given pictures are read; a `Picture` carries its own setting.
-        rejection: the margins of pictures whose class is known. From them comes the threshold below which a picture
-            counts as one of no class; see `metrics/head.py`. None, the default, rejects no picture.
+        temperature: a number > 0. Logits are divided by it before they become probabilities; see `calibrate`.
+        offsets: the numbers that are added to the logits; see `metrics/offsets.py`. None, the default, adds nothing.
+        background: how the pixels of pictures are read. A `Picture` is read by its own setting instead.
+        rejection: the margins of pictures whose class is known. They give a threshold; a picture with a lower margin
+            counts as a picture of no class, see `metrics/head.py`. None, the default, rejects no picture.
         sureness: turns the logit of each class into a probability by itself, for pictures that may show several
             classes; see `metrics/several.py`. None, the default, means that each picture shows one class.
-        pictures: what labelled pictures add to the words; see `metrics/blend.py`. None, the default, adds nothing.
+        pictures: labelled pictures that the program decides with, besides its words; see `metrics/blend.py`. None, the
+            default, means words alone.
 
     Raises:
         InputError: a template has no slot, or does not fit the encoder's context with these classes; or the classes or
@@ -116,7 +117,7 @@ class TemplateClassifier(dspy.Predict):
     def set_templates(self, templates: str | Sequence[Weighted]) -> None:
         """Replace the templates.
 
-        The temperature becomes 1. Offsets, margins and pictures are removed: they were for the former templates.
+        The temperature becomes 1. Offsets, margins and pictures are removed: they were fitted to the former templates.
 
         Raises:
             InputError: see the class.
@@ -149,8 +150,8 @@ class TemplateClassifier(dspy.Predict):
         """The signature that DSPy's optimizers read and assign: `image -> label`, with the template as instructions.
 
         When instructions are assigned, their last line with a slot replaces the templates (see `template_in`).
-        Assigning the same template changes nothing: an ensemble keeps its other members, its weights and what was
-        fitted.
+        Assigning the same template changes nothing: an ensemble keeps its other templates and its weights, and the
+        program keeps all that was fitted.
         """
         return signature_of(self.template)
 
@@ -188,13 +189,13 @@ class TemplateClassifier(dspy.Predict):
         return printable(f"TemplateClassifier({templates}, classes: {names}{more}, CLIP: {self.clip.name})")
 
     def calibrate(self, pictures: EncodedPictures) -> float:
-        """Fit the temperature, so that probabilities match how often labels are right. No label changes.
+        """Fit the temperature, so that the probability of a label is how often the label is right. No label changes.
 
         Args:
             pictures: labelled pictures, used neither in the search nor in the test.
 
         Returns:
-            The temperature; 1.0 if the pictures do not determine one, see `calibration.fit_temperature`.
+            The temperature; 1.0 if the pictures do not determine it, see `calibration.fit_temperature`.
         """
         self.temperature = fit_temperature(self.logits(pictures.features), pictures.labels, pictures.groups)
         return self.temperature
@@ -225,7 +226,7 @@ class TemplateClassifier(dspy.Predict):
             temperature. Classes with the same name have one score, the sum of their probabilities. If the assigned
             instructions cannot be used, the label is None, there are no scores, and `problem` says why.
         """
-        if self.state.refused:  # told in the answer and not raised: a useless proposal must not end an optimizer's run
+        if self.state.refused:  # not raised: a useless proposal must not end an optimizer's run
             problem = self.state.refused[1]
             self._trace(label=None, problem=problem)
             return dspy.Prediction(label=None, scores={}, problem=problem)
@@ -241,8 +242,8 @@ class TemplateClassifier(dspy.Predict):
     def _trace(self, **answer: Any) -> None:
         """Add an answer to DSPy's trace, for its optimizers.
 
-        They show the trace to language models. So it holds neither the picture, whose path may name the class, nor a
-        score for each class.
+        Optimizers show the trace to language models. So the trace does not hold the picture, whose path may name the
+        class, and holds no score for each class.
         """
         trace, most = dspy.settings.trace, dspy.settings.max_trace_size
         if trace is not None and most > 0:
@@ -259,7 +260,7 @@ class TemplateClassifier(dspy.Predict):
         """Classify many pictures in one batch.
 
         Returns:
-            float32 (n, C), rows that sum to 1.
+            The probability of each class for each picture: float32 (n, C). Each row sums to 1.
         """
         return self.head().probabilities(self.clip.encode_pictures(pictures))
 
@@ -268,7 +269,7 @@ class TemplateClassifier(dspy.Predict):
         return self.head().logits(features)
 
     def head(self) -> Head:
-        """Return the head: what the program decides with, as one object.
+        """Return the head, the object with which the program decides.
 
         Raises:
             InputError: there is no usable template, or the offsets are for other classes.
@@ -295,10 +296,10 @@ class TemplateClassifier(dspy.Predict):
         """Return the head for pictures that may show several of the classes.
 
         Raises:
-            InputError: nothing says how sure a class is by itself.
+            InputError: the program cannot tell how probable each class is by itself.
         """
         sureness = self.sureness
-        if sureness is None and self.clip.logit_bias:  # trained with sigmoids: it tells this by itself
+        if sureness is None and self.clip.logit_bias:  # a CLIP trained with sigmoids gives these probabilities
             sureness = native(len(self.class_names))
         if sureness is None:
             raise InputError(
@@ -308,7 +309,7 @@ class TemplateClassifier(dspy.Predict):
         return replace(self.head(), sureness=sureness)
 
     def class_offsets(self) -> Floats | None:
-        """Return the offsets, added to the logit of each class, float32 (C,); None without offsets.
+        """Return the numbers that are added to the logit of each class: float32 (C,); None without offsets.
 
         Raises:
             InputError: the offsets are for other classes.
@@ -331,7 +332,7 @@ class TemplateClassifier(dspy.Predict):
             return known[2]
 
     def dump_state(self, json_mode: bool = True) -> dict[str, Any]:
-        """Return templates, classes, temperature, offsets and the encoder's name, as plain JSON.
+        """Return the state, and the encoder's name and fingerprint, as plain JSON.
 
         Raises:
             InputError: there is no usable template.
@@ -341,14 +342,13 @@ class TemplateClassifier(dspy.Predict):
         return state | as_json(self.state, self.clip)
 
     def load_state(self, state: dict[str, Any], **kwargs: Any) -> None:
-        """Become the program that was saved: templates, synonyms, temperature, offsets, margins, background, pictures.
+        """Take over the whole state of a saved program, from its templates to its pictures.
 
-        Synonyms that only this program has are removed, with a warning: the saved program was searched and calibrated
-        without them.
+        Synonyms that the saved program lacks are removed, with a warning: it was searched and calibrated without them.
 
         Raises:
             InputError: the state belongs to another encoder or to other classes, where its templates may not help; or
-                another version wrote it; or a part is missing or cannot be used. Then this program stays as it was.
+                another version wrote it; or a part is missing or cannot be used. This program then stays as it was.
         """
         saved = read_program(state, "the given state")
         if saved.clip.fingerprint != self.clip.fingerprint:
@@ -380,13 +380,13 @@ class TemplateClassifier(dspy.Predict):
     def from_file(
         cls, path: str | Path, clip: Clip | None = None, device: str = AUTO, *, trust: bool = False
     ) -> TemplateClassifier:
-        """Load a saved program. Unless an encoder is given, the encoder that the program names is loaded on a device.
+        """Load a saved program. If no encoder is given, the encoder that the program names is loaded, too.
 
         Args:
             path: the path of the file, or of the run directory that holds it as `program.json`; or `hf://USER/NAME`, a
                 repository on the Hugging Face hub that holds it.
             clip: the encoder, if it is loaded already.
-            device: where an encoder that is loaded here runs.
+            device: the device on which an encoder that is loaded here runs.
             trust: load the encoder even if open_clip does not list it and no run begun on this machine used it.
 
         Raises:

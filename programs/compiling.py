@@ -26,7 +26,7 @@ from ipo_prompts.programs.strategies.base import GivenTemplates, Strategy
 from ipo_prompts.programs.templates.for_dspy import to_picture
 from ipo_prompts.programs.templates.settings import BY_CLIP, SearchSettings
 
-# The arguments of `IPO(…)`. Each is checked when it is given, and a message says in one sentence what is wrong.
+# The arguments of `IPO(…)`. Each argument is checked when it is given. A message says in one sentence what is wrong.
 
 
 DESCRIBERS = (*BY_CLIP, "none")
@@ -38,7 +38,7 @@ NO_METRIC = (
 
 
 def kind(thing: Any) -> str:
-    """Return a few words on what something is, for messages."""
+    """Return a few words that say what an object is, for messages."""
     if isinstance(thing, str):
         return f"the text {thing!r}"
     return f"the class {thing.__name__}" if isinstance(thing, type) else type(thing).__name__
@@ -69,10 +69,12 @@ def check_arguments(reward: Any, lm: Any, describer: Any, lm_context: Any) -> No
 
 
 def as_strategy(given: Any) -> Strategy | dict[str, Any]:
-    """Return a strategy, or the name and settings of one, which is built once the language model is known.
+    """Return a strategy, or a dictionary with the name and the settings of a strategy.
+
+    A strategy is built from such a dictionary later, when the language model is known.
 
     Raises:
-        InputError: what was given is neither.
+        InputError: the argument is no strategy, and does not name one.
     """
     if isinstance(given, (dict, str)):
         if name := own_name(given):
@@ -85,7 +87,7 @@ def as_strategy(given: Any) -> Strategy | dict[str, Any]:
 
 
 def as_settings(taker: type, given: SearchSettings | None, changes: dict[str, Any]) -> SearchSettings:
-    """Return the settings of a search with changes. Messages also list the arguments of `taker`.
+    """Return the settings of a search, with changes. Error messages also list the arguments of the class `taker`.
 
     Raises:
         InputError: a change is no setting (the message names the nearest one), or its value has the wrong kind.
@@ -106,10 +108,13 @@ def as_settings(taker: type, given: SearchSettings | None, changes: dict[str, An
 
 
 def as_earlier(given: Any) -> Earlier | None:
-    """Return the earlier search that a search goes on from, given a compiled program or its search; None for None.
+    """Return the templates and steps of an earlier search, from which a search goes on.
+
+    Args:
+        given: a compiled program, or its `search`. For None, None is returned.
 
     Raises:
-        InputError: what was given is neither.
+        InputError: the argument is none of these.
     """
     found = getattr(given, "search", given)
     if not isinstance(found, (SearchResult, type(None))):
@@ -138,11 +143,11 @@ def _check_members(what: str, thing: Any, members: Sequence[str], page: str) -> 
         raise InputError(f"the {what} has no {', '.join(missing)}, and is {kind(thing)}; see docs/{page}.md.")
 
 
-# The examples of a `compile`. They are told apart by what they hold, and none may stand in both sets.
+# The examples of `compile`. Two examples are the same if their contents are. No example may stand in both sets.
 
 
 def with_pictures(given: Sequence[Any]) -> list[dspy.Example]:
-    """Return copies of examples in which each `image` is a `Picture`; examples without an image as they are.
+    """Return copies of examples, with each `image` as a `Picture`. Examples without an image are returned unchanged.
 
     Raises:
         InputError: something is no `dspy.Example`, or an image is of an unknown kind.
@@ -156,7 +161,8 @@ def with_pictures(given: Sequence[Any]) -> list[dspy.Example]:
 def check_apart(trainset: Sequence[dspy.Example], valset: Sequence[dspy.Example], clip: Clip) -> None:
     """Refuse examples that stand in both sets: examples that were searched on cannot measure what the search gained.
 
-    Two examples with an `image` are the same if their pictures are. Two others are the same if all their fields are.
+    Two examples with an `image` are the same if their pictures are the same. Two examples without an `image` are the
+    same if all their fields are the same.
 
     Raises:
         InputError: says how many stand in both sets.
@@ -171,7 +177,7 @@ def check_apart(trainset: Sequence[dspy.Example], valset: Sequence[dspy.Example]
 
 
 def examples_digest(examples: Sequence[dspy.Example], clip: Clip) -> str:
-    """Return the SHA-256 of all that a set of examples holds, in order. It is the same in every process."""
+    """Return the SHA-256 of the contents of examples, in their order. It is the same in every process."""
     pairs = zip(_pictures(examples, clip), examples, strict=True)
     texts = [f"{picture} {_held(example, opaque=lambda value: type(value).__name__)}" for picture, example in pairs]
     return hashlib.sha256("\n".join(texts).encode()).hexdigest()
@@ -184,13 +190,13 @@ def _identities(examples: Sequence[dspy.Example], clip: Clip) -> list[str]:
 
 def _pictures(examples: Sequence[dspy.Example], clip: Clip) -> list[str | None]:
     """Return the digest of each example's picture; None for an example without a picture."""
-    # The store hashes each file once, and the reward, which reads the same pictures later, finds the hash there.
+    # The store hashes each file once. The reward reads the same pictures later, and finds their hashes in the store.
     contents = iter(FeatureStore(clip).contents([example.image for example in examples if "image" in example]))
     return [next(contents).partition("|")[0] if "image" in example else None for example in examples]
 
 
 def _held(example: dspy.Example, opaque: Callable[[Any], object]) -> str:
-    """Return the fields of an example as text; `opaque` makes the text of a value that has none."""
+    """Return the fields of an example as JSON. `opaque(value)` stands for a value that JSON cannot hold."""
 
     def plain(value: Any) -> object:
         if isinstance(value, np.ndarray):  # features and masks: many numbers
@@ -200,7 +206,7 @@ def _held(example: dspy.Example, opaque: Callable[[Any], object]) -> str:
     return json.dumps(dict(example.items()), default=plain, skipkeys=True, sort_keys=True)
 
 
-# A program with a classifier inside: which classifier is optimised, and the copy with what a search found.
+# A program with a classifier inside: how the classifier is found, and how the optimised copy is made.
 
 
 Program = TypeVar("Program", bound=dspy.Module)
@@ -210,7 +216,7 @@ LEFT = ("candidate_programs", "trial_logs", "search", "usage", "named")
 
 
 def classifier_in(program: Any) -> tuple[str, TemplateClassifier]:
-    """Return the classifier that a program is or holds, after the classifier's name among the program's predictors.
+    """Return the name and the object of the only classifier in a program. The classifier may be the program itself.
 
     Raises:
         InputError: there is no classifier, or there are several.
@@ -233,7 +239,10 @@ def classifier_in(program: Any) -> tuple[str, TemplateClassifier]:
 
 
 def compiled(student: Program, found: Searched, scale: Scale) -> Program:
-    """Return a copy of a program with the chosen template. DSPy's usual attributes hold the templates tried."""
+    """Return a copy of a program with the chosen template.
+
+    Its attributes `candidate_programs` and `trial_logs`, usual in DSPy, hold the templates that were tried.
+    """
     plain: Any = student.deepcopy()
     parts: tuple[Any, ...] = (plain, classifier_in(plain)[1])
     for part in parts:  # otherwise each copy would hold the attributes that an earlier compile set

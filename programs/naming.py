@@ -1,20 +1,21 @@
 """Search for class names: learn from few labelled pictures which of several names a CLIP reads best.
 
 The classes choose their names one after the other, in two rounds. Each class takes the name with the lowest loss over
-all pictures; a name other than the given one costs one nat. The logits are first divided by a temperature that fits
-them under the given names. Without it a vaguer name, which makes a CLIP less sure of everything, lowers the loss under
-any labels: a gate that used such a loss opened on shuffled labels.
+all pictures; a name other than the given one costs one nat. The logits are first divided by a temperature, which is
+fitted under the given names. Without the temperature a vaguer name, which makes a CLIP less sure of everything, lowers
+the loss under any labels: a gate that used such a loss opened on shuffled labels.
 
 Nothing is renamed unless held-back pictures open a gate. Names are chosen on each half of the pictures and measured on
-the other half. There the loss has to fall by more than its standard error, and the hits have to rise. As a control, the
-same is done with the candidates of one class given to another class: it tells what any other text would have gained.
+the other half. There the loss has to fall by more than its standard error, and the hits have to rise. As a control,
+each class also chooses among the candidates of another class. This shows how much any other text would have gained.
 
 Without labels nothing is renamed: `suggest` lists names for a person to judge.
 
 Names are searched after the template, around the chosen template. The reason is an experiment: names that are found
-around the initial template fit the chosen template less, because words and names stand in one sentence. The table has
-gains in points. "Other names" are plurals, synonyms or hyponyms in all classes. 68 classes: two sets of the suite
-(noise+negative, dark+blur), six pictures of each class. 10 classes: these two and gray+faded, three draws of each.
+around the initial template fit the chosen template less, because words and names stand in one sentence. The numbers in
+the table are gains in points. "Other names" are plurals, synonyms or hyponyms in all classes. The rows with 68 classes
+are two sets of the suite (noise+negative, dark+blur), with six pictures of each class. The rows with 10 classes are
+these two sets and gray+faded, with three draws of each.
 
     names searched              after the template   before it     before and after
     68 classes, other names     8.6 to 10.5          3.4 to 7.0    5.1 to 10.3
@@ -52,19 +53,19 @@ if TYPE_CHECKING:
     from ipo_prompts.programs.templates.settings import SearchSettings
 
 PRICE = 1.0
-"""What a name other than the given one costs, in nats over all pictures."""
+"""The price of a name other than the given name, in nats. It is added to the sum of the losses of all pictures."""
 ROUNDS = 2
 FEWEST = 2
-"""A class with fewer base pictures keeps its name."""
+"""A class with fewer base pictures than this keeps its name."""
 HIGHEST = 500.0
-"""The highest excess of a logit over the highest logit under the given names: exp would overflow above."""
+"""The most by which a logit may exceed the highest logit under the given names. Above it, exp would overflow."""
 TINY = 1e-300
 BLOCK = 1024
 FREE_RISE = 0.3
 """A name is suggested if it raises the mean fit by this many nats divided by the number of classes."""
 SUGGESTED = 5
 SHOWN = 3
-"""Pictures shown with a suggestion."""
+"""The most pictures that are shown with a suggestion."""
 
 
 @dataclass(frozen=True)
@@ -72,12 +73,12 @@ class NamesChosen:
     """The class names after a search for names.
 
     Attributes:
-        reward: the reward of the search, under the names found.
+        reward: the reward of the search, with the new class names.
         given: the class names before the search.
-        found: the decision and its evidence; the first C rows are the given names.
-        candidates: how many other names were tried.
+        found: the decision and its evidence. Its rows 0 to C - 1 are the given names.
+        candidates: the number of other names that were tried.
         alone: the names of the classes for which no other name is known.
-        asked: how many names a language model gave.
+        asked: the number of names that a language model gave.
     """
 
     reward: ClipReward
@@ -89,12 +90,12 @@ class NamesChosen:
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """The names found."""
+        """The class names after the search."""
         return self.reward.class_names
 
     @property
     def renamed(self) -> list[int]:
-        """The labels of the classes that have another name."""
+        """The labels of the classes whose name was changed."""
         return [label for label, row in enumerate(self.found.chosen.tolist()) if row != label]
 
 
@@ -125,9 +126,9 @@ def search_names(
         reward: the reward of the search, see `check_names`.
         templates: the chosen template.
         parts: the search pictures, and the selection pictures if there are some.
-        offsets: what is added to logits. Only centring is used here: other offsets were fitted to the given names.
+        offsets: the offsets of the search. Only centring is used here: other offsets were fitted to the given names.
         record: the keeper of the run's scores.
-        lm: the language model that is asked for names, too; None asks nobody.
+        lm: the language model that is also asked for names; with None, no language model is asked.
         task: one sentence on what the pictures are.
 
     Raises:
@@ -172,7 +173,7 @@ def suggestions(reward: ClipReward, template: str, features: Floats) -> list[tup
         template: a template that fits the context.
         features: the features of the pictures, float32 (n, D), unit rows.
     """
-    if reward.clip.logit_bias:  # not measured for classes that do not compete
+    if reward.clip.logit_bias:  # suggestions were not measured for CLIPs whose classes do not compete
         return []
     given = reward.class_names
     _, texts, rows = _listed(reward, [template])
@@ -188,8 +189,8 @@ def _listed(
 
     Returns:
         Three lists. The first holds the other names of each class. The second holds all other names, each once. The
-        third holds the rows of each class: of its given name, then of its other names. Rows are counted through the
-        given names of all classes, and on through the second list.
+        third holds the rows of each class: the row of its given name, then the rows of its other names. The given names
+        of all classes have the first rows; the names of the second list have the rows after them.
     """
     given, met = reward.class_names, {as_read(name) for name in reward.also_fit}
     fits = cache(lambda name: all(too_long(template, [name], reward.clip) is None for template in templates))
@@ -200,7 +201,10 @@ def _listed(
 
 
 def _labelled(reward: ClipReward, parts: Sequence[Any], offsets: Fitted | None) -> EncodedPictures:
-    """Return the pictures of all parts, with features times the CLIP's logit scale. Parts share no base picture."""
+    """Return the pictures of all parts as one set. Features are multiplied by the CLIP's logit scale.
+
+    Base pictures of different parts count as different.
+    """
     units = [cast("EncodedPictures", part) for part in parts]
     features = features_of(*units)
     if isinstance(offsets, CentringOffsets):
@@ -233,9 +237,13 @@ def about_names(found: Sequence[tuple[str, str]], class_names: Sequence[str]) ->
 
 
 class Held(NamedTuple):
-    """The gain of names over the given names, on pictures that did not choose them: means and standard errors.
+    """The gain of chosen names over the given names, measured on pictures that had no part in the choice.
 
-    `hits` is the gain in hits, a fraction; `loss` is the fall of the loss, in nats.
+    Attributes:
+        hits: the mean gain in hits, a fraction.
+        hits_error: the standard error of `hits`.
+        loss: the mean fall of the loss, in nats.
+        loss_error: the standard error of `loss`.
     """
 
     hits: float
@@ -245,19 +253,19 @@ class Held(NamedTuple):
 
     @property
     def opens(self) -> bool:
-        """Whether the gain is enough to rename."""
+        """Whether the gain is enough to rename classes."""
         return self.loss > self.loss_error and self.hits > 0
 
 
 @dataclass(frozen=True)
 class Found:
-    """Names for all classes.
+    """The chosen names of all classes.
 
     Attributes:
-        chosen: int64 (C,), the row of each class's text; the row of the given name if the class keeps it.
+        chosen: int64 (C,), the row of the text that each class takes; the given name's row if a class keeps its name.
         held: the gain of this choice on held-back pictures.
-        permuted: the same gain if each class chooses among the candidates of another class.
-        temperature: the number that logits were divided by.
+        permuted: the gain on held-back pictures if each class chooses among the candidates of another class.
+        temperature: the number by which logits were divided.
     """
 
     chosen: Numbers
@@ -271,7 +279,7 @@ def find_names(texts: Floats, candidates: Sequence[Sequence[int]], pictures: Enc
 
     Args:
         texts: float32 (T, D), the embeddings of all texts, unit rows.
-        candidates: for each of C classes the rows of its texts, the given name first.
+        candidates: for each of C classes, the rows of its names in `texts`, the given name first.
         pictures: labelled pictures of any of the classes.
         seed: the seed of the order in which classes choose.
     """
@@ -285,13 +293,13 @@ def find_names(texts: Floats, candidates: Sequence[Sequence[int]], pictures: Enc
 
 
 def _free(candidates: Sequence[Sequence[int]], pictures: EncodedPictures) -> list[Sequence[int]]:
-    """Return the candidates; classes with too few base pictures have their own name alone."""
+    """Return the candidates. A class with fewer than `FEWEST` base pictures has only its given name."""
     many = Counter(label for label, _ in {*zip(pictures.labels.tolist(), pictures.groups or (), strict=True)})
     return [own if many[label] >= FEWEST else own[:1] for label, own in enumerate(candidates)]
 
 
 def exchanged(candidates: Sequence[Sequence[int]]) -> list[Sequence[int]]:
-    """Give each class with candidates the candidates of the next class that has some. All keep their own name, too.
+    """Give each class with candidates the candidates of the next such class. Each class keeps its given name, too.
 
     >>> exchanged([[0, 3], [1], [2, 4, 5]])
     [[0, 4, 5], [1], [2, 3]]
@@ -313,7 +321,10 @@ def _halves(pictures: EncodedPictures) -> Numbers:
 def held_back_gain(
     texts: Floats, candidates: Sequence[Sequence[int]], pictures: EncodedPictures, halves: Numbers, seed: int
 ) -> Held:
-    """Choose names on each half, and measure them on the other half, with the temperature of the half that chose."""
+    """Return the gain of names that are chosen on one half of the pictures and measured on the other half.
+
+    Each half chooses once. The temperature is fitted on the half that chooses.
+    """
     given = np.array([own[0] for own in candidates], dtype=np.int64)
     hits, losses = np.zeros(len(halves)), np.zeros(len(halves))
     for half in (0, 1):
@@ -341,16 +352,19 @@ def _judged(classes: Floats, pictures: EncodedPictures, temperature: float) -> t
 def choose_names(
     texts: Floats, candidates: Sequence[Sequence[int]], pictures: EncodedPictures, seed: int
 ) -> tuple[Numbers, float]:
-    """Choose without a gate: return the row of each class's text, int64 (C,), and the temperature.
+    """Choose a text for each class, without a gate.
 
-    For each picture the sum over classes of exp(logit) is kept. To try a text for a class, its term in the sum is
-    replaced, so the work grows as pictures times texts. A text that another class has is not taken.
+    For each picture the sum of exp(logit) over the classes is stored. To try a text for a class, the class's term in
+    the sum is replaced, so the work grows as pictures times texts. A class does not take a text of another class.
+
+    Returns:
+        The row of each class's text, int64 (C,), and the temperature.
     """
     chosen = np.array([own[0] for own in candidates], dtype=np.int64)
     logits = pictures.features @ texts[chosen].T
     temperature = best_temperature(logits, pictures.labels)
     highest = logits.max(axis=1).astype(np.float64) / temperature
-    del logits  # with a thousand classes they fill memory
+    del logits  # with a thousand classes the logits fill memory
     own = [np.flatnonzero(pictures.labels == label) for label in range(len(candidates))]
     order = np.random.default_rng(seed)
 
@@ -389,8 +403,8 @@ class Suggestion(NamedTuple):
         label: the label of the class.
         row: the row of the text.
         rise: the rise of the mean fit of all pictures, in nats.
-        pictures: the numbers of a few pictures: of those that the given name assigns to the class, the nearest to the
-            other name.
+        pictures: the numbers of at most `SHOWN` pictures that the given name assigns to the class: the pictures whose
+            logit rises most under the other name.
     """
 
     label: int
@@ -400,11 +414,11 @@ class Suggestion(NamedTuple):
 
 
 def suggest(texts: Floats, candidates: Sequence[Sequence[int]], features: Floats) -> list[Suggestion]:
-    """Return other names that fit pictures without labels better. The names that raise fit most come first.
+    """Return other names that fit pictures without labels better. The name that raises the fit most comes first.
 
-    Each name is tried alone. Fit is the mean of log Σ exp(logit) with centring: without centring nearly any text that
-    is nearer to all pictures raises the fit. Vague names raise it even so, so a name also has to be nearer to the
-    pictures that the given name assigns to its class.
+    Each name is tried alone. The fit is the mean of log Σ exp(logit) over pictures, with centring. Without centring,
+    nearly any text that is nearer to all pictures raises the fit. Even with centring, vague names raise the fit. So a
+    name also has to be nearer to the pictures that the given name assigns to its class.
 
     Args:
         texts, candidates: see `find_names`.

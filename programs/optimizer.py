@@ -65,8 +65,8 @@ class IPO(Teleprompter):
 
     Args:
         reward: scores templates with the frozen CLIP: a `ClipReward`, or any other `Reward`. None means the accuracy
-            of the student's CLIP on its classes; if no example has a `label`, None means the fit, which is no accuracy
-            (`metrics/fit.py`).
+            of the student's CLIP on its classes; if no example has a `label`, None means the fit, which needs no
+            labels and is no accuracy (`metrics/fit.py`).
         lm: the optimizer LLM, or its name as `ipo optimize --lm` takes it. None means the language model of the
             `dspy.context` in which `compile` is called. Its answers are written into the journal before they are used.
         strategy: how new templates are found: a name of `strategies.STRATEGIES`, a dictionary with its `name` and its
@@ -79,17 +79,17 @@ class IPO(Teleprompter):
         lm_context: the context of `lm` in tokens, prompt and reply together, for models that litellm does not know.
             Descriptions are shortened to fit. If the context is unknown, they are not shortened.
         task: one sentence on what the pictures are, shown to the language models.
-        earlier: a compiled program, or its `search`: its templates are candidates from the start.
+        earlier: a compiled program, or its `search`. Its templates are candidates from the start.
         log_dir: the folder of the journal. A `compile` that was killed, or stopped by a limit, resumes from the journal
             if it is given the same arguments (and a larger limit). Other arguments are refused.
-        on_step: called after each step.
+        on_step: a function that is called with the `Step` after each step.
         settings: the settings of the search. Single settings may be given as keywords, such as `steps=50` or
             `budget_usd=1.5`. A limit ends the search with the best template so far. Without `initial_template` the
             search starts from the student's template.
 
     Raises:
-        InputError: there is no such strategy or setting, a value has the wrong kind, or a `metric` was given, whose
-            place the reward takes.
+        InputError: there is no such strategy or setting; or a value has the wrong kind; or a `metric` was given;
+            give a reward instead.
 
     Example:
         >>> from ipo_prompts.experiments.data import draw, load_data
@@ -158,8 +158,8 @@ class IPO(Teleprompter):
         Returns:
             A copy of the student with the chosen template and these attributes: `candidate_programs` (best search score
             first), `trial_logs` (step → what happened), `search` (the `SearchResult`; its `stopped` names the limit
-            that was reached), `usage` (what language models used), and `named` (what a search for names found). After a
-            search for names, prompts have the names found, and answers have the student's names.
+            that was reached), `usage` (what language models used), and `named` (the outcome of a search for names).
+            After a search for names, prompts have the new class names, and answers have the student's class names.
 
         Raises:
             InputError: the student neither is nor holds one `TemplateClassifier`; or it has several templates and no
@@ -225,7 +225,7 @@ class IPO(Teleprompter):
         return made
 
     def _reward_for(self, student: TemplateClassifier, examples: Sequence[Any]) -> Reward:
-        """Return the accuracy, or the fit if no example has a label.
+        """Return the reward: the accuracy, or the fit if no example has a label.
 
         Raises:
             InputError: some examples have a label and others have none.
@@ -241,7 +241,7 @@ class IPO(Teleprompter):
         return fit_reward(student.clip, student.class_names)
 
     def _backend(self) -> Backend | None:
-        """Return the language model for strategies and describers that hold none of their own."""
+        """Return the language model for strategies and describers that hold none themselves; None if there is none."""
         lm = dspy.settings.lm if self.lm is None else self.lm
         if isinstance(lm, str):
             return None if lm == "none" else find_backend(lm, role="optimizer", seed=self.settings.seed)
@@ -264,7 +264,7 @@ class IPO(Teleprompter):
     def _describing(
         self, clip: Clip, reward: Reward, searched: Sequence[dspy.Example], lm: Backend | None
     ) -> Describing | None:
-        """Return how the search pictures are described; None without a describer or without pictures."""
+        """Return the way in which the search pictures are described; None without a describer or without pictures."""
         pictures = [example.image for example in searched if "image" in example]
         if self.describer in (None, "none") or (self.describer in DESCRIBERS and len(pictures) < len(searched)):
             return None
@@ -332,17 +332,18 @@ class IPO(Teleprompter):
 # Searching without labels: the reward `fit`, the price of a word, and the lead that replaces the initial template.
 #
 # Price and lead were chosen on one half of the suite and on clean sets, with two CLIPs (`benchmarks/label_free.py`).
-# Among the rules that keep the initial template on clean pictures, this rule gained most. Clean pictures have to keep
-# it, because without labels nothing tells a run that it does harm. docs/label-free.md has the other half of the suite.
+# Among the rules that keep the initial template on clean pictures, this rule gained most. A rule has to
+# keep it there, because without labels a run cannot notice that another template does harm. docs/label-free.md has the
+# results on the other half of the suite.
 
 PRICE = 0.05
-"""The price of a word, in standard deviations of fit over the vocabulary. A language model's words cost as much."""
+"""The price of a word, in standard deviations of fit over the vocabulary. Words of a language model cost the same."""
 LEAD = 1.5
-"""The lead that the best template needs over the initial template, in the same unit, after its words are paid for."""
+"""The lead that the best template needs over the initial template, in the unit of `PRICE`, after its words are paid."""
 PHRASES = 60
-"""Phrases, spread over the vocabulary, for the standard deviation of fit: enough to know it to a tenth."""
+"""The most phrases that the standard deviation of fit is computed from. They give it to a tenth."""
 TEXTS = 3000
-"""Phrases times classes, at most; but at least 20 phrases are used."""
+"""The most texts (phrases times classes) that the deviation is computed from. But at least 20 phrases are used."""
 
 
 def fit_reward(

@@ -38,11 +38,11 @@ from ipo_prompts.programs.strategies.window import fitted_texts as shortened
 from ipo_prompts.programs.templates.settings import SearchSettings
 
 BESIDE = -1
-"""The step number of scores that are made outside the search. It is no step of the search, so that readers of a journal
-do not take it for one."""
+"""The step number of scores that are made outside the search. The steps of a search are counted from 0, so readers of a
+journal do not take these scores for scores of a step."""
 Way = tuple[Sequence[Score], Sequence[Score]]
-"""Scores of all templates on the search and on the held-back units: the initial template first, the others best first.
-"""
+"""The scores of all templates on the search units, and their scores on the held-back units. In both, the initial
+template comes first, and the others follow, best first."""
 
 
 NAMING = "ipo_prompts.programs.naming"
@@ -55,14 +55,14 @@ class Job:
 
     Attributes:
         settings, reward, units, held_back, task, earlier: see `search`.
-        strategy: makes the strategy, given the language model that it asks, or None. Language models that the strategy
-            holds itself are recorded, too.
+        strategy: a function that makes the strategy. Its argument is the language model to be asked, or None.
+            Language models that the strategy holds itself are recorded, too.
         lm: the language model, without a recorder; None if there is none.
-        temperature, max_tokens: the parameters of its questions, unless the language model has its own.
+        temperature, max_tokens: the parameters of questions to `lm`, unless `lm` has its own.
         describing: how the pictures are described; None if they are not.
-        room: the tokens that questions leave for descriptions; None for no bound.
-        replies: events of another run that answer in the place of language models.
-        replay: whether questions without an event are refused; else the language models answer them.
+        room: the most tokens of all descriptions in a question; None for no bound.
+        replies: recorded replies of another run, which are used in place of replies of language models.
+        replay: whether a question without a recorded reply is refused. If not, a language model answers it.
     """
 
     settings: SearchSettings
@@ -87,7 +87,8 @@ class Settled:
 
     Attributes:
         kept: the offsets; None if choosing with offsets gained no more than one standard error.
-        gain: the gain of choosing with offsets over choosing without, on held-back units left out of the choice.
+        gain: the gain of choosing templates with offsets over choosing without. It is measured on held-back
+            units that had no part in the choice.
         standard_error: the standard error of the gain; None if the units do not determine it.
     """
 
@@ -104,7 +105,7 @@ class Searched:
         result: the outcome of the search.
         ledger: what language models used.
         settled: whether offsets are kept; None if none were asked for.
-        named: the class names found, a `NamesChosen`; None if no search for names was asked for.
+        named: the class names after a search for names, a `NamesChosen`; None if no such search was asked for.
     """
 
     result: SearchResult
@@ -114,7 +115,7 @@ class Searched:
 
 
 def check_naming(settings: SearchSettings, reward: Reward, class_names: Sequence[str] | None = None) -> None:
-    """Refuse a search for names if the reward does not classify by names, and candidates that fit no class.
+    """Refuse a search for names if the reward does not classify by names. Refuse candidates for an unknown class.
 
     Args:
         settings, reward: the settings and the reward of the search.
@@ -140,12 +141,12 @@ def run(
     """Search, choose the winner, and decide on offsets and names if they were asked for.
 
     Args:
-        job: what to do.
-        journal: where answers and scores are written before they are used. Answers and scores that it holds already are
-            taken from it.
-        on_step: called after each step.
-        say: called with lines that tell what is being done.
-        showing: makes, from the ledger, a context that is entered while the search goes on.
+        job: the search, with all that it needs.
+        journal: the journal into which answers and scores are written before they are used. Answers and scores that it
+            holds already are read from it.
+        on_step: a function that is called with the step and the ledger after each step.
+        say: a function that is called with lines of text on what is being done.
+        showing: a function that makes a context manager from the ledger. It is entered while the search goes on.
 
     Raises:
         InputError, NothingUsable, dspy.LMError: see `search`; the search can be resumed.
@@ -162,7 +163,7 @@ def run(
 
     strategy = asking(job.strategy(lm), recorded)
     offsets = None if kind == "none" else fitted_on(kind, job.units, job.held_back)
-    searching = offsets if kind == "centring" else None  # a prior would have to be found for each template
+    searching = offsets if kind == "centring" else None  # a prior would have to be fitted for each template
 
     def described() -> list[str]:
         assert job.describing is not None
@@ -234,12 +235,12 @@ def settle_offsets(
 ) -> tuple[SearchResult, Settled]:
     """Choose among the templates of a search with and without offsets, and decide whether the offsets are kept.
 
-    Both ways choose by the rule of `selection.py`. Each fold of the held-back pictures compares what the two ways
-    choose without that fold; there the offsets are fitted on the search pictures alone. The offsets are kept if their
-    gain exceeds its standard error.
+    The rule of `selection.py` chooses one template with offsets and one template without. Each fold of the held-back
+    pictures compares two templates that are chosen without that fold; for this, the offsets are fitted on the search
+    pictures alone. The offsets are kept if the gain of choosing with them exceeds its standard error.
 
     Returns:
-        The search with the choice of the better way, and the evidence of the decision.
+        The search with the template that was chosen with the kept offsets, or without offsets; and the evidence.
     """
     initial = found.history.initial
     templates = [initial.template, *(one.template for one in found.history.ranked() if one is not initial)]
@@ -252,7 +253,7 @@ def settle_offsets(
         )
         return best_first(*parts)
 
-    # Balanced pictures flatter offsets that are fitted on them, so the gain is measured on pictures outside the fit.
+    # Balanced pictures flatter offsets that are fitted on them. So the gain is measured on other pictures.
     searched = fitted_on(offsets.kind, search_units)
     fair = scored(searched, f"with {offsets.kind} offsets of the search pictures")
     way = scored(None, "without offsets")
@@ -272,8 +273,8 @@ class Blended:
     """A program with labelled pictures beside its words.
 
     Attributes:
-        found: the blend of pictures and words, with the weight of the pictures.
-        program: the program; it has the pictures if their weight is above 0, else words alone.
+        found: the blend of labelled pictures and words, with the weight of the pictures.
+        program: the program. It has the pictures if their weight is above 0; else it has words alone.
         counts: int64 (C,), the number of labelled pictures of each class.
     """
 
@@ -283,10 +284,10 @@ class Blended:
 
 
 def blend_in(program: TemplateClassifier, parts: Sequence[EncodedPictures]) -> Blended:
-    """Add labelled pictures to a program that has words alone, and fit its temperature on pictures left out in turn.
+    """Add labelled pictures to a program that has words alone, and fit the temperature on pictures left out in turn.
 
     Args:
-        program: the program with the templates found; it is changed.
+        program: the program with the chosen templates; it is changed.
         parts: the labelled pictures of search and selection.
     """
     features, labels = features_of(*parts), np.concatenate([part.labels for part in parts])

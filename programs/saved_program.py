@@ -28,20 +28,21 @@ Weighted = tuple[str, float]
 
 FORMAT = 1
 RANGE = (1e-6, 1e6)
-"""Lowest and highest temperature or weight: wider than any fitted value, far from the ends of float32."""
+"""The lowest and the highest temperature or weight. The range is wider than any fitted value needs, and its ends are
+far from the limits of float32."""
 MOST_TEMPLATES = 1_000
-"""Templates of a program, at most: each is a text pass over all classes."""
+"""The most templates of a program. For each template, a CLIP has to encode the prompts of all classes."""
 
 
 @dataclass(frozen=True)
 class State:
-    """All of a program but its CLIP. It is replaced as a whole: new templates keep nothing that was fitted to old ones.
+    """All of a program except its CLIP. New templates need a new state, so nothing fitted to old templates is kept.
 
     Attributes:
         class_names, templates, temperature, offsets, background, rejection, pictures: see `TemplateClassifier`.
         sureness: how sure each class is by itself, for pictures that may show several classes.
         labels: the class names in answers, if prompts have other names; else empty.
-        refused: a text that was assigned as instructions, and why it cannot be used. Then there are no templates.
+        refused: a text that was assigned as instructions, and why it cannot be used; there are no templates then.
     """
 
     class_names: tuple[str, ...]
@@ -116,7 +117,7 @@ class _Member(BaseModel):
 
 
 class SavedProgram(BaseModel):
-    """The saved form of a program, which `TemplateClassifier.dump_state` returns. Entries of DSPy are ignored."""
+    """The saved form of a program, which `TemplateClassifier.dump_state` returns. DSPy's own entries are ignored."""
 
     format: int
     clip: _Clip
@@ -170,7 +171,7 @@ def read_state(path: str | Path) -> tuple[Path, Any]:
     """Return the path and the content of a saved program; see `TemplateClassifier.from_file`.
 
     Raises:
-        InputError: there is no such file, or it holds a larger program.
+        InputError: there is no such file, or the file holds a larger program.
     """
     if str(path).startswith("hf:/"):
         path = from_hub(str(path))
@@ -200,7 +201,7 @@ def read_program(state: Any, where: str) -> SavedProgram:
     """Check a saved state and return it as a `SavedProgram`. `where` names the state in messages.
 
     Raises:
-        InputError: it is no state of a saved program, or another version wrote it.
+        InputError: the state is not that of a saved program, or another version wrote it.
     """
     if isinstance(state, dict) and state.get("format", FORMAT) != FORMAT:
         raise InputError(f"{where} was written by another version of ipo; load it with that one, or optimise again.")
@@ -261,7 +262,9 @@ def in_range(value: Any) -> bool:
 
 
 def from_hub(address: str) -> Path:
-    """Fetch the file `program.json`, and no other file, of `hf://USER/NAME`. A `Path` may have turned `//` into `/`.
+    """Fetch only the file `program.json` of `hf://USER/NAME`, and return its local path.
+
+    The address may have one slash for two: a `Path` turns `//` into `/`.
 
     Raises:
         InputError: there is no such file, or the hub cannot be reached.

@@ -33,11 +33,11 @@ logger = logging.getLogger(__name__)
 MAX_EMPTY_STEPS = 5
 """A search ends after this many steps in a row without one usable template."""
 SCORED_AT_ONCE = 256
-"""Templates that `_score_only` scores between two checks of the limits."""
+"""The number of templates that `_score_only` scores between two checks of the limits."""
 
 
 class NothingUsable(RuntimeError):
-    """None of the first `MAX_EMPTY_STEPS` steps gave a usable template. A list of templates that ends is no failure."""
+    """None of the first `MAX_EMPTY_STEPS` steps gave a usable template. A list that is used up is no failure."""
 
 
 @dataclass(frozen=True)
@@ -46,8 +46,8 @@ class Earlier:
 
     Attributes:
         templates: the templates; they are scored before the first step, and are candidates like all others.
-        steps: the number of steps before. The seeds of new steps are counted on from it, so that no question is
-            repeated.
+        steps: the number of steps of all earlier searches. The seeds of new steps continue after them, so that no
+            question is repeated.
     """
 
     templates: tuple[str, ...] = ()
@@ -103,8 +103,8 @@ class SearchResult:
         descriptions: the descriptions of the pictures, as the strategy received them.
         ended: why the search ended, in words.
         reached: the limit that stopped the search, or None. A stopped search can be resumed under a larger limit.
-        taken_over: how many templates of the history come from an earlier search.
-        steps_before: how many steps all earlier searches did together.
+        taken_over: the number of templates of the history that come from an earlier search.
+        steps_before: the number of steps of all earlier searches together.
 
     Example:
         >>> from ipo_prompts.experiments.data import draw, load_data
@@ -135,7 +135,7 @@ class SearchResult:
 
     @property
     def proposed(self) -> int:
-        """How many templates were proposed, without the initial template and those of an earlier search."""
+        """The number of proposed templates, without the initial template and the templates of an earlier search."""
         return len(self.history) - 1 - self.taken_over
 
     @property
@@ -162,16 +162,16 @@ def search(
 
     Args:
         settings: how long to search, where to start, and how to choose the winner.
-        reward: scores templates on units, which its method `examples` returned.
-        strategy: finds new templates.
+        reward: the reward, which scores templates on units. The units come from its method `examples`.
+        strategy: the strategy, which finds new templates.
         search_units: the units on which templates are scored during the search.
         selection_units: held-back units that help to choose the winner and measure the gain of choosing; see
             `selection.py`. None chooses on the search units and measures nothing.
-        record: writes scores down before they are used. None writes nothing.
+        record: the keeper, which writes scores down before they are used. None writes nothing.
         task: one sentence on what the pictures are.
-        describe: returns descriptions of a few pictures; it may ask a language model.
+        describe: a function that returns descriptions of a few pictures. It may ask a language model.
         ledger: the costs of language models, and the limits of the search. None sets no limit.
-        on_step: called after each step.
+        on_step: a function that is called with each step when it is done.
         earlier: an earlier search that this search goes on from.
 
     Raises:
@@ -274,7 +274,7 @@ class _Run:
     def _step(self, number: int) -> tuple[Desk, tuple[ScoredTemplate, ...], BudgetReached | None]:
         """Ask, score and remember. Return the desk, the scored templates, and the limit that ended the asking."""
         scored_before = len(self.scored_only)
-        # Ask. All candidates of a step are written from the same history, which holds none of their scores.
+        # Ask. All candidates of a step are written from the history before the step, without each other's scores.
         known = self._known(number)
         self.record.given(number, known.digest)
 
@@ -296,7 +296,7 @@ class _Run:
         return desk, scored, reached
 
     def held_back(self, units: Units | None) -> HeldBack | None:
-        """Return held-back units and how to score on them. These scores are recorded as step `settings.steps`."""
+        """Return the held-back units and a function that scores on them; it records scores as step `settings.steps`."""
         if units is None:
             return None
         score = partial(self.record.score, self.settings.steps, units=units, kind="selection")
@@ -305,7 +305,7 @@ class _Run:
     def limit_behind(self, error: Exception) -> BudgetReached | None:
         """Return the limit that caused an error, or None. DSPy wraps errors, and other code replaces them.
 
-        If a question was refused for a limit, a later error is taken for a consequence of that.
+        If a question was refused before because of a limit, this limit is taken for the cause.
         """
         reached = explain(error)
         return reached if isinstance(reached, BudgetReached) else self.ledger.reached
@@ -353,7 +353,7 @@ class _Run:
         return None
 
     def _score_only(self, number: int, templates: Sequence[str], around: str) -> list[Score]:
-        """Score and record in chunks, checking the limits before each; see `Desk.score_only`."""
+        """Score and record templates in chunks. Before each chunk the limits are checked; see `Desk.score_only`."""
         usable = [template for template in templates if self.problem(template) is None]
         usable = usable[: self.settings.scored_templates - len(self.scored_only)]
         scores: list[Score] = []
@@ -366,7 +366,7 @@ class _Run:
         return scores
 
     def _check_limits(self, number: int) -> None:
-        """Stop if the time is up. A step that an earlier session recorded is done again all the same."""
+        """Stop if the time is up. But a step that an earlier session has recorded is done again whatever the time."""
         if not self.record.done(number):
             self.ledger.clock.check_time()
 

@@ -1,22 +1,23 @@
 """Choose the winner: the best template on search and selection pictures together, if its gain is more than luck.
 
-The highest of many scores on a few dozen pictures is too high. So two questions are kept apart. Which template to take?
-Every picture helps to answer this. What does the choice gain? Only pictures that had no part in the choice can tell. So
-the winner is chosen on search and selection units together, and the reported gain is the gain of the procedure: each
-fold of the selection units measures what the same procedure chooses without that fold (cross-fitting).
+The highest of many scores on a few dozen pictures is too high. So two questions are kept apart. Which template is best?
+All pictures help to answer this, so the winner is chosen on search and selection units together. How much does the
+choice gain? Only pictures that had no part in the choice can tell. So the reported gain is the gain of the procedure:
+each fold of the selection units measures the template that the procedure chooses without that fold (cross-fitting).
 
 All candidates together show how much of the best gain is luck: if their gains differ no more than by chance, the best
 candidate is no better than the mean candidate. So the best gain is shrunk towards the mean gain (empirical Bayes: Efron
 & Morris 1973; Morris 1983). The candidate replaces the initial template if the shrunken gain exceeds one standard error
-of the mean gain. This error is the luck of the initial template on these pictures, which all candidates share and which
-no mean over candidates takes out.
+of the mean gain. This error measures the luck of the initial template on these pictures. All candidates share this
+luck, so a mean over candidates does not remove it.
 
 For accuracy, templates are not compared by their hits. For each picture the classes are ordered by their logits, and
 the right class has a place in this order. Templates are compared by the mean of minus the logarithm of the place. A
-place tells second from last, so few pictures say more. And an order has no scale, so a template that only makes a CLIP
-less sure of everything gains nothing; with a loss it would gain.
+place tells a right class that came second from a right class that came last, which a hit does not; so few pictures say
+more. And places do not depend on how sure a CLIP is: a template that only makes it less sure of everything gains
+nothing. Compared by a loss, such a template would gain.
 
-Then the shortest template of about equal quality is taken: of all candidates within one standard error of the best
+At the end the shortest of the good templates is taken: among all candidates within one standard error of the best
 candidate, the candidate with the fewest words (the one-standard-error rule: Breiman, Friedman, Olshen & Stone 1984,
 section 3.4.3). `docs/statistics.md` compares this rule with others; `benchmarks/choice.py` makes that table.
 """
@@ -38,7 +39,7 @@ from ipo_prompts.metrics.sampling import Sampling
 from ipo_prompts.programs.templates.history import PromptHistory
 
 FOLDS = 5
-"""The number of folds of the selection units. Each fold measures the choice that is made without it."""
+"""The number of folds of the selection units. Each fold measures the template that is chosen without this fold."""
 
 BEST_SEARCHED = "search pictures, the highest score"
 SEARCHED = "search pictures, which also shaped the candidates"
@@ -55,7 +56,7 @@ class Choice:
         gain: the gain of the procedure over the initial template, a fraction: each fold of the selection units measures
             the choice made without that fold. It is not the gain of the winner. None without selection units.
         standard_error: the standard error of the gain, for the given classes; None if the units do not determine it.
-        how: the pictures that chose; one of the three constants above.
+        how: the pictures on which the template was chosen; one of the three constants above.
     """
 
     template: str
@@ -66,7 +67,7 @@ class Choice:
 
 
 class HeldBack(NamedTuple):
-    """Units that were not searched on, and how to score templates on them."""
+    """Units that were held back from the search, and the function that scores templates on them."""
 
     units: Units
     score: Callable[[Sequence[str]], list[Score]]
@@ -77,7 +78,7 @@ class ScoreTable:
     """The scores of the initial template (row 0) and T candidates on n units.
 
     Attributes:
-        hits: (1 + T, n), what each unit contributes to the value.
+        hits: (1 + T, n), the contribution of each unit to the value.
         losses: (1 + T, n), the loss of each unit; the mean losses break ties.
         evidence: (1 + T, n), the numbers by which templates are compared: minus the logarithm of the right class's
             place; the hits if there are no places, or if there is a lead.
@@ -116,7 +117,7 @@ class ScoreTable:
         return ScoreTable(hits, losses, evidence, self.words, classes, [self.draws[i] for i in chosen], self.lead)
 
     def pooled(self, other: ScoreTable) -> ScoreTable:
-        """Return the table of both sets of units, of the same templates."""
+        """Return one table with the units of both tables. The templates of both are the same."""
         classes = None if self.classes is None or other.classes is None else [*self.classes, *other.classes]
         both = ((self.hits, other.hits), (self.losses, other.losses), (self.evidence, other.evidence))
         hits, losses, evidence = map(np.hstack, both)
@@ -134,9 +135,10 @@ def choose_winner(
     """Choose among all templates of a search.
 
     Args:
-        how: `search` takes the best on the search units, as the paper does; `held-back` follows the head of this file.
+        how: `search` takes the best template on the search units, as the paper does. `held-back` uses the rule that the
+            head of this file describes.
         history: the proposed templates, with their scores on the search units.
-        search_units: the units that they were scored on.
+        search_units: the units on which these templates were scored.
         held_back: the selection units. Without them the search units choose, and no gain is reported.
         lead: the lead that the winner needs over the initial template, see `Scale`.
     """
@@ -154,7 +156,10 @@ def choose_winner(
 
 
 def best_first(searched: Sequence[Score], selected: Sequence[Score]) -> tuple[tuple[Score, ...], tuple[Score, ...]]:
-    """Order scores of the same templates on search and selection units: the first stays, the others come best first."""
+    """Sort the scores of the same templates on search and on selection units, best on the search units first.
+
+    The first template stays the first.
+    """
     first, *others = zip(searched, selected, strict=True)
     ordered = sorted(others, key=lambda pair: pair[0].rank, reverse=True)
     return tuple(pair[0] for pair in (first, *ordered)), tuple(pair[1] for pair in (first, *ordered))
@@ -172,7 +177,7 @@ def pooled_choice(
     Args:
         searched, selected: scores of the same templates on search and on selection units: the initial template first,
             then the others, best first.
-        search_units, selection_units: the units that they were scored on.
+        search_units, selection_units: the units on which the templates were scored.
         lead: see `choose_winner`.
     """
     tables = tables_of((searched, selected), (search_units, selection_units), lead)
@@ -191,17 +196,22 @@ def tables_of(
 
 
 def choose(table: ScoreTable) -> int:
-    """Return the row of the winner: 0, the initial template, unless a gain exceeds its error and the table's `lead`."""
+    """Return the row of the winner.
+
+    It is 0, the initial template, unless the best gain exceeds its error and the table's `lead`.
+    """
     if len(table.evidence) == 1:
         return 0
     values, losses = table.evidence[1:].mean(axis=1), table.losses[1:].mean(axis=1)
-    best = int(np.lexsort((losses, -values))[0])  # of equal rows the first, which is better on the search units
+    best = int(np.lexsort((losses, -values))[0])  # of equal rows the first: it is better on the search units
     gain, error = shrunken_gain(table.evidence[1:] - table.evidence[0], best, table.sampling)
     return shortest(table, best + 1) if gain > max(0, error, table.lead) else 0
 
 
 def shortest(table: ScoreTable, best: int) -> int:
-    """Return the row of the shortest candidate that is not clearly worse than the best; of equally short ones the best.
+    """Return the row of the shortest candidate that is not clearly worse than the best candidate.
+
+    If several candidates are equally short, return the best of them.
 
     A candidate is clearly worse if it is worse by more than one standard error of the difference on these units. A
     candidate that does not exceed the initial template by the `lead` is not taken, however short it is.
@@ -221,9 +231,10 @@ def shrunken_gain(differences: Doubles, best: int, sampling: Sampling) -> tuple[
     """Return the shrunken gain of the best candidate, without its luck, and the standard error of the mean gain.
 
     Candidate t truly gains m + a_t, where the a_t have the variance s². The measured gains have the variance s² + w.
-    The units tell the noise w, so the share s²/(s² + w) of the best gain's distance from the mean gain is kept. At most
-    sqrt(2 ln T) standard deviations of the noise are taken off, because the best of T is no luckier than that (limited
-    translation: Efron & Morris 1972). So one good candidate among many poor ones does not lose its gain.
+    The noise w is estimated from the units. Of the distance between the best gain and the mean gain, the share
+    s²/(s² + w) is kept. At most sqrt(2 ln T) standard deviations of the noise are subtracted, because the best of T
+    candidates is no luckier than that (limited translation: Efron & Morris 1972). So one good candidate among many poor
+    candidates does not lose its gain.
 
     Args:
         differences: (T, n), the gain of each candidate over the initial template on each unit.

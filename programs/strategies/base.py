@@ -1,7 +1,8 @@
-"""What a strategy is: a way to find new templates. The loop of `programs/search.py` does everything else.
+"""The definition of a strategy. A strategy finds new templates; `programs/search.py` does everything else.
 
-A strategy needs one method, `ask`. It receives everything that the strategy may know, and hands in new templates.
-A control, such as shuffled scores, is a function that only changes what may be known. What it hides cannot leak.
+A strategy needs one method, `ask`. The method receives all that the strategy may know, and hands in new templates.
+A control, such as shuffled scores, is a function that only changes the knowledge of a strategy. So the strategy cannot
+learn anything that the control hides.
 """
 
 from __future__ import annotations
@@ -37,11 +38,11 @@ class ScoredOnly:
     """A template that was scored on the search units but not proposed, see `Desk.score_only`.
 
     Attributes:
-        template: the text.
-        value: what is maximised, on the reward's scale.
+        template: the template.
+        value: the value of the template on the search units, on the reward's scale.
         loss: the mean loss.
         step: the number of the step that scored the template.
-        around: the template from whose neighbourhood this one comes, or "".
+        around: the template that this template was made from, or "".
     """
 
     template: str
@@ -52,7 +53,7 @@ class ScoredOnly:
 
     @property
     def rank(self) -> tuple[float, float]:
-        """See `Score.rank`."""
+        """The rank of the score; see `Score.rank`."""
         return (self.value, -self.loss)
 
 
@@ -62,15 +63,15 @@ class Known:
 
     Attributes:
         task: one sentence that says what the pictures are.
-        history: the initial template and every proposed one, each with its `Score`.
-        class_names: the names that fill the slot.
+        history: the initial template and every proposed template, each with its `Score`.
+        class_names: the class names that fill the slot.
         descriptions: descriptions of a few pictures.
-        labels: int64, the class of each search picture, read-only; None where a reward has no labels.
+        labels: int64, the label of each search picture, read-only; None if the reward has no labels.
         step: the number of the step, from 0.
         seed: the seed of this step.
-        count: the number of templates wanted.
-        scored_only: every template that was only scored so far, in order.
-        scale: the scale of the values.
+        count: the number of templates that are wanted in this step.
+        scored_only: every template that was scored only, in the order of scoring.
+        scale: the scale of the reward's values.
     """
 
     task: str
@@ -86,7 +87,7 @@ class Known:
 
     @property
     def digest(self) -> str:
-        """32 hexadecimal digits that change with anything that is known; scores count to six decimals."""
+        """A digest of all that is known: 32 hexadecimal digits. Scores enter it with six decimals."""
         tried = [(one.template, round(one.value, 6), round(one.loss, 6), one.step, one.source) for one in self.history]
         scored_only = [
             (one.template, round(one.value, 6), round(one.loss, 6), one.step, one.around) for one in self.scored_only
@@ -99,12 +100,12 @@ class Known:
 
 @dataclass(frozen=True)
 class Forecast:
-    """An estimate of what a whole search asks of a language model.
+    """An estimate of the calls and tokens with which a whole search asks a language model.
 
     Attributes:
         calls: the usual number of calls.
-        tokens_in, tokens_out: the most tokens of all calls together.
-        longest: the most tokens of one question, as `Expected.count` counts; by default `tokens_in` divided by `calls`.
+        tokens_in, tokens_out: the most tokens of all questions together, and of all replies together.
+        longest: the most tokens of one question, counted by `Expected.count`; by default `tokens_in` / `calls`.
     """
 
     calls: int = 0
@@ -119,13 +120,13 @@ class Forecast:
 
 @dataclass(frozen=True)
 class Expected:
-    """What a forecast is made from.
+    """The data from which a forecast is made.
 
     Attributes:
         settings, task: the settings and the task of the search.
-        description_characters: the length of all descriptions together.
-        reply_tokens: the length limit of a reply, in tokens.
-        count: a function that counts the tokens of a text; by default one token a byte, which no tokenizer exceeds.
+        description_characters: the number of characters of all descriptions together.
+        reply_tokens: the most tokens of a reply.
+        count: a function that counts the tokens of a text. By default each byte is a token, which no tokenizer exceeds.
     """
 
     settings: SearchSettings
@@ -142,9 +143,9 @@ class Models:
     Attributes:
         lm: the language model, for `dspy.context(lm=…)`; None uses the model of the context.
         small: whether the model is best asked for one template at a time, under a grammar.
-        given: whether there is a language model. Without one, a strategy that has `asks_lm` but not `needs_lm` uses
-            only the vocabulary.
-        vocabulary: the name of the vocabulary, whose phrases no language model wrote.
+        given: whether there is a language model. If not, a strategy that has `asks_lm` but not `needs_lm` uses only the
+            vocabulary.
+        vocabulary: the name of the vocabulary that the strategy may use.
     """
 
     lm: dspy.LM | None = None
@@ -159,12 +160,13 @@ class Strategy(Protocol):
     Optional attributes:
         asks_lm: whether the strategy asks a language model if there is one. Default: False.
         needs_lm: whether the strategy cannot work without a language model. Default: False.
-        forecast: `forecast(expected)` estimates what a whole search asks, without asking or loading a model. It raises
-            `InputError` if the search cannot be done with these settings. Default: the strategy asks nothing.
-        may_know: `may_know(known)` returns what `ask` receives in place of `known`. Default: everything.
-        close: is called when the search has ended, however it ended.
+        forecast: `forecast(expected)` returns a `Forecast` of a whole search, without asking or loading a model. It
+            raises `InputError` if the search cannot be done with these settings. Default: the strategy asks nothing.
+        may_know: `may_know(known)` returns the `Known` that `ask` receives in place of `known`. Default: `known`.
+        close: a method that is called when the search has ended, also after an error.
         vocabulary: the name of the vocabulary whose phrases the strategy combines, for the report. Default: none.
-        passes_over: a text for the report: why a template with a higher value than the best so far may not be proposed.
+        passes_over: a text for the report. It says why the strategy may not propose a template although its value is
+            higher than the best so far.
         Settings, build: for a strategy with a name in `strategies/__init__.py`. `Settings` is a pydantic model of the
             strategy's settings, on the command line `strategy.KEY=VALUE`. `build(settings, models)` makes the strategy
             from them, without asking or loading a model.
@@ -193,7 +195,7 @@ def needs_lm(strategy: Any) -> bool:
 
 
 def forecast_of(strategy: Any, expected: Expected) -> Forecast:
-    """Return what a strategy expects to ask in a whole search; zeros if it has no `forecast`.
+    """Return the forecast of a strategy for a whole search; zeros if the strategy has no `forecast`.
 
     Raises:
         InputError: the search cannot be done with these settings.
@@ -215,11 +217,11 @@ def close(strategy: Any) -> None:
 
 
 class Knowing:
-    """A control: asks as another strategy does, but changes what that strategy may know.
+    """A control: another strategy with changed knowledge.
 
     Args:
         inner: the other strategy.
-        change: a function from what is known to what `inner` may know.
+        change: a function that takes a `Known` and returns the changed `Known` for `inner`.
     """
 
     asks_lm = True
@@ -230,11 +232,11 @@ class Knowing:
         self.change = change
 
     def may_know(self, known: Known) -> Known:
-        """Return the changed knowledge; `inner` may change it again."""
+        """Return the changed knowledge. If `inner` has a `may_know`, it changes the knowledge again."""
         return may_know(self.inner, self.change(known))
 
     def ask(self, known: Known, desk: Desk) -> None:
-        """Let the other strategy ask, with what `may_know` returned."""
+        """Let the other strategy ask. `known` is the knowledge that `may_know` returned."""
         self.inner.ask(known, desk)
 
     def forecast(self, expected: Expected) -> Forecast:
@@ -246,19 +248,19 @@ class Knowing:
         close(self.inner)
 
 
-# A strategy class as the registry finds it: the user's own, `strategy=module:Class`, or a listed one.
+# Strategy classes as the registry finds them: a user's own class (`strategy=module:Class`), or a listed class.
 
 
 MEMBERS = ("ask",)
-"""The members that a strategy class must have. A class without `build` is made with its settings as keywords."""
+"""The members that a strategy class must have. A class without `build` is called with its settings as keywords."""
 
 
 class OwnStrategy:
     """A strategy class that is found by a name or by `module:Class`.
 
     Args:
-        made: the class.
-        what: the setting that names the class, for messages: `strategy=mine:Waves`.
+        made: the strategy class.
+        what: the setting that names the class, for error messages, such as `strategy=mine:Waves`.
 
     Raises:
         InputError: the class lacks a member.
@@ -274,7 +276,7 @@ class OwnStrategy:
         """Make the strategy, see `Strategy.build`.
 
         Raises:
-            InputError: the strategy cannot be made; the message says where in its file.
+            InputError: the strategy cannot be made. The message says at which place of its file.
         """
         with blaming(self._what):
             if hasattr(self._made, "build"):
@@ -282,7 +284,7 @@ class OwnStrategy:
             return cast("Strategy", self._made(**dict(settings)))
 
 
-# A given list of templates instead of a language model. It shows what can be gained without writing new templates.
+# A list of templates in place of a language model. It shows how much a search gains without new templates.
 
 
 class GivenSettings(BaseModel, extra="forbid", frozen=True):
@@ -292,10 +294,10 @@ class GivenSettings(BaseModel, extra="forbid", frozen=True):
 
 
 class GivenTemplates:
-    """Proposes the templates of a list in order, as many in each step as are wanted.
+    """Proposes the templates of a list in their order: in each step as many as are wanted.
 
     Args:
-        templates: the templates, which are not changed. One that cannot be scored is refused with a reason.
+        templates: the templates, which are not changed. A template that cannot be scored is refused with a reason.
     """
 
     Settings: ClassVar[type[BaseModel]] = GivenSettings
@@ -305,7 +307,7 @@ class GivenTemplates:
 
     @classmethod
     def build(cls, settings: GivenSettings, models: Models) -> Strategy:
-        """Read the list.
+        """Return the strategy with the templates of the file.
 
         Raises:
             InputError: the file cannot be read.
@@ -313,7 +315,7 @@ class GivenTemplates:
         return cls(read_templates(settings.file))
 
     def ask(self, known: Known, desk: Desk) -> None:
-        """Propose the templates after the last one of the previous step, which was filled."""
+        """Propose the templates that follow the last template of the previous step."""
         before = [entry.template for entry in known.history if entry.step == known.step - 1 >= 0]
         position = self._templates.index(before[-1]) + 1 if before else 0
         while desk.missing > 0 and position < len(self._templates):
@@ -326,7 +328,7 @@ class GivenTemplates:
         """Return zeros: no language model is asked.
 
         Raises:
-            InputError: the list is longer than the search, so its end would never be tried.
+            InputError: the list has more templates than the search tries.
         """
         settings, count = expected.settings, len(self._templates)
         needed = math.ceil(count / settings.candidates_per_step)

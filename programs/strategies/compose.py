@@ -1,12 +1,13 @@
 """The default strategy: a language model gives words, and the scores decide how to combine them.
 
-Scoring a composition takes milliseconds. Asking for a proposal takes a request. More candidates are worth more than a
+To score a composition takes milliseconds; to ask a language model takes a request. Many candidates gain more than a
 history of scores, so the language model is asked without any history. Its templates are taken apart
 (`programs/templates/phrases.py`), and their parts are combined with each other and with the phrases of the vocabulary.
 
-Each step starts from the best composition so far. It scores this composition with every promising part added, and with
-each of its own parts left out. Some phrases help only beside another ("lying on its side" beside "faded"); filler
-never helps. Every word must earn its place: a longer composition must score higher by `Scale.word` for each extra word.
+Each step starts from the best composition so far. The step scores this composition with each promising part added, and
+with each of its own parts left out. Some phrases help only beside another phrase ("lying on its side" beside "faded");
+filler never helps. Every word must earn its place: a longer composition must score higher by `Scale.word` for each
+extra word.
 """
 
 from __future__ import annotations
@@ -42,14 +43,15 @@ if TYPE_CHECKING:
     from ipo_prompts.programs.templates.history import ScoredTemplate
 
 PARTS = 60
-"""The number of parts that are tried beside a composition: those that score best alone."""
+"""The most parts that are added to a composition, each by itself: the parts that score best alone."""
 SENTENCES = 7_000
-"""The most sentences, one a class, that a step encodes. With many classes it scores fewer compositions."""
+"""The most sentences that a step encodes: one for each composition and class. With more classes, a step scores fewer
+compositions."""
 FEWEST = 25
-"""The number of compositions that a step may score however many classes there are."""
+"""The number of compositions that a step may score even with very many classes."""
 VOCABULARY_STEPS = 4
-"""The phrases of the vocabulary may cost as much as this many steps. Of a longer vocabulary, every second or third
-phrase is taken."""
+"""The phrases of the vocabulary may cost as much as this number of steps. Of a longer vocabulary, only every second or
+third phrase is scored."""
 
 
 class ComposeSettings(BaseModel, extra="forbid", frozen=True):
@@ -67,12 +69,12 @@ class ComposeSettings(BaseModel, extra="forbid", frozen=True):
 
 
 class Compose:
-    """Scores compositions of phrases, and proposes the best.
+    """Scores compositions of phrases, and proposes the best compositions.
 
     Args:
         settings: see `ComposeSettings`.
-        writer: the strategy that writes templates; None takes all words from the vocabulary.
-        vocabulary: the vocabulary whose phrases are tried beside the writer's words.
+        writer: the strategy that writes templates with a language model. None takes all words from the vocabulary.
+        vocabulary: the name of the vocabulary whose phrases are tried beside the writer's words.
     """
 
     asks_lm: ClassVar[bool] = True
@@ -93,7 +95,7 @@ class Compose:
 
     @classmethod
     def build(cls, settings: ComposeSettings, models: Models) -> Strategy:
-        """See `Strategy`; without a language model there is no writer.
+        """Make the strategy, see `Strategy`. Without a language model it has no writer.
 
         Raises:
             InputError: there is neither a language model nor a vocabulary.
@@ -104,7 +106,7 @@ class Compose:
         return cls(settings, writer, models.vocabulary)
 
     def ask(self, known: Known, desk: Desk) -> None:
-        """Take in new words, score compositions, and propose the best."""
+        """Ask the writer for new words, score compositions, and propose the best compositions."""
         most = min(self.settings.scored_templates, max(FEWEST, SENTENCES // max(1, len(known.class_names))))
         pool = _Pool(known, most, self.vocabulary)
         if known.step == 0:
@@ -133,7 +135,7 @@ class Compose:
         close(self._writer)
 
     def _written(self, known: Known, desk: Desk) -> list[str]:
-        """Return new templates of the writer; they are not proposed."""
+        """Return new templates of the writer. They are not proposed."""
         if self._writer is None:
             return []
         beside = desk.beside(self.settings.words)
@@ -142,24 +144,24 @@ class Compose:
 
 
 _VOCABULARY = ""
-"""The value of `around` for the phrases of the vocabulary: no template."""
+"""The value of `around` for compositions with a phrase of the vocabulary: they are made from no template."""
 
 
 class _Pool:
     """The compositions scored so far, rebuilt in each step from what is known.
 
-    The parts of a composition cannot be read from its text ("a dark line drawing": one part or two?). They follow from
-    where the composition was found: around which other composition, or in which template of the writer.
+    The parts of a composition cannot be read from its text ("a dark line drawing": one part or two?). They are known
+    from the composition, or from the template of the writer, that this composition was made from.
 
     Args:
-        known: everything that is known.
+        known: all that is known before the step.
         most: the number of compositions that each step scores.
         vocabulary: the name of the vocabulary.
 
     Attributes:
         start: the composition to which single parts are added: the initial template if it can be taken apart.
-        parts: the parts, each with the rank of the composition that has only this part, or else the lowest rank.
-        groups: the group of each part of the vocabulary's phrases. Two parts of one group ("dark", "bright") never
+        parts: part → rank of the composition that has only this part. Without such a composition it is the lowest rank.
+        groups: part → group, for the parts of the vocabulary's phrases. Two parts of one group ("dark", "bright") never
             stand together.
     """
 
@@ -184,7 +186,7 @@ class _Pool:
         return template in self._wordings
 
     def score_only(self, desk: Desk, around: str, most: int | None = None) -> int:
-        """Score the new, readable compositions around a template, at most `most`; return their number."""
+        """Score at most `most` new, readable compositions around a template. Return how many were scored."""
         wordings = {str(one): one for one in self._near(around) if one.is_readable}
         new = (one for one in wordings if one not in self._wordings and desk.problem(one) is None)
         scored_only = list(islice(new, most))
@@ -192,7 +194,7 @@ class _Pool:
         return len(scored_only)
 
     def next(self) -> str | None:
-        """Return the best composition that was not returned before; None if none is left."""
+        """Return the best composition that was not returned before; None if all were."""
         template = next((one for one in self._ordered() if one not in self._expanded), None)
         if template is not None:
             self._expanded.add(template)
@@ -204,7 +206,7 @@ class _Pool:
         return [template for template in self._ordered() if key(template) not in proposed]
 
     def _near(self, template: str) -> list[Wording]:
-        """Return the neighbourhood of a composition or of a writer's template; for no template, the vocabulary."""
+        """Return the neighbours of a composition or a writer's template; for `_VOCABULARY`, one for each phrase."""
         if template == _VOCABULARY:
             return [self.start.plus(part) for part in self._vocabulary]
         if template in self._wordings:
@@ -212,16 +214,16 @@ class _Pool:
         return self._said(template)
 
     def _around(self, wording: Wording) -> list[Wording]:
-        """Return the compositions that lack one part of this one, or have one more part, of the most promising."""
+        """Return the compositions that lack one part of a wording, and those that have one more, promising part."""
         promising = sorted(self.parts, key=self.parts.__getitem__, reverse=True)
         said = {self.groups.get(part, part) for part in wording.parts}
         others = [part for part in promising[:PARTS] if self.groups.get(part, part) not in said]
         return [*wording.less(), *map(wording.plus, others)]
 
     def _said(self, template: str) -> list[Wording]:
-        """Return each fit part of a written template alone.
+        """Return a composition for each usable part of a writer's template.
 
-        If all parts are fit, also return the whole, and the whole without each part.
+        If all parts are usable, also return the whole template, and the template without each part.
         """
         wording, names = Wording.of(template), self._known.class_names
         if wording is None:
@@ -236,16 +238,16 @@ class _Pool:
         return [*map(self.start.plus, fit), *whole]
 
     def _follow(self, scored_only: Sequence[ScoredOnly], most: int) -> None:
-        """Take in what an earlier step scored, in order."""
+        """Take in the scores of an earlier step, in the order of scoring."""
         for around, group in groupby(scored_only, key=lambda one: one.around):
             scores = list(group)
-            # Around the vocabulary, or around a template of the writer, which may itself be the next composition.
+            # Scores around the vocabulary, or around a template of the writer (perhaps itself the next composition).
             if around not in self:
                 near = {str(one): one for one in self._near(around)}
                 self._take([score for score in scores if score.template in near], near)
                 scores = [score for score in scores if score.template not in near]
             if scores and around in self:
-                # The best comes first: all better compositions had no new neighbour.
+                # The best composition is expanded first. So all better compositions had no new neighbour.
                 ordered = self._ordered()
                 self._expanded.update(ordered[: ordered.index(around) + 1])
                 most -= len(scores)
@@ -254,7 +256,7 @@ class _Pool:
             self._expanded.update(self._wordings)
 
     def _take(self, scores: Iterable[Score | ScoredTemplate | ScoredOnly], wordings: Mapping[str, Wording]) -> None:
-        """Take in scores of compositions; `wordings` holds the parts of those whose text does not show them."""
+        """Take in scores of compositions. `wordings` maps texts that do not show their parts to their wordings."""
         for score in scores:
             wording = wordings.get(score.template) or _composition(score.template)
             if wording is None:
@@ -271,10 +273,12 @@ class _Pool:
 
 
 def worth(score: Score | ScoredTemplate | ScoredOnly, word: float) -> tuple[float, float]:
-    """Return the sort key of compositions, higher is better: the value less the price of the words, then the loss.
+    """Return the sort key of a composition; higher is better.
 
-    Prices from 0 to 1 point a word gave winners of the same test accuracy, and their length fell from 14 to 9 words
-    (`docs/strategies.md`).
+    Its first number is the value less the price of the words, its second number the negative loss.
+
+    With prices from 0 to 1 point for each word, the winners had the same test accuracy, and their length fell from 14
+    to 9 words (`docs/strategies.md`).
     """
     return (score.value - word * len(score.template.split()), -score.loss)
 
@@ -287,7 +291,7 @@ def _composition(template: str) -> Wording | None:
 
 @lru_cache(maxsize=8)
 def _groups(phrases: tuple[Phrase, ...]) -> Mapping[Part, str]:
-    """Return the parts of phrases, each with its group."""
+    """Return part → group, for all parts of phrases."""
     found: dict[Part, str] = {}
     for phrase in phrases:
         wording = Wording.of(phrase.template)

@@ -4,9 +4,9 @@ One structured call returns all templates of a step. Refused templates are sent 
 `one_by_one`, as in the paper's code, each template has a call of its own, and no call sees the other templates. The
 parts of the question are in the paper's order (Du, Sun and Snoek, NeurIPS 2024).
 
-Its controls stand below it. Each asks as `history` does, and is a function that changes what may be known. With
-shuffled scores, a search gains what it can gain without knowing which template was good. Without a history, it gains
-what the best of as many proposals gains.
+Two controls stand below the strategy. Each control asks as `history` does, and only changes the knowledge of the
+strategy. The control with shuffled scores shows how much a search gains without knowing which template was good. The
+control without a history shows how much the best of equally many proposals gains.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ if TYPE_CHECKING:
 
 
 LONGEST_TEMPLATE = (SLOT + " ox" * MAX_CHARACTERS)[:MAX_CHARACTERS]
-"""A template of short words, one token each. It has about 100 tokens; a CLIP reads at most 77 of its own."""
+"""A template of short words. Each word is one token, and the template has about 100 tokens; a CLIP reads at most 77."""
 FOR_SMALL = "ipo_prompts.programs.strategies.small_model:SmallModelStrategy"
-"""The class that asks a small model."""
+"""The address of the strategy class that asks a small model."""
 LONGEST_REASON = " ox" * 40
-"""A reason for refusing a template, as long as one may be."""
+"""A reason for refusing a template, as long as such a reason can be."""
 
 
 class HistorySettings(BaseModel, extra="forbid", frozen=True):
@@ -62,15 +62,15 @@ class ShowsHistory:
         self.lm = lm
 
     def chosen(self, known: Known) -> list[ScoredTemplate]:
-        """Return the templates that a question shows: the best ones, in order from the worst of them."""
+        """Return the templates that a question shows: the best templates, the best of them last."""
         shown = self.settings
         return known.history.view(shown.size, pin_initial=shown.pin_initial, floor=shown.floor or float("-inf"))
 
     @contextmanager
     def asking(self, *, as_json: bool = False, **context: Any) -> Iterator[None]:
-        """Let DSPy ask this model, if one was given, inside the block; keep an adapter that the user has set.
+        """Return a context in which DSPy asks `self.lm`, if there is one. An adapter that the user has set stays.
 
-        A call is one question: DSPy's second try as JSON, which no forecast counts, is switched off.
+        Each call is one question. DSPy's second try as JSON is switched off, because no forecast counts it.
         """
         import dspy
 
@@ -84,7 +84,7 @@ class ShowsHistory:
 
 
 class HistoryStrategy(ShowsHistory):
-    """Asks any language model for templates, showing it the best ones so far.
+    """Asks any language model for templates, and shows it the best templates so far.
 
     Args:
         lm: the model to ask; None uses the model of `dspy.context`.
@@ -111,14 +111,14 @@ class HistoryStrategy(ShowsHistory):
 
     @classmethod
     def build(cls, settings: HistorySettings, models: Models) -> Strategy:
-        """See `Strategy`; a small model gets the strategy `FOR_SMALL`."""
+        """Make the strategy, see `Strategy`. For a small model it is the strategy `FOR_SMALL`."""
         asked = resolve_name(FOR_SMALL) if models.small else HistoryStrategy
         return cast("Strategy", asked(models.lm, settings))
 
     def ask(self, known: Known, desk: Desk) -> None:
-        """Ask once, and again with the reasons if templates were refused or the answer was unreadable.
+        """Ask once. Ask again, with the reasons, if templates were refused or the answer was unreadable.
 
-        With `one_by_one`, ask once for each template.
+        With `one_by_one`, ask once for each template, and not again.
         """
         import dspy
 
@@ -131,7 +131,7 @@ class HistoryStrategy(ShowsHistory):
         for attempt in range(desk.count if alone else 2):
             wanted, refused = (1, ()) if alone else (desk.missing, desk.refusals)
             inputs = propose_inputs(known.task, known.descriptions, lines, wanted, refused)
-            # A fresh rollout id: otherwise a cache would answer the same question.
+            # A new rollout id: otherwise a cache would answer a repeated question.
             config = {"rollout_id": known.seed * 2 + attempt}
             with self.asking(as_json=as_json):
                 try:
@@ -144,17 +144,20 @@ class HistoryStrategy(ShowsHistory):
                         continue
                 answer = list(templates) if isinstance(templates, list) else [templates]
                 if was_cut_off():
-                    answer = answer[:-1]  # the token limit cut the last one
+                    answer = answer[:-1]  # the token limit cut the last template
             for text in answer[:1] if alone else answer:
                 desk.admit(with_slot(normalise(text), known.class_names) if isinstance(text, str) else text)
             if desk.missing <= 0:
                 return
 
     def forecast(self, expected: Expected) -> Forecast:
-        """Count one call a step, or one a template, each with a full history of the longest templates.
+        """Return a forecast with one call for each step (`one_by_one`: for each template).
+
+        Each question has a full history of the longest templates.
 
         Tokens are bounded, not guessed: a byte-level tokenizer makes at most one token of each byte. The longest
-        question is the second of a step, with twice as many refused templates as were wanted, or the one for JSON.
+        question is the second question of a step, which repeats up to twice as many refused templates as were wanted.
+        It is counted in both forms, chat and JSON.
         """
         import dspy
 
@@ -184,7 +187,7 @@ def propose_inputs(
     count: int,
     refused: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Return the inputs of `ProposeTemplates`; `lines` is the history, see `signatures.propose.history_line`."""
+    """Return the inputs of `ProposeTemplates`. `lines` are the lines of the history, see `propose.history_line`."""
     return {
         "task": task,
         "image_descriptions": "\n".join(descriptions),
@@ -198,14 +201,15 @@ def propose_inputs(
 
 
 def no_history(known: Known) -> Known:
-    """Leave out every template and score except the initial template and its score."""
+    """Return what is known without all templates and scores except the initial template and its score."""
     return replace(known, history=PromptHistory(known.history.initial), scored_only=())
 
 
 def shuffled(known: Known) -> Known:
-    """Give each template another template's score, and each picture another picture's class.
+    """Return what is known with scores shuffled over templates, and labels shuffled over pictures.
 
-    This is done to all of them, before the best are chosen: the choice must not reveal the best.
+    All scores are shuffled before the best templates are selected for a question. Otherwise the selection would reveal
+    the best templates.
     """
     import numpy as np
 

@@ -35,16 +35,16 @@ if TYPE_CHECKING:
 
 
 TRIES_EACH = 3
-"""The most calls for each template that is wanted."""
+"""The most calls for each wanted template."""
 PROMPT_TOKENS = 420
-"""The tokens of a prompt with twelve scored templates, measured."""
+"""The measured number of tokens of a question with twelve scored templates."""
 TEMPLATE_TOKENS = 18
 USUAL_TRIES = 1.3
-"""Calls per usable template, measured."""
+"""The measured number of calls for each usable template."""
 
 
 class SmallModelStrategy(ShowsHistory):
-    """Asks a small local model, showing it the best templates so far.
+    """Asks a small local model for templates, and shows it the best templates so far.
 
     Args:
         lm: a model whose engine supports grammars and `logit_bias`, such as the engine of `programs.lm.local.local_lm`.
@@ -71,7 +71,7 @@ class SmallModelStrategy(ShowsHistory):
     needs_lm: ClassVar[bool] = True
 
     def ask(self, known: Known, desk: Desk) -> None:
-        """Ask for one template after another until there are enough, or the tries are used up."""
+        """Ask for one template after another, until there are enough templates or all tries are used up."""
         propose = dspy.Predict(ProposeTemplate)
         shown = self.chosen(known)
         inputs = {
@@ -102,13 +102,13 @@ class SmallModelStrategy(ShowsHistory):
                     return
 
     def forecast(self, expected: Expected) -> Forecast:
-        """Count a call for each template, and some retries."""
+        """Return a forecast with one call for each template, and some retries."""
         settings = expected.settings
         calls = round(settings.steps * settings.candidates_per_step * USUAL_TRIES)
         return Forecast(calls, calls * PROMPT_TOKENS, calls * TEMPLATE_TOKENS)
 
 
-# What a small local model is asked: grammar, chat and banned words; and which replies are not worth a score.
+# The question to a small local model: grammar, chat and banned words. And the check of its replies.
 
 EXAMPLE_TEXTS = (*(template for template, _ in EXAMPLE_HISTORY), EXAMPLE_ANSWER, *EXAMPLE_DESCRIPTIONS)
 
@@ -131,8 +131,8 @@ MIN_P = 0.05
 BAN_BIAS = -5.0
 """The bias on the logits of a banned word: the word becomes rare, not impossible."""
 SLOT_BIAS = 1.5
-"""The bias on the logits of the slot's first token. With it, the smallest model writes the slot before it has rambled
-for a line: after a short history, 10 of 12 replies passed `quality_problem` instead of 4."""
+"""The bias on the logits of the slot's first token. Without it, the smallest model rambles for a line before
+it writes the slot. With it, 10 of 12 replies after a short history passed `quality_problem`; without it, 4."""
 WORDS = range(3, 17)
 """The numbers of words that a template may have; the slot counts as one word."""
 
@@ -208,8 +208,8 @@ def words_to_ban(
     Three kinds of words are banned:
 
     - a random half of the content words of the history and of this step's earlier candidates, so that replies differ;
-    - the words of the worked example that the history lacks, since a model copies them;
-    - the words of `always`, the class names, since a small model likes to name one class, which harms all the others.
+    - the words of the worked example that the history lacks, because a model copies these words;
+    - the words of `always`, the class names, because a small model likes to name a class, which harms other classes.
     """
     used = set(_content_words_of((*history, *batch)))
     avoided = set(_content_words_of(always)) | set(_content_words_of(example)) - used

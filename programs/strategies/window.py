@@ -19,11 +19,13 @@ from ipo_prompts.programs.record.score_keeper import ScoreKeeper
 from ipo_prompts.programs.strategies.base import Expected, Strategy, forecast_of
 
 BYTES_PER_TOKEN = 2
-"""Bytes a token of English letters and spaces, for a model whose tokenizer is not here. Every other byte counts as a
-token. With the tokenizers in use, English prose has 4 to 5 bytes a token, names have 3, and other scripts, digits and
-signs hardly more than one. Only letters in no order, such as base64, can have more tokens than are counted."""
+"""The bytes of English letters and spaces that count as one token if a model's tokenizer is not here. Each other byte
+counts as a token. With the tokenizers in use, English prose has 4 to 5 bytes a token, names have 3, and other
+scripts, digits and signs hardly more than one. Only letters in no order, such as base64, can have more tokens than are
+counted."""
 FEWEST = 40
-"""The least tokens of a shortened description: about the length of a published one, of which 500 have some 19,500."""
+"""The least tokens of a shortened description. Published descriptions are about as long: 500 of them have some 19,500
+tokens."""
 SHIPPED = ("cl100k_base", "o200k_base")
 """The tokenizers of OpenAI's chat models. litellm ships both as files; other tokenizers would be downloaded."""
 AROUND = 200
@@ -31,7 +33,7 @@ AROUND = 200
 
 _PLAIN = re.compile(rb"[A-Za-z ]")
 SHORTEST_REPLY = 128
-"""The least tokens in which a reply can hold the templates of a step."""
+"""The least tokens that a reply needs for the templates of a step."""
 
 
 @dataclass(frozen=True)
@@ -66,11 +68,11 @@ def window_of(model: str, given: int | None = None) -> Window | None:
     """Return the context window of a language model.
 
     Args:
-        model: the name of the model. `local/…` and `replay/…` have no window here, since they are asked otherwise.
-        given: the size in tokens; None takes the size that litellm knows.
+        model: the name of the model. `local/…` and `replay/…` have no window, because they are asked in another way.
+        given: the size of the window in tokens; None takes the size that litellm knows.
 
     Returns:
-        The window; None if its size is not known. Then nothing is bounded.
+        The window; None if its size is not known. Without a window nothing is bounded.
     """
     if model.startswith(("local", "replay/")):
         return None
@@ -79,17 +81,16 @@ def window_of(model: str, given: int | None = None) -> Window | None:
 
 
 def room_in(window: Window | None, strategy: Strategy, expected: Expected, *, described: bool = False) -> Room | None:
-    """Return the room that a strategy's longest question and the reply leave in a window; None without a window.
+    """Return the room that a strategy's longest question and its reply leave in a window; None if `window` is None.
 
     Args:
         window: see `window_of`.
         strategy: the strategy, whose `forecast` says how long its longest question is.
-        expected: what the forecast is made from, without descriptions.
-        described: whether descriptions are paid for. Then at least one must fit.
+        expected: the data for the forecast, without descriptions.
+        described: whether a describer is paid for. If so, at least one description must fit.
 
     Raises:
-        InputError: no room is left: the question does not fit even without a description, or with one that is paid
-            for.
+        InputError: the question does not fit: without any description, or with one description if these are paid for.
     """
     if window is None:
         return None
@@ -108,7 +109,10 @@ def room_in(window: Window | None, strategy: Strategy, expected: Expected, *, de
 
 
 def _known(model: str) -> int | None:
-    """Return the size in litellm's price list; its `get_model_info` is not used, as it would ask an Ollama server."""
+    """Return the size of the window in litellm's price list; None if it is not there.
+
+    litellm's `get_model_info` is not used, because it would ask an Ollama server.
+    """
     litellm = quiet_litellm()
     provider, _, bare = model.partition("/")
     entry = litellm.model_cost.get(model)
@@ -141,10 +145,10 @@ def _counting(model: str) -> Callable[[str], int]:
 
 # Descriptions that do not fit into a question together are cut. If that is not enough, some are left out.
 #
-# Short descriptions stay whole. Longer ones are cut to the largest number of tokens, the same for all, with which all
-# fit: at the end of a sentence if that keeps half of the tokens, else at a word. None is cut to fewer than `FEWEST`
-# tokens. Instead, some are left out, evenly over the order of the pictures, and so over the classes. Descriptions that
-# fit are not changed.
+# Longer descriptions are all cut to the same number of tokens: the largest number with which all descriptions fit.
+# Shorter descriptions stay whole. A description is cut at the end of a sentence if this keeps half of the tokens, else
+# at a word. No description is cut to fewer than `FEWEST` tokens. Instead, some descriptions are left out, evenly over
+# the order of the pictures, and so over the classes. If all descriptions fit, none is changed.
 
 _PIECE = re.compile(r"\s*\S{1,24}|\s+$")
 """A word with the spaces before it. Text without spaces, such as Chinese, is cut after this many characters."""
@@ -153,13 +157,15 @@ _SENTENCE_END = re.compile(r"[.!?。！？][\"'”’)\]]*$")
 
 @dataclass(frozen=True)
 class Shortened:
-    """How descriptions that did not fit were shortened.
+    """A record of how descriptions that did not fit were shortened.
 
     Attributes:
-        model, takes: the language model, and the tokens that it takes for prompt and reply together.
-        room: the tokens that were left for descriptions.
-        of, shown: the number of descriptions, and the number of those that are shown.
-        tokens: the tokens that longer descriptions are cut to.
+        model: the name of the language model.
+        takes: the most tokens that the model takes for prompt and reply together.
+        room: the most tokens of all descriptions together.
+        of: the number of all descriptions.
+        shown: the number of descriptions that are shown.
+        tokens: the number of tokens to which longer descriptions are cut.
     """
 
     model: str
@@ -170,12 +176,12 @@ class Shortened:
     tokens: int
 
     def __str__(self) -> str:
-        """Say what was done and why, in one sentence without its full stop."""
+        """Return a sentence, without its full stop, that says what was done and why."""
         return f"{self.what}: {self.model} takes {self.takes:,} tokens"
 
     @property
     def what(self) -> str:
-        """Say what was done to the descriptions, as a clause."""
+        """A clause that says what was done to the descriptions."""
         if not self.shown:
             return f"of {self.of:,} descriptions none is shown"
         many = "all are" if self.shown == self.of else f"{self.shown:,}, spread evenly, are"
@@ -183,7 +189,7 @@ class Shortened:
 
 
 def expected(room: Room, number: int, longest: int) -> Shortened | None:
-    """Return how descriptions of the greatest length would be shortened; None if they surely fit.
+    """Return how the longest possible descriptions would be shortened; None if descriptions fit in any case.
 
     Args:
         room: the room that is left for descriptions.
@@ -199,7 +205,7 @@ def expected(room: Room, number: int, longest: int) -> Shortened | None:
 def fitted_texts(
     descriptions: Sequence[str], room: Room | None, record: ScoreKeeper, say: Callable[[str], None]
 ) -> list[str]:
-    """Return the descriptions as every question of a search shows them; say and record how they were shortened.
+    """Return the descriptions, shortened, as all questions of a search show them. How they were shortened is recorded.
 
     A resumed search keeps the room that it began with, whatever is known of the language model now.
     """
@@ -234,7 +240,8 @@ def shorten(descriptions: Sequence[str], room: int, count: Callable[[str], int])
         count: a function that counts the tokens of a text.
 
     Returns:
-        The descriptions, and the tokens that the longer ones were cut to: 0 if all fit as they are, or none fits.
+        The descriptions, and the number of tokens to which longer descriptions were cut. The number is 0 if all
+        descriptions fit uncut, or if none fits.
 
     Example:
         >>> by_words = lambda text: len(text.split())
@@ -262,7 +269,7 @@ def shorten(descriptions: Sequence[str], room: int, count: Callable[[str], int])
 
 @dataclass(frozen=True)
 class _Text:
-    """A description in pieces: where each piece ends, and the tokens up to there."""
+    """A description in pieces: `ends` has the place where each piece ends, `sums` the number of tokens up to there."""
 
     text: str
     ends: tuple[int, ...]
@@ -292,12 +299,12 @@ class _Text:
 
 
 def _spread(texts: Sequence[_Text], number: int) -> list[_Text]:
-    """Return `number` texts, spread evenly."""
+    """Return `number` of the texts, spread evenly over their order."""
     return [texts[place * len(texts) // number] for place in range(number)]
 
 
 def _largest(low: int, high: int, fits: Callable[[int], bool]) -> int:
-    """Return the largest number up to `high` that fits, at least `low`."""
+    """Return the largest number from `low` to `high` for which `fits` is true; `low` if there is none."""
     return low + bisect_left(range(low + 1, high + 1), True, key=lambda number: not fits(number))
 
 

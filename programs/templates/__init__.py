@@ -1,1 +1,1 @@
-"""Templates in a search: their history, their admission, the vocabularies they are made of, and the search settings."""
+"""Templates in a search: their history, their admission, the vocabularies for them, and the settings of a search."""

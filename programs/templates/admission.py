@@ -1,7 +1,7 @@
 """The desk at which a strategy hands in templates: it accepts or refuses them, and scores templates on request.
 
-Text from a language model is untrusted. It is normalised, checked and compared with all known templates. If something
-is wrong, it is refused with a reason. Only templates that are admitted here are scored as proposals.
+Text from a language model is untrusted. It is normalised, checked and compared with all known templates. A text that
+fails is refused with a reason. Only templates that are accepted here are scored as proposals.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ logger = logging.getLogger(__name__)
 Refuse = Callable[[str], str | None]
 """A function that returns why a template cannot be used, or None."""
 REFUSALS_SHOWN = 10
-"""Refused templates that a question repeats, at most."""
+"""The most refused templates that a question repeats."""
 LONGEST_REJECTION = 300
-"""Characters kept of a refused text, at most."""
+"""The most characters of a refused text that are recorded."""
 LONGEST_REFUSAL = 140
-"""Bytes of a refused text and its reason that a question repeats, at most. No tokenizer makes more tokens than bytes,
-so a search knows before its first question that all questions fit."""
+"""The most bytes of a refused text with its reason in a question. No tokenizer makes more tokens than bytes, so a
+search knows before its first question that all questions fit."""
 
 
 @dataclass(frozen=True)
@@ -44,13 +44,14 @@ class Desk:
 
     Attributes:
         problem: returns why a template cannot be scored, or None.
-        count: how many templates are wanted.
-        tried: the templates that were proposed before. A template that differs from one of them only in case, spaces or
-            the final stop is refused. Templates that were scored only are not among them.
-        scoring_only: scores templates on the search units, records them with their origin, and keeps the limits.
-        scoring: scores one proposed template, records it, and keeps the limits.
+        count: the number of templates that are wanted.
+        tried: the templates that were proposed before; templates that were scored only are not among them. A new
+            template is refused if it differs from one of them only in case, spaces or the final stop.
+        scoring_only: a function for `score_only`. It scores templates on the search units, records them with the
+            template that they were made from, and keeps the limits of the search.
+        scoring: a function for `score`. It scores one proposed template, records it, and keeps the limits.
         accepted: the accepted templates, in order.
-        scored: the scores of the accepted templates that `score` scored, within the step.
+        scored: template → score, for the accepted templates that `score` has scored in this step.
         rejected: the refused templates, with the reasons.
         finished: why the search ends after this step, or None.
     """
@@ -67,7 +68,7 @@ class Desk:
 
     @property
     def missing(self) -> int:
-        """How many templates are still wanted."""
+        """The number of templates that are still wanted."""
         return self.count - len(self.accepted)
 
     @property
@@ -100,9 +101,10 @@ class Desk:
         return reason
 
     def _without_reason(self, text: str) -> str:
-        """Return a template without a reason in brackets, which models copy from the refused templates in a question.
+        """Return a template without a reason in brackets at its end.
 
-        Otherwise the reason would stay in the template, and in all templates that are made from it.
+        A question shows refused templates with reasons in brackets, and language models copy these. Otherwise the
+        reason would stay in the template, and in all templates that are made from it.
         """
         for reason in {_as_shown(rejection.reason) for rejection in self.rejected}:
             text = text.removesuffix(f"({reason})").rstrip()
@@ -111,11 +113,11 @@ class Desk:
     def score(self, text: str) -> Score | str:
         """Accept a template and score it at once, or return the reason why not.
 
-        It is for strategies that need the score within the same step. The template is a proposal like any other,
-        counted and remembered once.
+        This is for strategies that need the score in the same step. The template is a proposed template like any other:
+        it is counted and remembered once.
 
         Raises:
-            BudgetReached: the time is used up; a resumed search scores the template.
+            BudgetReached: the time is used up. A resumed search scores the template.
         """
         assert self.scoring is not None, "only the desk of a search scores"
         if reason := self.admit(text):
@@ -132,16 +134,16 @@ class Desk:
     def score_only(self, templates: Sequence[str], *, around: str = "") -> list[Score]:
         """Score templates on the search units without proposing them: they do not enter the history.
 
-        Templates that cannot be scored are left out, and so are templates beyond the search's limit, the setting
-        `scored_templates`. The scores keep the order of the templates. Later steps know all of them
+        Templates that cannot be scored are left out. So are templates beyond the limit of the search, the setting
+        `scored_templates`. The scores have the order of the templates. Later steps know all these scores
         (`Known.scored_only`).
 
         Args:
             templates: any number of templates.
-            around: the template that they were made from, if there is one.
+            around: the template that these templates were made from, if there is one.
 
         Raises:
-            BudgetReached: the time is used up; scores made before that are recorded.
+            BudgetReached: the time is used up. The scores made before are recorded.
         """
         return self.scoring_only(templates, around)
 
@@ -155,7 +157,7 @@ class Desk:
 
 
 def _refusal(rejection: Rejection) -> str:
-    """Return a refused text with the reason in brackets. Of a long text the beginning is enough to recognise it."""
+    """Return a refused text with the reason in brackets. A long text is shortened to its beginning."""
     text, reason = rejection.template, f" ({_as_shown(rejection.reason)})"
     if _size(text + reason) <= LONGEST_REFUSAL:
         return text + reason

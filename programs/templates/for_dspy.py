@@ -33,7 +33,8 @@ PROPOSE = (
     f"{BETTER} If the current one holds {SLOT}, it is no "
     f"text for a language model, but {TEMPLATE}; the new one is such a line too."
 )
-"""For GEPA: `InstructionProposer(base_instructions=PROPOSE)`. Instructions of other predictors stay what they are."""
+"""Instructions for GEPA: `InstructionProposer(base_instructions=PROPOSE)`. Instructions of other predictors stay
+as they are."""
 
 
 @lru_cache(maxsize=256)
@@ -55,14 +56,14 @@ def template_in(instructions: str) -> str:
 
 
 class AboutTemplates(dspy.ChatAdapter):
-    """Tells a language model that the instruction it is asked for is a template, if it is one.
+    """Adapter that tells a language model when the instruction that it has to write is a template.
 
-    For COPRO and MIPROv2, whose questions ask for instructions: `with dspy.context(adapter=AboutTemplates()):`. A
-    question without a template, as for other predictors, stays as it is.
+    It is for COPRO and MIPROv2, whose questions ask for instructions: `with dspy.context(adapter=AboutTemplates()):`.
+    A question without a template, such as a question about another predictor, is not changed.
     """
 
     def __call__(self, lm: Any, lm_kwargs: Any, signature: Any, demos: Any, inputs: dict[str, Any]) -> Any:
-        """Ask with the note. It is added here and not in `format`, so that DSPy's second question, for JSON, has it."""
+        """Ask with `NOTE`. It is added here and not in `format`, so that DSPy's second question, for JSON, has it."""
         if any(SLOT in str(value) for value in inputs.values() if isinstance(value, (str, list))):
             signature = signature.with_instructions(f"{signature.instructions}\n{NOTE}")
         return super().__call__(lm, lm_kwargs, signature, demos, inputs)
@@ -78,7 +79,7 @@ def clip_accuracy(example: Any, prediction: Any, trace: Any = None) -> float:
 def with_feedback(
     gold: Any, pred: Any, trace: Any = None, pred_name: str | None = None, pred_trace: Any = None
 ) -> dspy.Prediction:
-    """Return `clip_accuracy` as `score`, and a sentence on the answer as `feedback`: a metric for `dspy.GEPA`."""
+    """Return a `score`, the `clip_accuracy`, and a sentence on the answer as `feedback`: a metric for `dspy.GEPA`."""
     score = clip_accuracy(gold, pred)
     if score:
         feedback = f"A picture of {gold.label} was recognised."
@@ -95,18 +96,18 @@ def with_feedback(
 # Pictures from users of DSPy, in any form. Each picture is encoded once for all templates.
 
 FILES = 65_536
-"""Files whose features are kept, at most: 200 MB at a width of 768."""
+"""The most files whose features are stored: 200 MB if features have 768 numbers."""
 
 
 class KeptFeatures:
-    """The features of the pictures that a program was given. With them a new template needs only its texts encoded.
+    """A store of the features of pictures. With it, only texts have to be encoded for a new template.
 
-    A file is recognised by its stamp (`pictures.stamp_of`), so the path may be given again. Any other `Picture` and a
-    `dspy.Image` is recognised as an object, as long as the object exists. Bytes and PIL images, which can change, are
-    not kept. The copies of a program share one object of this class.
+    A file is recognised by its stamp (`pictures.stamp_of`), also if the path is given again. Any other `Picture`, and a
+    `dspy.Image`, is recognised as long as the same object exists. The features of bytes and of PIL images, which can
+    change, are not stored. The copies of a program share one store.
 
     Attributes:
-        lock: held while the texts of a template are encoded, so that of several threads only one encodes them.
+        lock: a lock that is held while the texts of a template are encoded, so that only one thread encodes them.
     """
 
     def __init__(self, clip: Clip) -> None:
@@ -123,7 +124,7 @@ class KeptFeatures:
         """Return the features of one picture in any form: float32 (1, D), a unit row.
 
         Raises:
-            InputError: see `to_picture`; or the picture cannot be decoded.
+            InputError: the image has no usable form, see `to_picture`; or it cannot be decoded.
         """
         picture = to_picture(image, background)
         kept: MutableMapping[Any, tuple[Background, Floats]] = self._files if picture.stamp else self._objects

@@ -43,7 +43,7 @@ class ScoredTemplate:
 
     @property
     def value(self) -> float:
-        """The value that is maximised, on the reward's scale."""
+        """The value on the search units, on the reward's scale; a search maximises it."""
         return self.score.value
 
     @property
@@ -58,7 +58,7 @@ class ScoredTemplate:
 
     @property
     def rank(self) -> tuple[float, float]:
-        """See `Score.rank`."""
+        """The rank of the score; see `Score.rank`."""
         return self.score.rank
 
     def record(self) -> dict[str, Any]:
@@ -74,7 +74,9 @@ class ScoredTemplate:
 
 
 class PromptHistory:
-    """Every template of a search, once. Spellings that differ in case, spaces or end punctuation are one template.
+    """All proposed templates of a search, each once, and the initial template.
+
+    Texts that differ only in case, spaces or end punctuation are the same template.
 
     Example:
         >>> from ipo_prompts.metrics.reward import Score
@@ -121,7 +123,7 @@ class PromptHistory:
         return sorted(self, key=lambda entry: entry.rank, reverse=True)
 
     def shuffled(self, rng: random.Random) -> PromptHistory:
-        """Return a copy with the same templates and scores, paired at random."""
+        """Return a copy in which each template has the score of a random template; each score is used once."""
         entries = list(self)
         givers = rng.sample(entries, len(entries))
         mixed = [
@@ -139,7 +141,7 @@ class PromptHistory:
         Args:
             k: the number of entries; 0 for none.
             pin_initial: whether the initial template is always among them, as in the paper but not in its code.
-            floor: entries with a lower value are left out; the paper's code leaves out values under 0.20.
+            floor: the lowest value of an entry. Entries with a lower value are left out. The paper's code uses 0.20.
         """
         if k <= 0:
             return []

@@ -1,12 +1,13 @@
 """Vocabularies: phrases from which templates are composed without a language model.
 
 *shipped* (`phrases.yaml`) says how pictures can look ("a line drawing of a <CLASS>."). *general* (`general.yaml`, made
-by `tools/general_vocabulary.py`) has the most frequent adjectives and nouns of English. Its rule uses no picture and no
-CLIP, and leaves out the words with which the demo CLIP was taught transformations. *none* has no phrases.
+by `tools/general_vocabulary.py`) has the most frequent adjectives and nouns of English. They are
+chosen without pictures and without a CLIP. Words that taught the demo CLIP its transformations are left out. *none* has
+no phrases.
 
 Templates are also taken apart into parts. `a dark, blurry photo of a <CLASS>, upside down, in fog.` has the *kind*
 "photo", the *qualities* "dark" and "blurry", and the *details* "upside down" and "in fog". Parts of different templates
-are put together to new templates that people can read.
+are combined to new templates that people can read.
 """
 
 from __future__ import annotations
@@ -28,12 +29,12 @@ _FILES = {"shipped": "phrases.yaml", "general": "general.yaml"}
 
 @dataclass(frozen=True)
 class Phrase:
-    """One way pictures can look.
+    """A phrase that says how a picture can look.
 
     Attributes:
         text: the words.
-        group: the name of the phrase's group, which says what the words are about.
-        form: a template with PHRASE in the place of the words.
+        group: the name of the group that the phrase belongs to. It says what the words are about.
+        form: a template in which PHRASE stands in the place of the words.
     """
 
     text: str
@@ -52,7 +53,7 @@ class Phrase:
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """Phrases, and the bare template that templates with a phrase are compared with."""
+    """A vocabulary: phrases, and the bare template with which the templates of the phrases are compared."""
 
     phrases: tuple[Phrase, ...]
     bare: str
@@ -84,17 +85,17 @@ class Vocabulary:
 
 @lru_cache(maxsize=8)
 def _naming(phrases: tuple[Phrase, ...], class_names: tuple[str, ...]) -> frozenset[Phrase]:
-    """Return the phrases that name a class. Cached: every step of a search asks, and a thousand names take seconds."""
+    """Return the phrases that name a class. Cached: every step needs them, and a thousand names take seconds."""
     # The outer loop is over names, because `re` keeps fewer compiled patterns than a thousand names have.
     return frozenset(phrase for name in class_names for phrase in phrases if names_class(phrase.text, name))
 
 
-# A template taken apart.
+# How a template is taken apart into parts.
 
 LONGEST = 20
-"""Words of a readable template, with the slot, at most."""
+"""The most words of a readable template; the slot counts as a word."""
 MOST_PARTS = 4
-"""Qualities and details of a readable template together, at most."""
+"""The most qualities and details, together, of a readable template."""
 
 _NOUN = re.compile(r"(?:(?P<qualities>.+) )?(?P<noun>photo|photograph|picture|image|shot|view|scene|snapshot)", re.I)
 _NO_KIND = re.compile(
@@ -102,7 +103,7 @@ _NO_KIND = re.compile(
     r"kind|lot|number|pair|part|piece|pile|row|set|side|sort|stack|surface|top|type|variety)s?",
     re.I,
 )
-"""A part or an amount of a thing, which is no kind of picture: "a pile of a <CLASS>"."""
+"""Words for a part or an amount of a thing, which are no kind of picture: "a pile of a <CLASS>"."""
 _KIND = re.compile(
     r"(?:an?|the|one|this) (?P<kind>[\w ,'-]+) of(?: (?:an?|the|one|some|any))?(?: (?P<near>[\w ,'-]+))?", re.I
 )
@@ -112,9 +113,9 @@ _NO_DETAIL = re.compile(
     r"(?:photo|photograph|picture|image)s?$",
     re.I,
 )
-"""Words after the class that cannot be a detail: they cannot stand behind a comma by themselves."""
+"""Words after the class that are no detail, because they cannot stand alone behind a comma."""
 _NO_QUALITY = re.compile(r"\b(?:an?|the|with)\b|\b(?:and|of|in|on|at|to|for|from|by|like)$", re.I)
-"""Words that are more than a quality: "darkly lit scene with a"."""
+"""Words that show that a text is more than a quality: "darkly lit scene with a"."""
 _FUNCTION_WORDS = re.compile(
     r"an?|the|this|that|these|those|of|in|on|at|to|for|from|by|with|without|and|or|but|as|is|are|was|be|being|been|it|"
     r"its|his|her|their|our|your|my|one|some|any|each|no|not|into|onto|over|under|near|up|down|out|off|very"
@@ -122,7 +123,7 @@ _FUNCTION_WORDS = re.compile(
 
 
 class Part(NamedTuple):
-    """A part of a template, and the place where it stands."""
+    """A part of a template: its text, and the place where it stands."""
 
     place: Literal["kind", "quality", "detail"]
     text: str
@@ -130,12 +131,12 @@ class Part(NamedTuple):
 
 @dataclass(frozen=True)
 class Wording:
-    """A template in parts.
+    """A template that is taken apart into its parts.
 
     Attributes:
-        kind: what the picture is ("photo", "line drawing"); empty if the template begins with the class.
+        kind: the kind of picture ("photo", "line drawing"); empty if the template names none.
         qualities: the words before the kind, or before the class if there is no kind.
-        details: the words after the class, each detail after a comma.
+        details: the words after the class, separated by commas.
 
     Example:
         >>> one = Wording.of("A dark photo of a <CLASS> upside down.")
@@ -153,7 +154,7 @@ class Wording:
 
     @classmethod
     def of(cls, template: str) -> Wording | None:
-        """Return a template in parts; None if it has another form."""
+        """Return the parts of a template; None if the template cannot be taken apart."""
         if template.count(SLOT) != 1:
             return None
         before, after = (text.strip(" .,") for text in template.split(SLOT))
@@ -177,7 +178,7 @@ class Wording:
         return (*kind, *qualities, *(Part("detail", text) for text in self.details))
 
     def plus(self, part: Part) -> Wording:
-        """Return the wording with one more part. A new kind takes the place of the kind."""
+        """Return the wording with one more part. A new kind replaces the former kind."""
         if part.place == "kind":
             return replace(self, kind=part.text)
         if part.place == "quality":
@@ -185,14 +186,14 @@ class Wording:
         return replace(self, details=(*self.details, part.text))
 
     def less(self) -> list[Wording]:
-        """Return the wordings that lack one part each. If the kind is taken out, "photo" takes its place."""
+        """Return all wordings that lack one part of this wording. A kind is not left out but replaced by "photo"."""
         fewer = [replace(self, kind="photo")] if self.kind and not _NOUN.fullmatch(self.kind) else []
         fewer += [replace(self, qualities=_without(self.qualities, i)) for i in range(len(self.qualities))]
         return fewer + [replace(self, details=_without(self.details, i)) for i in range(len(self.details))]
 
     @property
     def is_readable(self) -> bool:
-        """Whether the template is short enough and has no word twice."""
+        """Whether the template is short enough, and no word with meaning stands in it twice."""
         words = content_words(str(self))
         few = len(self.qualities) + len(self.details) <= MOST_PARTS and len(str(self).split()) <= LONGEST
         return few and len(set(words)) == len(words)
@@ -228,7 +229,7 @@ def _article(words: str) -> str:
     return "an" if re.match(r"[aeiou]|x-ray", words, re.I) and not re.match(r"(?:uni|one|us[ei])", words, re.I) else "a"
 
 
-# Which words are English: a small language model joins and breaks words ("onitsceiling") so that nobody can read them.
+# Unknown words. A small language model joins and breaks words ("onitsceiling") so that nobody can read them.
 
 
 def unknown_words(text: str, given: Iterable[str] = ()) -> list[str]:

@@ -18,7 +18,7 @@ from ipo_prompts.programs.templates.phrases import VocabularyName
 BY_CLIP = ("clip", "clip-greedy", "fit")
 """Names of the describers that ask no language model."""
 LIMITS = frozenset({"budget_usd", "budget_tokens", "max_minutes"})
-"""Settings that may change when a search is resumed: a search that a limit stopped goes on under a larger limit."""
+"""The settings that may change when a search is resumed. After a stop by a limit, a larger limit lets it go on."""
 
 
 class SearchSettings(BaseModel):
@@ -72,7 +72,7 @@ class SearchSettings(BaseModel):
     @field_validator("name_candidates", mode="before")
     @classmethod
     def _candidates(cls, given: Any) -> Any:
-        """Read the names from a file, if one is given, so that the settings hold the names themselves."""
+        """Return the table of names. If a file is given, the table is read from it, so the settings hold it."""
         given = read_yaml(Path(given).expanduser(), "the file of names") if isinstance(given, (str, Path)) else given
         if given is not None and not isinstance(given, dict):
             raise ValueError("write class → names, as in puppies: [puppy, dog]")
@@ -103,9 +103,9 @@ PRESETS: dict[str, dict[str, Any]] = {
         "strategy": {"name": "history", "size": 30, "pin_initial": False, "floor": 0.20, "one_by_one": True},
     },
 }
-"""The two published searches (Du, Sun and Snoek, NeurIPS 2024): of the article, and of its public code. One thing
-differs: scores come from the clean transform of all pictures, without the code's random crops and dropped batches. The
-presets set neither pictures nor models."""
+"""The settings of the two published searches (Du, Sun and Snoek, NeurIPS 2024): `paper` for the search in the article,
+`code` for the search in its public code. One thing differs from the code: here scores come from all pictures, without
+random crops and dropped batches. The presets do not choose pictures or models."""
 
 
 def preset(name: str) -> dict[str, Any]:
