@@ -1,4 +1,4 @@
-"""The package's types of float arrays, and numbers spread evenly over a range."""
+"""The types of float arrays that the package uses, and a function that picks evenly spread numbers."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float32]
-"""Features, embeddings, logits."""
+"""float32: features, embeddings and logits."""
 Doubles = npt.NDArray[np.float64]
-"""Losses, hits, differences."""
+"""float64: losses, hits and differences."""
 
 
 def spread(count: int, most: int) -> list[int]:
-    """Return at most `most` of the numbers below `count`, spread evenly over them.
+    """Return at most `most` whole numbers from 0 to `count` - 1, spread evenly over this range.
 
     >>> spread(9, 3), spread(2, 3)
     ([0, 4, 8], [0, 1])

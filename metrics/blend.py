@@ -1,20 +1,23 @@
 """Words and pictures: what labelled pictures add to the class embeddings of a template, and with which weight.
 
-A few pictures of each class give logits in one of two ways, both linear in a picture's unit feature f:
+A few pictures of each class give logits in one of two ways. Both are linear in a picture's unit feature f:
 
-- the class mean: `scale · f · m`, m the unit mean of the class. Raw means would favour classes whose pictures differ
-  less.
-- the discriminant: `f · Wμ - ½ μ·Wμ`, μ the raw mean, W the inverse of a covariance that all classes share. With few
-  pictures the covariance is shrunk: W = D (S + tr(S)/(N-1) I)⁻¹, S the scatter of N pictures around the means of their
-  classes, D the length of features (Kubokawa & Srivastava 2008). All classes have the same prior. Both are as in Wang
-  et al., "A Hard-to-Beat Baseline for Training-Free CLIP-Based Adaptation" (ICLR 2024, "GDA").
+- the class mean: `scale · f · m`. m is the mean feature of the class, scaled to length 1. Means that are not scaled
+  would favour classes whose pictures differ less.
+- the discriminant: `f · Wμ - ½ μ·Wμ`. μ is the mean feature of the class, not scaled. W is the inverse of a covariance
+  that all classes share. With few pictures the covariance is shrunk: W = D (S + tr(S)/(N-1) I)⁻¹, where S is the
+  scatter of N pictures around the means of their classes and D is the length of features (Kubokawa & Srivastava 2008).
+  All classes have the same prior. The shrinking and the prior are as in Wang et al., "A Hard-to-Beat Baseline for
+  Training-Free CLIP-Based Adaptation" (ICLR 2024, "GDA").
 
-The blend is `words + a · pictures`. The mean over classes is subtracted from the part of the pictures, so that a class
-without pictures, which has its words alone, stands where classes stand on average. Leave-one-out chooses the way and a:
-one picture of each class at a time is left out. The way that names most left-out pictures rightly wins, and of its
-weights the largest that is within one standard error of the best. The words were often chosen on the same pictures, and
-a left-out picture is missing from its class: both push a towards too small a value. With one picture a class nothing
-can be left out; then the way is the class mean and a = 1.
+The blend is `words + a · pictures`: the logits by words, plus a times the logits by pictures. A class without pictures
+is judged by its words alone. To place it where classes stand on average, the mean over classes is subtracted from the
+logits by pictures.
+
+The way and a are chosen by leaving out one picture of each class at a time. The way that names most left-out pictures
+rightly wins. Its weight a is the largest whose result is within one standard error of the best. Two things push a
+towards too small a value: the words were often chosen on the same pictures, and a left-out picture is missing from its
+class. With one picture a class no picture can be left out; then the way is the class mean and a = 1.
 """
 
 from __future__ import annotations
@@ -37,26 +40,29 @@ Way = Literal["class mean", "discriminant"]
 WAYS: tuple[Way, ...] = get_args(Way)
 
 WEIGHTS = (0.0, *(2.0**power for power in range(-6, 7)))
-"""The values that a is chosen from; 0 leaves the words alone."""
+"""The weights a that are tried; 0 adds nothing to the words."""
 MOST_ROUNDS = 16
-"""The most rounds of leaving pictures out; where classes have more pictures, several are left out together."""
+"""The most rounds of leaving pictures out. If a class has more pictures, a round leaves out several of them."""
 LARGEST = 1e6
-"""The largest number in a saved program: far above any that pictures give."""
+"""The largest number allowed in a saved program; pictures give numbers far below it."""
 
 
 @dataclass(frozen=True, eq=False)
 class Linear:
-    """A linear classifier of features: logits are features @ rows.T + bias, float64 (C, D) and (C,)."""
+    """A linear classifier: logits are features @ rows.T + bias. `rows` is float64 (C, D), `bias` is float64 (C,)."""
 
     rows: Doubles
     bias: Doubles
 
     def logits(self, features: Floats | Doubles) -> Doubles:
-        """Return the logits, float64 (n, C), of features, (n, D) with unit rows."""
+        """Return the logits of each picture: float64 (n, C). `features` are (n, D), unit rows."""
         return np.asarray(features @ self.rows.T + self.bias, dtype=np.float64)
 
     def centred(self, present: Numbers) -> Linear:
-        """Subtract the mean over the classes with pictures; the other classes get 0, which is that mean."""
+        """Return the classifier less its mean over the classes that have pictures; the other classes get 0.
+
+        `present` has the numbers of the classes that have pictures. After the subtraction their mean is 0, too.
+        """
         rows, bias = np.zeros_like(self.rows), np.zeros_like(self.bias)
         rows[present] = self.rows[present] - self.rows[present].mean(axis=0)
         bias[present] = self.bias[present] - self.bias[present].mean()
@@ -65,13 +71,14 @@ class Linear:
 
 @dataclass(frozen=True, eq=False)
 class Labelled:
-    """Pictures to learn from.
+    """The labelled pictures that a classifier learns from.
 
     Attributes:
-        features: (n, D), unit rows.
-        labels: int64 (n,).
-        classes: how many classes there are; some may have no picture.
-        groups: length n, equal for variants of one base picture; None where there are none.
+        features: the feature of each picture, (n, D), unit rows.
+        labels: the number of each picture's class, int64 (n,).
+        classes: the number of classes; some may have no picture.
+        groups: a name for each picture's base picture, length n; variants of one base picture have the same name.
+            None where no picture is a variant.
     """
 
     features: Floats
@@ -80,11 +87,11 @@ class Labelled:
     groups: Sequence[Hashable] | None = None
 
     def some(self, chosen: Any) -> Labelled:
-        """Return the pictures that a mask, bool (n,), selects, without groups, which only leaving out needs."""
+        """Return the pictures where the mask `chosen`, bool (n,), is true, without their groups."""
         return Labelled(self.features[chosen], self.labels[chosen], self.classes)
 
     def sums(self) -> tuple[Doubles, Numbers]:
-        """Return the sum of the features of each class, float64 (C, D), and its number of pictures, (C,)."""
+        """Return two arrays: the sum of each class's features, float64 (C, D), and its number of pictures, (C,)."""
         sums = np.zeros((self.classes, self.features.shape[1]))
         np.add.at(sums, self.labels, self.features)
         return sums, np.bincount(self.labels, minlength=self.classes)
@@ -93,7 +100,7 @@ class Labelled:
 def from_pictures(way: Way, pictures: Labelled, scale: float) -> Linear | None:
     """Learn a classifier from pictures alone; `scale` is the CLIP's logit scale.
 
-    Return None where the way cannot learn: the discriminant needs two pictures of a class that differ.
+    Return None where the way cannot learn: the discriminant needs some class with two different pictures.
     """
     sums, counts = pictures.sums()
     present = np.flatnonzero(counts)
@@ -114,10 +121,11 @@ def from_pictures(way: Way, pictures: Labelled, scale: float) -> Linear | None:
 
 
 def left_out_in_turn(pictures: Labelled) -> Iterator[Any]:
-    """Yield masks, bool (n,), of pictures that are left out together: one base picture of each class that has two.
+    """Yield a mask, bool (n,), for each round: true for the pictures that the round leaves out.
 
-    Where no class has three, only every second class leaves one out, in turn. Otherwise no class would keep two, and
-    nothing would tell how pictures of a class differ.
+    A round leaves out one base picture of each class that has at least two. If no class has three, only every second
+    class takes part in a round, in turn. Otherwise no class would keep two pictures, and nothing would tell how
+    pictures of a class differ.
     """
     places, counts = _places(pictures)
     several = counts[pictures.labels] > 1
@@ -129,9 +137,9 @@ def left_out_in_turn(pictures: Labelled) -> Iterator[Any]:
 
 
 def _places(pictures: Labelled) -> tuple[Numbers, Numbers]:
-    """Return the number of each picture's base picture within its class, from 0, and the base pictures of each class.
+    """Number the base pictures within each class, from 0.
 
-    Shapes: (n,) and (C,).
+    Return two arrays: the number of each picture's base picture, (n,), and how many base pictures each class has, (C,).
     """
     counts, known = np.zeros(pictures.classes, dtype=np.int64), dict[tuple[int, Hashable], int]()
     groups = pictures.groups if pictures.groups is not None else range(len(pictures.labels))
@@ -146,14 +154,16 @@ def _places(pictures: Labelled) -> tuple[Numbers, Numbers]:
 
 @dataclass(frozen=True, eq=False)
 class Blend:
-    """What pictures add to words.
+    """The chosen blend: what pictures add to the logits by words.
 
     Attributes:
-        way, weight: the way of the pictures, and a, their weight; 0 leaves the words alone.
-        alone: the way that is best without words.
-        added: a · pictures, in logits.
-        pictures: the classifier from pictures alone, in the way `alone`.
-        held: logits of left-out pictures, float32 (m, C), their labels and numbers; None where none can be left out.
+        way: the way that logits are made from pictures.
+        weight: a, the weight of the pictures; 0 adds nothing to the words.
+        alone: the way that is best when pictures decide without words.
+        added: the classifier whose logits are added to those by words: a · pictures.
+        pictures: the classifier from pictures alone, made in the way `alone`.
+        held: three arrays about the left-out pictures: the logits of the blend, float32 (m, C), the labels, and the
+            numbers of the pictures; None where no picture can be left out.
     """
 
     way: Way
@@ -165,13 +175,13 @@ class Blend:
 
 
 class Kept(BaseModel):
-    """What pictures add to a program's logits, as plain JSON.
+    """A blend as a program saves it, in plain JSON: what pictures add to the program's logits.
 
     Attributes:
         way, weight: see `Blend`.
-        without: numbers of the classes that have words alone.
-        rows: what pictures add to unit class embeddings: float32 (C, D), little-endian, row after row, in base64.
-        bias: what pictures add to the logit of each class.
+        without: the numbers of the classes without pictures, which are judged by words alone.
+        rows: the numbers added to the unit class embeddings: float32 (C, D), little-endian, row after row, in base64.
+        bias: the number added to the logit of each class, length C.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -184,7 +194,7 @@ class Kept(BaseModel):
 
     @classmethod
     def of(cls, found: Blend, scale: float, without: Sequence[int]) -> Kept:
-        """Keep a blend for a CLIP with this logit scale."""
+        """Return a blend in the form that is saved; `scale` is the logit scale of its CLIP."""
         rows = np.ascontiguousarray(found.added.rows / scale, dtype="<f4")
         return cls(
             way=found.way,
@@ -195,10 +205,10 @@ class Kept(BaseModel):
         )
 
     def matrix(self, classes: int, width: int) -> Floats:
-        """Return the rows, float32 (C, D).
+        """Decode the rows: float32 (C, D), for `classes` = C and `width` = D.
 
         Raises:
-            InputError: the rows or the bias have another size, or a number too large or not finite.
+            InputError: the rows or the bias have another size, or a row has a number that is too large or not finite.
         """
         try:
             flat = np.frombuffer(base64.b64decode(self.rows, validate=True), dtype="<f4")
@@ -213,10 +223,10 @@ class Kept(BaseModel):
 
 
 def blend(words: Floats, pictures: Labelled, scale: float) -> Blend:
-    """Choose what pictures add to words.
+    """Choose the way and the weight of the pictures, and return the blend.
 
     Args:
-        words: float32 (n, C), the logits of the same pictures by words alone.
+        words: the logits by words alone, float32 (n, C), of the n `pictures`.
         pictures: at least one labelled picture.
         scale: the CLIP's logit scale.
     """
@@ -240,7 +250,7 @@ def blend(words: Floats, pictures: Labelled, scale: float) -> Blend:
 
 
 def _order(logits: Any, labels: Numbers) -> tuple[int, float]:
-    """Return a key to sort by: hits first, then the loss at the best temperature, negated."""
+    """Return a sort key, higher is better: the number of hits, then the negated loss at the best temperature."""
     values = logits.astype(np.float32)
     return int(_hits(values, labels).sum()), -float(
         cross_entropies(values, labels, best_temperature(values, labels)).mean()
@@ -248,7 +258,7 @@ def _order(logits: Any, labels: Numbers) -> tuple[int, float]:
 
 
 def _level(logits: Floats, best: Floats, labels: Numbers) -> bool:
-    """Whether some logits are right as often as the best ones, within one standard error of the difference."""
+    """Whether `logits` name as many pictures rightly as `best`, within one standard error of the difference."""
     fewer = _hits(best, labels).astype(np.float64) - _hits(logits, labels)
     return bool(fewer.mean() <= fewer.std() / np.sqrt(len(fewer)))
 
@@ -258,7 +268,10 @@ def _hits(logits: Floats, labels: Numbers) -> Any:
 
 
 def _held(way: Way, pictures: Labelled, masks: Sequence[Any], scale: float) -> Doubles | None:
-    """Return the logits of left-out pictures, learnt from the others, mask after mask; None where one cannot learn."""
+    """Return the logits of the left-out pictures, mask after mask: float64 (m, C).
+
+    For each mask a classifier is learnt from the pictures that stay. Return None if one of them cannot be learnt.
+    """
     learnt = [from_pictures(way, pictures.some(~mask), scale) for mask in masks]
     if any(one is None for one in learnt):
         return None

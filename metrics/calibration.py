@@ -1,4 +1,4 @@
-"""Calibration: a temperature that makes a classifier which is 80 % sure right 80 % of the time."""
+"""Calibration: find a temperature with which a classifier that is 80 % sure is right 80 % of the time."""
 
 from __future__ import annotations
 
@@ -11,9 +11,12 @@ from ipo_prompts.metrics.arrays import Floats
 from ipo_prompts.metrics.sampling import standard_error
 
 FEWEST = 20
-"""Pictures below which no temperature is fitted: one picture more or less would move it by a quarter."""
+"""The fewest pictures on which a temperature is fitted. With fewer, one picture could change it by a quarter."""
 BOUNDS = (0.05, 20.0)
-"""The lowest and the highest temperature. On the shipped pictures a CLIP needs at most 4, on classes it knows least."""
+"""The lowest and the highest temperature.
+
+On the shipped pictures a CLIP needs at most 4; it needs that on the classes that it knows least.
+"""
 
 
 def softmax(logits: Floats, temperature: float = 1.0) -> Floats:
@@ -33,20 +36,21 @@ def cross_entropies(logits: Floats, labels: npt.NDArray[np.int64], temperature: 
 def fit_temperature(logits: Floats, labels: npt.NDArray[np.int64], groups: Sequence[Hashable] | None = None) -> float:
     """Find the temperature that makes softmax(logits / temperature) fit the labels best.
 
-    Temperature scaling (Guo, Pleiss, Sun, Weinberger: On Calibration of Modern Neural Networks, ICML 2017): one number,
-    which changes the confidence and never the predicted class. A few pictures determine it badly, and a bad temperature
-    costs more than a nearly calibrated classifier can gain. So the fitted temperature must beat 1 by more than one
-    standard error of the paired difference, as a new template must beat the initial template.
+    The method is temperature scaling (Guo, Pleiss, Sun, Weinberger: On Calibration of Modern Neural Networks, ICML
+    2017). The temperature changes the confidence and never the predicted class. A few pictures determine it badly, and
+    a bad temperature costs more than a nearly calibrated classifier can gain. So the fitted temperature must beat 1 by
+    more than one standard error of the paired difference, as a new template must beat the initial template.
 
     Args:
-        logits: (n, C), of pictures that were not used in the search for the templates.
-        labels: (n,), the true classes.
-        groups: length n, equal for pictures that are not independent; None when all are.
+        logits: the logits of pictures that were not used in the search for the templates, (n, C).
+        labels: the true class of each picture, (n,).
+        groups: a name for each picture, length n; pictures that depend on each other have the same name. None when
+            all pictures are independent.
 
     Returns:
-        The temperature, > 0; above 1 the classifier was too sure. Exactly 1.0 where the pictures cannot tell: there are
-        fewer than `FEWEST`, the classifier is right on all of them (then any lower temperature would fit better), or
-        the gain is not clear.
+        The temperature, > 0; above 1 the classifier was too sure. It is exactly 1.0 in three cases: there are fewer
+        pictures than `FEWEST`; the classifier is right on all of them (then any lower temperature would fit better);
+        or the gain over 1 is not clear.
     """
     if len(labels) < FEWEST or bool((logits.argmax(axis=1) == labels).all()):
         return 1.0
@@ -56,7 +60,7 @@ def fit_temperature(logits: Floats, labels: npt.NDArray[np.int64], groups: Seque
 
 
 def best_temperature(logits: Floats, labels: npt.NDArray[np.int64]) -> float:
-    """Return the temperature within `BOUNDS` that makes the labels likeliest, to four decimals."""
+    """Return the temperature within `BOUNDS` that makes the labels likeliest, rounded to four decimals."""
     from scipy.optimize import minimize_scalar
 
     found = minimize_scalar(

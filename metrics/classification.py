@@ -29,15 +29,18 @@ from ipo_prompts.metrics.reward import (
 )
 
 SLIGHT = 0.2
-"""Agreement beyond chance, (accuracy - guessing) / (1 - guessing), up to which it is *slight*: Landis & Koch (1977)."""
+"""The largest agreement beyond chance that is called *slight* (Landis & Koch 1977).
+
+Agreement beyond chance is (accuracy - guessing) / (1 - guessing).
+"""
 FAR = 0.2
-"""A nearest class mean whose accuracy is higher by this much is far better than the best template."""
+"""The lead in accuracy with which the nearest class mean counts as far better than the best template."""
 BLOCK = 1024
-"""Pictures per matrix product: few enough that the logits stay in the processor's cache."""
+"""How many pictures one matrix product takes: so few that the logits stay in the processor's cache."""
 
 
 Numbers = Sequence[int] | npt.NDArray[np.integer]
-"""The numbers of pictures or classes."""
+"""Numbers that stand for pictures or classes."""
 
 
 @dataclass(frozen=True)
@@ -46,11 +49,13 @@ class EncodedPictures:
 
     Attributes:
         features: float32 (n, D), unit rows.
-        labels: int64 (n,), indices into the class names; None where `shown` has the labels, and where none are known.
-        groups: length n, the base picture of each picture; None when all pictures are independent.
-        offsets: what is added to the logits of each class; None adds nothing.
-        shown: bool (n, C), the classes that each picture shows, where a picture may show several; else None.
-        classes: numbers of the classes that compete, in the order of the labels; None for all classes of the reward.
+        labels: the class of each picture, int64 (n,), as an index into the class names; None if `shown` has the
+            labels, and if no labels are known.
+        groups: the base picture of each picture, length n; None if all pictures are independent.
+        offsets: the offsets that are added to the logits; None adds nothing.
+        shown: whether each picture shows each class, bool (n, C), where a picture may show several; else None.
+        classes: the numbers of the classes that compete; label i means the i-th of them. None for all classes of the
+            reward.
     """
 
     features: Floats
@@ -64,11 +69,12 @@ class EncodedPictures:
         return len(self.features)
 
     def part(self, pictures: Numbers, classes: Numbers | None = None) -> EncodedPictures:
-        """Return some of the pictures; with `classes`, only these compete, which makes a smaller problem.
+        """Return some of the pictures. If `classes` is given, only these classes compete.
 
         Args:
-            pictures: the numbers of the pictures.
-            classes: numbers among the classes that compete here; the labels returned are indices into them.
+            pictures: the numbers of the pictures to return.
+            classes: the classes to keep, as indices into the classes that compete here. The labels of the result are
+                indices into this list.
 
         Raises:
             InputError: a picture has the label of a class that is left out.
@@ -90,12 +96,12 @@ class EncodedPictures:
 
 
 def features_of(*parts: Units | None) -> Floats:
-    """Return the features of encoded pictures, part after part: float32 (n, D), unit rows."""
+    """Return the features of the pictures of all parts, part after part: float32 (n, D), unit rows."""
     return np.concatenate([cast(EncodedPictures, part).features for part in parts if part is not None])
 
 
 def fitted_on(kind: Kind, *parts: Units | None) -> Fitted:
-    """Fit offsets on encoded pictures, part after part; where all have labels, each class weighs the same."""
+    """Fit offsets on the encoded pictures of all parts. If every picture has a label, each class weighs the same."""
     given = [cast(EncodedPictures, part) for part in parts if part is not None]
     known = [part.labels for part in given if part.labels is not None]
     labels = np.concatenate(known) if len(known) == len(given) else None
@@ -106,7 +112,7 @@ class ClipReward(EmbeddingReward):
     """Scores templates with a frozen CLIP for a fixed set of classes, by accuracy or by a subclass's `judge`.
 
     Attributes:
-        takes: what the `label` of an example is: the name of its class, a list of class names, or nothing.
+        takes: the form of the labels of examples: one class name, a list of class names, or no label.
 
     Example:
         >>> reward = ClipReward(clip, ["cat", "dog"])  # doctest: +SKIP
@@ -119,11 +125,11 @@ class ClipReward(EmbeddingReward):
     keeps_pictures = True
 
     def judge(self, logits: Floats, pictures: EncodedPictures) -> Judged:
-        """Judge one classifier by its logits, float32 (n, C): here by which pictures it names rightly.
+        """Judge one classifier by its logits, float32 (n, C). Here a picture counts if the classifier names it rightly.
 
         A measure of your own overrides this method, or calls it and changes the result.
         """
-        predictions = logits.argmax(axis=1)  # the first of equals: ties go to the lowest label
+        predictions = logits.argmax(axis=1)  # argmax takes the first of equal logits: the lowest label
         return Judged(predictions == pictures.labels, losses_of(logits, pictures.labels), predictions)
 
     def judge_embeddings(self, classes: Sequence[Floats], units: EncodedPictures) -> Iterable[Judged]:
@@ -134,10 +140,10 @@ class ClipReward(EmbeddingReward):
             yield self._judged(_in_blocks(logits_for, units.features), units)
 
     def examples(self, examples: Sequence[Any]) -> EncodedPictures:
-        """Encode examples with `image` (a `Picture`), `label` (see `takes`) and `group` where pictures are variants.
+        """Encode examples with an `image` (a `Picture`), a `label` (see `takes`) and, for variants, a `group`.
 
-        Where several classes have the same name, as in ImageNet, `class_index` tells which one is meant. Examples may
-        have `features` (D,) instead of `image`, but then all of them must.
+        If several classes have the same name, as in ImageNet, `class_index` tells which class is meant. An example may
+        have `features` (D,) instead of an `image`; then all examples must have them.
 
         Raises:
             InputError: an example lacks one of these fields, or its label is no class name.
@@ -164,7 +170,7 @@ class ClipReward(EmbeddingReward):
         return EncodedPictures(self._features(examples), np.asarray(labels, dtype=np.int64), groups)
 
     def _features(self, examples: Sequence[Any]) -> Floats:
-        """Return the features of examples: those given, or those of their encoded images."""
+        """Return the features of examples: their own `features`, or else those of their encoded images."""
         if "features" in _fields(examples):
             return as_features([example.features for example in examples], self.clip.width, "the examples")
         return self.store.encode([example.image for example in examples])
@@ -181,11 +187,14 @@ class ClipReward(EmbeddingReward):
         return EncodedPictures(self.store.encode(pictures, progress), known, tuple(groups) if groups else None)
 
     def score_logits(self, name: str, logits_for: Callable[[Floats], Floats], pictures: EncodedPictures) -> Score:
-        """Score a classifier without class embeddings: `logits_for` makes features (n, D) logits (n, C), float32."""
+        """Score a classifier that has no class embeddings, under the name `name`.
+
+        `logits_for` turns features, float32 (n, D), into logits, float32 (n, C).
+        """
         return self._judged(_in_blocks(logits_for, pictures.features), pictures).score(name)
 
     def _judged(self, logits: Floats, pictures: EncodedPictures) -> Judged:
-        """Judge, and add what the measure left out: the places of right classes for accuracy, and the predictions."""
+        """Judge logits. Add predictions if `judge` gave none, and, for accuracy, the places of the right classes."""
         judged = self.judge(logits, pictures)
         if pictures.labels is not None and scores_accuracy(self):
             judged = replace(judged, places=places_of(logits, pictures.labels))
@@ -194,16 +203,16 @@ class ClipReward(EmbeddingReward):
 
 
 def _fields(examples: Sequence[Any]) -> dict[str, str]:
-    """Return the field of the examples that holds pictures or features, as `check_fields` takes it."""
+    """Return the field that holds the examples' pictures or features, with its words for messages (`check_fields`)."""
     if examples and "features" in examples[0]:
         return {"features": "features, as the first one has"}
     return {"image": "an image"}
 
 
 def scores_accuracy(reward: object) -> bool:
-    """Whether a reward, or a class of rewards, is plain accuracy, whose losses are cross-entropies.
+    """Whether a reward, or a class of rewards, measures plain accuracy, with cross-entropies as losses.
 
-    Plain accuracy is a `ClipReward` without a hook of its own.
+    It does if it is a `ClipReward` that overrides none of the methods in `own`.
     """
     own = (*WAYS, "judge", "judge_embeddings", "score_embeddings", "examples", "encode")
     return keeps(reward, ClipReward, own)
@@ -212,7 +221,7 @@ def scores_accuracy(reward: object) -> bool:
 def lets_classes_compete(reward: object) -> bool:
     """Whether the classes of a reward, or of a class of rewards, compete for a picture by their logits.
 
-    If so, an offset of a class can change the class that a picture is given.
+    If they compete, an offset of a class can change which class a picture is given.
     """
     return keeps(reward, ClipReward, WAYS) and cast("ClipReward", reward).takes == "one label"
 
@@ -221,10 +230,11 @@ def check_offsets(kind: str, reward: object, missing: str | None, name: str | No
     """Refuse offsets if the classes of the reward do not compete by logits, or if no pictures are held back.
 
     Args:
-        kind: the offsets that are asked for; `none` for none.
+        kind: the value of the setting `offsets`; `none` asks for no offsets.
         reward: the reward of the search, or its class.
-        missing: what to set, beside selection=held-back, so that pictures are held back; None if they are.
-        name: the name of the reward in messages; the name of its class if left out.
+        missing: the setting, beside selection=held-back, that would hold pictures back; None if pictures are held
+            back already.
+        name: the name of the reward in messages; if left out, the name of its class.
 
     Raises:
         InputError: says what to leave out or to set.
@@ -259,7 +269,7 @@ def logits_of(clip: Clip, features: Floats, classes: Floats, offsets: Floats | N
 
 
 def places_of(logits: Floats, labels: npt.NDArray[np.int64]) -> Doubles:
-    """Return the place of the right class when all classes are ordered by their logits: float64 (n,), 1 is highest."""
+    """Return the place of each picture's right class in the order of its logits: float64 (n,), 1 is the highest."""
     true = logits[np.arange(len(labels)), labels]
     return np.asarray(1.0 + np.count_nonzero(logits > true[:, None], axis=1))
 
@@ -272,22 +282,22 @@ def losses_of(logits: Floats, labels: npt.NDArray[np.int64]) -> npt.NDArray[np.f
         true = block[np.arange(len(block)), labels[start : start + BLOCK]]
         highest = block.max(axis=1)
         log_sum = highest + np.log(np.exp(block - highest[:, None]).sum(axis=1, dtype=np.float64))
-        losses[start : start + BLOCK] = log_sum - true  # never below 0: the sum is float64 and contains exp(0)
+        losses[start : start + BLOCK] = log_sum - true  # at least 0: the sum is float64 and contains exp(0)
     return losses
 
 
 def guessed(reward: ClipReward, pictures: EncodedPictures) -> float:
-    """Return the value of guessing: always naming the most frequent class of these labelled pictures."""
+    """Return the value of a classifier that names the most frequent class of these labelled pictures every time."""
     always = np.zeros((len(pictures), len(reward.names_in(pictures))), dtype=np.float32)
     always[:, np.bincount(pictures.labels).argmax()] = 1
     return reward.judge(always, pictures).score("").value
 
 
 def nearest_class_mean(reward: ClipReward, pictures: EncodedPictures) -> npt.NDArray[Any] | None:
-    """Return what each picture contributes where the nearest class mean, by cosine, names it: (n,).
+    """Return the hits of a classifier that gives each picture the class with the nearest mean, by cosine: (n,).
 
-    A picture is left out of the mean of its own class. That mean is then a little noisier, and the value a little low.
-    Return None where a class has fewer than two pictures.
+    Each picture is left out of the mean of its own class. That mean is then a little noisier, so the value is a little
+    low. Return None if a class has fewer than two pictures.
     """
     features, truth = pictures.features, pictures.labels
     names, place, sizes = np.unique(truth, return_inverse=True, return_counts=True)

@@ -1,20 +1,21 @@
 """The gain of one template over another, from labels of pictures on which the two disagree.
 
 On a picture that both templates name alike, the gain is 0, whatever the picture shows. So a label is worth asking for
-only where they disagree, and a random part of those pictures is enough: two-phase sampling (Neyman 1938; Särndal,
-Swensson & Wretman 1992, chapter 9). The N pictures are a sample of those to come, and the k answers are a sample of the
-M disagreements among them. Both are uncertain, and their variances add up:
+only on a picture on which the templates disagree. A random part of these pictures is enough: two-phase sampling (Neyman
+1938; Särndal, Swensson & Wretman 1992, chapter 9). The N pictures are a sample of the pictures to come, and the k
+answers are a sample of the M disagreements among the N pictures. Each sample adds a variance:
 
     share² · s²/k · (1 − k/M)  +  (share · mean of squares − gain²) / N,   share = M/N
 
-where s² is the variance of the answers, each 1 (the second template is right), −1 (the first is) or 0. The first term
-alone is for *these* N pictures; as a verdict on new pictures, its interval would cover the truth far too seldom.
-Variants of one base picture are one draw. One picture of a draw is asked about, and its answer counts for every picture
-of the draw on which the templates disagree.
+where s² is the variance of the answers. An answer is 1 (the second template is right), −1 (the first is) or 0. The
+first term alone is the variance for *these* N pictures. As a verdict on new pictures, an interval from it would cover
+the truth far too seldom. Variants of one base picture are one draw. One picture of a draw is asked about, and its
+answer counts for every picture of the draw on which the templates disagree.
 
-Occasional wrong clicks make a gain look smaller than it is, and make none where there is none. Some pictures come
-twice. Their two answers tell how much of the gain is lost: 2e where a share e of answers names the wrong side. The gain
-is divided by the share that is left, whose uncertainty adds a third variance: see `slips_of`.
+Occasional wrong clicks make a gain look smaller than it is; they do not create a gain where there is none. So some
+pictures are asked about twice. The two answers tell which share of the gain is lost: 2e, if a share e of answers names
+the wrong side. The gain is divided by the share that is left. The uncertainty of this share adds a third variance: see
+`slips_of`.
 """
 
 from __future__ import annotations
@@ -32,27 +33,34 @@ from ipo_prompts.metrics.sampling import Variance, t_quantile, values_of
 
 NEW_PICTURES, THESE_PICTURES = "pictures like these", "these pictures"
 ADDED = 2
-"""Answers of the typical size, one of each sign, that are added to the sum of squares: see `split_variance`."""
+"""How many answers of the typical size are added to the sum of squares, one of each sign: see `split_variance`."""
 HARDLY = 1.1
-"""Where the wanted half width is out of reach, this many times the narrowest one is planned for."""
+"""If the wanted half width is out of reach, the plan aims at the narrowest half width times this factor."""
 UNSEEN = 20
-"""Imagined pictures, all decided, that count as answered twice, one of them with opposite answers: one slip in forty
-answers. Only variances count them, as they count `ADDED`: a few pairs that agree would otherwise be certainty."""
+"""How many imagined pictures are added to the pictures answered twice.
+
+All are decided, and one has opposite answers: one slip in forty answers. They are added in variances only, like
+`ADDED`. Without them a few pairs of answers that agree would count as certainty.
+"""
 MOST_LOST = 0.5
-"""The largest share of a gain that slips are taken to lose; answers that lose more tell next to nothing."""
+"""The largest share of a gain that slips are assumed to lose; answers with more slips tell next to nothing."""
 FIRST = 10
 """The number of answers after which the number of answers needed is estimated anew."""
 
 
 class Clicked(NamedTuple):
-    """The same difference for new pictures like the labelled ones, and for exactly these pictures."""
+    """One difference as two effects: `new` for new pictures like these, `these` for exactly these pictures."""
 
     new: Effect
     these: Effect
 
 
 class Slips(NamedTuple):
-    """What wrong clicks do: the share of the gain lost, the variance of that share, and the variance of one answer."""
+    """What wrong clicks do to a gain.
+
+    `lost` is the share of the gain that is lost, `uncertain` the variance of this share, and `noise` the variance that
+    wrong clicks add to one answer.
+    """
 
     lost: float
     uncertain: Variance
@@ -62,12 +70,13 @@ class Slips(NamedTuple):
 def slips_of(pairs: ArrayLike) -> Slips:
     """Estimate what wrong clicks do from pictures that were answered twice.
 
-    Two opposite answers show a slip from one side to the other, which changes an answer by 2. Only pictures on which
-    one side is right can show it. An answer for a side and one for neither show a slip that changes an answer by 1.
-    Such slips are taken to be as frequent where a side is right as where neither is, where they lose nothing.
+    Two opposite answers show a slip from one side to the other, which changes an answer by 2. Such a slip can be seen
+    only on pictures on which one side is right. If one answer names a side and the other names neither, the slip
+    changes an answer by 1. These smaller slips are assumed to be as frequent on pictures where a side is right as on
+    pictures where neither is; on the latter they lose nothing.
 
     Args:
-        pairs: (r, 2), two answers for each picture, coded as in `Disagreements.gain`; r may be 0.
+        pairs: the two answers for each of r pictures, (r, 2), coded as in `Disagreements.gain`; r may be 0.
 
     >>> [round(slips_of([[1, 1]] * 18 + [[1, -1]] * 2 + [[0, 0]] * 10).lost, 3), slips_of([]).lost]
     [0.1, 0.0]
@@ -83,13 +92,14 @@ def slips_of(pairs: ArrayLike) -> Slips:
 
 @dataclass(frozen=True)
 class Disagreements:
-    """Where two templates disagree.
+    """The disagreements of two templates: base pictures (draws) with a picture that the templates name differently.
 
     Attributes:
         pictures: N, the number of all pictures that both templates have named.
-        draws: the number of base pictures; N where no picture has variants.
-        differing: float (M,), how many pictures disagree in each draw with a disagreement, in the order of asking.
-        sizes: float (M,), how many pictures each of these draws has.
+        draws: the number of all base pictures; N if no picture has variants.
+        differing: for each draw with a disagreement, in the order of asking, the number of its pictures that the
+            templates name differently, float (M,).
+        sizes: for each of these draws, the number of all its pictures, float (M,).
     """
 
     pictures: int
@@ -99,22 +109,22 @@ class Disagreements:
 
     @classmethod
     def single(cls, pictures: int, differing: int) -> Disagreements:
-        """Return the disagreements of pictures without variants: each picture is a draw."""
+        """Return the disagreements on pictures without variants, where each picture is a draw."""
         ones = np.ones(differing)
         return cls(pictures, pictures, ones, ones)
 
     @property
     def count(self) -> int:
-        """M, the number of draws that can be asked about."""
+        """M, the number of draws with a disagreement, which can be asked about."""
         return len(self.differing)
 
     def gain(self, answers: ArrayLike, slips: Slips | None = None) -> Clicked:
         """Estimate the second template's gain over the first.
 
         Args:
-            answers: (k,), k from 1 to M, for the first k draws in the order of asking: 1 where the second template is
-                right, -1 where the first is, 0 where neither or both are.
-            slips: what is known of wrong answers; None takes all answers to be right.
+            answers: the answers for the first k draws in the order of asking, (k,), k from 1 to M: 1 if the second
+                template is right, -1 if the first is, 0 if neither or both are.
+            slips: the estimated effect of wrong answers; None assumes that all answers are right.
 
         Raises:
             ValueError: there are no answers, or more answers than disagreements.
@@ -133,7 +143,8 @@ class Disagreements:
         step = self.count / self.pictures * math.sqrt(square) / len(sums)
         new, these = [asked, drawn], [asked]
         if slips:
-            # Answers for all of these pictures may still be wrong; for new pictures the variances contain that.
+            # Even with an answer for each of these pictures, answers may be wrong: these pictures need a variance for
+            # it. For new pictures the variances already contain it.
             wrong = asked._replace(value=(self.count / self.pictures) ** 2 * square * slips.noise / self.count)
             kept, most = 1 - slips.lost, float(self.differing.sum()) / self.pictures
             gain, step = max(-most, min(most, gain / kept)), step / kept
@@ -143,45 +154,51 @@ class Disagreements:
         return Clicked(effect_of(gain, new, NEW_PICTURES, step=step), effect_of(gain, these, THESE_PICTURES))
 
     def _variances(self, apart: Doubles, residuals: Doubles, square: float, gain: float) -> tuple[Variance, Variance]:
-        """Return the variance due to the draws not asked about, and the variance due to the sample of pictures.
+        """Return two variances: due to the draws not asked about, and due to the sample of pictures.
 
-        `apart`: the answers less their mean; `residuals`: the answers less what the gain predicts for draws of that
-        size.
+        Args:
+            apart: each answer minus the mean of the answers, (k,).
+            residuals: each answer minus the answer that the gain predicts for a draw of that size, (k,).
+            square: the typical square of an answer.
+            gain: the estimated gain.
         """
         k, degrees = len(apart), max(1.0, len(apart) - 1.0)
         spread = (float(apart @ apart) + ADDED * square) / degrees
         asked = (self.count / self.pictures) ** 2 * spread / k * self._left(k)
-        alike = self.draws - self.count  # draws without a disagreement; each is taken to have their mean size
+        alike = self.draws - self.count  # draws without a disagreement; each is assumed to have their mean size
         others = gain**2 * alike * ((self.pictures - float(self.sizes.sum())) / alike) ** 2 if alike else 0.0
         squares = self.count * (float(residuals @ residuals) + ADDED * square) / k + others
         drawn = squares / self.pictures**2 * self.draws / max(1, self.draws - 1)
         return Variance(asked, degrees), Variance(drawn, degrees)
 
     def _left(self, k: float) -> float:
-        """The share of disagreements that k answers leave open; 1 where one answer counts for several pictures."""
+        """Return the share of disagreements that k answers leave open; 1 if an answer counts for several pictures."""
         return 1.0 if bool((self.differing > 1).any()) else 1 - k / self.count
 
     def half_width(self, k: int, decided: float = 1.0) -> float:
-        """Return half the width of the interval that k answers would give for a gain of 0, where it is widest.
+        """Return half the width of the interval that k answers would give. It is for a gain of 0: the widest interval.
 
-        `k` is 1 to M; `decided` is the share of answers that name one of the two templates right.
+        `k` is from 1 to M. `decided` is the share of answers that say that one of the two templates is right.
         """
         square = (decided + ADDED / k) * float((self.differing**2).mean())
         asked = (self.count / self.pictures) ** 2 / k * self._left(k)
         return t_quantile(max(1, k - 1), 0.95) * math.sqrt(square * (asked + self.count / self.pictures**2))
 
     def needed(self, wanted: float, decided: float = 1.0) -> int:
-        """Return how many answers bring the half width down to `wanted`, or so low that more would hardly narrow it."""
+        """Return how many answers are needed for the half width `wanted`.
+
+        If this width is out of reach, return the number of answers after which more would hardly narrow the interval.
+        """
         wanted = max(wanted, HARDLY * self.half_width(self.count, decided))
         low, high = min(FIRST, self.count), self.count
-        while low < high:  # the more answers, the narrower
+        while low < high:  # more answers give a narrower interval
             middle = (low + high) // 2
             low, high = (low, middle) if self.half_width(middle, decided) <= wanted else (middle + 1, high)
         return high
 
 
 def decided_after(decided: int, answers: int) -> float:
-    """Return the share of deciding answers to plan with, drawn towards one half while answers are few.
+    """Return the share of deciding answers to plan with; it is moved towards one half while answers are few.
 
     >>> decided_after(10, 10), decided_after(0, 10)
     (0.9166666666666666, 0.08333333333333333)

@@ -1,4 +1,4 @@
-"""The frozen CLIP: any model that open_clip loads, with the transform and tokenizer of that model."""
+"""The frozen CLIP: any model that open_clip loads, with its picture transform and its tokenizer."""
 
 from __future__ import annotations
 
@@ -36,20 +36,21 @@ Precision = Literal["fp32", "fp16"]
 WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
 """The names of weights files that open_clip tries in a repository, in this order."""
 LOUD = ("root", "huggingface_hub", "transformers")
-"""Loggers that repeat, while a CLIP is loaded, what an error says anyway; open_clip logs to the root logger."""
+"""The loggers to silence while a CLIP is loaded: they repeat the text of errors. open_clip logs to the root logger."""
 
 
 class Clip:
-    """A frozen open_clip model. Never trained, never copied: `copy.deepcopy` returns the same object.
+    """A frozen open_clip model. It is never trained and never copied: `copy.deepcopy` returns the same object.
 
     Attributes:
         name: the name by which the model was loaded, such as `ViT-B-16/openai`.
-        fingerprint: hex digest of the weights and the picture transform; names the file of cached features.
-        context_length: how many tokens fit into the text tower, with start and end tokens.
+        fingerprint: the hex digest of the weights and the picture transform; the file of cached features is named
+            after it.
+        context_length: how many tokens fit into the text tower; the start and end tokens count.
         logit_scale: the learned inverse temperature, already exponentiated.
-        logit_bias: the learned bias of SigLIP models, else 0.
+        logit_bias: the learned bias of a SigLIP model; 0 for other models.
         precision: the precision of the weights and the towers. A reward's logits are always float32.
-        seconds: the seconds spent so far on encoding, for `text` and for `image`.
+        seconds: the seconds that each tower, `text` and `image`, has spent on encoding so far.
     """
 
     def __init__(
@@ -76,12 +77,12 @@ class Clip:
 
     @cached_property
     def width(self) -> int:
-        """The size of an embedding (D), found by making one: towers name it in different ways."""
+        """The size of an embedding (D). It is read off an encoded text, because models name this size differently."""
         return int(self.encode_texts(["a"]).shape[1])
 
     @contextmanager
     def timed(self, tower: Literal["text", "image"]) -> Iterator[None]:
-        """Add the time of the block to the seconds of one tower."""
+        """Add the time that the block takes to the `seconds` of one tower."""
         started = time.monotonic()
         try:
             yield
@@ -90,10 +91,10 @@ class Clip:
 
     @contextmanager
     def encoding_pictures(self) -> Iterator[None]:
-        """Run the picture tower inside: timed, without gradients, and in true float32.
+        """Prepare a block in which the picture tower runs: timed, without gradients, and without TF32.
 
-        By default CUDA's convolutions use TF32. Half precision changes the order of templates
-        (`benchmarks/precision.py`), and exact features cost little: each picture is encoded only once.
+        By default CUDA's convolutions use TF32, which is less exact than float32. Half precision changes the order of
+        templates (`benchmarks/precision.py`). Exact features cost little, because each picture is encoded only once.
         """
         import torch
 
@@ -113,7 +114,7 @@ class Clip:
         )
 
     def count(self, text: str) -> int:
-        """Return the number of tokens of `text` with start and end tokens, even where not all of them fit."""
+        """Return how many tokens `text` has, start and end tokens included, even if they do not all fit."""
         if hasattr(self.tokenizer, "encode"):  # open_clip's own BPE adds both tokens after `encode`
             return len(self.tokenizer.encode(text)) + 2
         return len(self.tokenizer.tokenizer(text)["input_ids"])
@@ -125,7 +126,7 @@ class Clip:
         return [str(piece).strip("▁ ") for piece in self.tokenizer.tokenizer.tokenize(text)]
 
     def encode_texts(self, texts: Sequence[str]) -> Floats:
-        """Encode texts unchanged.
+        """Encode texts as they are.
 
         Returns:
             float32 (len(texts), D), unit rows.
@@ -136,17 +137,18 @@ class Clip:
             return encode_texts(self.model, self.tokenizer, texts)
 
     def encode_pictures(self, pictures: Sequence[Picture], batch: int = 0) -> Floats:
-        """Decode, transform and encode pictures in one batch; `features.py` keeps the results.
+        """Decode, transform and encode pictures in one batch. `features.py` stores the results.
 
         Args:
-            pictures: at least one.
-            batch: rows of the batch, which the last picture fills up; by default the number of pictures.
+            pictures: at least one picture.
+            batch: the number of rows of the batch. Copies of the last picture fill the rows that are left. By default
+                there are as many rows as pictures.
 
         Returns:
             float32 (len(pictures), D), unit rows.
 
         Raises:
-            InputError: names the picture that cannot be decoded.
+            InputError: a picture cannot be decoded; the message names it.
         """
         import torch
         from open_clip import get_input_dtype
@@ -164,14 +166,16 @@ def load_clip(name: str, device: str = AUTO, precision: Precision = "fp32") -> C
 
     Args:
         name: `MODEL/TAG` as open_clip lists them (`ViT-B-16/openai`), `MODEL/PATH` of a weights file,
-            `hf-hub:ORG/REPO`, `local-dir:PATH`, or `embedded`: the demo CLIP, a `local-dir:` that ships with IPO.
+            `hf-hub:ORG/REPO`, `local-dir:PATH`, or `embedded`. `embedded` is the demo CLIP, a `local-dir:` that ships
+            with IPO.
         device: see `find_device`.
-        precision: "fp16" is open_clip's: float16 except for the layer norms. It works on a CPU, several times slower.
+        precision: "fp32", or "fp16" as open_clip defines it: float16 except for the layer norms. On a CPU "fp16" works,
+            but is several times slower.
 
     Raises:
-        InputError: the model or tag is unknown (the nearest names are given), the device is missing, the model brings
-            code or sets more than `clip_config` allows, or the weights cannot be loaded. Random weights are never used
-            instead.
+        InputError: the model or tag is unknown (the message gives the nearest names); the device is missing; the model
+            brings code; its configuration sets more than `clip_config` allows; or the weights cannot be loaded. Random
+            weights are never used instead.
     """
     import open_clip
     from safetensors import SafetensorError
@@ -218,7 +222,10 @@ def load_clip(name: str, device: str = AUTO, precision: Precision = "fp32") -> C
 
 
 def open_clip_arguments(name: str) -> dict[str, Any]:
-    """Return the arguments of open_clip's `create_model_from_pretrained`; none for `embedded`, unknown to it."""
+    """Return the arguments that make open_clip's `create_model_from_pretrained` load a CLIP.
+
+    For `embedded`, which open_clip does not know, the result is empty.
+    """
     import open_clip
 
     if name == "embedded":
@@ -227,13 +234,13 @@ def open_clip_arguments(name: str) -> dict[str, Any]:
         return {"model_name": name}
     architecture, _, tag = name.partition("/")
     known = open_clip.get_pretrained_cfg(architecture, tag) or {}
-    # A tag may be trained with another activation than the architecture's name says. open_clip only warns of that, and
+    # The weights of a tag may need another activation than the architecture's name says. open_clip would only warn, and
     # the features would be wrong.
     return {"model_name": architecture, "pretrained": tag, "force_quick_gelu": bool(known.get("quick_gelu", False))}
 
 
 def _announce(name: str, architecture: str, tag: str) -> None:
-    """Say how much open_clip will fetch, if it fetches from the hub."""
+    """Tell the user how much open_clip will fetch, if it fetches the CLIP from the hub."""
     import open_clip
 
     where = architecture.removeprefix("hf-hub:") if architecture.startswith("hf-hub:") else ""
@@ -246,7 +253,7 @@ def _announce(name: str, architecture: str, tag: str) -> None:
 
 
 def _config_of(architecture: str) -> str:
-    """Return where the configuration of a CLIP is read from, for messages."""
+    """Return the name, for messages, of the file that the configuration of a CLIP is read from."""
     if architecture.startswith("local-dir:"):
         return str(Path(architecture.removeprefix("local-dir:")) / "open_clip_config.json")
     if architecture.startswith("hf-hub:"):
@@ -255,7 +262,7 @@ def _config_of(architecture: str) -> str:
 
 
 def _why(error: Exception) -> str:
-    """Return open_clip's error as part of a sentence."""
+    """Return the text of an error of open_clip, shortened, as part of a sentence."""
     reason = " ".join(str(error).split())
     if "Required pretrained weights" in reason:
         return "there is no weights file (such as open_clip_model.safetensors) in it"
@@ -299,7 +306,7 @@ def check_name(name: str) -> None:
 
 
 def unit(features: torch.Tensor) -> Floats:
-    """Return features (…, D) as unit rows, float32."""
+    """Scale each feature to length 1: (…, D) → float32 (…, D)."""
     import torch.nn.functional as functional
 
     return functional.normalize(features.float(), dim=-1).cpu().numpy()
@@ -315,27 +322,29 @@ def _fingerprint(model: Any, preprocess: Any) -> str:
     return digest.hexdigest()
 
 
-# open_clip's own tokenizer, made to read each word once.
+# open_clip's own tokenizer, changed so that it reads each word only once.
 #
-# A search tokenizes some hundred thousand texts made of a few hundred words, at 40 µs a text: a third of its time.
+# A search tokenizes some hundred thousand texts, which have only a few hundred different words. At 40 µs a text this
+# would take a third of the search's time.
 
 
 WORDS = 2**16
-"""The most distinct words whose tokens are kept."""
+"""The most words whose tokens are kept in memory."""
 
 
 def reading_words_once(tokenizer: Any) -> Any:
-    """Make open_clip's byte-pair tokenizer keep the tokens of words, and return it; return any other unchanged.
+    """Make open_clip's byte-pair tokenizer keep the tokens of each word, and return it.
 
-    This tokenizer makes no token across a space. First it cleans a text: it repairs the encoding, unescapes HTML, and
-    strips spaces. Cleaning changes nothing but case in printable ASCII without "&"; other texts are read as before.
+    Any other tokenizer is returned unchanged. No token of this tokenizer crosses a space, so words can be read one by
+    one. Before that the tokenizer cleans a text: it repairs the encoding, unescapes HTML, and strips spaces. In
+    printable ASCII without "&", cleaning changes only the case. All other texts are read as before.
     """
     from open_clip.tokenizer import SimpleTokenizer, get_clean_fn
 
     if type(tokenizer) is not SimpleTokenizer or tokenizer.clean_fn is not get_clean_fn("lower"):
         return tokenizer
     whole, reader = tokenizer.encode, copy(tokenizer)
-    reader.clean_fn = str.lower  # cleaning takes half of the time, and changes only the case of plain text
+    reader.clean_fn = str.lower  # full cleaning takes half of the time; in plain text it changes only the case
 
     @lru_cache(WORDS)
     def word(text: str) -> tuple[int, ...]:

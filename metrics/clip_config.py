@@ -1,8 +1,8 @@
-"""Check what the configuration of a CLIP says, and let no CLIP bring code along.
+"""Check the configuration of a CLIP, and keep a CLIP from running code of its own.
 
 An `open_clip_config.json` may come from a stranger, and open_clip passes its tables on as arguments. An entry in
-`tokenizer_kwargs` could make transformers run Python code of the author. A key that is not on the lists here is refused
-and not dropped: without it the CLIP would be another one.
+`tokenizer_kwargs` could make transformers run Python code of the author. A configuration with a key that is not on the
+lists below is refused. Such a key is not dropped, because the CLIP without it would be a different CLIP.
 """
 
 from __future__ import annotations
@@ -31,21 +31,21 @@ _ARGUMENTS = {
     "norm_kwargs": frozenset({"eps", "elementwise_affine", "bias"}),
     "act_kwargs": frozenset({"approximate"}),
 }
-"""The tables that open_clip passes on as arguments, and the keys that each may have."""
+"""The tables that open_clip passes on as arguments, each with the keys that it may have."""
 _NAMES = ("timm_model_name", "hf_model_name", "hf_tokenizer_name")
 
 _loading = threading.Lock()
 
 
 def names_in(config: Any) -> list[str]:
-    """Return the models and tokenizers that a configuration names; they are loaded with the CLIP."""
+    """Return the models and tokenizers that a configuration names, as `KEY 'NAME'`. They are loaded with the CLIP."""
     sections = [config.get(section) for section in ("vision_cfg", "text_cfg")] if isinstance(config, dict) else []
     tables = [section for section in sections if isinstance(section, dict)]
     return [f"{key} {str(table[key])[:100]!r}" for table in tables for key in _NAMES if table.get(key)]
 
 
 def named_inside(folder: Path) -> list[str]:
-    """Return `names_in` of the configuration in a CLIP's folder; an empty list where it cannot be read."""
+    """Return `names_in` for the configuration in a CLIP's folder; an empty list if the file cannot be read."""
     try:
         config = read_json(folder / "open_clip_config.json", "the configuration", "name another CLIP")
     except InputError:
@@ -54,14 +54,14 @@ def named_inside(folder: Path) -> list[str]:
 
 
 def check_config(config: Any, where: str) -> None:
-    """Refuse a configuration that gives open_clip more than the shape of a model and its tokenizer.
+    """Refuse a configuration that sets more than the shape of a model and its tokenizer.
 
     Args:
-        config: what `open_clip.get_model_config` returned.
-        where: where it was read from, for messages.
+        config: the configuration, as `open_clip.get_model_config` returns it.
+        where: the name, for messages, of the file that the configuration was read from.
 
     Raises:
-        InputError: a key is not allowed; the message names it.
+        InputError: a key or its value is not allowed; the message names the key.
     """
     from open_clip.coca_model import MultimodalCfg
     from open_clip.model import CLIPTextCfg, CLIPVisionCfg
@@ -72,7 +72,7 @@ def check_config(config: Any, where: str) -> None:
         raise InputError(f"{where} sets {name}, {why}; remove it there, or name another CLIP.")
 
     def entries(table: Any, name: str, known: Collection[str]) -> Iterator[tuple[str, str, Any]]:
-        """Yield for each entry: its name in messages, key and value."""
+        """Yield three things for each entry of a table: its name in messages, its key and its value."""
         if not isinstance(table, dict):
             raise InputError(
                 f"{where} sets {name}, which is not a table of keys and values; restore it, or name another CLIP."
@@ -91,16 +91,17 @@ def check_config(config: Any, where: str) -> None:
                 list(entries(value, name, _ARGUMENTS[key]))  # refuses keys that are not allowed there
             if key in _NAMES and value is not None and not isinstance(value, str):
                 refuse(name, "which is not a name")
-            if key == "timm_model_name" and ":" in str(value):  # timm would read arguments from that source, too
+            if key == "timm_model_name" and ":" in str(value):  # "SOURCE:…": timm would read arguments from there, too
                 refuse(f"{name}={value[:80]!r}", "and a picture tower must have a name that timm lists")
 
 
 @contextmanager
 def without_remote_code() -> Iterator[None]:
-    """Keep transformers, where open_clip calls it inside the block, from running a repository's code or asking to.
+    """Keep transformers from running a repository's code, or asking to run it, when open_clip calls it in the block.
 
-    open_clip leaves out `trust_remote_code`, so that transformers asks on the terminal, and a configuration could set
-    it. Here it is False whatever a file says: a file may change after it was checked. One thread at a time.
+    open_clip does not set `trust_remote_code`. Then transformers asks on the terminal, and a configuration could set
+    it. In the block it is False, whatever a file says, because a file may change after it was checked. Only one thread
+    at a time can be in the block.
     """
     from open_clip import factory, hf_model
 

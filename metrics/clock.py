@@ -1,8 +1,9 @@
-"""One clock for a run, from the start of its process to its files, and what a run leaves out when time is short.
+"""The clock of a run: it limits the time from the start of the process to the last file.
 
-Whoever runs a job puts its clock in force (`keeping`). Then no batch of pictures or texts, no question, no scoring and
-no optional part begins after the limit: each calls `check_clock` first. The choice, the sealed test and the files are
-`due`: they are never cut short. Their time is kept in reserve, and nothing else begins once only the reserve is left.
+The code that runs a job puts the clock in force (`keeping`). After the limit, no batch of pictures or texts, no
+question, no scoring and no optional part begins: each calls `check_clock` first. The choice, the sealed test and the
+files are `due`: they are never cut short. Time for them is kept in reserve. Once only the reserve is left, nothing else
+begins.
 """
 
 from __future__ import annotations
@@ -21,18 +22,19 @@ from ipo_prompts.metrics.errors import in_force
 
 T = TypeVar("T")
 Limit = Literal["budget_usd", "budget_tokens", "max_minutes"]
-"""The settings that stop a run."""
+"""The settings that can stop a run."""
 
 IMPORTED = time.monotonic()
-"""When this file was imported, in the seconds of `now`; the command line imports it before all else."""
+"""When this file was imported, in the seconds of `now`. The command line imports this file before all others."""
 
 
 class BudgetReached(Exception):
-    """The next call could exceed a limit. The run ends with what it has found so far.
+    """Raised when the next call could exceed a limit. The run ends with the templates that it has so far.
 
     Attributes:
-        limit: the setting of the limit.
-        needed: the limit that would allow the call: what was used so far, plus the most that the call can use.
+        limit: the name of the setting whose limit is reached.
+        needed: the value of this setting that would allow the call: the amount used so far, plus the most that the call
+            can use.
     """
 
     def __init__(self, said: str, limit: Limit = "max_minutes", needed: float = 0.0) -> None:
@@ -42,7 +44,7 @@ class BudgetReached(Exception):
 
 
 def now() -> float:
-    """Return the seconds of a clock that never jumps."""
+    """Return the present time in seconds, by a clock that never jumps."""
     return time.monotonic()
 
 
@@ -51,11 +53,11 @@ class Clock:
     """The time of one run.
 
     Attributes:
-        limit: seconds in all; None without a limit.
-        started: when this session began, in the seconds of `now`.
-        before: seconds that earlier sessions took.
-        reserve: seconds kept for what is due later; nothing else may use them.
-        left_out: the optional parts for which there was no time, in order.
+        limit: the seconds that the run may take in all; None if there is no limit.
+        started: the time when this session began, in the seconds of `now`.
+        before: the seconds that earlier sessions of the run took.
+        reserve: the seconds that are kept for the parts that are due; no other part may use them.
+        left_out: the names of the optional parts for which there was no time, in order.
     """
 
     limit: float | None = None
@@ -67,7 +69,10 @@ class Clock:
 
     @classmethod
     def of(cls, minutes: float | None, before: float = 0.0, started: float | None = None) -> Clock:
-        """Return a clock that began at `started` (None: now), after earlier sessions of `before` seconds."""
+        """Return a clock with a limit in minutes (None: no limit).
+
+        Its session began at `started` (None: now). Earlier sessions took `before` seconds.
+        """
         return cls(None if minutes is None else 60 * minutes, now() if started is None else started, before)
 
     @property
@@ -76,11 +81,11 @@ class Clock:
         return self.before + now() - self.started
 
     def left(self) -> float | None:
-        """Return how many seconds are left before the reserve, at least 0; None without a limit."""
+        """Return how many seconds are left until only the reserve is left: at least 0; None if there is no limit."""
         return None if self.limit is None else max(0.0, self.limit - self.reserve - self.seconds)
 
     def check_time(self) -> None:
-        """Stop where the time is used up, even within `due`.
+        """Raise an error if the time is used up, even inside `due`.
 
         Raises:
             BudgetReached: the time is used up.
@@ -96,7 +101,7 @@ _began: ContextVar[float | None] = ContextVar("_began", default=None)
 
 
 def clock() -> Clock:
-    """Return the clock in force; without one, nothing is limited."""
+    """Return the clock in force. If no clock was put in force, it is a clock without a limit."""
     return _in_force.get()
 
 
@@ -108,17 +113,17 @@ def keeping(one: Clock) -> Iterator[Clock]:
 
 
 def beginning(at: float) -> AbstractContextManager[None]:
-    """Count the time of runs in the block from `at`: a command's run begins with its process."""
+    """Let the runs in the block count as begun at the time `at`. A command gives the time when its process began."""
     return in_force(_began, at)
 
 
 def began() -> float:
-    """Return when the present run began: the time given to `beginning`, or now."""
+    """Return when the present run began: the time given to `beginning`; if there is none, the present time."""
     return now() if (at := _began.get()) is None else at
 
 
 def check_clock() -> None:
-    """Stop before another batch if the time is used up and the batch is not due.
+    """Raise an error if the time is used up and the present part is not due. Call it before each batch.
 
     Raises:
         BudgetReached: the time is used up.
@@ -129,7 +134,7 @@ def check_clock() -> None:
 
 @contextmanager
 def due() -> Iterator[None]:
-    """Finish the block, whatever the time: inside, `check_clock` stops nothing."""
+    """Let the block run to its end, even if the time is used up: inside, `check_clock` raises no error."""
     one = clock()
     one._due += 1
     try:
@@ -139,7 +144,9 @@ def due() -> Iterator[None]:
 
 
 def optional(what: str, do: Callable[[], T]) -> T | None:
-    """Return what `do` returns; if the time is used up before its end, return None and add `what` to `left_out`.
+    """Run an optional part, `do`, and return its result.
+
+    If the time is used up before `do` ends, return None, and add its name `what` to the clock's `left_out`.
 
     >>> with keeping(Clock(limit=60)) as one:
     ...     optional("greetings", lambda: "hello"), one.left_out
@@ -159,11 +166,11 @@ def optional(what: str, do: Callable[[], T]) -> T | None:
         return None
 
 
-# Waiting for a language model or the hub: every wait ends at its deadline, and says what it waits for.
+# Waiting for a language model or the hub. Every wait ends at its deadline, and the screen shows what is waited for.
 #
-# No client library keeps a deadline for a whole answer (a server may send one byte every few seconds for ever, a name
-# server none at all), and C code cannot be interrupted. So each question is asked in a thread of its own, and the
-# waiting is done here.
+# No client library keeps a deadline for a whole answer: a server may send one byte every few seconds for ever, and a
+# name server may send nothing at all. C code cannot be interrupted. So each question is asked in a thread of its own,
+# and this module waits for the answer.
 
 POLL_SECONDS = 0.5
 """Seconds between two updates of the screen while waiting."""
@@ -172,7 +179,7 @@ _given_up: contextvars.ContextVar[threading.Event | None] = contextvars.ContextV
 
 
 class NoAnswer(TimeoutError):
-    """A question was not answered in time. It may still be answered, and billed, later."""
+    """Raised when a question was not answered in time. The answer may still come, and be billed, later."""
 
 
 @dataclass(frozen=True)
@@ -180,11 +187,11 @@ class Wait:
     """A wait, as the screen shows it.
 
     Attributes:
-        what: the language model.
-        seconds: how long the wait has lasted.
-        until: seconds until the wait ends; None when nothing ends it.
-        why: what the server said, or "".
-        limited: whether the wait ends at the limit of the run, and not at that of one answer.
+        what: the name of the language model that is waited for.
+        seconds: the seconds that the wait has lasted so far.
+        until: the seconds until the wait ends; None if nothing ends it.
+        why: the server's reason for the wait, or "".
+        limited: whether the time limit of the run ends the wait; otherwise the time limit of one answer ends it.
     """
 
     what: str
@@ -204,7 +211,7 @@ class Wait:
 
 
 def given_up() -> bool:
-    """Whether the answer of this thread is no longer waited for; the thread should then end soon."""
+    """Whether nobody waits for the answer of this thread any more. If so, the thread should end soon."""
     event = _given_up.get()
     return event is not None and event.is_set()
 
@@ -212,12 +219,12 @@ def given_up() -> bool:
 def answer_within(
     ask: Callable[[], T], seconds: float | None, tell: Callable[[float], None] = lambda waited: None
 ) -> T:
-    """Return what `ask` returns, or raise what it raises.
+    """Call `ask` in a thread of its own, and wait for its result. Return the result, or raise the error of `ask`.
 
     Args:
-        ask: runs in a thread of its own. Once the wait is over, `given_up()` is true in that thread.
-        seconds: how long to wait; None waits without end.
-        tell: is called while waiting, with the seconds so far.
+        ask: the question, a function. Once the wait is over, `given_up()` is true in its thread.
+        seconds: the longest time to wait; None waits without end.
+        tell: a function that is called while waiting, with the seconds waited so far.
 
     Raises:
         NoAnswer: there was no answer within `seconds`.
@@ -247,7 +254,7 @@ def answer_within(
 
 
 def pause(seconds: float, tell: Callable[[float], None]) -> None:
-    """Wait before another try, and call `tell` with the seconds so far."""
+    """Wait `seconds` before another try. While waiting, call `tell` with the seconds waited so far."""
     started = time.monotonic()
     while (left := started + seconds - time.monotonic()) > 0:
         time.sleep(min(POLL_SECONDS, left))

@@ -1,4 +1,4 @@
-"""What a run needs from outside: devices, cores, and the hub from which models are fetched."""
+"""The devices and cores that a run uses, and the Hugging Face hub that it fetches models from."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ AUTO = "auto"
 
 
 def find_device(wanted: str) -> str:
-    """Return the torch device that is wanted; for `auto` it is CUDA or MPS where there is one, else the CPU.
+    """Return the name of the torch device to use. `auto` means CUDA or MPS if the machine has it, else the CPU.
 
     Raises:
         InputError: this machine has no such device; the message lists the devices that it has.
@@ -36,23 +36,27 @@ def find_device(wanted: str) -> str:
     return wanted
 
 
-# How the threads of numerical libraries share the cores.
+# How the threads of numerical libraries share the cores of the machine.
 
 
 SPINS = 1000
-"""How many rounds a thread of GNU's OpenMP waits busily for more work: some microseconds, as between two layers.
+"""How many rounds a thread of GNU's OpenMP waits busily for more work before it sleeps.
 
-On two free cores a search takes 45 s with this, and 60 s where threads sleep at once; without a language model, 17 s
-and 21 s. Beside another process on the same cores it is the other way round, 85 s and 69 s. So the wait is no longer.
+The rounds take some microseconds, about the time between two layers. On two free cores a search takes 45 s with this
+wait, and 60 s if threads sleep at once; without a language model, 17 s and 21 s. Beside another process on the same
+cores the wait is slower: 85 s and 69 s. So the wait is no longer than this.
 """
 
 
 def wait_briefly() -> None:
-    """Let OpenMP's threads sleep soon, unless the user set it otherwise. Call it before a library loads OpenMP."""
+    """Let OpenMP's threads sleep after a short wait, unless the user has set OMP_WAIT_POLICY.
+
+    This has to be called before a library loads OpenMP.
+    """
     if "OMP_WAIT_POLICY" in os.environ:
         return
     if sys.platform == "linux":
-        # "passive" would let threads sleep at once where two libraries use them, as torch and llama.cpp do here.
+        # "passive" would let threads sleep at once if two libraries use OpenMP, as torch and llama.cpp do here.
         os.environ["OMP_WAIT_POLICY"] = "active"
         os.environ.setdefault("GOMP_SPINCOUNT", str(SPINS))
     else:
@@ -61,7 +65,10 @@ def wait_briefly() -> None:
 
 @contextmanager
 def one_for_numpy() -> Iterator[None]:
-    """Let numpy multiply in one thread: more threads of OpenBLAS would wait busily, and the products here are small."""
+    """Let numpy multiply matrices in one thread while the block runs.
+
+    The products here are small, and further threads of OpenBLAS would wait busily.
+    """
     from threadpoolctl import ThreadpoolController
 
     loaded = ThreadpoolController()
@@ -71,28 +78,30 @@ def one_for_numpy() -> Iterator[None]:
         yield
 
 
-# The Hugging Face hub, before something large is fetched: does it answer, and how much will come?
+# Before a large file is fetched from the Hugging Face hub: does the hub answer, and how large is the file?
 #
-# The hub's own clients try again for most of a minute before they say that there is no network.
+# The hub's own clients try again for most of a minute before they report that there is no network.
 
 T = TypeVar("T")
 SECONDS = 5.0
-"""How long to wait for the hub's first answer, with name look-up and redirects."""
+"""The seconds to wait for the hub's first answer; name look-up and redirects count."""
 
 logger = logging.getLogger(__name__)
 
 
 def announce(what: str, repository: str, names: Sequence[str]) -> None:
-    """Say what will be fetched and how large it is; say nothing if one of the files is on this machine already.
+    """Tell the user which model will be fetched and how large its file is.
+
+    Nothing is told if a file with one of the names is already on this machine.
 
     Args:
         what: the name of the model in messages.
-        repository: ORG/REPO of a model.
-        names: possible names of the file; the first that the hub has counts.
+        repository: the repository of the model, ORG/REPO.
+        names: the names that the file may have; the first name that the hub has is the file.
 
     Raises:
-        InputError: the file is not on this machine and the hub does not answer. A wrong name is no error here: the
-            fetching that follows reports it.
+        InputError: the file is not on this machine and the hub does not answer. A wrong name is no error here: it is
+            reported when the file is fetched.
     """
     from huggingface_hub import get_hf_file_metadata, hf_hub_url, try_to_load_from_cache
     from huggingface_hub.errors import EntryNotFoundError, HFValidationError
@@ -114,16 +123,16 @@ def announce(what: str, repository: str, names: Sequence[str]) -> None:
 
 
 def reach(ask: Callable[[], T], what: str, advice: str = "check the network") -> T | None:
-    """Return the hub's answer to a small question; None if the answer is an error other than "no such file".
+    """Return the hub's answer to a small question; None if the answer is an HTTP error other than "no such file".
 
     Args:
-        ask: asks the hub.
-        what: the thing that is asked for, for messages.
-        advice: what else to do, for messages.
+        ask: the function that asks the hub.
+        what: the name, in messages, of the thing that is asked for.
+        advice: the remedy that messages propose.
 
     Raises:
         EntryNotFoundError: there is no such file.
-        HFValidationError: there can be no such name.
+        HFValidationError: the hub allows no such name.
         InputError: the hub does not answer, or HF_HUB_OFFLINE is set.
     """
     from huggingface_hub import constants
@@ -137,7 +146,7 @@ def reach(ask: Callable[[], T], what: str, advice: str = "check the network") ->
         raise
     except HfHubHTTPError:
         return None
-    except Exception as error:  # errors below HTTP have no common class
+    except Exception as error:  # errors of the network, below HTTP, have no common class
         raise InputError(
             f"{what} is not on this machine and the Hugging Face hub does not answer ({reason(error)}); {advice}."
         ) from error

@@ -1,9 +1,9 @@
-"""Messages to people: errors in one sentence, the nearest known name, text of others made safe to print.
+"""Messages to people: errors in one sentence, the nearest known name, and foreign text made safe to print.
 
-An error that a user can fix is raised as `InputError`: one sentence that says what was found, where, and how to fix it.
+An error that a user can fix is raised as `InputError`. Its one sentence says what is wrong, where, and how to fix it.
 The command line prints the sentence and ends with exit code 2. Any other exception is a bug and keeps its traceback.
 
-A sentence names options as its reader writes them: see `flag`.
+A message writes the names of options as its reader would type them: see `flag`.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 Listener = Literal["command line", "ipo.optimize", "compile"]
-"""Who reads the messages; it decides what options and commands are called."""
+"""The reader of messages, named by how IPO was started. It decides how options and commands are written."""
 _listener: ContextVar[Listener] = ContextVar("listener", default="command line")
 
 
 @contextmanager
 def in_force(variable: ContextVar[T], value: T) -> Iterator[None]:
-    """Give a variable a value while the block runs; threads that the block starts do not see it."""
+    """Give a variable a value while the block runs. Threads that the block starts do not see this value."""
     before = variable.set(value)
     try:
         yield
@@ -39,18 +39,23 @@ def in_force(variable: ContextVar[T], value: T) -> Iterator[None]:
 
 @contextmanager
 def speaking_to(listener: Listener) -> Iterator[None]:
-    """Word messages for a listener while the block runs; threads that the block starts speak to the command line."""
+    """Word messages for this listener while the block runs.
+
+    Threads that the block starts word their messages for the command line.
+    """
     with in_force(_listener, listener):
         yield
 
 
 def listener() -> Listener:
-    """Return who reads the messages; outside `speaking_to` it is the command line."""
+    """Return the listener that messages are worded for; outside `speaking_to` it is the command line."""
     return _listener.get()
 
 
 def to_install(extra: str) -> str:
-    """Return the command that installs an extra of this package from a checkout: it is not on the package index.
+    """Return the command that installs an extra of this package from a checkout.
+
+    The package is not on the package index.
 
     >>> to_install("onnx")
     "pip install '.[onnx]'"
@@ -59,7 +64,7 @@ def to_install(extra: str) -> str:
 
 
 def flag(name: str, value: object = None) -> str:
-    """Return an option, alone or with a value, as the listener writes it.
+    """Return an option as the listener types it: its name alone, or with a value.
 
     >>> with speaking_to("ipo.optimize"):
     ...     flag("budget_usd"), flag("lm", "none")
@@ -75,16 +80,16 @@ def flag(name: str, value: object = None) -> str:
 
 
 def setting(name: str, value: Any) -> str:
-    """Return a setting as the listener types it: a word in a shell, or an argument."""
+    """Return a setting with its value as the listener types it: as a word in a shell, or as a Python argument."""
     return shlex.quote(f"{name}={value}") if listener() == "command line" else f"{name}={value!r}"
 
 
 class InputError(ValueError):
-    """Bad input or configuration; `str(error)` is one sentence for the user."""
+    """An error in the user's input or configuration; `str(error)` is one sentence for the user."""
 
 
 def first_error(error: ValidationError, whole: str = "it") -> tuple[str, str]:
-    """Return where pydantic found its first error and what the error says; `whole` stands for the top level.
+    """Return the place of pydantic's first error and its text. `whole` is the name of the top level.
 
     Raises:
         InputError: the first error is an `InputError`, which already says everything.
@@ -97,7 +102,10 @@ def first_error(error: ValidationError, whole: str = "it") -> tuple[str, str]:
 
 
 def input_error(error: ValidationError, where: str, prefix: str = "") -> InputError:
-    """Return the first error that pydantic found, with its key, place and value; raises as `first_error`."""
+    """Return pydantic's first error as an `InputError` that names the key, the place `where` and the value.
+
+    It raises the same error as `first_error`.
+    """
     key, said = first_error(error, "configuration")
     given = repr(error.errors()[0]["input"])
     shown = given if len(given) <= 200 else f"{given[:200]} …"
@@ -115,15 +123,15 @@ def reason(error: BaseException) -> str:
 
 
 def nearest(name: str, known: Iterable[str], n: int = 1, cutoff: float = 0.6) -> list[str]:
-    """Return up to `n` known names that begin with `name`, contain it as a word, or resemble it, the closest first.
+    """Return up to `n` known names like `name`: first those that begin with it, then those that contain it as a word.
 
-    Case does not matter.
+    Names that resemble it come last, the closest first. Case does not matter.
 
     Args:
         name: the name as a person wrote it.
         known: the names that could be meant.
         n: the most names to return.
-        cutoff: how alike the names must be, from 0 (anything) to 1 (the same).
+        cutoff: how alike two names must be to resemble each other, from 0 (any two do) to 1 (only equal names do).
 
     >>> nearest("Foldr", ["folder", "csv"])
     ['folder']
@@ -140,7 +148,7 @@ def nearest(name: str, known: Iterable[str], n: int = 1, cutoff: float = 0.6) ->
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return " (did you mean …?)" with the closest known name, or "" where none is close.
+    """Return " (did you mean …?)" with the closest known name, or "" if no name is close.
 
     >>> did_you_mean("foldr", ["folder", "csv"])
     ' (did you mean folder?)'
@@ -149,7 +157,7 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     return f" (did you mean {close[0]}?)" if close else ""
 
 
-# Making text of others, such as file names and servers' errors, safe to print.
+# Foreign text, such as file names and the errors of servers, is made safe to print.
 
 
 _IGNORED = (
@@ -157,15 +165,15 @@ _IGNORED = (
     (0x200B, 0x200F), (0x202A, 0x202E), (0x2060, 0x206F), (0x3164, 0x3164), (0xFE00, 0xFE0F), (0xFEFF, 0xFEFF),
     (0xFFA0, 0xFFA0), (0xFFF0, 0xFFF8), (0x1BCA0, 0x1BCA3), (0x1D173, 0x1D17A), (0xE0000, 0xE0FFF),
 )  # fmt: skip
-"""Characters that are shown as nothing: Default_Ignorable_Code_Point of Unicode 17, DerivedCoreProperties.txt."""
+"""Ranges of invisible characters: Default_Ignorable_Code_Point in DerivedCoreProperties.txt of Unicode 17."""
 _BLANK = frozenset("\u2800\U0001d159\U00013441\U00013442")
-"""Characters that are drawn empty: the Braille pattern without dots, the null notehead, blank hieroglyphs."""
+"""Characters that are drawn as a blank: the Braille pattern without dots, the null notehead, blank hieroglyphs."""
 
 
 def invisible(text: str) -> str | None:
-    """Return the first character that is invisible or controls others (control, filler, blank), or None.
+    """Return the first character of a text that cannot be seen (control, filler, blank), or None if all can be seen.
 
-    Spaces do not count.
+    Spaces count as seen.
 
     >>> invisible("a photo"), invisible("a\\u3164b") == "\\u3164"
     (None, True)
@@ -180,7 +188,7 @@ def _is_invisible(one: str) -> bool:
 
 
 def several(texts: Sequence[str], most: int = 5) -> str:
-    """Return the first texts as a list in words, and how many more there are.
+    """Return the first `most` texts as one list, and the number of texts that are left out.
 
     >>> several(["cat", "dog", "bus"]), several(["cat", "dog", "bus"], most=1)
     ('cat, dog, bus', 'cat and 2 more')
@@ -190,11 +198,14 @@ def several(texts: Sequence[str], most: int = 5) -> str:
 
 
 LONGEST = 4_000
-"""The most characters of a line that is shown: more than any line of IPO has, with a command to type at its end."""
+"""The most characters of a line that are shown.
+
+Every line of IPO itself is shorter, also with a command to type at its end.
+"""
 
 
 def duration(seconds: float) -> str:
-    """Return a duration in words."""
+    """Return a duration as text, such as `5 s`, `3 min 20 s` or `2 h 5 min`."""
     if seconds < 60:
         return f"{seconds:.0f} s"
     minutes, rest = divmod(round(seconds), 60)
@@ -203,14 +214,14 @@ def duration(seconds: float) -> str:
 
 
 def money(usd: float | None) -> str:
-    """Return an amount of US dollars in words; None is an unknown price."""
+    """Return an amount of US dollars as text, such as `$0.0123`; None means that the price is unknown."""
     return "price unknown" if usd is None else f"${usd:.4f}" if usd else "$0"
 
 
 def printable(text: str) -> str:
-    """Escape characters that would move a terminal's cursor or change a line's direction, and cut an endless line.
+    """Escape characters that would move a terminal's cursor or change a line's direction, and cut a very long line.
 
-    The line is cut in the middle: its ends are IPO's own words, and text of others, however long, stands between them.
+    A line is cut in the middle, where foreign text stands; IPO's own words stand at both ends.
 
     >>> printable("a\\x1b[2Jb")
     'a\\\\x1b[2Jb'
@@ -221,13 +232,13 @@ def printable(text: str) -> str:
 
 
 def as_cell(text: str, harmless: str = "'") -> str:
-    """Return text of others as a cell of a CSV file, without control characters or a formula that a spreadsheet runs.
+    """Make foreign text safe as a cell of a CSV file: no control characters, no formula that a spreadsheet would run.
 
-    Bytes of a file name that are not UTF-8 stay, and so do all spaces: a reader of the table looks for that file.
+    All spaces stay, and so do bytes of a file name that are not UTF-8, so that a reader of the table can find the file.
 
     Args:
-        text: text such as the name of a file or of a class.
-        harmless: what is put before a formula, so that it is not run.
+        text: the foreign text, such as the name of a file or of a class.
+        harmless: the characters that are put before a formula, so that it is not run.
 
     >>> as_cell("=1+1"), as_cell("-a.png", "./"), as_cell("a\\x1b[2Jb")
     ("'=1+1", './-a.png', 'a\\\\x1b[2Jb')
@@ -238,16 +249,16 @@ def as_cell(text: str, harmless: str = "'") -> str:
 
 
 def is_formula(text: str) -> bool:
-    """Whether a spreadsheet may run a cell: its first character, even in its wide form, begins a formula."""
+    """Whether a spreadsheet may run a cell as a formula, judged by its first character (or a wide form of it)."""
     return unicodedata.normalize("NFKC", text).lstrip().startswith(("=", "+", "-", "@"))
 
 
-# Keeping libraries from logging what IPO raises or reports anyway, without the text that a server echoes.
+# Libraries are kept from logging errors that IPO itself reports, without the text that a server echoes.
 
 
 @contextmanager
 def silent(*libraries: str) -> Iterator[None]:
-    """Silence these loggers below CRITICAL while the block runs; then restore their levels."""
+    """Silence the loggers of these names below CRITICAL while the block runs; then restore their levels."""
     loggers = [logging.getLogger(name) for name in libraries]
     before = [logger.level for logger in loggers]
     for logger in loggers:

@@ -1,9 +1,9 @@
 """How certain a comparison is: over pictures, over seeds, over data sets.
 
-Pictures × seeds is a crossed table. The variance of a mean due to pictures and the variance due to seeds are estimated
-separately and added. Only `sampling.py` decides which units are independent. Interval and p are one method: p is the
-level whose interval ends at 0. `docs/statistics.md` gives the reasons, the sources, and how well the method holds in
-simulations.
+The results of all pictures under all seeds are a crossed table. The mean of the table has a variance due to pictures
+and a variance due to seeds; they are estimated separately and added. Only `sampling.py` decides which units are
+independent. Interval and p come from one method: p is the level whose interval ends at 0. `docs/statistics.md` gives
+the reasons and the sources, and shows how well the method holds in simulations.
 """
 
 from __future__ import annotations
@@ -21,17 +21,20 @@ from ipo_prompts.metrics.arrays import Doubles
 from ipo_prompts.metrics.sampling import Sampling, Variance, combine, values_of
 
 ALPHA = 0.05
-"""The largest corrected p that counts as evidence; the level of the intervals is 1 - ALPHA."""
+"""The largest corrected p with which a difference is shown. The level of the intervals is 1 - ALPHA."""
 FEWEST_SEEDS = 3
-"""The fewest seeds that separate the joint effect of seeds and pictures from the effect of seeds alone."""
+"""The fewest seeds with which the joint effect of seeds and pictures is separated from the effect of seeds."""
 
 
 class Crossed(NamedTuple):
-    """One set of units under several seeds.
+    """The results of one set of units under several seeds.
 
-    `values` float (seeds, units): hits, or differences of hits, perhaps weighted; `scale`: the largest absolute value
-    that is possible. `hits` (seeds, units): the differences without weights, which tell which units differ; None where
-    the values have no weights.
+    Attributes:
+        values: hits or differences of hits, perhaps weighted, float (seeds, units).
+        sampling: how the units were drawn.
+        scale: the largest absolute value that is possible.
+        hits: the differences without weights, (seeds, units), which tell which units differ; None if the values have
+            no weights.
     """
 
     values: Doubles
@@ -41,10 +44,14 @@ class Crossed(NamedTuple):
 
 
 class Spread(NamedTuple):
-    """A sum of means over units: its value per seed (seeds,), its variance due to units and its variance due to seeds.
+    """A sum of means over units, with its variances.
 
-    `joint` is the variance due to both jointly, which was subtracted from that due to seeds. `step` is how much one
-    draw that differs changes the mean.
+    Attributes:
+        per_seed: the sum under each seed, (seeds,).
+        units: the variance of the mean over seeds that is due to units.
+        seeds: the variance of the mean over seeds that is due to seeds.
+        joint: the variance due to units and seeds jointly; it was subtracted from `seeds`.
+        step: how much one draw that differs changes the mean.
     """
 
     per_seed: Doubles
@@ -55,16 +62,22 @@ class Spread(NamedTuple):
 
     @property
     def mean(self) -> float:
-        """The mean over seeds."""
+        """The mean of the sum over seeds."""
         return float(self.per_seed.mean())
 
 
 class Effect(NamedTuple):
-    """A difference, its 95 % interval, and the two-sided p of "there is no difference"; neither is corrected.
+    """A difference, with its 95 % interval and the two-sided p of "there is no difference"; neither is corrected.
 
-    `variances` come from independent sources and add up. `covers` says what was sampled: "these classes", "classes like
-    these", "these data sets", "data sets like these". `joint` was subtracted from the last variance; `step` is how much
-    one draw that differs changes the mean.
+    Attributes:
+        mean: the difference.
+        low, high: the ends of the interval.
+        p: the p-value.
+        variances: the variances of the mean; they come from independent sources and add up.
+        covers: what the interval is for: "these classes", "classes like these", "these data sets", "data sets like
+            these".
+        joint: the joint variance, which was subtracted from the last of `variances`.
+        step: how much one draw that differs changes the mean.
     """
 
     mean: float
@@ -77,17 +90,18 @@ class Effect(NamedTuple):
     step: float = 0.0
 
     def detectable(self, comparisons: float = 1) -> float:
-        """Return the true difference that is found four times in five when p is corrected for `comparisons`.
+        """Return the true difference that is found four times in five if p is corrected for `comparisons`.
 
-        The level is ALPHA / comparisons (Bonferroni); Holm's correction is never stricter. See `detectable`.
+        The level is ALPHA / comparisons (Bonferroni); Holm's correction is never stricter. See the function
+        `detectable`.
         """
         return detectable(self.variances, ALPHA / comparisons, self.joint, self.step)
 
     def within(self, comparisons: float = 1) -> float:
-        """Return the smallest margin, at most 1, within which the difference is shown to lie on either side of 0.
+        """Return the smallest margin m, at most 1, for which the difference is shown to lie between -m and m.
 
-        Two one-sided tests (Schuirmann 1987) at the level ALPHA / comparisons. A difference that is not shown may still
-        exist, but it may be shown to be small. A margin of 1 shows nothing.
+        The method is two one-sided tests (Schuirmann 1987) at the level ALPHA / comparisons. A difference that is not
+        shown may still exist, and the margin shows how small it must be. A margin of 1 shows nothing.
         """
         if not all(math.isfinite(variance.value) for variance in self.variances):
             return 1.0
@@ -95,7 +109,10 @@ class Effect(NamedTuple):
 
 
 class Scopes(NamedTuple):
-    """One mean difference: for the tested classes or data sets, and for others like these, None without a sample."""
+    """One mean difference as two effects.
+
+    `these` is for the tested classes or data sets. `like_these` is for others like them; None if they are no sample.
+    """
 
     these: Effect
     like_these: Effect | None
@@ -104,24 +121,25 @@ class Scopes(NamedTuple):
 THESE_CLASSES, CLASSES_LIKE_THESE = "these classes", "classes like these"
 THESE_DATA_SETS, DATA_SETS_LIKE_THESE = "these data sets", "data sets like these"
 EACH_CLASS_ALIKE = "these classes, each counting the same"
-"""What a mean over classes covers, in which each class weighs the same."""
+"""The value of `covers` for a mean over classes in which each class weighs the same."""
 SAME = Effect(0.0, 0.0, 0.0, 1.0, (), "same templates")
-"""The effect of two methods that ended with the same templates under every seed: the difference is exactly 0."""
+"""The effect for two methods that ended with the same templates under every seed: a difference of exactly 0."""
 
 
 def split_variance(parts: Sequence[Crossed], *, like_these: bool = False, added: int = 2) -> Spread | None:
-    """Split the variance of the sum of the parts' means into variance due to units and variance due to seeds.
+    """Add the means of the parts, and split the variance of the sum into variance due to units and due to seeds.
 
-    Two draws of the typical size, one of each sign, are added to every part's sum of squares, as Bonett & Price (2012)
-    add pairs to a paired difference of proportions: a few pictures that agree would otherwise count as certainty.
-    The joint effect of seeds and units is in both variances; from three seeds on it is subtracted from that of the
-    seeds.
+    Two draws of the typical size, one of each sign, are added to every part's sum of squares. Otherwise a few pictures
+    that agree would count as certainty. Bonett & Price (2012) add pairs to a paired difference of proportions in the
+    same way. Both variances contain the joint effect of seeds and units. From three seeds on it is subtracted from the
+    variance due to seeds.
 
     Args:
-        parts: parts with units of their own (base and new classes share none) and the same number of seeds.
-        like_these: whether the result is for classes like these instead of these classes; it is None where a part has
-            no classes.
-        added: how many draws are added; 0 for scores, which are not differences, unless they do not vary at all.
+        parts: parts that share no units (such as base and new classes), with the same number of seeds.
+        like_these: whether the result is for classes like these, and not for these classes. Such a result is None if a
+            part has no classes.
+        added: how many draws are added: 0 for scores, which are no differences. Scores that do not vary at all get two
+            draws anyway.
     """
     per_seed = np.sum([part.values.mean(axis=1) for part in parts], axis=0)
     units, joint, step = [], 0.0, 0.0
@@ -134,11 +152,11 @@ def split_variance(parts: Sequence[Crossed], *, like_these: bool = False, added:
             return None
         if found.value < 1e-18 * part.scale**2:
             found = variance(averaged, 2 * square) or found
-        if like_these:  # classes that happen to agree prove no more than pictures do
+        if like_these:  # classes that happen to agree must not give a smaller variance than the pictures do
             found = found._replace(value=max(found.value, part.sampling.these(averaged, added * square).value))
         units.append(found)
         step = max(step, math.sqrt(square) / len(averaged))
-        # For classes like these no more is subtracted than for these classes: that result cannot be the surer one.
+        # For classes like these, at most as much is subtracted as for these classes: its variance cannot be smaller.
         joint += min(joint_variance(part, averaged, scope) for scope in {False, like_these})
     return Spread(np.asarray(per_seed, dtype=np.float64), combine(units), over_seeds(per_seed, joint), joint, step)
 
@@ -147,8 +165,10 @@ def paired_effect(parts: Sequence[Crossed], mean: float | None = None) -> Scopes
     """Compare two methods on the same units under the same seeds, in one data set.
 
     Args:
-        parts: values are the contributions of b minus those of a; several parts for a linearised quantity such as H.
-        mean: the difference, where it is not linear in the contributions; the parts then give the variance alone.
+        parts: the differences of contributions, method b minus method a. A linearised quantity, such as the harmonic
+            mean H, has several parts.
+        mean: the difference, if it is not linear in the contributions; the parts then give only the variance. By
+            default it is the sum of the means of the parts.
     """
     here, general = split_variance(parts), split_variance(parts, like_these=True)
     assert here is not None
@@ -160,7 +180,7 @@ def paired_effect(parts: Sequence[Crossed], mean: float | None = None) -> Scopes
 
 
 def paired_difference(before: ArrayLike, after: ArrayLike, sampling: Sampling) -> Scopes:
-    """Compare the contributions of two templates on the same n units under one seed: after minus before.
+    """Compare the contributions of two templates on the same n units under one seed: `after` minus `before`.
 
     >>> found = paired_difference([True, False] * 50, [True, True] * 50, Sampling(100)).these
     >>> found.mean, found.p < 0.0001
@@ -173,12 +193,13 @@ def over_data_sets(spreads: Sequence[Spread], mean: float, shared_seeds: bool = 
     """Average a difference over two or more data sets (see `docs/statistics.md`).
 
     Args:
-        spreads: one per data set, for its classes as given.
+        spreads: the spread of each data set, for its classes as given.
         mean: the averaged difference.
-        shared_seeds: whether one search per seed was tested on all data sets (cross-dataset), so that the effect of a
-            seed does not average out; otherwise each data set had searches of its own.
+        shared_seeds: whether one search per seed was tested on all data sets (cross-dataset); the effect of a seed then
+            does not average out. Otherwise each data set had searches of its own.
 
-    If the variance over data sets is below that of the units and seeds within them, this is chance: the larger is used.
+    The variance over data sets can be smaller than the variance due to units and seeds within them only by chance. The
+    larger of the two is used.
     """
     count, joint = len(spreads), 0.0
     step = float(np.mean([one.step for one in spreads])) / count
@@ -206,7 +227,7 @@ def effect_of(
     joint: float = 0.0,
     step: float = 0.0,
 ) -> Effect:
-    """Return a difference with its interval and p; see `Effect`."""
+    """Return the effect of a difference: compute its interval and p from the variances. See `Effect`."""
     if not all(math.isfinite(variance.value) for variance in variances):
         return Effect(mean, -1.0, 1.0, 1.0, tuple(variances), covers, joint, step)
     half = half_width(variances, ALPHA)
@@ -219,7 +240,9 @@ def _effect(mean: float, found: Spread, covers: str) -> Effect:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Correct p-values for their number (Holm 1979): bounds the chance of any false positive, however they depend.
+    """Correct p-values for their number (Holm 1979).
+
+    This bounds the chance of any false positive, however the p-values depend on each other.
 
     >>> holm([0.01, 0.04, 0.03])
     [0.03, 0.06, 0.06]
@@ -233,10 +256,11 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def _typical_square(part: Crossed, averaged: Doubles) -> float:
-    """Return the mean square of the sums of the draws that differ; where none differs, of draws that differ by `scale`.
+    """Return the square of a typical draw: the mean square of the sums of the draws that differ.
 
-    It is used for classes like these, too. Two whole classes would add an amount that grows with the difference itself,
-    so that few classes could never show one.
+    If no draw differs, the result is for draws whose units all differ by `scale`. The square of a draw is also added
+    for classes like these. If two whole classes were added instead, the addition would grow with the difference itself,
+    so that few classes could never show a difference.
     """
     hits = averaged if part.hits is None else part.scale * part.hits.mean(axis=0)
     sums = part.sampling.draw_sums(hits)
@@ -247,7 +271,7 @@ def _typical_square(part: Crossed, averaged: Doubles) -> float:
 
 
 def joint_variance(part: Crossed, averaged: Doubles, like_these: bool) -> float:
-    """Return the variance of the mean due to seeds and units jointly; 0 for too few seeds to tell."""
+    """Return the variance of the mean due to seeds and units jointly; 0 for fewer seeds than `FEWEST_SEEDS`."""
     seeds = len(part.values)
     if seeds < FEWEST_SEEDS:
         return 0.0
@@ -257,7 +281,7 @@ def joint_variance(part: Crossed, averaged: Doubles, like_these: bool) -> float:
 
 
 def over_seeds(per_seed: Doubles, joint: float = 0.0) -> Variance:
-    """Return the variance of the mean over seeds, less the variance due to seeds and units jointly."""
+    """Return the variance of the mean due to seeds: the variance over seeds less `joint`, and at least 0."""
     count = len(per_seed)
     if count == 1:
         return Variance(0.0, 1.0)
@@ -266,12 +290,12 @@ def over_seeds(per_seed: Doubles, joint: float = 0.0) -> Variance:
 
 
 def half_width(variances: Sequence[Variance], alpha: float) -> float:
-    """Return half the width of the interval that misses with probability alpha; see `docs/statistics.md`."""
+    """Return half the width of the interval that misses the truth with probability alpha; see `docs/statistics.md`."""
     return math.sqrt(sum(float(special.stdtrit(degrees, alpha / 2)) ** 2 * value for value, degrees in variances))
 
 
 def _p(mean: float, variances: Sequence[Variance]) -> float:
-    """Return the alpha whose interval ends at 0, at least 1e-12."""
+    """Return p, the alpha whose interval ends at 0; at least 1e-12, unless all variances are 0."""
     from scipy.optimize import brentq
 
     if mean == 0 or all(variance.value == 0 for variance in variances):
@@ -281,25 +305,27 @@ def _p(mean: float, variances: Sequence[Variance]) -> float:
     return math.exp(brentq(lambda log: half_width(variances, math.exp(log)) - abs(mean), math.log(1e-12), 0.0))
 
 
-# What a comparison can find: the true difference that it shows four times in five.
+# How small a difference a comparison can find: the true difference that is shown four times in five.
 
 
 POWER = 0.8
-"""The chance with which a detectable difference is found: four times in five."""
+"""The chance that a detectable difference is found: four times in five."""
 _QUANTILES = 48
 
 
 def detectable(variances: Sequence[Variance], alpha: float, joint: float = 0.0, step: float = 0.0) -> float:
-    """Return the true difference that is found with the chance POWER; infinite where even a difference of 1 is not.
+    """Return the true difference that is found with the chance POWER; infinite if even a difference of 1 is not found.
 
-    The variances are estimates, and two things follow. First, the median of such an estimate falls short of the true
-    variance, so each is raised by that factor; the result is then as often too large as too small. Second, a repetition
-    would estimate the variances anew, so the power is averaged over those estimates; for a single variance this is the
-    power of the noncentral t. Moreover, a difference is made of draws that differ. Where too few differ now, the
-    variance is that of as many draws as the difference needs, all in one direction.
+    The variances are estimates, and two things follow. First, the median of such an estimate is below the true
+    variance. So each estimate is divided by the ratio of the median to the true variance; the result is then as often
+    too large as too small. Second, a repetition would estimate the variances anew. So the power is averaged over the
+    estimates of repetitions; for a single variance this is the power of the noncentral t.
+
+    A difference needs draws that differ. If too few draws differ now, the variance is that of as many draws as the
+    difference needs, all in one direction.
 
     Args:
-        variances: variances of independent sources; they add up.
+        variances: the variances of the difference; they come from independent sources and add up.
         alpha: the level of the two-sided test.
         joint: the joint variance, which was subtracted from the last of `variances`.
         step: how much one draw that differs changes the mean.
@@ -321,14 +347,25 @@ def detectable(variances: Sequence[Variance], alpha: float, joint: float = 0.0, 
 
 
 def _raised(variance: Variance, taken: float) -> float:
-    """Return an estimate divided by the ratio of the median of such estimates to the true variance; 0 stays 0."""
+    """Divide an estimated variance by the ratio of the median of such estimates to the true variance; 0 stays 0.
+
+    `taken` is the variance that was subtracted from the estimate.
+    """
     if variance.value == 0 or not math.isfinite(variance.value):
         return variance.value
     return (variance.value + taken) * variance.degrees / float(special.chdtri(variance.degrees, 0.5)) - taken
 
 
 def _half_widths_to_come(sources: Sequence[tuple[Variance, float]], true: Sequence[float], alpha: float) -> Doubles:
-    """Return half widths of intervals in repetitions, one for each combination of quantiles of the variances."""
+    """Return the half widths of the intervals that repetitions would give, a float64 array.
+
+    There is one half width for each combination of quantiles of the estimated variances.
+
+    Args:
+        sources: each estimated variance, with the variance that was subtracted from it.
+        true: the true variance of each source.
+        alpha: the level of the two-sided test.
+    """
     squares = np.zeros(1)
     for (variance, taken), value in zip(sources, true, strict=True):
         if value + taken == 0:
@@ -341,8 +378,9 @@ def _half_widths_to_come(sources: Sequence[tuple[Variance, float]], true: Sequen
 
 @lru_cache(maxsize=256)
 def _chi_squares(degrees: float) -> Doubles:
-    """Cut the probabilities into `_QUANTILES` equal parts; return the chi-squared quantile at the middle of each.
+    """Return `_QUANTILES` quantiles of chi-squared with these degrees of freedom, float64 (`_QUANTILES`,).
 
-    The result is cached, because many differences have the same degrees of freedom.
+    Their probabilities are the middles of equal parts of 0 to 1. The result is cached, because many differences have
+    the same degrees of freedom.
     """
     return np.asarray(special.chdtri(degrees, (np.arange(_QUANTILES) + 0.5) / _QUANTILES), dtype=np.float64)

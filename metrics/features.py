@@ -1,4 +1,4 @@
-"""Stores, so that nothing is encoded twice: vectors on disk by key, features of pictures, class embeddings."""
+"""Stores that keep features of pictures and class embeddings, so that nothing is encoded twice."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from ipo_prompts.metrics.files import KeptFile, Result, cache_dir, checksum
 from ipo_prompts.metrics.pictures import Exchanged, Picture
 from ipo_prompts.metrics.template import written
 
-# Vectors on disk by key: they are expensive to encode, and are kept to the last bit.
+# A file of vectors, each found by its key. Vectors are expensive to encode, and are kept to the last bit.
 #
-# Every entry of the file is checked by its checksum. An entry that is damaged is made again, with a warning.
+# Every entry of the file is checked by its checksum. A damaged entry is made again, with a warning.
 
 
 _DAMAGED = re.compile("not a database|malformed|no such column|has no column|columns but")
-"""SQLite's errors for a file that is not a store: no database, a broken one, or one with other tables."""
+"""The texts of SQLite's errors for a file that is no database, a broken database, or one with other tables."""
 
 DAMAGED_ENTRIES = "the store %s has damaged entries, which are made again"
 
@@ -44,8 +44,8 @@ class VectorFile(KeptFile):
     """A file of float32 vectors, each with its checksum.
 
     Args:
-        path: the file; made when first used.
-        schema: SQL of further tables beside the vectors.
+        path: the path of the file, which is made when first used.
+        schema: the SQL of further tables beside the table of vectors.
     """
 
     unusable = (
@@ -57,13 +57,13 @@ class VectorFile(KeptFile):
         self._said: set[str] = set()
 
     def warn(self, said: str, *values: object) -> None:
-        """Tell the user once what happened to the store; the first `%s` in the text is its path."""
+        """Tell the user what happened to the store, each text only once; its first `%s` is the path of the store."""
         if said not in self._said:
             self._said.add(said)
             _log.warning(said, self.path, *values, extra={"progress": True})
 
     def use(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
-        """Return the result of `work` on the open file; if the file is damaged, `work` runs again on an empty one.
+        """Return the result of `work` on the open file. If the file is damaged, `work` runs again on a new, empty file.
 
         Raises:
             InputError: the disk is full, or the folder cannot be written.
@@ -83,7 +83,7 @@ class VectorFile(KeptFile):
         return super().use(work)
 
     def get(self, database: sqlite3.Connection, key: str, size: int) -> Floats | None:
-        """Return the vector of a key, float32 (size,); None where it is missing or damaged and must be made again."""
+        """Return the vector of a key: float32 (size,); None if it is missing or damaged and must be made again."""
         row = database.execute("SELECT vector, crc FROM vectors WHERE content = ?", (key,)).fetchone()
         if row is None:
             return None
@@ -96,10 +96,10 @@ class VectorFile(KeptFile):
     def put(
         self, database: sqlite3.Connection, keys: Sequence[str], vectors: Sequence[Floats] | Floats
     ) -> list[Floats]:
-        """Keep one vector per key, all or none of them; return the vectors that are now kept.
+        """Store one vector for each key, all vectors or none; return the vector that the file now has for each key.
 
-        If another process was first, the vector of that process stays and is returned, so that all processes compute
-        with the same bits. A file that can only be read keeps nothing.
+        If another process has already stored a vector for a key, that vector stays and is returned. So all processes
+        compute with the same bits. A file that can only be read stores nothing; the vectors are returned as given.
         """
         if self.read_only:
             self.warn("the store %s cannot be written: missing entries are made, and not kept")
@@ -117,11 +117,12 @@ class VectorFile(KeptFile):
         return kept
 
 
-# Features of pictures, kept by the bytes of the picture, how they are read, the picture transform, and the weights.
+# Features of pictures. A feature depends on the picture's bytes, how they are read, the picture transform and the
+# weights; the file and the key stand for all four.
 
 
 BATCH = 32
-"""Pictures per forward pass and per commit, the same in every batch, with padding: see `FeatureStore.encode`."""
+"""How many pictures each forward pass and each commit has; a smaller batch is padded: see `FeatureStore.encode`."""
 
 STAMPS = """
 CREATE TABLE IF NOT EXISTS stamps (stamp TEXT PRIMARY KEY, content TEXT NOT NULL, crc INTEGER NOT NULL) WITHOUT ROWID;
@@ -134,8 +135,8 @@ class FeatureStore:
     """The features of pictures that one CLIP has encoded.
 
     Args:
-        clip: the encoder; its fingerprint names the file.
-        folder: the folder of the file; None is the user's cache.
+        clip: the CLIP that encodes; the file is named after its fingerprint.
+        folder: the folder of the file; None means `features` in the cache folder.
     """
 
     def __init__(self, clip: Clip, folder: Path | None = None) -> None:
@@ -143,20 +144,21 @@ class FeatureStore:
         self.path = (folder or cache_dir() / "features") / f"{clip.fingerprint[:32]}.sqlite"
         self._file = VectorFile(self.path, STAMPS)
         self.encoded = 0
-        """How many pictures this object had to encode; the others came from the store."""
+        """The number of pictures that this object had to encode; the others came from the file."""
 
     def encode(self, pictures: Sequence[Picture], progress: Progress | None = None) -> Floats:
-        """Return the features of `pictures`; encode those that the store lacks.
+        """Return the features of `pictures`; encode the pictures whose features are not in the store.
 
         A batch of another size uses other kernels, whose sums differ in the last bits. So every batch has `BATCH` rows,
-        the last one padded. Then a picture has the same bits in every list, and also after a run that was killed
-        half-way.
+        and the last batch is padded. Then the feature of a picture has the same bits in every list of pictures, and
+        also after a run that was killed half-way.
 
         Returns:
             float32 (len(pictures), D), unit rows.
 
         Raises:
-            InputError: a picture cannot be decoded or the folder cannot be written; the message names it.
+            InputError: a picture cannot be decoded, or the folder cannot be written; the message names the picture or
+                the folder.
         """
         return self._file.use(partial(self._encode, pictures=pictures, progress=progress))
 
@@ -179,7 +181,7 @@ class FeatureStore:
                 with (
                     suppress(sqlite3.OperationalError),
                     database,
-                ):  # a wrong stamp is not trusted a second time
+                ):  # a stamp that was wrong must not be trusted again
                     database.execute("DELETE FROM stamps WHERE stamp = ?", (error.stamp,))
                 raise
             self.encoded += len(group)
@@ -193,7 +195,7 @@ class FeatureStore:
         return rows
 
     def missing(self, pictures: Sequence[Picture]) -> int:
-        """Return how many pictures `encode` would have to encode.
+        """Return how many different pictures `encode` would have to encode.
 
         Raises:
             InputError: a picture cannot be read; the message names it.
@@ -206,9 +208,9 @@ class FeatureStore:
         return self._file.use(lacking)
 
     def contents(self, pictures: Sequence[Picture]) -> list[str]:
-        """Return the SHA-256 of each picture's bytes and how they are read (`Picture.key`).
+        """Return the key of each picture (`Picture.key`): the SHA-256 of its bytes, and how they are read.
 
-        A file that was hashed before and has not changed is not opened.
+        A file that was hashed before and has not changed since is not opened.
 
         Raises:
             InputError: a picture cannot be read; the message names it.
@@ -216,7 +218,7 @@ class FeatureStore:
         return self._file.use(partial(self._contents, pictures=pictures))
 
     def _contents(self, database: sqlite3.Connection, pictures: Sequence[Picture]) -> list[str]:
-        """Return the key of each picture; a file whose stamp is known is not opened again: see `pictures.stamp_of`."""
+        """Return the key of each picture. A file whose stamp is in the store is not opened: see `pictures.stamp_of`."""
         new = [
             one for one in pictures if not one.is_known() and not (one.known is None and self._recall(database, one))
         ]
@@ -232,7 +234,7 @@ class FeatureStore:
         return [picture.key(picture.known or picture.content()) for picture in pictures]
 
     def _recall(self, database: sqlite3.Connection, picture: Picture) -> bool:
-        """Whether an earlier command hashed the file as it was when it was found; the picture then takes that hash."""
+        """Set the picture's hash to the hash that the store has for its stamp; return whether the store has it."""
         if picture.stamp is None:
             return False
         row = database.execute("SELECT content, crc FROM stamps WHERE stamp = ?", (picture.stamp,)).fetchone()
@@ -246,26 +248,26 @@ class FeatureStore:
         return True
 
 
-# Class embeddings of a template with a list of class names, computed once and kept in memory and on disk.
+# Class embeddings of a template with a list of class names. They are computed once and kept in memory and on disk.
 #
-# One entry is one template with one list of classes, encoded alone. Floating-point sums depend on what is encoded
-# together. If single texts were kept and used again in another call, a score would depend on earlier calls. With whole
-# entries a score has the same bits whether its embeddings were kept or are made again. This costs little: templates
-# share only their beginnings, and a beginning is one path of tokens for all classes.
+# An entry is one template with one list of classes, and it is encoded alone. Floating-point sums depend on which texts
+# are encoded together. If single texts were kept and used in another call, a score would depend on earlier calls. With
+# whole entries a score has the same bits whether its embeddings come from the store or are made again. This costs
+# little: templates share only their beginnings, and a beginning is one path of tokens for all classes.
 
 
 IN_MEMORY = 256 * 2**20
-"""The most bytes of embeddings kept in memory."""
+"""The most bytes of embeddings that are kept in memory."""
 ON_DISK = 2**30
-"""The most bytes kept on disk per CLIP; the oldest embeddings go first."""
+"""The most bytes of embeddings that are kept on disk for each CLIP; the oldest embeddings are deleted first."""
 
 
 class TextStore:
     """The class embeddings of templates that one CLIP has encoded.
 
     Args:
-        clip: the encoder.
-        path: the file.
+        clip: the CLIP that encodes.
+        path: the path of the file.
     """
 
     def __init__(self, clip: Clip, path: Path) -> None:
@@ -273,10 +275,10 @@ class TextStore:
         self._file = VectorFile(path)
         self._recent: dict[str, Floats] = {}
         self.encoded = 0
-        """How many templates this object had to encode; the others came from the store."""
+        """The number of templates that this object had to encode; the others came from the file."""
 
     def encode(self, templates: Sequence[str], class_names: Sequence[str]) -> list[Floats]:
-        """Return the class embeddings of each template: float32 (C, D), unit rows.
+        """Return a list with the class embeddings of each template: float32 (C, D), unit rows.
 
         Raises:
             InputError: the file cannot be written.
@@ -287,15 +289,15 @@ class TextStore:
             found |= self._file.use(partial(self._all, templates=lacking, class_names=class_names))
         self._recent = {key: one for key, one in self._recent.items() if key not in found} | found
         while len(self._recent) > 1 and sum(one.nbytes for one in self._recent.values()) > IN_MEMORY:
-            del self._recent[next(iter(self._recent))]  # the entry used longest ago
+            del self._recent[next(iter(self._recent))]  # the first entry is the one used longest ago
         return [found[key] for key in keys]
 
     def _all(
         self, database: sqlite3.Connection, templates: Mapping[str, str], class_names: Sequence[str]
     ) -> dict[str, Floats]:
-        """Return the embeddings of each key; make the missing ones and keep them in one commit.
+        """Return the embeddings of each key; `templates` maps keys to templates.
 
-        A commit takes as long as encoding a text. `templates` maps keys to templates.
+        Embeddings that the file lacks are made, and stored in one commit: a commit takes as long as encoding a text.
         """
         from ipo_prompts.metrics.text_tower import encode_templates
 
@@ -321,10 +323,10 @@ def _key(template: str, class_names: Sequence[str]) -> str:
 
 
 def _bound(database: sqlite3.Connection) -> None:
-    """Drop the oldest embeddings while the file holds too much; SQLite reuses their pages."""
+    """Delete the oldest embeddings while the file has more than `ON_DISK` bytes in use. SQLite reuses their pages."""
     dropped = 1
     while dropped and _used(database) > ON_DISK:
-        with database:  # an eighth at once, so that this is seldom needed
+        with database:  # delete an eighth at once, so that this is seldom needed
             dropped = database.execute(
                 "DELETE FROM vectors WHERE rowid IN "
                 "(SELECT rowid FROM vectors ORDER BY rowid LIMIT max(1, (SELECT count(*) FROM vectors) / 8))"
@@ -332,7 +334,7 @@ def _bound(database: sqlite3.Connection) -> None:
 
 
 def _used(database: sqlite3.Connection) -> int:
-    """Return how many bytes of a file are in use."""
+    """Return how many bytes of a database file are in use."""
     pages, free, size = (
         int(database.execute(f"PRAGMA {name}").fetchone()[0]) for name in ("page_count", "freelist_count", "page_size")
     )
@@ -340,10 +342,10 @@ def _used(database: sqlite3.Connection) -> int:
 
 
 def as_features(given: Any, width: int, what: str) -> Floats:
-    """Return numbers as features: float32 (n, width), unit rows; `what` names the numbers in messages.
+    """Turn numbers into features: float32 (n, width), unit rows. `what` names the numbers in messages.
 
     Raises:
-        InputError: the shape is another, a number is not finite, or a row is all zeros.
+        InputError: the numbers do not have the shape (n, width), a number is not finite, or a row is all zeros.
 
     >>> as_features([[3, 4]], 2, "X").tolist() == [[np.float32(0.6), np.float32(0.8)]]
     True
@@ -361,5 +363,5 @@ def as_features(given: Any, width: int, what: str) -> Floats:
     if not np.isfinite(lengths).all() or not lengths.all():
         wrong = int(np.flatnonzero(~np.isfinite(lengths[:, 0]) | (lengths[:, 0] == 0))[0])
         raise InputError(f"{what} has a row that is all zeros or not finite, the row {wrong}; leave it out.")
-    # A unit row stays the same to the last bit, so that features from the CLIP and from a store are equal.
+    # A row that has length 1 already is not changed, so that features keep the bits that the CLIP or a store gave them.
     return np.where(np.abs(lengths - 1) < 1e-6, rows, rows / lengths).astype(np.float32)

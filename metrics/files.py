@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, read within bounds, or kept between runs (a folder, SQLite files)."""
+"""Files that are written whole or not at all, files of bounded size to read, and files that are kept between runs."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ from ipo_prompts.metrics.errors import InputError, reason
 
 # Files that are written whole or not at all.
 #
-# The content goes to a new file beside the target, under a random name: the folder may belong to a stranger, and a name
-# that can be guessed may be a link to a file of the user. The rename then replaces whatever has the target's name. If
-# that is a link, the link is replaced, never the file that it points to.
+# The content goes to a new file beside the target. The new file has a random name, because the folder may belong to a
+# stranger, and a name that can be guessed may be a link to a file of the user. Then the new file is renamed and so
+# replaces the target. If the target is a link, the link is replaced, never the file that it points to.
 
 
 def write_whole(file: Path, content: bytes) -> None:
-    """Write a file whole or not at all.
+    """Write `content` to a file, whole or not at all.
 
     Raises:
-        OSError: the disk is full or the folder cannot be written; nothing of the new content stays.
+        OSError: the disk is full or the folder cannot be written; then no part of the new content stays.
     """
     with replacing(file) as opened:
         opened.write(content)
@@ -41,18 +41,20 @@ def write_whole(file: Path, content: bytes) -> None:
 
 @contextmanager
 def replacing(file: Path) -> Iterator[BinaryIO]:
-    """Open a new file that takes the name of `file` when the block ends, flushed to disk; delete it if that fails.
+    """Open a new file for the block to write. When the block ends, flush it to disk and let it replace `file`.
+
+    If that or the block fails, the new file is deleted.
 
     Raises:
         OSError: see `write_whole`.
     """
     partial = file.with_name(f".{secrets.token_hex(8)}.part")
     try:
-        with partial.open("x+b") as opened:  # x: no existing file is opened, and no link is followed
+        with partial.open("x+b") as opened:  # x: opens no existing file and follows no link
             yield opened
             opened.flush()
             os.fsync(opened.fileno())
-        _flush_folder(file.parent)  # the new file has a name on the disk before it takes the old file's name
+        _flush_folder(file.parent)  # so the new file is in the folder on disk before it is renamed
         partial.replace(file)
     except BaseException:
         partial.unlink(missing_ok=True)
@@ -61,7 +63,7 @@ def replacing(file: Path) -> Iterator[BinaryIO]:
 
 
 def _flush_folder(folder: Path) -> None:
-    """Flush the names in a folder to disk; do nothing on systems that cannot."""
+    """Flush the list of names in a folder to disk; do nothing on systems that cannot do this."""
     with suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:
@@ -70,37 +72,41 @@ def _flush_folder(folder: Path) -> None:
             os.close(descriptor)
 
 
-# The folder for everything that is kept between runs: weights, features, paid replies.
+# The cache folder, for all that is kept between runs: weights, features, paid replies.
 
 
 def refuse_taken(place: Path) -> None:
-    """Refuse to write to a path that exists.
+    """Refuse a path to write to if it exists already.
 
     Raises:
         InputError: the path exists.
     """
-    if os.path.lexists(place):  # returns False for a name that is too long, where pathlib raises
+    if os.path.lexists(place):  # for a name that is too long this returns False; pathlib raises an error
         raise InputError(f"{place} already exists; name another --out.")
 
 
 def cache_dir() -> Path:
-    """Return the cache folder: `IPO_CACHE_DIR`, else the user's cache folder. It may not exist yet."""
+    """Return the cache folder: `IPO_CACHE_DIR` if set, else `ipo` in the user's cache folder. It may not exist yet."""
     import platformdirs
 
     chosen = os.environ.get("IPO_CACHE_DIR")
     return Path(chosen).expanduser() if chosen else Path(platformdirs.user_cache_dir("ipo", appauthor=False))
 
 
-# YAML and JSON from users: bounded in size, and every failure is one sentence.
+# YAML and JSON from users. Their size is bounded, and every error is one sentence.
 #
-# What is read can also be written. Otherwise a number of 5,000 digits or half a character would fail when printed.
+# A value is read only if it can also be written. Otherwise a number of 5,000 digits, or half a character, would cause
+# an error later, when it is printed.
 
 
 YAML_BYTES = 2**18
-"""The most bytes of a YAML file. Settings are a few kilobytes, and PyYAML reads some 100 kB a second."""
+"""The most bytes of a YAML file. Settings have a few kilobytes, and PyYAML reads some 100 kB a second."""
 JSON_BYTES = 2**26
 JSON_VALUES = 2**22
-"""The most values of a JSON file, counted by commas and opening brackets: each takes some hundred bytes of memory."""
+"""The most values of a JSON file; a value takes some hundred bytes of memory.
+
+The number of values is the number of commas and opening brackets.
+"""
 TABLE_BYTES = 2**28
 """The most bytes of a table. A table of ImageNet, with 1.3 million rows of 150 bytes, has 195 MB."""
 LINE = 2**18
@@ -108,7 +114,7 @@ LINE = 2**18
 
 
 class _Loader(yaml.SafeLoader):
-    """PyYAML's safe loader without aliases: with aliases, a few lines can stand for millions of values."""
+    """PyYAML's safe loader, changed to refuse aliases: with aliases a few lines can stand for millions of values."""
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         if self.check_event(yaml.AliasEvent):
@@ -117,36 +123,36 @@ class _Loader(yaml.SafeLoader):
 
 
 def read_yaml(file: Path, what: str) -> Any:
-    """Read a YAML file; `what` names it in messages, such as "the configuration".
+    """Read a YAML file. `what` names the file in messages, such as "the configuration".
 
     Raises:
-        InputError: it cannot be read, is too large, or is not YAML.
+        InputError: the file cannot be read, is too large, or is not YAML.
     """
     return parse_yaml(read_text(file, what, YAML_BYTES, "YAML"), str(file))
 
 
 def parse_yaml(text: str, where: str) -> Any:
-    """Read YAML; `where` names it in messages.
+    """Read a text of YAML. `where` names the source of the text in messages.
 
     Raises:
-        InputError: it is too large or not YAML.
+        InputError: the text is too large or not YAML.
     """
     if len(text) > YAML_BYTES:
         raise InputError(f"{where} has {len(text):,} characters of YAML, more than {YAML_BYTES:,}; make it smaller.")
     try:
-        # Safe, unlike some loaders of `yaml.load`: `_Loader` makes plain values only.
+        # `yaml.load` is safe with this loader: `_Loader` makes only plain values.
         return _writable(yaml.load(text, _Loader))
-    except Exception as error:  # PyYAML's errors, and Python's for a bad date, a long number or deep nesting
+    except Exception as error:  # errors of PyYAML, and of Python for a bad date, a long number or deep nesting
         raise InputError(f"{where} is not valid YAML: {reason(error)}.") from error
 
 
 def read_json(file: Path, what: str, fix: str) -> Any:
-    """Read a JSON file; in messages `what` names it, and `fix` says what to do about a damaged one.
+    """Read a JSON file. In messages `what` names the file, and `fix` says what to do about a damaged file.
 
-    A file named `….gz` is compressed; the bound is for the text inside.
+    A file named `….gz` is decompressed; the bound on the size is for the text inside.
 
     Raises:
-        InputError: it cannot be read, is too large, or is not JSON.
+        InputError: the file cannot be read, is too large, or is not JSON.
     """
     text = read_text(file, what, JSON_BYTES, "JSON", fix)
     if sum(map(text.count, ",[{")) > JSON_VALUES:
@@ -158,7 +164,9 @@ def read_json(file: Path, what: str, fix: str) -> Any:
 
 
 def open_regular(file: Path | str) -> BinaryIO:
-    """Open a regular file to read, without waiting for a pipe or reading a device without end that took its place.
+    """Open a regular file to read.
+
+    If the path is a pipe or a device, this raises an error; it does not wait for a pipe, nor read a device without end.
 
     Raises:
         OSError: the file is missing, cannot be read, or is not a regular file.
@@ -172,13 +180,13 @@ def open_regular(file: Path | str) -> BinaryIO:
 
 
 def read_bytes(file: Path, most: int) -> bytes:
-    """Return the first bytes of a regular file, at most `most`; raises as `open_regular`."""
+    """Return the first `most` bytes of a regular file, or all if it has fewer; raise the errors of `open_regular`."""
     with open_regular(file) as opened:
         return opened.read(most)
 
 
 class _Lines(io.TextIOWrapper):
-    """A text file with a bound on the length of its lines."""
+    """A text file that raises an error for a line of more than `LINE` characters."""
 
     def __next__(self) -> str:  # type: ignore[override]  # the type stubs know only the base class for bytes
         line = self.readline(LINE + 1)
@@ -190,11 +198,12 @@ class _Lines(io.TextIOWrapper):
 
 
 def open_lines(file: Path) -> TextIO:
-    """Open a table in UTF-8 to read line by line; lines keep their ends, as the module `csv` and pandas need it.
+    """Open a table in UTF-8 to read line by line. Lines keep their line ends: the module `csv` and pandas need them.
 
     Raises:
-        OSError: see `open_regular`; or the file, or a line of it, is larger than in any table of pictures.
-        UnicodeDecodeError: a line is not UTF-8; raised when it is read.
+        OSError: see `open_regular`; or the file has more than `TABLE_BYTES` bytes. Reading raises it for a line of more
+            than `LINE` characters.
+        UnicodeDecodeError: a line is not UTF-8; reading this line raises it.
     """
     opened = open_regular(file)
     if os.fstat(opened.fileno()).st_size > TABLE_BYTES:
@@ -204,7 +213,9 @@ def open_lines(file: Path) -> TextIO:
 
 
 def read_text(file: Path, what: str, most: int, form: str, fix: str = "save it as such") -> str:
-    """Read a text file, which may be compressed; in messages `what` names it and `form` says what it should be.
+    """Read a text file; a file named `….gz` is decompressed.
+
+    In messages `what` names the file, `form` is its format, such as "YAML", and `fix` says what to do.
 
     Raises:
         InputError: the file cannot be read, has more than `most` bytes, or is not UTF-8.
@@ -216,7 +227,7 @@ def read_text(file: Path, what: str, most: int, form: str, fix: str = "save it a
                 content = opened.read(most + 1)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise InputError(f"{what} {file} is not a whole gzip file ({error}); {fix}.") from error
-    except (OSError, ValueError) as error:  # a ValueError: a NUL in the path
+    except (OSError, ValueError) as error:  # a NUL in the path is a ValueError
         raise InputError(f"cannot read {what} {file}: {getattr(error, 'strerror', error)}.") from error
     if len(content) > most:
         raise InputError(f"{what} {file} has more than {most:,} bytes; is it the right file?")
@@ -231,20 +242,24 @@ def _writable(content: Any) -> Any:
     return content
 
 
-# A SQLite file that outlives a command, that several processes may share, and in which damage is noticed.
+# A SQLite file that is kept between commands.
 #
-# Several processes may write to the file, and a killed process leaves it whole. It is mapped into memory, so that a
-# file of a million entries opens without being read. A file on a disk that only others may write to can still be read.
+# Several processes may write to the file, a killed process leaves it whole, and damage is noticed. The file is mapped
+# into memory, so that a file of a million entries opens without being read. A file that this user may not write to can
+# still be read.
 
 PAGE = 2**15
-"""Bytes of a page. A vector of 512 numbers would fill half of SQLite's usual page and leave the other half empty."""
+"""The bytes of a page of the file.
+
+A vector of 512 numbers would fill half of SQLite's usual page, and the other half would stay empty.
+"""
 WAIT = 60
-"""Seconds to wait for other processes that are writing."""
+"""The seconds to wait for other processes that are writing to the file."""
 MAPPED = 2**31
-"""The most bytes of the file that SQLite maps; it reads the rest page by page."""
+"""The most bytes of the file that SQLite maps into memory; it reads the rest page by page."""
 
 _NOT_WRITABLE = re.compile("readonly|read-only|unable to open")
-"""SQLite's errors where it may not write the file, or may not make the files that it needs beside it."""
+"""The texts of SQLite's errors if it may not write the file, or may not make the files that it needs beside it."""
 
 Result = TypeVar("Result")
 
@@ -257,8 +272,8 @@ class KeptFile:
         schema: the SQL of its tables.
 
     Attributes:
-        read_only: whether the file could only be read when it was last used.
-        unusable: the message where the file cannot be used; its two `%s` are the path and the error.
+        read_only: whether the file, when last used, could be read but not written.
+        unusable: the message if the file cannot be used; its two `%s` are the path and the error.
     """
 
     unusable = "cannot use %s (%s)"
@@ -282,7 +297,7 @@ class KeptFile:
             raise InputError(self.unusable % (self.path, error)) from error
 
     def _open(self) -> sqlite3.Connection:
-        """Open the file to write; where that is not possible, to read."""
+        """Open the file to write; if it cannot be written, open it to read."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         database = sqlite3.connect(self.path, timeout=WAIT)
         try:
@@ -299,7 +314,7 @@ class KeptFile:
             return self._open_to_read()
 
     def _open_to_read(self) -> sqlite3.Connection:
-        # The first way sees what another process writes meanwhile; the second needs no other files beside the file.
+        # The first way sees what another process writes meanwhile; the second needs no further files beside the file.
         for way in ("mode=ro", "mode=ro&immutable=1"):
             database = sqlite3.connect(f"{self.path.absolute().as_uri()}?{way}", uri=True, timeout=WAIT)
             try:
@@ -314,7 +329,10 @@ class KeptFile:
 
 
 def _write_ahead(database: sqlite3.Connection) -> None:
-    """Switch a file to write-ahead logging, and wait for processes that do the same: SQLite itself does not wait."""
+    """Switch a file to write-ahead logging.
+
+    If another process locks the file, wait for it, up to `WAIT` seconds: SQLite itself does not wait here.
+    """
     until = time.monotonic() + WAIT
     while True:
         try:

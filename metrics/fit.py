@@ -1,15 +1,15 @@
-"""Fit: how well a template with any of the class names describes pictures without labels. Fit is not accuracy.
+"""Fit: how well a template, with whichever class name fits, describes pictures without labels. It is not accuracy.
 
-For a CLIP with a softmax, fit is the mean over pictures of log Σ exp(logit) over the classes, at the CLIP's logit scale
-(Allingham et al. 2023, arXiv 2302.06235, score templates in a similar way). For a sigmoid model it is the mean of
-log(1 - Π(1 - σ(logit))), the logarithm of the chance that the picture shows some class; nobody has measured how good
-that is.
+Fit is a mean over pictures. For a CLIP with a softmax, the number of a picture is log Σ exp(logit), a sum over the
+classes, at the CLIP's logit scale (Allingham et al. 2023, arXiv 2302.06235, score templates in a similar way). For a
+sigmoid model, the number is log(1 - Π(1 - σ(logit))), the logarithm of the chance that the picture shows some class;
+nobody has measured how well this works.
 
-What is known (docs/label-free.md): fit finds the style of pictures. On shifted pictures it is not shown to do worse
-with wrong class names. The lead in fit of one template over another says little about which of them names more pictures
-rightly. So each word has a price, and the initial template stays unless the lead is large. Both are in standard
-deviations of fit over some templates (`yardstick`) on the same pictures, because a nat means different things on
-different CLIPs.
+docs/label-free.md says what is known. Fit finds the style of pictures. On shifted pictures it is not shown to do worse
+with wrong class names. If one template leads another in fit, this says little about which of them names more pictures
+rightly. So each word has a price, and the initial template is replaced only if the lead is large. The unit of price and
+lead is the standard deviation of fit over some templates (`yardstick`) on the same pictures, because a nat means
+different things on different CLIPs.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ class Fit(ClipReward):
 
     Args:
         clip, class_names, store, also_fit: see `ClipReward`.
-        yardstick: templates whose fits define the unit of `price` and `lead`; CLIP's 80 templates where none are given.
+        yardstick: the templates over which the standard deviation of fit is taken; by default CLIP's 80 templates.
         price: how much each word of a template lowers its value, in standard deviations; 0 lowers nothing.
-        lead: the lead over the initial template that a template needs to replace it, in standard deviations.
+        lead: how far a template must lead the initial template to replace it, in standard deviations.
 
     Attributes:
-        spread: the standard deviation of fit over the yardstick, in nats, on the pictures that were encoded first; 0
-            before that. The same pictures give the same spread.
+        spread: the standard deviation of fit over the yardstick, in nats. It is measured on the pictures that are
+            encoded first, and is 0 before. The same pictures give the same spread.
     """
 
     takes = "no label"
@@ -63,7 +63,7 @@ class Fit(ClipReward):
 
     @property
     def scale(self) -> Scale:  # type: ignore[override]
-        """The scale, in nats; a word costs nothing more, because its price is part of the value."""
+        """The scale of values, in nats. It has no cost for words, because the value already contains their price."""
         return Scale(float("-inf"), float("inf"), word=0.0, percent=False, lead=self._lead * self.spread)
 
     def judge(self, logits: Floats, pictures: EncodedPictures) -> Judged:
@@ -86,7 +86,7 @@ class Fit(ClipReward):
         return self._measured(super().encode(pictures, None, groups, progress))
 
     def score_embeddings(self, names: Sequence[str], classes: Sequence[Floats], units: EncodedPictures) -> list[Score]:
-        """See `EmbeddingReward`; the price of the words is subtracted here, so from every score."""
+        """See `EmbeddingReward`. The price of its words is subtracted from the score of each template."""
         found = super().score_embeddings(names, classes, units)
         costs = [self._price * self.spread * len(name.split()) for name in names]
         return [
@@ -95,7 +95,7 @@ class Fit(ClipReward):
         ]
 
     def _measured(self, pictures: EncodedPictures) -> EncodedPictures:
-        """Return the pictures; measure the spread if they are the first."""
+        """Return the pictures unchanged. If they are the first pictures, measure the spread on them."""
         if (self._price or self._lead) and not self.spread:
             templates = self._yardstick or imagenet_templates()
             usable = [template for template in templates if self.problem(template) is None]
@@ -105,7 +105,7 @@ class Fit(ClipReward):
 
 
 def softmax_fits(logits: Floats) -> Doubles:
-    """Return log Σ exp(logit) of each row: float32 (n, C) → float64 (n,), nats.
+    """Return log Σ exp(logit) for each row of logits: float32 (n, C) → float64 (n,), in nats.
 
     >>> softmax_fits(np.log(np.array([[1, 3], [2, 2]], dtype=np.float32))).round(6).tolist() == [1.386294, 1.386294]
     True
@@ -114,17 +114,17 @@ def softmax_fits(logits: Floats) -> Doubles:
 
 
 def sigmoid_fits(logits: Floats) -> Doubles:
-    """Return log(1 - Π(1 - σ(logit))) of each row: float32 (n, C) → float64 (n,), nats, at most 0.
+    """Return log(1 - Π(1 - σ(logit))) for each row of logits: float32 (n, C) → float64 (n,), in nats, at most 0.
 
     >>> bool(np.isclose(np.exp(sigmoid_fits(np.zeros((1, 2), dtype=np.float32)))[0], 0.75))
     True
     """
-    # log(1 - σ(x)) = -log(1 + exp(x)). The sum is small where no class is likely; expm1 keeps it exact.
+    # log(1 - σ(x)) = -log(1 + exp(x)). If no class is likely, the sum is small, and expm1 keeps it exact.
     return _in_doubles(logits, lambda block: np.log(-np.expm1(-np.logaddexp(0, block).sum(axis=1))))
 
 
 def _log_sums(block: Doubles) -> Doubles:
-    highest = block.max(axis=1)  # ten times as fast as logaddexp.reduce
+    highest = block.max(axis=1)  # this way is ten times as fast as logaddexp.reduce
     return np.asarray(highest + np.log(np.exp(block - highest[:, None]).sum(axis=1)))
 
 

@@ -1,4 +1,4 @@
-"""The head of a program, which decides, as one object of numbers and names. It needs neither templates nor texts."""
+"""The head of a program: the numbers and names with which it decides. A head needs neither templates nor texts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ from ipo_prompts.metrics.pictures import Background
 from ipo_prompts.metrics.several import Sureness
 
 SHARES = np.arange(1, 51) / 100
-"""The shares of known pictures rejected; for each, the share of strangers found is estimated."""
+"""Shares of known pictures that are rejected.
+
+For each, `Calibrated.found` has the estimated share of strangers (pictures of none of the classes) that are rejected.
+"""
 BLOCK = 1024
 
 Margin = Annotated[float, Field(ge=-2, le=2, allow_inf_nan=False)]
@@ -22,18 +25,19 @@ Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 
 
 class Calibrated(BaseModel):
-    """The margins of pictures whose class is known, and what the margins depend on; see `metrics/rejection.py`.
+    """The margins of pictures whose class is known; see `metrics/rejection.py`.
 
     Attributes:
-        fingerprint: the fingerprint of everything that a margin depends on.
-        none: words for things that are known to be strange, beside the common nouns.
+        fingerprint: a fingerprint of everything that a margin depends on.
+        none: words for things that are none of the classes, in addition to the common nouns.
         margins: the margin of each picture, ascending.
-        sizes: for each picture, how many pictures are variants of its base picture; empty where all are 1.
+        sizes: for each picture, how many pictures are variants of its base picture; empty if all sizes are 1.
         classes: for each picture, the number of its class.
         held_back: for each picture, whether it was held back from the search.
-        auroc: how well margins tell strangers, estimated by leaving out halves of the classes; None for few classes.
-        found: the share of these strangers below the line that rejects each of `SHARES` of the known pictures; empty
-            where `auroc` is None.
+        auroc: how well margins tell strangers from known pictures, from 0 to 1. It is estimated by leaving out halves
+            of the classes, whose pictures are then the strangers; None if there are few classes.
+        found: for each of `SHARES`, the share of strangers below the line that rejects this share of the known
+            pictures; empty if `auroc` is None.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -61,21 +65,26 @@ class Calibrated(BaseModel):
 
 @dataclass(frozen=True, eq=False)
 class Head:
-    """One matrix and one bias on top of a CLIP's picture tower; they contain templates, synonyms, offsets and pictures.
+    """The part of a program behind the CLIP's picture tower: mainly one matrix and one bias.
+
+    Templates, synonyms, offsets and labelled pictures are already part of these numbers.
 
     Attributes:
         class_names: the C class names, in label order.
-        classes: float32 (C, D), unit rows: the class embeddings of the words alone.
-        scale: the factor of cosines.
-        bias: float32 (C,), added to the logits: the CLIP's bias, the offsets, and the bias of the pictures.
-        temperature: the divisor of logits before they become probabilities; 1.0 where none was fitted.
+        classes: the class embeddings by words alone, float32 (C, D), unit rows.
+        scale: the factor that cosines are multiplied by to give logits.
+        bias: the sum of the CLIP's bias, the offsets and the bias of the pictures, float32 (C,). It is added to the
+            logits.
+        temperature: the number that logits are divided by before they become probabilities; 1.0 if none was fitted.
         fingerprint: the fingerprint of the CLIP's weights and picture transform.
         background: how the pixels of pictures are read.
-        rejection: the margins from which lines are drawn; None where no margins were measured.
-        others: float32 (V, D), unit rows: embeddings of what is none of the classes; None where that is not asked.
-        sureness: gives a probability for each class by itself, where a picture may show several classes; None where
-            the classes compete.
-        pictures: float32 (C, D), what labelled pictures add to `classes`; None where words decide alone.
+        rejection: the margins of known pictures, from which a line for rejecting is computed; None if no margins were
+            measured.
+        others: the embeddings of things that are none of the classes, float32 (V, D), unit rows; None if the program
+            does not ask whether a picture shows none of the classes.
+        sureness: the object that gives each class a probability by itself, if a picture may show several classes;
+            None if the classes compete.
+        pictures: the matrix that labelled pictures add to `classes`, float32 (C, D); None if words decide alone.
     """
 
     class_names: tuple[str, ...]
@@ -92,32 +101,36 @@ class Head:
 
     @property
     def rows(self) -> Floats:
-        """The rows that a picture is compared with: float32 (C, D), unit rows where words decide alone."""
+        """The matrix that features are multiplied by: float32 (C, D). If words decide alone, its rows have length 1."""
         return self.classes if self.pictures is None else self.classes + self.pictures
 
     def logits(self, features: Floats) -> Floats:
-        """Return the logits, float32 (n, C), of features, float32 (n, D) with unit rows."""
+        """Return the logits of each picture: float32 (n, C). `features` are float32 (n, D), unit rows."""
         return self.scale * (features @ self.rows.T) + self.bias
 
     def probabilities(self, features: Floats) -> Floats:
-        """Return float32 (n, C), rows that sum to 1: the probability of each class, if the picture shows one of them.
+        """Return the probability of each class for each picture: float32 (n, C).
 
-        With `sureness` each class has a probability by itself, and rows need not sum to 1.
+        If the classes compete, the rows sum to 1; the picture is assumed to show one of the classes. With `sureness`
+        each class has a probability by itself, and rows need not sum to 1.
         """
         if self.sureness:
             return self.sureness.probabilities(self.logits(features))
         return softmax(self.logits(features), self.temperature)
 
     def margins(self, features: Floats) -> tuple[Floats, Floats | None]:
-        """Return the highest cosine with a class in words, float32 (n,), and the margin, float32 (n,).
+        """Return two numbers for each picture: its highest cosine with `classes`, and its margin; each float32 (n,).
 
-        The margin is this cosine minus the highest cosine with `others`; None if there are no `others`.
+        The margin is this cosine minus the highest cosine with `others`. It is None if there are no `others`.
         """
         cosines = highest(features, self.classes)
         return cosines, None if self.others is None else np.asarray(cosines - highest(features, self.others))
 
 
 def highest(features: Floats, rows: Floats) -> Floats:
-    """Return the highest cosine of each picture, (n, D), with some texts, (R, D), all unit rows: float32 (n,)."""
+    """Return the highest cosine of each picture with any of the rows: float32 (n,).
+
+    `features` are (n, D) and `rows` are (R, D), both with unit rows.
+    """
     blocks = [features[start : start + BLOCK] @ rows.T for start in range(0, len(features), BLOCK)]
     return np.concatenate([block.max(axis=1) for block in blocks]) if blocks else np.zeros(0, dtype=np.float32)

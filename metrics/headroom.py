@@ -1,13 +1,15 @@
-"""Can words gain anything? Three figures on a few labelled pictures, and what they say together.
+"""Can words gain anything? Three figures on a few labelled pictures, and a verdict from them.
 
 - *Guesses*: how many equally frequent classes the initial template's guesses amount to (labels only weigh the classes).
-- *Accuracy*: the initial template against the nearest class mean of the other pictures, which uses no words.
-- *Words*: how much the best phrase of a fixed vocabulary gains, chosen on some pictures and measured on others.
+- *Accuracy*: the accuracy of the initial template, compared with that of the nearest class mean of the other pictures,
+  which uses no words.
+- *Words*: how much the best phrase of a fixed vocabulary gains. The phrase is chosen on some pictures, and its gain is
+  measured on others.
 
-The verdict rests on the third figure, and on accuracies for what a phrase cannot do. On 121 shifts of the shipped clean
-pictures, the third figure alone ranked the shifts by what words gain on other pictures (Spearman 0.62;
-`docs/headroom.md`, from `benchmarks/headroom.py`). The number of classes guessed did not (-0.01): few classes show a
-bias between classes.
+The verdict rests on the third figure; accuracies show what a phrase cannot do. In a measurement on 121 shifts of the
+shipped clean pictures, the third figure alone ranked the shifts by the gain of words on other pictures (Spearman 0.62;
+`docs/headroom.md`, from `benchmarks/headroom.py`). The number of guessed classes did not (-0.01): if few classes are
+guessed, this shows a bias between classes.
 """
 
 from __future__ import annotations
@@ -33,12 +35,15 @@ from ipo_prompts.metrics.sampling import Numbers, Sampling, mean_interval
 from ipo_prompts.metrics.verdict import Figure, Headroom, score_interval
 
 FOLDS = 5
-"""Parts of the pictures, as many as for choosing a winner. Each measures the phrase chosen on the other parts."""
+"""How many parts the pictures are dealt into, as for choosing a winner.
+
+Each part measures the phrase that was chosen on the other parts.
+"""
 LITTLE = 0.05
-"""A gain below this is little: the sealed test of the default job (272 pictures) can seldom show it."""
+"""The gain below which a gain counts as little: the sealed test of the default job (272 pictures) seldom shows it."""
 
 Hits = npt.NDArray[Any]
-"""What each picture contributes: bool where a picture is right or wrong."""
+"""The contribution of each picture to the value, (n,); bool if a picture is either right or wrong."""
 
 
 def headroom(
@@ -48,9 +53,9 @@ def headroom(
 
     Args:
         reward: the reward that judges the pictures; its values are fractions.
-        scores: the scores of the initial template and then of T phrases, on these pictures.
+        scores: the score of the initial template, then the scores of T phrases, all on these pictures.
         pictures: n base pictures, at least two, of C classes.
-        of_classes: how many classes there are in all, where the pictures have only some of them.
+        of_classes: the number of all classes, if the pictures have only some of them.
     """
     truth, initial = pictures.labels, scores[0]
     classes = len(reward.names_in(pictures))
@@ -79,9 +84,10 @@ def headroom(
 def outlook(
     guessing: float | None, initial: Figure, class_mean: Figure | None, difference: Figure | None, words: Figure | None
 ) -> str:
-    """Return what the figures show; an interval that contains 0 shows nothing, and "little" needs two figures.
+    """Return the verdict: "near guessing", "likely", "little" or "cannot tell".
 
-    `guessing` is None where the figures are not accuracies: guessing may be perfect by a measure such as calibration.
+    An interval that contains 0 shows no gain. "little" needs two figures: `words` and `difference`. `guessing` is None
+    if the figures are not accuracies: by a measure such as calibration, guessing may be perfect.
     """
     highest = max(figure.ci95[1] for figure in (initial, class_mean) if figure)
     if guessing is not None and (highest - guessing) / (1 - guessing) < SLIGHT:
@@ -96,17 +102,17 @@ def outlook(
 def guessed_classes(guesses: Sequence[int] | Numbers, truth: Sequence[int] | Numbers, classes: int) -> Figure:
     """Return how many equally frequent classes the guesses amount to, from 1 to `classes`.
 
-    The number is the inverse of the chance that two different pictures get the same guess (the inverse Simpson index;
-    Hill's 1973 number of order 2). A picture makes no pair with itself, so that few pictures do not look like few
-    classes; only a picture that is alone in its class is paired with itself. If all guesses are right, the result is
-    the number of classes. Among many classes it falls as the share of the most frequent guesses grows; among three it
-    still says something. The interval is that of the chance, to first order: too narrow where guesses are spread
-    evenly.
+    The number is 1 / p, where p is the chance that two different pictures get the same guess (the inverse Simpson
+    index; Hill's 1973 number of order 2). A picture makes no pair with itself, so that few pictures do not look like
+    few classes; only a picture that is alone in its class is paired with itself. If all guesses are right, the result
+    is the number of classes. Among many classes the result falls as the share of the most frequent guesses grows; among
+    three classes it still says something. The interval is computed from an interval of p, to first order. It is too
+    narrow if guesses are spread evenly.
 
     Args:
-        guesses: n guessed classes.
-        truth: n true classes, one for each picture.
-        classes: how many classes could be guessed.
+        guesses: the guessed class of each picture, length n.
+        truth: the true class of each picture, length n.
+        classes: the number of classes that could be guessed.
 
     >>> guessed_classes([0, 0, 1, 1], [0, 0, 1, 1], 2).value, guessed_classes([1, 1, 1, 1], [0, 0, 1, 1], 2).value
     (2.0, 1.0)
@@ -126,11 +132,11 @@ def guessed_classes(guesses: Sequence[int] | Numbers, truth: Sequence[int] | Num
 
 
 def cross_fitted_gains(scores: Sequence[Score], truth: Numbers) -> Doubles | None:
-    """Return what the best of the later scores gains over the first score on each picture: (n,).
+    """Return the gain of the best later template over the first template on each picture: float64 (n,).
 
-    Pictures are dealt into folds, one class after the other. Each fold measures the template that is best on the other
-    folds (highest value, then least loss), so that no template looks good only because it was lucky. Return None where
-    there is no second score, or where there are fewer pictures than folds.
+    Pictures are dealt into folds, one class after the other. On the pictures of a fold, the best template is the one
+    that is best on the other folds (highest value, then least loss). So no template looks good only because it was
+    lucky. Return None if there is no second score, or if there are fewer pictures than folds.
     """
     if len(scores) < 2 or len(truth) < FOLDS:
         return None
