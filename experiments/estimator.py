@@ -1,8 +1,8 @@
-"""`IPOClassifier`: a search and its result as an estimator of scikit-learn, which is an extra (docs/scikit-learn.md).
+"""`IPOClassifier`: a search and its result as an estimator of scikit-learn (docs/scikit-learn.md).
 
-It learns from pictures in any form that `to_picture` takes, or from their features. Pictures are encoded to features.
-The features decide which rows are held back and in which order rows are searched on, so rows in another order give the
-same estimator.
+Scikit-learn is an extra of the package. The estimator learns from pictures in any form that `to_picture` takes, or from
+the features of pictures. Pictures are first encoded to features. The features of a row, not its position, decide
+whether it is held back and when the search reads it. So the same rows in another order give the same estimator.
 """
 
 from __future__ import annotations
@@ -53,26 +53,27 @@ Anything = npt.NDArray[Any]
 class IPOClassifier(ClassifierMixin, BaseEstimator):
     """Classifies pictures with a frozen CLIP and the template that a search finds on labelled pictures.
 
-    Each `fit` is a search, so each fold of a cross-validation is a search. `fit` holds back a fifth of each class to
-    choose the winner and to fit the temperature of the probabilities.
+    Each `fit` is a search, so each fold of a cross-validation is a search. `fit` holds back a fifth of the pictures of
+    each class. With them it chooses the winner and fits the temperature of the probabilities.
 
     Args:
         clip: the name of a CLIP, as `ipo optimize` takes it, or a loaded CLIP. Other processes (`n_jobs`) load the CLIP
             by name.
-        class_names: the class name for each label: label → its name, or a list of the name and its synonyms. A list of
-            names is for labels that are these names, or the positions 0, 1, … in the list: `sorted(set(y))` is for
-            tools that number the labels themselves, as `cross_val_predict` does. None: the labels are the names.
+        class_names: the class names. A mapping gives each label its class name, or a list of its class name and
+            synonyms. A list of names is for labels that are these names, or that are the positions 0, 1, … in the list.
+            Some tools, such as `cross_val_predict`, number the labels themselves: give them `sorted(set(y))`. None: the
+            labels are the class names.
         lm: the language model that the strategy asks: a `dspy.LM`, or a name as `ipo optimize --lm` takes it.
         strategy: how new templates are found; see `IPO`.
-        steps: how often new templates are asked for.
+        steps: the number of steps. In each step the strategy is asked for new templates.
         settings: further arguments of `IPO`, such as `{"budget_usd": 1.5}` or `{"head": "blend"}`.
-        random_state: the seed of the search and of what is held back, 0 or more; the same seed gives the same
-            estimator.
+        random_state: a whole number from 0: the seed of the search and of the choice of held-back pictures. The same
+            seed gives the same estimator.
 
     Attributes:
         classes_: the labels in `y`, sorted.
         template_: the chosen template.
-        search_seconds_: how long the search took, in seconds, without encoding the pictures.
+        search_seconds_: how long the search took, in seconds. The time for encoding the pictures is not included.
         program_: the `TemplateClassifier`; `program_.save("program.json")` writes a file for others and `ipo predict`.
     """
 
@@ -99,15 +100,15 @@ class IPOClassifier(ClassifierMixin, BaseEstimator):
         """Search for the template that classifies these pictures best.
 
         Args:
-            X: n pictures, each a path, bytes, a PIL image, a `Picture` or a `dspy.Image`; or features by this CLIP, an
-                array (n, D), whose rows are normalised to length 1.
+            X: n pictures, each a path, bytes, a PIL image, a `Picture` or a `dspy.Image`; or the features of n pictures
+                by this CLIP, an array (n, D). Its rows are normalised to length 1.
             y: n labels, texts or integers.
-            groups: n names, equal for pictures that are not independent, such as variants of one picture or frames of
-                one film: these are held back together. None where all pictures are independent.
+            groups: n names of groups. Pictures that are not independent, such as variants of one picture or frames of
+                one film, have the same name, and are held back together. None: all pictures are independent.
 
         Raises:
-            InputError: X, y and groups differ in length, there are fewer than two classes, a label has no name, or the
-                search does not take a setting.
+            InputError: X, y and groups differ in length, there are fewer than two classes, a label has no class name,
+                or the search does not take a setting.
         """
         clip = self._loaded()
         features = _features(clip, X)
@@ -137,25 +138,25 @@ class IPOClassifier(ClassifierMixin, BaseEstimator):
             **{"seed": self.random_state, "steps": self.steps, **(self.settings or {})},
         )
         started = time.monotonic()
-        with silent("dspy"):  # a line for each step of each fold
+        with silent("dspy"):  # DSPy would log a line for each step of each fold
             program = ipo.compile(student, trainset=examples(search), valset=examples(held_back))
         self.search_seconds_ = time.monotonic() - started
-        if held_back and program.pictures is None:  # else pictures left out in turn have fitted the temperature
+        if held_back and program.pictures is None:  # with `pictures`, the search has fitted the temperature
             groups_held = tuple(keys[row] for row in held_back)
             program.calibrate(EncodedPictures(features[held_back], numbers[held_back], groups_held))
-        # Kept as JSON has it: a pickle then holds texts and numbers, and no CLIP.
+        # The program is stored in its JSON form. So a pickle of the estimator has texts and numbers, but no CLIP.
         self._state, self._labels = program.dump_state(), program.labels
-        self.__dict__.pop("program_", None)  # the program of an earlier fit
+        self.__dict__.pop("program_", None)  # it would be the program of an earlier fit
         self.classes_, self.template_ = classes, program.template
         logger.info("a search on %d pictures took %.1f s: %s", len(search), self.search_seconds_, self.template_)
         return self
 
     @cached_property
     def program_(self) -> TemplateClassifier:
-        """The fitted `TemplateClassifier`. In another process than that of `fit`, the CLIP is loaded.
+        """The fitted `TemplateClassifier`. In a process other than that of `fit`, this loads the CLIP.
 
         Raises:
-            InputError: the CLIP of that name has changed since.
+            InputError: the CLIP with this name has changed since `fit`.
         """
         check_is_fitted(self, "classes_")
         program = TemplateClassifier(self._loaded(), self._labels)
@@ -163,7 +164,7 @@ class IPOClassifier(ClassifierMixin, BaseEstimator):
         return program
 
     def predict(self, X: Any) -> Anything:
-        """Return the label of each picture, (n,); among equally probable labels the first."""
+        """Return the most probable label of each picture, (n,). If labels are equally probable, the first counts."""
         logits = self._logits(X)
         found: Anything = self.classes_[logits.argmax(axis=1)]
         return found
@@ -173,7 +174,7 @@ class IPOClassifier(ClassifierMixin, BaseEstimator):
         return softmax(self._logits(X), self.program_.temperature)
 
     def decision_function(self, X: Any) -> Floats:
-        """Return the logits, float32 (n, C); for two classes the second logit minus the first, (n,)."""
+        """Return the logits, float32 (n, C). For two classes, return the second logit minus the first, (n,)."""
         logits = self._logits(X)
         return logits if logits.shape[1] > 2 else logits[:, 1] - logits[:, 0]
 
@@ -194,15 +195,19 @@ class IPOClassifier(ClassifierMixin, BaseEstimator):
 
 @lru_cache(maxsize=2)
 def _load(name: str) -> Clip:
-    """Load a CLIP once for all folds of a process."""
+    """Load the CLIP with this name. All folds in a process share the loaded CLIP."""
     return load_clip(name)
 
 
 def _features(clip: Clip, given: Any) -> Floats:
-    """Return the features of pictures in any form, or the features given: float32 (n, D), unit rows.
+    """Return features with rows of length 1, float32 (n, D).
+
+    Args:
+        clip: the CLIP that encodes pictures.
+        given: n pictures in any form that `to_picture` takes, or the features of n pictures.
 
     Raises:
-        InputError: `given` is neither. The message says what it is.
+        InputError: `given` is empty, or has neither pictures nor features.
     """
     if isinstance(given, (str, bytes)) or not hasattr(given, "__len__"):
         raise InputError(f"X is {type(given).__name__} and no list of pictures; write [picture] for one picture.")
@@ -217,10 +222,10 @@ def _features(clip: Clip, given: Any) -> Floats:
 
 
 def _checked(y: Any, groups: Any, n: int) -> Anything:
-    """Return labels as texts or integers, (n,).
+    """Return the labels as an array of texts or of integers, (n,).
 
     Raises:
-        InputError: the labels are neither, or there are not n labels or not n groups.
+        InputError: the labels are neither texts nor integers, or the number of labels or of groups is not n.
     """
     try:
         labels = column_or_1d(y)
@@ -235,7 +240,7 @@ def _checked(y: Any, groups: Any, n: int) -> Anything:
 
 
 def _joined(groups: Sequence[str], digests: Sequence[str]) -> list[str]:
-    """Return the group of each row. Groups that share a picture are joined under the first of their names.
+    """Return the name of the group of each row. Groups that share a picture are joined, and get their smallest name.
 
     >>> _joined(["b", "a", "b", "c"], ["1", "2", "2", "3"])
     ['a', 'a', 'a', 'c']
@@ -278,10 +283,18 @@ def _names(classes: Anything, given: Any) -> tuple[str, ...]:
 def _parts(
     digests: Sequence[str], keys: Sequence[str], numbers: npt.NDArray[np.int64], seed: int
 ) -> tuple[list[int], list[int]]:
-    """Return the rows to search on and the rows held back; the order in which rows came has no influence.
+    """Return the numbers of the rows to search on, and the numbers of the held-back rows.
+
+    Both lists name the same pictures in the same order, whatever the order of the rows.
+
+    Args:
+        digests: for each row, the digest of its features.
+        keys: for each row, the name of its group.
+        numbers: for each row, the number of its class, int64 (n,).
+        seed: the seed of the choice.
 
     Raises:
-        InputError: the seed is no whole number from 0.
+        InputError: the seed is not a whole number from 0.
     """
     if type(seed) is not int or seed < 0:
         raise InputError(f"random_state= is a whole number from 0, such as 0, not {seed!r}.")

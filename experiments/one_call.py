@@ -1,4 +1,7 @@
-"""`ipo.optimize(…)`: `ipo optimize` as one call from Python. The result prints itself, in a notebook with pictures."""
+"""`ipo.optimize(…)`: the command `ipo optimize` as one call from Python.
+
+The call returns an `Outcome`, which prints itself. In a notebook it also shows pictures.
+"""
 
 from __future__ import annotations
 
@@ -43,16 +46,19 @@ INSTEAD = {
     "of your own, strategy='module:Class'; a list of templates or an object goes to IPO(strategy=…) "
     "(docs/strategies.md)",
 }
-"""What to give instead of an object, by argument: a run must be described by a configuration that a file can hold."""
+"""Argument → what to give for it instead of an object, in the words of the error message.
+
+Objects are refused because a run must be described by a configuration that a file can hold.
+"""
 
 
 @dataclass(frozen=True, repr=False)
 class Outcome:
-    """What a run found. `print` shows what the command line prints; a notebook shows pictures, too.
+    """The outcome of a run. `print` shows the text that the command line prints; a notebook shows pictures, too.
 
     Attributes:
-        folder: the absolute path of the run directory, which holds everything.
-        result: all numbers: the content of `result.json`.
+        folder: the absolute path of the run directory, which holds all files of the run.
+        result: all numbers of the run: the content of `result.json`.
     """
 
     folder: Path
@@ -60,12 +66,14 @@ class Outcome:
 
     @property
     def template(self) -> str:
-        """The chosen template; the initial template where the search found nothing convincing."""
+        """The chosen template. It is the initial template where the search found no convincing gain."""
         return self.result.template
 
     @property
     def gain(self) -> Verdict:
-        """The gain over the initial template on the sealed test: `mean` and `ci95` as fractions, `numbers` as text.
+        """The gain of the chosen template over the initial template on the sealed test.
+
+        Its `mean` and `ci95` are fractions; its `numbers` are a text.
 
         Raises:
             InputError: the run had no labels.
@@ -79,11 +87,11 @@ class Outcome:
 
     @cached_property
     def classifier(self) -> TemplateClassifier:
-        """The classifier with the template, on the device of the run. The CLIP is loaded at the first use."""
+        """The classifier with the chosen template, on the device of the run. The first use loads the CLIP."""
         return TemplateClassifier.from_file(self.folder, device=config_of(self.folder).device)
 
     def report(self) -> Path:
-        """Return the path of the report page, which needs no network."""
+        """Return the path of the report page. The page can be read without a network."""
         return self.folder / PAGE
 
     def __repr__(self) -> str:
@@ -108,21 +116,23 @@ def optimize(
 ) -> Outcome:
     """Search for a better template, choose the winner with held-back pictures, test it once on sealed pictures.
 
-    This is `ipo optimize`, with the same defaults. A local language model that is missing is fetched when it is asked.
+    This is `ipo optimize`, with the same defaults. A local language model that is not on this machine is fetched when
+    the run first asks it.
 
     Args:
         data: the pictures: `folder:PATH`, `csv:PATH`, `hf:NAME` or a name of `ipo data list`; `embedded` if left out.
         out: the run directory; `runs/DATE-NAME` if left out.
-        resume: the directory of a run to resume; other arguments must equal those of that run, except for limits.
-        start_from: the directory of a run from whose templates a new run starts; settings that you leave out are those
-            of that run.
-        quiet: show no progress; else progress goes to stderr.
-        trust: use the CLIP, data, models and addresses that a run from elsewhere names; see `SECURITY.md`.
-        **settings: settings by name: `clip`, `lm`, `steps`, `budget_usd`, …. Settings of a strategy or a reward go
-            beside its name: `strategy={"name": "history", "size": 8}`. `docs/command-line.md` lists all settings.
+        resume: the directory of a run to resume. The other arguments must equal the settings of that run; only limits
+            may differ.
+        start_from: the directory of an earlier run. A new run starts from the templates of the earlier run, and takes
+            its settings where you give none.
+        quiet: whether to show no progress. Else progress is printed on stderr.
+        trust: whether to use the CLIP, data, models and addresses that a run from elsewhere names; see `SECURITY.md`.
+        **settings: settings by name: `clip`, `lm`, `steps`, `budget_usd`, …. The settings of a strategy or a reward
+            stand beside its name: `strategy={"name": "history", "size": 8}`. `docs/command-line.md` lists all settings.
 
     Raises:
-        InputError: bad input, or a run directory that does not fit.
+        InputError: an argument is bad, or the run directory does not fit the arguments.
         NothingUsable: the strategy proposed nothing that can be scored.
         dspy.LMError: the language model cannot be reached; the run can be resumed.
     """
@@ -156,25 +166,25 @@ def optimize(
 
 
 def answer(result: RunResult) -> str:
-    """Return all that a quiet run prints: the template in a line of its own, then what it is worth."""
+    """Return the whole text that a quiet run prints: the template on the first line, then how good the template is."""
     return "\n".join([result.template, *(line.text for line in told_at("quiet", result, None, Path()))])
 
 
 def summary(result: RunResult, folder: Path, width: int | None = None) -> str:
-    """Format a result for a person: the template, its gain, how sure that is, what to do next.
+    """Format a result for a person: the template, its gain, how certain the gain is, and what to do next.
 
     Args:
         result: the result of a finished run.
         folder: the run directory.
-        width: the width of the terminal, at which sentences are wrapped; None wraps nothing.
+        width: the width of the terminal, in characters. Longer sentences are wrapped; None wraps nothing.
     """
-    config = config_of(folder) if holds_run(folder) else None  # a result may stand alone
+    config = config_of(folder) if holds_run(folder) else None  # there may be a result without a run
     lines = [line for one in told_at("terminal", result, config, folder) for line in _lines(one, width)]
     return "\n".join(["", f"  {result.template}", "", *lines])
 
 
 def _lines(one: Line, width: int | None) -> list[str]:
-    """Format one line. A command stands behind its label, or below its sentence."""
+    """Format one line of the summary. A command stands on the line of its label, or below its sentence."""
     label = f"{one.label}: " if one.label else ""
     if not one.text:
         return [_command(f"{label:>8}", one.command, width)]
@@ -182,7 +192,7 @@ def _lines(one: Line, width: int | None) -> list[str]:
 
 
 def _prose(text: str, width: int | None) -> str:
-    """Indent a sentence; wrap it between words where it is longer than `width`."""
+    """Indent a sentence. If it is longer than `width`, wrap it between words."""
     return textwrap.fill(
         text,
         width or sys.maxsize,
@@ -194,7 +204,7 @@ def _prose(text: str, width: int | None) -> str:
 
 
 def _command(label: str, parts: Sequence[str], width: int | None) -> str:
-    """Return a command to copy: one line, or several that a shell reads as one."""
+    """Format a command for copying: one line, or several lines that a shell reads as one command."""
     first, *others = parts
     lines = [f"{label}{first}"]
     for part in others:

@@ -1,7 +1,7 @@
-"""Logs runs to Weights & Biases. The run directory stays the record that counts.
+"""Log runs to Weights & Biases (W&B). The run directory stays the authoritative record.
 
 The environment variables of W&B are honoured: WANDB_PROJECT, WANDB_ENTITY, WANDB_MODE, WANDB_DIR, WANDB_RUN_GROUP.
-Without a key the run is logged offline; `wandb sync` uploads it. No failure of W&B or the network ends a run.
+Without a key the run is logged offline; `wandb sync` uploads it. A failure of W&B or of the network does not end a run.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ from ipo_prompts.programs.search import Step
 PROJECT = "ipo"
 LOGS = "wandb"
 INIT_SECONDS = 30.0
-"""How long to wait for W&B at the start; after that the run is logged offline."""
+"""How many seconds to wait for W&B at the start. After that time the run is logged offline."""
 FINISH_SECONDS = 120.0
-"""How long to wait for the upload at the end; `wandb sync` uploads the rest."""
+"""How many seconds to wait for the upload at the end. `wandb sync` uploads the rest."""
 SCORES = ("accuracy_initial", "accuracy", "gain", "gain_low", "gain_high")
-"""The numbers in a run's summary for each part of the pictures, as in `selection/gain`."""
+"""The names of the numbers that the summary of a run has for each part of the pictures, as in `selection/gain`."""
 _USER_IN_ADDRESS = re.compile(r"(?<=://)[^/\s@]+@")
 
 
@@ -51,22 +51,25 @@ class Tracker:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *raised: object) -> None:
-        """End the log. An exception of the block is not swallowed."""
+        """End the log. An exception that ended the `with` block is raised further."""
 
     def step(self, step: Step, ledger: Ledger) -> None:
-        """Log a finished step. A resumed run passes its earlier steps again."""
+        """Log a finished step. A resumed run calls this for its earlier steps again."""
 
     def finish(self, result: RunResult, folder: Path) -> None:
         """Log the result of a run; `folder` holds `program.json` and perhaps `analysis.json`."""
 
 
 def tracking(config: RunConfig, folder: Path, ui: Ui) -> Tracker:
-    """Return the tracker that `config.track` names. The run directory must exist; see `WandbTracker`."""
+    """Return the tracker that `config.track` names. The run directory must exist. For errors see `WandbTracker`."""
     return Tracker() if config.track == "none" else WandbTracker(config, folder, ui)
 
 
 def summary_of(result: RunResult) -> dict[str, Any]:
-    """Return the numbers of a result under flat names, so that a sweep can name one as its metric; and the template."""
+    """Return the numbers and templates of a result, by name.
+
+    The names are flat, such as `test/gain`, so that a sweep can name a number as its metric.
+    """
     numbers: dict[str, Any] = {}
     for part, score in result.scores.items():
         gain = score.difference
@@ -86,14 +89,14 @@ def summary_of(result: RunResult) -> dict[str, Any]:
 
 
 class WandbTracker(Tracker):
-    """Logs to Weights & Biases: settings, steps, templates, pictures that flipped, and the program as an artifact.
+    """Logs settings, steps, templates, pictures whose label changed, and the program (as an artifact) to W&B.
 
-    A resumed run stays the same W&B run: the id follows from the first event of the journal. No step is logged twice: a
-    server knows how many steps it has. An offline log is written anew, because the log of a killed session is
-    incomplete. A run that was begun elsewhere becomes a new W&B run.
+    A resumed run stays the same W&B run, because its id is computed from the start event of the journal. The W&B server
+    knows how many steps it has, so no step is logged twice. An offline log is written again from the first step,
+    because the log of a killed session is incomplete. A run that was begun elsewhere becomes a new W&B run.
 
     Raises:
-        InputError: W&B is not installed; or the run directory has a symbolic link where the log would be written.
+        InputError: W&B is not installed, or the place of the log in the run directory is a symbolic link.
     """
 
     def __init__(self, config: RunConfig, folder: Path, ui: Ui) -> None:
@@ -110,12 +113,15 @@ class WandbTracker(Tracker):
 
     @cached_property
     def _run(self) -> Any:
-        """The W&B run; None where W&B logs nothing. It begins at the first step, when the journal gives its id."""
+        """The W&B run; None if W&B logs nothing.
+
+        The W&B run begins at the first step, because from then on the journal gives its id.
+        """
         place, known = Path(os.environ.get("WANDB_DIR") or self._folder), _id_of(self._folder)
         run = self._open(place, known)
         if run is None:
             return None
-        self._logged = (run.step - 1) // 2  # a server knows how many steps it has
+        self._logged = (run.step - 1) // 2  # the last step that the server has
         if known and not run.disabled:
             for earlier in (place / LOGS).glob(f"offline-run-*-{known}"):
                 if earlier.name != Path(run.settings.sync_dir).name:
@@ -155,9 +161,10 @@ class WandbTracker(Tracker):
         }
         from wandb.sdk.wandb_config import Config
 
-        # W&B would read `wandb/settings` or `.wandb/settings` and `config-defaults.yaml` in the working folder, and let
-        # them overrule all that it is given. A foreign folder could so choose the server that gets the user's key, so
-        # they are not read. The user's own settings count, in `~/.config/wandb` or where WANDB_CONFIG_DIR says.
+        # W&B would read `wandb/settings` or `.wandb/settings` and `config-defaults.yaml` in the working folder. These
+        # files would overrule the settings given here, so a foreign folder could choose the server that gets the user's
+        # key. Therefore they are not read. W&B still reads the user's own settings in `~/.config/wandb` or
+        # WANDB_CONFIG_DIR.
         nothing = property(lambda self: os.devnull)
         with (
             mock.patch.object(self._wandb.Settings, "settings_workspace", nothing),
@@ -203,7 +210,8 @@ class WandbTracker(Tracker):
             row["step/accuracy_mean"] = sum(entry.value for entry in step.scored) / len(step.scored)
             row["step/loss"] = min(entry.loss for entry in step.scored)
         with self._surviving():
-            # W&B's own counter only grows. Odd numbers are for the tables, which a resumed run logs again.
+            # W&B's own counter can only grow. Steps get even numbers. Odd numbers are for the tables, because a resumed
+            # run logs the tables again.
             self._run.log({k: v for k, v in row.items() if v is not None}, step=2 * number, commit=True)
             self._logged = number
 
@@ -232,7 +240,7 @@ class WandbTracker(Tracker):
             self._run.log_artifact(artifact)
 
     def __exit__(self, kind: type[BaseException] | None, *raised: object) -> None:
-        """End the W&B run, if one was begun, and say where the log is."""
+        """End the W&B run if it was begun, and print where the log is."""
         if (run := vars(self).get("_run")) is None:
             return
         with self._surviving():
@@ -244,7 +252,7 @@ class WandbTracker(Tracker):
 
     @contextmanager
     def _surviving(self) -> Iterator[None]:
-        """Turn an error of W&B into a warning: a failing log must not end a run that was paid for."""
+        """Within the block, turn an error of W&B into a warning. A failing log must not end a run that cost money."""
         try:
             yield
         except Exception as error:
@@ -252,7 +260,7 @@ class WandbTracker(Tracker):
 
 
 def has_key() -> bool:
-    """Return whether this machine has a key for W&B, in the environment or the netrc file; the network is not asked."""
+    """Return whether the environment or the netrc file has a key for W&B. The network is not used."""
     from requests.utils import get_netrc_auth  # W&B uses it, too
 
     if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE"):
@@ -261,7 +269,9 @@ def has_key() -> bool:
 
 
 def _id_of(folder: Path) -> str | None:
-    """Return the id of the W&B run, made from the event that began the run; None where the run was begun elsewhere.
+    """Return the id of the W&B run; None if the run was begun elsewhere.
+
+    The id is a digest of the name of the run directory and of the event that began the run.
 
     Raises:
         InputError: the journal is damaged.
@@ -274,7 +284,10 @@ def _id_of(folder: Path) -> str | None:
 
 
 def _flips(file: Path) -> list[tuple[Any, list[str]]]:
-    """Return the pictures whose label the template changed: thumbnail; class, label before, label after, file name."""
+    """Return the pictures whose label changed with the chosen template.
+
+    Each picture is its thumbnail and a list of texts: class, label before, label after, file name.
+    """
     from PIL import Image, UnidentifiedImageError
 
     try:
@@ -291,7 +304,7 @@ def _flips(file: Path) -> list[tuple[Any, list[str]]]:
 
 
 def _clean(values: dict[str, Any]) -> dict[str, Any]:
-    """Return the values without secrets of the environment and without user names in addresses."""
+    """Return the values, but remove secrets of the environment, and user names in web addresses."""
     return {
         name: _USER_IN_ADDRESS.sub("", value) if isinstance(value, str) else value
         for name, value in redacted(values).items()

@@ -1,1 +1,1 @@
-"""The commands of `ipo`: their options, their help and what they do. `app.py` puts them together."""
+"""The commands of `ipo`, each with its options and help. `app.py` puts the commands together."""

@@ -1,4 +1,4 @@
-"""The `ipo` command. Each command imports heavy libraries itself, so that `--help` answers at once."""
+"""The command line `ipo`. Each command imports heavy libraries only when it runs, so that `--help` answers at once."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
 
 
 def new_app(name: str) -> typer.Typer:
-    """Return an app without commands, with IPO's options for help and errors."""
+    """Return an app that has no commands yet. It prints help and errors as `ipo` does."""
     return typer.Typer(
         name=name,
         no_args_is_help=True,
@@ -65,21 +65,25 @@ app.add_typer(installation.models_app, name="models")
 
 
 def main(arguments: list[str] | None = None, of: typer.Typer = app) -> int:
-    """Run the command line of `ipo`, or of another app. Every error that a person can fix is one sentence on stderr.
+    """Run the command line of `ipo` or of another app. An error that a person can fix is one sentence on stderr.
+
+    Args:
+        arguments: the words after the name of the command; None for those that were typed.
+        of: the app.
 
     Returns:
         The exit code: 0 done, 1 failed, 2 bad input, 3 stopped by a budget with a valid result, 130 interrupted.
     """
     words = sys.argv[1:] if arguments is None else arguments
     command = typer.main.get_command(of)
-    if sys.stderr is None:  # else messages would be printed among the answers
+    if sys.stderr is None:  # else `print` would write messages to stdout, among the answers
         sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115
     if sys.stdout is None:
         return fail("stdout is closed, so the answer cannot be printed; send it to a file, or to /dev/null.", 2)
     try:
         with beginning(IMPORTED) if arguments is None else nullcontext(), _stopped_as_from_the_keyboard():
             code = command.main(args=words, prog_name=of.info.name, standalone_mode=False)
-        _flush()  # so that a failure to write is told here, and not by the interpreter
+        _flush()  # so that a failure to write is reported here, and not by the interpreter
     except Exception as error:
         if isinstance(error, BrokenPipeError) and not _flush():
             return 0
@@ -87,7 +91,7 @@ def main(arguments: list[str] | None = None, of: typer.Typer = app) -> int:
         if failed is None:
             raise
         return failed
-    if code == INTERRUPTED:  # typer catches Ctrl-C without a message; `optimize` says itself how to go on
+    if code == INTERRUPTED:  # typer catches Ctrl-C without a message; `optimize` prints its own message
         resumed = words[0] == "benchmark"
         kept = "what was done is kept: resume with the same command" if resumed else "repeat the command"
         return fail(f"interrupted; {kept}.", INTERRUPTED)
@@ -95,7 +99,7 @@ def main(arguments: list[str] | None = None, of: typer.Typer = app) -> int:
 
 
 def _flush() -> bool:
-    """Flush stdout. Return whether somebody still reads it: `head` stops when it has enough.
+    """Flush stdout. Return whether stdout still has a reader; `head`, for one, stops reading when it has enough lines.
 
     Raises:
         OSError: stdout cannot be written.
@@ -113,7 +117,7 @@ def _flush() -> bool:
 
 @contextmanager
 def _stopped_as_from_the_keyboard() -> Iterator[None]:
-    """Let SIGTERM, which schedulers send, end the command as Ctrl-C does."""
+    """Within the block, let SIGTERM end the command as Ctrl-C does. Schedulers send SIGTERM."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -125,7 +129,7 @@ def _stopped_as_from_the_keyboard() -> Iterator[None]:
 
 
 def _named(command: Any, words: list[str]) -> str:
-    """Return the command at the beginning of `words`, such as `ipo data check`."""
+    """Return the full name of the command that `words` begin with, such as `ipo data check`."""
     path = str(command.name)
     for word in words:
         command = getattr(command, "commands", {}).get(word)

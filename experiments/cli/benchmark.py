@@ -1,4 +1,4 @@
-"""`ipo benchmark`: run a grid of experiments and make a table with intervals and verdicts."""
+"""The command `ipo benchmark`: run a grid of experiments, and make a table with intervals and verdicts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Verdicts by clicks: `ipo label` makes the page that asks, `ipo verify` says what the answers show."""
+"""The commands for verdicts by clicks: `ipo label` makes the page of questions, `ipo verify` judges the answers."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def label(
     if question.left_out:
         print(f"{question.left_out:,} search or selection pictures of this run are left out")
     if not drawing.disagreements:
-        most = 100 * (1 - 0.05 ** (1 / drawing.draws))  # the 95 % bound where none of so many draws differs
+        most = 100 * (1 - 0.05 ** (1 / drawing.draws))  # the 95 % bound on the share if none of so many draws differs
         print(
             f"both name all {drawing.pictures:,} pictures of {printable(drawing.data)} alike, so no label is needed: "
             f"the gain on these is 0, and of pictures like these they name at most {most:.2g} % differently (95 %)"
@@ -104,7 +104,7 @@ def verify(
 
     drawing = read_drawing(place)
     said = read_answers(answers, drawing)
-    of_others = None  # for other programs only the peek is kept, not the verdict
+    of_others = None  # for other programs only the peek is recorded, not the verdict
     if others:
         if len(others) != 2:
             is_one = "is" if len(others) == 1 else "are"
@@ -117,7 +117,7 @@ def verify(
         raise InputError("--data is for two other programs; leave it out, for the pictures of the page are known.")
     else:
         check_program(place, drawing)
-    verdict_of(drawing, said, of_others)  # answers that are refused are no peek
+    verdict_of(drawing, said, of_others)  # this raises if answers are refused: then they are no peek
     peeks, opening = peeked(place, drawing, answers, of_others[1] if of_others else drawing.programs)
     found = verdict_of(drawing, said, of_others, peeks, opening)
     if not others:

@@ -1,6 +1,7 @@
-"""What the commands share: options, help, documents in JSON, and errors.
+"""Code that all commands share: options, help, printing of JSON documents, and errors.
 
-An expected error is one sentence on stderr and an exit code. Any other error is a bug and keeps its traceback.
+An expected error is printed as one sentence on stderr, and gives an exit code. Any other error is a bug and keeps its
+traceback.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ Content = TypeVar("Content")
 
 
 def meaning(setting: str) -> str | None:
-    """Return the description of a setting, which is the help of the flag of that name."""
+    """Return the description of a setting. It is also the help of the flag with the same name."""
     return RunConfig.model_fields[setting].description
 
 
@@ -52,30 +53,35 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="print only the answe
 INTERRUPTED = 130
 """The exit code of a command that was interrupted."""
 WORDS = {"ignore_unknown_options": True}
-"""Context settings of a command that takes `key=value` words. `--key=value` is such a word, too."""
+"""Context settings of a command that takes `key=value` words. Such a command also takes `--key=value` as a word."""
 
 
 def examples(*lines: str) -> str:
-    r"""Format the examples that stand below the options in the help of a command.
+    r"""Format the examples for the help of a command. They stand below the options.
 
     >>> examples("ipo optimize")
     'Example:  ipo optimize'
     >>> examples("ipo optimize", "ipo optimize my.yaml")
     '\x08\nExamples:\n  ipo optimize\n  ipo optimize my.yaml'
     """
-    # A line with \b alone keeps the line breaks of what follows.
+    # A line with \b alone keeps the line breaks of the text after it.
     return f"Example:  {lines[0]}" if len(lines) == 1 else "\n  ".join(["\b\nExamples:", *lines])
 
 
 ABOUT = ("class_names", "labels", "exclude")
-"""Settings that describe data, beside `data`, which says where they are."""
+"""The settings that describe data. The setting `data` is not among them: it says where the data are."""
 
 
 def read_about(words: Sequence[str] | None, command: str, *also: str) -> RunConfig:
-    """Read the `key=value` words that describe data, or that set a key in `also`.
+    """Read `key=value` words that describe data, and return a configuration with these settings.
+
+    Args:
+        words: the words. None stands for no words.
+        command: the name of the command, for the error message.
+        *also: further keys that the words may set.
 
     Raises:
-        InputError: a word sets another key. The message names the keys that `command` takes.
+        InputError: a word sets another key. The message names the keys that the command takes.
     """
     from ipo_prompts.experiments.run.reading import load_config, read_words
 
@@ -86,20 +92,21 @@ def read_about(words: Sequence[str] | None, command: str, *also: str) -> RunConf
 
 
 def about_data(config: RunConfig) -> dict[str, Any]:
-    """Return the settings of a configuration that describe data, as `load_data` takes them."""
+    """Return those settings of a configuration that describe data, as keyword arguments of `load_data`."""
     return {key: getattr(config, key) for key in ABOUT}
 
 
 def look_first(
     programs: Sequence[Path] = (), what: str = "", files: Sequence[Path] = (), out: Path | None = None
 ) -> None:
-    """Refuse at once a path that is not there or cannot be written: libraries and models take seconds to load.
+    """Check paths before libraries and models are loaded, which takes seconds.
 
     Args:
-        programs: run directories or saved programs; `hf://…` is looked for later.
-        what: what the message calls the files, such as `the picture`.
-        files: files or folders to read; refused where none of them is there.
-        out: a file or folder to write; `make_room` makes the folder that it is in.
+        programs: run directories or saved programs, which must exist. A program on a hub, `hf://…`, is not checked
+            here.
+        what: the word for the files in the message, such as `the picture`.
+        files: files or folders to read. At least one of them must exist.
+        out: a file or folder to write. Its parent folder need not exist, because `make_room` makes it.
 
     Raises:
         InputError: a path cannot be used. The message names the first such path.
@@ -121,19 +128,19 @@ def look_first(
 
 
 def make_room(file: Path) -> Path:
-    """Make the folder in which a file or folder will be written; return the file."""
+    """Make the parent folder of a file or folder that will be written. Return the path of the file or folder."""
     file.parent.mkdir(parents=True, exist_ok=True)
     return file
 
 
 def print_json(content: Any) -> None:
-    """Print a document for other programs. Bytes that are not UTF-8, as in some file names, are written as escapes."""
+    """Print a document as JSON. Bytes that are not UTF-8, which some file names have, are printed as escapes."""
     text = json.dumps(content, indent=2, ensure_ascii=False)
     print(text.encode("utf-8", "backslashreplace").decode())
 
 
 def show(content: Content, text: Callable[[Content], str], as_json: bool) -> None:
-    """Print a document: as JSON, or for a person as `text` formats it."""
+    """Print a document: as JSON if `as_json`, else as the text that the function `text` returns for it."""
     if as_json:
         print_json(content)
     else:
@@ -141,19 +148,19 @@ def show(content: Content, text: Callable[[Content], str], as_json: bool) -> Non
 
 
 class WithSettings(TyperCommand):
-    """A command whose help lists every setting below the flags. The list is read from the configuration itself.
+    """A command whose help lists every setting below the flags. The settings are read from the class `RunConfig`.
 
-    For strategies and rewards the help lists the settings of the typed one, else of the default one. It imports no
-    others, because their files may import anything.
+    The help lists the settings of one strategy and one reward: those that the user typed, else the defaults. Other
+    strategies and rewards are not imported, because their files may import anything.
     """
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Keep the words for the help, which is printed before they are read."""
+        """Store the typed words, then parse them. The help needs the words, and it is printed during the parsing."""
         ctx.meta[WithSettings.__name__] = [*args]
         return super().parse_args(ctx, args)
 
     def format_epilog(self, ctx: Any, formatter: Any) -> None:
-        """Write the settings, then the examples."""
+        """Write the list of settings into the help, and the examples below it."""
         from ipo_prompts.experiments.run.config import settings
 
         typed = dict(word.lstrip("-").split("=", 1) for word in ctx.meta.get(WithSettings.__name__, ()) if "=" in word)
@@ -168,16 +175,16 @@ class WithSettings(TyperCommand):
 
 
 class Interrupted(Exception):
-    """The command was interrupted. `str(error)` says how to go on, with the words to type."""
+    """The command was interrupted. The message says how to go on, and names the command to type."""
 
 
 def tell_error(error: Exception, command: str = "ipo") -> int | None:
-    """Print what went wrong with a command and return the exit code. For a bug, print nothing and return None."""
+    """Print the message of an expected error and return the exit code. For a bug, print nothing and return None."""
     if isinstance(error, InputError):
         return fail(str(error), 2)
     if isinstance(error, Interrupted):
         return fail(str(error), INTERRUPTED)
-    if hasattr(error, "show") and hasattr(error, "exit_code"):  # click's own: a wrong flag or a missing argument
+    if hasattr(error, "show") and hasattr(error, "exit_code"):  # an error of click: a wrong flag or a missing argument
         return _usage_error(error, command)
     if type(error).__name__ == "Abort":
         return fail("interrupted.", INTERRUPTED)
@@ -196,11 +203,14 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
 def _refused(error: BaseException | None) -> str | None:
-    """Say which file cannot be used. A full or read-only disk is found even if a library raised another error of it."""
+    """Return a sentence that says which file cannot be used, and why; None for other errors.
+
+    A full or read-only disk is recognised even if a library raised another error because of it.
+    """
     if isinstance(error, OSError) and (cure := _CURES.get(error.errno or 0)):
         return f"cannot get at {error.filename}: {error.strerror}; {cure}."
     seen: set[int] = set()
-    while error is not None and id(error) not in seen:  # an error that was raised from itself is its own cause
+    while error is not None and id(error) not in seen:  # an error may be its own cause, so the loop must end
         seen.add(id(error))
         if isinstance(error, OSError) and error.errno in _FULL:
             where = f" {error.filename}" if error.filename else ""
@@ -210,24 +220,27 @@ def _refused(error: BaseException | None) -> str | None:
 
 
 def drop_output() -> None:
-    """Discard everything that is printed from here on: nobody reads it, and the last flush would fail again."""
+    """Discard everything that is printed on stdout from now on. Else the last flush would fail again."""
     with suppress(OSError, ValueError):  # in a test or a notebook stdout is no file
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def fail(message: str, code: int) -> int:
-    """Print one sentence on stderr; return the code."""
+    """Print one sentence on stderr; return `code`, the exit code."""
     note(message)
     return code
 
 
 def note(message: str) -> None:
-    """Print a sentence on stderr. Text of a server or a file name in it must not move the cursor."""
+    """Print a sentence on stderr. Control characters from servers or file names are escaped."""
     print(f"ipo: {printable(' '.join(message.split()))}", file=sys.stderr)
 
 
 def _usage_error(error: Any, command: str) -> int:
-    """Print one sentence for a wrong flag or a missing argument. A command without arguments prints its help."""
+    """Print one sentence for a wrong flag or a missing argument; return the exit code.
+
+    If all arguments are missing, print the help of the command instead.
+    """
     kind = type(error).__name__
     if kind == "NoArgsIsHelpError":
         error.show()
@@ -245,7 +258,7 @@ def _usage_error(error: Any, command: str) -> int:
 
 
 def _number(error: Any) -> str | None:
-    """Say what number a flag takes, where it was given something else; None for any other error."""
+    """Return which kind of number a flag takes, if something else was typed; None for any other error."""
     wanted = re.search(r"valid (integer|float|number)", str(getattr(error, "message", "")))
     if wanted is None or type(error).__name__ != "BadParameter" or error.param is None:
         return None
@@ -256,7 +269,7 @@ def _number(error: Any) -> str | None:
 
 
 def _failure(error: Exception) -> str | None:
-    """Format expected failures that the user did not cause: those of the language model."""
+    """Return a sentence for a failure of the language model or of the strategy; None for any other error."""
     if "dspy" not in sys.modules:
         return None
     from dspy.utils.exceptions import AdapterParseError, LMError

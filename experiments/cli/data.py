@@ -1,4 +1,4 @@
-"""`ipo data`: list, check and preview data sets before they are used."""
+"""The commands `ipo data …`: list, check and preview data sets before a run uses them."""
 
 from __future__ import annotations
 
@@ -108,11 +108,18 @@ def check(
             print(f"the command below is for the demo CLIP, because {clip} could not be loaded")
             clip = "embedded"
         _say_next(spec, data, clip, words or [])
-    return 0 if report.ok and not data.unnamed else 1  # a data set of test pictures alone is sound
+    return 0 if report.ok and not data.unnamed else 1  # a data set that has only test pictures is sound
 
 
 def _load(name: str) -> tuple[Clip | None, str]:
-    """Load a CLIP, or say why it cannot be loaded; a name that no CLIP has is refused."""
+    """Load the CLIP with this name.
+
+    Returns:
+        The CLIP and "". If it cannot be loaded, None and the reason.
+
+    Raises:
+        InputError: no CLIP has this name.
+    """
     from ipo_prompts.metrics.clip import check_name, load_clip
 
     check_name(name)
@@ -123,7 +130,10 @@ def _load(name: str) -> tuple[Clip | None, str]:
 
 
 def _look(spec: str, data: DataSet, clip: Clip) -> bool:
-    """Print what the CLIP cannot tell apart, and whether words can help. Return whether other class names may help."""
+    """Print which pictures the CLIP cannot tell apart, and whether words can help.
+
+    Return whether other class names may help.
+    """
     from ipo_prompts.experiments.data.near_copies import alike
     from ipo_prompts.experiments.run.beforehand import of_data
     from ipo_prompts.experiments.run.config import RunConfig
@@ -139,12 +149,13 @@ def _look(spec: str, data: DataSet, clip: Clip) -> bool:
         print(f"\n{seen.headroom.verdict}")
         print(f"scored: {seen.searched} pictures that a run would search on{others}; no test picture was scored")
         print("\n".join(f"  {line}" for line in seen.headroom.lines))
-        worth = bool(seen.names) and not data.unnamed  # classes that are called by a code are named first
+        worth = bool(seen.names) and not data.unnamed  # classes whose names are codes must get names first
         if worth:
             print(f"  {seen.names}")
         of_all = Counter(item.label for item in data.test)
         most = f"{max(of_all.values(), default=0) / max(1, len(data.test)):.1%}"
-        # Where classes differ in size, a run tells this share: "guessing" must not have two numbers.
+        # If classes differ in size, a run reports this share. It is explained here, because "guessing" then has two
+        # numbers.
         if of_all and most != f"{seen.headroom.guessing:.1%}":
             print(f"  guessing gets {most} of the test pictures right: the result of a run is compared with that")
         return worth
@@ -152,7 +163,11 @@ def _look(spec: str, data: DataSet, clip: Clip) -> bool:
 
 
 def _check_groups(file: Path, spec: str, clip: str | None) -> None:
-    """Refuse at once a use of --groups that would fail after minutes."""
+    """Check the use of --groups at once, because it would fail only after minutes.
+
+    Raises:
+        InputError: no CLIP is named, the data are not files, or the file exists or cannot be written.
+    """
     if clip is None:
         raise InputError("--groups compares pictures as a CLIP sees them; name one, as in --clip ViT-B-16/openai.")
     if spec.partition(":")[0] not in ("folder", "csv"):
@@ -163,7 +178,7 @@ def _check_groups(file: Path, spec: str, clip: str | None) -> None:
 
 
 def _write_groups(file: Path, spec: str, clip: Clip) -> None:
-    """Write the table of groups and say what is in it; no run uses it unless the user names it."""
+    """Write the table of groups, and print what is in the table. A run uses the table only if the user names it."""
     from ipo_prompts.experiments.data.near_copies import grouped_table
     from ipo_prompts.experiments.data.sources import SOURCES
     from ipo_prompts.experiments.run.files import write_text
@@ -183,7 +198,7 @@ def _write_groups(file: Path, spec: str, clip: Clip) -> None:
 
 @contextmanager
 def _or_why_not(what: str) -> Iterator[None]:
-    """Print why one thing was not checked; the rest of the check goes on."""
+    """Within the block, turn an InputError into a message that says why `what` was not checked. The check goes on."""
     try:
         yield
     except InputError as error:
@@ -191,7 +206,7 @@ def _or_why_not(what: str) -> Iterator[None]:
 
 
 def _say_next(spec: str, data: DataSet, clip: str | None, words: list[str]) -> None:
-    """Print the command that searches on these pictures, or why no run can."""
+    """Print the command that searches on these pictures, or the reason why no run can search on them."""
     from ipo_prompts.experiments.data.wordnet import refuse_codes
     from ipo_prompts.experiments.run.config import RunConfig
     from ipo_prompts.experiments.run.plan import choices
@@ -272,7 +287,10 @@ def preview(
 
 
 class _Progress:
-    """Prints a line on stderr every ten seconds. `done` says what was done with the pictures, such as `read`."""
+    """Prints a line about progress on stderr, every ten seconds.
+
+    The argument `done` of the constructor is a word for what happens to the pictures, such as `read`.
+    """
 
     def __init__(self, done: str) -> None:
         self._done = done

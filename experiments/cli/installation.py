@@ -1,6 +1,7 @@
-"""`ipo doctor` says what is installed, which models and keys are there, what a run would do and cost.
+"""The commands `ipo doctor` and `ipo models`.
 
-`ipo models` manages the weights of the local language models. Other commands fetch missing weights through this module.
+`ipo doctor` says what is installed, which models and keys are there, and what a run would do and cost. `ipo models`
+lists, fetches and deletes the weights of the local language models.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ EXTRAS = {
     "sklearn": ("scikit-learn",),
     "hf": ("transformers",),
 }
-"""Extra → the packages that it installs, as in pyproject.toml."""
+"""Name of an extra → the packages that the extra installs, as in pyproject.toml."""
 KEYS = [f"{name}_API_KEY" for name in ("OPENAI", "ANTHROPIC", "GEMINI", "MISTRAL", "OPENROUTER", "WANDB")]
 
 models_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="The weights of the local language models.")
@@ -96,7 +97,7 @@ def _extras() -> dict[str, str]:
 
 
 def _free(folder: Path) -> str:
-    """Return the free disk space where the cache is or will be."""
+    """Return, as a text, the free disk space at the place where the cache is or will be."""
     there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
     return f"{shutil.disk_usage(there).free / 1e9:.1f} GB for the cache"
 

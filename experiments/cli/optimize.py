@@ -1,4 +1,4 @@
-"""`ipo optimize`: search for a template, test it, and write the run directory."""
+"""The command `ipo optimize`: search for a template, test the template, and write the run directory."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def search_template(
     with trusting(trust):
         config = _configure(words or [], flags, resume)
     folder = resume or out or default_folder(config)
-    if not dry_run:  # refuse at once what cannot work, before anything heavy is imported
+    if not dry_run:  # check keys and folder before heavy libraries are imported
         for name in (config.lm if config.asks_lm else "none", config.describer):
             check_key(name)
         if not resume:
@@ -162,7 +162,15 @@ def _configure(words: Sequence[str], flags: dict[str, Any], resume: Path | None)
 
 
 def _take_data(words: Sequence[str], flag: str | None) -> tuple[list[str], str | None]:
-    """Return the words without the word that names data, such as `folder:pets`, and the data that it names."""
+    """Separate the word that names data, such as `folder:pets`, from the other words.
+
+    Args:
+        words: the words on the command line.
+        flag: the value of `--data`; None if it was not given.
+
+    Returns:
+        The other words, and the name of the data; None if neither a word nor the flag names data.
+    """
     from ipo_prompts.experiments.data.load import names_data
 
     named = [word for word in words if names_data(word)]

@@ -1,4 +1,4 @@
-"""`ipo predict`: label pictures with an optimised program, and write the row of each picture at once."""
+"""The command `ipo predict`: label pictures with an optimised program, and write the row of each picture at once."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def predict(
             if isinstance(outcome, InputError):
                 failed += 1
                 fail(str(outcome), 1)
-    except BrokenPipeError:  # the reader has enough rows, as `head` has
+    except BrokenPipeError:  # the reader, such as `head`, has enough rows
         drop_output()
     except OSError as error:
         drop_output()
@@ -112,7 +112,10 @@ def predict(
 
 
 def _files(pictures: Sequence[Path]) -> Iterator[Path]:
-    """Yield the named pictures, the pictures in named folders, and those that stdin names, one a line, as they come."""
+    """Yield the files of all pictures, each as soon as it is known.
+
+    They are the named pictures and the pictures in named folders. For `-`, stdin names pictures or folders, one a line.
+    """
     from ipo_prompts.experiments.data.sources.folder import find_pictures
 
     if STDIN in pictures and isinstance(sys.stdin, io.TextIOWrapper):
@@ -124,7 +127,7 @@ def _files(pictures: Sequence[Path]) -> Iterator[Path]:
 
 
 def _tell_of_each(head: Head) -> None:
-    """Say to which pictures the probability of each single class was fitted."""
+    """Print on stderr to which pictures the probability of each single class was fitted."""
     from ipo_prompts.metrics.several import ENOUGH
 
     assert head.sureness is not None
@@ -138,7 +141,7 @@ def _tell_of_each(head: Head) -> None:
 
 
 def _tell_of_the_nameless(rows: _Rows, proposed: Proposed | None) -> None:
-    """Where most pictures have no class above `--above`, say how many, and which value the run proposes instead."""
+    """If most pictures have no class above `--above`, print their number, and the value that the run proposes."""
     if rows.above is None or 2 * rows.nameless <= rows.told:
         return
     instead = "lower it, or leave --above out to name the most probable class."
@@ -155,7 +158,10 @@ def _tell_of_the_nameless(rows: _Rows, proposed: Proposed | None) -> None:
 
 
 def _head(classifier: TemplateClassifier, reject: float | None) -> tuple[Head, Threshold | None]:
-    """Return what decides and, with `reject`, the threshold below which a picture is none of the classes."""
+    """Return the head that decides, and the threshold of its margins.
+
+    A picture with a margin below the threshold is none of the classes. The threshold is None if `reject` is None.
+    """
     if reject is None:
         return classifier.head(), None
     from ipo_prompts.experiments.run.labelling import promise_in_words, rejecting
@@ -170,7 +176,10 @@ def _head(classifier: TemplateClassifier, reject: float | None) -> tuple[Head, T
 
 
 def _tell_how_sure(program: Path, classifier: TemplateClassifier) -> None:
-    """Say what the run knows of how often labels and probabilities are right."""
+    """Print on stderr how often the labels of the program were right in its run.
+
+    Also print whether its probabilities lack a fitted temperature.
+    """
     from ipo_prompts.experiments.run.result import RESULT, load_result
 
     if classifier.temperature == 1:
@@ -199,14 +208,14 @@ class _Rows:
     No cell of a CSV can run as a formula: `as_cell` puts `'` before such a label, and `./` before such a path.
 
     Attributes:
-        form: table, csv or jsonl.
+        form: the format of the rows: table, csv or jsonl.
         class_names: the names of the classes.
-        top: how many classes are named.
-        line: the threshold; a picture with a smaller margin is rejected. None rejects no picture.
-        above: all classes with a higher probability are named, joined by bars; None names `top` classes.
+        top: how many classes are named for each picture.
+        line: the threshold. A picture with a smaller margin is rejected; None rejects no picture.
+        above: a probability. All classes with a higher probability are named; None names `top` classes.
         told: how many pictures were written so far.
-        nameless: how many of these have no named class.
-        highest: the highest probability of a class in a nameless picture.
+        nameless: how many of the written pictures have no class above `above`.
+        highest: the highest probability of any class in these pictures.
     """
 
     form: str

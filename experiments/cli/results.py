@@ -1,4 +1,7 @@
-"""`ipo evaluate` scores templates, `ipo report` makes the page of a run, `ipo export` takes a program elsewhere."""
+"""The commands `ipo evaluate`, `ipo report` and `ipo export`.
+
+`ipo evaluate` scores templates, `ipo report` makes the page of a run, `ipo export` writes a program for other tools.
+"""
 
 from __future__ import annotations
 
@@ -113,8 +116,11 @@ def evaluate_templates(
 
 
 def _fits(templates: Sequence[str], data: DataSet, clip: LoadedClip, ui: Ui) -> list[dict[str, Any]]:
-    """Measure templates on pictures without labels: the fit, and how many pictures are named otherwise than by the
-    first.
+    """Measure templates on pictures without labels.
+
+    Returns:
+        For each template: the template, its fit, the number of pictures, and the number of pictures to which it gives
+        another class than the first template does.
     """
     from ipo_prompts.metrics.fit import Fit
 
@@ -217,7 +223,10 @@ def export_program(
 
 
 def _pictures(folder: Path | None) -> list[Picture]:
-    """Return the pictures of a folder, or the search pictures that ship with IPO: test pictures stay sealed."""
+    """Return the pictures of a folder, or one picture file; for None, the search pictures that ship with IPO.
+
+    Test pictures are not used, so that they stay sealed.
+    """
     from ipo_prompts.experiments.data import load_data
     from ipo_prompts.experiments.data.sources.folder import find_pictures
     from ipo_prompts.metrics.pictures import Picture

@@ -1,10 +1,10 @@
-"""Draw which pictures the page asks about, in which order, and under which names: `label.json`.
+"""Choose at random which pictures the page asks about, their order, and the order of their two names.
 
-The page has an id for each showing and two names in shuffled order. Only `label.json` says which program gave which
-name.
+The choice is written to `label.json`. The page has, for each showing of a picture, an id and two names in shuffled
+order. Only `label.json` says which program gave which name.
 
-Both orders follow from digests of a picture and the two programs, which do not depend on what the picture shows. So two
-programs and the same pictures always give the same page, wherever it is made: a second page is no fresh sample.
+Digests of the picture and of the two programs serve as random numbers; they do not depend on what the picture shows. So
+two programs and the same pictures always give the same page, wherever it is made. A second page is no fresh sample.
 """
 
 from __future__ import annotations
@@ -36,15 +36,24 @@ DRAWING = "label.json"
 MOST = 1000
 """The most pictures on a page: more than anybody answers."""
 EVERY, LATER = 3, 9
-"""Every third new picture comes again, after nine others or at the end. So many repetitions are needed to measure what
-wrong clicks do (`benchmarks/verify.py`), and a rater who stops early has answered some of them."""
+"""Every third new picture is shown again, after nine other new pictures or at the end.
+
+So many repetitions are needed to measure the effect of wrong clicks (`benchmarks/verify.py`). They are spread over the
+page, so a rater who stops early has answered some of them.
+"""
 SOONEST = 2
 DIGITS = 16
-"""Digits of a picture's digest: among a million pictures hardly two have the same."""
+"""The number of digits of a picture's digest: enough for a million pictures, of which hardly two have equal digits."""
 
 
 class Side(Content):
-    """One of the two programs: its name for people, its templates, and a digest of all that decides its labels."""
+    """One of the two programs.
+
+    Attributes:
+        name: the name of the program, for people.
+        templates: the templates of the program.
+        identity: a digest of everything that decides the labels of the program.
+    """
 
     name: str
     templates: tuple[str, ...]
@@ -56,9 +65,10 @@ class Showing(Content):
 
     Attributes:
         id: the id of the showing in the page and in the answers.
-        draw: the number of its draw, in the order asked; a picture that comes again has the same number.
-        names: the numbers of the two classes, in the order shown.
-        straight: whether the name shown first is that of the first program.
+        draw: the number of the draw that the picture is from, in the order in which the page asks about draws. A
+            picture that is shown again has the same number.
+        names: the numbers of the two classes, in the order in which the page shows their names.
+        straight: whether the first name is the label by the first program.
     """
 
     id: str = Field(pattern=r"^[0-9a-f]{12}$")
@@ -72,10 +82,10 @@ Count = Annotated[int, Field(ge=1, le=10**9, strict=True)]
 
 
 class Drawn(Content):
-    """A draw on which the programs disagree: the page asks about one of its pictures.
+    """A draw on which the two programs disagree. The page asks about one picture of the draw.
 
     Attributes:
-        picture: the beginning of the digest of that picture.
+        picture: the beginning of the digest of the picture that the page asks about.
         differing: how many pictures of the draw the two programs name differently.
         size: how many pictures the draw has.
     """
@@ -92,12 +102,13 @@ class Drawing(Content):
         id: the id of the page, which the answers repeat.
         data: the name of the data set or folder.
         pictures: how many pictures both programs have named.
-        draws: how many base pictures these come from.
-        contents: the beginning of the digest of every picture, asked about or not.
+        draws: how many draws these pictures come from; all variants of a base picture are one draw.
+        contents: the beginning of the digest of every picture, also of pictures that the page does not ask about.
         class_names: the names of the classes; a list for a class with synonyms.
-        programs: the first program, with which the second is compared; and the second.
-        disagreements: all draws with a disagreement, in the order asked; the first `MOST` are on the page.
-        showings: what the page shows, from first to last.
+        programs: the two programs. The second program is compared with the first.
+        disagreements: all draws on which the programs disagree, in the order in which the page asks about them. The
+            first `MOST` are on the page.
+        showings: the pictures as the page shows them, from first to last.
         peeks: the peeks at verdicts on answers to this page.
     """
 
@@ -126,15 +137,20 @@ class Drawing(Content):
 
     @property
     def design(self) -> Disagreements:
-        """The disagreements, as the statistics take them."""
+        """The disagreements in the form that the statistics take."""
         counts = np.array([(one.differing, one.size) for one in self.disagreements], dtype=np.float64).reshape(-1, 2)
         return Disagreements(self.pictures, self.draws, *counts.T)
 
 
 class TwoPrograms(NamedTuple):
-    """Two programs, their pictures, and the names of both. The second program is compared with the first.
+    """Two programs and the pictures that both name. The second program is compared with the first.
 
-    `left_out` counts search and selection pictures of the run, which are not asked about.
+    Attributes:
+        programs: the two programs.
+        items: the pictures.
+        data: the name of the data set or folder.
+        names: the names of the two programs, for people.
+        left_out: how many pictures were left out because the run searched on them or selected with them.
     """
 
     programs: tuple[TemplateClassifier, TemplateClassifier]
@@ -147,8 +163,10 @@ class TwoPrograms(NamedTuple):
 class Named(NamedTuple):
     """N pictures with their labels by the two programs.
 
-    `contents` are the digests of the pictures, `groups` the names of their draws. `labels`, int64 (2, N), are numbers
-    of the classes of the first program.
+    Attributes:
+        contents: for each picture, its digest.
+        groups: for each picture, the name of its draw.
+        labels: int64 (2, N): the labels by each program, as numbers of the classes of the first program.
     """
 
     contents: Sequence[str]
@@ -157,7 +175,7 @@ class Named(NamedTuple):
 
 
 def sides_of(question: TwoPrograms) -> tuple[Side, Side]:
-    """Return what `label.json` says about the two programs."""
+    """Return the two programs as `label.json` describes them."""
     states = [SavedProgram.model_validate(program.dump_state()) for program in question.programs]
     first, second = (
         Side(name=name, templates=tuple(one.template for one in state.templates), identity=identity(state))
@@ -167,7 +185,7 @@ def sides_of(question: TwoPrograms) -> tuple[Side, Side]:
 
 
 def identity(program: SavedProgram) -> str:
-    """Return a digest of all that decides the labels of a program; the temperature does not."""
+    """Return a digest of everything that decides the labels of a program. The temperature is not part of it."""
     state = program.model_dump(mode="json", include={"clip", "class_names", "synonyms", "templates", "offsets"})
     state["clip"].pop("name")
     return hashlib.sha256(json.dumps([state, program.background], sort_keys=True).encode()).hexdigest()
@@ -177,7 +195,7 @@ def name_pictures(question: TwoPrograms, progress: Progress | None = None) -> Na
     """Let both programs name the pictures. The labels of the data set are not read.
 
     Raises:
-        InputError: the programs have different classes, or a picture cannot be read; the message names it.
+        InputError: the programs have different classes, or a picture cannot be read. The message names that picture.
     """
     items, programs = question.items, question.programs
     names = [list(map(str, program.class_names)) for program in programs]
@@ -193,7 +211,7 @@ def name_pictures(question: TwoPrograms, progress: Progress | None = None) -> Na
         store = FeatureStore(program.clip)
         pictures = [item.picture.on(program.background) for item in items]
         found = program.logits(store.encode(pictures, progress)).argmax(axis=1)
-        labels[row] = [names[0].index(names[row][label]) for label in found]  # where classes share a name, the first
+        labels[row] = [names[0].index(names[row][label]) for label in found]  # the first of classes with one name
         contents = [one[:DIGITS] for one in store.contents(pictures)]
     first: dict[str, str] = {}
     groups = [first.setdefault(content, item.group) for content, item in zip(contents, items, strict=True)]
@@ -201,7 +219,7 @@ def name_pictures(question: TwoPrograms, progress: Progress | None = None) -> Na
 
 
 def draw_questions(question: TwoPrograms, named: Named) -> tuple[Drawing, tuple[Picture, ...]]:
-    """Choose one picture from each draw with a disagreement, in random order, with the two names shuffled.
+    """Choose one picture from each draw on which the programs disagree; shuffle the pictures, and the names of each.
 
     Args:
         question: the two programs and the pictures.
@@ -211,7 +229,7 @@ def draw_questions(question: TwoPrograms, named: Named) -> tuple[Drawing, tuple[
         The drawing, and the pictures of the page: one for each draw that is on the page.
     """
     items, sides = question.items, sides_of(question)
-    turned = sides[0].identity > sides[1].identity  # the two programs in the other order get the same page
+    turned = sides[0].identity > sides[1].identity  # so that both orders of the programs give the same page
     pair = pair_of(sides)
     members: dict[str, list[int]] = {}
     for i in sorted(range(len(items)), key=lambda i: _chance(pair, named.contents[i], "which")):
@@ -246,12 +264,18 @@ def draw_questions(question: TwoPrograms, named: Named) -> tuple[Drawing, tuple[
 
 
 def pair_of(sides: Sequence[Side]) -> str:
-    """Return a digest of two programs, the same in either order."""
+    """Return a digest of two programs. It does not depend on their order."""
     return hashlib.sha256("".join(sorted(side.identity for side in sides)).encode()).hexdigest()[:OPENED]
 
 
 def _chance(pair: str, picture: str, what: str) -> str:
-    """Return a digest that serves as a random number for a picture: it does not depend on what the picture shows."""
+    """Return a digest that serves as a random number for a picture.
+
+    Args:
+        pair: the digest of the two programs.
+        picture: the digest of the picture, perhaps with the number of the showing.
+        what: the name of the decision that the random number is for.
+    """
     return hashlib.sha256(f"{pair} {picture} {what}".encode()).hexdigest()
 
 
@@ -267,10 +291,10 @@ def read_drawing(place: Path) -> Drawing:
 
 
 def as_before(folder: Path, now: Drawing) -> Drawing:
-    """Return the drawing `now` with the peeks of the page that is in the folder already, if any.
+    """Return the drawing `now`. If the folder has the same page already, add the peeks of that page.
 
     Raises:
-        InputError: the page in the folder asks about something else.
+        InputError: the folder has the page of another question.
     """
     if not (folder / DRAWING).exists():
         return now
@@ -284,7 +308,7 @@ def as_before(folder: Path, now: Drawing) -> Drawing:
 
 
 def showing_order(count: int) -> list[int]:
-    """Return the numbers of the draws in the order shown. Some come twice.
+    """Return the numbers of `count` draws in the order in which the page shows them. Some numbers come twice.
 
     >>> showing_order(4), len(showing_order(40))
     ([0, 1, 2, 3, 0], 53)

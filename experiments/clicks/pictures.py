@@ -1,4 +1,7 @@
-"""Find the two programs to compare, and the pictures to ask about: the sealed test of a run, or pictures you name."""
+"""Load the two programs to compare, and find the pictures to ask about.
+
+The pictures are the sealed test of a run, or pictures that the user names.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +36,12 @@ from ipo_prompts.programs.classifier import TemplateClassifier
 
 
 def programs_of_run(run: Path, data: str | None, device: str = AUTO) -> TwoPrograms:
-    """Return the question of a run: the initial template against the found one, on the sealed test or on other data.
+    """Return the question about a run: is the chosen template better than the initial template?
+
+    Args:
+        run: the run directory.
+        data: the pictures to ask about; None for the sealed test of the run.
+        device: the device of the CLIP.
 
     Raises:
         InputError: the folder has no finished run of a classification, the pictures have changed since the run, or the
@@ -55,9 +63,9 @@ def programs_of_run(run: Path, data: str | None, device: str = AUTO) -> TwoProgr
             f"the run in {run} kept the initial template, so there is nothing to compare; compare it with its rival: "
             f"{commands_to_test(result, run, config.data)[0]}."
         )
-    chosen = None if data is None else pictures_of(data)  # before the CLIP is loaded: there may be none
+    chosen = None if data is None else pictures_of(data)  # before the slow loading of the CLIP, because it may fail
     found = TemplateClassifier.from_file(run, device=device)
-    found.pictures = None  # the question is about the words alone
+    found.pictures = None  # the question is about words alone, not about a blended head
     initial = TemplateClassifier(found.clip, found.class_names, result.initial_template)
     initial.background = found.background
     store, pictures = FeatureStore(found.clip), data_of(config)
@@ -92,10 +100,16 @@ def programs_of_run(run: Path, data: str | None, device: str = AUTO) -> TwoProgr
 
 
 def two_programs(first: Path, second: Path, data: str | None, device: str = AUTO) -> TwoPrograms:
-    """Return the question of any two programs with the same classes.
+    """Return the question about two programs with the same classes: is the second program better than the first?
+
+    Args:
+        first: the run directory or file of the first program.
+        second: the run directory or file of the second program.
+        data: the pictures to ask about.
+        device: the device of the CLIPs.
 
     Raises:
-        InputError: no pictures are named or found, or a program cannot be loaded.
+        InputError: `data` is None, there are no pictures, or a program cannot be loaded.
     """
     if data is None:
         raise InputError("two programs need pictures that neither was searched on; name them with --data SPEC.")
@@ -106,7 +120,11 @@ def two_programs(first: Path, second: Path, data: str | None, device: str = AUTO
 
 
 def pictures_of(data: str) -> tuple[Sequence[Item], str]:
-    """Return the pictures below a folder, or the test pictures of a data set; and the name of the folder or data set.
+    """Return the pictures to ask about, and the name of the folder or data set that they are from.
+
+    Args:
+        data: a folder or a data set. All pictures of a folder are used. Of a data set only the test pictures are used;
+            all pictures are used if it is a table without labels.
 
     Raises:
         InputError: there are no pictures.
@@ -127,7 +145,10 @@ def pictures_of(data: str) -> tuple[Sequence[Item], str]:
 
 
 def named_by_both(question: TwoPrograms) -> tuple[TwoPrograms, Named]:
-    """Let both programs name the pictures. A picture that cannot be read is told on stderr and left out.
+    """Let both programs name the pictures. A picture that cannot be read is left out, and named on stderr.
+
+    Returns:
+        The question without the pictures that cannot be read, and the named pictures.
 
     Raises:
         InputError: no picture can be read, or the programs have different classes.
@@ -147,12 +168,12 @@ def named_by_both(question: TwoPrograms) -> tuple[TwoPrograms, Named]:
 
 
 def _contents(store: FeatureStore, items: Sequence[Item]) -> list[str]:
-    """Return the digests of the bytes of the pictures, whatever background they are read on."""
+    """Return the digest of the bytes of each picture. It does not depend on the background of the picture."""
     return [one.partition("|")[0] for one in store.contents([item.picture for item in items])]
 
 
 def _prior(program: TemplateClassifier, items: Sequence[Item], store: FeatureStore) -> PriorOffsets:
-    """Fit prior offsets to a program, as a run fits them to its own template."""
+    """Return prior offsets for a program, fitted in the way in which a run fits them to its own template."""
     features = store.encode([item.picture for item in items])
     labels = np.array([item.label for item in items], dtype=np.int64)
     return Refitted(features, class_weights(labels)).settled(program.clip, program.class_embeddings())

@@ -1,8 +1,8 @@
-"""Make the verdict of the answers to a page: `verified.json`, with the verdict and what it rests on.
+"""Make a verdict from the answers to a page, and write it to `verified.json` with the counts that it rests on.
 
-Answers come from a browser and could be anybody's, so they are read within bounds. Answers to another page, and answers
-that are cut, doubled or out of order, are refused. The order matters: k answers are a random sample only if they are
-the answers to the first k questions.
+A file of answers may come from anybody, so it is checked strictly. Answers to another page are refused, and so are
+answers that are cut, doubled or out of order. The order matters: k answers are a random sample only if they are the
+answers to the first k questions.
 """
 
 from __future__ import annotations
@@ -27,7 +27,11 @@ from ipo_prompts.programs.saved_program import read_program
 
 VERIFIED = "verified.json"
 FAMILY = "peeks at the answers about one pair; those before the last count twice"
-"""A rater who peeks, goes on and peeks again has more chances of a false finding; docs/labelling.md says how many."""
+"""The name of the tests that are corrected together.
+
+A rater who peeks at the verdict, answers more and peeks again has more chances of a false finding. docs/labelling.md
+says how many more.
+"""
 NEITHER = (
     "Where neither is right, no template helps much: check the class names, or try another CLIP, before you search for "
     "words."
@@ -36,7 +40,13 @@ FIX = "download the answers from the page again"
 
 
 class Answer(Content):
-    """The answer to one showing. `label` is the number of the class, where neither name was right and one was typed."""
+    """The answer to one showing.
+
+    Attributes:
+        picture: the id of the showing.
+        answer: which of the two shown names was right.
+        label: the number of the class that the rater typed because neither name was right; None if none was typed.
+    """
 
     picture: Annotated[str, Field(max_length=12)]
     answer: Literal["first", "second", "both", "neither"]
@@ -52,19 +62,23 @@ class Answers(Content):
 
 
 class RestsOn(Content):
-    """What a verdict by clicks rests on.
+    """The numbers that a verdict by clicks rests on.
 
     Attributes:
         data: the name of the data set or folder.
         pictures: how many pictures both programs named.
         disagreements: on how many draws the programs disagree.
-        answers: how many of these draws were answered; they are the first that were asked.
-        second, first, both, neither: in how many answers this program, both or neither was right.
-        repeated: how many pictures came twice.
-        otherwise: how many of these got another answer the second time.
-        lost: the share of the gain that wrong clicks lose, estimated from the pictures that came twice.
-        peeks: how many peeks there were at answers about this pair and these pictures, this one included.
-        opening: the number of the opening of these pictures, or of some of them, by this pair.
+        answers: about how many of these draws the rater answered. They are the draws that were asked about first.
+        second: how many answers say that only the second program is right.
+        first: how many answers say that only the first program is right.
+        both: how many answers say that both programs are right.
+        neither: how many answers say that neither program is right.
+        repeated: how many pictures were answered twice.
+        otherwise: how many of the pictures that were answered twice got a different second answer.
+        lost: the share of the gain that wrong clicks hide, estimated from the pictures that were answered twice.
+        peeks: how many times somebody looked at a verdict on these two programs and these pictures, this time included.
+        opening: the number of the opening of the pictures. It is 1 if none of them was opened before this pair was
+            asked about.
     """
 
     data: str
@@ -86,12 +100,12 @@ class Verified(Content):
     """The content of `verified.json`.
 
     Attributes:
-        programs: the names of the first program and of the second, which is compared with the first.
-        verdict: the gain of the second program on pictures like these.
-        these: the gain on exactly these pictures.
-        these_ci95: its 95 % interval.
-        rests_on: see `RestsOn`.
-        words: all of this in words, as it is printed everywhere.
+        programs: the name of the first program, and the name of the second program.
+        verdict: the gain of the second program over the first on pictures like these.
+        these: the gain of the second program over the first on exactly these pictures, a fraction.
+        these_ci95: the 95 % interval of `these`.
+        rests_on: the numbers that the verdict rests on.
+        words: the verdict and its numbers in words, as the command and the report print them.
     """
 
     version: Literal[1] = Field(default=1, alias="schema")
@@ -109,21 +123,28 @@ class Verified(Content):
 
 
 class Said(NamedTuple):
-    """An answer by program: who was right (`second`, `first`, `both`, `neither`), and the class where it is known."""
+    """An answer that is translated from shown names to programs.
+
+    Attributes:
+        who: which program was right: `second`, `first`, `both` or `neither`.
+        label: the number of the right class; None if it is not known.
+    """
 
     who: str
     label: int | None
 
     def agrees(self, other: Said) -> bool:
-        """Return whether two answers to one picture agree; an answer without a class agrees with every class."""
+        """Return whether two answers to one picture agree. An answer without a class agrees with every class."""
         return self.who == other.who and (None in (self.label, other.label) or self.label == other.label)
 
 
 def check_program(place: Path, drawing: Drawing) -> None:
-    """Refuse answers where the run's program is not the program that the page asked about.
+    """Check that the program of the run is still the second program that the page asked about.
+
+    A folder without a program passes.
 
     Raises:
-        InputError: it is another program.
+        InputError: the run has another program now, so the answers say nothing about it.
     """
     file = place / "program.json"
     if not file.is_file():
@@ -137,10 +158,12 @@ def check_program(place: Path, drawing: Drawing) -> None:
 
 
 def read_answers(file: Path, drawing: Drawing) -> list[Said]:
-    """Read answers in order, by program; the answers to repeated pictures are among them.
+    """Return the answers in the order of the showings, with programs in place of names.
+
+    A picture that was shown twice has two answers.
 
     Raises:
-        InputError: the file has no answers, or answers to another page, or they are doubled, cut or out of order.
+        InputError: the file has no answers or answers to another page, or the answers are doubled, cut or out of order.
     """
     content = read_json(file, "the answers", FIX)
     try:
@@ -177,14 +200,15 @@ def verdict_of(
     peeks: int = 1,
     opening: int = 1,
 ) -> Verified:
-    """Make the verdict of answers.
+    """Return the verdict that the answers to a page give.
 
     Args:
-        drawing: the drawing of the page.
-        said: the answers to the page.
-        others: to compare two other programs by these answers: the labels by them, and who they are.
-        peeks: how many peeks there were at the answers to this question, this one included.
-        opening: the number of the opening of these pictures by this question.
+        drawing: the content of `label.json`.
+        said: the answers to the page, in order.
+        others: two other programs to compare by these answers: the labels of the pictures by these programs, and the
+            programs. None compares the programs of the page.
+        peeks: how many times somebody looked at a verdict on this question, this time included.
+        opening: the number of the opening of the pictures that this question is.
 
     Raises:
         InputError: there are too few answers, or the answers say nothing about `others`.
@@ -206,7 +230,7 @@ def verdict_of(
         right, pairs = [one.who for one in answers], [(one.who, other.who) for one, other in twice]
     slips = slips_of([[_value(one), _value(other)] for one, other in pairs])
     found = drawing.design.gain([_value(who) for who in right], slips)
-    # Corrected as if every peek had found this.
+    # The correction assumes that every peek had this result.
     verdict = judge(dict.fromkeys(range(2 * peeks - 1), found.new), FAMILY, opening)[0]
     counts = {who: right.count(who) for who in ("second", "first", "both", "neither")}
     sides = others[1] if others else drawing.programs
@@ -237,7 +261,10 @@ def _value(who: str) -> int:
 
 
 def _by_label(drawing: Drawing, answers: Sequence[Said], named: Named) -> Callable[[int, Said], str]:
-    """Return the function that says which of two other programs is right in a draw, by the class in the answer.
+    """Return a function that says which of two other programs is right in a draw.
+
+    The function takes the number of the draw and its answer. It compares the class in the answer with the labels by the
+    two programs, and returns `second`, `first`, `both` or `neither`.
 
     Raises:
         InputError: an answer has no class, or the two programs disagree on a picture that the page did not ask about.
@@ -288,16 +315,16 @@ def _words(found: Verified) -> str:
 
 
 def peeked(place: Path, drawing: Drawing, file: Path, sides: tuple[Side, Side]) -> tuple[int, int]:
-    """Count a peek at answers, and record it before the verdict is told. The same answers again are no new peek.
+    """Count and record a peek at a verdict, before the verdict is printed. The same answers again are no new peek.
 
     Args:
         place: the folder in which the page was made.
-        drawing: the drawing of the page.
+        drawing: the content of `label.json`.
         file: the file of answers.
         sides: the two programs that are compared.
 
     Returns:
-        `peeks` and `opening`; see `verdict_of`.
+        The number of peeks, and the number of the opening, as `verdict_of` takes them.
 
     Raises:
         InputError: the folder cannot be written.
@@ -324,7 +351,7 @@ def peeked(place: Path, drawing: Drawing, file: Path, sides: tuple[Side, Side]) 
 
 
 def load_verified(folder: Path) -> Verified | None:
-    """Return the verdict by clicks in a folder; None where there is none.
+    """Return the verdict by clicks in a folder; None if the folder has no such verdict.
 
     Raises:
         InputError: the file is damaged.

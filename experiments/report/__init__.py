@@ -1,1 +1,1 @@
-"""`report.html`: a run as a page that a person reads, made from the files of its run directory and nothing else."""
+"""`report.html`: a page about a run for people to read. It is made from the files of the run directory alone."""

@@ -1,7 +1,6 @@
-"""The files beside a result that its page reads: `analysis.json` and `seen.json`.
+"""The files `analysis.json` and `seen.json`, which the report reads besides `result.json`.
 
-`analysis.json` says why a template won. `seen.json` is for a run without labels: it says what the run called the
-pictures.
+`analysis.json` says why a template won. `seen.json` is for a run without labels: it says which classes the run named.
 """
 
 from __future__ import annotations
@@ -20,28 +19,35 @@ SEEN = "seen.json"
 
 
 class Shift(Content):
-    """By how much a score changes. `ci95` is None where the units cannot bound the change, or only describe it."""
+    """The change of a value or a loss.
+
+    Attributes:
+        change: the change.
+        ci95: its 95 % interval. None if there are too few units for an interval, or if changes are only described.
+    """
 
     change: Rounded
     ci95: Ends | None
 
 
 class WordChange(Content):
-    """One change made to the template. All differences are the changed template minus the chosen one.
+    """One change made to the chosen template. All differences are the changed template minus the chosen template.
 
     Attributes:
         kind: `remove`, a word or phrase was removed; `placebo`, a word was replaced by neutral words; `move`, the slot
             was moved.
-        span: the changed part, in characters (code points) of the template; None where there is none.
-        text: the text of that part.
-        template: the changed template; for a placebo the first of its wordings.
-        wordings: the neutral words of a placebo; the numbers are means over them. Wordings that the CLIP cannot tell
-            apart are counted once.
-        to: where the slot was moved.
+        span: the start and the end of the changed part, in characters (code points) of the chosen template; None if
+            there is no such part.
+        text: the text of the changed part.
+        template: the changed template. For a placebo, the template with the first wording.
+        wordings: the wordings of a placebo: neutral words in place of the word. The differences are means over the
+            wordings. Wordings that the CLIP cannot tell apart are counted once.
+        to: the place to which the slot was moved.
         value: the change of the value, a fraction.
         loss: the change of the loss.
-        p: the p of the change of value, corrected for the number of changes; None where changes are only described.
-        significant: whether the change is more than chance.
+        p: the p-value of the change of the value, corrected for the number of changes; None if changes are only
+            described.
+        significant: whether the corrected p-value shows that the change of the value is more than chance.
     """
 
     kind: Literal["remove", "placebo", "move"]
@@ -57,19 +63,24 @@ class WordChange(Content):
 
 
 class Skipped(Content):
-    """A change that could not be scored, and why."""
+    """A changed template that could not be scored, and the reason."""
 
     template: str
     reason: str
 
 
 class Words(Content):
-    """What each word does, measured on `n` units of `part`.
+    """The effect of each word of the chosen template, measured on `n` units of `part`.
 
     Attributes:
-        part: `fresh`, units used neither for the search nor for the choice; or `selection`, the units that chose the
-            template, on which changes are only described.
-        note: how the numbers were measured and what they can show.
+        part: `fresh`: units that were used neither for the search nor for the choice. `selection`: the units that chose
+            the template; on them changes are only described.
+        n: the number of units.
+        template: the chosen template.
+        value, loss: the value and the loss of the chosen template on these units.
+        changes: the changes that were scored.
+        skipped: the changes that could not be scored.
+        note: a text that says how the numbers were measured and what they can show.
     """
 
     part: Literal["fresh", "selection"]
@@ -83,7 +94,7 @@ class Words(Content):
 
 
 class ClassGain(Content):
-    """The values of one class with the initial and the chosen template, on n pictures of the class."""
+    """The values of one class with the initial and with the chosen template, on `n` pictures of the class."""
 
     name: str
     part: Literal["test", "new"]
@@ -95,7 +106,7 @@ class ClassGain(Content):
 
 
 class Confusion(Content):
-    """How often pictures of one class were taken for another, with each of the two templates."""
+    """How often pictures of the class `true` were taken for the class `predicted`, with each of the two templates."""
 
     true: str
     predicted: str
@@ -104,18 +115,22 @@ class Confusion(Content):
 
 
 class Confusions(Content):
-    """Confusions that are gone and that are new."""
+    """Confusions that are rarer with the chosen template (`vanished`), and confusions that are more frequent."""
 
     vanished: tuple[Confusion, ...] = ()
     appeared: tuple[Confusion, ...] = ()
 
 
 class Flip(Content):
-    """A picture with its label by the initial and by the chosen template.
+    """A picture with its label by the initial template and by the chosen template.
 
     Attributes:
-        true_before, true_after: the probability of the true class with each template; None where probabilities are not
-            those of the softmax over the classes.
+        picture: the short name of the picture.
+        class_name: the true class.
+        before, after: the class predicted with the initial template, and with the chosen template.
+        thumbnail: the picture, small.
+        true_before, true_after: the probability of the true class with each template; None if the losses do not give
+            the softmax probabilities of the classes.
     """
 
     picture: str
@@ -128,7 +143,14 @@ class Flip(Content):
 
 
 class Flips(Content):
-    """Pictures that flipped, and pictures that both templates label wrongly. The lists may hold only some of them."""
+    """Pictures that flipped, and pictures that both templates label wrongly.
+
+    Attributes:
+        gained: some of the pictures that only the chosen template labels rightly.
+        lost: some of the pictures that only the initial template labels rightly.
+        wrong: some of the pictures that both templates label wrongly.
+        gained_total, lost_total, wrong_total: how many such pictures there are in all.
+    """
 
     gained: tuple[Flip, ...] = ()
     lost: tuple[Flip, ...] = ()
@@ -139,20 +161,20 @@ class Flips(Content):
 
 
 class Shown(Content):
-    """A picture of a class, to show what the data are."""
+    """A picture of a class, as an example of the data."""
 
     class_name: str
     thumbnail: Thumbnail
 
 
 class Matrix(Content):
-    """Which class is taken for which on the sealed test, among the classes that are confused most.
+    """How often each class is taken for each class on the sealed test, for the k classes that are confused most.
 
     Attributes:
-        names: the names of k classes; classes that are confused with each other stand close.
+        names: the names of the k classes. Classes that are confused with each other stand close together.
         of_classes: how many classes there are in all.
-        initial, optimised: (k, k + 1) counts with each template. A row is a true class; a column is what pictures were
-            taken for, and the last column is all other classes.
+        initial, optimised: counts of pictures with each template, (k, k + 1). A row is a true class. A column is a
+            predicted class; the last column counts all other predicted classes.
     """
 
     names: tuple[str, ...]
@@ -165,10 +187,15 @@ class Analysis(Content):
     """The content of `analysis.json`.
 
     Attributes:
-        words: what each word does; None where this was not measured. `words_missing` has the reason.
-        sample: search pictures of a few classes; empty where a unit is not one picture.
-        classes, confusions, flips, matrix: from the sealed parts; empty where the reward has no labels or predictions.
-            `classes_missing` has the reason.
+        words: the effect of each word; None if it was not measured.
+        words_missing: the reason why the effects of words were not measured.
+        classes: the gain of each class on the sealed parts.
+        confusions: the confusions on the sealed parts that changed most.
+        flips: sealed pictures whose label changed, or stayed wrong.
+        matrix: how often each class is taken for each class on the sealed test.
+        sample: search pictures of a few classes; empty if units are not single pictures.
+        classes_missing: the reason why `classes`, `confusions`, `flips` and `matrix` are empty: the reward has no
+            labels or predictions.
     """
 
     version: Literal[1] = Field(default=1, alias="schema")
@@ -183,23 +210,24 @@ class Analysis(Content):
 
 
 def load_analysis(place: Path) -> Analysis:
-    """Read the analysis of a run directory, or a file.
+    """Read the analysis from a run directory, or from a file.
 
     Raises:
-        InputError: the file cannot be read, or is no analysis.
+        InputError: the file cannot be read, or is not an analysis.
     """
     file = place / ANALYSIS if place.is_dir() else place
     return read_model(Analysis, file, fix="remove it, the report does without")
 
 
 class Called(Content):
-    """A class, and how many pictures each of three programs calls so.
+    """A class, and how many pictures each of three programs puts into the class.
 
     Attributes:
         class_name: the name of the class.
-        initial, found, mean_off: how many pictures are called so by the initial template, by the chosen template, and
-            by the initial template with centring.
-        thumbnails: some of the pictures that the chosen template calls so.
+        initial: how many pictures the initial template puts into the class.
+        found: how many pictures the chosen template puts into the class.
+        mean_off: how many pictures the initial template with centring puts into the class.
+        thumbnails: some of the pictures that the chosen template puts into the class.
     """
 
     class_name: str
@@ -210,7 +238,7 @@ class Called(Content):
 
 
 class Changed(Content):
-    """A picture, and what each of three programs calls it; see `Called`."""
+    """A picture, and the class into which each of three programs puts the picture. For the programs see `Called`."""
 
     picture: str
     initial: str
@@ -223,10 +251,10 @@ class Seen(Content):
     """The content of `seen.json`.
 
     Attributes:
-        classes: the classes that the chosen template names most often.
-        of_classes: how many classes the chosen template names at all.
-        changed: the pictures whose probabilities moved most with the chosen template; where the initial template stays,
-            with centring.
+        classes: the classes into which the chosen template puts the most pictures.
+        of_classes: how many classes have at least one picture by the chosen template.
+        changed: the pictures whose probabilities the chosen template moved most. If the initial template was kept, the
+            pictures whose probabilities centring moved most.
     """
 
     classes: tuple[Called, ...]
@@ -235,7 +263,7 @@ class Seen(Content):
 
 
 def load_seen(folder: Path) -> Seen | None:
-    """Read `seen.json` of a run directory; None where there is none.
+    """Read `seen.json` of a run directory; return None if there is no such file.
 
     Raises:
         InputError: the file cannot be read, or has other content.

@@ -1,9 +1,9 @@
-"""Draw the plots of a run. They show numbers alone: text that a language model wrote never enters them.
+"""Draw the plots of a run. The plots of the report show numbers only, and no text that a language model wrote.
 
-On the report, the search is drawn by the page itself: a pointer on a dot shows the template. The other plots are
-embedded as pictures, SVG data URLs for light and for dark pages. SVG plots are full of style attributes, which the
-security policy of the page forbids; inside a picture they are harmless. `search.png` is the plot of the search with the
-chosen template above it. The same plot always gives the same bytes.
+The report draws the search as a part of the page, so that a pointer on a dot shows the template. The other plots are
+embedded as pictures: SVG data URLs, one for light pages and one for dark pages. SVG plots have many style attributes.
+The security policy of the page forbids these in the page, but not inside a picture. `search.png` is the plot of the
+search with the chosen template above it. The same plot always gives the same bytes.
 """
 
 from __future__ import annotations
@@ -28,7 +28,13 @@ TITLES = {"search": "search", "selection": "selection", "test": "sealed test", "
 
 @dataclass(frozen=True)
 class Plot:
-    """One plot for light and for dark pages, with its description in words."""
+    """One plot for the report.
+
+    Attributes:
+        light, dark: the plot for light and for dark pages, as data URLs.
+        width, height: the size in CSS pixels.
+        alt: a description of the plot in words.
+    """
 
     light: str
     dark: str
@@ -38,7 +44,7 @@ class Plot:
 
 
 def search_plot(run: Run) -> Plot:
-    """Draw value and loss of every candidate by step, the best so far, and the initial template."""
+    """Draw value and loss by step: of each template, of the best template so far, and of the initial template."""
     search, reward = run.search, run.result.reward
     return _plot(lambda figure: _search(figure, search, reward), 8.0, 5.4, search_alt(run))
 
@@ -56,12 +62,12 @@ def search_alt(run: Run) -> str:
 
 
 def capital(text: str) -> str:
-    """Begin a text with a capital, unless it has capitals already, as mIoU has."""
+    """Return the text with a capital first letter. A text that has a capital already, such as mIoU, stays unchanged."""
     return text[:1].upper() + text[1:] if text.islower() else text
 
 
 def save_search_png(search: SearchRecord, file: Path, reward: RewardNames = CLASSIFICATION) -> None:
-    """Write the plot of a search as a picture file, with the chosen template above it.
+    """Write the plot of a search as a PNG file, with the chosen template above the plot.
 
     Raises:
         InputError: the disk is full or the folder cannot be written.
@@ -75,7 +81,7 @@ def save_search_png(search: SearchRecord, file: Path, reward: RewardNames = CLAS
         figure.axes[1].set_xlabel(f"step, on {search.n} search {reward.unit}")
 
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing")  # boxes stand for what the font does not have
+        warnings.filterwarnings("ignore", message="Glyph .* missing")  # a box replaces a missing character
         write_bytes(file, drawn(draw, 9.0, 6.0, format="png", dpi=130))
 
 
@@ -121,7 +127,7 @@ def _search(figure: Any, search: SearchRecord, reward: RewardNames) -> None:
             label="chosen" if chosen else None,
         )
     low, high = above.get_ylim()
-    above.set_ylim(max(low, -0.9), min(high, 100.9))  # around equal values there would be room for impossible ones
+    above.set_ylim(max(low, -0.9), min(high, 100.9))  # no impossible percentages where all values are equal
     above.set_ylabel(f"{reward.measure}, percent")
     below.set_ylabel("loss, nats")
     below.set_xlabel("step")
@@ -130,7 +136,7 @@ def _search(figure: Any, search: SearchRecord, reward: RewardNames) -> None:
 
 
 def optimism_plot(run: Run) -> Plot:
-    """Draw the gain with its interval on search, selection and test pictures, in the order in which they are opened."""
+    """Draw the gain and its interval on each set of pictures, in the order in which the sets are opened."""
     parts = [(name, run.result.scores[name]) for name in TITLES if name in run.result.scores]
     labels = [f"{TITLES[name]}\n(n = {score.optimised.n:,})" for name, score in parts]
     gains = [score.difference for _, score in parts]
@@ -142,7 +148,7 @@ def optimism_plot(run: Run) -> Plot:
 
 
 def comparison_plot(runs: Sequence[Run]) -> Plot:
-    """Draw the gain on the sealed test of several runs, numbered as in the table."""
+    """Draw, for each of several runs, its gain on the sealed test. The runs have the same numbers as in the table."""
     gains = [run.result.scores["test"].difference for run in runs]
     labels = [str(i) for i in range(1, len(runs) + 1)]
     alt = f"Gain on the sealed test with 95 percent intervals for {len(runs)} runs; the table has every value."
@@ -150,7 +156,7 @@ def comparison_plot(runs: Sequence[Run]) -> Plot:
 
 
 def draw_gains(figure: Any, labels: Sequence[str], gains: Sequence[Verdict]) -> Any:
-    """Draw gains with their intervals below each other, the first on top; return the axes."""
+    """Draw gains with their intervals, one below the other and the first on top. Return the axes of the plot."""
     axes = figure.subplots()
     for i, gain in enumerate(gains):
         ends = [100 * end for end in gain.ci95]
@@ -165,7 +171,7 @@ def draw_gains(figure: Any, labels: Sequence[str], gains: Sequence[Verdict]) -> 
 
 def _plot(draw: Drawing, width: float, height: float, alt: str) -> Plot:
     light = dark = drawn(draw, width, height, transparent=True)
-    # Drawing the dark plot anew would take a hundred times as long.
+    # The dark plot is made by replacing colours: to draw it would take a hundred times as long.
     for name, colour in LIGHT.items():
         dark = dark.replace(colour.encode(), DARK[name].encode())
     in_light, in_dark = (f"data:image/svg+xml;base64,{base64.b64encode(svg).decode()}" for svg in (light, dark))
@@ -185,7 +191,14 @@ LIGHT, DARK = (
 
 
 def drawn(draw: Drawing, width: float, height: float, **file: Any) -> bytes:
-    """Return a plot as the content of a file, SVG by default. `file` are further arguments of matplotlib's savefig."""
+    """Return the content of the file of a plot.
+
+    Args:
+        draw: the function that draws the plot on a figure.
+        width: the width of the figure in inches.
+        height: the height of the figure in inches.
+        **file: further arguments of matplotlib's `savefig`. By default the file is an SVG.
+    """
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
@@ -215,19 +228,20 @@ def drawn(draw: Drawing, width: float, height: float, **file: Any) -> bytes:
 
 
 FRAME = {"width": 760, "height": 270, "left": 62, "right": 14, "top": 12, "bottom": 70}
-"""The size and margins of the curve; the margins have room for the axis numbers, which are larger on a phone."""
+"""The size and margins of the curve, in units of its SVG. The margins have room for the larger numbers on a phone."""
 MOST_TICKS = 10
 
 
 @dataclass(frozen=True)
 class Curve:
-    """All templates by step and value.
+    """The drawing of a search: one dot for each template, by step and value. Positions are in units of the SVG.
 
     Attributes:
-        dots: for each template: across, up, step (0 is before the first step), template.
-        best: the SVG path of the best template so far.
-        initial: the height of the initial template.
-        steps, values: the places on the axis, with the number at each.
+        dots: for each template: its x position, its y position, its step (0 is before the first step), the template.
+        best: the SVG path that shows the value of the best template so far.
+        initial: the y position of the initial template.
+        steps: the x position of each number on the axis of steps, with the number.
+        values: the y position of each number on the axis of values, with the number in percent.
     """
 
     dots: tuple[tuple[float, float, int, Candidate], ...]
@@ -238,12 +252,12 @@ class Curve:
 
 
 def curve(search: SearchRecord) -> Curve:
-    """Return the curve of a search. Of two dots in one place, the better template lies above."""
+    """Return the curve of a search. If two dots are in one place, the dot of the better template is drawn on top."""
     found = search.scored
     percents = [100 * candidate.value for candidate in (search.initial, *(one for _, one in found))]
     size = _size(max(percents) - min(percents))
     low = size * math.floor(min(percents) / size)
-    high = size * math.ceil(max(percents) / size)  # equal where all values are
+    high = size * math.ceil(max(percents) / size)  # equal to `low` if all values are equal
     if low == high:
         low, high = (max(0, low - size), min(100, high + size)) if 0 <= low <= 100 else (low - size, high + size)
     last, left, floor = max(1, len(search.steps)), FRAME["left"], FRAME["height"] - FRAME["bottom"]
@@ -269,5 +283,5 @@ def curve(search: SearchRecord) -> Curve:
 
 
 def _size(span: float) -> int:
-    """Return the distance between the numbers of an axis, in percent, so that there are few."""
+    """Return the distance between two numbers on the axis of values, in percent: large enough for few numbers."""
     return next((size for size in (1, 2, 5, 10, 20, 50) if span <= 5 * size), math.ceil(span / 5))

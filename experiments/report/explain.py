@@ -1,6 +1,7 @@
-"""Explain why a template won: what each word does, which classes gain, what is confused, what flipped.
+"""Explain why a template won: the effect of each word, the gain of each class, confusions, pictures that flipped.
 
-For a run without labels: what it called the pictures, some pictures of each class, and those that changed most.
+A run without labels gets something else: how often each class was named, with some pictures of the class, and the
+pictures whose probabilities changed most.
 """
 
 from __future__ import annotations
@@ -41,10 +42,10 @@ T = TypeVar("T")
 
 MOST_CONFUSIONS = 12
 MOST_FLIPS = 12
-"""How many pictures of each kind are shown at most; with some fifty thumbnails the file stays well below 400 kB."""
+"""The most pictures of each kind of flip. With some fifty thumbnails the file stays well below 400 kB."""
 MOST_SAMPLES = 12
 MOST_IN_MATRIX = 14
-"""How many classes a matrix has at most, so that their names can be read."""
+"""The most classes in a matrix. With more classes, their names could not be read."""
 _UNSELECTED = (
     "What each word does was not measured: no training pictures were left, the run held back no selection {unit}, and "
     "search and sealed {unit} are not used for it. To see it, run with more training pictures, fewer shots, or "
@@ -55,12 +56,12 @@ _UNLABELLED = "The {name} reward does not say which class it predicted for each 
 
 @dataclass(frozen=True)
 class LabelledPart(Compared):
-    """A part whose units are labelled pictures, each with one predicted class."""
+    """A part whose units are labelled pictures. Each template predicts one class for each picture."""
 
     labels: npt.NDArray[np.int64]
 
     def right(self, score: Score) -> npt.NDArray[np.bool_]:
-        """Return whether each picture was labelled rightly: bool (n,)."""
+        """Return, for each picture, whether its predicted class is right: bool (n,)."""
         return np.asarray(score.predictions == self.labels)
 
 
@@ -70,15 +71,15 @@ def analyse(
     tokens: Callable[[str], int],
     names: RewardNames = CLASSIFICATION,
 ) -> Analysis:
-    """Explain a template.
+    """Return the analysis of the chosen template.
 
-    What each word does is measured on fresh units, else on the selection units. It is never measured on sealed units:
-    some fifty more templates would be fifty more openings. Everything else comes from the scores of the initial and the
-    chosen template on the sealed units.
+    The effects of words are measured on fresh units; if there are none, on the selection units. They are never measured
+    on sealed units, because some fifty more templates would be fifty more openings. Sample pictures come from the
+    search part. All other content comes from the scores of the initial and the chosen template on the sealed units.
 
     Args:
-        parts: the parts by name: `fresh`, `selection`, `search`, `test` and, with base and new classes, `new`. Other
-            parts are ignored.
+        parts: name → part. The names are `fresh`, `selection`, `search`, `test` and, with base and new classes, `new`.
+            Parts with other names are ignored.
         reward: the reward, with the classes that were searched on.
         tokens: a function that returns the number of tokens of a word; see `token_counter`.
         names: the names of the reward, its measure and its units.
@@ -111,13 +112,13 @@ def analyse(
 
 
 def _labelled(part: Compared) -> LabelledPart | None:
-    """Return a part as labelled pictures; None where labels or predictions are missing."""
+    """Return a part as labelled pictures; None if labels, pictures or predictions are missing."""
     counts = {part.initial.n, len(part.items), len(part.initial.predictions), len(part.optimised.predictions)}
     return LabelledPart(**vars(part)) if part.labels is not None and len(counts) == 1 else None
 
 
 def class_rows(name: SealedPart, part: LabelledPart) -> list[ClassGain]:
-    """Return, for each class with pictures, the values with both templates and the change of the mean loss."""
+    """Return, for each class with pictures, its values with both templates and the change of its mean loss."""
     rows = []
     for label in np.unique(part.labels):
         own = part.labels == label
@@ -137,7 +138,10 @@ def class_rows(name: SealedPart, part: LabelledPart) -> list[ClassGain]:
 
 
 def confusions(parts: Sequence[LabelledPart]) -> Confusions:
-    """Return the pairs (true class, predicted class) whose count fell or rose most, the largest change first."""
+    """Return the confusions whose counts fell most and rose most, the largest change first.
+
+    A confusion is a pair of the true class and another, predicted class. Counts are over all parts.
+    """
     before: Counter[tuple[str, str]] = Counter()
     after: Counter[tuple[str, str]] = Counter()
     for part in parts:
@@ -158,7 +162,10 @@ def confusions(parts: Sequence[LabelledPart]) -> Confusions:
 
 
 def matrix(part: LabelledPart) -> Matrix:
-    """Count which class is taken for which; of many classes, only those that the optimised template confuses most."""
+    """Count how often pictures of each class are taken for each class, with both templates.
+
+    If there are more than `MOST_IN_MATRIX` classes, only the classes that the chosen template confuses most are used.
+    """
     total = len(part.class_names)
     counts = []
     for score in (part.initial, part.optimised):
@@ -182,7 +189,10 @@ def matrix(part: LabelledPart) -> Matrix:
 
 
 def sample(part: Compared) -> tuple[Shown, ...]:
-    """Return one picture each of a few classes, spread evenly over all; none where a unit is not one picture."""
+    """Return one picture for each of a few classes, which are spread evenly over all classes.
+
+    Return no pictures if units are not single pictures.
+    """
     first: dict[int, Item] = {}
     for item in part.items:
         first.setdefault(item.label, item)
@@ -192,11 +202,11 @@ def sample(part: Compared) -> tuple[Shown, ...]:
 
 
 def flips(parts: Sequence[LabelledPart], known: bool = True) -> Flips:
-    """Return pictures that changed from wrong to right (gained), from right to wrong (lost), or stayed wrong.
+    """Return pictures whose label changed from wrong to right (gained), from right to wrong (lost), or stayed wrong.
 
     Args:
         parts: the sealed parts.
-        known: whether the losses are cross-entropies, which give the probability of the true class.
+        known: whether the losses are cross-entropies. Only these give the probability of the true class.
     """
 
     def where(before: bool, after: bool) -> list[tuple[LabelledPart, int]]:
@@ -215,7 +225,7 @@ def flips(parts: Sequence[LabelledPart], known: bool = True) -> Flips:
 
 
 def _shown(flipped: Sequence[tuple[LabelledPart, int]], known: bool) -> tuple[Flip, ...]:
-    """Choose a few pictures: first one of each class, then second ones, and so on; evenly over the classes."""
+    """Choose a few pictures, evenly over the classes: first one of each class, then a second one of each, and so on."""
     seen: Counter[str] = Counter()
     turns: defaultdict[int, list[tuple[LabelledPart, int]]] = defaultdict(list)
     for part, i in flipped:
@@ -223,13 +233,13 @@ def _shown(flipped: Sequence[tuple[LabelledPart, int]], known: bool) -> tuple[Fl
         turns[seen[name]].append((part, i))
         seen[name] += 1
     chosen: list[tuple[LabelledPart, int]] = []
-    for candidates in turns.values():  # in order: the second flip of a class comes after the first
+    for candidates in turns.values():  # first the first flip of each class, then the second flips, …
         chosen += _few(candidates, MOST_FLIPS - len(chosen))
     return tuple(_flip(part, i, known) for part, i in chosen)
 
 
 def _few(found: Sequence[T], most: int) -> list[T]:
-    """Return at most `most` items, evenly over all: the surest would flatter."""
+    """Return at most `most` items, spread evenly over `found`. To take the surest items would flatter the template."""
     few = min(most, len(found))
     return [found[j * len(found) // few] for j in range(few)]
 
@@ -248,9 +258,9 @@ def _flip(part: LabelledPart, i: int, known: bool) -> Flip:
 
 
 MOST_CLASSES, EACH = 12, 4
-"""How many classes are shown, those with the most pictures first, and how many pictures of each."""
+"""The most classes shown, and the most pictures of each class. Classes with the most pictures come first."""
 MOST_CHANGED, ALIKE = 12, 2
-"""How many of the pictures that changed most are shown, and how many of them may have the same two names."""
+"""The most changed pictures shown, and the most of these that may have the same label before and the same after."""
 
 
 def look_at(
@@ -261,8 +271,8 @@ def look_at(
     Args:
         pictures: n pictures.
         class_names: C names.
-        labels: (3, n), the classes by the initial template, by the chosen template, and by the initial template with
-            centring.
+        labels: int64 (3, n), the classes of the pictures by three programs: the initial template, the chosen template,
+            and the initial template with centring.
         moved: (n,), how far the probabilities of each picture moved.
 
     Raises:
@@ -295,7 +305,11 @@ def look_at(
 
 
 def _most_changed(labels: npt.NDArray[np.int64], moved: Floats) -> list[int]:
-    """Return the numbers of pictures whose name changed, the one that moved most first, at most `ALIKE` of one kind."""
+    """Return the numbers of pictures whose class changed, the picture that moved most first.
+
+    The class changed from the initial to the chosen template. If these two agree on all pictures, the initial template
+    with centring takes the place of the chosen template. At most `ALIKE` pictures have the same pair of classes.
+    """
     other = 2 if np.array_equal(labels[0], labels[1]) else 1
     kinds: Counter[tuple[int, int]] = Counter()
     chosen: list[int] = []

@@ -1,4 +1,7 @@
-"""Read a run directory, and the search from its journal. Every file is checked, and every failure is one sentence."""
+"""Read a run directory, and read the search from its journal.
+
+Every file is checked, and every error message is one sentence.
+"""
 
 from __future__ import annotations
 
@@ -39,17 +42,17 @@ class Program(BaseModel):
 
 @dataclass(frozen=True)
 class Run:
-    """A finished run, as its directory records it.
+    """A finished run, read from its run directory.
 
     Attributes:
-        folder: the run directory, as it was given.
-        name: the last two parts of its path, which tell runs apart.
+        folder: the path of the run directory, as the caller gave it.
+        name: the last two parts of the absolute path, which tell runs apart.
         config: the settings of the run, as the journal records them.
-        result, environment, program: the contents of these files.
+        result, environment, program: the contents of `result.json`, `environment.json` and `program.json`.
         search: the search, as the journal records it.
-        analysis: the content of `analysis.json`; None where that file is missing.
-        verified: the verdict by clicks; None where there is none.
-        seen: what a run without labels called the pictures; None for runs with labels.
+        analysis: the content of `analysis.json`; None if that file is missing.
+        verified: the verdict by clicks; None if there is no such verdict.
+        seen: the content of `seen.json`; None for a run with labels.
     """
 
     folder: Path
@@ -69,12 +72,12 @@ class Run:
         return stays(self.result)
 
     def told(self, place: Place) -> list[Line]:
-        """Return the lines that are told in one place of the page, or in a notebook."""
+        """Return the lines of text about the run that are shown at one place of the page, or in a notebook."""
         return told_at(place, self.result, self.config, self.folder)
 
     @property
     def command(self) -> str:
-        """The command that makes this run, with the settings that differ from the defaults."""
+        """The command that starts a run with these settings. It names only settings that differ from the defaults."""
         defaults = build({"preset": self.config.preset}, where="the defaults").model_dump()
         words = ["ipo", "optimize"]
         if self.config.preset != "default":
@@ -86,7 +89,7 @@ class Run:
 
     @property
     def command_to_replay(self) -> str:
-        """The command that repeats the run from the recorded replies, in a new directory."""
+        """The command that repeats the run in a new directory, with the recorded replies of the language model."""
         again = f"{self.folder}-again"
         typed = [f"{key}={name}" for key, name in to_type(self.config.model_dump()).items()]
         config = str(self.folder / "config.yaml")
@@ -94,7 +97,10 @@ class Run:
 
 
 def _settings(key: str, value: Any) -> list[str]:
-    """Return a setting as words of the command line; for a strategy or reward the name, then its own settings."""
+    """Return a setting as words of the command line.
+
+    A strategy or a reward gives several words: its name, then each of its own settings.
+    """
     if key in CHOSEN:
         own = {name: one for name, one in value.items() if name != "name"}
         return [
@@ -108,7 +114,7 @@ def read_run(folder: Path) -> Run:
     """Read a finished run.
 
     Raises:
-        InputError: the folder is no run directory, the run has no result, or a file cannot be read.
+        InputError: the folder is not a run directory, the run has no result, or a file cannot be read.
     """
     from ipo_prompts.experiments.clicks.verifying import load_verified
 
@@ -144,14 +150,22 @@ def read_run(folder: Path) -> Run:
 
 
 LARGEST = 1e6
-"""The largest value of a template, a fraction: far above the values of any reward, and low enough to be drawn."""
+"""The largest value of a template that is accepted, as a fraction. No reward comes near it, and it can be drawn."""
 MOST_SCORED_ONLY = 5
-"""How many of the templates that a step only scored are shown."""
+"""The most templates of a step that are shown although they were scored only."""
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A scored template. `value` is a fraction; `better`: the template is better than all before it."""
+    """A scored template.
+
+    Attributes:
+        template: the template.
+        value: its value, a fraction.
+        loss: its loss.
+        better: whether it is better than all proposed templates before it.
+        chosen: whether it is the chosen template.
+    """
 
     template: str
     value: float
@@ -162,7 +176,16 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Exchange:
-    """One request to a language model, with each message as role and text; and the reply."""
+    """One request to a language model, and its reply.
+
+    Attributes:
+        messages: for each message of the request, its role and its text.
+        settings: the settings of the request, as a text.
+        reply: the text of the reply.
+        tokens: the number of tokens of the request and the reply.
+        cached: whether the reply came from the cache.
+        waited: how long the reply took, in seconds.
+    """
 
     messages: tuple[tuple[str, str], ...]
     settings: str
@@ -177,9 +200,14 @@ class StepRecord:
     """One step, counted from 1.
 
     Attributes:
-        scored_only: how many templates the step scored without proposing them.
-        looked_best: the best of these.
-        best: the best template so far.
+        number: the number of the step.
+        scored_only: how many templates of the step were scored only.
+        looked_best: the best of the templates that were scored only.
+        best: the best proposed template up to and including this step.
+        questions: the requests to the language model in this step.
+        errors: the errors of the language model in this step.
+        rejected: the templates that could not be scored.
+        candidates: the proposed templates.
     """
 
     number: int
@@ -197,17 +225,19 @@ class SearchRecord:
     """A whole search.
 
     Attributes:
-        initial: the initial template, scored on `n` search units.
-        taken_over: the templates of an earlier run, which were candidates before the first step.
-        chosen: the template that was chosen.
+        initial: the initial template, scored on the search units.
+        n: the number of search units.
+        chosen: the chosen template.
+        taken_over: the templates of an earlier run that this search scored before its first step.
         steps: the steps in order.
-        finalists: the templates scored on the `finalists_n` selection units: first the initial one, then the others,
-            best search score first.
+        finalists: the templates that were scored on the selection units. The initial template is first; the others
+            follow, the best on the search units first.
+        finalists_n: the number of selection units.
         descriptions: the descriptions of the pictures.
-        undescribed: the pictures that could not be described, and why.
-        shortened: how descriptions that did not fit into a question were shortened, in words.
-        describing: what the describer was asked.
-        unfinished: questions whose answers were never scored, because the search was stopped.
+        undescribed: for each picture that could not be described, its name and the reason.
+        shortened: a text that says how descriptions were shortened because they did not fit into a question.
+        describing: the requests to the describer, with their replies.
+        unfinished: the requests of a stopped step, with their replies. The templates in these replies were not scored.
     """
 
     initial: Candidate
@@ -230,23 +260,28 @@ class SearchRecord:
 
     @property
     def scored(self) -> list[tuple[int, Candidate]]:
-        """Every proposed template with the number of its step; 0 is before the first step."""
+        """Every proposed template with the number of its step. Templates of an earlier run have step 0."""
         return [(0, one) for one in self.taken_over] + [
             (each.number, one) for each in self.steps for one in each.candidates
         ]
 
 
 def follow(events: Sequence[Event], chosen: str) -> SearchRecord:
-    """Return the search that the events of a finished run record, oldest first; `chosen` is the template chosen.
+    """Return the record of a search.
+
+    Args:
+        events: the events in the journal of a finished run, oldest first.
+        chosen: the chosen template.
 
     Raises:
-        KeyError: an event lacks a key.
+        KeyError: a key is missing from an event. Other damage raises IndexError, TypeError, ValueError or
+            AttributeError.
     """
     made = partial(_candidate, chosen=chosen)
     of: defaultdict[str, list[Event]] = defaultdict(list)
     for event in events:
         of[f"scores of {event['kind']}" if event["type"] == "scores" else event["type"]].append(event)
-    # The last event of a step counts: a step that a limit stopped has an earlier event, too.
+    # The last event of a step counts. A step that a limit stopped has an earlier event, too.
     searched = {event["step"]: event for event in of["scores of search"]}
     scored_only: defaultdict[int, dict[str, Candidate]] = defaultdict(dict)
     for event in of["scored_only"]:
@@ -303,7 +338,7 @@ def _question(event: Event) -> Exchange:
     request = event["request"]
     messages = [("system", _text(request["system"]))] if request.get("system") else []
     messages += [(message["role"], _text(message["parts"])) for message in request["messages"]]
-    # Grammars and word biases are left out: they are long and always the same, and the journal has them.
+    # Grammars and word biases are left out, because they are long and always the same. The journal has them.
     plain = {k: v for k, v in (request.get("config") or {}).items() if isinstance(v, (int, float, str))}
     settings = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in plain.items())
     reply, tokens = _text(event["reply"]["message"]["parts"]), event["tokens_in"] + event["tokens_out"]
@@ -311,7 +346,7 @@ def _question(event: Event) -> Exchange:
 
 
 def _text(parts: Any) -> str:
-    """Return the content of a message as text. The journal has only the digest of a picture."""
+    """Return the content of a message as text. A picture is shown as its digest, because the journal has no picture."""
     if isinstance(parts, str):
         return parts
     words = []

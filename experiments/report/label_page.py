@@ -1,7 +1,7 @@
-"""Make `label.html`: pictures with two names each, and nothing that says which program gave which name.
+"""Make `label.html`: a page that shows pictures, each with two names, and hides which program gave which name.
 
-Like the report it is one file that loads nothing else. Its security policy allows one style sheet and one script, known
-by their hashes, and embedded pictures. Text that others wrote is data of the script, which shows it as text.
+Like the report, the page is one file that loads no other file. Its security policy allows embedded pictures, one style
+sheet and one script, which it names by their hashes. Foreign text is data of the script, which shows it as text.
 """
 
 from __future__ import annotations
@@ -24,24 +24,25 @@ from ipo_prompts.metrics.pictures import Picture
 
 PAGE = "label.html"
 BYTES = 14_000_000
-"""The most bytes of all pictures of a page, as text."""
+"""The most bytes that all pictures of a page may have together, encoded as text."""
 LARGEST, SMALLEST = 40_000, 1_000
-"""The limit on the bytes of one picture lies between these, before it is made text."""
+"""The largest and the smallest limit on the bytes of one picture, before it is encoded as text."""
 SIZES = ((640, 80), (512, 75), (400, 70), (320, 65), (256, 55), (192, 45), (128, 30), (96, 20))
-"""Longest side in pixels and WebP quality, tried in turn until a picture is small enough."""
+"""Pairs of the longest side in pixels and the WebP quality. They are tried in turn until a picture is small enough."""
 TOLD = (30, 60, 120)
-"""Numbers of answers for which the page tells the half width beforehand."""
+"""Numbers of answers. For each, the page says beforehand how wide half the interval will be."""
 _HERE = Path(__file__).parent
 
 
 def label_page(drawing: Drawing, pictures: Sequence[Picture], half_width: float, folder: Path) -> str:
-    """Return the page. It plans so many answers that half the width of the interval is at most `half_width`.
+    """Return the HTML of the page.
 
     Args:
         drawing: the questions of the page.
         pictures: one picture for each draw that is asked about.
-        half_width: a fraction.
-        folder: the folder of the page, as a person typed it. Pages may be given away, so they name no absolute path.
+        half_width: the wanted half width of the interval of the gain, a fraction. The page plans enough answers for it.
+        folder: the folder of the page, as a person typed it. An absolute path is not shown, because pages may be given
+            to others.
 
     Raises:
         InputError: a picture can no longer be read.
@@ -70,15 +71,15 @@ def label_page(drawing: Drawing, pictures: Sequence[Picture], half_width: float,
 
 
 def verify_command(folder: Path) -> str:
-    """Return the command that makes a verdict of the answers to the page in a folder."""
+    """Return the command that makes a verdict from the answers to the page in `folder`."""
     return shlex.join(["ipo", "verify", str(folder), "answers.json"])
 
 
 def _content(drawing: Drawing, pictures: Sequence[Picture], half_width: float) -> dict[str, Any]:
-    """Return the data of the script.
+    """Return the data that the script of the page reads.
 
-    Class names are as they are shown: invisible characters by number, underscores as spaces. `needed` is the number of
-    answers to plan, by how many of the first ten answers decided between the two names.
+    In class names, invisible characters are replaced by their numbers, and underscores by spaces. Item k of `needed` is
+    the number of answers to plan if k of the first ten answers decided between the two names.
     """
     design = drawing.design
     each = min(LARGEST, max(SMALLEST, int(BYTES * 3 / 4) // max(1, len(pictures)) - 32))
@@ -95,7 +96,10 @@ def _content(drawing: Drawing, pictures: Sequence[Picture], half_width: float) -
 
 
 def _shown(picture: Picture, most: int) -> str:
-    """Return a picture of at most `most` bytes as a data URL, without the metadata of the original."""
+    """Return a picture as a data URL, shrunk until it has at most `most` bytes, or to the smallest of `SIZES`.
+
+    The metadata of the original are left out.
+    """
     image = picture.image()
     image.info.clear()
     for side, quality in SIZES:

@@ -1,7 +1,7 @@
-"""Make the report page: one file that loads nothing else, runs no script, and shows foreign text as text.
+"""Make the report page: one file that loads no other file, runs no script, and shows foreign text as text.
 
-Everything printed into the page is escaped. Its security policy allows one style sheet, known by its hash, and embedded
-pictures, and nothing else. There is no script that could be attacked. A notebook gets a part of the page.
+All text that is printed into the page is escaped. The security policy of the page allows embedded pictures and one
+style sheet, which it names by its hash. It allows nothing else. A notebook shows a part of the page.
 """
 
 from __future__ import annotations
@@ -43,10 +43,10 @@ _HERE = Path(__file__).parent
 
 
 def write_report(folder: Path) -> Path:
-    """Write `report.html` into a finished run directory; return its path.
+    """Write `report.html` into the directory of a finished run; return the path of the page.
 
     Raises:
-        InputError: as for `read_run`; or the folder cannot be written.
+        InputError: the run cannot be read, as in `read_run`; or the folder cannot be written.
     """
     file = folder / PAGE
     write_text(file, run_page(read_run(folder)))
@@ -89,16 +89,16 @@ def _untested_page(run: Run) -> str:
 
 
 def notebook_part(run: Run) -> str:
-    """Return what a notebook shows of a run: the answer, a plot of the search, a few pictures whose label changed.
+    """Return the HTML that a notebook shows of a run: the answer, a plot of the search, pictures whose label changed.
 
-    It has no style sheet and no script, because notebooks do not let them through.
+    The HTML has no style sheet and no script, because notebooks remove them.
     """
     template = page_environment().get_template("notebook.html.j2")
     return str(template.render(run=run, plot=None if run.result.untested else search_plot(run)))
 
 
 def compare_page(runs: Sequence[Run]) -> str:
-    """Return the page that lays several runs side by side, in the order given.
+    """Return the page that shows several runs side by side, in the order of `runs`.
 
     Raises:
         InputError: a run has no labels.
@@ -132,15 +132,15 @@ def compare_page(runs: Sequence[Run]) -> str:
 
 
 def _tested_on(run: Run) -> tuple[str, int, tuple[str, ...]]:
-    """Return what is equal for runs with the same sealed test: data set, number of test units, class names.
+    """Return the name of the data set, the number of test units, and the class names.
 
-    The digest of all pictures would not do, because it differs from seed to seed.
+    They are equal for runs with the same sealed test. A digest of all pictures of a run would differ between seeds.
     """
     return run.result.data.name, run.result.scores["test"].optimised.n, tuple(run.program.class_names)
 
 
 def _shared_reward(runs: Sequence[Run]) -> RewardNames:
-    """Return the names that all runs have for measure and units; general words where they differ."""
+    """Return the names of the reward, its measure and its units; general names if the runs have different rewards."""
     rewards = {run.result.reward for run in runs}
     return rewards.pop() if len(rewards) == 1 else RewardNames(name="several", measure="score", unit="units")
 
@@ -151,7 +151,7 @@ def _render(template: str, **content: Any) -> str:
 
 
 def policy(css: str, script: str = "") -> str:
-    """Return the security policy that allows a page this style sheet and this script, and no other."""
+    """Return a security policy that allows this style sheet and this script, and no others."""
     allowed = f"script-src {_source(script)}; " if script else ""
     return f"default-src 'none'; img-src data:; style-src {_source(css)}; {allowed}base-uri 'none'; form-action 'none'"
 
@@ -162,7 +162,7 @@ def _source(text: str) -> str:
 
 @lru_cache(maxsize=1)
 def page_environment() -> Any:
-    """Return the Jinja environment of the pages. It escapes all text that is printed, and makes it `visible`."""
+    """Return the Jinja environment of the pages. It passes all printed text through `visible`, then escapes it."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     made = Environment(
@@ -186,16 +186,17 @@ def page_environment() -> Any:
         money,
     )
     made.filters.update({one.__name__: one for one in filters})
-    made.filters["own_style"] = Markup  # only for IPO's style sheet, whose hash is in the policy
+    made.filters["own_style"] = Markup  # unescaped: only for IPO's style sheet, whose hash is in the policy
     made.globals.update(edits=edits, frame=FRAME, part_titles=TITLES)
     return made
 
 
 def crossed(runs: Sequence[Run]) -> list[tuple[str, list[tuple[float, str] | None]]]:
-    """Return the initial and the chosen templates of all runs, each with a cell for every run; None for no score.
+    """Return a row for the initial and the chosen template of each run: the template, and a cell for every run.
 
-    Initial templates come first, then the chosen ones in the order of the runs. A cell is a value and what it was
-    measured on: the sealed test, or only the search units, which flatter templates that were found on them.
+    Initial templates come first, then chosen templates, in the order of the runs. A cell is the value of the template
+    in that run, and the units on which it was measured. It is None if the run did not score the template. Units are the
+    sealed test, else the search units, which flatter templates that were found on them.
     """
     firsts, chosen = [run.result.initial_template for run in runs], [run.result.template for run in runs]
     return [(template, [_cell(run, template) for run in runs]) for template in dict.fromkeys((*firsts, *chosen))]
@@ -211,12 +212,18 @@ def _cell(run: Run, template: str) -> tuple[float, str] | None:
 
 
 STRONG, MIDDLE = 0.05, 0.02
-"""From these changes of the value on, a word is coloured strongly, or less strongly."""
+"""The smallest changes of the value, as fractions, for which a word is coloured strongly, and less strongly."""
 
 
 @dataclass(frozen=True)
 class Piece:
-    """A piece of a template. `change` is the effect of removing it, on `n` units; None if it was not removed alone."""
+    """A piece of a template.
+
+    Attributes:
+        text: the text of the piece.
+        change: the effect of removing this piece alone; None if that was not measured.
+        n: the number of units on which the effect was measured.
+    """
 
     text: str
     change: WordChange | None = None
@@ -224,10 +231,10 @@ class Piece:
 
     @property
     def tone(self) -> str:
-        """The CSS classes that colour the piece; empty if the piece was not removed alone.
+        """The CSS classes that colour the piece; empty if the effect of removing it was not measured.
 
-        They are `help-N` if the value falls without the piece, else `harm-N`; N is the strength, from 1 to 3. They are
-        `same-1` if the change is less than 1.5 units. `clear` is added if the change is significant.
+        The class is `help-N` if the value falls without the piece, else `harm-N`; N is the strength, from 1 to 3. If
+        the change is less than 1.5 units, the class is `same-1`. If the change is significant, `clear` is added.
         """
         if self.change is None:
             return ""
@@ -239,11 +246,16 @@ class Piece:
 
 
 def layers(template: str, changes: Sequence[WordChange], n: int) -> list[list[Piece]]:
-    """Lay the removals with a valid span over the template; they were measured on n units.
+    """Cut the template into pieces, so that each piece that was removed alone can be coloured.
+
+    Args:
+        template: the chosen template.
+        changes: all changes that were measured. Only removals with a valid span are used.
+        n: the number of units on which they were measured.
 
     Returns:
-        Lines of pieces. Every line spells the whole template. Spans that overlap are on different lines, short spans
-        first, so the first line shows words and the others show phrases.
+        Lines of pieces. The pieces of each line spell the whole template. Spans that overlap are on different lines,
+        short spans first. So the first line shows words, and the other lines show phrases.
     """
     spans = [
         (change.span[0], change.span[1], change)
@@ -271,7 +283,11 @@ Edit = Literal["same", "removed", "added"]
 
 
 def edits(before: str, after: str) -> list[tuple[Edit, str]]:
-    """Return how one template becomes another, word by word: stretches of text that both have, or only one has."""
+    """Return the differences between two templates, word by word.
+
+    Each item is a stretch of text. It is `same` in both templates, `removed` (only in `before`) or `added` (only in
+    `after`).
+    """
     old, new = (re.findall(rf"{re.escape(SLOT)}|\w+|\s+|[^\w\s]", text) for text in (before, after))
     found: list[tuple[Edit, str]] = []
     for kind, i, j, k, m in difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
@@ -283,14 +299,14 @@ def edits(before: str, after: str) -> list[tuple[Edit, str]]:
 
 _SHOWN_AS_THEY_ARE = "\n\t"
 _HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
-"""Unicode categories of invisible characters: controls, bidirectional marks, half pairs, line separators."""
+"""Unicode categories of invisible characters: controls, bidirectional marks, lone surrogates, line separators, …."""
 
 
 def visible(value: Any) -> Any:
-    """Replace every character that acts but is not seen by its number, such as `[U+202E]`.
+    """Replace each invisible character by its number, such as `[U+202E]`.
 
-    Jinja calls this on everything that the page prints, before escaping. So no text can turn the line around it, hide
-    in the line, or fail to be written.
+    Jinja calls this on every value that the page prints, before escaping. So no text can reverse the line around it or
+    hide in it, and every text can be written to the file. Other values and markup are returned unchanged.
     """
     if not isinstance(value, str) or isinstance(value, Markup) or (value.isascii() and value.isprintable()):
         return value
@@ -301,11 +317,11 @@ def visible(value: Any) -> Any:
 
 
 def number(value: float, decimals: int, *, sign: bool = False) -> str:
-    """Format a number with a real minus sign; a number that is not finite is `unknown`."""
+    """Format a number with a typographic minus sign. A number that is not finite becomes `unknown`."""
     if not math.isfinite(value):
         return "unknown"
     text = f"{value:{'+' if sign else ''},.{decimals}f}"
-    if float(text.replace(",", "")) == 0:  # no "-0.0", and no sign before nothing
+    if float(text.replace(",", "")) == 0:  # zero has no sign
         text = text.lstrip("+-")
     return text.replace("-", "−")
 
@@ -316,22 +332,22 @@ def percent(fraction: float, decimals: int = 1) -> str:
 
 
 def in_points(fraction: float) -> str:
-    """Format a difference of values, in percentage points, without the unit."""
+    """Format a difference of values, given as a fraction, in percentage points with its sign and without the unit."""
     return number(100 * fraction, 1, sign=True)
 
 
 def nats(value: float, sign: bool = False) -> str:
-    """Format a loss, or with its sign a difference of losses."""
+    """Format a loss in nats. For a difference of losses, `sign` also shows a plus sign."""
     return number(value, 3, sign=sign)
 
 
 def percents(ends: tuple[float, float]) -> str:
-    """Format the interval of a value."""
+    """Format the interval of a value, given as fractions, in percent without the unit."""
     return f"[{number(100 * ends[0], 1)},\N{NO-BREAK SPACE}{number(100 * ends[1], 1)}]"
 
 
 def interval(ends: tuple[float, float] | None, losses: bool = False) -> str:
-    """Format the interval of a difference, of values or of losses."""
+    """Format the interval of a difference of values, in percentage points; or of a difference of losses, in nats."""
     if ends is None:
         return "not bounded"
     low, high = (number(end, 3, sign=True) if losses else in_points(end) for end in ends)
@@ -339,7 +355,7 @@ def interval(ends: tuple[float, float] | None, losses: bool = False) -> str:
 
 
 def unbroken(text: str) -> str:
-    """Keep each p-value, percentage, interval and number of points on one line."""
+    """Keep each p-value, percentage, interval and number of points on one line, by no-break spaces."""
     spaced = r"(?<=\bp) (?=[=<])|(?<=[=<]) (?=\d)|(?<=\d) (?=%|points\b)|(?<=\d,) (?=[+-]?[\d.]+\])"
     return re.sub(spaced, "\N{NO-BREAK SPACE}", text)
 

@@ -1,17 +1,22 @@
-"""Measure what each word of the chosen template does: how value and loss change if it is removed, neutral, or moved.
+"""Measure the effect of each word of the chosen template on value and loss.
 
-Words are separated by spaces; punctuation around a word is no part of it. Phrases are found by two rules: commas and
-similar marks end a phrase, and a preposition begins one. Readers can apply both rules by eye, unlike a parser's trees.
+The template is scored again after each of three kinds of change: a word or phrase is removed, a word is replaced by
+neutral words, or the slot is moved.
+
+Words are separated by spaces. Punctuation around a word is not part of the word. Phrases are found by two rules: commas
+and similar marks end a phrase, and a preposition begins a phrase. Readers can check both rules by eye. They could not
+check the trees of a parser.
 
 A readable template is not an explanation: a fluent sentence may win by its length or by the place of the class name.
-Removing a word shortens the sentence and shifts the words after it. A placebo, neutral words with as many tokens, does
-neither. A word matters where both changes hurt. (Single-word removal: table of word effects in Du, Sun & Snoek 2024;
-placebos are IPO's.)
+Removing a word shortens the sentence and shifts the words after it. A placebo replaces the word by neutral words with
+as many tokens, so it does neither. A word matters if both changes hurt. (Removal of single words is from the table of
+word effects in Du, Sun & Snoek 2024; placebos are new in IPO.)
 
-Changes are tested on fresh pictures, which were used neither for the search nor for the choice. On pictures that chose
-the template, its value is too high, so every change looks harmful. Without fresh pictures these numbers are given all
-the same, but called a description. Cross-fitting would not help: other pictures would choose another template with
-other words, and to keep only the folds that choose the same template would be a choice again.
+Changes are tested on fresh pictures, which were used neither for the search nor for the choice. On the pictures that
+chose the template, the value of the template is too high, so every change looks harmful. If there are no fresh
+pictures, changes are measured on those pictures, but the numbers are called a description. Cross-fitting would not
+help. Other pictures would choose another template with other words. To keep only the folds that choose the same
+template would again be a choice.
 """
 
 from __future__ import annotations
@@ -41,12 +46,12 @@ def word_effects(
     tokens: Callable[[str], int],
     names: RewardNames = CLASSIFICATION,
 ) -> Words:
-    """Measure what each word does. All changed templates, about 50, are scored in one call.
+    """Measure the effect of each word. All changed templates, about 50, are scored in one call.
 
     Args:
         reward: the reward of the search.
-        name: the name of the part: `selection` units chose the template, `fresh` units neither searched nor chose.
-        part: the units to score on, never sealed ones.
+        name: the name of the part. `selection` units chose the template; `fresh` units were not used before.
+        part: the part with the units to score on. It is never a sealed part.
         tokens: a function that returns the number of tokens of a word; see `token_counter`.
         names: the names of the measure and the units.
     """
@@ -82,7 +87,7 @@ def word_effects(
 
 
 def token_counter(clip: Clip) -> Callable[[str], int]:
-    """Return a function that counts the tokens of a word, without the tokens that begin and end a text."""
+    """Return a function that counts the tokens of a word. It does not count the tokens that begin and end a text."""
     empty = clip.count("")
     return lambda word: clip.count(word) - empty
 
@@ -90,11 +95,15 @@ def token_counter(clip: Clip) -> Callable[[str], int]:
 def _row(
     change: Change, chosen: Score, scores: dict[str, Score], sampling: Sampling
 ) -> tuple[WordChange, float] | None:
-    """Compare one change with the chosen template. Return the row and its p; None where no wording was scored."""
+    """Compare one change with the chosen template.
+
+    Returns:
+        The row of the change, and the uncorrected p-value of the change of the value; None if no wording was scored.
+    """
     pairs: list[tuple[Score, str]] = []
     for template, detail in zip(change.templates, change.details, strict=True):
         score = scores.get(template)
-        # A CLIP with a small vocabulary reads some wordings alike: these are one measurement, not several.
+        # A CLIP with a small vocabulary may read several wordings alike. Such wordings are one measurement.
         if score and not any(np.allclose(score.losses, other.losses, atol=1e-4) for other, _ in pairs):
             pairs.append((score, detail))
     if not pairs:
@@ -124,7 +133,7 @@ def _shift(change: float, low: float, high: float) -> Shift:
 
 
 def _described(row: WordChange) -> WordChange:
-    """Return a row without intervals: pictures that chose the template allow no inference."""
+    """Return the row without its intervals, because the pictures that chose the template allow no inference."""
     bare = {name: shift.model_copy(update={"ci95": None}) for name, shift in (("value", row.value), ("loss", row.loss))}
     return row.model_copy(update=bare)
 
@@ -156,11 +165,11 @@ def _note(rows: Sequence[WordChange], name: str, part: Compared, classes: int, n
 
 
 MOST_TEMPLATES = 150
-"""The most changed templates; a sentence of 12 words makes about 50."""
+"""The most changed templates that are scored. A sentence of 12 words gives about 50."""
 PLACEBOS = 3
-"""How many neutral wordings replace a word; their mean counts, because no single word is neutral to every CLIP."""
+"""The number of neutral wordings for a word. Their mean counts, because no single word is neutral to every CLIP."""
 NEUTRAL = ("thing", "some", "such", "any", "one", "that")
-"""Words that say nothing about a picture; each is one token of CLIP's vocabulary."""
+"""Words that say nothing about a picture. Each word is one token in the vocabulary of CLIP."""
 
 _OUTER = re.escape(".,;:!?…()[]{}\"'“”‘’«»„–—-")
 _WORD = re.compile(rf"[^\s{_OUTER}](?:\S*[^\s{_OUTER}])?")
@@ -184,12 +193,13 @@ class Change:
     """One change to a template.
 
     Attributes:
-        kind: `remove` (a word or a phrase), `placebo` (neutral words in place of a word) or `move` (of the slot).
-        span: the changed part, as character offsets in the template.
-        text: the characters of the span.
-        templates: the changed template; for a placebo one template for each wording.
-        details: what was put there, one entry for each template: neutral words, or the place `first` or `last`; "" for
-            a removal.
+        kind: `remove`: a word or a phrase is removed. `placebo`: neutral words replace a word. `move`: the slot is
+            moved.
+        span: the start and the end of the changed part, as character offsets in the template.
+        text: the text of the changed part.
+        templates: the changed template. A placebo has one changed template for each wording.
+        details: one text for each changed template: the neutral words of a placebo, the new place of the slot (`first`
+            or `last`), or "" for a removal.
     """
 
     kind: Literal["remove", "placebo", "move"]
@@ -200,10 +210,10 @@ class Change:
 
 
 def changes(template: str, tokens: Callable[[str], int]) -> list[Change]:
-    """Return all changes to score: each word and phrase removed, the slot moved, each word replaced by neutral words.
+    """Return all changes to score: removals of words and phrases, placebos for words, and moves of the slot.
 
-    Removals come first. Placebos get what `MOST_TEMPLATES` leaves, the same number for every word. Some results may not
-    be valid templates, such as one without the slot; the reward checks that.
+    Removals and moves are counted first. Placebos share the rest of `MOST_TEMPLATES`: every word gets the same number
+    of wordings. Some changed templates may be invalid, such as a template without the slot; the reward checks that.
 
     Args:
         template: a valid template.
@@ -223,7 +233,7 @@ def changes(template: str, tokens: Callable[[str], int]) -> list[Change]:
 
 
 def tidied(text: str) -> str:
-    """Repair what a removed word leaves: double spaces, empty brackets, commas with nothing before or after them.
+    """Tidy a text from which a word was removed: double spaces, empty brackets, commas at an end or beside a mark.
 
     >>> tidied(" , a photo  (), of a <CLASS> ,.")
     'a photo, of a <CLASS>.'
@@ -239,7 +249,10 @@ def tidied(text: str) -> str:
 
 
 def _phrases(template: str, words: list[Span]) -> list[Span]:
-    """Return the parts between commas and the pieces that begin with a preposition, but never the whole sentence."""
+    """Return the phrases: the parts between commas, and the pieces that begin with a preposition.
+
+    The whole sentence is never a phrase.
+    """
     parts, pieces = [0], [0]
     for i in range(1, len(words)):
         if _BREAK.search(template[words[i - 1][1] : words[i][0]]):
@@ -258,7 +271,7 @@ def _phrases(template: str, words: list[Span]) -> list[Span]:
 
 def _without(template: str, span: Span) -> str:
     left, right = template[: span[0]], template[span[1] :]
-    # Punctuation beside the word now stands beside its neighbour: '("negative image")' becomes '("image")'.
+    # No space may stay between punctuation and the next word: '("negative image")' becomes '("image")'.
     if not right[:1].isspace():
         left = left.rstrip()
     if left and not left[-1].isspace():
@@ -276,9 +289,10 @@ def _placebo(template: str, span: Span, tokens: Callable[[str], int], wordings: 
 
 
 def _moves(template: str, words: list[Span]) -> list[Change]:
-    """Move the slot, with the article before it, to either end; all other words keep their order.
+    """Return the moves of the slot to the beginning and to the end of the template.
 
-    A template with several slots gets no moves.
+    An article before the slot moves with it. All other words keep their order. A template with several slots has no
+    moves.
     """
     if template.count(SLOT) != 1:
         return []
@@ -289,7 +303,7 @@ def _moves(template: str, words: list[Span]) -> list[Change]:
     slot = template[start:end]
     body = template.rstrip(" .!?…")
     rest, ending = _without(body, (start, end)), template[len(body) :]
-    # A slot that stands there already is left as it is: to lose a comma beside it would be another change.
+    # If the slot is at that end already, the template stays unchanged: to lose a comma there would be another change.
     first = f"{slot} {rest}{ending}" if start > words[0][0] else template
     last = f"{rest} {slot}{ending}" if end < words[-1][1] else template
     return [
