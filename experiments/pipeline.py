@@ -1,6 +1,6 @@
-"""One job, from a plan to a run directory: prepare, search, evaluate once on the sealed pictures, publish.
+"""Run one job, from its plan to its run directory: prepare, search, evaluate once on the sealed pictures, publish.
 
-The cells of a grid use only `prepare` and `search_in`: their protocol says on which pictures they are evaluated.
+The cells of a grid use only `prepare` and `search_in`: the protocol of the grid says on which pictures they are tested.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ from ipo_prompts.programs.record.journal import Journal, read, seconds_of
 from ipo_prompts.programs.record.redaction import SHORTEST, too_short
 from ipo_prompts.programs.record.trust import outside, resume_command, resumed_by
 
-# What a run leaves to other modules: checking whether words can help, logging, and writing the run directory.
+# Functions of other modules that a run calls by name: they measure whether words can help, log the run elsewhere, and
+# read and write the finished run directory.
 HEADROOM = "ipo_prompts.experiments.run.beforehand:headroom_of"
 TRACKING = "ipo_prompts.experiments.tracking:tracking"
 FINISHED = "ipo_prompts.experiments.publishing:finished"
@@ -43,7 +44,7 @@ PUBLISH = "ipo_prompts.experiments.publishing:publish"
 def run_job(config: RunConfig, folder: Path, ui: Shows, *, resume: bool) -> RunResult:
     """Run a job in `folder`: search, choose, open the sealed test pictures once, write the result.
 
-    Missing weights are fetched, and warnings of the programs are shown.
+    Missing weights are fetched, and the warnings that IPO logs are shown.
 
     Args:
         config: the configuration.
@@ -52,14 +53,14 @@ def run_job(config: RunConfig, folder: Path, ui: Shows, *, resume: bool) -> RunR
         resume: whether to resume the run in `folder`; if False, a folder that holds a run is refused.
 
     Raises:
-        InputError: bad input, or a run directory that does not fit.
+        InputError: the input is bad, or the run directory does not fit the configuration.
         NothingUsable, dspy.LMError: see `search_in`.
     """
     find_device(config.device)  # a wrong device is refused before anything is fetched
     ui.fetch([config])
     earlier = seconds_of(read(folder)) if resume and holds_run(folder) else 0.0
     timed = keeping(Clock.of(config.max_minutes, earlier, began()))
-    logs = silent("dspy", "LiteLLM")  # whatever they log is also raised as an exception
+    logs = silent("dspy", "LiteLLM")  # their log messages are also raised as exceptions
     with logs, ui.running(), timed as one:
         return _run(config, folder, ui, one, resume=resume)
 
@@ -88,7 +89,7 @@ def _run(config: RunConfig, folder: Path, ui: Shows, one: Clock, *, resume: bool
     ui.say(f"run directory: {folder}")
     prepared, seconds = in_time(planned, ui, one, folder)
     with closing(Journal(folder, one.started)) as journal:
-        if not resume and journal.events:  # another process began between the first check and the lock
+        if not resume and journal.events:  # another process began the run between the first check and the lock
             raise _taken(folder)
         with resolve_name(TRACKING)(prepared.config, folder, ui) as tracker:
             _announce(prepared, journal, ui, opened)
@@ -98,7 +99,7 @@ def _run(config: RunConfig, folder: Path, ui: Shows, one: Clock, *, resume: bool
 def _searched_and_tested(
     prepared: Prepared, seconds: float, journal: Journal, tracker: Any, ui: Shows, one: Clock
 ) -> RunResult:
-    """Search, open the sealed pictures, and write the result; `seconds` is how long the sealed test takes."""
+    """Search, open the sealed pictures, and write the result; `seconds` is the estimate for the sealed test."""
     ui.scale = scale_of(prepared.reward)
     labelled, test = prepared.plan.data.labelled, None
     if labelled:
@@ -149,7 +150,7 @@ def _taken(folder: Path) -> InputError:
 
 
 def stopped_early(config: RunConfig, folder: Path, result: RunResult) -> str:
-    """Say which limit ended a run, and how it is resumed under a larger one."""
+    """Say which limit ended a run, and with which command the run is resumed under a larger limit."""
     assert result.limit is not None
     larger = flag(result.limit, larger_limit(config, result.limit, result.seconds["total"], result.needed))
     again = resume_command(folder, config.model_dump(), *shlex.split(larger))
@@ -165,7 +166,7 @@ def larger_limit(config: RunConfig, key: Limit, seconds: float, needed: float) -
         config: the configuration of the run.
         key: the limit that stopped the run.
         seconds: how long the run took.
-        needed: the least limit to go on with, see `BudgetReached`.
+        needed: the smallest limit under which the run can go on, see `BudgetReached`.
     """
     limit: float = getattr(config, key)
     if key == "max_minutes":  # the time after the search counts too

@@ -1,8 +1,9 @@
-"""The end of every run: write the program, the result, the page, and the last line of the journal.
+"""End a run: write the program, the result, the page, and the last line of the journal.
 
-A run without labels has no test and no accuracy. It offers two programs, neither of which is tested: one with the
-template that fits best, and one with centring, which needs no search for words. Both predict all pictures, so that
-people see how many predictions differ. `ipo label` asks about these pictures which program is right.
+A run without labels has no test and no accuracy. It offers two untested programs. The first has the chosen template;
+the second has the initial template with centring, which needs no search for words. Both predict the classes of all
+pictures, so that a person sees how many predictions differ. `ipo label` asks a person which program is right about
+these pictures.
 """
 
 from __future__ import annotations
@@ -71,15 +72,14 @@ from ipo_prompts.programs.running import Blended, blend_in
 ENVIRONMENT, PLOT, LABELS = "environment.json", "search.png", "labels.csv"
 MADE_BY_SEARCHING = (ANALYSIS, ENVIRONMENT, PROGRAM, RESULT, NAMES_FILE, LABELS, CENTRING, SEEN)
 MADE_OF_FILES = (PLOT, PAGE)
-"""Files that are made from the other files, without pictures and without a CLIP."""
+"""The names of the files that are made from the other files, without pictures and without a CLIP."""
 
 
 def finished(folder: Path, ui: Shows) -> RunResult | None:
-    """Return the result of a run that has finished; None where there is something left to resume.
+    """Return the result of a finished run; None if the run is not finished, or has to be resumed.
 
-    A plot or page that was lost or damaged since is made again from the other files. If another file was lost or
-    damaged, None is returned: then the search is repeated from the replies in the journal, and all files are written
-    again.
+    A plot or page that was lost or damaged is made again from the other files. If another file was lost or damaged, the
+    run has to be resumed: the search is repeated with the replies in the journal, and all files are written again.
     """
     events = read(folder) if holds_run(folder) else []
     if not events or events[-1]["type"] != "end" or events[-1].get("stopped"):
@@ -110,16 +110,16 @@ def publish(
     ui: Shows,
     room: Headroom | None = None,
 ) -> RunResult:
-    """Write all files of a run directory but the journal and the configuration; return the result.
+    """Write all files of a run directory except the journal and the configuration; return the result.
 
     Args:
-        prepared: the run as it was prepared.
-        searched: its search.
-        test: its sealed test; None where nobody knows the labels.
-        journal: records the run.
-        tracker: logs the run elsewhere.
+        prepared: the prepared run.
+        searched: the finished search of the run.
+        test: the opened test of the run; None if the pictures have no labels.
+        journal: the journal of the run.
+        tracker: logs the run in Weights & Biases, if that was asked for.
         ui: shows the run.
-        room: whether words can help; None where that is not known.
+        room: whether words can help; None if that was not measured.
 
     Raises:
         InputError: a picture cannot be read.
@@ -151,7 +151,7 @@ def _tested(
     folder: Path,
     ui: Shows,
 ) -> dict[str, Any]:
-    """Explain a tested run and write its program; return the fields of its result."""
+    """Write the analysis and the program of a tested run, and return the fields of its result, by name."""
     names = prepared.plan.reward_names
     write_json(folder / ANALYSIS, analyse(test.parts, searched.reward, token_counter(prepared.clip), names))
     write_names(folder, prepared.plan.data, searched.named)
@@ -168,7 +168,13 @@ def _tested(
 
 
 def _learn_from_labels(program: TemplateClassifier, prepared: Prepared, ui: Shows) -> Blended | None:
-    """Fit calibration, rejection margins and head of a program on search and selection pictures; return the head."""
+    """Add to a program what labelled pictures give: calibration, rejection margins, head, and probabilities per class.
+
+    Only search and selection pictures are used.
+
+    Returns:
+        The head of words and pictures; None without `head=blend`.
+    """
     searched, held_back = map(_pictures, (prepared.search, prepared.selection))
     blended = None
     if held_back is not None:
@@ -187,10 +193,11 @@ def _learn_from_labels(program: TemplateClassifier, prepared: Prepared, ui: Show
 
 
 def _sureness(program: TemplateClassifier, shown: Sequence[EncodedPictures], held_back: bool) -> Sureness:
-    """Return what turns logits into one probability per class, and the proposed threshold above which a class is named.
+    """Return the map from logits to one probability per class, with a proposed threshold above which a class is named.
 
-    The probabilities are those of the CLIP where it has a sigmoid; else they are fitted on all pictures that are not
-    sealed. The threshold is chosen on the last part, if that was `held_back`.
+    A CLIP with a sigmoid gives these probabilities itself. For another CLIP, they are fitted on the parts in `shown`,
+    the search and selection pictures. The threshold is chosen on the last part; there is none unless `held_back` says
+    that this part was held back from the search.
     """
     if is_sigmoid(program.clip):
         found = native(len(program.class_names))
@@ -206,9 +213,9 @@ def _sureness(program: TemplateClassifier, shown: Sequence[EncodedPictures], hel
 
 
 def _pictures(part: Encoded | None) -> EncodedPictures | None:
-    """Return the units of a part where they are its pictures with their classes; else None.
+    """Return the units of a part if they are the encoded pictures of the part, with the same labels; else None.
 
-    A user's own reward may have other units.
+    A user-written reward may have other units.
     """
     units = part and part.units
     if not isinstance(units, EncodedPictures) or units.labels is None:
@@ -217,25 +224,28 @@ def _pictures(part: Encoded | None) -> EncodedPictures | None:
 
 
 def save(program: TemplateClassifier, file: Path) -> None:
-    """Write a program as DSPy does, with the versions of dependencies that `program.load` compares."""
+    """Write a program in the format of DSPy, with the versions of dependencies that `program.load` compares."""
     write_json(file, program.dump_state() | {"metadata": {"dependency_versions": get_dependency_versions()}})
 
 
 def finish(journal: Journal, result: RunResult, *, drawn: bool = False) -> None:
-    """Write the plot (unless it is `drawn`) and the page, which are made from the other files, and end the journal."""
+    """Write the plot and the page, which are made from the other files, and end the journal.
+
+    If the plot is `drawn` already, it is not written again.
+    """
     folder = journal.path.parent
     if not (result.untested or drawn):
         draw_search(folder, result.template, result.reward)
     write_report(folder)
-    # This is the last line of the journal: a run that is killed before it writes the missing files when it is resumed.
-    # By the digests a resumed run finds the files that were lost or damaged since.
+    # The event `end` is the last line of the journal. A run that is killed before this line is written can be resumed,
+    # and then writes the missing files. The digests show which files were lost or damaged after the end of the run.
     made = ((name, digest(folder / name)) for name in (*MADE_BY_SEARCHING, *MADE_OF_FILES))
-    files = {name: found for name, found in made if found}  # with labels or without, some are not made
+    files = {name: found for name, found in made if found}  # some are made only with labels, or only without
     journal.append("end", stopped=result.stopped, files=files)
 
 
 def draw_search(folder: Path, template: str, names: RewardNames) -> None:
-    """Draw the search of a run as a plot beside its journal."""
+    """Write a plot of the search of a run into the folder of its journal."""
     save_search_png(follow(read(folder), template), folder / PLOT, names)
 
 
@@ -243,8 +253,8 @@ def _result(prepared: Prepared, searched: SearchedRun, elapsed: float, **found: 
     """Return the result of a run.
 
     Args:
-        prepared: the run as it was prepared.
-        searched: its search.
+        prepared: the prepared run.
+        searched: the finished search of the run.
         elapsed: how long the run took, in seconds.
         found: further fields of `RunResult`; `classes_untested` becomes `data.untested`.
     """
@@ -295,20 +305,24 @@ def _result(prepared: Prepared, searched: SearchedRun, elapsed: float, **found: 
 
 
 BLOCK = 8192
-"""How many pictures have their logits in memory at once."""
+"""The most pictures whose logits are in memory at once."""
 
 
 def _untested(
     program: TemplateClassifier, prepared: Prepared, searched: SearchedRun, folder: Path, ui: Shows
 ) -> dict[str, Any]:
-    """Predict all pictures, and write the programs of a run without labels; return the fields of its result."""
+    """Predict the classes of all pictures, and write both programs of a run without labels.
+
+    Returns:
+        The fields of the result, by name.
+    """
     choice, history, reward = searched.result.choice, searched.result.history, prepared.reward
     names, kept = reward.class_names, choice.kept_initial
     initial, rival = (TemplateClassifier(prepared.clip, names, prepared.config.initial_template) for _ in range(2))
     rival.offsets = fitted_on("centring", prepared.search.units).settled(prepared.clip, rival.class_embeddings())
     rival.background = program.background
     pictures = [item.picture for item in prepared.plan.data.train]
-    with due():  # the predictions are the purpose of such a run
+    with due():  # a run without labels is made for these predictions
         features = prepared.store.encode(pictures, ui.pictures("all"))
         labels, moved = _named((initial, program, rival), features, 2 if kept else 1)
         table = {"picture": [picture.name for picture in pictures], "label": [str(names[one]) for one in labels[1]]}
@@ -345,13 +359,13 @@ def _untested(
 
 
 MOST_SCORED_ONLY = 2000
-"""The most pictures, spread over all, that other names are tried on."""
+"""The most pictures on which other class names are tried; they are spread over all pictures."""
 
 
 def _suggested(
     reward: Reward, template: str, pictures: Sequence[Picture], features: Floats
 ) -> tuple[SuggestedName, ...]:
-    """Return other class names that fit the pictures better, with some pictures of each; no class is renamed."""
+    """Return class names that fit the pictures better, each with some of these pictures; no class is renamed."""
     if not isinstance(reward, Fit):
         return ()
     chosen = spread(len(pictures), MOST_SCORED_ONLY)
@@ -370,7 +384,7 @@ def _suggested(
 
 
 def not_tested(found: Untested, *, kept: bool) -> str:
-    """Return the verdict of a run without labels."""
+    """Return the verdict of a run without labels; `kept` says whether the initial template stays."""
     lead = f"{found.lead:.2f} nats, its words paid for"
     if kept:
         best = (
@@ -391,11 +405,16 @@ def not_tested(found: Untested, *, kept: bool) -> str:
 def _named(
     programs: Sequence[TemplateClassifier], features: Floats, other: int
 ) -> tuple[npt.NDArray[np.int64], Floats]:
-    """Predict n pictures with three programs.
+    """Predict the classes of n pictures with each of the programs.
+
+    Args:
+        programs: the p programs.
+        features: the features of the pictures, float32 (n, D).
+        other: the index of the program that is compared with the first program.
 
     Returns:
-        The labels, int64 (3, n); and for each picture how much probability lies on other classes with the program of
-        index `other` than with the first program, float32 (n,), 0 to 1.
+        The labels, int64 (p, n). And for each picture, the probability that moves to other classes if the program
+        `other` replaces the first program: float32 (n,), from 0 to 1.
     """
     labels = np.empty((len(programs), len(features)), dtype=np.int64)
     moved = np.empty(len(features), dtype=np.float32)

@@ -1,4 +1,4 @@
-"""What to do after a run: one piece of advice from the result, and the commands to type."""
+"""Advice after a run: one piece of advice from the result, and the commands that a person can type next."""
 
 from __future__ import annotations
 
@@ -13,17 +13,20 @@ from ipo_prompts.programs.record.trust import to_type
 
 
 def is_gain(result: RunResult) -> bool:
-    """Whether the chosen template is shown to be better than the initial one, on either sealed part."""
+    """Return whether the chosen template is shown to be better than the initial template on a sealed part."""
     return any(result.scores[part].difference.outcome == "gain" for part in ("test", "new") if part in result.scores)
 
 
 def stays(result: RunResult) -> bool:
-    """Whether the program of the run is the initial template."""
+    """Return whether the chosen template is the initial template."""
     return result.template == result.initial_template
 
 
 def weak(result: RunResult) -> Literal["near guessing", "far below the class mean"] | None:
-    """Return why any template is a poor answer here; None where nothing says so."""
+    """Return why no template can be a good answer on these pictures; None if no such reason is known.
+
+    The baselines give the reason. A result without baselines takes it from the headroom.
+    """
     if known := result.baselines:
         return known.weak
     room = result.headroom
@@ -31,12 +34,12 @@ def weak(result: RunResult) -> Literal["near guessing", "far below the class mea
 
 
 def advice(result: RunResult, config: RunConfig | None, folder: Path) -> tuple[str, tuple[str, ...]]:
-    """Return the one thing that is most likely to help, and the command for it.
+    """Return the advice that is most likely to help, as a text, and the parts of its command, empty if it has none.
 
     Args:
         result: the result of a tested run.
-        config: the configuration of the run; None where there is only a result, and no command can be given.
-        folder: the run directory, as commands name it.
+        config: the configuration of the run; None if only a result is at hand: then no run is repeated.
+        folder: the run directory, as it stands in commands.
     """
     known, head, near = result.baselines, result.head, "near guessing"
     again = _again(config, folder)
@@ -76,7 +79,10 @@ def advice(result: RunResult, config: RunConfig | None, folder: Path) -> tuple[s
 
 
 def _again(config: RunConfig | None, folder: Path) -> str | None:
-    """Return the command that repeats the run, to which settings can be added; None where its configuration is gone."""
+    """Return the command that repeats the run; a caller adds changed settings to it.
+
+    Return None without a configuration, or if the run directory has no `config.yaml`.
+    """
     if config is None or not (file := folder / CONFIG_FILE).is_file():
         return None
     typed = [f"{key}={value}" for key, value in to_type(config.model_dump()).items()]
@@ -84,7 +90,11 @@ def _again(config: RunConfig | None, folder: Path) -> str | None:
 
 
 def commands_to_test(result: RunResult, folder: Path, data: str) -> list[str]:
-    """Return the commands that test a run without labels by clicks: its template, and the rival, centring."""
+    """Return the commands with which a person tests a run without labels by clicks.
+
+    One command compares the chosen template with the initial template. The other compares the program with its rival,
+    the initial template with centring.
+    """
     pictures = data.removeprefix("folder:")
     programs = [str(folder / name) for name in (PROGRAM, CENTRING)]
     rival = shlex.join(["ipo", "label", *programs, "--data", pictures, "--out", f"{folder}-rival"])
@@ -92,7 +102,10 @@ def commands_to_test(result: RunResult, folder: Path, data: str) -> list[str]:
 
 
 def commands_to_use(result: RunResult, folder: Path) -> dict[str, tuple[str, ...]]:
-    """Return the commands that use the program: `next` names pictures; `or` exports it, where that is worth it."""
+    """Return the commands that use the program, by label, each in parts.
+
+    `next` labels pictures. `or` exports the program; it is given only for a tested program that is worth using.
+    """
     quoted, above = shlex.quote(str(folder)), "" if result.above is None else f" --above {result.above:g}"
     predict = f"ipo predict {quoted}{above}"
     if result.untested:

@@ -1,9 +1,9 @@
 """Before money is spent: what a run would cost (`--dry-run`), and whether words can gain anything.
 
-Whether words can help is measured on few pictures, classes and phrases, so that it takes half a minute on two cores
-with a ViT-B/16, however large the data set is. The counts are fixed, so `ipo data check`, a run and a resumed run get
-the same answer. Few pictures of many classes are taken rather than many pictures of few classes: that is more like the
-whole data set.
+Whether words can help is measured on few pictures, classes and phrases. So the measurement takes half a minute on two
+cores with a ViT-B/16, however large the data set is. These counts are fixed, so `ipo data check`, a run and a resumed
+run get the same answer. The measurement takes few pictures of many classes rather than many pictures of few classes:
+such a sample is more like the whole data set.
 """
 
 from __future__ import annotations
@@ -46,32 +46,35 @@ if TYPE_CHECKING:
     from ipo_prompts.programs.lm.connect import Backend
 
 DESCRIPTION_BY_CLIP = 400
-"""The most characters of the CLIP's description of all pictures together."""
+"""The most characters of a description by the CLIP; one description is about all pictures together."""
 LOCAL_SECONDS = 1.5
-"""Measured: one call of the default local model on two free cores."""
+"""The seconds of one call of the default local model, measured on two free cores."""
 REMOTE_SECONDS = 3.0
-"""Assumed: an answer of a few lines from a server."""
+"""The seconds of one call of a server that answers in a few lines; assumed, not measured."""
 
 
 def estimate(planned: Plan, folder: Path | None = None) -> dict[str, Any]:
-    """Forecast the calls of a run, and the most tokens and dollars that they can use.
+    """Forecast the language model calls of a run, and the most tokens and dollars that these calls can use.
 
-    Repeated calls after unusable answers are not forecast: only a budget limits how many there are.
+    Calls that are repeated after unusable answers are not forecast: only a budget limits their number.
 
     Args:
         planned: the plan of the run.
-        folder: the directory of the run; without it, `opened` is None.
+        folder: the run directory; None leaves earlier openings uncounted: `opened` is then None.
 
     Returns:
-        `optimizer` and `describer`: each with `name, calls, tokens_in, tokens_out, usd, seconds`, or None when not
-        used; `usd` is None where the price is not known. `usd` and `seconds`: the price and waiting time of both
-        together. `context`: the `tokens` that the optimizer takes, the `room` for descriptions, and `told`, what this
-        means for descriptions in words; None for a local optimizer or none. `tokens` and `room` are None where they
-        are not known. `start_from`: the `run` that this one starts from and its number of `templates`, or None.
-        `opened`: what earlier openings of the sealed pictures mean for p, in words; None where there were none.
+        A dictionary with these keys:
+
+        `optimizer`, `describer`: `name, calls, tokens_in, tokens_out, usd, seconds` of each language model; None for a
+        model that the run does not use. `usd` is None if the price is not known.
+        `usd`, `seconds`: the price and the waiting time of both models together.
+        `context`: see `_context`.
+        `start_from`: the `run` that this run starts from, and the number of its `templates`; None if there is no such
+        run.
+        `opened`: the effect of earlier openings of the sealed pictures on p, in words; None if there were none.
 
     Raises:
-        InputError: there is no run to start from, or questions do not fit into the language model's context.
+        InputError: there is no run to start from, or a question does not fit into the context of the language model.
     """
     roles = {"optimizer": _optimizer(planned), "describer": _describer(planned)}
     usd = total_usd(role["usd"] for role in roles.values() if role)
@@ -90,7 +93,10 @@ def estimate(planned: Plan, folder: Path | None = None) -> dict[str, Any]:
 
 
 def _opened(planned: Plan, folder: Path, before: Sequence[Openings]) -> str | None:
-    """Say what it costs to open the sealed pictures once more; their bytes are read without loading a CLIP."""
+    """Say what it costs to open the sealed pictures once more, see `cost_of_opening`; no CLIP is loaded for this.
+
+    Return None if the pictures have no labels or cannot be read yet.
+    """
     if not planned.data.labelled:
         return None
     try:
@@ -117,7 +123,7 @@ def _optimizer(planned: Plan) -> dict[str, Any] | None:
 
 
 def _descriptions(planned: Plan) -> tuple[int, int]:
-    """Return the number of descriptions, and the most characters of one."""
+    """Return the number of descriptions, and the most characters of one description."""
     from ipo_prompts.programs.describers.multimodal import QUESTIONS
 
     config = planned.config
@@ -128,7 +134,14 @@ def _descriptions(planned: Plan) -> tuple[int, int]:
 
 
 def _context(planned: Plan) -> dict[str, Any] | None:
-    """Say how many tokens the optimizer takes, and what this means for descriptions."""
+    """Return how many tokens the optimizer takes, and what this means for descriptions; None if it is local or unused.
+
+    Returns:
+        `tokens`: the context length of the optimizer; None if it is not known.
+        `room`: how many of these tokens descriptions get; None if `tokens` is not known.
+        `told`: what this means for descriptions, in words.
+        `cut`: whether descriptions may be shortened.
+    """
     from ipo_prompts.programs.strategies.window import expected
 
     if planned.optimizer is None or planned.optimizer.small:
@@ -172,21 +185,21 @@ def _forecast(backend: Backend, expected: Forecast) -> dict[str, Any]:
 
 
 PICTURES = 120
-"""The most pictures to measure, one of each base picture."""
+"""The most pictures that are measured; of each base picture, only one variant is measured."""
 CLASSES = 40
-"""The most classes to measure."""
+"""The most classes that are measured."""
 TEXTS = 3000
-"""The most phrases times classes; the phrases are spread over the vocabulary."""
+"""The most texts that are measured: phrases times classes. The phrases are spread over the vocabulary."""
 
 
 class Outlook(NamedTuple):
     """Whether words can help on a data set.
 
     Attributes:
-        headroom: what was measured; None if all pictures are of one class.
-        searched: how many of the measured pictures a run would search on.
-        held_back: on how many of them it would choose the winner.
-        names: says that a search for class names is worthwhile; else empty.
+        headroom: whether words can help, as measured; None if all pictures are of one class.
+        searched: how many of the measured pictures would be search pictures of a run.
+        held_back: how many of the measured pictures would be selection pictures of a run.
+        names: a sentence that a search for class names looks worthwhile; empty if it does not.
     """
 
     headroom: Headroom | None
@@ -198,7 +211,7 @@ class Outlook(NamedTuple):
 def headroom_of(prepared: Prepared) -> Headroom | None:
     """Measure whether words can help, on the search and selection pictures of a run.
 
-    Return None where pictures have no labels or are not classified by class embeddings.
+    Return None if pictures have no labels or are not classified by class embeddings.
     """
     reward = by_embeddings(prepared.reward)
     items = [item for part in (prepared.search, prepared.selection) if part for item in part.items]
@@ -211,7 +224,9 @@ def headroom_of(prepared: Prepared) -> Headroom | None:
 
 
 def of_data(data: DataSet, clip: Clip, config: RunConfig, progress: Progress | None = None) -> Outlook:
-    """Measure whether words can help, on pictures that a run would draw from train and val; only these are encoded.
+    """Measure whether words can help, on pictures that a run would draw from train and val.
+
+    Only the measured pictures are encoded.
 
     Raises:
         InputError: there are too few pictures to draw from, or a picture cannot be read.
@@ -228,7 +243,7 @@ def of_data(data: DataSet, clip: Clip, config: RunConfig, progress: Progress | N
 
 
 def worth_a_search(reward: ClipReward, template: str, seen: EncodedPictures) -> str:
-    """Say which other class names do better in a template, and by how much; empty where none is shown to."""
+    """Say which other class names do better in the template, and by how much; return an empty text if none does."""
     pictures = seen.part(range(len(seen)), np.unique(seen.labels).tolist())
     among = reward.renamed(reward.names_in(pictures))
     named = search_names(SearchSettings(names="search"), among, [template], [pictures], None, ScoreKeeper(None, among))
@@ -244,13 +259,16 @@ def worth_a_search(reward: ClipReward, template: str, seen: EncodedPictures) -> 
 
 
 SCORED_ONLY = 400
-"""The most pictures without labels that other names are tried on."""
+"""The most pictures on which other class names are tried, if the pictures have no labels."""
 
 
 def about_unlabelled(data: DataSet, clip: Clip, progress: Progress | None = None) -> list[str]:
     """Say which other class names fit pictures without labels better, and for which classes no other name is known.
 
-    The names are tried in the baseline template; each is told with a few pictures.
+    The names are tried in the baseline template. Each better name comes with the names of a few pictures.
+
+    Returns:
+        The lines to show; empty if there is nothing to say.
 
     Raises:
         InputError: a picture cannot be read.
@@ -266,8 +284,9 @@ def about_unlabelled(data: DataSet, clip: Clip, progress: Progress | None = None
 def few(items: Sequence[Item]) -> list[int]:
     """Return the indices of the pictures to measure: the first ones of classes that are spread over all classes.
 
-    One variant of each base picture is taken, a different variant from base picture to base picture. A class with one
-    base picture is left out if two other classes have more: no other picture could confirm what it shows.
+    Of each base picture, one variant is taken; the next base picture gives its next variant. If at least two classes
+    have two base pictures or more, classes with a single base picture are left out: no other picture of the class could
+    confirm its result.
     """
     sizes = Counter(label for label, _ in {(item.label, item.group) for item in items})
     several = sorted(label for label, size in sizes.items() if size > 1)
@@ -291,8 +310,8 @@ def headroom_among(reward: ClipReward, template: str, seen: EncodedPictures) -> 
         return None
     pictures = seen.part(range(len(seen)), labels)
     names = reward.names_in(pictures)
-    # Always the shipped vocabulary, whatever `vocabulary` is: what the verdict says was measured with it
-    # (docs/headroom.md).
+    # The shipped vocabulary is used, whatever the setting `vocabulary` is: the statements of the verdict were measured
+    # with the shipped vocabulary (docs/headroom.md).
     phrases = Vocabulary.load().usable(names, reward.clip)
     templates = [template, *(phrases[i].template for i in spread(len(phrases), TEXTS // len(labels)))]
     return headroom(reward, reward.score_batch(templates, pictures), pictures, len(reward.class_names))

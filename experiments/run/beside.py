@@ -1,15 +1,16 @@
-"""What a result reports beside the gain: baselines, and what offsets, other names and labelled pictures (a head) add.
+"""Measurements that a result reports beside the gain: baselines, offsets, other class names, and the head.
 
 The baselines (guessing, the nearest class mean, CLIP's 80 templates together) show when no template can be a good
 answer: if the CLIP is near guessing, or if class means are far more accurate than class names in any template.
 
-The gain that a run reports is that of the template alone: both templates are measured with the offsets of the run, or
-both without. What offsets and pictures add is reported either way.
+The gain that a run reports is the gain of the template alone: both templates are measured with the offsets of the run,
+or both without offsets. The effects of offsets and of labelled pictures are reported separately.
 
-Template and class names are two separate changes, too. The verdict of a run is about the template alone, with the names
-of the program. Here the two changes are told apart: both templates are scored with both sets of names. What each single
-name gains is advice, by which a person may put names back. So it is counted on the search and selection pictures: names
-that were changed by what the sealed pictures show could not be tested on these pictures again.
+New class names are a separate change, too. The verdict of a run is about the template alone, with the class names of
+the program. This module separates the two changes: it scores both templates with both sets of names. The gain of each
+single name is advice: a person may put old names back because of it. So this gain is counted on the search and
+selection pictures. If the sealed pictures led a person to change names, the changed names could not be tested on the
+same pictures again.
 """
 
 from __future__ import annotations
@@ -68,13 +69,13 @@ from ipo_prompts.programs.naming import NamesChosen
 from ipo_prompts.programs.running import Blended, Settled
 
 MOST_TEXTS = 8000
-"""The most texts (templates times classes) of the ensemble: a minute with a ViT-B/16. With more it is left out."""
+"""The most texts (templates times classes) of the ensemble: a minute with a ViT-B/16. A larger one is left out."""
 MOST = 200
-"""The most names that are put back one by one: each takes a text pass over all classes."""
+"""The most names that are put back one by one; for each of them, the texts of all classes are encoded."""
 
 
 def what_stands_beside(prepared: Prepared, searched: SearchedRun, parts: Mapping[AnyPart, Compared]) -> dict[str, Any]:
-    """Return the fields of a result that stand beside the gain; a field is None if it does not apply or time is up."""
+    """Return the fields of a result beside the gain, by name; a field is None if it does not apply or time is up."""
     named = searched.named
     return {
         "offsets": optional("what offsets add", partial(what_they_add, prepared, searched.settled, parts)),
@@ -86,7 +87,7 @@ def what_stands_beside(prepared: Prepared, searched: SearchedRun, parts: Mapping
 def baselines(prepared: Prepared, parts: Mapping[AnyPart, Compared]) -> Baselines | None:
     """Measure the baselines on the test pictures, without offsets.
 
-    Return None where pictures have no labels or are not classified by class embeddings.
+    Return None if pictures have no labels or are not classified by class embeddings.
     """
     test = parts["test"]
     reward = by_embeddings(test.reward)
@@ -123,10 +124,10 @@ def baselines(prepared: Prepared, parts: Mapping[AnyPart, Compared]) -> Baseline
 
 
 def lead_of_pictures(reward: ClipReward, parts: Sequence[Compared], template: str) -> Over | None:
-    """Compare class means with the chosen template on search and selection pictures, each left out of its class mean.
+    """Compare class means with the chosen template on search and selection pictures.
 
-    The template was chosen on these pictures, which flatters it, so a lead of class means over it is not by chance
-    alone. Of the variants of a base picture only the first takes part.
+    Each picture is left out of its own class mean. The template was chosen on these pictures, so they flatter the
+    template and not the class means. Of the variants of a base picture, only the first takes part.
 
     Args:
         reward: the reward, which classifies by class embeddings.
@@ -134,7 +135,8 @@ def lead_of_pictures(reward: ClipReward, parts: Sequence[Compared], template: st
         template: the chosen template.
 
     Returns:
-        The lead; None where most classes have one picture, or the run decides with offsets.
+        The accuracy of class means less the accuracy of the template; None if most classes have one picture, fewer than
+        two classes have several, or the run has offsets.
     """
     items = [item for part in parts for item in part.items]
     units = [part.units for part in parts]
@@ -157,7 +159,10 @@ def lead_of_pictures(reward: ClipReward, parts: Sequence[Compared], template: st
 
 
 def left_out(prepared: Prepared) -> str:
-    """Say which baselines are left out, if pictures are classified by a reward with its own `score`; else empty."""
+    """Say which baselines are left out because the reward has its own `score`.
+
+    Return an empty text if no baseline is left out for this reason.
+    """
     if not isinstance(prepared.search.units, EncodedPictures) or by_embeddings(prepared.reward):
         return ""
     return (
@@ -169,9 +174,10 @@ def left_out(prepared: Prepared) -> str:
 def how_weak(
     best: float, guessing: float, class_mean: float | None
 ) -> Literal["near guessing", "far below the class mean"] | None:
-    """Return why no template can be a good answer, from accuracies; None if one can.
+    """Return why no template can be a good answer; None if a template can be one. All arguments are accuracies.
 
-    With few classes, twice guessing is a high accuracy, so "near guessing" also needs slight agreement beyond chance.
+    With few classes, twice the accuracy of guessing is a high accuracy. So "near guessing" also requires that agreement
+    beyond chance is slight.
 
     >>> how_weak(0.09, 0.05, None), how_weak(0.9, 0.5, None), how_weak(0.4, 0.05, 0.65)
     ('near guessing', None, 'far below the class mean')
@@ -182,7 +188,7 @@ def how_weak(
 
 
 def means_of_classes(pictures: list[EncodedPictures], classes: int) -> Floats | None:
-    """Return the unit mean of each class: float32 (C, D); None where a class has no picture."""
+    """Return the unit mean feature of each class: float32 (C, D); None if a class has no picture."""
     features = np.concatenate([part.features for part in pictures])
     labels = np.concatenate([part.labels for part in pictures])
     if len(set(labels.tolist())) < classes:
@@ -193,12 +199,12 @@ def means_of_classes(pictures: list[EncodedPictures], classes: int) -> Floats | 
 def what_they_add(
     prepared: Prepared, settled: Settled | None, parts: Mapping[AnyPart, Compared]
 ) -> OffsetsFound | None:
-    """Measure what offsets add to both templates on the sealed pictures; None if no classes compete in the reward.
+    """Measure what offsets add to both templates on the sealed pictures; return None if units are not encoded pictures.
 
     Args:
         prepared: the run.
-        settled: the choice of offsets; None where none were asked for.
-        parts: the scores of the run, which are with offsets if these are kept, and else without.
+        settled: the decision whether to keep offsets; None if no offsets were asked for.
+        parts: both templates on each part of the pictures, scored with offsets if offsets are kept, else without.
     """
     if not isinstance(prepared.search.units, EncodedPictures):
         return None
@@ -222,7 +228,7 @@ def what_they_add(
 
 
 def effect(without: Score, with_: Score, part: Compared) -> WithAndWithout:
-    """Compare two scores on one part of the pictures."""
+    """Compare the score without offsets and the score with offsets, on the same part of the pictures."""
     sampling = part.sampling
     return WithAndWithout(
         without=measured(without, sampling), with_=measured(with_, sampling), **gained(without, with_, sampling)
@@ -234,7 +240,7 @@ def what_the_head_does(blended: Blended, test: Compared) -> HeadFound:
     reward, found = test.reward, blended.found
     assert isinstance(reward, ClipReward)
     alone = reward.score_logits("pictures", lambda rows: found.pictures.logits(rows).astype(np.float32), test.units)
-    kept = found.weight > 0  # else the template alone decides, and is not compared with itself
+    kept = found.weight > 0  # if not, the template alone decides, and it is not compared with itself
     both = reward.score_logits("both", blended.program.logits, test.units) if kept else test.optimised
     return HeadFound(
         kept=kept,
@@ -256,8 +262,8 @@ def what_names_do(named: NamesChosen, parts: Mapping[AnyPart, Compared]) -> Name
     """Measure what other class names add.
 
     Args:
-        named: the names that the search found.
-        parts: both templates with the names found.
+        named: the given names, and the names that the search for names chose.
+        parts: both templates on each part of the pictures, with the chosen names.
     """
     found, renamed = named.found, named.renamed
     chose = [part for name, part in parts.items() if name in ("search", "selection")]
@@ -292,7 +298,10 @@ def _two_by_two(named: NamesChosen, test: Compared) -> TwoByTwo:
 
 
 def _one_by_one(named: NamesChosen, chose: Sequence[Compared]) -> tuple[Renamed, ...]:
-    """Put back the old name of one class at a time, on the search and selection pictures; no test."""
+    """Measure the effect of each new name: put back the old name of one class at a time.
+
+    This is measured on the search and selection pictures, and it is no test.
+    """
     found = [part.optimised for part in chose]
     renamed = []
     for label in named.renamed[:MOST]:
@@ -309,7 +318,10 @@ def _one_by_one(named: NamesChosen, chose: Sequence[Compared]) -> tuple[Renamed,
 
 
 def write_names(folder: Path, data: DataSet, named: NamesChosen | None) -> None:
-    """Write the `classes.yaml` of a run that renamed classes, for their folder; new classes keep their names."""
+    """Write `classes.yaml` into the run directory if the run renamed classes; the file is for the folder of pictures.
+
+    Classes that the search did not see keep their names.
+    """
     if named is None or not named.renamed:
         return
     lines = [

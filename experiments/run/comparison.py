@@ -1,4 +1,4 @@
-"""Two templates on the same units: their scores, their difference, and the verdict in words."""
+"""Compare two templates on the same units: their scores, their difference, and the verdict in words."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from ipo_prompts.metrics.verdict import (
 )
 
 COPIES = "ipo_prompts.experiments.data.near_copies:told_copies"
-"""Finds pictures that look like near copies."""
+"""The function that finds pictures that look like near copies, as `module:name`."""
 FLATTERED = "these units shaped the template or chose it"
 SEALED = "on sealed units in this run"
 RENAMED = "these sealed units were opened before with other classes or class names"
@@ -40,9 +40,9 @@ class Compared:
     """The initial and the chosen template on one part of the data, n units.
 
     Attributes:
-        items: the n labelled pictures; empty where units are not single pictures.
-        units: the units that the reward made of the pictures.
-        labels: int64 (n,), the true label of each unit; None where units have none.
+        items: the n labelled pictures; empty if units are not single pictures.
+        units: the units that the reward made from the pictures.
+        labels: int64 (n,), the true label of each unit; None if units have no labels.
         reward: the reward that scored both templates, with the classes that competed.
         sampling: how the units were drawn.
         initial, optimised: the scores of the initial and of the chosen template.
@@ -58,7 +58,7 @@ class Compared:
 
     @property
     def class_names(self) -> Sequence[str]:
-        """The classes that competed, in label order."""
+        """The names of the classes that competed, in label order."""
         return self.reward.class_names
 
     @property
@@ -82,12 +82,13 @@ def compare(
     """Compare two templates on several sets of units.
 
     Args:
-        pairs: both templates on each set, by the name of the set.
-        sealed: the names of the sets that neither searched nor chose; only these are tested, and corrected together.
-        family: the name of the tests that are corrected together.
-        opening: the number of this opening of the sealed sets; None where openings are not counted.
-        balanced: whether classes count the same, whatever their sizes; then each unit has one class.
-        tests: whether sealed sets give a p; they do not if their units may have led to the classes of the run.
+        pairs: the scores of both templates on each set, by the name of the set.
+        sealed: the names of the sets with which no template was searched or chosen. Only these sets are tested, and
+            their p-values are corrected together.
+        family: the name of the group of tests whose p-values are corrected together.
+        opening: the number of this opening of the sealed sets; None if openings are not counted.
+        balanced: whether each class counts the same, whatever its size; then each unit must have one class.
+        tests: whether sealed sets get a p-value; False if their units may have led to the classes of the run.
     """
     scopes = {name: _scopes(*pair, balanced) for name, pair in pairs.items()}
     opened = {name: scopes[name] for name in pairs if name in sealed}
@@ -112,23 +113,23 @@ def compare(
 
 def _scopes(initial: Score, optimised: Score, sampling: Sampling, balanced: bool) -> Scopes:
     if initial.template == optimised.template:
-        return Scopes(SAME, None)  # nothing was measured, so nothing is uncertain
+        return Scopes(SAME, None)  # a template does not differ from itself, so there is no uncertainty
     if balanced and sampling.classes is not None:
         return Scopes(difference_over_classes(initial.hits, optimised.hits, sampling), None)
     return paired_difference(initial.hits, optimised.hits, sampling)
 
 
 def measured(score: Score, sampling: Sampling) -> Measured:
-    """Return a score with its interval."""
+    """Return the value and loss of a score, with the 95 % interval of the value."""
     ends = score_interval(score.hits, sampling)
     return Measured(value=score.value, loss=score.loss, n=score.n, ci95=(ends.low, ends.high))
 
 
 def gained(without: Score, with_: Score, sampling: Sampling) -> dict[str, Any]:
-    """Return `difference`, the second score less the first, and `ci95`, its interval; this is no test.
+    """Return `difference`, the second score less the first, and `ci95`, its 95 % interval; this is no test.
 
-    Both scores may be of one template, with different offsets or class names. If all losses are equal, the difference
-    is zero without uncertainty.
+    Both scores may belong to the same template, with different offsets or class names. If all their losses are equal
+    then, the difference is zero without uncertainty.
     """
     same = without.template == with_.template and np.array_equal(without.losses, with_.losses)
     found = SAME if same else paired_difference(without.hits, with_.hits, sampling).these
@@ -146,17 +147,17 @@ def verdict(
     numbers: bool = True,
     limit: bool = True,
 ) -> str:
-    """Say in words what the sealed test shows; `result.json` keeps the words, and all other output repeats them.
+    """Say in words what the sealed test shows; `result.json` stores this text.
 
     Args:
-        test: the two templates on the sealed units.
+        test: both templates on the sealed units; if `new` is given, these are units of base classes.
         unit: the name of the units, in the plural.
-        opened: the number of this opening of the sealed units or some of them.
-        elsewhere: how many of the other openings were made elsewhere, by `opened=N`.
-        new: the two templates on classes that the search never saw; `test` is about base classes then.
-        untried: why the search ended before any template was tried; None where one was.
-        numbers: whether to include the differences; the report page has them on separate cards.
-        limit: whether to add what could have been shown, if nothing is shown.
+        opened: the number of this opening of the sealed units, or of some of them.
+        elsewhere: how many of the other openings were made elsewhere, as `opened=N` says.
+        new: both templates on the sealed units of new classes; None if there are none.
+        untried: why the search ended before any template was tried; None if a template was tried.
+        numbers: whether to include the differences; the report page shows them on separate cards.
+        limit: whether to add which difference could have been shown, if none is shown.
     """
     found = test.difference
     size = f": {found.numbers}" if numbers else ""
@@ -183,7 +184,10 @@ def verdict(
 
 
 def seen_before(test: Comparison, unit: str, opened: int, elsewhere: int = 0) -> str | None:
-    """Say that the sealed units were opened before; None where no p depends on it. Args: see `verdict`."""
+    """Say that the sealed units were opened before; return None if they were not, or if no p depends on it.
+
+    For the arguments see `verdict`.
+    """
     if opened == 1 or test.difference.p is None or test.difference.outcome == "same templates":
         return None
     where = f", {elsewhere} of them elsewhere" if elsewhere else ""
@@ -196,8 +200,9 @@ def seen_before(test: Comparison, unit: str, opened: int, elsewhere: int = 0) ->
 def over_classes(parts: Mapping[AnyPart, Compared], balanced: bool = False) -> dict[SealedPart, OverClasses]:
     """Average both templates over the classes of each sealed part.
 
-    Averaged are accuracies, if the largest class has more than twice the pictures of the smallest or with `balanced`;
-    for pictures with several labels, average precisions.
+    For pictures with one class each, the average is over the accuracies of classes. It is left out if the largest class
+    has at most twice the pictures of the smallest, unless `balanced` is set. For pictures with several labels, the
+    average is over average precisions.
     """
     found = {name: _over_classes(part, balanced) for name in SEALED_PARTS if (part := parts.get(name))}
     return {name: one for name, one in found.items() if one}
@@ -246,14 +251,14 @@ def _accuracies(part: Compared) -> Means:
 
 
 WIDER = 1.05
-"""The interval must be so many times wider with near copies as one draw to be reported."""
+"""Near copies are reported if the interval is at least this many times wider when they count as one draw."""
 
 
 def near_copies_in_words(test: Compared, balanced: bool = False) -> str:
-    """Say how many test pictures look like near copies, and the interval of the difference if near copies are one draw.
+    """Say how many test pictures look like near copies, and the interval if near copies count as one draw.
 
-    Empty if this makes the interval hardly wider, as for a single pair among hundreds; if both templates are the same;
-    if pictures do not have one class each; and if there are many pictures.
+    The text is empty if the interval is then hardly wider, as with a single pair among hundreds of pictures. It is also
+    empty if both templates are the same, if pictures do not have one class each, or if there are many pictures.
     """
     units = test.units
     if not isinstance(units, EncodedPictures) or units.labels is None:

@@ -1,4 +1,4 @@
-"""The configuration of a run: the model, its settings as help shows them, and how they differ from published settings.
+"""The configuration of a run: a pydantic model, its settings as help shows them, and differences from publications.
 
 The published settings are from Du, Sun and Snoek, NeurIPS 2024 (arXiv 2410.15397), and from their code,
 https://github.com/lmsdss/IPO.
@@ -28,18 +28,18 @@ from ipo_prompts.programs.strategies.base import asks_lm, needs_lm
 from ipo_prompts.programs.templates.settings import BY_CLIP, LIMITS, SearchSettings, preset
 
 FREE_KEYS = LIMITS | {"track", "device", "opened"}
-"""Settings that may change when a run is resumed: a larger limit, another device."""
+"""The settings that may change when a run is resumed, such as a limit or the device."""
 ASK_NO_MODEL = frozenset({*BY_CLIP, "none"})
 """Describers that need no language model."""
 
 CANONICAL = "ipo_prompts.experiments.embedded.shifts:canonical"
-"""Writes the name of a data set of embedded pictures in its one canonical form."""
+"""The function that returns the canonical name of a data set of embedded pictures, as `module:name`."""
 CHOSEN: dict[str, Registry] = {"strategy": STRATEGIES, "reward": REWARDS}
-"""Keys whose value is a name with its own settings, written `strategy=NAME strategy.KEY=VALUE`."""
+"""The registry of each setting that names a class with its own settings: `strategy=NAME strategy.KEY=VALUE`."""
 
 
 class JobSettings(BaseModel):
-    """The settings of a run apart from those of its search: pictures, models, and limits."""
+    """The settings of a run that are not settings of its search, such as its pictures and models."""
 
     preset: Literal["default", "paper", "code"] = Field(
         "default", description="settings to start from: IPO's own, the paper's, or those of the paper's code"
@@ -145,7 +145,7 @@ class JobSettings(BaseModel):
 
 
 class RunConfig(SearchSettings, JobSettings):
-    """Everything that decides a run's result. Written whole to `config.yaml`; unknown keys are errors."""
+    """All settings of a run. They are all written to `config.yaml`; an unknown key is an error."""
 
     @field_validator("strategy", "reward", mode="before")
     @classmethod
@@ -188,7 +188,7 @@ class RunConfig(SearchSettings, JobSettings):
         return self
 
     def check_lm(self) -> None:
-        """Refuse a strategy that must ask a language model if lm=none.
+        """Refuse lm=none with a strategy that needs a language model.
 
         Raises:
             InputError: the strategy needs a language model; the message says what to set.
@@ -220,16 +220,16 @@ class RunConfig(SearchSettings, JobSettings):
         return yaml.safe_dump(self.model_dump(), sort_keys=False, allow_unicode=True)
 
     def differs_from(self, other: RunConfig) -> str | None:
-        """Return the first key that differs and is not one of `FREE_KEYS`; None where there is none."""
+        """Return the first setting that differs and is not among `FREE_KEYS`; None if no such setting differs."""
         mine, theirs = self.model_dump(), other.model_dump()
         return next((key for key in mine if key not in FREE_KEYS and mine[key] != theirs[key]), None)
 
 
-# Values by key; the settings of a strategy or reward are nested below its key.
+# Dictionaries of settings. The settings of a strategy are nested below `strategy`, those of a reward below `reward`.
 
 
 def nested(values: dict[str, Any]) -> dict[str, Any]:
-    """Gather settings such as `strategy.size` under their key, `strategy`.
+    """Return the settings with those such as `strategy.size` gathered in a dictionary below `strategy`.
 
     >>> nested({"strategy": "shuffled", "strategy.size": 8, "steps": 3})
     {'steps': 3, 'strategy': {'name': 'shuffled', 'size': 8}}
@@ -246,7 +246,7 @@ def nested(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def dotted(values: dict[str, Any]) -> dict[str, Any]:
-    """Write the settings of a strategy or reward with dots; the inverse of `nested`.
+    """Return the settings with those of a strategy or reward written with a dot; this undoes `nested`.
 
     >>> dotted({"strategy": {"name": "history", "size": 8}, "steps": 3})
     {'strategy.name': 'history', 'strategy.size': 8, 'steps': 3}
@@ -259,9 +259,9 @@ def dotted(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def overlaid(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
-    """Return nested values with those of `above` in place of those of `below`.
+    """Return the nested settings of both dictionaries; a setting of `above` replaces that of `below`.
 
-    The settings of a strategy or reward in `below` are kept only if `above` has no other strategy or reward.
+    The settings of a strategy or reward in `below` are kept only if `above` names no other strategy or reward.
     """
     result = {**below, **above}
     for key, registry in CHOSEN.items():
@@ -288,7 +288,8 @@ def settings(chosen: Collection[str] | None = None) -> list[Setting]:
     """Return all settings in order; the settings of strategies and rewards follow the key `strategy` or `reward`.
 
     Args:
-        chosen: the strategies and rewards whose settings are wanted; no other is imported. None for all.
+        chosen: the names of the strategies and rewards whose settings are wanted; only these are imported. None: all
+            strategies and rewards.
     """
     rows: list[Setting] = []
     for name, field in RunConfig.model_fields.items():
@@ -308,20 +309,20 @@ def settings(chosen: Collection[str] | None = None) -> list[Setting]:
 
 CONFIGS = files("ipo_prompts.experiments.run") / "configs"
 PUBLISHED_CLIP = ("ViT-B-16/openai", "ViT-B-16-quickgelu/openai")
-"""The CLIP of all published rows, by both of its names."""
+"""The two names of the CLIP with which all published results were made."""
 OPTIMIZER, DESCRIBER = "GPT-3.5-turbo", "MiniCPM-V-2"
 SOURCE = {"paper": "the paper", "code": "the paper's code"}
 MOST_PICTURES = 500
-"""One picture of each base class of ImageNet: the most pictures that the paper describes."""
+"""The most pictures that the paper describes: one of each base class of ImageNet."""
 
 
 def shipped_configs(prefix: str = "") -> list[str]:
-    """Return the names of the shipped configurations; each is a complete published setting."""
+    """Return the names of the shipped configurations that begin with `prefix`; each is a published setup, complete."""
     return sorted(entry.name.removesuffix(".yaml") for entry in CONFIGS.iterdir() if entry.name.startswith(prefix))
 
 
 def shipped_config(name: str) -> Path | None:
-    """Return the file of a shipped configuration; None if there is none of this name."""
+    """Return the file of a shipped configuration; None if no shipped configuration has this name."""
     return Path(str(CONFIGS / f"{name}.yaml")) if name in shipped_configs() else None
 
 
@@ -336,14 +337,18 @@ def differences(config: RunConfig) -> list[str]:
     has = dotted(config.model_dump())
     sets = dotted({**preset(config.preset), "describer_question": config.preset})
     if config.describer in ASK_NO_MODEL:
-        del sets["describer_question"]  # nobody is asked
+        del sets["describer_question"]  # no language model is asked to describe pictures
     # A strategy may lack a setting that the published strategy has.
     found = [f"{key}={_word(has[key])} ({_word(value)})" for key, value in sets.items() if has.get(key, value) != value]
     return [*(f"{key}={_word(has[key])} ({value})" for key, value in _beside(config).items()), *found]
 
 
 def about_preset(config: RunConfig) -> list[str]:
-    """Say in one or two lines what the preset of a run sets and what is not as published; empty for the default."""
+    """Say which settings the preset of a run sets, and which settings differ from the publication.
+
+    Returns:
+        One or two lines; empty for the default preset.
+    """
     if config.preset == "default":
         return []
     source = SOURCE[config.preset]
@@ -358,7 +363,7 @@ def about_preset(config: RunConfig) -> list[str]:
 
 
 def _beside(config: RunConfig) -> dict[str, str]:
-    """Return the published values of settings that no preset sets and in which the run differs, by key."""
+    """Return the published value of each setting that no preset sets and that has another value in the run."""
     without = config.preset == "paper" and config.shots == 16
     described = "none" if without else DESCRIBER
     right = {

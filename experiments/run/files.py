@@ -1,4 +1,4 @@
-"""The directory of a run: its name, and its files, which are written whole or not at all; errors are one sentence."""
+"""The directory of a run: its name and its files. A file is written whole or not at all."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ Form = TypeVar("Form", bound=BaseModel)
 
 
 class Content(BaseModel):
-    """The content of a file, or a part of it: it is frozen, allows no unknown keys, and can be filled from objects."""
+    """The base class of file contents: frozen models that refuse unknown keys and can be filled from objects."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, from_attributes=True)
 
 
 def content_of(part: BaseModel) -> dict[str, Any]:
-    """Return a model as the JSON values that are written."""
+    """Return the JSON values of a model, as they are written to a file."""
     return part.model_dump(mode="json", by_alias=True)
 
 
@@ -69,7 +69,7 @@ def write_bytes(file: Path, content: bytes) -> None:
 
 
 def digest(file: Path) -> str | None:
-    """Return the SHA-256 of a file's content; None where the file cannot be read."""
+    """Return the SHA-256 of a file's content; None if the file cannot be read."""
     try:
         return hashlib.sha256(read_bytes(file, JSON_BYTES)).hexdigest()
     except (OSError, ValueError):
@@ -77,7 +77,7 @@ def digest(file: Path) -> str | None:
 
 
 def event_as(form: type[Form], event: Mapping[str, Any] | None) -> Form | None:
-    """Read an event of a journal as a model; None where there is no event or it does not have this form."""
+    """Return an event of a journal as a model of class `form`; None if there is no event or it does not fit."""
     try:
         return form.model_validate({key: one for key, one in (event or {}).items() if key in form.model_fields})
     except ValidationError:
@@ -88,9 +88,9 @@ def read_model(form: type[Form], file: Path, fix: str = "restore it, or start a 
     """Read a JSON file as a model.
 
     Args:
-        form: the model.
+        form: the class of the model.
         file: the file.
-        fix: what to do if the file is damaged, for the message.
+        fix: what a person should do if the file is damaged; it stands in the message.
 
     Raises:
         InputError: the file cannot be read, is not JSON, does not have this form, or was written by another version.
@@ -107,14 +107,16 @@ def read_model(form: type[Form], file: Path, fix: str = "restore it, or start a 
 
 
 def check_writable(folder: Path) -> None:
-    """Refuse a run directory that cannot be made or written, before hours go into encoding; nothing is left behind.
+    """Refuse a run directory that cannot be made or written, before hours go into encoding.
+
+    The check leaves no file behind.
 
     Raises:
         InputError: the directory cannot be made; the message names the folder that prevents it.
     """
     there = next((parent for parent in (folder, *folder.absolute().parents) if parent.exists()), None)
     try:
-        with TemporaryDirectory(dir=there):  # only trying tells: root may write everywhere, but not in /proc
+        with TemporaryDirectory(dir=there):  # permissions do not tell: root may write everywhere, but not in /proc
             return
     except OSError as error:
         why = f"{there} is a file" if there and there.is_file() else f"{there} cannot be written"
@@ -146,7 +148,7 @@ class Environment(Content):
 
 
 def environment(clip: Clip) -> Environment:
-    """Return the environment of a run: machine, package versions and CLIP."""
+    """Return the environment of a run: the machine, the versions of packages, and the CLIP."""
     import torch
 
     from ipo_prompts.metrics.text_tower import text_path
@@ -168,20 +170,24 @@ def environment(clip: Clip) -> Environment:
 
 
 LONGEST_NAME = 60
-"""The most characters of the name of the data in the name of a run directory; file systems allow 255 bytes in all."""
+"""The most characters that the name of the data may have in the name of a run directory.
+
+File systems allow 255 bytes for the whole name.
+"""
 
 
 def default_folder(config: RunConfig) -> Path:
-    """Return `runs/DATE-NAME`, where NAME is the name of the data; see `reserved`."""
+    """Return `runs/DATE-NAME`, where NAME is made from the name of the data; `reserved` makes the folder."""
     name = re.sub(r"[^A-Za-z0-9]+", "-", config.data.split("/")[-1])[:LONGEST_NAME].strip("-").lower() or "run"
     return Path("runs") / f"{datetime.now():%Y%m%d-%H%M%S}-{name}"
 
 
 @contextmanager
 def reserved(folder: Path) -> Iterator[Path]:
-    """Make a default folder; it gets a different name if another run began in the same second.
+    """Make a default folder, and yield its path; a folder that exists already gives it another name.
 
-    If the block fails before anything is in the folder, it is removed, and so is its parent if that was made with it.
+    If the block fails while the folder is empty, the folder is removed. Its parent is removed too if it was made with
+    the folder.
 
     >>> with reserved(Path("runs/20260101-120000-pets")) as one, reserved(Path("runs/20260101-120000-pets")) as other:
     ...     one.name, other.name
@@ -199,7 +205,7 @@ def reserved(folder: Path) -> Iterator[Path]:
     try:
         yield made
     except BaseException:
-        with suppress(OSError):  # raised where it is not empty
+        with suppress(OSError):  # a folder that is not empty stays
             made.rmdir()
             if first:
                 made.parent.rmdir()
@@ -207,7 +213,10 @@ def reserved(folder: Path) -> Iterator[Path]:
 
 
 def holds_run(folder: Path) -> bool:
-    """Return whether there is a run to resume; a run that was killed before its first whole line left nothing."""
+    """Return whether the folder holds a run that can be resumed.
+
+    A run that was killed before it wrote a whole line to its journal cannot be resumed.
+    """
     try:
         file = folder / JOURNAL
         return file.is_symlink() or b"\n" in read_bytes(file, MOST_BYTES)  # a link is refused when it is read

@@ -1,8 +1,8 @@
 """Label picture files with a saved program, and reject pictures that show none of its classes.
 
 Threads read files ahead, and pictures are classified in batches. A picture is rejected if its margin is below a
-threshold. The margin is the highest cosine with a class less the highest cosine with another common noun; the threshold
-comes from the margins of labelled pictures, which a run stores in its program.
+threshold. The margin is the highest cosine with a class less the highest cosine with another common noun. The threshold
+comes from the margins of labelled pictures; a run stores these margins in its program.
 """
 
 from __future__ import annotations
@@ -32,17 +32,20 @@ from ipo_prompts.metrics.template import fill, too_long, written
 from ipo_prompts.programs.classifier import TemplateClassifier
 
 BATCH = 32
-"""The most pictures encoded at once; as many again are read ahead, so that memory does not grow with their number."""
+"""The most pictures that are encoded at once. As many again are read ahead.
+
+So the memory needed does not grow with the number of pictures.
+"""
 READERS = 8
 
 
 class Decision(NamedTuple):
-    """What a program says about a picture.
+    """The answer of a program about one picture.
 
     Attributes:
         probabilities: the probability of each class, float32 (C,).
         cosine: the highest cosine with a class.
-        margin: `cosine` less the highest cosine with a word for none of the classes; None if there are no such words.
+        margin: `cosine` less the highest cosine with a noun that names none of the classes; None without such nouns.
     """
 
     probabilities: Floats
@@ -51,19 +54,19 @@ class Decision(NamedTuple):
 
 
 Row = tuple[Path, Decision | InputError]
-"""A picture file with its decision, or with the reason why there is none."""
+"""A picture file with the decision about it, or with the error for which there is no decision."""
 
 
 def label_files(classifier: TemplateClassifier, files: Iterator[Path], head: Head | None = None) -> Iterator[Row]:
-    """Label pictures in order; rows are yielded batch by batch, while threads read the next pictures.
+    """Label pictures, and yield a row for each, batch by batch, while threads read the next pictures.
 
-    The first batch is one picture, and each batch is twice the one before, up to `BATCH`, so that the first row comes
-    at once.
+    The first batch is a single picture, so that its row comes at once. Each later batch is twice as large, up to
+    `BATCH`.
 
     Args:
         classifier: the program.
         files: the picture files.
-        head: replaces the head of the classifier, for example with one that has words for none of the classes.
+        head: the head to decide with, for example a head that can reject pictures; None: the head of the classifier.
     """
     head = head or classifier.head()
     with ThreadPoolExecutor(READERS) as pool:
@@ -88,7 +91,7 @@ def _label(clip: Clip, head: Head, batch: Sequence[tuple[Path, Picture | InputEr
     except InputError as error:
         if len(batch) == 1:
             return [(batch[0][0], error)]
-        return [row for one in batch for row in _label(clip, head, [one])]  # to find out which file is no picture
+        return [row for one in batch for row in _label(clip, head, [one])]  # finds the bad file
     cosines, margins = head.margins(features)
     told = [None] * len(cosines) if margins is None else margins.tolist()
     answers = map(Decision, head.probabilities(features), cosines.tolist(), told)
@@ -103,7 +106,7 @@ def _read(file: Path, background: Background) -> Picture | InputError:
         return error
 
 
-# Rejecting pictures of none of the classes.
+# Rejection of pictures that show none of the classes.
 
 
 def calibrate(
@@ -117,12 +120,12 @@ def calibrate(
     """Return the margins of labelled pictures.
 
     Args:
-        classifier: the program, with the template that was found.
+        classifier: the program, with the chosen template.
         searched: the search pictures, with labels.
-        held_back: the selection pictures; None where none were held back.
-        none: words for things that are known to be none of the classes.
-        store: the features of pictures; the embeddings of the nouns are stored beside them.
-        say: called with how long it took to encode the nouns.
+        held_back: the selection pictures; None if none were held back.
+        none: further words for things that belong to none of the classes.
+        store: the stored features of pictures; the embeddings of the nouns are stored beside them.
+        say: called with a line that says how long it took to encode the nouns.
     """
     words = _words(classifier, none)
     parts = [searched] if held_back is None else [searched, held_back]
@@ -140,10 +143,11 @@ def calibrate(
 
 
 def rejecting(classifier: TemplateClassifier, say: Callable[[str], None]) -> tuple[Head, Calibrated]:
-    """Return the head of a program, with the rows of words that are none of its classes, and its stored margins.
+    """Return the head of a program, with the embeddings of nouns that name none of its classes, and the stored margins.
 
     Raises:
-        InputError: the program has no margins, or its margins belong to another CLIP, template, names or words.
+        InputError: the program has no margins, or its margins were measured with another CLIP, template, class names,
+            background or list of words.
     """
     margins = classifier.rejection
     if margins is None:
@@ -162,14 +166,14 @@ def rejecting(classifier: TemplateClassifier, say: Callable[[str], None]) -> tup
 
 
 WORST = 3
-"""How many classes are named: those with the largest shares below the threshold."""
+"""The most classes that a text names; the classes with the largest shares of pictures below the threshold are named."""
 
 
 def promise_in_words(line: Threshold, margins: Calibrated, share: float, class_names: Sequence[str]) -> tuple[str, str]:
-    """Say what a threshold promises, and what it does to single classes, for which it promises nothing.
+    """Say what a threshold promises for all classes together, and how many pictures of single classes lie below it.
 
     Args:
-        line: the threshold that `margins` give for `share`.
+        line: the threshold that rejects `share` of the pictures, from `margins`.
         margins: the margins of known pictures.
         share: the share of known pictures that may be rejected.
         class_names: the class names in label order.
@@ -213,7 +217,7 @@ def _words(classifier: TemplateClassifier, none: Sequence[str]) -> tuple[str, ..
 
 
 def _identity(classifier: TemplateClassifier, words: Sequence[str]) -> str:
-    """Return a digest of everything that margins depend on."""
+    """Return the digest of everything that margins depend on: CLIP, templates, class names, background and words."""
     clip, names = classifier.clip, written(classifier.class_names)
     content = [clip.fingerprint, clip.precision, classifier.background, classifier.templates, names, words]
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
@@ -222,7 +226,7 @@ def _identity(classifier: TemplateClassifier, words: Sequence[str]) -> str:
 def _rows(
     classifier: TemplateClassifier, words: Sequence[str], store: FeatureStore, say: Callable[[str], None]
 ) -> Floats:
-    """Return the embeddings of words, float32 (V, D), unit rows; they are encoded once and stored."""
+    """Return the embeddings of words: float32 (V, D), unit rows. They are computed once and stored."""
     texts, started = TextStore(classifier.clip, store.path.with_suffix(".texts.sqlite")), time.monotonic()
     kept = texts.encode([template for template, _ in classifier.templates], words)
     if texts.encoded:

@@ -1,6 +1,7 @@
-"""What a person sees during a run: a live view in a terminal, plain lines elsewhere, only warnings when quiet.
+"""Show a run to a person: a live view in a terminal, plain lines elsewhere, only warnings when quiet.
 
-Everything goes to stderr; stdout is for results. The weights of a local language model are fetched before the run.
+Everything is written to stderr; stdout is for results. This module also fetches the weights of a local language model
+before a run.
 """
 
 from __future__ import annotations
@@ -33,15 +34,21 @@ from ipo_prompts.programs.search import Step
 from ipo_prompts.programs.templates.history import ScoredTemplate
 
 FIRST_WAIT_SECONDS = 10
-"""After so many seconds a plain line says what the run waits for, and again each time that the wait has doubled."""
+"""How many seconds a wait lasts before a plain line says what the run waits for.
+
+Another line follows each time that the wait has doubled.
+"""
 RECENT = 8
-"""How many of the last steps the time left is estimated from; a resumed run reads its first steps back in no time."""
+"""The number of last steps from which the time left is estimated.
+
+The first steps would mislead in a resumed run: they are read back in no time.
+"""
 
 
 class Ui:
-    """The view of one run of at most `steps` steps, on stderr unless a console is given; quiet shows only warnings.
+    """The view of one run of at most `steps` steps, on stderr unless a console is given.
 
-    `scale` is the scale of the values that are shown.
+    A quiet view shows only warnings. `scale` is the scale of the values that are shown.
     """
 
     def __init__(self, steps: int, *, quiet: bool = False, console: Console | None = None) -> None:
@@ -67,7 +74,7 @@ class Ui:
             TextColumn("{task.fields[left]}"),
         )
 
-    # Templates are untrusted text: rich gets them as `Text`, in which neither markup nor :emoji: codes are read.
+    # Templates are untrusted text. They are passed to rich as `Text`: rich reads no markup and no :emoji: codes in it.
 
     def say(self, text: str) -> None:
         """Show one line."""
@@ -76,7 +83,10 @@ class Ui:
             self.console.print(Text(text), soft_wrap=True)
 
     def passing(self, text: str) -> None:
-        """Show what is done now: in a terminal in a line that the next line overwrites; during a live view nothing."""
+        """Show what is done now. In a terminal, the next line overwrites this line.
+
+        While the live view of a search is shown, nothing is written.
+        """
         if not self._live:
             self.say(text)
         elif not self._searching:
@@ -85,17 +95,17 @@ class Ui:
             self._passing = True
 
     def _wipe(self) -> None:
-        """Remove the passing line."""
+        """Remove the line that `passing` wrote."""
         if self._passing:
             self.console.control(Control(ControlType.CARRIAGE_RETURN, (ControlType.ERASE_IN_LINE, 2)))
             self._passing = False
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """Show warnings of the programs as plain lines, and nowhere else, while the block runs.
+        """Show the warnings that IPO logs as plain lines, and nowhere else, while the block runs.
 
-        However the block ends, no passing line is left. A quiet view leaves out records marked `progress`, which change
-        no number.
+        A quiet view leaves out log records with the mark `progress`: they are about nothing that changes a number.
+        However the block ends, the line of `passing` is removed.
         """
         handler = logging.Handler(logging.WARNING)
         handler.emit = lambda record: (  # type: ignore[method-assign]
@@ -112,7 +122,7 @@ class Ui:
             self._wipe()
 
     def fetch(self, configs: Sequence[RunConfig]) -> None:
-        """Fetch the missing weights of searches with `--lm local…`; in a terminal, ask first.
+        """Fetch the weights that searches with `--lm local…` need and lack; in a terminal, ask first.
 
         Raises:
             InputError: the person said no, or the weights cannot be fetched.
@@ -138,9 +148,10 @@ class Ui:
         self.console.print(Text(text, style="yellow"), soft_wrap=True)
 
     def pictures(self, what: str) -> Callable[[int, int], None]:
-        """Return a callback that is told how many pictures are encoded, and how many there are.
+        """Return a callback for the encoding of a part; it takes the number of encoded pictures and of all pictures.
 
-        It shows a line every ten seconds and one at the end. A part that was encoded completely is not shown again.
+        The callback shows a line every ten seconds and a line at the end. A part that was once encoded completely is
+        not shown again.
         """
         shown = time.monotonic()
 
@@ -172,7 +183,7 @@ class Ui:
             self._searching = False
 
     def _waiting(self, wait: Wait | None) -> None:
-        """Show what the run waits for: always in a live view, now and then as a line elsewhere."""
+        """Show what the run waits for: always in a live view, elsewhere as a line now and then."""
         self._wait = wait
         if wait is None or wait.seconds < FIRST_WAIT_SECONDS:
             self._next_wait = FIRST_WAIT_SECONDS
@@ -215,7 +226,7 @@ class Ui:
             self.say(f"    best so far, {between}, {gained} over the initial template")
 
     def _left(self, done: int) -> str:
-        """Return how long the rest takes at the pace of the last steps; empty before the first one and at the end."""
+        """Return the time left at the pace of the last steps, as text; empty if it is unknown or no step is left."""
         if len(self._ends) < 2 or done >= self._steps:
             return ""
         pace = (self._ends[-1] - self._ends[0]) / (len(self._ends) - 1)
@@ -233,7 +244,7 @@ class Ui:
 
 
 def _spending(ledger: Ledger) -> list[str]:
-    """Return the tokens and the dollars used, each with how much of its limit is left."""
+    """Return the tokens and the dollars used; a quantity with a limit also has the rest of its limit."""
     tokens, usd = f"{ledger.tokens:,} tokens", money(ledger.usd)
     if ledger.limit_tokens is not None:
         tokens += f" ({max(0, ledger.limit_tokens - ledger.tokens):,} left)"
@@ -256,10 +267,12 @@ def view(config: RunConfig, *, quiet: bool) -> Ui:
 
 
 def pull_with_progress(name: str, *, quiet: bool = False) -> Path:
-    """Fetch the weights of a local model and check them against a pinned SHA-256; quiet shows no progress.
+    """Fetch the weights of a local model, check them against a pinned SHA-256, and return their file.
+
+    With `quiet`, no progress is shown.
 
     Raises:
-        InputError: no network, no room, or other bytes than expected.
+        InputError: there is no network or no room, or the bytes are not the expected ones.
     """
     model = weights.model(name)
     console = Console(stderr=True, highlight=False, quiet=quiet)

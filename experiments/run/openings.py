@@ -1,18 +1,19 @@
-"""Count how often pictures were opened: by this run, by runs beside it and before it, by clicks, and elsewhere.
+"""Count how often sealed pictures were opened: by this run, by other runs, by clicks, and elsewhere.
 
-Each opening is one more chance to find a gain by luck, so p is corrected for the number of the opening
-(`metrics/verdict.py`). An opening is known by what it found: the hits of both templates. A run that is replayed, or
-ends with the same template again, tests nothing new and does not count as another opening.
+The counted runs are those beside this run and those that it started from. Each opening is one more chance to find a
+gain by luck, so p is corrected for the number of the opening (`metrics/verdict.py`). The name of an opening is made
+from its chosen template and the hits of both templates. So a run that is replayed, or that ends with the same template
+again, does not count as another opening: it tests nothing new.
 
 This correction holds for templates, because they are found without the sealed pictures. It does not hold for classes
-and their names: a person changes them, and the page shows in which classes sealed pictures were misclassified. So an
-opening with other classes or names than the earlier ones gives no p, unless a search found the names on search and
+and their names: a person may change them, and the page shows in which classes sealed pictures were misclassified. So an
+opening with other classes or names than the earlier openings gives no p, unless a search found the names on search and
 selection pictures alone.
 
-A person who asks about ten templates by clicks, with a page for each, also has ten chances to find something by luck.
-Pages lie where people put them, so these peeks are kept in the user's state folder: `clicks/`, beside the secret of
-`trust.py`, has one file for each set of pictures. A file holds only digests. Without these files, peeks are counted
-from `label.json` and the runs beside it.
+A peek is an interim verdict by clicks. A person who asks about ten templates by clicks, with a page for each, also has
+ten chances to find a gain by luck. Such pages lie in any folder, so the peeks are recorded in the user's state folder:
+`clicks/`, beside the secret of `trust.py`, has one file for each set of pictures. A file holds only digests. Without
+these files, peeks are counted from `label.json` and the runs beside it.
 """
 
 from __future__ import annotations
@@ -40,27 +41,29 @@ from ipo_prompts.programs.record.lines import last_of
 from ipo_prompts.programs.record.trust import own_settings, secret_file
 
 DIGITS = 12
-"""The digits of a digest that are kept: among a million pictures hardly two begin alike."""
+"""How many digits of a digest are recorded; even among a million pictures, hardly two digests begin alike."""
 EVENT = "opened"
 MOST = 1_000_000
-"""The most openings elsewhere."""
+"""The largest number of openings elsewhere that a record may hold."""
 
 
 Names = tuple[str, str]
-"""Two digests of the names of all classes: as a run was given them, and after its search for names."""
+"""Two digests of all class names: of the names that a run was given, and of those after its search for names."""
 
 
 class Openings(Content):
-    """The `opened` event of a journal: an opening, and the earlier ones of the same sealed pictures or some of them.
+    """The `opened` event of a journal: an opening, and earlier openings of the same sealed pictures or some of them.
 
     Attributes:
         this: the name of this opening, see `opening_of`.
         known: the names of all openings, this one included.
         elsewhere: how many more openings were made elsewhere.
-        pictures: the beginning of the digest of each sealed picture's bytes, however they are read and labelled.
-        given: the digest of the classes and their names that this run was given; empty in records without it.
-        allowed: the digests of the class names that were chosen without any sealed picture: those of the first opening,
-            then those that searches for names found from there. Empty if openings began with different names.
+        pictures: for each sealed picture, the beginning of the digest of its bytes. The digest does not depend on how
+            the picture is read or labelled.
+        given: the digest of the class names that this run was given; empty in records that lack it.
+        allowed: the digests of the class names that were chosen without any sealed picture. The first digest is that of
+            the names of the first opening; the others are of names that searches for names made from them. Empty if
+            openings began with different names.
     """
 
     this: str
@@ -77,12 +80,12 @@ class Openings(Content):
 
     @property
     def tests(self) -> bool:
-        """Whether this opening gives a p: its classes and their names were chosen without any sealed picture."""
+        """Whether this opening gives a p: it does if its class names were chosen without any sealed picture."""
         return self.given in self.allowed
 
 
 def names_digest(class_names: Iterable[str]) -> str:
-    """Return a digest of classes, in order, with all names of each class, exactly as prompts have them."""
+    """Return a digest of the names of all classes, in order, with synonyms, exactly as they stand in prompts."""
     read = [[fill(SLOT, one) for one in names_of(name)] for name in class_names]
     return hashlib.sha256(json.dumps(read).encode()).hexdigest()[:DIGITS]
 
@@ -90,15 +93,15 @@ def names_digest(class_names: Iterable[str]) -> str:
 def count(
     this: str, pictures: Set[str], names: Names, elsewhere: int, journal: Journal, before: Sequence[Openings] = ()
 ) -> Openings:
-    """Count an opening and record it; if the run is resumed and opens nothing new, the count stays the same.
+    """Count an opening and record it; an opening that the journal holds already is not counted again.
 
     Args:
         this: the name of the opening, see `opening_of`.
-        pictures: see `Openings`.
-        names: the digests of the class names.
-        elsewhere: how many openings were made where they cannot be counted; the largest number that any run of these
-            pictures was given counts.
-        journal: the journal of the run, with its tests.
+        pictures: the beginning of each sealed picture's digest, see `Openings`.
+        names: the two digests of the class names.
+        elsewhere: how many openings were made elsewhere, as the setting `opened` of this run says. If another run of
+            these pictures was given a larger number, the larger number is used.
+        journal: the journal of the run, with its `test` events.
         before: the openings of the runs that this run started from.
     """
     found = event_as(Openings, journal.find(EVENT, this=this))
@@ -118,7 +121,16 @@ def opened_after(
     elsewhere: int = 0,
     own: Set[str] = frozenset(),
 ) -> Openings:
-    """Return an opening that follows others and peeks by clicks; `own` are the earlier openings of the same run."""
+    """Return an opening that follows other openings, and peeks at the same pictures.
+
+    Args:
+        others: the openings of other runs; those of other pictures are ignored.
+        this: the name of the opening.
+        pictures: the beginning of each sealed picture's digest.
+        names: the two digests of the class names.
+        elsewhere: how many openings were made elsewhere, as this run was told.
+        own: the names of the earlier openings of the same run.
+    """
     given, renamed = names
     others = [one for one in others if not pictures.isdisjoint(one.pictures)]
     allowed = _allowed(others, pictures) if others else (given,)
@@ -136,10 +148,11 @@ def opened_after(
 
 
 def _allowed(others: Sequence[Openings], pictures: Set[str]) -> tuple[str, ...]:
-    """Return the digests of the class names with which pictures that others opened may be tested again, see `Openings`.
+    """Return the digests of the class names with which opened pictures may be tested again, see `Openings.allowed`.
 
-    If other openings began with different names, the names of one may have been chosen by what another showed. And a
-    run that sealed only some of these pictures may have found its names on the rest.
+    None are allowed if the other openings began with different names: the result of one opening may have led to the
+    names of another. The names that a run found are allowed only if it sealed all of these pictures: else it may have
+    found its names on some of them.
     """
     firsts = {one.allowed[:1] for one in others}
     if len(firsts) > 1:
@@ -154,11 +167,11 @@ def cost_of_opening(
     folder: Path,
     before: Sequence[Openings] = (),
 ) -> str | None:
-    """Say what it costs to open sealed pictures once more; None if none of them were opened before.
+    """Say what a further opening of the sealed pictures means for p; return None if none was opened before.
 
     Args:
         planned: the plan of the run that would open them.
-        contents: returns the digests of the bytes of pictures; called only if anything was opened before.
+        contents: returns the digest of the bytes of each picture; called only if any pictures were opened before.
         folder: the run directory.
         before: the openings of the runs that this run starts from.
 
@@ -188,24 +201,27 @@ def cost_of_opening(
 
 
 def opening_of(template: object, hits: object) -> str:
-    """Return the name of an opening, a digest of its `test` event: the chosen template, and both templates' hits."""
+    """Return the name of an opening: a digest of the chosen template and of the hits of both templates."""
     return hashlib.sha256(json.dumps([template, hits], sort_keys=True).encode()).hexdigest()[:DIGITS]
 
 
 def last_opening(folder: Path) -> Openings | None:
-    """Return the latest opening of a run; None if it opened nothing or the record is damaged."""
+    """Return the latest opening of a run; None if the run opened nothing or its record is damaged."""
     return event_as(Openings, last(folder, EVENT))
 
 
 def opened_at(folder: Path, pictures: Set[str]) -> list[Openings]:
-    """Return the openings of these pictures or some of them, by the run in a folder and by the runs beside it."""
+    """Return the openings of these pictures or some of them.
+
+    Only the run in `folder` and the runs beside it are looked at.
+    """
     return [one for one in _beside(folder) if not pictures.isdisjoint(one.pictures)]
 
 
 def _beside(folder: Path) -> list[Openings]:
-    """Return the latest opening of each run that lies beside a run, and of that run itself.
+    """Return the latest opening of the run in `folder`, and of each run beside it.
 
-    A run that was begun elsewhere counts as one opening: what it says about other openings is not trusted.
+    A run that was begun elsewhere counts as one opening: its record of other openings is not trusted.
     """
     found = []
     for file in folder.absolute().parent.glob(f"*/{FILE_NAME}"):
@@ -217,22 +233,25 @@ def _beside(folder: Path) -> list[Openings]:
 
 
 def names_after(data: DataSet, named: Any) -> list[str]:
-    """Return the names of all classes of the data after a search for names, in label order; new classes keep theirs."""
+    """Return the names of all classes of the data after a search for names, in label order.
+
+    Classes that the search did not see keep their names. `named` is None if there was no search for names.
+    """
     pairs = zip(named.given, named.class_names, strict=True) if named else ()
     called = {str(before): after for before, after in pairs}
     return [called.get(str(name), name) for name in data.class_names]
 
 
-# Peeks: interim verdicts by clicks that were asked for.
+# Peeks: interim verdicts by clicks.
 
 
 class Peek(Content):
-    """One peek: a verdict that was asked for.
+    """One peek: an interim verdict that a person asked for.
 
     Attributes:
-        question: a digest of the two programs, in any order.
+        question: a digest of the two compared programs, the same in either order.
         answers: a digest of the answers.
-        opening: the number of the opening of the pictures that the question was, when it was first asked.
+        opening: the number of the opening of the pictures, as counted when the question was first asked.
     """
 
     question: str
@@ -241,7 +260,12 @@ class Peek(Content):
 
 
 class AllPeeks(Content):
-    """The content of a file: the beginnings of the digests of the pictures, sorted, and all peeks at these pictures."""
+    """The content of one file in `clicks/`.
+
+    Attributes:
+        pictures: the beginning of each picture's digest, sorted.
+        peeks: all peeks at these pictures.
+    """
 
     pictures: tuple[str, ...]
     peeks: tuple[Peek, ...]
@@ -253,13 +277,13 @@ def peeks_at(pictures: Set[str]) -> set[Peek]:
 
 
 def asked_elsewhere(question: str, pictures: Set[str]) -> int:
-    """Return on how many sets of other pictures a question was asked: each such set was another chance."""
+    """Return on how many sets of other pictures a question was asked; each set was another chance to find a gain."""
     others = [known for known in _all() if pictures.isdisjoint(known.pictures)]
     return sum(any(peek.question == question for peek in known.peeks) for known in others)
 
 
 def _all() -> Iterator[AllPeeks]:
-    """Yield the content of all files; damaged files are skipped."""
+    """Yield the content of each file in `clicks/`; damaged files are skipped."""
     for file in sorted(secret_file().with_name("clicks").glob("*.json")):
         with suppress(InputError):
             yield read_model(AllPeeks, file)

@@ -1,6 +1,6 @@
-"""The plan of a run: pictures and models are found before anything is encoded, loaded or paid for.
+"""The plan of a run: its pictures and models are found before anything is encoded, loaded or paid for.
 
-`prepared.py` is what follows.
+`prepared.py` then makes the run ready to search.
 """
 
 from __future__ import annotations
@@ -31,13 +31,16 @@ if TYPE_CHECKING:
     from ipo_prompts.programs.strategies.window import Room
 
 FIT, SEVERAL = "fit", "several"
-"""The rewards for pictures without labels, and for pictures with several labels each."""
+"""The names of the rewards for pictures without labels, and for pictures with several labels each."""
 ABSENT = "ipo_prompts.experiments.data.benchmarks:assumed_if_absent"
-"""Makes a stand-in, for a forecast, for an official data set that is not on this machine."""
+"""The function that makes a stand-in for an official data set that is not on this machine; used for forecasts."""
 CODES = "ipo_prompts.experiments.data.wordnet:refuse_codes"
-"""Refuses classes whose names are codes."""
+"""The function that refuses classes whose names are codes."""
 SPLIT_SEED = 0
-"""The seed that splits data without parts of its own, so that runs with different seeds have the same test pictures."""
+"""The seed of the split of data that come without parts.
+
+So runs with different seeds have the same test pictures.
+"""
 
 
 @dataclass(frozen=True)
@@ -48,8 +51,8 @@ class Plan:
         config: the configuration.
         data: the data set.
         drawn: the pictures of each part.
-        optimizer: the language model that the strategy asks; None if it asks none.
-        describer: the language model that describes pictures; None if none does.
+        optimizer: the language model that the strategy asks; None if the strategy asks none.
+        describer: the language model that describes pictures; None if no language model does.
     """
 
     config: RunConfig
@@ -60,7 +63,7 @@ class Plan:
 
     @property
     def task(self) -> Task:
-        """The task: it makes the reward and names its measure and units."""
+        """The task of the run: it makes the reward, and names the measure and the units."""
         task: Task = REWARDS.build(self.config.reward)
         return task
 
@@ -71,20 +74,20 @@ class Plan:
         return RewardNames(name=self.config.reward["name"], measure=task.measure, unit=task.unit)
 
     def strategy(self, lm: dspy.LM | None = None) -> Strategy:
-        """Make the strategy; without `lm` it can only forecast what it would ask."""
+        """Return a new strategy; without `lm` the strategy can only forecast its questions."""
         return _strategy(self.config, self.optimizer, lm)
 
     @cached_property
     def unasked(self) -> Strategy:
-        """The strategy without its language model; made once, when the run is planned, so that files are read once."""
+        """The strategy without its language model. It is made once, so that its files are read once."""
         return self.strategy()
 
     @cached_property
     def room(self) -> Room | None:
-        """The tokens that questions to the language model leave for descriptions; None where there is no limit.
+        """The tokens that questions to the optimizer leave for descriptions; None without optimizer or known limit.
 
         Raises:
-            InputError: the longest question does not fit even without descriptions.
+            InputError: the longest question does not fit into the context, even without descriptions.
         """
         return room_of(self.config, self.optimizer, self.data.task)
 
@@ -94,15 +97,15 @@ def plan(config: RunConfig, *, ready: bool = True, say: Callable[[str], None] | 
 
     Args:
         config: the configuration.
-        ready: whether language models must be ready, with keys and weights, and the pictures must be there; if False,
-            the names of both are enough, for a forecast.
-        say: called with what is worth knowing: classes with fewer pictures than asked for, and untested classes.
+        ready: whether the run can begin: language models have their keys and weights, and the pictures are here. If
+            False, the names of models and of the data are enough, for a forecast.
+        say: called with lines about the data, such as classes with fewer pictures than asked for.
 
     Raises:
         InputError: something is wrong with the configuration, the data or the names of the models.
     """
     _check_held_back(config, None if held_back_shots(config) else "selection_shots=1 or more")
-    REWARDS.settings(config.reward)  # imports a reward class of the user's own and checks its settings
+    REWARDS.settings(config.reward)  # imports a reward class of the user, and checks its settings
     optimizer, describer = backends(config, ready=ready)
     data = None if ready else resolve_name(ABSENT)(config.data, config.task, say)
     data = data_of(config) if data is None else data
@@ -126,10 +129,12 @@ def plan(config: RunConfig, *, ready: bool = True, say: Callable[[str], None] | 
 
 
 def fitting(config: RunConfig, data: DataSet) -> RunConfig:
-    """Return the configuration with the reward that fits the labels: `fit` without labels, `several` with several each.
+    """Return the configuration with the reward that fits the labels of the pictures.
+
+    The reward is `fit` for pictures without labels, and `several` for pictures with several labels each.
 
     Raises:
-        InputError: a setting needs labels and there are none, or the other way round.
+        InputError: a setting does not fit the labels: it needs labels that the data lack, or the reverse.
     """
     name = config.reward["name"]
     if data.labelled and name == FIT:
@@ -154,12 +159,12 @@ def fitting(config: RunConfig, data: DataSet) -> RunConfig:
         raise InputError(f"reward={name} is for pictures of one class each; leave it out with labels=several.")
     if name == REWARDS.default:
         config = config.model_copy(update={"reward": REWARDS.complete(SEVERAL)})
-    _check_held_back(config, None)  # else each picture would be given the rarest of its labels
+    _check_held_back(config, None)  # refuses what would take only the rarest label of each picture
     return config
 
 
 def about_short_classes(data: DataSet, drawn: Draw, config: RunConfig) -> str | None:
-    """Say which classes have fewer pictures than asked for, and which are untested; None where there are none."""
+    """Say which classes have fewer pictures than asked for, and which are untested; None if there are none."""
     told = [found] if (found := about_few_pictures(drawn, config)) else []
     if names := [repr(str(name)) for name in untested(data, _classes(config))]:
         told.append(f"{several(names)}: used in the search, but untested, for want of a second picture")
@@ -167,7 +172,7 @@ def about_short_classes(data: DataSet, drawn: Draw, config: RunConfig) -> str | 
 
 
 def about_few_pictures(drawn: Draw, config: RunConfig) -> str:
-    """Say which classes have fewer pictures than asked for; empty where none has."""
+    """Say which classes have fewer pictures than asked for; return an empty text if none has."""
     asked = config.shots + held_back_shots(config)
     groups = {(label, item.group) for item in (*drawn.search, *drawn.selection) for label in item.shows}
     gave = Counter(label for label, _ in groups)
@@ -181,7 +186,7 @@ def about_few_pictures(drawn: Draw, config: RunConfig) -> str:
 
 
 def about_sample(data: DataSet, drawn: Draw) -> str:
-    """Say how many pictures without labels are searched on, and what is done with the others."""
+    """Say how many of the pictures without labels are search pictures, and how the other pictures are used."""
     return (
         f"{data.name}: {len(data.train):,} pictures without labels; a random sample of {len(drawn.search):,} is "
         f"searched on, all are predicted at the end, and `ipo label` asks about the other {len(drawn.test):,}"
@@ -189,7 +194,7 @@ def about_sample(data: DataSet, drawn: Draw) -> str:
 
 
 def more_with_twice_the_shots(planned: Plan) -> int:
-    """Count the base pictures that `RunConfig.with_twice_the_shots` would add."""
+    """Return how many more base pictures a run with twice the shots would search and choose with."""
 
     def used(drawn: Draw) -> int:
         return len({item.group for item in (*drawn.search, *drawn.selection)})
@@ -198,7 +203,7 @@ def more_with_twice_the_shots(planned: Plan) -> int:
 
 
 def data_of(config: RunConfig) -> DataSet:
-    """Return the data set of a run, read as its settings say.
+    """Load the data set of a run with the settings of the run.
 
     Raises:
         InputError: the data set cannot be read.
@@ -215,9 +220,12 @@ def data_of(config: RunConfig) -> DataSet:
 
 
 def choices(data: DataSet, config: RunConfig) -> list[str]:
-    """Say how many pictures a run would use with these shots, four times as many, and all, and what is untested.
+    """Say how many pictures a run would use with these shots, with four times the shots, and with all pictures.
 
-    Empty where all classes have enough pictures and similar sizes.
+    A last line names untested classes, if there are any. Without labels, there is a single line about the sample.
+
+    Returns:
+        The lines; empty if all classes have enough pictures and similar sizes.
     """
     if not data.labelled:
         return [about_sample(data, draw_for(data, config))]
@@ -244,7 +252,7 @@ def choices(data: DataSet, config: RunConfig) -> list[str]:
 
 
 def held_back_shots(config: RunConfig) -> int:
-    """Return how many base pictures of a class are held back, at most, to choose the winner with."""
+    """Return the most base pictures of a class that are held back as selection pictures."""
     return 0 if config.selection == "search" else config.selection_shots
 
 
@@ -253,7 +261,7 @@ def room_of(config: RunConfig, optimizer: Backend | None, task: str) -> Room | N
 
     Args:
         config: the configuration.
-        optimizer: the language model that is asked; None where none is.
+        optimizer: the language model that the strategy asks; None if it asks none.
         task: the sentence that says what the pictures show.
     """
     from ipo_prompts.programs.strategies.window import room_in, window_of
@@ -267,7 +275,7 @@ def room_of(config: RunConfig, optimizer: Backend | None, task: str) -> Room | N
 
 
 def backends(config: RunConfig, *, ready: bool = True) -> tuple[Backend | None, Backend | None]:
-    """Find the language models of the strategy and of the describer; see `plan`."""
+    """Return the language models of the strategy and of the describer, each None if there is none; see `plan`."""
     from ipo_prompts.programs.lm.connect import find_backend
 
     config.check_lm()
@@ -292,7 +300,7 @@ def _strategy(config: RunConfig, optimizer: Backend | None, lm: dspy.LM | None =
 
 
 def draw_for(data: DataSet, config: RunConfig) -> Draw:
-    """Draw the pictures of a run; see `draw`.
+    """Draw the pictures of a run from the data; see `draw`.
 
     Raises:
         InputError: too few classes or pictures.
@@ -305,14 +313,14 @@ def _classes(config: RunConfig) -> Literal["base", "all"]:
 
 
 def _check_held_back(config: RunConfig, missing: str | None) -> None:
-    """Refuse offsets, names=search, verdict=balanced and head=blend where the reward or the labels do not allow them.
+    """Refuse offsets, names=search, verdict=balanced or head=blend if the reward or the labels do not allow it.
 
     Args:
         config: the configuration.
-        missing: what to set or to add so that pictures are held back, in words; None if they are held back.
+        missing: a setting or data that would let pictures be held back, in words; None if pictures are held back.
 
     Raises:
-        InputError: says what to set.
+        InputError: a setting is not allowed; the message says what to set.
     """
     name, made = config.reward["name"], REWARDS.find(config.reward["name"]).maker()
     accuracy = scores_accuracy(made)

@@ -1,4 +1,4 @@
-"""A run made ready: search and selection pictures are encoded, models are loaded, and the drawn pictures recorded.
+"""Make a run ready: encode its search and selection pictures, load its models, and record the drawn pictures.
 
 `plan.py` plans which pictures and models the run uses.
 """
@@ -41,27 +41,29 @@ from ipo_prompts.programs.record.journal import Journal, last
 
 CHECK = "ipo_prompts.experiments.data.check"
 FAULTS = f"{CHECK}:faults"
-"""Says for each picture why it cannot be read."""
+"""The function that returns for each picture why it cannot be read, as `module:name`."""
 SHOWN, SEALED = ("search", "selection"), ("test", "new_test")
-"""The parts of a draw that are used to search and choose, and the parts that stay sealed."""
+"""The names of the parts of a draw that are used to search and choose, and of the parts that stay sealed."""
 SAME = 1 - 1e-6
-"""Class embeddings with a larger cosine differ by rounding alone."""
+"""If the cosine of two class embeddings is larger, they differ by rounding alone."""
 
 
 EVENT = "drawn"
-"""The event of a journal that says which pictures were drawn."""
+"""The type of the journal event that records the drawn pictures."""
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A plan whose search and selection pictures are encoded and whose models are loaded; it holds nothing sealed.
+    """A run that is ready to search: its search and selection pictures are encoded, and its models are loaded.
+
+    It holds no units of sealed pictures.
 
     Attributes:
-        plan: the plan.
-        clip, store: the frozen CLIP and its stored features.
+        plan: the plan of the run.
+        clip, store: the frozen CLIP, and the store of its features.
         reward: the reward for the classes of the search.
         search, selection: the encoded search and selection pictures; `selection` is None if none are held back.
-        lm_seconds: how long the language models of this process took to load, in seconds.
+        lm_seconds: how long it took to load language models into this process, in seconds.
     """
 
     plan: Plan
@@ -86,26 +88,26 @@ class Prepared:
         return self.store.contents([item.picture for part in parts for item in getattr(self.plan.drawn, part)])
 
     def digest(self, *parts: str) -> str:
-        """Return the digest of the named parts of the draw, see `digest_of`."""
+        """Return one digest of the named parts of the draw; see `digest_of`."""
         return digest_of(self.store, self.plan.drawn, *(getattr(self.plan.drawn, part) for part in parts))
 
     @property
     def shown(self) -> list[Units]:
-        """The units of the search and selection pictures: all that are not sealed."""
+        """The units of the search pictures and, if there are any, of the selection pictures."""
         return [part.units for part in (self.search, self.selection) if part]
 
 
 def prepare(planned: Plan, ui: Shows, clip: Clip | None = None) -> Prepared:
-    """Load and check everything that a search needs; only features are written, to the cache.
+    """Load and check everything that a search needs; nothing is written but features, to the cache.
 
     Args:
         planned: the plan.
-        ui: shows what is done.
-        clip: the CLIP, if it is loaded already.
+        ui: shows the progress.
+        clip: the CLIP, if it is loaded already; None: it is loaded here.
 
     Raises:
         InputError: something is wrong with the pictures or the models.
-        BudgetReached: the time is used up.
+        BudgetReached: the time limit is reached.
     """
     config, drawn = planned.config, planned.drawn
     check_clock()
@@ -140,7 +142,7 @@ def prepare(planned: Plan, ui: Shows, clip: Clip | None = None) -> Prepared:
 
 @contextmanager
 def naming_unreadable(planned: Plan) -> Iterator[None]:
-    """If the block fails because a picture cannot be read, raise an error that names all unreadable pictures."""
+    """If the block fails because a picture cannot be read, raise an InputError that names all unreadable pictures."""
     try:
         yield
     except Exchanged:
@@ -157,7 +159,7 @@ def naming_unreadable(planned: Plan) -> Iterator[None]:
 
 
 def refuse_equal(clip: Clip, template: str, class_names: Sequence[str]) -> None:
-    """Refuse classes whose embeddings are the same; without labels nothing else would show it.
+    """Refuse classes with the same embedding; without labels nothing else would reveal them.
 
     Raises:
         InputError: two classes have the same embedding; the message names the first two.
@@ -173,28 +175,28 @@ def refuse_equal(clip: Clip, template: str, class_names: Sequence[str]) -> None:
 
 
 def labelled_contents(store: FeatureStore, items: Sequence[Item]) -> list[tuple[str, int | tuple[int, ...]]]:
-    """Return for each picture the digest of its bytes and its label or labels, in order."""
+    """Return, for each picture in order, the digest of its bytes and its label or labels."""
     contents = store.contents([item.picture for item in items])
     return [(content, item.also or item.label) for content, item in zip(contents, items, strict=True)]
 
 
 def digest_of(store: FeatureStore, drawn: Draw, *parts: Sequence[Item]) -> str:
-    """Return a digest of the classes and of the pictures, part by part: of bytes and labels, not of paths."""
+    """Return a digest of the class names and of the pictures of each part: their bytes and labels, not their paths."""
     used = [labelled_contents(store, items) for items in parts]
     names = [written(drawn.class_names), written(drawn.new_class_names)]
     return hashlib.sha256(json.dumps([names, used]).encode()).hexdigest()
 
 
-# The pictures that a run drew, known by their bytes.
+# The record of the pictures that a run drew; a picture is recognised by its bytes.
 
 
 class DrawnPictures(Content):
-    """The `drawn` event of a journal: the beginning of the digest of each picture's bytes, part by part, in order.
+    """The `drawn` event of a journal: the beginning of the digest of each picture's bytes, in order, for each part.
 
-    A resumed run goes on with the same pictures, even if pictures were added or removed since: one picture less in a
-    folder would change the split and the draw of all others. All search and selection pictures must still be there.
-    Before the test is opened, sealed pictures may go missing, such as one that could not be read; the test then uses
-    the rest.
+    With this record, a resumed run goes on with the same pictures even if pictures were added or removed since. A new
+    draw would differ: one picture less in a folder changes the split and the draw of all others. All search and
+    selection pictures must still be there. Until the test is opened, sealed pictures may be removed, for example an
+    unreadable picture; the test then uses the other sealed pictures.
     """
 
     search: Annotated[tuple[str, ...], Field(min_length=1)]
@@ -203,7 +205,7 @@ class DrawnPictures(Content):
 
 
 def as_begun(planned: Plan, folder: Path) -> Plan:
-    """Return the plan with the pictures that the record of the run names; unchanged if it has these pictures already.
+    """Return the plan with the pictures that the run recorded when it began; the same plan if it has these already.
 
     Raises:
         InputError: search or selection pictures are gone or changed.
@@ -213,12 +215,15 @@ def as_begun(planned: Plan, folder: Path) -> Plan:
 
 
 def drawn_in(folder: Path) -> DrawnPictures | None:
-    """Return the pictures that a run drew, by its record; None if the record does not say it."""
+    """Return the pictures that a run drew, from its record; None if the record does not name them."""
     return event_as(DrawnPictures, last(folder, EVENT))
 
 
 def drawn_before(data: DataSet, drawn: Draw, folder: Path) -> tuple[DataSet, Draw]:
-    """Return the data and the draw of the run in a folder, even if another draw would be made now; see `as_begun`."""
+    """Return the data and the draw that the run in a folder recorded, even if a new draw would differ; see `as_begun`.
+
+    Without a record, or if the draw has the recorded pictures, the arguments are returned unchanged.
+    """
     known = drawn_in(folder)
     if known is None or (known.search, known.selection) == (_digests(drawn.search), _digests(drawn.selection)):
         return data, drawn
@@ -254,7 +259,7 @@ def drawn_before(data: DataSet, drawn: Draw, folder: Path) -> tuple[DataSet, Dra
 
 
 def record_drawn(journal: Journal, prepared: Prepared, say: Callable[[str], None]) -> None:
-    """Record the pictures of a run; if they are recorded already, say how many sealed pictures are gone since.
+    """Record the drawn pictures of a run; if they were recorded before, say how many sealed pictures are gone since.
 
     Raises:
         InputError: sealed pictures are gone, and the test was opened on them.
@@ -275,7 +280,10 @@ def record_drawn(journal: Journal, prepared: Prepared, say: Callable[[str], None
 
 
 def _refusal(folder: Path, why: str) -> InputError:
-    """Say what to do if pictures are gone; no run can start from one that opened its test and has no result."""
+    """Return an error that says what to do if pictures are gone.
+
+    A new run is proposed unless this run opened its test and has no result: no run can start from such a run.
+    """
     again = f", or begin a new run that goes on from it: `ipo optimize --from {shlex.quote(str(folder))}`"
     opened = last(folder, "test") is not None and not (folder / RESULT).is_file()
     return InputError(f"{why}; put them back{'' if opened else again}.")

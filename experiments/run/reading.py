@@ -1,5 +1,7 @@
-"""Read a configuration. `key=value` words take precedence over a YAML file, the file over a preset, and the preset over
-the settings of the run that it starts from.
+"""Read the configuration of a run.
+
+The settings come from four places. `key=value` words take precedence over a YAML file, the file over a preset, and the
+preset over the settings of the run from which the new run starts.
 """
 
 from __future__ import annotations
@@ -38,11 +40,11 @@ _NUMBERS = {
     **dict.fromkeys(("float_parsing", "float_type"), "a number"),
     "list_type": "a list",
 }
-"""What a setting has to be, by the type of the pydantic error."""
+"""The kind of value that a setting takes, in words, by the type of the pydantic error."""
 
 
 def is_begun(config: RunConfig, folder: Path) -> bool:
-    """Return whether a run directory holds a run of this configuration that can be resumed.
+    """Return whether a run directory holds a run with this configuration, which can be resumed.
 
     Raises:
         InputError: the directory holds a run of another configuration.
@@ -56,17 +58,18 @@ def is_begun(config: RunConfig, folder: Path) -> bool:
 
 
 def config_of(folder: Path, *, using: Sequence[str] = ()) -> RunConfig:
-    """Return the settings of a run, from the latest `start` event of its journal; `config.yaml` is only an output.
+    """Return the settings of a run from the latest `start` event of its journal.
 
-    All code that reads the settings of a run calls this function.
+    All code that reads the settings of a run calls this function. `config.yaml` is only an output.
 
     Args:
         folder: the run directory.
-        using: the settings by which something is now loaded, read or asked; not those that are only shown.
+        using: the names of the settings with which the caller loads, reads or asks something; settings that are only
+            shown are not among them.
 
     Raises:
-        InputError: the folder holds no run, the run has not begun to search, its record is damaged, or it was begun
-            elsewhere and one of the settings in `using` needs `--trust`.
+        InputError: the folder holds no run, the run has not begun to search, or its record is damaged. Or the run was
+            begun elsewhere, and a setting in `using` needs `--trust`.
     """
     start = next((event for event in reversed(read(folder)) if event["type"] == "start"), None)
     if start is None:
@@ -78,7 +81,7 @@ def config_of(folder: Path, *, using: Sequence[str] = ()) -> RunConfig:
 
 
 def differs_in_file(folder: Path, config: RunConfig) -> str | None:
-    """Say how the `config.yaml` of a run differs from the settings in its journal; None where it does not."""
+    """Say how the `config.yaml` of a run differs from the settings in its journal; None if it does not differ."""
     file, settings = folder / CONFIG_FILE, config.model_dump(mode="json")
     try:
         stored = json.loads(json.dumps(read_settings(file), default=str))
@@ -95,18 +98,19 @@ def differs_in_file(folder: Path, config: RunConfig) -> str | None:
 
 
 def load_config(file: Path | None, words: Sequence[str] = (), *, to_run: bool = False, **flags: Any) -> RunConfig:
-    """Return the configuration that a file, words and flags give.
+    """Return the configuration from a file, `key=value` words and flags.
 
     Args:
-        file: a YAML file of keys and values, or None. The file of a run directory is an output: it has to be as the run
+        file: a YAML file of settings, or None. The `config.yaml` of a run directory is an output: it must be as the run
             wrote it, and the settings are read from the journal.
-        to_run: whether a run is begun with the configuration: then no address and no class of the user's own is taken
-            from a run directory, and classes of the user's own that were typed may be imported.
-        words: `key=value`, the value read as YAML.
-        flags: values from the command line, which take precedence; None means not given.
+        words: words `key=value`; the value is read as YAML.
+        to_run: whether a run is begun with the configuration. If so, no address and no user-written class is taken from
+            a run directory, and user-written classes that were typed may be imported.
+        flags: values of flags of the command line, which take precedence over words; None for a flag that is not given.
 
     Raises:
-        InputError: unreadable file, unknown key (the nearest known one is named), or a value of the wrong kind.
+        InputError: the file cannot be read, a key is unknown (the message names the nearest known key), or a value is
+            of the wrong kind.
     """
     given = nested({**read_words(words, flags), **{key: value for key, value in flags.items() if value is not None}})
     values: dict[str, Any] = {}
@@ -126,21 +130,22 @@ def load_config(file: Path | None, words: Sequence[str] = (), *, to_run: bool = 
 
 
 def resumed(folder: Path, given: RunConfig, where: str, instead: str, typed: Sequence[str] = ()) -> RunConfig:
-    """Return the configuration of the run to resume with the settings given now; only `FREE_KEYS` may differ.
+    """Return the configuration with which a run is resumed: settings given now replace the recorded settings.
 
-    The name of a class of the user's own must be given again, and must be the same: it is never taken from a run
-    directory. `refuse_foreign_run` says which other settings are not taken from a run that was begun elsewhere.
+    Only settings in `FREE_KEYS` may differ. The name of a user-written class must be given again, and must be the same:
+    it is never taken from a run directory. `refuse_foreign_run` says which other settings are not taken from a run that
+    was begun elsewhere.
 
     Args:
         folder: the directory of the run.
         given: the settings given now.
-        where: where they were given, for messages.
-        instead: the command that starts a new run from this one with the settings given now.
-        typed: the settings given now, as words of the command line or arguments.
+        where: where `given` comes from, for messages.
+        instead: the command that starts a new run from this run with the settings given now.
+        typed: the settings given now, as they were typed: words of the command line, or arguments.
 
     Raises:
-        InputError: there is no run, another setting differs, such a name is not given, the run is from elsewhere, or
-            its pictures are not here.
+        InputError: there is no run, another setting differs, the name of a user-written class is not given, a setting
+            is not taken from a run that was begun elsewhere, or the pictures are not here.
     """
     if not holds_run(folder):
         raise InputError(f"{folder} holds no run to resume: it has no {JOURNAL}; repeat the command that began it.")
@@ -172,12 +177,12 @@ def resumed(folder: Path, given: RunConfig, where: str, instead: str, typed: Seq
 
 
 def build(values: dict[str, Any], where: str, *, whole: bool = False) -> RunConfig:
-    """Check values and complete them from their preset and from the run that they start from.
+    """Return a configuration from settings, completed from their preset and from the run named by `start_from`.
 
     Args:
-        values: the values by key.
-        where: where they were given, for messages.
-        whole: whether they are all settings of a run, with those of its preset and of the run that it started from.
+        values: the settings, by key.
+        where: where the settings come from, for messages.
+        whole: whether `values` must be all settings of a run; then nothing is completed.
 
     Raises:
         InputError: see `load_config`.
@@ -197,7 +202,7 @@ def build(values: dict[str, Any], where: str, *, whole: bool = False) -> RunConf
         if (name := values.get("preset", "default")) in ("paper", "code"):
             below = overlaid(below, {**preset(name), "describer_question": name})
         values = overlaid(below, values)
-    elif isinstance(values.get("class_names"), str):  # a run holds the names themselves: no file is read for a stranger
+    elif isinstance(values.get("class_names"), str):  # a run holds names: no record makes a file be read
         raise InputError(f"{where} names a file of class names, and a run holds the names; start a new run.")
     elif missing := [key for key in RunConfig.model_fields if key not in values]:
         raise InputError(f"{where} is not whole: it has no {missing[0]}; restore it, or give the settings themselves.")
@@ -208,7 +213,7 @@ def build(values: dict[str, Any], where: str, *, whole: bool = False) -> RunConf
 
 
 def _no_number(error: ValidationError, where: str) -> InputError | None:
-    """Return an error that says that a setting takes a number or a list; None if the first error is another one."""
+    """Return an error that says that a setting takes a number or a list; None if the first error is of another kind."""
     first = error.errors()[0]
     key, kind = first["loc"][0] if first["loc"] else "", _NUMBERS.get(first["type"])
     if kind is None:
@@ -221,16 +226,16 @@ def _no_number(error: ValidationError, where: str) -> InputError | None:
 
 
 def example_of(key: Any) -> Any:
-    """Return an example value of a setting: its default, or 12 if it has none."""
+    """Return an example value of a setting: its default, or 12 if it has no default."""
     field = RunConfig.model_fields.get(key)
     return 12 if field is None or field.default is None else field.default
 
 
 def _of_run(start: str, given: dict[str, Any]) -> dict[str, Any]:
-    """Return the settings of a run to start from, see `_to_take_over`.
+    """Return the settings of the run to start from that the new run takes over; see `_to_take_over`.
 
     Raises:
-        InputError: there is no such run, or a setting has to be typed.
+        InputError: there is no such run, or a person must type a setting.
     """
     if not start or not (Path(start) / JOURNAL).is_file():
         raise InputError(f"{start or 'it'} is no run to start from: it has no {JOURNAL}; give a run directory.")
@@ -238,11 +243,16 @@ def _of_run(start: str, given: dict[str, Any]) -> dict[str, Any]:
 
 
 def _to_take_over(settings: dict[str, Any], given: dict[str, Any], run: Path) -> dict[str, Any]:
-    """Return the settings of a run that another run may take over: all but the addresses of language models.
+    """Return the settings that a new run may take over from a run: all but the addresses of language models.
+
+    Args:
+        settings: the settings of the run.
+        given: the settings that a person gave for the new run.
+        run: the run directory.
 
     Raises:
-        InputError: the run asked a model at an address and the address is not given now; or it used a class of the
-            user's own and the name is not given now.
+        InputError: the run asked a model at an address, and `given` has no address; or the run used a user-written
+            class, and `given` does not name it.
     """
     kept = dict(settings)
     typed = {key for key, value in given.items() if key not in CHOICES or "name" in value}
@@ -250,7 +260,7 @@ def _to_take_over(settings: dict[str, Any], given: dict[str, Any], run: Path) ->
     if code:
         words = (", " if listener() == "ipo.optimize" else " ").join(setting(key, name) for key, name in code.items())
         raise InputError(f"the run in {run} {why_typed(code)}, add `{words}`, else name another {' and '.join(code)}.")
-    replayed = str(given.get("lm", kept.get("lm"))).startswith("replay/")  # then no model is asked, in either role
+    replayed = str(given.get("lm", kept.get("lm"))).startswith("replay/")  # then no model is asked, whatever the role
     for role in ("lm", "describer"):
         address, name = kept.get(f"{role}_api_base"), str(kept.get(role, RunConfig.model_fields[role].default))
         asked = name not in ASK_NO_MODEL | {"local"} and not name.startswith(("local/", "replay/"))
@@ -266,7 +276,7 @@ def _to_take_over(settings: dict[str, Any], given: dict[str, Any], run: Path) ->
 
 
 def allow_typed(values: dict[str, Any]) -> None:
-    """Allow the import of the user's own classes and functions that a person typed; see `Registry.allow`."""
+    """Allow the import of the user-written classes and functions that these settings name; see `Registry.allow`."""
     for key, registry in CHOSEN.items():
         registry.allow(values.get(key))
     for key in ("data", "also_fit"):
@@ -274,10 +284,10 @@ def allow_typed(values: dict[str, Any]) -> None:
 
 
 def read_settings(file: Path) -> dict[str, Any]:
-    """Read a YAML file of keys and values.
+    """Read a YAML file of settings.
 
     Raises:
-        InputError: the file cannot be read, or holds something else.
+        InputError: the file cannot be read, or is not a table of keys and values.
     """
     content = files.read_yaml(file, "the configuration")
     if content is None:
@@ -288,10 +298,14 @@ def read_settings(file: Path) -> dict[str, Any]:
 
 
 def read_words(words: Sequence[str], flags: Container[str] = ()) -> dict[str, Any]:
-    """Read `key=value` words: values are YAML, those of text settings stay text. `flags` are written with `--`.
+    """Return the settings in `key=value` words. Values are read as YAML; the value of a text setting stays text.
+
+    Args:
+        words: the words.
+        flags: the names of the settings that have a flag; a message about a wrong flag proposes them with `--`.
 
     Raises:
-        InputError: a word has another form.
+        InputError: a word does not have the form `key=value`.
     """
     values: dict[str, Any] = {}
     for word in words:
@@ -311,12 +325,12 @@ def read_words(words: Sequence[str], flags: Container[str] = ()) -> dict[str, An
             value = files.parse_yaml(text, key)
         except InputError:
             value = text
-        # In a text field, `a photo: <CLASS>` and `no` are text, not a table and a truth value.
+        # In a text setting, `a photo: <CLASS>` and `no` are text, not a table and not a truth value.
         field = RunConfig.model_fields.get(key)
         is_text = field is not None and (field.annotation is str or str in get_args(field.annotation))
-        # Agents of a W&B sweep write null as Python does: None.
+        # Agents of a W&B sweep write `None` for null, as Python does.
         kinds = (field.annotation, *get_args(field.annotation)) if field else ()
-        holds = {get_origin(kind) for kind in kinds}  # agents write nested parameters as a table
+        holds = {get_origin(kind) for kind in kinds}  # such agents write nested settings as a table
         whole = value is None or (isinstance(value, (dict, list)) and type(value) in holds)
         values[key] = None if text == "None" else text if is_text and not whole else value
     return values

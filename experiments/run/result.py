@@ -1,4 +1,4 @@
-"""`result.json`: what a run found. The models here define the format of the file; `comparison.py` fills them."""
+"""The result of a run, `result.json`. The models here define its format; `publishing.py` fills them."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ class Glimpse(Content):
 
 
 class SuggestedName(Content):
-    """A class name that fits the pictures better than the name given, with a few of these pictures; not tested.
+    """A suggestion: a class name that fits the pictures better than the given name; it is not tested.
 
     Attributes:
-        given, found: the name given, and the name found.
-        rise: how much better it fits, in nats.
-        pictures: a few of the pictures.
+        given, found: the given name, and the suggested name.
+        rise: how much better the suggested name fits, in nats.
+        pictures: a few of the pictures that the suggested name fits better.
     """
 
     given: str
@@ -51,20 +51,21 @@ class SuggestedName(Content):
 
 
 class Untested(Content):
-    """What a run without labels found; it is not tested.
+    """The result of a run without labels; nothing in it is tested.
 
     Attributes:
         pictures: the number of pictures.
-        searched: how many of them were searched on.
-        lead: the fit of the chosen template less the fit of the initial template, in nats, less the price of its words.
-            If the initial template is kept, the lead of the best other template.
+        searched: the number of search pictures among them.
+        lead: the lead of the chosen template in nats: its fit less the fit of the initial template, less the price of
+            its words. If the initial template is kept, the lead of the best other template.
         needed: the lead that a template needs to replace the initial template.
-        spread: the standard deviation of fit over phrases of the vocabulary, the unit of price and lead.
+        spread: the standard deviation of fit over phrases of the vocabulary; price and lead are measured against it.
         changed: for how many pictures the chosen template predicts another class than the initial template.
-        changed_by_mean: for how many the initial template predicts another class with centring.
-        apart: for how many the chosen template predicts another class than the initial template with centring.
+        changed_by_mean: for how many pictures centring changes the class that the initial template predicts.
+        apart: for how many pictures the chosen template predicts another class than the initial template with centring.
         names: other class names that fit the pictures better; none of them is used.
-        about_names: the same in words, with the classes for which no other name is known; empty where there are none.
+        about_names: `names` in words, with the classes for which no other name is known; empty if there is nothing to
+            say.
     """
 
     pictures: int
@@ -80,12 +81,12 @@ class Untested(Content):
 
 
 class Sealed(Content):
-    """The sealed units.
+    """The sealed units of a run, and how often they were opened.
 
     Attributes:
-        digest: the digest of the sealed units and their labels.
-        opened: the number of this opening of the sealed units or some of them; p is corrected for it.
-        elsewhere: how many of the openings were made elsewhere, by `opened=N`.
+        digest: the digest of the sealed pictures and their labels.
+        opened: the number of this opening of the sealed units, or of some of them; p is corrected for it.
+        elsewhere: how many of the openings were made elsewhere, as `opened=N` says.
     """
 
     digest: str
@@ -99,9 +100,9 @@ class Chosen(Content):
     Attributes:
         how: how the winner was chosen, in words.
         kept_initial: whether the initial template was kept.
-        gain: what choosing in this way gains on selection units that were left out of the choice; None if nothing was
-            held back.
-        standard_error: the standard error of the gain; None if the units cannot tell it.
+        gain: the gain of this way of choosing, measured on selection units that were left out of the choice; None if
+            nothing was held back.
+        standard_error: the standard error of the gain; None if it cannot be estimated from the units.
     """
 
     how: str
@@ -111,7 +112,7 @@ class Chosen(Content):
 
 
 class Used(Content):
-    """The use of one language model."""
+    """How much one language model was used: its calls, tokens and dollars."""
 
     name: str
     calls: int
@@ -122,7 +123,7 @@ class Used(Content):
 
 
 class LanguageModels(Content):
-    """The use of the language model of each role; None for a role that was not used."""
+    """How much the language model of each role was used; None for a role without a language model."""
 
     optimizer: Used | None
     describer: Used | None
@@ -143,8 +144,8 @@ class Data(Fingerprinted):
         classes: the number of classes.
         shots: the most base pictures per class that the search used.
         more: how many more base pictures a run with twice the shots would search and choose with.
-        untested: the classes of the search that have no test picture; they competed all the same.
-        short: which classes have fewer pictures than asked for, in words; empty where none has.
+        untested: the classes of the search that have no test picture; they compete with the tested classes.
+        short: a text that says which classes have fewer pictures than asked for; empty if none has.
     """
 
     split: str
@@ -159,10 +160,11 @@ class StrategyUsed(Content):
     """How new templates were found.
 
     Attributes:
-        name: the strategy.
-        settings: its settings.
-        vocabulary: the vocabulary whose phrases were combined; None where the strategy names none.
-        passes_over: why a template that scores better than the best so far may not be proposed, in words.
+        name: the name of the strategy.
+        settings: the settings of the strategy.
+        vocabulary: the vocabulary whose phrases were combined; None if the strategy has none.
+        passes_over: a text that says why a template may not be proposed although it scores better than the best
+            template so far; empty if the strategy gives no reason.
     """
 
     name: str
@@ -172,21 +174,21 @@ class StrategyUsed(Content):
 
 
 class Harmonic(Content):
-    """Harmonic means of the values on the test pictures of base and new classes."""
+    """The harmonic mean of the values on base and on new classes, for each of the two templates."""
 
     initial: Rounded
     optimised: Rounded
 
 
 class Started(Content):
-    """The `started` entry of `result.json`.
+    """The earlier run that a run started from.
 
     Attributes:
-        run: the directory of the run that this one started from.
-        templates: how many templates of that run are candidates.
-        refused: how many of its templates cannot be scored here.
-        same_pictures: whether the templates were found on the same search pictures, with the same CLIP and reward.
-        chose: how many selection pictures were searched on before.
+        run: the directory of the earlier run.
+        templates: how many templates of the earlier run are candidates.
+        refused: how many templates of the earlier run cannot be scored here.
+        same_pictures: whether the earlier run had the same search and selection pictures, CLIP, reward and offsets.
+        chose: how many selection pictures of this run were search pictures of the earlier run or the runs before it.
     """
 
     run: str
@@ -202,29 +204,30 @@ class RunResult(Content):
     Attributes:
         template: the chosen template.
         verdict: what the sealed test shows, in words.
-        scores: both templates on each part that the run has.
-        other_measures: further measures of the sealed test, by name.
+        scores: the comparison of both templates on each part of the pictures that the run has.
+        other_measures: the comparison of both templates on the test pictures by further measures, by measure.
         offsets: what offsets add to the template; None for rewards without offsets.
-        head: what labelled pictures add to the template; None where that was not asked for.
-        names: the class names after a search for names; None where none was asked for.
+        head: what labelled pictures add to the template; None if `head=blend` was not asked for.
+        names: the class names after a search for names; None if there was no such search.
         ended: why the search ended, in words.
-        stopped: the limit that ended the search early, in words, or None.
-        limit, needed: the setting of that limit, and the value that it needs to go on. They are not written to the
-            file: a run that is resumed finds them again.
+        stopped: the limit that ended the search early, in words; None if no limit did.
+        limit, needed: the setting of that limit, and the value that the limit needs so that the run can go on. Both are
+            not written to the file: a run that is resumed determines them again.
         proposed: how many templates were proposed and scored; `templates_scored` counts the initial template as well.
         scored_only: how many templates were scored without being proposed.
-        seconds: the seconds that the run took: `total`, and its parts.
-        headroom: whether words can help, as measured before the search; None for rewards where it is not measured.
-        over_classes: the mean over classes of the sealed pictures, by part, where the largest class has more than twice
-            the pictures of the smallest.
-        baselines: the scores of the test pictures without a search; None for rewards where they are not measured.
-        left_out: what is not reported, because of the reward or for want of time, in words; else empty.
-        started: the run that this one started from; None if it started from none.
-        near_copies: how many sealed pictures look like near copies, and the interval if near copies are one draw; empty
-            where none do.
-        untested: the findings of a run without labels; then no part of the pictures has scores.
-        export: the target of `ipo export` that holds the whole program and needs no code of IPO, where there is one.
-        above: the `--above` that held-back pictures propose for pictures with several labels; None for other rewards.
+        seconds: how long the run took, in seconds: `total`, and its parts.
+        headroom: whether words can help, as measured before the search; None if it was not measured.
+        over_classes: the means over classes, for each sealed part; see `comparison.over_classes`.
+        baselines: the scores of the test pictures without a search; None if they were not measured.
+        left_out: a text that says what is not reported because of the reward or for want of time; empty if nothing is
+            left out.
+        started: the earlier run that this run started from; None if it started from none.
+        near_copies: a text that says how many test pictures look like near copies, and the interval if near copies
+            count as one draw; empty if there is nothing to say.
+        untested: the result of a run without labels; then no part of the pictures has scores. None with labels.
+        export: the target of `ipo export` that holds the whole program and needs no code of IPO.
+        above: the proposed value of `--above`, for pictures with several labels, chosen on the held-back pictures; None
+            for other rewards, or if no value is proposed.
     """
 
     version: Literal[1] = Field(default=1, alias="schema")

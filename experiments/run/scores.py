@@ -1,4 +1,4 @@
-"""The scores in a result: of each part, and of what was used or compared beside the template. See `result.py`."""
+"""The scores in a result: of the templates on each part of the pictures, and of baselines, offsets, names and heads."""
 
 from __future__ import annotations
 
@@ -31,11 +31,14 @@ PartName = Literal["search", "selection", "test", "new"]
 
 
 AnyPart = PartName | Literal["fresh"]
-"""A part of the pictures; `fresh` pictures neither searched nor chose, and test the single words of the template."""
+"""A part of the pictures.
+
+`fresh` pictures are left over: no template was searched or chosen with them. They test the single words of a template.
+"""
 
 
 class Measured(Content):
-    """One template on one set of n units; `value` is a fraction, and the loss of a classification is in nats."""
+    """The score of one template on n units. `value` is a fraction; for a classification, `loss` is in nats."""
 
     value: Rounded
     loss: Rounded
@@ -44,11 +47,13 @@ class Measured(Content):
 
 
 class Comparison(Content):
-    """Both templates on one set of units.
+    """The scores of both templates on one set of units.
 
     Attributes:
-        difference: optimised minus initial, with its verdict, for these classes.
-        like_these: the same for other classes of the same kind; None where units have no classes or too few.
+        difference: the value of the optimised template minus that of the initial template, with its verdict. It holds
+            for these classes.
+        like_these: the same difference, with its verdict for other classes of the same kind; None if units have no
+            classes or too few.
     """
 
     initial: Measured
@@ -58,7 +63,7 @@ class Comparison(Content):
 
 
 class Over(Content):
-    """A difference of fractions with its 95 % interval; no test."""
+    """A difference of two fractions with its 95 % interval; it is no test."""
 
     difference: Rounded
     ci95: Ends
@@ -68,12 +73,13 @@ SealedPart = Literal["test", "new"]
 
 
 class OverClasses(Over):
-    """The mean over the tested classes of a part, each class of the same weight, where classes differ in size.
+    """The mean over the tested classes of a part; each class has the same weight, whatever its size.
 
     Attributes:
-        precision: whether average precisions are averaged (mAP, for pictures with several labels); else accuracies.
+        precision: whether the mean is over average precisions (mAP, for pictures with several labels); if False, it is
+            over accuracies.
         classes: how many classes have test pictures.
-        single: how many classes have only one test picture; for them the variance within the other classes is used.
+        single: how many classes have only one test picture; their variance is taken from the other classes.
         initial, optimised: the means of the two templates; the difference is optimised minus initial.
     """
 
@@ -90,13 +96,14 @@ class Baselines(Content):
     """The scores of the sealed test pictures without a search.
 
     Attributes:
-        guessing: the value of always predicting the most frequent class of the test pictures.
-        class_mean: nearest class mean, with the means of search and selection pictures; None where a class has none.
+        guessing: the value if the most frequent class of the test pictures is always predicted.
+        class_mean: the score of the nearest class mean, with the means of search and selection pictures; None if a
+            class has no such picture.
         labelled: how many search and selection pictures a class has on average.
-        ensemble: CLIP's 80 templates as one classifier; None where these would be too many texts.
-        weak: why no template can be a good answer; None where one can.
-        lead: the accuracy of class means less the template's on search and selection pictures, each left out of its
-            class mean in turn; None if few classes have two pictures, or the measure is not accuracy.
+        ensemble: the score of CLIP's 80 templates as one classifier; None if these were too many texts.
+        weak: why no template can be a good answer; None if a template can be one.
+        lead: the accuracy of class means less the accuracy of the template, on search and selection pictures; each
+            picture is left out of its class mean. None if it was not measured, see `beside.lead_of_pictures`.
     """
 
     guessing: Rounded
@@ -108,7 +115,7 @@ class Baselines(Content):
 
 
 class WithAndWithout(Over):
-    """The scores without and with something on the same units; the difference is with minus without."""
+    """The scores without and with offsets on the same units; the difference is `with` minus `without`."""
 
     without: Measured
     with_: Measured = Field(alias="with")
@@ -122,16 +129,16 @@ class Added(Content):
 
 
 class OffsetsFound(Content):
-    """What offsets add, and whether the run has them.
+    """What offsets add to the templates, and whether the program has offsets.
 
     Attributes:
-        kind: the offsets that were asked for; `centring` where none were.
-        weighed: whether classes differ in size and, by their labels, are weighted equally.
-        kept: whether the program has offsets; then the scores of the run are with offsets, else without.
-        gain: what choosing with offsets gained over choosing without, on selection pictures left out of the choice;
-            None where offsets were not asked for. Offsets are kept if the gain exceeds its standard error.
-        standard_error: the standard error of the gain.
-        sealed: what offsets add, by the part of the sealed pictures.
+        kind: the kind of offsets that was asked for; `centring` if none was.
+        weighed: whether labels were used to weigh classes equally, because classes differ in size.
+        kept: whether the program has offsets. If so, the scores of the run are with offsets; if not, without.
+        gain: the gain of a choice with offsets over a choice without, on selection pictures left out of the choice;
+            None if offsets were not asked for. Offsets are kept if the gain exceeds its standard error.
+        standard_error: the standard error of the gain; None if there is no gain, or no standard error of it.
+        sealed: what offsets add on each sealed part of the pictures.
     """
 
     kind: Kind
@@ -143,9 +150,9 @@ class OffsetsFound(Content):
 
 
 class TwoByTwo(Over):
-    """Both templates with the names given and with the names found, on the sealed test pictures.
+    """The scores of both templates with the given and with the found class names, on the sealed test pictures.
 
-    `difference` is what the names found add to the chosen template.
+    `difference` says how much the found names add to the chosen template.
     """
 
     initial_given: Measured
@@ -155,15 +162,15 @@ class TwoByTwo(Over):
 
 
 class Renamed(Content):
-    """A class with a new name, and what the new name changes compared with putting only the old name back.
+    """A class with a new name, and the effect of the new name.
 
-    This is a description and no test: it is measured on the search and selection pictures, which chose the name and so
-    flatter it.
+    The effect is the difference to putting back the old name of this class alone. It is a description and no test: it
+    is measured on the search and selection pictures. The name was chosen with these pictures, so they flatter it.
 
     Attributes:
         given, found: the old name and the new name.
-        hits: how many more of these pictures are right with the new name.
-        loss: how much the new name changes their mean loss, in nats; lower is better.
+        hits: how many more of these pictures are classified correctly with the new name.
+        loss: how much the new name changes the mean loss of these pictures, in nats; lower is better.
     """
 
     given: str
@@ -176,19 +183,21 @@ class NamesFound(Content):
     """The class names after a search for names.
 
     Attributes:
-        kept: whether any class has a new name; then all scores of the run are with the names found.
+        kept: whether any class has a new name; if so, all scores of the run are with the new names.
         renamed: the classes with a new name, in label order; at most the first 200.
-        classes: for how many classes names were searched.
+        classes: the number of classes for which names were searched.
         alone: the classes for which no other name is known.
-        chose: the number of search and selection pictures; the `hits` of `renamed` are among them.
+        chose: the number of search and selection pictures; the `hits` of `renamed` are counted on these pictures.
         candidates: how many other names were tried.
         asked: how many of the candidates came from a language model.
-        gain, standard_error: what choosing names in this way gained on held-back pictures, a fraction.
-        loss, loss_error: the same in nats, higher is better; names are taken if it exceeds its standard error and
-            `gain` is above 0.
-        permuted: the gain if each class tries the candidates of another class.
-        temperature: what logits were divided by while names were chosen.
-        sealed: both templates with the names given and found; None where all classes keep their names.
+        gain, standard_error: the gain of this way of choosing names on held-back pictures, and its standard error, as
+            fractions.
+        loss, loss_error: the same gain as a fall of the loss, and its standard error, in nats; higher is better. New
+            names are taken if `loss` exceeds `loss_error` and `gain` is above 0.
+        permuted: the gain if each class tries the candidates of another class, a fraction.
+        temperature: the number that logits were divided by while names were chosen.
+        sealed: the scores of both templates with the given and with the new names; None if all classes keep their
+            names.
     """
 
     kept: bool
@@ -211,15 +220,17 @@ class HeadFound(Content):
     """What a head of labelled pictures adds to the template, if `head=blend` asked for it.
 
     Attributes:
-        kept: whether the program uses the pictures; else the template alone decides.
-        way, weight: how the pictures decide, and their weight beside the template; see `metrics/blend.py`.
-        alone: how the pictures decide best without the template.
+        kept: whether the program uses the labelled pictures; if not, the template alone decides.
+        way, weight: how the classifier made from pictures decides beside the template, and its weight; see
+            `metrics/blend.py`.
+        alone: how the classifier made from pictures decides best without the template.
         labelled: the mean number of labelled pictures per class.
         without: the classes that have no labelled pictures.
-        left_out: how many pictures were left out in turn to choose the weight; 0 where each class has one.
-        words_alone, pictures_alone, both: template, pictures and both on the sealed test pictures.
-        over_words: both less the template alone.
-        over_pictures: both less the pictures alone.
+        left_out: how many pictures were left out in turn to choose the weight; 0 if none could be left out.
+        words_alone, pictures_alone, both: the scores of the template alone, of the pictures alone and of both together
+            on the sealed test pictures.
+        over_words: the score of both together less the score of the template alone.
+        over_pictures: the score of both together less the score of the pictures alone.
     """
 
     kept: bool

@@ -1,9 +1,9 @@
-"""The sealed test of a run: time is reserved for it, its pictures are encoded ahead, and it is opened once.
+"""The sealed test of a run: time is reserved for the test, its pictures are encoded ahead, and it is opened once.
 
-A time limit must cover the start, the sealed test and the files: the test is never cut short. How long the test takes
-is measured: the time to encode one search picture, times the number of sealed pictures that the cache lacks. A limit
-that is too short for this is refused. Then the sealed pictures are encoded, before anything is paid. The time that the
-test still needs is kept in reserve, so that the search ends in time.
+A time limit must cover the start, the sealed test and the files: the test is never cut short. The duration of the test
+is estimated: the measured time to encode one search picture, times the number of sealed pictures that the cache lacks.
+A limit that is too short for this is refused. Then the sealed pictures are encoded, before anything is paid. The time
+that the test still needs is reserved, so that the search ends in time.
 """
 
 from __future__ import annotations
@@ -41,20 +41,23 @@ from ipo_prompts.programs.record.score_keeper import units_of
 from ipo_prompts.programs.record.trust import resumed_by
 
 BESIDE = "ipo_prompts.experiments.run.beside:what_stands_beside"
-"""Measures what a result reports beside the gain."""
+"""The function that measures what a result reports beside the gain, as `module:name`."""
 MARGIN = 1.25
-"""The reserved over the measured time of the test: few pictures were timed, and the last batch before may be long."""
+"""The time that is reserved for the test is the estimated time multiplied by this factor.
+
+The factor is above 1, because few pictures were timed and the last batch before the test may take long.
+"""
 FILES = 2.0
-"""Seconds for the choice and the files of a run: 0.5 to 1.5 were measured on two cores."""
+"""The seconds reserved for the choice and the files of a run; 0.5 to 1.5 were measured on two cores."""
 ROOM = 1.25
-"""A proposed limit over the least that is needed."""
+"""A proposed time limit is the least time that is needed multiplied by this factor."""
 
 
 def in_time(planned: Plan, ui: Shows, one: Clock, folder: Path) -> tuple[Prepared, float]:
     """Prepare a run, encode its sealed pictures, and reserve the time that its sealed test still needs.
 
     Returns:
-        The run, and the seconds of its test.
+        The prepared run, and the estimated seconds of its test; 0 without a time limit.
 
     Raises:
         InputError: see `prepare` and `refuse_short`.
@@ -66,7 +69,7 @@ def in_time(planned: Plan, ui: Shows, one: Clock, folder: Path) -> tuple[Prepare
         refuse_short(one, one.seconds - one.before, 0.0, planned.config, folder)
         raise
     refuse_short(one, one.seconds - one.before, test, planned.config, folder)
-    with due():  # the time was measured to suffice
+    with due():  # by the estimate, there is time for this
         encode_sealed(prepared, ui)
     if one.limit is not None:
         test = seconds_of_test(prepared)
@@ -75,10 +78,10 @@ def in_time(planned: Plan, ui: Shows, one: Clock, folder: Path) -> tuple[Prepare
 
 
 def encode_sealed(prepared: Prepared, ui: Shows) -> None:
-    """Encode the sealed pictures before anything is asked or paid, so that unreadable pictures are found now.
+    """Encode the sealed pictures before a language model is asked or paid, so that unreadable pictures are found early.
 
-    Nothing is scored and no label is read; the features are kept in the store. If a reward does not keep features of
-    whole pictures, its pictures are only decoded.
+    Nothing is scored and no label is read; only features are stored. If a reward does not store features of whole
+    pictures, its pictures are only decoded.
 
     Raises:
         InputError: a picture cannot be read; the message names all such pictures of the run.
@@ -95,7 +98,9 @@ def encode_sealed(prepared: Prepared, ui: Shows) -> None:
 
 
 def seconds_of_test(prepared: Prepared) -> float:
-    """Return the seconds that it takes to encode what is opened at the end: sealed pictures, or all without labels.
+    """Return the estimated seconds to encode the pictures that are opened at the end and that the cache lacks.
+
+    These are the sealed pictures; for data without labels, they are all pictures.
 
     Raises:
         InputError: a picture cannot be read.
@@ -107,7 +112,7 @@ def seconds_of_test(prepared: Prepared) -> float:
 
 
 def reserve_of(test: float) -> float:
-    """Return the seconds to reserve for the files and for a test that takes `test` seconds."""
+    """Return the seconds to reserve for the sealed test and the files; `test` is the estimate for the test."""
     return MARGIN * test + FILES
 
 
@@ -116,13 +121,13 @@ def refuse_short(one: Clock, startup: float, test: float, config: RunConfig, fol
 
     Args:
         one: the clock of the run.
-        startup: seconds from the start of this session until now.
-        test: see `seconds_of_test`.
+        startup: the seconds from the start of this session until now.
+        test: the estimated seconds of the test, see `seconds_of_test`.
         config: the configuration of the run.
         folder: the run directory.
 
     Raises:
-        InputError: the limit is too short; the message says how much is needed. What was encoded is kept.
+        InputError: the limit is too short; the message says how much is needed. Encoded features stay in the cache.
     """
     later = reserve_of(test)
     least = one.before + startup + (later if one.before else max(startup, later))
@@ -140,7 +145,7 @@ def refuse_to_open(one: Clock, test: float, config: RunConfig, folder: Path) -> 
     """Stop before the sealed test if the time left is too short for it.
 
     Raises:
-        InputError: the time is too short; the message says with which limit the run can go on.
+        InputError: the time left is too short; the message says with which limit the run can go on.
     """
     if one.limit is None or one.seconds + test <= one.limit:
         return
@@ -160,7 +165,7 @@ def _again(one: Clock, least: float, config: RunConfig, folder: Path) -> str:
 
 
 def _seconds_a_picture(prepared: Prepared) -> float:
-    """Return the seconds to encode one search picture; if too few were encoded to know, a batch is timed."""
+    """Return the seconds to encode one search picture; if too few pictures were encoded, time a batch of them."""
     clip, encoded = prepared.clip, prepared.store.encoded
     shown = [item.picture for part in (prepared.search, prepared.selection) if part for item in part.items]
     if encoded >= BATCH or not shown:
@@ -172,12 +177,12 @@ def _seconds_a_picture(prepared: Prepared) -> float:
 
 @dataclass(frozen=True)
 class SealedTest:
-    """The sealed test of a run, opened.
+    """The opened test of a run.
 
     Attributes:
-        parts: both templates on each part of the pictures.
-        others: both templates on the sealed test pictures by further measures, by the name of the measure.
-        opening: this opening of the sealed pictures, with the earlier ones.
+        parts: the scores of both templates on each part of the pictures.
+        others: the scores of both templates on the test pictures by further measures, by the name of the measure.
+        opening: this opening of the sealed pictures, with the earlier openings.
     """
 
     parts: dict[AnyPart, Compared]
@@ -188,7 +193,7 @@ class SealedTest:
 def open_test(prepared: Prepared, searched: SearchedRun, journal: Journal, ui: Shows) -> SealedTest:
     """Score the initial and the chosen template on all parts; only here are the sealed pictures opened.
 
-    If fresh pictures cannot be used, that is said and they are left out: the result does not need them.
+    If fresh pictures cannot be used, a line says so and they are left out: the result does not need them.
     """
     planned, drawn = prepared.plan, prepared.plan.drawn
     settled, ours = searched.settled, searched.reward
@@ -240,9 +245,9 @@ def open_test(prepared: Prepared, searched: SearchedRun, journal: Journal, ui: S
 
 
 def _seen_before(prepared: Prepared, sealed: Sequence[Item], earlier: EarlierRun | None) -> str | None:
-    """Say how many sealed pictures are byte for byte search or selection pictures, here or in an earlier search.
+    """Say how many sealed pictures are also search or selection pictures, compared by their bytes.
 
-    None where none are.
+    The search pictures of earlier runs count, too. Return None if no sealed picture is among them.
     """
     seen = {content[:DIGITS] for content in prepared.contents(*SHOWN)}.union(earlier.searched if earlier else ())
     again = sum(content[:DIGITS] in seen for content in prepared.store.contents([item.picture for item in sealed]))
@@ -255,7 +260,7 @@ def _seen_before(prepared: Prepared, sealed: Sequence[Item], earlier: EarlierRun
 
 
 def what_is_shown(prepared: Prepared, searched: SearchedRun, test: SealedTest) -> dict[str, Any]:
-    """Return the fields of a result that are about the test: scores, verdict, and what stands beside them."""
+    """Return the fields of a result that are about the test, by name: scores, verdict, and measurements beside them."""
     drawn, found, parts, this = prepared.plan.drawn, searched.result, test.parts, test.opening
     balanced = prepared.config.verdict == "balanced"
     pairs = {str(name): part.pair for name, part in parts.items() if name != "fresh"}
@@ -291,7 +296,10 @@ def what_is_shown(prepared: Prepared, searched: SearchedRun, test: SealedTest) -
 
 
 def opening(prepared: Prepared, searched: SearchedRun, test: Compared, journal: Journal) -> Openings:
-    """Record this opening with the digest of each sealed picture, so that runs that seal only some of them count it."""
+    """Record this opening of the sealed pictures in the journal, and return it.
+
+    The digest of each sealed picture is recorded, so that runs with only some of these pictures count the opening.
+    """
     data, before = prepared.plan.data, searched.earlier.opened if searched.earlier else ()
     pictures = {content[:DIGITS] for content in prepared.contents(*SEALED)}
     names = names_digest(data.class_names), names_digest(names_after(data, searched.named))
@@ -299,5 +307,5 @@ def opening(prepared: Prepared, searched: SearchedRun, test: Compared, journal: 
 
 
 def _found(part: Compared) -> tuple[str, dict[str, Any]]:
-    """Return the chosen template, and the values of both templates on each unit."""
+    """Return the chosen template, and the hits of both templates, by template."""
     return part.optimised.template, {one.template: units_of(one) for one in (part.initial, part.optimised)}

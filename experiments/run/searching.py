@@ -1,12 +1,12 @@
-"""The search of a run in its directory, and what it takes over from an earlier run: templates, pictures and openings.
+"""Search in a run directory, starting from an earlier run if the configuration names one.
 
-The earlier run is only read. Its templates are scored again, like those of a resumed run: this is exact, asks no
-language model, and an edited record cannot change a result. What was read is written to the new run's journal before
-it is used, so that the new run can be resumed and replayed without the earlier run.
+The earlier run is only read. Its templates are scored again, like those of a resumed run: this is exact, it asks no
+language model, and an edited record cannot change a result. The data that are read from the earlier run are written to
+the journal of the new run before they are used. So the new run can be resumed and replayed without the earlier run.
 
-Templates are fitted to the pictures that they were found on, and the test of the earlier run may be the reason why the
-new one was started. So the journal keeps the digests of the pictures that any run of the chain searched on, and all
-openings of sealed pictures by these runs are counted.
+Templates are fitted to the pictures on which they were found. And the test of the earlier run may be the reason for the
+new run. So the journal of the new run records the digests of all search pictures of the earlier run and of the runs
+before it, and all openings of sealed pictures by these runs are counted.
 """
 
 from __future__ import annotations
@@ -47,9 +47,9 @@ class SearchedRun(running.Searched):
     """A finished search.
 
     Attributes:
-        reward: the reward with the class names that were found.
-        earlier: the run that the search started from; None where it started from none.
-        same_pictures: whether the earlier run searched on the same pictures, with the same CLIP, reward and offsets.
+        reward: the reward with the class names after the search for names.
+        earlier: the earlier run that the search started from; None if it started from none.
+        same_pictures: whether the earlier run had the same search and selection pictures, CLIP, reward and offsets.
     """
 
     reward: Reward
@@ -63,14 +63,15 @@ def search_in(
     """Search in the run directory that holds the journal, or resume the search that was begun there.
 
     Args:
-        prepared: the run.
-        journal: its record.
+        prepared: the prepared run.
+        journal: the journal of the run.
         ui: shows the search.
-        track: called after each step.
+        track: called with each finished step and the ledger of the language models.
 
     Raises:
-        InputError: the directory holds a run with other pictures or another CLIP, or a picture changed meanwhile.
-        NothingUsable: the strategy gave nothing to score.
+        InputError: the directory holds a run with other pictures or another CLIP, or a picture changed during the
+            search.
+        NothingUsable: the strategy proposed no template that can be scored.
         dspy.LMError: the language model cannot be reached; the run can be resumed.
     """
     config, planned = prepared.config, prepared.plan
@@ -78,7 +79,8 @@ def search_in(
     pictures = prepared.digest(*SHOWN)
     identity = {"pictures": pictures, "clip": prepared.clip.fingerprint}
     check_same(journal, identity)
-    # The folder in which the run began, for those who resume it elsewhere; not recorded if all paths are absolute.
+    # The folder in which the run began is recorded for people who resume the run in another folder. It is not recorded
+    # if all paths are absolute.
     began = {"began_in": os.getcwd()} if relative_places(config.model_dump()) else {}  # noqa: PTH109
     begin(journal, identity, config=config.model_dump(mode="json"), **began)
     comments = "".join(f"# {line}\n" for line in about_preset(config))
@@ -101,7 +103,7 @@ def search_in(
         room=planned.room,
         earlier=search.Earlier(tuple(earlier.templates), earlier.steps) if earlier else None,
         replies=[*(replies or ()), *described],
-        replay=replies is not None,  # if only the describer is replayed, the optimizer may still ask
+        replay=replies is not None,  # if only the describer is replayed, the optimizer may ask
     )
 
     def on_step(step: Step, ledger: Ledger) -> None:
@@ -109,7 +111,7 @@ def search_in(
         track(step, ledger)
 
     found = running.run(job, journal, on_step=on_step, say=ui.passing, showing=ui.search)
-    prepared.contents(*SHOWN)  # refuses changed pictures
+    prepared.contents(*SHOWN)  # refuses pictures that have changed
     same = earlier is not None and earlier.identity == identity_of(config, pictures, prepared.clip.fingerprint)
     if earlier and same:
         known = [one for one in found.result.history if one.template in earlier.templates]
@@ -138,18 +140,19 @@ def _describing(prepared: Prepared) -> Describing | None:
 
 EVENT = "earlier"
 MOST = 5_000
-"""The most templates that are taken over: the best ones. A default run has some sixty."""
+"""The most templates that are taken over; if there are more, only the best are. A default run has some sixty."""
 
 
 class EarlierRun(Content):
-    """What is taken over from an earlier run, as the journal of the new run holds it.
+    """The data that a new run takes over from an earlier run, as the journal of the new run holds them.
 
     Attributes:
         run: the directory of the earlier run.
-        templates: its templates, each with the recorded value.
+        templates: the recorded value of each template of the earlier run, by template.
         steps: the number of steps of the earlier run and the runs before it.
-        identity: what its scores were made with; with the same identity, a template has the same score.
-        searched: the beginnings of the digests of the pictures that the earlier run and the runs before it searched on.
+        identity: everything that the scores of the earlier run depend on, see `identity_of`. With the same identity, a
+            template has the same score.
+        searched: the beginning of the digest of each search picture of the earlier run and the runs before it.
         opened: the openings of sealed pictures by the earlier run and the runs before it.
     """
 
@@ -162,11 +165,11 @@ class EarlierRun(Content):
 
 
 def read_earlier(folder: Path) -> EarlierRun:
-    """Read a run to start from, with the pictures that it searched on by its record.
+    """Read the run to start from; its search pictures are taken from its record.
 
     Raises:
-        InputError: the folder holds no run, the run has no templates or opened its test and has no result, or a file
-            cannot be read.
+        InputError: the folder holds no run, the run has no templates, the run opened its test and has no result, or a
+            file cannot be read.
     """
     events, config = read(folder), config_of(folder)
     file = folder / FILE_NAME
@@ -199,14 +202,18 @@ def read_earlier(folder: Path) -> EarlierRun:
 
 
 def identity_of(config: RunConfig, pictures: str, clip: str) -> dict[str, Any]:
-    """Return what the scores of a template depend on: search and selection pictures, CLIP, reward, offsets."""
+    """Return everything that the scores of a template depend on, by name.
+
+    These are the search and selection pictures (`pictures` is their digest), the CLIP (`clip` is its fingerprint), the
+    reward and the offsets.
+    """
     return {"pictures": pictures, "clip": clip, "reward": config.reward, "offsets": config.offsets}
 
 
 def taken_over(config: RunConfig, journal: Journal) -> EarlierRun | None:
-    """Return the earlier run that a run starts from, and record it in the journal; None where it starts from none.
+    """Return the earlier run that a run starts from, and record it in the journal; None if it starts from none.
 
-    A run that is resumed or replayed has it in its record; a new run reads the folder of the earlier run.
+    If the run is resumed or replayed, the earlier run is read from the record. Otherwise, its folder is read.
 
     Raises:
         InputError: see `read_earlier`.
@@ -220,20 +227,23 @@ def taken_over(config: RunConfig, journal: Journal) -> EarlierRun | None:
 
 
 def recorded(config: RunConfig, events: Sequence[Event]) -> EarlierRun | None:
-    """Return the earlier run from the run's own journal, else from the replayed run's; None if neither has one."""
+    """Return the earlier run as a journal records it; None if no journal does.
+
+    The journal of the run itself comes first (`events`), then the journal of the replayed run.
+    """
     own = next((event for event in reversed(events) if event["type"] == EVENT), None)
     if own is not None:
         return _checked(own, Path(FILE_NAME))
     start = Path(config.start_from or "").parts
     for event in reversed(recorded_events(config.lm) or ()):
-        # The replayed run may itself be the run to start from; then its record names another earlier run.
+        # If the replayed run is itself the run to start from, its record names another earlier run.
         if event["type"] == EVENT and Path(str(event.get("run"))).parts[-len(start) :] == start:
             return _checked(event, Path(config.lm))
     return None
 
 
 def started(earlier: EarlierRun, prepared: Prepared, searched: SearchedRun) -> Started:
-    """Count the templates that were taken over, and the selection pictures that an earlier run searched on."""
+    """Return how many templates were taken over, and how many selection pictures were earlier search pictures."""
     taken = sum(entry.source == "earlier run" for entry in searched.result.history)
     fresh = [template for template in earlier.templates if key(template) != key(prepared.config.initial_template)]
     known = set(earlier.searched)
@@ -244,7 +254,7 @@ def started(earlier: EarlierRun, prepared: Prepared, searched: SearchedRun) -> S
 
 
 def _valid(values: Mapping[str, float], file: Path) -> dict[str, float]:
-    """Return the usable templates of a record, each once; the best ones where there are more than `MOST`."""
+    """Return the values of the usable templates of a record, by template; of more than `MOST`, only the best."""
     found: dict[str, tuple[str, float]] = {}
     for template, value in values.items():
         if not math.isfinite(value):

@@ -1,8 +1,8 @@
-"""What a run tells, as one ordered list: each sentence with its numbers, and the places where it is told.
+"""The sentences that report a finished run, as one ordered list: each sentence with the places where it is shown.
 
-The terminal, the page and a notebook take their sentences from this list. Each capability with something to tell has
+The terminal, the page and a notebook take their sentences from this list. Each capability with something to report has
 one function here, and `told` calls these functions in order. Sentences are not stored: each is made from the numbers of
-the result when it is told.
+the result when it is shown.
 """
 
 from __future__ import annotations
@@ -40,23 +40,25 @@ from ipo_prompts.metrics.verdict import between, points, share
 
 REPORT = "report.html"
 Place = Literal["terminal", "quiet", "notebook", "headline", "verdict", "warning", "rows", "test", "sure", "compared"]
-"""Where a sentence is told. `terminal`: at the end of a run. `quiet`: there with `--quiet`. `notebook`: in a notebook.
+"""The place where a sentence is shown.
 
-The others are places on the page. `headline` stands instead of the template, `verdict` below it. `warning` is a
-warning, `rows` are rows with a label, `test` is how to test a run without labels. `sure` (how sure this is) and
-`compared` (what it is compared with) stand further down.
+`terminal` is the terminal at the end of a run, `quiet` is the terminal with `--quiet`, and `notebook` is a notebook.
+
+The other places are on the page. A `headline` stands in place of the template, and a `verdict` stands below it. A
+`warning` is shown as a warning, and `rows` are rows with a label. `test` says how to test a run without labels. Further
+down on the page, `sure` says how sure the numbers are, and `compared` says what the template is compared with.
 """
 
 
 @dataclass(frozen=True)
 class Line:
-    """One line of what a run tells.
+    """One line of the report on a run.
 
     Attributes:
-        at: the places where the line is told.
-        text: a sentence or a number; empty where there is only a command.
+        at: the places where the line is shown.
+        text: a sentence or a number; empty if there is only a command.
         label: what the line is about, such as `test`; empty for a sentence that needs none.
-        command: the command to type, in parts; a long line may be broken between parts. Empty where there is none.
+        command: the command to type, in parts; a long line may be broken between parts. Empty if there is no command.
     """
 
     at: tuple[Place, ...]
@@ -66,7 +68,7 @@ class Line:
 
 
 def told_at(place: Place, result: RunResult, config: RunConfig | None, folder: Path) -> list[Line]:
-    """Return the lines that are told in one place; see `told`."""
+    """Return the lines that are shown in one place; see `told`."""
     return [line for line in told(result, config, folder) if place in line.at]
 
 
@@ -75,8 +77,8 @@ def told(result: RunResult, config: RunConfig | None, folder: Path) -> Iterator[
 
     Args:
         result: the result of the run.
-        config: the configuration of the run; None where there is only a result, and no command can be given.
-        folder: the run directory, as commands name it.
+        config: the configuration of the run; None if only a result is at hand: then no run is repeated.
+        folder: the run directory, as it stands in commands.
     """
     if found := result.untested:
         yield Line(("terminal", "quiet", "notebook", "verdict"), result.verdict)
@@ -102,9 +104,10 @@ def told(result: RunResult, config: RunConfig | None, folder: Path) -> Iterator[
 
 
 def _verdict(result: RunResult) -> Iterator[Line]:
-    """Yield the verdict. In the terminal it has its interval and p; on the page it has none, for cards there show them.
+    """Yield the verdict, and the values of both templates.
 
-    A quiet run and a notebook tell all that is known of the test.
+    In the terminal, the verdict includes the interval and p. On the page it does not: separate cards show them there. A
+    quiet run and a notebook show the whole stored verdict.
     """
     test, new = result.scores["test"], result.scores.get("new")
     untried = result.ended if result.templates_scored == 1 else None
@@ -127,7 +130,7 @@ def _before_and_after(result: RunResult, score: Comparison) -> str:
 
 
 def _sure(result: RunResult) -> Iterator[Line]:
-    """Yield what else tells how sure the numbers are, beside their intervals."""
+    """Yield further sentences about how sure the numbers are, beside their intervals."""
     test, data, unit = result.scores["test"], result.data, result.reward.unit
     if test.difference.outcome == "not shown":
         yield Line(("sure",), _sentence(test.difference.limit))
@@ -147,7 +150,7 @@ def _sure(result: RunResult) -> Iterator[Line]:
 
 
 def over_classes_in_words(found: OverClasses) -> str:
-    """Tell the mean over classes with the chosen template, and its difference from that with the initial template."""
+    """Say the mean over classes of the chosen template, and how much it differs from that of the initial template."""
     low, high = found.optimised_ci95
     value = f"{100 * found.optimised:.1f} % [{100 * low:.1f}, {100 * high:.1f}]"
     over = f"a difference of {points(found.difference)} points {between(found)}"
@@ -167,7 +170,7 @@ def _sentence(text: str) -> str:
 
 
 def _baselines(result: RunResult) -> Iterator[Line]:
-    """Yield what is known without a search, the warnings that follow from it, and what could not be measured."""
+    """Yield the baselines, the warnings that follow from them, and a sentence about measurements that are left out."""
     if known := result.baselines:
         test = result.scores["test"]
         best = max(test.initial.value, test.optimised.value)
@@ -184,7 +187,10 @@ def _baselines(result: RunResult) -> Iterator[Line]:
 
 
 def warning_of(found: Baselines, best: float) -> str:
-    """Say why any template is a poor answer; empty where none is. `best` is the accuracy of the better of the two."""
+    """Say why no template can be a good answer; return an empty text if a template can be one.
+
+    `best` is the larger of the accuracies of the initial and the chosen template.
+    """
     says = f"templates name {100 * best:.1f} % at best"
     if found.weak == "near guessing":
         return f"This CLIP is near guessing on these pictures: {says}, guessing {100 * found.guessing:.1f} %."
@@ -195,7 +201,7 @@ def warning_of(found: Baselines, best: float) -> str:
 
 
 def baselines_in_words(found: Baselines, best: float) -> str:
-    """Tell the accuracies on the test pictures without a search, and what may help; for `best` see `warning_of`."""
+    """Say the accuracies of the baselines on the test pictures, and what may help; for `best` see `warning_of`."""
     known = [f"guessing, always the most frequent class, {100 * found.guessing:.1f} %"]
     if found.class_mean:
         known.append(f"the nearest class mean of {found.labelled:.3g} pictures a class {share(found.class_mean)}")
@@ -221,7 +227,7 @@ def _names(result: RunResult) -> Iterator[Line]:
 
 
 def names_in_words(found: NamesFound) -> str:
-    """Say which other class names were tried, and what those that were taken add."""
+    """Say how many other class names were tried, and how much the new names add."""
     if not found.candidates:
         return f"No other names of the classes are known. {_to_type(found.alone)}"
     tried = f"{found.candidates:,} other names of the {found.classes} classes were tried in the template"
@@ -244,7 +250,7 @@ def names_in_words(found: NamesFound) -> str:
 
 
 def _to_type(names: tuple[str, ...]) -> str:
-    """Say where to write other names, with the line for the first of these classes as an example."""
+    """Say where to write names to try; the example is the line for the first of the classes `names`."""
     line = yaml.safe_dump({names[0]: "…"}, allow_unicode=True, width=1000).strip().removesuffix("…")
     return f"Write names to try into a file, as in `{line}[NAME, NAME]`, and give it as name_candidates=FILE."
 
@@ -264,7 +270,7 @@ def _offsets(result: RunResult) -> Iterator[Line]:
 
 
 def offsets_in_words(found: OffsetsFound, same: bool) -> str:
-    """Say what offsets add to the template. `same`: the template is the initial one."""
+    """Say how much offsets add to the template; `same` says whether it is the initial template."""
     how = "no words; labels only to weigh classes the same" if found.weighed else "no labels, no words"
     offsets = f"{found.kind} offsets ({how})"
     would = "; on new classes ".join(_added(added, found.kept, same) for added in found.sealed.values())
@@ -295,11 +301,14 @@ def _head(result: RunResult) -> Iterator[Line]:
 
 MEANS = {"class mean": "the unit mean of each class", "discriminant": "a discriminant with one covariance for all"}
 NAMED = 5
-"""How many classes without pictures are named at most."""
+"""The most classes without pictures that are named."""
 
 
 def head_in_words(found: HeadFound) -> str:
-    """Say what decides, how it was chosen, and what words add to pictures and pictures to words."""
+    """Say whether words alone or words and pictures decide, and how their weight was chosen.
+
+    If both decide, say also how much pictures add to words, and words to pictures.
+    """
     size = f"{found.labelled:.3g} labelled pictures a class"
     alone = (
         f"On the sealed test pictures words alone name {share(found.words_alone)}, pictures alone "
@@ -332,14 +341,14 @@ def head_in_words(found: HeadFound) -> str:
 
 
 def _headroom(result: RunResult) -> Iterator[Line]:
-    """Yield what was measured before the search."""
+    """Yield the sentences about the headroom, which was measured before the search."""
     if room := result.headroom:
         for text in (f"Before the search, on {room.pictures} of its pictures: {room.verdict}", *room.lines):
             yield Line(("compared",), text)
 
 
 def started_in_words(found: Started, unit: str) -> str:
-    """Say which templates came from an earlier run, and what that means for the choice."""
+    """Say how many templates came from an earlier run, and what this means for the choice of the winner."""
     where = f"the same search {unit}" if found.same_pictures else f"the search {unit} of this run"
     words = f"Started from {found.run}: {found.templates:,} of its templates are candidates, scored again on {where}."
     if found.chose:
@@ -350,7 +359,10 @@ def started_in_words(found: Started, unit: str) -> str:
 
 
 def untested_in_words(found: Untested, kept: bool) -> str:
-    """Say how many pictures get another name than by the initial template. `kept`: the initial template stays."""
+    """Say for how many pictures the template, and centring, predict another class than the initial template.
+
+    `kept` says whether the initial template stays; if so, only centring is compared with it.
+    """
 
     def of_all(count: int) -> str:
         return f"{count:,} of {found.pictures:,} pictures ({100 * count / found.pictures:.0f} %)"
@@ -364,8 +376,8 @@ def untested_in_words(found: Untested, kept: bool) -> str:
 
 
 def _cost(result: RunResult, config: RunConfig | None) -> str:
-    """Say how many templates were tried, how long that took, and which language model was asked how often."""
-    from ipo_prompts.programs.lm.connect import REPLAY  # it imports DSPy, which tables of cells do not need
+    """Say how many templates were scored, how long the run took, and how often which language model was asked."""
+    from ipo_prompts.programs.lm.connect import REPLAY  # imports DSPy, which tables do not need
 
     scored = result.templates_scored
     tried = f"{scored} template{'s' * (scored != 1)} in {result.seconds['total']:.0f} s"

@@ -1,4 +1,4 @@
-"""The interface of what shows a run."""
+"""The interface of objects that show a run to a person."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ if TYPE_CHECKING:
 
 
 class Shows(Protocol):
-    """What shows a run; `live_view.Ui` is the one on stderr."""
+    """An object that shows a run to a person; `live_view.Ui` shows it on stderr."""
 
     scale: Scale
     """The scale of the values that are shown."""
 
     def fetch(self, configs: Sequence[RunConfig]) -> None:
-        """Fetch the weights that runs lack.
+        """Fetch the weights that runs need and that are not here.
 
         Raises:
             InputError: the weights cannot be fetched, or the person said no.
         """
 
     def running(self) -> AbstractContextManager[None]:
-        """Show the warnings of the programs while a block runs, and leave no passing line behind when it ends."""
+        """Show the warnings that IPO logs while a block runs; when the block ends, remove the line of `passing`."""
 
     def say(self, text: str) -> None:
         """Show one line."""
@@ -40,7 +40,7 @@ class Shows(Protocol):
         """Show one line even when quiet."""
 
     def pictures(self, what: str) -> Callable[[int, int], None]:
-        """Return a callback that is told how many pictures of a part are encoded, and how many there are."""
+        """Return a callback for the encoding of a part; it takes the number of encoded pictures and of all pictures."""
 
     def search(self, ledger: Ledger) -> AbstractContextManager[None]:
         """Show the search, and what it waits for, while a block runs."""
