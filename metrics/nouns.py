@@ -1,13 +1,13 @@
-"""The nouns of WordNet 3.0: the meaning of a number (`n02084071`: a dog), its synonyms and its hypernyms.
+"""The nouns of WordNet 3.0. A set of synonyms has a number (`n02084071`: a dog), words and hypernyms.
 
 `nouns.xz` beside this file is made by `tools/nouns.py`; its licence is in `NOTICE.md`. The file holds five columns,
 separated by form feeds. Four columns have one line for each set of synonyms, in the order of the numbers:
 
-1. the number, less the number before it;
-2. the words;
-3. for each word, the number of this sense if the word has several, and after a colon how often texts were tagged with
-   this sense;
-4. for each hypernym, how many lines above this one it stands.
+1. the number of the set, as the difference from the number on the line before;
+2. the words of the set;
+3. for each word, its sense and, after a colon, how often texts were tagged with this sense. The sense is left out if
+   the word has only one, and the count if it is 0;
+4. for each hypernym, the distance in lines from the line of the hypernym to this line.
 
 Each line of the fifth column is an irregular plural and its singulars.
 """
@@ -22,7 +22,7 @@ from itertools import accumulate
 from typing import NamedTuple
 
 PHYSICAL = 1930
-"""The number of "physical entity". Everything that a picture can show is below it, and much that it cannot show."""
+"""The number of "physical entity". Everything that a picture can show has this hypernym, and so have other things."""
 
 
 class Word(NamedTuple):
@@ -30,8 +30,8 @@ class Word(NamedTuple):
 
     Attributes:
         text: the word, with spaces; upper case only in names.
-        sense: the number of this sense among the senses of the word, from 1, the most usual first.
-        tagged: how often the word has this sense in tagged texts.
+        sense: the number of this meaning among the meanings of the word. The most usual meaning has the number 1.
+        tagged: how often the word has this meaning in tagged texts.
     """
 
     text: str
@@ -40,14 +40,14 @@ class Word(NamedTuple):
 
 
 class Synset(NamedTuple):
-    """Words with one meaning, the usual word first, and the numbers of the hypernyms."""
+    """A set of synonyms: words with one meaning, the most usual word first, and the numbers of the set's hypernyms."""
 
     words: tuple[Word, ...]
     hypernyms: tuple[int, ...]
 
 
 class _Nouns(Mapping[int, Synset]):
-    """Number → synonyms. A line is parsed only when it is asked for, because few are."""
+    """Map the number of each set of synonyms to the set. A set is parsed when it is looked up, because few sets are."""
 
     def __init__(self) -> None:
         steps, *self.columns = (column.split("\n") for column in _columns()[:4])
@@ -60,7 +60,7 @@ class _Nouns(Mapping[int, Synset]):
         return Synset(tuple(map(_word, words.split(","), used.split(","))), self.above(place))
 
     def above(self, place: int) -> tuple[int, ...]:
-        """Return the numbers of the hypernyms of a line."""
+        """Return the numbers of the hypernyms of the set on line `place`, counted from 0."""
         return tuple(self.numbers[place - int(one)] for one in self.columns[2][place].split(",") if one)
 
     def __iter__(self) -> Iterator[int]:
@@ -72,18 +72,22 @@ class _Nouns(Mapping[int, Synset]):
 
 @cache
 def synsets() -> _Nouns:
-    """Return number → synonyms for all nouns."""
+    """Return the sets of synonyms of all nouns, by number."""
     return _Nouns()
 
 
 def meanings(word: str) -> list[tuple[Word, int]]:
-    """Return the meanings of a word in lower case, the most usual first: each as WordNet's word and its number."""
+    """Return the meanings of a word, which is given in lower case. The most usual meaning comes first.
+
+    Each meaning is a pair: the word as WordNet has it, and the number of its set of synonyms.
+    """
     each = ((one, number) for number in _with_word().get(word, ()) for one in synsets()[number].words)
     return sorted((found for found in each if found[0].text.casefold() == word), key=lambda of: (of[0].sense, of[1]))
 
 
 @cache
 def _with_word() -> dict[str, list[int]]:
+    """Return word in lower case → the numbers of the sets of synonyms that contain the word."""
     found: dict[str, list[int]] = {}
     lines = _columns()[1].replace("_", " ").casefold().split("\n")
     for number, line in zip(synsets().numbers, lines, strict=True):
@@ -99,14 +103,14 @@ def _word(text: str, used: str) -> Word:
 
 @cache
 def irregular() -> Mapping[str, tuple[str, ...]]:
-    """Return plural → singulars for the nouns with an irregular plural."""
+    """Return irregular plural → its singulars."""
     rows = (line.split("\t") for line in _columns()[4].split("\n"))
     return {plural.replace("_", " "): tuple(one.replace("_", " ") for one in rest.split()) for plural, rest in rows}
 
 
 @cache
 def common(count: int) -> tuple[str, ...]:
-    """Return the `count` words for things that are most frequent in tagged texts, the most frequent first."""
+    """Return the `count` words for physical things that tagged texts use most, the most frequent first. No names."""
     nouns, below, tagged = synsets(), dict[int, list[int]](), set[int]()
     for place, number in enumerate(nouns.numbers):
         if ":" in nouns.columns[1][place]:

@@ -3,17 +3,18 @@
 On pictures unlike its training pictures, a CLIP tends to predict a few classes too often. Part of the effect of a
 template's words is to undo this bias. Offsets undo it without words and without labels:
 
-- `centring`: subtract the mean feature μ of the pictures from every feature, so that a class with the embedding w gets
-  the offset -scale · μ·w. This is the first-order form of distribution normalisation (Zhou et al. 2023, arXiv
-  2302.11084); the half for the texts moves all classes of a picture alike. μ knows no classes, so it serves new
-  classes too.
-- `prior`: one number for each class, such that the mean predicted probability of each class over the pictures is the
-  same. This is bias correction by the predicted label distribution (Zhu et al. 2024, Frolic, arXiv 2410.19294), a form
-  of logit adjustment (Zhu et al. 2023, arXiv 2310.08106) that assumes balanced classes.
+- `centring`: subtract the mean feature μ of the pictures from every feature. A class with the embedding w then gets the
+  offset -scale · μ·w. This is the first-order form of distribution normalisation (Zhou et al. 2023, arXiv 2302.11084).
+  That method also subtracts a mean text embedding; this is left out, because it changes all logits of a picture by the
+  same number. μ does not depend on the classes, so it serves new classes too.
+- `prior`: choose one number for each class so that all classes have the same mean predicted probability over the
+  pictures. This is bias correction by the predicted label distribution (Zhu et al. 2024, Frolic, arXiv 2410.19294). It
+  is a form of logit adjustment (Zhu et al. 2023, arXiv 2310.08106) that assumes balanced classes.
 
-Both assume that the pictures show all classes about equally often. They can do harm where this is not so, or where
-there is no bias to undo. If the numbers of pictures of the classes are known and differ, each class weighs the same: a
-picture of a class with n pictures counts 1/n (`class_weights`). Nothing else of the labels is used.
+Both kinds assume that the pictures show all classes about equally often. Offsets can do harm where this is not so, or
+where there is no bias to undo. If the labels are known and the classes have different numbers of pictures, pictures are
+weighted so that each class weighs the same: a picture of a class with n pictures has a weight proportional to 1/n
+(`class_weights`). The labels are used for nothing else.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 Kind = Literal["centring", "prior"]
 
 TOLERANCE = 1e-4
-"""How far the mean probability of a class may be from uniform, relative to it."""
+"""The largest difference between the mean probability of a class and 1/C, as a share of 1/C."""
 MOST_ROUNDS = 200
 PARTS = (1.0, 0.5, 0.25, 0.125, 0.0625)
 """Parts of Newton's step, tried in turn until the objective goes down."""
@@ -45,23 +46,28 @@ LARGEST = 1e6
 
 @dataclass(frozen=True, eq=False)
 class CentringOffsets:
-    """Offsets that subtract the mean feature from every picture: `mean` is float32 (D,)."""
+    """Offsets that subtract the mean feature of pictures, `mean`, float32 (D,), from the feature of every picture."""
 
     mean: Floats
     kind: ClassVar[Kind] = "centring"
 
     @classmethod
     def from_pictures(cls, features: Floats, weights: Doubles | None = None) -> CentringOffsets:
-        """Average the features of n pictures, float32 (n, D), unit rows; `weights` (n,) add up to 1."""
+        """Make the offsets from pictures.
+
+        Args:
+            features: the features of n pictures, float32 (n, D), unit rows.
+            weights: the weights of the pictures, (n,), which add up to 1; None if all weigh the same.
+        """
         mean = features.mean(axis=0, dtype=np.float64) if weights is None else weights @ features
         return cls(mean.astype(np.float32))
 
     def of(self, clip: Clip, classes: Floats) -> Floats:
-        """See `Offsets`: -scale · μ·w of each class."""
+        """Return the offset of each class, -scale · μ·w: float32 (C,). See `Offsets`."""
         return np.float32(-clip.logit_scale) * (classes @ self.mean)
 
     def settled(self, clip: Clip, classes: Floats) -> CentringOffsets:
-        """Return the offsets that a program keeps: these, because they serve any classes."""
+        """Return the offsets that a program saves: these offsets themselves, because they serve any classes."""
         return self
 
 
@@ -73,7 +79,7 @@ class PriorOffsets:
     kind: ClassVar[Kind] = "prior"
 
     def of(self, clip: Clip, classes: Floats) -> Floats:
-        """See `Offsets`."""
+        """Return the offset of each class: float32 (C,). See `Offsets`."""
         if len(classes) != len(self.numbers):
             raise InputError(
                 f"these prior offsets are for {len(self.numbers)} classes, and there are {len(classes)}; "
@@ -84,7 +90,7 @@ class PriorOffsets:
 
 @dataclass(frozen=True, eq=False)
 class Refitted:
-    """Offsets that are found anew for every template, by `uniform_offsets`.
+    """Offsets that `uniform_offsets` computes anew for every template.
 
     Attributes:
         features: the features of n pictures, float32 (n, D), unit rows.
@@ -96,36 +102,42 @@ class Refitted:
     kind: ClassVar[Kind] = "prior"
 
     def of(self, clip: Clip, classes: Floats) -> Floats:
-        """See `Offsets`."""
+        """Return the offset of each class, for the template of these embeddings: float32 (C,). See `Offsets`."""
         return uniform_offsets(clip.logit_scale * (self.features @ classes.T), self.weights)
 
     def settled(self, clip: Clip, classes: Floats) -> PriorOffsets:
-        """Return the offsets that a program keeps: the numbers for its template."""
+        """Return the offsets that a program saves: the offsets for the template of these embeddings."""
         return PriorOffsets(self.of(clip, classes))
 
 
 Fitted = CentringOffsets | Refitted
 """Offsets that are fitted on the pictures of a run and serve all its templates."""
 Saved = CentringOffsets | PriorOffsets
-"""Offsets that a program keeps."""
+"""Offsets that a program saves."""
 Offsets = Fitted | Saved
-"""The numbers that are added to the logits of one template's classes.
+"""Offsets of any kind.
 
-`of` makes them, float32 (C,), from class embeddings, float32 (C, D). It raises an `InputError` if the offsets do not
-suit these classes.
+The method `of` takes the class embeddings of one template, float32 (C, D). It returns the number to add to the logit of
+each class, float32 (C,). It raises an `InputError` if the offsets do not suit these classes.
 """
 
 
 def fitted(kind: Kind, features: Floats, labels: Numbers | None = None) -> Fitted:
-    """Fit offsets on n pictures, float32 (n, D), unit rows; with `labels`, int64 (n,), each class weighs the same."""
+    """Fit offsets on pictures.
+
+    Args:
+        kind: the kind of offsets.
+        features: the features of n pictures, float32 (n, D), unit rows.
+        labels: the class of each picture, int64 (n,), so that each class weighs the same; None if each picture does.
+    """
     weights = None if labels is None else class_weights(labels)
     return CentringOffsets.from_pictures(features, weights) if kind == "centring" else Refitted(features, weights)
 
 
 def class_weights(labels: Numbers) -> Doubles | None:
-    """Return the weights of n pictures, int64 (n,), that give each class the same: float64 (n,), 1 together.
+    """Return weights of n pictures with which all classes weigh the same: float64 (n,), with the sum 1.
 
-    None if all classes have equally many pictures.
+    `labels` is the class of each picture, int64 (n,). Return None if all classes have equally many pictures.
 
     >>> class_weights(np.array([0, 0, 1])).tolist(), class_weights(np.array([0, 1]))
     ([0.25, 0.25, 0.5], None)
@@ -137,15 +149,21 @@ def class_weights(labels: Numbers) -> Doubles | None:
 
 
 def uniform_offsets(logits: Floats, weights: Doubles | None = None) -> Floats:
-    """Find the offsets that make softmax(logits + offsets), averaged over the pictures, uniform: (n, C) → float32 (C,).
+    """Find the offsets with which all classes have the same mean probability over the pictures.
 
-    These offsets minimise the convex objective mean log-sum-exp(logits + offsets) - mean(offsets), whose gradient is
-    the mean probability less 1/C. The fixed point b += log(1/C) - log(mean probability), a round of Sinkhorn's
-    algorithm, never moves away from the minimum. But it is slow where few pictures lie between two classes, so Newton's
-    step is tried first.
+    The probabilities are softmax(logits + offsets). The offsets minimise the convex objective
+    mean log-sum-exp(logits + offsets) - mean(offsets). Its gradient is the mean probability of each class minus 1/C.
+
+    Each round tries Newton's step first. If the objective does not go down, the round takes the fixed-point step
+    b += log(1/C) - log(mean probability), a round of Sinkhorn's algorithm. The fixed-point step never moves away from
+    the minimum, but it is slow where few pictures lie between two classes.
+
+    Args:
+        logits: the logits of n pictures, (n, C).
+        weights: the weights of the pictures, (n,), which add up to 1; None if all weigh the same.
 
     Returns:
-        Numbers of mean 0; those of the last round if `MOST_ROUNDS` did not suffice.
+        The offsets, float32 (C,), with mean 0. If `MOST_ROUNDS` rounds did not suffice, these are the last offsets.
     """
     values = logits.astype(np.float64)
     n, count = values.shape
@@ -156,7 +174,7 @@ def uniform_offsets(logits: Floats, weights: Doubles | None = None) -> Floats:
             break
         weighed = probabilities if weights is None else probabilities * (n * weights)[:, None]
         curvature = np.diag(mean) - probabilities.T @ weighed / n
-        # One number added to all classes changes nothing. The last term makes the matrix invertible all the same.
+        # The same number added to all offsets changes no probability, so the matrix is singular without the last term.
         curvature += 1e-12 * np.eye(count) + 1 / count**2
         step = np.linalg.solve(curvature, 1 / count - mean)
         damped = (offsets + part * step for part in PARTS)
@@ -181,7 +199,7 @@ def _objective(logits: Any, offsets: Any, weights: Any) -> tuple[float, Any, Any
 
 
 def state_of(offsets: Saved) -> dict[str, Any]:
-    """Return offsets as plain JSON: the kind, and the mean feature or the numbers of the classes."""
+    """Return offsets as plain JSON: the kind, and as `values` the mean feature or the numbers of the classes."""
     values = offsets.mean if isinstance(offsets, CentringOffsets) else offsets.numbers
     return {"kind": offsets.kind, "values": [float(value) for value in values]}
 
@@ -218,5 +236,5 @@ def from_state(state: Any, width: int, classes: int) -> Saved:
 
 
 def under(units: Any, offsets: Fitted | None) -> Any:
-    """Return units that are scored with these offsets."""
+    """Return a copy of `units` that is scored with these offsets; `units` themselves if `offsets` is None."""
     return replace(units, offsets=offsets) if offsets else units

@@ -1,4 +1,4 @@
-"""One picture, in a file, in a row of a table or in memory, and how its bytes become pixels."""
+"""A picture, and how its bytes become pixels. The picture is in a file, in a row of a table or in memory."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 # From the encoded bytes of a picture to the RGB pixels that a viewer shows.
 #
-# Pictures come from strangers. So only the formats of picture folders are opened; the number of pixels is limited, and
-# checked before they are decoded; and any exception of the decoder becomes one sentence that names the picture.
+# Pictures come from strangers. So only the formats in `FORMATS` are opened. The number of pixels is limited, and it is
+# checked before the pixels are decoded. Any exception of the decoder becomes one sentence that names the picture.
 
 FORMATS = {
     "JPEG": (".jpg", ".jpeg", ".jpe"),
@@ -39,14 +39,15 @@ FORMATS = {
     "JPEG2000": (".jp2",),
     "AVIF": (".avif",),
 }
-"""Pillow's name of each format that is opened → the endings of its files. Some other formats run programs (EPS)."""
+"""Pillow's name of each allowed format → the endings of its files. Some other formats run programs (EPS)."""
 ENDINGS = frozenset(ending for endings in FORMATS.values() for ending in endings)
 
 Background = Literal["white", "as-is"]
 """How a picture is read.
 
-"white": as viewers show it, with transparency on white, and turned by its EXIF. "as-is": the stored pixels, with
-whatever lies beneath transparency, as the pipelines behind published numbers read them.
+"white": as viewers show it. The picture is turned as its EXIF says, and transparent pixels are put on white.
+"as-is": as it is stored. The picture is not turned, and transparent pixels show the colour stored beneath them. The
+pipelines behind published numbers read pictures like this.
 """
 AS_VIEWED: Background = "white"
 AS_STORED: Background = "as-is"
@@ -55,11 +56,11 @@ THUMBNAIL = 96
 """The longest side of a thumbnail, in pixels."""
 LIMIT_VARIABLE = "IPO_MAX_MEGAPIXELS"
 LIMIT_MEGAPIXELS = 64
-"""The default. Decoding takes up to 11 bytes a pixel (RGBA, the same on white, RGB), in each of several threads."""
+"""The default limit, in million pixels. Each of several threads decodes with up to 11 bytes a pixel (2 × RGBA, RGB)."""
 
 
 def megapixels() -> float:
-    """Return how many million pixels a picture may have.
+    """Return the largest number of million pixels that a picture may have.
 
     Raises:
         InputError: the environment variable is no positive number.
@@ -78,10 +79,11 @@ def decode(data: bytes, name: str, background: Background = AS_VIEWED) -> tuple[
     """Decode a picture, or the first frame of an animated one.
 
     Returns:
-        The picture in RGB, and the share of see-through pixels; None if the picture is opaque.
+        The picture in RGB, and the share of pixels that are less than half opaque. The share is None if the picture is
+        opaque.
 
     Raises:
-        InputError: the picture is empty, cut short, too large or not of `FORMATS`; `name` names it.
+        InputError: the picture is empty, cut short, too large or not of `FORMATS`; the message has `name`.
     """
     with _one_sentence(name):
         stored = _opened(data, name)
@@ -90,7 +92,7 @@ def decode(data: bytes, name: str, background: Background = AS_VIEWED) -> tuple[
 
 
 def is_transparent(data: bytes, name: str) -> bool:
-    """Whether any pixel is not opaque. Only pictures that store transparency are decoded to find out.
+    """Whether any pixel is not opaque. The pixels are decoded only if the picture stores transparency.
 
     Raises:
         InputError: see `decode`.
@@ -100,11 +102,11 @@ def is_transparent(data: bytes, name: str) -> bool:
 
 
 def to_rgb(image: Image, what: str, background: Background = AS_VIEWED) -> Image:
-    """Convert a loaded picture to RGB. 16 bits are scaled to 8; Pillow would clip them to white.
+    """Convert a loaded picture to RGB. Values of 16 bits are scaled to 8 bits, because Pillow would clip them to white.
 
     Raises:
-        InputError: the pixels are decimal numbers, so that it is not known which number is white; `what` names the
-            picture.
+        InputError: the pixels are decimal numbers, so that it is not known which number is white; the message begins
+            with `what`.
     """
     from PIL import Image as Pillow
     from PIL import ImageOps
@@ -136,7 +138,8 @@ def _opened(data: bytes, name: str) -> Image:
     limit = megapixels()
     if limit > LIMIT_MEGAPIXELS and Image.MAX_IMAGE_PIXELS is not None:  # Pillow's own limit, for the whole process
         Image.MAX_IMAGE_PIXELS = max(Image.MAX_IMAGE_PIXELS, int(limit * 1e6))
-    # Our own error states the limit. Pillow's warnings about damaged metadata say neither which picture nor what to do.
+    # Pillow's warning about size is not needed: our own error states the limit. Pillow's warnings about damaged
+    # metadata say neither which picture is meant nor what to do.
     warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
     warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
     try:
@@ -157,7 +160,7 @@ def _opened(data: bytes, name: str) -> Image:
 def _see_through(image: Image) -> float | None:
     """Return the share of pixels that are less than half opaque; None if the picture is opaque."""
     if image.mode.startswith("I") or not image.has_transparency_data:
-        return None  # numbers of 16 bits: read as opaque
+        return None  # pictures of 16 bits are read as opaque
     alpha = image.convert("RGBA").getchannel("A").histogram()
     total = sum(alpha)
     return None if alpha[255] == total else sum(alpha[:128]) / total
@@ -165,6 +168,7 @@ def _see_through(image: Image) -> float | None:
 
 @contextmanager
 def _one_sentence(name: str) -> Iterator[None]:
+    """Turn any exception of the decoder into an `InputError`, one sentence that names the picture."""
     from PIL import UnidentifiedImageError
 
     try:
@@ -180,19 +184,21 @@ def _one_sentence(name: str) -> Iterator[None]:
 
 
 VERIFY = "IPO_VERIFY"
-"""The environment variable that, when set, has every picture read and hashed again."""
+"""The environment variable that makes IPO read and hash every picture again, if it is set."""
 YOUNG = 2_000_000_000
-"""Nanoseconds during which a changed file has no stamp: a second change may fall on the same tick of a coarse clock."""
+"""How many nanoseconds a file has no stamp after a change: a second change may fall on the same tick of the clock."""
 
 
 def stamp_of(path: str, facts: os.stat_result) -> str | None:
-    """Return a text that changes whenever the bytes of a file do; None while the file is too young to tell.
+    """Return the stamp of a file: a text that changes whenever the bytes of the file change.
 
-    The text holds what Git compares before it trusts its index: the inode, the size, the time of the last change of
-    content, and the time of the last change of any kind (ctime), which no program can set back. As in Git's "racily
-    clean" entries, a file that was changed less than `YOUNG` ago is not trusted: see gitformat-index and racy-git in
-    Git's documentation. With `VERIFY` in the environment no file is trusted; then bytes that changed without a trace (a
-    failing disk) are found as well.
+    The stamp holds what Git compares before it trusts its index: the inode, the size, the time of the last change of
+    content, and the time of the last change of any kind (ctime), which no program can set back.
+
+    Return None if the file was changed less than `YOUNG` ago, because a second change might leave the stamp the same.
+    Git does likewise with "racily clean" entries: see gitformat-index and racy-git in Git's documentation. Return None
+    for every file if `VERIFY` is in the environment. Then all bytes are read again, which also detects bytes that
+    changed without a trace (a failing disk).
 
     Args:
         path: the file's absolute path.
@@ -204,18 +210,18 @@ def stamp_of(path: str, facts: os.stat_result) -> str | None:
 
 
 class Exchanged(InputError):
-    """A picture no longer has the bytes that were read first; `stamp` is the stamp that the picture had then."""
+    """A picture no longer has the bytes that were read first. `stamp` is the `stamp` of the `Picture`."""
 
     stamp: str | None = None
 
 
 @dataclass
 class _First:
-    """The state of a picture when it was first read, or as an earlier command knew it.
+    """What is known about the bytes of a picture, from the first read or from an earlier command.
 
     Attributes:
-        content: the digest of the bytes; None before they are known.
-        stamp: the stamp of the file at a time when it had these bytes; None if that cannot be told.
+        content: the SHA-256 of the bytes, in hex; None before the bytes are known.
+        stamp: the stamp of the file when it had these bytes; None if the file had no stamp.
         read: whether this process has read the picture.
     """
 
@@ -228,17 +234,17 @@ class _First:
 class Picture:
     """A picture that is read only when its pixels are needed.
 
-    Its `repr` is `<picture>`. DSPy's optimizers print examples in their prompts; the path of the file would tell a
-    language model the class. Every read returns the same bytes, or raises: see `bytes`.
+    Its `repr` is `<picture>`, without the path. DSPy's optimizers print examples in their prompts, and a path would
+    tell a language model the class. Every read returns the same bytes, or raises an exception: see `bytes`.
 
     Attributes:
-        name: the name in messages: the path, or "row 12 of data.parquet".
-        read: returns the encoded bytes.
-        stamp: a text that changes when the bytes may have changed, made without opening the picture; None if the bytes
-            must be read to know.
-        background: how the pixels are read.
-        place: the absolute path of the file, with which a change of the file is noticed; "" for a picture without a
-            file of its own.
+        name: the name of the picture in messages: the path, or "row 12 of data.parquet".
+        read: a function that returns the encoded bytes.
+        stamp: a text that changes when the bytes may have changed. It is made without opening the picture. None if only
+            the bytes themselves show a change.
+        background: how the pixels are read; see `Background`.
+        place: the absolute path of the file, to notice when the file changes; "" for a picture without a file of its
+            own.
     """
 
     name: str
@@ -253,7 +259,7 @@ class Picture:
 
     @classmethod
     def from_path(cls, path: Path) -> Picture:
-        """Return a picture in a file.
+        """Return the picture that is in a file, without reading it.
 
         Raises:
             InputError: the file does not exist, cannot be examined, or is a folder, a pipe or a device.
@@ -270,7 +276,7 @@ class Picture:
 
     @classmethod
     def absent(cls, path: Path, fault: InputError) -> Picture:
-        """Return a picture that does not exist; reading it raises `fault`."""
+        """Return a stand-in for a picture that does not exist. Reading it raises `fault`."""
 
         def fail() -> bytes:
             raise fault
@@ -283,18 +289,21 @@ class Picture:
         return cls(name, lambda: data)
 
     def on(self, background: Background) -> Picture:
-        """Return the same picture, read on another background."""
+        """Return the same picture, to be read with another background."""
         return self if self.background == background else replace(self, background=background)
 
     def key(self, content: str) -> str:
-        """Return a key of the pixels: the digest of the bytes and, unless they are read as stored, the background."""
+        """Return a key of the pixels, for a store. It differs if the bytes or the background differ.
+
+        `content` is the digest of the bytes.
+        """
         return content if self.background == AS_STORED else f"{content}|{self.background}"
 
     def bytes(self) -> bytes:
         """Return the encoded bytes.
 
         Raises:
-            Exchanged: they are not the bytes that were read first.
+            Exchanged: the bytes are not those that were read first.
             InputError: the picture cannot be read; the message names it.
         """
         stamp = self._stamp_now()
@@ -302,7 +311,7 @@ class Picture:
             data = self.read()
         except OSError as error:
             raise InputError(f"cannot read the picture {self.name}: {error.strerror or error}.") from error
-        # A file that is unchanged after it was read is not hashed again. Hashing takes a fiftieth of the time of
+        # A file that has not changed since it was read is not hashed again. Hashing takes a fiftieth of the time of
         # decoding.
         if not (self.place and self._first.read and self.is_known()):
             self.know(hashlib.sha256(data).hexdigest(), stamp)
@@ -310,7 +319,7 @@ class Picture:
         return data
 
     def know(self, content: str, stamp: str | None) -> None:
-        """Take `content` as the digest of the bytes that were read first, or compare it with that digest.
+        """Note the digest and the stamp of the bytes. If a digest is known, `content` must be equal to it.
 
         Raises:
             Exchanged: the digests differ.
@@ -337,7 +346,7 @@ class Picture:
 
     @property
     def known(self) -> str | None:
-        """The SHA-256 of the bytes that were read first, in hex; None before they are read."""
+        """The SHA-256 of the bytes that were read first, in hex; None before the bytes are known."""
         return self._first.content
 
     def is_known(self) -> bool:
@@ -348,6 +357,7 @@ class Picture:
         return not self.place or (first.stamp is not None and self._stamp_now() == first.stamp)
 
     def _stamp_now(self) -> str | None:
+        """Return the stamp that the file has now; None if it has none or cannot be examined."""
         if not self.place:
             return self.stamp
         try:
@@ -365,7 +375,7 @@ class Picture:
 
 
 def _spelled(path: Path | str) -> str:
-    """Escape what is not UTF-8 in a name, because neither a database nor a text file takes it."""
+    """Return a path as text. Bytes that are not UTF-8 are escaped, because no database or text file takes them."""
     return str(path).encode("utf-8", "backslashreplace").decode("utf-8")
 
 
@@ -374,7 +384,7 @@ def read_file(path: str) -> bytes:
 
     Raises:
         OSError: see `open_regular`.
-        InputError: the file is larger than any picture that is decoded.
+        InputError: the file is larger than a picture of `megapixels` can be.
     """
     most = int(megapixels() * 8e6) + 2**24  # four channels of 16 bits, uncompressed, and metadata
     with open_regular(path) as file:
@@ -384,7 +394,7 @@ def read_file(path: str) -> bytes:
 
 
 def short_name(name: str) -> str:
-    """Return the name of a picture without the folders of the machine.
+    """Return the name of a picture without the folders in its path.
 
     >>> short_name("/home/me/pets/cat/1.jpg"), short_name("row 12 of /data/pets.parquet")
     ('1.jpg', 'row 12 of pets.parquet')
@@ -401,7 +411,7 @@ def thumbnail(picture: Picture) -> str:
     """
     image = picture.image()
     image.thumbnail((THUMBNAIL, THUMBNAIL))
-    image.info.clear()  # Pillow would write the original's comment again
+    image.info.clear()  # else Pillow would write the comment of the original into the thumbnail
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=70, optimize=True)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")

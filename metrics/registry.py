@@ -1,4 +1,4 @@
-"""Classes that are chosen by name: strategies and rewards, which have settings of their own, and methods.
+"""Choose classes by name: strategies and rewards, which have settings of their own, and methods.
 
 A choice is written `{"name": "history", "size": 8}`, on the command line `strategy=history strategy.size=8`. A class of
 the user's own is chosen by the name `module:Class`.
@@ -24,8 +24,8 @@ from ipo_prompts.metrics.errors import InputError, did_you_mean, input_error, ne
 
 # A class of the user's own is imported from the current folder.
 #
-# Importing a module runs its code. So reading a name imports nothing, and a caller of `load` must have made sure that a
-# person typed the name: see `Registry.allow`.
+# Importing a module runs its code. So nothing is imported when a name is read. A caller of `load` must have made sure
+# that a person typed the name: see `Registry.allow`.
 
 
 _WORD = r"[^\W\d]\w*"
@@ -43,13 +43,16 @@ def is_own(name: object) -> bool:
 
 
 def own_name(choice: object) -> str | None:
-    """Return the name in a choice of a class of the user's own, bare or with settings; None for any other choice."""
+    """Return the name `module:Class` of a choice, which is a name or a name with settings.
+
+    Return None if the choice is not a class of the user's own.
+    """
     name = choice.get("name") if isinstance(choice, Mapping) else choice
     return str(name) if is_own(name) else None
 
 
 def as_given(settings: Mapping[str, Any], what: str) -> dict[str, Any]:
-    """Return settings whose class is not imported yet. They are checked only for what a file can hold.
+    """Return the settings of a class that is not imported yet. Check only that a file can hold the values.
 
     Raises:
         InputError: a setting is not a text, number, truth value, list or table.
@@ -68,8 +71,8 @@ def load(name: str, what: str, kind: Literal["class", "function"] = "class") -> 
 
     Args:
         name: `module:Class` or `module:function`.
-        what: the setting that asks for it, for messages.
-        kind: whether it must be a class or a function.
+        what: the setting that names the class or function, for messages.
+        kind: whether `name` must be a class or a function.
 
     Raises:
         InputError: there is no such module, class or function, or its file cannot be imported.
@@ -87,6 +90,7 @@ def load(name: str, what: str, kind: Literal["class", "function"] = "class") -> 
 
 
 def _imported(module: str, what: str) -> Any:
+    """Import a module from the current folder, or from what is installed; `what` is as in `load`."""
     folder = os.getcwd()  # noqa: PTH109 - a text, as in sys.path
     importlib.invalidate_caches()  # the file may have been written a moment ago
     sys.path.insert(0, folder)
@@ -106,10 +110,16 @@ def _imported(module: str, what: str) -> Any:
 
 
 def check_members(made: type, members: Sequence[str], what: str, page: str) -> None:
-    """Refuse a class that lacks a member. `page` is the page of the documentation that says what a class needs.
+    """Refuse a class that lacks a member.
+
+    Args:
+        made: the class.
+        members: the names of the members that the class must have.
+        what: the name of the class in the message.
+        page: the page of the documentation that lists the members, without `docs/` and `.md`.
 
     Raises:
-        InputError: a member is missing; the message names all that are.
+        InputError: a member is missing; the message names all missing members.
     """
     abstract = getattr(made, "__abstractmethods__", ())
     if missing := [name for name in members if not hasattr(made, name) or name in abstract]:
@@ -118,7 +128,10 @@ def check_members(made: type, members: Sequence[str], what: str, page: str) -> N
 
 @contextmanager
 def blaming(what: str) -> Iterator[None]:
-    """Turn an exception into an `InputError` that says where in the user's file it arose."""
+    """Turn an exception of the user's code into an `InputError` with the file and line where the exception arose.
+
+    `what` names the class or function in the message.
+    """
     try:
         yield
     except InputError:
@@ -128,6 +141,7 @@ def blaming(what: str) -> Iterator[None]:
 
 
 def _blamed(error: BaseException, what: str) -> InputError:
+    """Return an exception of the user's code as an `InputError` with the file and line where the exception arose."""
     place, said = _place(error), " ".join(str(error).split())
     if isinstance(error, SyntaxError) and error.filename:
         place, said = f"{error.filename}, line {error.lineno}: ", error.msg
@@ -135,7 +149,10 @@ def _blamed(error: BaseException, what: str) -> InputError:
 
 
 def _place(error: BaseException) -> str:
-    """Return the last line of the user's own code that an exception passed through; empty if there is none."""
+    """Return the file and number of the last line of the user's code that an exception passed through.
+
+    If no line is in the current folder, return the last line outside of IPO. If there is none, return "".
+    """
     steps = [
         (frame.f_code.co_filename, line)
         for frame, line in traceback.walk_tb(error.__traceback__)
@@ -147,23 +164,23 @@ def _place(error: BaseException) -> str:
 
 
 NamedChoice = dict[str, Any]
-"""A `name` and its settings."""
+"""A choice: the `name` of a class, and its settings."""
 
 
 class Registry:
     """Names and their classes. A class is imported when it is first used.
 
-    A class has `Settings`, a pydantic model of its settings, and `build(settings, …)`. A class without them is wrapped
-    by `own`.
+    A class has `Settings`, a pydantic model of its settings, and `build(settings, …)`. The function `own` wraps a class
+    that has not both.
 
     Args:
         key: the name of the choice in a configuration, such as `strategy`.
-        package: the package of the files.
+        package: the package that holds the files of `homes` and `own`.
         homes: name → `file:Class`.
-        default: the name if none is given.
-        own: `file:function`. The function makes, from a class without `Settings` and `build`, listed or of the user's
-            own, what `find` returns.
-        word: the word that is typed before a name, if it is not `key`.
+        default: the name that is used if a choice has no name.
+        own: `file:function`. The function wraps a class of the user's own, or a class of `homes` without `Settings` or
+            `build`; `find` returns the result.
+        word: the setting that a person types before the name; None if it is `key`.
     """
 
     def __init__(
@@ -182,7 +199,10 @@ class Registry:
         return iter(self._homes)
 
     def allow(self, choice: object) -> None:
-        """Let `find` import a class of the user's own: only one that a person typed, never one that a run holds."""
+        """Let `find` import the class of the user's own that a choice names.
+
+        Call this only for a name that a person typed, never for a name that a file of a run holds.
+        """
         if name := own_name(choice):
             self._allowed.add(name)
 
@@ -190,8 +210,8 @@ class Registry:
         """Return the class of a name.
 
         Raises:
-            InputError: there is no such name (the message has the nearest one), or a class of the user's own cannot be
-                used or was not allowed.
+            InputError: there is no such name; the message suggests the nearest name. Or a class of the user's own
+                cannot be used, or was not allowed.
         """
         what = f"{self.key}={name}"
         if is_own(name):
@@ -208,10 +228,10 @@ class Registry:
         return resolve_name(f"{self._package}.{self._own}")(made, what)
 
     def check_allowed(self, choice: object) -> None:
-        """Refuse a class of the user's own that nobody typed.
+        """Refuse a class of the user's own that was not allowed by `allow`.
 
         Raises:
-            InputError: see `allow`.
+            InputError: the choice names such a class.
         """
         if (name := own_name(choice)) and name not in self._allowed:
             raise InputError(
@@ -220,11 +240,11 @@ class Registry:
             )
 
     def settings(self, choice: NamedChoice) -> Any:
-        """Return the settings of a choice as a model, checked, with the defaults filled in.
+        """Check the settings of a choice. Return them as the pydantic model of the class, with defaults filled in.
 
         Raises:
-            InputError: there is no such name or setting (the message has the nearest one), or a value is of the wrong
-                kind.
+            InputError: there is no such name or setting (the message suggests the nearest), a value is of the wrong
+                kind, or a setting without a default is missing.
         """
         values = dict(choice)
         name = values.pop("name", self.default)
@@ -241,9 +261,10 @@ class Registry:
             raise input_error(error, f"the {self.key} {name!r}", f"{self.key}.") from error
 
     def complete(self, choice: object) -> NamedChoice:
-        """Return a choice with all its settings as plain values. A bare name is a choice too.
+        """Return a choice with all its settings, defaults included, as plain values.
 
-        A class of the user's own is not imported. Its settings are returned as given; `settings` checks them later.
+        `choice` may also be a name alone. A class of the user's own is not imported. Its settings are returned as
+        given, and `settings` checks them later.
 
         Raises:
             InputError: see `settings`.
@@ -255,7 +276,9 @@ class Registry:
         return {"name": choice.get("name", self.default), **self.settings(choice).model_dump(mode="json")}
 
     def build(self, choice: NamedChoice, *context: Any) -> Any:
-        """Build the object that a choice names. `context` is what the class's `build` takes besides the settings.
+        """Build an object of the class that a choice names.
+
+        `context` are the arguments that the class's `build` takes after the settings.
 
         Raises:
             InputError: see `settings`.
@@ -263,7 +286,11 @@ class Registry:
         return self.find(choice.get("name", self.default)).build(self.settings(choice), *context)
 
     def _no_setting(self, key: str, name: str, form: type[BaseModel]) -> str:
-        """Say which other choices have the setting `key`; if none has, say which setting of this choice is nearest."""
+        """Return the message for a setting `key` that the choice `name` does not have.
+
+        The message names the other choices that have this setting. If none has it, the message suggests the nearest
+        setting of `name`.
+        """
         owners = [other for other in self if key in self.find(other).Settings.model_fields]
         if owners:
             return (

@@ -1,20 +1,21 @@
-"""None of these: whether a picture shows any of the classes at all.
+"""Rejection: decide whether a picture shows none of the classes.
 
-The score of a picture is its margin: its highest cosine with the classes, less its highest cosine with other things,
-which are common nouns that are no class. The margin uses texts alone, whatever head decides between the classes. The
-idea is NegLabel's (Jiang et al., ICLR 2024), which takes a sum over words instead of the highest. A probability cannot
-replace the margin: it only compares the classes with each other.
+Each picture has a margin: its highest cosine with a class, minus its highest cosine with another thing. The other
+things are common nouns that are no class. The margin compares the picture with texts alone, even if the head that
+decides between the classes also uses pictures. The idea is that of NegLabel (Jiang et al., ICLR 2024), which sums over
+words instead of taking the highest cosine. A probability cannot replace the margin, because it only compares the
+classes with each other.
 
-Pictures whose margin is below a threshold, the line, are rejected. The line is that of split conformal prediction
-(Papadopoulos et al. 2002): of n draws with known margins, in order, the k-th, with k = ⌊α(n+1)⌋. A new picture of the
-same kind that shows a class lies below the line with a chance of at most k/(n+1), on average over the draws of n. For
-the n draws at hand the chance is itself a draw, of Beta(k, n+1-k) (Vovk 2012). Variants of one base picture share the
-weight of one draw (Dunn, Wasserman, Ramdas 2023). Nothing is promised for pictures that show no class, for other kinds
-of pictures, or for one class.
+A picture is rejected if its margin is below a threshold, called the line. Split conformal prediction (Papadopoulos et
+al. 2002) gives the line: the k-th lowest of n margins of pictures that show a class, with k = ⌊α(n+1)⌋. Take a new
+picture of the same kind that shows a class. The chance that it lies below the line is at most k/(n+1), on average over
+all samples of n pictures. For the sample at hand the chance is a random number with the distribution Beta(k, n+1-k)
+(Vovk 2012). Variants of one base picture share the weight of one draw (Dunn, Wasserman, Ramdas 2023). Nothing is
+promised for pictures that show no class, for other kinds of pictures, or for a single class.
 
-All this holds for a template that was not made with these pictures. A search fits its template to the pictures that it
-sees. So the line is drawn through the pictures that were held back for the selection, if they are enough: they only
-chose among the few templates that were found (measured: `docs/none-of-these.md`).
+All this holds if the template was not made with these pictures. A search fits its template to the search pictures. So
+the line is drawn through the selection pictures, if there are enough: they only chose among the few templates that the
+search had found (measured: `docs/none-of-these.md`).
 """
 
 from __future__ import annotations
@@ -33,10 +34,10 @@ from ipo_prompts.metrics.head import SHARES, Calibrated, highest
 from ipo_prompts.metrics.sampling import Numbers
 
 FEWEST = 19
-"""The fewest draws with which a share is promised: at 5 %, fewer would reject nothing at all."""
+"""The fewest draws for which a line is drawn. With fewer, a line for a share of 5 % would reject nothing at all."""
 CONFIDENCE = 0.95
 ROUNDS = 6
-"""How many times the classes are halved, by `halves_left_out`."""
+"""How many times `halves_left_out` splits the classes into halves."""
 
 
 @dataclass(frozen=True)
@@ -45,9 +46,9 @@ class Threshold:
 
     Attributes:
         margin: the line; pictures with a lower margin are rejected.
-        k, n: the line is the k-th of n draws.
-        held_back: whether the draws are of held-back pictures alone; else the search made the template with some of
-            them.
+        k, n: the line is the k-th lowest of n draws.
+        held_back: whether all draws are of selection pictures, which were held back from the search. If not, some are
+            of pictures that the template was made with.
     """
 
     margin: float
@@ -57,19 +58,19 @@ class Threshold:
 
     @property
     def promise(self) -> float:
-        """The largest share of known pictures of the same kind that is rejected on average."""
+        """The largest share of known pictures (of the classes and of the same kind) that is rejected on average."""
         return self.k / (self.n + 1)
 
     @property
     def bound(self) -> float:
-        """The largest share of known pictures that is rejected, with a confidence of `CONFIDENCE`."""
+        """The largest share of known pictures that this line rejects, with a confidence of `CONFIDENCE`."""
         from scipy.stats import beta
 
         return float(beta.ppf(CONFIDENCE, self.k, self.n + 1 - self.k))
 
 
 def draws(margins: Calibrated, held_back: bool = False) -> int:
-    """Return the number of independent draws behind all margins, or behind those of held-back pictures."""
+    """Return the number of independent draws among the pictures, or among the held-back pictures alone."""
     return round(float((1 / _sizes(margins)[_of(margins, held_back)]).sum()))
 
 
@@ -100,11 +101,11 @@ def threshold(margins: Calibrated, share: float) -> Threshold:
 
 
 def below(margins: Calibrated, line: Threshold) -> list[tuple[int, int, int]]:
-    """Count the pictures below a line, class by class, among the pictures that the line is drawn through.
+    """Count the pictures of each class that are below a line, among the pictures that the line is drawn through.
 
     Returns:
-        For each class its number, its pictures below the line and all its pictures; the class with the largest share
-        below first. Empty if the classes are not known.
+        For each class: the number of the class, how many of its pictures are below the line, and how many pictures it
+        has. The class with the largest share below the line comes first. Empty if the classes are not known.
     """
     if not margins.classes:
         return []
@@ -116,33 +117,43 @@ def below(margins: Calibrated, line: Threshold) -> list[tuple[int, int, int]]:
 
 
 def strangers_found(margins: Calibrated, share: float) -> float | None:
-    """Return the estimated share of strangers (pictures of no class) below the line; None if it was not estimated."""
+    """Return the share of strangers (pictures of no class) that is rejected when `share` of known pictures is.
+
+    The share is an estimate, by `halves_left_out`; None if it was not estimated.
+    """
     return float(np.interp(share, SHARES, margins.found)) if margins.found else None
 
 
 def _sizes(margins: Calibrated) -> Numbers:
+    """Return the size of the group of each picture, int64 (n,); see `sizes_of`."""
     return np.array(margins.sizes or [1] * len(margins.margins), dtype=np.int64)
 
 
 def _of(margins: Calibrated, held_back: bool) -> npt.NDArray[np.bool_]:
-    """Return a mask of the margins of held-back pictures, or of all margins."""
+    """Return which margins to use, bool (n,): those of held-back pictures, or all."""
     if not held_back:
         return np.ones(len(margins.margins), dtype=bool)
     return np.array(margins.held_back or [False] * len(margins.margins), dtype=bool)
 
 
 def line_through(margins: Doubles, sizes: Numbers, share: float) -> Threshold:
-    """Draw the line through ascending margins, (n,), each 1 / size of a draw. There must be enough draws."""
+    """Draw the line through margins. The caller makes sure that there are enough draws.
+
+    Args:
+        margins: the margins of the pictures, (n,), in ascending order.
+        sizes: the size of the group of each picture, (n,). A picture in a group of m counts as 1/m of a draw.
+        share: the share of known pictures to reject.
+    """
     weights = 1 / sizes
     n = round(float(weights.sum()))
     k = math.floor(share * (n + 1) + 1e-9)
-    first = np.searchsorted(margins, margins, side="left")  # of equal margins the first: only what is below is rejected
+    first = np.searchsorted(margins, margins, side="left")  # the first of equal margins: a picture on the line is kept
     below = np.concatenate([[0.0], np.cumsum(weights)])[first]
     return Threshold(float(margins[np.flatnonzero(below <= k - 1 + 1e-9)[-1]]), k, n)
 
 
 def sizes_of(groups: Sequence[Hashable] | None, n: int) -> Numbers:
-    """Return the size of the group of each of n pictures: int64 (n,)."""
+    """Return the size of the group of each of n pictures: int64 (n,). Without groups, each picture is its own group."""
     counts = Counter(groups or range(n))
     return np.array([counts[group] for group in groups or range(n)], dtype=np.int64)
 
@@ -188,15 +199,18 @@ def calibrated(
 def halves_left_out(
     features: Floats, labels: Numbers, classes: Floats, elsewhere: Floats
 ) -> tuple[float | None, tuple[float, ...]]:
-    """Estimate how well strangers are found: each half of the classes in turn is treated as unknown, `ROUNDS` times.
+    """Estimate how well pictures of no class (strangers) are rejected.
+
+    The classes are split into random halves, `ROUNDS` times. Each half in turn is treated as unknown, so that its
+    pictures are strangers to the other half.
 
     Args:
         features, labels, classes: see `calibrated`.
         elsewhere: the highest cosine of each picture with other things, (n,).
 
     Returns:
-        The AUROC, and the share of strangers below the line for each of `SHARES`; None and an empty tuple if there are
-        fewer than 4 classes.
+        The AUROC; and for each of `SHARES`, the share of strangers below the line that rejects this share of known
+        pictures. None and an empty tuple if the pictures show fewer than 4 classes.
     """
     present = np.unique(labels)
     if len(present) < 4:
@@ -214,12 +228,14 @@ def halves_left_out(
 
 
 def share_below(margins: Floats | Doubles, lines: Doubles) -> Doubles:
-    """Return the share of margins below each line."""
+    """Return the share of the margins that is below each line: float64, one number for each line."""
     return np.asarray(np.searchsorted(np.sort(margins), lines, side="left") / len(margins), dtype=np.float64)
 
 
 def auroc(known: Floats | Doubles, strange: Floats | Doubles) -> float:
-    """Return the chance that a known picture scores above a strange one; ties count half.
+    """Return the chance that a known picture has a higher margin than a stranger; ties count half.
+
+    `known` and `strange` are the margins of known pictures and of strangers.
 
     >>> auroc(np.array([1.0, 3.0]), np.array([0.0, 1.0]))
     0.875

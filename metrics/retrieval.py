@@ -21,7 +21,7 @@ from ipo_prompts.metrics.reward import EmbeddingReward, Judged, check_fields, gr
 from ipo_prompts.metrics.template import refuse_synonyms
 
 BLOCK = 1024
-"""Queries in one matrix product. It needs memory for (BLOCK, pictures) logits, whatever the number of captions."""
+"""The number of queries in one matrix product. Only (BLOCK, pictures) logits are in memory at once."""
 
 
 @dataclass(frozen=True)
@@ -29,12 +29,13 @@ class Gallery:
     """Pictures to search in, and the captions to search with.
 
     Attributes:
-        features: the features of the pictures, float32 (n, D), unit rows; every picture once, however many captions it
-            has.
-        queries: the indices of the captions, int64 (q,), each once.
-        matches: the pairs of (place in `queries`, place in `features`) that belong together, int64 (m, 2), sorted.
-        labels: the index of the caption of each example that the gallery was made from, int64.
-        groups: length q, equal for queries that are not independent; None if all are independent.
+        features: the features of the pictures, float32 (n, D), unit rows. A picture with several captions is in here
+            once.
+        queries: the distinct captions, as indices into the reward's `class_names`, int64 (q,).
+        matches: the pairs of a query and a right picture, as row numbers of `queries` and `features`: int64 (m, 2),
+            sorted.
+        labels: the caption of each example that the gallery was made from, as an index into `class_names`, int64.
+        groups: a name for each query, length q, equal for queries that are not independent; None if all are.
     """
 
     features: Floats
@@ -48,27 +49,27 @@ class Gallery:
 
     @property
     def classes(self) -> npt.NDArray[np.int64]:
-        """The captions that templates are filled with; see `EmbeddingReward.names_in`."""
+        """The indices of the captions that fill the slot, int64 (q,); see `EmbeddingReward.names_in`."""
         return self.queries
 
 
 class RetrievalReward(EmbeddingReward):
-    """Scores templates by recall@k: the share of captions with a right picture among the first k.
+    """Scores templates by recall@k: the share of captions that have a right picture among their first k pictures.
 
-    The slot of the template holds the caption (`a negative of <CLASS>`). The unit of a score is a query, that is a
-    distinct caption. If several pictures share a caption, one of them among the first k is enough. If a picture has
-    several captions, it is in the gallery once. A wrong picture that ties with the best right picture is ranked before
-    it. The loss is that of a softmax over the gallery: minus the log of the total probability of the query's pictures.
+    The slot of the template holds the caption (`a negative of <CLASS>`). The unit of a score is a query: a distinct
+    caption. If a caption has several right pictures, one of them among the first k is enough. If a picture has several
+    captions, it is in the gallery once. A wrong picture that ties with the best right picture is ranked before it. The
+    loss of a query comes from a softmax over the gallery: minus the log of the total probability of its right pictures.
 
     The queries of one gallery are not quite independent, because they compete for the same pictures. Standard errors
-    are for a sample of queries with this gallery fixed.
+    treat the queries as a sample and the gallery as fixed.
 
     Args:
         clip: the encoder.
         captions: all captions of the examples; repetitions count once.
-        k: how many of the first pictures count, at least 1.
-        store: the store of picture features; the user's cache if None.
-        also_fit: captions that are only used later; templates must be short enough for them too.
+        k: how many pictures count, from the first, at least 1.
+        store: the store of picture features; None for the store in the user's cache.
+        also_fit: captions that are only used later. Templates must be short enough for them too.
 
     Raises:
         InputError: `k` is below 1.
@@ -98,21 +99,22 @@ class RetrievalReward(EmbeddingReward):
         self.k = k
 
     def examples(self, examples: Sequence[Any]) -> Gallery:
-        """Make a gallery from examples. The group of a query is the group of its first example.
+        """Make a gallery from examples. The group of a query is the group of the first example with its caption.
 
         Args:
-            examples: each has an `image` (a `Picture`), a `caption`, and a `group` if they are not independent.
+            examples: the examples. Each has an `image` (a `Picture`) and a `caption`, and a `group` if some are not
+                independent.
 
         Raises:
-            InputError: an example lacks a field or has an unknown caption, or the gallery has no more than k pictures,
-                so that every caption would find a right one.
+            InputError: an example lacks a field or has an unknown caption. Or there are at most k different pictures,
+                so that every caption would have a right picture among the first k.
         """
         check_fields(examples, image="an image", caption="a caption")
         labels = np.asarray(
             indices([example.caption for example in examples], self.class_names, "caption", "captions"), dtype=np.int64
         )
         pictures = [example.image for example in examples]
-        # The same picture with five captions is one picture, whatever its files are called.
+        # A picture with five captions is one picture, even if its copies are in files of different names.
         _, first, place = np.unique(self.store.contents(pictures), return_index=True, return_inverse=True)
         if len(first) <= self.k:
             raise InputError(
@@ -125,10 +127,11 @@ class RetrievalReward(EmbeddingReward):
         return Gallery(features, queries, matches, labels, tuple(groups[i] for i in asked) if groups else None)
 
     def judge_embeddings(self, classes: Sequence[Floats], units: Gallery) -> Iterable[Judged]:
-        """See `EmbeddingReward`; one row for each query."""
+        """Judge the text embeddings of each candidate, float32 (q, D), a row for each query; see `EmbeddingReward`."""
         return (self._judge(texts, units) for texts in classes)
 
     def _judge(self, texts: Floats, gallery: Gallery) -> Judged:
+        """Judge the text embeddings of one candidate, float32 (q, D), one row for each query."""
         q, n = len(gallery), len(gallery.features)
         hits = np.empty(q, dtype=bool)
         losses = np.empty(q, dtype=np.float64)

@@ -1,9 +1,9 @@
-"""Rewards score templates on pictures. Here: the interface of every reward, and the base class for class embeddings.
+"""Rewards score templates on pictures.
 
-A reward that compares pictures with class embeddings has one hook, `judge_embeddings`, which takes class embeddings and
-returns the contribution of each unit. All scores go through this hook: those of scored and proposed templates, of
-baselines and of the headroom. Each kind of task has a hook of its own: see `retrieval.py` and
-`docs/your-own-reward.md`.
+This file has the interface of every reward, `Reward`. It also has the base class of rewards that compare pictures with
+class embeddings, `EmbeddingReward`. A subclass overrides one method, the hook `judge_embeddings`, which takes class
+embeddings and returns the contribution of each unit. All scores come from this hook: those of scored and proposed
+templates, of baselines and of the headroom. See `retrieval.py` and `docs/your-own-reward.md` for other kinds of task.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Score:
-    """The score of a template on n units: pictures to classify, queries of a retrieval, scenes to segment.
+    """The score of a template on n units. A unit is a picture to classify, a query of a retrieval, a scene to segment.
 
     Attributes:
         template: the template.
@@ -39,14 +39,14 @@ class Score:
             pictures whose true class has the highest logit; ties go to the lowest label.
         loss: the number that breaks ties and is shown beside the value; lower is better. For classification it is the
             mean cross-entropy in nats.
-        hits: the contribution of each unit, (n,). Their mean is the value, so that two templates can be compared unit
-            by unit. bool if a unit is right or wrong; else float64, and a single contribution may lie outside the
-            scale.
+        hits: the contribution of each unit, (n,). The mean of the contributions is the value, so two templates can be
+            compared unit by unit. The type is bool if a unit is right or wrong; else it is float64, and a single
+            contribution may lie outside the scale.
         losses: the loss of each unit, float64 (n,).
-        predictions: the predicted class of each unit, int64 (n,), among the classes of the units; for a query the first
-            picture. Empty if a unit has no single answer.
-        places: the place of each unit's own class among all classes ordered by logit, float64 (n,); 1 is the highest.
-            None for a measure other than accuracy.
+        predictions: the predicted class of each unit, int64 (n,), as an index into the classes of the units. For a
+            query it is the index of the first picture. Empty if a unit has no single answer.
+        places: the place of each unit's true class if all classes are ordered by logit, float64 (n,). Place 1 has the
+            highest logit. None for a measure other than accuracy.
     """
 
     template: str
@@ -69,20 +69,20 @@ class Score:
 
     @property
     def bits(self) -> str:
-        """The hits as text for the journal, `1` for right and `0` for wrong. Only for units that are right or wrong."""
+        """The hits as text for the journal: `1` if a unit is right, `0` if it is wrong. It needs hits that are bool."""
         return "".join("1" if hit else "0" for hit in self.hits)
 
 
 @dataclass(frozen=True)
 class Judged:
-    """The result of one set of class embeddings on n units, unit by unit.
+    """The result of one candidate (the class embeddings of a template) on each of n units.
 
     Attributes:
-        hits: the contribution of each unit, (n,); the value is their mean. For a measure that is no mean over units,
-            use `pseudo_values`.
-        losses: the loss of each unit, (n,), lower is better; None if nothing breaks ties.
+        hits: the contribution of each unit, (n,). The value is the mean of the contributions. For a measure that is no
+            mean over units, use `pseudo_values`.
+        losses: the loss of each unit, (n,), to break ties; lower is better. None if nothing breaks ties.
         predictions: as in `Score`; None if a unit has no single answer.
-        places: as in `Score`; a measure of your own leaves it None.
+        places: as in `Score`; leave it None for a measure of your own.
     """
 
     hits: npt.NDArray[Any]
@@ -103,12 +103,12 @@ class Judged:
 def pseudo_values(value_of: Callable[[npt.NDArray[np.int64]], float], n: int) -> Doubles:
     """Return the contribution of each unit to a measure that is no mean over units: float64 (n,).
 
-    These are the jackknife's pseudo-values (Tukey 1958), all shifted by the same number, so that their mean is the
-    measure itself. The standard error of their mean is the standard error of the measure, to first order in 1/n. The
-    measure is evaluated n + 1 times.
+    The contributions are the pseudo-values of the jackknife (Tukey 1958), all shifted by the same number so that their
+    mean is the measure on all units. The standard error of this mean is the standard error of the measure, to first
+    order in 1/n. The measure is evaluated n + 1 times.
 
     Args:
-        value_of: returns the measure on some of the units, given their numbers.
+        value_of: a function that takes the numbers of some units, int64, and returns the measure on these units.
         n: the number of units, at least 2.
 
     >>> pseudo_values(lambda units: float(np.median(units)), 3).round(2).tolist()
@@ -121,11 +121,14 @@ def pseudo_values(value_of: Callable[[npt.NDArray[np.int64]], float], n: int) ->
 
 
 class Units(Protocol):
-    """What templates are scored on, in the form that the reward needs, with the groups and labels for the search."""
+    """The units that templates are scored on, in the form that the reward needs.
+
+    The search reads only their groups and labels.
+    """
 
     @property
     def groups(self) -> Sequence[str] | None:
-        """One name for each unit of the score, equal for units that are not independent; None if all are."""
+        """A name for each unit, equal for units that are not independent; None if all units are independent."""
         ...
 
     @property
@@ -135,7 +138,7 @@ class Units(Protocol):
 
 
 class Reward(Protocol):
-    """Scores templates: all that a search needs to know of a task. A reward may have a `scale`; see `scale_of`.
+    """Scores templates. A search needs nothing else of a task. A reward may also have a `scale`; see `scale_of`.
 
     The same template on the same units must give the same score, because a resumed run scores templates again instead
     of reading their scores back.
@@ -147,11 +150,13 @@ class Reward(Protocol):
         ...
 
     def problem(self, template: str, /) -> str | None:
-        """Return why a template cannot be scored, as part of a sentence, or None. Check at least `template.problem`."""
+        """Return why a template cannot be scored, as part of a sentence; None if it can. Include `template.problem`."""
         ...
 
     def examples(self, examples: Sequence[Any], /) -> Units:
-        """Check DSPy examples and encode them once, for any number of `score` calls. Their `image` is a `Picture`.
+        """Check DSPy examples, and encode them once for any number of `score` calls.
+
+        The `image` of an example is a `Picture`.
 
         Raises:
             InputError: an example lacks a field; the message names it.
@@ -159,7 +164,7 @@ class Reward(Protocol):
         ...
 
     def score(self, templates: Sequence[str], units: Any, /) -> list[Score]:
-        """Score templates, in the order given, on what `examples` returned."""
+        """Return the score of each template, in the order given. `units` is what `examples` returned."""
         ...
 
 
@@ -176,17 +181,18 @@ def scale_of(reward: object) -> Scale:
 
 
 class EmbeddingReward(ABC):
-    """Compares the class embeddings of a CLIP with the pictures. Subclasses override the hook `judge_embeddings`.
+    """The base class of rewards that compare pictures with class embeddings. Override the hook `judge_embeddings`.
 
-    If a subclass overrides `score` instead, that method alone scores, one template after the other. Everything that
-    needs class embeddings (baselines, headroom) is then refused or left out, by name. See `by_embeddings`.
+    If a subclass overrides `score` instead, only its `score` is used, for one template after the other. Parts that need
+    class embeddings (baselines, headroom) are then refused or left out, with a message. See `by_embeddings`.
 
     Args:
         clip: the encoder.
         class_names: the classes that compete, in the order of their labels.
-        store: the store of picture features, with the class embeddings beside it; in the user's cache if None.
+        store: the store of picture features; class embeddings are stored beside it. None for the store in the user's
+            cache.
         also_fit: the names of classes that are only used later (the new classes). Templates must be short enough for
-            them too; they are used for nothing else.
+            these names too.
     """
 
     scale: Scale = FRACTION
@@ -207,7 +213,7 @@ class EmbeddingReward(ABC):
         self.texts = TextStore(clip, self.store.path.with_suffix(".texts.sqlite"))
 
     def renamed(self, class_names: Sequence[str]) -> Self:
-        """Return the same reward for the same classes under other names, in the same order."""
+        """Return a copy of the reward with other names for the same classes, in the same order."""
         other = copy.copy(self)
         other.class_names = tuple(class_names)
         return other
@@ -221,9 +227,9 @@ class EmbeddingReward(ABC):
 
     @abstractmethod
     def judge_embeddings(self, classes: Sequence[Floats], units: Any) -> Iterable[Judged]:
-        """Judge many candidates. Return one `Judged` for each.
+        """Judge many candidates. Return one `Judged` for each candidate, in the order given.
 
-        The same embeddings on the same units must give the same numbers, whatever is judged beside them.
+        The result of a candidate must not depend on the other candidates.
 
         Args:
             classes: the class embeddings of each candidate, float32 (C, D), unit rows, in the order of `names_in`.
@@ -231,20 +237,24 @@ class EmbeddingReward(ABC):
         """
 
     def names_in(self, units: Any) -> Sequence[str]:
-        """Return the texts that fill the slot for these units; they may be fewer than the reward's class names."""
+        """Return the texts that fill the slot for these units: all class names of the reward, or some of them."""
         classes = getattr(units, "classes", None)
         return self.class_names if classes is None else [self.class_names[i] for i in classes]
 
     def problem(self, template: str) -> str | None:
-        """Return why a template cannot be scored, or None; see `template.problem` and `template.too_long`."""
+        """Return why a template cannot be scored; None if it can. See `template.problem` and `template.too_long`."""
         return problem(template) or too_long(template, (*self.class_names, *self.also_fit), self.clip)
 
     def score(self, templates: Sequence[str], units: Any) -> list[Score]:
-        """Score templates that are encoded one by one, so that the same template and units give the same bits."""
+        """Return the score of each template. Templates are encoded one by one, so no score depends on the others."""
         return self.score_embeddings(templates, self.texts.encode(templates, self.names_in(units)), units)
 
     def score_batch(self, templates: Sequence[str], units: Any) -> list[Score]:
-        """Score templates that are encoded together, shared beginnings once; the last bits depend on the others."""
+        """Return the score of each template, faster than `score`.
+
+        The templates are encoded together, and a beginning that several share is encoded once. So the last bits of a
+        score may depend on the other templates.
+        """
         names, found = self.names_in(units), list[Score]()
         for part in parts(templates, names):
             with self.clip.timed("text"):
@@ -253,10 +263,15 @@ class EmbeddingReward(ABC):
         return found
 
     def score_embeddings(self, names: Sequence[str], classes: Sequence[Floats], units: Any) -> list[Score]:
-        """Score class embeddings, each float32 (C, D) with unit rows; `names` are the templates of the results.
+        """Return the score of each candidate.
+
+        Args:
+            names: the template of each candidate, for the scores.
+            classes: the class embeddings of each candidate, float32 (C, D), unit rows.
+            units: what `examples` returned.
 
         Raises:
-            InputError: `judge_embeddings` did not return one `Judged` for each set of class embeddings.
+            InputError: `judge_embeddings` did not return one `Judged` for each candidate.
         """
         judged = list(self.judge_embeddings(classes, units))
         if len(judged) != len(names) or not all(isinstance(one, Judged) for one in judged):
@@ -269,7 +284,9 @@ class EmbeddingReward(ABC):
 
 
 def by_embeddings(reward: object) -> EmbeddingReward | None:
-    """Return a reward as one that scores class embeddings; None if the reward has a `score` of its own.
+    """Return the reward if it scores templates by class embeddings.
+
+    Return None if it is no `EmbeddingReward`, or overrides one of `WAYS`.
 
     >>> from ipo_prompts.metrics.classification import ClipReward
     >>> class Harsher(ClipReward):
@@ -282,13 +299,13 @@ def by_embeddings(reward: object) -> EmbeddingReward | None:
 
 
 WAYS = ("score", "score_batch")
-"""The methods of an `EmbeddingReward` that score templates. One that a subclass overrides alone decides the scores."""
+"""The methods of an `EmbeddingReward` that score templates. If a subclass overrides one, `by_embeddings` is None."""
 
 
 def keeps(reward: object, base: type, members: Sequence[str]) -> bool:
-    """Whether a reward, an object or a class, derives from `base` and overrides none of `members`.
+    """Whether a reward derives from `base` and overrides none of `members`.
 
-    Callers ask it of the class before a reward is made, and of the object once there is one.
+    `reward` is an object, or a class of which no object has been made yet.
     """
     made = reward if isinstance(reward, type) else type(reward)
     if not issubclass(made, base) or not (made is reward or vars(reward).keys().isdisjoint(members)):
@@ -297,13 +314,27 @@ def keeps(reward: object, base: type, members: Sequence[str]) -> bool:
 
 
 def check_fields(examples: Sequence[Any], **fields: str) -> None:
-    """Refuse examples that lack a field. `fields` maps each field to its name in messages."""
+    """Refuse examples that lack a field. `fields` maps each field to its description in the message.
+
+    Raises:
+        InputError: an example lacks a field; the message lists all fields that are needed.
+    """
     if any(name not in example for example in examples for name in fields):
         raise InputError(f"every example needs {' and '.join(fields.values())}.")
 
 
 def indices(names: Sequence[str], known: Sequence[str], what: str, of: str) -> list[int]:
-    """Return the index of each name among the known names; refuse an unknown name."""
+    """Return the index of each name in the known names.
+
+    Args:
+        names: the names to look up.
+        known: the known names.
+        what: the word for a name in the message, such as "caption".
+        of: the word for the known names in the message, such as "captions".
+
+    Raises:
+        InputError: a name is not known.
+    """
     position = {name: i for i, name in enumerate(known)}
     for name in names:
         if not isinstance(name, str) or name not in position:
@@ -327,7 +358,10 @@ def groups_of(examples: Sequence[Any]) -> tuple[str, ...] | None:
 
 
 def class_embeddings(clip: Clip, weighted: Sequence[tuple[str, float]], class_names: Sequence[str]) -> Floats:
-    """Return the class embeddings of a weighted ensemble of templates: float32 (C, D), unit rows."""
+    """Return the class embeddings of a weighted ensemble of templates: float32 (C, D), unit rows.
+
+    `weighted` are pairs of a template and its weight.
+    """
     if len(weighted) == 1:  # the same bits as in `ClipReward.score`
         return np.asarray(encode_templates(clip.model, clip.tokenizer, [weighted[0][0]], class_names)[0])
     return encode_ensemble(clip.model, clip.tokenizer, weighted, class_names)

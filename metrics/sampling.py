@@ -1,9 +1,13 @@
-"""Which units are independent: one rule for search, selection, report and tables. And intervals of one mean.
+"""Which units are independent, and the intervals of means. Search, selection, report and tables share these rules.
 
-A mean over pictures can answer two questions. *These classes*: the classes are given, and pictures were sampled within
-each class; the variance is the variance within classes (stratified sampling; Cochran 1977, 5.3). *Classes like these*:
-the classes themselves are a sample, and the pictures of one class rise and fall together (cluster sampling; Cochran
-1977, 11.8). In both, variants of one base picture count as one draw.
+A mean over pictures can answer two questions:
+
+- *These classes*: the classes are given, and pictures were sampled within each class. The variance of the mean comes
+  from differences within classes (stratified sampling; Cochran 1977, 5.3).
+- *Classes like these*: the classes themselves are a sample, and the pictures of a class are not independent (cluster
+  sampling; Cochran 1977, 11.8).
+
+For both questions, variants of one base picture count as one draw.
 """
 
 from __future__ import annotations
@@ -21,13 +25,13 @@ from scipy import special
 from ipo_prompts.metrics.arrays import Doubles
 
 Numbers = NDArray[np.int64]
-"""The numbers of classes or base pictures, one for each unit, from 0 without gaps."""
+"""The class or the base picture of each unit, as a number, int64 (n,). The numbers go from 0 without gaps."""
 Names = Sequence[Hashable] | NDArray[Any]
-"""The names of classes or base pictures, one for each unit."""
+"""The class or the base picture of each unit, by name."""
 
 
 class Variance(NamedTuple):
-    """The variance of a mean, infinite if the units cannot bound the mean, and its degrees of freedom."""
+    """The variance of a mean and its degrees of freedom. The variance is infinite if there are too few units for it."""
 
     value: float
     degrees: float
@@ -49,7 +53,12 @@ class Sampling:
 
     @classmethod
     def of(cls, n: int, classes: Names | None = None, draws: Names | None = None) -> Sampling:
-        """Make a sampling from names. Classes are left out if there is not one for each unit (queries, not pictures).
+        """Make a sampling from the names of classes and draws.
+
+        Args:
+            n: the number of units.
+            classes: the name of each unit's class. They are not used if there are not n, as with queries.
+            draws: the name of each unit's draw; None if each unit is its own draw.
 
         Raises:
             ValueError: there are not n names of draws.
@@ -65,9 +74,9 @@ class Sampling:
     def strata(self) -> Numbers:
         """The stratum of each unit, (n,).
 
-        The stratum is the class; but all classes with one draw form one stratum together. The variance of that stratum
-        contains the differences of its classes, so it is too large rather than too small. If a draw has units of
-        several classes, there is one stratum.
+        A class with several draws is a stratum. All classes with a single draw together form one stratum. The variance
+        of this stratum contains the differences between its classes, so it is too large rather than too small. There
+        is a single stratum if there are no classes, or if a draw has units of several classes.
         """
         if self.classes is None or not np.array_equal(self.classes, self._class_of_draw[self._draw]):
             return np.zeros(self.n, dtype=np.int64)
@@ -77,21 +86,21 @@ class Sampling:
 
     @property
     def singles(self) -> int:
-        """How many classes have only one draw."""
+        """The number of classes with only one draw."""
         if self.classes is None:
             return 0
         return int((np.bincount(self._class_of_draw) == 1).sum())
 
     def these(self, values: Doubles, added: float = 0.0) -> Variance:
-        """Return the variance of the mean of (n,) values, for the classes as given.
+        """Return the variance of the mean of the values, for these classes.
 
         Args:
-            values: one number for each unit.
-            added: a number added to the sum of squares of the sums within draws; see `split_variance`.
+            values: a number for each unit, (n,).
+            added: a number that is added to the sum of the squares of the draws' sums; see `split_variance`.
         """
         size = np.bincount(self.strata)
         centred = values - (np.bincount(self.strata, values) / size)[self.strata]
-        sums = np.bincount(self._draw, centred)  # of each draw, 0 on average within its stratum
+        sums = np.bincount(self._draw, centred)  # the sum of each draw; the mean of a stratum's sums is 0
         stratum = np.zeros(len(sums), dtype=np.int64)
         stratum[self._draw] = self.strata
         draws, squares = np.bincount(stratum), np.bincount(stratum, sums**2)
@@ -99,13 +108,17 @@ class Sampling:
         if not told.any():
             return Variance(math.inf, 1.0)
         found = _variance(squares[told].astype(np.float64), draws[told], added, self.n)
-        # A single class of one draw is taken to vary as the draws of the others do.
+        # A stratum with one draw does not show its variance. Its draw is assumed to vary like those of other strata.
         return found._replace(value=found.value * draws.sum() / draws[told].sum())
 
     def like_these(self, values: Doubles, added: float = 0.0) -> Variance | None:
-        """Return the variance of the mean of (n,) values, for classes like these.
+        """Return the variance of the mean of the values, for classes like these.
 
-        Return None if there are no classes, or if a draw has units of several classes: classes are then no sample.
+        Return None if there are no classes, or if a draw has units of several classes: the classes are then no sample.
+
+        Args:
+            values: a number for each unit, (n,).
+            added: a number that is added to the sum of the squares of the classes' sums; see `split_variance`.
         """
         if self.classes is None or not np.array_equal(self.classes, self._class_of_draw[self._draw]):
             return None
@@ -115,15 +128,16 @@ class Sampling:
         return _variance(np.array([sums @ sums]), np.array([len(sums)]), added, self.n)
 
     def over_classes(self, values: Doubles, added: float = 0.0) -> Variance:
-        """Return the variance of the mean of the class means of (n,) values, for the classes as given.
+        """Return the variance of a mean over classes that weigh the same, for these classes.
 
-        A class with one draw does not show how its pictures vary. It is given the variance of a draw within the classes
-        that have several draws. If no class has several, the variance over all draws is used.
+        The mean of a class is the mean over its draws. A class with one draw does not show how its draws vary. It is
+        given the variance of a draw in the classes with several draws. If no class has several draws, the variance over
+        all draws is used.
 
         Args:
-            values: one number for each unit.
-            added: a number added to the sum of squares of draws within classes, shared by all draws; see
-                `split_variance`.
+            values: a number for each unit, (n,).
+            added: a number that is added to the sum of squares of draws within classes. Each class gets a part in
+                proportion to its draws. See `split_variance`.
 
         Raises:
             ValueError: the units have no classes.
@@ -152,7 +166,7 @@ class Sampling:
         return np.bincount(self._class_of_draw)
 
     def class_means(self, values: Doubles) -> Doubles:
-        """Return the mean of each class, averaged over the means of its draws: float64 (C,).
+        """Return the mean of each class, which is the mean of the means of its draws: float64 (C,).
 
         Raises:
             ValueError: the units have no classes.
@@ -161,6 +175,7 @@ class Sampling:
         return np.asarray(np.bincount(of, self._draw_means(values)) / self.draws_of_classes, dtype=np.float64)
 
     def _draw_means(self, values: Doubles) -> Doubles:
+        """Return the mean of the values of each draw, float64 (draws,). It needs draws within classes."""
         if self.classes is None or not np.array_equal(self.classes, self._class_of_draw[self._draw]):
             raise ValueError("a mean over classes needs units with one class each, and draws within a class.")
         return np.asarray(self.draw_sums(values) / np.bincount(self._draw), dtype=np.float64)
@@ -171,16 +186,17 @@ class Sampling:
         return len(self._class_of_draw)
 
     def draw_sums(self, values: Doubles) -> Doubles:
-        """Return the sum of (n,) values within each draw."""
+        """Return the sum of the values, (n,), of each draw: float64 (draws,)."""
         return np.asarray(np.bincount(self._draw, values), dtype=np.float64)
 
     @cached_property
     def _draw(self) -> Numbers:
+        """The draw of each unit, (n,)."""
         return np.arange(self.n) if self.draws is None else self.draws
 
     @cached_property
     def _class_of_draw(self) -> Numbers:
-        """The class of each draw, (draws,)."""
+        """The class of each draw, (draws,); 0 if there are no classes."""
         found = np.zeros(int(self._draw.max()) + 1, dtype=np.int64)
         if self.classes is not None:
             found[self._draw] = self.classes
@@ -188,7 +204,10 @@ class Sampling:
 
 
 def combine(variances: Sequence[Variance], divisor: float = 1.0) -> Variance:
-    """Add variances of means, each divided by `divisor` squared; the degrees of freedom are Satterthwaite's (1946)."""
+    """Return the variance of a sum of independent means that is divided by `divisor`.
+
+    The degrees of freedom are Satterthwaite's (1946).
+    """
     total = sum(variance.value for variance in variances)
     if total == 0 or not math.isfinite(total):
         return Variance(total, max((variance.degrees for variance in variances), default=1.0))
@@ -197,13 +216,20 @@ def combine(variances: Sequence[Variance], divisor: float = 1.0) -> Variance:
 
 
 def _variance(squares: Doubles, draws: Numbers, added: float, n: int) -> Variance:
-    """Return the variance of a mean over n units, from each stratum's sum of squares and number of draws."""
+    """Return the variance of a mean over n units.
+
+    Args:
+        squares: the sum of squares of each stratum.
+        draws: the number of draws of each stratum.
+        added: a number that is added to the sum over the strata.
+        n: the number of units.
+    """
     value = float((draws / (draws - 1)) @ squares) + added
     return Variance(value / n**2, float((draws - 1).sum()))
 
 
 def _numbered(names: Names) -> Numbers:
-    """Number names in the order of their first appearance."""
+    """Return the number of each name. Distinct names are numbered from 0 in the order of their first appearance."""
     numbers: dict[Hashable, int] = {}
     return np.array([numbers.setdefault(name, len(numbers)) for name in names], dtype=np.int64)
 
@@ -219,7 +245,7 @@ class Interval(NamedTuple):
 
 
 class MeanOverClasses(NamedTuple):
-    """A mean over classes of equal weight, or a difference of two such means, and the ends of its interval."""
+    """A mean over classes that weigh the same, or a difference of two such means, and the ends of its interval."""
 
     mean: float
     low: float
@@ -237,11 +263,11 @@ class Estimate(NamedTuple):
 
 
 def mean_interval(values: ArrayLike, sampling: Sampling | None = None, level: float = 0.95) -> Interval:
-    """Return the t interval of a mean over units, for the classes as given: of losses or of differences of losses.
+    """Return the t interval of a mean over units, for these classes. The mean is of losses or of differences of losses.
 
     Args:
-        values: float (n,), n at least 1.
-        sampling: how the units were drawn; None if all are independent and of one kind.
+        values: a number for each unit, (n,), n at least 1.
+        sampling: how the units were drawn; None if all are independent and have no classes.
         level: the coverage, in (0, 1).
     """
     data = values_of(values)
@@ -253,18 +279,18 @@ def mean_interval(values: ArrayLike, sampling: Sampling | None = None, level: fl
 
 
 def standard_error(values: ArrayLike, draws: Sequence[Hashable] | None = None) -> float:
-    """Return the standard error of a mean over units; infinite with one draw, which can prove nothing.
+    """Return the standard error of a mean over units. It is infinite if there is only one draw.
 
     Args:
-        values: float (n,), n at least 1.
-        draws: n names, equal for variants of one picture; None if all units are independent.
+        values: a number for each unit, (n,), n at least 1.
+        draws: a name for each unit, equal for variants of one picture; None if all units are independent.
     """
     data = values_of(values)
     return math.sqrt(Sampling.of(len(data), draws=draws).these(data).value)
 
 
 def harmonic_mean(base: float, new: float) -> float:
-    """Return the harmonic mean of the accuracies on base and new classes, in their unit; 0 if either is 0.
+    """Return the harmonic mean of two accuracies: on base classes, and on new classes. It is 0 if either is 0.
 
     >>> round(harmonic_mean(69.34, 74.22), 2)
     71.7
@@ -273,10 +299,10 @@ def harmonic_mean(base: float, new: float) -> float:
 
 
 def mean_over_seeds(values: ArrayLike, level: float = 0.95) -> Estimate:
-    """Return the mean over runs that differ in their seed, with its t interval (n-1 degrees of freedom).
+    """Return the mean of runs that differ in their seed, with its t interval (n-1 degrees of freedom).
 
-    The interval covers what the seed changes (shots, search), not the choice of test pictures. With one seed the
-    interval is the whole line and `sd` is nan.
+    The interval covers the chance in what a seed changes (shots, search). It does not cover the choice of test
+    pictures. With one seed the ends of the interval are infinite and `sd` is nan.
     """
     data = values_of(values)
     low, high = mean_interval(data, level=level)
@@ -290,7 +316,13 @@ def t_quantile(degrees: float, level: float) -> float:
 
 
 def wilson(p: float, n: float, quantile: float) -> Interval:
-    """Return Wilson's score interval of an accuracy p for a sample size, or effective sample size, n."""
+    """Return Wilson's score interval of an accuracy.
+
+    Args:
+        p: the accuracy, from 0 to 1.
+        n: the sample size, or the effective sample size.
+        quantile: half the width of an interval in standard errors, such as 1.96.
+    """
     ratio = quantile**2 / n
     half = quantile * math.sqrt(p * (1 - p) / n + ratio / (4 * n)) / (1 + ratio)
     centre = (p + ratio / 2) / (1 + ratio)

@@ -1,4 +1,4 @@
-"""The scale of a reward: in what numbers its values are, for the code that compares or shows them."""
+"""The scale of a reward: the bounds and the unit of its values, for code that compares or shows the values."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from ipo_prompts.metrics.errors import InputError
 
 @dataclass(frozen=True)
 class Scale:
-    """In what numbers the values of a reward are. Higher is always better.
+    """The bounds and the unit of a reward's values. A higher value is always better.
 
     Attributes:
         low, high: the bounds of the value. The contribution of a single unit may lie outside them.
-        word: how much each further word of a template must add to the value, for a search that adds words.
+        word: the gain in value that a search which adds words demands for each word.
         percent: whether values are shown in percent, like an accuracy; else they are shown as they are.
-        lead: by how much the value of a template must exceed the initial template's to replace it, whatever the
-            allowance for luck. It is for a measure whose gain may say nothing about the aim. Of the rewards that ship,
-            `fit` has a lead (`programs/optimizer.py`).
+        lead: the gain over the initial template that a template must exceed to replace it. The gain must exceed the
+            allowance for luck as well. A lead is for a measure whose gain may say nothing about the aim. Of the rewards
+            that ship, `fit` has a lead (`programs/optimizer.py`).
 
     >>> Scale().told(0.523), Scale(low=float("-inf"), percent=False).told(-1.25)
     ('52.30 %', '-1.25')

@@ -1,12 +1,13 @@
 """Pictures with several labels: the reward, the mean over classes (mAP), and the probability that a class is shown.
 
-The reward is the mean over pictures of **ranking average precision** (Schapire and Singer 2000). For each class that a
-picture shows, take the classes ranked as high or higher, and the share of them that the picture shows too; average this
-share over the classes shown. The reward is a mean over pictures, so templates are compared picture by picture, as with
-accuracies. With one label a picture it is 1/place of that label.
+The reward is the mean over pictures of the **ranking average precision** (Schapire and Singer 2000). A picture ranks
+the classes by logit. For a class that the picture shows, take this class and all classes ranked above it. The precision
+is the share of these classes that the picture shows. The ranking average precision of a picture is the mean of the
+precisions over the classes that it shows. If a picture has one label, it is 1/place of that label. The reward is a mean
+over pictures, so templates are compared picture by picture, as with accuracies.
 
-**mAP** ranks the pictures for each class instead, so it also tests whether scores can be compared between pictures. It
-is no mean over pictures. Its interval is a bootstrap's, over base pictures.
+**mAP** is the mean over classes of average precision. Each class ranks the pictures, so mAP also tests whether scores
+can be compared between pictures. It is no mean over pictures. Its interval comes from a bootstrap over base pictures.
 """
 
 from __future__ import annotations
@@ -28,41 +29,43 @@ Shown = npt.NDArray[np.bool_]
 """Whether each picture shows each class: bool (n, C)."""
 RESAMPLES = 2000
 AT_ONCE = 4_000_000
-"""How many numbers are in memory at once while resamples are measured."""
+"""The largest size of a block of resamples, in numbers; a resample has a number for each picture."""
 LINES = np.concatenate([np.arange(1, 10) / 1000, np.arange(1, 100) / 100])
-"""The probabilities that are tried as the line above which classes are named."""
+"""The probabilities that `propose` tries as the line. A class is named if its probability is above the line."""
 ENOUGH = 19
-"""How many search and selection pictures must show a class for it to have a threshold of its own.
+"""The number of search and selection pictures that must show a class before it gets an intercept of its own.
 
-With fewer pictures, the largest share of them that a line through one can miss, 1/(n + 1), is above 5 %.
+With n such pictures, a line through the lowest of them misses a new picture with a chance of 1/(n + 1). For fewer than
+19 pictures this chance is above 5 %.
 """
 
 
 class SeveralLabels(ClipReward):
-    """Scores templates by ranking average precision, in `hits`; see the head of this file.
+    """Scores templates by ranking average precision, which the head of this file defines.
 
-    The loss is in nats. For a CLIP that was trained with sigmoids (SigLIP) it is the mean over classes of the binary
-    cross-entropy. For others it is the cross-entropy of the softmax with all classes shown, in equal parts.
+    The loss is in nats. For a CLIP that was trained with sigmoids (SigLIP), the loss is the mean over classes of the
+    binary cross-entropy. For other CLIPs it is the cross-entropy between the softmax and a distribution that gives all
+    classes shown the same probability.
     """
 
     takes: ClassVar[Literal["one label", "several labels", "no label"]] = "several labels"
 
     def judge(self, logits: Floats, pictures: EncodedPictures) -> Judged:
-        """See `ClipReward`."""
+        """Return the ranking average precision and the loss of each picture; see `ClipReward`."""
         assert pictures.shown is not None
         loss = sigmoid_losses if is_sigmoid(self.clip) else softmax_losses
         return Judged(ranking_precision(logits, pictures.shown), loss(logits, pictures.shown))
 
 
 def is_sigmoid(clip: Clip) -> bool:
-    """Whether a CLIP was trained with sigmoids, to decide on each class by itself."""
+    """Whether a CLIP was trained with sigmoids, so that it decides on each class independently of the others."""
     return clip.logit_bias != 0
 
 
 def ranking_precision(logits: Floats, shown: Shown) -> Doubles:
-    """Return the ranking average precision of each picture: float64 (n,), in (0, 1]; 1 if it shows no class.
+    """Return the ranking average precision of each picture: float64 (n,), in (0, 1]. It is 1 for a picture of no class.
 
-    Among equal logits the lower label ranks higher, as everywhere.
+    Of two classes with equal logits, the class with the lower label ranks higher, as everywhere.
 
     >>> ranking_precision(np.array([[3, 2, 1]], dtype=np.float32), np.array([[False, True, True]])).round(4).tolist()
     [0.5833]
@@ -75,14 +78,17 @@ def ranking_precision(logits: Floats, shown: Shown) -> Doubles:
 
 
 def softmax_losses(logits: Floats, shown: Shown) -> Doubles:
-    """Return the cross-entropy of the softmax with the classes shown in equal parts: float64 (n,), nats."""
+    """Return the cross-entropy of each picture in nats: float64 (n,).
+
+    It compares the softmax with a distribution that gives all classes shown the same probability.
+    """
     rows = logits.astype(np.float64)
     share = shown / np.maximum(shown.sum(axis=1, keepdims=True), 1)
     return np.asarray(np.logaddexp.reduce(rows, axis=1) - (share * rows).sum(axis=1))
 
 
 def sigmoid_losses(logits: Floats, shown: Shown) -> Doubles:
-    """Return the mean over classes of the binary cross-entropy: float64 (n,), nats."""
+    """Return the binary cross-entropy of each picture, as a mean over classes, in nats: float64 (n,)."""
     return np.asarray(np.logaddexp(0, np.where(shown, -1, 1) * logits.astype(np.float64)).mean(axis=1))
 
 
@@ -90,13 +96,14 @@ def sigmoid_losses(logits: Floats, shown: Shown) -> Doubles:
 
 
 def mean_precision(logits: Floats, shown: Shown, weights: Doubles | None = None) -> Doubles:
-    """Return the mean over classes of average precision: float64 (B,), one number for each row of weights.
+    """Return the mean over classes of average precision (mAP) for each row of weights: float64 (B,).
 
     Args:
-        logits: float (n, C).
-        shown: which classes each picture shows. A class is left out if no picture with a weight shows it.
-        weights: how often each picture counts, float64 (B, n); None is one row of ones. The copies of a picture share
-            one place, the place of the last copy.
+        logits: the logits of the pictures, float (n, C).
+        shown: which classes each picture shows, bool (n, C). A class is left out if no picture with a weight above 0
+            shows it.
+        weights: how often each picture counts, float64 (B, n); None is one row of ones. A picture that counts several
+            times ranks as its last copy would.
 
     >>> mean_precision(np.array([[3], [2], [1]]), np.array([[True], [False], [True]])).round(4).tolist()
     [0.8333]
@@ -117,13 +124,14 @@ def mean_precision(logits: Floats, shown: Shown, weights: Doubles | None = None)
 def compare_precision(
     before: Floats, after: Floats, shown: Shown, sampling: Sampling, seed: int = 0, resamples: int = RESAMPLES
 ) -> tuple[MeanOverClasses, MeanOverClasses, MeanOverClasses]:
-    """Return the mAP of two templates and the gain of the second, with 95 % bootstrap intervals over base pictures.
+    """Return the mAP of the first template, the mAP of the second, and the gain of the second over the first.
 
-    Both templates have the same resamples. Pictures that are drawn twice make resampled precisions too high, so the
-    percentiles are lowered by the excess of the mean resample over the value.
+    Each has a 95 % interval from a bootstrap over base pictures. Both templates are measured on the same resamples.
+    Resampled values are too high on average, because pictures are drawn several times. So the percentiles are shifted
+    by the difference between the value and the mean of the resamples.
 
     Args:
-        before, after: the logits of the two templates, (n, C).
+        before, after: the logits of the first and of the second template, (n, C).
         shown: which classes each picture shows.
         sampling: how the pictures were drawn; variants of one base picture are drawn together.
         seed, resamples: the seed and the number of resamples of the bootstrap.
@@ -141,7 +149,14 @@ def compare_precision(
 
 
 def _resampled(bases: int, n: int, resamples: int, rng: np.random.Generator) -> Iterator[Doubles]:
-    """Yield how often each base picture is drawn, float64 (resamples of a block, bases), in blocks for `n` pictures."""
+    """Yield blocks of resamples. A block is float64 (resamples in the block, bases): how often each base is drawn.
+
+    Args:
+        bases: the number of base pictures.
+        n: the number of pictures, to bound the memory; see `AT_ONCE`.
+        resamples: the number of resamples in all blocks.
+        rng: the random numbers.
+    """
     size, left = max(1, AT_ONCE // n), resamples
     while left > 0:
         yield rng.multinomial(bases, np.full(bases, 1 / bases), size=min(size, left)).astype(np.float64)
@@ -149,6 +164,7 @@ def _resampled(bases: int, n: int, resamples: int, rng: np.random.Generator) -> 
 
 
 def _around(value: float, resampled: Doubles) -> MeanOverClasses:
+    """Return a value with its 95 % interval: percentiles of the resamples, shifted by the value minus their mean."""
     ends = value + np.quantile(resampled, [0.025, 0.975]) - resampled.mean()
     return MeanOverClasses(value, *ends.tolist())
 
@@ -157,11 +173,12 @@ def _around(value: float, resampled: Doubles) -> MeanOverClasses:
 
 
 class Proposed(BaseModel, frozen=True, extra="forbid"):
-    """A probability above which classes are named, and how well it names the classes of labelled pictures.
+    """A proposed line for probabilities: classes with a probability above it are named. And how well this works.
 
     Attributes:
-        above: the line of `LINES` with the highest micro-averaged F1, over all classes of all pictures.
-        f1: the F1 of this line; a little too high, because the line was chosen by it.
+        above: the line: the probability of `LINES` with the highest micro-averaged F1, over all classes of all
+            pictures.
+        f1: the F1 of the line. It is a little too high, because the line was chosen by its F1.
         ci95: the 95 % interval of the F1, by bootstrap over pictures.
         n: the number of pictures.
     """
@@ -173,13 +190,13 @@ class Proposed(BaseModel, frozen=True, extra="forbid"):
 
 
 class Sureness(BaseModel, frozen=True, extra="forbid"):
-    """Turns logits into probabilities that a class is shown: σ(slope · logit + intercept), each class by itself.
+    """Turns the logit of a class into the probability that a picture shows the class: σ(slope · logit + intercept).
 
     Attributes:
-        slope: the slope, the same for all classes.
-        intercepts: the intercept of each class; the classes without enough pictures share one.
-        own: how many classes have an intercept of their own.
-        proposed: the probability above which classes are named; None if no pictures were held back to propose one.
+        slope: the slope, which is the same for all classes.
+        intercepts: the intercept of each class. Classes with too few pictures share one intercept.
+        own: the number of classes with an intercept of their own.
+        proposed: the proposed line above which classes are named; None if no pictures were held back to choose a line.
     """
 
     slope: float = Field(gt=0)
@@ -194,7 +211,7 @@ class Sureness(BaseModel, frozen=True, extra="forbid"):
 
     @property
     def is_native(self) -> bool:
-        """Whether the logits are used as they are, because the CLIP was trained with sigmoids."""
+        """Whether the probabilities are σ(logit) with nothing fitted, because the CLIP was trained with sigmoids."""
         return self.slope == 1 and not any(self.intercepts)
 
 
@@ -204,13 +221,13 @@ def native(classes: int) -> Sureness:
 
 
 def propose(probabilities: Floats, shown: Shown, seed: int = 0) -> Proposed:
-    """Propose the probability above which classes are named, from pictures whose classes are known.
+    """Choose the line above which classes are named, with pictures whose classes are known.
 
-    Among equally good lines the middle one is taken.
+    If several lines have the highest F1, the middle line is chosen.
 
     Args:
-        probabilities: float (n, C).
-        shown: which classes each picture shows.
+        probabilities: the probability of each class for each picture, float (n, C).
+        shown: which classes each picture shows, bool (n, C).
         seed: the seed of the bootstrap.
 
     >>> propose(np.array([[0.3, 0.1], [0.05, 0.2]]), np.array([[True, False], [False, True]])).above
@@ -232,15 +249,15 @@ def propose(probabilities: Floats, shown: Shown, seed: int = 0) -> Proposed:
 
 
 def fit_sureness(logits: Floats, shown: Shown) -> Sureness:
-    """Fit slope and intercepts to pictures whose classes are known.
+    """Fit the slope and the intercepts to pictures whose classes are known.
 
-    First one slope and one intercept are fitted for all classes (Platt 2000). Then each class that at least `ENOUGH`
-    pictures show gets an intercept of its own. A weak prior (a variance of 10 on the log of the slope, of 100 on
-    intercepts) keeps the fit finite where logits separate the classes perfectly.
+    First, one slope and one intercept are fitted for all classes (Platt 2000). Then each class that at least `ENOUGH`
+    pictures show gets an intercept of its own. A weak prior keeps the fit finite where logits separate the classes
+    perfectly. Its variance is 10 for the log of the slope and 100 for intercepts.
 
     Args:
-        logits: float (n, C).
-        shown: which classes each picture shows.
+        logits: the logits of the pictures, float (n, C).
+        shown: which classes each picture shows, bool (n, C).
     """
     from scipy import optimize
 

@@ -1,7 +1,7 @@
-"""Templates, sentences with a `<CLASS>` slot: how they are read, when they are valid. And the class names in the slot.
+"""Templates (sentences with a `<CLASS>` slot) and class names: how they are read and checked, and how slots are filled.
 
-A template is plain text from a person or a language model. It is filled with `str.replace`, never with `str.format`: a
-stray brace must not break a run or reach Python objects.
+A template is plain text from a person or a language model. The slot is filled with `str.replace`, never with
+`str.format`: a stray brace must not break a run or reach Python objects.
 """
 
 from __future__ import annotations
@@ -23,32 +23,32 @@ MAX_CHARACTERS = 300
 TEMPLATES_BYTES = 2**26
 """The largest size of a file of templates."""
 MOST_TEXTS = 150_000
-"""The most texts of a program; each is encoded. CLIP's 80 templates with ImageNet's 1,000 classes are 80,000 texts."""
+"""The largest number of texts that a program encodes. CLIP's 80 templates with ImageNet's 1,000 classes are 80,000."""
 MARKS = 8
-"""More than the number of tokens that a tokenizer adds around a text."""
+"""An upper bound of the number of tokens that a tokenizer adds around a text, such as start and end."""
 
 _SLOT_VARIANT = re.compile(r"[<\[{(]{1,2}\s*class(?:[ _-]?name)?\s*[>\]})]{1,2}", re.IGNORECASE)
 LIST_MARKER = re.compile(r"^\s*(?:[-*•]|\(?\d{1,3}[.):])\s+")
 _SCORES = re.compile(r"(?:(?:accuracy|value) [-+.\d]+(?: %)?, loss [.\d]+: *)+", re.IGNORECASE)
-"""The beginning of a line of the history, which small models copy."""
+"""The beginning of a line of the history in a prompt. Small language models copy it."""
 _FENCE = re.compile(r"```(?:[a-z]+[ \t]*\n)?", re.IGNORECASE)
 _MARKUP = re.compile(r"<[^<>]*>|&[#a-z0-9]{2,};|https?://|\[\[ ?##|## ?\]\]|\\[a-z]+", re.IGNORECASE)
 _EMOJI_STYLE = "\ufe0f"
-"""Asks for the coloured form of the character before it, such as ❤; a template reads the same without it."""
+"""An invisible character: it asks for the coloured form of the character before it, such as ❤."""
 _QUOTES = "\"'`“”‘’«»"
 
 
 class TokenCounter(Protocol):
-    """Measures the length of a template with the encoder's own tokenizer."""
+    """Counts the tokens of a text with the encoder's own tokenizer. At most `context_length` tokens fit."""
 
     context_length: int
 
     def count(self, text: str) -> int:
-        """Return the number of tokens of the uncut `text`, with its start and end tokens."""
+        """Return the number of tokens of the whole `text`, with the start and end tokens."""
 
 
 def fill(template: str, class_name: str) -> str:
-    """Return a template with a class name in every slot. Underscores in the name become spaces.
+    """Return a prompt: the template with the class name in every slot. Underscores in the name become spaces.
 
     >>> fill("a photo of a <CLASS>.", "hot_dog")
     'a photo of a hot dog.'
@@ -57,9 +57,9 @@ def fill(template: str, class_name: str) -> str:
 
 
 def normalise(text: str) -> str:
-    """Remove what language models add to a template: quotes, list markers, copied scores, fences, slot variants.
+    """Clean a template from a language model: remove quotes, list markers, copied scores and code fences.
 
-    Use it only for text from a model. A template from a person is taken as it is.
+    Variants of the slot become `<CLASS>`. Do not use it for a template from a person, which is taken as it is.
 
     >>> normalise('1. **"A photo of a [class name]"**')
     'A photo of a <CLASS>'
@@ -75,7 +75,7 @@ def normalise(text: str) -> str:
 
 
 def key(template: str) -> str:
-    """Return a key that is equal for all spellings of a template: case, spaces and end punctuation do not count.
+    """Return a key that is equal for templates that differ only in case, spaces and punctuation at the end.
 
     >>> key("A photo of a <CLASS>") == key("a  photo of a <CLASS>.")
     True
@@ -84,7 +84,10 @@ def key(template: str) -> str:
 
 
 def problem(template: str) -> str | None:
-    """Return what is wrong with a template, or None. Its length in tokens is checked by `too_long`."""
+    """Return what is wrong with a template, as part of a sentence; None if it is valid.
+
+    The length in tokens is not checked here: see `too_long`.
+    """
     if SLOT not in template:
         return f"it has no {SLOT} slot"
     if len(template) > MAX_CHARACTERS:
@@ -96,8 +99,8 @@ def problem(template: str) -> str | None:
     unseen = invisible(template)
     if unseen:
         return f"it has the control or invisible character U+{ord(unseen):04X}"
-    # open_clip's tokenizers turn these literals into control tokens, which cut the text silently. Before that, the
-    # tokenizers make wide characters (＜) narrow and unescape HTML twice; a name such as &lt needs no semicolon.
+    # open_clip's tokenizers turn texts such as "<end_of_text>" into control tokens, which cut the text silently. Before
+    # that, the tokenizers make wide characters (＜) narrow and unescape HTML twice, even without a semicolon (&lt).
     rest = template.replace(SLOT, " ")
     as_read = html.unescape(html.unescape(unicodedata.normalize("NFKC", rest)))
     marker = _MARKUP.search(rest) or _MARKUP.search(as_read)
@@ -117,7 +120,9 @@ def names_class(text: str, class_name: str) -> bool:
 
 
 def with_slot(text: str, class_names: Sequence[str]) -> str:
-    """Put the slot into a text that has none and names a class once: small models fill the slot with an example.
+    """Replace a class name in a text by the slot, if the text has no slot and names classes exactly once.
+
+    Small language models fill the slot of a template with an example. Any other text is returned unchanged.
 
     >>> with_slot("a photo of two hot dogs", ["hot_dog", "dog"]), with_slot("a cat on a dog", ["cat", "dog"])
     ('a photo of two <CLASS>', 'a cat on a dog')
@@ -131,13 +136,15 @@ def with_slot(text: str, class_names: Sequence[str]) -> str:
 
 
 def too_long(template: str, class_names: Sequence[str], tokens: TokenCounter) -> str | None:
-    """Return why a template does not fit the tokenizer's context; None if it fits with every class name.
+    """Return why a template is too long for the tokenizer's context; None if it fits with every class name.
 
-    The reason is part of a sentence: the class name that makes most tokens, and how many.
+    The reason is part of a sentence. It has the class name that makes the most tokens, and the number of tokens.
     """
-    # A name that is short in characters may be long in tokens (another script, a rare word), so every name is counted.
+    # A name that is short in characters may be long in tokens (another script, a rare word). So all names are checked.
     names = every_name(class_names)
-    if is_plain(template):  # no token spans a space or is less than a character, so most names need no counting
+    # In plain text, a token has at least one character and never spans a space. So the words with the slot have at most
+    # as many tokens as characters. A name that fits by this bound need not be counted.
+    if is_plain(template):
         pieces = template.split()
         beside = " ".join(piece for piece in pieces if SLOT in piece)
         room = tokens.context_length - MARKS - tokens.count(" ".join(piece for piece in pieces if SLOT not in piece))
@@ -151,7 +158,7 @@ def too_long(template: str, class_names: Sequence[str], tokens: TokenCounter) ->
 
 
 def is_plain(text: str) -> bool:
-    """Whether a tokenizer reads a text as it is: printable ASCII without HTML entities."""
+    """Whether a text is printable ASCII without HTML entities, so that a tokenizer reads it unchanged."""
     return text.isascii() and text.isprintable() and "&" not in text
 
 
@@ -174,7 +181,7 @@ def check_count(names: int, templates: int = 1) -> None:
         templates: the number of templates.
 
     Raises:
-        InputError: there are too many texts; the message has their number.
+        InputError: there are too many texts; the message has the number of texts.
     """
     if (texts := names * templates) > MOST_TEXTS:
         raise InputError(
@@ -202,12 +209,13 @@ def read_templates(file: Path) -> list[str]:
 
 # Class names with synonyms: what a class is called in prompts, and what else it is called.
 #
-# A class name is plain text. A class name with synonyms is text as well: its first name. So it is passed on, shown and
-# compared like any other class name. Code that encodes texts or searches for words gets all names from here.
+# A class name is plain text. A class name with synonyms is a text as well, namely its first name. So it is passed on,
+# shown and compared like any other class name. Code that needs all names, to encode texts or to search for words, calls
+# `names_of` or `every_name`.
 
 
 class ClassName(str):
-    """The first name of a class, with its synonyms. It equals the plain text of the first name.
+    """A class name with synonyms. It is the text of the first name, and equals it.
 
     >>> sign = ClassName("road sign", ["traffic sign"])
     >>> sign == "road sign", sign.synonyms
@@ -220,7 +228,7 @@ class ClassName(str):
         """Make a class name from its first name and its synonyms.
 
         Raises:
-            InputError: the synonyms are one text, whose letters would be taken for synonyms.
+            InputError: the synonyms are one text instead of a list. Each letter would become a synonym.
         """
         if isinstance(synonyms, str):
             raise InputError(f"the synonyms of {name!r} are a list of names; write [{synonyms!r}].")
@@ -230,7 +238,7 @@ class ClassName(str):
 
 
 def named(names: Sequence[str]) -> str:
-    """Return a class name from all names of a class, the first one first; plain text if there is only one.
+    """Return a class name, made from all names of a class, the first name first. A single name stays plain text.
 
     >>> type(named(["cat"])), named(["sofa", "couch"])
     (<class 'str'>, 'sofa')
@@ -239,7 +247,7 @@ def named(names: Sequence[str]) -> str:
 
 
 def names_of(class_name: str) -> tuple[str, ...]:
-    """Return all names of a class, the first one first.
+    """Return all names of a class: the first name, then the synonyms.
 
     >>> names_of(named(["sofa", "couch"])), names_of("cat")
     (('sofa', 'couch'), ('cat',))
@@ -262,7 +270,7 @@ def have_synonyms(class_names: Sequence[str]) -> bool:
 
 
 def written(class_names: Sequence[str]) -> list[str | list[str]]:
-    """Return classes for JSON: each is a name, or a list of names if there are several.
+    """Return class names for JSON. A class with synonyms becomes a list of its names.
 
     >>> written(["cat", named(["sofa", "couch"])])
     ['cat', ['sofa', 'couch']]
@@ -271,7 +279,7 @@ def written(class_names: Sequence[str]) -> list[str | list[str]]:
 
 
 def refuse_synonyms(class_names: Sequence[str], why: str) -> None:
-    """Refuse classes with synonyms where they cannot be used. `why` begins the message.
+    """Refuse classes with synonyms. `why` says why synonyms cannot be used; the message begins with it.
 
     Raises:
         InputError: a class has synonyms; the message names the first such class.
@@ -285,7 +293,10 @@ def refuse_synonyms(class_names: Sequence[str], why: str) -> None:
 
 
 def tidy(name: str) -> str:
-    """Return one spelling where Unicode allows two ("é" is one character, or the two that macOS writes)."""
+    """Return a name in Unicode's composed form (NFC), without spaces around it.
+
+    Unicode can write "é" as one character or as two, and macOS writes two. NFC has one.
+    """
     return unicodedata.normalize("NFC", name).strip()
 
 
@@ -299,11 +310,13 @@ def as_read(name: str) -> str:
 
 
 def usable(class_names: Iterable[str]) -> tuple[str, ...]:
-    """Return the checked classes of a classifier. Two classes may have one name, as in CLIP's list for ImageNet.
+    """Check the class names of a classifier, and return them as a tuple.
+
+    Two classes without synonyms may have the same name, as in CLIP's list for ImageNet.
 
     Raises:
-        InputError: there are no classes, or one text instead of a list; a name is no text, or is empty; or two names
-            read the same and one of their classes has synonyms.
+        InputError: `class_names` is empty, or is one text instead of a list. A name is no text, or is empty. Or two
+            names read the same, and the class of one of them has synonyms.
     """
     if isinstance(class_names, str) or not isinstance(class_names, Iterable):
         raise InputError(f"the class names are a list of texts, such as ['cat', 'dog'], not {class_names!r}.")

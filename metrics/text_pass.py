@@ -1,7 +1,8 @@
 """One pass of open_clip's causal text transformer over the nodes of a token trie.
 
-The causal mask makes this exact: the result at a position depends only on this position and those before it. So equal
-beginnings give equal results, and nothing after the pooled position matters.
+This is exact because the mask is causal: the result at a position depends only on this position and the positions
+before it. So texts with the same beginning have the same results there, and tokens after the pooled position do not
+matter.
 """
 
 from __future__ import annotations
@@ -18,10 +19,10 @@ from torch import nn
 
 
 class TextPass:
-    """Encodes with the text tower of an open_clip model. The weights are used in place, not copied.
+    """Encodes texts with the text tower of an open_clip model. The weights of the model are used, not copied.
 
     Raises:
-        ValueError: the tower has another structure; the message says how it differs.
+        ValueError: the structure of the tower is not supported; the message says how it differs.
     """
 
     def __init__(self, model: Any) -> None:
@@ -56,13 +57,16 @@ class TextPass:
         return device
 
     def lengths(self, tokens: torch.Tensor) -> Ints:
-        """Return how many tokens of each row, (n, L), the embedding depends on: the tokens up to the pooled one."""
+        """Return the number of tokens up to the pooled token in each row: (n,). `tokens` are token ids, (n, L).
+
+        The embedding of a row depends only on these tokens.
+        """
         at = (tokens if self.pooling == "argmax" else tokens.eq(self.end or 0).int()).argmax(dim=-1)
         return np.asarray((at + 1).numpy())
 
     @torch.inference_mode()
     def run(self, chunk: Chunk) -> torch.Tensor:
-        """Encode the texts of a chunk: float32 (texts, D), unit rows."""
+        """Return the embeddings of the texts of a chunk: float32 (texts, D), unit rows."""
         tower, device = self.tower, self.device
         dtype = tower.transformer.get_cast_dtype()
         tokens, depths, keys, ends = (
@@ -74,7 +78,7 @@ class TextPass:
         *blocks, last = tower.transformer.resblocks
         for block in blocks:
             x = _finish(block, x, _attend(block.attn, block.ln_1(x), None, keys, mask))
-        # Nothing attends to the output of the last block, so it is computed only where it is pooled.
+        # No block follows the last block, so its output is computed only at the pooled nodes.
         x = _finish(last, x[ends], _attend(last.attn, last.ln_1(x), ends, keys, mask))
         x = tower.ln_final(x)
         projection = tower.text_projection
@@ -90,7 +94,18 @@ def _attend(
     keys: torch.Tensor,
     mask: torch.Tensor,
 ) -> torch.Tensor:
-    """Return the attention of nodes, (n, width), computed in tiles; with `wanted`, only the output of these nodes."""
+    """Compute the attention of a block, in tiles.
+
+    Args:
+        attention: the attention layer.
+        x: the normalised input of each node, (n, width).
+        wanted: the numbers of the nodes whose output is needed; None if all are.
+        keys, mask: the nodes that the nodes of a tile may attend to, (tiles, k), and what to add to their logits: 0 or
+            -inf; see `Chunk`.
+
+    Returns:
+        The output of each wanted node, (n or len(wanted), width).
+    """
     width, heads = attention.embed_dim, attention.num_heads
     weight, bias = attention.in_proj_weight, attention.in_proj_bias
     tiles, tile, count = mask.shape[0], mask.shape[2], keys.shape[1]
@@ -109,37 +124,42 @@ def _attend(
 
 
 def _finish(block: Any, x: torch.Tensor, attended: torch.Tensor) -> torch.Tensor:
-    """Apply the rest of a block, after its attention."""
+    """Return the output of a block, from its input `x` and the output of its attention."""
     x = x + block.ls_1(attended)
     result: torch.Tensor = x + block.ls_2(block.mlp(block.ln_2(x)))
     return result
 
 
-# Texts as a token trie: a beginning that several texts share is one path of nodes, so it is encoded once.
+# The texts form a token trie: a beginning that several texts share is one path of nodes, so it is encoded once.
 #
-# Nodes are numbered depth first, so a subtree is a range of numbers. For any range of nodes, all ancestors outside of
-# the range are on the path to its first node. So a *tile* of neighbouring nodes attends to itself and to one path, and
-# small dense tiles cover the attention of the whole trie.
+# Nodes are numbered depth first, so a subtree is a range of numbers. A *tile* is any range of nodes. The ancestors of a
+# tile's nodes are in the tile, or on the path to its first node. So a tile attends to itself and to one path, and small
+# dense tiles cover the attention of the whole trie.
 
 
 Ints = npt.NDArray[np.signedinteger[Any]]
 
 TILE = 64
-"""Nodes per attention tile. Keys that a node does not see cost time too: (TILE + depth) / (12 · width) of the rest."""
+"""The number of nodes in a tile of attention.
+
+Keys that a node does not attend to cost time too: attention takes (TILE + depth) / (12 · width) of the rest's time.
+"""
 
 
 @dataclass(frozen=True)
 class Chunk:
-    """Nodes that go through the tower together: the nodes of some texts, and once more the path to the first node.
+    """Nodes that go through the tower together.
 
-    The arrays hold n = tiles · tile nodes; the last node is repeated to fill them.
+    These are the nodes of some texts. The path to the first of these nodes is added, although an earlier chunk has
+    encoded it. The arrays hold n = tiles · tile nodes; the last node is repeated to fill them.
 
     Attributes:
         tokens: the token of each node, (n,).
         depths: the position of each node in its texts, (n,).
-        keys: the nodes that the nodes of a tile may attend to, (tiles, k).
-        seen: whether a node attends to a key, bool (tiles, tile, k); it attends to its ancestors and itself.
-        ends: the node of each text that is pooled, (texts,).
+        keys: the numbers of the nodes that the nodes of a tile may attend to, (tiles, k).
+        seen: whether each node of a tile attends to each key of the tile, bool (tiles, tile, k). A node attends to its
+            ancestors and to itself.
+        ends: the number of the pooled node of each text, (texts,).
     """
 
     tokens: Ints
@@ -150,17 +170,17 @@ class Chunk:
 
 
 class Trie:
-    """The trie of token rows.
+    """The token trie of texts.
 
     Args:
-        rows: token ids, (n, L).
-        lengths: how many tokens of each row count, (n,); the last of these tokens is pooled.
+        rows: the token ids of each text, (n, L).
+        lengths: the number of tokens of each row up to the pooled token, (n,). Later tokens are not used.
 
     Attributes:
-        text_of: the number of the distinct text that each row is, (n,); distinct texts are numbered from 0 in the order
-            of their tokens.
+        text_of: the number of each row's text, (n,). Equal rows have the same number. Texts are numbered from 0 in the
+            order of their tokens.
         texts: the number of distinct texts.
-        nodes: the number of nodes: the tokens of all texts, shared tokens counted once.
+        nodes: the number of nodes. This is the number of tokens of all texts, with shared beginnings counted once.
     """
 
     def __init__(self, rows: Ints, lengths: Ints) -> None:
@@ -172,17 +192,21 @@ class Trie:
         self.text_of = np.empty(len(rows), dtype=np.int64)
         self.text_of[order] = np.cumsum(new) - 1
         self._rows, self._lengths = rows[new], lengths[new]
-        # How many tokens a text shares with the text before it; in this order, no earlier text shares more.
+        # The number of tokens that a text shares with the text before it. In this order, no earlier text shares more.
         same = np.logical_and.accumulate(self._rows[1:] == self._rows[:-1], axis=1).sum(axis=1)
         self._shared = np.append(0, np.minimum(same, self._lengths[:-1])).astype(np.int64)
         own = (columns >= self._shared[:, None]) & (columns < self._lengths[:, None])
         numbers = np.cumsum(own).reshape(own.shape) - 1
-        self._path = np.maximum.accumulate(np.where(own, numbers, 0), axis=0)  # (texts, L) node at each position
-        self._first = np.append(0, np.cumsum(self._lengths - self._shared))  # (texts + 1,) first own node of each text
+        # The node of each text at each position, (texts, L); then the first node of each text's own, (texts + 1,).
+        self._path = np.maximum.accumulate(np.where(own, numbers, 0), axis=0)
+        self._first = np.append(0, np.cumsum(self._lengths - self._shared))
         self.texts, self.nodes = len(self._rows), int(self._first[-1])
 
     def chunks(self, size: int) -> Iterator[Chunk]:
-        """Cut the trie between texts into chunks of about equal size, at most about `size` nodes; keep their order."""
+        """Yield the trie in chunks, in the order of the texts. No text is cut.
+
+        Chunks are of about equal size, with at most about `size` nodes.
+        """
         count = -(-self.nodes // size)
         cuts = np.searchsorted(self._first, np.arange(count + 1) * self.nodes // count)
         for start, end in zip(cuts[:-1].tolist(), cuts[1:].tolist(), strict=True):
@@ -190,9 +214,11 @@ class Trie:
                 yield self._chunk(start, end)
 
     def _chunk(self, start: int, end: int) -> Chunk:
+        """Return the chunk of the texts with the numbers from `start` to `end` - 1."""
         rows, shared, base = self._rows[start:end], int(self._shared[start]), int(self._first[start])
         columns = np.arange(rows.shape[1])
-        # Ancestors from before this chunk belong to its first text. They come first, then the chunk's own nodes.
+        # Ancestors from before this chunk are ancestors of its first text. They get the first numbers in the chunk, and
+        # the chunk's own nodes get the next numbers.
         path = np.where(self._path[start:end] >= base, self._path[start:end] - base + shared, columns)
         own = (columns >= self._shared[start:end, None]) & (columns < self._lengths[start:end, None])
         own[0, :shared] = True
@@ -203,7 +229,7 @@ class Trie:
         row, depth = row[nodes], depth[nodes]
 
         grid = nodes.reshape(tiles, tile)
-        before = depth[grid[:, 0]]  # ancestors outside of each tile
+        before = depth[grid[:, 0]]  # the number of ancestors outside of each tile
         outside = columns[: int(before.max())]
         keys = np.hstack([path[row[grid[:, 0]]][:, : len(outside)], np.arange(tiles * tile).reshape(tiles, tile)])
         real = np.hstack([outside < before[:, None], np.arange(tiles * tile).reshape(tiles, tile) == grid])

@@ -1,12 +1,12 @@
-"""Templates × class names → class embeddings: every template is encoded here.
+"""Encode templates with class names as class embeddings. All templates are encoded here.
 
-Two paths give the same result. The fast path is for open_clip's causal text towers: a template costs only its own
-words, because nothing is padded and shared beginnings are encoded once (`text_pass.py`). Every other tower uses the
-model's own `encode_text`. The structure of a model decides its path, and the fast path is compared with `encode_text`
-before it is first used.
+There are two paths with the same result. The fast path is for open_clip's causal text towers. It is cheap because
+nothing is padded and shared beginnings are encoded once (`text_pass.py`). The plain path is for all other towers: it
+calls the model's own `encode_text`. The structure of a model decides its path. Before the fast path is first used for a
+model, it is compared with `encode_text`.
 
-Nothing is kept between calls, because a search encodes new templates nearly every time. Callers that need the same
-embeddings again (a classifier, `features.py`) keep them.
+Embeddings are not stored between calls, because a search encodes new templates nearly every time. Callers that need
+embeddings again (a classifier, `features.py`) store them.
 """
 
 from __future__ import annotations
@@ -28,24 +28,30 @@ from ipo_prompts.metrics.template import every_name, fill, names_of
 from ipo_prompts.metrics.text_pass import Ints, TextPass, Trie
 
 TEXT_BATCH = 256
-"""Texts in a forward pass: enough to keep the cores busy, few enough for a laptop's memory."""
+"""The number of texts in a forward pass: enough to keep the cores busy, few enough for a laptop's memory."""
 TOGETHER = 20_000
-"""Texts in a call: enough to share their beginnings, few enough for the memory."""
+"""The number of texts in a call: enough that many share their beginnings, few enough for the memory."""
 NODES = {"cpu": 512}
-"""Trie nodes in a pass on a CPU: few enough that the activations stay in its cache, enough for fast matrix products."""
+"""The number of trie nodes in a pass, for each type of device.
+
+On a CPU they are few enough that the activations stay in its cache, and enough for fast matrix products.
+"""
 NODES_ELSEWHERE = 8192
-"""Trie nodes in a pass on any other device."""
+"""The number of trie nodes in a pass on a device that is not in `NODES`."""
 TOLERANCE = 1e-5
-"""The largest difference of a component between the two paths. Half-precision weights have their rounding unit."""
+"""The largest allowed difference between the two paths in a component of an embedding.
+
+For half-precision weights, the rounding unit of their type is allowed instead.
+"""
 
 
 def encode_templates(model: Any, tokenizer: Any, templates: Sequence[str], class_names: Sequence[str]) -> Floats:
-    """Encode every template with every class name. The result equals that of open_clip's own `encode_text`.
+    """Encode every template with every class name. The result is the same as with open_clip's own `encode_text`.
 
-    The row of a class with synonyms is the mean of the unit rows of its names, normalised again.
+    The embedding of a class with synonyms is the mean of the unit embeddings of its names, normalised again.
 
     Returns:
-        float32 (T, C, D), unit rows, in the order given.
+        The class embeddings of each template, float32 (T, C, D), unit rows, in the order given.
     """
     return encode_classes(partial(encode_texts, model, tokenizer), templates, class_names)
 
@@ -53,10 +59,14 @@ def encode_templates(model: Any, tokenizer: Any, templates: Sequence[str], class
 def encode_classes(
     encode: Callable[[list[str]], Floats], templates: Sequence[str], class_names: Sequence[str]
 ) -> Floats:
-    """Encode as `encode_templates` does, with `encode`, which maps texts to float32 (n, D), unit rows."""
+    """Return the class embeddings of each template, float32 (T, C, D), as `encode_templates` does.
+
+    `encode` is a function that returns the embeddings of n texts: float32 (n, D), unit rows.
+    """
     rows = encode([fill(template, name) for template in templates for name in class_names])
     rows = rows.reshape(len(templates), len(class_names), rows.shape[1])
-    # Synonyms are encoded apart, so that a class with one name has the same bits as if no class had synonyms.
+    # Synonyms are encoded in a call of their own. So the embedding of a class with one name has the same bits as if no
+    # class had synonyms.
     others = [(label, other) for label, name in enumerate(class_names) for other in names_of(name)[1:]]
     if not others or not templates:
         return rows
@@ -70,18 +80,18 @@ def encode_classes(
 
 
 def parts(templates: Sequence[str], class_names: Sequence[str]) -> Iterator[Sequence[str]]:
-    """Cut a long list of templates into parts, to bound the memory for the texts and embeddings of each part."""
+    """Yield the templates in parts. A part has few enough templates that its texts and embeddings fit into memory."""
     at_once = max(1, TOGETHER // max(1, len(every_name(class_names))))
     return (templates[start : start + at_once] for start in range(0, len(templates), at_once))
 
 
 def encode_texts(model: Any, tokenizer: Any, texts: Sequence[str]) -> Floats:
-    """Encode texts as they are. The result equals that of open_clip's own `encode_text`.
+    """Encode texts as they are. The result is the same as with open_clip's own `encode_text`.
 
-    One call for all texts is cheapest: a text that comes twice is encoded once.
+    One call for all texts is cheapest, because a text that is in the list twice is encoded once.
 
     Returns:
-        float32 (len(texts), D), unit rows, in the order given; (0, 0) for no texts.
+        The embedding of each text, float32 (n, D), unit rows, in the order given; (0, 0) for no texts.
     """
     if not texts:
         return np.zeros((0, 0), dtype=np.float32)
@@ -96,13 +106,19 @@ def encode_texts(model: Any, tokenizer: Any, texts: Sequence[str]) -> Floats:
 def encode_ensemble(
     model: Any, tokenizer: Any, weighted: Sequence[tuple[str, float]], class_names: Sequence[str]
 ) -> Floats:
-    """Encode the weighted mean of templates, normalised again, as open_clip's `build_zero_shot_classifier` does.
+    """Return the class embeddings of a weighted ensemble of templates.
 
-    A class with synonyms is normalised in each template first. The (T, C, D) tensor of all templates is never held in
-    memory: see `parts`.
+    The embedding of a class is the weighted mean of its embeddings under the templates, normalised again, as in
+    open_clip's `build_zero_shot_classifier`. Synonyms are averaged under each template first. The (T, C, D) tensor of
+    all templates is never held in memory: see `parts`.
+
+    Args:
+        model, tokenizer: the CLIP and its tokenizer.
+        weighted: pairs of a template and its weight.
+        class_names: the class names.
 
     Returns:
-        float32 (C, D), unit rows.
+        The class embeddings, float32 (C, D), unit rows.
     """
     weight_of = dict.fromkeys((template for template, _ in weighted), 0.0)
     for template, weight in weighted:
@@ -115,14 +131,20 @@ def encode_ensemble(
 
 
 def text_path(model: Any) -> str:
-    """Return the path of a model's texts: "fast: …", or "plain: " and the reason. The first call compares the paths."""
+    """Return the path that encodes a model's texts, in words: "fast: …", or "plain: " and the reason.
+
+    The first call for a model compares the two paths, if the fast path supports the model.
+    """
     return _path(model).name
 
 
 class _Path(NamedTuple):
-    """How the texts of one model are encoded: by the trie pass `fast` if there is one, else by `encode_text`.
+    """The path that encodes the texts of a model.
 
-    `pad` is the padding token, if the tower masks it itself; rows may then be cut at the padding.
+    Attributes:
+        name: the path in words; see `text_path`.
+        fast: the fast path; None if the model's `encode_text` is used.
+        pad: the padding token, if the tower masks padding itself, so that rows may be cut at the padding; else None.
     """
 
     name: str
@@ -134,6 +156,7 @@ _PATHS: WeakKeyDictionary[nn.Module, _Path] = WeakKeyDictionary()
 
 
 def _path(model: Any) -> _Path:
+    """Return the path of a model. It is chosen once, at the first call for the model."""
     if not isinstance(model, nn.Module):
         return _Path("plain: the model is not a torch module")
     if model not in _PATHS:
@@ -142,6 +165,7 @@ def _path(model: Any) -> _Path:
 
 
 def _choose(model: Any) -> _Path:
+    """Choose the path of a model, by its structure and a comparison of the two paths."""
     pad = getattr(getattr(getattr(model, "text", None), "config", None), "pad_token_id", None)
     if pad is not None:
         if _masks(model, int(pad)):
@@ -159,7 +183,7 @@ def _choose(model: Any) -> _Path:
 
 
 def _masks(model: Any, pad: int) -> bool:
-    """Whether a tower masks its padding, so that fewer padding tokens give the same embedding."""
+    """Whether a tower masks padding tokens, so that a text has the same embedding with fewer padding tokens."""
     ids = torch.full((2, 16), pad)
     ids[0, :6] = torch.arange(pad + 1, pad + 7)
     ids[1, :3] = torch.arange(pad + 3, pad + 6)
@@ -170,9 +194,9 @@ def _masks(model: Any, pad: int) -> bool:
 
 
 def _disagreement(model: Any, fast: TextPass) -> str | None:
-    """Compare both paths on two texts with a common beginning, one short and one that fills the context.
+    """Compare the two paths on two texts with the same beginning. One text is short, the other fills the context.
 
-    Return how the fast path fails, in words, or None.
+    Return how the fast path fails, as part of a sentence; None if the paths agree.
     """
     context, vocabulary = len(fast.tower.positional_embedding), fast.tower.token_embedding.num_embeddings
     end = vocabulary - 1 if fast.pooling == "argmax" or fast.end is None else fast.end
@@ -192,7 +216,10 @@ def _disagreement(model: Any, fast: TextPass) -> str | None:
 
 
 def _tokens(tokenizer: Any, texts: list[str], path: _Path) -> tuple[Ints, Ints]:
-    """Return token rows, (n, L), and how many tokens of each row must be encoded; L is the largest such number."""
+    """Return the tokens of each text, (n, L), and the number of tokens of each text that must be encoded, (n,).
+
+    L is the largest of these numbers.
+    """
     parts, lengths = [], []
     for start in range(0, len(texts), TEXT_BATCH):
         tokens = tokenizer(texts[start : start + TEXT_BATCH])
@@ -211,7 +238,7 @@ def _tokens(tokenizer: Any, texts: list[str], path: _Path) -> tuple[Ints, Ints]:
 
 
 def _by_trie(fast: TextPass, rows: Ints, lengths: Ints) -> torch.Tensor:
-    """Encode token rows by the fast path: float32 (n, D), unit rows on the CPU."""
+    """Encode token rows by the fast path. Return the embeddings, float32 (n, D), unit rows, on the CPU."""
     trie, encoded = Trie(rows, lengths), []
     for chunk in trie.chunks(NODES.get(fast.device.type, NODES_ELSEWHERE)):
         check_clock()
@@ -220,7 +247,10 @@ def _by_trie(fast: TextPass, rows: Ints, lengths: Ints) -> torch.Tensor:
 
 
 def _by_length(model: Any, rows: Ints, lengths: Ints) -> torch.Tensor:
-    """Encode token rows by the model's `encode_text`, rows of one length together; the result is as of `_by_trie`."""
+    """Encode token rows by the model's `encode_text`, in batches of rows of similar length.
+
+    Return the embeddings, float32 (n, D), unit rows, on the CPU.
+    """
     order, encoded = np.argsort(lengths, kind="stable"), []
     for start in range(0, len(order), TEXT_BATCH):
         check_clock()
@@ -232,5 +262,6 @@ def _by_length(model: Any, rows: Ints, lengths: Ints) -> torch.Tensor:
 
 @torch.inference_mode()
 def _plain(model: Any, tokens: torch.Tensor) -> torch.Tensor:
+    """Return the embeddings of token rows by the model's `encode_text`: float32 (n, D), unit rows, on the CPU."""
     device = next(model.parameters()).device
     return functional.normalize(model.encode_text(tokens.to(device)).float(), dim=-1).cpu()

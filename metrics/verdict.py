@@ -1,6 +1,7 @@
 """Verdicts of comparisons and intervals of single scores.
 
-A comparison has one verdict, made from the corrected p. The terminal, the page, JSON and the tables all render it.
+A comparison has one verdict, which is made from the corrected p-value. The terminal, the page, JSON and the tables all
+show this verdict.
 """
 
 from __future__ import annotations
@@ -30,31 +31,35 @@ from ipo_prompts.metrics.evidence import (
 from ipo_prompts.metrics.sampling import Interval, MeanOverClasses, Sampling, Variance, t_quantile, values_of, wilson
 
 Rounded = Annotated[float, AfterValidator(lambda value: round(float(value), 6) + 0.0)]
-"""A number with six decimals: finer than any interval, coarser than differences between processors; never -0."""
+"""A number rounded to six decimals, never -0. Differences between processors are smaller, and intervals are wider."""
 Ends = tuple[Rounded, Rounded]
 """The two ends of a 95 % interval."""
 FOR_THE_FIRST = 0.85
-"""The share of ALPHA for the first opening of sealed units, which is mostly the only one."""
+"""The share of ALPHA that the first opening of sealed units may spend. Mostly there is no second opening."""
 Outcome = Literal["gain", "loss", "not shown", "same templates", "no test"]
 Name = TypeVar("Name", bound=Hashable)
 
 
 class Verdict(BaseModel):
-    """A difference of two templates or methods, and whether it is shown. In fractions; see `docs/statistics.md`.
+    """A difference of two templates or methods, and whether it is shown. See `docs/statistics.md`.
+
+    Differences are fractions: 0.01 is one percentage point.
 
     Attributes:
-        outcome: `gain` or `loss` if the corrected p is at most 0.05, else `not shown`, which is not `no difference`.
-            `no test` if the units shaped, or may have shaped, what is compared.
+        outcome: `gain` or `loss` if the corrected p-value is at most 0.05; else `not shown`, which does not mean that
+            there is no difference. `same templates` if the same templates are compared. `no test` if the templates or
+            methods were made, or may have been made, with these units.
         mean: the difference.
         ci95: the 95 % interval of the difference, not corrected for the number of comparisons.
         p: the two-sided p-value, not corrected; None if there is no test.
         p_corrected: the p-value after Holm's correction for `comparisons`, divided by the share of the 5 % that this
             opening may spend; None if there is no test.
-        comparisons: how many comparisons are corrected together; `family` says which.
+        comparisons: the number of comparisons that are corrected together.
         opening: the number of this opening of the sealed units; None if openings are not counted.
+        family: the comparisons that are corrected together, in words; the reason if there is no test.
         detectable: the true difference that would be shown four times in five, after the same correction; None if no
             difference could be shown.
-        within: the margin, either way, within which the difference is shown to lie, after the same correction.
+        within: the margin m for which the difference is shown to lie between -m and m, after the same correction.
         covers: what was sampled: pictures of `these classes`, `classes like these`, and so on.
     """
 
@@ -74,7 +79,7 @@ class Verdict(BaseModel):
 
     @property
     def numbers(self) -> str:
-        """The difference with its interval and p: "+4.20 points [+1.00, +7.40], p = 0.012"."""
+        """The difference with its interval and its p-value: "+4.20 points [+1.00, +7.40], p = 0.012"."""
         low, high = self.ci95
         size = f"{points(self.mean)} points [{points(low)}, {points(high)}]"
         size += " over classes that count the same" if self.covers == EACH_CLASS_ALIKE else ""
@@ -84,7 +89,10 @@ class Verdict(BaseModel):
 
     @property
     def _corrected(self) -> str:
-        """What p is corrected for. Later openings are named only if the correction for them makes p exceed 5 %."""
+        """The corrections of the p-value in words, to follow it: " after correction for 3 comparisons"; "" if none.
+
+        At the first opening, the correction for later openings is named only if it makes the p-value exceed 5 %.
+        """
         found = [f"{self.comparisons} comparisons"] if self.comparisons > 1 else []
         if self.opening and self.opening > 1:
             found.append(f"{self.opening} openings")
@@ -93,7 +101,10 @@ class Verdict(BaseModel):
         return f" after correction for {' and '.join(found)}" if found else ""
 
     def against(self, other: str) -> str:
-        """Return the text after "A shows": "a gain over the baseline template of +4.20 points …"."""
+        """Return the verdict in words, to follow "A shows": "a gain over the baseline template of +4.20 points …".
+
+        `other` is the name of what A is compared with.
+        """
         if self.outcome == "same templates":
             return f"the same templates as {other}, so no gain over it"
         if self.outcome == "gain":
@@ -106,7 +117,7 @@ class Verdict(BaseModel):
 
     @property
     def limit(self) -> str:
-        """How large a difference would have been shown, and how small this difference is shown to be."""
+        """The difference that would have been shown, and the margin within which this difference lies, in words."""
         if self.detectable is None:
             return "no difference could have been shown with so few units, seeds or data sets"
         shown = f"a true difference of {100 * self.detectable:.1f} points would be shown four times in five"
@@ -114,10 +125,11 @@ class Verdict(BaseModel):
 
 
 def spends(opening: int | None) -> float:
-    """Return the share of ALPHA that an opening of sealed units may spend; `opening` is its number.
+    """Return the share of ALPHA that an opening of sealed units may spend; 1 if openings are not counted.
 
-    All openings together, however many, spend at most ALPHA. So a person who opens the same units again and again, and
-    stops at the first claim, makes a false claim in at most 5 % of cases.
+    `opening` is the number of the opening, from 1; None if openings are not counted. All openings together spend at
+    most ALPHA. So a person who opens the same units again and again, and stops at the first claim, makes a false claim
+    in at most 5 % of cases.
 
     >>> [round(spends(opening), 4) for opening in (None, 1, 2, 3, 20)]
     [1.0, 0.85, 0.075, 0.025, 0.0004]
@@ -128,13 +140,15 @@ def spends(opening: int | None) -> float:
 
 
 def judge(effects: Mapping[Name, Effect], family: str, opening: int | None = None) -> dict[Name, Verdict]:
-    """Return the verdicts of comparisons that are corrected together. Comparisons of equal templates are not counted.
+    """Return the verdict of each comparison. The p-values of all comparisons are corrected together.
+
+    A comparison of a template with itself is not counted.
 
     Args:
-        effects: name → the effect of a comparison.
-        family: what the comparisons are, in words: "comparisons of IPO in this row".
-        opening: the number of this opening of the sealed units; None for comparisons that nobody repeats until one is
-            shown.
+        effects: the name of each comparison → its effect.
+        family: the comparisons in words, such as "comparisons of IPO in this row".
+        opening: the number of this opening of the sealed units; None if openings are not counted, because nobody would
+            repeat the comparisons until a difference is shown.
     """
     tested = [name for name, effect in effects.items() if effect is not SAME]
     corrected = dict(zip(tested, holm([effects[name].p for name in tested]), strict=True))
@@ -145,13 +159,17 @@ def judge(effects: Mapping[Name, Effect], family: str, opening: int | None = Non
 
 
 def no_test(effect: Effect, why: str) -> Verdict:
-    """Return the verdict of a difference on units that shaped, or may have shaped, what is compared: it has no p."""
+    """Return a verdict without a p-value, because what is compared was made, or may have been made, with these units.
+
+    `why` is the reason in words, which becomes the verdict's `family`.
+    """
     return _verdict(effect, None, 1, why)
 
 
 def _verdict(
     effect: Effect, corrected: float | None, comparisons: int, family: str, opening: int | None = None
 ) -> Verdict:
+    """Return a verdict. `corrected` is the p-value after Holm's correction; None if there is no test."""
     share = spends(opening)
     if corrected is not None:
         corrected = min(1.0, corrected / share)
@@ -179,18 +197,24 @@ def _verdict(
 
 
 def share(found: Any) -> str:
-    """Format a fraction with its 95 % interval, `value` and `ci95`, in percent: "50.0 % [40.0, 60.0]"."""
+    """Format a figure in percent, with its 95 % interval: "50.0 % [40.0, 60.0]".
+
+    `found` has the attributes `value` and `ci95`, which are fractions.
+    """
     low, high = found.ci95
     return f"{100 * found.value:.1f} % [{100 * low:.1f}, {100 * high:.1f}]"
 
 
 def between(found: Any) -> str:
-    """Format the 95 % interval of a difference, `ci95`, in percentage points: "[-1.23, +4.56]"."""
+    """Format the 95 % interval of a difference in percentage points: "[-1.23, +4.56]".
+
+    `found` has the attribute `ci95`, whose ends are fractions.
+    """
     return f"[{points(found.ci95[0])}, {points(found.ci95[1])}]"
 
 
 def points(value: float) -> str:
-    """Format a difference in percentage points, with its sign; never -0.00.
+    """Format a difference, given as a fraction, in percentage points. It has a sign, and is never -0.00.
 
     >>> points(-0.0123)
     '-1.23'
@@ -203,17 +227,18 @@ def format_p(p: float) -> str:
     return "p < 0.0001" if p < 0.0001 else f"p = {p:.2g}"
 
 
-# The interval of one score: an accuracy or another mean, over units or over classes, with one seed or several.
+# Intervals of a single score, which is an accuracy or another mean. The mean is over units or over classes, with one
+# seed or several.
 
 
 def score_interval(
     contributions: ArrayLike, sampling: Sampling, level: float = 1 - ALPHA, bounds: tuple[float, float] = (0.0, 1.0)
 ) -> Interval:
-    """Return the interval of one score on n units with one seed, for the classes as given.
+    """Return the interval of one score on n units with one seed, for these classes.
 
     Args:
-        contributions: the contribution of each unit, (n,). If bool (right or wrong), the interval is Wilson's; else it
-            is a t interval within the bounds.
+        contributions: the contribution of each unit, (n,). For bool (right or wrong), the interval is Wilson's. For
+            other numbers it is a t interval, cut at the bounds.
         sampling: how the units were drawn.
         level: the coverage, in (0, 1).
         bounds: the bounds of the score; see `scale.Scale`.
@@ -236,16 +261,16 @@ def score_interval(
 
 
 def accuracy_interval(part: Crossed, level: float = 1 - ALPHA) -> Interval:
-    """Return the interval of an accuracy averaged over seeds: Wilson's (1927) on the effective sample size.
+    """Return the interval of an accuracy that is averaged over seeds: Wilson's (1927) for the effective sample size.
 
     The effective sample size is p(1-p)/variance. Variants of one picture make the interval wider (Korn & Graubard
-    1998). Differences between classes never make it narrower than independent pictures would. With one seed the
-    interval covers the choice of pictures alone. If all pictures are right equally often, no variance can be estimated,
-    and the number of draws is the sample size.
+    1998). The interval is never narrower than for independent pictures, whatever the differences between classes. With
+    one seed the interval covers the choice of pictures alone. If no variance can be estimated, because all pictures are
+    right equally often, the sample size is the number of draws.
     """
     averaged = part.values.mean(axis=0)
     p, draws = float(averaged.mean()), part.sampling.size
-    units = Variance(float(averaged.var()) / len(averaged), 1e9)  # for independent pictures it is known, given p
+    units = Variance(float(averaged.var()) / len(averaged), 1e9)  # the variance for independent pictures
     if draws < len(averaged):
         clustered = replace(part.sampling, classes=None).these(averaged)
         if not math.isfinite(clustered.value):
@@ -259,9 +284,10 @@ def accuracy_interval(part: Crossed, level: float = 1 - ALPHA) -> Interval:
 
 
 def class_mean_interval(contributions: ArrayLike, sampling: Sampling, level: float = 1 - ALPHA) -> MeanOverClasses:
-    """Return the mean over classes, all of equal weight, with Wilson's interval on the effective sample size.
+    """Return the mean over classes that weigh the same, with Wilson's interval for the effective sample size.
 
-    If no class varies, each picture of a class of n_c pictures counts as 1/n_c of a sample of its class.
+    If the pictures of no class differ, the variance is 0. The sample size is then C² / Σ(1/n_c), for C classes with n_c
+    draws each.
 
     Args:
         contributions: the contribution of each of n units, (n,), from 0 to 1.
@@ -286,13 +312,13 @@ def class_mean_interval(contributions: ArrayLike, sampling: Sampling, level: flo
 
 
 def difference_over_classes(before: ArrayLike, after: ArrayLike, sampling: Sampling) -> Effect:
-    """Return the difference of two templates as a mean over classes of equal weight: after minus before, by t.
+    """Return the effect of a comparison of two templates: the difference of their means over classes, after - before.
 
-    Two draws of the typical size are added within classes, as `split_variance` adds them, so that pictures on which the
-    templates agree do not count as certainty.
+    All classes weigh the same, and the test is a t test. The variance gets two additional draws of the typical size,
+    as in `split_variance`. Without them, a difference would look certain if the templates agree on all pictures.
 
     Args:
-        before, after: the contributions of the units under each template, (n,).
+        before, after: the contribution of each unit under the first and the second template, (n,).
         sampling: how the units were drawn.
 
     Raises:
@@ -302,7 +328,7 @@ def difference_over_classes(before: ArrayLike, after: ArrayLike, sampling: Sampl
     differ = values[values != 0]
     square = float((differ**2).mean()) if len(differ) else 1.0
     variance = sampling.over_classes(values, 2 * square)
-    # One draw of a class of the median size changes the mean by its share of its class.
+    # The change of the mean if one draw of a class of the median size changes.
     step = math.sqrt(square) / len(sampling.draws_of_classes) / float(np.median(sampling.draws_of_classes))
     return effect_of(float(sampling.class_means(values).mean()), [variance], EACH_CLASS_ALIKE, step=step)
 
@@ -320,15 +346,18 @@ class Headroom(BaseModel):
     """The measurements of the headroom, and whether words are likely to help.
 
     Attributes:
-        outcome: whether words are likely to help; `verdict` puts it in a sentence.
-        pictures, classes: the numbers of pictures and classes examined; only these classes compete.
+        outcome: whether words are likely to help; `verdict` says it in a sentence.
+        pictures: the number of pictures examined.
+        classes: the number of classes examined. Only these classes compete.
         of_classes: the number of all classes.
         phrases: the number of phrases tried.
-        guessing: the value of always guessing the class with the most of these pictures.
-        guessed: how many equally frequent classes the guesses of the initial template amount to; see `guessed_classes`.
+        guessing: the value of a classifier that always predicts the most frequent class of these pictures.
+        guessed: a number of classes: the initial template's guesses are as spread as if so many classes were guessed
+            equally often. See `guessed_classes`.
         initial: the value of the initial template.
-        class_mean: the value of the nearest class mean; None if a class has only one base picture.
-        difference: the value of the nearest class mean minus that of the initial template, picture by picture.
+        class_mean: the value of a classifier that predicts the class with the nearest mean feature; None if a class
+            has only one base picture.
+        difference: `class_mean` minus `initial`, compared picture by picture; None if there is no `class_mean`.
         words: the gain of the best phrase over the initial template; None if it could not be measured.
     """
 
@@ -371,7 +400,7 @@ class Headroom(BaseModel):
 
     @property
     def lines(self) -> tuple[str, str, str]:
-        """Three lines: the classes guessed, the initial template beside the class mean, and the gain of words."""
+        """Three lines of text: the spread of the guesses, the initial template and the class mean, the best phrase."""
         few = f"{self.classes}" if self.classes == self.of_classes else f"{self.classes} of {self.of_classes}"
         (low, high), spread = self.guessed.ci95, self.guessed.value
         compared = "no class mean: a class has one base picture"
@@ -388,6 +417,7 @@ class Headroom(BaseModel):
 
 
 def _gain(figure: Figure | None) -> str:
+    """Format a gain in percentage points, with its 95 % interval."""
     if figure is None:
         return "could not be measured: there are too few pictures or phrases"
     return f"{points(figure.value)} points [{points(figure.ci95[0])}, {points(figure.ci95[1])}]"
