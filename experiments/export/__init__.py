@@ -1,7 +1,7 @@
-"""Exports a program to a form that another tool can run.
+"""Export a program to a form that another tool can run.
 
-An export is written to a temporary path, loaded by the target's own library and compared with the program on real
-pictures. Only then it is moved to its place.
+An export is written to a temporary path and loaded with the target's own library. The results are compared with those
+of the program on real pictures. Only then the export is moved to its final path.
 """
 
 from collections.abc import Callable
@@ -24,9 +24,9 @@ TARGETS: dict[str, Callable[..., Target]] = {
     "txt": Txt,
     "program.json": ProgramJson,
 }
-"""Name on the command line → the target's class; every target can be made without arguments."""
+"""The classes of the targets, by their names on the command line. Every class can be called without arguments."""
 
 
 def best_target(program: TemplateClassifier) -> str:
-    """Return the first target that can hold a program and works without IPO."""
+    """Return the name of the best target for a program: `open_clip` if it can hold the program, else `head`."""
     return next(name for name in ("open_clip", "head") if TARGETS[name]().refusal(program) is None)

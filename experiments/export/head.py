@@ -1,6 +1,7 @@
-"""The head as files, see docs/heads.md: `head` for NumPy or any reader of safetensors, `onnx` for ONNX Runtime.
+"""The targets that write the head of a program to files, see docs/heads.md: `head`, `onnx` and `hub`.
 
-`hub` is the folder of `head` with the program and a model card, ready to push to the Hugging Face hub.
+The files of `head` are for NumPy, or for any reader of safetensors. The files of `onnx` are for ONNX Runtime. The
+folder of `hub` is that of `head` with the program and a model card, ready to push to the Hugging Face hub.
 """
 
 from __future__ import annotations
@@ -36,11 +37,11 @@ TENSORS, ABOUT, READ, PROGRAM = "head.safetensors", "head.json", "read.py", "pro
 HEAD_ONNX, WHOLE_ONNX = "head.onnx", "classifier.onnx"
 OUTPUTS = ["logits", "probabilities"]
 FEATURES = 1e-5
-"""Largest accepted difference of a component of a unit feature between libraries."""
+"""The largest accepted difference between two libraries in a component of a picture feature of length 1."""
 
 
 SURE = 1e-4
-"""Largest accepted difference of a probability between libraries."""
+"""The largest accepted difference between two libraries in a probability."""
 
 _USE = with_open_clip(
     """\
@@ -84,7 +85,7 @@ class HeadFiles(Target):
         write_readme(program, place, _USE)
 
     def check(self, reference: Reference, place: Path) -> str:
-        """Classify with NumPy from the written files, and read the pictures with `read.py`."""
+        """Classify the pictures with NumPy from the written files; read them with `read.py`; compare the results."""
         logits = numpy_logits(place, reference.features)
         module = runpy.run_path(str(place / READ))
         reference.same_pixels(module["read"], module.get("pixels"))
@@ -92,7 +93,12 @@ class HeadFiles(Target):
 
 
 def numpy_logits(place: Path, features: Floats) -> Floats:
-    """Return the logits that docs/heads.md defines, float32 (n, C), for unit features, float32 (n, D)."""
+    """Return the logits that docs/heads.md defines: float32 (n, C).
+
+    Args:
+        place: the folder of an exported head.
+        features: the features of n pictures, float32 (n, D), unit rows.
+    """
     raw, about = (place / TENSORS).read_bytes(), json.loads((place / ABOUT).read_text(encoding="utf-8"))
     (size,) = struct.unpack("<Q", raw[:8])
     head = {}
@@ -148,7 +154,10 @@ def pixels(file):
 
 
 def _pixels(transform: dict[str, Any] | None) -> str:
-    """Return the source of `pixels(file)`, which needs NumPy and Pillow, or open_clip for rare transforms."""
+    """Return the Python source of a function `pixels(file)`; "" if the CLIP's picture transform is not known.
+
+    The function needs only NumPy and Pillow; for rare transforms it needs open_clip.
+    """
     if transform is None:
         return ""
     size, mode, how = transform["size"], transform["resize_mode"], transform["interpolation"]
@@ -163,11 +172,12 @@ def _pixels(transform: dict[str, Any] | None) -> str:
 
 
 class Onnx(HeadFiles):
-    """The folder of `head`, with `head.onnx` (from features) and `classifier.onnx` (from pixels) added.
+    """The folder of `head` with two more files, `head.onnx` and `classifier.onnx`.
 
-    Inputs: `features` float32 (n, D), unit rows; `pixels` float32 (n, 3, H, W), after the CLIP's picture transform.
-    Outputs: `logits` and `probabilities`, at the program's temperature, float32 (n, C); `classifier.onnx` also gives
-    `features`. The head multiplies in 64 bits, as `head` does in NumPy, so that both give the same numbers.
+    The input of `head.onnx` is `features`: float32 (n, D), unit rows. The input of `classifier.onnx` is `pixels`:
+    float32 (n, 3, H, W), after the CLIP's picture transform. The outputs of both are `logits` and, at the program's
+    temperature, `probabilities`: float32 (n, C). `classifier.onnx` also has the output `features`. The head multiplies
+    in 64 bits, as `head` does in NumPy, so that both give the same numbers.
     """
 
     def write(self, program: TemplateClassifier, place: Path) -> None:
@@ -199,14 +209,14 @@ class Onnx(HeadFiles):
         write_readme(program, place, _USE_ONNX, own_clip=True)
 
     def refusal(self, program: TemplateClassifier) -> str | None:
-        """Refuse if a package that writes ONNX is missing."""
+        """Return a reason if a package that writes ONNX is missing; else None."""
         from importlib.util import find_spec
 
         missing = next((name for name in ("onnx", "onnxscript") if find_spec(name) is None), None)
         return f"it takes the package {missing}: {to_install('onnx')}" if missing else None
 
     def check(self, reference: Reference, place: Path) -> str:
-        """Run both files with ONNX Runtime."""
+        """Run both files with ONNX Runtime, and compare logits, features, probabilities and labels."""
         said = super().check(reference, place)
         import torch
 
@@ -235,10 +245,10 @@ def _session(onnxruntime: Any, file: Path) -> Any:
 
 
 def _save(model: Any, name: str, example: Any, outputs: list[str], file: Path) -> None:
-    """Write a model with one input, a batch of any size; `example` is a batch of two."""
+    """Write a model to an ONNX file. It has one input, `name`: a batch of any size. `example` is a batch of two."""
     import torch
 
-    with warnings.catch_warnings():  # packages below torch warn of copyreg, which tells the user nothing
+    with warnings.catch_warnings():  # of packages that torch uses; of no use to the user
         warnings.simplefilter("ignore", FutureWarning)
         torch.onnx.export(
             model.eval(),
@@ -253,18 +263,18 @@ def _save(model: Any, name: str, example: Any, outputs: list[str], file: Path) -
 
 
 class HubFolder(HeadFiles):
-    """The folder of `head`, with `program.json` and a card.
+    """The folder of `head` with `program.json` and a model card as its README.
 
     Attributes:
-        run: the run directory, whose verdict the card shows; None for a program without a result.
+        run: the directory of the run that made the program; the card shows its verdict. None: there is no result.
     """
 
     def __init__(self, run: Path | None = None) -> None:
-        """Keep the run directory if it has a result."""
+        """Store the run directory; store None if the directory has no result."""
         self.run = run if run is not None and (run / RESULT).exists() else None
 
     def refusal(self, program: TemplateClassifier) -> str | None:
-        """Refuse a program whose CLIP others cannot load."""
+        """Return a reason if the CLIP is in a folder of this machine, from which others cannot load it; else None."""
         if program.clip.name.startswith("local-dir:"):
             return "its CLIP is in a folder of this machine; push that to the hub, and optimise with --clip hf-hub:…"
         return None
@@ -276,12 +286,15 @@ class HubFolder(HeadFiles):
         (place / README).write_text(self._card(program), encoding="utf-8")
 
     def check(self, reference: Reference, place: Path) -> str:
-        """Check the head, and load the program again."""
+        """Load the program again, and check the head as `head` does."""
         TemplateClassifier.from_file(place / PROGRAM, reference.program.clip)
         return super().check(reference, place)
 
     def _card(self, program: TemplateClassifier) -> str:
-        """Return the card. Texts that others wrote are JSON strings in a code block, where they are no markup."""
+        """Return the text of the model card.
+
+        Texts that others wrote, such as class names, are JSON strings in a code block, where they cannot act as markup.
+        """
         verdict = load_result(self.run).verdict if self.run else "No run is known that tested it."
         about = {
             "verdict": verdict,

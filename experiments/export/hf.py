@@ -1,8 +1,11 @@
-"""Hugging Face: the arguments of transformers' zero-shot image classification pipeline, with the model where needed.
+"""The target `hf`: arguments for the zero-shot image classification pipeline of Hugging Face's transformers.
 
-Two architectures of transformers can hold an open_clip model: CLIP, for open_clip's own towers, and SigLIP, for a
-vision transformer of timm that pools by attention, with a text tower that sees in both directions. Every weight must
-have a place, and every place a weight. The comparison with the program shows all other differences of the towers.
+If the hub has no such model, the model is written, too. Two architectures of transformers can hold an open_clip model:
+- CLIP holds the towers of open_clip itself.
+- SigLIP holds a vision transformer of timm that pools by attention, with a text tower that sees in both directions.
+
+Each weight of the open_clip model must become a weight of the transformers model, and no weight may be left over on
+either side. The comparison with the program finds all other differences between the towers.
 """
 
 from __future__ import annotations
@@ -53,14 +56,14 @@ MODELS = {
     "ViT-SO400M-14-SigLIP/webli": "google/siglip-so400m-patch14-224",
     "ViT-SO400M-14-SigLIP-384/webli": "google/siglip-so400m-patch14-384",
 }
-"""open_clip's name of a model → its name on the Hugging Face hub, in the hub's own format."""
+"""Models in transformers' format on the Hugging Face hub: open_clip's name of the model → its id on the hub."""
 HERE, ARGUMENTS = ".", "pipeline.json"
-"""The `model` in a folder that holds the model, and the file with the pipeline's arguments."""
+"""HERE is the value of `model` if the model is in the exported folder. ARGUMENTS is the file with the arguments."""
 TEXTS = 4000
-"""Most texts to encode in the check: the pipeline encodes all classes again for every picture."""
+"""The most texts to encode in the check. The pipeline encodes all class names again for every picture."""
 TIE = 0.05
-"""Classes this close in probability are tied: the pipeline resizes with another library, which moves probabilities by a
-few hundredths."""
+"""Two classes are tied if their probabilities differ by at most this number. The pipeline resizes pictures with another
+library, which changes probabilities by a few hundredths."""
 
 _USE = """\
 import json, runpy, sys
@@ -82,21 +85,26 @@ _UNCALIBRATED = "\nThese probabilities are those of the CLIP: the pipeline has n
 class HuggingFace(Target):
     """A JSON file with `task`, `model`, `candidate_labels` and `hypothesis_template`.
 
-    If the CLIP has no known name on the hub, the export is a folder: the model in transformers' format, this file as
-    `pipeline.json`, and `read.py`, which opens pictures as the program does.
+    If the CLIP has no known name on the hub, the export is a folder: the model in transformers' format, the JSON
+    file as `pipeline.json`, and `read.py`, which opens pictures as the program does.
 
-    The pipeline fills a template with `hypothesis_template.format(label)`: a single slot is `{}`, several are `{0}`
-    each, and braces are doubled. The pipeline has one template, no weights and no temperature.
+    The pipeline fills a template with `hypothesis_template.format(label)`. So a single slot is written as `{}`, each of
+    several slots as `{0}`, and braces are doubled. The pipeline takes only one template, no weights and no temperature.
 
     Attributes:
-        model: the model's id on the hub, or its folder; None takes the known name of the CLIP, or writes the model.
+        model: the id of the model on the hub, or the path of its folder. None uses the known id of the CLIP; if there
+            is none, the model is written.
     """
 
     model: str | None = None
     use: ClassVar[str] = "README.md in the folder, or `note` in the file, says how to use it without IPO."
 
     def refusal(self, program: TemplateClassifier) -> str | None:
-        """Refuse an ensemble, class names that read the same, and a CLIP that transformers cannot hold."""
+        """Return why the pipeline cannot hold a program; None if it can.
+
+        It cannot hold an ensemble, two equal class names, a CLIP that transformers cannot hold, synonyms, offsets, or
+        pictures beside words.
+        """
         if len(program.templates) > 1:
             return (
                 "the pipeline of Hugging Face has one hypothesis_template and this is an ensemble of "
@@ -119,14 +127,14 @@ class HuggingFace(Target):
         return no_place(program, "the pipeline of Hugging Face", "synonyms", "offsets", "pictures")
 
     def _model(self, program: TemplateClassifier) -> str:
-        """Return the model's id or folder; `HERE` if the model is written."""
+        """Return the id or the folder of the model; return `HERE` if the model has to be written."""
         name = program.clip.name
         if self.model is None and name.startswith("hf-hub:") and not name.startswith("hf-hub:timm/"):
             return name.removeprefix("hf-hub:")
         return self.model or MODELS.get(name, HERE)
 
     def write(self, program: TemplateClassifier, place: Path) -> None:
-        """Write the file, or the folder."""
+        """Write the JSON file, or the folder if the model has to be written."""
         model = self._model(program)
         if model == HERE:
             with _quiet():
@@ -148,7 +156,7 @@ class HuggingFace(Target):
         file.write_text(json.dumps(arguments, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
     def check(self, reference: Reference, place: Path) -> str:
-        """Run the pipeline on the pictures, and compare the texts that it encodes."""
+        """Run the pipeline on the pictures; compare its labels and class embeddings with those of the program."""
         import torch
 
         transformers = imported("transformers", to_install("hf"))
@@ -163,7 +171,7 @@ class HuggingFace(Target):
         inputs = pipe.preprocess(images[0], candidate_labels=names, hypothesis_template=template)
         with torch.inference_mode():
             texts: Any = pipe.model.get_text_features(**inputs["text_inputs"][0].to(pipe.device))
-        texts = getattr(texts, "pooler_output", texts)  # a tensor before transformers 5
+        texts = getattr(texts, "pooler_output", texts)  # before transformers 5, it is a tensor itself
         rows = torch.nn.functional.normalize(texts.float(), dim=-1).cpu().numpy()
         embeddings = reference.same_classes(rows, why)
         place_of = {name: i for i, name in enumerate(names)}
@@ -175,9 +183,9 @@ class HuggingFace(Target):
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep transformers' progress bars and warnings, such as each try to reach the hub, off the terminal.
+    """Inside the block, show no progress bars and no log messages, such as those about each try to reach the hub.
 
-    Errors say all that matters.
+    The errors that are raised say all that matters.
     """
     import transformers
 
@@ -200,7 +208,7 @@ def _pipeline(transformers: Any, task: str, model: str, device: str) -> Any:
 
 
 PADDED = 64
-"""Tokens to which the pipeline pads a text for SigLIP, whatever the configuration says."""
+"""The number of tokens that the pipeline pads a text to for SigLIP, whatever the configuration says."""
 _ACTS = {"QuickGELU": "quick_gelu", "GELU": "gelu", "GELUTanh": "gelu_pytorch_tanh"}
 _NAMES = (
     (r"^visual\.(?:trunk\.)?", "vision_model."),
@@ -219,7 +227,9 @@ _NAMES = (
     (r"\.ln_pre\.", ".pre_layrnorm."),
     (r"^vision_model\.(?:ln_post|norm)\.", "vision_model.post_layernorm."),
 )
-"""Part of a weight's name in open_clip or timm → the part in transformers; all are tried, in this order."""
+"""A pattern for a part of a weight's name in open_clip or timm → the replacement in transformers.
+
+All replacements are made, in this order."""
 _CLIP = ((r"^vision_model\.proj$", "visual_projection.weight"), (r"^text_model\.(text_projection).*", r"\1.weight"))
 _SIGLIP = (
     (r"\.text_projection\.", ".head."),
@@ -232,9 +242,9 @@ _SIGLIP = (
 
 
 def fits(clip: Clip) -> bool:
-    """Whether transformers can hold a CLIP.
+    """Return whether transformers can hold a CLIP.
 
-    Only differences that the comparison on a few pictures may miss are checked here.
+    This checks only the differences that the later comparison on a few pictures may miss.
     """
     visual, transform = clip.model.visual, clip.model.visual.preprocess_cfg
     siglip = hasattr(visual, "trunk")
@@ -244,13 +254,13 @@ def fits(clip: Clip) -> bool:
         return False
     try:
         _converted(clip)
-    except (AttributeError, KeyError, RuntimeError, TypeError, ValueError):  # a part or a weight has no place
+    except (AttributeError, KeyError, RuntimeError, TypeError, ValueError):  # a part or a weight has no counterpart
         return False
     return True
 
 
 def save_model(clip: Clip, folder: Path) -> None:
-    """Write a CLIP that `fits` to a folder in transformers' format."""
+    """Write a CLIP to a folder in transformers' format. `fits(clip)` must be true."""
     from transformers import CLIPImageProcessor, SiglipImageProcessor
 
     _converted(clip).save_pretrained(folder)
@@ -272,10 +282,10 @@ def save_model(clip: Clip, folder: Path) -> None:
 
 
 def _converted(clip: Clip) -> Any:
-    """Return the model of transformers with the CLIP's weights.
+    """Return a model of transformers that has the weights of a CLIP.
 
     Raises:
-        RuntimeError, KeyError: a weight has no place, or a place no weight.
+        RuntimeError, KeyError: a weight of one of the two models has no counterpart in the other model.
     """
     import transformers
 
@@ -306,7 +316,10 @@ def _converted(clip: Clip) -> Any:
 
 
 def _renamed(weights: Mapping[str, Any], siglip: bool) -> dict[str, Any]:
-    """Return the weights under transformers' names; a weight without a place keeps a name that fits nowhere."""
+    """Return the weights of a CLIP by their names in transformers.
+
+    A weight that transformers has no place for gets a name that transformers does not know, so that loading fails.
+    """
     import torch
 
     weights = dict(weights)
@@ -340,7 +353,7 @@ def _act(layer: Any) -> str | None:
 
 
 def _sizes(tower: Any) -> dict[str, Any]:
-    """Return the sizes of a tower under transformers' names."""
+    """Return the sizes and other settings of a tower, by their names in transformers."""
     layers = _layers(tower)
     first = layers[0]
     wide = first.mlp.fc1 if hasattr(first.mlp, "fc1") else first.mlp.c_fc
@@ -356,13 +369,13 @@ def _sizes(tower: Any) -> dict[str, Any]:
 
 
 def _side(transform: Mapping[str, Any]) -> Any:
-    """Return the side of the transform's square; a size that is no square is returned unchanged."""
+    """Return the side, in pixels, of the square that a picture transform makes; return another shape unchanged."""
     size = transform["size"]
     return size[0] if not isinstance(size, int) and len({*size}) == 1 else size
 
 
 def _tokenizer(ours: Any) -> Any:
-    """Return a tokenizer of transformers that gives the same tokens."""
+    """Return a tokenizer of transformers that gives the same tokens as a tokenizer of open_clip."""
     from transformers import CLIPTokenizer, PreTrainedTokenizerFast
 
     if not hasattr(ours, "tokenizer"):

@@ -1,4 +1,7 @@
-"""Plain files of a program: for open_clip, CLIP_benchmark, `ipo evaluate` (txt) and `ipo predict` (program.json)."""
+"""The targets that write plain files.
+
+The files are for open_clip, for CLIP_benchmark, for `ipo evaluate` (txt) and for `ipo predict` (program.json).
+"""
 
 from __future__ import annotations
 
@@ -33,7 +36,7 @@ TEMPLATES_FILE = "zero_shot_templates.py"
 MATRIX_FILE = "classifier.safetensors"
 MATRIX = "classifier"
 
-# Templates are callables, because open_clip fills strings with `str.format`, for which braces have a meaning.
+# Templates are written as functions: open_clip fills strings with `str.format`, to which braces have a meaning.
 _PYTHON = '''\
 """Zero-shot templates for open_clip:
 
@@ -116,12 +119,12 @@ class OpenClip(Target):
     """A folder with `zero_shot_templates.py`, `classifier.safetensors` and a README.
 
     The matrix `classifier` is float32 (D, C) with unit columns, as `build_zero_shot_classifier` returns it. The logits
-    are `logit_scale * image_features @ classifier`. The metadata, all text, are clip, fingerprint, temperature,
-    background, and, as JSON lists, class_names and templates.
+    are `logit_scale * image_features @ classifier`. The file also holds metadata, which are texts: clip, fingerprint,
+    temperature, background, class_names and templates. The last two are JSON lists.
     """
 
     def refusal(self, program: TemplateClassifier) -> str | None:
-        """Refuse more than a plain mean over templates, which is all that open_clip's classifier has."""
+        """Return why open_clip cannot hold a program; None if it can. Its classifier is a plain mean over templates."""
         return (
             no_place(program, "build_zero_shot_classifier of open_clip", "weights")
             or no_place(program, "the file of templates for open_clip", "synonyms")
@@ -137,7 +140,7 @@ class OpenClip(Target):
 
         templates = tuple(template for template, _ in program.templates)
         place.mkdir()
-        # Every text is written with `repr`, so that quotes, braces and backslashes survive.
+        # Every text is written with `repr`, so that quotes, braces and backslashes stay as they are.
         source = _PYTHON.format(
             clip=repr(program.clip.name),
             arguments=repr(open_clip_arguments(program.clip.name)),
@@ -165,7 +168,7 @@ class OpenClip(Target):
         write_readme(program, place, _USE_OPEN_CLIP)
 
     def check(self, reference: Reference, place: Path) -> str:
-        """Build the classifier from the Python file with open_clip, and load the matrix."""
+        """Build the classifier from the Python file with open_clip, and load the matrix; compare with the program."""
         import open_clip
         from safetensors.torch import load_file
 
@@ -187,20 +190,25 @@ class OpenClip(Target):
 class ClipBenchmark(Target):
     """A folder with `templates.json` and `classnames.json`, each {data set: [texts]}, and a README.
 
-    Only the README uses `clip.json`, open_clip's arguments for the CLIP, and `read.py`, which opens pictures.
+    The folder has two more files, which only the code in the README uses: `clip.json` holds open_clip's arguments for
+    the CLIP, and `read.py` opens pictures.
 
     CLIP_benchmark fills a template with `template.format(c=name)`, so the slot is `{c}` and braces are doubled. It
-    finds both lists by the data set's name. It reads files in the locale's encoding, so they are written in ASCII.
+    looks up both lists by the name of the data set. It reads files in the encoding of the locale, so both files are
+    written in ASCII.
 
     Attributes:
-        dataset: CLIP_benchmark's name of the data set, whose labels must be in the order of the class names. A
-            WebDataset folder of your own is `wds/NAME`.
+        dataset: the name of the data set in CLIP_benchmark. Its labels must be in the order of the class names. Your
+            own WebDataset folder has the name `wds/NAME`.
     """
 
     dataset: str = "wds/ipo"
 
     def refusal(self, program: TemplateClassifier) -> str | None:
-        """Refuse more than a plain mean over templates, which is all that CLIP_benchmark's classifier has."""
+        """Return why CLIP_benchmark cannot hold a program; None if it can.
+
+        Its classifier is a plain mean over templates.
+        """
         return no_place(program, "CLIP_benchmark", "weights", "synonyms", "offsets", "pictures")
 
     def write(self, program: TemplateClassifier, place: Path) -> None:
@@ -214,7 +222,7 @@ class ClipBenchmark(Target):
         write_readme(program, place, _USE_LISTS, _TO_MEASURE)
 
     def check(self, reference: Reference, place: Path) -> str:
-        """Find the lists, build the classifier and label the pictures with CLIP_benchmark's own functions."""
+        """Load the lists, build the classifier and label the pictures with CLIP_benchmark's own functions; compare."""
         import torch
 
         install = "pip install clip_benchmark requests"
@@ -226,7 +234,7 @@ class ClipBenchmark(Target):
             for file in ("templates.json", "classnames.json")
         )
         pictures = torch.stack([clip.preprocess(picture.image()) for picture in reference.pictures])
-        nothing = torch.zeros(len(pictures), dtype=torch.int64)  # true labels are needed, but only returned
+        nothing = torch.zeros(len(pictures), dtype=torch.int64)  # the function only returns these true labels
         with redirect_stderr(io.StringIO()):  # hides CLIP_benchmark's progress bars
             built = zeroshot.zero_shot_classifier(clip.model, clip.tokenizer, names, templates, clip.device, amp=False)
             logits, _ = zeroshot.run_classification(clip.model, built, [(pictures, nothing)], clip.device, amp=False)
@@ -235,12 +243,15 @@ class ClipBenchmark(Target):
 
 
 class Txt(Target):
-    """A UTF-8 file with one template a line; the slot is written `<CLASS>`."""
+    """A UTF-8 file with one template on each line. The slot is written as `<CLASS>`."""
 
     use: ClassVar[str] = "Each line is a template: replace <CLASS> by the name of a class."
 
     def refusal(self, program: TemplateClassifier) -> str | None:
-        """Refuse weights, and templates with a space at either end: a line holds neither."""
+        """Return why the file cannot hold a program; None if it can.
+
+        A line cannot hold a weight, nor a template that begins or ends with a space.
+        """
         if len({weight for _, weight in program.templates}) > 1:
             return "a list of templates holds no weights and these have some; take head or program.json"
         if any(template != template.strip() for template, _ in program.templates):
@@ -252,7 +263,7 @@ class Txt(Target):
         place.write_text("".join(f"{template}\n" for template, _ in program.templates), encoding="utf-8", newline="\n")
 
     def check(self, reference: Reference, place: Path) -> str:
-        """Read the file as `ipo evaluate` does, and classify with the templates that were read."""
+        """Read the file as `ipo evaluate` does, classify with the templates in it, and compare with the program."""
         program = reference.program
         read = read_templates(place)
         if read != [template for template, _ in program.templates]:
@@ -272,14 +283,14 @@ class ProgramJson(Target):
         """Write the file.
 
         Raises:
-            InputError: DSPy would not load a file of this name.
+            InputError: DSPy could not load a file with this name.
         """
         if place.suffix != ".json":
             raise InputError("DSPy loads a program from a name that ends with .json; name such an --out.")
         program.save(str(place))
 
     def check(self, reference: Reference, place: Path) -> str:
-        """Load the file with DSPy and classify the pictures from their pixels."""
+        """Load the file with DSPy, classify the pictures from their pixels, and compare with the program."""
         program = reference.program
         again = TemplateClassifier(program.clip, program.class_names)
         again.load(str(place))

@@ -1,6 +1,9 @@
-"""The steps of every export: refuse, write to a temporary path, load back and compare, move to the place.
+"""The steps of every export.
 
-The results of the target's library are compared with the program's on a few dozen pictures.
+1. Raise an error if the target cannot hold the program.
+2. Write the export to a temporary path.
+3. Load it with the target's own library, and compare its results with those of the program on a few dozen pictures.
+4. Move it to its final path.
 """
 
 from __future__ import annotations
@@ -27,34 +30,35 @@ from ipo_prompts.metrics.template import SLOT, have_synonyms
 from ipo_prompts.programs.classifier import TemplateClassifier
 
 TOLERANCE = 1e-4
-"""Largest accepted difference of a component of a unit class embedding: a hundred times float32's error, and far below
-the change by one other token."""
+"""The largest accepted difference in a component of a class embedding of length 1. It is a hundred times the error of
+float32, and far below the change that another token makes."""
 README = "README.md"
 PICTURES = 36
-"""Most pictures that an export is compared on: a few of many classes, encoded in a second or a minute."""
+"""The most pictures that an export is compared on: a few pictures of many classes. To encode them takes at most about
+a minute."""
 TIE = 1e-3
-"""Classes this close in probability are tied: libraries may rank them differently."""
+"""Two classes are tied if their probabilities differ by at most this number: libraries may rank them differently."""
 
 
 class NotChecked(Exception):
-    """The export was written but cannot be loaded back here; `str(error)` says why and how to fix it."""
+    """An error: the export was written but cannot be loaded here. `str(error)` says why, and how to fix it."""
 
 
 class Differs(InputError):
-    """The target's library gives other results than the program; the export is not kept."""
+    """An error: the target's library gives other results than the program. The export is deleted."""
 
 
 class Target(ABC):
     """One form of export.
 
     Attributes:
-        use: a sentence to show, which says where the export's usage is explained.
+        use: a sentence that is shown to the user. It says where to read how to use the export.
     """
 
     use: ClassVar[str] = f"{README} in the folder says how to use it without IPO, or why that is impossible."
 
     def refusal(self, program: TemplateClassifier) -> str | None:
-        """Return why the target cannot hold the program, as part of a sentence; None, the default, if it can."""
+        """Return why the target cannot hold a program, as part of a sentence; None if it can hold the program."""
         return None
 
     @abstractmethod
@@ -63,39 +67,39 @@ class Target(ABC):
 
     @abstractmethod
     def check(self, reference: Reference, place: Path) -> str:
-        """Load the export with the target's own library and compare.
+        """Load the export with the target's own library, and compare its results with those of the program.
 
         Returns:
-            A text to show, which says what was compared.
+            A text that is shown to the user. It says which results were compared.
 
         Raises:
             Differs: the library gives other results.
-            NotChecked: the library, or something that it needs, is missing.
+            NotChecked: the library, or a thing that the library needs, is missing.
         """
 
 
 def export(program: TemplateClassifier, target: Target, place: Path, pictures: Sequence[Picture]) -> str:
-    """Write a program for a target and load it back.
+    """Export a program: write it, load the export, and compare both.
 
     Args:
         program: the program to export.
         target: the form of the export.
-        place: a path that does not exist yet; its folder is made if it is missing.
-        pictures: pictures to compare the loaded export on; their labels do not matter.
+        place: the path of the export. It must not exist yet; its folder is made if it is missing.
+        pictures: the pictures that the export and the program are compared on; labels are not needed.
 
     Returns:
-        A text to show: what was checked, or "not checked" and why.
+        A text that is shown to the user: which results were checked, or why nothing was checked.
 
     Raises:
-        InputError: the place is taken, the target cannot hold the program, or the loaded export gives other results
-            (`Differs`). Then nothing is left at the place.
+        InputError: `place` exists already, it cannot be written, the target cannot hold the program, or the export
+            gives other results than the program (`Differs`). In each case, `place` is left as it was.
     """
     refuse_taken(place)
     if reason := target.refusal(program):
         raise InputError(f"this program cannot be exported in this form: {reason}.")
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
-        # The target writes into a new folder with a random name, where nobody can have put a link.
+        # The target writes into a new folder with a random name, so that nobody can have put a link there before.
         with TemporaryDirectory(dir=place.parent, prefix=".part-") as scratch:
             beside = Path(scratch, place.name)
             target.write(program, beside)
@@ -113,13 +117,13 @@ def export(program: TemplateClassifier, target: Target, place: Path, pictures: S
 
 @dataclass(frozen=True)
 class Reference:
-    """The program and the pictures that a loaded export is compared on.
+    """A program, and pictures to compare the program with its export on.
 
     Attributes:
         program: the program.
-        pictures: n pictures.
-        features: float32 (n, D), unit rows.
-        total: the number of pictures that these n were taken from.
+        pictures: the n pictures.
+        features: the features of the pictures, float32 (n, D), unit rows.
+        total: the number of all pictures; the n pictures are a sample of them.
     """
 
     program: TemplateClassifier
@@ -129,7 +133,7 @@ class Reference:
 
     @classmethod
     def of(cls, program: TemplateClassifier, pictures: Sequence[Picture]) -> Reference:
-        """Encode the pictures; of many, only `PICTURES` that are spread evenly.
+        """Encode pictures and return a reference with them; if there are many, take `PICTURES` spread evenly.
 
         Raises:
             InputError: a picture cannot be read.
@@ -138,42 +142,43 @@ class Reference:
         return cls(program, tuple(some), program.clip.encode_pictures(some), len(pictures))
 
     def first(self, n: int) -> Reference:
-        """Return a reference with the first `n` pictures only, for a slow library."""
+        """Return a reference with only the first `n` pictures, for a comparison with a slow library."""
         return Reference(self.program, self.pictures[:n], self.features[:n], self.total)
 
     @property
     def probabilities(self) -> Floats:
-        """Probability of each class for each picture, at the program's temperature: float32 (n, C)."""
+        """The probability of each class for each picture, at the program's temperature: float32 (n, C)."""
         return softmax(self.program.logits(self.features), self.program.temperature)
 
     def same_classes(self, theirs: Floats, why: str = "") -> str:
-        """Compare class embeddings.
+        """Compare the class embeddings of a library with those of the program; return a text with the result.
 
         Args:
-            theirs: the class embeddings of the target's library, float32 (C, D).
+            theirs: the class embeddings that the target's library makes, float32 (C, D).
             why: the likely cause of a difference, as part of a sentence.
 
         Raises:
-            Differs: they are not equal within `TOLERANCE`.
+            Differs: the class embeddings are not equal within `TOLERANCE`.
         """
         ours = self.program.head().rows
         if theirs.shape != ours.shape:
             raise Differs(f"after loading, the class embeddings have the shape {theirs.shape}, not {ours.shape}.")
         largest = float((np.abs(theirs - ours) / np.maximum(1, np.linalg.norm(ours, axis=1, keepdims=True))).max())
-        if not largest <= TOLERANCE:  # nan differs too
+        if not largest <= TOLERANCE:  # true for nan, too
             raise Differs(f"after loading, the class embeddings differ by up to {largest:.1g}{why and f': {why}'}.")
         return f"class embeddings equal within {largest:.0e}"
 
     def same_labels(self, theirs: npt.NDArray[np.int64], tie: float = TIE, why: str = "") -> str:
-        """Compare predicted labels, picture by picture.
+        """Compare the labels that a library predicts with those of the program; return a text with the result.
 
         Args:
-            theirs: the labels that the target's library predicts, (n,).
-            tie: how far the probability of such a label may be below the highest; the label then counts as the same.
+            theirs: the indices of the classes that the target's library predicts, int64 (n,).
+            tie: the largest accepted distance between the probability of such a class and the highest probability. The
+                program's probabilities are used. Within this distance, a label counts as the same.
             why: the likely cause of a difference, as part of a sentence.
 
         Raises:
-            Differs: a label's probability is further below.
+            Differs: the distance is larger than `tie` for at least one picture.
         """
         probabilities = self.probabilities
         wrong = np.flatnonzero(probabilities[np.arange(len(theirs)), theirs] < probabilities.max(axis=1) - tie)
@@ -187,7 +192,15 @@ class Reference:
         return f"same label on {len(theirs)} of {len(theirs)} pictures{sample}"
 
     def same_pixels(self, read: Callable[[Any], Any], pixels: Callable[[Any], Any] | None = None) -> None:
-        """Compare an exported `read`, and an exported `pixels`, with the program's own reading and transform."""
+        """Compare exported functions with the program on each picture.
+
+        Args:
+            read: the exported function that opens a file as an RGB picture.
+            pixels: the exported function that applies the picture transform to a file, if there is one.
+
+        Raises:
+            Differs: a function gives other pixels than the program.
+        """
         for picture in self.pictures:
             own, file = picture.on(self.program.background).image(), io.BytesIO(picture.bytes())
             if not np.array_equal(np.asarray(read(file)), np.asarray(own)):
@@ -200,10 +213,10 @@ class Reference:
 
 
 def imported(name: str, install: str) -> Any:
-    """Import a module of a target's own library.
+    """Import a module of a target's own library, and return it.
 
     Raises:
-        NotChecked: the module is missing; `install` says how to get it.
+        NotChecked: the module is missing; the message holds `install`, which says how to get the module.
     """
     try:
         return import_module(name)
@@ -215,7 +228,13 @@ def imported(name: str, install: str) -> Any:
 def no_place(
     program: TemplateClassifier, form: str, *kinds: Literal["weights", "synonyms", "offsets", "pictures"]
 ) -> str | None:
-    """Return why a form of export cannot hold the program: it has one of these `kinds`. None if it has none."""
+    """Return why a form of export cannot hold a program; None if it can.
+
+    Args:
+        program: the program.
+        form: the name of the form, as the beginning of a sentence.
+        kinds: the kinds of content that the form has no place for. The program must have none of them.
+    """
     has = {
         "weights": len({weight for _, weight in program.templates}) > 1,
         "synonyms": have_synonyms(program.class_names),
@@ -232,12 +251,12 @@ def no_place(
 
 
 def formatted(template: str, slot: str) -> str:
-    """Return a template for libraries that fill it with `str.format`: with their slot, and with braces doubled."""
+    """Return a template for a library that fills it with `str.format`: with `slot` as its slot, and braces doubled."""
     return template.replace("{", "{{").replace("}", "}}").replace(SLOT, slot)
 
 
 def spoken(class_names: Sequence[str]) -> list[str]:
-    """Return class names as they stand in prompts, for libraries that do not replace underscores."""
+    """Return class names with spaces for underscores, as in prompts, for libraries that do not replace underscores."""
     return [name.replace("_", " ") for name in class_names]
 
 
@@ -256,36 +275,42 @@ for file, row in zip(sys.argv[1:], exact / exact.sum(axis=1, keepdims=True)):
 
 
 def with_open_clip(before: str, arguments: str, logits: str, temperature: str, names: str) -> str:
-    """Return Python that labels the pictures of its command line with a CLIP of open_clip and NumPy.
+    """Return the source of a Python script that labels pictures with a CLIP of open_clip and NumPy.
+
+    The command line of the script names the pictures. All arguments but the first are Python expressions.
 
     Args:
-        before: the first lines, which define `read` and the names in the other arguments.
-        arguments: open_clip's arguments for the CLIP, as an expression; see `open_clip_arguments`.
-        logits: the logits, as an expression over `features`, float (n, D).
-        temperature: the number that divides the logits, as an expression.
-        names: the class names, as an expression.
+        before: the first lines of the script. They define `read`, and the names that the expressions use.
+        arguments: an expression for open_clip's arguments for the CLIP; see `open_clip_arguments`.
+        logits: an expression for the logits; it uses `features`, float (n, D).
+        temperature: an expression for the number that divides the logits.
+        names: an expression for the class names.
     """
     features, named = _FEATURES.format(arguments=arguments), _NAMED.format(temperature=temperature, names=names)
     return f"{before}{features}logits = {logits}\n{named}"
 
 
 def write_readme(program: TemplateClassifier, place: Path, code: str, more: str = "", own_clip: bool = False) -> None:
-    """Write the README of a folder.
+    """Write the README of an exported folder.
 
-    The README contains no text that others wrote: its code reads class names and templates from the files beside it.
+    The README contains no text that others wrote. Its code reads class names and templates from the other files in the
+    folder.
 
     Args:
         program: the exported program.
         place: the folder.
-        code: Python that labels the pictures of its command line, and needs no `ipo_prompts`.
+        code: the source of a script that labels the pictures named on its command line, without `ipo_prompts`.
         more: further sentences for the user.
-        own_clip: whether the export has the picture tower, too.
+        own_clip: whether the export contains the picture tower of the CLIP.
     """
     (place / README).write_text(f"# How to use it\n\n{usage(program, code, own_clip)}{more}", encoding="utf-8")
 
 
 def usage(program: TemplateClassifier, code: str, own_clip: bool = False) -> str:
-    """Return the section that has the code, or says why there is none; see `write_readme`."""
+    """Return the section of a README with the code; if the code cannot work, return the reason instead.
+
+    The arguments are those of `write_readme`.
+    """
     if not own_clip and not open_clip_arguments(program.clip.name):
         return (
             "Only IPO has the demo CLIP, `embedded`, and no other tool can encode pictures with it: label with\n"
@@ -328,7 +353,7 @@ _STORED = """\
 
 
 def reader(background: Background) -> str:
-    """Return the source of a function `read(file)` that needs only Pillow, and gives the pixels of `Picture.image`."""
+    """Return the source of a function `read(file)`, which needs only Pillow and gives the pixels of `Picture.image`."""
     if background == AS_STORED:
         return _HEAD.replace(", ImageOps", "").format(how="the stored pixels") + _STORED
     return _HEAD.format(how="transparency on white, turned by EXIF") + _WHITE

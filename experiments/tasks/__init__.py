@@ -1,7 +1,7 @@
-"""The rewards that a template can be optimised for. A new reward is one file and one line below.
+"""The rewards that a template can be optimised for. To add a reward, add a file, and a line in the table below.
 
-`base.py` defines the interface of a reward, and the rewards whose units are pictures. A reward is imported only when
-it is asked for.
+`base.py` defines the interface `Task`, and the tasks whose units are pictures. The file of a task is imported only when
+a run needs the task.
 """
 
 from ipo_prompts.metrics.registry import Registry

@@ -1,6 +1,7 @@
-"""Tasks: a task makes a reward for a data set. It says on what templates are scored, and names measure and units.
+"""Tasks. A task makes the reward for a data set, and the units that templates are scored on. It names the measure.
 
-A reward class alone is a task on labelled pictures. Users can bring a task or a reward class: `reward=module:Class`.
+Users can write a task or a reward class of their own, and name it: `reward=module:Class`. A reward class becomes a task
+on labelled pictures.
 """
 
 from __future__ import annotations
@@ -28,17 +29,17 @@ if TYPE_CHECKING:
     from ipo_prompts.metrics.sampling import Sampling
 
 LABEL = r"^[\w@ .,%/+()-]{1,40}$"
-"""The form of the names of a measure and its units; such a name can stand in a plot unchanged."""
+"""A pattern for the name of a measure and of its units. A name that fits can be used in a plot unchanged."""
 
 
 def check_fractions(scale: Scale, what: str) -> None:
-    """Refuse a reward whose values are not fractions.
+    """Raise an error if the values of a reward are not fractions (from 0 to 1).
 
-    Verdicts, pages and tables of runs are in percent and points, with intervals between 0 and 1.
+    This is needed since verdicts, pages and tables of runs show percent and percentage points.
 
     Args:
         scale: the scale of the reward.
-        what: the setting that asks for the reward: `reward=mine:Mine`.
+        what: the setting that names the reward, such as `reward=mine:Mine`.
 
     Raises:
         InputError: the values are not fractions; the message says how to use the reward in Python.
@@ -52,13 +53,13 @@ def check_fractions(scale: Scale, what: str) -> None:
 
 
 class Encoded(NamedTuple):
-    """One part of the pictures (search, selection, test, new), in the form that a reward needs.
+    """The search, selection, test or new pictures of a run, in the form that a reward needs.
 
     Attributes:
         units: the units that templates are scored on.
         pictures: the pictures that a describer is shown.
-        items: the labelled pictures, in the order of the units; empty where a unit is not one picture.
-        labels: int64 (n,), the class of each unit; None where units have no class.
+        items: the labelled pictures, in the order of the units; () if a unit is not one picture.
+        labels: int64 (n,), the class of each unit; None if units have no class.
     """
 
     units: Units
@@ -67,21 +68,22 @@ class Encoded(NamedTuple):
     labels: npt.NDArray[np.int64] | None
 
     def sampling(self, n: int) -> Sampling:
-        """Return how the n units of a score were drawn."""
+        """Return the `Sampling` that says how the n units of a score were drawn, by class and by group."""
         from ipo_prompts.metrics.sampling import Sampling
 
         return Sampling.of(n, None if self.labels is None else self.labels.tolist(), self.units.groups)
 
 
 class Task:
-    """A way to score templates on labelled pictures: the user's own, or one with a line in `tasks/__init__.py`.
+    """A way to score templates on labelled pictures: a task in the table of `tasks/__init__.py`, or a user's own.
 
     Attributes:
-        measure: the name of the measure, as in the head of a table: `accuracy`, `recall@1`.
-        unit: the name of the units, in the plural: `pictures`, `queries`. With `pictures`, each unit is one picture.
-        Settings: the task's own settings; on the command line `reward.KEY=VALUE`.
-        made: the class of the reward, or `module:Class`, which is imported when a reward is made. The class gets the
-            settings as further keywords, and `also_fit` only where there are such names.
+        measure: the name of the measure in the head of a table, such as `accuracy` or `recall@1`.
+        unit: the name of the units, in the plural, such as `pictures` or `queries`. `pictures` means that each unit is
+            one picture.
+        Settings: the model of the task's own settings. On the command line they are `reward.KEY=VALUE`.
+        made: the class of the reward, or the text `module:Class`, which is imported when a reward is made. The class is
+            called with the settings as further keywords, and with `also_fit` if there are such names.
     """
 
     Settings: ClassVar[type[BaseModel]] = NoSettings
@@ -103,27 +105,28 @@ class Task:
         """Return the reward for a set of classes.
 
         Args:
-            clip: the CLIP.
+            clip: the CLIP that encodes pictures and prompts.
             class_names: the names of the classes.
-            store: the features of pictures.
-            also_fit: class names that the templates will meet later and must be short enough for.
+            store: the store of the features of pictures.
+            also_fit: further class names that will be put into the templates later; prompts with them must be short
+                enough for the CLIP, too.
         """
         more = {"also_fit": also_fit} if also_fit else {}
         return cast("Reward", self.maker()(clip, class_names, store=store, **more, **self._settings))
 
     @classmethod
     def maker(cls) -> Any:
-        """Return the class of the reward, or the function that makes it; its attributes say what the reward can do."""
+        """Return the class of the reward, or the function that makes it; import it if `made` is a text."""
         return resolve_name(cls.made) if isinstance(cls.made, str) else cls.made
 
     def encode(self, reward: Any, items: Sequence[Item], *, seed: int, progress: Progress | None = None) -> Encoded:
-        """Encode the pictures of one part as examples of the reward; `reward.examples` decides what a unit is.
+        """Return labelled pictures in the form that a reward needs; `reward.examples` makes the units from them.
 
         Args:
-            reward: the reward that `reward` returned.
-            items: labelled pictures; a label is the index of a class of the reward.
-            seed: the seed of random draws while units are made; the sealed parts of all runs have the same seed.
-            progress: called with the number of pictures encoded.
+            reward: the reward that the method `reward` returned.
+            items: the labelled pictures; a label is the index of a class of the reward.
+            seed: the seed of random draws while units are made. For sealed pictures, it is the same in all runs.
+            progress: a function that is called with the number of pictures encoded so far.
 
         Raises:
             InputError: a picture cannot be read, or there are too few pictures.
@@ -134,7 +137,7 @@ class Task:
 
         pictures, names = [item.picture for item in items], reward.class_names
         if isinstance(reward, ClipReward):
-            reward.store.encode(pictures, progress)  # shows the progress; `examples` finds the features in the store
+            reward.store.encode(pictures, progress)  # here, to show the progress; `examples` then reads the store
         examples = [
             dspy.Example(image=item.picture, label=names[item.label], class_index=item.label, group=item.group)
             if not item.also
@@ -147,28 +150,28 @@ class Task:
         return Encoded(units, pictures, items, units.labels)
 
     def other_measures(self, clip: Clip, class_names: Sequence[str], store: FeatureStore) -> Mapping[str, Reward]:
-        """Return further rewards that the sealed test is scored with, by the name of their measure."""
+        """Return further rewards that templates are scored with in the sealed test, by the name of their measure."""
         return {}
 
 
 class Classification(Task):
-    """Scores templates with `ClipReward`: which of the class names fits a picture best?"""
+    """Scores templates with `ClipReward`: does the right class name fit a picture best?"""
 
     made = "ipo_prompts.metrics.classification:ClipReward"
     measure = "accuracy"
 
 
 class FitTask(Task):
-    """Scores templates with `Fit`, which is not an accuracy; a run without labels uses it by default."""
+    """Scores templates with `Fit`, which is not an accuracy. This is the default task of a run without labels."""
 
     made = "ipo_prompts.programs.optimizer:fit_reward"
     measure = "fit"
 
 
 class SeveralTask(Task):
-    """Scores templates with `SeveralLabels`; a run with labels=several uses it by default.
+    """Scores templates with `SeveralLabels`. This is the default task of a run with labels=several.
 
-    Does a template rank the classes that a picture shows above the other classes?
+    The reward asks: does a template rank the classes that a picture shows above the other classes?
     """
 
     made = "ipo_prompts.metrics.several:SeveralLabels"
@@ -176,32 +179,33 @@ class SeveralTask(Task):
 
 
 MEMBERS = ("problem", "examples", "score")
-"""The members that a reward class must have; `class_names` is usually set only on its objects."""
+"""The members that a reward class must have. `class_names` is not among them: usually only its objects have it."""
 TASK_MEMBERS = ("made", "measure")
 """The members that a task must have."""
 
 
 class OwnReward(Task):
-    """Scores templates with a class of the user's, made as `ClipReward` is: `Class(clip, class_names, store=…)`."""
+    """Scores templates with a user's own reward class, which is called as `Class(clip, class_names, store=…)`."""
 
     what: ClassVar[str]
 
     def reward(
         self, clip: Clip, class_names: Sequence[str], store: FeatureStore, also_fit: Sequence[str] = ()
     ) -> Reward:
-        """See `Task`."""
+        """Return the reward, as `Task.reward` does; an error in the user's code becomes an InputError."""
         with blaming(self.what):
             return super().reward(clip, class_names, store, also_fit)
 
 
 def own_reward(made: type, what: str) -> type[Task]:
-    """Return the task of a reward class; a class that is a task already is returned unchanged.
+    """Return a task that scores templates with a reward class of the user's own; return a task unchanged.
 
-    A reward class may have the attributes `measure` (else the name of the class) and `unit` (else `pictures`).
+    A reward class may have the attributes `measure` and `unit`. Without them, the measure is the name of the class, and
+    the unit is `pictures`.
 
     Args:
-        made: the reward class or task.
-        what: the setting that asks for it: `reward=mine:Mine`.
+        made: the reward class, or the task.
+        what: the setting that names the class, such as `reward=mine:Mine`.
 
     Raises:
         InputError: a member is missing, measure or unit cannot stand in a table, or the values are not fractions.
@@ -211,7 +215,7 @@ def own_reward(made: type, what: str) -> type[Task]:
     form = settings_of(made, what)
     with blaming(what):
         reward = cast("type[Task]", made).maker() if whole else made
-    if isinstance(scale := getattr(reward, "scale", None), Scale):  # else `prepare` checks the scale of the object
+    if isinstance(scale := getattr(reward, "scale", None), Scale):  # if not, `prepare` checks the scale of the object
         check_fractions(scale, what)
     words = {"measure": getattr(made, "measure", made.__name__), "unit": getattr(made, "unit", "pictures")}
     for key, word in words.items():

@@ -1,7 +1,7 @@
-"""Recall@k: does a class name find one of its pictures among all pictures?
+"""Score templates with recall@k: is a picture of a class among the first k pictures for the name of the class?
 
-In classification the names compete for one picture. Here the pictures compete for one name, so a template must make
-similarities comparable from picture to picture.
+In classification, the names compete for one picture. In retrieval, the pictures compete for one name. So a template
+must make similarities comparable from picture to picture.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from ipo_prompts.metrics.reward import Reward
 
 ALSO = 5
-"""The k of the recall that the sealed test is scored with as well."""
+"""The k of a second recall@k, which the sealed test reports beside the measure that is maximised."""
 
 
 class RetrievalSettings(BaseModel, extra="forbid", frozen=True):
-    """The settings of retrieval."""
+    """The settings of the task `retrieval`."""
 
     k: int = Field(1, ge=1, description="a class counts as found if one of its pictures is among the first k")
 
@@ -42,7 +42,7 @@ class Retrieval(Task):
         self.measure = f"recall@{k}"
 
     def encode(self, reward: Any, items: Sequence[Item], *, seed: int, progress: Progress | None = None) -> Encoded:
-        """See `Task`; a unit is a class name, the query for its pictures."""
+        """Return the units, as `Task.encode` does. A unit is a class name: the query for the pictures of the class."""
         import dspy
 
         names = reward.class_names
@@ -50,7 +50,7 @@ class Retrieval(Task):
         return Encoded(units, [item.picture for item in items], (), None)
 
     def other_measures(self, clip: Clip, class_names: Sequence[str], store: FeatureStore) -> Mapping[str, Reward]:
-        """Return recall@5, unless that is what is maximised."""
+        """Return the reward for recall@5; return no reward if recall@5 is the measure that is maximised."""
         if self.k == ALSO:
             return {}
         return {f"recall@{ALSO}": Retrieval(ALSO).reward(clip, class_names, store)}

@@ -1,8 +1,9 @@
-"""The describer that needs no multimodal model: the frozen CLIP itself says what pictures look like.
+"""A describer without a multimodal model: it uses the frozen CLIP to find out what pictures look like.
 
-It tries each phrase of a vocabulary (`programs/templates/phrases.yaml`). Does a prompt with the phrase ("a line drawing
-of a <CLASS>.") fit the pictures and their classes better than the bare prompt ("a picture of a <CLASS>.")? The phrases
-that do so over all pictures are joined into one line. This asks no language model, costs no tokens, and names no class.
+The describer tries each phrase of a vocabulary (`programs/templates/phrases.yaml`). It compares the prompt with the
+phrase ("a line drawing of a <CLASS>.") and the bare prompt ("a picture of a <CLASS>."). If the prompt with the phrase
+fits the pictures and their classes better, over all pictures, the phrase becomes a part of the description. The
+description is one line. This asks no language model, costs no tokens, and names no class.
 """
 
 from __future__ import annotations
@@ -27,42 +28,45 @@ from ipo_prompts.programs.templates.phrases import Phrase, Vocabulary, Wording
 Gains = npt.NDArray[np.float64]
 
 MAX_CLASSES = 20
-"""The most classes that phrases are tried with. Any class shows how the pictures look; more only cost text encoding."""
+"""The most classes that phrases are tried with. A few classes show how pictures look; more would only cost time."""
 BATCH = 100
-"""Pictures per encoding call."""
+"""The number of pictures in one call of the encoder."""
 ERROR = 0.05
-"""The chance that some phrase is reported for pictures that no phrase of the vocabulary fits."""
+"""The accepted probability that any phrase is reported for pictures that no phrase of the vocabulary fits."""
 PER_GROUP = 2
-"""The most phrases of one group in a description."""
+"""The most phrases in a description that belong to the same group."""
 NOTHING = "The pictures have no look that stands out."
 
 
 class Interrogator(dspy.Module):
-    """Says how pictures look without a language model; can be used in place of `ImageDescriber`.
+    """Describes how pictures look, without a language model. It can be used in place of `ImageDescriber`.
 
     Two gains over the bare template are measured on every picture, in logits:
 
     - the gain in similarity to the text with the right class (does the phrase describe the picture?);
     - the gain in the right class's margin over the mean of all classes (does naming the look help?).
 
-    The log-probability is not used in place of the margin: it also rises with any words that make an overconfident CLIP
-    less sure, whatever is pictured. Added words change the logits even when they do not fit, so each gain is taken
-    relative to the median phrase of the same form. A phrase's *strength* is the mean of the sum of both gains.
+    Why the margin, and not the log-probability? The log-probability also rises with words that only make an
+    overconfident CLIP less sure, whatever the pictures show.
 
-    Some phrase is always the strongest, so a phrase is reported only if it stands out: its strength is an outlier among
-    all phrases (Tukey's fence: above the third quartile by 1.5 interquartile ranges), and it is above 0 on the pictures
-    by more than chance among so many phrases allows.
+    Added words change the logits even if they do not fit. So the median gain of all phrases of the same form is
+    subtracted from each gain. A phrase's *strength* is the mean, over all pictures, of the sum of both gains.
+
+    One phrase is always the strongest, so a phrase is reported only if it stands out. This has two conditions: its
+    strength is an outlier among all phrases (Tukey's fence: above the third quartile by 1.5 interquartile ranges), and
+    its strength is significantly above 0, corrected for the number of phrases.
 
     Args:
-        clip: the encoder.
-        phrases: the vocabulary; None uses the one that ships with us.
-        top: the most phrases in the description of the set.
-        store: the store of the pictures' features; without one they are encoded each time.
-        greedy: whether to search again, beside the strongest phrase, for the phrase that adds most to it, and so on.
-            This finds "lying on its side" beside "faded", which alone is no outlier. Each group is used at most once.
+        clip: the CLIP that encodes pictures and prompts.
+        phrases: the vocabulary; None uses the vocabulary that ships with IPO.
+        top: the most phrases in the description.
+        store: the store of the pictures' features; None encodes the pictures in each call.
+        greedy: whether to add phrases one by one: first the strongest phrase, then the phrase that adds most to it, and
+            so on. This finds "lying on its side" beside "faded", which alone is no outlier. Each group is used at most
+            once.
 
     Raises:
-        InputError: when called: a picture cannot be decoded.
+        InputError: a picture cannot be decoded; raised by a call.
 
     Example:
         >>> from ipo_prompts.experiments.data import draw, load_data
@@ -102,17 +106,17 @@ class Interrogator(dspy.Module):
         labels: Sequence[int] | None = None,
         class_names: Sequence[str] = (),
     ) -> dspy.Prediction:
-        """Describe a set of pictures.
+        """Return one description of a set of pictures.
 
         Args:
             pictures: n pictures, or their features, float32 (n, D), unit rows.
             task: not used; accepted because `ImageDescriber` needs it.
-            labels: n indices into `class_names`; None uses the similarity alone.
-            class_names: the classes; phrases that name a class are not used.
+            labels: for each picture, the index of its class in `class_names`; None uses the gain in similarity alone.
+            class_names: the names of the classes; phrases that name a class are not used.
 
         Returns:
-            A prediction with `descriptions`, a list with one text on the whole set, and `phrases`, a list of
-            (phrase, strength in logits) of all phrases that were tried, strongest first.
+            A prediction with two lists. `descriptions` holds one text about the whole set. `phrases` holds (phrase,
+            strength in logits) for each phrase that was tried, strongest first.
         """
         features = pictures if isinstance(pictures, np.ndarray) else self._encode(pictures)
         phrases = self.vocabulary.usable(class_names, self.clip)
@@ -130,7 +134,11 @@ class Interrogator(dspy.Module):
     def _beside_each_other(
         self, look: _Look, features: Floats, labels: npt.NDArray[Any] | None, class_names: Sequence[str]
     ) -> _Look:
-        """Keep the strongest phrase that stands out, then the strongest beside it, until no phrase stands out."""
+        """Return the look with other phrases in `said`: phrases that were added one by one.
+
+        The strongest phrase that stands out is added to the template. Then the other phrases are tried with this longer
+        template, and so on, until no phrase stands out.
+        """
         said: list[Phrase] = []
         bare, strongest = Wording.of(self.vocabulary.bare), look
         while bare is not None and strongest.said and len(said) < self.top:
@@ -149,7 +157,10 @@ class Interrogator(dspy.Module):
     def _gains(
         self, features: Floats, labels: npt.NDArray[Any] | None, class_names: Sequence[str], templates: Sequence[str]
     ) -> Gains:
-        """Return the gains of templates over the first one, the bare template: float64 (templates - 1, n)."""
+        """Return the gains of all templates over the first template, which is bare: float64 (templates - 1, pictures).
+
+        With labels, only pictures of the tried classes are used.
+        """
         if labels is None:
             return self._similarity_gains(features, templates)
         return self._class_gains(features, labels, class_names, templates)
@@ -163,12 +174,12 @@ class Interrogator(dspy.Module):
     def _class_gains(
         self, features: Floats, labels: npt.NDArray[Any], class_names: Sequence[str], templates: Sequence[str]
     ) -> Gains:
-        """Return the gains in similarity plus margin: float64 (templates - 1, pictures of the tried classes)."""
+        """Return the sums of the gains in similarity and margin: float64 (templates - 1, pictures of tried classes)."""
         present = np.unique(labels)
         tried = present[spread(len(present), MAX_CLASSES)]
         kept = np.isin(labels, tried)
         truth, seen = np.searchsorted(tried, labels[kept]), features[kept]
-        from ipo_prompts.metrics.text_tower import encode_classes  # brings torch
+        from ipo_prompts.metrics.text_tower import encode_classes  # imports torch
 
         rows = encode_classes(self.clip.encode_texts, templates, [class_names[i] for i in tried])
         values = []
@@ -180,14 +191,14 @@ class Interrogator(dspy.Module):
         return np.asarray(gains[1:] - gains[0])
 
     def _similarity_gains(self, features: Floats, templates: Sequence[str]) -> Gains:
-        """Return the gains in scaled similarity of prompts without a class: float64 (templates - 1, pictures)."""
+        """Return the gains in similarity, in logits, of prompts without a class: float64 (templates - 1, pictures)."""
         texts = [template.replace(f" of a {SLOT}", "") for template in templates]
         similarity = self.clip.logit_scale * (self.clip.encode_texts(texts) @ features.T).astype(np.float64)
         return np.asarray(similarity[1:] - similarity[0])
 
 
 def beside(bare: Wording, phrase: Phrase) -> Wording | None:
-    """Return a template with one more phrase; None if the phrase's own template cannot be taken apart.
+    """Return the template `bare` with a phrase added; None if the phrase's own template cannot be split into parts.
 
     >>> str(beside(Wording("picture", ("dark",)), Phrase("sketch", "medium", "a PHRASE of a <CLASS>.")))
     'a dark sketch of a <CLASS>.'
@@ -198,12 +209,12 @@ def beside(bare: Wording, phrase: Phrase) -> Wording | None:
 
 @dataclass(frozen=True)
 class _Look:
-    """How well T phrases describe n pictures.
+    """The strengths of T phrases on a set of pictures.
 
     Attributes:
         phrases: all phrases that were tried.
-        strength: (T,), the mean gain of each phrase over the median of its form.
-        said: the phrases that stand out, strongest first.
+        strength: the strength of each phrase in logits, float64 (T,); see `Interrogator`.
+        said: the phrases that stand out and are reported, strongest first.
     """
 
     phrases: Sequence[Phrase]
@@ -215,7 +226,7 @@ def _look(gains: Gains, phrases: Sequence[Phrase]) -> _Look:
     n = gains.shape[1]
     relative = gains - _middle_of_form(gains, [phrase.form for phrase in phrases])
     strength = relative.mean(axis=1)
-    # One picture alone does not show how the set looks.
+    # With one picture, the error is infinite and no phrase is reported: one picture does not show how a set looks.
     error = relative.std(axis=1, ddof=1) / np.sqrt(n) if n > 1 else np.full(len(phrases), np.inf)
     clear = strength > special.stdtrit(max(1, n - 1), 1 - ERROR / len(phrases)) * error
     low, high = np.quantile(strength, [0.25, 0.75])
@@ -225,7 +236,7 @@ def _look(gains: Gains, phrases: Sequence[Phrase]) -> _Look:
 
 
 def _middle_of_form(gains: Gains, forms: Sequence[str]) -> Gains:
-    """Return, for each phrase and picture, the median gain of all phrases of its form: float64, shaped like `gains`."""
+    """Return the median gain of all phrases of the same form, for each phrase and picture: float64, as `gains`."""
     middle = np.empty_like(gains)
     for form in set(forms):
         rows = [i for i, other in enumerate(forms) if other == form]
@@ -234,7 +245,7 @@ def _middle_of_form(gains: Gains, forms: Sequence[str]) -> Gains:
 
 
 def _sentence(phrases: Sequence[Phrase], top: int) -> str:
-    """Return a sentence of the first phrases, at most `PER_GROUP` of a group: no group crowds out the others."""
+    """Return a sentence with the first `top` phrases, but at most `PER_GROUP` phrases of the same group."""
     counts: dict[str, int] = {}
     words: list[str] = []
     for phrase in phrases:
@@ -244,23 +255,23 @@ def _sentence(phrases: Sequence[Phrase], top: int) -> str:
     return f"The pictures look like: {', '.join(words)}." if words else NOTHING
 
 
-# The describer `fit`: it says how pictures look without using their labels.
+# The describer `fit`: it finds out how pictures look without using their labels.
 #
-# A phrase fits pictures if a template with it has a high log Σ exp(logit) over the names of the classes
-# (`metrics/several.py`). This finds how pictures look. On shifted pictures, the right names are not shown to find it
-# better than other names. On clean pictures, names of other things may find what is not there (docs/label-free.md). So
-# names of common things are used only where there are no classes.
+# A phrase fits pictures if a template with the phrase has a high log Σ exp(logit), summed over the names of the classes
+# (`metrics/several.py`). On shifted pictures, the names of the right classes are not shown to work better than names of
+# other things. On clean pictures, names of other things may find a look that is not there (docs/label-free.md). So
+# names of common things are used only if no class names are given.
 
 
 THINGS = (
     *("person", "location", "man", "youth", "eye", "hand", "head", "face", "friend", "soldier"),
     *("house", "child", "area", "boy", "woman", "water", "wife", "room", "body", "state"),
 )
-"""The most common nouns for things, as `metrics.nouns.common(MAX_CLASSES)` returns them."""
+"""The most common nouns that name things: the list that `metrics.nouns.common(MAX_CLASSES)` returns."""
 
 
 class FitInterrogator(Interrogator):
-    """Finds, phrase by phrase, the phrases that fit pictures best, without their labels; see `Interrogator`."""
+    """Finds the phrases that fit pictures best, without labels, one phrase after another; see `Interrogator`."""
 
     def __init__(
         self, clip: Clip, phrases: Vocabulary | None = None, top: int = 6, store: FeatureStore | None = None
@@ -270,7 +281,10 @@ class FitInterrogator(Interrogator):
     def _gains(
         self, features: Floats, labels: npt.NDArray[Any] | None, class_names: Sequence[str], templates: Sequence[str]
     ) -> Gains:
-        """Return the gains in fit over the first template, in nats: float64 (templates - 1, n). Labels are not read."""
+        """Return the gains in fit over the first template, in nats: float64 (templates - 1, n).
+
+        The labels are not used.
+        """
         from ipo_prompts.metrics.fit import softmax_fits
         from ipo_prompts.metrics.text_tower import encode_classes
 

@@ -1,4 +1,4 @@
-"""Descriptions of training pictures: by a multimodal model or any other describer, made once and recorded."""
+"""Describe the search pictures once, with a multimodal model or any other describer, and record the descriptions."""
 
 from __future__ import annotations
 
@@ -34,14 +34,15 @@ if TYPE_CHECKING:
 
 
 SIDE = 512
-"""The longest side of a picture that is sent, in pixels. More costs tokens and adds nothing that a caption can use."""
+"""The most pixels of the longer side of a picture that is sent. More pixels cost tokens and do not improve captions."""
 SMALLEST_SIDE = 224
-"""Smaller pictures are enlarged to this side; several vision models refuse tiny ones."""
+"""The least pixels of the longer side of a picture that is sent. Smaller pictures are enlarged: several vision models
+refuse tiny pictures."""
 THREADS = 4
 
 
 class Question(NamedTuple):
-    """What is asked about each picture, and how long an answer may be."""
+    """The question that is asked about each picture, and the greatest length of an answer."""
 
     signature: type[dspy.Signature]
     max_tokens: int
@@ -53,25 +54,27 @@ QUESTIONS = {
     "paper": Question(DescribeAsInThePaper, 500, 2000),
     "code": Question(DescribeAsInTheCode, 500, 2000),
 }
-"""The questions. Ours asks for one or two sentences on the kind of picture; the published questions ask for details."""
+"""The questions by name. `default` asks for one or two sentences on the kind of picture. The published questions, those
+of the paper and of its code, ask for details."""
 
 
 class ImageDescriber(dspy.Module):
     """Describes pictures one by one with a multimodal language model, as the paper does for its captions.
 
-    A picture is sent as an RGB PNG whose long side has 224 to 512 pixels; the classes are never shown. A picture that
-    fails is left out and named; it is an error only if all pictures fail. Four pictures are sent at a time. Pictures
-    that a server refused for coming too fast are sent again one by one.
+    A picture is sent as an RGB PNG whose longer side has 224 to 512 pixels. The model never sees the classes. If a
+    picture cannot be described, it is left out and its name is returned. If no picture can be described, this is an
+    error. Four pictures are sent at the same time. If a server refuses a picture because requests come too fast, the
+    picture is sent again later, alone.
 
     Args:
         lm: the model to ask; None uses the model of `dspy.context`.
-        limit: the most pictures to describe, spread evenly over the given ones; None describes all.
+        limit: the most pictures to describe; they are spread evenly over the given pictures. None describes all.
         question: a key of `QUESTIONS`: our question (`default`), the paper's, or the one of the paper's code.
 
     Raises:
-        InputError: there is no such question.
-        BudgetReached: when called, see `forward`.
-        dspy.LMError: when called: the model answered for none of the pictures.
+        InputError: `question` is not a key of `QUESTIONS`.
+        BudgetReached: a limit would be passed; raised by a call, see `forward`.
+        dspy.LMError: the model described none of the pictures; raised by a call.
 
     Example:
         >>> from pathlib import Path
@@ -103,20 +106,20 @@ class ImageDescriber(dspy.Module):
         class_names: Sequence[str] = (),
         given_up: Collection[str] = (),
     ) -> dspy.Prediction:
-        """Describe pictures; the classes are never shown to the model.
+        """Return descriptions of pictures. The model never sees the classes.
 
         Args:
             pictures: the pictures to describe.
-            task: what the pictures are classified into; the published questions leave it out.
+            task: a sentence that says what the pictures are classified into; the published questions do not contain it.
             labels, class_names: not used; other describers need them.
-            given_up: the names of pictures that failed in an earlier session of the run. They are left out again.
+            given_up: the names of pictures that failed in an earlier session of the run. These pictures are left out.
 
         Returns:
-            A prediction with `descriptions`, one line a picture, in order, and `failed`, the (picture name, reason) of
-            each picture that was left out.
+            A prediction with two lists. `descriptions` holds one line for each picture, in the order of the pictures.
+            `failed` holds (picture name, reason) for each picture that failed.
 
         Raises:
-            BudgetReached: a limit would be passed. Descriptions that were paid for are in the journal.
+            BudgetReached: a limit would be passed. The descriptions that were paid for are in the journal.
         """
         if self._limit is not None and len(pictures) > self._limit:
             pictures = [pictures[i * len(pictures) // self._limit] for i in range(self._limit)]
@@ -136,14 +139,14 @@ class ImageDescriber(dspy.Module):
                 disable_progress_bar=True,
                 timeout=0,
             )
-            with silent("dspy.utils.parallelizer"):  # it logs what `failed` says
+            with silent("dspy.utils.parallelizer"):  # it logs the failures, which `failed` holds
                 results, failures, errors = parallel([(self.describe, example) for example in examples])
             # Failures come in the order in which they happened, not in the order of the pictures.
             cause_of = {id(one): explain(error) for one, error in zip(failures, errors, strict=True)}
             for place, example in enumerate(examples):
                 if not isinstance(cause_of.get(id(example)), LMRateLimitError):
                     continue
-                try:  # four at a time were too many
+                try:  # the server refused four at the same time, so send one
                     results[place] = self.describe(**example.inputs())
                 except dspy.LMError as error:
                     cause_of[id(example)] = explain(error)
@@ -166,7 +169,7 @@ class ImageDescriber(dspy.Module):
 
 
 def data_uri(picture: Picture) -> str:
-    """Return a picture as the data URI of an RGB PNG, with 224 to 512 pixels on its long side.
+    """Return a picture as the data URI of an RGB PNG. Its longer side has 224 to 512 pixels.
 
     Raises:
         InputError: the picture cannot be decoded.
@@ -187,7 +190,7 @@ def _fit(image: Image) -> Image:
     return image.resize(size, Resampling.BICUBIC)
 
 
-# Describe the search pictures once. Descriptions, and the pictures that failed, are recorded before they are used.
+# Describe the search pictures once. The descriptions, and the names of pictures that failed, are recorded before use.
 
 logger = logging.getLogger(__name__)
 
@@ -199,13 +202,13 @@ CONTRACT = (
 
 @dataclass(frozen=True)
 class Describing:
-    """How the search pictures are described.
+    """The describer of a run, and the pictures that it describes.
 
     Attributes:
-        by: who describes the pictures, in words.
-        pictures: the pictures that are shown.
-        describer: a function that takes a recorder of what is asked. It returns the describer, see `describe`, and the
-            language model to ask if the describer holds none.
+        by: a text that names the describer, such as `the CLIP`.
+        pictures: the pictures to describe.
+        describer: a function that takes the recorder of the run. It returns the describer, see `describe`, and the
+            language model to ask if the describer holds none (or None).
     """
 
     by: str
@@ -216,7 +219,10 @@ class Describing:
 def by_clip(
     store: FeatureStore, name: str, pictures: Sequence[Picture], vocabulary: VocabularyName
 ) -> Describing | None:
-    """Return how the CLIP of a store describes pictures, with one of the describers `BY_CLIP`; None without phrases."""
+    """Return the `Describing` for the describer `name` of `BY_CLIP`, which uses the CLIP of a store.
+
+    It is None if the vocabulary is `none`: there are no phrases to describe pictures with.
+    """
     if vocabulary == "none":
         return None
     clip, phrases = store.clip, Vocabulary.load(vocabulary)
@@ -233,25 +239,25 @@ def describe(
     task: str,
     record: ScoreKeeper,
 ) -> list[str]:
-    """Describe pictures in one call of a describer.
+    """Describe pictures in one call of a describer; record the descriptions and return them.
 
     Args:
         describer: an `ImageDescriber`, an `Interrogator`, or anything else that is called as `CONTRACT` says.
         pictures: the search pictures.
-        labels: int64, the classes of the pictures; None where a reward has no labels.
+        labels: int64 (n,), the class of each picture; None if the reward has no labels.
         class_names: the names of the classes, in label order.
         task: one sentence that says what the pictures are.
-        record: the record that the descriptions are written to.
+        record: the keeper that writes the descriptions to the journal.
 
     Returns:
-        The descriptions, one line each.
+        The descriptions, in the order in which the describer returned them.
 
     Raises:
-        InputError: the describer takes or returns something else.
+        InputError: the describer takes other arguments, or returns something else, than `CONTRACT` says.
         BudgetReached, dspy.LMError: see `ImageDescriber`.
     """
-    # Pictures that could not be described are not tried again when the run resumes. One more description would change
-    # the questions to the optimizer, and all answered questions would be asked again.
+    # When a run resumes, pictures that could not be described are not tried again. A further description would change
+    # the questions to the optimizer, and all questions would have to be asked again.
     earlier = record.find("descriptions")
     given_up = [list(pair) for pair in earlier["failed"]] if earlier else []
     question: dict[str, Any] = {
@@ -272,7 +278,7 @@ def describe(
 
 
 def _check_takes(describer: Any, question: dict[str, Any]) -> None:
-    """Refuse a describer that cannot be called with these arguments; errors that it raises inside are not caught."""
+    """Raise an InputError if a describer does not accept the arguments in `question`. The describer is not called."""
     # `forward` is taken from the class: DSPy warns if the `forward` of a module is touched from outside.
     call = type(describer).forward if isinstance(describer, dspy.Module) else describer
     own = (describer,) if isinstance(describer, dspy.Module) else ()
@@ -280,7 +286,7 @@ def _check_takes(describer: Any, question: dict[str, Any]) -> None:
         inspect.signature(call).bind(*own, **question)
     except TypeError as error:
         raise InputError(f"the describer {_name(describer)} cannot be called ({error}): {CONTRACT}") from error
-    except ValueError:  # a callable written in C does not say what it takes
+    except ValueError:  # a callable written in C may have no signature to check
         return
 
 

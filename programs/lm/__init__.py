@@ -1,4 +1,4 @@
-"""Language model backends: models by litellm name, the local model in this process, recording, budget and replay."""
+"""Ask language models: those that litellm knows, and the local model. Requests are recorded, replayed and limited."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from ipo_prompts.metrics.errors import InputError
 
 
 def quiet_litellm() -> Any:
-    """Import litellm so that it downloads, prints and sends nothing by itself.
+    """Import litellm and return it. It is set so that it downloads, prints and sends nothing by itself.
 
     Raises:
-        InputError: the environment variable LITELLM_LOG does not hold a level of logging.
+        InputError: the value of the environment variable LITELLM_LOG is not a level of logging, such as DEBUG.
     """
     os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")  # else litellm downloads its price list
     level = os.environ.get("LITELLM_LOG", "INFO")

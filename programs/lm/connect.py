@@ -1,6 +1,6 @@
-"""From the name of a language model to a recorded `dspy.LM`.
+"""Find a language model by its name, and return a `dspy.LM` whose requests and replies are recorded.
 
-`local…` runs in this process, `replay/RUN_DIR` answers from a recorded run, and litellm knows every other name.
+A model `local…` runs in this process. `replay/RUN_DIR` answers from a recorded run. litellm knows every other name.
 """
 
 from __future__ import annotations
@@ -27,31 +27,31 @@ from ipo_prompts.programs.record.redaction import check_address, check_key
 from ipo_prompts.programs.templates.settings import BY_CLIP
 
 REPLAY = "replay/"
-"""The prefix of a name that gives the folder of a recorded run, which then answers."""
+"""The start of a name such as `replay/RUN_DIR`: the recorded run in the folder RUN_DIR answers the requests."""
 WITHOUT_PROVIDER = {
     "optimizer": ("local", "replay/RUN", "none"),
     "describer": ("replay/RUN", *BY_CLIP, "none"),
 }
-"""The names that a role can have besides those of litellm."""
+"""For each role: the valid names that litellm does not know. The message about an unknown name shows them."""
 IN_THIS_PROCESS = "ipo_prompts.programs.lm.local:local_lm"
-"""The function that returns the engine of `local…` and its name."""
+"""Where to import `local_lm` from, the function that returns the engine and the name of a local model."""
 TIMEOUT_SECONDS = 120.0
-"""The limit for one whole reply; less near the end of a time limit."""
+"""The longest wait for one whole reply. The wait is shorter if the run's time limit ends earlier."""
 
 
 @dataclass(frozen=True)
 class Backend:
-    """A language model that was found and, as far as possible before a run begins, checked.
+    """A language model that can be asked. It was checked as far as possible before the run begins.
 
     Attributes:
-        model: the name of the model in requests and results; the name of a local model has the hash of its weights.
+        model: the name of the model in requests and results. The name of a local model holds the hash of its weights.
         engine: the engine that answers requests; None if a recorded run answers them.
-        price: the price of its tokens.
-        small: whether the model is best asked for one template at a time, under a grammar.
-        cache: the replies of earlier runs, a `ReplyFile` or DSPy's own cache; None for a model that costs nothing.
-        scope: the part of a cache key besides the request, such as seed and server. Another scope has its own replies.
-        options: the model's own options, which override those of the role.
-        own: the user's own language model behind this backend; its history and callbacks see what is asked.
+        price: the function that returns the price of a call from its numbers of tokens.
+        small: whether the model is small. A small model is asked for one template at a time, under a grammar.
+        cache: the replies of earlier runs: a `ReplyFile`, or DSPy's own cache. None: no replies are kept.
+        scope: values, such as the seed and the server, that are added to the request to make the key of a cached reply.
+        options: the options of this model, such as its temperature. They override the options of the role.
+        own: the `dspy.LM` that the user made, if there is one; its history and callbacks record each request.
     """
 
     model: str
@@ -65,22 +65,22 @@ class Backend:
 
     @classmethod
     def of(cls, lm: dspy.BaseLM, seed: int = 0) -> Backend:
-        """Return the backend of a language model that a user has made; it is asked with its own options.
+        """Return the backend of a `dspy.LM` that a user has made; the model is asked with the options of the user.
 
-        If the model uses DSPy's cache, so does the backend: answers from the cache are then booked as free. See
-        `find_backend` for the seed.
+        If the model uses DSPy's cache, so does the backend. Answers from the cache are then booked as free. `seed` is
+        the seed of the run, as in `find_backend`.
 
         Raises:
-            InputError: the model completes texts and takes no questions.
+            InputError: the model only completes texts and cannot answer questions.
         """
         if lm.model_type == "text":
             raise InputError(f"{lm.model} has model_type='text' and completes texts; give one that answers questions.")
         options = options_of(lm)
-        if "max_completion_tokens" in options:  # DSPy's name for it in models that reason
+        if "max_completion_tokens" in options:  # DSPy's name for `max_tokens` in models that reason
             options["max_tokens"] = options.pop("max_completion_tokens")
         options, others = _carried(options)
         small = is_local(lm.model)
-        # DSPy keeps no replies of `DummyLM`, nor of a class with a `forward` of its own.
+        # DSPy does not cache the replies of `DummyLM`, nor those of a class that overrides `forward`.
         keeps = bool(lm.cache and isinstance(lm, dspy.LM) and type(lm).forward is dspy.LM.forward)
         scope = {"lm": lm.model, "seed": seed, "others": others}
         cache = dspy.cache if keeps else None
@@ -105,7 +105,7 @@ class Backend:
         """Refuse a budget in dollars if the price of the model is not known.
 
         Raises:
-            InputError: there is such a budget, and the price is not known.
+            InputError: `budget_usd` is a number, and the price is not known.
         """
         if budget_usd is not None and self.price(1, 1) is None:
             raise InputError(
@@ -117,16 +117,16 @@ class Backend:
         """Return the `dspy.LM` of one role (`optimizer` or `describer`) of a run, for `dspy.context(lm=…)`.
 
         Raises:
-            InputError: dollars are limited and the price of the model is not known.
+            InputError: the run has a budget in dollars, and the price of the model is not known.
         """
         self.check_price(recorder.ledger.limit_usd)
         engine = RecordedEngine(recorder, self.engine, role, self.model, self.price, self.cache, self.scope)
-        # A small model needs no limit here: its adapter asks for one line.
+        # A small model needs no limit of tokens here: its adapter asks for one line.
         options = {"temperature": temperature, "max_tokens": None if self.small else max_tokens, **self.options}
         connected = dspy.LM(
             self.model,
             engine=engine,
-            cache=False,  # the journal and our own cache keep replies; DSPy's cache would bypass the journal
+            cache=False,  # the journal and our own cache store replies; DSPy's cache would bypass the journal
             num_retries=0,  # `RecordedEngine` tries again, up to the deadline
             callbacks=self.own.callbacks if self.own else None,
             **options,
@@ -137,15 +137,16 @@ class Backend:
 
 
 def find_backend(name: str, *, role: str, api_base: str | None = None, seed: int = 0, ready: bool = True) -> Backend:
-    """Find a language model by name, without asking it anything.
+    """Return the backend of a language model, given its name. The model is not asked anything.
 
     Args:
         name: `local`, `local/small`, `local/PATH.gguf`, `replay/RUN_DIR`, or a litellm name such as
             `openai/gpt-4o-mini`.
-        role: `optimizer` or `describer`; in a recorded run the two may have had different models.
-        api_base: the address of an OpenAI-compatible server.
-        seed: the seed of the run; only runs with the same seed use paid replies again.
-        ready: whether the model will be asked. False, for a forecast, needs no key, no weights and no network.
+        role: `optimizer` or `describer`. In a recorded run, each role may have had a model of its own.
+        api_base: the address of an OpenAI-compatible server; None uses the address of the model's provider.
+        seed: the seed of the run. Cached replies are used again only by runs with the same seed.
+        ready: whether the model will be asked later. With False, as for a forecast, no key, no weights and no network
+            are needed.
 
     Raises:
         InputError: the model is unknown, its weights or key are missing, or nothing is recorded to replay.
@@ -171,7 +172,7 @@ def is_local(name: str) -> bool:
 
 
 def recorded_events(name: str) -> list[Event] | None:
-    """Return the events to answer from if `name` is `replay/RUN_DIR`, else None.
+    """Return the recorded events of the run if `name` is `replay/RUN_DIR`, else None.
 
     Raises:
         InputError: the folder is not a run directory, or its record is damaged.
@@ -206,12 +207,12 @@ def _litellm_engine(name: str, api_base: str | None, role: str) -> Any:
 
 
 def _address_of(role: str) -> str:
-    """Return the setting that holds the address of a role's server."""
+    """Return the name of the setting that holds the address of the server of a role."""
     return "describer_api_base" if role == "describer" else "lm_api_base"
 
 
 def _check_provider(name: str, api_base: str | None, role: str) -> None:
-    if "://" in name:  # some providers would ask that address, and only the user may choose an address
+    if "://" in name:  # some providers would ask this address, and only a setting may choose an address
         raise InputError(
             f"the name of a language model cannot hold an address, as {name[:80]!r} does; write the address beside the "
             f"name, as {_address_of(role)}=http://HOST/v1."
@@ -240,12 +241,12 @@ def _litellm_price(name: str) -> Price:
 
 
 def options_of(lm: dspy.BaseLM) -> dict[str, Any]:
-    """Return the options of a language model, without those that connect it to its server."""
+    """Return the options of a language model, such as its temperature, without those of the server connection."""
     return {name: value for name, value in lm.kwargs.items() if name not in CLIENT_KEYS | {"rollout_id"}}
 
 
 def models_in(thing: Any) -> list[dspy.BaseLM]:
-    """Return the language models that a strategy or a describer holds, directly or in its parts, each once."""
+    """Return all language models in a strategy or a describer, and in its parts. Each model is listed once."""
     found: dict[int, dspy.BaseLM] = {}
     waiting, seen = [thing], set[int]()
     while waiting:
@@ -259,7 +260,7 @@ def models_in(thing: Any) -> list[dspy.BaseLM]:
 
 
 def asking(thing: Any, other: Callable[[dspy.BaseLM], dspy.BaseLM]) -> Any:
-    """Return a copy of a strategy or a describer that asks `other(lm)` in place of each of its language models."""
+    """Return a copy of a strategy or a describer in which each language model `lm` is replaced by `other(lm)`."""
     models: dict[int, dspy.BaseLM] = {id(lm): other(lm) for lm in models_in(thing)}
     copies: dict[int, Any] = {}
 
@@ -291,12 +292,12 @@ def _parts(thing: Any, *, outermost: bool) -> Mapping[Any, Any]:
 
 
 def _carried(options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Split the options of a language model into those that fit into a DSPy request, and those of its server alone."""
+    """Split options into those that a DSPy request can hold, and those that only the model's server understands."""
     carried, others = {}, {}
     question = {"model": "any", "messages": [{"role": "user", "content": "?"}]}
     for name, value in options.items():
         try:
-            if value is not None and name not in ("n", "prompt_cache"):  # DSPy's own
+            if value is not None and name not in ("n", "prompt_cache"):  # options of DSPy itself
                 request_from_openai_chat({**question, name: value})
             carried[name] = value
         except (LM15Error, TypeError, ValueError):
@@ -307,11 +308,12 @@ def _carried(options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]
 class _Asks:
     """An engine that passes requests unchanged to a user's language model.
 
-    DSPy records history, callbacks and usage once, for the language model above this engine.
+    History, callbacks and usage are switched off in the user's model here, so that DSPy records each request only once:
+    for the `dspy.LM` that uses this engine.
 
     Args:
         lm: the user's language model.
-        others: the options that do not fit into a DSPy request; litellm sends them to the server.
+        others: the options that a DSPy request cannot hold; litellm sends them to the server.
     """
 
     def __init__(self, lm: dspy.BaseLM, others: Mapping[str, Any]) -> None:
@@ -328,7 +330,7 @@ class _Asks:
         self._is_over_http = over_http and type(lm).forward is dspy.LM.forward
 
     def __getattr__(self, name: str) -> Any:
-        if name in ABILITIES:  # read only when an adapter asks, as litellm's list of models is large
+        if name in ABILITIES:  # read only when an adapter asks: litellm's list of models is large
             return getattr(self._lm, name, False)
         raise AttributeError(name)
 

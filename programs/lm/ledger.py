@@ -13,21 +13,22 @@ from typing import Any
 from ipo_prompts.metrics.clock import BudgetReached, Clock, Wait
 from ipo_prompts.metrics.errors import InputError
 
-# The most tokens of a question, without the tokenizer of its model. A budget reserves and books this bound.
+# An upper bound on the tokens of a question, computed without the model's tokenizer. A budget reserves this bound, and
+# books it if the server does not report the number of tokens.
 
 
 TOKENS_PER_PICTURE = 8_500
-"""A bound on the tokens of one 512-pixel picture. OpenAI's `gpt-4o-mini` charges the most: 2,833 + 5,667 for one tile,
-says its vision guide. Others charge 85 to about 1,300."""
+"""A bound on the tokens of one 512-pixel picture. OpenAI's `gpt-4o-mini` charges the most: 2,833 + 5,667 tokens for one
+tile, according to OpenAI's vision guide. Other models charge 85 to about 1,300 tokens."""
 DEFAULT_MAX_TOKENS = 4096
-"""The most tokens of a reply to a request that sets no limit."""
+"""The number of tokens assumed as the most of a reply if the request sets no limit."""
 
 
 def bound_tokens(body: dict[str, Any]) -> int:
     """Return an upper bound on the tokens of a request.
 
-    A byte-level tokenizer makes at most one token of each byte of UTF-8. The names and brackets of the JSON have more
-    bytes than a chat format adds tokens.
+    A byte-level tokenizer makes at most one token of each byte of UTF-8, so the bytes of the request as JSON are
+    counted. The tokens that a chat format adds are fewer than the bytes of the names and brackets of the JSON.
     """
     pictures = json.dumps(body).count('"image"')
     return len(json.dumps(without_pictures(body), ensure_ascii=False).encode("utf-8", "replace")) + (
@@ -36,7 +37,7 @@ def bound_tokens(body: dict[str, Any]) -> int:
 
 
 def without_pictures(body: Any) -> Any:
-    """Return a request with a digest in place of each picture's data, so that people can read the journal."""
+    """Return a request with a digest in place of the data of each picture, so that people can read the journal."""
     if isinstance(body, dict):
         data = body.get("data")
         if isinstance(data, str) and body.get("type") == "image":
@@ -59,21 +60,21 @@ def explain(error: BaseException) -> BaseException:
 
 
 def total_usd(prices: Iterable[float | None]) -> float | None:
-    """Return the sum of prices; None if one of them is not known."""
+    """Return the sum of prices; None if any of the prices is None, which means not known."""
     known = list(prices)
     return None if None in known else sum(price or 0.0 for price in known)
 
 
 @dataclass
 class Usage:
-    """What one role (optimizer or describer) has used.
+    """The calls, tokens, dollars and seconds that one role (optimizer or describer) has used.
 
     Attributes:
-        name: the language model.
+        name: the name of the language model.
         calls: the number of replies received, cached ones included.
         cached: the number of replies that came from the cache of earlier runs and cost nothing.
-        tokens_in, tokens_out: the tokens of the replies that were not cached.
-        usd: the cost in US dollars; None once a call was made whose price is not known.
+        tokens_in, tokens_out: the tokens of requests and of replies; cached replies are not counted.
+        usd: the cost in US dollars; None if the price of any call is not known.
         seconds: the time spent waiting for replies.
     """
 
@@ -86,7 +87,7 @@ class Usage:
     seconds: float = 0.0
 
     def add(self, event: Mapping[str, Any]) -> None:
-        """Add a recorded reply, or the most that a lost reply can have cost if it may be billed."""
+        """Add the event of a reply or of a failed attempt. If a lost reply may be billed, its event holds a bound."""
         if "waited" in event:
             self.calls += 1
             self.cached += event["cached"]
@@ -99,17 +100,17 @@ class Usage:
 
 @dataclass
 class Ledger:
-    """All usage of a run, and its limits. None means no limit.
+    """The usage of all roles of a run, and the limits of the run.
 
     Attributes:
-        limit_usd: the limit in US dollars, over all roles.
-        limit_tokens: the limit of tokens in and out, over all roles.
+        limit_usd: the limit in US dollars, over all roles; None means no limit.
+        limit_tokens: the limit of tokens in and out, over all roles; None means no limit.
         clock: the clock of the run, with its time limit.
-        roles: the usage of each role.
-        reached: the limit for which a question was refused; None so far. It is kept here because a program around the
-            question may not pass the error on.
-        on_wait: a function that is told what a language model makes us wait for, twice a second and by several
-            threads; it receives None at the end.
+        roles: the usage of each role, by the name of the role.
+        reached: the error that was raised when a question could have passed a limit; None before that. The error is
+            stored because the program that asked the question may not pass it on.
+        on_wait: a function that is called with a `Wait` twice a second while the run waits for a language model, and
+            with None when the wait is over. Several threads may call it.
     """
 
     limit_usd: float | None = None
@@ -133,9 +134,10 @@ class Ledger:
 
     @contextmanager
     def reserve(self, *, tokens: int, usd: float | None) -> Iterator[None]:
-        """While a call runs, reserve the most that it can use, so that parallel calls cannot pass a limit together.
+        """Inside the block, reserve the most that a call can use, so that parallel calls cannot pass a limit together.
 
-        A call that does not fit beside the running ones waits for them: most use far less than they reserve.
+        If the call and the running calls together could pass a limit, it waits until a running call ends: most calls
+        use far less than they reserve.
 
         Raises:
             BudgetReached: see `check_call`.
@@ -162,7 +164,7 @@ class Ledger:
                 self._change.notify_all()
 
     def check_call(self, *, tokens: int, usd: float | None) -> None:
-        """Stop before a call that could pass a limit.
+        """Raise an error before a call that could pass a limit.
 
         Args:
             tokens: the most tokens that the call can use, prompt and reply.

@@ -1,7 +1,7 @@
-"""A language model that runs in this process: the DSPy engine object over llama.cpp (through `xllamacpp`).
+"""A language model that runs in this process: a DSPy engine object that uses llama.cpp (through `xllamacpp`).
 
-It needs no key and no network. A reply depends only on the weights, the request (with its seed) and the number of
-threads, not on earlier requests. So a run that was stopped and resumed gets the same replies.
+The model needs no key and no network. A reply depends only on the weights, the request (with its seed) and the number
+of threads, not on earlier requests. So a run that was stopped and then resumed gets the same replies.
 """
 
 from __future__ import annotations
@@ -35,21 +35,21 @@ from ipo_prompts.metrics.errors import InputError, to_install
 from ipo_prompts.programs.lm import weights
 
 LOCAL_ORDER = ("base", "small")
-"""The bare name `local` means the first of these that is installed."""
+"""The models that the name `local` can mean, in this order: the first installed model is used."""
 DEFAULT_MAX_TOKENS = 1024
-"""The limit for a request that sets none: a small model may never stop by itself."""
+"""The most tokens of a reply if the request sets no limit: a small model may never stop by itself."""
 
 _EXTENSIONS = ("grammar", "logit_bias", "min_p")
 
 
 _ENGINES: weakref.WeakSet[LocalEngine] = weakref.WeakSet()
 ENDS_WITHIN = 10.0
-"""The seconds that the end of the process waits for a running reply to end."""
+"""The longest time, in seconds, that the process waits for a running reply before it ends."""
 
 
 @atexit.register
 def _close_all() -> None:
-    """Leave the runtime before Python ends: a thread that is still in the runtime's C code would crash the process.
+    """Close all engines before Python ends: a thread that is still in the runtime's C code would crash the process.
 
     The locks are not released, so that no thread starts the runtime again while Python shuts down.
     """
@@ -61,7 +61,8 @@ def _close_all() -> None:
 class LocalEngine:
     """One model file behind DSPy's engine interface: `dspy.LM(model_string, engine=LocalEngine(path))`.
 
-    The first request, or `load`, loads the weights. Requests of several threads wait for each other.
+    The weights are loaded by `load`, or else by the first request. Requests of several threads are answered one after
+    another.
     `request.config.extensions` may hold `grammar` (GBNF), `logit_bias` (pairs of text and bias) and `min_p`.
     """
 
@@ -69,7 +70,11 @@ class LocalEngine:
     supported_params = ("response_format", "temperature", "top_p", "max_tokens", "seed", "stop")
 
     def __init__(self, path: Path, *, threads: int | None = None, context: int = 4096) -> None:
-        """`context` is the most tokens of prompt and reply together; `threads` defaults to the cores, at most 4."""
+        """Make the engine of the model file `path`, without loading it.
+
+        `context` is the most tokens of prompt and reply together. `threads` is the number of threads; None means
+        `default_threads()`.
+        """
         self.path = path
         self.threads = threads or default_threads()
         self.context = context
@@ -102,7 +107,7 @@ class LocalEngine:
             ContextLengthError: the prompt does not fit `context`.
             InvalidRequestError: the runtime refuses the request, for example a grammar that does not parse.
             ServerError: the runtime failed.
-            TimeoutError: nobody waits for the reply any more; the reply ends at its next token.
+            TimeoutError: nobody waits for the reply any more; the runtime stops after the next token.
         """
         body = _body(request)
         prompt = json.dumps([body["messages"], body.get("response_format")])
@@ -118,11 +123,12 @@ class LocalEngine:
         )
 
     def _ask(self, server: Any, body: dict[str, Any], prompt: str) -> dict[str, Any]:
-        """Answer from a prompt that was evaluated as one cold batch, whatever the cache held before.
+        """Return the server's answer, which does not depend on the prompts before this prompt.
 
-        If part of another prompt's evaluation were reused, the batches would have other shapes. This changes the last
-        bits of the logits, which is enough to change a sampled word. So only a whole prompt is reused: it is evaluated
-        once without the cache (primed), and each request then evaluates exactly the last token of the prompt again.
+        If the evaluation of a part of another prompt were reused, the batches would have other shapes. This changes the
+        last bits of the logits, which is enough to change a sampled word. So only a whole prompt is reused. The prompt
+        is first evaluated once without the cache (the server is then primed). Each request with this prompt then
+        evaluates only the last token of the prompt again.
         """
         for fresh in (False, True) if self._primed == prompt else (True,):
             if fresh:
@@ -132,7 +138,8 @@ class LocalEngine:
             answer = generate(server, {**body, "cache_prompt": True})
             if answer["timings"]["prompt_n"] == 1:
                 return answer
-        # Some architectures (sliding windows, recurrent ones) cannot go back by one token: each time, evaluate all.
+        # Some architectures (sliding windows, recurrent models) cannot go back by one token. Their whole prompt is
+        # evaluated for each request.
         self._primed = None
         return generate(server, {**body, "cache_prompt": False})
 
@@ -152,7 +159,7 @@ class LocalEngine:
             # The runtime always listens on a free port of 127.0.0.1. Other users of the machine must not use the port.
             parameters.api_keys = [secrets.token_hex(16)]
             parameters.ui = parameters.endpoint_slots = False
-            parameters.endpoint_metrics = True  # what `start_server` asks
+            parameters.endpoint_metrics = True  # `start_server` asks the server for its metrics
             try:
                 self._server = start_server(runtime, parameters)
             except RuntimeError as error:
@@ -165,11 +172,11 @@ class LocalEngine:
 def local_lm(name: str) -> tuple[LocalEngine, str]:
     """Return the engine and the model string of `local`, `local/small|base|large` or `local/PATH.gguf`.
 
-    The model string, `local/<file stem>@<start of the SHA-256>`, names the weights, since DSPy's cache tells engines
-    apart by this string. Nothing is loaded yet.
+    The model string is `local/<file stem>@<start of the SHA-256>`. It holds the hash of the weights because DSPy's
+    cache tells engines apart by this string. The weights are not loaded yet.
 
     Raises:
-        InputError: the name is unknown, or the weights are not here.
+        InputError: the name is unknown, or the file of the weights is missing.
     """
     wanted = wanted_weights(name)
     if wanted is not None:
@@ -190,7 +197,10 @@ def local_lm(name: str) -> tuple[LocalEngine, str]:
 
 
 def wanted_weights(name: str) -> str | None:
-    """Return the name of the weights in `weights.MODELS`, for `local` the first installed; None for a file."""
+    """Return the name in `weights.MODELS` of the weights that a model name means; None if it names a file.
+
+    For `local`, this is the first installed model of `LOCAL_ORDER`, or the first of all if none is installed.
+    """
     asked = _asked(name)
     if asked.endswith(".gguf") or (asked and asked not in weights.MODELS and Path(asked).expanduser().is_file()):
         return None
@@ -202,7 +212,10 @@ def _asked(name: str) -> str:
 
 
 def default_threads() -> int:
-    """Return OMP_NUM_THREADS, else the cores of this process; at most 4, since more do not help small models."""
+    """Return the default number of threads: OMP_NUM_THREADS, or else the number of cores that this process may use.
+
+    The number is at most 4: more threads do not make small models faster.
+    """
     if os.environ.get("OMP_NUM_THREADS", "").isdecimal():
         usable = max(1, int(os.environ["OMP_NUM_THREADS"]))
     else:
@@ -211,7 +224,7 @@ def default_threads() -> int:
 
 
 def _body(request: Request) -> dict[str, Any]:
-    """Return a request in the runtime's format; refuse, rather than drop, what has no place there."""
+    """Return a request in the runtime's format; refuse a request with a part that this format cannot hold."""
     config = request.config
     extensions: Mapping[str, Any] = config.extensions or {}
     unknown = sorted(set(extensions) - set(_EXTENSIONS))
@@ -242,14 +255,14 @@ def _text(parts: Any) -> str:
     return "\n".join(part.text for part in parts)
 
 
-# Start and ask llama.cpp (through `xllamacpp`) so that no answer hangs, nor a process that ends right after the start.
+# Start llama.cpp (through `xllamacpp`) and ask it. Neither an answer nor the end of the process may wait forever.
 
 FIRST_ANSWER_SECONDS = 60
-"""The limit for a loaded model to say that it is ready; this takes milliseconds, even on a busy machine."""
+"""The longest wait for the first answer of a server; it usually takes milliseconds, even on a busy machine."""
 
 
 def import_runtime() -> Any:
-    """Import xllamacpp, after torch: torch may bring the libgomp that xllamacpp's wheel needs but does not bring."""
+    """Import torch, then xllamacpp; return xllamacpp. It needs libgomp, which its wheel lacks; torch may bring it."""
     import torch  # noqa: F401
 
     try:
@@ -266,10 +279,10 @@ def import_runtime() -> Any:
 def start_server(xllamacpp: Any, parameters: Any) -> Any:
     """Start a server and return it once its loop has answered.
 
-    A server that is destroyed before its loop has begun misses the signal to end. Its destructor then waits forever
-    with the interpreter locked. So a separate thread holds the server until the loop answers. Ctrl-C cannot end that
-    thread, since Python raises the interrupt in the main thread only. The loop is asked for metrics, which evaluates
-    nothing, so the replies stay the same to the bit.
+    A server that is destroyed before its loop has begun does not see the signal to end. Its destructor then waits
+    forever and keeps the interpreter locked. So a separate thread holds a reference to the server until the loop has
+    answered. Ctrl-C cannot end that thread, since Python raises the interrupt in the main thread only. The first
+    question asks for metrics: this evaluates no token, so later replies stay the same to the bit.
     """
     outcome: list[Any] = []
     is_loaded = threading.Event()
@@ -301,7 +314,7 @@ def start_server(xllamacpp: Any, parameters: Any) -> Any:
 
 
 def generate(server: Any, body: dict[str, Any]) -> dict[str, Any]:
-    """Answer as `call` does, but token by token, and end the reply as soon as nobody waits for it.
+    """Return the answer of `call`, but receive it token by token, and stop as soon as nobody waits for the answer.
 
     Raises:
         TimeoutError: nobody waits for the reply any more.
@@ -346,7 +359,7 @@ def call(server: Any, body: dict[str, Any], receive: Any = None) -> dict[str, An
 
 
 def _check(answer: dict[str, Any]) -> dict[str, Any]:
-    """Return the answer, or raise the error of the runtime that it holds."""
+    """Return an answer of the runtime; if the answer holds an error, raise that error."""
     problem = answer.get("error")
     if problem is None:
         return answer

@@ -1,9 +1,9 @@
-"""The engine that wraps every other engine: it journals requests and replies, replays known ones, and keeps the budget.
+"""The engine that wraps every other engine. It records requests and replies, replays known replies and keeps limits.
 
 A DSPy engine is an object with `complete`, which takes one request and returns one reply or raises a `dspy.lm15` error.
 
-DSPy calls an engine object for each question. The engine is wrapped rather than the modules, so that nothing reaches a
-language model unrecorded: no retry, and no second try of an adapter.
+DSPy calls an engine object for each question. We wrap the engine and not the modules: in this way every request to a
+language model is recorded, also a retry and the second try of an adapter.
 """
 
 from __future__ import annotations
@@ -47,14 +47,14 @@ Price = Callable[[int, int], "float | None"]
 
 
 class Recorder:
-    """What all engines of a run share: the journal, the ledger, and the replies that are already known.
+    """The journal, the ledger and the known replies of a run. All engines of the run share one recorder.
 
     Args:
-        journal: the journal that replies are written to; None records nothing, and only the limits are kept.
+        journal: the journal that replies are written to. None: nothing is recorded, but the limits still hold.
         ledger: the ledger that costs are added to; its limits are checked before each call.
-        replies: the events of another run to answer from.
-        replay: whether a request without a recorded reply is an error, never a call; by default True if `replies` is
-            given.
+        replies: the events of another run; its recorded replies answer the requests.
+        replay: whether a request without a recorded reply is an error. If not, the engine is called. None means True if
+            `replies` is given, else False.
     """
 
     def __init__(
@@ -79,13 +79,13 @@ class Recorder:
         return self.journal.events if self.journal else ()
 
     def append(self, type_: str, **content: Any) -> Event:
-        """Write an event and return it as written."""
+        """Write an event to the journal, if there is one; return the event as it was written."""
         if self.journal:
             return self.journal.append(type_, **content)
         return {"type": type_, **content}
 
     def _take(self, key: str) -> tuple[int, Event | None]:
-        """Return how often this very request was answered in this session, and the recorded reply to this time."""
+        """Return how many answers this session gave to a request, and the recorded reply that comes next, if any."""
         index = self._asked[key]
         return index, self._known.get((key, index))
 
@@ -94,11 +94,11 @@ class Recorder:
 class RecordedEngine:
     """A DSPy engine object that answers from the record, then the cache, then the engine that it wraps.
 
-    The same request may be made twice in a run (a retry after a useless reply). Each time has a reply of its own.
+    A run may make the same request twice, as when it asks again after a useless reply. Each request has its own reply.
 
     Attributes:
         recorder: the recorder of the run.
-        engine: the engine that answers unknown requests; None refuses them.
+        engine: the engine that answers a request without a known reply; None refuses such a request.
         role: `optimizer` or `describer`; a role may have several language models.
         name: the name of the language model.
         price, cache, scope: see `connect.Backend`.
@@ -118,7 +118,7 @@ class RecordedEngine:
         before = () if self.role in roles else self.recorder.events
         self._usage = roles.setdefault(self.role, Usage(self.name))
         for event in before:
-            if event["type"] == "lm_error" and event["role"] == self.role:  # replies lost in earlier sessions cost, too
+            if event["type"] == "lm_error" and event["role"] == self.role:  # earlier sessions may have paid, too
                 self._usage.add(event)
 
     def __getattr__(self, name: str) -> Any:
@@ -127,11 +127,11 @@ class RecordedEngine:
         raise AttributeError(name)
 
     def complete(self, request: Request) -> Response:
-        """Answer one request, after several attempts if need be; DSPy itself retries nothing.
+        """Return the reply to one request. Failed attempts are repeated here; DSPy itself repeats nothing.
 
         Raises:
-            BudgetReached: the call could pass a limit, or its answer did not come before the run's time was over.
-            InputError: in a replay, the recorded run never made this request; or the run directory is gone.
+            BudgetReached: the call could pass a limit, or the run's time was over before the answer came.
+            InputError: the recorded run, which is replayed, never made this request; or the run directory is gone.
             dspy.lm15.LM15Error: the last attempt failed, or another attempt would be of no use.
         """
         recorder = self.recorder
@@ -154,7 +154,7 @@ class RecordedEngine:
         attempts = Attempts(recorder.ledger, self.name, getattr(self.engine, "retries", None))
         try:
             while True:
-                if recorder.journal:  # before it is paid for
+                if recorder.journal:  # before the reply is paid for
                     recorder.journal.check_there()
                 try:
                     with recorder.ledger.reserve(tokens=sum(most), usd=self.price(*most)):
@@ -176,7 +176,7 @@ class RecordedEngine:
         most: tuple[int, int],
         attempts: Attempts,
     ) -> Response:
-        """Get a reply that the record lacks from the cache or the engine, record it, and return it."""
+        """Return a reply that is not in the record: take it from the cache or the engine, and record it."""
         recorder, engine = self.recorder, self.engine
         started = time.monotonic()
         cached = self.cache.get({"request": body, "index": index, **self.scope}) if self.cache is not None else None
@@ -196,7 +196,7 @@ class RecordedEngine:
                 self.name,
             )
         with recorder._lock:
-            # Another thread may have made the same request in the meantime; each answer keeps its own place.
+            # Another thread may have made the same request in the meantime, so the number of answers is read again.
             index, _ = recorder._take(key)
             recorder._asked[key] += 1
             event = recorder.append(
@@ -216,11 +216,12 @@ class RecordedEngine:
             self._usage.add(event)
         if self.cache is not None and cached is None:
             self.cache.put({"request": body, "index": index, **self.scope}, event["reply"])
-        # As written, not as received: a resumed run must see the same reply, and a secret in the reply goes no further.
+        # Return the reply as it was written, not as it was received: a resumed run must see the same reply, and a
+        # secret in the reply must not go further.
         return response_from_dict(event["reply"])
 
     def _note_failure(self, error: Exception, key: str, most: tuple[int, int]) -> None:
-        """Record a failed attempt. If its answer may be billed, book the most that it can cost."""
+        """Record a failed attempt. If the lost answer may be billed, book the most that it can cost."""
         booked: dict[str, Any] = {}
         if isinstance(error, MAYBE_BILLED):
             booked = {"tokens_in": most[0], "tokens_out": most[1], "usd": self.price(*most)}
@@ -235,35 +236,39 @@ class RecordedEngine:
 
 
 def _spent(response: Response, most: tuple[int, int]) -> tuple[tuple[int, int], bool]:
-    """Return the tokens in and out to book, and whether one is a bound because the server did not report it."""
+    """Return the tokens in and out to book, and whether any of the two numbers is only a bound.
+
+    A number that the server did not report is replaced by its bound in `most`.
+    """
     used = response.usage
-    tokens_in = used.input_tokens or None  # 0 is not true of any question
+    tokens_in = used.input_tokens or None  # no question has 0 tokens, so 0 means not reported
     tokens_out = used.output_tokens if used.output_tokens or not response.text else None
     booked = (most[0] if tokens_in is None else tokens_in, most[1] if tokens_out is None else tokens_out)
     return booked, tokens_in is None or tokens_out is None
 
 
-# The attempts to get one answer: how long each attempt may take, how long to wait between two, and when to stop.
+# The attempts to get one answer: how long an attempt may take, how long to wait between attempts, and when to give up.
 
 T = TypeVar("T")
 
 RETRIES = 3
-"""The most further attempts after a rate limit, a server error, a broken connection or a timeout."""
+"""The most attempts after the first. There is a further attempt after a rate limit, a server error, a broken connection
+or a timeout."""
 LONGEST_PAUSE_SECONDS = 60.0
-"""The longest pause between two attempts if the server does not ask for one."""
+"""The longest pause between two attempts if the server does not say how long to wait."""
 QUESTION_SECONDS = 600.0
-"""The limit for one question with all its attempts and pauses, in a run without a time limit."""
+"""The longest time for one question, with all its attempts and pauses, in a run without a time limit."""
 
 RETRIED = (RateLimitError, ServerError, TimeoutError, TransportError)
 MAYBE_BILLED = (LostReply, UnreadableReply, TimeoutError)
-"""The errors after which the server may have made, and billed, the answer."""
+"""The errors after which the answer may be billed: the server may have made it."""
 
 
 class Attempts:
     """The attempts of one question.
 
     Args:
-        ledger: the ledger whose time limit ends every wait, and whose `on_wait` is told of the waiting.
+        ledger: the ledger of the run. Every wait ends at its time limit, and its `on_wait` is called during a wait.
         name: the name of the language model.
         retries: the most attempts after the first; None means `RETRIES`.
     """
@@ -276,7 +281,7 @@ class Attempts:
         self._started = time.monotonic()
 
     def ask(self, complete: Callable[[], T], timeout: float | None) -> T:
-        """Make one attempt; `timeout` is its limit in seconds, besides the time limit of the run.
+        """Return the answer of one attempt. The attempt ends after `timeout` seconds, or at the time limit of the run.
 
         Raises:
             dspy.lm15.TimeoutError: no answer came in time.
@@ -290,11 +295,11 @@ class Attempts:
             raise TimeoutError(str(error)) from error
 
     def wait_after(self, error: LM15Error) -> None:
-        """Wait before the next attempt: as long as the server asked, or else twice as long as the last time.
+        """Wait before the next attempt: as long as the server asked, or else 1 s, 2 s, 4 s and so on.
 
         Raises:
             BudgetReached: the run's time is over before the next attempt.
-            dspy.lm15.LM15Error: the given error, if there may be no further attempt.
+            dspy.lm15.LM15Error: the given error, because no further attempt is allowed.
         """
         self._ledger.clock.check_time()
         self._failed += 1

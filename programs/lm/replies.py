@@ -1,4 +1,4 @@
-"""Replies that were paid for before, from a journal or from the cache of all runs; and how an answer is read."""
+"""Find replies that were paid for before, in a journal or in the cache of all runs; and read the text of an answer."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ _FIELDS: dict[str, tuple[type, ...]] = {
     "waited": (int, float),
     "cached": (bool,),
 }
-"""The fields of a recorded reply that are used, with their types."""
+"""The fields that the event of a reply must have, and the types that each may have."""
 
 
 def by_request(events: Iterable[Event]) -> dict[tuple[str, int], Event]:
-    """Return the recorded replies by (request, number of earlier answers to the same request).
+    """Return the events of replies, by (key of the request, number of earlier answers to the same request).
 
     Raises:
         InputError: a reply is not in the form that this version writes.
@@ -51,7 +51,7 @@ def by_request(events: Iterable[Event]) -> dict[tuple[str, int], Event]:
                     raise _unknown(f"its {name!r} is missing or of another kind")
             try:
                 response_from_dict(event["reply"])
-            except Exception as error:  # DSPy may stumble in any way over content that it did not write
+            except Exception as error:  # DSPy may raise any error over content that it did not write
                 raise _unknown(f"its reply cannot be read: {type(error).__name__}: {error}") from error
             replies[event["key"], event["index"]] = event
     return replies
@@ -70,13 +70,16 @@ CREATE TABLE IF NOT EXISTS replies (request TEXT PRIMARY KEY, reply TEXT NOT NUL
 
 
 class ReplyFile(KeptFile):
-    """The paid replies of all runs, each with a checksum. A changed reply is paid for again, after a warning.
+    """The file with the paid replies of all runs, each with a checksum.
+
+    A reply that was changed in the file is paid for again, after a warning.
 
     Args:
-        path: the file.
+        path: the path of the file.
 
     Raises:
-        InputError: the file is damaged as a whole, or cannot be made. It is never deleted: its replies were paid for.
+        InputError: the file cannot be read at all, or cannot be made. A damaged file is never deleted: its replies were
+            paid for.
     """
 
     unusable = (
@@ -89,7 +92,7 @@ class ReplyFile(KeptFile):
         self.use(lambda database: None)
 
     def get(self, request: dict[str, Any]) -> Any:
-        """Return the stored reply, or None."""
+        """Return the stored reply to a request; None if there is none."""
         key = _key(request)
         row = self.use(
             lambda database: database.execute("SELECT reply, crc FROM replies WHERE request = ?", (key,)).fetchone()
@@ -103,7 +106,7 @@ class ReplyFile(KeptFile):
         return None
 
     def put(self, request: dict[str, Any], value: Any) -> None:
-        """Store a reply if possible; if not, warn, since the run has the reply in its own record."""
+        """Store the reply to a request. If this fails, only warn: the run has the reply in its own record."""
         key, reply = _key(request), json.dumps(value)
         row = key, reply, checksum(key, reply.encode())
 
@@ -121,26 +124,31 @@ def _key(request: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()
 
 
-# Read an answer with DSPy's chat adapter, with bounds, so that no answer can stop a run or keep it busy.
+# Read an answer with DSPy's chat adapter. The length of an answer is bounded, so that no answer can stop a run or keep
+# it busy.
 #
-# An answer that cannot be read raises an `AdapterParseError`, whatever DSPy's parsers stumbled over. They try hard
-# (they repair JSON, search for brackets, evaluate literals) and fail in many ways on text that was made to fail.
+# DSPy's parsers try hard (they repair JSON, search for brackets, evaluate literals), and text that was made to fail can
+# raise many kinds of errors in them. Here, every answer that cannot be read raises an `AdapterParseError`.
 
 
 MAX_CHARACTERS = 65_536
-"""The most characters of a whole answer. Text before the fields, such as a model's reasoning, takes no time to skip."""
+"""The most characters of a whole answer. Text before the fields, such as a model's reasoning, is skipped quickly."""
 MAX_FIELD_CHARACTERS = 16_384
-"""The most characters of the fields. The time of `json_repair` grows with the square: 2 s for the worst 16 kB that were
-tried, a minute for 64 kB. Forty templates of the greatest length are 12,000 characters."""
+"""The most characters of the fields of an answer. The time of `json_repair` grows with the square of the length: the
+worst text that was tried takes 2 s at 16 kB, and a minute at 64 kB. Forty templates of the greatest length have 12,000
+characters."""
 
 _FIRST_FIELD = "[[ ## "
 
 
 class BoundedChatAdapter(dspy.ChatAdapter):  # type: ignore[misc,unused-ignore]
-    """DSPy's default adapter, bounded; its second try as JSON, which is another question, is bounded, too."""
+    """DSPy's default adapter, with bounds on the length of an answer.
+
+    If an answer cannot be read, DSPy asks a second question, which wants JSON. Its answer has bounds, too.
+    """
 
     def parse(self, signature: type[dspy.Signature], completion: str) -> dict[str, Any]:
-        """Read the fields of an answer.
+        """Return the fields of an answer, by name.
 
         Raises:
             dspy.AdapterParseError: the answer cannot be read.
@@ -154,7 +162,7 @@ class BoundedChatAdapter(dspy.ChatAdapter):  # type: ignore[misc,unused-ignore]
 
 
 class BoundedJSONAdapter(dspy.JSONAdapter):  # type: ignore[misc,unused-ignore]
-    """DSPy's adapter for answers in JSON, bounded."""
+    """DSPy's adapter for answers in JSON, with bounds on the length of an answer."""
 
     def parse(self, signature: type[dspy.Signature], completion: str) -> dict[str, Any]:
         """See `BoundedChatAdapter.parse`."""
@@ -175,7 +183,7 @@ def _bounded(
             return fields
         except dspy.AdapterParseError:
             raise
-        except Exception as error:  # none of our code is called in there: the answer cannot be read
+        except Exception as error:  # no code of ours runs in `parse`, so the error is due to the answer
             problem, cause = f"The answer cannot be read ({type(error).__name__}).", error
     raise dspy.AdapterParseError(
         adapter_name=name, signature=signature, lm_response=completion[:1000], message=problem
@@ -183,7 +191,7 @@ def _bounded(
 
 
 def ask_lm(predict: Any, inputs: dict[str, Any], config: dict[str, Any]) -> Any:
-    """Ask a DSPy module; if it fails, raise our own error that DSPy has wrapped, if any, else DSPy's."""
+    """Ask a DSPy module and return its prediction. If it fails, raise the error that `explain` returns."""
     try:
         return predict(**inputs, config=config)
     except dspy.LMError as error:
@@ -193,13 +201,13 @@ def ask_lm(predict: Any, inputs: dict[str, Any], config: dict[str, Any]) -> Any:
 
 
 def excerpt(error: Any) -> str:
-    """Return an answer that could not be read, on one line; the next question may show it."""
+    """Return the answer that a parse error says could not be read, on one line; the next question may show it."""
     answer = getattr(error, "lm_response", "")
     return str(whole_characters(" ".join(answer.split()))) if isinstance(answer, str) else ""
 
 
 def why_unreadable(error: Any) -> str:
-    """Say what is wrong with an answer that could not be read."""
+    """Return a clause that says why an answer could not be read. `error` is the parse error."""
     if was_cut_off():
         return "the answer was cut off at its limit of tokens before a template was whole; max_tokens= raises it"
     return "the answer was not a list of templates" if excerpt(error) else "the answer was empty"
@@ -218,7 +226,7 @@ def was_cut_off() -> bool:
 
 
 def items_of(answer: str) -> list[str]:
-    """Return the templates of an answer that lists them in another form: JSON, or numbered or bulleted lines.
+    """Return the templates in an answer that lists them as JSON, or on numbered or bulleted lines.
 
     >>> items_of('{"prompts": [{"text": "a sketch of a <CLASS>.", "score": 0.4}, null, "a print of a [class]"]}')
     ['a sketch of a <CLASS>.', 'a print of a [class]']
@@ -233,7 +241,7 @@ def items_of(answer: str) -> list[str]:
 
 
 def _json_list(answer: str) -> list[str]:
-    """Return the texts of the first JSON list; of an object in the list, the first text."""
+    """Return the texts in the first JSON list of an answer. If an item is an object, its first text is taken."""
     start = re.search(r'\[\s*["{]', answer)
     if start is None:
         return []
@@ -246,7 +254,7 @@ def _json_list(answer: str) -> list[str]:
 
 
 def whole_characters(value: Any) -> Any:
-    r"""Join the halves of characters that came as two escapes; replace a single half by U+FFFD.
+    r"""Return a JSON value with the two halves of a character (surrogates) joined; a single half becomes U+FFFD.
 
     >>> whole_characters(["\ud83d\ude00", "\ud83d"])
     ['😀', '\ufffd']

@@ -1,8 +1,8 @@
-"""Language models over HTTP, through litellm or DSPy: replies bounded in bytes, and read as far as they can be read.
+"""Ask language models over HTTP, through litellm or DSPy. The bytes of a reply are bounded.
 
-A server is not trusted: its reply may be endless, not JSON, or JSON that litellm cannot read. A reply that may have
-been paid for is told apart from one that was not. If litellm cannot read a reply, this module reads it. If it cannot
-be read here either, it is not asked for again. If a reply was lost on its way, the error says so.
+A server is not trusted: its reply may be endless, not JSON, or JSON that litellm cannot read. If litellm cannot read a
+reply, this module reads it. If this module cannot read it either, the question is not asked again, because the reply
+may have been paid for. If a reply was lost on its way, the error says so: it may have been paid for, too.
 """
 
 from __future__ import annotations
@@ -26,34 +26,35 @@ from dspy.clients.engines import LiteLLMEngine
 from ipo_prompts.metrics.clock import given_up
 
 MAX_REPLY_BYTES = 1 << 20
-"""The most bytes of a whole HTTP reply: 200 times a reply of 1,024 tokens."""
+"""The most bytes of a whole HTTP reply: 200 times the bytes of a reply of 1,024 tokens."""
 MAX_REQUESTS = 4
-"""The most requests of one attempt: redirects are followed three times, and each time the question is sent again."""
+"""The most requests of one attempt: the first request, and three redirects. Each redirect sends the question again."""
 
 _ADVICE = re.compile(r"(To fix:|Traceback).*", re.DOTALL)
-"""What DSPy and litellm append to a message: advice for the programmer who calls them, and their own tracebacks."""
+"""The end of a message of DSPy or litellm that users are not shown: advice for programmers, or a traceback."""
 
 
 class LostReply(lm15.ServerError):  # type: ignore[misc,unused-ignore]
-    """The server accepted the question, but its reply was lost on its way. The reply may be billed."""
+    """An error: the server accepted the question, but its reply was lost on its way. The reply may be billed."""
 
 
 class UnreadableReply(lm15.ProviderError):  # type: ignore[misc,unused-ignore]
-    """The server answered, but the reply cannot be read. It may be billed, and asking again may be billed again."""
+    """An error: the server answered, but the reply cannot be read. It may be billed, and a second reply may be, too."""
 
 
 @dataclass
 class _Exchange:
-    """What the transport has seen of one question and its replies.
+    """The state of one question and its replies, as the transport has seen them.
 
     Attributes:
         requests: the number of requests so far.
-        status: the status of the latest reply.
-        retry_after: the seconds to wait before another attempt, as the server asked.
-        body: the bytes of the latest reply so far.
-        unread: why a reply is not read although it may be whole; None if it is read.
+        status: the HTTP status of the latest reply; None before the first reply.
+        retry_after: the seconds that the server asked us to wait before another attempt; None if it did not ask.
+        body: the bytes of the latest reply that have arrived so far.
+        unread: the reason for refusing the reply, as part of a sentence; None if the reply is not refused.
         is_whole: whether the latest reply was read to its end.
-        elsewhere: the address that was asked, and the address that it redirected to, if that is not followed.
+        elsewhere: a redirect that was refused, as (the address that was asked, the address to go to); None if there was
+            no such redirect.
     """
 
     requests: int = 0
@@ -65,15 +66,16 @@ class _Exchange:
     elsewhere: tuple[httpx.URL, httpx.URL] | None = None
 
     def begin(self) -> None:
-        """Count a request; refuse it if there were too many."""
+        """Count a request; raise an error if there were more than `MAX_REQUESTS`."""
         self.requests += 1
         if self.requests > MAX_REQUESTS:
             raise httpx.TooManyRedirects("too many redirects")
 
     def check(self, reply: Any, status: int, headers: httpx.Headers, asked: httpx.URL, *, follows: bool) -> None:
-        """Note how a reply begins. Close and refuse a reply that must not be read.
+        """Store the status and headers of a reply. Close and refuse a reply that must not be read.
 
-        `follows` says whether the client follows redirects within the same server, which may see its keys.
+        `follows` says whether the client may follow a redirect to an address of the same server. Another server must
+        not see the keys in the headers.
         """
         self.status, self.is_whole = status, False
         self.retry_after = retry_after_seconds(headers.get("retry-after"))
@@ -82,7 +84,7 @@ class _Exchange:
         if where is not None and 300 <= status < 400:
             with suppress(httpx.InvalidURL, ValueError):  # httpx refuses such an address, too
                 target = asked.join(where)
-        # Httpx would send along the keys that other headers hold.
+        # To the other server, httpx would send the keys that headers other than `Authorization` hold.
         if target is not None and not (follows and _origin(target) == _origin(asked)):
             self.elsewhere = asked, target
             reply.close()
@@ -93,7 +95,7 @@ class _Exchange:
             raise httpx.DecodingError(self.unread)
 
     def bounded(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
-        """Yield the bytes of a reply as they arrive, and keep them."""
+        """Yield the bytes of a reply as they arrive, and add them to `body`."""
         for chunk in chunks:
             self.body += chunk
             if len(self.body) > MAX_REPLY_BYTES:
@@ -111,12 +113,16 @@ _stream = StdlibTransport.stream
 
 
 def _send_bounded(transport: httpx.HTTPTransport, request: httpx.Request) -> httpx.Response:
-    """Send a request. If it is ours, read the reply up to `MAX_REPLY_BYTES` and only while somebody waits for it."""
+    """Send a request and return the reply, in place of `httpx.HTTPTransport.handle_request`.
+
+    If the request was made through `readable`, the reply is read up to `MAX_REPLY_BYTES`, and only while somebody waits
+    for it.
+    """
     exchange = _exchange.get()
     if exchange is None:
         return _send(transport, request)
     exchange.begin()
-    request.headers["accept-encoding"] = "identity"  # a compressed reply has no size before it is read
+    request.headers["accept-encoding"] = "identity"  # the size of a compressed reply is not known before it is read
     response = _send(transport, request)
     exchange.check(response, response.status_code, response.headers, request.url, follows=True)
     stream = _BoundedStream(response, exchange)
@@ -124,14 +130,14 @@ def _send_bounded(transport: httpx.HTTPTransport, request: httpx.Request) -> htt
 
 
 def _stream_bounded(transport: StdlibTransport, request: TransportRequest) -> TransportResponse:
-    """Do the same as `_send_bounded` for DSPy's own HTTP client."""
+    """Send a request as `_send_bounded` does, in place of `StdlibTransport.stream`: DSPy's own HTTP client."""
     exchange = _exchange.get()
     if exchange is None:
         return _stream(transport, request)
     exchange.begin()
     try:
         response = _stream(transport, request)
-    except ReadTimeout as error:  # unlike after a broken connection, the answer may be made and billed
+    except ReadTimeout as error:  # the server may still make and bill the answer
         raise lm15.TimeoutError(str(error)) from error
     headers, asked = httpx.Headers(response.headers), httpx.URL(request.url)
     exchange.check(response, response.status, headers, asked, follows=False)
@@ -145,17 +151,20 @@ def _stream_bounded(transport: StdlibTransport, request: TransportRequest) -> Tr
     )
 
 
-# DSPy and litellm's providers send all requests through these two methods, whichever client they use. A request that is
-# not made through `readable` passes through unchanged. litellm's hooks are no substitute. A request that misses a hook
-# has no bounds, and a redirect takes its key along. The hooks `sync_transport` and `client_session` are as global as
-# this patch; clients made earlier stay in use, `force_ipv4` takes precedence, and with a transport no proxies are
-# mounted. A provider ignores the `client=` of a call if it wants litellm's other kind of client, and some ignore any.
+# DSPy and litellm's providers send all requests through the two methods below, whichever client they use. A request
+# that is not made through `readable` is sent unchanged.
+#
+# litellm's own hooks cannot replace this patch. A request that misses a hook has no bounds, and a redirect takes its
+# key to the other server. The hooks are:
+# - `sync_transport` and `client_session`: they are as global as this patch. Clients that were made earlier stay in use,
+#   `force_ipv4` takes precedence, and no proxies are used with a transport of our own.
+# - `client=` in a call: some providers ignore it, others do so if they want litellm's other kind of client.
 httpx.HTTPTransport.handle_request = _send_bounded  # type: ignore[assignment,method-assign]
 StdlibTransport.stream = _stream_bounded
 
 
 def _origin(url: httpx.URL) -> str:
-    """Return scheme, host and port of an address; the usual port is left out."""
+    """Return the scheme, host and port of an address; the default port of the scheme is left out."""
     return str(url.copy_with(path="/", query=None, fragment=None, userinfo=b"")).rstrip("/")
 
 
@@ -176,20 +185,20 @@ class HttpEngine:
 
     Args:
         timeout: the limit for one whole reply, in seconds.
-        api_base: the address of the server; None uses the provider's.
-        setting: the name of the setting in which users type the address.
+        api_base: the address of the server; None uses the address of the provider.
+        setting: the name of the setting that holds the address, to be shown in messages.
     """
 
     def __init__(self, timeout: float, api_base: str | None = None, setting: str = "lm_api_base") -> None:
         self.timeout = timeout
         self._api_base = api_base
         self._setting = setting
-        # litellm serialises replies that violate its own types, and pydantic would show their content in warnings.
+        # If a reply violates litellm's own types, pydantic would show the content of the reply in a warning.
         warnings.filterwarnings("ignore", "Pydantic serializer warnings", UserWarning)
         self._inner = LiteLLMEngine(model_type="chat", timeout=timeout, **({"api_base": api_base} if api_base else {}))
 
     def complete(self, request: lm15.Request) -> lm15.Response:
-        """Answer one request.
+        """Return the reply to one request.
 
         Raises:
             LostReply: the server accepted the request, but the connection broke before the end of the reply.
@@ -200,19 +209,19 @@ class HttpEngine:
 
 
 def readable(ask: Callable[[], lm15.Response], request: lm15.Request, base: str | None, setting: str) -> lm15.Response:
-    """Return the reply that a client gets; if the client cannot read the reply, read it here.
+    """Return the reply to a request that a client makes; if the client cannot read the reply, read it here.
 
-    No reply comes from a server that the user has not named.
+    A redirect to another server is refused, so that every reply comes from a server that the user has named.
 
     Args:
-        ask: the function that lets the client ask.
-        request: the request that the client makes.
-        base: the address that the user gave.
-        setting: the text before an address where users type it.
+        ask: the function that makes the client send the request, and returns the reply.
+        request: the request.
+        base: the address of the server that the user gave; None if the user gave no address.
+        setting: the text that users type before an address, such as `lm_api_base=`, to be shown in messages.
 
     Raises:
-        UnreadableReply, LostReply, LM15Error: as `HttpEngine.complete`.
-        Exception: what the client raised before it asked a server.
+        UnreadableReply, LostReply, LM15Error: see `HttpEngine.complete`.
+        Exception: any error that the client raised before it asked a server.
     """
     exchange = _Exchange()
     _exchange.set(exchange)
@@ -227,7 +236,7 @@ def readable(ask: Callable[[], lm15.Response], request: lm15.Request, base: str 
 
 
 def _sent_on(asked: httpx.URL, target: httpx.URL, own: str, setting: str) -> str:
-    """Say that a server redirects the question, and what to type if the user trusts the other address."""
+    """Return the message about a refused redirect; it says what to type if the user trusts the other address."""
     base = _origin(target)
     rest = str(asked)[len(own) :].partition("?")[0]
     if own and str(asked).startswith(own) and target.path.endswith(rest):
@@ -240,7 +249,7 @@ def _sent_on(asked: httpx.URL, target: httpx.URL, own: str, setting: str) -> str
 
 
 def _after_failure(error: Exception, exchange: _Exchange, request: lm15.Request) -> lm15.Response:
-    """Return the reply that the client could not read, or raise the error that says what went wrong."""
+    """Read the reply that the client could not read, and return it; if that fails, raise an error that says why."""
     if exchange.status is not None and 200 <= exchange.status < 300:
         if exchange.unread:
             raise UnreadableReply(f"the server accepted the question, but {exchange.unread}") from error
@@ -268,23 +277,26 @@ def _after_failure(error: Exception, exchange: _Exchange, request: lm15.Request)
     raise error
 
 
-# Read a reply that litellm could not read: it was paid for, and every text that can be read is of use.
+# Read a reply that litellm could not read: the reply was paid for, and any text in it is of use.
 #
-# The text is searched where each kind of server writes it: whole, or in the pieces of a stream that nobody asked for.
+# The text is searched in the places where each kind of server writes it. The reply may also be a stream of pieces, even
+# though no stream was asked for.
 
 Steps = tuple[str | int, ...]
 
 
 @dataclass(frozen=True)
 class _Form:
-    """Where one kind of server writes the parts of a reply; of several places, the first that exists counts.
+    """The places in a JSON reply where one kind of server writes the text, the token counts and the finish reason.
+
+    A place is a sequence of keys and indices. If there are several places, the first that exists is used.
 
     Attributes:
-        texts: the places of the text, in a reply and in a piece of a stream.
-        tokens_in, tokens_out: the places of the token counts; in a stream the last number counts.
+        texts: the places of the text, in a whole reply or in a piece of a stream.
+        tokens_in, tokens_out: the places of the token counts; in a stream, the last number is used.
         finish: the places of the reason why the reply ended.
-        cut: the reason of a reply that was cut off at its limit of tokens.
-        thoughts: the place of the tokens out that are not among `tokens_out`; () if all are.
+        cut: the word that the server writes as the reason if the reply was cut off at its limit of tokens.
+        thoughts: the place of the number of reasoning tokens, if `tokens_out` leaves them out; else ().
     """
 
     texts: tuple[Steps, ...]
@@ -327,10 +339,10 @@ _FORMS = (
 
 
 def read_completion(body: bytes, model: str) -> lm15.Response | None:
-    """Read a completion leniently; return None if the body is not a completion.
+    """Return the completion in the body of a reply, even if it breaks the format; None if there is no completion.
 
-    The first of several choices is taken. The texts of the parts of a text are joined. A text of a wrong type becomes
-    empty, and a number of tokens of a wrong type is left out.
+    If there are several choices, the first is taken. If a text has several parts, their texts are joined. A text of a
+    wrong type becomes empty. A number of tokens of a wrong type becomes None.
     """
     pieces = _pieces(body)
     for form in _FORMS:
@@ -352,7 +364,10 @@ def read_completion(body: bytes, model: str) -> lm15.Response | None:
 
 
 def _pieces(body: bytes) -> list[Any]:
-    """Return the JSON values of a reply: one, or those of a stream (server-sent events, lines, or a list)."""
+    """Return the JSON values in a reply: a list with one value, or with those of a stream; [] if it is not JSON.
+
+    A stream may be server-sent events, lines of JSON, or one JSON list.
+    """
     with suppress(ValueError, RecursionError):
         text = body.decode("utf-8")
         lines = [line for line in text.splitlines() if line.strip()]
@@ -381,7 +396,7 @@ def _first(value: Any, paths: Sequence[Steps]) -> Any:
 
 
 def _count(pieces: Sequence[Any], paths: Sequence[Steps]) -> int | None:
-    """Return the last valid number of tokens; None if there is none."""
+    """Return the last valid number of tokens at the given places of the pieces; None if there is none."""
     counts = [_first(piece, paths) for piece in pieces]
     return next((n for n in reversed(counts) if type(n) is int and n >= 0), None)
 

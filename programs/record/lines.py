@@ -1,6 +1,7 @@
-"""Lines of JSON that end with a checksum, as in `journal.jsonl`, and reading the record of a run without a lock.
+"""Write and read lines of JSON that end with a checksum, as in `journal.jsonl`. Reading takes no lock.
 
-The file may be a stranger's. Links are not followed, only a regular file is read, and its size is bounded.
+A stranger may have made the file that is read. So links are not followed, only a regular file is read, and its size is
+bounded.
 """
 
 from __future__ import annotations
@@ -18,30 +19,30 @@ from ipo_prompts.metrics.errors import InputError
 
 FILE_NAME = "journal.jsonl"
 LOCK = ".lock"
-"""The lock file of a run directory: one process at a time works in it."""
+"""The lock file of a run directory: only one process at a time works in the directory."""
 MOST_BYTES = 2**28
-"""The most bytes of a journal. The journal of a run of days has some millions."""
+"""The most bytes of a journal. The journal of a run that takes days has a few million bytes."""
 
 _CHECKSUM = re.compile(rb', "crc": "([0-9a-f]{8})"\}$')
-"""The end of a line: the CRC-32 of the line without this field."""
+"""The end of a line: the field `crc`. It holds the CRC-32 of the line without this field."""
 
 Event = dict[str, Any]
 
 
 def line_of(event: Event) -> bytes:
-    """Return an event, or any dictionary, as a line with its checksum and line break."""
+    """Return an event, or any other dictionary, as a line of JSON with a checksum and a line break."""
     # Half a character (a lone surrogate) has no UTF-8; JSON writes it as an escape.
     body = json.dumps(event, ensure_ascii=False).encode(errors="backslashreplace")
     return body[:-1] + f', "crc": "{zlib.crc32(body):08x}"}}\n'.encode()
 
 
 def last(folder: Path, type_: str) -> Event | None:
-    """Return the latest whole event of one type in a run's record; other lines are skipped, damaged ones too."""
+    """Return the latest event of one type in the journal of a run; None if there is none. Damaged lines are skipped."""
     return last_of(folder, type_)[0]
 
 
 def last_of(folder: Path, *types: str) -> list[Event | None]:
-    """Return the latest event of each type, reading the file once; see `last`."""
+    """Return the latest event of each type, in the order of `types`, as `last` does; the file is read only once."""
     try:
         lines = bytes_of(folder / FILE_NAME).split(b"\n")
     except (InputError, OSError):
@@ -67,7 +68,7 @@ def event_of(line: bytes) -> Event:
 
 
 def checked(line: bytes) -> bytes:
-    """Return the JSON of a line without its checksum; raise a ValueError if the checksum is missing or wrong."""
+    """Return a line without its field `crc`; raise a ValueError if the checksum is missing or wrong."""
     found = _CHECKSUM.search(line)
     if not found:
         raise ValueError("no checksum")
@@ -78,10 +79,10 @@ def checked(line: bytes) -> bytes:
 
 
 def refuse_links(*paths: Path) -> None:
-    """Refuse paths that are not regular files: what is written to a link would end up in another file.
+    """Raise an error if a path is a link or not a regular file. Writing to a link would change another file.
 
     Raises:
-        InputError: a path is not a regular file; the message names it.
+        InputError: a path exists and is not a regular file; the message names the path.
     """
     for path in paths:
         with suppress(FileNotFoundError):
@@ -92,12 +93,16 @@ def refuse_links(*paths: Path) -> None:
 
 
 def no_link(path: str, flags: int) -> int:
-    """Open a file, as the opener of `open`: never through a link, and without waiting if the file is a pipe."""
+    """Open a file, as `opener` of `open`: a link is not followed, and a pipe does not make the call wait."""
     return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0), 0o666)
 
 
 def bytes_of(path: Path) -> bytes:
-    """Return the content of a file; nothing if there is no file."""
+    """Return the content of a file; b"" if there is no file.
+
+    Raises:
+        InputError: the path is not a regular file, or the file has more than `MOST_BYTES`.
+    """
     refuse_links(path)
     try:
         with open(path, "rb", opener=no_link) as file:

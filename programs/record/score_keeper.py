@@ -1,4 +1,4 @@
-"""The layer between reward and search: it writes scores to the journal before the search may use them."""
+"""The layer between reward and search. It writes scores to the journal before the search may use them."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from ipo_prompts.programs.templates.admission import Rejection
 logger = logging.getLogger(__name__)
 
 AT_ONCE = 256
-"""The most templates that are scored in one call of the reward."""
+"""The most templates in one call of the reward."""
 ROUNDING = 1e-5
-"""How far a value may be from the mean of its hits, and outside its scale: sums in float32 are no more exact."""
+"""The accepted distance of a value from the mean of its hits, and from its scale: sums in float32 are not exact."""
 
 
 class ScoreKeeper:
-    """Scores templates and records them, one event a step.
+    """Scores templates and writes the scores to the journal.
 
-    An event that an earlier session wrote is not written twice. Its scores are computed again rather than read: they
-    are exact and cheap, and so a damaged or edited record cannot change a result.
+    An event that an earlier session wrote is not written again. But its scores are computed again, and not read from
+    the journal: this is exact and cheap, and a damaged or edited journal cannot change a result.
 
     Args:
         journal: the journal that scores are written to; None records nothing.
@@ -51,15 +51,15 @@ class ScoreKeeper:
         kind: str = "search",
         known: Mapping[str, Score] | None = None,
     ) -> list[Score]:
-        """Score the templates of a step and record the scores.
+        """Score the templates of a step, record the scores in one event, and return them in the order of `templates`.
 
         Args:
             step: the number of the step.
             templates: the templates to score.
             units: the search or selection units.
-            rejected: the templates that were refused in this step, to be recorded.
-            kind: `search` or `selection`; `earlier` for the templates of an earlier run, scored on search units.
-            known: scores on these units that `propose` has returned.
+            rejected: the templates that were refused in this step; they are recorded in the event.
+            kind: `search`, `selection`, or `earlier`: templates of an earlier run, which are scored on search units.
+            known: the scores on these units that `propose` has already returned, by template.
         """
         made = dict(known or {})
         new = [template for template in templates if template not in made]
@@ -69,7 +69,7 @@ class ScoreKeeper:
             "scores",
             kind=kind,
             step=step,
-            # The journal calls the value an accuracy, whatever the reward, so that runs of all versions read alike.
+            # The journal uses the key `accuracy` for every reward, so that journals of all versions have the same keys.
             scores=[
                 {"template": s.template, "accuracy": s.value, "loss": s.loss, "n": s.n, "hits": units_of(s)}
                 for s in scores
@@ -79,15 +79,15 @@ class ScoreKeeper:
         return scores
 
     def again(self, templates: Sequence[str], units: Units) -> list[Score]:
-        """Score templates without recording the scores, for example when they are recorded already."""
-        # A few at a time: with many classes, the texts of a whole search would fill the memory.
+        """Return the scores of templates without recording them, as when they are recorded already."""
+        # At most `AT_ONCE` at a time: with many classes, the texts of a whole search would fill the memory.
         parts = [templates[start : start + AT_ONCE] for start in range(0, len(templates), AT_ONCE)]
         return [score for part in parts for score in self._checked(self._reward.score(part, units), part, units)]
 
     def score_only(self, step: int, templates: Sequence[str], units: Units, around: str = "") -> list[Score]:
-        """Score templates that are not proposed; record each with its value and loss, to six decimals.
+        """Score templates that are not proposed; record value and loss of each template, rounded to six decimals.
 
-        `around` is the template from whose neighbourhood they come, or "".
+        If the templates are neighbours of one template, `around` is that template.
         """
         if together := by_embeddings(self._reward):
             scores = self._checked(together.score_batch(templates, units), templates, units)
@@ -98,36 +98,41 @@ class ScoreKeeper:
         return scores
 
     def propose(self, step: int, template: str, units: Units) -> Score:
-        """Score one template before its step is over; record its value and loss, to six decimals."""
+        """Score one template before the end of its step; record its value and loss, rounded to six decimals."""
         (score,) = self.again([template], units)
         self.note("proposed", step=step, row=[template, round(score.value, 6), round(score.loss, 6)])
         return score
 
     def given(self, step: int, digest: str) -> None:
-        """Record the digest of what a step may know, before anything is asked."""
+        """Record a digest of all information that a step may use; warn if an earlier session recorded another digest.
+
+        This is done before the step asks anything.
+        """
         before = self._journal and self._journal.find("given", step=step)
         if before and before["digest"] != digest:
             logger.warning("step %d knows other things than before it was interrupted, and asks again", step + 1)
         self.note("given", step=step, digest=digest)
 
     def done(self, step: int, kind: str = "search") -> bool:
-        """Return whether an earlier session did this step; `kind="earlier"`: scored the templates of an earlier run."""
+        """Return whether an earlier session recorded the scores of a step. See `score` for `kind`."""
         return bool(self._journal and self._journal.find("scores", kind=kind, step=step))
 
     def find(self, type_: str) -> Event | None:
-        """Return the latest event of a type from earlier sessions."""
+        """Return the latest event of a type that an earlier session wrote; None if there is none."""
         return self._journal.find(type_) if self._journal else None
 
     def note(self, type_: str, **content: Any) -> None:
-        """Write an event, unless the record holds it already."""
+        """Write an event to the journal, unless an earlier session has written the same event."""
         if self._journal and not self._journal.find(type_, **content):
             self._journal.append(type_, **content)
 
     def _checked(self, scores: Any, templates: Sequence[str], units: Units) -> list[Score]:
-        """Check the scores of a reward, which may be a user's own, and make them read-only.
+        """Check the scores that a reward gave, make their arrays read-only, and return them.
+
+        The reward may be a user's own, so its scores may be wrong.
 
         Raises:
-            InputError: the scores are not one sound `Score` for each template, in order.
+            InputError: there is not one valid `Score` for each template, in the order of the templates.
         """
         name = f"the reward {type(self._reward).__name__}"
         if not isinstance(scores, (list, tuple)):
@@ -146,7 +151,14 @@ class ScoreKeeper:
 
 
 def _wrong(score: Any, template: str, size: int | None, scale: Scale) -> str | None:
-    """Say what is wrong with the score of a template on `size` units, or None."""
+    """Return what is wrong with a score, as part of a sentence; None if the score is valid.
+
+    Args:
+        score: the object that the reward gave for the template.
+        template: the template that was scored.
+        size: the number of units; None if it is not known.
+        scale: the scale of the reward.
+    """
     if not isinstance(score, Score):
         return f"{type(score).__name__}, not a Score"
     if score.template != template:
@@ -171,5 +183,8 @@ def _wrong(score: Any, template: str, size: int | None, scale: Scale) -> str | N
 
 
 def units_of(score: Score) -> str | list[float]:
-    """Return the hits of a score: a text of `1` (right) and `0` (wrong) for each unit, or else a list of numbers."""
+    """Return the hits of a score for the journal.
+
+    Boolean hits become a text with `1` (right) or `0` (wrong) for each unit. Other hits become a list of numbers.
+    """
     return score.bits if score.hits.dtype == bool else [float(hit) for hit in score.hits]

@@ -1,17 +1,17 @@
-"""Which settings are taken from a run, a program or cells that may be a stranger's; and how a run is resumed.
+"""Decide which settings may be taken from a run, a program or cells that a stranger may have made. Say how to resume.
 
-We trust what a person types, and the files of settings and grids that the person names. We do not trust a file inside
-a run directory or a saved program. From such a file we use only
+We trust the settings that a person types, and those in files of settings or grids that the person names. We do not
+trust a saved program or a file in a run directory. From such a file we use only these settings:
 
-- what ships with us or stands in open_clip's list,
-- the settings that the run was begun with, if it was begun here,
-- anything else, if the person says `--trust`.
+- settings that name things which ship with IPO or are in open_clip's list,
+- the settings that the run was begun with, if it was begun on this machine,
+- all other settings, if the person adds `--trust`.
 
 `SECURITY.md` has the reasons.
 
-A seal shows that a run was begun here: an HMAC of its `start` event with a secret in the user's state folder.
-Addresses, and a user's own class (`module:Class`, which is code), are never taken from a run. `run/config.py` refuses
-them when it merges settings, see `Registry.allow`.
+A seal shows that a run was begun here. The seal is an HMAC of the run's `start` event; its key is a secret in the
+user's state folder. Addresses of servers and a user's own class (`module:Class`, which is code) are never taken from a
+run: `run/config.py` refuses them when it merges settings, see `Registry.allow`.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from ipo_prompts.programs.record.lines import last
 from ipo_prompts.programs.templates.settings import BY_CLIP
 
 SEAL = "seal"
-"""The field of a `start` event that shows whether the event was written here."""
+"""The field of a `start` event that holds the seal. The seal shows that the event was written here."""
 _NOT_SEALED = (SEAL, "type", "seconds", "crc")
 _trusted: ContextVar[bool] = ContextVar("trusted", default=False)
 
@@ -55,24 +55,24 @@ _HERE = {
     "start_from": (None,),
     **dict.fromkeys(ADDRESSES, (None,)),
 }
-"""Settings that reach a host or a file unless they have one of these values. The weights of `local…` are pinned."""
+"""For each setting: the safe values. Any other value may reach a host or a file. The weights of `local…` are pinned."""
 
 
 def trusting(said: bool) -> AbstractContextManager[None]:
-    """Inside the block, use what a run from elsewhere names, if the person said so here or in a block around it."""
+    """Inside the block, trust runs from elsewhere if `said` is true, or if a block around this block trusts them."""
     return in_force(_trusted, said or _trusted.get())
 
 
 def refuse_foreign(settings: Mapping[str, Any], own: Mapping[str, Any] | None, what: str) -> None:
-    """Refuse settings of a file from elsewhere that would make us load, read or ask something.
+    """Raise an error if settings of a file from elsewhere would make IPO load, read or ask something.
 
     Args:
         settings: the settings that would be taken from the file, without those that a person typed.
         own: the settings that the run was begun with here; None if it was not begun here.
-        what: the file or folder, as the beginning of a sentence.
+        what: the name of the file or folder, as the beginning of a sentence.
 
     Raises:
-        InputError: a setting is refused; the message shows each setting that would be used.
+        InputError: a setting is refused; the message shows each setting that was refused.
     """
     found = {key: value for key, value in outside(settings).items() if own is None or own.get(key) != settings[key]}
     if not found or _trusted.get():
@@ -86,18 +86,18 @@ def refuse_foreign(settings: Mapping[str, Any], own: Mapping[str, Any] | None, w
 
 
 def refuse_foreign_run(settings: Mapping[str, Any], run: Path, what: str = "") -> None:
-    """Refuse settings of a run that was begun elsewhere; see `refuse_foreign`.
+    """Raise an error if a run that was begun elsewhere has settings that `refuse_foreign` refuses.
 
     Args:
         settings: the settings that would be taken from the run.
         run: the run directory.
-        what: the file or folder, as the beginning of a sentence; by default the run.
+        what: the name of the file or folder, as the beginning of a sentence; "" means the run.
     """
     refuse_foreign(settings, own_settings(last(run, "start")), what or f"the run in {run}")
 
 
 def outside(settings: Mapping[str, Any]) -> dict[str, str]:
-    """Return the settings that reach beyond what ships with us: to hosts, files, and models not in open_clip's list."""
+    """Return the settings that name a host, a file, or a model that is not in open_clip's list: {setting: text}."""
     found: dict[str, str] = {}
     for key, value in settings.items():
         values = value if isinstance(value, (list, tuple)) else [value]
@@ -107,7 +107,7 @@ def outside(settings: Mapping[str, Any]) -> dict[str, str]:
         elif key == "clip":
             found |= {} if is_listed(str(value)) else {key: str(value)}
         elif key in ("data", "also_fit"):
-            # A registered name alone is read from where the user keeps such data, or from its pinned place.
+            # A registered name has no ":". Its data are read from where the user keeps them, or from a pinned place.
             strange = [str(one) for one in values if ":" in str(one) and not str(one).strip().startswith("embedded:")]
             found |= {key: ",".join(strange)} if strange else {}
         elif key in _HERE and value not in _HERE[key]:
@@ -116,12 +116,15 @@ def outside(settings: Mapping[str, Any]) -> dict[str, str]:
 
 
 def must_be_said(settings: Mapping[str, Any]) -> bool:
-    """Return whether a run with these settings can only be resumed with `--trust`, as no secret can be kept here."""
+    """Return whether a run with these settings can only be resumed with `--trust`.
+
+    This is so if a setting reaches outside, and no secret can be stored to seal runs with.
+    """
     return bool(outside(settings)) and (_secret() or _new_secret()) is None
 
 
 def is_listed(clip: str) -> bool:
-    """Return whether a CLIP ships with us or stands in open_clip's list of models and weights."""
+    """Return whether a CLIP ships with IPO or is in open_clip's list of models and weights."""
     if clip == "embedded":
         return True
     if clip.startswith(("hf-hub:", "local-dir:")):
@@ -132,7 +135,7 @@ def is_listed(clip: str) -> bool:
 
 
 def _with(value: str) -> str:
-    """Return, in brackets, what else the configuration in a CLIP's folder names."""
+    """Return, in brackets, the other models that the configuration in a CLIP's folder names; "" if there are none."""
     inside = named_inside(Path(value.removeprefix("local-dir:"))) if value.startswith("local-dir:") else []
     return f" (with {', '.join(inside)})" if inside else ""
 
@@ -141,13 +144,13 @@ def _with(value: str) -> str:
 
 
 def seal(event: Mapping[str, Any]) -> str | None:
-    """Return the seal of a new `start` event; None if no secret can be kept."""
+    """Return the seal of a new `start` event; None if no secret can be stored."""
     secret = _secret() or _new_secret()
     return _signed(event, secret) if secret else None
 
 
 def own_settings(start: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
-    """Return the settings of a `start` event that was written here; None for any other event."""
+    """Return the settings in a `start` event if its seal shows that it was written here; else None."""
     given, secret = (start or {}).get(SEAL), _secret()
     if start is None or secret is None or not isinstance(given, str) or not given.isascii():
         return None
@@ -161,7 +164,10 @@ def _signed(event: Mapping[str, Any], secret: bytes) -> str:
 
 
 def secret_file() -> Path:
-    """Return the file of the secret, in `IPO_STATE_DIR` or else in the user's state folder. It may not exist yet."""
+    """Return the path of the file of the secret, in `IPO_STATE_DIR` or else in the user's state folder.
+
+    The file may not exist yet.
+    """
     import platformdirs
 
     chosen = os.environ.get("IPO_STATE_DIR")
@@ -169,11 +175,11 @@ def secret_file() -> Path:
 
 
 def _secret() -> bytes | None:
-    """Return the secret; None if there is none, or if others may have read it or put it there."""
+    """Return the secret; None if there is none, or if other users may have read or written its file."""
     flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
     try:
         file = open(secret_file(), "rb", opener=lambda path, _: os.open(path, flags))  # noqa: SIM115 - closed below
-    except OSError:  # a folder, too
+    except OSError:  # also if it is a folder
         return None
     with file:
         about = os.fstat(file.fileno())
@@ -186,7 +192,10 @@ def _secret() -> bytes | None:
 
 
 def _new_secret() -> bytes | None:
-    """Make a secret and return it. If two processes do so at once, both use the secret of the first."""
+    """Make a secret, store it and return it; None if it cannot be stored.
+
+    If two processes make a secret at the same time, both return the secret that was stored first.
+    """
     file = secret_file()
     mine = file.with_name(f".{secrets.token_hex(8)}.part")
     try:
@@ -195,7 +204,7 @@ def _new_secret() -> bytes | None:
             opened.write(secrets.token_hex(32).encode())
         try:
             if file.is_symlink() or (file.exists() and _secret() is None):
-                mine.replace(file)  # a secret that others could read is no longer one
+                mine.replace(file)  # the old secret is replaced, since others could read it
             else:
                 with suppress(FileExistsError):
                     os.link(mine, file)
@@ -207,32 +216,32 @@ def _new_secret() -> bytes | None:
 
 
 def relative_places(settings: Mapping[str, Any]) -> Sequence[str]:
-    """Return the path in `data`, if it is relative to the folder in which the run began; else an empty list."""
+    """Return [path in the setting `data`] if that path is relative to the folder in which the run began; else []."""
     kind, _, rest = str(settings.get("data")).partition(":")
     return [rest] if kind in ("folder", "csv", "parquet") and not Path(rest).expanduser().is_absolute() else []
 
 
-# The command that resumes a run, and what it must hold.
+# The command that resumes a run, and the settings that it must contain.
 #
-# No code is ever taken from a run directory, so the user types the name of their own class again. What else is taken
-# from a run directory stands above.
+# No code is ever taken from a run directory, so users type the name of a class of their own again. The docstring at the
+# top of this file says which other settings are taken from a run directory.
 
 CONFIG_FILE = "config.yaml"
 """The file of a run directory that holds all settings."""
 CHOICES = ("reward", "strategy")
-"""The settings that may name a user's own class."""
+"""The settings that may name a class of the user's own."""
 OWN_DATA = "python:"
-"""The beginning of `data` that names a user's own function."""
+"""The beginning of the setting `data` if it names a function of the user's own."""
 
 
 def resume_command(folder: Path, settings: Mapping[str, Any] | None = None, *words: str) -> str:
-    """Return the command that resumes a run, quoted for a shell; for a caller of `ipo.optimize`, the call.
+    """Return the command that resumes a run, quoted for a shell; if `ipo.optimize` is called, return the Python call.
 
     Args:
         folder: the run directory.
-        settings: the settings of the run; by default those in its journal. From the journal of a stranger's run none
-            are taken, so that no class of a stranger's is proposed.
-        words: what else to type, such as `steps=3`.
+        settings: the settings of the run; None takes the settings in its journal. From a stranger's journal no settings
+            are taken, so that the command contains no class of a stranger.
+        words: further words of the command, such as `steps=3`.
 
     >>> with speaking_to("ipo.optimize"):
     ...     resume_command(Path("my run"), {"reward": {"name": "mine:Harsh"}}, "steps=3")
@@ -248,23 +257,23 @@ def resume_command(folder: Path, settings: Mapping[str, Any] | None = None, *wor
 
 
 def resumed_by(folder: Path, settings: Mapping[str, Any] | None = None, *words: str) -> str:
-    """Return the way to resume a run, as part of a sentence; see `resume_command`."""
+    """Return the way to resume a run, as part of a sentence. The arguments are those of `resume_command`."""
     return "the same compile" if listener() == "compile" else f"`{resume_command(folder, settings, *words)}`"
 
 
 def to_type(settings: Mapping[str, Any]) -> dict[str, str]:
-    """Return the settings that a person must type: those that name their own classes and functions."""
+    """Return the settings that a person must type when a run is resumed: those that name the person's own code."""
     data = {"data": spec} if (spec := str(settings.get("data")).strip()).startswith(OWN_DATA) else {}
     return data | {key: name for key in CHOICES if (name := own_name(settings.get(key)))}
 
 
 def why_typed(missing: Mapping[str, str]) -> str:
-    """Say why these settings must be typed, and when to do so, in a clause whose subject is the run."""
+    """Return a clause that says why settings must be typed, and when to type them; its subject is the run."""
     code = " and ".join(missing.values())
     return f"runs the code of {code}, and code is never run because a run directory names it; if you trust that code"
 
 
 def _stored(folder: Path) -> Mapping[str, Any]:
     start = last(folder, "start") or {}
-    found = own_settings(start) if _secret() else start.get("config")  # without a secret all runs look alike
+    found = own_settings(start) if _secret() else start.get("config")  # without a secret, no seal can be checked
     return found if isinstance(found, dict) else {}
