@@ -1,4 +1,5 @@
-"""Examples of a user's own classes, outside the package: a task, a reward and a file of two strategies.
+"""Examples of classes that a user may write outside the package: a task, a reward, and two strategies in one file.
 
-They are chosen by `examples.FILE:Class` in a checkout, and by `FILE:Class` if the file is in the current folder.
+In a checkout, a user selects such a class by `examples.FILE:Class`; if the file is in the current folder, by
+`FILE:Class`.
 """

@@ -2,12 +2,13 @@
 
     ipo optimize strategy=examples.dspy_optimizers:Gepa
 
-An optimizer asks and scores when it likes, but the search calls a strategy step by step. So the optimizer runs in its
-own thread, which works only while `ask` waits for it. The thread hands each question and each new template to `ask` and
-waits for the answer. So questions are recorded, limits hold, and errors are raised as from any other strategy. A
-resumed search runs the optimizer again, with the recorded replies.
+An optimizer asks the language model and scores templates at any time, but the search calls a strategy step by step. So
+the optimizer runs in its own thread, which works only while `ask` waits for it. The thread hands each question and each
+new template to `ask`, and waits for the answer. In this way, questions are recorded, limits are kept and errors are
+raised as for any other strategy. A resumed search runs the optimizer again, with the recorded replies.
 
-No picture is sent, nor its path: to the optimizer a picture is a number, and the scores tell its predicted class.
+Neither pictures nor their paths are sent to the language model. To the optimizer, a picture is a number, whose
+predicted class is in the scores.
 """
 
 from __future__ import annotations
@@ -51,25 +52,26 @@ from ipo_prompts.programs.templates.for_dspy import (
 logger = logging.getLogger(__name__)
 
 Worth = Callable[[str], Score | str]
-"""Returns the score of a template, or why it cannot be used."""
+"""A function that returns the score of a template, or a text that says why the template cannot be used."""
 IN_VAIN = 10
-"""Questions in a row without a new template, after which GEPA is ended: it would repeat itself for ever."""
+"""GEPA is ended after more than this many questions in a row without a new template: it would repeat itself."""
 ROUNDS_IN_VAIN = 3
-"""The same for COPRO, in rounds: COPRO asks for a whole round before it tries the first template."""
+"""The same limit for COPRO, in rounds: COPRO asks all questions of a round before it scores the first template."""
 
 SMALL_TOKENS = 128
-"""Most tokens in a reply of a small model, which would not stop: a template and the field names need half of them."""
+"""Most tokens in a reply of a small model, which might not stop. A template and the field names need half."""
 MANY = 1_000_000
-"""Rounds of COPRO: more than any search; the search ends COPRO."""
+"""Rounds of COPRO: more than any search needs, so that the search ends COPRO."""
 IDLE = 100
-"""Draws of pictures in a row without a wrong prediction, after which GEPA has nothing to learn from."""
+"""GEPA is ended after more than this many rounds in a row without a question: it has no wrong prediction to learn
+from."""
 PART = "template"
 """GEPA's name for the text that it improves."""
 LONGEST_FIELD = 600
-"""Characters that are read of each field of an answer, at its end: a template has half of them at most."""
+"""Most characters that are read from each field of an answer, at its end. A template has at most half as many."""
 LONG_FIELD, LONG_NAME = " ox" * (LONGEST_FIELD // 3), " ox" * 20
-"""The longest field and class name, for forecasts; each word is one token. No class of the paper's data sets has a
-longer name."""
+"""LONG_FIELD: the longest field, for forecasts. LONG_NAME: the longest class name, for forecasts; no class of the
+paper's data sets has a longer name. Each word is one token."""
 
 
 class CoproSettings(BaseModel, extra="forbid", frozen=True):
@@ -85,25 +87,25 @@ class GepaSettings(BaseModel, extra="forbid", frozen=True):
 
 
 class _Ended(BaseException):
-    """Ends the thread of an optimizer; no `except Exception` catches it."""
+    """Raised to end the thread of an optimizer. An `except Exception` does not catch it."""
 
 
 class _Thread:
-    """A thread that works only while another thread waits for what it says.
+    """A thread that sends messages to another thread, and works only while the other thread waits for a message.
 
     Args:
-        work: the function that the thread runs; it is given this object, for its `say`.
+        work: the function that the thread runs. Its argument is this object, on which it calls `say`.
     """
 
     def __init__(self, work: Callable[[_Thread], None]) -> None:
         self._said: SimpleQueue[tuple[str, Any]] = SimpleQueue()
         self._answers: SimpleQueue[Any] = SimpleQueue()
         self._over = False
-        run = contextvars.copy_context().run  # the language model of the context
+        run = contextvars.copy_context().run  # with this context's language model
         self._thread = threading.Thread(target=run, args=(self._work, work), daemon=True, name="optimizer")
 
     def hear(self, answer: Any = None) -> tuple[str, Any]:
-        """Answer what the thread said last, wait for what it says next, and return its kind and content."""
+        """Answer the last message of the thread, wait for the next message, and return its kind and content."""
         if self._thread.ident is None:
             self._thread.start()
         else:
@@ -111,7 +113,7 @@ class _Thread:
         return self._said.get()
 
     def say(self, what: str, content: Any) -> Any:
-        """Say something and return the answer; called in the thread itself."""
+        """Send a message and return the answer. Only the thread itself calls this."""
         if not self._over:
             self._said.put((what, content))
             answer = self._answers.get()
@@ -120,7 +122,7 @@ class _Thread:
         return answer
 
     def end(self) -> None:
-        """End the thread, whatever it is doing, and wait until it has ended."""
+        """Tell the thread to end, and wait until it has ended."""
         self._over = True
         self._answers.put(None)
         if self._thread.ident is not None:
@@ -137,12 +139,13 @@ class _Thread:
 
 
 class _Optimizer(ABC):
-    """What COPRO and GEPA have in common.
+    """The base class of the strategies COPRO and GEPA.
 
     Args:
-        lm: the model to ask; None takes the model of `dspy.context`.
-        settings: the settings of the optimizer; or give the fields as keywords.
-        small: whether the model answers equal requests with equal replies, so that each request needs its own seed.
+        lm: the language model to ask; None takes the model of `dspy.context`.
+        settings: the settings of the optimizer; None makes them from `fields`.
+        small: whether the model gives equal requests equal replies, so that each request needs its own seed.
+        fields: the settings as keywords.
     """
 
     asks_lm: ClassVar[bool] = True
@@ -165,17 +168,17 @@ class _Optimizer(ABC):
 
     @abstractmethod
     def optimize(self, known: Known, worth: Worth) -> None:
-        """Run the optimizer in its thread; `worth` returns the score of a template, or why it cannot be used."""
+        """Run the optimizer, in its thread. It must score templates with `worth`."""
 
     def in_vain(self) -> int:
-        """Return after how many questions in a row without a new template the optimizer is ended."""
+        """Return how many questions in a row may bring no new template; after more, the optimizer is ended."""
         return IN_VAIN
 
     def ask(self, known: Known, desk: Desk) -> None:
         """Let the optimizer work until it has handed in as many new templates as are wanted.
 
         Raises:
-            InputError: the reward does not provide what the optimizer learns from.
+            InputError: the reward does not give the results from which the optimizer learns.
         """
         if self._thread is None or known.step == 0:
             self.close()
@@ -198,7 +201,7 @@ class _Optimizer(ABC):
             else:
                 desk.finish(f"{self.name} has ended")
                 return
-        self._answer = answer  # given in the next step, so that the thread rests until then
+        self._answer = answer  # sent in the next step; until then, the thread waits
 
     def close(self) -> None:
         """End the optimizer."""
@@ -236,7 +239,7 @@ class _Optimizer(ABC):
 
 
 class Copro(_Optimizer):
-    """COPRO: writes a round of templates at once, from the best templates of earlier rounds and their values."""
+    """COPRO: writes templates in rounds. Each round is written from the best earlier templates and their values."""
 
     Settings: ClassVar[type[BaseModel]] = CoproSettings
     name: ClassVar[str] = "COPRO"
@@ -246,7 +249,7 @@ class Copro(_Optimizer):
         return ROUNDS_IN_VAIN * int(self.settings.breadth)
 
     def optimize(self, known: Known, worth: Worth) -> None:
-        """Run COPRO. It only needs a program's mean over examples, so one example has the whole value."""
+        """Run COPRO. It uses only the mean over examples, so there is one example, with the value of the template."""
 
         def value(template: str) -> float:
             found = worth(template)
@@ -267,9 +270,10 @@ class Copro(_Optimizer):
             )
 
     def forecast(self, expected: Expected) -> Forecast:
-        """Count one call a template in whole rounds, of which the first has one call less; tokens are bounded.
+        """Forecast one call for each template, in whole rounds; the first round has one call less.
 
-        Further questions, after templates that repeat others or cannot be used, are not forecast.
+        The tokens are an upper bound. COPRO also asks further questions, if templates repeat others or cannot be used;
+        they are not in the forecast.
         """
         breadth, wanted = self.settings.breadth, expected.settings.steps * expected.settings.candidates_per_step
         later = max(0, -(-(wanted - breadth + 1) // breadth))
@@ -281,16 +285,16 @@ class Copro(_Optimizer):
 
 
 class Gepa(_Optimizer):
-    """GEPA: writes one template at a time, from another template's predictions on a few pictures.
+    """GEPA: writes one template at a time, from the predictions of an earlier template on a few pictures.
 
-    A template that is better on these pictures is kept.
+    GEPA goes on with the new template if it is better on these pictures.
     """
 
     Settings: ClassVar[type[BaseModel]] = GepaSettings
     name: ClassVar[str] = "GEPA"
 
     def optimize(self, known: Known, worth: Worth) -> None:
-        """Run GEPA with DSPy's questions, as `dspy.GEPA`, but without progress bars and without a call per picture."""
+        """Run GEPA with the questions of `dspy.GEPA`, but without progress bars and without a call for each picture."""
         pictures: Any = _Pictures(known, worth)
         rows = list(range(known.history.initial.n))
         optimize(
@@ -305,7 +309,11 @@ class Gepa(_Optimizer):
         )
 
     def ask(self, known: Known, desk: Desk) -> None:
-        """See `_Optimizer`; refuse a reward that does not give the predicted class of each picture."""
+        """See `_Optimizer`.
+
+        Raises:
+            InputError: the reward does not give the predicted class of each picture.
+        """
         initial = known.history.initial.score
         if known.labels is None or not len(known.labels) == len(initial.predictions) == initial.n:
             raise InputError(
@@ -315,9 +323,10 @@ class Gepa(_Optimizer):
         super().ask(known, desk)
 
     def forecast(self, expected: Expected) -> Forecast:
-        """Count one call a template; tokens are bounded for classes with names of up to 60 characters.
+        """Forecast one call for each template.
 
-        Further questions, after templates that repeat others or cannot be used, are not forecast.
+        The tokens are an upper bound if class names have up to 60 characters. GEPA also asks further questions, if
+        templates repeat others or cannot be used; they are not in the forecast.
         """
         calls = expected.settings.steps * expected.settings.candidates_per_step
         told = [_told(LONG_NAME, dspy.Prediction(label=LONG_NAME[1:]))] * self.settings.minibatch
@@ -332,13 +341,13 @@ def _forecast(calls: int, question: Any, longest: dict[str, Any], expected: Expe
 
 
 class Reading(AboutTemplates, BoundedChatAdapter):
-    """Asks for a template once, and reads any answer: an answer without fields becomes the first field."""
+    """An adapter that asks once and reads any answer. If an answer has no fields, its text becomes the first field."""
 
     def __init__(self) -> None:
         super().__init__(use_json_adapter_fallback=False)
 
     def parse(self, signature: Any, completion: str) -> dict[str, Any]:
-        """Read the fields of an answer."""
+        """Return a table of field → the last `LONGEST_FIELD` characters of its text."""
         try:
             fields = super().parse(signature, completion)
         except dspy.AdapterParseError:
@@ -347,24 +356,24 @@ class Reading(AboutTemplates, BoundedChatAdapter):
 
 
 class _HandsOn:
-    """The engine of a language model whose requests are answered by a function."""
+    """An engine for a language model. The function `complete` answers the requests."""
 
     def __init__(self, complete: Callable[[Request], Response]) -> None:
         self.complete = complete
 
 
 def handing_on(lm: dspy.LM, complete: Callable[[Request], Response]) -> dspy.LM:
-    """Return a language model that makes the same requests as `lm`, and lets `complete` answer them."""
+    """Return a language model that makes the same requests as `lm`. The function `complete` answers the requests."""
     made = dspy.LM(lm.model, engine=_HandsOn(complete), cache=False, num_retries=0)
     made.kwargs = options_of(lm)
     return made
 
 
 class _Valued(dspy.Predict):  # type: ignore[misc,unused-ignore]
-    """A program whose instructions are a template, and whose only answer is the template's value.
+    """A program whose instructions are a template. Its only answer is the value of the template.
 
-    Of an assigned signature, the program keeps only the template. COPRO nests each signature in the next, and Python
-    cannot copy more than about 140 levels.
+    When a signature is assigned, the program stores only its template. COPRO nests each signature in the next, and
+    Python cannot copy more than about 140 nested signatures.
     """
 
     def __init__(self, template: str, value: Callable[[str], float]) -> None:
@@ -385,7 +394,7 @@ class _Valued(dspy.Predict):  # type: ignore[misc,unused-ignore]
 
 
 class _Pictures:
-    """GEPA's adapter for the search pictures; to GEPA, each picture is a number."""
+    """GEPA's adapter for the search pictures. To GEPA, each picture is a number."""
 
     def __init__(self, known: Known, worth: Worth) -> None:
         assert known.labels is not None
@@ -397,7 +406,7 @@ class _Pictures:
         self.idle = 0
 
     def evaluate(self, batch: list[int], candidate: dict[str, str], capture_traces: bool = False) -> Any:
-        """Return each picture's predicted class, and its contribution to the value of a template."""
+        """Return the predicted class of each picture, and its contribution to the value of the template."""
         found = self._worth(template_in(candidate[PART]))
         if isinstance(found, str):
             answers = [dspy.Prediction(label=None, problem=f"the template cannot be used: {found}")] * len(batch)
@@ -413,7 +422,7 @@ class _Pictures:
         return {PART: [_told(self._names[self._labels[row]], answer) for row, answer in rows]}
 
     def propose_new_texts(self, candidate: dict[str, str], told: Any, parts: list[str]) -> dict[str, str]:
-        """Ask for a better template."""
+        """Ask for a better template and return it."""
         self.idle = 0
         texts: dict[str, str] = self._proposer(candidate, told, parts)
         return texts

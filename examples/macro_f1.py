@@ -1,4 +1,6 @@
-"""A user's own reward: macro-F1. Each class counts alike, and wrong predictions of a class count, too.
+"""Macro-F1, as an example of a reward that a user writes.
+
+All classes have equal weight, and wrong predictions of a class lower its F1.
 
 ipo optimize reward=examples.macro_f1:MacroF1 --lm none
 """
@@ -17,11 +19,11 @@ from ipo_prompts.metrics.reward import Judged
 class MacroF1(ClipReward):
     """Scores templates by the mean F1 of the classes that have pictures.
 
-    F1 is a ratio of sums over pictures, not a mean over them. So each picture contributes the jackknife's pseudo-value:
-    `pseudo_values` gives the same numbers in n + 1 evaluations, and here they follow at once from how the macro-F1
-    changes without that picture. Their mean is the macro-F1, and their spread gives its standard error, with one
-    picture of each class as well as with many. (The delta method, which is shorter, gives a quarter of the error with
-    one picture of each of 68 classes, and four fifths with four.)
+    F1 is a ratio of sums over pictures, not a mean over pictures. So the contribution of each picture is its jackknife
+    pseudo-value, which follows from how the macro-F1 changes without that picture. The function `pseudo_values` gives
+    the same numbers, but in n + 1 evaluations. The mean of the pseudo-values is the macro-F1. Their spread gives its
+    standard error, for one picture of each class as well as for many. (The delta method is shorter, but gives only a
+    quarter of the standard error with one picture of each of 68 classes, and four fifths of it with four pictures.)
     """
 
     measure = "macro-F1"
@@ -30,10 +32,13 @@ class MacroF1(ClipReward):
         """Judge one template.
 
         Args:
-            logits: float32 (n, C).
+            logits: the logit of each class for each picture, float32 (n, C).
             pictures: the n pictures; `pictures.labels` is int64 (n,).
+
+        Returns:
+            The predictions and losses of the accuracy reward; `hits` are the pseudo-values, float64 (n,).
         """
-        accuracy = super().judge(logits, pictures)  # with the losses, which break ties, and the predicted classes
+        accuracy = super().judge(logits, pictures)  # has the losses, which break ties, and predictions
         assert pictures.labels is not None and accuracy.predictions is not None
         classes = np.unique(pictures.labels)
         true = pictures.labels[:, None] == classes  # bool (n, classes that have pictures)
@@ -41,7 +46,8 @@ class MacroF1(ClipReward):
         pictures_of, hits = true.sum(axis=0), (true & told).sum(axis=0)
         counted = pictures_of + told.sum(axis=0)
         f1 = 2 * hits / counted
-        # Without a picture its true class changes, or goes where it has no other picture; so does a wrong prediction's.
+        # Without a picture, the F1 of its true class changes; a class without any other picture is no longer counted.
+        # If the prediction was wrong, the F1 of the predicted class changes, too.
         own, right = true.argmax(axis=1), (true & told).any(axis=1)
         last = pictures_of[own] == 1
         change = np.where(last, 0.0, 2 * (hits[own] - right) / np.maximum(counted[own] - 1 - right, 1)) - f1[own]

@@ -1,10 +1,12 @@
-"""A user's own task: segmentation, measured by mean IoU. Places of a picture are compared with texts.
+"""Segmentation, measured by mean IoU, as an example of a task that a user writes.
+
+Features of the places of a picture are compared with texts.
 
     ipo optimize reward=examples.segmentation:Segmentation --lm none
 
-A run has labelled pictures and no masks, so `Segmentation` composes scenes of four pictures each. Scenes have exact
-masks, and each picture is in one scene only. The cuts between the four pictures are drawn at random, so that windows do
-not line up with them. From Python, `SegmentationReward` takes any pictures with masks.
+A run has labelled pictures but no masks, so `Segmentation` composes scenes of four pictures each. The masks of the
+scenes are exact, and each picture is in one scene only. The borders between the four pictures are drawn at random, so
+that they do not coincide with the borders of windows. In Python, `SegmentationReward` takes any pictures with masks.
 """
 
 from __future__ import annotations
@@ -39,12 +41,12 @@ if TYPE_CHECKING:
     from ipo_prompts.metrics.features import Progress
 
 
-# Features of places: one for each place of a picture, in the space of a CLIP's texts.
+# Features of places: a picture gets one feature for each place, in the space of a CLIP's texts.
 #
-# There are two ways. A plain vision transformer has a token for each patch. It is trained for the whole picture, so the
-# last block mixes the places. MaskCLIP found (Zhou, Loy & Dai, ECCV 2022) that each token keeps to its place if it
-# attends only to itself in that block, which costs nothing and needs no training. Any other tower, such as a
-# convolutional one or one with attention pooling, encodes windows that slide over the picture, each as a picture.
+# There are two ways to compute them. A plain vision transformer has a token for each patch. The transformer is trained
+# for whole pictures, so its last block mixes the patches. If each token attends only to itself in that block, it
+# describes its own patch; this costs nothing and needs no training (MaskCLIP: Zhou, Loy & Dai, ECCV 2022). Any other
+# picture tower, such as a convolutional network, encodes windows that slide over the picture, each like a picture.
 
 
 BATCH = 64
@@ -56,9 +58,9 @@ class Patches:
     """Features of the places of one picture.
 
     Attributes:
-        features: float32 (h, w, D), unit rows.
-        y: float64 (h,), the vertical centre of each row of places, in pixels of the picture.
-        x: float64 (w,), the horizontal centres.
+        features: the feature of each place, a unit vector: float32 (h, w, D).
+        y: the vertical centre of each row of places, in pixels of the picture: float64 (h,).
+        x: the horizontal centre of each column of places, in pixels of the picture: float64 (w,).
     """
 
     features: Floats
@@ -67,10 +69,10 @@ class Patches:
 
 
 def check_tower(clip: Clip) -> None:
-    """Refuse a CLIP that has no patch tokens in the space of its texts.
+    """Check that a CLIP has patch tokens that can be compared with texts.
 
     Raises:
-        InputError: the CLIP's picture tower is no plain vision transformer.
+        InputError: the picture tower of the CLIP is not a plain vision transformer.
     """
     visual = clip.model.visual
     if not isinstance(visual, VisionTransformer) or visual.attn_pool is not None or visual.proj is None:
@@ -83,7 +85,7 @@ def check_tower(clip: Clip) -> None:
 def encode_tokens(clip: Clip, image: Image.Image) -> Patches:
     """Encode one picture by the patch tokens of a vision transformer.
 
-    The picture is squeezed to the tower's input, not cropped: every pixel of it belongs to some patch.
+    The picture is not cropped but squeezed to the input size of the tower, so every pixel belongs to a patch.
 
     Raises:
         InputError: see `check_tower`.
@@ -111,7 +113,9 @@ def encode_tokens(clip: Clip, image: Image.Image) -> Patches:
 
 
 def encode_windows(clip: Clip, image: Image.Image, window: int) -> Patches:
-    """Encode one picture by square windows of `window` pixels, about half a window apart, the outer ones at its edges.
+    """Encode one picture by square windows with sides of `window` pixels.
+
+    The windows are about half a window apart, and the outer windows touch the edges of the picture.
 
     Raises:
         InputError: the picture is smaller than the window.
@@ -135,12 +139,13 @@ def encode_windows(clip: Clip, image: Image.Image, window: int) -> Patches:
 
 
 def interpolation(centres: npt.NDArray[np.float64], length: int) -> Floats:
-    """Return the linear interpolation from values at `centres` to `length` pixels, constant beyond the outer centres.
+    """Return the matrix that interpolates linearly from values at `centres` to values at `length` pixels.
 
-    Two of these, for rows and for columns, make the bilinear interpolation.
+    Beyond the outer centres, the values are constant. One matrix for rows and one for columns together make a bilinear
+    interpolation.
 
     Returns:
-        float32 (length, len(centres)), rows that sum to 1.
+        The matrix, float32 (length, len(centres)); each row sums to 1.
     """
     pixels = np.arange(length) + 0.5
     columns = [np.interp(pixels, centres, one) for one in np.eye(len(centres))]
@@ -148,7 +153,7 @@ def interpolation(centres: npt.NDArray[np.float64], length: int) -> Floats:
 
 
 def _starts(length: int, window: int) -> npt.NDArray[np.int64]:
-    """Place windows evenly from edge to edge, at most half a window apart."""
+    """Return the first pixel of each window. They are spread evenly, at most half a window apart."""
     steps = -(-2 * (length - window) // window)
     return np.linspace(0, length - window, steps + 1).round().astype(np.int64)
 
@@ -165,7 +170,7 @@ def _squeezing_transform(clip: Clip) -> Any:
 Counts = npt.NDArray[np.int64]
 
 NOT_COUNTED = -1
-"""The value of a mask where a pixel has no class."""
+"""The value of a mask for pixels without a class."""
 
 
 @dataclass(frozen=True)
@@ -173,10 +178,10 @@ class Scene:
     """One picture in the form that the reward needs.
 
     Attributes:
-        features: float32 (h, w, D), unit rows, one for each place.
-        rows: float32 (H, h), interpolates rows of places to rows of pixels.
-        columns: float32 (W, w), the same for columns.
-        mask: int64 (H, W), the class of each pixel; `NOT_COUNTED` for a pixel without a class.
+        features: the feature of each place, a unit vector: float32 (h, w, D).
+        rows: the matrix that interpolates from rows of places to rows of pixels: float32 (H, h).
+        columns: the matrix that interpolates from columns of places to columns of pixels: float32 (W, w).
+        mask: the class number of each pixel, `NOT_COUNTED` for a pixel without a class: int64 (H, W).
     """
 
     features: Floats
@@ -190,8 +195,8 @@ class Scenes:
     """Scenes to segment.
 
     Attributes:
-        scenes: the pictures.
-        groups: one name per scene, equal for scenes that are not independent; None when all are independent.
+        scenes: the scenes.
+        groups: a name for each scene; scenes that are not independent have the same name. None if all are independent.
         labels: None, because a scene has no single class.
     """
 
@@ -206,25 +211,25 @@ class Scenes:
 class SegmentationReward(EmbeddingReward):
     """Scores templates by the mean intersection over union (IoU) of the classes that occur in the scenes.
 
-    Logits are computed for each place (patch or window) and interpolated bilinearly to the pixels of the mask; the
-    highest logit wins. All classes compete, including classes that do not occur. The loss of a scene is the mean
-    cross-entropy of its pixels.
+    Logits are computed for each place (patch or window), and interpolated bilinearly to the pixels of the mask. The
+    predicted class of a pixel has the highest logit. All classes compete, including classes that do not occur. The loss
+    of a scene is the mean cross-entropy of its pixels.
 
-    IoU is a ratio of sums over all scenes, not a mean over scenes. So that two templates can still be compared scene by
-    scene, `Score.hits` holds a linearised value for each scene: the mean IoU plus n times the scene's influence on it.
-    The mean of these values is exactly the mean IoU. Its standard error is that of the delta method (for a ratio
-    estimator, Cochran 1977, 6.3), to first order in 1/n.
+    IoU is a ratio of sums over all scenes, not a mean over scenes. So that two templates can be compared scene by
+    scene, `Score.hits` holds a linearised value for each of n scenes: the mean IoU plus n times the scene's influence
+    on the mean IoU. The mean of these values is exactly the mean IoU. Its standard error is that of the delta method
+    (for a ratio estimator, Cochran 1977, 6.3), to first order in 1/n.
 
     Args:
-        clip: the encoder.
-        class_names: the classes that compete, in the order of the masks' numbers.
-        window: side in pixels of the windows that slide over a picture; None for the patch tokens of a plain vision
-            transformer. Windows work with every tower; each costs as much as a whole picture.
-        store: stores class embeddings; None takes the user's cache.
-        also_fit: names of classes that are only used later; templates must be short enough for them, too.
+        clip: the CLIP that encodes pictures and texts.
+        class_names: the classes that compete; masks number them from 0 in this order.
+        window: the side in pixels of the windows that slide over a picture; None takes the patch tokens of a plain
+            vision transformer. Windows work with every picture tower, but each takes as long as a whole picture.
+        store: the store of class embeddings; None takes the user's cache.
+        also_fit: names of classes that are only used later; templates must be short enough for these names, too.
 
     Raises:
-        InputError: no window is given and the tower has no usable patch tokens.
+        InputError: `window` is None, and the picture tower has no usable patch tokens.
 
     Example:
         >>> reward = SegmentationReward(clip, ["cat", "sofa"])  # doctest: +SKIP
@@ -250,8 +255,8 @@ class SegmentationReward(EmbeddingReward):
     def examples(self, examples: Sequence[Any]) -> Scenes:
         """Encode examples with `image` (a `Picture`), `mask` and, if scenes are not independent, `group`.
 
-        A mask is an array of whole numbers (H, W), as high and wide as the picture: indices into the class names, -1
-        for pixels that do not count. Features are kept in memory for the run.
+        A mask is an array of whole numbers (H, W), as high and wide as the picture. The numbers are indices into the
+        class names, or -1 for pixels without a class. Features stay in memory for the run.
 
         Raises:
             InputError: an example lacks a field, or a mask does not fit its picture or the classes.
@@ -294,7 +299,7 @@ class SegmentationReward(EmbeddingReward):
         both, either, there = (np.zeros((len(scenes), count), dtype=np.int64) for _ in range(3))
         losses = np.empty(len(scenes), dtype=np.float64)
         for i, scene in enumerate(scenes.scenes):
-            logits = self._pixels(scene, classes)  # (pixels that count, C)
+            logits = self._pixels(scene, classes)  # (pixels with a class, C)
             truth = scene.mask[scene.mask != NOT_COUNTED]
             predicted = logits.argmax(axis=1)
             there[i] = np.bincount(truth, minlength=count)
@@ -315,12 +320,13 @@ def mean_iou(both: Counts, either: Counts, there: Counts) -> tuple[float, npt.ND
     """Return the mean IoU of the classes that occur, and its linearised value for each scene.
 
     Args:
-        both: int64 (n, C), for each scene the number of pixels that are of a class and were predicted as it.
-        either: int64 (n, C), the number of pixels that are of a class or were predicted as it.
-        there: int64 (n, C), the number of pixels that are of a class.
+        both: for each scene and class, the number of pixels of this class that were predicted as it: int64 (n, C).
+        either: the number of pixels that are of this class, or were predicted as it, or both: int64 (n, C).
+        there: the number of pixels of this class: int64 (n, C).
 
     Returns:
-        The mean IoU in [0, 1]; the linearised values, float64 (n,), whose mean it is (see `SegmentationReward`).
+        The mean IoU in [0, 1], and the linearised value of each scene, float64 (n,). The mean of these values is the
+        mean IoU; see `SegmentationReward`.
     """
     occurs = there.sum(axis=0) > 0
     both, either = both[:, occurs], either[:, occurs]
@@ -331,13 +337,13 @@ def mean_iou(both: Counts, either: Counts, there: Counts) -> tuple[float, npt.ND
 
 
 class SegmentationSettings(BaseModel, extra="forbid", frozen=True):
-    """Settings of the task: how places are cut out of a scene."""
+    """Settings of the segmentation task."""
 
     window: int = Field(48, ge=8, le=96, description="side of the windows in pixels; a scene has 96")
 
 
 class Segmentation(Task):
-    """Scores templates with `SegmentationReward` on composed scenes."""
+    """A task that scores templates with `SegmentationReward` on composed scenes."""
 
     Settings = SegmentationSettings
     made = SegmentationReward
@@ -345,7 +351,7 @@ class Segmentation(Task):
     unit = "scenes"
 
     def encode(self, reward: Any, items: Sequence[Item], *, seed: int, progress: Progress | None = None) -> Encoded:
-        """See `Task`; a unit is a scene."""
+        """See `Task`. The units are scenes."""
         if any(item.also for item in items):
             raise InputError("scenes are composed of pictures of one class each; choose no segmentation for others.")
         scenes = compose(items, seed)
@@ -359,19 +365,24 @@ class Segmentation(Task):
 
 
 SIDE = 96
-"""Pixels of a scene; the embedded pictures have 48."""
+"""The side of a scene in pixels; the embedded pictures have sides of 48 pixels."""
 LEAST = 36
-"""Pixels of the smallest part."""
+"""The smallest side of a picture in a scene, in pixels."""
 
 
 def compose(items: Sequence[Item], seed: int, least: int = LEAST) -> list[dspy.Example]:
-    """Compose scenes; the same items, seed and `least` (pixels of the smallest part) give the same bytes.
+    """Compose scenes of four pictures each. The same arguments give the same bytes.
 
-    Pictures are shuffled and dealt by fours; up to three are left over. One variant of each base picture takes part, so
-    that no two scenes share a base picture.
+    The pictures are shuffled, and each four in a row make a scene; up to three pictures are left over. Only one variant
+    of each base picture is used, so no two scenes share a base picture.
+
+    Args:
+        items: the labelled pictures.
+        seed: the seed of the shuffle and of the borders between the pictures.
+        least: the smallest side of a picture in a scene, in pixels.
 
     Returns:
-        Examples with `image` (96 x 96) and `mask` (int64 (96, 96), the label of each pixel).
+        Examples with `image` (96 x 96 pixels) and `mask`, the label of each pixel: int64 (96, 96).
     """
     rng, items = np.random.default_rng(seed), list({item.group: item for item in items}.values())
     order = [items[i] for i in rng.permutation(len(items))]

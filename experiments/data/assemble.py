@@ -1,8 +1,8 @@
-"""Makes a data set of the rows of a source: labels, checks, parts.
+"""Builds a data set from the rows of a source: checks the rows, numbers the classes, and cuts the parts.
 
-`labels=several` is for a table whose label cells name all classes that a picture shows, `cat|sofa`. draw.py says what k
-shots are then. The `label` of such a picture is the rarest class that it shows. A table without parts is cut class by
-class as ever, by this label.
+`labels=several` is for a table whose label cells name all classes that a picture shows, such as `cat|sofa`. The `label`
+of such a picture is the rarest class that it shows. A table without parts is cut class by class by this label. draw.py
+explains how shots are counted for such pictures.
 """
 
 from __future__ import annotations
@@ -27,13 +27,14 @@ class SourceRow:
     """One picture of a source.
 
     Attributes:
-        picture: read only when its pixels are needed.
-        class_name: as spelled in the source.
-        key: names the picture within the source, the same on every machine: a relative path, a row number.
-        part: the part that the source gives; None when it gives none.
-        group: the base picture; None when the picture is its own base picture.
-        fault: why there is no file to read; reading `picture` raises this error, too.
-        also: all classes that the picture shows, `class_name` among them; empty unless pictures may show several.
+        picture: the picture; its file is read only when the pixels are needed.
+        class_name: the class's name, as the source spells it.
+        key: a name of the picture that is the same on every machine: its relative path, or its row number.
+        part: the part that the source assigns; None if the source assigns none.
+        group: the name of the base picture; None if the picture is its own base picture.
+        fault: the error that says why there is no file; None if there is one. Reading `picture` raises the same error.
+        also: the names of all classes that the picture shows, `class_name` included; empty unless pictures may show
+            several classes.
     """
 
     picture: Picture
@@ -48,7 +49,7 @@ class SourceRow:
 def row_of_file(
     path: Path, class_name: str, key: str, part: Part | None, group: str | None = None, *, said: str = ""
 ) -> SourceRow:
-    """Return the row of a picture in a file. If the file is missing, the row has a fault that begins with `said`."""
+    """Return the row of a picture file. If the file is missing, the row has a fault, whose text begins with `said`."""
     try:
         return SourceRow(Picture.from_path(path), class_name, key, part, group)
     except InputError as error:
@@ -58,16 +59,16 @@ def row_of_file(
 
 @dataclass(frozen=True)
 class Gathered:
-    """What a source holds.
+    """The pictures of a source, before they are made into a data set.
 
     Attributes:
         name: the data set's short name.
         where: the source's name in messages.
-        rows: in an order that is the same on every machine.
-        class_names: in label order; None sorts the names that the rows have.
-        stray: files and splits that were left out.
-        names: class → its names in prompts, where the source gives them; see dataset.py.
-        passed_over: whether the source has labels that were not read.
+        rows: one row for each picture, in an order that is the same on every machine.
+        class_names: the class names in label order; None stands for the sorted class names of the rows.
+        stray: the names of files and splits that were left out.
+        names: class → its names in prompts; None if the source gives no such names. See dataset.py.
+        passed_over: whether the source has labels that were ignored.
     """
 
     name: str
@@ -80,14 +81,14 @@ class Gathered:
 
 
 def assemble(source: Gathered, seed: int, task: str | None) -> DataSet:
-    """Check the rows, cut the parts that the source lacks (draw.py has the rule) and build the data set.
+    """Check the rows, cut the parts that the source lacks (by the rule in draw.py), and build the data set.
 
-    A class without pictures is kept here, because `exclude` may leave it out later. If it does not, `load_data` refuses
-    the class.
+    A class without pictures is no error here, because `exclude` may still leave it out. If it does not, `load_data`
+    raises the error.
 
     Raises:
         InputError: there are no pictures; `labels_of` refuses the class names; a group is in two classes or two parts;
-            some rows have no part although others have one; or there are val and test parts but no train part.
+            only some rows have a part; or there are val and test parts but no train part.
     """
     where = source.where
     if not source.rows:
@@ -116,10 +117,10 @@ def assemble(source: Gathered, seed: int, task: str | None) -> DataSet:
 
 
 def show_several(source: Gathered) -> Gathered:
-    """Read the labels of pictures that each show one class or more; `class_name` becomes the rarest class.
+    """Split label cells such as `cat|sofa` into names. The names become `also`, and the rarest becomes `class_name`.
 
     Raises:
-        InputError: labels are numbers, a cell has nothing beside a bar, or a cell has a name twice.
+        InputError: labels are numbers, or a label cell has an empty name or the same name twice.
     """
     if source.class_names is not None:
         raise InputError(
@@ -129,7 +130,7 @@ def show_several(source: Gathered) -> Gathered:
     shown = [_names_in(row, source.where) for row in source.rows]
     pairs = {(name, group_of(row)) for row, names in zip(source.rows, shown, strict=True) for name in names}
     size = Counter(name for name, _ in pairs)
-    rarest: dict[str, str] = {}  # the same class for all variants of a picture
+    rarest: dict[str, str] = {}  # base picture → class: all variants of a base picture get the same class
     for row, names in zip(source.rows, shown, strict=True):
         rarest.setdefault(group_of(row), min(names, key=lambda name: (size[name], name)))
     rows = [
@@ -140,9 +141,9 @@ def show_several(source: Gathered) -> Gathered:
 
 
 def about_bars(data: DataSet) -> str | None:
-    """Return a note when most labels look like several names, `cat|sofa`, and `labels=several` is not set; else None.
+    """Return a note if most pictures have a label with a bar, such as `cat|sofa`, but `labels=several` is not set.
 
-    Class names with a bar are allowed.
+    Class names with a bar are allowed, so this is no error. If there is nothing to note, return None.
     """
     names = list(map(str, data.class_names))
     barred = [names[item.label] for _, item in data.items() if item.label >= 0 and BAR in names[item.label]]
@@ -170,7 +171,7 @@ def check_parts(
     """Check that each needed part has pictures of every class.
 
     Raises:
-        InputError: a part has none; the message names the first such class and part.
+        InputError: a part has no picture of a class; the message names the part and the class.
     """
     for part in needed:
         missing = sorted(set(range(len(names))) - {item.label for item in parts[part]})
@@ -182,11 +183,11 @@ def check_parts(
 
 
 def labels_of(names: tuple[str, ...], where: str) -> dict[str, int]:
-    """Return name → label.
+    """Return a table of class name → label. Labels count from 0 in the order of `names`.
 
     Raises:
         InputError: there are fewer than two classes, a name is blank or contains the slot of templates, or two names
-            read the same in a prompt.
+            look the same in a prompt.
     """
     if len(names) < 2:
         raise InputError(
@@ -228,7 +229,7 @@ def _whole_groups(source: Gathered) -> None:
 
 
 def _places(source: Gathered, labels: dict[str, int], seed: int) -> dict[str, Part]:
-    """Return the part of each group."""
+    """Return a table of group → part: the source's parts, or parts that are cut here."""
     given = {row.part for row in source.rows}
     if None in given and len(given) > 1:
         lost = next(row for row in source.rows if row.part is None)
@@ -247,5 +248,5 @@ def _places(source: Gathered, labels: dict[str, int], seed: int) -> dict[str, Pa
 
 
 def group_of(row: SourceRow) -> str:
-    """Return the base picture of a row; a row that names none is its own base picture."""
+    """Return the name of a row's base picture; a row that names no base picture is its own base picture."""
     return row.key if row.group is None else row.group

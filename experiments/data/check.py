@@ -1,4 +1,4 @@
-"""Examines a data set before a run: `ipo data check` reads every picture, `ipo data preview` draws a sheet of a few."""
+"""Examines a data set before a run: `ipo data check` reads every picture, `ipo data preview` draws a contact sheet."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 NO_LABEL = "no label"
-"""Stands for the class of pictures without labels."""
+"""The words that take the place of class names if pictures have no labels."""
 _SHOWN = 10
 _BATCH = 2048
 _MOSTLY = 0.98
-"""Share of transparent pixels above which a picture is reported: a thin drawing has fewer."""
+"""A picture is reported if its share of transparent pixels is above this; the share of a thin drawing is lower."""
 _NOTED = 1000
-"""Pictures that a run examines for its note on transparency."""
+"""Most pictures that a run examines for its note on transparency."""
 ROWS = 24
-"""Most classes on a contact sheet; of more classes, this many are shown, evenly spaced."""
+"""Most classes on a contact sheet. If the data have more classes, the sheet shows this many, evenly spaced."""
 COLUMNS = 8
 """Most pictures of a class on a contact sheet."""
 
@@ -49,19 +49,19 @@ _PAPER, _INK, _FAULT = "white", "black", "#c03030"
 
 @dataclass(frozen=True)
 class Checked:
-    """What was found.
+    """The result of `check_data`.
 
     Attributes:
         data: the data set that was checked.
-        counts: class name → pictures in train, val and test, in label order. Two classes with one name (ImageNet has
-            such) get their labels added. A picture counts for each class that it shows. Without labels there is one
-            row, `NO_LABEL`, whose pictures are all in train.
-        unreadable: picture name → the sentence that says why.
-        duplicates: pictures with the same bytes in two parts or two classes: the name of each picture, and its place:
-            "(train, cat)".
-        cut_names: class name → why the tokenizer would cut it, in the baseline template.
-        transparent: how many pictures have pixels that are not opaque.
-        empty: picture name → why it shows next to nothing: it has one colour, or nearly all of it is transparent.
+        counts: class name → the numbers of its pictures in train, val and test; classes are in label order. If two
+            classes share a name (as in ImageNet), the label is added to the name. A picture counts for each class that
+            it shows. Without labels there is one row, `NO_LABEL`, whose pictures are all in train.
+        unreadable: picture name → a sentence that says why the picture cannot be read.
+        duplicates: sets of pictures that have the same bytes but differ in part or class. Each picture is given by its
+            name and its place, such as "(train, cat)".
+        cut_names: class name → why the tokenizer would cut the baseline template with this name.
+        transparent: the number of pictures that have pixels that are not opaque.
+        empty: picture name → why the picture shows next to nothing: it has one colour, or is nearly all transparent.
         fingerprint: see `DataSet.fingerprint`.
     """
 
@@ -76,29 +76,29 @@ class Checked:
 
     @property
     def ok(self) -> bool:
-        """Whether nothing stops a run: all pictures are readable, each class has some, no class name is cut."""
+        """Whether a run can use the data: all pictures are readable, each class has pictures, no class name is cut."""
         return not (self.unreadable or self.cut_names or self.without)
 
     @property
     def without(self) -> list[str]:
-        """The classes that no picture shows, as the source calls them."""
+        """The classes that no picture shows, under the names that the source gives them."""
         own = self.data.renamed_from or self.data.class_names
         return [str(own[label]) for label in empty_classes(self.data)]
 
     def text(self) -> str:
-        """Return plain text for a terminal; characters that would move its cursor are spelled out."""
+        """Return the report as plain text for a terminal; characters that would move the cursor are spelled out."""
         return "\n".join(map(printable, _lines(self)))
 
 
 def check_data(
     data: DataSet, tokens: TokenCounter | None = None, progress: Callable[[int, int], None] | None = None
 ) -> Checked:
-    """Read and decode every picture with a few threads; a bad picture is reported and the rest are still read.
+    """Read and decode every picture with a few threads. Pictures that cannot be read are listed in the result.
 
     Args:
         data: the data set. Its test pictures are read too, but no template is scored on them.
-        tokens: the tokenizer that class names must fit; None skips that check.
-        progress: called now and then with the number of pictures that were read, and the number of all.
+        tokens: counts the tokens of texts, to find class names that are too long; None skips this check.
+        progress: called after each batch with the number of pictures read so far, and the number of all pictures.
     """
     rows = list(data.items())
     looks: list[_Look] = []
@@ -134,19 +134,19 @@ def check_data(
 
 
 def faults(pictures: Sequence[Picture]) -> list[str | None]:
-    """Decode pictures with a few threads; return for each picture a sentence why it cannot be read, or None."""
+    """Decode pictures with a few threads. Return for each a sentence that says why it cannot be read, or None."""
     return [look.fault for look in in_threads(_look, pictures)]
 
 
 def transparency_note(pictures: Sequence[Picture], what: str) -> str | None:
-    """Return how many of the first pictures are transparent and what that means.
+    """Return a note on how many of the first `_NOTED` pictures are transparent, and how they are read.
 
     Args:
-        pictures: the search pictures; pictures that store no transparency are not decoded.
-        what: the name of the pictures in the sentence.
+        pictures: the search pictures. Pictures that store no transparency are not decoded.
+        what: the word for the pictures in the note.
 
     Returns:
-        A sentence; None when no picture is transparent, or all are read as stored.
+        The note; None if no picture is transparent, or all pictures are read as stored.
     """
     viewed = [picture for picture in pictures[:_NOTED] if picture.background == AS_VIEWED]
     return _note(sum(in_threads(_is_transparent, viewed)), len(viewed), what)
@@ -165,12 +165,19 @@ def _is_transparent(picture: Picture) -> bool:
     try:
         return is_transparent(picture.bytes(), picture.name)
     except InputError:
-        return False  # the encoder will say what is wrong with the picture
+        return False  # the encoder reports the error later
 
 
 @dataclass(frozen=True)
 class _Look:
-    """What was found in one picture; `content` is the digest of its bytes, or stands for it if they cannot be read."""
+    """The result of reading one picture.
+
+    Attributes:
+        content: the digest of the picture's bytes; for an unreadable picture, the text that stands for the digest.
+        fault: why the picture cannot be read; None if it can.
+        transparent: whether some pixels are not opaque.
+        empty: why the picture shows next to nothing; None if it shows something.
+    """
 
     content: str
     fault: str | None = None
@@ -254,9 +261,9 @@ class Sheet:
 
     Attributes:
         image: RGB.
-        classes: how many of the data set's classes are on the sheet; 0 for pictures without labels.
-        pictures: how many pictures are on the sheet.
-        unreadable: for each picture that could not be drawn, a sentence why.
+        classes: the number of classes on the sheet; 0 for pictures without labels.
+        pictures: the number of pictures on the sheet, unreadable pictures included.
+        unreadable: for each picture that could not be drawn, a sentence that says why.
     """
 
     image: Image
@@ -265,14 +272,14 @@ class Sheet:
     unreadable: tuple[str, ...]
 
     def png(self) -> bytes:
-        """Return the image as a file."""
+        """Return the bytes of the image as a PNG file."""
         file = io.BytesIO()
         self.image.save(file, "PNG")
         return file.getvalue()
 
 
 def contact_sheet(data: DataSet, part: Part) -> Sheet:
-    """Draw one part. The same data give the same sheet: nothing is random.
+    """Draw the contact sheet of one part. Nothing is random, so the same data give the same sheet.
 
     Raises:
         InputError: the part has no pictures.
@@ -296,7 +303,7 @@ def contact_sheet(data: DataSet, part: Part) -> Sheet:
     width = _NAME + max(4, *(len(items) for _, items in rows)) * (_CELL + _GAP)
     sheet = Image.new("RGB", (width, _HEAD + len(rows) * (_CELL + _GAP)), _PAPER)
     draw = ImageDraw.Draw(sheet)
-    # Pillow's own font has no accents.
+    # The font that comes with Pillow has no accented letters.
     font = ImageFont.truetype(Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf"), 14)
     of = f"{len(rows)} of {len(data.class_names)} classes" if len(rows) < len(data.class_names) else "all classes"
     of = of if data.labelled else NO_LABEL
@@ -323,7 +330,7 @@ def contact_sheet(data: DataSet, part: Part) -> Sheet:
 
 
 def _thumb(item: Item) -> Image | str:
-    """Return the picture at the size of a cell, or a sentence why it cannot be read."""
+    """Return the picture at the size of a cell of the sheet, or a sentence that says why it cannot be read."""
     from PIL import ImageOps
 
     try:
@@ -334,7 +341,7 @@ def _thumb(item: Item) -> Image | str:
 
 
 def _fitted(text: str, room: int, measure: Callable[[str], float]) -> str:
-    """Return the text, cut if it is too wide."""
+    """Return the text, shortened to fit into `room` pixels; `measure` returns the width of a text in pixels."""
     if measure(text) <= room:
         return text
     text = text[:200]

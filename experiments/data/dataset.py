@@ -1,13 +1,14 @@
-"""What every source is made into: labelled pictures in three parts, identified by content, under their class names.
+"""`DataSet`, into which the data of every source are made: pictures in three parts, with labels and class names.
 
-A user may write other names for classes, in `classes.yaml` beside the class folders, or as `class_names` of a run:
+A user may give classes other names, in `classes.yaml` beside the class folders, or as `class_names` of a run:
 
     road_sign: [road sign, traffic sign]
     n02084071: dog
 
 The first name of a class stands in prompts and in reports; the others are synonyms. A class that is not listed keeps
-the name that the source gives. The order of the labels stays that of the source. A line `none: [hole, circle]` names
-what else pictures may show, for `ipo predict --reject`; but if the data have a class `none`, the line names that class.
+the name that the source gives. The source's order of labels is kept. A line `none: [hole, circle]` lists things that
+are none of the classes but may be in pictures; `ipo predict --reject` uses them. If the data have a class `none`, the
+line names this class instead.
 """
 
 from __future__ import annotations
@@ -30,33 +31,35 @@ from ipo_prompts.metrics.template import SLOT, as_read, named, names_of, problem
 Part = Literal["train", "val", "test"]
 PARTS: tuple[Part, ...] = ("train", "val", "test")
 UNLABELLED = -1
-"""The label of a picture that has none."""
+"""The label of a picture without a label."""
 OWN = "own"
 OFFICIAL = "official"
 COUNTED = "official by its counts alone: the list of its pictures is not known here"
 DIFFERENT = "different: "
-"""Where the parts of a data set come from: the source or a cut here, a benchmark's published split, a split that has
-the sizes of the published one, or another split, followed by the reason."""
+"""Values of `DataSet.split`. OWN: the parts are those of the source, or were cut by draw.py. OFFICIAL: the parts are a
+benchmark's published split. COUNTED: the parts have the sizes of the published split. DIFFERENT begins the text for any
+other split of a benchmark; the reason follows."""
 THREADS = 8
-"""More gained nothing on a local disk."""
+"""Threads that read pictures. More threads were no faster on a local disk."""
 NAMES_FILE = "classes.yaml"
 MAX_CHARACTERS = 100
-"""Characters in one name: a template has to fit beside it."""
+"""Most characters in a class name: prompts must also have room for the template."""
 MAX_NAMES = 20
-"""Names of one class: each is one more text to encode for every template."""
+"""Most names of one class: for every template, each name is one more text to encode."""
 NONE = "none"
-"""Stands in the place of a class name for what is none of the classes."""
+"""The key under which `classes.yaml` lists things that are none of the classes."""
 MAX_STRANGERS = 1000
+"""Most names in the line `none`."""
 
 MOST_TYPED = 8
-"""Classes that a message writes out as words to type."""
+"""Most classes that a message lists in a setting for the user to type."""
 
 _Row = TypeVar("_Row")
 _Result = TypeVar("_Result")
 
 
 def why_different(split: str) -> str | None:
-    """Return why a split is not the official one of a benchmark; None if it is, or there is no official split.
+    """Return why a split differs from the official split of a benchmark; None if `split` names no difference.
 
     >>> why_different("different: 3 classes are missing"), why_different("official")
     ('3 classes are missing', None)
@@ -66,13 +69,14 @@ def why_different(split: str) -> str | None:
 
 @dataclass(frozen=True)
 class Item:
-    """One labelled picture.
+    """One picture with its label.
 
     Attributes:
-        picture: read only when its pixels are needed.
-        label: index into the class names; `UNLABELLED` without a label.
-        group: the base picture; the variants of one picture share it and stay in one part.
-        also: all classes that the picture shows, the label among them; empty unless pictures may show several.
+        picture: the picture; its file is read only when the pixels are needed.
+        label: the index of the class in the class names; `UNLABELLED` if the picture has no label.
+        group: the name of the base picture. All variants of a base picture have the same group, and are in one part.
+        also: the labels of all classes that the picture shows, `label` included; empty unless pictures may show several
+            classes.
     """
 
     picture: Picture
@@ -82,35 +86,36 @@ class Item:
 
     @property
     def shows(self) -> tuple[int, ...]:
-        """The classes that the picture shows."""
+        """The labels of all classes that the picture shows."""
         return self.also or (self.label,)
 
 
 @dataclass(frozen=True)
 class DataSet:
-    """Pictures in three parts: search and selection draw from `train` and `val`, `test` is opened once at the end.
+    """Pictures in three parts, with their class names.
 
-    A data set to test on has test pictures only; one without `val` selects on pictures of `train` (see draw.py).
+    Search pictures are drawn from `train` and selection pictures from `val`; `test` is opened once, at the end. If
+    `val` is empty, selection pictures come from `train` (see draw.py). A data set for testing has test pictures only.
 
     Attributes:
-        name: short, without a machine's paths.
-        class_names: in label order, as the source or `classes.yaml` spells them (underscores become spaces in
-            prompts); a name with synonyms is a `ClassName`.
-        task: a neutral sentence for the language model; it names base classes only.
-        train: items in the order of the source, which the few-shot draw depends on.
-        val: as `train`.
-        test: as `train`.
-        variants: whether some groups hold several pictures.
-        stray: what the source holds besides pictures; it was left out.
-        hand_written: the template that the field uses for these pictures; None when there is none.
-        split: where the parts come from: "official" (a benchmark's published split, picture by picture), `COUNTED`
-            (only the sizes could be compared), "own" (the source's parts, or cut by draw.py), or "different: " and why
-            a benchmark's pictures are not in the published split.
-        unnamed: the classes that have codes for names and no other names; a search refuses them (wordnet.py).
-        renamed_from: in label order, what the source calls the classes; empty unless they were given other names.
-        labelled: whether the pictures have labels; without labels, all are in `train` (load.py).
-        none: words for what pictures may show that is none of the classes.
-        several: whether pictures may show several classes; the label is then the rarest class that the picture shows.
+        name: a short name, without paths of this machine.
+        class_names: the class names in label order, as the source or `classes.yaml` spells them (underscores become
+            spaces in prompts). A name with synonyms is a `ClassName`.
+        task: a neutral sentence for the language model that says what the pictures are; it names base classes only.
+        train: the items of the train part, in the order of the source; the few-shot draw depends on this order.
+        val: the items of the val part, in the same way.
+        test: the items of the test part, in the same way.
+        variants: whether some base pictures have several variants.
+        stray: the names of files and splits of the source that were left out, because they hold no usable pictures.
+        hand_written: the template that other work on these pictures uses; None if there is none.
+        split: where the parts come from: "official" (a benchmark's published split, compared picture by picture),
+            `COUNTED` (only the sizes could be compared), "own" (the source's parts, or parts that draw.py cut), or
+            "different: " and the reason why the parts are not the benchmark's published split.
+        unnamed: the classes whose only name is a code, such as `class_3`; a search refuses them (wordnet.py).
+        renamed_from: the source's names of the classes, in label order; empty unless the classes were renamed.
+        labelled: whether the pictures have labels. Without labels, all pictures are in `train` (load.py).
+        none: words for things that are none of the classes but may be in pictures.
+        several: whether pictures may show several classes. If so, the label of a picture is its rarest class.
     """
 
     name: str
@@ -138,7 +143,7 @@ class DataSet:
         return ((part, item) for part in PARTS for item in self.part(part))
 
     def on(self, background: Background) -> DataSet:
-        """Return the same data set, its pictures read on this background."""
+        """Return the same data set, with its pictures read on `background`."""
         if all(item.picture.background == background for _, item in self.items()):
             return self
         parts = {
@@ -149,16 +154,17 @@ class DataSet:
 
     @cached_property
     def fingerprint(self) -> str:
-        """64 hex digits that identify the class names, and each picture's bytes, reading, label, group, part and place.
+        """64 hex digits that identify the data set.
 
-        The order of the pictures counts, because the few-shot draw depends on it; their names and paths do not. Every
-        file is read once and not decoded, test pictures included; the result is kept. An unreadable picture counts by
-        its name.
+        They depend on the class names, and on each picture's bytes, background, labels, group and part. They also
+        depend on the order of the pictures, as the few-shot draw does, but not on the names and paths of the pictures.
+        Every file is read once, test pictures included, and not decoded. The fingerprint is computed once and stored.
+        For an unreadable picture, its file name is used in place of its bytes.
         """
         return self.fingerprint_of(in_threads(content_or_name, [item.picture for _, item in self.items()]))
 
     def fingerprint_of(self, contents: Sequence[str]) -> str:
-        """Return `fingerprint` from the digests of the pictures' bytes, in the order of `items`."""
+        """Return `fingerprint`, given the digests of the pictures' bytes in the order of `items`."""
         rows = list(self.items())
         groups: dict[str, int] = {}
         total = hashlib.sha256(json.dumps(written(self.class_names)).encode())
@@ -170,7 +176,7 @@ class DataSet:
 
 
 def content_or_name(picture: Picture) -> str:
-    """Return the digest of a picture's bytes; for an unreadable picture, the text that stands for the digest."""
+    """Return the digest of a picture's bytes; for an unreadable picture, `unreadable_content`."""
     try:
         return picture.content()
     except InputError:
@@ -178,7 +184,7 @@ def content_or_name(picture: Picture) -> str:
 
 
 def unreadable_content(picture: Picture) -> str:
-    """Return the text that stands for the digest of a picture that cannot be read."""
+    """Return the text that takes the place of the digest when a picture cannot be read."""
     return f"unreadable {PurePath(picture.name).name}"
 
 
@@ -189,7 +195,7 @@ def in_threads(function: Callable[[_Row], _Result], rows: Iterable[_Row]) -> lis
 
 
 def base_count(classes: int) -> int:
-    """Return how many of the classes, in label order, are base classes.
+    """Return the number of base classes, given the number of all classes. Base classes have the first labels.
 
     >>> base_count(37), base_count(47), base_count(397)
     (19, 24, 199)
@@ -198,12 +204,12 @@ def base_count(classes: int) -> int:
 
 
 def default_task(class_names: Sequence[str]) -> str:
-    """Return a task with a few names, spread over the base classes so that no new class gets into a prompt.
+    """Return a sentence that names up to three base classes, for the language model; it names no new class.
 
     >>> default_task(["cat", "hot_dog", "bus", "pizza", "tree", "car"])
     'pictures of 6 kinds of things, such as cat, hot dog, bus'
     """
-    few = len(class_names) < 4  # too few for a new half (see draw.py)
+    few = len(class_names) < 4  # too few to be cut into base and new classes (see draw.py)
     shown = list(class_names) if few else list(class_names[: base_count(len(class_names))])
     picks = shown if len(shown) <= 3 else [shown[0], shown[len(shown) // 2], shown[-1]]
     words = ", ".join(name.replace("_", " ") for name in picks)
@@ -211,14 +217,15 @@ def default_task(class_names: Sequence[str]) -> str:
 
 
 def without(data: DataSet, excluded: Sequence[str]) -> DataSet:
-    """Return the data set without some classes; the pictures of the others stay in their parts.
+    """Return the data set without some classes. The pictures of the other classes stay in their parts.
 
     Args:
         data: the data set.
-        excluded: classes, as the source or as `classes.yaml` calls them.
+        excluded: names of the classes to leave out, as the source or `classes.yaml` spells them.
 
     Raises:
-        InputError: there is no such class, fewer than two classes are left, or pictures may show several classes.
+        InputError: an excluded class does not exist, fewer than two classes are left, or pictures may show several
+            classes.
     """
     if data.several:
         raise InputError(
@@ -257,21 +264,29 @@ def without(data: DataSet, excluded: Sequence[str]) -> DataSet:
 
 
 def empty_classes(data: DataSet) -> list[int]:
-    """Return the labels of the classes that no picture shows; an empty list for data without labels."""
+    """Return the labels of the classes that no picture shows, sorted. For data without labels, the list is empty."""
     return sorted(
         set(range(len(data.class_names) * data.labelled)) - {at for _, item in data.items() for at in item.shows}
     )
 
 
 def leaving_out(names: Sequence[str]) -> str:
-    """Return the setting that leaves these classes out; for many classes, only its beginning."""
+    """Return the setting `exclude=` that leaves these classes out. For more than `MOST_TYPED`, no class is listed."""
     if len(names) > MOST_TYPED:
         return "exclude="
     return shlex.quote(f"exclude={json.dumps([str(name) for name in names], ensure_ascii=False)}")
 
 
 def lacking(data: DataSet, labels: Sequence[int], where: str, what: str, add: str) -> InputError:
-    """Return the error for classes without pictures: which classes, what pictures they lack, how to leave them out."""
+    """Return the error for classes that have no pictures of some kind; it says how to leave the classes out.
+
+    Args:
+        data: the data set.
+        labels: the labels of these classes.
+        where: the data set's name in the message.
+        what: the words for the pictures that the classes lack.
+        add: the words for what the user should add.
+    """
     names = [str(data.class_names[label]) for label in labels]
     return InputError(
         f"{len(names)} of {len(data.class_names)} classes of {where} {'has' if len(names) == 1 else 'have'} no {what}: "
@@ -283,12 +298,13 @@ def with_names(data: DataSet, names: Mapping[Any, Any], where: str) -> DataSet:
     """Return the same pictures under other class names.
 
     Args:
-        data: the data set, its classes named as in the source.
-        names: class as the source spells it → its name, or a list of its name and synonyms.
-        where: where the names were written, for messages.
+        data: the data set, with the source's class names.
+        names: the source's name of a class → its new name, or a list of the new name and synonyms.
+        where: the file or setting that holds the names, for messages.
 
     Raises:
-        InputError: a class is unknown, a name is no text, empty, too long or unusable, or two classes share a name.
+        InputError: a class is unknown; a name is not a text, or is empty, too long or unusable; or two classes share a
+            name.
     """
     given: dict[str, tuple[str, ...]] = {}
     none: tuple[str, ...] = ()
@@ -319,12 +335,12 @@ def with_names(data: DataSet, names: Mapping[Any, Any], where: str) -> DataSet:
 
 
 def owners(classes: Sequence[str], own: Sequence[str], where: str) -> dict[str, str]:
-    """Return a table: each name of each class, in the form that `as_read` gives it → what `own` calls the class.
+    """Return a table: each name of each class, normalised by `as_read` → the class's name in `own`.
 
     Args:
         classes: the classes, with all their names.
-        own: one name for each of these classes.
-        where: where the names were written, for messages.
+        own: one name for each of these classes, in the same order.
+        where: the file or setting that holds the names, for messages.
 
     Raises:
         InputError: two classes share a name.
@@ -341,16 +357,17 @@ def owners(classes: Sequence[str], own: Sequence[str], where: str) -> dict[str, 
 
 
 def checked_names(value: Any, what: str, own: str, most: int = MAX_NAMES) -> tuple[str, ...]:
-    """Return the names that were written for one class, or for `none`.
+    """Check the names that the user wrote for one class, or for `none`, and return them.
 
     Args:
         value: a name, or a list of names.
-        what: the names' owner, for messages.
-        own: what the source calls the class, for examples in messages.
-        most: the largest number of names.
+        what: the words for the class or the line in messages.
+        own: the source's name of the class, for examples in messages.
+        most: the largest number of names that is allowed.
 
     Raises:
-        InputError: there are no names or too many, or a name is no text, empty, too long, unusable or there twice.
+        InputError: there are no names, or more than `most`; or a name is not a text, is empty, too long or unusable, or
+            is given twice.
     """
     texts = value if isinstance(value, list) else [value]
     if not 1 <= len(texts) <= most:

@@ -1,34 +1,35 @@
 """Draws the pictures of a run: a few to search, a few to select, and the sealed test pictures.
 
-Search pictures come from train, selection pictures from val, and all of test is sealed.
+Search pictures come from train and selection pictures from val. All test pictures are sealed.
 
-**The draw** follows the few-shot rule of the benchmark, and without variants it gives the very same pictures. One
-random stream draws K base pictures of each class of train, the classes in order of first appearance, then the selection
-pictures of val. All classes are drawn and then cut to the base classes; the other order would give other pictures.
-Without a val part (ImageNet), the selection pictures come from the train pictures that the search did not draw. A class
-with fewer than K pictures gives all, and the stream is left alone, as in CoOp; without a val part, one picture of
-several is left to select with.
+**The draw** follows the few-shot rule of the benchmark. If pictures have no variants, it draws the same pictures as the
+benchmark. One random stream first draws K base pictures of each class of train, the classes in order of first
+appearance. The same stream then draws the selection pictures of val. The draw takes all classes and is then cut to the
+base classes; the other order would give other pictures. Without a val part (ImageNet), the selection pictures come from
+the train pictures that the search did not draw. If a class has fewer than K pictures, all are taken and no random
+number is used, as in CoOp. But without a val part, one picture is left to select with if the class has two or more.
 
 A shot is a base picture with all its variants. Variants are not independent: four variants are one shot seen four
-times, so drawing single items would report more shots than there are.
+times. If variants were drawn one by one, a run would report too many shots.
 
-**Several labels a picture**: the classes take turns, the rarest first. Pictures of a class are drawn until K drawn
-pictures show the class. So each class is shown by K base pictures, or by all that it has; a frequent class by more.
+**Several labels a picture**: the classes take turns, the rarest first. Pictures of a class are drawn until K of all
+drawn pictures show the class, or no picture of it is left. A frequent class may be shown by more than K pictures.
 
-**The parts** of a source without parts are cut class by class. Whole base pictures are cut, so that none is in two
-parts:
+**The parts** of a source without parts are cut class by class. A base picture with all its variants (a group) goes into
+one part:
 
-- no split: half to test, a fifth to val, the rest (about 30 %) to train; at least one group in each. Few-shot search
-  needs few training pictures and a report needs many test pictures. Of two groups, one is for the search and one for
-  the test. A single group is for the search, and its class is untested: it competes in the test of the other classes.
-- train and test only: a fifth of train becomes val; a single group stays in train.
-- train and val only, or a test part without labels: val is the test part, as in ImageNet, and a fifth of train
+- no split: half of the groups go to test, a fifth to val and the rest (about 30 %) to train; each part gets at least
+  one group. Few-shot search needs few training pictures and a report needs many test pictures. If a class has two
+  groups, one goes to train and one to test. If a class has one group, it goes to train. Such a class is untested, but
+  it competes in the test of the other classes.
+- train and test only: a fifth of train becomes val; if a class has one group, it stays in train.
+- train and val only, or a test part without labels: val becomes the test part, as in ImageNet, and a fifth of train
   becomes val.
 
 **Without labels** (load.py) nothing is drawn class by class. The search pictures are a random sample of all base
-pictures: `at_most` of them if that is set, else `SAMPLE` or half of them, whichever is less. None is held back to
-select with, because nothing would measure the choice. The other pictures take the place of the test pictures:
-`ipo label` asks about them.
+pictures. Its size is `at_most` if that is set, else `SAMPLE` or half of the base pictures, whichever is less. There are
+no selection pictures, because without labels no choice can be measured. The other pictures are stored as test pictures:
+`ipo label` asks the user to label them.
 
 Groups are sorted by their key, then shuffled by `random.Random(seed)`, the classes in label order. The same pictures
 and seed give the same parts on every machine. These parts are never the published split of a benchmark.
@@ -49,9 +50,9 @@ if TYPE_CHECKING:
     import dspy
 
 SAMPLE = 400
-"""Base pictures without labels to search on, if there are twice as many: 50 do nearly as well."""
+"""Base pictures to search on if there are no labels, and at least twice as many pictures; 50 do nearly as well."""
 FRESH = 500
-"""Most fresh base pictures, unless there are more classes: encoding them takes less time than the sealed test."""
+"""Most base pictures that `fresh` draws, unless there are more classes. Encoding them takes less time than the test."""
 _NAMES: Mapping[Part, tuple[str, ...]] = {
     "train": ("train", "training"),
     "val": ("val", "valid", "validation", "dev"),
@@ -61,12 +62,12 @@ _NAMES: Mapping[Part, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class Draw:
-    """The pictures of one run, labels counted from 0 within their classes.
+    """The pictures of one run. Labels count from 0, in the base classes and in the new classes.
 
     Attributes:
-        search: the search pictures, on which the reward scores.
-        selection: the selection pictures, held back until the search has ended. Then search and selection pictures
-            choose together (`programs/selection.py`).
+        search: the search pictures, on which the reward scores templates.
+        selection: the selection pictures, held back until the search has ended. Then the winner is chosen by its
+            scores on search and selection pictures (`programs/selection.py`).
         test: all test pictures of `class_names`.
         new_test: all test pictures of `new_class_names`; empty unless the classes were cut.
         class_names: all classes, or the base classes.
@@ -83,9 +84,10 @@ class Draw:
     def examples(self, part: Literal["search", "selection", "test"]) -> list[dspy.Example]:
         """Return one part as DSPy examples.
 
-        Each example has `image` and `group`. A labelled one also has `label` (the class name) and `class_index` (two
-        classes of ImageNet share a name); if pictures may show several classes, `label` is a list. `group` is the
-        number of the base picture: its name, often a path, must not get into prompts that hold examples.
+        Each example has `image` and `group`. An example with a label also has `label`, the class name, and
+        `class_index`, because two classes may share a name (as in ImageNet). If pictures may show several classes,
+        `label` is a list of names and there is no `class_index`. `group` has the number of the base picture, not its
+        name: the name is often a path, which must not get into prompts that hold examples.
         """
         import dspy
 
@@ -115,20 +117,22 @@ def draw(
     classes: Literal["all", "base"] = "all",
     at_most: int | None = None,
 ) -> Draw:
-    """Draw the pictures of a run; none is opened.
+    """Draw the pictures of a run. No picture is opened.
 
     Args:
         data: the data set to draw from.
-        shots: most base pictures of a class to search with; 1 or more.
-        selection_shots: most base pictures of a class to select with; 0 for none. The benchmark takes min(shots, 4).
-        seed: of the draw.
-        classes: "base" cuts to the first half of the labels, rounded up, and keeps the rest as new classes.
-        at_most: the search uses no more than this many of the base pictures drawn, whatever their classes; None uses
-            all.
+        shots: the number of base pictures of each class to search with, 1 or more; a class may have fewer.
+        selection_shots: the number of base pictures of each class to select with; 0 for none. The benchmark takes
+            min(shots, 4).
+        seed: the seed of the draw.
+        classes: "all", or "base" to search on the base classes only (the first half of the labels, rounded up). The
+            other classes are then the new classes.
+        at_most: the largest number of base pictures to search with, whatever their classes; None sets no limit.
 
     Raises:
-        InputError: a class has no picture to search with, there are too few classes to cut, or the data set has test
-            pictures only. Without labels: there are too few pictures, or `classes` is "base".
+        InputError: a class has no picture to search with; there are too few classes to cut; the data set has test
+            pictures only; or `classes` is "base" although pictures may show several classes. For data without labels:
+            there are too few pictures, or `classes` is "base".
     """
     if not data.labelled:
         return _draw_unlabelled(data, seed, classes, at_most)
@@ -165,7 +169,7 @@ def draw(
 
 
 def _draw_unlabelled(data: DataSet, seed: int, classes: str, at_most: int | None) -> Draw:
-    """Draw search pictures from data without labels; see the head of this file."""
+    """Draw search pictures from data without labels; the head of this file has the rule."""
     if classes == "base":
         raise InputError(
             f"base-to-new tests the pictures of each half of the classes, and those of {data.name} have no labels; "
@@ -188,7 +192,7 @@ def _draw_unlabelled(data: DataSet, seed: int, classes: str, at_most: int | None
 
 
 def hidden(drawn: Draw) -> Draw:
-    """Return the draw without labels: its search and selection pictures are all searched on."""
+    """Return the draw without its labels. The selection pictures become search pictures."""
     return replace(
         drawn,
         search=tuple(replace(item, label=UNLABELLED) for item in (*drawn.search, *drawn.selection)),
@@ -197,9 +201,9 @@ def hidden(drawn: Draw) -> Draw:
 
 
 def _sample(items: Iterable[Item], shots: int, rng: random.Random, held_back: int = 0) -> list[Item]:
-    """Draw base pictures of each class; classes take the random stream in order of first appearance.
+    """Draw `shots` base pictures of each class, with all variants; the classes are in order of first appearance.
 
-    A class with fewer than `shots + held_back` pictures gives all but the last `held_back`, and one at least.
+    If a class has fewer than `shots + held_back` base pictures, all but the last `held_back` are taken, at least one.
     """
     drawn: list[Item] = []
     for groups in _by_class(items).values():
@@ -214,7 +218,10 @@ def _sample(items: Iterable[Item], shots: int, rng: random.Random, held_back: in
 
 
 def _sample_several(items: Sequence[Item], shots: int, rng: random.Random) -> list[Item]:
-    """Draw base pictures until `shots` of them, or all there are, show each class; the order is the source's."""
+    """Draw base pictures until each class is shown by `shots` of them, or by all of its pictures.
+
+    The items are returned in the order of the source.
+    """
     groups: dict[str, set[int]] = {}
     for item in items:
         groups.setdefault(item.group, set()).update(item.shows)
@@ -228,7 +235,7 @@ def _sample_several(items: Sequence[Item], shots: int, rng: random.Random) -> li
 
 
 def _by_class(items: Iterable[Item]) -> dict[int, dict[str, list[Item]]]:
-    """Return label → base picture → its variants, all in order of first appearance."""
+    """Return a table of label → base picture → its variants. All three are in order of first appearance."""
     found: dict[int, dict[str, list[Item]]] = {}
     for item in items:
         found.setdefault(item.label, {}).setdefault(item.group, []).append(item)
@@ -236,7 +243,7 @@ def _by_class(items: Iterable[Item]) -> dict[int, dict[str, list[Item]]]:
 
 
 def _fewer(items: tuple[Item, ...], at_most: int | None, rng: random.Random) -> tuple[Item, ...]:
-    # From a separate random stream: so methods with and without selection pictures search on the same pictures.
+    # `rng` is a separate random stream, so methods with and without selection pictures search on the same pictures.
     groups = list(dict.fromkeys(item.group for item in items))
     if at_most is None or at_most >= len(groups):
         return items
@@ -245,23 +252,24 @@ def _fewer(items: tuple[Item, ...], at_most: int | None, rng: random.Random) -> 
 
 
 def cut_to(items: Collection[Item], labels: range) -> tuple[Item, ...]:
-    """Return the items of these classes, with labels that count from 0."""
+    """Return the items whose labels are in `labels`; their new labels count from 0."""
     return tuple(replace(item, label=item.label - labels.start) for item in items if item.label in labels)
 
 
 def fresh(data: DataSet, drawn: Draw, seed: int) -> tuple[Item, ...]:
-    """Draw fresh pictures: those of train and val, of the searched classes, that are in no part of the draw.
+    """Draw pictures of train and val that the search did not use, from the classes of the search.
 
-    They come from a separate random stream, so that `draw` does not depend on them.
+    A separate random stream draws these pictures, so `draw` does not depend on them.
 
     Args:
         data: the data set that `drawn` was drawn from.
-        drawn: the draw, whose search and selection pictures are taken.
-        seed: of the draw.
+        drawn: the draw, whose search and selection pictures are not drawn again.
+        seed: the seed of the draw.
 
     Returns:
-        Base pictures, equally many of each class: as many as `FRESH` allows, but one or more; fewer of a class that has
-        no more. Empty if fewer base pictures are left than there are classes.
+        The items of equally many base pictures of each class, with all variants: `FRESH` divided by the number of
+        classes, but at least one base picture. If a class has fewer left, all of them are returned. Empty if fewer base
+        pictures are left than there are classes.
     """
     taken = {item.group for item in (*drawn.search, *drawn.selection)}
     classes = range(len(drawn.class_names))
@@ -290,7 +298,7 @@ def kept_labels(data: DataSet, classes: Literal["all", "base"]) -> range:
 
 
 def untested(data: DataSet, classes: Literal["all", "base"] = "all") -> tuple[str, ...]:
-    """Return the classes of a search that have no test picture; they still compete in the test."""
+    """Return the classes of a search that have no test picture. These classes still compete in the test."""
     if not data.labelled:
         return ()
     tested = {label for item in data.test for label in item.shows}
@@ -298,7 +306,7 @@ def untested(data: DataSet, classes: Literal["all", "base"] = "all") -> tuple[st
 
 
 def part_named(name: str) -> Part | None:
-    """Return the part that a folder, a split or a cell names, or None.
+    """Return the part that the name of a folder or split, or the text of a cell, stands for; None if it is no part.
 
     >>> part_named("Validation"), part_named("cat")
     ('val', None)
@@ -307,10 +315,15 @@ def part_named(name: str) -> Part | None:
 
 
 def parts_named(names: Iterable[str], where: str, what: str) -> dict[str, Part]:
-    """Return name → part of the folders or splits that name a part.
+    """Return a table of name → part. Names of folders or splits that stand for no part are left out.
+
+    Args:
+        names: the names of the folders or splits.
+        where: the source's name in messages.
+        what: the word for the folders or splits in messages.
 
     Raises:
-        InputError: two name the same part; the message calls them `what`.
+        InputError: two names stand for the same part.
     """
     found = {name: part for name in names if (part := part_named(name))}
     if len(set(found.values())) < len(found):
@@ -319,10 +332,10 @@ def parts_named(names: Iterable[str], where: str, what: str) -> dict[str, Part]:
 
 
 def part_in_cell(cell: str, at: str) -> Part | None:
-    """Return the part that a cell of the column `split` names; None if the cell is empty.
+    """Return the part that a cell of the column `split` stands for; None if the cell is empty.
 
     Raises:
-        InputError: the cell names no part; `at` is the row in the message.
+        InputError: the cell stands for no part; the message names the row with the words `at`.
     """
     part = part_named(cell)
     if cell.strip() and part is None:
@@ -331,10 +344,10 @@ def part_in_cell(cell: str, at: str) -> Part | None:
 
 
 def settle_parts(parts: Collection[Part], where: str) -> dict[Part, Part] | None:
-    """Return what each part of the source is used as; None if the source has one part at most, and so is not split.
+    """Return a table: part of the source → the part that it is used as. None if the source has at most one part.
 
     Raises:
-        InputError: there are val and test pictures, but none to train on.
+        InputError: there are val and test pictures, but no train pictures.
     """
     if len(parts) <= 1:
         return None
@@ -349,9 +362,12 @@ def cut(groups: Mapping[int, set[str]], seed: int, *, test: bool) -> dict[str, P
     """Cut each class into parts; the head of this file has the rule.
 
     Args:
-        groups: label → group keys.
-        seed: of the shuffle.
-        test: whether to cut a test part, too, or train and val only.
+        groups: label → the groups of this class.
+        seed: the seed of the shuffle.
+        test: whether to cut a test part; if not, the parts are train and val.
+
+    Returns:
+        A table of group → part.
     """
     parts: dict[str, Part] = {}
     rng = random.Random(seed)

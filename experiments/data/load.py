@@ -2,10 +2,12 @@
 
     ipo optimize --data folder:HOLIDAY class_names=names.txt
 
-These pictures have no labels, and the user names the classes: in a text file with one name a line, in a YAML file with
-a list or a table (as `classes.yaml`, with synonyms), or as a list. A list says that the pictures have no labels.
-`labels=none` takes away the labels of labelled pictures, so that a run with labels and one without can be compared.
-Without labels, all pictures are in one part, and labels are kept nowhere.
+The pictures in this example have no labels, and the user names the classes. The names may be in a text file with one
+name on each line, in a YAML file with a list or a table (with synonyms, as in `classes.yaml`), or in the setting itself
+as a list. A list, also in a file, means that the pictures have no labels.
+
+`labels=none` removes the labels of labelled pictures, so that a run with labels can be compared with a run without
+labels. Without labels, all pictures are in one part, and no label is stored.
 """
 
 from __future__ import annotations
@@ -43,12 +45,12 @@ Names = Mapping[Any, Any] | Sequence[Any]
 GIVE = "class_names=names.txt, a text file with one name a line"
 TABLES = ("csv", "parquet", "hf")
 OFFICIAL = "ipo_prompts.experiments.data.benchmarks.hub:OFFICIAL"
-"""Maps the name of each registered data set to its loader; these names add to those of `SOURCES`."""
+"""Where the table of registered data sets is: name → loader. A spec begins with such a name, or one of `SOURCES`."""
 CODES = "ipo_prompts.experiments.data.wordnet:read_codes"
-"""Finds names for classes that have codes for names."""
+"""Where the function is that finds names for classes whose names are codes."""
 WORDNET = "the table of WordNet's numbers"
 MOST_BYTES = 10_000_000
-"""Size of a file of names: enough for a million."""
+"""Largest size of a file of class names, in bytes: enough for a million names."""
 
 
 def load_data(
@@ -62,25 +64,27 @@ def load_data(
     exclude: Sequence[str] = (),
     whole: bool = True,
 ) -> DataSet:
-    """Load a data set; pictures are found, not opened.
+    """Load a data set. Pictures are only listed, not opened.
 
     Args:
         spec: `embedded`, `embedded:NAME`, `embedded:OP+OP`, `folder:PATH`, `csv:PATH`, `parquet:PATH`,
             `hf:NAME[:CONFIG]`, `python:MODULE:FUNCTION[:REST]` (see `sources/own.py`), or a registered name: `eurosat`
             (below `IPO_DATA_ROOT`), `eurosat:PATH_OF_ROOT`, `eurosat:hf`, or `eurosat:hf:ID` for another copy on the
             hub or on this machine.
-        seed: cuts the parts that the source lacks (draw.py); without effect if the source has train, val and test.
-        task: what the pictures are, for the language model; None takes the registered task, or makes one from a few
-            class names.
-        background: how the pixels are read; registered data are read as stored, because their published numbers were
-            measured so.
-        class_names: class → its name in prompts, or a list of name and synonyms; instead of `classes.yaml`. A list of
-            names is for pictures without labels, see the head of this file.
-        labels: "none" takes away the labels of the data; a run never uses them. "several" reads `cat|sofa`.
-        exclude: classes to leave out, as the source or as `classes.yaml` calls them; the pictures of the other classes
-            stay in their parts.
-        whole: whether a missing file that a table names, or a class without pictures, is an error now. If not, reading
-            the file raises the error, and the class is kept.
+        seed: the seed with which missing parts are cut (draw.py); without effect if the source has train, val and test.
+        task: a sentence that says what the pictures are, for the language model. None takes the registered task, or
+            makes a sentence from a few class names.
+        background: the background on which transparent pictures are read. Registered data are always read as stored,
+            because the published numbers were measured so.
+        class_names: a table, in place of `classes.yaml`: class → its name in prompts, or a list of name and synonyms.
+            For pictures without labels, also a list of classes (see the head of this file). Instead of a table or a
+            list, the path of a file that holds it.
+        labels: "given" uses the labels of the data; "none" removes them, so that a run cannot use them; "several" reads
+            labels such as `cat|sofa` as the names of several classes.
+        exclude: names of classes to leave out, as the source or `classes.yaml` spells them. The pictures of the other
+            classes stay in their parts.
+        whole: whether missing files and classes without pictures are errors here. If not, a missing file raises an
+            error when it is read, and a class without pictures stays in the data set.
 
     Raises:
         InputError: the spec is unknown, or something is wrong with the source; the message says what in one sentence.
@@ -137,7 +141,7 @@ def _labelled(
     data = without(data, exclude) if exclude else data
     if whole and (empty := empty_classes(data)):
         raise lacking(data, empty, gathered.where, "pictures", "some")
-    bars = about_bars(data)  # read as one name each, joined names make many classes of one picture
+    bars = about_bars(data)  # if cat|sofa is read as one name, many classes have one picture
     if not data.test and (whole or bars is None):
         raise InputError(
             f"nothing of {gathered.where} is left to test with: the only picture of a class is searched on; "
@@ -147,7 +151,7 @@ def _labelled(
 
 
 def _check_files(gathered: Gathered, whole: bool, check: str) -> None:
-    """Refuse missing files, all in one error; `check` is the command that names each."""
+    """Raise one error for all missing files, if `whole`; `check` is the command that lists them all."""
     gone = [row for row in gathered.rows if row.fault]
     if whole and len(gone) == 1:
         raise cast("InputError", gone[0].fault)
@@ -159,9 +163,9 @@ def cannot_be_read(names: Sequence[str], sentence: str, check: str) -> InputErro
     """Return one error for all pictures that cannot be read.
 
     Args:
-        names: names of these pictures, one or more.
-        sentence: why the first picture cannot be read.
-        check: the command that reads every picture of the data.
+        names: the names of these pictures, at least one.
+        sentence: a sentence that says why the first picture cannot be read.
+        check: the command that checks every picture of the data.
     """
     if len(names) == 1:
         return InputError(f"{sentence.rstrip('.')}; `{check}` reads all pictures.")
@@ -172,7 +176,7 @@ def cannot_be_read(names: Sequence[str], sentence: str, check: str) -> InputErro
 
 
 def check_command(spec: str, class_names: object, labels: str, exclude: Sequence[str]) -> str:
-    """Return the command that checks the data of these settings; see `load_data`.
+    """Return the command that checks the data that these arguments of `load_data` describe.
 
     >>> print(check_command("csv:my rooms.csv", None, "several", ["hall"]))
     ipo data check 'csv:my rooms.csv' labels=several 'exclude=["hall"]'
@@ -187,9 +191,9 @@ def check_command(spec: str, class_names: object, labels: str, exclude: Sequence
 
 
 def _called(data: DataSet, names: Mapping[Any, Any], where: str) -> DataSet:
-    """Name the classes as the user has said, and classes with a number of WordNet as WordNet says."""
+    """Rename the classes by the user's names. Other classes with a number of WordNet get their name in WordNet."""
     given = {tidy(name) for name in names if isinstance(name, str)}
-    known, unnamed = resolve_name(CODES)(data, given)  # before `with_names`: a user who writes a code is believed
+    known, unnamed = resolve_name(CODES)(data, given)  # before `with_names`: codes that the user wrote count as names
     said = [WORDNET] * bool(known) + [f"{NAMES_FILE} in {where}" if where != "class_names" else where] * bool(names)
     if known or names:
         data = with_names(data, {**known, **names}, " and ".join(reversed(said)))
@@ -197,7 +201,7 @@ def _called(data: DataSet, names: Mapping[Any, Any], where: str) -> DataSet:
 
 
 def names_data(word: str) -> bool:
-    """Whether a word of a command names data rather than a setting.
+    """Return whether a word of a command is the spec of a data set, not a setting.
 
     >>> names_data("folder:pets"), names_data("eurosat"), names_data("pets"), names_data("steps=3")
     (True, True, False, False)
@@ -209,7 +213,10 @@ def names_data(word: str) -> bool:
 
 
 def official() -> Mapping[str, Callable[[str, int, str | None], DataSet]]:
-    """Return name → loader of the registered data sets; a loader takes the text behind the name, a seed and a task."""
+    """Return a table of the registered data sets: name → loader.
+
+    A loader takes the text behind the name in a spec, a seed and a task.
+    """
     return cast("Mapping[str, Callable[[str, int, str | None], DataSet]]", resolve_name(OFFICIAL))
 
 
@@ -223,10 +230,10 @@ def _hint(spec: str, kind: str) -> str:
 
 
 def read_class_names(given: str) -> Names:
-    """Read the file that `class_names` names: a table or a list in YAML, else one name a line.
+    """Read a file of class names: a table or a list in YAML, or a text file with one name on each line.
 
     Raises:
-        InputError: the file cannot be read, or names nothing.
+        InputError: the file cannot be read, or has no class names.
     """
     file = Path(given).expanduser()
     if file.suffix.lower() in (".yaml", ".yml"):
@@ -242,15 +249,21 @@ def read_class_names(given: str) -> Names:
 
 
 def is_list(names: Names | None) -> bool:
-    """Whether names are a list, which says that the pictures have no labels; see the head of this file."""
+    """Return whether `names` is a list, which means that the pictures have no labels; see the head of this file."""
     return names is not None and not isinstance(names, Mapping)
 
 
 def gather_pictures(kind: str, rest: str, names: Names | None, *, hidden: bool) -> Gathered | None:
-    """Gather the pictures of a folder or a table without labels, or with a list of names; None for other data.
+    """Gather the pictures of a folder or a table without labels; return None for all other data.
+
+    Args:
+        kind: the text before the first colon of the spec.
+        rest: the text behind it.
+        names: the class names that the user gave; None for no names.
+        hidden: whether labels are removed anyway, so that data with labels and a list of names are no error.
 
     Raises:
-        InputError: there are labels and a list of names, and labels are not `hidden`; or there is neither.
+        InputError: there are both labels and a list of names, and `hidden` is false; or there are neither.
     """
     found: Gathered | None = None
     if kind == "folder" and (is_list(names) or folder.is_flat(rest)):
@@ -278,7 +291,7 @@ def _refuse_labels(found: Gathered, names: Names) -> None:
 
 
 def both(what: str) -> InputError:
-    """Return the error for labels beside a list of names; `what` says how the labels were noticed."""
+    """Return the error for data that have labels although `class_names` is a list; `what` says where the labels are."""
     return InputError(
         f"{what}, so these pictures seem to have labels, and a list of class_names is for pictures that have none; "
         "leave class_names out to use the labels, or set labels=none so that they are not used."
@@ -289,7 +302,8 @@ def named_pictures(source: Gathered, names: Names, task: str | None) -> DataSet:
     """Return pictures without labels as a data set of the named classes.
 
     Raises:
-        InputError: there are no pictures, or the names are fewer than two, too long, unusable, or shared by classes.
+        InputError: there are no pictures or fewer than two classes, a name is too long or unusable, or two classes
+            share a name.
     """
     if not source.rows:
         raise InputError(f"{source.where} has no pictures; put pictures there or name another source.")
@@ -309,7 +323,7 @@ def named_pictures(source: Gathered, names: Names, task: str | None) -> DataSet:
 
 
 def classes_of(names: Names) -> tuple[str, ...]:
-    """Return the classes that the user named, in the user's order.
+    """Return the classes that the user gave, in the order in which they were given.
 
     >>> classes_of({"sofa": ["sofa", "couch"], "cat": "cat"})
     ('sofa', 'cat')
@@ -333,7 +347,7 @@ def classes_of(names: Names) -> tuple[str, ...]:
 
 
 def without_labels(data: DataSet, names: Names | None) -> DataSet:
-    """Return a data set without its labels, all pictures in one part; a list of names replaces the classes."""
+    """Return a data set without its labels: all pictures are in `train`. A list of names replaces the classes."""
     given = classes_of(names) if names is not None and is_list(names) else None
     classes = given or data.class_names
     own_task = data.task == default_task(data.class_names)

@@ -1,15 +1,20 @@
 """Finds near copies of pictures, and pictures and class names that a CLIP cannot tell apart.
 
-**Near copies** are pictures of a burst, a photograph saved again, frames of one film. Undeclared near copies make
-intervals far too narrow, because each counts as a picture of its own. Three signs are used: features of the CLIP; a
-small grey picture that may be moved and enlarged a little, which changes of light leave alone; and names or times that
-follow one another, after which less likeness is enough. Pictures of one class and part are compared. The groups found
-are proposals: they count only if the user gives them as a column `group` of a `csv:` table (docs/own-pictures.md).
-`benchmarks/near_copies.py` measures how many near copies are found, and how many pictures are joined falsely.
+**Near copies** are, for example, pictures of a burst, a photograph that was saved again, or frames of one film. If near
+copies are not declared, each counts as an independent picture, which makes intervals far too narrow. Pictures of the
+same class and part are compared by three signs:
 
-**What a CLIP cannot tell apart** is reported by `ipo data check`: names that the tokenizer cuts to pieces, classes
-whose texts the CLIP encodes alike, and pictures of two parts that it encodes alike. check.py finds equal bytes without
-a CLIP.
+- features of the CLIP;
+- small grey pictures, which may be moved and enlarged a little and do not depend on the light;
+- names or times that follow one another: such pictures are joined at a lower likeness.
+
+The groups that are found are proposals. They are used only if the user gives them as a column `group` of a `csv:` table
+(docs/own-pictures.md). `benchmarks/near_copies.py` measures how many near copies are found, and how many pictures are
+joined falsely.
+
+**Names and pictures that a CLIP cannot tell apart** are reported by `ipo data check`: class names that the tokenizer
+cuts to pieces, classes whose texts have nearly the same features, and pictures of different parts that have nearly the
+same features. check.py finds pictures with equal bytes without a CLIP.
 """
 
 from __future__ import annotations
@@ -40,42 +45,42 @@ from ipo_prompts.metrics.text_tower import encode_templates
 from ipo_prompts.programs.candidates import has_words
 
 FEATURES, GREY = 0.995, 0.96
-"""Least likeness of two pictures that are joined: cosine of the features, correlation of the small grey pictures. Set
-on the shipped drawings so that false joins are few; photographs may need other values."""
+"""Two pictures are joined from this cosine of their features, or this correlation of their small grey pictures. The
+values were chosen on the shipped drawings so that false joins are few; photographs may need other values."""
 FEATURES_NEXT, GREY_NEXT = 0.985, 0.93
-"""The same for pictures whose names or times follow one another."""
+"""The same limits for two pictures whose names or times follow one another."""
 SECONDS = 2
-"""Pictures taken within this many seconds follow one another."""
+"""The times of two pictures follow one another if they are at most this many seconds apart."""
 MOST = 5000
-"""Most test pictures in which a run searches for near copies: each is decoded once more."""
+"""Most pictures in which a run searches for near copies, because each picture must be decoded again."""
 SIDE, MARGIN, ENLARGED = 24, 2, 0.92
-"""Side of the small grey picture and how far it may be moved, in pixels; share of a side that is enlarged to the
-whole."""
+"""SIDE: the side of the small grey picture, in pixels. MARGIN: how far it may be moved, in pixels. ENLARGED: the share
+of each side that is left when the middle of a picture is enlarged."""
 _TAKEN = "%Y:%m:%d %H:%M:%S"
 PIECES = 4
-"""A word of this many tokens or more is reported. The CLIP has seldom learnt such a word: most English words have one
-token or two."""
+"""A word of a class name is reported if it has at least this many tokens. A CLIP has seldom learnt such words: most
+English words have one or two tokens."""
 ALIKE = 0.99
-"""Least cosine of two classes, or two pictures, that are reported. In the shipped pictures, different classes stay
-below 0.94 and different drawings of two parts below 0.99. Of copies saved again as JPEG, half or more are above it; of
-copies of clean drawings, fewer."""
+"""Two classes, or two pictures, are reported from this cosine. In the shipped pictures, two classes are below 0.94, and
+two different drawings of two parts are below 0.99. Half or more of the copies that were saved again as JPEG are above
+the limit, but fewer copies of clean drawings are."""
 PICTURES = 1000
-"""Most pictures that are compared, spread over the data: encoding them takes a minute or two with a ViT-B/16 on two
-cores."""
+"""Most pictures that `alike` compares. Encoding this many takes a minute or two with a ViT-B/16 on two cores."""
 CLASSES = 5000
 BLOCK = 512
 _SHOWN = 5
 
 
 def near_copies(items: Sequence[Item], features: Floats) -> list[int]:
-    """Join near copies among pictures of one part.
+    """Find groups of near copies among pictures of one part.
 
     Args:
-        items: n pictures; pictures of one group are joined already.
-        features: unit rows, (n, D).
+        items: n pictures. Pictures that have the same `group` are always joined.
+        features: the pictures' features, unit rows (n, D).
 
     Returns:
-        The group of each picture, from 0. Pictures that are alike are in one group, and so is what is like either.
+        The group number of each picture, from 0. Two pictures are in one group if they are alike, or if a chain of
+        pictures connects them in which each is like the next.
 
     Raises:
         InputError: a picture cannot be read.
@@ -102,13 +107,13 @@ def near_copies(items: Sequence[Item], features: Floats) -> list[int]:
 def grouped_table(source: Gathered, clip: Clip, progress: Progress | None = None) -> tuple[str, str]:
     """Make a `csv:` table of all pictures of a folder or table, in which near copies share a group.
 
-    Joined pictures have the same class, and the same part if the source has parts.
+    Only pictures of the same class are joined, and only within a part if the source has parts.
 
     Returns:
-        The table, and what was found in words: "" if nothing was.
+        The text of the table, and a text that says how many pictures look like near copies: "" if there are none.
 
     Raises:
-        InputError: the pictures are in no files of their own, or one cannot be read.
+        InputError: the pictures are not files, or a picture cannot be read.
     """
     import pandas as pd
 
@@ -132,10 +137,10 @@ def grouped_table(source: Gathered, clip: Clip, progress: Progress | None = None
 
 
 def told_copies(items: Sequence[Item], features: Floats) -> tuple[str, list[int]]:
-    """Return how many pictures look like near copies, in words, and the group of each; see `near_copies`.
+    """Return a text that says how many pictures look like near copies, and the group of each; see `near_copies`.
 
-    Both are empty if there are more than `MOST` pictures, or a picture cannot be read (a file may have gone since its
-    features were stored).
+    Both are empty if there are no pictures or more than `MOST`, or if a picture cannot be read (a file may have been
+    removed since its features were stored).
     """
     if not 0 < len(items) <= MOST:
         return "", []
@@ -147,7 +152,7 @@ def told_copies(items: Sequence[Item], features: Floats) -> tuple[str, list[int]
 
 
 def copies_in_words(items: Sequence[Item], groups: Sequence[int]) -> str:
-    """Return how many pictures were joined with a picture of another declared group; "" if none was."""
+    """Return a text that says how many pictures were joined with a picture of another declared group; "" for none."""
     declared = Counter(group for group, _ in {*zip(groups, (item.group for item in items), strict=True)})
     joined = sum(declared[group] > 1 for group in groups)
     several = sum(names > 1 for names in declared.values())
@@ -156,11 +161,11 @@ def copies_in_words(items: Sequence[Item], groups: Sequence[int]) -> str:
 
 
 def _look(picture: Picture) -> tuple[Floats, float | None]:
-    """Read one picture and make it small and grey.
+    """Read one picture, and make small grey views of it.
 
     Returns:
-        Unit rows (V, P): the first is the picture as it is, the others are moved or enlarged a little. Then the time
-        when it was taken, according to the camera, in seconds; or None.
+        The views, unit rows (V, P): the first view is the picture itself, and the others are moved or enlarged a
+        little. Then the time at which the camera says it took the picture, in seconds; None if it is not stored.
 
     Raises:
         InputError: the picture cannot be read.
@@ -177,12 +182,12 @@ def _look(picture: Picture) -> tuple[Floats, float | None]:
     rows = np.concatenate([_moved(np.asarray(view, np.float32)) for view in (whole, inner)])
     rows -= rows.mean(axis=1, keepdims=True)
     norms = np.linalg.norm(rows, axis=1, keepdims=True)
-    # A picture of one colour is like no other.
+    # The rows of a picture of one colour become 0, so it is not like any other picture.
     return (rows / np.where(norms > 1, norms, np.inf)).astype(np.float32), _taken(data)
 
 
 def _moved(grey: Floats) -> Floats:
-    """Return the middle of a picture, then windows up to `MARGIN` pixels away from it: rows (V, P)."""
+    """Return windows of a small picture as rows (V, P): first the middle, then windows up to `MARGIN` pixels away."""
     size = SIDE - 2 * MARGIN
     steps = sorted(range(2 * MARGIN + 1), key=lambda step: abs(step - MARGIN))
     return sliding_window_view(grey, (size, size))[np.ix_(steps, steps)].reshape(-1, size * size)
@@ -199,7 +204,10 @@ def _taken(data: bytes) -> float | None:
 
 
 def _likeness(pictures: Sequence[Floats]) -> Floats:
-    """Return the highest correlation of each pair, where one of the two is not moved or enlarged: (n, n)."""
+    """Return the likeness of each pair of pictures, (n, n).
+
+    It is the highest correlation of any view of one picture with the first view of the other picture.
+    """
     views = np.stack(pictures)
     best = np.full((len(views), len(views)), -1, dtype=np.float32)
     for view in range(views.shape[1]):
@@ -208,7 +216,10 @@ def _likeness(pictures: Sequence[Floats]) -> Floats:
 
 
 def _following(names: Sequence[str], taken: Sequence[float | None]) -> Iterator[tuple[int, int]]:
-    """Yield the pairs whose names differ by one in their last number, or that were taken shortly after one another."""
+    """Yield the pairs of pictures, by position, that follow one another.
+
+    The last numbers in their names differ by one, or they were taken at most `SECONDS` apart.
+    """
     numbered: dict[tuple[str, str], dict[int, int]] = {}
     for place, name in enumerate(names):
         if match := re.fullmatch(r"(.*?)(\d{1,15})(\D*)", name, flags=re.DOTALL):
@@ -220,11 +231,13 @@ def _following(names: Sequence[str], taken: Sequence[float | None]) -> Iterator[
 
 
 def alike(data: DataSet, clip: Clip, progress: Progress | None = None) -> list[str]:
-    """Compare class names and pictures; of many, a part that is spread over all. No template is scored.
+    """Find class names and pictures that the CLIP cannot tell apart. No template is scored.
+
+    Of more than `PICTURES` pictures, a sample that is spread evenly over the data is compared.
 
     Returns:
-        Lines to print: for each kind of finding the number, the first or closest ones, and what to do. Empty if nothing
-        is alike and everything was compared.
+        Lines to print. For each kind of problem they say how many there are, list the first or closest of them, and say
+        what to do. The list is empty if there is no problem and all pictures were compared.
 
     Raises:
         InputError: a picture cannot be read.
@@ -260,7 +273,7 @@ def _pictures_alike(data: DataSet, clip: Clip, progress: Progress | None) -> Ite
     features = store.encode(sample, progress)
     contents = store.contents(sample)
     pairs = _pairs(features, np.array([PARTS.index(part) for part, _ in chosen]))
-    pairs = [pair for pair in pairs if contents[pair[0]] != contents[pair[1]]]  # equal bytes are named already
+    pairs = [pair for pair in pairs if contents[pair[0]] != contents[pair[1]]]  # check.py reports equal bytes
     if pairs:
         yield f"pairs of pictures in two parts that are near copies to the CLIP: {len(pairs)}"
         yield from _listed(pairs, [f"{item.picture.name} ({part})" for part, item in chosen])
@@ -274,14 +287,23 @@ def _listed(pairs: Sequence[tuple[int, int, float]], names: Sequence[str]) -> It
 
 
 def _renaming(data: DataSet, label: int, new: str) -> str:
-    """Return where a class is given another name, and the line to write; its key is the source's name of the class."""
+    """Return words that say where a class can be renamed, and what to write there.
+
+    Args:
+        data: the data set.
+        label: the label of the class.
+        new: the text that stands for the new name.
+    """
     own = (data.renamed_from or data.class_names)[label]
     line = yaml.safe_dump({str(own): "…"}, allow_unicode=True, width=1000).strip().removesuffix("…") + new
     return f"in {NAMES_FILE}, such as {line}" if data.name.startswith("folder:") else f"as class_names='{{{line}}}'"
 
 
 def _pairs(rows: np.ndarray, kinds: np.ndarray) -> list[tuple[int, int, float]]:
-    """Return the pairs of unit rows that have two kinds and a cosine of at least `ALIKE`, the closest first."""
+    """Return the pairs of unit rows of different kinds whose cosine is at least `ALIKE`, the closest pair first.
+
+    Each pair is the two row numbers and the cosine.
+    """
     found: list[tuple[int, int, float]] = []
     for start in range(0, len(rows), BLOCK):
         cosines = rows[start : start + BLOCK] @ rows.T
@@ -293,6 +315,6 @@ def _pairs(rows: np.ndarray, kinds: np.ndarray) -> list[tuple[int, int, float]]:
 
 
 def _cut(name: str, clip: Clip) -> str | None:
-    """Return the pieces of each word of a name that the tokenizer cuts to `PIECES` or more; None if there is none."""
+    """Return the words of a name that have `PIECES` tokens or more, with dots between tokens; None for no such word."""
     words = [word for word in name.replace("_", " ").split() if clip.count(word) - 2 >= PIECES]
     return ", ".join("·".join(clip.pieces(word)) for word in words) or None

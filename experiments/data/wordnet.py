@@ -1,13 +1,13 @@
-"""Finds names for classes that are called by WordNet's numbers, and words for what is none of the classes.
+"""Finds names for classes that are named by numbers of WordNet, and words for things that are none of the classes.
 
-Classes may have codes for names. A number of WordNet (`n02084071`) is replaced by a name. The number stands for a set
-of synonyms, so the name is exact. The first synonym is taken. If two classes would get the same name, each takes its
-first synonym that no other class has, or the first synonym with its hypernym: `crane wading bird`. The number may be
-followed by anything, as in `n02085620-Chihuahua`.
+Some data have codes in place of class names. A number of WordNet, such as `n02084071`, stands for a set of synonyms. It
+is replaced by the first synonym. If two classes would get the same name, each takes its first synonym that no other
+class has, or else its first synonym followed by the hypernym: `crane wading bird`. Other text may follow the number, as
+in `n02085620-Chihuahua`.
 
-Other codes (`17`, `class_3`, `/m/0k4j`) are no names, and no CLIP can read them. A search refuses such classes: it
-would choose words around nothing. A user who writes a name for each into `classes.yaml`, even the same code, is
-believed.
+Other codes, such as `17`, `class_3` or `/m/0k4j`, mean nothing to a CLIP. A search refuses such classes, because its
+prompts would have no meaningful class name. The user can write a name for each into `classes.yaml`; these names are
+accepted without a check, even if they are codes.
 """
 
 from __future__ import annotations
@@ -29,14 +29,17 @@ if TYPE_CHECKING:
     from ipo_prompts.metrics.clip import Clip
 
 SHOWN = 5
-"""Classes for which a message lists the nearest words."""
+"""Most classes for which a message lists the nearest words."""
 NOUNS = 4000
+"""The number of common nouns among which the nearest words are found."""
 PICTURES = 4
-"""Pictures of a class with which its nearest words are found."""
+"""Most pictures of a class that are used to find its nearest words."""
 WORDS = 3
+"""The number of nearest words of a class."""
 STRANGERS = 4000
+"""The number of common nouns from which `strangers` chooses."""
 SENSES = 4
-"""Senses of a class's name whose words count as words of the class."""
+"""Most senses of a class name whose synonyms and hypernyms count as words of the class."""
 _WORDNET = re.compile(r"n(\d{8})(?![0-9A-Za-z])")
 _NUMBERED = re.compile(
     r"""[\W\d_]*\d[\W\d_]*                                                   # 17, 0_3, 2024-05-01
@@ -50,8 +53,14 @@ _NUMBERED = re.compile(
 
 
 def read_codes(data: DataSet, named: Collection[str]) -> tuple[dict[str, str], tuple[str, ...]]:
-    """Return class → name for the classes that are called by a number of WordNet, and the classes that are called by
-    other codes. Classes that the user has `named` are left out.
+    """Return the names of classes that have a number of WordNet, and the classes that have another code.
+
+    Args:
+        data: the data set.
+        named: the classes that the user has named; they are left out of the result.
+
+    Returns:
+        A table of class → name from WordNet, and the classes whose only name is another code.
     """
     left = [name for name in data.class_names if name not in named]
     numbered = {name: int(found[1]) for name in left if (found := _WORDNET.match(name))}
@@ -70,14 +79,14 @@ def _told_apart(found: Mapping[str, Synset]) -> dict[str, str]:
 
 
 def _own(synset: Synset, times: Mapping[str, int]) -> str:
-    """Return the first word that no other class has, or else the first word with its hypernym."""
+    """Return the first word of a synset that no other class has, or else its first word followed by the hypernym."""
     kind = [synsets()[above].words[0].text for above in synset.hypernyms[:1]]
     own = (word.text for word in synset.words if times[as_read(word.text)] == 1)
     return next(own, " ".join([synset.words[0].text, *kind]))
 
 
 def is_code(name: str) -> bool:
-    """Whether a class has a number or a code for a name.
+    """Return whether the name of a class is a number or a code.
 
     >>> [is_code(name) for name in ("17", "class_3", "/m/0k4j", "n99999999", "d41d8cd9")]
     [True, True, True, True, True]
@@ -88,15 +97,16 @@ def is_code(name: str) -> bool:
 
 
 def refuse_codes(data: DataSet, spec: str, clip: Clip | str) -> None:
-    """Refuse data whose classes are called by codes, such as `class_3`.
+    """Refuse data in which the only name of a class is a code, such as `class_3`.
 
     Args:
         data: the data set.
-        spec: how the data set was asked for.
-        clip: a CLIP, or only its name. With a CLIP, the message lists the words nearest to the first of these classes.
+        spec: the spec of the data set, for the message.
+        clip: a CLIP, or only its name. With a CLIP, the message also lists the words nearest to the first `SHOWN` of
+            these classes.
 
     Raises:
-        InputError: there are such classes; the message says what to type.
+        InputError: there are such classes; the message has a command that writes a file of class names to fill in.
     """
     if not (codes := data.unnamed):
         return
@@ -113,11 +123,11 @@ def refuse_codes(data: DataSet, spec: str, clip: Clip | str) -> None:
 
 
 def nearest_words(data: DataSet, names: Sequence[str], clip: Clip) -> dict[str, tuple[str, ...]]:
-    """Return the common nouns that a CLIP finds nearest to a few pictures of each class, the nearest first.
+    """Return a table of class → the common nouns that a CLIP finds nearest to its pictures, the nearest noun first.
 
-    The words are hints for a person: on the shipped pictures, a classifier that used them as names was right half as
-    often as one with the true names. With three classes or more, each word's mean similarity to the classes is
-    subtracted, because a word that is near to all classes tells nothing of one.
+    The words are hints for a person, not class names. On the shipped pictures, a classifier that used these words as
+    names was right half as often as a classifier with the true names. If there are three classes or more, each word's
+    mean similarity to all classes is subtracted, because a word that is near to all classes describes none of them.
 
     Raises:
         InputError: a picture cannot be read.
@@ -143,11 +153,16 @@ def nearest_words(data: DataSet, names: Sequence[str], clip: Clip) -> dict[str, 
 
 
 def names_to_edit(data: DataSet, near: Mapping[str, Sequence[str]]) -> str:
-    """Return a `classes.yaml` with the present names of all classes; a class that has only a code gets no value."""
+    """Return a `classes.yaml` with the names of all classes. A class whose only name is a code has no value.
+
+    Args:
+        data: the data set.
+        near: class → its nearest words, which are written as a comment beside a class without a value.
+    """
     lines = ["# What the classes are called in prompts; synonyms are written [road sign, traffic sign]."]
     for own, names in zip(data.renamed_from or data.class_names, written(data.class_names), strict=True):
         value = None if own in data.unnamed else names
-        flow = None if isinstance(value, list) else False  # a list in one line, and no braces around the line
+        flow = None if isinstance(value, list) else False  # a list in one line, without outer braces
         line = yaml.safe_dump({str(own): value}, allow_unicode=True, width=1000, default_flow_style=flow).strip()
         if value is None:
             line = line.removesuffix("null").strip()
@@ -161,12 +176,12 @@ def names_to_edit(data: DataSet, near: Mapping[str, Sequence[str]]) -> str:
 
 
 def strangers(class_names: Sequence[str], none: Iterable[str] = ()) -> tuple[str, ...]:
-    """Return what a picture may show that is none of the classes: common nouns for things, the most common first.
+    """Return words for things that are none of the classes: the user's words, then common nouns, the most common first.
 
     Args:
-        class_names: the classes. Their names, WordNet's synonyms and all hypernyms are left out: if a folder of dogs is
-            called "beagle", "dog" is no stranger.
-        none: words of the user for what is none of the classes; they come first, whatever they are.
+        class_names: the classes. The result has no noun that is a class name, or a synonym or hypernym of a class name
+            in WordNet: with a class "beagle", it does not have "dog".
+        none: the user's words for things that are none of the classes; none of them is left out.
     """
     own = own_words(class_names)
     told = list(none)
@@ -174,7 +189,10 @@ def strangers(class_names: Sequence[str], none: Iterable[str] = ()) -> tuple[str
 
 
 def own_words(class_names: Sequence[str], *, hypernyms: bool = True) -> set[str]:
-    """Return the words of classes, as they are read: names and singulars, with their synonyms and hypernyms."""
+    """Return all words for the classes, normalised by `as_read`.
+
+    They are the class names, their singulars, and the synonyms of both; with `hypernyms`, also all hypernyms.
+    """
     names = {form for name in every_name(class_names) for form in _forms(as_read(name))}
     left = [number for name in names for _, number in meanings(name)[:SENSES]]
     words, seen = set(names), set(left)
@@ -188,7 +206,7 @@ def own_words(class_names: Sequence[str], *, hypernyms: bool = True) -> set[str]
 
 
 def _forms(name: str) -> set[str]:
-    """Return a name, and the singulars that it may be the plural of."""
+    """Return a name, and the words of which it may be the plural."""
     ends = (("ies", "y"), ("es", ""), ("s", ""))
     singular = {name.removesuffix(end) + instead for end, instead in ends if name.endswith(end)}
     return {name, *singular, *irregular().get(name, ())}

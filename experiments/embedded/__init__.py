@@ -1,8 +1,8 @@
-"""The small CLIP and the shifted pictures that ship with IPO.
+"""The demo CLIP and the shifted pictures that ship with IPO.
 
-The domains have opaque names on purpose: describer and language model must find the words from the pictures, so no path
-may give the words away. `tools/embedded` in a checkout rebuilds these files; `shifts` renders pictures and names sets
-of pictures. Importing this package costs nothing.
+The names of the domains do not say which transformations the pictures have. The describer and the language model must
+find the words by the pictures, so no path may contain these words. `tools/embedded` in a checkout builds these files
+again. The module `shifts` renders pictures, and gives names to sets of pictures. This package is quick to import.
 """
 
 from pathlib import Path

@@ -1,11 +1,12 @@
-"""Transformations of pictures, which shift a domain and which captions name, and named sets of shifted pictures.
+"""Transformations of pictures, and sets of transformed pictures, `embedded:OP+OP`.
 
-A set, `embedded:OP+OP`, is the clean pictures that ship with IPO, rendered with transformations when they are read.
-The same picture, transformations and seed give the same pixels, whatever else is rendered and in whatever order.
+The captions with which the demo CLIP was trained name these transformations. A set has the clean pictures that ship
+with IPO; they are transformed when they are read. The same picture, transformations and seed always give the same
+pixels, whatever other pictures are rendered.
 
-The shipped pictures and the training pictures of the demo CLIP were rendered by revision 8a2c5d8, with one random
-generator for a whole batch. This renderer has the same transformations but draws other moves, so it does not reproduce
-those pictures.
+The shipped pictures and the training pictures of the demo CLIP were rendered by revision 8a2c5d8, which used one random
+generator for a whole batch. This renderer has the same transformations but draws other random moves, so it does not
+reproduce those pictures.
 """
 
 from __future__ import annotations
@@ -30,8 +31,8 @@ Transformation = Callable[[Image, np.random.Generator], Image]
 
 SIDE: Final = 48
 SEED: Final = 0
-"""Seed of every set. A picture is equally dark or noisy in all sets that darken it or add noise, so sets differ in
-their transformations only."""
+"""The seed of every set. Because all sets have the same seed, they differ only in their transformations: a picture is
+equally dark in all sets that darken it, and equally noisy in all sets that add noise."""
 _PREFIX: Final = "embedded:"
 BACKGROUNDS: Final[dict[str, tuple[float, float, float]]] = {
     "white": (1.0, 1.0, 1.0),
@@ -56,19 +57,19 @@ def render(
     jitter: float = 1.0,
     pixelwise: Mapping[str, Transformation] | None = None,
 ) -> Image:
-    """Move a picture a little, lay it on paper and shift it.
+    """Move a picture a little, lay it on paper of one colour, and transform it.
 
     Args:
-        rgba: float32 (side, side, 4) in [0, 1], straight alpha.
-        transformations: names from `GEOMETRIC` and `pixelwise`. They are applied in the order of these two, whatever
-            the order here.
-        seed: 0 or more; decides the move, and how strong a transformation is.
-        background: the paper's colour, a name from `BACKGROUNDS`.
-        jitter: scales the random move; with 0 the drawing is not moved, and gets no margin of paper.
-        pixelwise: the transformations besides the geometric ones; by default `PIXELWISE`.
+        rgba: the picture, float32 (side, side, 4) in [0, 1], with straight alpha.
+        transformations: names from `GEOMETRIC` and `pixelwise`. They are always applied in the order of `GEOMETRIC` and
+            then of `pixelwise`, not in the order given here.
+        seed: the seed of the random move and of the random strength of transformations; 0 or more.
+        background: the colour of the paper, a name from `BACKGROUNDS`.
+        jitter: the factor of the random move; with 0, the picture is not moved and gets no margin of paper.
+        pixelwise: name → transformation, besides the geometric transformations; None takes `PIXELWISE`.
 
     Returns:
-        float32 (48, 48, 3) in [0, 1].
+        The rendered picture, float32 (48, 48, 3) in [0, 1].
 
     Raises:
         InputError: there is no such transformation or background.
@@ -85,7 +86,7 @@ def render(
                 raise InputError(f"there is no {kind} {name!r} of pictures{hint}; there are: {', '.join(known)}.")
     rng = np.random.default_rng(seed)
     alpha = rgba[..., 3:]
-    # Premultiplied, else transparent black bleeds into the outline.
+    # Colours are multiplied by alpha first. Otherwise, the black of transparent pixels would darken the outline.
     moved = _moved(np.concatenate([rgba[..., :3] * alpha, alpha], axis=2), transformations, rng, jitter)
     image = moved[..., :3] + np.array(BACKGROUNDS[background], np.float32) * (1 - moved[..., 3:])
     for name, transformation in pixelwise.items():
@@ -95,12 +96,12 @@ def render(
 
 
 def seed_of(name: str, seed: int) -> int:
-    """Return the seed of the picture `name` in a set with a seed; the picture's position in the set does not matter."""
+    """Return the seed for rendering the picture `name` of a set. It depends only on this name and the set's `seed`."""
     return random.Random(f"{seed}/{name}").getrandbits(63)
 
 
 def _moved(image: Image, transformations: Collection[str], rng: np.random.Generator, jitter: float) -> Image:
-    """Turn, scale and shift all channels; (side, side, channels) to (48, 48, channels), 0 outside."""
+    """Turn, scale and move a picture (side, side, channels). Return (48, 48, channels), with 0 outside the picture."""
     angle, scale, down, right = rng.uniform(-1, 1, 4) * jitter * (0.2, 0.12, 0.1, 0.1)
     turn = angle + math.pi * ("upside down" in transformations) + math.pi / 2 * ("sideways" in transformations)
     zoom = (
@@ -109,7 +110,7 @@ def _moved(image: Image, transformations: Collection[str], rng: np.random.Genera
         * (2 if "small" in transformations else 1)
     )
     side = len(image)
-    # Maps a place in the result to its place in `image`, both counted from the centre.
+    # The matrix maps a position in the result to a position in `image`, both relative to the centre.
     matrix = np.array([[math.cos(turn), math.sin(turn)], [-math.sin(turn), math.cos(turn)]]) * zoom * side / SIDE
     centre = (side - 1) / 2 + np.array([down, right]) * side / 2
     offset = centre - matrix @ np.full(2, (SIDE - 1) / 2)
@@ -122,13 +123,13 @@ def _moved(image: Image, transformations: Collection[str], rng: np.random.Genera
 
 def _gray(image: Image) -> Image:
     red, green, blue = (image[..., [channel]] for channel in range(3))
-    # No product of matrices: its last bits differ between processors, and with them the pictures.
+    # No matrix product: its last bits differ between processors, so the pictures would differ, too.
     brightness = np.float32(0.299) * red + np.float32(0.587) * green + np.float32(0.114) * blue
     return np.repeat(brightness, 3, axis=2)
 
 
 def _edges(image: Image) -> Image:
-    """Return dark outlines on white paper, from the gradient of the brightness."""
+    """Return a picture of dark outlines on white paper, computed from the gradient of the brightness."""
     gray = _gray(image)
     across, down = (ndimage.sobel(gray[..., 0], axis, mode="nearest") for axis in (1, 0))
     outlines: Image = 1 - np.clip(0.6 * np.hypot(across, down), 0, 1)
@@ -155,7 +156,7 @@ def _noise(image: Image, rng: np.random.Generator) -> Image:
     return image + rng.uniform(0.1, 0.2) * rng.standard_normal((SIDE, SIDE, 1), np.float32)
 
 
-# In the order in which they are applied: geometry first, sensor faults last.
+# Transformations are in the order in which they are applied; `GEOMETRIC` comes before them.
 PIXELWISE: Final[dict[str, Transformation]] = {
     "gray": lambda image, rng: _gray(image),
     "sepia": lambda image, rng: _gray(image) * np.array([1.0, 0.84, 0.62], np.float32),
@@ -171,17 +172,17 @@ PIXELWISE: Final[dict[str, Transformation]] = {
 }
 GEOMETRIC: Final = ("upside down", "sideways", "zoom", "small")
 TRANSFORMATIONS: Final = (*GEOMETRIC, *PIXELWISE)
-"""The transformations that captions name."""
+"""The names of all transformations, in the order in which they are applied."""
 
 
 def transformations_of(name: str) -> tuple[str, ...]:
-    """Return the transformations in a set's name, in the order of `TRANSFORMATIONS`.
+    """Return the transformations that the name of a set lists, in the order of `TRANSFORMATIONS`.
 
     Args:
-        name: transformations joined by +, in any order; their words may be joined by hyphens.
+        name: transformations joined by +, in any order. The words of a transformation may be joined by hyphens.
 
     Raises:
-        InputError: a transformation is unknown, or is there twice.
+        InputError: a transformation is unknown, or is listed twice.
 
     >>> transformations_of("negative+upside-down") == transformations_of("upside down + negative")
     True
@@ -190,7 +191,7 @@ def transformations_of(name: str) -> tuple[str, ...]:
     names = [name_of_set([one]) for one in TRANSFORMATIONS]
     strange = next((part for part in parts if part not in TRANSFORMATIONS), None)
     if strange is not None:
-        # A single word may have been meant for a set of the shipped pictures.
+        # A name without + may be a misspelt domain.
         hint = did_you_mean(strange.replace(" ", "-"), names if len(parts) > 1 else [*embedded.DOMAINS, *names])
         whole = ", ".join(f"{_PREFIX}{domain}" for domain in embedded.DOMAINS)
         what = f"; {strange!r} is no transformation" if len(parts) > 1 else ""
@@ -205,7 +206,7 @@ def transformations_of(name: str) -> tuple[str, ...]:
 
 
 def name_of_set(transformations: Collection[str]) -> str:
-    """Return the one name of a set of transformations.
+    """Return the name of a set, which is the same in whatever order the transformations are given.
 
     >>> name_of_set(["negative", "upside down"])
     'upside-down+negative'
@@ -214,7 +215,7 @@ def name_of_set(transformations: Collection[str]) -> str:
 
 
 def canonical(spec: str) -> str:
-    """Return the spec of a data set: a set of transformations under its one name, every other spec unchanged.
+    """Return the spec with its transformations in the order of `TRANSFORMATIONS`; return any other spec unchanged.
 
     >>> canonical("embedded:negative + upside down"), canonical("folder:pets")
     ('embedded:upside-down+negative', 'folder:pets')
@@ -224,18 +225,18 @@ def canonical(spec: str) -> str:
         return spec
     try:
         return _PREFIX + name_of_set(transformations_of(rest))
-    except InputError:  # a shipped set, or a spec that `load_data` refuses with a message
+    except InputError:  # a domain, or a spec that `load_data` refuses
         return spec
 
 
 def shifted(clean: Picture, key: str, transformations: Collection[str]) -> Picture:
-    """Return a picture that is rendered each time it is read, which takes about half a millisecond.
+    """Return a transformed picture. It is rendered each time it is read, which takes about half a millisecond.
 
-    The picture has no stamp. Its bytes also depend on the renderer, so caches must read the picture to identify it.
+    The picture has no stamp: its bytes also depend on the renderer, so caches must read the picture to identify it.
 
     Args:
         clean: a shipped picture of 48 by 48 pixels, on white.
-        key: the picture's path within its set, which decides what is random in the transformations.
+        key: the path of the picture within its set; the seed of the random transformations is made from it.
         transformations: names from `TRANSFORMATIONS`.
     """
     name = f"{key} of {_PREFIX}{name_of_set(transformations)}"
@@ -245,13 +246,14 @@ def shifted(clean: Picture, key: str, transformations: Collection[str]) -> Pictu
 def rendered(
     clean: Picture, transformations: Collection[str], seed: int, pixelwise: Mapping[str, Transformation] | None = None
 ) -> bytes:
-    """Render a clean picture of 48 by 48 pixels, on white; see `render`.
+    """Transform a clean picture of 48 by 48 pixels on white; see `render`.
 
     Returns:
-        A PPM file. Its bytes identify the picture; they depend on the pixels alone, and not on an encoder's version.
+        The bytes of a PPM file. They depend only on the pixels, not on the version of an encoder, so they identify the
+        picture.
     """
     rgb = np.asarray(clean.image(), np.float32) / 255
     opaque = np.ones((SIDE, SIDE, 1), np.float32)
-    # The clean picture was moved when it was made. A second move would blur it, and shift it more than the CLIP saw.
+    # The clean picture was moved when it was made. A second move would blur it, and move it more than in training.
     image = render(np.concatenate([rgb, opaque], axis=2), transformations, seed, jitter=0, pixelwise=pixelwise)
     return b"P6 %d %d 255\n" % (SIDE, SIDE) + np.round(image * 255).astype(np.uint8).tobytes()

@@ -1,10 +1,12 @@
 """The paper's data sets, listed in `registry.yaml`: eleven to search on, four shifted ImageNets to test on.
 
-The layout is CoOp's (github.com/KaiyangZhou/CoOp, DATASETS.md): one root with a folder for each data set, which holds
-the pictures and `split_zhou_NAME.json`. The templates come from CoOp's zero-shot classifier. Sizes were counted in the
-published split and index files (github.com/linzhiqiu/cross_modal_adaptation, MIT); the sizes of ImageNet and its
-shifted versions are the published ones. The digests are of the split files in that repository, at revision ac9077e.
-FGVC-Aircraft, ImageNet and its shifted versions have no digest: their lists could not be looked up.
+The layout is CoOp's (github.com/KaiyangZhou/CoOp, DATASETS.md): one root with a folder for each data set. The folder
+holds the pictures and the split file `split_zhou_NAME.json`. The templates come from CoOp's zero-shot classifier.
+
+The sizes were counted in the published split and index files (github.com/linzhiqiu/cross_modal_adaptation, MIT). The
+sizes of ImageNet and its shifted versions are those that were published with them. The digests are those of the split
+files in the same repository, at revision ac9077e. FGVC-Aircraft, ImageNet and its shifted versions have no digest,
+because their lists could not be looked up.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ from ipo_prompts.metrics.pictures import Picture
 
 LAYOUT = "github.com/KaiyangZhou/CoOp, DATASETS.md, has the layout and the sources"
 MOST = 40_000
-"""Most pictures in each part of an `assumed` data set: no forecast draws as many, and a million takes a while."""
+"""Most pictures in each part of an `assumed` data set. No forecast draws as many, and a million pictures take long."""
 ROOT_VARIABLE = "IPO_DATA_ROOT"
 
 Rule = Literal["split", "variants", "imagenet", "wnids", "numbers"]
@@ -40,11 +42,12 @@ class Hub:
     """A copy on the Hugging Face hub. No copy ships the benchmark's split.
 
     Attributes:
-        id: as `hf:` takes it.
-        key: the column that names a picture's file; None takes the path that the image column stores.
-        caveat: what a user must know.
-        usable: whether the copy's rows are the benchmark's pictures.
-        spelling: pattern of a class name in the copy → the benchmark's own name, which a split file has already.
+        id: the id of the copy, as `hf:` takes it.
+        caveat: how the copy differs from the benchmark, or what a user must do to read it.
+        key: the column that holds the name of each picture's file; None takes the path that the image column stores.
+        usable: whether the rows of the copy are the pictures of the benchmark.
+        spelling: pattern of a class name in the copy → the name of this class in the benchmark. Split files have the
+            benchmark's names already.
     """
 
     id: str
@@ -68,20 +71,21 @@ class Registered:
     """One registered data set.
 
     Attributes:
-        name: as in `--data eurosat`.
+        name: the name that a user types, as in `--data eurosat`.
         title: the name in tables.
-        task: a sentence for the language model; it names no new class.
+        task: a sentence for the language model that says what the pictures are; it names no new class.
         hand_written: CoOp's template.
-        folder: the folder of the data set, below the root.
-        pictures: the folder of the pictures, below `folder`; the paths of the split file start there.
-        rule: where parts and labels come from. "split": a split file; "variants": the lists of FGVC-Aircraft;
-            "imagenet": train and val folders of WordNet ids, val being the test part; "wnids" and "numbers": folders of
-            WordNet ids or of label numbers, all for testing.
+        folder: the path of the data set's folder, relative to the root.
+        pictures: the path of the folder of pictures, relative to `folder`; paths in the split file start there.
+        rule: where parts and labels come from. "split": a split file. "variants": the lists of FGVC-Aircraft.
+            "imagenet": a train and a val folder, with a folder for each WordNet id; val is the test part. "wnids": a
+            folder for each WordNet id, all for testing. "numbers": a folder for each label, all for testing.
         classes: the number of classes.
         sizes: the numbers of pictures in train, val and test of the official split.
         hub: the copy on the Hugging Face hub.
-        split_file: the name of the split file, for the rule "split".
-        digest: of the official split, see `split_digest`; None where no list of its pictures is known here.
+        split_file: the name of the split file, for the rule "split"; else None.
+        digest: the digest of the official split, see `split_digest`; None if the list of its pictures is not known
+            here.
     """
 
     name: str
@@ -99,7 +103,7 @@ class Registered:
 
     @property
     def twins(self) -> bool:
-        """Whether two classes may share a name: CLIP's list for ImageNet has "missile" and "sunglasses" twice."""
+        """Whether two classes may share a name: CLIP's names for ImageNet have "missile" and "sunglasses" twice."""
         return self.rule in ("imagenet", "wnids", "numbers")
 
 
@@ -107,11 +111,11 @@ _LISTED = yaml.safe_load(Path(__file__).with_name("registry.yaml").read_text(enc
 REGISTRY: Mapping[str, Registered] = TypeAdapter(dict[str, Registered]).validate_python(
     {name: {"name": name, **fields} for name, fields in _LISTED.items()}
 )
-"""Name → data set, in the order of the paper's tables."""
+"""Name → registered data set, in the order of the paper's tables."""
 
 
 def default_root() -> Path | None:
-    """Return the root that the environment names, or None."""
+    """Return the root folder that `IPO_DATA_ROOT` names, or None."""
     value = os.environ.get(ROOT_VARIABLE, "").strip()
     return Path(value).expanduser() if value else None
 
@@ -121,10 +125,10 @@ def find_folder(entry: Registered, given: str) -> Path:
 
     Args:
         entry: the data set.
-        given: the root as the spec names it; "" takes the environment's.
+        given: the path of the root, from the spec; "" takes `default_root`.
 
     Raises:
-        InputError: no root is named, or the folder is not there.
+        InputError: no root is given, or the folder does not exist.
     """
     root = Path(given).expanduser() if given else default_root()
     if root is None:
@@ -139,7 +143,7 @@ def find_folder(entry: Registered, given: str) -> Path:
 
 
 def state(entry: Registered, root: Path | None) -> str:
-    """Return whether the data set can be read from a root: "yes", or what is missing."""
+    """Return whether the data set can be read from a root: "yes", "no" (it has no folder), or what is missing."""
     if root is None or not (root / entry.folder).is_dir():
         return "no"
     folder = root / entry.folder
@@ -150,13 +154,13 @@ def state(entry: Registered, root: Path | None) -> str:
 
 @dataclass(frozen=True)
 class LabelledParts:
-    """What a reader found.
+    """The labelled pictures of a registered data set, as a reader returns them.
 
     Attributes:
         where: the source's name in messages.
-        class_names: in label order.
-        parts: the pictures of each part; a part that the data set does not have is empty.
-        stray: files and splits that were left out.
+        class_names: the class names in label order.
+        parts: the pictures of each part. If the data set lacks a part, it is empty.
+        stray: the names of files and splits that were left out.
     """
 
     where: str
@@ -166,10 +170,16 @@ class LabelledParts:
 
 
 def official_data(entry: Registered, found: LabelledParts, task: str | None, name: str | None = None) -> DataSet:
-    """Check what was found against the registry and build the data set.
+    """Compare the parts with the official split, and build the data set.
+
+    Args:
+        entry: the registered data set.
+        found: its labelled pictures.
+        task: replaces the registered task; None keeps it.
+        name: replaces the registered name; None keeps it.
 
     Raises:
-        InputError: class names read the same, or a class has no pictures in a part.
+        InputError: two class names look the same in a prompt, or a class has no pictures in a part.
     """
     if not entry.twins:
         labels_of(found.class_names, found.where)
@@ -190,7 +200,11 @@ def official_data(entry: Registered, found: LabelledParts, task: str | None, nam
 
 
 def _split(entry: Registered, found: LabelledParts) -> str:
-    """Recognise the official split: by its counts and, where its list is known, by every picture, label and name."""
+    """Return `DataSet.split` for these parts.
+
+    The numbers of classes and pictures are compared with the official split. If the list of its pictures is known,
+    every picture, label and class name is compared, too.
+    """
     reasons = []
     if len(found.class_names) != entry.classes:
         reasons.append(f"{len(found.class_names)} classes where the official split has {entry.classes}")
@@ -207,9 +221,10 @@ def _split(entry: Registered, found: LabelledParts) -> str:
 
 
 def split_digest(found: LabelledParts) -> str:
-    """Return the Git id of the split file that CoOp's code writes for these parts.
+    """Return the id that Git gives to the split file that CoOp's code writes for these parts.
 
-    Git shows the ids of the published files. So they can be pinned, however a copy on disk is laid out.
+    The ids of the published split files are known from their Git repository. The digest of the official split can
+    therefore be stored here, and does not depend on how a copy on disk is formatted.
     """
     names = found.class_names
     rows = {part: [[item.group, item.label, names[item.label]] for item in found.parts[part]] for part in PARTS}
@@ -218,16 +233,19 @@ def split_digest(found: LabelledParts) -> str:
 
 
 def absent(spec: str) -> Registered | None:
-    """Return the registered data set that a spec names if it is not below the root, else None.
+    """Return the registered data set that a spec names, if it cannot be read from the root; else None.
 
-    A spec that says where the data are is believed.
+    A spec that says where the data are, such as `eurosat:PATH_OF_ROOT`, is not checked: the result is None.
     """
     entry = REGISTRY.get(spec.strip())
     return entry if entry and state(entry, default_root()) != "yes" else None
 
 
 def assumed_if_absent(spec: str, task: str | None, say: Callable[[str], None] | None) -> DataSet | None:
-    """Return the `assumed` data set for a registered one that is not on this machine, and say so; else None."""
+    """Return the `assumed` data set if a spec names a registered data set that is not on this machine; else None.
+
+    If a data set is assumed, `say` is called with a sentence that says so.
+    """
     entry = absent(spec)
     if entry is None:
         return None
@@ -238,7 +256,10 @@ def assumed_if_absent(spec: str, task: str | None, say: Callable[[str], None] | 
 
 @cache
 def assumed(entry: Registered, task: str | None = None) -> DataSet:
-    """Return a data set with the official numbers of classes and pictures, spread evenly; no picture can be opened."""
+    """Return a data set with the official numbers of classes and pictures, but without files, for forecasts.
+
+    All classes have equally many pictures. A part has at most `MOST` pictures. No picture can be opened.
+    """
 
     def missing() -> bytes:
         raise InputError(f"{entry.name} is not on this machine; only its official sizes are known.")
@@ -254,6 +275,6 @@ def assumed(entry: Registered, task: str | None = None) -> DataSet:
 
 
 def sizes(entry: Registered) -> str:
-    """Return the sizes in words: "imagenet (1,000 classes; 1,281,167 train, 50,000 test pictures)"."""
+    """Return the official sizes in words, such as "imagenet (1,000 classes; 1,281,167 train, 50,000 test pictures)"."""
     parts = [f"{size:,} {part}" for part, size in zip(PARTS, entry.sizes, strict=True) if size]
     return f"{entry.name} ({entry.classes:,} classes; {', '.join(parts)} pictures)"

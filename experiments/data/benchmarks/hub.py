@@ -1,8 +1,8 @@
 """Loads a registered data set from a root, `--data eurosat`, or from the Hugging Face hub, `--data eurosat:hf`.
 
-The copies on the hub hold the pictures but not the benchmark's split. If a copy names its files and the split file is
-below the root, the pictures get the order and the parts of the split file: the official split. Otherwise the copy's own
-parts are used, and the data set says why it differs.
+The copies on the hub hold the pictures but not the benchmark's split. If a copy stores the names of its files and the
+split file is below the root, the pictures get the order and the parts of the split file, which is the official split.
+Otherwise the copy's own parts are used, and `DataSet.split` says why.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from ipo_prompts.metrics.pictures import AS_STORED, Picture
 
 
 def load_registered(entry: Registered, rest: str, seed: int, task: str | None) -> DataSet:
-    """Load a registered data set; `rest` is the text behind its name, see `load_data`."""
+    """Load a registered data set. `rest` is the text behind its name in the spec; see `load_data`."""
     if rest == "hf" or rest.startswith("hf:"):
         return load_copy(entry, rest[3:], seed, task).on(AS_STORED)
     return official_data(entry, local.READERS[entry.rule](entry, find_folder(entry, rest)), task)
@@ -41,16 +41,16 @@ OFFICIAL = {name: partial(load_registered, entry) for name, entry in REGISTRY.it
 
 
 def load_copy(entry: Registered, given: str, seed: int, task: str | None) -> DataSet:
-    """Load the hub's copy.
+    """Load the copy of a registered data set on the Hugging Face hub.
 
     Args:
         entry: the data set.
         given: the id of another copy, or a folder on this machine; "" takes the registered id.
-        seed: cuts the parts that the copy lacks, when its own parts are used.
-        task: replaces the registered task.
+        seed: the seed with which missing parts are cut, if the copy's own parts are used.
+        task: replaces the registered task; None keeps it.
 
     Raises:
-        InputError: the copy cannot be used or loaded, or does not fit.
+        InputError: the copy cannot be used or loaded, or its classes or parts do not fit.
     """
     if not entry.hub.usable and not given:
         raise InputError(
@@ -79,7 +79,10 @@ def load_copy(entry: Registered, given: str, seed: int, task: str | None) -> Dat
 
 
 def _by_file_name(entry: Registered, splits: Mapping[str, Any], where: str) -> tuple[LabelledParts | None, str]:
-    """Return the hub's pictures in the order and parts of the split file, or why that is impossible."""
+    """Return the copy's pictures in the order and the parts of the split file, and "".
+
+    If that is impossible, return None and the reason.
+    """
     if entry.split_file is None:
         return None, f"the lists that split {entry.title} are used with a local root only"
     root = default_root()
@@ -117,12 +120,12 @@ def _named_pictures(entry: Registered, splits: Mapping[str, Any], where: str) ->
 def _file_names(table: Any, image: str, key: str | None) -> list[str | None]:
     if key in table.column_names:
         return [None if value is None else str(value) for value in table[key][:]]
-    # The stored paths are read from the table itself: asking for rows would read every picture.
+    # The stored paths are read from the table itself, because reading rows would read every picture.
     return [path for chunk in table.data.column(image).chunks for path in chunk.field("path").to_pylist()]
 
 
 def _by_wnid(entry: Registered, splits: Mapping[str, Any], where: str) -> LabelledParts:
-    """Read ImageNet or a shifted version of it: rows give WordNet ids, whose names are those of CLIP's list."""
+    """Read a copy of ImageNet or of a shifted version: rows have WordNet ids, and `classnames.txt` has their names."""
     root = default_root()
     if root is None:
         raise InputError(
@@ -137,7 +140,7 @@ def _by_wnid(entry: Registered, splits: Mapping[str, Any], where: str) -> Labell
     labels = {wnid: label for label, wnid in enumerate(present)}
     parts: dict[Part, list[Item]] = {part: [] for part in PARTS}
     for split, part in chosen.items():
-        # The benchmark tests on ImageNet's validation pictures; the shifted versions are only for testing.
+        # The benchmark tests on ImageNet's val pictures. The shifted versions are only for testing.
         kept: Part = "train" if part == "train" and entry.rule == "imagenet" else "test"
         pictures = hub.cell_pictures(splits[split], columns, f"{split} of {entry.name}:hf")
         for i, (wnid, picture) in enumerate(zip(wnids[split], pictures, strict=True)):
@@ -152,7 +155,7 @@ def _wnids(table: Any, label: str, names: Mapping[str, str], where: str) -> list
     spelled = getattr(table.features[label], "names", None)
     if spelled and all(local.WNID.fullmatch(name) for name in spelled):
         return [spelled[number] for number in labels]
-    if spelled and len(spelled) == len(names):  # ImageNet's own labels number the WordNet ids in sorted order
+    if spelled and len(spelled) == len(names):  # ImageNet's labels number the sorted WordNet ids
         order = list(names)
         return [order[number] for number in labels]
     if labels and all(local.WNID.fullmatch(str(value)) for value in labels):

@@ -1,10 +1,10 @@
 """Reads the parts and labels of registered data sets below a root.
 
-- CoOp's `split_zhou_NAME.json` and the lists of FGVC-Aircraft name each picture.
-- ImageNet and its shifted versions have one folder for each class, and CLIP's class names in `classnames.txt`. The
-  benchmark uses ImageNet's val folder as the test part. So `val` is empty, and the selection pictures are drawn from
-  the train pictures that the search did not draw. Files are sorted within a class. CoOp takes files in the order in
-  which the disk lists them, so its few-shot pictures of ImageNet cannot be drawn again.
+- Most data sets have a list that names each picture: CoOp's `split_zhou_NAME.json`, or the lists of FGVC-Aircraft.
+- ImageNet and its shifted versions have one folder for each class; `classnames.txt` has CLIP's class names. The
+  benchmark uses ImageNet's val folder as the test part. So the val part is empty, and the selection pictures are drawn
+  from the train pictures that the search did not draw. Here, files are sorted within a class. CoOp takes files in the
+  order in which the disk lists them, so CoOp's few-shot pictures of ImageNet cannot be drawn again.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ WNID = re.compile(r"n\d{8}")
 
 
 class SplitEntry(NamedTuple):
-    """One line of a split: a picture's path below the picture folder, its label, its class's name."""
+    """One picture of a split: its path relative to the folder of pictures, its label, and the name of its class."""
 
     path: str
     label: StrictInt
@@ -42,10 +42,12 @@ _SPLIT = TypeAdapter(Split)
 
 
 def read_split(entry: Registered, folder: Path) -> LabelledParts:
-    """Read a data set that has a split file. The order of the file is kept: the few-shot draw depends on it.
+    """Read a data set that has a split file.
+
+    Pictures keep the order of the file, because the few-shot draw depends on it.
 
     Raises:
-        InputError: the file is missing or is not a split, or a picture that it names is missing.
+        InputError: the split file is missing or malformed, or a picture that it names is missing.
     """
     file = folder / str(entry.split_file)
     split = parse_split(file)
@@ -56,7 +58,7 @@ def parse_split(file: Path) -> Split:
     """Read a split file: `{"train": [[path, label, class name], …], "val": …, "test": …}`.
 
     Raises:
-        InputError: the file is missing or malformed.
+        InputError: the file is missing or malformed, or `_once` refuses it.
     """
     where = f"the split file {file}"
     if not file.exists():
@@ -76,7 +78,11 @@ def parse_split(file: Path) -> Split:
 
 
 def _once(split: Split, where: str) -> Split:
-    """Return the split; refuse a split that names a picture twice, or a picture outside the picture folder."""
+    """Return the split unchanged.
+
+    Raises:
+        InputError: the split names a picture twice, or a picture outside the folder of pictures.
+    """
     seen: dict[str, Part] = {}
     for part in PARTS:
         for path, _, _ in split[part]:
@@ -92,13 +98,16 @@ def split_names(split: Split, file: Path) -> tuple[str, ...]:
     """Return the class names of a split in label order.
 
     Raises:
-        InputError: labels have a gap, a label has two names, or a name has two labels.
+        InputError: the labels have a gap, a label has two names, or a name has two labels.
     """
     return numbered_names((entry[1:] for part in PARTS for entry in split[part]), f"the split file {file}")
 
 
 def read_variants(entry: Registered, folder: Path) -> LabelledParts:
-    """Read FGVC-Aircraft: `variants.txt` orders the classes, `images_variant_PART.txt` has `NUMBER VARIANT` lines.
+    """Read FGVC-Aircraft.
+
+    `variants.txt` lists the classes in label order. `images_variant_PART.txt` has a line `NUMBER VARIANT` for each
+    picture of a part; the picture is the file `NUMBER.jpg`.
 
     Raises:
         InputError: a list is missing, or names an unknown variant or a missing picture.
@@ -120,7 +129,7 @@ def read_variants(entry: Registered, folder: Path) -> LabelledParts:
 
 
 def _lines(file: Path, entry: Registered) -> Iterator[tuple[int, str]]:
-    """Yield each line that is not blank, with its number from 1."""
+    """Yield the lines of a file that are not blank, each after its line number, which counts from 1."""
     try:
         with open_lines(file) as opened:
             lines = list(opened)
@@ -153,14 +162,14 @@ def _found(split: Split, names: tuple[str, ...], file: Path, pictures: Path) -> 
 
 
 def read_folders(entry: Registered, folder: Path) -> LabelledParts:
-    """Read class folders that are named by WordNet id or by label ("0" to "999").
+    """Read a data set with a folder for each class, named by WordNet id or by label ("0" to "999").
 
-    Labels number the sorted WordNet ids. ImageNet has its class folders in `train` and `val`; the class folders of the
-    other data sets are all for testing.
+    The label of a WordNet id is its position among the sorted ids. ImageNet has class folders in `train` and in `val`.
+    In the other data sets, all class folders are for testing.
 
     Raises:
-        InputError: a folder or `classnames.txt` is missing, a folder has no name there, or numbered folders do not run
-            from 0 to one less than the number of names.
+        InputError: a folder or `classnames.txt` is missing; a class folder has no name in `classnames.txt`; or the
+            numbered folders are not those from 0 to one less than the number of names.
     """
     pictures = folder / entry.pictures
     tops: dict[Part, Path] = {"test": pictures}
@@ -179,7 +188,7 @@ def read_folders(entry: Registered, folder: Path) -> LabelledParts:
     stray: list[str] = []
     parts: dict[Part, list[Item]] = {part: [] for part in PARTS}
     for part, top in tops.items():
-        # To stat a million training files takes minutes on a network disk, and a run uses only a few.
+        # Train files are not statted: a million of them take minutes on a network disk, and a run uses only a few.
         parts[part] = list(_items(pictures, top, folders, stray, look=part == "test"))
     return LabelledParts(str(pictures), clip_names(folders, names, str(pictures)), parts, tuple(stray))
 
@@ -194,10 +203,13 @@ READERS: Mapping[Rule, Callable[[Registered, Path], LabelledParts]] = {
 
 
 def class_names(entry: Registered, folder: Path) -> dict[str, str]:
-    """Read `classnames.txt`, lines `WNID NAME`, in the folder or in `imagenet` beside it: WordNet id → CLIP's name.
+    """Return a table of WordNet id → CLIP's class name, sorted by id.
+
+    It is read from `classnames.txt`, which has a line `WNID NAME` for each class. The file is in the data set's folder,
+    or else in the folder `imagenet` beside it.
 
     Raises:
-        InputError: the file is missing, or a line has another form.
+        InputError: the file is missing, a line has another form, or an id is listed twice.
     """
     files = [folder / "classnames.txt", folder.parent / "imagenet" / "classnames.txt"]
     file = next((file for file in files if file.is_file()), None)
@@ -215,7 +227,7 @@ def class_names(entry: Registered, folder: Path) -> dict[str, str]:
 
 
 def clip_names(folders: Sequence[str], names: Mapping[str, str], where: str) -> tuple[str, ...]:
-    """Return the class names of class folders, or of WordNet ids.
+    """Return the class name of each class folder, or of each WordNet id.
 
     Raises:
         InputError: a folder has no name in `classnames.txt`.
@@ -239,11 +251,14 @@ def _class_folders(top: Path) -> set[str]:
 
 
 def _items(pictures: Path, top: Path, folders: list[str], stray: list[str], *, look: bool) -> Iterator[Item]:
-    """Yield the pictures of each class, sorted. With `look`, files are statted, so that features can be cached."""
+    """Yield the pictures of each class, sorted by file name.
+
+    Other files are added to `stray`. With `look`, each file is statted, so that its features can be cached.
+    """
     below = pictures_below(pictures, look=look)
     for label, folder in enumerate(top / folder for folder in folders):
         inside = folder.relative_to(pictures).as_posix()
-        # A class that is missing in this part is reported by `official_data`.
+        # `official_data` reports a class that has no folder in this part.
         for file in sorted(os.listdir(folder) if folder.is_dir() else ()):  # noqa: PTH208
             key = f"{inside}/{file}"
             if file.startswith(".") or Path(file).suffix.lower() not in ENDINGS:
@@ -256,11 +271,11 @@ def _items(pictures: Path, top: Path, folders: list[str], stray: list[str], *, l
 
 
 def pictures_below(folder: Path, *, look: bool = True) -> Callable[[str], Picture]:
-    """Return a function that makes a picture of a path below a folder.
+    """Return a function that takes a path relative to a folder and returns the picture in this file.
 
-    The folder's own path is resolved once, as there may be a million pictures. Pictures are read as stored, because the
-    published numbers were measured so. With `look`, a file that is missing raises an OSError; files that a listing has
-    shown need no check.
+    The path of the folder is resolved only once, because there may be a million pictures. Pictures are read as stored,
+    because the published numbers were measured so. With `look`, the function raises an OSError if the file is missing.
+    Files that were found by listing a folder need no such check.
     """
     top, real = str(folder), os.path.realpath(folder)
 

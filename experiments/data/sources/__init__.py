@@ -1,7 +1,7 @@
-"""Readers of data: folders, tables, the Hugging Face hub, the pictures that ship with IPO, functions of a user's own.
+"""Readers of data: folders, tables, the Hugging Face hub, the pictures that ship with IPO, and functions of the user.
 
-A new source is a file and a line below. The file has a function that makes a `Gathered` of the text behind the colon.
-It is imported when such data are first read.
+To add a source, add a file here and an entry in `SOURCES`. The file has a function that takes the text behind the colon
+of a spec and returns a `Gathered`. The file is imported when such data are first read.
 """
 
 from pkgutil import resolve_name
@@ -15,9 +15,9 @@ class Source(NamedTuple):
     """A kind of data.
 
     Attributes:
-        home: the function that reads it, `file:function`.
-        form: how a user writes such data.
-        needs: what must stand behind the colon, with an example; "" if nothing must.
+        home: the function that reads such data, as `file:function`.
+        form: the form of a spec, as a user types it.
+        needs: words for the text that must stand behind the colon, with an example; "" if the text may be missing.
     """
 
     home: str
@@ -25,10 +25,10 @@ class Source(NamedTuple):
     needs: str = ""
 
     def gather(self, rest: str, **how: bool) -> Gathered:
-        """Read the data that `rest` names, the text behind the colon; `labelled=False` reads a table without labels.
+        """Read the data that are named by `rest`, the text behind the colon. `labelled=False` ignores a table's labels.
 
         Raises:
-            InputError: `rest` is missing, or something is wrong with the data.
+            InputError: `rest` is empty although the source needs it, or something is wrong with the data.
         """
         if self.needs and not rest:
             raise InputError(f"{self.form.partition(':')[0]}: needs {self.needs}.")
@@ -49,7 +49,8 @@ SOURCES = {
         "own:gather_own", "python:MODULE:FUNCTION[:REST]", "a function of your own, for example python:mine:gather"
     ),
 }
-"""Text before the first colon of a spec → the source that reads the rest; the names of `REGISTRY` add to these."""
+"""The text before the first colon of a spec → the source that reads the rest. Specs may also begin with the name of a
+registered data set, see `REGISTRY`."""
 
 FORMS = ", ".join(source.form for source in SOURCES.values())
-"""All forms, as messages list them."""
+"""The forms of all specs, as messages list them."""

@@ -1,4 +1,7 @@
-"""`folder:PATH`: class sub-folders, or train/val/test folders above them; `classes.yaml` may name the classes."""
+"""`folder:PATH`: a folder with a folder for each class, or with train, val and test folders that hold class folders.
+
+The file `classes.yaml` in the folder may name the classes.
+"""
 
 from __future__ import annotations
 
@@ -16,10 +19,12 @@ from ipo_prompts.metrics.pictures import ENDINGS
 
 
 def gather_folder(rest: str) -> Gathered:
-    """Read the layout of a folder; no picture is opened. Files without a picture's ending, pipes and devices are stray.
+    """Gather the pictures of class folders; no picture is opened.
+
+    Files whose names do not end like those of pictures, pipes and devices are listed as stray.
 
     Raises:
-        InputError: the folder is missing, unreadable or mixes the two layouts, or its `classes.yaml` cannot be read.
+        InputError: the folder is missing or unreadable, or mixes the two layouts; or its `classes.yaml` cannot be read.
     """
     root = _root(rest, "the class folders")
     where = f"the folder {root}"
@@ -48,14 +53,16 @@ def gather_folder(rest: str) -> Gathered:
 
 
 def is_flat(rest: str) -> bool:
-    """Whether a folder holds pictures, and no folder that could be a class."""
+    """Return whether a folder holds pictures, but no sub-folder that could be a class."""
     root = _root(rest, "the pictures")
     stray: list[str] = []
     return not _folders(root, root, stray) and any(Path(name).suffix.lower() in ENDINGS for name in stray)
 
 
 def gather_all(rest: str) -> Gathered:
-    """Find all pictures below a folder, whatever its sub-folders are called; none is opened, and no row has a class.
+    """Gather all pictures below a folder, whatever the names of its sub-folders; no row has a class.
+
+    No picture is opened.
 
     Raises:
         InputError: the folder is missing or unreadable.
@@ -69,7 +76,7 @@ def _root(rest: str, holds: str) -> Path:
     root = Path(rest).expanduser()
     try:
         problem = None if root.is_dir() else "is a file, not a folder" if root.exists() else "does not exist"
-    except OSError as error:  # a folder above it is locked
+    except OSError as error:  # a folder above `root` cannot be entered
         _refuse(error)
     if problem:
         raise InputError(f"the folder {root} {problem}; give the folder that holds {holds}.")
@@ -77,7 +84,10 @@ def _root(rest: str, holds: str) -> Path:
 
 
 def _layout(tops: list[Path], where: str) -> Iterator[tuple[Part | None, Path]]:
-    """Yield each folder with its part: "train" beside "bus" is a class (no part), "train" beside "test" is a split."""
+    """Yield each folder with its part; the part is None for a class folder.
+
+    A folder "train" is a class if it lies beside a folder "bus", and a part if it lies beside a folder "test".
+    """
     parts = parts_named((top.name for top in tops), where, "folders")
     others = [top.name for top in tops if top.name not in parts]
     if others and len(parts) > 1:
@@ -95,7 +105,7 @@ def _class_rows(
     for path in _files(folder, root, stray):
         key = path.relative_to(root).as_posix()
         named = path.suffix.lower() in ENDINGS and not path.name.startswith(".")
-        # A link to nothing is a picture that is missing.
+        # A link that leads nowhere counts as a missing picture.
         if named and (path.is_file() or not path.exists()):
             rows.append(row_of_file(path, folder.name if called is None else called, key, part))
         else:
@@ -104,7 +114,7 @@ def _class_rows(
 
 
 def _folders(folder: Path, root: Path, stray: list[str]) -> list[Path]:
-    """Return the sub-folders in order; files and folders of other programs are stray."""
+    """Return the sub-folders, sorted by name. Files, and folders of other programs, are added to `stray`."""
     try:
         entries = sorted(folder.iterdir(), key=lambda entry: entry.name)
     except OSError as error:
@@ -119,9 +129,10 @@ def _folders(folder: Path, root: Path, stray: list[str]) -> list[Path]:
 
 
 def find_pictures(folder: Path) -> Iterator[Path]:
-    """Yield the pictures below a folder, sorted within each sub-folder; the first comes before all are listed.
+    """Yield the pictures below a folder, sorted by name within each sub-folder.
 
-    Hidden folders and folders of other programs are passed over, as in a labelled folder.
+    The first picture is yielded before all folders are listed. Hidden folders and folders of other programs are
+    skipped, as they are in class folders.
     """
     for place, folders, names in os.walk(folder):
         folders[:] = sorted(name for name in folders if not of_a_program(name))  # os.walk continues with these
@@ -131,12 +142,12 @@ def find_pictures(folder: Path) -> Iterator[Path]:
 
 
 def of_a_program(name: str) -> bool:
-    """Whether a folder is hidden, or holds thumbnails and notes of a program: `__MACOSX`, Synology's `@eaDir`."""
+    """Return whether a folder is hidden, or is one in which a program stores its notes (`__MACOSX`, `@eaDir`)."""
     return name.startswith((".", "__")) or name == "@eaDir"
 
 
 def _files(folder: Path, root: Path, stray: list[str]) -> Iterator[Path]:
-    """Yield the files below a class folder in order; folders of other programs are stray, and are not entered."""
+    """Yield the files below a class folder, sorted. Folders of other programs are added to `stray` and not entered."""
     for top, folders, files in os.walk(folder, onerror=_refuse):
         stray.extend(Path(top, name).relative_to(root).as_posix() for name in sorted(folders) if of_a_program(name))
         folders[:] = sorted(name for name in folders if not of_a_program(name))  # os.walk continues with these

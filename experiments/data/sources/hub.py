@@ -1,9 +1,11 @@
 """`parquet:PATH` and `hf:NAME[:CONFIG]`: tables that the `datasets` library reads.
 
-Columns are found by their type: one image column (also the `{bytes, path}` structs and plain bytes that other tools
-write) and one label column (`ClassLabel`, or text). A picture's bytes are read when asked for, and not decoded here.
-A user's own table may also hold paths of pictures and the columns `split` and `group`, as a `csv:` may. In data of the
-hub the meaning of such columns is not known: they are ignored, and the splits are the parts.
+Columns are found by their type. There is one column of pictures, which may also be the `{bytes, path}` structs or plain
+bytes that other tools write, and one column of labels (`ClassLabel`, text or whole numbers). A picture's bytes are read
+when they are needed, and are not decoded here.
+
+A parquet table of the user may also hold paths of pictures, and the columns `split` and `group`, as a `csv:` table may.
+In data of the hub, the meaning of such columns is not known. They are ignored there, and the splits are the parts.
 """
 
 from __future__ import annotations
@@ -37,10 +39,10 @@ _LABEL_TYPES = frozenset(["string", *(f"{sign}int{bits}" for sign in ("", "u") f
 
 
 def gather_parquet(rest: str, *, labelled: bool = True) -> Gathered:
-    """Read one parquet file, or a folder of files whose paths name the split (`train-….parquet`, `test/….parquet`).
+    """Read a parquet file, or a folder of such files whose paths name the part (`train-….parquet`, `test/….parquet`).
 
-    A column `split` holds the part of each row, and `group` the base picture that variants share. Paths of pictures are
-    relative to the file or the folder of files.
+    A column `split` holds the part of each row, and a column `group` the name of the base picture, which its variants
+    share. Paths of pictures are relative to the folder of the files.
 
     Raises:
         InputError: the path is missing or unreadable, a column cannot be found, or a row has an unknown split.
@@ -66,7 +68,7 @@ def gather_hf(rest: str, *, labelled: bool = True) -> Gathered:
 
 
 def _files(path: Path, where: str) -> dict[str, list[str]]:
-    """Return split → files; a file whose path names no split goes to "rest"."""
+    """Return a table of part → its files. A file whose path names no part is listed under "rest"."""
     if not path.exists():
         raise InputError(f"{where} does not exist; give a parquet file or a folder of them.")
     splits: dict[str, list[str]] = {}
@@ -84,7 +86,11 @@ def _files(path: Path, where: str) -> dict[str, list[str]]:
 
 
 def load_splits(where: str, advice: str, *args: str, **kwargs: object) -> Mapping[str, Any]:
-    """Return the splits that `datasets.load_dataset` finds; an error becomes one sentence that ends in `advice`."""
+    """Return a table of split → its rows, as `datasets.load_dataset` loads them.
+
+    Raises:
+        InputError: the data set cannot be loaded. The message ends in `advice`.
+    """
     import datasets
 
     datasets.config.HF_UPDATE_DOWNLOAD_COUNTS = False  # counting asks a host that nobody named, even for local files
@@ -101,12 +107,16 @@ def load_splits(where: str, advice: str, *args: str, **kwargs: object) -> Mappin
 
 
 def _reach(where: str, name: str, advice: str) -> None:
-    """Refuse a data set at once if there is no local copy and the hub does not answer."""
+    """Check that the hub answers, unless there is a local copy of the data set.
+
+    Raises:
+        InputError: the hub does not answer; or `name` is the current folder, or a folder above it.
+    """
     import datasets
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HFValidationError
 
-    if Path.cwd().is_relative_to(Path(name).resolve()):  # the library would list every file of a home or a disk
+    if Path.cwd().is_relative_to(Path(name).resolve()):  # the library would list all files below this folder
         raise InputError(f"{where} is the folder that you are in, or one above it; {advice}.")
     cached = Path(datasets.config.HF_DATASETS_CACHE) / name.replace("/", "___")
     if datasets.config.HF_HUB_OFFLINE or Path(name).exists() or cached.exists():
@@ -118,14 +128,15 @@ def _reach(where: str, name: str, advice: str) -> None:
 def gather_splits(
     name: str, where: str, splits: Mapping[str, Any], beside: Path | None = None, *, labelled: bool = True
 ) -> Gathered:
-    """Read the rows of loaded splits. Without `labelled`, labels and splits are passed over.
+    """Read the rows of loaded splits.
 
     Args:
         name: the data set's short name.
         where: the data set's name in messages.
-        splits: name → table.
-        beside: the folder that paths start from, for a user's own table, whose columns `split` and `group` are read;
-            else None.
+        splits: name of the split → its table.
+        beside: for a parquet table of the user, the folder to which paths of pictures are relative. The columns `split`
+            and `group` are then read. For data of the hub, None.
+        labelled: whether to read labels and splits; if not, they are ignored.
     """
     features = next(iter(splits.values())).features
     columns = find_columns(features, where, paths=beside is not None, labelled=labelled)
@@ -150,14 +161,14 @@ def gather_splits(
 
 
 def _texts(table: Any, column: str, *, used: bool) -> list[str]:
-    """Return the cells of a column as text; all are empty if there is no such column, or it is not used."""
+    """Return the cells of a column as text. All texts are empty if there is no such column, or `used` is false."""
     if not used or column not in table.column_names:
         return [""] * len(table)
     return ["" if cell is None else str(cell).strip() for cell in table[column][:]]
 
 
 def _part(cell: str, of_file: Part | None, at: str) -> Part | None:
-    """Return the part of a row: the part in the cell `split`, or else the part of the file."""
+    """Return the part of a row: the part in its cell `split`, or the part of its file if the cell is empty."""
     part = part_in_cell(cell, at)
     if part and of_file and part != of_file:
         raise InputError(f"{at} has the split {cell!r}; take it out, or do not sort the files by split.")
@@ -166,11 +177,11 @@ def _part(cell: str, of_file: Part | None, at: str) -> Part | None:
 
 @dataclass(frozen=True)
 class Columns:
-    """The columns that are read.
+    """The columns that are read from a table.
 
     Attributes:
-        image: the column of encoded pictures, or of their paths.
-        label: the column of class numbers or names; "" if labels are not read.
+        image: the name of the column of encoded pictures, or of their paths.
+        label: the name of the column of class numbers or names; "" if labels are not read.
         names: the class names of a `ClassLabel`, in label order; None for other labels.
         named: whether a column `class_name` holds the names of the numbers in `label`.
     """
@@ -182,16 +193,17 @@ class Columns:
 
 
 def find_columns(features: Mapping[str, Any], where: str, *, paths: bool = False, labelled: bool = True) -> Columns:
-    """Find the columns to read. Of several columns of one type, the one with a usual name is taken.
+    """Find the columns to read. If several columns have the right type, the column with a usual name is taken.
 
     Args:
-        features: column → its type.
+        features: name of the column → its type.
         where: the table's name in messages.
-        paths: whether a text column that a `csv:` may have can hold paths of pictures, if no column holds pictures.
+        paths: whether paths of pictures may be read. They are read from a text column with a name in `IMAGE_COLUMNS`,
+            and only if no column holds pictures.
         labelled: whether to find a column of labels.
 
     Raises:
-        InputError: no column fits, or several do; the message lists the columns.
+        InputError: no column fits, or several columns fit equally well; the message lists the columns.
     """
     pictures = [name for name, kind in features.items() if _is_image(name, kind)]
     texts = [name for name in IMAGE_COLUMNS if _dtype(features.get(name)) in ("string", "large_string")]
@@ -210,7 +222,7 @@ def find_columns(features: Mapping[str, Any], where: str, *, paths: bool = False
 
 
 def _label_columns(features: Mapping[str, Any]) -> tuple[list[str], list[str]]:
-    """Return the columns of class numbers, and the columns of plain values that have a usual name for labels."""
+    """Return the names of the `ClassLabel` columns, and of the text and number columns with a usual name for labels."""
     from datasets import ClassLabel
 
     classes = [name for name, kind in features.items() if isinstance(kind, ClassLabel)]
@@ -242,8 +254,11 @@ def _pick(found: list[str], usual: tuple[str, ...], features: Mapping[str, Any],
 def choose_splits(
     splits: Mapping[str, Any], columns: Columns, where: str
 ) -> tuple[Mapping[str, Part | None], tuple[str, ...]]:
-    """Return the splits to use, each with its part, and the splits left out: unknown names, hidden labels."""
-    hidden = {-1, None}  # the labels of a part whose labels a benchmark does not publish
+    """Return a table of split → part for the splits to use, and words for each split that is left out.
+
+    A split is left out if its name stands for no part, or its labels are not published.
+    """
+    hidden = {-1, None}  # stored for labels that are not published
     labelled = [split for split, table in splits.items() if len(table) and set(table.unique(columns.label)) - hidden]
     if not labelled:
         raise InputError(f"{where} has no labelled pictures; its splits are: {', '.join(splits) or 'none'}.")
@@ -254,7 +269,7 @@ def choose_splits(
 
 
 def spelled_labels(table: Any, columns: Columns, where: str) -> tuple[list[object], list[str]]:
-    """Return each row's label as stored, and as a name; both are "" if labels are not read."""
+    """Return the stored label of each row, and its class name. All are "" if labels are not read."""
     if not columns.label:
         return [""] * len(table), [""] * len(table)
     numbers: list[object] = table[columns.label][:]
@@ -273,7 +288,7 @@ def spelled_labels(table: Any, columns: Columns, where: str) -> tuple[list[objec
 
 
 def _encoded(table: Any, column: str, row: int, beside: Path | None) -> bytes:
-    """Read the encoded bytes of one cell, or of the file that the cell names."""
+    """Return the bytes of an encoded picture: those in a cell, or those of the file that the cell names."""
     value: dict[str, Any] | None = table[row][column]
     if not value or (value["bytes"] is None and not value["path"]):
         return b""
@@ -287,12 +302,12 @@ def _encoded(table: Any, column: str, row: int, beside: Path | None) -> bytes:
 
 
 def cell_pictures(table: Any, columns: Columns, of: str, beside: Path | None = None) -> Iterable[Picture]:
-    """Yield the pictures of a split; bytes are read when asked for, and paths of files start from `beside`."""
+    """Yield the pictures of a split. Their bytes are read when they are needed; paths of files start from `beside`."""
     from datasets import Image
 
     lazy = table.select_columns([columns.image]).cast_column(columns.image, Image(decode=False))
     stamps = [stamp_of(entry["filename"], os.stat(entry["filename"])) for entry in table.cache_files]  # noqa: PTH116
-    inside = len(lazy) and (lazy[0][columns.image] or {}).get("bytes") is not None  # else pictures lie in files
+    inside = len(lazy) and (lazy[0][columns.image] or {}).get("bytes") is not None  # bytes, not paths
     stamp = "|".join(str(one) for one in stamps) if inside and None not in stamps else ""
     for i in range(len(lazy)):
         read = partial(_encoded, lazy, columns.image, i, beside)

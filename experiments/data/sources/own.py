@@ -1,7 +1,8 @@
-"""`python:MODULE:FUNCTION[:REST]`: data that a function of the user's own gathers, given the text REST.
+"""`python:MODULE:FUNCTION[:REST]`: data that a function of the user gathers; the function gets the text REST.
 
-To call a function of a module is to run the module's code. So reading such a spec imports nothing, and only modules
-that a person typed are imported (`allow`). Every way of loading data ends here, so all others are refused here.
+Calling a function of a module runs the module's code. So a module is imported only if a person typed its name (see
+`allow`), and never because a spec was read, for example from a file. `gather_own` refuses all other modules, however
+the data are loaded.
 """
 
 from __future__ import annotations
@@ -15,18 +16,18 @@ _allowed: set[str] = set()
 
 
 def allow(specs: object) -> None:
-    """Allow calls of the functions that a spec or a list of specs names; only for what a person typed.
+    """Allow calls of the functions that are named in a spec or a list of specs, which a person must have typed.
 
-    Anything else is ignored, whatever its type.
+    Values that name no function are ignored, whatever their type.
     """
     _allowed.update(filter(None, map(_named, specs if isinstance(specs, (list, tuple)) else [specs])))
 
 
 def check_allowed(specs: object) -> None:
-    """Refuse functions of the user's own that nobody typed.
+    """Refuse specs whose functions are not allowed.
 
     Raises:
-        InputError: see `allow`.
+        InputError: a spec names a function that no person typed; see `allow`.
     """
     for spec in specs if isinstance(specs, (list, tuple)) else [specs]:
         if (name := _named(spec)) and name not in _allowed:
@@ -37,10 +38,11 @@ def check_allowed(specs: object) -> None:
 
 
 def gather_own(rest: str) -> Gathered:
-    """Call the function with the text behind its name.
+    """Call the function that `rest` names, with the text behind its name, and return the result.
 
     Raises:
-        InputError: nobody typed the function, it does not exist, it failed, or it returns no `Gathered`.
+        InputError: no person typed the function's name; or the function does not exist, fails, or returns no
+            `Gathered`.
     """
     what, name = f"data={OWN_DATA}{rest}", _named(OWN_DATA + rest)
     if not name:
@@ -55,7 +57,7 @@ def gather_own(rest: str) -> Gathered:
 
 
 def _named(spec: object) -> str | None:
-    """Return `module:function` if a spec names a function of the user's own, else None.
+    """Return `module:function` if a spec names a function of the user, else None.
 
     >>> _named("python:mine:gather:some/folder"), _named("folder:pets")
     ('mine:gather', None)

@@ -1,7 +1,7 @@
-"""`embedded[:NAME]`: the pictures that ship with IPO; NAME is a domain, by default the first one, or transformations.
+"""`embedded[:NAME]`: the pictures that ship with IPO. NAME is a domain, by default the first domain.
 
-`embedded:OP+OP` is the clean domain, rendered with these transformations. Parts, classes and base pictures are the
-same.
+`embedded:OP+OP` is the clean domain, rendered with the transformations that are joined by +. Parts, classes and base
+pictures are the same in all these data sets.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ def gather_shipped(rest: str) -> Gathered:
     Raises:
         InputError: there is no such domain or transformation.
     """
-    from ipo_prompts.experiments.embedded import shifts  # which loads numpy
+    from ipo_prompts.experiments.embedded import shifts  # imported here because it loads numpy
 
     name, transformations, folder = rest or embedded.DOMAINS[0], None, rest or embedded.DOMAINS[0]
     if name not in embedded.DOMAINS:

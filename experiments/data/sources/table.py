@@ -1,8 +1,9 @@
-"""`csv:PATH`: one picture a row, with the columns image, label and, if wanted, class_name, split and group.
+"""`csv:PATH`: a table with one row for each picture.
 
-A label is a class's name, or a number whose name is in another column; sources of other tables use the same functions.
-Cells are separated by commas, or by tabs if the file's name ends in `.tsv`. All cells are text: `NA` and `001` are
-labels like any other.
+The columns are `image`, `label` and, if the user wants them, `class_name`, `split` and `group`. A label is the name of
+a class, or its number; the name is then in the column `class_name`. Cells are separated by commas, or by tabs if the
+file's name ends in `.tsv`. All cells are text, so `NA` and `001` are ordinary labels. Other sources also use the
+functions for labels.
 """
 
 from __future__ import annotations
@@ -29,19 +30,21 @@ MOST_ROWS = 2_000_000
 """Most rows of a table: ImageNet has 1.3 million."""
 MOST_COLUMNS = 1_000
 AT_ONCE = 10_000
-"""Rows that are read together: pandas fills each row up to the columns of the header."""
+"""Rows that are read at once. A limit is needed because pandas pads each row to the number of columns of the header."""
 NO_LABELS = "; if the pictures have no labels, name the classes: class_names=names.txt."
 _MARKS = {";": "semicolons", "\t": "tabs", "|": "bars"}
 
 
 def gather_csv(rest: str, *, labelled: bool = True) -> Gathered:
-    """Read a table; no picture is opened. Without `labelled`, labels and splits are passed over.
+    """Read a table; no picture is opened. If `labelled` is false, labels and splits are ignored.
 
-    Columns: `image` (or `path`, `file_name`), relative to the table; `label`, the class's name, or a number from 0 when
-    a column `class_name` holds the name; `split`; `group`, the base picture that variants share.
+    The table has these columns: `image` (or `path`, or `file_name`), the path of the picture, relative to the table;
+    `label`, the name of the class, or its number from 0 if a column `class_name` holds the name; `split`, the part; and
+    `group`, a name that all variants of a base picture share.
 
     Raises:
-        InputError: names the missing column, or the wrong row (row 1 is the header, as in a spreadsheet).
+        InputError: the table cannot be read, a column is missing, or a row is wrong. The message names the column or
+            row; row 1 is the header, as in a spreadsheet.
     """
     path = Path(rest).expanduser()
     where = f"the table {path}"
@@ -66,7 +69,15 @@ def gather_csv(rest: str, *, labelled: bool = True) -> Gathered:
 
 
 def no_column(wanted: Sequence[str], columns: Collection[str], where: str) -> InputError:
-    """Return the error for a table that lacks a column; if the header is nearly right, it says how to mend it."""
+    """Return the error for a table that lacks a column.
+
+    If the header is nearly right, the message says how to correct it.
+
+    Args:
+        wanted: the names that the missing column may have.
+        columns: the names of the table's columns.
+        where: the table's name in the message.
+    """
     hint = "."
     if any(name.lower() in wanted and name not in wanted for name in columns):
         hint = "; write their names in lower case."
@@ -80,15 +91,15 @@ def no_column(wanted: Sequence[str], columns: Collection[str], where: str) -> In
 
 
 def _cells(path: Path, where: str, labelled: bool) -> tuple[Any, bool]:
-    """Return the cells as a frame, by row number, and whether labels were passed over.
+    """Return a frame of the used columns, indexed by row number, and whether labels were ignored.
 
-    In the frame, the image column is always called "image".
+    In the frame, the column of picture paths is always called "image".
     """
     import pandas as pd
 
     read = _read(path, where)
     head = next(read)
-    header = head.to_numpy().ravel().tolist()  # nothing where the first line is blank
+    header = head.to_numpy().ravel().tolist()  # empty if the first line of the file is blank
     image = next((name for name in IMAGE_COLUMNS if name in header), None)
     if image is None or (labelled and "label" not in header):
         raise no_column(("label",) if image else IMAGE_COLUMNS, header, where)
@@ -107,10 +118,12 @@ def _cells(path: Path, where: str, labelled: bool) -> tuple[Any, bool]:
 
 
 def _read(path: Path, where: str) -> Iterator[Any]:
-    """Yield frames of the stripped cells by row number: first the header, which is row 1, then `AT_ONCE` rows each.
+    """Yield frames of cells without surrounding spaces, indexed by row number.
+
+    The first frame is the header, row 1. Each other frame has up to `AT_ONCE` rows.
 
     Raises:
-        InputError: pandas or the disk reports an error; the message says it in one sentence.
+        InputError: pandas or the operating system reports an error; the message says in one sentence what is wrong.
     """
     import pandas as pd
 
@@ -124,7 +137,7 @@ def _read(path: Path, where: str) -> Iterator[Any]:
                 header=None,
                 dtype=str,
                 keep_default_na=False,
-                skip_blank_lines=False,  # blank lines count in row numbers
+                skip_blank_lines=False,  # so that row numbers count blank lines
                 engine="python",  # the C engine does not tell a missing cell from an empty one
                 chunksize=AT_ONCE,
                 nrows=MOST_ROWS + 2,
@@ -140,7 +153,7 @@ def _read(path: Path, where: str) -> Iterator[Any]:
                 yield found.set_axis(found.index + 1)
     except OSError as error:
         raise InputError(f"cannot read {where}: {error.strerror}; check the path.") from error
-    except (ValueError, csv.Error) as error:  # also for text that is not UTF-8, and a path with a NUL
+    except (ValueError, csv.Error) as error:  # also: text that is not UTF-8, a path with a NUL
         if uneven := re.match(r"Expected (\d+) fields in line (\d+)", str(error)):
             raise InputError(
                 f"row {uneven[2]} of {where} has more or fewer cells than the header's {uneven[1]}; put cells with a "
@@ -150,15 +163,15 @@ def _read(path: Path, where: str) -> Iterator[Any]:
 
 
 def names_by_number(pairs: Sequence[tuple[object, str]], where: str, *, named: bool) -> tuple[str, ...] | None:
-    """Return the class names in label order if labels are numbers beside names; None if labels are names.
+    """Return the class names in label order if labels are numbers that have names; None if labels are names themselves.
 
     Args:
-        pairs: label and class name of each row.
+        pairs: the label and the class name of each row.
         where: the table's name in messages.
-        named: whether a column holds the names of the labels.
+        named: whether a column of the table holds the names of the labels.
 
     Raises:
-        InputError: all labels are numbers without names, and CLIP reads names; also see `numbered_names`.
+        InputError: all labels are numbers and there is no column of names; or see `numbered_names`.
     """
     if named:
         return numbered_names(pairs, where)
@@ -174,11 +187,12 @@ def numbered_names(pairs: Iterable[tuple[object, str]], where: str) -> tuple[str
     """Return the class names in the order of their numbers.
 
     Args:
-        pairs: label and class name of each row.
+        pairs: the label and the class name of each row.
         where: the table's name in messages.
 
     Raises:
-        InputError: a label is not a whole number, labels have a gap, a label has two names, or a name has two labels.
+        InputError: a label is not a whole number, the numbers have a gap, a label has two names, or a name has two
+            labels.
 
     >>> numbered_names([("1", "dog"), ("0", "cat"), ("1", "dog")], "the table")
     ('cat', 'dog')
@@ -204,5 +218,5 @@ def numbered_names(pairs: Iterable[tuple[object, str]], where: str) -> tuple[str
 
 
 def is_number(label: object) -> bool:
-    """Whether a label is a whole number, as text or as a number."""
+    """Return whether a label, of any type, is written as a whole number."""
     return str(label).strip().removeprefix("-").isdecimal()
