@@ -1,6 +1,6 @@
-"""Parts of the lab that are no benchmark by themselves: commands, methods, protocols, data sets."""
+"""Parts that several benchmarks use, or that a command or a grid names: commands, methods, protocols, data sets."""
 
 from pathlib import Path
 
 GRIDS = Path(__file__).parents[1] / "grids"
-"""The grids that pages are made with: `ipo benchmark benchmarks/grids/claims.yaml`."""
+"""The folder of the grids behind the documentation's tables: `ipo benchmark benchmarks/grids/claims.yaml`."""

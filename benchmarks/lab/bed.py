@@ -1,10 +1,10 @@
-"""The sets of shifted pictures that methods are compared on: a suite in two halves, and the sets of claims.
+"""The sets of transformed pictures that methods are compared on: a suite in two halves, and the sets of claims.
 
-In the `data` of `label-free` a name such as `embedded:suite` stands for the sets; `python -m benchmarks sets suite`
-prints them for a grid.
+In the `data` of `label-free`, a name such as `embedded:suite` stands for all sets of a half. `python -m benchmarks sets
+suite` prints the specs of these sets, for a grid.
 
-`python:benchmarks.lab.bed:shifted:OP+OP` names a set as `embedded:OP+OP` does, but its transformations may be untaught,
-too. Other base pictures, `held-back/`, may stand before the transformations, and a seed, `@7`, behind them.
+The spec `python:benchmarks.lab.bed:shifted:OP+OP` names a set like `embedded:OP+OP`, but its transformations may be
+untaught, too. Before the transformations, `held-back/` chooses other base pictures. After them, `@7` sets a seed.
 """
 
 from __future__ import annotations
@@ -37,7 +37,10 @@ from ipo_prompts.metrics.errors import InputError, did_you_mean
 from ipo_prompts.metrics.pictures import Picture
 
 HELD_BACK: Final = "held-back"
-"""Other clean pictures, of drawings that no CLIP of ours has met: their folder, and their table with `.json`."""
+"""The name of other clean pictures, of drawings that no CLIP of ours was trained on.
+
+It names the folder of the pictures, and with `.json` the table of the pictures.
+"""
 PREFIX: Final = "embedded:"
 SHIFTED: Final = "python:benchmarks.lab.bed:shifted:"
 own.allow(SHIFTED)  # whoever imports the lab runs its code already
@@ -47,7 +50,7 @@ ALL: Final = (*TRANSFORMATIONS, *UNTAUGHT)
 _SET: Final = re.compile(rf"(?:({HELD_BACK})/)?([^/@]+)(?:@([0-9]{{1,6}}))?")
 SUITE_FILE = Path(__file__).with_name("suite.json")
 SUITES: Final = {"suite": "open", "suite-held-out": "held out"}
-"""Name → half of the suite."""
+"""Name of a half of the suite → the half as `suite.json` calls it."""
 CLAIMS: Final = ("claims-taught", "claims-untaught", "claims-clean")
 """Names of the sets of claims, by whether their transformations were taught; see `claims`."""
 
@@ -57,9 +60,11 @@ class ShiftedSet:
     """A set of rendered pictures.
 
     Attributes:
-        transformations: the transformations of the clean pictures, from `ALL`, in that order; none leaves them clean.
-        base: the base pictures: "" for those that ship in four domains, or `HELD_BACK`.
-        seed: the seed of what is random in the transformations; above 0 it draws the parts, too.
+        transformations: the transformations that are applied to the clean pictures, in the order of `ALL`; empty for
+            clean pictures.
+        base: the clean pictures that are transformed: "" for the pictures that ship with IPO, or `HELD_BACK`.
+        seed: the seed of the random numbers in transformations. A seed above 0 also decides which pictures belong to
+            which part.
     """
 
     transformations: tuple[str, ...]
@@ -78,10 +83,10 @@ class ShiftedSet:
 
 
 def set_of(name: str) -> ShiftedSet:
-    """Return the set that a name after `SHIFTED` stands for.
+    """Return the set with a given name, the text after `SHIFTED` in a spec.
 
     Raises:
-        InputError: the name stands for no set.
+        InputError: there is no set with this name.
     """
     if (found := _SET.fullmatch(name)) is None:
         raise InputError(f"there is no set {name!r}; a set is written like {HELD_BACK}/swirl+rings@7.")
@@ -95,7 +100,7 @@ def set_of(name: str) -> ShiftedSet:
 
 
 def shifted(name: str) -> Gathered:
-    """Gather the pictures of a set, to be rendered when they are read.
+    """Return the pictures of a set. Each picture is rendered when it is read.
 
     Raises:
         InputError: see `set_of`.
@@ -119,7 +124,7 @@ def _rendered(clean: Picture, path: str, of: ShiftedSet) -> bytes:
 
 
 def _draw_parts(table: dict[str, Any], seed: int) -> None:
-    """Deal the pictures of each class to the parts anew; each part keeps its number of pictures."""
+    """Reassign the pictures to the parts of `table` at random. Each part keeps its number of pictures of each class."""
     by_class: dict[str, list[Any]] = defaultdict(list)
     for row in (row for part in PARTS for row in table[part]):
         by_class[row[2]].append(row)
@@ -130,14 +135,14 @@ def _draw_parts(table: dict[str, Any], seed: int) -> None:
 
 
 def expanded(spec: str) -> list[str]:
-    """Return the data sets that a spec in a grid stands for: those of a suite, or the canonical one."""
+    """Return the specs that a spec stands for: all sets of one of `SUITES` or `CLAIMS`, else its canonical form."""
     half = spec.strip().removeprefix(PREFIX)
     is_suite = half in SUITES or half in CLAIMS
     return suite(half) if spec.strip() == f"{PREFIX}{half}" and is_suite else [canonical(spec)]
 
 
 def suite(half: str) -> list[str]:
-    """Return the specs of one of `SUITES`, whose rule is in `suite.json`, or of `CLAIMS`."""
+    """Return the specs of the sets of one of `SUITES` or `CLAIMS`. `suite.json` says how the suite was made."""
     if half in CLAIMS:
         return [one.spec for one in claims(half)]
     table = json.loads(SUITE_FILE.read_text(encoding="utf-8"))
@@ -145,12 +150,13 @@ def suite(half: str) -> list[str]:
 
 
 def claims(kind: str) -> list[ShiftedSet]:
-    """Return the six sets of one of `CLAIMS`: each has its own seed, every other one has held-back base pictures.
+    """Return the six sets of one of `CLAIMS`. Each set has its own seed; every second set has held-back base pictures.
 
-    The rule: a transformation that moves the picture with one that changes its pixels. For the taught ones the four
-    moves are taken in turn, each with the first of the held-out half of the suite that no earlier set has. For the
-    untaught ones, the first move is taken with the first of the others, and so on, so that these six sets share no
-    transformation.
+    A set combines a move (a transformation that moves the picture) with a transformation that changes pixels. Taught
+    transformations: the four moves are taken in turn. Each move is combined with the first pixel transformation that
+    the held-out half of the suite combines it with and that no earlier set has. Untaught transformations: the first
+    move is combined with the first pixel transformation, the second with the second, and so on. So these six sets share
+    no transformation. Clean sets have no transformations.
     """
     pairs: list[tuple[str, ...]] = [()] * 6
     if kind == "claims-taught":
@@ -166,9 +172,9 @@ def claims(kind: str) -> list[ShiftedSet]:
 
 
 def shared(specs: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Return what data sets share: for each its first transformation, and its other transformations.
+    """Return two lists with an entry for each data set: its first transformation, and its other transformations.
 
-    A set without transformations shares none, and is named by its own spec.
+    Data sets with the same entry share transformations. For a set without transformations, the entry is its spec.
 
     >>> shared([f"{SHIFTED}sideways+blur@6", "embedded:sideways", "folder:pets"])
     (['sideways', 'sideways', 'folder:pets'], ['blur', 'embedded:sideways', 'folder:pets'])

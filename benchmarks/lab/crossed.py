@@ -1,4 +1,4 @@
-"""The interval of a mean over things that share parts, as sets of pictures share transformations."""
+"""The confidence interval of a mean over values that share factors, as sets of pictures share transformations."""
 
 from __future__ import annotations
 
@@ -13,18 +13,23 @@ from ipo_prompts.metrics.sampling import Interval, Sampling, Variance, t_quantil
 def crossed_interval(
     values: ArrayLike, factors: Sequence[Sequence[Hashable]], shared: Sequence[Variance] = (), level: float = 0.95
 ) -> Interval:
-    """Return the confidence interval of a mean over things that share parts, as sets share transformations.
+    """Return the confidence interval of the mean of values that share factors, as sets share transformations.
 
-    It is the widest of three: all independent; clustered by each factor alone (Liang & Zeger 1986); and the sum of the
-    variance of independent things and of what each factor adds, each variance with its own quantile. A factor of four
-    levels has three degrees of freedom, however many things there are. A factor with one level is taken as given: what
-    other levels would show is not in the interval. How often it covers: `benchmarks/coverage.py`.
+    The interval is the widest of several intervals:
+
+    - one for independent values;
+    - for each factor, one for values that are clustered by this factor alone (Liang & Zeger 1986);
+    - one whose variance is that of independent values, plus the variance that each factor adds, plus `shared`. Each
+      variance has its own quantile.
+
+    A factor of four levels has three degrees of freedom, however many values there are. A factor with one level is
+    taken as given: the interval does not cover other levels. `benchmarks/coverage.py` measures the coverage.
 
     Args:
         values: float (n,), n of at least 2.
-        factors: for each factor the level of each value, n names.
-        shared: variances of what things have in common beside the factors, such as pictures.
-        level: coverage, in (0, 1).
+        factors: for each factor, the level of each value: n names.
+        shared: variances of other things that the values have in common, such as pictures.
+        level: the coverage of the interval, in (0, 1).
     """
     data = values_of(values)
     each = Sampling(len(data)).these(data)

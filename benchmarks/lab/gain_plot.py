@@ -1,4 +1,4 @@
-"""The picture of a table: what methods gain, by how many templates they scored."""
+"""Draws a table: the gain of each method, ordered by the number of templates that the methods scored."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ipo_prompts.metrics.verdict import Verdict
 
 
 def plot_of_file(file: Path) -> str:
-    """Draw the table of a file of cells; see `gain_plot`.
+    """Return the drawing of the table of a file of cells, as SVG; see `gain_plot`.
 
     Raises:
         InputError: the file cannot be read, or nothing in it is compared with the reference.
@@ -29,14 +29,15 @@ def plot_of_file(file: Path) -> str:
 
 
 _PAPER = ("#fefefd", "#14181f")
-"""The ground on light and dark pages. It is drawn, since a browser may take a page for the other kind."""
+"""The background on light and on dark pages. It is drawn, because a browser may mistake one for the other."""
 
 
 def gain_plot(table: Table) -> str | None:
-    """Draw what methods gain over the reference, as SVG for light and dark pages; None where nothing is compared.
+    """Return a drawing of the gains over the reference, as SVG for light and dark pages; None if there are no gains.
 
-    For several data sets it shows the means and the intervals for data sets like these; for one, for these classes. The
-    methods are ordered by how many templates they scored besides the initial one; the number is in brackets.
+    For several data sets, the drawing shows mean gains with intervals for data sets like these. For one data set, the
+    intervals are for its classes. The methods are ordered by the number of templates that they scored besides the
+    initial template; this number is in brackets.
     """
     scope = (*table.averages, *table.scopes)[0]
     found: list[tuple[float, str, Verdict]] = []
@@ -50,7 +51,7 @@ def gain_plot(table: Table) -> str | None:
     _, names, gains = zip(*sorted(found, key=lambda one: one[0]), strict=True)
     covers = next((gain.covers for gain in gains if gain.outcome != "same templates"), "these classes")
     what = f"mean over {len(scope.data)} data sets" if scope.is_average else scope.name
-    most = 3 * max(1.0, *(100 * abs(gain.mean) for gain in gains))  # one wide interval would press all others flat
+    most = 3 * max(1.0, *(100 * abs(gain.mean) for gain in gains))  # one wide interval would shrink all others
 
     def draw(figure: Any) -> None:
         axes = draw_gains(figure, names, gains)

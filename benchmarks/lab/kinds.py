@@ -1,4 +1,4 @@
-"""Names of classes that are too narrow, from WordNet."""
+"""Class names that are too narrow, such as the name of a kind of the thing, from WordNet."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from ipo_prompts.metrics.nouns import synsets
 
 
 def narrower(names: Sequence[str]) -> tuple[str, ...]:
-    """Return for each class the commonest word in texts for a kind of it; the class itself where WordNet has none."""
+    """Return for each class the word that is most common in texts among WordNet's words for kinds of the class.
+
+    If WordNet has no such word, the class keeps its name.
+    """
     below: dict[int, list[int]] = {}
     meaning: dict[str, int] = {}
     for number, synset in synsets().items():

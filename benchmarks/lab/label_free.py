@@ -1,7 +1,8 @@
-"""The command `label-free`: what chooses a template without labels, beside controls that know less, and labels.
+"""The command `label-free`: compares measures that choose a template without labels with controls and with labels.
 
-Templates compete on the search pictures, whose labels are hidden; the template that each measure chooses is tested on
-the test pictures. The controls show what a measure uses: with names of other things it knows the pictures alone.
+Templates compete on the search pictures, whose labels are hidden. The template that a measure chooses is tested on the
+test pictures. A control withholds something from a measure, and so shows whether the measure uses it: with names of
+other things, for instance, a measure can use only the pictures.
 """
 
 from __future__ import annotations
@@ -39,12 +40,12 @@ from ipo_prompts.programs.templates.phrases import Vocabulary, VocabularyName
 KEYS = ("data", "clip", "vocabulary", "templates", "draws")
 DATA = "embedded:claims-taught,embedded:claims-untaught"
 LISTS = 3
-"""Lists of names of other things; their mean is told."""
+"""The number of lists with names of other things; the result is the mean over these lists."""
 SIZES = (400, 100, 50)
 SEVERAL = (1, 2, 6)
-"""Labels for each class."""
+"""The numbers of labels per class that the rows with labels have."""
 LOPSIDED = (6, 6, 5, 4, 3, 2, 1, 1, 0)
-"""Pictures of a class; each number is for a ninth of the classes."""
+"""Numbers of pictures per class in the lopsided condition; each number holds for a ninth of the classes."""
 INITIAL, FIT, WRONG, THING = "the initial template", "fit", "fit, names of other things", 'fit, "thing" for every class'
 CENTRING, FIT_OFF = "the initial template, centring", "fit, centring"
 HITS_SAME = "by hits, the same pictures with labels"
@@ -54,16 +55,24 @@ OWN, HALF, OTHERS = (
     "half of the names, others alone",
 )
 Right = Doubles
-"""How often each test picture is named rightly: (n,), a share of the draws."""
+"""For each test picture, the share of the draws in which it is classified correctly: float64 (n,)."""
 Found = dict[str, dict[str, Right]]
-"""Condition of the search pictures → row → what the row names rightly."""
+"""Condition of the search pictures → row → the share of draws in which each test picture is classified correctly."""
 CELLS = "cells"
-"""The measurements of each set."""
+"""The name of the folder with one file of measurements for each set."""
 
 
 @dataclass(frozen=True)
 class Asked:
-    """The request: beds, each a name and its sets; a CLIP; how many templates compete; the number of draws."""
+    """The request of a user.
+
+    Attributes:
+        beds: name of a bed → the specs of its sets.
+        clip: the name of the CLIP.
+        vocabulary: the vocabulary whose phrases make the templates.
+        templates: the number of templates that compete.
+        draws: the number of times that search pictures are drawn.
+    """
 
     beds: Mapping[str, Sequence[str]]
     clip: str = "embedded"
@@ -76,7 +85,7 @@ def read_asked(words: Sequence[str]) -> Asked:
     """Read `data=NAME,…`, `clip=NAME`, `vocabulary=shipped`, `templates=N` and `draws=N`; no picture is opened.
 
     Raises:
-        InputError: an unknown key or value, a data set that is not here or has no labels to test with.
+        InputError: a key or value is unknown, or a data set is not on this machine, has no labels, or is too small.
     """
     given = read_known(words, KEYS, "label-free")
     vocabulary, counts = (
@@ -105,12 +114,15 @@ def read_asked(words: Sequence[str]) -> Asked:
 
 
 def measure_all(asked: Asked, folder: Path, progress: Callable[[str], None]) -> dict[str, dict[str, Found]]:
-    """Measure each set of each bed, or read what an earlier call with the same request kept: bed → set → what it found.
+    """Measure each set of each bed. If an earlier call with the same request measured a set, its file is read instead.
 
     Args:
-        asked: what to measure.
-        folder: keeps a file for each set.
-        progress: is told the name of each set that is measured.
+        asked: the request.
+        folder: the folder in which each set gets a file.
+        progress: called with the spec of each set that is measured.
+
+    Returns:
+        Name of a bed → spec of a set → the measurements of the set.
 
     Raises:
         InputError: the CLIP cannot be loaded, or a picture cannot be read.
@@ -152,9 +164,9 @@ class _HighestCosine(Fit):
 
 
 def measure_set(clip: Clip, spec: str, asked: Asked, texts: dict[tuple[str, ...], Texts]) -> Found:
-    """Return what each row names rightly of the test pictures of a set, on average over draws.
+    """Return for each condition and row how often each test picture of a set is classified correctly, over all draws.
 
-    `texts` keeps the templates, which are encoded once for each list of classes.
+    `texts` is a cache: list of classes → the encoded templates. A list that is missing is added.
     """
     data = load_data(spec, seed=SPLIT_SEED)
     names = tuple(data.class_names)
@@ -170,14 +182,15 @@ def measure_set(clip: Clip, spec: str, asked: Asked, texts: dict[tuple[str, ...]
 
 @dataclass(frozen=True)
 class Texts:
-    """Templates and their class embeddings: the initial one, `phrases` of a vocabulary, random pairs of these.
+    """The templates that compete, and their class embeddings.
 
     Attributes:
-        templates: T of them.
-        phrases: the number of phrases that follow the initial template.
-        right, wrong: float32 (T, C, D), with the names of the classes, and with each list of names of other things.
-        thing: float32 (T, 1, D).
-        eighty: float32 (C, D), the mean of CLIP's 80 templates.
+        templates: T templates: the initial template, then templates of one phrase, then random pairs of phrases.
+        phrases: the number of templates of one phrase; they follow the initial template.
+        right: the embeddings with the names of the classes, float32 (T, C, D).
+        wrong: for each list of names of other things, the embeddings with these names, float32 (T, C, D).
+        thing: the embeddings with the name "thing", float32 (T, 1, D).
+        eighty: the class embeddings of the ensemble of CLIP's 80 templates, float32 (C, D).
     """
 
     templates: Sequence[str]
@@ -189,7 +202,7 @@ class Texts:
 
     @classmethod
     def of(cls, clip: Clip, names: tuple[str, ...], asked: Asked) -> Texts:
-        """Encode the first so many of the initial template, the phrases, and random pairs of phrases."""
+        """Encode the templates of `competing` with the class names and with the names of the controls."""
         templates, phrases = competing(clip, names, asked)
 
         def encoded(words: Sequence[str]) -> Floats:
@@ -206,10 +219,10 @@ class Texts:
 
 
 def competing(clip: Clip, names: Sequence[str], asked: Asked) -> tuple[list[str], int]:
-    """Return the templates that compete, the initial one first, and how many phrases of the vocabulary follow it.
+    """Return the templates that compete, and the number of templates of one phrase among them.
 
-    If there are more phrases than may compete, those taken are spread over the vocabulary, in which neighbours mean the
-    same.
+    The initial template comes first, then templates of one phrase, then random pairs of phrases. If the vocabulary has
+    too many phrases, phrases at even distances are taken, because neighbours in the vocabulary have similar meanings.
     """
     phrases = Vocabulary.load(asked.vocabulary).usable(names, clip)
     singles = [phrase.template for phrase in phrases]
@@ -220,7 +233,7 @@ def competing(clip: Clip, names: Sequence[str], asked: Asked) -> tuple[list[str]
 
 
 def others(names: Sequence[str]) -> list[list[str]]:
-    """Return lists of names of other things, as many each as there are classes, no name in two of them."""
+    """Return `LISTS` lists of names of other things. Each has a name for each class; no name is in two lists."""
     nouns = [
         noun
         for noun in common(4 * LISTS * len(names) + 200)
@@ -231,7 +244,7 @@ def others(names: Sequence[str]) -> list[list[str]]:
 
 
 class SetOfPictures:
-    """A set as all templates see it, with the names of all its classes or of some."""
+    """The encoded pictures of a set: a pool to search on (`pool`), and test pictures (`test`)."""
 
     def __init__(self, clip: Clip, data: DataSet, texts: Texts) -> None:
         self.clip, self.texts, self.names = clip, texts, tuple(data.class_names)
@@ -246,7 +259,7 @@ class SetOfPictures:
             self.before = self.reward.store.encode([one.picture for one in clean])
 
     def rows(self, draws: int) -> Iterator[tuple[str, str, Right]]:
-        """Return what pictures are searched on, the row, and what it names rightly: one for each draw."""
+        """Yield for each draw the condition of the search pictures, the row, and the row's correct test pictures."""
         table = Scored(self, np.arange(len(self.names)))
         everything = np.arange(len(self.pool))
         for draw in range(draws):
@@ -264,14 +277,21 @@ class SetOfPictures:
             yield from self._other_classes(np.random.default_rng(100 + draw))
 
     def _of_each(self, counts: Sequence[int], rng: np.random.Generator) -> Numbers:
-        """Draw pictures without repeats; each count is that of as many classes, which classes is drawn."""
+        """Return the places of pictures that are drawn without repeats.
+
+        Each count is the number of pictures per class for an equal share of the classes. Which classes get which count
+        is random.
+        """
         places = rng.permutation(len(self.names)) * len(counts) // len(self.names)
         own = [np.flatnonzero(self.pool.labels == label) for label in range(len(self.names))]
         drawn = [rng.permutation(pictures)[: counts[place]] for pictures, place in zip(own, places, strict=True)]
         return np.sort(np.concatenate(drawn))
 
     def _other_classes(self, rng: np.random.Generator) -> Iterator[tuple[str, str, Right]]:
-        """Take the names of half of the classes, and pictures of these, of the others, and half of each."""
+        """Let a random half of the classes compete, and yield rows for three conditions of the search pictures.
+
+        The search pictures show the classes that compete, or half these and half the other classes, or only the others.
+        """
         order = rng.permutation(len(self.names))
         known = np.sort(order[: len(order) // 2])
         table, inside = Scored(self, known), np.isin(self.pool.labels, known)
@@ -283,7 +303,7 @@ class SetOfPictures:
 
 
 class Scored:
-    """What all templates are worth on all pictures of a set, where some classes compete: arrays (T, n)."""
+    """The scores of all templates on all pictures of a set, where only some classes compete: arrays (T, n)."""
 
     def __init__(self, seen: SetOfPictures, classes: Numbers) -> None:
         self.seen, self.classes = seen, classes
@@ -307,7 +327,7 @@ class Scored:
         return np.stack([score.hits for score in self._scores(kind, classes, units)]).astype(np.float64)
 
     def chosen(self, some: Numbers) -> Iterator[tuple[str, Right]]:
-        """Return what is named rightly by what each measure chooses on some pictures of the pool."""
+        """Yield each row with its correct test pictures. Its measure chooses on the pictures `some` of the pool."""
         best = _best(self.fit[:, some])
         mean = CentringOffsets.from_pictures(self.seen.pool.features[some])
         yield INITIAL, self.hits[0]
@@ -320,7 +340,7 @@ class Scored:
             yield HITS_SAME, self.hits[self._by("hits", some)]
 
     def others(self, some: Numbers) -> Iterator[tuple[str, Right]]:
-        """Return rows that need no labels and are of one condition."""
+        """Yield the other rows without labels, which are measured in one condition only."""
         texts, pool = self.seen.texts, self.seen.pool.part(some.tolist())
         yield "mean logit", self.hits[_best(self._of(_MeanLogit, self.right, pool))]
         yield "mean highest cosine", self.hits[_best(self._of(_HighestCosine, self.right, pool))]
@@ -333,12 +353,15 @@ class Scored:
         )
 
     def by_labels(self, some: Numbers, labels: int, what: str = "hits") -> tuple[str, Right]:
-        """Return what is named rightly by the template that labelled pictures choose."""
+        """Return the row of the template that labelled pictures choose, with its correct test pictures."""
         row = f"by {what if what == 'hits' else 'loss'}, {labels} label{'s' if labels > 1 else ''} a class"
         return row, self.hits[self._by(what, some)]
 
     def _by(self, what: str, some: Numbers) -> int:
-        """Choose by hits and then loss, or by loss alone; pictures of classes that do not compete are left out."""
+        """Return the place of the template with the most hits (then the lowest loss), or with the lowest loss.
+
+        Pictures of classes that do not compete are left out.
+        """
         places = np.flatnonzero(np.isin(self.known, some))
         hits, losses = (table[:, places].mean(axis=1) for table in self.worth)
         return int(np.lexsort((losses, -hits if what == "hits" else losses))[0])
@@ -349,10 +372,11 @@ class Scored:
         return score.hits.astype(np.float64)
 
     def _zpe(self, vocabulary: Floats, pool: EncodedPictures) -> Doubles:
-        """Return the weights of Allingham et al. 2023: softmax of the mean highest logit, centred by class.
+        """Return the weight of each template, as in Allingham et al. 2023 (ZPE): float64 (T,).
 
-        The mean of a class is half of these pictures' and half of those that a CLIP was trained on, which clean ones
-        replace; where there are none, the mean is of these alone.
+        A weight is the softmax of the mean highest logit, after the mean logit of each class is subtracted. This mean
+        logit is the average of two means: over the pictures of `pool`, and over clean pictures, which stand for the
+        pictures that a CLIP was trained on. If there are no clean pictures, it is the mean over `pool` alone.
         """
         scores = []
         for classes in vocabulary:

@@ -1,4 +1,4 @@
-"""The tables of the command `label-free`: mean accuracies, differences with intervals, and what they say of fit."""
+"""The tables of the command `label-free`: mean accuracies, differences with intervals, and an answer about fit."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ COMPARED = (
 )
 TOGETHER = "all together"
 Sets = Mapping[str, Found]
-"""Set → what was found."""
+"""Spec of a set → the measurements of the set."""
 
 
 class Difference(NamedTuple):
-    """How many points one row is ahead of another, with a 95 % interval, and the sets in which it is behind."""
+    """The lead of one row over another in points, with a 95 % interval, and the sets in which the row is behind."""
 
     mean: float
     low: float
@@ -44,9 +44,9 @@ class Difference(NamedTuple):
 
 
 def ahead(sets: Sets, row: str, other: str, condition: str = MOST) -> Difference:
-    """Compare two rows, paired by set; of one set, by its test pictures.
+    """Compare two rows in one condition. The comparison is paired by set, or for a single set by test picture.
 
-    The interval allows for transformations that sets share. Rows without a value in this condition are not compared.
+    The interval takes into account that sets share transformations. Both rows need values in the condition.
     """
     each = {name: found[condition][row] - found[condition][other] for name, found in sets.items()}
     means = np.array([values.mean() for values in each.values()])
@@ -58,7 +58,7 @@ def ahead(sets: Sets, row: str, other: str, condition: str = MOST) -> Difference
 
 
 def answer_of_fit(sets: Sets) -> str:
-    """Say whether fit makes use of the names of classes."""
+    """Return the answer to the question whether the measure fit uses the class names, as a text."""
     names = ahead(sets, FIT, WRONG)
     if names.low > 0:
         return f"Right names beat names of other things by {names} points: here fit uses the names of the classes."
@@ -69,14 +69,14 @@ def answer_of_fit(sets: Sets) -> str:
 
 
 def beds_of(found: Mapping[str, Sets]) -> dict[str, Sets]:
-    """Return the sets of each bed, and if there are several beds also all sets together."""
+    """Return name → sets, for each bed. If there are several beds, add an entry with all sets together."""
     if len(found) < 2:
         return dict(found)
     return {**found, TOGETHER: {name: one for sets in found.values() for name, one in sets.items()}}
 
 
 def label_free_documents(found: Mapping[str, Sets], clip: str) -> dict[str, str]:
-    """Return the text of `table.md`: what it says, and each bed's accuracies and differences."""
+    """Return the documents by name: `table.md` has the answer, and the accuracies and differences of each bed."""
     beds, numbers = beds_of(found), in_numbers(found)
     names = [bed.rpartition(":")[2] for bed in beds]
     told = list(numbers.values())
@@ -105,7 +105,7 @@ def _differences(beds: Mapping[str, Sets]) -> list[list[str]]:
 
 
 def in_numbers(found: Mapping[str, Sets]) -> dict[str, dict[str, Any]]:
-    """Return what `--json` prints: of each bed the accuracies, in percent, and the differences, in points."""
+    """Return the content that `--json` prints: for each bed its accuracies in percent and its differences in points."""
 
     def one(sets: Sets) -> dict[str, Any]:
         accuracy = {

@@ -1,4 +1,4 @@
-"""LP++ (Huang et al., CVPR 2024), as a method: `methods=benchmarks.lab.linear_probe:LinearProbe`."""
+"""The method LP++ (Huang et al., CVPR 2024), for `methods=benchmarks.lab.linear_probe:LinearProbe`."""
 
 from __future__ import annotations
 
@@ -27,18 +27,19 @@ from ipo_prompts.metrics.template import BASELINE
 EPOCHS = 300
 MOMENTUM = 0.9
 BLEND_EVERY = 10
-"""Epochs between two steps of the blending weights."""
+"""The number of epochs from one step of the blending weights to the next."""
 FIRST_BLEND = 250
-"""The first blending weights are the mean similarity of a picture to its class's text times this."""
+"""The first blending weights are this factor times the mean similarity of a picture to the text of its class."""
 
 
 class LinearProbe(Method):
-    """Learns `w_k · f + b_k + a_k t_k · f`, the logit of class k for the feature f, with the class's text t_k.
+    """Learns the logits `w_k · f + b_k + a_k t_k · f` of each class k, for a feature f and the class's text t_k.
 
     Start, step sizes and schedule are those of the published code (its class `LinearProbe_P2`,
     https://github.com/FereshteShakeri/FewShot-CLIP-Strong-Baseline): full-batch gradient descent on the cross-entropy,
-    300 epochs, the best of which on validation pictures counts, the latest of equal ones. Nothing else is tuned, which
-    is why it stands here for the few-shot learners from pictures. `differs` says what is not as published.
+    300 epochs. The best epoch on validation pictures is used; of equally good epochs, the latest. Nothing else is
+    tuned. That is why this method represents the few-shot learners from pictures here. `differs` lists the differences
+    from the publication.
     """
 
     label = "LP++ (linear probe with text)"
@@ -55,7 +56,7 @@ class LinearProbe(Method):
         )
 
     def fit(self, lesson: Lesson) -> FittedLogits:
-        """Train on the search pictures, choose the epoch on the selection pictures."""
+        """Train on the search pictures, and choose the epoch on the selection pictures."""
         (learnt_from, chosen_on), names = searched_and_selected(lesson), lesson.class_names
         check_every_class(learnt_from, lesson)
         words = Templates(lesson.clip, ((lesson.hand_written or BASELINE, 1.0),))
@@ -70,15 +71,15 @@ class LinearProbe(Method):
 
 
 def learn(pictures: LabelledFeatures, texts: Doubles, chosen_on: LabelledFeatures) -> tuple[Doubles, Doubles]:
-    """Train LP++.
+    """Train LP++ and return its linear classifier.
 
     Args:
         pictures: the pictures to learn from; at least one of each class.
-        texts: float64 (C, D), unit rows.
-        chosen_on: the pictures that choose the epoch; if there are none, the last epoch counts.
+        texts: the text embeddings of the classes, float64 (C, D), unit rows.
+        chosen_on: the pictures on which the epoch is chosen; if there are none, the last epoch is used.
 
     Returns:
-        Weights, float64 (C, D), with the texts blended in, and biases, float64 (C,).
+        The weights, float64 (C, D), to which the weighted texts are added already; and the biases, float64 (C,).
     """
     from scipy.special import softmax
 
@@ -90,7 +91,7 @@ def learn(pictures: LabelledFeatures, texts: Doubles, chosen_on: LabelledFeature
     step = 4 * n / np.linalg.eigvalsh(features.T @ features)[-1]
     blend_step = n / (4 * (similarity**2).sum(axis=0).max())
     speeds = np.zeros_like(weights), np.zeros_like(biases)
-    blend_slope = np.zeros_like(blend)  # summed up from the first epoch on, as in the published code
+    blend_slope = np.zeros_like(blend)  # a sum over all epochs so far, as in the published code
     best, most = (weights, biases), -1
     for epoch in range(1, EPOCHS + 1):
         error = (softmax(features @ weights.T + biases + blend * similarity, axis=1) - truth) / n

@@ -1,4 +1,4 @@
-"""The tables of `benchmarks/names.py`, and the goals of docs/class-names.md that its cells miss."""
+"""The tables of `benchmarks/names.py`, and the check of its cells against the goals of docs/class-names.md."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ROWS = ("names", "offsets", "both", "right names", "permuted")
 
 @dataclass(frozen=True)
 class Cell:
-    """The results of one draw of one set, with gains of each test picture by row."""
+    """The results of one draw of one set. `gains` has for each row the gain on each test picture."""
 
     place: str
     labels: tuple[int, ...]
@@ -28,7 +28,7 @@ class Cell:
     shuffled_opened: bool
     raw_opened: bool
     raw: float
-    """What the control does to the accuracy on the test, which has its labels."""
+    """The change of the test accuracy by the control `raw loss`. The test pictures have their true labels."""
 
 
 def told(classes: int, shots: int, cells: dict[str, list[Cell]]) -> list[str]:
@@ -99,7 +99,10 @@ def _bounded(cells: Sequence[Cell], row: str) -> str:
 
 
 def _share(cells: Sequence[Cell]) -> str:
-    """Return the ratio of two means, its interval by the residuals that it leaves (Taylor's first term)."""
+    """Return the ratio of the mean gain of `names` to that of `right names`, with an interval.
+
+    The interval comes from a linear approximation of the ratio (Taylor's first term).
+    """
     whole = _mean(cells, "right names")
     share = _mean(cells, "names") / whole
     half = _half(cells, [(one.gains["names"] - share * one.gains["right names"]) / whole for one in cells])
@@ -107,7 +110,7 @@ def _share(cells: Sequence[Cell]) -> str:
 
 
 def _half(cells: Sequence[Cell], values: Sequence[Doubles]) -> float:
-    """Return half a 95 % interval of the mean: the wider of that by drawings and that by sets."""
+    """Return half the width of a 95 % interval of the mean: the wider of an interval by drawings and one by sets."""
     every = np.concatenate(values)
     labels = [label for one in cells for label in one.labels]
     drawings = [name for one in cells for name in one.pictures]

@@ -1,12 +1,13 @@
-"""The result of a search if it had scored fewer templates: prefixes of what one search left behind.
+"""The result that a search would have had with fewer scored templates, computed from the record of one search.
 
-As a protocol, `protocol=benchmarks.lab.prefixes:AfterTemplates targets=60,300`: learn all classes; test what was learnt
-after so many scored templates.
+The protocol `protocol=benchmarks.lab.prefixes:AfterTemplates targets=60,300` learns all classes, and tests the winner
+after 60 and after 300 scored templates.
 
-A template counts when it is scored on labelled pictures for the first time; the initial one does not count. After so
-many scored templates a search may propose as many templates as it ever may: those that it had proposed by then, and the
-best of the others that it had scored. The winner is chosen among them by the rule of every search
-(`programs/selection.py`). For the shipped strategies this is the search that is run with `scored_templates=` so many.
+A template counts when it is scored on labelled pictures for the first time; the initial template does not count. The
+winner after N scored templates is chosen among these candidates: the templates that the search had proposed by then,
+and the best of the other templates that it had scored, up to the number that the search may propose. The rule of choice
+is that of every search (`programs/selection.py`). For the shipped strategies, the result is that of a search with
+`scored_templates=N`.
 """
 
 from __future__ import annotations
@@ -33,10 +34,10 @@ from ipo_prompts.programs.templates.settings import SearchSettings
 
 
 class AfterTemplates(Protocol):
-    """Tests after each number of scored templates."""
+    """Tests the winner after each number of scored templates; the targets are these numbers."""
 
     def test_sets(self, drawn: Sequence[TestSet], targets: Sequence[str], config: RunConfig) -> list[TestSet]:
-        """Return the same test pictures for each number of scored templates, the largest first; see `Protocol`."""
+        """Return one test set for each number of scored templates, the largest number first; see `Protocol`."""
         if not targets or not all(name.isdecimal() and int(name) > 0 for name in targets):
             raise InputError("this protocol tests after so many scored templates; name the numbers as targets: 60,300.")
         for name in ("names", "offsets"):
@@ -50,15 +51,17 @@ class AfterTemplates(Protocol):
 
 
 def after(fitted: Fitted, looks: int, known: dict[int, Prefixes] | None = None) -> Fitted:
-    """Return what was learnt after so many scored templates; a method that scores none is the same after any number.
+    """Return the classifier that a method had after `looks` scored templates.
+
+    A method that scores no templates has the same classifier after any number.
 
     Args:
-        fitted: what was learnt after all scored templates.
+        fitted: the classifier after all scored templates.
         looks: the number of scored templates.
-        known: keeps what was scored for one search, by its identity, for other numbers.
+        known: a cache of the scores of one search: identity of the search → its prefixes.
 
     Raises:
-        Absent: nothing had been learnt by then.
+        Absent: the method had no classifier yet after so few templates.
     """
     if not isinstance(fitted, Templates) or fitted.search is None:
         return fitted
@@ -77,10 +80,12 @@ class InOrder:
     """The templates of a search in the order in which each was scored for the first time.
 
     Attributes:
-        before: the number of templates scored before the first of them, such as phrases that a describer ranks.
+        before: the number of templates that were scored before the first of these templates, for instance phrases that
+            a describer ranks.
         templates: all templates.
-        proposed: the proposed templates, and how many templates had been scored by then, including each itself.
-        scored_only: the templates that were scored only, as they are kept.
+        proposed: the proposed templates, each with the number of templates that had been scored up to and including
+            it.
+        scored_only: the templates that were scored only.
     """
 
     before: int = 0
@@ -99,7 +104,7 @@ class InOrder:
 
     @classmethod
     def of_journal(cls, events: Iterable[Event], initial: str, before: int = 0) -> InOrder:
-        """Return the templates that the journal of a search keeps."""
+        """Return the templates in the journal of a search, in order."""
         looks = cls(before, _known={key(initial)})
         for event in events:
             if event["type"] == "scored_only":
@@ -121,12 +126,12 @@ class InOrder:
             self.proposed.setdefault(template, len(self.templates))
 
     def candidates(self, looks: int, most: int, word: float) -> list[str]:
-        """Return what was proposed after so many scored templates, then the best that were scored only, up to `most`.
+        """Return the candidates after `looks` scored templates: the proposed ones, then the best scored-only ones.
 
         Args:
             looks: the number of scored templates.
-            most: how many templates the search may propose.
-            word: what a word has to earn, see `Scale`.
+            most: the largest number of candidates: the number of templates that the search may propose.
+            word: the gain that an additional word of a template must bring, see `Scale`.
         """
         seen = self.templates[: looks - self.before]
         proposed = [template for template, count in self.proposed.items() if count <= len(seen)]
@@ -137,12 +142,12 @@ class InOrder:
 
 
 class Prefixes:
-    """The winners of one search after fewer scored templates; a template is scored once for all of them.
+    """The winners of one search after fewer scored templates. Each template is scored only once for all winners.
 
     Args:
         prepared: the pictures and settings of the search.
         settings: the settings of the search.
-        looks: the templates of the search, in order.
+        looks: the templates of the search, in the order in which they were scored.
         most: how many templates the search may propose.
     """
 
@@ -152,7 +157,7 @@ class Prefixes:
 
     @classmethod
     def of(cls, search: SearchEnd) -> Prefixes:
-        """Return the prefixes of what a search left behind."""
+        """Return the prefixes of a search, from its outcome and its journal."""
         config, found = search.prepared.config, search.found
         if not search.events:
             looks = InOrder.of_list(entry.template for entry in found.history if entry is not found.history.initial)
@@ -162,11 +167,11 @@ class Prefixes:
 
     @property
     def before(self) -> int:
-        """The number of templates that were scored before the first one."""
+        """The number of templates that were scored before the search's first template."""
         return self._looks.before
 
     def after(self, looks: int) -> Choice:
-        """Choose among the templates seen after so many scored ones; `looks` is `before` or more."""
+        """Return the choice among the candidates after `looks` scored templates; `looks` is at least `before`."""
         reward, search, selection = self._prepared.reward, self._prepared.search.units, self._prepared.selection
         initial = self._settings.initial_template
         history = PromptHistory(ScoredTemplate(self._scored("search", [initial], search)[0], -1, "initial"))

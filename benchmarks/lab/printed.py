@@ -1,6 +1,7 @@
-"""The acceptance test: printed templates, measured again on the data sets that are here, in each precision of the CLIP.
+"""The acceptance test: do the data, split and CLIP on this machine give the numbers that a paper prints?
 
-Does this data, split and CLIP give the numbers that a paper prints? No search and no language model is needed.
+Printed templates are measured again, on the data sets on this machine, in each precision of the CLIP. No search and no
+language model is needed.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ class PrintedData:
 
 @dataclass(frozen=True)
 class Request:
-    """The request: the data sets that are here, `absent` ones with the reason, a CLIP, and its precisions."""
+    """The request: the data sets on this machine, `absent` data sets with the reason, a CLIP, and its precisions."""
 
     found: list[PrintedData]
     absent: dict[str, str]
@@ -66,8 +67,8 @@ def request(words: Sequence[str]) -> Request:
     No picture is opened and no model loaded.
 
     Raises:
-        InputError: an unknown key or value, a table that cannot be read, a data set that was named but is not here, or
-            no data set at all.
+        InputError: a key or value is unknown, the table cannot be read, a data set that was named is not on this
+            machine, or no data set is.
     """
     given = read_known(words, KEYS, "paper-templates")
     clip = str(given.get("clip", PUBLISHED_CLIP[0]))
@@ -96,13 +97,14 @@ def request(words: Sequence[str]) -> Request:
 
 
 def compare_all(asked: Request, progress: Callable[[str], Progress | None]) -> list[PrintedTable]:
-    """Measure all templates, the pictures of each data set encoded once in each precision.
+    """Measure all templates. The pictures of each data set are encoded once in each precision.
 
     A data set whose pictures cannot be read is moved to `asked.absent`.
 
     Args:
-        asked: what to measure.
-        progress: takes what is worked on, and returns who is told how many pictures are encoded.
+        asked: the request.
+        progress: a function that takes a text about the current work, and returns a function to call with the number of
+            encoded pictures, or None.
 
     Raises:
         InputError: the CLIP cannot be loaded, or no data set can be read.
@@ -126,7 +128,7 @@ def compare_all(asked: Request, progress: Callable[[str], Progress | None]) -> l
 
 
 def to_stderr(what: str) -> Progress:
-    """Return a progress that writes a line on stderr for every tenth of the pictures of a half."""
+    """Return a progress function that prints a line on stderr after every tenth of the pictures of a half."""
     last = -1
 
     def told(done: int, total: int) -> None:
@@ -161,19 +163,19 @@ def _precisions(value: Any) -> tuple[Precision, ...]:
 
 
 def halves_of(data: DataSet) -> Draw:
-    """Return the test pictures of the base and of the new classes; none is opened.
+    """Return the test pictures of the base classes and of the new classes; no picture is opened.
 
     Raises:
-        InputError: there are too few classes to cut.
+        InputError: there are too few classes to divide into halves.
     """
     return draw(data, shots=1, selection_shots=0, seed=SPLIT_SEED, classes="base")
 
 
 def measure(clip: Clip, halves: Draw, templates: Sequence[str], progress: Progress | None = None) -> TemplateHits:
-    """Encode the test pictures once and count what each template gets right on them.
+    """Encode the test pictures once, and count for each template the pictures that are classified correctly.
 
     Raises:
-        InputError: names the picture that cannot be decoded.
+        InputError: a picture cannot be decoded; the message names it.
     """
     store = FeatureStore(clip)
     names = (halves.class_names, halves.new_class_names)
@@ -189,10 +191,11 @@ def measure(clip: Clip, halves: Draw, templates: Sequence[str], progress: Progre
 
 
 def count_right(clip: Clip, classes: Floats, pictures: EncodedPictures) -> int:
-    """Count the pictures whose highest logit is their class; of equal logits the lowest label counts.
+    """Return the number of pictures whose own class has the highest logit. Of equal logits, the lowest label wins.
 
-    With a CLIP in half precision, features and logits are rounded to it at each step, as in CoOp's zero-shot classifier
-    (github.com/KaiyangZhou/CoOp, trainers/zsclip.py). Logits near 20 then lie 1/64 apart, and some are equal.
+    With a CLIP in half precision, features and logits are rounded to half precision at each step, as in CoOp's
+    zero-shot classifier (github.com/KaiyangZhou/CoOp, trainers/zsclip.py). Logits near 20 then lie 1/64 apart, and some
+    are equal.
     """
     right = 0
     logits: npt.NDArray[np.floating[Any]]
@@ -201,7 +204,7 @@ def count_right(clip: Clip, classes: Floats, pictures: EncodedPictures) -> int:
         if clip.precision == "fp16":
             scaled = np.float16(clip.logit_scale) * pictures.features[block].astype(np.float16)
             products = scaled.astype(np.float32) @ classes.astype(np.float16).astype(np.float32).T
-            logits = products.astype(np.float16)  # a bias is the same for all classes: it changes no order
+            logits = products.astype(np.float16)  # a bias is equal for all classes, so it changes no order
         else:
             logits = logits_of(clip, pictures.features[block], classes)
         right += int((logits.argmax(axis=1) == pictures.labels[block]).sum())

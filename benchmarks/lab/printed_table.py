@@ -1,4 +1,4 @@
-"""Printed templates beside measured ones: where they agree, the answer, and its Markdown, CSV and JSON."""
+"""Compares printed accuracies of templates with measured ones, and makes an answer, Markdown, CSV and JSON."""
 
 from __future__ import annotations
 
@@ -13,19 +13,22 @@ from ipo_prompts.experiments.data.dataset import why_different
 from ipo_prompts.metrics.sampling import harmonic_mean
 
 POINTS = 0.15
-"""Two numbers agree when they are one picture or so many points apart, whichever is more: other machines and roundings
-change about so much. The paper prints templates twice, with up to 0.06 points between."""
+"""Two numbers agree when they differ by at most one picture or this many points, whichever is more.
+
+Other machines and other rounding change numbers by about this much. Where the paper prints a template twice, its two
+numbers differ by up to 0.06 points.
+"""
 ROUNDING = 0.005
-"""Of a number that is printed with two decimals."""
+"""The largest rounding error of a number that is printed with two decimals."""
 
 
 @dataclass(frozen=True)
 class TemplateHits:
-    """Templates under one CLIP.
+    """The results of templates with one CLIP.
 
     Attributes:
-        hits: template → pictures that are right, of the base and of the new classes.
-        refused: template → why it cannot be measured, in part of a sentence.
+        hits: template → two numbers of correct pictures: of the base classes, and of the new classes.
+        refused: template → why it cannot be measured, as part of a sentence.
     """
 
     hits: dict[str, tuple[int, int]]
@@ -34,12 +37,12 @@ class TemplateHits:
 
 @dataclass(frozen=True)
 class Agreement:
-    """A printed row as one CLIP has it, in percent.
+    """The measurement of a printed row with one CLIP, in percent and points.
 
     Attributes:
-        base, new, H: what was measured.
-        off: measured minus printed, of base and of new.
-        allowed: how far off each may be.
+        base, new, H: the measured accuracies, and their harmonic mean.
+        off: the measured minus the printed value, for base and for new.
+        allowed: the largest absolute difference that counts as agreement, for base and for new.
     """
 
     base: float
@@ -50,21 +53,22 @@ class Agreement:
 
     @property
     def agrees(self) -> bool:
-        """Whether both are within what is allowed."""
+        """Whether both differences are within the allowed differences."""
         return all(abs(off) <= allowed + 1e-9 for off, allowed in zip(self.off, self.allowed, strict=True))
 
     @property
     def worst(self) -> tuple[float, str]:
-        """The difference, with its sign, that is larger for what is allowed, and where it is."""
+        """The difference that is larger in relation to the allowed difference, with its sign, and "base" or "new"."""
         place = max((0, 1), key=lambda place: abs(self.off[place]) / self.allowed[place])
         return self.off[place], ("base", "new")[place]
 
 
 @dataclass(frozen=True)
 class PrintedRow:
-    """A printed row: what was printed, what was measured by precision, and what a reader must know of it.
+    """A printed row with its measurements.
 
-    `remarks` are texts of others; `contradictions` are ours, in Markdown.
+    `outcomes` has the measurement for each precision. `remarks` are notes whose text may come from others;
+    `contradictions` are notes of ours, in Markdown.
     """
 
     printed: TemplateRow
@@ -74,13 +78,16 @@ class PrintedRow:
     contradictions: tuple[str, ...]
 
     def agrees(self, precision: str) -> bool:
-        """Whether it was measured in a precision, and agrees there."""
+        """Whether the row was measured in a precision, and agrees with print in that precision."""
         return precision in self.outcomes and self.outcomes[precision].agrees
 
 
 @dataclass(frozen=True)
 class PrintedTable:
-    """One data set: `sizes` are the test pictures of base and new, `split` is as in `DataSet`."""
+    """The printed rows of one data set.
+
+    `sizes` are the numbers of test pictures of the base and of the new classes. For `split`, see `DataSet`.
+    """
 
     table: TemplateTable
     split: str
@@ -88,18 +95,18 @@ class PrintedTable:
     rows: tuple[PrintedRow, ...]
 
     def agreeing(self, precision: str, *, decides: bool = True) -> int:
-        """Return how many rows agree, of those that decide or of the others."""
+        """Return how many rows agree, among the rows that decide or, if not `decides`, among the other rows."""
         return sum(row.decides is decides and row.agrees(precision) for row in self.rows)
 
     def count(self, *, decides: bool = True) -> int:
-        """Return how many rows decide, or do not."""
+        """Return the number of rows that decide or, if not `decides`, of the other rows."""
         return sum(row.decides is decides for row in self.rows)
 
 
 def beside_print(
     table: TemplateTable, split: str, sizes: tuple[int, int], measured: Mapping[str, TemplateHits]
 ) -> PrintedTable:
-    """Set measured numbers, by precision, beside the printed ones of a data set."""
+    """Return the printed rows of a data set with their measurements; `measured` has the results for each precision."""
     rows = []
     for printed in table.rows:
         found = {name: one.hits[printed.template] for name, one in measured.items() if printed.template in one.hits}
@@ -112,7 +119,7 @@ def beside_print(
 
 
 def answer_of_print(found: Sequence[PrintedTable], absent: Sequence[str]) -> str:
-    """Return the answer: do the rows that decide agree, and if not, which data set does not and by how much."""
+    """Return the answer as a text: whether the rows that decide agree, and if not, which data sets differ how much."""
     names = _names(found)
     total = sum(one.count() for one in found)
     agreeing = {name: sum(one.agreeing(name) for one in found) for name in names}
@@ -135,13 +142,13 @@ def answer_of_print(found: Sequence[PrintedTable], absent: Sequence[str]) -> str
 
 
 def all_agree(found: Sequence[PrintedTable]) -> bool:
-    """Return whether every row that decides agrees, in one precision for all."""
+    """Return whether there is one precision in which every row that decides agrees."""
     best = best_precision(found)
     return all(one.agreeing(best) == one.count() for one in found)
 
 
 def best_precision(found: Sequence[PrintedTable]) -> str:
-    """Return the precision in which most rows agree: the paper prints none; of equals the first."""
+    """Return the precision in which most rows agree, because the paper names none; of equal precisions, the first."""
     return max(_names(found), key=lambda name: sum(one.agreeing(name) for one in found), default="fp32")
 
 
@@ -157,7 +164,10 @@ def _outcome(printed: TemplateRow, hits: tuple[int, int], sizes: tuple[int, int]
 
 
 def _contradictions(row: TemplateRow, rows: Sequence[TemplateRow]) -> Iterator[str]:
-    """Say what of a printed row contradicts itself or another; CLIP reads capitals as small letters."""
+    """Yield a sentence for each contradiction within a printed row, or between it and another row.
+
+    CLIP reads capitals as small letters, so templates that differ only in capitals should have equal numbers.
+    """
     yield from contradictions({"base": row.base, "new": row.new, "H": row.H}, row.follows)
     for other in rows:
         same = other.template.casefold() == row.template.casefold()
@@ -188,9 +198,9 @@ def printed_documents(
 
     Args:
         found: the data sets that were measured.
-        absent: data set → why it was not, a sentence.
-        precisions: the columns.
-        notes: sentences below the summary.
+        absent: data set → why it was not measured, as a sentence.
+        precisions: the precisions, which are the columns.
+        notes: sentences to print below the summary.
     """
     return {
         "table.md": _markdown(found, absent, precisions, notes),
@@ -267,7 +277,7 @@ def _three(base: float, new: float, both: float) -> str:
 
 
 def _agreement(row: PrintedRow, precisions: Sequence[str]) -> str:
-    """Say where a row agrees; where nowhere, the larger difference in the nearest precision."""
+    """Return the precisions in which a row agrees; if there are none, the worst difference in the nearest precision."""
     if not row.outcomes:
         return "–"
     agreeing = [name for name in precisions if name in row.outcomes and row.outcomes[name].agrees]

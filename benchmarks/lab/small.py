@@ -1,6 +1,7 @@
-"""Runs every benchmark in a size for correctness only, one a core. Nothing here measures anything.
+"""Runs every benchmark in a small size, which tests that it works and measures nothing. Each core runs one at a time.
 
-Each imports what takes five seconds, and is done in about as long. So one process imports it, and forks for each.
+The imports of a benchmark take five seconds, and its run takes about as long. So one process does the imports, and
+forks a process for each benchmark.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ NO_BENCHMARKS = ("__init__", "__main__", "common")
 
 
 def run_all() -> int:
-    """Run all; return 1 if one failed."""
-    os.environ["OMP_NUM_THREADS"] = "1"  # a benchmark a core; and a process that computes in threads must not be forked
+    """Run all benchmarks; return 1 if a benchmark failed, else 0."""
+    os.environ["OMP_NUM_THREADS"] = "1"  # each core has its benchmark; a process with threads must not fork
     import datasets  # noqa: F401
     import open_clip  # noqa: F401
 

@@ -1,4 +1,4 @@
-"""`key=value` words of the lab's commands."""
+"""Reads the `key=value` words of the lab's commands."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from ipo_prompts.metrics.errors import InputError, did_you_mean
 
 
 def read_known(words: Sequence[str], known: Sequence[str], what: str) -> dict[str, Any]:
-    """Read words of which each sets one of the `known` keys; `what` takes them, for messages.
+    """Return key → value for `key=value` words. `what` is the command's name in messages.
 
     Raises:
-        InputError: another key, or see `read_words`.
+        InputError: a key is not in `known`; see also `read_words`.
     """
     given = read_words(words)
     if strange := next((key for key in given if key not in known), None):
@@ -22,10 +22,10 @@ def read_known(words: Sequence[str], known: Sequence[str], what: str) -> dict[st
 
 
 def listed(value: Any, what: str) -> list[str]:
-    """Return the names of a list, or of `NAME,NAME`, each once; `what` takes them, for messages.
+    """Return the names in a list or in a text `NAME,NAME`, each once. `what` is the command's name in messages.
 
     Raises:
-        InputError: one is empty.
+        InputError: a name is empty.
     """
     names = value if isinstance(value, list) else str("" if value is None else value).split(",")
     names = list(dict.fromkeys(str(one).strip() for one in names))

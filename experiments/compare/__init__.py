@@ -1,1 +1,1 @@
-"""Many jobs side by side: protocols, methods under test, grids, sweeps, tables and published numbers."""
+"""Compares methods on many data sets: protocols, methods under test, grids, sweeps, tables and published numbers."""

@@ -39,7 +39,7 @@ from ipo_prompts.programs.record.lines import checked, line_of
 from ipo_prompts.programs.templates.settings import LIMITS
 
 FILE_NAME = "cell.json"
-"""The file of a cell: one line, see `line_of`. A cell that is done again gives the same bytes."""
+"""The name of a cell's file, which has one line, see `line_of`. A cell that is done again gives the same bytes."""
 
 SET_BY_THE_CELL = ("data", "classes", "seed", "also_fit", "preset", "patience", "opened")
 OF_NO_CELL = LIMITS | {"start_from"}
@@ -115,11 +115,11 @@ class Result(Content):
         templates: the weighted templates; None where what was learnt is no text.
         scores: test set → its scores, see `Tested`.
         gaps: test set → why it has no score.
-        search, selection: `value, loss, n`.
+        search, selection: the score on the search pictures, and on the selection pictures: `value, loss, n`.
         choice, budget: see `Fitted`.
         picture_ids: test set → a digest of its pictures, in order, with their labels. Two cells with the same digest
             can be compared picture by picture.
-        shortened: how descriptions were shortened that did not fit into a question, in words.
+        shortened: a text that says how descriptions were shortened, if they did not fit into a question; else None.
     """
 
     schema_: Literal[2] = Field(2, alias="schema")
@@ -152,16 +152,16 @@ class Result(Content):
 
 
 def run_cell(cell: Cell, folder: Path) -> dict[str, Any]:
-    """Do a cell in `folder`, resume it, or read it if it is finished; return the content of its `Result`.
+    """Return the content of a cell's `Result`. The cell is done or resumed in `folder`, or read if it is finished.
 
     Raises:
-        InputError: the cell cannot be done, or the folder holds another one.
+        InputError: the cell cannot be done, or the folder holds another cell.
         NothingUsable, dspy.LMError: see `search_in`; the cell can then be resumed.
     """
     before = read_cell(cell, folder)
     if before:
         return before
-    allow_typed(nested(dict(cell.settings)))  # `load_grid` has refused what nobody typed; a worker allows the rest anew
+    allow_typed(nested(dict(cell.settings)))  # code nobody typed was refused by `load_grid`; a worker allows the rest
     METHODS.allow(cell.method)
     PROTOCOLS.allow(cell.protocol)
     own.allow([cell.data, *cell.targets])
@@ -187,7 +187,7 @@ def run_cell(cell: Cell, folder: Path) -> dict[str, Any]:
 
 
 def _learnt(fitted: Fitted) -> dict[str, Any]:
-    """Return the fields of a result that say what was learnt."""
+    """Return the fields of a result that describe the method's outcome, such as its templates and its budget."""
     templates = fitted.templates and [{"template": template, "weight": weight} for template, weight in fitted.templates]
     budget, shortened = asdict(fitted.budget), fitted.shortened or None
     return {"templates": templates, "choice": fitted.choice, "budget": budget, "shortened": shortened}
@@ -215,7 +215,10 @@ def _evaluated(fitted: Fitted, tests: list[TestSet], prepared: Prepared) -> dict
 
 
 def _tested(fitted: Fitted, test: TestSet, prepared: Prepared) -> dict[str, Any]:
-    """Open test pictures and score on them with the CLIP of the test set; see `tested` and `carried_over`."""
+    """Open the pictures of a test set and score the fitted method on them, with the CLIP of the test set.
+
+    See `tested` and `carried_over`.
+    """
     if test.part is not None:
         fitted = test.part(fitted)
     clip, store = _clip(test.clip, prepared.config.device) if test.clip else prepared.clip, prepared.store
@@ -234,7 +237,7 @@ def _tested(fitted: Fitted, test: TestSet, prepared: Prepared) -> dict[str, Any]
 
 
 def read_cell(cell: Cell, folder: Path) -> dict[str, Any] | None:
-    """Read a finished cell; return None when there is none.
+    """Return the content of a finished cell; None when the cell is not finished.
 
     Raises:
         InputError: the file is damaged, or belongs to another cell.
@@ -249,10 +252,10 @@ def read_cell(cell: Cell, folder: Path) -> dict[str, Any] | None:
 
 
 def read_line(form: type[Form], line: str, what: str, fix: str) -> Form:
-    """Read a line of JSON with its checksum, from any source, as a model.
+    """Return a line of JSON as an instance of a model. The line has a checksum, and may come from any source.
 
     Args:
-        form: the model.
+        form: the class of the model.
         line: the line, without its end.
         what: the name of the line in messages.
         fix: what to do about a damaged line, for messages.
@@ -313,5 +316,5 @@ def run_config(cell: Cell) -> RunConfig | None:
 
 @lru_cache(maxsize=4)
 def _clip(name: str, device: str) -> Clip:
-    """Load the encoder once for all cells of a process. The encoder is frozen."""
+    """Return a frozen CLIP, which is loaded once for all cells of a process."""
     return load_clip(name, device)

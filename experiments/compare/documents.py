@@ -1,4 +1,4 @@
-"""The table of a grid, made from its cells, and the files of a table: Markdown, CSV and JSON.
+"""Makes the table of a grid from its cells, and the files of a table: Markdown, CSV and JSON.
 
 Values in CSV and JSON are percent and points, rounded so that the same cells give the same bytes.
 """
@@ -36,12 +36,12 @@ GAIN = ["p", "p_corrected", "comparisons", "outcome"]
 SEARCH = ["search", "selection", "test", "optimism", *COUNTS, "usd", "gain_held_back"]
 NOT_IN_PERCENT = {"p", "p_corrected", "usd", *COUNTS}
 SHOWN = 8
-"""The most values of one setting that get a line each; of more values the rank correlation with the gain is told."""
+"""A setting with at most this many values gets a line for each value; with more numbers, one rank correlation."""
 HELD_BACK = "gain on held-back pictures"
 
 
 def outcomes_of(contents: Sequence[dict[str, Any] | Failure | None]) -> list[dict[str, Any] | str]:
-    """Replace each cell that failed or was not run by the reason why it is a gap."""
+    """Return the contents of cells, but for each cell that failed or was not run a text that says why it is missing."""
 
     def why(content: Failure | None) -> str:
         return "not run yet" if content is None else without_places(f"failed: {content.line}")
@@ -50,7 +50,12 @@ def outcomes_of(contents: Sequence[dict[str, Any] | Failure | None]) -> list[dic
 
 
 def table_of(grid: GridConfig, found: Sequence[GridCell], outcomes: Sequence[dict[str, Any] | str]) -> Table | None:
-    """Make the table of the grid's entries and their cells; a text in place of a cell says why it is a gap.
+    """Make the table of a grid.
+
+    Args:
+        grid: the grid.
+        found: the entries of the grid.
+        outcomes: for each entry the content of its `cell.json`, or a text that says why there is none.
 
     Returns:
         The table, or None when no cell has scores.
@@ -83,7 +88,7 @@ def table_of(grid: GridConfig, found: Sequence[GridCell], outcomes: Sequence[dic
 
 
 def documents(grid: GridConfig, table: Table) -> dict[str, str]:
-    """Return the files of a table by name. The same cells give the same texts."""
+    """Return the files of a table: name → text. The same cells give the same texts."""
     ablations = ablations_of(grid.published, grid.data)
     content = {"title": grid.title, **to_json(table), "ablations": [one.model_dump() for one in ablations]}
     title = f"## {plain(grid.title)}\n\n"
@@ -100,14 +105,17 @@ def documents(grid: GridConfig, table: Table) -> dict[str, str]:
 
 
 def write_documents(texts: dict[str, str], folder: Path) -> None:
-    """Write the files, each whole or not at all; make the folder if need be."""
+    """Write the files into a folder, which is made if it does not exist. Each file is written whole or not at all."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in texts.items():
         write_text(folder / name, text)
 
 
 def print_documents(grid: GridConfig, table: Table, texts: dict[str, str], as_json: bool, where: str) -> None:
-    """Print a table: on a terminal a fitted summary and where the whole table is; elsewhere the whole table."""
+    """Print a table: as JSON if `as_json`, as a summary on a terminal, elsewhere as the whole Markdown table.
+
+    `where` is a line that says where the whole table is; it is printed after the summary.
+    """
     console = None if as_json else terminal()
     if console is None:
         names = ["table.json"] if as_json else ["table.md", "settings.md"]
@@ -121,10 +129,10 @@ def print_documents(grid: GridConfig, table: Table, texts: dict[str, str], as_js
 
 
 def tables_of_file(file: Path, out: Path | None, as_json: bool) -> None:
-    """Make the tables of a file of cells, print them, and write them to `out`, which overwrites no files.
+    """Make the tables of a file of cells and print them. Write them into the folder `out`, too, unless it is None.
 
     Raises:
-        InputError: the file cannot be read, no cell has scores, or there are such files already.
+        InputError: the file cannot be read, no cell has scores, or `out` already has a file of the same name.
     """
     grid, found, outcomes = unpack(file)
     table = table_of(grid, found, outcomes)
@@ -144,7 +152,7 @@ def tables_of_file(file: Path, out: Path | None, as_json: bool) -> None:
 
 
 def to_json(table: Table) -> dict[str, Any]:
-    """Return everything that a table says, as JSON values."""
+    """Return the whole content of a table as JSON values."""
     gains = [
         {
             **dict(zip(("scope", "method", "other", "column"), key, strict=True)),
@@ -181,8 +189,8 @@ def to_json(table: Table) -> dict[str, Any]:
 def to_frame(table: Table) -> pandas.DataFrame:
     """Return the numbers of a table as a frame: a row for each data set or average, method and column.
 
-    A row with a name in `over` is a difference: what the method gains over that method, in points, with the corrected
-    p of the verdict for these classes and data sets. A row without one is a value, in percent, with the search's cost.
+    If `over` names another method, the row is the gain over that method, in points, with the corrected p for these
+    classes and data sets. If `over` is empty, the row is the method's own value, in percent, with its search's cost.
     """
     from pandas import DataFrame
 
@@ -198,7 +206,7 @@ def to_frame(table: Table) -> pandas.DataFrame:
                 told = {"column": column, "seeds": row.seeds, "remark": row.absent}
                 records.append({**search, **about, **told, **numbers})
     for (scope, method, other, column), gain in table.gains.items():
-        numbers = _verdict(gain.verdict)  # as the interval of a row's own score: for the classes and data sets as given
+        numbers = _verdict(gain.verdict)  # for the classes and data sets as given, like the interval of a score
         about = {"origin": "ours", "data": scope, "split": splits[scope], "method": method, "over": other}
         about["labelled_per_class"] = table.rows[scope, method].labelled_per_class
         records.append({**about, "column": column, "seeds": gain.seeds, **numbers, "value": numbers["gain"]})
@@ -213,7 +221,7 @@ def to_frame(table: Table) -> pandas.DataFrame:
 
 
 def _verdict(verdict: Verdict) -> dict[str, Any]:
-    """Return the numbers of a verdict; `detectable` is None if nothing was compared, or nothing could be shown."""
+    """Return the numbers of a verdict by name; `detectable` is None if nothing was compared or could be shown."""
     numbers = verdict.model_dump(exclude={"mean", "ci95", "detectable"})
     low, high = verdict.ci95
     detectable = verdict.detectable or None
@@ -221,7 +229,10 @@ def _verdict(verdict: Verdict) -> dict[str, Any]:
 
 
 def _rounded(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Round fractions to percent with four decimals, far below any interval, other floats to six; NaN becomes None."""
+    """Return the values rounded: fractions as percent with four decimals, other floats with six decimals.
+
+    Four decimals are far finer than any interval. A float that is not finite becomes None.
+    """
 
     def rounded(name: str, value: float) -> float | None:
         if not math.isfinite(value):
@@ -240,20 +251,20 @@ def _safe(value: Any) -> Any:
 
 
 def settings_compared(grid: GridConfig, table: Table) -> list[Block]:
-    """Tell what settings did in the rows that set something themselves; see `by_settings`."""
+    """Compare the settings of the rows that are variants of methods; see `by_settings`."""
     own = {row.label: {"method": row.method, **row.settings} for row in grid.methods if not row.is_plain}
     return by_settings(table, own)
 
 
 def by_settings(table: Table, own: Mapping[str, Mapping[str, Any]]) -> list[Block]:
-    """Tell what settings did, by the held-back pictures: the test pictures must choose no setting.
+    """Compare settings by the gains on held-back pictures: the test pictures must not be used to choose settings.
 
     Args:
-        table: any table.
-        own: label → the settings of that row alone, by name.
+        table: the table of the rows.
+        own: label of a row → the row's own settings, by name.
 
     Returns:
-        Two tables, each after a sentence that says what it is; empty where no rows can be compared.
+        Two tables (gains by row, gains by setting), each after a sentence about it; empty if no setting varies.
     """
     from pandas import Series
 

@@ -1,9 +1,11 @@
 """Executors do independent jobs in this process, in a pool of processes, or on Ray, with the same outcomes.
 
 A function that raises gives a `Failure` for its item. A worker that dies (killed, out of memory) costs only its current
-item, which is tried again. Sums of floating-point numbers depend on the number of threads, down to the replies of a
-local language model; so every executor sets that number before an item begins. Compare outcomes of two executors
-only at the same number of threads: give `threads`, or set OMP_NUM_THREADS.
+item, which is tried again.
+
+Sums of floating-point numbers depend on the number of threads, and so do even the replies of a local language model.
+So every executor sets the number of threads before an item begins. Compare outcomes of two executors only at the same
+number of threads: give `threads`, or set OMP_NUM_THREADS.
 """
 
 from __future__ import annotations
@@ -51,13 +53,16 @@ class Failure:
 
     @property
     def line(self) -> str:
-        """Return one line without secrets that a server may have echoed; the kind comes first, except of bad input."""
+        """Return the failure as one line: kind and message, or the message alone for bad input.
+
+        Secrets are redacted, because a server may have echoed them.
+        """
         said = printable(redact(" ".join(self.message.split()))[:300])
         return said if self.kind == "InputError" else f"{self.kind}: {said}".removesuffix(": ")
 
     @classmethod
     def of(cls, error: Exception) -> Failure:
-        """Keep the parts of an exception that can be sent to another process."""
+        """Return the failure for an exception: the parts of the exception that can be sent to another process."""
         trace = "" if isinstance(error, InputError) else "".join(traceback.format_exception(error))
         return cls(type(error).__name__, str(error), trace)
 
@@ -74,7 +79,7 @@ class Executor(ABC):
     """Runs a function over items.
 
     Attributes:
-        threads: the number of threads for each item; None leaves the number of this process.
+        threads: the number of threads for each item; None keeps this process's number of threads.
     """
 
     threads: int | None
@@ -93,7 +98,7 @@ class Executor(ABC):
 
 
 def attempt(function: Callable[[I], R], item: I) -> R | Failure:
-    """Call the function; an exception becomes a `Failure`."""
+    """Return the function's result for the item, or a `Failure` if the function raises an exception."""
     try:
         return function(item)
     except Exception as error:
@@ -136,7 +141,7 @@ class Here(Executor):
 
 @dataclass
 class Pool(Executor):
-    """Runs items in processes, one item at a time in each, so that it is known which item a dead worker had.
+    """Runs items in separate processes. Each process does one item at a time, so the item of a dead worker is known.
 
     Processes are spawned, not forked: a fork of a process in which torch has started threads can hang.
     """
@@ -154,7 +159,7 @@ class Pool(Executor):
                 while waiting and len(busy) < self.workers:
                     index, tries = waiting.popleft()
                     worker = idle.pop() if idle else ProcessPoolExecutor(1, get_context("spawn"), _begin)
-                    with suppress(BrokenExecutor), computing_with(self.threads, torch=False):  # its process inherits it
+                    with suppress(BrokenExecutor), computing_with(self.threads, torch=False):  # for the new process
                         busy[worker.submit(attempt, function, items[index])] = (worker, index, tries)
                         continue
                     waiting.appendleft((index, tries))  # this worker died while it was idle
@@ -177,7 +182,7 @@ class Pool(Executor):
 
 def _begin() -> None:
     """Prepare a worker, before its first item."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent stops us
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process; the parent stops this worker
     threading.Thread(target=_die_with_parent, daemon=True).start()
 
 
@@ -191,9 +196,9 @@ def _die_with_parent() -> None:
 
 @dataclass
 class Ray(Executor):
-    """Runs items as plain tasks on a Ray cluster; Ray decides on retries and places.
+    """Runs items as plain tasks on a Ray cluster.
 
-    Every node needs this package and the data.
+    Ray decides when a task is retried and on which node it runs. Every node needs this package and the data.
     """
 
     address: str | None
@@ -275,8 +280,8 @@ def make_executor(spec: str, threads: int | None = None) -> Executor:
 
     Args:
         spec: `here`, `pool:N` (N processes), `ray` (on this machine) or `ray:ADDRESS` (an existing cluster).
-        threads: the number of threads for each item. None takes OMP_NUM_THREADS; if that is not set, `here` gives all
-            cores to each item, a pool divides the cores among its processes, and Ray gives one.
+        threads: the number of threads for each item. None takes OMP_NUM_THREADS. If that is not set, either, `here`
+            uses all cores for each item, a pool divides the cores among its processes, and Ray uses one core.
 
     Raises:
         InputError: there is no such executor, or Ray is not installed.

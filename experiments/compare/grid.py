@@ -1,4 +1,4 @@
-"""A grid, from its file to its cells. A sweep file is a grid, too."""
+"""Reads a grid from its file and lists its cells. A sweep file is read as a grid, too."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from ipo_prompts.programs.record.trust import SEAL, own_settings, refuse_foreign
 
 CONFIGS = files("ipo_prompts.experiments.compare") / "configs"
 GRID_FILE, CELLS = "grid.yaml", "cells"
-"""The content of a grid's folder: the whole grid file, and the cells."""
+"""Names in a grid's folder: the file with the complete grid, and the folder of the cells."""
 _SEALED = "# begun here, by its seal: "
 """First line of the file of a grid that was begun on this machine."""
 LONGEST_NAME = 100
@@ -40,7 +40,7 @@ LONGEST_NAME = 100
 
 
 class Variant(Content):
-    """A row of the table: a method, and settings of its own besides the grid's."""
+    """A row of the table: a label, a method, and the row's own settings besides the settings of the grid."""
 
     label: str = Field(min_length=1)
     method: str
@@ -48,7 +48,7 @@ class Variant(Content):
 
     @property
     def is_plain(self) -> bool:
-        """Whether the row is a method as it is: under its own name, or under any label if it is a user's class."""
+        """Whether the row stands for its method: its label is the method's name, or a user's class has no settings."""
         return self.label == self.method or (is_own(self.method) and not self.settings)
 
 
@@ -68,13 +68,13 @@ class GridConfig(Content):
     @field_validator("data", "targets", mode="before")
     @classmethod
     def _listed(cls, names: Any) -> Any:
-        """Split names that were written `one,two` on the command line."""
+        """Return a list of names, for names that were written as `one,two` on the command line."""
         return [name.strip() for name in names.split(",")] if isinstance(names, str) else names
 
     @field_validator("methods", mode="before")
     @classmethod
     def _named(cls, methods: Any) -> Any:
-        """Take a bare name as a method without settings of its own."""
+        """Turn each bare name into a row: the method of that name without settings of its own."""
         if not isinstance(listed := cls._listed(methods), list):
             return listed
         return [{"label": entry, "method": entry} if isinstance(entry, str) else entry for entry in listed]
@@ -82,21 +82,21 @@ class GridConfig(Content):
     @field_validator("seeds", mode="before")
     @classmethod
     def _counted(cls, seeds: Any) -> Any:
-        """Take a number N as the seeds 0 … N-1."""
+        """Turn a number N into the seeds 0 … N-1."""
         if not isinstance(seeds, int) or isinstance(seeds, bool):
             return cls._listed(seeds)
-        return list(range(min(seeds, MOST + 1)))  # one too many, which the limit of the list refuses
+        return list(range(min(seeds, MOST + 1)))  # MOST + 1 seeds are refused by the field's limit
 
     @field_validator("data", "targets")
     @classmethod
     def _spelled_out(cls, specs: list[str]) -> list[str]:
-        """Give every set of transformations one name."""
+        """Replace each spec by its canonical form, so that a set of transformations has one name only."""
         return [canonical(spec) for spec in specs]
 
     @field_validator("data", "targets", "seeds", "methods")
     @classmethod
     def _once(cls, entries: list[Any]) -> list[Any]:
-        """Refuse an entry that is listed twice: it would be done twice at once, in one folder."""
+        """Refuse an entry that is listed twice: two workers could do it at the same time, in one folder."""
         names = [entry.label if isinstance(entry, Variant) else entry for entry in entries]
         twice = next((name for name in names if names.count(name) > 1), None)
         if twice is not None:
@@ -138,11 +138,13 @@ def load_grid(name: str, words: Sequence[str] = ()) -> GridConfig:
 
     Args:
         name: a YAML file, or the name of a shipped grid.
-        words: `key=value`: a key of the grid, else a setting that all methods share; for a sweep see also `grid_of`.
+        words: words `key=value`. The key is a key of the grid, or a setting that all methods share. For the words of a
+            sweep see also `grid_of`.
 
     Raises:
-        InputError: no such file or grid, an unknown key (the nearest is named), or a value of the wrong kind; or the
-            file of a grid that was begun names code of a user's own, and the words do not name that code.
+        InputError: there is no such file or grid, a key is unknown (the message names the nearest key), or a value has
+            the wrong kind. Or the file is that of a grid that was begun, it names a user's own code, and the words do
+            not name this code.
     """
     file = _file(name)
     values = read_settings(file)
@@ -163,7 +165,7 @@ def load_grid(name: str, words: Sequence[str] = ()) -> GridConfig:
             registry.allow(chosen)
         registry.check_allowed(chosen)
     for settings in (nested(one) for one in (grid.settings, *(row.settings for row in grid.methods))):
-        if not ours:  # a person wrote it
+        if not ours:  # a person wrote the file
             allow_typed(settings)
         for key, registry in CHOSEN.items():
             registry.check_allowed(settings.get(key))
@@ -174,13 +176,15 @@ def load_grid(name: str, words: Sequence[str] = ()) -> GridConfig:
 
 
 def to_sealed_yaml(grid: GridConfig) -> str:
-    """Return the content of the grid file in a grid's folder: the complete grid, and a seal of this machine."""
+    """Return the text of the grid file in a grid's folder: a seal of this machine, if any, and the complete grid."""
     made = seal({"config": grid.model_dump(mode="json")})
     return (f"{_SEALED}{made}\n" if made else "") + grid.to_yaml()
 
 
 def _refuse_foreign(grid: GridConfig, file: Path, typed: dict[str, Any]) -> None:
-    """Refuse code and servers that the file in a grid's folder names, unless the grid was begun here or typed.
+    """Refuse a grid file that names code or servers, unless the grid was begun on this machine.
+
+    Code and servers that the user has typed on the command line are not refused.
 
     Raises:
         InputError: see `refuse_foreign`.
@@ -227,7 +231,7 @@ def _with_words(values: dict[str, Any], words: Sequence[str]) -> dict[str, Any]:
 
 
 def _worded(error: ValidationError, name: str) -> str:
-    # Report a misspelt key first: the key that was meant is missing, too.
+    # Report an unknown key before a missing key: a misspelt key causes both errors.
     first = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
     *parents, key = first["loc"] or ("the grid",)
     if first["type"] == "extra_forbidden":
@@ -240,12 +244,13 @@ def _worded(error: ValidationError, name: str) -> str:
 
 @dataclass(frozen=True)
 class GridCell:
-    """A cell with its row. A cell can be pickled: an executor is handed cells.
+    """A cell with its row and its folder. It can be pickled, so that executors can send it to other processes.
 
     Attributes:
         label: the label of the row; the cells of a row take about equally long.
-        folder: where the cell is done; the cell is finished when the folder holds `cell.json`.
-        recorded: what a file of cells says of the method, if the method is a class of a user's own.
+        folder: the folder of the cell; the cell is finished when the folder has `cell.json`.
+        cell: the cell.
+        recorded: the description of the method in a file of cells, if the method is a user's own class; else None.
     """
 
     label: str
@@ -264,7 +269,7 @@ class GridCell:
 
     @property
     def name(self) -> str:
-        """Return data set, row and seed as one text."""
+        """Return the name of the cell in messages: data set, row and seed."""
         return f"{self.cell.data}  {self.label}  seed {self.cell.seed}"
 
     @property
@@ -273,21 +278,24 @@ class GridCell:
         return self.folder / "run"
 
     def finished(self) -> dict[str, Any] | None:
-        """Read the cell of an earlier session; see `read_cell`."""
+        """Return the content of the cell if an earlier session has finished it, else None; see `read_cell`."""
         return cells.read_cell(self.cell, self.folder)
 
     def run(self) -> dict[str, Any]:
-        """Do the cell, or resume it; see `run_cell`."""
+        """Do the cell or resume it, and return its content; see `run_cell`."""
         return cells.run_cell(self.cell, self.folder)
 
     def said(self, content: dict[str, Any]) -> str:
-        """Return the values of a result as text, or why there are none."""
+        """Return the values of a cell's content as text, or the reason why there are no values."""
         values = (f"{name} {100 * score['value']:.2f}" for name, score in content["scores"].items())
         return content["absent"] or ", ".join(values)
 
 
 def entries(grid: GridConfig, folder: Path) -> list[GridCell]:
-    """Return the grid's cells in the order they are done: seed by seed, so that a stopped grid has whole seeds."""
+    """Return the grid's cells in the order in which they are done.
+
+    All cells of one seed come before those of the next seed, so that a grid that is stopped has complete seeds.
+    """
     shared = nested(grid.settings)
     settings = {row.label: dotted(overlaid(shared, nested(row.settings))).items() for row in grid.methods}
     targets = tuple(grid.targets)
@@ -304,5 +312,5 @@ def entries(grid: GridConfig, folder: Path) -> list[GridCell]:
 
 
 def _slug(name: str) -> str:
-    """Make a folder's name from a data set's or a row's name. Of a name that is too long, the end is kept."""
+    """Return a folder's name for a data set or a row. If the name is too long, its beginning is cut off."""
     return re.sub(r"[^A-Za-z0-9.=+-]+", "-", name)[-LONGEST_NAME:].strip("-.") or "unnamed"

@@ -1,6 +1,6 @@
-"""Rows of text as a table: Markdown that can be read unrendered, or the columns that fit a terminal.
+"""Prints rows of text as a table: as Markdown that can be read unrendered, or as the columns that fit a terminal.
 
-Both make texts of other people safe to print.
+Texts of other people are made safe to print.
 """
 
 from __future__ import annotations
@@ -28,7 +28,9 @@ LEAST = 2
 
 
 def text_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return a Markdown table whose columns are as wide as their widest cell; `plain` or `code` makes cells safe.
+    """Return a Markdown table whose columns are as wide as their widest cell.
+
+    Cells must be safe to print: make them with `plain` or `code`.
 
     >>> print(text_table(["seed", "gain"], [["0", "+1.25"]]))
     | seed | gain  |
@@ -43,7 +45,7 @@ def text_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def page(blocks: Iterable[Block]) -> str:
-    """Return paragraphs, which are Markdown, and tables of other people's text as a page."""
+    """Return a Markdown page of paragraphs and tables. Paragraphs are Markdown; cells of tables may be any text."""
     return "\n\n".join(block if isinstance(block, str) else _aligned(block) for block in blocks) + "\n"
 
 
@@ -53,31 +55,31 @@ def _aligned(lines: Sequence[Line]) -> str:
 
 
 def plain(text: str) -> str:
-    """Return one line that cannot break out of its cell, load a picture, or move a terminal's cursor.
+    """Return the text as one line that cannot break out of its cell, load a picture, or move a terminal's cursor.
 
-    Names come from users and file names, reasons from servers' errors.
+    The text may be unsafe: names come from users and files, and reasons come from errors of servers.
     """
     line = printable(" ".join(text.split()))
     return line.replace("|", "\\|").replace("](", "]\\(").replace("<", "&lt;").replace("&lt; ", "< ")
 
 
 def code(text: str) -> str:
-    """Return one line that shows every character, such as a template with its slot."""
+    """Return the text as one line of Markdown code, which shows every character, such as the slot of a template."""
     return f"`{printable(' '.join(text.split())).replace('|', chr(92) + '|')}`"
 
 
 def terminal() -> Console | None:
-    """Return the terminal that stdout is; None where stdout is a file or a pipe, whatever FORCE_COLOR says."""
+    """Return a console if stdout is a terminal; None if stdout is a file or a pipe, whatever FORCE_COLOR says."""
     return Console(highlight=False) if sys.stdout.isatty() else None
 
 
 def safe_line(text: str, style: str = "") -> Text:
-    """Return other people's text without markup and control characters that have an effect."""
+    """Return other people's text as one line in which neither markup nor control characters have an effect."""
     return Text(printable(" ".join(text.split())), style=style)
 
 
 def fitted_table(lines: Sequence[Line], width: int) -> Group:
-    """Return a table of at most `width` characters; its columns are given in order of importance."""
+    """Return a table of at most `width` characters. Columns come in order of importance; the last may be left out."""
     head, *rows = [[one if isinstance(one, Text) else safe_line(one) for one in line] for line in lines]
     needs = [max(cell.cell_len for cell in column) for column in zip(head, *rows, strict=True)]
     ends = [end - BETWEEN for end in accumulate(need + BETWEEN for need in needs)]

@@ -3,7 +3,7 @@
 - base-to-new: learn the first half of the classes; test each half against its own classes (Zhou et al., 2022).
 - few-shot: learn and test all classes.
 - cross-dataset: learn all classes of one data set; test other data sets with their own classes, nothing adapted.
-- domain-generalization: as cross-dataset, but the other data sets hold classes of the source in another guise.
+- domain-generalization: as cross-dataset, but the other data sets show classes of the source in another style.
 - cross-clip: learn all classes with one CLIP; test the learnt text with other CLIPs on the same pictures.
 
 Any other protocol is a class of the user's own, `module:Class`: a `Protocol`, which learns all classes.
@@ -51,12 +51,13 @@ class TestSet:
     """Sealed test pictures and the classes that compete on them.
 
     Attributes:
-        name: the name of the scores in the cell.
+        name: the name of the test set in the cell's scores.
         items: the pictures, labelled from 0 within `class_names`.
-        class_names: the names in label order.
+        class_names: the names of the classes in label order.
         data: the data set of the pictures.
-        clip: the CLIP to test with, if it is not the cell's CLIP.
-        part: takes everything that was learnt and returns the part to test, or raises `Absent`; None tests everything.
+        clip: the name of the CLIP to test with; None takes the cell's CLIP.
+        part: a function that takes the fitted classifier and returns the classifier to test instead, or raises
+            `Absent`; None tests the fitted classifier itself.
     """
 
     name: str
@@ -68,14 +69,14 @@ class TestSet:
 
 
 class Protocol(ABC):
-    """Says what is tested after a data set was learnt."""
+    """Decides which test sets a method is tested on after it has learnt a data set."""
 
     @abstractmethod
     def test_sets(self, drawn: Sequence[TestSet], targets: Sequence[str], config: RunConfig) -> list[TestSet]:
         """Return the test sets.
 
         Args:
-            drawn: the test pictures of the data set that is learnt: `test`, or `base` and `new` in base-to-new.
+            drawn: the test sets of the data set that is learnt: `test`, or `base` and `new` in base-to-new.
             targets: the targets of the grid; the protocol says what they mean.
             config: the settings that all methods share.
 
@@ -88,7 +89,7 @@ class SameData(Protocol):
     """Few-shot and base-to-new test on pictures of the data set that is learnt."""
 
     def test_sets(self, drawn: Sequence[TestSet], targets: Sequence[str], config: RunConfig) -> list[TestSet]:
-        """Return the pictures that were drawn; see `Protocol`."""
+        """Return the test sets of the data set that is learnt; see `Protocol`."""
         if targets:
             raise InputError("few-shot and base-to-new test on the data set that is learnt; leave the targets out.")
         return list(drawn)
@@ -98,7 +99,7 @@ class CrossClip(Protocol):
     """Cross-clip tests on the same pictures with each CLIP."""
 
     def test_sets(self, drawn: Sequence[TestSet], targets: Sequence[str], config: RunConfig) -> list[TestSet]:
-        """Return the test pictures once for each CLIP; see `Protocol`."""
+        """Return one test set for each CLIP, all with the same pictures; see `Protocol`."""
         if not targets:
             raise InputError("cross-clip tests templates with other CLIPs; name the CLIPs as targets.")
         for name in targets:
@@ -110,7 +111,7 @@ class CrossDataset(Protocol):
     """Cross-dataset tests on other data sets with their own classes."""
 
     def test_sets(self, drawn: Sequence[TestSet], targets: Sequence[str], config: RunConfig) -> list[TestSet]:
-        """Return `source`, and the test pictures of each other data set; see `Protocol`."""
+        """Return the test set `source`, then a test set for each other data set; see `Protocol`."""
         if not targets:
             raise InputError("cross-dataset and domain-generalization test on other data sets; name them as targets.")
         others = [load_data(spec, seed=SPLIT_SEED, background=config.background) for spec in targets]
@@ -140,7 +141,7 @@ class DomainGeneralization(CrossDataset):
 
 
 def own_protocol(made: Any, what: str) -> Protocol:
-    """Return a protocol, listed or of a class of the user's own.
+    """Return an instance of a protocol's class, which is one of ours or a class of the user's own.
 
     Raises:
         InputError: the class is no protocol, or cannot be made.
@@ -170,12 +171,15 @@ PROTOCOLS = Registry(
 def laid_out(
     protocol: str, data: str, targets: Sequence[str], config: RunConfig
 ) -> tuple[DataSet, Draw, list[TestSet]]:
-    """Load the data sets of a cell; return the source, the drawn pictures and the test sets. No picture is opened.
+    """Load the data sets of a cell. No picture is opened.
 
-    `labels=none` hides labels only from the search of a method.
+    `labels=none` hides labels only from the search of a method, not from the test.
+
+    Returns:
+        The data set to learn from, the pictures that were drawn from it, and the test sets.
 
     Raises:
-        InputError: a data set has no labels or is missing, there are too few classes or pictures, or see
+        InputError: a data set has no labels or is missing, or there are too few classes or pictures; see also
             `Protocol.test_sets`.
     """
     if config.labels == "several":
@@ -207,7 +211,7 @@ def carried_over(fitted: Fitted, clip: Clip) -> Fitted:
     """Return the templates that a method learnt with one CLIP, for use with another CLIP.
 
     Raises:
-        Absent: the method learnt something else than text, which means nothing to another CLIP.
+        Absent: the method learnt something else than text; only text can be used with another CLIP.
     """
     if not isinstance(fitted, Templates) or fitted.offsets:
         raise Absent("it is no text alone, and only text can be carried over to another CLIP")
@@ -215,11 +219,11 @@ def carried_over(fitted: Fitted, clip: Clip) -> Fitted:
 
 
 def score_of(fitted: Fitted, reward: Reward, encoded: Encoded) -> Score:
-    """Score what a method learnt on units of the reward's classes.
+    """Return the score of a fitted classifier on encoded units, among the reward's classes.
 
     Raises:
-        Absent: the reward takes only single templates and the method learnt something else, or the method has no
-            answer for these classes.
+        Absent: the reward can score only single templates and the classifier is something else, or the classifier
+            cannot handle these classes.
     """
     if isinstance(fitted, FittedLogits):
         units = encoded.units
@@ -233,10 +237,10 @@ def score_of(fitted: Fitted, reward: Reward, encoded: Encoded) -> Score:
 
 
 def _offsets(fitted: Fitted, reward: Reward) -> FittedOffsets | None:
-    """Return the learnt offsets for the classes that were learnt.
+    """Return the fitted offsets for the reward's classes; None if no offsets were fitted.
 
     Raises:
-        Absent: these are other classes, which have no offsets.
+        Absent: the offsets were fitted for other classes.
     """
     if not isinstance(fitted, Templates) or fitted.offsets is None:
         return None
@@ -246,20 +250,23 @@ def _offsets(fitted: Fitted, reward: Reward) -> FittedOffsets | None:
 
 
 def totals(score: Score) -> dict[str, Any]:
-    """Return `value`, `loss` and `n`, rounded as in `result.json`."""
+    """Return `value`, `loss` and `n` of a score, rounded as in `result.json`."""
     return {"value": round(score.value, 6), "loss": round(score.loss, 6), "n": score.n}
 
 
 def tested(fitted: Fitted, test: TestSet, reward: Reward, encoded: Encoded) -> dict[str, Any]:
-    """Score on test pictures that are open.
+    """Score a fitted classifier on test pictures that are encoded already.
+
+    Returns:
+        - `value`, `loss`, `n`: see `totals`.
+        - `classes`: the number of classes that compete.
+        - `hits`: a text with `0` or `1` for each unit; or instead `values`: a number for each unit.
+        - `labels`: the class of each unit, or None.
+        - `draws`: a number for each unit, the same for all variants of one picture, or None.
+        - `split`: see `DataSet.split`.
 
     Raises:
         Absent: see `score_of`.
-
-    Returns:
-        `value`, `loss` and `n`. `classes`: how many classes compete. `hits`: a `0` or `1` for each unit, or `values`: a
-        number for each unit. `labels`: the class of each unit, or None. `draws`: a number for each unit, equal for
-        variants of one picture, or None. `split`: see `DataSet.split`.
     """
     found = score_of(fitted, reward, encoded)
     drawn = encoded.sampling(found.n)
@@ -275,5 +282,5 @@ def tested(fitted: Fitted, test: TestSet, reward: Reward, encoded: Encoded) -> d
 
 
 def picture_ids(store: FeatureStore, items: Sequence[Item]) -> str:
-    """Return a digest of the content, labels and order of pictures."""
+    """Return a digest of the pictures: of their content, labels and order."""
     return hashlib.sha256(json.dumps(labelled_contents(store, items)).encode()).hexdigest()

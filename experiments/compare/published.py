@@ -17,20 +17,21 @@ from ipo_prompts.metrics.errors import input_error
 from ipo_prompts.metrics.template import SLOT, problem
 
 Values = dict[str, float]
-"""Column → percent."""
+"""Column → value in percent."""
 
 TEMPLATE = "initial_template"
-"""The setting that printed templates vary."""
+"""The setting whose published ablations are tables of printed templates."""
 
 
 Follows = dict[str, Values]
-"""Row → column → the value that the neighbours of a printed number give, if it differs; see `contradictions`."""
+"""Row → column → the value that follows from a printed number's neighbours, if it differs from the printed number."""
 
 
 class Published(Content):
-    """A method's printed numbers under one protocol. `shots` None: the method uses no shots and fits every count.
+    """A method's printed numbers under one protocol.
 
-    `note` is about all rows, `notes` about one data set or the average.
+    `shots` is None for a method that uses no shots: its numbers stand beside tables of any number of shots. `note` is
+    about all rows. `notes` has notes about one data set or about the average.
     """
 
     protocol: Literal["base-to-new", "cross-dataset"]
@@ -46,7 +47,11 @@ class Published(Content):
 
 
 class Ablation(Content):
-    """One ablation: `setting` is our key for what was varied, `where` says where; the numbers are per value."""
+    """One published ablation.
+
+    `factor` is the name of the thing that was varied, and `setting` is our key for it. `where` says where the numbers
+    were measured. `values` has the numbers for each value of the factor: value → column → percent.
+    """
 
     factor: str
     setting: str
@@ -58,9 +63,10 @@ class Ablation(Content):
 
 
 class TemplateRow(Content):
-    """A printed template and the percent that a CLIP reaches with it; H is the harmonic mean of base and new.
+    """A printed template with its printed accuracies in percent; H is the harmonic mean of base and new.
 
-    `decides` False: the numbers are not one measurement of one CLIP; for instance, they are means over seeds.
+    `decides` is False where the numbers are not one measurement of one CLIP, for instance where they are means over
+    seeds.
     """
 
     template: str
@@ -81,7 +87,7 @@ class TemplateRow(Content):
 
 
 class TemplateTable(Content):
-    """Printed templates of one data set; `data` is a spec for `load_data`, `decides` False holds for all rows."""
+    """Printed templates of one data set. `data` is a spec for `load_data`; if `decides` is False, no row decides."""
 
     data: str
     source: str
@@ -92,7 +98,7 @@ class TemplateTable(Content):
 
 
 class Library(Content):
-    """The content of `published.yaml`; a user's file may have templates only."""
+    """The content of `published.yaml`. In a user's own file, tables and ablations may be left out."""
 
     version: Literal[1] = Field(alias="schema")
     aliases: dict[str, str] = Field({})
@@ -102,7 +108,7 @@ class Library(Content):
 
 
 class PublishedRow(NamedTuple):
-    """A published row beside ours: percent per column; `data` is our name of the data set, None in an average row."""
+    """A published row to show beside our rows. `data` is our name of the data set; None in an average row."""
 
     data: str | None
     method: str
@@ -184,9 +190,9 @@ def ablated_settings() -> list[str]:
 
 
 def ablations_of(setting: str | None, data: Iterable[str] = ()) -> list[Ablation]:
-    """Return the published ablations that vary a setting, alone or with another setting; none for None.
+    """Return the published ablations that vary a setting, alone or with another setting. None gives an empty list.
 
-    For `initial_template` these are printed templates of the data sets named.
+    For `initial_template`, each ablation is the printed templates of one of the data sets `data`.
     """
     if setting == TEMPLATE:
         keys = {data_key(name) for name in data}
@@ -195,7 +201,7 @@ def ablations_of(setting: str | None, data: Iterable[str] = ()) -> list[Ablation
 
 
 def _as_ablation(table: TemplateTable) -> Ablation:
-    """Return printed templates as an ablation; of a template that is printed twice only the first row counts."""
+    """Return a table of printed templates as an ablation. If a template is printed twice, only the first row counts."""
     rows: dict[str, TemplateRow] = {}
     for row in table.rows:
         rows.setdefault(row.template, row)

@@ -1,9 +1,9 @@
 """All cells of a grid in one file. Anybody can make its tables again without data, CLIP or language model.
 
-`cells.jsonl.gz` is lines of JSON, each with its checksum. The first line is the grid, with the reasons for missing
+`cells.jsonl.gz` has lines of JSON, each with its checksum. The first line is the grid, with the reasons for missing
 cells. Each other line is the content of one `cell.json`, in the order of the grid. The same cells give the same bytes.
-The file says nothing of the machine: it has no time of day and no addresses of servers. A grid that names a path of the
-machine gets no such file.
+The file says nothing about the machine: it has no time of day and no addresses of servers. No such file is written for
+a grid that names an absolute path or a path in a home directory.
 """
 
 from __future__ import annotations
@@ -38,8 +38,10 @@ class Heading(Content):
 
     Attributes:
         ipo: the version that wrote the file.
-        rows: row → what tables need to know of its method, if that is a class of a user's own.
-        gaps: name of a cell → why the cell has no line.
+        grid: the grid, without addresses of servers.
+        rows: label of a row → the facts about its method that tables need. Only for methods that are a user's own
+            classes.
+        gaps: name of a cell → why the file has no line for the cell.
     """
 
     schema_: Literal[2] = Field(2, alias="schema")
@@ -50,15 +52,15 @@ class Heading(Content):
 
 
 def pack(grid: GridConfig, found: Sequence[GridCell], outcomes: Sequence[dict[str, Any] | str]) -> bytes:
-    """Return the content of the file.
+    """Return the content of a file of cells, compressed.
 
     Args:
         grid: the grid of the cells.
         found: the entries of the grid.
-        outcomes: for each entry the content of its `cell.json`, or why there is none.
+        outcomes: for each entry the content of its `cell.json`, or a text that says why there is none.
 
     Raises:
-        InputError: the grid names a path of this machine.
+        InputError: the grid names an absolute path, or a path in a home directory.
     """
     grid = _without_addresses(grid)
     place = next(filter(names_a_place, _words(grid)), None)
@@ -80,9 +82,11 @@ def pack(grid: GridConfig, found: Sequence[GridCell], outcomes: Sequence[dict[st
 
 
 def unpack(file: Path) -> tuple[GridConfig, list[GridCell], list[dict[str, Any] | str]]:
-    """Read a file of cells from any source; return the arguments that `pack` was given.
+    """Read a file of cells, which may come from any source.
 
-    The entries have folders beside the file; these folders need not exist.
+    Returns:
+        The grid, its entries and their outcomes, as `pack` takes them. The folders of the entries lie beside the file;
+        they need not exist.
 
     Raises:
         InputError: the file cannot be read, is too large or damaged, or another version wrote it.
@@ -105,10 +109,10 @@ def unpack(file: Path) -> tuple[GridConfig, list[GridCell], list[dict[str, Any] 
 
 
 def check_kept(folder: Path) -> None:
-    """Refuse to work in a folder whose file of cells holds cells that are nowhere else: the file would be rewritten.
+    """Refuse a folder whose file of cells has a cell that is not in the folder's `cells`: rewriting would lose it.
 
     Raises:
-        InputError: there is such a file, or it cannot be read.
+        InputError: the file has such a cell, or the file cannot be read.
     """
     file = folder / FILE_NAME
     if not file.exists():
@@ -123,7 +127,11 @@ def check_kept(folder: Path) -> None:
 
 
 def keep(folder: Path, grid: GridConfig, found: Sequence[GridCell], outcomes: Sequence[dict[str, Any] | str]) -> str:
-    """Write the file into the grid's folder; return what to print of it after the names of the other files."""
+    """Write the file of cells into the grid's folder, if that is possible.
+
+    Returns:
+        A text about the file, to be printed after the names of the other files.
+    """
     try:
         content = pack(grid, found, outcomes)
     except InputError as error:
@@ -133,7 +141,7 @@ def keep(folder: Path, grid: GridConfig, found: Sequence[GridCell], outcomes: Se
 
 
 def without_places(text: str) -> str:
-    """Return a message with the paths of this machine cut to their last part.
+    """Return a message in which each absolute path is cut to its last part.
 
     >>> without_places("cannot read /home/me/birds/list.csv; see https://example.org/a/b")
     'cannot read …/list.csv; see https://example.org/a/b'
@@ -142,7 +150,7 @@ def without_places(text: str) -> str:
 
 
 def _without_addresses(grid: GridConfig) -> GridConfig:
-    """Remove the addresses of servers, which change no table."""
+    """Return the grid without the addresses of servers, which change no table."""
 
     def kept(settings: dict[str, Any]) -> dict[str, Any]:
         return {key: value for key, value in settings.items() if not key.endswith("_api_base")}
@@ -152,7 +160,7 @@ def _without_addresses(grid: GridConfig) -> GridConfig:
 
 
 def _words(grid: GridConfig) -> Iterator[str]:
-    """Yield every text of a grid that can name a path; templates cannot."""
+    """Yield every text of a grid that can name a path. Templates are left out: they cannot name a path."""
     yield from (*grid.data, *grid.targets)
     for settings in (grid.settings, *(row.settings for row in grid.methods)):
         yield from (str(value) for key, value in settings.items() if key != "initial_template")

@@ -1,7 +1,8 @@
-"""Running a grid: the checks and the forecast before the first cell, and the cells on an executor.
+"""Runs a grid: checks and forecasts it before the first cell, and runs its cells on an executor.
 
-Finished cells are read back; other cells are resumed. Failures and the budget are tracked. Each cell has a folder of
-its own, so that its result depends neither on the order of the cells, nor on the executor, nor on how often it resumed.
+Finished cells are read back; other cells are begun or resumed. Failures and the budget are tracked. Each cell has a
+folder of its own. So its result depends neither on the order of the cells, nor on the executor, nor on how often the
+cell was resumed.
 """
 
 from __future__ import annotations
@@ -48,7 +49,8 @@ def check_grid(found: Sequence[GridCell], *, ready: bool = True) -> None:
 
     Args:
         found: the cells.
-        ready: whether the data sets must be there; else absent official data sets are assumed to be as published.
+        ready: whether all data sets must be on this machine. If not, an official data set that is absent is assumed to
+            have its published size.
 
     Raises:
         InputError: what is wrong, in one sentence.
@@ -56,8 +58,8 @@ def check_grid(found: Sequence[GridCell], *, ready: bool = True) -> None:
     kinds: dict[Any, tuple[Cell, RunConfig]] = {}
     for cell in (entry.cell for entry in found):
         shared = shared_config(cell)
-        METHODS.find(cell.method).run_config(shared, dict(cell.settings))  # refuses settings the method cannot have
-        kind = (cell.data, cell.targets, shared.clip, shared.shots, shared.selection_shots)  # a seed draws no fewer
+        METHODS.find(cell.method).run_config(shared, dict(cell.settings))  # refuses settings that the method lacks
+        kind = (cell.data, cell.targets, shared.clip, shared.shots, shared.selection_shots)  # no seed: all draw alike
         kinds.setdefault(kind, (cell, shared))
     _check_folders(found)
     for name in sorted({shared.clip for _, shared in kinds.values()}):
@@ -71,13 +73,13 @@ def check_grid(found: Sequence[GridCell], *, ready: bool = True) -> None:
 
 
 def searches(found: Sequence[GridCell]) -> dict[str, RunConfig]:
-    """Return row → the configuration of its search, for the rows that ask a language model."""
+    """Return label of a row → the configuration of the row's search, for the rows that ask a language model."""
     rows = {entry.label: entry for entry in found}  # seeds and pictures do not change the models
     return {label: config for label, entry in rows.items() if (config := run_config(entry.cell))}
 
 
 def check_models(configs: Mapping[str, RunConfig], budget_usd: float | None) -> None:
-    """Refuse rows whose language models cannot be asked, or not within a budget. No model is asked yet.
+    """Refuse rows whose language models cannot be asked, or cannot be kept within a budget. No model is asked yet.
 
     Raises:
         InputError: an unknown model, a missing key or missing weights, a budget in dollars for a model without a known
@@ -111,14 +113,17 @@ def _check_folders(found: Sequence[GridCell]) -> None:
 
 
 def forecast(found: Sequence[GridCell]) -> dict[str, Any]:
-    """Add up what every unfinished cell would ask. No picture is opened, and nothing is fetched.
+    """Forecast the calls, tokens, cost and time of all unfinished cells. No picture is opened, nothing is fetched.
 
     Returns:
-        `rows` (label → `cells, finished, calls, tokens, usd, seconds, context`), and the totals `cells, calls, tokens,
-        usd, minutes`. `minutes_left`: the time for all that is left on one worker, at the pace of each row's finished
-        cells; None before a cell is finished. `assumed`: the official sizes of data sets that are not on this machine.
-        `context`: how descriptions that do not fit into a question would be shortened, and whose questions have no
-        limit. `usd` is None where a price is not known. Replies that rows share through the cache count for each row.
+        - `rows`: label → `cells, finished, calls, tokens, usd, seconds, context` of the row.
+        - `cells, calls, tokens, usd, minutes`: totals. `usd` is None where a price is not known. Replies that rows
+          share through the cache count for each row.
+        - `minutes_left`: the minutes that all unfinished cells take on one worker, at the pace of each row's finished
+          cells; None before a cell is finished.
+        - `assumed`: texts with the official sizes of data sets that are not on this machine.
+        - `context`: texts that say how descriptions that do not fit into a question would be shortened, and which
+          rows' questions have no limit.
 
     Raises:
         InputError: there is no such language model, or it cannot take the questions of a row.
@@ -188,14 +193,15 @@ def forecast_text(forecast: dict[str, Any]) -> str:
 
 @dataclass(frozen=True)
 class Progress:
-    """The state after a cell was done.
+    """The state of a grid after one more cell was done.
 
     Attributes:
         done, total: numbers of cells; cells of earlier sessions count as done.
         entry: the cell that was just finished.
         content: the result of that cell, or a `Failure`.
         usd: the US dollars paid in all sessions; None when a price is not known.
-        left: seconds that the rest takes on one worker, at the pace of each row so far; None before anything is known.
+        left: the seconds that the remaining cells take on one worker, at the pace of each row so far; None if no pace
+            is known.
     """
 
     done: int
@@ -218,17 +224,17 @@ def run_all(
     Args:
         found: the cells.
         before: the result of each cell from an earlier session; see `GridCell.finished`.
-        executor: where the cells are done.
+        executor: runs the cells.
         on_progress: called after each cell that was not finished before.
-        budget_usd: the session ends once this sum was paid, failed cells included. A cell that is running elsewhere is
-            cut off and can be resumed.
+        budget_usd: the US dollars at which the session ends; failed cells and earlier sessions count. A cell that is
+            then running in another process is cut off; it can be resumed.
 
     Returns:
-        The result of each cell in the order of the cells, a `Failure`, or None for a cell that was not done; and how
-        the budget ended the session, or None.
+        A pair. First: for each cell, in order, its result, a `Failure`, or None if the cell was not done. Second: a
+        text that says how the budget ended the session, or None.
 
     Raises:
-        InputError: there is a budget, and the journal that says what was paid cannot be read.
+        InputError: there is a budget, and a journal cannot be read, so that the sum that was paid is not known.
     """
     contents: list[dict[str, Any] | Failure | None] = list(before)
     waiting = [place for place, content in enumerate(before) if content is None]
@@ -259,7 +265,7 @@ def run_all(
 
 
 def do(entry: GridCell) -> dict[str, Any]:
-    """Do one cell. The function can be imported by name, so that any process can call it."""
+    """Do one cell and return its content. The function can be imported by name, so that any process can call it."""
     for library in ("dspy", "LiteLLM"):  # the message of a failure holds what these libraries log
         logging.getLogger(library).setLevel(logging.CRITICAL)
     started = time.monotonic()
@@ -272,7 +278,7 @@ def do(entry: GridCell) -> dict[str, Any]:
 def paid_for(entry: GridCell) -> float | None:
     """Return the US dollars that a cell's replies have cost in all sessions; None when the cost is not known.
 
-    Replies from the cache cost nothing here. A lost reply counts with the most that it can have cost.
+    Replies from the cache cost nothing. The cost of a lost reply is not known, so its highest possible cost is counted.
     """
     try:
         events = read(entry.record) if (entry.record / JOURNAL).is_file() else []
@@ -282,7 +288,7 @@ def paid_for(entry: GridCell) -> float | None:
 
 
 def print_progress(progress: Progress) -> None:
-    """Print on stderr that a cell has ended, what all cells have cost, and how long the rest takes."""
+    """Print a line on stderr: the outcome of a cell, the cost of all cells, and the time that the other cells take."""
     content = progress.content
     said = f"failed: {content.line}" if isinstance(content, Failure) else progress.entry.said(content)
     left = f", about {duration(progress.left)} left" if progress.left else ""
@@ -291,7 +297,7 @@ def print_progress(progress: Progress) -> None:
 
 
 def _note_failure(entry: GridCell, content: object) -> None:
-    """Keep the traceback of a failure with its cell, until the cell is done."""
+    """Write the traceback of a failure into the cell's folder; remove it once the cell is done."""
     file = entry.folder / FAILURE_FILE_NAME
     if isinstance(content, Failure) and content.trace:
         entry.folder.mkdir(parents=True, exist_ok=True)
@@ -301,14 +307,17 @@ def _note_failure(entry: GridCell, content: object) -> None:
 
 
 def _seconds(found: Sequence[GridCell], contents: Iterable[object]) -> float | None:
-    """Forecast the waiting cells: each takes as long as the cells of its row so far, or else those of all rows."""
+    """Return the seconds that the waiting cells take on one worker; None if no cell has a known time.
+
+    A waiting cell takes as long as the finished cells of its row on average, or else as those of all rows.
+    """
     took: dict[str, list[float]] = {}
     waiting = []
     for entry, content in zip(found, contents, strict=True):
         if content is None:
             waiting.append(entry.label)
             continue
-        with suppress(OSError, ValueError, KeyError, TypeError):  # no cell fails for a forecast
+        with suppress(OSError, ValueError, KeyError, TypeError):  # a bad time file must not stop the grid
             seconds = json.loads(read_bytes(entry.folder / TIME_FILE_NAME, 1_000))["seconds"]
             took.setdefault(entry.label, []).append(float(seconds))
     if not took:

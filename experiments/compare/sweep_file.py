@@ -1,7 +1,7 @@
-"""A sweep file of Weights & Biases as a grid: every combination of its parameters is a row of one table.
+"""Reads a sweep file of Weights & Biases (W&B) as a grid: every combination of its parameters is a row of one table.
 
-The format is W&B's (https://docs.wandb.ai/models/sweeps/sweep-config-keys), so that with a key `wandb sweep` and
-`wandb agent` run the same file. The parameters are settings of `ipo optimize`.
+The format is W&B's (https://docs.wandb.ai/models/sweeps/sweep-config-keys). So `wandb sweep` and `wandb agent`, which
+need a key of W&B, can run the same file. The parameters are settings of `ipo optimize`.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ MOST = 1_000
 OURS = ("count", "draw_seed")
 """Words of the command line that concern the sweep itself."""
 METHODS = {"default": "ipo-default", "paper": "ipo-paper", "code": "ipo-code"}
-"""The method that searches as a preset says."""
+"""Preset → the method that searches with the settings of that preset."""
 SHARED = ("clip", "background", "class_names", "reward", "classes")
-"""Settings that decide how well a given template does; all rows that are compared with one row must share them."""
+"""Settings that change the score of a given template. All rows of a table must share them to be comparable."""
 METRIC = {"name": "selection/gain", "goal": "maximize"}
 
 _DRAWN: dict[str, tuple[tuple[str, str], Callable[[np.random.Generator, float, float], float]]] = {
@@ -39,7 +39,10 @@ _DRAWN: dict[str, tuple[tuple[str, str], Callable[[np.random.Generator, float, f
     "log_normal": (("mu", "sigma"), lambda rng, mean, deviation: rng.lognormal(mean, deviation)),
     "beta": (("a", "b"), lambda rng, a, b: rng.beta(a, b)),
 }
-"""Distribution → the numbers it needs, and how to draw from it; `q_` before its name rounds to steps of q."""
+"""Distribution → the names of its numbers, and a function that draws a value from these numbers.
+
+The prefix `q_` before the name of a distribution rounds its values to multiples of `q`.
+"""
 
 
 class Parameter(BaseModel):
@@ -67,18 +70,18 @@ class Parameter(BaseModel):
 
     @property
     def kind(self) -> str:
-        """The distribution. As in W&B, numbers are whole where both ends are whole."""
+        """The name of the distribution. As in W&B, the default is `int_uniform` if both `min` and `max` are whole."""
         whole = isinstance(self.min, int) and isinstance(self.max, int)
         return self.distribution or ("int_uniform" if whole else "uniform")
 
     def all(self) -> Sequence[Any]:
-        """Return every value, in order; empty where the values cannot be listed."""
+        """Return all values of the parameter, in order; empty if the values cannot be listed."""
         if self.values is not None or self.kind != "int_uniform" or self.min is None or self.max is None:
             return self.values or ()
         return range(math.ceil(self.min), math.floor(self.max) + 1)
 
     def draw(self, rng: np.random.Generator) -> Any:
-        """Draw a value; values of a continuum have six digits.
+        """Return a random value. Values of a continuous distribution have six significant digits.
 
         Raises:
             ValueError, ArithmeticError: no value can be drawn; the message says why.
@@ -98,7 +101,7 @@ class Parameter(BaseModel):
 
 
 class SweepFile(BaseModel):
-    """The keys of W&B that a table can follow, and our own words."""
+    """The content of a sweep file: the keys of W&B that a grid supports, and our own words `count` and `draw_seed`."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -117,22 +120,23 @@ class SweepFile(BaseModel):
 
 
 def grid_of(content: dict[str, Any], file: Path, words: Sequence[str] = ()) -> tuple[dict[str, Any], list[str]]:
-    """Return the content of a grid file for the same runs.
+    """Return the content of a grid file that runs the combinations of a sweep file.
 
-    A random search with a larger count begins with the same rows, and so goes on in the same folder. A combination that
-    is drawn twice is one row. Seeds and data sets are not drawn: each row is done for all of them.
+    A random search with a larger `count` begins with the same rows, so it can go on in the same folder. A combination
+    that is drawn twice is one row. Seeds and data sets are not drawn: each row is done for all of them.
 
     Args:
         content: the content of the sweep file.
-        file: its path, for messages and the title.
-        words: words of the command line. `count` is the most rows; another `draw_seed` draws other rows.
+        file: the path of the sweep file, for messages and the title.
+        words: words of the command line. `count` is the largest number of rows; `draw_seed` is the seed that draws the
+            rows.
 
     Returns:
-        The keys of the grid, and the words that remain for the grid.
+        The content of the grid file, and the words that are not about the sweep, for the grid.
 
     Raises:
-        InputError: the file is no sweep file, a parameter cannot be listed or drawn, only the server of W&B can do what
-            the file asks, or a word sets what is swept.
+        InputError: the file is no sweep file, a parameter cannot be listed or drawn, the file asks for something that
+            only the server of W&B can do, or a word sets a swept parameter.
     """
     given = read_words(words)
     sweep = _checked({**content, **{key: given[key] for key in OURS if key in given}}, file)
@@ -189,13 +193,13 @@ def _checked(content: dict[str, Any], file: Path) -> SweepFile:
 
 
 def _flat(parameters: dict[str, Parameter], above: str = "") -> Iterator[tuple[str, Parameter]]:
-    """Yield the parameters under dotted names."""
+    """Yield each parameter with its dotted name; parameters in groups are included."""
     for name, how in parameters.items():
         yield from [(above + name, how)] if how.parameters is None else _flat(how.parameters, f"{above}{name}.")
 
 
 def _of_command(command: list[str], file: Path) -> dict[str, Any]:
-    """Return the settings that a command fixes."""
+    """Return the settings that the words of a sweep file's command set."""
     rest = command[command.index("optimize") + 1 :] if "optimize" in command else []
     words = [word for word in rest if not re.fullmatch(r"\$\{args(_\w+)?\}", word)]
     if words == rest:
@@ -203,16 +207,16 @@ def _of_command(command: list[str], file: Path) -> dict[str, Any]:
             f"the command in {file} is not of the form [ipo, optimize, …, ${{args_no_hyphens}}]; leave it out, or "
             "take `wandb sweep`, which runs other programs too."
         )
-    return nested(read_words(words))  # a file is refused: it may be the file of a run, whose code nobody typed
+    return nested(read_words(words))  # refuses files: a run's file may name code nobody typed
 
 
 def _each(name: str, swept: dict[str, Parameter], fixed: dict[str, Any], default: Any, file: Path) -> list[Any]:
-    """Take a setting that each row repeats for all values out of the other settings; return its values."""
+    """Remove a setting from the swept or fixed settings; return its values. Each row is done for all these values."""
     return _values(name, swept.pop(name), file) if name in swept else [fixed.pop(name, default)]
 
 
 def _values(name: str, how: Parameter, file: Path) -> list[Any]:
-    values = list(itertools.islice(how.all(), MOST + 1))  # one too many, which the limit of the grid refuses
+    values = list(itertools.islice(how.all(), MOST + 1))  # MOST + 1 values are refused by the grid's limit
     if not values:
         raise InputError(f"{name} in {file} needs a list of values, or whole numbers from min to max.")
     return values
@@ -230,6 +234,6 @@ def _draws(swept: dict[str, Parameter], seed: int, file: Path) -> Iterator[dict[
             try:
                 drawn[name] = how.draw(rng)
             except (ValueError, ArithmeticError) as error:
-                why, _, _ = str(error).partition(". ")  # numpy adds where to read about it
+                why, _, _ = str(error).partition(". ")  # numpy adds a pointer to its pages
                 raise InputError(f"the parameter {name} in {file} cannot be drawn: {why}.") from error
         yield drawn

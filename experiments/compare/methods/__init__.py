@@ -1,21 +1,23 @@
 """Methods under test: IPO's variants, its controls, and the baselines that every claim is compared with.
 
-All methods have one interface: `fit` sees a few pictures and returns a classifier for any classes. See `base.py`. A new
-method is a file and a line below: a class, or an instance of a class with arguments. A method is imported when it is
-chosen.
+All methods have one interface: `fit` sees a few pictures and returns a classifier for any classes. See `base.py`. To
+add a method, write a file and add a line below. The line names a class, or an instance of a class that needs arguments.
+A method is imported when it is chosen.
 
-The methods that ask a language model have the same budget: the lesson says how many steps, candidates a step and
-retries they have, and they do not stop early. They score equally many templates unless a model runs out of new ones.
-How many retries they use depends on the replies; each table shows the calls. `ipo-paper` and `ipo-code` differ from
-`ipo-default` in the published settings of history, pinning, floor, requests, descriptions and selection. Their
-published steps and candidates are for the grid to set, for all methods or for these rows; if it does not, the table
-says so.
+The methods that ask a language model have the same budget: the lesson sets their steps, candidates per step and
+retries, and they do not stop early. They score equally many templates unless a model runs out of new templates. The
+number of retries that they use depends on the replies; each table shows the calls. `ipo-paper` and `ipo-code` differ
+from `ipo-default` in the published settings of history, pinning, floor, requests, descriptions and selection. They do
+not have their published steps and candidates by themselves: a grid can set these, for all methods or for these rows.
+If a grid does not, the table says so.
 
-Methods that try templates without a language model (`best-of-80`, `vocabulary`, `random-pairs`) propose none: their
-templates are scored only, which each table counts apart. `random-pairs` scores as many as a model is asked for.
+Methods that try templates without a language model (`best-of-80`, `vocabulary`, `random-pairs`) propose no templates.
+Their templates are scored only, and each table counts these separately. `random-pairs` scores as many templates as a
+language model is asked for.
 
-Labelled pictures are the other budget, and each table shows them, too. Methods that choose nothing on selection
-pictures (`ipo-paper`, `ipo-code`, `coop`) see none of them, as published; `coop-same-labels` is trained on them.
+Labelled pictures are the other budget, and each table shows their number, too. Methods that choose nothing on selection
+pictures (`ipo-paper`, `ipo-code`, `coop`) see no selection pictures, as published. `coop-same-labels` is trained on
+selection pictures, too.
 """
 
 from ipo_prompts.metrics.registry import Registry

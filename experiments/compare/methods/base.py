@@ -35,7 +35,7 @@ class Lesson:
             selection pictures. The test pictures have been taken out of everything here.
         settings: the settings of the grid for all methods, as the grid spells them.
         hand_written: the data set's own template, if people have written one.
-        folder: where the method may keep what it needs to resume after a crash.
+        folder: a folder in which the method may keep files, so that it can resume after a crash.
     """
 
     prepared: Prepared
@@ -61,16 +61,17 @@ class Lesson:
 
 @dataclass(frozen=True)
 class Budget:
-    """What a method used.
+    """The numbers of templates, calls and tokens that a method used, and their cost.
 
     Attributes:
         proposals: templates that a search's strategy proposed and that were scored, besides the initial template.
         scored_only: templates that were scored without being proposed: templates of a list or of a vocabulary, and
             templates that a strategy scored only.
         calls: replies of language models, to the optimizer and the describer together.
-        tokens_in, tokens_out: tokens of these replies; a lost reply counts with the most that it can have had.
-        usd: the cost of these replies in US dollars; None when a price is not known. Replies that the cache of earlier
-            runs gave for nothing count in full: methods are compared by what they need.
+        tokens_in, tokens_out: the tokens of the questions, and of the replies. For a lost reply, the largest possible
+            number is counted.
+        usd: the cost of the calls in US dollars; None when a price is not known. A reply from the cache of earlier runs
+            cost nothing, but it is counted at its full price: methods are compared by the calls that they need.
     """
 
     proposals: int = 0
@@ -85,13 +86,13 @@ NOTHING = Budget()
 
 
 class Fitted:
-    """What a method has learnt: either `FittedEmbeddings` or `FittedLogits`.
+    """A method's classifier after learning: either `FittedEmbeddings` or `FittedLogits`.
 
     Attributes:
-        templates: the weighted templates; None where what was learnt is no text.
+        templates: the templates with their weights; None if the classifier is not made of text.
         choice: how the winner was chosen, as in `result.json`; None where nothing was chosen.
-        budget: what the method used.
-        shortened: how descriptions were shortened that did not fit into a question, in words.
+        budget: the templates, calls and tokens that the method used.
+        shortened: a text that says how descriptions were shortened, if they did not fit into a question; else empty.
     """
 
     templates: tuple[Weighted, ...] | None = None
@@ -105,7 +106,9 @@ class FittedEmbeddings(Fitted, ABC):
 
     @abstractmethod
     def class_embeddings(self, class_names: Sequence[str]) -> Floats:
-        """Return float32 (C, D): unit rows, or shorter rows where the similarities of several texts are averaged.
+        """Return the embedding of each class, float32 (C, D).
+
+        Rows have length 1, or are shorter where the similarities of several texts are averaged.
 
         Raises:
             InputError: a class name makes a text that does not fit the encoder's context.
@@ -134,14 +137,14 @@ class Method(ABC):
     Attributes:
         label: the method's name in a sentence.
         depends_on_seed: whether another seed can give another result; else one run stands for all seeds.
-        uses_lm: whether the method asks a language model, and so needs one and costs money.
-        shows: for a control, what is shown by beating it, as a clause: "the history helps". Else empty.
+        uses_lm: whether the method asks a language model, which may cost money.
+        shows: for a control, the claim that is shown if IPO beats it, as a clause: "the history helps". Else empty.
         uses_labels: whether the method sees as many labelled pictures as a search; else it sees none.
         unlike: how the method differs from its publication, as a clause for the notes of a table; empty if it does not.
         is_opponent: whether verdicts compare IPO with the method. Variants of IPO, and wordings that only have a row,
             are no opponents.
-        remark: what a reader of the row has to know, as a sentence without its full stop; or empty.
-        settles: whether class names and offsets can be settled at the end of the method, as at the end of a search.
+        remark: a remark for readers of the row, as a sentence without its full stop; or empty.
+        settles: whether the method can choose class names and offsets at its end, as a search does.
     """
 
     label: str
@@ -164,7 +167,10 @@ class Method(ABC):
         return labels_of_a_search(config) if self.uses_labels else 0
 
     def differs(self, config: RunConfig) -> str:
-        """Return `unlike`, or its text under the settings that all methods of the row share."""
+        """Return how the method differs from its publication, as a clause; by default `unlike`.
+
+        `config` has the settings that all methods of the row share; the differences may depend on them.
+        """
         return self.unlike
 
     def run_config(self, shared: RunConfig, settings: Mapping[str, Any] | None = None) -> RunConfig | None:
@@ -172,8 +178,8 @@ class Method(ABC):
 
         Args:
             shared: the settings that all methods of the row share.
-            settings: the same settings as the grid spells them; the method decides what the grid leaves out. None
-                takes the settings that were set.
+            settings: the settings that the grid sets, as the grid spells them; the method chooses all other settings.
+                None takes those that were set explicitly in `shared`.
 
         Raises:
             InputError: a setting is wrong.
@@ -195,7 +201,8 @@ class Recorded(Method):
     """A user's own class as a file of cells describes it; tables need no more, and its code is not imported.
 
     Attributes:
-        labelled, unlike: the results of `Method.labelled_per_class` and `differs` under the settings of the row.
+        labelled, unlike: the results of `labelled_per_class` and `differs` of the method, under the settings of the
+            row.
     """
 
     label: str
@@ -222,7 +229,7 @@ class Recorded(Method):
 
 
 def own_method(made: Any, what: str) -> Method:
-    """Return a method, listed or of a class of the user's own.
+    """Return a method: `made` itself if it is a method, else an instance of `made`, a class of the user's own.
 
     Raises:
         InputError: the class is no method, or cannot be made.
@@ -237,14 +244,17 @@ def own_method(made: Any, what: str) -> Method:
 
 
 class Absent(Exception):
-    """A method has nothing for a data set or a test set; `str(error)` says why. A gap in the table, no failure."""
+    """A method has no result for a data set or a test set; `str(error)` says why.
+
+    The table shows a gap; this is not a failure.
+    """
 
 
 def classifying(reward: Reward) -> ClipReward:
-    """Return a reward that can score any classifier of pictures with its own measure.
+    """Return the reward, after a check that it can score any classifier of pictures with its own measure.
 
     Raises:
-        Absent: the reward cannot do that.
+        Absent: the reward cannot score any classifier of pictures.
     """
     if not isinstance(reward, ClipReward) or by_embeddings(reward) is None:
         raise Absent("it classifies pictures, and this reward asks for something else")
@@ -252,12 +262,12 @@ def classifying(reward: Reward) -> ClipReward:
 
 
 class SearchEnd(NamedTuple):
-    """What a search leaves behind.
+    """The outcome of a search, with its pictures, settings and journal.
 
     Attributes:
         prepared: the pictures and settings of the search.
         found: the result of the search.
-        events: the events of its journal; empty if the search tried a given list.
+        events: the events of the search's journal; empty if the search tried a given list of templates.
     """
 
     prepared: Prepared
@@ -267,12 +277,13 @@ class SearchEnd(NamedTuple):
 
 @dataclass(frozen=True)
 class Templates(FittedEmbeddings):
-    """One template or an ensemble.
+    """A classifier made of one template or of an ensemble of templates.
 
     Attributes:
-        search: what the search that found the templates leaves behind; None where there was no search.
-        names: class → the name that a search for names found best for it.
-        classes, offsets: the classes that were learnt, and what is added to their logits, see `metrics.offsets`.
+        search: the outcome of the search that found the templates; None if there was no search.
+        names: class → the best name for the class that a search for names found.
+        classes: the classes that were learnt.
+        offsets: the offsets that are added to the logits of `classes`, see `metrics.offsets`; None if there are none.
     """
 
     clip: Clip

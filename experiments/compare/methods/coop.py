@@ -39,16 +39,16 @@ class CoOp(Method):
 
     The start, optimiser, schedule and batches are those of the published base-to-new and cross-dataset rows, which were
     made with Dassl (Zhou et al., https://github.com/KaiyangZhou/CoOp): SGD with momentum, 50 epochs for one shot, 100
-    up to four, 200 above, 50 on ImageNet; see `learning_rates` and `batches_of_an_epoch`. The last epoch counts.
-    `differs` says what is not as published.
+    up to four, 200 above, 50 on ImageNet; see `learning_rates` and `batches_of_an_epoch`. The vectors after the last
+    epoch are used. `differs` lists the differences from the publication.
 
     Each step is a forward and backward pass of the text tower over all classes. That takes seconds with the demo CLIP;
     a ViT-B/16 needs a GPU.
 
     Args:
-        epochs: replaces the published number; 0 keeps the starting words.
-        same_labels: whether to train on the selection pictures, too, so that CoOp and IPO see as many labels. Otherwise
-            CoOp leaves these pictures unused, as its published rows do: it chooses nothing (the last epoch counts).
+        epochs: the number of epochs; None takes the published number, 0 keeps the starting words.
+        same_labels: whether to train on the selection pictures, too, so that CoOp and IPO see equally many labels.
+            Otherwise CoOp does not use these pictures, as in its published rows, because it has nothing to choose.
     """
 
     unlike = (
@@ -69,12 +69,12 @@ class CoOp(Method):
         """Train the context vectors.
 
         Raises:
-            InputError: vectors cannot be put into this CLIP's text tower.
+            InputError: learned vectors cannot be put into this CLIP's text tower.
         """
         tower = ContextTower(lesson.clip)
         drawn = lesson.prepared.plan.drawn
         items = (*drawn.search, *drawn.selection) if self._same_labels else drawn.search
-        # On one thread: how a sum is rounded depends on how it is split, and training amplifies roundings.
+        # Use one thread: the rounding of a sum depends on how threads split it, and training amplifies roundings.
         with computing_with(1):
             return LearnedContext(tower, self._learn(tower, lesson, items))
 
@@ -111,14 +111,14 @@ class LearnedContext(FittedEmbeddings):
 
     Attributes:
         tower: the text tower that the vectors belong to.
-        context: float32 (M, width).
+        context: the vectors, float32 (M, width).
     """
 
     tower: ContextTower
     context: torch.Tensor
 
     def class_embeddings(self, class_names: Sequence[str]) -> Floats:
-        """Encode the vectors followed by each class name; see `FittedEmbeddings`."""
+        """Return the embedding of each class: the vectors followed by the class name; see `FittedEmbeddings`."""
         import torch
 
         tokens = self.tower.tokens(class_names)
@@ -129,9 +129,9 @@ class LearnedContext(FittedEmbeddings):
 
 
 def learning_rates(epochs: int) -> Iterator[float]:
-    """Yield the rate of each epoch, as Dassl does: first a constant one, then a cosine over `epochs` epochs.
+    """Yield the learning rate of each epoch, as in Dassl: the warm-up rate in the first epoch, then a cosine.
 
-    The cosine begins after the warm-up, so the last epoch is one epoch short of the end of the cosine.
+    The cosine spans `epochs` epochs and begins after the warm-up. So training ends one epoch before the cosine does.
 
     >>> [round(rate, 6) for rate in learning_rates(50)][:3]
     [1e-05, 0.002, 0.001998]
@@ -141,7 +141,7 @@ def learning_rates(epochs: int) -> Iterator[float]:
 
 
 def batches_of_an_epoch(pictures: int) -> int:
-    """Return the number of steps of an epoch: as in Dassl, a small batch is only used if it is the only batch.
+    """Return the number of steps of an epoch. As in Dassl, an incomplete batch is used only if it is the only batch.
 
     >>> [batches_of_an_epoch(pictures) for pictures in (5, 32, 63, 64)]
     [1, 1, 1, 2]
@@ -162,14 +162,14 @@ class ContextTower:
     """Encodes `V1 … VM CLASS.`: the template `a photo of a <CLASS>.` with the words before the class replaced.
 
     Args:
-        clip: the frozen encoder. Its text tower has to be open_clip's causal one; this is checked in the same way as
-            for the fast text path.
+        clip: the frozen CLIP. Its text tower has to be open_clip's causal text tower; the check is that of the fast
+            text path.
 
     Attributes:
-        words: float32 (M, width), the embeddings of the words that are replaced.
+        words: the token embeddings of the words that are replaced, float32 (M, width).
 
     Raises:
-        InputError: the tower has another structure.
+        InputError: the text tower has another structure.
     """
 
     def __init__(self, clip: Clip) -> None:
@@ -198,14 +198,14 @@ class ContextTower:
         return rows[:, : int(self._pass.lengths(rows).max())].to(self._pass.device)
 
     def encode(self, context: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
-        """Encode texts with `context` in place of the words; the result is differentiable in `context`.
+        """Encode texts with `context` in place of the replaced words; the result is differentiable in `context`.
 
         Args:
-            context: (M, width).
-            tokens: int64 (C, L), as `tokens` returns them.
+            context: the context vectors, (M, width).
+            tokens: the tokens of the texts, int64 (C, L), as the method `tokens` returns them.
 
         Returns:
-            float32 (C, D), unit rows.
+            The embeddings of the texts, float32 (C, D), in unit rows.
         """
         import torch
         from torch import nn

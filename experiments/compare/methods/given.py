@@ -1,6 +1,7 @@
-"""Templates that no language model wrote: templates of people, the best of a pool of templates, or noise.
+"""Methods whose templates no language model wrote: templates of people, the best of a pool of templates, or noise.
 
-The noise is Waffle's (Roth et al., ICCV 2023). Noise in place of descriptions tests whether words carry meaning.
+The method with noise is Waffle (Roth et al., ICCV 2023). It puts noise in place of descriptions, which tests whether
+the words of descriptions matter.
 """
 
 from __future__ import annotations
@@ -27,11 +28,11 @@ from ipo_prompts.programs.templates.phrases import Phrase, Vocabulary
 
 @dataclass(frozen=True)
 class Fixed(Method):
-    """Templates of people. No seed changes them, and they are chosen without pictures.
+    """A method with fixed templates of people. No seed changes the templates, and no picture is used to choose them.
 
     Attributes:
         label: see `Method`.
-        templates: the templates for a lesson, with equal weights.
+        templates: a function that takes a lesson and returns the templates, which get equal weights.
         is_opponent: see `Method`.
     """
 
@@ -42,7 +43,7 @@ class Fixed(Method):
     uses_labels: bool = False
 
     def fit(self, lesson: Lesson) -> Templates:
-        """Return the templates; see `Method`."""
+        """Return the templates as a classifier; see `Method`."""
         return Templates(lesson.clip, tuple((template, 1.0) for template in self.templates(lesson)))
 
 
@@ -50,7 +51,7 @@ def hand_written(lesson: Lesson) -> Sequence[str]:
     """Return the data set's own template (CoOp's lists), which the published CLIP rows use.
 
     Raises:
-        Absent: there is none. The baseline template does not replace it: the baseline template has a row already.
+        Absent: the data set has no such template. The baseline template is not used instead: it has its own row.
     """
     if lesson.hand_written is None:
         raise Absent("no hand-written template exists for this data set")
@@ -60,27 +61,32 @@ def hand_written(lesson: Lesson) -> Sequence[str]:
 THE_BASELINE = Fixed("the baseline template", lambda lesson: [BASELINE])
 CLASS_NAME = Fixed("the bare class name", lambda lesson: [SLOT], is_opponent=False)
 GIVEN = Fixed("the given template", lambda lesson: [lesson.config.initial_template], is_opponent=False)
-"""For comparing wordings, as when words are taken out one by one."""
+"""The initial template of the settings. It serves to compare wordings, for instance with single words taken out."""
 HAND_WRITTEN = Fixed("the hand-written template", hand_written)
 ENSEMBLE_80 = Fixed("the ensemble of 80 templates", lambda lesson: imagenet_templates())
 
 MANY = 1_400
-"""About the number of single phrases in the vocabulary (some 300), CLIP's 80 templates and 1,000 random pairs."""
+"""The number of templates that `random-pairs-many` tries.
+
+It is about the sum of the vocabulary's single phrases (some 300), CLIP's 80 templates, and 1,000 random pairs.
+"""
 NOUN, BEFORE, AFTER = "a PHRASE of a <CLASS>.", "a PHRASE picture of a <CLASS>.", "a picture of a <CLASS>, PHRASE."
-"""The forms of the vocabulary's phrases: a kind of picture, an adjective, and a phrase that follows the class."""
+"""The three forms of the vocabulary's phrases: a kind of picture, an adjective, and a phrase after the class name."""
 
 
 @dataclass(frozen=True)
 class BestOf(Method):
     """The best template of a pool.
 
-    The method is the search itself with one step and a given list: the same code checks validity, decides the order and
-    chooses the winner. The templates that it tries count as scored only.
+    The method runs the usual search with one step and a given list of templates. So the code of the search checks the
+    templates, orders them and chooses the winner. The templates that the method tries count as scored only.
 
     Attributes:
         label, shows, remark: see `Method`.
-        pool: the templates for a lesson; templates that do not fit the encoder are skipped.
-        count: how many templates are tried, from the first; None tries all.
+        pool: a function that takes a lesson and returns the templates. Templates that do not fit the encoder are
+            skipped.
+        count: a function that takes the settings and returns how many templates are tried, from the first on; None
+            tries all templates.
     """
 
     label: str
@@ -90,7 +96,7 @@ class BestOf(Method):
     remark: str = ""
 
     def fit(self, lesson: Lesson) -> Templates:
-        """Search the pool."""
+        """Score the templates of the pool, and return the winner; see `Method`."""
         prepared, pool = lesson.prepared, self.pool(lesson)
         count = self.count(lesson.config) if self.count else len(pool)
         settings = lesson.config.search.model_copy(update={"steps": 1, "candidates_per_step": count, "patience": None})
@@ -111,27 +117,27 @@ def phrases(lesson: Lesson) -> tuple[Phrase, ...]:
 
 
 def single_phrases(lesson: Lesson) -> list[str]:
-    """Return a template for each phrase of the vocabulary, in the form in which the describer tries the phrase."""
+    """Return one template for each phrase of the vocabulary: the template with which the describer tries the phrase."""
     return [phrase.template for phrase in phrases(lesson)]
 
 
 def random_pairs(lesson: Lesson) -> list[str]:
-    """Return all templates of two phrases each, in an order that the lesson's seed draws.
+    """Return all templates of two phrases of the vocabulary, in a random order that depends on the lesson's seed.
 
-    Phrases of one group (bright, dark) make no pair: they mostly exclude each other.
+    Two phrases of one group (bright, dark) are not paired, because they mostly exclude each other.
     """
     return pairs_of(phrases(lesson), lesson.config.seed)
 
 
 def pairs_of(phrases: Sequence[Phrase], seed: int) -> list[str]:
-    """Return the templates of all pairs of phrases from different groups, in an order that a seed draws."""
+    """Return the templates of all pairs of phrases from different groups, in a random order that depends on `seed`."""
     pairs = [pair for pair in combinations(phrases, 2) if pair[0].group != pair[1].group]
     random.Random(f"random pairs {seed}").shuffle(pairs)
     return [template for pair in pairs if (template := one_template(*pair)) is not None]
 
 
 def one_template(first: Phrase, second: Phrase) -> str | None:
-    """Join two phrases to a readable template; return None for two kinds of picture, of which a template can have one.
+    """Return a readable template of two phrases; None if both are kinds of picture, since a template can have only one.
 
     >>> from ipo_prompts.programs.templates.phrases import Phrase
     >>> one_template(Phrase("x-ray image", "imaging", NOUN), Phrase("blurry", "focus", BEFORE))
@@ -163,18 +169,18 @@ RANDOM_PAIRS_MANY = BestOf(
 )
 
 PAIRS = 15
-"""Pairs of random words and random characters, as in the paper: 30 templates."""
+"""The number of pairs of templates, as in the paper: in each pair one has random words, the other random characters."""
 CHARACTERS = string.ascii_letters + string.digits + "!#()'-"
 VERBS = ("has", "often", "typically", "may", "can")
-"""Noise that begins so is taken for the rest of a sentence."""
+"""Noise that begins with one of these words follows `which` directly; see `clause`."""
 
 
 class Waffle(Method):
-    """An ensemble of `A photo of a <CLASS>, which has NOISE.`, whose noise all classes share.
+    """An ensemble of templates `A photo of a <CLASS>, which has NOISE.` All classes share the noise.
 
-    NOISE is random words in one half of the templates and random characters in the other half. The published code
-    (https://github.com/ExplainableML/WaffleCLIP, mode `waffle`) decides how long NOISE is, how it is joined to the
-    class name, and that similarities are averaged. `differs` says what is not as published.
+    NOISE is random words in one half of the templates and random characters in the other half. Three things follow the
+    published code (https://github.com/ExplainableML/WaffleCLIP, mode `waffle`): the length of NOISE, the words between
+    class name and NOISE, and the averaging of similarities. `differs` lists the differences from the publication.
     """
 
     label = "Waffle (random words)"
@@ -186,7 +192,7 @@ class Waffle(Method):
     )
 
     def fit(self, lesson: Lesson) -> AveragedSimilarities:
-        """Draw the noise with the lesson's seed."""
+        """Draw the noise with the lesson's seed, and return the ensemble; see `Method`."""
         rng = random.Random(f"waffle {lesson.config.seed}")
         noise = shape(lesson.class_names)
         vocabulary = _vocabulary()
@@ -205,7 +211,10 @@ class AveragedSimilarities(Templates):
     """An ensemble whose templates average their similarities; other ensembles average embeddings."""
 
     def class_embeddings(self, class_names: Sequence[str]) -> Floats:
-        """Return the mean of unit embeddings, not rescaled to length 1: a product with it is the mean similarity."""
+        """Return for each class the mean of its unit embeddings: float32 (C, D).
+
+        The mean is not rescaled to length 1, so its product with a picture feature is the mean of the similarities.
+        """
         templates = [template for template, _ in self.templates]
         for template in templates:
             check_template(template, class_names, self.clip)
@@ -215,7 +224,7 @@ class AveragedSimilarities(Templates):
 
 
 class Shape(NamedTuple):
-    """How much noise is put beside a class name, in words and in chunks of characters."""
+    """The size of the noise after a class name: number and length of words, number and length of character chunks."""
 
     words: int
     word_length: int
@@ -226,10 +235,10 @@ class Shape(NamedTuple):
 def shape(class_names: Sequence[str]) -> Shape:
     """Return the shape of the noise for given classes, by the rule of the published code.
 
-    There are as many words, and as many chunks, as a class name has words on average. A word is cut to the mean length
-    of the words of class names. The length of all chunks together is the mean length of the longest word of a class
-    name, rounded up; each chunk then gets one character more. Means are rounded to even numbers at a half; the means of
-    chunks are rounded after 1 was subtracted.
+    The number of words and the number of chunks are the mean number of words of a class name. Words are cut to the mean
+    length of the words of class names. The mean length of the longest word of each class name, rounded up, is divided
+    among the chunks and rounded down; then each chunk gets one more character. Halves are rounded to the even number.
+    For the number of chunks, 1 is subtracted before rounding and added again afterwards.
 
     >>> shape(["grizzly_bears", "polar bear"])
     Shape(words=2, word_length=5, chunks=2, chunk_length=4)
@@ -249,7 +258,7 @@ def shape(class_names: Sequence[str]) -> Shape:
 
 
 def clause(noise: str) -> str:
-    """Join noise to a class name as the published code joins descriptions: the way depends on how the noise begins.
+    """Return the clause that joins noise to a class name. As in the published code, the noise's beginning decides.
 
     >>> clause("azure"), clause("canoe"), clause("river")
     ('which is azure', 'which canoe', 'which has river')
@@ -260,7 +269,7 @@ def clause(noise: str) -> str:
 
 
 def _vocabulary() -> list[str]:
-    """Return the whole words of CLIP's byte-pair vocabulary, in the order of that vocabulary."""
+    """Return the whole words of CLIP's byte-pair vocabulary, in its order: ASCII letters only, at least three."""
     from open_clip.tokenizer import SimpleTokenizer
 
     ends = (token.removesuffix("</w>") for token in SimpleTokenizer().encoder if token.endswith("</w>"))

@@ -1,4 +1,4 @@
-"""Methods that learn from pictures what no text says: a mean to subtract, and class means."""
+"""Methods that learn something else than text from pictures: a mean to subtract, class means, a discriminant."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from ipo_prompts.metrics.template import BASELINE, as_read
 
 
 class CentredBaseline(Method):
-    """The baseline template with centring: how much undoing a bias gains. See `metrics/offsets.py`."""
+    """The baseline template with centring. It shows how much is gained by undoing a bias; see `metrics/offsets.py`."""
 
     label = "the baseline template with centring"
     remark = (
@@ -37,7 +37,7 @@ class CentredBaseline(Method):
     uses_labels = False
 
     def fit(self, lesson: Lesson) -> FittedLogits:
-        """Take the mean of the features of the pictures."""
+        """Learn the mean feature of the search and selection pictures."""
         classifying(lesson.prepared.reward)
         mean = CentringOffsets.from_pictures(features_of(*lesson.prepared.shown))
 
@@ -56,7 +56,7 @@ class FromPictures(Method):
     """
 
     def __init__(self, label: str, way: Way, *, text: bool = False) -> None:
-        """Set the method's name to `label`; `text` adds the hand-written template or the baseline template."""
+        """Make a method that is called `label`. If `text`, it also uses the hand-written or the baseline template."""
         self.label, self.way, self.text = label, way, text
 
     def differs(self, config: RunConfig) -> str:
@@ -114,7 +114,7 @@ class LabelledFeatures(NamedTuple):
 
 
 def searched_and_selected(lesson: Lesson) -> tuple[LabelledFeatures, LabelledFeatures]:
-    """Return the search and the selection pictures; the latter are empty where nothing is held back.
+    """Return the search pictures and the selection pictures. The second part is empty if none are held back.
 
     Raises:
         Absent: the lesson's reward does not ask for the class of a picture.
@@ -146,10 +146,10 @@ def check_every_class(pictures: LabelledFeatures, lesson: Lesson) -> None:
 
 
 def places(class_names: Sequence[str], learnt: Sequence[str]) -> list[int]:
-    """Return the place of each class among the classes of the pictures that were learnt from.
+    """Return the place of each class in `learnt`, the classes of the pictures that a method has learnt from.
 
     Raises:
-        Absent: a class is not among them.
+        Absent: a class is not in `learnt`.
     """
     if tuple(class_names) == tuple(learnt):  # two classes may share a name
         return list(range(len(learnt)))

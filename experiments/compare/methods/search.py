@@ -37,7 +37,7 @@ OTHERWISE = {
     "code": "language models are asked in our words, replies may be longer than 40 tokens, and a template is scored on "
     "all pictures as they are, where the code crops and flips them at random and leaves out the last partial batch",
 }
-"""What is not as published under any settings."""
+"""Preset → how a method with this preset differs from its publication under any settings."""
 
 
 class LanguageModelSearch(Method):
@@ -45,8 +45,8 @@ class LanguageModelSearch(Method):
 
     Args:
         label, shows: see `Method`.
-        published: the preset that the method searches as: `default`, `paper` or `code`.
-        strategy: the strategy that characterises the method; None takes the strategy of the preset or of the grid.
+        published: the preset of the search: `default`, `paper` or `code`.
+        strategy: the strategy of the search; None takes the strategy of the grid or of the preset.
         lm: "none" for a search that asks no language model; None takes the language model of the grid.
     """
 
@@ -73,7 +73,7 @@ class LanguageModelSearch(Method):
         return self.search_config(shared, settings) if self.uses_lm else None
 
     def search_config(self, shared: RunConfig, settings: Mapping[str, Any] | None = None) -> RunConfig:
-        """Return the complete configuration of the search, with the budget that all methods have.
+        """Return the complete configuration of the search, with the budget that all methods share.
 
         Args:
             shared, settings: see `Method.run_config`.
@@ -84,7 +84,7 @@ class LanguageModelSearch(Method):
         set_by_hand = {key: getattr(shared, key) for key in shared.model_fields_set}
         given = nested(dict(set_by_hand if settings is None else settings))
         cell = {key: getattr(shared, key) for key in ("data", "classes", "seed", "also_fit")}
-        # Take from the presets only what shapes the search: their steps and candidates would be another budget.
+        # Do not take steps and candidates from the preset: the search would have another budget than other methods.
         budget = {"steps": shared.steps, "candidates_per_step": shared.candidates_per_step, "patience": None}
         own = {**given, **cell, **budget, "preset": self._preset}
         if self._strategy is not None:
@@ -96,12 +96,12 @@ class LanguageModelSearch(Method):
         return build(own, where="the settings of the grid")
 
     def labelled_per_class(self, config: RunConfig) -> int:
-        """Return the number of pictures of a search that chooses as this method does."""
+        """Return how many labelled pictures of each class the method's search sees, by its own configuration."""
         search = self.search_config(config)
         return 0 if search.labels == "none" else labels_of_a_search(search)
 
     def differs(self, config: RunConfig) -> str:
-        """Return the settings that are not as published, and what no setting can make so; see `Method`."""
+        """Return the settings that differ from the published settings, and differences that no setting removes."""
         if self._preset not in OTHERWISE:
             return ""
         found = differences(self.search_config(config))
@@ -161,17 +161,17 @@ IPO_DEFAULT = LanguageModelSearch("IPO")
 
 
 def winner(lesson: Lesson, search: SearchEnd, budget: Budget) -> Templates:
-    """Return the winner of a search in the form of what a method has learnt."""
+    """Return the winner of a search as the fitted classifier of a method."""
     choice = search.found.choice
     chosen = Chosen.model_validate(choice).model_dump()
     return Templates(lesson.clip, ((choice.template, 1.0),), chosen, budget, search=search)
 
 
 def _budget(found: SearchResult, events: list[Event], backends: dict[str, Backend | None]) -> Budget:
-    """Count what the search used, whether its replies were made for it or came from the cache of earlier runs.
+    """Return the budget that a search used. Replies from the cache of earlier runs count like new replies.
 
-    Methods of one seed share that cache, so what each method really paid depends on which ran first. A lost reply
-    counts with its bound, and so does a reply whose server does not say what it used.
+    Methods of one seed share the cache, so the sum that a method really paid depends on which method ran first. If a
+    reply was lost, or its server does not report tokens, upper bounds of its tokens and cost are counted.
     """
     calls, tokens_in, tokens_out = 0, 0, 0
     dollars: list[float | None] = []

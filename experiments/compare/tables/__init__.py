@@ -1,1 +1,1 @@
-"""Tables of a benchmark: from one `cell.json` per protocol, data set, method and seed to numbers with verdicts."""
+"""Makes the tables of a benchmark, numbers with verdicts, from `cell.json` files: one per data set, method and seed."""

@@ -1,7 +1,7 @@
-"""A table as Markdown that can be read unrendered (values, gains, costs, verdicts, notes), and its short form.
+"""A table as Markdown that can be read unrendered (values, gains, costs, verdicts, notes), and a short form of it.
 
-For several data sets the means come first, with what they say of data sets like these, and then one number for each
-data set; `details` has the rest. The short form is for a terminal.
+For several data sets, the Markdown begins with the means and their intervals for data sets like these. Then it has one
+number for each data set. `details` has all other numbers. The short form is for a terminal.
 """
 
 from __future__ import annotations
@@ -29,10 +29,13 @@ PUBLISHED = "published: "
 
 
 class Footnotes(dict[str, str]):
-    """Text → its mark on a page, given at first use: published sources have letters, reasons numbers."""
+    """Text of a footnote → its mark on a page. Published sources have letters as marks, and reasons have numbers.
+
+    A text gets its mark when it is first looked up.
+    """
 
     def __missing__(self, text: str) -> str:
-        """Give the next mark."""
+        """Give the next free mark to a new text, and return the mark."""
         is_source = text.startswith(PUBLISHED)
         place = sum(other.startswith(PUBLISHED) == is_source for other in self)
         self[text] = f"({ascii_lowercase[place % 26] if is_source else place + 1})"
@@ -40,7 +43,7 @@ class Footnotes(dict[str, str]):
 
 
 def to_markdown(table: Table) -> str:
-    """Return a table with its verdicts and notes."""
+    """Return a table as Markdown, with its verdicts and notes."""
     if not table.averages:
         return details(table)
     marks = Footnotes()
@@ -52,7 +55,7 @@ def to_markdown(table: Table) -> str:
 
 
 def details(table: Table) -> str:
-    """Return the numbers of every data set by itself; for a single data set this is the whole table."""
+    """Return the numbers of each data set as Markdown; for a single data set this is the whole table."""
     marks = Footnotes()
     blocks: list[Block] = [_values(table, marks)]
     if gains := _gains(table):
@@ -71,10 +74,10 @@ def _page(table: Table, blocks: Sequence[Block], marks: Footnotes) -> str:
 
 
 def on_terminal(table: Table, width: int) -> Iterator[RenderableType]:
-    """Yield the short form of a table for a terminal: for several data sets only the means; then the verdicts.
+    """Yield the short form of a table for a terminal: numbers, then verdicts. Several data sets show only their means.
 
     Args:
-        table: any table.
+        table: the table to show.
         width: the width of the terminal, in characters.
     """
     marks = Footnotes()
@@ -89,7 +92,7 @@ def on_terminal(table: Table, width: int) -> Iterator[RenderableType]:
         yield safe_line(f"{mark} {reason}")
     yield safe_line("[95 % interval]; * a gain or loss that is shown, by p corrected for (so many) comparisons", "dim")
     yield ""
-    for sentence in verdicts(table):  # set off from the next: the first line starts a blank further left
+    for sentence in verdicts(table):  # indented by a blank
         yield Padding(safe_line(f"- {sentence}"), (0, 0, 0, 1))
 
 
@@ -104,7 +107,10 @@ def _number_of(scope: Scope) -> str:
 
 
 def overview(table: Table, scope: Scope, marks: Footnotes) -> Iterator[Line]:
-    """Yield the lines of a scope, the head first: for each method its values, gains, labels and templates scored."""
+    """Yield the head of a scope's table, then a line for each method.
+
+    The line has the method's values, gains, number of data sets, labels, and templates proposed and scored only.
+    """
     columns, others = _overviewed(table), _compared_with(table)
     over = [f"over {other}" for other in others]
     yield ["method", *columns, *over, "sets", "labels/class", "proposed", "scored only"]
@@ -127,12 +133,12 @@ def _overviewed(table: Table) -> list[str]:
 
 
 def _compared_with(table: Table) -> list[str]:
-    """Return the methods that a mean is compared with: the reference, and IPO if it is in the table."""
+    """Return the methods that an overview compares each row with: the reference, and IPO if it is in the table."""
     return list(dict.fromkeys([table.reference, *({SUBJECT} & {*table.methods})]))
 
 
 def _by_importance(table: Table) -> list[int]:
-    """Order the columns of an overview by importance; a narrow terminal leaves out the last of them."""
+    """Return the places of an overview's columns, ordered by importance; a narrow terminal omits the last columns."""
     columns = _overviewed(table)
     headline, gains = 1 + columns.index(table.headline), 1 + len(columns)
     sets = gains + len(_compared_with(table))
@@ -141,7 +147,10 @@ def _by_importance(table: Table) -> list[int]:
 
 
 def _compared(table: Table, scope: Scope, method: str, other: str) -> str | Text:
-    """Return what a method gains over another; for IPO's gain over a method, return that method's loss to IPO."""
+    """Return the gain of a method over another method, as text.
+
+    A gain over IPO is the table's gain of IPO over the method, with its sign reversed.
+    """
     if other == SUBJECT and (turned := table.over(scope, SUBJECT, method)):
         verdict = turned.for_scope(scope)
         low, high = verdict.ci95
@@ -166,12 +175,12 @@ def verdict_text(verdict: Verdict | None) -> str | Text:
 
 
 def _star(verdict: Verdict) -> str:
-    """Return the mark of a gain or loss that is shown."""
+    """Return a star if the verdict is a gain or loss that is shown, else an empty text."""
     return "*" if verdict.outcome in STYLES else ""
 
 
 def scope_name(scope: Scope) -> str:
-    """Return the name of a scope; a split other than the official one is marked."""
+    """Return the name of a scope, followed by † if its split differs from the official split."""
     return scope.name + ("†" if why_different(scope.split) else "")
 
 
@@ -188,9 +197,9 @@ def _count(number: float | None) -> str:
 
 
 def _published(table: Table, scope: Scope, columns: Sequence[str], marks: Footnotes) -> Iterator[list[str]]:
-    """Yield the published rows of a scope, with as many columns as an overview."""
+    """Yield the published rows of a scope. Each row has as many cells as a line of `overview`."""
     fixed = {"base", "new", "test", "source", "H", "mean"}
-    keys = [column if column in fixed else data_key(column) for column in columns]  # the names in published rows
+    keys = [column if column in fixed else data_key(column) for column in columns]  # as published rows name columns
     for published in table.published:
         if scope.name == (published.data or "average"):
             cells = [f"{published.values[key]:.2f}" if key in published.values else "" for key in keys]
@@ -200,7 +209,10 @@ def _published(table: Table, scope: Scope, columns: Sequence[str], marks: Footno
 
 
 def _by_data_set(table: Table) -> list[Block]:
-    """Return the headline of every data set and method, then the gains over the reference, each with a half width."""
+    """Return two tables by data set and method: the headline values, and the gains over the reference.
+
+    Each number has half the width of its interval beside it.
+    """
 
     def value(scope: Scope, method: str) -> str:
         score = table.rows[scope.name, method].scores.get(table.headline)
@@ -235,7 +247,10 @@ def _short(gain: MethodGain | None) -> str:
 
 
 def _grid(table: Table, title: str, methods: Sequence[str], entry: Callable[[Scope, str], str]) -> list[Block]:
-    """Return a table with a line for each data set and a column for each method; nothing if there are no methods."""
+    """Return a title and a table with a line for each data set and a column for each method.
+
+    The result is empty if there are no methods. `entry` returns the text for a data set and a method.
+    """
     lines: list[Line] = [
         [scope_name(scope), *(entry(scope, method) for method in methods)] for scope in table.data_sets
     ]
@@ -243,7 +258,7 @@ def _grid(table: Table, title: str, methods: Sequence[str], entry: Callable[[Sco
 
 
 def _values(table: Table, marks: Footnotes) -> list[Line]:
-    """Format our values and the published values of every scope."""
+    """Return the table of our values and the published values in every scope, head first."""
     lines: list[Line] = [["data", "method", *table.columns, "n", "labels/class", "seeds"]]
     for scope in table.scopes:
         lines += [[scope_name(scope), method, *_row(table, scope, method, marks)] for method in table.methods]
@@ -272,7 +287,7 @@ def _score(score: ColumnScore | None) -> str:
 
 
 def _gains(table: Table) -> list[Line]:
-    """Return the gains over the references with their head; nothing if there are none."""
+    """Return the table of gains over the references, head first; empty if there are no gains."""
     compared = {other for _, _, other, column in table.gains if column == table.headline}
     others = [other for other in dict.fromkeys([table.reference, *REFERENCES]) if other in compared]
     lines: list[Line] = []

@@ -1,10 +1,11 @@
-"""The runs of a method on a data set, and what they give in a column: values, intervals and differences.
+"""The runs of a method on a data set, and the numbers of a column: values, intervals and differences.
 
-A column is a side of the protocol (base, new, test, source, a target), or is made of sides: H, the mean of the H of the
-data sets, the mean over the targets. H is not linear in the values; its variance is that of its linearisation at the
-observed means (the delta method): dH = (2 new² dbase + 2 base² dnew) / (base + new)².
+A column shows one side of the protocol (base, new, test, source, a target), or it combines several sides: H, the mean
+of the H of the data sets, or the mean over the targets. H is not linear in the values. Its variance is computed from a
+linear approximation at the observed means (the delta method): dH = (2 new² dbase + 2 base² dnew) / (base + new)².
 
-Values and differences are fractions in [0, 1]. A group is the runs of one method, one `Runs` for each data set.
+Values are fractions in [0, 1]; differences are differences of fractions. A group is the runs of one method: one `Runs`
+for each data set.
 """
 
 from __future__ import annotations
@@ -42,15 +43,16 @@ CellContent = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Runs:
-    """A method on a data set under its seeds; all sides keep the order of `seeds`.
+    """The runs of one method on one data set, one run for each seed. Rows of values follow the order of `seeds`.
 
     Attributes:
         seeds: the seeds, ascending.
-        values: side ("base", "test", a target's name …) → what each unit contributes, (seeds, units): 1.0 for a hit,
-            or a fraction such as a scene's IoU.
-        sampling: side → how its units were drawn.
-        cells: one cell per seed.
-        is_fixed: whether no seed changes the method; a row with a label of its own may depend on the seed.
+        values: side ("base", "test", a target's name …) → the value of each unit, float64 (seeds, units): 1.0 for a
+            hit and 0.0 for a miss, or a fraction such as a scene's IoU.
+        sampling: side → how the units of the side were drawn.
+        cells: the content of one cell for each seed.
+        is_fixed: whether the method gives the same result for every seed. False for a row that is no known method:
+            its result may depend on the seed.
     """
 
     seeds: tuple[int, ...]
@@ -60,25 +62,25 @@ class Runs:
     is_fixed: bool = False
 
     def at(self, seeds: Sequence[int]) -> Runs:
-        """Return the runs of some seeds; if no seed changes the method, its one run stands for any seed."""
+        """Return the runs of the given seeds. A seed without a run takes the first run: the method ignores seeds."""
         rows = [self.seeds.index(seed) if seed in self.seeds else 0 for seed in seeds]
         values = {side: found[rows] for side, found in self.values.items()}
         return replace(self, seeds=tuple(seeds), values=values, cells=tuple(self.cells[row] for row in rows))
 
     @cached_property
     def means(self) -> dict[str, float]:
-        """Side → value averaged over seeds."""
+        """Side → the mean value over seeds and units."""
         return {side: float(values.mean()) for side, values in self.values.items()}
 
     @cached_property
     def gaps(self) -> dict[str, str]:
-        """Side → why the method has no score there, where others may have one."""
+        """Side → why the method has no score on this side; other methods may have one."""
         return {side: why for cell in self.cells for side, why in cell["gaps"].items()}
 
     def same_templates(self, other: Runs) -> bool:
-        """Whether both ended with the same templates under every seed, so that there is nothing to compare.
+        """Whether both methods ended with the same templates and values under every seed: nothing can be compared.
 
-        If the same text scores differently, the cause is another CLIP or other class names.
+        The same templates can have different values where the methods use different CLIPs or class names.
         """
         ours, theirs = ([cell.get("templates") for cell in runs.cells] for runs in (self, other))
         scored_alike = self.values.keys() == other.values.keys() and all(
@@ -88,16 +90,17 @@ class Runs:
 
 
 def align(a: Runs, b: Runs) -> tuple[Runs, Runs] | None:
-    """Reduce two methods to the seeds that both ran with; return None when there are none."""
+    """Return the runs of two methods for the seeds that both have; None when they have no seed in common."""
     seeds = [seed for seed in (b if a.is_fixed else a).seeds if a.is_fixed or b.is_fixed or seed in b.seeds]
     return (a.at(seeds), b.at(seeds)) if seeds else None
 
 
 class ColumnScore(NamedTuple):
-    """A value with its 95 % interval, as fractions. `sd` over seeds is None for one seed or where seeds differ.
+    """The value of a column with its 95 % interval from `low` to `high`; all are fractions.
 
+    `sd` is the standard deviation over seeds. It is None for one seed, or where the data sets have different seeds.
     `n` counts units. `draws` counts independent units: variants of one picture count once.
-    `low_like_these`, `high_like_these`: the interval for data sets like these; None for a single data set.
+    `low_like_these` and `high_like_these` are the interval for data sets like these; None for a single data set.
     """
 
     value: float
@@ -111,7 +114,7 @@ class ColumnScore(NamedTuple):
 
 
 def sides(column: str, runs: Runs) -> list[str]:
-    """Return the sides that a column is made of; sides that are averaged may differ between methods."""
+    """Return the sides that a column combines. In a mean over targets, methods may have different sides."""
     if column in (H, MEAN_OF_H):
         return ["base", "new"]
     if column not in MEANS:
@@ -121,14 +124,17 @@ def sides(column: str, runs: Runs) -> list[str]:
 
 
 def applies(column: str, group: Sequence[Runs]) -> bool:
-    """Whether a group has a column: all its sides, and no gap if the column is made of several sides."""
+    """Whether a group has a value in a column.
+
+    Every run must have all sides of the column. If the column combines several sides, no run may have a gap.
+    """
     made_of = sides(column, group[0])
     whole = made_of == [column] or not any(runs.gaps for runs in group)
     return bool(made_of) and whole and all({*made_of} <= {*runs.values} for runs in group)
 
 
 def value(column: str, group: Sequence[Runs]) -> float:
-    """Return the value of a column over one or more data sets."""
+    """Return the value of a column over one or more data sets, as a fraction."""
     if column == MEAN_OF_H:
         return float(np.mean([value(H, [runs]) for runs in group]))
     averages = [_average(side, group) for side in sides(column, group[0])]
@@ -136,7 +142,7 @@ def value(column: str, group: Sequence[Runs]) -> float:
 
 
 def column_score(column: str, group: Sequence[Runs]) -> ColumnScore:
-    """Return the value of a column with its interval, for the data sets as given."""
+    """Return the value of a column with its intervals: for the data sets as given, and for data sets like these."""
     found, seeds = value(column, group), group[0].seeds
     parts = [_parts(share) for share in _shares(column, group)]
     like_these: tuple[float, float] | tuple[None, None] = None, None
@@ -159,11 +165,12 @@ def column_score(column: str, group: Sequence[Runs]) -> ColumnScore:
 
 
 def difference(column: str, ours: Sequence[Runs], theirs: Sequence[Runs]) -> tuple[Scopes, int] | None:
-    """Compare two methods on the same data sets, in the same order.
+    """Compare two methods on the same data sets. Both groups list the data sets in the same order.
 
     Returns:
-        The first minus the second, for the classes or data sets as given and for classes or data sets like these, and
-        how many seeds both have; None when a data set has no seed of both.
+        A pair, or None when the methods have no common seed on some data set. First: the value of the first method
+        minus that of the second, for the classes or data sets as given, and for classes or data sets like these.
+        Second: the number of common seeds, the smallest over the data sets.
     """
     pairs = [pair for pair in map(align, ours, theirs) if pair]
     if len(pairs) < len(ours):
@@ -190,7 +197,7 @@ def _average(side: str, group: Sequence[Runs]) -> float:
 
 
 _Share = tuple[Runs, dict[str, float]]
-"""The share of one data set in a column: the runs and the weight of each side."""
+"""The share of one data set in a column: its runs, and side → the weight of the side."""
 
 
 def _shares(column: str, group: Sequence[Runs]) -> list[_Share]:
@@ -205,7 +212,10 @@ def _slopes(group: Sequence[Runs]) -> dict[str, float]:
 
 
 def _parts(ours: _Share, theirs: _Share | None = None) -> list[Crossed]:
-    """Return the weighted values of a share, or their differences from another share on the same pictures."""
+    """Return the weighted values of a share, one entry for each side.
+
+    If `theirs` is given, return the differences of the weighted values: `ours` minus `theirs`, on the same pictures.
+    """
     runs, weights = ours
     if theirs is None:
         return [Crossed(weight * runs.values[side], runs.sampling[side], weight) for side, weight in weights.items()]

@@ -1,4 +1,4 @@
-"""From cells, one per data set, method and seed, to a table: scores, gains corrected for their number, and costs."""
+"""Makes a table from cells (one per data set, method and seed): scores, gains with corrected p-values, and costs."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from ipo_prompts.metrics.sampling import Sampling
 from ipo_prompts.metrics.verdict import Verdict, judge
 
 REFERENCES = ("baseline", "hand-written", "ensemble-80")
-"""The methods that gains are counted from besides the reference of a table."""
+"""A table shows gains over these methods, besides the gains over its reference."""
 COUNTS = ("proposals", "scored_only", "calls", "tokens_in", "tokens_out")
 
 
@@ -48,7 +48,8 @@ class Scope:
     Attributes:
         name: the data set, or "average", "average without EuroSAT".
         data: the data sets in the scope.
-        split: "official", "own" or "different: why"; for an average, the first split that differs.
+        split: "official", "own" or "different: why". An average has the first split of its data sets that is
+            "different", else the split of its first data set.
     """
 
     name: str
@@ -63,10 +64,14 @@ class Scope:
 
 @dataclass(frozen=True)
 class TableRow:
-    """A method in a scope. `scores` holds None where a column does not apply; it is empty if `absent` says why.
+    """The scores of a method in a scope.
 
-    `labelled_per_class` counts the labelled pictures of each class that the method saw; None if that is not known.
-    `gaps` says why a column that other methods have is missing.
+    Attributes:
+        seeds: the number of seeds, the smallest over the data sets.
+        absent: why cells of the row are missing; empty if none is missing.
+        scores: column → score; None where the column does not apply. Empty if the method has no scores in the scope.
+        labelled_per_class: the number of labelled pictures of each class that the method saw; None if not known.
+        gaps: column → why the method has no score in it, though other methods may have one.
     """
 
     seeds: int
@@ -78,12 +83,12 @@ class TableRow:
 
 @dataclass(frozen=True)
 class MethodGain:
-    """A method minus another, in one column and scope.
+    """The gain of one method over another, in one column and scope.
 
     Attributes:
-        verdict: the verdict for the classes of a data set, or for the data sets of an average, as given; it decides.
-        like_these: the verdict for classes, or for data sets, like these; None where there can be none.
-        seeds: how many seeds both methods have (the smallest number over the data sets).
+        verdict: the main verdict: for the classes of a data set as given, or for the data sets of an average as given.
+        like_these: the verdict for classes like these, or for data sets like these; None where there can be none.
+        seeds: the number of seeds that both methods have, the smallest over the data sets.
     """
 
     verdict: Verdict
@@ -91,7 +96,7 @@ class MethodGain:
     seeds: int
 
     def for_scope(self, scope: Scope) -> Verdict:
-        """Return the verdict that is told with a mean: the one for data sets like these, if there is one."""
+        """Return the verdict to show in a scope. For an average this is `like_these`, if there is one."""
         return (self.like_these if scope.is_average else None) or self.verdict
 
 
@@ -100,20 +105,25 @@ class Table:
     """The numbers of a table, and the runs that the numbers were computed from.
 
     Attributes:
-        measure, unit: the name of the values and of the units they are of: accuracy of pictures, mean IoU of scenes.
-        headline: the column that gains and verdicts are about.
-        methods: the rows, in their order; `known` has the rows that are methods as they are.
-        runs: (data, method) → its runs, where there are any.
-        rows: (scope, method) → row.
-        gains: (scope, method, other, column) → what the method gains over the other.
-        searches: (scope, method) → the cost and the optimism of its search by name, means per run over seeds and data
-            sets. `search`, `selection`, `test` are the values of the final templates on pictures of the classes
-            searched on, None where no pictures were drawn; a method that learns nothing from these pictures is scored
-            on them, too. `optimism` is the gain over the reference on the search pictures minus the gain on the test
-            pictures: both gains are paired, so that easier pictures do not look like over-fitting. `proposals`,
-            `scored_only`, `calls`, `tokens_in`, `tokens_out` are those of `Budget`; `usd` is None where a price is
-            unknown. `gain_held_back` is the gain of the chosen template over the search's initial template on
-            held-back pictures, see `Choice`; None where no pictures were held back.
+        measure, unit: the name of the values, and the name of what is scored: accuracy of pictures, mean IoU of scenes.
+        headline: the column that verdicts are about.
+        methods: the labels of the rows, in the order of the table.
+        known: label → method, for the rows that stand for a method itself, not for a variant of it.
+        runs: (data, method) → the runs of the method on the data set, where there are any.
+        rows: (scope, method) → the scores of the method in the scope.
+        gains: (scope, method, other, column) → the gain of the method over the other method.
+        searches: (scope, method) → the cost and the optimism of the method's search. Each number is a mean per run,
+            over seeds and data sets:
+
+            - `search`, `selection`, `test`: the values of the final templates on pictures of the classes searched on.
+              None where no pictures were drawn. A method that learns nothing from these pictures is scored on them,
+              too.
+            - `optimism`: the gain over the reference on the search pictures minus that gain on the test pictures. Both
+              gains are paired, so that easier pictures do not look like over-fitting.
+            - `proposals`, `scored_only`, `calls`, `tokens_in`, `tokens_out`: see `Budget`.
+            - `usd`: the cost in US dollars; None where a price is unknown.
+            - `gain_held_back`: the gain of the chosen template over the search's initial template on held-back
+              pictures, see `Choice`; None where no pictures were held back.
     """
 
     protocol: str
@@ -160,18 +170,18 @@ def build_table(
     published: Sequence[PublishedRow] = (),
     methods: Mapping[str, Method] | None = None,
 ) -> Table:
-    """Make the table of one protocol; the same cells give the same bytes in everything that is made of the table.
+    """Make the table of one protocol. The same cells give the same table, and the same bytes in its files.
 
     Args:
-        cells: contents of `cell.json` files, in any order, each once. A cell that could not be made holds its reason as
-            `absent`, and no scores. At least one cell has scores.
-        reference: the method that gains are counted from first; hand-written and the 80-ensemble are always added.
-        published: rows to show beside accuracies of ours; see `published_rows`.
-        methods: the rows that are methods as they are, in the order of the table, before all other rows; by default
-            the rows that bear the name of a method.
+        cells: contents of `cell.json` files, in any order, each once. A cell that could not be made has no scores; its
+            `absent` says why. At least one cell has scores.
+        reference: the method that gains are computed over. Gains over the methods of `REFERENCES` are added.
+        published: published rows to show beside our accuracies; see `published_rows`.
+        methods: label → method, for the rows that stand for a method itself, not for a variant of it. These rows come
+            first in the table, in this order. None takes the rows whose label is the name of a method.
 
     Raises:
-        InputError: there are two measures or units, or cells to be compared differ in pictures or columns.
+        InputError: the cells have several measures or units, or cells that are compared differ in pictures or columns.
     """
     labels = {str(cell["cell"]["method"]) for cell in cells}
     known = {name: METHODS.find(name) for name in METHODS if name in labels} if methods is None else methods
@@ -224,13 +234,13 @@ def natural(name: str) -> list[tuple[int, str]]:
 
 
 def _place(name: str) -> tuple[int, str]:
-    """Return the sort key of a side or data set: sides, then data sets in the papers' order, then the alphabet."""
+    """Return a sort key: sides come first, then data sets in the order of the papers, then other names by alphabet."""
     order, key = ["base", "new", "test", "source", *library().tables[0].rows], data_key(name)
     return order.index(key) if key in order else len(order), name
 
 
 def _runs(row: tuple[str, str], cells: Sequence[CellContent], known: Mapping[str, Method]) -> Runs:
-    """Return the cells of one row as runs, in the order of their seeds."""
+    """Return the runs of one method on one data set, from its cells in the order of their seeds."""
     first = cells[0]
     for cell in cells:
         if cell["scores"].keys() != first["scores"].keys():
@@ -279,7 +289,7 @@ def _name(cell: CellContent) -> str:
 
 
 def _split(scores: Mapping[str, Any]) -> str:
-    """Return the split of a row; if its columns are data sets of their own, name each split that differs."""
+    """Return the split of a cell's test pictures. If its sides have different splits, name each "different" side."""
     splits = {side: str(score["split"]) for side, score in sorted(scores.items())}
     different = {side: why for side, split in splits.items() if (why := why_different(split))}
     if not different or len(set(splits.values())) == 1:
@@ -288,7 +298,7 @@ def _split(scores: Mapping[str, Any]) -> str:
 
 
 def _columns(protocol: str, found: tuple[str, ...], several: bool) -> tuple[tuple[str, ...], str]:
-    """Return the columns over the sides of a table, and the headline."""
+    """Return the columns of a table whose cells have the sides `found`, and the column that is the headline."""
     if {"base", "new"} <= {*found}:
         return (*found, H, *([MEAN_OF_H] if several else [])), H
     if "test" in found:
@@ -348,7 +358,10 @@ def _row(
 def _gains(
     table: Table, scope: Scope, groups: Mapping[str, Sequence[Runs]]
 ) -> Iterator[tuple[tuple[str, str, str, str], MethodGain]]:
-    """Compare each method with the references, and IPO also with its rivals. Holm's family is a method and a column."""
+    """Compare each method with the references, and IPO also with its rivals; yield key and gain, as in `Table.gains`.
+
+    Holm's correction covers the comparisons of one method in one column.
+    """
     for method, column in product(groups, table.columns):
         others = dict.fromkeys([table.reference, *REFERENCES, *(table.rivals if method == SUBJECT else ())])
         family = {
@@ -370,7 +383,7 @@ def _gains(
 
 
 def _search(method: str, groups: Mapping[str, Sequence[Runs]], reference: str) -> dict[str, float | None]:
-    """Return what a search cost and how optimistic it was; see `Table.searches`."""
+    """Return the cost and the optimism of a method's search, by name; see `Table.searches`."""
     group = groups[method]
     searched_on = next(side for side in ("base", "test", "source", *group[0].values) if side in group[0].values)
 
@@ -379,7 +392,7 @@ def _search(method: str, groups: Mapping[str, Sequence[Runs]], reference: str) -
         return None if on_search is None else on_search - fmean(runs.means[searched_on] for runs in group)
 
     pairs = [align(ours, theirs) for ours, theirs in zip(group, groups.get(reference, ()), strict=False)]
-    # The run of a fixed method stands for any seed only on the test pictures: each seed has other search pictures.
+    # Each seed has other search pictures. So the run of a fixed method stands for other seeds on test pictures only.
     found = [
         pair
         for pair in pairs
@@ -399,6 +412,9 @@ def _search(method: str, groups: Mapping[str, Sequence[Runs]], reference: str) -
 
 
 def _mean_over(group: Sequence[Runs], part: str, name: str) -> float | None:
-    """Return the mean over data sets of the mean over seeds of a number in a part of cells; None if a run lacks it."""
+    """Return the mean of the number `name` in the part `part` of cells: over seeds, then over data sets.
+
+    None if a cell lacks the number.
+    """
     numbers: list[list[Any]] = [[(cell.get(part) or {}).get(name) for cell in runs.cells] for runs in group]
     return None if any(None in of_seeds for of_seeds in numbers) else fmean(fmean(of_seeds) for of_seeds in numbers)

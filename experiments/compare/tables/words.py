@@ -13,9 +13,10 @@ from ipo_prompts.experiments.run.config import PUBLISHED_CLIP
 
 
 def verdicts(table: Table) -> list[str]:
-    """Return a sentence for each comparison of IPO, on the averages if there are any, else on each data set.
+    """Return one sentence for each comparison of IPO with another row.
 
-    In a table without IPO (an ablation, whose rows are variants) each row is compared with the reference.
+    IPO is compared on the averages, or on each data set if the table has no averages. In a table without IPO (an
+    ablation, whose rows are variants) each row is compared with the reference.
     """
     return list(_verdicts(table))
 
@@ -59,7 +60,7 @@ def _control(gain: MethodGain, subject: str, control: Method) -> str:
 
 
 def notes(table: Table) -> list[str]:
-    """Return the notes below a table: what its numbers are, then how rows, or our numbers and others, differ."""
+    """Return the notes below a table: what its numbers mean, how its rows differ, how published numbers differ."""
     unit = table.unit
     cells = [cell for runs in table.runs.values() for cell in runs.cells]
     calls = {cell["budget"]["calls"] for cell in cells if cell.get("budget")}
@@ -69,7 +70,7 @@ def notes(table: Table) -> list[str]:
         saw.setdefault(cell.get("labelled_per_class", 0), {})[cell["cell"]["method"]] = None
     by_labels = "; ".join(f"{number} by {', '.join(saw[number])}" for number in sorted(saw, reverse=True))
     shortened = "; ".join(_shortened(table))
-    found: list[tuple[object, str]] = [  # when, what
+    found: list[tuple[object, str]] = [  # whether the note applies, the note
         (
             table.averages,
             "Means take the data sets as a sample: their intervals, p and * are for data sets like these. Those of one "
