@@ -27,15 +27,18 @@ class Trapped(Exception):
 def trapped(*folders: str, logging: bool = False) -> Iterator[list[str]]:
     """Catch what is done while the block runs; files below the folders may be written.
 
-    With `logging`, W&B's own process may be started and spoken to; whom that one asks is for a server to see.
+    With `logging`, W&B's own process may be started and spoken to; whom that one asks is for a server to see. Python
+    keeps nothing of the modules that it compiles meanwhile, so that all that is written is the block's doing.
     """
     _logging[:] = [logging]
+    kept, sys.dont_write_bytecode = sys.dont_write_bytecode, True
     _folders.append((*map(os.path.realpath, folders), "/dev/null", "/dev/tty"))
     _caught.clear()
     try:
         yield _caught
     finally:
         _folders.pop()
+        sys.dont_write_bytecode = kept
 
 
 def _watch(event: str, arguments: tuple[Any, ...]) -> None:
