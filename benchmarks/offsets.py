@@ -31,8 +31,19 @@ from ipo_prompts.metrics.template import BASELINE, imagenet_templates
 from ipo_prompts.programs.record.journal import Journal
 
 COLUMNS = (
-    *("baseline", "+ mean", "+ prior", "best of 80", "+ mean ", "+ prior ", "run, mean", "kept", "run, prior", "kept "),
-    *("Zipf: + mean", "Zipf: + prior", "new: baseline", "new: + mean"),
+    *(
+        "baseline",
+        "+ centring",
+        "+ prior",
+        "best of 80",
+        "+ centring ",
+        "+ prior ",
+        "run, centring",
+        "kept",
+        "run, prior",
+        "kept ",
+    ),
+    *("Zipf: + centring", "Zipf: + prior", "new: baseline", "new: + centring"),
 )
 ORDERS = 5
 QUIET = Ui(1, quiet=True)
@@ -62,12 +73,12 @@ def measure(name: str, clip: Clip, folder: Path) -> dict[str, str]:
     mean, prior = fitted("centring", known), fitted("prior", known)
     row = {
         "baseline": accuracy(prepared, BASELINE),
-        "+ mean": accuracy(prepared, BASELINE, mean),
+        "+ centring": accuracy(prepared, BASELINE, mean),
         "+ prior": accuracy(prepared, BASELINE, prior),
         "best of 80": accuracy(prepared, best),
-        "+ mean ": accuracy(prepared, best, mean),
+        "+ centring ": accuracy(prepared, best, mean),
         "+ prior ": accuracy(prepared, best, prior),
-        "Zipf: + mean": float(np.mean([accuracy(prepared, BASELINE, fitted("centring", one)) for one in zipf])),
+        "Zipf: + centring": float(np.mean([accuracy(prepared, BASELINE, fitted("centring", one)) for one in zipf])),
         "Zipf: + prior": float(np.mean([accuracy(prepared, BASELINE, fitted("prior", one)) for one in zipf])),
     }
     kept = {}
@@ -79,7 +90,7 @@ def measure(name: str, clip: Clip, folder: Path) -> dict[str, str]:
     base = prepare(plan(config(name, folder, "classes=base-to-new")), QUIET, clip)
     drawn = base.plan.drawn
     of_base = fitted("centring", features(base, (*drawn.search, *drawn.selection)))
-    row["new: baseline"], row["new: + mean"] = (accuracy(base, BASELINE, how, new=True) for how in (None, of_base))
+    row["new: baseline"], row["new: + centring"] = (accuracy(base, BASELINE, how, new=True) for how in (None, of_base))
     return {column: f"{100 * value:.1f}" for column, value in row.items()} | kept
 
 
