@@ -98,11 +98,12 @@ class Tested(Content):
     def _has_units(self) -> Tested:
         if (self.hits is None) == (self.values is None):
             raise ValueError("it needs hits or values")
-        units = [*map(int, self.hits)] if self.hits else self.values or []
+        units = self.hits or self.values or ""
+        total = self.hits.count("1") if self.hits else sum(self.values or [])
         for what, of_units in {"hits or values": units, "labels": self.labels, "draws": self.draws}.items():
             if of_units is not None and len(of_units) != self.n:
                 raise ValueError(f"it has {len(of_units)} {what} for n = {self.n}")
-        if abs(sum(units) / self.n - self.value) > 1e-5:  # values have six decimals
+        if abs(total / self.n - self.value) > 1e-5:  # values have six decimals
             raise ValueError(f"its value {self.value} is not the mean of its {'hits' if self.hits else 'values'}")
         return self
 
