@@ -19,6 +19,16 @@ from ipo_prompts.programs.record.trust import resume_command
 from support.openai_server import OpenAIServer
 
 CLASSES = ("cat", "car", "bus", "key", "book", "fish")
+SMALL = (
+    "lm=none",
+    "describer=none",
+    "steps=2",
+    "candidates_per_step=3",
+    "shots=1",
+    "selection_shots=1",
+    "scored_templates=60",
+)
+"""The settings of a search without a language model that takes a second."""
 KEY = "sk-test-0123456789abcdef"
 """The key that the tests give in the environment."""
 EVENTS = (

@@ -14,18 +14,9 @@ import ipo_prompts as package
 from ipo_prompts.experiments.run.searching import read_earlier
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.template import key
-from support.runs import Ended, copy_pictures, events, ipo, lines_of, result
+from support.runs import SMALL, Ended, copy_pictures, events, ipo, lines_of, result
 
 Run = Callable[..., Ended]
-SMALL = (
-    "lm=none",
-    "describer=none",
-    "steps=2",
-    "candidates_per_step=3",
-    "shots=1",
-    "selection_shots=1",
-    "scored_templates=60",
-)
 
 
 @pytest.fixture()

@@ -15,17 +15,7 @@ from ipo_prompts.metrics.template import named
 from ipo_prompts.programs.record.journal import Journal
 from ipo_prompts.programs.record.trust import seal
 from support.late import end_before_the_search
-from support.runs import copy_pictures, ipo
-
-SMALL = (
-    "lm=none",
-    "describer=none",
-    "steps=2",
-    "candidates_per_step=3",
-    "shots=1",
-    "selection_shots=1",
-    "scored_templates=60",
-)
+from support.runs import SMALL, copy_pictures, ipo
 
 
 def begin(journal: Journal) -> None:
