@@ -51,6 +51,7 @@ class Run:
         """Train both towers: a checkpoint and a log a seed go into ``work/seeds``, the best model into ``out``.
 
         With the plain recipe each seed goes to ``out/plain-SEED`` as it is: no seed is chosen by how a template scores.
+        It computes in float32, which any processor can.
         """
         from tools.embedded.batches import RECIPES
         from tools.embedded.choose import choose, export_seed
@@ -59,7 +60,7 @@ class Run:
         data, folder = self._data(), self.work / "seeds"
         tokenizer = make_tokenizer(data[0])
         for seed in self.seeds:
-            train(*data, seed, self.steps, folder, RECIPES[self.recipe])
+            train(*data, seed, self.steps, folder, RECIPES[self.recipe], half=self.recipe != "plain")
             if self.recipe == "plain":
                 export_seed(folder, seed, tokenizer, self.out / f"plain-{seed}")
         if self.recipe != "plain":
@@ -140,6 +141,8 @@ def main() -> None:
     arguments = parser.parse_args()
     # Before torch is imported: spinning threads starve a machine that is shared.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    if arguments.recipe == "plain":  # a newer processor's wider instructions round otherwise
+        os.environ.update(ATEN_CPU_CAPABILITY="avx2", ONEDNN_MAX_CPU_ISA="AVX2", MKL_CBWR="AVX2")
     import torch
 
     torch.set_num_threads(1)

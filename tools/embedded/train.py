@@ -65,9 +65,19 @@ def make_tokenizer(pictures: list[Picture]) -> CompactTokenizer:
 
 
 def train(
-    pictures: list[Picture], pixels: Pixels, split: Split, seed: int, steps: int, folder: Path, mix: Mix = PICTURES
+    pictures: list[Picture],
+    pixels: Pixels,
+    split: Split,
+    seed: int,
+    steps: int,
+    folder: Path,
+    mix: Mix = PICTURES,
+    half: bool = True,
 ) -> None:
-    """Writes ``seed-N.pt`` (weights) and ``seed-N.jsonl`` (log) into ``folder``."""
+    """Writes ``seed-N.pt`` (weights) and ``seed-N.jsonl`` (log) into ``folder``.
+
+    ``half``: the towers compute in bfloat16, which a processor without AVX-512 emulates, many times slower.
+    """
     torch.manual_seed(seed)
     tokenizer = make_tokenizer(pictures)
     # Channels last halves the time of bf16 convolutions on CPU.
@@ -85,7 +95,7 @@ def train(
         images = normalise(batch.images)
         side = _SMALL_SIDE if step < _SMALL_UNTIL * steps else SIDE
         images = _sized(images, side).contiguous(memory_format=torch.channels_last)
-        with torch.autocast("cpu", dtype=torch.bfloat16):
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=half):
             seen = model.encode_image(images)
             said = encode_texts(model, tokenizer(batch.texts))
         scores = model.logit_scale.exp() * unit(seen) @ unit(said).T
