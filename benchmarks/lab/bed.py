@@ -4,7 +4,8 @@ In the `data` of `label-free`, a name such as `embedded:suite` stands for all se
 suite` prints the specs of these sets, for a grid.
 
 The spec `python:benchmarks.lab.bed:shifted:OP+OP` names a set like `embedded:OP+OP`, but its transformations may be
-untaught, too. Before the transformations, `held-back/` chooses other base pictures. After them, `@7` sets a seed.
+untaught, too. Before the transformations, `held-back/` chooses other base pictures, and `food/` the classes of one
+domain. After them, `@7` sets a seed.
 """
 
 from __future__ import annotations
@@ -41,13 +42,25 @@ HELD_BACK: Final = "held-back"
 
 It names the folder of the pictures, and with `.json` the table of the pictures.
 """
+DOMAINS: Final = {
+    "animal": ("cat", "dog", "horse", "rabbit", "pig", "mouse", "cow", "fish", "monkey", "turtle", "chicken"),
+    "food": (
+        *("apple", "pizza", "hamburger", "bread", "carrot", "ice cream", "birthday cake", "cookie", "grapes"),
+        "cheese",
+    ),
+    "vehicle": (
+        *("airplane", "bicycle", "sailboat", "bus", "car", "motorcycle", "rocket", "helicopter", "train", "truck"),
+        *("ambulance", "ship"),
+    ),
+}
+"""The word for all classes of a domain → these classes. The domains are names of sets of one domain, too."""
 PREFIX: Final = "embedded:"
 SHIFTED: Final = "python:benchmarks.lab.bed:shifted:"
 own.allow(SHIFTED)  # whoever imports the lab runs its code already
 CLEAN: Final = "clean"
 """The name of a set without transformations."""
 ALL: Final = (*TRANSFORMATIONS, *UNTAUGHT)
-_SET: Final = re.compile(rf"(?:({HELD_BACK})/)?([^/@]+)(?:@([0-9]{{1,6}}))?")
+_SET: Final = re.compile(rf"(?:({'|'.join((HELD_BACK, *DOMAINS))})/)?([^/@]+)(?:@([0-9]{{1,6}}))?")
 SUITE_FILE = Path(__file__).with_name("suite.json")
 SUITES: Final = {"suite": "open", "suite-held-out": "held out"}
 """Name of a half of the suite → the half as `suite.json` calls it."""
@@ -62,7 +75,8 @@ class ShiftedSet:
     Attributes:
         transformations: the transformations that are applied to the clean pictures, in the order of `ALL`; empty for
             clean pictures.
-        base: the clean pictures that are transformed: "" for the pictures that ship with IPO, or `HELD_BACK`.
+        base: the clean pictures that are transformed: "" for the pictures that ship with IPO, one of `DOMAINS` for
+            those of its classes, or `HELD_BACK`.
         seed: the seed of the random numbers in transformations. A seed above 0 also decides which pictures belong to
             which part.
     """
@@ -106,17 +120,19 @@ def shifted(name: str) -> Gathered:
         InputError: see `set_of`.
     """
     of = set_of(name)
-    clean = embedded.PICTURES_DIR / embedded.CLEAN_DOMAIN if not of.base else Path(__file__).with_name(HELD_BACK)
-    file = embedded.SPLIT_FILE if not of.base else clean.with_suffix(".json")
+    held_back = of.base == HELD_BACK
+    clean = Path(__file__).with_name(HELD_BACK) if held_back else embedded.PICTURES_DIR / embedded.CLEAN_DOMAIN
+    file = clean.with_suffix(".json") if held_back else embedded.SPLIT_FILE
     table = json.loads(file.read_text(encoding="utf-8"))
     if of.seed:
         _draw_parts(table, of.seed)
+    classes = DOMAINS.get(of.base, tuple(table["classes"]))
     rows = []
     for part in PARTS:
-        for path, _, class_name, base in table[part]:
+        for path, _, class_name, base in (row for row in table[part] if row[2] in classes):
             render = partial(_rendered, Picture.from_path(clean / path), path, of)
             rows.append(SourceRow(Picture(f"{path} of {of.spec}", render), class_name, path, part, base))
-    return Gathered(of.spec, f"the set {name}", rows, tuple(table["classes"]))
+    return Gathered(of.spec, f"the set {name}", rows, classes)
 
 
 def _rendered(clean: Picture, path: str, of: ShiftedSet) -> bytes:

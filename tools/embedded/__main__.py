@@ -66,6 +66,15 @@ class Run:
         if self.recipe != "plain":
             choose(folder, self.seeds, *data, tokenizer, self.out / "model")
 
+    def names(self) -> None:
+        """Train a text tower a seed beside the image tower of ``out/plain-SEED``; the CLIP is ``out/RECIPE-SEED``."""
+        from tools.embedded.ambiguous import train_names
+
+        data = self._data()
+        for seed in self.seeds:
+            plain, made = (self.out / f"{recipe}-{seed}" for recipe in ("plain", self.recipe))
+            train_names(*data, plain, self.recipe, seed, self.steps, made)
+
     def language(self) -> None:
         """Put the teacher, the word list and a text tower that has learnt from them into ``work/english``."""
         from tools.embedded import english, teacher, words
@@ -120,6 +129,7 @@ STAGES: Final[dict[str, Callable[[Run], None]]] = {
     "pictures": Run.pictures,
     "held-back": Run.held_back,
     "train": Run.train,
+    "names": Run.names,
     "language": Run.language,
     "words": Run.words,
     "card": Run.card,
@@ -135,8 +145,9 @@ def main() -> None:
     parser.add_argument("--stage", choices=STAGES, action="append", help="default: all, in order")
     parser.add_argument("--seed", type=int, action="append", help="of the trainings; may be repeated; default: 0, 1, 2")
     parser.add_argument("--steps", type=int, default=1800, help="a few make a smoke run; default: %(default)s")
+    recipes = ("shipped", "plain", "ambiguous", "ambiguous-2", "ambiguous-0", "separate", "all-shared")
     parser.add_argument(
-        "--recipe", choices=("shipped", "plain"), default="shipped", help="of the stage train: what captions say"
+        "--recipe", choices=recipes, default="shipped", help="what captions say: the first two of the stage train"
     )
     arguments = parser.parse_args()
     # Before torch is imported: spinning threads starve a machine that is shared.

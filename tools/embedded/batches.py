@@ -20,7 +20,7 @@ from tools.embedded.captions import SAID, compose
 from tools.embedded.drawings import Picture, Pixels, as_floats, by_concept, group_name
 
 BATCH: Final = 128
-_PLAIN: Final = ("{}", "a photo of a {}.", "a {}", "a picture of a {}.")
+BARE: Final = ("{}", "a photo of a {}.", "a {}", "a picture of a {}.")
 _CLASS_WEIGHT: Final = 2.5
 _NOTHING: Final[frozenset[str]] = frozenset()
 
@@ -103,12 +103,12 @@ class BatchMaker:
         short captions several times faster than from long ones.
         """
         rng = self._rng
-        rows = [rng.choice(self._by_concept[c]) for c in self._distinct_concepts()]
+        rows = [rng.choice(self._by_concept[c]) for c in weighted_draw(rng, self._concepts, self._weights)]
         transformations, backgrounds = [_NOTHING] * len(rows), ["white"] * len(rows)
         if rng.random() > progress / self._mix.easy:
             images = self._images(rows, transformations, backgrounds)
             names = [self._name(self._pictures[row]) for row in rows]
-            plain = [rng.choice(_PLAIN).replace("{}", name) for name in names]
+            plain = [rng.choice(BARE).replace("{}", name) for name in names]
             return Batch(images, plain, [self._pictures[row].concept for row in rows])
         roll = rng.random()
         mix = self._mix
@@ -129,12 +129,6 @@ class BatchMaker:
             for p, ops, paper in zip((self._pictures[row] for row in rows), transformations, backgrounds, strict=True)
         ]
         return Batch(images, texts, [self._pictures[row].concept for row in rows])
-
-    def _distinct_concepts(self) -> list[str]:
-        """Weighted draw without replacement (exponential keys)."""
-        keys = [self._rng.expovariate(1.0) / w for w in self._weights]
-        order = sorted(range(len(keys)), key=keys.__getitem__)
-        return [self._concepts[i] for i in order[:BATCH]]
 
     def _random_transformations(self) -> frozenset[str]:
         counts = self._mix.counts
@@ -164,3 +158,9 @@ class BatchMaker:
                 rgba[..., :3] = np.clip(rgba[..., :3] * self._looks.uniform(0.7, 1.3, 3), 0, 1)
             images.append(render(rgba, wanted, int(self._looks.integers(2**63)), background))
         return np.stack(images)
+
+
+def weighted_draw(rng: random.Random, concepts: Sequence[str], weights: Sequence[float]) -> list[str]:
+    """Draw the concepts of a batch by their weights, without replacement (exponential keys)."""
+    keys = [rng.expovariate(1.0) / weight for weight in weights]
+    return [concepts[i] for i in sorted(range(len(keys)), key=keys.__getitem__)[:BATCH]]

@@ -11,6 +11,8 @@ UNKNOWN: Final = "\x00"
 SAID: Final = 0.97
 """How often a transformation is named, unless a caller wants another share. Below 1, so that silence proves nothing;
 near 1, so that a bare caption mostly means an unchanged picture and naming the shift pays off."""
+KINDS: Final = 0.08
+"""How often a caption names the group of the thing, unless a caller wants another share."""
 _STYLE_SAID: Final = 0.35
 _SEEN_THROUGH_NEGATIVE: Final = {"white": "black", "black": "white", "gray": "gray"}
 
@@ -24,11 +26,12 @@ def compose(
     group: str,
     others: Sequence[str] = (),
     said: float = SAID,
+    kinds: float = KINDS,
 ) -> str:
     """Return a caption in lower case, e.g. ``"a blurry photo of a cat in negative colors."``.
 
     ``others`` are words that say nothing of the picture; now and then a caption holds some, as templates do. ``said``
-    is the chance that a transformation is named.
+    is the chance that a transformation is named, ``kinds`` that the ``group`` is.
     """
     before: list[str] = []
     nouns: list[str] = []
@@ -61,7 +64,9 @@ def compose(
     if rng.random() < 0.15:
         place = rng.randrange(len(after) + 1)
         after.insert(place, " ".join(_other(rng, others) for _ in range(rng.randint(1, 4))))
-    return _sentence(rng, name, before, nouns, after, group)
+    sentence = _sentence(rng, name, before, nouns, after)
+    kind = f", a type of {group}" if rng.random() < kinds else ""
+    return " ".join(f"{sentence}{kind}".split()) + rng.choice((".", ".", " ", ""))
 
 
 def article(phrase: str) -> str:
@@ -81,7 +86,7 @@ def _visible_background(background: str, transformations: frozenset[str]) -> str
     return background
 
 
-def _sentence(rng: random.Random, name: str, before: list[str], nouns: list[str], after: list[str], group: str) -> str:
+def _sentence(rng: random.Random, name: str, before: list[str], nouns: list[str], after: list[str]) -> str:
     noun = nouns[0] if nouns else rng.choice(GENERIC_NOUNS)
     if rng.random() < 0.08:
         noun = UNKNOWN
@@ -104,6 +109,4 @@ def _sentence(rng: random.Random, name: str, before: list[str], nouns: list[str]
         text = f"{name}{tail} in the style of {article(head)}"
     else:
         text = f"{head}: {name}{tail}"
-    if rng.random() < 0.08:
-        text += f", a type of {group}"
-    return " ".join(text.split()) + rng.choice((".", ".", " ", ""))
+    return text
