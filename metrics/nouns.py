@@ -109,7 +109,7 @@ def irregular() -> Mapping[str, tuple[str, ...]]:
 
 
 @cache
-def above(number: int) -> tuple[int, ...]:
+def all_above(number: int) -> tuple[int, ...]:
     """Return the number of a set of synonyms, and after it the numbers of all sets above it, the nearest first."""
     found = [number]
     for one in found:
@@ -117,7 +117,7 @@ def above(number: int) -> tuple[int, ...]:
     return tuple(found)
 
 
-def below(numbers: Iterable[int]) -> set[int]:
+def all_below(numbers: Iterable[int]) -> set[int]:
     """Return the numbers of some sets of synonyms, and the numbers of all sets below them."""
     found = set(numbers)
     left = list(found)
@@ -139,7 +139,7 @@ def _hyponyms() -> dict[int, list[int]]:
 @cache
 def common(count: int) -> tuple[str, ...]:
     """Return the `count` words for physical things that tagged texts use most, the most frequent first. No names."""
-    things, most = below([PHYSICAL]), dict[str, int]()
+    things, most = all_below([PHYSICAL]), dict[str, int]()
     for number, used in zip(synsets().numbers, synsets().columns[1], strict=True):
         for word in synsets()[number].words if ":" in used and number in things else ():
             if word.tagged and word.text.islower():

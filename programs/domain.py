@@ -19,7 +19,7 @@ import yaml
 
 from ipo_prompts.metrics.arrays import Floats, spread
 from ipo_prompts.metrics.clock import BudgetReached
-from ipo_prompts.metrics.nouns import above, below, meanings, synsets
+from ipo_prompts.metrics.nouns import all_above, all_below, meanings, synsets
 from ipo_prompts.metrics.template import SLOT, names_class, names_of
 from ipo_prompts.programs.candidates import SENSES, forms_of, known_forms, senses
 from ipo_prompts.programs.strategies.base import Forecast
@@ -44,7 +44,8 @@ AGAINST = 0.05
 WIDEST = 0.05
 """A hypernym with more than this share of all nouns below it says nothing: a person, an artifact."""
 TOO_WIDE = ("object", "act.2", "region.3")
-"""Hypernyms that say nothing, and so do those above them: a thing, an event, a location."""
+"""Hypernyms that say nothing, and so do those above them: a thing, an event, a location. No name of a person is used:
+many names of animals are also said of people."""
 SHOWN = 40
 """The most class names in the question to a language model."""
 FORMS: dict[WordKind, str] = {
@@ -70,7 +71,7 @@ def domain_of(
     Args:
         class_names: the names of the classes.
         texts: the sentence on the task, and what data, folder or table are called.
-        seen: the words of `from_pictures`.
+        seen: the words of `from_clip`.
         asked: the words of `ask_for_domain`.
     """
     said = from_words(texts, class_names)
@@ -85,10 +86,11 @@ def _in_turn(*sources: Iterable[DomainWord]) -> list[DomainWord]:
 
 def _usable(words: Iterable[DomainWord], class_names: Sequence[str]) -> tuple[DomainWord, ...]:
     """Return each word once, without the words that name a class."""
-    once = {word.text: word for word in reversed([*words])}
-    texts = dict.fromkeys(word.text for word in reversed([*once.values()]))
-    named = {text for name in class_names for text in texts if names_class(text, name)}
-    return tuple(once[text] for text in texts if text not in named)
+    once: dict[str, DomainWord] = {}
+    for word in words:
+        once.setdefault(word.text, word)
+    named = {text for name in class_names for text in once if names_class(text, name)}
+    return tuple(word for text, word in once.items() if text not in named)
 
 
 class _Listed(NamedTuple):
@@ -122,7 +124,11 @@ def _number(anchor: str) -> int:
 @cache
 def _information(numbers: tuple[int, ...]) -> float:
     """Return −log of the share of WordNet's nouns that lie below meanings, in nats."""
-    return -math.log(len(below(numbers)) / len(synsets()))
+    return -math.log(len(all_below(numbers)) / len(synsets()))
+
+
+def _says_something(number: int) -> bool:
+    return _information((number,)) >= -math.log(WIDEST)
 
 
 # From the names of the classes.
@@ -131,9 +137,9 @@ def _information(numbers: tuple[int, ...]) -> float:
 def from_names(class_names: Sequence[str]) -> tuple[DomainWord, ...]:
     """Return the words below which at least a share `COVERED` of the class names lies, by share × information.
 
-    Words of the list take turns with at most `MOST_OF_A_SOURCE` hypernyms. Words that are true of half of the names
-    come first; if there is none, the names have no domain in common, and no words are returned. Names that WordNet
-    lacks say nothing. A rarer sense of a name weighs less.
+    Words of the list take turns with at most `MOST_OF_A_SOURCE` hypernyms. First come words that are true of half of
+    the names, then words that are narrower than one of these. Names that WordNet lacks say nothing, and a rarer sense
+    of a name weighs less. Without a word that is true of half of the names there is no domain, and no word.
 
     >>> [word.text for word in from_names(["rose", "daffodil", "tulip", "orchid"])][:2]
     ['flower', 'plant']
@@ -142,7 +148,8 @@ def from_names(class_names: Sequence[str]) -> tuple[DomainWord, ...]:
     if not lifted or len(lifted) < COVERED * len(class_names):
         return ()
     lists = [everyday(), _hypernyms(lifted)]
-    share = {text: _weight(lifted, one.anchors) for words in lists for text, one in words.items()}
+    anchors = {text: one.anchors for words in lists for text, one in words.items()}
+    share = {text: _weight(lifted, numbers) for text, numbers in anchors.items()}
     found = list[list[DomainWord]]()
     for words in lists:
         score = {text: share[text] * _information(one.anchors) for text, one in words.items() if share[text] >= COVERED}
@@ -150,7 +157,9 @@ def from_names(class_names: Sequence[str]) -> tuple[DomainWord, ...]:
         found.append([DomainWord(text, words[text].kind, "names") for text in best])
     turns = _usable(_in_turn(found[0], found[1][:MOST_OF_A_SOURCE]), class_names)
     true = [word for word in turns if share[word.text] >= 0.5]
-    return (*true, *(word for word in turns if true and word not in true))
+    within = all_below(number for word in true for number in anchors[word.text])
+    narrower = [word for word in turns if word not in true and not within.isdisjoint(anchors[word.text])]
+    return (*true, *narrower)
 
 
 def _hypernyms(lifted: Sequence[dict[int, float]]) -> dict[str, _Listed]:
@@ -158,9 +167,9 @@ def _hypernyms(lifted: Sequence[dict[int, float]]) -> dict[str, _Listed]:
     total, found = Counter[int](), dict[str, _Listed]()
     for up in lifted:
         total.update(up)
-    wide = {higher for anchor in TOO_WIDE for higher in above(_number(anchor))}
+    wide = {higher for anchor in TOO_WIDE for higher in all_above(_number(anchor))} | all_below([_number("person")])
     for number, weight in reversed(total.most_common()):
-        if weight >= COVERED * len(lifted) and number not in wide and _information((number,)) >= -math.log(WIDEST):
+        if weight >= COVERED * len(lifted) and number not in wide and _says_something(number):
             word = max(synsets()[number].words, key=lambda one: one.tagged)
             if word.tagged and word.text.islower() and word.text not in everyday():
                 found[word.text] = _Listed(_kind(number), (number,))
@@ -175,7 +184,7 @@ def _lifted(class_names: tuple[str, ...]) -> list[dict[int, float]]:
         up: dict[int, float] = {}
         for form in (form for name in names_of(class_name) for form in known_forms(name)):
             for rank, number in enumerate(senses(form)[:SENSES]):
-                for one in above(number):
+                for one in all_above(number):
                     up[one] = max(up.get(one, 0.0), 1 / (1 + rank / 2))
         found.append(up)
     return [up for up in found if up]
@@ -187,7 +196,7 @@ def _weight(lifted: Sequence[dict[int, float]], anchors: Iterable[int]) -> float
 
 
 def _kind(number: int) -> WordKind:
-    higher = above(number)
+    higher = all_above(number)
     return "doing" if _number("act.2") in higher else "place" if _number("location") in higher else "thing"
 
 
@@ -198,7 +207,7 @@ def from_words(texts: Iterable[str], class_names: Sequence[str] = ()) -> tuple[D
     """Return the domain words in a sentence on the task and in names of data sets, folders and tables.
 
     Words of the list come first, and words that the names speak against come last. Any other noun counts only if names
-    lie below it, or if it is a thing in the plural: `data/orchids` holds orchids, but `data/garage` holds no garages.
+    lie below it, or if it is a thing in the plural: `data/guitars` holds guitars, but `data/garage` holds no garages.
 
     >>> [word.text for word in from_words(["hf:nelorth/oxford-flowers", "data/train", "sun397", "EuroSAT_RGB"])]
     ['flower']
@@ -215,7 +224,7 @@ def from_words(texts: Iterable[str], class_names: Sequence[str] = ()) -> tuple[D
             joined = [token + form for form in _singulars(after)]
             if word := next((listed[form] for form in (*joined, *forms) if form in listed), None):
                 found.append(DomainWord(word, everyday()[word].kind, "said"))
-            elif senses(forms[-1]) and _is_thing(forms[-1], forms[-1] != token, class_names):
+            elif len(token) > 2 and senses(forms[-1]) and _is_thing(forms[-1], forms[-1] != token, class_names):
                 others.append(DomainWord(forms[-1], "thing", "said"))
     words = _usable((*found, *others), class_names)
     return tuple(sorted(words, key=lambda word: _against(word, class_names)))
@@ -238,7 +247,7 @@ def _is_thing(noun: str, is_plural: bool, class_names: Sequence[str]) -> bool:
     if _share(_lifted(tuple(class_names)), [usual]) >= AGAINST:
         return True
     things = [one.anchors for word, one in everyday().items() if one.kind == "thing" and word != "person"]
-    return is_plural and not set(above(usual)).isdisjoint(chain(*things))
+    return is_plural and not set(all_above(usual)).isdisjoint(chain(*things))
 
 
 def _against(word: DomainWord, class_names: Sequence[str]) -> bool:
@@ -247,7 +256,7 @@ def _against(word: DomainWord, class_names: Sequence[str]) -> bool:
     anchors = everyday()[word.text].anchors if word.text in everyday() else tuple(senses(word.text)[:1])
     if word.kind == "picture" or not anchors or 2 * len(lifted) <= len(class_names):
         return False
-    near = (higher for anchor in anchors for higher in above(anchor) if _information((higher,)) >= -math.log(WIDEST))
+    near = {higher for anchor in anchors for higher in all_above(anchor) if _says_something(higher)}
     return _share(lifted, anchors) < AGAINST and all(_share(lifted, [higher]) < COVERED for higher in near)
 
 
@@ -259,7 +268,7 @@ def _share(lifted: Sequence[dict[int, float]], numbers: Collection[int]) -> floa
 # From the pictures.
 
 
-def from_pictures(
+def from_clip(
     clip: Clip,
     pictures: Sequence[Picture] | Floats,
     labels: Sequence[int] | None = None,
