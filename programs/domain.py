@@ -41,7 +41,7 @@ COVERED = 0.2
 """The least share of the names that WordNet knows, and of names below a word."""
 AGAINST = 0.05
 """If fewer names than this share lie below a word, the names speak against the word."""
-WIDEST = 0.05
+WIDEST = 0.06
 """A hypernym with more than this share of all nouns below it says nothing: a person, an artifact."""
 TOO_WIDE = ("object", "act.2", "region.3")
 """Hypernyms that say nothing, and so do those above them: a thing, an event, a location. No name of a person is used:
@@ -66,7 +66,8 @@ def domain_of(
     """Return the domain words of a data set: at most `MOST`, each once, and none that names a class.
 
     The sources take turns: a language model, what the data are called, the names of the classes, the pictures. So the
-    best word of each source comes early. Words that the names speak against come last.
+    best word of each source comes early. Words for the data that the names speak against
+    come last.
 
     Args:
         class_names: the names of the classes.
@@ -319,12 +320,9 @@ def ask_for_domain(lm: dspy.LM, task: str, class_names: Sequence[str], seed: int
     with dspy.context(lm=lm, adapter=BoundedChatAdapter(use_json_adapter_fallback=False)):
         try:
             answer = ask_lm(dspy.Predict(ProposeDomain), _question(task, class_names), {"rollout_id": seed})
-            kinds, pictures = answer.kinds, answer.pictures
-        except dspy.AdapterParseError as error:
-            kinds, pictures = re.split(r"[\n,;]", str(error.lm_response or "")), []
-        except BudgetReached:
+        except (dspy.AdapterParseError, BudgetReached):
             return ()
-    return _usable((*_read(kinds, "thing"), *_read(pictures, "picture")), class_names)
+    return _usable(_in_turn(_read(answer.kinds, "thing"), _read(answer.pictures, "picture")), class_names)
 
 
 def forecast_domain(class_names: Sequence[str], task: str, reply_tokens: int) -> Forecast:

@@ -115,8 +115,8 @@ class ProposeDomain(dspy.Signature):
 
     task: str = dspy.InputField(desc="what the pictures are classified into")
     classes: list[str] = dspy.InputField(desc="the classes, or some of them")
-    kinds: list[str] = dspy.OutputField(desc="what all of these are, as in `flower`, `plant`")
-    pictures: list[str] = dspy.OutputField(desc="what kind of pictures, as in `satellite`; may be empty")
+    kinds: list[str] = dspy.OutputField(desc="what all of these are, as in `coin`, `old money`")
+    pictures: list[str] = dspy.OutputField(desc="what kind of pictures, as in `museum`; may be empty")
 
 
 # The question to small local models: one template at a time, after one worked example.
