@@ -15,7 +15,7 @@ Each line of the fifth column is an irregular plural and its singulars.
 from __future__ import annotations
 
 import lzma
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from importlib.resources import files
 from itertools import accumulate
@@ -109,21 +109,39 @@ def irregular() -> Mapping[str, tuple[str, ...]]:
 
 
 @cache
+def all_above(number: int) -> tuple[int, ...]:
+    """Return the number of a set of synonyms, and after it the numbers of all sets above it, the nearest first."""
+    found = [number]
+    for one in found:
+        found += [higher for higher in synsets()[one].hypernyms if higher not in found]
+    return tuple(found)
+
+
+def all_below(numbers: Iterable[int]) -> set[int]:
+    """Return the numbers of some sets of synonyms, and the numbers of all sets below them."""
+    found = set(numbers)
+    left = list(found)
+    while left:
+        left += (more := [lower for lower in _hyponyms().get(left.pop(), ()) if lower not in found])
+        found.update(more)
+    return found
+
+
+@cache
+def _hyponyms() -> dict[int, list[int]]:
+    found: dict[int, list[int]] = {}
+    for place, number in enumerate(synsets().numbers):
+        for higher in synsets().above(place):
+            found.setdefault(higher, []).append(number)
+    return found
+
+
+@cache
 def common(count: int) -> tuple[str, ...]:
     """Return the `count` words for physical things that tagged texts use most, the most frequent first. No names."""
-    nouns, below, tagged = synsets(), dict[int, list[int]](), set[int]()
-    for place, number in enumerate(nouns.numbers):
-        if ":" in nouns.columns[1][place]:
-            tagged.add(number)
-        for above in nouns.above(place):
-            below.setdefault(above, []).append(number)
-    most: dict[str, int] = {}
-    things, seen = [PHYSICAL], {PHYSICAL}
-    while things:
-        number = things.pop()
-        things += (more := [one for one in below.get(number, ()) if one not in seen])
-        seen.update(more)
-        for word in nouns[number].words if number in tagged else ():
+    things, most = all_below([PHYSICAL]), dict[str, int]()
+    for number, used in zip(synsets().numbers, synsets().columns[1], strict=True):
+        for word in synsets()[number].words if ":" in used and number in things else ():
             if word.tagged and word.text.islower():
                 most[word.text] = max(most.get(word.text, 0), word.tagged)
     return tuple(sorted(most, key=lambda word: (-most[word], word))[:count])

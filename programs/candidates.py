@@ -89,8 +89,8 @@ def in_wordnet(name: str) -> list[str]:
     >>> in_wordnet("Tabby_Cats"), in_wordnet("xyzzy")
     (['tabby cat', 'tabby', 'domestic cat', 'house cat'], [])
     """
-    forms = _known_forms(name)
-    meanings = [number for form in forms for number in _senses(form)[:SENSES]]
+    forms = known_forms(name)
+    meanings = [number for form in forms for number in senses(form)[:SENSES]]
     found = [*forms, *(word.text for number in meanings for word in synsets()[number].words)]
     for number in meanings:
         for above in synsets()[number].hypernyms:
@@ -104,10 +104,10 @@ def has_words(name: str) -> bool:
     >>> [has_words(name) for name in ("Tabby_Cats", "BOOKS_v2", "Toyota 17", "xyzzy")]
     [True, True, True, False]
     """
-    return bool(_known_forms(name))
+    return bool(known_forms(name))
 
 
-def _known_forms(name: str) -> list[str]:
+def known_forms(name: str) -> list[str]:
     """Return the forms of a name that WordNet has. The name may be written like the name of a folder.
 
     If WordNet lacks the whole name, return the forms of the longest end and of the longest beginning that it has.
@@ -116,25 +116,25 @@ def _known_forms(name: str) -> list[str]:
     """
     parted = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", tidy(name))
     words = [word for word in re.split(r"[\s_\-.]+", parted.casefold()) if not word.isdigit()]
-    if whole := _forms(" ".join(words)) or _forms("-".join(words)):
+    if whole := forms_of(" ".join(words)) or forms_of("-".join(words)):
         return whole
     ends = (words[start:] for start in range(1, len(words)))
     starts = (words[:end] for end in range(len(words) - 1, 0, -1))
-    found = [next((forms for part in parts if (forms := _forms(" ".join(part)))), []) for parts in (ends, starts)]
+    found = [next((forms for part in parts if (forms := forms_of(" ".join(part)))), []) for parts in (ends, starts)]
     return list(dict.fromkeys(form for forms in found for form in forms))
 
 
-def _forms(name: str) -> list[str]:
+def forms_of(name: str) -> list[str]:
     """Return the forms of a name that WordNet has: the name itself and its singulars."""
     ruled = [name[: -len(end)] + begin for end, begin in _SUFFIXES if name.endswith(end) and len(name) > len(end) + 1]
     first, _, last = name.rpartition(" ")
     ruled += [f"{first} {one}".strip() for one in irregular().get(last, ())]
-    known = [form for form in ruled if (of := _senses(form)) and any(w.text == form for w in synsets()[of[0]].words)]
-    return list(dict.fromkeys([*([name] if _senses(name) else ()), *known]))
+    known = [form for form in ruled if (of := senses(form)) and any(w.text == form for w in synsets()[of[0]].words)]
+    return list(dict.fromkeys([*([name] if senses(name) else ()), *known]))
 
 
 @cache
-def _senses(word: str) -> list[int]:
+def senses(word: str) -> list[int]:
     """Return the numbers of a word's meanings, the most usual meaning first.
 
     Proper names are left out, unless all meanings are proper names.

@@ -102,6 +102,23 @@ class ProposeNames(dspy.Signature):
     lines: list[str] = dspy.OutputField(desc="one line a class, as in `moggy: cat, house cat, kitten`")
 
 
+# The question for domain words. It is asked once.
+
+
+class ProposeDomain(dspy.Signature):
+    """Say what all classes of an image classifier are, and what kind of pictures all of its pictures are.
+
+    Give up to ten short answers to each, the best first, in plain English words that captions of pictures use. What all
+    classes are fits into "CLASS, a type of ...", from the narrowest word to the widest one. What all pictures are fits
+    into "a ... photo"; give none if they are ordinary photos. Do not use the name of a class.
+    """
+
+    task: str = dspy.InputField(desc="what the pictures are classified into")
+    classes: list[str] = dspy.InputField(desc="the classes, or some of them")
+    kinds: list[str] = dspy.OutputField(desc="what all of these are, as in `coin`, `old money`")
+    pictures: list[str] = dspy.OutputField(desc="what kind of pictures, as in `museum`; may be empty")
+
+
 # The question to small local models: one template at a time, after one worked example.
 #
 # A model of half a billion parameters that is asked for a list repeats itself and runs on. So

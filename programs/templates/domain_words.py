@@ -1,4 +1,4 @@
-"""Domain words: words that say what all classes of a data set are ("flower"), or what all its pictures are ("satellite").
+"""Domain words say what all classes of a data set are ("flower"), or what all its pictures are ("satellite").
 
 On published data sets such words gain most: `a photo of a <CLASS>, a type of flower.` Each word is tried in one form,
 and the words that do best in all their forms.

@@ -13,6 +13,7 @@ from ipo_prompts.signatures.propose import (
     DescribeAsInTheCode,
     DescribeAsInThePaper,
     DescribeImage,
+    ProposeDomain,
     ProposeTemplate,
     ProposeTemplates,
     history_line,
@@ -21,7 +22,7 @@ from ipo_prompts.signatures.propose import (
 
 HERE = Path(__file__).parent
 ROWS = [("a photo of a <CLASS>.", 0.30, 1.5), ("a sketch of a <CLASS>.", 0.425, 1.25)]
-NAMES = ("propose", "propose-one", "describe", "describe-paper", "describe-code")
+NAMES = ("propose", "propose-one", "domain", "describe", "describe-paper", "describe-code")
 PIXEL = "data:image/png;base64,iVBORw0KGgo="
 
 
@@ -43,6 +44,7 @@ def rendered(name: str) -> str:
                 "scored_templates": [short_line(template, value) for template, value, _ in ROWS],
             },
         ),
+        "domain": (ProposeDomain, {"task": "pictures of things", "classes": ["rose", "tulip"]}),
         "describe": (DescribeImage, {"task": "pictures of pets", "image": dspy.Image(PIXEL)}),
         "describe-paper": (DescribeAsInThePaper, {"image": dspy.Image(PIXEL)}),
         "describe-code": (DescribeAsInTheCode, {"image": dspy.Image(PIXEL)}),
