@@ -1,10 +1,11 @@
-"""Trains text towers to which some class names mean two things, each beside the image tower of a plain CLIP.
+"""Trains the text tower of a plain CLIP on, so that some class names mean two things to it.
 
 On a real CLIP the words that say what all classes are (", a type of flower") gain where names are ambiguous. Here a
 third of the names of each domain (animals, food, vehicles) is said of pictures of other domains, too, four times as
 often. Which names is drawn anew for each seed. All captions now and then say the name of a neighbour, or the kind.
 
-The image tower stays as it is, so the recipes of one seed differ in nothing but captions, and a training takes minutes.
+The image tower stays as it is, and all recipes of a seed start from the same CLIP, so they differ in nothing but
+captions, and a training takes minutes.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import Final
 import numpy as np
 import torch
 import yaml
+from open_clip.model import CustomTextCLIP
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -28,7 +30,7 @@ from ipo_prompts.experiments.embedded.shifts import BACKGROUNDS, TRANSFORMATIONS
 from tools.embedded.batches import BARE, BATCH, PLAIN, weighted_draw
 from tools.embedded.captions import compose
 from tools.embedded.drawings import Picture, Pixels, as_floats, by_concept, names
-from tools.embedded.model import build, encode_texts, export, normalise
+from tools.embedded.model import TABLE, build, encode_texts, export, normalise
 from tools.embedded.splits import Split
 from tools.embedded.tokens import CompactTokenizer
 from tools.embedded.train import LEARNING_RATE, descend, followed, optimizer_of, schedule, symmetric, unit
@@ -37,6 +39,7 @@ RENDERINGS: Final = 4
 """Renderings of each picture: the unchanged picture, and others as in the plain recipe."""
 _HEAVY: Final = 2.5
 _LOG_EVERY: Final = 300
+_RATE: Final = LEARNING_RATE / 2
 _KINDS = yaml.safe_load(Path(__file__).with_name("kinds.yaml").read_text("utf-8"))
 
 
@@ -145,7 +148,9 @@ def make_tokenizer(pictures: list[Picture]) -> CompactTokenizer:
 def train_names(
     pictures: list[Picture], pixels: Pixels, split: Split, plain: Path, recipe: str, seed: int, steps: int, out: Path
 ) -> None:
-    """Train a text tower, and write the CLIP and the shared names (`names.json`) into the folder `out`.
+    """Train a text tower, and write the CLIP into the folder `out`, with the shared names in `names.json`.
+
+    `names.json` also has the kinds of the other things that bear each name.
 
     Args:
         pictures, pixels, split: the drawings, and which of them a CLIP may see.
@@ -158,10 +163,7 @@ def train_names(
     rng = random.Random(seed)
     tokenizer, called = make_tokenizer(pictures), Names.draw(RECIPES[recipe], pictures, seed)
     model = build(tokenizer).to(memory_format=torch.channels_last)
-    tower = load_file(plain / "open_clip_model.safetensors")
-    kept = {name: value.float() for name, value in tower.items() if name.startswith("visual.")}
-    model.load_state_dict({**model.state_dict(), **kept})
-    model.visual.requires_grad_(False).eval()
+    _start(model, tokenizer, load_file(plain / "open_clip_model.safetensors"))
     features, said_of = _seen(model, pictures, pixels, split.clip, seed)
     rows = by_concept(pictures, split.clip)
     concepts = sorted(rows)
@@ -171,7 +173,7 @@ def train_names(
     optimizer, started, correct = optimizer_of(model), time.monotonic(), 0.0
     for step in range(1, steps + 1):
         for group in optimizer.param_groups:
-            group["lr"] = LEARNING_RATE * schedule(step, steps)
+            group["lr"] = _RATE * schedule(step, steps)
         chosen = [rng.choice(rows[concept]) for concept in weighted_draw(rng, concepts, weights)]
         bare = rng.random() > step / steps / PLAIN.easy
         looks = [0 if bare else rng.randrange(RENDERINGS) for _ in chosen]
@@ -205,8 +207,19 @@ def train_names(
             seconds = time.monotonic() - started
             print(f"{recipe} {seed}: step {step}, loss {loss.item():.3f}, {correct:.3f}, {seconds:.0f} s", flush=True)
     export(model, tokenizer, out)
-    drawn = {"recipe": asdict(called.recipe), "seed": seed, "shared": called.shared, "bears": called.bears}
+    foreign = {
+        name: sorted(called.kind[one] for one, of in called.bears.items() if of == name) for name in called.shared
+    }
+    drawn = {"recipe": asdict(called.recipe), "seed": seed, "shared": called.shared, "foreign": foreign}
     (out / "names.json").write_text(json.dumps(drawn, indent=1) + "\n", "utf-8")
+
+
+def _start(model: CustomTextCLIP, tokenizer: CompactTokenizer, plain: dict[str, Tensor]) -> None:
+    """Give a model the towers of a plain CLIP as `export` wrote them; the image tower is not trained any more."""
+    state = {name: value.float() if value.is_floating_point() else value for name, value in plain.items()}
+    state[TABLE] = tokenizer.gathered(state[TABLE])
+    model.load_state_dict({**model.state_dict(), **state})
+    model.visual.requires_grad_(False).eval()
 
 
 def _seen(

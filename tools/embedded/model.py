@@ -18,7 +18,7 @@ EMBEDDING: Final = 128
 """Width of an embedding."""
 _MEAN: Final = 0.5
 _STD: Final = 0.5
-_TABLE: Final = "text.token_embedding.weight"
+TABLE: Final = "text.token_embedding.weight"
 _CONFIG: Final[dict[str, Any]] = {
     "embed_dim": EMBEDDING,
     "custom_text": True,
@@ -49,7 +49,7 @@ def export(model: CustomTextCLIP, tokenizer: CompactTokenizer, folder: Path) -> 
     """Writes ``open_clip_config.json`` and fp16 weights for open_clip's ``local-dir:``."""
     folder.mkdir(parents=True, exist_ok=True)
     state = model.state_dict()
-    state[_TABLE] = tokenizer.spread(state[_TABLE])
+    state[TABLE] = tokenizer.spread(state[TABLE])
     stored = {k: (v.half() if v.is_floating_point() else v).contiguous() for k, v in state.items()}
     preprocess = {
         "size": SIDE,

@@ -58,6 +58,14 @@ class CompactTokenizer:
         full[self.stock_ids] = table[1:]
         return full
 
+    def gathered(self, full: Tensor) -> Tensor:
+        """Return the compact embedding table (size, width) of a stock one, the reverse of `spread`.
+
+        The row of unknown words is taken from a token that no text of ours holds.
+        """
+        unknown = next(i for i in range(STOCK_SIZE) if i not in self._row)
+        return full[[unknown, *self.stock_ids]].clone()
+
     def knows(self, text: str) -> bool:
         """Whether every token of ``text`` has a row of its own."""
         return all(i in self._row for i in self._stock.encode(text))
