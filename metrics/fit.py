@@ -27,7 +27,7 @@ from ipo_prompts.metrics.features import FeatureStore, Progress
 from ipo_prompts.metrics.pictures import Picture
 from ipo_prompts.metrics.reward import Judged, Score
 from ipo_prompts.metrics.scale import Scale
-from ipo_prompts.metrics.template import imagenet_templates
+from ipo_prompts.metrics.template import imagenet_templates, words
 
 
 class Fit(ClipReward):
@@ -88,7 +88,7 @@ class Fit(ClipReward):
     def score_embeddings(self, names: Sequence[str], classes: Sequence[Floats], units: EncodedPictures) -> list[Score]:
         """See `EmbeddingReward`. The price of its words is subtracted from the score of each template."""
         found = super().score_embeddings(names, classes, units)
-        costs = [self._price * self.spread * len(name.split()) for name in names]
+        costs = [self._price * self.spread * words(name) for name in names]
         return [
             replace(score, value=score.value - cost, hits=score.hits - cost) if cost else score
             for score, cost in zip(found, costs, strict=True)

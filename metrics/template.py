@@ -109,6 +109,36 @@ def problem(template: str) -> str | None:
     return None
 
 
+_FUNCTION_WORDS = re.compile(
+    r"an?|the|this|that|these|those|of|in|on|at|to|for|from|by|with|without|and|or|but|as|is|are|was|be|being|been|it|"
+    r"its|his|her|their|our|your|my|one|some|any|each|no|not|into|onto|over|under|near|up|down|out|off|very"
+)
+_FREE = re.compile(r"\b(?:types?|kinds?) of\b|\bphoto\b")
+"""The words that cost nothing beside function words: the baseline's own, and the joint of ", a type of flower"."""
+
+
+def content_words(template: str) -> list[str]:
+    """Return the words of a template that carry meaning: lower case, in order, repeats kept, without the slot.
+
+    >>> content_words("a photo of a <CLASS> on the Photo.")
+    ['photo', 'photo']
+    """
+    found = re.findall(r"[a-z]+(?:-[a-z]+)*", template.replace(SLOT, " ").lower())
+    return [word for word in found if not _FUNCTION_WORDS.fullmatch(word)]
+
+
+def words(template: str) -> int:
+    """Return the length of a template: the number of its content words beyond those of the baseline template.
+
+    Longer templates must score higher, by this count. It is 0 for "a photo of a <CLASS>." and never less, so that no
+    template wins because it says less than that. Function words are free, and so is the joint "type of" or "kind of".
+
+    >>> [words(one) for one in (BASELINE, "<CLASS> texture.", "a photo of a <CLASS>, a type of flower, upside down.")]
+    [0, 1, 2]
+    """
+    return len(content_words(_FREE.sub(" ", template.lower().replace(SLOT.lower(), " "))))
+
+
 def names_class(text: str, class_name: str) -> bool:
     """Whether a text contains a class name or one of its synonyms, singular or plural, as whole words.
 

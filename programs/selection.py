@@ -36,6 +36,7 @@ from numpy.typing import NDArray
 from ipo_prompts.metrics.arrays import Doubles
 from ipo_prompts.metrics.reward import Score, Units
 from ipo_prompts.metrics.sampling import Sampling
+from ipo_prompts.metrics.template import words
 from ipo_prompts.programs.templates.history import PromptHistory
 
 FOLDS = 5
@@ -106,8 +107,8 @@ class ScoreTable:
         evidence = -np.log(np.stack(places)) if len(places) == len(scores) and not lead else hits
         n = hits.shape[1]
         labels = None if units.labels is None or len(units.labels) != n else units.labels.tolist()
-        words = np.array([len(score.template.split()) for score in scores])
-        return cls(hits, losses, evidence, words, labels, [(part, name) for name in units.groups or range(n)], lead)
+        length = np.array([words(score.template) for score in scores])
+        return cls(hits, losses, evidence, length, labels, [(part, name) for name in units.groups or range(n)], lead)
 
     def take(self, units: NDArray[np.bool_]) -> ScoreTable:
         """Return the table of the units in a mask, (n,)."""

@@ -22,7 +22,7 @@ from pydantic import BaseModel, Field
 
 from ipo_prompts.metrics.errors import InputError, flag
 from ipo_prompts.metrics.registry import NoSettings
-from ipo_prompts.metrics.template import key, names_class
+from ipo_prompts.metrics.template import key, names_class, words
 from ipo_prompts.programs.strategies.base import (
     Expected,
     Forecast,
@@ -167,8 +167,7 @@ class _Pool:
 
     def __init__(self, known: Known, most: int, vocabulary: VocabularyName) -> None:
         initial = known.history.initial
-        wording = Wording.of(initial.template)
-        self.start = wording if wording and key(str(wording)) == key(initial.template) else Wording("photo")
+        self.start = read_back(initial.template) or Wording("photo")
         self.groups = _groups(Vocabulary.load(vocabulary).usable(known.class_names))
         self.parts: dict[Part, tuple[float, float]] = {}
         phrases = list(self.groups)
@@ -223,7 +222,8 @@ class _Pool:
     def _said(self, template: str) -> list[Wording]:
         """Return a composition for each usable part of a writer's template.
 
-        If all parts are usable, also return the whole template, and the template without each part.
+        If all parts are usable, also return the whole template with its parts in their usual places, and this without
+        each part.
         """
         wording, names = Wording.of(template), self._known.class_names
         if wording is None:
@@ -234,7 +234,7 @@ class _Pool:
             for part in wording.parts
             if not unknown_words(part.text, given) and not any(names_class(part.text, name) for name in names)
         ]
-        whole = [wording, *wording.less()] if len(fit) == len(wording.parts) else []
+        whole = [wording.usual, *wording.usual.less()] if len(fit) == len(wording.parts) else []
         return [*map(self.start.plus, fit), *whole]
 
     def _follow(self, scored_only: Sequence[ScoredOnly], most: int) -> None:
@@ -280,7 +280,17 @@ def worth(score: Score | ScoredTemplate | ScoredOnly, word: float) -> tuple[floa
     With prices from 0 to 1 point for each word, the winners had the same test accuracy, and their length fell from 14
     to 9 words (`docs/strategies.md`).
     """
-    return (score.value - word * len(score.template.split()), -score.loss)
+    return (score.value - word * words(score.template), -score.loss)
+
+
+def read_back(template: str) -> Wording | None:
+    """Return the wording of a template around which compositions can be built; None if there is none.
+
+    >>> read_back("itap of a <CLASS>.") is None
+    True
+    """
+    wording = Wording.of(template)
+    return wording if wording and key(str(wording)) == key(template) else None
 
 
 def _composition(template: str) -> Wording | None:

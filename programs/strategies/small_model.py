@@ -14,11 +14,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import dspy
 from dspy.lm15 import Config, Message, Request
 
-from ipo_prompts.metrics.template import SLOT, every_name
+from ipo_prompts.metrics.template import SLOT, content_words, every_name
 from ipo_prompts.programs.lm.replies import ask_lm, excerpt
 from ipo_prompts.programs.strategies.base import Expected, Forecast, Known
 from ipo_prompts.programs.strategies.history import ShowsHistory
-from ipo_prompts.programs.templates.phrases import content_words
 from ipo_prompts.signatures.propose import (
     EXAMPLE_ANSWER,
     EXAMPLE_DESCRIPTIONS,

@@ -13,15 +13,15 @@ are combined to new templates that people can read.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cache, lru_cache
+from functools import cache, lru_cache, reduce
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import yaml
 
-from ipo_prompts.metrics.template import SLOT, TokenCounter, names_class, too_long
+from ipo_prompts.metrics.template import SLOT, TokenCounter, content_words, names_class, too_long
 
 VocabularyName = Literal["shipped", "general", "none"]
 _FILES = {"shipped": "phrases.yaml", "general": "general.yaml"}
@@ -104,10 +104,13 @@ _NO_KIND = re.compile(
     re.I,
 )
 """Words for a part or an amount of a thing, which are no kind of picture: "a pile of a <CLASS>"."""
-_KIND = re.compile(
-    r"(?:an?|the|one|this) (?P<kind>[\w ,'-]+) of(?: (?:an?|the|one|some|any))?(?: (?P<near>[\w ,'-]+))?", re.I
+_KIND = re.compile(r"(?:an?|the|one|this) (?P<kind>[\w ,'-]+) of(?: (?P<near>[\w ,'-]+))?", re.I)
+_NEAR = re.compile(
+    r"(?P<before>(?:an?|the|one|this|some|any|many|my|(?:(?:an?|the|one|some) )?(?:[\w-]+ )?"
+    r"(?:person|people|m[ae]n|wom[ae]n|child|children|somebody|someone) \w+ing)(?= |$))? ?(?P<near>[\w ,'-]*)",
+    re.I,
 )
-_BARE = re.compile(r"(?:(?:an?|the|one|some|any)(?: |$))?(?P<near>[\w ,'-]*)", re.I)
+"""The words before the class: an article, or what somebody does with the class; then qualities."""
 _NO_DETAIL = re.compile(
     r"(?:that|which|who|whose|is|are|was|has|have|and|or|but|such|doesn|don)\b|'|.*[:;!?()\"]|"
     r"(?:photo|photograph|picture|image)s?$",
@@ -116,16 +119,14 @@ _NO_DETAIL = re.compile(
 """Words after the class that are no detail, because they cannot stand alone behind a comma."""
 _NO_QUALITY = re.compile(r"\b(?:an?|the|with)\b|\b(?:and|of|in|on|at|to|for|from|by|like)$", re.I)
 """Words that show that a text is more than a quality: "darkly lit scene with a"."""
-_FUNCTION_WORDS = re.compile(
-    r"an?|the|this|that|these|those|of|in|on|at|to|for|from|by|with|without|and|or|but|as|is|are|was|be|being|been|it|"
-    r"its|his|her|their|our|your|my|one|some|any|each|no|not|into|onto|over|under|near|up|down|out|off|very"
-)
-
-
 class Part(NamedTuple):
-    """A part of a template: its text, and the place where it stands."""
+    """A part of a template: its text, and the place where it stands.
 
-    place: Literal["kind", "quality", "detail"]
+    A noun stands behind the class ("texture" in "a photo of a <CLASS> texture."), a doing in the place of its article ("a
+    person doing" in "a photo of a person doing <CLASS>.").
+    """
+
+    place: Literal["kind", "quality", "detail", "noun", "doing"]
     text: str
 
 
@@ -135,11 +136,14 @@ class Wording:
 
     Attributes:
         kind: the kind of picture ("photo", "line drawing"); empty if the template names none.
-        qualities: the words before the kind, or before the class if there is no kind.
+        qualities: the words before the kind.
         details: the words after the class, separated by commas.
+        before: the first words before the class, after the kind: an article, nothing, or a doing ("a person doing").
+        near: the qualities between these words and the class; all qualities, if there is no kind.
+        behind: the words after the class without a comma: a noun ("texture"), or a detail ("in a video game").
 
     Example:
-        >>> one = Wording.of("A dark photo of a <CLASS> upside down.")
+        >>> one = Wording.of("A dark photo of a <CLASS>, upside down.")
         >>> str(one.plus(Part("detail", "in fog")))
         'a dark photo of a <CLASS>, upside down, in fog.'
         >>> [str(other) for other in one.less()]
@@ -151,70 +155,110 @@ class Wording:
     kind: str
     qualities: tuple[str, ...] = ()
     details: tuple[str, ...] = ()
+    before: str = "a"
+    near: tuple[str, ...] = ()
+    behind: str = ""
 
     @classmethod
     def of(cls, template: str) -> Wording | None:
-        """Return the parts of a template; None if the template cannot be taken apart."""
+        """Return the parts of a template; None if the template cannot be taken apart.
+
+        The wording is the template again, but for capitals, the article of the kind and punctuation.
+        """
         if template.count(SLOT) != 1:
             return None
-        before, after = (text.strip(" .,") for text in template.split(SLOT))
-        found = _KIND.fullmatch(before) or _BARE.fullmatch(before)
-        details = _listed(after)
-        if found is None or any(_NO_DETAIL.match(detail) for detail in details):
+        front, after = (text.strip(" .") for text in template.split(SLOT))
+        behind, *more = after.split(",")
+        details = _listed(",".join(more))
+        found = _KIND.fullmatch(front)
+        near = _NEAR.fullmatch((found["near"] or "") if found else front)
+        if near is None or any(_NO_DETAIL.match(detail) for detail in (behind.strip(), *details)):
             return None
-        *qualities, kind = _listed(found.groupdict().get("kind") or "") or [""]
+        *qualities, kind = _listed(found["kind"] if found else "") or [""]
         if noun := _NOUN.fullmatch(kind):
             qualities, kind = [*qualities, *_listed(noun["qualities"] or "")], noun["noun"].lower()
-        qualities += _listed(found["near"] or "")
-        if _NO_KIND.fullmatch(kind) or any(_NO_QUALITY.search(quality) for quality in (*qualities, kind)):
+        beside = _listed(near["near"])
+        if _NO_KIND.fullmatch(kind) or any(_NO_QUALITY.search(quality) for quality in (*qualities, *beside, kind)):
             return None
-        return cls(kind, tuple(qualities), tuple(details))
+        before = (near["before"] or "").lower()
+        return cls(kind, tuple(qualities), tuple(details), before, tuple(beside), behind.strip())
 
     @property
     def parts(self) -> tuple[Part, ...]:
-        """All parts, except a kind that says nothing ("photo")."""
-        kind = [Part("kind", self.kind)] if self.kind and not _NOUN.fullmatch(self.kind) else []
-        qualities = [Part("quality", text) for text in self.qualities]
-        return (*kind, *qualities, *(Part("detail", text) for text in self.details))
+        """All parts, except a kind that says nothing ("photo") and an article."""
+        return tuple(part for part, _ in self._each())
 
     def plus(self, part: Part) -> Wording:
-        """Return the wording with one more part. A new kind replaces the former kind."""
-        if part.place == "kind":
-            return replace(self, kind=part.text)
-        if part.place == "quality":
-            return replace(self, qualities=(*self.qualities, part.text))
-        return replace(self, details=(*self.details, part.text))
+        """Return the wording with one more part. A new kind, noun or doing replaces the former one."""
+        match part.place:
+            case "kind":
+                return replace(self, kind=part.text)
+            case "quality" if self.kind:
+                return replace(self, qualities=(*self.qualities, part.text))
+            case "quality":
+                return self._beside((*self.near, part.text))
+            case "detail":
+                return replace(self, details=(*self.details, part.text))
+            case "noun" if self.behind and not self._has_noun:
+                return replace(self, behind=part.text, details=(self.behind, *self.details))
+            case "noun":
+                return replace(self, behind=part.text)
+            case "doing":
+                return replace(self, before=part.text)
 
     def less(self) -> list[Wording]:
         """Return all wordings that lack one part of this wording. A kind is not left out but replaced by "photo"."""
-        fewer = [replace(self, kind="photo")] if self.kind and not _NOUN.fullmatch(self.kind) else []
-        fewer += [replace(self, qualities=_without(self.qualities, i)) for i in range(len(self.qualities))]
-        return fewer + [replace(self, details=_without(self.details, i)) for i in range(len(self.details))]
+        return [fewer for _, fewer in self._each()]
+
+    @property
+    def usual(self) -> Wording:
+        """The same parts in their usual places, after "a": qualities before the kind, details behind a comma."""
+        return reduce(Wording.plus, self.parts, Wording(self.kind))
 
     @property
     def is_readable(self) -> bool:
-        """Whether the template is short enough, and no word with meaning stands in it twice."""
+        """Whether the template is short enough, no word with meaning stands in it twice, and no doing beside a noun."""
         words = content_words(str(self))
-        few = len(self.qualities) + len(self.details) <= MOST_PARTS and len(str(self).split()) <= LONGEST
-        return few and len(set(words)) == len(words)
+        few = len([part for part in self.parts if part.place != "kind"]) <= MOST_PARTS
+        both = self._has_noun and self._has_doing
+        return few and not both and len(str(self).split()) <= LONGEST and len(set(words)) == len(words)
 
     def __str__(self) -> str:
         """Return the template."""
-        looks = ", ".join(self.qualities)
-        picture = " ".join(filter(None, [looks, self.kind]))
-        start = f"{_article(picture)} {picture} of a {SLOT}" if self.kind else f"{_article(looks)} {looks} {SLOT}"
-        start = start if looks or self.kind else f"a {SLOT}"
+        picture = " ".join(filter(None, [", ".join(self.qualities), self.kind]))
+        around = " ".join(filter(None, [self.before, ", ".join(self.near), SLOT, self.behind]))
+        start = f"{_article(picture)} {picture} of {around}" if picture else around
         return f"{', '.join([start, *self.details])}."
 
+    @property
+    def _has_doing(self) -> bool:
+        return " " in self.before
 
-def content_words(template: str) -> list[str]:
-    """Return the words of a template that carry meaning: lower case, in order, repeats kept, without the slot.
+    @property
+    def _has_noun(self) -> bool:
+        """Whether the words behind the class are a noun; not so "upside down", "cut off", "sitting"."""
+        words = self.behind.split()
+        return 0 < len(words) == len(content_words(self.behind)) < 3 and not self.behind.endswith(("ed", "ing", "ly"))
 
-    >>> content_words("a photo of a <CLASS> on the Photo.")
-    ['photo', 'photo']
-    """
-    words = re.findall(r"[a-z]+(?:-[a-z]+)*", template.replace(SLOT, " ").lower())
-    return [word for word in words if not _FUNCTION_WORDS.fullmatch(word)]
+    def _each(self) -> Iterator[tuple[Part, Wording]]:
+        """Yield each part, and the wording without it."""
+        if self.kind and not _NOUN.fullmatch(self.kind):
+            yield Part("kind", self.kind), replace(self, kind="photo")
+        for i, text in enumerate(self.qualities):
+            yield Part("quality", text), replace(self, qualities=_without(self.qualities, i))
+        if self._has_doing:
+            yield Part("doing", self.before), replace(self, before="a")._beside(self.near)
+        for i, text in enumerate(self.near):
+            yield Part("quality", text), self._beside(_without(self.near, i))
+        if self.behind:
+            yield Part("noun" if self._has_noun else "detail", self.behind), replace(self, behind="")
+        for i, text in enumerate(self.details):
+            yield Part("detail", text), replace(self, details=_without(self.details, i))
+
+    def _beside(self, near: tuple[str, ...]) -> Wording:
+        """Return the wording with other qualities before the class, and "a" or "an" to suit them."""
+        article = _article(", ".join(near) if near else "") if self.before in ("a", "an") else self.before
+        return replace(self, near=near, before=article)
 
 
 def _listed(text: str) -> list[str]:

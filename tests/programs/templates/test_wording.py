@@ -27,8 +27,9 @@ def test_every_phrase_of_the_vocabulary_comes_apart_and_together_again() -> None
         ("a unique photo of one <CLASS>", "a unique photo of a <CLASS>."),
     ],
 )
-def test_what_a_model_writes_is_written_in_one_form(template: str, again: str) -> None:
-    assert str(Wording.of(template)) == again
+def test_parts_in_their_usual_places_make_one_form(template: str, again: str) -> None:
+    wording = Wording.of(template)
+    assert wording is not None and str(wording.usual) == again
     assert str(Wording.of(again)) == again
 
 
