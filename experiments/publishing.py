@@ -274,6 +274,8 @@ def _result(prepared: Prepared, searched: SearchedRun, elapsed: float, **found: 
             settings={key: value for key, value in config.strategy.items() if key != "name"},
             vocabulary=getattr(strategy, "vocabulary", None),
             passes_over=getattr(strategy, "passes_over", ""),
+            domain=searching.domain,
+            best_of_domain=searching.best_of_domain,
         ),
         clip=Fingerprinted.model_validate(prepared.clip),
         data=Data(

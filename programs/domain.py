@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import yaml
 
 from ipo_prompts.metrics.arrays import Floats, spread
+from ipo_prompts.metrics.classification import ClipReward, EncodedPictures
 from ipo_prompts.metrics.clock import BudgetReached
 from ipo_prompts.metrics.nouns import all_above, all_below, meanings, synsets
 from ipo_prompts.metrics.template import SLOT, names_class, names_of
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     import dspy
 
     from ipo_prompts.metrics.clip import Clip
+    from ipo_prompts.programs.running import Job
     from ipo_prompts.metrics.features import FeatureStore
     from ipo_prompts.metrics.pictures import Picture
 
@@ -55,6 +57,17 @@ FORMS: dict[WordKind, str] = {
     "picture": f"a PHRASE picture of a {SLOT}.",
 }
 """The template in which the CLIP compares words of a kind with pictures."""
+
+
+def find_domain(job: Job, lm: dspy.LM | None) -> tuple[DomainWord, ...]:
+    """Find the domain words of a job. `lm` is its language model, which records its questions; None asks nothing."""
+    names, labels = job.reward.class_names, job.units.labels
+    seen: tuple[DomainWord, ...] = ()
+    if isinstance(job.reward, ClipReward) and isinstance(job.units, EncodedPictures):
+        truth = None if labels is None else labels.tolist()
+        seen = from_clip(job.reward.clip, job.units.features, truth, names)
+    asked = ask_for_domain(lm, job.task, names, job.settings.seed) if lm else ()
+    return domain_of(names, (*job.called, job.task), seen, asked)
 
 
 def domain_of(

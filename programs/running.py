@@ -35,6 +35,7 @@ from ipo_prompts.programs.selection import best_first, cross_fitted_difference, 
 from ipo_prompts.programs.strategies.base import Strategy
 from ipo_prompts.programs.strategies.window import Room
 from ipo_prompts.programs.strategies.window import fitted_texts as shortened
+from ipo_prompts.programs.templates.domain_words import DomainWord, domain_in_words
 from ipo_prompts.programs.templates.settings import SearchSettings
 
 BESIDE = -1
@@ -47,6 +48,8 @@ template comes first, and the others follow, best first."""
 
 NAMING = "ipo_prompts.programs.naming"
 """The module that searches for other names of the classes, imported only when it is used."""
+DOMAIN = "ipo_prompts.programs.domain"
+"""The module that finds domain words, imported only when it is used."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,7 @@ class Job:
         temperature, max_tokens: the parameters of questions to `lm`, unless `lm` has its own.
         describing: how the pictures are described; None if they are not.
         room: the most tokens of all descriptions in a question; None for no bound.
+        called: what the user calls the data: a folder, a table, a data set. Domain words are read from it.
         replies: recorded replies of another run, which are used in place of replies of language models.
         replay: whether a question without a recorded reply is refused. If not, a language model answers it.
     """
@@ -77,6 +81,7 @@ class Job:
     describing: Describing | None = None
     room: Room | None = None
     earlier: Earlier | None = None
+    called: Sequence[str] = ()
     replies: Sequence[Event] = ()
     replay: bool = False
 
@@ -174,6 +179,16 @@ def run(
         with dspy.context(lm=asked or dspy.settings.lm):
             return shortened(describe(describer, *shown, job.task, record), job.room, record, say)
 
+    def domain() -> Sequence[DomainWord]:
+        known = record.find("domain")
+        if not known:
+            time.check_time()
+        with due() if known else nullcontext():  # what an earlier session found is found again, whatever the time
+            found: Sequence[DomainWord] = resolve_name(f"{DOMAIN}:find_domain")(job, lm)[: strategy.domain_words]
+        record.note("domain", words=[list(word) for word in found])
+        say(domain_in_words(found))
+        return found
+
     with keeping(time), showing(ledger), dspy.context(lm=lm):  # with lm=None, too: then no language model is asked
         result = search(
             job.settings,
@@ -184,6 +199,7 @@ def run(
             record=record,
             task=job.task,
             describe=described if job.describing else None,
+            find_domain=domain if getattr(strategy, "domain_words", 0) else None,
             ledger=ledger,
             on_step=lambda step: on_step(step, ledger),
             earlier=job.earlier,

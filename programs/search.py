@@ -25,6 +25,7 @@ from ipo_prompts.programs.record.score_keeper import ScoreKeeper
 from ipo_prompts.programs.selection import Choice, HeldBack, choose_winner
 from ipo_prompts.programs.strategies.base import Known, ScoredOnly, Strategy, asks_lm, close, may_know, needs_lm
 from ipo_prompts.programs.templates.admission import Desk, Rejection
+from ipo_prompts.programs.templates.domain_words import DomainWord, words_said
 from ipo_prompts.programs.templates.history import PromptHistory, ScoredTemplate
 from ipo_prompts.programs.templates.settings import SearchSettings
 
@@ -105,6 +106,9 @@ class SearchResult:
         reached: the limit that stopped the search, or None. A stopped search can be resumed under a larger limit.
         taken_over: the number of templates of the history that come from an earlier search.
         steps_before: the number of steps of all earlier searches together.
+        domain: the domain words that the strategy knew.
+        best_of_domain: the template with a domain word that scored best on the search units, proposed or not; None if
+            none was scored.
 
     Example:
         >>> from ipo_prompts.experiments.data import draw, load_data
@@ -127,6 +131,8 @@ class SearchResult:
     reached: BudgetReached | None = None
     taken_over: int = 0
     steps_before: int = 0
+    domain: tuple[DomainWord, ...] = ()
+    best_of_domain: str | None = None
 
     @property
     def stopped(self) -> str | None:
@@ -154,6 +160,7 @@ def search(
     record: ScoreKeeper | None = None,
     task: str = "pictures to be classified",
     describe: Callable[[], Sequence[str]] | None = None,
+    find_domain: Callable[[], Sequence[DomainWord]] | None = None,
     ledger: Ledger | None = None,
     on_step: Callable[[Step], None] | None = None,
     earlier: Earlier | None = None,
@@ -170,6 +177,7 @@ def search(
         record: the keeper, which writes scores down before they are used. None writes nothing.
         task: one sentence on what the pictures are.
         describe: a function that returns descriptions of a few pictures. It may ask a language model.
+        find_domain: a function that returns the domain words. It may ask a language model.
         ledger: the costs of language models, and the limits of the search. None sets no limit.
         on_step: a function that is called with each step when it is done.
         earlier: an earlier search that this search goes on from.
@@ -190,6 +198,7 @@ def search(
         try:
             run.begin()
             run.descriptions = tuple(describe()) if describe else ()
+            run.domain = tuple(find_domain()) if find_domain else ()
             ended = run.loop()
         except Exception as error:
             if not (reached := run.limit_behind(error)):
@@ -204,7 +213,10 @@ def search(
         with due():
             choice = choose_winner(settings.selection, run.history, search_units, held_back, scale_of(reward).lead)
     results = tuple(run.steps), choice, run.history, run.descriptions, ended, reached
-    return SearchResult(*results, len(run.steps[0].scored) - 1, run.earlier.steps)
+    ranked = sorted((*run.history, *run.scored_only), key=lambda one: one.rank, reverse=True)
+    of_domain = next((one.template for one in ranked if words_said(one.template, run.domain)), None)
+    found = len(run.steps[0].scored) - 1, run.earlier.steps, run.domain, of_domain
+    return SearchResult(*results, *found)
 
 
 @dataclass
@@ -221,6 +233,7 @@ class _Run:
     on_step: Callable[[Step], None]
     earlier: Earlier
     descriptions: tuple[str, ...] = ()
+    domain: tuple[DomainWord, ...] = ()
     scored_only: list[ScoredOnly] = field(default_factory=list)
     steps: list[Step] = field(default_factory=list)
     history: PromptHistory = field(init=False)
@@ -328,6 +341,7 @@ class _Run:
             count=self.settings.candidates_per_step,
             scored_only=tuple(self.scored_only),
             scale=scale_of(self.reward),
+            domain=self.domain,
         )
         known: object = may_know(self.strategy, everything)
         if not isinstance(known, Known):

@@ -22,6 +22,7 @@ from ipo_prompts.experiments.run.scores import (
 )
 from ipo_prompts.metrics.clock import Limit
 from ipo_prompts.metrics.verdict import Headroom, Rounded
+from ipo_prompts.programs.templates.domain_words import DomainWord
 
 RESULT = "result.json"
 PROGRAM, CENTRING = "program.json", "centring.json"
@@ -165,12 +166,16 @@ class StrategyUsed(Content):
         vocabulary: the vocabulary whose phrases were combined; None if the strategy has none.
         passes_over: a text that says why a template may not be proposed although it scores better than the best
             template so far; empty if the strategy gives no reason.
+        domain: the domain words that were tried, with their kinds and sources.
+        best_of_domain: the template with a domain word that scored best on the search units; None if there is none.
     """
 
     name: str
     settings: dict[str, Any]
     vocabulary: str | None = None
     passes_over: str = ""
+    domain: tuple[DomainWord, ...] = ()
+    best_of_domain: str | None = None
 
 
 class Harmonic(Content):

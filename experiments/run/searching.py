@@ -102,6 +102,7 @@ def search_in(
         describing=_describing(prepared),
         room=planned.room,
         earlier=search.Earlier(tuple(earlier.templates), earlier.steps) if earlier else None,
+        called=(config.data,),
         replies=[*(replies or ()), *described],
         replay=replies is not None,  # if only the describer is replayed, the optimizer may ask
     )

@@ -7,6 +7,7 @@ the result when it is shown.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -37,6 +38,7 @@ from ipo_prompts.experiments.run.scores import (
 from ipo_prompts.metrics.classification import FAR
 from ipo_prompts.metrics.errors import money, several
 from ipo_prompts.metrics.verdict import between, points, share
+from ipo_prompts.programs.templates.domain_words import SOURCES, domain_in_words, words_said
 
 REPORT = "report.html"
 Place = Literal["terminal", "quiet", "notebook", "headline", "verdict", "warning", "rows", "test", "sure", "compared"]
@@ -90,6 +92,7 @@ def told(result: RunResult, config: RunConfig | None, folder: Path) -> Iterator[
             yield from capability(result)
         text, command = advice(result, config, folder)
         yield Line(("terminal", "rows"), text, "advice", command)
+    yield from _domain(result, folder)
     if result.stopped:
         yield Line(("warning", "notebook"), f"The search was stopped early: {result.stopped}.")
     if result.started:
@@ -215,6 +218,20 @@ def baselines_in_words(found: Baselines, best: float) -> str:
     elif found.weak:
         words += " Another CLIP is likely to help more than words."
     return words
+
+
+def _domain(result: RunResult, folder: Path) -> Iterator[Line]:
+    """Yield which domain word the template says; if it says none, the best template with one, and what to type."""
+    words, best = result.strategy.domain, result.strategy.best_of_domain
+    if not words or best is None:
+        return
+    if taken := words_said(result.template, words):
+        told = several([f"{word.text!r}, from {SOURCES[word.source]}" for word in taken])
+        yield Line(("terminal", "rows", "notebook"), f"the template says {told}", "domain words")
+        return
+    told = f"none was taken: {domain_in_words(words)}; the best template with one is {best}"
+    use = (f"ipo predict {shlex.quote(str(folder))}", f"--template {shlex.quote(best)}", "PICTURES")
+    yield Line(("terminal", "rows", "notebook"), told, "domain words", use if result.untested else ())
 
 
 def _names(result: RunResult) -> Iterator[Line]:

@@ -21,6 +21,7 @@ from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.registry import blaming, check_members, settings_of
 from ipo_prompts.metrics.scale import FRACTION, Scale
 from ipo_prompts.metrics.template import read_templates
+from ipo_prompts.programs.templates.domain_words import DomainWord
 from ipo_prompts.programs.templates.phrases import VocabularyName
 from ipo_prompts.programs.templates.settings import SearchSettings
 
@@ -72,6 +73,7 @@ class Known:
         count: the number of templates that are wanted in this step.
         scored_only: every template that was scored only, in the order of scoring.
         scale: the scale of the reward's values.
+        domain: the domain words, the most promising first.
     """
 
     task: str
@@ -84,6 +86,7 @@ class Known:
     count: int = 1
     scored_only: Sequence[ScoredOnly] = ()
     scale: Scale = FRACTION
+    domain: Sequence[DomainWord] = ()
 
     @property
     def digest(self) -> str:
@@ -94,7 +97,7 @@ class Known:
         ]
         labels = None if self.labels is None else self.labels.tolist()
         about = (self.task, [*self.class_names], [*self.descriptions], labels, self.step, self.seed, self.count)
-        text = json.dumps((about, tried, scored_only))
+        text = json.dumps((about, tried, scored_only, *([self.domain] if self.domain else ())))
         return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
@@ -165,6 +168,8 @@ class Strategy(Protocol):
         may_know: `may_know(known)` returns the `Known` that `ask` receives in place of `known`. Default: `known`.
         close: a method that is called when the search has ended, also after an error.
         vocabulary: the name of the vocabulary whose phrases the strategy combines, for the report. Default: none.
+        domain_words: the most domain words that the strategy tries. They are looked for only if this is above 0.
+            Default: 0.
         passes_over: a text for the report. It says why the strategy may not propose a template although its value is
             higher than the best so far.
         Settings, build: for a strategy with a name in `strategies/__init__.py`. `Settings` is a pydantic model of the

@@ -35,6 +35,7 @@ from ipo_prompts.programs.strategies.base import (
     may_know,
 )
 from ipo_prompts.programs.strategies.history import NoHistory
+from ipo_prompts.programs.templates.domain_words import DomainWord, forms
 from ipo_prompts.programs.templates.phrases import Part, Phrase, Vocabulary, VocabularyName, Wording, unknown_words
 
 if TYPE_CHECKING:
@@ -49,6 +50,8 @@ SENTENCES = 7_000
 compositions."""
 FEWEST = 25
 """The number of compositions that a step may score even with very many classes."""
+FORMS_OF = 5
+"""The number of domain words that are tried in all their forms: the words that score best in one form."""
 VOCABULARY_STEPS = 4
 """The phrases of the vocabulary may cost as much as this number of steps. Of a longer vocabulary, only every second or
 third phrase is scored."""
@@ -65,6 +68,13 @@ class ComposeSettings(BaseModel, extra="forbid", frozen=True):
         ge=1,
         description="compositions that a step scores, fewer with more than 70 classes; the phrases of the vocabulary "
         "are scored besides, once",
+    )
+    domain_words: int = Field(
+        70,
+        ge=0,
+        le=100,
+        description="words that say what all classes are; they are tried before the vocabulary, at most as many "
+        "templates as a step scores; 0 looks for none",
     )
 
 
@@ -91,6 +101,7 @@ class Compose:
         vocabulary: VocabularyName = "shipped",
     ) -> None:
         self.settings, self.vocabulary = settings or ComposeSettings(), vocabulary
+        self.domain_words = self.settings.domain_words
         self._writer = writer if self.settings.words else None
 
     @classmethod
@@ -110,7 +121,8 @@ class Compose:
         most = min(self.settings.scored_templates, max(FEWEST, SENTENCES // max(1, len(known.class_names))))
         pool = _Pool(known, most, self.vocabulary)
         if known.step == 0:
-            pool.score_only(desk, _VOCABULARY)
+            for around in _FIRST:
+                pool.score_only(desk, around)
         for template in self._written(known, desk):
             if template not in pool:
                 pool.score_only(desk, template)
@@ -143,8 +155,32 @@ class Compose:
         return beside.accepted
 
 
-_VOCABULARY = ""
-"""The value of `around` for compositions with a phrase of the vocabulary: they are made from no template."""
+_WORDS, _FORMS, _VOCABULARY = "domain words", "forms of domain words", ""
+"""The values of `around` for compositions that are made from no template: with one form of each domain word, with the
+other forms of the best domain words, and with a phrase of the vocabulary."""
+_FIRST = (_WORDS, _FORMS, _VOCABULARY)
+
+
+_NO_RANK = (float("-inf"), float("-inf"))
+
+
+def first_forms(words: Sequence[DomainWord], most: int) -> dict[DomainWord, Part]:
+    """Return the form in which each domain word is tried first; of the `most` compositions, some are left for others.
+
+    Words for which no composition is left, and words with no form that is not an earlier word's, are left out.
+    """
+    found: dict[DomainWord, Part] = {}
+    for word in words[: most - most // 4]:
+        new = next((part for part in forms(word) if part not in found.values()), None)
+        if new is not None:
+            found[word] = new
+    return found
+
+
+def _grouped(word: DomainWord) -> Iterable[tuple[Part, str]]:
+    """Return the forms of a domain word with their group: what classes are, or what pictures are."""
+    group = "domain pictures" if word.kind == "picture" else "domain"
+    return ((part, group) for part in forms(word))
 
 
 class _Pool:
@@ -171,6 +207,8 @@ class _Pool:
         self.groups = _groups(Vocabulary.load(vocabulary).usable(known.class_names))
         self.parts: dict[Part, tuple[float, float]] = {}
         phrases = list(self.groups)
+        self.groups = {**self.groups, **{part: group for word in known.domain for part, group in _grouped(word)}}
+        self._most = most
         self._vocabulary = phrases[:: max(1, -(-len(phrases) // (VOCABULARY_STEPS * most)))]
         self._known = known
         self._wordings: dict[str, Wording] = {}
@@ -205,12 +243,22 @@ class _Pool:
         return [template for template in self._ordered() if key(template) not in proposed]
 
     def _near(self, template: str) -> list[Wording]:
-        """Return the neighbours of a composition or a writer's template; for `_VOCABULARY`, one for each phrase."""
-        if template == _VOCABULARY:
-            return [self.start.plus(part) for part in self._vocabulary]
+        """Return the neighbours of a composition or a writer's template; for a value of `_FIRST`, one for each part."""
+        if template in _FIRST:
+            parts = self._vocabulary if template == _VOCABULARY else self._of_domain(template)
+            return [self.start.plus(part) for part in parts]
         if template in self._wordings:
             return self._around(self._wordings[template])
         return self._said(template)
+
+    def _of_domain(self, which: str) -> list[Part]:
+        """Return one form of each domain word, or the other forms of the words that score best in this one form."""
+        first = first_forms(self._known.domain, self._most)
+        if which == _WORDS:
+            return list(first.values())
+        best = sorted(first, key=lambda word: self.parts.get(first[word], _NO_RANK), reverse=True)[:FORMS_OF]
+        others = [part for word in best for part in forms(word) if part not in first.values()]
+        return others[: self._most - len(first)]
 
     def _around(self, wording: Wording) -> list[Wording]:
         """Return the compositions that lack one part of a wording, and those that have one more, promising part."""
@@ -265,7 +313,7 @@ class _Pool:
             self._worth[score.template] = worth(score, self._known.scale.word)
             parts = wording.parts
             for part in parts:
-                rank = score.rank if len(parts) == len(self.start.parts) + 1 else (float("-inf"), float("-inf"))
+                rank = score.rank if len(parts) == len(self.start.parts) + 1 else _NO_RANK
                 self.parts[part] = max(rank, self.parts.get(part, rank))
 
     def _ordered(self) -> list[str]:

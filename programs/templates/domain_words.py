@@ -6,7 +6,11 @@ and the words that do best in all their forms.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final, Literal, NamedTuple
+
+from ipo_prompts.metrics.template import names_class
+from ipo_prompts.programs.templates.phrases import Part
 
 WordKind = Literal["thing", "place", "doing", "picture"]
 Source = Literal["names", "said", "pictures", "language model"]
@@ -18,6 +22,10 @@ SOURCES: Final[dict[Source, str]] = {
     "language model": "the language model",
 }
 """Where a word comes from, in words."""
+
+
+TOLD: Final = 8
+"""The most words that are told of each kind."""
 
 
 class DomainWord(NamedTuple):
@@ -32,3 +40,42 @@ class DomainWord(NamedTuple):
     text: str
     kind: WordKind
     source: Source
+
+
+def forms(word: DomainWord) -> tuple[Part, ...]:
+    """Return the parts of templates that say a domain word, the usual one first.
+
+    >>> [part.text for part in forms(DomainWord("flower", "thing", "names"))]
+    ['a type of flower', 'flower', 'flower', 'flower']
+    """
+    text = word.text
+    of = (Part("detail", f"a type of {text}"), Part("detail", text), Part("quality", text), Part("noun", text))
+    if word.kind == "picture":
+        return (Part("quality", text), Part("noun", text), Part("kind", text))
+    return (Part("doing", "a person doing"), *of) if word.kind == "doing" else of
+
+
+def words_said(template: str, words: Sequence[DomainWord]) -> list[DomainWord]:
+    """Return the domain words that a template says.
+
+    >>> flower = DomainWord("flower", "thing", "names")
+    >>> words_said("a photo of a <CLASS>, a type of flower.", [flower]) == [flower]
+    True
+    """
+    return [word for word in words if names_class(template, word.text)]
+
+
+def domain_in_words(words: Sequence[DomainWord]) -> str:
+    """Say what all classes may be called, and what the pictures may be, with the source of the first words.
+
+    >>> domain_in_words([DomainWord("flower", "thing", "names"), DomainWord("plant", "thing", "names")])
+    'together the classes might be called: flower, plant'
+    >>> domain_in_words([])
+    'no word is known for what all classes are'
+    """
+    parts = []
+    for start, pictures in (("together the classes might be called: ", False), ("the pictures might be called: ", True)):
+        texts = [word.text for word in words if (word.kind == "picture") == pictures]
+        more = f" and {len(texts) - TOLD} more" if len(texts) > TOLD else ""
+        parts += [f"{start}{', '.join(texts[:TOLD])}{more}"] if texts else []
+    return "; ".join(parts) or "no word is known for what all classes are"

@@ -22,8 +22,9 @@ from ipo_prompts.metrics.template import SLOT, problem
 from ipo_prompts.programs.search import Earlier, SearchResult, Step, search
 from ipo_prompts.programs.strategies import STRATEGIES, compose
 from ipo_prompts.programs.strategies.base import Expected, Forecast, Known, Models
-from ipo_prompts.programs.strategies.compose import FEWEST, PARTS, Compose, ComposeSettings, worth
+from ipo_prompts.programs.strategies.compose import FEWEST, FORMS_OF, PARTS, Compose, ComposeSettings, worth
 from ipo_prompts.programs.templates.admission import Desk
+from ipo_prompts.programs.templates.domain_words import DomainWord
 from ipo_prompts.programs.templates.phrases import LONGEST, Vocabulary, VocabularyName, Wording
 from ipo_prompts.programs.templates.settings import SearchSettings
 
@@ -358,3 +359,74 @@ def test_searches_that_share_it_do_not_share_what_they_looked_at() -> None:
     found = search(SearchSettings(steps=3), reward, strategy, reward.examples([]), on_step=other)
     assert [entry.template for entry in found.history] == [entry.template for entry in alone.history]
     assert found.scored_only == alone.scored_only and others
+
+
+FLOWER, PLANT = (DomainWord(text, "thing", "names") for text in ("flower", "plant"))
+SATELLITE = DomainWord("satellite", "picture", "said")
+
+
+def with_words(reward: Worded, words: Sequence[DomainWord], steps: int = 3, **settings: Any) -> SearchResult:
+    """Search with domain words."""
+    strategy = Compose(ComposeSettings(**settings))
+    return search(
+        SearchSettings(steps=steps), reward, strategy, reward.examples([]), find_domain=lambda: words
+    )
+
+
+def test_domain_words_come_first_each_in_its_usual_form_and_the_best_in_all_forms(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(WORTH, "flower", 0.05)
+    reward = Worded()
+    with_words(reward, [PLANT, FLOWER, SATELLITE], steps=1)
+    assert reward.scored[1:4] == [
+        "a photo of a <CLASS>, a type of plant.",
+        "a photo of a <CLASS>, a type of flower.",
+        "a satellite photo of a <CLASS>.",
+    ]
+    others = ["a photo of a <CLASS>, flower.", "a flower photo of a <CLASS>.", "a photo of a <CLASS> flower."]
+    assert reward.scored[4:7] == others, "the word that scores best first"
+
+
+def test_forms_are_left_for_the_five_best_domain_words_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    words = [DomainWord(f"thing{chr(97 + i)}", "thing", "names") for i in range(9)]
+    for i, word in enumerate(words):
+        monkeypatch.setitem(WORTH, word.text, 0.01 * i)
+    reward = Worded()
+    with_words(reward, words, steps=1)
+    in_other_forms = {one for one in reward.scored if one.startswith("a photo of a <CLASS>, thing")}
+    assert in_other_forms == {f"a photo of a <CLASS>, {word.text}." for word in words[-FORMS_OF:]}
+
+
+def test_domain_words_cost_no_more_than_one_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    words = [DomainWord(f"w{chr(97 + i // 26)}{chr(97 + i % 26)}x", "thing", "names") for i in range(70)]
+
+    def of_words(reward: Worded) -> list[str]:
+        with_words(reward, words, steps=1)
+        return [one for one in reward.scored if re.search(r"\bw[a-z]{2}x\b", one)][:200]
+
+    first = of_words(Worded())
+    before_vocabulary = first[: next(i for i, one in enumerate(first) if one in first[:i] or i == len(first) - 1)]
+    assert len(before_vocabulary) >= 70
+    many = Worded([f"class {number}" for number in range(2000)])
+    with_words(many, words, steps=1)
+    first_phrase = next(i for i, one in enumerate(many.scored[1:]) if not re.search(r"\bw[a-z]{2}x\b", one))
+    assert first_phrase == FEWEST, "however many classes there are"
+
+
+def test_a_domain_word_stands_in_a_template_once_and_beside_other_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(WORTH, "flower", 0.05)
+    monkeypatch.setitem(WORTH, "satellite", 0.04)
+    reward = Worded()
+    found = with_words(reward, [FLOWER, PLANT, SATELLITE])
+    assert not [one for one in reward.scored if "flower" in one and "plant" in one or one.count("flower") > 1]
+    assert any("satellite" in one and "flower" in one for one in reward.scored)
+    assert "flower" in found.choice.template and "dark" in found.choice.template
+    assert found.domain == (FLOWER, PLANT, SATELLITE) and "flower" in str(found.best_of_domain)
+
+
+def test_no_word_is_looked_for_where_none_is_wanted() -> None:
+    asked: list[int] = []
+    reward = Worded()
+    found = search(SearchSettings(steps=1), reward, Compose(ComposeSettings(domain_words=0)), reward.examples([]))
+    assert found.domain == () and found.best_of_domain is None and not asked
