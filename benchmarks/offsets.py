@@ -78,28 +78,32 @@ def measured(clip: Clip, *, small: bool) -> Cells:
                 for items in ([*data.train, *data.val], data.test)
             )
             classes = reward.texts.encode([BASELINE], reward.class_names)[0]
-            logits = logits_of(clip, test.features, classes)
-            for draw, order, some, weights in drawn(pool.labels, test.labels):
-                for row, of_row in fitted(clip, classes, pool.features[some], test.features, logits):
+            for draw, order, some, also, weights in drawn(pool.labels, test.labels):
+                for row, of_row in fitted(clip, classes, pool.features[some], test.features, also):
                     hits = (of_row.argmax(axis=1) == test.labels) * weights
                     score = {"value": float(hits.mean()), "hits": hits, "labels": test.labels}
                     cells[group, draw, row][spec, order] = score
     return cells
 
 
-def drawn(pool: Numbers, test: Numbers) -> Iterator[tuple[str, int, Numbers, Doubles]]:
-    """Yield the draw, the order of the classes, the places of the pictures, and weights of test pictures, mean 1."""
-    yield BALANCED, 0, np.arange(len(pool)), np.ones(len(test))
+def drawn(pool: Numbers, test: Numbers) -> Iterator[tuple[str, int, Numbers, Numbers, Doubles]]:
+    """Yield the draw, the order of the classes, the places of unlabelled and of test pictures, and weights of the test.
+
+    The weights have the mean 1. The drawn test pictures are for EM; all of them are tested.
+    """
+    yield BALANCED, 0, np.arange(len(pool)), np.arange(len(test)), np.ones(len(test))
     for order in range(ORDERS):
         rng = np.random.default_rng(order)
         law = 1 / (1 + rng.permutation(int(pool.max()) + 1))
-        some = rng.choice(len(pool), len(pool), p=law[pool] / law[pool].sum())
-        yield ZIPF, order, some, np.ones(len(test))
-        yield ZIPF_TEST, order, some, law[test] / law[test].mean()
+        some, also = (
+            rng.choice(len(labels), len(labels), p=law[labels] / law[labels].sum()) for labels in (pool, test)
+        )
+        yield ZIPF, order, some, also, np.ones(len(test))
+        yield ZIPF_TEST, order, some, also, law[test] / law[test].mean()
 
 
 def fitted(
-    clip: Clip, classes: Floats, known: Floats, test: Floats, logits: Floats
+    clip: Clip, classes: Floats, known: Floats, test: Floats, also: Numbers
 ) -> Iterator[tuple[str, Doubles | Floats]]:
     """Yield each row and its logits of the test pictures, (n, C), after a fit to unlabelled pictures.
 
@@ -108,15 +112,16 @@ def fitted(
         classes: the class embeddings of the baseline template, float32 (C, D).
         known: the features of the unlabelled pictures, float32 (m, D).
         test: those of the test pictures, float32 (n, D).
-        logits: the logits of the test pictures with `classes`, float32 (n, C).
+        also: the places of the test pictures that the last row is fitted to as well.
     """
+    logits = logits_of(clip, test, classes)
     seen = logits_of(clip, known, classes)
     yield BASE, logits
     yield CENTRING, logits + CentringOffsets.from_pictures(known).of(clip, classes)
     yield PRIOR, logits + uniform_offsets(seen)
     yield SURE, logits + sure_prior(seen)
     yield EM, Mixture(classes, known, seen).logits(test, logits)
-    both = Mixture(classes, np.concatenate([known, test]), np.concatenate([seen, logits]))
+    both = Mixture(classes, np.concatenate([known, test[also]]), np.concatenate([seen, logits[also]]))
     yield EM_TEST, both.logits(test, logits)
 
 

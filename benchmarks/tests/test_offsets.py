@@ -41,8 +41,8 @@ def test_a_sure_prior_is_less_the_log_of_the_mean_posterior_of_sure_pictures() -
 def test_lopsided_draws_and_tests_follow_one_law() -> None:
     labels = np.repeat(np.arange(5), 6)
     balanced, *rest = drawn(labels, labels)
-    assert balanced[2].tolist() == list(range(30)) and set(balanced[3].tolist()) == {1.0}
-    for (_, _, some, even), (name, _, same, weights) in zip(rest[::2], rest[1::2], strict=True):
+    assert balanced[2].tolist() == list(range(30)) and set(balanced[4].tolist()) == {1.0}
+    for (_, _, some, _, even), (name, _, same, _, weights) in zip(rest[::2], rest[1::2], strict=True):
         assert name == ZIPF_TEST and np.array_equal(some, same) and set(even.tolist()) == {1.0}
         assert weights.mean() == pytest.approx(1) and weights.max() / weights.min() == pytest.approx(5)
 
