@@ -1,134 +1,233 @@
-"""Offsets on the embedded pictures: what they add to two templates, where they do harm, and what a run keeps of them.
+"""What helps without labels and without words? Offsets of several kinds, and EM, over the baseline template.
 
-For each set: the initial template and the best of CLIP's 80 (chosen as a run chooses, without offsets), each without
-offsets, with centring offsets and with prior offsets of the search and selection pictures. Then the result of a run
-over the 80 with either kind, and whether the run kept the offsets. Then the initial template with offsets of as many
-unlabelled pictures whose classes follow Zipf's law (drawn with replacement), mean of five orders of the classes; and on
-new classes with centring by base pictures. Prints one table, test accuracy in percent. A set has no more pictures than
-one run takes, so another seed is no other draw.
+Each row is fitted to the search and selection pictures of a set without their labels, and names its test pictures.
+`balanced` are the pictures as they are; for `Zipf`, as many are drawn with replacement, class k of a random order in
+proportion to 1/k, mean of five orders. The test is balanced; a last table weighs it by the same law. Prints gains over
+the baseline template in points with 95 % intervals (`gains.py`), leads over centring, and what the rule of
+docs/label-free.md takes. CLIPs that were made for templates (`embedded`) are shown and decide nothing.
 """
 
 from __future__ import annotations
 
-import tempfile
-from contextlib import closing
-from dataclasses import replace
-from pathlib import Path
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from benchmarks.common import arguments
-from ipo_prompts.experiments.data import Item
-from ipo_prompts.experiments.run.live_view import Ui
-from ipo_prompts.experiments.run.plan import SPLIT_SEED, plan
-from ipo_prompts.experiments.run.prepared import Prepared, prepare
-from ipo_prompts.experiments.run.reading import load_config
-from ipo_prompts.experiments.run.searching import SearchedRun, search_in
+from benchmarks.gains import Crossed, Row
+from benchmarks.lab.bed import expanded
+from benchmarks.label_free import header
+from ipo_prompts.experiments.data import load_data
+from ipo_prompts.experiments.data.sources import own
+from ipo_prompts.experiments.run.plan import SPLIT_SEED
+from ipo_prompts.metrics.arrays import Doubles, Floats
+from ipo_prompts.metrics.calibration import softmax
+from ipo_prompts.metrics.classification import ClipReward, logits_of
 from ipo_prompts.metrics.clip import Clip, load_clip
-from ipo_prompts.metrics.offsets import Fitted, fitted
-from ipo_prompts.metrics.template import BASELINE, imagenet_templates
-from ipo_prompts.programs.record.journal import Journal
+from ipo_prompts.metrics.offsets import CentringOffsets, uniform_offsets
+from ipo_prompts.metrics.sampling import Numbers
+from ipo_prompts.metrics.template import BASELINE
 
-COLUMNS = (
-    *(
-        "baseline",
-        "+ centring",
-        "+ prior",
-        "best of 80",
-        "+ centring ",
-        "+ prior ",
-        "run, centring",
-        "kept",
-        "run, prior",
-        "kept ",
-    ),
-    *("Zipf: + centring", "Zipf: + prior", "new: baseline", "new: + centring"),
-)
+GROUPS = ("clean", "taught", "untaught")
+BALANCED, ZIPF, ZIPF_TEST = "balanced", "Zipf", "Zipf, and so the test"
+DRAWS = (BALANCED, ZIPF)
+LOPSIDED = (BALANCED, ZIPF_TEST)
+COLUMNS = [(group, draw) for draw in DRAWS for group in GROUPS]
 ORDERS = 5
-QUIET = Ui(1, quiet=True)
+BASE, CENTRING, PRIOR, SURE, EM = "baseline", "centring", "prior", "sure prior", "EM"
+EM_TEST = "EM, test pictures as well"
+ROWS = (CENTRING, PRIOR, SURE, EM, EM_TEST)
+KINDS = (CENTRING, PRIOR)
+"""The rows that are kinds of `offsets=` today."""
+LOST = 2.0
+"""What a lost point counts, where a gained one counts 1."""
+HARMLESS = -1.0
+ROUNDS = 10
+"""The rounds of EM."""
+Cells = dict[tuple[str, str, str], dict[tuple[str, int], dict[str, Any]]]
+"""Group of sets, draw of pictures, row → set and order → the score."""
 
 
 def main() -> None:
     """Measure and print."""
-    options = arguments(__doc__, sets={"default": "a,b,c,d", "help": "names after `embedded:`"})
-    sets = ["a"] if options.small else options.sets.split(",")
-    clip = load_clip("embedded")
-    print("| set |", " | ".join(column.strip() for column in COLUMNS), "|")
-    print("| --- |", " | ".join("---" for _ in COLUMNS), "|")
-    with tempfile.TemporaryDirectory() as folder:
-        templates = imagenet_templates()[: 8 if options.small else None]
-        (Path(folder) / "80.txt").write_text("\n".join(templates), encoding="utf-8")
-        for name in sets:
-            row = measure(name, clip, Path(folder))
-            print(f"| {name} |", " | ".join(row[column] for column in COLUMNS), "|", flush=True)
+    options = arguments(__doc__, clips={"default": "embedded", "help": "names of CLIPs, with commas between"})
+    names = options.clips.split(",")
+    found = {name: measured(load_clip(name), small=options.small) for name in names}
+    plain = [name for name in names if name != "embedded"]
+    if len(plain) > 1:
+        tables(f"{len(plain)} plain CLIPs", [found[name] for name in plain])
+    for name in names:
+        tables(name.rpartition("/")[2], [found[name]])
+    decide([found[name] for name in plain or names])
 
 
-def measure(name: str, clip: Clip, folder: Path) -> dict[str, str]:
-    """Return the text of each column."""
-    prepared, plain = searched(name, clip, folder)
-    best = plain.result.choice.template
-    known = features(prepared, (*prepared.plan.drawn.search, *prepared.plan.drawn.selection))
-    zipf = [features(prepared, zipf_drawn(prepared, order)) for order in range(ORDERS)]
-    mean, prior = fitted("centring", known), fitted("prior", known)
-    row = {
-        "baseline": accuracy(prepared, BASELINE),
-        "+ centring": accuracy(prepared, BASELINE, mean),
-        "+ prior": accuracy(prepared, BASELINE, prior),
-        "best of 80": accuracy(prepared, best),
-        "+ centring ": accuracy(prepared, best, mean),
-        "+ prior ": accuracy(prepared, best, prior),
-        "Zipf: + centring": float(np.mean([accuracy(prepared, BASELINE, fitted("centring", one)) for one in zipf])),
-        "Zipf: + prior": float(np.mean([accuracy(prepared, BASELINE, fitted("prior", one)) for one in zipf])),
+def measured(clip: Clip, *, small: bool) -> Cells:
+    """Score all rows on all sets."""
+    cells: Cells = defaultdict(dict)
+    for group in GROUPS:
+        for spec in expanded(f"embedded:claims-{group}")[1 if small else 0 :: 2 if small else 1][
+            : 2 if small else None
+        ]:
+            own.allow(spec)
+            data = load_data(spec, seed=SPLIT_SEED)
+            reward = ClipReward(clip, tuple(data.class_names))
+            pool, test = (
+                reward.encode([one.picture for one in items], [one.label for one in items])
+                for items in ([*data.train, *data.val], data.test)
+            )
+            classes = reward.texts.encode([BASELINE], reward.class_names)[0]
+            for draw, order, some, also, weights in drawn(pool.labels, test.labels):
+                for row, of_row in fitted(clip, classes, pool.features[some], test.features, also):
+                    hits = (of_row.argmax(axis=1) == test.labels) * weights
+                    score = {"value": float(hits.mean()), "hits": hits, "labels": test.labels}
+                    cells[group, draw, row][spec, order] = score
+    return cells
+
+
+def drawn(pool: Numbers, test: Numbers) -> Iterator[tuple[str, int, Numbers, Numbers, Doubles]]:
+    """Yield the draw, the order of the classes, the places of unlabelled and of test pictures, and weights of the test.
+
+    The weights have the mean 1. The drawn test pictures are for EM; all of them are tested.
+    """
+    yield BALANCED, 0, np.arange(len(pool)), np.arange(len(test)), np.ones(len(test))
+    for order in range(ORDERS):
+        rng = np.random.default_rng(order)
+        law = 1 / (1 + rng.permutation(int(pool.max()) + 1))
+        some, also = (
+            rng.choice(len(labels), len(labels), p=law[labels] / law[labels].sum()) for labels in (pool, test)
+        )
+        yield ZIPF, order, some, also, np.ones(len(test))
+        yield ZIPF_TEST, order, some, also, law[test] / law[test].mean()
+
+
+def fitted(
+    clip: Clip, classes: Floats, known: Floats, test: Floats, also: Numbers
+) -> Iterator[tuple[str, Doubles | Floats]]:
+    """Yield each row and its logits of the test pictures, (n, C), after a fit to unlabelled pictures.
+
+    Args:
+        clip: the CLIP.
+        classes: the class embeddings of the baseline template, float32 (C, D).
+        known: the features of the unlabelled pictures, float32 (m, D).
+        test: those of the test pictures, float32 (n, D).
+        also: the places of the test pictures that the last row is fitted to as well.
+    """
+    logits = logits_of(clip, test, classes)
+    seen = logits_of(clip, known, classes)
+    yield BASE, logits
+    yield CENTRING, logits + CentringOffsets.from_pictures(known).of(clip, classes)
+    yield PRIOR, logits + uniform_offsets(seen)
+    yield SURE, logits + sure_prior(seen)
+    yield EM, Mixture(classes, known, seen).logits(test, logits)
+    both = Mixture(classes, np.concatenate([known, test[also]]), np.concatenate([seen, logits[also]]))
+    yield EM_TEST, both.logits(test, logits)
+
+
+def sure_prior(logits: Floats) -> Doubles:
+    """Return less the log of the mean posterior, where a picture weighs 1 − entropy / log C: float64 (C,).
+
+    This is one step of bias correction, as in "domain recentering and confidence-weighted prior calibration" (2026).
+    """
+    posteriors = softmax(logits).astype(np.float64)
+    tiny = np.finfo(np.float64).tiny
+    entropy = -(posteriors * np.log(np.maximum(posteriors, tiny))).sum(axis=1)
+    sure = np.maximum(1 - entropy / np.log(posteriors.shape[1]), tiny)
+    offsets: Doubles = -np.log(np.maximum(sure @ posteriors / sure.sum(), 1e-9))
+    return offsets
+
+
+class Mixture:
+    """Normal classes with a shared diagonal covariance, fitted by EM to pictures beside their text posteriors.
+
+    As TransCLIP (Zanella et al. 2024) without its graph of neighbours: a picture's share in a class is in proportion to
+    the class's share of pictures × its text posterior × its density. A class mean starts at the mean picture plus the
+    class's text row less the mean row, and counts as one picture there, so that a class without pictures keeps it.
+    """
+
+    def __init__(self, classes: Floats, features: Floats, logits: Floats) -> None:
+        count = len(classes)
+        start = features.mean(axis=0) + classes - classes.mean(axis=0)
+        self.spread = features.astype(np.float64).var(axis=0) + 1e-6
+        shares = softmax(logits).astype(np.float64)
+        for _ in range(ROUNDS):
+            sums = shares.sum(axis=0)
+            self.means = (shares.T @ features + start) / (sums + 1)[:, None]
+            squares = (shares.T @ features**2).sum(axis=0) - 2 * ((shares.T @ features) * self.means).sum(axis=0)
+            self.spread = (squares + sums @ self.means**2) / len(features) + 1e-6
+            self.log_share = np.log((sums + 1) / (len(features) + count))
+            shares = softmax(self.logits(features, logits).astype(np.float32)).astype(np.float64)
+
+    def logits(self, features: Floats, logits: Floats) -> Doubles:
+        """Return the log of the share of each class in each picture, up to a constant: float64 (n, C)."""
+        scaled = self.means / self.spread
+        density = features @ scaled.T - (scaled * self.means).sum(axis=1) / 2
+        found: Doubles = logits + density + self.log_share
+        return found
+
+
+def row_of(cells: Cells, groups: Sequence[str], draw: str, row: str) -> Row:
+    """Return a row of some groups of sets in the form of `gains.py`."""
+    joint = {key: score for group in groups for key, score in cells[group, draw, row].items()}
+    return Row(100 * float(np.mean([score["value"] for score in joint.values()])), "", "", 0, 0, joint)
+
+
+def crossed(found: Sequence[Cells], groups: Sequence[str], draw: str, row: str, other: str = BASE) -> Crossed:
+    """Compare two rows with several CLIPs."""
+    return Crossed.of(*([row_of(cells, groups, draw, one) for cells in found] for one in (row, other)))
+
+
+def tables(title: str, found: Sequence[Cells]) -> None:
+    """Print the gains of all rows over the baseline template, those over centring, and those on a lopsided test."""
+    print(f"\n{title}: gain over the baseline template, points\n")
+    start = [np.mean([row_of(cells, (group,), draw, BASE).accuracy for cells in found]) for group, draw in COLUMNS]
+    heads = [f"{group}, {draw} ({at:.1f} %)" for (group, draw), at in zip(COLUMNS, start, strict=True)]
+    header("row", *heads, "worth", "worth, lopsided test")
+    for row in ROWS:
+        told = [tell(crossed(found, (group,), draw, row)) for group, draw in COLUMNS]
+        print(f"| {row} | {' | '.join(told)} | {worth(found, row):.1f} | {worth(found, row, LOPSIDED):.1f} |")
+    print(f"\n{title}: lead over centring; gain where the test is weighted by Zipf's law as well, points\n")
+    header("row", *(f"{group}, {draw}" for group, draw in COLUMNS), *(f"{group}, {ZIPF_TEST}" for group in GROUPS))
+    for row in ROWS:
+        leads = ["–" if row == CENTRING else tell(crossed(found, (g,), draw, row, CENTRING)) for g, draw in COLUMNS]
+        told = [tell(crossed(found, (group,), ZIPF_TEST, row)) for group in GROUPS]
+        print(f"| {row} | {' | '.join([*leads, *told])} |", flush=True)
+
+
+def tell(one: Crossed) -> str:
+    """Return a mean gain with its interval."""
+    low, high = one.interval()
+    return f"{one.gains.mean():+.1f} [{low:.1f}, {high:.1f}]"
+
+
+def worth(found: Sequence[Cells], row: str, draws: Sequence[str] = DRAWS) -> float:
+    """Return what a row is worth by the rule of docs/label-free.md, in points."""
+    kinds = [crossed(found, groups, draw, row).gains for groups in (GROUPS[:1], GROUPS[1:]) for draw in draws]
+    return float(np.mean([np.where(gains < 0, LOST * gains, gains).mean() for gains in kinds]))
+
+
+def decide(found: Sequence[Cells]) -> None:
+    """Print what the rule of docs/label-free.md takes."""
+    first = max((BASE, *ROWS), key=lambda row: worth(found, row))
+    ends = [crossed(found, (group,), draw, first, CENTRING).interval() for group, draw in COLUMNS]
+    ahead, behind = sum(low > 0 for low, _ in ends), sum(high < 0 for _, high in ends)
+    also = [worth(found, row, LOPSIDED) for row in (first, CENTRING)]
+    print(
+        f"\nHighest worth: {first}. Its lead over centring is shown in {ahead} columns of {len(ends)}, centring's over "
+        f"it in {behind}. Worth with a lopsided test: {also[0]:.1f}, centring {also[1]:.1f}."
+    )
+    advice = first if ahead and not behind and also[0] >= also[1] else CENTRING
+    best = {
+        max(ROWS, key=lambda row, at=at: crossed(found, at[:1], at[1], row).gains.mean())  # type: ignore[misc]
+        for at in COLUMNS
     }
-    kept = {}
-    for kind, column in (("centring", "kept"), ("prior", "kept ")):
-        asked, found = searched(name, clip, folder, f"offsets={kind}")
-        assert found.settled is not None
-        kept[column] = "yes" if found.settled.kept else "no"
-        row[f"run, {kind}"] = accuracy(asked, found.result.choice.template, found.settled.kept)
-    base = prepare(plan(config(name, folder, "classes=base-to-new")), QUIET, clip)
-    drawn = base.plan.drawn
-    of_base = fitted("centring", features(base, (*drawn.search, *drawn.selection)))
-    row["new: baseline"], row["new: + centring"] = (accuracy(base, BASELINE, how, new=True) for how in (None, of_base))
-    return {column: f"{100 * value:.1f}" for column, value in row.items()} | kept
-
-
-def config(name: str, folder: Path, *more: str) -> Any:
-    """Return the settings of a run over the list of templates."""
-    listed = ("strategy=list", f"strategy.file={folder / '80.txt'}", "steps=1", "candidates_per_step=80")
-    return load_config(None, [f"data=embedded:{name}", "lm=none", "describer=none", *listed, *more])
-
-
-def searched(name: str, clip: Clip, folder: Path, *more: str) -> tuple[Prepared, SearchedRun]:
-    """Search in a folder of its own."""
-    prepared = prepare(plan(config(name, folder, *more)), QUIET, clip)
-    with closing(Journal(folder / "-".join((name, *more)))) as journal:
-        return prepared, search_in(prepared, journal, QUIET)
-
-
-def features(prepared: Prepared, items: tuple[Item, ...]) -> Any:
-    """Return the features of pictures: float32 (n, D)."""
-    return prepared.store.encode([item.picture for item in items])
-
-
-def zipf_drawn(prepared: Prepared, order: int) -> tuple[Item, ...]:
-    """Draw as many pictures as a run has, with replacement, class k of a random order in proportion to 1/k."""
-    rng = np.random.default_rng(order)
-    drawn = prepared.plan.drawn
-    pool = (*drawn.search, *drawn.selection)
-    place = rng.permutation(len(drawn.class_names))
-    share = np.array([1 / (1 + place[item.label]) for item in pool])
-    return tuple(pool[i] for i in rng.choice(len(pool), len(pool), p=share / share.sum()))
-
-
-def accuracy(prepared: Prepared, template: str, offsets: Fitted | None = None, *, new: bool = False) -> float:
-    """Return the accuracy of a template on the test pictures, those of new classes with `new`."""
-    planned, drawn = prepared.plan, prepared.plan.drawn
-    names, items = (drawn.new_class_names, drawn.new_test) if new else (drawn.class_names, drawn.test)
-    reward = planned.task.reward(prepared.clip, names, prepared.store)
-    units: Any = planned.task.encode(reward, items, seed=SPLIT_SEED).units
-    return reward.score([template], replace(units, offsets=offsets))[0].value
+    clean = [crossed(found, GROUPS[:1], draw, row).interval()[0] > HARMLESS for row in ROWS for draw in DRAWS]
+    harmless = [row for row, *ok in zip(ROWS, clean[::2], clean[1::2], strict=True) if all(ok)]
+    leave = [kind for kind in KINDS if kind not in {advice, *best}]
+    print(f"The advice: {advice}. Best in a column: {', '.join(sorted(best))}. Kinds that leave: {leave}.")
+    built = "yes" if first in (EM, EM_TEST) else "no"
+    print(f"EM is built: {built}. Costs nothing on clean pictures: {', '.join(harmless) or 'no row'}.")
 
 
 if __name__ == "__main__":
