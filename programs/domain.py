@@ -31,9 +31,9 @@ if TYPE_CHECKING:
     import dspy
 
     from ipo_prompts.metrics.clip import Clip
-    from ipo_prompts.programs.running import Job
     from ipo_prompts.metrics.features import FeatureStore
     from ipo_prompts.metrics.pictures import Picture
+    from ipo_prompts.programs.running import Job
 
 MOST = 70
 """The most domain words of a data set."""

@@ -35,6 +35,7 @@ from ipo_prompts.metrics.reward import by_embeddings
 from ipo_prompts.metrics.template import BASELINE
 from ipo_prompts.metrics.verdict import Headroom, points
 from ipo_prompts.programs.candidates import forecast_names
+from ipo_prompts.programs.domain import forecast_domain
 from ipo_prompts.programs.lm.ledger import total_usd
 from ipo_prompts.programs.naming import about_names, search_names, suggestions
 from ipo_prompts.programs.record.score_keeper import ScoreKeeper
@@ -115,8 +116,11 @@ def _optimizer(planned: Plan) -> dict[str, Any] | None:
     if room := planned.room:  # no question is longer than the context
         most = asked.calls * (room.window.tokens - config.max_tokens)
         asked = replace(asked, tokens_in=min(asked.tokens_in, most))
+    about = planned.drawn.class_names, planned.data.task, config.max_tokens
+    further = [forecast_domain(*about)] if getattr(planned.unasked, "domain_words", 0) else []
     if config.names == "search" and not planned.optimizer.small:
-        more = forecast_names(planned.drawn.class_names, planned.data.task, config.max_tokens)
+        further.append(forecast_names(*about))
+    for more in further:
         tokens = asked.tokens_in + more.tokens_in, asked.tokens_out + more.tokens_out
         asked = Forecast(asked.calls + more.calls, *tokens)
     return _forecast(planned.optimizer, asked)

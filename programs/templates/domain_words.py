@@ -74,8 +74,8 @@ def domain_in_words(words: Sequence[DomainWord]) -> str:
     'no word is known for what all classes are'
     """
     parts = []
-    for start, pictures in (("together the classes might be called: ", False), ("the pictures might be called: ", True)):
-        texts = [word.text for word in words if (word.kind == "picture") == pictures]
+    for what, of_pictures in (("together the classes", False), ("the pictures", True)):
+        texts = [word.text for word in words if (word.kind == "picture") == of_pictures]
         more = f" and {len(texts) - TOLD} more" if len(texts) > TOLD else ""
-        parts += [f"{start}{', '.join(texts[:TOLD])}{more}"] if texts else []
+        parts += [f"{what} might be called: {', '.join(texts[:TOLD])}{more}"] if texts else []
     return "; ".join(parts) or "no word is known for what all classes are"

@@ -119,6 +119,8 @@ _NO_DETAIL = re.compile(
 """Words after the class that are no detail, because they cannot stand alone behind a comma."""
 _NO_QUALITY = re.compile(r"\b(?:an?|the|with)\b|\b(?:and|of|in|on|at|to|for|from|by|like)$", re.I)
 """Words that show that a text is more than a quality: "darkly lit scene with a"."""
+
+
 class Part(NamedTuple):
     """A part of a template: its text, and the place where it stands.
 

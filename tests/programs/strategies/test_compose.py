@@ -368,9 +368,7 @@ SATELLITE = DomainWord("satellite", "picture", "said")
 def with_words(reward: Worded, words: Sequence[DomainWord], steps: int = 3, **settings: Any) -> SearchResult:
     """Search with domain words."""
     strategy = Compose(ComposeSettings(**settings))
-    return search(
-        SearchSettings(steps=steps), reward, strategy, reward.examples([]), find_domain=lambda: words
-    )
+    return search(SearchSettings(steps=steps), reward, strategy, reward.examples([]), find_domain=lambda: words)
 
 
 def test_domain_words_come_first_each_in_its_usual_form_and_the_best_in_all_forms(
@@ -419,7 +417,7 @@ def test_a_domain_word_stands_in_a_template_once_and_beside_other_words(monkeypa
     monkeypatch.setitem(WORTH, "satellite", 0.04)
     reward = Worded()
     found = with_words(reward, [FLOWER, PLANT, SATELLITE])
-    assert not [one for one in reward.scored if "flower" in one and "plant" in one or one.count("flower") > 1]
+    assert not [one for one in reward.scored if ("flower" in one and "plant" in one) or one.count("flower") > 1]
     assert any("satellite" in one and "flower" in one for one in reward.scored)
     assert "flower" in found.choice.template and "dark" in found.choice.template
     assert found.domain == (FLOWER, PLANT, SATELLITE) and "flower" in str(found.best_of_domain)
