@@ -66,7 +66,8 @@ def find_domain(job: Job, lm: dspy.LM | None) -> tuple[DomainWord, ...]:
     if isinstance(job.reward, ClipReward) and isinstance(job.units, EncodedPictures):
         truth = None if labels is None else labels.tolist()
         seen = from_clip(job.reward.clip, job.units.features, truth, names)
-    asked = ask_for_domain(lm, job.task, names, job.settings.seed) if lm else ()
+    small = job.lm is not None and job.lm.small
+    asked = ask_for_domain(lm, job.task, names, job.settings.seed, small) if lm else ()
     return domain_of(names, (*job.called, job.task), seen, asked)
 
 
@@ -78,9 +79,9 @@ def domain_of(
 ) -> tuple[DomainWord, ...]:
     """Return the domain words of a data set: at most `MOST`, each once, and none that names a class.
 
-    The sources take turns: a language model, what the data are called, the names of the classes, the pictures. So the
-    best word of each source comes early. Words for the data that the names speak against
-    come last.
+    Three sources take turns, so that the best word of each comes early: a language model, what the data are called, and
+    the names of the classes. What the CLIP sees comes next, because on the embedded pictures it found no right word.
+    Words of the data that the names speak against come last.
 
     Args:
         class_names: the names of the classes.
@@ -91,7 +92,8 @@ def domain_of(
     said = from_words(texts, class_names)
     doubted = [word for word in said if _against(word, class_names)]
     trusted = [word for word in said if word not in doubted]
-    return _usable((*_in_turn(asked, trusted, from_names(class_names), seen), *doubted), class_names)[:MOST]
+    in_turn = _in_turn(asked, trusted, from_names(class_names))
+    return _usable((*in_turn, *seen, *doubted), class_names)[:MOST]
 
 
 def _in_turn(*sources: Iterable[DomainWord]) -> list[DomainWord]:
@@ -311,7 +313,9 @@ def from_clip(
 # From a language model.
 
 
-def ask_for_domain(lm: dspy.LM, task: str, class_names: Sequence[str], seed: int) -> tuple[DomainWord, ...]:
+def ask_for_domain(
+    lm: dspy.LM, task: str, class_names: Sequence[str], seed: int, small: bool = False
+) -> tuple[DomainWord, ...]:
     """Ask a language model once what all classes are and what all pictures are. At most `SHOWN` names are sent.
 
     If a limit of the run is reached, or the answer cannot be read, no words are returned.
@@ -321,6 +325,7 @@ def ask_for_domain(lm: dspy.LM, task: str, class_names: Sequence[str], seed: int
         task: one sentence on what the pictures are.
         class_names: the classes.
         seed: the seed of the question.
+        small: whether the model is a small local one, which completes a list of words under a grammar.
 
     Raises:
         dspy.LMError: the language model cannot be reached.
@@ -328,9 +333,11 @@ def ask_for_domain(lm: dspy.LM, task: str, class_names: Sequence[str], seed: int
     import dspy
 
     from ipo_prompts.programs.lm.replies import BoundedChatAdapter, ask_lm
+    from ipo_prompts.programs.strategies.small_model import SmallWordsAdapter
     from ipo_prompts.signatures.propose import ProposeDomain
 
-    with dspy.context(lm=lm, adapter=BoundedChatAdapter(use_json_adapter_fallback=False)):
+    adapter = SmallWordsAdapter() if small else BoundedChatAdapter(use_json_adapter_fallback=False)
+    with dspy.context(lm=lm, adapter=adapter):
         try:
             answer = ask_lm(dspy.Predict(ProposeDomain), _question(task, class_names), {"rollout_id": seed})
         except (dspy.AdapterParseError, BudgetReached):

@@ -145,6 +145,11 @@ EXAMPLE_HISTORY = (
 )
 EXAMPLE_ANSWER = "a top view of a <CLASS>, a kind of coin on a museum tray."
 
+# The question of a small local model for what all classes are.
+SYSTEM_KINDS = "You say in one or two everyday words what all things of a list are. You answer with these words only."
+EXAMPLE_KINDS = {"denarius, ducat, penny, florin": "coin, money", "violin, tuba, drum, harp": "instrument"}
+"""Lists of names, and what they are: far from what people classify."""
+
 HISTORY_LINES = 12
 """The most templates shown, the best ones. Each costs prompt time at every step."""
 DESCRIPTION_CHARACTERS = 200

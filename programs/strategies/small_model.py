@@ -22,8 +22,10 @@ from ipo_prompts.signatures.propose import (
     EXAMPLE_ANSWER,
     EXAMPLE_DESCRIPTIONS,
     EXAMPLE_HISTORY,
+    EXAMPLE_KINDS,
     EXAMPLE_TASK,
     SYSTEM,
+    SYSTEM_KINDS,
     ProposeTemplate,
     question,
     short_line,
@@ -125,6 +127,13 @@ word   ::= [a-zA-Z] [a-z]{0,12} ("-" [a-z]{2,9})?
 writes lists that never end. The limits on word lengths are wide on purpose: under tight limits a small model joins
 words."""
 
+WORDS_GRAMMAR = r"""
+root ::= word (", " word){0,3} "."?
+word ::= [a-z] [a-z]{1,14} (" " [a-z]{2,14})?
+""".strip()
+SMALL_NAMES = 12
+"""The most class names in the question for words."""
+
 SAMPLING = {"temperature": 1.0, "top_p": 0.95, "top_k": 50, "max_tokens": 64}
 MIN_P = 0.05
 BAN_BIAS = -5.0
@@ -145,6 +154,9 @@ class SmallModelAdapter(dspy.Adapter):  # type: ignore[misc,unused-ignore]
     `cache`; any other option is refused.
     """
 
+    grammar: ClassVar[str] = GRAMMAR
+    bias: ClassVar[tuple[tuple[str, float], ...]] = ((" <", SLOT_BIAS), ("<", SLOT_BIAS))
+
     def __call__(
         self,
         lm: dspy.BaseLM,
@@ -153,7 +165,7 @@ class SmallModelAdapter(dspy.Adapter):  # type: ignore[misc,unused-ignore]
         demos: list[dict[str, Any]],
         inputs: dict[str, Any],
     ) -> list[dict[str, Any]]:
-        """Ask once and return `[{"template": text}]`; the text is empty if the reply was cut off.
+        """Ask once and return `[{"template": text}]`, or what `parse` returns; the text is empty if it was cut off.
 
         Raises:
             TypeError: `lm_kwargs` holds an unknown option.
@@ -161,8 +173,8 @@ class SmallModelAdapter(dspy.Adapter):  # type: ignore[misc,unused-ignore]
         defaults = {key: value for key, value in lm.kwargs.items() if value is not None}
         options = {**SAMPLING, **defaults, **lm_kwargs}
         control = {key: options.pop(key) for key in ("rollout_id", "cache") if key in options}
-        bias = [[" <", SLOT_BIAS], ["<", SLOT_BIAS], *(list(pair) for pair in options.pop("logit_bias", None) or ())]
-        extensions = {"grammar": GRAMMAR, "min_p": MIN_P, "logit_bias": bias}
+        bias = [list(pair) for pair in (*self.bias, *(options.pop("logit_bias", None) or ()))]
+        extensions = {"grammar": self.grammar, "min_p": MIN_P, "logit_bias": bias}
         system, *turns = self.format(signature, demos, inputs)
         request = Request(
             model=lm.model,
@@ -171,9 +183,8 @@ class SmallModelAdapter(dspy.Adapter):  # type: ignore[misc,unused-ignore]
             config=Config(**options, extensions=extensions),
         )
         response = lm(request, **control)
-        if response.finish_reason == "length":
-            return [{"template": ""}]
-        return [self.parse(signature, response.text or "")]
+        cut_off = response.finish_reason == "length"
+        return [self.parse(signature, "" if cut_off else response.text or "")]
 
     def format(
         self, signature: type[dspy.Signature], demos: list[dict[str, Any]], inputs: dict[str, Any]
@@ -192,6 +203,31 @@ class SmallModelAdapter(dspy.Adapter):  # type: ignore[misc,unused-ignore]
     def parse(self, signature: type[dspy.Signature], completion: str) -> dict[str, Any]:
         """Return the reply, stripped, as the output field."""
         return {"template": completion.strip()}
+
+
+class SmallWordsAdapter(SmallModelAdapter):
+    """Formats `ProposeDomain` for a small local model: the model completes a list of words, after two worked examples.
+
+    The words may be of any kind, so that the model is not asked what the pictures are.
+    """
+
+    grammar = WORDS_GRAMMAR
+    bias = ()
+
+    def format(
+        self, signature: type[dspy.Signature], demos: list[dict[str, Any]], inputs: dict[str, Any]
+    ) -> list[dict[str, Any]]:
+        """Return the chat: the system line, the worked examples and the question."""
+        turns = [turn for names, said in EXAMPLE_KINDS.items() for turn in (("user", names), ("assistant", said))]
+        asked = ", ".join(name.replace("_", " ") for name in inputs["classes"][:SMALL_NAMES])
+        return [
+            {"role": "system", "content": SYSTEM_KINDS},
+            *({"role": role, "content": text} for role, text in (*turns, ("user", asked))),
+        ]
+
+    def parse(self, signature: type[dspy.Signature], completion: str) -> dict[str, Any]:
+        """Return the words of the reply as the output fields of `ProposeDomain`."""
+        return {"kinds": [word.strip() for word in completion.split(",") if word.strip()], "pictures": []}
 
 
 def words_to_ban(

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import dspy
 import pytest
 
 from ipo_prompts.metrics.clock import BudgetReached
@@ -21,6 +23,7 @@ from ipo_prompts.programs.domain import (
     from_names,
     from_words,
 )
+from ipo_prompts.programs.lm.local import local_lm
 from ipo_prompts.programs.templates.domain_words import DomainWord
 
 Make = Callable[..., tuple[Any, Any]]
@@ -97,14 +100,21 @@ def test_sources_take_turns_and_no_word_names_a_class() -> None:
     asked = (DomainWord("bloom", "thing", "language model"), DomainWord("herb", "thing", "language model"))
     seen = (DomainWord("satellite", "picture", "pictures"),)
     found = domain_of(["rose", "tulip", "plant"], ["my flowers"], seen, asked)
-    assert [(word.text, word.source) for word in found[:3]] == [
-        ("bloom", "language model"),
-        ("flower", "said"),
-        ("satellite", "pictures"),
-    ]
+    assert [(word.text, word.source) for word in found[:2]] == [("bloom", "language model"), ("flower", "said")]
+    assert texts(found).index("satellite") > texts(found).index("herb"), "what the CLIP sees comes after all others"
     assert "plant" not in texts(found) and len(set(texts(found))) == len(found)
     many = tuple(DomainWord(f"word{number}", "thing", "pictures") for number in range(99))
     assert len(domain_of(["rose"], (), many)) == MOST
+
+
+def test_a_small_local_model_completes_a_list_of_words() -> None:
+    engine, name = local_lm("local/small")
+    lm = dspy.LM(name, engine=engine, temperature=1.0, cache=False)
+    birds = ["sparrow", "robin", "eagle", "swan", "owl"]
+    found = ask_for_domain(lm, "pictures", birds, seed=0, small=True)
+    assert found == ask_for_domain(lm, "pictures", birds, seed=0, small=True)
+    assert 1 <= len(found) <= 4 and all(word.source == "language model" and word.kind == "thing" for word in found)
+    assert all(re.fullmatch(r"[a-z ]+", word.text) and word.text not in birds for word in found)
 
 
 def reply(kinds: list[str], pictures: list[str]) -> str:
