@@ -107,7 +107,8 @@ _NO_KIND = re.compile(
 _KIND = re.compile(r"(?:an?|the|one|this) (?P<kind>[\w ,'-]+) of(?: (?P<near>[\w ,'-]+))?", re.I)
 _NEAR = re.compile(
     r"(?P<before>((?:an?|the|one|some) )?([\w-]+ )?"
-    r"(person|people|m[ae]n|wom[ae]n|child|children|somebody|someone) \w+ing|an?|the|one|this|some|any|many|my)?(?: |$|(?<!\w))(?P<near>[\w ,'-]*)",
+    r"(person|people|m[ae]n|wom[ae]n|child|children|somebody|someone) \w+ing|an?|the|one|this|some|any|many|my)?"
+    r"(?: |$|(?<!\w))(?P<near>[\w ,'-]*)",
     re.I,
 )
 """The words before the class: an article, or what somebody does with the class; then qualities."""
