@@ -29,6 +29,7 @@ from ipo_prompts.metrics.clip import Clip, load_clip
 from ipo_prompts.metrics.fit import Fit
 from ipo_prompts.metrics.reward import Score
 from ipo_prompts.metrics.sampling import mean_interval
+from ipo_prompts.metrics.template import words
 from ipo_prompts.metrics.text_tower import encode_templates
 
 PRICES = (0.0, 0.05, 0.1, 0.2, 0.3, 0.5)
@@ -54,7 +55,7 @@ class Seen:
 
     Attributes:
         fit: of each template, in standard deviations over the vocabulary.
-        words: the number of words of each template.
+        words: the length of each template, see `metrics.template.words`.
         accuracy: of each template on the test pictures.
         labelled: the accuracy of the template with the most hits on all search pictures, with their labels.
     """
@@ -160,7 +161,7 @@ class Bed:
         by_labels = [one.rank for one in scores]
         labelled = accuracy[max(range(len(templates)), key=lambda i: by_labels[i])]
         spread = float(np.std(fit[1 : 1 + phrases], ddof=1))
-        return Seen((fit / spread).tolist(), [len(one.split()) for one in templates], accuracy, labelled)
+        return Seen((fit / spread).tolist(), [words(one) for one in templates], accuracy, labelled)
 
 
 def choose(beds: dict[tuple[str, str], dict[str, Seen]]) -> tuple[Rule, Rule]:

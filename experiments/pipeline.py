@@ -32,6 +32,7 @@ from ipo_prompts.programs.lm.connect import REPLAY
 from ipo_prompts.programs.record.journal import Journal, read, seconds_of
 from ipo_prompts.programs.record.redaction import SHORTEST, too_short
 from ipo_prompts.programs.record.trust import outside, resume_command, resumed_by
+from ipo_prompts.programs.strategies.compose import kept_whole
 
 # Functions of other modules that a run calls by name: they measure whether words can help, log the run elsewhere, and
 # read and write the finished run directory.
@@ -135,6 +136,8 @@ def _announce(prepared: Prepared, journal: Journal, ui: Shows, before: Sequence[
     if not prepared.plan.data.labelled:
         rest = "nobody knows their labels"
     ui.say(f"searching {how} on {len(drawn.search)} pictures of {len(drawn.class_names)} classes; {rest}")
+    if config.strategy["name"] == "compose" and (told := kept_whole(config.initial_template)):
+        ui.say(told)
     contents, folder = prepared.store.contents, journal.path.parent
     if prepared.plan.data.labelled and (told := cost_of_opening(prepared.plan, contents, folder, before)):
         ui.say(told)

@@ -36,7 +36,7 @@ class Fit(ClipReward):
     Args:
         clip, class_names, store, also_fit: see `ClipReward`.
         yardstick: the templates over which the standard deviation of fit is taken; by default CLIP's 80 templates.
-        price: how much each word of a template lowers its value, in standard deviations; 0 lowers nothing.
+        price: how much each word of a template with meaning (`words`) lowers its value, in standard deviations.
         lead: how far a template must lead the initial template to replace it, in standard deviations.
 
     Attributes:

@@ -13,7 +13,8 @@ class Scale:
 
     Attributes:
         low, high: the bounds of the value. The contribution of a single unit may lie outside them.
-        word: the gain in value that a search which adds words demands for each word.
+        word: the gain in value that a search which adds words demands for each word with meaning, see
+            `metrics.template.words`.
         percent: whether values are shown in percent, like an accuracy; else they are shown as they are.
         lead: the gain over the initial template that a template must exceed to replace it. The gain must exceed the
             allowance for luck as well. A lead is for a measure whose gain may say nothing about the aim. Of the rewards

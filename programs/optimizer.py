@@ -337,7 +337,8 @@ class IPO(Teleprompter):
 # results on the other half of the suite.
 
 PRICE = 0.05
-"""The price of a word, in standard deviations of fit over the vocabulary. Words of a language model cost the same."""
+"""The price of a word with meaning, in standard deviations of fit over the vocabulary. Words of a language model cost
+the same."""
 LEAD = 1.5
 """The lead that the best template needs over the initial template, in the unit of `PRICE`, after its words are paid."""
 PHRASES = 60

@@ -18,8 +18,8 @@ more. And places do not depend on how sure a CLIP is: a template that only makes
 nothing. Compared by a loss, such a template would gain.
 
 At the end the shortest of the good templates is taken: among all candidates within one standard error of the best
-candidate, the candidate with the fewest words (the one-standard-error rule: Breiman, Friedman, Olshen & Stone 1984,
-section 3.4.3). `docs/statistics.md` compares this rule with others; `benchmarks/choice.py` makes that table.
+candidate, the candidate with the fewest words with meaning (the one-standard-error rule: Breiman, Friedman, Olshen &
+Stone 1984, section 3.4.3). `docs/statistics.md` compares this rule with others; `benchmarks/choice.py` makes its table.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class ScoreTable:
         losses: (1 + T, n), the loss of each unit; the mean losses break ties.
         evidence: (1 + T, n), the numbers by which templates are compared: minus the logarithm of the right class's
             place; the hits if there are no places, or if there is a lead.
-        words: (1 + T,), the number of words of each template.
+        words: (1 + T,), the length of each template: its words with meaning (`metrics.template.words`).
         classes: the class of each unit; None if units do not have one class each.
         draws: the draw of each unit, equal for variants of one base picture.
         lead: the lead that a candidate needs over the initial template, see `Scale`.

@@ -38,6 +38,7 @@ from ipo_prompts.experiments.run.scores import (
 from ipo_prompts.metrics.classification import FAR
 from ipo_prompts.metrics.errors import money, several
 from ipo_prompts.metrics.verdict import between, points, share
+from ipo_prompts.programs.strategies.compose import kept_whole
 from ipo_prompts.programs.templates.domain_words import SOURCES, domain_in_words, words_said
 
 REPORT = "report.html"
@@ -97,6 +98,8 @@ def told(result: RunResult, config: RunConfig | None, folder: Path) -> Iterator[
         yield Line(("warning", "notebook"), f"The search was stopped early: {result.stopped}.")
     if result.started:
         yield Line(("compared",), started_in_words(result.started, result.reward.unit))
+    if result.strategy.name == "compose" and (whole := kept_whole(result.initial_template)):
+        yield Line(("compared", "notebook"), whole)
     yield Line(("terminal",), _cost(result, config), "cost")
     more = "; labels.csv has the class that the template names for every picture" if result.untested else ""
     yield Line(("terminal",), f"{folder}   (open {REPORT} in it{more})", "run directory")

@@ -7,7 +7,7 @@ history of scores, so the language model is asked without any history. Its templ
 Each step starts from the best composition so far. The step scores this composition with each promising part added, and
 with each of its own parts left out. Some phrases help only beside another phrase ("lying on its side" beside "faded");
 filler never helps. Every word must earn its place: a longer composition must score higher by `Scale.word` for each
-extra word.
+extra word with meaning (`metrics.template.words`).
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ class Compose:
     asks_lm: ClassVar[bool] = True
     needs_lm: ClassVar[bool] = False
     passes_over: ClassVar[str] = (
-        "a longer template is preferred only if it scores half a point more for each further word"
+        "a longer template is preferred only if it scores half a point more for each further word with meaning"
     )
     Settings: ClassVar[type[BaseModel]] = ComposeSettings
 
@@ -155,6 +155,8 @@ class Compose:
         return beside.accepted
 
 
+_START = Wording("photo")
+"""The composition to which single parts are added if the initial template cannot be taken apart."""
 _WORDS, _FORMS, _VOCABULARY = "domain words", "forms of domain words", ""
 """The values of `around` for compositions that are made from no template: with one form of each domain word, with the
 other forms of the best domain words, and with a phrase of the vocabulary."""
@@ -203,7 +205,7 @@ class _Pool:
 
     def __init__(self, known: Known, most: int, vocabulary: VocabularyName) -> None:
         initial = known.history.initial
-        self.start = read_back(initial.template) or Wording("photo")
+        self.start = read_back(initial.template) or _START
         self.groups = _groups(Vocabulary.load(vocabulary).usable(known.class_names))
         self.parts: dict[Part, tuple[float, float]] = {}
         phrases = list(self.groups)
@@ -323,10 +325,8 @@ class _Pool:
 def worth(score: Score | ScoredTemplate | ScoredOnly, word: float) -> tuple[float, float]:
     """Return the sort key of a composition; higher is better.
 
-    Its first number is the value less the price of the words, its second number the negative loss.
-
-    With prices from 0 to 1 point for each word, the winners had the same test accuracy, and their length fell from 14
-    to 9 words (`docs/strategies.md`).
+    Its first number is the value less the price of the words (`metrics.template.words`), its second number the negative
+    loss.
     """
     return (score.value - word * words(score.template), -score.loss)
 
@@ -339,6 +339,14 @@ def read_back(template: str) -> Wording | None:
     """
     wording = Wording.of(template)
     return wording if wording and key(str(wording)) == key(template) else None
+
+
+def kept_whole(template: str) -> str:
+    """Return a sentence about an initial template around which no composition is built; empty for all others."""
+    if read_back(template):
+        return ""
+    start = f"compositions are built around {str(_START)!r}"
+    return f"The initial template {template!r} is kept whole: it cannot be taken apart, so {start}."
 
 
 def _composition(template: str) -> Wording | None:

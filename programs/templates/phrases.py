@@ -106,8 +106,9 @@ _NO_KIND = re.compile(
 """Words for a part or an amount of a thing, which are no kind of picture: "a pile of a <CLASS>"."""
 _KIND = re.compile(r"(?:an?|the|one|this) (?P<kind>[\w ,'-]+) of(?: (?P<near>[\w ,'-]+))?", re.I)
 _NEAR = re.compile(
-    r"(?P<before>(?:an?|the|one|this|some|any|many|my|(?:(?:an?|the|one|some) )?(?:[\w-]+ )?"
-    r"(?:person|people|m[ae]n|wom[ae]n|child|children|somebody|someone) \w+ing)(?= |$))? ?(?P<near>[\w ,'-]*)",
+    r"(?P<before>((?:an?|the|one|some) )?([\w-]+ )?"
+    r"(person|people|m[ae]n|wom[ae]n|child|children|somebody|someone) \w+ing|an?|the|one|this|some|any|many|my)?"
+    r"(?: |$|(?<!\w))(?P<near>[\w ,'-]*)",
     re.I,
 )
 """The words before the class: an article, or what somebody does with the class; then qualities."""
@@ -124,8 +125,8 @@ _NO_QUALITY = re.compile(r"\b(?:an?|the|with)\b|\b(?:and|of|in|on|at|to|for|from
 class Part(NamedTuple):
     """A part of a template: its text, and the place where it stands.
 
-    A noun stands behind the class ("texture" in "a photo of a <CLASS> texture."), a doing in the place of its article ("a
-    person doing" in "a photo of a person doing <CLASS>.").
+    A noun stands behind the class ("texture" in "a photo of a <CLASS> texture."). A doing stands in the place of its
+    article ("a person doing" in "a photo of a person doing <CLASS>.").
     """
 
     place: Literal["kind", "quality", "detail", "noun", "doing"]
@@ -179,6 +180,9 @@ class Wording:
         *qualities, kind = _listed(found["kind"] if found else "") or [""]
         if noun := _NOUN.fullmatch(kind):
             qualities, kind = [*qualities, *_listed(noun["qualities"] or "")], noun["noun"].lower()
+        elif qualities:  # "a dark, hazy sketch": after a comma, the last word alone is the kind
+            *more_words, kind = kind.split()
+            qualities += [" ".join(more_words)] if more_words else []
         beside = _listed(near["near"])
         if _NO_KIND.fullmatch(kind) or any(_NO_QUALITY.search(quality) for quality in (*qualities, *beside, kind)):
             return None

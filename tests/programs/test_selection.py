@@ -234,13 +234,13 @@ def test_every_unit_of_both_parts_counts_alike() -> None:
 def test_the_loss_breaks_ties_and_then_the_order_of_the_search() -> None:
     hits = [1] * 8 + [0] * 2
     initial = score("initial", [0] * 10)
-    search = {"initial": initial, "a": score("a", hits, 1.0), "b": score("b", hits, 1.5), "c": score("c", hits, 2.0)}
+    search = {"initial": initial, "k": score("k", hits, 1.0), "b": score("b", hits, 1.5), "c": score("c", hits, 2.0)}
     selection = {**search, "b": score("b", hits, 0.1)}
-    assert choose(search).template == "a"
+    assert choose(search).template == "k"
     assert choose(search, selection).template == "b"  # 0.8 on average
-    level = {**search, "b": score("b", hits, 2.0), "c": score("c", hits, 1.0), "a": score("a", hits, 2.0)}
-    assert choose(search, level).template == "a"  # a and c have 1.5
-    uneven = {**search, "a": score("a", hits, [0.5] * 9 + [14.0])}  # 1.85 on average
+    level = {**search, "b": score("b", hits, 2.0), "c": score("c", hits, 1.0), "k": score("k", hits, 2.0)}
+    assert choose(search, level).template == "k"  # k and c have 1.5
+    uneven = {**search, "k": score("k", hits, [0.5] * 9 + [14.0])}  # 1.85 on average
     assert choose(uneven, uneven).template == "b"
 
 
@@ -289,10 +289,10 @@ def test_what_a_fold_holds_does_not_change_the_choice_that_judges_it() -> None:
 
 
 def test_the_other_folds_take_part_in_the_choice_that_judges_one() -> None:
-    search = part(initial=[0] * 5, a=[1, 1, 1, 1, 1], b=[1, 1, 1, 1, 0])
-    selection = part(initial=[0] * 5, a=[0] * 5, b=[1, 1, 1, 1, 0])
+    search = part(initial=[0] * 5, left=[1, 1, 1, 1, 1], right=[1, 1, 1, 1, 0])
+    selection = part(initial=[0] * 5, left=[0] * 5, right=[1, 1, 1, 1, 0])
     # Differences 1, 1, 1, 1, 0 around 4/5.
-    assert choose(search, selection) == Choice("b", False, pytest.approx(0.8), pytest.approx(0.2), POOLED)
+    assert choose(search, selection) == Choice("right", False, pytest.approx(0.8), pytest.approx(0.2), POOLED)
 
 
 def test_the_choice_that_judges_a_fold_needs_the_lead_too() -> None:

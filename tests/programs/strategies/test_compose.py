@@ -22,7 +22,15 @@ from ipo_prompts.metrics.template import SLOT, problem
 from ipo_prompts.programs.search import Earlier, SearchResult, Step, search
 from ipo_prompts.programs.strategies import STRATEGIES, compose
 from ipo_prompts.programs.strategies.base import Expected, Forecast, Known, Models
-from ipo_prompts.programs.strategies.compose import FEWEST, FORMS_OF, PARTS, Compose, ComposeSettings, worth
+from ipo_prompts.programs.strategies.compose import (
+    FEWEST,
+    FORMS_OF,
+    PARTS,
+    Compose,
+    ComposeSettings,
+    kept_whole,
+    worth,
+)
 from ipo_prompts.programs.templates.admission import Desk
 from ipo_prompts.programs.templates.domain_words import DomainWord
 from ipo_prompts.programs.templates.phrases import LONGEST, Vocabulary, VocabularyName, Wording
@@ -248,12 +256,20 @@ def test_what_words_are_written_from_is_what_the_writer_may_know_and_so_many_are
 
 def test_a_word_costs_what_the_rewards_scale_says() -> None:
     class Costly(Worded):
-        scale = Scale(word=0.06)
+        scale = Scale(word=0.12)
 
     dark, both = "a dark photo of a <CLASS>.", "a dark photo of a <CLASS>, upside down."
     for reward, best in ((Costly(), dark), (Worded(), both)):
         found = run(Compose(None, Writer([both]), "none"), reward, steps=1, candidates_per_step=1)
-        assert found.steps[1].scored[0].template == best, "two words more are worth 0.1"
+        assert found.steps[1].scored[0].template == best, "one word more is worth 0.1"
+
+
+def test_the_run_says_of_an_initial_template_that_nothing_is_built_around_it() -> None:
+    assert not any(map(kept_whole, (BASELINE, "<CLASS> texture.", "a photo of <CLASS>, a type of food.")))
+    assert "'itap of a <CLASS>.' is kept whole" in kept_whole("itap of a <CLASS>.")
+    found = run(Compose(), initial_template="itap of a <CLASS>.")
+    assert found.history.initial.template == "itap of a <CLASS>."
+    assert found.choice.template == "a dark photo of a <CLASS>, upside down."
 
 
 def _expected(candidates: int = 5) -> Expected:

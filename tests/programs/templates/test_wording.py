@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 
+from ipo_prompts.experiments.data.benchmarks import REGISTRY
+from ipo_prompts.metrics.template import imagenet_templates, key
 from ipo_prompts.programs.templates.phrases import Part, Vocabulary, Wording, unknown_words
 
 
@@ -90,3 +94,70 @@ def test_joined_and_broken_words_are_not_english() -> None:
     assert unknown_words("a blurry, dark-brown daguerreotype upside down, in fog") == []
     assert unknown_words("ein Foto, 写真, größer") == ["ein", "foto"]
     assert unknown_words("a photo of a Borzoi_dog", ["borzoi dog"]) == []
+
+
+@pytest.mark.parametrize("template", sorted({entry.hand_written for entry in REGISTRY.values()}))
+def test_each_published_template_is_read_as_it_is_written(template: str) -> None:
+    assert str(Wording.of(template)) == template
+
+
+def test_a_published_template_is_read_as_it_is_written_or_not_taken_apart() -> None:
+    read = {template: Wording.of(template) for template in imagenet_templates()}
+    whole = [template for template, wording in read.items() if wording is None]
+    assert len(whole) == 6 and all(template.startswith(("itap", "art", "graffiti")) for template in whole)
+    assert not [template for template, wording in read.items() if wording and key(str(wording)) != key(template)]
+
+
+DOMAIN = (
+    Part("detail", "a type of flower"),
+    Part("quality", "satellite"),
+    Part("noun", "texture"),
+    Part("doing", "a person doing"),
+)
+
+
+def test_what_is_put_together_at_random_is_read_as_it_is_written() -> None:
+    phrases = [*Vocabulary.load().phrases, *Vocabulary.load("general").phrases]
+    parts = [*(part for one in phrases for part in Wording.of(one.template).parts), *DOMAIN * 50]  # type: ignore[union-attr]
+    chance, starts = random.Random(0), [entry.hand_written for entry in REGISTRY.values()] + list(imagenet_templates())
+    for _ in range(100):
+        wording = Wording.of(chance.choice(starts)) or Wording("photo")
+        for part in chance.sample(parts, 3):
+            wording = wording.plus(part)
+            for one in (wording, wording.usual, *wording.less()):
+                again = Wording.of(str(one))
+                assert str(again) == str(one)
+                assert str(wording.usual.usual) == str(wording.usual)
+
+
+@pytest.mark.parametrize(
+    ("part", "template"),
+    [
+        (DOMAIN[0], "a photo of a <CLASS>, a type of flower."),
+        (DOMAIN[1], "a satellite photo of a <CLASS>."),
+        (DOMAIN[2], "a photo of a <CLASS> texture."),
+        (DOMAIN[3], "a photo of a person doing <CLASS>."),
+    ],
+)
+def test_a_part_that_is_added_is_a_part_and_is_taken_away_again(part: Part, template: str) -> None:
+    wording = Wording("photo").plus(part)
+    assert str(wording) == template and wording.parts == (part,) and wording.is_readable
+    assert Wording.of(template) == wording
+    assert [str(one) for one in wording.less()] == ["a photo of a <CLASS>."]
+
+
+def test_parts_beside_the_class_stay_there_and_their_article_suits_them() -> None:
+    wording = Wording.of("the <CLASS> in a video game.")
+    assert wording is not None and wording.parts == (Part("detail", "in a video game"),)
+    assert str(wording.plus(DOMAIN[2])) == "the <CLASS> texture, in a video game."
+    near = Wording.of("a photo of an old, torn <CLASS>.")
+    assert near is not None
+    assert [str(one) for one in near.less()] == ["a photo of a torn <CLASS>.", "a photo of an old <CLASS>."]
+    assert str(near.usual) == "an old, torn photo of a <CLASS>."
+
+
+def test_a_doing_and_a_noun_do_not_stand_together_nor_two_kinds_of_thing() -> None:
+    detail, _, noun, doing = DOMAIN
+    assert not Wording("photo").plus(noun).plus(doing).is_readable
+    assert str(Wording("photo").plus(noun).plus(Part("noun", "dish"))) == "a photo of a <CLASS> dish."
+    assert not Wording("photo").plus(detail).plus(Part("detail", "a type of plant")).is_readable
