@@ -232,7 +232,7 @@ def _domain(result: RunResult, folder: Path) -> Iterator[Line]:
         told = several([f"{word.text!r}, from {SOURCES[word.source]}" for word in taken])
         yield Line(("terminal", "rows", "notebook"), f"the template says {told}", "domain words")
         return
-    told = f"none was taken: {domain_in_words(words)}; the best template with one is {best}"
+    told = f"{domain_in_words(words)}; none is in the template, and the best template with one is {best}"
     use = (f"ipo predict {shlex.quote(str(folder))}", f"--template {shlex.quote(best)}", "PICTURES")
     yield Line(("terminal", "rows", "notebook"), told, "domain words", use if result.untested else ())
 

@@ -10,7 +10,8 @@ import pytest
 from ipo_prompts.experiments.one_call import answer, summary
 from ipo_prompts.experiments.report.gather import read_run
 from ipo_prompts.experiments.report.page import notebook_part, run_page
-from ipo_prompts.experiments.run.told import told, told_at
+from ipo_prompts.experiments.run.told import Line, _domain, told, told_at
+from ipo_prompts.programs.templates.domain_words import DomainWord
 
 RECORDED = Path(__file__).parents[2] / "recorded"
 
@@ -36,3 +37,35 @@ def test_a_notebook_gives_the_values_with_their_uncertainty() -> None:
     (line,) = (line for line in told(run.result, None, run.folder) if line.label == "test")
     assert "(95 % intervals)" in line.text and "n = " in line.text
     assert f"test: <bdi>{html.escape(line.text)}" in notebook_part(run)
+
+
+def domain_line(template: str, words: tuple[DomainWord, ...], best: str | None, untested: bool = False) -> Line | None:
+    """Return the line about domain words of a run with these words."""
+    run = read_run(RECORDED / "local-shuffled")
+    strategy = run.result.strategy.model_copy(update={"domain": words, "best_of_domain": best})
+    changes: dict[str, object] = {"template": template, "strategy": strategy}
+    found = _domain(
+        run.result.model_copy(update=changes | ({"untested": object()} if untested else {})), Path("my run")
+    )
+    return next(found, None)
+
+
+FLOWER = DomainWord("flower", "thing", "names")
+BEST = "a photo of a <CLASS>, a type of flower."
+
+
+def test_a_run_tells_which_word_for_all_classes_the_template_says_and_where_it_comes_from() -> None:
+    line = domain_line(BEST, (FLOWER, DomainWord("plant", "thing", "said")), BEST)
+    assert line and line.text == "the template says 'flower', from the names of the classes" and not line.command
+    assert {"terminal", "rows"} <= set(line.at)
+
+
+def test_where_no_such_word_is_taken_the_best_template_with_one_is_told_and_without_labels_what_to_type() -> None:
+    line = domain_line("a photo of a <CLASS>.", (FLOWER,), BEST)
+    assert line and "might be called: flower" in line.text and line.text.endswith(BEST) and not line.command
+    line = domain_line("a photo of a <CLASS>.", (FLOWER,), BEST, untested=True)
+    assert line and line.command == ("ipo predict 'my run'", f"--template '{BEST}'", "PICTURES")
+
+
+def test_a_run_without_words_for_all_classes_says_nothing_of_them() -> None:
+    assert domain_line("a photo of a <CLASS>.", (), None) is None
