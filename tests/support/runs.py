@@ -41,6 +41,7 @@ EVENTS = (
     "lm",
     "lm_error",
     "descriptions",
+    "domain",
     "shortened",
     "test",
     "new",
