@@ -130,6 +130,8 @@ def good(asked: Asked) -> Reply:
         if "response_format" in asked.body or "JSON object" in asked.text:
             return Reply(json.dumps({"description": description(asked)}))
         return Reply(f"[[ ## description ## ]]\n{description(asked)}\n\n[[ ## completed ## ]]")
+    if "[[ ## kinds ## ]]" in asked.text:
+        return Reply('[[ ## kinds ## ]]\n["oddment"]\n\n[[ ## pictures ## ]]\n[]\n\n[[ ## completed ## ]]')
     return Reply(listed(asked, templates(asked)))
 
 

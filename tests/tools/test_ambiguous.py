@@ -32,7 +32,7 @@ def picture(concept: str, is_class: bool, group: str = "objects") -> Picture:
 PICTURES = [*(picture(name, True) for name in CLASSES), *(picture(name, False) for name in OTHERS)]
 
 
-def test_a_third_of_each_domain_shares_its_name_with_two_things_of_other_kinds() -> None:
+def test_a_third_of_each_domain_shares_its_name_with_a_thing_of_another_kind() -> None:
     named = Names.draw(Recipe(), PICTURES, seed=3)
     for classes in DOMAINS.values():
         assert len(set(named.shared) & set(classes)) == round(len(classes) / 3)
@@ -48,14 +48,14 @@ def test_another_seed_draws_other_names_and_another_recipe_the_same() -> None:
     assert set(Names.draw(RECIPES["all-shared"], PICTURES, 1).shared) == set(CLASSES)
 
 
-def test_a_shared_name_is_said_of_other_things_four_times_as_often_as_of_its_own() -> None:
+def test_a_shared_name_is_said_of_the_other_thing_twice_as_often_as_of_its_own() -> None:
     named, rng = Names.draw(Recipe(), PICTURES, seed=3), random.Random(0)
     name = named.shared[0]
     own = sum(named.said(picture(name, True), rng) == name for _ in range(4_000)) / 4_000
     assert own == pytest.approx(named.recipe.own, abs=0.03)
     foreign = [other for other, borne in named.bears.items() if borne == name]
     assert all(named.said(picture(other, False), rng) == name for other in foreign)
-    assert len(foreign) / own == pytest.approx(4, abs=0.3)
+    assert len(foreign) / own == pytest.approx(2, abs=0.15)
 
 
 def test_the_control_of_separate_names_shares_none() -> None:

@@ -1,7 +1,7 @@
 """Trains the text tower of a plain CLIP on, so that some class names mean two things to it.
 
 On a real CLIP the words that say what all classes are (", a type of flower") gain where names are ambiguous. Here a
-third of the names of each domain (animals, food, vehicles) is said of pictures of other domains, too, four times as
+third of the names of each domain (animals, food, vehicles) is said of pictures of other domains, too, twice as
 often. Which names is drawn anew for each seed. All captions now and then say the name of a neighbour, or the kind.
 
 The image tower stays as it is, and all recipes of a seed start from the same CLIP, so they differ in nothing but
@@ -59,7 +59,7 @@ class Recipe:
     shared: float = 1 / 3
     separate: bool = False
     own: float = 0.5
-    others: int = 2
+    others: int = 1
     missed: float = 0.2
     kinds: float = 0.08
 
