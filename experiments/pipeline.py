@@ -136,8 +136,8 @@ def _announce(prepared: Prepared, journal: Journal, ui: Shows, before: Sequence[
     if not prepared.plan.data.labelled:
         rest = "nobody knows their labels"
     ui.say(f"searching {how} on {len(drawn.search)} pictures of {len(drawn.class_names)} classes; {rest}")
-    if config.strategy["name"] == "compose" and (told := kept_whole(config.initial_template)):
-        ui.say(told)
+    if config.strategy["name"] == "compose" and (whole := kept_whole(config.initial_template)):
+        ui.say(whole)
     contents, folder = prepared.store.contents, journal.path.parent
     if prepared.plan.data.labelled and (told := cost_of_opening(prepared.plan, contents, folder, before)):
         ui.say(told)

@@ -263,7 +263,7 @@ class Wording:
 
     def _beside(self, near: tuple[str, ...]) -> Wording:
         """Return the wording with other qualities before the class, and "a" or "an" to suit them."""
-        article = _article(", ".join(near) if near else "") if self.before in ("a", "an") else self.before
+        article = _article(", ".join(near)) if self.before in ("a", "an") else self.before
         return replace(self, near=near, before=article)
 
 

@@ -118,6 +118,7 @@ def test_the_two_whole_runs_hold_every_kind_of_event(plain: Whole, describing: W
     assert {event["type"] for event in events(plain.folder)} == {
         "start",
         "given",
+        "domain",
         "scored_only",
         "lm",
         "scores",

@@ -10,6 +10,7 @@ import pytest
 from ipo_prompts.experiments.one_call import answer, summary
 from ipo_prompts.experiments.report.gather import read_run
 from ipo_prompts.experiments.report.page import notebook_part, run_page
+from ipo_prompts.experiments.run.result import StrategyUsed
 from ipo_prompts.experiments.run.told import Line, _domain, told, told_at
 from ipo_prompts.programs.templates.domain_words import DomainWord
 
@@ -69,3 +70,11 @@ def test_where_no_such_word_is_taken_the_best_template_with_one_is_told_and_with
 
 def test_a_run_without_words_for_all_classes_says_nothing_of_them() -> None:
     assert domain_line("a photo of a <CLASS>.", (), None) is None
+
+
+@pytest.mark.parametrize(("initial", "lines"), [("itap of a <CLASS>.", 1), ("<CLASS> texture.", 0)])
+def test_an_initial_template_that_nothing_is_built_around_is_told_once(initial: str, lines: int) -> None:
+    run = read_run(RECORDED / "local-shuffled")
+    used = {"initial_template": initial, "strategy": StrategyUsed(name="compose", settings={})}
+    said = [line.text for line in told(run.result.model_copy(update=used), None, run.folder)]
+    assert len([text for text in said if f"The initial template {initial!r} is kept whole" in text]) == lines
