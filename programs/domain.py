@@ -45,9 +45,11 @@ AGAINST = 0.05
 """If fewer names than this share lie below a word, the names speak against the word."""
 WIDEST = 0.06
 """A hypernym with more than this share of all nouns below it says nothing: a person, an artifact."""
-TOO_WIDE = ("object", "act.2", "region.3")
-"""Hypernyms that say nothing, and so do those above them: a thing, an event, a location. No name of a person is used:
-many names of animals are also said of people."""
+SAID = 5
+"""How often texts have to use a hypernym in this sense: "solid", and not "sustenance" or "vertebrate"."""
+TOO_WIDE = ("object", "act.2", "region.3", "container")
+"""Hypernyms that say nothing, and so do those above them: a thing, an event, a location, a container (to WordNet, a car
+is one). No name of a person is used: many names of animals are also said of people."""
 SHOWN = 40
 """The most class names in the question to a language model."""
 FORMS: dict[WordKind, str] = {
@@ -187,7 +189,7 @@ def _hypernyms(lifted: Sequence[dict[int, float]]) -> dict[str, _Listed]:
     for number, weight in reversed(total.most_common()):
         if weight >= COVERED * len(lifted) and number not in wide and _says_something(number):
             word = max(synsets()[number].words, key=lambda one: one.tagged)
-            if word.tagged and word.text.islower() and word.text not in everyday():
+            if word.tagged >= SAID and word.text.islower() and word.text not in everyday():
                 found[word.text] = _Listed(_kind(number), (number,))
     return found
 
