@@ -25,7 +25,7 @@ from ipo_prompts.programs.record.score_keeper import ScoreKeeper
 from ipo_prompts.programs.selection import Choice, HeldBack, choose_winner
 from ipo_prompts.programs.strategies.base import Known, ScoredOnly, Strategy, asks_lm, close, may_know, needs_lm
 from ipo_prompts.programs.templates.admission import Desk, Rejection
-from ipo_prompts.programs.templates.domain_words import DomainWord, words_said
+from ipo_prompts.programs.templates.domain_words import DomainWord, says_only
 from ipo_prompts.programs.templates.history import PromptHistory, ScoredTemplate
 from ipo_prompts.programs.templates.settings import SearchSettings
 
@@ -107,8 +107,8 @@ class SearchResult:
         taken_over: the number of templates of the history that come from an earlier search.
         steps_before: the number of steps of all earlier searches together.
         domain: the domain words that the strategy knew.
-        best_of_domain: the template with a domain word that scored best on the search units, proposed or not; None if
-            none was scored.
+        best_of_domain: the template that scored best on the search units among those that say a domain word, in its
+            usual form, and no other word, proposed or not; None if none was scored.
 
     Example:
         >>> from ipo_prompts.experiments.data import draw, load_data
@@ -214,7 +214,7 @@ def search(
             choice = choose_winner(settings.selection, run.history, search_units, held_back, scale_of(reward).lead)
     results = tuple(run.steps), choice, run.history, run.descriptions, ended, reached
     ranked = sorted((*run.history, *run.scored_only), key=lambda one: one.rank, reverse=True)
-    of_domain = next((one.template for one in ranked if words_said(one.template, run.domain)), None)
+    of_domain = next((one.template for one in ranked if says_only(one.template, run.domain)), None)
     found = len(run.steps[0].scored) - 1, run.earlier.steps, run.domain, of_domain
     return SearchResult(*results, *found)
 

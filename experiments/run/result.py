@@ -167,7 +167,8 @@ class StrategyUsed(Content):
         passes_over: a text that says why a template may not be proposed although it scores better than the best
             template so far; empty if the strategy gives no reason.
         domain: the domain words that were tried, with their kinds and sources.
-        best_of_domain: the template with a domain word that scored best on the search units; None if there is none.
+        best_of_domain: the template that scored best among those that say a domain word in its usual form and no other
+            word; None if none does.
     """
 
     name: str

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, Literal, NamedTuple
 
-from ipo_prompts.metrics.template import names_class
+from ipo_prompts.metrics.template import names_class, words
 from ipo_prompts.programs.templates.phrases import Part
 
 WordKind = Literal["thing", "place", "doing", "picture"]
@@ -24,6 +24,8 @@ SOURCES: Final[dict[Source, str]] = {
 """Where a word comes from, in words."""
 
 
+DOING: Final = "a person doing"
+"""The form in which a doing is said without its word: "a photo of a person doing <CLASS>."."""
 TOLD: Final = 8
 """The most words that are told of each kind."""
 
@@ -52,20 +54,35 @@ def forms(word: DomainWord) -> tuple[Part, ...]:
     of = (Part("detail", f"a type of {text}"), Part("detail", text), Part("quality", text), Part("noun", text))
     if word.kind == "picture":
         return (Part("quality", text), Part("noun", text), Part("kind", text))
-    return (Part("doing", "a person doing"), *of) if word.kind == "doing" else of
+    return (Part("doing", DOING), *of) if word.kind == "doing" else of
 
 
-def words_said(template: str, words: Sequence[DomainWord]) -> list[DomainWord]:
+def words_said(template: str, known: Sequence[DomainWord]) -> list[DomainWord]:
     """Return the domain words that a template says.
 
     >>> flower = DomainWord("flower", "thing", "names")
     >>> words_said("a photo of a <CLASS>, a type of flower.", [flower]) == [flower]
     True
     """
-    return [word for word in words if names_class(template, word.text)]
+    return [
+        word
+        for word in known
+        if names_class(template, word.text) or (word.kind == "doing" and DOING in template.lower())
+    ]
 
 
-def domain_in_words(words: Sequence[DomainWord]) -> str:
+def says_only(template: str, known: Sequence[DomainWord]) -> bool:
+    """Return whether a template says a domain word in its usual form, and no other word with meaning.
+
+    >>> [says_only(f"a {look} of a <CLASS>, a type of flower.", [DomainWord("flower", "thing", "names")])
+    ...  for look in ("photo", "sketch")]
+    [True, False]
+    """
+    usual = (forms(word)[0].text for word in words_said(template, known))
+    return any(words(template) == words(text) and names_class(template, text) for text in usual)
+
+
+def domain_in_words(known: Sequence[DomainWord]) -> str:
     """Say what all classes may be called, and what the pictures may be, with the source of the first words.
 
     >>> domain_in_words([DomainWord("flower", "thing", "names"), DomainWord("plant", "thing", "names")])
@@ -75,7 +92,7 @@ def domain_in_words(words: Sequence[DomainWord]) -> str:
     """
     parts = []
     for what, of_pictures in (("together the classes", False), ("the pictures", True)):
-        texts = [word.text for word in words if (word.kind == "picture") == of_pictures]
+        texts = [word.text for word in known if (word.kind == "picture") == of_pictures]
         more = f" and {len(texts) - TOLD} more" if len(texts) > TOLD else ""
         parts += [f"{what} might be called: {', '.join(texts[:TOLD])}{more}"] if texts else []
     return "; ".join(parts) or "no word is known for what all classes are"
