@@ -160,7 +160,7 @@ def from_names(class_names: Sequence[str]) -> tuple[DomainWord, ...]:
     of a name weighs less. Without a word that is true of half of the names there is no domain, and no word.
 
     >>> [word.text for word in from_names(["rose", "daffodil", "tulip", "orchid"])][:2]
-    ['flower', 'plant']
+    ['plant', 'flower']
     """
     lifted = _lifted(tuple(class_names))
     if not lifted or len(lifted) < COVERED * len(class_names):

@@ -169,12 +169,16 @@ def train_names(
     concepts = sorted(rows)
     heavy = {*(picture.concept for picture in pictures if picture.is_class), *called.bears}
     weights = [_HEAVY if concept in heavy else 1.0 for concept in concepts]
+    central = sorted({*called.bears, *(name for classes in DOMAINS.values() for name in classes)} & {*concepts})
     place = {row: i for i, row in enumerate(split.clip)}
     optimizer, started, correct = optimizer_of(model), time.monotonic(), 0.0
     for step in range(1, steps + 1):
         for group in optimizer.param_groups:
             group["lr"] = _RATE * schedule(step, steps)
-        chosen = [rng.choice(rows[concept]) for concept in weighted_draw(rng, concepts, weights)]
+        # Half of a batch is of the domains and of what bears their names: a name with two senses is learnt slowly.
+        half = BATCH // 2
+        shown = weighted_draw(rng, concepts, weights)[:half] + rng.choices(central, k=half)
+        chosen = [rng.choice(rows[concept]) for concept in shown]
         bare = rng.random() > step / steps / PLAIN.easy
         looks = [0 if bare else rng.randrange(RENDERINGS) for _ in chosen]
         texts = []
