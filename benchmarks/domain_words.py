@@ -116,9 +116,8 @@ def asked_of(lm: str, names: Sequence[str]) -> tuple[DomainWord, ...]:
     from ipo_prompts.programs.lm.local import local_lm
 
     engine, model = local_lm(lm)
-    return ask_for_domain(
-        dspy.LM(model, engine=engine, temperature=1.0, cache=False, max_tokens=256), "pictures of things", names, 0
-    )
+    model_of = dspy.LM(model, engine=engine, temperature=1.0, cache=False, max_tokens=64)
+    return ask_for_domain(model_of, "pictures of things", names, 0, small=True)
 
 
 def pictures(name: str) -> None:
