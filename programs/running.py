@@ -32,7 +32,7 @@ from ipo_prompts.programs.record.journal import Event, Journal
 from ipo_prompts.programs.record.score_keeper import ScoreKeeper
 from ipo_prompts.programs.search import Earlier, SearchResult, Step, search
 from ipo_prompts.programs.selection import best_first, cross_fitted_difference, pooled_choice, tables_of
-from ipo_prompts.programs.strategies.base import Strategy
+from ipo_prompts.programs.strategies.base import Strategy, room_for_words
 from ipo_prompts.programs.strategies.window import Room
 from ipo_prompts.programs.strategies.window import fitted_texts as shortened
 from ipo_prompts.programs.templates.domain_words import DomainWord, domain_in_words
@@ -167,6 +167,7 @@ def run(
         return own if own is lm else Backend.of(own, limits.seed).connect(recorder, "optimizer", None, None)
 
     strategy = asking(job.strategy(lm), recorded)
+    room = room_for_words(strategy, len(job.reward.class_names))
     offsets = None if kind == "none" else fitted_on(kind, job.units, job.held_back)
     searching = offsets if kind == "centring" else None  # a prior would have to be fitted for each template
 
@@ -184,10 +185,12 @@ def run(
         if not known:
             time.check_time()
         with due() if known else nullcontext():  # what an earlier session found is found again, whatever the time
-            found: Sequence[DomainWord] = resolve_name(f"{DOMAIN}:find_domain")(job, lm)[: strategy.domain_words]
-        record.note("domain", words=[list(word) for word in found])
-        say(domain_in_words(found))
-        return found
+            found: Sequence[DomainWord] = resolve_name(f"{DOMAIN}:find_domain")(job, lm)
+        record.note("domain", words=[list(word) for word in found[:room]])
+        say(domain_in_words(found[:room]))
+        if found[room:]:
+            say(f"not tried, for want of room: {', '.join(word.text for word in found[room:])}")
+        return found[:room]
 
     with keeping(time), showing(ledger), dspy.context(lm=lm):  # with lm=None, too: then no language model is asked
         result = search(
@@ -199,7 +202,7 @@ def run(
             record=record,
             task=job.task,
             describe=described if job.describing else None,
-            find_domain=domain if getattr(strategy, "domain_words", 0) else None,
+            find_domain=domain if room else None,
             ledger=ledger,
             on_step=lambda step: on_step(step, ledger),
             earlier=job.earlier,

@@ -39,7 +39,7 @@ from ipo_prompts.programs.domain import forecast_domain
 from ipo_prompts.programs.lm.ledger import total_usd
 from ipo_prompts.programs.naming import about_names, search_names, suggestions
 from ipo_prompts.programs.record.score_keeper import ScoreKeeper
-from ipo_prompts.programs.strategies.base import Expected, Forecast, forecast_of
+from ipo_prompts.programs.strategies.base import Expected, Forecast, forecast_of, room_for_words
 from ipo_prompts.programs.templates.phrases import Vocabulary
 from ipo_prompts.programs.templates.settings import SearchSettings
 
@@ -117,7 +117,7 @@ def _optimizer(planned: Plan) -> dict[str, Any] | None:
         most = asked.calls * (room.window.tokens - config.max_tokens)
         asked = replace(asked, tokens_in=min(asked.tokens_in, most))
     about = planned.drawn.class_names, planned.data.task, config.max_tokens
-    further = [forecast_domain(*about)] if getattr(planned.unasked, "domain_words", 0) else []
+    further = [forecast_domain(*about)] if room_for_words(planned.unasked, len(planned.drawn.class_names)) else []
     if config.names == "search" and not planned.optimizer.small:
         further.append(forecast_names(*about))
     for more in further:

@@ -168,8 +168,8 @@ class Strategy(Protocol):
         may_know: `may_know(known)` returns the `Known` that `ask` receives in place of `known`. Default: `known`.
         close: a method that is called when the search has ended, also after an error.
         vocabulary: the name of the vocabulary whose phrases the strategy combines, for the report. Default: none.
-        domain_words: the most domain words that the strategy tries. They are looked for only if this is above 0.
-            Default: 0.
+        room_for_words: `room_for_words(classes)` returns how many domain words the strategy tries with a number of
+            classes. They are looked for only if this is above 0. Default: 0.
         passes_over: a text for the report. It says why the strategy may not propose a template although its value is
             higher than the best so far.
         Settings, build: for a strategy with a name in `strategies/__init__.py`. `Settings` is a pydantic model of the
@@ -219,6 +219,12 @@ def close(strategy: Any) -> None:
     """Tell a strategy that its search has ended."""
     if ended := getattr(strategy, "close", None):
         ended()
+
+
+def room_for_words(strategy: Any, classes: int) -> int:
+    """Return how many domain words a strategy tries with a number of classes; 0 if it has no `room_for_words`."""
+    room: Callable[[int], int] | None = getattr(strategy, "room_for_words", None)
+    return room(classes) if room else 0
 
 
 class Knowing:

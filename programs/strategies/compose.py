@@ -101,7 +101,6 @@ class Compose:
         vocabulary: VocabularyName = "shipped",
     ) -> None:
         self.settings, self.vocabulary = settings or ComposeSettings(), vocabulary
-        self.domain_words = self.settings.domain_words
         self._writer = writer if self.settings.words else None
 
     @classmethod
@@ -118,7 +117,7 @@ class Compose:
 
     def ask(self, known: Known, desk: Desk) -> None:
         """Ask the writer for new words, score compositions, and propose the best compositions."""
-        most = min(self.settings.scored_templates, max(FEWEST, SENTENCES // max(1, len(known.class_names))))
+        most = self._most(len(known.class_names))
         pool = _Pool(known, most, self.vocabulary)
         if known.step == 0:
             for around in _FIRST:
@@ -146,6 +145,15 @@ class Compose:
         """Close the writer."""
         close(self._writer)
 
+    def room_for_words(self, classes: int) -> int:
+        """Return how many domain words are tried: of what a step scores, a quarter is left for other forms of them."""
+        most = self._most(classes)
+        return min(self.settings.domain_words, most - most // 4)
+
+    def _most(self, classes: int) -> int:
+        """Return how many compositions a step scores."""
+        return min(self.settings.scored_templates, max(FEWEST, SENTENCES // max(1, classes)))
+
     def _written(self, known: Known, desk: Desk) -> list[str]:
         """Return new templates of the writer. They are not proposed."""
         if self._writer is None:
@@ -166,13 +174,10 @@ _FIRST = (_WORDS, _FORMS, _VOCABULARY)
 _NO_RANK = (float("-inf"), float("-inf"))
 
 
-def first_forms(words: Sequence[DomainWord], most: int) -> dict[DomainWord, Part]:
-    """Return the form in which each domain word is tried first; of the `most` compositions, some are left for others.
-
-    Words for which no composition is left, and words with no form that is not an earlier word's, are left out.
-    """
+def first_forms(words: Sequence[DomainWord]) -> dict[DomainWord, Part]:
+    """Return the form in which each domain word is tried first: its usual form, unless an earlier word has the same."""
     found: dict[DomainWord, Part] = {}
-    for word in words[: most - most // 4]:
+    for word in words:
         new = next((part for part in forms(word) if part not in found.values()), None)
         if new is not None:
             found[word] = new
@@ -255,7 +260,7 @@ class _Pool:
 
     def _of_domain(self, which: str) -> list[Part]:
         """Return one form of each domain word, or the other forms of the words that score best in this one form."""
-        first = first_forms(self._known.domain, self._most)
+        first = first_forms(self._known.domain)
         if which == _WORDS:
             return list(first.values())
         best = sorted(first, key=lambda word: self.parts.get(first[word], _NO_RANK), reverse=True)[:FORMS_OF]

@@ -384,7 +384,13 @@ SATELLITE = DomainWord("satellite", "picture", "said")
 def with_words(reward: Worded, words: Sequence[DomainWord], steps: int = 3, **settings: Any) -> SearchResult:
     """Search with domain words."""
     strategy = Compose(ComposeSettings(**settings))
-    return search(SearchSettings(steps=steps), reward, strategy, reward.examples([]), find_domain=lambda: words)
+    return search(
+        SearchSettings(steps=steps),
+        reward,
+        strategy,
+        reward.examples([]),
+        find_domain=lambda: words[: strategy.room_for_words(len(reward.class_names))],
+    )
 
 
 def test_domain_words_come_first_each_in_its_usual_form_and_the_best_in_all_forms(
