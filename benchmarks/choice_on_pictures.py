@@ -31,9 +31,9 @@ from ipo_prompts.metrics.arrays import Doubles, Floats
 from ipo_prompts.metrics.classification import losses_of, places_of
 from ipo_prompts.metrics.clip import load_clip
 from ipo_prompts.metrics.features import FeatureStore
-from ipo_prompts.metrics.template import BASELINE
+from ipo_prompts.metrics.template import BASELINE, words
 from ipo_prompts.metrics.text_tower import encode_templates
-from ipo_prompts.programs.templates.phrases import Vocabulary, Wording, content_words
+from ipo_prompts.programs.templates.phrases import Vocabulary, Wording
 
 PAIRS = 700
 DOMAIN_WORDS = (
@@ -51,6 +51,9 @@ TEN = 10
 LABELS = (1, 2, 4, 6)
 
 
+Order = Literal["accuracy", "places", "loss"]
+
+
 class Rule(NamedTuple):
     """How a winner is chosen.
 
@@ -64,7 +67,7 @@ class Rule(NamedTuple):
         counted: the words that are counted: all, or content words beyond "a photo of a <CLASS>".
     """
 
-    order: Literal["accuracy", "places", "loss"] = "accuracy"
+    order: Order = "accuracy"
     price: float = 0.005
     number: int = 60
     exceed: float = 1.0
@@ -76,15 +79,12 @@ class Rule(NamedTuple):
 FORMER = Rule(counted="all")
 NO = -math.inf
 EVERY = 10**6
-ORDERS = [
-    Rule(order, price)
-    for order, prices in {
-        "accuracy": (0.005, 0.0025, 0.0),
-        "places": (0.02, 0.01, 0.005, 0.0),
-        "loss": (0.02, 0.01, 0.005, 0.0),
-    }.items()
-    for price in prices
-]
+_PRICES: dict[Order, tuple[float, ...]] = {
+    "accuracy": (0.005, 0.0025, 0.0),
+    "places": (0.02, 0.01, 0.005, 0.0),
+    "loss": (0.02, 0.01, 0.005, 0.0),
+}
+ORDERS = [Rule(order, price) for order, prices in _PRICES.items() for price in prices]
 GUARDS = [(exceed, within) for exceed in (1.0, 0.0, NO) for within in (1.0, 0.5, NO)]
 FEW_GUARDS = [(1.0, 1.0), (0.0, NO), (NO, NO)]
 NUMBERED = [FORMER, Rule("places", 0.0), Rule("loss", 0.0)]
@@ -120,10 +120,9 @@ class Measured:
     @cached_property
     def words(self) -> dict[str, NDArray[np.int64]]:
         """The words of each template, (1 + T,), in both counts."""
-        content = [[word for word in content_words(one) if word not in ("type", "kind")] for one in self.templates]
         return {
             "all": np.array([len(template.split()) for template in self.templates]),
-            "content": np.array([max(0, len(words) - 1) for words in content]),
+            "content": np.array([words(template) for template in self.templates]),
         }
 
 
@@ -268,7 +267,8 @@ def one(found: Measured, scores: Scores, labels: int, seed: int) -> Doubles:
     search = np.tile(np.arange(labels) < (labels - labels // 3 if labels > 2 else 1), classes)
     test = np.setdiff1d(np.arange(len(scores.labels)), few)
     tested = 100 * scores.hits[:, test].mean(axis=1)
-    known = Scores(*(rows[:, few] for rows in scores[:3]), scores.labels[few])
+    hits, places, losses = (rows[:, few] for rows in scores[:3])
+    known = Scores(hits, places, losses, scores.labels[few])
     draw = Draw(known, search, found.words)
     winners = np.array([draw.winner(rule) for rule in RULES])
     return np.stack([tested[winners] - tested[0], winners > 0, found.words["all"][winners]], axis=1)

@@ -9,7 +9,7 @@ intervals over CLIPs, domains and shifts; in brackets the mean on classes with a
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import chain
 from pathlib import Path
 
@@ -109,9 +109,9 @@ def _parts(values: Doubles, shared: NDArray[np.bool_]) -> tuple[float, float, fl
 
 def table(found: dict[tuple[str, ...], Gains]) -> Iterator[str]:
     """Yield the lines of a table: rows by kinds of sets."""
-    kinds = {
-        "one domain, clean": lambda base, shift: base and shift == CLEAN,
-        "one domain, shifted": lambda base, shift: base and shift != CLEAN,
+    kinds: dict[str, Callable[[str, str], bool]] = {
+        "one domain, clean": lambda base, shift: bool(base) and shift == CLEAN,
+        "one domain, shifted": lambda base, shift: bool(base) and shift != CLEAN,
         "mixed, clean": lambda base, shift: not base and shift == CLEAN,
         "mixed, shifted": lambda base, shift: not base and shift != CLEAN,
     }
@@ -121,7 +121,7 @@ def table(found: dict[tuple[str, ...], Gains]) -> Iterator[str]:
     for row in rows:
         cells = []
         for is_kind in kinds.values():
-            of = {key: gains[row] for key, gains in found.items() if is_kind(*key[1:]) and row in gains}
+            of = {key: gains[row] for key, gains in found.items() if is_kind(key[1], key[2]) and row in gains}
             cells.append(_told(of, row) if of else "–")
         yield f"| {row} | " + " | ".join(cells) + " |"
 

@@ -227,7 +227,7 @@ def _start(model: CustomTextCLIP, tokenizer: CompactTokenizer, plain: dict[str, 
 
 
 def _seen(
-    model: torch.nn.Module, pictures: list[Picture], pixels: Pixels, rows: tuple[int, ...], seed: int
+    model: CustomTextCLIP, pictures: list[Picture], pixels: Pixels, rows: tuple[int, ...], seed: int
 ) -> tuple[Tensor, list[list[tuple[frozenset[str], str]]]]:
     """Return the features of all renderings, (n, RENDERINGS, D), unit rows, and their transformations and papers."""
     rng, looks = random.Random(f"{seed}/renderings"), np.random.default_rng(seed)
