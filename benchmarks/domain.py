@@ -58,7 +58,8 @@ def main() -> None:
             if options.cells:
                 with options.cells.open("a", encoding="utf-8") as out:
                     out.write(json.dumps({"of": key, "gains": gains}) + "\n")
-    for line in table(found):
+    wanted = {Path(spec).name for spec in options.clips.split(",")}
+    for line in table({key: gains for key, gains in found.items() if key[0] in wanted}):
         print(line)
 
 
