@@ -418,20 +418,16 @@ def test_forms_are_left_for_the_five_best_domain_words_alone(monkeypatch: pytest
     assert in_other_forms == {f"a photo of a <CLASS>, {word.text}." for word in words[-FORMS_OF:]}
 
 
-def test_domain_words_cost_no_more_than_one_step(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_domain_words_cost_no_more_than_one_step() -> None:
     words = [DomainWord(f"w{chr(97 + i // 26)}{chr(97 + i % 26)}x", "thing", "names") for i in range(70)]
 
-    def of_words(reward: Worded) -> list[str]:
+    def before_the_vocabulary(reward: Worded) -> int:
         with_words(reward, words, steps=1)
-        return [one for one in reward.scored if re.search(r"\bw[a-z]{2}x\b", one)][:200]
+        return next(i for i, one in enumerate(reward.scored[1:]) if not re.search(r"\bw[a-z]{2}x\b", one))
 
-    first = of_words(Worded())
-    before_vocabulary = first[: next(i for i, one in enumerate(first) if one in first[:i] or i == len(first) - 1)]
-    assert len(before_vocabulary) >= 70
-    many = Worded([f"class {number}" for number in range(2000)])
-    with_words(many, words, steps=1)
-    first_phrase = next(i for i, one in enumerate(many.scored[1:]) if not re.search(r"\bw[a-z]{2}x\b", one))
-    assert first_phrase == FEWEST, "however many classes there are"
+    assert 70 < before_the_vocabulary(Worded()) <= ComposeSettings().scored_templates
+    many = before_the_vocabulary(Worded([f"class {number}" for number in range(2000)]))
+    assert many == FEWEST, "however many classes there are"
 
 
 def test_a_domain_word_stands_in_a_template_once_and_beside_other_words(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -446,7 +442,8 @@ def test_a_domain_word_stands_in_a_template_once_and_beside_other_words(monkeypa
 
 
 def test_no_word_is_looked_for_where_none_is_wanted() -> None:
-    asked: list[int] = []
     reward = Worded()
-    found = search(SearchSettings(steps=1), reward, Compose(ComposeSettings(domain_words=0)), reward.examples([]))
-    assert found.domain == () and found.best_of_domain is None and not asked
+    strategy = Compose(ComposeSettings(domain_words=0))
+    assert strategy.room_for_words(2) == strategy.room_for_words(2_000) == 0
+    found = search(SearchSettings(steps=1), reward, strategy, reward.examples([]))
+    assert found.domain == () and found.best_of_domain is None
