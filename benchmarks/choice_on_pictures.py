@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.common import arguments
+from benchmarks.lab import bed
 from benchmarks.lab.bed import CLAIMS, claims, shared
 from benchmarks.lab.crossed import crossed_interval
 from ipo_prompts.experiments.data import load_data
@@ -41,10 +42,11 @@ DOMAIN_WORDS = (
 )
 FORMS = ("a photo of a <CLASS>, a type of {}.", "a photo of a <CLASS>, {}.")
 DOMAINS = {
-    "food": "apple, pizza, hamburger, bread, carrot, ice cream, birthday cake, cookie, grapes, cheese",
-    "animals": "cat, dog, horse, rabbit, pig, mouse, cow, fish, monkey, turtle, chicken",
-    "vehicles": "airplane, bicycle, sailboat, bus, car, motorcycle, rocket, helicopter, train, truck, ambulance, ship",
-    "objects": "umbrella, key, alarm clock, scissors, camera, book, hammer, bell, chair, bed, glasses, lock",
+    **bed.DOMAINS,
+    "objects": (
+        *("umbrella", "key", "alarm clock", "scissors", "camera", "book", "hammer", "bell", "chair", "bed", "glasses"),
+        "lock",
+    ),
 }
 """Classes of the shipped pictures that are of one kind."""
 TEN = 10
@@ -248,8 +250,8 @@ def draws_of(found: Measured, seeds: int, shuffled: bool) -> Iterator[tuple[str,
     every = np.arange(len(found.class_names))
     groups = {"all": every}
     for name, names in DOMAINS.items():
-        if set(names.split(", ")) <= set(found.class_names):
-            groups[name] = np.array(sorted(map(found.class_names.index, names.split(", "))))
+        if set(names) <= set(found.class_names):
+            groups[name] = np.array(sorted(map(found.class_names.index, names)))
     for name, chosen in [*groups.items(), ("ten", every[:TEN])]:
         fixed = None if shuffled or name == "ten" else scored(found, chosen)
         for seed in range(seeds):
