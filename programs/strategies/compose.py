@@ -211,10 +211,10 @@ class _Pool:
     def __init__(self, known: Known, most: int, vocabulary: VocabularyName) -> None:
         initial = known.history.initial
         self.start = read_back(initial.template) or _START
-        self.groups = _groups(Vocabulary.load(vocabulary).usable(known.class_names))
+        of_phrases = _groups(Vocabulary.load(vocabulary).usable(known.class_names))
+        self.groups = {**of_phrases, **{part: group for word in known.domain for part, group in _grouped(word)}}
         self.parts: dict[Part, tuple[float, float]] = {}
-        phrases = list(self.groups)
-        self.groups = {**self.groups, **{part: group for word in known.domain for part, group in _grouped(word)}}
+        phrases = list(of_phrases)
         self._most = most
         self._vocabulary = phrases[:: max(1, -(-len(phrases) // (VOCABULARY_STEPS * most)))]
         self._known = known

@@ -78,8 +78,8 @@ def says_only(template: str, known: Sequence[DomainWord]) -> bool:
     ...  for look in ("photo", "sketch")]
     [True, False]
     """
-    usual = (forms(word)[0].text for word in words_said(template, known))
-    return any(words(template) == words(text) and names_class(template, text) for text in usual)
+    count, usual = words(template), (forms(word)[0].text for word in known)
+    return any(words(text) == count and names_class(template, text) for text in usual)
 
 
 def domain_in_words(known: Sequence[DomainWord]) -> str:
