@@ -59,7 +59,8 @@ def main() -> None:
                 with options.cells.open("a", encoding="utf-8") as out:
                     out.write(json.dumps({"of": key, "gains": gains}) + "\n")
     wanted = {Path(spec).name for spec in options.clips.split(",")}
-    for line in table({key: gains for key, gains in found.items() if key[0] in wanted}):
+    shown = {key: gains for key, gains in found.items() if key[0] in wanted}
+    for line in (*table(shown), "", *leads(shown)):
         print(line)
 
 
@@ -125,6 +126,33 @@ def table(found: dict[tuple[str, ...], Gains]) -> Iterator[str]:
             of = {key: gains[row] for key, gains in found.items() if is_kind(key[1], key[2]) and row in gains}
             cells.append(_told(of, row) if of else "–")
         yield f"| {row} | " + " | ".join(cells) + " |"
+
+
+def leads(found: dict[tuple[str, ...], Gains]) -> Iterator[str]:
+    """Yield what the right word gains on clean sets of one domain, and its lead over each control, over CLIPs.
+
+    A CLIP counts once, with the mean of its domains.
+    """
+    clean = {key: gains for key, gains in found.items() if key[1] and key[2] == CLEAN}
+    clips = list(dict.fromkeys(key[0] for key in clean))
+    right, *_ = rows_of("food", [])
+    controls = list(dict.fromkeys(row for gains in clean.values() for row in gains if not row.startswith("right")))
+    for row in controls:
+        lead = [
+            np.mean(
+                [
+                    gains[right[0]][0] - (0.0 if row == "baseline" else gains[row][0])
+                    for key, gains in clean.items()
+                    if key[0] == clip and row in gains
+                ]
+            )
+            for clip in clips
+        ]
+        ends = ""
+        if len(clips) > 1:
+            low, high = crossed_interval(np.array(lead), [clips])
+            ends = f" [{low:+.1f}, {high:+.1f}]"
+        yield f"right word over {row}, clean: {np.mean(lead):+.1f}{ends} over {len(clips)} CLIPs"
 
 
 def _told(of: dict[tuple[str, ...], tuple[float, float, float]], row: str) -> str:

@@ -145,7 +145,7 @@ def main() -> None:
     parser.add_argument("--stage", choices=STAGES, action="append", help="default: all, in order")
     parser.add_argument("--seed", type=int, action="append", help="of the trainings; may be repeated; default: 0, 1, 2")
     parser.add_argument("--steps", type=int, default=1800, help="a few make a smoke run; default: %(default)s")
-    recipes = ("shipped", "plain", "ambiguous", "ambiguous-2", "ambiguous-0", "separate", "all-shared")
+    recipes = ("shipped", "plain", "ambiguous", "ambiguous-8", "ambiguous-0", "separate", "all-shared")
     parser.add_argument(
         "--recipe", choices=recipes, default="shipped", help="what captions say: the first two of the stage train"
     )

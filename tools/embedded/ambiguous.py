@@ -61,12 +61,12 @@ class Recipe:
     own: float = 0.5
     others: int = 1
     missed: float = 0.2
-    kinds: float = 0.08
+    kinds: float = 0.3
 
 
 RECIPES: Final = {
     "ambiguous": Recipe(),
-    "ambiguous-2": Recipe(kinds=0.02),
+    "ambiguous-8": Recipe(kinds=0.08),
     "ambiguous-0": Recipe(kinds=0.0),
     "separate": Recipe(separate=True),
     "all-shared": Recipe(shared=1.0),
