@@ -1,0 +1,123 @@
+"""What domain words add to the default search, over several CLIPs, by kinds of sets.
+
+Reads the cells of grids `domain-words`, one run directory for each CLIP, and keeps of each run its template and its
+accuracy on test pictures in a file of JSON lines. Prints gains in points, with intervals that are crossed over CLIPs,
+domains and shifts; for sets of one domain also over CLIPs alone, each the mean of its sets; and how often the template
+that was found says what all classes are.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.common import arguments
+from benchmarks.lab.bed import CLEAN, SHIFTED, set_of
+from benchmarks.lab.crossed import crossed_interval
+from ipo_prompts.experiments.compare.cell import FILE_NAME
+
+KEPT = Path(__file__).parent / "lab" / "domain-search.jsonl"
+DEFAULT = "ipo-default"
+Line = dict[str, Any]
+
+
+def main() -> None:
+    """Keep the cells of run directories, and print a table of those of the CLIPs that are asked for."""
+    options = arguments(
+        __doc__,
+        runs={"default": "", "help": "run directories of the grid, with commas between; their cells are kept"},
+        clips={"default": "ambiguous-82,ambiguous-83", "help": "names of CLIPs, with commas between"},
+        cells={"type": Path, "default": KEPT, "help": "the file of JSON lines"},
+    )
+    lines = list(map(json.loads, options.cells.read_text("utf-8").splitlines())) if options.cells.exists() else []
+    for run in filter(None, options.runs.split(",")):
+        new = sorted(read(Path(run)), key=lambda line: (line["clip"], line["data"], line["row"]))
+        lines += [line for line in new if line not in lines]
+    if options.runs:
+        options.cells.write_text("".join(json.dumps(line) + "\n" for line in lines), "utf-8")
+    wanted = options.clips.split(",")
+    for line in table([line for line in lines if line["clip"] in wanted]):
+        print(line)
+
+
+def read(run: Path) -> Iterator[Line]:
+    """Yield a line for each cell of a run directory."""
+    for file in (run / "cells").rglob(FILE_NAME):
+        content = json.loads(file.read_text("utf-8"))
+        cell, (template,) = content["cell"], content["templates"]
+        yield {
+            "clip": Path(cell["settings"]["clip"]).name,
+            "data": cell["data"].removeprefix(SHIFTED),
+            "row": file.parent.parent.name,
+            "template": template["template"],
+            "test": content["scores"]["test"]["value"],
+            "looks": content["budget"]["scored_only"] + content["budget"]["proposals"],
+        }
+
+
+def table(lines: list[Line]) -> Iterator[str]:
+    """Yield the lines of a table: rows by kinds of sets."""
+    kinds: dict[str, Callable[[str, str], bool]] = {
+        "one domain, clean": lambda base, shift: bool(base) and shift == CLEAN,
+        "one domain, shifted": lambda base, shift: bool(base) and shift != CLEAN,
+        "one domain": lambda base, shift: bool(base),
+        "mixed": lambda base, shift: not base,
+        "all": lambda base, shift: True,
+    }
+    yield "| row | looks | " + " | ".join(kinds) + " | one domain, over CLIPs | domain word taken |"
+    yield "| --- " * (len(kinds) + 4) + "|"
+    rows = list(dict.fromkeys(line["row"] for line in lines))
+    value = {(line["row"], line["clip"], line["data"]): line for line in lines}
+    for row in rows:
+        told = []
+        for is_kind in kinds.values():
+            keys = [(line["clip"], line["data"]) for line in lines if line["row"] == row and is_kind(*_of(line))]
+            told.append(_gain(value, row, keys))
+        told.append(_over_clips(value, row, [(line["clip"], line["data"]) for line in lines if line["row"] == row]))
+        own = [line for line in lines if line["row"] == row]
+        taken = [_says_domain(line["template"], _of(line)[0]) for line in own if _of(line)[0]]
+        looks = np.mean([line["looks"] for line in own])
+        yield f"| {row} | {looks:,.0f} | {' | '.join(told)} | {sum(taken)} of {len(taken)} |"
+
+
+def _of(line: Line) -> tuple[str, str]:
+    of = set_of(line["data"])
+    return of.base, "+".join(of.transformations) or CLEAN
+
+
+def _says_domain(template: str, base: str) -> bool:
+    return any(word.strip(".,:") == base for word in template.replace("<CLASS>", "").split())
+
+
+def _over_clips(value: dict[tuple[str, str, str], Line], row: str, keys: list[tuple[str, str]]) -> str:
+    """Return what a row has over the default on sets of one domain, with an interval over CLIPs."""
+    each: dict[str, list[float]] = defaultdict(list)
+    for clip, data in keys:
+        if set_of(data).base:
+            each[clip].append(100 * (value[row, clip, data]["test"] - value[DEFAULT, clip, data]["test"]))
+    if row == DEFAULT or len(each) < 2:
+        return "–"
+    means = np.array([np.mean(one) for one in each.values()])
+    low, high = crossed_interval(means, [list(each)])
+    return f"{means.mean():+.2f} [{low:+.2f}, {high:+.2f}]"
+
+
+def _gain(value: dict[tuple[str, str, str], Line], row: str, keys: list[tuple[str, str]]) -> str:
+    """Return the accuracy of the default, or what another row has over it, in points with its crossed interval."""
+    own = np.array([100 * value[row, *key]["test"] for key in keys])
+    if row == DEFAULT:
+        return f"{own.mean():.2f} %"
+    over = own - [100 * value[DEFAULT, *key]["test"] for key in keys]
+    shifts = ["+".join(set_of(data).transformations) for _, data in keys]
+    factors = [[clip for clip, _ in keys], [set_of(data).base for _, data in keys], shifts, [data for _, data in keys]]
+    low, high = crossed_interval(over, factors)
+    return f"{over.mean():+.2f} [{low:+.2f}, {high:+.2f}]"
+
+
+if __name__ == "__main__":
+    main()
