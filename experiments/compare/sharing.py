@@ -113,7 +113,7 @@ def _place() -> str:
     """Return this machine, with what tells apart containers that do not see each other's processes."""
     processes = ""
     with suppress(OSError):  # no Linux
-        processes = os.readlink("/proc/self/ns/pid")  # noqa: PTH115
+        processes = str(Path("/proc/self/ns/pid").readlink())
     return f"{platform.node()} {processes}".rstrip()
 
 
