@@ -195,10 +195,10 @@ def test_each_worker_of_a_pool_sees_one_gpu_and_so_does_who_stands_in_for_a_dead
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("ipo_prompts.experiments.compare.executors._gpus", lambda: ["4", "7"])
-    work: list[dict[str, Any]] = [{"value": value} for value in range(3)]
-    work[0] |= {"do": "die once", "mark": str(tmp_path / "mark")}
     pool = make_executor("pool:3")
-    assert run(pool, visible, work) == ["4", "7", "4"]
+    assert run(pool, visible, [{"value": value} for value in range(3)]) == ["4", "7", "4"]
+    dying: dict[str, Any] = {"value": 0, "do": "die once", "mark": str(tmp_path / "mark")}
+    assert run(make_executor("pool:1"), visible, [dying]) == ["4"]
     assert pool.places().startswith("3 cells at once, in 3 processes on this machine with 1 threads each; ")
     assert "process k of 0 to 2 sees GPU k mod 2 of 4, 7" in pool.places()
 
