@@ -11,9 +11,11 @@ import json
 import logging
 import sys
 import time
+import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -23,6 +25,7 @@ from ipo_prompts.experiments.compare.executors import Executor, Failure
 from ipo_prompts.experiments.compare.grid import GridCell
 from ipo_prompts.experiments.compare.methods import METHODS
 from ipo_prompts.experiments.compare.protocols import laid_out
+from ipo_prompts.experiments.compare.sharing import claimed, holder
 from ipo_prompts.experiments.data import load_data
 from ipo_prompts.experiments.data.benchmarks import absent, assumed, sizes
 from ipo_prompts.experiments.run.config import RunConfig
@@ -53,7 +56,7 @@ def check_grid(found: Sequence[GridCell], *, ready: bool = True) -> None:
             have its published size.
 
     Raises:
-        InputError: what is wrong, in one sentence.
+        InputError: what is wrong, in one sentence; or, with a sentence for each cause, which data sets cannot be used.
     """
     kinds: dict[Any, tuple[Cell, RunConfig]] = {}
     for cell in (entry.cell for entry in found):
@@ -64,12 +67,35 @@ def check_grid(found: Sequence[GridCell], *, ready: bool = True) -> None:
     _check_folders(found)
     for name in sorted({shared.clip for _, shared in kinds.values()}):
         check_name(name)
+    broken: dict[object, tuple[str, list[str]]] = {}  # one cause → what is wrong, and with which data
     for cell, shared in kinds.values():
-        if ready or not any(map(absent, (cell.data, *cell.targets))):
-            laid_out(cell.protocol, cell.data, cell.targets, shared)
-        else:
-            gone = absent(cell.data)
-            draw_for(assumed(gone) if gone else load_data(cell.data, seed=SPLIT_SEED), shared)
+        try:
+            if ready or not any(map(absent, (cell.data, *cell.targets))):
+                laid_out(cell.protocol, cell.data, cell.targets, shared)
+            else:
+                gone = absent(cell.data)
+                draw_for(assumed(gone) if gone else load_data(cell.data, seed=SPLIT_SEED), shared)
+        except InputError as error:
+            data = broken.setdefault(absent(cell.data) is not None or str(error), (str(error), []))[1]
+            data += [] if cell.data in data else [cell.data]
+    if broken:
+        whose = len({cell.data for cell, _ in kinds.values()}) > 1
+        causes = [f"{', '.join(data)}: {why}" if whose else why for why, data in broken.values()]
+        raise InputError(" ".join(causes))
+
+
+def check_free(found: Sequence[GridCell]) -> None:
+    """Refuse cells of which another process does one now.
+
+    Raises:
+        InputError: there is such a cell; the message names the process.
+    """
+    for entry in found:
+        if not (entry.folder / FILE_NAME).is_file() and (who := holder(entry.folder)):
+            raise InputError(
+                f"another process works on the grid ({who}, {entry.name}); wait for it, choose another --out, or let "
+                "each process do another --part."
+            )
 
 
 def searches(found: Sequence[GridCell]) -> dict[str, RunConfig]:
@@ -230,8 +256,8 @@ def run_all(
             then running in another process is cut off; it can be resumed.
 
     Returns:
-        A pair. First: for each cell, in order, its result, a `Failure`, or None if the cell was not done. Second: a
-        text that says how the budget ended the session, or None.
+        A pair. First: for each cell, in order, its result, a `Failure`, or None if the cell was not done, for instance
+        because another process does it. Second: a text that says how the budget ended the session, or None.
 
     Raises:
         InputError: there is a budget, and a journal cannot be read, so that the sum that was paid is not known.
@@ -252,8 +278,11 @@ def run_all(
 
     if stopped := spent():
         return contents, stopped
-    with closing(executor.run(do, [found[place] for place in waiting])) as outcomes:
+    work = partial(do, session=uuid.uuid4().hex)
+    with closing(executor.run(work, [found[place] for place in waiting])) as outcomes:
         for index, outcome in outcomes:
+            if outcome is None:
+                continue
             place = waiting[index]
             contents[place], paid[place] = outcome, paid_for(found[place])
             _note_failure(found[place], outcome)
@@ -261,18 +290,26 @@ def run_all(
             on_progress(Progress(done, len(found), found[place], outcome, total_usd(paid), _seconds(found, contents)))
             if stopped := spent():
                 break
+    for place in waiting:
+        contents[place] = contents[place] or found[place].finished()  # another process may have done it meanwhile
     return contents, stopped
 
 
-def do(entry: GridCell) -> dict[str, Any]:
-    """Do one cell and return its content. The function can be imported by name, so that any process can call it."""
+def do(entry: GridCell, session: str) -> dict[str, Any] | None:
+    """Do one cell and return its content, or None if another process does the cell; see `claimed`.
+
+    The function can be imported by name, so that any process can call it.
+    """
     for library in ("dspy", "LiteLLM"):  # the message of a failure holds what these libraries log
         logging.getLogger(library).setLevel(logging.CRITICAL)
-    started = time.monotonic()
-    content = entry.run()
-    seconds = {"schema": 1, "seconds": round(time.monotonic() - started, 1)}
-    write_text(entry.folder / TIME_FILE_NAME, json.dumps(seconds) + "\n")
-    return content
+    with claimed(entry.folder, session) as ours:
+        if not ours:
+            return None
+        started = time.monotonic()
+        content = entry.run()
+        seconds = {"schema": 1, "seconds": round(time.monotonic() - started, 1)}
+        write_text(entry.folder / TIME_FILE_NAME, json.dumps(seconds) + "\n")
+        return content
 
 
 def paid_for(entry: GridCell) -> float | None:
