@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -37,6 +38,7 @@ def benchmark(
     budget_usd: Annotated[float | None, typer.Option(help="stop once the cells have cost so many US dollars")] = None,
     trust: common.Trust = False,
     dry_run: common.DryRun = False,
+    verbose: Annotated[bool, typer.Option(help="with --dry-run, add its notes")] = False,
     as_json: common.Json = False,
     quiet: common.Quiet = False,
 ) -> int:
@@ -59,13 +61,12 @@ def benchmark(
         write_documents,
     )
     from ipo_prompts.experiments.compare.executors import Failure, make_executor
+    from ipo_prompts.experiments.compare.forecasting import forecast, forecast_text
     from ipo_prompts.experiments.compare.grid import GRID_FILE, entries, load_grid, to_sealed_yaml
     from ipo_prompts.experiments.compare.raw_cells import ENDING, check_kept, keep
     from ipo_prompts.experiments.compare.runner import (
         check_grid,
         check_models,
-        forecast,
-        forecast_text,
         print_progress,
         run_all,
         searches,
@@ -86,7 +87,7 @@ def benchmark(
     found = entries(config, folder)
     check_grid(found, ready=not dry_run)
     if dry_run:
-        common.show(forecast(found), forecast_text, as_json)
+        common.show(forecast(found), partial(forecast_text, verbose=verbose), as_json)
         return 0
     check_writable(folder)
     check_kept(folder)
