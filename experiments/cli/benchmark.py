@@ -45,6 +45,7 @@ def benchmark(
     budget_usd: Annotated[float | None, typer.Option(help="stop once the cells have cost so many US dollars")] = None,
     trust: common.Trust = False,
     dry_run: common.DryRun = False,
+    verbose: Annotated[bool, typer.Option(help="with --dry-run, add its notes")] = False,
     as_json: common.Json = False,
     quiet: common.Quiet = False,
 ) -> int:
@@ -65,14 +66,13 @@ def benchmark(
         write_documents,
     )
     from ipo_prompts.experiments.compare.executors import Failure, make_executor
+    from ipo_prompts.experiments.compare.forecasting import forecast, forecast_text
     from ipo_prompts.experiments.compare.grid import GRID_FILE, entries, load_grid, to_sealed_yaml
     from ipo_prompts.experiments.compare.raw_cells import ENDING, check_kept, keep
     from ipo_prompts.experiments.compare.runner import (
         check_free,
         check_grid,
         check_models,
-        forecast,
-        forecast_text,
         print_progress,
         run_all,
         searches,
@@ -106,7 +106,7 @@ def benchmark(
         if part:
             places = f"part {part}: {len(found)} of {len(whole)} cells, {places}"
         content = {**forecast(found), "places": places}
-        common.show(content, lambda content: f"{forecast_text(content)}\n{content['places']}", as_json)
+        common.show(content, lambda told: f"{forecast_text(told, verbose=verbose)}\n{told['places']}", as_json)
         return 0
     check_writable(folder)
     check_kept(folder)

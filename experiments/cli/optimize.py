@@ -29,7 +29,7 @@ from ipo_prompts.experiments.cli.common import (
     print_json,
     show,
 )
-from ipo_prompts.metrics.errors import InputError, money
+from ipo_prompts.metrics.errors import InputError
 
 if TYPE_CHECKING:
     from ipo_prompts.experiments.run.config import RunConfig
@@ -182,9 +182,11 @@ def _take_data(words: Sequence[str], flag: str | None) -> tuple[list[str], str |
 
 
 def _forecast_text(forecast: dict[str, Any]) -> str:
+    from ipo_prompts.experiments.run.likely import prices
+
     lines = [
         f"{role}: {part['name']}, about {part['calls']:,} calls if each answer can be used, with at most "
-        f"{part['tokens_in']:,} tokens in and {part['tokens_out']:,} out, {money(part['usd'])}"
+        f"{part['tokens_in']:,} tokens in and {part['tokens_out']:,} out, {prices(part['likely'], part['usd'])}"
         for role in ("optimizer", "describer")
         if (part := forecast[role])
     ]
@@ -195,9 +197,11 @@ def _forecast_text(forecast: dict[str, Any]) -> str:
         [f"{start['templates']:,} templates of {start['run']} are scored first; that costs nothing"] if start else []
     )
     taken += [forecast["opened"]] if forecast["opened"] else []
+    taken.append(f"{forecast['pictures']:,} pictures are encoded, the sealed ones included")
     if not lines:
         return "\n".join([*taken, "no language model is asked; it costs nothing."])
     minutes = max(1, round(forecast["seconds"] / 60))
-    cost = f"{money(forecast['usd'])}, about {minutes} min of waiting, and more if an answer has to be asked for again"
-    together = f"together: {cost}; nothing was asked yet"
+    cost = prices(forecast["likely"], forecast["usd"])
+    waiting = f"about {minutes} min of waiting, and more if an answer has to be asked for again"
+    together = f"together: {cost}, {waiting}; nothing was asked yet"
     return "\n".join([*taken, *lines, together])

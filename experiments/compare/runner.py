@@ -1,4 +1,4 @@
-"""Runs a grid: checks and forecasts it before the first cell, and runs its cells on an executor.
+"""Runs a grid: checks it before the first cell, and runs its cells on an executor.
 
 Finished cells are read back; other cells are begun or resumed. Failures and the budget are tracked. Each cell has a
 folder of its own. So its result depends neither on the order of the cells, nor on the executor, nor on how often the
@@ -20,17 +20,17 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from ipo_prompts.experiments.compare.cell import FILE_NAME, Cell, run_config, shared_config
+from ipo_prompts.experiments.compare.cell import Cell, run_config, shared_config
 from ipo_prompts.experiments.compare.executors import Executor, Failure
 from ipo_prompts.experiments.compare.grid import GridCell
 from ipo_prompts.experiments.compare.methods import METHODS
 from ipo_prompts.experiments.compare.protocols import laid_out
 from ipo_prompts.experiments.compare.sharing import claimed, holder
 from ipo_prompts.experiments.data import load_data
-from ipo_prompts.experiments.data.benchmarks import absent, assumed, sizes
+from ipo_prompts.experiments.data.benchmarks import absent, assumed
 from ipo_prompts.experiments.run.config import RunConfig
 from ipo_prompts.experiments.run.files import write_text
-from ipo_prompts.experiments.run.plan import SPLIT_SEED, backends, draw_for, plan, room_of
+from ipo_prompts.experiments.run.plan import SPLIT_SEED, backends, draw_for, room_of
 from ipo_prompts.metrics.clip import check_name
 from ipo_prompts.metrics.errors import InputError, duration, money
 from ipo_prompts.metrics.files import read_bytes
@@ -138,85 +138,6 @@ def _check_folders(found: Sequence[GridCell]) -> None:
             raise InputError(f"the {what} {first!r} and {second!r} would share a folder; rename one.")
 
 
-def forecast(found: Sequence[GridCell]) -> dict[str, Any]:
-    """Forecast the calls, tokens, cost and time of all unfinished cells. No picture is opened, nothing is fetched.
-
-    Returns:
-        - `rows`: label → `cells, finished, calls, tokens, usd, seconds, context` of the row.
-        - `cells, calls, tokens, usd, minutes`: totals. `usd` is None where a price is not known. Replies that rows
-          share through the cache count for each row.
-        - `minutes_left`: the minutes that all unfinished cells take on one worker, at the pace of each row's finished
-          cells; None before a cell is finished.
-        - `assumed`: texts with the official sizes of data sets that are not on this machine.
-        - `context`: texts that say how descriptions that do not fit into a question would be shortened, and which
-          rows' questions have no limit.
-
-    Raises:
-        InputError: there is no such language model, or it cannot take the questions of a row.
-    """
-    labels = dict.fromkeys(entry.label for entry in found)
-    rows = {label: _row([entry for entry in found if entry.label == label]) for label in labels}
-    left = _seconds(found, [{} if (entry.folder / FILE_NAME).is_file() else None for entry in found])
-    specs = dict.fromkeys(spec for entry in found for spec in (entry.cell.data, *entry.cell.targets))
-    return {
-        "rows": rows,
-        "cells": len(found),
-        "calls": sum(row["calls"] for row in rows.values()),
-        "tokens": sum(row["tokens"] for row in rows.values()),
-        "usd": total_usd(row["usd"] for row in rows.values()),
-        "context": [line for row in rows.values() for line in row["context"]],
-        "assumed": [sizes(gone) for spec in specs if (gone := absent(spec))],
-        "minutes": round(sum(row["seconds"] for row in rows.values()) / 60, 1),
-        "minutes_left": None if left is None else round(left / 60, 1),
-    }
-
-
-def _row(found: Sequence[GridCell]) -> dict[str, Any]:
-    from ipo_prompts.experiments.run.beforehand import estimate
-
-    left = [entry for entry in found if not (entry.folder / FILE_NAME).is_file()]
-    known: dict[str, dict[str, Any]] = {}
-    for entry in left:
-        if entry.cell.data not in known and (config := run_config(entry.cell)):
-            known[entry.cell.data] = estimate(plan(config, ready=False))  # no seed changes the number of pictures
-    told: dict[str, list[str]] = {}
-    for data, one in known.items():
-        if (context := one["context"]) and (context["cut"] or context["tokens"] is None):
-            told.setdefault(context["told"], []).append(data)
-    expected = [known[entry.cell.data] for entry in left if entry.cell.data in known]
-    roles = [role for one in expected for role in (one["optimizer"], one["describer"]) if role]
-    return {
-        "cells": len(found),
-        "finished": len(found) - len(left),
-        "calls": sum(role["calls"] for role in roles),
-        "tokens": sum(role["tokens_in"] + role["tokens_out"] for role in roles),
-        "usd": total_usd([0.0, *(one["usd"] for one in expected)]),
-        "seconds": sum(one["seconds"] for one in expected),
-        "context": [f"{found[0].label} on {', '.join(data)}: {what}" for what, data in told.items()],
-    }
-
-
-def forecast_text(forecast: dict[str, Any]) -> str:
-    """Format a forecast as text."""
-    lines = [f"{'row':24} {'cells':>6} {'done':>6} {'calls':>9} {'tokens':>12}  price"]
-    for label, row in forecast["rows"].items():
-        lines.append(
-            f"{label[:24]:24} {row['cells']:6,} {row['finished']:6,} {row['calls']:9,} {row['tokens']:12,}  "
-            f"{money(row['usd'])}"
-        )
-    lines.append(
-        f"together: {forecast['cells']:,} cells, {forecast['calls']:,} calls, {forecast['tokens']:,} tokens, "
-        f"{money(forecast['usd'])}, about {forecast['minutes']:,} minutes of waiting for language models one after "
-        "another; encoding pictures and texts comes on top. Nothing was asked yet."
-    )
-    if forecast["minutes_left"] is not None:
-        lines.append(f"at the pace of the finished cells all that is left takes {forecast['minutes_left']:,} minutes.")
-    lines += [f"{line}." for line in forecast["context"]]
-    if forecast["assumed"]:
-        lines.append(f"not on this machine, so their official sizes are assumed: {'; '.join(forecast['assumed'])}.")
-    return "\n".join(lines)
-
-
 @dataclass(frozen=True)
 class Progress:
     """The state of a grid after one more cell was done.
@@ -287,7 +208,9 @@ def run_all(
             contents[place], paid[place] = outcome, paid_for(found[place])
             _note_failure(found[place], outcome)
             done = len(found) - contents.count(None)
-            on_progress(Progress(done, len(found), found[place], outcome, total_usd(paid), _seconds(found, contents)))
+            on_progress(
+                Progress(done, len(found), found[place], outcome, total_usd(paid), seconds_left(found, contents))
+            )
             if stopped := spent():
                 break
     for place in waiting:
@@ -343,7 +266,7 @@ def _note_failure(entry: GridCell, content: object) -> None:
         file.unlink(missing_ok=True)
 
 
-def _seconds(found: Sequence[GridCell], contents: Iterable[object]) -> float | None:
+def seconds_left(found: Sequence[GridCell], contents: Iterable[object]) -> float | None:
     """Return the seconds that the waiting cells take on one worker; None if no cell has a known time.
 
     A waiting cell takes as long as the finished cells of its row on average, or else as those of all rows.
