@@ -20,7 +20,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from ipo_prompts.experiments.compare.cell import Cell, run_config, shared_config
+from ipo_prompts.experiments.compare.cell import FILE_NAME, Cell, run_config, shared_config
 from ipo_prompts.experiments.compare.executors import Executor, Failure
 from ipo_prompts.experiments.compare.grid import GridCell
 from ipo_prompts.experiments.compare.methods import METHODS
