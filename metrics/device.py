@@ -19,17 +19,23 @@ AUTO = "auto"
 T = TypeVar("T")
 
 
+def devices() -> list[str]:
+    """Return the names of the torch devices of this machine, the fastest first."""
+    import torch
+
+    here = ["cpu"]
+    if best := torch.accelerator.current_accelerator(check_available=True):
+        here[:0] = [best.type, *(f"{best.type}:{number}" for number in range(torch.accelerator.device_count()))]
+    return here
+
+
 def find_device(wanted: str) -> str:
     """Return the name of the torch device to use. `auto` means CUDA, MPS or another accelerator, else the CPU.
 
     Raises:
         InputError: this machine has no such device; the message lists the devices that it has.
     """
-    import torch
-
-    here = ["cpu"]
-    if best := torch.accelerator.current_accelerator(check_available=True):
-        here[:0] = [best.type, *(f"{best.type}:{number}" for number in range(torch.accelerator.device_count()))]
+    here = devices()
     if wanted == AUTO:
         return here[0]
     if wanted not in here:

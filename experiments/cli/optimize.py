@@ -70,6 +70,9 @@ def search_template(
     max_minutes: Annotated[float | None, typer.Option(help=meaning("max_minutes"))] = None,
     trust: Trust = False,
     dry_run: DryRun = False,
+    timed: Annotated[
+        bool, typer.Option("--time", help="with --dry-run, time a batch of pictures and texts, and add the minutes")
+    ] = False,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
@@ -107,7 +110,12 @@ def search_template(
         from ipo_prompts.experiments.run.beforehand import estimate
         from ipo_prompts.experiments.run.plan import plan
 
-        forecast = estimate(plan(config, ready=False, say=ui.say), folder)
+        planned = plan(config, ready=timed, say=ui.say)
+        forecast = estimate(planned, folder)
+        if timed:
+            from ipo_prompts.experiments.run.timing import time_of
+
+            forecast |= {"time": time_of(planned, forecast["pictures"], forecast["texts"])}
         show(forecast, _forecast_text, as_json)
         return 0
     from dspy.utils.exceptions import LMError
@@ -197,7 +205,10 @@ def _forecast_text(forecast: dict[str, Any]) -> str:
         [f"{start['templates']:,} templates of {start['run']} are scored first; that costs nothing"] if start else []
     )
     taken += [forecast["opened"]] if forecast["opened"] else []
-    taken.append(f"{forecast['pictures']:,} pictures are encoded, the sealed ones included")
+    texts = f"at most {forecast['texts']:,} texts"
+    taken.append(f"{forecast['pictures']:,} pictures are encoded, the sealed ones included, and {texts}")
+    if "time" in forecast:
+        taken.append(f"about {forecast['time']['minutes']:.1f} min of encoding on {forecast['time']['told']}")
     if not lines:
         return "\n".join([*taken, "no language model is asked; it costs nothing."])
     minutes = max(1, round(forecast["seconds"] / 60))

@@ -75,6 +75,7 @@ def estimate(
         for a model that the run does not use. `usd` is the highest price, `likely` the likely one; None: not known.
         `usd`, `likely`, `seconds`: the prices and the waiting time of both models together.
         `pictures`: the number of pictures of the run, the sealed ones included.
+        `texts`: the most texts that are encoded: a template with a class name each.
         `context`: see `_context`.
         `start_from`: the `run` that this run starts from, and the number of its `templates`; None if there is no such
         run.
@@ -101,6 +102,7 @@ def estimate(
         "likely": total_usd(likely.values()),
         "seconds": seconds,
         "pictures": sum(map(len, (drawn.search, drawn.selection, drawn.test, drawn.new_test))),
+        "texts": _texts(planned),
         "context": _context(planned),
         "start_from": taken,
         "opened": opened,
@@ -126,6 +128,12 @@ def _opened(planned: Plan, folder: Path, before: Sequence[Openings]) -> str | No
         return cost_of_opening(planned, partial(in_threads, Picture.content), folder, before)
     except InputError:  # pictures that are still to be fetched, or that the run will refuse
         return None
+
+
+def _texts(planned: Plan) -> int:
+    search, classes = planned.config.search, len(planned.drawn.class_names)
+    scored_only = forecast_of(planned.unasked, Expected(search, planned.data.task, classes=classes)).scored_only
+    return classes * (1 + search.steps * search.candidates_per_step + scored_only)
 
 
 def _optimizer(planned: Plan) -> Forecast | None:
