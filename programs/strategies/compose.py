@@ -135,7 +135,7 @@ class Compose:
             desk.finish("all compositions of the phrases were tried")
 
     def forecast(self, expected: Expected) -> Forecast:
-        """Return the forecast of the writer, and the templates that are scored besides: compositions, phrases, words."""
+        """Return the forecast of the writer, and of the templates that are scored besides: phrases, compositions."""
         steps, most = expected.settings.steps, self._most(expected.classes)
         first = VOCABULARY_STEPS * (self.vocabulary != "none") + (self.settings.domain_words > 0)
         asked = Forecast()
