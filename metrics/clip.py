@@ -204,7 +204,7 @@ class Clip:
             stacked = torch.stack(rows)
 
             def encode(size: int) -> torch.Tensor:
-                parts = (part.to(self.device, get_input_dtype(self.precision)) for part in stacked.split(size))
+                parts = (part.to(self.device, get_input_dtype(self.precision)) for part in torch.split(stacked, size))
                 return torch.cat([self.model.encode_image(part) for part in parts])
 
             return unit(halving(encode, len(stacked)))[: len(pixels)]

@@ -105,8 +105,11 @@ def benchmark(
         places = f"{workers.places()}."
         if part:
             places = f"part {part}: {len(found)} of {len(whole)} cells, {places}"
-        content = {**forecast(found), "places": places}
-        common.show(content, lambda told: f"{forecast_text(told, verbose=verbose)}\n{told['places']}", as_json)
+        common.show(
+            {**forecast(found), "places": places},
+            lambda told: f"{forecast_text(told, verbose=verbose)}\n{told['places']}",
+            as_json,
+        )
         return 0
     check_writable(folder)
     check_kept(folder)

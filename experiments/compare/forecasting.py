@@ -59,7 +59,7 @@ def forecast(found: Sequence[GridCell]) -> dict[str, Any]:
 
 
 def _asked(config: RunConfig | None) -> tuple[str, str] | None:
-    return config and (config.describer, config.describer_question)
+    return None if config is None else (config.describer, config.describer_question)
 
 
 def _row(found: Sequence[GridCell], used: Mapping[str, Usage], pictures: dict[str, int]) -> dict[str, Any]:
