@@ -81,6 +81,8 @@ def search_template(
     from ipo_prompts.programs.record.redaction import check_key
     from ipo_prompts.programs.record.trust import resume_command, trusting
 
+    if timed and not dry_run:
+        raise InputError("--time is for a dry run; add --dry-run, or leave --time out.")
     if resume and out:
         raise InputError("--resume works in its own directory; leave --out away.")
     flags = {

@@ -183,7 +183,7 @@ def test_a_price_needs_neither_data_nor_key(capfd: pytest.CaptureFixture[str], m
         "dtd (47 classes; 2,820 train, 1,128 val, 1,692 test pictures)",
         "eurosat (10 classes; 13,500 train, 5,400 val, 8,100 test pictures)",
     ]
-    text = ipo(capfd, "benchmark", "domain-generalization", *words).out
+    text = ipo(capfd, "benchmark", "domain-generalization", *words, "--verbose").out
     assert (
         "not on this machine, so their official sizes are assumed: imagenet (1,000 classes; 1,281,167 train, " in text
     )

@@ -92,7 +92,7 @@ def test_a_larger_job_costs_more(word: str) -> None:
 def test_a_search_without_a_language_model_costs_nothing() -> None:
     found = estimate(planned(["lm=none", "strategy=list", "strategy.file=mine.txt"], None))
     nothing = dict.fromkeys(("optimizer", "describer", "context", "start_from", "opened"))
-    assert found == {**nothing, "usd": 0, "likely": 0, "seconds": 0, "pictures": 10}
+    assert found == {**nothing, "usd": 0, "likely": 0, "seconds": 0, "pictures": 10, "texts": 2 * (1 + 12 * 5)}
 
 
 def test_a_control_costs_what_it_shows() -> None:
