@@ -95,7 +95,7 @@ def _paces(planned: Plan) -> list[str]:
 
     config, drawn = planned.config, planned.drawn
     pictures, found = [item.picture for item in drawn.search], []
-    for name in devices():
+    for name in devices()[1:] or devices():  # the first name means the device of the second
         pace = pace_of(load_clip(config.clip, name, config.precision), pictures, drawn.class_names)
         found.append(pace.told(name))
     return found

@@ -405,6 +405,8 @@ def test_a_dry_run_fetches_no_weights(
         "calls": 2 * 13,
         "tokens": 0,
         "usd": 0,
+        "likely": 0,
         "seconds": 2 * 20,
+        "data": {"embedded:a": {"usd": 0, "likely": 0}},
     }
     assert not (tmp_path / "empty").exists() and not Path("runs").exists()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -89,8 +90,9 @@ def test_a_larger_job_costs_more(word: str) -> None:
     assert large > small
 
 
-def test_a_search_without_a_language_model_costs_nothing() -> None:
-    found = estimate(planned(["lm=none", "strategy=list", "strategy.file=mine.txt"], None))
+def test_a_search_without_a_language_model_costs_nothing(tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("a negative of a <CLASS>.\n")
+    found = estimate(planned(["lm=none", "strategy=list", f"strategy.file={tmp_path}/mine.txt"], None))
     nothing = dict.fromkeys(("optimizer", "describer", "context", "start_from", "opened"))
     assert found == {**nothing, "usd": 0, "likely": 0, "seconds": 0, "pictures": 10, "texts": 2 * (1 + 12 * 5)}
 
