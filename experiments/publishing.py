@@ -38,7 +38,7 @@ from ipo_prompts.experiments.run.result import (
     PROGRAM,
     RESULT,
     Chosen,
-    ClipUsed,
+    ClipAndPrecision,
     Data,
     Glimpse,
     LanguageModels,
@@ -277,7 +277,7 @@ def _result(prepared: Prepared, searched: SearchedRun, elapsed: float, **found: 
             domain=searching.domain,
             best_of_domain=searching.best_of_domain,
         ),
-        clip=ClipUsed.model_validate(prepared.clip),
+        clip=ClipAndPrecision.model_validate(prepared.clip),
         data=Data(
             name=data.name,
             fingerprint=prepared.digest(*SHOWN, *SEALED),

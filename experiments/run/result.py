@@ -138,7 +138,7 @@ class Fingerprinted(Content):
     fingerprint: str
 
 
-class ClipUsed(Fingerprinted):
+class ClipAndPrecision(Fingerprinted):
     """The CLIP of a run."""
 
     precision: Precision = "fp32"
@@ -249,7 +249,7 @@ class RunResult(Content):
     initial_template: str
     reward: RewardNames
     strategy: StrategyUsed
-    clip: ClipUsed
+    clip: ClipAndPrecision
     data: Data
     scores: dict[PartName, Comparison]
     sealed: Sealed
