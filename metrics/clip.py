@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn
 from ipo_prompts.metrics.arrays import Floats
 from ipo_prompts.metrics.clip_config import check_config, names_in, without_remote_code
 from ipo_prompts.metrics.clock import check_clock
-from ipo_prompts.metrics.device import AUTO, announce, find_device, halving
+from ipo_prompts.metrics.device import AUTO, Precision, announce, find_device, halving
 from ipo_prompts.metrics.errors import InputError, nearest, silent
 from ipo_prompts.metrics.pictures import Picture
 from ipo_prompts.metrics.template import is_plain
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-Precision = Literal["fp32", "fp16"]
 WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
 """The names of weights files that open_clip tries in a repository, in this order."""
 LOUD = ("root", "huggingface_hub", "transformers")

@@ -10,12 +10,13 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from ipo_prompts.metrics.clock import answer_within
 from ipo_prompts.metrics.errors import InputError, reason
 
 AUTO = "auto"
+Precision = Literal["fp32", "fp16"]
 T = TypeVar("T")
 
 

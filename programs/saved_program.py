@@ -12,7 +12,8 @@ from typing import Any, Generic, TypeVar, cast
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from ipo_prompts.metrics.blend import Kept
-from ipo_prompts.metrics.clip import Clip, Precision
+from ipo_prompts.metrics.clip import Clip
+from ipo_prompts.metrics.device import Precision
 from ipo_prompts.metrics.errors import InputError, first_error, printable, reason
 from ipo_prompts.metrics.files import read_json
 from ipo_prompts.metrics.head import Calibrated

@@ -66,7 +66,6 @@ def benchmark(
         write_documents,
     )
     from ipo_prompts.experiments.compare.executors import Failure, make_executor
-    from ipo_prompts.experiments.compare.forecasting import forecast, forecast_text
     from ipo_prompts.experiments.compare.grid import GRID_FILE, entries, load_grid, to_sealed_yaml
     from ipo_prompts.experiments.compare.raw_cells import ENDING, check_kept, keep
     from ipo_prompts.experiments.compare.runner import (
@@ -102,6 +101,8 @@ def benchmark(
             found = [entry for entry in found if entry.cell.data not in gone]
     check_grid(found, ready=not dry_run)
     if dry_run:
+        from ipo_prompts.experiments.compare.forecasting import forecast, forecast_text
+
         places = f"{workers.places()}."
         if part:
             places = f"part {part}: {len(found)} of {len(whole)} cells, {places}"

@@ -30,7 +30,8 @@ from ipo_prompts.experiments.run.live_view import Ui
 from ipo_prompts.experiments.run.plan import SPLIT_SEED, Plan
 from ipo_prompts.experiments.run.prepared import Prepared, prepare
 from ipo_prompts.experiments.run.reading import allow_typed, build
-from ipo_prompts.metrics.clip import Clip, Precision, load_clip
+from ipo_prompts.metrics.clip import Clip, load_clip
+from ipo_prompts.metrics.device import Precision
 from ipo_prompts.metrics.errors import InputError, first_error
 from ipo_prompts.metrics.features import FeatureStore
 from ipo_prompts.metrics.files import JSON_BYTES, JSON_VALUES, read_text

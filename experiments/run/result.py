@@ -20,8 +20,8 @@ from ipo_prompts.experiments.run.scores import (
     SealedPart,
     Thumbnail,
 )
-from ipo_prompts.metrics.clip import Precision
 from ipo_prompts.metrics.clock import Limit
+from ipo_prompts.metrics.device import Precision
 from ipo_prompts.metrics.verdict import Headroom, Rounded
 from ipo_prompts.programs.templates.domain_words import DomainWord
 
