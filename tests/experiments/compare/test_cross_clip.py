@@ -94,7 +94,7 @@ def test_the_other_clip_sees_the_pictures_with_its_own_eyes(
     monkeypatch.setattr(cells, "tested", lambda fitted, test, reward, encoded: encoded)
     task = SimpleNamespace(reward=lambda clip, names, store: store, encode=lambda store, items, seed: store)
     searched: Any = SimpleNamespace(
-        config=SimpleNamespace(device="cpu"),
+        config=SimpleNamespace(device="cpu", precision="fp32"),
         clip=SimpleNamespace(fingerprint="another"),
         store="what another sees",
         plan=SimpleNamespace(task=task),
