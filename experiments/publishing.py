@@ -38,8 +38,8 @@ from ipo_prompts.experiments.run.result import (
     PROGRAM,
     RESULT,
     Chosen,
+    ClipAndPrecision,
     Data,
-    Fingerprinted,
     Glimpse,
     LanguageModels,
     RunResult,
@@ -277,7 +277,7 @@ def _result(prepared: Prepared, searched: SearchedRun, elapsed: float, **found: 
             domain=searching.domain,
             best_of_domain=searching.best_of_domain,
         ),
-        clip=Fingerprinted.model_validate(prepared.clip),
+        clip=ClipAndPrecision.model_validate(prepared.clip),
         data=Data(
             name=data.name,
             fingerprint=prepared.digest(*SHOWN, *SEALED),

@@ -7,8 +7,9 @@ import logging
 import os
 import re
 import time
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from copy import copy
 from functools import cached_property, lru_cache
@@ -21,22 +22,24 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn
 from ipo_prompts.metrics.arrays import Floats
 from ipo_prompts.metrics.clip_config import check_config, names_in, without_remote_code
 from ipo_prompts.metrics.clock import check_clock
-from ipo_prompts.metrics.device import AUTO, announce, find_device
+from ipo_prompts.metrics.device import AUTO, Precision, announce, find_device, halving
 from ipo_prompts.metrics.errors import InputError, nearest, silent
 from ipo_prompts.metrics.pictures import Picture
 from ipo_prompts.metrics.template import is_plain
 
 if TYPE_CHECKING:
     import torch
+    from PIL.Image import Image
 
 
 logger = logging.getLogger(__name__)
 
-Precision = Literal["fp32", "fp16"]
 WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
 """The names of weights files that open_clip tries in a repository, in this order."""
 LOUD = ("root", "huggingface_hub", "transformers")
 """The loggers to silence while a CLIP is loaded: they repeat the text of errors. open_clip logs to the root logger."""
+AHEAD = 2
+"""How many batches of pictures are decoded while another batch is encoded, so that the encoder never waits for long."""
 
 
 class Clip:
@@ -141,8 +144,7 @@ class Clip:
 
         Args:
             pictures: at least one picture.
-            batch: the number of rows of the batch. Copies of the last picture fill the rows that are left. By default
-                there are as many rows as pictures.
+            batch: see `encode_pixels`.
 
         Returns:
             float32 (len(pictures), D), unit rows.
@@ -150,15 +152,70 @@ class Clip:
         Raises:
             InputError: a picture cannot be decoded; the message names it.
         """
+        return next(self.encode_batches([pictures], batch))
+
+    def encode_batches(self, batches: Iterable[Sequence[Picture]], batch: int = 0) -> Iterator[Floats]:
+        """Encode batches of pictures as `encode_pictures` does, while threads decode the next `AHEAD` batches.
+
+        Yields:
+            The features of each batch, in the order given.
+
+        Raises:
+            InputError: see `encode_pictures`; the batches before have been yielded.
+        """
+        ahead: deque[list[Future[torch.Tensor]]] = deque()
+        try:
+            for pictures in batches:
+                ahead.append([self.decoding(picture.image) for picture in pictures])
+                if len(ahead) > AHEAD:
+                    yield self.encode_pixels(ahead.popleft(), batch)
+            while ahead:
+                yield self.encode_pixels(ahead.popleft(), batch)
+        finally:
+            for future in chain.from_iterable(ahead):
+                future.cancel()
+
+    def decoding(self, image: Callable[[], Image]) -> Future[torch.Tensor]:
+        """Let a thread call `image` and transform its picture. The result is what `encode_pixels` takes."""
+        return _decoders(os.getpid()).submit(lambda: self.preprocess(image()))
+
+    def encode_pixels(self, pixels: Sequence[Future[torch.Tensor]], batch: int = 0) -> Floats:
+        """Encode pictures that `decoding` decodes, in one batch.
+
+        Args:
+            pixels: at least one picture.
+            batch: the number of rows of the batch. Copies of the last picture fill the rows that are left. By default
+                there are as many rows as pictures. If they do not fit into the memory of the device, the batch is
+                encoded in halves, in quarters, and so on. Then features may differ in the last bits.
+
+        Returns:
+            float32 (len(pixels), D), unit rows.
+
+        Raises:
+            Exception: the exception of the first picture that could not be decoded.
+        """
         import torch
         from open_clip import get_input_dtype
 
         with self.encoding_pictures():
-            with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:  # decoding needs no lock of Python
-                pixels = list(pool.map(lambda p: self.preprocess(p.image()), pictures))
-            pixels += pixels[-1:] * (batch - len(pixels))
-            stacked = torch.stack(pixels).to(self.device, get_input_dtype(self.precision))
-            return unit(self.model.encode_image(stacked))[: len(pictures)]
+            rows = [future.result() for future in pixels]
+            rows += rows[-1:] * (batch - len(rows))
+            stacked = torch.stack(rows)
+
+            def encode(size: int) -> torch.Tensor:
+                parts = (part.to(self.device, get_input_dtype(self.precision)) for part in torch.split(stacked, size))
+                return torch.cat([self.model.encode_image(part) for part in parts])
+
+            return unit(halving(encode, len(stacked)))[: len(pixels)]
+
+
+@lru_cache(1)
+def _decoders(process: int) -> ThreadPoolExecutor:
+    """Return the threads that decode pictures for all CLIPs of a process. Decoding needs no lock of Python.
+
+    A forked process has another number, and so threads of its own.
+    """
+    return ThreadPoolExecutor(os.cpu_count() or 1, f"decoder-of-{process}")
 
 
 def load_clip(name: str, device: str = AUTO, precision: Precision = "fp32") -> Clip:

@@ -4,36 +4,73 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from ipo_prompts.metrics.clock import answer_within
 from ipo_prompts.metrics.errors import InputError, reason
 
 AUTO = "auto"
+Precision = Literal["fp32", "fp16"]
+T = TypeVar("T")
+
+
+def devices() -> list[str]:
+    """Return the names of the torch devices of this machine, the fastest first."""
+    import torch
+
+    here = ["cpu"]
+    if best := torch.accelerator.current_accelerator(check_available=True):
+        here[:0] = [best.type, *(f"{best.type}:{number}" for number in range(torch.accelerator.device_count()))]
+    return here
 
 
 def find_device(wanted: str) -> str:
-    """Return the name of the torch device to use. `auto` means CUDA or MPS if the machine has it, else the CPU.
+    """Return the name of the torch device to use. `auto` means CUDA, MPS or another accelerator, else the CPU.
 
     Raises:
         InputError: this machine has no such device; the message lists the devices that it has.
     """
-    import torch
-
-    here = ["cpu"]
-    if torch.backends.mps.is_available():
-        here.insert(0, "mps")
-    if torch.cuda.is_available():
-        here[:0] = ["cuda", *(f"cuda:{number}" for number in range(torch.cuda.device_count()))]
+    here = devices()
     if wanted == AUTO:
         return here[0]
     if wanted not in here:
         raise InputError(f"there is no device {wanted!r} here; device can be {', '.join([AUTO, *here])}.")
     return wanted
+
+
+# Errors of a device.
+
+
+_NO_MEMORY = re.compile("out of memory|not enough memory|can't allocate memory", re.IGNORECASE)
+"""The texts of torch's errors for memory that is used up. Only CUDA and XPU have a class for this error."""
+_OF_A_DEVICE = re.compile("device|is on CPU|CUDA")
+"""The texts of torch's errors for tensors on two devices, and for a device that failed."""
+
+
+def is_of_device(error: Exception) -> bool:
+    """Whether an error says something of the device, and nothing of the model or the input."""
+    return isinstance(error, RuntimeError) and bool(_NO_MEMORY.search(str(error)) or _OF_A_DEVICE.search(str(error)))
+
+
+def halving(run: Callable[[int], T], size: int) -> T:
+    """Return `run(size)`. While the memory of the device does not suffice, halve `size`, down to 1.
+
+    Each call begins with the whole size again, because other processes may have freed memory since.
+    """
+    while True:
+        try:
+            return run(size)
+        except RuntimeError as error:  # its traceback holds tensors, so the next attempt begins after this block
+            if size == 1 or not _NO_MEMORY.search(str(error)):
+                raise
+        size //= 2
+        warnings.warn(f"the memory of the device is too small: batches have {size} rows now.", stacklevel=2)
 
 
 # How the threads of numerical libraries share the cores of the machine.
@@ -82,7 +119,6 @@ def one_for_numpy() -> Iterator[None]:
 #
 # The hub's own clients try again for most of a minute before they report that there is no network.
 
-T = TypeVar("T")
 SECONDS = 5.0
 """The seconds to wait for the hub's first answer; name look-up and redirects count."""
 

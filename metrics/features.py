@@ -173,10 +173,12 @@ class FeatureStore:
                 rows[place] = vector
         done = len(pictures) - sum(map(len, missing.values()))
         contents = list(missing)
-        for start in range(0, len(contents), BATCH):
-            group = contents[start : start + BATCH]
+        groups = [contents[start : start + BATCH] for start in range(0, len(contents), BATCH)]
+        batches = ([pictures[missing[content][0]] for content in group] for group in groups)
+        made = self.clip.encode_batches(batches, batch=BATCH)
+        for group in groups:
             try:
-                fresh = self.clip.encode_pictures([pictures[missing[content][0]] for content in group], batch=BATCH)
+                fresh = next(made)
             except Exchanged as error:
                 with (
                     suppress(sqlite3.OperationalError),

@@ -24,6 +24,7 @@ from torch import nn
 
 from ipo_prompts.metrics.arrays import Floats
 from ipo_prompts.metrics.clock import check_clock
+from ipo_prompts.metrics.device import halving, is_of_device
 from ipo_prompts.metrics.template import every_name, fill, names_of
 from ipo_prompts.metrics.text_pass import Ints, TextPass, Trie
 
@@ -189,7 +190,9 @@ def _masks(model: Any, pad: int) -> bool:
     ids[1, :3] = torch.arange(pad + 3, pad + 6)
     try:
         return float((_plain(model, ids) - _plain(model, ids[:, :6])).abs().max()) <= TOLERANCE
-    except (RuntimeError, ValueError, IndexError):
+    except (RuntimeError, ValueError, IndexError) as error:
+        if is_of_device(error):
+            raise
         return False
 
 
@@ -208,6 +211,8 @@ def _disagreement(model: Any, fast: TextPass) -> str | None:
     try:
         difference = float((_by_trie(fast, ids.numpy(), fast.lengths(ids)) - _plain(model, ids)).abs().max())
     except (RuntimeError, AttributeError, TypeError, ValueError, IndexError) as error:
+        if is_of_device(error):
+            raise
         return f"does not run ({type(error).__name__}: {str(error)[:200]})"
     dtype = fast.tower.transformer.get_cast_dtype()
     if difference <= (TOLERANCE if dtype in (torch.float32, torch.float64) else torch.finfo(dtype).eps):
@@ -239,11 +244,12 @@ def _tokens(tokenizer: Any, texts: list[str], path: _Path) -> tuple[Ints, Ints]:
 
 def _by_trie(fast: TextPass, rows: Ints, lengths: Ints) -> torch.Tensor:
     """Encode token rows by the fast path. Return the embeddings, float32 (n, D), unit rows, on the CPU."""
-    trie, encoded = Trie(rows, lengths), []
-    for chunk in trie.chunks(NODES.get(fast.device.type, NODES_ELSEWHERE)):
-        check_clock()
-        encoded.append(fast.run(chunk).cpu())
-    return torch.cat(encoded)[torch.from_numpy(trie.text_of)]
+    trie = Trie(rows, lengths)
+
+    def encode(nodes: int) -> torch.Tensor:
+        return torch.cat([_in_time(fast.run, chunk) for chunk in trie.chunks(nodes)])
+
+    return halving(encode, NODES.get(fast.device.type, NODES_ELSEWHERE))[torch.from_numpy(trie.text_of)]
 
 
 def _by_length(model: Any, rows: Ints, lengths: Ints) -> torch.Tensor:
@@ -251,13 +257,20 @@ def _by_length(model: Any, rows: Ints, lengths: Ints) -> torch.Tensor:
 
     Return the embeddings, float32 (n, D), unit rows, on the CPU.
     """
-    order, encoded = np.argsort(lengths, kind="stable"), []
-    for start in range(0, len(order), TEXT_BATCH):
-        check_clock()
-        places = order[start : start + TEXT_BATCH]
-        tokens = torch.from_numpy(rows[places, : int(lengths[places].max())].astype(np.int64))
-        encoded.append(_plain(model, tokens))
-    return torch.cat(encoded)[torch.from_numpy(np.argsort(order))]
+    order = np.argsort(lengths, kind="stable")
+
+    def encode(size: int) -> torch.Tensor:
+        batches = [order[start : start + size] for start in range(0, len(order), size)]
+        tokens = (torch.from_numpy(rows[batch, : int(lengths[batch].max())].astype(np.int64)) for batch in batches)
+        return torch.cat([_in_time(partial(_plain, model), some) for some in tokens])
+
+    return halving(encode, TEXT_BATCH)[torch.from_numpy(np.argsort(order))]
+
+
+def _in_time(run: Callable[[Any], torch.Tensor], batch: Any) -> torch.Tensor:
+    """Return `run(batch)` on the CPU, unless the time of the run is used up."""
+    check_clock()
+    return run(batch).cpu()
 
 
 @torch.inference_mode()

@@ -397,6 +397,7 @@ class TemplateClassifier(dspy.Predict):
         if clip is None:
             with trusting(trust):
                 refuse_foreign_run({"clip": saved.clip.name}, path.parent, str(path))
-        program = cls(clip or load_clip(saved.clip.name, device), saved.labels or saved.class_names)
+        encoder = clip or load_clip(saved.clip.name, device, saved.clip.precision)
+        program = cls(encoder, saved.labels or saved.class_names)
         program.load_state(state)
         return program

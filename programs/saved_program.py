@@ -13,6 +13,7 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from ipo_prompts.metrics.blend import Kept
 from ipo_prompts.metrics.clip import Clip
+from ipo_prompts.metrics.device import Precision
 from ipo_prompts.metrics.errors import InputError, first_error, printable, reason
 from ipo_prompts.metrics.files import read_json
 from ipo_prompts.metrics.head import Calibrated
@@ -100,7 +101,7 @@ def as_json(state: State, clip: Clip) -> dict[str, Any]:
         "background": state.background,
         "rejection": state.rejection.model_dump(mode="json") if state.rejection else None,
         "pictures": state.pictures.model_dump(mode="json") if state.pictures else None,
-        "clip": {"name": clip.name, "fingerprint": clip.fingerprint},
+        "clip": {"name": clip.name, "fingerprint": clip.fingerprint, "precision": clip.precision},
         **({"labels": list(state.labels)} if state.labels else {}),
         **({"sureness": state.sureness.model_dump(mode="json")} if state.sureness else {}),
     }
@@ -109,6 +110,7 @@ def as_json(state: State, clip: Clip) -> dict[str, Any]:
 class _Clip(BaseModel):
     name: str
     fingerprint: str
+    precision: Precision = "fp32"
 
 
 class _Member(BaseModel):

@@ -23,7 +23,8 @@ from ipo_prompts.experiments.run.config import PUBLISHED_CLIP
 from ipo_prompts.experiments.run.plan import SPLIT_SEED
 from ipo_prompts.metrics.arrays import Floats
 from ipo_prompts.metrics.classification import BLOCK, ClipReward, EncodedPictures, logits_of
-from ipo_prompts.metrics.clip import Clip, Precision, check_name, load_clip
+from ipo_prompts.metrics.clip import Clip, check_name, load_clip
+from ipo_prompts.metrics.device import Precision
 from ipo_prompts.metrics.errors import InputError, did_you_mean
 from ipo_prompts.metrics.features import FeatureStore, Progress
 

@@ -14,10 +14,11 @@ from benchmarks.lab.bed import SHIFTED
 from benchmarks.lab.prefixes import InOrder, Prefixes, after
 from ipo_prompts.experiments.compare import cell as cells_of
 from ipo_prompts.experiments.compare.cell import FILE_NAME, Cell, run_cell
+from ipo_prompts.experiments.compare.forecasting import forecast, forecast_text
 from ipo_prompts.experiments.compare.grid import entries, load_grid
 from ipo_prompts.experiments.compare.methods import METHODS
 from ipo_prompts.experiments.compare.methods.base import Absent, Lesson, Templates
-from ipo_prompts.experiments.compare.runner import TIME_FILE_NAME, forecast, forecast_text
+from ipo_prompts.experiments.compare.runner import TIME_FILE_NAME
 from ipo_prompts.experiments.compare.tables.table import build_table
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import InputError

@@ -16,7 +16,6 @@ from benchmarks.__main__ import app
 from benchmarks.lab import printed
 from ipo_prompts.experiments.data.benchmarks import ROOT_VARIABLE
 from ipo_prompts.metrics.clip import Clip, load_clip
-from ipo_prompts.metrics.pictures import Picture
 from support.coop_root import make_root
 from support.runs import Ended, copy_pictures, ipo
 
@@ -94,13 +93,13 @@ def test_each_picture_is_encoded_once_in_each_precision(
     shutil.rmtree(cache / "features")
     few = [f"folder:{copy_pictures(tmp_path / 'pictures')}"]  # half precision is slow on a processor
     encoded: dict[str, int] = {}
-    encode = Clip.encode_pictures
+    encode = Clip.encode_pixels
 
-    def counted(self: Clip, pictures: Sequence[Picture], batch: int) -> Any:
-        encoded[self.precision] = encoded.get(self.precision, 0) + len(pictures)
-        return encode(self, pictures, batch)
+    def counted(self: Clip, pixels: Sequence[Any], batch: int) -> Any:
+        encoded[self.precision] = encoded.get(self.precision, 0) + len(pixels)
+        return encode(self, pixels, batch)
 
-    monkeypatch.setattr(Clip, "encode_pictures", counted)
+    monkeypatch.setattr(Clip, "encode_pixels", counted)
     assert run("--quiet", data=few).code == 1  # the rows are of other pictures
     assert encoded == {"fp32": 18, "fp16": 18}
     assert run("--quiet", "--json", "--out=again", data=few).code == 1

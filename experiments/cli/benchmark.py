@@ -15,6 +15,7 @@ EXAMPLES = common.examples(
     "ipo benchmark embedded --dry-run",
     "ipo benchmark embedded --executor pool:2",
     "ipo benchmark main-1-shot lm=openai/gpt-4o-mini --budget-usd 20",
+    "ipo benchmark main-1-shot --part 2/16",
     "ipo benchmark my-grid.yaml seeds=5",
     "ipo benchmark my-sweep.yaml count=20",
     "ipo benchmark runs/embedded/cells.jsonl.gz",
@@ -34,9 +35,17 @@ def benchmark(
     ] = None,
     out: Annotated[Path | None, typer.Option(help="the folder for the cells; default runs/GRID", metavar="DIR")] = None,
     executor: common.Executor = "here",
+    gpu_share: common.GpuShare = None,
+    part: Annotated[
+        str | None,
+        typer.Option(
+            help="do part I of N, with an N-th of the budget; a call without it makes the table", metavar="I/N"
+        ),
+    ] = None,
     budget_usd: Annotated[float | None, typer.Option(help="stop once the cells have cost so many US dollars")] = None,
     trust: common.Trust = False,
     dry_run: common.DryRun = False,
+    verbose: Annotated[bool, typer.Option(help="with --dry-run, add its notes")] = False,
     as_json: common.Json = False,
     quiet: common.Quiet = False,
 ) -> int:
@@ -48,8 +57,6 @@ def benchmark(
     A grid can also be a sweep file of Weights & Biases with method grid or random: each combination of its parameters
     is a row. count=N makes N rows, draw_seed=N draws other ones.
     """
-    from filelock import FileLock, Timeout
-
     from ipo_prompts.experiments.compare.documents import (
         documents,
         outcomes_of,
@@ -62,55 +69,73 @@ def benchmark(
     from ipo_prompts.experiments.compare.grid import GRID_FILE, entries, load_grid, to_sealed_yaml
     from ipo_prompts.experiments.compare.raw_cells import ENDING, check_kept, keep
     from ipo_prompts.experiments.compare.runner import (
+        check_free,
         check_grid,
         check_models,
-        forecast,
-        forecast_text,
         print_progress,
         run_all,
         searches,
     )
+    from ipo_prompts.experiments.compare.sharing import part_of
+    from ipo_prompts.experiments.data.benchmarks import absent
     from ipo_prompts.experiments.run.files import check_writable, write_text
     from ipo_prompts.experiments.run.live_view import Ui
     from ipo_prompts.programs.record.trust import outside, trusting
 
     folder = out or Path("runs") / Path(grid).stem
     if grid.endswith(ENDING):
-        if words or executor != "here" or budget_usd is not None or dry_run:
-            raise InputError(f"the cells of {grid} are done; give no settings, executor, budget or --dry-run.")
+        if words or executor != "here" or budget_usd is not None or dry_run or part:
+            raise InputError(f"the cells of {grid} are done; give no settings, executor, budget, --part or --dry-run.")
         tables_of_file(Path(grid), out, as_json)
         return 0
     with trusting(trust):
         config = load_grid(grid, words or [])
-    workers = make_executor(executor)
-    found = entries(config, folder)
+    workers = make_executor(executor, gpus=gpu_share)
+    ui = Ui(0, quiet=quiet)
+    whole = entries(config, folder)
+    found = part_of(whole, part) if part else whole
+    gone = [data for data in config.data if absent(data)]
+    if gone and gone != config.data:
+        ui.say(f"not on this machine, so {'a run leaves them out' if dry_run else 'left out'}: {', '.join(gone)}")
+        if not dry_run:  # which has their price, by their official sizes
+            found = [entry for entry in found if entry.cell.data not in gone]
     check_grid(found, ready=not dry_run)
     if dry_run:
-        common.show(forecast(found), forecast_text, as_json)
+        from ipo_prompts.experiments.compare.forecasting import forecast, forecast_text
+
+        places = f"{workers.places()}."
+        if part:
+            places = f"part {part}: {len(found)} of {len(whole)} cells, {places}"
+        common.show(
+            {**forecast(found), "places": places},
+            lambda told: f"{forecast_text(told, verbose=verbose)}\n{told['places']}",
+            as_json,
+        )
         return 0
     check_writable(folder)
     check_kept(folder)
     configs = searches(found)
-    ui = Ui(0, quiet=quiet)
     ui.fetch([*configs.values()])
     check_models(configs, budget_usd)
     beyond = {f"{key}={value}" for one in configs.values() for key, value in outside(one.model_dump()).items()}
     if beyond:
         ui.say(f"uses what does not ship with ipo: {', '.join(sorted(beyond))}")
     folder.mkdir(parents=True, exist_ok=True)
-    try:
-        lock = FileLock(folder / "grid.lock", timeout=0).acquire()
-    except Timeout as error:
-        raise InputError(
-            f"another process works on the grid in {folder}; wait for it or choose another --out."
-        ) from error
-    with lock:
-        before = [entry.finished() for entry in found]
-        write_text(folder / GRID_FILE, to_sealed_yaml(config))
-        contents, stopped = run_all(
-            found, before, workers, (lambda progress: None) if quiet else print_progress, budget_usd
-        )
-        outcomes = outcomes_of(contents)
+    before = [entry.finished() for entry in found]
+    check_free(found)
+    write_text(folder / GRID_FILE, to_sealed_yaml(config))
+    if part and budget_usd is not None:
+        parts = int(part.partition("/")[2])
+        ui.say(f"part {part} may cost ${budget_usd / parts:g}, its share of the budget of ${budget_usd:g}")
+        budget_usd /= parts
+    progress = (lambda progress: None) if quiet else print_progress
+    contents, stopped = run_all(found, before, workers, progress, budget_usd)
+    outcomes = outcomes_of(contents)
+    if part:
+        ui.say(f"part {part}: {sum(isinstance(one, dict) for one in contents)} of {len(found)} cells are done")
+        ui.say("once all parts have ended, the same command without --part makes the table")
+    else:
+        config = config.model_copy(update={"data": [data for data in config.data if data not in gone] or gone})
         table = table_of(config, found, outcomes)
         if table is not None:
             texts = documents(config, table)
@@ -118,14 +143,17 @@ def benchmark(
             why_not = keep(folder, config, found, outcomes)
             print_documents(config, table, texts, as_json, f"the whole table: {folder}/table.md")
             ui.say(f"{folder}/{', '.join(texts)}; each cell in {folder}/cells{why_not}")
-        failed = [
-            (entry, content) for entry, content in zip(found, contents, strict=True) if isinstance(content, Failure)
-        ]
-        for entry, failure in failed:
-            print(f"ipo: {entry.name} failed ({failure.line})", file=sys.stderr)
-        if failed:
-            print("the same command runs the failed cells again.", file=sys.stderr)
-        if stopped:
-            print(f"stopped early: {stopped}; resume with the same command and a larger --budget-usd.", file=sys.stderr)
-            return 3
-        return 1 if failed else 0
+    failed: dict[str, list[str]] = {}
+    for entry, content in zip(found, contents, strict=True):
+        if isinstance(content, Failure):
+            failed.setdefault(content.line, []).append(entry.name)
+    for line, names in failed.items():
+        print(f"ipo: {'; '.join(names)} failed ({line})", file=sys.stderr)
+    if failed:
+        print("the same command runs the failed cells again.", file=sys.stderr)
+    if stopped:
+        print(f"stopped early: {stopped}; resume with the same command and a larger --budget-usd.", file=sys.stderr)
+        return 3
+    if elsewhere := contents.count(None):
+        print(f"cells that another process does: {elsewhere}; the same command goes on when it ends.", file=sys.stderr)
+    return 1 if failed or elsewhere else 0

@@ -39,6 +39,9 @@ Seed = Annotated[int | None, typer.Option(help=meaning("seed"))]
 Part = Annotated[Literal["train", "val", "test"], typer.Option(help="which pictures: train, val or test")]
 Program = Annotated[Path, typer.Argument(help="a run directory or its program.json")]
 Executor = Annotated[str, typer.Option(help="here, pool:N, ray, ray:ADDRESS", metavar="SPEC")]
+GpuShare = Annotated[
+    float | None, typer.Option(help="GPUs for each cell on Ray, 0 to 1; default 1 where there are any", metavar="SHARE")
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="run nothing; say what would be asked and what it would cost")]
 Trust = Annotated[
     bool, typer.Option("--trust", help="use the CLIP, data and models that a run or program from elsewhere names")

@@ -11,12 +11,15 @@ import shutil
 import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ipo_prompts.experiments.cli.common import Clip, Data, Describer, Json, Lm, show
 from ipo_prompts.metrics.errors import InputError, money, to_install
+
+if TYPE_CHECKING:
+    from ipo_prompts.experiments.run.plan import Plan
 
 EXTRAS = {
     "local": ("xllamacpp",),
@@ -41,6 +44,7 @@ def doctor(
     clip: Clip = None,
     describer: Describer = None,
     data: Data = None,
+    device: Annotated[bool, typer.Option("--device", help="time pictures and texts on each device")] = False,
     as_json: Json = False,
 ) -> int:
     """Say what is installed, what extras lack, which models and keys are there, and what a run would do and cost."""
@@ -75,10 +79,26 @@ def doctor(
             "would run": estimate(planned),
             "problem": None,
         }
+        if device:
+            findings["pace"] = _paces(planned)
     except InputError as error:
         findings["problem"] = str(error)
     show(findings, _text, as_json)
     return 1 if findings["problem"] else 0
+
+
+def _paces(planned: Plan) -> list[str]:
+    """Time the CLIP of a run on each device, and return a line for each."""
+    from ipo_prompts.experiments.run.timing import pace_of
+    from ipo_prompts.metrics.clip import load_clip
+    from ipo_prompts.metrics.device import devices
+
+    config, drawn = planned.config, planned.drawn
+    pictures, found = [item.picture for item in drawn.search], []
+    for name in devices()[1:] or devices():  # the first name means the device of the second
+        pace = pace_of(load_clip(config.clip, name, config.precision), pictures, drawn.class_names)
+        found.append(pace.told(name))
+    return found
 
 
 def _version(package: str) -> str:
@@ -114,6 +134,8 @@ def _text(findings: dict[str, Any]) -> str:
         elif isinstance(value, dict):
             between = "; " if name == "extras" else ", "
             lines.append(f"{name:13} " + between.join(f"{key} {state}" for key, state in value.items()))
+        elif isinstance(value, list):
+            lines += [f"{name:13} {line}" for line in value]
         elif name != "problem":
             lines.append(f"{name:13} {value}")
     lines.append(f"problem       {findings['problem']}" if findings["problem"] else "this job would run.")

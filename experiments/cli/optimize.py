@@ -29,7 +29,7 @@ from ipo_prompts.experiments.cli.common import (
     print_json,
     show,
 )
-from ipo_prompts.metrics.errors import InputError, money
+from ipo_prompts.metrics.errors import InputError
 
 if TYPE_CHECKING:
     from ipo_prompts.experiments.run.config import RunConfig
@@ -70,6 +70,9 @@ def search_template(
     max_minutes: Annotated[float | None, typer.Option(help=meaning("max_minutes"))] = None,
     trust: Trust = False,
     dry_run: DryRun = False,
+    timed: Annotated[
+        bool, typer.Option("--time", help="with --dry-run, time a batch of pictures and texts, and add the minutes")
+    ] = False,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
@@ -78,6 +81,8 @@ def search_template(
     from ipo_prompts.programs.record.redaction import check_key
     from ipo_prompts.programs.record.trust import resume_command, trusting
 
+    if timed and not dry_run:
+        raise InputError("--time is for a dry run; add --dry-run, or leave --time out.")
     if resume and out:
         raise InputError("--resume works in its own directory; leave --out away.")
     flags = {
@@ -107,7 +112,12 @@ def search_template(
         from ipo_prompts.experiments.run.beforehand import estimate
         from ipo_prompts.experiments.run.plan import plan
 
-        forecast = estimate(plan(config, ready=False, say=ui.say), folder)
+        planned = plan(config, ready=timed, say=ui.say)
+        forecast = estimate(planned, folder)
+        if timed:
+            from ipo_prompts.experiments.run.timing import time_of
+
+            forecast |= {"time": time_of(planned, forecast["pictures"], forecast["texts"])}
         show(forecast, _forecast_text, as_json)
         return 0
     from dspy.utils.exceptions import LMError
@@ -182,9 +192,11 @@ def _take_data(words: Sequence[str], flag: str | None) -> tuple[list[str], str |
 
 
 def _forecast_text(forecast: dict[str, Any]) -> str:
+    from ipo_prompts.experiments.run.likely import prices
+
     lines = [
         f"{role}: {part['name']}, about {part['calls']:,} calls if each answer can be used, with at most "
-        f"{part['tokens_in']:,} tokens in and {part['tokens_out']:,} out, {money(part['usd'])}"
+        f"{part['tokens_in']:,} tokens in and {part['tokens_out']:,} out, {prices(part['likely'], part['usd'])}"
         for role in ("optimizer", "describer")
         if (part := forecast[role])
     ]
@@ -195,9 +207,14 @@ def _forecast_text(forecast: dict[str, Any]) -> str:
         [f"{start['templates']:,} templates of {start['run']} are scored first; that costs nothing"] if start else []
     )
     taken += [forecast["opened"]] if forecast["opened"] else []
+    texts = f"at most {forecast['texts']:,} texts"
+    taken.append(f"{forecast['pictures']:,} pictures are encoded, the sealed ones included, and {texts}")
+    if "time" in forecast:
+        taken.append(f"about {forecast['time']['minutes']:.1f} min of encoding on {forecast['time']['told']}")
     if not lines:
         return "\n".join([*taken, "no language model is asked; it costs nothing."])
     minutes = max(1, round(forecast["seconds"] / 60))
-    cost = f"{money(forecast['usd'])}, about {minutes} min of waiting, and more if an answer has to be asked for again"
-    together = f"together: {cost}; nothing was asked yet"
+    cost = prices(forecast["likely"], forecast["usd"])
+    waiting = f"about {minutes} min of waiting, and more if an answer has to be asked for again"
+    together = f"together: {cost}, {waiting}; nothing was asked yet"
     return "\n".join([*taken, *lines, together])

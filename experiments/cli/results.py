@@ -38,7 +38,9 @@ if TYPE_CHECKING:
     from ipo_prompts.metrics.pictures import Picture
 
 EVALUATE = examples("ipo evaluate --template 'a photo of a <CLASS>.' --template 'a sketch of a <CLASS>.'")
-REPORT = examples("ipo report runs/RUN", "ipo report runs/ONE runs/OTHER --out both.html")
+REPORT = examples(
+    "ipo report runs/RUN", "ipo report runs/ONE runs/OTHER --out both.html", "ipo report runs/first-look/cells.jsonl.gz"
+)
 EXPORT = examples("ipo export runs/RUN --to open_clip --out pets-open_clip")
 
 
@@ -165,13 +167,21 @@ def _table(content: dict[str, Any]) -> str:
 
 
 def report(
-    runs: Annotated[list[Path], typer.Argument(help="run directories", metavar="RUN…")],
+    runs: Annotated[list[Path], typer.Argument(help="run directories, or one cells.jsonl.gz", metavar="RUN…")],
     out: Annotated[
         Path | None,
         typer.Option(help="the file to write; default RUN/report.html, for several runs report.html", metavar="FILE"),
     ] = None,
 ) -> int:
-    """Make a page to read: one run explained, from the answer to the command, or several runs side by side."""
+    """Make a page to read: one run explained, from the answer to the command, or several runs side by side.
+
+    Of a file of cells, such as `ipo benchmark` writes, print the tables and the file's digest.
+    """
+    if len(runs) == 1 and runs[0].name.endswith(".jsonl.gz"):
+        from ipo_prompts.experiments.compare.documents import tables_of_file
+
+        tables_of_file(runs[0], out, as_json=False)
+        return 0
     look_first(runs, out=out)
     from ipo_prompts.experiments.report.gather import read_run
     from ipo_prompts.experiments.report.page import PAGE, compare_page, run_page

@@ -31,6 +31,7 @@ from ipo_prompts.experiments.run.plan import SPLIT_SEED, Plan
 from ipo_prompts.experiments.run.prepared import Prepared, prepare
 from ipo_prompts.experiments.run.reading import allow_typed, build
 from ipo_prompts.metrics.clip import Clip, load_clip
+from ipo_prompts.metrics.device import Precision
 from ipo_prompts.metrics.errors import InputError, first_error
 from ipo_prompts.metrics.features import FeatureStore
 from ipo_prompts.metrics.files import JSON_BYTES, JSON_VALUES, read_text
@@ -121,6 +122,7 @@ class Result(Content):
         picture_ids: test set → a digest of its pictures, in order, with their labels. Two cells with the same digest
             can be compared picture by picture.
         shortened: a text that says how descriptions were shortened, if they did not fit into a question; else None.
+        precision: the precision of the CLIP.
     """
 
     schema_: Literal[2] = Field(2, alias="schema")
@@ -137,6 +139,7 @@ class Result(Content):
     budget: Numbers | None = None
     picture_ids: dict[Text, Text] = Field({})
     shortened: Text | None = None
+    precision: Precision = "fp32"
 
     @model_validator(mode="after")
     def _has_scores(self) -> Result:
@@ -171,9 +174,10 @@ def run_cell(cell: Cell, folder: Path) -> dict[str, Any]:
     source, drawn, tests = laid_out(cell.protocol, cell.data, cell.targets, config)
     # 1. Learn. The method cannot reach the test pictures: nothing that it is given contains them.
     sealed = Plan(config, replace(source, test=()), replace(drawn, test=(), new_test=()), None, None)
-    prepared = prepare(sealed, Ui(0, quiet=True), _clip(config.clip, config.device))
+    prepared = prepare(sealed, Ui(0, quiet=True), _clip(config.clip, config.device, config.precision))
     folder.mkdir(parents=True, exist_ok=True)
-    about = {"cell": cell.record(), "measure": sealed.task.measure, "unit": sealed.task.unit}
+    task = sealed.task
+    about = {"cell": cell.record(), "measure": task.measure, "unit": task.unit, "precision": config.precision}
     try:
         if config.labels == "none" and method.labelled_per_class(config):
             raise Absent("it learns from labels, and labels=none hides them")
@@ -222,7 +226,9 @@ def _tested(fitted: Fitted, test: TestSet, prepared: Prepared) -> dict[str, Any]
     """
     if test.part is not None:
         fitted = test.part(fitted)
-    clip, store = _clip(test.clip, prepared.config.device) if test.clip else prepared.clip, prepared.store
+    config, clip, store = prepared.config, prepared.clip, prepared.store
+    if test.clip:
+        clip = _clip(test.clip, config.device, config.precision)
     same = clip.fingerprint == prepared.clip.fingerprint
     if not same:
         store = FeatureStore(clip)
@@ -316,6 +322,6 @@ def run_config(cell: Cell) -> RunConfig | None:
 
 
 @lru_cache(maxsize=4)
-def _clip(name: str, device: str) -> Clip:
+def _clip(name: str, device: str, precision: Precision) -> Clip:
     """Return a frozen CLIP, which is loaded once for all cells of a process."""
-    return load_clip(name, device)
+    return load_clip(name, device, precision)

@@ -5,6 +5,7 @@ Values in CSV and JSON are percent and points, rounded so that the same cells gi
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import sys
@@ -147,6 +148,8 @@ def tables_of_file(file: Path, out: Path | None, as_json: bool) -> None:
         write_documents(texts, out)
     whole = "with --out DIR, or through a pipe to another program" if out is None else f"{out}/table.md"
     print_documents(grid, table, texts, as_json, f"the whole table: {whole}")
+    with file.open("rb") as content:
+        print(f"{file.name}: SHA-256 {hashlib.file_digest(content, 'sha256').hexdigest()}", file=sys.stderr)
     if out is not None:
         print(f"{out}/{', '.join(texts)}", file=sys.stderr)
 

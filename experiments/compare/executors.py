@@ -85,6 +85,14 @@ class Executor(ABC):
     threads: int | None
 
     @abstractmethod
+    def places(self) -> str:
+        """Return a text that says how many items run at once, and where. No item is run.
+
+        Raises:
+            InputError: see `run`.
+        """
+
+    @abstractmethod
     def run(self, function: Callable[[I], R], items: Sequence[I]) -> Outcomes[R]:
         """Run `function` on every item; closing the returned iterator stops every worker.
 
@@ -132,6 +140,10 @@ class Here(Executor):
 
     threads: int | None = None
 
+    def places(self) -> str:
+        """See `Executor`."""
+        return "1 cell at once, in this process"
+
     def run(self, function: Callable[[I], R], items: Sequence[I]) -> Outcomes[R]:
         """See `Executor`."""
         with computing_with(self.threads):
@@ -143,45 +155,77 @@ class Here(Executor):
 class Pool(Executor):
     """Runs items in separate processes. Each process does one item at a time, so the item of a dead worker is known.
 
-    Processes are spawned, not forked: a fork of a process in which torch has started threads can hang.
+    Processes are spawned, not forked: a fork of a process in which torch has started threads can hang. Where there are
+    n GPUs, process k sees GPU k mod n alone.
     """
 
     workers: int
     threads: int
 
+    def places(self) -> str:
+        """See `Executor`."""
+        gpus = _gpus()
+        seen = f"; process k of 0 to {self.workers - 1} sees GPU k mod {len(gpus)} of {', '.join(gpus)}"
+        return (
+            f"{self.workers} cells at once, in {self.workers} processes on this machine with {self.threads} threads "
+            f"each{seen if gpus else ', without GPU'}; a process that is free takes the next cell"
+        )
+
     def run(self, function: Callable[[I], R], items: Sequence[I]) -> Outcomes[R]:
         """See `Executor`."""
+        gpus = _gpus()
         waiting = deque((index, 1) for index in range(len(items)))
-        idle: list[ProcessPoolExecutor] = []
-        busy: dict[Future[R | Failure], tuple[ProcessPoolExecutor, int, int]] = {}
+        unused = list(range(self.workers))  # the numbers of processes that are not started
+        idle: list[tuple[ProcessPoolExecutor, int]] = []
+        busy: dict[Future[R | Failure], tuple[ProcessPoolExecutor, int, int, int]] = {}
         try:
             while waiting or busy:
                 while waiting and len(busy) < self.workers:
                     index, tries = waiting.popleft()
-                    worker = idle.pop() if idle else ProcessPoolExecutor(1, get_context("spawn"), _begin)
+                    worker, number = idle.pop() if idle else _worker(unused.pop(0), gpus)
                     with suppress(BrokenExecutor), computing_with(self.threads, torch=False):  # for the new process
-                        busy[worker.submit(attempt, function, items[index])] = (worker, index, tries)
+                        busy[worker.submit(attempt, function, items[index])] = (worker, number, index, tries)
                         continue
-                    waiting.appendleft((index, tries))  # this worker died while it was idle
+                    unused.append(number)  # this worker died while it was idle
+                    waiting.appendleft((index, tries))
                 for future in wait(busy, return_when=FIRST_COMPLETED).done:
-                    worker, index, tries = busy.pop(future)
+                    worker, number, index, tries = busy.pop(future)
                     error = future.exception()
                     if not isinstance(error, BrokenExecutor):
-                        idle.append(worker)
+                        idle.append((worker, number))
                         # If a result cannot be pickled, that is the function's fault, not a death.
                         yield index, Failure.of(error) if isinstance(error, Exception) else future.result()
-                    elif tries <= RETRIES:
+                        continue
+                    unused.append(number)
+                    if tries <= RETRIES:
                         waiting.appendleft((index, tries + 1))
                     else:
                         yield index, Failure.died(error)
         finally:
-            for worker in [*idle, *(worker for worker, _, _ in busy.values())]:
+            for worker in [*(worker for worker, _ in idle), *(worker for worker, *_ in busy.values())]:
                 for process in [*worker._processes.values()]:
                     process.kill()
 
 
-def _begin() -> None:
-    """Prepare a worker, before its first item."""
+def _gpus() -> list[str]:
+    """Return the names of the GPUs that this process may use, as `CUDA_VISIBLE_DEVICES` has them."""
+    import torch
+
+    count = torch.cuda.device_count()
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return (named.split(",") if named else [str(gpu) for gpu in range(count)])[:count]
+
+
+def _worker(number: int, gpus: Sequence[str]) -> tuple[ProcessPoolExecutor, int]:
+    """Return a new worker and its number, which says which GPU the worker sees."""
+    gpu = gpus[number % len(gpus)] if gpus else None
+    return ProcessPoolExecutor(1, get_context("spawn"), _begin, (gpu,)), number
+
+
+def _begin(gpu: str | None) -> None:
+    """Prepare a worker, before its first item imports torch."""
+    if gpu is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpu
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process; the parent stops this worker
     threading.Thread(target=_die_with_parent, daemon=True).start()
 
@@ -199,22 +243,35 @@ class Ray(Executor):
     """Runs items as plain tasks on a Ray cluster.
 
     Ray decides when a task is retried and on which node it runs. Every node needs this package and the data.
+
+    Attributes:
+        address: the address of the cluster; None starts Ray on this machine.
+        gpus: the share of a GPU for each item, 0 to 1. None is 1 where a node has a GPU, else 0.
     """
 
     address: str | None
     threads: int
+    gpus: float | None = None
+
+    def places(self) -> str:
+        """See `Executor`."""
+        self._connect()
+        gpus, room = self._room()
+        each = f"{self.threads} cores" + (f" and {gpus:g} GPU" if gpus else ", without GPU")
+        on = ", ".join(f"{count} on {node}" for node, count in room.items())
+        return f"{sum(room.values())} cells at once, each with {each}: {on}; Ray chooses the machine of each cell"
 
     def run(self, function: Callable[[I], R], items: Sequence[I]) -> Outcomes[R]:
         """See `Executor`.
 
         Raises:
-            InputError: there is no cluster at the address, or no node has as many cores as an item asks for.
+            InputError: there is no cluster at the address, or no node has the cores and the GPU that an item asks for.
         """
         import ray
 
         self._connect()
-        self._check_room()
-        remote = ray.remote(num_cpus=self.threads, max_retries=RETRIES)(_attempt_on_ray)
+        gpus, _ = self._room()
+        remote = ray.remote(num_cpus=self.threads, num_gpus=gpus, max_retries=RETRIES)(_attempt_on_ray)
         under_way = {remote.remote(function, item, self.threads): index for index, item in enumerate(items)}
         try:
             while under_way:
@@ -242,17 +299,30 @@ class Ray(Executor):
             reason = " ".join(str(error).split())[:200]
             raise InputError(f"cannot reach Ray at {self.address or 'this machine'}: {reason}") from error
 
-    def _check_room(self) -> None:
-        """Refuse items that no node can hold: they would wait for ever, without a message."""
+    def _room(self) -> tuple[float, dict[str, int]]:
+        """Return the share of a GPU for each item, and for each node with room: how many items it holds at once.
+
+        Raises:
+            InputError: no node can hold an item: it would wait for ever, without a message.
+        """
         import ray
 
         nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
-        largest = max((node["Resources"].get("CPU", 0) for node in nodes if node["Alive"]), default=0)
-        if largest < self.threads:
+        has = {
+            f"{node['NodeManagerHostname']} {node['NodeID'][:6]}": node["Resources"] for node in nodes if node["Alive"]
+        }
+        cores, cards = (max((one.get(what, 0) for one in has.values()), default=0) for what in ("CPU", "GPU"))
+        gpus = float(cards > 0) if self.gpus is None else self.gpus
+        room = {node: int(one.get("CPU", 0) // self.threads) for node, one in has.items()}
+        if gpus:
+            room = {node: min(count, int(has[node].get("GPU", 0) / gpus + 1e-6)) for node, count in room.items()}
+        if not any(room.values()):
+            asked = f"{self.threads} cores" + (f" and {gpus:g} GPU" if gpus else "")
             raise InputError(
-                f"an item asks for {self.threads} cores and the largest machine of the Ray cluster offers "
-                f"{largest:g}; lower OMP_NUM_THREADS."
+                f"an item asks for {asked} and no machine of the Ray cluster has that (at most {cores:g} cores and "
+                f"{cards:g} GPUs); lower OMP_NUM_THREADS{' or --gpu-share' if gpus else ''}."
             )
+        return gpus, {node: count for node, count in room.items() if count}
 
     def _outcome(self, task: Any) -> Any:
         import ray
@@ -275,28 +345,33 @@ def _attempt_on_ray(function: Callable[[Any], Any], item: Any, threads: int) -> 
         return attempt(function, item)
 
 
-def make_executor(spec: str, threads: int | None = None) -> Executor:
+def make_executor(spec: str, threads: int | None = None, gpus: float | None = None) -> Executor:
     """Return the executor that a specification names; nothing is started yet.
 
     Args:
         spec: `here`, `pool:N` (N processes), `ray` (on this machine) or `ray:ADDRESS` (an existing cluster).
         threads: the number of threads for each item. None takes OMP_NUM_THREADS. If that is not set, either, `here`
             uses all cores for each item, a pool divides the cores among its processes, and Ray uses one core.
+        gpus: see `Ray`.
 
     Raises:
-        InputError: there is no such executor, or Ray is not installed.
+        InputError: there is no such executor, Ray is not installed, or `gpus` is no share or not for Ray.
     """
     if threads is None and os.environ.get("OMP_NUM_THREADS", "").isdecimal():
         threads = max(1, int(os.environ["OMP_NUM_THREADS"]))
     kind, colon, rest = spec.partition(":")
+    if gpus is not None and (kind != "ray" or not 0 <= gpus <= 1):
+        raise InputError("--gpu-share is for the executor ray, and from 0 to 1: a cell uses one GPU at most.")
     if spec == "here":
         return Here(threads)
     if kind == "pool" and rest.isdecimal() and int(rest) > 0:
         return Pool(int(rest), threads or max(1, (os.cpu_count() or 1) // int(rest)))
+    if kind == "ray" and rest.isdecimal():
+        raise InputError(f"{spec} names no address: Ray itself decides how many cells run at once; write ray.")
     if kind == "ray" and bool(colon) == bool(rest):
         try:
             import ray  # noqa: F401
         except ImportError as error:
             raise InputError(f"this executor needs Ray: {to_install('ray')}.") from error
-        return Ray(rest or None, threads or 1)
+        return Ray(rest or None, threads or 1, gpus)
     raise InputError(f"there is no executor {spec!r}; there are here, pool:N, ray and ray:ADDRESS.")

@@ -1,4 +1,4 @@
-"""Runs a grid: checks and forecasts it before the first cell, and runs its cells on an executor.
+"""Runs a grid: checks it before the first cell, and runs its cells on an executor.
 
 Finished cells are read back; other cells are begun or resumed. Failures and the budget are tracked. Each cell has a
 folder of its own. So its result depends neither on the order of the cells, nor on the executor, nor on how often the
@@ -11,9 +11,11 @@ import json
 import logging
 import sys
 import time
+import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -23,11 +25,12 @@ from ipo_prompts.experiments.compare.executors import Executor, Failure
 from ipo_prompts.experiments.compare.grid import GridCell
 from ipo_prompts.experiments.compare.methods import METHODS
 from ipo_prompts.experiments.compare.protocols import laid_out
+from ipo_prompts.experiments.compare.sharing import claimed, holder
 from ipo_prompts.experiments.data import load_data
-from ipo_prompts.experiments.data.benchmarks import absent, assumed, sizes
+from ipo_prompts.experiments.data.benchmarks import absent, assumed
 from ipo_prompts.experiments.run.config import RunConfig
 from ipo_prompts.experiments.run.files import write_text
-from ipo_prompts.experiments.run.plan import SPLIT_SEED, backends, draw_for, plan, room_of
+from ipo_prompts.experiments.run.plan import SPLIT_SEED, backends, draw_for, room_of
 from ipo_prompts.metrics.clip import check_name
 from ipo_prompts.metrics.errors import InputError, duration, money
 from ipo_prompts.metrics.files import read_bytes
@@ -53,7 +56,7 @@ def check_grid(found: Sequence[GridCell], *, ready: bool = True) -> None:
             have its published size.
 
     Raises:
-        InputError: what is wrong, in one sentence.
+        InputError: what is wrong, in one sentence; or, with a sentence for each cause, which data sets cannot be used.
     """
     kinds: dict[Any, tuple[Cell, RunConfig]] = {}
     for cell in (entry.cell for entry in found):
@@ -64,12 +67,35 @@ def check_grid(found: Sequence[GridCell], *, ready: bool = True) -> None:
     _check_folders(found)
     for name in sorted({shared.clip for _, shared in kinds.values()}):
         check_name(name)
+    broken: dict[object, tuple[str, list[str]]] = {}  # one cause → what is wrong, and with which data
     for cell, shared in kinds.values():
-        if ready or not any(map(absent, (cell.data, *cell.targets))):
-            laid_out(cell.protocol, cell.data, cell.targets, shared)
-        else:
-            gone = absent(cell.data)
-            draw_for(assumed(gone) if gone else load_data(cell.data, seed=SPLIT_SEED), shared)
+        try:
+            if ready or not any(map(absent, (cell.data, *cell.targets))):
+                laid_out(cell.protocol, cell.data, cell.targets, shared)
+            else:
+                gone = absent(cell.data)
+                draw_for(assumed(gone) if gone else load_data(cell.data, seed=SPLIT_SEED), shared)
+        except InputError as error:
+            data = broken.setdefault(absent(cell.data) is not None or str(error), (str(error), []))[1]
+            data += [] if cell.data in data else [cell.data]
+    if broken:
+        whose = len({cell.data for cell, _ in kinds.values()}) > 1
+        causes = [f"{', '.join(data)}: {why}" if whose else why for why, data in broken.values()]
+        raise InputError(" ".join(causes))
+
+
+def check_free(found: Sequence[GridCell]) -> None:
+    """Refuse cells of which another process does one now.
+
+    Raises:
+        InputError: there is such a cell; the message names the process.
+    """
+    for entry in found:
+        if not (entry.folder / FILE_NAME).is_file() and (who := holder(entry.folder)):
+            raise InputError(
+                f"another process works on the grid ({who}, {entry.name}); wait for it, choose another --out, or let "
+                "each process do another --part."
+            )
 
 
 def searches(found: Sequence[GridCell]) -> dict[str, RunConfig]:
@@ -112,85 +138,6 @@ def _check_folders(found: Sequence[GridCell]) -> None:
             raise InputError(f"the {what} {first!r} and {second!r} would share a folder; rename one.")
 
 
-def forecast(found: Sequence[GridCell]) -> dict[str, Any]:
-    """Forecast the calls, tokens, cost and time of all unfinished cells. No picture is opened, nothing is fetched.
-
-    Returns:
-        - `rows`: label → `cells, finished, calls, tokens, usd, seconds, context` of the row.
-        - `cells, calls, tokens, usd, minutes`: totals. `usd` is None where a price is not known. Replies that rows
-          share through the cache count for each row.
-        - `minutes_left`: the minutes that all unfinished cells take on one worker, at the pace of each row's finished
-          cells; None before a cell is finished.
-        - `assumed`: texts with the official sizes of data sets that are not on this machine.
-        - `context`: texts that say how descriptions that do not fit into a question would be shortened, and which
-          rows' questions have no limit.
-
-    Raises:
-        InputError: there is no such language model, or it cannot take the questions of a row.
-    """
-    labels = dict.fromkeys(entry.label for entry in found)
-    rows = {label: _row([entry for entry in found if entry.label == label]) for label in labels}
-    left = _seconds(found, [{} if (entry.folder / FILE_NAME).is_file() else None for entry in found])
-    specs = dict.fromkeys(spec for entry in found for spec in (entry.cell.data, *entry.cell.targets))
-    return {
-        "rows": rows,
-        "cells": len(found),
-        "calls": sum(row["calls"] for row in rows.values()),
-        "tokens": sum(row["tokens"] for row in rows.values()),
-        "usd": total_usd(row["usd"] for row in rows.values()),
-        "context": [line for row in rows.values() for line in row["context"]],
-        "assumed": [sizes(gone) for spec in specs if (gone := absent(spec))],
-        "minutes": round(sum(row["seconds"] for row in rows.values()) / 60, 1),
-        "minutes_left": None if left is None else round(left / 60, 1),
-    }
-
-
-def _row(found: Sequence[GridCell]) -> dict[str, Any]:
-    from ipo_prompts.experiments.run.beforehand import estimate
-
-    left = [entry for entry in found if not (entry.folder / FILE_NAME).is_file()]
-    known: dict[str, dict[str, Any]] = {}
-    for entry in left:
-        if entry.cell.data not in known and (config := run_config(entry.cell)):
-            known[entry.cell.data] = estimate(plan(config, ready=False))  # no seed changes the number of pictures
-    told: dict[str, list[str]] = {}
-    for data, one in known.items():
-        if (context := one["context"]) and (context["cut"] or context["tokens"] is None):
-            told.setdefault(context["told"], []).append(data)
-    expected = [known[entry.cell.data] for entry in left if entry.cell.data in known]
-    roles = [role for one in expected for role in (one["optimizer"], one["describer"]) if role]
-    return {
-        "cells": len(found),
-        "finished": len(found) - len(left),
-        "calls": sum(role["calls"] for role in roles),
-        "tokens": sum(role["tokens_in"] + role["tokens_out"] for role in roles),
-        "usd": total_usd([0.0, *(one["usd"] for one in expected)]),
-        "seconds": sum(one["seconds"] for one in expected),
-        "context": [f"{found[0].label} on {', '.join(data)}: {what}" for what, data in told.items()],
-    }
-
-
-def forecast_text(forecast: dict[str, Any]) -> str:
-    """Format a forecast as text."""
-    lines = [f"{'row':24} {'cells':>6} {'done':>6} {'calls':>9} {'tokens':>12}  price"]
-    for label, row in forecast["rows"].items():
-        lines.append(
-            f"{label[:24]:24} {row['cells']:6,} {row['finished']:6,} {row['calls']:9,} {row['tokens']:12,}  "
-            f"{money(row['usd'])}"
-        )
-    lines.append(
-        f"together: {forecast['cells']:,} cells, {forecast['calls']:,} calls, {forecast['tokens']:,} tokens, "
-        f"{money(forecast['usd'])}, about {forecast['minutes']:,} minutes of waiting for language models one after "
-        "another; encoding pictures and texts comes on top. Nothing was asked yet."
-    )
-    if forecast["minutes_left"] is not None:
-        lines.append(f"at the pace of the finished cells all that is left takes {forecast['minutes_left']:,} minutes.")
-    lines += [f"{line}." for line in forecast["context"]]
-    if forecast["assumed"]:
-        lines.append(f"not on this machine, so their official sizes are assumed: {'; '.join(forecast['assumed'])}.")
-    return "\n".join(lines)
-
-
 @dataclass(frozen=True)
 class Progress:
     """The state of a grid after one more cell was done.
@@ -230,8 +177,8 @@ def run_all(
             then running in another process is cut off; it can be resumed.
 
     Returns:
-        A pair. First: for each cell, in order, its result, a `Failure`, or None if the cell was not done. Second: a
-        text that says how the budget ended the session, or None.
+        A pair. First: for each cell, in order, its result, a `Failure`, or None if the cell was not done, for instance
+        because another process does it. Second: a text that says how the budget ended the session, or None.
 
     Raises:
         InputError: there is a budget, and a journal cannot be read, so that the sum that was paid is not known.
@@ -252,27 +199,40 @@ def run_all(
 
     if stopped := spent():
         return contents, stopped
-    with closing(executor.run(do, [found[place] for place in waiting])) as outcomes:
+    work = partial(do, session=uuid.uuid4().hex)
+    with closing(executor.run(work, [found[place] for place in waiting])) as outcomes:
         for index, outcome in outcomes:
+            if outcome is None:
+                continue
             place = waiting[index]
             contents[place], paid[place] = outcome, paid_for(found[place])
             _note_failure(found[place], outcome)
             done = len(found) - contents.count(None)
-            on_progress(Progress(done, len(found), found[place], outcome, total_usd(paid), _seconds(found, contents)))
+            on_progress(
+                Progress(done, len(found), found[place], outcome, total_usd(paid), seconds_left(found, contents))
+            )
             if stopped := spent():
                 break
+    for place in waiting:
+        contents[place] = contents[place] or found[place].finished()  # another process may have done it meanwhile
     return contents, stopped
 
 
-def do(entry: GridCell) -> dict[str, Any]:
-    """Do one cell and return its content. The function can be imported by name, so that any process can call it."""
+def do(entry: GridCell, session: str) -> dict[str, Any] | None:
+    """Do one cell and return its content, or None if another process does the cell; see `claimed`.
+
+    The function can be imported by name, so that any process can call it.
+    """
     for library in ("dspy", "LiteLLM"):  # the message of a failure holds what these libraries log
         logging.getLogger(library).setLevel(logging.CRITICAL)
-    started = time.monotonic()
-    content = entry.run()
-    seconds = {"schema": 1, "seconds": round(time.monotonic() - started, 1)}
-    write_text(entry.folder / TIME_FILE_NAME, json.dumps(seconds) + "\n")
-    return content
+    with claimed(entry.folder, session) as ours:
+        if not ours:
+            return None
+        started = time.monotonic()
+        content = entry.run()
+        seconds = {"schema": 1, "seconds": round(time.monotonic() - started, 1)}
+        write_text(entry.folder / TIME_FILE_NAME, json.dumps(seconds) + "\n")
+        return content
 
 
 def paid_for(entry: GridCell) -> float | None:
@@ -306,7 +266,7 @@ def _note_failure(entry: GridCell, content: object) -> None:
         file.unlink(missing_ok=True)
 
 
-def _seconds(found: Sequence[GridCell], contents: Iterable[object]) -> float | None:
+def seconds_left(found: Sequence[GridCell], contents: Iterable[object]) -> float | None:
     """Return the seconds that the waiting cells take on one worker; None if no cell has a known time.
 
     A waiting cell takes as long as the finished cells of its row on average, or else as those of all rows.

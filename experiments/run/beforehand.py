@@ -9,10 +9,11 @@ such a sample is more like the whole data set.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -20,6 +21,7 @@ import numpy as np
 from ipo_prompts.experiments.data import DataSet, Item
 from ipo_prompts.experiments.data.dataset import in_threads
 from ipo_prompts.experiments.run.config import ASK_NO_MODEL, RunConfig
+from ipo_prompts.experiments.run.likely import likely_usd, mean
 from ipo_prompts.experiments.run.openings import Openings, cost_of_opening
 from ipo_prompts.experiments.run.plan import Plan, draw_for
 from ipo_prompts.experiments.run.prepared import Prepared
@@ -27,7 +29,7 @@ from ipo_prompts.experiments.run.searching import read_earlier
 from ipo_prompts.metrics.arrays import spread
 from ipo_prompts.metrics.classification import ClipReward, EncodedPictures, features_of
 from ipo_prompts.metrics.clip import Clip
-from ipo_prompts.metrics.errors import InputError, printable, several
+from ipo_prompts.metrics.errors import InputError, money, printable, several
 from ipo_prompts.metrics.features import Progress
 from ipo_prompts.metrics.headroom import headroom
 from ipo_prompts.metrics.pictures import Picture
@@ -36,7 +38,7 @@ from ipo_prompts.metrics.template import BASELINE
 from ipo_prompts.metrics.verdict import Headroom, points
 from ipo_prompts.programs.candidates import forecast_names
 from ipo_prompts.programs.domain import forecast_domain
-from ipo_prompts.programs.lm.ledger import total_usd
+from ipo_prompts.programs.lm.ledger import Usage, total_usd
 from ipo_prompts.programs.naming import about_names, search_names, suggestions
 from ipo_prompts.programs.record.score_keeper import ScoreKeeper
 from ipo_prompts.programs.strategies.base import Expected, Forecast, forecast_of, room_for_words
@@ -54,21 +56,26 @@ REMOTE_SECONDS = 3.0
 """The seconds of one call of a server that answers in a few lines; assumed, not measured."""
 
 
-def estimate(planned: Plan, folder: Path | None = None) -> dict[str, Any]:
-    """Forecast the language model calls of a run, and the most tokens and dollars that these calls can use.
+def estimate(
+    planned: Plan, folder: Path | None = None, used: Mapping[str, Usage | None] = MappingProxyType({})
+) -> dict[str, Any]:
+    """Forecast the calls of the language models in a run, the most that they can cost, and what they likely cost.
 
     Calls that are repeated after unusable answers are not forecast: only a budget limits their number.
 
     Args:
         planned: the plan of the run.
         folder: the run directory; None leaves earlier openings uncounted: `opened` is then None.
+        used: what replies in this setting have used so far, by role; see `likely`.
 
     Returns:
         A dictionary with these keys:
 
-        `optimizer`, `describer`: `name, calls, tokens_in, tokens_out, usd, seconds` of each language model; None for a
-        model that the run does not use. `usd` is None if the price is not known.
-        `usd`, `seconds`: the price and the waiting time of both models together.
+        `optimizer`, `describer`: `name, calls, tokens_in, tokens_out, usd, likely, seconds` of each model; None
+        for a model that the run does not use. `usd` is the highest price, `likely` the likely one; None: not known.
+        `usd`, `likely`, `seconds`: the prices and the waiting time of both models together.
+        `pictures`: the number of pictures of the run, the sealed ones included.
+        `texts`: the most texts that are encoded: a template with a class name each.
         `context`: see `_context`.
         `start_from`: the `run` that this run starts from, and the number of its `templates`; None if there is no such
         run.
@@ -77,7 +84,13 @@ def estimate(planned: Plan, folder: Path | None = None) -> dict[str, Any]:
     Raises:
         InputError: there is no run to start from, or a question does not fit into the context of the language model.
     """
-    roles = {"optimizer": _optimizer(planned), "describer": _describer(planned)}
+    drawn = planned.drawn
+    most = {role: calls for role, of in ASKED.items() if (calls := of(planned))}
+    likely = likely_usd(planned, most, _descriptions(planned), used)
+    backends = {"optimizer": planned.optimizer, "describer": planned.describer}
+    roles = {
+        role: _forecast(backend, most[role], likely[role]) if backend else None for role, backend in backends.items()
+    }
     usd = total_usd(role["usd"] for role in roles.values() if role)
     seconds = sum(role["seconds"] for role in roles.values() if role)
     start = read_earlier(Path(planned.config.start_from)) if planned.config.start_from else None
@@ -86,11 +99,22 @@ def estimate(planned: Plan, folder: Path | None = None) -> dict[str, Any]:
     return {
         **roles,
         "usd": usd,
+        "likely": total_usd(likely.values()),
         "seconds": seconds,
+        "pictures": sum(map(len, (drawn.search, drawn.selection, drawn.test, drawn.new_test))),
+        "texts": _texts(planned),
         "context": _context(planned),
         "start_from": taken,
         "opened": opened,
     }
+
+
+def anew(planned: Plan, used: Mapping[str, Usage]) -> str:
+    """Say what a run will likely cost, by its replies so far; empty before there are enough, or if it is free."""
+    if not total_usd(role.usd for role in used.values()) or not any(map(mean, used.values())):
+        return ""
+    likely = estimate(planned, used=used)["likely"]
+    return "" if likely is None else f"by the replies so far, the whole run will likely cost {money(likely)}"
 
 
 def _opened(planned: Plan, folder: Path, before: Sequence[Openings]) -> str | None:
@@ -106,7 +130,13 @@ def _opened(planned: Plan, folder: Path, before: Sequence[Openings]) -> str | No
         return None
 
 
-def _optimizer(planned: Plan) -> dict[str, Any] | None:
+def _texts(planned: Plan) -> int:
+    search, classes = planned.config.search, len(planned.drawn.class_names)
+    scored_only = forecast_of(planned.unasked, Expected(search, planned.data.task, classes=classes)).scored_only
+    return classes * (1 + search.steps * search.candidates_per_step + scored_only)
+
+
+def _optimizer(planned: Plan) -> Forecast | None:
     if planned.optimizer is None:
         return None
     config = planned.config
@@ -123,7 +153,7 @@ def _optimizer(planned: Plan) -> dict[str, Any] | None:
     for more in further:
         tokens = asked.tokens_in + more.tokens_in, asked.tokens_out + more.tokens_out
         asked = Forecast(asked.calls + more.calls, *tokens)
-    return _forecast(planned.optimizer, asked)
+    return asked
 
 
 def _descriptions(planned: Plan) -> tuple[int, int]:
@@ -160,7 +190,7 @@ def _context(planned: Plan) -> dict[str, Any] | None:
     return {"tokens": room.window.tokens, "room": room.tokens, "told": told, "cut": found is not None}
 
 
-def _describer(planned: Plan) -> dict[str, Any] | None:
+def _describer(planned: Plan) -> Forecast | None:
     import dspy
 
     from ipo_prompts.programs.describers.multimodal import QUESTIONS
@@ -174,16 +204,20 @@ def _describer(planned: Plan) -> dict[str, Any] | None:
     told = {name: value for name, value in inputs.items() if name in asked.signature.input_fields}
     messages = dspy.ChatAdapter().format(asked.signature, [], told)
     question = sum(len(str(message["content"]).encode()) for message in messages) + TOKENS_PER_PICTURE
-    return _forecast(planned.describer, Forecast(calls, calls * question, calls * asked.max_tokens))
+    return Forecast(calls, calls * question, calls * asked.max_tokens)
 
 
-def _forecast(backend: Backend, expected: Forecast) -> dict[str, Any]:
+ASKED = {"optimizer": _optimizer, "describer": _describer}
+
+
+def _forecast(backend: Backend, expected: Forecast, likely: float | None) -> dict[str, Any]:
     return {
         "name": backend.model,
         "calls": expected.calls,
         "tokens_in": expected.tokens_in,
         "tokens_out": expected.tokens_out,
         "usd": backend.price(expected.tokens_in, expected.tokens_out),
+        "likely": likely,
         "seconds": round(expected.calls * (LOCAL_SECONDS if backend.small else REMOTE_SECONDS)),
     }
 

@@ -16,7 +16,7 @@ import yaml
 from pydantic import BaseModel, Field, ValidationInfo, field_validator, model_validator
 
 from ipo_prompts.experiments.tasks import REWARDS
-from ipo_prompts.metrics.device import AUTO
+from ipo_prompts.metrics.device import AUTO, Precision
 from ipo_prompts.metrics.errors import InputError, did_you_mean, flag
 from ipo_prompts.metrics.pictures import Background
 from ipo_prompts.metrics.registry import Registry, is_own
@@ -70,6 +70,10 @@ class JobSettings(BaseModel):
     clip: str = Field("embedded", description="embedded, MODEL/TAG (ViT-B-16/openai), hf-hub:…, local-dir:…")
     device: str = Field(
         AUTO, description="where the CLIP runs: auto (CUDA or MPS where there is one, else cpu), cpu, cuda, cuda:1, mps"
+    )
+    precision: Precision = Field(
+        "fp32",
+        description="precision of the CLIP: fp32, or fp16 as OpenAI's code on a GPU; several times slower on a CPU",
     )
     head: Literal["words", "blend"] = Field(
         "words",

@@ -1,8 +1,8 @@
 """Label picture files with a saved program, and reject pictures that show none of its classes.
 
-Threads read files ahead, and pictures are classified in batches. A picture is rejected if its margin is below a
-threshold. The margin is the highest cosine with a class less the highest cosine with another common noun. The threshold
-comes from the margins of labelled pictures; a run stores these margins in its program.
+Threads read and decode files ahead, and pictures are classified in batches. A picture is rejected if its margin is
+below a threshold. The margin is the highest cosine with a class less the highest cosine with another common noun. The
+threshold comes from the margins of labelled pictures; a run stores these margins in its program.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ import json
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -31,12 +32,15 @@ from ipo_prompts.metrics.rejection import CONFIDENCE, Threshold, below, calibrat
 from ipo_prompts.metrics.template import fill, too_long, written
 from ipo_prompts.programs.classifier import TemplateClassifier
 
+if TYPE_CHECKING:
+    import torch
+    from PIL.Image import Image
+
 BATCH = 32
-"""The most pictures that are encoded at once. As many again are read ahead.
+"""The most pictures that are encoded at once. As many again are decoded ahead.
 
 So the memory needed does not grow with the number of pictures.
 """
-READERS = 8
 
 
 class Decision(NamedTuple):
@@ -58,7 +62,7 @@ Row = tuple[Path, Decision | InputError]
 
 
 def label_files(classifier: TemplateClassifier, files: Iterator[Path], head: Head | None = None) -> Iterator[Row]:
-    """Label pictures, and yield a row for each, batch by batch, while threads read the next pictures.
+    """Label pictures, and yield a row for each, batch by batch, while threads decode the next pictures.
 
     The first batch is a single picture, so that its row comes at once. Each later batch is twice as large, up to
     `BATCH`.
@@ -68,42 +72,32 @@ def label_files(classifier: TemplateClassifier, files: Iterator[Path], head: Hea
         files: the picture files.
         head: the head to decide with, for example a head that can reject pictures; None: the head of the classifier.
     """
-    head = head or classifier.head()
-    with ThreadPoolExecutor(READERS) as pool:
-        ahead: deque[tuple[Path, Future[Picture | InputError]]] = deque()
-        size = 1
-        while True:
-            while len(ahead) < 2 * size and (file := next(files, None)):
-                ahead.append((file, pool.submit(_read, file, classifier.background)))
-            if not ahead:
-                return
-            batch = [ahead.popleft() for _ in range(min(size, len(ahead)))]
-            yield from _label(classifier.clip, head, [(file, future.result()) for file, future in batch])
-            size = min(2 * size, BATCH)
+    head, clip = head or classifier.head(), classifier.clip
+    ahead: deque[tuple[Path, Future[torch.Tensor]]] = deque()
+    size = 1
+    while True:
+        while len(ahead) < 2 * size and (file := next(files, None)):
+            ahead.append((file, clip.decoding(partial(_open, file, classifier.background))))
+        if not ahead:
+            return
+        yield from _label(clip, head, [ahead.popleft() for _ in range(min(size, len(ahead)))])
+        size = min(2 * size, BATCH)
 
 
-def _label(clip: Clip, head: Head, batch: Sequence[tuple[Path, Picture | InputError]]) -> list[Row]:
-    good = [picture for _, picture in batch if isinstance(picture, Picture)]
-    if not good:
-        return [(file, it) for file, it in batch if isinstance(it, InputError)]
-    try:
-        features = clip.encode_pictures(good)
-    except InputError as error:
-        if len(batch) == 1:
-            return [(batch[0][0], error)]
-        return [row for one in batch for row in _label(clip, head, [one])]  # finds the bad file
-    cosines, margins = head.margins(features)
-    told = [None] * len(cosines) if margins is None else margins.tolist()
-    answers = map(Decision, head.probabilities(features), cosines.tolist(), told)
-    return [(file, next(answers) if isinstance(it, Picture) else it) for file, it in batch]
+def _open(file: Path, background: Background) -> Image:
+    return Picture.from_path(file).on(background).image()
 
 
-def _read(file: Path, background: Background) -> Picture | InputError:
-    try:
-        picture = Picture.from_path(file)
-        return Picture.from_bytes(picture.name, picture.bytes()).on(background)
-    except InputError as error:
-        return error
+def _label(clip: Clip, head: Head, batch: Sequence[tuple[Path, Future[torch.Tensor]]]) -> list[Row]:
+    faults = [error if isinstance(error := pixels.exception(), InputError) else None for _, pixels in batch]
+    good = [pixels for (_, pixels), fault in zip(batch, faults, strict=True) if fault is None]
+    answers: Iterator[Decision] = iter(())
+    if good:
+        features = clip.encode_pixels(good)
+        cosines, margins = head.margins(features)
+        told = [None] * len(cosines) if margins is None else margins.tolist()
+        answers = map(Decision, head.probabilities(features), cosines.tolist(), told)
+    return [(file, fault or next(answers)) for (file, _), fault in zip(batch, faults, strict=True)]
 
 
 # Rejection of pictures that show none of the classes.

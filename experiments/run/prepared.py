@@ -113,7 +113,7 @@ def prepare(planned: Plan, ui: Shows, clip: Clip | None = None) -> Prepared:
     check_clock()
     if clip is None:
         ui.passing(f"loading the CLIP {config.clip}")
-        clip = load_clip(config.clip, config.device)
+        clip = load_clip(config.clip, config.device, config.precision)
     check_clock()
     if planned.data.unnamed:
         resolve_name(CODES)(planned.data, config.data, clip)

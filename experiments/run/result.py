@@ -21,6 +21,7 @@ from ipo_prompts.experiments.run.scores import (
     Thumbnail,
 )
 from ipo_prompts.metrics.clock import Limit
+from ipo_prompts.metrics.device import Precision
 from ipo_prompts.metrics.verdict import Headroom, Rounded
 from ipo_prompts.programs.templates.domain_words import DomainWord
 
@@ -137,6 +138,12 @@ class Fingerprinted(Content):
     fingerprint: str
 
 
+class ClipAndPrecision(Fingerprinted):
+    """The CLIP of a run."""
+
+    precision: Precision = "fp32"
+
+
 class Data(Fingerprinted):
     """The data set of a run.
 
@@ -242,7 +249,7 @@ class RunResult(Content):
     initial_template: str
     reward: RewardNames
     strategy: StrategyUsed
-    clip: Fingerprinted
+    clip: ClipAndPrecision
     data: Data
     scores: dict[PartName, Comparison]
     sealed: Sealed

@@ -16,6 +16,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
 from pydantic import Field, ValidationError
@@ -40,6 +41,9 @@ from ipo_prompts.programs.record.trust import relative_places, resumed_by
 from ipo_prompts.programs.running import Job, check_naming
 from ipo_prompts.programs.search import Step
 from ipo_prompts.programs.templates.settings import BY_CLIP
+
+LIKELY = "ipo_prompts.experiments.run.beforehand:anew"
+"""The function that says what the run will likely cost, by its replies so far."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,9 +111,14 @@ def search_in(
         replay=replies is not None,  # if only the describer is replayed, the optimizer may ask
     )
 
+    told: list[str] = []
+
     def on_step(step: Step, ledger: Ledger) -> None:
         ui.step(step)
         track(step, ledger)
+        if not told and (likely := resolve_name(LIKELY)(planned, ledger.roles)):
+            told.append(likely)
+            ui.say(likely)
 
     found = running.run(job, journal, on_step=on_step, say=ui.passing, showing=ui.search)
     prepared.contents(*SHOWN)  # refuses pictures that have changed

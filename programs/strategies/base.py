@@ -109,12 +109,14 @@ class Forecast:
         calls: the usual number of calls.
         tokens_in, tokens_out: the most tokens of all questions together, and of all replies together.
         longest: the most tokens of one question, counted by `Expected.count`; by default `tokens_in` / `calls`.
+        scored_only: the most templates that are scored without being proposed.
     """
 
     calls: int = 0
     tokens_in: int = 0
     tokens_out: int = 0
     longest: int = 0
+    scored_only: int = 0
 
     def __post_init__(self) -> None:
         if not self.longest and self.calls:
@@ -130,6 +132,8 @@ class Expected:
         description_characters: the number of characters of all descriptions together.
         reply_tokens: the most tokens of a reply.
         count: a function that counts the tokens of a text. By default each byte is a token, which no tokenizer exceeds.
+        template: a template of likely length; the forecast is then of the likely tokens. By default it is of the most.
+        classes: the number of classes; 0 if it is not known.
     """
 
     settings: SearchSettings
@@ -137,6 +141,8 @@ class Expected:
     description_characters: int = 0
     reply_tokens: int = 1024
     count: Callable[[str], int] = lambda text: len(text.encode("utf-8", "replace"))
+    template: str = ""
+    classes: int = 0
 
 
 @dataclass(frozen=True)

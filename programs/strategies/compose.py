@@ -135,11 +135,14 @@ class Compose:
             desk.finish("all compositions of the phrases were tried")
 
     def forecast(self, expected: Expected) -> Forecast:
-        """Return the forecast of the writer."""
-        if self._writer is None:
-            return Forecast()
-        fewer = expected.settings.model_copy(update={"candidates_per_step": self.settings.words})
-        return forecast_of(self._writer, replace(expected, settings=fewer))
+        """Return the forecast of the writer, and of the templates that are scored besides: phrases, compositions."""
+        steps, most = expected.settings.steps, self._most(expected.classes)
+        first = VOCABULARY_STEPS * (self.vocabulary != "none") + (self.settings.domain_words > 0)
+        asked = Forecast()
+        if self._writer is not None:
+            fewer = expected.settings.model_copy(update={"candidates_per_step": self.settings.words})
+            asked = forecast_of(self._writer, replace(expected, settings=fewer))
+        return replace(asked, scored_only=(steps + first) * most)
 
     def close(self) -> None:
         """Close the writer."""

@@ -240,7 +240,50 @@ def test_a_second_process_is_refused_and_the_first_goes_on(bench: Bench, here: H
     first.join(60)
     assert first.exitcode == 0, bench.log("double").read_text()
     assert ended.code == 2 and ended.out == ""
-    assert "another process works on the grid in" in ended.sentence
+    assert f"another process works on the grid (process {first.pid} on " in ended.sentence
+    assert not list((bench.folder / "double").rglob("claim-*")), "a process that ends lets its cells go"
+
+
+PARTS = 4
+
+
+def test_parts_of_which_two_are_killed_make_the_same_table_and_pay_for_nothing_twice(
+    bench: Bench, whole: Whole, record_property: Callable[[str, object], None]
+) -> None:
+    """Four parts at once, two killed while they wait for a reply; then the parts again, then a call for the table."""
+    record_property("note", "parts")
+    server, name, rng = bench.server.fresh(), "parts", random.Random(soak.SEED)
+    two = f"data=folder:{bench.pictures},folder:{_copy_pictures(bench.folder / 'again')}"
+    assert bench.run("two-whole", two) == 0, bench.log("two-whole").read_text()
+    requests = Counter(asked.same for asked in server.asked)
+    held, go = threading.Semaphore(0), threading.Event()
+    answered_first = rng.randrange(3)
+
+    def hold(asked: Asked) -> None:
+        if asked.number >= answered_first:
+            held.release()
+            go.wait(120)
+
+    server.fresh().on_request = hold
+    parts = [bench.start(name, two, f"--part={part}/{PARTS}") for part in range(1, PARTS + 1)]
+    assert all(held.acquire(timeout=120) for _ in parts), bench.log(name).read_text()
+    for process in rng.sample(parts, 2):
+        process.kill()
+    go.set()
+    for process in parts:
+        process.join(240)
+    assert sorted(process.exitcode for process in parts) == [-9, -9, 0, 0], bench.log(name).read_text()
+    assert not (bench.folder / name / "table.md").exists()
+    lost = 2
+    for part in range(1, PARTS + 1):
+        assert bench.run(name, two, f"--part={part}/{PARTS}") == 0, bench.log(name).read_text()
+    asked = len(server.asked)
+    assert bench.run(name, two) == 0, bench.log(name).read_text()
+    assert len(server.asked) == asked, "the call for the table does what the parts left: nothing"
+    assert bench.tables(name) == bench.tables("two-whole")
+    answered = bench.answered(name)
+    recorded = Counter(asked.same for asked in server.asked if f"chatcmpl-{asked.number}" in answered)
+    assert recorded == requests and len(server.asked) - sum(requests.values()) <= lost
 
 
 @pytest.fixture()

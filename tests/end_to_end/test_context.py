@@ -145,7 +145,7 @@ def test_a_dry_run_says_what_would_be_cut_and_bounds_the_price(
     assert any("ipo-paper on " in line and "takes 16,385 tokens" in line for line in found["context"])
     calls = found["rows"]["ipo-paper"]["calls"] - BASE
     assert found["rows"]["ipo-paper"]["tokens"] - BASE * 9_500 < calls * TAKES + BASE * 500
-    assert "cut to " in benchmark("--dry-run").out
+    assert "cut to " in benchmark("--dry-run", "--verbose").out
 
 
 def test_what_cannot_end_is_refused_before_anything_is_paid(
@@ -156,4 +156,4 @@ def test_what_cannot_end_is_refused_before_anything_is_paid(
         assert ended.code == 2
         assert "takes 1,500 tokens" in ended.sentence and "--lm" in ended.sentence
         assert server.asked == [] and not (tmp_path / "cells").exists()
-    assert "lm_context=8192" in benchmark("lm=openai/my-model", "--dry-run").out
+    assert "lm_context=8192" in benchmark("lm=openai/my-model", "--dry-run", "--verbose").out

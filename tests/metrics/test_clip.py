@@ -401,20 +401,20 @@ def test_wrong_names_are_answered_with_near_ones(name: str, message: str) -> Non
 
 
 @pytest.mark.parametrize(
-    ("cuda", "mps", "best", "here"),
+    ("best", "count", "here"),
     [
-        (0, False, "cpu", "auto, cpu"),
-        (0, True, "mps", "auto, mps, cpu"),
-        (2, False, "cuda", "auto, cuda, cuda:0, cuda:1, cpu"),
+        (None, 0, "auto, cpu"),
+        ("mps", 1, "auto, mps, mps:0, cpu"),
+        ("cuda", 2, "auto, cuda, cuda:0, cuda:1, cpu"),
     ],
 )
 def test_a_device_that_is_not_here_is_answered_with_those_that_are(
-    cuda: int, mps: bool, best: str, here: str, monkeypatch: pytest.MonkeyPatch
+    best: str | None, count: int, here: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda > 0)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: cuda)
-    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
-    assert find_device("auto") == best
+    found = torch.device(best) if best else None
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda check_available: found)
+    monkeypatch.setattr(torch.accelerator, "device_count", lambda: count)
+    assert find_device("auto") == (best or "cpu")
     assert {find_device(name) for name in here.split(", ")[1:]} == set(here.split(", ")[1:])
     for refuse in (find_device, lambda name: load_clip("embedded", name)):
         with pytest.raises(InputError, match=rf"no device 'cuda:7' here; device can be {here}\."):

@@ -683,7 +683,7 @@ def test_the_clip_describes_pictures_with_the_features_that_the_reward_keeps(
     describer: Any, reward: ClipReward, sets: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reward.store.encode([example.image for part in sets.values() for example in part])
-    monkeypatch.setattr(Clip, "encode_pictures", lambda *given, **more: pytest.fail("they are encoded twice"))
+    monkeypatch.setattr(Clip, "encode_pixels", lambda *given, **more: pytest.fail("they are encoded twice"))
     program: Any = IPO(reward=reward, strategy=LISTED, describer=describer).compile(student(reward), **sets)
     assert program.search.descriptions
 

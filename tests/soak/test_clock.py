@@ -43,7 +43,7 @@ BEFORE: dict[str, tuple[Any, str]] = {
     "other names of the classes": (naming, "search_names"),
     "a question for names": (naming, "ask_for_names"),
     "names that are tried": (naming, "find_names"),
-    "a batch of pictures": (Clip, "encode_pictures"),
+    "a batch of pictures": (Clip, "encode_pixels"),
     "a batch of texts": (TextPass, "run"),
 }
 """What may begin before the sealed test is opened, and where."""

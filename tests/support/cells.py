@@ -45,6 +45,12 @@ def threads(item: int) -> tuple[str | None, int]:
     return os.environ.get("OMP_NUM_THREADS"), torch.get_num_threads()
 
 
+def visible(item: dict[str, Any]) -> str | None:
+    """Do what the item says, and return the GPUs that torch would see here."""
+    cell(item)
+    return os.environ.get("CUDA_VISIBLE_DEVICES")
+
+
 def sums(seed: int) -> str:
     """Return every bit of a long sum, which depends on the number of threads."""
     import torch

@@ -22,31 +22,49 @@ from ipo_prompts.experiments.tasks.base import Encoded
 from ipo_prompts.metrics.arrays import Doubles, Floats
 from ipo_prompts.metrics.blend import Labelled, Way, blend, from_pictures
 from ipo_prompts.metrics.classification import features_of, logits_of
-from ipo_prompts.metrics.offsets import CentringOffsets
+from ipo_prompts.metrics.offsets import Kind, fitted
 from ipo_prompts.metrics.template import BASELINE, as_read
 
 
-class CentredBaseline(Method):
-    """The baseline template with centring. It shows how much is gained by undoing a bias; see `metrics/offsets.py`."""
+class BaselineWithOffsets(Method):
+    """The baseline template with offsets. It shows how much is gained by undoing a bias; see `metrics/offsets.py`."""
 
-    label = "the baseline template with centring"
-    remark = (
-        "each class's mean score over the search and selection pictures is taken off the baseline template's scores; "
-        "no label is used, but there are equally many of these pictures in each class, which helps it"
-    )
     uses_labels = False
 
+    def __init__(self, kind: Kind, remark: str) -> None:
+        """Make a method with offsets of a kind; `remark` says what they do."""
+        self.label, self._kind = f"the baseline template with {kind}", kind
+        self.remark = (
+            f"{remark}; no label is used, but there are equally many of the search and selection pictures in each "
+            "class, which helps it"
+        )
+
     def fit(self, lesson: Lesson) -> FittedLogits:
-        """Learn the mean feature of the search and selection pictures."""
+        """Fit the offsets to the search and selection pictures."""
         classifying(lesson.prepared.reward)
-        mean = CentringOffsets.from_pictures(features_of(*lesson.prepared.shown))
+        baseline, names = Templates(lesson.clip, ((BASELINE, 1.0),)), lesson.class_names
+        offsets = fitted(self._kind, features_of(*lesson.prepared.shown))
 
         def logits(class_names: Sequence[str]) -> Logits:
-            classes = Templates(lesson.clip, ((BASELINE, 1.0),)).class_embeddings(class_names)
-            offsets = mean.of(lesson.clip, classes)
-            return lambda features: logits_of(lesson.clip, features, classes, offsets)
+            classes = baseline.class_embeddings(class_names)
+            if self._kind == "centring":  # it serves new classes, too
+                added = offsets.of(lesson.clip, classes)
+            else:
+                added = offsets.of(lesson.clip, baseline.class_embeddings(names))[places(class_names, names)]
+            return lambda features: logits_of(lesson.clip, features, classes, added)
 
         return FittedLogits(logits)
+
+
+CENTRING = BaselineWithOffsets(
+    "centring",
+    "each class's mean score over the search and selection pictures is taken off the baseline template's scores",
+)
+PRIOR = BaselineWithOffsets(
+    "prior",
+    "the baseline template's scores are shifted until all classes are predicted equally often on the search and "
+    "selection pictures",
+)
 
 
 class FromPictures(Method):

@@ -10,6 +10,7 @@ from ipo_prompts.experiments.compare.tables.runs import MEAN_OF_H, CellContent, 
 from ipo_prompts.experiments.compare.tables.table import MethodGain, Table
 from ipo_prompts.experiments.data.dataset import why_different
 from ipo_prompts.experiments.run.config import PUBLISHED_CLIP
+from ipo_prompts.metrics.errors import several
 
 
 def verdicts(table: Table) -> list[str]:
@@ -65,6 +66,10 @@ def notes(table: Table) -> list[str]:
     cells = [cell for runs in table.runs.values() for cell in runs.cells]
     calls = {cell["budget"]["calls"] for cell in cells if cell.get("budget")}
     clips = {str((cell["cell"].get("settings") or {}).get("clip", "embedded")) for cell in cells}
+    precisions: dict[str, dict[str, None]] = {}
+    for cell in cells:
+        precisions.setdefault(cell.get("precision", "fp32"), {})[cell["cell"]["method"]] = None
+    of_rows = [f"{one} ({several([*rows], len(table.methods))})" for one, rows in sorted(precisions.items())]
     saw: dict[int, dict[str, None]] = {}
     for cell in cells:
         saw.setdefault(cell.get("labelled_per_class", 0), {})[cell["cell"]["method"]] = None
@@ -122,6 +127,11 @@ def notes(table: Table) -> list[str]:
             table.published and not clips <= set(PUBLISHED_CLIP),
             f"Published numbers are of {PUBLISHED_CLIP[0]}, ours of {', '.join(sorted(clips))}: "
             "they stand side by side, but cannot be compared.",
+        ),
+        (
+            table.published or len(precisions) > 1,
+            f"Precision of the CLIP: {'; '.join(of_rows)}."
+            + (" That of the published numbers is not printed." if table.published else ""),
         ),
         (
             any((cell.get("budget") or {}).get("scored_only") for cell in cells),

@@ -233,12 +233,12 @@ def split_digest(found: LabelledParts) -> str:
 
 
 def absent(spec: str) -> Registered | None:
-    """Return the registered data set that a spec names, if it cannot be read from the root; else None.
+    """Return the registered data set that a spec names, if it has no folder below the root; else None.
 
     A spec that says where the data are, such as `eurosat:PATH_OF_ROOT`, is not checked: the result is None.
     """
     entry = REGISTRY.get(spec.strip())
-    return entry if entry and state(entry, default_root()) != "yes" else None
+    return entry if entry and state(entry, default_root()) == "no" else None
 
 
 def assumed_if_absent(spec: str, task: str | None, say: Callable[[str], None] | None) -> DataSet | None:

@@ -169,7 +169,7 @@ def test_every_method_is_evaluated_on_the_same_pictures(
     first = cells["baseline"]
     for method, content in cells.items():
         assert content["absent"] is None
-        sides = ["base"] if method in ("class-mean", "gda", "gda-text") else ["base", "new"]
+        sides = ["base"] if method in ("prior", "class-mean", "gda", "gda-text") else ["base", "new"]
         assert content["gaps"] == ({} if "new" in sides else {"new": UNSEEN})
         assert (content["measure"], content["unit"]) == ("accuracy", "pictures")
         assert content["picture_ids"] == {side: first["picture_ids"][side] for side in sides}, method
@@ -180,7 +180,7 @@ def test_every_method_is_evaluated_on_the_same_pictures(
             assert score["value"] == round(score["hits"].count("1") / score["n"], 6)
             assert score["classes"] == 3
         assert (content["budget"]["calls"] > 0) == METHODS.find(method).uses_lm == (method in SEARCHES)
-        no_text = method.startswith("coop") or method in ("centring", "class-mean", "gda", "gda-text")
+        no_text = method.startswith("coop") or method in ("centring", "prior", "class-mean", "gda", "gda-text")
         assert (content["templates"] is None) == no_text
     assert first["picture_ids"]["base"] != first["picture_ids"]["new"]
     two = {"proposals": 4, "scored_only": 0, "calls": 2, "tokens_in": 200, "tokens_out": 40, "usd": 0.00028}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,8 +16,9 @@ from ipo_prompts.experiments.compare import cell as cells
 from ipo_prompts.experiments.compare.cell import Cell, run_cell
 from ipo_prompts.experiments.compare.grid import load_grid
 from ipo_prompts.experiments.compare.tables.table import build_table
+from ipo_prompts.experiments.compare.tables.words import notes
 from ipo_prompts.experiments.data import load_data
-from ipo_prompts.experiments.embedded import MODEL_DIR
+from ipo_prompts.experiments.embedded import MODEL_DIR, PICTURES_DIR
 from ipo_prompts.metrics.classification import ClipReward
 from ipo_prompts.metrics.clip import Clip, load_clip
 from ipo_prompts.metrics.errors import InputError
@@ -92,7 +94,7 @@ def test_the_other_clip_sees_the_pictures_with_its_own_eyes(
     monkeypatch.setattr(cells, "tested", lambda fitted, test, reward, encoded: encoded)
     task = SimpleNamespace(reward=lambda clip, names, store: store, encode=lambda store, items, seed: store)
     searched: Any = SimpleNamespace(
-        config=SimpleNamespace(device="cpu"),
+        config=SimpleNamespace(device="cpu", precision="fp32"),
         clip=SimpleNamespace(fingerprint="another"),
         store="what another sees",
         plan=SimpleNamespace(task=task),
@@ -103,3 +105,24 @@ def test_the_other_clip_sees_the_pictures_with_its_own_eyes(
     assert isinstance(store, FeatureStore) and store.clip is clip
     searched.clip = clip
     assert cells._tested(learnt, test, searched) == searched.store
+
+
+def test_one_grid_has_rows_in_both_precisions(tmp_path: Path) -> None:
+    for name in ("cat", "fish"):
+        for number in range(4):
+            file = sorted((PICTURES_DIR / "a" / name).iterdir())[number]
+            (tmp_path / "two" / name).mkdir(parents=True, exist_ok=True)
+            shutil.copy(file, tmp_path / "two" / name)
+    found = []
+    for precision in ("fp32", "fp16"):
+        one = Cell(
+            "few-shot", f"folder:{tmp_path}/two", "baseline", 0, (), tuple({**FEW, "precision": precision}.items())
+        )
+        content = run_cell(one, tmp_path / precision)
+        assert json.loads((tmp_path / precision / cells.FILE_NAME).read_text())["precision"] == precision
+        (score,) = content["scores"].values()
+        assert score["n"] and cells._clip("embedded", "auto", precision).precision == precision
+        found.append({**content, "cell": {**content["cell"], "method": f"in {precision}"}})
+    same, other = (next(iter(one["scores"].values()))["loss"] for one in found)
+    assert same != other, "half precision rounds"
+    assert "Precision of the CLIP: fp16 (in fp16); fp32 (in fp32)." in notes(build_table(found, "in fp32"))

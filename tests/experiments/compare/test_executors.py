@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +16,20 @@ import pytest
 
 from ipo_prompts.experiments.compare.executors import DIED, Executor, Failure, Ray, make_executor
 from ipo_prompts.metrics.errors import InputError
-from support.cells import cell, sums, threads
+from support.cells import cell, sums, threads, visible
 
 
 @pytest.fixture(scope="module")
 def local_ray() -> Iterator[None]:
-    """Ray on this machine with two workers, started the way the executor starts it, once for all tests here."""
+    """Ray on this machine with two workers, started the way the executor starts it, once for all tests here.
+
+    Its two GPUs are in name alone: Ray counts them, and tells a worker which it has.
+    """
     import ray
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", os.pathsep.join(sys.path))  # `support` is not installed
+        patch.setattr(ray, "init", partial(ray.init, num_gpus=2))
         Ray(None, 1)._connect()
         assert ray.cluster_resources()["CPU"] >= 2
         yield
@@ -182,5 +187,54 @@ def test_without_ray_it_is_said_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_task_that_no_machine_can_hold_does_not_wait_for_ever(local_ray: None) -> None:
-    with pytest.raises(InputError, match="asks for 1000 cores"):
+    with pytest.raises(InputError, match="asks for 1000 cores and 1 GPU and no machine of the Ray cluster has that"):
         run(make_executor("ray", threads=1000), cell, [{"value": 1}])
+
+
+def test_each_worker_of_a_pool_sees_one_gpu_and_so_does_who_stands_in_for_a_dead_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ipo_prompts.experiments.compare.executors._gpus", lambda: ["4", "7"])
+    pool = make_executor("pool:3")
+    assert run(pool, visible, [{"value": value} for value in range(3)]) == ["4", "7", "4"]
+    dying: dict[str, Any] = {"value": 0, "do": "die once", "mark": str(tmp_path / "mark")}
+    assert run(make_executor("pool:1"), visible, [dying]) == ["4"]
+    assert pool.places().startswith("3 cells at once, in 3 processes on this machine with 1 threads each; ")
+    assert "process k of 0 to 2 sees GPU k mod 2 of 4, 7" in pool.places()
+
+
+def test_without_gpu_a_pool_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5")
+    assert run(make_executor("pool:1"), visible, [{"value": 1}]) == ["5"]
+    assert "without GPU" in make_executor("pool:1").places()
+
+
+def test_ray_gives_each_cell_a_gpu_or_the_share_that_is_asked_for(local_ray: None) -> None:
+    work = [{"value": value} for value in range(3)]
+    assert set(run(make_executor("ray"), visible, work)) <= {"0", "1"}
+    assert "2 cells at once, each with 1 cores and 1 GPU: 2 on " in make_executor("ray").places()
+    cores = os.cpu_count() or 1
+    assert f"{min(8, cores)} cells at once, each" in make_executor("ray", gpus=0.25).places()
+    assert f"{cores} cells at once, each with 1 cores, without GPU" in make_executor("ray", gpus=0).places()
+
+
+def test_a_share_where_there_is_no_gpu_is_refused(local_ray: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    import ray
+
+    nodes = [{**node, "Resources": {"CPU": 4.0}} for node in ray.nodes()]
+    monkeypatch.setattr(ray, "nodes", lambda: nodes)
+    assert "4 cells at once, each with 1 cores, without GPU" in make_executor("ray").places()
+    with pytest.raises(InputError, match=r"1 cores and 0.5 GPU and no machine .* 0 GPUs\); lower .* or --gpu-share"):
+        run(make_executor("ray", gpus=0.5), cell, [{"value": 1}])
+
+
+@pytest.mark.parametrize(("spec", "gpus"), [("pool:2", 0.5), ("here", 1.0), ("ray", -1.0), ("ray", 2.0)])
+def test_what_is_no_share_of_a_gpu_is_one_sentence(spec: str, gpus: float) -> None:
+    with pytest.raises(InputError, match="--gpu-share is for the executor ray, and from 0 to 1"):
+        make_executor(spec, gpus=gpus)
+
+
+def test_a_number_is_no_address_of_ray() -> None:
+    with pytest.raises(InputError, match="ray:2 names no address"):
+        make_executor("ray:2")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -123,6 +124,54 @@ def test_a_shipped_grid_without_its_data_names_the_root(bad: Callable[..., str],
     assert "there is no folder gone/oxford_flowers" in bad("word-removal")
 
 
+@pytest.mark.parametrize("more", [[], ["--dry-run"]])
+def test_absent_data_are_left_out_by_name_and_broken_ones_told_at_once(
+    small: Callable[..., str], tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: Any, more: list[str]
+) -> None:
+    root = make_root(tmp_path / "root")
+    monkeypatch.setenv("IPO_DATA_ROOT", str(root))
+    (root / "sun397").rename(root / "gone")
+    words = [small(), "shots=1", "selection_shots=1", "seeds=1", "methods=baseline", "lm=none", *more]
+    ended = ipo(capfd, "benchmark", *words, "data=eurosat,sun397")
+    said = "so a run leaves them out" if more else "so left out"
+    assert ended.code == 0 and f"not on this machine, {said}: sun397\n" in ended.err
+    if not more:
+        assert "sun397" not in ended.out and "eurosat" in ended.out
+    (root / "dtd/split_zhou_DescribableTextures.json").unlink()
+    shutil.rmtree(root / "food-101/images/baklava")
+    ended = ipo(capfd, "benchmark", *words, "data=dtd,eurosat,sun397,food101", "methods=baseline,class-name")
+    assert (ended.code, ended.out) == (2, "")
+    left, sentence = ended.err.splitlines()
+    assert left == f"not on this machine, {said}: sun397"
+    assert sentence.count("dtd: ") == sentence.count("food101: ") == 1 and "eurosat: " not in sentence
+    assert "baklava" in sentence and "split_zhou_DescribableTextures.json" in sentence
+
+
+def test_where_all_data_are_absent_the_one_cause_is_told_once(bad: Callable[..., str], monkeypatch: Any) -> None:
+    monkeypatch.delenv("IPO_DATA_ROOT", raising=False)
+    assert bad("main-1-shot").count("IPO_DATA_ROOT is not set") == 1
+
+
+def test_a_dry_run_says_where_the_cells_of_a_part_run(
+    small: Callable[..., str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    ended = ipo(capfd, "benchmark", small(), "--dry-run", "--json", "--part=2/2", "--executor=pool:3")
+    content = json.loads(ended.out)
+    assert content["cells"] == 2 and content["places"].startswith("part 2/2: 2 of 4 cells, 3 cells at once, in 3 proc")
+
+
+def test_a_part_has_its_share_of_the_budget_and_leaves_the_table_to_the_last_call(
+    small: Callable[..., str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    words = ["benchmark", small(), "methods=baseline,class-name", "lm=none", "--budget-usd=3", "--out=out"]
+    ended = ipo(capfd, *words, "--part=1/2")
+    assert (ended.code, ended.out) == (0, "") and not Path("out/table.md").exists()
+    assert "part 1/2 may cost $1.5, its share of the budget of $3\n" in ended.err
+    assert "part 1/2: 2 of 2 cells are done\n" in ended.err
+    ended = ipo(capfd, *words)
+    assert ended.code == 0 and "\n4/4  " in ended.err and ended.out == Path("out/table.md").read_text()
+
+
 def test_a_price_needs_neither_data_nor_key(capfd: pytest.CaptureFixture[str], monkeypatch: Any) -> None:
     for name in ("IPO_DATA_ROOT", "OPENAI_API_KEY"):
         monkeypatch.delenv(name, raising=False)
@@ -134,7 +183,7 @@ def test_a_price_needs_neither_data_nor_key(capfd: pytest.CaptureFixture[str], m
         "dtd (47 classes; 2,820 train, 1,128 val, 1,692 test pictures)",
         "eurosat (10 classes; 13,500 train, 5,400 val, 8,100 test pictures)",
     ]
-    text = ipo(capfd, "benchmark", "domain-generalization", *words).out
+    text = ipo(capfd, "benchmark", "domain-generalization", *words, "--verbose").out
     assert (
         "not on this machine, so their official sizes are assumed: imagenet (1,000 classes; 1,281,167 train, " in text
     )
@@ -356,6 +405,8 @@ def test_a_dry_run_fetches_no_weights(
         "calls": 2 * 13,
         "tokens": 0,
         "usd": 0,
+        "likely": 0,
         "seconds": 2 * 20,
+        "data": {"embedded:a": {"usd": 0, "likely": 0}},
     }
     assert not (tmp_path / "empty").exists() and not Path("runs").exists()

@@ -20,7 +20,7 @@ from ipo_prompts.metrics.template import BASELINE
 from ipo_prompts.metrics.text_tower import encode_templates
 from support.lessons import units
 
-NAMES = ("centring", "class-mean", "gda", "gda-text")
+NAMES = ("centring", "prior", "class-mean", "gda", "gda-text")
 
 
 def fitted(name: str, lesson: Lesson) -> FittedLogits:
@@ -53,6 +53,20 @@ def test_centred_takes_the_mean_of_the_pictures_off_and_uses_no_label(
         assert np.abs(ours - (plain - plain.mean(axis=0))).max() < 1e-3
     shuffled = relabelled(given, np.flip, *parts)
     assert np.array_equal(ours, fitted("centring", shuffled).logits(names)(features))
+
+
+def test_prior_predicts_all_classes_equally_often_and_knows_no_new_ones(lesson: Callable[..., Lesson]) -> None:
+    given = lesson()
+    features, _ = units(given, "search", "selection")
+    ours = fitted("prior", given)
+    logits = ours.logits(given.class_names)(features).astype(np.float64)
+    probabilities = np.exp(logits - logits.max(axis=1, keepdims=True))
+    means = (probabilities / probabilities.sum(axis=1, keepdims=True)).mean(axis=0)
+    assert np.allclose(means, 1 / len(given.class_names), atol=1e-3)
+    turned = list(reversed(given.class_names))
+    assert np.allclose(ours.logits(turned)(features), logits[:, ::-1], atol=1e-3)
+    with pytest.raises(Absent):
+        ours.logits(["zebra", "hot_dog"])
 
 
 def test_gda_is_the_published_formula_and_with_text_a_multiple_of_it_is_added(
@@ -113,7 +127,7 @@ def test_what_has_learnt_from_pictures_beats_chance_on_others(name: str, lesson:
     assert score_of(fitted(name, given), given.prepared.reward, others).value > 2 / 12
 
 
-@pytest.mark.parametrize("name", NAMES[1:])
+@pytest.mark.parametrize("name", NAMES[2:])
 def test_classes_without_pictures_are_gaps_and_no_guesses(name: str, lesson: Callable[..., Lesson]) -> None:
     given = lesson()
     with pytest.raises(Absent, match="it knows only the classes that it has seen pictures of"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import json
 import shutil
 import subprocess
@@ -120,6 +121,18 @@ def test_the_file_alone_makes_the_tables_to_the_byte(
     before = Path("kept/other name.jsonl.gz").read_bytes()
     assert run("made.yaml").code == 0
     assert Path("runs/made/cells.jsonl.gz").read_bytes() == before, "the same cells give the same bytes"
+
+
+def test_a_report_of_the_file_prints_the_tables_and_the_digest(
+    made: Made, run: Callable[..., Ended], capfd: pytest.CaptureFixture[str]
+) -> None:
+    first, file = run(made()), Path("runs/made/cells.jsonl.gz")
+    ended = ipo(capfd, "report", str(file))
+    assert (ended.code, ended.out) == (0, first.out)
+    assert ended.err == f"cells.jsonl.gz: SHA-256 {hashlib.sha256(file.read_bytes()).hexdigest()}\n"
+    file.write_bytes(file.read_bytes()[:-20])
+    ended = ipo(capfd, "report", str(file))
+    assert (ended.code, ended.out) == (2, "") and "cells.jsonl.gz" in ended.sentence
 
 
 def test_missing_seeds_and_failed_cells_are_the_same_gaps(made: Made) -> None:

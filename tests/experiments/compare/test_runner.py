@@ -12,12 +12,12 @@ import pytest
 
 from ipo_prompts.experiments.compare.cell import FILE_NAME, Cell
 from ipo_prompts.experiments.compare.executors import Failure, Here, make_executor
+from ipo_prompts.experiments.compare.forecasting import forecast, forecast_text
 from ipo_prompts.experiments.compare.grid import GridCell
 from ipo_prompts.experiments.compare.runner import (
     TIME_FILE_NAME,
     Progress,
     check_grid,
-    forecast,
     print_progress,
     run_all,
     searches,
@@ -212,17 +212,30 @@ def test_each_row_is_refused_for_its_own_clip_and_shots(monkeypatch: pytest.Monk
 
 def test_a_forecast_counts_each_data_set_by_its_own_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls = {"one": 10, "two": 3}
-    monkeypatch.setattr("ipo_prompts.experiments.compare.runner.plan", lambda config, ready: config.data)
+    monkeypatch.setattr("ipo_prompts.experiments.compare.forecasting.plan", lambda config, ready: config.data)
 
-    def estimate(data: str) -> dict[str, Any]:
+    def estimate(data: str, used: object) -> dict[str, Any]:
         used = {"calls": calls[data], "tokens_in": 5, "tokens_out": 2}
-        return {"optimizer": used, "describer": None, "usd": 0.5, "seconds": 60, "context": None}
+        return {
+            "optimizer": used,
+            "describer": None,
+            "usd": 0.5,
+            "likely": 0.1,
+            "seconds": 60,
+            "pictures": 9,
+            "context": None,
+        }
 
-    monkeypatch.setattr("ipo_prompts.experiments.run.beforehand.estimate", estimate)
-    monkeypatch.setattr("ipo_prompts.experiments.compare.runner.absent", lambda spec: None)
+    monkeypatch.setattr("ipo_prompts.experiments.compare.forecasting.estimate", estimate)
+    monkeypatch.setattr("ipo_prompts.experiments.compare.forecasting.absent", lambda spec: None)
     rows = [replace(searching("row", data), folder=tmp_path / f"{data}-{i}") for data in calls for i in range(2)]
     found = forecast(rows)
     assert (found["calls"], found["tokens"], found["usd"], found["minutes"]) == (26, 28, 2.0, 4.0)
+    assert found["likely"] == pytest.approx(0.4) and found["pictures"] == {"one": 9, "two": 9}
+    table = forecast_text(found).splitlines()
+    assert table[1].split() == ["row", "4", "0", "0.20", "0.20", "0.40", "2.00", "4"]
+    assert forecast_text({**found, "context": ["it is cut"]}).endswith("1 with --verbose.")
+    assert forecast_text({**found, "context": ["it is cut"]}, verbose=True).endswith("it is cut.")
     rows[0].folder.mkdir()
     (rows[0].folder / FILE_NAME).write_text("{}")
     assert (forecast(rows)["calls"], forecast(rows)["rows"]["row"]["finished"]) == (16, 1)

@@ -67,6 +67,7 @@ def test_every_method_has_a_value_or_a_reason(
         if method in (
             "hand-written",
             "centring",
+            "prior",
             "class-mean",
             "gda",
             "gda-text",

@@ -1,0 +1,130 @@
+"""What a grid would cost (`ipo benchmark GRID --dry-run`): a table of rows and data sets, with prices and minutes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ipo_prompts.experiments.compare.cell import FILE_NAME, run_config
+from ipo_prompts.experiments.compare.grid import GridCell
+from ipo_prompts.experiments.compare.runner import searches, seconds_left
+from ipo_prompts.experiments.data.benchmarks import absent, sizes
+from ipo_prompts.experiments.run.beforehand import estimate
+from ipo_prompts.experiments.run.config import RunConfig
+from ipo_prompts.experiments.run.likely import prices, used_in
+from ipo_prompts.experiments.run.plan import plan
+from ipo_prompts.programs.lm.ledger import Usage, total_usd
+
+
+def forecast(found: Sequence[GridCell]) -> dict[str, Any]:
+    """Forecast the calls, tokens, cost and time of all unfinished cells. No picture is opened, nothing is fetched.
+
+    Returns:
+        - `rows`: label → `cells, finished, calls, tokens, usd, likely, seconds, context, data` of the row. `data` has
+          the `usd` and `likely` of each data set.
+        - `cells, calls, tokens, usd, likely, minutes`: totals. `usd` is the most and `likely` the likely price; None
+          where it is not known. Replies that rows share through the cache count for each row.
+        - `pictures`: data set → the pictures of a cell, for the data sets where a row asks a language model.
+        - `minutes_left`: the minutes that all unfinished cells take on one worker, at the pace of each row's finished
+          cells; None before a cell is finished.
+        - `assumed`: texts with the official sizes of data sets that are not on this machine.
+        - `context`: texts that say how descriptions that do not fit into a question would be shortened, and which
+          rows' questions have no limit.
+
+    Raises:
+        InputError: there is no such language model, or it cannot take the questions of a row.
+    """
+    labels = dict.fromkeys(entry.label for entry in found)
+    configs, pictures = searches(found), dict[str, int]()
+    rows = {}
+    for label in labels:
+        alike = [one for one, config in configs.items() if _asked(config) == _asked(configs.get(label))]
+        used = used_in(entry.record for entry in found if entry.label in alike)
+        rows[label] = _row([entry for entry in found if entry.label == label], used, pictures)
+    left = seconds_left(found, [{} if (entry.folder / FILE_NAME).is_file() else None for entry in found])
+    specs = dict.fromkeys(spec for entry in found for spec in (entry.cell.data, *entry.cell.targets))
+    return {
+        "rows": rows,
+        "cells": len(found),
+        "calls": sum(row["calls"] for row in rows.values()),
+        "tokens": sum(row["tokens"] for row in rows.values()),
+        "usd": total_usd(row["usd"] for row in rows.values()),
+        "likely": total_usd(row["likely"] for row in rows.values()),
+        "pictures": pictures,
+        "context": [line for row in rows.values() for line in row["context"]],
+        "assumed": [sizes(gone) for spec in specs if (gone := absent(spec))],
+        "minutes": round(sum(row["seconds"] for row in rows.values()) / 60, 1),
+        "minutes_left": None if left is None else round(left / 60, 1),
+    }
+
+
+def _asked(config: RunConfig | None) -> tuple[str, str] | None:
+    return None if config is None else (config.describer, config.describer_question)
+
+
+def _row(found: Sequence[GridCell], used: Mapping[str, Usage], pictures: dict[str, int]) -> dict[str, Any]:
+    """Return the forecast of a row; `used` is what replies in the rows with the same describer have used."""
+    left = [entry for entry in found if not (entry.folder / FILE_NAME).is_file()]
+    known: dict[str, dict[str, Any]] = {}
+    for entry in left:
+        data = entry.cell.data
+        if data not in known and (config := run_config(entry.cell)):
+            here = used_in(one.record for one in found if one.cell.data == data)
+            # No seed changes the number of pictures. Descriptions are about as long on other data sets.
+            known[data] = estimate(plan(config, ready=False), used={**used, "optimizer": here.get("optimizer")})
+            pictures.setdefault(data, known[data]["pictures"])
+    told: dict[str, list[str]] = {}
+    for data, one in known.items():
+        if (context := one["context"]) and (context["cut"] or context["tokens"] is None):
+            told.setdefault(context["told"], []).append(data)
+    expected = {data: [known[data]] * sum(entry.cell.data == data for entry in left) for data in known}
+    all_of_it = [one for of_data in expected.values() for one in of_data]
+    roles = [role for one in all_of_it for role in (one["optimizer"], one["describer"]) if role]
+    return {
+        "cells": len(found),
+        "finished": len(found) - len(left),
+        "calls": sum(role["calls"] for role in roles),
+        "tokens": sum(role["tokens_in"] + role["tokens_out"] for role in roles),
+        "usd": total_usd([0.0, *(one["usd"] for one in all_of_it)]),
+        "likely": total_usd([0.0, *(one["likely"] for one in all_of_it)]),
+        "seconds": sum(one["seconds"] for one in all_of_it),
+        "context": [f"{found[0].label} on {', '.join(data)}: {what}" for what, data in told.items()],
+        "data": {
+            data: {price: total_usd(one[price] for one in of_data) for price in ("usd", "likely")}
+            for data, of_data in expected.items()
+        },
+    }
+
+
+def forecast_text(forecast: dict[str, Any], *, verbose: bool = False) -> str:
+    """Format a forecast as a table of rows and data sets; `verbose` adds the notes about context and sizes."""
+    sets = list(dict.fromkeys(data for row in forecast["rows"].values() for data in row["data"]))
+    wide = [max(7, min(14, len(data))) for data in sets]
+    head = " ".join(f"{data[-width:]:>{width}}" for data, width in zip(sets, wide, strict=True))
+    lines = [f"{'likely $':24} {'cells':>6} {'done':>6} {head} {'likely':>9} {'at most':>9} {'minutes':>8}"]
+    for label, row in forecast["rows"].items():
+        of_data = [row["data"].get(data, {"likely": 0.0})["likely"] for data in sets]
+        shown = " ".join(f"{_short(usd):>{width}}" for usd, width in zip(of_data, wide, strict=True))
+        lines.append(
+            f"{label[:24]:24} {row['cells']:6,} {row['finished']:6,} {shown} {_short(row['likely']):>9} "
+            f"{_short(row['usd']):>9} {row['seconds'] / 60:8,.0f}"
+        )
+    counts = " ".join(f"{forecast['pictures'].get(data, 0):>{width},}" for data, width in zip(sets, wide, strict=True))
+    lines += [f"{'pictures of a cell':24} {'':6} {'':6} {counts}"] if sets else []
+    lines.append(
+        f"together: {forecast['cells']:,} cells, {forecast['calls']:,} calls, at most {forecast['tokens']:,} tokens, "
+        f"{prices(forecast['likely'], forecast['usd'])}, about {forecast['minutes']:,} minutes of waiting for language "
+        "models one after another; encoding pictures and texts comes on top. Nothing was asked yet."
+    )
+    if forecast["minutes_left"] is not None:
+        lines.append(f"at the pace of the finished cells all that is left takes {forecast['minutes_left']:,} minutes.")
+    notes = [f"{line}." for line in forecast["context"]]
+    if forecast["assumed"]:
+        notes.append(f"not on this machine, so their official sizes are assumed: {'; '.join(forecast['assumed'])}.")
+    if notes and not verbose:
+        return "\n".join([*lines, f"notes on questions that are cut and on sizes: {len(notes)} with --verbose."])
+    return "\n".join([*lines, *notes])
+
+
+def _short(usd: float | None) -> str:
+    return "?" if usd is None else "-" if usd == 0 else f"{usd:,.2f}" if usd >= 0.01 else "<0.01"
