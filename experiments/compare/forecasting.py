@@ -98,7 +98,8 @@ def _row(found: Sequence[GridCell], used: Mapping[str, Usage], pictures: dict[st
 
 def forecast_text(forecast: dict[str, Any], *, verbose: bool = False) -> str:
     """Format a forecast as a table of rows and data sets; `verbose` adds the notes about context and sizes."""
-    sets = list(dict.fromkeys(data for row in forecast["rows"].values() for data in row["data"]))
+    asked = [row for row in forecast["rows"].values() if row["calls"]]
+    sets = list(dict.fromkeys(data for row in asked for data in row["data"]))
     wide = [max(7, min(14, len(data))) for data in sets]
     head = " ".join(f"{data[-width:]:>{width}}" for data, width in zip(sets, wide, strict=True))
     lines = [f"{'likely $':24} {'cells':>6} {'done':>6} {head} {'likely':>9} {'at most':>9} {'minutes':>8}"]
@@ -111,11 +112,14 @@ def forecast_text(forecast: dict[str, Any], *, verbose: bool = False) -> str:
         )
     counts = " ".join(f"{forecast['pictures'].get(data, 0):>{width},}" for data, width in zip(sets, wide, strict=True))
     lines += [f"{'pictures of a cell':24} {'':6} {'':6} {counts}"] if sets else []
-    lines.append(
-        f"together: {forecast['cells']:,} cells, {forecast['calls']:,} calls, at most {forecast['tokens']:,} tokens, "
-        f"{prices(forecast['likely'], forecast['usd'])}, about {forecast['minutes']:,} minutes of waiting for language "
-        "models one after another; encoding pictures and texts comes on top. Nothing was asked yet."
-    )
+    if not asked:
+        lines.append(f"together: {forecast['cells']:,} cells; what is left asks no language model and costs nothing.")
+    else:
+        lines.append(
+            f"together: {forecast['cells']:,} cells, {forecast['calls']:,} calls, at most {forecast['tokens']:,} "
+            f"tokens, {prices(forecast['likely'], forecast['usd'])}, about {forecast['minutes']:,} minutes of waiting "
+            "for language models one after another; encoding pictures and texts comes on top. Nothing was asked yet."
+        )
     if forecast["minutes_left"] is not None:
         lines.append(f"at the pace of the finished cells all that is left takes {forecast['minutes_left']:,} minutes.")
     notes = [f"{line}." for line in forecast["context"]]
