@@ -88,6 +88,7 @@ def test_a_cell_is_had_by_one_and_let_go_also_after_an_error(tmp_path: Path) -> 
         (os.getpid(), own_place(), 0, False),
         (GONE, f"{platform.node()} pid:[1]", 0, False),  # another container of this machine
     ],
+    ids=["new", "silent", "too silent", "dead elsewhere", "dead here", "alive here", "another container"],
 )
 def test_a_cell_is_taken_from_the_dead_alone(
     tmp_path: Path, process: int, place: str, silent: float, free: bool
