@@ -14,7 +14,7 @@ HOSTILE = (
     "\u202eevil\u2066\u200b\u0007 <CLASS> &amp; "
 ).ljust(200, "W")
 ACTS_IF_NOT_SHOWN = ("\u202e", "\u2066", "\u200b", "\u0007")
-_STRUCTURE = {"type", "kind", "outcome", "hits", "part", "thumbnail", "pictures", "to", "reward", "weak"}
+_STRUCTURE = {"type", "kind", "outcome", "hits", "part", "thumbnail", "pictures", "to", "reward", "weak", "precision"}
 """Keys whose values steer the page instead of being printed on it."""
 
 
