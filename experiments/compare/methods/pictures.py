@@ -35,8 +35,7 @@ class BaselineWithOffsets(Method):
         """Make a method with offsets of a kind; `remark` says what they do."""
         self.label, self._kind = f"the baseline template with {kind}", kind
         self.remark = (
-            f"{remark}; no label is used, but there are equally many of the search and selection pictures in each "
-            "class, which helps it"
+            f"{remark}; no label is used, but there are equally many of these pictures in each class, which helps it"
         )
 
     def fit(self, lesson: Lesson) -> FittedLogits:
