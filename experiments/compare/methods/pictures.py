@@ -22,7 +22,7 @@ from ipo_prompts.experiments.tasks.base import Encoded
 from ipo_prompts.metrics.arrays import Doubles, Floats
 from ipo_prompts.metrics.blend import Labelled, Way, blend, from_pictures
 from ipo_prompts.metrics.classification import features_of, logits_of
-from ipo_prompts.metrics.offsets import Kind, fitted
+from ipo_prompts.metrics.offsets import Kind, PriorOffsets, fitted
 from ipo_prompts.metrics.template import BASELINE, as_read
 
 
@@ -42,14 +42,15 @@ class BaselineWithOffsets(Method):
         """Fit the offsets to the search and selection pictures."""
         classifying(lesson.prepared.reward)
         baseline, names = Templates(lesson.clip, ((BASELINE, 1.0),)), lesson.class_names
-        offsets = fitted(self._kind, features_of(*lesson.prepared.shown))
+        fit = fitted(self._kind, features_of(*lesson.prepared.shown))
+        offsets = fit.settled(lesson.clip, baseline.class_embeddings(names))
 
         def logits(class_names: Sequence[str]) -> Logits:
             classes = baseline.class_embeddings(class_names)
-            if self._kind == "centring":  # it serves new classes, too
-                added = offsets.of(lesson.clip, classes)
+            if isinstance(offsets, PriorOffsets):  # it knows the classes that it was fitted for
+                added = offsets.numbers[places(class_names, names)]
             else:
-                added = offsets.of(lesson.clip, baseline.class_embeddings(names))[places(class_names, names)]
+                added = offsets.of(lesson.clip, classes)
             return lambda features: logits_of(lesson.clip, features, classes, added)
 
         return FittedLogits(logits)
