@@ -27,6 +27,8 @@ from ipo_prompts.metrics.template import BASELINE
 from ipo_prompts.metrics.text_tower import encode_templates
 
 FORMS = ("a photo of a <CLASS>, a type of WORD.", "a photo of a <CLASS>, WORD.", "a WORD photo of a <CLASS>.")
+RIGHT = "right word, a type of"
+"""The row of the right word in its usual form."""
 SHIFTS = ("sideways+blur", "zoom+dark", "upside-down+sepia")
 SEEDS = (1, 2)
 NOTHING = ("texture", "pattern", "letter", "disease", "cell", "fabric", "rock", "room", "sport", "sign")
@@ -93,7 +95,7 @@ def rows_of(base: str, foreign: list[str]) -> Iterator[tuple[str, list[str]]]:
     usual = FORMS[0]
     others = [word for word in DOMAINS if word != base]
     if base:
-        yield "right word, a type of", [usual.replace("WORD", base)]
+        yield RIGHT, [usual.replace("WORD", base)]
         yield "right word, other forms", [form.replace("WORD", base) for form in FORMS[1:]]
     yield "words of other domains", [usual.replace("WORD", word) for word in others]
     if words := sorted({word for word in foreign if word != base}):
@@ -135,13 +137,12 @@ def leads(found: dict[tuple[str, ...], Gains]) -> Iterator[str]:
     """
     clean = {key: gains for key, gains in found.items() if key[1] and key[2] == CLEAN}
     clips = list(dict.fromkeys(key[0] for key in clean))
-    right, *_ = rows_of("food", [])
     controls = list(dict.fromkeys(row for gains in clean.values() for row in gains if not row.startswith("right")))
     for row in controls:
         lead = [
             np.mean(
                 [
-                    gains[right[0]][0] - (0.0 if row == "baseline" else gains[row][0])
+                    gains[RIGHT][0] - (0.0 if row == "baseline" else gains[row][0])
                     for key, gains in clean.items()
                     if key[0] == clip and row in gains
                 ]

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +20,10 @@ from benchmarks.common import arguments
 from benchmarks.lab.bed import CLEAN, SHIFTED, set_of
 from benchmarks.lab.crossed import crossed_interval
 from ipo_prompts.experiments.compare.cell import FILE_NAME
+from ipo_prompts.experiments.compare.methods import SUBJECT
+from ipo_prompts.metrics.arrays import Doubles
 
 KEPT = Path(__file__).parent / "lab" / "domain-search.jsonl"
-DEFAULT = "ipo-default"
 Line = dict[str, Any]
 
 
@@ -74,12 +75,11 @@ def table(lines: list[Line]) -> Iterator[str]:
     rows = list(dict.fromkeys(line["row"] for line in lines))
     value = {(line["row"], line["clip"], line["data"]): line for line in lines}
     for row in rows:
+        own = [line for line in lines if line["row"] == row]
         told = []
         for is_kind in kinds.values():
-            keys = [(line["clip"], line["data"]) for line in lines if line["row"] == row and is_kind(*_of(line))]
-            told.append(_gain(value, row, keys))
-        told.append(_over_clips(value, row, [(line["clip"], line["data"]) for line in lines if line["row"] == row]))
-        own = [line for line in lines if line["row"] == row]
+            told.append(_gain(value, row, [(line["clip"], line["data"]) for line in own if is_kind(*_of(line))]))
+        told.append(_over_clips(value, row, [(line["clip"], line["data"]) for line in own]))
         taken = [_says_domain(line["template"], _of(line)[0]) for line in own if _of(line)[0]]
         looks = np.mean([line["looks"] for line in own])
         yield f"| {row} | {looks:,.0f} | {' | '.join(told)} | {sum(taken)} of {len(taken)} |"
@@ -99,24 +99,26 @@ def _over_clips(value: dict[tuple[str, str, str], Line], row: str, keys: list[tu
     each: dict[str, list[float]] = defaultdict(list)
     for clip, data in keys:
         if set_of(data).base:
-            each[clip].append(100 * (value[row, clip, data]["test"] - value[DEFAULT, clip, data]["test"]))
-    if row == DEFAULT or len(each) < 2:
+            each[clip].append(100 * (value[row, clip, data]["test"] - value[SUBJECT, clip, data]["test"]))
+    if row == SUBJECT or len(each) < 2:
         return "–"
-    means = np.array([np.mean(one) for one in each.values()])
-    low, high = crossed_interval(means, [list(each)])
-    return f"{means.mean():+.2f} [{low:+.2f}, {high:+.2f}]"
+    return _told(np.array([np.mean(one) for one in each.values()]), [list(each)])
 
 
 def _gain(value: dict[tuple[str, str, str], Line], row: str, keys: list[tuple[str, str]]) -> str:
     """Return the accuracy of the default, or what another row has over it, in points with its crossed interval."""
     own = np.array([100 * value[row, *key]["test"] for key in keys])
-    if row == DEFAULT:
+    if row == SUBJECT:
         return f"{own.mean():.2f} %"
-    over = own - [100 * value[DEFAULT, *key]["test"] for key in keys]
+    over = own - [100 * value[SUBJECT, *key]["test"] for key in keys]
     shifts = ["+".join(set_of(data).transformations) for _, data in keys]
     factors = [[clip for clip, _ in keys], [set_of(data).base for _, data in keys], shifts, [data for _, data in keys]]
-    low, high = crossed_interval(over, factors)
-    return f"{over.mean():+.2f} [{low:+.2f}, {high:+.2f}]"
+    return _told(over, factors)
+
+
+def _told(values: Doubles, factors: Sequence[Sequence[str]]) -> str:
+    low, high = crossed_interval(values, factors)
+    return f"{values.mean():+.2f} [{low:+.2f}, {high:+.2f}]"
 
 
 if __name__ == "__main__":
