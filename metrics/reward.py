@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast
 
@@ -250,17 +250,24 @@ class EmbeddingReward(ABC):
         return self.score_embeddings(templates, self.texts.encode(templates, self.names_in(units)), units)
 
     def score_batch(self, templates: Sequence[str], units: Any) -> list[Score]:
-        """Return the score of each template, faster than `score`.
+        """Return the score of each template, faster than `score`; see `encode_batch`."""
+        encoded = self.encode_batch(templates, units)
+        return [one for part, embeddings in encoded for one in self.score_embeddings(part, list(embeddings), units)]
 
-        The templates are encoded together, and a beginning that several share is encoded once. So the last bits of a
-        score may depend on the other templates.
+    def encode_batch(
+        self, templates: Sequence[str], units: Any, names: Sequence[str] | None = None
+    ) -> Iterator[tuple[Sequence[str], Floats]]:
+        """Yield parts of the templates with their class embeddings, float32 (t, C, D), unit rows.
+
+        The templates of a part are encoded together, and a beginning that several share is encoded once. So the last
+        bits of an embedding may depend on the other templates. `names` has the texts that fill the slot; by default
+        they are `names_in(units)`.
         """
-        names, found = self.names_in(units), list[Score]()
+        names = self.names_in(units) if names is None else names
         for part in parts(templates, names):
             with self.clip.timed("text"):
                 embeddings = encode_templates(self.clip.model, self.clip.tokenizer, part, names)
-            found += self.score_embeddings(part, list(embeddings), units)
-        return found
+            yield part, embeddings
 
     def score_embeddings(self, names: Sequence[str], classes: Sequence[Floats], units: Any) -> list[Score]:
         """Return the score of each candidate.

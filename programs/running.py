@@ -167,7 +167,7 @@ def run(
         return own if own is lm else Backend.of(own, limits.seed).connect(recorder, "optimizer", None, None)
 
     strategy = asking(job.strategy(lm), recorded)
-    room = room_for_words(strategy, len(job.reward.class_names))
+    room = room_for_words(strategy)
     offsets = None if kind == "none" else fitted_on(kind, job.units, job.held_back)
     searching = offsets if kind == "centring" else None  # a prior would have to be fitted for each template
 

@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import math
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
-from functools import cache, partial
+from functools import cache, cached_property, partial
 from typing import Any
 
+from ipo_prompts.metrics.arrays import spread
 from ipo_prompts.metrics.clock import BudgetReached, due
 from ipo_prompts.metrics.device import one_for_numpy
 from ipo_prompts.metrics.errors import InputError, flag
-from ipo_prompts.metrics.reward import Reward, Score, Units, scale_of
+from ipo_prompts.metrics.reward import Reward, Score, Units, by_embeddings, scale_of
 from ipo_prompts.metrics.sampling import Interval, Sampling
+from ipo_prompts.metrics.surrogate import Surrogate
 from ipo_prompts.metrics.verdict import score_interval
 from ipo_prompts.programs.lm.ledger import Ledger, explain
 from ipo_prompts.programs.record.score_keeper import ScoreKeeper
@@ -35,6 +38,8 @@ MAX_EMPTY_STEPS = 5
 """A search ends after this many steps in a row without one usable template."""
 SCORED_AT_ONCE = 256
 """The number of templates that `_score_only` scores between two checks of the limits."""
+WITHOUT_SURROGATE = 4
+"""One template of this number is scored if only promising ones are to be scored, and no score can be predicted."""
 
 
 class NothingUsable(RuntimeError):
@@ -213,7 +218,8 @@ def search(
         with due():
             choice = choose_winner(settings.selection, run.history, search_units, held_back, scale_of(reward).lead)
     results = tuple(run.steps), choice, run.history, run.descriptions, ended, reached
-    ranked = sorted((*run.history, *run.scored_only), key=lambda one: one.rank, reverse=True)
+    scored_only = (one for one in run.scored_only if one.is_scored)
+    ranked = sorted((*run.history, *scored_only), key=lambda one: one.rank, reverse=True)
     of_domain = next((one.template for one in ranked if says_only(one.template, run.domain)), None)
     found = len(run.steps[0].scored) - 1, run.earlier.steps, run.domain, of_domain
     return SearchResult(*results, *found)
@@ -286,7 +292,7 @@ class _Run:
 
     def _step(self, number: int) -> tuple[Desk, tuple[ScoredTemplate, ...], BudgetReached | None]:
         """Ask, score and remember. Return the desk, the scored templates, and the limit that ended the asking."""
-        scored_before = len(self.scored_only)
+        scored_before = self._scored()
         # Ask. All candidates of a step are written from the history before the step, without each other's scores.
         known = self._known(number)
         self.record.given(number, known.digest)
@@ -305,7 +311,7 @@ class _Run:
         scored = tuple(ScoredTemplate(score, number, source) for score in scores)
         for entry in scored:
             self.history.add(entry)
-        self._remember(number, scored, tuple(desk.rejected), len(self.scored_only) - scored_before)
+        self._remember(number, scored, tuple(desk.rejected), self._scored() - scored_before)
         return desk, scored, reached
 
     def held_back(self, units: Units | None) -> HeldBack | None:
@@ -366,18 +372,38 @@ class _Run:
             )
         return None
 
-    def _score_only(self, number: int, templates: Sequence[str], around: str) -> list[Score]:
+    def _score_only(
+        self, number: int, templates: Sequence[str], around: str, promising_only: bool = False
+    ) -> list[Score]:
         """Score and record templates in chunks. Before each chunk the limits are checked; see `Desk.score_only`."""
         usable = [template for template in templates if self.problem(template) is None]
         usable = usable[: self.settings.scored_templates - len(self.scored_only)]
+        surrogate = self.surrogate if promising_only else None
+        at_once = max(1, len(usable)) if surrogate else SCORED_AT_ONCE
         scores: list[Score] = []
-        for start in range(0, len(usable), SCORED_AT_ONCE):
+        for start in range(0, len(usable), at_once):
             self._check_limits(number)
-            chunk = usable[start : start + SCORED_AT_ONCE]
-            found = self.record.score_only(number, chunk, self.units, around)
-            self.scored_only += [ScoredOnly(score.template, score.value, score.loss, number, around) for score in found]
+            chunk = tried = usable[start : start + at_once]
+            if promising_only and not surrogate:  # nothing is predicted: a part that is spread evenly is scored
+                chunk = [tried[i] for i in spread(len(tried), -(-len(tried) // WITHOUT_SURROGATE))]
+            found = self.record.score_only(number, chunk, self.units, around, surrogate)
+            score_of = {score.template: score for score in found}
+            for template in tried:
+                score = score_of.get(template)
+                value, loss = (score.value, score.loss) if score else (-math.inf, math.inf)
+                self.scored_only.append(ScoredOnly(template, value, loss, number, around))
             scores += found
         return scores
+
+    def _scored(self) -> int:
+        """Return how many templates were scored without being proposed."""
+        return sum(one.is_scored for one in self.scored_only)
+
+    @cached_property
+    def surrogate(self) -> Surrogate | None:
+        """Predicts scores; None for a reward that does not score by class embeddings."""
+        reward = by_embeddings(self.reward)
+        return Surrogate(reward, self.units, self.settings.initial_template) if reward else None
 
     def _check_limits(self, number: int) -> None:
         """Stop if the time is up. But a step that an earlier session has recorded is done again whatever the time."""

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from operator import mul
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -34,6 +35,7 @@ from ipo_prompts.metrics.features import Progress
 from ipo_prompts.metrics.headroom import headroom
 from ipo_prompts.metrics.pictures import Picture
 from ipo_prompts.metrics.reward import by_embeddings
+from ipo_prompts.metrics.surrogate import texts_for
 from ipo_prompts.metrics.template import BASELINE
 from ipo_prompts.metrics.verdict import Headroom, points
 from ipo_prompts.programs.candidates import forecast_names
@@ -132,8 +134,9 @@ def _opened(planned: Plan, folder: Path, before: Sequence[Openings]) -> str | No
 
 def _texts(planned: Plan) -> int:
     search, classes = planned.config.search, len(planned.drawn.class_names)
-    scored_only = forecast_of(planned.unasked, Expected(search, planned.data.task, classes=classes)).scored_only
-    return classes * (1 + search.steps * search.candidates_per_step + scored_only)
+    forecast = forecast_of(planned.unasked, Expected(search, planned.data.task, classes=classes))
+    scored_only = (texts_for if forecast.promising_only else mul)(forecast.scored_only, classes)
+    return classes * (1 + search.steps * search.candidates_per_step) + scored_only
 
 
 def _optimizer(planned: Plan) -> Forecast | None:
@@ -147,7 +150,7 @@ def _optimizer(planned: Plan) -> Forecast | None:
         most = asked.calls * (room.window.tokens - config.max_tokens)
         asked = replace(asked, tokens_in=min(asked.tokens_in, most))
     about = planned.drawn.class_names, planned.data.task, config.max_tokens
-    further = [forecast_domain(*about)] if room_for_words(planned.unasked, len(planned.drawn.class_names)) else []
+    further = [forecast_domain(*about)] if room_for_words(planned.unasked) else []
     if config.names == "search" and not planned.optimizer.small:
         further.append(forecast_names(*about))
     for more in further:

@@ -12,6 +12,7 @@ import numpy as np
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.reward import Reward, Score, Units, by_embeddings, scale_of
 from ipo_prompts.metrics.scale import Scale
+from ipo_prompts.metrics.surrogate import Surrogate
 from ipo_prompts.programs.record.journal import Event, Journal
 from ipo_prompts.programs.templates.admission import Rejection
 
@@ -84,17 +85,24 @@ class ScoreKeeper:
         parts = [templates[start : start + AT_ONCE] for start in range(0, len(templates), AT_ONCE)]
         return [score for part in parts for score in self._checked(self._reward.score(part, units), part, units)]
 
-    def score_only(self, step: int, templates: Sequence[str], units: Units, around: str = "") -> list[Score]:
+    def score_only(
+        self, step: int, templates: Sequence[str], units: Units, around: str = "", surrogate: Surrogate | None = None
+    ) -> list[Score]:
         """Score templates that are not proposed; record value and loss of each template, rounded to six decimals.
 
-        If the templates are neighbours of one template, `around` is that template.
+        If the templates are neighbours of one template, `around` is that template. With a surrogate, only the most
+        promising templates are scored.
         """
-        if together := by_embeddings(self._reward):
+        if surrogate:
+            scores = surrogate.promising(templates)
+            self._checked(scores, [score.template for score in scores], units)
+        elif together := by_embeddings(self._reward):
             scores = self._checked(together.score_batch(templates, units), templates, units)
         else:
             scores = self.again(templates, units)
         rows = [[score.template, round(score.value, 6), round(score.loss, 6)] for score in scores]
-        self.note("scored_only", step=step, around=around, rows=rows)
+        tried = {"tried": len(templates)} if surrogate else {}
+        self.note("scored_only", step=step, around=around, rows=rows, **tried)
         return scores
 
     def propose(self, step: int, template: str, units: Units) -> Score:

@@ -40,8 +40,9 @@ class ScoredOnly:
 
     Attributes:
         template: the template.
-        value: the value of the template on the search units, on the reward's scale.
-        loss: the mean loss.
+        value: the value of the template on the search units, on the reward's scale. A template that was tried and not
+            scored, because others were more promising, has the value minus infinity.
+        loss: the mean loss; infinity for a template that was not scored.
         step: the number of the step that scored the template.
         around: the template that this template was made from, or "".
     """
@@ -51,6 +52,11 @@ class ScoredOnly:
     loss: float
     step: int
     around: str = ""
+
+    @property
+    def is_scored(self) -> bool:
+        """Whether the template was scored."""
+        return self.value > -math.inf
 
     @property
     def rank(self) -> tuple[float, float]:
@@ -110,6 +116,7 @@ class Forecast:
         tokens_in, tokens_out: the most tokens of all questions together, and of all replies together.
         longest: the most tokens of one question, counted by `Expected.count`; by default `tokens_in` / `calls`.
         scored_only: the most templates that are scored without being proposed.
+        promising_only: whether only the promising ones of these are scored.
     """
 
     calls: int = 0
@@ -117,6 +124,7 @@ class Forecast:
     tokens_out: int = 0
     longest: int = 0
     scored_only: int = 0
+    promising_only: bool = False
 
     def __post_init__(self) -> None:
         if not self.longest and self.calls:
@@ -174,8 +182,7 @@ class Strategy(Protocol):
         may_know: `may_know(known)` returns the `Known` that `ask` receives in place of `known`. Default: `known`.
         close: a method that is called when the search has ended, also after an error.
         vocabulary: the name of the vocabulary whose phrases the strategy combines, for the report. Default: none.
-        room_for_words: `room_for_words(classes)` returns how many domain words the strategy tries with a number of
-            classes. They are looked for only if this is above 0. Default: 0.
+        room_for_words: how many domain words the strategy tries. None is looked for if this is 0. Default: 0.
         passes_over: a text for the report. It says why the strategy may not propose a template although its value is
             higher than the best so far.
         Settings, build: for a strategy with a name in `strategies/__init__.py`. `Settings` is a pydantic model of the
@@ -227,10 +234,9 @@ def close(strategy: Any) -> None:
         ended()
 
 
-def room_for_words(strategy: Any, classes: int) -> int:
-    """Return how many domain words a strategy tries with a number of classes; 0 if it has no `room_for_words`."""
-    room: Callable[[int], int] | None = getattr(strategy, "room_for_words", None)
-    return room(classes) if room else 0
+def room_for_words(strategy: Any) -> int:
+    """Return how many domain words a strategy tries; 0 if it has no `room_for_words`."""
+    return int(getattr(strategy, "room_for_words", 0))
 
 
 class Knowing:

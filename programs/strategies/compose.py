@@ -46,10 +46,8 @@ if TYPE_CHECKING:
 PARTS = 60
 """The most parts that are added to a composition, each by itself: the parts that score best alone."""
 SENTENCES = 7_000
-"""The most sentences that a step encodes: one for each composition and class. With more classes, a step scores fewer
-compositions."""
-FEWEST = 25
-"""The number of compositions that a step may score even with very many classes."""
+"""The most sentences that a step encodes: one for each composition and class. With more classes, only the promising
+compositions are scored."""
 FORMS_OF = 5
 """The number of domain words that are tried in all their forms: the words that score best in one form."""
 VOCABULARY_STEPS = 4
@@ -66,8 +64,8 @@ class ComposeSettings(BaseModel, extra="forbid", frozen=True):
     scored_templates: int = Field(
         100,
         ge=1,
-        description="compositions that a step scores, fewer with more than 70 classes; the phrases of the vocabulary "
-        "are scored besides, once",
+        description="compositions that a step tries; the phrases of the vocabulary are tried besides, once; with more "
+        "than 70 classes, only the promising ones are scored",
     )
     domain_words: int = Field(
         70,
@@ -117,8 +115,8 @@ class Compose:
 
     def ask(self, known: Known, desk: Desk) -> None:
         """Ask the writer for new words, score compositions, and propose the best compositions."""
-        most = self._most(len(known.class_names))
-        pool = _Pool(known, most, self.vocabulary)
+        most = self.settings.scored_templates
+        pool = _Pool(known, most, self._promising_only(len(known.class_names)), self.vocabulary)
         if known.step == 0:
             for around in _FIRST:
                 pool.score_only(desk, around)
@@ -136,26 +134,28 @@ class Compose:
 
     def forecast(self, expected: Expected) -> Forecast:
         """Return the forecast of the writer, and of the templates that are scored besides: phrases, compositions."""
-        steps, most = expected.settings.steps, self._most(expected.classes)
+        steps, most = expected.settings.steps, self.settings.scored_templates
         first = VOCABULARY_STEPS * (self.vocabulary != "none") + (self.settings.domain_words > 0)
         asked = Forecast()
         if self._writer is not None:
             fewer = expected.settings.model_copy(update={"candidates_per_step": self.settings.words})
             asked = forecast_of(self._writer, replace(expected, settings=fewer))
-        return replace(asked, scored_only=(steps + first) * most)
+        promising_only = self._promising_only(expected.classes)
+        return replace(asked, scored_only=(steps + first) * most, promising_only=promising_only)
 
     def close(self) -> None:
         """Close the writer."""
         close(self._writer)
 
-    def room_for_words(self, classes: int) -> int:
-        """Return how many domain words are tried: of what a step scores, a quarter is left for other forms of them."""
-        most = self._most(classes)
+    @property
+    def room_for_words(self) -> int:
+        """How many domain words are tried: of what a step tries, a quarter is left for other forms of them."""
+        most = self.settings.scored_templates
         return min(self.settings.domain_words, most - most // 4)
 
-    def _most(self, classes: int) -> int:
-        """Return how many compositions a step scores."""
-        return min(self.settings.scored_templates, max(FEWEST, SENTENCES // max(1, classes)))
+    def _promising_only(self, classes: int) -> bool:
+        """Whether only the promising compositions are scored."""
+        return self.settings.scored_templates * classes > SENTENCES
 
     def _written(self, known: Known, desk: Desk) -> list[str]:
         """Return new templates of the writer. They are not proposed."""
@@ -201,7 +201,8 @@ class _Pool:
 
     Args:
         known: all that is known before the step.
-        most: the number of compositions that each step scores.
+        most: the number of compositions that each step tries.
+        promising_only: whether only the promising compositions are scored.
         vocabulary: the name of the vocabulary.
 
     Attributes:
@@ -211,14 +212,14 @@ class _Pool:
             stand together.
     """
 
-    def __init__(self, known: Known, most: int, vocabulary: VocabularyName) -> None:
+    def __init__(self, known: Known, most: int, promising_only: bool, vocabulary: VocabularyName) -> None:
         initial = known.history.initial
         self.start = read_back(initial.template) or _START
         of_phrases = _groups(Vocabulary.load(vocabulary).usable(known.class_names))
         self.groups = {**of_phrases, **{part: group for word in known.domain for part, group in _grouped(word)}}
         self.parts: dict[Part, tuple[float, float]] = {}
         phrases = list(of_phrases)
-        self._most = most
+        self._most, self._promising_only = most, promising_only
         self._vocabulary = phrases[:: max(1, -(-len(phrases) // (VOCABULARY_STEPS * most)))]
         self._known = known
         self._wordings: dict[str, Wording] = {}
@@ -233,12 +234,14 @@ class _Pool:
         return template in self._wordings
 
     def score_only(self, desk: Desk, around: str, most: int | None = None) -> int:
-        """Score at most `most` new, readable compositions around a template. Return how many were scored."""
+        """Try at most `most` new, readable compositions around a template. Return how many were tried."""
         wordings = {str(one): one for one in self._near(around) if one.is_readable}
         new = (one for one in wordings if one not in self._wordings and desk.problem(one) is None)
-        scored_only = list(islice(new, most))
-        self._take(desk.score_only(scored_only, around=around), wordings)
-        return len(scored_only)
+        tried = list(islice(new, most))
+        scores = desk.score_only(tried, around=around, promising_only=self._promising_only)
+        self._take(scores, wordings)
+        self._wordings |= {one: wordings[one] for one in tried}
+        return len(tried)
 
     def next(self) -> str | None:
         """Return the best composition that was not returned before; None if all were."""
@@ -320,6 +323,8 @@ class _Pool:
             if wording is None:
                 continue
             self._wordings[score.template] = wording
+            if isinstance(score, ScoredOnly) and not score.is_scored:
+                continue
             self._worth[score.template] = worth(score, self._known.scale.word)
             parts = wording.parts
             for part in parts:

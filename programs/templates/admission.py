@@ -59,7 +59,7 @@ class Desk:
     problem: Refuse
     count: int
     tried: Container[str] = ()
-    scoring_only: Callable[[Sequence[str], str], list[Score]] = lambda templates, around: []
+    scoring_only: Callable[[Sequence[str], str, bool], list[Score]] = lambda templates, around, promising_only: []
     scoring: Callable[[str], Score] | None = None
     accepted: list[str] = field(default_factory=list)
     scored: dict[str, Score] = field(default_factory=dict)
@@ -131,7 +131,7 @@ class Desk:
         self.rejected.append(Rejection(text[:LONGEST_REJECTION], reason))
         logger.info("refused %r: %s", self.rejected[-1].template, reason)
 
-    def score_only(self, templates: Sequence[str], *, around: str = "") -> list[Score]:
+    def score_only(self, templates: Sequence[str], *, around: str = "", promising_only: bool = False) -> list[Score]:
         """Score templates on the search units without proposing them: they do not enter the history.
 
         Templates that cannot be scored are left out. So are templates beyond the limit of the search, the setting
@@ -141,11 +141,13 @@ class Desk:
         Args:
             templates: any number of templates.
             around: the template that these templates were made from, if there is one.
+            promising_only: whether only the most promising of the templates are scored, see
+                `ScoreKeeper.score_promising`. Later steps know of the other templates that they were not scored.
 
         Raises:
             BudgetReached: the time is used up. The scores made before are recorded.
         """
-        return self.scoring_only(templates, around)
+        return self.scoring_only(templates, around, promising_only)
 
     def beside(self, count: int) -> Desk:
         """Return a desk that admits `count` templates for the strategy's own use. Its refusals are recorded here."""

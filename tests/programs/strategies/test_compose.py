@@ -19,11 +19,10 @@ from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.reward import Score
 from ipo_prompts.metrics.scale import FRACTION, Scale
 from ipo_prompts.metrics.template import SLOT, problem
-from ipo_prompts.programs.search import Earlier, SearchResult, Step, search
+from ipo_prompts.programs.search import WITHOUT_SURROGATE, Earlier, SearchResult, Step, search
 from ipo_prompts.programs.strategies import STRATEGIES, compose
 from ipo_prompts.programs.strategies.base import Expected, Forecast, Known, Models
 from ipo_prompts.programs.strategies.compose import (
-    FEWEST,
     FORMS_OF,
     PARTS,
     Compose,
@@ -171,8 +170,8 @@ def test_looks_are_counted_and_bounded() -> None:
     assert run(Compose(ComposeSettings(scored_templates=30)), steps=4).scored_only <= 4 * 30 + 4 * 30
     many = Worded([f"class {number}" for number in range(2000)])
     found = run(Compose(), many, steps=2)
-    assert found.scored_only <= 4 * FEWEST + 2 * FEWEST
-    assert found.steps[2].scored_only == FEWEST, "however many classes there are"
+    assert 75 <= found.scored_only <= 160, "one of four: this reward has no embeddings to predict scores from"
+    assert 25 <= found.steps[2].scored_only <= 40, "however many classes there are"
 
 
 def test_a_composition_is_tried_with_the_most_promising_parts_alone() -> None:
@@ -398,7 +397,7 @@ def with_words(reward: Worded, words: Sequence[DomainWord], steps: int = 3, **se
         reward,
         strategy,
         reward.examples([]),
-        find_domain=lambda: words[: strategy.room_for_words(len(reward.class_names))],
+        find_domain=lambda: words[: strategy.room_for_words],
     )
 
 
@@ -436,7 +435,7 @@ def test_domain_words_cost_no_more_than_one_step() -> None:
 
     assert 70 < before_the_vocabulary(Worded()) <= ComposeSettings().scored_templates
     many = before_the_vocabulary(Worded([f"class {number}" for number in range(2000)]))
-    assert many == FEWEST, "however many classes there are"
+    assert -(-70 // WITHOUT_SURROGATE) <= many <= 100 // WITHOUT_SURROGATE, "this reward predicts nothing"
 
 
 def test_a_domain_word_stands_in_a_template_once_and_beside_other_words(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -453,6 +452,6 @@ def test_a_domain_word_stands_in_a_template_once_and_beside_other_words(monkeypa
 def test_no_word_is_looked_for_where_none_is_wanted() -> None:
     reward = Worded()
     strategy = Compose(ComposeSettings(domain_words=0))
-    assert strategy.room_for_words(2) == strategy.room_for_words(2_000) == 0
+    assert strategy.room_for_words == 0
     found = search(SearchSettings(steps=1), reward, strategy, reward.examples([]))
     assert found.domain == () and found.best_of_domain is None

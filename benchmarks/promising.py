@@ -1,0 +1,195 @@
+"""What the default search loses by scoring only the promising compositions, and what this saves with many classes.
+
+Searches in pairs on sets of 68 or 30 classes: one scores all compositions, the other only those that the surrogate
+finds promising. Both try equally many. The control `drawn` scores as many compositions as the second, but draws them
+at random. With `--model`, one search with ImageNet's class names on a tower with random weights instead: its texts,
+minutes and memory, and those of a search that scores all compositions but tries only a quarter.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import numpy as np
+
+from benchmarks.common import arguments, memory, memory_from_here, report
+from benchmarks.lab.bed import SHIFTED
+from benchmarks.lab.crossed import crossed_interval
+from benchmarks.text_tower import tower
+from ipo_prompts.experiments.data import Item, load_data
+from ipo_prompts.metrics import reward as reward_module
+from ipo_prompts.metrics.classification import ClipReward, EncodedPictures
+from ipo_prompts.metrics.clip import Clip, load_clip
+from ipo_prompts.metrics.reward import Score
+from ipo_prompts.metrics.surrogate import Surrogate
+from ipo_prompts.metrics.template import BASELINE
+from ipo_prompts.metrics.text_tower import encode_templates
+from ipo_prompts.programs import search as searching
+from ipo_prompts.programs.domain import domain_of
+from ipo_prompts.programs.strategies import compose
+from ipo_prompts.programs.strategies.base import Known
+from ipo_prompts.programs.strategies.compose import Compose, ComposeSettings
+from ipo_prompts.programs.templates.admission import Desk
+from ipo_prompts.programs.templates.settings import SearchSettings
+
+SETS = (
+    *("dark+upside-down", "noise+sideways", "negative", "edge+gray", "faded+small", "pixel+hue", "blur+bright"),
+    *("zoom+sepia", "swirl+rings", "clean", "held-back/dark", "held-back/clean", "held-back/negative+sideways"),
+    "rings+dark",
+)
+ALL, PROMISING, DRAWN = "all", "promising", "drawn"
+
+
+class Drawn(Surrogate):
+    """The control: which templates are scored is drawn at random."""
+
+    def _ranked(self, templates: Sequence[str]) -> list[str]:
+        return [templates[i] for i in np.random.default_rng(len(templates)).permutation(len(templates))]
+
+
+def main() -> None:
+    """Search, and print a table, or one line for a tower."""
+    options = arguments(
+        __doc__,
+        clip={"default": "embedded", "help": "the CLIP of the pairs of searches"},
+        shots={"type": int, "default": 6, "help": "pictures of each class to search with, at most 6"},
+        seeds={"default": "11,12,13,14,15", "help": "draws of the pictures"},
+        cells={"type": Path, "default": None, "help": "a file of JSON lines to keep searches in, and to go on from"},
+        model={"default": "", "help": "open_clip architecture of the one search; random weights"},
+        classes={"type": int, "default": 1000, "help": "ImageNet class names of the one search"},
+        threads={"type": int, "default": 2, "help": "torch threads of the one search"},
+    )
+    if options.model:
+        one_search(options)
+        return
+    seeds = [1] if options.small else list(map(int, options.seeds.split(",")))
+    shots, steps = (1, 1) if options.small else (options.shots, SearchSettings().steps)
+    lines: list[dict[str, Any]] = []
+    if options.cells and options.cells.exists():
+        lines = list(map(json.loads, options.cells.read_text("utf-8").splitlines()))
+    known = {tuple(line[name] for name in ("clip", "shots", "set", "seed")) for line in lines}
+    clip = load_clip(options.clip)
+    for seed in seeds:
+        for name in SETS[-3:-2] if options.small else SETS:
+            if (options.clip, shots, name, seed) not in known:
+                line = {"clip": options.clip, "shots": shots, "set": name, "seed": seed}
+                lines.append(line | pair(clip, name, seed, shots, steps))
+                if options.cells:
+                    options.cells.write_text("".join(json.dumps(one) + "\n" for one in lines), "utf-8")
+    for row in table([line for line in lines if (line["clip"], line["shots"]) == (options.clip, shots)]):
+        print(row)
+
+
+def pair(clip: Clip, name: str, seed: int, shots: int, steps: int) -> dict[str, Any]:
+    """Search in each way on the same pictures; return for each way its accuracy on test pictures and its texts."""
+    data = load_data(f"{SHIFTED}{name}@{seed}", seed=seed)
+    reward = ClipReward(clip, data.class_names)
+    drawn, of_class = list[Item](), defaultdict[Any, int](int)
+    for item in (*data.train, *data.val):
+        of_class[item.label] += 1
+        if of_class[item.label] <= shots:
+            drawn.append(item)
+    units, test = ((_encoded(reward, items)) for items in (drawn, data.test))
+    found: dict[str, Any] = {"baseline": reward.score([BASELINE], test)[0].value}
+    for way in (ALL, PROMISING, DRAWN):
+        template, tried, texts = searched(way, reward, units, SearchSettings(seed=seed, steps=steps))
+        score = reward.score([template], test)[0].value
+        found[way] = {"tried": tried, "texts": texts, "template": template, "test": score}
+    return found
+
+
+class Counting(Compose):
+    """Counts the compositions that are tried."""
+
+    tried = 0
+
+    def ask(self, known: Known, desk: Desk) -> None:
+        """See `Compose`."""
+        scoring_only = desk.scoring_only
+
+        def counting(templates: Sequence[str], around: str, promising_only: bool) -> list[Score]:
+            self.tried += len(templates)
+            return scoring_only(templates, around, promising_only)
+
+        desk.scoring_only = counting
+        super().ask(known, desk)
+
+
+def searched(
+    way: str, reward: ClipReward, units: EncodedPictures, settings: SearchSettings, **strategy: int
+) -> tuple[str, int, int]:
+    """Search in one way. Return the winner, how many compositions were tried, and how many texts were encoded."""
+    texts = 0
+
+    def counting(model: Any, tokenizer: Any, templates: Sequence[str], names: Sequence[str]) -> Any:
+        nonlocal texts
+        texts += len(templates) * len(names)
+        return encode_templates(model, tokenizer, templates, names)
+
+    words = domain_of(reward.class_names, ())
+    made = Counting(ComposeSettings(words=0, **strategy))
+    with (
+        patch.object(reward_module, "encode_templates", counting),
+        patch.object(compose, "SENTENCES", 10**12 if way == ALL else 0),
+        patch.object(searching, "Surrogate", Drawn if way == DRAWN else Surrogate),
+    ):
+        found = searching.search(settings, reward, made, units, find_domain=lambda: words)
+    return found.choice.template, made.tried, texts
+
+
+def table(lines: Sequence[dict[str, Any]]) -> list[str]:
+    """Return the lines of a table: each way against scoring all compositions, in points."""
+    rows = ["| scored | gain over the baseline | beyond all | standard error | lowest | texts |"]
+    rows.append("| --- |" + " ---: |" * 5)
+    for way in (ALL, PROMISING, DRAWN):
+        gains = np.array([100 * (line[way]["test"] - line["baseline"]) for line in lines])
+        over = gains - [100 * (line[ALL]["test"] - line["baseline"]) for line in lines]
+        share = np.mean([line[way]["texts"] / line[ALL]["texts"] for line in lines])
+        low, high = (
+            crossed_interval(over, [[line["set"] for line in lines]]) if way != ALL and len(lines) > 1 else (0, 0)
+        )
+        error = over.std(ddof=1) / len(over) ** 0.5 if len(over) > 1 else 0
+        difference = f"{over.mean():+.2f} [{low:+.2f}, {high:+.2f}]"
+        rows.append(f"| {way} | {gains.mean():.2f} | {difference} | {error:.2f} | {over.min():+.1f} | {share:.0%} |")
+    rows.append(f"\n{len(lines)} pairs of searches; intervals over sets.")
+    return rows
+
+
+def one_search(options: Any) -> None:
+    """Search once with many classes and random weights, in both ways; print texts, minutes and memory."""
+    model, tokenizer, names = tower(options)
+    clip = Clip(options.model, model, None, tokenizer)
+    rng = np.random.default_rng(0)
+    width = clip.encode_texts(["a"]).shape[1]
+    features = rng.standard_normal((options.shots * len(names), width), dtype=np.float32)
+    features /= np.linalg.norm(features, axis=1, keepdims=True)
+    units = EncodedPictures(features, np.arange(len(features)) % len(names))
+    reward = ClipReward(clip, names)
+    for way, most in ((PROMISING, 100), (ALL, 25)):
+        began, held = time.monotonic(), memory_from_here()
+        _, tried, texts = searched(
+            way, reward, units, SearchSettings(steps=1 if options.small else 12), scored_templates=most
+        )
+        report(
+            "promising",
+            scored=way,
+            classes=len(names),
+            tried=tried,
+            texts=texts,
+            minutes=round((time.monotonic() - began) / 60, 1),
+            megabytes=round((memory("VmHWM") - held) / 1e6),
+        )
+
+
+def _encoded(reward: ClipReward, items: Sequence[Item]) -> EncodedPictures:
+    return reward.encode([item.picture for item in items], [item.label for item in items])
+
+
+if __name__ == "__main__":
+    main()
