@@ -93,7 +93,7 @@ def benchmark(
     workers = make_executor(executor, gpus=gpu_share)
     ui = Ui(0, quiet=quiet)
     whole = entries(config, folder)
-    found = part_of(whole, part) if part else whole
+    found, parts = part_of(whole, part) if part else (whole, 1)
     gone = [data for data in config.data if absent(data)]
     if gone and gone != config.data:
         ui.say(f"not on this machine, so {'a run leaves them out' if dry_run else 'left out'}: {', '.join(gone)}")
@@ -125,7 +125,6 @@ def benchmark(
     check_free(found)
     write_text(folder / GRID_FILE, to_sealed_yaml(config))
     if part and budget_usd is not None:
-        parts = int(part.partition("/")[2])
         ui.say(f"part {part} may cost ${budget_usd / parts:g}, its share of the budget of ${budget_usd:g}")
         budget_usd /= parts
     progress = (lambda progress: None) if quiet else print_progress
