@@ -50,7 +50,8 @@ def find_device(wanted: str) -> str:
 _NO_MEMORY = re.compile("out of memory|not enough memory|can't allocate memory", re.IGNORECASE)
 """The texts of torch's errors for memory that is used up. Only CUDA and XPU have a class for this error."""
 _OF_A_DEVICE = re.compile(
-    r"(same|different) devices?\b|is on CPU|on MPS device|not .*implemented for the \w+ device|(CUDA|HIP|MPS|XPU|cuDNN) error"
+    r"(same|different) devices?\b|is on CPU|on MPS device|not .*implemented for the \w+ device|"
+    r"(CUDA|HIP|MPS|XPU|cuDNN) error"
 )
 """The texts of torch's errors, of no class of their own, for tensors on two devices and for a device that failed."""
 

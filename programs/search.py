@@ -262,6 +262,7 @@ class _Run:
     def loop(self) -> str:
         """Do the steps, and return why they ended."""
         empty = since_better = 0
+        self.ledger.on_scored(0, "")
         for number in range(self.settings.steps):
             before = self.history.best
             self._check_limits(number)
@@ -377,6 +378,7 @@ class _Run:
             found = self.record.score_only(number, chunk, self.units, around)
             self.scored_only += [ScoredOnly(score.template, score.value, score.loss, number, around) for score in found]
             scores += found
+            self.ledger.on_scored(len(chunk), around)
         return scores
 
     def _check_limits(self, number: int) -> None:

@@ -133,7 +133,7 @@ def _opened(planned: Plan, folder: Path, before: Sequence[Openings]) -> str | No
 def _texts(planned: Plan) -> int:
     search, classes = planned.config.search, len(planned.drawn.class_names)
     scored_only = forecast_of(planned.unasked, Expected(search, planned.data.task, classes=classes)).scored_only
-    return classes * (1 + search.steps * search.candidates_per_step + scored_only)
+    return classes * (1 + search.steps * search.candidates_per_step + min(scored_only, search.scored_templates))
 
 
 def _optimizer(planned: Plan) -> Forecast | None:
