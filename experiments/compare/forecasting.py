@@ -177,7 +177,8 @@ def forecast_text(forecast: dict[str, Any], *, verbose: bool = False) -> str:
         lines.append(
             f"together: {forecast['cells']:,} cells, {forecast['calls']:,} calls, at most {forecast['tokens']:,} "
             f"tokens, {prices(forecast['likely'], forecast['usd'])}, about {forecast['minutes']:,} minutes of waiting "
-            "for language models one after another; encoding pictures and texts comes on top. Nothing was asked yet."
+            "for language models one after another"
+            f"{'' if forecast['time'] else '; encoding pictures and texts comes on top'}. Nothing was asked yet."
         )
     if minutes := forecast["time"]:
         lines += [
