@@ -49,12 +49,19 @@ def find_device(wanted: str) -> str:
 
 _NO_MEMORY = re.compile("out of memory|not enough memory|can't allocate memory", re.IGNORECASE)
 """The texts of torch's errors for memory that is used up. Only CUDA and XPU have a class for this error."""
-_OF_A_DEVICE = re.compile("device|is on CPU|CUDA")
-"""The texts of torch's errors for tensors on two devices, and for a device that failed."""
+_OF_A_DEVICE = re.compile(
+    r"(same|different) devices?\b|is on CPU|on MPS device|not .*implemented for the \w+ device|"
+    r"(CUDA|HIP|MPS|XPU|cuDNN) error"
+)
+"""The texts of torch's errors, of no class of their own, for tensors on two devices and for a device that failed."""
 
 
 def is_of_device(error: Exception) -> bool:
     """Whether an error says something of the device, and nothing of the model or the input."""
+    import torch
+
+    if isinstance(error, (torch.AcceleratorError, torch.OutOfMemoryError)):
+        return True
     return isinstance(error, RuntimeError) and bool(_NO_MEMORY.search(str(error)) or _OF_A_DEVICE.search(str(error)))
 
 

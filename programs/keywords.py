@@ -71,7 +71,8 @@ class RunKeywords(SearchKeywords, total=False):
     clip: str
     """embedded, MODEL/TAG (ViT-B-16/openai), hf-hub:…, local-dir:…; default 'embedded'."""
     device: str
-    """where the CLIP runs: auto (CUDA or MPS where there is one, else cpu), cpu, cuda, cuda:1, mps; default 'auto'."""
+    """where the CLIP runs: auto (an accelerator where there is one, else cpu), cpu, cuda, cuda:1, mps; default
+    'auto'."""
     precision: Literal["fp32", "fp16"]
     """precision of the CLIP: fp32, or fp16 as OpenAI's code on a GPU; several times slower on a CPU; default 'fp32'."""
     head: Literal["words", "blend"]

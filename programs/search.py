@@ -21,7 +21,7 @@ from ipo_prompts.metrics.device import one_for_numpy
 from ipo_prompts.metrics.errors import InputError, flag
 from ipo_prompts.metrics.reward import Reward, Score, Units, by_embeddings, scale_of
 from ipo_prompts.metrics.sampling import Interval, Sampling
-from ipo_prompts.metrics.surrogate import Surrogate
+from ipo_prompts.metrics.surrogate import Surrogate, few_of
 from ipo_prompts.metrics.verdict import score_interval
 from ipo_prompts.programs.lm.ledger import Ledger, explain
 from ipo_prompts.programs.record.score_keeper import ScoreKeeper
@@ -268,6 +268,7 @@ class _Run:
     def loop(self) -> str:
         """Do the steps, and return why they ended."""
         empty = since_better = 0
+        self.ledger.on_scored(0, "")
         for number in range(self.settings.steps):
             before = self.history.best
             self._check_limits(number)
@@ -393,6 +394,8 @@ class _Run:
                 value, loss = (score.value, score.loss) if score else (-math.inf, math.inf)
                 self.scored_only.append(ScoredOnly(template, value, loss, number, around))
             scores += found
+            few = few_of(len(self.reward.class_names)) / len(self.reward.class_names) if surrogate else 0
+            self.ledger.on_scored(len(found) + few * (len(tried) - len(found)), around)
         return scores
 
     def _scored(self) -> int:

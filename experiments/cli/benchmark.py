@@ -45,6 +45,7 @@ def benchmark(
     budget_usd: Annotated[float | None, typer.Option(help="stop once the cells have cost so many US dollars")] = None,
     trust: common.Trust = False,
     dry_run: common.DryRun = False,
+    time: common.Time = False,
     verbose: Annotated[bool, typer.Option(help="with --dry-run, add its notes")] = False,
     as_json: common.Json = False,
     quiet: common.Quiet = False,
@@ -82,6 +83,7 @@ def benchmark(
     from ipo_prompts.experiments.run.live_view import Ui
     from ipo_prompts.programs.record.trust import outside, trusting
 
+    common.check_time(time, dry_run)
     folder = out or Path("runs") / Path(grid).stem
     if grid.endswith(ENDING):
         if words or executor != "here" or budget_usd is not None or dry_run or part:
@@ -93,7 +95,7 @@ def benchmark(
     workers = make_executor(executor, gpus=gpu_share)
     ui = Ui(0, quiet=quiet)
     whole = entries(config, folder)
-    found = part_of(whole, part) if part else whole
+    found, parts = part_of(whole, part) if part else (whole, 1)
     gone = [data for data in config.data if absent(data)]
     if gone and gone != config.data:
         ui.say(f"not on this machine, so {'a run leaves them out' if dry_run else 'left out'}: {', '.join(gone)}")
@@ -107,7 +109,7 @@ def benchmark(
         if part:
             places = f"part {part}: {len(found)} of {len(whole)} cells, {places}"
         common.show(
-            {**forecast(found), "places": places},
+            {**forecast(found, time=time), "places": places},
             lambda told: f"{forecast_text(told, verbose=verbose)}\n{told['places']}",
             as_json,
         )
@@ -125,7 +127,6 @@ def benchmark(
     check_free(found)
     write_text(folder / GRID_FILE, to_sealed_yaml(config))
     if part and budget_usd is not None:
-        parts = int(part.partition("/")[2])
         ui.say(f"part {part} may cost ${budget_usd / parts:g}, its share of the budget of ${budget_usd:g}")
         budget_usd /= parts
     progress = (lambda progress: None) if quiet else print_progress

@@ -43,6 +43,9 @@ GpuShare = Annotated[
     float | None, typer.Option(help="GPUs for each cell on Ray, 0 to 1; default 1 where there are any", metavar="SHARE")
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="run nothing; say what would be asked and what it would cost")]
+Time = Annotated[
+    bool, typer.Option("--time", help="with --dry-run, time a batch of pictures and texts, and add the minutes")
+]
 Trust = Annotated[
     bool, typer.Option("--trust", help="use the CLIP, data and models that a run or program from elsewhere names")
 ]
@@ -97,6 +100,12 @@ def read_about(words: Sequence[str] | None, command: str, *also: str) -> RunConf
 def about_data(config: RunConfig) -> dict[str, Any]:
     """Return those settings of a configuration that describe data, as keyword arguments of `load_data`."""
     return {key: getattr(config, key) for key in ABOUT}
+
+
+def check_time(time: bool, dry_run: bool) -> None:
+    """Refuse `--time` without `--dry-run`."""
+    if time and not dry_run:
+        raise InputError("--time is for a dry run; add --dry-run, or leave --time out.")
 
 
 def look_first(

@@ -23,7 +23,9 @@ from ipo_prompts.experiments.cli.common import (
     Lm,
     Quiet,
     Seed,
+    Time,
     Trust,
+    check_time,
     examples,
     meaning,
     print_json,
@@ -70,9 +72,7 @@ def search_template(
     max_minutes: Annotated[float | None, typer.Option(help=meaning("max_minutes"))] = None,
     trust: Trust = False,
     dry_run: DryRun = False,
-    timed: Annotated[
-        bool, typer.Option("--time", help="with --dry-run, time a batch of pictures and texts, and add the minutes")
-    ] = False,
+    time: Time = False,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
@@ -81,8 +81,7 @@ def search_template(
     from ipo_prompts.programs.record.redaction import check_key
     from ipo_prompts.programs.record.trust import resume_command, trusting
 
-    if timed and not dry_run:
-        raise InputError("--time is for a dry run; add --dry-run, or leave --time out.")
+    check_time(time, dry_run)
     if resume and out:
         raise InputError("--resume works in its own directory; leave --out away.")
     flags = {
@@ -112,12 +111,14 @@ def search_template(
         from ipo_prompts.experiments.run.beforehand import estimate
         from ipo_prompts.experiments.run.plan import plan
 
-        planned = plan(config, ready=timed, say=ui.say)
+        planned = plan(config, ready=time, say=ui.say)
         forecast = estimate(planned, folder)
-        if timed:
-            from ipo_prompts.experiments.run.timing import time_of
+        if time:
+            from ipo_prompts.experiments.run.timing import timed
 
-            forecast |= {"time": time_of(planned, forecast["pictures"], forecast["texts"])}
+            pace, told = timed(planned.config, planned.drawn)
+            minutes = pace.seconds(forecast["pictures"], forecast["texts"]) / 60
+            forecast |= {"time": {"minutes": minutes, "told": told}}
         show(forecast, _forecast_text, as_json)
         return 0
     from dspy.utils.exceptions import LMError

@@ -147,8 +147,8 @@ class Progress:
         entry: the cell that was just finished.
         content: the result of that cell, or a `Failure`.
         usd: the US dollars paid in all sessions; None when a price is not known.
-        left: the seconds that the remaining cells take on one worker, at the pace of each row so far; None if no pace
-            is known.
+        left: the seconds that the remaining cells take, at the pace of each row so far and with as many cells at once
+            as the executor does; None if no pace is known.
     """
 
     done: int
@@ -199,7 +199,7 @@ def run_all(
 
     if stopped := spent():
         return contents, stopped
-    work = partial(do, session=uuid.uuid4().hex)
+    work, at_once = partial(do, session=uuid.uuid4().hex), executor.at_once()
     with closing(executor.run(work, [found[place] for place in waiting])) as outcomes:
         for index, outcome in outcomes:
             if outcome is None:
@@ -208,9 +208,10 @@ def run_all(
             contents[place], paid[place] = outcome, paid_for(found[place])
             _note_failure(found[place], outcome)
             done = len(found) - contents.count(None)
-            on_progress(
-                Progress(done, len(found), found[place], outcome, total_usd(paid), seconds_left(found, contents))
-            )
+            left = seconds_left(found, contents)
+            if left is not None:
+                left /= max(1, min(at_once, len(found) - done))
+            on_progress(Progress(done, len(found), found[place], outcome, total_usd(paid), left))
             if stopped := spent():
                 break
     for place in waiting:
@@ -269,18 +270,25 @@ def _note_failure(entry: GridCell, content: object) -> None:
 def seconds_left(found: Sequence[GridCell], contents: Iterable[object]) -> float | None:
     """Return the seconds that the waiting cells take on one worker; None if no cell has a known time.
 
-    A waiting cell takes as long as the finished cells of its row on average, or else as those of all rows.
+    A waiting cell takes as long as the finished cells of its row on its data set on average; or else as those of its
+    row; or else as all finished cells.
     """
-    took: dict[str, list[float]] = {}
+    took: dict[tuple[str, ...], list[float]] = {}
     waiting = []
     for entry, content in zip(found, contents, strict=True):
         if content is None:
-            waiting.append(entry.label)
+            waiting.append(entry)
             continue
         with suppress(OSError, ValueError, KeyError, TypeError):  # a bad time file must not stop the grid
             seconds = json.loads(read_bytes(entry.folder / TIME_FILE_NAME, 1_000))["seconds"]
-            took.setdefault(entry.label, []).append(float(seconds))
+            for alike in _alike(entry):
+                took.setdefault(alike, []).append(float(seconds))
     if not took:
         return None
-    means = {label: fmean(values) for label, values in took.items()}
-    return sum(means.get(label, fmean(means.values())) for label in waiting)
+    means = {alike: fmean(values) for alike, values in took.items()}
+    return sum(next(means[alike] for alike in _alike(entry) if alike in means) for entry in waiting)
+
+
+def _alike(entry: GridCell) -> list[tuple[str, ...]]:
+    """Return the groups of cells that a cell belongs to, the group of the most similar cells first."""
+    return [(entry.label, entry.cell.data), (entry.label,), ()]

@@ -28,8 +28,8 @@ DEAD_AFTER = 300.0
 """Seconds without a touch after which a claim is dead; network file systems show a touch up to a minute late."""
 
 
-def part_of(found: Sequence[GridCell], spec: str) -> list[GridCell]:
-    """Return the cells of one part of a grid, in their order.
+def part_of(found: Sequence[GridCell], spec: str) -> tuple[list[GridCell], int]:
+    """Return the cells of one part of a grid, in their order, and the number of parts.
 
     The rows of one data set and seed stay together, because they share pictures and replies. So no reply is paid for in
     two parts. Each data set goes round the parts, seed by seed, because data sets differ most in how long they take.
@@ -54,7 +54,7 @@ def part_of(found: Sequence[GridCell], spec: str) -> list[GridCell]:
         )
     step = len(data) + (len(data) % parts == 0)  # a multiple of `parts` would leave each data set in one part
     turn = {(one, seed): i + j * step for i, one in enumerate(data) for j, seed in enumerate(seeds)}
-    return [entry for entry in found if turn[entry.cell.data, entry.cell.seed] % parts == number - 1]
+    return [entry for entry in found if turn[entry.cell.data, entry.cell.seed] % parts == number - 1], parts
 
 
 def holder(folder: Path, session: str = "") -> str | None:

@@ -12,7 +12,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from operator import mul
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -135,7 +134,8 @@ def _opened(planned: Plan, folder: Path, before: Sequence[Openings]) -> str | No
 def _texts(planned: Plan) -> int:
     search, classes = planned.config.search, len(planned.drawn.class_names)
     forecast = forecast_of(planned.unasked, Expected(search, planned.data.task, classes=classes))
-    scored_only = (texts_for if forecast.promising_only else mul)(forecast.scored_only, classes)
+    tried = min(forecast.scored_only, search.scored_templates)
+    scored_only = texts_for(tried, classes) if forecast.promising_only else tried * classes
     return classes * (1 + search.steps * search.candidates_per_step) + scored_only
 
 

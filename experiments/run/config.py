@@ -69,7 +69,8 @@ class JobSettings(BaseModel):
     )
     clip: str = Field("embedded", description="embedded, MODEL/TAG (ViT-B-16/openai), hf-hub:…, local-dir:…")
     device: str = Field(
-        AUTO, description="where the CLIP runs: auto (CUDA or MPS where there is one, else cpu), cpu, cuda, cuda:1, mps"
+        AUTO,
+        description="where the CLIP runs: auto (an accelerator where there is one, else cpu), cpu, cuda, cuda:1, mps",
     )
     precision: Precision = Field(
         "fp32",

@@ -33,7 +33,8 @@ DESCRIPTIONS = {("paper", "minicpm-v"): 42, ("code", "minicpm-v"): 42}
 """The question to the describer, and its model → the likely tokens of a description.
 
 The source is the description files of the paper's code (github.com/lmsdss/IPO, desc/, revision ac804a9): the means of
-its twelve files are 28 to 67 tokens (cl100k_base), and their mean is 42.
+its twelve files are 28 to 67 tokens (cl100k_base), and their mean is 42. For the question `default`, which is ours, no
+replies of a model are published or recorded. So its descriptions have no likely length before twenty replies.
 """
 DOMAIN_REPLY = 100
 """The tokens of a reply with domain words, which is asked for once; assumed, not measured."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +23,8 @@ from rich.table import Table
 from rich.text import Text
 
 from ipo_prompts.experiments.run.config import RunConfig, about_preset
+from ipo_prompts.experiments.run.plan import Plan
+from ipo_prompts.experiments.run.time_left import TimeLeft, Work, work_of
 from ipo_prompts.metrics.clip import check_name
 from ipo_prompts.metrics.clock import Wait
 from ipo_prompts.metrics.errors import InputError, flag, money
@@ -37,11 +38,6 @@ FIRST_WAIT_SECONDS = 10
 """How many seconds a wait lasts before a plain line says what the run waits for.
 
 Another line follows each time that the wait has doubled.
-"""
-RECENT = 8
-"""The number of last steps from which the time left is estimated.
-
-The first steps would mislead in a resumed run: they are read back in no time.
 """
 
 
@@ -59,7 +55,7 @@ class Ui:
         self._searching = False
         self._live = self.console.is_terminal and not quiet
         self._ledger: Ledger | None = None
-        self._ends: deque[float] = deque(maxlen=RECENT + 1)
+        self._time: TimeLeft | None = None
         self._read: set[str] = set()
         self._initial: ScoredTemplate | None = None
         self.scale = FRACTION
@@ -166,10 +162,11 @@ class Ui:
         return progress
 
     @contextmanager
-    def search(self, ledger: Ledger) -> Iterator[None]:
-        """Show the search, and what it waits for, while the block runs."""
+    def search(self, ledger: Ledger, planned: Plan | None = None) -> Iterator[None]:
+        """Show the search, what it waits for, and the time that is left by its plan, while the block runs."""
         self._ledger = ledger
-        ledger.on_wait = self._waiting
+        self._time = TimeLeft(self._steps, work_of(planned) if planned else Work(), ledger)
+        ledger.on_wait, ledger.on_scored = self._waiting, self._scored
         if not self._live:
             yield
             return
@@ -197,7 +194,8 @@ class Ui:
         if self.quiet or ledger is None:
             return
         done = step.number + 1
-        self._ends.append(time.monotonic())
+        if done and self._time:
+            self._time.step(len(step.scored))
         self._initial = self._initial or step.scored[0]
         best, ends = step.best, step.interval
         gain = best.value - self._initial.value
@@ -208,7 +206,7 @@ class Ui:
         spent = [f"{len(step.rejected)} refused"] if step.rejected else []
         spent += _spending(ledger) if ledger.tokens or ledger.usd else []
         if self._live:
-            self._progress.update(self._progress.task_ids[0], completed=done, left=self._left(done))
+            self._progress.update(self._progress.task_ids[0], completed=done, left=self._left())
             value = Text(self.scale.told(best.value), style="bold")
             told = f" {between} on {best.n:,} search pictures, {gained} over the initial template"
             value.append(told, style="not bold")
@@ -219,19 +217,23 @@ class Ui:
         shown = max(step.scored, key=lambda one: one.rank, default=None)
         told = f"{self.scale.told(shown.value):>8}  {shown.template}" if shown else " nothing new"
         taken = f" and {len(step.scored) - 1:,} of the earlier run, the best" if len(step.scored) > 1 else ""
-        about = [*spent, self._left(done)] if done else [f"the initial template{taken}"]
+        about = [*spent, self._left()] if done else [f"the initial template{taken}"]
         beside = f"   ({', '.join(filter(None, about))})" if any(about) else ""
         self.say(f"step {done}/{self._steps} {told}{beside}")
         if done and shown is best:
             self.say(f"    best so far, {between}, {gained} over the initial template")
 
-    def _left(self, done: int) -> str:
-        """Return the time left at the pace of the last steps, as text; empty if it is unknown or no step is left."""
-        if len(self._ends) < 2 or done >= self._steps:
-            return ""
-        pace = (self._ends[-1] - self._ends[0]) / (len(self._ends) - 1)
-        minutes, seconds = divmod(int(pace * (self._steps - done)), 60)
-        return f"{minutes}:{seconds:02d} left"
+    def _scored(self, count: float, around: str) -> None:
+        """Note that templates were scored; a live view shows the time that is left anew."""
+        if self._time:
+            self._time.scored(count, around)
+        if self._live and not self.quiet:
+            self._progress.update(self._progress.task_ids[0], left=self._left())
+
+    def _left(self) -> str:
+        """Return the time left as text; empty if it is unknown or no step is left."""
+        left = self._time.seconds() if self._time else None
+        return "" if left is None else "{}:{:02d} left".format(*divmod(int(left), 60))
 
     def _render(self) -> Group:
         table = Table.grid(padding=(0, 2))

@@ -15,6 +15,7 @@ import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any
@@ -120,7 +121,7 @@ def search_in(
             told.append(likely)
             ui.say(likely)
 
-    found = running.run(job, journal, on_step=on_step, say=ui.passing, showing=ui.search)
+    found = running.run(job, journal, on_step=on_step, say=ui.passing, showing=partial(ui.search, planned=planned))
     prepared.contents(*SHOWN)  # refuses pictures that have changed
     same = earlier is not None and earlier.identity == identity_of(config, pictures, prepared.clip.fingerprint)
     if earlier and same:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
-from ipo_prompts.experiments.run.plan import Plan
+from ipo_prompts.experiments.data import Draw
+from ipo_prompts.experiments.run.config import RunConfig
 from ipo_prompts.metrics.clip import Clip, load_clip
 from ipo_prompts.metrics.pictures import Picture
 from ipo_prompts.metrics.text_tower import encode_templates
@@ -26,6 +27,10 @@ class Pace(NamedTuple):
 
     picture: float
     text: float
+
+    def seconds(self, pictures: int, texts: int) -> float:
+        """Return the seconds for so many pictures and texts."""
+        return pictures * self.picture + texts * self.text
 
     def told(self, device: str) -> str:
         """Return the pace as text."""
@@ -53,11 +58,11 @@ def pace_of(clip: Clip, pictures: Sequence[Picture], class_names: Sequence[str])
     return Pace(picture, _seconds(texts) / (len(TEMPLATES) * len(names)))
 
 
-def time_of(planned: Plan, pictures: int, texts: int) -> dict[str, Any]:
-    """Load the CLIP of a run, time it, and return `minutes` for so many pictures and texts, and `told`: the pace."""
-    clip = load_clip(planned.config.clip, planned.config.device, planned.config.precision)
-    pace = pace_of(clip, [item.picture for item in planned.drawn.search], planned.drawn.class_names)
-    return {"minutes": (pictures * pace.picture + texts * pace.text) / 60, "told": pace.told(clip.device)}
+def timed(config: RunConfig, drawn: Draw) -> tuple[Pace, str]:
+    """Load the CLIP of a run and time it on search pictures. Return its pace, also as text."""
+    clip = load_clip(config.clip, config.device, config.precision)
+    pace = pace_of(clip, [item.picture for item in drawn.search], drawn.class_names)
+    return pace, pace.told(clip.device)
 
 
 def _seconds(run: Callable[[], object]) -> float:

@@ -12,7 +12,7 @@ import torch
 from ipo_prompts.experiments.embedded import PICTURES_DIR
 from ipo_prompts.metrics import text_tower
 from ipo_prompts.metrics.clip import Clip
-from ipo_prompts.metrics.device import halving
+from ipo_prompts.metrics.device import halving, is_of_device
 from ipo_prompts.metrics.pictures import Picture
 from ipo_prompts.metrics.text_pass import TextPass
 
@@ -84,3 +84,21 @@ def test_an_error_of_the_device_does_not_choose_the_plain_path(clip: Clip, monke
     with pytest.raises(RuntimeError) as caught:
         text_tower._choose(clip.model)
     assert caught.value is fault
+
+
+def test_what_tells_an_error_of_the_device_is_its_class_or_torchs_own_sentence(
+    clip: Clip, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert all(map(is_of_device, (*ERRORS, torch.AcceleratorError("an illegal memory access"))))
+    mixed = "Tensor for argument #1 'mat1' is on CPU, but expected it to be on GPU", "CUDA error: device-side assert"
+    assert all(is_of_device(RuntimeError(text)) for text in mixed)
+    word = "this tower has no CUDA kernel for its device"
+    for error in (ValueError("CUDA error: tensors on different devices"), RuntimeError(word)):
+        assert not is_of_device(error)
+
+        def run(*given: Any, error: Exception = error) -> Any:
+            raise error
+
+        monkeypatch.setattr(TextPass, "run", run)
+        with pytest.warns(UserWarning, match=f"does not run .*{str(error)[:20]}"):
+            assert text_tower._choose(clip.model).fast is None

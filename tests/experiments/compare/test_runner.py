@@ -21,6 +21,7 @@ from ipo_prompts.experiments.compare.runner import (
     print_progress,
     run_all,
     searches,
+    seconds_left,
 )
 from ipo_prompts.metrics.errors import InputError
 from support.runs import KEY, lines_of
@@ -96,6 +97,29 @@ def test_what_is_left_is_forecast_at_each_rows_own_pace(tmp_path: Path, monkeypa
     told: list[Progress] = []
     session(items, told)
     assert [progress.left for progress in told] == [3, 11, 10, 0]
+    again, halved = [replace(item, folder=tmp_path / f"again {item.folder.name}") for item in items], list[Progress]()
+    monkeypatch.setattr(Here, "at_once", lambda self: 2)
+    session(again, halved)
+    assert [progress.left for progress in halved] == [1.5, 5.5, 10, 0], "two at once, while there are two"
+
+
+def test_once_each_data_set_was_done_the_time_left_of_a_grid_is_within_thirty_percent(tmp_path: Path) -> None:
+    """Before, the data sets that were done stand for the others. So the first tenth is enough where they are alike."""
+    size, pace = {"small": 1.0, "large": 9.0, "usual": 3.0}, {"baseline": 2.0, "search": 20.0, "slow": 90.0}
+    alike = dict.fromkeys("abcdefghij", 3.0)
+    for sizes, known in ((size, 1 / 3), (alike, 1 / 10)):
+        cells = [(seed, data, row) for seed in range(3) for data in sizes for row in pace]
+        found = [
+            GridCell(row, tmp_path / f"{data}-{row}-{seed}", replace(CELL, data=data, seed=seed))
+            for seed, data, row in cells
+        ]
+        took = [pace[row] * sizes[data] * (0.8, 1.1, 1.0)[seed] for seed, data, row in cells]
+        for done, (entry, seconds) in enumerate(zip(found, took, strict=True), start=1):
+            entry.folder.mkdir(exist_ok=True)
+            (entry.folder / TIME_FILE_NAME).write_text(json.dumps({"seconds": seconds}))
+            if done >= known * len(found) and done < len(found):
+                left = seconds_left(found, [{}] * done + [None] * (len(found) - done))
+                assert left == pytest.approx(sum(took[done:]), rel=0.3), f"after {done} of {len(found)} cells"
 
 
 def test_a_damaged_record_of_time_stops_nothing(tmp_path: Path) -> None:
@@ -208,6 +232,24 @@ def test_each_row_is_refused_for_its_own_clip_and_shots(monkeypatch: pytest.Monk
     assert [one[1:] for one in laid] == [(1, laid[0][2]), (2, laid[0][2]), (1, 3)]
     with pytest.raises(InputError, match="ViT-B-99"):
         check_grid([*rows, searching("strange", clip="ViT-B-99/openai")])
+
+
+def test_after_twenty_replies_a_grid_forecasts_a_question_without_a_source_anew(tmp_path: Path) -> None:
+    def row(seed: int) -> GridCell:
+        settings = (("describer", "openai/gpt-4o"), ("lm", "openai/gpt-4o-mini"))
+        return GridCell(
+            "no-history", tmp_path / str(seed), Cell("few-shot", "embedded", "no-history", seed, (), settings)
+        )
+
+    rows = [row(0), row(1)]
+    reply = {"type": "lm", "role": "describer", "waited": 1.0, "cached": False, "tokens_in": 900, "tokens_out": 60}
+    reply |= {"seconds": 0.0, "usd": 0.001}
+    for replies, known in ((19, False), (20, True)):
+        rows[0].record.mkdir(parents=True, exist_ok=True)
+        (rows[0].record / "journal.jsonl").write_text(lines_of(*[reply] * replies))
+        found = forecast(rows)
+        assert found["usd"] > 0 and (found["likely"] is not None) == known
+    assert found["likely"] < found["usd"]
 
 
 def test_a_forecast_counts_each_data_set_by_its_own_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
