@@ -41,7 +41,7 @@ SMALLEST = "eurosat,dtd"
 """The sets that the grid begins with, so that a price after replies can be told. Their classes have enough train
 pictures for sixteen shots."""
 ROWS = "baseline,hand-written,ensemble-80,best-of-80,waffle,no-history,shuffled,ipo-paper,ipo-code,ipo-default"
-"""All rows of the grid but CoOp's two, which take hours."""
+"""All rows of the grid but CoOp's two, which train for 50 epochs."""
 FEW = "baseline,no-history,ipo-paper,ipo-code,ipo-default"
 PARTS, KILLED = 4, 2
 
