@@ -172,7 +172,7 @@ def one_search(options: Any) -> None:
     units = EncodedPictures(features, np.arange(len(features)) % len(names))
     reward = ClipReward(clip, names)
     for way, most in ((PROMISING, 100), (ALL, 25)):
-        began, held = time.monotonic(), memory_from_here()
+        began, used, held = time.monotonic(), time.process_time(), memory_from_here()
         _, tried, texts = searched(
             way, reward, units, SearchSettings(steps=1 if options.small else 12), scored_templates=most
         )
@@ -183,6 +183,7 @@ def one_search(options: Any) -> None:
             tried=tried,
             texts=texts,
             minutes=round((time.monotonic() - began) / 60, 1),
+            minutes_of_cores=round((time.process_time() - used) / 60, 1),
             megabytes=round((memory("VmHWM") - held) / 1e6),
         )
 

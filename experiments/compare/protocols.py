@@ -229,7 +229,7 @@ def score_of(fitted: Fitted, reward: Reward, encoded: Encoded) -> Score:
         units = encoded.units
         return classifying(reward).score_logits("", fitted.logits(reward.class_names), units)  # type: ignore[arg-type]
     if isinstance(fitted, FittedEmbeddings) and (hook := by_embeddings(reward)):
-        classes = fitted.class_embeddings(hook.names_in(encoded.units))
+        classes = fitted.embeddings_of(hook.names_in(encoded.units))
         return hook.score_embeddings([""], [classes], under(encoded.units, _offsets(fitted, reward)))[0]
     if fitted.templates is None or len(fitted.templates) > 1:
         raise Absent("this reward scores single templates only")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -113,6 +114,17 @@ class FittedEmbeddings(Fitted, ABC):
         Raises:
             InputError: a class name makes a text that does not fit the encoder's context.
         """
+
+    def embeddings_of(self, class_names: Sequence[str]) -> Floats:
+        """Return `class_embeddings`, which are made once: several sets of pictures have the same classes."""
+        key = tuple(class_names)
+        if key not in self._made:
+            self._made[key] = self.class_embeddings(class_names)
+        return self._made[key]
+
+    @cached_property
+    def _made(self) -> dict[tuple[str, ...], Floats]:
+        return {}
 
 
 @dataclass(frozen=True)

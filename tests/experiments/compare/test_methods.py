@@ -107,6 +107,14 @@ def test_ensemble_80_is_open_clips_zero_shot_classifier(clip: Clip, lesson: Call
     assert np.abs(ours - theirs.numpy().T).max() < 1e-5
 
 
+def test_class_embeddings_are_made_once_for_the_same_classes(lesson: Callable[..., Lesson]) -> None:
+    fitted = METHODS.find("ensemble-80").fit(lesson())
+    made = fitted.embeddings_of(NAMES[:2])
+    assert fitted.embeddings_of(tuple(NAMES[:2])) is made
+    assert np.array_equal(made, fitted.class_embeddings(NAMES[:2]))
+    assert np.array_equal(fitted.embeddings_of(NAMES[1:3])[0], fitted.class_embeddings(NAMES[1:3])[0])
+
+
 def test_best_of_80_is_the_best_of_them_on_the_search_pictures(lesson: Callable[..., Lesson]) -> None:
     given = lesson(selection="search")
     fitted = METHODS.find("best-of-80").fit(given)
