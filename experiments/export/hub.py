@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from ipo_prompts.experiments.export.head import USE, HeadFiles
 from ipo_prompts.experiments.export.target import README, Reference, usage
@@ -93,29 +94,23 @@ def _metadata(result: RunResult | None, repository: str) -> str:
     """
     from huggingface_hub import EvalResult, ModelCardData
 
-    tested = []
+    tested: dict[str, Any] = {}
     if result and (test := result.scores.get("test")):
         score = result.head.both if result.head and result.head.kept else test.optimised
         low, high = score.ci95
-        tested = [
-            EvalResult(
-                task_type=TASK,
-                dataset_type=result.data.name.removeprefix("hf:"),
-                dataset_name=result.data.name,
-                dataset_split="test",
-                metric_type=result.reward.measure.replace(" ", "_"),
-                metric_name=f"{result.reward.measure}, n = {score.n:,}, 95 % interval [{low:.4f}, {high:.4f}]",
-                metric_value=score.value,
-                metric_args={"n": score.n, "ci95": list(score.ci95)},
-            )
-        ]
-    metadata: str = ModelCardData(
-        library_name="ipo-prompts",
-        pipeline_tag=TASK,
-        tags=["clip", "open_clip", "prompt-optimization"],
-        model_name=repository.rpartition("/")[2],
-        eval_results=tested,
-    ).to_yaml()
+        found = EvalResult(
+            task_type=TASK,
+            dataset_type=result.data.name.removeprefix("hf:"),
+            dataset_name=result.data.name,
+            dataset_split="test",
+            metric_type=result.reward.measure.replace(" ", "_"),
+            metric_name=f"{result.reward.measure}, n = {score.n:,}, 95 % interval [{low:.4f}, {high:.4f}]",
+            metric_value=score.value,
+            metric_args={"n": score.n, "ci95": list(score.ci95)},
+        )
+        tested = {"model_name": repository.rpartition("/")[2], "eval_results": [found]}
+    tags = ["clip", "open_clip", "prompt-optimization"]
+    metadata: str = ModelCardData(library_name="ipo-prompts", pipeline_tag=TASK, tags=tags, **tested).to_yaml()
     return metadata
 
 

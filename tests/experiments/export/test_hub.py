@@ -138,7 +138,7 @@ def test_a_card_is_broken_by_no_name_and_has_no_score_without_a_run(
     assert verdict.startswith("checked, ")
     card = (tmp_path / "out" / "README.md").read_text()
     assert card.count("```") == 4 and "No temperature was fitted" in card
-    assert ModelCard(card).data.eval_results is None
+    assert ModelCard(card).data.eval_results is None and "model" not in card.split("---")[1]
     assert json.loads(card.split("```")[1].removeprefix("json"))["classes"] == ["cat", "``` # dog"]
     content = json.loads((tmp_path / "out" / "program.json").read_text())
     hub.files["someone/pets/program.json"] = json.dumps(content).encode()
