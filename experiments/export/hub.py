@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -121,14 +122,8 @@ def check_push(repository: str) -> None:
         InputError: the name of the repository is not USER/NAME, or this machine has no token for the hub.
     """
     from huggingface_hub import get_token
-    from huggingface_hub.errors import HFValidationError
-    from huggingface_hub.utils import validate_repo_id
 
-    try:
-        validate_repo_id(repository)
-    except HFValidationError as error:
-        raise InputError(f"--push takes USER/NAME, a repository on the Hugging Face hub: {reason(error)}.") from error
-    if repository.count("/") != 1:
+    if not re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", repository, re.ASCII):
         raise InputError(f"--push takes USER/NAME, a repository on the Hugging Face hub, not {repository!r}.")
     if not get_token():
         raise InputError(
