@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -41,7 +42,9 @@ EVALUATE = examples("ipo evaluate --template 'a photo of a <CLASS>.' --template 
 REPORT = examples(
     "ipo report runs/RUN", "ipo report runs/ONE runs/OTHER --out both.html", "ipo report runs/first-look/cells.jsonl.gz"
 )
-EXPORT = examples("ipo export runs/RUN --to open_clip --out pets-open_clip")
+EXPORT = examples(
+    "ipo export runs/RUN --to open_clip --out pets-open_clip", "ipo export runs/RUN --to hub --push USER/NAME"
+)
 
 
 def evaluate_templates(
@@ -200,7 +203,12 @@ def export_program(
         str,
         typer.Option(help="open_clip, clip_benchmark, hf, head, onnx, hub, txt or program.json", metavar="TARGET"),
     ],
-    out: Annotated[Path, typer.Option(help="the file or folder to write; must not exist yet", metavar="PATH")],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="the file or folder to write; must not exist yet; may be left out with --push", metavar="PATH"
+        ),
+    ] = None,
     pictures: Annotated[
         Path | None,
         typer.Option(help="pictures to check the export on; default some that ship with IPO", metavar="PATH"),
@@ -211,24 +219,46 @@ def export_program(
     hf_model: Annotated[
         str | None, typer.Option(help="for hf: hub id or folder of the same CLIP in the hf format", metavar="ID")
     ] = None,
+    push: Annotated[
+        str | None,
+        typer.Option(
+            help="for hub: upload the folder to this repository, which is private if it is new; takes a token of the "
+            "Hugging Face hub",
+            metavar="USER/NAME",
+        ),
+    ] = None,
     trust: Trust = False,
 ) -> int:
     """Export an optimised program to another tool, and check the export with that tool's own library."""
     look_first([program], "the picture", [pictures] if pictures else [], out)
-    refuse_taken(out)
-    from ipo_prompts.experiments.export import TARGETS, export
+    if out is not None:
+        refuse_taken(out)
+    elif push is None:
+        raise InputError("name the file or folder to write with --out.")
+    from ipo_prompts.experiments.export import TARGETS, export, hub
     from ipo_prompts.programs.classifier import TemplateClassifier
 
     if to not in TARGETS:
         raise InputError(f"there is no target {to!r}{did_you_mean(to, TARGETS)}; it can be {', '.join(TARGETS)}.")
-    for name, value, only in (("--dataset", dataset, "clip_benchmark"), ("--hf-model", hf_model, "hf")):
+    for name, value, only in (
+        ("--dataset", dataset, "clip_benchmark"),
+        ("--hf-model", hf_model, "hf"),
+        ("--push", push, "hub"),
+    ):
         if value is not None and to != only:
             raise InputError(f"{name} is for --to {only}, not {to}; leave it out.")
-    about = {"clip_benchmark": dataset, "hf": hf_model, "hub": program}.get(to)
-    target = TARGETS[to]() if about is None else TARGETS[to](about)
+    if push is not None:
+        hub.check_push(push)
+    about: dict[str, tuple[Any, ...]] = {"hub": (program, push)}
+    about |= {name: (value,) for name, value in (("clip_benchmark", dataset), ("hf", hf_model)) if value is not None}
+    target = TARGETS[to](*about.get(to, ()))
     compared = _pictures(pictures)
-    verdict = export(TemplateClassifier.from_file(program, trust=trust), target, out, compared)
-    print(f"wrote {out} for {to}; {verdict}\n{target.use}")
+    with TemporaryDirectory() as scratch:
+        place = out or Path(scratch, "folder")
+        verdict = export(TemplateClassifier.from_file(program, trust=trust), target, place, compared)
+        done = [f"wrote {out} for {to}"] if out else []
+        done += [f"pushed to {hub.push(place, push)}, which is private if it is new"] if push else []
+    print(f"{', '.join(done)}; {verdict}\n{target.use}")
     return 0
 
 

@@ -6,8 +6,9 @@ of the program on real pictures. Only then the export is moved to its final path
 
 from collections.abc import Callable
 
-from ipo_prompts.experiments.export.head import HeadFiles, HubFolder, Onnx
+from ipo_prompts.experiments.export.head import HeadFiles, Onnx
 from ipo_prompts.experiments.export.hf import HuggingFace
+from ipo_prompts.experiments.export.hub import HubFolder
 from ipo_prompts.experiments.export.plain import ClipBenchmark, OpenClip, ProgramJson, Txt
 from ipo_prompts.experiments.export.target import Differs, NotChecked, Reference, Target, export
 from ipo_prompts.programs.classifier import TemplateClassifier

@@ -1,7 +1,6 @@
-"""The targets that write the head of a program to files, see docs/heads.md: `head`, `onnx` and `hub`.
+"""The targets that write the head of a program to files, see docs/heads.md: `head` and `onnx`.
 
-The files of `head` are for NumPy, or for any reader of safetensors. The files of `onnx` are for ONNX Runtime. The
-folder of `hub` is that of `head` with the program and a model card, ready to push to the Hugging Face hub.
+The files of `head` are for NumPy, or for any reader of safetensors. The files of `onnx` are for ONNX Runtime.
 """
 
 from __future__ import annotations
@@ -16,24 +15,21 @@ from typing import Any
 import numpy as np
 
 from ipo_prompts.experiments.export.target import (
-    README,
     Differs,
     Reference,
     Target,
     imported,
     reader,
-    usage,
     with_open_clip,
     write_readme,
 )
-from ipo_prompts.experiments.run.result import RESULT, load_result
 from ipo_prompts.metrics.arrays import Floats
 from ipo_prompts.metrics.clip import open_clip_arguments
 from ipo_prompts.metrics.errors import to_install
 from ipo_prompts.metrics.head import Head
 from ipo_prompts.programs.classifier import TemplateClassifier
 
-TENSORS, ABOUT, READ, PROGRAM = "head.safetensors", "head.json", "read.py", "program.json"
+TENSORS, ABOUT, READ = "head.safetensors", "head.json", "read.py"
 HEAD_ONNX, WHOLE_ONNX = "head.onnx", "classifier.onnx"
 OUTPUTS = ["logits", "probabilities"]
 FEATURES = 1e-5
@@ -43,7 +39,7 @@ FEATURES = 1e-5
 SURE = 1e-4
 """The largest accepted difference between two libraries in a probability."""
 
-_USE = with_open_clip(
+USE = with_open_clip(
     """\
 import json, runpy, sys
 import numpy as np, open_clip, torch
@@ -82,7 +78,7 @@ class HeadFiles(Target):
         (place / ABOUT).write_text(json.dumps(_about(program, head), indent=2) + "\n", encoding="utf-8")
         transform = getattr(program.clip.model.visual, "preprocess_cfg", None)
         (place / READ).write_text(reader(program.background) + _pixels(transform), encoding="utf-8")
-        write_readme(program, place, _USE)
+        write_readme(program, place, USE)
 
     def check(self, reference: Reference, place: Path) -> str:
         """Classify the pictures with NumPy from the written files; read them with `read.py`; compare the results."""
@@ -259,63 +255,4 @@ def _save(model: Any, name: str, example: Any, outputs: list[str], file: Path) -
             dynamic_shapes=({0: torch.export.Dim("n")},),
             external_data=False,
             verbose=False,
-        )
-
-
-class HubFolder(HeadFiles):
-    """The folder of `head` with `program.json` and a model card as its README.
-
-    Attributes:
-        run: the directory of the run that made the program; the card shows its verdict. None: there is no result.
-    """
-
-    def __init__(self, run: Path | None = None) -> None:
-        """Store the run directory; store None if the directory has no result."""
-        self.run = run if run is not None and (run / RESULT).exists() else None
-
-    def refusal(self, program: TemplateClassifier) -> str | None:
-        """Return a reason if the CLIP is in a folder of this machine, from which others cannot load it; else None."""
-        if program.clip.name.startswith("local-dir:"):
-            return "its CLIP is in a folder of this machine; push that to the hub, and optimise with --clip hf-hub:…"
-        return None
-
-    def write(self, program: TemplateClassifier, place: Path) -> None:
-        """Write the folder."""
-        super().write(program, place)
-        program.save(str(place / PROGRAM))
-        (place / README).write_text(self._card(program), encoding="utf-8")
-
-    def check(self, reference: Reference, place: Path) -> str:
-        """Load the program again, and check the head as `head` does."""
-        TemplateClassifier.from_file(place / PROGRAM, reference.program.clip)
-        return super().check(reference, place)
-
-    def _card(self, program: TemplateClassifier) -> str:
-        """Return the text of the model card.
-
-        Texts that others wrote, such as class names, are JSON strings in a code block, where they cannot act as markup.
-        """
-        verdict = load_result(self.run).verdict if self.run else "No run is known that tested it."
-        about = {
-            "verdict": verdict,
-            "templates": [template for template, _ in program.templates],
-            "classes": list(program.labels),
-            "clip": program.clip.name,
-            "fingerprint": program.clip.fingerprint,
-        }
-        sure = (
-            "No temperature was fitted: probabilities rank the labels, but are not calibrated."
-            if program.temperature == 1
-            else "Probabilities were calibrated on pictures that were held back or left out."
-        )
-        lines = json.dumps(about, indent=2, ensure_ascii=True).replace("`", "\\u0060")
-        return (
-            "---\nlibrary_name: ipo-prompts\npipeline_tag: zero-shot-image-classification\n---\n\n"
-            f"# A classifier in words for {len(program.labels)} classes\n\n```json\n{lines}\n```\n\n"
-            "Label pictures with `ipo predict hf://USER/NAME PICTURES`, or with the files of\nthe head alone.\n\n"
-            f"## Without IPO\n\n{usage(program, _USE)}"
-            "\n## Limits\n\n"
-            "- The verdict holds for pictures like those of the run, and for the template alone.\n"
-            "- It names one of its classes whatever a picture shows; `--reject` marks some pictures of other things.\n"
-            f"- {sure}\n- It is for this CLIP alone, with these weights and this picture transform.\n"
         )

@@ -48,15 +48,10 @@ MODELS = {
     "ViT-B-32/laion2b_s34b_b79k": "laion/CLIP-ViT-B-32-laion2B-s34B-b79K",
     "ViT-L-14/laion2b_s32b_b82k": "laion/CLIP-ViT-L-14-laion2B-s32B-b82K",
     "ViT-H-14/laion2b_s32b_b79k": "laion/CLIP-ViT-H-14-laion2B-s32B-b79K",
-    "ViT-B-16-SigLIP/webli": "google/siglip-base-patch16-224",
-    "ViT-B-16-SigLIP-256/webli": "google/siglip-base-patch16-256",
-    "ViT-B-16-SigLIP-384/webli": "google/siglip-base-patch16-384",
-    "ViT-L-16-SigLIP-256/webli": "google/siglip-large-patch16-256",
-    "ViT-L-16-SigLIP-384/webli": "google/siglip-large-patch16-384",
-    "ViT-SO400M-14-SigLIP/webli": "google/siglip-so400m-patch14-224",
-    "ViT-SO400M-14-SigLIP-384/webli": "google/siglip-so400m-patch14-384",
 }
 """Models in transformers' format on the Hugging Face hub: open_clip's name of the model → its id on the hub."""
+_SIGLIPS = re.compile(r"(?:hf-hub:timm/)?ViT-(B|L|SO400M|gopt)-(\d+)-SigLIP(2?)(?:-(256|384|512))?(?:/webli)?")
+_TOWERS = {"B": "base", "L": "large", "SO400M": "so400m", "gopt": "giant-opt"}
 HERE, ARGUMENTS = ".", "pipeline.json"
 """HERE is the value of `model` if the model is in the exported folder. ARGUMENTS is the file with the arguments."""
 TEXTS = 4000
@@ -110,7 +105,7 @@ class HuggingFace(Target):
                 "the pipeline of Hugging Face has one hypothesis_template and this is an ensemble of "
                 f"{len(program.templates)}; take open_clip or head"
             )
-        names = spoken(program.class_names)
+        names, _ = self._words(program)
         if len(set(names)) < len(names):
             return "the pipeline of Hugging Face names labels by their text and two classes have the same"
         if self._model(program) == HERE:
@@ -128,14 +123,25 @@ class HuggingFace(Target):
 
     def _model(self, program: TemplateClassifier) -> str:
         """Return the id or the folder of the model; return `HERE` if the model has to be written."""
-        name = program.clip.name
-        if self.model is None and name.startswith("hf-hub:") and not name.startswith("hf-hub:timm/"):
-            return name.removeprefix("hf-hub:")
-        return self.model or MODELS.get(name, HERE)
+        return self.model or hub_id(program.clip.name) or HERE
+
+    def _words(self, program: TemplateClassifier) -> tuple[list[str], str]:
+        """Return the labels and the hypothesis template.
+
+        If open_clip cleans texts (lower case, no punctuation) before it makes tokens, as for SigLIP, both are clean,
+        because the tokenizers on the hub may not do so.
+        """
+        names, template = spoken(program.class_names), program.template
+        if self._model(program) != HERE and _canonical(program.clip.tokenizer):
+            from open_clip.tokenizer import canonicalize_text
+
+            template = canonicalize_text(template, keep_punctuation_exact_string=SLOT).replace(SLOT.lower(), SLOT)
+            names = [canonicalize_text(name) for name in names]
+        return names, formatted(template, "{}" if template.count(SLOT) == 1 else "{0}")
 
     def write(self, program: TemplateClassifier, place: Path) -> None:
         """Write the JSON file, or the folder if the model has to be written."""
-        model = self._model(program)
+        model, (names, template) = self._model(program), self._words(program)
         if model == HERE:
             with _quiet():
                 save_model(program.clip, place)
@@ -144,10 +150,12 @@ class HuggingFace(Target):
         arguments = {
             "task": TASK,
             "model": model,
-            "candidate_labels": spoken(program.class_names),
-            "hypothesis_template": formatted(program.template, "{}" if program.template.count(SLOT) == 1 else "{0}"),
+            "candidate_labels": names,
+            "hypothesis_template": template,
+            "labels": list(program.labels),
             "open_clip": {"name": program.clip.name, "fingerprint": program.clip.fingerprint},
-            "note": "pipeline(task, model=model)(picture, candidate_labels=…, hypothesis_template=…). The model is the "
+            "note": "pipeline(task, model=model)(picture, candidate_labels=…, hypothesis_template=…). `labels` are "
+            "the names of the classes, in the order of candidate_labels. The model is the "
             f"one that open_clip calls {program.clip.name}. Its scores are not calibrated: this program divides logits "
             f"by {program.temperature:g}, the pipeline by 1. It resizes pictures with torchvision; "
             "image_processor=AutoImageProcessor.from_pretrained(model, backend='pil') does so as this program does.",
@@ -179,6 +187,26 @@ class HuggingFace(Target):
         best = np.array([place_of[max(answer, key=lambda one: one["score"])["label"]] for answer in answers])
         labels = some.same_labels(best, TIE, why="its picture transform differs")
         return f"with transformers {transformers.__version__}: {labels}, {embeddings}"
+
+
+def hub_id(name: str) -> str | None:
+    """Return the id on the hub of a CLIP in transformers' format; None if it is not known.
+
+    A CLIP of timm on the hub is in open_clip's format; that of another author is taken to be in both.
+    """
+    if found := _SIGLIPS.fullmatch(name):
+        size, patch, version, side = found.groups(default="224")
+        return f"google/siglip{version}-{_TOWERS[size]}-patch{patch}-{side}"
+    if name.startswith("hf-hub:") and not name.startswith("hf-hub:timm/"):
+        return name.removeprefix("hf-hub:")
+    return MODELS.get(name)
+
+
+def _canonical(tokenizer: Any) -> bool:
+    """Whether a tokenizer of open_clip removes punctuation and upper case."""
+    from open_clip.tokenizer import get_clean_fn
+
+    return getattr(tokenizer, "clean_fn", None) is get_clean_fn("canonicalize")
 
 
 @contextmanager
@@ -391,7 +419,7 @@ def _tokenizer(ours: Any) -> Any:
     steps = [normalizers.Replace(Regex(r"\s+"), " "), normalizers.Strip()]
     if ours.clean_fn is not get_clean_fn("whitespace"):
         steps = [normalizers.Lowercase(), *steps]
-    if ours.clean_fn is get_clean_fn("canonicalize"):
+    if _canonical(ours):
         signs = "".join(f"\\{sign}" for sign in string.punctuation)
         steps = [normalizers.Replace("_", " "), normalizers.Replace(Regex(f"[{signs}]"), ""), *steps]
     backend.normalizer = normalizers.Sequence([*steps, *([backend.normalizer] if backend.normalizer else [])])

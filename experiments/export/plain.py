@@ -111,7 +111,8 @@ for file in sys.argv[1:]:
 """
 _TO_MEASURE = """
 These probabilities are those of the CLIP, to which no temperature was fitted. To measure instead of to label, give
-`clip_benchmark eval` the lists with `--custom_template_file` and `--custom_classname_file`.
+`clip_benchmark eval` the lists with `--custom_template_file` and `--custom_classname_file`; its version 1.6.2 needs a
+NumPy below 2.4.
 """
 
 

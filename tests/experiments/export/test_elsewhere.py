@@ -16,7 +16,6 @@ from ipo_prompts.experiments.data import load_data
 from ipo_prompts.experiments.embedded import MODEL_DIR
 from ipo_prompts.experiments.export import TARGETS, export
 from ipo_prompts.metrics.clip import Clip
-from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.pictures import Picture
 from ipo_prompts.programs.classifier import TemplateClassifier
 
@@ -212,22 +211,3 @@ def test_onnx_runs_a_siglip(siglip: Clip, pictures: list[Picture], tmp_path: Pat
     program = TemplateClassifier(siglip, ["cat", "dog"], "a photo of a <CLASS>.")
     verdict = export(program, TARGETS["onnx"](), tmp_path / "out", pictures)
     assert f"same label on {len(pictures)} of {len(pictures)} pictures, features equal within" in verdict
-
-
-def test_a_folder_for_the_hub_has_a_card_that_no_name_breaks(
-    clip: Clip, pictures: list[Picture], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    program = TemplateClassifier(clip, ["cat", "``` # dog"], "a photo of a <CLASS>.")
-    verdict = export(program, TARGETS["hub"](), tmp_path / "out", pictures)
-    assert verdict.startswith("checked, ")
-    card = (tmp_path / "out" / "README.md").read_text()
-    assert card.count("```") == 2 and "No temperature was fitted" in card
-    assert json.loads(card.split("```")[1].removeprefix("json"))["classes"] == ["cat", "``` # dog"]
-    assert TemplateClassifier.from_file(tmp_path / "out", clip).class_names == program.class_names
-    monkeypatch.setattr("huggingface_hub.hf_hub_download", lambda name, file: str(tmp_path / "out" / file))
-    assert TemplateClassifier.from_file(Path("hf://someone/pets"), clip).class_names == program.class_names
-    content = json.loads((tmp_path / "out" / "program.json").read_text())
-    content["clip"]["name"] = "local-dir:/elsewhere"
-    (tmp_path / "out" / "program.json").write_text(json.dumps(content))
-    with pytest.raises(InputError, match="trust"):
-        TemplateClassifier.from_file(Path("hf://someone/pets"))

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from ipo_prompts.experiments.export import Differs, export
-from ipo_prompts.experiments.export.hf import HuggingFace
+from ipo_prompts.experiments.export.hf import HuggingFace, hub_id, save_model
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.pictures import Picture
@@ -74,3 +74,46 @@ def test_labels_that_read_the_same_are_refused(twins: Any, pictures: list[Pictur
     program = TemplateClassifier(twins.clip, ["ice_cream", "ice cream"], PLAIN)
     with pytest.raises(InputError, match="two classes have the same"):
         export(program, HuggingFace(str(twins.hf)), tmp_path / "out", pictures)
+
+
+def test_a_siglip_of_the_hub_is_named_and_one_with_other_sides_is_written() -> None:
+    assert hub_id("ViT-B-16-SigLIP/webli") == "google/siglip-base-patch16-224"
+    assert hub_id("ViT-SO400M-14-SigLIP-384/webli") == "google/siglip-so400m-patch14-384"
+    assert hub_id("ViT-B-32-SigLIP2-256/webli") == "google/siglip2-base-patch32-256"
+    assert hub_id("hf-hub:timm/ViT-gopt-16-SigLIP2-384") == "google/siglip2-giant-opt-patch16-384"
+    assert hub_id("ViT-L-14/openai") == "openai/clip-vit-large-patch14"
+    assert hub_id("hf-hub:someone/clip") == "someone/clip"
+    for other in ("ViT-SO400M-14-SigLIP2-378/webli", "ViT-B-16-SigLIP-i18n-256/webli", "hf-hub:timm/else", "embedded"):
+        assert hub_id(other) is None
+
+
+@pytest.fixture()
+def uncleaned(siglip: Clip, tmp_path: Path) -> Path:
+    """The SigLIP in the format of transformers, with a tokenizer that takes texts as they are, as SigLIP 2 has."""
+    from tokenizers.normalizers import Strip
+    from transformers import PreTrainedTokenizerFast
+
+    save_model(siglip, tmp_path / "uncleaned")
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(tmp_path / "uncleaned")
+    tokenizer.backend_tokenizer.normalizer = Strip()
+    tokenizer.save_pretrained(tmp_path / "uncleaned")
+    return tmp_path / "uncleaned"
+
+
+def test_texts_for_siglip_2_are_cleaned_before_they_are_written(
+    siglip: Clip, uncleaned: Path, pictures: list[Picture], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = TemplateClassifier(siglip, ["Cat", "Ice_Cream!", "a DOG", "pizza"], "A photo,  of: {weird} <CLASS>.")
+    verdict = export(program, HuggingFace(str(uncleaned)), tmp_path / "out.json", pictures)
+    assert f"same label on {len(pictures)} of {len(pictures)} pictures, class embeddings equal" in verdict
+    text = (tmp_path / "out.json").read_text(encoding="utf-8")
+    written = json.loads(text)
+    assert written["hypothesis_template"] == "a photo of weird {}"
+    assert written["candidate_labels"] == ["cat", "ice cream", "a dog", "pizza"]
+    assert written["labels"] == list(program.labels) and len(text.encode()) < 1500
+    twice = TemplateClassifier(siglip, ["cat", "Cat!"], PLAIN)
+    with pytest.raises(InputError, match="two classes have the same"):
+        export(twice, HuggingFace(str(uncleaned)), tmp_path / "other.json", pictures)
+    monkeypatch.setattr("ipo_prompts.experiments.export.hf._canonical", lambda tokenizer: False)
+    with pytest.raises(Differs, match="class embeddings differ"):
+        export(program, HuggingFace(str(uncleaned)), tmp_path / "other.json", pictures)
