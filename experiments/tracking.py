@@ -31,6 +31,7 @@ from ipo_prompts.programs.record.journal import FILE_NAME as JOURNAL
 from ipo_prompts.programs.record.journal import read
 from ipo_prompts.programs.record.redaction import redacted
 from ipo_prompts.programs.record.trust import own_settings
+from ipo_prompts.programs.running import numbers_of
 from ipo_prompts.programs.search import Step
 
 PROJECT = "ipo"
@@ -194,25 +195,10 @@ class WandbTracker(Tracker):
         self._rows += [[number, entry.template, None, None, None, "", entry.reason] for entry in step.rejected]
         if self._run is None or number <= self._logged:
             return
-        row: dict[str, Any] = {
-            "step": number,
-            "best/accuracy": step.best.value,
-            "best/accuracy_low": step.interval.low,
-            "best/accuracy_high": step.interval.high,
-            "best/loss": step.best.loss,
-            "new": len(step.scored),
-            "refused": len(step.rejected),
-            "tokens": ledger.tokens,
-            "usd": ledger.usd,
-        }
-        if step.scored:
-            row["step/accuracy"] = max(entry.value for entry in step.scored)
-            row["step/accuracy_mean"] = sum(entry.value for entry in step.scored) / len(step.scored)
-            row["step/loss"] = min(entry.loss for entry in step.scored)
         with self._surviving():
             # W&B's own counter can only grow. Steps get even numbers. Odd numbers are for the tables, because a resumed
             # run logs the tables again.
-            self._run.log({k: v for k, v in row.items() if v is not None}, step=2 * number, commit=True)
+            self._run.log(numbers_of(step, ledger), step=2 * number, commit=True)
             self._logged = number
 
     def finish(self, result: RunResult, folder: Path) -> None:
