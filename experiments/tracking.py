@@ -223,7 +223,9 @@ class WandbTracker(Tracker):
                 )
             }
             if flips := _flips(folder / "analysis.json"):
-                pictures = [self._wandb.Image(picture, caption="{}: {} → {}".format(*texts)) for picture, texts in flips]
+                pictures = [
+                    self._wandb.Image(picture, caption="{}: {} → {}".format(*texts)) for picture, texts in flips
+                ]
                 logged["flips"] = self._wandb.Table(
                     columns=["picture", "class", "before", "after", "name"],
                     data=[[picture, *texts] for picture, (_, texts) in zip(pictures, flips, strict=True)],

@@ -253,8 +253,8 @@ class Picture:
     background: Background = AS_VIEWED
     place: str = ""
     _first: _First = field(default_factory=_First, compare=False)
-    # This field is never set. MLflow writes the fields of a dataclass into its traces; if one is not there, it writes the
-    # `repr` instead, which has no path.
+    # This field is never set. MLflow writes the fields of a dataclass into its traces. If one is not there, it writes
+    # the `repr` instead, which has no path.
     _private: None = field(init=False, compare=False)
 
     def __repr__(self) -> str:

@@ -326,9 +326,7 @@ class IPO(Teleprompter):
             )
         return self.settings.model_copy(update={"initial_template": student.template})
 
-    def _on_step(
-        self, steps: int, scale: Scale, log: Callable[[Step, Ledger], None]
-    ) -> Callable[[Step, Ledger], None]:
+    def _on_step(self, steps: int, scale: Scale, log: Callable[[Step, Ledger], None]) -> Callable[[Step, Ledger], None]:
         def told(step: Step, ledger: Ledger) -> None:
             best = f"{scale.told(step.best.value)} {step.best.template}"
             new = f"{len(step.scored)} new, {len(step.rejected)} refused"

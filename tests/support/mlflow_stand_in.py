@@ -49,7 +49,9 @@ class MlflowStandIn:
             monkeypatch.setitem(sys.modules, module.__name__, module)
         monkeypatch.delitem(sys.modules, "ipo_prompts.programs.in_mlflow", raising=False)
 
-    def autolog(self, log_traces: bool = True, log_compiles: bool = False, disable: bool = False, **others: bool) -> None:
+    def autolog(
+        self, log_traces: bool = True, log_compiles: bool = False, disable: bool = False, **others: bool
+    ) -> None:
         """Patch the optimizers that there are."""
         self._switches = {"log_traces": log_traces, "log_compiles": log_compiles, "disable": disable, **others}
         for optimizer in set(Teleprompter.__subclasses__()) - self._patched:
