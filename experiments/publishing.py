@@ -136,8 +136,7 @@ def publish(
     result = _result(prepared, searched, journal.seconds, headroom=room, **found)
     write_json(folder / ENVIRONMENT, environment(prepared.clip))
     write_json(folder / RESULT, result)
-    optional("tables and program in the log of Weights & Biases", partial(tracker.finish, result, folder))
-    finish(journal, result, drawn=True)
+    finish(journal, result, tracker)
     if left := clock().left_out:
         ui.say(f"left out for want of time: {'; '.join(left)}")
     return result
@@ -228,15 +227,17 @@ def save(program: TemplateClassifier, file: Path) -> None:
     write_json(file, program.dump_state() | {"metadata": {"dependency_versions": get_dependency_versions()}})
 
 
-def finish(journal: Journal, result: RunResult, *, drawn: bool = False) -> None:
+def finish(journal: Journal, result: RunResult, tracker: Tracker | None = None) -> None:
     """Write the plot and the page, which are made from the other files, and end the journal.
 
-    If the plot is `drawn` already, it is not written again.
+    A run that ends now has a `tracker`, which logs its end, and has its plot already.
     """
     folder = journal.path.parent
-    if not (result.untested or drawn):
+    if not (result.untested or tracker):
         draw_search(folder, result.template, result.reward)
     write_report(folder)
+    if tracker:
+        optional("tables, page and program in the log of Weights & Biases", partial(tracker.finish, result, folder))
     # The event `end` is the last line of the journal. A run that is killed before this line is written can be resumed,
     # and then writes the missing files. The digests show which files were lost or damaged after the end of the run.
     made = ((name, digest(folder / name)) for name in (*MADE_BY_SEARCHING, *MADE_OF_FILES))

@@ -1,6 +1,7 @@
 """Log runs to Weights & Biases (W&B). The run directory stays the authoritative record.
 
-The environment variables of W&B are honoured: WANDB_PROJECT, WANDB_ENTITY, WANDB_MODE, WANDB_DIR, WANDB_RUN_GROUP.
+The environment variables of W&B are honoured: WANDB_PROJECT, WANDB_ENTITY, WANDB_MODE, WANDB_DIR, WANDB_RUN_GROUP,
+WANDB_TAGS, WANDB_JOB_TYPE.
 Without a key the run is logged offline; `wandb sync` uploads it. A failure of W&B or of the network does not end a run.
 """
 
@@ -15,32 +16,38 @@ import os
 import re
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
 from ipo_prompts.experiments.report.analysis import load_analysis
+from ipo_prompts.experiments.report.page import PAGE
 from ipo_prompts.experiments.run.config import RunConfig
 from ipo_prompts.experiments.run.live_view import Ui
-from ipo_prompts.experiments.run.result import RunResult
+from ipo_prompts.experiments.run.result import PROGRAM, RunResult
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.programs.lm.ledger import Ledger, total_usd
 from ipo_prompts.programs.record.journal import FILE_NAME as JOURNAL
 from ipo_prompts.programs.record.journal import read
 from ipo_prompts.programs.record.redaction import redacted
 from ipo_prompts.programs.record.trust import own_settings
+from ipo_prompts.programs.running import numbers_of
 from ipo_prompts.programs.search import Step
 
 PROJECT = "ipo"
 LOGS = "wandb"
+STAGING = "WANDB_DATA_DIR"
+"""The environment variable with the folder in which W&B keeps copies of artifacts until they are uploaded."""
 INIT_SECONDS = 30.0
 """How many seconds to wait for W&B at the start. After that time the run is logged offline."""
 FINISH_SECONDS = 120.0
 """How many seconds to wait for the upload at the end. `wandb sync` uploads the rest."""
 SCORES = ("accuracy_initial", "accuracy", "gain", "gain_low", "gain_high")
 """The names of the numbers that the summary of a run has for each part of the pictures, as in `selection/gain`."""
+MOST_IN_TAG = 64
+"""The most characters of a tag that the server of W&B takes."""
 _USER_IN_ADDRESS = re.compile(r"(?<=://)[^/\s@]+@")
 
 
@@ -57,7 +64,7 @@ class Tracker:
         """Log a finished step. A resumed run calls this for its earlier steps again."""
 
     def finish(self, result: RunResult, folder: Path) -> None:
-        """Log the result of a run; `folder` holds `program.json` and perhaps `analysis.json`."""
+        """Log the result of a run; `folder` holds the program, the page and perhaps `analysis.json`."""
 
 
 def tracking(config: RunConfig, folder: Path, ui: Ui) -> Tracker:
@@ -89,7 +96,9 @@ def summary_of(result: RunResult) -> dict[str, Any]:
 
 
 class WandbTracker(Tracker):
-    """Logs settings, steps, templates, pictures whose label changed, and the program (as an artifact) to W&B.
+    """Logs settings, steps, templates, pictures whose label changed, the page and the program to W&B.
+
+    The folder of an offline log is whole: it holds all of these, and can be copied to another machine.
 
     A resumed run stays the same W&B run, because its id is computed from the start event of the journal. The W&B server
     knows how many steps it has, so no step is logged twice. An offline log is written again from the first step,
@@ -142,6 +151,8 @@ class WandbTracker(Tracker):
             "id": os.environ.get("WANDB_RUN_ID") or known,
             "resume": "allow",
             "dir": str(place),
+            "job_type": os.environ.get("WANDB_JOB_TYPE") or "optimize",
+            "tags": _tags(self._config),
             "config": _clean(self._config.model_dump()),
             # Only what is logged here leaves the machine: no command line, no source, no list of packages.
             "settings": self._wandb.Settings(
@@ -194,49 +205,43 @@ class WandbTracker(Tracker):
         self._rows += [[number, entry.template, None, None, None, "", entry.reason] for entry in step.rejected]
         if self._run is None or number <= self._logged:
             return
-        row: dict[str, Any] = {
-            "step": number,
-            "best/accuracy": step.best.value,
-            "best/accuracy_low": step.interval.low,
-            "best/accuracy_high": step.interval.high,
-            "best/loss": step.best.loss,
-            "new": len(step.scored),
-            "refused": len(step.rejected),
-            "tokens": ledger.tokens,
-            "usd": ledger.usd,
-        }
-        if step.scored:
-            row["step/accuracy"] = max(entry.value for entry in step.scored)
-            row["step/accuracy_mean"] = sum(entry.value for entry in step.scored) / len(step.scored)
-            row["step/loss"] = min(entry.loss for entry in step.scored)
         with self._surviving():
             # W&B's own counter can only grow. Steps get even numbers. Odd numbers are for the tables, because a resumed
             # run logs the tables again.
-            self._run.log({k: v for k, v in row.items() if v is not None}, step=2 * number, commit=True)
+            self._run.log(numbers_of(step, ledger), step=2 * number, commit=True)
             self._logged = number
 
     def finish(self, result: RunResult, folder: Path) -> None:
         """See `Tracker.finish`."""
         if self._run is None:
             return
-        with self._surviving():
-            tables = {
+        with self._surviving(), self._staging():
+            logged = {
                 "templates": self._wandb.Table(
                     columns=["step", "template", "accuracy", "loss", "n", "source", "refused because"],
                     data=redacted(self._rows),
                 )
             }
             if flips := _flips(folder / "analysis.json"):
-                tables["flips"] = self._wandb.Table(
+                pictures = [
+                    self._wandb.Image(picture, caption="{}: {} → {}".format(*texts)) for picture, texts in flips
+                ]
+                logged["flips"] = self._wandb.Table(
                     columns=["picture", "class", "before", "after", "name"],
-                    data=[[self._wandb.Image(picture), *texts] for picture, texts in flips],
+                    data=[[picture, *texts] for picture, (_, texts) in zip(pictures, flips, strict=True)],
                 )
-            self._run.log(tables, step=2 * self._logged + 1, commit=True)
+                logged["pictures"] = pictures  # as files of the run, too; those of a table are in an artifact
+            # Without `inject`, which makes a page load a style sheet of W&B.
+            logged["page"] = self._wandb.Html((folder / PAGE).read_text(encoding="utf-8"), inject=False)
+            self._run.log(logged, step=2 * self._logged + 1, commit=True)
             self._run.summary.update(_clean(summary_of(result)))
+            # The program is a file of the run, too: an artifact is uploaded only from the place where it was made.
+            program = Path(shutil.copy(folder / PROGRAM, self._run.dir))
+            self._run.save(program, base_path=program.parent, policy="now")
             artifact = self._wandb.Artifact(
                 f"program-{self._run.id}", type="program", metadata={"template": redacted(result.template)}
             )
-            artifact.add_file(str(folder / "program.json"))
+            artifact.add_file(str(program))
             self._run.log_artifact(artifact)
 
     def __exit__(self, kind: type[BaseException] | None, *raised: object) -> None:
@@ -249,6 +254,11 @@ class WandbTracker(Tracker):
             self._ui.say(f"logged offline; upload it with: wandb sync {Path(run.settings.sync_dir)}")
         elif run.url:
             self._ui.say(f"logged at {run.url}")
+
+    def _staging(self) -> AbstractContextManager[Any]:
+        """Within the block, W&B keeps copies of artifacts in the folder of the log, and not in the user's home."""
+        own = os.environ.get(STAGING) or self._run.settings.sync_dir
+        return mock.patch.dict(os.environ, {STAGING: str(own)})
 
     @contextmanager
     def _surviving(self) -> Iterator[None]:
@@ -266,6 +276,14 @@ def has_key() -> bool:
     if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE"):
         return True
     return get_netrc_auth(os.environ.get("WANDB_BASE_URL") or "https://api.wandb.ai") is not None
+
+
+def _tags(config: RunConfig) -> list[str]:
+    """Return the tags of a run, by which W&B groups runs: those of the user, or else the strategy, reward and CLIP."""
+    if given := os.environ.get("WANDB_TAGS"):
+        return given.split(",")
+    names = (config.strategy["name"], config.reward["name"], Path(config.clip).name)
+    return [_clean({"": name})[""][:MOST_IN_TAG] for name in names]
 
 
 def _id_of(folder: Path) -> str | None:

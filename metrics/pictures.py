@@ -253,9 +253,16 @@ class Picture:
     background: Background = AS_VIEWED
     place: str = ""
     _first: _First = field(default_factory=_First, compare=False)
+    # This field is never set. MLflow writes the fields of a dataclass into its traces. If one is not there, it writes
+    # the `repr` instead, which has no path.
+    _private: None = field(init=False, compare=False)
 
     def __repr__(self) -> str:
         return "<picture>"
+
+    def __dir__(self) -> list[str]:
+        """Name what a table may hold: pandas, and MLflow with it, writes all that is named here."""
+        return ["known"]
 
     @classmethod
     def from_path(cls, path: Path) -> Picture:

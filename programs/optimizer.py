@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable, Sequence
-from contextlib import closing, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import replace
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import dspy
@@ -56,6 +58,8 @@ if TYPE_CHECKING:
 
 # A child of DSPy's logger: the progress of `compile` is shown and silenced with that of DSPy's own optimizers.
 progress = logging.getLogger("dspy.teleprompt.ipo")
+MLFLOW = "ipo_prompts.programs.in_mlflow"
+"""The module that logs in MLflow, imported only when it is used."""
 
 
 class IPO(Teleprompter):
@@ -192,13 +196,17 @@ class IPO(Teleprompter):
         if not searched:
             raise InputError("there are no examples to search on.")
         check_apart(searched, others, student.clip)
-        with nullcontext() if self.log_dir is None else closing(Journal(Path(self.log_dir))) as journal:
+        identity = self._identity(student, reward, settings, lm)
+        with (
+            nullcontext() if self.log_dir is None else closing(Journal(Path(self.log_dir))) as journal,
+            _logged({**identity, "trainset": len(searched), "valset": len(others)}) as log,
+        ):
             if journal:
                 sets = {
                     "trainset": examples_digest(searched, student.clip),
                     "valset": examples_digest(others, student.clip),
                 }
-                begin(journal, {**self._identity(student, reward, settings, lm), **sets})
+                begin(journal, {**identity, **sets})
             progress.info("Searching on %d examples; %d more choose the winner.", len(searched), len(others))
             replies = recorded_events(self.lm) if isinstance(self.lm, str) else None
             job = Job(
@@ -215,7 +223,8 @@ class IPO(Teleprompter):
                 replies=replies or (),
                 replay=replies is not None,
             )
-            found = run(job, journal, on_step=self._on_step(settings.steps, scale_of(reward)), say=progress.info)
+            told = self._on_step(settings.steps, scale_of(reward), log)
+            found = run(job, journal, on_step=told, say=progress.info)
         chosen = printable(found.result.choice.template)
         progress.info("The search ended: %s. Chosen: %s", found.result.ended, chosen)
         made = compiled(program, found, scale_of(reward))
@@ -317,16 +326,29 @@ class IPO(Teleprompter):
             )
         return self.settings.model_copy(update={"initial_template": student.template})
 
-    def _on_step(self, steps: int, scale: Scale) -> Callable[[Step, Ledger], None]:
+    def _on_step(self, steps: int, scale: Scale, log: Callable[[Step, Ledger], None]) -> Callable[[Step, Ledger], None]:
         def told(step: Step, ledger: Ledger) -> None:
             best = f"{scale.told(step.best.value)} {step.best.template}"
             new = f"{len(step.scored)} new, {len(step.rejected)} refused"
             said = f"Step {step.number + 1}/{steps}: {new}; best so far: {best}"
             progress.info("%s", printable(f"Initial template: {best}" if step.number < 0 else said))
+            log(step, ledger)
             if self.on_step:
                 self.on_step(step)
 
         return told
+
+
+def _logged(identity: dict[str, Any]) -> AbstractContextManager[Callable[[Step, Ledger], None]]:
+    """Log a compile in MLflow where its autolog is in use; see `in_mlflow.logged`. No parameter is a class name."""
+    if "mlflow.dspy" not in sys.modules:
+        return nullcontext(lambda step, ledger: None)
+    told = {**identity, "classes": len(identity["classes"]), "earlier": None}
+    return cast("AbstractContextManager[Any]", resolve_name(f"{MLFLOW}:logged")(told))
+
+
+if "mlflow.dspy" in sys.modules:
+    resolve_name(f"{MLFLOW}:find_ipo")()
 
 
 # Searching without labels: the reward `fit`, the price of a word, and the lead that replaces the initial template.

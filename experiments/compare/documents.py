@@ -10,6 +10,7 @@ import json
 import math
 import sys
 from collections.abc import Mapping, Sequence
+from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,7 @@ from ipo_prompts.experiments.compare.published import ablations_of, published_ro
 from ipo_prompts.experiments.compare.raw_cells import unpack, without_places
 from ipo_prompts.experiments.compare.tables.markdown import EMPTY, details, on_terminal, to_markdown, verdict_text
 from ipo_prompts.experiments.compare.tables.runs import ColumnScore
-from ipo_prompts.experiments.compare.tables.table import COUNTS, Table, build_table
+from ipo_prompts.experiments.compare.tables.table import COUNTS, Scope, Table, build_table
 from ipo_prompts.experiments.compare.tables.words import notes, verdicts
 from ipo_prompts.experiments.run.files import check_writable, write_text
 from ipo_prompts.metrics.errors import InputError
@@ -267,7 +268,8 @@ def by_settings(table: Table, own: Mapping[str, Mapping[str, Any]]) -> list[Bloc
         own: label of a row → the row's own settings, by name.
 
     Returns:
-        Two tables (gains by row, gains by setting), each after a sentence about it; empty if no setting varies.
+        Two tables (gains by row, gains by setting), each after a sentence about it, and a sentence with the settings
+        that moved nothing, if there are such settings; empty if no setting varies.
     """
     from pandas import Series
 
@@ -297,4 +299,18 @@ def by_settings(table: Table, own: Mapping[str, Mapping[str, Any]]) -> list[Bloc
         rows,
         "What each setting did, the mean over the rows that have it:",
         effects,
+        *_idle(table, scope, {row: {name: str(own[row].get(name)) for name in varied} for row in gains.index}),
     ]
+
+
+def _idle(table: Table, scope: Scope, rows: Mapping[str, Mapping[str, str]]) -> list[Block]:
+    """Return a sentence with the settings that moved nothing, among rows that differ in one setting only."""
+    moved: dict[str, bool] = {}
+    for a, b in combinations(rows, 2):
+        differing = [name for name, value in rows[a].items() if value != rows[b][name]]
+        if len(differing) == 1:
+            same = all(table.runs[data, a].same_templates(table.runs[data, b]) for data in scope.data)
+            moved[differing[0]] = moved.get(differing[0], False) or not same
+    idle = [name for name, has_moved in moved.items() if not has_moved]
+    told = "rows that differ in nothing else ended with the same templates and values"
+    return [f"Moved nothing: {', '.join(idle)}; {told}."] if idle else []

@@ -6,6 +6,7 @@ import base64
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -37,6 +38,7 @@ from support.wandb_files import recorded, segments, table
 from support.wandb_server import WandbServer
 
 SECRET = "sk-abcdefghijklmnop"
+PAGE = "<!doctype html><title>A run</title>"
 ODD = '<img src=x onerror="alert(1)"> {0} of a <CLASS>'
 
 
@@ -90,6 +92,7 @@ RESULT = made_result(
 
 def finish(tracker: Tracker, folder: Path) -> None:
     (folder / "program.json").write_text("{}")
+    (folder / "report.html").write_text(PAGE)
     buffer = io.BytesIO()
     Image.new("RGB", (8, 6), "red").save(buffer, "PNG")
     good = "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
@@ -158,6 +161,33 @@ def test_all_of_a_run_is_in_its_offline_record(
     assert f"wandb sync {file.parent}" in told.getvalue()
     everything = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
     assert SECRET.encode() not in everything
+
+
+def test_the_folder_of_an_offline_log_is_whole(tmp_path: Path, ui: Ui, monkeypatch: pytest.MonkeyPatch) -> None:
+    home, folder = tmp_path / "home", tmp_path / "run"
+    folder.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.delenv("WANDB_DATA_DIR", raising=False)
+    with tracking(RunConfig(track="wandb"), folder, ui) as tracker:
+        for one in STEPS:
+            tracker.step(one, Ledger())
+        finish(tracker, folder)
+    (log,) = (folder / "wandb").glob("offline-run-*")
+    moved = log.rename(tmp_path / log.name)
+    shutil.rmtree(folder)
+    assert not [path for path in home.rglob("*") if "staging" in path.parts], "no copy is kept in the user's home"
+    run = recorded(next(moved.glob("run-*.wandb")))
+    (last,) = [row for row in run.rows if "page.path" in row]
+    files = moved / "files"
+    assert (files / last["page.path"]).read_text() == PAGE
+    assert (files / "program.json").read_text() == "{}" and "program.json" in run.files
+    pictures = [files / path for path in last["pictures.filenames"]]
+    assert len(pictures) == 2 and all(Image.open(path).size == (8, 6) for path in pictures)
+    assert last["pictures.captions"] == ["cat: dog → cat", "cat: dog → bus"]
+    assert len(json.loads((files / last["templates.path"]).read_text())["data"]) == 4
+    staged = {path.read_bytes() for path in (moved / "artifacts" / "staging").rglob("*") if path.is_file()}
+    assert b"{}" in staged
+    assert (run.job_type, run.tags) == ("optimize", ["compose", "classification", "embedded"])
 
 
 def test_a_run_that_goes_on_is_the_same_wandb_run_and_logs_no_step_twice(tmp_path: Path, ui: Ui) -> None:

@@ -25,6 +25,9 @@ class Recorded:
     id: str = ""
     project: str = ""
     group: str = ""
+    job_type: str = ""
+    tags: list[str] = field(default_factory=list)
+    files: list[str] = field(default_factory=list)
     config: dict[str, Any] = field(default_factory=dict)
     rows: list[dict[str, Any]] = field(default_factory=list)
     summary: dict[str, Any] = field(default_factory=dict)
@@ -51,6 +54,7 @@ def _decoded(file: Path) -> Recorded:
         kind = record.WhichOneof("record_type")
         if kind == "run":
             found.id, found.project, found.group = record.run.run_id, record.run.project, record.run.run_group
+            found.job_type, found.tags = record.run.job_type, [*record.run.tags]
             found.config |= {item.key: json.loads(item.value_json) for item in record.run.config.update}
         elif kind == "history":
             found.rows.append({_name(item): json.loads(item.value_json) for item in record.history.item})
@@ -59,6 +63,8 @@ def _decoded(file: Path) -> Recorded:
         elif kind == "artifact":
             paths = [entry.path for entry in record.artifact.manifest.contents]
             found.artifacts[f"{record.artifact.type}:{record.artifact.name}"] = paths
+        elif kind == "files":
+            found.files += [file.path for file in record.files.files]
         elif kind == "exit":
             found.exit_code = record.exit.exit_code
     return found

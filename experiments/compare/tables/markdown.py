@@ -29,16 +29,16 @@ PUBLISHED = "published: "
 
 
 class Footnotes(dict[str, str]):
-    """Text of a footnote → its mark on a page. Published sources have letters as marks, and reasons have numbers.
+    """Text of a footnote → its mark on a page: a letter for a published source, `note` and a number for a reason.
 
-    A text gets its mark when it is first looked up.
+    A text gets its mark when it is first looked up. A number alone in brackets is a number of comparisons.
     """
 
     def __missing__(self, text: str) -> str:
         """Give the next free mark to a new text, and return the mark."""
         is_source = text.startswith(PUBLISHED)
         place = sum(other.startswith(PUBLISHED) == is_source for other in self)
-        self[text] = f"({ascii_lowercase[place % 26] if is_source else place + 1})"
+        self[text] = f"({ascii_lowercase[place % 26]})" if is_source else f"(note {place + 1})"
         return self[text]
 
 

@@ -88,6 +88,11 @@ class Runs:
         )
         return None not in ours and ours == theirs and scored_alike
 
+    def ignore_seeds(self) -> bool:
+        """Whether the runs ended with the same templates and values under every seed."""
+        first, *others = (self.at([seed]) for seed in self.seeds)
+        return all(first.same_templates(other) for other in others)
+
 
 def align(a: Runs, b: Runs) -> tuple[Runs, Runs] | None:
     """Return the runs of two methods for the seeds that both have; None when they have no seed in common."""

@@ -17,6 +17,7 @@ import yaml
 from ipo_prompts.experiments.compare.documents import HELD_BACK, by_settings
 from ipo_prompts.experiments.compare.grid import GridConfig, load_grid
 from ipo_prompts.experiments.compare.tables.table import build_table
+from ipo_prompts.experiments.compare.tables.words import notes
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.programs.strategies import STRATEGIES
 from support.runs import copy_pictures, ipo
@@ -235,6 +236,25 @@ def test_many_numbers_of_a_setting_are_told_by_their_rank_correlation() -> None:
         ["half", "0", "5", "-4.00"],
         ["half", "1", "4", "-4.00"],
     ]
+
+
+def test_it_is_said_which_setting_and_which_seed_moved_nothing() -> None:
+    own = {f"{d}, {s}": {"describer": d, "strategy.size": s} for d in ("clip", "none") for s in (0, 5)}
+    skills = {"baseline": 0.0} | {name: 0.5 + of["strategy.size"] for name, of in own.items()}
+    cells = make_cells(("embedded:a",), skills, seeds=2, sides=("test",), protocol="few-shot")
+    size_alone = {}
+    for cell in cells:  # the describer and the seed decide nothing
+        cell["choice"] = {"gain": 0.1}
+        size = own.get(cell["cell"]["method"], {}).get("strategy.size")
+        cell |= size_alone.setdefault(size, {name: cell[name] for name in ("templates", "scores")})
+    told = "; rows that differ in nothing else ended with the same templates and values."
+    *_, last = by_settings(build_table(cells), own)
+    assert last == f"Moved nothing: describer{told}"
+    assert any(note.startswith("The seed moved nothing") for note in notes(build_table(cells)))
+
+    cells[-1] |= {"templates": [{"template": "another <CLASS>", "weight": 1.0}]}  # of one row under one seed
+    assert isinstance(by_settings(build_table(cells), own)[-1], list)
+    assert not any(note.startswith("The seed moved nothing") for note in notes(build_table(cells)))
 
 
 # --- the same file through W&B

@@ -27,9 +27,9 @@ def test_absent_cells_are_marked_with_their_reason():
     assert rows["embedded:a", "phrases"].seeds == 2
     assert gain_of(table, "embedded:a", "ipo-default", "phrases", "H").seeds == 2
     text = to_markdown(table)
-    assert "– (1)" in text and "(1) no hand-written template exists (embedded:a)\n" in text
-    assert "| 2 (2) " in text and "- (2) failed: the server \\| hung up\n" in text
-    assert "– (1)" in details(table) and "(1) no hand-written template exists\n" in details(table)
+    assert "– (note 1)" in text and "(note 1) no hand-written template exists (embedded:a)\n" in text
+    assert "| 2 (note 2) " in text and "- (note 2) failed: the server \\| hung up\n" in text
+    assert "– (note 1)" in details(table) and "(note 1) no hand-written template exists\n" in details(table)
     assert any(
         "hand-written template are not compared; one of them is absent" in sentence for sentence in verdicts(table)
     )

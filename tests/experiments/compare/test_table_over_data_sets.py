@@ -107,7 +107,7 @@ def test_targets_that_only_one_method_has_are_not_compared() -> None:
 def test_a_method_that_lacks_a_data_set_has_no_mean_and_the_table_says_of_how_many(cells: list[dict[str, Any]]) -> None:
     kept = [cell for cell in cells if (cell["cell"]["data"], cell["cell"]["method"]) != ("a2", "phrases")]
     (row,) = lines_of(to_markdown(build_table(kept)), "phrases")
-    assert row[1:] == ["– (1)"] * 3 + ["–", "–", "4 of 5", "–", "–", "–"]
+    assert row[1:] == ["– (note 1)"] * 3 + ["–", "–", "4 of 5", "–", "–", "–"]
 
 
 def test_one_data_set_is_one_table() -> None:

@@ -160,8 +160,8 @@ def test_a_method_that_cannot_be_tested_everywhere_has_its_values_and_gaps_with_
         assert gain_of(table, scope, "class-mean", "baseline", "base").verdict.outcome == "gain"
         assert not any(column != "base" for _, *both, column in table.gains if "class-mean" in both)
     line = next(line for line in details(table).splitlines() if "embedded:a | class-mean " in line and "[" in line)
-    assert [cell.strip() for cell in line.split("|")][4:7] == ["– (1)", "– (1)", "– (1)"]
-    assert "- (1) no pictures of these were seen" in details(table)
+    assert [cell.strip() for cell in line.split("|")][4:7] == ["– (note 1)"] * 3
+    assert "- (note 1) no pictures of these were seen" in details(table)
 
 
 def test_a_mean_over_fewer_targets_than_the_others_is_not_made():
