@@ -277,7 +277,7 @@ def test_a_file_on_the_disk_asks_no_host(write, monkeypatch, tmp_path):
 def test_what_is_no_file_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "pipe.parquet")
     for place in ("/dev/zero", tmp_path / "pipe.parquet", tmp_path):
-        with pytest.raises(InputError, match=r"cannot read .*: it is no regular file; give files of parquet"):
+        with pytest.raises(InputError, match=r"cannot read .*: it is no regular file; give .parquet files"):
             load_data(f"parquet:{place}", seed=0)
 
 
