@@ -233,6 +233,9 @@ def _hint(spec: str, kind: str) -> str:
 def read_class_names(given: str) -> Names:
     """Read a file of class names: a table or a list in YAML or JSON, or a text file with one name on each line.
 
+    A class whose texts in JSON are sentences, as CuPL writes them (Pratt et al. 2023), is called by its key: the key
+    becomes the first name, and the sentences synonyms.
+
     Raises:
         InputError: the file cannot be read, or has no class names.
     """
@@ -242,12 +245,22 @@ def read_class_names(given: str) -> Names:
         content = read_json(file, what, GIVE_JSON) if ending == ".json" else read_yaml(file, what)
         if not isinstance(content, (dict, list)):
             raise InputError(f"{file} holds no class names; write a list of them, or a table such as sofa: [sofa].")
+        if ending == ".json" and isinstance(content, dict):
+            return {key: [key, *texts] if _sentences(texts) else texts for key, texts in content.items()}
         return content
     lines = read_text(file, "the file of class names", MOST_BYTES, "text").splitlines()
     found = [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
     if not found:
         raise InputError(f"{file} names no class; write one name a line.")
     return found
+
+
+def _sentences(texts: object) -> bool:
+    return isinstance(texts, list) and set(map(_is_sentence, texts)) == {True}
+
+
+def _is_sentence(text: object) -> bool:
+    return isinstance(text, str) and text.rstrip().endswith(".")
 
 
 def is_list(names: Names | None) -> bool:
