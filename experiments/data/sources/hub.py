@@ -131,7 +131,7 @@ def _files(path: Path, where: str, ending: str) -> dict[str, list[str]]:
         except OSError as error:
             raise InputError(f"cannot read {file} of {where}: {error.strerror}; give .{ending} files.") from error
     if not splits:
-        raise InputError(f"{where} has no .{ending} files; give the folder that holds them.")
+        raise InputError(f"{where} has no .{ending} files; give the folder of them, or type folder:{path}.")
     return splits
 
 

@@ -14,7 +14,6 @@ from ipo_prompts.experiments.data.assemble import BAR
 from ipo_prompts.metrics.errors import InputError, several
 from ipo_prompts.metrics.files import read_json, read_json_lines
 
-ENDINGS = (".json", ".jsonl")
 _FORM = 'write [{"image": "a.jpg", "label": "cat"}, …], or one such object a line in a file called .jsonl'
 
 Rows = list[tuple[int, dict[str, Any]]]

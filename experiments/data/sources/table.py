@@ -21,7 +21,6 @@ from typing import Any, cast
 
 from ipo_prompts.experiments.data.assemble import Gathered, SourceRow, row_of_file
 from ipo_prompts.experiments.data.draw import part_in_cell
-from ipo_prompts.experiments.data.sources import records
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.files import open_lines
 
@@ -35,6 +34,8 @@ AT_ONCE = 10_000
 """Rows that are read at once. A limit is needed because pandas pads each row to the number of columns of the header."""
 NO_LABELS = "; if the pictures have no labels, name the classes: class_names=names.txt."
 _MARKS = {";": "semicolons", "\t": "tabs", "|": "bars"}
+_JSON = (".json", ".jsonl")
+_RECORDS = "ipo_prompts.experiments.data.sources.records:read_records"
 _HUB = "ipo_prompts.experiments.data.sources.hub"
 _READERS = {".parquet": f"{_HUB}:gather_parquet", ".tar": f"{_HUB}:gather_shards"}
 
@@ -83,7 +84,7 @@ def gather_csv(rest: str, *, labelled: bool = True) -> Gathered:
         rows.append(row_of_file(path.parent / image, name, image, part_in_cell(split, at), group or None, said=said))
     pairs = list(zip(labels, names, strict=True))
     numbered = names_by_number(pairs, where, named=NAME_COLUMN in cells) if rows and labelled else None
-    kind = "json" if path.suffix.lower() in records.ENDINGS else "csv"
+    kind = "json" if path.suffix.lower() in _JSON else "csv"
     return Gathered(f"{kind}:{path.stem}", where, rows, numbered, tuple(stray), passed_over=passed_over)
 
 
@@ -118,8 +119,10 @@ def _cells(path: Path, where: str, labelled: bool, stray: list[str]) -> tuple[An
     """
     import pandas as pd
 
-    json = path.suffix.lower() in records.ENDINGS
-    read = records.read_records(path, where, labelled, stray, AT_ONCE) if json else _read(path, where)
+    if path.suffix.lower() in _JSON:
+        read = resolve_name(_RECORDS)(path, where, labelled, stray, AT_ONCE)
+    else:
+        read = _read(path, where)
     head = next(read)
     header = head.to_numpy().ravel().tolist()  # empty if the first line of the file is blank
     image = next((name for name in IMAGE_COLUMNS if name in header), None)
