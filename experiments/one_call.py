@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 CALL = "the call of ipo.optimize"
 INSTEAD = {
-    "data": "a text, such as data='folder:pets' or 'csv:pets.csv'",
+    "data": "a text, such as data='folder:pets' or 'table:pets.csv'",
     "clip": "a name, such as clip='ViT-B-16/openai'; a loaded CLIP goes to TemplateClassifier (docs/dspy.md)",
     "lm": "a name, such as lm='openai/gpt-4o-mini'; a dspy.LM goes to IPO(lm=…) (docs/dspy.md)",
     "describer": "a name, such as describer='clip'; one of your own goes to IPO(describer=…) (docs/dspy.md)",
@@ -120,7 +120,7 @@ def optimize(
     the run first asks it.
 
     Args:
-        data: the pictures: `folder:PATH`, `csv:PATH`, `hf:NAME` or a name of `ipo data list`; `embedded` if left out.
+        data: the pictures: `folder:PATH`, `table:PATH`, `hf:NAME` or a name of `ipo data list`; `embedded` if left out.
         out: the run directory; `runs/DATE-NAME` if left out.
         resume: the directory of a run to resume. The other arguments must equal the settings of that run; only limits
             may differ.

@@ -119,7 +119,7 @@ def _searched_and_tested(
 
 def _not_ours(config: RunConfig) -> str:
     """Name the models and hosts that the run uses and that neither ship with ipo nor are listed by open_clip."""
-    local = ("folder:", "csv:", "parquet:")
+    local = ("folder:", "table:", "csv:", "parquet:")
     found = {key: one for key, one in outside(config.model_dump()).items() if key not in ("strategy", "start_from")}
     return ", ".join(f"{key}={one}" for key, one in found.items() if not one.startswith(local))
 

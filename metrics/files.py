@@ -154,13 +154,34 @@ def read_json(file: Path, what: str, fix: str) -> Any:
     Raises:
         InputError: the file cannot be read, is too large, or is not JSON.
     """
-    text = read_text(file, what, JSON_BYTES, "JSON", fix)
-    if sum(map(text.count, ",[{")) > JSON_VALUES:
-        raise InputError(f"{what} {file} has more than {JSON_VALUES:,} values; is it the right file?")
+    text = _few_values(file, what, JSON_BYTES, fix)
     try:
         return _writable(json.loads(text))
     except Exception as error:
         raise InputError(f"{what} {file} is not JSON ({reason(error)}); {fix}.") from error
+
+
+def read_json_lines(file: Path, what: str, fix: str) -> list[tuple[int, Any]]:
+    """Read a file with one JSON value on each line, of at most `TABLE_BYTES`; see `read_json`.
+
+    Returns:
+        The number of each line that is not blank, from 1, and its value.
+    """
+    text = _few_values(file, what, TABLE_BYTES, fix)
+    found = []
+    for number, line in enumerate(text.split("\n"), 1):
+        try:
+            found += [(number, _writable(json.loads(line)))] if line.strip() else []
+        except Exception as error:
+            raise InputError(f"row {number} of {what} {file} is not JSON ({reason(error)}); {fix}.") from error
+    return found
+
+
+def _few_values(file: Path, what: str, most: int, fix: str) -> str:
+    text = read_text(file, what, most, "JSON", fix)
+    if sum(map(text.count, ",[{")) > JSON_VALUES:
+        raise InputError(f"{what} {file} has more than {JSON_VALUES:,} values; is it the right file?")
+    return text
 
 
 def open_regular(file: Path | str) -> BinaryIO:

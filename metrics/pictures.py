@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Literal, cast
 
 from ipo_prompts.metrics.errors import InputError, reason
@@ -38,6 +39,7 @@ FORMATS = {
     "PPM": (".ppm", ".pgm", ".pbm"),
     "JPEG2000": (".jp2",),
     "AVIF": (".avif",),
+    "HEIF": (".heic", ".heif"),
 }
 """Pillow's name of each allowed format → the endings of its files. Some other formats run programs (EPS)."""
 ENDINGS = frozenset(ending for endings in FORMATS.values() for ending in endings)
@@ -144,6 +146,8 @@ def _opened(data: bytes, name: str) -> Image:
     warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
     try:
         Image.init()
+        if data[4:8] == b"ftyp" and re.search(rb"hei[cmsx]|hev[cx]", data[8:64]):  # brands of HEIC, ISO/IEC 23008-12
+            _read_heic(name)
         known = [format for format in FORMATS if format in Image.OPEN]  # AVIF is not in every build of Pillow
         image = Image.open(io.BytesIO(data), formats=known)
         pixels = image.width * image.height
@@ -155,6 +159,20 @@ def _opened(data: bytes, name: str) -> Image:
             f"set {LIMIT_VARIABLE}={int(pixels / 1e6) + 1} to read it."
         )
     return image
+
+
+def _read_heic(name: str) -> None:
+    """Let Pillow open HEIC pictures.
+
+    Raises:
+        InputError: the decoder is not installed; the message has `name`.
+    """
+    try:
+        resolve_name("pillow_heif:register_heif_opener")()
+    except ImportError as error:
+        raise InputError(
+            f"the picture {name} is HEIC, as iPhones save it; `pip install pillow-heif` to read it, or save it as JPEG."
+        ) from error
 
 
 def _see_through(image: Image) -> float | None:

@@ -59,7 +59,7 @@ def check(
     words: DataWords = None,
     groups: Annotated[
         Path | None,
-        typer.Option(help="also write a table for csv: that gives near copies one group; needs --clip", metavar="FILE"),
+        typer.Option(help="also write a table that gives near copies one group; needs --clip", metavar="FILE"),
     ] = None,
 ) -> int:
     """Read and count all pictures, name unreadable pictures and empty classes, find pictures that are in two parts."""
@@ -170,8 +170,8 @@ def _check_groups(file: Path, spec: str, clip: str | None) -> None:
     """
     if clip is None:
         raise InputError("--groups compares pictures as a CLIP sees them; name one, as in --clip ViT-B-16/openai.")
-    if spec.partition(":")[0] not in ("folder", "csv"):
-        raise InputError(f"--groups writes a table of files, which {spec} is not; it takes folder:PATH or csv:PATH.")
+    if spec.partition(":")[0] not in ("folder", "table", "csv"):
+        raise InputError(f"--groups writes a table of files, which {spec} is not; it takes folder:PATH or table:PATH.")
     look_first(out=file)
     if file.exists():
         raise InputError(f"{file} is there already; read it, or choose another --groups.")
@@ -191,7 +191,7 @@ def _write_groups(file: Path, spec: str, clip: Clip) -> None:
         return
     write_text(make_room(file), table)
     print(f"\n{told}: {file} proposes them as groups; no run uses this table by itself")
-    print(f"check its column group, correct it, and search on it with --data {shlex.quote(f'csv:{file}')}")
+    print(f"check its column group, correct it, and search on it with --data {shlex.quote(f'table:{file}')}")
     if source.names:
         print("a table does not read classes.yaml: give its names of classes as class_names='{CLASS: NAME}'")
 

@@ -229,7 +229,7 @@ def _lines(report: Checked) -> Iterator[str]:
     called = [f"{own} = {name}" for own, name in pairs if own != name]
     yield from _section("classes that have another name in prompts than in the data", called)
     yield from _section("pictures with little to see (a run uses them all the same)", list(report.empty.values()))
-    yield from _section("left out, not pictures", list(data.stray))
+    yield from _section("left out", list(data.stray))
     note = None if items[0].picture.background != AS_VIEWED else _note(report.transparent, total, "pictures")
     if note:
         yield ""

@@ -42,10 +42,11 @@ other split of a benchmark; the reason follows."""
 THREADS = 8
 """Threads that read pictures. More threads were no faster on a local disk."""
 NAMES_FILE = "classes.yaml"
-MAX_CHARACTERS = 100
-"""Most characters in a class name: prompts must also have room for the template."""
-MAX_NAMES = 20
-"""Most names of one class: for every template, each name is one more text to encode."""
+MAX_CHARACTERS = 200
+"""Most characters in a class name: a sentence of CuPL has at most 50 tokens, and of its 77 a CLIP needs some for the
+template."""
+MAX_NAMES = 64
+"""Most names of one class: for every template, each name is one more text to encode. CuPL has 50 texts a class."""
 NONE = "none"
 """The key under which `classes.yaml` lists things that are none of the classes."""
 MAX_STRANGERS = 1000

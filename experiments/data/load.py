@@ -3,8 +3,8 @@
     ipo optimize --data folder:HOLIDAY class_names=names.txt
 
 The pictures in this example have no labels, and the user names the classes. The names may be in a text file with one
-name on each line, in a YAML file with a list or a table (with synonyms, as in `classes.yaml`), or in the setting itself
-as a list. A list, also in a file, means that the pictures have no labels.
+name on each line, in a YAML or JSON file with a list or a table (with synonyms, as in `classes.yaml`), or in the
+setting itself as a list. A list, also in a file, means that the pictures have no labels.
 
 `labels=none` removes the labels of labelled pictures, so that a run with labels can be compared with a run without
 labels. Without labels, all pictures are in one part, and no label is stored.
@@ -37,13 +37,14 @@ from ipo_prompts.experiments.data.dataset import (
 )
 from ipo_prompts.experiments.data.sources import FORMS, SOURCES, folder
 from ipo_prompts.metrics.errors import InputError, did_you_mean, several
-from ipo_prompts.metrics.files import read_text, read_yaml
+from ipo_prompts.metrics.files import read_json, read_text, read_yaml
 from ipo_prompts.metrics.pictures import AS_VIEWED, Background
 from ipo_prompts.metrics.template import as_read, named, tidy
 
 Names = Mapping[Any, Any] | Sequence[Any]
 GIVE = "class_names=names.txt, a text file with one name a line"
-TABLES = ("csv", "parquet", "hf")
+GIVE_JSON = 'write {"sofa": ["sofa", "couch"]}'
+TABLES = ("table", "csv", "parquet", "hf")
 OFFICIAL = "ipo_prompts.experiments.data.benchmarks.hub:OFFICIAL"
 """Where the table of registered data sets is: name → loader. A spec begins with such a name, or one of `SOURCES`."""
 CODES = "ipo_prompts.experiments.data.wordnet:read_codes"
@@ -67,10 +68,10 @@ def load_data(
     """Load a data set. Pictures are only listed, not opened.
 
     Args:
-        spec: `embedded`, `embedded:NAME`, `embedded:OP+OP`, `folder:PATH`, `csv:PATH`, `parquet:PATH`,
-            `hf:NAME[:CONFIG]`, `python:MODULE:FUNCTION[:REST]` (see `sources/own.py`), or a registered name: `eurosat`
-            (below `IPO_DATA_ROOT`), `eurosat:PATH_OF_ROOT`, `eurosat:hf`, or `eurosat:hf:ID` for another copy on the
-            hub or on this machine.
+        spec: `embedded`, `embedded:NAME`, `embedded:OP+OP`, `folder:PATH`, `table:PATH` (CSV, JSON, parquet or
+            WebDataset; also `csv:PATH`, `parquet:PATH`), `hf:NAME[:CONFIG]`, `python:MODULE:FUNCTION[:REST]` (see
+            `sources/own.py`), or a registered name: `eurosat` (below `IPO_DATA_ROOT`), `eurosat:PATH_OF_ROOT`,
+            `eurosat:hf`, or `eurosat:hf:ID` for another copy on the hub or on this machine.
         seed: the seed with which missing parts are cut (draw.py); without effect if the source has train, val and test.
         task: a sentence that says what the pictures are, for the language model. None takes the registered task, or
             makes a sentence from a few class names.
@@ -93,7 +94,7 @@ def load_data(
     Traceback (most recent call last):
     ...
     ipo_prompts.metrics.errors.InputError: unknown data 'foldr:pictures' (did you mean folder?); use embedded[:NAME or \
-:OP+OP], folder:PATH, csv:PATH, parquet:PATH, hf:NAME[:CONFIG], python:MODULE:FUNCTION[:REST] or a registered name of \
+:OP+OP], folder:PATH, table:PATH, hf:NAME[:CONFIG], python:MODULE:FUNCTION[:REST] or a registered name of \
 `ipo data list`.
     """
     kind, _, rest = spec.strip().partition(":")
@@ -123,8 +124,8 @@ def _labelled(
     """Load pictures with their labels; see `load_data`."""
     class_names = names if isinstance(names, Mapping) else {}
     kind, _, rest = spec.strip().partition(":")
-    if labels == "several" and kind not in ("csv", "parquet"):
-        raise InputError(f"labels=several reads the labels cat|sofa of a table, csv:PATH, and {spec} is none.")
+    if labels == "several" and kind not in TABLES[:-1]:
+        raise InputError(f"labels=several reads the labels cat|sofa of a table, table:PATH, and {spec} is none.")
     if kind not in SOURCES and kind in official():
         data = official()[kind](rest.strip(), seed, task)
         data = with_names(data, class_names, "class_names") if class_names else data
@@ -208,7 +209,7 @@ def names_data(word: str) -> bool:
     """
     kind, colon, _ = word.strip().partition(":")
     if kind in SOURCES:
-        return bool(colon) or not SOURCES[kind].form.startswith(f"{kind}:")
+        return bool(colon) or not SOURCES[kind].needs
     return kind in official()
 
 
@@ -225,27 +226,41 @@ def _hint(spec: str, kind: str) -> str:
     if spec and path.is_dir():
         return f" (did you mean folder:{spec}?)"
     if spec and path.is_file():
-        return f" (did you mean {'parquet' if path.suffix == '.parquet' else 'csv'}:{spec}?)"
+        return f" (did you mean table:{spec}?)"
     return did_you_mean(kind, [*SOURCES, *official()])
 
 
 def read_class_names(given: str) -> Names:
-    """Read a file of class names: a table or a list in YAML, or a text file with one name on each line.
+    """Read a file of class names: a table or a list in YAML or JSON, or a text file with one name on each line.
+
+    A class whose texts in JSON are sentences, as CuPL writes them (Pratt et al. 2023), is called by its key: the key
+    becomes the first name, and the sentences synonyms.
 
     Raises:
         InputError: the file cannot be read, or has no class names.
     """
     file = Path(given).expanduser()
-    if file.suffix.lower() in (".yaml", ".yml"):
-        content = read_yaml(file, "the class names")
+    if (ending := file.suffix.lower()) in (".yaml", ".yml", ".json"):
+        what = "the class names"
+        content = read_json(file, what, GIVE_JSON) if ending == ".json" else read_yaml(file, what)
         if not isinstance(content, (dict, list)):
             raise InputError(f"{file} holds no class names; write a list of them, or a table such as sofa: [sofa].")
+        if ending == ".json" and isinstance(content, dict):
+            return {key: [key, *texts] if _sentences(texts) else texts for key, texts in content.items()}
         return content
     lines = read_text(file, "the file of class names", MOST_BYTES, "text").splitlines()
     found = [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
     if not found:
         raise InputError(f"{file} names no class; write one name a line.")
     return found
+
+
+def _sentences(texts: object) -> bool:
+    return isinstance(texts, list) and set(map(_is_sentence, texts)) == {True}
+
+
+def _is_sentence(text: object) -> bool:
+    return isinstance(text, str) and text.rstrip().endswith(".")
 
 
 def is_list(names: Names | None) -> bool:

@@ -120,7 +120,7 @@ def grouped_table(source: Gathered, clip: Clip, progress: Progress | None = None
     rows = source.rows
     if not all(Path(row.picture.name).is_file() for row in rows):
         raise InputError(
-            f"the pictures of {source.where} are in no files of their own; --groups takes folder: or csv:."
+            f"the pictures of {source.where} are in no files of their own; --groups takes folder: or table:."
         )
     kinds = {kind: label for label, kind in enumerate(dict.fromkeys((row.part, row.class_name) for row in rows))}
     items = [Item(row.picture, kinds[row.part, row.class_name], row.group or row.key) for row in rows]

@@ -45,7 +45,7 @@ class JobSettings(BaseModel):
         "default", description="settings to start from: IPO's own, the paper's, or those of the paper's code"
     )
     data: str = Field(
-        "embedded", description="folder:PATH, csv:PATH, hf:NAME, or another name that `ipo data list` shows"
+        "embedded", description="folder:PATH, table:PATH, hf:NAME, or another name that `ipo data list` shows"
     )
     task: str | None = Field(
         None, description="one sentence that says what the pictures show; unset: made from the class names"

@@ -218,7 +218,7 @@ def _new_secret() -> bytes | None:
 def relative_places(settings: Mapping[str, Any]) -> Sequence[str]:
     """Return [path in the setting `data`] if that path is relative to the folder in which the run began; else []."""
     kind, _, rest = str(settings.get("data")).partition(":")
-    return [rest] if kind in ("folder", "csv", "parquet") and not Path(rest).expanduser().is_absolute() else []
+    return [rest] if kind in ("folder", "table", "csv", "parquet") and not Path(rest).expanduser().is_absolute() else []
 
 
 # The command that resumes a run, and the settings that it must contain.

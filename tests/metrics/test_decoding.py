@@ -20,6 +20,9 @@ from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.features import FeatureStore
 from ipo_prompts.metrics.pictures import ENDINGS, FORMATS, Picture, decode, is_transparent, read_file
 
+WRITTEN = {kind: endings for kind, endings in FORMATS.items() if kind != "HEIF"}
+"""The formats that Pillow reads and writes without a further package."""
+
 
 def encoded(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
     buffer = io.BytesIO()
@@ -161,9 +164,25 @@ def test_the_first_frame_is_read(kind: str) -> None:
 
 
 def test_every_format_of_a_picture_folder_is_read() -> None:
-    for kind, endings in FORMATS.items():
+    for kind, endings in WRITTEN.items():
         assert np.abs(pixels(encoded(Image.new("RGB", (16, 16), (200, 10, 10)), kind)) - (200, 10, 10)).max() <= 12
         assert set(endings) <= ENDINGS
+
+
+def test_heic_is_named_as_what_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert {".heic", ".heif"} <= ENDINGS
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    for brands in (b"heic\0\0\0\0mif1heic", b"mif1\0\0\0\0mif1heic"):
+        with pytest.raises(InputError, match=r"IMG_1\.HEIC is HEIC, .*; `pip install pillow-heif` to read it, or"):
+            decode(b"\0\0\0\x1cftyp" + brands, "IMG_1.HEIC")
+
+
+def test_heic_is_read_where_the_decoder_is_installed() -> None:
+    heif = pytest.importorskip("pillow_heif")
+    heif.register_heif_opener()
+    data = encoded(Image.new("RGB", (64, 48), (200, 10, 10)), "HEIF")
+    assert decode(data, "IMG_1.HEIC")[0].size == (64, 48)
+    assert np.abs(pixels(data) - (200, 10, 10)).max() <= 12
 
 
 @pytest.mark.parametrize("kind", ["EPS", "PDF", "ICO", "PCX", "TGA", "SGI", "ICNS", "DDS", "IM"])
@@ -207,7 +226,7 @@ def test_the_limit_can_be_lowered_and_must_be_a_number(monkeypatch: pytest.Monke
 def test_cut_and_flipped_files_give_one_sentence_or_a_picture() -> None:
     rng = np.random.default_rng(0)
     options: dict[str, Any] = {"GIF": {"save_all": True, "append_images": [RGB]}}
-    for kind in FORMATS:
+    for kind in WRITTEN:
         whole = encoded(RGB, kind, **options.get(kind, {}))
         for _ in range(40):
             data = bytearray(whole[: int(rng.integers(1, len(whole) + 1))])

@@ -35,11 +35,15 @@ class Source(NamedTuple):
         return cast("Gathered", resolve_name(f"{__name__}.{self.home}")(rest, **how))
 
 
+TABLE = "table:PATH"
+"""The form of a table's spec. `csv:` and `parquet:` are older forms that say how a file with any ending is written."""
+
 SOURCES = {
     "embedded": Source("shipped:gather_shipped", "embedded[:NAME or :OP+OP]"),
     "folder": Source("folder:gather_folder", "folder:PATH", "a path, for example folder:pictures/animals"),
-    "csv": Source("table:gather_csv", "csv:PATH", "a path, for example csv:pictures/labels.csv"),
-    "parquet": Source("hub:gather_parquet", "parquet:PATH", "a path, for example parquet:pictures/train.parquet"),
+    "table": Source("table:gather_table", TABLE, "a path, for example table:pictures/labels.csv"),
+    "csv": Source("table:gather_csv", TABLE, "a path, for example csv:pictures/labels.csv"),
+    "parquet": Source("hub:gather_parquet", TABLE, "a path, for example parquet:pictures/train.parquet"),
     "hf": Source(
         "hub:gather_hf",
         "hf:NAME[:CONFIG]",
@@ -52,5 +56,5 @@ SOURCES = {
 """The text before the first colon of a spec → the source that reads the rest. Specs may also begin with the name of a
 registered data set, see `REGISTRY`."""
 
-FORMS = ", ".join(source.form for source in SOURCES.values())
+FORMS = ", ".join(dict.fromkeys(source.form for source in SOURCES.values()))
 """The forms of all specs, as messages list them."""

@@ -1,4 +1,4 @@
-"""`parquet:PATH` and `hf:NAME[:CONFIG]`: tables that the `datasets` library reads.
+"""`table:PATH` of parquet and of WebDataset shards, and `hf:NAME[:CONFIG]`: tables that the library `datasets` reads.
 
 Columns are found by their type. There is one column of pictures, which may also be the `{bytes, path}` structs or plain
 bytes that other tools write, and one column of labels (`ClassLabel`, text or whole numbers). A picture's bytes are read
@@ -13,7 +13,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -29,11 +29,12 @@ from ipo_prompts.experiments.data.sources.table import (
     no_column,
 )
 from ipo_prompts.metrics.device import SECONDS, reach
-from ipo_prompts.metrics.errors import InputError
-from ipo_prompts.metrics.files import open_regular
+from ipo_prompts.metrics.errors import InputError, reason
+from ipo_prompts.metrics.files import open_regular, read_text
 from ipo_prompts.metrics.pictures import Picture, read_file, stamp_of
 
 _IMAGE_NAMES = ("image", "img")
+CLASS_NAMES = "classnames.txt"
 _LABEL_NAMES = ("label", "labels", "class", NAME_COLUMN)
 _LABEL_TYPES = frozenset(["string", *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64))])
 
@@ -49,9 +50,58 @@ def gather_parquet(rest: str, *, labelled: bool = True) -> Gathered:
     """
     path = Path(rest).expanduser()
     where = f"the parquet data {path}"
-    splits = load_splits(where, "check that these are parquet files", "parquet", data_files=_files(path, where))
-    beside = path if path.is_dir() else path.parent
-    return gather_splits(f"parquet:{path.stem}", where, splits, beside, labelled=labelled)
+    files = _files(path, where, "parquet")
+    splits = load_splits(where, "check that these are parquet files", "parquet", data_files=files)
+    return gather_splits(f"parquet:{path.stem}", where, splits, _folder(path), labelled=labelled)
+
+
+def gather_shards(rest: str, *, labelled: bool = True) -> Gathered:
+    """Read a shard of the format WebDataset, or a folder of shards whose paths name the part, as for parquet files.
+
+    A shard is an archive with a picture and its label for each sample: `1.jpg` with `1.cls`, a number whose name stands
+    on that line (from 0) of the file `classnames.txt` beside the shards, as clip_benchmark writes it; or `1.jpg` with
+    `1.json`, an object with the keys `label` and, as in other tables, `class_name`, `split` and `group`.
+
+    Raises:
+        InputError: the path is missing or unreadable, it holds no shards, or there are no labels or names.
+    """
+    path = Path(rest).expanduser()
+    where = f"the shards {path}"
+    splits = load_splits(where, "check that these are shards", "webdataset", data_files=_files(path, where, "tar"))
+    names_file = _folder(path) / CLASS_NAMES
+    if next(iter(splits.values())).features.get("cls") is None:
+        splits = {split: _from_json(table) for split, table in splits.items()}
+    elif labelled and not names_file.exists():
+        raise InputError(f"{where} has numbers as labels, and CLIP reads names; write {names_file}, one name a line.")
+    elif labelled:
+        names = [line.strip() for line in read_text(names_file, "the class names", 2**20, "text").strip().split("\n")]
+        splits = {split: _named(table, names, where) for split, table in splits.items()}
+    return gather_splits(f"tar:{path.stem}", where, splits, _folder(path), labelled=labelled)
+
+
+def _from_json(table: Any) -> Any:
+    """Return a table whose columns are also the keys of its column `json`."""
+    flat = table.flatten() if "json" in table.column_names else table
+    keys = {name: name.removeprefix("json.") for name in flat.column_names if name.startswith("json.")}
+    return flat.rename_columns({name: key for name, key in keys.items() if key not in flat.column_names})
+
+
+def _named(table: Any, names: Sequence[str], where: str) -> Any:
+    """Return a table whose column `cls` of numbers is a column `label` of classes.
+
+    Raises:
+        InputError: a number has no name, or a name stands on two lines.
+    """
+    from datasets import ClassLabel
+
+    try:
+        return table.rename_column("cls", "label").cast_column("label", ClassLabel(names=list(names)))
+    except ValueError as error:
+        raise InputError(f"{CLASS_NAMES} does not fit {where}: {reason(error)}; write one name a line.") from error
+
+
+def _folder(path: Path) -> Path:
+    return path if path.is_dir() else path.parent
 
 
 def gather_hf(rest: str, *, labelled: bool = True) -> Gathered:
@@ -67,21 +117,21 @@ def gather_hf(rest: str, *, labelled: bool = True) -> Gathered:
     return gather_splits(f"hf:{rest}", where, splits, labelled=labelled)
 
 
-def _files(path: Path, where: str) -> dict[str, list[str]]:
+def _files(path: Path, where: str, ending: str) -> dict[str, list[str]]:
     """Return a table of part → its files. A file whose path names no part is listed under "rest"."""
     if not path.exists():
-        raise InputError(f"{where} does not exist; give a parquet file or a folder of them.")
+        raise InputError(f"{where} does not exist; give a .{ending} file or a folder of them.")
     splits: dict[str, list[str]] = {}
-    for file in sorted(path.rglob("*.parquet")) if path.is_dir() else [path]:
+    for file in sorted(path.rglob(f"*.{ending}")) if path.is_dir() else [path]:
         words = re.split(r"[^a-zA-Z]+", file.relative_to(path.parent if file == path else path).as_posix())
         named = (part for word in words if (part := part_named(word)))
         splits.setdefault(next(named, "rest"), []).append(str(file))
         try:
             open_regular(file).close()
         except OSError as error:
-            raise InputError(f"cannot read {file} of {where}: {error.strerror}; give files of parquet.") from error
+            raise InputError(f"cannot read {file} of {where}: {error.strerror}; give .{ending} files.") from error
     if not splits:
-        raise InputError(f"{where} has no .parquet files; give the folder that holds them.")
+        raise InputError(f"{where} has no .{ending} files; give the folder of them, or type folder:{path}.")
     return splits
 
 
@@ -94,15 +144,14 @@ def load_splits(where: str, advice: str, *args: str, **kwargs: object) -> Mappin
     import datasets
 
     datasets.config.HF_UPDATE_DOWNLOAD_COUNTS = False  # counting asks a host that nobody named, even for local files
-    if args[0] != "parquet":
+    local = "data_files" in kwargs
+    if not local:
         _reach(where, args[0], advice)
     try:
         loaded: Mapping[str, Any] = datasets.load_dataset(*args, **kwargs)
-    # load_dataset raises these for missing, gated, scripted, torn and unreachable data; ConnectionError is an OSError.
-    except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError) as error:
-        offline = " (HF_HUB_OFFLINE is set)" if datasets.config.HF_HUB_OFFLINE and args[0] != "parquet" else ""
-        reason = " ".join(str(error.__cause__ or error).split())[:300].rstrip(".") or type(error).__name__
-        raise InputError(f"cannot load {where}{offline}: {reason}; {advice}.") from error
+    except Exception as error:  # missing, gated, scripted, torn and unreachable data make it raise nearly anything
+        offline = " (HF_HUB_OFFLINE is set)" if datasets.config.HF_HUB_OFFLINE and not local else ""
+        raise InputError(f"cannot load {where}{offline}: {reason(error.__cause__ or error)}; {advice}.") from error
     return loaded
 
 

@@ -1,9 +1,9 @@
-"""`csv:PATH`: a table with one row for each picture.
+"""`table:PATH`: a table with one row for each picture. The ending of the file's name says how it is written.
 
-The columns are `image`, `label` and, if the user wants them, `class_name`, `split` and `group`. A label is the name of
-a class, or its number; the name is then in the column `class_name`. Cells are separated by commas, or by tabs if the
-file's name ends in `.tsv`. All cells are text, so `NA` and `001` are ordinary labels. Other sources also use the
-functions for labels.
+CSV is read here, JSON in `records.py`, and parquet and shards in `hub.py`. The columns are `image`, `label` and, if the
+user wants them, `class_name`, `split` and `group`. A label is the name of a class, or its number; the name is then in
+the column `class_name`. Cells of CSV are separated by commas, or by tabs if the file's name ends in `.tsv`. All cells
+are text, so `NA` and `001` are ordinary labels. Other sources also use the functions for labels.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from pkgutil import resolve_name
+from typing import Any, cast
 
 from ipo_prompts.experiments.data.assemble import Gathered, SourceRow, row_of_file
 from ipo_prompts.experiments.data.draw import part_in_cell
@@ -33,10 +34,27 @@ AT_ONCE = 10_000
 """Rows that are read at once. A limit is needed because pandas pads each row to the number of columns of the header."""
 NO_LABELS = "; if the pictures have no labels, name the classes: class_names=names.txt."
 _MARKS = {";": "semicolons", "\t": "tabs", "|": "bars"}
+_JSON = (".json", ".jsonl")
+_RECORDS = "ipo_prompts.experiments.data.sources.records:read_records"
+_HUB = "ipo_prompts.experiments.data.sources.hub"
+_READERS = {".parquet": f"{_HUB}:gather_parquet", ".tar": f"{_HUB}:gather_shards"}
+
+
+def gather_table(rest: str, *, labelled: bool = True) -> Gathered:
+    """Read a table, or a folder of parquet files or WebDataset shards; see `gather_csv` and `hub.py`.
+
+    A file with another ending than `.json`, `.jsonl`, `.parquet`, `.tar` and `.tsv` is read as CSV.
+    """
+    path = Path(rest).expanduser()
+    ending = path.suffix.lower()
+    if path.is_dir():
+        ending = ".tar" if next(path.rglob("*.tar"), None) else ".parquet"
+    reader = resolve_name(_READERS[ending]) if ending in _READERS else gather_csv
+    return cast("Gathered", reader(rest, labelled=labelled))
 
 
 def gather_csv(rest: str, *, labelled: bool = True) -> Gathered:
-    """Read a table; no picture is opened. If `labelled` is false, labels and splits are ignored.
+    """Read a table in CSV or JSON; no picture is opened. If `labelled` is false, labels and splits are ignored.
 
     The table has these columns: `image` (or `path`, or `file_name`), the path of the picture, relative to the table;
     `label`, the name of the class, or its number from 0 if a column `class_name` holds the name; `split`, the part; and
@@ -44,11 +62,12 @@ def gather_csv(rest: str, *, labelled: bool = True) -> Gathered:
 
     Raises:
         InputError: the table cannot be read, a column is missing, or a row is wrong. The message names the column or
-            row; row 1 is the header, as in a spreadsheet.
+            row; row 1 is the header, as in a spreadsheet, or the first object of JSON.
     """
     path = Path(rest).expanduser()
     where = f"the table {path}"
-    cells, passed_over = _cells(path, where, labelled)
+    stray: list[str] = []
+    cells, passed_over = _cells(path, where, labelled, stray)
     none = cells["image"].str[:0]
     labels = cells.get("label", none)
     names = cells.get(NAME_COLUMN, labels)
@@ -65,7 +84,8 @@ def gather_csv(rest: str, *, labelled: bool = True) -> Gathered:
         rows.append(row_of_file(path.parent / image, name, image, part_in_cell(split, at), group or None, said=said))
     pairs = list(zip(labels, names, strict=True))
     numbered = names_by_number(pairs, where, named=NAME_COLUMN in cells) if rows and labelled else None
-    return Gathered(f"csv:{path.stem}", where, rows, numbered, passed_over=passed_over)
+    kind = "json" if path.suffix.lower() in _JSON else "csv"
+    return Gathered(f"{kind}:{path.stem}", where, rows, numbered, tuple(stray), passed_over=passed_over)
 
 
 def no_column(wanted: Sequence[str], columns: Collection[str], where: str) -> InputError:
@@ -83,6 +103,8 @@ def no_column(wanted: Sequence[str], columns: Collection[str], where: str) -> In
         hint = "; write their names in lower case."
     elif len(columns) == 1 and (mark := next((one for one in _MARKS if one in next(iter(columns))), None)):
         hint = f"; separate them by commas, not by {_MARKS[mark]}."
+    elif set(wanted) & set(columns):
+        hint = "; write one text in each cell."
     elif wanted == ("label",):
         hint = NO_LABELS
     return InputError(
@@ -90,14 +112,17 @@ def no_column(wanted: Sequence[str], columns: Collection[str], where: str) -> In
     )
 
 
-def _cells(path: Path, where: str, labelled: bool) -> tuple[Any, bool]:
+def _cells(path: Path, where: str, labelled: bool, stray: list[str]) -> tuple[Any, bool]:
     """Return a frame of the used columns, indexed by row number, and whether labels were ignored.
 
-    In the frame, the column of picture paths is always called "image".
+    Words for rows that are left out are added to `stray`. The column of picture paths is always called "image".
     """
     import pandas as pd
 
-    read = _read(path, where)
+    if path.suffix.lower() in _JSON:
+        read = resolve_name(_RECORDS)(path, where, labelled, stray, AT_ONCE)
+    else:
+        read = _read(path, where)
     head = next(read)
     header = head.to_numpy().ravel().tolist()  # empty if the first line of the file is blank
     image = next((name for name in IMAGE_COLUMNS if name in header), None)
@@ -114,6 +139,9 @@ def _cells(path: Path, where: str, labelled: bool) -> tuple[Any, bool]:
     for name in cells.columns.intersection(["image", "label", NAME_COLUMN]):
         if blank := cells.index[cells[name] == ""].tolist():
             raise InputError(f"row {blank[0]} of {where} has an empty cell in the column {name}; fill it in.")
+    if odd := cells.index[cells.isna().any(axis=1)].tolist():
+        name = cells.columns[cells.loc[odd[0]].isna()][0]
+        raise InputError(f"row {odd[0]} of {where} has no text as {name}; write a text, or a list of names as label.")
     return cells, not labelled and "label" in header
 
 

@@ -181,7 +181,7 @@ def test_the_text_of_a_clean_report(folder):
         "hot dog        2        1        2",
         "all            5        3        7",
         "",
-        "left out, not pictures: 1",
+        "left out: 1",
         "  notes.txt",
         "",
         "all pictures can be used",

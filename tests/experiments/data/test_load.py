@@ -17,6 +17,7 @@ from ipo_prompts.metrics.errors import InputError
         ("embedded:e", "there are no pictures embedded:e; there are: embedded:a, embedded:b, embedded:c, embedded:d"),
         ("embedded:A", r"did you mean a\?"),
         ("folder:", "needs a path"),
+        ("table:", "table: needs a path"),
         ("csv:", "needs a path"),
         ("parquet:", "needs a path"),
         ("hf:", "needs the name"),
@@ -31,7 +32,7 @@ def test_a_bare_path_is_told_its_form(folder, tmp_path):
     root = folder({"cat": 3, "dog": 3})
     with pytest.raises(InputError, match=r"did you mean folder:.*pictures\?"):
         load_data(str(root), seed=0)
-    with pytest.raises(InputError, match=r"did you mean csv:.*000.png\?"):
+    with pytest.raises(InputError, match=r"did you mean table:.*000.png\?"):
         load_data(str(root / "cat" / "000.png"), seed=0)
 
 

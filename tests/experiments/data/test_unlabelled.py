@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -48,7 +49,12 @@ def test_names_come_in_a_text_file_a_table_or_a_list(flat: Path, tmp_path: Path)
     text, table = tmp_path / "names.txt", tmp_path / "names.yaml"
     text.write_text("# classes\ncat\n\n dog \n")
     table.write_text("sofa: [sofa, couch]\ncat: cat\n")
+    sentences = ["Cats have whiskers.", "A cat purrs. "]
+    (tmp_path / "cupl.json").write_text(json.dumps({"sofa": ["sofa", "couch"], "cat": sentences}))
+    (tmp_path / "list.json").write_text('["cat", "dog"]')
     for given, names in (
+        (str(tmp_path / "cupl.json"), [["sofa", "couch"], ["cat", "Cats have whiskers.", "A cat purrs."]]),
+        (str(tmp_path / "list.json"), ["cat", "dog"]),
         (str(text), ["cat", "dog"]),
         (str(table), [["sofa", "couch"], "cat"]),
         ("[cat, [dog, hound]]", ["cat", ["dog", "hound"]]),
@@ -56,6 +62,23 @@ def test_names_come_in_a_text_file_a_table_or_a_list(flat: Path, tmp_path: Path)
         config = load_config(None, [f"data=folder:{flat}", f"class_names={given}"])
         assert written(load(config.data, config.class_names).class_names) == names
         assert not isinstance(config.class_names, str)  # a run elsewhere needs no file
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", r"the class names .*names.json is not JSON \(.*\); write {\"sofa\": \[\"sofa\", \"couch\"\]}"),
+        (b"7", "names.json holds no class names; write a list of them, or a table"),
+        ('["caf\u00e9"]'.encode("latin-1"), "names.json is not JSON in UTF-8"),
+        (b'{"cat": [["A cat."]], "dog": "dog"}', "the class 'cat' has a name that is no text"),
+        (b'{"cat": {"a": "b"}, "dog": "dog"}', "the class 'cat' has a name that is no text"),
+        (b'{"cat": [], "dog": "dog"}', "the class 'cat' has 0 names; write 1 to"),
+    ],
+)
+def test_a_wrong_file_of_names_in_json_is_one_sentence(flat: Path, content: bytes, message: str) -> None:
+    (flat / "names.json").write_bytes(content)
+    with pytest.raises(InputError, match=message):
+        load(f"folder:{flat}", str(flat / "names.json"))
 
 
 def test_hidden_labels_leave_no_trace(folder: Folder) -> None:
@@ -94,7 +117,7 @@ def test_half_of_few_pictures_is_searched_on_and_a_sample_of_many(sealed: Any) -
         (["cat"], "class_names has 1 name and a classifier"),
         (["cat", "Cat"], "class_names has two classes, 'cat' and 'Cat', that read the same"),
         (["cat", ["dog", "cat"]], "class_names calls both 'cat' and 'dog' 'cat'"),
-        (["cat", "d" * 101], "entry 2 has a name of 101 characters, more than 100; shorten"),
+        (["cat", "d" * 201], "entry 2 has a name of 201 characters, more than 200; shorten"),
         (["cat", ""], "entry 2 has an empty name"),
         (["cat", 7], "entry 2 has the name 7, which YAML does not read as text"),
         (["cat", "a <CLASS>"], "entry 2 has the name 'a <CLASS>'"),

@@ -119,7 +119,7 @@ def test_paths_are_relative_to_the_table(folder, tmp_path, monkeypatch, struct):
     table = datasets.Dataset.from_dict({"image": cells, "label": ["cat", "dog"] * 3}, kinds)
     table.to_parquet(str(root / "table.parquet"))
     monkeypatch.chdir(tmp_path)
-    for spec in ("parquet:pictures/table.parquet", "parquet:pictures"):
+    for spec in ("parquet:pictures/table.parquet", "parquet:pictures", "table:pictures/table.parquet", "table:pictures"):
         data = load_data(spec, seed=0)
         assert check_data(data).ok
         assert data.class_names == ("cat", "dog")
@@ -277,7 +277,7 @@ def test_a_file_on_the_disk_asks_no_host(write, monkeypatch, tmp_path):
 def test_what_is_no_file_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "pipe.parquet")
     for place in ("/dev/zero", tmp_path / "pipe.parquet", tmp_path):
-        with pytest.raises(InputError, match=r"cannot read .*: it is no regular file; give files of parquet"):
+        with pytest.raises(InputError, match=r"cannot read .*: it is no regular file; give .parquet files"):
             load_data(f"parquet:{place}", seed=0)
 
 

@@ -1,0 +1,75 @@
+"""The table "What you have, what you type" of `docs/own-pictures.md`: every line is typed, with files as it says."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import shlex
+import shutil
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from ipo_prompts.experiments.cli.app import main
+from ipo_prompts.experiments.embedded import PICTURES_DIR
+from support.pages import DOCS
+
+PETS = ("cat", "dog", "fish")
+PAGE = (DOCS / "own-pictures.md").read_text(encoding="utf-8")
+TABLE = PAGE.partition("### What you have, what you type")[2].partition("\n\nA path")[0]
+TYPED = [row for row in re.findall(r"\| `([^`]+)` \|$", TABLE, re.M) if not row.startswith(("hf:", "python:"))]
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with the files of the table, which is also the working directory."""
+    monkeypatch.chdir(tmp_path)
+    rows = []
+    for name in PETS:
+        shutil.copytree(PICTURES_DIR / "a" / name, tmp_path / "pets" / name)
+        rows += [(file.relative_to(tmp_path).as_posix(), name) for file in sorted((tmp_path / "pets" / name).iterdir())]
+    shutil.copytree(tmp_path / "pets" / "cat", tmp_path / "holiday")
+    files = {
+        "labels.csv": "image,label\n" + "".join(f"{image},{name}\n" for image, name in rows),
+        "rooms.json": json.dumps([{"image": image, "label": [name, "pet"]} for image, name in rows]),
+        "export.json": json.dumps([_task(image, name) for image, name in rows]),
+        "names.txt": "cat\ndog\n",
+        "texts.json": re.findall(r"`({.*})`", PAGE)[0],
+    }
+    for name, content in files.items():
+        Path(name).write_text(content, encoding="utf-8")
+    Path("shards").mkdir()
+    Path("shards/classnames.txt").write_text("\n".join(PETS))
+    with tarfile.open("shards/0.tar", "w") as shard:
+        for i, (image, name) in enumerate(rows):
+            for ending, content in (("webp", Path(image).read_bytes()), ("cls", str(PETS.index(name)).encode())):
+                member = tarfile.TarInfo(f"{i}.{ending}")
+                member.size = len(content)
+                shard.addfile(member, io.BytesIO(content))
+    return tmp_path
+
+
+def _task(image: str, name: str) -> dict[str, object]:
+    choice = {"type": "choices", "from_name": "class", "to_name": "image", "value": {"choices": [name]}}
+    served = f"/data/local-files/?d={image}"
+    return {"data": {"image": served}, "annotations": [{"was_cancelled": False, "result": [choice]}]}
+
+
+@pytest.mark.parametrize("typed", TYPED)
+def test_what_the_table_says_is_read(typed: str, place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["data", "check", *shlex.split(typed)]) == 0
+    told = capsys.readouterr().out
+    assert "all pictures can be used" in told
+    assert re.search(r": [234] classes, (10|30) pictures", told), told
+
+
+def test_all_kinds_of_files_are_in_the_table() -> None:
+    assert len(TYPED) == 7 and sum(typed.startswith("table:") for typed in TYPED) == 4
+
+
+def test_sentences_are_scored(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (command,) = re.findall(r"`ipo (evaluate .*)` scores them", PAGE)
+    assert main(shlex.split(command)) == 0
+    assert "<CLASS>" in capsys.readouterr().out
