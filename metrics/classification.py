@@ -218,6 +218,11 @@ def scores_accuracy(reward: object) -> bool:
     return keeps(reward, ClipReward, own)
 
 
+def measure_of(reward: object) -> str:
+    """Return the name of what a reward measures: `accuracy`, its own `measure`, or else the name of its class."""
+    return "accuracy" if scores_accuracy(reward) else str(getattr(reward, "measure", type(reward).__name__))
+
+
 def lets_classes_compete(reward: object) -> bool:
     """Whether the classes of a reward, or of a class of rewards, compete for a picture by their logits.
 

@@ -23,7 +23,7 @@ from ipo_prompts.metrics.arrays import Floats
 from ipo_prompts.metrics.clip_config import check_config, names_in, without_remote_code
 from ipo_prompts.metrics.clock import check_clock
 from ipo_prompts.metrics.device import AUTO, Precision, announce, find_device, halving
-from ipo_prompts.metrics.errors import InputError, nearest, silent
+from ipo_prompts.metrics.errors import InputError, nearest, one_line, silent
 from ipo_prompts.metrics.pictures import Picture
 from ipo_prompts.metrics.template import is_plain
 
@@ -77,6 +77,9 @@ class Clip:
         self.logit_bias = float(bias) if bias is not None else 0.0
         self.fingerprint = _fingerprint(model, preprocess)
         self.seconds = {"text": 0.0, "image": 0.0}
+
+    def __repr__(self) -> str:
+        return one_line(f"Clip({self.name!r}, {self.precision} on {self.device})")
 
     @cached_property
     def width(self) -> int:

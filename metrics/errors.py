@@ -231,6 +231,16 @@ def printable(text: str) -> str:
     return "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)
 
 
+def one_line(text: str, most: int = 120) -> str:
+    """Return a text as a `repr` of one line: no line breaks, and the middle left out if it is longer than `most`.
+
+    >>> one_line("Clip('a very long name')", 16)
+    "Clip('a… name')"
+    """
+    text = printable(text)
+    return text if len(text) <= most else f"{text[: most // 2 - 1]}…{text[-(most // 2) + 1 :]}"
+
+
 def as_cell(text: str, harmless: str = "'") -> str:
     """Make foreign text safe as a cell of a CSV file: no control characters, no formula that a spreadsheet would run.
 

@@ -1,7 +1,8 @@
 """Choose classes by name: strategies and rewards, which have settings of their own, and methods.
 
 A choice is written `{"name": "history", "size": 8}`, on the command line `strategy=history strategy.size=8`. A class of
-the user's own is chosen by the name `module:Class`.
+the user's own is chosen by the name `module:Class`. An installed package may name its classes by entry points, see
+`GROUPS`.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ import sys
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any, Literal
@@ -163,15 +166,29 @@ def _place(error: BaseException) -> str:
     return "{}, line {}: ".format(*own[-1]) if own else ""
 
 
+GROUPS = {"strategy": "ipo_prompts.strategies", "reward": "ipo_prompts.rewards", "method": "ipo_prompts.methods"}
+"""Key of a registry → the group of the entry points by which installed packages name classes for it."""
+
+
+@cache
+def installed(key: str) -> dict[str, EntryPoint]:
+    """Return the entry points of installed packages for the registry with this key, by name.
+
+    Installed code can do all that IPO can, so that it is trusted. No one has to type its name, as for `module:Class`.
+    """
+    return {entry.name: entry for entry in entry_points(group=GROUPS.get(key, ""))}
+
+
 NamedChoice = dict[str, Any]
 """A choice: the `name` of a class, and its settings."""
 
 
 class Registry:
-    """Names and their classes. A class is imported when it is first used.
+    """Names and their classes: those that ship with IPO, then those of installed packages.
 
-    A class has `Settings`, a pydantic model of its settings, and `build(settings, …)`. The function `own` wraps a class
-    that has not both.
+    A class is imported when it is first used. A name that ships precedes the same name of an installed package. A class
+    has `Settings`, a pydantic model of its settings, and `build(settings, …)`. The function `own` wraps a class that
+    has not both.
 
     Args:
         key: the name of the choice in a configuration, such as `strategy`.
@@ -195,7 +212,7 @@ class Registry:
         self._allowed: set[str] = set()
 
     def __iter__(self) -> Iterator[str]:
-        """Iterate over the names."""
+        """Iterate over the names that ship with IPO."""
         return iter(self._homes)
 
     def allow(self, choice: object) -> None:
@@ -221,10 +238,13 @@ class Registry:
             made = resolve_name(f"{self._package}.{self._homes[name]}")
             if hasattr(made, "Settings") and hasattr(made, "build"):
                 return made
+        elif entry := installed(self.key).get(str(name)):
+            with blaming(what):  # not `load`: a file in the current folder must not take the place of an installed one
+                return resolve_name(f"{self._package}.{self._own}")(entry.load(), what)
         else:
-            hint = did_you_mean(str(name), self)
-            known = ", ".join(self)
-            raise InputError(f"there is no {self.key} {name!r}{hint}; there are: {known}, or MODULE:CLASS of your own.")
+            known = dict.fromkeys([*self, *installed(self.key)])
+            hint, names = did_you_mean(str(name), known), ", ".join(known)
+            raise InputError(f"there is no {self.key} {name!r}{hint}; there are: {names}, or MODULE:CLASS of your own.")
         return resolve_name(f"{self._package}.{self._own}")(made, what)
 
     def check_allowed(self, choice: object) -> None:

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from ipo_prompts.metrics.arrays import Doubles, Floats
 from ipo_prompts.metrics.clip import Clip
-from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.errors import InputError, one_line
 from ipo_prompts.metrics.features import FeatureStore, TextStore
 from ipo_prompts.metrics.scale import FRACTION, Scale
 from ipo_prompts.metrics.template import problem, too_long
@@ -56,6 +56,10 @@ class Score:
     losses: npt.NDArray[np.float64]
     predictions: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     places: Doubles | None = None
+
+    def __repr__(self) -> str:
+        # The values of single units are left out, and a long template is cut, so that the numbers stay.
+        return f"Score({one_line(repr(self.template), 60)}, value={self.value:.4g}, loss={self.loss:.4g}, n={self.n})"
 
     @property
     def n(self) -> int:

@@ -18,9 +18,7 @@ raises `ipo_prompts.metrics.errors.InputError`. If a language model cannot be re
 From pictures to a saved program (the language model's key is read from the environment):
 
 >>> import dspy
->>> from ipo_prompts.experiments.data import draw, load_data
->>> from ipo_prompts.metrics.clip import load_clip
->>> from ipo_prompts.programs import IPO, TemplateClassifier
+>>> from ipo_prompts import IPO, TemplateClassifier, draw, load_clip, load_data
 >>> clip = load_clip("embedded")
 >>> data = draw(load_data("embedded", seed=0), shots=1, selection_shots=1, seed=0)
 >>> student = TemplateClassifier(clip, data.class_names)

@@ -18,7 +18,7 @@ from ipo_prompts.metrics.calibration import fit_temperature, softmax
 from ipo_prompts.metrics.classification import EncodedPictures
 from ipo_prompts.metrics.clip import Clip, load_clip
 from ipo_prompts.metrics.device import AUTO
-from ipo_prompts.metrics.errors import InputError, printable
+from ipo_prompts.metrics.errors import InputError, one_line, printable
 from ipo_prompts.metrics.head import Calibrated, Head
 from ipo_prompts.metrics.offsets import Saved
 from ipo_prompts.metrics.pictures import Background, Picture
@@ -49,6 +49,14 @@ from ipo_prompts.programs.templates.for_dspy import KeptFeatures, signature_of, 
 
 SHOWN_CLASSES = 5
 """The most class names that the `repr` lists."""
+
+
+class Prediction(dspy.Prediction):
+    """An answer, shown in one line: the label and its probability, not the scores of all classes."""
+
+    def __repr__(self) -> str:
+        told = self.problem if self.label is None else f"{self.scores[self.label]:.1%} of {len(self.scores)} classes"
+        return one_line(f"Prediction(label={self.label!r}, {told})")
 
 
 class TemplateClassifier(dspy.Predict):
@@ -229,7 +237,7 @@ class TemplateClassifier(dspy.Predict):
         if self.state.refused:  # not raised: a useless proposal must not end an optimizer's run
             problem = self.state.refused[1]
             self._trace(label=None, problem=problem)
-            return dspy.Prediction(label=None, scores={}, problem=problem)
+            return Prediction(label=None, scores={}, problem=problem)
         probabilities = softmax(self.logits(self._features.of(image, self.background)), self.temperature)[0]
         names = self.labels
         scores = dict(zip(names, probabilities.tolist(), strict=True))
@@ -237,7 +245,7 @@ class TemplateClassifier(dspy.Predict):
             scores = {name: float(sum(probabilities[[one == name for one in names]])) for name in scores}
         label = names[int(probabilities.argmax())]
         self._trace(label=label)
-        return dspy.Prediction(label=label, scores=scores)
+        return Prediction(label=label, scores=scores)
 
     def _trace(self, **answer: Any) -> None:
         """Add an answer to DSPy's trace, for its optimizers.

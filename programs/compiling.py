@@ -241,7 +241,8 @@ def classifier_in(program: Any) -> tuple[str, TemplateClassifier]:
 def compiled(student: Program, found: Searched, scale: Scale) -> Program:
     """Return a copy of a program with the chosen template.
 
-    Its attributes `candidate_programs` and `trial_logs`, usual in DSPy, hold the templates that were tried.
+    Its attributes `candidate_programs` and `trial_logs`, usual in DSPy, hold the templates that were tried. A
+    classifier inside a larger program has the attributes, too; its `candidate_programs` are classifiers.
     """
     plain: Any = student.deepcopy()
     parts: tuple[Any, ...] = (plain, classifier_in(plain)[1])
@@ -250,12 +251,12 @@ def compiled(student: Program, found: Searched, scale: Scale) -> Program:
             vars(part).pop(name, None)
     result = found.result
     program: Any = _with_template(plain, result.choice.template)
+    classifier: Any = classifier_in(program)[1]
     if found.named and found.named.renamed:
-        classifier_in(program)[1].rename(found.named.class_names)
+        classifier.rename(found.named.class_names)
     if found.settled and found.settled.kept:
-        classifier = classifier_in(program)[1]
         classifier.offsets = found.settled.kept.settled(classifier.clip, classifier.class_embeddings())
-    program.candidate_programs = [
+    tried = [
         {
             "score": 100 * entry.value if scale.percent else entry.value,
             "program": _with_template(plain, entry.template),
@@ -263,8 +264,11 @@ def compiled(student: Program, found: Searched, scale: Scale) -> Program:
         }
         for entry in result.history.ranked()
     ]
-    program.trial_logs = {step.number: step.record() for step in result.steps}
-    program.search, program.usage, program.named = result, found.ledger.roles, found.named
+    left: dict[str, Any] = {"search": result, "usage": found.ledger.roles, "named": found.named}
+    left["trial_logs"] = {step.number: step.record() for step in result.steps}
+    alone = [{**one, "program": classifier_in(one["program"])[1]} for one in tried]
+    for part, candidates in ((classifier, alone), (program, tried)):
+        vars(part).update(left, candidate_programs=candidates)
     program._compiled = True
     return cast("Program", program)
 

@@ -14,13 +14,12 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 import dspy
 from dspy.teleprompt import Teleprompter
 
-from ipo_prompts.metrics.classification import ClipReward, EncodedPictures, check_offsets
+from ipo_prompts.metrics.classification import ClipReward, EncodedPictures, check_offsets, measure_of
 from ipo_prompts.metrics.clip import Clip
-from ipo_prompts.metrics.errors import InputError, printable, speaking_to
+from ipo_prompts.metrics.errors import InputError, one_line, printable, speaking_to
 from ipo_prompts.metrics.features import FeatureStore
 from ipo_prompts.metrics.fit import Fit
 from ipo_prompts.metrics.reward import Reward, scale_of
-from ipo_prompts.metrics.scale import Scale
 from ipo_prompts.metrics.template import written
 from ipo_prompts.programs.classifier import TemplateClassifier
 from ipo_prompts.programs.compiling import (
@@ -45,6 +44,7 @@ from ipo_prompts.programs.lm.recording import Recorder
 from ipo_prompts.programs.record.journal import Journal, begin
 from ipo_prompts.programs.running import Job, blend_in, check_head, check_naming, run
 from ipo_prompts.programs.search import Step
+from ipo_prompts.programs.selection import why_not_best
 from ipo_prompts.programs.strategies import STRATEGIES
 from ipo_prompts.programs.strategies.base import Expected, Models, Strategy, asks_lm, forecast_of, needs_lm
 from ipo_prompts.programs.strategies.window import room_in, window_of
@@ -96,8 +96,7 @@ class IPO(Teleprompter):
             give a reward instead.
 
     Example:
-        >>> from ipo_prompts.experiments.data import draw, load_data
-        >>> from ipo_prompts.metrics.clip import load_clip
+        >>> from ipo_prompts import draw, load_clip, load_data
         >>> clip = load_clip("embedded")
         >>> data = draw(load_data("embedded", seed=0), shots=1, selection_shots=1, seed=0)
         >>> student = TemplateClassifier(clip, data.class_names)
@@ -138,6 +137,12 @@ class IPO(Teleprompter):
 
     preset = staticmethod(preset)
 
+    def __repr__(self) -> str:
+        strategy = self.strategy["name"] if isinstance(self.strategy, dict) else named_with_models(self.strategy)
+        lm = getattr(self.lm, "model", self.lm)
+        reward = "" if self.reward is None else f", reward={kind(self.reward)}"
+        return one_line(f"IPO(strategy={strategy}, lm={lm}{reward}, steps={self.settings.steps})")
+
     @speaking_to("compile")
     def compile(
         self,
@@ -160,9 +165,10 @@ class IPO(Teleprompter):
             **kwargs: not used; part of DSPy's contract.
 
         Returns:
-            A copy of the student with the chosen template and these attributes: `candidate_programs` (best search score
-            first), `trial_logs` (step → what happened), `search` (the `SearchResult`; its `stopped` names the limit
-            that was reached), `usage` (what language models used), and `named` (the outcome of a search for names).
+            A copy of the student with the chosen template and these attributes, which a classifier inside a larger
+            program has, too: `candidate_programs` (best search score first), `trial_logs` (step → what happened),
+            `search` (the `SearchResult`; its `stopped` names the limit that was reached), `usage` (what language models
+            used), and `named` (the outcome of a search for names).
             After a search for names, prompts have the new class names, and answers have the student's class names.
 
         Raises:
@@ -207,7 +213,8 @@ class IPO(Teleprompter):
                     "valset": examples_digest(others, student.clip),
                 }
                 begin(journal, {**identity, **sets})
-            progress.info("Searching on %d examples; %d more choose the winner.", len(searched), len(others))
+            more = f"{len(others)} more choose the winner" if others else "they choose the winner, too"
+            progress.info("Searching on %d examples; %s.", len(searched), more)
             replies = recorded_events(self.lm) if isinstance(self.lm, str) else None
             job = Job(
                 settings,
@@ -223,10 +230,11 @@ class IPO(Teleprompter):
                 replies=replies or (),
                 replay=replies is not None,
             )
-            told = self._on_step(settings.steps, scale_of(reward), log)
+            told = self._on_step(settings.steps, reward, log)
             found = run(job, journal, on_step=told, say=progress.info)
         chosen = printable(found.result.choice.template)
-        progress.info("The search ended: %s. Chosen: %s", found.result.ended, chosen)
+        why = why_not_best(found.result.choice, found.result.history)
+        progress.info("The search ended: %s. Chosen: %s%s", found.result.ended, chosen, why and f" ({why})")
         made = compiled(program, found, scale_of(reward))
         if self.head == "blend":
             parts = [cast("EncodedPictures", units) for units in (job.units, job.held_back) if units is not None]
@@ -326,12 +334,16 @@ class IPO(Teleprompter):
             )
         return self.settings.model_copy(update={"initial_template": student.template})
 
-    def _on_step(self, steps: int, scale: Scale, log: Callable[[Step, Ledger], None]) -> Callable[[Step, Ledger], None]:
+    def _on_step(
+        self, steps: int, reward: Reward, log: Callable[[Step, Ledger], None]
+    ) -> Callable[[Step, Ledger], None]:
+        scale, measure = scale_of(reward), measure_of(reward)
+
         def told(step: Step, ledger: Ledger) -> None:
             best = f"{scale.told(step.best.value)} {step.best.template}"
             new = f"{len(step.scored)} new, {len(step.rejected)} refused"
-            said = f"Step {step.number + 1}/{steps}: {new}; best so far: {best}"
-            progress.info("%s", printable(f"Initial template: {best}" if step.number < 0 else said))
+            said = f"Step {step.number + 1}/{steps}: {new}; best so far by {measure}: {best}"
+            progress.info("%s", printable(f"Initial template, by {measure}: {best}" if step.number < 0 else said))
             log(step, ledger)
             if self.on_step:
                 self.on_step(step)

@@ -18,7 +18,7 @@ from typing import Any
 from ipo_prompts.metrics.arrays import spread
 from ipo_prompts.metrics.clock import BudgetReached, due
 from ipo_prompts.metrics.device import one_for_numpy
-from ipo_prompts.metrics.errors import InputError, flag
+from ipo_prompts.metrics.errors import InputError, flag, one_line
 from ipo_prompts.metrics.reward import Reward, Score, Units, by_embeddings, scale_of
 from ipo_prompts.metrics.sampling import Interval, Sampling
 from ipo_prompts.metrics.surrogate import Surrogate, few_of
@@ -116,9 +116,7 @@ class SearchResult:
             usual form, and no other word, proposed or not; None if none was scored.
 
     Example:
-        >>> from ipo_prompts.experiments.data import draw, load_data
-        >>> from ipo_prompts.metrics.clip import load_clip
-        >>> from ipo_prompts.metrics.classification import ClipReward
+        >>> from ipo_prompts import ClipReward, draw, load_clip, load_data
         >>> from ipo_prompts.programs.strategies.base import GivenTemplates
         >>> data = draw(load_data("embedded", seed=0), shots=1, selection_shots=0, seed=0)
         >>> reward = ClipReward(load_clip("embedded"), data.class_names)
@@ -138,6 +136,10 @@ class SearchResult:
     steps_before: int = 0
     domain: tuple[DomainWord, ...] = ()
     best_of_domain: str | None = None
+
+    def __repr__(self) -> str:
+        tried = f"{self.proposed} proposed, {self.scored_only} scored only"
+        return f"SearchResult({one_line(repr(self.choice.template), 42)}, {tried}: {one_line(self.ended, 26)})"
 
     @property
     def stopped(self) -> str | None:
@@ -323,9 +325,9 @@ class _Run:
         return HeldBack(units, score)
 
     def limit_behind(self, error: Exception) -> BudgetReached | None:
-        """Return the limit that caused an error, or None. DSPy wraps errors, and other code replaces them.
+        """Return the limit that caused an error, or None. If none is in it, return a limit that was reached before it.
 
-        If a question was refused before because of a limit, this limit is taken for the cause.
+        DSPy wraps errors, and other code replaces them.
         """
         reached = explain(error)
         return reached if isinstance(reached, BudgetReached) else self.ledger.reached
@@ -442,9 +444,7 @@ class _Run:
 
 
 def _source(strategy: Strategy) -> str:
-    if needs_lm(strategy):
-        return "language model"
-    return "composition" if asks_lm(strategy) else "no language model"
+    return "language model" if needs_lm(strategy) else "composition" if asks_lm(strategy) else "no language model"
 
 
 def _reasons(rejected: Sequence[Rejection]) -> str:

@@ -67,6 +67,15 @@ class Choice:
     how: str
 
 
+def why_not_best(choice: Choice, history: PromptHistory) -> str:
+    """Return why the chosen template is not the template with the highest search score; "" if it is."""
+    if choice.template == history.best.template:
+        return ""
+    if choice.kept_initial:
+        return "no other template gains enough to replace the initial one"
+    return f"it is the shortest of the good templates on {choice.how.partition(',')[0]}"
+
+
 class HeldBack(NamedTuple):
     """Units that were held back from the search, and the function that scores templates on them."""
 

@@ -27,7 +27,6 @@ from ipo_prompts.experiments.run.files import Content
 from ipo_prompts.experiments.run.reading import allow_typed, read_settings, read_words
 from ipo_prompts.metrics.errors import InputError, did_you_mean
 from ipo_prompts.metrics.files import read_bytes
-from ipo_prompts.metrics.registry import is_own
 from ipo_prompts.programs.record.trust import SEAL, own_settings, refuse_foreign, seal
 
 CONFIGS = files("ipo_prompts.experiments.compare") / "configs"
@@ -48,8 +47,8 @@ class Variant(Content):
 
     @property
     def is_plain(self) -> bool:
-        """Whether the row stands for its method: its label is the method's name, or a user's class has no settings."""
-        return self.label == self.method or (is_own(self.method) and not self.settings)
+        """Whether the row stands for its method: by its label or, if the method does not ship, without settings."""
+        return self.label == self.method or (self.method not in METHODS and not self.settings)
 
 
 class GridConfig(Content):

@@ -21,12 +21,12 @@ from pydantic import Field
 from ipo_prompts.experiments.compare import cell as cells
 from ipo_prompts.experiments.compare.cell import Result, Text, read_line
 from ipo_prompts.experiments.compare.grid import GridCell, GridConfig, entries
+from ipo_prompts.experiments.compare.methods import METHODS
 from ipo_prompts.experiments.compare.methods.base import Recorded
 from ipo_prompts.experiments.compare.sweep_file import MOST
 from ipo_prompts.experiments.run.files import Content, content_of, write_bytes
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.files import JSON_BYTES, read_text
-from ipo_prompts.metrics.registry import is_own
 from ipo_prompts.programs.record.lines import line_of
 
 FILE_NAME = "cells.jsonl.gz"
@@ -72,7 +72,7 @@ def pack(grid: GridConfig, found: Sequence[GridCell], outcomes: Sequence[dict[st
         rows={
             one.label: Recorded.of(one.method, cells.shared_config(one.cell))
             for one in found
-            if is_own(one.cell.method)
+            if one.cell.method not in METHODS
         },
         gaps={one.name: why for one, why in zip(found, outcomes, strict=True) if isinstance(why, str)},
     )

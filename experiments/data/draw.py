@@ -81,6 +81,13 @@ class Draw:
     class_names: tuple[str, ...]
     new_class_names: tuple[str, ...]
 
+    def __repr__(self) -> str:
+        new = f", {len(self.new_test)} of {len(self.new_class_names)} new classes" if self.new_class_names else ""
+        return (
+            f"Draw({len(self.search)} search, {len(self.selection)} selection and {len(self.test)} test pictures of "
+            f"{len(self.class_names)} classes{new})"
+        )
+
     def examples(self, part: Literal["search", "selection", "test"]) -> list[dspy.Example]:
         """Return one part as DSPy examples.
 

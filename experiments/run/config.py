@@ -19,7 +19,7 @@ from ipo_prompts.experiments.tasks import REWARDS
 from ipo_prompts.metrics.device import AUTO, Precision
 from ipo_prompts.metrics.errors import InputError, did_you_mean, flag
 from ipo_prompts.metrics.pictures import Background
-from ipo_prompts.metrics.registry import Registry, is_own
+from ipo_prompts.metrics.registry import Registry, installed, is_own
 from ipo_prompts.metrics.template import BASELINE
 from ipo_prompts.programs.record.redaction import check_address
 from ipo_prompts.programs.record.trust import CONFIG_FILE as CONFIG_FILE
@@ -303,12 +303,13 @@ def settings(chosen: Collection[str] | None = None) -> list[Setting]:
         default = registry.default if registry else field.default
         rows.append(Setting(name, default, field.description or "", allowed))
         own: dict[str, tuple[Any, list[str]]] = {}
-        for choice in (one for one in registry or () if chosen is None or one in chosen):
+        choices = dict.fromkeys([*registry, *(installed(name) if chosen else ())]) if registry else {}
+        for choice in (one for one in choices if chosen is None or one in chosen):
             for key, one in registry.find(choice).Settings.model_fields.items() if registry else ():
                 own.setdefault(key, (one, []))[1].append(choice)
-        for key, (one, choices) in own.items():
+        for key, (one, owners) in own.items():
             needed = None if one.is_required() else one.default
-            rows.append(Setting(f"{name}.{key}", needed, f"of {', '.join(choices)}: {one.description}"))
+            rows.append(Setting(f"{name}.{key}", needed, f"of {', '.join(owners)}: {one.description}"))
     return rows
 
 

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 
 from ipo_prompts.experiments.run.config import ASK_NO_MODEL, RunConfig
 from ipo_prompts.metrics.errors import money
-from ipo_prompts.metrics.registry import is_own
 from ipo_prompts.programs.lm.ledger import Usage
 from ipo_prompts.programs.record.journal import FILE_NAME, read
+from ipo_prompts.programs.strategies import STRATEGIES
 from ipo_prompts.programs.strategies.base import Expected, Forecast, forecast_of
 from ipo_prompts.programs.strategies.window import listed
 
@@ -113,7 +113,7 @@ def _of_a_call(
     if config.describer not in ASK_NO_MODEL:
         length = description_tokens(config, used)
     reasons = listed(config.lm).get("supports_reasoning")  # its thoughts are paid for, and as long as it likes
-    if length is None or reasons or is_own(config.strategy["name"]) or config.names == "search":
+    if length is None or reasons or config.strategy["name"] not in STRATEGIES or config.names == "search":
         return None
     shown = number * (length + 1)
     if planned.room:

@@ -3,7 +3,7 @@
 We trust the settings that a person types, and those in files of settings or grids that the person names. We do not
 trust a saved program or a file in a run directory. From such a file we use only these settings:
 
-- settings that name things which ship with IPO or are in open_clip's list,
+- settings that name things which ship with IPO, are installed, or are in open_clip's list,
 - the settings that the run was begun with, if it was begun on this machine,
 - all other settings, if the person adds `--trust`.
 
@@ -37,7 +37,7 @@ from ipo_prompts.metrics.errors import (
     setting,
     speaking_to,  # noqa: F401 - the last is for the example
 )
-from ipo_prompts.metrics.registry import own_name
+from ipo_prompts.metrics.registry import installed, own_name
 from ipo_prompts.programs.record.lines import last
 from ipo_prompts.programs.templates.settings import BY_CLIP
 
@@ -101,9 +101,12 @@ def outside(settings: Mapping[str, Any]) -> dict[str, str]:
     found: dict[str, str] = {}
     for key, value in settings.items():
         values = value if isinstance(value, (list, tuple)) else [value]
-        if key in ("strategy", "reward"):
-            path = value.get("file") if isinstance(value, Mapping) else None
-            found |= {key: f"{value.get('name')} with {path}"} if path is not None else {}
+        if key in CHOICES:
+            choice = dict(value) if isinstance(value, Mapping) else {"name": value}
+            # The code of an installed package is trusted; what the sender of a run tells it to do is not.
+            refused = {"file"} | (choice.keys() - {"name"} if choice.get("name") in installed(key) else set())
+            given = [str(one) for name, one in choice.items() if name in refused and one is not None]
+            found |= {key: f"{choice.get('name')} with {', '.join(given)}"} if given else {}
         elif key == "clip":
             found |= {} if is_listed(str(value)) else {key: str(value)}
         elif key in ("data", "also_fit"):

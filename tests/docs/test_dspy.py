@@ -2,12 +2,38 @@
 
 from __future__ import annotations
 
+import logging
+import re
 from pathlib import Path
 
+import dspy
 import pytest
+from dspy.teleprompt.gepa import InstructionProposer
+from dspy.utils import DummyLM
 
+from ipo_prompts import TemplateClassifier, draw, load_data
+from ipo_prompts.metrics.clip import Clip
+from ipo_prompts.programs.templates.for_dspy import PROPOSE, with_feedback
 from support.openai_server import OpenAIServer
 from support.pages import DOCS, follow
+
+
+def test_gepa_can_be_tried_with_the_dummy_of_the_page(
+    clip: Clip, desk: Path, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "dspy")  # the command line, which other tests call, silences DSPy's messages
+    text = (DOCS / "dspy.md").read_text(encoding="utf-8")
+    (dummy,) = re.findall(r"reflection_lm=(DummyLM\(.*\))`", text)
+    data = draw(load_data("embedded", seed=0), shots=1, selection_shots=1, seed=0)
+    examples = data.examples("search")[:4], data.examples("selection")[:4]
+    dspy.GEPA(
+        metric=with_feedback,
+        reflection_lm=eval(dummy, {"DummyLM": DummyLM, "dspy": dspy}),
+        instruction_proposer=InstructionProposer(base_instructions=PROPOSE, max_chars=300),
+        max_metric_calls=30,
+        num_threads=1,
+    ).compile(TemplateClassifier(clip, data.class_names), trainset=examples[0], valset=examples[1])
+    assert "Proposed new text for self: a sketch of a <CLASS>." in capfd.readouterr().err
 
 
 def test_the_page_can_be_followed(desk: Path, server: OpenAIServer, capsys: pytest.CaptureFixture[str]) -> None:

@@ -19,20 +19,21 @@ from dspy.utils.callback import BaseCallback
 
 from ipo_prompts.experiments.data import DataSet, Item, draw, load_data
 from ipo_prompts.experiments.run.config import RunConfig
-from ipo_prompts.metrics.classification import ClipReward
+from ipo_prompts.metrics.classification import ClipReward, EncodedPictures
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.clock import BudgetReached
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.features import FeatureStore
 from ipo_prompts.metrics.pictures import Picture
 from ipo_prompts.metrics.reward import Reward, Score
+from ipo_prompts.metrics.scale import Scale
 from ipo_prompts.metrics.template import BASELINE
 from ipo_prompts.programs.classifier import TemplateClassifier
 from ipo_prompts.programs.describers.interrogator import Interrogator
 from ipo_prompts.programs.optimizer import IPO
 from ipo_prompts.programs.record.journal import read
 from ipo_prompts.programs.search import MAX_EMPTY_STEPS, NothingUsable, Step
-from ipo_prompts.programs.selection import BEST_SEARCHED, POOLED, SEARCHED
+from ipo_prompts.programs.selection import BEST_SEARCHED, POOLED, SEARCHED, why_not_best
 from ipo_prompts.programs.strategies.base import Known
 from ipo_prompts.programs.strategies.history import HistoryStrategy
 from ipo_prompts.programs.strategies.window import window_of
@@ -288,7 +289,9 @@ def test_the_classifier_inside_a_larger_program_is_optimised(reward: ClipReward,
     listed = [entry["program"].template for entry in alone.candidate_programs]
     listed.remove(student(reward).template)  # the second search begins with the choice of the first
     assert [entry["program"].parts[0].template for entry in found.candidate_programs] == listed
-    assert not hasattr(found.parts[0], "candidate_programs")  # of the earlier compile
+    inside = found.parts[0]
+    assert [entry["program"].template for entry in inside.candidate_programs] == listed
+    assert (inside.search, inside.trial_logs, inside.usage) == (found.search, found.trial_logs, found.usage)
     assert found(image=sets["valset"][0].image).label == alone(image=sets["valset"][0].image).label
 
 
@@ -323,15 +326,61 @@ def test_the_compile_reports_its_progress_as_dspys_optimizers_do(
     make(reward, by_twos()[:2])[0].compile(student(reward), **sets)
     lines = [line.partition("INFO dspy.teleprompt.ipo: ")[2] for line in capfd.readouterr().err.splitlines()]
     assert lines[0] == "Searching on 12 examples; 12 more choose the winner."
-    assert lines[1].startswith("Initial template: ") and lines[1].endswith("% a photo of a <CLASS>.")
-    assert lines[2].startswith("Step 1/2: 2 new, 0 refused; best so far: ")
+    assert lines[1].startswith("Initial template, by accuracy: ") and lines[1].endswith("% a photo of a <CLASS>.")
+    assert lines[2].startswith("Step 1/2: 2 new, 0 refused; best so far by accuracy: ")
     assert lines[4].startswith("The search ended: all 2 steps were done. Chosen: ")
+    make(reward, by_twos()[:2])[0].compile(student(reward), trainset=sets["trainset"])
+    assert "Searching on 12 examples; they choose the winner, too." in capfd.readouterr().err
     dspy.disable_logging()
     try:
         make(reward, by_twos()[:2])[0].compile(student(reward), **sets)
     finally:
         dspy.enable_logging()
     assert capfd.readouterr().err == ""
+
+
+class Longer(ClipReward):
+    """Another measure: the more characters, the better; but no template has the lead that it needs."""
+
+    measure = "length"
+    scale = Scale(lead=0.9)
+
+    def score(self, templates: Sequence[str], pictures: EncodedPictures) -> list[Score]:
+        found = super().score(templates, pictures)
+        values = [len(one.template) / 100 for one in found]
+        return [replace(one, value=v, hits=np.full(one.n, v)) for one, v in zip(found, values, strict=True)]
+
+
+def test_the_progress_names_the_measure_and_why_the_chosen_is_not_the_best(
+    clip: Clip, data: DataSet, sets: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "dspy")
+    longer = Longer(clip, data.class_names)
+    proposed = "a faded, torn and folded drawing of a <CLASS>."
+    program: Any = make(longer, [[proposed]])[0].compile(student(longer), **sets)
+    choice, history = program.search.choice, program.search.history
+    told = [record.getMessage() for record in caplog.records if record.name == "dspy.teleprompt.ipo"]
+    assert told[-2].endswith(f"; best so far by length: 46.00 % {proposed}")
+    kept = "no other template gains enough to replace the initial one"
+    assert told[-1].endswith(f"Chosen: {BASELINE} ({kept})")
+    shortest = "it is the shortest of the good templates on search and selection pictures"
+    assert why_not_best(replace(choice, kept_initial=False), history) == shortest
+    assert why_not_best(replace(choice, template=proposed), history) == ""
+
+
+def test_what_a_python_session_prints_is_one_line(clip: Clip, reward: ClipReward, data: DataSet, sets: Any) -> None:
+    ipo = make(reward, [[f"a {'very ' * 25}old <CLASS>."]])[0]
+    program: Any = ipo.compile(student(reward), **sets)
+    drawn, answer = draw(data, 1, 1, 0), program(image=sets["valset"][0].image)
+    told = [repr(one) for one in (ipo, clip, drawn, program.search.history.best.score, answer, program.search)]
+    assert max(map(len, told)) <= 120 and not any("\n" in line or " at 0x" in line for line in told)
+    assert told[0] == f"IPO(strategy=Scripted, lm=None, reward=ClipReward, steps={ipo.settings.steps})"
+    assert told[1] == "Clip('embedded', fp32 on cpu)"
+    assert told[2] == f"Draw(12 search, 12 selection and {len(drawn.test)} test pictures of 12 classes)"
+    assert f", n={len(drawn.search)})" in told[3]
+    assert told[4] == f"Prediction(label={answer.label!r}, {answer.scores[answer.label]:.1%} of 12 classes)"
+    assert "1 proposed, 0 scored only: " in told[5]
+    assert "lm=openai/gpt-4o" in repr(IPO(lm=dspy.LM("openai/gpt-4o"))) and "lm=none" in repr(IPO(lm="none"))
 
 
 def test_the_winner_is_the_best_on_both_sets_and_only_the_held_back_one_measures_it(
