@@ -280,6 +280,7 @@ def test_confusions_have_a_column_of_others_only_where_there_are_others(analysed
     page = run_page(read_run(analysed))
     assert ">others</text>" not in page and "taken for others" not in page
     assert re.search(r'fill-opacity="0"><title>cat, taken for car: 0 of 4<', page), "nothing is tinted"
+    assert '<rect class="right" x="156" y="112" width="23" height="23" fill-opacity="0.76"><title>cat, taken for car: 3 → 0 of 4<' in page
     matrix = {"of_classes": 4}
     change_json(analysed / "analysis.json", lambda found: {**found, "matrix": {**found["matrix"], **matrix}})
     page = run_page(read_run(analysed))
@@ -442,14 +443,15 @@ def test_another_reward_has_its_own_words(analysed: Path) -> None:
     assert "accuracy" not in search_plot(run).alt.lower()
 
 
-def test_what_a_step_looked_at_is_told(run_folder: Path) -> None:
+def test_what_was_scored_only_is_counted(run_folder: Path) -> None:
     journal = run_folder / "journal.jsonl"
     rows = [["seen <CLASS>", 1.0, 1.5], *([f"number {i} <CLASS>", 0.001, 2.0] for i in range(1233))]
-    event = {"type": "scored_only", "step": 0, "around": "", "rows": rows, "seconds": 1}
+    event = {"type": "scored_only", "step": 0, "around": "", "rows": rows, "tried": 9876, "seconds": 1}
     journal.write_text(journal.read_text() + lines_of(event))
     run = read_run(run_folder)
     page = text(run_page(run))
-    assert "Scored only: 1,234 templates that were not proposed seen <CLASS> 100.0 %, loss 1.500" in page
+    assert "1,234 scored only" in page and "seen <CLASS>" not in page, "templates.csv has them"
+    assert "Of 9,876 compositions, only the promising ones were scored. templates.csv, beside this page" in page
     assert "a longer template is preferred" not in page
 
     def by(vocabulary: str) -> Run:
