@@ -270,12 +270,13 @@ class SearchRecord:
         written = io.StringIO()
         write = csv.writer(written, lineterminator="\n").writerow
         write(("step", "template", "scored_as", "value", "loss", "chosen"))
-        rows = [(0, "initial template", self.initial), *((0, "earlier run", one) for one in self.taken_over)]
+        parts = [(0, "initial template", [self.initial]), (0, "earlier run", self.taken_over)]
         for step in self.steps:
-            rows += [(step.number, "proposed", one) for one in step.candidates]
-            rows += [(step.number, "scored only", one) for one in step.scored_only]
-        for number, kind, one in rows:
-            write((number, one.template, kind, round(one.value, 6), round(one.loss, 6), "yes" if one.chosen else ""))
+            parts += [(step.number, "proposed", step.candidates), (step.number, "scored only", step.scored_only)]
+        for number, kind, found in parts:
+            for one in found:
+                chosen = "yes" if one.chosen else ""
+                write((number, one.template, kind, round(one.value, 6), round(one.loss, 6), chosen))
         return written.getvalue()
 
 
