@@ -26,7 +26,7 @@ from ipo_prompts.experiments.report.analysis import ANALYSIS, SEEN
 from ipo_prompts.experiments.report.drawing import save_search_png
 from ipo_prompts.experiments.report.explain import analyse, look_at
 from ipo_prompts.experiments.report.gather import follow, read_run
-from ipo_prompts.experiments.report.page import PAGE, write_report
+from ipo_prompts.experiments.report.page import PAGE, TEMPLATES, write_report
 from ipo_prompts.experiments.report.words import token_counter
 from ipo_prompts.experiments.run.beside import left_out, what_the_head_does, write_names
 from ipo_prompts.experiments.run.files import digest, environment, holds_run, write_json, write_text
@@ -71,7 +71,7 @@ from ipo_prompts.programs.running import Blended, blend_in
 
 ENVIRONMENT, PLOT, LABELS = "environment.json", "search.png", "labels.csv"
 MADE_BY_SEARCHING = (ANALYSIS, ENVIRONMENT, PROGRAM, RESULT, NAMES_FILE, LABELS, CENTRING, SEEN)
-MADE_OF_FILES = (PLOT, PAGE)
+MADE_OF_FILES = (PLOT, PAGE, TEMPLATES)
 """The names of the files that are made from the other files, without pictures and without a CLIP."""
 
 

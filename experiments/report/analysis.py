@@ -131,6 +131,8 @@ class Flip(Content):
         thumbnail: the picture, small.
         true_before, true_after: the probability of the true class with each template; None if the losses do not give
             the softmax probabilities of the classes.
+        confused: of an example of a confusion, how many pictures of the true class were taken for the class `after`.
+        taken_for: beside such an example, a picture that is of the class `after`; None if there is none.
     """
 
     picture: str
@@ -140,16 +142,19 @@ class Flip(Content):
     thumbnail: Thumbnail
     true_before: Rounded | None
     true_after: Rounded | None
+    confused: int = 0
+    taken_for: Thumbnail | None = None
 
 
 class Flips(Content):
-    """Pictures that flipped, and pictures that both templates label wrongly.
+    """Pictures that flipped, and pictures that the chosen template labels wrongly.
 
     Attributes:
         gained: some of the pictures that only the chosen template labels rightly.
         lost: some of the pictures that only the initial template labels rightly.
-        wrong: some of the pictures that both templates label wrongly.
-        gained_total, lost_total, wrong_total: how many such pictures there are in all.
+        wrong: one picture of each of the most frequent confusions of the chosen template, the most frequent first.
+        gained_total, lost_total: how many such pictures there are in all.
+        wrong_total: how many pictures both templates label wrongly.
     """
 
     gained: tuple[Flip, ...] = ()

@@ -57,7 +57,7 @@ def search_alt(run: Run) -> str:
         f"{capital(reward.measure)} and loss of {sum(len(step.candidates) for step in search.steps)} templates on "
         f"{search.n} search {reward.unit} over {len(search.steps)} steps. "
         f"The initial template has {100 * search.initial.value:.1f} percent, the best one "
-        f"{100 * best.value:.1f} percent. The table of all templates has every value."
+        f"{100 * best.value:.1f} percent. The file templates.csv has every value."
     )
 
 
@@ -240,6 +240,7 @@ class Curve:
         dots: for each template: its x position, its y position, its step (0 is before the first step), the template.
         best: the SVG path that shows the value of the best template so far.
         initial: the y position of the initial template.
+        band: the y positions of the ends of its 95 % interval, the upper end first.
         steps: the x position of each number on the axis of steps, with the number.
         values: the y position of each number on the axis of values, with the number in percent.
     """
@@ -247,14 +248,21 @@ class Curve:
     dots: tuple[tuple[float, float, int, Candidate], ...]
     best: str
     initial: float
+    band: tuple[float, float]
     steps: tuple[tuple[float, int], ...]
     values: tuple[tuple[float, int], ...]
 
 
-def curve(search: SearchRecord) -> Curve:
-    """Return the curve of a search. If two dots are in one place, the dot of the better template is drawn on top."""
+def curve(search: SearchRecord, ends: tuple[float, float]) -> Curve:
+    """Return the curve of a search. If two dots are in one place, the dot of the better template is drawn on top.
+
+    Args:
+        search: the search.
+        ends: the ends of the interval of the initial template, which are always in view: so differences that may be
+            luck look small.
+    """
     found = search.scored
-    percents = [100 * candidate.value for candidate in (search.initial, *(one for _, one in found))]
+    percents = [100 * value for value in (*ends, search.initial.value, *(one.value for _, one in found))]
     size = _size(max(percents) - min(percents))
     low = size * math.floor(min(percents) / size)
     high = size * math.ceil(max(percents) / size)  # equal to `low` if all values are equal
@@ -277,6 +285,7 @@ def curve(search: SearchRecord) -> Curve:
         dots=tuple(sorted(dots, key=lambda dot: (dot[3].chosen, dot[3].value))),
         best=path,
         initial=up(search.initial.value),
+        band=(up(ends[1]), up(ends[0])),
         steps=tuple((across(step), step) for step in range(0, last + 1, every)),
         values=tuple((up(number / 100), number) for number in range(low, high + 1, size)),
     )

@@ -189,20 +189,21 @@ def matrix(part: LabelledPart) -> Matrix:
 
 
 def sample(part: Compared) -> tuple[Shown, ...]:
-    """Return one picture for each of a few classes, which are spread evenly over all classes.
+    """Return one picture that shows each of a few classes, which are spread evenly over all classes.
 
     Return no pictures if units are not single pictures.
     """
     first: dict[int, Item] = {}
     for item in part.items:
-        first.setdefault(item.label, item)
+        for label in item.shows:
+            first.setdefault(label, item)
     labels = sorted(first)
     chosen = [labels[i] for i in spread(len(labels), MOST_SAMPLES)]
     return tuple(Shown(class_name=part.class_names[i], thumbnail=thumbnail(first[i].picture)) for i in chosen)
 
 
 def flips(parts: Sequence[LabelledPart], known: bool = True) -> Flips:
-    """Return pictures whose label changed from wrong to right (gained), from right to wrong (lost), or stayed wrong.
+    """Return pictures whose label changed from wrong to right (gained) or from right to wrong (lost), and confusions.
 
     Args:
         parts: the sealed parts.
@@ -213,15 +214,29 @@ def flips(parts: Sequence[LabelledPart], known: bool = True) -> Flips:
         found = [(p, (p.right(p.initial) == before) & (p.right(p.optimised) == after)) for p in parts]
         return [(p, int(i)) for p, flipped in found for i in np.flatnonzero(flipped)]
 
-    gained, lost, wrong = where(False, True), where(True, False), where(False, False)
+    gained, lost = where(False, True), where(True, False)
     return Flips(
         gained=_shown(gained, known),
         lost=_shown(lost, known),
-        wrong=_shown(wrong, known),
+        wrong=_confused(parts, known),
         gained_total=len(gained),
         lost_total=len(lost),
-        wrong_total=len(wrong),
+        wrong_total=len(where(False, False)),
     )
+
+
+def _confused(parts: Sequence[LabelledPart], known: bool) -> tuple[Flip, ...]:
+    """Return one picture of each of the most frequent confusions of the chosen template, the most frequent first."""
+    pairs: defaultdict[tuple[int, int, int], list[int]] = defaultdict(list)
+    for place, part in enumerate(parts):
+        for i in np.flatnonzero(~part.right(part.optimised)).tolist():
+            pairs[place, int(part.labels[i]), int(part.optimised.predictions[i])].append(i)
+    found = []
+    for (place, _, taken), pictures in sorted(pairs.items(), key=lambda pair: (-len(pair[1]), pair[0]))[:MOST_FLIPS]:
+        example = next((item for item in parts[place].items if item.label == taken), None)
+        beside = {"confused": len(pictures), "taken_for": thumbnail(example.picture) if example else None}
+        found.append(_flip(parts[place], pictures[0], known).model_copy(update=beside))
+    return tuple(found)
 
 
 def _shown(flipped: Sequence[tuple[LabelledPart, int]], known: bool) -> tuple[Flip, ...]:

@@ -5,6 +5,8 @@ Every file is checked, and every error message is one sentence.
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import os
 import shlex
@@ -151,8 +153,6 @@ def read_run(folder: Path) -> Run:
 
 LARGEST = 1e6
 """The largest value of a template that is accepted, as a fraction. No reward comes near it, and it can be drawn."""
-MOST_SCORED_ONLY = 5
-"""The most templates of a step that are shown although they were scored only."""
 
 
 @dataclass(frozen=True)
@@ -201,8 +201,7 @@ class StepRecord:
 
     Attributes:
         number: the number of the step.
-        scored_only: how many templates of the step were scored only.
-        looked_best: the best of the templates that were scored only.
+        scored_only: the templates of the step that were scored only.
         best: the best proposed template up to and including this step.
         questions: the requests to the language model in this step.
         errors: the errors of the language model in this step.
@@ -211,8 +210,7 @@ class StepRecord:
     """
 
     number: int
-    scored_only: int
-    looked_best: list[Candidate]
+    scored_only: list[Candidate]
     best: Candidate
     questions: list[Exchange] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
@@ -238,6 +236,7 @@ class SearchRecord:
         shortened: a text that says how descriptions were shortened because they did not fit into a question.
         describing: the requests to the describer, with their replies.
         unfinished: the requests of a stopped step, with their replies. The templates in these replies were not scored.
+        tried: how many compositions were tried where only the promising ones are scored; 0 if all were scored.
     """
 
     initial: Candidate
@@ -252,6 +251,7 @@ class SearchRecord:
     shortened: str = ""
     describing: list[Exchange] = field(default_factory=list)
     unfinished: list[Exchange] = field(default_factory=list)
+    tried: int = 0
 
     @property
     def start(self) -> Candidate:
@@ -264,6 +264,20 @@ class SearchRecord:
         return [(0, one) for one in self.taken_over] + [
             (each.number, one) for each in self.steps for one in each.candidates
         ]
+
+    def table(self) -> str:
+        """Return every scored template as CSV, with its step, how it came to be scored, its value and its loss."""
+        written = io.StringIO()
+        write = csv.writer(written, lineterminator="\n").writerow
+        write(("step", "template", "scored_as", "value", "loss", "chosen"))
+        parts = [(0, "initial template", [self.initial]), (0, "earlier run", self.taken_over)]
+        for step in self.steps:
+            parts += [(step.number, "proposed", step.candidates), (step.number, "scored only", step.scored_only)]
+        for number, kind, found in parts:
+            for one in found:
+                chosen = "yes" if one.chosen else ""
+                write((number, one.template, kind, round(one.value, 6), round(one.loss, 6), chosen))
+        return written.getvalue()
 
 
 def follow(events: Sequence[Event], chosen: str) -> SearchRecord:
@@ -299,6 +313,7 @@ def follow(events: Sequence[Event], chosen: str) -> SearchRecord:
         undescribed=[(name, reason) for event in of["descriptions"][-1:] for name, reason in event["failed"]],
         shortened=str(recorded_texts(events) or ""),
         describing=[_question(event) for event in of["lm"] if event["role"] == "describer"],
+        tried=sum(event.get("tried", 0) for event in of["scored_only"]),
     )
     best = search.start
     questions: list[Exchange] = []
@@ -309,10 +324,8 @@ def follow(events: Sequence[Event], chosen: str) -> SearchRecord:
         elif event["type"] == "lm_error":
             errors.append(event["error"])
         elif (number := event.get("step", -1)) >= 0 and event is searched.get(number):
-            seen = sorted(scored_only[number].values(), key=lambda one: (-one.value, one.loss))
-            step = StepRecord(
-                number + 1, len(seen), seen[:MOST_SCORED_ONLY], best, questions, errors, event["rejected"]
-            )
+            seen = list(scored_only[number].values())
+            step = StepRecord(number + 1, seen, best, questions, errors, event["rejected"])
             questions, errors = [], []
             for score in event["scores"]:
                 better = (score["accuracy"], -score["loss"]) > (best.value, -best.loss)

@@ -38,18 +38,19 @@ from ipo_prompts.experiments.run.scores import RewardNames
 from ipo_prompts.metrics.errors import InputError, duration, money
 from ipo_prompts.metrics.template import SLOT
 
-PAGE = "report.html"
+PAGE, TEMPLATES = "report.html", "templates.csv"
 _HERE = Path(__file__).parent
 
 
 def write_report(folder: Path) -> Path:
-    """Write `report.html` into the directory of a finished run; return the path of the page.
+    """Write `report.html`, and `templates.csv` beside it, into the directory of a finished run; return the page's path.
 
     Raises:
         InputError: the run cannot be read, as in `read_run`; or the folder cannot be written.
     """
-    file = folder / PAGE
-    write_text(file, run_page(read_run(folder)))
+    run, file = read_run(folder), folder / PAGE
+    write_text(folder / TEMPLATES, run.search.table())
+    write_text(file, run_page(run))
     return file
 
 
@@ -64,7 +65,7 @@ def run_page(run: Run) -> str:
         reward=run.result.reward,
         title=f"{run.result.template} · IPO report",
         weak=weak(run.result),
-        curve=curve(run.search),
+        curve=curve(run.search, run.result.scores["search"].initial.ci95),
         search_alt=search_alt(run),
         optimism_plot=None if run.kept_initial else optimism_plot(run),
         layers=layers(words.template, words.changes, words.n) if words else [],

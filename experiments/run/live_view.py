@@ -163,7 +163,10 @@ class Ui:
 
     @contextmanager
     def search(self, ledger: Ledger, planned: Plan | None = None) -> Iterator[None]:
-        """Show the search, what it waits for, and the time that is left by its plan, while the block runs."""
+        """Show the search, what it waits for, and the time that is left by its plan, while the block runs.
+
+        In a terminal, only the best template is left of the view.
+        """
         self._ledger = ledger
         self._time = TimeLeft(self._steps, work_of(planned) if planned else Work(), ledger)
         ledger.on_wait, ledger.on_scored = self._waiting, self._scored
@@ -174,10 +177,11 @@ class Ui:
         self._progress.add_task("search", total=self._steps, left="")
         self._searching = True
         try:
-            with Live(get_renderable=self._render, console=self.console, refresh_per_second=4):
+            with Live(get_renderable=self._render, console=self.console, refresh_per_second=4, transient=True):
                 yield
         finally:
             self._searching = False
+            self.console.print(self._table())
 
     def _waiting(self, wait: Wait | None) -> None:
         """Show what the run waits for: always in a live view, elsewhere as a line now and then."""
@@ -208,7 +212,7 @@ class Ui:
         if self._live:
             self._progress.update(self._progress.task_ids[0], completed=done, left=self._left())
             value = Text(self.scale.told(best.value), style="bold")
-            told = f" {between} on {best.n:,} search pictures, {gained} over the initial template"
+            told = f" {between}, n = {best.n:,}, {gained} over the initial template"
             value.append(told, style="not bold")
             self._rows = [("best", Text(best.template, style="bold green")), ("", value)]
             if done and spent:
@@ -235,11 +239,15 @@ class Ui:
         left = self._time.seconds() if self._time else None
         return "" if left is None else "{}:{:02d} left".format(*divmod(int(left), 60))
 
-    def _render(self) -> Group:
+    def _table(self) -> Table:
+        """Return the best template so far and its value, as rows."""
         table = Table.grid(padding=(0, 2))
         for name, text in self._rows:
             table.add_row(Text(f"  {name}", style="dim"), text)
-        wait = self._wait
+        return table
+
+    def _render(self) -> Group:
+        table, wait = self._table(), self._wait
         if wait is not None and wait.seconds >= 2:
             table.add_row(Text("  wait", style="dim"), Text(str(wait)))
         return Group(self._progress, table)

@@ -228,13 +228,14 @@ def _domain(result: RunResult, folder: Path) -> Iterator[Line]:
     words, best = result.strategy.domain, result.strategy.best_of_domain
     if not words or best is None:
         return
+    places: tuple[Place, ...] = ("terminal", "rows", "notebook") if result.untested else ("rows", "notebook")
     if taken := words_said(result.template, words):
         told = several([f"{word.text!r}, from {SOURCES[word.source]}" for word in taken])
-        yield Line(("terminal", "rows", "notebook"), f"the template says {told}", "domain words")
+        yield Line(places, f"the template says {told}", "domain words")
         return
     told = f"{domain_in_words(words)}; none is in the template, and the best template with one is {best}"
     use = (f"ipo predict {shlex.quote(str(folder))}", f"--template {shlex.quote(best)}", "PICTURES")
-    yield Line(("terminal", "rows", "notebook"), told, "domain words", use if result.untested else ())
+    yield Line(places, told, "domain words", use if result.untested else ())
 
 
 def _names(result: RunResult) -> Iterator[Line]:

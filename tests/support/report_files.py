@@ -14,7 +14,20 @@ HOSTILE = (
     "\u202eevil\u2066\u200b\u0007 <CLASS> &amp; "
 ).ljust(200, "W")
 ACTS_IF_NOT_SHOWN = ("\u202e", "\u2066", "\u200b", "\u0007")
-_STRUCTURE = {"type", "kind", "outcome", "hits", "part", "thumbnail", "pictures", "to", "reward", "weak", "precision"}
+_STRUCTURE = {
+    "type",
+    "kind",
+    "outcome",
+    "hits",
+    "part",
+    "thumbnail",
+    "taken_for",
+    "pictures",
+    "to",
+    "reward",
+    "weak",
+    "precision",
+}
 """Keys whose values steer the page instead of being printed on it."""
 
 
@@ -83,7 +96,7 @@ def analysis(template: str) -> dict[str, Any]:
         "flips": {
             "gained": [flip],
             "lost": [{**flip, "before": "cat", "after": "bus"}],
-            "wrong": [{**flip, "before": "bus", "after": "bus"}],
+            "wrong": [{**flip, "before": "bus", "after": "bus", "confused": 2, "taken_for": PIXEL}],
             "gained_total": 3,
             "lost_total": 1,
             "wrong_total": 5,

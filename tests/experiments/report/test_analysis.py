@@ -25,6 +25,7 @@ from ipo_prompts.experiments.report.explain import (
     class_rows,
     confusions,
     flips,
+    sample,
     short_name,
     thumbnail,
 )
@@ -237,6 +238,24 @@ def test_only_the_largest_changes_are_kept_and_the_largest_first() -> None:
     part = made(labels, before=labels, after=[(i + 1) % 20 for i in labels], names=names)
     appeared = confusions([part]).appeared
     assert [row.optimised for row in appeared] == list(range(20, 20 - MOST_CONFUSIONS, -1))
+
+
+def test_the_most_frequent_confusions_come_first_with_a_picture_of_either_class() -> None:
+    part = made([0, 0, 0, 1, 2], before=[0, 0, 0, 1, 2], after=[2, 1, 1, 1, 3], names=["cat", "dog", "fox", "owl"])
+    found = flips([part])
+    told = [(one.class_name, one.after, one.confused, one.picture, one.taken_for is None) for one in found.wrong]
+    assert told == [
+        ("cat", "dog", 2, "1.png", False),
+        ("cat", "fox", 1, "0.png", False),
+        ("fox", "owl", 1, "4.png", True),
+    ]
+    assert (found.lost_total, found.wrong_total) == (4, 0)
+
+
+def test_a_class_that_is_never_the_first_of_a_picture_is_shown_too() -> None:
+    part = made([0, 1], before=[0, 1], after=[0, 1], names=["cat", "dog", "fox"])
+    items = [replace(part.items[0], also=(0, 2)), part.items[1]]
+    assert [one.class_name for one in sample(replace(part, items=items))] == ["cat", "dog", "fox"]
 
 
 def test_a_class_without_pictures_has_no_row() -> None:

@@ -98,7 +98,7 @@ def test_it_is_short_and_pictures_come_first(
         change_json(analysed / "result.json", to_new_classes)
     page = show(run_page(read_run(analysed)), width=width, height=height)
     assert page.evaluate("document.documentElement.scrollHeight") <= most
-    assert page.eval_on_selector_all("#pictures .kinds > div > .flips img", "all => all.length") == 9
+    assert page.eval_on_selector_all("#pictures .kinds > div > .flips img", "all => all.length") == 9 + 3, "pairs"
     first = page.evaluate("document.querySelector('#pictures img').getBoundingClientRect().top")
     fold = 900 if new and width < 400 else 800  # a phone has little room for two verdicts, an advice and two commands
     assert first < fold, "the first picture is below the fold"

@@ -11,13 +11,14 @@ import shlex
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from ipo_prompts.experiments import report
 from ipo_prompts.experiments.cli.app import main
-from ipo_prompts.experiments.report.drawing import search_plot
+from ipo_prompts.experiments.report.drawing import curve, search_plot
 from ipo_prompts.experiments.report.gather import Run, read_run
 from ipo_prompts.experiments.report.page import compare_page, crossed, notebook_part, run_page, write_report
 from ipo_prompts.experiments.run.reading import load_config
@@ -280,6 +281,8 @@ def test_confusions_have_a_column_of_others_only_where_there_are_others(analysed
     page = run_page(read_run(analysed))
     assert ">others</text>" not in page and "taken for others" not in page
     assert re.search(r'fill-opacity="0"><title>cat, taken for car: 0 of 4<', page), "nothing is tinted"
+    assert re.search(r'<rect class="right" [^>]*fill-opacity="0.76"><title>cat, taken for car: 3 → 0 of 4<', page)
+    assert re.search(r'<rect class="wrong" [^>]*fill-opacity="0.53"><title>car, taken for car: 4 → 2 of 4<', page)
     matrix = {"of_classes": 4}
     change_json(analysed / "analysis.json", lambda found: {**found, "matrix": {**found["matrix"], **matrix}})
     page = run_page(read_run(analysed))
@@ -295,6 +298,25 @@ def test_pictures_that_are_folded_are_counted_with_those_that_are_not(analysed: 
     page = text(run_page(read_run(analysed)))
     assert "Wrong before, right now: 19" in page and "9 of the other 16" in page
     assert "Right before, wrong now: 5" in page and "2 more" in page
+
+
+def test_the_heading_follows_the_clicks(run_folder: Path) -> None:
+    def unclear(result: dict[str, Any]) -> dict[str, Any]:
+        result["scores"]["test"]["difference"]["outcome"] = "not shown"
+        return result
+
+    change_json(run_folder / "result.json", unclear)
+    clicked: Any = SimpleNamespace(shown="a gain", words="By clicks, a gain.", verdict=SimpleNamespace(outcome="gain"))
+    page = run_page(replace(read_run(run_folder), verified=clicked))
+    assert ">Verified by clicks: a gain.</h1>" in page
+    assert "<p>On the sealed test: No evidence of a gain on pictures that the search never saw.</p>" in page
+
+
+def test_the_interval_of_the_initial_template_is_in_view(run_folder: Path) -> None:
+    run = read_run(run_folder)
+    drawn = curve(run.search, (0.05, 0.95))
+    assert {number for _, number in drawn.values} >= {0, 100}
+    assert drawn.band[0] < drawn.initial < drawn.band[1]
 
 
 def test_an_early_stop_is_said(run_folder: Path) -> None:
@@ -442,14 +464,15 @@ def test_another_reward_has_its_own_words(analysed: Path) -> None:
     assert "accuracy" not in search_plot(run).alt.lower()
 
 
-def test_what_a_step_looked_at_is_told(run_folder: Path) -> None:
+def test_what_was_scored_only_is_counted(run_folder: Path) -> None:
     journal = run_folder / "journal.jsonl"
     rows = [["seen <CLASS>", 1.0, 1.5], *([f"number {i} <CLASS>", 0.001, 2.0] for i in range(1233))]
-    event = {"type": "scored_only", "step": 0, "around": "", "rows": rows, "seconds": 1}
+    event = {"type": "scored_only", "step": 0, "around": "", "rows": rows, "tried": 9876, "seconds": 1}
     journal.write_text(journal.read_text() + lines_of(event))
     run = read_run(run_folder)
     page = text(run_page(run))
-    assert "Scored only: 1,234 templates that were not proposed seen <CLASS> 100.0 %, loss 1.500" in page
+    assert "1,234 scored only" in page and "seen <CLASS>" not in page, "templates.csv has them"
+    assert "Of 9,876 compositions, only the promising ones were scored. templates.csv, beside this page" in page
     assert "a longer template is preferred" not in page
 
     def by(vocabulary: str) -> Run:

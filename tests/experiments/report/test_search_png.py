@@ -19,7 +19,7 @@ def search(*templates: str, chosen: str = "") -> SearchRecord:
     for number, template in enumerate(templates, start=1):
         entry = Candidate(template, 0.2 + 0.1 * number, 1.0, True, template == found.chosen)
         best = entry if template else best
-        found.steps.append(StepRecord(number, 0, [], best, candidates=[entry] if template else []))
+        found.steps.append(StepRecord(number, [], best, candidates=[entry] if template else []))
     return found
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 from typing import Any
 
 from ipo_prompts.experiments.report.gather import SearchRecord, read_run
+from ipo_prompts.experiments.report.page import write_report
 from support.runs import events, lines_of, rejected, scored
 
 
@@ -29,13 +31,17 @@ def added(folder: Path, *more: dict[str, Any]) -> SearchRecord:
 
 def test_what_was_only_looked_at_is_added_up_and_is_no_candidate(run_folder: Path) -> None:
     def scored_only(*values: float) -> dict[str, Any]:
-        rows = [[f"{value} <CLASS>", value, 1.0] for value in values]
-        return {"type": "scored_only", "step": 0, "around": "", "rows": rows}
+        rows = [[f"{value}, <CLASS>", value, 1.0] for value in values]
+        return {"type": "scored_only", "step": 0, "around": "", "rows": rows, "tried": 8}
 
     before = read_run(run_folder).search
     search = added(run_folder, scored_only(0.9, 0.8, 0.3), scored_only(0.85, 0.2, 0.1), scored_only(0.9, 0.8, 0.3))
-    assert [step.scored_only for step in search.steps] == [6, 0]
-    assert [one.value for one in search.steps[0].looked_best] == [0.9, 0.85, 0.8, 0.3, 0.2]
+    assert [[one.value for one in step.scored_only] for step in search.steps] == [[0.9, 0.8, 0.3, 0.85, 0.2, 0.1], []]
+    assert (before.tried, search.tried) == (0, 24)
+    rows = list(csv.DictReader(write_report(run_folder).with_name("templates.csv").open(newline="")))
+    assert [row["template"] for row in rows if row["scored_as"] != "scored only"] == scored(run_folder)
+    assert {tuple(row.values()) for row in rows} >= {("1", "0.85, <CLASS>", "scored only", "0.85", "1.0", "")}
+    assert [row["template"] for row in rows if row["chosen"]] == [search.chosen]
     assert [step.candidates for step in search.steps] == [step.candidates for step in before.steps]
     assert [step.best for step in search.steps] == [step.best for step in before.steps]
 

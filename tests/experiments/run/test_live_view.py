@@ -58,10 +58,14 @@ def test_markup_and_emoji_codes_in_templates_are_only_text(terminal: bool) -> No
     assert HOSTILE in plain(searched(HOSTILE, terminal=terminal))
 
 
-def test_the_terminal_shows_the_gain_and_a_bar() -> None:
-    out = plain(searched("a sketch of a <CLASS>", terminal=True))
-    assert "50.00 % [35.3, 64.7] on 40 search pictures, +25.00 points over the initial template" in out
+def test_the_terminal_shows_the_gain_and_a_bar_and_leaves_the_best_template() -> None:
+    out = searched("a sketch of a <CLASS>", terminal=True, width=80)
     assert "━" in out
+    left = [line.rstrip() for line in plain(out.rpartition("\x1b[2K")[2]).splitlines()]
+    assert left[:2] == [
+        "  best  a sketch of a <CLASS>",
+        "        50.00 % [35.3, 64.7], n = 40, +25.00 points over the initial template",
+    ]
 
 
 def test_elsewhere_there_are_plain_whole_lines() -> None:
