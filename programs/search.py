@@ -21,7 +21,7 @@ from ipo_prompts.metrics.device import one_for_numpy
 from ipo_prompts.metrics.errors import InputError, flag, one_line
 from ipo_prompts.metrics.reward import Reward, Score, Units, by_embeddings, scale_of
 from ipo_prompts.metrics.sampling import Interval, Sampling
-from ipo_prompts.metrics.surrogate import Surrogate, few_of
+from ipo_prompts.metrics.surrogate import Surrogate
 from ipo_prompts.metrics.verdict import score_interval
 from ipo_prompts.programs.lm.ledger import Ledger, explain
 from ipo_prompts.programs.record.score_keeper import ScoreKeeper
@@ -379,8 +379,8 @@ class _Run:
         self, number: int, templates: Sequence[str], around: str, promising_only: bool = False
     ) -> list[Score]:
         """Score and record templates in chunks. Before each chunk the limits are checked; see `Desk.score_only`."""
-        usable = [template for template in templates if self.problem(template) is None]
-        usable = usable[: self.settings.scored_templates - len(self.scored_only)]
+        most = self.settings.scored_templates - len(self.scored_only)
+        usable = [template for template in templates if self.problem(template) is None][:most]
         surrogate = self.surrogate if promising_only else None
         at_once = max(1, len(usable)) if surrogate else SCORED_AT_ONCE
         scores: list[Score] = []
@@ -390,14 +390,12 @@ class _Run:
             if promising_only and not surrogate:  # nothing is predicted: a part that is spread evenly is scored
                 chunk = [tried[i] for i in spread(len(tried), -(-len(tried) // WITHOUT_SURROGATE))]
             found = self.record.score_only(number, chunk, self.units, around, surrogate)
-            score_of = {score.template: score for score in found}
-            for template in tried:
-                score = score_of.get(template)
-                value, loss = (score.value, score.loss) if score else (-math.inf, math.inf)
-                self.scored_only.append(ScoredOnly(template, value, loss, number, around))
+            made = {score.template: (score.value, score.loss) for score in found}
+            numbers = ((template, *made.get(template, (-math.inf, math.inf))) for template in tried)
+            self.scored_only += [ScoredOnly(*one, number, around) for one in numbers]
             scores += found
-            few = few_of(len(self.reward.class_names)) / len(self.reward.class_names) if surrogate else 0
-            self.ledger.on_scored(len(found) + few * (len(tried) - len(found)), around)
+            share = surrogate.share if surrogate else 0
+            self.ledger.on_scored(len(found) + share * (len(tried) - len(found)), around)
         return scores
 
     def _scored(self) -> int:
@@ -407,8 +405,8 @@ class _Run:
     @cached_property
     def surrogate(self) -> Surrogate | None:
         """Predicts scores; None for a reward that does not score by class embeddings."""
-        reward = by_embeddings(self.reward)
-        return Surrogate(reward, self.units, self.settings.initial_template) if reward else None
+        able = by_embeddings(self.reward)
+        return Surrogate(able, self.units, self.settings.initial_template) if able else None
 
     def _check_limits(self, number: int) -> None:
         """Stop if the time is up. But a step that an earlier session has recorded is done again whatever the time."""

@@ -26,7 +26,7 @@ from ipo_prompts.experiments.run.files import Environment, read_model
 from ipo_prompts.experiments.run.reading import build, config_of
 from ipo_prompts.experiments.run.result import RunResult, load_result
 from ipo_prompts.experiments.run.told import Line, Place, told_at
-from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.errors import InputError, as_cell
 from ipo_prompts.programs.record.journal import FILE_NAME as JOURNAL
 from ipo_prompts.programs.record.journal import Event, read
 from ipo_prompts.programs.record.trust import resumed_by, to_type
@@ -276,7 +276,7 @@ class SearchRecord:
         for number, kind, found in parts:
             for one in found:
                 chosen = "yes" if one.chosen else ""
-                write((number, one.template, kind, round(one.value, 6), round(one.loss, 6), chosen))
+                write((number, as_cell(one.template), kind, round(one.value, 6), round(one.loss, 6), chosen))
         return written.getvalue()
 
 
