@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from ipo_prompts.experiments.export.head import USE, HeadFiles
+from ipo_prompts.experiments.export.hf import TASK
 from ipo_prompts.experiments.export.target import README, Reference, usage
 from ipo_prompts.experiments.run.result import PROGRAM, RESULT, RunResult, load_result
 from ipo_prompts.metrics.errors import InputError, reason
 from ipo_prompts.programs.classifier import TemplateClassifier
-
-TASK = "zero-shot-image-classification"
 
 
 class HubFolder(HeadFiles):
