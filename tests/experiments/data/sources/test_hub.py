@@ -119,12 +119,7 @@ def test_paths_are_relative_to_the_table(folder, tmp_path, monkeypatch, struct):
     table = datasets.Dataset.from_dict({"image": cells, "label": ["cat", "dog"] * 3}, kinds)
     table.to_parquet(str(root / "table.parquet"))
     monkeypatch.chdir(tmp_path)
-    for spec in (
-        "parquet:pictures/table.parquet",
-        "parquet:pictures",
-        "table:pictures/table.parquet",
-        "table:pictures",
-    ):
+    for spec in [f"{kind}:pictures{file}" for kind in ("parquet", "table") for file in ("", "/table.parquet")]:
         data = load_data(spec, seed=0)
         assert check_data(data).ok
         assert data.class_names == ("cat", "dog")
