@@ -139,7 +139,7 @@ class SearchResult:
 
     def __repr__(self) -> str:
         tried = f"{self.proposed} proposed, {self.scored_only} scored only"
-        return f"SearchResult({one_line(repr(self.choice.template), 42)}, {tried}: {one_line(self.ended, 26)})"
+        return one_line(f"SearchResult({one_line(repr(self.choice.template), 42)}, {tried}: {self.ended})")
 
     @property
     def stopped(self) -> str | None:

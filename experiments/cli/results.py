@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any
@@ -253,8 +254,8 @@ def export_program(
     about |= {name: (value,) for name, value in (("clip_benchmark", dataset), ("hf", hf_model)) if value is not None}
     target = TARGETS[to](*about.get(to, ()))
     compared = _pictures(pictures)
-    with TemporaryDirectory() as scratch:
-        place = out or Path(scratch, "folder")
+    with nullcontext(out) if out else TemporaryDirectory() as folder:
+        place = out or Path(folder, "folder")
         verdict = export(TemplateClassifier.from_file(program, trust=trust), target, place, compared)
         done = [f"wrote {out} for {to}"] if out else []
         done += [f"pushed to {hub.push(place, push)}, which is private if it is new"] if push else []

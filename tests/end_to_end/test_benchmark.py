@@ -334,7 +334,7 @@ def test_a_cell_that_fails_stops_no_other_and_the_same_command_runs_it_again(
     assert KEY not in ended.out + ended.err
     (row,) = [row for row in json.loads((out / "table.json").read_text())["rows"] if row["method"] == "no-history"]
     assert row["seeds"] == 1 and row["absent"].startswith("failed: ")
-    assert "(1) failed: " in ended.out and "&lt;b>" in ended.out
+    assert "(note 1) failed: " in ended.out and "&lt;b>" in ended.out
     (trace,) = out.rglob("failure.txt")
     assert "Traceback" in trace.read_text() and KEY not in trace.read_text()
     assert len(bench.cells("spoilt")) == 5

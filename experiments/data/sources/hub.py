@@ -67,7 +67,11 @@ def gather_shards(rest: str, *, labelled: bool = True) -> Gathered:
     """
     path = Path(rest).expanduser()
     where = f"the shards {path}"
-    splits = load_splits(where, "check that these are shards", "webdataset", data_files=_files(path, where, "tar"))
+    files = _files(path, where, "tar")
+    if cut := next((file for part in files.values() for file in part if not _is_whole(file)), None):
+        raise InputError(f"{cut} of {where} has no end mark, so a part of it is missing; get it anew.")
+    advice = "check that these are shards, with whole numbers in .cls or objects in .json"
+    splits = load_splits(where, advice, "webdataset", data_files=files)
     names_file = _folder(path) / CLASS_NAMES
     if next(iter(splits.values())).features.get("cls") is None:
         splits = {split: _from_json(table) for split, table in splits.items()}
@@ -98,6 +102,13 @@ def _named(table: Any, names: Sequence[str], where: str) -> Any:
         return table.rename_column("cls", "label").cast_column("label", ClassLabel(names=list(names)))
     except ValueError as error:
         raise InputError(f"{CLASS_NAMES} does not fit {where}: {reason(error)}; write one name a line.") from error
+
+
+def _is_whole(file: str) -> bool:
+    """Whether an archive ends with the two blocks of zeros that end every tar file (POSIX.1)."""
+    with open_regular(Path(file)) as archive:
+        archive.seek(max(0, os.fstat(archive.fileno()).st_size - 1024))
+        return not archive.read().strip(bytes(1))
 
 
 def _folder(path: Path) -> Path:

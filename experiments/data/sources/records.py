@@ -5,6 +5,7 @@ A key is a column. A label may be a list of names, which is read as the cell `ca
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -93,6 +94,11 @@ def _from_label_studio(tasks: Rows, where: str, labelled: bool, stray: list[str]
             differ.append(f"row {number}")
         chosen = {"label": list(min(answers)[1])} if answers else {}
         row = {key: _beside(value, number, where) for key, value in task["data"].items()}
+        if re.match(r"[a-z0-9]+://", str(row.get("image"))):
+            raise InputError(
+                f"row {number} of {where} has a picture on another machine, {str(row['image'])[:80]!r}; export the "
+                "pictures, too, and name files of this machine."
+            )
         rows.append((number, {**row, **chosen}))
     if not labelled or not questions:
         return rows

@@ -159,3 +159,9 @@ def test_other_encodings_are_named(write):
         for encoding in ("latin-1", "utf-16"):
             with pytest.raises(InputError, match=r"the table .* is not JSON in UTF-8 \(.*\); write"):
                 load_data(write(text, name, encoding), seed=0)
+
+
+def test_pictures_of_label_studio_on_another_machine_are_named_as_such(write):
+    spec = write([task("s3://pets/1.jpg", ["cat"], note="http://example.org")])
+    with pytest.raises(InputError, match=r"row 1 of .* has a picture on another machine, 's3://pets/1.jpg'; export"):
+        load_data(spec, seed=0)

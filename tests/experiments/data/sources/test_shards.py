@@ -89,8 +89,12 @@ def test_what_is_wrong_is_said_in_one_sentence(write, labels, ending, names, mes
 
 def test_files_that_are_no_shards(write, tmp_path):
     spec = write([0])
-    (tmp_path / "shards" / "0.tar").write_bytes(b"rubbish" * 100)
+    whole = (tmp_path / "shards" / "0.tar").read_bytes()
+    (tmp_path / "shards" / "0.tar").write_bytes(b"rubbish" * 100 + bytes(1024))
     with pytest.raises(InputError, match=r"cannot load the shards .*; check that these are shards"):
+        load_data(spec, seed=0)
+    (tmp_path / "shards" / "0.tar").write_bytes(whole[:700])  # its end is padded with zeros
+    with pytest.raises(InputError, match=r"0\.tar of the shards .* has no end mark, so a part of it is missing"):
         load_data(spec, seed=0)
     with pytest.raises(InputError, match=r"the shards .*gone\.tar does not exist; give a \.tar file or a folder"):
         load_data(f"{spec}/gone.tar", seed=0)
