@@ -222,6 +222,9 @@ class EmbeddingReward(ABC):
         other.class_names = tuple(class_names)
         return other
 
+    def __repr__(self) -> str:
+        return one_line(f"{type(self).__name__}({self.clip!r}, {len(self.class_names)} class names)")
+
     def __deepcopy__(self, memo: dict[int, Any]) -> EmbeddingReward:
         return self
 

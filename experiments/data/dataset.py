@@ -24,7 +24,7 @@ from functools import cached_property
 from pathlib import PurePath
 from typing import Any, Literal, TypeVar
 
-from ipo_prompts.metrics.errors import InputError, did_you_mean, several
+from ipo_prompts.metrics.errors import InputError, did_you_mean, one_line, several
 from ipo_prompts.metrics.pictures import Background, Picture
 from ipo_prompts.metrics.template import SLOT, as_read, named, names_of, problem, tidy, written
 
@@ -134,6 +134,10 @@ class DataSet:
     labelled: bool = True
     none: tuple[str, ...] = ()
     several: bool = False
+
+    def __repr__(self) -> str:
+        parts = ", ".join(f"{len(getattr(self, part))} {part}" for part in PARTS)
+        return one_line(f"DataSet({self.name!r}, {len(self.class_names)} classes, pictures: {parts})")
 
     def part(self, part: Part) -> tuple[Item, ...]:
         """Return the items of one part."""

@@ -372,14 +372,19 @@ def test_what_a_python_session_prints_is_one_line(clip: Clip, reward: ClipReward
     ipo = make(reward, [[f"a {'very ' * 25}old <CLASS>."]])[0]
     program: Any = ipo.compile(student(reward), **sets)
     drawn, answer = draw(data, 1, 1, 0), program(image=sets["valset"][0].image)
-    told = [repr(one) for one in (ipo, clip, drawn, program.search.history.best.score, answer, program.search)]
+    told = [
+        repr(one) for one in (ipo, clip, drawn, program.search.history.best.score, answer, program.search, data, reward)
+    ]
     assert max(map(len, told)) <= 120 and not any("\n" in line or " at 0x" in line for line in told)
     assert told[0] == f"IPO(strategy=Scripted, lm=None, reward=ClipReward, steps={ipo.settings.steps})"
     assert told[1] == "Clip('embedded', fp32 on cpu)"
     assert told[2] == f"Draw(12 search, 12 selection and {len(drawn.test)} test pictures of 12 classes)"
     assert f", n={len(drawn.search)})" in told[3]
     assert told[4] == f"Prediction(label={answer.label!r}, {answer.scores[answer.label]:.1%} of 12 classes)"
-    assert "1 proposed, 0 scored only: " in told[5]
+    assert "1 proposed, 0 scored only: " in told[5] and told[5].endswith(f"{program.search.ended})")
+    counts = f"{len(data.train)} train, {len(data.val)} val, {len(data.test)} test"
+    assert told[6] == f"DataSet({data.name!r}, 12 classes, pictures: {counts})"
+    assert told[7] == "ClipReward(Clip('embedded', fp32 on cpu), 12 class names)"
     assert "lm=openai/gpt-4o" in repr(IPO(lm=dspy.LM("openai/gpt-4o"))) and "lm=none" in repr(IPO(lm="none"))
 
 
