@@ -14,6 +14,7 @@ import pytest
 import torch
 import torchvision
 from PIL import Image
+from pillow_heif import register_heif_opener
 
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import InputError
@@ -177,9 +178,8 @@ def test_heic_is_named_as_what_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
             decode(b"\0\0\0\x1cftyp" + brands, "IMG_1.HEIC")
 
 
-def test_heic_is_read_where_the_decoder_is_installed() -> None:
-    heif = pytest.importorskip("pillow_heif")
-    heif.register_heif_opener()
+def test_heic_is_read_with_its_decoder() -> None:
+    register_heif_opener()
     data = encoded(Image.new("RGB", (64, 48), (200, 10, 10)), "HEIF")
     assert decode(data, "IMG_1.HEIC")[0].size == (64, 48)
     assert np.abs(pixels(data) - (200, 10, 10)).max() <= 12
