@@ -70,14 +70,15 @@ class Surrogate:
         self._few_names = [names[i] for i in self._few]
         self.share = len(self._few) / len(names)
         (self._start,) = reward.texts.encode([template], names)
-        self._changes = np.zeros((0, *self._start.shape), np.float32)
         kept = max(FEWEST, min(FIRST + LAST, BYTES // self._start.nbytes))
+        self._changes = np.empty((kept, *self._start.shape), np.float32)
         self._last = kept * LAST // (FIRST + LAST)
         self._first = kept - self._last
+        self._known = 0
 
     def promising(self, templates: Sequence[str]) -> list[Score]:
         """Score the most promising templates, and return their scores."""
-        count, known = len(templates), len(self._changes)
+        count, known = len(templates), self._known
         best = count if count <= 3 else max(2, -(-count // BEST))
         sample = max(FEWEST - known, count // SAMPLE if known < self._first else 0)
         drawn = {templates[i] for i in spread(count, sample)} if best < count and sample > 0 else set()
@@ -91,14 +92,15 @@ class Surrogate:
         scores: list[Score] = []
         for part, embeddings in self._reward.encode_batch(templates, self._units):
             scores += self._reward.score_embeddings(part, list(embeddings), self._units)
-            changes = np.concatenate([self._changes, embeddings - self._start])
-            first, others = changes[: self._first], changes[self._first :]
-            self._changes = np.concatenate([first, others[-self._last :]])
+            for rows in embeddings:  # a change in the second part makes room for the one that comes `last` places later
+                beyond = max(0, self._known - self._first)
+                np.subtract(rows, self._start, out=self._changes[min(self._known, self._first) + beyond % self._last])
+                self._known += 1
         return scores
 
     def _ranked(self, templates: Sequence[str]) -> list[str]:
         """Return the templates in the order of their predicted scores, best first."""
-        changes, start = self._changes, self._start
+        changes, start = self._changes[: self._known], self._start
         known = changes[:, self._few].reshape(len(changes), -1).astype(np.float64)
         gram = known @ known.T
         gram += RIDGE * np.trace(gram) / len(gram) * np.eye(len(gram))
