@@ -59,7 +59,7 @@ def main() -> None:
         __doc__,
         clip={"default": "embedded", "help": "the CLIP of the pairs of searches"},
         shots={"type": int, "default": 6, "help": "pictures of each class to search with, at most 6"},
-        seeds={"default": "11,12,13,14,15", "help": "draws of the pictures"},
+        seeds={"default": "11,12,13,14,15", "help": "draws of the pictures; none only prints what is kept"},
         cells={"type": Path, "default": None, "help": "a file of JSON lines to keep searches in, and to go on from"},
         model={"default": "", "help": "open_clip architecture of the one search; random weights"},
         classes={"type": int, "default": 1000, "help": "ImageNet class names of the one search"},
@@ -68,7 +68,7 @@ def main() -> None:
     if options.model:
         one_search(options)
         return
-    seeds = [1] if options.small else list(map(int, options.seeds.split(",")))
+    seeds = [1] if options.small else list(map(int, filter(None, options.seeds.split(","))))
     shots, steps = (1, 1) if options.small else (options.shots, SearchSettings().steps)
     lines: list[dict[str, Any]] = []
     if options.cells and options.cells.exists():
