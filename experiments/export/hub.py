@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 from typing import Any
 
@@ -121,9 +120,15 @@ def check_push(repository: str) -> None:
         InputError: the name of the repository is not USER/NAME, or this machine has no token for the hub.
     """
     from huggingface_hub import get_token
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 
-    if not re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", repository, re.ASCII):
-        raise InputError(f"--push takes USER/NAME, a repository on the Hugging Face hub, not {repository!r}.")
+    try:
+        validate_repo_id(repository if repository.count("/") == 1 else "")
+    except HFValidationError as error:
+        raise InputError(
+            f"--push takes USER/NAME, a repository on the Hugging Face hub, not {repository!r}."
+        ) from error
     if not get_token():
         raise InputError(
             "--push takes a token of the Hugging Face hub that may write; set HF_TOKEN, or type `hf auth login`."

@@ -105,6 +105,8 @@ def no_column(wanted: Sequence[str], columns: Collection[str], where: str) -> In
         hint = f"; separate them by commas, not by {_MARKS[mark]}."
     elif set(wanted) & set(columns):
         hint = "; write one text in each cell."
+    elif "annotation_id" in columns:
+        hint = "; Label Studio's other exports are not read: choose JSON."
     elif wanted == ("label",):
         hint = NO_LABELS
     return InputError(

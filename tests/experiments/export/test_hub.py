@@ -100,6 +100,7 @@ def test_a_token_that_may_not_write_and_a_hub_that_is_away_are_said(
     ("words", "message"),
     [
         (["hub", "--push", "pets"], "--push takes USER/NAME, a repository on the Hugging Face hub, not 'pets'."),
+        (["hub", "--push", "a/b.git"], "--push takes USER/NAME, a repository on the Hugging Face hub, not 'a/b.git'."),
         (["hub", "--push", "a/b/c"], "--push takes USER/NAME, a repository on the Hugging Face hub, not 'a/b/c'."),
         (["head", "--push", "a/b", "--out", "x"], "--push is for --to hub, not head; leave it out."),
         (["hub"], "name the file or folder to write with --out."),

@@ -107,6 +107,10 @@ HEAD = "image,label,split,group\n"
         ("image,label,label\n", "has two columns label; keep one, or give the other another name"),
         (HEAD.strip() + ",split\n", "has two columns split; keep one"),
         ("image,class\n", "no column label; its columns are: image, class"),
+        (
+            "image,choice,annotation_id\n",
+            "annotation_id; Label Studio's other exports are not read: choose JSON",
+        ),
         ("image,label\n", "has no pictures"),
         ("image,label\ncat/000.png,cat\ncat/nope.png,cat\n", "row 3 of .*labels.csv names the picture 'cat/nope.png'"),
         ("image,label\n\ncat/000.png\n", "row 3 of .* more or fewer cells than the header's 2"),
