@@ -290,7 +290,9 @@ def open_clip_arguments(name: str) -> dict[str, Any]:
 
     if name == "embedded":
         return {}
-    if name.startswith(("hf-hub:", "local-dir:")):
+    if name.startswith("local-dir:"):  # from any folder
+        return {"model_name": f"local-dir:{Path(name.removeprefix('local-dir:')).absolute()}"}
+    if name.startswith("hf-hub:"):
         return {"model_name": name}
     architecture, _, tag = name.partition("/")
     known = open_clip.get_pretrained_cfg(architecture, tag) or {}

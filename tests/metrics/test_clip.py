@@ -20,7 +20,7 @@ from safetensors.torch import save_file
 from ipo_prompts.experiments.cli.app import main
 from ipo_prompts.experiments.data import load_data
 from ipo_prompts.metrics.classification import ClipReward, EncodedPictures
-from ipo_prompts.metrics.clip import Clip, check_name, load_clip
+from ipo_prompts.metrics.clip import Clip, check_name, load_clip, open_clip_arguments
 from ipo_prompts.metrics.device import find_device
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.features import FeatureStore
@@ -426,3 +426,9 @@ def test_missing_weights_offline_say_so(caplog: pytest.LogCaptureFixture) -> Non
         load_clip("ViT-B-32/openai")
     assert len(str(caught.value)) < 500
     assert not caplog.records
+
+
+def test_a_clip_in_a_folder_is_found_from_any_other_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert open_clip_arguments("local-dir:mine") == {"model_name": f"local-dir:{tmp_path / 'mine'}"}
+    assert open_clip_arguments("hf-hub:someone/theirs") == {"model_name": "hf-hub:someone/theirs"}
