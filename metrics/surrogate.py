@@ -46,8 +46,10 @@ def few_of(classes: int) -> int:
     return min(classes, max(FEW, -(-classes // SHARE)))
 
 
-def texts_for(templates: int, classes: int) -> int:
-    """Return how many texts are encoded, about, to score the most promising of so many templates."""
+def texts_for(templates: int, classes: int, promising_only: bool) -> int:
+    """Return how many texts are encoded to score so many templates, or, about, the most promising ones of them."""
+    if not promising_only:
+        return templates * classes
     return templates * few_of(classes) + classes * (templates // BEST + FIRST)
 
 

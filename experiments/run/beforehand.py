@@ -135,7 +135,7 @@ def _texts(planned: Plan) -> int:
     search, classes = planned.config.search, len(planned.drawn.class_names)
     forecast = forecast_of(planned.unasked, Expected(search, planned.data.task, classes=classes))
     tried = min(forecast.scored_only, search.scored_templates)
-    scored_only = texts_for(tried, classes) if forecast.promising_only else tried * classes
+    scored_only = texts_for(tried, classes, forecast.promising_only)
     return classes * (1 + search.steps * search.candidates_per_step) + scored_only
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import deque
 from functools import partial
-from operator import mul
 from typing import TYPE_CHECKING, NamedTuple
 
 from ipo_prompts.metrics import clock
@@ -55,7 +54,7 @@ def work_of(planned: Plan) -> Work:
         )
     except InputError:  # the strategy cannot do more steps
         return Work(proposed=search.candidates_per_step)
-    texts = partial(texts_for, classes=classes) if now.promising_only else partial(mul, classes)
+    texts = partial(texts_for, classes=classes, promising_only=now.promising_only)
     each = (texts(more.scored_only) - texts(now.scored_only)) / classes
     first = texts(now.scored_only) / classes - search.steps * each
     calls = float(more.calls - now.calls)

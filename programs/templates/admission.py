@@ -142,7 +142,7 @@ class Desk:
             templates: any number of templates.
             around: the template that these templates were made from, if there is one.
             promising_only: whether only the most promising of the templates are scored, see
-                `ScoreKeeper.score_promising`. Later steps know of the other templates that they were not scored.
+                `metrics/surrogate.py`. Later steps know of the other templates that they were not scored.
 
         Raises:
             BudgetReached: the time is used up. The scores made before are recorded.

@@ -16,6 +16,15 @@ Folder = Callable[..., Path]
 
 
 @pytest.fixture
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the library `datasets` keep what it reads in a folder of the test, and show no progress."""
+    import datasets
+
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", str(tmp_path / "cache"))
+    datasets.disable_progress_bars()
+
+
+@pytest.fixture
 def encoded() -> Encode:
     """A PNG whose colour, and so whose content, is the number; one white pixel makes it a picture of something."""
 

@@ -13,12 +13,7 @@ from ipo_prompts.metrics.errors import InputError
 from support.trap import trapped
 
 datasets = pytest.importorskip("datasets")
-
-
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path, monkeypatch):
-    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", str(tmp_path / "cache"))
-    datasets.disable_progress_bars()
+pytestmark = pytest.mark.usefixtures("own_cache")
 
 
 @pytest.fixture

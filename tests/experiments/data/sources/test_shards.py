@@ -10,13 +10,8 @@ from ipo_prompts.experiments.data import load_data
 from ipo_prompts.experiments.data.check import check_data
 from ipo_prompts.metrics.errors import InputError
 
-datasets = pytest.importorskip("datasets")
-
-
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path, monkeypatch):
-    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", str(tmp_path / "cache"))
-    datasets.disable_progress_bars()
+pytest.importorskip("datasets")
+pytestmark = pytest.mark.usefixtures("own_cache")
 
 
 @pytest.fixture
