@@ -21,6 +21,7 @@ import numpy as np
 from benchmarks.common import arguments, memory, memory_from_here, report
 from benchmarks.lab.bed import SHIFTED
 from benchmarks.lab.crossed import crossed_interval
+from benchmarks.lopsided import encoded
 from benchmarks.text_tower import tower
 from ipo_prompts.experiments.data import Item, load_data
 from ipo_prompts.metrics import reward as reward_module
@@ -95,7 +96,7 @@ def pair(clip: Clip, name: str, seed: int, shots: int, steps: int) -> dict[str, 
         of_class[item.label] += 1
         if of_class[item.label] <= shots:
             drawn.append(item)
-    units, test = ((_encoded(reward, items)) for items in (drawn, data.test))
+    units, test = (encoded(reward, items) for items in (drawn, data.test))
     found: dict[str, Any] = {"baseline": reward.score([BASELINE], test)[0].value}
     for way in (ALL, PROMISING, DRAWN):
         template, tried, texts = searched(way, reward, units, SearchSettings(seed=seed, steps=steps))
@@ -197,10 +198,6 @@ def one_search(options: Any) -> None:
             minutes_with_one_layer=round((time.perf_counter() - began) / 60, 1),
             megabytes=round((memory("VmHWM") - held) / 1e6),
         )
-
-
-def _encoded(reward: ClipReward, items: Sequence[Item]) -> EncodedPictures:
-    return reward.encode([item.picture for item in items], [item.label for item in items])
 
 
 if __name__ == "__main__":
