@@ -43,7 +43,7 @@ def sets(names: Annotated[list[str], typer.Argument(help=", ".join(SETS), metava
 
 @app.command("gain-plot")
 def gain_plot(cells: Annotated[Path, typer.Argument(help="a cells.jsonl.gz of a grid")]) -> int:
-    """Print a picture of what methods gain over the reference, as SVG: docs/gain.svg is that of docs/suite.jsonl.gz."""
+    """Print a picture of what methods gain over the reference as SVG: docs/images/gain.svg is of suite.jsonl.gz."""
     from benchmarks.lab.gain_plot import plot_of_file
 
     print(plot_of_file(cells), end="")
@@ -123,7 +123,7 @@ def label_free(
 ) -> int:
     """Hide the labels of data that have some; let templates be chosen by fit, by controls that know less, by labels.
 
-    See docs/label-free.md. Its words are data=NAME,…, clip=NAME, vocabulary=shipped or general, templates=N that
+    See ipo docs label-free. Its words are data=NAME,…, clip=NAME, vocabulary=shipped or general, templates=N that
     compete and draws=N of pictures and classes.
     """
     from benchmarks.lab.label_free import measure_all, read_asked

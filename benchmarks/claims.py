@@ -1,4 +1,4 @@
-"""The tables of docs/claims.md and of the README, from raw cells of `benchmarks/grids/claims.yaml`; nothing is run.
+"""The tables of ipo docs control-clips and of the README, from the cells of the grid claims; nothing is run.
 
 For rows, columns and intervals see `gains.py`, whose intervals allow for sets that share their first transformation. A
 set of held-back base pictures counts like any other. Where three CLIPs stand together, their training is crossed with
@@ -13,7 +13,7 @@ from functools import lru_cache
 import numpy as np
 
 from benchmarks.common import arguments
-from benchmarks.gains import DOCS, Crossed, Row, rows_of, together
+from benchmarks.gains import CELLS, Crossed, Row, rows_of, together
 from benchmarks.lab.bed import claims
 from ipo_prompts.metrics.evidence import ALPHA, holm
 
@@ -163,7 +163,7 @@ def by_templates(group: str) -> list[str]:
 
 def with_model() -> list[str]:
     """Return the lines of rows that ask a language model, on both kinds of shifts together, by scored templates."""
-    looks, file = COUNTS[:3], DOCS / "claims-plain-77-lm.jsonl.gz"
+    looks, file = COUNTS[:3], CELLS / "claims-plain-77-lm.jsonl.gz"
     columns = [rows_of(file, f"{count} templates") for count in looks]
     defaults = [of(CLIPS[PLAIN[0]], KINDS[:2], count)[GENERAL] for count in looks]
     lines = _heads("control CLIP of seed 77, with a model", looks)
@@ -179,7 +179,7 @@ def with_model() -> list[str]:
 
 def paper_job() -> list[str]:
     """Return the lines of the paper's own job, by number of scored templates."""
-    columns = [rows_of(DOCS / "paper-job-plain-77.jsonl.gz", f"{count} templates") for count in COUNTS[:3]]
+    columns = [rows_of(CELLS / "paper-job-plain-77.jsonl.gz", f"{count} templates") for count in COUNTS[:3]]
     lines = _heads("four sets, control CLIP of seed 77", COUNTS[:3])
     return [*lines, *(_line(title, [rows[row].over_baseline for rows in columns]) for title, row in PAPER_JOB.items())]
 
@@ -218,7 +218,7 @@ def told(group: str, kinds: tuple[str, ...], looks: int) -> dict[str, Row]:
 def of(file: str, kinds: tuple[str, ...], looks: int) -> dict[str, Row]:
     """Read the rows of a CLIP on some kinds of sets after so many scored templates."""
     names = {one.spec for kind in kinds for one in claims(f"claims-{kind}")}
-    return rows_of(DOCS / f"{file}.jsonl.gz", f"{looks} templates", names.__contains__)
+    return rows_of(CELLS / f"{file}.jsonl.gz", f"{looks} templates", names.__contains__)
 
 
 if __name__ == "__main__":

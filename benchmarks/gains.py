@@ -31,7 +31,7 @@ from ipo_prompts.metrics.sampling import Interval, Variance
 
 PHRASES = 300
 """The phrases of the vocabulary that fit the demo CLIP and name no class of the suite."""
-DOCS = Path(__file__).parents[1] / "docs"
+CELLS = Path(__file__).parents[1] / "docs/evidence/cells"
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def main() -> None:
     """Print a table in Markdown."""
     options = arguments(
         __doc__,
-        cells={"type": Path, "default": DOCS / "suite-held-out.jsonl.gz", "help": "raw cells of a grid"},
+        cells={"type": Path, "default": CELLS / "suite-held-out.jsonl.gz", "help": "raw cells of a grid"},
         column={"default": "test", "help": "such as '300 templates', where rows were read off at several"},
     )
     print("\n".join(of_cells(options.cells, options.column)))

@@ -1,4 +1,4 @@
-"""`IPOClassifier`: a search and its result as an estimator of scikit-learn (docs/scikit-learn.md).
+"""`IPOClassifier`: a search and its result as an estimator of scikit-learn (ipo docs scikit-learn).
 
 Scikit-learn is an extra of the package. The estimator learns from pictures in any form that `to_picture` takes, or from
 the features of pictures. Pictures are first encoded to features. The features of a row, not its position, decide

@@ -37,14 +37,14 @@ if TYPE_CHECKING:
 CALL = "the call of ipo.optimize"
 INSTEAD = {
     "data": "a text, such as data='folder:pets' or 'table:pets.csv'",
-    "clip": "a name, such as clip='ViT-B-16/openai'; a loaded CLIP goes to TemplateClassifier (docs/dspy.md)",
-    "lm": "a name, such as lm='openai/gpt-4o-mini'; a dspy.LM goes to IPO(lm=…) (docs/dspy.md)",
-    "describer": "a name, such as describer='clip'; one of your own goes to IPO(describer=…) (docs/dspy.md)",
+    "clip": "a name, such as clip='ViT-B-16/openai'; a loaded CLIP goes to TemplateClassifier (ipo docs dspy)",
+    "lm": "a name, such as lm='openai/gpt-4o-mini'; a dspy.LM goes to IPO(lm=…) (ipo docs dspy)",
+    "describer": "a name, such as describer='clip'; one of your own goes to IPO(describer=…) (ipo docs dspy)",
     "reward": "a name, such as reward='retrieval' or, of your own, reward='module:Class'; an object goes to "
-    "IPO(reward=…) (docs/your-own-reward.md)",
+    "IPO(reward=…) (ipo docs own-reward)",
     "strategy": "a name, or one with its settings, such as strategy={'name': 'list', 'file': 'templates.txt'}, or, "
     "of your own, strategy='module:Class'; a list of templates or an object goes to IPO(strategy=…) "
-    "(docs/strategies.md)",
+    "(ipo docs strategies)",
 }
 """Argument → what to give for it instead of an object, in the words of the error message.
 
@@ -129,7 +129,7 @@ def optimize(
         quiet: whether to show no progress. Else progress is printed on stderr.
         trust: whether to use the CLIP, data, models and addresses that a run from elsewhere names; see `SECURITY.md`.
         **settings: settings by name: `clip`, `lm`, `steps`, `budget_usd`, …. The settings of a strategy or a reward
-            stand beside its name: `strategy={"name": "history", "size": 8}`. `docs/command-line.md` lists all settings.
+            stand beside its name: `strategy={"name": "history", "size": 8}`. All settings: `ipo docs command-line`.
 
     Raises:
         InputError: an argument is bad, or the run directory does not fit the arguments.

@@ -2,7 +2,7 @@
 
 The results of all pictures under all seeds are a crossed table. The mean of the table has a variance due to pictures
 and a variance due to seeds; they are estimated separately and added. Only `sampling.py` decides which units are
-independent. Interval and p come from one method: p is the level whose interval ends at 0. `docs/statistics.md` gives
+independent. Interval and p come from one method: p is the level whose interval ends at 0. `ipo docs statistics` gives
 the reasons and the sources, and shows how well the method holds in simulations.
 """
 
@@ -190,7 +190,7 @@ def paired_difference(before: ArrayLike, after: ArrayLike, sampling: Sampling) -
 
 
 def over_data_sets(spreads: Sequence[Spread], mean: float, shared_seeds: bool = False) -> Scopes:
-    """Average a difference over two or more data sets (see `docs/statistics.md`).
+    """Average a difference over two or more data sets (see `ipo docs statistics`).
 
     Args:
         spreads: the spread of each data set, for its classes as given.
@@ -290,7 +290,7 @@ def over_seeds(per_seed: Doubles, joint: float = 0.0) -> Variance:
 
 
 def half_width(variances: Sequence[Variance], alpha: float) -> float:
-    """Return half the width of the interval that misses the truth with probability alpha; see `docs/statistics.md`."""
+    """Return half the width of the interval that misses the truth with probability alpha; see `ipo docs statistics`."""
     return math.sqrt(sum(float(special.stdtrit(degrees, alpha / 2)) ** 2 * value for value, degrees in variances))
 
 

@@ -5,7 +5,7 @@ classes, at the CLIP's logit scale (Allingham et al. 2023, arXiv 2302.06235, sco
 sigmoid model, the number is log(1 - Π(1 - σ(logit))), the logarithm of the chance that the picture shows some class;
 nobody has measured how well this works.
 
-docs/label-free.md says what is known. Fit finds the style of pictures. On shifted pictures it is not shown to do worse
+ipo docs label-free says what is known. Fit finds the style of pictures. On shifted pictures it is not shown to do worse
 with wrong class names. If one template leads another in fit, this says little about which of them names more pictures
 rightly. So each word has a price, and the initial template is replaced only if the lead is large. The unit of price and
 lead is the standard deviation of fit over some templates (`yardstick`) on the same pictures, because a nat means

@@ -119,14 +119,14 @@ def check_members(made: type, members: Sequence[str], what: str, page: str) -> N
         made: the class.
         members: the names of the members that the class must have.
         what: the name of the class in the message.
-        page: the page of the documentation that lists the members, without `docs/` and `.md`.
+        page: the page of the documentation that lists the members, as `ipo docs PAGE` names it.
 
     Raises:
         InputError: a member is missing; the message names all missing members.
     """
     abstract = getattr(made, "__abstractmethods__", ())
     if missing := [name for name in members if not hasattr(made, name) or name in abstract]:
-        raise InputError(f"{what} has no {', '.join(missing)}; see docs/{page}.md.")
+        raise InputError(f"{what} has no {', '.join(missing)}; see ipo docs {page}.")
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 This file has the interface of every reward, `Reward`. It also has the base class of rewards that compare pictures with
 class embeddings, `EmbeddingReward`. A subclass overrides one method, the hook `judge_embeddings`, which takes class
 embeddings and returns the contribution of each unit. All scores come from this hook: those of scored and proposed
-templates, of baselines and of the headroom. See `retrieval.py` and `docs/your-own-reward.md` for other kinds of task.
+templates, of baselines and of the headroom. See `retrieval.py` and `ipo docs own-reward` for other kinds of task.
 """
 
 from __future__ import annotations

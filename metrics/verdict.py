@@ -41,7 +41,7 @@ Name = TypeVar("Name", bound=Hashable)
 
 
 class Verdict(BaseModel):
-    """A difference of two templates or methods, and whether it is shown. See `docs/statistics.md`.
+    """A difference of two templates or methods, and whether it is shown. See `ipo docs statistics`.
 
     Differences are fractions: 0.01 is one percentage point.
 

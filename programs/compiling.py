@@ -33,7 +33,7 @@ DESCRIBERS = (*BY_CLIP, "none")
 """The names of describers that need no language model."""
 NO_METRIC = (
     "a metric judges one answer, a reward scores a template on all pictures at once; leave it out for accuracy, or "
-    "write your own as docs/your-own-reward.md shows."
+    "write your own as ipo docs own-reward shows."
 )
 
 
@@ -51,7 +51,7 @@ def check_arguments(reward: Any, lm: Any, describer: Any, lm_context: Any) -> No
         InputError: says what to give.
     """
     if reward is not None:
-        _check_members("reward", reward, ("class_names", "problem", "examples", "score"), "your-own-reward")
+        _check_members("reward", reward, ("class_names", "problem", "examples", "score"), "own-reward")
     if not isinstance(lm, (dspy.BaseLM, str, type(None))):
         raise InputError(
             f"lm= takes a dspy.LM or a name as on the command line, not {kind(lm)}; write "
@@ -140,7 +140,7 @@ def _check_members(what: str, thing: Any, members: Sequence[str], page: str) -> 
     if missing and what == "reward" and callable(thing):
         raise InputError(f"reward= takes a reward, and a function is none: {NO_METRIC}")
     if missing:
-        raise InputError(f"the {what} has no {', '.join(missing)}, and is {kind(thing)}; see docs/{page}.md.")
+        raise InputError(f"the {what} has no {', '.join(missing)}, and is {kind(thing)}; see ipo docs {page}.")
 
 
 # The examples of `compile`. Two examples are the same if their contents are. No example may stand in both sets.

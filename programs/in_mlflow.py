@@ -1,4 +1,4 @@
-"""Log a `compile` of `IPO` in MLflow (docs/mlflow.md): its parameters, the numbers of each step, its questions.
+"""Log a `compile` of `IPO` in MLflow (ipo docs mlflow): its parameters, the numbers of each step, its questions.
 
 `mlflow.dspy.autolog` opens the MLflow run and keeps the program. It logs only plain arguments of `compile`, and `IPO`
 takes its settings in its constructor; and it logs scores of `dspy.Evaluate`, which a search does not call.

@@ -61,8 +61,8 @@ class RunKeywords(SearchKeywords, total=False):
     of pictures says. For pictures without labels also a list of all class names, or a text file with one name per line;
     default None."""
     labels: Literal["given", "none", "several"]
-    """given: each picture has one label; none: labels are not used (docs/no-labels.md); several: a label cell of a
-    table names all classes that a picture shows, cat|sofa (docs/several-labels.md); default 'given'."""
+    """given: each picture has one label; none: labels are not used (ipo docs no-labels); several: a label cell of a
+    table names all classes that a picture shows, cat|sofa (ipo docs several-labels); default 'given'."""
     exclude: list[str]
     """classes to leave out, such as '[dog, n02084071]'; default []."""
     background: Literal["white", "as-is"]

@@ -75,11 +75,11 @@ class IPO(Teleprompter):
             `dspy.context` in which `compile` is called. Its answers are written into the journal before they are used.
         strategy: how new templates are found: a name of `strategies.STRATEGIES`, a dictionary with its `name` and its
             settings, a list of templates to try, or a `Strategy` of your own.
-        describer: an `ImageDescriber`, an `Interrogator` or a callable of your own (docs/dspy.md). `"clip"` and
+        describer: an `ImageDescriber`, an `Interrogator` or a callable of your own (ipo docs dspy). `"clip"` and
             `"clip-greedy"` are the `Interrogator` with the student's CLIP, for examples with pictures. `"fit"` is the
             `FitInterrogator`, which uses no label. None (or `"none"`) describes nothing, as the paper does at 16 shots.
         head: what the program decides with, as in `ipo optimize`. `"blend"` also uses the labelled pictures of both
-            sets (docs/heads.md). The search is the same.
+            sets (ipo docs heads). The search is the same.
         lm_context: the context of `lm` in tokens, prompt and reply together, for models that litellm does not know.
             Descriptions are shortened to fit. If the context is unknown, they are not shortened.
         task: one sentence on what the pictures are, shown to the language models.
@@ -367,7 +367,7 @@ if "mlflow.dspy" in sys.modules:
 #
 # Price and lead were chosen on one half of the suite and on clean sets, with two CLIPs (`benchmarks/label_free.py`).
 # Among the rules that keep the initial template on clean pictures, this rule gained most. A rule has to
-# keep it there, because without labels a run cannot notice that another template does harm. docs/label-free.md has the
+# keep it there, because without labels a run cannot notice that another template does harm. ipo docs label-free has the
 # results on the other half of the suite.
 
 PRICE = 0.05

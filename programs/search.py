@@ -356,7 +356,7 @@ class _Run:
         if not isinstance(known, Known):
             raise InputError(
                 f"may_know() of the strategy {type(self.strategy).__name__} gave {type(known).__name__}; it must "
-                "return a Known; docs/strategies.md has an example."
+                "return a Known; ipo docs strategies has an example."
             )
         return known
 
@@ -371,7 +371,7 @@ class _Run:
         if answer is not None:  # templates in a returned list or generator would be lost
             raise InputError(
                 f"ask() of the strategy {type(self.strategy).__name__} gave {type(answer).__name__}; it must return "
-                "nothing and hand each template to desk.admit; docs/strategies.md has an example."
+                "nothing and hand each template to desk.admit; ipo docs strategies has an example."
             )
         return None
 

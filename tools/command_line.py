@@ -1,6 +1,6 @@
 """Generates the reference of the command line, in Markdown, from the commands and the settings.
 
-python -m tools.command_line > docs/command-line.md
+python -m tools.command_line > docs/reference/command-line.md
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ HEAD = """# Command line
 Every command and every setting. This page is generated from the code; after a change, generate it again:
 
 ```sh
-python -m tools.command_line > docs/command-line.md
+python -m tools.command_line > docs/reference/command-line.md
 ```
 
 Results go to stdout, progress and messages to stderr. Exit codes: 0 done, 1 something failed, 2 bad input (one sentence

@@ -77,7 +77,7 @@ def request(words: Sequence[str]) -> Request:
     own = given.get("table")
     tables = library().templates if own is None else read_library(Path(str(own))).templates
     if not tables:
-        raise InputError(f"{own} has no templates; docs/reproduce.md has the form of such a file.")
+        raise InputError(f"{own} has no templates; ipo docs reproduce has the form of such a file.")
     named = listed(given["data"], "paper-templates") if "data" in given else None
     wanted = [(table.data, table) for table in tables] if named is None else [(one, _of(one, tables)) for one in named]
     found, absent = [], {}

@@ -55,8 +55,8 @@ def test_a_table_of_the_reference_alone_has_no_picture() -> None:
 
 
 def test_the_command_draws_the_picture_of_the_page(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    drawn = ipo(capfd, "gain-plot", str(DOCS / "suite.jsonl.gz"), of=app)
-    assert (drawn.code, drawn.out) == (0, (DOCS / "gain.svg").read_text("utf-8"))
+    drawn = ipo(capfd, "gain-plot", str(DOCS / "evidence/cells/suite.jsonl.gz"), of=app)
+    assert (drawn.code, drawn.out) == (0, (DOCS / "images/gain.svg").read_text("utf-8"))
     (tmp_path / "none.jsonl.gz").write_bytes(b"")
     refused = ipo(capfd, "gain-plot", str(tmp_path / "none.jsonl.gz"), of=app)
     assert refused.code == 2 and "none.jsonl.gz" in refused.sentence

@@ -1,4 +1,4 @@
-"""`docs/reproduce.md`, followed from top to bottom on a root in the CoOp layout whose pictures are those that ship."""
+"""`docs/how-to/reproduce.md`, followed from top to bottom on a root in the CoOp layout with our pictures."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from support.pages import DOCS, blocks, follow
 from support.runs import KEY
 from support.warm import command
 
-PAGE = DOCS / "reproduce.md"
+PAGE = DOCS / "how-to/reproduce.md"
 
 
 def test_the_page_can_be_followed(desk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

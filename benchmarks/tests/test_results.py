@@ -25,16 +25,18 @@ PAGES = {
 
 @pytest.mark.parametrize("name", PAGES)
 def test_the_tables_are_those_of_the_cells(name: str) -> None:
-    grid, found, outcomes = unpack(DOCS / f"{name}.jsonl.gz")
+    grid, found, outcomes = unpack(DOCS / f"evidence/cells/{name}.jsonl.gz")
     table = table_of(grid, found, outcomes)
     assert table is not None
     text = documents(grid, table)["table.md"].split("\n", 2)[2].replace("\n### ", "\n#### ").strip()
-    assert text.removeprefix("### ") in (DOCS / PAGES[name]).read_text("utf-8")
+    assert text.removeprefix("### ") in (DOCS / "evidence" / PAGES[name]).read_text("utf-8")
 
 
 @pytest.mark.parametrize("name", ["plain-clip", "plain-clip-lm", "former-text-tower"])
 def test_the_tables_of_other_clips_are_those_of_their_cells(name: str) -> None:
-    assert "\n".join(gains.of_cells(DOCS / f"{name}.jsonl.gz")) in (DOCS / "plain-clip.md").read_text("utf-8")
+    assert "\n".join(gains.of_cells(DOCS / f"evidence/cells/{name}.jsonl.gz")) in (
+        DOCS / "evidence/making-clips.md"
+    ).read_text("utf-8")
 
 
 def test_the_readmes_table_is_that_of_the_cells_and_short() -> None:
@@ -45,13 +47,13 @@ def test_the_readmes_table_is_that_of_the_cells_and_short() -> None:
 
 @pytest.mark.parametrize("group", claims.GROUPS)
 def test_the_tables_of_claims_are_those_of_their_cells_and_short(group: str) -> None:
-    text = (DOCS / "claims.md").read_text("utf-8")
+    text = (DOCS / "evidence/control-clips.md").read_text("utf-8")
     for lines in (claims.by_kind(group), claims.by_templates(group)):
         assert "\n".join(lines) in text and len(lines) <= 2 + 10
 
 
 def test_the_table_of_rows_with_a_model_is_that_of_its_cells() -> None:
-    text = (DOCS / "claims.md").read_text("utf-8")
+    text = (DOCS / "evidence/control-clips.md").read_text("utf-8")
     assert "\n".join(claims.with_model()) in text
     assert "\n".join(claims.paper_job()) in text
 

@@ -93,7 +93,7 @@ def test_other_names_stand_for_themselves() -> None:
 
 
 def test_the_pictures_of_the_suite_are_those_of_its_recorded_cells_on_any_processor(clip: Clip, tmp_path: Path) -> None:
-    _, entries, outcomes = unpack(DOCS / "suite.jsonl.gz")
+    _, entries, outcomes = unpack(DOCS / "evidence/cells/suite.jsonl.gz")
     store = FeatureStore(clip, tmp_path)
     missing = {
         transformation

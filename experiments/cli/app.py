@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ipo_prompts.experiments.cli import benchmark, clicks, data, installation, optimize, predict, results
+from ipo_prompts.experiments.cli import benchmark, clicks, data, docs, installation, optimize, predict, results
 from ipo_prompts.experiments.cli.common import INTERRUPTED, WORDS, WithSettings, drop_output, fail, tell_error
 from ipo_prompts.metrics.clock import IMPORTED, beginning
 
@@ -60,6 +60,7 @@ app.command(epilog=clicks.VERIFY)(clicks.verify)
 app.command(epilog=results.REPORT)(results.report)
 app.command("export", epilog=results.EXPORT)(results.export_program)
 app.command()(installation.doctor)
+app.command()(docs.docs)
 app.add_typer(data.data_app, name="data")
 app.add_typer(installation.models_app, name="models")
 

@@ -58,8 +58,8 @@ class JobSettings(BaseModel):
     )
     labels: Literal["given", "none", "several"] = Field(
         "given",
-        description="given: each picture has one label; none: labels are not used (docs/no-labels.md); several: a "
-        "label cell of a table names all classes that a picture shows, cat|sofa (docs/several-labels.md)",
+        description="given: each picture has one label; none: labels are not used (ipo docs no-labels); several: a "
+        "label cell of a table names all classes that a picture shows, cat|sofa (ipo docs several-labels)",
     )
     exclude: list[str] = Field([], description="classes to leave out, such as '[dog, n02084071]'")
     background: Background = Field(

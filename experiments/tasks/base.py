@@ -48,7 +48,7 @@ def check_fractions(scale: Scale, what: str) -> None:
         raise InputError(
             f"the scale of {what} is from {scale.low:g} to {scale.high:g} with percent={scale.percent}, and runs and "
             "tables show values from 0 to 1 in percent; search with it in Python, IPO(reward=…).compile(…), or give it "
-            "values from 0 to 1; see docs/your-own-reward.md."
+            "values from 0 to 1; see ipo docs own-reward."
         )
 
 
@@ -211,7 +211,7 @@ def own_reward(made: type, what: str) -> type[Task]:
         InputError: a member is missing, measure or unit cannot stand in a table, or the values are not fractions.
     """
     whole = issubclass(made, Task)
-    check_members(made, TASK_MEMBERS if whole else MEMBERS, what, "your-own-reward")
+    check_members(made, TASK_MEMBERS if whole else MEMBERS, what, "own-reward")
     form = settings_of(made, what)
     with blaming(what):
         reward = cast("type[Task]", made).maker() if whole else made

@@ -259,7 +259,7 @@ def _sentence(phrases: Sequence[Phrase], top: int) -> str:
 #
 # A phrase fits pictures if a template with the phrase has a high log Σ exp(logit), summed over the names of the classes
 # (`metrics/several.py`). On shifted pictures, the names of the right classes are not shown to work better than names of
-# other things. On clean pictures, names of other things may find a look that is not there (docs/label-free.md). So
+# other things. On clean pictures, names of other things may find a look that is not there (ipo docs label-free). So
 # names of common things are used only if no class names are given.
 
 

@@ -196,7 +196,7 @@ logger = logging.getLogger(__name__)
 
 CONTRACT = (
     "a describer is called with pictures=, labels=, class_names= and task=, and returns "
-    "dspy.Prediction(descriptions=[…]), a list of texts; docs/dspy.md has an example."
+    "dspy.Prediction(descriptions=[…]), a list of texts; ipo docs dspy has an example."
 )
 
 

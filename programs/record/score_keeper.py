@@ -151,7 +151,7 @@ class ScoreKeeper:
         for score, template in zip(scores, templates, strict=True):
             wrong = _wrong(score, template, size, self.scale)
             if wrong:
-                raise InputError(f"{name} gave the template {template!r} {wrong}; see docs/your-own-reward.md.")
+                raise InputError(f"{name} gave the template {template!r} {wrong}; see ipo docs own-reward.")
             for array in (score.hits, score.losses, score.predictions):
                 array.setflags(write=False)
             size = score.n

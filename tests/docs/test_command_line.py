@@ -1,4 +1,4 @@
-"""`docs/command-line.md` is what the commands and the configuration say today."""
+"""`docs/reference/command-line.md` is what the commands and the configuration say today."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from support.pages import DOCS
 from support.runs import ipo
 from tools.command_line import reference
 
-PAGE = (DOCS / "command-line.md").read_text(encoding="utf-8")
+PAGE = (DOCS / "reference/command-line.md").read_text(encoding="utf-8")
 
 
 def test_the_page_is_not_stale() -> None:
-    assert reference().rstrip() == PAGE.rstrip(), "run: python -m tools.command_line > docs/command-line.md"
+    assert reference().rstrip() == PAGE.rstrip(), "run: python -m tools.command_line > docs/reference/command-line.md"
 
 
 def test_every_command_is_there_with_all_its_flags(capfd: pytest.CaptureFixture[str]) -> None:

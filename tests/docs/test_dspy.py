@@ -1,4 +1,4 @@
-"""`docs/dspy.md`, followed from top to bottom."""
+"""`docs/how-to/dspy.md`, followed from top to bottom."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def test_gepa_can_be_tried_with_the_dummy_of_the_page(
     clip: Clip, desk: Path, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "dspy")  # the command line, which other tests call, silences DSPy's messages
-    text = (DOCS / "dspy.md").read_text(encoding="utf-8")
+    text = (DOCS / "how-to/dspy.md").read_text(encoding="utf-8")
     (dummy,) = re.findall(r"reflection_lm=(DummyLM\(.*\))`", text)
     data = draw(load_data("embedded", seed=0), shots=1, selection_shots=1, seed=0)
     examples = data.examples("search")[:4], data.examples("selection")[:4]
@@ -39,7 +39,7 @@ def test_gepa_can_be_tried_with_the_dummy_of_the_page(
 def test_the_page_can_be_followed(desk: Path, server: OpenAIServer, capsys: pytest.CaptureFixture[str]) -> None:
     from ipo_prompts.metrics.template import problem
 
-    page, _ = follow(DOCS / "dspy.md")
+    page, _ = follow(DOCS / "how-to/dspy.md")
     program, data = page["program"], page["data"]
     # Compile and evaluate: the library's own way and the reward agree on the sealed pictures.
     accuracy = page["reward"].score([program.template], page["test"])[0].value

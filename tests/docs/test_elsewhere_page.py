@@ -1,4 +1,4 @@
-"""`docs/elsewhere.md`, followed with a hub on this machine and a stand-in for FiftyOne."""
+"""`docs/how-to/elsewhere.md`, followed with a hub on this machine and a stand-in for FiftyOne."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_the_page_runs(desk: Path, monkeypatch: pytest.MonkeyPatch, capsys: pyte
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(desk / "hub"))
     scope: dict[str, Any] = {}
     with serving(monkeypatch, "hf_of_a_test"):
-        for block in blocks(DOCS / "elsewhere.md"):
+        for block in blocks(DOCS / "how-to/elsewhere.md"):
             if block.language == "python":
                 exec(block.text, scope)
             for line in block.text.splitlines() if block.language == "sh" else ():

@@ -21,7 +21,7 @@ def test_the_page_runs(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for i, item in enumerate(load_data("embedded", seed=0).test[:40:4]):
         Path("pets", f"{i}.webp").write_bytes(item.picture.bytes())
     assert main(["export", "RUN", "--to", "onnx", "--out", "pets-head", "--pictures", "pets"]) == 0
-    scope, _ = follow(DOCS / "heads.md")
+    scope, _ = follow(DOCS / "how-to/heads.md")
     names = [scope["about"]["class_names"][i] for i in scope["logits_of"](scope["features"]).argmax(axis=1)]
     program = TemplateClassifier.from_file("RUN")
     assert names == [program(image=str(path)).label for path in scope["paths"]] and len({*names}) > 1

@@ -1,4 +1,4 @@
-"""`docs/notebook.ipynb`, run in a kernel as its reader runs it."""
+"""`docs/tutorial/notebook.ipynb`, run in a kernel as its reader runs it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from nbclient import NotebookClient
 from ipo_prompts.experiments.run.result import load_result
 from support.pages import DOCS, SECONDS
 
-NOTEBOOK = DOCS / "notebook.ipynb"
+NOTEBOOK = DOCS / "tutorial/notebook.ipynb"
 
 
 @pytest.fixture(scope="module")

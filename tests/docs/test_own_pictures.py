@@ -1,4 +1,4 @@
-"""`docs/own-pictures.md`, followed from top to bottom by a reader whose machine goes down during the search."""
+"""`docs/tutorial/own-pictures.md`, followed by a reader whose machine goes down during the search."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_the_page_can_be_followed(
                 warm.kill()
 
         server.on_request = power_cut
-        page, outcomes = follow(DOCS / "own-pictures.md", codes=(0, KILLED))
+        page, outcomes = follow(DOCS / "tutorial/own-pictures.md", codes=(0, KILLED))
     quick, check, forecast, search, resumed, report, labels, exports, tracked = outcomes
     assert "preview-folder-pets.png: 18 train pictures of 6 of 6 classes" in quick.out
     assert (desk / "runs" / "pets-none" / "report.html").is_file()

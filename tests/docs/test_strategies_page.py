@@ -20,7 +20,7 @@ from ipo_prompts.programs.strategies import STRATEGIES
 from ipo_prompts.programs.strategies.base import Known, may_know
 from support.runs import ipo
 
-PAGE = Path(__file__).parents[2] / "docs" / "strategies.md"
+PAGE = Path(__file__).parents[2] / "docs" / "how-to/strategies.md"
 
 
 def test_the_strategy_of_the_page_searches(cache: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,4 +1,4 @@
-"""`docs/sweep.md`, followed from top to bottom by a reader without a key for Weights & Biases."""
+"""`docs/how-to/sweeps.md`, followed from top to bottom by a reader without a key for Weights & Biases."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def test_the_page_can_be_followed(
 ) -> None:
     with command(tmp_path):
         monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
-        _, (_, forecast, swept, seeds, random) = follow(DOCS / "sweep.md")
+        _, (_, forecast, swept, seeds, random) = follow(DOCS / "how-to/sweeps.md")
     assert "together: 6 cells" in forecast.out
     cells = [json.loads(file.read_text()) for file in (desk / "runs" / "describer").glob("cells/*/*/*/cell.json")]
     assert len(cells) == 6 and {cell["cell"]["seed"] for cell in cells} == {0, 1}

@@ -1,4 +1,4 @@
-"""The table "What you have, what you type" of `docs/own-pictures.md`: every line is typed, with files as it says."""
+"""The table "What you have, what you type" of `docs/tutorial/own-pictures.md`: each line is typed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ipo_prompts.experiments.embedded import PICTURES_DIR
 from support.pages import DOCS
 
 PETS = ("cat", "dog", "fish")
-PAGE = (DOCS / "own-pictures.md").read_text(encoding="utf-8")
+PAGE = (DOCS / "tutorial/own-pictures.md").read_text(encoding="utf-8")
 TABLE = PAGE.partition("### What you have, what you type")[2].partition("\n\nA path")[0]
 TYPED = [row for row in re.findall(r"\| `([^`]+)` \|$", TABLE, re.M) if not row.startswith(("hf:", "python:"))]
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-PAGE = Path(__file__).parents[2] / "docs" / "your-own-reward.md"
+PAGE = Path(__file__).parents[2] / "docs" / "how-to/own-reward.md"
 
 
 def test_the_page_runs(cache: Path, small_weights: None, capsys: pytest.CaptureFixture[str]) -> None:

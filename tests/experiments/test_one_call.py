@@ -121,7 +121,7 @@ def test_it_resumes(server: OpenAIServer, capfd: pytest.CaptureFixture[str]) -> 
         ),
         (
             {"reward": len},
-            "or, of your own, reward='module:Class'; an object goes to IPO(reward=…) (docs/your-own-reward.md).",
+            "or, of your own, reward='module:Class'; an object goes to IPO(reward=…) (ipo docs own-reward).",
         ),
         (
             {"lm": object()},

@@ -25,7 +25,7 @@ from ipo_prompts.programs import IPO, TemplateClassifier
 from ipo_prompts.programs.record.score_keeper import ScoreKeeper
 from ipo_prompts.programs.templates.phrases import Vocabulary
 
-PAGE = Path(__file__).parents[2] / "docs" / "your-own-reward.md"
+PAGE = Path(__file__).parents[2] / "docs" / "how-to/own-reward.md"
 
 
 class Missed(ClipReward):
@@ -117,7 +117,7 @@ def patched(clip: Clip, names: Sequence[str]) -> ClipReward:
 
 
 def of_the_page(clip: Clip, names: Sequence[str]) -> Any:
-    """The reward of docs/your-own-reward.md, as it stands there."""
+    """The reward of ipo docs own-reward, as it stands there."""
     block = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)[0]
     scope: dict[str, Any] = {}
     exec(compile(block[: block.index("drawn = ")], str(PAGE), "exec"), scope)

@@ -94,7 +94,7 @@ def test_a_name_that_ships_is_not_replaced_and_iteration_gives_what_ships() -> N
         ("aks", r"there is no strategy 'aks' \(did you mean ask.\); there are: compose, .*, list, ask, no-ask, .*"),
         ("broken", r"strategy=broken cannot be used: .*ipo_broken.py, line 1: ZeroDivisionError: division by zero\."),
         ("gone", r"strategy=gone cannot be used: AttributeError: .*'Gone'\."),
-        ("no-ask", r"strategy=no-ask has no ask; see docs/strategies.md\."),
+        ("no-ask", r"strategy=no-ask has no ask; see ipo docs strategies\."),
     ],
 )
 def test_one_that_cannot_be_used_is_refused_in_one_sentence(name: str, said: str) -> None:

@@ -151,7 +151,7 @@ def theirs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         write_answers(place / "page", count=40).rename(place / "page" / "answers.json")
         assert main(["verify", str(place / "page"), str(place / "page" / "answers.json")]) == 0
     run = place / "run"
-    shutil.copy(min(DOCS.glob("*.jsonl.gz"), key=lambda file: file.stat().st_size), run / "cells.jsonl.gz")
+    shutil.copy(min(DOCS.rglob("*.jsonl.gz"), key=lambda file: file.stat().st_size), run / "cells.jsonl.gz")
     (run / "grid.yaml").write_text(
         "title: t\nprotocol: few-shot\ndata: [embedded]\nmethods: [baseline]\nseeds: 1\n"
         "settings: {clip: embedded, shots: 1, strategy.name: list, lm: none}\n"

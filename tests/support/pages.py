@@ -50,7 +50,7 @@ def follow(page: Path, codes: Collection[int] = (0,)) -> tuple[dict[str, Any], l
     """Execute a page in the current directory.
 
     Args:
-        page: the Markdown file, such as `DOCS / "dspy.md"`.
+        page: the Markdown file, such as `DOCS / "how-to/dspy.md"`.
         codes: exit codes of shell blocks that do not end the page.
 
     Returns:

@@ -13,7 +13,7 @@ from tools.size import circles, read, report
 from tools.walk import walk
 
 ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "docs" / "size.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "project/size.md").read_text(encoding="utf-8")
 
 
 def write(folder: Path, files: dict[str, str]) -> list[str]:

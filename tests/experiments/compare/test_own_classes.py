@@ -16,7 +16,7 @@ from ipo_prompts.metrics import registry
 from ipo_prompts.metrics.errors import InputError
 from support.runs import Ended, ipo
 
-PAGE = Path(__file__).parents[3] / "docs" / "reproduce.md"
+PAGE = Path(__file__).parents[3] / "docs" / "how-to/reproduce.md"
 OWN = """
 from dataclasses import replace
 from ipo_prompts.experiments.compare.methods.base import Method, Templates
@@ -79,9 +79,9 @@ def test_a_row_of_ones_own_stands_where_the_grid_has_it_and_its_file_of_cells_ne
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["methods=baseline,own_none:Twice"], "method=own_none:Twice is no Method; see docs/reproduce.md"),
+        (["methods=baseline,own_none:Twice"], "method=own_none:Twice is no Method; see ipo docs reproduce"),
         (["methods=baseline,own_none:Shorter"], "has no class 'Shorter' (did you mean Short?)"),
-        (["protocol=own_none:Short"], "protocol=own_none:Short is no Protocol; see docs/reproduce.md"),
+        (["protocol=own_none:Short"], "protocol=own_none:Short is no Protocol; see ipo docs reproduce"),
         (["methods=baseline,own_nowhere:Short"], "there is no module 'own_nowhere' for method=own_nowhere:Short"),
         (["protocol=few-shots"], "there is no protocol 'few-shots' (did you mean few-shot?); there are: base-to-new"),
         (["methods=baseline,vocabulry"], "there is no method 'vocabulry' (did you mean vocabulary?); there are: "),

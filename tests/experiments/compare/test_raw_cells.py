@@ -343,6 +343,6 @@ def test_a_failure_is_told_without_the_paths_of_the_machine() -> None:
 
 
 def test_cells_of_a_strategy_that_is_gone_still_make_their_table() -> None:
-    grid, found, outcomes = unpack(Path(__file__).parents[3] / "docs" / "suite-large.jsonl.gz")
+    grid, found, outcomes = unpack(Path(__file__).parents[3] / "docs" / "evidence/cells/suite-large.jsonl.gz")
     table = documents(grid, table_of(grid, found, outcomes))["table.md"]
     assert all(f"| {row} " in table for row in ("feedback", "shuffled-feedback", "default-feedback"))
