@@ -63,8 +63,8 @@ class TemplateClassifier(dspy.Predict):
     """Classifies a picture by comparing it with one sentence per class.
 
     It is a `dspy.Predict` that asks no language model. `signature.instructions` is its template, and DSPy's optimizers
-    change the template as they change any instructions (ipo docs dspy). If they assign instructions without a usable
-    template, each answer has no label and states the `problem`, until other instructions are assigned.
+    change the template as they change any instructions (ipo docs dspy-optimizers). If they assign instructions without
+    a usable template, each answer has no label and states the `problem`, until other instructions are assigned.
 
     Args:
         clip: the frozen encoder.
@@ -186,7 +186,7 @@ class TemplateClassifier(dspy.Predict):
         if demos:
             warnings.warn(
                 "a TemplateClassifier takes no demos, because a template has no examples: the demos are dropped; use "
-                "an optimizer of instructions (ipo docs dspy).",
+                "an optimizer of instructions (ipo docs dspy-optimizers).",
                 stacklevel=2,
             )
 

@@ -1,4 +1,4 @@
-"""The page on strategies runs as written, and its table is the registry's."""
+"""The pages on strategies and packages run as written, and the table is the registry's."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 from zipfile import ZipFile
 
-import numpy as np
 import pytest
 
 from ipo_prompts import IPO, InputError, TemplateClassifier, draw, load_data
@@ -17,25 +16,24 @@ from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.registry import installed
 from ipo_prompts.programs.search import SearchResult
 from ipo_prompts.programs.strategies import STRATEGIES
-from ipo_prompts.programs.strategies.base import Known, may_know
+from support.pages import DOCS, blocks
 from support.runs import ipo
 
-PAGE = Path(__file__).parents[2] / "docs" / "how-to/strategies.md"
+PAGE, PACKAGE = DOCS / "how-to/strategies.md", DOCS / "how-to/plugins.md"
 
 
-def test_the_strategy_of_the_page_searches(cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    own, control, _ = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
-    assert len(own.splitlines()) <= 40
-    names: dict[str, Any] = {}
-    exec(compile(own, str(PAGE), "exec"), names)
+def test_the_strategy_of_the_page_searches(desk: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    dry, own, command, use = (block.text for block in blocks(PAGE))
+    Path("add_words.py").write_text(own, encoding="utf-8")
+    for line in [*dry.splitlines(), *command.splitlines()]:
+        assert ipo(capfd, *line.split()[1:]).code == 0
+    names: dict[str, Any] = {"__name__": "page"}
+    exec(compile(own + use, str(PAGE), "exec"), names)
     found = names["found"]
     assert isinstance(found, SearchResult)
-    assert (found.scored_only, found.proposed, found.ended) == (20, 10, "all 2 steps were done")
-    assert found.choice.template in capsys.readouterr().out
+    assert (found.scored_only, found.proposed, found.ended) == (16, 10, "all 2 steps were done")
+    assert found.choice.template in capfd.readouterr().out
     assert max(len(step.best.template.split()) for step in found.steps) >= 6  # words were added
-    exec(compile(control, str(PAGE), "exec"), names)
-    known = Known("pictures", found.history, labels=np.zeros(3, dtype=np.int64))
-    assert may_know(names["control"], known).labels is None
 
 
 def test_the_table_names_every_strategy_with_its_settings() -> None:
@@ -50,11 +48,11 @@ def test_the_table_names_every_strategy_with_its_settings() -> None:
 def test_the_package_of_the_page_is_found_by_its_name_where_it_is_installed(
     tmp_path: Path, clip: Clip, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    text = PAGE.read_text(encoding="utf-8")
+    project, module = (block.text for block in blocks(PACKAGE))
     source, site = tmp_path / "source", tmp_path / "site"
     source.mkdir()
-    (source / "pyproject.toml").write_text(*re.findall(r"```toml\n(.*?)```", text, re.DOTALL))
-    (source / "ipo_words.py").write_text(re.findall(r"```python\n(.*?)```", text, re.DOTALL)[-1])
+    (source / "pyproject.toml").write_text(project)
+    (source / "ipo_words.py").write_text(module)
     build = "import sys, setuptools.build_meta as s; s.build_wheel(sys.argv[1])"
     subprocess.run([sys.executable, "-c", build, str(tmp_path)], cwd=source, check=True, capture_output=True)
     with ZipFile(next(tmp_path.glob("*.whl"))) as wheel:

@@ -13,16 +13,13 @@ from support.pages import DOCS, follow
 from support.warm import command
 
 
-def test_the_page_can_be_followed(
-    desk: Path, small_weights: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_page_can_be_followed(desk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with command(tmp_path):
         monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
-        _, (_, forecast, swept, seeds, random) = follow(DOCS / "how-to/sweeps.md")
-    assert "together: 6 cells" in forecast.out
-    cells = [json.loads(file.read_text()) for file in (desk / "runs" / "describer").glob("cells/*/*/*/cell.json")]
+        _, (_, swept, random) = follow(DOCS / "how-to/sweeps.md")
+    assert "together: 6 cells" in swept.out and "together: 4 cells" in random.out
+    cells = [json.loads(file.read_text()) for file in (desk / "runs" / "words").glob("cells/*/*/*/cell.json")]
     assert len(cells) == 6 and {cell["cell"]["seed"] for cell in cells} == {0, 1}
-    assert (desk / "runs" / "describer" / "settings.md").read_text() in swept.out
-    assert "together: 20 cells" in seeds.out and "together: 4 cells" in random.out
-    file = yaml.safe_load((desk / "describer.yaml").read_text())
+    assert (desk / "runs" / "words" / "settings.md").read_text() in swept.out
+    file = yaml.safe_load((desk / "words.yaml").read_text())
     assert file["command"][:2] == ["ipo", "optimize"], "W&B would run another program"

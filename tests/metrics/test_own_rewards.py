@@ -120,7 +120,7 @@ def of_the_page(clip: Clip, names: Sequence[str]) -> Any:
     """The reward of ipo docs own-reward, as it stands there."""
     block = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)[0]
     scope: dict[str, Any] = {}
-    exec(compile(block[: block.index("drawn = ")], str(PAGE), "exec"), scope)
+    exec(compile(block, str(PAGE), "exec"), scope)
     return scope["BalancedReward"](clip, names)
 
 
