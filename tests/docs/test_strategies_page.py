@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -71,6 +72,8 @@ def test_the_package_of_the_page_is_found_by_its_name_where_it_is_installed(
         tried = [entry.template for entry in found.search.steps[-1].scored]
         assert tried == ["a photo of a blurry <CLASS>.", "a photo of a gray <CLASS>."]
         assert "strategy.words" in ipo(capfd, "optimize", "strategy=add-words", "--help").out
+        (typed,) = re.findall(r"`ipo (optimize --lm none .*)` \|", PACKAGE.read_text(encoding="utf-8"))
+        assert ipo(capfd, *shlex.split(typed), "--dry-run").code == 0
         refused = ipo(capfd, "optimize", "strategy=add-word", "--lm", "none")
         assert "did you mean add-words?" in refused.err and refused.code == 2
     finally:
