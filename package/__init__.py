@@ -1,4 +1,4 @@
-"""Prompt templates for CLIP that people can read: a language model writes them, a frozen CLIP scores them.
+"""Find prompt templates for CLIP that people can read, and test them on pictures that the search never saw.
 
     import ipo_prompts as ipo
 

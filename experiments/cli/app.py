@@ -48,7 +48,7 @@ def _ipo(
         bool, typer.Option("--version", help="print the version", callback=_print_version, is_eager=True)
     ] = False,
 ) -> None:
-    """Find prompt templates for CLIP that people can read: an LLM writes them, a frozen CLIP scores them."""
+    """Find prompt templates for CLIP that people can read, and test them on pictures that the search never saw."""
 
 
 app.command("optimize", epilog=optimize.EXAMPLES, context_settings=WORDS, cls=WithSettings)(optimize.search_template)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,8 @@ import pytest
 from ipo_prompts.programs.lm.ledger import bound_tokens
 from support.late import end_before_the_search
 from support.openai_server import OpenAIServer, Reply, error, good, listed, templates
-from support.runs import KEY, Ended, arguments, check_whole, events, program, result, scored
+from support.pages import DOCS
+from support.runs import KEY, Ended, arguments, check_whole, events, ipo, program, result, scored
 
 PRICED = "openai/gpt-4o-mini"
 SMALL = ("--steps=4", "max_tokens=200")
@@ -150,6 +153,24 @@ def test_a_dry_run_asks_nothing_and_writes_nothing(
     assert forecast["usd"] == (None if describer != "none" else forecast["optimizer"]["usd"])
     assert not server.asked
     assert not out.exists()
+
+
+ROW = re.compile(r"^\| `ipo (optimize [^`]+)` \| (\d+) \| ([\d,]+) \| ([\d,]+) \|", re.M)
+
+
+@pytest.mark.parametrize("row", ROW.findall((DOCS / "how-to/costs.md").read_text("utf-8")), ids=lambda row: row[0])
+def test_the_dry_runs_of_the_page_on_costs_are_todays(
+    row: tuple[str, ...],
+    tmp_path: Path,
+    cache: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    monkeypatch.setenv("ANTHROPIC_API_KEY", KEY)
+    found = json.loads(ipo(capfd, *shlex.split(row[0]), "--dry-run", "--json").out)["optimizer"]
+    assert [f"{found[key]:,}" for key in ("calls", "tokens_in", "tokens_out")] == list(row[1:])
 
 
 def test_a_server_without_usage_is_booked_at_its_bound(
