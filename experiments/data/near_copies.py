@@ -9,7 +9,7 @@ same class and part are compared by three signs:
 - names or times that follow one another: such pictures are joined at a lower likeness.
 
 The groups that are found are proposals. They are used only if the user gives them as a column `group` of a `csv:` table
-(ipo docs own-pictures). `benchmarks/near_copies.py` measures how many near copies are found, and how many pictures are
+(ipo docs data). `benchmarks/near_copies.py` measures how many near copies are found, and how many pictures are
 joined falsely.
 
 **Names and pictures that a CLIP cannot tell apart** are reported by `ipo data check`: class names that the tokenizer

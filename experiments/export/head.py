@@ -1,4 +1,4 @@
-"""The targets that write the head of a program to files, see ipo docs heads: `head` and `onnx`.
+"""The targets that write the head of a program to files, see ipo docs export: `head` and `onnx`.
 
 The files of `head` are for NumPy, or for any reader of safetensors. The files of `onnx` are for ONNX Runtime.
 """
@@ -89,7 +89,7 @@ class HeadFiles(Target):
 
 
 def numpy_logits(place: Path, features: Floats) -> Floats:
-    """Return the logits that ipo docs heads defines: float32 (n, C).
+    """Return the logits that ipo docs export defines: float32 (n, C).
 
     Args:
         place: the folder of an exported head.

@@ -1,4 +1,4 @@
-"""The table "What you have, what you type" of `docs/tutorial/own-pictures.md`: each line is typed."""
+"""The table of `docs/how-to/data.md`, and the commands of the pages about pictures of one's own: each line is typed."""
 
 from __future__ import annotations
 
@@ -14,11 +14,19 @@ import pytest
 
 from ipo_prompts.experiments.cli.app import main
 from ipo_prompts.experiments.embedded import PICTURES_DIR
-from support.pages import DOCS
+from support.pages import DOCS, blocks
 
 PETS = ("cat", "dog", "fish")
-PAGE = (DOCS / "tutorial/own-pictures.md").read_text(encoding="utf-8")
-TABLE = PAGE.partition("### What you have, what you type")[2].partition("\n\nA path")[0]
+TABLE = (DOCS / "how-to/data.md").read_text(encoding="utf-8").partition("## What you have")[2].partition("\n## ")[0]
+NAMES = (DOCS / "how-to/class-names.md").read_text(encoding="utf-8")
+PAGES = ("data", "class-names", "no-labels", "heads", "several-labels")
+COMMANDS = [
+    line
+    for page in PAGES
+    for block in blocks(DOCS / f"how-to/{page}.md")
+    for line in block.text.splitlines()
+    if line.startswith(("ipo optimize", "ipo evaluate", "ipo data"))
+]
 TYPED = [row for row in re.findall(r"\| `([^`]+)` \|$", TABLE, re.M) if not row.startswith(("hf:", "python:"))]
 
 
@@ -31,12 +39,17 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         shutil.copytree(PICTURES_DIR / "a" / name, tmp_path / "pets" / name)
         rows += [(file.relative_to(tmp_path).as_posix(), name) for file in sorted((tmp_path / "pets" / name).iterdir())]
     shutil.copytree(tmp_path / "pets" / "cat", tmp_path / "holiday")
+    for number, name in enumerate(PETS):
+        shutil.copytree(tmp_path / "pets" / name, tmp_path / "scans" / f"class_{number}")
     files = {
         "labels.csv": "image,label\n" + "".join(f"{image},{name}\n" for image, name in rows),
         "rooms.json": json.dumps([{"image": image, "label": [name, "pet"]} for image, name in rows]),
         "export.json": json.dumps([_task(image, name) for image, name in rows]),
+        "rooms.csv": "image,label\n" + "".join(f"{image},{name}|pet\n" for image, name in rows),
+        "groups.csv": "image,label,group\n" + "".join(f"{image},{name},{image}\n" for image, name in rows),
         "names.txt": "cat\ndog\n",
-        "texts.json": re.findall(r"`({.*})`", PAGE)[0],
+        "names.yaml": "dog: [dog, hound]\n",
+        "texts.json": re.findall(r"`({.*})`", NAMES)[0],
     }
     for name, content in files.items():
         Path(name).write_text(content, encoding="utf-8")
@@ -70,6 +83,14 @@ def test_all_kinds_of_files_are_in_the_table() -> None:
 
 
 def test_sentences_are_scored(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (command,) = re.findall(r"`ipo (evaluate .*)` scores them", PAGE)
+    (command,) = re.findall(r"`ipo (evaluate .*)` scores them", NAMES)
     assert main(shlex.split(command)) == 0
     assert "<CLASS>" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("typed", COMMANDS)
+def test_the_commands_of_the_pages_are_accepted(typed: str, place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = shlex.split(typed.replace("ViT-B-16/openai", "embedded"))[1:]
+    if "--groups" in words:
+        Path("groups.csv").unlink()  # which this command writes
+    assert main([*words, "--dry-run"] if words[0] == "optimize" else words) == 0, capsys.readouterr().err

@@ -52,7 +52,7 @@ def gather_own(rest: str) -> Gathered:
     with blaming(what):
         found = function(rest.removeprefix(name).removeprefix(":"))
     if not isinstance(found, Gathered):
-        raise InputError(f"{what} returned a {type(found).__name__} and no Gathered; see ipo docs own-pictures.")
+        raise InputError(f"{what} returned a {type(found).__name__} and no Gathered; see ipo docs data.")
     return found
 
 

@@ -88,7 +88,7 @@ def test_it_is_called_with_the_rest_and_only_once_it_was_typed() -> None:
         ("python:mne:gather", "there is no module 'mne' for data=python:mne:gather"),
         (
             "python:mine:nothing:x",
-            "data=python:mine:nothing:x returned a str and no Gathered; see docs/",
+            "data=python:mine:nothing:x returned a str and no Gathered; see ipo docs data.",
         ),
         ("python:mine:broken", "division by zero"),
         ("mine:gather", "unknown data 'mine:gather'"),
