@@ -110,7 +110,10 @@ def readme() -> list[str]:
     columns = {name: told(group, kinds, LAST) for name, (group, kinds) in README_COLUMNS.items()}
     heads = [f"{name} ({rows['baseline'].accuracy:.1f} %)" for name, rows in columns.items()]
     lines = [_line("", heads), "| --- " * (len(heads) + 1) + "|"]
-    return [*lines, *(_line(title, [rows[row].over_baseline for rows in columns.values()]) for title, row in README.items())]
+    return [
+        *lines,
+        *(_line(title, [rows[row].over_baseline for rows in columns.values()]) for title, row in README.items()),
+    ]
 
 
 DRAWS = 1000

@@ -57,7 +57,7 @@ def main() -> None:
     found = {name: measured(load_clip(name), small=options.small) for name in names}
     plain = [name for name in names if name != "embedded"]
     if len(plain) > 1:
-        tables(f"{len(plain)} plain CLIPs", [found[name] for name in plain])
+        tables(f"{len(plain)} control CLIPs", [found[name] for name in plain])
     for name in names:
         tables(name.rpartition("/")[2], [found[name]])
     decide([found[name] for name in plain or names])
