@@ -148,11 +148,8 @@ def of_grid(name: str, columns: Sequence[str]) -> Table:
     assert made is not None
     content = json.loads(documents(grid, made)["table.json"])
     scope = "average" if len(grid.data) > 1 else grid.data[0]
-    over = {
-        (one["method"], one["column"]): one
-        for one in content["gains"]
-        if (one["scope"], one["other"]) == (scope, "baseline")
-    }
+    here = [one for one in content["gains"] if (one["scope"], one["other"]) == (scope, "baseline")]
+    over = {(one["method"], one["column"]): one for one in here}
     head = ["row", *(cell for column in columns for cell in (f"{column}, %", f"{column}, over baseline"))]
     rows = []
     for one in (row for row in content["rows"] if row["scope"] == scope):
@@ -198,6 +195,24 @@ def domain_words_search() -> Table:
     return table
 
 
+def gallery() -> Table:
+    """Templates that `ipo optimize --lm none` found on single sets, with what they gain there."""
+    rows = [["CLIP", "pictures", "template", "baseline, %", "gain"]]
+    for clip in ("demo CLIP", claims.PLAIN[0]):
+        file = CELLS / f"{claims.CLIPS[clip]}.jsonl.gz"
+        _, entries, outcomes = unpack(file)
+        templates = {
+            (entry.cell.data, entry.cell.seed): outcome["templates"][0]["template"]
+            for entry, outcome in zip(entries, outcomes, strict=True)
+            if entry.label == claims.TYPED and not isinstance(outcome, str)
+        }
+        for name in sorted({data for data, _ in templates}):
+            found = gains.rows_of(file, f"{claims.LAST} templates", name.__eq__)
+            cells = [f"{found['baseline'].accuracy:.1f}", found[claims.TYPED].over_baseline]
+            rows.append([clip, name.rpartition(":")[2], templates[name, 0], *cells])
+    return rows
+
+
 def many_classes() -> Table:
     """What is lost by scoring only promising compositions."""
     lines = map(json.loads, (LAB / "promising.jsonl").read_text("utf-8").splitlines())
@@ -228,6 +243,7 @@ TABLES: dict[str, Callable[[], Table]] = {
     "domain-words": domain_words,
     "domain-words-search": domain_words_search,
     "many-classes": many_classes,
+    "gallery": gallery,
 }
 """File → the table that its cells make."""
 
