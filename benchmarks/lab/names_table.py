@@ -1,4 +1,4 @@
-"""The tables of `benchmarks/names.py`, and the check of its cells against the goals of ipo docs class-names."""
+"""The tables of `benchmarks/names.py`, and the check of its cells against goals that were written down before the first run."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ OPENED = ("opened", "permuted_opened", "shuffled_opened", "raw_opened")
 
 
 def _missed(classes: int, shots: int, cells: dict[str, list[Cell]]) -> list[str]:
-    """Return the goals of ipo docs class-names that are missed."""
+    """Return the goals that are missed."""
     gain = {way: _mean(own, "names") for way, own in cells.items()}
     harm, lowest = (-0.3, -1.5) if classes == 68 else (-0.3, -5.0)
     goals = {
