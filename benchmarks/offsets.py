@@ -3,9 +3,10 @@
 Each row is fitted to the search and selection pictures of a set without their labels, and names its test pictures.
 `balanced` are the pictures as they are; for `Zipf`, as many are drawn with replacement, class k of a random order in
 proportion to 1/k, mean of five orders. The test is balanced; a last table weighs it by the same law. Prints gains over
-the baseline template in points with 95 % intervals (`gains.py`), leads over centring, and what a
-rule takes that was fixed beforehand: the row of the highest mean gain, where a lost point counts as two, if it is shown
-to be ahead of centring somewhere and behind it nowhere (ipo docs label-free). CLIPs that were made for templates (`embedded`) are shown and decide nothing.
+the baseline template in points with 95 % intervals (`gains.py`), leads over centring, and what a rule takes that was
+fixed beforehand: the row of the highest mean gain, where a lost point counts as two, if it is shown to be ahead of
+centring somewhere and behind it nowhere (ipo docs label-free). CLIPs that were made for templates (`embedded`) decide
+nothing.
 """
 
 from __future__ import annotations

@@ -6,8 +6,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 from tools.size import circles, read, report
 from tools.walk import walk
 
