@@ -89,9 +89,31 @@ def main() -> None:
     print("\n".join(["", *with_model(), "", *paper_job()]))
 
 
+README = {
+    "the default search: `ipo optimize --lm none`": TYPED,
+    "the same search with words of a general vocabulary": GENERAL,
+    "the best of CLIP's 80 templates": "best-of-80",
+    "no words and no labels: `offsets=centring`": "centring",
+    "no words: the nearest mean of labelled pictures": "class-mean",
+}
+"""Rows of the README's table → their names in cells."""
+README_COLUMNS = {
+    "control CLIPs, changed pictures": ("three control CLIPs", ("untaught", "taught")),
+    "control CLIPs, clean pictures": ("three control CLIPs", ("clean",)),
+    "demo CLIP, named transformations": ("demo CLIP", ("taught",)),
+}
+"""Columns of the README's table: CLIPs and kinds of sets."""
+
+
 def readme() -> list[str]:
     """Return the lines of the README's table: gains over the baseline template after all templates were scored."""
-    return _gains("", {name: told(group, kinds, LAST) for name, (group, kinds) in COLUMNS.items()})
+    columns = {name: told(group, kinds, LAST) for name, (group, kinds) in README_COLUMNS.items()}
+    heads = [f"{name} ({rows['baseline'].accuracy:.1f} %)" for name, rows in columns.items()]
+    lines = [_line("", heads), "| --- " * (len(heads) + 1) + "|"]
+    return [
+        *lines,
+        *(_line(title, [rows[row].over_baseline for rows in columns.values()]) for title, row in README.items()),
+    ]
 
 
 DRAWS = 1000

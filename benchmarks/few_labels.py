@@ -2,7 +2,7 @@
 
 Phrases of the vocabulary compete. The choice goes by the mean loss on so many labelled pictures a class, less a share
 of the fit of all search pictures, both in nats. For each number of labels, the share is taken that gains most on the
-open half of the suite, averaged over CLIPs; it is then tried on the sets of claims. ipo docs label-free has the goal.
+open half of the suite, averaged over CLIPs; it is then tried on the sets of claims. ipo docs label-free has the result.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ Phrases of the vocabulary compete by fit, on the search pictures, in standard de
 rule is a price for each word, and the lead that the best other template needs over the initial one. Rules are chosen
 from a grid by test accuracies of the open half of the suite and of clean sets, with both CLIPs: one by its gain alone,
 one by its gain among the rules that keep the initial template on most clean sets. Both are tried on sets that had no
-part in the choice; ipo docs label-free has the goals.
+part in the choice; ipo docs label-free says what came of it.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@
 
 The verdict rests on the third figure; accuracies show what a phrase cannot do. In a measurement on 121 shifts of the
 shipped clean pictures, the third figure alone ranked the shifts by the gain of words on other pictures (Spearman 0.62;
-`ipo docs headroom`, from `benchmarks/headroom.py`). The number of guessed classes did not (-0.01): if few classes are
+`ipo docs why-seldom`, from `benchmarks/headroom.py`). The number of guessed classes did not (-0.01): if few classes are
 guessed, this shows a bias between classes.
 """
 

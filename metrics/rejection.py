@@ -15,7 +15,7 @@ promised for pictures that show no class, for other kinds of pictures, or for a 
 
 All this holds if the template was not made with these pictures. A search fits its template to the search pictures. So
 the line is drawn through the selection pictures, if there are enough: they only chose among the few templates that the
-search had found (`benchmarks/none_of_these.py` measures it).
+search had found (measured: `ipo docs rejection`).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The tables of `benchmarks/names.py`, and the check of its cells against the goals."""
+"""The tables of `benchmarks/names.py`, and the check of its cells against goals that stood before the run."""
 
 from __future__ import annotations
 

@@ -70,7 +70,7 @@ def test_the_command_measures_resumes_and_says_what_names_are_worth(tmp_path, ca
     out, err = capsys.readouterr()
     (bed,) = json.loads(out).values()
     rows = bed["accuracy"]["400 pictures"]
-    # The initial template's accuracy is that of ipo docs making-clips.
+    # The initial template's accuracy is that of ipo docs test-beds.
     assert rows[INITIAL] == 16.7 and len(rows) == 16 and f"{SHIFTED}held-back/slant+vignette@14" in err
     assert set(bed["accuracy"]) >= {"50 pictures", "100 pictures", "lopsided"} and len(bed["accuracy"]) == 7
     assert "is not shown" in bed["verdict"] or "fit uses" in bed["verdict"]

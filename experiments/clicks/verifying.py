@@ -29,7 +29,7 @@ VERIFIED = "verified.json"
 FAMILY = "peeks at the answers about one pair; those before the last count twice"
 """The name of the tests that are corrected together.
 
-A rater who peeks at the verdict, answers more and peeks again has more chances of a false finding. benchmarks.verify
+A rater who peeks at the verdict, answers more and peeks again has more chances of a false finding. ipo docs annotation
 says how many more.
 """
 NEITHER = (

@@ -352,7 +352,7 @@ def headroom_among(reward: ClipReward, template: str, seen: EncodedPictures) -> 
     pictures = seen.part(range(len(seen)), labels)
     names = reward.names_in(pictures)
     # The shipped vocabulary is used, whatever the setting `vocabulary` is: the statements of the verdict were measured
-    # with the shipped vocabulary (ipo docs headroom).
+    # with the shipped vocabulary (ipo docs why-seldom).
     phrases = Vocabulary.load().usable(names, reward.clip)
     templates = [template, *(phrases[i].template for i in spread(len(phrases), TEXTS // len(labels)))]
     return headroom(reward, reward.score_batch(templates, pictures), pictures, len(reward.class_names))

@@ -1,19 +1,15 @@
-"""What `python -m tools.size` counts, on small checkouts; and that the page shows what it counts of ours."""
+"""What `python -m tools.size` counts, on small checkouts."""
 
 from __future__ import annotations
 
-import re
 import subprocess
 import sys
 from pathlib import Path
-
-import pytest
 
 from tools.size import circles, read, report
 from tools.walk import walk
 
 ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "docs" / "project/size.md").read_text(encoding="utf-8")
 
 
 def write(folder: Path, files: dict[str, str]) -> list[str]:
@@ -171,15 +167,3 @@ def test_a_revision_is_measured_without_a_checkout(tmp_path: Path) -> None:
     assert git("status", "--short") == "?? rooms/b.py\n"
     wrong = size("--at", "nothing")
     assert wrong.returncode and wrong.stderr == "fatal: not a valid object name: nothing\n"
-
-
-@pytest.mark.parametrize("section", PAGE.split("\n## ")[1:], ids=lambda section: section.split("\n")[0])
-def test_the_page_shows_what_is_counted(section: str) -> None:
-    command = re.search(r"python -m (tools\.size) --at (\w+)", section)
-    assert command
-    if subprocess.run(["git", "cat-file", "-e", command[2]], cwd=ROOT, capture_output=True).returncode:
-        pytest.skip(f"this copy of the repository does not hold {command[2]}")
-    words = [sys.executable, "-m", command[1], "--at", command[2]]
-    said = subprocess.run(words, cwd=ROOT, capture_output=True, check=True, text=True).stdout
-    assert said.split("\n\n")[0] in section
-    assert all(heading in section for heading in re.findall(r"\*\*[^*|]+: \d+\.\*\*", said))

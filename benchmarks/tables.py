@@ -1,0 +1,268 @@
+"""The tables of the evidence pages, as CSV files in `docs/evidence/tables/`.
+
+`python -m benchmarks.tables` writes those that cells make; nothing is run. `python -m benchmarks.heads | python -m
+benchmarks.tables --keep heads` keeps the Markdown tables that another command prints. Tables with one header are one
+file; where a command prints several headers, the files are numbered.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+
+from benchmarks import claims, domain, domain_search, gains, promising
+from benchmarks.common import arguments
+from benchmarks.gains import CELLS
+from ipo_prompts.experiments.compare.documents import documents, table_of
+from ipo_prompts.experiments.compare.raw_cells import unpack
+
+FOLDER = Path(__file__).parents[1] / "docs" / "evidence" / "tables"
+LAB = Path(__file__).parent / "lab"
+WORDS = {
+    r"claims-untaught|untaught": "unnamed transformations",
+    r"claims-taught|taught": "named transformations",
+    r"(claims-)?clean(?! pictures)": "clean pictures",
+    r"(unnamed|named) transformations and (named|unnamed) transformations": "all transformations",
+    r"(today's|embedded|our) CLIP": "demo CLIP",
+    r"\btoday's\b|\bours\b|^embedded$": "demo CLIP",
+    r"plain-(\d+)": r"control CLIP of seed \1",
+    r"\bplain( CLIP)?\b": "control CLIP",
+    r"\blooks\b": "scored",
+    r"\bopened\b": "renamed in",
+    r"\bpermuted\b": "candidates of other classes",
+    r"[`*]": "",
+    r"−(?=\d)": "-",
+}
+"""What a command calls a thing → what the pages call it."""
+Table = list[list[str]]
+
+
+def read(lines: Iterable[str], title: str = "") -> Iterator[tuple[str, Table]]:
+    """Yield the Markdown tables among lines, each with the line that stands before it or the title given.
+
+    An accuracy of the baseline template that a heading holds in brackets becomes a row.
+    """
+    table: Table = []
+    before = title
+    for line in [*lines, ""]:
+        if line.startswith("|"):
+            cells = [cell.strip() for cell in line.strip().strip("|").split(" | ")]
+            if not all(re.fullmatch(r"[|\s:-]*", cell) for cell in cells) or not table:
+                table.append(cells)
+        else:
+            if table:
+                yield before, [list(map(said, row)) for row in with_baseline(table)]
+                table = []
+            before = title or line.strip(" :.") or before
+
+
+def with_baseline(table: Table) -> Table:
+    """Move accuracies from the header to a row of their own."""
+    head, *rows = table
+    found = [re.fullmatch(r"(.*) \(([\d.]+) %\)", cell) for cell in head]
+    if not any(found):
+        return table
+    accuracies = [one[2] if one else "" for one in found]
+    accuracies[0] = "accuracy of the baseline template, %"
+    return [[one[1] if one else cell for one, cell in zip(found, head, strict=True)], accuracies, *rows]
+
+
+def said(text: str) -> str:
+    """Return a text in the words of the pages."""
+    for pattern, word in WORDS.items():
+        text = re.sub(pattern, word, text)
+    return text
+
+
+def joined(tables: Iterable[tuple[str, Table]], corner: str = "table") -> list[Table]:
+    """Join tables of one header, with their titles as the first column where there is more than one title."""
+    found: dict[tuple[str, ...], list[tuple[str, Table]]] = {}
+    for title, (head, *rows) in tables:
+        found.setdefault(tuple(head), []).append((said(title), rows))
+    return [
+        [list(head), *parts[0][1]]
+        if len(parts) == 1
+        else [[corner, *head], *([title, *row] for title, rows in parts for row in rows)]
+        for head, parts in found.items()
+    ]
+
+
+def written(table: Table) -> str:
+    """Return a table as the text of a CSV file."""
+    out = io.StringIO()
+    csv.writer(out, lineterminator="\n").writerows(table)
+    return out.getvalue()
+
+
+def control_clips() -> Table:
+    """Gains by kind of picture, of the control CLIPs and the demo CLIP."""
+    return _of({group: claims.by_kind(group) for group in claims.GROUPS})
+
+
+def by_templates() -> Table:
+    """Gains after so many scored templates."""
+    return _of({group: claims.by_templates(group) for group in claims.GROUPS})
+
+
+def with_model() -> Table:
+    """Gains of rows that ask a language model, and of the paper's job."""
+    return _of({"twelve sets, model of 0.5 billion": claims.with_model(), "four sets": claims.paper_job()})
+
+
+def readme() -> Table:
+    """The table of the README."""
+    return _of({"": claims.readme()})
+
+
+def _of(parts: dict[str, list[str]]) -> Table:
+    """Join tables whose corner cell names the CLIPs."""
+    found = []
+    for title, lines in parts.items():
+        for _, (head, *rows) in read(lines, title):
+            found.append((title, [["row", *head[1:]], *rows]))
+    (table,) = joined(found, "CLIPs")
+    return table
+
+
+def of_cells(files: dict[str, str]) -> Table:
+    """Gains of all rows of files of cells, with intervals that hold what sets share."""
+    found = []
+    for title, file in files.items():
+        for _, (head, *rows) in read(gains.of_cells(CELLS / f"{file}.jsonl.gz"), title):
+            found.append(
+                (title, [[re.sub("over ipo-default.*", "over the default search", cell) for cell in head], *rows])
+            )
+    (table,) = joined(found, "pictures")
+    return table
+
+
+def of_grid(name: str, columns: Sequence[str]) -> Table:
+    """Values and gains over the baseline template of a grid's rows, by columns of its table."""
+    grid, entries, outcomes = unpack(CELLS / f"{name}.jsonl.gz")
+    made = table_of(grid, entries, outcomes)
+    assert made is not None
+    content = json.loads(documents(grid, made)["table.json"])
+    scope = "average" if len(grid.data) > 1 else grid.data[0]
+    here = [one for one in content["gains"] if (one["scope"], one["other"]) == (scope, "baseline")]
+    over = {(one["method"], one["column"]): one for one in here}
+    head = ["row", *(cell for column in columns for cell in (f"{column}, %", f"{column}, over baseline"))]
+    rows = []
+    for one in (row for row in content["rows"] if row["scope"] == scope):
+        cells = []
+        for column in columns:
+            score, gain = one["scores"].get(column), over.get((one["method"], column))
+            ends = (gain or {}).get("like_these") or gain if scope == "average" else gain
+            cells.append(f"{score['value']:.1f}" if score else "–")
+            cells.append(f"{gain['gain']:+.1f} [{ends['low']:.1f}, {ends['high']:.1f}]" if gain and ends else "–")
+        rows.append([one["method"], *cells])
+    return [head, *rows]
+
+
+def domain_words() -> Table:
+    """What the right word gains when it is given by hand."""
+    lines = [json.loads(line) for line in (LAB / "domain-words.jsonl").read_text("utf-8").splitlines()]
+    cells = {tuple(line["of"]): line["gains"] for line in lines}
+    clips = {
+        "four ambiguous CLIPs": [f"ambiguous-{seed}" for seed in range(82, 86)],
+        "two CLIPs without ambiguous names": ["separate-82", "separate-83"],
+        "three control CLIPs": [f"plain-{seed}" for seed in range(81, 84)],
+    }
+    parts = (
+        (title, list(domain.table({key: gain for key, gain in cells.items() if key[0] in names})))
+        for title, names in clips.items()
+    )
+    (table,) = joined((one for title, lines in parts for one in read(lines, title)), "CLIPs")
+    return table
+
+
+def domain_words_search() -> Table:
+    """What domain words add to the default search."""
+    lines = list(map(json.loads, domain_search.KEPT.read_text("utf-8").splitlines()))
+    clips = {
+        "four ambiguous CLIPs": [f"ambiguous-{seed}" for seed in range(82, 86)],
+        "three control CLIPs": [f"plain-{seed}" for seed in range(81, 84)],
+    }
+    parts = (
+        (title, list(domain_search.table([one for one in lines if one["clip"] in names])))
+        for title, names in clips.items()
+    )
+    (table,) = joined((one for title, lines in parts for one in read(lines, title)), "CLIPs")
+    return table
+
+
+def gallery() -> Table:
+    """Templates that `ipo optimize --lm none` found on single sets, with what they gain there."""
+    rows = [["CLIP", "pictures", "template", "baseline, %", "gain"]]
+    for clip in ("demo CLIP", claims.PLAIN[0]):
+        file = CELLS / f"{claims.CLIPS[clip]}.jsonl.gz"
+        _, entries, outcomes = unpack(file)
+        templates = {
+            (entry.cell.data, entry.cell.seed): outcome["templates"][0]["template"]
+            for entry, outcome in zip(entries, outcomes, strict=True)
+            if entry.label == claims.TYPED and not isinstance(outcome, str)
+        }
+        for name in sorted({data for data, _ in templates}):
+            found = gains.rows_of(file, f"{claims.LAST} templates", name.__eq__)
+            cells = [f"{found['baseline'].accuracy:.1f}", found[claims.TYPED].over_baseline]
+            rows.append([clip, name.rpartition(":")[2], templates[name, 0], *cells])
+    return rows
+
+
+def many_classes() -> Table:
+    """What is lost by scoring only promising compositions."""
+    lines = map(json.loads, (LAB / "promising.jsonl").read_text("utf-8").splitlines())
+    ((_, table),) = read(promising.table([one for one in lines if (one["clip"], one["shots"]) == ("embedded", 6)]))
+    return table
+
+
+DEMO = {
+    "open half of the suite, 17 sets, 3 seeds": "suite",
+    "other half, 16 sets": "suite-held-out",
+    "negatives, 3 seeds": "main-job",
+}
+EARLIER = {
+    "control CLIP of seed 77, 16 sets": "plain-clip",
+    "the same, with a language model": "plain-clip-lm",
+    "former text tower, 16 sets": "former-text-tower",
+}
+TABLES: dict[str, Callable[[], Table]] = {
+    "readme": readme,
+    "control-clips": control_clips,
+    "control-clips-by-templates": by_templates,
+    "control-clips-language-model": with_model,
+    "demo-clip": lambda: of_cells(DEMO),
+    "earlier-clips": lambda: of_cells(EARLIER),
+    "new-classes": lambda: of_grid("suite-base-to-new", ("base", "new", "H")),
+    "retrieval": lambda: of_grid("retrieval", ("test",)),
+    "segmentation": lambda: of_grid("segmentation", ("test",)),
+    "domain-words": domain_words,
+    "domain-words-search": domain_words_search,
+    "many-classes": many_classes,
+    "gallery": gallery,
+}
+"""File → the table that its cells make."""
+
+
+def main() -> None:
+    """Write the tables."""
+    options = arguments(
+        __doc__, keep={"default": "", "help": "name of the file for the Markdown tables on standard input"}
+    )
+    if options.keep:
+        tables = joined(read(sys.stdin.read().splitlines()))
+        made = {options.keep + (f"-{k}" if len(tables) > 1 else ""): table for k, table in enumerate(tables, 1)}
+    else:
+        made = {name: make() for name, make in TABLES.items() if not options.small or name == "many-classes"}
+    for name, table in made.items():
+        if not options.small:
+            (FOLDER / f"{name}.csv").write_text(written(table), encoding="utf-8")
+        print(f"{name}: {len(table) - 1} rows")
+
+
+if __name__ == "__main__":
+    main()
