@@ -1,9 +1,10 @@
-"""`docs/how-to/reproduce.md`, followed from top to bottom on a root in the CoOp layout with our pictures."""
+"""The pages about grids of data sets, followed from top to bottom on a root in the CoOp layout with our pictures."""
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import sys
 from pathlib import Path
@@ -11,17 +12,16 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from benchmarks.lab import GRIDS
-from ipo_prompts.experiments.compare.grid import load_grid, shipped
-from ipo_prompts.experiments.compare.methods import METHODS
+from ipo_prompts.experiments.compare.grid import load_grid
 from ipo_prompts.experiments.compare.published import library
-from ipo_prompts.experiments.data.benchmarks import REGISTRY, ROOT_VARIABLE
+from ipo_prompts.experiments.data.benchmarks import ROOT_VARIABLE
 from support.coop_root import make_root
 from support.pages import DOCS, blocks, follow
-from support.runs import KEY
+from support.runs import KEY, ipo
 from support.warm import command
 
 PAGE = DOCS / "how-to/reproduce.md"
+BENCHMARK = "ipo benchmark "
 
 
 def test_the_page_can_be_followed(desk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -33,15 +33,14 @@ def test_the_page_can_be_followed(desk: Path, tmp_path: Path, monkeypatch: pytes
         monkeypatch.setenv("PATH", os.pathsep.join(map(str, here)))
         monkeypatch.setenv("PYTHONPATH", str(DOCS.parent))  # the lab, as from the root of a checkout
         _, outcomes = follow(PAGE)
-    printed, look, first, again, price, rehearsal, raw, own = outcomes
+        _, (pool,) = follow(DOCS / "how-to/clusters.md")
+        follow(DOCS / "how-to/first-look.md")
+    printed, look, price, first, rehearsal, raw = outcomes
     assert printed.code == 0
     assert (
         "2 of 2 rows that decide agree in fp32, 2 in fp16: data, split and CLIP are right, and either precision is."
         in printed.out
     )
-    for name in REGISTRY:
-        (row,) = [line for line in look.out.splitlines() if line.startswith(f"{name} ")]
-        assert " yes " in row
     assert "all pictures can be used" in look.out
     with Image.open(desk / "eurosat.png") as sheet:
         assert sheet.width > 100
@@ -53,41 +52,49 @@ def test_the_page_can_be_followed(desk: Path, tmp_path: Path, monkeypatch: pytes
         assert both == pytest.approx(2 * base * new / (base + new), abs=1e-3)
     assert "the ensemble of 80 templates shows" in first.out.partition("Verdicts:")[2]
     assert len(first.err.splitlines()) == 5
-    assert again.out == first.out
-    assert len(again.err.splitlines()) == 1
+    assert pool.out == first.out
+    assert len(pool.err.splitlines()) == 1
     assert raw.out == first.out
+    tried = json.loads((desk / "runs/first-look/table.json").read_text())["rows"]
+    assert [row["method"] for row in tried] == ["baseline", "centring", "class-mean"]
     for name in ("table.md", "table.csv", "table.json"):
         assert (desk / "runs/again" / name).read_bytes() == (desk / "runs/embedded" / name).read_bytes()
     # The price: nothing was asked or written.
-    assert "together: 396 cells" in price.out and "$" in price.out
+    assert "together: 396 cells" in price.out
     assert not (desk / "runs" / "main-1-shot").exists()
     # The rehearsal: published rows beside ours, which are marked as not comparable.
     assert "*IPO, published*" in rehearsal.out
     assert "† eurosat: different split" in rehearsal.out
     assert len(list((desk / "runs/rehearsal/cells/eurosat").glob("*/seed-*/cell.json"))) == 9
-    assert "together: 12 cells; what is left asks no language model" in own.out
 
 
-def test_commands_that_are_only_read_are_right_too() -> None:
-    lines = [line for block in blocks(PAGE) if block.language == "text" for line in block.text.splitlines()]
-    found = [shlex.split(line)[2:] for line in lines if line.startswith("ipo benchmark ")]
-    assert len(found) == 8
+@pytest.mark.parametrize(("page", "count"), [("reproduce", 3), ("clusters", 3), ("first-look", 2), ("other-tasks", 2)])
+def test_commands_that_are_only_read_are_right_too(page: str, count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(DOCS.parent)
+    read = [block for block in blocks(DOCS / f"how-to/{page}.md") if block.language == "text"]
+    found = [
+        shlex.split(line)[2:]
+        for line in "\n".join(block.text for block in read).splitlines()
+        if line.startswith(BENCHMARK)
+    ]
+    assert len(found) == count
     for name, *words in found:
         load_grid(name, [word for word in words if "=" in word])
+
+
+def test_a_price_of_the_page_is_that_of_the_dry_run(
+    cache: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(ROOT_VARIABLE, raising=False)
+    (words, said) = re.findall(r"^\| `(.* data=eurosat)` \| \$(\d+) \|$", PAGE.read_text(encoding="utf-8"), re.M)[0]
+    told = ipo(capfd, "benchmark", *words.split(), "--dry-run").out
+    assert round(float(re.findall(r"at most \$([\d.]+\d)", told)[0])) == int(said)
 
 
 def test_the_printed_templates_are_counted() -> None:
     text = PAGE.read_text(encoding="utf-8")
     tables = library().templates
     decide = sum(row.decides for table in tables if table.decides for row in table.rows)
-    assert f"*{decide} of {decide} rows that decide agree" in text and f"- {decide} printed rows decide." in text
+    assert f"*{decide} of {decide} rows that decide agree" in text and f"{decide} printed rows decide." in text
     distinct = {(table.data, row.template) for table in tables for row in table.rows if "16 shots" not in row.note}
-    assert f"the {len(distinct)} templates of Tables 1 and 19–29" in text
-
-
-def test_every_grid_and_every_method_is_named() -> None:
-    text = PAGE.read_text(encoding="utf-8")
-    rows = [line.split("|")[1] for line in text.splitlines() if line.startswith("| `")]
-    named = {word for row in rows for word in row.replace("`", "").replace(",", " ").split()}
-    lab = {f"benchmarks/grids/{file.name}" for file in GRIDS.iterdir()}
-    assert named == {*shipped(), *METHODS, *lab}
+    assert f"{len(distinct)} templates of Tables 1 and 19–29" in text

@@ -147,7 +147,7 @@ def own_protocol(made: Any, what: str) -> Protocol:
         InputError: the class is no protocol, or cannot be made.
     """
     if not issubclass(made, Protocol):
-        raise InputError(f"{what} is no Protocol; see ipo docs reproduce.")
+        raise InputError(f"{what} is no Protocol; see ipo docs grids.")
     with blaming(what):
         found: Protocol = made()
         return found

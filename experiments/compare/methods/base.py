@@ -249,7 +249,7 @@ def own_method(made: Any, what: str) -> Method:
     if isinstance(made, Method):
         return made
     if not issubclass(made, Method):
-        raise InputError(f"{what} is no Method; see ipo docs reproduce.")
+        raise InputError(f"{what} is no Method; see ipo docs grids.")
     with blaming(what):
         found: Method = made()
         return found

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,13 +9,11 @@ import pytest
 
 from ipo_prompts.experiments.compare.grid import load_grid
 from ipo_prompts.experiments.compare.methods import METHODS
-from ipo_prompts.experiments.compare.protocols import PROTOCOLS, laid_out
-from ipo_prompts.experiments.run.config import RunConfig
+from ipo_prompts.experiments.compare.protocols import PROTOCOLS
 from ipo_prompts.metrics import registry
 from ipo_prompts.metrics.errors import InputError
 from support.runs import Ended, ipo
 
-PAGE = Path(__file__).parents[3] / "docs" / "how-to/reproduce.md"
 OWN = """
 from dataclasses import replace
 from ipo_prompts.experiments.compare.methods.base import Method, Templates
@@ -79,9 +76,9 @@ def test_a_row_of_ones_own_stands_where_the_grid_has_it_and_its_file_of_cells_ne
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["methods=baseline,own_none:Twice"], "method=own_none:Twice is no Method; see ipo docs reproduce"),
+        (["methods=baseline,own_none:Twice"], "method=own_none:Twice is no Method; see ipo docs grids"),
         (["methods=baseline,own_none:Shorter"], "has no class 'Shorter' (did you mean Short?)"),
-        (["protocol=own_none:Short"], "protocol=own_none:Short is no Protocol; see ipo docs reproduce"),
+        (["protocol=own_none:Short"], "protocol=own_none:Short is no Protocol; see ipo docs grids"),
         (["methods=baseline,own_nowhere:Short"], "there is no module 'own_nowhere' for method=own_nowhere:Short"),
         (["protocol=few-shots"], "there is no protocol 'few-shots' (did you mean few-shot?); there are: base-to-new"),
         (["methods=baseline,vocabulry"], "there is no method 'vocabulry' (did you mean vocabulary?); there are: "),
@@ -91,13 +88,3 @@ def test_what_is_no_such_class_is_one_sentence(run: Callable[..., Ended], words:
     Path("own_none.py").write_text(OWN)
     ended = run("embedded", "data=embedded:a", "seeds=1", "methods=baseline", *words, "--dry-run")
     assert (ended.code, ended.out) == (2, "") and said in ended.sentence, ended
-
-
-def test_the_protocol_of_the_page_tests_each_half(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    (block,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
-    Path("halves_of_the_page.py").write_text(block)
-    monkeypatch.setattr(PROTOCOLS, "_allowed", {"halves_of_the_page:Halves"})
-    _, drawn, tests = laid_out("halves_of_the_page:Halves", "embedded:a", (), RunConfig(data="embedded:a"))
-    assert [test.name for test in tests] == ["first", "second"]
-    assert tests[0].items + tests[1].items == drawn.test
