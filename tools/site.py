@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from html import escape
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -74,12 +75,22 @@ def gather() -> None:
 
 def _rewritten(file: Path, text: str, places: dict[Path, str]) -> str:
     """Return the text of a page as the generator takes it: it knows fewer ways to write Markdown than GitHub does."""
+    report = os.path.relpath(REPORT, Path(places[file]).parent)
     parts = _CODE.split(text)
     for index in range(0, len(parts), 2):
         part = _LINK.sub(lambda link: link[1] + _moved(link[2], file, places), parts[index])
         part = part.replace("\\<", "&lt;")
+        part = re.sub(r"`([^`\n]*\\\|[^`\n]*)`", _code_in_table, part)
+        part = re.sub(
+            r"(?<=\)\]\()[^)\s]*images/report\.png(?=\))", report, part
+        )  # the picture leads to a whole report
         parts[index] = re.sub(r"^([^\s|>#*-].*\n)(?=- |1\. )", r"\1\n", part, flags=re.M)  # a list has a line before it
     return "".join(parts)
+
+
+def _code_in_table(code: re.Match[str]) -> str:
+    r"""Return code with `\|` as HTML, because the generator would show the backslash."""
+    return "<code>" + escape(code[1]).replace("\\|", "&#124;") + "</code>"
 
 
 def _moved(link: str, file: Path, places: dict[Path, str]) -> str:
@@ -141,9 +152,9 @@ def _cell(cell: Any) -> Iterator[str]:
 
 def run_search(folder: Path) -> None:
     """Run the search of the README's first command, and publish its report."""
-    words = ["ipo_prompts", "optimize", "--lm", "none", "--quiet", "--out", str(folder / "first")]
+    words = ["ipo_prompts", "optimize", "--lm", "none", "--quiet", "--out", "runs/first"]
     subprocess.run([sys.executable, "-m", *words], check=True, cwd=folder, stdout=subprocess.DEVNULL)
-    shutil.copy(folder / "first" / "report.html", PAGES / REPORT)
+    shutil.copy(folder / "runs" / "first" / "report.html", PAGES / REPORT)
 
 
 def llms() -> str:
@@ -208,7 +219,7 @@ def main() -> None:
         _write(PAGES / NOTEBOOK, _rewritten(ROOT / "docs/tutorial/notebook.ipynb", run_notebook(Path(folder)), pages()))
         run_search(Path(folder))
     _write(PAGES / "llms.txt", llms())
-    build = [sys.executable, "-m", "zensical", "build", "--strict", "-f", str(CONFIG)]
+    build = [sys.executable, "-m", "zensical", "build", "--clean", "--strict", "-f", str(CONFIG)]
     if code := subprocess.run(build, check=False).returncode:
         raise SystemExit(code)
     for place in pages().values():
