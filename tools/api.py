@@ -37,7 +37,8 @@ SETTINGS = "- `**{name}`: settings by name ([all settings](command-line.md#setti
 def reference() -> str:
     """Return the page."""
     package = _package()
-    public = [*sorted(package.exports, key=str.lower), "IPOClassifier"]
+    told = package.docstring.value  # names each, the first first
+    public = sorted([*package.exports, "IPOClassifier"], key=lambda name: told.index(f"`{name}`"))
     pages = sorted({(module, name) for module, name in _imported() if name not in public})
     return "\n".join(
         [
