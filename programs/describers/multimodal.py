@@ -111,7 +111,8 @@ class ImageDescriber(dspy.Module):
         Args:
             pictures: the pictures to describe.
             task: a sentence that says what the pictures are classified into; the published questions do not contain it.
-            labels, class_names: not used; other describers need them.
+            labels: not used; other describers need them.
+            class_names: not used, as `labels`.
             given_up: the names of pictures that failed in an earlier session of the run. These pictures are left out.
 
         Returns:

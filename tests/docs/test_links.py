@@ -35,6 +35,9 @@ def test_ipo_docs_lists_all_pages_and_prints_one(capfd: pytest.CaptureFixture[st
     pages = [page for kind in docs.KINDS for page in (ROOT / "docs" / kind).glob("*.md")]
     assert listed == {page.stem for page in pages} and len(listed) == len(pages), "two pages have one name"
     assert ipo(capfd, "docs", "glossary").out.startswith("# Glossary\n")
+    page = "![a plot](../images/a.png)\n[how](../how-to/heads.md#bias), [heads.md](heads.md), [x](../../x.py), [u](https://u)\n"
+    told = "a plot\nhow (`ipo docs heads`), `ipo docs heads`, x, [u](https://u)\n"
+    assert docs.readable(page + "```\n[a](b.md)\n```\n", ["heads"]) == told + "```\n[a](b.md)\n```\n"
     assert (
         ipo(capfd, "docs", "glosary").err
         == "ipo: no page 'glosary' (did you mean glossary?); `ipo docs` lists all pages.\n"
