@@ -149,7 +149,8 @@ def gains(
 
     return Gains(
         rows=tuple(
-            (ROW * i + ROW / 2, name, *map(across, row)) for i, (name, row) in enumerate(zip(names, rows, strict=True))
+            (ROW * i + ROW / 2, name, across(low_end), across(high_end), across(mean))
+            for i, (name, (low_end, high_end, mean)) in enumerate(zip(names, rows, strict=True))
         ),
         points=tuple((across(number), number) for number in range(low, high + 1, size)),
         zero=across(0),
