@@ -23,10 +23,9 @@ from dspy.utils.saving import get_dependency_versions
 from ipo_prompts.experiments.data.dataset import NAMES_FILE
 from ipo_prompts.experiments.export import best_target
 from ipo_prompts.experiments.report.analysis import ANALYSIS, SEEN
-from ipo_prompts.experiments.report.drawing import save_search_png
 from ipo_prompts.experiments.report.explain import analyse, look_at
-from ipo_prompts.experiments.report.gather import follow, read_run
-from ipo_prompts.experiments.report.page import PAGE, TEMPLATES, write_report
+from ipo_prompts.experiments.report.gather import read_run
+from ipo_prompts.experiments.report.page import PAGE, PLOT, TEMPLATES, write_report
 from ipo_prompts.experiments.report.words import token_counter
 from ipo_prompts.experiments.run.beside import left_out, what_the_head_does, write_names
 from ipo_prompts.experiments.run.files import digest, environment, holds_run, write_json, write_text
@@ -48,7 +47,6 @@ from ipo_prompts.experiments.run.result import (
     SuggestedName,
     Untested,
 )
-from ipo_prompts.experiments.run.scores import RewardNames
 from ipo_prompts.experiments.run.sealed import SealedTest, what_is_shown
 from ipo_prompts.experiments.run.searching import SearchedRun, started
 from ipo_prompts.experiments.run.ui import Shows
@@ -69,7 +67,7 @@ from ipo_prompts.programs.naming import about_names, suggestions
 from ipo_prompts.programs.record.journal import Journal, read
 from ipo_prompts.programs.running import Blended, blend_in
 
-ENVIRONMENT, PLOT, LABELS = "environment.json", "search.png", "labels.csv"
+ENVIRONMENT, LABELS = "environment.json", "labels.csv"
 MADE_BY_SEARCHING = (ANALYSIS, ENVIRONMENT, PROGRAM, RESULT, NAMES_FILE, LABELS, CENTRING, SEEN)
 MADE_OF_FILES = (PLOT, PAGE, TEMPLATES)
 """The names of the files that are made from the other files, without pictures and without a CLIP."""
@@ -156,7 +154,6 @@ def _tested(
     write_names(folder, prepared.plan.data, searched.named)
     blended = _learn_from_labels(program, prepared, ui)
     save(program, folder / PROGRAM)
-    optional("the plot of the search", partial(draw_search, folder, searched.result.choice.template, names))
     found = what_is_shown(prepared, searched, test)
     proposed = program.sureness.proposed if program.sureness else None
     return found | {
@@ -228,13 +225,11 @@ def save(program: TemplateClassifier, file: Path) -> None:
 
 
 def finish(journal: Journal, result: RunResult, tracker: Tracker | None = None) -> None:
-    """Write the plot and the page, which are made from the other files, and end the journal.
+    """Write the page and what is beside it, which are made from the other files, and end the journal.
 
-    A run that ends now has a `tracker`, which logs its end, and has its plot already.
+    A run that ends now has a `tracker`, which logs its end.
     """
     folder = journal.path.parent
-    if not (result.untested or tracker):
-        draw_search(folder, result.template, result.reward)
     write_report(folder)
     if tracker:
         optional("tables, page and program in the log of Weights & Biases", partial(tracker.finish, result, folder))
@@ -243,11 +238,6 @@ def finish(journal: Journal, result: RunResult, tracker: Tracker | None = None) 
     made = ((name, digest(folder / name)) for name in (*MADE_BY_SEARCHING, *MADE_OF_FILES))
     files = {name: found for name, found in made if found}  # some are made only with labels, or only without
     journal.append("end", stopped=result.stopped, files=files)
-
-
-def draw_search(folder: Path, template: str, names: RewardNames) -> None:
-    """Write a plot of the search of a run into the folder of its journal."""
-    save_search_png(follow(read(folder), template), folder / PLOT, names)
 
 
 def _result(prepared: Prepared, searched: SearchedRun, elapsed: float, **found: Any) -> RunResult:

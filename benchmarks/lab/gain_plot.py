@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from ipo_prompts.experiments.compare.documents import table_of
 from ipo_prompts.experiments.compare.raw_cells import unpack
 from ipo_prompts.experiments.compare.tables.table import Table
-from ipo_prompts.experiments.report.drawing import DARK, LIGHT, draw_gains, drawn
+from ipo_prompts.experiments.report.drawing import gains
+from ipo_prompts.experiments.report.page import picture
 from ipo_prompts.metrics.errors import InputError, printable
 from ipo_prompts.metrics.verdict import Verdict
 
@@ -26,10 +24,6 @@ def plot_of_file(file: Path) -> str:
     if picture is None:
         raise InputError(f"nothing in {file} is compared with the reference, so there is no gain to draw.")
     return picture
-
-
-_PAPER = ("#fefefd", "#14181f")
-"""The background on light and on dark pages. It is drawn, because a browser may mistake one for the other."""
 
 
 def gain_plot(table: Table) -> str | None:
@@ -48,28 +42,14 @@ def gain_plot(table: Table) -> str | None:
             found.append((looked, f"{_short(method, 40)} ({looked:,.0f})", gain.for_scope(scope)))
     if not found:
         return None
-    _, names, gains = zip(*sorted(found, key=lambda one: one[0]), strict=True)
-    covers = next((gain.covers for gain in gains if gain.outcome != "same templates"), "these classes")
+    _, names, found_gains = zip(*sorted(found, key=lambda one: one[0]), strict=True)
+    covers = next((gain.covers for gain in found_gains if gain.outcome != "same templates"), "these classes")
     what = f"mean over {len(scope.data)} data sets" if scope.is_average else scope.name
-    most = 3 * max(1.0, *(100 * abs(gain.mean) for gain in gains))  # one wide interval would shrink all others
+    most = 3 * max(1.0, *(100 * abs(gain.mean) for gain in found_gains))  # one wide interval would shrink all others
 
-    def draw(figure: Any) -> None:
-        axes = draw_gains(figure, names, gains)
-        axes.set_facecolor("none")
-        axes.set_title(_short(f"{what}, 95 % intervals for {covers}", 120), fontsize=11, loc="left")
-        axes.set_xlabel(_short(f"gain over {table.reference} in {table.headline}, points; (templates scored)", 120))
-        axes.set_xlim(*np.clip(axes.get_xlim(), -most, most))
-        for text in figure.findobj(match=lambda one: hasattr(one, "set_parse_math")):
-            text.set_parse_math(False)  # a name is text: its dollar signs are no formula
-
-    svg = drawn(draw, 10.0, 1 + 0.34 * len(found), facecolor=_PAPER[0]).decode()
-    pairs = [*((LIGHT[name], DARK[name]) for name in LIGHT), _PAPER]
-    for number, (light, _) in enumerate(pairs):
-        svg = svg.replace(light, f"var(--c{number})")
-    light, dark = (";".join(f"--c{number}:{pair[side]}" for number, pair in enumerate(pairs)) for side in (0, 1))
-    rules = f"svg{{{light}}}@media(prefers-color-scheme:dark){{svg{{{dark}}}}}"
-    head, defs, rest = svg.partition(" <defs>\n")
-    return f"{head}{defs}  <style>{rules}</style>\n{rest}"
+    title = _short(f"{what}, 95 % intervals for {covers}", 120)
+    axis = _short(f"gain over {table.reference} in {table.headline}, points; (templates scored)", 120)
+    return picture(gains(names, found_gains, title, axis, most), title, f"{title}: {axis}")
 
 
 def _short(text: str, most: int) -> str:

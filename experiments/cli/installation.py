@@ -7,6 +7,7 @@ lists, fetches and deletes the weights of the local language models.
 from __future__ import annotations
 
 import os
+import platform
 import shutil
 import sys
 from importlib.metadata import PackageNotFoundError, version
@@ -60,9 +61,10 @@ def doctor(
 
     findings: dict[str, Any] = {
         "python": sys.version.split()[0],
+        "system": platform.platform(),
         "packages": {name: _version(name) for name in PACKAGES},
         "extras": _extras(),
-        "cache": str(cache_dir()),
+        "cache": str(cache_dir()).replace(f"{os.path.expanduser('~')}/", "~/", 1),  # noqa: PTH111 - no name of a person is posted
         "free disk": _free(cache_dir()),
         "local models": {name: "here" if weights.find(name) else "not here" for name in weights.MODELS},
         "keys": {name: "set" if os.environ.get(name) else "not set" for name in KEYS},

@@ -284,7 +284,6 @@ def contact_sheet(data: DataSet, part: Part) -> Sheet:
     Raises:
         InputError: the part has no pictures.
     """
-    import matplotlib
     from PIL import Image, ImageDraw, ImageFont
 
     from ipo_prompts.metrics.arrays import spread
@@ -304,7 +303,7 @@ def contact_sheet(data: DataSet, part: Part) -> Sheet:
     sheet = Image.new("RGB", (width, _HEAD + len(rows) * (_CELL + _GAP)), _PAPER)
     draw = ImageDraw.Draw(sheet)
     # The font that comes with Pillow has no accented letters.
-    font = ImageFont.truetype(Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf"), 14)
+    font = ImageFont.truetype(Path(__file__).parent / "DejaVuSans.ttf", 14)
     of = f"{len(rows)} of {len(data.class_names)} classes" if len(rows) < len(data.class_names) else "all classes"
     of = of if data.labelled else NO_LABEL
 

@@ -18,6 +18,7 @@ from markupsafe import Markup
 
 from ipo_prompts.experiments.clicks.drawing import Drawing
 from ipo_prompts.experiments.data.dataset import in_threads
+from ipo_prompts.experiments.report.drawing import STYLE
 from ipo_prompts.experiments.report.page import page_environment, policy, visible
 from ipo_prompts.metrics.clicks import FIRST, decided_after
 from ipo_prompts.metrics.pictures import Picture
@@ -48,7 +49,7 @@ def label_page(drawing: Drawing, pictures: Sequence[Picture], half_width: float,
         InputError: a picture can no longer be read.
     """
     design = drawing.design
-    css = (_HERE / "style.css").read_text("utf-8") + (_HERE / "label.css").read_text("utf-8")
+    css = STYLE + (_HERE / "style.css").read_text("utf-8") + (_HERE / "label.css").read_text("utf-8")
     script = (_HERE / "label.js").read_text("utf-8")
     page = (
         page_environment()

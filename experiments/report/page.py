@@ -23,13 +23,15 @@ from markupsafe import Markup
 from ipo_prompts.experiments.report.analysis import WordChange
 from ipo_prompts.experiments.report.drawing import (
     FRAME,
+    STYLE,
     TITLES,
+    Curve,
+    Gains,
     capital,
-    comparison_plot,
     curve,
-    optimism_plot,
+    optimism,
     search_alt,
-    search_plot,
+    side_by_side,
 )
 from ipo_prompts.experiments.report.gather import Run, read_run
 from ipo_prompts.experiments.run.advice import weak
@@ -38,18 +40,20 @@ from ipo_prompts.experiments.run.scores import RewardNames
 from ipo_prompts.metrics.errors import InputError, duration, money
 from ipo_prompts.metrics.template import SLOT
 
-PAGE, TEMPLATES = "report.html", "templates.csv"
+PAGE, TEMPLATES, PLOT = "report.html", "templates.csv", "search.svg"
 _HERE = Path(__file__).parent
 
 
 def write_report(folder: Path) -> Path:
-    """Write `report.html`, and `templates.csv` beside it, into the directory of a finished run; return the page's path.
+    """Write the page of a finished run into its directory, a table of its templates and a plot; return the page's path.
 
     Raises:
         InputError: the run cannot be read, as in `read_run`; or the folder cannot be written.
     """
     run, file = read_run(folder), folder / PAGE
     write_text(folder / TEMPLATES, run.search.table())
+    if not run.result.untested:
+        write_text(folder / PLOT, search_picture(run))
     write_text(file, run_page(run))
     return file
 
@@ -65,11 +69,36 @@ def run_page(run: Run) -> str:
         reward=run.result.reward,
         title=f"{run.result.template} · IPO report",
         weak=weak(run.result),
-        curve=curve(run.search, run.result.scores["search"].initial.ci95),
+        curve=_curve(run),
         search_alt=search_alt(run),
-        optimism_plot=None if run.kept_initial else optimism_plot(run),
+        optimism_plot=None if run.kept_initial else optimism(run),
         layers=layers(words.template, words.changes, words.n) if words else [],
     )
+
+
+def _curve(run: Run) -> Curve:
+    return curve(run.search, run.result.scores["search"].initial.ci95)
+
+
+def search_picture(run: Run) -> str:
+    """Return the plot of a search as a file, with the chosen template above it."""
+    chosen = run.result.template
+    return picture(
+        _curve(run),
+        f"chosen: {chosen if len(chosen) <= 90 else chosen[:89] + '…'}",
+        search_alt(run),
+        "a dot is a template, the large one is chosen; the line is the best so far, dashes are the initial template",
+        run.result.reward.measure,
+    )
+
+
+def picture(plot: Curve | Gains, title: str, alt: str, below: str = "", measure: str = "") -> str:
+    """Return a plot as the text of an SVG file for light and dark pages: a title, the plot, a line below it."""
+    template = page_environment().get_template("picture.html.j2")
+    own = page_environment().get_template("macros.html.j2").module
+    marks = own.gain_marks(plot) if isinstance(plot, Gains) else own.curve_marks(plot, measure)
+    height = plot.height if isinstance(plot, Gains) else FRAME["height"]
+    return str(template.render(marks=marks, height=height, title=title, alt=alt, below=below, css=STYLE))
 
 
 MOST_SHOWN = 12
@@ -95,7 +124,8 @@ def notebook_part(run: Run) -> str:
     The HTML has no style sheet and no script, because notebooks remove them.
     """
     template = page_environment().get_template("notebook.html.j2")
-    return str(template.render(run=run, plot=None if run.result.untested else search_plot(run)))
+    shown = {} if run.result.untested else {"plot": search_picture(run), "search_alt": search_alt(run)}
+    return str(template.render(run=run, **{"plot": None, **shown}))
 
 
 def compare_page(runs: Sequence[Run]) -> str:
@@ -121,7 +151,7 @@ def compare_page(runs: Sequence[Run]) -> str:
         reward=_shared_reward(runs),
         title=f"{len(runs)} runs side by side · IPO report",
         verdicts=[run.result.verdict for run in runs],
-        plot=comparison_plot(runs),
+        plot=side_by_side(runs),
         configs=configs,
         differing=differing,
         crossed=crossed(runs),
@@ -147,7 +177,7 @@ def _shared_reward(runs: Sequence[Run]) -> RewardNames:
 
 
 def _render(template: str, **content: Any) -> str:
-    css = (_HERE / "style.css").read_text(encoding="utf-8")
+    css = STYLE + (_HERE / "style.css").read_text(encoding="utf-8")
     return str(page_environment().get_template(template).render(css=css, policy=policy(css), **content))
 
 
@@ -188,6 +218,7 @@ def page_environment() -> Any:
     )
     made.filters.update({one.__name__: one for one in filters})
     made.filters["own_style"] = Markup  # unescaped: only for IPO's style sheet, whose hash is in the policy
+    made.filters["base64"] = lambda text: base64.b64encode(text.encode()).decode()
     made.globals.update(edits=edits, frame=FRAME, part_titles=TITLES)
     return made
 

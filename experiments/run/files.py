@@ -123,7 +123,10 @@ def check_writable(folder: Path) -> None:
         raise InputError(f"cannot make the run directory {folder}: {why}; choose another {flag('out')}.") from error
 
 
-PACKAGES = ("dspy", "litellm", "torch", "open_clip_torch", "datasets", "numpy", "pillow", "scipy", "xllamacpp")
+PACKAGES = (
+    *("ipo-prompts", "dspy", "litellm", "torch", "open_clip_torch", "datasets"),
+    *("numpy", "pillow", "scipy", "xllamacpp"),
+)
 
 
 class ClipUsed(Content):

@@ -1,4 +1,4 @@
-"""`CITATION.cff` is one (format: github.com/citation-file-format, schema 1.2.0), and says what the package says."""
+"""`CITATION.cff` is one (format: github.com/citation-file-format, schema 1.2.0); the version stands in one place."""
 
 from __future__ import annotations
 
@@ -37,7 +37,9 @@ def test_the_file_has_the_required_keys_and_no_unknown_ones(citation: dict[str, 
 def test_it_agrees_with_the_package(citation: dict[str, Any]) -> None:
     project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     for key in ("version", "license"):
-        assert re.search(rf'^{key} = "(.*)"$', project, re.M)[1] == citation[key]  # type: ignore[index]
+        assert re.search(rf'^{key} = "(.*?)"', project, re.M)[1] == citation[key]  # type: ignore[index]
+    changes = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert re.findall("^## (.*)$", changes, re.M)[0] == citation["version"]
 
 
 def test_the_paper_is_the_one_of_the_notice(citation: dict[str, Any]) -> None:

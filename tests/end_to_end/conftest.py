@@ -70,10 +70,8 @@ def cache(empty_cache: Path, first_run: Path) -> Path:
 
 @pytest.fixture()
 def light(monkeypatch: pytest.MonkeyPatch, clip: Any) -> None:
-    """Leave away what takes half of a small run's time and has no part in faults: loading CLIP again, the plots."""
+    """Leave away what takes half of a small run's time and has no part in faults: loading CLIP again."""
     monkeypatch.setattr("ipo_prompts.experiments.run.prepared.load_clip", lambda *_: clip)
-    monkeypatch.setattr("ipo_prompts.experiments.publishing.save_search_png", lambda *args: None)
-    monkeypatch.setattr("ipo_prompts.experiments.report.drawing.drawn", lambda *_, **file: b"a plot")
 
 
 @pytest.fixture()

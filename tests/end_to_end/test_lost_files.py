@@ -16,7 +16,7 @@ import pytest
 from support.openai_server import OpenAIServer, running
 from support.runs import KEY, Ended, arguments, copy_pictures, events, ipo, is_begun, program, result, resuming
 
-MADE = ("analysis.json", "environment.json", "program.json", "result.json", "search.png", "report.html")
+MADE = ("analysis.json", "environment.json", "program.json", "result.json", "search.svg", "report.html")
 
 Run = Callable[..., Ended]
 
@@ -41,7 +41,6 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture()
 def run(clip: Any, kept: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Run:
     monkeypatch.setattr("ipo_prompts.experiments.run.prepared.load_clip", lambda *_: clip)
-    monkeypatch.setattr("ipo_prompts.experiments.report.drawing.drawn", lambda *_, **file: b"a plot")
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     monkeypatch.setenv("IPO_CACHE_DIR", str(kept))
     return lambda *words: ipo(capfd, *words)
@@ -81,7 +80,7 @@ def test_what_is_missing_or_damaged_of_a_finished_run_is_made_again(
     assert ended.code == 0 and name in ended.err
     assert (result(finished), program(finished)) == expected
     again = {made: (finished / made).read_bytes() for made in MADE}
-    assert all(again[made] == then[made] for made in ("search.png", "program.json", "analysis.json"))
+    assert all(again[made] == then[made] for made in ("search.svg", "program.json", "analysis.json"))
     assert len(server.asked) == asked, "nothing is asked again"
     (said,) = run(*resuming(finished)).err.splitlines()
     assert said.startswith("the run had finished, and this is its result; "), "now nothing is missing"

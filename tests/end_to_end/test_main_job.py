@@ -39,7 +39,7 @@ def test_it_ends_well_and_says_what_it_found(finished: tuple[Any, Path]) -> None
 
 def test_the_run_directory_is_complete(finished: tuple[Any, Path]) -> None:
     files = {file.name for file in finished[1].iterdir()}
-    expected = {"config.yaml", "journal.jsonl", "program.json", "result.json", "search.png", "environment.json"}
+    expected = {"config.yaml", "journal.jsonl", "program.json", "result.json", "search.svg", "environment.json"}
     assert expected <= files
     assert not [name for name in files if name.endswith(".part")]
 

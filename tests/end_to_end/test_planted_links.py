@@ -25,7 +25,7 @@ from support.runs import Ended, ipo, resuming
 
 Run = Callable[..., Ended]
 MINE = "export PATH  # not to be changed, and without an end of the line"
-WRITTEN = ("report.html", "result.json", "config.yaml", "program.json", "search.png", "environment.json")
+WRITTEN = ("report.html", "result.json", "config.yaml", "program.json", "search.svg", "environment.json")
 
 
 @pytest.fixture()

@@ -12,7 +12,7 @@ import pytest
 import ipo_prompts as ipo
 
 ROOT = Path(__file__).parents[2]
-HEAVY = ("torch", "dspy", "litellm", "datasets", "open_clip", "PIL.Image", "matplotlib", "scipy", "numpy", "pydantic")
+HEAVY = ("torch", "dspy", "litellm", "datasets", "open_clip", "PIL.Image", "scipy", "numpy", "pydantic")
 
 
 def python(*words: str, cwd: Path | None = None, first: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -46,9 +46,10 @@ def test_it_is_installed_with_what_lies_below_it(tmp_path: Path) -> None:
     python("setup.py", *words, cwd=ROOT)
     assert {path.name for path in (built / "ipo_prompts").iterdir()} == {
         *("__init__.py", "__main__.py", "py.typed"),
-        *("signatures", "programs", "metrics", "experiments"),
+        *("signatures", "programs", "metrics", "experiments", "docs"),
     }
-    assert (built / "ipo_prompts/experiments/report/notebook.html.j2").is_file()
+    for shipped in ("report/notebook.html.j2", "report/plots.css", "data/DejaVuSans.ttf"):
+        assert (built / "ipo_prompts/experiments" / shipped).is_file()
     script = (
         "import ipo_prompts as i, ipo_prompts.metrics.errors as e; "
         "print(i.__file__, e.__file__, i.InputError is e.InputError)"

@@ -54,7 +54,6 @@ AFTER: dict[str, tuple[Any, str]] = {
     "a picture on the page": (explain, "thumbnail"),
     "how sure the classifier is": (TemplateClassifier, "calibrate"),
     "margins to tell pictures of none of the classes": (publishing, "calibrate"),
-    "the plot of the search": (publishing, "draw_search"),
     "near copies": (sealed, "near_copies_in_words"),
     "what offsets add": (beside, "what_they_add"),
     "what other names do": (beside, "what_names_do"),

@@ -74,7 +74,7 @@ COMMANDS: dict[str, list[list[str]]] = {
 """What is done with a run whose file was changed."""
 TAKE_NOTHING = {"data list", "data names", "data preview", "doctor", "models list", "models pull", "models remove"}
 """Commands that take nothing but what a person types, nor read a run."""
-WRITTEN_ONLY = {"search.png", "templates.csv", "labels.csv", "centring.json"}
+WRITTEN_ONLY = {"search.svg", "templates.csv", "labels.csv", "centring.json"}
 """Files that no command reads because a run holds them; a picture, a table, and a program that is named like any."""
 OF_THE_TEST = {"cells.jsonl.gz", "grid.yaml", "cells", "evil.py", "answers.json"}
 NO_FILES: dict[str, Callable[[Path, Path], object]] = {

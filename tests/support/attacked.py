@@ -89,8 +89,6 @@ def _forked(asked: dict[str, Any], folders: list[str], place: Path) -> None:
 
 
 def _main() -> None:
-    import matplotlib.font_manager  # noqa: F401 - looks for fonts, with a process of its own
-
     import ipo_prompts.experiments.estimator
     import ipo_prompts.experiments.pipeline  # noqa: F401 - what every command would import
     from ipo_prompts.metrics.clip import load_clip

@@ -159,7 +159,11 @@ def key(monkeypatch: pytest.MonkeyPatch) -> str:
     return "sk-very-secret-value"
 
 
-def test_doctor_says_what_would_run_and_shows_no_key(folder: Path, key: str, capsys: Capture) -> None:
+def test_doctor_says_what_would_run_and_shows_no_key(
+    folder: Path, tmp_path: Path, key: str, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("IPO_CACHE_DIR", str(tmp_path / "cache"))
     data = ["--data", f"folder:{folder}", "--lm", "openai/gpt-4o-mini"]
     code = main(["doctor", *data, "--json"])
     out, err = capsys.readouterr()
@@ -168,7 +172,8 @@ def test_doctor_says_what_would_run_and_shows_no_key(folder: Path, key: str, cap
     assert (found["keys"]["OPENAI_API_KEY"], found["keys"]["ANTHROPIC_API_KEY"]) == ("set", "not set")
     assert code == 0 and found["problem"] is None
     assert "have fewer pictures to search and choose with than shots=4 selection_shots=2: " in err
-    assert set(found["packages"]) >= {"dspy", "torch"}
+    assert set(found["packages"]) >= {"ipo-prompts", "dspy", "torch"} and found["system"]
+    assert found["cache"] == "~/cache", "who posts the findings does not post a user name"
     assert main(["doctor", *data, "exclude=[gone]"]) == 1
     shown = capsys.readouterr()
     assert "problem  " in shown.out and "exclude names the class 'gone'" in shown.out

@@ -17,7 +17,7 @@ from ipo_prompts.experiments.cli.app import main
 from ipo_prompts.experiments.run.config import RunConfig
 from ipo_prompts.experiments.run.reading import load_config
 
-HEAVY = ("torch", "dspy", "litellm", "datasets", "wandb", "open_clip", "PIL.Image", "matplotlib", "scipy", "numpy")
+HEAVY = ("torch", "dspy", "litellm", "datasets", "wandb", "open_clip", "PIL.Image", "scipy", "numpy")
 
 
 @pytest.fixture()

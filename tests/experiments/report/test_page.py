@@ -18,9 +18,16 @@ import pytest
 
 from ipo_prompts.experiments import report
 from ipo_prompts.experiments.cli.app import main
-from ipo_prompts.experiments.report.drawing import curve, search_plot
+from ipo_prompts.experiments.report.drawing import curve
 from ipo_prompts.experiments.report.gather import Run, read_run
-from ipo_prompts.experiments.report.page import compare_page, crossed, notebook_part, run_page, write_report
+from ipo_prompts.experiments.report.page import (
+    compare_page,
+    crossed,
+    notebook_part,
+    run_page,
+    search_picture,
+    write_report,
+)
 from ipo_prompts.experiments.run.reading import load_config
 from ipo_prompts.experiments.run.result import StrategyUsed
 from ipo_prompts.experiments.tasks import REWARDS
@@ -32,18 +39,6 @@ from support.report_files import ACTS_IF_NOT_SHOWN, change_json
 from support.runs import change_settings, lines_of
 
 BASELINES = ("content", "answer", "pictures", "search", "words", "classes", "optimism", "reproduce")
-
-
-@pytest.fixture()
-def drawn() -> None:
-    """Asked for by the tests that look at plots."""
-
-
-@pytest.fixture(autouse=True)
-def undrawn(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave the plots out elsewhere: they are most of the time that a page takes."""
-    if "drawn" not in request.fixturenames:
-        monkeypatch.setattr("ipo_prompts.experiments.report.drawing.drawn", lambda *_, **__: b"")
 
 
 def text(page: str) -> str:
@@ -110,13 +105,12 @@ def test_hostile_text_is_text_in_a_notebook_too(hostile: Path) -> None:
     Tags().feed(part)
     assert found == {
         *(("div", None), ("div", "style"), ("p", None), ("p", "style"), ("strong", None), ("bdi", None), ("br", None)),
-        *(("img", "src"), ("img", "alt"), ("img", "style"), ("img", "width"), ("img", "height"), ("code", None)),
+        *(("img", "src"), ("img", "alt"), ("img", "style"), ("code", None)),
         *(("figure", "style"), ("figcaption", "style")),
     }
     assert not [one for one in ACTS_IF_NOT_SHOWN if one in part]
 
 
-@pytest.mark.usefixtures("drawn")
 def test_the_same_run_gives_the_same_page(analysed: Path) -> None:
     assert run_page(read_run(analysed)) == run_page(read_run(analysed))
 
@@ -206,7 +200,6 @@ def test_only_a_gain_that_is_shown_is_green(run_folder: Path, outcome: str, show
     assert ('class="main shown"' in run_page(read_run(run_folder))) == shown
 
 
-@pytest.mark.usefixtures("drawn")
 def test_selection_pictures_are_not_spoken_of_where_there_were_none(run_folder: Path) -> None:
     flattered = "selection pictures chose among them, so both flatter"
     assert flattered in text(run_page(read_run(run_folder)))
@@ -224,17 +217,14 @@ def test_selection_pictures_are_not_spoken_of_where_there_were_none(run_folder: 
     page = text(run_page(run))
     assert "chose the candidates and the winner, so they flatter the winner." in page
     assert "selection pictures" not in page
-    assert b"selection" not in base64.b64decode(search_plot(run).light.partition(",")[2])
+    assert "selection" not in search_picture(run)
 
 
-@pytest.mark.usefixtures("drawn")
 def test_no_accuracy_above_all_pictures_is_drawn(run_folder: Path) -> None:
     run = read_run(run_folder)
     perfect = replace(run.search.initial, value=1.0)
-    drawn = search_plot(replace(run, search=replace(run.search, initial=perfect, steps=[])))
-    ticks = re.findall(r">(\d+)</text>", base64.b64decode(drawn.light.partition(",")[2]).decode())
-    assert "100" in ticks
-    assert max(map(int, ticks)) == 100
+    drawn = curve(replace(run.search, initial=perfect, steps=[]), (1.0, 1.0))
+    assert max(number for _, number in drawn.values) == 100
 
 
 def test_a_replayed_time_is_said_to_be_the_recorded_one(run_folder: Path) -> None:
@@ -461,7 +451,7 @@ def test_another_reward_has_its_own_words(analysed: Path) -> None:
     # What the language model was asked keeps its words.
     told = page[: page.index("Step by step")] + page[page.index("What each word does") :]
     assert "accuracy" not in told.lower()
-    assert "accuracy" not in search_plot(run).alt.lower()
+    assert "accuracy" not in search_picture(run).lower()
 
 
 def test_what_was_scored_only_is_counted(run_folder: Path) -> None:

@@ -23,7 +23,6 @@ Run = Callable[..., Ended]
 def run(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: Any, clip: Any) -> Run:
     """Run the command in a folder of its own."""
     monkeypatch.setattr("ipo_prompts.experiments.run.prepared.load_clip", lambda *_: clip)
-    monkeypatch.setattr("ipo_prompts.experiments.publishing.save_search_png", lambda *args: None)
     monkeypatch.chdir(tmp_path)
     copy_pictures(Path("pictures"))
     return lambda *words: ipo(capfd, "optimize", *words)

@@ -165,7 +165,6 @@ def test_a_record_that_is_odd_counts_for_nothing(tmp_path: Path) -> None:
 def run(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: Any, clip: Any) -> Any:
     """Run the command in a folder of its own; return what `result.json` says of the test."""
     monkeypatch.setattr("ipo_prompts.experiments.run.prepared.load_clip", lambda *_: clip)
-    monkeypatch.setattr("ipo_prompts.experiments.publishing.save_search_png", lambda *args: None)
     monkeypatch.chdir(tmp_path)
     copy_pictures(Path("pictures"))
 

@@ -1,0 +1,54 @@
+"""`search.svg`: whatever template was chosen, it is well-formed, it says it, and it is the same for the same run."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from ipo_prompts.experiments.report.drawing import curve
+from ipo_prompts.experiments.report.gather import Candidate, SearchRecord, StepRecord, read_run
+from ipo_prompts.experiments.report.page import search_picture
+
+INITIAL = Candidate("a photo of a <CLASS>.", 0.25, 1.5, False, False)
+
+
+def search(*templates: str) -> SearchRecord:
+    """Make a search with one template a step; an empty one stands for a step without any."""
+    found, best = SearchRecord(INITIAL, 40, templates[0] if templates else INITIAL.template), INITIAL
+    for number, template in enumerate(templates, start=1):
+        entry = Candidate(template, 0.2 + 0.1 * number, 1.0, True, template == found.chosen)
+        best = entry if template else best
+        found.steps.append(StepRecord(number, [], best, candidates=[entry] if template else []))
+    return found
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "a sketch of a <CLASS>.",
+        "<script>alert(1)</script> <CLASS>",
+        "<CLASS> " + "x" * 292,
+        "ein schönes – “<CLASS>” _^&%#~",
+        "一张 <CLASS> 的照片 ☃ 🐈",
+        "مرحبا <CLASS>",
+        "%s {0} {} <CLASS> \x1b[2J ]]> --",
+    ],
+)
+def test_the_chosen_template_stands_above_it_as_it_is_written(template: str, recorded: Path) -> None:
+    run = read_run(recorded)
+    drawn = search_picture(replace(run, result=run.result.model_copy(update={"template": template})))
+    title = ElementTree.fromstring(drawn).findall("{http://www.w3.org/2000/svg}text")[0].text
+    assert title == "chosen: " + (template if len(template) <= 90 else template[:89] + "…").replace("\x1b", "[U+001B]")
+    assert "<script" not in drawn
+
+
+def test_steps_without_candidates_are_gaps() -> None:
+    assert [step for _, _, step, _ in curve(search(), (0.2, 0.3)).dots] == []
+    assert sorted(step for _, _, step, _ in curve(search("a <CLASS>", "", "b <CLASS>"), (0.2, 0.3)).dots) == [1, 3]
+
+
+def test_it_is_the_same_for_the_same_run(recorded: Path) -> None:
+    assert search_picture(read_run(recorded)) == search_picture(read_run(recorded))
