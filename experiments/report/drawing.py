@@ -20,7 +20,7 @@ from typing import Any
 from ipo_prompts.experiments.report.gather import Candidate, Run, SearchRecord
 from ipo_prompts.experiments.run.files import write_bytes
 from ipo_prompts.experiments.run.scores import CLASSIFICATION, RewardNames
-from ipo_prompts.metrics.verdict import Verdict
+from ipo_prompts.metrics.verdict import Verdict, between, points
 
 TITLES = {"search": "search", "selection": "selection", "test": "sealed test", "new": "new classes"}
 """The titles of the sets of pictures, in the order in which they are opened."""
@@ -141,7 +141,7 @@ def optimism_plot(run: Run) -> Plot:
     labels = [f"{TITLES[name]}\n(n = {score.optimised.n:,})" for name, score in parts]
     gains = [score.difference for _, score in parts]
     alt = "Gain in percentage points with 95 percent intervals. " + " ".join(
-        f"{TITLES[name]}: {100 * gain.mean:+.1f} [{100 * gain.ci95[0]:+.1f}, {100 * gain.ci95[1]:+.1f}]."
+        f"{TITLES[name]}: {points(gain.mean)} {between(gain)}."
         for (name, _), gain in zip(parts, gains, strict=True)
     )
     return _plot(lambda figure: draw_gains(figure, labels, gains), 8.0, 0.7 + 0.62 * len(parts), alt)

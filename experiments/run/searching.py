@@ -41,6 +41,7 @@ from ipo_prompts.programs.record.journal import FILE_NAME, Event, Journal, begin
 from ipo_prompts.programs.record.trust import relative_places, resumed_by
 from ipo_prompts.programs.running import Job, check_naming
 from ipo_prompts.programs.search import Step
+from ipo_prompts.programs.selection import why_not_best
 from ipo_prompts.programs.templates.settings import BY_CLIP
 
 LIKELY = "ipo_prompts.experiments.run.beforehand:anew"
@@ -122,6 +123,8 @@ def search_in(
             ui.say(likely)
 
     found = running.run(job, journal, on_step=on_step, say=ui.passing, showing=partial(ui.search, planned=planned))
+    if why := why_not_best(found.result.choice, found.result.history):  # the view has shown another template as the best
+        ui.say(f"chosen is {found.result.choice.template!r}, and not the best so far: {why}")
     prepared.contents(*SHOWN)  # refuses pictures that have changed
     same = earlier is not None and earlier.identity == identity_of(config, pictures, prepared.clip.fingerprint)
     if earlier and same:
