@@ -46,7 +46,8 @@ class Plot:
 def search_plot(run: Run) -> Plot:
     """Draw value and loss by step: of each template, of the best template so far, and of the initial template."""
     search, reward = run.search, run.result.reward
-    return _plot(lambda figure: _search(figure, search, reward), 8.0, 5.4, search_alt(run))
+    ends = run.result.scores["search"].initial.ci95
+    return _plot(lambda figure: _search(figure, search, reward, ends), 8.0, 5.4, search_alt(run))
 
 
 def search_alt(run: Run) -> str:
@@ -85,7 +86,11 @@ def save_search_png(search: SearchRecord, file: Path, reward: RewardNames = CLAS
         write_bytes(file, drawn(draw, 9.0, 6.0, format="png", dpi=130))
 
 
-def _search(figure: Any, search: SearchRecord, reward: RewardNames) -> None:
+def _search(figure: Any, search: SearchRecord, reward: RewardNames, ends: tuple[float, float] | None = None) -> None:
+    """Draw a search on a figure. With the `ends` of the interval of the initial template, draw that as a band.
+
+    The band is always in view, so that differences that may be luck look small; see `curve`.
+    """
     from matplotlib.ticker import MaxNLocator
 
     found = search.scored
@@ -126,6 +131,8 @@ def _search(figure: Any, search: SearchRecord, reward: RewardNames) -> None:
             edgecolors=LIGHT["chosen"],
             label="chosen" if chosen else None,
         )
+    if ends:
+        above.axhspan(100 * ends[0], 100 * ends[1], color=LIGHT["grid"], zorder=0, label="its 95 % interval")
     low, high = above.get_ylim()
     above.set_ylim(max(low, -0.9), min(high, 100.9))  # no impossible percentages where all values are equal
     above.set_ylabel(f"{reward.measure}, percent")
@@ -141,8 +148,7 @@ def optimism_plot(run: Run) -> Plot:
     labels = [f"{TITLES[name]}\n(n = {score.optimised.n:,})" for name, score in parts]
     gains = [score.difference for _, score in parts]
     alt = "Gain in percentage points with 95 percent intervals. " + " ".join(
-        f"{TITLES[name]}: {points(gain.mean)} {between(gain)}."
-        for (name, _), gain in zip(parts, gains, strict=True)
+        f"{TITLES[name]}: {points(gain.mean)} {between(gain)}." for (name, _), gain in zip(parts, gains, strict=True)
     )
     return _plot(lambda figure: draw_gains(figure, labels, gains), 8.0, 0.7 + 0.62 * len(parts), alt)
 

@@ -224,7 +224,8 @@ def test_selection_pictures_are_not_spoken_of_where_there_were_none(run_folder: 
     page = text(run_page(run))
     assert "chose the candidates and the winner, so they flatter the winner." in page
     assert "selection pictures" not in page
-    assert b"selection" not in base64.b64decode(search_plot(run).light.partition(",")[2])
+    svg = base64.b64decode(search_plot(run).light.partition(",")[2])
+    assert b"selection" not in svg and b"its 95 % interval" in svg
 
 
 @pytest.mark.usefixtures("drawn")

@@ -76,7 +76,16 @@ def test_elsewhere_there_are_plain_whole_lines() -> None:
     assert [line for line in out.splitlines() if line.startswith("step ")] == [
         line for line in out.splitlines() if re.match(r"step [0-2]/4 +([\d.]+ %|nothing new)", line)
     ]
-    assert len([line for line in out.splitlines() if line.startswith("    best so far in the search, [35.3, 64.7], +25.00")]) == 1
+    assert (
+        len(
+            [
+                line
+                for line in out.splitlines()
+                if line.startswith("    best so far in the search, [35.3, 64.7], +25.00")
+            ]
+        )
+        == 1
+    )
 
 
 def test_in_a_terminal_what_is_done_now_is_one_line_that_the_next_takes_away() -> None:
