@@ -115,6 +115,8 @@ def commands_to_use(result: RunResult, folder: Path) -> dict[str, tuple[str, ...
     if result.untested:
         return {"next": (predict, "PICTURES")}
     if not (is_gain(result) or stays(result) or result.head):
-        return {"next": (predict, f"--template {shlex.quote(result.initial_template)}", "PICTURES")}
+        # Without `--above`: how probable each class is by itself is known for the chosen template only.
+        initial = f"--template {shlex.quote(result.initial_template)}"
+        return {"next": (f"ipo predict {quoted}", initial, "PICTURES")}
     elsewhere = f"ipo export {quoted}", f"--to {result.export} --out DIR"
     return {"next": (predict, "PICTURES"), "or": (DEMO_ENDS,) if result.clip.name == "embedded" else elsewhere}

@@ -81,6 +81,8 @@ def test_what_is_better_than_a_template_without_a_gain_is_said(
     assert (f"advice: stay with the initial template, {result.initial_template}; search" in told) == bool(advice)
     assert (f"        ipo optimize {file} {advice}" in told.splitlines()) == bool(advice)
     assert ("  advice: use it" in told.splitlines()) == (not advice)
+    above = summary(with_outcome(result.model_copy(update={"above": 0.25}), test=outcome), tmp_path)
+    assert ("--above 0.25" in above) == (not advice), "it was chosen for the chosen template, not for the initial one"
     assert ("    or: ipo docs own-pictures" in told) == (not advice)
 
 
