@@ -12,7 +12,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from pkgutil import resolve_name
@@ -248,12 +248,13 @@ class _First:
     read: bool = False
 
 
-@dataclass(frozen=True, repr=False)
 class Picture:
     """A picture that is read only when its pixels are needed.
 
     Its `repr` is `<picture>`, without the path. DSPy's optimizers print examples in their prompts, and a path would
-    tell a language model the class. Every read returns the same bytes, or raises an exception: see `bytes`.
+    tell a language model the class. It is no dataclass: loggers write the fields of a dataclass, with the path.
+
+    Pictures with the same attributes are equal. Every read returns the same bytes, or raises an exception: see `bytes`.
 
     Attributes:
         name: the name of the picture in messages: the path, or "row 12 of data.parquet".
@@ -265,18 +266,36 @@ class Picture:
             own.
     """
 
-    name: str
-    read: Callable[[], bytes]
-    stamp: str | None = None
-    background: Background = AS_VIEWED
-    place: str = ""
-    _first: _First = field(default_factory=_First, compare=False)
-    # This field is never set. MLflow writes the fields of a dataclass into its traces. If one is not there, it writes
-    # the `repr` instead, which has no path.
-    _private: None = field(init=False, compare=False)
+    def __init__(
+        self,
+        name: str,
+        read: Callable[[], bytes],
+        stamp: str | None = None,
+        background: Background = AS_VIEWED,
+        place: str = "",
+    ) -> None:
+        self.name = name
+        self.read = read
+        self.stamp = stamp
+        self.background = background
+        self.place = place
+        self._first = _First()
 
     def __repr__(self) -> str:
         return "<picture>"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Picture) and self._attributes() == other._attributes()
+
+    def __hash__(self) -> int:
+        return hash(self._attributes())
+
+    def __deepcopy__(self, memo: object) -> Picture:
+        """Return the same picture, which never changes."""
+        return self
+
+    def _attributes(self) -> tuple[object, ...]:
+        return self.name, self.read, self.stamp, self.background, self.place
 
     def __dir__(self) -> list[str]:
         """Name what a table may hold: pandas, and MLflow with it, writes all that is named here."""
@@ -315,7 +334,11 @@ class Picture:
 
     def on(self, background: Background) -> Picture:
         """Return the same picture, to be read with another background."""
-        return self if self.background == background else replace(self, background=background)
+        if self.background == background:
+            return self
+        other = Picture(self.name, self.read, self.stamp, background, self.place)
+        other._first = self._first  # the bytes are the same
+        return other
 
     def key(self, content: str) -> str:
         """Return a key of the pixels, for a store. It differs if the bytes or the background differ.

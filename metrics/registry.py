@@ -179,6 +179,17 @@ def installed(key: str) -> dict[str, EntryPoint]:
     return {entry.name: entry for entry in entry_points(group=GROUPS.get(key, ""))}
 
 
+def package_of(entry: EntryPoint) -> str:
+    """Return the name of the package to which an entry point belongs, as `pip install` takes it."""
+    return entry.dist.name if entry.dist else entry.value
+
+
+def packages_of(settings: Mapping[str, Any]) -> dict[str, str]:
+    """Return the installed packages whose classes settings choose: setting → name of the package."""
+    chosen = {key: str(value.get("name")) for key, value in settings.items() if isinstance(value, Mapping)}
+    return {key: package_of(installed(key)[name]) for key, name in chosen.items() if name in installed(key)}
+
+
 NamedChoice = dict[str, Any]
 """A choice: the `name` of a class, and its settings."""
 
@@ -239,7 +250,9 @@ class Registry:
             if hasattr(made, "Settings") and hasattr(made, "build"):
                 return made
         elif entry := installed(self.key).get(str(name)):
-            with blaming(what):  # not `load`: a file in the current folder must not take the place of an installed one
+            with blaming(
+                f"{what} of the package {package_of(entry)}"
+            ):  # not `load`: a file in the current folder must not take the place of an installed one
                 return resolve_name(f"{self._package}.{self._own}")(entry.load(), what)
         else:
             known = dict.fromkeys([*self, *installed(self.key)])

@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from ipo_prompts.metrics.blend import Kept
 from ipo_prompts.metrics.clip import Clip
-from ipo_prompts.metrics.device import Precision
+from ipo_prompts.metrics.device import SECONDS, Precision, reach
 from ipo_prompts.metrics.errors import InputError, first_error, printable, reason
 from ipo_prompts.metrics.files import read_json
 from ipo_prompts.metrics.head import Calibrated
@@ -271,13 +271,20 @@ def from_hub(address: str) -> Path:
     Raises:
         InputError: there is no such file, or the hub cannot be reached.
     """
-    from huggingface_hub import hf_hub_download
+    from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url, try_to_load_from_cache
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
     name = address.removeprefix("hf:").strip("/")
+    where, file = f"hf://{name}", "program.json"
     try:
-        return Path(hf_hub_download(name, "program.json"))
+        try:  # one quick question first: a download repeats its questions for half a minute
+            reach(lambda: get_hf_file_metadata(hf_hub_url(name, file), timeout=SECONDS), where)
+        except InputError:
+            if isinstance(kept := try_to_load_from_cache(name, file), str):
+                return Path(kept)
+            raise
+        return Path(hf_hub_download(name, file))
     except (HfHubHTTPError, HFValidationError, OSError) as error:
         raise InputError(
-            f"cannot fetch program.json of hf://{name} ({reason(error)}); check its name, your access and the network."
+            f"cannot fetch {file} of {where} ({reason(error)}); check its name, your access and the network."
         ) from error

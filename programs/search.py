@@ -8,25 +8,23 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import math
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
-from functools import cache, cached_property, partial
+from functools import cache, partial
 from typing import Any
 
-from ipo_prompts.metrics.arrays import spread
 from ipo_prompts.metrics.clock import BudgetReached, due
 from ipo_prompts.metrics.device import one_for_numpy
 from ipo_prompts.metrics.errors import InputError, flag, one_line
-from ipo_prompts.metrics.reward import Reward, Score, Units, by_embeddings, scale_of
+from ipo_prompts.metrics.reward import Reward, Score, Units, scale_of
 from ipo_prompts.metrics.sampling import Interval, Sampling
-from ipo_prompts.metrics.surrogate import Surrogate
 from ipo_prompts.metrics.verdict import score_interval
 from ipo_prompts.programs.lm.ledger import Ledger, explain
 from ipo_prompts.programs.record.score_keeper import ScoreKeeper
+from ipo_prompts.programs.scoring_only import ScoringOnly
 from ipo_prompts.programs.selection import Choice, HeldBack, choose_winner
-from ipo_prompts.programs.strategies.base import Known, ScoredOnly, Strategy, asks_lm, close, may_know, needs_lm
+from ipo_prompts.programs.strategies.base import Known, Strategy, asks_lm, close, may_know, needs_lm
 from ipo_prompts.programs.templates.admission import Desk, Rejection
 from ipo_prompts.programs.templates.domain_words import DomainWord, says_only
 from ipo_prompts.programs.templates.history import PromptHistory, ScoredTemplate
@@ -36,10 +34,6 @@ logger = logging.getLogger(__name__)
 
 MAX_EMPTY_STEPS = 5
 """A search ends after this many steps in a row without one usable template."""
-SCORED_AT_ONCE = 256
-"""The number of templates that `_score_only` scores between two checks of the limits."""
-WITHOUT_SURROGATE = 4
-"""One template of this number is scored if only promising ones are to be scored, and no score can be predicted."""
 
 
 class NothingUsable(RuntimeError):
@@ -219,12 +213,20 @@ def search(
         held_back = run.held_back(selection_units)
         with due():
             choice = choose_winner(settings.selection, run.history, search_units, held_back, scale_of(reward).lead)
-    results = tuple(run.steps), choice, run.history, run.descriptions, ended, reached
-    scored_only = (one for one in run.scored_only if one.is_scored)
+    scored_only = (one for one in run.scoring_only.found if one.is_scored)
     ranked = sorted((*run.history, *scored_only), key=lambda one: one.rank, reverse=True)
-    of_domain = next((one.template for one in ranked if says_only(one.template, run.domain)), None)
-    found = len(run.steps[0].scored) - 1, run.earlier.steps, run.domain, of_domain
-    return SearchResult(*results, *found)
+    return SearchResult(
+        steps=tuple(run.steps),
+        choice=choice,
+        history=run.history,
+        descriptions=run.descriptions,
+        ended=ended,
+        reached=reached,
+        taken_over=len(run.steps[0].scored) - 1,
+        steps_before=run.earlier.steps,
+        domain=run.domain,
+        best_of_domain=next((one.template for one in ranked if says_only(one.template, run.domain)), None),
+    )
 
 
 @dataclass
@@ -242,12 +244,20 @@ class _Run:
     earlier: Earlier
     descriptions: tuple[str, ...] = ()
     domain: tuple[DomainWord, ...] = ()
-    scored_only: list[ScoredOnly] = field(default_factory=list)
     steps: list[Step] = field(default_factory=list)
     history: PromptHistory = field(init=False)
 
     def __post_init__(self) -> None:
         self.problem = cache(self.reward.problem)  # a template that does not fit may come many times
+        self.scoring_only = ScoringOnly(
+            settings=self.settings,
+            reward=self.reward,
+            units=self.units,
+            record=self.record,
+            ledger=self.ledger,
+            problem=self.problem,
+            check_limits=self._check_limits,
+        )
 
     def begin(self) -> None:
         """Score the initial template and the templates of an earlier search."""
@@ -295,7 +305,7 @@ class _Run:
 
     def _step(self, number: int) -> tuple[Desk, tuple[ScoredTemplate, ...], BudgetReached | None]:
         """Ask, score and remember. Return the desk, the scored templates, and the limit that ended the asking."""
-        scored_before = self._scored()
+        scored_before = self.scoring_only.scored
         # Ask. All candidates of a step are written from the history before the step, without each other's scores.
         known = self._known(number)
         self.record.given(number, known.digest)
@@ -304,7 +314,7 @@ class _Run:
             self._check_limits(number)
             return self.record.propose(number, template, self.units)
 
-        desk = Desk(self.problem, known.count, self.history, partial(self._score_only, number), scoring)
+        desk = Desk(self.problem, known.count, self.history, partial(self.scoring_only.score, number), scoring)
         reached = self._ask(known, desk)
         if reached and not desk.accepted:
             raise reached
@@ -314,7 +324,7 @@ class _Run:
         scored = tuple(ScoredTemplate(score, number, source) for score in scores)
         for entry in scored:
             self.history.add(entry)
-        self._remember(number, scored, tuple(desk.rejected), self._scored() - scored_before)
+        self._remember(number, scored, tuple(desk.rejected), self.scoring_only.scored - scored_before)
         return desk, scored, reached
 
     def held_back(self, units: Units | None) -> HeldBack | None:
@@ -348,7 +358,7 @@ class _Run:
             step=number,
             seed=int.from_bytes(seed[:4], "big") >> 1,
             count=self.settings.candidates_per_step,
-            scored_only=tuple(self.scored_only),
+            scored_only=tuple(self.scoring_only.found),
             scale=scale_of(self.reward),
             domain=self.domain,
         )
@@ -374,39 +384,6 @@ class _Run:
                 "nothing and hand each template to desk.admit; ipo docs strategies has an example."
             )
         return None
-
-    def _score_only(
-        self, number: int, templates: Sequence[str], around: str, promising_only: bool = False
-    ) -> list[Score]:
-        """Score and record templates in chunks. Before each chunk the limits are checked; see `Desk.score_only`."""
-        most = self.settings.scored_templates - len(self.scored_only)
-        usable = [template for template in templates if self.problem(template) is None][:most]
-        surrogate = self.surrogate if promising_only else None
-        at_once = max(1, len(usable)) if surrogate else SCORED_AT_ONCE
-        scores: list[Score] = []
-        for start in range(0, len(usable), at_once):
-            self._check_limits(number)
-            chunk = tried = usable[start : start + at_once]
-            if promising_only and not surrogate:  # nothing is predicted: a part that is spread evenly is scored
-                chunk = [tried[i] for i in spread(len(tried), -(-len(tried) // WITHOUT_SURROGATE))]
-            found = self.record.score_only(number, chunk, self.units, around, surrogate)
-            made = {score.template: (score.value, score.loss) for score in found}
-            numbers = ((template, *made.get(template, (-math.inf, math.inf))) for template in tried)
-            self.scored_only += [ScoredOnly(*one, number, around) for one in numbers]
-            scores += found
-            share = surrogate.share if surrogate else 0
-            self.ledger.on_scored(len(found) + share * (len(tried) - len(found)), around)
-        return scores
-
-    def _scored(self) -> int:
-        """Return how many templates were scored without being proposed."""
-        return sum(one.is_scored for one in self.scored_only)
-
-    @cached_property
-    def surrogate(self) -> Surrogate | None:
-        """Predicts scores; None for a reward that does not score by class embeddings."""
-        able = by_embeddings(self.reward)
-        return Surrogate(able, self.units, self.settings.initial_template) if able else None
 
     def _check_limits(self, number: int) -> None:
         """Stop if the time is up. But a step that an earlier session has recorded is done again whatever the time."""
@@ -442,7 +419,10 @@ class _Run:
 
 
 def _source(strategy: Strategy) -> str:
-    return "language model" if needs_lm(strategy) else "composition" if asks_lm(strategy) else "no language model"
+    """Return what proposes the templates of a strategy, in words."""
+    if needs_lm(strategy):
+        return "language model"
+    return "composition" if asks_lm(strategy) else "no language model"
 
 
 def _reasons(rejected: Sequence[Rejection]) -> str:

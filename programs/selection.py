@@ -73,7 +73,7 @@ def why_not_best(choice: Choice, history: PromptHistory) -> str:
         return ""
     if choice.kept_initial:
         return "no other template gains enough to replace the initial one"
-    return f"it is the shortest of the good templates on {choice.how.partition(',')[0]}"
+    return f"it is the best of the shortest good templates on {choice.how.partition(',')[0]}"
 
 
 class HeldBack(NamedTuple):

@@ -72,6 +72,7 @@ GUARDS = {
     "programs/record/trust.py": ("tests/end_to_end/test_own_classes.py",),
     "programs/record/score_keeper.py": ("tests/programs/test_search.py",),
     "programs/templates/admission.py": ("tests/programs/test_search.py",),
+    "programs/scoring_only.py": ("tests/programs/test_search.py",),
     "programs/search.py": ("tests/programs/test_search.py",),
     "programs/selection.py": ("tests/programs/test_selection.py", "tests/programs/test_search.py"),
     "programs/templates/history.py": ("tests/programs/templates/test_history.py", "tests/programs/test_search.py"),

@@ -53,6 +53,8 @@ SAMPLE = 400
 """Base pictures to search on if there are no labels, and at least twice as many pictures; 50 do nearly as well."""
 FRESH = 500
 """Most base pictures that `fresh` draws, unless there are more classes. Encoding them takes less time than the test."""
+PARTS = ("search", "selection", "test")
+"""The parts of a draw that can be had as examples."""
 _NAMES: Mapping[Part, tuple[str, ...]] = {
     "train": ("train", "training"),
     "val": ("val", "valid", "validation", "dev"),
@@ -95,9 +97,14 @@ class Draw:
         `class_index`, because two classes may share a name (as in ImageNet). If pictures may show several classes,
         `label` is a list of names and there is no `class_index`. `group` has the number of the base picture, not its
         name: the name is often a path, which must not get into prompts that hold examples.
+
+        Raises:
+            InputError: there is no such part.
         """
         import dspy
 
+        if part not in PARTS:
+            raise InputError(f"a draw has no part {part!r}; its parts are {', '.join(PARTS)}.")
         items: tuple[Item, ...] = getattr(self, part)
         numbers = {name: i for i, name in enumerate(dict.fromkeys(item.group for item in items))}
 

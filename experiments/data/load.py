@@ -57,7 +57,7 @@ MOST_BYTES = 10_000_000
 def load_data(
     spec: str,
     *,
-    seed: int,
+    seed: int = 0,
     task: str | None = None,
     background: Background = AS_VIEWED,
     class_names: Names | str | None = None,
@@ -97,8 +97,12 @@ def load_data(
 :OP+OP], folder:PATH, table:PATH, hf:NAME[:CONFIG], python:MODULE:FUNCTION[:REST] or a registered name of \
 `ipo data list`.
     """
+    if not isinstance(spec, str):
+        raise InputError(f"data are named by a text, such as 'folder:pets' or 'table:pets.csv', not by {spec!r}.")
     kind, _, rest = spec.strip().partition(":")
     names = read_class_names(class_names) if isinstance(class_names, str) else class_names
+    if isinstance(names, Mapping) and not names:
+        raise InputError("class_names is empty; leave it out, or give a class and its name, as {'n01': 'tench'}.")
     hidden = labels == "none"
     found = gather_pictures(kind, rest.strip(), names, hidden=hidden) if kind in SOURCES else None
     if found and names is not None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import runpy
 from contextlib import redirect_stderr
 from dataclasses import dataclass
@@ -110,10 +111,18 @@ for file in sys.argv[1:]:
     print(file, names[row.argmax()], round(float(row.max()), 4))
 """
 _TO_MEASURE = """
-These probabilities are those of the CLIP, to which no temperature was fitted. To measure instead of to label, give
-`clip_benchmark eval` the lists with `--custom_template_file` and `--custom_classname_file`; its version 1.6.2 needs a
-NumPy below 2.4.
+The lists hold no temperature: probabilities that are made with them are those of the CLIP, to which none was fitted.
+To measure instead of to label, give `clip_benchmark eval` the lists with `--custom_template_file` and
+`--custom_classname_file`; its version 1.6.2 needs a NumPy below 2.4. Both lists stand under the name of one data set.
+The labels of that data set must be numbers in the order of `classnames.json`, so that the data set has as many classes.
 """
+CLASSES = {
+    **{"imagenet1k": 1000, "imagenetv2": 1000, "imagenet_sketch": 1000, "imagenet-a": 200, "imagenet-r": 200},
+    **{"cifar10": 10, "cifar100": 100, "mnist": 10, "stl10": 10, "svhn": 10, "fer2013": 7, "voc2007": 20},
+    **{"food101": 101, "sun397": 397, "cars": 196, "fgvc_aircraft": 100, "country211": 211, "gtsrb": 43},
+    **{"dtd": 47, "eurosat": 10, "flowers": 102, "pets": 37, "pcam": 2, "resisc45": 45},
+}
+"""How many classes data sets of CLIP_benchmark have, by their names without `wds/` and `vtab/`."""
 
 
 class OpenClip(Target):
@@ -210,6 +219,12 @@ class ClipBenchmark(Target):
 
         Its classifier is a plain mean over templates.
         """
+        known = CLASSES.get(re.sub("^(wds/)?(vtab[-/])?", "", self.dataset))
+        if known not in (None, len(program.class_names)):
+            return (
+                f"the data set {self.dataset} of CLIP_benchmark has {known:,} classes and the program "
+                f"{len(program.class_names):,}; name the data set with these classes, or leave --dataset out"
+            )
         return no_place(program, "CLIP_benchmark", "weights", "synonyms", "offsets", "pictures")
 
     def write(self, program: TemplateClassifier, place: Path) -> None:

@@ -365,7 +365,7 @@ def percent(fraction: float, decimals: int = 1) -> str:
 
 def in_points(fraction: float) -> str:
     """Format a difference of values, given as a fraction, in percentage points with its sign and without the unit."""
-    return number(100 * fraction, 1, sign=True)
+    return number(100 * fraction, 2, sign=True)  # as `verdict.points` does
 
 
 def nats(value: float, sign: bool = False) -> str:

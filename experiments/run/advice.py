@@ -11,6 +11,9 @@ from ipo_prompts.experiments.run.result import CENTRING, PROGRAM, RunResult
 from ipo_prompts.metrics.verdict import between, points
 from ipo_prompts.programs.record.trust import to_type
 
+DEMO_ENDS = "ipo docs own-pictures"
+"""The command that a person types after a run with the demo CLIP."""
+
 
 def is_gain(result: RunResult) -> bool:
     """Return whether the chosen template is shown to be better than the initial template on a sealed part."""
@@ -104,12 +107,16 @@ def commands_to_test(result: RunResult, folder: Path, data: str) -> list[str]:
 def commands_to_use(result: RunResult, folder: Path) -> dict[str, tuple[str, ...]]:
     """Return the commands that use the program, by label, each in parts.
 
-    `next` labels pictures. `or` exports the program; it is given only for a tested program that is worth using.
+    `next` labels pictures. `or` exports the program; it is given only for a tested program that is worth using. Other
+    tools do not have the demo CLIP, so `or` names the page about the user's own pictures then.
     """
     quoted, above = shlex.quote(str(folder)), "" if result.above is None else f" --above {result.above:g}"
     predict = f"ipo predict {quoted}{above}"
     if result.untested:
         return {"next": (predict, "PICTURES")}
     if not (is_gain(result) or stays(result) or result.head):
-        return {"next": (predict, f"--template {shlex.quote(result.initial_template)}", "PICTURES")}
-    return {"next": (predict, "PICTURES"), "or": (f"ipo export {quoted}", f"--to {result.export} --out DIR")}
+        # Without `--above`: how probable each class is by itself is known for the chosen template only.
+        initial = f"--template {shlex.quote(result.initial_template)}"
+        return {"next": (f"ipo predict {quoted}", initial, "PICTURES")}
+    elsewhere = f"ipo export {quoted}", f"--to {result.export} --out DIR"
+    return {"next": (predict, "PICTURES"), "or": (DEMO_ENDS,) if result.clip.name == "embedded" else elsewhere}

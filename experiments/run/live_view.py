@@ -214,7 +214,7 @@ class Ui:
             value = Text(self.scale.told(best.value), style="bold")
             told = f" {between}, n = {best.n:,}, {gained} over the initial template"
             value.append(told, style="not bold")
-            self._rows = [("best", Text(best.template, style="bold green")), ("", value)]
+            self._rows = [("best so far", Text(best.template, style="bold green")), ("", value)]
             if done and spent:
                 self._rows.append(("", Text(", ".join(spent))))
             return
@@ -225,7 +225,7 @@ class Ui:
         beside = f"   ({', '.join(filter(None, about))})" if any(about) else ""
         self.say(f"step {done}/{self._steps} {told}{beside}")
         if done and shown is best:
-            self.say(f"    best so far, {between}, {gained} over the initial template")
+            self.say(f"    best so far in the search, {between}, {gained} over the initial template")
 
     def _scored(self, count: float, around: str) -> None:
         """Note that templates were scored; a live view shows the time that is left anew."""

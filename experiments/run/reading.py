@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
-from collections.abc import Container, Sequence
+from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
@@ -21,6 +22,7 @@ from ipo_prompts.experiments.run.files import holds_run
 from ipo_prompts.experiments.tasks import REWARDS
 from ipo_prompts.metrics import files
 from ipo_prompts.metrics.errors import InputError, input_error, listener, nearest, setting
+from ipo_prompts.metrics.registry import packages_of
 from ipo_prompts.programs.record.journal import FILE_NAME as JOURNAL
 from ipo_prompts.programs.record.journal import last, read
 from ipo_prompts.programs.record.trust import (
@@ -77,7 +79,29 @@ def config_of(folder: Path, *, using: Sequence[str] = ()) -> RunConfig:
     if not isinstance(start.get("config"), dict):
         raise InputError(f"the journal in {folder} has no settings: `ipo optimize` did not begin it.")
     refuse_foreign_run({key: start["config"][key] for key in using if key in start["config"]}, folder)
-    return build(start["config"], f"{folder / JOURNAL}", whole=True)
+    try:
+        return build(start["config"], f"{folder / JOURNAL}", whole=True)
+    except InputError as error:
+        raise _needs_package(error, start) from error
+
+
+PACKAGES = "packages"
+"""The field of a `start` event that holds the installed packages whose classes the run uses: setting → name."""
+_PACKAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,80}")
+
+
+def _needs_package(error: InputError, start: Mapping[str, Any]) -> InputError:
+    """Return the error of settings that cannot be read. It names a package that the run used and that is not here.
+
+    A stranger may have written the name, so it is shown as what the run says, and only if it is a name.
+    """
+    used, here = start.get(PACKAGES), packages_of(start["config"])
+    gone = [str(name) for key, name in used.items() if key not in here] if isinstance(used, dict) else []
+    if not gone or not _PACKAGE.fullmatch(gone[0]):
+        return error
+    return InputError(
+        f"{str(error).rstrip('.')}; the run used the package {gone[0]}: if you trust it, `pip install {gone[0]}`."
+    )
 
 
 def differs_in_file(folder: Path, config: RunConfig) -> str | None:

@@ -26,10 +26,11 @@ from ipo_prompts.experiments.run.config import CONFIG_FILE, RunConfig, about_pre
 from ipo_prompts.experiments.run.files import Content, write_text
 from ipo_prompts.experiments.run.openings import DIGITS, Openings, last_opening
 from ipo_prompts.experiments.run.prepared import SHOWN, Prepared, drawn_in, record_drawn
-from ipo_prompts.experiments.run.reading import config_of
+from ipo_prompts.experiments.run.reading import PACKAGES, config_of
 from ipo_prompts.experiments.run.result import RESULT, Started
 from ipo_prompts.experiments.run.ui import Shows
 from ipo_prompts.metrics.errors import InputError, input_error
+from ipo_prompts.metrics.registry import packages_of
 from ipo_prompts.metrics.reward import Reward
 from ipo_prompts.metrics.template import key, problem
 from ipo_prompts.programs import running, search
@@ -41,6 +42,7 @@ from ipo_prompts.programs.record.journal import FILE_NAME, Event, Journal, begin
 from ipo_prompts.programs.record.trust import relative_places, resumed_by
 from ipo_prompts.programs.running import Job, check_naming
 from ipo_prompts.programs.search import Step
+from ipo_prompts.programs.selection import why_not_best
 from ipo_prompts.programs.templates.settings import BY_CLIP
 
 LIKELY = "ipo_prompts.experiments.run.beforehand:anew"
@@ -87,7 +89,9 @@ def search_in(
     # The folder in which the run began is recorded for people who resume the run in another folder. It is not recorded
     # if all paths are absolute.
     began = {"began_in": os.getcwd()} if relative_places(config.model_dump()) else {}  # noqa: PTH109
-    begin(journal, identity, config=config.model_dump(mode="json"), **began)
+    settings = config.model_dump(mode="json")
+    used = packages_of(settings)
+    begin(journal, identity, config=settings, **began, **({PACKAGES: used} if used else {}))
     comments = "".join(f"# {line}\n" for line in about_preset(config))
     write_text(journal.path.parent / CONFIG_FILE, comments + config.to_yaml())
     record_drawn(journal, prepared, ui.warn)
@@ -122,6 +126,10 @@ def search_in(
             ui.say(likely)
 
     found = running.run(job, journal, on_step=on_step, say=ui.passing, showing=partial(ui.search, planned=planned))
+    if why := why_not_best(
+        found.result.choice, found.result.history
+    ):  # the view has shown another template as the best
+        ui.say(f"chosen is {found.result.choice.template!r}, and not the best so far: {why}")
     prepared.contents(*SHOWN)  # refuses pictures that have changed
     same = earlier is not None and earlier.identity == identity_of(config, pictures, prepared.clip.fingerprint)
     if earlier and same:

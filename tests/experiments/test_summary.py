@@ -50,9 +50,14 @@ def test_the_end_is_ten_lines_and_says_nothing_twice() -> None:
     )
 
 
+def with_clip(name: str) -> RunResult:
+    result = load_result(RECORDED)
+    return result.model_copy(update={"clip": result.clip.model_copy(update={"name": name})})
+
+
 @pytest.mark.parametrize("target", ["open_clip", "head"])
 def test_the_export_named_is_the_one_that_holds_the_program(target: str) -> None:
-    result = load_result(RECORDED).model_copy(update={"export": target})
+    result = with_clip("ViT-B-32/openai").model_copy(update={"export": target})
     assert lines_of(with_outcome(result, test="gain"))[-1] == f"    or: ipo export {RECORDED} --to {target} --out DIR"
 
 
@@ -76,7 +81,9 @@ def test_what_is_better_than_a_template_without_a_gain_is_said(
     assert (f"advice: stay with the initial template, {result.initial_template}; search" in told) == bool(advice)
     assert (f"        ipo optimize {file} {advice}" in told.splitlines()) == bool(advice)
     assert ("  advice: use it" in told.splitlines()) == (not advice)
-    assert ("ipo export" in told) == (not advice)
+    above = summary(with_outcome(result.model_copy(update={"above": 0.25}), test=outcome), tmp_path)
+    assert ("--above 0.25" in above) == (not advice), "it was chosen for the chosen template, not for the initial one"
+    assert ("    or: ipo docs own-pictures" in told) == (not advice)
 
 
 @pytest.mark.parametrize(
@@ -145,5 +152,7 @@ def test_a_terminal_of_80_columns_breaks_no_word_and_no_command() -> None:
     wide, narrow = summary(result, folder), summary(result, folder, 80)
     assert max(map(len, narrow.splitlines())) <= 80
     assert narrow.replace("\\\n", "").split() == wide.split(), "the words are the same"
-    assert narrow.splitlines()[-2:] == [f"    or: ipo export {folder} \\", "          --to open_clip --out DIR"]
+    assert narrow.splitlines()[-1] == "    or: ipo docs own-pictures", "no other tool has the demo CLIP"
+    to_export = [f"    or: ipo export {folder} \\", "          --to open_clip --out DIR"]
+    assert summary(with_clip("ViT-B-32/openai"), folder, 80).splitlines()[-2:] == to_export
     assert any(len(line) > 80 for line in wide.splitlines()), "in a file a sentence is a line"

@@ -11,10 +11,14 @@ import pytest
 from ipo_prompts.experiments.compare.methods import METHODS
 from ipo_prompts.experiments.compare.protocols import PROTOCOLS
 from ipo_prompts.experiments.run.config import settings
+from ipo_prompts.experiments.run.reading import config_of
 from ipo_prompts.experiments.tasks import REWARDS
 from ipo_prompts.metrics.errors import InputError
-from ipo_prompts.metrics.registry import installed
+from ipo_prompts.metrics.registry import installed, packages_of
 from ipo_prompts.programs.strategies import STRATEGIES
+from support.runs import events, lines_of
+
+RECORDED = Path(__file__).parents[1] / "recorded" / "local-history"
 
 MODULE = """
 from pydantic import BaseModel
@@ -92,8 +96,11 @@ def test_a_name_that_ships_is_not_replaced_and_iteration_gives_what_ships() -> N
     ("name", "said"),
     [
         ("aks", r"there is no strategy 'aks' \(did you mean ask.\); there are: compose, .*, list, ask, no-ask, .*"),
-        ("broken", r"strategy=broken cannot be used: .*ipo_broken.py, line 1: ZeroDivisionError: division by zero\."),
-        ("gone", r"strategy=gone cannot be used: AttributeError: .*'Gone'\."),
+        (
+            "broken",
+            r"strategy=broken of the package ipo-toy cannot .*ipo_broken.py, line 1: ZeroDivisionError",
+        ),
+        ("gone", r"strategy=gone of the package ipo-toy cannot be used: AttributeError: .*'Gone'\."),
         ("no-ask", r"strategy=no-ask has no ask; see ipo docs strategies\."),
     ],
 )
@@ -103,7 +110,29 @@ def test_one_that_cannot_be_used_is_refused_in_one_sentence(name: str, said: str
 
 
 def test_methods_and_protocols() -> None:
-    with pytest.raises(InputError, match="method=number cannot be used: "):
+    with pytest.raises(InputError, match="method=number of the package ipo-toy cannot be used: "):
         METHODS.find("number")
     with pytest.raises(InputError, match="there is no protocol 'ask'"):
         PROTOCOLS.find("ask")
+
+
+@pytest.mark.parametrize(
+    ("package", "said"),
+    [
+        (
+            "ipo-climb",
+            r"there is no strategy 'climb'.*; the run used the package ipo-climb: .* install ipo-climb`\.$",
+        ),
+        ("--index-url http://evil.example", r"there is no strategy 'climb'.* of your own\.$"),
+    ],
+)
+def test_a_run_names_the_package_of_its_strategy(package: str, said: str, tmp_path: Path) -> None:
+    assert packages_of({"strategy": {"name": "ask"}, "reward": {"name": "fit"}, "data": "x"}) == {"strategy": "ipo-toy"}
+    told = [
+        one | {"config": one["config"] | {"strategy": {"name": "climb"}}, "packages": {"strategy": package}}
+        for one in events(RECORDED)
+        if one["type"] == "start"
+    ]
+    (tmp_path / "journal.jsonl").write_text(lines_of(*told))
+    with pytest.raises(InputError, match=said):
+        config_of(tmp_path)

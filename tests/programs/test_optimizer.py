@@ -363,7 +363,7 @@ def test_the_progress_names_the_measure_and_why_the_chosen_is_not_the_best(
     assert told[-2].endswith(f"; best so far by length: 46.00 % {proposed}")
     kept = "no other template gains enough to replace the initial one"
     assert told[-1].endswith(f"Chosen: {BASELINE} ({kept})")
-    shortest = "it is the shortest of the good templates on search and selection pictures"
+    shortest = "it is the best of the shortest good templates on search and selection pictures"
     assert why_not_best(replace(choice, kept_initial=False), history) == shortest
     assert why_not_best(replace(choice, template=proposed), history) == ""
 

@@ -21,12 +21,12 @@ from ipo_prompts.metrics.sampling import Sampling, mean_interval
 from ipo_prompts.metrics.scale import Scale
 from ipo_prompts.metrics.template import BASELINE
 from ipo_prompts.metrics.verdict import score_interval
+from ipo_prompts.programs import scoring_only
 from ipo_prompts.programs.lm.ledger import Ledger
 from ipo_prompts.programs.record.journal import Journal, read
 from ipo_prompts.programs.record.score_keeper import AT_ONCE, ScoreKeeper
 from ipo_prompts.programs.search import (
     MAX_EMPTY_STEPS,
-    SCORED_AT_ONCE,
     Earlier,
     NothingUsable,
     SearchResult,
@@ -597,7 +597,7 @@ def test_looks_are_limited_by_a_count_over_the_whole_search() -> None:
 
 
 def test_limits_are_checked_between_chunks_and_what_was_looked_at_is_on_record(tmp_path: Path) -> None:
-    templates = [f"number {i} <CLASS>" for i in range(2 * SCORED_AT_ONCE + 1)]
+    templates = [f"number {i} <CLASS>" for i in range(2 * scoring_only.AT_ONCE + 1)]
     strategy, seen = looking([templates])
     checks: list[int] = []
 
@@ -611,7 +611,7 @@ def test_limits_are_checked_between_chunks_and_what_was_looked_at_is_on_record(t
     journal.close()
     assert (found.stopped, seen, len(checks)) == ("the time is up", [], 4)
     events = [json.loads(line) for line in (tmp_path / "journal.jsonl").read_text().splitlines()]
-    assert [len(event["rows"]) for event in events if event["type"] == "scored_only"] == [SCORED_AT_ONCE] * 2
+    assert [len(event["rows"]) for event in events if event["type"] == "scored_only"] == [scoring_only.AT_ONCE] * 2
 
 
 def test_later_steps_know_what_was_looked_at_and_around_what() -> None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -39,6 +39,21 @@ _LABEL_NAMES = ("label", "labels", "class", NAME_COLUMN)
 _LABEL_TYPES = frozenset(["string", *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64))])
 
 
+@contextlib.contextmanager
+def _no_bars() -> Iterator[None]:
+    """Let `datasets` show no progress bars in the block: files of this machine are read in seconds."""
+    from datasets.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
+
+    before = are_progress_bars_disabled()
+    disable_progress_bars()
+    try:
+        yield
+    finally:
+        if not before:
+            enable_progress_bars()
+
+
+@_no_bars()
 def gather_parquet(rest: str, *, labelled: bool = True) -> Gathered:
     """Read a parquet file, or a folder of such files whose paths name the part (`train-….parquet`, `test/….parquet`).
 
@@ -55,6 +70,7 @@ def gather_parquet(rest: str, *, labelled: bool = True) -> Gathered:
     return gather_splits(f"parquet:{path.stem}", where, splits, _folder(path), labelled=labelled)
 
 
+@_no_bars()
 def gather_shards(rest: str, *, labelled: bool = True) -> Gathered:
     """Read a shard of the format WebDataset, or a folder of shards whose paths name the part, as for parquet files.
 

@@ -46,7 +46,10 @@ def read_records(path: Path, where: str, labelled: bool, stray: list[str], at_on
         rows = list(enumerate(content if isinstance(content, list) else [None], 1))
     if odd := next((number for number, row in rows if not isinstance(row, dict)), None):
         raise InputError(f"row {odd} of {where} is no object with the keys image and label; {_FORM}.")
-    if rows and all(isinstance(row.get("data"), dict) and "annotations" in row for _, row in rows):
+    if not rows:
+        raise InputError(f"{where} holds no rows; {_FORM}.")
+    if all(isinstance(row.get("data"), dict) and "annotations" in row for _, row in rows):
+        _check_place(path, rows, where)
         rows = _from_label_studio(rows, where, labelled, stray)
     header = list(dict.fromkeys(key for _, row in rows for key in row))
     yield pd.DataFrame([header])
@@ -125,6 +128,25 @@ def _answers(task: dict[str, Any]) -> set[tuple[str, tuple[str, ...]]]:
         for result in annotation["result"]
         if result["type"] == "choices" and result["value"]["choices"]
     }
+
+
+def _check_place(path: Path, tasks: Rows, where: str) -> None:
+    """Refuse an export that stands in another folder than the pictures of Label Studio's server.
+
+    Raises:
+        InputError: none of the pictures that the server keeps is below the folder of the export.
+    """
+    asked = [(number, str(value)) for number, task in tasks for value in [task["data"].get("image")]]
+    kept = [(_beside(value, number, where), value) for number, value in asked if value.startswith("/data/")]
+    if not kept or any((path.parent / str(file)).exists() for file, _ in kept):
+        return
+    file, value = kept[0]
+    folder = "its folder `media`" if value.startswith("/data/upload/") else "its LOCAL_FILES_DOCUMENT_ROOT"
+    raise InputError(
+        f"{where} names pictures of Label Studio's server, such as {value!r}, and there is no "
+        f"{path.parent / str(file)}; copy the export into {folder}, the folder on the server that holds "
+        f"{PurePosixPath(str(file)).parts[0]!r}, and type table:FOLDER/{path.name}."
+    )
 
 
 def _beside(value: object, number: int, where: str) -> object:

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from ipo_prompts.experiments import embedded
-from ipo_prompts.experiments.data import load_data
+from ipo_prompts.experiments.data import draw, load_data
 from ipo_prompts.experiments.data.check import check_data
 from ipo_prompts.metrics.errors import InputError
 
@@ -50,6 +50,17 @@ def shipped(folder, tmp_path, monkeypatch):
     monkeypatch.setattr(embedded, "PICTURES_DIR", root)
     monkeypatch.setattr(embedded, "SPLIT_FILE", file)
     return file, split
+
+
+def test_calls_that_python_would_refuse_with_another_error_are_one_sentence(shipped):
+    with pytest.raises(InputError, match="unknown data 'x'"):
+        load_data("x")  # the seed has a default
+    with pytest.raises(InputError, match=r"data are named by a text, such as 'folder:pets' .* not by None\."):
+        load_data(None)
+    with pytest.raises(InputError, match="class_names is empty; leave it out, or give"):
+        load_data("embedded", class_names={})
+    with pytest.raises(InputError, match="a draw has no part 'train'; its parts are search, selection, test"):
+        draw(load_data("embedded"), shots=1, selection_shots=0, seed=0).examples("train")
 
 
 def test_the_embedded_pictures_keep_their_parts_labels_and_groups(shipped):

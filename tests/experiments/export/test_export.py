@@ -161,6 +161,16 @@ def test_what_a_target_cannot_express_is_refused(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(("dataset", "known"), [("cifar10", 10), ("wds/vtab-pets", 37), ("vtab/dtd", 47)])
+def test_a_data_set_of_other_classes_is_refused(dataset: str, known: int, clip: Clip) -> None:
+    program = TemplateClassifier(clip, NAMES, EQUAL)
+    reason = ClipBenchmark(dataset).refusal(program)
+    assert reason and reason.startswith(f"the data set {dataset} of CLIP_benchmark has {known} classes and the program")
+    assert ClipBenchmark("wds/mine").refusal(program) is None
+    ten = TemplateClassifier(clip, [f"class {i}" for i in range(10)], EQUAL)
+    assert ClipBenchmark("cifar10").refusal(ten) is None
+
+
 class _Wrong(OpenClip):
     """Writes the matrix of other templates."""
 

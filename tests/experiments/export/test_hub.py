@@ -66,6 +66,26 @@ def test_a_run_is_pushed_and_used_from_there(
     assert again[0] == 0 and answer.label in str(again[1])
 
 
+def test_a_program_that_cannot_be_fetched_is_said_after_one_question(
+    hub: Hub, pictures: list[Picture], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("picture.jpg").write_bytes(pictures[0].bytes())
+    for place in ("someone/gone", "a/b/c"):
+        assert main(["predict", f"hf://{place}", "picture.jpg"]) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.startswith(f"ipo: cannot fetch program.json of hf://{place} (")
+    assert 1 <= len(hub.asked) <= 2
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", _never)
+    point_to("http://127.0.0.1:9", monkeypatch)
+    assert main(["predict", "hf://someone/gone", "picture.jpg"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "hf://someone/gone is not on this machine and the Hugging Face hub does not answer" in line
+
+
+def _never(*given: object) -> None:
+    raise AssertionError("a download repeats its questions for half a minute")
+
+
 def test_a_folder_is_kept_beside_where_it_is_asked_for(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_TOKEN", TOKEN)
     assert pushed("--out", "kept") == 0

@@ -231,8 +231,12 @@ def test_a_phone_shows_the_gain_of_every_run(show: Open, analysed: Path) -> None
     assert page.inner_text("#runs thead th >> nth=1") == "gain, points"
 
 
-@pytest.mark.parametrize(("width", "both"), [(390, False), (1280, True)])
-def test_a_matrix_that_is_left_out_is_told(show: Open, analysed: Path, width: int, both: bool) -> None:
+@pytest.mark.parametrize(("width", "scrolls"), [(390, True), (1280, False)])
+def test_both_matrices_can_be_reached(show: Open, analysed: Path, width: int, scrolls: bool) -> None:
     page = show(run_page(read_run(analysed)), width=width)
-    assert page.is_visible(".heats figure >> nth=1") is both
-    assert page.is_visible("text=Wider screens also show") is not both
+    assert page.is_visible("text=Scroll to the right") is scrolls
+    box = page.locator(".scroll:has(.heats)")
+    assert box.evaluate("one => one.scrollWidth > one.clientWidth") is scrolls
+    box.evaluate("one => one.scrollLeft = one.scrollWidth")
+    right = page.locator(".heats figure >> nth=1").evaluate("one => one.getBoundingClientRect().right")
+    assert right <= width and page.evaluate("document.documentElement.scrollWidth") <= width

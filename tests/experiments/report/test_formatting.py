@@ -35,12 +35,12 @@ def test_markup_of_our_own_is_left_alone() -> None:
 @pytest.mark.parametrize(
     ("shown", "expected"),
     [
-        (page.in_points(0.1397), "+14.0"),
-        (page.in_points(-0.05), "−5.0"),
-        (page.in_points(-0.0001), "0.0"),
+        (page.in_points(0.1397), "+13.97"),
+        (page.in_points(-0.05), "−5.00"),
+        (page.in_points(-0.00001), "0.00"),
         (page.percent(0.53309), "53.3\N{NO-BREAK SPACE}%"),
         (page.percent(math.nan), "unknown\N{NO-BREAK SPACE}%"),
-        (page.interval((-0.01, math.inf)), "[−1.0,\N{NO-BREAK SPACE}unknown]"),
+        (page.interval((-0.01, math.inf)), "[−1.00,\N{NO-BREAK SPACE}unknown]"),
         (page.interval(None), "not bounded"),
         (page.nats(-1.23456, sign=True), "−1.235"),
         (page.p_value(0.00001), "< 0.0001"),

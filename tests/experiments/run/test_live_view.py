@@ -63,8 +63,8 @@ def test_the_terminal_shows_the_gain_and_a_bar_and_leaves_the_best_template() ->
     assert "━" in out
     left = [line.rstrip() for line in plain(out.rpartition("\x1b[2K")[2]).splitlines()]
     assert left[:2] == [
-        "  best  a sketch of a <CLASS>",
-        "        50.00 % [35.3, 64.7], n = 40, +25.00 points over the initial template",
+        "  best so far  a sketch of a <CLASS>",
+        "               50.00 % [35.3, 64.7], n = 40, +25.00 points over the initial",
     ]
 
 
@@ -76,7 +76,16 @@ def test_elsewhere_there_are_plain_whole_lines() -> None:
     assert [line for line in out.splitlines() if line.startswith("step ")] == [
         line for line in out.splitlines() if re.match(r"step [0-2]/4 +([\d.]+ %|nothing new)", line)
     ]
-    assert len([line for line in out.splitlines() if line.startswith("    best so far, [35.3, 64.7], +25.00")]) == 1
+    assert (
+        len(
+            [
+                line
+                for line in out.splitlines()
+                if line.startswith("    best so far in the search, [35.3, 64.7], +25.00")
+            ]
+        )
+        == 1
+    )
 
 
 def test_in_a_terminal_what_is_done_now_is_one_line_that_the_next_takes_away() -> None:

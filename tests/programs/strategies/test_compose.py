@@ -20,7 +20,8 @@ from ipo_prompts.metrics.reward import Score
 from ipo_prompts.metrics.scale import FRACTION, Scale
 from ipo_prompts.metrics.template import SLOT, problem
 from ipo_prompts.programs.lm.ledger import Ledger
-from ipo_prompts.programs.search import WITHOUT_SURROGATE, Earlier, SearchResult, Step, search
+from ipo_prompts.programs.scoring_only import WITHOUT_SURROGATE
+from ipo_prompts.programs.search import Earlier, SearchResult, Step, search
 from ipo_prompts.programs.strategies import STRATEGIES, compose
 from ipo_prompts.programs.strategies.base import Expected, Forecast, Known, Models
 from ipo_prompts.programs.strategies.compose import (

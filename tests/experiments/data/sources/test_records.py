@@ -97,15 +97,27 @@ def test_addresses_on_the_server_of_label_studio_are_paths_beside_the_export(wri
     with pytest.raises(
         InputError, match=r"row 1 .* names the picture 'upload/3/a b.png', relative to the table: cannot"
     ):
-        load_data(write([task("/data/upload/3/a%20b.png", ["cat"]), *tasks()[1:]]), seed=0)
+        load_data(write([task("/data/upload/3/a%20b.png", ["cat"]), task("/data/cat/001.png", ["cat"])]), seed=0)
+
+
+@pytest.mark.parametrize(
+    ("address", "place"),
+    [("/data/upload/3/{}.png", "its folder `media`"), ("/data/local-files/?d=pets%2F{}.png", "its LOCAL_FILES_DOC")],
+)
+def test_an_export_in_another_folder_than_its_pictures_is_refused_in_one_sentence(write, address, place, capsys):
+    spec = write([task(address.format(i), [row["label"]]) for i, row in enumerate(ROWS)])
+    assert main(["data", "check", spec]) == 2
+    (said,) = capsys.readouterr().err.splitlines()
+    assert f"such as '{address.format(0)}', and there is no " in said and f"copy the export into {place}" in said
+    assert said.endswith("type table:FOLDER/labels.json.")
 
 
 @pytest.mark.parametrize(
     ("content", "name", "message"),
     [
         ("", "t.json", r"the table .*t.json is not JSON \(.*\); write \[{\"image\": \"a.jpg\", \"label\": \"cat\"}"),
-        ("", "t.jsonl", "has no column image or path or file_name; its columns are: none"),
-        ([], "t.json", "has no column image or path or file_name; its columns are: none"),
+        ("", "t.jsonl", "the table .*t.jsonl holds no rows; write"),
+        ([], "t.json", "the table .*t.json holds no rows; write"),
         ({"cat/000.png": "cat"}, "t.json", "row 1 of .* is no object with the keys image and label; write"),
         ([["cat/000.png", "cat"]], "t.json", "row 1 of .* is no object with the keys"),
         ('{"image": "cat/000.png", "label": "cat"}\n' * 2, "t.json", r"is not JSON \(Extra data.*called \.jsonl"),
