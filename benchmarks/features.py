@@ -6,7 +6,6 @@ import re
 import sqlite3
 import tempfile
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -48,7 +47,7 @@ def main() -> None:
         real = [item.picture for item in items]
         FeatureStore(clip, Path(folder)).encode(real)
         second = FeatureStore(clip, Path(folder))
-        second.encode([replace(picture, read=_opened) for picture in real])
+        second.encode([Picture(one.name, _opened, one.stamp, one.background, one.place) for one in real])
     report(
         "features",
         features=count,
