@@ -72,7 +72,16 @@ COMMANDS: dict[str, list[list[str]]] = {
     "grid.yaml": [["benchmark", "RUN/grid.yaml", "--dry-run", "--out", "table"]],
 }
 """What is done with a run whose file was changed."""
-TAKE_NOTHING = {"data list", "data names", "data preview", "doctor", "models list", "models pull", "models remove"}
+TAKE_NOTHING = {
+    "data list",
+    "data names",
+    "data preview",
+    "docs",
+    "doctor",
+    "models list",
+    "models pull",
+    "models remove",
+}
 """Commands that take nothing but what a person types, nor read a run."""
 WRITTEN_ONLY = {"search.svg", "templates.csv", "labels.csv", "centring.json"}
 """Files that no command reads because a run holds them; a picture, a table, and a program that is named like any."""
