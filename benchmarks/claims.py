@@ -90,10 +90,10 @@ def main() -> None:
 
 
 README = {
-    "the default search: `ipo optimize --lm none`": TYPED,
-    "the same search with words of a general vocabulary": GENERAL,
+    "the search without language model and domain words": TYPED,
+    "the same with words of a general vocabulary": GENERAL,
     "the best of CLIP's 80 templates": "best-of-80",
-    "no words and no labels: `offsets=centring`": "centring",
+    "no words, no labels: centring, always applied": "centring",
     "no words: the nearest mean of labelled pictures": "class-mean",
 }
 """Rows of the README's table → their names in cells."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,15 +23,23 @@ def test_a_table_is_that_of_its_cells(name: str) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_gains_with_intervals_stand_in_a_table(page: Path) -> None:
-    known = {plain(one) for file in tables.FOLDER.glob("*.csv") for one in FIGURE.findall(file.read_text("utf-8"))}
+    texts = [file.read_text("utf-8") for file in tables.FOLDER.glob("*.csv")]
+    known = {form for text in texts for one in FIGURE.findall(text) for form in forms(numbers(one))}
     prose = re.sub(r"^```.*?^```|`[^`]*`", "", page.read_text("utf-8"), flags=re.M | re.S)
-    found = {plain(one) for one in FIGURE.findall(re.sub(r"\s+", " ", prose))}
+    found = {numbers(one) for one in FIGURE.findall(re.sub(r"\s+", " ", prose))}
     assert found <= known
 
 
-def plain(figure: str) -> str:
-    """Leave out plus signs, which some commands print within brackets and some do not."""
-    return figure.replace("+", "")
+def numbers(figure: str) -> tuple[float, ...]:
+    """Return a gain and the ends of its interval."""
+    return tuple(map(float, re.findall(r"[-+]?[\d.]+", figure)))
+
+
+def forms(gain: tuple[float, ...]) -> Iterator[tuple[float, ...]]:
+    """Yield a gain as pages may write it: with one digit after the point, and as what the other method gains."""
+    for value, low, high in (gain, (-gain[0], -gain[2], -gain[1])):
+        yield value, low, high
+        yield round(value, 1), round(low, 1), round(high, 1)
 
 
 def test_the_readmes_table_is_that_of_the_cells() -> None:
