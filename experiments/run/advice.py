@@ -107,8 +107,8 @@ def commands_to_test(result: RunResult, folder: Path, data: str) -> list[str]:
 def commands_to_use(result: RunResult, folder: Path) -> dict[str, tuple[str, ...]]:
     """Return the commands that use the program, by label, each in parts.
 
-    `next` labels pictures. `or` exports the program; it is given only for a tested program that is worth using. Other
-    tools do not have the demo CLIP, so `or` names the page about the user's own pictures then.
+    `next` labels pictures. `or` exports the program; it is given only for a tested program that is worth using. open_clip
+    does not have the demo CLIP, so `or` names the page about the user's own pictures then.
     """
     quoted, above = shlex.quote(str(folder)), "" if result.above is None else f" --above {result.above:g}"
     predict = f"ipo predict {quoted}{above}"
@@ -118,5 +118,6 @@ def commands_to_use(result: RunResult, folder: Path) -> dict[str, tuple[str, ...
         # Without `--above`: how probable each class is by itself is known for the chosen template only.
         initial = f"--template {shlex.quote(result.initial_template)}"
         return {"next": (f"ipo predict {quoted}", initial, "PICTURES")}
-    elsewhere = f"ipo export {quoted}", f"--to {result.export} --out DIR"
-    return {"next": (predict, "PICTURES"), "or": (DEMO_ENDS,) if result.clip.name == "embedded" else elsewhere}
+    ends = result.export == "open_clip" and result.clip.name == "embedded"
+    elsewhere = (DEMO_ENDS,) if ends else (f"ipo export {quoted}", f"--to {result.export} --out DIR")
+    return {"next": (predict, "PICTURES"), "or": elsewhere}

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -201,7 +202,8 @@ def test_a_search_with_many_classes_scores_only_promising_compositions_and_resum
     rows = [row for event in events if event["type"] == "scored_only" for row in event["rows"]]
     assert len(rows) == whole.scored_only, "what was predicted is not written down as a score"
     assert sum(event["tried"] for event in events if event["type"] == "scored_only") > 3 * len(rows)
-    searched(bed, Journal(tmp_path / "cut"), steps=1)
+    with closing(Journal(tmp_path / "cut")) as journal:
+        searched(bed, journal, steps=1)
     resumed, _ = searched(bed, Journal(tmp_path / "cut"), steps=3)
     assert [entry.template for entry in resumed.history] == [entry.template for entry in whole.history]
     assert resumed.choice.template == whole.choice.template

@@ -33,7 +33,7 @@ def test_workflows_run_what_is_in_the_repository() -> None:
 def test_the_group_for_development_is_the_extra() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
     name = project["project"]["name"]
-    assert project["dependency-groups"] == {"dev": [f"{name}[dev]"]}
+    assert project["dependency-groups"]["dev"] == [f"{name}[dev]"]
 
 
 def test_the_source_archive_holds_every_folder() -> None:

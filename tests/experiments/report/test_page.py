@@ -54,7 +54,7 @@ def test_the_answer_comes_first(analysed: Path) -> None:
     used = result["lm"]["optimizer"]
     first = page[: page.index("The search")]
     assert result["template"] in first
-    assert (f"{100 * gain:+.1f} points".replace("-", "−") if round(100 * gain, 1) else "0.0 points") in first
+    assert f"{100 * gain:+.2f} points".replace("-", "−") in first
     assert f"{used['tokens_in'] + used['tokens_out']:,} tokens, {used['calls']} calls" in first
 
 
@@ -148,10 +148,10 @@ def test_what_was_looked_at_on_the_pictures_that_chose_is_a_description(analysed
     change_json(analysed / "analysis.json", lambda found: {**found, "words": {**found["words"], "part": "selection"}})
     described = run_page(read_run(analysed))
     section = text(described)[text(described).index("What each word does") : text(described).index("Where it gains")]
-    assert "Measured on 6 selection pictures; each counts 16.7 points." in section[: section.index("phrase by phrase")]
+    assert "Measured on 6 selection pictures; each counts 16.67 points." in section[: section.index("phrase by phrase")]
     assert "on 6 selection pictures, which chose the template" in section
     assert "A description, not a test" in section
-    for claim in ("told from chance", "95 % intervals", "−12.3 [", "not bounded", "p = "):
+    for claim in ("told from chance", "95 % intervals", "−12.30 [", "not bounded", "p = "):
         assert claim in text(tested) and claim not in section, claim
     assert ' clear">' in tested and ' clear">' not in described
 
@@ -159,7 +159,7 @@ def test_what_was_looked_at_on_the_pictures_that_chose_is_a_description(analysed
 def test_words_classes_confusions_and_flips_are_shown(analysed: Path) -> None:
     page = text(run_page(read_run(analysed)))
     for shown in (
-        "−12.3 [−13.3, −11.3]",  # a removal
+        "−12.30 [−13.30, −11.30]",  # a removal
         "the mean with “any”, “some”",  # a placebo
         "not bounded",  # an interval that is none
         "it has no <CLASS> slot",
