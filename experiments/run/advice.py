@@ -107,8 +107,8 @@ def commands_to_test(result: RunResult, folder: Path, data: str) -> list[str]:
 def commands_to_use(result: RunResult, folder: Path) -> dict[str, tuple[str, ...]]:
     """Return the commands that use the program, by label, each in parts.
 
-    `next` labels pictures. `or` exports the program; it is given only for a tested program that is worth using. open_clip
-    does not have the demo CLIP, so `or` names the page about the user's own pictures then.
+    `next` labels pictures. `or` exports the program; it is given only for a tested program that is worth using.
+    open_clip does not have the demo CLIP, so `or` names the page about the user's own pictures then.
     """
     quoted, above = shlex.quote(str(folder)), "" if result.above is None else f" --above {result.above:g}"
     predict = f"ipo predict {quoted}{above}"
