@@ -16,25 +16,17 @@ from ipo_prompts.experiments.run.reading import build
 
 HEAD = """# Command line
 
-Every command and every setting. This page is generated from the code; after a change, generate it again:
+Results go to stdout, progress and messages to stderr. [Exit codes](environment.md#exit-codes) say how a command ended.
 
-```sh
-python -m tools.command_line > docs/reference/command-line.md
-```
-
-Results go to stdout, progress and messages to stderr. Exit codes: 0 done, 1 something failed, 2 bad input (one sentence
-says what, where, and how to fix it), 3 stopped by a budget with a valid result, 130 interrupted.
-
-`-h` or `--help` works after every command, and `ipo --version` prints the version. `ipo --install-completion` lets the
-Tab key complete commands and flags in your shell; `ipo --show-completion` prints what that would install.
+`-h` or `--help` works after every command. `ipo --version` prints the version. After `ipo --install-completion` the Tab
+key completes commands and flags in your shell.
 """
 
 SETTINGS = """## Settings
 
-Settings decide a run. Write them as `key=value` on the command line (`ipo optimize steps=50`), or into a YAML file
-(`ipo optimize my.yaml`); the command line wins. An unknown key is an error that names the nearest known one.
-`preset=paper` and `preset=code` start from the published settings; an empty cell means the default. Settings marked *
-may change when a run is resumed.
+Write settings as `key=value` on the command line (`ipo optimize steps=50`), or into a YAML file
+(`ipo optimize my.yaml`); the command line wins. `preset=paper` and `preset=code` start from the published settings; an
+empty cell means the default. Settings marked * may change when a run is resumed.
 """
 
 
@@ -68,7 +60,8 @@ def _settings() -> Iterator[str]:
     for one in settings():
         values = [preset.get(one.name, one.default) for preset in presets]
         differ = ["" if one.name == "preset" or value == one.default else f"`{_value(value)}`" for value in values]
-        allowed = f" ({', '.join(one.allowed)})" if one.allowed else ""
+        untold = [value for value in one.allowed if f"{value}:" not in one.description]
+        allowed = f" ({', '.join(one.allowed)})" if len(untold) > 1 else ""
         star = " *" if one.name in FREE_KEYS else ""
         rows.append((f"`{one.name}`{star}", f"`{_value(one.default)}`", *differ, _text(one.description + allowed)))
     yield from _table(("setting", "default", "paper", "code", "meaning"), rows)

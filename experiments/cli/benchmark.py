@@ -39,24 +39,25 @@ def benchmark(
     part: Annotated[
         str | None,
         typer.Option(
-            help="do part I of N, with an N-th of the budget; a call without it makes the table", metavar="I/N"
+            help="do part I of N, with an N-th of the budget; without --part, the command makes the table",
+            metavar="I/N",
         ),
     ] = None,
-    budget_usd: Annotated[float | None, typer.Option(help="stop once the cells have cost so many US dollars")] = None,
+    budget_usd: Annotated[float | None, typer.Option(help="stop when the cells have cost this many US dollars")] = None,
     trust: common.Trust = False,
     dry_run: common.DryRun = False,
     time: common.Time = False,
-    verbose: Annotated[bool, typer.Option(help="with --dry-run, add its notes")] = False,
+    verbose: Annotated[bool, typer.Option(help="with --dry-run, also print notes")] = False,
     as_json: common.Json = False,
     quiet: common.Quiet = False,
 ) -> int:
     """Run a grid of data sets, methods and seeds, and make a table. The same command resumes a grid that was killed.
 
-    All cells are also written to one file, `cells.jsonl.gz`. Given that file, the command makes the same tables from it
-    alone, without data, CLIP or language model. With --out it writes the tables, but over no other files.
+    All cells are also written to one file, `cells.jsonl.gz`. From this file alone, the command makes the same tables,
+    without data, CLIP or language model. With --out it writes the tables, and replaces no other file.
 
-    A grid can also be a sweep file of Weights & Biases with method grid or random: each combination of its parameters
-    is a row. count=N makes N rows, draw_seed=N draws other ones.
+    A grid can also be a sweep file of Weights & Biases with method grid or random. Each combination of parameters is a
+    row. count=N makes N rows, and draw_seed=N draws other rows.
     """
     from ipo_prompts.experiments.compare.documents import (
         documents,

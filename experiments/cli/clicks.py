@@ -16,25 +16,28 @@ LABEL = examples(
 VERIFY = examples("ipo verify runs/RUN answers.json", "ipo verify labels answers.json ONE TWO --data holiday/")
 
 Pictures = Annotated[
-    str | None, typer.Option(help="a folder of pictures; or, for its test pictures, folder:PATH, …", metavar="SPEC")
+    str | None,
+    typer.Option(
+        help="a folder of pictures, or a data set (folder:PATH, …) whose test pictures are used", metavar="SPEC"
+    ),
 ]
 
 
 def label(
     programs: Annotated[
-        list[Path], typer.Argument(help="one run; or two, as runs or program.json", metavar="RUN [OTHER]")
+        list[Path], typer.Argument(help="one run, or two programs (runs or program.json)", metavar="RUN [OTHER]")
     ],
     data: Pictures = None,
     out: Annotated[
         Path | None, typer.Option(help="the folder to write to; default RUN, for two programs `labels`", metavar="DIR")
     ] = None,
     half_width: Annotated[
-        float, typer.Option(help="plan answers until the gain is known to ± so many points", min=0.1, max=50)
+        float, typer.Option(help="how exactly the gain is to be known, in ± points", min=0.1, max=50)
     ] = 5.0,
     device: Device = "auto",
     trust: Trust = False,
 ) -> int:
-    """Make a page that asks which of two templates is right, on pictures for which the two give different classes."""
+    """Make a page of pictures for which two templates predict different classes; it asks you which class is right."""
     look_first(programs)
     from ipo_prompts.experiments.clicks.drawing import DRAWING, as_before, draw_questions
     from ipo_prompts.experiments.clicks.pictures import named_by_both, programs_of_run, two_programs
@@ -85,13 +88,14 @@ def verify(
         Path, typer.Argument(help="the answers that you downloaded from the page", metavar="ANSWERS.json")
     ],
     others: Annotated[
-        list[Path] | None, typer.Argument(help="two other programs; every answer needs a class", metavar="[ONE TWO]")
+        list[Path] | None,
+        typer.Argument(help="two other programs to compare; then every answer needs a class", metavar="[ONE TWO]"),
     ] = None,
     data: Pictures = None,
     device: Device = "auto",
     trust: Trust = False,
 ) -> int:
-    """Say what the answers to a page show about new pictures and about these, and keep the verdict with the run."""
+    """Print what the answers to a page show, and keep the verdict with the run."""
     look_first([place, *(others or ())], "the answers", [answers])
     from ipo_prompts.experiments.clicks.drawing import name_pictures, read_drawing, sides_of
     from ipo_prompts.experiments.clicks.pictures import two_programs

@@ -40,21 +40,19 @@ Part = Annotated[Literal["train", "val", "test"], typer.Option(help="which pictu
 Program = Annotated[Path, typer.Argument(help="a run directory or its program.json")]
 Executor = Annotated[str, typer.Option(help="here, pool:N, ray, ray:ADDRESS", metavar="SPEC")]
 GpuShare = Annotated[
-    float | None, typer.Option(help="GPUs for each cell on Ray, 0 to 1; default 1 where there are any", metavar="SHARE")
+    float | None, typer.Option(help="GPUs for each cell on Ray, 0 to 1; default 1 if there are GPUs", metavar="SHARE")
 ]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="run nothing; say what would be asked and what it would cost")]
-Time = Annotated[
-    bool, typer.Option("--time", help="with --dry-run, time a batch of pictures and texts, and add the minutes")
-]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="run nothing; print what would be asked, and the price")]
+Time = Annotated[bool, typer.Option("--time", help="with --dry-run, measure one batch and also estimate the minutes")]
 Trust = Annotated[
-    bool, typer.Option("--trust", help="use the CLIP, data and models that a run or program from elsewhere names")
+    bool, typer.Option("--trust", help="allow the CLIP, data and models that a run or program from elsewhere names")
 ]
 DataWords = Annotated[
     list[str] | None,
     typer.Argument(metavar="[key=value …]", help="class_names=names.txt, labels=none or several, exclude='[CLASS, …]'"),
 ]
 Json = Annotated[bool, typer.Option("--json", help="print one JSON document on stdout")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="print only the answer, no progress")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="print only the answer")]
 
 INTERRUPTED = 130
 """The exit code of a command that was interrupted."""

@@ -30,7 +30,7 @@ Seed = Annotated[int, typer.Option(help="seed of the split, for data that bring 
 
 @data_app.command("list")
 def list_data() -> None:
-    """List the known data sets: official sizes, which of them are on this machine, and which other forms are read."""
+    """List the known data sets, their official sizes, those on this machine, and the other forms that are read."""
     from ipo_prompts.experiments.data.benchmarks import REGISTRY, ROOT_VARIABLE, default_root, state
     from ipo_prompts.experiments.data.sources import FORMS
 
@@ -59,10 +59,10 @@ def check(
     words: DataWords = None,
     groups: Annotated[
         Path | None,
-        typer.Option(help="also write a table that gives near copies one group; needs --clip", metavar="FILE"),
+        typer.Option(help="also write a table in which near copies share a group; needs --clip", metavar="FILE"),
     ] = None,
 ) -> int:
-    """Read and count all pictures, name unreadable pictures and empty classes, find pictures that are in two parts."""
+    """Read and count all pictures; report unreadable pictures, empty classes, and pictures that are in two parts."""
     from ipo_prompts.experiments.data import load_data
     from ipo_prompts.experiments.data.assemble import about_bars
     from ipo_prompts.experiments.data.check import check_data
@@ -225,14 +225,14 @@ def _say_next(spec: str, data: DataSet, clip: str | None, words: list[str]) -> N
 def names(
     spec: Spec,
     clip: Annotated[
-        str | None, typer.Option(help="also write the words that this CLIP finds nearest to the pictures")
+        str | None, typer.Option(help="also write the words that are nearest to the pictures for this CLIP")
     ] = None,
     out: Annotated[
         Path | None,
         typer.Option(help="the file to write; default classes.yaml in the folder of pictures", metavar="FILE"),
     ] = None,
 ) -> None:
-    """Write a classes.yaml to edit: the name of each class, and a gap for each class that is called by a code."""
+    """Write a classes.yaml to edit: the name of each class, or a gap if the name is a code."""
     from ipo_prompts.experiments.data import load_data
     from ipo_prompts.experiments.data.dataset import NAMES_FILE
     from ipo_prompts.experiments.data.sources import own
@@ -263,7 +263,7 @@ def preview(
     part: Part = "train",
     seed: Seed = 0,
 ) -> None:
-    """Draw a few pictures of each class on one sheet. Of many classes, draw some of them, evenly spaced."""
+    """Put a few pictures of each class on one sheet. Of many classes, only some are shown."""
     from ipo_prompts.experiments.data import load_data
     from ipo_prompts.experiments.data.check import contact_sheet
     from ipo_prompts.experiments.data.dataset import empty_classes

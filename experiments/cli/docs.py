@@ -21,7 +21,7 @@ KINDS = ("tutorial", "how-to", "reference", "explanation", "evidence", "project"
 
 
 def docs(page: Annotated[str | None, typer.Argument(help="the name of a page; without it, all names")] = None) -> None:
-    """Read a page of the documentation, or list the pages."""
+    """Print a page of the documentation, or list the pages."""
     root = Path(str(files("ipo_prompts"))) / "docs"
     pages = {file.stem: file for kind in KINDS for file in sorted((root / kind).glob("*.md"))}
     if page is None:

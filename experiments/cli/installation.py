@@ -45,10 +45,10 @@ def doctor(
     clip: Clip = None,
     describer: Describer = None,
     data: Data = None,
-    device: Annotated[bool, typer.Option("--device", help="time pictures and texts on each device")] = False,
+    device: Annotated[bool, typer.Option("--device", help="measure the speed of the CLIP on each device")] = False,
     as_json: Json = False,
 ) -> int:
-    """Say what is installed, what extras lack, which models and keys are there, and what a run would do and cost."""
+    """Print what is installed, which extras are missing, which models and keys are there, and what a run would cost."""
     from ipo_prompts.experiments.run.beforehand import estimate
     from ipo_prompts.experiments.run.files import PACKAGES
     from ipo_prompts.experiments.run.live_view import Ui

@@ -65,7 +65,9 @@ def search_template(
     resume: Annotated[Path | None, typer.Option(help="resume the run in this directory", metavar="DIR")] = None,
     start_from: Annotated[
         Path | None,
-        typer.Option("--start-from", "--from", help="start a new run from the templates of this run", metavar="RUN"),
+        typer.Option(
+            "--start-from", "--from", help="start a new run from the templates of this earlier run", metavar="RUN"
+        ),
     ] = None,
     budget_usd: Annotated[float | None, typer.Option(help=meaning("budget_usd"))] = None,
     budget_tokens: Annotated[int | None, typer.Option(help=meaning("budget_tokens"))] = None,
@@ -76,7 +78,7 @@ def search_template(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
-    """Search for a better template, choose the winner with held-back pictures, test it once on sealed pictures."""
+    """Search for a better template, choose a winner with held-back pictures, and test it once on sealed ones."""
     from ipo_prompts.experiments.run.files import check_writable, default_folder, reserved
     from ipo_prompts.programs.record.redaction import check_key
     from ipo_prompts.programs.record.trust import resume_command, trusting

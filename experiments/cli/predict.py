@@ -39,11 +39,11 @@ def predict(
     format_: Annotated[
         Literal["table", "csv", "jsonl"], typer.Option("--format", help="table, csv or jsonl")
     ] = "table",
-    top: Annotated[int, typer.Option(help="name so many classes, the most probable first", metavar="K", min=1)] = 1,
+    top: Annotated[int, typer.Option(help="print the K most probable classes", metavar="K", min=1)] = 1,
     reject: Annotated[
         float | None,
         typer.Option(
-            help="reject pictures as none of these; at most this share of pictures of the classes may be rejected",
+            help="reject pictures of no class; of the others at most this share may be rejected by mistake",
             metavar="SHARE",
             min=1e-6,
             max=0.5,
@@ -52,14 +52,14 @@ def predict(
     above: Annotated[
         float | None,
         typer.Option(
-            help="name all classes with more than this probability; a run with labels=several proposes a value",
+            help="print all classes with more than this probability; a run with labels=several proposes a value",
             metavar="T",
             min=0,
             max=1 - 1e-6,
         ),
     ] = None,
     template: Annotated[
-        str | None, typer.Option(help="decide with this template, such as the initial one, not with the program's")
+        str | None, typer.Option(help="classify with this template, such as the initial one, instead of the program's")
     ] = None,
     device: Device = "auto",
     trust: Trust = False,

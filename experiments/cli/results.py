@@ -177,9 +177,9 @@ def report(
         typer.Option(help="the file to write; default RUN/report.html, for several runs report.html", metavar="FILE"),
     ] = None,
 ) -> int:
-    """Make a page to read: one run explained, from the answer to the command, or several runs side by side.
+    """Make a page that explains one run, or shows several runs side by side.
 
-    Of a file of cells, such as `ipo benchmark` writes, print the tables and the file's digest.
+    For a file of cells from `ipo benchmark`, print the tables and the digest of the file.
     """
     if len(runs) == 1 and runs[0].name.endswith(".jsonl.gz"):
         from ipo_prompts.experiments.compare.documents import tables_of_file
@@ -223,7 +223,7 @@ def export_program(
     push: Annotated[
         str | None,
         typer.Option(
-            help="for hub: upload the folder to this repository, which is private if it is new; takes a token of the "
+            help="for hub: upload the folder to this repository, which is private if it is new; needs a token of the "
             "Hugging Face hub",
             metavar="USER/NAME",
         ),

@@ -52,35 +52,33 @@ class JobSettings(BaseModel):
     )
     class_names: str | dict[Any, Any] | list[Any] | None = Field(
         None,
-        description="a table: class → its name in prompts, or a list of that name and synonyms; unset: as classes.yaml "
-        "in the folder of pictures says. For pictures without labels also a list of all class names, or a text file "
-        "with one name per line",
+        description="a table: class → its name in prompts, or a list of synonyms; unset: classes.yaml in the folder of "
+        "pictures. For pictures without labels, a list of all class names, or a text file with one name a line",
     )
     labels: Literal["given", "none", "several"] = Field(
         "given",
         description="given: each picture has one label; none: labels are not used (ipo docs no-labels); several: a "
-        "label cell of a table names all classes that a picture shows, cat|sofa (ipo docs several-labels)",
+        "table lists all classes that a picture shows, cat|sofa (ipo docs several-labels)",
     )
     exclude: list[str] = Field([], description="classes to leave out, such as '[dog, n02084071]'")
     background: Background = Field(
         "white",
-        description="white: pictures are read as viewers show them, transparent ones on white, turned by their EXIF; "
-        "as-is: pictures are read as stored, as for published numbers; the paper's data sets are always read as stored",
+        description="white: pictures are read as viewers show them, turned by their EXIF and with white behind "
+        "transparent parts; as-is: pictures are read as stored. The paper's data sets are always read as stored",
     )
     clip: str = Field("embedded", description="embedded, MODEL/TAG (ViT-B-16/openai), hf-hub:…, local-dir:…")
     device: str = Field(
         AUTO,
-        description="where the CLIP runs: auto (an accelerator where there is one, else cpu), cpu, cuda, cuda:1, mps",
+        description="where the CLIP runs: cpu, cuda, cuda:1, mps, or auto (an accelerator if there is one)",
     )
     precision: Precision = Field(
         "fp32",
-        description="precision of the CLIP: fp32, or fp16 as OpenAI's code on a GPU; several times slower on a CPU",
+        description="precision of the CLIP. OpenAI's code uses fp16 on a GPU; on a CPU fp16 is several times slower",
     )
     head: Literal["words", "blend"] = Field(
         "words",
-        description="words: the program decides by the template alone; blend: it adds a classifier made from the "
-        "labelled search and selection pictures, with a weight chosen by leave-one-out; the verdict is still about the "
-        "template alone",
+        description="words: the program classifies with the template alone; blend: also with the labelled search and "
+        "selection pictures, whose weight is chosen by leave-one-out. The verdict is about the template alone",
     )
     verdict: Literal["plain", "balanced"] = Field(
         "plain",
@@ -105,8 +103,8 @@ class JobSettings(BaseModel):
     lm_context: int | None = Field(
         None,
         ge=1,
-        description="context length of lm in tokens, prompt and reply together: descriptions are shortened to fit; "
-        "unset: as litellm knows it",
+        description="context length of lm in tokens, for prompt and reply together; descriptions are shortened to fit. "
+        "Unset: as litellm knows",
     )
     temperature: float = Field(1.0, gt=0, le=2, description="sampling temperature of the language models")
     max_tokens: int = Field(1024, ge=16, description="longest reply of a language model, in tokens")
@@ -117,36 +115,39 @@ class JobSettings(BaseModel):
     )
     describer_api_base: str | None = Field(None, description="address of an OpenAI-compatible server for the describer")
     describer_question: Literal["default", "paper", "code"] = Field(
-        "default", description="what a multimodal describer is asked: IPO's own question, the paper's, or its code's"
+        "default",
+        description="the question to a multimodal describer: IPO's own, the paper's, or that of the paper's code",
     )
-    described_pictures: int = Field(16, ge=1, description="most search pictures that a multimodal describer is shown")
-    shots: int = Field(4, ge=1, description="most base pictures per class that the search uses")
+    described_pictures: int = Field(
+        16, ge=1, description="how many search pictures a multimodal describer sees at most"
+    )
+    shots: int = Field(4, ge=1, description="how many pictures of each class the search uses at most")
     selection_shots: int = Field(
-        2, ge=0, description="most base pictures per class that are held back to choose the winner with; 0: none"
+        2, ge=0, description="how many pictures of each class are held back to choose the winner, at most; 0: none"
     )
     search_pictures: int | None = Field(
-        None, ge=2, description="how many of the base pictures drawn for the search to score on; unset: all"
+        None, ge=2, description="how many of the pictures drawn for the search are used for scores; unset: all"
     )
     classes: Literal["all", "base-to-new"] = Field(
         "all", description="base-to-new: search on the first half of the classes, test on both halves"
     )
     also_fit: list[str] = Field(
         [],
-        description="data sets that the template will be used on later; templates must be short enough for their "
-        "class names, too",
+        description="data sets for which you will use the template later; with their class names, too, each template "
+        "must be short enough",
     )
     start_from: str | None = Field(
         None,
-        description="a run whose templates are candidates from the start; settings not given are taken from it",
+        description="an earlier run: its templates are candidates, and its settings hold where you type no others",
     )
     opened: int = Field(
         0,
         ge=0,
         le=1_000_000,
-        description="how often the sealed test pictures, or some of them, were opened elsewhere; runs in the same "
-        "folder and runs that this one starts from are counted automatically",
+        description="how often other tests used these test pictures, or some of them. Runs in the same folder, and the "
+        "run that this one starts from, are counted automatically",
     )
-    track: Literal["none", "wandb"] = Field("none", description="wandb: log the run in Weights & Biases, too")
+    track: Literal["none", "wandb"] = Field("none", description="wandb: log the run in Weights & Biases")
 
 
 class RunConfig(SearchSettings, JobSettings):

@@ -64,15 +64,15 @@ class ComposeSettings(BaseModel, extra="forbid", frozen=True):
     scored_templates: int = Field(
         100,
         ge=1,
-        description="compositions that a step tries; the phrases of the vocabulary are tried besides, once; with more "
-        "than 70 classes, only the promising ones are scored",
+        description="compositions that a step scores, besides the phrases of the vocabulary. With more than 70 "
+        "classes, only promising compositions are scored",
     )
     domain_words: int = Field(
         70,
         ge=0,
         le=100,
-        description="words that say what all classes are; they are tried before the vocabulary, at most as many "
-        "templates as a step scores; 0 looks for none",
+        description="how many domain words are tried before the vocabulary, in at most strategy.scored_templates "
+        "templates; 0: none",
     )
 
 

@@ -46,10 +46,10 @@ LONGEST_REASON = " ox" * 40
 class HistorySettings(BaseModel, extra="forbid", frozen=True):
     """Which part of the history the language model sees."""
 
-    size: int = Field(12, ge=0, description="scored templates that the language model sees; 0 for none")
+    size: int = Field(12, ge=0, description="how many scored templates the language model sees; 0: none")
     pin_initial: bool = Field(True, description="always show the initial template")
-    floor: float = Field(0.0, ge=0, le=1, description="value under which templates are not shown")
-    one_by_one: bool = Field(False, description="ask for each template of a step in a request of its own, once")
+    floor: float = Field(0.0, ge=0, le=1, description="templates with a lower score are not shown")
+    one_by_one: bool = Field(False, description="ask for each template in a request of its own, and do not ask again")
 
 
 class ShowsHistory:

@@ -31,10 +31,10 @@ class SearchSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    steps: int = Field(12, ge=1, description="how often new templates are asked for")
-    candidates_per_step: int = Field(5, ge=1, le=100, description="templates per step")
+    steps: int = Field(12, ge=1, description="the number of steps; each asks for new templates")
+    candidates_per_step: int = Field(5, ge=1, le=100, description="how many templates a step proposes")
     initial_template: str = Field(
-        BASELINE, description="the template that the search starts from, and that its winner is compared with"
+        BASELINE, description="the template that the search starts from; the winner is compared with it"
     )
     selection: Literal["held-back", "search"] = Field(
         "held-back",
@@ -43,27 +43,27 @@ class SearchSettings(BaseModel):
     )
     patience: int | None = Field(12, ge=1, description="stop after this many steps without a better template")
     scored_templates: int = Field(
-        5000, ge=0, description="templates that a strategy may score on the search pictures without proposing them"
+        5000, ge=0, description="how many templates a strategy may score without proposing them"
     )
     vocabulary: VocabularyName = Field(
         "shipped",
-        description="phrases for the strategy compose, for the describers clip, clip-greedy and fit, and for the rows "
-        "of a grid. shipped: how pictures can look; general: the most frequent words of English; none: no phrases",
+        description="phrases for templates and descriptions. shipped: how pictures can look; general: the most "
+        "frequent words of English; none: no phrases",
     )
     seed: int = Field(0, ge=0, description="seed for drawing pictures and for the language model")
     offsets: Literal["none", "centring", "prior"] = Field(
         "none",
         description="one number for each class, added to its logits. centring: subtract the mean picture feature; "
-        "prior: shift the logits until all classes are predicted equally often. Neither needs labels. They are kept "
-        "only if held-back pictures show a gain",
+        "prior: shift the logits until all classes are predicted equally often. Offsets are kept only if labelled "
+        "held-back pictures show a gain",
     )
     names: Literal["given", "search"] = Field(
         "given",
-        description="search: try other names of the classes around the chosen template, from WordNet and from lm if "
-        "there is one; they are taken only if held-back pictures show a gain",
+        description="search: try other names of the classes in the chosen template, from WordNet and from lm if there "
+        "is one. New names are taken only if held-back pictures show a gain",
     )
     name_candidates: dict[str, list[str]] | None = Field(
-        None, description="with names=search: a table, class → more names to try, or a YAML file with this table"
+        None, description="for names=search: a table, class → more names to try, or a YAML file with this table"
     )
     budget_usd: float | None = Field(None, gt=0, description="stop before this many US dollars are spent")
     budget_tokens: int | None = Field(None, gt=0, description="stop before this many tokens are used")
