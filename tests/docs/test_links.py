@@ -50,3 +50,14 @@ def test_messages_and_help_name_pages_that_exist() -> None:
         for file in (ROOT / folder).rglob("*.py"):
             for name in re.findall(r"ipo docs ([a-z][a-z-]+)", file.read_text("utf-8")):
                 assert name in known, f"{file}: {name}"
+
+
+def test_pages_are_short() -> None:
+    """In words as `wc -w` counts them; pages that a tool writes do not count."""
+    made = {"command-line", "api"}
+    words = {
+        page: len(page.read_text("utf-8").split()) for page in (ROOT / "docs").rglob("*.md") if page.stem not in made
+    }
+    assert max(words.values()) <= 1500
+    assert sum(words.values()) <= 25_000
+    assert len((ROOT / "README.md").read_text("utf-8").split()) <= 900
