@@ -13,9 +13,10 @@ import numpy as np
 from benchmarks.common import alternate, arguments, report
 from ipo_prompts.experiments.data import load_data
 from ipo_prompts.metrics.clip import load_clip
+from ipo_prompts.metrics.decoding import AS_STORED
 from ipo_prompts.metrics.features import BATCH, STAMPS, FeatureStore, VectorFile
 from ipo_prompts.metrics.files import checksum
-from ipo_prompts.metrics.pictures import AS_STORED, Picture
+from ipo_prompts.metrics.pictures import Picture
 
 
 def main() -> None:

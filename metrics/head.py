@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ipo_prompts.metrics.arrays import Floats
 from ipo_prompts.metrics.calibration import softmax
-from ipo_prompts.metrics.pictures import Background
+from ipo_prompts.metrics.decoding import Background
 from ipo_prompts.metrics.several import Sureness
 
 SHARES = np.arange(1, 51) / 100

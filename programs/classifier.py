@@ -17,11 +17,12 @@ from ipo_prompts.metrics.blend import Kept
 from ipo_prompts.metrics.calibration import fit_temperature, softmax
 from ipo_prompts.metrics.classification import EncodedPictures
 from ipo_prompts.metrics.clip import Clip, load_clip
+from ipo_prompts.metrics.decoding import Background
 from ipo_prompts.metrics.device import AUTO
 from ipo_prompts.metrics.errors import InputError, one_line, printable
 from ipo_prompts.metrics.head import Calibrated, Head
 from ipo_prompts.metrics.offsets import Saved
-from ipo_prompts.metrics.pictures import Background, Picture
+from ipo_prompts.metrics.pictures import Picture
 from ipo_prompts.metrics.reward import class_embeddings
 from ipo_prompts.metrics.several import Sureness, native
 from ipo_prompts.metrics.template import (

@@ -13,12 +13,12 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from ipo_prompts.metrics.blend import Kept
 from ipo_prompts.metrics.clip import Clip
+from ipo_prompts.metrics.decoding import AS_VIEWED, Background
 from ipo_prompts.metrics.device import SECONDS, Precision, reach
 from ipo_prompts.metrics.errors import InputError, first_error, printable, reason
 from ipo_prompts.metrics.files import read_json
 from ipo_prompts.metrics.head import Calibrated
 from ipo_prompts.metrics.offsets import Saved, from_state, state_of
-from ipo_prompts.metrics.pictures import AS_VIEWED, Background
 from ipo_prompts.metrics.several import Sureness
 from ipo_prompts.metrics.template import BASELINE, check_count, check_template, every_name, named, names_of, usable
 from ipo_prompts.programs.record.lines import FILE_NAME

@@ -20,8 +20,9 @@ from ipo_prompts.experiments.data.dataset import (
     leaving_out,
     unreadable_content,
 )
+from ipo_prompts.metrics.decoding import AS_VIEWED, decode, is_transparent
 from ipo_prompts.metrics.errors import InputError, printable
-from ipo_prompts.metrics.pictures import AS_VIEWED, Picture, decode, is_transparent
+from ipo_prompts.metrics.pictures import Picture
 from ipo_prompts.metrics.template import BASELINE, TokenCounter, too_long
 
 if TYPE_CHECKING:

@@ -24,8 +24,9 @@ from functools import cached_property
 from pathlib import PurePath
 from typing import Any, Literal, TypeVar
 
+from ipo_prompts.metrics.decoding import Background
 from ipo_prompts.metrics.errors import InputError, did_you_mean, one_line, several
-from ipo_prompts.metrics.pictures import Background, Picture
+from ipo_prompts.metrics.pictures import Picture
 from ipo_prompts.metrics.template import SLOT, as_read, named, names_of, problem, tidy, written
 
 Part = Literal["train", "val", "test"]

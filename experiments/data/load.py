@@ -36,9 +36,9 @@ from ipo_prompts.experiments.data.dataset import (
     without,
 )
 from ipo_prompts.experiments.data.sources import FORMS, SOURCES, folder
+from ipo_prompts.metrics.decoding import AS_VIEWED, Background
 from ipo_prompts.metrics.errors import InputError, did_you_mean, several
 from ipo_prompts.metrics.files import read_json, read_text, read_yaml
-from ipo_prompts.metrics.pictures import AS_VIEWED, Background
 from ipo_prompts.metrics.template import as_read, named, tidy
 
 Names = Mapping[Any, Any] | Sequence[Any]

@@ -37,9 +37,10 @@ from ipo_prompts.experiments.data.assemble import Gathered
 from ipo_prompts.experiments.data.dataset import NAMES_FILE, PARTS, DataSet, Item, in_threads
 from ipo_prompts.metrics.arrays import Floats, spread
 from ipo_prompts.metrics.clip import Clip
+from ipo_prompts.metrics.decoding import decode
 from ipo_prompts.metrics.errors import InputError, printable
 from ipo_prompts.metrics.features import FeatureStore, Progress
-from ipo_prompts.metrics.pictures import Picture, decode
+from ipo_prompts.metrics.pictures import Picture
 from ipo_prompts.metrics.template import BASELINE, names_of
 from ipo_prompts.metrics.text_tower import encode_templates
 from ipo_prompts.programs.candidates import has_words

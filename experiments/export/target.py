@@ -23,9 +23,10 @@ import numpy.typing as npt
 from ipo_prompts.metrics.arrays import Floats
 from ipo_prompts.metrics.calibration import softmax
 from ipo_prompts.metrics.clip import open_clip_arguments
+from ipo_prompts.metrics.decoding import AS_STORED, Background
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.files import refuse_taken
-from ipo_prompts.metrics.pictures import AS_STORED, Background, Picture
+from ipo_prompts.metrics.pictures import Picture
 from ipo_prompts.metrics.template import SLOT, have_synonyms
 from ipo_prompts.programs.classifier import TemplateClassifier
 

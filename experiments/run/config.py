@@ -16,9 +16,9 @@ import yaml
 from pydantic import BaseModel, Field, ValidationInfo, field_validator, model_validator
 
 from ipo_prompts.experiments.tasks import REWARDS
+from ipo_prompts.metrics.decoding import Background
 from ipo_prompts.metrics.device import AUTO, Precision
 from ipo_prompts.metrics.errors import InputError, did_you_mean, flag
-from ipo_prompts.metrics.pictures import Background
 from ipo_prompts.metrics.registry import Registry, installed, is_own
 from ipo_prompts.metrics.template import BASELINE
 from ipo_prompts.programs.record.redaction import check_address

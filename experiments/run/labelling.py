@@ -24,10 +24,11 @@ from ipo_prompts.experiments.data.wordnet import strangers
 from ipo_prompts.metrics.arrays import Floats
 from ipo_prompts.metrics.classification import EncodedPictures, features_of
 from ipo_prompts.metrics.clip import Clip
+from ipo_prompts.metrics.decoding import Background
 from ipo_prompts.metrics.errors import InputError, printable
 from ipo_prompts.metrics.features import FeatureStore, TextStore
 from ipo_prompts.metrics.head import Calibrated, Head
-from ipo_prompts.metrics.pictures import Background, Picture
+from ipo_prompts.metrics.pictures import Picture
 from ipo_prompts.metrics.rejection import CONFIDENCE, Threshold, below, calibrated, strangers_found
 from ipo_prompts.metrics.template import fill, too_long, written
 from ipo_prompts.programs.classifier import TemplateClassifier

@@ -26,8 +26,9 @@ from ipo_prompts.experiments.data.benchmarks import (
 )
 from ipo_prompts.experiments.data.dataset import DIFFERENT, PARTS, DataSet, Item, Part
 from ipo_prompts.experiments.data.sources import hub
+from ipo_prompts.metrics.decoding import AS_STORED
 from ipo_prompts.metrics.errors import InputError
-from ipo_prompts.metrics.pictures import AS_STORED, Picture
+from ipo_prompts.metrics.pictures import Picture
 
 
 def load_registered(entry: Registered, rest: str, seed: int, task: str | None) -> DataSet:

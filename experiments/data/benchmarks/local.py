@@ -21,9 +21,10 @@ from pydantic import StrictInt, TypeAdapter, ValidationError
 from ipo_prompts.experiments.data.benchmarks import LAYOUT, LabelledParts, Registered, Rule
 from ipo_prompts.experiments.data.dataset import PARTS, Item, Part
 from ipo_prompts.experiments.data.sources.table import numbered_names
+from ipo_prompts.metrics.decoding import AS_STORED, ENDINGS
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.files import open_lines, read_json
-from ipo_prompts.metrics.pictures import AS_STORED, ENDINGS, Picture, read_file, stamp_of
+from ipo_prompts.metrics.pictures import Picture, read_file, stamp_of
 
 SPLITS = "github.com/linzhiqiu/cross_modal_adaptation, folder splits (MIT)"
 WNID = re.compile(r"n\d{8}")

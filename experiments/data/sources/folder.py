@@ -13,9 +13,9 @@ from typing import NoReturn
 from ipo_prompts.experiments.data.assemble import Gathered, SourceRow, row_of_file
 from ipo_prompts.experiments.data.dataset import NAMES_FILE, Part
 from ipo_prompts.experiments.data.draw import parts_named
+from ipo_prompts.metrics.decoding import ENDINGS
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.files import read_yaml
-from ipo_prompts.metrics.pictures import ENDINGS
 
 
 def gather_folder(rest: str) -> Gathered:
