@@ -145,6 +145,9 @@ def optimize(
     for name, instead in INSTEAD.items():
         if not isinstance(given.get(name, ""), (str, dict, type(None)) if name in CHOSEN else (str, type(None))):
             raise InputError(f"{name}= of ipo.optimize takes no {type(given[name]).__name__} but {instead}.")
+    for name in ("lm", "describer"):
+        if name in given and given[name] is None:
+            raise InputError(f"{name}= of ipo.optimize takes no None; type {name}='none' to ask no language model.")
     given = given if start_from is None else {**given, "start_from": str(start_from)}
     allow_typed(given)
     with speaking_to("ipo.optimize"), trusting(trust):

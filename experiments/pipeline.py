@@ -88,7 +88,12 @@ def _run(config: RunConfig, folder: Path, ui: Shows, one: Clock, *, resume: bool
     if there:
         planned = as_begun(planned, folder)
     ui.say(f"run directory: {folder}")
-    prepared, seconds = in_time(planned, ui, one, folder)
+    try:
+        prepared, seconds = in_time(planned, ui, one, folder)
+    except InputError:
+        if not there:
+            ui.say(f"the run stopped before its search; nothing was written to {folder}")
+        raise
     with closing(Journal(folder, one.started)) as journal:
         if not resume and journal.events:  # another process began the run between the first check and the lock
             raise _taken(folder)

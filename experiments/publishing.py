@@ -378,20 +378,21 @@ def _suggested(
 
 def not_tested(found: Untested, *, kept: bool) -> str:
     """Return the verdict of a run without labels; `kept` says whether the initial template stays."""
-    lead = f"{found.lead:.2f} nats, its words paid for"
+    lead = f"{found.lead:.2f} nats after the price of its words"
     if kept:
         best = (
             f"the best other template leads by {lead}"
             if found.lead > 0
-            else "no other template leads, its words paid for"
+            else "no other template leads after the price of its words"
         )
         return (
-            f"Not tested: no labels. The initial template stays, for a lead in fit means little: {best}, and "
-            f"{found.needed:.2f} are needed."
+            "Not tested: no labels. The initial template stays, for a better fit does not mean that more pictures are "
+            f"labelled correctly: {best}, and {found.needed:.2f} are needed."
         )
     return (
-        f"Not tested: no labels. The template fits {found.searched:,} of the pictures better than the initial template "
-        f"by {lead} ({found.needed:.2f} needed). A better fit does not mean that more pictures are labelled correctly."
+        "Not tested: no labels. A better fit does not mean that more pictures are labelled correctly. The template "
+        f"fits {found.searched:,} of the pictures better than the initial template by {lead}, and "
+        f"{found.needed:.2f} are needed."
     )
 
 

@@ -15,6 +15,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 if TYPE_CHECKING:
@@ -53,14 +54,27 @@ def listener() -> Listener:
 
 
 def to_install(extra: str) -> str:
-    """Return the command that installs an extra of this package from a checkout.
+    """Return the command that installs an extra of this package, which is not on the package index.
 
-    The package is not on the package index.
-
-    >>> to_install("onnx")
-    "pip install '.[onnx]'"
+    If the package was installed from a folder that is still there, the command installs the extra from that folder; in
+    the folder itself the command is `pip install '.[EXTRA]'`. Otherwise the command installs the packages of the extra.
     """
-    return f"pip install '.[{extra}]'"
+    import json
+    from importlib.metadata import PackageNotFoundError, distribution
+    from urllib.parse import unquote, urlsplit
+
+    try:
+        ours = distribution("ipo-prompts")
+    except PackageNotFoundError:  # it runs from a checkout
+        return f"pip install '.[{extra}]'"
+    url = urlsplit(json.loads(ours.read_text("direct_url.json") or "{}").get("url", ""))
+    checkout = Path(unquote(url.path))
+    if url.scheme == "file" and (checkout / "pyproject.toml").is_file():
+        here = checkout.resolve() == Path.cwd().resolve()
+        return shlex.join(["pip", "install", f"{'.' if here else checkout}[{extra}]"])
+    wanted = [line.partition(";") for line in ours.requires or ()]
+    named = [one.strip() for one, _, when in wanted if f"extra == {extra!r}" in when.replace('"', "'")]
+    return shlex.join(["pip", "install", *named])
 
 
 def flag(name: str, value: object = None) -> str:

@@ -79,13 +79,19 @@ class Verdict(BaseModel):
 
     @property
     def numbers(self) -> str:
-        """The difference with its interval and its p-value: "+4.20 points [+1.00, +7.40], p = 0.012"."""
+        """The difference with its interval and its p-value: "+4.20 points [+1.00, +7.40], p = 0.012".
+
+        An interval that excludes zero seems to contradict a corrected p-value above 5 %; then the text says why.
+        """
         low, high = self.ci95
         size = f"{points(self.mean)} points [{points(low)}, {points(high)}]"
         size += " over classes that count the same" if self.covers == EACH_CLASS_ALIKE else ""
         if self.p_corrected is None:
             return size
-        return f"{size}, {format_p(self.p_corrected)}{self._corrected}"
+        beside = ""
+        if self._corrected and self.p_corrected > ALPHA and not low <= 0 <= high:
+            beside = " (the interval is not corrected)"
+        return f"{size}, {format_p(self.p_corrected)}{self._corrected}{beside}"
 
     @property
     def _corrected(self) -> str:

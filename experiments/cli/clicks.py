@@ -64,8 +64,9 @@ def label(
     if not drawing.disagreements:
         most = 100 * (1 - 0.05 ** (1 / drawing.draws))  # the 95 % bound on the share if none of so many draws differs
         print(
-            f"both name all {drawing.pictures:,} pictures of {printable(drawing.data)} alike, so no label is needed: "
-            f"the gain on these is 0, and of pictures like these they name at most {most:.2g} % differently (95 %)"
+            f"both give the same names to all {drawing.pictures:,} pictures of {printable(drawing.data)}, so "
+            f"no label is needed: the gain on these is 0, and of pictures like these they name at most "
+            f"{most:.2g} % differently (95 %)"
         )
         return 0
     drawing = as_before(folder, drawing)
@@ -77,7 +78,8 @@ def label(
     print(
         f"{folder / PAGE}: they disagree on {apart:,} of {drawing.pictures:,} pictures "
         f"({100 * apart / drawing.pictures:.0f} %); at most {drawing.design.needed(half_width / 100)} answers are "
-        f"planned\nopen it in a browser, then: {verify_command(folder)}"
+        f"planned\nopen it in a browser and answer, then: {verify_command(folder)}\n"
+        "(answers.json is in the folder of your browser's downloads, wherever that is)"
     )
     return 0
 

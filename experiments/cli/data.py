@@ -218,7 +218,7 @@ def _say_next(spec: str, data: DataSet, clip: str | None, words: list[str]) -> N
     except InputError as error:
         print(f"a run cannot search on these data: {error}")
         return
-    print("next: " + shlex.join(["ipo", "optimize", spec, "--clip", clip, "--lm", "none", *words]))
+    print("next: " + shlex.join(["ipo", "optimize", "--data", spec, "--clip", clip, "--lm", "none", *words]))
 
 
 @data_app.command(epilog="Example:  ipo data names folder:scans --clip ViT-B-16/openai")

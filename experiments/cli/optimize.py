@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 EXAMPLES = examples(
     "ipo optimize",
-    "ipo optimize folder:pets --clip ViT-B-16/openai --lm openai/gpt-4o-mini --budget-usd 0.50",
+    "ipo optimize --data folder:pets --clip ViT-B-16/openai --lm openai/gpt-4o-mini --budget-usd 0.50",
     "ipo optimize my.yaml steps=50 shots=4",
     "ipo optimize paper-1-shot --data eurosat",
     "ipo optimize --resume runs/RUN",

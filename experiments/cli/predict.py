@@ -74,6 +74,8 @@ def predict(
             "stdin is closed, and - reads the paths of pictures from stdin; open it, or name the pictures."
         )
     look_first([program], "the picture", [] if STDIN in pictures else pictures)
+    if [str(path) for path in pictures] == ["PICTURES"] and not os.path.exists("PICTURES"):  # noqa: PTH110
+        raise InputError("PICTURES stands for pictures of yours; type the path of their folder in its place.")
     bare = [path for path in pictures if os.path.isdir(path) and next(find_pictures(path), None) is None]  # noqa: PTH112
     if len(bare) == len(pictures):
         raise InputError(f"there are no pictures in {', '.join(map(str, bare))}.")
@@ -183,7 +185,7 @@ def _tell_how_sure(program: Path, classifier: TemplateClassifier) -> None:
     from ipo_prompts.experiments.run.result import RESULT, load_result
 
     if classifier.temperature == 1:
-        note("no temperature was fitted to held-back pictures: the probabilities only order the labels.")
+        note("the probabilities may be too high or too low, so only their order counts: no temperature was fitted.")
     folder = program if os.path.isdir(program) else program.parent  # noqa: PTH112
     if not os.path.exists(folder / RESULT):  # noqa: PTH110 - pathlib raises where a name is too long
         return

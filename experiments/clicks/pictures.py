@@ -86,7 +86,11 @@ def programs_of_run(run: Path, data: str | None, device: str = AUTO) -> TwoProgr
                 f"the pictures of {config.data} or their class names (such as those of classes.yaml) are not those "
                 f"that {run} was tested on; restore them, or name others with --data SPEC."
             )
-        told = f"{result.data.name}, not searched on" if result.untested else f"the sealed test of {result.data.name}"
+        told = (
+            f"{result.data.name} that were not searched on"
+            if result.untested
+            else f"the sealed test of {result.data.name}"
+        )
         return TwoPrograms((initial, found), drawn.test, told, names)
     given, name = chosen
     known = drawn_in(run)

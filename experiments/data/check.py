@@ -237,11 +237,12 @@ def _lines(report: Checked) -> Iterator[str]:
         yield note
     yield ""
     if not report.ok:
-        yield "the data has faults: remove or replace what is named above"
+        but_one = ", but keep one of each pair of copies" if report.duplicates else ""
+        yield f"the data has faults: remove or replace what is named above{but_one}"
         if report.without:
             yield f"classes without pictures are left out with {leaving_out(report.without)}"
     elif report.duplicates:
-        yield "all pictures can be used, but better remove the copies first: a test on them says less"
+        yield "all pictures can be used, but better keep only one of each pair of copies: a test on copies says less"
     else:
         yield "all pictures can be used"
 

@@ -134,6 +134,8 @@ def _labelled(
         data = official()[kind](rest.strip(), seed, task)
         data = with_names(data, class_names, "class_names") if class_names else data
         return without(data, exclude) if exclude else data
+    if spec == "PICTURES":  # typed as it stands in the commands that IPO prints
+        raise InputError("PICTURES stands for pictures of yours; type the path of their folder in its place.")
     if kind not in SOURCES:
         raise InputError(
             f"unknown data {spec!r}{_hint(spec, kind)}; use {FORMS} or a registered name of `ipo data list`."

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 import yaml
 
 from ipo_prompts.experiments.data.dataset import NAMES_FILE, NONE, DataSet
-from ipo_prompts.metrics.errors import InputError, several
+from ipo_prompts.metrics.errors import InputError, setting, several
 from ipo_prompts.metrics.nouns import Synset, common, irregular, meanings, synsets
 from ipo_prompts.metrics.template import BASELINE, as_read, every_name, too_long, written
 
@@ -106,7 +106,8 @@ def refuse_codes(data: DataSet, spec: str, clip: Clip | str) -> None:
             these classes.
 
     Raises:
-        InputError: there are such classes; the message has a command that writes a file of class names to fill in.
+        InputError: there are such classes; the message has a command that writes a file of class names to fill in. If
+            every folder is called by a code, the message first says what to type if the pictures have no labels.
     """
     if not (codes := data.unnamed):
         return
@@ -115,10 +116,14 @@ def refuse_codes(data: DataSet, spec: str, clip: Clip | str) -> None:
         near = nearest_words(data, codes[:SHOWN], clip)
         told = [f"{name!r} (nearest words: {', '.join(near[name])})" for name in codes[:SHOWN]] + told[SHOWN:]
     clip_name = clip if isinstance(clip, str) else clip.name
+    names = shlex.join(["ipo", "data", "names", spec, "--clip", clip_name])
+    dates = spec.startswith("folder:") and len(codes) == len(data.class_names)  # folders by date, of no classes
+    type_names = setting("class_names", "names.txt")
+    unlabelled = f"if these pictures have no labels, type {type_names} (a file with one class name a line); else "
     raise InputError(
         f"{len(codes)} of {len(data.class_names)} classes of {data.name} {'is' if len(codes) == 1 else 'are'} called "
         f"by a code, which no CLIP reads: {several(told)}; "
-        f"`{shlex.join(['ipo', 'data', 'names', spec, '--clip', clip_name])}` writes a {NAMES_FILE} to fill in."
+        f"{unlabelled if dates else ''}`{names}` writes a {NAMES_FILE} to fill in."
     )
 
 

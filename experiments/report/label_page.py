@@ -72,8 +72,11 @@ def label_page(drawing: Drawing, pictures: Sequence[Picture], half_width: float,
 
 
 def verify_command(folder: Path) -> str:
-    """Return the command that makes a verdict from the answers to the page in `folder`."""
-    return shlex.join(["ipo", "verify", str(folder), "answers.json"])
+    """Return the command that makes a verdict from the answers to the page in `folder`.
+
+    A browser saves the answers among its downloads.
+    """
+    return f"{shlex.join(['ipo', 'verify', str(folder)])} ~/Downloads/answers.json"
 
 
 def _content(drawing: Drawing, pictures: Sequence[Picture], half_width: float) -> dict[str, Any]:

@@ -182,7 +182,7 @@ def _baselines(result: RunResult) -> Iterator[Line]:
         best = max(test.initial.value, test.optimised.value)
         if known.class_mean:
             labelled = f"no words: {known.labelled:.3g} labelled pictures a class"
-            yield Line(("terminal",), f"{share(known.class_mean)}, {labelled}", "class mean")
+            yield Line(("terminal",), f"{share(known.class_mean)}, {labelled}", "nearest class mean")
         if warning := warning_of(known, best):
             yield Line(("headline" if known.weak == "near guessing" else "warning", "quiet"), warning)
         yield Line(("compared",), baselines_in_words(known, best))
@@ -201,7 +201,7 @@ def warning_of(found: Baselines, best: float) -> str:
     if found.weak == "near guessing":
         return f"This CLIP is near guessing on these pictures: {says}, guessing {100 * found.guessing:.1f} %."
     if found.weak and found.class_mean:
-        mean = f"class means {100 * found.class_mean.value:.1f} %"
+        mean = f"the nearest class mean {100 * found.class_mean.value:.1f} %"
         return f"This CLIP sees far more here than words tell it: {says}, {mean}."
     return ""
 

@@ -37,7 +37,7 @@ def test_the_page_can_be_followed(
     assert "preview-folder-pets.png: 18 train pictures of 6 of 6 classes" in check.out
     assert "all pictures can be used" in check.out
     assert "scored: 18 pictures that a run would search on and 12 that it would choose its winner with" in check.out
-    assert "next: ipo optimize folder:pets --clip embedded --lm none" in check.out
+    assert "next: ipo optimize --data folder:pets --clip embedded --lm none" in check.out
     for row in re.findall(r"^\| `([a-z ]+)` \|", (DOCS / "tutorial/first-run.md").read_text("utf-8"), re.M):
         assert f"\n  {row}: " in quick.out
     result = json.loads((desk / "runs" / "pets" / "result.json").read_text())

@@ -62,7 +62,7 @@ def _loaded_once(clip: Any, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_run_says_that_nothing_is_tested(made: Path) -> None:
     result = json.loads((made / "run" / "result.json").read_text())
     found = result["untested"]
-    assert result["verdict"].startswith("Not tested: no labels. The template fits")
+    assert result["verdict"].startswith("Not tested: no labels. A better fit does not mean that more pictures")
     assert result["scores"] == {} and result["reward"]["name"] == "fit" and result["template"] in TEMPLATES
     assert found["lead"] > found["needed"] == pytest.approx(LEAD * found["spread"], abs=2e-6) and found["needed"] > 0
     rows = list(csv.DictReader((made / "run" / "labels.csv").open()))

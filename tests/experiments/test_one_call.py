@@ -114,6 +114,7 @@ def test_it_resumes(server: OpenAIServer, capfd: pytest.CaptureFixture[str]) -> 
     [
         ({"stepz": 3}, "unknown key 'stepz' in the call of ipo.optimize; did you mean 'steps'?"),
         ({"steps": 0}, "steps in the call of ipo.optimize is wrong: input should be greater than or equal to 1"),
+        ({"lm": None}, "lm= of ipo.optimize takes no None; type lm='none' to ask no language model"),
         ({"data": Path("pets")}, "data= of ipo.optimize takes no PosixPath but a text, such as data='folder:pets'"),
         (
             {"strategy": ["a <CLASS>"]},
@@ -146,6 +147,7 @@ def test_it_resumes(server: OpenAIServer, capfd: pytest.CaptureFixture[str]) -> 
     ids=[
         "unknown",
         "range",
+        "none",
         "path",
         "templates",
         "own-reward",

@@ -43,11 +43,11 @@ def test_the_end_is_ten_lines_and_says_nothing_twice() -> None:
     assert len(told) <= 10 and len({*told}) == len(told)
     labels = [line.strip().partition(":")[0] for line in told[2:]]
     assert [label for label in labels if not label.startswith("ipo ")] == [
-        "test", "class mean", "advice", "cost", "run directory", "next", "or",
+        "test", "nearest class mean", "advice", "cost", "run directory", "next", "or",
     ]  # fmt: skip
-    assert "four times in five" not in " ".join(lines) and "class mean: 40.0 % [30.0, 50.0], no words" in " ".join(
+    assert "four times in five" not in " ".join(
         lines
-    )
+    ) and "nearest class mean: 40.0 % [30.0, 50.0], no words" in " ".join(lines)
 
 
 def with_clip(name: str) -> RunResult:

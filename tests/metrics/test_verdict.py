@@ -57,6 +57,7 @@ def _one(effect, comparisons=1):
             _effect(0.03, 0.03),
             "not shown",
             "no evidence of a gain over CoOp: +3.00 points [+1.00, +5.00], p = 0.09 after correction for 3 comparisons"
+            " (the interval is not corrected)"
             "; a true difference of 3.2 points would be shown four times in five, "
             "and this one is shown to be within ±5.1",
         ),
@@ -116,7 +117,7 @@ def test_openings_correct_beside_comparisons():
 def test_a_first_opening_says_what_it_kept_where_that_decides():
     close, clear = (judge({"it": _effect(0.05, p)}, "tests", 1)["it"] for p in (0.047, 0.01))
     assert close.outcome == "not shown"
-    assert close.numbers.endswith("p = 0.055 after correction for openings to come")
+    assert close.numbers.endswith("p = 0.055 after correction for openings to come (the interval is not corrected)")
     assert clear.outcome == "gain" and clear.numbers.endswith("p = 0.012")
 
 

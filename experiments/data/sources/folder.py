@@ -14,8 +14,11 @@ from ipo_prompts.experiments.data.assemble import Gathered, SourceRow, row_of_fi
 from ipo_prompts.experiments.data.dataset import NAMES_FILE, Part
 from ipo_prompts.experiments.data.draw import parts_named
 from ipo_prompts.metrics.decoding import ENDINGS
-from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.errors import InputError, nearest
 from ipo_prompts.metrics.files import read_yaml
+
+TABLES = (".csv", ".tsv", ".json", ".jsonl", ".parquet")
+"""The endings of tables, for the advice to use the table beside a folder of pictures."""
 
 
 def gather_folder(rest: str) -> Gathered:
@@ -41,6 +44,12 @@ def gather_folder(rest: str) -> Gathered:
         for folder in folders:
             names.add(folder.name)
             rows.extend(_class_rows(folder, root, part, stray))
+    tables = [name for name in stray if "/" not in name and Path(name).suffix.lower() in TABLES]
+    if len(names) == 1 and tables:
+        raise InputError(
+            f"{where} has one class only ({min(names)!r}), and a table lies beside it; if the table has the labels, "
+            f"name it as the data: table:{Path(rest) / tables[0]}."
+        )
     called = None
     if NAMES_FILE in stray:
         stray.remove(NAMES_FILE)
@@ -79,8 +88,18 @@ def _root(rest: str, holds: str) -> Path:
     except OSError as error:  # a folder above `root` cannot be entered
         _refuse(error)
     if problem:
-        raise InputError(f"the folder {root} {problem}; give the folder that holds {holds}.")
+        raise InputError(f"the folder {root} {problem}{_meant(root)}; give the folder that holds {holds}.")
     return root
+
+
+def _meant(root: Path) -> str:
+    """Return " (did you mean folder:…?)" with the closest name of a folder beside `root`, or "" if none is close."""
+    try:
+        beside = [entry.name for entry in root.parent.iterdir() if entry.is_dir()]
+    except OSError:  # the folder above is missing, too, or closed
+        return ""
+    close = nearest(root.name, beside)
+    return f" (did you mean folder:{root.with_name(close[0])}?)" if close else ""
 
 
 def _layout(tops: list[Path], where: str) -> Iterator[tuple[Part | None, Path]]:

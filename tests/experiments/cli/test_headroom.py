@@ -46,7 +46,7 @@ def test_data_check_ends_with_a_verdict_and_the_command_to_type(pictures: Path, 
     )
     assert guesses.startswith("  guesses: ") and accuracy.startswith("  among 6 classes: ")
     assert words.startswith("  words: best of ")
-    assert more.splitlines()[-1] == f"next: ipo optimize 'folder:{pictures}' --clip embedded --lm none"
+    assert more.splitlines()[-1] == f"next: ipo optimize --data 'folder:{pictures}' --clip embedded --lm none"
 
 
 def test_guessing_is_the_same_number_in_the_check_and_in_the_run(

@@ -106,11 +106,11 @@ def test_the_page_ends_with_the_command_that_was_meant(
 ) -> None:
     monkeypatch.chdir(labelled.parent)
     assert main(["label", "run"]) == 0
-    assert "ipo verify run answers.json" in capsys.readouterr().out
-    assert "<code>ipo verify run answers.json</code>" in (labelled / PAGE).read_text()
+    assert "ipo verify run ~/Downloads/answers.json\n" in capsys.readouterr().out
+    assert "<code>ipo verify run ~/Downloads/answers.json</code>" in (labelled / PAGE).read_text()
     assert main(["label", str(labelled)]) == 0
     page = (labelled / PAGE).read_text()
-    assert "<code>ipo verify FOLDER answers.json</code>" in page and str(labelled.parent) not in page
+    assert "<code>ipo verify FOLDER ~/Downloads/answers.json</code>" in page and str(labelled.parent) not in page
 
 
 def test_variants_of_a_picture_are_asked_about_once(programs: Any, tmp_path: Path) -> None:
@@ -188,7 +188,8 @@ def test_no_disagreement_is_said(programs: Any, tmp_path: Path, capsys: Capture)
     words = ["label", str(tmp_path / "one.json"), str(tmp_path / "one.json"), "--data", "embedded:d"]
     assert main([*words, "--out", str(tmp_path / "out")]) == 0
     said = capsys.readouterr().out
-    assert "both name all 272 pictures" in said and "at most 1.1 % differently (95 %)" in said
+    assert "both give the same names to all 272 pictures of embedded:d, so no label" in said
+    assert "at most 1.1 % differently (95 %)" in said
     assert not (tmp_path / "out").exists()
 
 

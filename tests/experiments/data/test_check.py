@@ -148,8 +148,11 @@ def test_the_same_picture_in_two_parts_or_two_classes(folder):
     assert "same picture in two parts or classes (a run uses it all the same): 2" in report.text()
     assert report.ok
     assert report.text().endswith(
-        "all pictures can be used, but better remove the copies first: a test on them says less"
+        "all pictures can be used, but better keep only one of each pair of copies: a test on copies says less"
     )
+    (root / "train/cat/001.png").write_bytes(b"broken")
+    faulty = check_data(load_data(f"folder:{root}", seed=0))
+    assert faulty.text().endswith("remove or replace what is named above, but keep one of each pair of copies")
 
 
 class Letters:

@@ -121,6 +121,24 @@ def test_a_search_refuses_them_with_words_to_think_of_and_the_command(
     assert "is there already; edit it" in capsys.readouterr().err
 
 
+def test_folders_by_date_may_have_no_labels(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = coded(tmp_path)
+    assert main(["optimize", f"folder:{root}", "lm=none", "--dry-run"]) == 2
+    assert "class_names" not in capsys.readouterr().err, "somebody named four of the classes"
+    for i, own in enumerate(sorted(root.iterdir())):
+        own.rename(root / f"2026-{i + 10}")
+    assert main(["optimize", f"folder:{root}", "lm=none", "--dry-run"]) == 2
+    said = capsys.readouterr().err
+    assert "'2026-10', " in said
+    assert (
+        "if these pictures have no labels, type class_names=names.txt (a file with one class name a line); else `"
+        in said
+    )
+    (tmp_path / "names.txt").write_text("cat\ndog\n")
+    names = f"class_names={tmp_path / 'names.txt'}"
+    assert main(["optimize", f"folder:{root}", names, "lm=none", "--dry-run"]) == 0, "the advice works"
+
+
 def test_the_file_to_edit_keeps_names_and_synonyms(folder) -> None:
     root = folder({"17": 3, "n02084071": 3, "road_sign": 3})
     (root / "classes.yaml").write_text("road_sign: [road sign, traffic sign]\n")

@@ -14,6 +14,7 @@ from ipo_prompts.metrics.errors import InputError
         ("", "unknown data ''; use embedded"),
         ("foldr:x", r"unknown data 'foldr:x' \(did you mean folder\?\); use embedded"),
         ("embeded", r"did you mean embedded\?"),
+        ("PICTURES", "^PICTURES stands for pictures of yours; type the path of their folder in its place"),
         ("embedded:e", "there are no pictures embedded:e; there are: embedded:a, embedded:b, embedded:c, embedded:d"),
         ("embedded:A", r"did you mean a\?"),
         ("folder:", "needs a path"),

@@ -117,7 +117,7 @@ def test_a_run_knows_what_its_test_pictures_get_without_a_search(finished: Path)
     compared = " ".join(line.text for line in told_at("compared", result, None, finished))
     mean = f"class mean of {known.labelled:.3g} pictures a class {100 * known.class_mean.value:.1f} % ["
     assert mean in compared
-    assert f"  class mean: {share(known.class_mean)}, no words: 3 labelled pictures a class\n" in summary(
+    assert f"  nearest class mean: {share(known.class_mean)}, no words: 3 labelled pictures a class\n" in summary(
         result, finished
     )
     assert known.lead is not None and known.lead.ci95[0] < known.lead.difference < known.lead.ci95[1]

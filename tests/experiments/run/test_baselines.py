@@ -35,7 +35,8 @@ def test_what_makes_templates_a_poor_answer(
         (
             0.484,
             0.859,
-            "This CLIP sees far more here than words tell it: templates name 48.4 % at best, class means 85.9 %.",
+            "This CLIP sees far more here than words tell it: templates name 48.4 % at best, "
+            "the nearest class mean 85.9 %.",
             "Class names that this CLIP knows better, or another CLIP,",
         ),
         (

@@ -61,6 +61,7 @@ def test_unreadable_pictures_of_all_parts_are_named_before_anything_is_searched(
         file.write_bytes(b"no picture")
     ended = run()
     assert ended.code == 2 and not (tmp_path / "run").exists()
+    assert f"the run stopped before its search; nothing was written to {tmp_path / 'run'}\n" in ended.err
     assert f"3 pictures cannot be read: {', '.join(map(str, broken))}; remove or replace" in ended.sentence
     assert f"`ipo data check folder:{pictures}`" in ended.sentence
 

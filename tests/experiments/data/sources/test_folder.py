@@ -108,7 +108,7 @@ def test_folders_of_other_programs_are_left_out_at_every_depth(folder, kind):
     ("counts", "message"),
     [
         ({}, "has no pictures"),
-        ({"cat": 5}, "has one class only ('cat')"),
+        ({"cat": 5}, "has one class only ('cat') and a classifier needs"),
         ({"cat": 5, "dog": 0, "bus": 5}, "1 of 3 classes .* has no pictures: 'dog'; .* with 'exclude=\\[\"dog\"\\]'"),
         ({"cat": 1, "dog": 1}, "is left to test with: the only picture of a class is searched on"),
         (
@@ -210,3 +210,20 @@ def test_a_class_that_is_left_out_leaves_the_others_as_they_are(folder):
     for excluded, message in wrong:
         with pytest.raises(InputError, match=message):
             load_data(f"folder:{root}", seed=1, exclude=excluded)
+
+
+def test_a_table_beside_the_only_folder_is_named(folder) -> None:
+    root = folder({"img": 5})
+    (root / "rooms.jsonl").write_text("")
+    with pytest.raises(
+        InputError, match=r"one class only \('img'\), and a table lies .*: table:.*pictures/rooms.jsonl\."
+    ):
+        load_data(f"folder:{root}", seed=0)
+
+
+def test_a_misspelt_folder_is_told_the_one_beside_it(folder) -> None:
+    root = folder({"cat": 3, "dog": 3})
+    with pytest.raises(InputError, match=r"pictres does not exist \(did you mean folder:.*/pictures\?\); give"):
+        load_data(f"folder:{root.with_name('pictres')}", seed=0)
+    with pytest.raises(InputError, match=r"x/pictures does not exist; give"):
+        load_data(f"folder:{root.parent / 'x' / 'pictures'}", seed=0)
