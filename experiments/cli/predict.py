@@ -73,9 +73,9 @@ def predict(
         raise InputError(
             "stdin is closed, and - reads the paths of pictures from stdin; open it, or name the pictures."
         )
-    look_first([program], "the picture", [] if STDIN in pictures else pictures)
     if [str(path) for path in pictures] == ["PICTURES"] and not os.path.exists("PICTURES"):  # noqa: PTH110
         raise InputError("PICTURES stands for pictures of yours; type the path of their folder in its place.")
+    look_first([program], "the picture", [] if STDIN in pictures else pictures)
     bare = [path for path in pictures if os.path.isdir(path) and next(find_pictures(path), None) is None]  # noqa: PTH112
     if len(bare) == len(pictures):
         raise InputError(f"there are no pictures in {', '.join(map(str, bare))}.")

@@ -70,6 +70,9 @@ def test_the_run_says_that_nothing_is_tested(made: Path) -> None:
     assert found["searched"] == found["pictures"] // 2
     page = (made / "run" / "report.html").read_text()
     told = one_call.summary(read_run(made / "run").result, made / "run")
+    apart = max(found["changed"], found["apart"])
+    clicks = "About a hundred annotations test it, on" if apart > 100 else f"Annotations test it, on at most {apart}"
+    assert f"{clicks} pictures that two programs name differently:" in page
     for text in (page, told):
         assert "ipo label" in text and "centring.json" in text and f"{found['changed_by_mean']:,}" in text
         assert "accuracy" not in text.lower().replace("fit is in nats and is no accuracy", "")
@@ -132,6 +135,9 @@ def test_clicks_test_it(made: Path, tmp_path: Path, capsys: pytest.CaptureFixtur
     run = Path(shutil.copytree(made / "run", tmp_path / "run"))
     assert main(["label", str(run)]) == 0
     asked = json.loads((run / "label.json").read_text())
+    assert (
+        "pictures of <bdi>folder:holiday that were not searched on</bdi>. You see" in (run / "label.html").read_text()
+    )
     assert asked["pictures"] == json.loads((run / "result.json").read_text())["untested"]["pictures"] // 2 + 1
     answers = write_answers(run, lambda showing: {"answer": "first" if showing.straight else "second"})
     capsys.readouterr()

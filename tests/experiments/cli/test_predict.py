@@ -166,6 +166,8 @@ def test_a_folder_without_pictures_is_said(saved: Path, pictures: list[Path], tm
     (tmp_path / "bare" / "@eaDir" / "thumbnail.webp").write_bytes(pictures[0].read_bytes())
     assert predict(saved, [tmp_path / "bare"], "table") == 2
     assert f"no pictures in {tmp_path / 'bare'}" in capsys.readouterr().err
+    assert predict(saved, [Path("PICTURES")], "table") == 2
+    assert "PICTURES stands for pictures of yours; type the path of their folder" in capsys.readouterr().err
     assert predict(saved, [tmp_path / "bare", pictures[0]], "table") == 1
     out, err = capsys.readouterr()
     assert len(out.splitlines()) == len(err.splitlines()) == 1

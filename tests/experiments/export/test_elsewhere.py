@@ -192,6 +192,7 @@ def test_no_name_stands_in_a_readme_and_only_onnx_needs_no_clip(
         text = (tmp_path / target / "README.md").read_text(encoding="utf-8")
         assert "dog" not in text and "loud" not in text
         assert ("```python" in text) == (target == "onnx") == ("Only IPO has the demo CLIP" not in text)
+        assert ("The files were checked with pictures that IPO encoded" in text) == (target != "onnx")
 
 
 def test_onnx_gives_the_probabilities_of_the_program(
