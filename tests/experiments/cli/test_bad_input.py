@@ -192,15 +192,6 @@ OTHERS: list[tuple[list[str], str]] = [
     (["data", "check", "csv:barred.csv"], "so with `ipo data check csv:barred.csv labels=several`, or keep such"),
     (["predict", "done", "good", "--above", "x"], "--above is a number, such as --above 0.3; see `ipo predict --help`"),
     (["predict", "done", "good", "--reject", "x"], "--reject is a number, such as --reject 0.05; see"),
-    (
-        ["optimize", "csv:barred.csv", "--lm", "none"],
-        "shows; set labels=several, or keep such classes with labels=given.",
-    ),
-    (
-        ["optimize", "csv:barred.csv", "--lm", "none", "--dry-run"],
-        "shows; set labels=several, or keep such classes with",
-    ),
-    (["evaluate", "--data", "csv:barred.csv", "--template", "a <CLASS>."], "shows; set labels=several, or keep such"),
     (["predict", "done", "gone", "gone too"], "cannot read the picture gone, gone too: No such file or directory."),
     (["verify", "gone", "gone.json"], "there is no run or file gone; name a run directory, or its program.json."),
     (["verify", "done", "gone.json"], "cannot read the answers gone.json: No such file or directory."),

@@ -37,11 +37,15 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "t.csv"
 
 
-def test_a_run_goes_from_the_table_to_several_names(table: Path, tmp_path: Path, capfd: Capture) -> None:
+def test_a_run_goes_from_the_table_to_several_names(
+    table: Path, tmp_path: Path, capfd: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ipo_prompts.programs.selection.shrunken_gain", lambda *_: (1.0, 0.0))  # another is chosen
     templates = tmp_path / "templates.txt"
-    templates.write_text("a sketch of a <CLASS>.\na drawing of a <CLASS>.\n")
+    templates.write_text("a <CLASS> in space.\na small <CLASS>.\n")
     run = str(tmp_path / "run")
     words = ["labels=several", "--lm", "none", "strategy=list", f"strategy.file={templates}", "describer=none"]
+    words.append("initial_template=a <CLASS> that stands in mist.")
     assert main(["optimize", f"csv:{table}", *words, "steps=1", "shots=5", "--out", run]) == 0
     said = capfd.readouterr().out
     assert "test: ranking precision " in said
@@ -72,7 +76,7 @@ def test_a_run_goes_from_the_table_to_several_names(table: Path, tmp_path: Path,
     assert "no class is above" not in said.err and any(json.loads(row)["labels"] for row in said.out.splitlines())
     assert main(["predict", run, names[0], "--above", "0.05", "--format", "jsonl"]) == 0
     assert set(json.loads(capfd.readouterr().out)["labels"]) <= set(program.class_names)
-    template = ["--template", "a photo of a <CLASS>.", "--template", result.template, "--json"]
+    template = ["--template", result.initial_template, "--template", result.template, "--json"]
     assert main(["evaluate", "labels=several", "--data", f"csv:{table}", *template]) == 0
     rows = json.loads(capfd.readouterr().out)["templates"]
     assert [row["ranking_precision"] for row in rows] == pytest.approx(
