@@ -34,6 +34,7 @@ from ipo_prompts.experiments.run.plan import about_few_pictures, more_with_twice
 from ipo_prompts.experiments.run.prepared import SEALED, SHOWN, Prepared
 from ipo_prompts.experiments.run.result import (
     CENTRING,
+    INITIAL,
     PROGRAM,
     RESULT,
     Chosen,
@@ -68,7 +69,7 @@ from ipo_prompts.programs.record.journal import Journal, read
 from ipo_prompts.programs.running import Blended, blend_in
 
 ENVIRONMENT, LABELS = "environment.json", "labels.csv"
-MADE_BY_SEARCHING = (ANALYSIS, ENVIRONMENT, PROGRAM, RESULT, NAMES_FILE, LABELS, CENTRING, SEEN)
+MADE_BY_SEARCHING = (ANALYSIS, ENVIRONMENT, PROGRAM, RESULT, NAMES_FILE, LABELS, CENTRING, INITIAL, SEEN)
 MADE_OF_FILES = (PLOT, PAGE, TEMPLATES)
 """The names of the files that are made from the other files, without pictures and without a CLIP."""
 
@@ -154,13 +155,35 @@ def _tested(
     write_names(folder, prepared.plan.data, searched.named)
     blended = _learn_from_labels(program, prepared, ui)
     save(program, folder / PROGRAM)
+    if initial := _initial_of_several(program, prepared):
+        save(initial, folder / INITIAL)
     found = what_is_shown(prepared, searched, test)
-    proposed = program.sureness.proposed if program.sureness else None
     return found | {
         "head": what_the_head_does(blended, test.parts["test"]) if blended else None,
         "export": best_target(program),
-        "above": proposed.above if proposed else None,
+        "above": _proposed(program),
+        "above_initial": _proposed(initial),
     }
+
+
+def _initial_of_several(program: TemplateClassifier, prepared: Prepared) -> TemplateClassifier | None:
+    """Return the program of the initial template for pictures with several labels, with its own probabilities.
+
+    Return None for other pictures, or if `program` has the initial template.
+    """
+    template = prepared.config.initial_template
+    if not isinstance(prepared.reward, SeveralLabels) or program.template == template:
+        return None
+    initial = TemplateClassifier(prepared.clip, program.class_names, template)
+    initial.background = program.background
+    with due():
+        initial.sureness = _sureness(initial, prepared)
+    return initial
+
+
+def _proposed(program: TemplateClassifier | None) -> float | None:
+    sureness = program.sureness if program else None
+    return sureness.proposed.above if sureness and sureness.proposed else None
 
 
 def _learn_from_labels(program: TemplateClassifier, prepared: Prepared, ui: Shows) -> Blended | None:
@@ -183,25 +206,24 @@ def _learn_from_labels(program: TemplateClassifier, prepared: Prepared, ui: Show
                 blended = blend_in(program, [searched] if held_back is None else [searched, held_back])
     if isinstance(prepared.reward, SeveralLabels):
         with due():
-            shown = cast("Sequence[EncodedPictures]", prepared.shown)
-            program.sureness = _sureness(program, shown, held_back=prepared.selection is not None)
+            program.sureness = _sureness(program, prepared)
     return blended
 
 
-def _sureness(program: TemplateClassifier, shown: Sequence[EncodedPictures], held_back: bool) -> Sureness:
+def _sureness(program: TemplateClassifier, prepared: Prepared) -> Sureness:
     """Return the map from logits to one probability per class, with a proposed threshold above which a class is named.
 
-    A CLIP with a sigmoid gives these probabilities itself. For another CLIP, they are fitted on the parts in `shown`,
-    the search and selection pictures. The threshold is chosen on the last part; there is none unless `held_back` says
-    that this part was held back from the search.
+    A CLIP with a sigmoid gives these probabilities itself. For another CLIP, they are fitted on the search and
+    selection pictures. The threshold is chosen on the selection pictures; there is none if the run held none back.
     """
+    shown = cast("Sequence[EncodedPictures]", prepared.shown)
     if is_sigmoid(program.clip):
         found = native(len(program.class_names))
     else:
         known = [one.shown for one in shown if one.shown is not None]
         found = fit_sureness(program.logits(features_of(*shown)), np.concatenate(known))
     last = shown[-1]
-    if not held_back or last.shown is None:
+    if prepared.selection is None or last.shown is None:
         return found
     return found.model_copy(
         update={"proposed": propose(found.probabilities(program.logits(last.features)), last.shown)}

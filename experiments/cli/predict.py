@@ -84,6 +84,8 @@ def predict(
 
     classifier = TemplateClassifier.from_file(program, device=device, trust=trust)
     if template is not None:
+        if above is not None:
+            _check_fitted(classifier, program)
         classifier.set_templates(template)
     head, line = _head(classifier, reject) if above is None else (classifier.each_by_itself(), None)
     if above is None:
@@ -111,6 +113,20 @@ def predict(
         not os.path.lexists(path) for path in pictures if path != STDIN
     )  # a path that was mistyped, not a file that is damaged
     return 2 if gone else 1 if failed else 0
+
+
+def _check_fitted(classifier: TemplateClassifier, program: Path) -> None:
+    """Refuse `--above` with `--template`, if the probability of each class was fitted to the program's own template."""
+    from ipo_prompts.experiments.run.result import INITIAL
+
+    if classifier.sureness is None or classifier.clip.logit_bias:  # other programs are refused, or need no fit
+        return
+    initial = program / INITIAL
+    instead = f", or name {initial} in place of {program} for the initial template" if initial.is_file() else ""
+    raise InputError(
+        "--above needs probabilities that were fitted to the template, and those of this program are for its own; "
+        f"leave --template out{instead}."
+    )
 
 
 def _files(pictures: Sequence[Path]) -> Iterator[Path]:

@@ -71,7 +71,7 @@ def evaluate_templates(
     from ipo_prompts.experiments.data.sources import own
     from ipo_prompts.experiments.run.comparison import compare
     from ipo_prompts.experiments.run.live_view import Ui
-    from ipo_prompts.experiments.run.plan import SPLIT_SEED, fitting
+    from ipo_prompts.experiments.run.plan import SPLIT_SEED, check_bars, fitting
     from ipo_prompts.experiments.tasks import REWARDS
     from ipo_prompts.experiments.tasks.base import check_fractions
     from ipo_prompts.metrics.clip import load_clip
@@ -85,6 +85,7 @@ def evaluate_templates(
     config = read_about(words, "evaluate", "reward")
     own.allow(data)
     drawn = load_data(data or "embedded", seed=seed or 0, **about_data(config))
+    check_bars(drawn, config)
     task = REWARDS.build(fitting(config, drawn).reward)
     items = drawn.part(part if drawn.labelled else "train")
     if not items:

@@ -63,12 +63,14 @@ class HubFolder(HeadFiles):
             if program.temperature == 1
             else "Probabilities were calibrated on pictures that were held back or left out."
         )
+        proposed = program.sureness.proposed if program.sureness else None
+        above = f" --above {proposed.above:g}" if proposed else ""
         lines = json.dumps(about, indent=2, ensure_ascii=True).replace("`", "\\u0060")
         return (
             f"---\n{_metadata(result, self.repository)}\n---\n\n"
             f"# A classifier in words for {len(program.labels)} classes\n\n```json\n{lines}\n```\n\n"
             f"## With IPO\n\n```python\n{_USE_IPO.format(repository=self.repository)}```\n\n"
-            f"`ipo predict hf://{self.repository} PICTURES` labels a folder.\n\n"
+            f"`ipo predict hf://{self.repository}{above} PICTURES` labels a folder.\n\n"
             f"## Without IPO\n\n{usage(program, USE)}"
             "\n## Limits\n\n"
             "- The verdict holds for pictures like those of the run, and for the template alone.\n"

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from ipo_prompts.experiments.run.config import CONFIG_FILE, RunConfig
-from ipo_prompts.experiments.run.result import CENTRING, PROGRAM, RunResult
+from ipo_prompts.experiments.run.result import CENTRING, INITIAL, PROGRAM, RunResult
 from ipo_prompts.metrics.verdict import between, points
 from ipo_prompts.programs.record.trust import to_type
 
@@ -34,6 +34,11 @@ def weak(result: RunResult) -> Literal["near guessing", "far below the class mea
         return known.weak
     room = result.headroom
     return "near guessing" if room and room.outcome == "near guessing" else None
+
+
+def have_several(result: RunResult) -> bool:
+    """Return whether the pictures of a run have several labels each."""
+    return any(one.precision for one in result.over_classes.values())
 
 
 def advice(result: RunResult, config: RunConfig | None, folder: Path) -> tuple[str, tuple[str, ...]]:
@@ -110,14 +115,24 @@ def commands_to_use(result: RunResult, folder: Path) -> dict[str, tuple[str, ...
     `next` labels pictures. `or` exports the program; it is given only for a tested program that is worth using.
     open_clip does not have the demo CLIP, so `or` names the page about the user's own pictures then.
     """
-    quoted, above = shlex.quote(str(folder)), "" if result.above is None else f" --above {result.above:g}"
-    predict = f"ipo predict {quoted}{above}"
+    quoted = shlex.quote(str(folder))
+    predict = f"ipo predict {quoted}{_above(result, result.above)}"
     if result.untested:
         return {"next": (predict, "PICTURES")}
     if not (is_gain(result) or stays(result) or result.head):
-        # Without `--above`: how probable each class is by itself is known for the chosen template only.
+        if have_several(result):
+            own = shlex.quote(str(folder / INITIAL))
+            return {"next": (f"ipo predict {own}{_above(result, result.above_initial)}", "PICTURES")}
         initial = f"--template {shlex.quote(result.initial_template)}"
         return {"next": (f"ipo predict {quoted}", initial, "PICTURES")}
     ends = result.export == "open_clip" and result.clip.name == "embedded"
     elsewhere = (DEMO_ENDS,) if ends else (f"ipo export {quoted}", f"--to {result.export} --out DIR")
     return {"next": (predict, "PICTURES"), "or": elsewhere}
+
+
+def _above(result: RunResult, line: float | None) -> str:
+    """Return the words ` --above T` of a command that predicts several classes; empty for pictures of one class each.
+
+    `line` is the proposed T. Without a proposal, T is left for the person to choose.
+    """
+    return f" --above {'T' if line is None else f'{line:g}'}" if have_several(result) else ""

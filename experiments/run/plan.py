@@ -109,6 +109,7 @@ def plan(config: RunConfig, *, ready: bool = True, say: Callable[[str], None] | 
     optimizer, describer = backends(config, ready=ready)
     data = None if ready else resolve_name(ABSENT)(config.data, config.task, say)
     data = data_of(config) if data is None else data
+    check_bars(data, config)
     config = fitting(config, data)
     check_count(len(every_name(data.class_names)))
     if data.unnamed and not ready:
@@ -117,15 +118,24 @@ def plan(config: RunConfig, *, ready: bool = True, say: Callable[[str], None] | 
     if not drawn.selection:
         _check_held_back(config, "data with a class of three pictures or more")
     note = about_short_classes(data, drawn, config) if data.labelled else about_sample(data, drawn)
-    for line in (about_bars(data), note):
-        if say and line:
-            say(line)
+    if say and note:
+        say(note)
     planned = Plan(config, data, drawn, optimizer, describer)
     unasked = planned.unasked
     if optimizer is None:
         forecast_of(unasked, Expected(config.search, data.task))  # refuses settings that the strategy cannot work with
     _ = planned.room  # refuses questions that leave no room for a reply
     return planned
+
+
+def check_bars(data: DataSet, config: RunConfig) -> None:
+    """Refuse data in which most labels have a bar, such as `cat|sofa`, unless `labels` says how they are read.
+
+    Raises:
+        InputError: says what to set.
+    """
+    if (bars := about_bars(data)) and "labels" not in config.model_fields_set:
+        raise InputError(f"{bars}; set labels=several, or keep such classes with labels=given.")
 
 
 def fitting(config: RunConfig, data: DataSet) -> RunConfig:

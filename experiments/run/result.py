@@ -26,8 +26,9 @@ from ipo_prompts.metrics.verdict import Headroom, Rounded
 from ipo_prompts.programs.templates.domain_words import DomainWord
 
 RESULT = "result.json"
-PROGRAM, CENTRING = "program.json", "centring.json"
-"""The program of a run, and the program of the initial template with centring."""
+PROGRAM, CENTRING, INITIAL = "program.json", "centring.json", "initial.json"
+"""The program of a run; the program of the initial template with centring; and that of the initial template without it,
+for pictures with several labels."""
 
 
 class Glimpse(Content):
@@ -241,6 +242,8 @@ class RunResult(Content):
         export: the target of `ipo export` that holds the whole program and needs no code of IPO.
         above: the proposed value of `--above`, for pictures with several labels, chosen on the held-back pictures; None
             for other rewards, or if no value is proposed.
+        above_initial: the same value for the program of the initial template, `initial.json`; None if there is no such
+            program, or no value is proposed.
     """
 
     version: Literal[1] = Field(default=1, alias="schema")
@@ -279,6 +282,7 @@ class RunResult(Content):
     untested: Untested | None = None
     export: str = "head"
     above: float | None = None
+    above_initial: float | None = None
 
 
 def load_result(place: Path) -> RunResult:

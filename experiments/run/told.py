@@ -20,6 +20,7 @@ from ipo_prompts.experiments.run.advice import (
     advice,
     commands_to_test,
     commands_to_use,
+    have_several,
     stays,
     weak,
 )
@@ -125,8 +126,18 @@ def _verdict(result: RunResult) -> Iterator[Line]:
     yield Line(("terminal", "notebook"), f"{_before_and_after(result, test)} (95 % intervals)", "test")
     if new:
         yield Line(("terminal", "notebook"), _before_and_after(result, new), "new classes")
+    if have_several(result):
+        yield Line(("terminal", "notebook"), _both_means(result.over_classes["test"]), "mAP")
     if general := test.like_these:
         yield Line(("quiet",), f"For {general.covers}{' (the base ones)' if new else ''}: {general.numbers}.")
+
+
+def _both_means(found: OverClasses) -> str:
+    initial, optimised = (
+        f"{100 * value:.1f} % [{100 * low:.1f}, {100 * high:.1f}]"
+        for value, (low, high) in ((found.initial, found.initial_ci95), (found.optimised, found.optimised_ci95))
+    )
+    return f"{initial} → {optimised}, a difference of {points(found.difference)} points {between(found)}"
 
 
 def _before_and_after(result: RunResult, score: Comparison) -> str:

@@ -190,6 +190,8 @@ OTHERS: list[tuple[list[str], str]] = [
     (["predict", "done", "good", "--format", "xml"], "'xml' is not one of 'table', 'csv', 'jsonl'"),
     (["predict", "done", "good", "--format", "json"], "invalid value for '--format': 'json' is not one of 'table',"),
     (["data", "check", "csv:barred.csv"], "so with `ipo data check csv:barred.csv labels=several`, or keep such"),
+    (["predict", "done", "good", "--above", "x"], "--above is a number, such as --above 0.3; see `ipo predict --help`"),
+    (["predict", "done", "good", "--reject", "x"], "--reject is a number, such as --reject 0.05; see"),
     (["predict", "done", "gone", "gone too"], "cannot read the picture gone, gone too: No such file or directory."),
     (["verify", "gone", "gone.json"], "there is no run or file gone; name a run directory, or its program.json."),
     (["verify", "done", "gone.json"], "cannot read the answers gone.json: No such file or directory."),

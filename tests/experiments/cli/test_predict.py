@@ -434,6 +434,20 @@ def test_what_cannot_be_above_is_said(words: list[str], said: str, saved: Path, 
     assert said in capfd.readouterr().err
 
 
+@pytest.mark.parametrize("has_initial", [False, True])
+def test_several_labels_need_probabilities_of_the_same_template(
+    has_initial: bool, naming_several: TemplateClassifier, saved: Path, tmp_path: Path, capfd: Capture
+) -> None:
+    copies(tmp_path / "one", 1)
+    if has_initial:
+        naming_several.save(str(saved.with_name("initial.json")))
+    words = ["--above", "0.3", "--template", "a <CLASS>."]
+    assert main(["predict", str(saved.parent), str(tmp_path / "one"), *words]) == 2
+    said = capfd.readouterr().err
+    assert "those of this program are for its own; leave --template out" in said
+    assert (f"or name {saved.parent}/initial.json in place of {saved.parent} for the" in said) == has_initial
+
+
 def test_a_closed_stdin_is_told(saved: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
     monkeypatch.setattr(sys, "stdin", None)
     assert main(["predict", str(saved), "-"]) == 2

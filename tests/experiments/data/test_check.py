@@ -120,6 +120,18 @@ def test_labels_with_bars_are_checked_as_one_class_only_when_that_is_said(folder
     table.write_text("image,label\n" + "\n".join(rows) + "\n")
     assert main(["data", "check", f"csv:{table}"]) == 2
     assert "8 pictures of csv:rooms have a label with a |, such as 'cat|sofa'" in capsys.readouterr().err
+    of_all = ["--data", f"csv:{table}"]
+    for refused in (
+        ["optimize", *of_all, "--lm", "none", "--out", str(root / "run")],
+        ["optimize", *of_all, "--lm", "none", "--dry-run"],
+        ["evaluate", *of_all, "--template", "a <CLASS>."],
+    ):
+        assert main(refused) == 2
+        assert "shows; set labels=several, or keep such classes with labels=given." in capsys.readouterr().err
+    assert not (root / "run").exists()
+    assert main(["evaluate", *of_all, "--template", "a <CLASS>.", "labels=given"]) == 0
+    assert main(["optimize", *of_all, "--lm", "none", "--dry-run", "labels=given"]) == 0
+    capsys.readouterr()
     assert main(["data", "check", f"csv:{table}", "labels=given"]) == 0
     assert "csv:rooms: 2 classes, 8 pictures" in capsys.readouterr().out
     assert main(["data", "check", f"csv:{table}", "labels=several"]) == 0

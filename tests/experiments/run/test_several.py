@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -36,15 +37,23 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "t.csv"
 
 
-def test_a_run_goes_from_the_table_to_several_names(table: Path, tmp_path: Path, capfd: Capture) -> None:
+def test_a_run_goes_from_the_table_to_several_names(
+    table: Path, tmp_path: Path, capfd: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ipo_prompts.programs.selection.shrunken_gain", lambda *_: (1.0, 0.0))  # another is chosen
     templates = tmp_path / "templates.txt"
-    templates.write_text("a sketch of a <CLASS>.\na drawing of a <CLASS>.\n")
+    templates.write_text("a <CLASS> in space.\na small <CLASS>.\n")
     run = str(tmp_path / "run")
     words = ["labels=several", "--lm", "none", "strategy=list", f"strategy.file={templates}", "describer=none"]
+    words.append("initial_template=a <CLASS> that stands in mist.")
     assert main(["optimize", f"csv:{table}", *words, "steps=1", "shots=5", "--out", run]) == 0
     said = capfd.readouterr().out
     assert "test: ranking precision " in said
-    assert "mAP, the mean of the average precisions of 4 classes" in Path(run, "report.html").read_text()
+    assert re.search(r"^  mAP: .* a difference of [+-]", said, re.M)
+    page = Path(run, "report.html").read_text()
+    assert "mAP, the mean of the average precisions of 4 classes" in page and "<dt>Gain in mAP</dt>" in page
+    assert page.index("Pictures with several labels") < page.index("<h1")
+    assert "it is not known which classes are confused" in page
     result = load_result(Path(run))
     assert (result.reward.name, result.baselines, result.headroom) == ("several", None, None)
     assert 0 < result.over_classes["test"].optimised_ci95[0] < result.over_classes["test"].optimised < 1
@@ -54,13 +63,20 @@ def test_a_run_goes_from_the_table_to_several_names(table: Path, tmp_path: Path,
     proposed = program.sureness.proposed
     assert proposed and result.above == proposed.above and proposed.n == result.scores["selection"].optimised.n
     names, above = [str(path) for path in sorted(table.parent.glob("*.png"))], f"{proposed.above:g}"
-    assert f"--above {above} PICTURES" in said
+    initial = TemplateClassifier.from_file(Path(run, "initial.json"))
+    assert initial.template == result.initial_template and initial.sureness and initial.sureness.proposed
+    assert result.above_initial == initial.sureness.proposed.above
+    assert initial.sureness.slope != program.sureness.slope, "it was fitted to the initial template"
+    place, line = (run, result.above) if "advice: use it" in said else (f"{run}/initial.json", result.above_initial)
+    assert f"next: ipo predict {place} --above {line:g} PICTURES" in said
+    assert main(["predict", f"{run}/initial.json", names[0], "--above", "0.05", "--format", "jsonl"]) == 0
+    assert set(json.loads(capfd.readouterr().out)["labels"]) <= set(program.class_names)
     assert main(["predict", run, *names, "--above", above, "--format", "jsonl"]) == 0
     said = capfd.readouterr()
     assert "no class is above" not in said.err and any(json.loads(row)["labels"] for row in said.out.splitlines())
     assert main(["predict", run, names[0], "--above", "0.05", "--format", "jsonl"]) == 0
     assert set(json.loads(capfd.readouterr().out)["labels"]) <= set(program.class_names)
-    template = ["--template", "a photo of a <CLASS>.", "--template", result.template, "--json"]
+    template = ["--template", result.initial_template, "--template", result.template, "--json"]
     assert main(["evaluate", "labels=several", "--data", f"csv:{table}", *template]) == 0
     rows = json.loads(capfd.readouterr().out)["templates"]
     assert [row["ranking_precision"] for row in rows] == pytest.approx(
