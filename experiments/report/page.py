@@ -213,6 +213,8 @@ def page_environment() -> Any:
         nats,
         p_value,
         unbroken,
+        typed,
+        in_pieces,
         duration,
         money,
     )
@@ -390,6 +392,28 @@ def unbroken(text: str) -> str:
     """Keep each p-value, percentage, interval and number of points on one line, by no-break spaces."""
     spaced = r"(?<=\bp) (?=[=<])|(?<=[=<]) (?=\d)|(?<=\d) (?=%|points\b)|(?<=\d,) (?=[+-]?[\d.]+\])"
     return re.sub(spaced, "\N{NO-BREAK SPACE}", text)
+
+
+def typed(command: str) -> Markup:
+    """Return a command as HTML that a line breaks only at its spaces: the style keeps each word of it together."""
+    words = (Markup('<span class="word">{}</span>').format(visible(word)) if word else "" for word in command.split(" "))
+    return Markup(" ").join(words)
+
+
+LONGEST = 10
+"""How many characters of a name below a picture stand on one line at least."""
+
+
+def in_pieces(name: str) -> Markup:
+    """Return a name as HTML that a narrow line breaks after a slash, and a long word only between even pieces."""
+    return Markup("").join(_in_pieces(part) for part in re.findall(r"\s+|[^\s/]*/|[^\s/]+", visible(name)))
+
+
+def _in_pieces(part: str) -> Markup:
+    count = max(1, math.ceil(len(part) / LONGEST))
+    ends = [round(i * len(part) / count) for i in range(count + 1)]
+    pieces = [part[start:end] for start, end in zip(ends, ends[1:], strict=False)]
+    return Markup("<wbr>").join(pieces) + (Markup("<wbr>") if part.endswith("/") else "")
 
 
 def p_value(p: float) -> str:
