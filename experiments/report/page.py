@@ -400,8 +400,8 @@ def typed(command: str) -> Markup:
     return Markup(" ").join(words)
 
 
-LONGEST = 10
-"""How many characters of a name below a picture stand on one line at least."""
+LONGEST = 8
+"""The most characters of a piece of a word below a picture."""
 
 
 def in_pieces(name: str) -> Markup:
