@@ -15,6 +15,7 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -396,7 +397,9 @@ def unbroken(text: str) -> str:
 
 def typed(command: str) -> Markup:
     """Return a command as HTML that a line breaks only at its spaces: the style keeps each word of it together."""
-    words = (Markup('<span class="word">{}</span>').format(visible(word)) if word else "" for word in command.split(" "))
+    words = (
+        Markup('<span class="word">{}</span>').format(visible(word)) if word else "" for word in command.split(" ")
+    )
     return Markup(" ").join(words)
 
 
@@ -405,15 +408,16 @@ LONGEST = 8
 
 
 def in_pieces(name: str) -> Markup:
-    """Return a name as HTML that a narrow line breaks after a slash, and a long word only between even pieces."""
+    """Return a name as HTML that a narrow line breaks after a slash, and a word longer than a line in even pieces."""
     return Markup("").join(_in_pieces(part) for part in re.findall(r"\s+|[^\s/]*/|[^\s/]+", visible(name)))
 
 
 def _in_pieces(part: str) -> Markup:
-    count = max(1, math.ceil(len(part) / LONGEST))
+    count = math.ceil(len(part) / LONGEST)
     ends = [round(i * len(part) / count) for i in range(count + 1)]
-    pieces = [part[start:end] for start, end in zip(ends, ends[1:], strict=False)]
-    return Markup("<wbr>").join(pieces) + (Markup("<wbr>") if part.endswith("/") else "")
+    pieces = Markup("<wbr>").join(part[start:end] for start, end in pairwise(ends))
+    word = pieces if count == 1 else Markup('<span class="word">{}</span>').format(pieces)
+    return word + (Markup("<wbr>") if part.endswith("/") else "")
 
 
 def p_value(p: float) -> str:
