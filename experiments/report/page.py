@@ -15,6 +15,7 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -213,6 +214,8 @@ def page_environment() -> Any:
         nats,
         p_value,
         unbroken,
+        typed,
+        in_pieces,
         duration,
         money,
     )
@@ -390,6 +393,31 @@ def unbroken(text: str) -> str:
     """Keep each p-value, percentage, interval and number of points on one line, by no-break spaces."""
     spaced = r"(?<=\bp) (?=[=<])|(?<=[=<]) (?=\d)|(?<=\d) (?=%|points\b)|(?<=\d,) (?=[+-]?[\d.]+\])"
     return re.sub(spaced, "\N{NO-BREAK SPACE}", text)
+
+
+def typed(command: str) -> Markup:
+    """Return a command as HTML that a line breaks only at its spaces: the style keeps each word of it together."""
+    words = (
+        Markup('<span class="word">{}</span>').format(visible(word)) if word else "" for word in command.split(" ")
+    )
+    return Markup(" ").join(words)
+
+
+LONGEST = 8
+"""The most characters of a piece of a word below a picture."""
+
+
+def in_pieces(name: str) -> Markup:
+    """Return a name as HTML that a narrow line breaks after a slash, and a word longer than a line in even pieces."""
+    return Markup("").join(_in_pieces(part) for part in re.findall(r"\s+|[^\s/]*/|[^\s/]+", visible(name)))
+
+
+def _in_pieces(part: str) -> Markup:
+    count = math.ceil(len(part) / LONGEST)
+    ends = [round(i * len(part) / count) for i in range(count + 1)]
+    pieces = Markup("<wbr>").join(part[start:end] for start, end in pairwise(ends))
+    word = pieces if count == 1 else Markup('<span class="word">{}</span>').format(pieces)
+    return word + (Markup("<wbr>") if part.endswith("/") else "")
 
 
 def p_value(p: float) -> str:

@@ -113,6 +113,8 @@ def test_the_page_shows_what_pictures_are_called(made: Path, browser: Any) -> No
     page = opened(context, made / "run" / "report.html", complaints)
     assert Axe().run(page).violations_count == 0 and complaints == []
     assert page.evaluate("document.documentElement.scrollWidth") == 390
+    first = page.evaluate("document.querySelector('#pictures img').getBoundingClientRect().top")
+    assert first < page.evaluate("document.querySelector('#pictures table').getBoundingClientRect().top")
     shown = sum(len(one.thumbnails) for one in run.seen.classes) + len(run.seen.changed)
     shown += sum(len(one.pictures) for one in run.result.untested.names)
     assert page.evaluate("[...document.images].filter(one => one.naturalWidth > 0).length") == shown

@@ -140,6 +140,18 @@ def test_the_plan_follows_how_many_decide(labelled: Path, show: Open, key: str) 
     assert (after < 0.8 * before) if key == "4" else (abs(after - 4 / 3 * before) <= 10)
 
 
+@pytest.mark.parametrize(("touch", "width"), [(True, 390), (True, 820), (False, 1280)])
+def test_keys_are_explained_only_where_there_are_keys(
+    labelled: Path, browser: Any, show: Open, touch: bool, width: int
+) -> None:
+    viewport = {"width": width, "height": 844}
+    page = show(labelled / PAGE, within=browser.new_context(viewport=viewport, is_mobile=touch, has_touch=touch))
+    assert page.is_visible("text=Backspace") is page.is_visible(".keys") is not touch
+    assert page.is_visible("text=Tap the name that is right") is touch
+    page.click("#begin")
+    assert page.is_visible("#choices kbd >> nth=0") is not touch
+
+
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_it_fits_and_breaks_no_rule_of_accessibility(labelled: Path, show: Open, size: str, scheme: str) -> None:

@@ -240,3 +240,28 @@ def test_both_matrices_can_be_reached(show: Open, analysed: Path, width: int, sc
     box.evaluate("one => one.scrollLeft = one.scrollWidth")
     right = page.locator(".heats figure >> nth=1").evaluate("one => one.getBoundingClientRect().right")
     assert right <= width and page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_names_and_commands_stand_on_one_line(show: Open, analysed: Path, width: int) -> None:
+    def long(found: dict[str, Any]) -> dict[str, Any]:
+        named = {"class_name": "Hamburger", "before": "Mushroom", "after": "helicopter", "picture": "IMG_0028.JPG"}
+        flips = {kind: [one | named for one in found["flips"][kind]] * 3 for kind in ("gained", "lost", "wrong")}
+        sample = [one | {"class_name": "Hamburger"} for one in found["sample"]] * 6
+        return {**found, "flips": {**found["flips"], **flips}, "sample": sample}
+
+    change_json(analysed / "analysis.json", long)
+    page = show(run_page(read_run(analysed)), width=width)
+    names = "#pictures figcaption bdi"
+    cut = """all => all.filter(one => {
+        const inside = document.createRange()
+        inside.selectNodeContents(one)
+        const tops = [...inside.getClientRects()].map(one => one.top)
+        return one.textContent.length < 30 && Math.max(...tops) > Math.min(...tops) + 9
+    }).map(one => one.textContent)"""
+    assert page.locator(names).count() > 9
+    assert page.eval_on_selector_all(names, cut) == []
+    assert page.locator(".command .word").count() > 5
+    assert page.eval_on_selector_all(".command .word", cut) == []
+    assert page.evaluate("getSelection().selectAllChildren(document.querySelector('pre .command'))") is None
+    assert page.evaluate("getSelection().toString()") == read_run(analysed).command

@@ -8,11 +8,14 @@ import pytest
 
 from ipo_prompts.experiments.cli.app import main
 
+AGAIN = "the same sealed pictures once more, so its p is corrected for the earlier openings."
+
 
 def test_one_run_has_its_page_beside_its_files(analysed: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["report", str(analysed)]) == 0
     assert capsys.readouterr().out == f"{analysed / 'report.html'}\n"
-    assert "<h1" in (analysed / "report.html").read_text(encoding="utf-8")
+    page = (analysed / "report.html").read_text(encoding="utf-8")
+    assert "<h1" in page and AGAIN in page.split("Make it again")[-1]
 
 
 def test_several_runs_have_their_page_here(
@@ -22,7 +25,8 @@ def test_several_runs_have_their_page_here(
     own = (analysed / "report.html").read_bytes()
     assert main(["report", str(finished), str(analysed)]) == 0
     assert capsys.readouterr().out == "report.html\n"
-    assert "2 runs side by side" in Path("report.html").read_text(encoding="utf-8")
+    page = Path("report.html").read_text(encoding="utf-8")
+    assert "2 runs side by side" in page and AGAIN in page.split("Make them again")[-1]
     assert (analysed / "report.html").read_bytes() == own
 
 

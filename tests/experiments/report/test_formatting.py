@@ -60,3 +60,23 @@ def test_what_belongs_together_stays_on_one_line() -> None:
     assert shown.replace("\N{NO-BREAK SPACE}", "_") == (
         "A gain: +4.26_points [-1.97,_+9.56], p_<_0.01, of 48.4_% in 3 runs, p_=_0.3."
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("Bread", "Bread"),
+        ("Hamburger", '<span class="word">Hamb<wbr>urger</span>'),
+        ("ice cream", "ice cream"),
+        ("Pizza/IMG_0028.JPG", 'Pizza/<wbr><span class="word">IMG_00<wbr>28.JPG</span>'),
+        ("<b>&", "&lt;b&gt;&amp;"),
+        ("\u202e", "[U+202E]"),
+    ],
+)
+def test_a_name_is_broken_into_even_pieces(name: str, shown: str) -> None:
+    assert page.in_pieces(name) == Markup(shown)
+
+
+def test_a_command_is_broken_only_at_spaces() -> None:
+    typed = '<span class="word">ipo</span> <span class="word">--out</span>  <span class="word">&lt;b&gt;</span>'
+    assert page.typed("ipo --out  <b>") == Markup(typed)
