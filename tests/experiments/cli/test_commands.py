@@ -19,6 +19,7 @@ from ipo_prompts.experiments.cli import installation
 from ipo_prompts.experiments.cli.app import main
 from ipo_prompts.experiments.run import timing
 from ipo_prompts.metrics.clip import Clip
+from ipo_prompts.metrics.errors import to_install
 
 Capture = pytest.CaptureFixture[str]
 NAMES = ("cat", "dog", "ice_cream")
@@ -221,7 +222,7 @@ def test_doctor_says_what_an_extra_lacks_and_what_to_type(
     monkeypatch.setattr(installation, "EXTRAS", known)
     main(["doctor", "--lm", "none", "exclude=[gone]"])
     out = capsys.readouterr().out
-    assert re.search(r"onnx lacks nobody-has-this: pip install '.+\[onnx\]'", out)
+    assert f"onnx lacks nobody-has-this: {to_install('onnx')}" in out
     assert re.search(r"free disk +[\d.]+ GB for the cache", out)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from typing import Any
 import pytest
 
 from ipo_prompts.experiments.compare.executors import DIED, Executor, Failure, Ray, make_executor
-from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.errors import InputError, to_install
 from support.cells import cell, sums, threads, visible
 
 
@@ -182,7 +183,7 @@ def test_an_unknown_executor_is_one_sentence(spec: str) -> None:
 
 def test_without_ray_it_is_said_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(InputError, match=r"pip install '\.\[ray\]'"):
+    with pytest.raises(InputError, match=re.escape(to_install("ray"))):
         make_executor("ray")
 
 

@@ -1,6 +1,7 @@
 """The engine over the real small model (98 MB, pulled once into the user's cache)."""
 
 import json
+import re
 import sys
 import threading
 from collections.abc import Iterator
@@ -24,7 +25,7 @@ from dspy.lm15 import (
 from dspy.lm15 import TimeoutError as GivenUp
 
 from ipo_prompts.metrics.clock import NoAnswer, answer_within
-from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.errors import InputError, to_install
 from ipo_prompts.programs.lm import weights
 from ipo_prompts.programs.lm.local import LocalEngine, local_lm
 
@@ -192,7 +193,7 @@ def test_a_missing_file_and_a_missing_runtime_are_explained(
     with pytest.raises(InputError, match="there is no model file"):
         LocalEngine(tmp_path / "none.gguf").load()
     monkeypatch.setitem(sys.modules, "xllamacpp", None)
-    with pytest.raises(InputError, match=r"pip install '\.\[local\]'"):
+    with pytest.raises(InputError, match=re.escape(to_install("local"))):
         LocalEngine(path).load()
 
 
