@@ -91,10 +91,6 @@ def test_a_price_of_the_page_is_that_of_the_dry_run(
     assert round(float(re.findall(r"at most \$([\d.]+\d)", told)[0])) == int(said)
 
 
-def test_the_printed_templates_are_counted() -> None:
-    text = PAGE.read_text(encoding="utf-8")
-    tables = library().templates
-    decide = sum(row.decides for table in tables if table.decides for row in table.rows)
-    assert f"*{decide} of {decide} rows that decide agree" in text and f"{decide} printed rows decide." in text
-    distinct = {(table.data, row.template) for table in tables for row in table.rows if "16 shots" not in row.note}
-    assert f"{len(distinct)} templates of Tables 1 and 19–29" in text
+def test_the_printed_rows_that_decide_are_counted() -> None:
+    decide = sum(row.decides for table in library().templates if table.decides for row in table.rows)
+    assert f"- {decide} printed rows *decide*" in PAGE.read_text(encoding="utf-8")
