@@ -31,8 +31,9 @@ from ipo_prompts.metrics.reward import Score
 from ipo_prompts.metrics.surrogate import Surrogate
 from ipo_prompts.metrics.template import BASELINE
 from ipo_prompts.metrics.text_tower import encode_templates
-from ipo_prompts.programs import search as searching
+from ipo_prompts.programs import scoring_only
 from ipo_prompts.programs.domain import domain_of
+from ipo_prompts.programs.search import search
 from ipo_prompts.programs.strategies import compose
 from ipo_prompts.programs.strategies.base import Known
 from ipo_prompts.programs.strategies.compose import Compose, ComposeSettings
@@ -138,9 +139,9 @@ def searched(
     with (
         patch.object(reward_module, "encode_templates", counting),
         patch.object(compose, "SENTENCES", 10**12 if way == ALL else 0),
-        patch.object(searching, "Surrogate", Drawn if way == DRAWN else Surrogate),
+        patch.object(scoring_only, "Surrogate", Drawn if way == DRAWN else Surrogate),
     ):
-        found = searching.search(settings, reward, made, units, find_domain=lambda: words)
+        found = search(settings, reward, made, units, find_domain=lambda: words)
     return found.choice.template, made.tried, texts
 
 
