@@ -250,9 +250,8 @@ class Registry:
             if hasattr(made, "Settings") and hasattr(made, "build"):
                 return made
         elif entry := installed(self.key).get(str(name)):
-            with blaming(
-                f"{what} of the package {package_of(entry)}"
-            ):  # not `load`: a file in the current folder must not take the place of an installed one
+            # Not by `load`: a file in the current folder must not take the place of an installed one.
+            with blaming(f"{what} of the package {package_of(entry)}"):
                 return resolve_name(f"{self._package}.{self._own}")(entry.load(), what)
         else:
             known = dict.fromkeys([*self, *installed(self.key)])

@@ -126,10 +126,9 @@ def search_in(
             ui.say(likely)
 
     found = running.run(job, journal, on_step=on_step, say=ui.passing, showing=partial(ui.search, planned=planned))
-    if why := why_not_best(
-        found.result.choice, found.result.history
-    ):  # the view has shown another template as the best
-        ui.say(f"chosen is {found.result.choice.template!r}, and not the best so far: {why}")
+    choice = found.result.choice
+    if why := why_not_best(choice, found.result.history):  # the view has shown another template as the best
+        ui.say(f"chosen is {choice.template!r}, and not the best so far: {why}")
     prepared.contents(*SHOWN)  # refuses pictures that have changed
     same = earlier is not None and earlier.identity == identity_of(config, pictures, prepared.clip.fingerprint)
     if earlier and same:

@@ -38,7 +38,7 @@ from ipo_prompts.experiments.run.scores import (
 )
 from ipo_prompts.metrics.classification import FAR
 from ipo_prompts.metrics.errors import money, several
-from ipo_prompts.metrics.verdict import between, points, share
+from ipo_prompts.metrics.verdict import between, points, share, share_between
 from ipo_prompts.programs.strategies.compose import kept_whole
 from ipo_prompts.programs.templates.domain_words import SOURCES, domain_in_words, words_said
 
@@ -133,10 +133,8 @@ def _verdict(result: RunResult) -> Iterator[Line]:
 
 
 def _both_means(found: OverClasses) -> str:
-    initial, optimised = (
-        f"{100 * value:.1f} % [{100 * low:.1f}, {100 * high:.1f}]"
-        for value, (low, high) in ((found.initial, found.initial_ci95), (found.optimised, found.optimised_ci95))
-    )
+    initial = share_between(found.initial, found.initial_ci95)
+    optimised = share_between(found.optimised, found.optimised_ci95)
     return f"{initial} → {optimised}, a difference of {points(found.difference)} points {between(found)}"
 
 
