@@ -18,13 +18,16 @@ ever named, and pictures as they are. No way with pictures sees crops, or sets i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache, partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from benchmarks.common import arguments
 from benchmarks.lab.bed import CLAIMS, suite
+from benchmarks.lab.cells import Cells, short
 from benchmarks.lab.linear_probe import learn
 from ipo_prompts.experiments.compare.methods.pictures import LabelledFeatures
 from ipo_prompts.experiments.data import load_data
@@ -38,6 +41,7 @@ from ipo_prompts.metrics.text_tower import encode_templates
 from ipo_prompts.programs.templates.phrases import Vocabulary
 
 LABELS = (1, 2, 6)
+DRAWS = 4
 COLUMNS = ("words", "class mean", "GDA", "Tip-Adapter", "LP++", "blend")
 ALPHA, BETA = 1.0, 5.5
 """Alpha and beta of Tip-Adapter, where no picture can be left out."""
@@ -45,25 +49,53 @@ BETAS = (1.0, 2.0, BETA, 11.0, 22.0)
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure what the file of cells lacks, and print the tables."""
     options = arguments(
         __doc__,
-        clip={"default": "embedded", "help": "as in ipo optimize"},
-        draws={"type": int, "default": 6, "help": "of the labelled pictures, for each set and number of labels"},
+        clips={"default": "embedded", "help": "as in ipo optimize, with commas between"},
+        draws={"type": int, "default": DRAWS, "help": "of the labelled pictures, for each set and number of labels"},
+        cells={"type": Path, "default": None, "help": "a file that keeps what is measured (.jsonl.gz)"},
     )
-    clip = load_clip(options.clip)
-    most = 12 if options.small else None
-    known: dict[tuple[str, ...], list[Floats]] = {}
+    with Cells(options.cells) as cells:
+        for clip in options.clips.split(","):
+            for line in tables(cells, clip, options.draws, small=options.small):
+                print(line, flush=True)
+
+
+def tables(cells: Cells, clip: str, draws: int = DRAWS, *, small: bool = False) -> Iterator[str]:
+    """Yield the lines of a table for each kind of set."""
+    beds = Beds(clip, 12 if small else None)
+    less = " | ".join(f"blend − {name}" for name in COLUMNS[:-1])
     for kind in CLAIMS:
-        beds = [bed_of(clip, data, most, known) for data in suite(kind)[: 1 if options.small else None]]
-        print(f"\n{kind}, {len(beds)} sets\n", flush=True)
-        less = " | ".join(f"blend − {name}" for name in COLUMNS[:-1])
-        print("| labels a class | " + " | ".join(COLUMNS) + f" | {less} |")
-        print("|" + " --- |" * (2 * len(COLUMNS)))
+        sets = suite(kind)[: 1 if small else None]
+        yield from ("", f"{short(clip)}, {kind}, {len(sets)} sets", "")
+        yield "| labels a class | " + " | ".join(COLUMNS) + f" | {less} |"
+        yield "|" + " --- |" * (2 * len(COLUMNS))
         for labels in LABELS:
-            draws = range(1 if options.small else options.draws)
-            rows = np.array([[one(clip, *bed, labels, draw) for draw in draws] for bed in beds])
-            print_row(labels, rows)
+            found = [
+                [
+                    cells.of((short(clip), data, labels, draw), partial(beds.measure, data, labels, draw))
+                    for draw in range(1 if small else draws)
+                ]
+                for data in sets
+            ]
+            yield row_of(labels, np.array(found, dtype=np.float64))
+
+
+class Beds:
+    """Measures sets with one CLIP, which is loaded when the first set is measured."""
+
+    def __init__(self, clip: str, most: int | None) -> None:
+        self._name, self._most = clip, most
+        self._texts: dict[tuple[str, ...], list[Floats]] = {}
+        self._clip = cache(lambda: load_clip(clip))
+        self._bed = cache(partial(bed_of, most=most, known=self._texts))
+
+    def measure(self, data: str, labels: int, draw: int) -> list[float | None]:
+        """Return the accuracies of one draw in %, in the order of `COLUMNS`; None where a way needs more labels."""
+        clip = self._clip()
+        found = one(clip, *self._bed(clip, data), labels, draw)
+        return [None if np.isnan(value) else round(value, 6) for value in found]
 
 
 def bed_of(
@@ -127,8 +159,8 @@ def tip_adapter(words: Floats, pictures: Labelled) -> Callable[[Floats], Doubles
     return lambda features: alpha * added(features, slice(None), beta)
 
 
-def print_row(labels: int, rows: Doubles) -> None:
-    """Print one line of accuracies, (sets, draws, columns), with the differences over sets."""
+def row_of(labels: int, rows: Doubles) -> str:
+    """Return one line: accuracies, (sets, draws, columns), and the differences over sets."""
     means = rows.mean(axis=1)
     cells = ["–" if np.isnan(value) else f"{value:.1f}" for value in means.mean(axis=0)]
     for other in range(len(COLUMNS) - 1):
@@ -138,7 +170,7 @@ def print_row(labels: int, rows: Doubles) -> None:
         else:
             ends = mean_interval(gain)
             cells.append(f"{gain.mean():+.1f} [{ends.low:.1f}, {ends.high:.1f}]")
-    print(f"| {labels} | " + " | ".join(cells) + " |", flush=True)
+    return f"| {labels} | " + " | ".join(cells) + " |"
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from pathlib import Path
 from benchmarks import claims, domain, domain_search, gains, promising
 from benchmarks.common import arguments
 from benchmarks.gains import CELLS
+from benchmarks.lab.cells import Cells
 from ipo_prompts.experiments.compare.documents import documents, table_of
 from ipo_prompts.experiments.compare.raw_cells import unpack
 
@@ -31,6 +32,7 @@ WORDS = {
     r"(today's|embedded|our) CLIP": "demo CLIP",
     r"\btoday's\b|\bours\b|^embedded$": "demo CLIP",
     r"plain-(\d+)": r"control CLIP of seed \1",
+    r"\bembedded\b": "demo CLIP",
     r"\bplain( CLIP)?\b": "control CLIP",
     r"\blooks\b": "scored",
     r"\bopened\b": "renamed in",
@@ -213,6 +215,13 @@ def gallery() -> Table:
     return rows
 
 
+def of_script(make: Callable[[Cells, str], Iterable[str]], cells: str, corner: str = "CLIP, sets") -> Table:
+    """The one table that a script makes of the demo CLIP and a control CLIP, from its cells."""
+    kept = Cells.kept(cells)
+    (table,) = joined((one for clip in (DEMO_CLIP, CONTROL) for one in read(make(kept, clip))), corner)
+    return table
+
+
 def many_classes() -> Table:
     """What is lost by scoring only promising compositions."""
     lines = map(json.loads, (LAB / "promising.jsonl").read_text("utf-8").splitlines())
@@ -220,6 +229,8 @@ def many_classes() -> Table:
     return table
 
 
+DEMO_CLIP, CONTROL = "embedded", "plain-81"
+"""What cells of scripts call the demo CLIP and the control CLIP."""
 DEMO = {
     "open half of the suite, 17 sets, 3 seeds": "suite",
     "other half, 16 sets": "suite-held-out",
