@@ -91,7 +91,7 @@ def main() -> None:
 
 README = {
     "the search without language model and domain words": TYPED,
-    "the same with words of a general vocabulary": GENERAL,
+    "the same search with a vocabulary of frequent English words": GENERAL,
     "the best of CLIP's 80 templates": "best-of-80",
     "no words, no labels: centring, always applied": "centring",
     "no words: the nearest mean of labelled pictures": "class-mean",

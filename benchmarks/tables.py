@@ -15,7 +15,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
-from benchmarks import claims, domain, domain_search, gains, promising
+from benchmarks import claims, domain, domain_search, gains, heads, promising
 from benchmarks.common import arguments
 from benchmarks.gains import CELLS
 from benchmarks.lab.cells import Cells
@@ -253,6 +253,7 @@ TABLES: dict[str, Callable[[], Table]] = {
     "segmentation": lambda: of_grid("segmentation", ("test",)),
     "domain-words": domain_words,
     "domain-words-search": domain_words_search,
+    "heads": lambda: of_script(heads.tables, "heads"),
     "many-classes": many_classes,
     "gallery": gallery,
 }
