@@ -63,6 +63,12 @@ def advice(result: RunResult, config: RunConfig | None, folder: Path) -> tuple[s
     if (known and known.weak == near) or (result.headroom and result.headroom.outcome == near and not is_gain(result)):
         return "another CLIP is likely to help more than words: this one is near guessing here", ()
     if is_gain(result):
+        precision = next((one for one in result.over_classes.values() if one.precision), None)
+        if precision and precision.ci95[1] < 0:
+            return (
+                "use it to rank the classes of a picture; to find the pictures of a class, stay with the initial "
+                f"template, {result.initial_template}, because mAP falls"
+            ), ()
         return "use it", ()
     stay = "" if stays(result) else f"stay with the initial template, {result.initial_template}; "
     if result.scores["test"].difference.outcome == "no test":
