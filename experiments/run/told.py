@@ -382,7 +382,8 @@ def started_in_words(found: Started, unit: str) -> str:
     where = f"the same search {unit}" if found.same_pictures else f"the search {unit} of this run"
     words = f"Started from {found.run}: {found.templates:,} of its templates are candidates, scored again on {where}."
     if found.chose:
-        words += f" Some of these templates were found on {found.chose:,} of the pictures that now choose. This flatters them."
+        words += f" Some of these templates were found on {found.chose:,} of the pictures that now choose."
+        words += " This flatters them."
     return words
 
 
