@@ -25,8 +25,8 @@ key completes commands and flags in your shell.
 SETTINGS = """## Settings
 
 Write settings as `key=value` on the command line (`ipo optimize steps=50`), or into a YAML file
-(`ipo optimize my.yaml`); the command line wins. `preset=paper` and `preset=code` start from the published settings; an
-empty cell means the default. Settings marked * may change when a run is resumed.
+(`ipo optimize my.yaml`). If both set a key, the command line wins. `preset=paper` and `preset=code` start from the
+published settings; an empty cell means the default. You may change settings marked * when you resume a run.
 """
 
 

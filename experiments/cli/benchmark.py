@@ -39,7 +39,7 @@ def benchmark(
     part: Annotated[
         str | None,
         typer.Option(
-            help="do part I of N, with an N-th of the budget; without --part, the command makes the table",
+            help="do part I of N, with an N-th of the budget; afterwards, make the table without --part",
             metavar="I/N",
         ),
     ] = None,
@@ -53,8 +53,8 @@ def benchmark(
 ) -> int:
     """Run a grid of data sets, methods and seeds, and make a table. The same command resumes a grid that was killed.
 
-    All cells are also written to one file, `cells.jsonl.gz`. From this file alone, the command makes the same tables,
-    without data, CLIP or language model. With --out it writes the tables, and replaces no other file.
+    The command also writes all cells to one file, `cells.jsonl.gz`. From this file alone,
+    `ipo benchmark cells.jsonl.gz` makes the same tables; with --out it also writes them.
 
     A grid can also be a sweep file of Weights & Biases with method grid or random. Each combination of parameters is a
     row. count=N makes N rows, and draw_seed=N draws other rows.

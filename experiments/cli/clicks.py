@@ -17,9 +17,7 @@ VERIFY = examples("ipo verify runs/RUN answers.json", "ipo verify labels answers
 
 Pictures = Annotated[
     str | None,
-    typer.Option(
-        help="a folder of pictures, or a data set (folder:PATH, …) whose test pictures are used", metavar="SPEC"
-    ),
+    typer.Option(help="a folder of pictures, or a data set (folder:PATH, …) for its test pictures", metavar="SPEC"),
 ]
 
 
@@ -29,15 +27,16 @@ def label(
     ],
     data: Pictures = None,
     out: Annotated[
-        Path | None, typer.Option(help="the folder to write to; default RUN, for two programs `labels`", metavar="DIR")
+        Path | None,
+        typer.Option(help="the folder to write to; default RUN, or `labels` for two programs", metavar="DIR"),
     ] = None,
     half_width: Annotated[
-        float, typer.Option(help="how exactly the gain is to be known, in ± points", min=0.1, max=50)
+        float, typer.Option(help="the wanted half-width of the gain's interval, in points", min=0.1, max=50)
     ] = 5.0,
     device: Device = "auto",
     trust: Trust = False,
 ) -> int:
-    """Make a page of pictures for which two templates predict different classes; it asks you which class is right."""
+    """Make a page that asks you which class is right, for pictures on which two templates disagree."""
     look_first(programs)
     from ipo_prompts.experiments.clicks.drawing import DRAWING, as_before, draw_questions
     from ipo_prompts.experiments.clicks.pictures import named_by_both, programs_of_run, two_programs
@@ -97,7 +96,7 @@ def verify(
     device: Device = "auto",
     trust: Trust = False,
 ) -> int:
-    """Print what the answers to a page show, and keep the verdict with the run."""
+    """Print the verdict of your answers to a page of `ipo label`, and keep it with the run."""
     look_first([place, *(others or ())], "the answers", [answers])
     from ipo_prompts.experiments.clicks.drawing import name_pictures, read_drawing, sides_of
     from ipo_prompts.experiments.clicks.pictures import two_programs

@@ -45,7 +45,7 @@ GpuShare = Annotated[
 DryRun = Annotated[bool, typer.Option("--dry-run", help="run nothing; print what would be asked, and the price")]
 Time = Annotated[bool, typer.Option("--time", help="with --dry-run, measure one batch and also estimate the minutes")]
 Trust = Annotated[
-    bool, typer.Option("--trust", help="allow the CLIP, data and models that a run or program from elsewhere names")
+    bool, typer.Option("--trust", help="allow the CLIP, data and models of a run or program from elsewhere")
 ]
 DataWords = Annotated[
     list[str] | None,

@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 data_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="List, check and preview data sets.")
 
 Spec = Annotated[str, typer.Argument(help=meaning("data"))]
-Seed = Annotated[int, typer.Option(help="seed of the split, for data that bring none")]
+Seed = Annotated[int, typer.Option(help="seed of the split, for data without a split")]
 
 
 @data_app.command("list")
 def list_data() -> None:
-    """List the known data sets, their official sizes, those on this machine, and the other forms that are read."""
+    """List the known data sets with their official sizes, and say which are on this machine."""
     from ipo_prompts.experiments.data.benchmarks import REGISTRY, ROOT_VARIABLE, default_root, state
     from ipo_prompts.experiments.data.sources import FORMS
 
@@ -53,7 +53,7 @@ def check(
     spec: Spec,
     clip: Annotated[
         str | None,
-        typer.Option(help="also check class names with the tokenizer of this CLIP, and whether words can help it"),
+        typer.Option(help="also check class names with this CLIP's tokenizer, and whether words can help this CLIP"),
     ] = None,
     seed: Seed = 0,
     words: DataWords = None,
@@ -225,7 +225,7 @@ def _say_next(spec: str, data: DataSet, clip: str | None, words: list[str]) -> N
 def names(
     spec: Spec,
     clip: Annotated[
-        str | None, typer.Option(help="also write the words that are nearest to the pictures for this CLIP")
+        str | None, typer.Option(help="also write the words that this CLIP finds nearest to the pictures")
     ] = None,
     out: Annotated[
         Path | None,
@@ -263,7 +263,7 @@ def preview(
     part: Part = "train",
     seed: Seed = 0,
 ) -> None:
-    """Put a few pictures of each class on one sheet. Of many classes, only some are shown."""
+    """Put a few pictures of each class on one sheet. If there are many classes, only some are shown."""
     from ipo_prompts.experiments.data import load_data
     from ipo_prompts.experiments.data.check import contact_sheet
     from ipo_prompts.experiments.data.dataset import empty_classes

@@ -20,7 +20,9 @@ KINDS = ("tutorial", "how-to", "reference", "explanation", "evidence", "project"
 """The folders of pages, in the order in which a newcomer needs them."""
 
 
-def docs(page: Annotated[str | None, typer.Argument(help="the name of a page; without it, all names")] = None) -> None:
+def docs(
+    page: Annotated[str | None, typer.Argument(help="the name of a page; without a name, all names are listed")] = None,
+) -> None:
     """Print a page of the documentation, or list the pages."""
     root = Path(str(files("ipo_prompts"))) / "docs"
     pages = {file.stem: file for kind in KINDS for file in sorted((root / kind).glob("*.md"))}

@@ -146,7 +146,7 @@ def _text(findings: dict[str, Any]) -> str:
 
 @models_app.command("list")
 def list_models() -> None:
-    """List the models: size, licence, whether the weights are on this machine, and from where."""
+    """List the models with size, licence and source, and whether the weights are on this machine."""
     from ipo_prompts.programs.lm import weights
 
     for name, model in weights.MODELS.items():

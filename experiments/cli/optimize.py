@@ -51,8 +51,8 @@ def search_template(
         list[str] | None,
         typer.Argument(
             metavar="[CONFIG] [DATA] [key=value …]",
-            help="settings, listed below; DATA is what --data takes; CONFIG is a YAML file or one of the complete "
-            "published settings: paper-1-shot, paper-16-shot, code-1-shot",
+            help="settings, listed below. DATA is as for --data. CONFIG is a YAML file or one of the published "
+            "settings: paper-1-shot, paper-16-shot, code-1-shot",
         ),
     ] = None,
     data: Data = None,
@@ -78,7 +78,7 @@ def search_template(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
-    """Search for a better template, choose a winner with held-back pictures, and test it once on sealed ones."""
+    """Search for a better template, choose the winner with selection pictures, and test it once on test pictures."""
     from ipo_prompts.experiments.run.files import check_writable, default_folder, reserved
     from ipo_prompts.programs.record.redaction import check_key
     from ipo_prompts.programs.record.trust import resume_command, trusting

@@ -35,7 +35,9 @@ EXAMPLES = examples(
 
 def predict(
     program: Program,
-    pictures: Annotated[list[Path], typer.Argument(help="pictures, folders of them, or - for their paths from stdin")],
+    pictures: Annotated[
+        list[Path], typer.Argument(help="pictures, folders of pictures, or - to read paths from stdin")
+    ],
     format_: Annotated[
         Literal["table", "csv", "jsonl"], typer.Option("--format", help="table, csv or jsonl")
     ] = "table",
@@ -43,7 +45,7 @@ def predict(
     reject: Annotated[
         float | None,
         typer.Option(
-            help="reject pictures of no class; of the others at most this share may be rejected by mistake",
+            help="reject pictures of no class; at most this share of the others may be rejected by mistake",
             metavar="SHARE",
             min=1e-6,
             max=0.5,
@@ -58,9 +60,7 @@ def predict(
             max=1 - 1e-6,
         ),
     ] = None,
-    template: Annotated[
-        str | None, typer.Option(help="classify with this template, such as the initial one, instead of the program's")
-    ] = None,
+    template: Annotated[str | None, typer.Option(help="classify with this template instead of the program's")] = None,
     device: Device = "auto",
     trust: Trust = False,
 ) -> int:

@@ -175,7 +175,9 @@ def report(
     runs: Annotated[list[Path], typer.Argument(help="run directories, or one cells.jsonl.gz", metavar="RUN…")],
     out: Annotated[
         Path | None,
-        typer.Option(help="the file to write; default RUN/report.html, for several runs report.html", metavar="FILE"),
+        typer.Option(
+            help="the file to write; default RUN/report.html, or report.html for several runs", metavar="FILE"
+        ),
     ] = None,
 ) -> int:
     """Make a page that explains one run, or shows several runs side by side.
@@ -207,16 +209,14 @@ def export_program(
     ],
     out: Annotated[
         Path | None,
-        typer.Option(
-            help="the file or folder to write; must not exist yet; may be left out with --push", metavar="PATH"
-        ),
+        typer.Option(help="the new file or folder to write; not needed with --push", metavar="PATH"),
     ] = None,
     pictures: Annotated[
         Path | None,
-        typer.Option(help="pictures to check the export on; default some that ship with IPO", metavar="PATH"),
+        typer.Option(help="pictures to check the export with; default pictures that ship with IPO", metavar="PATH"),
     ] = None,
     dataset: Annotated[
-        str | None, typer.Option(help="for clip_benchmark: its name of the data set; default wds/ipo", metavar="NAME")
+        str | None, typer.Option(help="for clip_benchmark: the data set's name there; default wds/ipo", metavar="NAME")
     ] = None,
     hf_model: Annotated[
         str | None, typer.Option(help="for hf: hub id or folder of the same CLIP in the hf format", metavar="ID")
@@ -224,8 +224,8 @@ def export_program(
     push: Annotated[
         str | None,
         typer.Option(
-            help="for hub: upload the folder to this repository, which is private if it is new; needs a token of the "
-            "Hugging Face hub",
+            help="for hub: upload the folder to this repository, with a token of the Hugging Face hub; a new "
+            "repository is private",
             metavar="USER/NAME",
         ),
     ] = None,

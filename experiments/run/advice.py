@@ -54,9 +54,9 @@ def advice(result: RunResult, config: RunConfig | None, folder: Path) -> tuple[s
     lead = known.lead if known else None
     if lead and lead.ci95[0] > 0 and not head and again:
         return (
-            "pictures tell more than words here: the mean picture of a class names "
-            f"{points(lead.difference)} points {between(lead)} more than the template, on pictures left out of the "
-            "mean; let both decide:"
+            "pictures tell more than words here: the nearest class mean gains "
+            f"{points(lead.difference)} points {between(lead)} over the template, on pictures left out of the mean; "
+            "let both decide:"
         ), (again, "head=blend")
     if head and head.kept:
         return "use the program as it is: words and pictures decide together", ()

@@ -193,7 +193,7 @@ def seen_before(test: Comparison, unit: str, opened: int, elsewhere: int = 0) ->
     where = f", {elsewhere} of them elsewhere" if elsewhere else ""
     return (
         f"The test is not the first: it is opening {opened} of these sealed {unit} or some of them{where}. What the "
-        "earlier ones showed may be the reason for this run, so p is corrected for that."
+        "earlier openings showed may be the reason for this run, so p is corrected."
     )
 
 

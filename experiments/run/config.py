@@ -44,41 +44,41 @@ class JobSettings(BaseModel):
     preset: Literal["default", "paper", "code"] = Field(
         "default", description="settings to start from: IPO's own, the paper's, or those of the paper's code"
     )
-    data: str = Field(
-        "embedded", description="folder:PATH, table:PATH, hf:NAME, or another name that `ipo data list` shows"
-    )
+    data: str = Field("embedded", description="folder:PATH, table:PATH, hf:NAME, or a name from `ipo data list`")
     task: str | None = Field(
-        None, description="one sentence that says what the pictures show; unset: made from the class names"
+        None, description="one sentence that says what the pictures show; unset: IPO makes it from the class names"
     )
     class_names: str | dict[Any, Any] | list[Any] | None = Field(
         None,
-        description="a table: class → its name in prompts, or a list of synonyms; unset: classes.yaml in the folder of "
-        "pictures. For pictures without labels, a list of all class names, or a text file with one name a line",
+        description="a table of classes, each with its name in prompts or a list of synonyms; unset: classes.yaml "
+        "in the folder of pictures. For pictures without labels: a list of all class names, or a text file with one "
+        "name a line",
     )
     labels: Literal["given", "none", "several"] = Field(
         "given",
         description="given: each picture has one label; none: labels are not used (ipo docs no-labels); several: a "
-        "table lists all classes that a picture shows, cat|sofa (ipo docs several-labels)",
+        "table lists all classes of a picture, such as cat|sofa (ipo docs several-labels)",
     )
     exclude: list[str] = Field([], description="classes to leave out, such as '[dog, n02084071]'")
     background: Background = Field(
         "white",
-        description="white: pictures are read as viewers show them, turned by their EXIF and with white behind "
-        "transparent parts; as-is: pictures are read as stored. The paper's data sets are always read as stored",
+        description="white: pictures are turned as their EXIF says, and transparent parts become white; as-is: "
+        "pictures are read as stored. The paper's data sets are always read as stored",
     )
     clip: str = Field("embedded", description="embedded, MODEL/TAG (ViT-B-16/openai), hf-hub:…, local-dir:…")
     device: str = Field(
         AUTO,
-        description="where the CLIP runs: cpu, cuda, cuda:1, mps, or auto (an accelerator if there is one)",
+        description="where the CLIP runs: cpu, cuda, cuda:1, mps or auto",
     )
     precision: Precision = Field(
         "fp32",
-        description="precision of the CLIP. OpenAI's code uses fp16 on a GPU; on a CPU fp16 is several times slower",
+        description="precision of the CLIP. OpenAI's code uses fp16 on a GPU. On a CPU fp16 is several times slower",
     )
     head: Literal["words", "blend"] = Field(
         "words",
-        description="words: the program classifies with the template alone; blend: also with the labelled search and "
-        "selection pictures, whose weight is chosen by leave-one-out. The verdict is about the template alone",
+        description="words: the program classifies with the template; blend: with the template and the labelled search "
+        "and selection pictures. Leave-one-out chooses the weight of the pictures. The verdict is about the template "
+        "alone",
     )
     verdict: Literal["plain", "balanced"] = Field(
         "plain",
@@ -87,14 +87,14 @@ class JobSettings(BaseModel):
     reward: dict[str, Any] = Field(
         {"name": REWARDS.default},
         validate_default=True,
-        description=f"what is maximised: {', '.join(REWARDS)}, or MODULE:CLASS of your own; its settings are "
-        "reward.KEY=VALUE, and `ipo optimize reward=NAME --help` lists them",
+        description=f"what is maximised: {', '.join(REWARDS)}, or MODULE:CLASS of your own. `ipo optimize "
+        "reward=NAME --help` lists its settings, reward.KEY=VALUE",
     )
     strategy: dict[str, Any] = Field(
         {"name": STRATEGIES.default},
         validate_default=True,
-        description=f"how new templates are found: {', '.join(STRATEGIES)}, or MODULE:CLASS of your own; its settings "
-        "are strategy.KEY=VALUE, and `ipo optimize strategy=NAME --help` lists them",
+        description=f"how new templates are found: {', '.join(STRATEGIES)}, or MODULE:CLASS of your own. `ipo "
+        "optimize strategy=NAME --help` lists its settings, strategy.KEY=VALUE",
     )
     lm: str = Field(
         "local", description="local, local/small|base|large, local/PATH.gguf, a litellm name, replay/RUN, none"
@@ -103,14 +103,14 @@ class JobSettings(BaseModel):
     lm_context: int | None = Field(
         None,
         ge=1,
-        description="context length of lm in tokens, for prompt and reply together; descriptions are shortened to fit. "
-        "Unset: as litellm knows",
+        description="the most tokens of a question to lm and its reply together; descriptions are shortened to fit. "
+        "Unset: what litellm knows",
     )
     temperature: float = Field(1.0, gt=0, le=2, description="sampling temperature of the language models")
     max_tokens: int = Field(1024, ge=16, description="longest reply of a language model, in tokens")
     describer: str = Field(
         "clip",
-        description="clip (no language model), clip-greedy (phrase by phrase), fit (phrase by phrase, without labels), "
+        description="clip (no language model), clip-greedy (phrase by phrase), fit (the same without labels), "
         "none, or a multimodal litellm name",
     )
     describer_api_base: str | None = Field(None, description="address of an OpenAI-compatible server for the describer")
@@ -121,31 +121,29 @@ class JobSettings(BaseModel):
     described_pictures: int = Field(
         16, ge=1, description="how many search pictures a multimodal describer sees at most"
     )
-    shots: int = Field(4, ge=1, description="how many pictures of each class the search uses at most")
-    selection_shots: int = Field(
-        2, ge=0, description="how many pictures of each class are held back to choose the winner, at most; 0: none"
-    )
+    shots: int = Field(4, ge=1, description="how many search pictures each class has at most")
+    selection_shots: int = Field(2, ge=0, description="how many selection pictures each class has at most; 0: none")
     search_pictures: int | None = Field(
-        None, ge=2, description="how many of the pictures drawn for the search are used for scores; unset: all"
+        None, ge=2, description="the number of search pictures on which templates are scored; unset: all"
     )
     classes: Literal["all", "base-to-new"] = Field(
         "all", description="base-to-new: search on the first half of the classes, test on both halves"
     )
     also_fit: list[str] = Field(
         [],
-        description="data sets for which you will use the template later; with their class names, too, each template "
-        "must be short enough",
+        description="data sets for which you will use the template later. Each template must be short enough for their "
+        "class names, too",
     )
     start_from: str | None = Field(
         None,
-        description="an earlier run: its templates are candidates, and its settings hold where you type no others",
+        description="an earlier run. Its templates are candidates, and its settings hold unless you type others",
     )
     opened: int = Field(
         0,
         ge=0,
         le=1_000_000,
-        description="how often other tests used these test pictures, or some of them. Runs in the same folder, and the "
-        "run that this one starts from, are counted automatically",
+        description="how many other tests used these test pictures or some of them. IPO itself counts runs in the same "
+        "folder and the run of start_from",
     )
     track: Literal["none", "wandb"] = Field("none", description="wandb: log the run in Weights & Biases")
 

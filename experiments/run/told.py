@@ -206,11 +206,11 @@ def warning_of(found: Baselines, best: float) -> str:
 
     `best` is the larger of the accuracies of the initial and the chosen template.
     """
-    says = f"templates name {100 * best:.1f} % at best"
+    says = f"templates are right on {100 * best:.1f} % at best"
     if found.weak == "near guessing":
-        return f"This CLIP is near guessing on these pictures: {says}, guessing {100 * found.guessing:.1f} %."
+        return f"This CLIP is near guessing on these pictures: {says}, guessing on {100 * found.guessing:.1f} %."
     if found.weak and found.class_mean:
-        mean = f"the nearest class mean {100 * found.class_mean.value:.1f} %"
+        mean = f"the nearest class mean on {100 * found.class_mean.value:.1f} %"
         return f"This CLIP sees far more here than words tell it: {says}, {mean}."
     return ""
 
@@ -270,7 +270,7 @@ def names_in_words(found: NamesFound) -> str:
     table = found.sealed
     have = f"{len(found.renamed)} classes have" if len(found.renamed) > 1 else "one class has"
     return (
-        f"{tried}, and {have} another name: they gained {held}, where names of other classes gained "
+        f"{tried}, and {have} another name. The new names gained {held}; names of other classes gained "
         f"{points(found.permuted)}. On the sealed test pictures the template has {share(table.template_found)} with "
         f"these names and {share(table.template_given)} with the given names, a difference of "
         f"{points(table.difference)} points {between(table)}, n = {table.template_found.n:,}; the "
@@ -316,7 +316,7 @@ def offsets_in_words(found: OffsetsFound, same: bool) -> str:
 def _added(added: Added, kept: bool, same: bool) -> str:
     here, initial = ((one.without if kept else one.with_) for one in (added.template, added.initial))
     gain = points(added.template.difference)
-    added_by = f"they add {gain}" if kept else f"{gain} over it without"
+    added_by = f"they add {gain}" if kept else f"{gain} over the template without offsets"
     beside = "" if same else f", the initial template {100 * initial.value:.1f} %"
     return f"{share(here)} ({added_by}){beside}"
 
@@ -366,7 +366,7 @@ def head_in_words(found: HeadFound) -> str:
         text += "; pictures alone are better, so words do harm here"
     if found.without:
         more = f" and {len(found.without) - NAMED} more" if len(found.without) > NAMED else ""
-        text += f". Decided by words alone, for want of pictures: {', '.join(found.without[:NAMED])}{more}"
+        text += f". Words alone decide for classes without labelled pictures: {', '.join(found.without[:NAMED])}{more}"
     return f"{text}. The verdict is about the template alone."
 
 
@@ -382,9 +382,8 @@ def started_in_words(found: Started, unit: str) -> str:
     where = f"the same search {unit}" if found.same_pictures else f"the search {unit} of this run"
     words = f"Started from {found.run}: {found.templates:,} of its templates are candidates, scored again on {where}."
     if found.chose:
-        words += (
-            f" Some of them were found on {found.chose:,} of the pictures that now choose, which flatters the choice."
-        )
+        words += f" Some of these templates were found on {found.chose:,} of the pictures that now choose."
+        words += " This flatters them."
     return words
 
 
@@ -397,11 +396,12 @@ def untested_in_words(found: Untested, kept: bool) -> str:
     def of_all(count: int) -> str:
         return f"{count:,} of {found.pictures:,} pictures ({100 * count / found.pictures:.0f} %)"
 
-    by_mean = f"centring, which needs no words, renames {of_all(found.changed_by_mean)}"
+    by_mean = f"centring, which needs no words, changes the labels of {of_all(found.changed_by_mean)}"
     if kept:
         return f"Beside the initial template: {by_mean}."
     return (
-        f"The template renames {of_all(found.changed)}; its rival, {by_mean}. The two differ on {of_all(found.apart)}."
+        f"The template changes the labels of {of_all(found.changed)}; its rival, {by_mean}. The two differ on "
+        f"{of_all(found.apart)}."
     )
 
 

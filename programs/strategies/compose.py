@@ -59,12 +59,15 @@ class ComposeSettings(BaseModel, extra="forbid", frozen=True):
     """What a language model is asked for, and how many compositions are tried."""
 
     words: int = Field(
-        2, ge=0, le=100, description="templates that the language model writes in a step; their parts are recombined"
+        2,
+        ge=0,
+        le=100,
+        description="how many templates the language model writes in a step; their parts are recombined",
     )
     scored_templates: int = Field(
         100,
         ge=1,
-        description="compositions that a step scores, besides the phrases of the vocabulary. With more than 70 "
+        description="how many compositions a step scores, besides the phrases of the vocabulary. With more than 70 "
         "classes, only promising compositions are scored",
     )
     domain_words: int = Field(

@@ -31,7 +31,7 @@ class SearchSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    steps: int = Field(12, ge=1, description="the number of steps; each asks for new templates")
+    steps: int = Field(12, ge=1, description="the number of steps; each step proposes new templates")
     candidates_per_step: int = Field(5, ge=1, le=100, description="how many templates a step proposes")
     initial_template: str = Field(
         BASELINE, description="the template that the search starts from; the winner is compared with it"
@@ -50,20 +50,20 @@ class SearchSettings(BaseModel):
         description="phrases for templates and descriptions. shipped: how pictures can look; general: the most "
         "frequent words of English; none: no phrases",
     )
-    seed: int = Field(0, ge=0, description="seed for drawing pictures and for the language model")
+    seed: int = Field(0, ge=0, description="seed of the draw of pictures and of the language model")
     offsets: Literal["none", "centring", "prior"] = Field(
         "none",
         description="one number for each class, added to its logits. centring: subtract the mean picture feature; "
-        "prior: shift the logits until all classes are predicted equally often. Offsets are kept only if labelled "
-        "held-back pictures show a gain",
+        "prior: shift the logits until all classes are predicted equally often. Offsets are kept only if selection "
+        "pictures show a gain",
     )
     names: Literal["given", "search"] = Field(
         "given",
-        description="search: try other names of the classes in the chosen template, from WordNet and from lm if there "
-        "is one. New names are taken only if held-back pictures show a gain",
+        description="search: try other class names in the chosen template, from WordNet and lm. New names are taken "
+        "only if pictures left out of the choice show a gain",
     )
     name_candidates: dict[str, list[str]] | None = Field(
-        None, description="for names=search: a table, class → more names to try, or a YAML file with this table"
+        None, description="for names=search: more names to try for each class, as a table or a YAML file"
     )
     budget_usd: float | None = Field(None, gt=0, description="stop before this many US dollars are spent")
     budget_tokens: int | None = Field(None, gt=0, description="stop before this many tokens are used")

@@ -109,7 +109,7 @@ def test_with_several_labels_the_next_step_names_several_classes(
 @pytest.mark.parametrize(
     ("low", "weak", "asked", "advice"),
     [
-        (0.01, None, False, "pictures tell more than words here: the mean picture of a class names +10.00 points"),
+        (0.01, None, False, "pictures tell more than words here: the nearest class mean gains +10.00 points"),
         (0.01, "near guessing", False, "pictures tell more than words"),
         (0.01, None, True, "use the program as it is: words and pictures decide together"),
         (-0.01, "near guessing", False, "another CLIP is likely to help more than words"),

@@ -35,20 +35,20 @@ def test_what_makes_templates_a_poor_answer(
         (
             0.484,
             0.859,
-            "This CLIP sees far more here than words tell it: templates name 48.4 % at best, "
-            "the nearest class mean 85.9 %.",
+            "This CLIP sees far more here than words tell it: templates are right on 48.4 % at best, "
+            "the nearest class mean on 85.9 %.",
             "Class names that this CLIP knows better, or another CLIP,",
         ),
         (
             0.09,
             0.859,
-            "This CLIP is near guessing on these pictures: templates name 9.0 % at best, guessing 5.0 %.",
+            "This CLIP is near guessing on these pictures: templates are right on 9.0 % at best, guessing on 5.0 %.",
             "Class names that this CLIP knows better, or another CLIP,",
         ),
         (
             0.09,
             0.1,
-            "This CLIP is near guessing on these pictures: templates name 9.0 % at best, guessing 5.0 %.",
+            "This CLIP is near guessing on these pictures: templates are right on 9.0 % at best, guessing on 5.0 %.",
             "Another CLIP is likely",
         ),
         (0.8, 0.859, "", ""),

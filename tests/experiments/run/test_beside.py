@@ -130,5 +130,5 @@ def test_what_words_do_for_pictures_follows_the_interval() -> None:
 
 def test_of_many_classes_without_pictures_the_first_are_named_and_the_others_counted() -> None:
     some, many = (head_in_words(head_found(0.1, 0.2, count)) for count in (5, 7))
-    assert "by words alone, for want of pictures: class 0, class 1, class 2, class 3, class 4. " in some
+    assert "decide for classes without labelled pictures: class 0, class 1, class 2, class 3, class 4. " in some
     assert "class 3, class 4 and 2 more. " in many

@@ -211,7 +211,7 @@ def test_a_template_that_stays_is_said_to_stay() -> None:
 def test_a_later_opening_is_told_whatever_it_shows(after: list[int]) -> None:
     found = comparison(score([0] * 50), score(after, "another <CLASS>"))
     assert "opening" not in verdict(found, "pictures", 1)
-    why = "What the earlier ones showed may be the reason for this run, so p is corrected for that."
+    why = "What the earlier openings showed may be the reason for this run, so p is corrected."
     assert verdict(found, "pictures", 4).endswith(
         f" The test is not the first: it is opening 4 of these sealed pictures or some of them. {why}"
     )
