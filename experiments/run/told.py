@@ -409,8 +409,8 @@ def _cost(result: RunResult, config: RunConfig | None) -> str:
     """Say how many templates were scored, how long the run took, and how often which language model was asked."""
     from ipo_prompts.programs.lm.connect import REPLAY  # imports DSPy, which tables do not need
 
-    scored = result.templates_scored
-    tried = f"{scored} template{'s' * (scored != 1)} in {result.seconds['total']:.0f} s"
+    scored = result.templates_scored + result.scored_only
+    tried = f"{scored:,} template{'s' * (scored != 1)} in {result.seconds['total']:.0f} s"
     used = result.lm.optimizer
     asked = "no language model"
     if used:
