@@ -126,6 +126,7 @@ def label_free(
     See ipo docs label-free. Its words are data=NAME,…, clip=NAME, vocabulary=shipped or general, templates=N that
     compete and draws=N of pictures and classes.
     """
+    from benchmarks.lab.cells import Cells
     from benchmarks.lab.label_free import measure_all, read_asked
     from benchmarks.lab.label_free_table import in_numbers, label_free_documents
     from ipo_prompts.experiments.compare.documents import write_documents
@@ -141,7 +142,8 @@ def label_free(
         )
         return 0
     check_writable(out)
-    found = measure_all(asked, out, lambda spec: None if quiet else print(spec, file=sys.stderr))
+    with Cells(out / "cells.jsonl.gz") as cells:
+        found = measure_all(asked, cells, lambda spec: None if quiet else print(spec, file=sys.stderr))
     texts = label_free_documents(found, asked.clip)
     write_documents(texts, out)
     if as_json:

@@ -9,14 +9,12 @@ else.
 
 from __future__ import annotations
 
-import json
 import math
 import random
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
-from itertools import product
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -26,6 +24,7 @@ from numpy.typing import NDArray
 from benchmarks.common import arguments
 from benchmarks.lab import bed
 from benchmarks.lab.bed import CLAIMS, claims, shared
+from benchmarks.lab.cells import Cells, short
 from benchmarks.lab.crossed import crossed_interval
 from ipo_prompts.experiments.data import load_data
 from ipo_prompts.metrics.arrays import Doubles, Floats
@@ -276,44 +275,41 @@ def one(found: Measured, scores: Scores, labels: int, seed: int) -> Doubles:
     return np.stack([tested[winners] - tested[0], winners > 0, found.words["all"][winners]], axis=1)
 
 
-def cells_of(clip: str, place: str, draws: int, pairs: int) -> Iterator[dict[str, Any]]:
-    """Measure a CLIP on a set. Yield the mean over draws for each group of classes and number of labels.
+def cells_of(clip: str, place: str, draws: int, pairs: int) -> list[dict[str, Any]]:
+    """Measure a CLIP on a set. Return the mean over draws for each group of classes and number of labels.
 
     A quarter of as many draws have shuffled labels.
     """
-    found = measure(clip, place, pairs)
+    found, cells = measure(clip, place, pairs), []
     for shuffled, seeds in ((False, draws), (True, -(-draws // 4))):
         sums: dict[tuple[str, int], list[Doubles]] = defaultdict(list)
         for group, labels, seed, scores in draws_of(found, seeds, shuffled):
             sums[group, labels].append(one(found, scores, labels, seed))
         for (group, labels), rows in sums.items():
             cell = {"group": group, "labels": labels, "shuffled": shuffled}
-            yield {**cell, "rules": np.round(np.mean(rows, axis=0), 4).tolist()}
+            cells.append({**cell, "rules": np.round(np.mean(rows, axis=0), 4).tolist()})
+    return cells
 
 
 def main() -> None:
-    """Measure what the file of cells lacks, and print the table of all its cells."""
+    """Measure what the file of cells lacks, and print the table."""
     options = arguments(
         __doc__,
         clips={"default": "embedded", "help": "as in ipo optimize, with commas between"},
         sets={"type": int, "default": 3, "help": "of each kind of claims"},
         draws={"type": int, "default": 20, "help": "of labelled pictures, each set"},
-        cells={"type": Path, "default": None, "help": "a file (.jsonl) that keeps what is measured"},
+        cells={"type": Path, "default": None, "help": "a file that keeps what is measured (.jsonl.gz)"},
     )
-    file: Path | None = options.cells
-    cells = [json.loads(line) for line in file.read_text().splitlines()] if file and file.exists() else []
-    known = {(cell["clip"], cell["set"]) for cell in cells}
     places = [claims(kind)[i].spec for i in range(1 if options.small else options.sets) for kind in CLAIMS]
-    for clip, place in product(options.clips.split(","), places):
-        if (clip, place) in known:
-            continue
-        size = (2, 40) if options.small else (options.draws, PAIRS)
-        found = [{"clip": clip, "set": place, **cell} for cell in cells_of(clip, place, *size)]
-        cells += found
-        if file:
-            with file.open("a") as kept:
-                kept.writelines(json.dumps(cell) + "\n" for cell in found)
-    print("\n".join(table(cells)))
+    draws, pairs = (2, 40) if options.small else (options.draws, PAIRS)
+    with Cells(options.cells) as cells:
+        found = [
+            {"clip": short(clip), "set": place, **cell}
+            for clip in options.clips.split(",")
+            for place in places
+            for cell in cells.of((short(clip), place, draws), partial(cells_of, clip, place, draws, pairs))
+        ]
+    print("\n".join(table(found)))
 
 
 def table(cells: list[dict[str, Any]]) -> list[str]:

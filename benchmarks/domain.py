@@ -9,7 +9,8 @@ intervals over CLIPs, domains and shifts; in brackets the mean on classes with a
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import chain
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 
 from benchmarks.common import arguments
 from benchmarks.lab.bed import CLEAN, DOMAINS, SHIFTED
+from benchmarks.lab.cells import Cells, short
 from benchmarks.lab.crossed import crossed_interval
 from ipo_prompts.experiments.data import load_data
 from ipo_prompts.metrics.arrays import Doubles
@@ -38,32 +40,29 @@ Gains = dict[str, tuple[float, float, float]]
 
 
 def main() -> None:
-    """Measure and print a table for each kind of set."""
+    """Measure what the file of cells lacks, and print a table for each kind of set."""
     options = arguments(
         __doc__,
         clips={"default": "embedded", "help": "as in ipo optimize, with commas between"},
-        cells={
-            "type": Path,
-            "help": "a file of JSON lines to add the gains of each CLIP and set to, and to go on from",
-        },
+        cells={"type": Path, "default": None, "help": "a file that keeps what is measured (.jsonl.gz)"},
     )
-    shifts = (CLEAN,) if options.small else (CLEAN, *SHIFTS)
-    found = {}
-    if options.cells and options.cells.exists():
-        lines = map(json.loads, options.cells.read_text("utf-8").splitlines())
-        found = {tuple(line["of"]): line["gains"] for line in lines}
-    for spec in options.clips.split(","):
-        missing = [(spec, base, shift) for base in (*DOMAINS, "") for shift in shifts]
-        for of in [one for one in missing if (Path(spec).name, *one[1:]) not in found]:
-            key, gains = (Path(spec).name, *of[1:]), measured(*of)
-            found[key] = gains
-            if options.cells:
-                with options.cells.open("a", encoding="utf-8") as out:
-                    out.write(json.dumps({"of": key, "gains": gains}) + "\n")
-    wanted = {Path(spec).name for spec in options.clips.split(",")}
-    shown = {key: gains for key, gains in found.items() if key[0] in wanted}
-    for line in (*table(shown), "", *leads(shown)):
+    with Cells(options.cells) as cells:
+        found = gains_of(cells, options.clips.split(","), (CLEAN,) if options.small else (CLEAN, *SHIFTS))
+    for line in (*table(found), "", *leads(found)):
         print(line)
+
+
+def gains_of(
+    cells: Cells, clips: Sequence[str], shifts: Sequence[str] = (CLEAN, *SHIFTS)
+) -> dict[tuple[str, ...], Gains]:
+    """Return the gains on each set: the CLIP, the word of the domain, and the shift → the gains."""
+    return {
+        key: cells.of(key, partial(measured, clip, base, shift))
+        for clip in clips
+        for base in (*DOMAINS, "")
+        for shift in shifts
+        for key in [(short(clip), base, shift)]
+    }
 
 
 def measured(spec: str, base: str, shift: str) -> Gains:

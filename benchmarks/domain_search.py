@@ -1,7 +1,7 @@
 """What domain words add to the default search, over several CLIPs, by kinds of sets.
 
 Reads the cells of grids `domain-words`, one run directory for each CLIP, and keeps of each run its template and its
-accuracy on test pictures in a file of JSON lines. Prints gains in points, with intervals that are crossed over CLIPs,
+accuracy on test pictures. Prints gains in points, with intervals that are crossed over CLIPs,
 domains and shifts; for sets of one domain also over CLIPs alone, each the mean of its sets; and how often the template
 that was found says what all classes are.
 """
@@ -11,19 +11,21 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from benchmarks.common import arguments
+from benchmarks.gains import CELLS
 from benchmarks.lab.bed import CLEAN, SHIFTED, set_of
+from benchmarks.lab.cells import Cells, short
 from benchmarks.lab.crossed import crossed_interval
 from ipo_prompts.experiments.compare.cell import FILE_NAME
 from ipo_prompts.experiments.compare.methods import SUBJECT
 from ipo_prompts.metrics.arrays import Doubles
 
-KEPT = Path(__file__).parent / "lab" / "domain-search.jsonl"
 Line = dict[str, Any]
 
 
@@ -33,32 +35,37 @@ def main() -> None:
         __doc__,
         runs={"default": "", "help": "run directories of the grid, with commas between; their cells are kept"},
         clips={"default": "ambiguous-82,ambiguous-83", "help": "names of CLIPs, with commas between"},
-        cells={"type": Path, "default": KEPT, "help": "the file of JSON lines"},
+        cells={"type": Path, "default": CELLS / "domain-words-search.jsonl.gz", "help": "the file of cells"},
     )
-    lines = list(map(json.loads, options.cells.read_text("utf-8").splitlines())) if options.cells.exists() else []
-    for run in filter(None, options.runs.split(",")):
-        new = sorted(read(Path(run)), key=lambda line: (line["clip"], line["data"], line["row"]))
-        lines += [line for line in new if line not in lines]
-    if options.runs:
-        options.cells.write_text("".join(json.dumps(line) + "\n" for line in lines), "utf-8")
-    wanted = options.clips.split(",")
-    for line in table([line for line in lines if line["clip"] in wanted]):
+    with Cells(options.cells) as cells:
+        for run in filter(None, options.runs.split(",")):
+            for key, found in read(Path(run)):
+                cells.of(key, partial(dict, found))
+    for line in table(lines_of(cells, options.clips.split(","))):
         print(line)
 
 
-def read(run: Path) -> Iterator[Line]:
-    """Yield a line for each cell of a run directory."""
+def lines_of(cells: Cells, clips: Sequence[str]) -> list[Line]:
+    """Return what was kept of each run with one of these CLIPs."""
+    return [
+        {"clip": clip, "data": data, "row": row, **found} for (clip, data, row), found in cells.items() if clip in clips
+    ]
+
+
+def read(run: Path) -> Iterator[tuple[tuple[str, str, str], Line]]:
+    """Yield the key of each cell of a run directory, which is its CLIP, set and row, and what is kept of it."""
     for file in (run / "cells").rglob(FILE_NAME):
         content = json.loads(file.read_text("utf-8"))
         cell, (template,) = content["cell"], content["templates"]
-        yield {
-            "clip": Path(cell["settings"]["clip"]).name,
-            "data": cell["data"].removeprefix(SHIFTED),
-            "row": file.parent.parent.name,
-            "template": template["template"],
-            "test": content["scores"]["test"]["value"],
-            "looks": content["budget"]["scored_only"] + content["budget"]["proposals"],
-        }
+        key = short(cell["settings"]["clip"]), cell["data"].removeprefix(SHIFTED), file.parent.parent.name
+        yield (
+            key,
+            {
+                "template": template["template"],
+                "test": content["scores"]["test"]["value"],
+                "looks": content["budget"]["scored_only"] + content["budget"]["proposals"],
+            },
+        )
 
 
 def table(lines: list[Line]) -> Iterator[str]:

@@ -7,58 +7,70 @@ open half of the suite, averaged over CLIPs; it is then tried on the sets of cla
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 
 from benchmarks.common import arguments
 from benchmarks.lab.bed import SHIFTED, expanded, shared
+from benchmarks.lab.cells import Cells
 from benchmarks.lab.crossed import crossed_interval
-from benchmarks.label_free import Bed, header
-from ipo_prompts.metrics.arrays import Floats
+from benchmarks.label_free import TEMPLATES, Bed, head, line
+from ipo_prompts.metrics.arrays import Doubles
 
 SHARES = (0.0, 0.03, 0.1, 0.3, 1.0)
 LABELS = (1, 2, 6)
+DRAWS = 5
 CHOSEN_ON = ("embedded:suite",)
 TRIED_ON = ("embedded:claims-taught", "embedded:claims-untaught", "embedded:claims-clean")
 
 
 def main() -> None:
-    """Measure, choose a share, and print what it gains over loss alone."""
+    """Measure what the file of cells lacks, choose a share, and print what it gains over loss alone."""
     options = arguments(
         __doc__,
         clips={"default": "embedded", "help": "names of CLIPs, with commas between"},
-        draws={"type": int, "default": 5, "help": "of labelled pictures"},
+        draws={"type": int, "default": DRAWS, "help": "of labelled pictures"},
+        cells={"type": Path, "default": None, "help": "a file that keeps what is measured (.jsonl.gz)"},
     )
-    clips, draws = options.clips.split(","), options.draws
+    with Cells(options.cells) as cells:
+        for one in tables(cells, options.clips.split(","), options.draws, small=options.small):
+            print(one, flush=True)
+
+
+def tables(cells: Cells, clips: Sequence[str], draws: int = DRAWS, *, small: bool = False) -> Iterator[str]:
+    """Yield the accuracies by share, and what the best share gains."""
     chosen_on: Sequence[str] = CHOSEN_ON
     tried_on: Sequence[str] = TRIED_ON
-    templates = 300
-    if options.small:
-        chosen_on, tried_on = (f"{SHIFTED}clean@31",), (f"{SHIFTED}held-back/slant+vignette@14",)
-        draws, templates = 1, 20
-    beds = {clip: Bed(clip, templates, None) for clip in clips}
-    open_half = np.array([[measured(bed, spec, draws) for spec in _of(chosen_on)] for bed in beds.values()])
-    means = 100 * open_half.mean(axis=(0, 1))
-    print("Accuracy on the open half, mean over CLIPs and sets, by share of fit:\n")
-    header("labels a class", *map(str, SHARES))
-    for labels, own in zip(LABELS, means, strict=True):
-        _row(labels, *(f"{value:.1f}" for value in own))
-    best = [1 + int(own[1:].argmax()) for own in means]
-    print("\nGain over loss alone of the share that is best there, points:\n")
-    header("CLIP, sets", *(f"{labels}: share {SHARES[i]}" for labels, i in zip(LABELS, best, strict=True)))
-    for clip, bed in beds.items():
+    if small:
+        chosen_on, tried_on, draws = (f"{SHIFTED}clean@31",), (f"{SHIFTED}held-back/slant+vignette@14",), 1
+    beds = [Bed(clip, 20 if small else TEMPLATES) for clip in clips]
+
+    def accuracies(bed: Bed, specs: Sequence[str]) -> Doubles:
+        """Return percents, (sets, labels, shares)."""
+        keys = [(bed.name, spec, draws) for spec in specs]
+        return 100 * np.array([cells.of(key, partial(measured, bed, key[1], draws)) for key in keys])
+
+    means = np.array([accuracies(bed, [name for spec in chosen_on for name in expanded(spec)]) for bed in beds])
+    yield from ("Accuracy on the open half, mean over CLIPs and sets, by share of fit:", "")
+    yield from head("labels a class", *map(str, SHARES))
+    for labels, own in zip(LABELS, means.mean(axis=(0, 1)), strict=True):
+        yield line(labels, *(f"{value:.1f}" for value in own))
+    best = [1 + int(own[1:].argmax()) for own in means.mean(axis=(0, 1))]
+    yield from ("", "Gain over loss alone of the share that is best there, points:", "")
+    yield from head("CLIP, sets", *(f"{labels}: share {SHARES[i]}" for labels, i in zip(LABELS, best, strict=True)))
+    for bed in beds:
         for spec in tried_on:
             sets = expanded(spec)
-            gains = 100 * np.array([measured(bed, name, draws) for name in sets])
-            _row(
-                f"{clip}, {spec.partition(':')[2]}",
-                *(_told(gains[:, k, i] - gains[:, k, 0], sets) for k, i in enumerate(best)),
-            )
+            found = accuracies(bed, sets)
+            told = (_told(found[:, k, i] - found[:, k, 0], sets) for k, i in enumerate(best))
+            yield line(f"{bed.name}, {spec.partition(':')[2]}", *told)
 
 
 def measured(bed: Bed, spec: str, draws: int) -> list[list[float]]:
-    """Return the test accuracy of the template chosen with so many labels and such a share of fit."""
+    """Return the test accuracy of the template chosen with so many labels and such a share of fit, mean over draws."""
     seen = bed.opened(spec)
     true, losses = seen.searched.labels, np.stack([one.losses for one in seen.scores])
     found = np.zeros((draws, len(LABELS), len(SHARES)))
@@ -68,23 +80,15 @@ def measured(bed: Bed, spec: str, draws: int) -> list[list[float]]:
             some = [i for label in range(true.max() + 1) for i in order[true[order] == label][:labels]]
             loss = losses[:, some].mean(axis=1)
             found[draw, k] = [seen.accuracy[int((loss - share * seen.fit).argmin())] for share in SHARES]
-    means: list[list[float]] = found.mean(axis=0).tolist()
+    means: list[list[float]] = found.mean(axis=0).round(6).tolist()
     return means
 
 
-def _of(specs: Sequence[str]) -> list[str]:
-    return [name for spec in specs for name in expanded(spec)]
-
-
-def _told(gains: Floats, sets: list[str]) -> str:
+def _told(gains: Doubles, sets: list[str]) -> str:
     if len(sets) < 2:
         return f"{gains.mean():+.1f}"
     low, high = crossed_interval(gains, shared(sets))
     return f"{gains.mean():+.1f} [{low:.1f}, {high:.1f}]"
-
-
-def _row(*cells: object) -> None:
-    print("|", " | ".join(map(str, cells)), "|", flush=True)
 
 
 if __name__ == "__main__":

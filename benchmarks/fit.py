@@ -11,11 +11,15 @@ calibrated on the table; nothing in it is a verdict.
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
+from functools import cache, partial
 from pathlib import Path
+from typing import Any
 
 from benchmarks.common import arguments
+from benchmarks.lab.cells import Cells, short
 from ipo_prompts.experiments.data.draw import hidden
 from ipo_prompts.experiments.data.load import without_labels
 from ipo_prompts.experiments.run.live_view import Ui
@@ -37,22 +41,33 @@ QUIET = Ui(1, quiet=True)
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure what the file of cells lacks, and print."""
     options = arguments(
         __doc__,
         sets={"default": ",".join(SETS), "help": "names after `embedded:`"},
         clip={"default": "embedded", "help": "as in ipo optimize"},
+        cells={"type": Path, "default": None, "help": "a file that keeps what is measured (.jsonl.gz)"},
     )
-    clip = load_clip(options.clip)
+    with Cells(options.cells) as cells:
+        for line in tables(cells, options.clip, options.sets.split(","), small=options.small):
+            print(line, flush=True)
+
+
+def tables(cells: Cells, clip: str, sets: Sequence[str] = SETS, *, small: bool = False) -> Iterator[str]:
+    """Yield the lines of the table."""
+    loaded = cache(lambda: load_clip(clip))
+    words = ["steps=1", "strategy.scored_templates=3", "shots=1"] if small else []
     for row in (COLUMNS, ["---"] * len(COLUMNS)):
-        print("|", " | ".join(row), "|")
-    for name in ["b"] if options.small else options.sets.split(","):
-        words = ["steps=1", "strategy.scored_templates=3", "shots=1"] if options.small else []
-        print("|", " | ".join(measure(name, clip, words)), "|", flush=True)
+        yield f"| {' | '.join(row)} |"
+    for name in ["b"] if small else sets:
+        lead, taken, *values, best = cells.of((short(clip), name), partial(measure, name, loaded, words))
+        told = [name, f"{lead:.2f}", "yes" if taken else "no", *(f"{value:.1f}" for value in values), best]
+        yield f"| {' | '.join(told)} |"
 
 
-def measure(name: str, clip: Clip, words: list[str]) -> list[str]:
-    """Return the text of each column."""
+def measure(name: str, loaded: Callable[[], Clip], words: list[str]) -> list[Any]:
+    """Return the values of the columns after the set."""
+    clip = loaded()
     config = load_config(None, [f"data=embedded:{name}", "lm=none", *words])
     planned = plan(config)
     data = without_labels(planned.data, None)
@@ -71,8 +86,8 @@ def measure(name: str, clip: Clip, words: list[str]) -> list[str]:
     off = replace(test, offsets=fitted_on("centring", prepared.search.units))  # type: ignore[type-var]
     values += [accuracy.score(templates[:1], off)[0].value, accuracy.score([by_labels], test)[0].value]
     lead = (best.value - initial.value) / reward.spread
-    taken = "no" if result.choice.kept_initial else "yes"
-    return [name, f"{lead:.2f}", taken, *(f"{100 * value:.1f}" for value in values), best.template.replace("|", " ")]
+    accuracies = [round(100 * value, 6) for value in values]
+    return [round(lead, 6), not result.choice.kept_initial, *accuracies, best.template.replace("|", " ")]
 
 
 if __name__ == "__main__":

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache, partial
+from pathlib import Path
 from typing import Any, cast
 from unittest.mock import patch
 
@@ -11,6 +13,7 @@ import numpy as np
 from PIL import Image, ImageEnhance
 
 from benchmarks.common import arguments
+from benchmarks.lab.cells import Cells, short
 from ipo_prompts.experiments.data import Item, load_data, near_copies
 from ipo_prompts.metrics.clip import load_clip
 from ipo_prompts.metrics.features import FeatureStore
@@ -71,39 +74,59 @@ def named(labels: Sequence[int], contents: Sequence[bytes], first: int, step: in
     return [Item(picture, label, picture.name) for picture, label in zip(pictures, labels, strict=True)]
 
 
-def shares(items: Sequence[Item], kinds: Sequence[Kind], store: FeatureStore) -> Iterator[tuple[str, list[float]]]:
-    """Yield, by clues, the share of pictures that a copy was joined with, kind by kind, and the share joined falsely.
+def joined(items: Sequence[Item], kinds: Sequence[Kind], store: FeatureStore) -> dict[str, list[str]]:
+    """Return clues → for each kind "1" for each picture that was joined with its copy, else "0"; last, joined falsely.
 
-    The last share is without copies, and with names that all follow one another, which is the worst case.
+    The last are without copies, and with names that all follow one another, which is the worst case.
     """
     labels, images = [item.label for item in items], [item.picture.image() for item in items]
     firsts = named(labels, [saved(image) for image in images], 0, 2)
     features, n = store.encode([item.picture for item in firsts]), len(items)
     bursts = [named(labels, list(map(kind, images)), 1, 2) for kind in kinds]
     both = [np.concatenate([features, store.encode([item.picture for item in burst])]) for burst in bursts]
+    found = {}
     for name, thresholds in CLUES.items():
         with patch.multiple(near_copies, **cast("dict[str, Any]", thresholds)):
-            found = []
+            masks = []
             for burst, encoded in zip(bursts, both, strict=True):
                 groups = np.array(near_copies.near_copies([*firsts, *burst], encoded))
-                found.append(float((groups[:n] == groups[n:]).mean()))
+                masks.append(groups[:n] == groups[n:])
             alone = np.array(near_copies.near_copies(named(labels, [saved(one) for one in images], 0, 1), features))
-            yield name, [*found, float((np.bincount(alone)[alone] > 1).mean())]
+            masks.append(np.bincount(alone)[alone] > 1)
+            found[name] = ["".join("01"[int(one)] for one in mask) for mask in masks]
+    return found
 
 
 def main() -> None:
-    """Print the table; `--small` one kind on a few pictures."""
-    options = arguments(__doc__)
-    store = FeatureStore(load_clip("embedded"))
-    kinds = KINDS[:1] if options.small else KINDS
-    print("| set | clues | " + " | ".join(kind.__name__ for kind in kinds) + " | joined falsely |")
-    print("| --- | --- |" + " --- |" * (len(kinds) + 1))
-    for domain in "c" if options.small else "abcd":
+    """Measure what the file of cells lacks, and print the table; `--small` one kind on a few pictures."""
+    options = arguments(
+        __doc__, cells={"type": Path, "default": None, "help": "a file that keeps what is measured (.jsonl.gz)"}
+    )
+    with Cells(options.cells) as cells:
+        for line in table(cells, small=options.small):
+            print(line, flush=True)
+
+
+def table(cells: Cells, clip: str = "embedded", *, small: bool = False) -> Iterator[str]:
+    """Yield the lines of the table."""
+    store = cache(lambda: FeatureStore(load_clip(clip)))
+    kinds, most = (KINDS[:1], 60) if small else (KINDS, None)
+
+    def measure(domain: str) -> dict[str, list[str]]:
         items = [item for _, item in load_data(f"embedded:{domain}", seed=0).items()]
-        for name, found in shares(items[:60] if options.small else items, kinds, store):
-            print(f"| {domain} | {name} | " + " | ".join(f"{100 * share:.1f} %" for share in found) + " |", flush=True)
-            if options.small and "grey" in name:
-                assert found[0] == 1, "a picture saved again is found"
+        return joined(items[:most], kinds, store())
+
+    yield "| set | clues | " + " | ".join(kind.__name__ for kind in kinds) + " | joined falsely |"
+    yield "| --- | --- |" + " --- |" * (len(kinds) + 1)
+    for domain in "c" if small else "abcd":
+        for name, found in cells.of((short(clip), domain), partial(measure, domain)).items():
+            yield (
+                f"| {domain} | {name} | "
+                + " | ".join(f"{100 * np.mean(list(map(int, one))):.1f} %" for one in found)
+                + " |"
+            )
+            if small and "grey" in name:
+                assert "0" not in found[0], "a picture saved again is found"
 
 
 if __name__ == "__main__":

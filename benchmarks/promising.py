@@ -8,10 +8,10 @@ minutes and memory, and those of a search that scores all compositions but tries
 
 from __future__ import annotations
 
-import json
 import time
 from collections import defaultdict
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -20,6 +20,7 @@ import numpy as np
 
 from benchmarks.common import arguments, memory, memory_from_here, report
 from benchmarks.lab.bed import SHIFTED
+from benchmarks.lab.cells import Cells, short
 from benchmarks.lab.crossed import crossed_interval
 from benchmarks.lopsided import encoded
 from benchmarks.text_tower import tower
@@ -40,6 +41,7 @@ from ipo_prompts.programs.strategies.compose import Compose, ComposeSettings
 from ipo_prompts.programs.templates.admission import Desk
 from ipo_prompts.programs.templates.settings import SearchSettings
 
+SEEDS = (11, 12, 13, 14, 15)
 SETS = (
     *("dark+upside-down", "noise+sideways", "negative", "edge+gray", "faded+small", "pixel+hue", "blur+bright"),
     *("zoom+sepia", "swirl+rings", "clean", "held-back/dark", "held-back/clean", "held-back/negative+sideways"),
@@ -61,8 +63,8 @@ def main() -> None:
         __doc__,
         clip={"default": "embedded", "help": "the CLIP of the pairs of searches"},
         shots={"type": int, "default": 6, "help": "pictures of each class to search with, at most 6"},
-        seeds={"default": "11,12,13,14,15", "help": "draws of the pictures; none only prints what is kept"},
-        cells={"type": Path, "default": None, "help": "a file of JSON lines to keep searches in, and to go on from"},
+        seeds={"default": ",".join(map(str, SEEDS)), "help": "draws of the pictures"},
+        cells={"type": Path, "default": None, "help": "a file that keeps searches (.jsonl.gz)"},
         model={"default": "", "help": "open_clip architecture of the one search; random weights"},
         classes={"type": int, "default": 1000, "help": "ImageNet class names of the one search"},
         threads={"type": int, "default": 2, "help": "torch threads of the one search"},
@@ -70,22 +72,27 @@ def main() -> None:
     if options.model:
         one_search(options)
         return
-    seeds = [1] if options.small else list(map(int, filter(None, options.seeds.split(","))))
-    shots, steps = (1, 1) if options.small else (options.shots, SearchSettings().steps)
-    lines: list[dict[str, Any]] = []
-    if options.cells and options.cells.exists():
-        lines = list(map(json.loads, options.cells.read_text("utf-8").splitlines()))
-    known = {tuple(line[name] for name in ("clip", "shots", "set", "seed")) for line in lines}
-    clip = load_clip(options.clip)
+    seeds = [1] if options.small else list(map(int, options.seeds.split(",")))
+    with Cells(options.cells) as cells:
+        for row in table(pairs(cells, options.clip, options.shots, seeds, small=options.small)):
+            print(row)
+
+
+def pairs(
+    cells: Cells, clip: str, shots: int = 6, seeds: Sequence[int] = SEEDS, *, small: bool = False
+) -> list[dict[str, Any]]:
+    """Return each pair of searches, with its set; those that are not among the cells are run."""
+    loaded = cache(lambda: load_clip(clip))
+    shots, steps, sets = (1, 1, SETS[-3:-2]) if small else (shots, SearchSettings().steps, SETS)
+    found = []
     for seed in seeds:
-        for name in SETS[-3:-2] if options.small else SETS:
-            if (options.clip, shots, name, seed) not in known:
-                line = {"clip": options.clip, "shots": shots, "set": name, "seed": seed}
-                lines.append(line | pair(clip, name, seed, shots, steps))
-                if options.cells:
-                    options.cells.write_text("".join(json.dumps(one) + "\n" for one in lines), "utf-8")
-    for row in table([line for line in lines if (line["clip"], line["shots"]) == (options.clip, shots)]):
-        print(row)
+        for name in sets:
+
+            def search_both(name: str = name, seed: int = seed) -> dict[str, Any]:
+                return pair(loaded(), name, seed, shots, steps)
+
+            found.append({"set": name, **cells.of((short(clip), shots, name, seed), search_both)})
+    return found
 
 
 def pair(clip: Clip, name: str, seed: int, shots: int, steps: int) -> dict[str, Any]:

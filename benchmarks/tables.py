@@ -12,18 +12,20 @@ import io
 import json
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from benchmarks import claims, domain, domain_search, gains, heads, promising
+from benchmarks import claims, domain, domain_search, few_labels, gains, heads, label_free, promising
 from benchmarks.common import arguments
 from benchmarks.gains import CELLS
+from benchmarks.lab.bed import suite
 from benchmarks.lab.cells import Cells
+from benchmarks.lab.label_free import Asked, measure_all
+from benchmarks.lab.label_free_table import Sets, accuracies, beds_of, differences
 from ipo_prompts.experiments.compare.documents import documents, table_of
 from ipo_prompts.experiments.compare.raw_cells import unpack
 
 FOLDER = Path(__file__).parents[1] / "docs" / "evidence" / "tables"
-LAB = Path(__file__).parent / "lab"
 WORDS = {
     r"claims-untaught|untaught": "unnamed transformations",
     r"claims-taught|taught": "named transformations",
@@ -167,32 +169,25 @@ def of_grid(name: str, columns: Sequence[str]) -> Table:
 
 def domain_words() -> Table:
     """What the right word gains when it is given by hand."""
-    lines = [json.loads(line) for line in (LAB / "domain-words.jsonl").read_text("utf-8").splitlines()]
-    cells = {tuple(line["of"]): line["gains"] for line in lines}
+    kept = Cells.kept("domain-words")
     clips = {
         "four ambiguous CLIPs": [f"ambiguous-{seed}" for seed in range(82, 86)],
         "two CLIPs without ambiguous names": ["separate-82", "separate-83"],
         "three control CLIPs": [f"plain-{seed}" for seed in range(81, 84)],
     }
-    parts = (
-        (title, list(domain.table({key: gain for key, gain in cells.items() if key[0] in names})))
-        for title, names in clips.items()
-    )
+    parts = ((title, list(domain.table(domain.gains_of(kept, names)))) for title, names in clips.items())
     (table,) = joined((one for title, lines in parts for one in read(lines, title)), "CLIPs")
     return table
 
 
 def domain_words_search() -> Table:
     """What domain words add to the default search."""
-    lines = list(map(json.loads, domain_search.KEPT.read_text("utf-8").splitlines()))
+    kept = Cells.kept("domain-words-search")
     clips = {
         "four ambiguous CLIPs": [f"ambiguous-{seed}" for seed in range(82, 86)],
         "three control CLIPs": [f"plain-{seed}" for seed in range(81, 84)],
     }
-    parts = (
-        (title, list(domain_search.table([one for one in lines if one["clip"] in names])))
-        for title, names in clips.items()
-    )
+    parts = ((title, list(domain_search.table(domain_search.lines_of(kept, names)))) for title, names in clips.items())
     (table,) = joined((one for title, lines in parts for one in read(lines, title)), "CLIPs")
     return table
 
@@ -224,8 +219,26 @@ def of_script(make: Callable[[Cells, str], Iterable[str]], cells: str, corner: s
 
 def many_classes() -> Table:
     """What is lost by scoring only promising compositions."""
-    lines = map(json.loads, (LAB / "promising.jsonl").read_text("utf-8").splitlines())
-    ((_, table),) = read(promising.table([one for one in lines if (one["clip"], one["shots"]) == ("embedded", 6)]))
+    ((_, table),) = read(promising.table(promising.pairs(Cells.kept("many-classes"), DEMO_CLIP)))
+    return table
+
+
+def without_labels(rows_of: Callable[[Mapping[str, Sets]], list[list[str]]]) -> Table:
+    """What chooses a template without labels, CLIP by CLIP and bed by bed."""
+    kept, head, parts = Cells.kept("label-free"), ["searched on", "row"], []
+    for clip in (DEMO_CLIP, CONTROL):
+        for kinds in (("claims-untaught", "claims-taught"), ("claims-clean",)):
+            asked = Asked({kind: suite(kind) for kind in kinds}, clip, templates=100, draws=3)
+            beds = beds_of(measure_all(asked, kept, print))
+            head += [said(f"{clip}, {bed}") for bed in beds]
+            parts.append(rows_of(beds))
+    rows = ([*same[0][:2], *(cell for row in same for cell in row[2:])] for same in zip(*parts, strict=True))
+    return [head, *([cell.replace("−", "-") for cell in row] for row in rows)]
+
+
+def last_of(make: Callable[[Cells, Sequence[str]], Iterable[str]], cells: str) -> Table:
+    """The last table that a script makes of the demo CLIP and a control CLIP together, from its cells."""
+    *_, (_, table) = read(make(Cells.kept(cells), (DEMO_CLIP, CONTROL)))
     return table
 
 
@@ -255,6 +268,10 @@ TABLES: dict[str, Callable[[], Table]] = {
     "domain-words-search": domain_words_search,
     "heads": lambda: of_script(heads.tables, "heads"),
     "many-classes": many_classes,
+    "label-free": lambda: without_labels(accuracies),
+    "label-free-differences": lambda: without_labels(differences),
+    "label-free-rule": lambda: last_of(label_free.tables, "label-free-rule"),
+    "label-free-few-labels": lambda: last_of(few_labels.tables, "label-free-few-labels"),
     "gallery": gallery,
 }
 """File → the table that its cells make."""

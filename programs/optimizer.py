@@ -365,7 +365,8 @@ if "mlflow.dspy" in sys.modules:
 
 # Searching without labels: the reward `fit`, the price of a word, and the lead that replaces the initial template.
 #
-# Price and lead were chosen on one half of the suite and on clean sets, with two CLIPs (`benchmarks/label_free.py`).
+# Price and lead were chosen on one half of the suite and on clean sets, with the demo CLIP and an earlier control CLIP
+# (`benchmarks/label_free.py`).
 # Among the rules that keep the initial template on clean pictures, this rule gained most. A rule has to
 # keep it there, because without labels a run cannot notice that another template does harm. ipo docs label-free has the
 # results on the other half of the suite.

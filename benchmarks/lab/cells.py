@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +58,10 @@ class Cells:
                 raise KeyError(key)
             self._known[key] = json.loads(json.dumps(measure()))
         return self._known[key]
+
+    def items(self) -> Iterator[tuple[Key, Any]]:
+        """Yield each cell with its key, in the order of the file."""
+        yield from self._known.items()
 
     def save(self) -> None:
         """Write the file, if there is one."""

@@ -7,22 +7,20 @@ other things, for instance, a measure can use only the pictures.
 
 from __future__ import annotations
 
-import json
 import random
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from functools import cache
 
 import numpy as np
 
-from benchmarks.lab.bed import expanded
+from benchmarks.lab.bed import SHIFTED, expanded
+from benchmarks.lab.cells import Cells, short
 from benchmarks.lab.words import listed, read_known
 from ipo_prompts.experiments.compare.methods.given import pairs_of
 from ipo_prompts.experiments.data import DataSet, load_data
 from ipo_prompts.experiments.data.sources import own
 from ipo_prompts.experiments.embedded import CLEAN_DOMAIN
-from ipo_prompts.experiments.run.files import write_json
 from ipo_prompts.experiments.run.plan import SPLIT_SEED
 from ipo_prompts.metrics.arrays import Doubles, Floats, spread
 from ipo_prompts.metrics.classification import ClipReward, EncodedPictures
@@ -55,11 +53,9 @@ OWN, HALF, OTHERS = (
     "half of the names, others alone",
 )
 Right = Doubles
-"""For each test picture, the share of the draws in which it is classified correctly: float64 (n,)."""
+"""For each test picture, whether it is classified correctly, or the share of the draws in which it is: float64 (n,)."""
 Found = dict[str, dict[str, Right]]
 """Condition of the search pictures → row → the share of draws in which each test picture is classified correctly."""
-CELLS = "cells"
-"""The name of the folder with one file of measurements for each set."""
 
 
 @dataclass(frozen=True)
@@ -113,12 +109,12 @@ def read_asked(words: Sequence[str]) -> Asked:
     return Asked(beds, clip, vocabulary, **counts)
 
 
-def measure_all(asked: Asked, folder: Path, progress: Callable[[str], None]) -> dict[str, dict[str, Found]]:
-    """Measure each set of each bed. If an earlier call with the same request measured a set, its file is read instead.
+def measure_all(asked: Asked, cells: Cells, progress: Callable[[str], None]) -> dict[str, dict[str, Found]]:
+    """Measure each set of each bed that is not among the cells.
 
     Args:
         asked: the request.
-        folder: the folder in which each set gets a file.
+        cells: a cell for each set, see `measure_set`.
         progress: called with the spec of each set that is measured.
 
     Returns:
@@ -127,28 +123,19 @@ def measure_all(asked: Asked, folder: Path, progress: Callable[[str], None]) -> 
     Raises:
         InputError: the CLIP cannot be loaded, or a picture cannot be read.
     """
-    clip = load_clip(asked.clip)
+    clip = cache(lambda: load_clip(asked.clip))
     texts: dict[tuple[str, ...], Texts] = {}
-    head = {
-        "clip": clip.fingerprint,
-        "vocabulary": asked.vocabulary,
-        "templates": asked.templates,
-        "draws": asked.draws,
-    }
 
     def one(spec: str) -> Found:
-        file = folder / CELLS / f"{re.sub('[^a-z0-9@+-]+', '-', spec.lower())}.json"
-        kept = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-        if kept.get("asked") != head | {"data": spec}:
+        def measure() -> dict[str, dict[str, list[str]]]:
             progress(spec)
-            found = measure_set(clip, spec, asked, texts)
-            lists = {
-                name: {row: right.round(4).tolist() for row, right in rows.items()} for name, rows in found.items()
-            }
-            kept = {"asked": head | {"data": spec}, "found": lists}
-            file.parent.mkdir(parents=True, exist_ok=True)
-            write_json(file, kept)
-        return {name: {row: np.array(right) for row, right in rows.items()} for name, rows in kept["found"].items()}
+            return measure_set(clip(), spec, asked, texts)
+
+        found = cells.of((short(asked.clip), asked.vocabulary, asked.templates, asked.draws, spec), measure)
+        return {
+            condition: {row: np.mean([list(map(int, hits)) for hits in draws], axis=0) for row, draws in rows.items()}
+            for condition, rows in found.items()
+        }
 
     return {bed: {spec: one(spec) for spec in specs} for bed, specs in asked.beds.items()}
 
@@ -163,8 +150,10 @@ class _HighestCosine(Fit):
         return Judged(logits.max(axis=1) / self.clip.logit_scale)
 
 
-def measure_set(clip: Clip, spec: str, asked: Asked, texts: dict[tuple[str, ...], Texts]) -> Found:
-    """Return for each condition and row how often each test picture of a set is classified correctly, over all draws.
+def measure_set(
+    clip: Clip, spec: str, asked: Asked, texts: dict[tuple[str, ...], Texts]
+) -> dict[str, dict[str, list[str]]]:
+    """Return condition → row → for each draw (and list of names) "1" for each test picture that is right, else "0".
 
     `texts` is a cache: list of classes → the encoded templates. A list that is missing is added.
     """
@@ -172,12 +161,10 @@ def measure_set(clip: Clip, spec: str, asked: Asked, texts: dict[tuple[str, ...]
     names = tuple(data.class_names)
     if names not in texts:
         texts[names] = Texts.of(clip, names, asked)
-    drawn: dict[str, dict[str, list[Right]]] = {}
+    found: dict[str, dict[str, list[str]]] = {}
     for condition, row, right in SetOfPictures(clip, data, texts[names]).rows(asked.draws):
-        drawn.setdefault(condition, {}).setdefault(row, []).append(right)
-    return {
-        condition: {row: np.mean(rights, axis=0) for row, rights in rows.items()} for condition, rows in drawn.items()
-    }
+        found.setdefault(condition, {}).setdefault(row, []).append("".join("01"[int(hit)] for hit in right))
+    return found
 
 
 @dataclass(frozen=True)
@@ -254,7 +241,7 @@ class SetOfPictures:
             for items in ([*data.train, *data.val], data.test)
         )
         self.before: Floats | None = None
-        if data.name.startswith("embedded"):
+        if data.name.startswith(("embedded", SHIFTED)):
             clean = load_data(f"embedded:{CLEAN_DOMAIN}", seed=SPLIT_SEED).train
             self.before = self.reward.store.encode([one.picture for one in clean])
 
@@ -332,7 +319,7 @@ class Scored:
         mean = CentringOffsets.from_pictures(self.seen.pool.features[some])
         yield INITIAL, self.hits[0]
         yield FIT, self.hits[best]
-        yield WRONG, np.mean([self.hits[_best(fit[:, some])] for fit in self.wrong], axis=0)
+        yield from ((WRONG, self.hits[_best(fit[:, some])]) for fit in self.wrong)
         yield THING, self.hits[_best(self.thing[:, some])]
         yield CENTRING, self._named(self.right[0], mean)
         yield FIT_OFF, self._named(self.right[best], mean)

@@ -79,21 +79,26 @@ def label_free_documents(found: Mapping[str, Sets], clip: str) -> dict[str, str]
     """Return the documents by name: `table.md` has the answer, and the accuracies and differences of each bed."""
     beds, numbers = beds_of(found), in_numbers(found)
     names = [bed.rpartition(":")[2] for bed in beds]
-    told = list(numbers.values())
-    accuracies = [
-        [condition, row, *(f"{one['accuracy'][condition][row]:.1f}" for one in told)]
-        for condition, rows in told[0]["accuracy"].items()
-        for row in rows
-    ]
-    blocks = [f"### What chooses a template without labels: {clip}", told[-1]["verdict"]]
+    blocks = [f"### What chooses a template without labels: {clip}", list(numbers.values())[-1]["verdict"]]
     blocks += ["Accuracy on the test pictures, %, mean over sets:"]
-    blocks += [text_table(["searched on", "row", *names], accuracies)]
+    blocks += [text_table(["searched on", "row", *names], accuracies(beds))]
     blocks += ["Points between rows, with 95 % intervals over sets, and in how many sets the first is behind:"]
-    blocks += [text_table(["searched on", "difference", *names], _differences(beds))]
+    blocks += [text_table(["searched on", "difference", *names], differences(beds))]
     return {"table.md": "\n\n".join(blocks) + "\n"}
 
 
-def _differences(beds: Mapping[str, Sets]) -> list[list[str]]:
+def accuracies(beds: Mapping[str, Sets]) -> list[list[str]]:
+    """Return rows: a condition, the name of a row, and the mean accuracy on each bed in percent."""
+    told = [_accuracy(sets) for sets in beds.values()]
+    return [
+        [condition, row, *(f"{one[condition][row]:.1f}" for one in told)]
+        for condition, rows in told[0].items()
+        for row in rows
+    ]
+
+
+def differences(beds: Mapping[str, Sets]) -> list[list[str]]:
+    """Return rows: a condition, two rows, and the lead of the first in points on each bed."""
     rows = []
     for condition in next(iter(next(iter(beds.values())).values())):
         for row, other in COMPARED:
@@ -104,18 +109,21 @@ def _differences(beds: Mapping[str, Sets]) -> list[list[str]]:
     return rows
 
 
+def _accuracy(sets: Sets) -> dict[str, dict[str, float]]:
+    """Return condition → row → the mean accuracy over sets in percent."""
+    return {
+        condition: {
+            row: round(100 * float(np.mean([has[condition][row].mean() for has in sets.values()])), 1) for row in rows
+        }
+        for condition, rows in next(iter(sets.values())).items()
+    }
+
+
 def in_numbers(found: Mapping[str, Sets]) -> dict[str, dict[str, Any]]:
     """Return the content that `--json` prints: for each bed its accuracies in percent and its differences in points."""
 
     def one(sets: Sets) -> dict[str, Any]:
-        accuracy = {
-            condition: {
-                row: round(100 * float(np.mean([has[condition][row].mean() for has in sets.values()])), 1)
-                for row in rows
-            }
-            for condition, rows in next(iter(sets.values())).items()
-        }
         gains = [{"row": row, "over": other, **ahead(sets, row, other)._asdict()} for row, other in COMPARED]
-        return {"sets": list(sets), "accuracy": accuracy, "differences": gains, "verdict": answer_of_fit(sets)}
+        return {"sets": list(sets), "accuracy": _accuracy(sets), "differences": gains, "verdict": answer_of_fit(sets)}
 
     return {bed: one(sets) for bed, sets in beds_of(found).items()}
