@@ -13,9 +13,10 @@ import json
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
-from benchmarks import claims, domain, domain_search, gains, promising
+from benchmarks import claims, domain, domain_search, gains, names, offsets, promising
 from benchmarks.common import arguments
 from benchmarks.gains import CELLS
 from benchmarks.lab.cells import Cells
@@ -222,6 +223,20 @@ def of_script(make: Callable[[Cells, str], Iterable[str]], cells: str, corner: s
     return table
 
 
+def of_names(kind: str) -> Table:
+    """One of the tables of searched names."""
+    return of_script(partial(names.tables, only=kind), "names", "CLIP, cells")
+
+
+def of_offsets(make: Callable[[str, list[offsets.Scores]], Iterable[str]]) -> Table:
+    """One of the tables of offsets without labels."""
+    cells, controls = Cells.kept("offsets"), [f"plain-{seed}" for seed in range(81, 86)]
+    clips = {"five control CLIPs": controls, "demo CLIP": [DEMO_CLIP]}
+    parts = ((title, make(title, [offsets.scores(cells, clip) for clip in some])) for title, some in clips.items())
+    (table,) = joined((one for title, lines in parts for one in read(lines, title)), "CLIPs")
+    return table
+
+
 def many_classes() -> Table:
     """What is lost by scoring only promising compositions."""
     lines = map(json.loads, (LAB / "promising.jsonl").read_text("utf-8").splitlines())
@@ -254,6 +269,11 @@ TABLES: dict[str, Callable[[], Table]] = {
     "domain-words": domain_words,
     "domain-words-search": domain_words_search,
     "many-classes": many_classes,
+    "names": lambda: of_names("gains"),
+    "names-controls": lambda: of_names("controls"),
+    "names-suggestions": lambda: of_names("suggestions"),
+    "offsets": lambda: of_offsets(offsets.gains),
+    "offsets-over-centring": lambda: of_offsets(offsets.leads),
     "gallery": gallery,
 }
 """File → the table that its cells make."""
