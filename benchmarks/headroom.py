@@ -9,80 +9,109 @@ classes without words.
 
 from __future__ import annotations
 
-import itertools
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache, partial
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from PIL import Image
 from scipy import stats
 
-from benchmarks.common import arguments, report
-from ipo_prompts.experiments.compare.raw_cells import unpack
+from benchmarks.common import arguments
+from benchmarks.lab.cells import Cells, hits_of, string_of
 from ipo_prompts.experiments.data import Item, draw, load_data
 from ipo_prompts.experiments.embedded.shifts import TRANSFORMATIONS, render, seed_of
-from ipo_prompts.experiments.run.beforehand import few, headroom_among, of_data
-from ipo_prompts.experiments.run.reading import load_config
+from ipo_prompts.experiments.run.beforehand import few, headroom_among
 from ipo_prompts.metrics.arrays import Doubles, Floats
 from ipo_prompts.metrics.classification import ClipReward, EncodedPictures, losses_of
 from ipo_prompts.metrics.clip import Clip, load_clip, unit
 from ipo_prompts.metrics.template import BASELINE, imagenet_templates
 from ipo_prompts.metrics.text_tower import encode_templates
-from ipo_prompts.metrics.verdict import Headroom
 from ipo_prompts.programs.templates.phrases import Vocabulary
 
-GAINS = ("best phrase", "best of 80", "mean subtracted")
+CLIP = "embedded"
+FIGURES = ("words", "class mean less initial template", "few classes guessed")
+GAINS = ("best phrase of the vocabulary", "best of CLIP's 80", "mean picture subtracted")
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure what the file of cells lacks, and print the tables."""
     options = arguments(
         __doc__,
         threads={"type": int, "default": 1, "help": "torch threads"},
-        cells={"type": Path, "help": "raw cells of a grid: rank its data sets by what its searches gained instead"},
+        cells={"type": Path, "default": None, "help": "a file that keeps what is measured (.jsonl.gz)"},
     )
     torch.set_num_threads(options.threads)
-    clip = load_clip("embedded")
-    if options.cells:
-        report("headroom", **_of_searches(clip, options.cells))
-        return
-    data = load_data("embedded:b", seed=0)
-    drawn = draw(data, 4, 2, 0)
-    few_shot, names = [*drawn.search, *drawn.selection], data.class_names
-    vocabularies = ([p.template for p in Vocabulary.load().usable(names, clip)], list(imagenet_templates()))
-    texts = [
-        encode_templates(clip.model, clip.tokenizer, templates, names) for templates in ([BASELINE], *vocabularies)
-    ]
-    pairs = itertools.combinations(TRANSFORMATIONS, 2)
-    sets = [(), *((name,) for name in TRANSFORMATIONS), *pairs][:: 60 if options.small else 1]
-    rooms, gains = [], []
-    for transformations in sets:
-        features = _encode(clip, [*few_shot, *drawn.test], transformations)
-        chosen = few(few_shot)
-        seen = EncodedPictures(features[chosen], np.array([few_shot[i].label for i in chosen], dtype=np.int64))
-        room = headroom_among(ClipReward(clip, names), BASELINE, seen)
-        assert room is not None
-        rooms.append(room)
-        gains.append(_gains(clip, features, [*few_shot, *drawn.test], len(drawn.search), len(few_shot), texts))
-    report("headroom", **_told(rooms, np.array(gains)))
+    with Cells(options.cells) as cells:
+        found = sets(cells, small=options.small)
+    print("\n".join([*ranks(found), "", *verdicts(found)]))
 
 
-def _of_searches(clip: Clip, cells: Path) -> dict[str, Any]:
-    """Correlate the ranks of *words*, before the search, with the gain of each row over the baseline template."""
-    grid, found, outcomes = unpack(cells)
-    words, values = np.zeros(len(grid.data)), {row.label: np.zeros(len(grid.data)) for row in grid.methods}
-    for place, spec in enumerate(grid.data):
-        for seed in grid.seeds:
-            looked = of_data(load_data(spec, seed=0), clip, load_config(None, [f"data={spec}", f"seed={seed}"]))
-            assert looked.headroom is not None and looked.headroom.words is not None
-            words[place] += looked.headroom.words.value
-    for entry, outcome in zip(found, outcomes, strict=True):
-        assert isinstance(outcome, dict)
-        values[entry.label][grid.data.index(entry.cell.data)] += outcome["scores"]["test"]["value"]
-    ranks = {row: _spearman(words, found - values["baseline"]) for row, found in values.items() if row != "baseline"}
-    return {"sets": len(words), "spearman": ranks}
+def sets(cells: Cells, *, small: bool = False) -> list[dict[str, Any]]:
+    """Return the cells of all sets, see `measured`."""
+    load = cache(Bed)
+    shifts = [(), *((name,) for name in TRANSFORMATIONS), *combinations(TRANSFORMATIONS, 2)][:: 60 if small else 1]
+    return [cells.of((CLIP, "+".join(one) or "clean"), partial(measured, load, one)) for one in shifts]
+
+
+def ranks(found: Sequence[dict[str, Any]]) -> Iterator[str]:
+    """Yield the lines of the table of rank correlations of the figures with the gains."""
+    yield f"| figure | {' | '.join(GAINS)} |"
+    yield "| --- " * (1 + len(GAINS)) + "|"
+    gains = {gain: np.array([gained(one, gain) for one in found]) for gain in GAINS}
+    for figure in FIGURES:
+        values = np.array([one[figure] for one in found])
+        yield f"| {figure} | {' | '.join(_spearman(values, gains[gain]) for gain in GAINS)} |"
+
+
+def verdicts(found: Sequence[dict[str, Any]]) -> Iterator[str]:
+    """Yield the lines of the table of what the best phrase gained by verdicts, the most frequent first."""
+    yield "| verdict | sets | points that the best phrase gained: least, median, most |"
+    yield "| --- | --- | --- |"
+    for verdict, many in Counter(one["verdict"] for one in found).most_common():
+        gains = [100 * gained(one, GAINS[0]) for one in found if one["verdict"] == verdict]
+        yield f"| {verdict} | {many} | {', '.join(f'{value:.1f}' for value in np.quantile(gains, [0, 0.5, 1]))} |"
+
+
+def gained(cell: dict[str, Any], gain: str) -> float:
+    """Return a gain in accuracy on the test pictures of a set."""
+    return float(hits_of(cell["hits"], cell[gain]).mean() - hits_of(cell["hits"]).mean())
+
+
+class Bed:
+    """The CLIP, the pictures of the shipped set, and all templates with its class names."""
+
+    def __init__(self) -> None:
+        self.clip, data = load_clip(CLIP), load_data("embedded:b", seed=0)
+        drawn = draw(data, 4, 2, 0)
+        self.names, self.searched = data.class_names, len(drawn.search)
+        self.few_shot, self.test = [*drawn.search, *drawn.selection], [*drawn.test]
+        phrases = [phrase.template for phrase in Vocabulary.load().usable(self.names, self.clip)]
+        self.texts = [
+            encode_templates(self.clip.model, self.clip.tokenizer, templates, self.names)
+            for templates in ([BASELINE], phrases, list(imagenet_templates()))
+        ]
+
+
+def measured(load: Callable[[], Bed], transformations: tuple[str, ...]) -> dict[str, Any]:
+    """Return the cell of a set.
+
+    It holds the verdict, the three figures, the hits of the initial template on the test pictures, and for each of
+    `GAINS` the hits gained and lost.
+    """
+    bed = load()
+    features = _encode(bed.clip, [*bed.few_shot, *bed.test], transformations)
+    chosen = few(bed.few_shot)
+    seen = EncodedPictures(features[chosen], np.array([bed.few_shot[i].label for i in chosen], dtype=np.int64))
+    room = headroom_among(ClipReward(bed.clip, bed.names), BASELINE, seen)
+    assert room is not None
+    words, difference = (one.value if one else 0.0 for one in (room.words, room.difference))
+    figures = dict(zip(FIGURES, (words, difference, -room.guessed.value), strict=True))
+    return {"verdict": room.outcome, **figures, **_hits(bed, features)}
 
 
 def _encode(clip: Clip, items: list[Item], transformations: tuple[str, ...]) -> Floats:
@@ -96,57 +125,36 @@ def _encode(clip: Clip, items: list[Item], transformations: tuple[str, ...]) -> 
         return np.concatenate([unit(clip.model.encode_image(part)) for part in torch.split(torch.stack(pixels), 32)])
 
 
-def _gains(
-    clip: Clip, features: Floats, items: list[Item], searched: int, few_shot: int, texts: list[Floats]
-) -> list[float]:
-    """Return gains on the test pictures, which are the items after `few_shot`, in the order of `GAINS`."""
-    truth = np.array([item.label for item in items])
+def _hits(bed: Bed, features: Floats) -> dict[str, str]:
+    """Return the hits of the initial template on the test pictures, and those gained and lost by each of `GAINS`."""
+    truth = np.array([item.label for item in (*bed.few_shot, *bed.test)])
+    known = len(bed.few_shot)
 
-    def scored(rows: Floats, seen: Floats) -> tuple[npt.NDArray[np.bool_], Doubles]:
-        logits = np.float32(clip.logit_scale) * (seen @ rows.T)
+    def scored(rows: Floats, seen: Floats) -> tuple[Any, Doubles]:
+        logits = np.float32(bed.clip.logit_scale) * (seen @ rows.T)
         return logits.argmax(axis=1) == truth, losses_of(logits, truth)
 
-    initial = scored(texts[0][0], features)[0][few_shot:].mean()
+    initial = scored(bed.texts[0][0], features)[0][known:]
     found = []
-    for vocabulary in texts[1:]:
+    for vocabulary in bed.texts[1:]:
         hits, losses = (np.stack(part) for part in zip(*(scored(rows, features) for rows in vocabulary), strict=True))
-        best = np.lexsort((losses[:, :searched].mean(axis=1), -hits[:, :searched].mean(axis=1)))[0]
-        found.append(float(hits[best, few_shot:].mean() - initial))
-    centred = scored(texts[0][0], features - features[:few_shot].mean(axis=0))[0]
-    return [*found, float(centred[few_shot:].mean() - initial)]
+        searched = slice(bed.searched)
+        best = np.lexsort((losses[:, searched].mean(axis=1), -hits[:, searched].mean(axis=1)))[0]
+        found.append(hits[best, known:])
+    found.append(scored(bed.texts[0][0], features - features[:known].mean(axis=0))[0][known:])
+    over = {gain: string_of(hits, initial) for gain, hits in zip(GAINS, found, strict=True)}
+    return {"hits": string_of(initial), **over}
 
 
-def _told(rooms: list[Headroom], gains: Doubles) -> dict[str, Any]:
-    measures = {
-        "words": [room.words.value if room.words else 0.0 for room in rooms],
-        "class mean less initial": [room.difference.value if room.difference else 0.0 for room in rooms],
-        "crowded guesses": [-room.guessed.value for room in rooms],
-    }
-    ranks = {
-        name: {gain: _spearman(np.array(values), gains[:, i]) for i, gain in enumerate(GAINS)}
-        for name, values in measures.items()
-    }
-    outcomes = np.array([room.outcome for room in rooms])
-    quantiles = {
-        outcome: {
-            "sets": int((outcomes == outcome).sum()),
-            "points gained by the best phrase, least, median, most": np.round(
-                100 * np.quantile(gains[outcomes == outcome, 0], [0, 0.5, 1]), 1
-            ).tolist(),
-        }
-        for outcome in sorted(set(outcomes.tolist()))
-    }
-    return {"sets": len(rooms), "spearman": ranks, "verdicts": quantiles}
-
-
-def _spearman(x: Doubles, y: Doubles) -> list[float]:
+def _spearman(x: Doubles, y: Doubles) -> str:
     """Return Spearman's rank correlation with the percentile interval of 1,000 resamples of the sets."""
     rng = np.random.default_rng(0)
     resampled = []
     for _ in range(1000):
-        sets = rng.integers(0, len(x), len(x))
-        resampled.append(stats.spearmanr(x[sets], y[sets]).statistic)
-    return [round(float(v), 2) for v in (stats.spearmanr(x, y).statistic, *np.nanquantile(resampled, [0.025, 0.975]))]
+        drawn = rng.integers(0, len(x), len(x))
+        resampled.append(stats.spearmanr(x[drawn], y[drawn]).statistic)
+    low, high = np.nanquantile(resampled, [0.025, 0.975])
+    return f"{stats.spearmanr(x, y).statistic:.2f} [{low:.2f}, {high:.2f}]"
 
 
 if __name__ == "__main__":

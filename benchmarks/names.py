@@ -11,8 +11,6 @@ given:
 - right names: a template found under the right names; this is the most that there is to gain.
 - permuted: each class chooses among the candidates of another class, with the gate. shuffled: labels say nothing. raw
   loss: labels say nothing, logits are not divided by a temperature, and the loss alone opens the gate.
-- asked, with `--lm NAME` alone: candidates of WordNet and of a language model, which is asked once about the names of
-  each kind, without confusions; the difference to `names` is printed.
 
 Without labels the benchmark counts which names get a suggestion.
 
@@ -23,34 +21,38 @@ sets. Goals that are missed are printed, and make the exit code 1.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cache, partial
 from itertools import product
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 import numpy as np
 
 from benchmarks.common import arguments
+from benchmarks.lab.cells import Cells, hits_of, short, string_of
 from benchmarks.lab.kinds import narrower
-from benchmarks.lab.names_table import WAYS, Cell, told
+from benchmarks.lab.names_table import ROWS, WAYS, Cell, controls, gains, missed
 from ipo_prompts.experiments.data import load_data
 from ipo_prompts.metrics.arrays import Doubles, Floats
 from ipo_prompts.metrics.calibration import best_temperature
 from ipo_prompts.metrics.classification import ClipReward, EncodedPictures
 from ipo_prompts.metrics.clip import Clip, load_clip
 from ipo_prompts.metrics.nouns import synsets
-from ipo_prompts.metrics.offsets import Refitted, class_weights, uniform_offsets
-from ipo_prompts.metrics.sampling import Sampling, t_quantile
+from ipo_prompts.metrics.offsets import class_weights, uniform_offsets
+from ipo_prompts.metrics.sampling import Sampling
 from ipo_prompts.metrics.template import BASELINE, too_long
 from ipo_prompts.metrics.text_tower import encode_templates
 from ipo_prompts.programs import naming
-from ipo_prompts.programs.candidates import ask_for_names, candidates_of
+from ipo_prompts.programs.candidates import candidates_of
 from ipo_prompts.programs.templates.phrases import Vocabulary
 
 SETS = "upside-down+hue,sideways+noise,zoom+edge,small+bright,sideways+dark,upside-down+faded"
 """Sets that nobody examined while the rule, or its place in a search, was designed."""
-LEARN, TEST = 6, 4
+LEARN = 6
+CLASSES, SHOTS, DRAWS = (68, 10), (6, 2), 3
 
 
 @dataclass
@@ -69,79 +71,127 @@ class Bed:
     clip: Clip
     templates: list[str]
     called: dict[str, Called]
-    asked: dict[str, list[list[str]]]
-    """What a language model said besides about names of each kind; empty where none was asked."""
-
-
-class Drawn(NamedTuple):
-    """A set, how many of its classes, and the number of the draw."""
-
-    place: str
-    classes: int
-    draw: int
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure what the file of cells lacks, and print the tables."""
     options = arguments(
         __doc__,
-        clip={"default": "embedded", "help": "as in ipo optimize"},
+        clips={"default": "embedded", "help": "as in ipo optimize, with commas between"},
         sets={"default": SETS, "help": "transformations of `embedded:`, with commas between"},
-        lm={"default": "", "help": "as in ipo optimize, a local one: asked for candidates, too"},
-        prior={"action": "store_true", "help": "only print what those numbers gain over offsets=prior"},
-        draws={"type": int, "default": 3, "help": "of the pictures of 68 classes; twice as many of ten classes"},
+        draws={"type": int, "default": DRAWS, "help": "of the pictures of 68 classes; twice as many of ten classes"},
+        cells={"type": Path, "default": None, "help": "a file that keeps what is measured (.jsonl.gz)"},
     )
     sets, draws, small = options.sets.split(","), options.draws, options.small
     if small:
         sets, draws = ["noise+negative"], 1
-    if options.prior:
-        return beside_prior(bed_of(load_clip(options.clip), 1), sets, draws)
-    bed = bed_of(load_clip(options.clip), 8 if small else None)
-    if options.lm:
-        bed.asked = {way: asked_of(options.lm, called.names) for way, called in bed.called.items()}
-    missed = []
-    for classes in (68, 10):
-        cells: dict[tuple[str, int], list[Cell]] = {(way, shots): [] for shots in (6, 2) for way in WAYS}
-        for name in sets:
-            pictures, items = encoded(bed, name)
-            for draw in range(draws if classes == 68 else 2 * draws):
-                for shots in (6, 2):
-                    for way, found in cells_of(bed, pictures, items, Drawn(name, classes, draw), shots).items():
-                        cells[way, shots].append(found)
-        without_labels(bed, sets, classes, 1 if classes == 68 or small else 4)
-        for shots in (6, 2):
-            missed += told(classes, shots, {way: cells[way, shots] for way in WAYS})
+    ways = called()
+    for way in WAYS[1:]:
+        changed = sum(name not in ways["right"] for name in ways[way])
+        print(f"{way}: {changed} of {len(ways['right'])} classes, such as {', '.join(ways[way][:6])}")
+    lines = []
+    with Cells(options.cells) as cells:
+        for clip in options.clips.split(","):
+            named = Named(cells, clip, sets, draws, small=small)
+            for line in named.lines():
+                print(line, flush=True)
+            lines += [
+                f"{classes} classes, {shots} pictures: {line}"
+                for classes, shots in product(CLASSES, SHOTS)
+                for line in missed(classes, shots, named.drawn(classes, shots))
+            ]
     print("\n" + (scale(50, 4, 200) if small else scale(1000, 12, 16000)))
-    for line in missed:
+    for line in lines:
         print(f"missed: {line}")
-    raise SystemExit(1 if missed and not small else 0)
+    raise SystemExit(1 if lines and not small else 0)
+
+
+def tables(cells: Cells, clip: str, only: str) -> Iterator[str]:
+    """Yield the lines of the tables of one kind: "suggestions", "gains" or "controls"."""
+    return Named(cells, clip, SETS.split(","), DRAWS).lines((only,))
+
+
+class Named:
+    """The cells of one CLIP, which is loaded when the first cell is measured."""
+
+    def __init__(self, cells: Cells, clip: str, sets: Sequence[str], draws: int, *, small: bool = False) -> None:
+        self._cells, self._clip, self._sets, self._draws, self._small = cells, short(clip), sets, draws, small
+        self._bed = cache(lambda: bed_of(load_clip(clip), 8 if small else None))
+        self._seen = cache(lambda name: encoded(self._bed(), name))
+
+    def lines(self, kinds: Sequence[str] = ("suggestions", "gains", "controls")) -> Iterator[str]:
+        """Yield the lines of tables of these kinds."""
+        for classes in CLASSES:
+            if "suggestions" in kinds:
+                yield from self._suggestions(classes)
+            makers = [make for kind, make in (("gains", gains), ("controls", controls)) if kind in kinds]
+            for shots in SHOTS if makers else ():
+                own = self.drawn(classes, shots)
+                many = len(own["right"])
+                yield from ("", f"{self._clip}, {classes} classes, {shots} pictures of each, {many} cells a row.")
+                for make in makers:
+                    yield from ("", *make(own))
+
+    def drawn(self, classes: int, shots: int) -> dict[str, list[Cell]]:
+        """Return the cells of each kind of names."""
+        found: dict[str, list[Cell]] = {way: [] for way in WAYS}
+        draws = self._draws if classes == CLASSES[0] else 2 * self._draws
+        for name, draw in product(self._sets, range(draws)):
+            cell = self._cells.of(
+                (self._clip, classes, shots, draw, name), partial(self._measured, classes, shots, draw, name)
+            )
+            for way in WAYS:
+                found[way].append(cell_of(name, cell["labels"], cell["drawings"], cell[way]))
+        return found
+
+    def _measured(self, classes: int, shots: int, draw: int, name: str) -> dict[str, Any]:
+        pictures, items = self._seen(name)
+        return drawn_once(self._bed(), pictures, items, np.random.default_rng([draw, classes]), classes, shots)
+
+    def _suggested(self, classes: int, draw: int, name: str) -> dict[str, list[list[int]]]:
+        return suggested(self._bed(), self._seen(name)[0], classes, draw)
+
+    def _suggestions(self, classes: int) -> Iterator[str]:
+        """Yield how many classes get another name suggested, with the baseline template."""
+        title = f"{classes} classes without labels, half of them called wrongly: share with a suggestion, in %"
+        yield from ("", f"{self._clip}, {title}", "")
+        yield "| called by | wrong names | right | candidates of others: wrong | right | accuracy rises | falls |"
+        yield "| --- " * 7 + "|"
+        draws = 1 if classes == CLASSES[0] or self._small else 4
+        found = [
+            self._cells.of(
+                (self._clip, classes, "suggested", draw, name), partial(self._suggested, classes, draw, name)
+            )
+            for name, draw in product(self._sets, range(draws))
+        ]
+        for way in WAYS:
+            counts = np.sum([one[way] for one in found], axis=0)
+            shares = [100 * row[k] / max(row[k + 1], 1) for row in counts for k in (0, 2)]
+            effects = [100 * counts[0, k] / max(counts[0, 0] + counts[0, 2], 1) for k in (4, 5)]
+            yield f"| {way} | " + " | ".join(f"{share:.0f}" for share in (*shares, *effects)) + " |"
+
+
+def cell_of(place: str, labels: Sequence[int], drawings: Sequence[str], kept: dict[str, Any]) -> Cell:
+    """Return one draw under names of one kind, from what `measured` kept of it."""
+    before = hits_of(kept["given"])
+    over = {row: 100 * (hits_of(kept["given"], kept[row]) - before) for row in (*ROWS, "raw loss")}
+    harm = float(over.pop("raw loss").mean())
+    return Cell(place, tuple(labels), tuple(drawings), over, 100 * float(before.mean()), kept["opened"], harm)
+
+
+def called() -> dict[str, tuple[str, ...]]:
+    """Name the classes in all ways."""
+    right = load_data("embedded", seed=0).class_names
+    return dict(zip(WAYS, (right, synonyms(right), distinct(map(plural, right), right), narrower(right)), strict=True))
 
 
 def bed_of(clip: Clip, most: int | None) -> Bed:
-    """Name the classes in all ways and encode all templates."""
-    right = load_data("embedded", seed=0).class_names
-    ways = dict(zip(WAYS, (right, synonyms(right), distinct(map(plural, right), right), narrower(right)), strict=True))
+    """Encode all templates under all names."""
+    ways = called()
     every = [name for names in ways.values() for name in names]
     templates = [BASELINE, *(phrase.template for phrase in Vocabulary.load().usable(every, clip))][:most]
-    for way in WAYS[1:]:
-        changed = sum(name not in right for name in ways[way])
-        print(f"{way}: {changed} of {len(right)} classes, such as {', '.join(ways[way][:6])}")
     texts = {way: encode_templates(clip.model, clip.tokenizer, templates, names) for way, names in ways.items()}
-    return Bed(clip, templates, {way: Called(names, texts[way]) for way, names in ways.items()}, {})
-
-
-def asked_of(lm: str, names: Sequence[str]) -> list[list[str]]:
-    """Ask a local language model what else the classes are called."""
-    import dspy
-
-    from ipo_prompts.programs.lm.local import local_lm
-
-    engine, model = local_lm(lm)
-    asking = dspy.LM(model, engine=engine, temperature=1.0, cache=False, max_tokens=1024)
-    found = ask_for_names(asking, "pictures of things", names, {}, 0)
-    told = ", ".join(f"{name}: {' / '.join(own)}" for name, own in zip(names, found, strict=True) if own)
-    print(f"asked: {sum(map(len, found))} names of {sum(map(bool, found))} of {len(names)} classes: {told[:300]}")
-    return found
+    return Bed(clip, templates, {way: Called(names, texts[way]) for way, names in ways.items()})
 
 
 def synonyms(names: Sequence[str]) -> tuple[str, ...]:
@@ -173,10 +223,14 @@ def encoded(bed: Bed, name: str) -> tuple[EncodedPictures, list[Any]]:
     return reward.encode([one.picture for one in items], [one.label for one in items]), items
 
 
-def cells_of(bed: Bed, pictures: EncodedPictures, items: Sequence[Any], drawn: Drawn, shots: int) -> dict[str, Cell]:
-    """Measure one draw, which is the same whatever the classes are called and however many pictures learn."""
-    rng = np.random.default_rng([drawn.draw, drawn.classes])
-    own = np.sort(rng.permutation(len(bed.called["right"].names))[: drawn.classes])
+def drawn_once(
+    bed: Bed, pictures: EncodedPictures, items: Sequence[Any], rng: np.random.Generator, classes: int, shots: int
+) -> dict[str, Any]:
+    """Return the cell of a draw, which is the same whatever the classes are called and however many pictures learn.
+
+    It holds the label and the drawing of each test picture, and for each kind of names what `measured` returns.
+    """
+    own = np.sort(rng.permutation(len(bed.called["right"].names))[:classes])
     dealt = np.array([rng.permutation(np.flatnonzero(pictures.labels == label)) for label in own])
     fits = shots - max(1, shots // 3)
     learn, fit, other, test = (
@@ -185,16 +239,16 @@ def cells_of(bed: Bed, pictures: EncodedPictures, items: Sequence[Any], drawn: D
     )
     mixed = rng.permutation(learn.labels)
     best = bed.called["right"].texts[chosen(bed, "right", own, learn)][own]
-    groups = tuple(items[i].group for i in dealt[:, LEARN:].ravel())
-    labels = tuple(own[test.labels].tolist())
-    return {
-        way: Cell(drawn.place, labels, groups, *measured(bed, way, own, (learn, fit, other, test), mixed, best))
-        for way in WAYS
-    }
+    of_ways = {way: measured(bed, way, own, (learn, fit, other, test), mixed, best) for way in WAYS}
+    drawings = [items[i].group for i in dealt[:, LEARN:].ravel()]
+    return {"labels": own[test.labels].tolist(), "drawings": drawings, **of_ways}
 
 
 def measured(bed: Bed, way: str, own: Any, parts: Sequence[EncodedPictures], mixed: Any, right: Floats) -> Any:
-    """Return what a cell holds of classes that are called in one way; see `Cell`.
+    """Return what a cell holds of classes that are called in one way.
+
+    `given` has the hits under the names as given, each row and `raw loss` the hits gained and lost, and `opened` says
+    which gates opened, in the order of `OPENED`.
 
     Args:
         bed: the CLIP, templates and classes.
@@ -222,19 +276,15 @@ def measured(bed: Bed, way: str, own: Any, parts: Sequence[EncodedPictures], mix
         "right names": hits(bed, right, test),
         "permuted": hits(bed, texts[others], test),
     }
-    if bed.asked:
-        texts_too, both = texts_of(bed, way, own, chosen(bed, way, own, learn), [bed.asked[way][i] for i in own])
-        rows["asked"] = hits(bed, texts_too[naming.find_names(texts_too, both, labelled).chosen], test)
     none = replace(labelled, labels=mixed)
     shuffled = naming.held_back_gain(texts, candidates, none, every % 2, 0)
     with patch.object(naming, "best_temperature", lambda *_: 1.0):
         held = naming.held_back_gain(texts, candidates, none, every % 2, 0)
         opened = held.loss > held.loss_error
         raw = hits(bed, texts[naming.choose_names(texts, candidates, none, 0)[0]], test) if opened else before
-    gains = {row: 100 * (after - before) for row, after in rows.items()}
-    harm = 100 * float((raw - before).mean())
-    opens = found.held.opens, found.permuted.opens, shuffled.opens, opened
-    return gains, 100 * float(before.mean()), *opens, harm
+    changes = {row: string_of(after, before) for row, after in {**rows, "raw loss": raw}.items()}
+    gates = found.held.opens, found.permuted.opens, shuffled.opens, opened
+    return {"given": string_of(before), **changes, "opened": list(map(bool, gates))}
 
 
 def chosen(bed: Bed, way: str, own: Any, learn: EncodedPictures) -> int:
@@ -244,15 +294,11 @@ def chosen(bed: Bed, way: str, own: Any, learn: EncodedPictures) -> int:
     return max(range(len(scores)), key=lambda i: scores[i].rank)
 
 
-def texts_of(
-    bed: Bed, way: str, own: Any, best: int, more_names: Sequence[Sequence[str]] = ()
-) -> tuple[Floats, list[list[int]]]:
+def texts_of(bed: Bed, way: str, own: Any, best: int) -> tuple[Floats, list[list[int]]]:
     """Return the texts of some classes under all their names, and for each class its rows."""
     called, template, clip = bed.called[way], bed.templates[best], bed.clip
     names = [called.names[label] for label in own]
-    lists = [
-        [name for name in more if too_long(template, [name], clip) is None] for more in candidates_of(names, more_names)
-    ]
+    lists = [[name for name in more if too_long(template, [name], clip) is None] for more in candidates_of(names)]
     words = list(dict.fromkeys(name for more in lists for name in more))
     more = encode_templates(clip.model, clip.tokenizer, [template], words)[0]
     row = {name: len(names) + place for place, name in enumerate(words)}
@@ -260,42 +306,40 @@ def texts_of(
     return np.concatenate([called.texts[best][own], more]), rows
 
 
-def without_labels(bed: Bed, sets: Sequence[str], classes: int, draws: int) -> None:
-    """Print how many classes get another name suggested, with the baseline template; half are called wrongly."""
-    print(f"\n{classes} classes without labels, half of them called wrongly: share with a suggestion, in %\n")
-    print("| called by | wrong names | right | candidates of others: wrong | right | accuracy rises | falls |")
-    print("| --- " * 7 + "|")
-    reach, seen = patch.object(naming, "SUGGESTED", classes), {place: encoded(bed, place)[0] for place in sets}
+def suggested(bed: Bed, pictures: EncodedPictures, classes: int, draw: int) -> dict[str, list[list[int]]]:
+    """Count suggestions without labels, for each kind of names: (2, 6).
+
+    The rows are the candidates and those of other classes. The columns are suggestions for wrong names, wrong names,
+    suggestions for right names, right names, and suggestions that raise and that lower the accuracy.
+    """
+    counted: dict[str, list[list[int]]] = {}
     for way in WAYS:
-        counts = np.zeros((2, 6))
-        for place, draw in product(sets, range(draws)):
-            rng = np.random.default_rng(draw)
-            own = np.sort(rng.permutation(len(bed.called[way].names))[:classes])
-            half = rng.random(classes) < 0.5
-            pictures = seen[place].part(np.flatnonzero(np.isin(seen[place].labels, own)).tolist(), own.tolist())
-            mixed = [bed.called[way if wrong else "right"] for wrong in half]
-            names = [called.names[label] for called, label in zip(mixed, own, strict=True)]
-            given = np.stack([called.texts[0][label] for called, label in zip(mixed, own, strict=True)])
-            right = [bed.called["right"].names[label] for label in own]
-            wrong = np.array([name != true for name, true in zip(names, right, strict=True)])
-            one = Called(tuple(names), given[None])
-            texts, rows = texts_of(replace(bed, called={way: one}), way, np.arange(classes), 0)
-            before = hits(bed, given, pictures).mean()
-            tried: Any = (rows, naming.exchanged(rows))
-            for other, candidates in enumerate(tried):
-                with reach:
-                    found = naming.suggest(texts, candidates, np.float32(bed.clip.logit_scale) * pictures.features)
-                after = []
-                for name in found:
-                    changed = given.copy()
-                    changed[name.label] = texts[name.row]
-                    after.append(hits(bed, changed, pictures).mean() - before)
-                met = sum(wrong[name.label] for name in found)
-                ends = sum(np.array(after) > 0), sum(np.array(after) < 0)
-                counts[other] += [met, wrong.sum(), len(found) - met, (~wrong).sum(), *ends]
-        shares = [100 * row[k] / max(row[k + 1], 1) for row in counts for k in (0, 2)]
-        effects = [100 * counts[0, k] / max(counts[0, 0] + counts[0, 2], 1) for k in (4, 5)]
-        print(f"| {way} | " + " | ".join(f"{share:.0f}" for share in (*shares, *effects)) + " |", flush=True)
+        rng = np.random.default_rng(draw)
+        own = np.sort(rng.permutation(len(bed.called[way].names))[:classes])
+        half = rng.random(classes) < 0.5
+        shown = pictures.part(np.flatnonzero(np.isin(pictures.labels, own)).tolist(), own.tolist())
+        mixed = [bed.called[way if wrong else "right"] for wrong in half]
+        names = [called.names[label] for called, label in zip(mixed, own, strict=True)]
+        given = np.stack([called.texts[0][label] for called, label in zip(mixed, own, strict=True)])
+        right = [bed.called["right"].names[label] for label in own]
+        wrong = np.array([name != true for name, true in zip(names, right, strict=True)])
+        one = Called(tuple(names), given[None])
+        texts, rows = texts_of(replace(bed, called={way: one}), way, np.arange(classes), 0)
+        before = hits(bed, given, shown).mean()
+        counted[way] = []
+        for candidates in (rows, naming.exchanged(rows)):
+            with patch.object(naming, "SUGGESTED", classes):
+                found = naming.suggest(texts, candidates, np.float32(bed.clip.logit_scale) * shown.features)
+            after = []
+            for name in found:
+                changed = given.copy()
+                changed[name.label] = texts[name.row]
+                after.append(hits(bed, changed, shown).mean() - before)
+            met = sum(wrong[name.label] for name in found)
+            ends = sum(np.array(after) > 0), sum(np.array(after) < 0)
+            counts = (met, wrong.sum(), len(found) - met, (~wrong).sum(), *ends)
+            counted[way].append(list(map(int, counts)))
+    return counted
 
 
 def hits(bed: Bed, classes: Floats, pictures: EncodedPictures, fitted: EncodedPictures | None = None) -> Doubles:
@@ -305,32 +349,6 @@ def hits(bed: Bed, classes: Floats, pictures: EncodedPictures, fitted: EncodedPi
         logits = logits + labelled_offsets(bed.clip.logit_scale * (fitted.features @ classes.T), fitted.labels)
     right: Doubles = (logits.argmax(axis=1) == pictures.labels).astype(np.float64)
     return right
-
-
-def beside_prior(bed: Bed, sets: Sequence[str], draws: int) -> None:
-    """Print what numbers that fit labels gain over those of `offsets=prior`, which sees none, with the baseline
-    template.
-    """
-    own = np.arange(len(bed.called["right"].names))
-    gains: dict[str, list[float]] = {way: [] for way in WAYS}
-    for name in sets:
-        pictures, _ = encoded(bed, name)
-        found: dict[str, list[float]] = {way: [] for way in WAYS}
-        for draw in range(draws):
-            rng = np.random.default_rng([draw, len(own)])
-            dealt = np.array([rng.permutation(np.flatnonzero(pictures.labels == label)) for label in own])
-            learn, test = (pictures.part(dealt[:, of].ravel(), own) for of in (slice(LEARN), slice(LEARN, None)))
-            for way in WAYS:
-                classes = bed.called[way].texts[0]
-                prior = replace(test, offsets=Refitted(learn.features))
-                other = ClipReward(bed.clip, bed.called[way].names).score_embeddings([BASELINE], [classes], prior)[0]
-                found[way].append(100 * float((hits(bed, classes, test, learn) - other.hits).mean()))
-        for way in WAYS:
-            gains[way].append(float(np.mean(found[way])))
-    for way, values in gains.items():
-        mean, n = np.mean(values), len(values)
-        half = t_quantile(n - 1, 0.95) * np.std(values, ddof=1) / np.sqrt(n) if n > 1 else np.inf
-        print(f"{way}: {mean:+.1f} points [{mean - half:+.1f}, {mean + half:+.1f}] over {n} sets, {draws} draws each")
 
 
 def labelled_offsets(logits: Floats, labels: Any) -> Floats:

@@ -12,7 +12,9 @@ nothing.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache, partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,7 +22,7 @@ import numpy as np
 from benchmarks.common import arguments
 from benchmarks.gains import Crossed, Row
 from benchmarks.lab.bed import expanded
-from benchmarks.label_free import header
+from benchmarks.lab.cells import Cells, hits_of, short, string_of
 from ipo_prompts.experiments.data import load_data
 from ipo_prompts.experiments.data.sources import own
 from ipo_prompts.experiments.run.plan import SPLIT_SEED
@@ -48,60 +50,89 @@ LOST = 2.0
 HARMLESS = -1.0
 ROUNDS = 10
 """The rounds of EM."""
-Cells = dict[tuple[str, str, str], dict[tuple[str, int], dict[str, Any]]]
+Scores = dict[tuple[str, str, str], dict[tuple[str, int], dict[str, Any]]]
 """Group of sets, draw of pictures, row → set and order → the score."""
 
 
 def main() -> None:
-    """Measure and print."""
-    options = arguments(__doc__, clips={"default": "embedded", "help": "names of CLIPs, with commas between"})
+    """Measure what the file of cells lacks, and print the tables."""
+    options = arguments(
+        __doc__,
+        clips={"default": "embedded", "help": "names of CLIPs, with commas between"},
+        cells={"type": Path, "default": None, "help": "a file that keeps what is measured (.jsonl.gz)"},
+    )
     names = options.clips.split(",")
-    found = {name: measured(load_clip(name), small=options.small) for name in names}
+    with Cells(options.cells) as cells:
+        found = {name: scores(cells, name, small=options.small) for name in names}
     plain = [name for name in names if name != "embedded"]
-    if len(plain) > 1:
-        tables(f"{len(plain)} control CLIPs", [found[name] for name in plain])
-    for name in names:
-        tables(name.rpartition("/")[2], [found[name]])
+    together = {f"{len(plain)} control CLIPs": [found[name] for name in plain]} if len(plain) > 1 else {}
+    for title, some in {**together, **{short(name): [found[name]] for name in names}}.items():
+        for make in (gains, leads):
+            print("\n".join(make(title, some)), flush=True)
     decide([found[name] for name in plain or names])
 
 
-def measured(clip: Clip, *, small: bool) -> Cells:
-    """Score all rows on all sets."""
-    cells: Cells = defaultdict(dict)
+def scores(cells: Cells, clip: str, *, small: bool = False) -> Scores:
+    """Score all rows on all sets; a cell is what one set measured, see `measured`."""
+    found: Scores = defaultdict(dict)
+    load = cache(partial(load_clip, clip))
     for group in GROUPS:
-        for spec in expanded(f"embedded:claims-{group}")[1 if small else 0 :: 2 if small else 1][
-            : 2 if small else None
-        ]:
-            own.allow(spec)
-            data = load_data(spec, seed=SPLIT_SEED)
-            reward = ClipReward(clip, tuple(data.class_names))
-            pool, test = (
-                reward.encode([one.picture for one in items], [one.label for one in items])
-                for items in ([*data.train, *data.val], data.test)
-            )
-            classes = reward.texts.encode([BASELINE], reward.class_names)[0]
-            for draw, order, some, also, weights in drawn(pool.labels, test.labels):
-                for row, of_row in fitted(clip, classes, pool.features[some], test.features, also):
-                    hits = (of_row.argmax(axis=1) == test.labels) * weights
-                    score = {"value": float(hits.mean()), "hits": hits, "labels": test.labels}
-                    cells[group, draw, row][spec, order] = score
-    return cells
+        for spec in expanded(f"embedded:claims-{group}")[slice(1, 4, 2) if small else slice(None)]:
+            cell = cells.of((short(clip), spec), partial(measured, load, spec))
+            labels = np.array(cell["labels"])
+            even = np.ones(len(labels))
+            for order, drawn_so in enumerate([cell[BALANCED], *cell[ZIPF]], -1):
+                weights = {BALANCED: even}
+                if order >= 0:
+                    law = 1 / np.array(drawn_so["ranks"])[labels]
+                    weights = {ZIPF: even, ZIPF_TEST: law / law.mean()}
+                for row in (BASE, *ROWS):
+                    right = hits_of(cell[BASE], drawn_so.get(row, ""))
+                    for draw, of_pictures in weights.items():
+                        hits = right * of_pictures
+                        score = {"value": float(hits.mean()), "hits": hits, "labels": labels}
+                        found[group, draw, row][spec, max(order, 0)] = score
+    return found
 
 
-def drawn(pool: Numbers, test: Numbers) -> Iterator[tuple[str, int, Numbers, Numbers, Doubles]]:
-    """Yield the draw, the order of the classes, the places of unlabelled and of test pictures, and weights of the test.
+def measured(load: Callable[[], Clip], spec: str) -> dict[str, Any]:
+    """Return the cell of a set.
 
-    The weights have the mean 1. The drawn test pictures are for EM; all of them are tested.
+    It holds the label of each test picture, the hits of the baseline template, and for balanced pictures and for each
+    order of Zipf's law the hits that each row gains and loses; besides, the place of each class in an order: 1 is the
+    most frequent.
     """
-    yield BALANCED, 0, np.arange(len(pool)), np.arange(len(test)), np.ones(len(test))
+    own.allow(spec)
+    clip, data = load(), load_data(spec, seed=SPLIT_SEED)
+    reward = ClipReward(clip, tuple(data.class_names))
+    pool, test = (
+        reward.encode([one.picture for one in items], [one.label for one in items])
+        for items in ([*data.train, *data.val], data.test)
+    )
+    classes = reward.texts.encode([BASELINE], reward.class_names)[0]
+    before = logits_of(clip, test.features, classes).argmax(axis=1) == test.labels
+    parts = []
+    for ranks, some, also in drawn(pool.labels, test.labels):
+        rows = fitted(clip, classes, pool.features[some], test.features, also)
+        part: dict[str, Any] = {} if ranks is None else {"ranks": ranks.tolist()}
+        parts.append(part | {row: string_of(logits.argmax(axis=1) == test.labels, before) for row, logits in rows})
+    return {"labels": test.labels.tolist(), BASE: string_of(before), BALANCED: parts[0], ZIPF: parts[1:]}
+
+
+def drawn(pool: Numbers, test: Numbers) -> Iterator[tuple[Numbers | None, Numbers, Numbers]]:
+    """Yield the place of each class in an order, (C,) from 1, and the unlabelled and the test pictures that a fit sees.
+
+    The first is None for balanced pictures. All test pictures are tested.
+    """
+    yield None, np.arange(len(pool)), np.arange(len(test))
     for order in range(ORDERS):
         rng = np.random.default_rng(order)
-        law = 1 / (1 + rng.permutation(int(pool.max()) + 1))
+        ranks = 1 + rng.permutation(int(pool.max()) + 1)
+        law = 1 / ranks
         some, also = (
             rng.choice(len(labels), len(labels), p=law[labels] / law[labels].sum()) for labels in (pool, test)
         )
-        yield ZIPF, order, some, also, np.ones(len(test))
-        yield ZIPF_TEST, order, some, also, law[test] / law[test].mean()
+        yield ranks, some, also
 
 
 def fitted(
@@ -118,7 +149,6 @@ def fitted(
     """
     logits = logits_of(clip, test, classes)
     seen = logits_of(clip, known, classes)
-    yield BASE, logits
     yield CENTRING, logits + CentringOffsets.from_pictures(known).of(clip, classes)
     yield PRIOR, logits + uniform_offsets(seen)
     yield SURE, logits + sure_prior(seen)
@@ -169,32 +199,41 @@ class Mixture:
         return found
 
 
-def row_of(cells: Cells, groups: Sequence[str], draw: str, row: str) -> Row:
+def row_of(cells: Scores, groups: Sequence[str], draw: str, row: str) -> Row:
     """Return a row of some groups of sets in the form of `gains.py`."""
     joint = {key: score for group in groups for key, score in cells[group, draw, row].items()}
     return Row(100 * float(np.mean([score["value"] for score in joint.values()])), "", "", 0, 0, joint)
 
 
-def crossed(found: Sequence[Cells], groups: Sequence[str], draw: str, row: str, other: str = BASE) -> Crossed:
+def crossed(found: Sequence[Scores], groups: Sequence[str], draw: str, row: str, other: str = BASE) -> Crossed:
     """Compare two rows with several CLIPs."""
     return Crossed.of(*([row_of(cells, groups, draw, one) for cells in found] for one in (row, other)))
 
 
-def tables(title: str, found: Sequence[Cells]) -> None:
-    """Print the gains of all rows over the baseline template, those over centring, and those on a lopsided test."""
-    print(f"\n{title}: gain over the baseline template, points\n")
+def gains(title: str, found: Sequence[Scores]) -> Iterator[str]:
+    """Yield the lines of the table of the gains of all rows over the baseline template, with several CLIPs."""
+    yield from ("", f"{title}: gain over the baseline template, points", "")
     start = [np.mean([row_of(cells, (group,), draw, BASE).accuracy for cells in found]) for group, draw in COLUMNS]
     heads = [f"{group}, {draw} ({at:.1f} %)" for (group, draw), at in zip(COLUMNS, start, strict=True)]
-    header("row", *heads, "worth", "worth, lopsided test")
+    yield from header("row", *heads, "worth", "worth, lopsided test")
     for row in ROWS:
         told = [tell(crossed(found, (group,), draw, row)) for group, draw in COLUMNS]
-        print(f"| {row} | {' | '.join(told)} | {worth(found, row):.1f} | {worth(found, row, LOPSIDED):.1f} |")
-    print(f"\n{title}: lead over centring; gain where the test is weighted by Zipf's law as well, points\n")
-    header("row", *(f"{group}, {draw}" for group, draw in COLUMNS), *(f"{group}, {ZIPF_TEST}" for group in GROUPS))
+        yield f"| {row} | {' | '.join(told)} | {worth(found, row):.1f} | {worth(found, row, LOPSIDED):.1f} |"
+
+
+def leads(title: str, found: Sequence[Scores]) -> Iterator[str]:
+    """Yield the lines of the table of leads over centring, and of gains on a lopsided test."""
+    yield from ("", f"{title}: lead over centring; gain where the test is weighted by Zipf's law as well, points", "")
+    yield from header("row", *(f"{group}, {draw}" for group, draw in COLUMNS), *(f"{g}, {ZIPF_TEST}" for g in GROUPS))
     for row in ROWS:
-        leads = ["–" if row == CENTRING else tell(crossed(found, (g,), draw, row, CENTRING)) for g, draw in COLUMNS]
+        ahead = ["–" if row == CENTRING else tell(crossed(found, (g,), draw, row, CENTRING)) for g, draw in COLUMNS]
         told = [tell(crossed(found, (group,), ZIPF_TEST, row)) for group in GROUPS]
-        print(f"| {row} | {' | '.join([*leads, *told])} |", flush=True)
+        yield f"| {row} | {' | '.join([*ahead, *told])} |"
+
+
+def header(*cells: str) -> list[str]:
+    """Return the first two lines of a Markdown table."""
+    return [f"| {' | '.join(cells)} |", "| --- " * len(cells) + "|"]
 
 
 def tell(one: Crossed) -> str:
@@ -203,13 +242,13 @@ def tell(one: Crossed) -> str:
     return f"{one.gains.mean():+.1f} [{low:.1f}, {high:.1f}]"
 
 
-def worth(found: Sequence[Cells], row: str, draws: Sequence[str] = DRAWS) -> float:
+def worth(found: Sequence[Scores], row: str, draws: Sequence[str] = DRAWS) -> float:
     """Return what a row is worth by the rule, in points."""
     kinds = [crossed(found, groups, draw, row).gains for groups in (GROUPS[:1], GROUPS[1:]) for draw in draws]
     return float(np.mean([np.where(gains < 0, LOST * gains, gains).mean() for gains in kinds]))
 
 
-def decide(found: Sequence[Cells]) -> None:
+def decide(found: Sequence[Scores]) -> None:
     """Print what the rule takes."""
     first = max((BASE, *ROWS), key=lambda row: worth(found, row))
     ends = [crossed(found, (group,), draw, first, CENTRING).interval() for group, draw in COLUMNS]

@@ -13,9 +13,24 @@ import json
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
-from benchmarks import claims, domain, domain_search, few_labels, gains, heads, label_free, promising
+from benchmarks import (
+    claims,
+    domain,
+    domain_search,
+    few_labels,
+    gains,
+    headroom,
+    heads,
+    label_free,
+    names,
+    near_copies,
+    offsets,
+    promising,
+)
 from benchmarks.common import arguments
 from benchmarks.gains import CELLS
 from benchmarks.lab.bed import suite
@@ -217,6 +232,32 @@ def of_script(make: Callable[[Cells, str], Iterable[str]], cells: str, corner: s
     return table
 
 
+def of_names(kind: str) -> Table:
+    """One of the tables of searched names."""
+    return of_script(partial(names.tables, only=kind), "names", "CLIP, cells")
+
+
+def of_offsets(make: Callable[[str, list[offsets.Scores]], Iterable[str]]) -> Table:
+    """One of the tables of offsets without labels."""
+    cells, controls = Cells.kept("offsets"), [f"plain-{seed}" for seed in range(81, 86)]
+    clips = {"five control CLIPs": controls, "demo CLIP": [DEMO_CLIP]}
+    parts = ((title, make(title, [offsets.scores(cells, clip) for clip in some])) for title, some in clips.items())
+    (table,) = joined((one for title, lines in parts for one in read(lines, title)), "CLIPs")
+    return table
+
+
+def of_headroom(make: Callable[[list[dict[str, Any]]], Iterable[str]]) -> Table:
+    """One of the tables of how well the measurement before a search foresees gains."""
+    ((_, table),) = read(make(headroom.sets(Cells.kept("headroom"))))
+    return table
+
+
+def copies() -> Table:
+    """Which near copies are found."""
+    ((_, table),) = read(near_copies.table(Cells.kept("near-copies"), DEMO_CLIP))
+    return table
+
+
 def many_classes() -> Table:
     """What is lost by scoring only promising compositions."""
     ((_, table),) = read(promising.table(promising.pairs(Cells.kept("many-classes"), DEMO_CLIP)))
@@ -272,6 +313,11 @@ TABLES: dict[str, Callable[[], Table]] = {
     "label-free-differences": lambda: without_labels(differences),
     "label-free-rule": lambda: last_of(label_free.tables, "label-free-rule"),
     "label-free-few-labels": lambda: last_of(few_labels.tables, "label-free-few-labels"),
+    "names": lambda: of_names("gains"),
+    "names-controls": lambda: of_names("controls"),
+    "names-suggestions": lambda: of_names("suggestions"),
+    "offsets": lambda: of_offsets(offsets.gains),
+    "offsets-over-centring": lambda: of_offsets(offsets.leads),
     "gallery": gallery,
 }
 """File → the table that its cells make."""

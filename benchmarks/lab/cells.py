@@ -8,7 +8,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from benchmarks.gains import CELLS
+from ipo_prompts.metrics.arrays import Doubles
 
 Key = tuple[str | int | float, ...]
 
@@ -81,3 +84,21 @@ class Cells:
 def short(clip: str) -> str:
     """Return what cells call a CLIP: its name, or that of its folder."""
     return clip.rpartition("/")[2]
+
+
+def string_of(hits: Any, before: Any = None) -> str:
+    """Return a character for each picture: 1 for a hit, else 0; given other hits, + where one is gained, - where lost.
+
+    Args:
+        hits: 0 or 1 for each picture, (n,).
+        before: the same of the other hits.
+    """
+    if before is None:
+        return "".join("01"[int(one)] for one in hits)
+    return "".join("0+-"[int(one) - int(other)] for one, other in zip(hits, before, strict=True))
+
+
+def hits_of(before: str, gained: str = "") -> Doubles:
+    """Return hits, (n,): those of a string of 1 and 0, and what another string gained and lost."""
+    hits = np.array(list(before), dtype=np.float64)
+    return hits + ["-0+".index(one) - 1 for one in gained] if gained else hits

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,45 +23,34 @@ class Cell:
     pictures: tuple[str, ...]
     gains: dict[str, Doubles]
     given: float
-    opened: bool
-    permuted_opened: bool
-    shuffled_opened: bool
-    raw_opened: bool
+    opened: Sequence[bool]
+    """Whether the gate opened: with the class's candidates, others' (`permuted`), shuffled labels, and by `raw loss`.
+    """
     raw: float
     """The change of the test accuracy by the control `raw loss`. The test pictures have their true labels."""
 
 
-def told(classes: int, shots: int, cells: dict[str, list[Cell]]) -> list[str]:
-    """Print the tables of all kinds of names, and return the goals that they miss."""
-    print(f"\n{classes} classes, {shots} pictures of each, {len(cells['right'])} cells a row.\n")
-    print("| called by | as given | " + " | ".join(ROWS[:4]) + " | back, of right names' gain | lowest of names |")
-    print("| --- " * 8 + "|")
+def gains(cells: dict[str, list[Cell]]) -> Iterator[str]:
+    """Yield the lines of the table of gains, for all kinds of names."""
+    yield "| called by | as given | " + " | ".join(ROWS[:4]) + " | back, of right names' gain | lowest of names |"
+    yield "| --- " * 8 + "|"
     for way, own in cells.items():
-        gains = " | ".join(_bounded(own, row) for row in ROWS[:4])
+        over = " | ".join(_bounded(own, row) for row in ROWS[:4])
         share = "–" if way == "right" else _share(own)
-        print(f"| {way} | {np.mean([one.given for one in own]):.1f} | {gains} | {share} | {_lowest(own):+.1f} |")
-    print("\n| called by | opened | permuted: opened | gain | shuffled: opened | raw loss: opened | gain |")
-    print("| --- " * 7 + "|")
+        yield f"| {way} | {np.mean([one.given for one in own]):.1f} | {over} | {share} | {_lowest(own):+.1f} |"
+
+
+def controls(cells: dict[str, list[Cell]]) -> Iterator[str]:
+    """Yield the lines of the table of controls."""
+    yield "| called by | opened | permuted: opened | gain | shuffled: opened | raw loss: opened | gain |"
+    yield "| --- " * 7 + "|"
     for way, own in cells.items():
-        parts = [f"{sum(getattr(one, name) for one in own)} of {len(own)}" for name in OPENED]
-        raw = np.mean([one.raw for one in own])
-        print(
-            f"| {way} | {parts[0]} | {parts[1]} | {_bounded(own, 'permuted')} | {parts[2]} | {parts[3]} | {raw:+.1f} |",
-            flush=True,
-        )
-    if "asked" in cells["right"][0].gains:
-        print("\n| called by | with a language model's names | over WordNet's alone |\n| --- | --- | --- |")
-        for way, own in cells.items():
-            over = [one.gains["asked"] - one.gains["names"] for one in own]
-            mean, half = float(np.mean([one.mean() for one in over])), _half(own, over)
-            print(f"| {way} | {_bounded(own, 'asked')} | {mean:+.1f} [{mean - half:+.1f}, {mean + half:+.1f}] |")
-    return [f"{classes} classes, {shots} pictures: {line}" for line in _missed(classes, shots, cells)]
+        met, of_others, shuffled, raw = (f"{n} of {len(own)}" for n in np.sum([one.opened for one in own], axis=0))
+        harm, permuted = np.mean([one.raw for one in own]), _bounded(own, "permuted")
+        yield f"| {way} | {met} | {of_others} | {permuted} | {shuffled} | {raw} | {harm:+.1f} |"
 
 
-OPENED = ("opened", "permuted_opened", "shuffled_opened", "raw_opened")
-
-
-def _missed(classes: int, shots: int, cells: dict[str, list[Cell]]) -> list[str]:
+def missed(classes: int, shots: int, cells: dict[str, list[Cell]]) -> list[str]:
     """Return the goals that are missed."""
     gain = {way: _mean(own, "names") for way, own in cells.items()}
     harm, lowest = (-0.3, -1.5) if classes == 68 else (-0.3, -5.0)
@@ -69,7 +58,7 @@ def _missed(classes: int, shots: int, cells: dict[str, list[Cell]]) -> list[str]
         f"right names gain {gain['right']:+.2f}, {harm} was the goal": gain["right"] >= harm,
         f"a cell of right names at {_lowest(cells['right']):+.2f}, {lowest} was the goal": _lowest(cells["right"])
         >= lowest - 1e-9,
-        "the gate opens on shuffled labels": not any(one.shuffled_opened for own in cells.values() for one in own),
+        "the gate opens on shuffled labels": not any(one.opened[2] for own in cells.values() for one in own),
     }
     for way in WAYS[1:]:
         back, other = gain[way] / _mean(cells[way], "right names"), _mean(cells[way], "permuted")

@@ -3,12 +3,28 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from typing import Any
 
 import numpy as np
 import pytest
 
 from benchmarks import offsets
-from benchmarks.offsets import BASE, CENTRING, DRAWS, GROUPS, ROWS, SURE, ZIPF_TEST, Cells, Mixture, drawn, sure_prior
+from benchmarks.lab.cells import Cells, hits_of, string_of
+from benchmarks.offsets import (
+    BALANCED,
+    BASE,
+    CENTRING,
+    DRAWS,
+    GROUPS,
+    ROWS,
+    SURE,
+    ZIPF,
+    ZIPF_TEST,
+    Mixture,
+    Scores,
+    drawn,
+    sure_prior,
+)
 from ipo_prompts.metrics.arrays import Floats
 from ipo_prompts.metrics.sampling import Numbers
 
@@ -38,13 +54,24 @@ def test_a_sure_prior_is_less_the_log_of_the_mean_posterior_of_sure_pictures() -
     np.testing.assert_allclose(sure_prior(np.concatenate([sure, unsure])), -np.log([0.75, 0.25]), atol=1e-5)
 
 
-def test_lopsided_draws_and_tests_follow_one_law() -> None:
+def test_lopsided_draws_and_tests_follow_one_law(monkeypatch: pytest.MonkeyPatch) -> None:
     labels = np.repeat(np.arange(5), 6)
-    balanced, *rest = drawn(labels, labels)
-    assert balanced[2].tolist() == list(range(30)) and set(balanced[4].tolist()) == {1.0}
-    for (_, _, some, _, even), (name, _, same, _, weights) in zip(rest[::2], rest[1::2], strict=True):
-        assert name == ZIPF_TEST and np.array_equal(some, same) and set(even.tolist()) == {1.0}
-        assert weights.mean() == pytest.approx(1) and weights.max() / weights.min() == pytest.approx(5)
+    balanced, *orders = drawn(labels, labels)
+    assert balanced[0] is None and balanced[1].tolist() == list(range(30))
+    cell: dict[str, Any] = {"labels": labels.tolist(), BASE: "1" * 30, BALANCED: dict.fromkeys(ROWS, "0" * 30)}
+    cell[ZIPF] = [{"ranks": ranks.tolist(), **cell[BALANCED]} for ranks, _, _ in orders if ranks is not None]
+    monkeypatch.setattr(offsets, "measured", lambda *_: cell)
+    found = offsets.scores(Cells(), "none", small=True)
+    weights = next(iter(found["clean", ZIPF_TEST, BASE].values()))["hits"]
+    assert weights.mean() == pytest.approx(1) and weights.max() / weights.min() == pytest.approx(5)
+    assert set(next(iter(found["clean", ZIPF, BASE].values()))["hits"]) == {1.0}
+    counts = np.bincount(orders[0][1] // 6, minlength=5)
+    assert orders[0][0] is not None and counts[orders[0][0] == 1] == counts.max()
+
+
+def test_a_cell_holds_the_hits_that_each_row_gains_and_loses() -> None:
+    gained = string_of([1, 0, 1], [0, 1, 1])
+    assert gained == "+-0" and hits_of("011", gained).tolist() == [1, 0, 1]
 
 
 @pytest.mark.parametrize(("lopsided", "wanted"), [(0.2, SURE), (-0.2, CENTRING)])
@@ -52,7 +79,7 @@ def test_advice_needs_the_worth_of_centring_where_the_test_is_lopsided(
     lopsided: float, wanted: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     rng = np.random.default_rng(0)
-    cells: Cells = defaultdict(dict)
+    cells: Scores = defaultdict(dict)
     level = {BASE: 0.4, SURE: 0.6}
     for group in GROUPS:
         for row in (BASE, *ROWS):
