@@ -13,9 +13,10 @@ import json
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
-from benchmarks import claims, domain, domain_search, gains, promising
+from benchmarks import claims, domain, domain_search, gains, none_of_these, promising, several, verify
 from benchmarks.common import arguments
 from benchmarks.gains import CELLS
 from benchmarks.lab.cells import Cells
@@ -216,10 +217,30 @@ def gallery() -> Table:
 
 
 def of_script(make: Callable[[Cells, str], Iterable[str]], cells: str, corner: str = "CLIP, sets") -> Table:
-    """The one table that a script makes of the demo CLIP and a control CLIP, from its cells."""
+    """The one table that a script makes of the demo CLIP and a control CLIP, from its cells.
+
+    The first column holds the headings, or the CLIP alone if that is what `corner` says.
+    """
     kept = Cells.kept(cells)
-    (table,) = joined((one for clip in (DEMO_CLIP, CONTROL) for one in read(make(kept, clip))), corner)
+    parts = ((clip, make(kept, clip)) for clip in (DEMO_CLIP, CONTROL))
+    (table,) = joined((one for clip, lines in parts for one in read(lines, clip if corner == "CLIP" else "")), corner)
     return table
+
+
+def of_lines(make: Callable[[Cells], Iterable[str]], cells: str) -> Table:
+    """The one table that a script makes of its cells."""
+    (table,) = joined(read(make(Cells.kept(cells))))
+    return table
+
+
+def rejection(part: str) -> Callable[[], Table]:
+    """A table about pictures of no class."""
+    return partial(of_script, partial(none_of_these.tables, part=part), "rejection", "CLIP")
+
+
+def annotation(part: str) -> Callable[[], Table]:
+    """A table about simulated raters."""
+    return partial(of_lines, partial(verify.tables, part=part), "annotation")
 
 
 def many_classes() -> Table:
@@ -255,6 +276,21 @@ TABLES: dict[str, Callable[[], Table]] = {
     "domain-words-search": domain_words_search,
     "many-classes": many_classes,
     "gallery": gallery,
+    "rejection-scores": rejection("scores"),
+    "rejection-estimates": rejection("estimates"),
+    "rejection-narrow-names": rejection("narrow"),
+    "rejection-lines": rejection("lines"),
+    "rejection-classes": rejection("single_classes"),
+    "rejection-moved": rejection("moved"),
+    "rejection-after-search": rejection("lines_after_a_search"),
+    "several-labels": lambda: of_lines(lambda cells: several.gains(cells, (DEMO_CLIP, CONTROL)), "several-labels"),
+    "several-labels-coverage": lambda: of_lines(several.simulated, "several-labels"),
+    "annotation-coverage": annotation("cells"),
+    "annotation-raters": annotation("raters"),
+    "annotation-slips": annotation("slipped"),
+    "annotation-pages": annotation("pages"),
+    "annotation-peeking": annotation("peeks"),
+    "annotation-labels-saved": annotation("labels"),
 }
 """File → the table that its cells make."""
 
