@@ -12,7 +12,9 @@ Prints Markdown tables:
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import cache, partial
+from pathlib import Path
 from typing import Any
 
 import dspy
@@ -20,9 +22,10 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.common import arguments
+from benchmarks.lab.cells import Cells, short
 from ipo_prompts.experiments.data import Item, load_data
 from ipo_prompts.metrics.classification import logits_of
-from ipo_prompts.metrics.clip import load_clip
+from ipo_prompts.metrics.clip import Clip, load_clip
 from ipo_prompts.metrics.pictures import Picture
 from ipo_prompts.metrics.sampling import Sampling
 from ipo_prompts.metrics.several import SeveralLabels, compare_precision, mean_precision
@@ -31,6 +34,7 @@ from ipo_prompts.programs.optimizer import IPO
 
 SETS = "embedded,sepia,upside-down,zoom+pixel"
 SIDE = 48
+RUNS, POPULATION = 400, 200_000
 
 
 def composed(items: Sequence[Item], count: int, names: Sequence[str], rng: np.random.Generator) -> list[dspy.Example]:
@@ -53,9 +57,13 @@ def composed(items: Sequence[Item], count: int, names: Sequence[str], rng: np.ra
     return found
 
 
-def gain(clip_name: str, spec: str, classes: int, counts: tuple[int, int, int], steps: int, seed: int) -> str:
-    """Search on made pictures and compare on sealed ones; return a row."""
-    clip = load_clip(clip_name)
+def gain(clip: Clip, spec: str, classes: int, counts: tuple[int, int, int], steps: int, seed: int) -> dict[str, Any]:
+    """Search on made pictures and compare on sealed ones.
+
+    Returns:
+        The template found; the fewest pictures that show a class; the hits of the initial and the found template,
+        (2, n), by ranking precision; in % of mAP, the initial template's, the gain, and the ends of its interval.
+    """
     data = load_data(spec if spec == "embedded" else f"embedded:{spec}", seed=0)
     names = data.class_names[:classes]
     seen, chosen, sealed = ([one for one in part if one.label < classes] for part in (data.train, data.val, data.test))
@@ -71,24 +79,29 @@ def gain(clip_name: str, spec: str, classes: int, counts: tuple[int, int, int], 
     assert units.shown is not None
     logits = [logits_of(clip, units.features, rows) for rows in reward.texts.encode(templates, names)]
     first, _, gain = compare_precision(logits[0], logits[1], units.shown, how)
-    ranked = scores[1].value - scores[0].value
-    spread = 1.96 * np.sqrt(paired_variance(scores[0].hits, scores[1].hits, how))
-    least = int(units.shown.sum(axis=0).min())
+    return {
+        "template": program.template,
+        "positives": int(units.shown.sum(axis=0).min()),
+        "hits": [[round(float(hit), 4) for hit in score.hits] for score in scores],
+        "mAP": [round(100 * float(value), 6) for value in (first.mean, gain.mean, gain.low, gain.high)],
+    }
+
+
+def row_of(clip: str, spec: str, found: Any) -> str:
+    """Return one line of the gains."""
+    before, after = np.array(found["hits"])
+    ranked = 100 * (after.mean() - before.mean())
+    spread = 196 * np.sqrt(Sampling.of(len(before)).these(after - before).value)
+    initial, more, low, high = found["mAP"]
+    ranking = f"{100 * before.mean():.1f} | {ranked:+.1f} [{ranked - spread:+.1f}, {ranked + spread:+.1f}]"
     return (
-        f"| {clip_name} | {spec} | {least} | {100 * scores[0].value:.1f} | {100 * ranked:+.1f} "
-        f"[{100 * (ranked - spread):+.1f}, {100 * (ranked + spread):+.1f}] | {100 * first.mean:.1f} "
-        f"| {100 * gain.mean:+.1f} [{100 * gain.low:+.1f}, {100 * gain.high:+.1f}] "
-        f"| {program.template} |"
+        f"| {clip} | {'clean' if spec == 'embedded' else spec} | {found['positives']} | {ranking} | {initial:.1f} "
+        f"| {more:+.1f} [{low:+.1f}, {high:+.1f}] | {found['template']} |"
     )
 
 
-def paired_variance(before: Any, after: Any, how: Sampling) -> float:
-    """Return the variance of the mean difference."""
-    return how.these(after - before).value
-
-
-def coverage(pictures: int, classes: int, runs: int, population: int) -> str:
-    """Simulate scores of two templates; return a row: how often the interval holds the difference of many pictures."""
+def coverage(pictures: int, classes: int, runs: int, population: int) -> tuple[float, int]:
+    """Simulate scores of two templates; return the difference of many pictures, and how often the interval holds it."""
     rng = np.random.default_rng(0)
 
     def drawn(n: int) -> tuple[Any, Any, Any]:
@@ -105,29 +118,51 @@ def coverage(pictures: int, classes: int, runs: int, population: int) -> str:
         before, after, shown = drawn(pictures)
         ends = compare_precision(before, after, shown, Sampling.of(pictures), resamples=500)[2]
         held += ends.low <= true <= ends.high
-    return f"| {pictures} | {classes} | {100 * true:+.2f} | {100 * held / runs:.1f} % of {runs} |"
+    return true, int(held)
 
 
 def main() -> None:
-    """Print the tables."""
+    """Measure what the file of cells lacks, and print the tables."""
     options = arguments(
         __doc__,
         sets={"default": SETS, "help": "shipped sets, by commas"},
         clips={"default": "embedded", "help": "CLIPs, by commas"},
-        runs={"type": int, "default": 1000, "help": "simulated samples"},
+        runs={"type": int, "default": RUNS, "help": "simulated samples"},
+        cells={"type": Path, "default": None, "help": "a file that keeps what is measured (.jsonl.gz)"},
     )
-    small = options.small
-    sets, classes, counts = options.sets.split(","), 15, (120, 60, 400)
-    if small:
-        sets, classes, counts = sets[:1], 4, (8, 4, 12)
-    print("| CLIP | set | fewest positives | initial, ranking | gain | initial, mAP | gain | template |")
-    print("| --- | --- | ---: | ---: | ---: | ---: | ---: | --- |")
-    for clip in options.clips.split(","):
-        for spec in sets:
-            print(gain(clip, spec, classes, counts, 1 if small else 12, 0), flush=True)
-    print("\n| pictures | classes | true difference | interval holds it |\n| ---: | ---: | ---: | ---: |")
+    with Cells(options.cells) as cells:
+        for line in gains(cells, options.clips.split(","), options.sets, small=options.small):
+            print(line, flush=True)
+        print()
+        for line in simulated(cells, 5 if options.small else options.runs, 2_000 if options.small else POPULATION):
+            print(line, flush=True)
+
+
+def gains(cells: Cells, clips: Sequence[str], sets: str = SETS, *, small: bool = False) -> Iterator[str]:
+    """Yield the lines of the table of gains."""
+    yield "| CLIP | set | fewest positives | initial, ranking | gain | initial, mAP | gain | template |"
+    yield "| --- | --- | ---: | ---: | ---: | ---: | ---: | --- |"
+    job: Any = (4, (8, 4, 12), 1, 0) if small else (15, (120, 60, 400), 12, 0)
+    loaded = cache(load_clip)
+
+    def measured(clip: str, spec: str) -> dict[str, Any]:
+        return gain(loaded(clip), spec, *job)
+
+    for clip in clips:
+        for spec in sets.split(",")[: 1 if small else None]:
+            found = cells.of((short(clip), spec), partial(measured, clip, spec))
+            yield row_of(short(clip), spec, found)
+
+
+def simulated(cells: Cells, runs: int = RUNS, population: int = POPULATION) -> Iterator[str]:
+    """Yield the lines of the table of coverage."""
+    yield "| pictures | classes | true difference | interval holds it |"
+    yield "| ---: | ---: | ---: | ---: |"
+    classes = 15
     for pictures in (100, 400):
-        print(coverage(pictures, 15, 5 if small else options.runs, 2_000 if small else 200_000), flush=True)
+        of = (pictures, classes, runs, population)
+        true, held = cells.of(("simulated", *of), partial(coverage, *of))
+        yield f"| {pictures} | {classes} | {100 * true:+.2f} | {100 * held / runs:.1f} % of {runs} |"
 
 
 if __name__ == "__main__":

@@ -15,7 +15,6 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from benchmarks import (
     claims,
@@ -23,13 +22,14 @@ from benchmarks import (
     domain_search,
     few_labels,
     gains,
-    headroom,
     heads,
     label_free,
     names,
-    near_copies,
+    none_of_these,
     offsets,
     promising,
+    several,
+    verify,
 )
 from benchmarks.common import arguments
 from benchmarks.gains import CELLS
@@ -226,9 +226,13 @@ def gallery() -> Table:
 
 
 def of_script(make: Callable[[Cells, str], Iterable[str]], cells: str, corner: str = "CLIP, sets") -> Table:
-    """The one table that a script makes of the demo CLIP and a control CLIP, from its cells."""
+    """The one table that a script makes of the demo CLIP and a control CLIP, from its cells.
+
+    The first column holds the headings, or the CLIP alone if that is what `corner` says.
+    """
     kept = Cells.kept(cells)
-    (table,) = joined((one for clip in (DEMO_CLIP, CONTROL) for one in read(make(kept, clip))), corner)
+    parts = ((clip, make(kept, clip)) for clip in (DEMO_CLIP, CONTROL))
+    (table,) = joined((one for clip, lines in parts for one in read(lines, clip if corner == "CLIP" else "")), corner)
     return table
 
 
@@ -246,16 +250,20 @@ def of_offsets(make: Callable[[str, list[offsets.Scores]], Iterable[str]]) -> Ta
     return table
 
 
-def of_headroom(make: Callable[[list[dict[str, Any]]], Iterable[str]]) -> Table:
-    """One of the tables of how well the measurement before a search foresees gains."""
-    ((_, table),) = read(make(headroom.sets(Cells.kept("headroom"))))
+def of_lines(make: Callable[[Cells], Iterable[str]], cells: str) -> Table:
+    """The one table that a script makes of its cells."""
+    (table,) = joined(read(make(Cells.kept(cells))))
     return table
 
 
-def copies() -> Table:
-    """Which near copies are found."""
-    ((_, table),) = read(near_copies.table(Cells.kept("near-copies"), DEMO_CLIP))
-    return table
+def rejection(part: str) -> Callable[[], Table]:
+    """A table about pictures of no class."""
+    return partial(of_script, partial(none_of_these.tables, part=part), "rejection", "CLIP")
+
+
+def annotation(part: str) -> Callable[[], Table]:
+    """A table about simulated raters."""
+    return partial(of_lines, partial(verify.tables, part=part), "annotation")
 
 
 def many_classes() -> Table:
@@ -319,6 +327,8 @@ TABLES: dict[str, Callable[[], Table]] = {
     "offsets": lambda: of_offsets(offsets.gains),
     "offsets-over-centring": lambda: of_offsets(offsets.leads),
     "gallery": gallery,
+    "several-labels": lambda: of_lines(lambda cells: several.gains(cells, (DEMO_CLIP, CONTROL)), "several-labels"),
+    "several-labels-coverage": lambda: of_lines(several.simulated, "several-labels"),
 }
 """File → the table that its cells make."""
 
