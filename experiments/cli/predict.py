@@ -154,8 +154,8 @@ def _tell_of_each(head: Head) -> None:
     else:
         note(
             "the probabilities were fitted to the search and selection pictures. A class has a threshold of its own if "
-            f"{ENOUGH} or more of these pictures show it, as "
-            f"{head.sureness.own} of {len(head.class_names)} classes have."
+            f"{ENOUGH} or more of these pictures show it: "
+            f"{head.sureness.own} of {len(head.class_names)} classes have one."
         )
 
 

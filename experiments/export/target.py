@@ -62,7 +62,7 @@ class Target(ABC):
     own_clip: ClassVar[bool] = False
 
     def told(self, program: TemplateClassifier, file: Path) -> str:
-        """Return `use`, or what to type instead if only IPO can use the export; `file` is the program as it was typed."""
+        """Return `use`, or what to type if only IPO can use the export; `file` is the program as it was typed."""
         if self.own_clip or self.use != Target.use or open_clip_arguments(program.clip.name):
             return self.use
         typed = shlex.quote(str(file))

@@ -196,8 +196,9 @@ def cost_of_opening(
     if not found.tests:
         where = in_runs(renamed_in(folder, pictures, digest))
         return (
-            f"{opened}, with other classes or class names{where}: what they showed may have led to the classes or names "
-            "of this run, so it will report a difference with its interval and no p; only new pictures can test it"
+            f"{opened}, with other classes or class names{where}: what they showed may have led to the classes or "
+            "names of this run, so it will report a difference with its interval and no p; only new pictures can test "
+            "it"
         )
     return (
         f"{opened}: an uncorrected p has to be {spends(found.number) * ALPHA:.3g} or less to show a gain of another "

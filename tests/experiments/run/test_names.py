@@ -115,11 +115,11 @@ def test_names_that_a_search_found_keep_their_p_and_edited_ones_have_none(
     assert "with other classes or class names" in ended.err
     result = load_result(runs / "edited")
     assert (edited.outcome, edited.p, edited.p_corrected) == ("no test", None, None) and edited.ci95[0] < edited.ci95[1]
-    where = "with other classes or class names (in the runs given, searched beside this one)"
+    where = "with other classes or class names (in the runs given, searched, taken beside this one)"
     assert where in ended.err and result.verdict.startswith(
         f"No test: these sealed pictures were opened before {where}"
     )
-    assert result.sealed.renamed_in == ("given", "searched")
+    assert result.sealed.renamed_in == ("given", "searched", "taken")
     assert result.verdict in " ".join(ended.out.split()) and "p =" not in result.verdict
     page = html.unescape((runs / "edited" / "report.html").read_text()).replace("\xa0", " ")
     assert f"No test: these sealed pictures were opened before {where}" in page
