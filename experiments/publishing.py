@@ -400,21 +400,21 @@ def _suggested(
 
 def not_tested(found: Untested, *, kept: bool) -> str:
     """Return the verdict of a run without labels; `kept` says whether the initial template stays."""
-    lead = f"{found.lead:.2f} nats after the price of its words"
+    lead = f"{found.lead:.2f} nats, with a price for each word subtracted"
     if kept:
         best = (
             f"the best other template leads by {lead}"
             if found.lead > 0
-            else "no other template leads after the price of its words"
+            else "no other template leads, with a price for each word subtracted"
         )
         return (
             "Not tested: no labels. The initial template stays, for a better fit does not mean that more pictures are "
-            f"labelled correctly: {best}, and {found.needed:.2f} are needed."
+            f"labelled correctly: {best}; a lead of {found.needed:.2f} nats is needed."
         )
     return (
-        "Not tested: no labels. A better fit does not mean that more pictures are labelled correctly. The template "
-        f"fits {found.searched:,} of the pictures better than the initial template by {lead}, and "
-        f"{found.needed:.2f} are needed."
+        "Not tested: no labels. A better fit does not mean that more pictures are labelled correctly. The fit of "
+        f"this template, measured on {found.searched:,} of the pictures, is above that of the initial template by "
+        f"{lead}; a lead of {found.needed:.2f} nats is needed."
     )
 
 

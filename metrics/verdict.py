@@ -420,7 +420,8 @@ class Headroom(BaseModel):
                 f"nearest mean of the other pictures of each class {share(self.class_mean)}, {_gain(self.difference)}"
             )
         return (
-            f"guesses: as if {spread:.1f} [{low:.1f}, {high:.1f}] of {self.classes} classes were guessed equally often",
+            f"guesses: spread over {spread:.1f} [{low:.1f}, {high:.1f}] of {self.classes} classes (1: the same class "
+            f"is guessed for every picture; {self.classes}: each class is guessed equally often)",
             f"among {few} classes: initial template {share(self.initial)}, {compared}; guessing, always "
             f"the class with the most of these pictures, {self.guessing:.1%}",
             f"words: best of {self.phrases} phrases, chosen on other pictures, {_gain(self.words)}",

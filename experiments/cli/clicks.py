@@ -13,7 +13,9 @@ from ipo_prompts.metrics.errors import InputError, printable
 LABEL = examples(
     "ipo label runs/RUN", "ipo label runs/RUN --data holiday/ --out holiday-labels", "ipo label ONE TWO --data holiday/"
 )
-VERIFY = examples("ipo verify runs/RUN answers.json", "ipo verify labels answers.json ONE TWO --data holiday/")
+VERIFY = examples(
+    "ipo verify runs/RUN answers-RUN.json", "ipo verify labels answers-labels.json ONE TWO --data holiday/"
+)
 
 Pictures = Annotated[
     str | None,
@@ -41,7 +43,7 @@ def label(
     from ipo_prompts.experiments.clicks.drawing import DRAWING, as_before, draw_questions
     from ipo_prompts.experiments.clicks.pictures import named_by_both, programs_of_run, two_programs
     from ipo_prompts.experiments.data.sources import own
-    from ipo_prompts.experiments.report.label_page import PAGE, label_page, verify_command
+    from ipo_prompts.experiments.report.label_page import PAGE, answers_file, label_page, verify_command
     from ipo_prompts.experiments.run.files import check_writable, write_json, write_text
     from ipo_prompts.programs.record.trust import trusting
 
@@ -77,8 +79,8 @@ def label(
     print(
         f"{folder / PAGE}: they disagree on {apart:,} of {drawing.pictures:,} pictures "
         f"({100 * apart / drawing.pictures:.0f} %); at most {drawing.design.needed(half_width / 100)} answers are "
-        f"planned\nopen it in a browser and answer, then: {verify_command(folder)}\n"
-        "(answers.json is in the folder of your browser's downloads, wherever that is)"
+        f"planned\nopen it in a browser and answer, then: {verify_command(folder, drawing)}\n"
+        f"({answers_file(folder, drawing)} is in the folder of your browser's downloads, wherever that is)"
     )
     return 0
 

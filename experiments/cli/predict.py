@@ -153,8 +153,9 @@ def _tell_of_each(head: Head) -> None:
         note("the probability of each class is the CLIP's own, which was trained with sigmoids.")
     else:
         note(
-            f"the probabilities were fitted to the search and selection pictures; {head.sureness.own} of "
-            f"{len(head.class_names)} classes, shown by {ENOUGH} or more of them, have a threshold of their own."
+            "the probabilities were fitted to the search and selection pictures. A class has a threshold of its own if "
+            f"{ENOUGH} or more of these pictures show it: "
+            f"{head.sureness.own} of {len(head.class_names)} classes have one."
         )
 
 

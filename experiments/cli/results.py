@@ -257,10 +257,11 @@ def export_program(
     compared = _pictures(pictures)
     with nullcontext(out) if out else TemporaryDirectory() as folder:
         place = out or Path(folder, "folder")
-        verdict = export(TemplateClassifier.from_file(program, trust=trust), target, place, compared)
+        exported = TemplateClassifier.from_file(program, trust=trust)
+        verdict = export(exported, target, place, compared)
         done = [f"wrote {out} for {to}"] if out else []
         done += [f"pushed to {hub.push(place, push)}, which is private if it is new"] if push else []
-    print(f"{', '.join(done)}; {verdict}\n{target.use}")
+    print(f"{', '.join(done)}; {verdict}\n{target.told(exported, program)}")
     return 0
 
 

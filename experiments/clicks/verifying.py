@@ -54,7 +54,7 @@ class Answer(Content):
 
 
 class Answers(Content):
-    """The content of `answers.json`."""
+    """The content of the file of answers that a page saves."""
 
     version: Literal[1] = Field(alias="schema")
     drawing: Annotated[str, Field(max_length=16)]

@@ -10,7 +10,7 @@ import runpy
 import struct
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -176,6 +176,8 @@ class Onnx(HeadFiles):
     in 64 bits, as `head` does in NumPy, so that both give the same numbers.
     """
 
+    own_clip: ClassVar[bool] = True
+
     def write(self, program: TemplateClassifier, place: Path) -> None:
         """Write the folder."""
         import torch
@@ -202,7 +204,7 @@ class Onnx(HeadFiles):
         whole = Decides(clip.model).to(clip.device)
         pixels = torch.stack([blank, blank]).to(clip.device)
         _save(whole, "pixels", pixels, ["features", *OUTPUTS], place / WHOLE_ONNX)
-        write_readme(program, place, _USE_ONNX, own_clip=True)
+        write_readme(program, place, _USE_ONNX, own_clip=self.own_clip)
 
     def refusal(self, program: TemplateClassifier) -> str | None:
         """Return a reason if a package that writes ONNX is missing; else None."""

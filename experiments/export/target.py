@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import io
+import shlex
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -54,9 +55,21 @@ class Target(ABC):
 
     Attributes:
         use: a sentence that is shown to the user. It says where to read how to use the export.
+        own_clip: whether the export contains the picture encoder of the CLIP.
     """
 
-    use: ClassVar[str] = f"{README} in the folder says how to use it without IPO, or why that is impossible."
+    use: ClassVar[str] = f"{README} in the folder says how to use it without IPO."
+    own_clip: ClassVar[bool] = False
+
+    def told(self, program: TemplateClassifier, file: Path) -> str:
+        """Return `use`, or what to type if only IPO can use the export; `file` is the program as it was typed."""
+        if self.own_clip or self.use != Target.use or open_clip_arguments(program.clip.name):
+            return self.use
+        typed = shlex.quote(str(file))
+        return (
+            "Only IPO has the demo CLIP, so no other tool labels pictures with these files: type "
+            f"`ipo predict {typed} PICTURES`, or `ipo export {typed} --to onnx --out DIR` for the picture encoder, too."
+        )
 
     def refusal(self, program: TemplateClassifier) -> str | None:
         """Return why the target cannot hold a program, as part of a sentence; None if it can hold the program."""
@@ -315,8 +328,10 @@ def usage(program: TemplateClassifier, code: str, own_clip: bool = False) -> str
     if not own_clip and not open_clip_arguments(program.clip.name):
         return (
             "The files were checked with pictures that IPO encoded. Only IPO has the demo CLIP, `embedded`, and no\n"
-            "other tool can encode pictures with it: label with `ipo predict`, or take `ipo export --to onnx`, which\n"
-            "writes the picture tower, too.\n"
+            "other tool can encode pictures with it. Two commands help; RUN is the run directory, or the file\n"
+            "`program.json`, that was exported:\n\n"
+            "- `ipo predict RUN PICTURES` labels pictures with IPO;\n"
+            "- `ipo export RUN --to onnx --out DIR` writes the picture encoder, too, for code without IPO.\n"
         )
     return (
         "Save these lines as `use.py` in this folder and type `python use.py PICTURE …`. They print the label of each\n"

@@ -75,7 +75,8 @@ class Run:
 
     def told(self, place: Place) -> list[Line]:
         """Return the lines of text about the run that are shown at one place of the page, or in a notebook."""
-        return told_at(place, self.result, self.config, self.folder)
+        clicks = self.verified.verdict.outcome if self.verified else None
+        return told_at(place, self.result, self.config, self.folder, clicks)
 
     @property
     def command(self) -> str:

@@ -121,7 +121,7 @@ function download() {
   const content = JSON.stringify({ schema: 1, drawing: data.drawing, answers }, null, 1);
   const link = document.createElement("a");
   link.href = URL.createObjectURL(new Blob([content], { type: "application/json" }));
-  link.download = "answers.json";
+  link.download = data.file;
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 1000);
 }

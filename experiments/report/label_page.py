@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import io
+import re
 import shlex
 from collections.abc import Sequence
 from functools import partial
@@ -58,12 +59,13 @@ def label_page(drawing: Drawing, pictures: Sequence[Picture], half_width: float,
             css=Markup(css),
             script=Markup(script),
             policy=policy(css, script),
-            content=_content(drawing, pictures, half_width),
+            content=_content(drawing, pictures, half_width) | {"file": answers_file(folder, drawing)},
             drawing=drawing,
             half_widths={k: 100 * design.half_width(k) for k in TOLD if k < design.count}
             | ({design.count: 100 * design.half_width(design.count)} if design.count <= TOLD[-1] else {}),
             needed=design.needed(half_width),
-            command=None if folder.is_absolute() else verify_command(folder),
+            answers=answers_file(folder, drawing),
+            command=None if folder.is_absolute() else verify_command(folder, drawing),
             wanted=100 * half_width,
             reached=design.half_width(design.needed(half_width)) <= half_width,
         )
@@ -71,12 +73,21 @@ def label_page(drawing: Drawing, pictures: Sequence[Picture], half_width: float,
     return str(page)
 
 
-def verify_command(folder: Path) -> str:
+def answers_file(folder: Path, drawing: Drawing) -> str:
+    """Return the name of the file that the page in `folder` saves its answers as: `answers-NAME.json`.
+
+    NAME is the name of the folder, in ASCII and of at most 40 characters; the id of the drawing if nothing is left.
+    """
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", folder.absolute().name)[:40].strip("-.")
+    return f"answers-{name or drawing.id}.json"
+
+
+def verify_command(folder: Path, drawing: Drawing) -> str:
     """Return the command that makes a verdict from the answers to the page in `folder`.
 
     A browser saves the answers among its downloads.
     """
-    return f"{shlex.join(['ipo', 'verify', str(folder)])} ~/Downloads/answers.json"
+    return f"{shlex.join(['ipo', 'verify', str(folder)])} ~/Downloads/{answers_file(folder, drawing)}"
 
 
 def _content(drawing: Drawing, pictures: Sequence[Picture], half_width: float) -> dict[str, Any]:

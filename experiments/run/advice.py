@@ -8,7 +8,7 @@ from typing import Literal
 
 from ipo_prompts.experiments.run.config import CONFIG_FILE, RunConfig
 from ipo_prompts.experiments.run.result import CENTRING, INITIAL, PROGRAM, RunResult
-from ipo_prompts.metrics.verdict import between, points
+from ipo_prompts.metrics.verdict import Outcome, between, points
 from ipo_prompts.programs.record.trust import to_type
 
 DEMO_ENDS = "ipo docs own-pictures"
@@ -103,6 +103,19 @@ def _again(config: RunConfig | None, folder: Path) -> str | None:
     return shlex.join(["ipo", "optimize", str(file), *typed])
 
 
+def untested_advice(result: RunResult, folder: Path, clicks: Outcome | None) -> str:
+    """Return the advice after a run without labels; `clicks` is its verdict by clicks, None before there is one."""
+    if stays(result):
+        return "use the program as it is: it has the initial template"
+    if clicks == "gain":
+        return "use it"
+    stay = f"stay with the initial template, {result.initial_template}"
+    if clicks:
+        return stay
+    asked = f"answer the questions of `{shlex.join(['ipo', 'label', str(folder)])}`"
+    return f"{stay}, until you have tested this one: nobody knows yet whether it helps; {asked}"
+
+
 def commands_to_test(result: RunResult, folder: Path, data: str) -> list[str]:
     """Return the commands with which a person tests a run without labels by clicks.
 
@@ -115,15 +128,16 @@ def commands_to_test(result: RunResult, folder: Path, data: str) -> list[str]:
     return [rival] if stays(result) else [shlex.join(["ipo", "label", str(folder)]), rival]
 
 
-def commands_to_use(result: RunResult, folder: Path) -> dict[str, tuple[str, ...]]:
+def commands_to_use(result: RunResult, folder: Path, clicks: Outcome | None = None) -> dict[str, tuple[str, ...]]:
     """Return the commands that use the program, by label, each in parts.
 
     `next` labels pictures. `or` exports the program; it is given only for a tested program that is worth using.
-    open_clip does not have the demo CLIP, so `or` names the page about the user's own pictures then.
+    open_clip does not have the demo CLIP, so `or` names the page about the user's own pictures then. `clicks` is the
+    verdict by clicks on a run without labels.
     """
     quoted = shlex.quote(str(folder))
     predict = f"ipo predict {quoted}{_above(result, result.above)}"
-    if result.untested:
+    if result.untested and (stays(result) or clicks == "gain"):
         return {"next": (predict, "PICTURES")}
     if not (is_gain(result) or stays(result) or result.head):
         if have_several(result):

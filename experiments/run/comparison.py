@@ -13,6 +13,7 @@ import numpy.typing as npt
 from ipo_prompts.experiments.data import Item
 from ipo_prompts.experiments.run.scores import AnyPart, Comparison, Measured, OverClasses, SealedPart
 from ipo_prompts.metrics.classification import EncodedPictures, logits_of
+from ipo_prompts.metrics.errors import several
 from ipo_prompts.metrics.evidence import SAME, Effect, Scopes, paired_difference
 from ipo_prompts.metrics.reward import Reward, Score
 from ipo_prompts.metrics.sampling import MeanOverClasses, Sampling
@@ -32,6 +33,8 @@ COPIES = "ipo_prompts.experiments.data.near_copies:told_copies"
 FLATTERED = "these units shaped the template or chose it"
 SEALED = "on sealed units in this run"
 RENAMED = "these sealed units were opened before with other classes or class names"
+NAMED = 3
+"""The most runs that are named in a sentence."""
 SEALED_PARTS: tuple[SealedPart, ...] = ("test", "new")
 
 
@@ -142,6 +145,7 @@ def verdict(
     opened: int,
     *,
     elsewhere: int = 0,
+    renamed_in: Sequence[str] = (),
     new: Comparison | None = None,
     untried: str | None = None,
     numbers: bool = True,
@@ -154,6 +158,7 @@ def verdict(
         unit: the name of the units, in the plural.
         opened: the number of this opening of the sealed units, or of some of them.
         elsewhere: how many of the other openings were made elsewhere, as `opened=N` says.
+        renamed_in: the names of the runs that opened the sealed units with other classes or class names.
         new: both templates on the sealed units of new classes; None if there are none.
         untried: why the search ended before any template was tried; None if a template was tried.
         numbers: whether to include the differences; the report page shows them on separate cards.
@@ -166,8 +171,9 @@ def verdict(
         "same templates": "Nothing convincing was found: the initial template stays.",
         "gain": f"A gain on {tested} that the search never saw{size}.",
         "loss": f"A loss on {tested} that the search never saw{size}. Keep the initial template.",
-        "no test": f"No test: these sealed {unit} were opened before with other classes or class names, and what they "
-        f"showed may have led to the classes or names of this run{size}. Only new {unit} can test it.",
+        "no test": f"No test: these sealed {unit} were opened before with other classes or class names"
+        f"{in_runs(renamed_in)}, and what they showed may have led to the classes or names of this run{size}. Only new "
+        f"{unit} can test it.",
         "not shown": f"No evidence of a gain on {tested} that the search never saw{size}"
         f"{f'; {found.limit}' if limit else ''}.",
     }
@@ -181,6 +187,15 @@ def verdict(
         words += f" On {new.optimised.n:,} {unit} of new classes: {shown}{size}."
     seen = seen_before(test, unit, opened, elsewhere)
     return f"{words} {seen}" if seen else words
+
+
+def in_runs(names: Sequence[str]) -> str:
+    """Name the runs that opened sealed units, as part of a sentence; empty if none is known.
+
+    >>> in_runs([]), in_runs(["a"]), in_runs(["a", "b", "c", "d"])
+    ('', ' (in the run a beside this one)', ' (in the runs a, b, c and 1 more beside this one)')
+    """
+    return f" (in the run{'s' * (len(names) > 1)} {several(names, NAMED)} beside this one)" if names else ""
 
 
 def seen_before(test: Comparison, unit: str, opened: int, elsewhere: int = 0) -> str | None:

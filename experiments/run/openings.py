@@ -29,9 +29,10 @@ from typing import Annotated, Any
 from pydantic import Field, PositiveInt
 
 from ipo_prompts.experiments.data import DataSet
+from ipo_prompts.experiments.run.comparison import in_runs
 from ipo_prompts.experiments.run.files import Content, event_as, read_model, write_json
 from ipo_prompts.experiments.run.plan import Plan
-from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.errors import InputError, printable
 from ipo_prompts.metrics.evidence import ALPHA
 from ipo_prompts.metrics.pictures import Picture
 from ipo_prompts.metrics.template import SLOT, fill, names_of
@@ -64,6 +65,7 @@ class Openings(Content):
         allowed: the digests of the class names that were chosen without any sealed picture. The first digest is that of
             the names of the first opening; the others are of names that searches for names made from them. Empty if
             openings began with different names.
+        renamed_in: the names of the runs beside this one that opened some of the pictures with other class names.
     """
 
     this: str
@@ -72,6 +74,7 @@ class Openings(Content):
     pictures: tuple[str, ...]
     given: str = ""
     allowed: tuple[str, ...] = ()
+    renamed_in: tuple[str, ...] = ()
 
     @property
     def number(self) -> int:
@@ -109,6 +112,7 @@ def count(
         return found
     own = {opening_of(event.get("template"), event.get("hits")) for event in journal.events if event["type"] == "test"}
     found = opened_after([*before, *_beside(journal.path.parent)], this, pictures, names, elsewhere, own)
+    found = found.model_copy(update={"renamed_in": renamed_in(journal.path.parent, pictures, names[0])})
     journal.append(EVENT, **found.model_dump(mode="json"))
     return found
 
@@ -190,9 +194,11 @@ def cost_of_opening(
     often = "once" if times == 1 else f"{times:,} times"
     opened = f"these sealed pictures, or some of them, were opened {often} before"
     if not found.tests:
+        where = in_runs(renamed_in(folder, pictures, digest))
         return (
-            f"{opened}, with other classes or class names: what they showed may have led to the classes or names of "
-            "this run, so it will report a difference with its interval and no p; only new pictures can test it"
+            f"{opened}, with other classes or class names{where}: what they showed may have led to the classes or "
+            "names of this run, so it will report a difference with its interval and no p; only new pictures can test "
+            "it"
         )
     return (
         f"{opened}: an uncorrected p has to be {spends(found.number) * ALPHA:.3g} or less to show a gain of another "
@@ -218,17 +224,35 @@ def opened_at(folder: Path, pictures: Set[str]) -> list[Openings]:
     return [one for one in _beside(folder) if not pictures.isdisjoint(one.pictures)]
 
 
+def renamed_in(folder: Path, pictures: Set[str], given: str) -> tuple[str, ...]:
+    """Return the names of the runs beside `folder` that opened some of these pictures with other classes or names.
+
+    `given` is the digest of the class names that the run in `folder` was given.
+    """
+    return tuple(
+        printable(name)
+        for name, one in sorted(_runs_beside(folder).items())
+        if name != folder.absolute().name and one.given != given and not pictures.isdisjoint(one.pictures)
+    )
+
+
 def _beside(folder: Path) -> list[Openings]:
-    """Return the latest opening of the run in `folder`, and of each run beside it.
+    """Return the latest opening of the run in `folder`, and of each run beside it."""
+    return list(_runs_beside(folder).values())
+
+
+def _runs_beside(folder: Path) -> dict[str, Openings]:
+    """Return the latest opening of the run in `folder`, and of each run beside it, by the name of its folder.
 
     A run that was begun elsewhere counts as one opening: its record of other openings is not trusted.
     """
-    found = []
+    found = {}
     for file in folder.absolute().parent.glob(f"*/{FILE_NAME}"):
         opened, start = last_of(file.parent, EVENT, "start")
         if one := event_as(Openings, opened):
             ours = own_settings(start) is not None
-            found.append(one if ours else one.model_copy(update={"known": (one.this,), "elsewhere": 0}))
+            name = file.parent.name
+            found[name] = one if ours else one.model_copy(update={"known": (one.this,), "elsewhere": 0})
     return found
 
 

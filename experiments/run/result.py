@@ -90,11 +90,13 @@ class Sealed(Content):
         digest: the digest of the sealed pictures and their labels.
         opened: the number of this opening of the sealed units, or of some of them; p is corrected for it.
         elsewhere: how many of the openings were made elsewhere, as `opened=N` says.
+        renamed_in: the names of the runs beside this one that opened the units with other classes or class names.
     """
 
     digest: str
     opened: int
     elsewhere: int
+    renamed_in: tuple[str, ...] = ()
 
 
 class Chosen(Content):

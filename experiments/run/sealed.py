@@ -274,6 +274,7 @@ def what_is_shown(prepared: Prepared, searched: SearchedRun, test: SealedTest) -
         this.number,
         new=new,
         elsewhere=this.elsewhere,
+        renamed_in=this.renamed_in,
         untried=found.ended if len(found.history) == 1 else None,
     )
     means = new and {
@@ -283,7 +284,12 @@ def what_is_shown(prepared: Prepared, searched: SearchedRun, test: SealedTest) -
     near_copies = optional("near copies", partial(near_copies_in_words, parts["test"], balanced)) or ""
     classes = {item.label for item in drawn.test}
     return {
-        "sealed": Sealed(digest=prepared.digest(*SEALED), opened=this.number, elsewhere=this.elsewhere),
+        "sealed": Sealed(
+            digest=prepared.digest(*SEALED),
+            opened=this.number,
+            elsewhere=this.elsewhere,
+            renamed_in=this.renamed_in if not this.tests else (),
+        ),
         "verdict": f"{said} {near_copies}".rstrip(),
         "scores": {name: compared[name] for name in parts if name != "fresh"},
         "near_copies": near_copies,

@@ -22,6 +22,7 @@ from ipo_prompts.experiments.run.advice import (
     commands_to_use,
     have_several,
     stays,
+    untested_advice,
     weak,
 )
 from ipo_prompts.experiments.run.comparison import seen_before, verdict
@@ -38,7 +39,7 @@ from ipo_prompts.experiments.run.scores import (
 )
 from ipo_prompts.metrics.classification import FAR
 from ipo_prompts.metrics.errors import money, several
-from ipo_prompts.metrics.verdict import between, points, share, share_between
+from ipo_prompts.metrics.verdict import Outcome, between, points, share, share_between
 from ipo_prompts.programs.strategies.compose import kept_whole
 from ipo_prompts.programs.templates.domain_words import SOURCES, domain_in_words, words_said
 
@@ -71,22 +72,26 @@ class Line:
     command: tuple[str, ...] = ()
 
 
-def told_at(place: Place, result: RunResult, config: RunConfig | None, folder: Path) -> list[Line]:
+def told_at(
+    place: Place, result: RunResult, config: RunConfig | None, folder: Path, clicks: Outcome | None = None
+) -> list[Line]:
     """Return the lines that are shown in one place; see `told`."""
-    return [line for line in told(result, config, folder) if place in line.at]
+    return [line for line in told(result, config, folder, clicks) if place in line.at]
 
 
-def told(result: RunResult, config: RunConfig | None, folder: Path) -> Iterator[Line]:
+def told(result: RunResult, config: RunConfig | None, folder: Path, clicks: Outcome | None = None) -> Iterator[Line]:
     """Yield all lines of a finished run, in order: the verdict, the numbers, one piece of advice, the next commands.
 
     Args:
         result: the result of the run.
         config: the configuration of the run; None if only a result is at hand: then no run is repeated.
         folder: the run directory, as it stands in commands.
+        clicks: the verdict by clicks; None before there is one. The advice after a run without labels follows it.
     """
     if found := result.untested:
         yield Line(("terminal", "quiet", "notebook", "verdict"), result.verdict)
         yield Line(("terminal", "quiet", "notebook", "compared"), untested_in_words(found, stays(result)))
+        yield Line(("terminal", "notebook", "rows"), untested_advice(result, folder, clicks), "advice")
     else:
         yield from _verdict(result)
         yield from _sure(result)
@@ -106,8 +111,9 @@ def told(result: RunResult, config: RunConfig | None, folder: Path) -> Iterator[
     yield Line(("terminal",), f"{folder}   (open {REPORT} in it{more})", "run directory")
     for typed in commands_to_test(result, folder, config.data) if result.untested and config else ():
         yield Line(("terminal", "notebook", "test"), "", "test", (typed,))
-    for label, parts in commands_to_use(result, folder).items():
-        yield Line(("terminal", "rows"), "", label, parts)
+    places: tuple[Place, ...] = ("terminal", "notebook", "rows") if result.untested else ("terminal", "rows")
+    for label, parts in commands_to_use(result, folder, clicks).items():
+        yield Line(places, "", label, parts)
 
 
 def _verdict(result: RunResult) -> Iterator[Line]:
@@ -118,7 +124,8 @@ def _verdict(result: RunResult) -> Iterator[Line]:
     """
     test, new = result.scores["test"], result.scores.get("new")
     untried = result.ended if result.templates_scored == 1 else None
-    short = partial(verdict, test, result.reward.unit, 1, new=new, untried=untried, limit=False)
+    runs = result.sealed.renamed_in
+    short = partial(verdict, test, result.reward.unit, 1, new=new, untried=untried, limit=False, renamed_in=runs)
     answers = weak(result) == "near guessing" or test.difference.outcome == "gain"
     yield Line(("terminal",), short())
     yield Line(("verdict" if answers else "headline",), short(numbers=False))

@@ -106,13 +106,27 @@ def test_the_page_ends_with_the_command_that_was_meant(
 ) -> None:
     monkeypatch.chdir(labelled.parent)
     assert main(["label", "run"]) == 0
-    assert "ipo verify run ~/Downloads/answers.json\n" in capsys.readouterr().out
-    assert "ipo verify run ~/Downloads/answers.json in the folder" in re.sub(
+    assert "ipo verify run ~/Downloads/answers-run.json\n" in capsys.readouterr().out
+    assert "ipo verify run ~/Downloads/answers-run.json in the folder" in re.sub(
         r"<[^>]*>", "", (labelled / PAGE).read_text()
     )
     assert main(["label", str(labelled)]) == 0
     page = (labelled / PAGE).read_text()
-    assert "<code>ipo verify FOLDER ~/Downloads/answers.json</code>" in page and str(labelled.parent) not in page
+    assert "<code>ipo verify FOLDER ~/Downloads/answers-run.json</code>" in page and str(labelled.parent) not in page
+
+
+@pytest.mark.parametrize(
+    ("folder", "file"),
+    [
+        ("runs/holiday", "answers-holiday.json"),
+        ("runs/my holiday; 2024/", "answers-my-holiday-2024.json"),
+        ("x" * 99, f"answers-{'x' * 40}.json"),
+        ("猫", "answers-0123.json"),
+    ],
+)
+def test_the_answers_of_each_page_have_a_name_of_their_own(folder: str, file: str) -> None:
+    assert pages.answers_file(Path(folder), Mock(id="0123")) == file
+    assert pages.verify_command(Path(folder), Mock(id="0123")).endswith(f" ~/Downloads/{file}")
 
 
 def test_variants_of_a_picture_are_asked_about_once(programs: Any, tmp_path: Path) -> None:

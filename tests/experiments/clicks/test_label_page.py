@@ -62,7 +62,7 @@ def test_a_hundred_keys_and_a_verdict(labelled: Path, show: Open, tmp_path: Path
     assert page.inner_text("#progress").startswith("100 of about ")
     with page.expect_download() as download:
         page.click("#download")
-    assert download.value.suggested_filename == "answers.json"
+    assert download.value.suggested_filename == f"answers-{labelled.name}.json"
     download.value.save_as(tmp_path / "answers.json")
     assert json.loads((tmp_path / "answers.json").read_text())["answers"] == [
         {"picture": showing.id, **rate(showing)} for showing in drawing.showings[:100]

@@ -193,6 +193,16 @@ def test_no_name_stands_in_a_readme_and_only_onnx_needs_no_clip(
         assert "dog" not in text and "loud" not in text
         assert ("```python" in text) == (target == "onnx") == ("Only IPO has the demo CLIP" not in text)
         assert ("The files were checked with pictures that IPO encoded" in text) == (target != "onnx")
+        assert ("`ipo export RUN --to onnx --out DIR`" in text) == (target != "onnx")
+
+
+@pytest.mark.parametrize("target", ["head", "onnx", "open_clip", "clip_benchmark", "hub", "txt", "program.json"])
+def test_what_to_type_is_told_if_no_other_tool_has_the_clip(target: str, clip: Clip) -> None:
+    asked = TARGETS[target](*([None, None] if target == "hub" else []))
+    told = asked.told(TemplateClassifier(clip, ["cat", "dog"], "a <CLASS>."), Path("my run"))
+    only_ipo = target in ("head", "open_clip", "clip_benchmark", "hub")
+    assert ("type `ipo predict 'my run' PICTURES`, or `ipo export 'my run' --to onnx --out DIR`" in told) == only_ipo
+    assert (told == asked.use) == (not only_ipo)
 
 
 def test_onnx_gives_the_probabilities_of_the_program(

@@ -115,10 +115,14 @@ def test_names_that_a_search_found_keep_their_p_and_edited_ones_have_none(
     assert "with other classes or class names" in ended.err
     result = load_result(runs / "edited")
     assert (edited.outcome, edited.p, edited.p_corrected) == ("no test", None, None) and edited.ci95[0] < edited.ci95[1]
-    assert result.verdict.startswith("No test: these sealed pictures were opened before with other classes")
+    where = "with other classes or class names (in the runs given, searched, taken beside this one)"
+    assert where in ended.err and result.verdict.startswith(
+        f"No test: these sealed pictures were opened before {where}"
+    )
+    assert result.sealed.renamed_in == ("given", "searched", "taken")
     assert result.verdict in " ".join(ended.out.split()) and "p =" not in result.verdict
     page = html.unescape((runs / "edited" / "report.html").read_text()).replace("\xa0", " ")
-    assert "No test: these sealed pictures were opened before with other classes" in page
+    assert f"No test: these sealed pictures were opened before {where}" in page
     assert "If you change classes or their names because of it, test with new pictures" in page
     dropped = run("lm=none", "names=given", "exclude=[kala]", "--out", str(runs / "dropped"), "--dry-run")
     assert "with other classes or class names" in dropped.out

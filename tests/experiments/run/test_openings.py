@@ -105,6 +105,15 @@ def test_other_names_than_at_the_first_opening_give_no_p(tmp_path: Path) -> None
     assert not opening(tmp_path / "both", "seven", "abcd", names="B").tests, "B may come from what a and b showed"
 
 
+def test_the_runs_that_opened_with_other_names_are_told(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        opening(tmp_path / name, name)
+    opening(tmp_path / "c", "of other pictures", "cd")
+    assert opening(tmp_path / "same", "three").renamed_in == ()
+    assert opening(tmp_path / "d", "four", names="B").renamed_in == ("a", "b", "same")
+    assert opening(tmp_path / "d", "five", names="B", elsewhere=1).renamed_in == ("a", "b", "same"), "not itself"
+
+
 def test_names_that_a_search_found_may_be_gone_on_with(tmp_path: Path) -> None:
     opening(tmp_path / "first", "one")
     assert opening(tmp_path / "searched", "two", found="B").tests

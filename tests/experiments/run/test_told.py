@@ -11,10 +11,11 @@ import pytest
 from ipo_prompts.experiments.one_call import answer, summary
 from ipo_prompts.experiments.report.gather import read_run
 from ipo_prompts.experiments.report.page import notebook_part, run_page
-from ipo_prompts.experiments.run.advice import advice
+from ipo_prompts.experiments.run.advice import advice, commands_to_use, untested_advice
 from ipo_prompts.experiments.run.result import StrategyUsed
 from ipo_prompts.experiments.run.scores import OverClasses
 from ipo_prompts.experiments.run.told import Line, _domain, told, told_at
+from ipo_prompts.metrics.verdict import Outcome
 from ipo_prompts.programs.templates.domain_words import DomainWord
 
 RECORDED = Path(__file__).parents[2] / "recorded"
@@ -65,6 +66,27 @@ def test_a_gain_in_ranking_is_no_advice_for_a_loss_in_map(high: float, told: str
     changes = {"scores": run.result.scores | {"test": test}, "over_classes": {"test": precision}, "baselines": None}
     advised, _ = advice(run.result.model_copy(update=changes), None, run.folder)
     assert advised.endswith(told)
+
+
+@pytest.mark.parametrize(
+    ("kept", "clicks", "told", "template"),
+    [
+        (False, None, "stay with the initial template, {}, until you have tested this one: nobody knows yet", True),
+        (False, "not shown", "stay with the initial template, {}", True),
+        (False, "gain", "use it", False),
+        (True, None, "use the program as it is: it has the initial template", False),
+    ],
+)
+def test_an_untested_template_is_used_only_after_answers_show_a_gain(
+    kept: bool, clicks: Outcome | None, told: str, template: bool
+) -> None:
+    result = read_run(RECORDED / "local-shuffled").result
+    initial = result.template if kept else "another <CLASS>."
+    result = result.model_copy(update={"initial_template": initial, "untested": object(), "scores": {}})
+    advised = untested_advice(result, Path("my run"), clicks)
+    assert advised.startswith(told.format(initial)) and ("`ipo label 'my run'`" in advised) == (not kept and not clicks)
+    typed = commands_to_use(result, Path("my run"), clicks)
+    assert list(typed) == ["next"] and (f"--template '{initial}'" in typed["next"]) == template
 
 
 FLOWER = DomainWord("flower", "thing", "names")
