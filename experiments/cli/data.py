@@ -282,8 +282,8 @@ def preview(
         print(f"not drawn: {reason}", file=sys.stderr)
     if empty := [repr(str(data.class_names[label])) for label in empty_classes(data)]:
         print(f"without pictures: {several(empty)}", file=sys.stderr)
-    of = f"of {sheet.classes} of {len(data.class_names)} classes" if data.labelled else "without labels"
-    print(f"{path}: {sheet.pictures} {part} pictures {of}")
+    of = f", {sheet.classes} of {len(data.class_names)} classes" if data.labelled else " without labels"
+    print(f"{path}: {sheet.pictures} of {len(data.part(part))} {part} pictures{of}")
 
 
 class _Progress:

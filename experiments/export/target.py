@@ -315,8 +315,8 @@ def usage(program: TemplateClassifier, code: str, own_clip: bool = False) -> str
     if not own_clip and not open_clip_arguments(program.clip.name):
         return (
             "The files were checked with pictures that IPO encoded. Only IPO has the demo CLIP, `embedded`, and no\n"
-            "other tool can encode pictures with it: label with `ipo predict`, or take `ipo export --to onnx`, which\n"
-            "writes the picture tower, too.\n"
+            "other tool can encode pictures with it: label with `ipo predict RUN PICTURES`, or take\n"
+            "`ipo export RUN --to onnx --out DIR`, which writes the picture tower, too.\n"
         )
     return (
         "Save these lines as `use.py` in this folder and type `python use.py PICTURE …`. They print the label of each\n"
