@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn
 from ipo_prompts.metrics.arrays import Floats
 from ipo_prompts.metrics.clip_config import check_config, names_in, without_remote_code
 from ipo_prompts.metrics.clock import check_clock
-from ipo_prompts.metrics.device import AUTO, Precision, announce, find_device, halving
+from ipo_prompts.metrics.device import AUTO, Precision, Unreachable, announce, find_device, halving
 from ipo_prompts.metrics.errors import InputError, nearest, one_line, silent
 from ipo_prompts.metrics.pictures import Picture
 from ipo_prompts.metrics.template import is_plain
@@ -261,7 +261,8 @@ def load_clip(name: str, device: str = AUTO, precision: Precision = "fp32") -> C
             )
             tokenizer = open_clip.get_tokenizer(architecture)
     except InputError as error:
-        raise InputError(f"cannot load the CLIP {name!r}: {error}") from error
+        kind = Unreachable if isinstance(error, Unreachable) else InputError
+        raise kind(f"cannot load the CLIP {name!r}: {error}") from error
     except (
         RuntimeError,
         ValueError,

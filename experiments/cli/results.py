@@ -85,6 +85,7 @@ def evaluate_templates(
     from ipo_prompts.experiments.run.comparison import compare
     from ipo_prompts.experiments.run.live_view import Ui
     from ipo_prompts.experiments.run.plan import SPLIT_SEED, check_bars, fitting
+    from ipo_prompts.experiments.run.prepared import offering_demo
     from ipo_prompts.experiments.tasks import REWARDS
     from ipo_prompts.experiments.tasks.base import check_fractions
     from ipo_prompts.metrics.features import FeatureStore
@@ -95,7 +96,8 @@ def evaluate_templates(
     items = drawn.part(part if drawn.labelled else "train")
     if not items:
         raise InputError(f"{drawn.name} has no {part} pictures.")
-    encoder = load_clip(clip or "embedded", device)
+    with offering_demo():
+        encoder = load_clip(clip or "embedded", device)
     for one in wanted:
         check_template(one, drawn.class_names, encoder)
     ui = Ui(0, quiet=as_json)

@@ -34,7 +34,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from ipo_prompts.experiments.data.assemble import Gathered
-from ipo_prompts.experiments.data.dataset import NAMES_FILE, OWN, PARTS, DataSet, Item, in_threads
+from ipo_prompts.experiments.data.dataset import NAMES_FILE, OWN, DataSet, Item, in_threads
 from ipo_prompts.metrics.arrays import Floats, spread
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.decoding import decode

@@ -153,7 +153,7 @@ def test_the_same_picture_in_two_parts_or_two_classes(folder):
     root = folder({f"{part}/{name}": 2 for part in ("train", "val", "test") for name in ("cat", "dog")})
     (root / "test/dog/001.png").write_bytes((root / "train/dog/000.png").read_bytes())
     (root / "val/dog/001.png").write_bytes((root / "val/cat/001.png").read_bytes())
-    (root / "val/cat/copy.png").write_bytes((root / "val/cat/000.png").read_bytes())  
+    (root / "val/cat/copy.png").write_bytes((root / "val/cat/000.png").read_bytes())
     report = check_data(load_data(f"folder:{root}", seed=0))
     found = [{at for _, at in same} for same in report.duplicates]
     assert found == [{"(train, dog)", "(test, dog)"}, {"(val, cat)"}, {"(val, cat)", "(val, dog)"}]

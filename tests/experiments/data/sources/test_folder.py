@@ -245,7 +245,9 @@ def test_a_folder_of_folders_of_classes_is_refused_unless_its_folders_are_named_
     assert load_data(f"folder:{root}", seed=0, class_names={"food": "food"}).class_names == ("food", "home", "trip")
     (root / "classes.yaml").write_text("food: food\n")
     assert load_data(f"folder:{root}", seed=0).class_names == ("food", "home", "trip")
-    split = folder(shelves(*(f"{part}/cat/{kind}" for part in ("train", "test") for kind in ("tabby", "manx"))), "parts")
+    split = folder(
+        shelves(*(f"{part}/cat/{kind}" for part in ("train", "test") for kind in ("tabby", "manx"))), "parts"
+    )
     (split / "train/dog").mkdir()
     (split / "train/dog/0.png").write_bytes((split / "train/cat/manx/000.png").read_bytes())
     with pytest.raises(InputError, match=r"cat in .* holds .* manx, tabby, .* move them up into the split folders; if"):
