@@ -62,7 +62,7 @@ def check(
         typer.Option(help="also write a table in which near copies share a group; needs --clip", metavar="FILE"),
     ] = None,
 ) -> int:
-    """Read and count all pictures; report unreadable pictures, empty classes, and pictures that are in two parts."""
+    """Read and count all pictures; report unreadable pictures, empty classes and copies."""
     from ipo_prompts.experiments.data import load_data
     from ipo_prompts.experiments.data.assemble import about_bars
     from ipo_prompts.experiments.data.check import check_data
