@@ -6,6 +6,7 @@ The call returns an `Outcome`, which prints itself. In a notebook it also shows 
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 import textwrap
 from collections.abc import Sequence
@@ -81,7 +82,7 @@ class Outcome:
         if self.result.untested:
             raise InputError(
                 f"the run in {self.folder} has no labels, so it is not tested and has no gain; test it with "
-                "`ipo label` and `ipo verify`."
+                f"`{shlex.join(['ipo', 'label', str(self.folder)])}`, which says how to go on with `ipo verify`."
             )
         return self.result.scores["test"].difference
 

@@ -6,6 +6,7 @@ import hashlib
 import logging
 import os
 import re
+import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -13,7 +14,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from copy import copy
 from functools import cached_property, lru_cache
+from importlib import import_module
 from importlib.resources import files
+from importlib.util import find_spec
 from itertools import chain
 from pathlib import Path
 from pickle import UnpicklingError
@@ -22,7 +25,7 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn
 from ipo_prompts.metrics.arrays import Floats
 from ipo_prompts.metrics.clip_config import check_config, names_in, without_remote_code
 from ipo_prompts.metrics.clock import check_clock
-from ipo_prompts.metrics.device import AUTO, Precision, announce, find_device, halving
+from ipo_prompts.metrics.device import AUTO, Precision, Unreachable, announce, find_device, halving
 from ipo_prompts.metrics.errors import InputError, nearest, one_line, silent
 from ipo_prompts.metrics.pictures import Picture
 from ipo_prompts.metrics.template import is_plain
@@ -258,7 +261,8 @@ def load_clip(name: str, device: str = AUTO, precision: Precision = "fp32") -> C
             )
             tokenizer = open_clip.get_tokenizer(architecture)
     except InputError as error:
-        raise InputError(f"cannot load the CLIP {name!r}: {error}") from error
+        kind = Unreachable if isinstance(error, Unreachable) else InputError
+        raise kind(f"cannot load the CLIP {name!r}: {error}") from error
     except (
         RuntimeError,
         ValueError,
@@ -339,12 +343,10 @@ def check_name(name: str) -> None:
     Raises:
         InputError: the model or tag is unknown; the message gives the nearest names.
     """
-    import open_clip
-
     if name == "embedded" or name.startswith(("hf-hub:", "local-dir:")):
         return
     architecture, _, tag = name.partition("/")
-    models = open_clip.list_models()
+    models = _models()
     if architecture not in models:
         near = (
             [f"{ours}/openai"]  # a name in OpenAI's spelling, such as ViT-L/14@336px
@@ -357,6 +359,8 @@ def check_name(name: str) -> None:
             else "see `python -c 'import open_clip; print(open_clip.list_models())'`."
         )
         raise InputError(f"there is no CLIP named {architecture!r}; {hint}")
+    import open_clip
+
     tags = open_clip.list_pretrained_tags_by_model(architecture)
     if not tag:
         known = f"such as {architecture}/{tags[0]}; it has: {', '.join(tags)}" if tags else f"as {architecture}/PATH"
@@ -365,6 +369,14 @@ def check_name(name: str) -> None:
         near = nearest(tag, tags, cutoff=0.5)
         hint = f"did you mean {near[0]}? It" if near else "it"
         raise InputError(f"{architecture} has no weights {tag!r}; {hint} has: {', '.join(tags) or 'none'}.")
+
+
+def _models() -> list[str]:
+    """Return the names of open_clip's models. If it is not imported yet, they are read from its folder, in no time."""
+    if not (loaded := sys.modules.get("open_clip")) and (found := find_spec("open_clip")) and found.origin:
+        return sorted(file.stem for file in (Path(found.origin).parent / "model_configs").glob("*.json"))
+    names: list[str] = (loaded or import_module("open_clip")).list_models()
+    return names
 
 
 def unit(features: torch.Tensor) -> Floats:

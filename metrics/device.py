@@ -126,6 +126,11 @@ def one_for_numpy() -> Iterator[None]:
 #
 # The hub's own clients try again for most of a minute before they report that there is no network.
 
+
+class Unreachable(InputError):
+    """A file is not on this machine, and the Hugging Face hub does not answer or may not be asked."""
+
+
 SECONDS = 5.0
 """The seconds to wait for the hub's first answer; name look-up and redirects count."""
 
@@ -176,13 +181,13 @@ def reach(ask: Callable[[], T], what: str, advice: str = "check the network") ->
     Raises:
         EntryNotFoundError: there is no such file.
         HFValidationError: the hub allows no such name.
-        InputError: the hub does not answer, or HF_HUB_OFFLINE is set.
+        Unreachable: the hub does not answer, or HF_HUB_OFFLINE is set.
     """
     from huggingface_hub import constants
     from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, HFValidationError
 
     if constants.HF_HUB_OFFLINE:
-        raise InputError(f"{what} is not on this machine and HF_HUB_OFFLINE is set; unset it, or {advice}.")
+        raise Unreachable(f"{what} is not on this machine and HF_HUB_OFFLINE is set; unset it, or {advice}.")
     try:
         return answer_within(ask, SECONDS)
     except (EntryNotFoundError, HFValidationError):
@@ -190,6 +195,6 @@ def reach(ask: Callable[[], T], what: str, advice: str = "check the network") ->
     except HfHubHTTPError:
         return None
     except Exception as error:  # errors of the network, below HTTP, have no common class
-        raise InputError(
+        raise Unreachable(
             f"{what} is not on this machine and the Hugging Face hub does not answer ({reason(error)}); {advice}."
         ) from error

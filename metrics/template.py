@@ -198,7 +198,19 @@ def check_template(template: str, class_names: Sequence[str], tokens: TokenCount
     Raises:
         InputError: the template is invalid; the message names it and the reason.
     """
-    reason = problem(template) or too_long(template, class_names, tokens)
+    _refuse(template, problem(template) or too_long(template, class_names, tokens))
+
+
+def check_slot(template: str) -> None:
+    """Refuse a template that is invalid with every CLIP, such as one without a slot.
+
+    Raises:
+        InputError: see `check_template`.
+    """
+    _refuse(template, problem(template))
+
+
+def _refuse(template: str, reason: str | None) -> None:
     if reason:
         raise InputError(f"the template {template!r} cannot be used: {reason}.")
 

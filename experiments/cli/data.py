@@ -62,7 +62,7 @@ def check(
         typer.Option(help="also write a table in which near copies share a group; needs --clip", metavar="FILE"),
     ] = None,
 ) -> int:
-    """Read and count all pictures; report unreadable pictures, empty classes, and pictures that are in two parts."""
+    """Read and count all pictures; report unreadable pictures, empty classes and copies."""
     from ipo_prompts.experiments.data import load_data
     from ipo_prompts.experiments.data.assemble import about_bars
     from ipo_prompts.experiments.data.check import check_data
@@ -282,8 +282,8 @@ def preview(
         print(f"not drawn: {reason}", file=sys.stderr)
     if empty := [repr(str(data.class_names[label])) for label in empty_classes(data)]:
         print(f"without pictures: {several(empty)}", file=sys.stderr)
-    of = f"of {sheet.classes} of {len(data.class_names)} classes" if data.labelled else "without labels"
-    print(f"{path}: {sheet.pictures} {part} pictures {of}")
+    of = f", {sheet.classes} of {len(data.class_names)} classes" if data.labelled else " without labels"
+    print(f"{path}: {sheet.pictures} of {len(data.part(part))} {part} pictures{of}")
 
 
 class _Progress:

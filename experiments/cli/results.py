@@ -69,28 +69,35 @@ def evaluate_templates(
     look_first(what="the file of templates", files=[templates_file] if templates_file else [])
     from ipo_prompts.experiments.data import load_data
     from ipo_prompts.experiments.data.sources import own
-    from ipo_prompts.experiments.run.comparison import compare
-    from ipo_prompts.experiments.run.live_view import Ui
-    from ipo_prompts.experiments.run.plan import SPLIT_SEED, check_bars, fitting
-    from ipo_prompts.experiments.tasks import REWARDS
-    from ipo_prompts.experiments.tasks.base import check_fractions
-    from ipo_prompts.metrics.clip import load_clip
-    from ipo_prompts.metrics.features import FeatureStore
-    from ipo_prompts.metrics.reward import scale_of
-    from ipo_prompts.metrics.template import check_template, read_templates
+    from ipo_prompts.metrics.clip import check_name, load_clip
+    from ipo_prompts.metrics.template import check_slot, check_template, read_templates
 
     wanted = [*(template or []), *(read_templates(templates_file) if templates_file else ())]
     if not wanted:
         raise InputError("give at least one template, with --template or --templates-file.")
     config = read_about(words, "evaluate", "reward")
     own.allow(data)
+    for one in wanted:
+        check_slot(one)
+    check_name(clip or "embedded")
     drawn = load_data(data or "embedded", seed=seed or 0, **about_data(config))
+    # The imports below take seconds, so the checks above come first.
+    from ipo_prompts.experiments.run.comparison import compare
+    from ipo_prompts.experiments.run.live_view import Ui
+    from ipo_prompts.experiments.run.plan import SPLIT_SEED, check_bars, fitting
+    from ipo_prompts.experiments.run.prepared import offering_demo
+    from ipo_prompts.experiments.tasks import REWARDS
+    from ipo_prompts.experiments.tasks.base import check_fractions
+    from ipo_prompts.metrics.features import FeatureStore
+    from ipo_prompts.metrics.reward import scale_of
+
     check_bars(drawn, config)
     task = REWARDS.build(fitting(config, drawn).reward)
     items = drawn.part(part if drawn.labelled else "train")
     if not items:
         raise InputError(f"{drawn.name} has no {part} pictures.")
-    encoder = load_clip(clip or "embedded", device)
+    with offering_demo():
+        encoder = load_clip(clip or "embedded", device)
     for one in wanted:
         check_template(one, drawn.class_names, encoder)
     ui = Ui(0, quiet=as_json)

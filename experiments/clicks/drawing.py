@@ -286,7 +286,7 @@ def read_drawing(place: Path) -> Drawing:
         InputError: the folder has no page, or the file is damaged.
     """
     if not os.path.lexists(place / DRAWING):
-        raise InputError(f"{place} has no {DRAWING}, so no page was made there; make one with `ipo label`.")
+        raise InputError(f"{place} has no {DRAWING}, so no page was made there; make one with `ipo label RUN`.")
     return read_model(Drawing, place / DRAWING, "make the page again, in another folder")
 
 

@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 
 NO_LABEL = "no label"
 """The words that take the place of class names if pictures have no labels."""
-_SHOWN = 10
+_SHOWN, _ALL = 10, 1000
+"""Most lines of a section; `_ALL` is for the pictures that a user should remove, so that one check is enough."""
 _BATCH = 2048
 _MOSTLY = 0.98
 """A picture is reported if its share of transparent pixels is above this; the share of a thin drawing is lower."""
@@ -58,8 +59,9 @@ class Checked:
             classes share a name (as in ImageNet), the label is added to the name. A picture counts for each class that
             it shows. Without labels there is one row, `NO_LABEL`, whose pictures are all in train.
         unreadable: picture name → a sentence that says why the picture cannot be read.
-        duplicates: sets of pictures that have the same bytes but differ in part or class. Each picture is given by its
-            name and its place, such as "(train, cat)".
+        duplicates: sets of pictures that have the same bytes, whatever their parts and classes, because a drawn split
+            is drawn anew when pictures are removed. In a benchmark's split, only sets in two parts or classes. Each
+            picture is given by its name and its place, such as "(train, cat)".
         cut_names: class name → why the tokenizer would cut the baseline template with this name.
         transparent: the number of pictures that have pixels that are not opaque.
         empty: picture name → why the picture shows next to nothing: it has one colour, or is nearly all transparent.
@@ -113,6 +115,7 @@ def check_data(
     counts = {name: [0, 0, 0] for name in names}
     unreadable: dict[str, str] = {}
     places: dict[str, list[tuple[str, str]]] = {}
+    apart: dict[str, set[str]] = {}
     for (part, item), look in zip(rows, looks, strict=True):
         class_name = names[item.label]
         for label in item.shows:
@@ -120,13 +123,15 @@ def check_data(
         if look.fault:
             unreadable[item.picture.name] = look.fault
         else:
-            places.setdefault(look.content, []).append((item.picture.name, f"({part}, {class_name})"))
+            at = f"({part}, {class_name})"
+            places.setdefault(look.content, []).append((item.picture.name, at))
+            apart.setdefault(look.content, set()).add(item.group if data.split == OWN else at)
     cuts = {name: too_long(BASELINE, [name], tokens) for name in data.class_names} if tokens else {}
     return Checked(
         data=data,
         counts={name: (train, val, test) for name, (train, val, test) in counts.items()},
         unreadable=unreadable,
-        duplicates=tuple(tuple(same) for same in places.values() if len({at for _, at in same}) > 1),
+        duplicates=tuple(tuple(same) for content, same in places.items() if len(apart[content]) > 1),
         cut_names={name: reason for name, reason in cuts.items() if reason},
         transparent=sum(look.transparent for look in looks),
         empty={item.picture.name: look.empty for (_, item), look in zip(rows, looks, strict=True) if look.empty},
@@ -220,10 +225,10 @@ def _lines(report: Checked) -> Iterator[str]:
     yield f"{'class':<{width}}  " + "  ".join(f"{part:>7}" for part in PARTS)
     for name, counts in (*report.counts.items(), ("all", totals)):
         yield f"{name:<{width}}  " + "  ".join(f"{count:>7}" for count in counts)
-    yield from _section("unreadable pictures (a run that opens one stops)", list(report.unreadable.values()))
+    yield from _section("unreadable pictures (a run that opens one stops)", list(report.unreadable.values()), _ALL)
     yield from _section("classes without pictures (a run stops)", report.without)
     same = [" = ".join(f"{name} {at}" for name, at in places) for places in report.duplicates]
-    yield from _section("same picture in two parts or classes (a run uses it all the same)", same)
+    yield from _section("copies of one picture (a run uses them all the same)", same, _ALL)
     cut = list(report.cut_names.values())
     yield from _section("class names that the tokenizer would cut (a run refuses them)", cut)
     pairs = zip(data.renamed_from, data.class_names, strict=False)
@@ -237,24 +242,24 @@ def _lines(report: Checked) -> Iterator[str]:
         yield note
     yield ""
     if not report.ok:
-        but_one = ", but keep one of each pair of copies" if report.duplicates else ""
+        but_one = ", but keep one of each set of copies" if report.duplicates else ""
         yield f"the data has faults: remove or replace what is named above{but_one}"
         if report.without:
             yield f"classes without pictures are left out with {leaving_out(report.without)}"
     elif report.duplicates:
-        yield "all pictures can be used, but better keep only one of each pair of copies: a test on copies says less"
+        yield "all pictures can be used, but better keep only one of each set of copies: a test on copies says less"
     else:
         yield "all pictures can be used"
 
 
-def _section(title: str, lines: list[str]) -> Iterator[str]:
+def _section(title: str, lines: list[str], most: int = _SHOWN) -> Iterator[str]:
     if not lines:
         return
     yield ""
     yield f"{title}: {len(lines)}"
-    yield from (f"  {line}" for line in lines[:_SHOWN])
-    if len(lines) > _SHOWN:
-        yield f"  and {len(lines) - _SHOWN} more"
+    yield from (f"  {line}" for line in lines[:most])
+    if len(lines) > most:
+        yield f"  and {len(lines) - most} more"
 
 
 @dataclass(frozen=True)
@@ -312,7 +317,7 @@ def contact_sheet(data: DataSet, part: Part) -> Sheet:
     def write(x: int, y: int, text: str, room: int, colour: str = _INK) -> None:
         draw.text((x, y), _fitted(printable(text), room, font.getlength), fill=colour, font=font)
 
-    write(_GAP, 6, f"{data.name}, {part}: {of}, {count} pictures", width - 2 * _GAP)
+    write(_GAP, 6, f"{data.name}, {part}: {of}, {count} of {len(data.part(part))} pictures", width - 2 * _GAP)
     unreadable = []
     for i, (label, items) in enumerate(rows):
         top = _HEAD + i * (_CELL + _GAP)

@@ -128,19 +128,14 @@ def _labelled(
     """Load pictures with their labels; see `load_data`."""
     class_names = names if isinstance(names, Mapping) else {}
     kind, _, rest = spec.strip().partition(":")
-    if labels == "several" and kind not in TABLES[:-1]:
-        raise InputError(f"labels=several reads the labels cat|sofa of a table, table:PATH, and {spec} is none.")
-    if kind not in SOURCES and kind in official():
+    _check_kind(spec, kind, labels)
+    if kind not in SOURCES:
         data = official()[kind](rest.strip(), seed, task)
         data = with_names(data, class_names, "class_names") if class_names else data
         return without(data, exclude) if exclude else data
-    if spec == "PICTURES":  # typed as it stands in the commands that IPO prints
-        raise InputError("PICTURES stands for pictures of yours; type the path of their folder in its place.")
-    if kind not in SOURCES:
-        raise InputError(
-            f"unknown data {spec!r}{_hint(spec, kind)}; use {FORMS} or a registered name of `ipo data list`."
-        )
     gathered = SOURCES[kind].gather(rest.strip())
+    if kind == "folder" and not (class_names or gathered.names):  # names for the folders say that these are the classes
+        folder.refuse_collection(rest.strip(), gathered)
     _check_files(gathered, whole, check_command(spec, class_names, labels, exclude))
     gathered = show_several(gathered) if labels == "several" else gathered
     data = assemble(gathered, seed, task).on(background)
@@ -155,6 +150,30 @@ def _labelled(
             f"{f'{bars}: set that' if bars else 'add a second one of some classes'}."
         )
     return data
+
+
+def _check_kind(spec: str, kind: str, labels: str) -> None:
+    if labels == "several" and kind not in TABLES[:-1]:
+        raise InputError(f"labels=several reads the labels cat|sofa of a table, table:PATH, and {spec} is none.")
+    if kind in SOURCES or kind in official():
+        return
+    if spec == "PICTURES":  # typed as it stands in the commands that IPO prints
+        raise InputError("PICTURES stands for pictures of yours; type the path of their folder in its place.")
+    raise InputError(f"unknown data {spec!r}{_hint(spec, kind)}; use {FORMS} or a registered name of `ipo data list`.")
+
+
+def check_spec(spec: str, class_names: object, labels: str) -> None:
+    """Refuse what `load_data` refuses, as far as the spec and the top of a folder show it: this takes no time.
+
+    Raises:
+        InputError: the kind of data is unknown or has no labels to read, or the folder is missing or has no folders.
+    """
+    if class_names is not None:
+        return
+    kind, _, rest = spec.strip().partition(":")
+    _check_kind(spec, kind, labels)
+    if kind == "folder":
+        gather_pictures(kind, rest.strip(), None, hidden=False)
 
 
 def _check_files(gathered: Gathered, whole: bool, check: str) -> None:

@@ -13,8 +13,8 @@ The groups that are found are proposals. They are used only if the user gives th
 joined falsely.
 
 **Names and pictures that a CLIP cannot tell apart** are reported by `ipo data check`: class names that the tokenizer
-cuts to pieces, classes whose texts have nearly the same features, and pictures of different parts that have nearly the
-same features. check.py finds pictures with equal bytes without a CLIP.
+cuts to pieces, classes whose texts have nearly the same features, and pictures that have nearly the same features, in
+a benchmark's split only pictures of different parts. check.py finds pictures with equal bytes without a CLIP.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from ipo_prompts.experiments.data.assemble import Gathered
-from ipo_prompts.experiments.data.dataset import NAMES_FILE, PARTS, DataSet, Item, in_threads
+from ipo_prompts.experiments.data.dataset import NAMES_FILE, OWN, DataSet, Item, in_threads
 from ipo_prompts.metrics.arrays import Floats, spread
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.decoding import decode
@@ -69,7 +69,7 @@ PICTURES = 1000
 """Most pictures that `alike` compares. Encoding this many takes a minute or two with a ViT-B/16 on two cores."""
 CLASSES = 5000
 BLOCK = 512
-_SHOWN = 5
+_SHOWN, _PAIRS = 5, 100
 
 
 def near_copies(items: Sequence[Item], features: Floats) -> list[int]:
@@ -273,18 +273,23 @@ def _pictures_alike(data: DataSet, clip: Clip, progress: Progress | None) -> Ite
     store, sample = FeatureStore(clip), [item.picture for _, item in chosen]
     features = store.encode(sample, progress)
     contents = store.contents(sample)
-    pairs = _pairs(features, np.array([PARTS.index(part) for part, _ in chosen]))
+    # A split that was drawn is drawn anew when pictures are removed, so copies within a part are listed, too.
+    groups: dict[str, int] = {}
+    kinds = [groups.setdefault(item.group if data.split == OWN else part, len(groups)) for part, item in chosen]
+    pairs = _pairs(features, np.array(kinds))
     pairs = [pair for pair in pairs if contents[pair[0]] != contents[pair[1]]]  # check.py reports equal bytes
     if pairs:
-        yield f"pairs of pictures in two parts that are near copies to the CLIP: {len(pairs)}"
-        yield from _listed(pairs, [f"{item.picture.name} ({part})" for part, item in chosen])
-        yield "  copies of one picture belong in one part; else the search sees test pictures"
+        yield f"pairs of pictures that are near copies to the CLIP: {len(pairs)}"
+        yield from _listed(pairs, [f"{item.picture.name} ({part})" for part, item in chosen], _PAIRS)
+        yield "  keep one picture of each pair; else the search may see copies of test pictures"
     if len(chosen) < len(rows):
         yield f"{len(chosen):,} of {len(rows):,} pictures, spread over all, were compared for near copies"
 
 
-def _listed(pairs: Sequence[tuple[int, int, float]], names: Sequence[str]) -> Iterator[str]:
-    yield from (f"  {names[one]} = {names[other]} (cosine {cosine:.3f})" for one, other, cosine in pairs[:_SHOWN])
+def _listed(pairs: Sequence[tuple[int, int, float]], names: Sequence[str], most: int = _SHOWN) -> Iterator[str]:
+    yield from (f"  {names[one]} = {names[other]} (cosine {cosine:.3f})" for one, other, cosine in pairs[:most])
+    if len(pairs) > most:
+        yield f"  and {len(pairs) - most:,} more"
 
 
 def _renaming(data: DataSet, label: int, new: str) -> str:

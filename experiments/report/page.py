@@ -11,6 +11,7 @@ import difflib
 import hashlib
 import math
 import re
+import shlex
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -140,7 +141,7 @@ def compare_page(runs: Sequence[Run]) -> str:
     if untested := next((run for run in runs if run.result.untested), None):
         raise InputError(
             f"the run in {untested.folder} has no labels, so it has no gain to compare; report it alone, or test it "
-            "with `ipo label`."
+            f"with `{shlex.join(['ipo', 'label', str(untested.folder)])}`."
         )
     configs = [run.config.model_dump() for run in runs]
     differing = [key for key in configs[0] if any(config[key] != configs[0][key] for config in configs)]

@@ -32,7 +32,8 @@ from ipo_prompts.experiments.run.ui import Shows
 from ipo_prompts.experiments.tasks.base import Encoded, check_fractions
 from ipo_prompts.metrics.clip import Clip, load_clip
 from ipo_prompts.metrics.clock import check_clock
-from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.device import Unreachable
+from ipo_prompts.metrics.errors import InputError, flag
 from ipo_prompts.metrics.features import FeatureStore
 from ipo_prompts.metrics.pictures import Exchanged
 from ipo_prompts.metrics.reward import Reward, Units, class_embeddings, scale_of
@@ -113,7 +114,8 @@ def prepare(planned: Plan, ui: Shows, clip: Clip | None = None) -> Prepared:
     check_clock()
     if clip is None:
         ui.passing(f"loading the CLIP {config.clip}")
-        clip = load_clip(config.clip, config.device, config.precision)
+        with offering_demo():
+            clip = load_clip(config.clip, config.device, config.precision)
     check_clock()
     if planned.data.unnamed:
         resolve_name(CODES)(planned.data, config.data, clip)
@@ -156,6 +158,16 @@ def naming_unreadable(planned: Plan) -> Iterator[None]:
             raise
         command = check_command(config.data, config.class_names, config.labels, config.exclude)
         raise cannot_be_read(list(found), next(iter(found.values())), command) from error
+
+
+@contextmanager
+def offering_demo() -> Iterator[None]:
+    """If a CLIP cannot be fetched in the block, because there is no network, also say that the demo CLIP needs none."""
+    try:
+        yield
+    except Unreachable as error:
+        said, demo = str(error).removesuffix("."), flag("clip", "embedded")
+        raise InputError(f"{said}, or type {demo}, the demo CLIP that ships with IPO (for trials).") from error
 
 
 def refuse_equal(clip: Clip, template: str, class_names: Sequence[str]) -> None:

@@ -20,6 +20,7 @@ from pkgutil import resolve_name
 from typing import Any, Literal
 
 from ipo_prompts.experiments.data import Item, fresh
+from ipo_prompts.experiments.data.load import check_command
 from ipo_prompts.experiments.run.comparison import Compared, compare, near_copies_in_words, over_classes, verdict
 from ipo_prompts.experiments.run.config import RunConfig
 from ipo_prompts.experiments.run.openings import DIGITS, Openings, count, names_after, names_digest, opening_of
@@ -228,7 +229,9 @@ def open_test(prepared: Prepared, searched: SearchedRun, journal: Journal, ui: S
         if not journal.find(name, template=template, hits=hits):
             journal.append(name, template=template, hits=hits)
         if note := _seen_before(prepared, items, searched.earlier):
-            ui.warn(f"{note}; `ipo data check` names them")
+            about = prepared.config
+            check = check_command(about.data, about.class_names, about.labels, about.exclude)
+            ui.warn(f"{note}; `{check}` lists copies")
         if name == "test":
             for measure, other in planned.task.other_measures(prepared.clip, class_names, prepared.store).items():
                 if found := optional(f"{measure} of the sealed test", partial(measured, items, other, "test")):

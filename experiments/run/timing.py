@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 
 from ipo_prompts.experiments.data import Draw
 from ipo_prompts.experiments.run.config import RunConfig
+from ipo_prompts.experiments.run.prepared import offering_demo
 from ipo_prompts.metrics.clip import Clip, load_clip
 from ipo_prompts.metrics.pictures import Picture
 from ipo_prompts.metrics.text_tower import encode_templates
@@ -60,7 +61,8 @@ def pace_of(clip: Clip, pictures: Sequence[Picture], class_names: Sequence[str])
 
 def timed(config: RunConfig, drawn: Draw) -> tuple[Pace, str]:
     """Load the CLIP of a run and time it on search pictures. Return its pace, also as text."""
-    clip = load_clip(config.clip, config.device, config.precision)
+    with offering_demo():
+        clip = load_clip(config.clip, config.device, config.precision)
     pace = pace_of(clip, [item.picture for item in drawn.search], drawn.class_names)
     return pace, pace.told(clip.device)
 

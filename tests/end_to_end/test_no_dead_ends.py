@@ -29,7 +29,7 @@ def test_a_run_without_a_language_model_speaks_of_none_and_names_sealed_pictures
         shutil.copytree(here / "things", here / "parts" / name)
     ended = ipo(capfd, "optimize", "folder:parts", *LIST, "--out=run")
     assert ended.code == 0
-    assert "sealed pictures are among the search and selection pictures, so the score is too good" in ended.err
+    assert "search and selection pictures, so the score is too good; `ipo data check folder:parts` l" in ended.err
     assert "searching without a language model (strategy list)" in ended.err
     page = (here / "run" / "report.html").read_text(encoding="utf-8")
     for said in ("hat the language model was told", "what the language model was shown", "from the recorded replies"):

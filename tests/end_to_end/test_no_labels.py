@@ -164,7 +164,7 @@ def test_it_is_resumed_and_made_again_without_the_file_of_names(made: Path, tmp_
 def test_what_needs_a_test_says_so(made: Path) -> None:
     run = read_run(made / "run")
     outcome = one_call.Outcome(made / "run", run.result)
-    with pytest.raises(InputError, match="no labels, so it is not tested and has no gain; test it with `ipo label`"):
+    with pytest.raises(InputError, match="no labels, so it is not tested and has no gain; test it with `ipo label "):
         _ = outcome.gain
     assert "Not tested: no labels" in outcome._repr_html_() and "Not tested: no labels" in repr(outcome)
     with pytest.raises(InputError, match="no labels, so it has no gain to compare"):

@@ -6,15 +6,18 @@ The file `classes.yaml` in the folder may name the classes.
 from __future__ import annotations
 
 import os
+import re
+import shlex
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn
 
 from ipo_prompts.experiments.data.assemble import Gathered, SourceRow, row_of_file
 from ipo_prompts.experiments.data.dataset import NAMES_FILE, Part
-from ipo_prompts.experiments.data.draw import parts_named
+from ipo_prompts.experiments.data.draw import part_named, parts_named
 from ipo_prompts.metrics.decoding import ENDINGS
-from ipo_prompts.metrics.errors import InputError, nearest
+from ipo_prompts.metrics.errors import InputError, listener, nearest, setting, several
 from ipo_prompts.metrics.files import read_yaml
 
 TABLES = (".csv", ".tsv", ".json", ".jsonl", ".parquet")
@@ -59,6 +62,42 @@ def gather_folder(rest: str) -> Gathered:
                 f"{root / NAMES_FILE} holds no table of classes; write a line for each, such as road_sign: [road sign]."
             )
     return Gathered(f"folder:{root.resolve().name}", where, rows, tuple(sorted(names)), tuple(stray), called)
+
+
+def refuse_collection(rest: str, gathered: Gathered) -> None:
+    """Refuse a folder whose class folders seem to hold folders of classes themselves.
+
+    Sub-folders of a class are often sessions, dates or parts, and are used. A class folder is suspicious if all its
+    pictures lie in sub-folders, and two or more of these are called by a word that no other class folder has within: no
+    name with a digit and no name of a part. A taxonomy, such as cat/persian and dog/poodle, is refused too: both levels
+    could be meant, a wrong guess costs a run and opens the sealed pictures, and one setting says which level it is.
+
+    Args:
+        rest: the path that the user typed.
+        gathered: the pictures of this folder.
+
+    Raises:
+        InputError: a class folder is suspicious; the message says what to type for either level.
+    """
+    within: dict[str, set[str]] = {}
+    loose: set[str] = set()
+    for row in gathered.rows:
+        below = row.key.split("/")[2 if row.part else 1 : -1]
+        within.setdefault(row.class_name, set()).update(below[:1])
+        if not below:
+            loose.add(row.class_name)
+    holders = Counter(name for names in within.values() for name in names)
+    for own, names in within.items():
+        words = sorted(n for n in names if holders[n] == 1 and not part_named(n) and not re.search(r"\d", n))
+        if own in loose or len(words) < 2 or len(within) < 2:
+            continue
+        split = gathered.rows[0].part is not None
+        use = "move them up into the split folders" if split else f"type {shlex.quote(f'folder:{Path(rest) / own}')}"
+        typed = f"{{{own}: {own}}}" if listener() == "command line" else {own: own}
+        raise InputError(
+            f"{own} in {gathered.where} holds the folders {several(words)}, which look like classes; to use these, "
+            f"{use}; if {several(sorted(within))} are the classes, say so with {setting('class_names', typed)}."
+        )
 
 
 def is_flat(rest: str) -> bool:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -82,6 +85,10 @@ OPTIMIZE: list[tuple[list[str], str]] = [
     (["--clip", "ViT-L/14@336px"], "no CLIP named 'ViT-L'; did you mean ViT-L-14-336/openai?"),
     (["--clip", "ViT-B-32/openia"], "has no weights 'openia'; did you mean openai"),
     (["--clip", "ViT-B-32/openai", "--data", "folder:good", *FEW], "cannot load the CLIP 'ViT-B-32/openai'"),
+    (
+        ["--clip", "ViT-B-32/openai", "--data", "folder:good", *FEW],
+        ", or type --clip embedded, the demo CLIP that ships",
+    ),
     (["--clip", "local-dir:weightless", "--data", "folder:good", *FEW], "there is no weights file"),
     (["--clip", "local-dir:gone", "--data", "folder:good", *FEW], "cannot load the CLIP 'local-dir:gone'"),
     (["--data", "folder:gone"], "the folder gone does not exist"),
@@ -168,6 +175,10 @@ OTHERS: list[tuple[list[str], str]] = [
     (["evaluate", "--template", "<CLASS>", "--clip", "local-dir:weightless"], "no weights file"),
     (["evaluate", "--template", "<CLASS>", "--clip", "ViT-B-16/opena"], "did you mean openai"),
     (["evaluate", "--template", "<CLASS>", "--data", "folder:spoiled"], "is not a picture of a known format"),
+    (
+        ["evaluate", "--template", "<CLASS>", "--clip", "ViT-B-32/openai"],
+        ", or type --clip embedded, the demo CLIP that",
+    ),
     (["evaluate", "--tmplate", "<CLASS>"], "no such option: --tmplate"),
     (["evaluate", "--templates-file", "gone.txt"], "cannot read the file of templates gone.txt: No such file"),
     (["evaluate", "--templates-file", "latin.txt"], "the file of templates latin.txt is not text in UTF-8"),
@@ -253,6 +264,28 @@ def test_more_names_than_a_program_has_are_refused_before_a_clip_is_loaded(
     said = capsys.readouterr().err
     assert "there are 200,000 texts to encode (names of classes and their synonyms: 200,000, templates: 1)" in said
     assert said.endswith("more than 150,000; take fewer classes, synonyms or templates.\n")
+
+
+def test_what_needs_no_clip_is_refused_before_heavy_libraries_are_imported(place: Path) -> None:
+    commands = [
+        ["optimize", *LM, "initial_template=a photo"],
+        ["optimize", *LM, "--clip", "ViT-B-33/openai"],
+        ["optimize", *LM, "--data", "folder:flat"],
+        ["optimize", *LM, "--data", "folder:file"],
+        ["optimize", *LM, "--data", "folder:good", "labels=several"],
+        ["evaluate", "--template", "a photo"],
+        ["evaluate", "--template", "<CLASS>", "--clip", "ViT-B-33/openai"],
+        ["data", "check", "folder:good", "--clip", "ViT-B-33/openai"],
+    ]
+    code = (
+        "import json, sys; from ipo_prompts.experiments.cli.app import main\n"
+        "assert {main(command) for command in json.loads(sys.argv[1])} == {2}\n"
+        "print(sorted({'torch', 'open_clip', 'dspy'} & {*sys.modules}))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, json.dumps(commands)], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "[]\n" and done.stderr.count("ipo: ") == len(commands), done.stderr
 
 
 @contextmanager

@@ -101,7 +101,7 @@ def test_a_copy_is_a_warning_and_the_check_goes_on(pictures: Path, capfd: Captur
         (other / copy).write_bytes(one.read_bytes())
     shown = check(capfd, pictures, "--clip", "embedded")
     assert shown.code == 0
-    assert "same picture in two parts or classes (a run uses it all the same): 1" in shown.out
+    assert "copies of one picture (a run uses them all the same): 1" in shown.out
     assert "near copies" not in shown.out, "they are named already"
     assert any(line.startswith(SAID) for line in shown.out.splitlines())
     assert shown.out.splitlines()[-1].startswith("next: ipo optimize ")

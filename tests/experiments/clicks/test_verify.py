@@ -250,7 +250,7 @@ def test_answers_that_are_none_are_refused(what: str, labelled: Path, capsys: Ca
 
 def test_a_folder_without_a_page_and_a_file_that_is_gone(labelled: Path, tmp_path: Path, capsys: Capture) -> None:
     assert main(["verify", str(tmp_path), str(write_answers(labelled, count=40))]) == 2
-    assert "has no label.json, so no page was made there; make one with `ipo label`" in capsys.readouterr().err
+    assert "has no label.json, so no page was made there; make one with `ipo label RUN`." in capsys.readouterr().err
     assert main(["verify", str(labelled), "gone.json"]) == 2
     assert "cannot read the answers gone.json" in capsys.readouterr().err
 

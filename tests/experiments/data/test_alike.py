@@ -10,7 +10,7 @@ from ipo_prompts.experiments.cli.data import check
 from ipo_prompts.experiments.data import load_data, near_copies
 
 
-def test_check_names_equal_classes_cut_names_and_copies_of_two_parts(cache, tmp_path, capsys):
+def test_check_names_equal_classes_cut_names_and_near_copies(cache, tmp_path, capsys):
     shipped = load_data("embedded:c", seed=0)
     root = tmp_path / "things"
     for label in range(10):
@@ -23,11 +23,12 @@ def test_check_names_equal_classes_cut_names_and_copies_of_two_parts(cache, tmp_
         again = io.BytesIO()
         picture.convert("RGBA").resize((picture.width * 3 // 4, picture.height * 3 // 4)).save(again, "PNG")
     (root / "test" / "cat" / "copy.png").write_bytes(again.getvalue())
+    (root / "test" / "cat" / "again.png").write_bytes(again.getvalue() + b"0")  # other bytes, in the same part
     (root / "classes.yaml").write_text("bread: n02084071\ncat: [cat, kitten]\n")
     assert check(f"folder:{root}", clip="embedded") == 0
     said = capsys.readouterr().out
     assert "n02084071: n·0·2·0·8·4·0·7·1" in said
-    assert "pairs of pictures in two parts that are near copies to the CLIP: 1" in said
+    assert "pairs of pictures that are near copies to the CLIP: 3" in said
     assert "copy.png (test)" in said
     assert "write it in classes.yaml, such as bread: NAME" in said
     assert "hardly tells apart by name" not in said  # these names differ

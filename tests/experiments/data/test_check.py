@@ -153,18 +153,30 @@ def test_the_same_picture_in_two_parts_or_two_classes(folder):
     root = folder({f"{part}/{name}": 2 for part in ("train", "val", "test") for name in ("cat", "dog")})
     (root / "test/dog/001.png").write_bytes((root / "train/dog/000.png").read_bytes())
     (root / "val/dog/001.png").write_bytes((root / "val/cat/001.png").read_bytes())
-    (root / "val/cat/copy.png").write_bytes((root / "val/cat/000.png").read_bytes())  # same part and class: harmless
+    (root / "val/cat/copy.png").write_bytes((root / "val/cat/000.png").read_bytes())
     report = check_data(load_data(f"folder:{root}", seed=0))
     found = [{at for _, at in same} for same in report.duplicates]
-    assert found == [{"(train, dog)", "(test, dog)"}, {"(val, cat)", "(val, dog)"}]
-    assert "same picture in two parts or classes (a run uses it all the same): 2" in report.text()
+    assert found == [{"(train, dog)", "(test, dog)"}, {"(val, cat)"}, {"(val, cat)", "(val, dog)"}]
+    assert "copies of one picture (a run uses them all the same): 3" in report.text()
     assert report.ok
     assert report.text().endswith(
-        "all pictures can be used, but better keep only one of each pair of copies: a test on copies says less"
+        "all pictures can be used, but better keep only one of each set of copies: a test on copies says less"
     )
     (root / "train/cat/001.png").write_bytes(b"broken")
     faulty = check_data(load_data(f"folder:{root}", seed=0))
-    assert faulty.text().endswith("remove or replace what is named above, but keep one of each pair of copies")
+    assert faulty.text().endswith("remove or replace what is named above, but keep one of each set of copies")
+
+
+def test_one_check_lists_all_copies_whatever_the_split(folder):
+    root = folder({"cat": 30, "dog": 30})
+    for number in range(14):
+        (root / "cat" / f"copy {number}.png").write_bytes((root / "cat" / f"{number:03d}.png").read_bytes())
+    text = check_data(load_data(f"folder:{root}", seed=0)).text()
+    listed = re.findall(r"^  /.* = (/.*) \(\w+, cat\)$", text, re.M)
+    assert len(listed) == 14
+    for copy in listed:
+        Path(copy).unlink()
+    assert not check_data(load_data(f"folder:{root}", seed=0)).duplicates
 
 
 class Letters:
@@ -291,6 +303,13 @@ def test_of_many_classes_and_pictures_the_same_sample_is_drawn_each_time(folder)
     assert one.image.tobytes() == other.image.tobytes()
 
 
+def test_a_sheet_that_shows_some_of_the_pictures_says_of_how_many(folder, tmp_path, capsys):
+    root = folder({f"{part}/{name}": COLUMNS + 5 for part in ("train", "test") for name in ("cat", "dog")})
+    of = len(load_data(f"folder:{root}", seed=0).train)
+    assert main(["data", "preview", f"folder:{root}", "--out", str(tmp_path / "sheet.png")]) == 0
+    assert capsys.readouterr().out.endswith(f"sheet.png: {2 * COLUMNS} of {of} train pictures, 2 of 2 classes\n")
+
+
 def test_names_are_drawn_whatever_they_hold(folder):
     names = ("a <b>&amp; {x}", "line\nbreak \u202eturned", "猫 🐈", "x" * 200)
     data = load_data(f"folder:{folder(dict.fromkeys(names, 3))}", seed=0)
@@ -313,7 +332,7 @@ def test_unreadable_pictures_are_marked_and_the_rest_is_drawn(folder, tmp_path, 
     assert main(["data", "preview", f"folder:{root}", "--out", str(out)]) == 0
     said = capsys.readouterr()
     assert "not drawn: the picture" in said.err
-    assert said.out == f"{out}: 4 train pictures of 2 of 2 classes\n"
+    assert said.out == f"{out}: 4 of 4 train pictures, 2 of 2 classes\n"
     with Image.open(out) as image:
         assert (image.format, image.mode) == ("PNG", "RGB")
 
@@ -322,7 +341,7 @@ def test_the_default_file_is_named_after_the_data(folder, tmp_path, monkeypatch,
     root = folder({"cat": 4, "dog": 4}, root="my pets")
     monkeypatch.chdir(tmp_path)
     assert main(["data", "preview", f"folder:{root}", "--part", "test"]) == 0
-    assert capsys.readouterr().out.startswith("preview-folder-my-pets.png: 4 test pictures")
+    assert capsys.readouterr().out.startswith("preview-folder-my-pets.png: 4 of 4 test pictures")
     assert (tmp_path / "preview-folder-my-pets.png").exists()
 
 

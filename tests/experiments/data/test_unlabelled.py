@@ -148,7 +148,7 @@ def test_check_preview_and_evaluate(flat: Path, tmp_path: Path, capsys: pytest.C
     assert "2 classes, 12 pictures" in told and "no label" in told and "a random sample of 6 is searched on" in told
     assert "'class_names=[cat, dog]'" in told
     assert main(["data", "preview", *words, "--out", str(tmp_path / "p.png")]) == 0
-    assert "12 train pictures without labels" in capsys.readouterr().out
+    assert "12 of 12 train pictures without labels" in capsys.readouterr().out
     two = ["--template", "a <CLASS>.", "--template", "a photo of a <CLASS>."]
     assert main(["evaluate", words[1], *two, "--data", words[0]]) == 0
     told = capsys.readouterr().out

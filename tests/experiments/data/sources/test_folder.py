@@ -4,7 +4,7 @@ import unicodedata
 import pytest
 
 from ipo_prompts.experiments.data import load_data, untested
-from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.errors import InputError, speaking_to
 
 
 def test_class_folders_are_cut_into_half_a_fifth_and_the_rest(folder):
@@ -210,6 +210,48 @@ def test_a_class_that_is_left_out_leaves_the_others_as_they_are(folder):
     for excluded, message in wrong:
         with pytest.raises(InputError, match=message):
             load_data(f"folder:{root}", seed=1, exclude=excluded)
+
+
+def shelves(*places: str) -> dict[str, int]:
+    return dict.fromkeys(places, 2)
+
+
+@pytest.mark.parametrize(
+    "counts",
+    [
+        shelves("cat/indoor", "cat/outdoor", "dog/indoor", "dog/outdoor"),
+        shelves("cat/anna", "cat/bob", "dog/anna", "dog/carl"),
+        shelves("cat/2026-06", "cat/2026-07", "dog/session_1", "dog/session_2"),
+        shelves("cat/train", "cat/test", "dog/val", "dog/testing"),
+        shelves("cat", "cat/persian", "cat/siamese", "dog"),
+        shelves(*(f"{part}/{name}" for part in ("train", "test") for name in ("cat/a", "cat/b", "dog/a", "dog/b"))),
+    ],
+)
+def test_sub_folders_of_classes_may_be_sessions_dates_and_parts(folder, counts):
+    assert load_data(f"folder:{folder(counts)}", seed=0).class_names == ("cat", "dog")
+
+
+def test_a_folder_of_folders_of_classes_is_refused_unless_its_folders_are_named_as_classes(folder):
+    root = folder(shelves("food/apple", "food/bread", "food/carrot", "trip/2026-06", "trip/2026-07", "home/img"))
+    words = (
+        rf"food in the folder .* holds the folders apple, bread, carrot, which look like classes; to use these, type "
+        rf"folder:{root}/food; if food, home, trip are the classes, say so with 'class_names=\{{food: food\}}'\.$"
+    )
+    for whole in (True, False):
+        with pytest.raises(InputError, match=words):
+            load_data(f"folder:{root}", seed=0, whole=whole)
+    with speaking_to("ipo.optimize"), pytest.raises(InputError, match=r"with class_names=\{'food': 'food'\}\.$"):
+        load_data(f"folder:{root}", seed=0)
+    assert load_data(f"folder:{root}", seed=0, class_names={"food": "food"}).class_names == ("food", "home", "trip")
+    (root / "classes.yaml").write_text("food: food\n")
+    assert load_data(f"folder:{root}", seed=0).class_names == ("food", "home", "trip")
+    split = folder(
+        shelves(*(f"{part}/cat/{kind}" for part in ("train", "test") for kind in ("tabby", "manx"))), "parts"
+    )
+    (split / "train/dog").mkdir()
+    (split / "train/dog/0.png").write_bytes((split / "train/cat/manx/000.png").read_bytes())
+    with pytest.raises(InputError, match=r"cat in .* holds .* manx, tabby, .* move them up into the split folders; if"):
+        load_data(f"folder:{split}", seed=0)
 
 
 def test_a_table_beside_the_only_folder_is_named(folder) -> None:
