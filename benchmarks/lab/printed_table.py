@@ -119,7 +119,7 @@ def beside_print(
 
 
 def answer_of_print(found: Sequence[PrintedTable], absent: Sequence[str]) -> str:
-    """Return the answer as a text: whether the rows that decide agree, and if not, which data sets differ how much."""
+    """Return the answer as a text: whether the deciding rows agree, and if not, which data sets differ how much."""
     names = _names(found)
     total = sum(one.count() for one in found)
     agreeing = {name: sum(one.agreeing(name) for one in found) for name in names}
@@ -128,7 +128,7 @@ def answer_of_print(found: Sequence[PrintedTable], absent: Sequence[str]) -> str
         return f"None of these rows can decide whether data, split and CLIP are right.{missing}"
     best = best_precision(found)
     others = "".join(f", {agreeing[name]} in {name}" for name in names if name != best)
-    counted = f"{agreeing.get(best, 0)} of {total} rows that decide agree in {best}{others}"
+    counted = f"{agreeing.get(best, 0)} of {total} deciding rows agree in {best}{others}"
     if agreeing.get(best, 0) == total:
         both = len(names) > 1 and all(number == total for number in agreeing.values())
         right = (

@@ -58,7 +58,7 @@ def test_where_all_rows_agree_the_answer_comes_first(run: Run) -> None:
     ended = run()
     assert ended.code == 0, ended
     assert ended.out == Path("runs/paper-templates/table.md").read_text(encoding="utf-8")
-    first = "4 of 4 rows that decide agree in fp32, 4 in fp16: data, split and CLIP are right, and either precision is."
+    first = "4 of 4 deciding rows agree in fp32, 4 in fp16: data, split and CLIP are right, and either precision is."
     assert ended.out.splitlines()[2] == f"**{first}**"
     content = _content()
     assert (content["answer"], content["agrees"]) == (first, True)
@@ -81,7 +81,7 @@ def test_a_row_that_does_not_agree_is_exit_code_1_and_named(run: Run) -> None:
     ended = run("precision=fp32", rows=[*ROWS[:3], {**ROWS[3], "new": 57.41}])
     assert ended.code == 1
     assert _content()["answer"] == (
-        "3 of 4 rows that decide agree in fp32. "
+        "3 of 4 deciding rows agree in fp32. "
         "embedded:a: 3 of 4 agree, off by up to -3.00 points (new, `a photo of <CLASS>.`)."
     )
     assert "| no, new -3.00 |" in ended.out
@@ -192,4 +192,4 @@ def test_a_picture_that_cannot_be_read_leaves_its_data_set_out(run: Run, tmp_pat
     broken.write_bytes(b"no picture")
     ended = run("precision=fp32", data=["embedded:a", f"eurosat:{root}"])
     assert ended.code == 0 and broken.name in ended.out
-    assert "4 of 4 rows that decide agree" in ended.out
+    assert "4 of 4 deciding rows agree" in ended.out

@@ -72,12 +72,12 @@ def test_the_precision_with_more_agreement_counts_for_all_data_sets() -> None:
     found = [first, *others]
     assert best_precision(found) == "fp16"
     assert answer_of_print(found, []) == (
-        "2 of 3 rows that decide agree in fp16, 1 in fp32. "
+        "2 of 3 deciding rows agree in fp16, 1 in fp32. "
         f"x: 0 of 1 agree, off by up to -10.00 points (base, `{PLAIN}`)."
     )
     assert not all_agree(found)
     assert answer_of_print([first], []) == (
-        "1 of 1 rows that decide agree in fp32, 0 in fp16: data, split, CLIP and precision are right."
+        "1 of 1 deciding rows agree in fp32, 0 in fp16: data, split, CLIP and precision are right."
     )
 
 
@@ -86,7 +86,7 @@ def test_rows_that_do_not_decide_change_no_answer() -> None:
     assert (found.count(), found.count(decides=False)) == (1, 1)
     assert found.agreeing("fp32", decides=False) == 0
     assert all_agree([found])
-    assert "1 of 1 rows that decide agree" in answer_of_print([found], [])
+    assert "1 of 1 deciding rows agree" in answer_of_print([found], [])
     none = compared(row(10, 10, decides=False), fp32=(500, 500))
     assert answer_of_print([none], ["dtd"]) == (
         "None of these rows can decide whether data, split and CLIP are right. Not measured: dtd."
