@@ -79,9 +79,7 @@ def search_template(
     quiet: Quiet = False,
 ) -> int:
     """Search for a better template, choose the winner with selection pictures, and test it once on test pictures."""
-    from ipo_prompts.experiments.data.load import check_spec
     from ipo_prompts.experiments.run.files import check_writable, default_folder, reserved
-    from ipo_prompts.metrics.clip import check_name
     from ipo_prompts.programs.record.redaction import check_key
     from ipo_prompts.programs.record.trust import resume_command, trusting
 
@@ -103,14 +101,17 @@ def search_template(
     with trusting(trust):
         config = _configure(words or [], flags, resume)
     folder = resume or out or default_folder(config)
-    # Names, data, keys and the folder are checked before heavy libraries are imported.
-    if not resume:  # a finished run needs no pictures
-        check_name(config.clip)
-        check_spec(config.data, config.class_names, config.labels)
+    # Keys, names, data and the folder are checked before heavy libraries are imported.
     if not dry_run:
         for name in (config.lm if config.asks_lm else "none", config.describer):
             check_key(name)
-        if not resume:
+    if not resume:  # a finished run needs no pictures
+        from ipo_prompts.experiments.data.load import check_spec
+        from ipo_prompts.metrics.clip import check_name
+
+        check_name(config.clip)
+        check_spec(config.data, config.class_names, config.labels)
+        if not dry_run:
             check_writable(folder)
     from ipo_prompts.experiments.run.live_view import view
 

@@ -117,7 +117,7 @@ def test_data_check_names_what_is_wrong(folder: Path, capsys: Capture) -> None:
     for said in (
         "unreadable pictures (a run that opens one stops)",
         "1.png is not a picture",
-        "same picture in two",
+        "copies of one picture",
         "notes.txt",
         "has faults",
     ):
