@@ -36,8 +36,8 @@ class SearchKeywords(TypedDict, total=False):
     logits until all classes are predicted equally often. Offsets are kept only if selection pictures show a gain;
     default 'none'."""
     names: Literal["given", "search"]
-    """search: try other class names in the chosen template, from WordNet and lm. New names are taken only if pictures
-    left out of the choice show a gain; default 'given'."""
+    """search: try other class names, from WordNet and lm, in the chosen template. New names are taken only if pictures
+    that did not choose them show a gain; default 'given'."""
     name_candidates: dict[str, list[str]] | None
     """for names=search: more names to try for each class, as a table or a YAML file; default None."""
     budget_usd: float | None
@@ -92,15 +92,15 @@ class RunKeywords(SearchKeywords, total=False):
     lm_api_base: str | None
     """address of an OpenAI-compatible server for lm; default None."""
     lm_context: int | None
-    """the most tokens of a question to lm and its reply together; descriptions are shortened to fit. Unset: what
-    litellm knows; default None."""
+    """the most tokens of a question to lm plus its reply; descriptions are shortened to fit. Unset: what litellm knows;
+    default None."""
     temperature: float
     """sampling temperature of the language models; default 1.0."""
     max_tokens: int
     """longest reply of a language model, in tokens; default 1024."""
     describer: str
-    """clip (no language model), clip-greedy (phrase by phrase), fit (the same without labels), none, or a multimodal
-    litellm name; default 'clip'."""
+    """without a language model: clip, clip-greedy (phrase by phrase), fit (without labels), none; with one: a
+    multimodal litellm name; default 'clip'."""
     describer_api_base: str | None
     """address of an OpenAI-compatible server for the describer; default None."""
     describer_question: Literal["default", "paper", "code"]
@@ -120,7 +120,7 @@ class RunKeywords(SearchKeywords, total=False):
     """data sets for which you will use the template later. Each template must be short enough for their class names,
     too; default []."""
     opened: int
-    """how many other tests used these test pictures or some of them. IPO itself counts runs in the same folder and the
-    run of start_from; default 0."""
+    """how many tests elsewhere used these test pictures or some of them. IPO itself counts runs in the same folder and
+    the run of start_from; default 0."""
     track: Literal["none", "wandb"]
     """wandb: log the run in Weights & Biases; default 'none'."""

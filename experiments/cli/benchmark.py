@@ -39,7 +39,7 @@ def benchmark(
     part: Annotated[
         str | None,
         typer.Option(
-            help="do part I of N, with an N-th of the budget; afterwards, make the table without --part",
+            help="run part I of N, with an N-th of the budget; afterwards, make the table without --part",
             metavar="I/N",
         ),
     ] = None,

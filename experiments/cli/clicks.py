@@ -98,7 +98,7 @@ def verify(
     device: Device = "auto",
     trust: Trust = False,
 ) -> int:
-    """Print the verdict of your answers to a page of `ipo label`, and keep it with the run."""
+    """Print the verdict from your answers to a page of `ipo label`, and keep this verdict with the run."""
     look_first([place, *(others or ())], "the answers", [answers])
     from ipo_prompts.experiments.clicks.drawing import name_pictures, read_drawing, sides_of
     from ipo_prompts.experiments.clicks.pictures import two_programs

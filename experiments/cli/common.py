@@ -38,12 +38,15 @@ Describer = Annotated[str | None, typer.Option(help=meaning("describer"), metava
 Seed = Annotated[int | None, typer.Option(help=meaning("seed"))]
 Part = Annotated[Literal["train", "val", "test"], typer.Option(help="which pictures: train, val or test")]
 Program = Annotated[Path, typer.Argument(help="a run directory or its program.json")]
-Executor = Annotated[str, typer.Option(help="here, pool:N, ray, ray:ADDRESS", metavar="SPEC")]
+Executor = Annotated[
+    str, typer.Option(help="where cells run: here, pool:N (N at once), ray, ray:ADDRESS", metavar="SPEC")
+]
 GpuShare = Annotated[
-    float | None, typer.Option(help="GPUs for each cell on Ray, 0 to 1; default 1 if there are GPUs", metavar="SHARE")
+    float | None,
+    typer.Option(help="share of a GPU for each cell on Ray, 0 to 1; default 1 if there are GPUs", metavar="SHARE"),
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="run nothing; print what would be asked, and the price")]
-Time = Annotated[bool, typer.Option("--time", help="with --dry-run, measure one batch and also estimate the minutes")]
+Time = Annotated[bool, typer.Option("--time", help="with --dry-run, also measure one batch to estimate the minutes")]
 Trust = Annotated[
     bool, typer.Option("--trust", help="allow the CLIP, data and models of a run or program from elsewhere")
 ]

@@ -263,7 +263,7 @@ def preview(
     part: Part = "train",
     seed: Seed = 0,
 ) -> None:
-    """Put a few pictures of each class on one sheet. If there are many classes, only some are shown."""
+    """Put a few pictures of each class on one sheet. Of many classes only some are shown."""
     from ipo_prompts.experiments.data import load_data
     from ipo_prompts.experiments.data.check import contact_sheet
     from ipo_prompts.experiments.data.dataset import empty_classes

@@ -32,7 +32,9 @@ EXTRAS = {
 """Name of an extra → the packages that the extra installs, as in pyproject.toml."""
 KEYS = [f"{name}_API_KEY" for name in ("OPENAI", "ANTHROPIC", "GEMINI", "MISTRAL", "OPENROUTER", "WANDB")]
 
-models_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="The weights of the local language models.")
+models_app = typer.Typer(
+    no_args_is_help=True, rich_markup_mode=None, help="List, fetch and delete the weights of local language models."
+)
 
 Name = Annotated[str, typer.Argument(help="small, base or large")]
 

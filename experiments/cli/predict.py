@@ -45,7 +45,7 @@ def predict(
     reject: Annotated[
         float | None,
         typer.Option(
-            help="reject pictures of no class; at most this share of the others may be rejected by mistake",
+            help="reject pictures of no class; about this share of the others is rejected by mistake",
             metavar="SHARE",
             min=1e-6,
             max=0.5,

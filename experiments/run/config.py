@@ -103,15 +103,15 @@ class JobSettings(BaseModel):
     lm_context: int | None = Field(
         None,
         ge=1,
-        description="the most tokens of a question to lm and its reply together; descriptions are shortened to fit. "
-        "Unset: what litellm knows",
+        description="the most tokens of a question to lm plus its reply; descriptions are shortened to fit. Unset: "
+        "what litellm knows",
     )
     temperature: float = Field(1.0, gt=0, le=2, description="sampling temperature of the language models")
     max_tokens: int = Field(1024, ge=16, description="longest reply of a language model, in tokens")
     describer: str = Field(
         "clip",
-        description="clip (no language model), clip-greedy (phrase by phrase), fit (the same without labels), "
-        "none, or a multimodal litellm name",
+        description="without a language model: clip, clip-greedy (phrase by phrase), fit (without labels), none; with "
+        "one: a multimodal litellm name",
     )
     describer_api_base: str | None = Field(None, description="address of an OpenAI-compatible server for the describer")
     describer_question: Literal["default", "paper", "code"] = Field(
@@ -142,8 +142,8 @@ class JobSettings(BaseModel):
         0,
         ge=0,
         le=1_000_000,
-        description="how many other tests used these test pictures or some of them. IPO itself counts runs in the same "
-        "folder and the run of start_from",
+        description="how many tests elsewhere used these test pictures or some of them. IPO itself counts runs in the "
+        "same folder and the run of start_from",
     )
     track: Literal["none", "wandb"] = Field("none", description="wandb: log the run in Weights & Biases")
 

@@ -59,8 +59,8 @@ class SearchSettings(BaseModel):
     )
     names: Literal["given", "search"] = Field(
         "given",
-        description="search: try other class names in the chosen template, from WordNet and lm. New names are taken "
-        "only if pictures left out of the choice show a gain",
+        description="search: try other class names, from WordNet and lm, in the chosen template. New names are taken "
+        "only if pictures that did not choose them show a gain",
     )
     name_candidates: dict[str, list[str]] | None = Field(
         None, description="for names=search: more names to try for each class, as a table or a YAML file"
