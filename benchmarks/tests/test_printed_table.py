@@ -72,8 +72,7 @@ def test_the_precision_with_more_agreement_counts_for_all_data_sets() -> None:
     found = [first, *others]
     assert best_precision(found) == "fp16"
     assert answer_of_print(found, []) == (
-        "2 of 3 deciding rows agree in fp16, 1 in fp32. "
-        f"x: 0 of 1 agree, off by up to -10.00 points (base, `{PLAIN}`)."
+        f"2 of 3 deciding rows agree in fp16, 1 in fp32. x: 0 of 1 agree, off by up to -10.00 points (base, `{PLAIN}`)."
     )
     assert not all_agree(found)
     assert answer_of_print([first], []) == (
