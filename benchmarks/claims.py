@@ -90,7 +90,7 @@ def main() -> None:
 
 
 README = {
-    "the search without language model and domain words": TYPED,
+    "the search: no language model, no domain words": TYPED,
     "the same search with a vocabulary of frequent English words": GENERAL,
     "the best of CLIP's 80 templates": "best-of-80",
     "no words, no labels: centring, always applied": "centring",

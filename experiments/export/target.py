@@ -259,7 +259,7 @@ def no_place(
         "weights": "weighs all templates alike and these have weights; take head",
         "synonyms": "has one name a class and classes of this program have synonyms; take head or program.json",
         "offsets": "has no place for this program's offsets; take head or program.json, or optimise with offsets=none",
-        "pictures": "has no place for pictures beside words; take head or onnx, or optimise with head=words",
+        "pictures": "has no place for pictures and words; take head or onnx, or optimise with head=words",
     }
     return next((f"{form} {reasons[kind]}" for kind in kinds if has[kind]), None)
 
