@@ -14,7 +14,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from copy import copy
 from functools import cached_property, lru_cache
-from importlib import import_module
 from importlib.resources import files
 from importlib.util import find_spec
 from itertools import chain
@@ -373,9 +372,11 @@ def check_name(name: str) -> None:
 
 def _models() -> list[str]:
     """Return the names of open_clip's models. If it is not imported yet, they are read from its folder, in no time."""
-    if not (loaded := sys.modules.get("open_clip")) and (found := find_spec("open_clip")) and found.origin:
+    if "open_clip" not in sys.modules and (found := find_spec("open_clip")) and found.origin:
         return sorted(file.stem for file in (Path(found.origin).parent / "model_configs").glob("*.json"))
-    names: list[str] = (loaded or import_module("open_clip")).list_models()
+    import open_clip
+
+    names: list[str] = open_clip.list_models()
     return names
 
 

@@ -97,5 +97,5 @@ def test_the_verdict_may_be_that_of_classes_which_count_the_same(
     decides = result.scores["test"].difference
     assert decides.outcome == "gain" and decides.covers == EACH_CLASS_ALIKE
     assert decides.mean == result.over_classes["test"].difference and decides.numbers in ended.out
-    refused = ipo(capfd, *job, "strategy.file=templates.txt", "labels=several", "--out=other")
+    refused = ipo(capfd, *job, "strategy.file=templates.txt", "reward=retrieval", "--out=other")
     assert refused.code == 2 and "verdict=balanced is for the accuracy" in refused.err
