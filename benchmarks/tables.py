@@ -340,6 +340,12 @@ TABLES: dict[str, Callable[[], Table]] = {
     "rejection-moved": rejection("moved"),
     "several-labels": lambda: of_lines(lambda cells: several.gains(cells, (DEMO_CLIP, CONTROL)), "several-labels"),
     "several-labels-coverage": lambda: of_lines(several.simulated, "several-labels"),
+    "annotation-coverage": annotation("cells"),
+    "annotation-raters": annotation("raters"),
+    "annotation-slips": annotation("slipped"),
+    "annotation-pages": annotation("pages"),
+    "annotation-peeking": annotation("peeks"),
+    "annotation-labels-saved": annotation("labels"),
 }
 """File → the table that its cells make."""
 
