@@ -1,8 +1,8 @@
 """The tables of the evidence pages, as CSV files in `docs/evidence/tables/`.
 
-`python -m benchmarks.tables` writes those that cells make; nothing is run. `python -m benchmarks.heads | python -m
-benchmarks.tables --keep heads` keeps the Markdown tables that another command prints. Tables with one header are one
-file; where a command prints several headers, the files are numbered.
+`python -m benchmarks.tables` writes those that cells make; nothing is run. Simulations have no cells: `python -m
+benchmarks.openings | python -m benchmarks.tables --keep intervals` keeps the Markdown tables that a command prints.
+Tables with one header are one file; where a command prints several headers, the files are numbered.
 """
 
 from __future__ import annotations
@@ -338,6 +338,7 @@ TABLES: dict[str, Callable[[], Table]] = {
     "rejection-lines": rejection("lines"),
     "rejection-classes": rejection("single_classes"),
     "rejection-moved": rejection("moved"),
+    "rejection-after-search": rejection("lines_after_a_search"),
     "several-labels": lambda: of_lines(lambda cells: several.gains(cells, (DEMO_CLIP, CONTROL)), "several-labels"),
     "several-labels-coverage": lambda: of_lines(several.simulated, "several-labels"),
     "annotation-coverage": annotation("cells"),
