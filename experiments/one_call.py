@@ -182,8 +182,12 @@ def summary(result: RunResult, folder: Path, width: int | None = None) -> str:
         folder: the run directory.
         width: the width of the terminal, in characters. Longer sentences are wrapped; None wraps nothing.
     """
+    from ipo_prompts.experiments.clicks.verifying import load_verified
+
     config = config_of(folder) if holds_run(folder) else None  # there may be a result without a run
-    lines = [line for one in told_at("terminal", result, config, folder) for line in _lines(one, width)]
+    verified = load_verified(folder) if config else None
+    clicks = verified.verdict.outcome if verified else None
+    lines = [line for one in told_at("terminal", result, config, folder, clicks) for line in _lines(one, width)]
     return "\n".join(["", f"  {result.template}", "", *lines])
 
 

@@ -38,7 +38,7 @@ def test_the_page_can_be_followed(desk: Path, tmp_path: Path, monkeypatch: pytes
     printed, look, price, first, rehearsal, raw = outcomes
     assert printed.code == 0
     assert (
-        "2 of 2 rows that decide agree in fp32, 2 in fp16: data, split and CLIP are right, and either precision is."
+        "2 of 2 deciding rows agree in fp32, 2 in fp16: data, split and CLIP are right, and either precision is."
         in printed.out
     )
     assert "all pictures can be used" in look.out
@@ -93,4 +93,4 @@ def test_a_price_of_the_page_is_that_of_the_dry_run(
 
 def test_the_printed_rows_that_decide_are_counted() -> None:
     decide = sum(row.decides for table in library().templates if table.decides for row in table.rows)
-    assert f"- {decide} printed rows *decide*" in PAGE.read_text(encoding="utf-8")
+    assert f"- {decide} printed rows are *deciding*" in PAGE.read_text(encoding="utf-8")

@@ -62,13 +62,17 @@ class Target(ABC):
     own_clip: ClassVar[bool] = False
 
     def told(self, program: TemplateClassifier, file: Path) -> str:
-        """Return `use`, or what to type if only IPO can use the export; `file` is the program as it was typed."""
-        if self.own_clip or self.use != Target.use or open_clip_arguments(program.clip.name):
-            return self.use
+        """Return `use`, and what to type for what the export cannot do; `file` is the program as it was typed."""
         typed = shlex.quote(str(file))
+        above = " --above T" if program.sureness else ""
+        one = f" It names one class for each picture; `ipo predict {typed}{above} PICTURES` names several."
+        several = one if program.sureness else ""
+        if self.own_clip or self.use != Target.use or open_clip_arguments(program.clip.name):
+            return self.use + several
         return (
             "Only IPO has the demo CLIP, so no other tool labels pictures with these files: type "
-            f"`ipo predict {typed} PICTURES`, or `ipo export {typed} --to onnx --out DIR` for the picture encoder, too."
+            f"`ipo predict {typed}{above} PICTURES`, or `ipo export {typed} --to onnx --out DIR` for the picture "
+            "encoder, too."
         )
 
     def refusal(self, program: TemplateClassifier) -> str | None:

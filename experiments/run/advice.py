@@ -59,6 +59,8 @@ def advice(result: RunResult, config: RunConfig | None, folder: Path) -> tuple[s
             "let both decide:"
         ), (again, "head=blend")
     if head and head.kept:
+        if head.over_words.difference < 0 and again:
+            return "pictures added nothing on the test pictures; let words alone decide:", (again, "head=words")
         return "use the program as it is: words and pictures decide together", ()
     if (known and known.weak == near) or (result.headroom and result.headroom.outcome == near and not is_gain(result)):
         return "another CLIP is likely to help more than words: this one is near guessing here", ()

@@ -137,6 +137,10 @@ def opened_after(
     """
     given, renamed = names
     others = [one for one in others if not pictures.isdisjoint(one.pictures)]
+    again = [one for one in others if (one.this, one.given, set(one.pictures)) == (this, given, pictures)]
+    first = min(again, key=lambda one: one.number, default=None)
+    if first and first.elsewhere >= elsewhere:  # the same test again tests nothing new, and keeps its p
+        return first
     allowed = _allowed(others, pictures) if others else (given,)
     if given in allowed:
         allowed = tuple(dict.fromkeys((*allowed, renamed)))
@@ -244,7 +248,7 @@ def _beside(folder: Path) -> list[Openings]:
 def _runs_beside(folder: Path) -> dict[str, Openings]:
     """Return the latest opening of the run in `folder`, and of each run beside it, by the name of its folder.
 
-    A run that was begun elsewhere counts as one opening: its record of other openings is not trusted.
+    A run that was begun elsewhere counts as one opening, which no other opening repeats: its record is not trusted.
     """
     found = {}
     for file in folder.absolute().parent.glob(f"*/{FILE_NAME}"):
@@ -252,7 +256,7 @@ def _runs_beside(folder: Path) -> dict[str, Openings]:
         if one := event_as(Openings, opened):
             ours = own_settings(start) is not None
             name = file.parent.name
-            found[name] = one if ours else one.model_copy(update={"known": (one.this,), "elsewhere": 0})
+            found[name] = one if ours else one.model_copy(update={"this": "", "known": (one.this,), "elsewhere": 0})
     return found
 
 

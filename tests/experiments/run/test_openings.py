@@ -64,6 +64,13 @@ def test_the_same_test_again_is_no_other_opening(tmp_path: Path) -> None:
     assert opening_of("one", {"one": "11"}) != opening_of("one", {"one": "10"}), "on another CLIP it is"
 
 
+def test_a_run_that_repeats_another_keeps_the_number_of_its_opening(tmp_path: Path) -> None:
+    for number, template in enumerate(("one", "two", "three"), 1):
+        assert opening(tmp_path / template, template).number == number
+    assert opening(tmp_path / "again", "two").number == 2, "it tests nothing new"
+    assert opening(tmp_path / "told of more", "two", elsewhere=5).number == 8
+
+
 def test_a_run_from_elsewhere_is_one_opening_whatever_it_says(tmp_path: Path) -> None:
     with closing(Journal(tmp_path / "theirs")) as journal:
         known = [f"{number}" for number in range(1000)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -87,6 +88,16 @@ def test_an_untested_template_is_used_only_after_answers_show_a_gain(
     assert advised.startswith(told.format(initial)) and ("`ipo label 'my run'`" in advised) == (not kept and not clicks)
     typed = commands_to_use(result, Path("my run"), clicks)
     assert list(typed) == ["next"] and (f"--template '{initial}'" in typed["next"]) == template
+
+
+def test_pictures_that_lower_the_accuracy_are_no_advice() -> None:
+    run = read_run(RECORDED / "local-shuffled")
+    head = SimpleNamespace(kept=True, over_words=SimpleNamespace(difference=-0.02))
+    worse = run.result.model_copy(update={"head": head, "baselines": None})
+    advised, command = advice(worse, run.config, run.folder)
+    assert advised.endswith("let words alone decide:") and command[-1] == "head=words"
+    head.over_words.difference = 0.0
+    assert advice(worse, run.config, run.folder)[0].endswith("words and pictures decide together")
 
 
 FLOWER = DomainWord("flower", "thing", "names")
