@@ -296,10 +296,15 @@ def test_the_heading_follows_the_clicks(run_folder: Path) -> None:
         return result
 
     change_json(run_folder / "result.json", unclear)
-    clicked: Any = SimpleNamespace(shown="a gain", words="By clicks, a gain.", verdict=SimpleNamespace(outcome="gain"))
+    clicked: Any = SimpleNamespace(
+        shown="a gain", words="By clicks, a gain.", verdict=SimpleNamespace(outcome="gain", limit="none")
+    )
     page = run_page(replace(read_run(run_folder), verified=clicked))
     assert ">Verified by clicks: a gain.</h1>" in page
     assert "<p>On the sealed test: No evidence of a gain on pictures that the search never saw.</p>" in page
+    assert "The clicks and the sealed test disagree. The advice follows the sealed test" in page
+    clicked.verdict.outcome = "not shown"
+    assert "disagree" not in run_page(replace(read_run(run_folder), verified=clicked))
 
 
 def test_the_interval_of_the_initial_template_is_in_view(run_folder: Path) -> None:
