@@ -13,6 +13,7 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -20,7 +21,7 @@ import typer
 from typer.core import TyperCommand
 
 from ipo_prompts.experiments.run.config import CHOSEN, RunConfig
-from ipo_prompts.metrics.errors import InputError, printable, several
+from ipo_prompts.metrics.errors import InputError, nearest, printable, several
 
 Content = TypeVar("Content")
 
@@ -57,6 +58,8 @@ DataWords = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="print one JSON document on stdout")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="print only the answer")]
 
+MOST_BESIDE = 10_000
+"""Most names in a folder that are compared with a path that is missing: more would take seconds."""
 INTERRUPTED = 130
 """The exit code of a command that was interrupted."""
 WORDS = {"ignore_unknown_options": True}
@@ -132,12 +135,27 @@ def look_first(
             os.stat(files[0])  # noqa: PTH116
         except (OSError, ValueError) as error:
             why = getattr(error, "strerror", error)
-            raise InputError(f"cannot read {what} {several(list(map(str, files)))}: {why}.") from error
+            meant = _meant(files[0]) if len(files) == 1 else ""
+            raise InputError(f"cannot read {what} {several(list(map(str, files)))}{meant}: {why}.") from error
     if out is not None:
         there = next(parent for parent in out.absolute().parents if os.path.lexists(parent))
         if not (os.path.isdir(there) and os.access(there, os.W_OK)):  # noqa: PTH112
             reason = "cannot be written" if os.path.isdir(there) else "is a file"  # noqa: PTH112
             raise InputError(f"cannot write {out}: {there} {reason}; choose another place.")
+
+
+def _meant(path: Path) -> str:
+    """Return " (did you mean …?)" with the closest path beside one that is missing, or "" if none is close.
+
+    Only names with the same ending are compared, because the ending would make any two of them look alike.
+    """
+    try:
+        entries = list(islice(path.parent.iterdir(), MOST_BESIDE))
+    except (OSError, ValueError):  # the folder above is missing, too, or closed
+        return ""
+    alike = {entry.stem: entry for entry in entries if entry.suffix.lower() == path.suffix.lower()}
+    close = nearest(path.stem, alike)
+    return f" (did you mean {alike[close[0]]}?)" if close else ""
 
 
 def make_room(file: Path) -> Path:

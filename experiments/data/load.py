@@ -251,6 +251,7 @@ def _hint(spec: str, kind: str) -> str:
     if spec and path.is_dir():
         return f" (did you mean folder:{spec}?)"
     if spec and path.is_file():
+        folder.refuse_picture(spec)
         return f" (did you mean table:{spec}?)"
     return did_you_mean(kind, [*SOURCES, *official()])
 

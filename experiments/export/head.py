@@ -25,7 +25,7 @@ from ipo_prompts.experiments.export.target import (
 )
 from ipo_prompts.metrics.arrays import Floats
 from ipo_prompts.metrics.clip import open_clip_arguments
-from ipo_prompts.metrics.errors import to_install
+from ipo_prompts.metrics.errors import InputError, to_install
 from ipo_prompts.metrics.head import Head
 from ipo_prompts.programs.classifier import TemplateClassifier
 
@@ -207,11 +207,17 @@ class Onnx(HeadFiles):
         write_readme(program, place, _USE_ONNX, own_clip=self.own_clip)
 
     def refusal(self, program: TemplateClassifier) -> str | None:
-        """Return a reason if a package that writes ONNX is missing; else None."""
+        """Return None: ONNX can hold any program.
+
+        Raises:
+            InputError: a package that writes ONNX is missing.
+        """
         from importlib.util import find_spec
 
         missing = next((name for name in ("onnx", "onnxscript") if find_spec(name) is None), None)
-        return f"it takes the package {missing}: {to_install('onnx')}" if missing else None
+        if missing:
+            raise InputError(f"exporting to onnx needs the package {missing}: {to_install('onnx')}.")
+        return None
 
     def check(self, reference: Reference, place: Path) -> str:
         """Run both files with ONNX Runtime, and compare logits, features, probabilities and labels."""

@@ -35,7 +35,7 @@ from ipo_prompts.experiments.export.target import (
     write_readme,
 )
 from ipo_prompts.metrics.clip import Clip
-from ipo_prompts.metrics.errors import to_install
+from ipo_prompts.metrics.errors import InputError, to_install
 from ipo_prompts.metrics.template import SLOT
 from ipo_prompts.programs.classifier import TemplateClassifier
 
@@ -99,6 +99,9 @@ class HuggingFace(Target):
 
         It cannot hold an ensemble, two equal class names, a CLIP that transformers cannot hold, synonyms, offsets, or
         pictures beside words.
+
+        Raises:
+            InputError: the model has to be written, and transformers is missing.
         """
         if len(program.templates) > 1:
             return (
@@ -110,7 +113,7 @@ class HuggingFace(Target):
             return "the pipeline of Hugging Face names labels by their text and two classes have the same"
         if self._model(program) == HERE:
             if find_spec("transformers") is None:
-                return f"it takes the package transformers: {to_install('hf')}"
+                raise InputError(f"exporting to hf needs the package transformers: {to_install('hf')}.")
             with _quiet():
                 written = fits(program.clip)
             if not written:

@@ -76,7 +76,11 @@ class Target(ABC):
         )
 
     def refusal(self, program: TemplateClassifier) -> str | None:
-        """Return why the target cannot hold a program, as part of a sentence; None if it can hold the program."""
+        """Return why the target cannot hold a program, as part of a sentence; None if it can hold the program.
+
+        Raises:
+            InputError: a package that writes the export is missing.
+        """
         return None
 
     @abstractmethod

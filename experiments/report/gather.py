@@ -123,9 +123,9 @@ def read_run(folder: Path) -> Run:
 
     if not os.path.isdir(folder):  # noqa: PTH112 - pathlib raises where a name is too long
         raise InputError(f"{folder} is not a run directory: there is no such folder.")
-    if not (folder / JOURNAL).exists() and any(folder.glob(f"*/{JOURNAL}")):
-        every = f"{shlex.quote(str(folder))}/*"
-        raise InputError(f"{folder} is not a run directory but holds some; name them, as in `ipo report {every}`.")
+    if not (folder / JOURNAL).exists() and (runs := sorted(file.parent for file in folder.glob(f"*/{JOURNAL}"))):
+        some = shlex.join(map(str, runs[:3])) + (" …" if len(runs) > 3 else "")
+        raise InputError(f"{folder} is not a run directory but holds some; name them, as in `ipo report {some}`.")
     events = read(folder)
     if not (folder / "result.json").is_file():
         raise InputError(f"the run in {folder} has no result.json yet; resume it with {resumed_by(folder)}.")

@@ -186,6 +186,18 @@ def _folders(folder: Path, root: Path, stray: list[str]) -> list[Path]:
     return found
 
 
+def refuse_picture(given: str) -> None:
+    """Refuse the path of a picture in place of data.
+
+    Raises:
+        InputError: it is a picture; the message names the folder above its class folder.
+    """
+    path = Path(given).expanduser()
+    if path.suffix.lower() in ENDINGS and path.is_file():
+        above = shlex.quote(f"folder:{os.path.normpath(path.parent / '..')}")
+        raise InputError(f"{path} is a picture, not a table; name the folder that holds the class folders: {above}.")
+
+
 def find_pictures(folder: Path) -> Iterator[Path]:
     """Yield the pictures below a folder, sorted by name within each sub-folder.
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -22,6 +23,7 @@ from typing import Any
 from ipo_prompts.experiments.data.assemble import Gathered, SourceRow
 from ipo_prompts.experiments.data.dataset import Part
 from ipo_prompts.experiments.data.draw import part_in_cell, part_named, parts_named
+from ipo_prompts.experiments.data.sources.folder import TABLES
 from ipo_prompts.experiments.data.sources.table import (
     IMAGE_COLUMNS,
     NAME_COLUMN,
@@ -158,6 +160,10 @@ def _files(path: Path, where: str, ending: str) -> dict[str, list[str]]:
         except OSError as error:
             raise InputError(f"cannot read {file} of {where}: {error.strerror}; give .{ending} files.") from error
     if not splits:
+        tables = [file for file in path.glob("*") if file.suffix.lower() in TABLES and file.is_file()]
+        if len(tables) == 1:
+            typed = shlex.quote(f"table:{tables[0]}")
+            raise InputError(f"{where} has no .{ending} files, and one table lies in the folder; type {typed}.")
         raise InputError(f"{where} has no .{ending} files; give the folder of them, or type folder:{path}.")
     return splits
 

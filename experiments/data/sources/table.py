@@ -21,6 +21,7 @@ from typing import Any, cast
 
 from ipo_prompts.experiments.data.assemble import Gathered, SourceRow, row_of_file
 from ipo_prompts.experiments.data.draw import part_in_cell
+from ipo_prompts.experiments.data.sources.folder import refuse_picture
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.files import open_lines
 
@@ -45,6 +46,7 @@ def gather_table(rest: str, *, labelled: bool = True) -> Gathered:
 
     A file with another ending than `.json`, `.jsonl`, `.parquet`, `.tar` and `.tsv` is read as CSV.
     """
+    refuse_picture(rest)
     path = Path(rest).expanduser()
     ending = path.suffix.lower()
     if path.is_dir():

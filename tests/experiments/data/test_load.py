@@ -33,8 +33,20 @@ def test_a_bare_path_is_told_its_form(folder, tmp_path):
     root = folder({"cat": 3, "dog": 3})
     with pytest.raises(InputError, match=r"did you mean folder:.*pictures\?"):
         load_data(str(root), seed=0)
-    with pytest.raises(InputError, match=r"did you mean table:.*000.png\?"):
-        load_data(str(root / "cat" / "000.png"), seed=0)
+    (tmp_path / "labels.csv").touch()
+    with pytest.raises(InputError, match=r"did you mean table:.*labels.csv\?"):
+        load_data(str(tmp_path / "labels.csv"), seed=0)
+
+
+@pytest.mark.parametrize("form", ["", "table:"])
+def test_the_path_of_a_picture_is_told_its_folder(form, folder, monkeypatch):
+    monkeypatch.chdir(folder({"cat": 3, "dog": 3}).parent)
+    said = "^pictures/cat/000.png is a picture, not a table; name the folder that holds .*: folder:pictures.$"
+    with pytest.raises(InputError, match=said):
+        load_data(f"{form}pictures/cat/000.png", seed=0)
+    monkeypatch.chdir("pictures/cat")
+    with pytest.raises(InputError, match=r"class folders: folder:\.\.\.$"):
+        load_data(f"{form}000.png", seed=0)
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import json
 import re
 import runpy
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -269,6 +270,7 @@ def test_the_text_in_the_open_clip_file_can_be_followed(
         ("npz", "out.npz", [], "no target 'npz'; it can be open_clip, clip_benchmark, hf, head, onnx"),
         ("head", "out", ["--hf-model", "x"], "--hf-model is for --to hf, not head"),
         ("program.json", "out", [], "a name that ends with .json"),
+        ("onnx", "out", [], "^ipo: exporting to onnx needs the package onnx: pip install "),
     ],
 )
 def test_bad_input_is_one_sentence_and_leaves_nothing(
@@ -281,6 +283,7 @@ def test_bad_input_is_one_sentence_and_leaves_nothing(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(saved.parent)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name, *at: None if name == "onnx" else find_spec(name, *at))
     assert main(["export", "run", "--to", to, "--out", out, *more]) == 2
     (said,) = capsys.readouterr().err.splitlines()
     assert said.startswith("ipo: ")

@@ -70,6 +70,15 @@ def test_without_transformers_the_export_is_unchecked(
     assert verdict == f"not checked: transformers is not installed: {to_install('hf')}"
 
 
+def test_a_model_that_has_to_be_written_needs_transformers(
+    clip: Clip, pictures: list[Picture], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ipo_prompts.experiments.export.hf.find_spec", lambda name: None)
+    with pytest.raises(InputError) as caught:
+        export(TemplateClassifier(clip, NAMES, PLAIN), HuggingFace(), tmp_path / "out", pictures)
+    assert str(caught.value) == f"exporting to hf needs the package transformers: {to_install('hf')}."
+
+
 def test_labels_that_read_the_same_are_refused(twins: Any, pictures: list[Picture], tmp_path: Path) -> None:
     program = TemplateClassifier(twins.clip, ["ice_cream", "ice cream"], PLAIN)
     with pytest.raises(InputError, match="two classes have the same"):

@@ -227,6 +227,18 @@ def test_a_parquet_file_that_is_missing_or_torn(tmp_path):
     assert "\n" not in str(caught.value)
 
 
+def test_one_table_in_a_folder_without_shards_is_named(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "rooms/img").mkdir(parents=True)
+    (tmp_path / "rooms/rooms.jsonl").touch()
+    said = r"^the parquet data rooms has no \.parquet files, and one table .*; type table:rooms/rooms\.jsonl\.$"
+    with pytest.raises(InputError, match=said):
+        load_data("table:rooms", seed=0)
+    (tmp_path / "rooms/other.csv").touch()
+    with pytest.raises(InputError, match=r"give the folder of them, or type folder:rooms\.$"):
+        load_data("table:rooms", seed=0)
+
+
 def test_a_bad_picture_in_a_table_is_named_by_its_row(write, tmp_path, encoded):
     cells = [{"bytes": encoded(i) if i else b"", "path": None} for i in range(6)]
     path = write({"image": cells, "label": [0, 1] * 3}, {"image": datasets.Image(), **LABELS}, images=False)
