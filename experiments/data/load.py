@@ -154,7 +154,8 @@ def _labelled(
 
 def _check_kind(spec: str, kind: str, labels: str) -> None:
     if labels == "several" and kind not in TABLES[:-1]:
-        raise InputError(f"labels=several reads the labels cat|sofa of a table, table:PATH, and {spec} is none.")
+        near = _hint(spec, kind) if Path(spec).expanduser().is_file() else ""
+        raise InputError(f"labels=several reads the labels cat|sofa of a table, table:PATH, and {spec} is none{near}.")
     if kind in SOURCES or kind in official():
         return
     if spec == "PICTURES":  # typed as it stands in the commands that IPO prints
