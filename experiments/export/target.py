@@ -65,10 +65,9 @@ class Target(ABC):
         """Return `use`, and what to type for what the export cannot do; `file` is the program as it was typed."""
         typed = shlex.quote(str(file))
         above = " --above T" if program.sureness else ""
-        one = f" It names one class for each picture; `ipo predict {typed}{above} PICTURES` names several."
-        several = one if program.sureness else ""
         if self.own_clip or self.use != Target.use or open_clip_arguments(program.clip.name):
-            return self.use + several
+            one = f"It names one class for each picture; `ipo predict {typed}{above} PICTURES` names several."
+            return f"{self.use} {one}" if program.sureness else self.use
         return (
             "Only IPO has the demo CLIP, so no other tool labels pictures with these files: type "
             f"`ipo predict {typed}{above} PICTURES`, or `ipo export {typed} --to onnx --out DIR` for the picture "
@@ -267,7 +266,7 @@ def no_place(
         "weights": "weighs all templates alike and these have weights; take head",
         "synonyms": "has one name a class and classes of this program have synonyms; take head or program.json",
         "offsets": "has no place for this program's offsets; take head or program.json, or optimise with offsets=none",
-        "pictures": "has no place for pictures and words; take head or onnx, or optimise with head=words",
+        "pictures": "has no place for labelled pictures; take head or onnx, or optimise with head=words",
     }
     return next((f"{form} {reasons[kind]}" for kind in kinds if has[kind]), None)
 
