@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence, Set
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import suppress
 from itertools import chain
 from pathlib import Path
@@ -111,8 +111,10 @@ def count(
     if found and found.given and found.elsewhere >= elsewhere:
         return found
     own = {opening_of(event.get("template"), event.get("hits")) for event in journal.events if event["type"] == "test"}
-    found = opened_after([*before, *_beside(journal.path.parent)], this, pictures, names, elsewhere, own)
-    found = found.model_copy(update={"renamed_in": renamed_in(journal.path.parent, pictures, names[0])})
+    folder = journal.path.parent
+    beside = _beside(folder)
+    found = opened_after([*before, *beside.values()], this, pictures, names, elsewhere, own)
+    found = found.model_copy(update={"renamed_in": renamed_in(folder, beside, pictures, names[0])})
     journal.append(EVENT, **found.model_dump(mode="json"))
     return found
 
@@ -186,7 +188,8 @@ def cost_of_opening(
     Raises:
         InputError: a picture cannot be read.
     """
-    others, drawn = [*before, *_beside(folder)], planned.drawn
+    beside, drawn = _beside(folder), planned.drawn
+    others = [*before, *beside.values()]
     if not others and not planned.config.opened:
         return None
     digest = names_digest(planned.data.class_names)
@@ -198,7 +201,7 @@ def cost_of_opening(
     often = "once" if times == 1 else f"{times:,} times"
     opened = f"these sealed pictures, or some of them, were opened {often} before"
     if not found.tests:
-        where = in_runs(renamed_in(folder, pictures, digest))
+        where = in_runs(renamed_in(folder, beside, pictures, digest))
         return (
             f"{opened}, with other classes or class names{where}: what they showed may have led to the classes or "
             "names of this run, so it will report a difference with its interval and no p; only new pictures can test "
@@ -225,27 +228,23 @@ def opened_at(folder: Path, pictures: Set[str]) -> list[Openings]:
 
     Only the run in `folder` and the runs beside it are looked at.
     """
-    return [one for one in _beside(folder) if not pictures.isdisjoint(one.pictures)]
+    return [one for one in _beside(folder).values() if not pictures.isdisjoint(one.pictures)]
 
 
-def renamed_in(folder: Path, pictures: Set[str], given: str) -> tuple[str, ...]:
+def renamed_in(folder: Path, beside: Mapping[str, Openings], pictures: Set[str], given: str) -> tuple[str, ...]:
     """Return the names of the runs beside `folder` that opened some of these pictures with other classes or names.
 
-    `given` is the digest of the class names that the run in `folder` was given.
+    `beside` are the openings of these runs, and `given` is the digest of the class names that the run in `folder` was
+    given.
     """
     return tuple(
         printable(name)
-        for name, one in sorted(_runs_beside(folder).items())
+        for name, one in sorted(beside.items())
         if name != folder.absolute().name and one.given != given and not pictures.isdisjoint(one.pictures)
     )
 
 
-def _beside(folder: Path) -> list[Openings]:
-    """Return the latest opening of the run in `folder`, and of each run beside it."""
-    return list(_runs_beside(folder).values())
-
-
-def _runs_beside(folder: Path) -> dict[str, Openings]:
+def _beside(folder: Path) -> dict[str, Openings]:
     """Return the latest opening of the run in `folder`, and of each run beside it, by the name of its folder.
 
     A run that was begun elsewhere counts as one opening, which no other opening repeats: its record is not trusted.
