@@ -150,6 +150,12 @@ def _of(parts: dict[str, list[str]]) -> Table:
     return table
 
 
+def of_parts(parts: Iterable[tuple[str, Iterable[str]]]) -> Table:
+    """Join the tables of groups of CLIPs, each with its name."""
+    (table,) = joined((one for title, lines in parts for one in read(lines, title)), "CLIPs")
+    return table
+
+
 def of_cells(files: dict[str, str]) -> Table:
     """Gains of all rows of files of cells, with intervals that hold what sets share."""
     found = []
@@ -192,9 +198,7 @@ def domain_words() -> Table:
         "two CLIPs without ambiguous names": ["separate-82", "separate-83"],
         "three control CLIPs": [f"plain-{seed}" for seed in range(81, 84)],
     }
-    parts = ((title, list(domain.table(domain.gains_of(kept, names)))) for title, names in clips.items())
-    (table,) = joined((one for title, lines in parts for one in read(lines, title)), "CLIPs")
-    return table
+    return of_parts((title, domain.table(domain.gains_of(kept, names))) for title, names in clips.items())
 
 
 def domain_words_search() -> Table:
@@ -204,9 +208,7 @@ def domain_words_search() -> Table:
         "four ambiguous CLIPs": [f"ambiguous-{seed}" for seed in range(82, 86)],
         "three control CLIPs": [f"plain-{seed}" for seed in range(81, 84)],
     }
-    parts = ((title, list(domain_search.table(domain_search.lines_of(kept, names)))) for title, names in clips.items())
-    (table,) = joined((one for title, lines in parts for one in read(lines, title)), "CLIPs")
-    return table
+    return of_parts((title, domain_search.table(domain_search.lines_of(kept, names))) for title, names in clips.items())
 
 
 def gallery() -> Table:
@@ -247,9 +249,9 @@ def of_offsets(make: Callable[[str, list[offsets.Scores]], Iterable[str]]) -> Ta
     """One of the tables of offsets without labels."""
     cells, controls = Cells.kept("offsets"), [f"plain-{seed}" for seed in range(81, 86)]
     clips = {"five control CLIPs": controls, "demo CLIP": [DEMO_CLIP]}
-    parts = ((title, make(title, [offsets.scores(cells, clip) for clip in some])) for title, some in clips.items())
-    (table,) = joined((one for title, lines in parts for one in read(lines, title)), "CLIPs")
-    return table
+    return of_parts(
+        (title, make(title, [offsets.scores(cells, clip) for clip in some])) for title, some in clips.items()
+    )
 
 
 def of_lines(make: Callable[[Cells], Iterable[str]], cells: str) -> Table:
@@ -266,12 +268,6 @@ def rejection(part: str) -> Callable[[], Table]:
 def annotation(part: str) -> Callable[[], Table]:
     """A table about simulated raters."""
     return partial(of_lines, partial(verify.tables, part=part), "annotation")
-
-
-def many_classes() -> Table:
-    """What is lost by scoring only promising compositions."""
-    ((_, table),) = read(promising.table(promising.pairs(Cells.kept("many-classes"), DEMO_CLIP)))
-    return table
 
 
 def without_labels(rows_of: Callable[[Mapping[str, Sets]], list[list[str]]]) -> Table:
@@ -318,7 +314,7 @@ TABLES: dict[str, Callable[[], Table]] = {
     "domain-words": domain_words,
     "domain-words-search": domain_words_search,
     "heads": lambda: of_script(heads.tables, "heads"),
-    "many-classes": many_classes,
+    "many-classes": lambda: of_lines(lambda cells: promising.table(promising.pairs(cells, DEMO_CLIP)), "many-classes"),
     "label-free": lambda: without_labels(accuracies),
     "label-free-differences": lambda: without_labels(differences),
     "label-free-rule": lambda: last_of(label_free.tables, "label-free-rule"),
