@@ -15,7 +15,6 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache, partial
-from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -24,7 +23,7 @@ from numpy.typing import NDArray
 from benchmarks.common import arguments
 from benchmarks.lab import bed
 from benchmarks.lab.bed import CLAIMS, claims, shared
-from benchmarks.lab.cells import Cells, short
+from benchmarks.lab.cells import OPTION, Cells, short
 from benchmarks.lab.crossed import crossed_interval
 from ipo_prompts.experiments.data import load_data
 from ipo_prompts.metrics.arrays import Doubles, Floats
@@ -298,7 +297,7 @@ def main() -> None:
         clips={"default": "embedded", "help": "as in ipo optimize, with commas between"},
         sets={"type": int, "default": 3, "help": "of each kind of claims"},
         draws={"type": int, "default": 20, "help": "of labelled pictures, each set"},
-        cells={"type": Path, "default": None, "help": "a file that keeps what is measured (.jsonl.gz)"},
+        cells=OPTION,
     )
     places = [claims(kind)[i].spec for i in range(1 if options.small else options.sets) for kind in CLAIMS]
     draws, pairs = (2, 40) if options.small else (options.draws, PAIRS)

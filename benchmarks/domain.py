@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from benchmarks.common import arguments
 from benchmarks.lab.bed import CLEAN, DOMAINS, SHIFTED
-from benchmarks.lab.cells import Cells, short
+from benchmarks.lab.cells import OPTION, Cells, short
 from benchmarks.lab.crossed import crossed_interval
 from ipo_prompts.experiments.data import load_data
 from ipo_prompts.metrics.arrays import Doubles
@@ -44,7 +44,7 @@ def main() -> None:
     options = arguments(
         __doc__,
         clips={"default": "embedded", "help": "as in ipo optimize, with commas between"},
-        cells={"type": Path, "default": None, "help": "a file that keeps what is measured (.jsonl.gz)"},
+        cells=OPTION,
     )
     with Cells(options.cells) as cells:
         found = gains_of(cells, options.clips.split(","), (CLEAN,) if options.small else (CLEAN, *SHIFTS))

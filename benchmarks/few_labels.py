@@ -9,13 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 
 from benchmarks.common import arguments
 from benchmarks.lab.bed import SHIFTED, expanded, shared
-from benchmarks.lab.cells import Cells
+from benchmarks.lab.cells import OPTION, Cells, show
 from benchmarks.lab.crossed import crossed_interval
 from benchmarks.label_free import TEMPLATES, Bed, head, line
 from ipo_prompts.metrics.arrays import Doubles
@@ -33,11 +32,10 @@ def main() -> None:
         __doc__,
         clips={"default": "embedded", "help": "names of CLIPs, with commas between"},
         draws={"type": int, "default": DRAWS, "help": "of labelled pictures"},
-        cells={"type": Path, "default": None, "help": "a file that keeps what is measured (.jsonl.gz)"},
+        cells=OPTION,
     )
     with Cells(options.cells) as cells:
-        for one in tables(cells, options.clips.split(","), options.draws, small=options.small):
-            print(one, flush=True)
+        show(tables(cells, options.clips.split(","), options.draws, small=options.small))
 
 
 def tables(cells: Cells, clips: Sequence[str], draws: int = DRAWS, *, small: bool = False) -> Iterator[str]:

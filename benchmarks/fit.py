@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.common import arguments
-from benchmarks.lab.cells import Cells, short
+from benchmarks.lab.cells import OPTION, Cells, short, show
 from ipo_prompts.experiments.data.draw import hidden
 from ipo_prompts.experiments.data.load import without_labels
 from ipo_prompts.experiments.run.live_view import Ui
@@ -46,11 +46,10 @@ def main() -> None:
         __doc__,
         sets={"default": ",".join(SETS), "help": "names after `embedded:`"},
         clip={"default": "embedded", "help": "as in ipo optimize"},
-        cells={"type": Path, "default": None, "help": "a file that keeps what is measured (.jsonl.gz)"},
+        cells=OPTION,
     )
     with Cells(options.cells) as cells:
-        for line in tables(cells, options.clip, options.sets.split(","), small=options.small):
-            print(line, flush=True)
+        show(tables(cells, options.clip, options.sets.split(","), small=options.small))
 
 
 def tables(cells: Cells, clip: str, sets: Sequence[str] = SETS, *, small: bool = False) -> Iterator[str]:

@@ -13,7 +13,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache, partial
 from itertools import combinations
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,7 +21,7 @@ from PIL import Image
 from scipy import stats
 
 from benchmarks.common import arguments
-from benchmarks.lab.cells import Cells, hits_of, string_of
+from benchmarks.lab.cells import OPTION, Cells, hits_of, string_of
 from ipo_prompts.experiments.data import Item, draw, load_data
 from ipo_prompts.experiments.embedded.shifts import TRANSFORMATIONS, render, seed_of
 from ipo_prompts.experiments.run.beforehand import few, headroom_among
@@ -43,7 +42,7 @@ def main() -> None:
     options = arguments(
         __doc__,
         threads={"type": int, "default": 1, "help": "torch threads"},
-        cells={"type": Path, "default": None, "help": "a file that keeps what is measured (.jsonl.gz)"},
+        cells=OPTION,
     )
     torch.set_num_threads(options.threads)
     with Cells(options.cells) as cells:

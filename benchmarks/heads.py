@@ -20,14 +20,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache, partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from benchmarks.common import arguments
 from benchmarks.lab.bed import CLAIMS, suite
-from benchmarks.lab.cells import Cells, short
+from benchmarks.lab.cells import OPTION, Cells, short, show
 from benchmarks.lab.linear_probe import learn
 from ipo_prompts.experiments.compare.methods.pictures import LabelledFeatures
 from ipo_prompts.experiments.data import load_data
@@ -54,12 +53,11 @@ def main() -> None:
         __doc__,
         clips={"default": "embedded", "help": "as in ipo optimize, with commas between"},
         draws={"type": int, "default": DRAWS, "help": "of the labelled pictures, for each set and number of labels"},
-        cells={"type": Path, "default": None, "help": "a file that keeps what is measured (.jsonl.gz)"},
+        cells=OPTION,
     )
     with Cells(options.cells) as cells:
         for clip in options.clips.split(","):
-            for line in tables(cells, clip, options.draws, small=options.small):
-                print(line, flush=True)
+            show(tables(cells, clip, options.draws, small=options.small))
 
 
 def tables(cells: Cells, clip: str, draws: int = DRAWS, *, small: bool = False) -> Iterator[str]:

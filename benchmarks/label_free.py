@@ -13,14 +13,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache, partial
 from itertools import product
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from benchmarks.common import arguments
 from benchmarks.lab.bed import HELD_BACK, PREFIX, SHIFTED, ShiftedSet, expanded
-from benchmarks.lab.cells import Cells, short
+from benchmarks.lab.cells import OPTION, Cells, short, show
 from benchmarks.lab.label_free import Asked, competing
 from ipo_prompts.experiments.data import load_data
 from ipo_prompts.experiments.run.plan import SPLIT_SEED
@@ -87,12 +86,11 @@ def main() -> None:
     options = arguments(
         __doc__,
         clips={"default": "embedded", "help": "names of CLIPs, with commas between"},
-        cells={"type": Path, "default": None, "help": "a file that keeps what is measured (.jsonl.gz)"},
+        cells=OPTION,
         templates={"type": int, "default": TEMPLATES, "help": "that compete"},
     )
     with Cells(options.cells) as cells:
-        for one in tables(cells, options.clips.split(","), options.templates, small=options.small):
-            print(one, flush=True)
+        show(tables(cells, options.clips.split(","), options.templates, small=options.small))
 
 
 def tables(cells: Cells, clips: Sequence[str], templates: int = TEMPLATES, *, small: bool = False) -> Iterator[str]:

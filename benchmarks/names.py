@@ -25,14 +25,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from itertools import product
-from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
 import numpy as np
 
 from benchmarks.common import arguments
-from benchmarks.lab.cells import Cells, hits_of, short, string_of
+from benchmarks.lab.cells import OPTION, Cells, hits_of, short, show, string_of
 from benchmarks.lab.kinds import narrower
 from benchmarks.lab.names_table import ROWS, WAYS, Cell, controls, gains, missed
 from ipo_prompts.experiments.data import load_data
@@ -80,7 +79,7 @@ def main() -> None:
         clips={"default": "embedded", "help": "as in ipo optimize, with commas between"},
         sets={"default": SETS, "help": "transformations of `embedded:`, with commas between"},
         draws={"type": int, "default": DRAWS, "help": "of the pictures of 68 classes; twice as many of ten classes"},
-        cells={"type": Path, "default": None, "help": "a file that keeps what is measured (.jsonl.gz)"},
+        cells=OPTION,
     )
     sets, draws, small = options.sets.split(","), options.draws, options.small
     if small:
@@ -93,8 +92,7 @@ def main() -> None:
     with Cells(options.cells) as cells:
         for clip in options.clips.split(","):
             named = Named(cells, clip, sets, draws, small=small)
-            for line in named.lines():
-                print(line, flush=True)
+            show(named.lines())
             lines += [
                 f"{classes} classes, {shots} pictures: {line}"
                 for classes, shots in product(CLASSES, SHOTS)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache, partial
-from pathlib import Path
 from typing import Any, cast
 from unittest.mock import patch
 
@@ -13,7 +12,7 @@ import numpy as np
 from PIL import Image, ImageEnhance
 
 from benchmarks.common import arguments
-from benchmarks.lab.cells import Cells, short
+from benchmarks.lab.cells import OPTION, Cells, short, show
 from ipo_prompts.experiments.data import Item, load_data, near_copies
 from ipo_prompts.metrics.clip import load_clip
 from ipo_prompts.metrics.features import FeatureStore
@@ -99,12 +98,9 @@ def joined(items: Sequence[Item], kinds: Sequence[Kind], store: FeatureStore) ->
 
 def main() -> None:
     """Measure what the file of cells lacks, and print the table; `--small` one kind on a few pictures."""
-    options = arguments(
-        __doc__, cells={"type": Path, "default": None, "help": "a file that keeps what is measured (.jsonl.gz)"}
-    )
+    options = arguments(__doc__, cells=OPTION)
     with Cells(options.cells) as cells:
-        for line in table(cells, small=options.small):
-            print(line, flush=True)
+        show(table(cells, small=options.small))
 
 
 def table(cells: Cells, clip: str = "embedded", *, small: bool = False) -> Iterator[str]:

@@ -18,13 +18,12 @@ Prints Markdown tables for the shipped pictures under pairs of transformations:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from benchmarks.common import arguments
-from benchmarks.lab.cells import Cells, short
+from benchmarks.lab.cells import OPTION, Cells, short, show
 from benchmarks.lab.kinds import narrower
 from benchmarks.lab.strangers import (
     CHOOSE,
@@ -65,14 +64,13 @@ def main() -> None:
         what={"nargs": "+", "default": list(PARTS), "choices": PARTS},
         clips={"default": "embedded", "help": "as in ipo optimize, with commas between"},
         searches={"type": int, "default": SEARCHES, "help": "by compose, of each set"},
-        cells={"type": Path, "default": None, "help": "a file that keeps what is measured (.jsonl.gz)"},
+        cells=OPTION,
     )
     for clip in options.clips.split(","):
         sets = Sets(Cells(options.cells), clip, options.searches, small=options.small)
         for part in (part for part in PARTS if part in options.what):
             with sets.cells:
-                for line in PARTS[part](sets):
-                    print(line, flush=True)
+                show(PARTS[part](sets))
 
 
 def tables(cells: Cells, clip: str, part: str) -> Iterator[str]:

@@ -14,7 +14,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache, partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,7 +21,7 @@ import numpy as np
 from benchmarks.common import arguments
 from benchmarks.gains import Crossed, Row
 from benchmarks.lab.bed import expanded
-from benchmarks.lab.cells import Cells, hits_of, short, string_of
+from benchmarks.lab.cells import OPTION, Cells, hits_of, short, string_of
 from ipo_prompts.experiments.data import load_data
 from ipo_prompts.experiments.data.sources import own
 from ipo_prompts.experiments.run.plan import SPLIT_SEED
@@ -59,7 +58,7 @@ def main() -> None:
     options = arguments(
         __doc__,
         clips={"default": "embedded", "help": "names of CLIPs, with commas between"},
-        cells={"type": Path, "default": None, "help": "a file that keeps what is measured (.jsonl.gz)"},
+        cells=OPTION,
     )
     names = options.clips.split(",")
     with Cells(options.cells) as cells:

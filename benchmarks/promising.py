@@ -12,7 +12,6 @@ import time
 from collections import defaultdict
 from collections.abc import Sequence
 from functools import cache
-from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
@@ -20,7 +19,7 @@ import numpy as np
 
 from benchmarks.common import arguments, memory, memory_from_here, report
 from benchmarks.lab.bed import SHIFTED
-from benchmarks.lab.cells import Cells, short
+from benchmarks.lab.cells import OPTION, Cells, short
 from benchmarks.lab.crossed import crossed_interval
 from benchmarks.lopsided import encoded
 from benchmarks.text_tower import tower
@@ -64,7 +63,7 @@ def main() -> None:
         clip={"default": "embedded", "help": "the CLIP of the pairs of searches"},
         shots={"type": int, "default": 6, "help": "pictures of each class to search with, at most 6"},
         seeds={"default": ",".join(map(str, SEEDS)), "help": "draws of the pictures"},
-        cells={"type": Path, "default": None, "help": "a file that keeps searches (.jsonl.gz)"},
+        cells=OPTION,
         model={"default": "", "help": "open_clip architecture of the one search; random weights"},
         classes={"type": int, "default": 1000, "help": "ImageNet class names of the one search"},
         threads={"type": int, "default": 2, "help": "torch threads of the one search"},

@@ -14,7 +14,6 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator, Sequence
 from functools import cache, partial
-from pathlib import Path
 from typing import Any
 
 import dspy
@@ -22,7 +21,7 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.common import arguments
-from benchmarks.lab.cells import Cells, short
+from benchmarks.lab.cells import OPTION, Cells, short, show
 from ipo_prompts.experiments.data import Item, load_data
 from ipo_prompts.metrics.classification import logits_of
 from ipo_prompts.metrics.clip import Clip, load_clip
@@ -128,14 +127,12 @@ def main() -> None:
         sets={"default": SETS, "help": "shipped sets, by commas"},
         clips={"default": "embedded", "help": "CLIPs, by commas"},
         runs={"type": int, "default": RUNS, "help": "simulated samples"},
-        cells={"type": Path, "default": None, "help": "a file that keeps what is measured (.jsonl.gz)"},
+        cells=OPTION,
     )
     with Cells(options.cells) as cells:
-        for line in gains(cells, options.clips.split(","), options.sets, small=options.small):
-            print(line, flush=True)
+        show(gains(cells, options.clips.split(","), options.sets, small=options.small))
         print()
-        for line in simulated(cells, 5 if options.small else options.runs, 2_000 if options.small else POPULATION):
-            print(line, flush=True)
+        show(simulated(cells, 5 if options.small else options.runs, 2_000 if options.small else POPULATION))
 
 
 def gains(cells: Cells, clips: Sequence[str], sets: str = SETS, *, small: bool = False) -> Iterator[str]:

@@ -19,14 +19,13 @@ from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Sequence
 from functools import cache, partial
 from itertools import product, repeat
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.random import Generator as Rng
 
 from benchmarks.common import arguments
-from benchmarks.lab.cells import Cells
+from benchmarks.lab.cells import OPTION, Cells
 from benchmarks.lab.raters import Rater, Values, World, careful, forced, lean, slips, swaps
 from ipo_prompts.experiments.clicks.drawing import showing_order
 from ipo_prompts.metrics.clicks import FIRST, Clicked, Disagreements, decided_after, slips_of
@@ -412,7 +411,7 @@ def main() -> int:
         what={"nargs": "+", "default": list(PARTS), "choices": PARTS},
         runs={"type": int, "default": RUNS},
         seed={"type": int, "default": 0},
-        cells={"type": Path, "default": None, "help": "a file that keeps what is simulated (.jsonl.gz)"},
+        cells=OPTION,
     )
     runs, missed = 300 if options.small else options.runs, 0
     for part in (part for part in PARTS if part in options.what):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,8 @@ from benchmarks.gains import CELLS
 from ipo_prompts.metrics.arrays import Doubles
 
 Key = tuple[str | int | float, ...]
+OPTION: dict[str, Any] = {"type": Path, "default": None, "help": "a file that keeps what is measured (.jsonl.gz)"}
+"""The option `--cells` of a script, for `benchmarks.common.arguments`."""
 
 
 class Cells:
@@ -102,3 +104,9 @@ def hits_of(before: str, gained: str = "") -> Doubles:
     """Return hits, (n,): those of a string of 1 and 0, and what another string gained and lost."""
     hits = np.array(list(before), dtype=np.float64)
     return hits + ["-0+".index(one) - 1 for one in gained] if gained else hits
+
+
+def show(lines: Iterable[str]) -> None:
+    """Print each line as soon as what it says is measured."""
+    for line in lines:
+        print(line, flush=True)
