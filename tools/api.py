@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import ast
 import re
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -51,17 +50,9 @@ def reference() -> str:
 
 
 def _package() -> Any:
-    """Read `ipo_prompts`, which setup.py assembles of folders, from a folder of links to them."""
-    with tempfile.TemporaryDirectory() as folder:
-        tree = Path(folder) / "ipo_prompts"
-        tree.mkdir()
-        for source in [
-            *(ROOT / "package").iterdir(),
-            *(ROOT / name for name in ("metrics", "programs", "experiments")),
-        ]:
-            (tree / source.name).symlink_to(source)
-        plain = griffe.GoogleOptions(returns_multiple_items=False, returns_named_value=False)
-        return griffe.load("ipo_prompts", search_paths=[folder], docstring_parser="google", docstring_options=plain)
+    """Read `ipo_prompts` without importing it."""
+    plain = griffe.GoogleOptions(returns_multiple_items=False, returns_named_value=False)
+    return griffe.load("ipo_prompts", search_paths=[ROOT], docstring_parser="google", docstring_options=plain)
 
 
 def _imported() -> Iterator[tuple[str, str]]:

@@ -14,7 +14,7 @@ import random
 from collections.abc import Iterator
 from pathlib import Path
 
-FOLDERS = ("package", "signatures", "metrics", "programs", "experiments")
+FOLDERS = ("ipo_prompts", "signatures", "metrics", "programs", "experiments")
 
 
 def docstrings(root: Path) -> Iterator[tuple[str, str]]:

@@ -172,13 +172,9 @@ def _for_types_only(node: Any) -> bool:
 def copy_checkout(folder: Path) -> None:
     """Copy what git would keep, and make it importable as `ipo_prompts`."""
     listed = subprocess.run(["git", "ls-files", "-zco", "--exclude-standard"], capture_output=True, check=True).stdout
-    for name in filter(os.path.isfile, listed.decode().split("\0")):
+    for name in filter(os.path.lexists, listed.decode().split("\0")):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(name, folder / name)
-    (folder / "site" / "ipo_prompts").mkdir(parents=True)
-    folders = [folder / package for package in ("signatures", "programs", "metrics", "experiments")]
-    for place in (*folders, *(folder / "package").iterdir()):  # with `__init__.py`, else the installed package wins
-        (folder / "site" / "ipo_prompts" / place.name).symlink_to(place)
+        shutil.copy(name, folder / name, follow_symlinks=False)
 
 
 def passes(folder: Path, tests: Sequence[str], seconds: float, first: bool = False) -> bool:
@@ -206,8 +202,8 @@ def _pytest(folder: Path, tests: Sequence[str], first: bool) -> int:
     os.dup2(said, 1)
     os.dup2(said, 2)
     os.environ["IPO_CACHE_DIR"] = tempfile.mkdtemp(dir=folder)  # no other mutant may find this cache
-    sys.path.insert(0, str(folder / "site"))
-    os.environ["PYTHONPATH"] = str(folder / "site")  # for tests that start a Python
+    sys.path.insert(0, str(folder))
+    os.environ["PYTHONPATH"] = str(folder)  # for tests that start a Python
     sys.dont_write_bytecode = not first
     options = ["-xq", "-p", "no:cacheprovider", "--hypothesis-seed=0", f"--basetemp={folder / 'tmp'}"]
     status = int(pytest.main([*options, "-o", "addopts=--import-mode=importlib", *tests]))

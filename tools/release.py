@@ -61,8 +61,13 @@ def build(tree: Path, to: Path) -> tuple[Path, Path]:
     (archive,), (wheel,), (straight,) = to.glob("*.tar.gz"), to.glob("*.whl"), (tree / "straight").glob("*.whl")
     with tarfile.open(archive) as files:
         held = {name.partition("/")[2] for name in files.getnames()}
-    lacking = {*run("git", "ls-files", cwd=ROOT).splitlines()} - held
+    links = {path.name for path in (ROOT / "ipo_prompts").iterdir() if path.is_symlink()}
+    committed = [name for name in run("git", "ls-files", cwd=ROOT).splitlines() if not (ROOT / name).is_dir()]
+    homes = {f"ipo_prompts/{name}" if name.split("/")[0] in links else name for name in committed}
+    lacking = homes - held
     check(not lacking, f"the source archive holds every committed file {sorted(lacking)[:5] or ''}")
+    twice = links & {name.split("/")[0] for name in held}
+    check(not twice, f"the source archive holds no folder twice {sorted(twice) or ''}")
     check(contents(wheel) == contents(straight), "the source archive builds the wheel of the checkout")
     return archive, wheel
 

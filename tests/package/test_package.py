@@ -43,7 +43,7 @@ def test_it_is_the_command_line_too() -> None:
 def test_it_is_installed_with_what_lies_below_it(tmp_path: Path) -> None:
     built = tmp_path / "lib"
     words = ("-q", "egg_info", "--egg-base", str(tmp_path), "build_py", "--build-lib", str(built))
-    python("setup.py", *words, cwd=ROOT)
+    python("-c", "import setuptools; setuptools.setup()", *words, cwd=ROOT)
     assert {path.name for path in (built / "ipo_prompts").iterdir()} == {
         *("__init__.py", "__main__.py", "py.typed"),
         *("signatures", "programs", "metrics", "experiments", "docs"),

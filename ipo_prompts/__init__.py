@@ -12,8 +12,8 @@
 - `IPOClassifier`: an estimator of scikit-learn that does the same. It needs the extra for scikit-learn.
 - `InputError`: an error that the caller can fix; its text is one sentence that says how.
 
-Nothing is imported before it is used: DSPy and torch take seconds. This folder is installed as the package
-`ipo_prompts`. The folders beside it are installed inside that package; see `setup.py`.
+Nothing is imported before it is used: DSPy and torch take seconds. In a checkout, the folders beside this file are
+links to those at the top.
 """
 
 from __future__ import annotations
