@@ -177,10 +177,10 @@ def as_list() -> Callable[..., str]:
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Any]:
-    """A headless Chromium; without one these tests fail, for a page that no browser has opened is not tested."""
+    """A headless Chromium; without one these tests are skipped, and `.ci/run`, which installs it, fails."""
     found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     if found is None:
-        pytest.fail("no Chromium is installed to open the report with; install it: apt-get install chromium")
+        pytest.skip("no Chromium is installed to open pages with: apt-get install chromium")
     from playwright.sync_api import sync_playwright
 
     quiet = ("background-networking", "component-update", "sync")
