@@ -21,7 +21,6 @@ from benchmarks.common import arguments, memory, memory_from_here, report
 from benchmarks.lab.bed import SHIFTED
 from benchmarks.lab.cells import OPTION, Cells, short
 from benchmarks.lab.crossed import crossed_interval
-from benchmarks.lopsided import encoded
 from benchmarks.text_tower import tower
 from ipo_prompts.experiments.data import Item, load_data
 from ipo_prompts.metrics import reward as reward_module
@@ -103,7 +102,7 @@ def pair(clip: Clip, name: str, seed: int, shots: int, steps: int) -> dict[str, 
         of_class[item.label] += 1
         if of_class[item.label] <= shots:
             drawn.append(item)
-    units, test = (encoded(reward, items) for items in (drawn, data.test))
+    units, test = (reward.encode([i.picture for i in items], [i.label for i in items]) for items in (drawn, data.test))
     found: dict[str, Any] = {"baseline": reward.score([BASELINE], test)[0].value}
     for way in (ALL, PROMISING, DRAWN):
         template, tried, texts = searched(way, reward, units, SearchSettings(seed=seed, steps=steps))
