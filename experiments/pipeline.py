@@ -9,7 +9,6 @@ import math
 import shlex
 from collections.abc import Sequence
 from contextlib import closing
-from functools import partial
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any, cast
@@ -24,7 +23,7 @@ from ipo_prompts.experiments.run.result import RunResult
 from ipo_prompts.experiments.run.sealed import FILES, in_time, open_test, refuse_to_open
 from ipo_prompts.experiments.run.searching import read_earlier, recorded, search_in
 from ipo_prompts.experiments.run.ui import Shows
-from ipo_prompts.metrics.clock import Clock, Limit, began, keeping, optional
+from ipo_prompts.metrics.clock import Clock, Limit, began, keeping
 from ipo_prompts.metrics.device import find_device
 from ipo_prompts.metrics.errors import InputError, flag, silent
 from ipo_prompts.metrics.reward import scale_of
@@ -34,9 +33,8 @@ from ipo_prompts.programs.record.redaction import SHORTEST, too_short
 from ipo_prompts.programs.record.trust import outside, resume_command, resumed_by
 from ipo_prompts.programs.strategies.compose import kept_whole
 
-# Functions of other modules that a run calls by name: they measure whether words can help, log the run elsewhere, and
-# read and write the finished run directory.
-HEADROOM = "ipo_prompts.experiments.run.beforehand:headroom_of"
+# Functions of other modules that a run calls by name: they log the run elsewhere, and read and write the finished
+# run directory.
 TRACKING = "ipo_prompts.experiments.tracking:tracking"
 FINISHED = "ipo_prompts.experiments.publishing:finished"
 PUBLISH = "ipo_prompts.experiments.publishing:publish"
@@ -107,19 +105,15 @@ def _searched_and_tested(
 ) -> RunResult:
     """Search, open the sealed pictures, and write the result; `seconds` is the estimate for the sealed test."""
     ui.scale = scale_of(prepared.reward)
-    labelled, test = prepared.plan.data.labelled, None
-    if labelled:
-        ui.passing("checking whether words can help")
-    if room := optional("whether words can help", partial(resolve_name(HEADROOM), prepared)):
-        ui.say(room.verdict)
+    test = None
     searched = search_in(prepared, journal, ui, tracker.step)
     refuse_to_open(one, seconds, prepared.config, journal.path.parent)
-    if labelled:
+    if prepared.plan.data.labelled:
         ui.passing(f"opening the sealed test {prepared.plan.task.unit}")
         test = open_test(prepared, searched, journal, ui)
         one.reserve = FILES
         ui.passing("measuring what each word does")
-    return cast("RunResult", resolve_name(PUBLISH)(prepared, searched, test, journal, tracker, ui, room))
+    return cast("RunResult", resolve_name(PUBLISH)(prepared, searched, test, journal, tracker, ui))
 
 
 def _not_ours(config: RunConfig) -> str:

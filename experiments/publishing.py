@@ -62,7 +62,6 @@ from ipo_prompts.metrics.fit import Fit
 from ipo_prompts.metrics.pictures import Picture, short_name, thumbnail
 from ipo_prompts.metrics.reward import Reward
 from ipo_prompts.metrics.several import SeveralLabels, Sureness, fit_sureness, is_sigmoid, native, propose
-from ipo_prompts.metrics.verdict import Headroom
 from ipo_prompts.programs.classifier import TemplateClassifier
 from ipo_prompts.programs.naming import about_names, suggestions
 from ipo_prompts.programs.record.journal import Journal, read
@@ -107,7 +106,6 @@ def publish(
     journal: Journal,
     tracker: Tracker,
     ui: Shows,
-    room: Headroom | None = None,
 ) -> RunResult:
     """Write all files of a run directory except the journal and the configuration; return the result.
 
@@ -118,7 +116,6 @@ def publish(
         journal: the journal of the run.
         tracker: logs the run in Weights & Biases, if that was asked for.
         ui: shows the run.
-        room: whether words can help; None if that was not measured.
 
     Raises:
         InputError: a picture cannot be read.
@@ -132,7 +129,7 @@ def publish(
         found = _untested(program, prepared, searched, folder, ui)
     else:
         found = _tested(program, prepared, searched, test, folder, ui)
-    result = _result(prepared, searched, journal.seconds, headroom=room, **found)
+    result = _result(prepared, searched, journal.seconds, **found)
     write_json(folder / ENVIRONMENT, environment(prepared.clip))
     write_json(folder / RESULT, result)
     finish(journal, result, tracker)

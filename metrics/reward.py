@@ -3,7 +3,7 @@
 This file has the interface of every reward, `Reward`. It also has the base class of rewards that compare pictures with
 class embeddings, `EmbeddingReward`. A subclass overrides one method, the hook `judge_embeddings`, which takes class
 embeddings and returns the contribution of each unit. All scores come from this hook: those of scored and proposed
-templates, of baselines and of the headroom. See `retrieval.py` and `ipo docs own-reward` for other kinds of task.
+templates, and of baselines. See `retrieval.py` and `ipo docs own-reward` for other kinds of task.
 """
 
 from __future__ import annotations
@@ -188,7 +188,7 @@ class EmbeddingReward(ABC):
     """The base class of rewards that compare pictures with class embeddings. Override the hook `judge_embeddings`.
 
     If a subclass overrides `score` instead, only its `score` is used, for one template after the other. Parts that need
-    class embeddings (baselines, headroom) are then refused or left out, with a message. See `by_embeddings`.
+    class embeddings (baselines) are then refused or left out, with a message. See `by_embeddings`.
 
     Args:
         clip: the encoder.

@@ -7,7 +7,6 @@ import shlex
 import sys
 import textwrap
 import time
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -53,7 +52,7 @@ def check(
     spec: Spec,
     clip: Annotated[
         str | None,
-        typer.Option(help="also check class names with this CLIP's tokenizer, and whether words can help this CLIP"),
+        typer.Option(help="also check class names with this CLIP's tokenizer"),
     ] = None,
     seed: Seed = 0,
     words: DataWords = None,
@@ -76,12 +75,12 @@ def check(
     if (bars := about_bars(data)) and not any(word.lstrip("-").startswith("labels=") for word in words or []):
         again = ["ipo", "data", "check", spec, *(words or []), "labels=several", *(["--clip", clip] if clip else [])]
         raise InputError(f"{bars}; check them so with `{shlex.join(again)}`, or keep such classes with labels=given.")
-    loaded, missing = _load(clip) if clip else (None, "--clip NAME checks both")
+    loaded, missing = _load(clip) if clip else (None, "--clip NAME checks them")
     report = check_data(data, loaded, _Progress("read"))
     print(report.text())
     print(f"fingerprint {report.fingerprint}")
     if loaded is None:
-        print(f"not checked: class names with a tokenizer, and whether words can help; {missing}", file=sys.stderr)
+        print(f"not checked: class names with a tokenizer; {missing}", file=sys.stderr)
     elif report.ok and (data.several or not data.labelled):
         if not data.labelled:
             from ipo_prompts.experiments.run.beforehand import about_unlabelled
@@ -89,20 +88,13 @@ def check(
             with _or_why_not("other names of the classes"):
                 if lines := about_unlabelled(data, loaded, _Progress("encoded")):
                     print("\n" + "\n".join(lines))
-        print(
-            "not checked: what the CLIP cannot tell apart, and whether words can help; both need one label a picture",
-            file=sys.stderr,
-        )
+        print("not checked: what the CLIP cannot tell apart, which needs one label a picture", file=sys.stderr)
     elif report.ok:
-        if _look(spec, data, loaded) and not any(word.startswith("names=") for word in words or []):
-            words = [*(words or []), "names=search"]
+        _look(data, loaded)
         if groups:
             _write_groups(groups, spec, loaded)
     else:
-        print(
-            "not checked: what the CLIP cannot tell apart, and whether words can help; repair the data first",
-            file=sys.stderr,
-        )
+        print("not checked: what the CLIP cannot tell apart; repair the data first", file=sys.stderr)
     if report.ok:
         if clip and loaded is None:
             print(f"the command below is for the demo CLIP, because {clip} could not be loaded")
@@ -129,37 +121,13 @@ def _load(name: str) -> tuple[Clip | None, str]:
         return None, str(error)
 
 
-def _look(spec: str, data: DataSet, clip: Clip) -> bool:
-    """Print which pictures the CLIP cannot tell apart, and whether words can help.
-
-    Return whether other class names may help.
-    """
+def _look(data: DataSet, clip: Clip) -> None:
+    """Print which pictures the CLIP cannot tell apart."""
     from ipo_prompts.experiments.data.near_copies import alike
-    from ipo_prompts.experiments.run.beforehand import of_data
-    from ipo_prompts.experiments.run.config import RunConfig
 
     with _or_why_not("what the CLIP cannot tell apart"):
         if lines := alike(data, clip, _Progress("encoded")):
             print("\n" + "\n".join(lines))
-    with _or_why_not("whether words can help"):
-        seen = of_data(data, clip, RunConfig(data=spec, clip=clip.name), _Progress("encoded"))
-        if seen.headroom is None:
-            raise InputError("there is one class")
-        others = f" and {seen.held_back} that it would choose its winner with" if seen.held_back else ""
-        print(f"\n{seen.headroom.verdict}")
-        print(f"scored: {seen.searched} pictures that a run would search on{others}; no test picture was scored")
-        print("\n".join(f"  {line}" for line in seen.headroom.lines))
-        worth = bool(seen.names) and not data.unnamed  # classes whose names are codes must get names first
-        if worth:
-            print(f"  {seen.names}")
-        of_all = Counter(item.label for item in data.test)
-        most = f"{max(of_all.values(), default=0) / max(1, len(data.test)):.1%}"
-        # If classes differ in size, a run reports this share. It is explained here, because "guessing" then has two
-        # numbers.
-        if of_all and most != f"{seen.headroom.guessing:.1%}":
-            print(f"  guessing gets {most} of the test pictures right: the result of a run is compared with that")
-        return worth
-    return False
 
 
 def _check_groups(file: Path, spec: str, clip: str | None) -> None:

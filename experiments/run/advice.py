@@ -26,14 +26,8 @@ def stays(result: RunResult) -> bool:
 
 
 def weak(result: RunResult) -> Literal["near guessing", "far below the class mean"] | None:
-    """Return why no template can be a good answer on these pictures; None if no such reason is known.
-
-    The baselines give the reason. A result without baselines takes it from the headroom.
-    """
-    if known := result.baselines:
-        return known.weak
-    room = result.headroom
-    return "near guessing" if room and room.outcome == "near guessing" else None
+    """Return why no template can be a good answer on these pictures, by the baselines; None if none is known."""
+    return result.baselines.weak if result.baselines else None
 
 
 def have_several(result: RunResult) -> bool:
@@ -49,7 +43,7 @@ def advice(result: RunResult, config: RunConfig | None, folder: Path) -> tuple[s
         config: the configuration of the run; None if only a result is at hand: then no run is repeated.
         folder: the run directory, as it stands in commands.
     """
-    known, head, near = result.baselines, result.head, "near guessing"
+    known, head = result.baselines, result.head
     again = _again(config, folder)
     lead = known.lead if known else None
     if lead and lead.ci95[0] > 0 and not head and again:
@@ -62,7 +56,7 @@ def advice(result: RunResult, config: RunConfig | None, folder: Path) -> tuple[s
         if head.over_words.difference < 0 and again:
             return "pictures added nothing on the test pictures; let words alone decide:", (again, "head=words")
         return "use the program as it is: words and pictures decide together", ()
-    if (known and known.weak == near) or (result.headroom and result.headroom.outcome == near and not is_gain(result)):
+    if weak(result) == "near guessing":
         return "another CLIP is likely to help more than words: this one is near guessing here", ()
     if is_gain(result):
         precision = next((one for one in result.over_classes.values() if one.precision), None)

@@ -1,50 +1,34 @@
-"""Before money is spent: what a run would cost (`--dry-run`), and whether words can gain anything.
-
-Whether words can help is measured on few pictures, classes and phrases. So the measurement takes half a minute on two
-cores with a ViT-B/16, however large the data set is. These counts are fixed, so `ipo data check`, a run and a resumed
-run get the same answer. The measurement takes few pictures of many classes rather than many pictures of few classes:
-such a sample is more like the whole data set.
-"""
+"""Before money is spent: what a run would cost (`--dry-run`)."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from ipo_prompts.experiments.data import DataSet, Item
+from ipo_prompts.experiments.data import DataSet
 from ipo_prompts.experiments.data.dataset import in_threads
-from ipo_prompts.experiments.run.config import ASK_NO_MODEL, RunConfig
+from ipo_prompts.experiments.run.config import ASK_NO_MODEL
 from ipo_prompts.experiments.run.likely import likely_usd, mean
 from ipo_prompts.experiments.run.openings import Openings, cost_of_opening
-from ipo_prompts.experiments.run.plan import Plan, draw_for
-from ipo_prompts.experiments.run.prepared import Prepared
+from ipo_prompts.experiments.run.plan import Plan
 from ipo_prompts.experiments.run.searching import read_earlier
 from ipo_prompts.metrics.arrays import spread
-from ipo_prompts.metrics.classification import ClipReward, EncodedPictures, features_of
+from ipo_prompts.metrics.classification import ClipReward
 from ipo_prompts.metrics.clip import Clip
-from ipo_prompts.metrics.errors import InputError, money, printable, several
+from ipo_prompts.metrics.errors import InputError, money, printable
 from ipo_prompts.metrics.features import Progress
-from ipo_prompts.metrics.headroom import headroom
 from ipo_prompts.metrics.pictures import Picture
-from ipo_prompts.metrics.reward import by_embeddings
 from ipo_prompts.metrics.surrogate import texts_for
 from ipo_prompts.metrics.template import BASELINE
-from ipo_prompts.metrics.verdict import Headroom, points
 from ipo_prompts.programs.candidates import forecast_names
 from ipo_prompts.programs.domain import forecast_domain
 from ipo_prompts.programs.lm.ledger import Usage, total_usd
-from ipo_prompts.programs.naming import about_names, search_names, suggestions
-from ipo_prompts.programs.record.score_keeper import ScoreKeeper
+from ipo_prompts.programs.naming import about_names, suggestions
 from ipo_prompts.programs.strategies.base import Expected, Forecast, forecast_of, room_for_words
-from ipo_prompts.programs.templates.phrases import Vocabulary
-from ipo_prompts.programs.templates.settings import SearchSettings
 
 if TYPE_CHECKING:
     from ipo_prompts.programs.lm.connect import Backend
@@ -225,80 +209,6 @@ def _forecast(backend: Backend, expected: Forecast, likely: float | None) -> dic
     }
 
 
-PICTURES = 120
-"""The most pictures that are measured; of each base picture, only one variant is measured."""
-CLASSES = 40
-"""The most classes that are measured."""
-TEXTS = 3000
-"""The most texts that are measured: phrases times classes. The phrases are spread over the vocabulary."""
-
-
-class Outlook(NamedTuple):
-    """Whether words can help on a data set.
-
-    Attributes:
-        headroom: whether words can help, as measured; None if all pictures are of one class.
-        searched: how many of the measured pictures would be search pictures of a run.
-        held_back: how many of the measured pictures would be selection pictures of a run.
-        names: a sentence that a search for class names looks worthwhile; empty if it does not.
-    """
-
-    headroom: Headroom | None
-    searched: int
-    held_back: int
-    names: str = ""
-
-
-def headroom_of(prepared: Prepared) -> Headroom | None:
-    """Measure whether words can help, on the search and selection pictures of a run.
-
-    Return None if pictures have no labels or are not classified by class embeddings.
-    """
-    reward = by_embeddings(prepared.reward)
-    items = [item for part in (prepared.search, prepared.selection) if part for item in part.items]
-    labels = [label for units in prepared.shown if units.labels is not None for label in units.labels.tolist()]
-    if not isinstance(reward, ClipReward) or len(labels) != len(items):
-        return None
-    chosen = few(items)
-    seen = EncodedPictures(features_of(*prepared.shown)[chosen], np.array(labels, dtype=np.int64)[chosen])
-    return headroom_among(reward, prepared.config.initial_template, seen)
-
-
-def of_data(data: DataSet, clip: Clip, config: RunConfig, progress: Progress | None = None) -> Outlook:
-    """Measure whether words can help, on pictures that a run would draw from train and val.
-
-    Only the measured pictures are encoded.
-
-    Raises:
-        InputError: there are too few pictures to draw from, or a picture cannot be read.
-    """
-    drawn = draw_for(data, config)
-    items = [*drawn.search, *drawn.selection]
-    chosen = few(items)
-    reward = ClipReward(clip, drawn.class_names)
-    seen = reward.encode([items[i].picture for i in chosen], [items[i].label for i in chosen], progress=progress)
-    searched = sum(place < len(drawn.search) for place in chosen)
-    found = headroom_among(reward, config.initial_template, seen)
-    names = worth_a_search(reward, config.initial_template, seen) if found else ""
-    return Outlook(found, searched, len(chosen) - searched, names)
-
-
-def worth_a_search(reward: ClipReward, template: str, seen: EncodedPictures) -> str:
-    """Say which other class names do better in the template, and by how much; return an empty text if none does."""
-    pictures = seen.part(range(len(seen)), np.unique(seen.labels).tolist())
-    among = reward.renamed(reward.names_in(pictures))
-    named = search_names(SearchSettings(names="search"), among, [template], [pictures], None, ScoreKeeper(None, among))
-    if not named.renamed:
-        return ""
-    held = named.found.held
-    told = [f"{named.given[label]} → {named.class_names[label]}" for label in named.renamed]
-    return (
-        f"names=search looks worth it: names that half of these pictures chose gain {points(held.hits)} points "
-        f"(standard error {100 * held.hits_error:.1f}) on the other half, where names of other classes gain "
-        f"{points(named.found.permuted.hits)}, such as {several(told)}"
-    )
-
-
 SCORED_ONLY = 400
 """The most pictures on which other class names are tried, if the pictures have no labels."""
 
@@ -320,39 +230,3 @@ def about_unlabelled(data: DataSet, clip: Clip, progress: Progress | None = None
     told = about_names([(given, other) for given, other, _ in found], data.class_names)
     shown = [f"  {given} → {other}: {', '.join(pictures[i].name for i in one.pictures)}" for given, other, one in found]
     return [printable(line) for line in ([told, *shown] if told else [])]
-
-
-def few(items: Sequence[Item]) -> list[int]:
-    """Return the indices of the pictures to measure: the first ones of classes that are spread over all classes.
-
-    Of each base picture, one variant is taken; the next base picture gives its next variant. If at least two classes
-    have two base pictures or more, classes with a single base picture are left out: no other picture of the class could
-    confirm its result.
-    """
-    sizes = Counter(label for label, _ in {(item.label, item.group) for item in items})
-    several = sorted(label for label, size in sizes.items() if size > 1)
-    present = several if len(several) > 1 else sorted(sizes)
-    groups: dict[int, dict[str, list[int]]] = {present[i]: {} for i in spread(len(present), CLASSES)}
-    for place, item in enumerate(items):
-        if item.label in groups:
-            groups[item.label].setdefault(item.group, []).append(place)
-    most = PICTURES // len(groups)
-    variants = [own for of_class in groups.values() for own in enumerate(list(of_class.values())[:most])]
-    return sorted(places[turn % len(places)] for turn, places in variants)
-
-
-def headroom_among(reward: ClipReward, template: str, seen: EncodedPictures) -> Headroom | None:
-    """Measure whether words can help on labelled pictures; only the classes of these pictures compete.
-
-    Return None if all pictures are of one class.
-    """
-    labels = np.unique(seen.labels).tolist()
-    if len(labels) < 2:
-        return None
-    pictures = seen.part(range(len(seen)), labels)
-    names = reward.names_in(pictures)
-    # The shipped vocabulary is used, whatever the setting `vocabulary` is: the statements of the verdict were measured
-    # with the shipped vocabulary (ipo docs why-seldom).
-    phrases = Vocabulary.load().usable(names, reward.clip)
-    templates = [template, *(phrases[i].template for i in spread(len(phrases), TEXTS // len(labels)))]
-    return headroom(reward, reward.score_batch(templates, pictures), pictures, len(reward.class_names))

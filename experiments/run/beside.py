@@ -166,7 +166,7 @@ def left_out(prepared: Prepared) -> str:
     if not isinstance(prepared.search.units, EncodedPictures) or by_embeddings(prepared.reward):
         return ""
     return (
-        "Left out: guessing, class means, CLIP's 80 templates and whether words can help need class embeddings, and "
+        "Left out: guessing, class means and CLIP's 80 templates need class embeddings, and "
         f"score() of {type(prepared.reward).__name__} takes only templates."
     )
 

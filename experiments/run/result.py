@@ -22,7 +22,7 @@ from ipo_prompts.experiments.run.scores import (
 )
 from ipo_prompts.metrics.clock import Limit
 from ipo_prompts.metrics.device import Precision
-from ipo_prompts.metrics.verdict import Headroom, Rounded
+from ipo_prompts.metrics.verdict import Rounded
 from ipo_prompts.programs.templates.domain_words import DomainWord
 
 RESULT = "result.json"
@@ -232,7 +232,6 @@ class RunResult(Content):
         proposed: how many templates were proposed and scored; `templates_scored` counts the initial template as well.
         scored_only: how many templates were scored without being proposed.
         seconds: how long the run took, in seconds: `total`, and its parts.
-        headroom: whether words can help, as measured before the search; None if it was not measured.
         over_classes: the means over classes, for each sealed part; see `comparison.over_classes`.
         baselines: the scores of the test pictures without a search; None if they were not measured.
         left_out: a text that says what is not reported because of the reward or for want of time; empty if nothing is
@@ -275,7 +274,6 @@ class RunResult(Content):
     lm: LanguageModels
     seconds: dict[str, Annotated[float, Field(ge=0, le=1e9)]]
     seed: int
-    headroom: Headroom | None = None
     over_classes: dict[SealedPart, OverClasses]
     baselines: Baselines | None = None
     left_out: str

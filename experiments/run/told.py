@@ -95,7 +95,7 @@ def told(result: RunResult, config: RunConfig | None, folder: Path, clicks: Outc
     else:
         yield from _verdict(result)
         yield from _sure(result)
-        for capability in (_baselines, _names, _offsets, _head, _headroom):
+        for capability in (_baselines, _names, _offsets, _head):
             yield from capability(result)
         text, command = advice(result, config, folder)
         yield Line(("terminal", "rows"), text, "advice", command)
@@ -202,8 +202,6 @@ def _baselines(result: RunResult) -> Iterator[Line]:
         if warning := warning_of(known, best):
             yield Line(("headline" if known.weak == "near guessing" else "warning", "quiet"), warning)
         yield Line(("compared",), baselines_in_words(known, best))
-    elif result.headroom and weak(result):
-        yield Line(("headline",), result.headroom.verdict)
     if result.left_out:
         yield Line(("compared",), result.left_out)
 
@@ -375,13 +373,6 @@ def head_in_words(found: HeadFound) -> str:
         more = f" and {len(found.without) - NAMED} more" if len(found.without) > NAMED else ""
         text += f". Words alone decide for classes without labelled pictures: {', '.join(found.without[:NAMED])}{more}"
     return f"{text}. The verdict is about the template alone."
-
-
-def _headroom(result: RunResult) -> Iterator[Line]:
-    """Yield the sentences about the headroom, which was measured before the search."""
-    if room := result.headroom:
-        for text in (f"Before the search, on {room.pictures} of its pictures: {room.verdict}", *room.lines):
-            yield Line(("compared",), text)
 
 
 def started_in_words(found: Started, unit: str) -> str:

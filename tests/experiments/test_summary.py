@@ -24,7 +24,7 @@ def with_outcome(result: RunResult, **outcomes: Any) -> RunResult:
         part: test.model_copy(update={"difference": test.difference.model_copy(update={"outcome": outcome})})
         for part, outcome in outcomes.items()
     }
-    return result.model_copy(update={"scores": scores, "baselines": None, "headroom": None})
+    return result.model_copy(update={"scores": scores, "baselines": None})
 
 
 def known(**more: Any) -> Baselines:

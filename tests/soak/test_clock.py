@@ -15,7 +15,7 @@ import pytest
 
 from ipo_prompts.experiments import publishing, tracking
 from ipo_prompts.experiments.report import explain
-from ipo_prompts.experiments.run import beforehand, beside, sealed
+from ipo_prompts.experiments.run import beside, sealed
 from ipo_prompts.metrics import clock
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.text_pass import TextPass
@@ -30,7 +30,6 @@ from support.openai_server import Asked, OpenAIServer, Reply, error, good
 from support.runs import KEY, Ended, arguments, copy_pictures, ipo, result
 
 BEFORE: dict[str, tuple[Any, str]] = {
-    "whether words can help": (beforehand, "headroom_of"),
     "templates of an earlier run": (ScoreKeeper, "score"),
     "the describer": (Interrogator, "forward"),
     "phrases that the describer tries": (Interrogator, "_gains"),

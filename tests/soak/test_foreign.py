@@ -260,7 +260,6 @@ def test_no_change_of_a_strangers_run_does_anything(
             return search_in(prepared, *more)
         raise InputError("all is loaded, and nobody would be asked; the rest is left to the whole commands.")
 
-    monkeypatch.setattr("ipo_prompts.experiments.run.beforehand.headroom_of", lambda prepared: None)
     monkeypatch.setattr(pipeline, "search_in", unless_it_would_ask_nobody)
     wanted = changes(theirs, soak.SEED, soak.count(12, 1_100))
     record_property("tried", len(wanted))

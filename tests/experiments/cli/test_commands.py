@@ -128,7 +128,7 @@ def test_data_check_says_what_faults_keep_it_from(folder: Path, capsys: Capture)
     (folder / "cat" / "1.png").write_text("no picture")
     assert main(["data", "check", f"folder:{folder}", "--clip", "embedded"]) == 1
     err = capsys.readouterr().err
-    assert "not checked: what the CLIP cannot tell apart, and whether words can help; repair the data first" in err
+    assert "not checked: what the CLIP cannot tell apart; repair the data first" in err
 
 
 def test_the_check_says_what_each_choice_would_use_of_a_lopsided_folder(tmp_path: Path, capsys: Capture) -> None:

@@ -435,7 +435,6 @@ def test_another_reward_has_its_own_words(analysed: Path) -> None:
             "other_measures": other,
             "lm": {"optimizer": None, "describer": None},
             "baselines": None,
-            "headroom": None,
         }
 
     change_json(analysed / "result.json", retrieval)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from ipo_prompts.experiments.data.near_copies import alike
 from ipo_prompts.experiments.embedded import PICTURES_DIR
 from ipo_prompts.experiments.report.gather import read_run
 from ipo_prompts.experiments.report.page import notebook_part
-from ipo_prompts.experiments.run.beforehand import estimate, of_data
+from ipo_prompts.experiments.run.beforehand import estimate
 from ipo_prompts.experiments.run.config import RunConfig
 from ipo_prompts.experiments.run.plan import plan
 from ipo_prompts.experiments.run.reading import load_config
@@ -139,14 +138,6 @@ def test_questions_for_names_are_forecast() -> None:
         planned = plan(RunConfig(lm="openai/gpt-4o-mini", describer="none", names=names), ready=False)
         calls[names] = estimate(planned)["optimizer"]["calls"]
     assert calls["search"] == calls["given"] + 4
-
-
-def test_the_check_of_data_says_when_it_looks_likely_to_pay(clip: Clip, pictures: Path) -> None:
-    bad = load_data(f"folder:{pictures}", seed=0)
-    named = {"zzyx": "horse", "Felis_catus": "cat", "motorbuses": "bus", "volumes": "book", "kala": "fish"}
-    assert "names=search looks worth it" in of_data(bad, clip, RunConfig()).names
-    right = replace(bad, class_names=tuple(named.get(name, name) for name in bad.class_names))
-    assert of_data(right, clip, RunConfig()).names == ""
 
 
 def test_names_that_say_nothing_are_told_with_where_to_type_one(clip: Clip, pictures: Path) -> None:
