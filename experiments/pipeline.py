@@ -10,9 +10,9 @@ import shlex
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
-from pkgutil import resolve_name
-from typing import Any, cast
+from typing import Any
 
+from ipo_prompts.experiments.publishing import finished, publish
 from ipo_prompts.experiments.run.config import RunConfig
 from ipo_prompts.experiments.run.files import check_writable, holds_run
 from ipo_prompts.experiments.run.openings import Openings, cost_of_opening
@@ -23,6 +23,7 @@ from ipo_prompts.experiments.run.result import RunResult
 from ipo_prompts.experiments.run.sealed import FILES, in_time, open_test, refuse_to_open
 from ipo_prompts.experiments.run.searching import read_earlier, recorded, search_in
 from ipo_prompts.experiments.run.ui import Shows
+from ipo_prompts.experiments.tracking import tracking
 from ipo_prompts.metrics.clock import Clock, Limit, began, keeping
 from ipo_prompts.metrics.device import find_device
 from ipo_prompts.metrics.errors import InputError, flag, silent
@@ -32,12 +33,6 @@ from ipo_prompts.programs.record.journal import Journal, read, seconds_of
 from ipo_prompts.programs.record.redaction import SHORTEST, too_short
 from ipo_prompts.programs.record.trust import outside, resume_command, resumed_by
 from ipo_prompts.programs.strategies.compose import kept_whole
-
-# Functions of other modules that a run calls by name: they log the run elsewhere, and read and write the finished
-# run directory.
-TRACKING = "ipo_prompts.experiments.tracking:tracking"
-FINISHED = "ipo_prompts.experiments.publishing:finished"
-PUBLISH = "ipo_prompts.experiments.publishing:publish"
 
 
 def run_job(config: RunConfig, folder: Path, ui: Shows, *, resume: bool) -> RunResult:
@@ -69,7 +64,7 @@ def _run(config: RunConfig, folder: Path, ui: Shows, one: Clock, *, resume: bool
     if there and not resume:
         raise _taken(folder)
     if resume:
-        before: RunResult | None = resolve_name(FINISHED)(folder, ui)
+        before = finished(folder, ui)
         if before:
             again = f"ipo optimize --from {shlex.quote(str(folder))}"
             ui.say(f"the run had finished, and this is its result; a new run that goes on: {again}")
@@ -95,7 +90,7 @@ def _run(config: RunConfig, folder: Path, ui: Shows, one: Clock, *, resume: bool
     with closing(Journal(folder, one.started)) as journal:
         if not resume and journal.events:  # another process began the run between the first check and the lock
             raise _taken(folder)
-        with resolve_name(TRACKING)(prepared.config, folder, ui) as tracker:
+        with tracking(prepared.config, folder, ui) as tracker:
             _announce(prepared, journal, ui, opened)
             return _searched_and_tested(prepared, seconds, journal, tracker, ui, one)
 
@@ -113,7 +108,7 @@ def _searched_and_tested(
         test = open_test(prepared, searched, journal, ui)
         one.reserve = FILES
         ui.passing("measuring what each word does")
-    return cast("RunResult", resolve_name(PUBLISH)(prepared, searched, test, journal, tracker, ui))
+    return publish(prepared, searched, test, journal, tracker, ui)
 
 
 def _not_ours(config: RunConfig) -> str:

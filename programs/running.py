@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
-from pkgutil import resolve_name
 from typing import Any
 
 import dspy
@@ -25,9 +24,11 @@ from ipo_prompts.metrics.offsets import Fitted, under
 from ipo_prompts.metrics.reward import Reward, Score, Units
 from ipo_prompts.programs.classifier import TemplateClassifier
 from ipo_prompts.programs.describers.multimodal import Describing, describe
+from ipo_prompts.programs.domain import find_domain
 from ipo_prompts.programs.lm.connect import Backend, asking
 from ipo_prompts.programs.lm.ledger import Ledger
 from ipo_prompts.programs.lm.recording import Recorder
+from ipo_prompts.programs.naming import check_names, search_names
 from ipo_prompts.programs.record.journal import Event, Journal
 from ipo_prompts.programs.record.score_keeper import ScoreKeeper
 from ipo_prompts.programs.search import Earlier, SearchResult, Step, search
@@ -44,12 +45,6 @@ journal do not take these scores for scores of a step."""
 Way = tuple[Sequence[Score], Sequence[Score]]
 """The scores of all templates on the search units, and their scores on the held-back units. In both, the initial
 template comes first, and the others follow, best first."""
-
-
-NAMING = "ipo_prompts.programs.naming"
-"""The module that searches for other names of the classes, imported only when it is used."""
-DOMAIN = "ipo_prompts.programs.domain"
-"""The module that finds domain words, imported only when it is used."""
 
 
 @dataclass(frozen=True)
@@ -130,7 +125,7 @@ def check_naming(settings: SearchSettings, reward: Reward, class_names: Sequence
         InputError: says what to leave out.
     """
     if settings.names == "search":
-        resolve_name(f"{NAMING}:check_names")(settings, reward, class_names)
+        check_names(settings, reward, class_names)
     elif settings.name_candidates:
         raise InputError("name_candidates are tried only with names=search, not with names=given; set names=search.")
 
@@ -185,7 +180,7 @@ def run(
         if not known:
             time.check_time()
         with due() if known else nullcontext():  # what an earlier session found is found again, whatever the time
-            found: Sequence[DomainWord] = resolve_name(f"{DOMAIN}:find_domain")(job, lm)
+            found = find_domain(job, lm)
         record.note("domain", words=[list(word) for word in found[:room]])
         say(domain_in_words(found[:room]))
         if found[room:]:
@@ -235,7 +230,6 @@ def _settled(
         parts = [job.units, *([held_back] if held_back is not None else [])]
         asked = None if job.lm is None or job.lm.small else lm  # a small language model repeats what it is given
         templates = [result.choice.template]
-        search_names: Callable[..., Any] = resolve_name(f"{NAMING}:search_names")
         searching = partial(
             search_names, job.settings, job.reward, templates, parts, kept, record, lm=asked, task=job.task
         )

@@ -36,6 +36,7 @@ from ipo_prompts.experiments.data.dataset import (
     without,
 )
 from ipo_prompts.experiments.data.sources import FORMS, SOURCES, folder
+from ipo_prompts.experiments.data.wordnet import read_codes
 from ipo_prompts.metrics.decoding import AS_VIEWED, Background
 from ipo_prompts.metrics.errors import InputError, did_you_mean, several
 from ipo_prompts.metrics.files import read_json, read_text, read_yaml
@@ -47,8 +48,6 @@ GIVE_JSON = 'write {"sofa": ["sofa", "couch"]}'
 TABLES = ("table", "csv", "parquet", "hf")
 OFFICIAL = "ipo_prompts.experiments.data.benchmarks.hub:OFFICIAL"
 """Where the table of registered data sets is: name → loader. A spec begins with such a name, or one of `SOURCES`."""
-CODES = "ipo_prompts.experiments.data.wordnet:read_codes"
-"""Where the function is that finds names for classes whose names are codes."""
 WORDNET = "the table of WordNet's numbers"
 MOST_BYTES = 10_000_000
 """Largest size of a file of class names, in bytes: enough for a million names."""
@@ -220,7 +219,7 @@ def check_command(spec: str, class_names: object, labels: str, exclude: Sequence
 def _called(data: DataSet, names: Mapping[Any, Any], where: str) -> DataSet:
     """Rename the classes by the user's names. Other classes with a number of WordNet get their name in WordNet."""
     given = {tidy(name) for name in names if isinstance(name, str)}
-    known, unnamed = resolve_name(CODES)(data, given)  # before `with_names`: codes that the user wrote count as names
+    known, unnamed = read_codes(data, given)  # before `with_names`: codes that the user wrote count as names
     said = [WORDNET] * bool(known) + [f"{NAMES_FILE} in {where}" if where != "class_names" else where] * bool(names)
     if known or names:
         data = with_names(data, {**known, **names}, " and ".join(reversed(said)))

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Collection
 from importlib.resources import files
 from pathlib import Path
-from pkgutil import resolve_name
 from typing import Any, Literal, NamedTuple, get_args, get_origin
 
 import yaml
@@ -32,8 +31,6 @@ FREE_KEYS = LIMITS | {"track", "device", "opened"}
 ASK_NO_MODEL = frozenset({*BY_CLIP, "none"})
 """Describers that need no language model."""
 
-CANONICAL = "ipo_prompts.experiments.embedded.shifts:canonical"
-"""The function that returns the canonical name of a data set of embedded pictures, as `module:name`."""
 CHOSEN: dict[str, Registry] = {"strategy": STRATEGIES, "reward": REWARDS}
 """The registry of each setting that names a class with its own settings: `strategy=NAME strategy.KEY=VALUE`."""
 
@@ -168,8 +165,9 @@ class RunConfig(SearchSettings, JobSettings):
     @field_validator("data")
     @classmethod
     def _under_one_name(cls, spec: str) -> str:
-        name: str = resolve_name(CANONICAL)(spec)
-        return name
+        from ipo_prompts.experiments.embedded.shifts import canonical
+
+        return canonical(spec)
 
     @field_validator("lm_api_base", "describer_api_base")
     @classmethod

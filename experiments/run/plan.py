@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal
 
 from ipo_prompts.experiments.data import DataSet, Draw, draw, load_data, untested
 from ipo_prompts.experiments.data.assemble import about_bars
+from ipo_prompts.experiments.data.wordnet import refuse_codes
 from ipo_prompts.experiments.run.config import ASK_NO_MODEL, RunConfig
 from ipo_prompts.experiments.run.scores import RewardNames
 from ipo_prompts.experiments.tasks import REWARDS
@@ -34,8 +35,6 @@ FIT, SEVERAL = "fit", "several"
 """The names of the rewards for pictures without labels, and for pictures with several labels each."""
 ABSENT = "ipo_prompts.experiments.data.benchmarks:assumed_if_absent"
 """The function that makes a stand-in for an official data set that is not on this machine; used for forecasts."""
-CODES = "ipo_prompts.experiments.data.wordnet:refuse_codes"
-"""The function that refuses classes whose names are codes."""
 SPLIT_SEED = 0
 """The seed of the split of data that come without parts.
 
@@ -113,7 +112,7 @@ def plan(config: RunConfig, *, ready: bool = True, say: Callable[[str], None] | 
     config = fitting(config, data)
     check_count(len(every_name(data.class_names)))
     if data.unnamed and not ready:
-        resolve_name(CODES)(data, config.data, config.clip)
+        refuse_codes(data, config.data, config.clip)
     drawn = draw_for(data, config)
     if not drawn.selection:
         _check_held_back(config, "data with a class of three pictures or more")

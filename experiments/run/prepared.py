@@ -14,19 +14,20 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from pkgutil import resolve_name
 from typing import Annotated
 
 from pydantic import Field
 
 from ipo_prompts.experiments.data import DataSet, Draw, Item, fresh, load_data
+from ipo_prompts.experiments.data.check import faults, transparency_note
 from ipo_prompts.experiments.data.dataset import content_or_name, in_threads
 from ipo_prompts.experiments.data.draw import cut_to
 from ipo_prompts.experiments.data.load import cannot_be_read, check_command
+from ipo_prompts.experiments.data.wordnet import refuse_codes
 from ipo_prompts.experiments.run.config import RunConfig
 from ipo_prompts.experiments.run.files import Content, event_as
 from ipo_prompts.experiments.run.openings import DIGITS
-from ipo_prompts.experiments.run.plan import CODES, SPLIT_SEED, Plan
+from ipo_prompts.experiments.run.plan import SPLIT_SEED, Plan
 from ipo_prompts.experiments.run.result import RESULT
 from ipo_prompts.experiments.run.ui import Shows
 from ipo_prompts.experiments.tasks.base import Encoded, check_fractions
@@ -40,9 +41,6 @@ from ipo_prompts.metrics.reward import Reward, Units, class_embeddings, scale_of
 from ipo_prompts.metrics.template import check_template, written
 from ipo_prompts.programs.record.journal import Journal, last
 
-CHECK = "ipo_prompts.experiments.data.check"
-FAULTS = f"{CHECK}:faults"
-"""The function that returns for each picture why it cannot be read, as `module:name`."""
 SHOWN, SEALED = ("search", "selection"), ("test", "new_test")
 """The names of the parts of a draw that are used to search and choose, and of the parts that stay sealed."""
 SAME = 1 - 1e-6
@@ -118,7 +116,7 @@ def prepare(planned: Plan, ui: Shows, clip: Clip | None = None) -> Prepared:
             clip = load_clip(config.clip, config.device, config.precision)
     check_clock()
     if planned.data.unnamed:
-        resolve_name(CODES)(planned.data, config.data, clip)
+        refuse_codes(planned.data, config.data, clip)
     store = FeatureStore(clip)
     others = [name for spec in config.also_fit for name in load_data(spec, seed=SPLIT_SEED).class_names]
     met_later = (*drawn.new_class_names, *others)
@@ -128,7 +126,7 @@ def prepare(planned: Plan, ui: Shows, clip: Clip | None = None) -> Prepared:
     else:
         refuse_equal(clip, config.initial_template, drawn.class_names)
     check_template(config.initial_template, (*drawn.class_names, *met_later), clip)
-    if note := resolve_name(f"{CHECK}:transparency_note")([item.picture for item in drawn.search], "search pictures"):
+    if note := transparency_note([item.picture for item in drawn.search], "search pictures"):
         ui.say(note)
     encode = partial(planned.task.encode, reward, seed=config.seed)
     with naming_unreadable(planned):
@@ -153,7 +151,7 @@ def naming_unreadable(planned: Plan) -> Iterator[None]:
         drawn, config = planned.drawn, planned.config
         left = fresh(planned.data, drawn, config.seed) if planned.data.labelled else ()
         pictures = [item.picture for item in (*drawn.search, *drawn.selection, *drawn.test, *drawn.new_test, *left)]
-        found = {one.name: fault for one, fault in zip(pictures, resolve_name(FAULTS)(pictures), strict=True) if fault}
+        found = {one.name: fault for one, fault in zip(pictures, faults(pictures), strict=True) if fault}
         if not found:
             raise
         command = check_command(config.data, config.class_names, config.labels, config.exclude)

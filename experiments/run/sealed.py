@@ -16,16 +16,17 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import cycle, islice
 from pathlib import Path
-from pkgutil import resolve_name
 from typing import Any, Literal
 
 from ipo_prompts.experiments.data import Item, fresh
+from ipo_prompts.experiments.data.check import faults
 from ipo_prompts.experiments.data.load import check_command
+from ipo_prompts.experiments.run.beside import what_stands_beside
 from ipo_prompts.experiments.run.comparison import Compared, compare, near_copies_in_words, over_classes, verdict
 from ipo_prompts.experiments.run.config import RunConfig
 from ipo_prompts.experiments.run.openings import DIGITS, Openings, count, names_after, names_digest, opening_of
 from ipo_prompts.experiments.run.plan import SPLIT_SEED, Plan
-from ipo_prompts.experiments.run.prepared import FAULTS, SEALED, SHOWN, Prepared, naming_unreadable, prepare
+from ipo_prompts.experiments.run.prepared import SEALED, SHOWN, Prepared, naming_unreadable, prepare
 from ipo_prompts.experiments.run.result import Sealed
 from ipo_prompts.experiments.run.scores import AnyPart
 from ipo_prompts.experiments.run.searching import EarlierRun, SearchedRun
@@ -41,8 +42,6 @@ from ipo_prompts.programs.record.journal import Journal
 from ipo_prompts.programs.record.score_keeper import units_of
 from ipo_prompts.programs.record.trust import resumed_by
 
-BESIDE = "ipo_prompts.experiments.run.beside:what_stands_beside"
-"""The function that measures what a result reports beside the gain, as `module:name`."""
 MARGIN = 1.25
 """The time that is reserved for the test is the estimated time multiplied by this factor.
 
@@ -94,7 +93,7 @@ def encode_sealed(prepared: Prepared, ui: Shows) -> None:
             pictures = [item.picture for item in items]
             if pictures and getattr(prepared.reward, "keeps_pictures", False):
                 store.encode(pictures, ui.pictures(name))
-            elif fault := next(filter(None, resolve_name(FAULTS)(pictures)), None):
+            elif fault := next(filter(None, faults(pictures)), None):
                 raise InputError(fault)
 
 
@@ -300,7 +299,7 @@ def what_is_shown(prepared: Prepared, searched: SearchedRun, test: SealedTest) -
         "other_measures": {name: compared[f"other {name}"] for name in test.others},
         "harmonic_mean": means,
         "over_classes": over_classes(parts, balanced),
-        **resolve_name(BESIDE)(prepared, searched, parts),
+        **what_stands_beside(prepared, searched, parts),
     }
 
 

@@ -9,7 +9,6 @@ import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from pkgutil import resolve_name
 from typing import Any
 
 import dspy
@@ -33,8 +32,6 @@ WITHOUT_PROVIDER = {
     "describer": ("replay/RUN", *BY_CLIP, "none"),
 }
 """For each role: the valid names that litellm does not know. The message about an unknown name shows them."""
-IN_THIS_PROCESS = "ipo_prompts.programs.lm.local:local_lm"
-"""Where to import `local_lm` from, the function that returns the engine and the name of a local model."""
 TIMEOUT_SECONDS = 120.0
 """The longest wait for one whole reply. The wait is shorter if the run's time limit ends earlier."""
 
@@ -155,7 +152,9 @@ def find_backend(name: str, *, role: str, api_base: str | None = None, seed: int
         model = _replayed_model(Path(name.removeprefix(REPLAY)), role)
         return Backend(model, None, _free, small=is_local(model))
     if is_local(name):
-        engine, model = resolve_name(IN_THIS_PROCESS)(name) if ready else (None, name)
+        from ipo_prompts.programs.lm.local import local_lm
+
+        engine, model = local_lm(name) if ready else (None, name)
         return Backend(model, engine, _free, small=True)
     if not ready:
         _check_provider(name, api_base, role)

@@ -15,9 +15,8 @@ import random
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from pkgutil import resolve_name
 from statistics import fmean
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import BaseModel, Field
 
@@ -37,8 +36,6 @@ LONGEST_TEMPLATE = (SLOT + " ox" * MAX_CHARACTERS)[:MAX_CHARACTERS]
 """A template of short words. Each word is one token, and the template has about 100 tokens; a CLIP reads at most 77."""
 AROUND_TEMPLATES = '[[ ## templates ## ]] ["", "", "", "", ""] [[ ## completed ## ]]'
 """What a reply has besides its templates."""
-FOR_SMALL = "ipo_prompts.programs.strategies.small_model:SmallModelStrategy"
-"""The address of the strategy class that asks a small model."""
 LONGEST_REASON = " ox" * 40
 """A reason for refusing a template, as long as such a reason can be."""
 
@@ -114,9 +111,11 @@ class HistoryStrategy(ShowsHistory):
 
     @classmethod
     def build(cls, settings: HistorySettings, models: Models) -> Strategy:
-        """Make the strategy, see `Strategy`. For a small model it is the strategy `FOR_SMALL`."""
-        asked = resolve_name(FOR_SMALL) if models.small else HistoryStrategy
-        return cast("Strategy", asked(models.lm, settings))
+        """Make the strategy, see `Strategy`. For a small model it is `SmallModelStrategy`."""
+        from ipo_prompts.programs.strategies.small_model import SmallModelStrategy
+
+        asked = SmallModelStrategy if models.small else HistoryStrategy
+        return asked(models.lm, settings)
 
     def ask(self, known: Known, desk: Desk) -> None:
         """Ask once. Ask again, with the reasons, if templates were refused or the answer was unreadable.

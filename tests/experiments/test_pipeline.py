@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from contextlib import closing
 from pathlib import Path
-from pkgutil import resolve_name
 from types import SimpleNamespace
 from typing import Any, Literal
 
@@ -13,10 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ipo_prompts.experiments import pipeline, publishing
+from ipo_prompts.experiments import publishing
 from ipo_prompts.experiments.data import draw, load_data
-from ipo_prompts.experiments.run import comparison, config, plan, sealed
-from ipo_prompts.experiments.run import prepared as prepared_file
+from ipo_prompts.experiments.run import sealed
 from ipo_prompts.experiments.run.openings import DIGITS, Openings, last_opening
 from ipo_prompts.experiments.run.prepared import Prepared
 from ipo_prompts.metrics.classification import EncodedPictures
@@ -135,9 +132,3 @@ def test_what_is_learnt_from_labels_is_learnt_from_the_pictures_that_chose_or_fr
     (first, second, told), without = fitted[1:]
     assert (first is search.units, second is selection.units, told) == (True, True, ("hole",))
     assert without[0] is search.units and without[1:] == (None, ("hole",))
-
-
-@pytest.mark.parametrize("of", [pipeline, comparison, config, plan, prepared_file, sealed])
-def test_what_the_core_names_as_text_is_there(of: Any) -> None:
-    texts = [one for one in vars(of).values() if isinstance(one, str) and re.fullmatch(r"ipo_prompts[.\w]+:\w+", one)]
-    assert texts and all(callable(resolve_name(text)) for text in texts)
