@@ -392,8 +392,7 @@ class TemplateClassifier(dspy.Predict):
         """Load a saved program. If no encoder is given, the encoder that the program names is loaded, too.
 
         Args:
-            path: the path of the file, or of the run directory that holds it as `program.json`; or `hf://USER/NAME`, a
-                repository on the Hugging Face hub that holds it.
+            path: the path of the file, or of the run directory that holds it as `program.json`.
             clip: the encoder, if it is loaded already.
             device: the device on which an encoder that is loaded here runs.
             trust: load the encoder even if open_clip does not list it and no run begun on this machine used it.

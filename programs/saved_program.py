@@ -14,8 +14,8 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 from ipo_prompts.metrics.blend import Kept
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.decoding import AS_VIEWED, Background
-from ipo_prompts.metrics.device import SECONDS, Precision, reach
-from ipo_prompts.metrics.errors import InputError, first_error, printable, reason
+from ipo_prompts.metrics.device import Precision
+from ipo_prompts.metrics.errors import InputError, first_error, printable
 from ipo_prompts.metrics.files import read_json
 from ipo_prompts.metrics.head import Calibrated
 from ipo_prompts.metrics.offsets import Saved, from_state, state_of
@@ -175,8 +175,6 @@ def read_state(path: str | Path) -> tuple[Path, Any]:
     Raises:
         InputError: there is no such file, or the file holds a larger program.
     """
-    if str(path).startswith("hf:/"):
-        path = from_hub(str(path))
     if os.path.isdir(path):  # noqa: PTH112 - pathlib raises where a name is too long
         path = Path(path, "program.json")
         if not path.exists():
@@ -261,30 +259,3 @@ def in_range(value: Any) -> bool:
     """Whether a value is a number in `RANGE`."""
     number = isinstance(value, Real) and not isinstance(value, bool)
     return number and bool(RANGE[0] <= value <= RANGE[1])
-
-
-def from_hub(address: str) -> Path:
-    """Fetch only the file `program.json` of `hf://USER/NAME`, and return its local path.
-
-    The address may have one slash for two: a `Path` turns `//` into `/`.
-
-    Raises:
-        InputError: there is no such file, or the hub cannot be reached.
-    """
-    from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url, try_to_load_from_cache
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
-
-    name = address.removeprefix("hf:").strip("/")
-    where, file = f"hf://{name}", "program.json"
-    try:
-        try:  # one quick question first: a download repeats its questions for half a minute
-            reach(lambda: get_hf_file_metadata(hf_hub_url(name, file), timeout=SECONDS), where)
-        except InputError:
-            if isinstance(kept := try_to_load_from_cache(name, file), str):
-                return Path(kept)
-            raise
-        return Path(hf_hub_download(name, file))
-    except (HfHubHTTPError, HFValidationError, OSError) as error:
-        raise InputError(
-            f"cannot fetch {file} of {where} ({reason(error)}); check its name, your access and the network."
-        ) from error

@@ -118,8 +118,7 @@ def look_first(
     """Check paths before libraries and models are loaded, which takes seconds.
 
     Args:
-        programs: run directories or saved programs, which must exist. A program on a hub, `hf://…`, is not checked
-            here.
+        programs: run directories or saved programs, which must exist.
         what: the word for the files in the message, such as `the picture`.
         files: files or folders to read. At least one of them must exist.
         out: a file or folder to write. Its parent folder need not exist, because `make_room` makes it.
@@ -128,7 +127,7 @@ def look_first(
         InputError: a path cannot be used. The message names the first such path.
     """
     for program in programs:
-        if not os.path.lexists(program) and not str(program).startswith("hf:/"):
+        if not os.path.lexists(program):
             raise InputError(f"there is no run or file {program}; name a run directory, or its program.json.")
     if files and not any(map(os.path.exists, files)):
         try:

@@ -27,7 +27,6 @@ EXTRAS = {
     "onnx": ("onnx", "onnxruntime", "onnxscript"),
     "ray": ("ray",),
     "sklearn": ("scikit-learn",),
-    "hf": ("transformers",),
 }
 """Name of an extra → the packages that the extra installs, as in pyproject.toml."""
 KEYS = [f"{name}_API_KEY" for name in ("OPENAI", "ANTHROPIC", "GEMINI", "MISTRAL", "OPENROUTER", "WANDB")]

@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from contextlib import nullcontext
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -44,7 +42,7 @@ REPORT = examples(
     "ipo report runs/RUN", "ipo report runs/ONE runs/OTHER --out both.html", "ipo report runs/first-look/cells.jsonl.gz"
 )
 EXPORT = examples(
-    "ipo export runs/RUN --to open_clip --out pets-open_clip", "ipo export runs/RUN --to hub --push USER/NAME"
+    "ipo export runs/RUN --to open_clip --out pets-open_clip", "ipo export runs/RUN --to onnx --out pets-onnx"
 )
 
 
@@ -212,63 +210,28 @@ def export_program(
     program: Program,
     to: Annotated[
         str,
-        typer.Option(help="open_clip, clip_benchmark, hf, head, onnx, hub, txt or program.json", metavar="TARGET"),
+        typer.Option(help="open_clip, head, onnx or program.json", metavar="TARGET"),
     ],
-    out: Annotated[
-        Path | None,
-        typer.Option(help="the new file or folder to write; not needed with --push", metavar="PATH"),
-    ] = None,
+    out: Annotated[Path, typer.Option(help="the new file or folder to write", metavar="PATH")],
     pictures: Annotated[
         Path | None,
         typer.Option(help="pictures to check the export with; default pictures that ship with IPO", metavar="PATH"),
-    ] = None,
-    dataset: Annotated[
-        str | None, typer.Option(help="for clip_benchmark: the data set's name there; default wds/ipo", metavar="NAME")
-    ] = None,
-    hf_model: Annotated[
-        str | None, typer.Option(help="for hf: hub id or folder of the same CLIP in the hf format", metavar="ID")
-    ] = None,
-    push: Annotated[
-        str | None,
-        typer.Option(
-            help="for hub: upload the folder to this repository, with a token of the Hugging Face hub; a new "
-            "repository is private",
-            metavar="USER/NAME",
-        ),
     ] = None,
     trust: Trust = False,
 ) -> int:
     """Export an optimised program to another tool, and check the export with that tool's own library."""
     look_first([program], "the picture", [pictures] if pictures else [], out)
-    if out is not None:
-        refuse_taken(out)
-    elif push is None:
-        raise InputError("name the file or folder to write with --out.")
-    from ipo_prompts.experiments.export import TARGETS, export, hub
+    refuse_taken(out)
+    from ipo_prompts.experiments.export import TARGETS, export
     from ipo_prompts.programs.classifier import TemplateClassifier
 
     if to not in TARGETS:
         raise InputError(f"there is no target {to!r}{did_you_mean(to, TARGETS)}; it can be {', '.join(TARGETS)}.")
-    for name, value, only in (
-        ("--dataset", dataset, "clip_benchmark"),
-        ("--hf-model", hf_model, "hf"),
-        ("--push", push, "hub"),
-    ):
-        if value is not None and to != only:
-            raise InputError(f"{name} is for --to {only}, not {to}; leave it out.")
-    if push is not None:
-        hub.check_push(push)
-    about: dict[str, tuple[Any, ...]] = {"hub": (program, push)}
-    about |= {name: (value,) for name, value in (("clip_benchmark", dataset), ("hf", hf_model)) if value is not None}
-    target = TARGETS[to](*about.get(to, ()))
+    target = TARGETS[to]
     compared = _pictures(pictures)
-    with nullcontext(out) if out else TemporaryDirectory() as folder:
-        place = out or Path(folder, "folder")
-        exported = TemplateClassifier.from_file(program, trust=trust)
-        verdict = export(exported, target, place, compared)
-        done = [f"wrote {out} for {to}"] if out else []
-        done += [f"pushed to {hub.push(place, push)}, which is private if it is new"] if push else []
-    print(f"{', '.join(done)}; {verdict}\n{target.told(exported, program)}")
+    exported = TemplateClassifier.from_file(program, trust=trust)
+    verdict = export(exported, target, out, compared)
+    print(f"wrote {out} for {to}; {verdict}\n{target.told(exported, program)}")
     return 0
 
 

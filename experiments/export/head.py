@@ -18,7 +18,6 @@ from ipo_prompts.experiments.export.target import (
     Differs,
     Reference,
     Target,
-    imported,
     reader,
     with_open_clip,
     write_readme,
@@ -210,11 +209,11 @@ class Onnx(HeadFiles):
         """Return None: ONNX can hold any program.
 
         Raises:
-            InputError: a package that writes ONNX is missing.
+            InputError: a package that writes or reads ONNX is missing.
         """
         from importlib.util import find_spec
 
-        missing = next((name for name in ("onnx", "onnxscript") if find_spec(name) is None), None)
+        missing = next((name for name in ("onnx", "onnxruntime", "onnxscript") if find_spec(name) is None), None)
         if missing:
             raise InputError(f"exporting to onnx needs the package {missing}: {to_install('onnx')}.")
         return None
@@ -222,9 +221,9 @@ class Onnx(HeadFiles):
     def check(self, reference: Reference, place: Path) -> str:
         """Run both files with ONNX Runtime, and compare logits, features, probabilities and labels."""
         said = super().check(reference, place)
+        import onnxruntime
         import torch
 
-        onnxruntime = imported("onnxruntime", to_install("onnx"))
         clip, own = reference.program.clip, numpy_logits(place, reference.features)
         logits, sure = _session(onnxruntime, place / HEAD_ONNX).run(OUTPUTS, {"features": reference.features})
         if not np.array_equal(logits, own):

@@ -1,16 +1,9 @@
-"""The targets that write plain files.
-
-The files are for open_clip, for CLIP_benchmark, for `ipo evaluate` (txt) and for `ipo predict` (program.json).
-"""
+"""The targets `open_clip`, and `program.json` for `ipo predict` and DSPy."""
 
 from __future__ import annotations
 
-import io
 import json
-import re
 import runpy
-from contextlib import redirect_stderr
-from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
@@ -20,17 +13,13 @@ from ipo_prompts.experiments.export.target import (
     Differs,
     Reference,
     Target,
-    formatted,
-    imported,
-    no_place,
     reader,
-    spoken,
     with_open_clip,
     write_readme,
 )
 from ipo_prompts.metrics.clip import open_clip_arguments
 from ipo_prompts.metrics.errors import InputError
-from ipo_prompts.metrics.template import SLOT, read_templates
+from ipo_prompts.metrics.template import SLOT, have_synonyms
 from ipo_prompts.programs.classifier import TemplateClassifier
 
 TEMPLATES_FILE = "zero_shot_templates.py"
@@ -93,36 +82,6 @@ read = about["read"]
     'about["TEMPERATURE"]',
     'about["CLASS_NAMES"]',
 )
-_USE_LISTS = """\
-import json, runpy, sys
-import open_clip, torch
-from clip_benchmark.metrics.zeroshot_classification import zero_shot_classifier
-
-arguments, read = json.load(open("clip.json")), runpy.run_path("read.py")["read"]
-((_, names),), ((_, templates),) = (json.load(open(file)).items() for file in ("classnames.json", "templates.json"))
-model, preprocess = open_clip.create_model_from_pretrained(**arguments)
-model.eval()
-tokenizer = open_clip.get_tokenizer(arguments["model_name"])
-matrix = zero_shot_classifier(model, tokenizer, names, templates, "cpu", amp=False)
-for file in sys.argv[1:]:
-    with torch.inference_mode():
-        features = model.encode_image(preprocess(read(file))[None], normalize=True)
-        row = (model.logit_scale.exp() * features @ matrix).softmax(dim=1)[0]
-    print(file, names[row.argmax()], round(float(row.max()), 4))
-"""
-_TO_MEASURE = """
-The lists hold no temperature: probabilities that are made with them are those of the CLIP, to which none was fitted.
-To measure instead of to label, give `clip_benchmark eval` the lists with `--custom_template_file` and
-`--custom_classname_file`; its version 1.6.2 needs a NumPy below 2.4. Both lists stand under the name of one data set.
-The labels of that data set must be numbers in the order of `classnames.json`, so that the data set has as many classes.
-"""
-CLASSES = {
-    **{"imagenet1k": 1000, "imagenetv2": 1000, "imagenet_sketch": 1000, "imagenet-a": 200, "imagenet-r": 200},
-    **{"cifar10": 10, "cifar100": 100, "mnist": 10, "stl10": 10, "svhn": 10, "fer2013": 7, "voc2007": 20},
-    **{"food101": 101, "sun397": 397, "cars": 196, "fgvc_aircraft": 100, "country211": 211, "gtsrb": 43},
-    **{"dtd": 47, "eurosat": 10, "flowers": 102, "pets": 37, "pcam": 2, "resisc45": 45},
-}
-"""How many classes data sets of CLIP_benchmark have, by their names without `wds/` and `vtab/`."""
 
 
 class OpenClip(Target):
@@ -135,11 +94,26 @@ class OpenClip(Target):
 
     def refusal(self, program: TemplateClassifier) -> str | None:
         """Return why open_clip cannot hold a program; None if it can. Its classifier is a plain mean over templates."""
-        return (
-            no_place(program, "build_zero_shot_classifier of open_clip", "weights")
-            or no_place(program, "the file of templates for open_clip", "synonyms")
-            or no_place(program, "the matrix of open_clip", "offsets", "pictures")
-        )
+        if len({weight for _, weight in program.templates}) > 1:
+            return (
+                "build_zero_shot_classifier of open_clip weighs all templates alike and these have weights; take head"
+            )
+        if have_synonyms(program.class_names):
+            return (
+                "the file of templates for open_clip has one name a class and classes of this program have synonyms; "
+                "take head or program.json"
+            )
+        if program.offsets is not None:
+            return (
+                "the matrix of open_clip has no place for this program's offsets; take head or program.json, or "
+                "optimise with offsets=none"
+            )
+        if program.pictures is not None:
+            return (
+                "the matrix of open_clip has no place for labelled pictures; take head or onnx, or optimise with "
+                "head=words"
+            )
+        return None
 
     def write(self, program: TemplateClassifier, place: Path) -> None:
         """Write the folder."""
@@ -194,100 +168,6 @@ class OpenClip(Target):
         for matrix in (loaded, built.float().cpu()):
             labels = reference.same_labels((reference.features @ matrix.numpy()).argmax(axis=1))
         return f"with open_clip {open_clip.__version__}: {labels}, {embeddings}"
-
-
-@dataclass(frozen=True)
-class ClipBenchmark(Target):
-    """A folder with `templates.json` and `classnames.json`, each {data set: [texts]}, and a README.
-
-    The folder has two more files, which only the code in the README uses: `clip.json` holds open_clip's arguments for
-    the CLIP, and `read.py` opens pictures.
-
-    CLIP_benchmark fills a template with `template.format(c=name)`, so the slot is `{c}` and braces are doubled. It
-    looks up both lists by the name of the data set. It reads files in the encoding of the locale, so both files are
-    written in ASCII.
-
-    Attributes:
-        dataset: the name of the data set in CLIP_benchmark. Its labels must be in the order of the class names. Your
-            own WebDataset folder has the name `wds/NAME`.
-    """
-
-    dataset: str = "wds/ipo"
-
-    def refusal(self, program: TemplateClassifier) -> str | None:
-        """Return why CLIP_benchmark cannot hold a program; None if it can.
-
-        Its classifier is a plain mean over templates.
-        """
-        known = CLASSES.get(re.sub("^(wds/)?(vtab[-/])?", "", self.dataset))
-        if known not in (None, len(program.class_names)):
-            return (
-                f"the data set {self.dataset} of CLIP_benchmark has {known:,} classes and the program "
-                f"{len(program.class_names):,}; name the data set with these classes, or leave --dataset out"
-            )
-        return no_place(program, "CLIP_benchmark", "weights", "synonyms", "offsets", "pictures")
-
-    def write(self, program: TemplateClassifier, place: Path) -> None:
-        """Write the folder."""
-        place.mkdir()
-        templates = [formatted(template, "{c}") for template, _ in program.templates]
-        for file, texts in (("templates.json", templates), ("classnames.json", spoken(program.class_names))):
-            (place / file).write_text(json.dumps({self.dataset: texts}, indent=2) + "\n", encoding="ascii")
-        (place / "clip.json").write_text(json.dumps(open_clip_arguments(program.clip.name)) + "\n", encoding="ascii")
-        (place / "read.py").write_text(reader(program.background), encoding="utf-8")
-        write_readme(program, place, _USE_LISTS, _TO_MEASURE)
-
-    def check(self, reference: Reference, place: Path) -> str:
-        """Load the lists, build the classifier and label the pictures with CLIP_benchmark's own functions; compare."""
-        import torch
-
-        install = "pip install clip_benchmark requests"
-        find = imported("clip_benchmark.datasets.builder", install).value_from_first_key_found
-        zeroshot = imported("clip_benchmark.metrics.zeroshot_classification", install)
-        clip = reference.program.clip
-        templates, names = (
-            find(json.loads((place / file).read_text(encoding="ascii")), keys=[self.dataset])
-            for file in ("templates.json", "classnames.json")
-        )
-        pictures = torch.stack([clip.preprocess(picture.image()) for picture in reference.pictures])
-        nothing = torch.zeros(len(pictures), dtype=torch.int64)  # the function only returns these true labels
-        with redirect_stderr(io.StringIO()):  # hides CLIP_benchmark's progress bars
-            built = zeroshot.zero_shot_classifier(clip.model, clip.tokenizer, names, templates, clip.device, amp=False)
-            logits, _ = zeroshot.run_classification(clip.model, built, [(pictures, nothing)], clip.device, amp=False)
-        embeddings = reference.same_classes(built.T.float().cpu().numpy())
-        return f"with CLIP_benchmark: {reference.same_labels(logits.argmax(dim=1).numpy())}, {embeddings}"
-
-
-class Txt(Target):
-    """A UTF-8 file with one template on each line. The slot is written as `<CLASS>`."""
-
-    use: ClassVar[str] = "Each line is a template: replace <CLASS> by the name of a class."
-
-    def refusal(self, program: TemplateClassifier) -> str | None:
-        """Return why the file cannot hold a program; None if it can.
-
-        A line cannot hold a weight, nor a template that begins or ends with a space.
-        """
-        if len({weight for _, weight in program.templates}) > 1:
-            return "a list of templates holds no weights and these have some; take head or program.json"
-        if any(template != template.strip() for template, _ in program.templates):
-            return "a template begins or ends with a space, which a list of templates does not keep"
-        return no_place(program, "a list of templates", "offsets", "pictures")
-
-    def write(self, program: TemplateClassifier, place: Path) -> None:
-        """Write the file."""
-        place.write_text("".join(f"{template}\n" for template, _ in program.templates), encoding="utf-8", newline="\n")
-
-    def check(self, reference: Reference, place: Path) -> str:
-        """Read the file as `ipo evaluate` does, classify with the templates in it, and compare with the program."""
-        program = reference.program
-        read = read_templates(place)
-        if read != [template for template, _ in program.templates]:
-            raise Differs("after reading, the templates are not the same.")
-        again = TemplateClassifier(program.clip, program.class_names, [(template, 1.0) for template in read])
-        embeddings = reference.same_classes(again.class_embeddings())
-        labels = (reference.features @ again.class_embeddings().T).argmax(axis=1)
-        return f"as `ipo evaluate` reads it: {reference.same_labels(labels)}, {embeddings}"
 
 
 class ProgramJson(Target):

@@ -13,10 +13,9 @@ import shlex
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -28,7 +27,6 @@ from ipo_prompts.metrics.decoding import AS_STORED, Background
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.files import refuse_taken
 from ipo_prompts.metrics.pictures import Picture
-from ipo_prompts.metrics.template import SLOT, have_synonyms
 from ipo_prompts.programs.classifier import TemplateClassifier
 
 TOLERANCE = 1e-4
@@ -40,10 +38,6 @@ PICTURES = 36
 a minute."""
 TIE = 1e-3
 """Two classes are tied if their probabilities differ by at most this number: libraries may rank them differently."""
-
-
-class NotChecked(Exception):
-    """An error: the export was written but cannot be loaded here. `str(error)` says why, and how to fix it."""
 
 
 class Differs(InputError):
@@ -95,7 +89,6 @@ class Target(ABC):
 
         Raises:
             Differs: the library gives other results.
-            NotChecked: the library, or a thing that the library needs, is missing.
         """
 
 
@@ -109,7 +102,7 @@ def export(program: TemplateClassifier, target: Target, place: Path, pictures: S
         pictures: the pictures that the export and the program are compared on; labels are not needed.
 
     Returns:
-        A text that is shown to the user: which results were checked, or why nothing was checked.
+        A text that is shown to the user: which results were checked.
 
     Raises:
         InputError: `place` exists already, it cannot be written, the target cannot hold the program, or the export
@@ -124,16 +117,13 @@ def export(program: TemplateClassifier, target: Target, place: Path, pictures: S
         with TemporaryDirectory(dir=place.parent, prefix=".part-") as scratch:
             beside = Path(scratch, place.name)
             target.write(program, beside)
-            try:
-                verdict = f"checked, {target.check(Reference.of(program, pictures), beside)}"
-            except NotChecked as why:
-                verdict = f"not checked: {why}"
+            verdict = target.check(Reference.of(program, pictures), beside)
             beside.rename(place)
     except OSError as error:
         raise InputError(
             f"cannot write {place}: {error.strerror or error}; make room or name another --out."
         ) from error
-    return verdict
+    return f"checked, {verdict}"
 
 
 @dataclass(frozen=True)
@@ -162,21 +152,16 @@ class Reference:
         some = pictures[:: max(1, len(pictures) // PICTURES)][:PICTURES]
         return cls(program, tuple(some), program.clip.encode_pictures(some), len(pictures))
 
-    def first(self, n: int) -> Reference:
-        """Return a reference with only the first `n` pictures, for a comparison with a slow library."""
-        return Reference(self.program, self.pictures[:n], self.features[:n], self.total)
-
     @property
     def probabilities(self) -> Floats:
         """The probability of each class for each picture, at the program's temperature: float32 (n, C)."""
         return softmax(self.program.logits(self.features), self.program.temperature)
 
-    def same_classes(self, theirs: Floats, why: str = "") -> str:
+    def same_classes(self, theirs: Floats) -> str:
         """Compare the class embeddings of a library with those of the program; return a text with the result.
 
         Args:
             theirs: the class embeddings that the target's library makes, float32 (C, D).
-            why: the likely cause of a difference, as part of a sentence.
 
         Raises:
             Differs: the class embeddings are not equal within `TOLERANCE`.
@@ -186,28 +171,25 @@ class Reference:
             raise Differs(f"after loading, the class embeddings have the shape {theirs.shape}, not {ours.shape}.")
         largest = float((np.abs(theirs - ours) / np.maximum(1, np.linalg.norm(ours, axis=1, keepdims=True))).max())
         if not largest <= TOLERANCE:  # true for nan, too
-            raise Differs(f"after loading, the class embeddings differ by up to {largest:.1g}{why and f': {why}'}.")
+            raise Differs(f"after loading, the class embeddings differ by up to {largest:.1g}.")
         return f"class embeddings equal within {largest:.0e}"
 
-    def same_labels(self, theirs: npt.NDArray[np.int64], tie: float = TIE, why: str = "") -> str:
+    def same_labels(self, theirs: npt.NDArray[np.int64]) -> str:
         """Compare the labels that a library predicts with those of the program; return a text with the result.
 
         Args:
             theirs: the indices of the classes that the target's library predicts, int64 (n,).
-            tie: the largest accepted distance between the probability of such a class and the highest probability. The
-                program's probabilities are used. Within this distance, a label counts as the same.
-            why: the likely cause of a difference, as part of a sentence.
 
         Raises:
-            Differs: the distance is larger than `tie` for at least one picture.
+            Differs: to the program, such a class is less probable than the most probable one by more than `TIE`.
         """
         probabilities = self.probabilities
-        wrong = np.flatnonzero(probabilities[np.arange(len(theirs)), theirs] < probabilities.max(axis=1) - tie)
+        wrong = np.flatnonzero(probabilities[np.arange(len(theirs)), theirs] < probabilities.max(axis=1) - TIE)
         if len(wrong):
             name, label = self.pictures[wrong[0]].name, self.program.class_names[theirs[wrong[0]]]
             raise Differs(
-                f"after loading, {len(wrong)} of {len(theirs)} pictures get another label, such as {label!r} for {name}"
-                f"{why and f': {why}'}."
+                f"after loading, {len(wrong)} of {len(theirs)} pictures get another label, such as {label!r} for "
+                f"{name}."
             )
         sample = f" (a sample of {self.total:,})" if len(theirs) < self.total else ""
         return f"same label on {len(theirs)} of {len(theirs)} pictures{sample}"
@@ -231,54 +213,6 @@ class Reference:
             theirs, ours = pixels(file), self.program.clip.preprocess(own).numpy()
             if theirs.shape != ours.shape or not np.abs(theirs - ours).max() <= 1e-5:
                 raise Differs(f"its pixels() gives other numbers for {picture.name}.")
-
-
-def imported(name: str, install: str) -> Any:
-    """Import a module of a target's own library, and return it.
-
-    Raises:
-        NotChecked: the module is missing; the message holds `install`, which says how to get the module.
-    """
-    try:
-        return import_module(name)
-    except ImportError as error:
-        missing = (error.name or name).partition(".")[0]
-        raise NotChecked(f"{missing} is not installed: {install}") from error
-
-
-def no_place(
-    program: TemplateClassifier, form: str, *kinds: Literal["weights", "synonyms", "offsets", "pictures"]
-) -> str | None:
-    """Return why a form of export cannot hold a program; None if it can.
-
-    Args:
-        program: the program.
-        form: the name of the form, as the beginning of a sentence.
-        kinds: the kinds of content that the form has no place for. The program must have none of them.
-    """
-    has = {
-        "weights": len({weight for _, weight in program.templates}) > 1,
-        "synonyms": have_synonyms(program.class_names),
-        "offsets": program.offsets is not None,
-        "pictures": program.pictures is not None,
-    }
-    reasons = {
-        "weights": "weighs all templates alike and these have weights; take head",
-        "synonyms": "has one name a class and classes of this program have synonyms; take head or program.json",
-        "offsets": "has no place for this program's offsets; take head or program.json, or optimise with offsets=none",
-        "pictures": "has no place for labelled pictures; take head or onnx, or optimise with head=words",
-    }
-    return next((f"{form} {reasons[kind]}" for kind in kinds if has[kind]), None)
-
-
-def formatted(template: str, slot: str) -> str:
-    """Return a template for a library that fills it with `str.format`: with `slot` as its slot, and braces doubled."""
-    return template.replace("{", "{{").replace("}", "}}").replace(SLOT, slot)
-
-
-def spoken(class_names: Sequence[str]) -> list[str]:
-    """Return class names with spaces for underscores, as in prompts, for libraries that do not replace underscores."""
-    return [name.replace("_", " ") for name in class_names]
 
 
 _FEATURES = """\
@@ -311,39 +245,31 @@ def with_open_clip(before: str, arguments: str, logits: str, temperature: str, n
     return f"{before}{features}logits = {logits}\n{named}"
 
 
-def write_readme(program: TemplateClassifier, place: Path, code: str, more: str = "", own_clip: bool = False) -> None:
+def write_readme(program: TemplateClassifier, place: Path, code: str, own_clip: bool = False) -> None:
     """Write the README of an exported folder.
 
     The README contains no text that others wrote. Its code reads class names and templates from the other files in the
-    folder.
+    folder. If the code cannot work, the README has the reason instead.
 
     Args:
         program: the exported program.
         place: the folder.
         code: the source of a script that labels the pictures named on its command line, without `ipo_prompts`.
-        more: further sentences for the user.
         own_clip: whether the export contains the picture tower of the CLIP.
     """
-    (place / README).write_text(f"# How to use it\n\n{usage(program, code, own_clip)}{more}", encoding="utf-8")
-
-
-def usage(program: TemplateClassifier, code: str, own_clip: bool = False) -> str:
-    """Return the section of a README with the code; if the code cannot work, return the reason instead.
-
-    The arguments are those of `write_readme`.
-    """
+    text = (
+        "Save these lines as `use.py` in this folder and type `python use.py PICTURE …`. They print the label of each\n"
+        f"picture, and how probable it is:\n\n```python\n{code}```\n"
+    )
     if not own_clip and not open_clip_arguments(program.clip.name):
-        return (
+        text = (
             "The files were checked with pictures that IPO encoded. Only IPO has the demo CLIP, `embedded`, and no\n"
             "other tool can encode pictures with it. Two commands help; RUN is the run directory, or the file\n"
             "`program.json`, that was exported:\n\n"
             "- `ipo predict RUN PICTURES` labels pictures with IPO;\n"
             "- `ipo export RUN --to onnx --out DIR` writes the picture encoder, too, for code without IPO.\n"
         )
-    return (
-        "Save these lines as `use.py` in this folder and type `python use.py PICTURE …`. They print the label of each\n"
-        f"picture, and how probable it is:\n\n```python\n{code}```\n"
-    )
+    (place / README).write_text(f"# How to use it\n\n{text}", encoding="utf-8")
 
 
 _HEAD = '''\

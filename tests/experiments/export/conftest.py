@@ -1,10 +1,10 @@
-"""Small CLIPs with random weights, as a user loads them: a CLIP, also in transformers' format, and a SigLIP."""
+"""Small CLIPs with random weights, as a user loads them: a CLIP and a SigLIP."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import open_clip
 import pytest
@@ -14,7 +14,6 @@ from safetensors.torch import save_file
 from timm.models.vision_transformer import VisionTransformer
 
 from ipo_prompts.experiments.data import load_data
-from ipo_prompts.experiments.export.hf import save_model
 from ipo_prompts.metrics.clip import Clip, load_clip
 from ipo_prompts.metrics.pictures import Picture
 
@@ -24,23 +23,16 @@ TEXT = {"context_length": 77, "vocab_size": 49408, "width": WIDTH, "heads": 2, "
 WORDS = ["a", "photo", "of", "cat", "ice", "cream", "dog", "horse", "pizza", "robot", "tree", "weird"]
 
 
-class Twins(NamedTuple):
-    hf: Path
-    clip: Clip
-
-
 @pytest.fixture(scope="session")
 def pictures() -> list[Picture]:
     return [item.picture for item in load_data("embedded", seed=0).train[::40]][:12]
 
 
 @pytest.fixture(scope="session")
-def twins(tmp_path_factory: pytest.TempPathFactory) -> Twins:
-    folder = tmp_path_factory.mktemp("twins")
+def other(tmp_path_factory: pytest.TempPathFactory) -> Clip:
     config = {"embed_dim": DIM, "quick_gelu": True, "vision_cfg": VISION, "text_cfg": TEXT}
-    clip = made(folder / "open_clip", config, {"size": SIDE, "interpolation": "bicubic", "resize_mode": "shortest"})
-    save_model(clip, folder / "hf")
-    return Twins(folder / "hf", clip)
+    transform = {"size": SIDE, "interpolation": "bicubic", "resize_mode": "shortest"}
+    return made(tmp_path_factory.mktemp("other") / "open_clip", config, transform)
 
 
 @pytest.fixture(scope="session")

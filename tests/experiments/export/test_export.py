@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import runpy
-import sys
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -19,8 +18,7 @@ from safetensors import safe_open
 from ipo_prompts.experiments.cli.app import main
 from ipo_prompts.experiments.export import TARGETS, Differs, Reference, export
 from ipo_prompts.experiments.export.head import numpy_logits
-from ipo_prompts.experiments.export.hf import HuggingFace
-from ipo_prompts.experiments.export.plain import ClipBenchmark, OpenClip
+from ipo_prompts.experiments.export.plain import OpenClip
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.offsets import CentringOffsets, PriorOffsets
@@ -31,7 +29,6 @@ NAMES = ("cat", "ice_cream", "fish", '{x} "q" %d \\')
 ODD = "a {weird} \"quoted\" '<CLASS>' {0} {} {c} 9% \\ of <CLASS>, ☃"
 EQUAL = [(ODD, 2.0), ("a photo of a <CLASS>.", 2.0)]
 UNEQUAL = [(ODD, 2.0), ("a photo of a <CLASS>.", 1.0)]
-WITHOUT_HF = [name for name in TARGETS if name != "hf"]  # test_hf.py
 
 
 @pytest.fixture()
@@ -41,12 +38,12 @@ def program(clip: Clip) -> TemplateClassifier:
     return made
 
 
-@pytest.mark.parametrize("target", WITHOUT_HF)
+@pytest.mark.parametrize("target", TARGETS)
 @pytest.mark.parametrize("templates", [ODD, EQUAL], ids=["one", "ensemble"])
 def test_each_target_gives_the_same_loaded_back(
     target: str, templates: str, clip: Clip, pictures: list[Picture], tmp_path: Path
 ) -> None:
-    verdict = export(TemplateClassifier(clip, NAMES, templates), TARGETS[target](), tmp_path / "out.json", pictures)
+    verdict = export(TemplateClassifier(clip, NAMES, templates), TARGETS[target], tmp_path / "out.json", pictures)
     assert verdict.startswith("checked, ")
     assert f"same label on {len(pictures)} of {len(pictures)} pictures" in verdict
     assert [path.name for path in tmp_path.iterdir()] == ["out.json"]
@@ -73,7 +70,7 @@ def with_offsets(
 def test_offsets_are_exported_where_they_have_a_place(
     target: str, with_offsets: TemplateClassifier, pictures: list[Picture], tmp_path: Path
 ) -> None:
-    verdict = export(with_offsets, TARGETS[target](), tmp_path / "out.json", pictures)
+    verdict = export(with_offsets, TARGETS[target], tmp_path / "out.json", pictures)
     assert f"same label on {len(pictures)} of {len(pictures)} pictures" in verdict
     if target == "head":
         features = with_offsets.clip.encode_pictures(pictures)
@@ -81,15 +78,11 @@ def test_offsets_are_exported_where_they_have_a_place(
         np.testing.assert_allclose(logits, with_offsets.logits(features), atol=1e-4)
 
 
-@pytest.mark.parametrize("target", ["open_clip", "clip_benchmark", "txt", "hf"])
-def test_offsets_are_not_dropped_where_they_have_none(
-    target: str, clip: Clip, pictures: list[Picture], tmp_path: Path
-) -> None:
+def test_offsets_are_not_dropped_where_they_have_none(clip: Clip, pictures: list[Picture], tmp_path: Path) -> None:
     program = TemplateClassifier(clip, NAMES, ODD)
     program.offsets = PriorOffsets(np.zeros(len(NAMES), dtype=np.float32))
-    made = HuggingFace(model="any/model") if target == "hf" else TARGETS[target]()
     with pytest.raises(InputError, match=r"no place for this program's offsets; take head or program\.json, or "):
-        export(program, made, tmp_path / "out", pictures)
+        export(program, OpenClip(), tmp_path / "out", pictures)
     assert not list(tmp_path.iterdir())
 
 
@@ -117,25 +110,12 @@ def test_open_clip_builds_our_classifier_from_the_file(
     assert len(set(ours.tolist())) > 1  # else equal labels would say little
 
 
-def test_clip_benchmark_finds_and_fills_the_lists(
-    program: TemplateClassifier, pictures: list[Picture], tmp_path: Path
-) -> None:
-    from clip_benchmark.datasets.builder import build_dataset
-
-    export(program, ClipBenchmark("dummy"), tmp_path / "out", pictures)
-    files = {"custom_template_file": "templates.json", "custom_classname_file": "classnames.json"}
-    dataset = build_dataset("dummy", **{key: str(tmp_path / "out" / name) for key, name in files.items()})
-    assert dataset.classes == ["cat", "ice cream", "fish", NAMES[3]]
-    filled = [template.format(c=dataset.classes[3]) for template in dataset.templates]
-    assert filled == [template.replace("<CLASS>", NAMES[3]) for template, _ in EQUAL]
-
-
 def test_head_holds_weights_scale_and_temperature(
     clip: Clip, program: TemplateClassifier, pictures: list[Picture], tmp_path: Path
 ) -> None:
     program.set_templates(UNEQUAL)
     program.temperature = 0.5
-    assert export(program, TARGETS["head"](), tmp_path / "out", pictures).startswith("checked, with NumPy")
+    assert export(program, TARGETS["head"], tmp_path / "out", pictures).startswith("checked, with NumPy")
     about = json.loads((tmp_path / "out" / "head.json").read_text(encoding="utf-8"))
     assert [(one["template"], one["weight"]) for one in about["templates"]] == UNEQUAL
     logits = numpy_logits(tmp_path / "out", clip.encode_pictures(pictures))
@@ -143,33 +123,10 @@ def test_head_holds_weights_scale_and_temperature(
     np.testing.assert_allclose(scaled.numpy(), program.probabilities(pictures), atol=1e-5)
 
 
-@pytest.mark.parametrize(
-    ("target", "templates", "message"),
-    [
-        ("open_clip", UNEQUAL, "build_zero_shot_classifier of open_clip weighs all templates alike"),
-        ("clip_benchmark", UNEQUAL, "CLIP_benchmark weighs all templates alike"),
-        ("hf", EQUAL, "has one hypothesis_template and this is an ensemble of 2"),
-        ("hf", ODD, "written for transformers, which has no place for its towers, weights or picture"),
-        ("txt", UNEQUAL, "holds no weights"),
-        ("txt", " a <CLASS>", "begins or ends with a space"),
-    ],
-)
-def test_what_a_target_cannot_express_is_refused(
-    target: str, templates: str, message: str, clip: Clip, pictures: list[Picture], tmp_path: Path
-) -> None:
-    with pytest.raises(InputError, match=message):
-        export(TemplateClassifier(clip, NAMES, templates), TARGETS[target](), tmp_path / "out", pictures)
+def test_weights_are_not_dropped(clip: Clip, pictures: list[Picture], tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="weighs all templates alike and these have weights; take head"):
+        export(TemplateClassifier(clip, NAMES, UNEQUAL), OpenClip(), tmp_path / "out", pictures)
     assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize(("dataset", "known"), [("cifar10", 10), ("wds/vtab-pets", 37), ("vtab/dtd", 47)])
-def test_a_data_set_of_other_classes_is_refused(dataset: str, known: int, clip: Clip) -> None:
-    program = TemplateClassifier(clip, NAMES, EQUAL)
-    reason = ClipBenchmark(dataset).refusal(program)
-    assert reason and reason.startswith(f"the data set {dataset} of CLIP_benchmark has {known} classes and the program")
-    assert ClipBenchmark("wds/mine").refusal(program) is None
-    ten = TemplateClassifier(clip, [f"class {i}" for i in range(10)], EQUAL)
-    assert ClipBenchmark("cifar10").refusal(ten) is None
 
 
 class _Wrong(OpenClip):
@@ -187,32 +144,19 @@ def test_an_export_that_differs_is_not_kept(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_another_label_is_noticed_unless_it_is_a_tie(program: TemplateClassifier, pictures: list[Picture]) -> None:
+def test_another_label_is_noticed(program: TemplateClassifier, pictures: list[Picture]) -> None:
     reference = Reference.of(program, pictures)
     theirs = reference.probabilities.argsort(axis=1)[:, -1]
     assert reference.same_labels(theirs) == f"same label on {len(pictures)} of {len(pictures)} pictures"
     theirs[3] = reference.probabilities[3].argmin()
     with pytest.raises(Differs, match=f"1 of {len(pictures)} pictures get another label"):
         reference.same_labels(theirs)
-    reference.same_labels(theirs, tie=1.0)
 
 
 def test_many_pictures_are_sampled_and_it_says_so(program: TemplateClassifier, pictures: list[Picture]) -> None:
     reference = Reference.of(program, [*pictures] * 7)
     labels = reference.probabilities.argmax(axis=1)
     assert reference.same_labels(labels) == f"same label on 36 of 36 pictures (a sample of {7 * len(pictures)})"
-    assert reference.first(2).same_labels(labels[:2]).startswith("same label on 2 of 2 pictures (a sample of ")
-
-
-def test_a_missing_library_is_said_and_the_export_kept(
-    program: TemplateClassifier, pictures: list[Picture], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in [name for name in sys.modules if name.startswith("clip_benchmark")]:
-        monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setitem(sys.modules, "clip_benchmark", None)
-    verdict = export(program, ClipBenchmark(), tmp_path / "out", pictures)
-    assert verdict == "not checked: clip_benchmark is not installed: pip install clip_benchmark requests"
-    assert (tmp_path / "out" / "templates.json").is_file()
 
 
 # --- the command
@@ -258,17 +202,12 @@ def test_the_text_in_the_open_clip_file_can_be_followed(
 @pytest.mark.parametrize(
     ("to", "out", "more", "message"),
     [
-        ("tflite", "out", [], "no target 'tflite'; it can be open_clip, clip_benchmark, hf, head, onnx"),
-        ("openclip", "out", [], r"no target 'openclip' \(did you mean open_clip\?\); it can be"),
-        ("txt", "run", [], "run already exists"),
-        ("txt", "run/program.json/out", [], "program.json is a file; choose another place"),
-        ("txt", "out", ["--pictures", "gone.png"], "cannot read the picture gone.png"),
-        ("txt", "out", ["--pictures", "run"], "no pictures in run"),
-        ("txt", "x" * 300, [], "cannot write .*xxx: File name too long"),
-        ("txt", "out", ["--pictures", "x" * 300], "cannot read the picture x+: File name too long"),
-        ("txt", "out", ["--dataset", "wds/x"], "--dataset is for --to clip_benchmark, not txt"),
-        ("npz", "out.npz", [], "no target 'npz'; it can be open_clip, clip_benchmark, hf, head, onnx"),
-        ("head", "out", ["--hf-model", "x"], "--hf-model is for --to hf, not head"),
+        ("openclip", "out", [], r"no target 'openclip' \(did you mean open_clip\?\); it can be open_clip, head, onnx"),
+        ("head", "run", [], "run already exists"),
+        ("head", "run/program.json/out", [], "program.json is a file; choose another place"),
+        ("head", "out", ["--pictures", "gone.png"], "cannot read the picture gone.png"),
+        ("head", "out", ["--pictures", "run"], "no pictures in run"),
+        ("head", "x" * 300, [], "cannot write .*xxx: File name too long"),
         ("program.json", "out", [], "a name that ends with .json"),
         ("onnx", "out", [], "^ipo: exporting to onnx needs the package onnx: pip install "),
     ],
