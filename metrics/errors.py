@@ -232,6 +232,11 @@ def money(usd: float | None) -> str:
     return "price unknown" if usd is None else f"${usd:.4f}" if usd else "$0"
 
 
+def at_most(usd: float | None) -> str:
+    """Return the highest price as text, such as `at most $0.0123`; None means that the price is unknown."""
+    return f"at most {money(usd)}" if usd else money(usd)
+
+
 def printable(text: str) -> str:
     """Escape characters that would move a terminal's cursor or change a line's direction, and cut a very long line.
 

@@ -60,9 +60,6 @@ class Surrogate:
         reward: the reward, which scores by class embeddings.
         units: the units that templates are scored on.
         template: the template from which all changes are measured.
-
-    Attributes:
-        share: the share of the classes with which a template is encoded for a prediction.
     """
 
     def __init__(self, reward: EmbeddingReward, units: Any, template: str) -> None:
@@ -70,7 +67,6 @@ class Surrogate:
         self._reward, self._units = reward, units
         self._few = np.sort(np.random.default_rng(0).permutation(len(names))[: few_of(len(names))])
         self._few_names = [names[i] for i in self._few]
-        self.share = len(self._few) / len(names)
         (self._start,) = reward.texts.encode([template], names)
         kept = max(FEWEST, min(FIRST + LAST, BYTES // self._start.nbytes))
         self._changes = np.empty((kept, *self._start.shape), np.float32)

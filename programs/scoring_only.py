@@ -10,7 +10,6 @@ from functools import cached_property
 from ipo_prompts.metrics.arrays import spread
 from ipo_prompts.metrics.reward import Reward, Score, Units, by_embeddings
 from ipo_prompts.metrics.surrogate import Surrogate
-from ipo_prompts.programs.lm.ledger import Ledger
 from ipo_prompts.programs.record.score_keeper import ScoreKeeper
 from ipo_prompts.programs.strategies.base import ScoredOnly
 from ipo_prompts.programs.templates.settings import SearchSettings
@@ -30,7 +29,6 @@ class ScoringOnly:
         reward: the reward.
         units: the search units.
         record: the keeper, which writes scores down before they are used.
-        ledger: the ledger, which is told how much was scored.
         problem: a function that returns why a template cannot be scored, or None.
         check_limits: a function that takes the number of the step, and raises an error if a limit is reached.
         found: the templates that were scored so far, or tried and passed over.
@@ -40,7 +38,6 @@ class ScoringOnly:
     reward: Reward
     units: Units
     record: ScoreKeeper
-    ledger: Ledger
     problem: Callable[[str], str | None]
     check_limits: Callable[[int], None]
     found: list[ScoredOnly] = field(default_factory=list)
@@ -72,8 +69,6 @@ class ScoringOnly:
             for template in tried:
                 value, loss = made.get(template, (-math.inf, math.inf))
                 self.found.append(ScoredOnly(template, value, loss, number, around))
-            share = surrogate.share if surrogate else 0
-            self.ledger.on_scored(len(new) + share * (len(tried) - len(new)), around)
         return scores
 
     @cached_property

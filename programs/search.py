@@ -254,7 +254,6 @@ class _Run:
             reward=self.reward,
             units=self.units,
             record=self.record,
-            ledger=self.ledger,
             problem=self.problem,
             check_limits=self._check_limits,
         )
@@ -280,7 +279,6 @@ class _Run:
     def loop(self) -> str:
         """Do the steps, and return why they ended."""
         empty = since_better = 0
-        self.ledger.on_scored(0, "")
         for number in range(self.settings.steps):
             before = self.history.best
             self._check_limits(number)

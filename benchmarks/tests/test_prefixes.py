@@ -9,16 +9,11 @@ from typing import Any
 
 import pytest
 
-from benchmarks.lab import GRIDS
-from benchmarks.lab.bed import SHIFTED
 from benchmarks.lab.prefixes import InOrder, Prefixes, after
 from ipo_prompts.experiments.compare import cell as cells_of
-from ipo_prompts.experiments.compare.cell import FILE_NAME, Cell, run_cell
-from ipo_prompts.experiments.compare.forecasting import forecast, forecast_text
-from ipo_prompts.experiments.compare.grid import entries, load_grid
+from ipo_prompts.experiments.compare.cell import Cell, run_cell
 from ipo_prompts.experiments.compare.methods import METHODS
 from ipo_prompts.experiments.compare.methods.base import Absent, Lesson, Templates
-from ipo_prompts.experiments.compare.runner import TIME_FILE_NAME
 from ipo_prompts.experiments.compare.tables.table import build_table
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import InputError
@@ -130,15 +125,3 @@ def test_what_cannot_be_read_after_fewer_looks_is_one_sentence(
 ) -> None:
     with pytest.raises(InputError, match=said):
         run_cell(cell(method, targets, **settings), tmp_path / "cell")
-
-
-def test_the_grid_of_claims_is_reckoned_by_its_finished_cells(tmp_path: Path) -> None:
-    found = entries(load_grid(f"{GRIDS}/claims.yaml", [f"data={SHIFTED}clean@21", "seeds=2"]), tmp_path)
-    assert forecast(found)["minutes_left"] is None, "nothing is known before a cell is done"
-    for entry, seconds in ((found[0], 6), (found[-1], 60)):  # one baseline, one row of pairs
-        entry.folder.mkdir(parents=True)
-        (entry.folder / FILE_NAME).write_text("{}")
-        (entry.folder / TIME_FILE_NAME).write_text(f'{{"seconds": {seconds}}}')
-    expected = forecast(found)
-    assert expected["minutes_left"] == round((6 + 60 + 16 * 33) / 60, 1), "other rows take the mean of both"
-    assert "all that is left takes 9.9 minutes" in forecast_text(expected)

@@ -46,7 +46,6 @@ def benchmark(
     budget_usd: Annotated[float | None, typer.Option(help="stop when the cells have cost this many US dollars")] = None,
     trust: common.Trust = False,
     dry_run: common.DryRun = False,
-    time: common.Time = False,
     verbose: Annotated[bool, typer.Option(help="with --dry-run, also print notes")] = False,
     as_json: common.Json = False,
     quiet: common.Quiet = False,
@@ -84,7 +83,6 @@ def benchmark(
     from ipo_prompts.experiments.run.live_view import Ui
     from ipo_prompts.programs.record.trust import outside, trusting
 
-    common.check_time(time, dry_run)
     folder = out or Path("runs") / Path(grid).stem
     if grid.endswith(ENDING):
         if words or executor != "here" or budget_usd is not None or dry_run or part:
@@ -110,7 +108,7 @@ def benchmark(
         if part:
             places = f"part {part}: {len(found)} of {len(whole)} cells, {places}"
         common.show(
-            {**forecast(found, time=time), "places": places},
+            {**forecast(found), "places": places},
             lambda told: f"{forecast_text(told, verbose=verbose)}\n{told['places']}",
             as_json,
         )

@@ -47,7 +47,6 @@ GpuShare = Annotated[
     typer.Option(help="share of a GPU for each cell on Ray, 0 to 1; default 1 if there are GPUs", metavar="SHARE"),
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="run nothing; print what would be asked, and the price")]
-Time = Annotated[bool, typer.Option("--time", help="with --dry-run, also measure one batch to estimate the minutes")]
 Trust = Annotated[
     bool, typer.Option("--trust", help="allow the CLIP, data and models of a run or program from elsewhere")
 ]
@@ -104,12 +103,6 @@ def read_about(words: Sequence[str] | None, command: str, *also: str) -> RunConf
 def about_data(config: RunConfig) -> dict[str, Any]:
     """Return those settings of a configuration that describe data, as keyword arguments of `load_data`."""
     return {key: getattr(config, key) for key in ABOUT}
-
-
-def check_time(time: bool, dry_run: bool) -> None:
-    """Refuse `--time` without `--dry-run`."""
-    if time and not dry_run:
-        raise InputError("--time is for a dry run; add --dry-run, or leave --time out.")
 
 
 def look_first(

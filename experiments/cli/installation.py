@@ -12,15 +12,12 @@ import shutil
 import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from ipo_prompts.experiments.cli.common import Clip, Data, Describer, Json, Lm, show
 from ipo_prompts.metrics.errors import InputError, money, to_install
-
-if TYPE_CHECKING:
-    from ipo_prompts.experiments.run.plan import Plan
 
 EXTRAS = {
     "local": ("xllamacpp",),
@@ -46,7 +43,6 @@ def doctor(
     clip: Clip = None,
     describer: Describer = None,
     data: Data = None,
-    device: Annotated[bool, typer.Option("--device", help="measure the speed of the CLIP on each device")] = False,
     as_json: Json = False,
 ) -> int:
     """Print what is installed, which extras are missing, which models and keys are there, and what a run would cost."""
@@ -82,26 +78,10 @@ def doctor(
             "would run": estimate(planned),
             "problem": None,
         }
-        if device:
-            findings["pace"] = _paces(planned)
     except InputError as error:
         findings["problem"] = str(error)
     show(findings, _text, as_json)
     return 1 if findings["problem"] else 0
-
-
-def _paces(planned: Plan) -> list[str]:
-    """Time the CLIP of a run on each device, and return a line for each."""
-    from ipo_prompts.experiments.run.timing import pace_of
-    from ipo_prompts.metrics.clip import load_clip
-    from ipo_prompts.metrics.device import devices
-
-    config, drawn = planned.config, planned.drawn
-    pictures, found = [item.picture for item in drawn.search], []
-    for name in devices()[1:] or devices():  # the first name means the device of the second
-        pace = pace_of(load_clip(config.clip, name, config.precision), pictures, drawn.class_names)
-        found.append(pace.told(name))
-    return found
 
 
 def _version(package: str) -> str:
@@ -137,8 +117,6 @@ def _text(findings: dict[str, Any]) -> str:
         elif isinstance(value, dict):
             between = "; " if name == "extras" else ", "
             lines.append(f"{name:13} " + between.join(f"{key} {state}" for key, state in value.items()))
-        elif isinstance(value, list):
-            lines += [f"{name:13} {line}" for line in value]
         elif name != "problem":
             lines.append(f"{name:13} {value}")
     lines.append(f"problem       {findings['problem']}" if findings["problem"] else "this job would run.")

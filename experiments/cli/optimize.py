@@ -23,15 +23,13 @@ from ipo_prompts.experiments.cli.common import (
     Lm,
     Quiet,
     Seed,
-    Time,
     Trust,
-    check_time,
     examples,
     meaning,
     print_json,
     show,
 )
-from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.errors import InputError, at_most
 
 if TYPE_CHECKING:
     from ipo_prompts.experiments.run.config import RunConfig
@@ -74,7 +72,6 @@ def search_template(
     max_minutes: Annotated[float | None, typer.Option(help=meaning("max_minutes"))] = None,
     trust: Trust = False,
     dry_run: DryRun = False,
-    time: Time = False,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
@@ -83,7 +80,6 @@ def search_template(
     from ipo_prompts.programs.record.redaction import check_key
     from ipo_prompts.programs.record.trust import resume_command, trusting
 
-    check_time(time, dry_run)
     if resume and out:
         raise InputError("--resume works in its own directory; leave --out away.")
     flags = {
@@ -120,15 +116,7 @@ def search_template(
         from ipo_prompts.experiments.run.beforehand import estimate
         from ipo_prompts.experiments.run.plan import plan
 
-        planned = plan(config, ready=time, say=ui.say)
-        forecast = estimate(planned, folder)
-        if time:
-            from ipo_prompts.experiments.run.timing import timed
-
-            pace, told = timed(planned.config, planned.drawn)
-            minutes = pace.seconds(forecast["pictures"], forecast["texts"]) / 60
-            forecast |= {"time": {"minutes": minutes, "told": told}}
-        show(forecast, _forecast_text, as_json)
+        show(estimate(plan(config, ready=False, say=ui.say), folder), _forecast_text, as_json)
         return 0
     from dspy.utils.exceptions import LMError
 
@@ -202,11 +190,9 @@ def _take_data(words: Sequence[str], flag: str | None) -> tuple[list[str], str |
 
 
 def _forecast_text(forecast: dict[str, Any]) -> str:
-    from ipo_prompts.experiments.run.likely import prices
-
     lines = [
         f"{role}: {part['name']}, about {part['calls']:,} calls if each answer can be used, with at most "
-        f"{part['tokens_in']:,} tokens in and {part['tokens_out']:,} out, {prices(part['likely'], part['usd'])}"
+        f"{part['tokens_in']:,} tokens in and {part['tokens_out']:,} out, {at_most(part['usd'])}"
         for role in ("optimizer", "describer")
         if (part := forecast[role])
     ]
@@ -219,12 +205,9 @@ def _forecast_text(forecast: dict[str, Any]) -> str:
     taken += [forecast["opened"]] if forecast["opened"] else []
     texts = f"at most {forecast['texts']:,} texts"
     taken.append(f"{forecast['pictures']:,} pictures are encoded, the sealed ones included, and {texts}")
-    if "time" in forecast:
-        taken.append(f"about {forecast['time']['minutes']:.1f} min of encoding on {forecast['time']['told']}")
     if not lines:
         return "\n".join([*taken, "no language model is asked; it costs nothing."])
     minutes = max(1, round(forecast["seconds"] / 60))
-    cost = prices(forecast["likely"], forecast["usd"])
     waiting = f"about {minutes} min of waiting, and more if an answer has to be asked for again"
-    together = f"together: {cost}, {waiting}; nothing was asked yet"
+    together = f"together: {at_most(forecast['usd'])}, {waiting}; nothing was asked yet"
     return "\n".join([*taken, *lines, together])

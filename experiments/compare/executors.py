@@ -84,10 +84,6 @@ class Executor(ABC):
 
     threads: int | None
 
-    def at_once(self) -> int:
-        """Return how many items run at once. No item is run."""
-        return 1
-
     @abstractmethod
     def places(self) -> str:
         """Return a text that says how many items run at once, and where. No item is run.
@@ -165,10 +161,6 @@ class Pool(Executor):
 
     workers: int
     threads: int
-
-    def at_once(self) -> int:
-        """See `Executor`."""
-        return self.workers
 
     def places(self) -> str:
         """See `Executor`."""
@@ -260,11 +252,6 @@ class Ray(Executor):
     address: str | None
     threads: int
     gpus: float | None = None
-
-    def at_once(self) -> int:
-        """See `Executor`."""
-        self._connect()
-        return sum(self._room()[1].values())
 
     def places(self) -> str:
         """See `Executor`."""

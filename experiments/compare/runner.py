@@ -7,17 +7,14 @@ cell was resumed.
 
 from __future__ import annotations
 
-import json
 import logging
 import sys
-import time
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import closing, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 from ipo_prompts.experiments.compare.cell import FILE_NAME, Cell, run_config, shared_config
@@ -32,8 +29,7 @@ from ipo_prompts.experiments.run.config import RunConfig
 from ipo_prompts.experiments.run.files import write_text
 from ipo_prompts.experiments.run.plan import SPLIT_SEED, backends, draw_for, room_of
 from ipo_prompts.metrics.clip import check_name
-from ipo_prompts.metrics.errors import InputError, duration, money
-from ipo_prompts.metrics.files import read_bytes
+from ipo_prompts.metrics.errors import InputError, money
 from ipo_prompts.programs.lm.ledger import total_usd
 from ipo_prompts.programs.record.journal import FILE_NAME as JOURNAL
 from ipo_prompts.programs.record.journal import read
@@ -41,8 +37,6 @@ from ipo_prompts.programs.record.redaction import redact
 
 FAILURE_FILE_NAME = "failure.txt"
 """The file with the traceback of a cell's last failure."""
-TIME_FILE_NAME = "seconds.json"
-"""The file that says how long a cell took in its last session. It is separate: no result may depend on the time."""
 
 
 def check_grid(found: Sequence[GridCell], *, ready: bool = True) -> None:
@@ -147,8 +141,6 @@ class Progress:
         entry: the cell that was just finished.
         content: the result of that cell, or a `Failure`.
         usd: the US dollars paid in all sessions; None when a price is not known.
-        left: the seconds that the remaining cells take, at the pace of each row so far and with as many cells at once
-            as the executor does; None if no pace is known.
     """
 
     done: int
@@ -156,7 +148,6 @@ class Progress:
     entry: GridCell
     content: dict[str, Any] | Failure
     usd: float | None
-    left: float | None
 
 
 def run_all(
@@ -199,7 +190,7 @@ def run_all(
 
     if stopped := spent():
         return contents, stopped
-    work, at_once = partial(do, session=uuid.uuid4().hex), executor.at_once()
+    work = partial(do, session=uuid.uuid4().hex)
     with closing(executor.run(work, [found[place] for place in waiting])) as outcomes:
         for index, outcome in outcomes:
             if outcome is None:
@@ -208,10 +199,7 @@ def run_all(
             contents[place], paid[place] = outcome, paid_for(found[place])
             _note_failure(found[place], outcome)
             done = len(found) - contents.count(None)
-            left = seconds_left(found, contents)
-            if left is not None:
-                left /= max(1, min(at_once, len(found) - done))
-            on_progress(Progress(done, len(found), found[place], outcome, total_usd(paid), left))
+            on_progress(Progress(done, len(found), found[place], outcome, total_usd(paid)))
             if stopped := spent():
                 break
     for place in waiting:
@@ -229,11 +217,7 @@ def do(entry: GridCell, session: str) -> dict[str, Any] | None:
     with claimed(entry.folder, session) as ours:
         if not ours:
             return None
-        started = time.monotonic()
-        content = entry.run()
-        seconds = {"schema": 1, "seconds": round(time.monotonic() - started, 1)}
-        write_text(entry.folder / TIME_FILE_NAME, json.dumps(seconds) + "\n")
-        return content
+        return entry.run()
 
 
 def paid_for(entry: GridCell) -> float | None:
@@ -249,11 +233,10 @@ def paid_for(entry: GridCell) -> float | None:
 
 
 def print_progress(progress: Progress) -> None:
-    """Print a line on stderr: the outcome of a cell, the cost of all cells, and the time that the other cells take."""
+    """Print a line on stderr: the outcome of a cell, and the cost of all cells."""
     content = progress.content
     said = f"failed: {content.line}" if isinstance(content, Failure) else progress.entry.said(content)
-    left = f", about {duration(progress.left)} left" if progress.left else ""
-    line = f"{progress.done}/{progress.total}  {progress.entry.name}: {said}  ({money(progress.usd)}{left})"
+    line = f"{progress.done}/{progress.total}  {progress.entry.name}: {said}  ({money(progress.usd)})"
     print(line, file=sys.stderr, flush=True)
 
 
@@ -265,30 +248,3 @@ def _note_failure(entry: GridCell, content: object) -> None:
         write_text(file, redact(content.trace))
     else:
         file.unlink(missing_ok=True)
-
-
-def seconds_left(found: Sequence[GridCell], contents: Iterable[object]) -> float | None:
-    """Return the seconds that the waiting cells take on one worker; None if no cell has a known time.
-
-    A waiting cell takes as long as the finished cells of its row on its data set on average; or else as those of its
-    row; or else as all finished cells.
-    """
-    took: dict[tuple[str, ...], list[float]] = {}
-    waiting = []
-    for entry, content in zip(found, contents, strict=True):
-        if content is None:
-            waiting.append(entry)
-            continue
-        with suppress(OSError, ValueError, KeyError, TypeError):  # a bad time file must not stop the grid
-            seconds = json.loads(read_bytes(entry.folder / TIME_FILE_NAME, 1_000))["seconds"]
-            for alike in _alike(entry):
-                took.setdefault(alike, []).append(float(seconds))
-    if not took:
-        return None
-    means = {alike: fmean(values) for alike, values in took.items()}
-    return sum(next(means[alike] for alike in _alike(entry) if alike in means) for entry in waiting)
-
-
-def _alike(entry: GridCell) -> list[tuple[str, ...]]:
-    """Return the groups of cells that a cell belongs to, the group of the most similar cells first."""
-    return [(entry.label, entry.cell.data), (entry.label,), ()]

@@ -2,31 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from ipo_prompts.experiments.data import DataSet
 from ipo_prompts.experiments.data.dataset import in_threads
 from ipo_prompts.experiments.run.config import ASK_NO_MODEL
-from ipo_prompts.experiments.run.likely import likely_usd, mean
 from ipo_prompts.experiments.run.openings import Openings, cost_of_opening
 from ipo_prompts.experiments.run.plan import Plan
 from ipo_prompts.experiments.run.searching import read_earlier
 from ipo_prompts.metrics.arrays import spread
 from ipo_prompts.metrics.classification import ClipReward
 from ipo_prompts.metrics.clip import Clip
-from ipo_prompts.metrics.errors import InputError, money, printable
+from ipo_prompts.metrics.errors import InputError, printable
 from ipo_prompts.metrics.features import Progress
 from ipo_prompts.metrics.pictures import Picture
 from ipo_prompts.metrics.surrogate import texts_for
 from ipo_prompts.metrics.template import BASELINE
 from ipo_prompts.programs.candidates import forecast_names
 from ipo_prompts.programs.domain import forecast_domain
-from ipo_prompts.programs.lm.ledger import Usage, total_usd
+from ipo_prompts.programs.lm.ledger import total_usd
 from ipo_prompts.programs.naming import about_names, suggestions
 from ipo_prompts.programs.strategies.base import Expected, Forecast, forecast_of, room_for_words
 
@@ -41,24 +39,21 @@ REMOTE_SECONDS = 3.0
 """The seconds of one call of a server that answers in a few lines; assumed, not measured."""
 
 
-def estimate(
-    planned: Plan, folder: Path | None = None, used: Mapping[str, Usage | None] = MappingProxyType({})
-) -> dict[str, Any]:
-    """Forecast the calls of the language models in a run, the most that they can cost, and what they likely cost.
+def estimate(planned: Plan, folder: Path | None = None) -> dict[str, Any]:
+    """Forecast the calls of the language models in a run, and the most that they can cost.
 
     Calls that are repeated after unusable answers are not forecast: only a budget limits their number.
 
     Args:
         planned: the plan of the run.
         folder: the run directory; None leaves earlier openings uncounted: `opened` is then None.
-        used: what replies in this setting have used so far, by role; see `likely`.
 
     Returns:
         A dictionary with these keys:
 
-        `optimizer`, `describer`: `name, calls, tokens_in, tokens_out, usd, likely, seconds` of each model; None
-        for a model that the run does not use. `usd` is the highest price, `likely` the likely one; None: not known.
-        `usd`, `likely`, `seconds`: the prices and the waiting time of both models together.
+        `optimizer`, `describer`: `name, calls, tokens_in, tokens_out, usd, seconds` of each model; None for a model
+        that the run does not use. `usd` is the highest price; None: not known.
+        `usd`, `seconds`: the price and the waiting time of both models together.
         `pictures`: the number of pictures of the run, the sealed ones included.
         `texts`: the most texts that are encoded: a template with a class name each.
         `context`: see `_context`.
@@ -70,11 +65,9 @@ def estimate(
         InputError: there is no run to start from, or a question does not fit into the context of the language model.
     """
     drawn = planned.drawn
-    most = {role: calls for role, of in ASKED.items() if (calls := of(planned))}
-    likely = likely_usd(planned, most, _descriptions(planned), used)
-    backends = {"optimizer": planned.optimizer, "describer": planned.describer}
     roles = {
-        role: _forecast(backend, most[role], likely[role]) if backend else None for role, backend in backends.items()
+        "optimizer": _optimizer(planned, planned.optimizer) if planned.optimizer else None,
+        "describer": _describer(planned, planned.describer) if planned.describer else None,
     }
     usd = total_usd(role["usd"] for role in roles.values() if role)
     seconds = sum(role["seconds"] for role in roles.values() if role)
@@ -84,7 +77,6 @@ def estimate(
     return {
         **roles,
         "usd": usd,
-        "likely": total_usd(likely.values()),
         "seconds": seconds,
         "pictures": sum(map(len, (drawn.search, drawn.selection, drawn.test, drawn.new_test))),
         "texts": _texts(planned),
@@ -92,14 +84,6 @@ def estimate(
         "start_from": taken,
         "opened": opened,
     }
-
-
-def anew(planned: Plan, used: Mapping[str, Usage]) -> str:
-    """Say what a run will likely cost, by its replies so far; empty before there are enough, or if it is free."""
-    if not total_usd(role.usd for role in used.values()) or not any(map(mean, used.values())):
-        return ""
-    likely = estimate(planned, used=used)["likely"]
-    return "" if likely is None else f"by the replies so far, the whole run will likely cost {money(likely)}"
 
 
 def _opened(planned: Plan, folder: Path, before: Sequence[Openings]) -> str | None:
@@ -123,9 +107,7 @@ def _texts(planned: Plan) -> int:
     return classes * (1 + search.steps * search.candidates_per_step) + scored_only
 
 
-def _optimizer(planned: Plan) -> Forecast | None:
-    if planned.optimizer is None:
-        return None
+def _optimizer(planned: Plan, backend: Backend) -> dict[str, Any]:
     config = planned.config
     number, longest = _descriptions(planned)
     expected = Expected(config.search, planned.data.task, max(0, number * (longest + 1) - 1), config.max_tokens)
@@ -135,12 +117,12 @@ def _optimizer(planned: Plan) -> Forecast | None:
         asked = replace(asked, tokens_in=min(asked.tokens_in, most))
     about = planned.drawn.class_names, planned.data.task, config.max_tokens
     further = [forecast_domain(*about)] if room_for_words(planned.unasked) else []
-    if config.names == "search" and not planned.optimizer.small:
+    if config.names == "search" and not backend.small:
         further.append(forecast_names(*about))
     for more in further:
         tokens = asked.tokens_in + more.tokens_in, asked.tokens_out + more.tokens_out
         asked = Forecast(asked.calls + more.calls, *tokens)
-    return asked
+    return _forecast(backend, asked)
 
 
 def _descriptions(planned: Plan) -> tuple[int, int]:
@@ -177,34 +159,28 @@ def _context(planned: Plan) -> dict[str, Any] | None:
     return {"tokens": room.window.tokens, "room": room.tokens, "told": told, "cut": found is not None}
 
 
-def _describer(planned: Plan) -> Forecast | None:
+def _describer(planned: Plan, backend: Backend) -> dict[str, Any]:
     import dspy
 
     from ipo_prompts.programs.describers.multimodal import QUESTIONS
     from ipo_prompts.programs.lm.ledger import TOKENS_PER_PICTURE
 
-    if planned.describer is None:
-        return None
     asked = QUESTIONS[planned.config.describer_question]
     calls = min(planned.config.described_pictures, len(planned.drawn.search))
     inputs = {"task": planned.data.task, "image": dspy.Image("data:image/png;base64,")}
     told = {name: value for name, value in inputs.items() if name in asked.signature.input_fields}
     messages = dspy.ChatAdapter().format(asked.signature, [], told)
     question = sum(len(str(message["content"]).encode()) for message in messages) + TOKENS_PER_PICTURE
-    return Forecast(calls, calls * question, calls * asked.max_tokens)
+    return _forecast(backend, Forecast(calls, calls * question, calls * asked.max_tokens))
 
 
-ASKED = {"optimizer": _optimizer, "describer": _describer}
-
-
-def _forecast(backend: Backend, expected: Forecast, likely: float | None) -> dict[str, Any]:
+def _forecast(backend: Backend, expected: Forecast) -> dict[str, Any]:
     return {
         "name": backend.model,
         "calls": expected.calls,
         "tokens_in": expected.tokens_in,
         "tokens_out": expected.tokens_out,
         "usd": backend.price(expected.tokens_in, expected.tokens_out),
-        "likely": likely,
         "seconds": round(expected.calls * (LOCAL_SECONDS if backend.small else REMOTE_SECONDS)),
     }
 

@@ -17,14 +17,20 @@ import typer
 from rich.console import Console, Group
 from rich.control import Control
 from rich.live import Live
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn, TransferSpeedColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 from rich.segment import ControlType
 from rich.table import Table
 from rich.text import Text
 
 from ipo_prompts.experiments.run.config import RunConfig, about_preset
-from ipo_prompts.experiments.run.plan import Plan
-from ipo_prompts.experiments.run.time_left import TimeLeft, Work, work_of
 from ipo_prompts.metrics.clip import check_name
 from ipo_prompts.metrics.clock import Wait
 from ipo_prompts.metrics.errors import InputError, flag, money
@@ -55,7 +61,6 @@ class Ui:
         self._searching = False
         self._live = self.console.is_terminal and not quiet
         self._ledger: Ledger | None = None
-        self._time: TimeLeft | None = None
         self._read: set[str] = set()
         self._initial: ScoredTemplate | None = None
         self.scale = FRACTION
@@ -67,7 +72,7 @@ class Ui:
             BarColumn(),
             TextColumn("step {task.completed}/{task.total}"),
             TimeElapsedColumn(),
-            TextColumn("{task.fields[left]}"),
+            TimeRemainingColumn(),
         )
 
     # Templates are untrusted text. They are passed to rich as `Text`: rich reads no markup and no :emoji: codes in it.
@@ -162,19 +167,18 @@ class Ui:
         return progress
 
     @contextmanager
-    def search(self, ledger: Ledger, planned: Plan | None = None) -> Iterator[None]:
-        """Show the search, what it waits for, and the time that is left by its plan, while the block runs.
+    def search(self, ledger: Ledger) -> Iterator[None]:
+        """Show the search and what it waits for, while the block runs.
 
         In a terminal, only the best template is left of the view.
         """
         self._ledger = ledger
-        self._time = TimeLeft(self._steps, work_of(planned) if planned else Work(), ledger)
-        ledger.on_wait, ledger.on_scored = self._waiting, self._scored
+        ledger.on_wait = self._waiting
         if not self._live:
             yield
             return
         self._wipe()
-        self._progress.add_task("search", total=self._steps, left="")
+        self._progress.add_task("search", total=self._steps)
         self._searching = True
         try:
             with Live(get_renderable=self._render, console=self.console, refresh_per_second=4, transient=True):
@@ -198,8 +202,6 @@ class Ui:
         if self.quiet or ledger is None:
             return
         done = step.number + 1
-        if done and self._time:
-            self._time.step(len(step.scored))
         self._initial = self._initial or step.scored[0]
         best, ends = step.best, step.interval
         gain = best.value - self._initial.value
@@ -210,7 +212,7 @@ class Ui:
         spent = [f"{len(step.rejected)} refused"] if step.rejected else []
         spent += _spending(ledger) if ledger.tokens or ledger.usd else []
         if self._live:
-            self._progress.update(self._progress.task_ids[0], completed=done, left=self._left())
+            self._progress.update(self._progress.task_ids[0], completed=done)
             value = Text(self.scale.told(best.value), style="bold")
             told = f" {between}, n = {best.n:,}, {gained} over the initial template"
             value.append(told, style="not bold")
@@ -221,23 +223,11 @@ class Ui:
         shown = max(step.scored, key=lambda one: one.rank, default=None)
         told = f"{self.scale.told(shown.value):>8}  {shown.template}" if shown else " nothing new"
         taken = f" and {len(step.scored) - 1:,} of the earlier run, the best" if len(step.scored) > 1 else ""
-        about = [*spent, self._left()] if done else [f"the initial template{taken}"]
-        beside = f"   ({', '.join(filter(None, about))})" if any(about) else ""
+        about = spent if done else [f"the initial template{taken}"]
+        beside = f"   ({', '.join(about)})" if about else ""
         self.say(f"step {done}/{self._steps} {told}{beside}")
         if done and shown is best:
             self.say(f"    best so far in the search, {between}, {gained} over the initial template")
-
-    def _scored(self, count: float, around: str) -> None:
-        """Note that templates were scored; a live view shows the time that is left anew."""
-        if self._time:
-            self._time.scored(count, around)
-        if self._live and not self.quiet:
-            self._progress.update(self._progress.task_ids[0], left=self._left())
-
-    def _left(self) -> str:
-        """Return the time left as text; empty if it is unknown or no step is left."""
-        left = self._time.seconds() if self._time else None
-        return "" if left is None else "{}:{:02d} left".format(*divmod(int(left), 60))
 
     def _table(self) -> Table:
         """Return the best template so far and its value, as rows."""

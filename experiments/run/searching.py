@@ -15,9 +15,7 @@ import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from pkgutil import resolve_name
 from typing import Any
 
 from pydantic import Field, ValidationError
@@ -44,9 +42,6 @@ from ipo_prompts.programs.running import Job, check_naming
 from ipo_prompts.programs.search import Step
 from ipo_prompts.programs.selection import why_not_best
 from ipo_prompts.programs.templates.settings import BY_CLIP
-
-LIKELY = "ipo_prompts.experiments.run.beforehand:anew"
-"""The function that says what the run will likely cost, by its replies so far."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,16 +111,11 @@ def search_in(
         replay=replies is not None,  # if only the describer is replayed, the optimizer may ask
     )
 
-    told: list[str] = []
-
     def on_step(step: Step, ledger: Ledger) -> None:
         ui.step(step)
         track(step, ledger)
-        if not told and (likely := resolve_name(LIKELY)(planned, ledger.roles)):
-            told.append(likely)
-            ui.say(likely)
 
-    found = running.run(job, journal, on_step=on_step, say=ui.passing, showing=partial(ui.search, planned=planned))
+    found = running.run(job, journal, on_step=on_step, say=ui.passing, showing=ui.search)
     choice = found.result.choice
     if why := why_not_best(choice, found.result.history):  # the view has shown another template as the best
         ui.say(f"chosen is {choice.template!r}, and not the best so far: {why}")

@@ -9,7 +9,6 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from ipo_prompts.experiments.run.config import RunConfig
-    from ipo_prompts.experiments.run.plan import Plan
     from ipo_prompts.metrics.scale import Scale
     from ipo_prompts.programs.lm.ledger import Ledger
     from ipo_prompts.programs.search import Step
@@ -43,8 +42,8 @@ class Shows(Protocol):
     def pictures(self, what: str) -> Callable[[int, int], None]:
         """Return a callback for the encoding of a part; it takes the number of encoded pictures and of all pictures."""
 
-    def search(self, ledger: Ledger, planned: Plan | None = None) -> AbstractContextManager[None]:
-        """Show the search, what it waits for, and the time that is left by its plan, while a block runs."""
+    def search(self, ledger: Ledger) -> AbstractContextManager[None]:
+        """Show the search and what it waits for, while a block runs."""
 
     def step(self, step: Step) -> None:
         """Show a finished step."""

@@ -111,9 +111,6 @@ class Ledger:
             stored because the program that asked the question may not pass it on.
         on_wait: a function that is called with a `Wait` twice a second while the run waits for a language model, and
             with None when the wait is over. Several threads may call it.
-        on_scored: a function that is called with the number of templates that were scored only and the template that
-            they were made from, see `Desk.score_only`; with 0 and "" when the first step begins. A template that was
-            encoded with a share of the class names counts as this share.
     """
 
     limit_usd: float | None = None
@@ -122,7 +119,6 @@ class Ledger:
     roles: dict[str, Usage] = field(default_factory=dict)
     reached: BudgetReached | None = None
     on_wait: Callable[[Wait | None], None] = lambda wait: None
-    on_scored: Callable[[float, str], None] = lambda count, around: None
     _under_way: list[tuple[int, float]] = field(default_factory=list)
     _change: threading.Condition = field(default_factory=threading.Condition)
 

@@ -140,7 +140,6 @@ class Expected:
         description_characters: the number of characters of all descriptions together.
         reply_tokens: the most tokens of a reply.
         count: a function that counts the tokens of a text. By default each byte is a token, which no tokenizer exceeds.
-        template: a template of likely length; the forecast is then of the likely tokens. By default it is of the most.
         classes: the number of classes; 0 if it is not known.
     """
 
@@ -149,7 +148,6 @@ class Expected:
     description_characters: int = 0
     reply_tokens: int = 1024
     count: Callable[[str], int] = lambda text: len(text.encode("utf-8", "replace"))
-    template: str = ""
     classes: int = 0
 
 

@@ -15,7 +15,6 @@ import random
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from statistics import fmean
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import BaseModel, Field
@@ -34,8 +33,6 @@ if TYPE_CHECKING:
 
 LONGEST_TEMPLATE = (SLOT + " ox" * MAX_CHARACTERS)[:MAX_CHARACTERS]
 """A template of short words. Each word is one token, and the template has about 100 tokens; a CLIP reads at most 77."""
-AROUND_TEMPLATES = '[[ ## templates ## ]] ["", "", "", "", ""] [[ ## completed ## ]]'
-"""What a reply has besides its templates."""
 LONGEST_REASON = " ox" * 40
 """A reason for refusing a template, as long as such a reason can be."""
 
@@ -155,8 +152,7 @@ class HistoryStrategy(ShowsHistory):
     def forecast(self, expected: Expected) -> Forecast:
         """Return a forecast with one call for each step (`one_by_one`: for each template).
 
-        Each question has a full history of the longest templates. With `expected.template`, the forecast is of the
-        likely tokens instead: the history grows, and it and the replies have templates of this length.
+        Each question has a full history of the longest templates.
 
         Tokens are bounded, not guessed: a byte-level tokenizer makes at most one token of each byte. The longest
         question is the second question of a step, which repeats up to twice as many refused templates as were wanted.
@@ -171,22 +167,16 @@ class HistoryStrategy(ShowsHistory):
             return [str(message["content"]) for message in adapter.format(ProposeTemplates, [], inputs)]
 
         settings = expected.settings
-        size = self.settings.size
-        if expected.template:
-            size = round(fmean(min(size, 1 + step * settings.candidates_per_step) for step in range(settings.steps)))
-        lines = [history_line(expected.template or LONGEST_TEMPLATE, 0.5, 1.0)] * size
+        lines = [history_line(LONGEST_TEMPLATE, 0.5, 1.0)] * self.settings.size
         descriptions = ["x" * expected.description_characters]
         each = 1 if self.settings.one_by_one else settings.candidates_per_step
         calls = settings.steps * settings.candidates_per_step // each
         prompt = sum(map(expected.count, texts(dspy.ChatAdapter())))
-        reply = expected.reply_tokens
-        if expected.template:
-            reply = min(reply, sum(map(expected.count, [expected.template] * each)) + expected.count(AROUND_TEMPLATES))
         refusals = 0 if self.settings.one_by_one else min(REFUSALS_SHOWN, 2 * each)
         refused = [f"{LONGEST_TEMPLATE} ({LONGEST_REASON})"] * refusals
         forms = [texts(adapter, refused) for adapter in (dspy.ChatAdapter(), dspy.JSONAdapter())]
         longest = max(sum(map(expected.count, form)) for form in forms)
-        return Forecast(calls, calls * prompt, calls * reply, longest)
+        return Forecast(calls, calls * prompt, calls * expected.reply_tokens, longest)
 
 
 def propose_inputs(

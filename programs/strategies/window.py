@@ -108,8 +108,8 @@ def room_in(window: Window | None, strategy: Strategy, expected: Expected, *, de
     return Room(window, for_reply - expected.reply_tokens + least)
 
 
-def listed(model: str) -> dict[str, Any]:
-    """Return the entry of a model in litellm's price list; empty if it is not there.
+def _known(model: str) -> int | None:
+    """Return the size of the window in litellm's price list; None if it is not there.
 
     litellm's `get_model_info` is not used, because it would ask an Ollama server.
     """
@@ -118,12 +118,7 @@ def listed(model: str) -> dict[str, Any]:
     entry = litellm.model_cost.get(model)
     if entry is None and (found := litellm.model_cost.get(bare)) and found.get("litellm_provider") == provider:
         entry = found
-    return entry or {}
-
-
-def _known(model: str) -> int | None:
-    """Return the size of the window in litellm's price list; None if it is not there."""
-    tokens = listed(model).get("max_input_tokens")
+    tokens = (entry or {}).get("max_input_tokens")
     return tokens if isinstance(tokens, int) and tokens > 0 else None
 
 

@@ -7,8 +7,7 @@ import re
 import tomllib
 from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +16,6 @@ from rich.console import Console
 
 from ipo_prompts.experiments.cli import installation
 from ipo_prompts.experiments.cli.app import main
-from ipo_prompts.experiments.run import timing
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import to_install
 
@@ -40,7 +38,6 @@ def folder(tmp_path: Path, cache: Path) -> Path:
 @pytest.fixture(autouse=True)
 def loaded_once(clip: Clip, monkeypatch: pytest.MonkeyPatch) -> None:
     """The embedded CLIP is loaded once for all tests here; what loading does is told in test_clip.py."""
-    monkeypatch.setattr(timing, "load_clip", lambda *_: clip)
     monkeypatch.setattr("ipo_prompts.metrics.clip.load_clip", lambda *_: clip)
     monkeypatch.setattr("ipo_prompts.experiments.run.prepared.load_clip", lambda *_: clip)
 
@@ -188,33 +185,6 @@ def test_doctor_is_content_with_a_job_that_would_run(key: str, cache: Path, caps
     assert "$" in out
 
 
-def test_doctor_times_pictures_and_texts_on_each_device(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
-) -> None:
-    monkeypatch.setattr("ipo_prompts.metrics.device.devices", lambda: ["cuda", "cuda:0", "cuda:1", "cpu"])
-    words = ["doctor", "--data", f"folder:{folder}", "--lm", "none", "--device"]
-    assert main([*words, "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)["pace"]
-    pace = r"[\d.,]+ ms a picture, [\d.]+ ms a text"
-    assert [line.partition(": ")[0] for line in told] == ["cuda:0", "cuda:1", "cpu"]
-    assert all(re.search(f": {pace}$", line) for line in told)
-    assert main(words) == 0
-    assert re.search(rf"^pace +cpu: {pace}$", capsys.readouterr().out, re.MULTILINE)
-
-
-def test_the_pace_is_that_of_the_second_batch(clip: Clip, monkeypatch: pytest.MonkeyPatch) -> None:
-    now, costs, some = [0.0], iter([5.0, 2.0, 7.0, 0.4]), cast(Any, [None] * 40)
-
-    def passes(*_: Any) -> None:
-        now[0] += next(costs)
-
-    monkeypatch.setattr(timing, "time", SimpleNamespace(perf_counter=lambda: now[0]))
-    monkeypatch.setattr(Clip, "encode_pictures", passes)
-    monkeypatch.setattr(timing, "encode_templates", passes)
-    pace = timing.pace_of(clip, some, NAMES[:2])
-    assert pace == pytest.approx((2.0 / 32, 0.4 / (4 * 2)))
-
-
 def test_doctor_says_what_an_extra_lacks_and_what_to_type(
     cache: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
@@ -255,22 +225,6 @@ def test_a_dry_run_asks_nothing_and_writes_nothing(
     assert "nothing was asked yet" in out
     assert not (tmp_path / "run").exists()
     assert not (tmp_path / "runs").exists()
-
-
-def test_a_timed_dry_run_adds_the_minutes_of_encoding(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
-) -> None:
-    monkeypatch.setattr(timing, "pace_of", lambda *_: timing.Pace(picture=3.0, text=0.5))
-    words = ["optimize", "--data", f"folder:{folder}", "--lm", "none", "shots=1", "selection_shots=1", "--time"]
-    assert main([*words, "--dry-run", "--json"]) == 0
-    forecast = json.loads(capsys.readouterr().out)
-    minutes = (forecast["pictures"] * 3.0 + forecast["texts"] * 0.5) / 60
-    assert forecast["time"]["minutes"] == pytest.approx(minutes) and forecast["pictures"] > 6
-    assert main([*words, "--dry-run"]) == 0
-    told = f"about {minutes:.1f} min of encoding on cpu: 3,000.0 ms a picture, 500.00 ms a text\n"
-    assert told in capsys.readouterr().out
-    assert main(words) == 2
-    assert capsys.readouterr().err == "ipo: --time is for a dry run; add --dry-run, or leave --time out.\n"
 
 
 def test_a_dry_run_opens_no_picture_loads_no_model_and_needs_no_key(

@@ -21,10 +21,7 @@ from ipo_prompts.experiments.compare.published import ablated_settings, library
 from ipo_prompts.experiments.compare.runner import check_grid
 from ipo_prompts.experiments.data.benchmarks import REGISTRY
 from ipo_prompts.experiments.data.sources import SOURCES
-from ipo_prompts.experiments.run import timing
-from ipo_prompts.experiments.run.beforehand import estimate
 from ipo_prompts.experiments.run.config import CHOSEN, dotted
-from ipo_prompts.experiments.run.plan import plan
 from support.coop_root import make_root
 from support.runs import KEY, Ended, ipo
 
@@ -161,26 +158,6 @@ def test_a_dry_run_says_where_the_cells_of_a_part_run(
     ended = ipo(capfd, "benchmark", small(), "--dry-run", "--json", "--part=2/2", "--executor=pool:3")
     content = json.loads(ended.out)
     assert content["cells"] == 2 and content["places"].startswith("part 2/2: 2 of 4 cells, 3 cells at once, in 3 proc")
-
-
-def test_a_timed_dry_run_adds_the_minutes_of_each_search_and_of_the_pictures(
-    small: Callable[..., str], capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(timing, "pace_of", lambda *_: timing.Pace(picture=3.0, text=0.5))
-    words = ["benchmark", small(), "methods=baseline,phrases", "--dry-run", "--time"]
-    found = json.loads(ipo(capfd, *words, "--json").out)
-    cell = entries(load_grid(small(), ["methods=phrases", "reference=phrases"]), Path("out"))[0].cell
-    planned = plan(METHODS.find("phrases").search_config(shared_config(cell), dict(cell.settings)), ready=False)
-    one, drawn = estimate(planned), planned.drawn
-    assert found["rows"]["baseline"]["encoding"] == 0
-    assert found["rows"]["phrases"]["encoding"] == 2 * one["texts"] * 0.5 > 0
-    assert found["time"]["texts"] == round(one["texts"] / 60, 1)
-    pictures = one["pictures"] + len(drawn.search) + len(drawn.selection)  # the other seed draws others to learn from
-    assert found["time"]["pictures"] == round(pictures * 3.0 / 60, 1)
-    shown = ipo(capfd, *words, "--part=1/2", "--executor=pool:2").out
-    assert "embedded on cpu: 3,000.0 ms a picture, 500.00 ms a text, timed on one batch each with this machine" in shown
-    assert "part 1/2: 2 of 4 cells, 2 cells at once" in shown and "divide them at best" in shown
-    assert ipo(capfd, *words[:3], "--time").err == "ipo: --time is for a dry run; add --dry-run, or leave --time out.\n"
 
 
 def test_a_part_has_its_share_of_the_budget_and_leaves_the_table_to_the_last_call(
@@ -428,9 +405,7 @@ def test_a_dry_run_fetches_no_weights(
         "calls": 2 * 13,
         "tokens": 0,
         "usd": 0,
-        "likely": 0,
         "seconds": 2 * 20,
-        "encoding": 0,
-        "data": {"embedded:a": {"usd": 0, "likely": 0}},
+        "data": {"embedded:a": 0},
     }
     assert not (tmp_path / "empty").exists() and not Path("runs").exists()

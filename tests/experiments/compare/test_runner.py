@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,13 +14,11 @@ from ipo_prompts.experiments.compare.executors import Failure, Here, make_execut
 from ipo_prompts.experiments.compare.forecasting import forecast, forecast_text
 from ipo_prompts.experiments.compare.grid import GridCell
 from ipo_prompts.experiments.compare.runner import (
-    TIME_FILE_NAME,
     Progress,
     check_grid,
     print_progress,
     run_all,
     searches,
-    seconds_left,
 )
 from ipo_prompts.metrics.errors import InputError
 from support.runs import KEY, lines_of
@@ -78,57 +75,6 @@ def test_only_what_is_not_finished_is_done(tmp_path: Path, executor: str) -> Non
     assert [(progress.done, progress.total) for progress in told] == [(2, 3), (3, 3)]
     assert {progress.entry for progress in told} == {items[0], items[2]}
     assert (items[1].folder / "done").stat().st_mtime_ns == before
-    assert json.loads((items[0].folder / TIME_FILE_NAME).read_text())["seconds"] >= 0
-
-
-def test_what_is_left_is_forecast_at_each_rows_own_pace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    items = [Job(row, tmp_path / f"{row}-{seed}") for seed in range(2) for row in ("quick", "slow")]
-    seconds = {"quick": '{"seconds": 1}', "slow": '{"seconds": 10}'}
-    run = Job.run
-
-    def timed(self: Job) -> str:
-        content = run(self)
-        clock[0] += json.loads(seconds[self.label])["seconds"]
-        return content
-
-    clock = [0.0]
-    monkeypatch.setattr(Job, "run", timed)
-    monkeypatch.setattr("time.monotonic", lambda: clock[0])
-    told: list[Progress] = []
-    session(items, told)
-    assert [progress.left for progress in told] == [3, 11, 10, 0]
-    again, halved = [replace(item, folder=tmp_path / f"again {item.folder.name}") for item in items], list[Progress]()
-    monkeypatch.setattr(Here, "at_once", lambda self: 2)
-    session(again, halved)
-    assert [progress.left for progress in halved] == [1.5, 5.5, 10, 0], "two at once, while there are two"
-
-
-def test_once_each_data_set_was_done_the_time_left_of_a_grid_is_within_thirty_percent(tmp_path: Path) -> None:
-    """Before, the data sets that were done stand for the others. So the first tenth is enough where they are alike."""
-    size, pace = {"small": 1.0, "large": 9.0, "usual": 3.0}, {"baseline": 2.0, "search": 20.0, "slow": 90.0}
-    alike = dict.fromkeys("abcdefghij", 3.0)
-    for sizes, known in ((size, 1 / 3), (alike, 1 / 10)):
-        cells = [(seed, data, row) for seed in range(3) for data in sizes for row in pace]
-        found = [
-            GridCell(row, tmp_path / f"{data}-{row}-{seed}", replace(CELL, data=data, seed=seed))
-            for seed, data, row in cells
-        ]
-        took = [pace[row] * sizes[data] * (0.8, 1.1, 1.0)[seed] for seed, data, row in cells]
-        for done, (entry, seconds) in enumerate(zip(found, took, strict=True), start=1):
-            entry.folder.mkdir(exist_ok=True)
-            (entry.folder / TIME_FILE_NAME).write_text(json.dumps({"seconds": seconds}))
-            if done >= known * len(found) and done < len(found):
-                left = seconds_left(found, [{}] * done + [None] * (len(found) - done))
-                assert left == pytest.approx(sum(took[done:]), rel=0.3), f"after {done} of {len(found)} cells"
-
-
-def test_a_damaged_record_of_time_stops_nothing(tmp_path: Path) -> None:
-    items = [Job(name, tmp_path / name) for name in "ab"]
-    items[0].run()
-    (items[0].folder / TIME_FILE_NAME).write_text("")
-    told: list[Progress] = []
-    assert session(items, told)[0] == ["a", "b"]
-    assert [progress.left for progress in told] == [0]
 
 
 def test_a_failures_trace_stays_until_the_job_is_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -176,17 +122,16 @@ def test_a_journal_that_cannot_be_read_stops_no_other_job_but_no_budget_can_be_k
 
 
 @pytest.mark.parametrize(
-    ("content", "usd", "left", "line"),
+    ("content", "usd", "line"),
     [
-        ("a", 0.5, 3725.0, "1/2  job x: came to a  ($0.5000, about 1 h 2 min left)"),
-        ("a", 0.0, 65.0, "1/2  job x: came to a  ($0, about 1 min 5 s left)"),
-        (Failure("ValueError", "no"), None, None, "1/2  job x: failed: ValueError: no  (price unknown)"),
+        ("a", 0.5, "1/2  job x: came to a  ($0.5000)"),
+        (Failure("ValueError", "no"), None, "1/2  job x: failed: ValueError: no  (price unknown)"),
     ],
 )
 def test_each_job_is_reported_in_one_line(
-    content: Any, usd: float | None, left: float | None, line: str, capsys: pytest.CaptureFixture[str]
+    content: Any, usd: float | None, line: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    print_progress(Progress(1, 2, Job("row", Path("x")), content, usd, left))
+    print_progress(Progress(1, 2, Job("row", Path("x")), content, usd))
     assert capsys.readouterr().err == f"{line}\n"
 
 
@@ -234,35 +179,16 @@ def test_each_row_is_refused_for_its_own_clip_and_shots(monkeypatch: pytest.Monk
         check_grid([*rows, searching("strange", clip="ViT-B-99/openai")])
 
 
-def test_after_twenty_replies_a_grid_forecasts_a_question_without_a_source_anew(tmp_path: Path) -> None:
-    def row(seed: int) -> GridCell:
-        settings = (("describer", "openai/gpt-4o"), ("lm", "openai/gpt-4o-mini"))
-        return GridCell(
-            "no-history", tmp_path / str(seed), Cell("few-shot", "embedded", "no-history", seed, (), settings)
-        )
-
-    rows = [row(0), row(1)]
-    reply = {"type": "lm", "role": "describer", "waited": 1.0, "cached": False, "tokens_in": 900, "tokens_out": 60}
-    reply |= {"seconds": 0.0, "usd": 0.001}
-    for replies, known in ((19, False), (20, True)):
-        rows[0].record.mkdir(parents=True, exist_ok=True)
-        (rows[0].record / "journal.jsonl").write_text(lines_of(*[reply] * replies))
-        found = forecast(rows)
-        assert found["usd"] > 0 and (found["likely"] is not None) == known
-    assert found["likely"] < found["usd"]
-
-
 def test_a_forecast_counts_each_data_set_by_its_own_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls = {"one": 10, "two": 3}
     monkeypatch.setattr("ipo_prompts.experiments.compare.forecasting.plan", lambda config, ready: config.data)
 
-    def estimate(data: str, used: object) -> dict[str, Any]:
+    def estimate(data: str) -> dict[str, Any]:
         used = {"calls": calls[data], "tokens_in": 5, "tokens_out": 2}
         return {
             "optimizer": used,
             "describer": None,
             "usd": 0.5,
-            "likely": 0.1,
             "seconds": 60,
             "pictures": 9,
             "context": None,
@@ -273,9 +199,9 @@ def test_a_forecast_counts_each_data_set_by_its_own_pictures(tmp_path: Path, mon
     rows = [replace(searching("row", data), folder=tmp_path / f"{data}-{i}") for data in calls for i in range(2)]
     found = forecast(rows)
     assert (found["calls"], found["tokens"], found["usd"], found["minutes"]) == (26, 28, 2.0, 4.0)
-    assert found["likely"] == pytest.approx(0.4) and found["pictures"] == {"one": 9, "two": 9}
+    assert found["pictures"] == {"one": 9, "two": 9}
     table = forecast_text(found).splitlines()
-    assert table[1].split() == ["row", "4", "0", "0.20", "0.20", "0.40", "2.00", "4"]
+    assert table[1].split() == ["row", "4", "0", "1.00", "1.00", "2.00", "4"]
     assert forecast_text({**found, "context": ["it is cut"]}).endswith("1 with --verbose.")
     assert forecast_text({**found, "context": ["it is cut"]}, verbose=True).endswith("it is cut.")
     rows[0].folder.mkdir()

@@ -12,7 +12,6 @@ from ipo_prompts.experiments.run.plan import Plan
 from ipo_prompts.experiments.run.reading import load_config
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.programs.lm.connect import Backend
-from ipo_prompts.programs.lm.ledger import Usage
 
 
 def price(tokens_in: int, tokens_out: int) -> float | None:
@@ -94,7 +93,7 @@ def test_a_search_without_a_language_model_costs_nothing(tmp_path: Path) -> None
     (tmp_path / "mine.txt").write_text("a negative of a <CLASS>.\n")
     found = estimate(planned(["lm=none", "strategy=list", f"strategy.file={tmp_path}/mine.txt"], None))
     nothing = dict.fromkeys(("optimizer", "describer", "context", "start_from", "opened"))
-    assert found == {**nothing, "usd": 0, "likely": 0, "seconds": 0, "pictures": 10, "texts": 2 * (1 + 12 * 5)}
+    assert found == {**nothing, "usd": 0, "seconds": 0, "pictures": 10, "texts": 2 * (1 + 12 * 5)}
 
 
 def test_a_control_costs_what_it_shows() -> None:
@@ -120,29 +119,3 @@ def test_no_question_costs_more_than_the_model_takes_and_what_is_cut_is_told() -
 def test_a_question_that_the_model_cannot_take_is_refused() -> None:
     with pytest.raises(InputError, match="model takes 1,500 tokens"):
         estimate(planned(["strategy=history", "lm_context=1500"], backend()))
-
-
-PAPER = ["preset=paper", "describer=ollama_chat/minicpm-v", "describer_question=paper", "shots=1", "steps=100"]
-
-
-def test_the_likely_price_is_far_below_the_highest_and_not_known_without_a_source() -> None:
-    known = estimate(planned(PAPER, backend(), backend(cost=lambda *_: 0.0)))
-    assert 0 < known["likely"] < known["usd"] / 5
-    other = estimate(planned([*PAPER, "describer=openai/x"], backend(), backend()))
-    assert other["likely"] is None and other["usd"], "nobody knows how long its descriptions are"
-    assert estimate(planned(["strategy=history", "lm=openai/o3-mini"], backend()))["likely"] is None, "it thinks aloud"
-
-
-def test_after_twenty_replies_the_likely_price_is_what_they_cost() -> None:
-    few, enough = Usage("x", calls=19, tokens_in=38_000, tokens_out=19_000), Usage("x", 20, 0, 40_000, 4_000)
-    plan = planned([*PAPER, "describer=openai/x"], backend(), backend())
-    assert estimate(plan, used={"optimizer": few, "describer": few})["likely"] is None
-    found = estimate(plan, used={"optimizer": enough, "describer": enough})
-    assert found["likely"] == pytest.approx((100 + 10) * price(2_000, 200))
-
-
-def test_replies_of_the_describer_say_how_long_the_questions_will_be() -> None:
-    short, long = (Usage("x", 20, 0, 20_000, 20 * tokens) for tokens in (56, 216))
-    plan = planned([*PAPER, "describer=openai/x"], backend(), backend())
-    cheap, dear = (estimate(plan, used={"describer": one})["optimizer"]["likely"] for one in (short, long))
-    assert dear - cheap == pytest.approx(100 * 10 * 160 * 1e-6, rel=0.01)

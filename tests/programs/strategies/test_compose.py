@@ -19,7 +19,6 @@ from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.reward import Score
 from ipo_prompts.metrics.scale import FRACTION, Scale
 from ipo_prompts.metrics.template import SLOT, problem
-from ipo_prompts.programs.lm.ledger import Ledger
 from ipo_prompts.programs.scoring_only import WITHOUT_SURROGATE
 from ipo_prompts.programs.search import Earlier, SearchResult, Step, search
 from ipo_prompts.programs.strategies import STRATEGIES, compose
@@ -98,15 +97,6 @@ def test_parts_that_help_are_put_together_and_the_others_left_out() -> None:
     assert found.choice.template == "a dark photo of a <CLASS>, upside down."
     assert found.history.best.template == "a dark, torn photo of a <CLASS>, upside down."
     assert writer.closed
-
-
-def test_each_batch_that_is_scored_only_is_told_with_what_it_is_made_from() -> None:
-    told, ledger, reward = list[tuple[int, str]](), Ledger(), Worded()
-    ledger.on_scored = lambda count, around: told.append((count, around))
-    writer = Writer(["a dark photo of a <CLASS>, in fog."])
-    found = search(SearchSettings(steps=2), reward, Compose(None, writer, "none"), reward.examples([]), ledger=ledger)
-    assert told[0] == (0, "") and "a dark photo of a <CLASS>, in fog." in {around for _, around in told}
-    assert sum(count for count, _ in told) == found.scored_only > 0
 
 
 def test_a_word_has_to_earn_its_place() -> None:
