@@ -127,12 +127,6 @@ class Clip:
             return len(self.tokenizer.encode(text)) + 2
         return len(self.tokenizer.tokenizer(text)["input_ids"])
 
-    def pieces(self, text: str) -> list[str]:
-        """Return the pieces that the tokenizer cuts `text` into, without start and end tokens."""
-        if hasattr(self.tokenizer, "encode"):
-            return [self.tokenizer.decode([token]).strip() for token in self.tokenizer.encode(text)]
-        return [str(piece).strip("▁ ") for piece in self.tokenizer.tokenizer.tokenize(text)]
-
     def encode_texts(self, texts: Sequence[str]) -> Floats:
         """Encode texts as they are.
 

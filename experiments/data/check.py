@@ -1,20 +1,16 @@
-"""Examines a data set before a run: `ipo data check` reads every picture, `ipo data preview` draws a contact sheet."""
+"""Examines a data set before a run: `ipo data check` reads every picture."""
 
 from __future__ import annotations
 
-import io
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 from ipo_prompts.experiments.data.dataset import (
     OWN,
     PARTS,
     DataSet,
-    Item,
-    Part,
     empty_classes,
     in_threads,
     leaving_out,
@@ -25,9 +21,6 @@ from ipo_prompts.metrics.errors import InputError, printable
 from ipo_prompts.metrics.pictures import Picture
 from ipo_prompts.metrics.template import BASELINE, TokenCounter, too_long
 
-if TYPE_CHECKING:
-    from PIL.Image import Image
-
 NO_LABEL = "no label"
 """The words that take the place of class names if pictures have no labels."""
 _SHOWN, _ALL = 10, 1000
@@ -37,16 +30,6 @@ _MOSTLY = 0.98
 """A picture is reported if its share of transparent pixels is above this; the share of a thin drawing is lower."""
 _NOTED = 1000
 """Most pictures that a run examines for its note on transparency."""
-ROWS = 24
-"""Most classes on a contact sheet. If the data have more classes, the sheet shows this many, evenly spaced."""
-COLUMNS = 8
-"""Most pictures of a class on a contact sheet."""
-
-_CELL = 112
-_GAP = 4
-_NAME = 220
-_HEAD = 30
-_PAPER, _INK, _FAULT = "white", "black", "#c03030"
 
 
 @dataclass(frozen=True)
@@ -260,97 +243,3 @@ def _section(title: str, lines: list[str], most: int = _SHOWN) -> Iterator[str]:
     yield from (f"  {line}" for line in lines[:most])
     if len(lines) > most:
         yield f"  and {len(lines) - most} more"
-
-
-@dataclass(frozen=True)
-class Sheet:
-    """A contact sheet.
-
-    Attributes:
-        image: RGB.
-        classes: the number of classes on the sheet; 0 for pictures without labels.
-        pictures: the number of pictures on the sheet, unreadable pictures included.
-        unreadable: for each picture that could not be drawn, a sentence that says why.
-    """
-
-    image: Image
-    classes: int
-    pictures: int
-    unreadable: tuple[str, ...]
-
-    def png(self) -> bytes:
-        """Return the bytes of the image as a PNG file."""
-        file = io.BytesIO()
-        self.image.save(file, "PNG")
-        return file.getvalue()
-
-
-def contact_sheet(data: DataSet, part: Part) -> Sheet:
-    """Draw the contact sheet of one part. Nothing is random, so the same data give the same sheet.
-
-    Raises:
-        InputError: the part has no pictures.
-    """
-    from PIL import Image, ImageDraw, ImageFont
-
-    from ipo_prompts.metrics.arrays import spread
-
-    by_label: dict[int, list[Item]] = {}
-    for number, item in enumerate(data.part(part)):
-        by_label.setdefault(item.label if data.labelled else number % ROWS, []).append(item)
-    if not by_label:
-        there = [known for known in PARTS if data.part(known)]
-        raise InputError(f"{data.name} has no {part} pictures; choose another part with --part {' or '.join(there)}.")
-    labels = sorted(by_label)
-    shown = [labels[i] for i in spread(len(labels), ROWS)]
-    rows = [(label, [by_label[label][i] for i in spread(len(by_label[label]), COLUMNS)]) for label in shown]
-    count = sum(len(items) for _, items in rows)
-
-    width = _NAME + max(4, *(len(items) for _, items in rows)) * (_CELL + _GAP)
-    sheet = Image.new("RGB", (width, _HEAD + len(rows) * (_CELL + _GAP)), _PAPER)
-    draw = ImageDraw.Draw(sheet)
-    # The font that comes with Pillow has no accented letters.
-    font = ImageFont.truetype(Path(__file__).parent / "DejaVuSans.ttf", 14)
-    of = f"{len(rows)} of {len(data.class_names)} classes" if len(rows) < len(data.class_names) else "all classes"
-    of = of if data.labelled else NO_LABEL
-
-    def write(x: int, y: int, text: str, room: int, colour: str = _INK) -> None:
-        draw.text((x, y), _fitted(printable(text), room, font.getlength), fill=colour, font=font)
-
-    write(_GAP, 6, f"{data.name}, {part}: {of}, {count} of {len(data.part(part))} pictures", width - 2 * _GAP)
-    unreadable = []
-    for i, (label, items) in enumerate(rows):
-        top = _HEAD + i * (_CELL + _GAP)
-        if data.labelled:
-            write(_GAP, top + _CELL // 2 - 18, data.class_names[label].replace("_", " "), _NAME - 2 * _GAP)
-            write(_GAP, top + _CELL // 2 + 2, f"{len(by_label[label])} in {part}", _NAME - 2 * _GAP, "gray")
-        for column, thumb in enumerate(in_threads(_thumb, items)):
-            left = _NAME + column * (_CELL + _GAP)
-            if isinstance(thumb, str):
-                unreadable.append(thumb)
-                draw.rectangle((left, top, left + _CELL, top + _CELL), outline=_FAULT)
-                write(left + 8, top + _CELL // 2 - 8, "unreadable", _CELL, _FAULT)
-            else:
-                sheet.paste(thumb, (left, top))
-    return Sheet(sheet, len(rows) if data.labelled else 0, count, tuple(unreadable))
-
-
-def _thumb(item: Item) -> Image | str:
-    """Return the picture at the size of a cell of the sheet, or a sentence that says why it cannot be read."""
-    from PIL import ImageOps
-
-    try:
-        image = item.picture.image()
-    except InputError as error:
-        return str(error)
-    return ImageOps.pad(image, (_CELL, _CELL), color=_PAPER)
-
-
-def _fitted(text: str, room: int, measure: Callable[[str], float]) -> str:
-    """Return the text, shortened to fit into `room` pixels; `measure` returns the width of a text in pixels."""
-    if measure(text) <= room:
-        return text
-    text = text[:200]
-    while text and measure(f"{text}…") > room:
-        text = text[:-1]
-    return f"{text}…"

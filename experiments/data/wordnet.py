@@ -13,29 +13,14 @@ accepted without a check, even if they are codes.
 from __future__ import annotations
 
 import re
-import shlex
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
 
-import yaml
-
-from ipo_prompts.experiments.data.dataset import NAMES_FILE, NONE, DataSet
+from ipo_prompts.experiments.data.dataset import NAMES_FILE, DataSet
 from ipo_prompts.metrics.errors import InputError, setting, several
 from ipo_prompts.metrics.nouns import Synset, common, irregular, meanings, synsets
-from ipo_prompts.metrics.template import BASELINE, as_read, every_name, too_long, written
+from ipo_prompts.metrics.template import as_read, every_name
 
-if TYPE_CHECKING:
-    from ipo_prompts.metrics.clip import Clip
-
-SHOWN = 5
-"""Most classes for which a message lists the nearest words."""
-NOUNS = 4000
-"""The number of common nouns among which the nearest words are found."""
-PICTURES = 4
-"""Most pictures of a class that are used to find its nearest words."""
-WORDS = 3
-"""The number of nearest words of a class."""
 STRANGERS = 4000
 """The number of common nouns from which `strangers` chooses."""
 SENSES = 4
@@ -96,88 +81,23 @@ def is_code(name: str) -> bool:
     return bool(_NUMBERED.fullmatch(name.strip()))
 
 
-def refuse_codes(data: DataSet, spec: str, clip: Clip | str) -> None:
+def refuse_codes(data: DataSet) -> None:
     """Refuse data in which the only name of a class is a code, such as `class_3`.
 
-    Args:
-        data: the data set.
-        spec: the spec of the data set, for the message.
-        clip: a CLIP, or only its name. With a CLIP, the message also lists the words nearest to the first `SHOWN` of
-            these classes.
-
     Raises:
-        InputError: there are such classes; the message has a command that writes a file of class names to fill in. If
-            every folder is called by a code, the message first says what to type if the pictures have no labels.
+        InputError: there are such classes. If every folder is called by a code, the message also says what to type if
+            the pictures have no labels.
     """
     if not (codes := data.unnamed):
         return
-    told = [repr(name) for name in codes]
-    if not isinstance(clip, str):
-        near = nearest_words(data, codes[:SHOWN], clip)
-        told = [f"{name!r} (nearest words: {', '.join(near[name])})" for name in codes[:SHOWN]] + told[SHOWN:]
-    clip_name = clip if isinstance(clip, str) else clip.name
-    names = shlex.join(["ipo", "data", "names", spec, "--clip", clip_name])
-    dates = spec.startswith("folder:") and len(codes) == len(data.class_names)  # folders by date, of no classes
+    dates = data.name.startswith("folder:") and len(codes) == len(data.class_names)  # folders by date, of no classes
     type_names = setting("class_names", "names.txt")
     unlabelled = f"if these pictures have no labels, type {type_names} (a file with one class name a line); else "
     raise InputError(
         f"{len(codes)} of {len(data.class_names)} classes of {data.name} {'is' if len(codes) == 1 else 'are'} called "
-        f"by a code, which no CLIP reads: {several(told)}; "
-        f"{unlabelled if dates else ''}`{names}` writes a {NAMES_FILE} to fill in."
+        f"by a code, which no CLIP reads: {several([repr(name) for name in codes])}; "
+        f"{unlabelled if dates else ''}write {NAMES_FILE}, with a line `{codes[0]}: name` for each."
     )
-
-
-def nearest_words(data: DataSet, names: Sequence[str], clip: Clip) -> dict[str, tuple[str, ...]]:
-    """Return a table of class → the common nouns that a CLIP finds nearest to its pictures, the nearest noun first.
-
-    The words are hints for a person, not class names. On the shipped pictures, a classifier that used these words as
-    names was right half as often as a classifier with the true names. If there are three classes or more, each word's
-    mean similarity to all classes is subtracted, because a word that is near to all classes describes none of them.
-
-    Raises:
-        InputError: a picture cannot be read.
-    """
-    import numpy as np
-
-    from ipo_prompts.metrics.classification import class_means
-    from ipo_prompts.metrics.features import FeatureStore
-    from ipo_prompts.metrics.text_tower import encode_templates
-
-    nouns = [noun for noun in common(NOUNS) if too_long(BASELINE, [noun], clip) is None]
-    texts = encode_templates(clip.model, clip.tokenizer, [BASELINE], nouns)[0]
-    labels, pictures = [], []
-    for place, name in enumerate(names):
-        own = [item.picture for item in data.train if data.class_names[item.label] == name][:PICTURES]
-        labels += [place] * len(own)
-        pictures += own
-    cosines = class_means(FeatureStore(clip).encode(pictures), np.array(labels, dtype=np.int64), len(names)) @ texts.T
-    if len(names) > 2:
-        cosines = cosines - cosines.mean(axis=0)
-    best = np.argsort(-cosines, axis=1, kind="stable")[:, :WORDS].tolist()
-    return {name: tuple(nouns[i] for i in row) for name, row in zip(names, best, strict=True)}
-
-
-def names_to_edit(data: DataSet, near: Mapping[str, Sequence[str]]) -> str:
-    """Return a `classes.yaml` with the names of all classes. A class whose only name is a code has no value.
-
-    Args:
-        data: the data set.
-        near: class → its nearest words, which are written as a comment beside a class without a value.
-    """
-    lines = ["# What the classes are called in prompts; synonyms are written [road sign, traffic sign]."]
-    for own, names in zip(data.renamed_from or data.class_names, written(data.class_names), strict=True):
-        value = None if own in data.unnamed else names
-        flow = None if isinstance(value, list) else False  # a list in one line, without outer braces
-        line = yaml.safe_dump({str(own): value}, allow_unicode=True, width=1000, default_flow_style=flow).strip()
-        if value is None:
-            line = line.removesuffix("null").strip()
-            line += f"  # nearest words: {', '.join(near[own])}" if own in near else "  # write a name"
-        lines.append(line)
-    if data.none:
-        lines.append(
-            yaml.safe_dump({NONE: list(data.none)}, allow_unicode=True, width=1000, default_flow_style=None).strip()
-        )
-    return "\n".join(lines) + "\n"
 
 
 def strangers(class_names: Sequence[str], none: Iterable[str] = ()) -> tuple[str, ...]:

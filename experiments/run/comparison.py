@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from pkgutil import resolve_name
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,7 @@ import numpy.typing as npt
 
 from ipo_prompts.experiments.data import Item
 from ipo_prompts.experiments.run.scores import AnyPart, Comparison, Measured, OverClasses, SealedPart
-from ipo_prompts.metrics.classification import EncodedPictures, logits_of
+from ipo_prompts.metrics.classification import logits_of
 from ipo_prompts.metrics.errors import several
 from ipo_prompts.metrics.evidence import SAME, Effect, Scopes, paired_difference
 from ipo_prompts.metrics.reward import Reward, Score
@@ -24,12 +23,9 @@ from ipo_prompts.metrics.verdict import (
     difference_over_classes,
     judge,
     no_test,
-    points,
     score_interval,
 )
 
-COPIES = "ipo_prompts.experiments.data.near_copies:told_copies"
-"""The function that finds pictures that look like near copies, as `module:name`."""
 FLATTERED = "these units shaped the template or chose it"
 SEALED = "on sealed units in this run"
 RENAMED = "these sealed units were opened before with other classes or class names"
@@ -263,30 +259,3 @@ def _accuracies(part: Compared) -> Means:
     initial, optimised = (class_mean_interval(score.hits, part.sampling) for score in (part.initial, part.optimised))
     more = _scopes(*part.pair, balanced=True).these
     return initial, optimised, MeanOverClasses(more.mean, more.low, more.high)
-
-
-WIDER = 1.05
-"""Near copies are reported if the interval is at least this many times wider when they count as one draw."""
-
-
-def near_copies_in_words(test: Compared, balanced: bool = False) -> str:
-    """Say how many test pictures look like near copies, and the interval if near copies count as one draw.
-
-    The text is empty if the interval is then hardly wider, as with a single pair among hundreds of pictures. It is also
-    empty if both templates are the same, if pictures do not have one class each, or if there are many pictures.
-    """
-    units = test.units
-    if not isinstance(units, EncodedPictures) or units.labels is None:
-        return ""
-    if len(test.items) != len(units) or test.initial.template == test.optimised.template:
-        return ""
-    told, groups = resolve_name(COPIES)(test.items, units.features)
-    if not told:
-        return ""
-    grouped = Sampling.of(len(groups), units.labels.tolist(), groups)
-    found, plain = (
-        _scopes(test.initial, test.optimised, sampling, balanced).these for sampling in (grouped, test.sampling)
-    )
-    if found.high - found.low < WIDER * (plain.high - plain.low):
-        return ""
-    return f"{told}; grouped, the interval is [{points(found.low)}, {points(found.high)}]."

@@ -111,8 +111,7 @@ def plan(config: RunConfig, *, ready: bool = True, say: Callable[[str], None] | 
     check_bars(data, config)
     config = fitting(config, data)
     check_count(len(every_name(data.class_names)))
-    if data.unnamed and not ready:
-        refuse_codes(data, config.data, config.clip)
+    refuse_codes(data)
     drawn = draw_for(data, config)
     if not drawn.selection:
         _check_held_back(config, "data with a class of three pictures or more")

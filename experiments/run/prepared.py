@@ -23,7 +23,6 @@ from ipo_prompts.experiments.data.check import faults, transparency_note
 from ipo_prompts.experiments.data.dataset import content_or_name, in_threads
 from ipo_prompts.experiments.data.draw import cut_to
 from ipo_prompts.experiments.data.load import cannot_be_read, check_command
-from ipo_prompts.experiments.data.wordnet import refuse_codes
 from ipo_prompts.experiments.run.config import RunConfig
 from ipo_prompts.experiments.run.files import Content, event_as
 from ipo_prompts.experiments.run.openings import DIGITS
@@ -115,8 +114,6 @@ def prepare(planned: Plan, ui: Shows, clip: Clip | None = None) -> Prepared:
         with offering_demo():
             clip = load_clip(config.clip, config.device, config.precision)
     check_clock()
-    if planned.data.unnamed:
-        refuse_codes(planned.data, config.data, clip)
     store = FeatureStore(clip)
     others = [name for spec in config.also_fit for name in load_data(spec, seed=SPLIT_SEED).class_names]
     met_later = (*drawn.new_class_names, *others)

@@ -237,8 +237,6 @@ class RunResult(Content):
         left_out: a text that says what is not reported because of the reward or for want of time; empty if nothing is
             left out.
         started: the earlier run that this run started from; None if it started from none.
-        near_copies: a text that says how many test pictures look like near copies, and the interval if near copies
-            count as one draw; empty if there is nothing to say.
         untested: the result of a run without labels; then no part of the pictures has scores. None with labels.
         export: the target of `ipo export` that holds the whole program and needs no code of IPO.
         above: the proposed value of `--above`, for pictures with several labels, chosen on the held-back pictures; None
@@ -278,7 +276,6 @@ class RunResult(Content):
     baselines: Baselines | None = None
     left_out: str
     started: Started | None
-    near_copies: str = ""
     untested: Untested | None = None
     export: str = "head"
     above: float | None = None

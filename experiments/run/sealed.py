@@ -22,7 +22,7 @@ from ipo_prompts.experiments.data import Item, fresh
 from ipo_prompts.experiments.data.check import faults
 from ipo_prompts.experiments.data.load import check_command
 from ipo_prompts.experiments.run.beside import what_stands_beside
-from ipo_prompts.experiments.run.comparison import Compared, compare, near_copies_in_words, over_classes, verdict
+from ipo_prompts.experiments.run.comparison import Compared, compare, over_classes, verdict
 from ipo_prompts.experiments.run.config import RunConfig
 from ipo_prompts.experiments.run.openings import DIGITS, Openings, count, names_after, names_digest, opening_of
 from ipo_prompts.experiments.run.plan import SPLIT_SEED, Plan
@@ -283,7 +283,6 @@ def what_is_shown(prepared: Prepared, searched: SearchedRun, test: SealedTest) -
         side: harmonic_mean(*(getattr(one, side).value for one in (compared["test"], new)))
         for side in ("initial", "optimised")
     }
-    near_copies = optional("near copies", partial(near_copies_in_words, parts["test"], balanced)) or ""
     classes = {item.label for item in drawn.test}
     return {
         "sealed": Sealed(
@@ -292,9 +291,8 @@ def what_is_shown(prepared: Prepared, searched: SearchedRun, test: SealedTest) -
             elsewhere=this.elsewhere,
             renamed_in=this.renamed_in if not this.tests else (),
         ),
-        "verdict": f"{said} {near_copies}".rstrip(),
+        "verdict": said,
         "scores": {name: compared[name] for name in parts if name != "fresh"},
-        "near_copies": near_copies,
         "classes_untested": tuple(name for label, name in enumerate(drawn.class_names) if label not in classes),
         "other_measures": {name: compared[f"other {name}"] for name in test.others},
         "harmonic_mean": means,

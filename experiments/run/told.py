@@ -165,8 +165,6 @@ def _sure(result: RunResult) -> Iterator[Line]:
         yield Line(("sure",), f"Untested, with no picture in the test: {names}. {unknown}")
     if before := seen_before(test, unit, result.sealed.opened, result.sealed.elsewhere):
         yield Line(("sure",), before)
-    if result.near_copies:
-        yield Line(("sure",), result.near_copies)
     if data.short:
         yield Line(("sure",), _sentence(data.short))
 

@@ -34,7 +34,6 @@ def test_the_page_can_be_followed(
         page, outcomes = follow(DOCS / "tutorial/own-pictures.md", codes=(0, KILLED))
     _, check, quick, labels, exported, search, resumed = outcomes
     assert [outcome.code for outcome in outcomes] == [0, 0, 0, 0, 0, KILLED, 0]
-    assert "preview-folder-pets.png: 18 of 18 train pictures, 6 of 6 classes" in check.out
     assert "all pictures can be used" in check.out
     assert "scored: 18 pictures that a run would search on and 12 that it would choose its winner with" in check.out
     assert "next: ipo optimize --data folder:pets --clip embedded --lm none" in check.out

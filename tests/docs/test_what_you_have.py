@@ -46,7 +46,6 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "rooms.json": json.dumps([{"image": image, "label": [name, "pet"]} for image, name in rows]),
         "export.json": json.dumps([_task(image, name) for image, name in rows]),
         "rooms.csv": "image,label\n" + "".join(f"{image},{name}|pet\n" for image, name in rows),
-        "groups.csv": "image,label,group\n" + "".join(f"{image},{name},{image}\n" for image, name in rows),
         "names.txt": "cat\ndog\n",
         "names.yaml": "dog: [dog, hound]\n",
         "texts.json": re.findall(r"`({.*})`", NAMES)[0],
@@ -91,6 +90,4 @@ def test_sentences_are_scored(place: Path, capsys: pytest.CaptureFixture[str]) -
 @pytest.mark.parametrize("typed", COMMANDS)
 def test_the_commands_of_the_pages_are_accepted(typed: str, place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = shlex.split(typed.replace("ViT-B-16/openai", "embedded"))[1:]
-    if "--groups" in words:
-        Path("groups.csv").unlink()  # which this command writes
     assert main([*words, "--dry-run"] if words[0] == "optimize" else words) == 0, capsys.readouterr().err

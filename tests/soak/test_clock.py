@@ -15,7 +15,7 @@ import pytest
 
 from ipo_prompts.experiments import publishing, tracking
 from ipo_prompts.experiments.report import explain
-from ipo_prompts.experiments.run import beside, sealed
+from ipo_prompts.experiments.run import beside
 from ipo_prompts.metrics import clock
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.text_pass import TextPass
@@ -53,7 +53,6 @@ AFTER: dict[str, tuple[Any, str]] = {
     "a picture on the page": (explain, "thumbnail"),
     "how sure the classifier is": (TemplateClassifier, "calibrate"),
     "margins to tell pictures of none of the classes": (publishing, "calibrate"),
-    "near copies": (sealed, "near_copies_in_words"),
     "what offsets add": (beside, "what_they_add"),
     "what other names do": (beside, "what_names_do"),
     "what is known without a search": (beside, "baselines"),

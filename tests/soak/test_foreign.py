@@ -74,8 +74,6 @@ COMMANDS: dict[str, list[list[str]]] = {
 """What is done with a run whose file was changed."""
 TAKE_NOTHING = {
     "data list",
-    "data names",
-    "data preview",
     "docs",
     "doctor",
     "models list",

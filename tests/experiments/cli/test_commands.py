@@ -121,13 +121,6 @@ def test_data_check_names_what_is_wrong(folder: Path, capsys: Capture) -> None:
         assert said in out
 
 
-def test_data_check_says_what_faults_keep_it_from(folder: Path, capsys: Capture) -> None:
-    (folder / "cat" / "1.png").write_text("no picture")
-    assert main(["data", "check", f"folder:{folder}", "--clip", "embedded"]) == 1
-    err = capsys.readouterr().err
-    assert "not checked: what the CLIP cannot tell apart; repair the data first" in err
-
-
 def test_the_check_says_what_each_choice_would_use_of_a_lopsided_folder(tmp_path: Path, capsys: Capture) -> None:
     data = tmp_path / "lopsided"
     for name, count in (("cat", 60), ("bus", 1), ("fish", 2), ("gone", 0)):

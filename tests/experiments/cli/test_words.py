@@ -91,7 +91,6 @@ COMMANDS = (
     "data",
     "data check",
     "data list",
-    "data preview",
     "models",
     "models list",
     "models pull",

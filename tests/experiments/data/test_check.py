@@ -1,4 +1,4 @@
-"""What is looked at before a run: every picture, and a contact sheet."""
+"""What is looked at before a run: every picture."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from PIL import Image
 
 from ipo_prompts.experiments.cli.app import main
 from ipo_prompts.experiments.data import load_data
-from ipo_prompts.experiments.data.check import COLUMNS, ROWS, check_data, contact_sheet, transparency_note
-from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.experiments.data.check import check_data, transparency_note
 from ipo_prompts.metrics.pictures import Picture
 
 
@@ -44,13 +43,6 @@ BAD = {
     "text.jpg": (lambda: b"this is no picture", "is not a picture of a known format"),
     "cut.jpg": (lambda: saved(noise("RGB", 3), "JPEG")[:700], "is not a readable picture"),
 }
-
-
-def test_sixteen_bits_of_grey_keep_their_tone(tmp_path):
-    for value, tone in ((0, 0), (30000, 117), (65535, 255)):
-        path = tmp_path / "grey.png"
-        Image.fromarray(np.full((9, 9), value, np.uint16)).save(path)
-        assert Picture.from_path(path).image().getpixel((4, 4)) == (tone,) * 3
 
 
 @pytest.mark.parametrize("name", GOOD)
@@ -96,7 +88,6 @@ def test_pictures_that_are_not_there_are_named_with_the_others(folder, capsys):
     out = capsys.readouterr().out
     assert "unreadable pictures (a run that opens one stops): 3" in out
     assert "row 6 of the table" in out and "names the picture 'cat/004.png', relative to the table: cannot read" in out
-    assert main(["data", "preview", f"folder:{root}", "--out", str(root / "sheet.png")]) == 0
 
 
 def test_an_empty_class_is_a_fault_beside_the_others_and_no_reason_not_to_look(folder, capsys):
@@ -107,8 +98,6 @@ def test_an_empty_class_is_a_fault_beside_the_others_and_no_reason_not_to_look(f
     assert "largest class : smallest class = 1.0 : 1" in out
     assert "stops): 1\n  the picture" in out and "classes without pictures (a run stops): 1\n  bus\n" in out
     assert """are left out with 'exclude=["bus"]'""" in out and "next: " not in out
-    assert main(["data", "preview", f"folder:{root}", "--out", str(root / "new" / "sheet.png")]) == 0
-    assert "without pictures: 'bus'" in capsys.readouterr().err and (root / "new" / "sheet.png").is_file()
 
 
 def test_labels_with_bars_are_checked_as_one_class_only_when_that_is_said(folder, capsys):
@@ -137,16 +126,6 @@ def test_labels_with_bars_are_checked_as_one_class_only_when_that_is_said(folder
     assert main(["data", "check", f"csv:{table}", "labels=several"]) == 0
     out = capsys.readouterr().out
     assert "csv:rooms: 3 classes, 8 pictures" in out and re.search(r"^sofa +\d+ +\d+ +4$", out, re.M), out
-
-
-def test_all_files_that_are_not_there_are_named_at_once(folder):
-    root = folder({"cat": 4, "dog": 4})
-    table = root / "labels.csv"
-    table.write_text("image,label\n" + "".join(f"{n}/{i:03d}.png,{n}\n" for n in ("cat", "dog") for i in range(5)))
-    with pytest.raises(
-        InputError, match=r"2 pictures cannot be read: .*cat/004.png, .*dog/004.png; .* `ipo data check"
-    ):
-        load_data(f"csv:{table}", seed=0)
 
 
 def test_the_same_picture_in_two_parts_or_two_classes(folder):
@@ -215,13 +194,6 @@ def test_the_text_of_a_clean_report(folder):
     ]
 
 
-def test_names_cannot_move_the_terminals_cursor(folder):
-    root = folder({"cat": 3, "dog": 3})
-    (root / "cat" / "a\x1b[2Jb.jpg").write_bytes(b"")
-    text = check_data(load_data(f"folder:{root}", seed=0)).text()
-    assert "\x1b" not in text and "a\\x1b[2Jb.jpg" in text
-
-
 def painted(clear):
     """An RGBA picture of two colours, `clear` of whose 100 rows are see-through."""
     image = Image.new("RGBA", (100, 100), (0, 0, 255, 255))
@@ -279,93 +251,3 @@ def test_the_note_of_a_run_counts_transparent_pictures(folder):
     assert note.startswith("1 of 8 search pictures is transparent; they are read on white")
     assert transparency_note([picture.on("as-is") for picture in pictures], "search pictures") is None
     assert transparency_note([p for p in pictures if "cutout" not in p.name], "search pictures") is None
-
-
-def test_all_classes_and_their_pictures_are_on_the_sheet(folder):
-    root = folder(
-        {f"train/{name}": 2 for name in "abc"} | {f"{p}/{name}": 1 for p in ("val", "test") for name in "abc"}
-    )
-    data = load_data(f"folder:{root}", seed=0)
-    sheet = contact_sheet(data, "train")
-    assert (sheet.classes, sheet.pictures, sheet.unreadable) == (3, 6, ())
-    colours = {tuple(colour) for colour in np.asarray(sheet.image).reshape(-1, 3)}
-    assert {item.picture.image().getpixel((2, 2)) for item in data.train} <= colours
-    assert not {item.picture.image().getpixel((2, 2)) for item in data.test} & colours
-
-
-def test_of_many_classes_and_pictures_the_same_sample_is_drawn_each_time(folder):
-    counts = {
-        f"{part}/{i:02d}": COLUMNS + 5 if part == "train" else 1 for part in ("train", "val", "test") for i in range(30)
-    }
-    data = load_data(f"folder:{folder(counts)}", seed=0)
-    one, other = contact_sheet(data, "train"), contact_sheet(data, "train")
-    assert (one.classes, one.pictures) == (ROWS, ROWS * COLUMNS)
-    assert one.image.tobytes() == other.image.tobytes()
-
-
-def test_a_sheet_that_shows_some_of_the_pictures_says_of_how_many(folder, tmp_path, capsys):
-    root = folder({f"{part}/{name}": COLUMNS + 5 for part in ("train", "test") for name in ("cat", "dog")})
-    of = len(load_data(f"folder:{root}", seed=0).train)
-    assert main(["data", "preview", f"folder:{root}", "--out", str(tmp_path / "sheet.png")]) == 0
-    assert capsys.readouterr().out.endswith(f"sheet.png: {2 * COLUMNS} of {of} train pictures, 2 of 2 classes\n")
-
-
-def test_names_are_drawn_whatever_they_hold(folder):
-    names = ("a <b>&amp; {x}", "line\nbreak \u202eturned", "猫 🐈", "x" * 200)
-    data = load_data(f"folder:{folder(dict.fromkeys(names, 3))}", seed=0)
-    plain = load_data(f"folder:{folder({f'n{i}': 3 for i in range(4)}, 'plain')}", seed=0)
-    assert contact_sheet(data, "train").image.size == contact_sheet(plain, "train").image.size
-
-
-def test_accents_are_drawn(folder):
-    def drawn(name: str) -> bytes:
-        data = load_data(f"folder:{folder({name: 3, 'dog': 3}, f'of {name}')}", seed=0)
-        return contact_sheet(data, "train").image.crop((0, 0, 220, 146)).tobytes()
-
-    assert drawn("caf\N{LATIN SMALL LETTER E WITH ACUTE}") != drawn("caf\N{LATIN SMALL LETTER E WITH GRAVE}")
-
-
-def test_unreadable_pictures_are_marked_and_the_rest_is_drawn(folder, tmp_path, capsys):
-    root = folder({f"{part}/{name}": 2 for part in ("train", "val", "test") for name in ("cat", "dog")})
-    (root / "train/cat/000.png").write_bytes(b"")
-    out = tmp_path / "sheet.png"
-    assert main(["data", "preview", f"folder:{root}", "--out", str(out)]) == 0
-    said = capsys.readouterr()
-    assert "not drawn: the picture" in said.err
-    assert said.out == f"{out}: 4 of 4 train pictures, 2 of 2 classes\n"
-    with Image.open(out) as image:
-        assert (image.format, image.mode) == ("PNG", "RGB")
-
-
-def test_the_default_file_is_named_after_the_data(folder, tmp_path, monkeypatch, capsys):
-    root = folder({"cat": 4, "dog": 4}, root="my pets")
-    monkeypatch.chdir(tmp_path)
-    assert main(["data", "preview", f"folder:{root}", "--part", "test"]) == 0
-    assert capsys.readouterr().out.startswith("preview-folder-my-pets.png: 4 of 4 test pictures")
-    assert (tmp_path / "preview-folder-my-pets.png").exists()
-
-
-def test_what_cannot_be_drawn_or_written(folder, tmp_path, capsys):
-    root = folder({"cat": 4, "dog": 4})
-    for words, said in (
-        (["--part", "tests"], "'tests' is not one of 'train', 'val', 'test'"),
-        (["--out", str(tmp_path / "sheet.jpg")], "does not end in .png"),
-        (["--out", str(root / "cat" / "000.png" / "sheet.png")], "000.png is a file; choose another place"),
-    ):
-        assert main(["data", "preview", f"folder:{root}", *words]) == 2
-        assert said in capsys.readouterr().err
-    assert not list(tmp_path.glob("*.part"))
-
-
-def test_a_part_without_pictures(sealed):
-    from dataclasses import replace
-
-    with pytest.raises(InputError, match="made has no train pictures; choose another part with --part test"):
-        contact_sheet(replace(sealed(4), train=(), val=()), "train")
-
-
-def test_saving_replaces_the_file_whole(folder, tmp_path: Path):
-    out = tmp_path / "sheet.png"
-    out.write_text("old")
-    assert main(["data", "preview", f"folder:{folder({'cat': 4, 'dog': 4})}", "--out", str(out)]) == 0
-    assert out.read_bytes().startswith(b"\x89PNG")

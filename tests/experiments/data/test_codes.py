@@ -5,11 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import yaml
 
 from ipo_prompts.experiments.cli.app import main
 from ipo_prompts.experiments.data import load_data
-from ipo_prompts.experiments.data.wordnet import is_code, names_to_edit
+from ipo_prompts.experiments.data.wordnet import is_code
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.nouns import common, irregular, synsets
 from support.runs import copy_pictures
@@ -96,29 +95,18 @@ def coded(tmp_path: Path) -> Path:
     return root
 
 
-def test_a_search_refuses_them_with_words_to_think_of_and_the_command(
+def test_a_search_refuses_them_until_they_are_named(
     tmp_path: Path, cache: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     root = coded(tmp_path)
     job = ["optimize", f"folder:{root}", "lm=none", "--out", str(tmp_path / "run")]
-    assert main([*job, "--dry-run"]) == 2
-    said = capsys.readouterr().err
-    assert "2 of 6 classes of folder:scans are called by a code, which no CLIP reads: 'class_0', 'class_1'; " in said
-    assert main(job) == 2
-    said = capsys.readouterr().err
-    assert "'class_0' (nearest words: " in said
-    assert f"`ipo data names folder:{root} --clip embedded` writes a classes.yaml to fill in." in said
-    assert main(["data", "names", f"folder:{root}", "--clip", "embedded"]) == 0
-    assert "classes.yaml: 6 classes, 2 without a name; write one for each" in capsys.readouterr().out
-    text = (root / "classes.yaml").read_text()
-    assert "class_0:  # nearest words: " in text
-    with pytest.raises(InputError, match="the class 'class_0' has an empty name; write one"):
-        load_data(f"folder:{root}", seed=0)
-    named = text.replace("class_0:", "class_0: coach").replace("class_1:", "class_1: class_1")
-    (root / "classes.yaml").write_text(named)
+    for words in (job, [*job, "--dry-run"]):
+        assert main(words) == 2
+        said = capsys.readouterr().err
+        assert "2 of 6 classes of folder:scans are called by a code, which no CLIP reads: 'class_0', 'class_1'" in said
+        assert "write classes.yaml, with a line `class_0: name` for each." in said
+    (root / "classes.yaml").write_text("class_0: coach\nclass_1: class_1\n")
     assert load_data(f"folder:{root}", seed=0).unnamed == (), "who writes a code for a name is believed"
-    assert main(["data", "names", f"folder:{root}"]) == 2
-    assert "is there already; edit it" in capsys.readouterr().err
 
 
 def test_folders_by_date_may_have_no_labels(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -131,23 +119,12 @@ def test_folders_by_date_may_have_no_labels(tmp_path: Path, capsys: pytest.Captu
     said = capsys.readouterr().err
     assert "'2026-10', " in said
     assert (
-        "if these pictures have no labels, type class_names=names.txt (a file with one class name a line); else `"
+        "if these pictures have no labels, type class_names=names.txt (a file with one class name a line); else "
         in said
     )
     (tmp_path / "names.txt").write_text("cat\ndog\n")
     names = f"class_names={tmp_path / 'names.txt'}"
     assert main(["optimize", f"folder:{root}", names, "lm=none", "--dry-run"]) == 0, "the advice works"
-
-
-def test_the_file_to_edit_keeps_names_and_synonyms(folder) -> None:
-    root = folder({"17": 3, "n02084071": 3, "road_sign": 3})
-    (root / "classes.yaml").write_text("road_sign: [road sign, traffic sign]\n")
-    data = load_data(f"folder:{root}", seed=0)
-    text = names_to_edit(data, {"17": ("wolf", "fox")})
-    assert "'17':  # nearest words: wolf, fox" in text
-    assert yaml.safe_load(text) == {"17": None, "n02084071": "dog", "road_sign": ["road sign", "traffic sign"]}
-    (root / "classes.yaml").write_text(text.replace("'17':", "'17': wolf"))
-    assert load_data(f"folder:{root}", seed=0).class_names == ("wolf", "dog", "road sign")
 
 
 def test_the_check_says_what_a_search_would_refuse(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -141,14 +141,12 @@ def test_labels_beside_a_list_of_names_are_refused(folder: Folder, tmp_path: Pat
         load(f"folder:{tmp_path / 'empty'}", ["cat", "dog"])
 
 
-def test_check_preview_and_evaluate(flat: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_check_and_evaluate(flat: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = [f"folder:{flat}", "class_names=[cat, dog]"]
     assert main(["data", "check", *words, "--clip", "embedded"]) == 0
     told = capsys.readouterr().out
     assert "2 classes, 12 pictures" in told and "no label" in told and "a random sample of 6 is searched on" in told
     assert "'class_names=[cat, dog]'" in told
-    assert main(["data", "preview", *words, "--out", str(tmp_path / "p.png")]) == 0
-    assert "12 of 12 train pictures without labels" in capsys.readouterr().out
     two = ["--template", "a <CLASS>.", "--template", "a photo of a <CLASS>."]
     assert main(["evaluate", words[1], *two, "--data", words[0]]) == 0
     told = capsys.readouterr().out

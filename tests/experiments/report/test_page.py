@@ -58,14 +58,6 @@ def test_the_answer_comes_first(analysed: Path) -> None:
     assert f"{used['tokens_in'] + used['tokens_out']:,} tokens, {used['calls']} calls" in first
 
 
-def test_near_copies_in_the_test_stand_beside_the_answer(analysed: Path) -> None:
-    words = "8 of 9 pictures look like near copies, in 2 groups; grouped, the interval is [-9.00, +9.00]."
-    assert "near copies" not in text(run_page(read_run(analysed)))
-    change_json(analysed / "result.json", lambda found: {**found, "near_copies": words})
-    page = text(run_page(read_run(analysed))).replace("\N{NO-BREAK SPACE}", " ")
-    assert words in page[: page.index("The search")]
-
-
 def test_only_the_style_sheet_is_allowed(analysed: Path) -> None:
     page = run_page(read_run(analysed))
     (css,) = re.findall(r"<style>(.*?)</style>", page, flags=re.DOTALL)

@@ -10,7 +10,6 @@ import pytest
 import yaml
 
 from ipo_prompts.experiments.data import load_data
-from ipo_prompts.experiments.data.near_copies import alike
 from ipo_prompts.experiments.embedded import PICTURES_DIR
 from ipo_prompts.experiments.report.gather import read_run
 from ipo_prompts.experiments.report.page import notebook_part
@@ -138,13 +137,6 @@ def test_questions_for_names_are_forecast() -> None:
         planned = plan(RunConfig(lm="openai/gpt-4o-mini", describer="none", names=names), ready=False)
         calls[names] = estimate(planned)["optimizer"]["calls"]
     assert calls["search"] == calls["given"] + 4
-
-
-def test_names_that_say_nothing_are_told_with_where_to_type_one(clip: Clip, pictures: Path) -> None:
-    lines = alike(load_data(f"folder:{pictures}", seed=0), clip)
-    place = lines.index("class names without an English word: 2")
-    assert lines[place + 1 : place + 3] == ["  kala", "  zzyx"]
-    assert lines[place + 3].endswith("in classes.yaml, such as kala: NAME")
 
 
 @pytest.mark.parametrize(
