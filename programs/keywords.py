@@ -85,8 +85,8 @@ class RunKeywords(SearchKeywords, total=False):
     """what is maximised: classification, retrieval, several, fit, or MODULE:CLASS of your own. `ipo optimize
     reward=NAME --help` lists its settings, reward.KEY=VALUE; default {'name': 'classification'}."""
     strategy: str | dict[str, Any]
-    """how new templates are found: compose, history, no-history, shuffled, list, or MODULE:CLASS of your own. `ipo
-    optimize strategy=NAME --help` lists its settings, strategy.KEY=VALUE; default {'name': 'compose'}."""
+    """how new templates are found: compose, history, no-history, list, or MODULE:CLASS of your own. `ipo optimize
+    strategy=NAME --help` lists its settings, strategy.KEY=VALUE; default {'name': 'compose'}."""
     lm: str
     """local, local/small|base|large, local/PATH.gguf, a litellm name, replay/RUN, none; default 'local'."""
     lm_api_base: str | None

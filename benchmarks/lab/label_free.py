@@ -16,8 +16,8 @@ import numpy as np
 
 from benchmarks.lab.bed import SHIFTED, expanded
 from benchmarks.lab.cells import Cells, short
+from benchmarks.lab.random_pairs import pairs_of
 from benchmarks.lab.words import listed, read_known
-from ipo_prompts.experiments.compare.methods.given import pairs_of
 from ipo_prompts.experiments.data import DataSet, load_data
 from ipo_prompts.experiments.data.sources import own
 from ipo_prompts.experiments.embedded import CLEAN_DOMAIN

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from benchmarks.lab.prefixes import InOrder, Prefixes, after
+from benchmarks.lab.random_pairs import RandomPairs
 from ipo_prompts.experiments.compare import cell as cells_of
 from ipo_prompts.experiments.compare.cell import Cell, run_cell
 from ipo_prompts.experiments.compare.methods import METHODS
@@ -87,7 +88,7 @@ def test_after_fewer_looks_the_default_is_the_search_that_has_no_more(
 
 
 def test_after_fewer_looks_a_pool_is_its_beginning(lesson: Callable[..., Lesson]) -> None:
-    whole, shorter = (METHODS.find("random-pairs").fit(lesson(steps=steps, vocabulary="general")) for steps in (12, 3))
+    whole, shorter = (RandomPairs().fit(lesson(steps=steps, vocabulary="general")) for steps in (12, 3))
     assert after(whole, 15).templates == shorter.templates != whole.templates
     baseline = METHODS.find("baseline").fit(lesson())
     assert after(baseline, 15) is baseline
@@ -105,7 +106,7 @@ def test_a_cell_is_tested_after_each_number_of_looks(
 ) -> None:
     monkeypatch.setattr(cells_of, "load_clip", lambda *_: clip)
     cells_of._clip.cache_clear()
-    contents = [run_cell(cell(method), tmp_path / method) for method in ("baseline", "random-pairs")]
+    contents = [run_cell(cell(method), tmp_path / method) for method in ("baseline", "vocabulary")]
     assert list(contents[0]["scores"]) == ["300 templates", "60 templates", "5 templates"]
     assert len({score["hits"] for score in contents[0]["scores"].values()}) == 1
     table = build_table(contents)

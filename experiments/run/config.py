@@ -233,8 +233,8 @@ class RunConfig(SearchSettings, JobSettings):
 def nested(values: dict[str, Any]) -> dict[str, Any]:
     """Return the settings with those such as `strategy.size` gathered in a dictionary below `strategy`.
 
-    >>> nested({"strategy": "shuffled", "strategy.size": 8, "steps": 3})
-    {'steps': 3, 'strategy': {'name': 'shuffled', 'size': 8}}
+    >>> nested({"strategy": "history", "strategy.size": 8, "steps": 3})
+    {'steps': 3, 'strategy': {'name': 'history', 'size': 8}}
     """
     plain = {key: value for key, value in values.items() if key.partition(".")[0] not in CHOSEN}
     for key in CHOSEN:

@@ -15,7 +15,6 @@ STRATEGIES = Registry(
         "compose": "compose:Compose",
         "history": "history:HistoryStrategy",
         "no-history": "history:NoHistory",
-        "shuffled": "history:Shuffled",
         "list": "base:GivenTemplates",
     },
     default="compose",

@@ -1,8 +1,8 @@
 """The definition of a strategy. A strategy finds new templates; `programs/search.py` does everything else.
 
 A strategy needs one method, `ask`. The method receives all that the strategy may know, and hands in new templates.
-A control, such as shuffled scores, is a function that only changes the knowledge of a strategy. So the strategy cannot
-learn anything that the control hides.
+A control, such as `no-history`, only changes the knowledge of a strategy. So the strategy cannot learn anything that
+the control hides.
 """
 
 from __future__ import annotations
@@ -235,38 +235,6 @@ def close(strategy: Any) -> None:
 def room_for_words(strategy: Any) -> int:
     """Return how many domain words a strategy tries; 0 if it has no `room_for_words`."""
     return int(getattr(strategy, "room_for_words", 0))
-
-
-class Knowing:
-    """A control: another strategy with changed knowledge.
-
-    Args:
-        inner: the other strategy.
-        change: a function that takes a `Known` and returns the changed `Known` for `inner`.
-    """
-
-    asks_lm = True
-    needs_lm = True
-
-    def __init__(self, inner: Strategy, change: Callable[[Known], Known]) -> None:
-        self.inner = inner
-        self.change = change
-
-    def may_know(self, known: Known) -> Known:
-        """Return the changed knowledge. If `inner` has a `may_know`, it changes the knowledge again."""
-        return may_know(self.inner, self.change(known))
-
-    def ask(self, known: Known, desk: Desk) -> None:
-        """Let the other strategy ask. `known` is the knowledge that `may_know` returned."""
-        self.inner.ask(known, desk)
-
-    def forecast(self, expected: Expected) -> Forecast:
-        """Return the forecast of the other strategy."""
-        return forecast_of(self.inner, expected)
-
-    def close(self) -> None:
-        """Close the other strategy."""
-        close(self.inner)
 
 
 # Strategy classes as the registry finds them: a user's own class (`strategy=module:Class`), or a listed class.

@@ -4,14 +4,12 @@ One structured call returns all templates of a step. Refused templates are sent 
 `one_by_one`, as in the paper's code, each template has a call of its own, and no call sees the other templates. The
 parts of the question are in the paper's order (Du, Sun and Snoek, NeurIPS 2024).
 
-Two controls stand below the strategy. Each control asks as `history` does, and only changes the knowledge of the
-strategy. The control with shuffled scores shows how much a search gains without knowing which template was good. The
-control without a history shows how much the best of equally many proposals gains.
+A control stands below the strategy. It asks as `history` does, but knows no template and no score. It shows how much
+the best of equally many proposals gains.
 """
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -21,7 +19,7 @@ from pydantic import BaseModel, Field
 
 from ipo_prompts.metrics.registry import NoSettings
 from ipo_prompts.metrics.template import MAX_CHARACTERS, SLOT, normalise, with_slot
-from ipo_prompts.programs.strategies.base import Expected, Forecast, Knowing, Known, Models, Strategy
+from ipo_prompts.programs.strategies.base import Expected, Forecast, Known, Models, Strategy, forecast_of
 from ipo_prompts.programs.templates.admission import REFUSALS_SHOWN
 from ipo_prompts.programs.templates.history import PromptHistory, ScoredTemplate
 
@@ -196,51 +194,29 @@ def propose_inputs(
     }
 
 
-# The controls.
+class NoHistory:
+    """A control: asks the questions of `history` in every step, without any template or score."""
 
-
-def no_history(known: Known) -> Known:
-    """Return what is known without all templates and scores except the initial template and its score."""
-    return replace(known, history=PromptHistory(known.history.initial), scored_only=())
-
-
-def shuffled(known: Known) -> Known:
-    """Return what is known with scores shuffled over templates, and labels shuffled over pictures.
-
-    All scores are shuffled before the best templates are selected for a question. Otherwise the selection would reveal
-    the best templates.
-    """
-    import numpy as np
-
-    rng = random.Random(known.seed)
-    history = known.history.shuffled(rng)
-    labels = known.labels
-    if labels is not None:
-        labels = np.array(rng.sample(labels.tolist(), len(labels)))
-        labels.setflags(write=False)
-    scores = rng.sample(known.scored_only, len(known.scored_only))
-    pairs = zip(known.scored_only, scores, strict=True)
-    scored_only = tuple(replace(one, value=giver.value, loss=giver.loss) for one, giver in pairs)
-    return replace(known, history=history, labels=labels, scored_only=scored_only)
-
-
-class NoHistory(Knowing):
-    """Asks the questions of `history` in every step, without any template or score."""
-
+    asks_lm: ClassVar[bool] = True
+    needs_lm: ClassVar[bool] = True
     Settings: ClassVar[type[BaseModel]] = NoSettings
+
+    def __init__(self, inner: Strategy) -> None:
+        self.inner = inner
 
     @classmethod
     def build(cls, settings: NoSettings, models: Models) -> Strategy:
         """See `Strategy`."""
-        return cls(HistoryStrategy.build(HistorySettings(size=0), models), no_history)
+        return cls(HistoryStrategy.build(HistorySettings(size=0), models))
 
+    def may_know(self, known: Known) -> Known:
+        """Return what is known without all templates and scores except the initial template and its score."""
+        return replace(known, history=PromptHistory(known.history.initial), scored_only=())
 
-class Shuffled(Knowing):
-    """Asks as `history` does, but shows each template with another template's score."""
+    def ask(self, known: Known, desk: Desk) -> None:
+        """Let `history` ask; see `Strategy`."""
+        self.inner.ask(known, desk)
 
-    Settings: ClassVar[type[BaseModel]] = HistorySettings
-
-    @classmethod
-    def build(cls, settings: HistorySettings, models: Models) -> Strategy:
-        """See `Strategy`."""
-        return cls(HistoryStrategy.build(settings, models), shuffled)
+    def forecast(self, expected: Expected) -> Forecast:
+        """Return the forecast of `history`."""
+        return forecast_of(self.inner, expected)

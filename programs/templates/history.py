@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ipo_prompts.metrics.template import key
@@ -121,19 +120,6 @@ class PromptHistory:
     def ranked(self) -> list[ScoredTemplate]:
         """Return all entries, best first; of equal entries the earliest first."""
         return sorted(self, key=lambda entry: entry.rank, reverse=True)
-
-    def shuffled(self, rng: random.Random) -> PromptHistory:
-        """Return a copy in which each template has the score of a random template; each score is used once."""
-        entries = list(self)
-        givers = rng.sample(entries, len(entries))
-        mixed = [
-            replace(entry, score=replace(giver.score, template=entry.template))
-            for entry, giver in zip(entries, givers, strict=True)
-        ]
-        copy = PromptHistory(mixed[0])
-        for entry in mixed[1:]:
-            copy.add(entry)
-        return copy
 
     def view(self, k: int, *, pin_initial: bool = True, floor: float = 0.0) -> list[ScoredTemplate]:
         """Return the `k` best entries, the best one last.

@@ -27,7 +27,7 @@ from support.killing import ForkServer
 from support.openai_server import Asked, OpenAIServer, Reply, error, good, running
 from support.runs import KEY, Ended, events, ipo
 
-METHODS = ("baseline", "waffle", "coop", "no-history", "ipo-paper")
+METHODS = ("baseline", "best-of-80", "class-mean", "no-history", "ipo-paper")
 SEARCHES = 2
 SEEDS = 2
 CELLS = len(METHODS) * SEEDS
@@ -314,7 +314,7 @@ def here(
 def test_a_cell_that_fails_stops_no_other_and_the_same_command_runs_it_again(
     bench: Bench, whole: Whole, here: Here
 ) -> None:
-    rows = "baseline,no-history,coop"
+    rows = "baseline,no-history,class-mean"
     shutil.copytree(bench.folder / "whole" / "cells", bench.folder / "unspoilt" / "cells")
     bench.server.fresh()
     assert here("unspoilt", methods=rows).code == 0 and not bench.server.asked, "the cells are those of the whole grid"
@@ -405,7 +405,9 @@ def test_another_grid_in_the_same_folder_is_refused_and_leaves_it_as_it_was(benc
     ended = here("same", "seeds=1", "shots=1", methods="baseline,class-name")
     assert ended.code == 2 and "holds another cell; choose another folder" in ended.sentence
     assert (bench.folder / "same" / "grid.yaml").read_text() == before
-    assert here("same", "seeds=2", methods="baseline,class-name,waffle").code == 0, "more rows and seeds are welcome"
+    assert here("same", "seeds=2", methods="baseline,class-name,best-of-80").code == 0, (
+        "more rows and seeds are welcome"
+    )
 
 
 def test_a_dry_run_counts_and_touches_nothing(bench: Bench, here: Here, monkeypatch: pytest.MonkeyPatch) -> None:

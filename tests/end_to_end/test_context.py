@@ -21,7 +21,7 @@ TAKES = 16_385
 """Tokens that gpt-3.5-turbo takes, prompt and reply together."""
 BASE = 199
 """Base classes of SUN397."""
-SEARCHES = ("no-history", "shuffled", "ipo-paper", "ipo-code", "ipo-default")
+SEARCHES = ("no-history", "ipo-paper", "ipo-code", "ipo-default")
 PUBLISHED = ("ipo-paper", "ipo-code")
 """They ask for details, the others for two sentences, of which at most 400 characters count."""
 PLACES = ("abbey", "bakery", "canyon", "dam", "harbor", "hotel", "lake", "market", "palace", "tower")

@@ -54,7 +54,6 @@ def compiled(folder: Path, clip: Clip, words: dict[str, Any]) -> Any:
     ("name", "changes"),
     [
         ("local-history", {}),
-        ("local-shuffled", {}),
         ("api-cross-validated", {}),
         ("local-history", {"offsets": "prior"}),
     ],

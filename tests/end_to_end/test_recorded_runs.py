@@ -2,7 +2,7 @@
 
 `python -m tools.recorded` makes them again after a change of what is written. Their replies stay as they were recorded.
 
-Among them: the paper's history with a small local model, without history, with shuffled scores; an API model with a
+Among them: the paper's history with a small local model, without history; an API model with a
 multimodal describer, one from base classes to new ones, one that holds nothing back; and one that a budget had stopped.
 """
 

@@ -52,10 +52,10 @@ def test_it_does_what_the_command_does(
     server: OpenAIServer, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     words = [f"{key}={value}" for key, value in SMALL.items()]
-    nested = ("strategy=shuffled", "strategy.size=3")
+    nested = ("strategy=history", "strategy.size=3")
     told = runs.ipo(capfd, "optimize", "--data=folder:pets", *words, *nested, "--out=command")
     monkeypatch.setenv("IPO_CACHE_DIR", str(tmp_path / "another"))  # where no replies and features are remembered
-    outcome = ipo.optimize("folder:pets", **SMALL, strategy={"name": "shuffled", "size": 3}, out="call")
+    outcome = ipo.optimize("folder:pets", **SMALL, strategy={"name": "history", "size": 3}, out="call")
     captured = capfd.readouterr()
     assert runs.result(Path("call")) == runs.result(Path("command"))
     assert runs.program(Path("call")) == runs.program(Path("command"))

@@ -14,7 +14,7 @@ from ipo_prompts.experiments.run.result import RunResult, load_result
 from ipo_prompts.experiments.run.scores import Baselines, HeadFound, Measured, Over, OverClasses
 from support.runs import change_settings
 
-RECORDED = Path(__file__).parents[1] / "recorded" / "local-shuffled"
+RECORDED = Path(__file__).parents[1] / "recorded" / "local-history"
 
 
 def with_outcome(result: RunResult, **outcomes: Any) -> RunResult:

@@ -23,14 +23,17 @@ RECORDED = Path(__file__).parents[1] / "recorded" / "local-history"
 MODULE = """
 from pydantic import BaseModel
 
-from ipo_prompts.experiments.compare.methods.given import Waffle
+from ipo_prompts.experiments.compare.methods.base import Method
 from ipo_prompts.metrics.classification import ClipReward
 
 class Half(ClipReward):
     measure = "half"
 
-class Mine(Waffle):
+class Mine(Method):
     label = "mine"
+
+    def fit(self, lesson):
+        pass
 
 class Ask:
     class Settings(BaseModel):

@@ -760,10 +760,10 @@ def test_the_model_is_that_of_the_context_of_the_compile(reward: ClipReward, set
     ipo = IPO(reward=reward, steps=1, strategy={"name": "compose", "scored_templates": 1}, describer=None)
     with dspy.context(lm=lm):
         ipo.compile(student(reward), **sets)
-        asking = IPO(reward=reward, strategy="shuffled", describer=None)
+        asking = IPO(reward=reward, strategy="no-history", describer=None)
     assert lm.history
     ipo.compile(student(reward), **sets)  # outside, all words come from the vocabulary
-    with pytest.raises(InputError, match=r"strategy 'shuffled' asks a language model and none is set; give IPO\(lm"):
+    with pytest.raises(InputError, match=r"strategy 'no-history' asks a language model and none is set; give IPO\(lm"):
         asking.compile(student(reward), **sets)
 
 

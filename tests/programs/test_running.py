@@ -26,9 +26,9 @@ from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.programs import IPO, ImageDescriber, TemplateClassifier, naming
 from ipo_prompts.programs.lm.ledger import bound_tokens
 from ipo_prompts.programs.record.journal import Journal, line_of, read
-from ipo_prompts.programs.strategies.base import Knowing, Known
+from ipo_prompts.programs.strategies.base import Known
 from ipo_prompts.programs.strategies.compose import Compose
-from ipo_prompts.programs.strategies.history import HistoryStrategy
+from ipo_prompts.programs.strategies.history import HistoryStrategy, NoHistory
 from ipo_prompts.programs.templates.admission import Desk
 from support.dspy_cache import forget
 from support.openai_server import Asked, OpenAIServer, Reply, error, good, running
@@ -389,7 +389,7 @@ def test_pictures_that_come_too_fast_are_asked_one_by_one(compiled: Compiled, lm
     "words",
     [
         lambda lm: {"strategy": HistoryStrategy(lm())},
-        lambda lm: {"strategy": Knowing(HistoryStrategy(lm()), lambda known: known)},
+        lambda lm: {"strategy": NoHistory(HistoryStrategy(lm()))},
         lambda lm: {"strategy": Compose(writer=HistoryStrategy(lm())), "steps": 2},
         lambda lm: {"strategy": Own(lm())},
         lambda lm: {"strategy": Own(lm("openai/gpt-4o")), "lm": lm(), "describer": Two(lm("openai/gpt-4.1"), lm())},
@@ -397,7 +397,7 @@ def test_pictures_that_come_too_fast_are_asked_one_by_one(compiled: Compiled, lm
         lambda lm: {"lm": lm(), "describer": Two(None, None)},
         lambda lm: {"in_context": lm(), "describer": ImageDescriber(limit=2)},
     ],
-    ids=["strategy", "knowing", "compose", "own", "three", "describer", "described by the optimizer's", "context"],
+    ids=["strategy", "no history", "compose", "own", "three", "describer", "described by the optimizer's", "context"],
 )
 def test_a_language_model_is_recorded_bounded_and_replayed_wherever_it_is_held(
     words: Any, compiled: Compiled, lm: Any, server: OpenAIServer, tmp_path: Path

@@ -33,7 +33,7 @@ from ipo_prompts.programs.search import (
     Step,
     search,
 )
-from ipo_prompts.programs.strategies.base import GivenTemplates, Knowing, Known, ScoredOnly, Strategy
+from ipo_prompts.programs.strategies.base import GivenTemplates, Known, ScoredOnly, Strategy
 from ipo_prompts.programs.templates.admission import REFUSALS_SHOWN, Desk
 from ipo_prompts.programs.templates.history import PromptHistory, ScoredTemplate
 from ipo_prompts.programs.templates.settings import SearchSettings
@@ -798,9 +798,6 @@ def test_a_strategy_is_closed_once_however_the_search_ends() -> None:
         with suppress(RuntimeError):
             run(TableReward(), strategy)
         assert strategy.closed == 1
-    whole = admitting([["a <CLASS>"]])
-    run(TableReward(), Knowing(whole, lambda known: known))
-    assert whole.closed == 1
 
 
 def test_searches_that_share_a_list_do_not_share_their_place_in_it() -> None:

@@ -35,7 +35,7 @@ from support.runs import events, ipo, lines_of
 from support.trap import trapped
 
 SMALL = ("lm=none", "describer=none", "shots=1", "selection_shots=1", "steps=1", "candidates_per_step=2")
-RECORDED = Path(__file__).parents[1] / "recorded" / "local-shuffled"
+RECORDED = Path(__file__).parents[1] / "recorded" / "local-history"
 DOCS = Path(__file__).parents[2] / "docs"
 PICTURE = str(PICTURES_DIR / "a" / "cat" / "01.webp")
 KINDS: dict[str, Any] = {

@@ -24,4 +24,4 @@ def compared(initial: float, gain: float, half: float) -> Comparison:
 
 def made_result(**changes: Any) -> RunResult:
     """Return the result of a recorded run with some fields replaced."""
-    return load_result(RECORDED / "local-shuffled").model_copy(update=changes)
+    return load_result(RECORDED / "local-history").model_copy(update=changes)

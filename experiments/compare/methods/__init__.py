@@ -11,13 +11,11 @@ from `ipo-default` in the published settings of history, pinning, floor, request
 not have their published steps and candidates by themselves: a grid can set these, for all methods or for these rows.
 If a grid does not, the table says so.
 
-Methods that try templates without a language model (`best-of-80`, `vocabulary`, `random-pairs`) propose no templates.
-Their templates are scored only, and each table counts these separately. `random-pairs` scores as many templates as a
-language model is asked for.
+Methods that try templates without a language model (`best-of-80`, `vocabulary`) propose no templates. Their templates
+are scored only, and each table counts these separately.
 
 Labelled pictures are the other budget, and each table shows their number, too. Methods that choose nothing on selection
-pictures (`ipo-paper`, `ipo-code`, `coop`) see no selection pictures, as published. `coop-same-labels` is trained on
-selection pictures, too.
+pictures (`ipo-paper`, `ipo-code`) see no selection pictures, as published.
 """
 
 from ipo_prompts.metrics.registry import Registry
@@ -36,19 +34,13 @@ METHODS = Registry(
         "ensemble-80": "given:ENSEMBLE_80",
         "best-of-80": "given:BEST_OF_80",
         "vocabulary": "given:VOCABULARY",
-        "random-pairs": "given:RANDOM_PAIRS",
-        "random-pairs-many": "given:RANDOM_PAIRS_MANY",
-        "waffle": "given:Waffle",
         "centring": "pictures:CENTRING",
         "prior": "pictures:PRIOR",
         "class-mean": "pictures:CLASS_MEAN",
         "gda": "pictures:GDA",
         "gda-text": "pictures:GDA_TEXT",
-        "coop": "coop:CoOp",
-        "coop-same-labels": "coop:SAME_LABELS",
         "phrases": "search:PHRASES",
         "no-history": "search:NO_HISTORY",
-        "shuffled": "search:SHUFFLED",
         "history": "search:HISTORY",
         "ipo-paper": "search:IPO_PAPER",
         "ipo-code": "search:IPO_CODE",

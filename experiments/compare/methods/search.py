@@ -151,7 +151,6 @@ PHRASES = LanguageModelSearch(
 NO_HISTORY = LanguageModelSearch(
     "proposals without history", "trying parts together beats asking alone", strategy="no-history"
 )
-SHUFFLED = LanguageModelSearch("the history with shuffled scores", strategy="shuffled")
 HISTORY = LanguageModelSearch(
     "proposals from a history of scores", "trying parts together beats a history of scores", strategy="history"
 )

@@ -244,7 +244,7 @@ def test_a_dry_run_opens_no_picture_loads_no_model_and_needs_no_key(
     for words in (
         few,
         [*few, "--lm", "openai/gpt-4o-mini", "--describer", "openai/gpt-4o"],
-        [*few, "--clip", "ViT-B-16/openai", "strategy=shuffled"],
+        [*few, "--clip", "ViT-B-16/openai", "strategy=history"],
         [*few, "--lm", "none", "strategy=list", f"strategy.file={mine}"],
         [],
     ):

@@ -44,7 +44,7 @@ def configured(monkeypatch: pytest.MonkeyPatch) -> list[RunConfig]:
     [
         (["--strategy=history", "--strategy.size=3"], {"strategy": {"name": "history", "size": 3}}),
         (["strategy.words=3"], {"strategy": {"name": "compose", "words": 3}}),
-        (["strategy=shuffled", "strategy.floor=0.1"], {"strategy": {"name": "shuffled", "floor": 0.1}}),
+        (["strategy=history", "strategy.floor=0.1"], {"strategy": {"name": "history", "floor": 0.1}}),
         (["reward=retrieval", "reward.k=3"], {"reward": {"name": "retrieval", "k": 3}}),
         (["--scored_templates=3", "--steps=4", "--seed=5"], {"scored_templates": 3, "steps": 4, "seed": 5}),
         (["shots=1", "--steps", "4", "temperature=0.5"], {"shots": 1, "steps": 4, "temperature": 0.5}),

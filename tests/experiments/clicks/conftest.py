@@ -18,7 +18,7 @@ RECORDED = Path(__file__).parents[2] / "recorded"
 def made_once(tmp_path_factory: pytest.TempPathFactory, clip: Any) -> Path:
     """A folder with the run and its page, and a cache; nobody may change it."""
     folder = tmp_path_factory.mktemp("clicks")
-    shutil.copytree(RECORDED / "local-shuffled", folder / "run")
+    shutil.copytree(RECORDED / "local-history", folder / "run")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("IPO_CACHE_DIR", str(folder / "cache"))
         patch.setattr("ipo_prompts.programs.classifier.load_clip", lambda *_: clip)
@@ -43,4 +43,4 @@ def labelled(made_once: Path, tmp_path: Path) -> Path:
 @pytest.fixture()
 def run(tmp_path: Path) -> Path:
     """The run without a page."""
-    return Path(shutil.copytree(RECORDED / "local-shuffled", tmp_path / "run"))
+    return Path(shutil.copytree(RECORDED / "local-history", tmp_path / "run"))

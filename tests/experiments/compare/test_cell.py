@@ -43,7 +43,7 @@ KINDS = '[[ ## kinds ## ]]\n["oddment"]\n\n[[ ## pictures ## ]]\n[]\n\n[[ ## com
 COMPOSED = {"words": 2, "scored_templates": 100, "domain_words": 70}
 SHOWN = {"size": 12, "pin_initial": True, "floor": 0.0, "one_by_one": False}
 UNSEEN = "it knows only the classes that it has seen pictures of"
-SEARCHES = ("no-history", "shuffled", "history", "ipo-paper", "ipo-code", "ipo-default")
+SEARCHES = ("no-history", "history", "ipo-paper", "ipo-code", "ipo-default")
 
 
 def cell(data: str, method: str = "baseline", protocol: str = "few-shot", **more: Any) -> Cell:
@@ -53,9 +53,8 @@ def cell(data: str, method: str = "baseline", protocol: str = "few-shot", **more
 
 @pytest.fixture(autouse=True)
 def one_clip(clip: Clip, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The encoder is loaded once for all tests, and of the random pairs few are tried."""
+    """The encoder is loaded once for all tests."""
     monkeypatch.setattr(cells_of, "load_clip", lambda *_: clip)
-    monkeypatch.setattr("ipo_prompts.experiments.compare.methods.given.MANY", 40)
     cells_of._clip.cache_clear()
 
 
@@ -180,7 +179,7 @@ def test_every_method_is_evaluated_on_the_same_pictures(
             assert score["value"] == round(score["hits"].count("1") / score["n"], 6)
             assert score["classes"] == 3
         assert (content["budget"]["calls"] > 0) == METHODS.find(method).uses_lm == (method in SEARCHES)
-        no_text = method.startswith("coop") or method in ("centring", "prior", "class-mean", "gda", "gda-text")
+        no_text = method in ("centring", "prior", "class-mean", "gda", "gda-text")
         assert (content["templates"] is None) == no_text
     assert first["picture_ids"]["base"] != first["picture_ids"]["new"]
     two = {"proposals": 4, "scored_only": 0, "calls": 2, "tokens_in": 200, "tokens_out": 40, "usd": 0.00028}
@@ -219,14 +218,14 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
 
 
 # No method knows the protocol it is evaluated by: of each kind, one is enough for another.
-ONE_OF_A_KIND = ("baseline", "best-of-80", "centring", "gda-text", "coop", "ipo-default")
+ONE_OF_A_KIND = ("baseline", "best-of-80", "centring", "gda-text", "ipo-default")
 
 
 @pytest.mark.parametrize(
     ("method", "protocol"),
     [
         *((method, "base-to-new") for method in ONE_OF_A_KIND),
-        *((method, "base-to-new") for method in ("ensemble-80", "vocabulary", "random-pairs", "waffle", "class-mean")),
+        *((method, "base-to-new") for method in ("ensemble-80", "vocabulary", "class-mean")),
         ("ipo-paper", "base-to-new"),
         *((method, "cross-dataset") for method in ONE_OF_A_KIND),
     ],
@@ -378,7 +377,7 @@ def test_a_shifted_data_set_may_hold_a_part_of_the_classes(
 
 def test_methods_without_a_language_model_need_none(six: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
-    for method in ("baseline", "best-of-80", "random-pairs", "waffle", "class-mean"):
+    for method in ("baseline", "best-of-80", "class-mean"):
         run_cell(cell(six, method, lm="openai/gpt-4o-mini"), tmp_path / method)
     with pytest.raises(InputError, match="needs OPENAI_API_KEY"):
         run_cell(cell(six, "ipo-default", lm="openai/gpt-4o-mini"), tmp_path / "ipo")
@@ -388,7 +387,6 @@ def test_methods_without_a_language_model_need_none(six: str, tmp_path: Path, mo
     ("method", "own"),
     [
         ("no-history", {"strategy": {"name": "no-history"}, "selection": "held-back"}),
-        ("shuffled", {"strategy": {"name": "shuffled", **SHOWN}, "selection": "held-back"}),
         ("history", {"strategy": {"name": "history", **SHOWN}, "selection": "held-back"}),
         ("ipo-default", {"strategy": {"name": "compose", **COMPOSED}, "selection": "held-back"}),
         ("ipo-paper", {"strategy": {"name": "history", **SHOWN, "size": 20}, "selection": "search"}),
@@ -418,7 +416,7 @@ def test_a_setting_of_the_grid_wins_over_a_preset_but_not_over_what_makes_a_cont
     configs = {method: run_config(cell("embedded", method, **settings)) for method in SEARCHES}
     sizes = {method: config and config.strategy.get("size") for method, config in configs.items()}
     assert sizes == {**dict.fromkeys(SEARCHES, 5), "no-history": None}
-    assert run_config(cell("embedded", "coop")) is None
+    assert run_config(cell("embedded", "class-mean")) is None
 
 
 def test_a_cell_is_a_plain_value() -> None:

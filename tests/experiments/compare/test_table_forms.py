@@ -82,10 +82,10 @@ def test_a_name_cannot_break_out_of_its_cell():
 def test_hostile_names_stay_text_in_every_form():
     label, reason = "=HYPERLINK(1)|<b>", "![](http://x) \x1b[2Jgone"
     cells = make_cells(("embedded:a",), {"baseline": 0.0, label: 1.0}, seeds=1)
-    absent = {**make_cell("embedded:a", "waffle", 0, 0.0), "absent": reason, "scores": {}, "picture_ids": {}}
+    absent = {**make_cell("embedded:a", "best-of-80", 0, 0.0), "absent": reason, "scores": {}, "picture_ids": {}}
     table = build_table([*cells, absent])
     methods = {row["method"] for row in csv.DictReader(io.StringIO(to_csv(table)))}
-    assert methods == {"baseline", f"'{label}", "waffle"}
+    assert methods == {"baseline", f"'{label}", "best-of-80"}
     text = to_markdown(table)
     assert "=HYPERLINK(1)\\|&lt;b>" in text and "](" not in text
     assert "\x1b" not in text and "\\x1b[2Jgone" in text
@@ -112,24 +112,24 @@ def test_published_numbers_of_another_clip_are_said_not_to_compare(clip, said):
 
 
 def test_unequal_numbers_of_labelled_pictures_are_told():
-    cells = make_cells(("embedded:a",), {"baseline": 0.0, "coop": 0.5, "ipo-default": 1.0})
+    cells = make_cells(("embedded:a",), {"baseline": 0.0, "class-mean": 0.5, "ipo-default": 1.0})
     for cell in cells:
-        cell["labelled_per_class"] = {"baseline": 0, "coop": 2, "ipo-default": 2}[cell["cell"]["method"]]
+        cell["labelled_per_class"] = {"baseline": 0, "class-mean": 2, "ipo-default": 2}[cell["cell"]["method"]]
     assert not any(note.startswith("labels/class") for note in notes(build_table(cells)))
     for cell in cells[-3:]:
         cell["labelled_per_class"] = 3
     table = build_table(cells)
     (note,) = [note for note in notes(table) if note.startswith("labels/class")]
-    assert ": 3 by ipo-default; 2 by coop; 0 by baseline. Rows with the same number have the same budget" in note
+    assert ": 3 by ipo-default; 2 by class-mean; 0 by baseline. Rows with the same number have the same budget" in note
 
 
 def test_every_row_says_how_many_labelled_pictures_it_saw():
-    cells = make_cells(("embedded:a",), {"baseline": 0.0, "coop": 0.5, "ipo-default": 1.0})
+    cells = make_cells(("embedded:a",), {"baseline": 0.0, "class-mean": 0.5, "ipo-default": 1.0})
     for cell in cells:
-        cell["labelled_per_class"] = {"baseline": 0, "coop": 2, "ipo-default": 3}[cell["cell"]["method"]]
+        cell["labelled_per_class"] = {"baseline": 0, "class-mean": 2, "ipo-default": 3}[cell["cell"]["method"]]
     del cells[0]["labelled_per_class"]  # one seed of the baseline template: not known is not a number
     table = build_table(cells)
-    seen = {"baseline": None, "coop": 2, "ipo-default": 3}
+    seen = {"baseline": None, "class-mean": 2, "ipo-default": 3}
     assert {row["method"]: row["labelled_per_class"] for row in json.loads(to_json(table))["rows"]} == seen
     records = csv.DictReader(io.StringIO(to_csv(table)))
     assert {(row["method"], row["labelled_per_class"]) for row in records} == {
@@ -141,15 +141,15 @@ def test_every_row_says_how_many_labelled_pictures_it_saw():
         if line.startswith("| ")
     ][: 2 + len(seen)]
     place = head.index("labels/class")
-    assert {row[1]: row[place] for row in rows} == {"baseline": "–", "coop": "2", "ipo-default": "3"}
+    assert {row[1]: row[place] for row in rows} == {"baseline": "–", "class-mean": "2", "ipo-default": "3"}
 
 
 def test_what_is_not_as_published_is_told_of_the_methods_in_the_table():
-    cells = make_cells(("embedded:a",), {"baseline": 0.0, "coop": 0.5})
+    cells = make_cells(("embedded:a",), {"baseline": 0.0, "class-mean": 0.5})
     for cell in cells:
-        cell["differs"] = {"baseline": "", "coop": "no crops"}[cell["cell"]["method"]]
+        cell["differs"] = {"baseline": "", "class-mean": "no crops"}[cell["cell"]["method"]]
     found = [note for note in notes(build_table(cells)) if "as published" in note]
-    assert found == ["coop is not in everything as published: no crops."]
+    assert found == ["class-mean is not in everything as published: no crops."]
 
 
 def test_unequal_calls_are_explained():

@@ -70,17 +70,17 @@ def test_h_interval_follows_from_moving_the_hits():
 
 def test_names_of_methods_do_not_carry_the_result():
     """Two methods that swap their names swap their rows, and the gain turns its sign."""
-    skills = {"baseline": 0.0, "waffle": 0.4, "coop": 1.0}
+    skills = {"baseline": 0.0, "best-of-80": 0.4, "class-mean": 1.0}
     cells = make_cells(("embedded:a",), skills)
     swapped = copy.deepcopy(cells)
     for cell in swapped:
-        cell["cell"]["method"] = {"waffle": "coop", "coop": "waffle"}.get(
+        cell["cell"]["method"] = {"best-of-80": "class-mean", "class-mean": "best-of-80"}.get(
             cell["cell"]["method"], cell["cell"]["method"]
         )
     one, other = build_table(cells), build_table(swapped)
-    assert score_of(one, "embedded:a", "waffle", "H") == score_of(other, "embedded:a", "coop", "H")
-    forth = gain_of(build_table(cells, reference="coop"), "embedded:a", "waffle", "coop", "H").verdict
-    back = gain_of(build_table(swapped, reference="coop"), "embedded:a", "waffle", "coop", "H").verdict
+    assert score_of(one, "embedded:a", "best-of-80", "H") == score_of(other, "embedded:a", "class-mean", "H")
+    forth = gain_of(build_table(cells, reference="class-mean"), "embedded:a", "best-of-80", "class-mean", "H").verdict
+    back = gain_of(build_table(swapped, reference="class-mean"), "embedded:a", "best-of-80", "class-mean", "H").verdict
     assert (forth.mean, *forth.ci95, forth.p) == pytest.approx((-back.mean, -back.ci95[1], -back.ci95[0], back.p))
 
 

@@ -49,7 +49,7 @@ def _answer(asked: Asked) -> Reply:
     return Reply(listed(asked, ["no slot at all", "an x-ray of a <CLASS> with neon colors.", *templates(asked)]))
 
 
-@pytest.fixture(params=["api-paper-base-to-new", "local-shuffled"])
+@pytest.fixture(params=["api-paper-base-to-new", "local-history"])
 def recorded(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     """A recorded run, its thumbnails replaced by one pixel."""
     folder = tmp_path / "run"

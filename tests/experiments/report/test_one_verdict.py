@@ -25,7 +25,7 @@ from ipo_prompts.metrics.sampling import Sampling
 from support.scored_cells import gain_of, make_cell, to_json
 
 BEGINNING = {"gain": "A gain on", "loss": "A loss on", "not shown": "No evidence of a gain on"}
-RECORDED = Path(__file__).parents[2] / "recorded" / "local-shuffled"
+RECORDED = Path(__file__).parents[2] / "recorded" / "local-history"
 
 
 def _random_hits(seed: int) -> tuple[list[int], list[int], list[int]]:

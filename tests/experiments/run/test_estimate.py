@@ -98,7 +98,7 @@ def test_a_search_without_a_language_model_costs_nothing(tmp_path: Path) -> None
 
 def test_a_control_costs_what_it_shows() -> None:
     whole, none = (
-        estimate(planned([word], backend()))["optimizer"] for word in ("strategy=shuffled", "strategy=no-history")
+        estimate(planned([word], backend()))["optimizer"] for word in ("strategy=history", "strategy=no-history")
     )
     assert none["calls"] == whole["calls"]
     assert none["tokens_in"] < whole["tokens_in"]

@@ -22,7 +22,7 @@ from ipo_prompts.programs.templates.domain_words import DomainWord
 RECORDED = Path(__file__).parents[2] / "recorded"
 
 
-@pytest.mark.parametrize("name", ["api-paper-base-to-new", "local-shuffled"])
+@pytest.mark.parametrize("name", ["api-paper-base-to-new", "local-history"])
 def test_each_sentence_is_printed_where_it_belongs_in_the_order_of_the_list(name: str) -> None:
     run = read_run(RECORDED / name)
     parts = (re.sub(r"<(?!CLASS>)[^>]*>", "", part) for part in (run_page(run), notebook_part(run)))
@@ -40,7 +40,7 @@ def test_each_sentence_is_printed_where_it_belongs_in_the_order_of_the_list(name
 
 
 def test_a_notebook_gives_the_values_with_their_uncertainty() -> None:
-    run = read_run(RECORDED / "local-shuffled")
+    run = read_run(RECORDED / "local-history")
     (line,) = (line for line in told(run.result, None, run.folder) if line.label == "test")
     assert "(95 % intervals)" in line.text and "n = " in line.text
     assert f"test: <bdi>{html.escape(line.text)}" in notebook_part(run)
@@ -48,7 +48,7 @@ def test_a_notebook_gives_the_values_with_their_uncertainty() -> None:
 
 def domain_line(template: str, words: tuple[DomainWord, ...], best: str | None, untested: bool = False) -> Line | None:
     """Return the line about domain words of a run with these words."""
-    run = read_run(RECORDED / "local-shuffled")
+    run = read_run(RECORDED / "local-history")
     strategy = run.result.strategy.model_copy(update={"domain": words, "best_of_domain": best})
     changes: dict[str, object] = {"template": template, "strategy": strategy}
     found = _domain(
@@ -81,7 +81,7 @@ def test_a_gain_in_ranking_is_no_advice_for_a_loss_in_map(high: float, told: str
 def test_an_untested_template_is_used_only_after_answers_show_a_gain(
     kept: bool, clicks: Outcome | None, told: str, template: bool
 ) -> None:
-    result = read_run(RECORDED / "local-shuffled").result
+    result = read_run(RECORDED / "local-history").result
     initial = result.template if kept else "another <CLASS>."
     result = result.model_copy(update={"initial_template": initial, "untested": object(), "scores": {}})
     advised = untested_advice(result, Path("my run"), clicks)
@@ -91,7 +91,7 @@ def test_an_untested_template_is_used_only_after_answers_show_a_gain(
 
 
 def test_pictures_that_lower_the_accuracy_are_no_advice() -> None:
-    run = read_run(RECORDED / "local-shuffled")
+    run = read_run(RECORDED / "local-history")
     head = SimpleNamespace(kept=True, over_words=SimpleNamespace(difference=-0.02))
     worse = run.result.model_copy(update={"head": head, "baselines": None})
     advised, command = advice(worse, run.config, run.folder)
@@ -124,7 +124,7 @@ def test_a_run_without_words_for_all_classes_says_nothing_of_them() -> None:
 
 @pytest.mark.parametrize(("initial", "lines"), [("itap of a <CLASS>.", 1), ("<CLASS> texture.", 0)])
 def test_an_initial_template_that_nothing_is_built_around_is_told_once(initial: str, lines: int) -> None:
-    run = read_run(RECORDED / "local-shuffled")
+    run = read_run(RECORDED / "local-history")
     used = {"initial_template": initial, "strategy": StrategyUsed(name="compose", settings={})}
     said = [line.text for line in told(run.result.model_copy(update=used), None, run.folder)]
     assert len([text for text in said if f"The initial template {initial!r} is kept whole" in text]) == lines

@@ -51,7 +51,6 @@ def test_every_method_has_a_value_or_a_reason(
 ) -> None:
     monkeypatch.setattr("ipo_prompts.experiments.compare.cell.load_clip", lambda *_: clip)
     # Pools of a few dozen: every template of a pool goes through the same reward.
-    monkeypatch.setattr("ipo_prompts.experiments.compare.methods.given.MANY", 40)
     usable = Vocabulary.usable
     monkeypatch.setattr(Vocabulary, "usable", lambda self, *given: usable(self, *given)[::10])
     pictures = copy_pictures(tmp_path / "pictures")

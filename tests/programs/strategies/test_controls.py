@@ -1,9 +1,7 @@
-"""The registry of strategies, and the controls: each changes what is known, and nothing else."""
+"""The registry of strategies, and the control, which changes what is known and nothing else."""
 
 from __future__ import annotations
 
-import random
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +16,6 @@ from ipo_prompts.programs.strategies.base import (
     Expected,
     Forecast,
     GivenTemplates,
-    Knowing,
     Known,
     Models,
     ScoredOnly,
@@ -27,7 +24,7 @@ from ipo_prompts.programs.strategies.base import (
     may_know,
     needs_lm,
 )
-from ipo_prompts.programs.strategies.history import HistoryStrategy, no_history, shuffled
+from ipo_prompts.programs.strategies.history import HistoryStrategy
 from ipo_prompts.programs.strategies.small_model import SmallModelStrategy
 from ipo_prompts.programs.templates.history import PromptHistory, ScoredTemplate
 from ipo_prompts.programs.templates.settings import SearchSettings
@@ -62,7 +59,7 @@ def test_the_history_shows_the_best_worst_first_with_the_initial_template_pinned
 
 def test_without_history_only_the_initial_template_is_known_and_none_is_shown() -> None:
     given = known()
-    left = no_history(given)
+    left = may_know(STRATEGIES.build({"name": "no-history"}, Models()), given)
     assert [entry.template for entry in left.history] == [BASELINE]
     assert left.scored_only == ()
     assert (left.task, left.descriptions, left.seed, left.labels) == ("pets", ("soft light",), 3, given.labels)
@@ -71,79 +68,17 @@ def test_without_history_only_the_initial_template_is_known_and_none_is_shown() 
         assert strategy.inner.chosen(may_know(strategy, given)) == []
 
 
-def test_shuffled_scores_keep_templates_and_numbers_and_part_them() -> None:
-    honest, control = rows(known(), size=100), rows(shuffled(known()), size=100)
-    assert sorted(row[0] for row in control) == sorted(row[0] for row in honest)
-    assert sorted(row[1:] for row in control) == sorted(row[1:] for row in honest)
-    true = {template: value for template, value, _ in honest}
-    assert sum(true[template] != value for template, value, _ in control) > 6
-    # They are sorted by the score they are shown with: their order gives nothing away.
-    assert [value for _, value, _ in control] == sorted(value for _, value, _ in control)
-
-
-def test_what_was_looked_at_and_labels_are_shuffled_too() -> None:
-    given, left = known(), shuffled(known())
-    assert [(one.template, one.step, one.around) for one in left.scored_only] == [
-        (one.template, one.step, one.around) for one in given.scored_only
-    ]
-    assert {one.rank for one in left.scored_only} == {one.rank for one in given.scored_only}
-    assert sum(one != other for one, other in zip(left.scored_only, given.scored_only, strict=True)) > 6
-    assert left.labels is not None and given.labels is not None
-    assert sorted(left.labels) == sorted(given.labels) and (left.labels != given.labels).sum() > 60
-    assert not left.labels.flags.writeable
-
-
-def test_shuffling_comes_before_the_best_are_picked() -> None:
-    """Otherwise the choice would reveal which templates are good, whatever their scores."""
-    picked = set()
-    for seed in range(40):
-        shown = rows(shuffled(known(seed=seed)), size=3)
-        assert max(value for _, value, _ in shown) == 0.6  # the best score is shown …
-        picked |= {template for template, _, _ in shown}
-    assert len(picked) == 13  # … beside any template
-
-
-def test_shuffling_is_drawn_from_the_steps_seed_alone() -> None:
-    first = shuffled(known(seed=1)).digest
-    random.seed(99)
-    assert shuffled(known(seed=1)).digest == first
-    assert rows(shuffled(known(seed=1)), size=5) != rows(shuffled(known(seed=2)), size=5)
-
-
 def test_what_is_known_is_never_changed() -> None:
     given = known()
     before, digest = list(given.history), given.digest
-    for change in (shuffled, no_history):
-        change(given)
+    may_know(STRATEGIES.build({"name": "no-history"}, Models()), given)
     assert list(given.history) == before and given.digest == digest
-
-
-def test_a_control_of_a_control_changes_what_is_left() -> None:
-    seen: list[Known] = []
-
-    class Asks:
-        def ask(self, known: Known, desk: Any) -> None:
-            seen.append(known)
-
-    def first(known: Known) -> Known:
-        return replace(known, task="first")
-
-    def then(known: Known) -> Known:
-        return replace(known, task=known.task + ", then")
-
-    strategy = Knowing(Knowing(Asks(), then), first)
-    left = may_know(strategy, known())
-    strategy.ask(left, None)  # type: ignore[arg-type]
-    assert seen == [left] and left.task == "first, then"
-    assert strategy.forecast(Expected(SearchSettings(), "pets")) == Forecast()
 
 
 def test_small_models_are_asked_in_their_own_way_by_every_strategy() -> None:
     assert isinstance(STRATEGIES.build({"name": "history"}, Models(small=True)), SmallModelStrategy)
-    for name in ("no-history", "shuffled"):
-        inner = STRATEGIES.build({"name": name}, Models(small=True)).inner
-        assert isinstance(inner, SmallModelStrategy)
-        assert type(STRATEGIES.build({"name": name}, Models()).inner) is HistoryStrategy
+    assert isinstance(STRATEGIES.build({"name": "no-history"}, Models(small=True)).inner, SmallModelStrategy)
+    assert type(STRATEGIES.build({"name": "no-history"}, Models()).inner) is HistoryStrategy
 
 
 def test_every_strategy_says_what_it_is() -> None:
@@ -152,7 +87,6 @@ def test_every_strategy_says_what_it_is() -> None:
         "compose": (True, False),
         "history": (True, True),
         "no-history": (True, True),
-        "shuffled": (True, True),
         "list": (False, False),
     }
     assert next(iter(STRATEGIES)) == STRATEGIES.default
@@ -180,7 +114,7 @@ def test_settings_are_the_strategys_own_and_complete() -> None:
         ),
         ({"name": "history", "sze": 3}, "has no setting 'sze'; did you mean strategy.size"),
         ({"name": "no-history", "sze": 3}, "has no setting 'sze'; it has none"),
-        ({"name": "compose", "size": 3}, "strategy.size is a setting of strategy=history, shuffled, and this"),
+        ({"name": "compose", "size": 3}, "strategy.size is a setting of strategy=history, and this"),
         ({"size": 3}, "and this is strategy=compose; write strategy=history too, or leave strategy.size out"),
         (
             {"name": "history", "size": -1},

@@ -1,5 +1,3 @@
-import random
-
 import numpy as np
 
 from ipo_prompts.metrics.reward import Score
@@ -71,14 +69,3 @@ def test_spellings_are_one_template() -> None:
 def test_an_entry_is_recorded_without_its_units() -> None:
     record = entry("a <CLASS>", 0.25, 2.5, step=3).record()
     assert record == {"template": "a <CLASS>", "value": 0.25, "loss": 2.5, "n": 100, "step": 3, "source": "test"}
-
-
-def test_shuffled_scores_change_hands_and_nothing_else_does() -> None:
-    history = filled()
-    mixed = history.shuffled(random.Random(1))
-    assert [e.template for e in mixed] == [e.template for e in history]
-    assert sorted(e.value for e in mixed) == sorted(e.value for e in history)
-    assert [e.value for e in mixed] != [e.value for e in history]
-    assert values(mixed.view(10)) == values(history.shuffled(random.Random(1)).view(10))
-    assert all(e.score.template == e.template for e in mixed)
-    assert mixed.initial.template == history.initial.template and mixed.initial in mixed.view(2)

@@ -1,4 +1,4 @@
-"""CoOp (Zhou et al., IJCV 2022): learned context vectors, the gradient baseline that no one can read."""
+"""CoOp (Zhou et al., IJCV 2022): learned context vectors, for `methods=benchmarks.lab.coop:CoOp`."""
 
 from __future__ import annotations
 
@@ -47,23 +47,22 @@ class CoOp(Method):
 
     Args:
         epochs: the number of epochs; None takes the published number, 0 keeps the starting words.
-        same_labels: whether to train on the selection pictures, too, so that CoOp and IPO see equally many labels.
-            Otherwise CoOp does not use these pictures, as in its published rows, because it has nothing to choose.
     """
 
+    label = "CoOp (learned context)"
+    same_labels = False
+    """Whether to train on the selection pictures, too. The published rows do not: they have nothing to choose."""
     unlike = (
         "a picture is encoded once, with the clean transform that all methods see, where the published runs crop and "
         "flip it at random in every epoch; arithmetic is in 32 bits, where theirs is in 16"
     )
 
-    def __init__(self, epochs: int | None = None, *, same_labels: bool = False) -> None:
-        self.label = "CoOp trained on the selection pictures, too" if same_labels else "CoOp (learned context)"
+    def __init__(self, epochs: int | None = None) -> None:
         self._epochs = epochs
-        self._same_labels = same_labels
 
     def labelled_per_class(self, config: RunConfig) -> int:
         """Return how many pictures of each class CoOp is trained on."""
-        return labels_of_a_search(config) if self._same_labels else config.shots
+        return labels_of_a_search(config) if self.same_labels else config.shots
 
     def fit(self, lesson: Lesson) -> LearnedContext:
         """Train the context vectors.
@@ -73,7 +72,7 @@ class CoOp(Method):
         """
         tower = ContextTower(lesson.clip)
         drawn = lesson.prepared.plan.drawn
-        items = (*drawn.search, *drawn.selection) if self._same_labels else drawn.search
+        items = (*drawn.search, *drawn.selection) if self.same_labels else drawn.search
         # Use one thread: the rounding of a sum depends on how threads split it, and training amplifies roundings.
         with computing_with(1):
             return LearnedContext(tower, self._learn(tower, lesson, items))
@@ -102,7 +101,11 @@ class CoOp(Method):
         return context.detach()
 
 
-SAME_LABELS = CoOp(same_labels=True)
+class SameLabels(CoOp):
+    """CoOp that sees as many labels as IPO."""
+
+    label = "CoOp trained on the selection pictures, too"
+    same_labels = True
 
 
 @dataclass(frozen=True)
