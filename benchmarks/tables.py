@@ -28,7 +28,6 @@ from benchmarks import (
     none_of_these,
     offsets,
     promising,
-    several,
     verify,
 )
 from benchmarks.common import arguments
@@ -330,8 +329,6 @@ TABLES: dict[str, Callable[[], Table]] = {
     "rejection-classes": rejection("single_classes"),
     "rejection-moved": rejection("moved"),
     "rejection-after-search": rejection("lines_after_a_search"),
-    "several-labels": lambda: of_lines(lambda cells: several.gains(cells, (DEMO_CLIP, CONTROL)), "several-labels"),
-    "several-labels-coverage": lambda: of_lines(several.simulated, "several-labels"),
     "annotation-coverage": annotation("cells"),
     "annotation-raters": annotation("raters"),
     "annotation-slips": annotation("slipped"),

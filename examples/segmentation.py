@@ -352,8 +352,6 @@ class Segmentation(Task):
 
     def encode(self, reward: Any, items: Sequence[Item], *, seed: int, progress: Progress | None = None) -> Encoded:
         """See `Task`. The units are scenes."""
-        if any(item.also for item in items):
-            raise InputError("scenes are composed of pictures of one class each; choose no segmentation for others.")
         scenes = compose(items, seed)
         if not scenes:
             raise InputError(

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -34,7 +34,6 @@ from ipo_prompts.experiments.run.plan import about_few_pictures, more_with_twice
 from ipo_prompts.experiments.run.prepared import SEALED, SHOWN, Prepared
 from ipo_prompts.experiments.run.result import (
     CENTRING,
-    INITIAL,
     PROGRAM,
     RESULT,
     Chosen,
@@ -55,20 +54,19 @@ from ipo_prompts.experiments.tasks.base import Encoded
 from ipo_prompts.experiments.tracking import Tracker
 from ipo_prompts.metrics.arrays import Floats, spread
 from ipo_prompts.metrics.calibration import softmax
-from ipo_prompts.metrics.classification import EncodedPictures, features_of, fitted_on
+from ipo_prompts.metrics.classification import EncodedPictures, fitted_on
 from ipo_prompts.metrics.clock import clock, due, optional
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.fit import Fit
 from ipo_prompts.metrics.pictures import Picture, short_name, thumbnail
 from ipo_prompts.metrics.reward import Reward
-from ipo_prompts.metrics.several import SeveralLabels, Sureness, fit_sureness, is_sigmoid, native, propose
 from ipo_prompts.programs.classifier import TemplateClassifier
 from ipo_prompts.programs.naming import about_names, suggestions
 from ipo_prompts.programs.record.journal import Journal, read
 from ipo_prompts.programs.running import Blended, blend_in
 
 ENVIRONMENT, LABELS = "environment.json", "labels.csv"
-MADE_BY_SEARCHING = (ANALYSIS, ENVIRONMENT, PROGRAM, RESULT, NAMES_FILE, LABELS, CENTRING, INITIAL, SEEN)
+MADE_BY_SEARCHING = (ANALYSIS, ENVIRONMENT, PROGRAM, RESULT, NAMES_FILE, LABELS, CENTRING, SEEN)
 MADE_OF_FILES = (PLOT, PAGE, TEMPLATES)
 """The names of the files that are made from the other files, without pictures and without a CLIP."""
 
@@ -152,39 +150,15 @@ def _tested(
     write_names(folder, prepared.plan.data, searched.named)
     blended = _learn_from_labels(program, prepared, ui)
     save(program, folder / PROGRAM)
-    if initial := _initial_of_several(program, prepared):
-        save(initial, folder / INITIAL)
     found = what_is_shown(prepared, searched, test)
     return found | {
         "head": what_the_head_does(blended, test.parts["test"]) if blended else None,
         "export": best_target(program),
-        "above": _proposed(program),
-        "above_initial": _proposed(initial),
     }
 
 
-def _initial_of_several(program: TemplateClassifier, prepared: Prepared) -> TemplateClassifier | None:
-    """Return the program of the initial template for pictures with several labels, with its own probabilities.
-
-    Return None for other pictures, or if `program` has the initial template.
-    """
-    template = prepared.config.initial_template
-    if not isinstance(prepared.reward, SeveralLabels) or program.template == template:
-        return None
-    initial = TemplateClassifier(prepared.clip, program.class_names, template)
-    initial.background = program.background
-    with due():
-        initial.sureness = _sureness(initial, prepared)
-    return initial
-
-
-def _proposed(program: TemplateClassifier | None) -> float | None:
-    sureness = program.sureness if program else None
-    return sureness.proposed.above if sureness and sureness.proposed else None
-
-
 def _learn_from_labels(program: TemplateClassifier, prepared: Prepared, ui: Shows) -> Blended | None:
-    """Add to a program what labelled pictures give: calibration, rejection margins, head, and probabilities per class.
+    """Add to a program what labelled pictures give: calibration, rejection margins, and head.
 
     Only search and selection pictures are used.
 
@@ -201,30 +175,7 @@ def _learn_from_labels(program: TemplateClassifier, prepared: Prepared, ui: Show
         if prepared.config.head == "blend":
             with due():
                 blended = blend_in(program, [searched] if held_back is None else [searched, held_back])
-    if isinstance(prepared.reward, SeveralLabels):
-        with due():
-            program.sureness = _sureness(program, prepared)
     return blended
-
-
-def _sureness(program: TemplateClassifier, prepared: Prepared) -> Sureness:
-    """Return the map from logits to one probability per class, with a proposed threshold above which a class is named.
-
-    A CLIP with a sigmoid gives these probabilities itself. For another CLIP, they are fitted on the search and
-    selection pictures. The threshold is chosen on the selection pictures; there is none if the run held none back.
-    """
-    shown = cast("Sequence[EncodedPictures]", prepared.shown)
-    if is_sigmoid(program.clip):
-        found = native(len(program.class_names))
-    else:
-        known = [one.shown for one in shown if one.shown is not None]
-        found = fit_sureness(program.logits(features_of(*shown)), np.concatenate(known))
-    last = shown[-1]
-    if prepared.selection is None or last.shown is None:
-        return found
-    return found.model_copy(
-        update={"proposed": propose(found.probabilities(program.logits(last.features)), last.shown)}
-    )
 
 
 def _pictures(part: Encoded | None) -> EncodedPictures | None:

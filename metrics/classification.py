@@ -49,11 +49,9 @@ class EncodedPictures:
 
     Attributes:
         features: float32 (n, D), unit rows.
-        labels: the class of each picture, int64 (n,), as an index into the class names; None if `shown` has the
-            labels, and if no labels are known.
+        labels: the class of each picture, int64 (n,), as an index into the class names; None if no labels are known.
         groups: the base picture of each picture, length n; None if all pictures are independent.
         offsets: the offsets that are added to the logits; None adds nothing.
-        shown: whether each picture shows each class, bool (n, C), where a picture may show several; else None.
         classes: the numbers of the classes that compete; label i means the i-th of them. None for all classes of the
             reward.
     """
@@ -62,7 +60,6 @@ class EncodedPictures:
     labels: Any
     groups: tuple[str, ...] | None = None
     offsets: Offsets | None = None
-    shown: npt.NDArray[np.bool_] | None = None
     classes: tuple[int, ...] | None = None
 
     def __len__(self) -> int:
@@ -81,7 +78,6 @@ class EncodedPictures:
         """
         chosen = np.asarray(pictures, dtype=np.int64)
         labels = None if self.labels is None else self.labels[chosen]
-        shown = None if self.shown is None else self.shown[chosen]
         kept = self.classes
         if classes is not None:
             place = {int(number): i for i, number in enumerate(classes)}
@@ -89,10 +85,9 @@ class EncodedPictures:
                 if missing := set(labels.tolist()) - set(place):
                     raise InputError(f"a picture of the class number {min(missing)} is in a part without that class.")
                 labels = np.array([place[int(label)] for label in labels], dtype=np.int64)
-            shown = None if shown is None else shown[:, list(place)]
             kept = tuple(place if self.classes is None else (self.classes[i] for i in place))
         groups = None if self.groups is None else tuple(self.groups[i] for i in chosen)
-        return replace(self, features=self.features[chosen], labels=labels, groups=groups, shown=shown, classes=kept)
+        return replace(self, features=self.features[chosen], labels=labels, groups=groups, classes=kept)
 
 
 def features_of(*parts: Units | None) -> Floats:
@@ -112,7 +107,7 @@ class ClipReward(EmbeddingReward):
     """Scores templates with a frozen CLIP for a fixed set of classes, by accuracy or by a subclass's `judge`.
 
     Attributes:
-        takes: the form of the labels of examples: one class name, a list of class names, or no label.
+        takes: the form of the labels of examples: one class name, or no label.
 
     Example:
         >>> reward = ClipReward(clip, ["cat", "dog"])  # doctest: +SKIP
@@ -121,7 +116,7 @@ class ClipReward(EmbeddingReward):
         1.0
     """
 
-    takes: ClassVar[Literal["one label", "several labels", "no label"]] = "one label"
+    takes: ClassVar[Literal["one label", "no label"]] = "one label"
     keeps_pictures = True
 
     def judge(self, logits: Floats, pictures: EncodedPictures) -> Judged:
@@ -152,13 +147,6 @@ class ClipReward(EmbeddingReward):
         if self.takes == "no label":
             check_fields(examples, **given)
             return EncodedPictures(self._features(examples), None, groups)
-        if self.takes == "several labels":
-            check_fields(examples, **given, label="a label (a list of class names)")
-            shown = np.zeros((len(examples), len(self.class_names)), dtype=bool)
-            for row, example in zip(shown, examples, strict=True):
-                names = [example.label] if isinstance(example.label, str) else list(example.label)
-                row[indices(names, self.class_names, "label", "class names")] = True
-            return EncodedPictures(self._features(examples), None, groups, shown=shown)
         check_fields(examples, **given, label="a label (the class name)")
         labels = indices([example.label for example in examples], self.class_names, "label", "class names")
         for i, example in enumerate(examples):

@@ -11,7 +11,6 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from ipo_prompts.metrics.arrays import Floats
 from ipo_prompts.metrics.calibration import softmax
 from ipo_prompts.metrics.decoding import Background
-from ipo_prompts.metrics.several import Sureness
 
 SHARES = np.arange(1, 51) / 100
 """Shares of known pictures that are rejected.
@@ -82,8 +81,6 @@ class Head:
             measured.
         others: the embeddings of things that are none of the classes, float32 (V, D), unit rows; None if the program
             does not ask whether a picture shows none of the classes.
-        sureness: the object that gives each class a probability by itself, if a picture may show several classes;
-            None if the classes compete.
         pictures: the matrix that labelled pictures add to `classes`, float32 (C, D); None if words decide alone.
     """
 
@@ -96,7 +93,6 @@ class Head:
     background: Background
     rejection: Calibrated | None = None
     others: Floats | None = None
-    sureness: Sureness | None = None
     pictures: Floats | None = None
 
     @property
@@ -109,13 +105,7 @@ class Head:
         return self.scale * (features @ self.rows.T) + self.bias
 
     def probabilities(self, features: Floats) -> Floats:
-        """Return the probability of each class for each picture: float32 (n, C).
-
-        If the classes compete, the rows sum to 1; the picture is assumed to show one of the classes. With `sureness`
-        each class has a probability by itself, and rows need not sum to 1.
-        """
-        if self.sureness:
-            return self.sureness.probabilities(self.logits(features))
+        """Return the probability of each class for each picture: float32 (n, C). Each row sums to 1."""
         return softmax(self.logits(features), self.temperature)
 
     def margins(self, features: Floats) -> tuple[Floats, Floats | None]:

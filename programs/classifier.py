@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import warnings
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,6 @@ from ipo_prompts.metrics.head import Calibrated, Head
 from ipo_prompts.metrics.offsets import Saved
 from ipo_prompts.metrics.pictures import Picture
 from ipo_prompts.metrics.reward import class_embeddings
-from ipo_prompts.metrics.several import Sureness, native
 from ipo_prompts.metrics.template import (
     BASELINE,
     have_synonyms,
@@ -81,8 +79,6 @@ class TemplateClassifier(dspy.Predict):
         background: how the pixels of pictures are read. A `Picture` is read by its own setting instead.
         rejection: the margins of pictures whose class is known. They give a threshold; a picture with a lower margin
             counts as a picture of no class, see `metrics/head.py`. None, the default, rejects no picture.
-        sureness: turns the logit of each class into a probability by itself, for pictures that may show several
-            classes; see `metrics/several.py`. None, the default, means that each picture shows one class.
         pictures: labelled pictures that the program decides with, besides its words; see `metrics/blend.py`. None, the
             default, means words alone.
 
@@ -110,7 +106,6 @@ class TemplateClassifier(dspy.Predict):
     offsets = StateField[Saved | None]()
     background = StateField[Background]()
     rejection = StateField[Calibrated | None]()
-    sureness = StateField[Sureness | None]()
     pictures = StateField[Kept | None]()
 
     def __init__(self, clip: Clip, class_names: Sequence[str], templates: str | Sequence[Weighted] = BASELINE) -> None:
@@ -300,22 +295,6 @@ class TemplateClassifier(dspy.Predict):
             rejection=self.rejection,
             pictures=rows,
         )
-
-    def each_by_itself(self) -> Head:
-        """Return the head for pictures that may show several of the classes.
-
-        Raises:
-            InputError: the program cannot tell how probable each class is by itself.
-        """
-        sureness = self.sureness
-        if sureness is None and self.clip.logit_bias:  # a CLIP trained with sigmoids gives these probabilities
-            sureness = native(len(self.class_names))
-        if sureness is None:
-            raise InputError(
-                "this program was made for pictures that show one class, and cannot tell how probable each class is "
-                "by itself; optimise with labels=several."
-            )
-        return replace(self.head(), sureness=sureness)
 
     def class_offsets(self) -> Floats | None:
         """Return the numbers that are added to the logit of each class: float32 (C,); None without offsets.

@@ -59,9 +59,8 @@ class RunKeywords(SearchKeywords, total=False):
     """a table of classes, each with its name in prompts or a list of synonyms; unset: classes.yaml in the folder of
     pictures. For pictures without labels: a list of all class names, or a text file with one name a line; default
     None."""
-    labels: Literal["given", "none", "several"]
-    """given: each picture has one label; none: labels are not used (ipo docs no-labels); several: a table lists all
-    classes of a picture, such as cat|sofa (ipo docs several-labels); default 'given'."""
+    labels: Literal["given", "none"]
+    """given: each picture has one label; none: labels are not used (ipo docs no-labels); default 'given'."""
     exclude: list[str]
     """classes to leave out, such as '[dog, n02084071]'; default []."""
     background: Literal["white", "as-is"]
@@ -82,8 +81,8 @@ class RunKeywords(SearchKeywords, total=False):
     """plain: each test picture counts the same; balanced: each class counts the same, whatever its size; default
     'plain'."""
     reward: str | dict[str, Any]
-    """what is maximised: classification, retrieval, several, fit, or MODULE:CLASS of your own. `ipo optimize
-    reward=NAME --help` lists its settings, reward.KEY=VALUE; default {'name': 'classification'}."""
+    """what is maximised: classification, retrieval, fit, or MODULE:CLASS of your own. `ipo optimize reward=NAME --help`
+    lists its settings, reward.KEY=VALUE; default {'name': 'classification'}."""
     strategy: str | dict[str, Any]
     """how new templates are found: compose, history, no-history, list, or MODULE:CLASS of your own. `ipo optimize
     strategy=NAME --help` lists its settings, strategy.KEY=VALUE; default {'name': 'compose'}."""

@@ -19,7 +19,6 @@ from ipo_prompts.metrics.errors import InputError, first_error, printable
 from ipo_prompts.metrics.files import read_json
 from ipo_prompts.metrics.head import Calibrated
 from ipo_prompts.metrics.offsets import Saved, from_state, state_of
-from ipo_prompts.metrics.several import Sureness
 from ipo_prompts.metrics.template import BASELINE, check_count, check_template, every_name, named, names_of, usable
 from ipo_prompts.programs.record.lines import FILE_NAME
 from ipo_prompts.programs.record.trust import resumed_by
@@ -41,7 +40,6 @@ class State:
 
     Attributes:
         class_names, templates, temperature, offsets, background, rejection, pictures: see `TemplateClassifier`.
-        sureness: how sure each class is by itself, for pictures that may show several classes.
         labels: the class names in answers, if prompts have other names; else empty.
         refused: a text that was assigned as instructions, and why it cannot be used; there are no templates then.
     """
@@ -54,7 +52,6 @@ class State:
     rejection: Calibrated | None = None
     refused: tuple[str, str] | None = None
     labels: tuple[str, ...] = ()
-    sureness: Sureness | None = None
     pictures: Kept | None = None
 
 
@@ -103,7 +100,6 @@ def as_json(state: State, clip: Clip) -> dict[str, Any]:
         "pictures": state.pictures.model_dump(mode="json") if state.pictures else None,
         "clip": {"name": clip.name, "fingerprint": clip.fingerprint, "precision": clip.precision},
         **({"labels": list(state.labels)} if state.labels else {}),
-        **({"sureness": state.sureness.model_dump(mode="json")} if state.sureness else {}),
     }
 
 
@@ -133,14 +129,12 @@ class SavedProgram(BaseModel):
     labels: list[str] = []
     rejection: Calibrated | None
     pictures: Kept | None
-    sureness: Sureness | None = None
 
     @model_validator(mode="after")
     def _whole(self) -> SavedProgram:
         classes = len(self.class_names)
         check_count(classes + sum(map(len, self.synonyms)), len(self.templates))
-        sureness = self.sureness.intercepts if self.sureness else ()
-        for what, has in (("synonyms", self.synonyms), ("labels", self.labels), ("sureness", sureness)):
+        for what, has in (("synonyms", self.synonyms), ("labels", self.labels)):
             if len(has) != classes and (has or what == "synonyms"):
                 raise ValueError(f"{what} has {len(has)} entries and there are {classes} classes")
         if self.rejection and max(self.rejection.classes, default=0) >= classes:
@@ -164,7 +158,6 @@ class SavedProgram(BaseModel):
             self.background,
             self.rejection,
             labels=tuple(self.labels),
-            sureness=self.sureness,
             pictures=self.pictures,
         )
 

@@ -103,11 +103,9 @@ GUARDS = {
         "tests/metrics/test_reward.py",
         "tests/metrics/test_offsets.py",
         "tests/metrics/test_own_rewards.py",
-        "tests/metrics/test_several.py",
     ),
     "metrics/fit.py": ("tests/metrics/test_fit.py",),
     "metrics/surrogate.py": ("tests/metrics/test_surrogate.py",),
-    "metrics/several.py": ("tests/metrics/test_several.py",),
     "metrics/retrieval.py": ("tests/metrics/test_retrieval.py",),
     "metrics/clip.py": (
         "tests/metrics/test_clip.py",

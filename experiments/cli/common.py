@@ -52,7 +52,7 @@ Trust = Annotated[
 ]
 DataWords = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[key=value …]", help="class_names=names.txt, labels=none or several, exclude='[CLASS, …]'"),
+    typer.Argument(metavar="[key=value …]", help="class_names=names.txt, labels=none, exclude='[CLASS, …]'"),
 ]
 Json = Annotated[bool, typer.Option("--json", help="print one JSON document on stdout")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="print only the answer")]

@@ -56,16 +56,12 @@ def check(
 ) -> int:
     """Read and count all pictures; report unreadable pictures, empty classes and copies."""
     from ipo_prompts.experiments.data import load_data
-    from ipo_prompts.experiments.data.assemble import about_bars
     from ipo_prompts.experiments.data.check import check_data
     from ipo_prompts.experiments.data.sources import own
 
     about = about_data(read_about(words, "data check"))
     own.allow(spec)
     data = load_data(spec, seed=seed, whole=False, **about)
-    if (bars := about_bars(data)) and not any(word.lstrip("-").startswith("labels=") for word in words or []):
-        again = ["ipo", "data", "check", spec, *(words or []), "labels=several", *(["--clip", clip] if clip else [])]
-        raise InputError(f"{bars}; check them so with `{shlex.join(again)}`, or keep such classes with labels=given.")
     loaded, missing = _load(clip) if clip else (None, "--clip NAME checks them")
     report = check_data(data, loaded, _Progress("read"))
     print(report.text())

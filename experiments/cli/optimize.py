@@ -106,7 +106,7 @@ def search_template(
         from ipo_prompts.metrics.clip import check_name
 
         check_name(config.clip)
-        check_spec(config.data, config.class_names, config.labels)
+        check_spec(config.data, config.class_names)
         if not dry_run:
             check_writable(folder)
     from ipo_prompts.experiments.run.live_view import view

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from ipo_prompts.experiments.run.labelling import Decision
     from ipo_prompts.metrics.head import Head
     from ipo_prompts.metrics.rejection import Threshold
-    from ipo_prompts.metrics.several import Proposed
     from ipo_prompts.programs.classifier import TemplateClassifier
 
 STDIN = Path("-")
@@ -29,7 +28,7 @@ EXAMPLES = examples(
     "ipo predict runs/RUN holiday/",
     "ipo predict runs/RUN holiday/ cat.jpg --format csv > labels.csv",
     "ipo predict runs/RUN holiday/ --reject 0.05 --top 3",
-    "find holiday/ -newer last | ipo predict runs/RUN - --above 0.1",
+    "find holiday/ -newer last | ipo predict runs/RUN -",
 )
 
 
@@ -51,15 +50,6 @@ def predict(
             max=0.5,
         ),
     ] = None,
-    above: Annotated[
-        float | None,
-        typer.Option(
-            help="print all classes with more than this probability; a run with labels=several proposes a value",
-            metavar="T",
-            min=0,
-            max=1 - 1e-6,
-        ),
-    ] = None,
     template: Annotated[str | None, typer.Option(help="classify with this template instead of the program's")] = None,
     device: Device = "auto",
     trust: Trust = False,
@@ -67,8 +57,6 @@ def predict(
     """Label pictures with an optimised program."""
     from ipo_prompts.experiments.data.sources.folder import find_pictures
 
-    if above is not None and (top > 1 or reject is not None):
-        raise InputError("--above names all classes above it; it takes neither --top nor --reject, so leave them out.")
     if STDIN in pictures and sys.stdin is None:
         raise InputError(
             "stdin is closed, and - reads the paths of pictures from stdin; open it, or name the pictures."
@@ -84,15 +72,10 @@ def predict(
 
     classifier = TemplateClassifier.from_file(program, device=device, trust=trust)
     if template is not None:
-        if above is not None:
-            _check_fitted(classifier, program)
         classifier.set_templates(template)
-    head, line = _head(classifier, reject) if above is None else (classifier.each_by_itself(), None)
-    if above is None:
-        _tell_how_sure(program, classifier)
-    else:
-        _tell_of_each(head)
-    rows = _Rows(format_, classifier.class_names, min(top, len(classifier.class_names)), line, above)
+    head, line = _head(classifier, reject)
+    _tell_how_sure(program, classifier)
+    rows = _Rows(format_, classifier.class_names, min(top, len(classifier.class_names)), line)
     for path in bare:
         fail(f"there are no pictures in {path}.", 1)
     failed = len(bare)
@@ -108,25 +91,10 @@ def predict(
     except OSError as error:
         drop_output()
         raise InputError(f"cannot write the labels: {error.strerror}; make room, or write them elsewhere.") from error
-    _tell_of_the_nameless(rows, head.sureness.proposed if head.sureness else None)
     gone = any(
         not os.path.lexists(path) for path in pictures if path != STDIN
     )  # a path that was mistyped, not a file that is damaged
     return 2 if gone else 1 if failed else 0
-
-
-def _check_fitted(classifier: TemplateClassifier, program: Path) -> None:
-    """Refuse `--above` with `--template`, if the probability of each class was fitted to the program's own template."""
-    from ipo_prompts.experiments.run.result import INITIAL
-
-    if classifier.sureness is None or classifier.clip.logit_bias:  # other programs are refused, or need no fit
-        return
-    initial = program / INITIAL
-    instead = f", or name {initial} in place of {program} for the initial template" if initial.is_file() else ""
-    raise InputError(
-        "--above needs probabilities that were fitted to the template, and those of this program are for its own; "
-        f"leave --template out{instead}."
-    )
 
 
 def _files(pictures: Sequence[Path]) -> Iterator[Path]:
@@ -142,38 +110,6 @@ def _files(pictures: Sequence[Path]) -> Iterator[Path]:
         named = (Path(text) for line in sys.stdin if (text := line.rstrip("\r\n"))) if path == STDIN else [path]
         for one in named:
             yield from find_pictures(one) if os.path.isdir(one) else [one]  # noqa: PTH112
-
-
-def _tell_of_each(head: Head) -> None:
-    """Print on stderr to which pictures the probability of each single class was fitted."""
-    from ipo_prompts.metrics.several import ENOUGH
-
-    assert head.sureness is not None
-    if head.sureness.is_native:
-        note("the probability of each class is the CLIP's own, which was trained with sigmoids.")
-    else:
-        note(
-            "the probabilities were fitted to the search and selection pictures. A class has a threshold of its own if "
-            f"{ENOUGH} or more of these pictures show it: "
-            f"{head.sureness.own} of {len(head.class_names)} classes have one."
-        )
-
-
-def _tell_of_the_nameless(rows: _Rows, proposed: Proposed | None) -> None:
-    """If most pictures have no class above `--above`, print their number, and the value that the run proposes."""
-    if rows.above is None or 2 * rows.nameless <= rows.told:
-        return
-    instead = "lower it, or leave --above out to name the most probable class."
-    if proposed and proposed.above < rows.above:
-        low, high = proposed.ci95
-        instead = (
-            f"the run proposes --above {proposed.above:g}: with it the names of its {proposed.n:,} held-back pictures "
-            f"had the highest F1, {proposed.f1:.2f} [{low:.2f}, {high:.2f}]."
-        )
-    note(
-        f"no class is above {rows.above:g} in {rows.nameless:,} of {rows.told:,} pictures; the highest probability in "
-        f"them is {rows.highest:.2g}; {instead}"
-    )
 
 
 def _head(classifier: TemplateClassifier, reject: float | None) -> tuple[Head, Threshold | None]:
@@ -231,20 +167,12 @@ class _Rows:
         class_names: the names of the classes.
         top: how many classes are named for each picture.
         line: the threshold. A picture with a smaller margin is rejected; None rejects no picture.
-        above: a probability. All classes with a higher probability are named; None names `top` classes.
-        told: how many pictures were written so far.
-        nameless: how many of the written pictures have no class above `above`.
-        highest: the highest probability of any class in these pictures.
     """
 
     form: str
     class_names: Sequence[str]
     top: int
     line: Threshold | None
-    above: float | None = None
-    told: int = 0
-    nameless: int = 0
-    highest: float = 0.0
 
     def begin(self) -> None:
         """Write the header of a CSV."""
@@ -262,20 +190,13 @@ class _Rows:
                 self._json({"picture": str(file), "error": str(outcome)})
             return
         order = (-outcome.probabilities).argsort(kind="stable")
-        named = self.top if self.above is None else int((outcome.probabilities > self.above).sum())
-        best = [(self.class_names[i], float(outcome.probabilities[i])) for i in order[:named]]
-        self.told += 1
-        if not best:
-            self.nameless += 1
-            self.highest = max(self.highest, float(outcome.probabilities.max()))
+        best = [(self.class_names[i], float(outcome.probabilities[i])) for i in order[: self.top]]
         rejected = self.line is not None and outcome.margin is not None and outcome.margin < self.line.margin
         {"csv": self._csv, "jsonl": self._row, "table": self._table}[self.form](file, outcome, best, rejected)
         sys.stdout.flush()
 
     def _csv(self, file: Path, outcome: Decision, best: Sequence[tuple[str, float]], rejected: bool) -> None:
         cells = [cell for label, probability in best for cell in (as_cell(label), f"{probability:.4f}")]
-        if self.above is not None:
-            cells = ["|".join(cells[::2]), "|".join(cells[1::2])]
         more = [f"{outcome.cosine:.4f}", f"{outcome.margin:.4f}", str(rejected).lower()] if self.line else []
         csv.writer(sys.stdout).writerow([as_cell(str(file), "./"), *cells[:2], *more, *cells[2:]])
 
@@ -283,11 +204,9 @@ class _Rows:
         pairs = zip(self.class_names, outcome.probabilities, strict=True)
         row: dict[str, object] = {
             "picture": str(file),
-            "label": best[0][0] if best else None,
+            "label": best[0][0],
             "scores": {name: float(p) for name, p in pairs},
         }
-        if self.above is not None:
-            row["labels"] = [label for label, _ in best]
         if self.top > 1:
             row["top"] = [label for label, _ in best]
         if self.line:
@@ -295,9 +214,6 @@ class _Rows:
         self._json(row)
 
     def _table(self, file: Path, outcome: Decision, best: Sequence[tuple[str, float]], rejected: bool) -> None:
-        if not best:
-            print(f"{'':7}  {f'none above {self.above:.0%}':24}  {printable(str(file))}")
-            return
         label = f"none of these ({best[0][0]})" if rejected else best[0][0]
         print(f"{best[0][1]:7.2%}  {printable(label):24}  {printable(str(file))}")
         for label, probability in best[1:]:

@@ -82,14 +82,13 @@ def evaluate_templates(
     # The imports below take seconds, so the checks above come first.
     from ipo_prompts.experiments.run.comparison import compare
     from ipo_prompts.experiments.run.live_view import Ui
-    from ipo_prompts.experiments.run.plan import SPLIT_SEED, check_bars, fitting
+    from ipo_prompts.experiments.run.plan import SPLIT_SEED, fitting
     from ipo_prompts.experiments.run.prepared import offering_demo
     from ipo_prompts.experiments.tasks import REWARDS
     from ipo_prompts.experiments.tasks.base import check_fractions
     from ipo_prompts.metrics.features import FeatureStore
     from ipo_prompts.metrics.reward import scale_of
 
-    check_bars(drawn, config)
     task = REWARDS.build(fitting(config, drawn).reward)
     items = drawn.part(part if drawn.labelled else "train")
     if not items:

@@ -182,10 +182,6 @@ def laid_out(
         InputError: a data set has no labels or is missing, or there are too few classes or pictures; see also
             `Protocol.test_sets`.
     """
-    if config.labels == "several":
-        raise InputError(
-            "a grid compares methods on pictures of one class each; search with `ipo optimize` on pictures of several."
-        )
     source = load_data(
         data,
         seed=SPLIT_SEED,

@@ -1,15 +1,10 @@
-"""Builds a data set from the rows of a source: checks the rows, numbers the classes, and cuts the parts.
-
-`labels=several` is for a table whose label cells name all classes that a picture shows, such as `cat|sofa`. The `label`
-of such a picture is the rarest class that it shows. A table without parts is cut class by class by this label. draw.py
-explains how shots are counted for such pictures.
-"""
+"""Builds a data set from the rows of a source: checks the rows, numbers the classes, and cuts the parts."""
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +15,7 @@ from ipo_prompts.metrics.pictures import Picture
 from ipo_prompts.metrics.template import SLOT, as_read, tidy
 
 BAR = "|"
+"""The character between the names of a label that names several classes, such as `cat|sofa`."""
 
 
 @dataclass(frozen=True)
@@ -33,8 +29,6 @@ class SourceRow:
         part: the part that the source assigns; None if the source assigns none.
         group: the name of the base picture; None if the picture is its own base picture.
         fault: the error that says why there is no file; None if there is one. Reading `picture` raises the same error.
-        also: the names of all classes that the picture shows, `class_name` included; empty unless pictures may show
-            several classes.
     """
 
     picture: Picture
@@ -43,7 +37,6 @@ class SourceRow:
     part: Part | None = None
     group: str | None = None
     fault: InputError | None = None
-    also: tuple[str, ...] = ()
 
 
 def row_of_file(
@@ -100,8 +93,7 @@ def assemble(source: Gathered, seed: int, task: str | None) -> DataSet:
     parts: dict[Part, list[Item]] = {part: [] for part in PARTS}
     for row in source.rows:
         group = group_of(row)
-        also = tuple(sorted(labels[name] for name in row.also))
-        parts[place[group]].append(Item(row.picture, labels[row.class_name], group, also))
+        parts[place[group]].append(Item(row.picture, labels[row.class_name], group))
     clean = tuple(tidy(name) for name in names)
     return DataSet(
         name=source.name,
@@ -112,57 +104,21 @@ def assemble(source: Gathered, seed: int, task: str | None) -> DataSet:
         test=tuple(parts["test"]),
         variants=len(place) < len(source.rows),
         stray=source.stray,
-        several=any(row.also for row in source.rows),
     )
 
 
-def show_several(source: Gathered) -> Gathered:
-    """Split label cells such as `cat|sofa` into names. The names become `also`, and the rarest becomes `class_name`.
+def refuse_several(source: Gathered) -> None:
+    """Refuse a table if most of its labels name several classes; a few names of classes may have a bar.
 
     Raises:
-        InputError: labels are numbers, or a label cell has an empty name or the same name twice.
+        InputError: most labels have a bar, such as `cat|sofa`.
     """
-    if source.class_names is not None:
+    barred = [row.class_name for row in source.rows if BAR in row.class_name]
+    if 2 * len(barred) > len(source.rows):
         raise InputError(
-            f"{source.where} has numbers as labels, and labels=several reads names; write cat{BAR}sofa as label, and "
-            "take the column class_name out."
+            f"{source.where} has labels such as {barred[0]!r}, and several labels of a picture are not supported; an "
+            "own reward is the way: ipo docs own-reward."
         )
-    shown = [_names_in(row, source.where) for row in source.rows]
-    pairs = {(name, group_of(row)) for row, names in zip(source.rows, shown, strict=True) for name in names}
-    size = Counter(name for name, _ in pairs)
-    rarest: dict[str, str] = {}  # base picture → class: all variants of a base picture get the same class
-    for row, names in zip(source.rows, shown, strict=True):
-        rarest.setdefault(group_of(row), min(names, key=lambda name: (size[name], name)))
-    rows = [
-        replace(row, class_name=rarest[group_of(row)], also=names)
-        for row, names in zip(source.rows, shown, strict=True)
-    ]
-    return replace(source, rows=rows, class_names=tuple(sorted(size)))
-
-
-def about_bars(data: DataSet) -> str | None:
-    """Return a note if most pictures have a label with a bar, such as `cat|sofa`, but `labels=several` is not set.
-
-    Class names with a bar are allowed, so this is no error. If there is nothing to note, return None.
-    """
-    names = list(map(str, data.class_names))
-    barred = [names[item.label] for _, item in data.items() if item.label >= 0 and BAR in names[item.label]]
-    if data.several or 2 * len(barred) <= sum(1 for _ in data.items()):
-        return None
-    return (
-        f"{len(barred):,} pictures of {data.name} have a label with a {BAR}, such as {barred[0]!r}: it is read as one "
-        "class, and with labels=several as the names of all that the picture shows"
-    )
-
-
-def _names_in(row: SourceRow, where: str) -> tuple[str, ...]:
-    at, cell = f"{row.key} of {where}", row.class_name
-    names = tuple(tidy(name) for name in cell.split(BAR))
-    if not all(names):
-        raise InputError(f"{at} has the label {cell!r}, with nothing beside a {BAR}; write names between them.")
-    if len(set(names)) < len(names):
-        raise InputError(f"{at} has the label {cell!r}, which names a class twice; write it once.")
-    return names
 
 
 def check_parts(

@@ -101,8 +101,7 @@ def check_data(
     apart: dict[str, set[str]] = {}
     for (part, item), look in zip(rows, looks, strict=True):
         class_name = names[item.label]
-        for label in item.shows:
-            counts[names[label]][PARTS.index(part)] += 1
+        counts[class_name][PARTS.index(part)] += 1
         if look.fault:
             unreadable[item.picture.name] = look.fault
         else:

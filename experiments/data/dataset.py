@@ -77,19 +77,11 @@ class Item:
         picture: the picture; its file is read only when the pixels are needed.
         label: the index of the class in the class names; `UNLABELLED` if the picture has no label.
         group: the name of the base picture. All variants of a base picture have the same group, and are in one part.
-        also: the labels of all classes that the picture shows, `label` included; empty unless pictures may show several
-            classes.
     """
 
     picture: Picture
     label: int
     group: str
-    also: tuple[int, ...] = ()
-
-    @property
-    def shows(self) -> tuple[int, ...]:
-        """The labels of all classes that the picture shows."""
-        return self.also or (self.label,)
 
 
 @dataclass(frozen=True)
@@ -117,7 +109,6 @@ class DataSet:
         renamed_from: the source's names of the classes, in label order; empty unless the classes were renamed.
         labelled: whether the pictures have labels. Without labels, all pictures are in `train` (load.py).
         none: words for things that are none of the classes but may be in pictures.
-        several: whether pictures may show several classes. If so, the label of a picture is its rarest class.
     """
 
     name: str
@@ -134,7 +125,6 @@ class DataSet:
     renamed_from: tuple[str, ...] = ()
     labelled: bool = True
     none: tuple[str, ...] = ()
-    several: bool = False
 
     def __repr__(self) -> str:
         parts = ", ".join(f"{len(getattr(self, part))} {part}" for part in PARTS)
@@ -176,8 +166,7 @@ class DataSet:
         total = hashlib.sha256(json.dumps(written(self.class_names)).encode())
         for (part, item), content in zip(rows, contents, strict=True):
             group = groups.setdefault(item.group, len(groups))
-            label = list(item.also) or item.label
-            total.update(json.dumps([part, label, group, item.picture.key(content)]).encode())
+            total.update(json.dumps([part, item.label, group, item.picture.key(content)]).encode())
         return total.hexdigest()
 
 
@@ -230,14 +219,8 @@ def without(data: DataSet, excluded: Sequence[str]) -> DataSet:
         excluded: names of the classes to leave out, as the source or `classes.yaml` spells them.
 
     Raises:
-        InputError: an excluded class does not exist, fewer than two classes are left, or pictures may show several
-            classes.
+        InputError: an excluded class does not exist, or fewer than two classes are left.
     """
-    if data.several:
-        raise InputError(
-            "exclude= leaves the pictures of classes out, and with labels=several they show others too; take the names "
-            "out of the table instead."
-        )
     own = data.renamed_from or data.class_names
     left_out = set()
     for name in excluded:
@@ -271,9 +254,7 @@ def without(data: DataSet, excluded: Sequence[str]) -> DataSet:
 
 def empty_classes(data: DataSet) -> list[int]:
     """Return the labels of the classes that no picture shows, sorted. For data without labels, the list is empty."""
-    return sorted(
-        set(range(len(data.class_names) * data.labelled)) - {at for _, item in data.items() for at in item.shows}
-    )
+    return sorted(set(range(len(data.class_names) * data.labelled)) - {item.label for _, item in data.items()})
 
 
 def leaving_out(names: Sequence[str]) -> str:

@@ -12,9 +12,6 @@ number is used, as in CoOp. But without a val part, one picture is left to selec
 A shot is a base picture with all its variants. Variants are not independent: four variants are one shot seen four
 times. If variants were drawn one by one, a run would report too many shots.
 
-**Several labels a picture**: the classes take turns, the rarest first. Pictures of a class are drawn until K of all
-drawn pictures show the class, or no picture of it is left. A frequent class may be shown by more than K pictures.
-
 **The parts** of a source without parts are cut class by class. A base picture with all its variants (a group) goes into
 one part:
 
@@ -38,8 +35,7 @@ and seed give the same parts on every machine. These parts are never the publish
 from __future__ import annotations
 
 import random
-from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -94,9 +90,8 @@ class Draw:
         """Return one part as DSPy examples.
 
         Each example has `image` and `group`. An example with a label also has `label`, the class name, and
-        `class_index`, because two classes may share a name (as in ImageNet). If pictures may show several classes,
-        `label` is a list of names and there is no `class_index`. `group` has the number of the base picture, not its
-        name: the name is often a path, which must not get into prompts that hold examples.
+        `class_index`, because two classes may share a name (as in ImageNet). `group` has the number of the base
+        picture, not its name: the name is often a path, which must not get into prompts that hold examples.
 
         Raises:
             InputError: there is no such part.
@@ -109,8 +104,6 @@ class Draw:
         numbers = {name: i for i, name in enumerate(dict.fromkeys(item.group for item in items))}
 
         def known(item: Item) -> dict[str, Any]:
-            if item.also:
-                return {"label": [self.class_names[label] for label in item.also]}
             return {"label": self.class_names[item.label], "class_index": item.label}
 
         return [
@@ -145,8 +138,7 @@ def draw(
 
     Raises:
         InputError: a class has no picture to search with; there are too few classes to cut; the data set has test
-            pictures only; or `classes` is "base" although pictures may show several classes. For data without labels:
-            there are too few pictures, or `classes` is "base".
+            pictures only. For data without labels: there are too few pictures, or `classes` is "base".
     """
     if not data.labelled:
         return _draw_unlabelled(data, seed, classes, at_most)
@@ -158,20 +150,13 @@ def draw(
         )
     kept = kept_labels(data, classes)
     new = range(len(kept), len(data.class_names))
-    if data.several and new:
-        raise InputError(
-            "base-to-new cuts pictures by their class, and with labels=several they show several; set classes=all."
-        )
-    if missing := sorted(set(kept) - {label for item in data.train for label in item.shows}):
+    if missing := sorted(set(kept) - {item.label for item in data.train}):
         raise lacking(data, missing, data.name, "picture in train to search with", "one of each")
     rng = random.Random(seed)
-    if data.several:
-        search = _sample_several(data.train, shots, rng)
-    else:
-        search = _sample(data.train, shots, rng, held_back=0 if data.val else min(1, selection_shots))
+    search = _sample(data.train, shots, rng, held_back=0 if data.val else min(1, selection_shots))
     taken = {item.group for item in search}
     rest = data.val or [item for item in data.train if item.group not in taken]
-    selection = (_sample_several if data.several else _sample)(rest, selection_shots, rng)
+    selection = _sample(rest, selection_shots, rng)
     return Draw(
         search=_fewer(cut_to(search, kept), at_most, random.Random(f"{seed} at most")),
         selection=cut_to(selection, kept),
@@ -229,23 +214,6 @@ def _sample(items: Iterable[Item], shots: int, rng: random.Random, held_back: in
         for variants in chosen:
             drawn.extend(variants)
     return drawn
-
-
-def _sample_several(items: Sequence[Item], shots: int, rng: random.Random) -> list[Item]:
-    """Draw base pictures until each class is shown by `shots` of them, or by all of its pictures.
-
-    The items are returned in the order of the source.
-    """
-    groups: dict[str, set[int]] = {}
-    for item in items:
-        groups.setdefault(item.group, set()).update(item.shows)
-    size = Counter(label for shows in groups.values() for label in shows)
-    drawn: dict[str, None] = {}
-    for label in sorted(size, key=lambda one: (size[one], one)):
-        missing = shots - sum(label in groups[group] for group in drawn)
-        rest = [group for group, shows in groups.items() if label in shows and group not in drawn]
-        drawn |= dict.fromkeys(rng.sample(rest, max(0, min(missing, len(rest)))))
-    return [item for item in items if item.group in drawn]
 
 
 def _by_class(items: Iterable[Item]) -> dict[int, dict[str, list[Item]]]:
@@ -315,7 +283,7 @@ def untested(data: DataSet, classes: Literal["all", "base"] = "all") -> tuple[st
     """Return the classes of a search that have no test picture. These classes still compete in the test."""
     if not data.labelled:
         return ()
-    tested = {label for item in data.test for label in item.shows}
+    tested = {item.label for item in data.test}
     return tuple(data.class_names[label] for label in kept_labels(data, classes) if label not in tested)
 
 

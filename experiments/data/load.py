@@ -20,7 +20,7 @@ from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any, Literal, cast
 
-from ipo_prompts.experiments.data.assemble import Gathered, about_bars, assemble, group_of, labels_of, show_several
+from ipo_prompts.experiments.data.assemble import Gathered, assemble, group_of, labels_of, refuse_several
 from ipo_prompts.experiments.data.dataset import (
     MOST_TYPED,
     NAMES_FILE,
@@ -60,7 +60,7 @@ def load_data(
     task: str | None = None,
     background: Background = AS_VIEWED,
     class_names: Names | str | None = None,
-    labels: Literal["given", "none", "several"] = "given",
+    labels: Literal["given", "none"] = "given",
     exclude: Sequence[str] = (),
     whole: bool = True,
 ) -> DataSet:
@@ -79,8 +79,7 @@ def load_data(
         class_names: a table, in place of `classes.yaml`: class → its name in prompts, or a list of name and synonyms.
             For pictures without labels, also a list of classes (see the head of this file). Instead of a table or a
             list, the path of a file that holds it.
-        labels: "given" uses the labels of the data; "none" removes them, so that a run cannot use them; "several" reads
-            labels such as `cat|sofa` as the names of several classes.
+        labels: "given" uses the labels of the data; "none" removes them, so that a run cannot use them.
         exclude: names of classes to leave out, as the source or `classes.yaml` spells them. The pictures of the other
             classes stay in their parts.
         whole: whether missing files and classes without pictures are errors here. If not, a missing file raises an
@@ -127,7 +126,7 @@ def _labelled(
     """Load pictures with their labels; see `load_data`."""
     class_names = names if isinstance(names, Mapping) else {}
     kind, _, rest = spec.strip().partition(":")
-    _check_kind(spec, kind, labels)
+    _check_kind(spec, kind)
     if kind not in SOURCES:
         data = official()[kind](rest.strip(), seed, task)
         data = with_names(data, class_names, "class_names") if class_names else data
@@ -136,25 +135,22 @@ def _labelled(
     if kind == "folder" and not (class_names or gathered.names):  # names for the folders say that these are the classes
         folder.refuse_collection(rest.strip(), gathered)
     _check_files(gathered, whole, check_command(spec, class_names, labels, exclude))
-    gathered = show_several(gathered) if labels == "several" else gathered
+    if kind in TABLES:
+        refuse_several(gathered)
     data = assemble(gathered, seed, task).on(background)
     data = _called(data, class_names or gathered.names or {}, "class_names" if class_names else gathered.where)
     data = without(data, exclude) if exclude else data
     if whole and (empty := empty_classes(data)):
         raise lacking(data, empty, gathered.where, "pictures", "some")
-    bars = about_bars(data)  # if cat|sofa is read as one name, many classes have one picture
-    if not data.test and (whole or bars is None):
+    if not data.test:
         raise InputError(
-            f"nothing of {gathered.where} is left to test with: the only picture of a class is searched on; "
-            f"{f'{bars}: set that' if bars else 'add a second one of some classes'}."
+            f"nothing of {gathered.where} is left to test with: the only picture of a class is searched on; add a "
+            "second one of some classes."
         )
     return data
 
 
-def _check_kind(spec: str, kind: str, labels: str) -> None:
-    if labels == "several" and kind not in TABLES[:-1]:
-        near = _hint(spec, kind) if Path(spec).expanduser().is_file() else ""
-        raise InputError(f"labels=several reads the labels cat|sofa of a table, table:PATH, and {spec} is none{near}.")
+def _check_kind(spec: str, kind: str) -> None:
     if kind in SOURCES or kind in official():
         return
     if spec == "PICTURES":  # typed as it stands in the commands that IPO prints
@@ -162,7 +158,7 @@ def _check_kind(spec: str, kind: str, labels: str) -> None:
     raise InputError(f"unknown data {spec!r}{_hint(spec, kind)}; use {FORMS} or a registered name of `ipo data list`.")
 
 
-def check_spec(spec: str, class_names: object, labels: str) -> None:
+def check_spec(spec: str, class_names: object) -> None:
     """Refuse what `load_data` refuses, as far as the spec and the top of a folder show it: this takes no time.
 
     Raises:
@@ -171,7 +167,7 @@ def check_spec(spec: str, class_names: object, labels: str) -> None:
     if class_names is not None:
         return
     kind, _, rest = spec.strip().partition(":")
-    _check_kind(spec, kind, labels)
+    _check_kind(spec, kind)
     if kind == "folder":
         gather_pictures(kind, rest.strip(), None, hidden=False)
 
@@ -204,8 +200,8 @@ def cannot_be_read(names: Sequence[str], sentence: str, check: str) -> InputErro
 def check_command(spec: str, class_names: object, labels: str, exclude: Sequence[str]) -> str:
     """Return the command that checks the data that these arguments of `load_data` describe.
 
-    >>> print(check_command("csv:my rooms.csv", None, "several", ["hall"]))
-    ipo data check 'csv:my rooms.csv' labels=several 'exclude=["hall"]'
+    >>> print(check_command("csv:my rooms.csv", None, "none", ["hall"]))
+    ipo data check 'csv:my rooms.csv' labels=none 'exclude=["hall"]'
     """
     words = [] if labels == "given" else [f"labels={labels}"]
     if isinstance(class_names, (list, tuple)):  # without class names, pictures that have no labels are refused

@@ -58,13 +58,11 @@ class Target(ABC):
     def told(self, program: TemplateClassifier, file: Path) -> str:
         """Return `use`, and what to type for what the export cannot do; `file` is the program as it was typed."""
         typed = shlex.quote(str(file))
-        above = " --above T" if program.sureness else ""
         if self.own_clip or self.use != Target.use or open_clip_arguments(program.clip.name):
-            one = f"It names one class for each picture; `ipo predict {typed}{above} PICTURES` names several."
-            return f"{self.use} {one}" if program.sureness else self.use
+            return self.use
         return (
             "Only IPO has the demo CLIP, so no other tool labels pictures with these files: type "
-            f"`ipo predict {typed}{above} PICTURES`, or `ipo export {typed} --to onnx --out DIR` for the picture "
+            f"`ipo predict {typed} PICTURES`, or `ipo export {typed} --to onnx --out DIR` for the picture "
             "encoder, too."
         )
 

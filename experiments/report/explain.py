@@ -37,7 +37,6 @@ from ipo_prompts.metrics.classification import scores_accuracy
 from ipo_prompts.metrics.clock import optional
 from ipo_prompts.metrics.pictures import Picture, short_name, thumbnail
 from ipo_prompts.metrics.reward import Reward, Score
-from ipo_prompts.metrics.several import SeveralLabels
 
 T = TypeVar("T")
 
@@ -53,7 +52,6 @@ _UNSELECTED = (
     "selection=held-back and selection_shots of at least 1."
 )
 _UNLABELLED = "The {name} reward does not say which class it predicted for each of the {unit}: no classes are compared."
-_SEVERAL = "Where a picture has several labels, it is not known which classes are confused: no classes are compared."
 
 
 @dataclass(frozen=True)
@@ -99,7 +97,6 @@ def analyse(
         words_missing = _UNSELECTED.format(unit=names.unit)
     shown = optional("pictures of each class", partial(sample, parts["search"])) if "search" in parts else None
     sealed = {name: part for name in SEALED_PARTS if name in parts and (part := _labelled(parts[name]))}
-    missing = _SEVERAL if isinstance(reward, SeveralLabels) else _UNLABELLED
     return Analysis(
         words=words,
         words_missing=words_missing,
@@ -110,7 +107,7 @@ def analyse(
         else None,
         matrix=matrix(sealed["test"]) if "test" in sealed else None,
         sample=shown or (),
-        classes_missing=None if sealed else missing.format(name=names.name, unit=names.unit),
+        classes_missing=None if sealed else _UNLABELLED.format(name=names.name, unit=names.unit),
     )
 
 
@@ -198,8 +195,7 @@ def sample(part: Compared) -> tuple[Shown, ...]:
     """
     first: dict[int, Item] = {}
     for item in part.items:
-        for label in item.shows:
-            first.setdefault(label, item)
+        first.setdefault(item.label, item)
     labels = sorted(first)
     chosen = [labels[i] for i in spread(len(labels), MOST_SAMPLES)]
     return tuple(Shown(class_name=part.class_names[i], thumbnail=thumbnail(first[i].picture)) for i in chosen)

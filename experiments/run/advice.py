@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from ipo_prompts.experiments.run.config import CONFIG_FILE, RunConfig
-from ipo_prompts.experiments.run.result import CENTRING, INITIAL, PROGRAM, RunResult
+from ipo_prompts.experiments.run.result import CENTRING, PROGRAM, RunResult
 from ipo_prompts.metrics.verdict import Outcome, between, points
 from ipo_prompts.programs.record.trust import to_type
 
@@ -28,11 +28,6 @@ def stays(result: RunResult) -> bool:
 def weak(result: RunResult) -> Literal["near guessing", "far below the class mean"] | None:
     """Return why no template can be a good answer on these pictures, by the baselines; None if none is known."""
     return result.baselines.weak if result.baselines else None
-
-
-def have_several(result: RunResult) -> bool:
-    """Return whether the pictures of a run have several labels each."""
-    return any(one.precision for one in result.over_classes.values())
 
 
 def advice(result: RunResult, config: RunConfig | None, folder: Path) -> tuple[str, tuple[str, ...]]:
@@ -59,12 +54,6 @@ def advice(result: RunResult, config: RunConfig | None, folder: Path) -> tuple[s
     if weak(result) == "near guessing":
         return "another CLIP is likely to help more than words: this one is near guessing here", ()
     if is_gain(result):
-        precision = next((one for one in result.over_classes.values() if one.precision), None)
-        if precision and precision.ci95[1] < 0:
-            return (
-                "use it to rank the classes of a picture; to find the pictures of a class, stay with the initial "
-                f"template, {result.initial_template}, because mAP falls"
-            ), ()
         return "use it", ()
     stay = "" if stays(result) else f"stay with the initial template, {result.initial_template}; "
     if result.scores["test"].difference.outcome == "no test":
@@ -132,23 +121,12 @@ def commands_to_use(result: RunResult, folder: Path, clicks: Outcome | None = No
     verdict by clicks on a run without labels.
     """
     quoted = shlex.quote(str(folder))
-    predict = f"ipo predict {quoted}{_above(result, result.above)}"
+    predict = f"ipo predict {quoted}"
     if result.untested and (stays(result) or clicks == "gain"):
         return {"next": (predict, "PICTURES")}
     if not (is_gain(result) or stays(result) or result.head):
-        if have_several(result):
-            own = shlex.quote(str(folder / INITIAL))
-            return {"next": (f"ipo predict {own}{_above(result, result.above_initial)}", "PICTURES")}
         initial = f"--template {shlex.quote(result.initial_template)}"
-        return {"next": (f"ipo predict {quoted}", initial, "PICTURES")}
+        return {"next": (predict, initial, "PICTURES")}
     ends = result.export == "open_clip" and result.clip.name == "embedded"
     elsewhere = (DEMO_ENDS,) if ends else (f"ipo export {quoted}", f"--to {result.export} --out DIR")
     return {"next": (predict, "PICTURES"), "or": elsewhere}
-
-
-def _above(result: RunResult, line: float | None) -> str:
-    """Return the words ` --above T` of a command that predicts several classes; empty for pictures of one class each.
-
-    `line` is the proposed T. Without a proposal, T is left for the person to choose.
-    """
-    return f" --above {'T' if line is None else f'{line:g}'}" if have_several(result) else ""

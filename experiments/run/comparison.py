@@ -11,12 +11,10 @@ import numpy.typing as npt
 
 from ipo_prompts.experiments.data import Item
 from ipo_prompts.experiments.run.scores import AnyPart, Comparison, Measured, OverClasses, SealedPart
-from ipo_prompts.metrics.classification import logits_of
 from ipo_prompts.metrics.errors import several
 from ipo_prompts.metrics.evidence import SAME, Effect, Scopes, paired_difference
 from ipo_prompts.metrics.reward import Reward, Score
-from ipo_prompts.metrics.sampling import MeanOverClasses, Sampling
-from ipo_prompts.metrics.several import SeveralLabels, compare_precision
+from ipo_prompts.metrics.sampling import Sampling
 from ipo_prompts.metrics.verdict import (
     Verdict,
     class_mean_interval,
@@ -211,51 +209,28 @@ def seen_before(test: Comparison, unit: str, opened: int, elsewhere: int = 0) ->
 def over_classes(parts: Mapping[AnyPart, Compared], balanced: bool = False) -> dict[SealedPart, OverClasses]:
     """Average both templates over the classes of each sealed part.
 
-    For pictures with one class each, the average is over the accuracies of classes. It is left out if the largest class
-    has at most twice the pictures of the smallest, unless `balanced` is set. For pictures with several labels, the
-    average is over average precisions.
+    The average is over the accuracies of classes. It is left out if units have no classes, and if the largest class has
+    at most twice the pictures of the smallest, unless `balanced` is set.
     """
     found = {name: _over_classes(part, balanced) for name in SEALED_PARTS if (part := parts.get(name))}
     return {name: one for name, one in found.items() if one}
 
 
 def _over_classes(part: Compared, balanced: bool) -> OverClasses | None:
-    if isinstance(part.reward, SeveralLabels):
-        sizes = part.units.shown.sum(axis=0)
-        classes, single, means = int((sizes > 0).sum()), int((sizes == 1).sum()), _precisions(part, part.reward)
-    elif part.sampling.classes is None:
+    if part.sampling.classes is None:
         return None
-    else:
-        sizes = np.bincount(part.sampling.classes)
-        if not balanced and sizes.max() <= 2 * sizes.min():
-            return None
-        classes, single, means = len(sizes), part.sampling.singles, _accuracies(part)
-    initial, optimised, more = means
+    sizes = np.bincount(part.sampling.classes)
+    if not balanced and sizes.max() <= 2 * sizes.min():
+        return None
+    initial, optimised = (class_mean_interval(score.hits, part.sampling) for score in (part.initial, part.optimised))
+    more = _scopes(*part.pair, balanced=True).these
     return OverClasses(
-        precision=isinstance(part.reward, SeveralLabels),
-        classes=classes,
-        single=single,
+        classes=len(sizes),
+        single=part.sampling.singles,
         initial=initial.mean,
         initial_ci95=initial[1:],
         optimised=optimised.mean,
         optimised_ci95=optimised[1:],
         difference=more.mean,
-        ci95=more[1:],
+        ci95=(more.low, more.high),
     )
-
-
-Means = tuple[MeanOverClasses, MeanOverClasses, MeanOverClasses]
-"""The means of the initial template, of the optimised template, and of their difference."""
-
-
-def _precisions(part: Compared, reward: SeveralLabels) -> Means:
-    """Compare the mAP of both templates; with this reward no ensemble is searched for."""
-    rows = reward.texts.encode([part.initial.template, part.optimised.template], reward.class_names)
-    before, after = (logits_of(reward.clip, part.units.features, one) for one in rows)
-    return compare_precision(before, after, part.units.shown, part.sampling)
-
-
-def _accuracies(part: Compared) -> Means:
-    initial, optimised = (class_mean_interval(score.hits, part.sampling) for score in (part.initial, part.optimised))
-    more = _scopes(*part.pair, balanced=True).these
-    return initial, optimised, MeanOverClasses(more.mean, more.low, more.high)

@@ -51,10 +51,9 @@ class JobSettings(BaseModel):
         "in the folder of pictures. For pictures without labels: a list of all class names, or a text file with one "
         "name a line",
     )
-    labels: Literal["given", "none", "several"] = Field(
+    labels: Literal["given", "none"] = Field(
         "given",
-        description="given: each picture has one label; none: labels are not used (ipo docs no-labels); several: a "
-        "table lists all classes of a picture, such as cat|sofa (ipo docs several-labels)",
+        description="given: each picture has one label; none: labels are not used (ipo docs no-labels)",
     )
     exclude: list[str] = Field([], description="classes to leave out, such as '[dog, n02084071]'")
     background: Background = Field(

@@ -13,7 +13,6 @@ from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Literal
 
 from ipo_prompts.experiments.data import DataSet, Draw, draw, load_data, untested
-from ipo_prompts.experiments.data.assemble import about_bars
 from ipo_prompts.experiments.data.wordnet import refuse_codes
 from ipo_prompts.experiments.run.config import ASK_NO_MODEL, RunConfig
 from ipo_prompts.experiments.run.scores import RewardNames
@@ -31,8 +30,8 @@ if TYPE_CHECKING:
     from ipo_prompts.programs.lm.connect import Backend
     from ipo_prompts.programs.strategies.window import Room
 
-FIT, SEVERAL = "fit", "several"
-"""The names of the rewards for pictures without labels, and for pictures with several labels each."""
+FIT = "fit"
+"""The name of the reward for pictures without labels."""
 ABSENT = "ipo_prompts.experiments.data.benchmarks:assumed_if_absent"
 """The function that makes a stand-in for an official data set that is not on this machine; used for forecasts."""
 SPLIT_SEED = 0
@@ -108,7 +107,6 @@ def plan(config: RunConfig, *, ready: bool = True, say: Callable[[str], None] | 
     optimizer, describer = backends(config, ready=ready)
     data = None if ready else resolve_name(ABSENT)(config.data, config.task, say)
     data = data_of(config) if data is None else data
-    check_bars(data, config)
     config = fitting(config, data)
     check_count(len(every_name(data.class_names)))
     refuse_codes(data)
@@ -126,20 +124,8 @@ def plan(config: RunConfig, *, ready: bool = True, say: Callable[[str], None] | 
     return planned
 
 
-def check_bars(data: DataSet, config: RunConfig) -> None:
-    """Refuse data in which most labels have a bar, such as `cat|sofa`, unless `labels` says how they are read.
-
-    Raises:
-        InputError: says what to set.
-    """
-    if (bars := about_bars(data)) and "labels" not in config.model_fields_set:
-        raise InputError(f"{bars}; set labels=several, or keep such classes with labels=given.")
-
-
 def fitting(config: RunConfig, data: DataSet) -> RunConfig:
-    """Return the configuration with the reward that fits the labels of the pictures.
-
-    The reward is `fit` for pictures without labels, and `several` for pictures with several labels each.
+    """Return the configuration with the reward that fits the labels: `fit` for pictures without labels.
 
     Raises:
         InputError: a setting does not fit the labels: it needs labels that the data lack, or the reverse.
@@ -156,18 +142,6 @@ def fitting(config: RunConfig, data: DataSet) -> RunConfig:
                 "leave it out: the run reports what centring changes either way."
             )
         return config.model_copy(update={"reward": REWARDS.complete(FIT)})
-    if not data.several:
-        if name == SEVERAL:
-            raise InputError(
-                f"reward={SEVERAL} is for pictures that show several classes; set labels=several, which reads cat|sofa "
-                "in the label cells of a table."
-            )
-        return config
-    if name in REWARDS and name not in (REWARDS.default, SEVERAL):
-        raise InputError(f"reward={name} is for pictures of one class each; leave it out with labels=several.")
-    if name == REWARDS.default:
-        config = config.model_copy(update={"reward": REWARDS.complete(SEVERAL)})
-    _check_held_back(config, None)  # refuses what would take only the rarest label of each picture
     return config
 
 
@@ -182,7 +156,7 @@ def about_short_classes(data: DataSet, drawn: Draw, config: RunConfig) -> str | 
 def about_few_pictures(drawn: Draw, config: RunConfig) -> str:
     """Say which classes have fewer pictures than asked for; return an empty text if none has."""
     asked = config.shots + held_back_shots(config)
-    groups = {(label, item.group) for item in (*drawn.search, *drawn.selection) for label in item.shows}
+    groups = {(item.label, item.group) for item in (*drawn.search, *drawn.selection)}
     gave = Counter(label for label, _ in groups)
     short = [f"{name!r} has {gave[label]}" for label, name in enumerate(drawn.class_names) if gave[label] < asked]
     if not short:
@@ -237,10 +211,7 @@ def choices(data: DataSet, config: RunConfig) -> list[str]:
     """
     if not data.labelled:
         return [about_sample(data, draw_for(data, config))]
-    counts = [
-        Counter(label for label, _ in {(label, i.group) for i in part for label in i.shows})
-        for part in (data.train, data.val)
-    ]
+    counts = [Counter(label for label, _ in {(i.label, i.group) for i in part}) for part in (data.train, data.val)]
     train, val = (max(part.values(), default=0) for part in counts)
     smallest = min(counts[0][label] + counts[1][label] for label in range(len(data.class_names)))
     asked = config.shots, held_back_shots(config)

@@ -181,10 +181,10 @@ def refuse_equal(clip: Clip, template: str, class_names: Sequence[str]) -> None:
             )
 
 
-def labelled_contents(store: FeatureStore, items: Sequence[Item]) -> list[tuple[str, int | tuple[int, ...]]]:
-    """Return, for each picture in order, the digest of its bytes and its label or labels."""
+def labelled_contents(store: FeatureStore, items: Sequence[Item]) -> list[tuple[str, int]]:
+    """Return, for each picture in order, the digest of its bytes and its label."""
     contents = store.contents([item.picture for item in items])
-    return [(content, item.also or item.label) for content, item in zip(contents, items, strict=True)]
+    return [(content, item.label) for content, item in zip(contents, items, strict=True)]
 
 
 def digest_of(store: FeatureStore, drawn: Draw, *parts: Sequence[Item]) -> str:

@@ -26,9 +26,8 @@ from ipo_prompts.metrics.verdict import Rounded
 from ipo_prompts.programs.templates.domain_words import DomainWord
 
 RESULT = "result.json"
-PROGRAM, CENTRING, INITIAL = "program.json", "centring.json", "initial.json"
-"""The program of a run; the program of the initial template with centring; and that of the initial template without it,
-for pictures with several labels."""
+PROGRAM, CENTRING = "program.json", "centring.json"
+"""The program of a run, and the program of the initial template with centring."""
 
 
 class Glimpse(Content):
@@ -239,10 +238,6 @@ class RunResult(Content):
         started: the earlier run that this run started from; None if it started from none.
         untested: the result of a run without labels; then no part of the pictures has scores. None with labels.
         export: the target of `ipo export` that holds the whole program and needs no code of IPO.
-        above: the proposed value of `--above`, for pictures with several labels, chosen on the held-back pictures; None
-            for other rewards, or if no value is proposed.
-        above_initial: the same value for the program of the initial template, `initial.json`; None if there is no such
-            program, or no value is proposed.
     """
 
     version: Literal[1] = Field(default=1, alias="schema")
@@ -278,8 +273,6 @@ class RunResult(Content):
     started: Started | None
     untested: Untested | None = None
     export: str = "head"
-    above: float | None = None
-    above_initial: float | None = None
 
 
 def load_result(place: Path) -> RunResult:

@@ -73,17 +73,14 @@ SealedPart = Literal["test", "new"]
 
 
 class OverClasses(Over):
-    """The mean over the tested classes of a part; each class has the same weight, whatever its size.
+    """The mean accuracy over the tested classes of a part; each class has the same weight, whatever its size.
 
     Attributes:
-        precision: whether the mean is over average precisions (mAP, for pictures with several labels); if False, it is
-            over accuracies.
         classes: how many classes have test pictures.
         single: how many classes have only one test picture; their variance is taken from the other classes.
         initial, optimised: the means of the two templates; the difference is optimised minus initial.
     """
 
-    precision: bool
     classes: int
     single: int
     initial: Rounded

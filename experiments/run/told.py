@@ -20,7 +20,6 @@ from ipo_prompts.experiments.run.advice import (
     advice,
     commands_to_test,
     commands_to_use,
-    have_several,
     stays,
     untested_advice,
     weak,
@@ -39,7 +38,7 @@ from ipo_prompts.experiments.run.scores import (
 )
 from ipo_prompts.metrics.classification import FAR
 from ipo_prompts.metrics.errors import money, several
-from ipo_prompts.metrics.verdict import Outcome, between, points, share, share_between
+from ipo_prompts.metrics.verdict import Outcome, between, points, share
 from ipo_prompts.programs.strategies.compose import kept_whole
 from ipo_prompts.programs.templates.domain_words import SOURCES, domain_in_words, words_said
 
@@ -133,16 +132,8 @@ def _verdict(result: RunResult) -> Iterator[Line]:
     yield Line(("terminal", "notebook"), f"{_before_and_after(result, test)} (95 % intervals)", "test")
     if new:
         yield Line(("terminal", "notebook"), _before_and_after(result, new), "new classes")
-    if have_several(result):
-        yield Line(("terminal", "notebook"), _both_means(result.over_classes["test"]), "mAP")
     if general := test.like_these:
         yield Line(("quiet",), f"For {general.covers}{' (the base ones)' if new else ''}: {general.numbers}.")
-
-
-def _both_means(found: OverClasses) -> str:
-    initial = share_between(found.initial, found.initial_ci95)
-    optimised = share_between(found.optimised, found.optimised_ci95)
-    return f"{initial} → {optimised}, a difference of {points(found.difference)} points {between(found)}"
 
 
 def _before_and_after(result: RunResult, score: Comparison) -> str:
@@ -174,11 +165,6 @@ def over_classes_in_words(found: OverClasses) -> str:
     low, high = found.optimised_ci95
     value = f"{100 * found.optimised:.1f} % [{100 * low:.1f}, {100 * high:.1f}]"
     over = f"a difference of {points(found.difference)} points {between(found)}"
-    if found.precision:
-        return (
-            f"mAP, the mean of the average precisions of {found.classes} classes: "
-            f"{value}, {over} (bootstrap over pictures)."
-        )
     is_one = "are" if found.single > 1 else "is"
     of_one = f" ({found.single} of them with one picture, which {is_one} taken to vary as the others do)"
     every = f"If each of the {found.classes} tested classes counts the same{of_one if found.single else ''}"

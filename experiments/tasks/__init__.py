@@ -12,7 +12,6 @@ REWARDS = Registry(
     {
         "classification": "base:Classification",
         "retrieval": "retrieval:Retrieval",
-        "several": "base:SeveralTask",
         "fit": "base:FitTask",
     },
     default="classification",

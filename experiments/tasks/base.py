@@ -140,8 +140,6 @@ class Task:
             reward.store.encode(pictures, progress)  # here, to show the progress; `examples` then reads the store
         examples = [
             dspy.Example(image=item.picture, label=names[item.label], class_index=item.label, group=item.group)
-            if not item.also
-            else dspy.Example(image=item.picture, label=[names[label] for label in item.also], group=item.group)
             for item in items
         ]
         units = reward.examples([example.with_inputs("image") for example in examples])
@@ -166,16 +164,6 @@ class FitTask(Task):
 
     made = "ipo_prompts.programs.optimizer:fit_reward"
     measure = "fit"
-
-
-class SeveralTask(Task):
-    """Scores templates with `SeveralLabels`. This is the default task of a run with labels=several.
-
-    The reward asks: does a template rank the classes that a picture shows above the other classes?
-    """
-
-    made = "ipo_prompts.metrics.several:SeveralLabels"
-    measure = "ranking precision"
 
 
 MEMBERS = ("problem", "examples", "score")

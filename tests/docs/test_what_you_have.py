@@ -19,7 +19,7 @@ from support.pages import DOCS, blocks
 PETS = ("cat", "dog", "fish")
 TABLE = (DOCS / "how-to/data.md").read_text(encoding="utf-8").partition("## What you have")[2].partition("\n## ")[0]
 NAMES = (DOCS / "how-to/class-names.md").read_text(encoding="utf-8")
-PAGES = ("data", "class-names", "no-labels", "heads", "several-labels")
+PAGES = ("data", "class-names", "no-labels", "heads")
 COMMANDS = [
     line
     for page in PAGES

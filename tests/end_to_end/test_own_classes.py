@@ -84,15 +84,6 @@ class LikelyLater(ClipReward):
     scale = property(lambda reward: Likely.scale)
 
 
-class Calibrated(ClipReward):
-    takes = "several labels"
-
-    def judge(self, logits, pictures):
-        sure = np.exp(logits - logits.max(axis=1, keepdims=True))
-        told = np.abs(sure / sure.sum(axis=1, keepdims=True) - pictures.shown).mean()
-        return Judged(np.full(len(logits), 1 - told))
-
-
 class Breaks(ClipReward):
     def __init__(self, *positional, **named):
         raise RuntimeError("no weights")

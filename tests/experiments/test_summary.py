@@ -11,7 +11,7 @@ import pytest
 
 from ipo_prompts.experiments.one_call import answer, summary
 from ipo_prompts.experiments.run.result import RunResult, load_result
-from ipo_prompts.experiments.run.scores import Baselines, HeadFound, Measured, Over, OverClasses
+from ipo_prompts.experiments.run.scores import Baselines, HeadFound, Measured, Over
 from support.runs import change_settings
 
 RECORDED = Path(__file__).parents[1] / "recorded" / "local-history"
@@ -81,29 +81,6 @@ def test_what_is_better_than_a_template_without_a_gain_is_said(
     assert (f"        ipo optimize {file} {advice}" in told.splitlines()) == bool(advice)
     assert ("  advice: use it" in told.splitlines()) == (not advice)
     assert ("    or: ipo docs own-pictures" in told) == (not advice)
-
-
-@pytest.mark.parametrize(
-    ("outcome", "lines", "typed"),
-    [
-        ("gain", (0.25, 0.31), "{} --above 0.25"),
-        ("loss", (0.25, 0.31), "{}/initial.json --above 0.31"),
-        ("gain", (None, None), "{} --above T"),
-        ("not shown", (None, None), "{}/initial.json --above T"),
-    ],
-)
-def test_with_several_labels_the_next_step_names_several_classes(
-    outcome: Any, lines: tuple[float | None, float | None], typed: str
-) -> None:
-    means = OverClasses(
-        precision=True, classes=8, single=0, initial=0.5, initial_ci95=(0.4, 0.6),
-        optimised=0.4, optimised_ci95=(0.3, 0.5), difference=-0.1, ci95=(-0.15, -0.05),
-    )  # fmt: skip
-    changed = {"over_classes": {"test": means}, "above": lines[0], "above_initial": lines[1]}
-    told = lines_of(with_outcome(load_result(RECORDED).model_copy(update=changed), test=outcome))
-    assert f"  next: ipo predict {typed.format(RECORDED)} PICTURES" in told
-    mean = "50.0 % [40.0, 60.0] → 40.0 % [30.0, 50.0], a difference of -10.00 points [-15.00, -5.00]"
-    assert f"  mAP: {mean}" in told
 
 
 @pytest.mark.parametrize(

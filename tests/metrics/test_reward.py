@@ -177,14 +177,11 @@ def test_ties_go_to_the_lowest_label(clip: Clip, tmp_path: Path) -> None:
 
 
 def test_groups_and_features_of_ones_own_are_kept_whatever_the_labels_are(clip: Clip) -> None:
-    class Several(ClipReward):
-        takes = "several labels"
-
     class Unlabelled(ClipReward):
         takes = "no label"
 
     features = np.eye(2, clip.width, dtype=np.float32)
-    for kind, labels in ((ClipReward, ("cat", "dog")), (Several, (["cat"], ["dog"])), (Unlabelled, (None, None))):
+    for kind, labels in ((ClipReward, ("cat", "dog")), (Unlabelled, (None, None))):
         fields = [{"features": row, "label": label} for row, label in zip(features, labels, strict=True)]
         without = [dspy.Example(**one) for one in fields]
         grouped = [one.copy(group=name) for one, name in zip(without, ("a", "b"), strict=True)]
@@ -396,19 +393,6 @@ def test_a_part_in_another_order_of_classes_counts_them_in_that_order() -> None:
     found = pictures.part([3, 0], [2, 0])
     assert (found.labels.tolist(), found.classes) == ([0, 1], (9, 4))
     assert found.offsets is offsets
-    shown = np.array([[True, False, False], [False, True, False], [False, True, True], [False, False, True]])
-    several = EncodedPictures(features, None, shown=shown).part([2, 0], [2, 0])
-    assert several.shown is not None and several.shown.tolist() == [[True, False], [False, True]]
-
-
-def test_one_label_of_several_may_be_a_name_alone(clip: Clip) -> None:
-    class Several(ClipReward):
-        takes = "several labels"
-
-    rows = np.eye(2, clip.width, dtype=np.float32)
-    examples = [dspy.Example(features=rows[0], label="dog"), dspy.Example(features=rows[1], label=["cat", "dog"])]
-    shown = Several(clip, ["cat", "dog"]).examples(examples).shown
-    assert shown is not None and shown.tolist() == [[False, True], [True, True]]
 
 
 def test_a_hook_of_one_reward_alone_decides_as_one_of_its_class(reward: ClipReward) -> None:

@@ -26,7 +26,6 @@ from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.features import FeatureStore
 from ipo_prompts.metrics.offsets import PriorOffsets
 from ipo_prompts.metrics.pictures import Picture
-from ipo_prompts.metrics.several import Sureness, native
 from ipo_prompts.metrics.template import ClassName, check_count
 from ipo_prompts.programs.classifier import TemplateClassifier
 from ipo_prompts.programs.saved_program import State
@@ -450,27 +449,12 @@ def test_a_saved_program_goes_into_one_that_answers_with_the_same_labels(clip: C
     ("change", "said"),
     [
         ({"labels": ["cat", "dog"]}, "labels has 2 entries and there are 3 classes"),
-        (
-            {"sureness": {"slope": 1.0, "intercepts": [0.0, 0.0], "own": 0}},
-            "sureness has 2 entries and there are 3 classes",
-        ),
         ({"synonyms": [[], []]}, "synonyms has 2 entries and there are 3 classes"),
     ],
 )
 def test_parts_of_a_saved_program_are_of_as_many_classes(change: dict[str, Any], said: str, clip: Clip) -> None:
     with pytest.raises(InputError, match=said):
         TemplateClassifier(clip, NAMES).load_state(TemplateClassifier(clip, NAMES).dump_state() | change)
-
-
-def test_what_was_fitted_says_how_sure_a_class_is_before_the_clip_does(clip: Clip) -> None:
-    program = TemplateClassifier(_with_sigmoids(clip), NAMES)
-    assert program.each_by_itself().sureness == native(3)
-    program.sureness = Sureness(slope=2.0, intercepts=(0.1, 0.2, 0.3))
-    assert program.each_by_itself().sureness == program.sureness
-
-
-def _with_sigmoids(clip: Clip) -> Clip:
-    return changed(clip, logit_bias=-10.0)
 
 
 def test_synonyms_are_no_single_text() -> None:

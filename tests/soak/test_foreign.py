@@ -81,7 +81,7 @@ TAKE_NOTHING = {
     "models remove",
 }
 """Commands that take nothing but what a person types, nor read a run."""
-WRITTEN_ONLY = {"search.svg", "templates.csv", "labels.csv", "centring.json", "initial.json"}
+WRITTEN_ONLY = {"search.svg", "templates.csv", "labels.csv", "centring.json"}
 """Files that no command reads because a run holds them: a picture, tables, and programs that are named like any."""
 OF_THE_TEST = {"cells.jsonl.gz", "grid.yaml", "cells", "evil.py", "answers.json"}
 NO_FILES: dict[str, Callable[[Path, Path], object]] = {

@@ -23,8 +23,6 @@ from ipo_prompts.metrics.classification import ClipReward
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.pictures import Picture
 from ipo_prompts.metrics.rejection import below, draws, threshold
-from ipo_prompts.metrics.sampling import Interval
-from ipo_prompts.metrics.several import Proposed, Sureness
 from ipo_prompts.programs.classifier import TemplateClassifier
 
 Capture = pytest.CaptureFixture[str]
@@ -361,91 +359,6 @@ def test_it_says_how_often_labels_were_right_and_when_probabilities_were_not_fit
         f"of the {sealed['n']} sealed test pictures of its run this program labelled {sealed['value']:.1%} right"
         in said
     )
-
-
-@pytest.fixture()
-def naming_several(program: TemplateClassifier, saved: Path) -> TemplateClassifier:
-    """The same program, sure of a class where its cosine is above .25."""
-    scale = program.clip.logit_scale
-    program.sureness = Sureness(slope=1.0, intercepts=(-0.25 * scale,) * len(program.class_names), own=2)
-    program.save(str(saved))
-    return program
-
-
-def test_all_classes_above_a_line_are_named(
-    naming_several: TemplateClassifier, saved: Path, tmp_path: Path, capfd: Capture
-) -> None:
-    places = copies(tmp_path / "few", 5)
-    head = naming_several.each_by_itself()
-    features = naming_several.clip.encode_pictures([Picture.from_path(place) for place in places])
-    cosines = features @ head.classes.T
-    line = float(np.quantile(cosines, 0.98))  # some pictures have several above it, and some none
-    above = 1 / (1 + np.exp(-(line - 0.25) * head.scale))
-    names = np.array(naming_several.class_names)
-    expected = [set(names[row > line]) for row in cosines]
-    assert len(set(map(len, expected))) > 1
-
-    assert main(["predict", str(saved), str(tmp_path / "few"), "--above", f"{above:.9f}", "--format", "csv"]) == 0
-    printed = capfd.readouterr()
-    rows = list(csv.DictReader(io.StringIO(printed.out)))
-    assert [set(filter(None, row["label"].split("|"))) for row in rows] == expected
-    assert all(len(row["label"].split("|")) == len(row["probability"].split("|")) for row in rows)
-    assert f"2 of {len(names)} classes" in printed.err
-    assert main(["predict", str(saved), str(tmp_path / "few"), "--above", f"{above:.9f}", "--format", "jsonl"]) == 0
-    assert [set(json.loads(line)["labels"]) for line in capfd.readouterr().out.splitlines()] == expected
-    assert main(["predict", str(saved), str(tmp_path / "few"), "--above", "0.999999"]) == 0
-    assert "none above 100%" in capfd.readouterr().out
-
-
-@pytest.mark.parametrize("proposed", [0.01, None])
-def test_where_hardly_anything_is_above_the_line_it_is_said_and_what_the_run_proposes(
-    proposed: float | None, naming_several: TemplateClassifier, saved: Path, tmp_path: Path, capfd: Capture
-) -> None:
-    if proposed:
-        sureness = naming_several.sureness
-        assert sureness is not None
-        found = Proposed(above=proposed, f1=0.42, ci95=Interval(0.3, 0.5), n=38)
-        naming_several.sureness = sureness.model_copy(update={"proposed": found})
-        naming_several.save(str(saved))
-    copies(tmp_path / "few", 3)
-    assert main(["predict", str(saved), str(tmp_path / "few"), "--above", "0.999999"]) == 0
-    said = capfd.readouterr().err
-    assert "no class is above 0.999999 in 3 of 3 pictures; the highest probability in them is 0." in said
-    if proposed:
-        assert "the run proposes --above 0.01: with it the names of its 38 held-back pictures" in said
-        assert "had the highest F1, 0.42 [0.30, 0.50]" in said
-    else:
-        assert "lower it, or leave --above out" in said and "proposes" not in said
-    assert main(["predict", str(saved), str(tmp_path / "few"), "--above", "0"]) == 0
-    assert "no class is above" not in capfd.readouterr().err
-
-
-@pytest.mark.parametrize(
-    ("words", "said"),
-    [
-        (["--above", "1"], "'--above': it should be less than or equal to 0.999999; see `ipo predict --help`."),
-        (["--above", "0.5", "--top", "2"], "leave them out"),
-        (["--above", "0.5"], "optimise with labels=several"),
-    ],
-)
-def test_what_cannot_be_above_is_said(words: list[str], said: str, saved: Path, tmp_path: Path, capfd: Capture) -> None:
-    copies(tmp_path / "one", 1)
-    assert main(["predict", str(saved), str(tmp_path / "one"), *words]) == 2
-    assert said in capfd.readouterr().err
-
-
-@pytest.mark.parametrize("has_initial", [False, True])
-def test_several_labels_need_probabilities_of_the_same_template(
-    has_initial: bool, naming_several: TemplateClassifier, saved: Path, tmp_path: Path, capfd: Capture
-) -> None:
-    copies(tmp_path / "one", 1)
-    if has_initial:
-        naming_several.save(str(saved.with_name("initial.json")))
-    words = ["--above", "0.3", "--template", "a <CLASS>."]
-    assert main(["predict", str(saved.parent), str(tmp_path / "one"), *words]) == 2
-    said = capfd.readouterr().err
-    assert "those of this program are for its own; leave --template out" in said
-    assert (f"or name {saved.parent}/initial.json in place of {saved.parent} for the" in said) == has_initial
 
 
 def test_a_closed_stdin_is_told(saved: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:

@@ -100,34 +100,6 @@ def test_an_empty_class_is_a_fault_beside_the_others_and_no_reason_not_to_look(f
     assert """are left out with 'exclude=["bus"]'""" in out and "next: " not in out
 
 
-def test_labels_with_bars_are_checked_as_one_class_only_when_that_is_said(folder, capsys):
-    root = folder({"cat": 4, "dog": 4})
-    rows = [
-        f"{name}/{i:03d}.png,{label}" for name, label in (("cat", "cat|sofa"), ("dog", "dog|sofa")) for i in range(4)
-    ]
-    table = root / "rooms.csv"
-    table.write_text("image,label\n" + "\n".join(rows) + "\n")
-    assert main(["data", "check", f"csv:{table}"]) == 2
-    assert "8 pictures of csv:rooms have a label with a |, such as 'cat|sofa'" in capsys.readouterr().err
-    of_all = ["--data", f"csv:{table}"]
-    for refused in (
-        ["optimize", *of_all, "--lm", "none", "--out", str(root / "run")],
-        ["optimize", *of_all, "--lm", "none", "--dry-run"],
-        ["evaluate", *of_all, "--template", "a <CLASS>."],
-    ):
-        assert main(refused) == 2
-        assert "shows; set labels=several, or keep such classes with labels=given." in capsys.readouterr().err
-    assert not (root / "run").exists()
-    assert main(["evaluate", *of_all, "--template", "a <CLASS>.", "labels=given"]) == 0
-    assert main(["optimize", *of_all, "--lm", "none", "--dry-run", "labels=given"]) == 0
-    capsys.readouterr()
-    assert main(["data", "check", f"csv:{table}", "labels=given"]) == 0
-    assert "csv:rooms: 2 classes, 8 pictures" in capsys.readouterr().out
-    assert main(["data", "check", f"csv:{table}", "labels=several"]) == 0
-    out = capsys.readouterr().out
-    assert "csv:rooms: 3 classes, 8 pictures" in out and re.search(r"^sofa +\d+ +\d+ +4$", out, re.M), out
-
-
 def test_the_same_picture_in_two_parts_or_two_classes(folder):
     root = folder({f"{part}/{name}": 2 for part in ("train", "val", "test") for name in ("cat", "dog")})
     (root / "test/dog/001.png").write_bytes((root / "train/dog/000.png").read_bytes())

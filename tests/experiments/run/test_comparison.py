@@ -10,11 +10,8 @@ import pytest
 
 from ipo_prompts.experiments.run.comparison import Compared, compare, gained, over_classes
 from ipo_prompts.experiments.run.told import over_classes_in_words
-from ipo_prompts.metrics.classification import EncodedPictures
-from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.reward import Score
 from ipo_prompts.metrics.sampling import Sampling
-from ipo_prompts.metrics.several import SeveralLabels
 
 
 def score(hits: list[int], template: str) -> Score:
@@ -38,18 +35,8 @@ def test_classes_are_averaged_where_one_has_more_than_twice_another_or_all_count
     assert len(over_classes({"test": part(classes)}, balanced)) == told
 
 
-def test_of_several_labels_the_classes_that_one_picture_shows_are_counted(clip: Clip) -> None:
-    shown = np.array([[1, 0, 1], [1, 1, 0], [1, 0, 1], [1, 0, 1]], dtype=bool)
-    features = clip.encode_texts(["a cat.", "a cat and a dog.", "a cat and a bus.", "a bus."])
-    units = EncodedPictures(features, np.array([0, 1, 2, 2]), shown=shown)
-    reward = SeveralLabels(clip, ["cat", "dog", "bus"])
-    initial, other = reward.score(["a <CLASS>.", "a photo of a <CLASS>."], units)
-    made = Compared((), units, None, reward, Sampling.of(4), initial, other)
-    assert over_classes({"test": made})["test"].single == 1
-
-
-def test_a_template_differs_from_itself_by_nothing(clip: Clip) -> None:
-    """In the mean over classes, one of which has one picture, in mAP, and in what is told beside the verdict."""
+def test_a_template_differs_from_itself_by_nothing() -> None:
+    """In the mean over classes, one of which has one picture, and in what is told beside the verdict."""
     same = replace(part("aaaab"), optimised=score([1] * 5, "a <CLASS>"))
     found = over_classes({"test": same})["test"]
     assert (found.difference, found.ci95) == (0, (0, 0))
@@ -61,12 +48,6 @@ def test_a_template_differs_from_itself_by_nothing(clip: Clip) -> None:
         (0, 0),
         None,
     )
-
-    units = EncodedPictures(clip.encode_texts(["a cat.", "a dog."]), np.array([0, 1]), shown=np.eye(2, dtype=bool))
-    reward = SeveralLabels(clip, ["cat", "dog"])
-    (one,) = reward.score(["a <CLASS>."], units)
-    found = over_classes({"test": Compared((), units, None, reward, Sampling.of(2), one, one)})["test"]
-    assert (found.difference, found.ci95) == (0, (0, 0))
 
 
 def test_a_template_with_offsets_is_not_itself_where_they_change_no_label() -> None:

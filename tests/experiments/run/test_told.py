@@ -14,7 +14,6 @@ from ipo_prompts.experiments.report.gather import read_run
 from ipo_prompts.experiments.report.page import notebook_part, run_page
 from ipo_prompts.experiments.run.advice import advice, commands_to_use, untested_advice
 from ipo_prompts.experiments.run.result import StrategyUsed
-from ipo_prompts.experiments.run.scores import OverClasses
 from ipo_prompts.experiments.run.told import Line, _domain, told, told_at
 from ipo_prompts.metrics.verdict import Outcome
 from ipo_prompts.programs.templates.domain_words import DomainWord
@@ -55,18 +54,6 @@ def domain_line(template: str, words: tuple[DomainWord, ...], best: str | None, 
         run.result.model_copy(update=changes | ({"untested": object()} if untested else {})), Path("my run")
     )
     return next(found, None)
-
-
-@pytest.mark.parametrize(("high", "told"), [(-0.01, "because mAP falls"), (0.01, "use it")])
-def test_a_gain_in_ranking_is_no_advice_for_a_loss_in_map(high: float, told: str) -> None:
-    run = read_run(RECORDED / "api-paper-base-to-new")
-    means = {"optimised": 0.4, "optimised_ci95": (0.3, 0.5), "difference": -0.1, "ci95": (-0.2, high)}
-    precision = OverClasses(precision=True, classes=4, single=0, initial=0.5, initial_ci95=(0.4, 0.6), **means)
-    gain = run.result.scores["test"].difference.model_copy(update={"outcome": "gain"})
-    test = run.result.scores["test"].model_copy(update={"difference": gain})
-    changes = {"scores": run.result.scores | {"test": test}, "over_classes": {"test": precision}, "baselines": None}
-    advised, _ = advice(run.result.model_copy(update=changes), None, run.folder)
-    assert advised.endswith(told)
 
 
 @pytest.mark.parametrize(

@@ -67,17 +67,6 @@ def test_columns_of_json_and_rows_without_a_key(write):
     assert [len(data.train), len(data.val), len(data.test)] == [4, 4, 4]
 
 
-def test_a_list_of_names_is_several_labels(write):
-    rows = [row | {"label": [row["label"], "pet"] if i % 2 else [row["label"]]} for i, row in enumerate(ROWS)]
-    spec = write(rows)
-    data = load_data(spec, seed=0, labels="several")
-    assert data.class_names == ("cat", "dog", "pet") and data.several
-    assert load_data(
-        write([task(row["image"], row["label"]) for row in rows]), seed=0, labels="several"
-    ).fingerprint == (data.fingerprint)
-    assert load_data(spec, seed=0).class_names == ("cat", "cat|pet", "dog", "dog|pet")
-
-
 def test_label_studio(write):
     kept = [*tasks()[:-2], task("dog/004.png", ["cancelled"], ["dog"]), task("dog/005.png")]
     data = load_data(write(kept), seed=0)
