@@ -110,7 +110,6 @@ def optimize(
     *,
     out: str | Path | None = None,
     resume: str | Path | None = None,
-    start_from: str | Path | None = None,
     quiet: bool = False,
     trust: bool = False,
     **settings: Unpack[RunKeywords],
@@ -125,8 +124,6 @@ def optimize(
         out: the run directory; `runs/DATE-NAME` if left out.
         resume: the directory of a run to resume. The other arguments must equal the settings of that run; only limits
             may differ.
-        start_from: the directory of an earlier run. A new run starts from the templates of the earlier run, and takes
-            its settings where you give none.
         quiet: whether to show no progress. Else progress is printed on stderr.
         trust: whether to use the CLIP, data, models and addresses that a run from elsewhere names; see `SECURITY.md`.
         **settings: settings by name: `clip`, `lm`, `steps`, `budget_usd`, …. The settings of a strategy or a reward
@@ -137,7 +134,7 @@ def optimize(
         NothingUsable: the strategy proposed nothing that can be scored.
         dspy.LMError: the language model cannot be reached; the run can be resumed.
     """
-    for name, place in (("out", out), ("resume", resume), ("start_from", start_from)):
+    for name, place in (("out", out), ("resume", resume)):
         if not isinstance(place, (str, os.PathLike, type(None))):
             raise InputError(f"{name}= is a folder, a text or a path, not {place!r}.")
     if resume is not None and out is not None:
@@ -149,7 +146,6 @@ def optimize(
     for name in ("lm", "describer"):
         if name in given and given[name] is None:
             raise InputError(f"{name}= of ipo.optimize takes no None; type {name}='none' to ask no language model.")
-    given = given if start_from is None else {**given, "start_from": str(start_from)}
     allow_typed(given)
     with speaking_to("ipo.optimize"), trusting(trust):
         if resume is None:
@@ -157,10 +153,8 @@ def optimize(
             folder = default_folder(config) if out is None else Path(out)
         else:
             folder = Path(resume)
-            again = "".join(f", {key}={value!r}" for key, value in given.items() if key != "start_from")
-            instead = f"ipo.optimize(start_from={str(folder)!r}{again})"
             typed = [setting(key, value) for key, value in given.items() if isinstance(value, (str, int, float))]
-            config = resumed(folder, build(given, CALL), CALL, instead, typed)
+            config = resumed(folder, build(given, CALL), CALL, typed)
         ui = view(config, quiet=quiet)
         with reserved(folder) if resume is None and out is None else nullcontext(folder) as folder:
             result = run_job(config, folder, ui, resume=resume is not None)

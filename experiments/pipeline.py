@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 import shlex
-from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -15,13 +14,13 @@ from typing import Any
 from ipo_prompts.experiments.publishing import finished, publish
 from ipo_prompts.experiments.run.config import RunConfig
 from ipo_prompts.experiments.run.files import check_writable, holds_run
-from ipo_prompts.experiments.run.openings import Openings, cost_of_opening
+from ipo_prompts.experiments.run.openings import cost_of_opening
 from ipo_prompts.experiments.run.plan import plan
 from ipo_prompts.experiments.run.prepared import Prepared, as_begun
 from ipo_prompts.experiments.run.reading import differs_in_file
 from ipo_prompts.experiments.run.result import RunResult
 from ipo_prompts.experiments.run.sealed import FILES, in_time, open_test, refuse_to_open
-from ipo_prompts.experiments.run.searching import read_earlier, recorded, search_in
+from ipo_prompts.experiments.run.searching import search_in
 from ipo_prompts.experiments.run.ui import Shows
 from ipo_prompts.experiments.tracking import tracking
 from ipo_prompts.metrics.clock import Clock, Limit, began, keeping
@@ -66,15 +65,11 @@ def _run(config: RunConfig, folder: Path, ui: Shows, one: Clock, *, resume: bool
     if resume:
         before = finished(folder, ui)
         if before:
-            again = f"ipo optimize --from {shlex.quote(str(folder))}"
-            ui.say(f"the run had finished, and this is its result; a new run that goes on: {again}")
+            ui.say("the run had finished, and this is its result")
             return before
         if told := differs_in_file(folder, config):
             ui.warn(told)
     check_writable(folder)
-    opened: Sequence[Openings] = ()
-    if config.start_from:  # a run that cannot be started from is refused before pictures are encoded
-        opened = (recorded(config, read(folder) if there else ()) or read_earlier(Path(config.start_from))).opened
     if beyond := _not_ours(config):
         ui.say(f"uses what does not ship with ipo: {beyond}")
     planned = plan(config, say=ui.passing)
@@ -91,7 +86,7 @@ def _run(config: RunConfig, folder: Path, ui: Shows, one: Clock, *, resume: bool
         if not resume and journal.events:  # another process began the run between the first check and the lock
             raise _taken(folder)
         with tracking(prepared.config, folder, ui) as tracker:
-            _announce(prepared, journal, ui, opened)
+            _announce(prepared, journal, ui)
             return _searched_and_tested(prepared, seconds, journal, tracker, ui, one)
 
 
@@ -114,11 +109,11 @@ def _searched_and_tested(
 def _not_ours(config: RunConfig) -> str:
     """Name the models and hosts that the run uses and that neither ship with ipo nor are listed by open_clip."""
     local = ("folder:", "table:", "csv:", "parquet:")
-    found = {key: one for key, one in outside(config.model_dump()).items() if key not in ("strategy", "start_from")}
+    found = {key: one for key, one in outside(config.model_dump()).items() if key != "strategy"}
     return ", ".join(f"{key}={one}" for key, one in found.items() if not one.startswith(local))
 
 
-def _announce(prepared: Prepared, journal: Journal, ui: Shows, before: Sequence[Openings]) -> None:
+def _announce(prepared: Prepared, journal: Journal, ui: Shows) -> None:
     drawn, optimizer, config = prepared.plan.drawn, prepared.plan.optimizer, prepared.config
     how = f"with {optimizer.model}" if optimizer else f"without a language model (strategy {config.strategy['name']})"
     if config.lm.startswith(REPLAY):
@@ -133,7 +128,7 @@ def _announce(prepared: Prepared, journal: Journal, ui: Shows, before: Sequence[
     if config.strategy["name"] == "compose" and (whole := kept_whole(config.initial_template)):
         ui.say(whole)
     contents, folder = prepared.store.contents, journal.path.parent
-    if prepared.plan.data.labelled and (told := cost_of_opening(prepared.plan, contents, folder, before)):
+    if prepared.plan.data.labelled and (told := cost_of_opening(prepared.plan, contents, folder)):
         ui.say(told)
     if short := too_short():
         ui.say(f"{' and '.join(short)}: shorter than {SHORTEST} characters, so it is not blanked in what is written")

@@ -48,7 +48,7 @@ from ipo_prompts.experiments.run.result import (
     Untested,
 )
 from ipo_prompts.experiments.run.sealed import SealedTest, what_is_shown
-from ipo_prompts.experiments.run.searching import SearchedRun, started
+from ipo_prompts.experiments.run.searching import SearchedRun
 from ipo_prompts.experiments.run.ui import Shows
 from ipo_prompts.experiments.tasks.base import Encoded
 from ipo_prompts.experiments.tracking import Tracker
@@ -262,7 +262,6 @@ def _result(prepared: Prepared, searched: SearchedRun, elapsed: float, **found: 
         seconds={name: round(spent, 1) for name, spent in seconds.items()},
         seed=config.seed,
         left_out=f"{left_out(prepared)} {late}".strip(),
-        started=searched.earlier and started(searched.earlier, prepared, searched),
         **found,
     )
 

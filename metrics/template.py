@@ -6,6 +6,7 @@ A template is plain text from a person or a language model. The slot is filled w
 
 from __future__ import annotations
 
+import csv
 import html
 import re
 import unicodedata
@@ -240,13 +241,19 @@ def imagenet_templates() -> tuple[str, ...]:
 
 
 def read_templates(file: Path) -> list[str]:
-    """Return the templates of a text file, one on each line.
+    """Return the templates of a text file, one on each line; of a run or its `templates.csv`, the proposed templates.
 
     Raises:
-        InputError: the file cannot be read, or is not UTF-8.
+        InputError: the file cannot be read, or is not UTF-8; or it is a CSV file that no run wrote.
     """
+    file = file / "templates.csv" if file.is_dir() else file
     lines = read_text(file, "the file of templates", TEMPLATES_BYTES, "text").splitlines()
-    return [line.strip() for line in lines if line.strip()]
+    if file.suffix != ".csv":
+        return [line.strip() for line in lines if line.strip()]
+    rows = csv.DictReader(lines)
+    if not {"template", "scored_as"} <= {*(rows.fieldnames or ())}:
+        raise InputError(f"{file} is no templates.csv of a run; write one template a line, in a text file.")
+    return [row["template"] for row in rows if row["scored_as"] == "proposed"]
 
 
 # Class names with synonyms: what a class is called in prompts, and what else it is called.

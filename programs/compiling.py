@@ -20,7 +20,6 @@ from ipo_prompts.metrics.scale import Scale
 from ipo_prompts.programs.classifier import TemplateClassifier
 from ipo_prompts.programs.lm.connect import models_in
 from ipo_prompts.programs.running import Searched
-from ipo_prompts.programs.search import Earlier, SearchResult
 from ipo_prompts.programs.strategies import STRATEGIES
 from ipo_prompts.programs.strategies.base import GivenTemplates, Strategy
 from ipo_prompts.programs.templates.for_dspy import to_picture
@@ -105,24 +104,6 @@ def as_settings(taker: type, given: SearchSettings | None, changes: dict[str, An
         return SearchSettings(**{**(given.model_dump(exclude_unset=True) if given else {}), **changes})
     except ValidationError as error:
         raise input_error(error, "the settings of IPO") from error
-
-
-def as_earlier(given: Any) -> Earlier | None:
-    """Return the templates and steps of an earlier search, from which a search goes on.
-
-    Args:
-        given: a compiled program, or its `search`. For None, None is returned.
-
-    Raises:
-        InputError: the argument is none of these.
-    """
-    found = getattr(given, "search", given)
-    if not isinstance(found, (SearchResult, type(None))):
-        raise InputError(
-            f"earlier= takes what IPO.compile returned, or its search, not {kind(given)}; a saved program has no "
-            "search."
-        )
-    return None if found is None else Earlier.of(found)
 
 
 def named_with_models(thing: Any) -> str | None:

@@ -115,11 +115,8 @@ class RunKeywords(SearchKeywords, total=False):
     """the number of search pictures on which templates are scored; unset: all; default None."""
     classes: Literal["all", "base-to-new"]
     """base-to-new: search on the first half of the classes, test on both halves; default 'all'."""
-    also_fit: list[str]
-    """data sets for which you will use the template later. Each template must be short enough for their class names,
-    too; default []."""
     opened: int
-    """how many tests elsewhere used these test pictures or some of them. IPO itself counts runs in the same folder and
-    the run of start_from; default 0."""
+    """how many tests elsewhere used these test pictures or some of them. IPO itself counts runs in the same folder;
+    default 0."""
     track: Literal["none", "wandb"]
     """wandb: log the run in Weights & Biases; default 'none'."""

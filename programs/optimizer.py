@@ -25,7 +25,6 @@ from ipo_prompts.programs.classifier import TemplateClassifier
 from ipo_prompts.programs.compiling import (
     DESCRIBERS,
     Program,
-    as_earlier,
     as_settings,
     as_strategy,
     check_apart,
@@ -83,7 +82,6 @@ class IPO(Teleprompter):
         lm_context: the context of `lm` in tokens, prompt and reply together, for models that litellm does not know.
             Descriptions are shortened to fit. If the context is unknown, they are not shortened.
         task: one sentence on what the pictures are, shown to the language models.
-        earlier: a compiled program, or its `search`. Its templates are candidates from the start.
         log_dir: the folder of the journal. A `compile` that was killed, or stopped by a limit, resumes from the journal
             if it is given the same arguments (and a larger limit). Other arguments are refused.
         on_step: a function that is called with the `Step` after each step.
@@ -121,7 +119,6 @@ class IPO(Teleprompter):
         head: Literal["words", "blend"] = "words",
         lm_context: int | None = None,
         task: str = "pictures to be classified",
-        earlier: Any = None,
         log_dir: str | Path | None = None,
         on_step: Callable[[Step], None] | None = None,
         settings: SearchSettings | None = None,
@@ -132,7 +129,6 @@ class IPO(Teleprompter):
         self.reward, self.lm, self.lm_context, self.describer = reward, lm, lm_context, describer
         self.strategy, self.head = as_strategy(strategy), head
         self.settings = as_settings(IPO, settings, {**keywords})
-        self.earlier = as_earlier(earlier)
         self.task, self.log_dir, self.on_step = task, log_dir, on_step
 
     preset = staticmethod(preset)
@@ -226,7 +222,6 @@ class IPO(Teleprompter):
                 task=self.task,
                 describing=self._describing(student.clip, reward, searched, context),
                 room=room,
-                earlier=self.earlier,
                 replies=replies or (),
                 replay=replies is not None,
             )
@@ -320,7 +315,6 @@ class IPO(Teleprompter):
             "lm_context": self.lm_context,
             "describer": named_with_models(self.describer),
             "task": self.task,
-            "earlier": self.earlier and [self.earlier.steps, *self.earlier.templates],
         }
 
     def _settings_for(self, student: TemplateClassifier) -> SearchSettings:
@@ -355,7 +349,7 @@ def _logged(identity: dict[str, Any]) -> AbstractContextManager[Callable[[Step, 
     """Log a compile in MLflow where its autolog is in use; see `in_mlflow.logged`. No parameter is a class name."""
     if "mlflow.dspy" not in sys.modules:
         return nullcontext(lambda step, ledger: None)
-    told = {**identity, "classes": len(identity["classes"]), "earlier": None}
+    told = {**identity, "classes": len(identity["classes"])}
     return cast("AbstractContextManager[Any]", resolve_name(f"{MLFLOW}:logged")(told))
 
 

@@ -31,7 +31,7 @@ from ipo_prompts.programs.lm.recording import Recorder
 from ipo_prompts.programs.naming import check_names, search_names
 from ipo_prompts.programs.record.journal import Event, Journal
 from ipo_prompts.programs.record.score_keeper import ScoreKeeper
-from ipo_prompts.programs.search import Earlier, SearchResult, Step, search
+from ipo_prompts.programs.search import SearchResult, Step, search
 from ipo_prompts.programs.selection import best_first, cross_fitted_difference, pooled_choice, tables_of
 from ipo_prompts.programs.strategies.base import Strategy, room_for_words
 from ipo_prompts.programs.strategies.window import Room
@@ -52,7 +52,7 @@ class Job:
     """All that a search needs.
 
     Attributes:
-        settings, reward, units, held_back, task, earlier: see `search`.
+        settings, reward, units, held_back, task: see `search`.
         strategy: a function that makes the strategy. Its argument is the language model to be asked, or None.
             Language models that the strategy holds itself are recorded, too.
         lm: the language model, without a recorder; None if there is none.
@@ -75,7 +75,6 @@ class Job:
     task: str = "pictures to be classified"
     describing: Describing | None = None
     room: Room | None = None
-    earlier: Earlier | None = None
     called: Sequence[str] = ()
     replies: Sequence[Event] = ()
     replay: bool = False
@@ -200,7 +199,6 @@ def run(
             find_domain=domain if room else None,
             ledger=ledger,
             on_step=lambda step: on_step(step, ledger),
-            earlier=job.earlier,
         )
     with keeping(time):
         return _settled(job, Searched(result, ledger), offsets, record, lm, say, showing)

@@ -41,31 +41,11 @@ class NothingUsable(RuntimeError):
 
 
 @dataclass(frozen=True)
-class Earlier:
-    """The templates and steps of an earlier search, from which a search goes on.
-
-    Attributes:
-        templates: the templates; they are scored before the first step, and are candidates like all others.
-        steps: the number of steps of all earlier searches. The seeds of new steps continue after them, so that no
-            question is repeated.
-    """
-
-    templates: tuple[str, ...] = ()
-    steps: int = 0
-
-    @classmethod
-    def of(cls, found: SearchResult) -> Earlier:
-        """Return the templates and steps of a search, for a search that goes on from it."""
-        templates = tuple(entry.template for entry in found.history if entry is not found.history.initial)
-        return cls(templates, found.steps_before + len(found.steps) - 1)
-
-
-@dataclass(frozen=True)
 class Step:
     """What happened in one step, for callbacks, logs and plots.
 
     Attributes:
-        number: the number of the step, from 0; -1 for the initial template and the templates of an earlier search.
+        number: the number of the step, from 0; -1 for the initial template.
         scored: the new templates and their scores on the search units.
         rejected: templates that were not scored, with the reasons.
         best: the best template so far.
@@ -103,8 +83,6 @@ class SearchResult:
         descriptions: the descriptions of the pictures, as the strategy received them.
         ended: why the search ended, in words.
         reached: the limit that stopped the search, or None. A stopped search can be resumed under a larger limit.
-        taken_over: the number of templates of the history that come from an earlier search.
-        steps_before: the number of steps of all earlier searches together.
         domain: the domain words that the strategy knew.
         best_of_domain: the template that scored best on the search units among those that say a domain word, in its
             usual form, and no other word, proposed or not; None if none was scored.
@@ -126,8 +104,6 @@ class SearchResult:
     descriptions: tuple[str, ...]
     ended: str
     reached: BudgetReached | None = None
-    taken_over: int = 0
-    steps_before: int = 0
     domain: tuple[DomainWord, ...] = ()
     best_of_domain: str | None = None
 
@@ -142,8 +118,8 @@ class SearchResult:
 
     @property
     def proposed(self) -> int:
-        """The number of proposed templates, without the initial template and the templates of an earlier search."""
-        return len(self.history) - 1 - self.taken_over
+        """The number of proposed templates, without the initial template."""
+        return len(self.history) - 1
 
     @property
     def scored_only(self) -> int:
@@ -164,7 +140,6 @@ def search(
     find_domain: Callable[[], Sequence[DomainWord]] | None = None,
     ledger: Ledger | None = None,
     on_step: Callable[[Step], None] | None = None,
-    earlier: Earlier | None = None,
 ) -> SearchResult:
     """Search for a template.
 
@@ -181,7 +156,6 @@ def search(
         find_domain: a function that returns the domain words. It may ask a language model.
         ledger: the costs of language models, and the limits of the search. None sets no limit.
         on_step: a function that is called with each step when it is done.
-        earlier: an earlier search that this search goes on from.
 
     Raises:
         InputError: the initial template cannot be scored.
@@ -193,7 +167,7 @@ def search(
         raise InputError(f"the template {settings.initial_template!r} cannot be used: {reason}.")
     record, ledger = record or ScoreKeeper(None, reward), ledger or Ledger()
     on_step = on_step or (lambda step: None)
-    run = _Run(settings, reward, strategy, search_units, record, task, ledger, on_step, earlier or Earlier())
+    run = _Run(settings, reward, strategy, search_units, record, task, ledger, on_step)
     reached = None
     with one_for_numpy():
         try:
@@ -222,8 +196,6 @@ def search(
         descriptions=run.descriptions,
         ended=ended,
         reached=reached,
-        taken_over=len(run.steps[0].scored) - 1,
-        steps_before=run.earlier.steps,
         domain=run.domain,
         best_of_domain=next((one.template for one in ranked if says_only(one.template, run.domain)), None),
     )
@@ -241,7 +213,6 @@ class _Run:
     task: str
     ledger: Ledger
     on_step: Callable[[Step], None]
-    earlier: Earlier
     descriptions: tuple[str, ...] = ()
     domain: tuple[DomainWord, ...] = ()
     steps: list[Step] = field(default_factory=list)
@@ -259,22 +230,11 @@ class _Run:
         )
 
     def begin(self) -> None:
-        """Score the initial template and the templates of an earlier search."""
+        """Score the initial template."""
         with due():
             initial = self.record.score(-1, [self.settings.initial_template], self.units)[0]
         self.history = PromptHistory(ScoredTemplate(initial, -1, "initial"))
-        others = [template for template in self.earlier.templates if template not in self.history]
-        reasons = {template: self.reward.problem(template) for template in others}
-        refused = tuple(Rejection(template, reason) for template, reason in reasons.items() if reason)
-        try:
-            if others:
-                usable = [template for template in others if not reasons[template]]
-                with due() if self.record.done(-1, "earlier") else nullcontext():
-                    scores = self.record.score(-1, usable, self.units, refused, kind="earlier")
-                for score in scores:
-                    self.history.add(ScoredTemplate(score, -1, "earlier run"))
-        finally:
-            self._remember(-1, tuple(self.history), refused, 0)
+        self._remember(-1, tuple(self.history), (), 0)
 
     def loop(self) -> str:
         """Do the steps, and return why they ended."""
@@ -342,7 +302,7 @@ class _Run:
 
     def _known(self, number: int) -> Known:
         """Return what the strategy may know before a step."""
-        seed = hashlib.sha256(f"{self.settings.seed}|{self.earlier.steps + number}".encode()).digest()
+        seed = hashlib.sha256(f"{self.settings.seed}|{number}".encode()).digest()
         labels = self.units.labels
         if labels is not None:  # a read-only view: the reward scores with the same labels
             labels = labels.view()

@@ -25,13 +25,11 @@ from __future__ import annotations
 
 from typing import Any, Literal, TypedDict
 '''
-NAMED = ("data", "start_from")
-"""Settings that `ipo.optimize` has as parameters of its own."""
 
 
 def keywords() -> str:
     """Return the text of the file."""
-    job = {name: field for name, field in JobSettings.model_fields.items() if name not in NAMED}
+    job = {name: field for name, field in JobSettings.model_fields.items() if name != "data"}
     search = _keywords("SearchKeywords(TypedDict", "The settings of a search.", SearchSettings.model_fields)
     run = _keywords("RunKeywords(SearchKeywords", "The settings of a run.", job)
     return "\n".join([HEAD, *search, *run])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 import shutil
 import sys
 from collections.abc import Sequence
@@ -40,7 +39,6 @@ EXAMPLES = examples(
     "ipo optimize my.yaml steps=50 shots=4",
     "ipo optimize paper-1-shot --data eurosat",
     "ipo optimize --resume runs/RUN",
-    "ipo optimize --from runs/RUN steps=24",
 )
 
 
@@ -61,12 +59,6 @@ def search_template(
     seed: Seed = None,
     out: Annotated[Path | None, typer.Option(help="run directory; default runs/DATE-NAME", metavar="DIR")] = None,
     resume: Annotated[Path | None, typer.Option(help="resume the run in this directory", metavar="DIR")] = None,
-    start_from: Annotated[
-        Path | None,
-        typer.Option(
-            "--start-from", "--from", help="start a new run from the templates of this earlier run", metavar="RUN"
-        ),
-    ] = None,
     budget_usd: Annotated[float | None, typer.Option(help=meaning("budget_usd"))] = None,
     budget_tokens: Annotated[int | None, typer.Option(help=meaning("budget_tokens"))] = None,
     max_minutes: Annotated[float | None, typer.Option(help=meaning("max_minutes"))] = None,
@@ -89,7 +81,6 @@ def search_template(
         "describer": describer,
         "steps": steps,
         "seed": seed,
-        "start_from": start_from and str(start_from),
         "budget_usd": budget_usd,
         "budget_tokens": budget_tokens,
         "max_minutes": max_minutes,
@@ -162,11 +153,9 @@ def _configure(words: Sequence[str], flags: dict[str, Any], resume: Path | None)
     rest = list(words[1:] if file else words)
     if resume is None:
         return load_config(file, rest, to_run=True, **flags)
-    new = {key: value for key, value in flags.items() if value is not None and key != "start_from"}
-    again = [*words, *(f"{key}={value}" for key, value in new.items())]
-    instead = f"`{shlex.join(['ipo', 'optimize', '--from', str(resume), *again])}`"
+    again = [*words, *(f"{key}={value}" for key, value in flags.items() if value is not None)]
     given = load_config(file, rest, to_run=True, **flags)
-    return resumed(resume, given, "the command line", instead, again)
+    return resumed(resume, given, "the command line", again)
 
 
 def _take_data(words: Sequence[str], flag: str | None) -> tuple[list[str], str | None]:
@@ -198,11 +187,7 @@ def _forecast_text(forecast: dict[str, Any]) -> str:
     ]
     if lines and forecast["context"]:
         lines.append(forecast["context"]["told"])
-    start = forecast["start_from"]
-    taken = (
-        [f"{start['templates']:,} templates of {start['run']} are scored first; that costs nothing"] if start else []
-    )
-    taken += [forecast["opened"]] if forecast["opened"] else []
+    taken = [forecast["opened"]] if forecast["opened"] else []
     texts = f"at most {forecast['texts']:,} texts"
     taken.append(f"{forecast['pictures']:,} pictures are encoded, the sealed ones included, and {texts}")
     if not lines:

@@ -42,8 +42,7 @@ from ipo_prompts.programs.templates.settings import LIMITS
 FILE_NAME = "cell.json"
 """The name of a cell's file, which has one line, see `line_of`. A cell that is done again gives the same bytes."""
 
-SET_BY_THE_CELL = ("data", "classes", "seed", "also_fit", "preset", "patience", "opened")
-OF_NO_CELL = LIMITS | {"start_from"}
+SET_BY_THE_CELL = ("data", "classes", "seed", "preset", "patience", "opened")
 
 
 @dataclass(frozen=True)
@@ -173,7 +172,9 @@ def run_cell(cell: Cell, folder: Path) -> dict[str, Any]:
     check_writable(folder)
     source, drawn, tests = laid_out(cell.protocol, cell.data, cell.targets, config)
     # 1. Learn. The method cannot reach the test pictures: nothing that it is given contains them.
-    sealed = Plan(config, replace(source, test=()), replace(drawn, test=(), new_test=()), None, None)
+    others = tests[1:] if cell.protocol in TO_DATA else []
+    also_fit = tuple(name for test in others for name in test.class_names)
+    sealed = Plan(config, replace(source, test=()), replace(drawn, test=(), new_test=()), None, None, also_fit)
     prepared = prepare(sealed, Ui(0, quiet=True), _clip(config.clip, config.device, config.precision))
     folder.mkdir(parents=True, exist_ok=True)
     task = sealed.task
@@ -303,11 +304,10 @@ def shared_config(cell: Cell) -> RunConfig:
     for key in settings:
         if key in SET_BY_THE_CELL:
             raise InputError(f"{key} is set by the cell and its method; leave it out of the settings.")
-        if key in OF_NO_CELL:
+        if key in LIMITS:
             raise InputError(f"{key} would give methods different budgets; set steps and candidates_per_step instead.")
     classes = "base-to-new" if cell.protocol == "base-to-new" else "all"
-    to_fit = list(cell.targets) if cell.protocol in TO_DATA else []
-    own = {"data": cell.data, "classes": classes, "seed": cell.seed, "also_fit": to_fit}
+    own = {"data": cell.data, "classes": classes, "seed": cell.seed}
     return build({**settings, **own}, "the settings of the grid")
 
 

@@ -168,7 +168,6 @@ def load_grid(name: str, words: Sequence[str] = ()) -> GridConfig:
             allow_typed(settings)
         for key, registry in CHOSEN.items():
             registry.check_allowed(settings.get(key))
-        own.check_allowed(settings.get("also_fit"))
     if ours:
         _refuse_foreign(grid, file, nested(read_words(words)))
     return grid
@@ -193,7 +192,7 @@ def _refuse_foreign(grid: GridConfig, file: Path, typed: dict[str, Any]) -> None
     if own_settings({"config": stored, SEAL: first.removeprefix(_SEALED)}) is not None:
         return
     targets = [] if "targets" in typed else grid.targets
-    tested: list[dict[str, Any]] = [{"also_fit": targets}] if grid.protocol in TO_DATA else []
+    tested: list[dict[str, Any]] = [{"data": targets}] if grid.protocol in TO_DATA else []
     if grid.protocol == CROSS_CLIP:
         tested = [{"clip": one} for one in targets]
     given = [nested(one) for one in (grid.settings, *(row.settings for row in grid.methods))]

@@ -24,7 +24,7 @@ STYLE = (Path(__file__).parent / "plots.css").read_text("utf-8")
 def search_alt(run: Run) -> str:
     """Describe the drawing of the search in words."""
     search, reward = run.search, run.result.reward
-    best = search.steps[-1].best if search.steps else search.start
+    best = search.steps[-1].best if search.steps else search.initial
     return (
         f"{capital(reward.measure)} of {sum(len(step.candidates) for step in search.steps)} templates on "
         f"{search.n} search {reward.unit} over {len(search.steps)} steps. "
@@ -88,7 +88,7 @@ def curve(search: SearchRecord, ends: tuple[float, float]) -> Curve:
         return round(floor - (floor - FRAME["top"]) * (100 * value - low) / (high - low), 1)
 
     dots = [(across(step), up(one.value), step, one) for step, one in found]
-    path = f"M{across(0)} {up(search.start.value)}"
+    path = f"M{across(0)} {up(search.initial.value)}"
     for step in search.steps:
         path += f"H{across(step.number)}V{up(step.best.value)}"
     every = max(1, math.ceil(last / MOST_TICKS))

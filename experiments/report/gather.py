@@ -227,7 +227,6 @@ class SearchRecord:
         initial: the initial template, scored on the search units.
         n: the number of search units.
         chosen: the chosen template.
-        taken_over: the templates of an earlier run that this search scored before its first step.
         steps: the steps in order.
         finalists: the templates that were scored on the selection units. The initial template is first; the others
             follow, the best on the search units first.
@@ -243,7 +242,6 @@ class SearchRecord:
     initial: Candidate
     n: int
     chosen: str
-    taken_over: list[Candidate] = field(default_factory=list)
     steps: list[StepRecord] = field(default_factory=list)
     finalists: list[Candidate] = field(default_factory=list)
     finalists_n: int = 0
@@ -255,23 +253,16 @@ class SearchRecord:
     tried: int = 0
 
     @property
-    def start(self) -> Candidate:
-        """The best template before the first step."""
-        return max([self.initial, *self.taken_over], key=lambda one: (one.value, -one.loss))
-
-    @property
     def scored(self) -> list[tuple[int, Candidate]]:
-        """Every proposed template with the number of its step. Templates of an earlier run have step 0."""
-        return [(0, one) for one in self.taken_over] + [
-            (each.number, one) for each in self.steps for one in each.candidates
-        ]
+        """Every proposed template with the number of its step."""
+        return [(each.number, one) for each in self.steps for one in each.candidates]
 
     def table(self) -> str:
         """Return every scored template as CSV, with its step, how it came to be scored, its value and its loss."""
         written = io.StringIO()
         write = csv.writer(written, lineterminator="\n").writerow
         write(("step", "template", "scored_as", "value", "loss", "chosen"))
-        parts = [(0, "initial template", [self.initial]), (0, "earlier run", self.taken_over)]
+        parts = [(0, "initial template", [self.initial])]
         for step in self.steps:
             parts += [(step.number, "proposed", step.candidates), (step.number, "scored only", step.scored_only)]
         for number, kind, found in parts:
@@ -307,7 +298,6 @@ def follow(events: Sequence[Event], chosen: str) -> SearchRecord:
         made(first),
         first["n"],
         chosen,
-        taken_over=[made(score) for event in of["scores of earlier"][:1] for score in event["scores"]],
         finalists=[made(score) for score in finals],
         finalists_n=finals[0]["n"] if finals else 0,
         descriptions=[text for event in of["descriptions"][-1:] for text in event["descriptions"]],
@@ -316,7 +306,7 @@ def follow(events: Sequence[Event], chosen: str) -> SearchRecord:
         describing=[_question(event) for event in of["lm"] if event["role"] == "describer"],
         tried=sum(event.get("tried", 0) for event in of["scored_only"]),
     )
-    best = search.start
+    best = search.initial
     questions: list[Exchange] = []
     errors: list[str] = []
     for event in events:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -11,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 from ipo_prompts.experiments.data import DataSet
 from ipo_prompts.experiments.data.dataset import in_threads
 from ipo_prompts.experiments.run.config import ASK_NO_MODEL
-from ipo_prompts.experiments.run.openings import Openings, cost_of_opening
+from ipo_prompts.experiments.run.openings import cost_of_opening
 from ipo_prompts.experiments.run.plan import Plan
-from ipo_prompts.experiments.run.searching import read_earlier
 from ipo_prompts.metrics.arrays import spread
 from ipo_prompts.metrics.classification import ClipReward
 from ipo_prompts.metrics.clip import Clip
@@ -57,12 +55,10 @@ def estimate(planned: Plan, folder: Path | None = None) -> dict[str, Any]:
         `pictures`: the number of pictures of the run, the sealed ones included.
         `texts`: the most texts that are encoded: a template with a class name each.
         `context`: see `_context`.
-        `start_from`: the `run` that this run starts from, and the number of its `templates`; None if there is no such
-        run.
         `opened`: the effect of earlier openings of the sealed pictures on p, in words; None if there were none.
 
     Raises:
-        InputError: there is no run to start from, or a question does not fit into the context of the language model.
+        InputError: a question does not fit into the context of the language model.
     """
     drawn = planned.drawn
     roles = {
@@ -71,9 +67,6 @@ def estimate(planned: Plan, folder: Path | None = None) -> dict[str, Any]:
     }
     usd = total_usd(role["usd"] for role in roles.values() if role)
     seconds = sum(role["seconds"] for role in roles.values() if role)
-    start = read_earlier(Path(planned.config.start_from)) if planned.config.start_from else None
-    taken = {"run": planned.config.start_from, "templates": len(start.templates)} if start else None
-    opened = _opened(planned, folder, start.opened if start else ()) if folder else None
     return {
         **roles,
         "usd": usd,
@@ -81,12 +74,11 @@ def estimate(planned: Plan, folder: Path | None = None) -> dict[str, Any]:
         "pictures": sum(map(len, (drawn.search, drawn.selection, drawn.test, drawn.new_test))),
         "texts": _texts(planned),
         "context": _context(planned),
-        "start_from": taken,
-        "opened": opened,
+        "opened": _opened(planned, folder) if folder else None,
     }
 
 
-def _opened(planned: Plan, folder: Path, before: Sequence[Openings]) -> str | None:
+def _opened(planned: Plan, folder: Path) -> str | None:
     """Say what it costs to open the sealed pictures once more, see `cost_of_opening`; no CLIP is loaded for this.
 
     Return None if the pictures have no labels or cannot be read yet.
@@ -94,7 +86,7 @@ def _opened(planned: Plan, folder: Path, before: Sequence[Openings]) -> str | No
     if not planned.data.labelled:
         return None
     try:
-        return cost_of_opening(planned, partial(in_threads, Picture.content), folder, before)
+        return cost_of_opening(planned, partial(in_threads, Picture.content), folder)
     except InputError:  # pictures that are still to be fetched, or that the run will refuse
         return None
 

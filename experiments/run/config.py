@@ -125,21 +125,12 @@ class JobSettings(BaseModel):
     classes: Literal["all", "base-to-new"] = Field(
         "all", description="base-to-new: search on the first half of the classes, test on both halves"
     )
-    also_fit: list[str] = Field(
-        [],
-        description="data sets for which you will use the template later. Each template must be short enough for their "
-        "class names, too",
-    )
-    start_from: str | None = Field(
-        None,
-        description="an earlier run. Its templates are candidates, and its settings hold unless you type others",
-    )
     opened: int = Field(
         0,
         ge=0,
         le=1_000_000,
         description="how many tests elsewhere used these test pictures or some of them. IPO itself counts runs in the "
-        "same folder and the run of start_from",
+        "same folder",
     )
     track: Literal["none", "wandb"] = Field("none", description="wandb: log the run in Weights & Biases")
 

@@ -222,8 +222,7 @@ class Ui:
             return
         shown = max(step.scored, key=lambda one: one.rank, default=None)
         told = f"{self.scale.told(shown.value):>8}  {shown.template}" if shown else " nothing new"
-        taken = f" and {len(step.scored) - 1:,} of the earlier run, the best" if len(step.scored) > 1 else ""
-        about = spent if done else [f"the initial template{taken}"]
+        about = spent if done else ["the initial template"]
         beside = f"   ({', '.join(about)})" if about else ""
         self.say(f"step {done}/{self._steps} {told}{beside}")
         if done and shown is best:

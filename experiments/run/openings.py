@@ -1,6 +1,6 @@
 """Count how often sealed pictures were opened: by this run, by other runs, by clicks, and elsewhere.
 
-The counted runs are those beside this run and those that it started from. Each opening is one more chance to find a
+The counted runs are those beside this run. Each opening is one more chance to find a
 gain by luck, so p is corrected for the number of the opening (`metrics/verdict.py`). The name of an opening is made
 from its chosen template and the hits of both templates. So a run that is replayed, or that ends with the same template
 again, does not count as another opening: it tests nothing new.
@@ -37,7 +37,7 @@ from ipo_prompts.metrics.evidence import ALPHA
 from ipo_prompts.metrics.pictures import Picture
 from ipo_prompts.metrics.template import SLOT, fill, names_of
 from ipo_prompts.metrics.verdict import spends
-from ipo_prompts.programs.record.journal import FILE_NAME, Journal, last
+from ipo_prompts.programs.record.journal import FILE_NAME, Journal
 from ipo_prompts.programs.record.lines import last_of
 from ipo_prompts.programs.record.trust import own_settings, secret_file
 
@@ -93,9 +93,7 @@ def names_digest(class_names: Iterable[str]) -> str:
     return hashlib.sha256(json.dumps(read).encode()).hexdigest()[:DIGITS]
 
 
-def count(
-    this: str, pictures: Set[str], names: Names, elsewhere: int, journal: Journal, before: Sequence[Openings] = ()
-) -> Openings:
+def count(this: str, pictures: Set[str], names: Names, elsewhere: int, journal: Journal) -> Openings:
     """Count an opening and record it; an opening that the journal holds already is not counted again.
 
     Args:
@@ -105,7 +103,6 @@ def count(
         elsewhere: how many openings were made elsewhere, as the setting `opened` of this run says. If another run of
             these pictures was given a larger number, the larger number is used.
         journal: the journal of the run, with its `test` events.
-        before: the openings of the runs that this run started from.
     """
     found = event_as(Openings, journal.find(EVENT, this=this))
     if found and found.given and found.elsewhere >= elsewhere:
@@ -113,7 +110,7 @@ def count(
     own = {opening_of(event.get("template"), event.get("hits")) for event in journal.events if event["type"] == "test"}
     folder = journal.path.parent
     beside = _beside(folder)
-    found = opened_after([*before, *beside.values()], this, pictures, names, elsewhere, own)
+    found = opened_after([*beside.values()], this, pictures, names, elsewhere, own)
     found = found.model_copy(update={"renamed_in": renamed_in(folder, beside, pictures, names[0])})
     journal.append(EVENT, **found.model_dump(mode="json"))
     return found
@@ -171,25 +168,19 @@ def _allowed(others: Sequence[Openings], pictures: Set[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(chain(*firsts, *found)))
 
 
-def cost_of_opening(
-    planned: Plan,
-    contents: Callable[[list[Picture]], Iterable[str]],
-    folder: Path,
-    before: Sequence[Openings] = (),
-) -> str | None:
+def cost_of_opening(planned: Plan, contents: Callable[[list[Picture]], Iterable[str]], folder: Path) -> str | None:
     """Say what a further opening of the sealed pictures means for p; return None if none was opened before.
 
     Args:
         planned: the plan of the run that would open them.
         contents: returns the digest of the bytes of each picture; called only if any pictures were opened before.
         folder: the run directory.
-        before: the openings of the runs that this run starts from.
 
     Raises:
         InputError: a picture cannot be read.
     """
     beside, drawn = _beside(folder), planned.drawn
-    others = [*before, *beside.values()]
+    others = [*beside.values()]
     if not others and not planned.config.opened:
         return None
     digest = names_digest(planned.data.class_names)
@@ -216,11 +207,6 @@ def cost_of_opening(
 def opening_of(template: object, hits: object) -> str:
     """Return the name of an opening: a digest of the chosen template and of the hits of both templates."""
     return hashlib.sha256(json.dumps([template, hits], sort_keys=True).encode()).hexdigest()[:DIGITS]
-
-
-def last_opening(folder: Path) -> Openings | None:
-    """Return the latest opening of a run; None if the run opened nothing or its record is damaged."""
-    return event_as(Openings, last(folder, EVENT))
 
 
 def opened_at(folder: Path, pictures: Set[str]) -> list[Openings]:

@@ -51,6 +51,7 @@ class Plan:
         drawn: the pictures of each part.
         optimizer: the language model that the strategy asks; None if the strategy asks none.
         describer: the language model that describes pictures; None if no language model does.
+        also_fit: names of further classes, of other data sets; templates must be short enough for these names, too.
     """
 
     config: RunConfig
@@ -58,6 +59,7 @@ class Plan:
     drawn: Draw
     optimizer: Backend | None
     describer: Backend | None
+    also_fit: tuple[str, ...] = ()
 
     @property
     def task(self) -> Task:

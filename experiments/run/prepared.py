@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shlex
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -18,7 +17,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from ipo_prompts.experiments.data import DataSet, Draw, Item, fresh, load_data
+from ipo_prompts.experiments.data import DataSet, Draw, Item, fresh
 from ipo_prompts.experiments.data.check import faults, transparency_note
 from ipo_prompts.experiments.data.dataset import content_or_name, in_threads
 from ipo_prompts.experiments.data.draw import cut_to
@@ -26,8 +25,7 @@ from ipo_prompts.experiments.data.load import cannot_be_read, check_command
 from ipo_prompts.experiments.run.config import RunConfig
 from ipo_prompts.experiments.run.files import Content, event_as
 from ipo_prompts.experiments.run.openings import DIGITS
-from ipo_prompts.experiments.run.plan import SPLIT_SEED, Plan
-from ipo_prompts.experiments.run.result import RESULT
+from ipo_prompts.experiments.run.plan import Plan
 from ipo_prompts.experiments.run.ui import Shows
 from ipo_prompts.experiments.tasks.base import Encoded, check_fractions
 from ipo_prompts.metrics.clip import Clip, load_clip
@@ -115,8 +113,7 @@ def prepare(planned: Plan, ui: Shows, clip: Clip | None = None) -> Prepared:
             clip = load_clip(config.clip, config.device, config.precision)
     check_clock()
     store = FeatureStore(clip)
-    others = [name for spec in config.also_fit for name in load_data(spec, seed=SPLIT_SEED).class_names]
-    met_later = (*drawn.new_class_names, *others)
+    met_later = (*drawn.new_class_names, *planned.also_fit)
     reward = planned.task.reward(clip, drawn.class_names, store, met_later)
     if planned.data.labelled:
         check_fractions(scale_of(reward), f"reward={config.reward['name']}")
@@ -245,10 +242,9 @@ def drawn_before(data: DataSet, drawn: Draw, folder: Path) -> tuple[DataSet, Dra
     search, selection, sealed = found(known.search), found(known.selection), found(known.sealed)
     shown = len(known.search) + len(known.selection)
     if gone := shown - len(search) - len(selection):
-        raise _refusal(
-            folder,
+        raise InputError(
             f"{folder} holds another search: {gone:,} of its {shown:,} search and selection pictures "
-            f"{'is' if gone == 1 else 'are'} gone or changed",
+            f"{'is' if gone == 1 else 'are'} gone or changed; put them back."
         )
     classes, apart = len(drawn.class_names), {id(item.picture) for item in sealed}
     again = Draw(
@@ -281,19 +277,9 @@ def record_drawn(journal: Journal, prepared: Prepared, say: Callable[[str], None
     if known:
         were = f"{gone:,} of the {len(known.sealed):,} sealed pictures {'is' if gone == 1 else 'are'} gone or changed"
         if journal.find("test"):
-            raise _refusal(journal.path.parent, f"{were}, and the test of {journal.path.parent} was opened on them")
+            raise InputError(f"{were}, and the test of {journal.path.parent} was opened on them; put them back.")
         say(f"{were} since the run began; the test was not opened yet, and will use the other {len(sealed):,}")
     journal.append(EVENT, **DrawnPictures(search=search, selection=selection, sealed=sealed).model_dump(mode="json"))
-
-
-def _refusal(folder: Path, why: str) -> InputError:
-    """Return an error that says what to do if pictures are gone.
-
-    A new run is proposed unless this run opened its test and has no result: no run can start from such a run.
-    """
-    again = f", or begin a new run that goes on from it: `ipo optimize --from {shlex.quote(str(folder))}`"
-    opened = last(folder, "test") is not None and not (folder / RESULT).is_file()
-    return InputError(f"{why}; put them back{'' if opened else again}.")
 
 
 def _digests(items: Sequence[Item]) -> tuple[str, ...]:

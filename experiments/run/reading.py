@@ -1,7 +1,6 @@
 """Read the configuration of a run.
 
-The settings come from four places. `key=value` words take precedence over a YAML file, the file over a preset, and the
-preset over the settings of the run from which the new run starts.
+The settings come from three places. `key=value` words take precedence over a YAML file, and the file over a preset.
 """
 
 from __future__ import annotations
@@ -75,7 +74,7 @@ def config_of(folder: Path, *, using: Sequence[str] = ()) -> RunConfig:
     """
     start = next((event for event in reversed(read(folder)) if event["type"] == "start"), None)
     if start is None:
-        raise InputError(f"the run in {folder} was never begun, so there is nothing to resume or to start from.")
+        raise InputError(f"the run in {folder} was never begun, so there is nothing to resume.")
     if not isinstance(start.get("config"), dict):
         raise InputError(f"the journal in {folder} has no settings: `ipo optimize` did not begin it.")
     refuse_foreign_run({key: start["config"][key] for key in using if key in start["config"]}, folder)
@@ -153,7 +152,7 @@ def load_config(file: Path | None, words: Sequence[str] = (), *, to_run: bool = 
     return build(values, str(file or "the command line"), whole=of_run)
 
 
-def resumed(folder: Path, given: RunConfig, where: str, instead: str, typed: Sequence[str] = ()) -> RunConfig:
+def resumed(folder: Path, given: RunConfig, where: str, typed: Sequence[str] = ()) -> RunConfig:
     """Return the configuration with which a run is resumed: settings given now replace the recorded settings.
 
     Only settings in `FREE_KEYS` may differ. The name of a user-written class must be given again, and must be the same:
@@ -164,7 +163,6 @@ def resumed(folder: Path, given: RunConfig, where: str, instead: str, typed: Seq
         folder: the directory of the run.
         given: the settings given now.
         where: where `given` comes from, for messages.
-        instead: the command that starts a new run from this run with the settings given now.
         typed: the settings given now, as they were typed: words of the command line, or arguments.
 
     Raises:
@@ -183,12 +181,12 @@ def resumed(folder: Path, given: RunConfig, where: str, instead: str, typed: Seq
     wanted = build(overlaid(stored.model_dump(), explicit), where=where, whole=True)
     taken = {key: value for key, value in wanted.model_dump(mode="json").items() if key not in explicit}
     refuse_foreign_run(taken, folder)
-    key = "start_from" if wanted.start_from != stored.start_from else wanted.differs_from(stored)
+    key = wanted.differs_from(stored)
     if key:
         rather = "give that one" if key in needed else "leave it out"
         raise InputError(
             f"the run in {folder} has {key}={getattr(stored, key)!r} and {getattr(wanted, key)!r} was asked for; "
-            f"{rather}, or start a new run from its templates: {instead}."
+            f"{rather}."
         )
     began = (last(folder, "start") or {}).get("began_in")
     gone = next((place for place in relative_places(taken) if not os.path.exists(place)), None)  # noqa: PTH110
@@ -201,7 +199,7 @@ def resumed(folder: Path, given: RunConfig, where: str, instead: str, typed: Seq
 
 
 def build(values: dict[str, Any], where: str, *, whole: bool = False) -> RunConfig:
-    """Return a configuration from settings, completed from their preset and from the run named by `start_from`.
+    """Return a configuration from settings, completed from their preset.
 
     Args:
         values: the settings, by key.
@@ -222,10 +220,8 @@ def build(values: dict[str, Any], where: str, *, whole: bool = False) -> RunConf
             near = nearest(key, RunConfig.model_fields, cutoff=0.0)[0]
             raise InputError(f"unknown key {key!r} in {where}; did you mean {near!r}?")
     if not whole:
-        below = _of_run(start, values) if isinstance(start := values.get("start_from"), str) else {}
         if (name := values.get("preset", "default")) in ("paper", "code"):
-            below = overlaid(below, {**preset(name), "describer_question": name})
-        values = overlaid(below, values)
+            values = overlaid({**preset(name), "describer_question": name}, values)
     elif isinstance(values.get("class_names"), str):  # a run holds names: no record makes a file be read
         raise InputError(f"{where} names a file of class names, and a run holds the names; start a new run.")
     elif missing := [key for key in RunConfig.model_fields if key not in values]:
@@ -253,17 +249,6 @@ def example_of(key: Any) -> Any:
     """Return an example value of a setting: its default, or 12 if it has no default."""
     field = RunConfig.model_fields.get(key)
     return 12 if field is None or field.default is None else field.default
-
-
-def _of_run(start: str, given: dict[str, Any]) -> dict[str, Any]:
-    """Return the settings of the run to start from that the new run takes over; see `_to_take_over`.
-
-    Raises:
-        InputError: there is no such run, or a person must type a setting.
-    """
-    if not start or not (Path(start) / JOURNAL).is_file():
-        raise InputError(f"{start or 'it'} is no run to start from: it has no {JOURNAL}; give a run directory.")
-    return _to_take_over(config_of(Path(start)).model_dump(exclude={"start_from"}), given, Path(start))
 
 
 def _to_take_over(settings: dict[str, Any], given: dict[str, Any], run: Path) -> dict[str, Any]:
@@ -303,8 +288,7 @@ def allow_typed(values: dict[str, Any]) -> None:
     """Allow the import of the user-written classes and functions that these settings name; see `Registry.allow`."""
     for key, registry in CHOSEN.items():
         registry.allow(values.get(key))
-    for key in ("data", "also_fit"):
-        own.allow(values.get(key))
+    own.allow(values.get("data"))
 
 
 def read_settings(file: Path) -> dict[str, Any]:

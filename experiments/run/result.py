@@ -195,24 +195,6 @@ class Harmonic(Content):
     optimised: Rounded
 
 
-class Started(Content):
-    """The earlier run that a run started from.
-
-    Attributes:
-        run: the directory of the earlier run.
-        templates: how many templates of the earlier run are candidates.
-        refused: how many templates of the earlier run cannot be scored here.
-        same_pictures: whether the earlier run had the same search and selection pictures, CLIP, reward and offsets.
-        chose: how many selection pictures of this run were search pictures of the earlier run or the runs before it.
-    """
-
-    run: str
-    templates: int
-    refused: int
-    same_pictures: bool
-    chose: int
-
-
 class RunResult(Content):
     """The content of `result.json`.
 
@@ -235,7 +217,6 @@ class RunResult(Content):
         baselines: the scores of the test pictures without a search; None if they were not measured.
         left_out: a text that says what is not reported because of the reward or for want of time; empty if nothing is
             left out.
-        started: the earlier run that this run started from; None if it started from none.
         untested: the result of a run without labels; then no part of the pictures has scores. None with labels.
         export: the target of `ipo export` that holds the whole program and needs no code of IPO.
     """
@@ -270,7 +251,6 @@ class RunResult(Content):
     over_classes: dict[SealedPart, OverClasses]
     baselines: Baselines | None = None
     left_out: str
-    started: Started | None
     untested: Untested | None = None
     export: str = "head"
 

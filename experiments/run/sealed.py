@@ -29,7 +29,7 @@ from ipo_prompts.experiments.run.plan import SPLIT_SEED, Plan
 from ipo_prompts.experiments.run.prepared import SEALED, SHOWN, Prepared, naming_unreadable, prepare
 from ipo_prompts.experiments.run.result import Sealed
 from ipo_prompts.experiments.run.scores import AnyPart
-from ipo_prompts.experiments.run.searching import EarlierRun, SearchedRun
+from ipo_prompts.experiments.run.searching import SearchedRun
 from ipo_prompts.experiments.run.ui import Shows
 from ipo_prompts.experiments.tasks.base import Encoded
 from ipo_prompts.metrics.clock import BudgetReached, Clock, due, optional
@@ -227,7 +227,7 @@ def open_test(prepared: Prepared, searched: SearchedRun, journal: Journal, ui: S
         template, hits = _found(parts[name])
         if not journal.find(name, template=template, hits=hits):
             journal.append(name, template=template, hits=hits)
-        if note := _seen_before(prepared, items, searched.earlier):
+        if note := _seen_before(prepared, items):
             about = prepared.config
             check = check_command(about.data, about.class_names, about.labels, about.exclude)
             ui.warn(f"{note}; `{check}` lists copies")
@@ -246,12 +246,12 @@ def open_test(prepared: Prepared, searched: SearchedRun, journal: Journal, ui: S
     return SealedTest(parts, others, opening(prepared, searched, parts["test"], journal))
 
 
-def _seen_before(prepared: Prepared, sealed: Sequence[Item], earlier: EarlierRun | None) -> str | None:
+def _seen_before(prepared: Prepared, sealed: Sequence[Item]) -> str | None:
     """Say how many sealed pictures are also search or selection pictures, compared by their bytes.
 
-    The search pictures of earlier runs count, too. Return None if no sealed picture is among them.
+    Return None if no sealed picture is among them.
     """
-    seen = {content[:DIGITS] for content in prepared.contents(*SHOWN)}.union(earlier.searched if earlier else ())
+    seen = {content[:DIGITS] for content in prepared.contents(*SHOWN)}
     again = sum(content[:DIGITS] in seen for content in prepared.store.contents([item.picture for item in sealed]))
     if not again:
         return None
@@ -306,10 +306,10 @@ def opening(prepared: Prepared, searched: SearchedRun, test: Compared, journal: 
 
     The digest of each sealed picture is recorded, so that runs with only some of these pictures count the opening.
     """
-    data, before = prepared.plan.data, searched.earlier.opened if searched.earlier else ()
+    data = prepared.plan.data
     pictures = {content[:DIGITS] for content in prepared.contents(*SEALED)}
     names = names_digest(data.class_names), names_digest(names_after(data, searched.named))
-    return count(opening_of(*_found(test)), pictures, names, prepared.config.opened, journal, before)
+    return count(opening_of(*_found(test)), pictures, names, prepared.config.opened, journal)
 
 
 def _found(part: Compared) -> tuple[str, dict[str, Any]]:

@@ -26,7 +26,7 @@ from ipo_prompts.experiments.run.advice import (
 )
 from ipo_prompts.experiments.run.comparison import seen_before, verdict
 from ipo_prompts.experiments.run.config import RunConfig
-from ipo_prompts.experiments.run.result import RunResult, Started, Untested
+from ipo_prompts.experiments.run.result import RunResult, Untested
 from ipo_prompts.experiments.run.scores import (
     Added,
     Baselines,
@@ -101,8 +101,6 @@ def told(result: RunResult, config: RunConfig | None, folder: Path, clicks: Outc
     yield from _domain(result, folder)
     if result.stopped:
         yield Line(("warning", "notebook"), f"The search was stopped early: {result.stopped}.")
-    if result.started:
-        yield Line(("compared",), started_in_words(result.started, result.reward.unit))
     if result.strategy.name == "compose" and (whole := kept_whole(result.initial_template)):
         yield Line(("compared", "notebook"), whole)
     yield Line(("terminal",), _cost(result, config), "cost")
@@ -357,16 +355,6 @@ def head_in_words(found: HeadFound) -> str:
         more = f" and {len(found.without) - NAMED} more" if len(found.without) > NAMED else ""
         text += f". Words alone decide for classes without labelled pictures: {', '.join(found.without[:NAMED])}{more}"
     return f"{text}. The verdict is about the template alone."
-
-
-def started_in_words(found: Started, unit: str) -> str:
-    """Say how many templates came from an earlier run, and what this means for the choice of the winner."""
-    where = f"the same search {unit}" if found.same_pictures else f"the search {unit} of this run"
-    words = f"Started from {found.run}: {found.templates:,} of its templates are candidates, scored again on {where}."
-    if found.chose:
-        words += f" Some of these templates were found on {found.chose:,} of the pictures that now choose."
-        words += " This flatters them."
-    return words
 
 
 def untested_in_words(found: Untested, kept: bool) -> str:

@@ -59,7 +59,7 @@ class ScoreKeeper:
             templates: the templates to score.
             units: the search or selection units.
             rejected: the templates that were refused in this step; they are recorded in the event.
-            kind: `search`, `selection`, or `earlier`: templates of an earlier run, which are scored on search units.
+            kind: `search` or `selection`.
             known: the scores on these units that `propose` has already returned, by template.
         """
         made = dict(known or {})
@@ -121,9 +121,9 @@ class ScoreKeeper:
             logger.warning("step %d knows other things than before it was interrupted, and asks again", step + 1)
         self.note("given", step=step, digest=digest)
 
-    def done(self, step: int, kind: str = "search") -> bool:
-        """Return whether an earlier session recorded the scores of a step. See `score` for `kind`."""
-        return bool(self._journal and self._journal.find("scores", kind=kind, step=step))
+    def done(self, step: int) -> bool:
+        """Return whether an earlier session recorded the scores of a step."""
+        return bool(self._journal and self._journal.find("scores", kind="search", step=step))
 
     def find(self, type_: str) -> Event | None:
         """Return the latest event of a type that an earlier session wrote; None if there is none."""

@@ -52,7 +52,6 @@ _HERE = {
     "lm": ("local", "local/small", "local/base", "local/large", "none"),
     "describer": (*BY_CLIP, "none"),
     "track": ("none",),
-    "start_from": (None,),
     **dict.fromkeys(ADDRESSES, (None,)),
 }
 """For each setting: the safe values. Any other value may reach a host or a file. The weights of `local…` are pinned."""
@@ -109,7 +108,7 @@ def outside(settings: Mapping[str, Any]) -> dict[str, str]:
             found |= {key: f"{choice.get('name')} with {', '.join(given)}"} if given else {}
         elif key == "clip":
             found |= {} if is_listed(str(value)) else {key: str(value)}
-        elif key in ("data", "also_fit"):
+        elif key == "data":
             # A registered name has no ":". Its data are read from where the user keeps them, or from a pinned place.
             strange = [str(one) for one in values if ":" in str(one) and not str(one).strip().startswith("embedded:")]
             found |= {key: ",".join(strange)} if strange else {}

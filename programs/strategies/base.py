@@ -279,7 +279,7 @@ class OwnStrategy:
 class GivenSettings(BaseModel, extra="forbid", frozen=True):
     """The settings of the strategy `list`."""
 
-    file: Path = Field(description="a text file, one template a line")
+    file: Path = Field(description="a text file, one template a line; or a run, whose proposed templates are taken")
 
 
 class GivenTemplates:

@@ -18,8 +18,8 @@ class ScoredTemplate:
 
     Attributes:
         score: the score on the search pictures, with the value of each unit.
-        step: the step that proposed the template; -1 for the initial template and the templates of an earlier run.
-        source: where the template came from: `initial`, `earlier run`, `language model`, `composition` (of words of a
+        step: the step that proposed the template; -1 for the initial template.
+        source: where the template came from: `initial`, `language model`, `composition` (of words of a
             language model or of a vocabulary), or `no language model`.
 
     Example:

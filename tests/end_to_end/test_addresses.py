@@ -46,23 +46,6 @@ def test_a_settings_file_may_hold_it_too(
     assert ipo(capfd, "optimize", str(tmp_path / "mine.yaml"), "--resume", str(own)).code == 0
 
 
-def test_a_new_run_from_another_one_does_not_ask_where_that_one_asked(
-    run: Run, server: OpenAIServer, out: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    assert run("steps=1").code == 0
-    server.fresh()
-    begin = ["optimize", "--from", str(out), "--out", str(tmp_path / "second"), "steps=1", "--seed", "5"]
-    ended = ipo(capfd, *begin)
-    assert ended.code == 2
-    assert NEVER in ended.sentence
-    assert f"add `lm_api_base={server.base}`" in ended.sentence
-    assert not server.asked and not (tmp_path / "second").exists()
-    assert ipo(capfd, *begin, "lm=none", "strategy=list", "strategy.templates=x", "--dry-run").code in (0, 2)
-    assert not server.asked
-    assert ipo(capfd, *begin, f"lm_api_base={server.base}").code == 0
-    assert server.asked
-
-
 def test_a_replay_needs_no_address(run: Run, server: OpenAIServer, out: Path, tmp_path: Path) -> None:
     assert run("steps=1").code == 0
     server.fresh()
@@ -159,19 +142,15 @@ def test_an_address_in_the_name_of_a_model_is_refused(
     begun, *others = events(own)
     begun["config"] |= {role: f"openai/{server.base}", "lm_api_base": None}
     (own / "journal.jsonl").write_text(lines_of(begun, *others))
-    for words in (["--resume", str(own)], ["--from", str(own), "--dry-run"]):
-        ended = ipo(capfd, "optimize", *words, "--trust")
-        assert ended.code == 2
-        assert "the name of a language model cannot hold an address" in ended.sentence
+    ended = ipo(capfd, "optimize", "--resume", str(own), "--trust")
+    assert ended.code == 2
+    assert "the name of a language model cannot hold an address" in ended.sentence
     assert not server.asked
 
 
-def test_from_python(stopped: Path, server: OpenAIServer, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_from_python(stopped: Path, server: OpenAIServer, capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(package.InputError, match=r"was not begun here, and would use data=.*add `trust=True`"):
         package.optimize(resume=stopped, budget_tokens=100000, quiet=True)
-    with pytest.raises(package.InputError, match=NEVER) as caught:
-        package.optimize(start_from=stopped, out=tmp_path / "b", trust=True, quiet=True)
-    assert f"`lm_api_base={server.base!r}`" in str(caught.value)
     assert not server.asked
     outcome = package.optimize(resume=stopped, budget_tokens=2, trust=True, quiet=False)
     assert re.search(rf"resume={str(stopped)!r}, budget_tokens=\d{{4,}}\)", capfd.readouterr().err)

@@ -47,8 +47,6 @@ def test_small_classes_give_all_their_pictures_and_this_is_said(here: Path, capf
     assert "label more pictures: the run had all that there are" in short.out or "A gain on" in short.out
     again = ipo(capfd, *resuming(Path("short")))
     assert again.code == 0
-    assert (
-        "the run had finished, and this is its result; a new run that goes on: ipo optimize --from short" in again.err
-    )
+    assert "the run had finished, and this is its result" in again.err
 
     assert ipo(capfd, "optimize", "folder:things", *LIST, "shots=400", "--dry-run").code == 0

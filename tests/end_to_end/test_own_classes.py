@@ -453,20 +453,7 @@ def test_resuming_asks_for_the_names_and_then_uses_them(run: Path, capfd: pytest
 def test_so_it_is_in_python(run: Path) -> None:
     with pytest.raises(InputError, match=r"`ipo.optimize\(resume='run', max_minutes=5, reward='mine:Harsh', strategy="):
         package.optimize(resume="run", max_minutes=5, quiet=True)
-    with pytest.raises(InputError, match="add `reward='mine:Harsh', strategy='waves:Words'`, else"):
-        package.optimize(start_from="run", quiet=True)
     assert not imported()
-
-
-def test_a_new_run_from_it(run: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    begin = ["optimize", "--from", "run", "--out", "next", "max_minutes=5"]
-    for more in ([], ["reward=classification"], ["reward.factor=0.25", "strategy.word=old"]):
-        ended = ipo(capfd, *begin, *more)
-        assert ended.code == 2
-        assert "code is never run because a run directory names it" in ended.sentence
-    assert not imported() and not Path("next").exists()
-    assert ipo(capfd, *begin, "reward=mine:Harsh", "strategy=waves:Words").code == 0
-    assert "factor: 0.25" in Path("next/config.yaml").read_text()
 
 
 def test_its_settings_as_a_file(run: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -508,8 +495,6 @@ def test_a_run_that_somebody_made_up(folder: Path, run: Path, capfd: pytest.Capt
     (run / "journal.jsonl").write_text(lines_of(*json.loads(theirs(json.dumps(events(run))))))
     for words in (
         ["optimize", "--resume", "run", "max_minutes=5"],
-        ["optimize", "--from", "run", "--out", "next"],
-        ["optimize", "--from", "run", "--out", "next", "--dry-run"],
         ["optimize", "run/config.yaml", "--out", "next"],
         ["optimize", "run/config.yaml", "--resume", "run"],
         ["optimize", "--resume", "run", "reward=mine:Harsh", "strategy=waves:Words"],

@@ -101,9 +101,7 @@ def test_it_resumes(server: OpenAIServer, capfd: pytest.CaptureFixture[str]) -> 
     asked = len(server.asked)
     assert ipo.optimize(resume="stopped", quiet=True).result == outcome.result
     assert len(server.asked) == asked
-    with pytest.raises(
-        ipo.InputError, match=r"and 3 was asked for; .*: ipo.optimize\(start_from='stopped', steps=3\)\."
-    ):
+    with pytest.raises(ipo.InputError, match="and 3 was asked for; leave it out"):
         ipo.optimize(resume="stopped", steps=3)
     with pytest.raises(ipo.InputError, match=r"holds a run; resume it with `ipo.optimize.resume=.whole..`, or .* out="):
         ipo.optimize("folder:pets", **SMALL, out="whole")

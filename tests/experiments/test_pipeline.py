@@ -14,7 +14,7 @@ from PIL import Image
 from ipo_prompts.experiments import publishing
 from ipo_prompts.experiments.data import draw, load_data
 from ipo_prompts.experiments.run import sealed
-from ipo_prompts.experiments.run.openings import DIGITS, Openings, last_opening
+from ipo_prompts.experiments.run.openings import Openings
 from ipo_prompts.experiments.run.prepared import Prepared
 from ipo_prompts.metrics.classification import EncodedPictures
 from ipo_prompts.metrics.clip import Clip
@@ -45,7 +45,6 @@ def opened(
     pictures: Path,
     classes: Literal["all", "base"] = "all",
     template: str = "",
-    earlier: tuple[Any, ...] = (),
 ) -> Openings:
     """Count the openings as a run in `folder` does at its end, each with a template of its own if none is given."""
     before, after = (
@@ -56,7 +55,7 @@ def opened(
     planned: Any = SimpleNamespace(data=data, drawn=draw(data, 1, 1, 0, classes), config=SimpleNamespace(opened=0))
     nothing: Any = None
     ready = Prepared(planned, nothing, store, nothing, nothing, nothing, 0)
-    searched: Any = SimpleNamespace(earlier=SimpleNamespace(opened=earlier) if earlier else None, named=None)
+    searched: Any = SimpleNamespace(named=None)
     with closing(Journal(folder)) as journal:
         return sealed.opening(ready, searched, test, journal)
 
@@ -83,28 +82,15 @@ def test_runs_that_opened_some_of_the_pictures_count(store: FeatureStore, pictur
     assert renamed.number == 3 and not renamed.tests
 
 
-def test_openings_of_the_runs_that_this_one_started_from_count(
-    store: FeatureStore, pictures: Path, tmp_path: Path
-) -> None:
-    assert opened(tmp_path / "there" / "first", store, pictures / "one").number == 1
-    before = last_opening(tmp_path / "there" / "first")
-    assert opened(tmp_path / "here" / "second", store, pictures / "one", earlier=(before,)).number == 2
-
-
-def test_sealed_pictures_that_searched_or_chose_here_or_before_are_counted(store: FeatureStore, pictures: Path) -> None:
+def test_sealed_pictures_that_searched_or_chose_are_counted(store: FeatureStore, pictures: Path) -> None:
     drawn = draw(load_data(f"folder:{pictures / 'one'}", seed=0), 1, 1, 0)
     planned: Any = SimpleNamespace(drawn=drawn)
     nothing: Any = None
     prepared = Prepared(planned, nothing, store, nothing, nothing, nothing, 0)
-    assert sealed._seen_before(prepared, drawn.test, None) is None
-    assert str(sealed._seen_before(prepared, drawn.search[:1], None)).startswith("1 of 1 sealed pictures is among")
-    chose = sealed._seen_before(prepared, (*drawn.test, *drawn.selection), None)
+    assert sealed._seen_before(prepared, drawn.test) is None
+    assert str(sealed._seen_before(prepared, drawn.search[:1])).startswith("1 of 1 sealed pictures is among")
+    chose = sealed._seen_before(prepared, (*drawn.test, *drawn.selection))
     assert str(chose).startswith(f"{len(drawn.selection)} of {len(drawn.test) + len(drawn.selection)} sealed pictures")
-    two = tuple(content[:DIGITS] for content in store.contents([item.picture for item in drawn.test[:2]]))
-    for searched, found in ((two, "2 of"), ((), None)):
-        earlier: Any = SimpleNamespace(searched=searched)
-        said = sealed._seen_before(prepared, drawn.test, earlier)
-        assert said is None if found is None else str(said).startswith(found)
 
 
 def test_what_is_learnt_from_labels_is_learnt_from_the_pictures_that_chose_or_from_all(

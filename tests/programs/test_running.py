@@ -551,28 +551,6 @@ def test_a_describer_that_only_classifies_asks_nothing(compiled: Compiled, clip:
     assert compiled(strategy=["a <CLASS>"], describer=SimpleNamespace(__call__=None).__call__).search.descriptions == ()
 
 
-def test_an_earlier_search_is_gone_on_from(compiled: Compiled, lm: Any, server: OpenAIServer, tmp_path: Path) -> None:
-    first = compiled(lm=lm(), steps=2)
-    before = {one.same for one in server.asked}
-    start = first.search.history.initial.template
-    for number, earlier in enumerate((first, first.search)):
-        further = compiled(lm=lm(), steps=2, earlier=earlier, initial_template=start, log_dir=tmp_path / str(number))
-        assert {one.template for one in first.search.history} <= {one.template for one in further.search.history}
-        assert (further.search.taken_over, further.search.steps_before) == (first.search.proposed, 2)
-    assert not before & {one.same for one in server.asked[2:]}
-    asked = len(server.asked)
-    again = compiled(lm=lm(), steps=2, earlier=first, initial_template=start, log_dir=tmp_path / "0")
-    assert found(again) == found(further) and len(server.asked) == asked
-    with pytest.raises(InputError, match="0 holds another search: its earlier differs"):
-        compiled(lm=lm(), steps=2, earlier=further, initial_template=start, log_dir=tmp_path / "0")
-
-
-def test_a_saved_program_is_no_earlier_search(compiled: Compiled, clip: Clip, tmp_path: Path) -> None:
-    compiled(strategy=["a dark <CLASS>."]).save(str(tmp_path / "saved.json"))
-    with pytest.raises(InputError, match="not TemplateClassifier; a saved program has no search"):
-        IPO(earlier=TemplateClassifier.from_file(tmp_path / "saved.json", clip))
-
-
 @pytest.mark.parametrize("kind", ["centring", "prior"])
 def test_offsets_that_are_kept_are_saved_and_loaded(
     kind: Any, compiled: Compiled, clip: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

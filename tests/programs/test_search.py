@@ -27,7 +27,6 @@ from ipo_prompts.programs.record.journal import Journal, read
 from ipo_prompts.programs.record.score_keeper import AT_ONCE, ScoreKeeper
 from ipo_prompts.programs.search import (
     MAX_EMPTY_STEPS,
-    Earlier,
     NothingUsable,
     SearchResult,
     Step,
@@ -323,12 +322,6 @@ def test_a_list_that_is_used_up_in_the_last_empty_step_is_no_failure() -> None:
     assert (found.ended, found.choice.template, found.proposed) == ("the list is used up", BASELINE, 0)
 
 
-def test_a_search_that_goes_on_keeps_what_it_took_over_though_nothing_usable_comes() -> None:
-    reward = TableReward(search={"mine <CLASS>": 12}, selection={"mine <CLASS>": 12})
-    found = run(reward, admitting([]), settings={"steps": 9}, earlier=Earlier(("mine <CLASS>",), 3))
-    assert (found.choice.template, found.taken_over, len(found.steps)) == ("mine <CLASS>", 1, 1 + MAX_EMPTY_STEPS)
-
-
 def test_a_search_that_gives_up_says_each_reason_once_and_three_at_most() -> None:
     class Picky(TableReward):
         def problem(self, template: str) -> str | None:
@@ -351,12 +344,6 @@ def test_patience_counts_from_the_last_better_template() -> None:
     steps = [["a <CLASS>"], ["b <CLASS>"], ["c <CLASS>"], ["d <CLASS>"], ["e <CLASS>"], ["f <CLASS>"]]
     found = run(reward, admitting(steps), settings={"steps": 6, "patience": 2})
     assert [step.number for step in found.steps] == [-1, 0, 1, 2, 3, 4]
-
-
-def test_steps_of_an_earlier_search_are_none_in_which_nothing_better_came() -> None:
-    steps, settings = [[f"step {i} <CLASS>"] for i in range(3)], SearchSettings(steps=3, patience=2)
-    found = search(settings, TableReward(), admitting(steps), Units("search"), earlier=Earlier(("a <CLASS>",), 7))
-    assert (found.ended, len(found.steps)) == ("nothing better came in 2 steps", 1 + 2)
 
 
 def test_a_lower_loss_with_as_many_hits_is_better() -> None:
@@ -434,21 +421,18 @@ class Timed(TableReward):
         return super().score(templates, units)
 
 
-@pytest.mark.parametrize("earlier", [None, Earlier(("mine <CLASS>", "no slot"), 2)])
-def test_what_an_earlier_session_scored_is_scored_again_though_the_time_is_up(
-    earlier: Earlier | None, tmp_path: Path
-) -> None:
+def test_what_an_earlier_session_scored_is_scored_again_though_the_time_is_up(tmp_path: Path) -> None:
     def searched(minutes: float | None) -> SearchResult:
-        reward = Timed(search={"b <CLASS>": 9, "mine <CLASS>": 12}, selection={"b <CLASS>": 9, "mine <CLASS>": 12})
+        reward = Timed(search={"b <CLASS>": 9}, selection={"b <CLASS>": 9})
         strategy = looking([["seen <CLASS>"]] * 2, then=["a <CLASS>", "b <CLASS>"])[0]
         with closing(Journal(tmp_path)) as journal, keeping(Clock.of(minutes, before=60.0)) as clock:
-            record, more = ScoreKeeper(journal, reward), {"ledger": Ledger(clock=clock), "earlier": earlier}
-            return run(reward, strategy, settings={"steps": 2}, record=record, **more)
+            ledger = Ledger(clock=clock)
+            return run(reward, strategy, settings={"steps": 2}, record=ScoreKeeper(journal, reward), ledger=ledger)
 
     whole, again = searched(None), searched(0.5)
     assert [step.record() for step in again.steps] == [step.record() for step in whole.steps]
     assert (again.choice, again.stopped) == (whole.choice, None)
-    assert whole.choice.template == ("mine <CLASS>" if earlier else "b <CLASS>")
+    assert whole.choice.template == "b <CLASS>"
 
 
 def test_what_was_admitted_before_a_budget_was_reached_is_scored_and_a_larger_one_goes_on(tmp_path: Path) -> None:
@@ -711,46 +695,6 @@ def test_a_resumed_search_that_knows_something_else_says_so(tmp_path: Path, capl
         with closing(Journal(tmp_path)) as journal:
             run(reward, admitting([["step 0 <CLASS>"], ["step 1 <CLASS>"]]), record=ScoreKeeper(journal, reward))
         assert ("step 2 knows other things than before" in caplog.text) == (value == 6)
-
-
-def test_a_search_that_goes_on_from_another_is_as_one_that_never_ended() -> None:
-    """Its steps see the same history with the same seeds, and its winner is of all templates."""
-    table = {f"template {i} of a <CLASS>.": (7 * i) % 13 + 2 for i in range(12)}
-
-    def ask(known: Known, desk: Desk, step: int) -> None:
-        for template in list(table)[len(known.history) - 1 :][:3]:
-            desk.admit(template, as_it_is=True)
-
-    def searched(steps: int, earlier: Earlier | None = None) -> tuple[SearchResult, Doing]:
-        doing = Doing(ask)
-        settings = SearchSettings(steps=steps, candidates_per_step=3, patience=None, selection="search")
-        return search(settings, TableReward(search=table), doing, Units("search"), earlier=earlier), doing
-
-    whole, at_once = searched(4)
-    half, _ = searched(2)
-    left = [entry.template for entry in half.history]
-    rest, later = searched(2, Earlier(tuple(left), 2))
-    assert [entry.template for entry in rest.history] == [entry.template for entry in whole.history]
-    assert [known.seed for known in later.known] == [known.seed for known in at_once.known[2:]]
-    assert rest.choice == whole.choice
-    assert (rest.taken_over, rest.proposed) == (len(left) - 1, 6)
-    assert rest.steps[0].scored[0].source == "initial"
-    assert rest.steps[0].best.value == max(entry.value for entry in half.history)
-    assert Earlier.of(half) == Earlier(tuple(left[1:]), 2)
-    assert Earlier.of(rest).steps == 4  # the steps of both count, or a third search would ask the second's again
-
-
-def test_templates_of_an_earlier_search_that_cannot_be_scored_are_refused(tmp_path: Path) -> None:
-    earlier = Earlier(("no slot", "mine of a <CLASS>.", BASELINE.capitalize().replace("<class>", "<CLASS>")))
-    mine, reward = GivenTemplates(["mine of a <CLASS>."]), TableReward()
-    with closing(Journal(tmp_path)) as journal:
-        record = ScoreKeeper(journal, reward)
-        found = search(SearchSettings(), reward, mine, Units("search"), earlier=earlier, record=record)
-    assert [rejection.template for rejection in found.steps[0].rejected] == ["no slot"]
-    assert [entry.template for entry in found.history] == [BASELINE, "mine of a <CLASS>."]
-    assert [rejection.reason for rejection in found.steps[1].rejected] == ["it is already known"]
-    noted = [(event["kind"], event["step"]) for event in read(tmp_path) if event["type"] == "scores"]
-    assert noted == [("search", -1), ("earlier", -1), ("search", 0)]
 
 
 @pytest.mark.parametrize("settings", [{"steps": 2}, {"steps": 9, "patience": 1}], ids=["steps", "patience"])

@@ -30,7 +30,6 @@ from support.openai_server import Asked, OpenAIServer, Reply, error, good
 from support.runs import KEY, Ended, arguments, copy_pictures, ipo, result
 
 BEFORE: dict[str, tuple[Any, str]] = {
-    "templates of an earlier run": (ScoreKeeper, "score"),
     "the describer": (Interrogator, "forward"),
     "phrases that the describer tries": (Interrogator, "_gains"),
     "what is said of descriptions": (running, "shortened"),

@@ -50,7 +50,6 @@ BY_KEY: dict[str, dict[str, Any]] = {
     "clip": {"a path": "local-dir:OUTSIDE", "code": "ViT-B-32/OUTSIDE/theirs", "an address": "hf-hub:127.0.0.1:9/x"},
     "name": {"a path": "local-dir:OUTSIDE"},
     "data": {"a path": "folder:OUTSIDE", "code": "csv:OUTSIDE/theirs.csv", "a name": "hf:stranger/data"},
-    "also_fit": {"a path": ["folder:OUTSIDE"], "a name": ["hf:stranger/data"], "code": ["csv:OUTSIDE/theirs.csv"]},
     "lm": {"a path": "local/OUTSIDE/theirs.gguf", "code": "openai/gpt-4o-mini", "a name": "replay/OUTSIDE"},
     "describer": {"a path": "replay/OUTSIDE", "code": "openai/gpt-4o", "a name": "gemini/gemini-pro"},
     "track": {"code": "wandb"},
@@ -61,7 +60,6 @@ COMMANDS: dict[str, list[list[str]]] = {
     "config.yaml": [["optimize", "RUN/config.yaml", "--dry-run"], ["optimize", "--resume", "RUN", "--quiet"]],
     "journal.jsonl": [
         ["report", "RUN"],
-        ["optimize", "--from", "RUN", "--dry-run"],
         ["optimize", "--resume", "RUN", "--quiet"],
     ],
     "program.json": [["predict", "RUN", PICTURE], ["export", "RUN", "--to", "txt", "--out", "out.txt"]],
@@ -92,7 +90,7 @@ NO_FILES: dict[str, Callable[[Path, Path], object]] = {
     "a link": lambda path, outside: path.symlink_to(outside / "theirs"),
     "a link as a folder": lambda path, outside: path.symlink_to(outside),
 }
-TELLING = {"clip", "data", "also_fit", "lm", "describer", "track", "strategy", "reward", "name", "start_from"}
+TELLING = {"clip", "data", "lm", "describer", "track", "strategy", "reward", "name"}
 """Keys that name what is loaded, read or asked."""
 Keys = tuple[Any, ...]
 ATTACKS = [*FOUND, *MORE]

@@ -309,7 +309,6 @@ FOUND = [
             "a folder": lambda place: [(place.run / ".lock").unlink(missing_ok=True), (place.run / ".lock").mkdir()],
         }.items()
     ),
-    Row("a run that starts from itself", "optimize --resume RUN --quiet", SENTENCE, settings(start_from="RUN")),
     Row("verified.json is a pipe", "report PAGE", EITHER, pipe("verified.json", "page")),
     *(
         Row(

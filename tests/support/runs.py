@@ -33,7 +33,6 @@ KEY = "sk-test-0123456789abcdef"
 """The key that the tests give in the environment."""
 EVENTS = (
     "start",
-    "earlier",
     "scores",
     "given",
     "scored_only",

@@ -83,7 +83,7 @@ class LanguageModelSearch(Method):
         """
         set_by_hand = {key: getattr(shared, key) for key in shared.model_fields_set}
         given = nested(dict(set_by_hand if settings is None else settings))
-        cell = {key: getattr(shared, key) for key in ("data", "classes", "seed", "also_fit")}
+        cell = {key: getattr(shared, key) for key in ("data", "classes", "seed")}
         # Do not take steps and candidates from the preset: the search would have another budget than other methods.
         budget = {"steps": shared.steps, "candidates_per_step": shared.candidates_per_step, "patience": None}
         own = {**given, **cell, **budget, "preset": self._preset}
@@ -124,12 +124,13 @@ class LanguageModelSearch(Method):
         )
         is_begun(config, folder)
         optimizer, describer = backends(config)
-        data = lesson.prepared.plan.data
+        plan = lesson.prepared.plan
+        data = plan.data
         drawn = draw_for(data, config)
         if lesson.config.labels == "none":
             data, drawn = without_labels(data, None), hidden(drawn)
             config = fitting(config, data)
-        prepared = prepare(Plan(config, data, drawn, optimizer, describer), ui, lesson.clip)
+        prepared = prepare(Plan(config, data, drawn, optimizer, describer, plan.also_fit), ui, lesson.clip)
         with closing(Journal(folder)) as journal:
             searched = search_in(prepared, journal, ui)
         found, named, settled = searched.result, searched.named, searched.settled

@@ -150,7 +150,7 @@ OPTIMIZE: list[tuple[list[str], str]] = [
     (["--resume", "bare"], "bare holds no run to resume"),
     (["exclude=lynx"], "exclude in the command line is a list, such as exclude='[lynx]' (given: 'lynx')."),
     (["--resume", "done", "--seed", "7"], "has seed=0 and 7 was asked for"),
-    (["--resume", "done", "shots=2"], "start a new run from its templates: `ipo optimize --from done shots=2`."),
+    (["--resume", "done", "shots=2"], "has shots=4 and 2 was asked for; leave it out."),
     (["--resume", "done", "--out", "new"], "leave --out away"),
     (
         ["--out", "done", "--data", "folder:good", *FEW],

@@ -8,6 +8,7 @@ from typing import Any
 
 from ipo_prompts.experiments.report.gather import SearchRecord, read_run
 from ipo_prompts.experiments.report.page import write_report
+from ipo_prompts.metrics.template import read_templates
 from support.runs import events, lines_of, rejected, scored
 
 
@@ -40,6 +41,7 @@ def test_what_was_only_looked_at_is_added_up_and_is_no_candidate(run_folder: Pat
     assert (before.tried, search.tried) == (0, 24)
     rows = list(csv.DictReader(write_report(run_folder).with_name("templates.csv").open(newline="")))
     assert [row["template"] for row in rows if row["scored_as"] != "scored only"] == scored(run_folder)
+    assert read_templates(run_folder) == scored(run_folder)[1:], "strategy=list takes them again"
     assert {tuple(row.values()) for row in rows} >= {("1", "0.85, <CLASS>", "scored only", "0.85", "1.0", "")}
     assert [row["template"] for row in rows if row["chosen"]] == [search.chosen]
     assert [step.candidates for step in search.steps] == [step.candidates for step in before.steps]

@@ -22,7 +22,7 @@ def test_words_may_have_the_form_that_sweep_agents_write() -> None:
     assert load_config(None, ["--steps=7", "patience=null"]).steps == 7
     nested = load_config(None, ["strategy={'name': 'history', 'size': 3}", "patience=None"])
     assert (nested.strategy["name"], nested.strategy["size"], nested.patience) == ("history", 3, None)
-    assert load_config(None, ["also_fit=[embedded:a]"]).also_fit == ["embedded:a"]
+    assert load_config(None, ["exclude=[cat]"]).exclude == ["cat"]
 
 
 def test_seed_zero_is_zero_and_text_stays_text() -> None:

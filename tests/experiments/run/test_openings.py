@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from ipo_prompts.experiments.run.openings import Openings, count, last_opening, names_digest, opening_of
+from ipo_prompts.experiments.run.openings import Openings, count, names_digest, opening_of
 from ipo_prompts.metrics.template import named
 from ipo_prompts.programs.record.journal import Journal
 from ipo_prompts.programs.record.trust import seal
@@ -31,7 +31,6 @@ def opening(
     elsewhere: int = 0,
     names: str = "A",
     found: str = "",
-    **more: Any,
 ) -> Openings:
     """Open pictures as a run does, or as it does when it is resumed; `found` are the names of a search for some."""
     with closing(Journal(folder)) as journal:
@@ -41,7 +40,7 @@ def opening(
         if not journal.find("test", template=template, hits=hits):
             journal.append("test", template=template, hits=hits)
         this, called = opening_of(template, hits), (names, found or names)
-        return count(this, {*pictures}, called, elsewhere, journal, **more)
+        return count(this, {*pictures}, called, elsewhere, journal)
 
 
 def test_a_resumed_run_that_opens_with_another_template_opens_again(tmp_path: Path) -> None:
@@ -82,14 +81,6 @@ def test_only_openings_of_some_of_the_pictures_count(tmp_path: Path) -> None:
     opening(tmp_path / "run", "one", "ab")
     assert opening(tmp_path / "others", "two", "cd").number == 1
     assert opening(tmp_path / "some", "three", "bx").number == 2
-
-
-def test_openings_before_a_run_count_once_wherever_they_were_made(tmp_path: Path) -> None:
-    here, there = tmp_path / "here", tmp_path / "there"
-    opening(here / "one", "one")
-    first = opening(here / "two", "two")
-    assert opening(there / "on", "three", before=[first]).number == 3
-    assert opening(here / "on", "three", before=[first]).number == 3, "not twice"
 
 
 def test_what_was_said_of_elsewhere_is_kept(tmp_path: Path) -> None:
@@ -139,11 +130,6 @@ def test_names_that_a_search_found_on_what_is_sealed_here_give_no_p(tmp_path: Pa
     assert opening(tmp_path / "third", "three", "a", names="B").tests
 
 
-def test_names_of_runs_before_count_as_those_beside(tmp_path: Path) -> None:
-    first = opening(tmp_path / "there" / "one", "one")
-    assert not opening(tmp_path / "here" / "two", "two", names="B", before=[first]).tests
-
-
 def test_a_run_that_recorded_no_names_lets_none_be_tested(tmp_path: Path) -> None:
     with closing(Journal(tmp_path / "old")) as journal:
         journal.append("opened", this="x", known=["x"], elsewhere=0, pictures=["a"])
@@ -170,7 +156,6 @@ def test_a_record_that_is_odd_counts_for_nothing(tmp_path: Path) -> None:
     for number, change in enumerate(({"pictures": 3}, {"known": [None]}, {"elsewhere": -1}, {"elsewhere": 10**30})):
         with closing(Journal(tmp_path / str(number))) as journal:
             journal.append("opened", **whole | change)
-        assert last_opening(tmp_path / str(number)) is None
     assert opening(tmp_path / "run", "one").number == 1
     with closing(Journal(tmp_path / "run")) as journal:
         journal.append("test")
@@ -207,14 +192,3 @@ def test_limits_chains_and_numbers_from_elsewhere_are_counted_and_told(
     assert resumed["sealed"]["opened"] == found["opening"] == 2
     assert found["p_corrected"] == pytest.approx(min(1, found["p"] / 0.075), abs=2e-5)
     assert "it is opening 2 of these sealed pictures" in resumed["verdict"]
-
-    third = run("b/run", "--from=a/run", "--out=b/run", "opened=4")
-    other = third["template"] != resumed["template"]
-    assert (third["sealed"]["opened"], third["sealed"]["elsewhere"]) == (6 + other, 4)
-    assert "4 of them elsewhere" in third["verdict"]
-    assert run("c/run", "--from=b/run", "--out=c/run")["sealed"]["elsewhere"] == 4
-
-
-def test_a_run_before_that_opened_other_pictures_does_not_count(tmp_path: Path) -> None:
-    first = opening(tmp_path / "a" / "run", "one", "cd")
-    assert opening(tmp_path / "b" / "run", "two", "ab", before=[first]).number == 1

@@ -48,14 +48,12 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("data", "folder:pets"),
         ("data", "hf:someone/data"),
         ("data", "eurosat:/their/root"),
-        ("also_fit", ["embedded", "csv:a.csv"]),
         ("lm", "openai/gpt-4o"),
         ("lm", "local/theirs.gguf"),
         ("lm", "replay/runs/other"),
         ("lm_api_base", "http://localhost:1/v1"),
         ("describer", "gemini/gemini-pro"),
         ("track", "wandb"),
-        ("start_from", "runs/other"),
         ("strategy", {"name": "list", "file": "/etc/passwd"}),
     ],
 )
@@ -89,12 +87,10 @@ def test_what_ships_with_us_and_open_clips_list_need_none() -> None:
         {
             "clip": "ViT-B-32/openai",
             "data": "embedded:clouds",
-            "also_fit": ["embedded", "eurosat"],
             "lm": "local/small",
             "lm_api_base": None,
             "describer": "clip-greedy",
             "track": "none",
-            "start_from": None,
             "strategy": {"name": "history", "size": 3},
         }
     )

@@ -20,7 +20,7 @@ from ipo_prompts.metrics.reward import Score
 from ipo_prompts.metrics.scale import FRACTION, Scale
 from ipo_prompts.metrics.template import SLOT, problem
 from ipo_prompts.programs.scoring_only import WITHOUT_SURROGATE
-from ipo_prompts.programs.search import Earlier, SearchResult, Step, search
+from ipo_prompts.programs.search import SearchResult, Step, search
 from ipo_prompts.programs.strategies import STRATEGIES, compose
 from ipo_prompts.programs.strategies.base import Expected, Forecast, Known, Models
 from ipo_prompts.programs.strategies.compose import (
@@ -285,23 +285,6 @@ def _expected(candidates: int = 5) -> Expected:
     return Expected(SearchSettings(steps=4, candidates_per_step=candidates), "pets")
 
 
-def test_a_search_that_starts_from_another_composes_with_its_templates() -> None:
-    best = "a dark photo of a <CLASS>, upside down."
-
-    def searched(*before: str) -> tuple[list[str], SearchResult]:
-        reward, settings = Worded(), SearchSettings(steps=1, candidates_per_step=5)
-        strategy = Compose(ComposeSettings(scored_templates=60))
-        found = search(settings, reward, strategy, reward.examples(()), earlier=Earlier(before, 3))
-        return [one for one in reward.scored if one.startswith(best.removesuffix(".") + ", ")], found
-
-    alone, _ = searched()
-    more, found = searched(best, "<CLASS> 3: no composition")
-    assert not alone
-    assert more, "the best of the earlier search is tried with other parts"
-    assert found.scored_only > 60, "the phrases of the vocabulary are looked at all the same"
-    assert best not in [entry.template for entry in found.steps[1].scored]
-
-
 class Odd(Worded):
     """A reward whose words are worth what chance says, and that refuses some templates; scores may tie."""
 
@@ -357,12 +340,9 @@ def test_a_pool_made_anew_for_each_step_is_the_one_that_went_on(seed: int, monke
         settings = ComposeSettings(scored_templates=chance.choice([7, 40]))
         writer = Writer(chance.sample(WRITTEN, len(WRITTEN))) if seed % 4 else None
         start = STARTS[seed % 3]
-        before = Earlier(("a grey photo of a <CLASS>, in fog.", "a <CLASS> that is no composition"), 2)
         reward = Odd(seed)
         more = SearchSettings(steps=6, initial_template=start, patience=None)
-        return search(
-            more, reward, Compose(settings, writer, vocabulary), reward.examples([]), earlier=before
-        ), reward.scored
+        return search(more, reward, Compose(settings, writer, vocabulary), reward.examples([])), reward.scored
 
     kept: list[Any] = []
     anew, scored = found()

@@ -10,7 +10,7 @@ import pytest
 
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.reward import Score
-from ipo_prompts.metrics.template import BASELINE
+from ipo_prompts.metrics.template import BASELINE, problem
 from ipo_prompts.programs.strategies import STRATEGIES
 from ipo_prompts.programs.strategies.base import (
     Expected,
@@ -26,6 +26,7 @@ from ipo_prompts.programs.strategies.base import (
 )
 from ipo_prompts.programs.strategies.history import HistoryStrategy
 from ipo_prompts.programs.strategies.small_model import SmallModelStrategy
+from ipo_prompts.programs.templates.admission import Desk
 from ipo_prompts.programs.templates.history import PromptHistory, ScoredTemplate
 from ipo_prompts.programs.templates.settings import SearchSettings
 
@@ -140,3 +141,23 @@ def test_a_list_that_is_longer_than_the_search_is_refused_with_the_words_to_type
 def test_a_list_that_cannot_be_read_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot read the file of templates"):
         STRATEGIES.build({"name": "list", "file": str(tmp_path / "none.txt")}, Models())
+
+
+def test_a_list_takes_what_a_run_proposed(tmp_path: Path) -> None:
+    table = tmp_path / "templates.csv"
+    table.write_text(
+        "step,template,scored_as,value,loss,chosen\n"
+        "0,a photo of a <CLASS>.,initial template,0.5,1.0,\n"
+        '1,"a dark photo of a <CLASS>, in fog.",proposed,0.6,0.9,yes\n'
+        "1,in fog <CLASS>,scored only,0.4,1.1,\n"
+        "2,a <CLASS> that is dark,proposed,0.5,1.0,\n"
+    )
+    wanted = ["a dark photo of a <CLASS>, in fog.", "a <CLASS> that is dark"]
+    for file in (tmp_path, table):
+        strategy = STRATEGIES.build({"name": "list", "file": file}, Models())
+        desk = Desk(problem, count=5)
+        strategy.ask(known(0), desk)
+        assert desk.accepted == wanted and desk.finished
+    table.write_text("name,text\n1,a <CLASS>\n")
+    with pytest.raises(InputError, match=r"is no templates\.csv of a run; write one template a line"):
+        STRATEGIES.build({"name": "list", "file": table}, Models())

@@ -107,7 +107,7 @@ def test_who_types_it_to_a_command_has_it_called(words: list[str], capfd: pytest
 def test_a_run_is_never_a_reason_to_call_it(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     assert ipo(capfd, "optimize", SPEC, *SMALL, "--out", "run").code == 0
     as_in_a_new_process(monkeypatch)
-    for words in (["--resume", "run"], ["--resume", "run", "--trust"], ["run/config.yaml"], ["--from", "run"]):
+    for words in (["--resume", "run"], ["--resume", "run", "--trust"], ["run/config.yaml"]):
         ended = ipo(capfd, "optimize", *words)
         assert ended.code == 2 and f"runs the code of {SPEC}, and code is never run because a run" in ended.sentence
     assert REFUSED in ipo(capfd, "label", "run", "--trust").sentence
@@ -119,8 +119,9 @@ def test_a_run_is_never_a_reason_to_call_it(capfd: pytest.CaptureFixture[str], m
 def test_a_grid_that_a_person_wrote_has_it_called_and_a_strangers_folder_has_not(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    text = "title: t\nprotocol: few-shot\ndata: ['{}']\nmethods: [baseline]\nseeds: 1\nsettings: {{also_fit: ['{}']}}\n"
-    (folder / "mine.yaml").write_text(text.format(SPEC, "embedded"))
+    (folder / "mine.yaml").write_text(
+        f"title: t\nprotocol: few-shot\ndata: ['{SPEC}']\nmethods: [baseline]\nseeds: 1\n"
+    )
     grid = load_grid("mine.yaml")
     settings = (("shots", 1), ("selection_shots", 1), ("lm", "none"), ("describer", "none"))
     as_in_a_new_process(monkeypatch)  # such as a worker
@@ -128,12 +129,10 @@ def test_a_grid_that_a_person_wrote_has_it_called_and_a_strangers_folder_has_not
     assert json.loads((folder / "cell" / "cell.json").read_text())["scores"] == done["scores"] and imported()
     as_in_a_new_process(monkeypatch)
     (folder / "table" / "cells").mkdir(parents=True)
-    for data, also, typed in (SPEC, "embedded", f"data={SPEC}"), ("embedded", SPEC, f"also_fit=[{SPEC}]"):
-        file = folder / "table" / "grid.yaml"
-        file.write_text(text.format(data, also))
-        file.write_text(to_sealed_yaml(grid.model_copy(update={"data": [data], "settings": {"also_fit": [also]}})))
-        with pytest.raises(InputError, match=REFUSED):
-            load_grid(str(file))
-        assert load_grid(str(file), [typed]).data == [data]
-        as_in_a_new_process(monkeypatch)
+    file = folder / "table" / "grid.yaml"
+    file.write_text(to_sealed_yaml(grid))
+    with pytest.raises(InputError, match=REFUSED):
+        load_grid(str(file))
+    assert load_grid(str(file), [f"data={SPEC}"]).data == [SPEC]
+    as_in_a_new_process(monkeypatch)
     assert not imported()
