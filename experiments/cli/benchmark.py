@@ -13,9 +13,8 @@ from ipo_prompts.metrics.errors import InputError
 
 EXAMPLES = common.examples(
     "ipo benchmark embedded --dry-run",
-    "ipo benchmark embedded --executor pool:2",
+    "ipo benchmark embedded --executor ray",
     "ipo benchmark main-1-shot lm=openai/gpt-4o-mini --budget-usd 20",
-    "ipo benchmark main-1-shot --part 2/16",
     "ipo benchmark my-grid.yaml seeds=5",
     "ipo benchmark my-sweep.yaml count=20",
     "ipo benchmark runs/embedded/cells.jsonl.gz",
@@ -36,13 +35,6 @@ def benchmark(
     out: Annotated[Path | None, typer.Option(help="the folder for the cells; default runs/GRID", metavar="DIR")] = None,
     executor: common.Executor = "here",
     gpu_share: common.GpuShare = None,
-    part: Annotated[
-        str | None,
-        typer.Option(
-            help="run part I of N, with an N-th of the budget; afterwards, make the table without --part",
-            metavar="I/N",
-        ),
-    ] = None,
     budget_usd: Annotated[float | None, typer.Option(help="stop when the cells have cost this many US dollars")] = None,
     trust: common.Trust = False,
     dry_run: common.DryRun = False,
@@ -70,14 +62,13 @@ def benchmark(
     from ipo_prompts.experiments.compare.grid import GRID_FILE, entries, load_grid, to_sealed_yaml
     from ipo_prompts.experiments.compare.raw_cells import ENDING, check_kept, keep
     from ipo_prompts.experiments.compare.runner import (
-        check_free,
         check_grid,
         check_models,
+        locked,
         print_progress,
         run_all,
         searches,
     )
-    from ipo_prompts.experiments.compare.sharing import part_of
     from ipo_prompts.experiments.data.benchmarks import absent
     from ipo_prompts.experiments.run.files import check_writable, write_text
     from ipo_prompts.experiments.run.live_view import Ui
@@ -85,16 +76,15 @@ def benchmark(
 
     folder = out or Path("runs") / Path(grid).stem
     if grid.endswith(ENDING):
-        if words or executor != "here" or budget_usd is not None or dry_run or part:
-            raise InputError(f"the cells of {grid} are done; give no settings, executor, budget, --part or --dry-run.")
+        if words or executor != "here" or budget_usd is not None or dry_run:
+            raise InputError(f"the cells of {grid} are done; give no settings, executor, budget or --dry-run.")
         tables_of_file(Path(grid), out, as_json)
         return 0
     with trusting(trust):
         config = load_grid(grid, words or [])
     workers = make_executor(executor, gpus=gpu_share)
     ui = Ui(0, quiet=quiet)
-    whole = entries(config, folder)
-    found, parts = part_of(whole, part) if part else (whole, 1)
+    found = entries(config, folder)
     gone = [data for data in config.data if absent(data)]
     if gone and gone != config.data:
         ui.say(f"not on this machine, so {'a run leaves them out' if dry_run else 'left out'}: {', '.join(gone)}")
@@ -104,11 +94,8 @@ def benchmark(
     if dry_run:
         from ipo_prompts.experiments.compare.forecasting import forecast, forecast_text
 
-        places = f"{workers.places()}."
-        if part:
-            places = f"part {part}: {len(found)} of {len(whole)} cells, {places}"
         common.show(
-            {**forecast(found), "places": places},
+            {**forecast(found), "places": f"{workers.places()}."},
             lambda told: f"{forecast_text(told, verbose=verbose)}\n{told['places']}",
             as_json,
         )
@@ -122,19 +109,12 @@ def benchmark(
     if beyond:
         ui.say(f"uses what does not ship with ipo: {', '.join(sorted(beyond))}")
     folder.mkdir(parents=True, exist_ok=True)
-    before = [entry.finished() for entry in found]
-    check_free(found)
-    write_text(folder / GRID_FILE, to_sealed_yaml(config))
-    if part and budget_usd is not None:
-        ui.say(f"part {part} may cost ${budget_usd / parts:g}, its share of the budget of ${budget_usd:g}")
-        budget_usd /= parts
-    progress = (lambda progress: None) if quiet else print_progress
-    contents, stopped = run_all(found, before, workers, progress, budget_usd)
-    outcomes = outcomes_of(contents)
-    if part:
-        ui.say(f"part {part}: {sum(isinstance(one, dict) for one in contents)} of {len(found)} cells are done")
-        ui.say("once all parts have ended, the same command without --part makes the table")
-    else:
+    with locked(folder):
+        before = [entry.finished() for entry in found]
+        write_text(folder / GRID_FILE, to_sealed_yaml(config))
+        progress = (lambda progress: None) if quiet else print_progress
+        contents, stopped = run_all(found, before, workers, progress, budget_usd)
+        outcomes = outcomes_of(contents)
         config = config.model_copy(update={"data": [data for data in config.data if data not in gone] or gone})
         table = table_of(config, found, outcomes)
         if table is not None:
@@ -154,6 +134,4 @@ def benchmark(
     if stopped:
         print(f"stopped early: {stopped}; resume with the same command and a larger --budget-usd.", file=sys.stderr)
         return 3
-    if elsewhere := contents.count(None):
-        print(f"cells that another process does: {elsewhere}; the same command goes on when it ends.", file=sys.stderr)
-    return 1 if failed or elsewhere else 0
+    return 1 if failed else 0

@@ -39,9 +39,7 @@ Describer = Annotated[str | None, typer.Option(help=meaning("describer"), metava
 Seed = Annotated[int | None, typer.Option(help=meaning("seed"))]
 Part = Annotated[Literal["train", "val", "test"], typer.Option(help="which pictures: train, val or test")]
 Program = Annotated[Path, typer.Argument(help="a run directory or its program.json")]
-Executor = Annotated[
-    str, typer.Option(help="where cells run: here, pool:N (N at once), ray, ray:ADDRESS", metavar="SPEC")
-]
+Executor = Annotated[str, typer.Option(help="where cells run: here, ray (many at once) or ray:ADDRESS", metavar="SPEC")]
 GpuShare = Annotated[
     float | None,
     typer.Option(help="share of a GPU for each cell on Ray, 0 to 1; default 1 if there are GPUs", metavar="SHARE"),

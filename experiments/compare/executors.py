@@ -1,4 +1,4 @@
-"""Executors do independent jobs in this process, in a pool of processes, or on Ray, with the same outcomes.
+"""Executors do independent jobs in this process or on Ray, with the same outcomes.
 
 A function that raises gives a `Failure` for its item. A worker that dies (killed, out of memory) costs only its current
 item, which is tried again.
@@ -12,17 +12,11 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 import sys
-import threading
 import traceback
-from abc import ABC, abstractmethod
-from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, ProcessPoolExecutor, wait
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from multiprocessing import get_context, parent_process
 from typing import Any, TypeVar
 
 from ipo_prompts.metrics.errors import InputError, printable, to_install
@@ -73,36 +67,7 @@ class Failure:
 
 
 Outcomes = Generator[tuple[int, R | Failure], None, None]
-
-
-class Executor(ABC):
-    """Runs a function over items.
-
-    Attributes:
-        threads: the number of threads for each item; None keeps this process's number of threads.
-    """
-
-    threads: int | None
-
-    @abstractmethod
-    def places(self) -> str:
-        """Return a text that says how many items run at once, and where. No item is run.
-
-        Raises:
-            InputError: see `run`.
-        """
-
-    @abstractmethod
-    def run(self, function: Callable[[I], R], items: Sequence[I]) -> Outcomes[R]:
-        """Run `function` on every item; closing the returned iterator stops every worker.
-
-        Args:
-            function: a function that can be imported by name; its argument and result can be pickled.
-            items: any number of items.
-
-        Yields:
-            The index of an item and its outcome, in the order in which items finish.
-        """
+"""The index of each item and its outcome, in the order in which items finish."""
 
 
 def attempt(function: Callable[[I], R], item: I) -> R | Failure:
@@ -114,13 +79,13 @@ def attempt(function: Callable[[I], R], item: I) -> R | Failure:
 
 
 @contextmanager
-def computing_with(count: int | None, *, torch: bool = True) -> Iterator[None]:
+def computing_with(count: int | None) -> Iterator[None]:
     """Compute with `count` threads inside the block, in torch and in every library that reads OMP_NUM_THREADS."""
     if count is None:
         yield
         return
     before = {name: value for name, value in os.environ.items() if name == "OMP_NUM_THREADS"}
-    loaded = sys.modules.get("torch") if torch else None
+    loaded = sys.modules.get("torch")
     torch_before = loaded.get_num_threads() if loaded else None
     os.environ["OMP_NUM_THREADS"] = str(count)
     if loaded:
@@ -135,111 +100,24 @@ def computing_with(count: int | None, *, torch: bool = True) -> Iterator[None]:
 
 
 @dataclass
-class Here(Executor):
-    """Runs one item after another in this process."""
+class Here:
+    """Runs one item after another in this process; `threads` None keeps this process's number of threads."""
 
     threads: int | None = None
 
     def places(self) -> str:
-        """See `Executor`."""
+        """Return a text that says how many items run at once, and where."""
         return "1 cell at once, in this process"
 
     def run(self, function: Callable[[I], R], items: Sequence[I]) -> Outcomes[R]:
-        """See `Executor`."""
+        """Yield the outcome of `function` for every item."""
         with computing_with(self.threads):
             for index, item in enumerate(items):
                 yield index, attempt(function, item)
 
 
 @dataclass
-class Pool(Executor):
-    """Runs items in separate processes. Each process does one item at a time, so the item of a dead worker is known.
-
-    Processes are spawned, not forked: a fork of a process in which torch has started threads can hang. Where there are
-    n GPUs, process k sees GPU k mod n alone.
-    """
-
-    workers: int
-    threads: int
-
-    def places(self) -> str:
-        """See `Executor`."""
-        gpus = _gpus()
-        seen = f"; process k of 0 to {self.workers - 1} sees GPU k mod {len(gpus)} of {', '.join(gpus)}"
-        return (
-            f"{self.workers} cells at once, in {self.workers} processes on this machine with {self.threads} threads "
-            f"each{seen if gpus else ', without GPU'}; a process that is free takes the next cell"
-        )
-
-    def run(self, function: Callable[[I], R], items: Sequence[I]) -> Outcomes[R]:
-        """See `Executor`."""
-        gpus = _gpus()
-        waiting = deque((index, 1) for index in range(len(items)))
-        unused = list(range(self.workers))  # the numbers of processes that are not started
-        idle: list[tuple[ProcessPoolExecutor, int]] = []
-        busy: dict[Future[R | Failure], tuple[ProcessPoolExecutor, int, int, int]] = {}
-        try:
-            while waiting or busy:
-                while waiting and len(busy) < self.workers:
-                    index, tries = waiting.popleft()
-                    worker, number = idle.pop() if idle else _worker(unused.pop(0), gpus)
-                    with suppress(BrokenExecutor), computing_with(self.threads, torch=False):  # for the new process
-                        busy[worker.submit(attempt, function, items[index])] = (worker, number, index, tries)
-                        continue
-                    unused.append(number)  # this worker died while it was idle
-                    waiting.appendleft((index, tries))
-                for future in wait(busy, return_when=FIRST_COMPLETED).done:
-                    worker, number, index, tries = busy.pop(future)
-                    error = future.exception()
-                    if not isinstance(error, BrokenExecutor):
-                        idle.append((worker, number))
-                        # If a result cannot be pickled, that is the function's fault, not a death.
-                        yield index, Failure.of(error) if isinstance(error, Exception) else future.result()
-                        continue
-                    unused.append(number)
-                    if tries <= RETRIES:
-                        waiting.appendleft((index, tries + 1))
-                    else:
-                        yield index, Failure.died(error)
-        finally:
-            for worker in [*(worker for worker, _ in idle), *(worker for worker, *_ in busy.values())]:
-                for process in [*worker._processes.values()]:
-                    process.kill()
-
-
-def _gpus() -> list[str]:
-    """Return the names of the GPUs that this process may use, as `CUDA_VISIBLE_DEVICES` has them."""
-    import torch
-
-    count = torch.cuda.device_count()
-    named = os.environ.get("CUDA_VISIBLE_DEVICES")
-    return (named.split(",") if named else [str(gpu) for gpu in range(count)])[:count]
-
-
-def _worker(number: int, gpus: Sequence[str]) -> tuple[ProcessPoolExecutor, int]:
-    """Return a new worker and its number, which says which GPU the worker sees."""
-    gpu = gpus[number % len(gpus)] if gpus else None
-    return ProcessPoolExecutor(1, get_context("spawn"), _begin, (gpu,)), number
-
-
-def _begin(gpu: str | None) -> None:
-    """Prepare a worker, before its first item imports torch."""
-    if gpu is not None:
-        os.environ["CUDA_VISIBLE_DEVICES"] = gpu
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process; the parent stops this worker
-    threading.Thread(target=_die_with_parent, daemon=True).start()
-
-
-def _die_with_parent() -> None:
-    """End this worker when its parent was killed; else the worker would keep its run directory locked."""
-    parent = parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
-
-
-@dataclass
-class Ray(Executor):
+class Ray:
     """Runs items as plain tasks on a Ray cluster.
 
     Ray decides when a task is retried and on which node it runs. Every node needs this package and the data.
@@ -254,7 +132,11 @@ class Ray(Executor):
     gpus: float | None = None
 
     def places(self) -> str:
-        """See `Executor`."""
+        """Return a text that says how many items run at once, and where. No item is run.
+
+        Raises:
+            InputError: see `run`.
+        """
         self._connect()
         gpus, room = self._room()
         each = f"{self.threads} cores" + (f" and {gpus:g} GPU" if gpus else ", without GPU")
@@ -262,7 +144,9 @@ class Ray(Executor):
         return f"{sum(room.values())} cells at once, each with {each}: {on}; Ray chooses the machine of each cell"
 
     def run(self, function: Callable[[I], R], items: Sequence[I]) -> Outcomes[R]:
-        """See `Executor`.
+        """Yield the outcome of `function` for every item; closing the iterator stops every worker.
+
+        The function can be imported by name; its argument and result can be pickled.
 
         Raises:
             InputError: there is no cluster at the address, or no node has the cores and the GPU that an item asks for.
@@ -345,13 +229,16 @@ def _attempt_on_ray(function: Callable[[Any], Any], item: Any, threads: int) -> 
         return attempt(function, item)
 
 
+Executor = Here | Ray
+
+
 def make_executor(spec: str, threads: int | None = None, gpus: float | None = None) -> Executor:
     """Return the executor that a specification names; nothing is started yet.
 
     Args:
-        spec: `here`, `pool:N` (N processes), `ray` (on this machine) or `ray:ADDRESS` (an existing cluster).
+        spec: `here`, `ray` (on this machine) or `ray:ADDRESS` (an existing cluster).
         threads: the number of threads for each item. None takes OMP_NUM_THREADS. If that is not set, either, `here`
-            uses all cores for each item, a pool divides the cores among its processes, and Ray uses one core.
+            uses all cores for each item, and Ray uses one core.
         gpus: see `Ray`.
 
     Raises:
@@ -364,8 +251,6 @@ def make_executor(spec: str, threads: int | None = None, gpus: float | None = No
         raise InputError("--gpu-share is for the executor ray, and from 0 to 1: a cell uses one GPU at most.")
     if spec == "here":
         return Here(threads)
-    if kind == "pool" and rest.isdecimal() and int(rest) > 0:
-        return Pool(int(rest), threads or max(1, (os.cpu_count() or 1) // int(rest)))
     if kind == "ray" and rest.isdecimal():
         raise InputError(f"{spec} names no address: Ray itself decides how many cells run at once; write ray.")
     if kind == "ray" and bool(colon) == bool(rest):
@@ -374,4 +259,4 @@ def make_executor(spec: str, threads: int | None = None, gpus: float | None = No
         except ImportError as error:
             raise InputError(f"this executor needs Ray: {to_install('ray')}.") from error
         return Ray(rest or None, threads or 1, gpus)
-    raise InputError(f"there is no executor {spec!r}; there are here, pool:N, ray and ray:ADDRESS.")
+    raise InputError(f"there is no executor {spec!r}; there are here, ray and ray:ADDRESS.")

@@ -9,20 +9,19 @@ from __future__ import annotations
 
 import logging
 import sys
-import uuid
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ipo_prompts.experiments.compare.cell import FILE_NAME, Cell, run_config, shared_config
+import filelock
+
+from ipo_prompts.experiments.compare.cell import Cell, run_config, shared_config
 from ipo_prompts.experiments.compare.executors import Executor, Failure
 from ipo_prompts.experiments.compare.grid import GridCell
 from ipo_prompts.experiments.compare.methods import METHODS
 from ipo_prompts.experiments.compare.protocols import laid_out
-from ipo_prompts.experiments.compare.sharing import claimed, holder
 from ipo_prompts.experiments.data import load_data
 from ipo_prompts.experiments.data.benchmarks import absent, assumed
 from ipo_prompts.experiments.run.config import RunConfig
@@ -35,6 +34,7 @@ from ipo_prompts.programs.record.journal import FILE_NAME as JOURNAL
 from ipo_prompts.programs.record.journal import read
 from ipo_prompts.programs.record.redaction import redact
 
+LOCK = "grid.lock"
 FAILURE_FILE_NAME = "failure.txt"
 """The file with the traceback of a cell's last failure."""
 
@@ -78,18 +78,24 @@ def check_grid(found: Sequence[GridCell], *, ready: bool = True) -> None:
         raise InputError(" ".join(causes))
 
 
-def check_free(found: Sequence[GridCell]) -> None:
-    """Refuse cells of which another process does one now.
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold the lock of a grid's folder within the block: one process at a time works on a grid.
 
     Raises:
-        InputError: there is such a cell; the message names the process.
+        InputError: another process holds it.
     """
-    for entry in found:
-        if not (entry.folder / FILE_NAME).is_file() and (who := holder(entry.folder)):
-            raise InputError(
-                f"another process works on the grid ({who}, {entry.name}); wait for it, choose another --out, or let "
-                "each process do another --part."
-            )
+    lock = filelock.FileLock(folder / LOCK, timeout=0)
+    try:
+        lock.acquire()
+    except filelock.Timeout as error:
+        raise InputError(
+            f"another process works on the grid in {folder}; wait for it, or choose another --out."
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def searches(found: Sequence[GridCell]) -> dict[str, RunConfig]:
@@ -168,8 +174,8 @@ def run_all(
             then running in another process is cut off; it can be resumed.
 
     Returns:
-        A pair. First: for each cell, in order, its result, a `Failure`, or None if the cell was not done, for instance
-        because another process does it. Second: a text that says how the budget ended the session, or None.
+        A pair. First: for each cell, in order, its result, a `Failure`, or None if the cell was not done. Second: a
+        text that says how the budget ended the session, or None.
 
     Raises:
         InputError: there is a budget, and a journal cannot be read, so that the sum that was paid is not known.
@@ -190,11 +196,8 @@ def run_all(
 
     if stopped := spent():
         return contents, stopped
-    work = partial(do, session=uuid.uuid4().hex)
-    with closing(executor.run(work, [found[place] for place in waiting])) as outcomes:
+    with closing(executor.run(do, [found[place] for place in waiting])) as outcomes:
         for index, outcome in outcomes:
-            if outcome is None:
-                continue
             place = waiting[index]
             contents[place], paid[place] = outcome, paid_for(found[place])
             _note_failure(found[place], outcome)
@@ -202,22 +205,14 @@ def run_all(
             on_progress(Progress(done, len(found), found[place], outcome, total_usd(paid)))
             if stopped := spent():
                 break
-    for place in waiting:
-        contents[place] = contents[place] or found[place].finished()  # another process may have done it meanwhile
     return contents, stopped
 
 
-def do(entry: GridCell, session: str) -> dict[str, Any] | None:
-    """Do one cell and return its content, or None if another process does the cell; see `claimed`.
-
-    The function can be imported by name, so that any process can call it.
-    """
+def do(entry: GridCell) -> dict[str, Any]:
+    """Do one cell and return its content. The function can be imported by name, so that any process can call it."""
     for library in ("dspy", "LiteLLM"):  # the message of a failure holds what these libraries log
         logging.getLogger(library).setLevel(logging.CRITICAL)
-    with claimed(entry.folder, session) as ours:
-        if not ours:
-            return None
-        return entry.run()
+    return entry.run()
 
 
 def paid_for(entry: GridCell) -> float | None:

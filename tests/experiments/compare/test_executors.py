@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-import signal
-import subprocess
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -60,21 +57,6 @@ def attempts(tmp_path: Path, name: str) -> list[int]:
     return sorted(int(line) for line in (tmp_path / f"{name}.log").read_text().split())
 
 
-def alive(process: int) -> bool:
-    try:
-        state = Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[0]
-    except FileNotFoundError:
-        return False
-    return state != "Z"
-
-
-def gone(process: int) -> bool:
-    deadline = time.monotonic() + 10
-    while alive(process) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    return not alive(process)
-
-
 WANTED: list[Any] = [0, 1, Failure("ValueError", "no 2"), 9, Failure("InputError", "fix it."), 25, 36, 49]
 
 
@@ -96,11 +78,10 @@ def test_here(tmp_path: Path) -> None:
     assert outcomes[4].trace == ""
 
 
-@pytest.mark.parametrize("spec", ["pool:2", "ray"])
 def test_the_same_outcomes_in_other_processes_and_a_dead_worker_costs_only_its_own_item(
-    spec: str, tmp_path: Path, local_ray: None
+    tmp_path: Path, local_ray: None
 ) -> None:
-    outcomes = run(make_executor(spec), cell, items(tmp_path, "there"))
+    outcomes = run(make_executor("ray"), cell, items(tmp_path, "there"))
     dead = outcomes.pop(6)
     assert (dead.kind, "died 3 times" in dead.message) == (DIED, True)
     assert outcomes == WANTED[:6] + WANTED[7:]
@@ -109,73 +90,20 @@ def test_the_same_outcomes_in_other_processes_and_a_dead_worker_costs_only_its_o
 
 def test_outcomes_are_equal_to_the_last_bit(local_ray: None) -> None:
     here = run(make_executor("here"), sums, [0, 1, 2])
-    assert here == run(make_executor("pool:2"), sums, [0, 1, 2])
     assert here == run(make_executor("ray"), sums, [0, 1, 2])
     assert len(set(map(str, here))) == 3
 
 
-@pytest.mark.parametrize("spec", ["here", "pool:1"])
-def test_items_compute_with_the_threads_that_were_asked_for(spec: str) -> None:
+def test_items_compute_with_the_threads_that_were_asked_for() -> None:
     import torch
 
     before = torch.get_num_threads()
-    assert run(make_executor(spec), threads, [0]) == [("1", 1)]
-    assert run(make_executor(spec, threads=2), threads, [0]) == [("2", 2)]
+    assert run(make_executor("here"), threads, [0]) == [("1", 1)]
+    assert run(make_executor("here", threads=2), threads, [0]) == [("2", 2)]
     assert (os.environ["OMP_NUM_THREADS"], torch.get_num_threads()) == ("1", before)
 
 
-def test_a_pool_shares_the_cores_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("OMP_NUM_THREADS")
-    monkeypatch.setattr(os, "cpu_count", lambda: 9)
-    assert make_executor("here").threads is None
-    assert make_executor("pool:4").threads == 2
-    assert make_executor("pool:20").threads == 1
-
-
-def test_a_result_that_cannot_be_sent_is_a_failure_and_no_death() -> None:
-    work = [{"value": 1, "do": "unpicklable"}, {"value": 2}]
-    failure, four = run(make_executor("pool:1"), cell, work)
-    assert isinstance(failure, Failure)
-    assert failure.kind != DIED
-    assert "local object" in failure.message  # "Can't pickle local object", "Can't get local object": Python's versions
-    assert four == 4
-
-
-def test_an_interrupt_stops_all_workers(tmp_path: Path) -> None:
-    code = (
-        "import sys; sys.path[:0] = sys.argv[3:]\n"
-        "from pathlib import Path\n"
-        "from ipo_prompts.experiments.compare.executors import make_executor\n"
-        "from support.cells import pid\n"
-        "if __name__ == '__main__':\n"
-        "    try:\n"
-        "        list(make_executor('pool:2').run(pid, [Path(sys.argv[1]), Path(sys.argv[2])]))\n"
-        "    except KeyboardInterrupt:\n"
-        "        sys.exit(130)\n"
-    )
-    script = tmp_path / "main.py"
-    script.write_text(code)
-    for how, wanted in ((signal.SIGINT, 130), (signal.SIGKILL, -signal.SIGKILL)):
-        files = [tmp_path / f"{how}-{i}" for i in range(2)]
-        parent = subprocess.Popen(
-            [sys.executable, str(script), *map(str, files), *sys.path],
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-        )
-        try:
-            deadline = time.monotonic() + 30
-            while not all(file.exists() and file.read_text() for file in files):
-                assert time.monotonic() < deadline
-                time.sleep(0.05)
-            workers = [int(file.read_text()) for file in files]
-            assert all(alive(worker) for worker in workers)
-            parent.send_signal(how)
-            assert parent.wait(20) == wanted
-            assert all(gone(worker) for worker in workers)
-        finally:
-            parent.kill()
-
-
-@pytest.mark.parametrize("spec", ["", "there", "pool", "pool:", "pool:0", "pool:two", "pool:-1", "ray:", "here:2"])
+@pytest.mark.parametrize("spec", ["", "there", "pool:2", "ray:", "here:2"])
 def test_an_unknown_executor_is_one_sentence(spec: str) -> None:
     with pytest.raises(InputError, match="there is no executor"):
         make_executor(spec)
@@ -190,25 +118,6 @@ def test_without_ray_it_is_said_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -
 def test_a_task_that_no_machine_can_hold_does_not_wait_for_ever(local_ray: None) -> None:
     with pytest.raises(InputError, match="asks for 1000 cores and 1 GPU and no machine of the Ray cluster has that"):
         run(make_executor("ray", threads=1000), cell, [{"value": 1}])
-
-
-def test_each_worker_of_a_pool_sees_one_gpu_and_so_does_who_stands_in_for_a_dead_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("ipo_prompts.experiments.compare.executors._gpus", lambda: ["4", "7"])
-    pool = make_executor("pool:3")
-    assert run(pool, visible, [{"value": value} for value in range(3)]) == ["4", "7", "4"]
-    dying: dict[str, Any] = {"value": 0, "do": "die once", "mark": str(tmp_path / "mark")}
-    assert run(make_executor("pool:1"), visible, [dying]) == ["4"]
-    assert pool.places().startswith("3 cells at once, in 3 processes on this machine with 1 threads each; ")
-    assert "process k of 0 to 2 sees GPU k mod 2 of 4, 7" in pool.places()
-
-
-def test_without_gpu_a_pool_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5")
-    assert run(make_executor("pool:1"), visible, [{"value": 1}]) == ["5"]
-    assert "without GPU" in make_executor("pool:1").places()
 
 
 def test_ray_gives_each_cell_a_gpu_or_the_share_that_is_asked_for(local_ray: None) -> None:
@@ -230,12 +139,7 @@ def test_a_share_where_there_is_no_gpu_is_refused(local_ray: None, monkeypatch: 
         run(make_executor("ray", gpus=0.5), cell, [{"value": 1}])
 
 
-@pytest.mark.parametrize(("spec", "gpus"), [("pool:2", 0.5), ("here", 1.0), ("ray", -1.0), ("ray", 2.0)])
+@pytest.mark.parametrize(("spec", "gpus"), [("here", 1.0), ("ray", -1.0), ("ray", 2.0)])
 def test_what_is_no_share_of_a_gpu_is_one_sentence(spec: str, gpus: float) -> None:
     with pytest.raises(InputError, match="--gpu-share is for the executor ray, and from 0 to 1"):
         make_executor(spec, gpus=gpus)
-
-
-def test_a_number_is_no_address_of_ray() -> None:
-    with pytest.raises(InputError, match="ray:2 names no address"):
-        make_executor("ray:2")

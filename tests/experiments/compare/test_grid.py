@@ -139,26 +139,6 @@ def test_where_all_data_are_absent_the_one_cause_is_told_once(bad: Callable[...,
     assert bad("main-1-shot").count("IPO_DATA_ROOT is not set") == 1
 
 
-def test_a_dry_run_says_where_the_cells_of_a_part_run(
-    small: Callable[..., str], capfd: pytest.CaptureFixture[str]
-) -> None:
-    ended = ipo(capfd, "benchmark", small(), "--dry-run", "--json", "--part=2/2", "--executor=pool:3")
-    content = json.loads(ended.out)
-    assert content["cells"] == 2 and content["places"].startswith("part 2/2: 2 of 4 cells, 3 cells at once, in 3 proc")
-
-
-def test_a_part_has_its_share_of_the_budget_and_leaves_the_table_to_the_last_call(
-    small: Callable[..., str], capfd: pytest.CaptureFixture[str]
-) -> None:
-    words = ["benchmark", small(), "methods=baseline,class-name", "lm=none", "--budget-usd=3", "--out=out"]
-    ended = ipo(capfd, *words, "--part=1/2")
-    assert (ended.code, ended.out) == (0, "") and not Path("out/table.md").exists()
-    assert "part 1/2 may cost $1.5, its share of the budget of $3\n" in ended.err
-    assert "part 1/2: 2 of 2 cells are done\n" in ended.err
-    ended = ipo(capfd, *words)
-    assert ended.code == 0 and "\n4/4  " in ended.err and ended.out == Path("out/table.md").read_text()
-
-
 def test_a_price_needs_neither_data_nor_key(capfd: pytest.CaptureFixture[str], monkeypatch: Any) -> None:
     for name in ("IPO_DATA_ROOT", "OPENAI_API_KEY"):
         monkeypatch.delenv(name, raising=False)

@@ -232,7 +232,7 @@ def test_tables_are_written_over_nothing(made: Made, run: Callable[..., Ended]) 
     assert [file.name for file in Path("out").iterdir()] == ["table.json"]
 
 
-@pytest.mark.parametrize("words", [["seeds=1"], ["--dry-run"], ["--budget-usd=1"], ["--executor=pool:2"]])
+@pytest.mark.parametrize("words", [["seeds=1"], ["--dry-run"], ["--budget-usd=1"], ["--executor=ray"]])
 def test_what_is_done_takes_no_settings(made: Made, run: Callable[..., Ended], words: list[str]) -> None:
     ended = run("cells.jsonl.gz", *words)
     assert ended.code == 2 and "the cells of cells.jsonl.gz are done" in ended.sentence

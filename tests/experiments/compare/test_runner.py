@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from ipo_prompts.experiments.compare.cell import FILE_NAME, Cell
-from ipo_prompts.experiments.compare.executors import Failure, Here, make_executor
+from ipo_prompts.experiments.compare.executors import Failure, Here
 from ipo_prompts.experiments.compare.forecasting import forecast, forecast_text
 from ipo_prompts.experiments.compare.grid import GridCell
 from ipo_prompts.experiments.compare.runner import (
@@ -59,19 +59,16 @@ class Job(GridCell):
         return f"came to {content}"
 
 
-def session(
-    items: Sequence[Job], told: list[Progress], executor: str = "here", usd: float | None = None
-) -> tuple[list[Any], str | None]:
-    return run_all(items, [item.finished() for item in items], make_executor(executor), told.append, usd)
+def session(items: Sequence[Job], told: list[Progress], usd: float | None = None) -> tuple[list[Any], str | None]:
+    return run_all(items, [item.finished() for item in items], Here(), told.append, usd)
 
 
-@pytest.mark.parametrize("executor", ["here", "pool:2"])
-def test_only_what_is_not_finished_is_done(tmp_path: Path, executor: str) -> None:
+def test_only_what_is_not_finished_is_done(tmp_path: Path) -> None:
     items = [Job(name, tmp_path / name) for name in "abc"]
     items[1].run()
     before = (items[1].folder / "done").stat().st_mtime_ns
     told: list[Progress] = []
-    assert session(items, told, executor) == (["a", "b", "c"], None)
+    assert session(items, told) == (["a", "b", "c"], None)
     assert [(progress.done, progress.total) for progress in told] == [(2, 3), (3, 3)]
     assert {progress.entry for progress in told} == {items[0], items[2]}
     assert (items[1].folder / "done").stat().st_mtime_ns == before
