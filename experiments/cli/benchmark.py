@@ -16,7 +16,6 @@ EXAMPLES = common.examples(
     "ipo benchmark embedded --executor ray",
     "ipo benchmark main-1-shot lm=openai/gpt-4o-mini --budget-usd 20",
     "ipo benchmark my-grid.yaml seeds=5",
-    "ipo benchmark my-sweep.yaml count=20",
     "ipo benchmark runs/embedded/cells.jsonl.gz",
 )
 
@@ -25,7 +24,7 @@ def benchmark(
     grid: Annotated[
         str,
         typer.Argument(
-            help="a grid or sweep file, the name of a shipped grid, or a cells.jsonl.gz",
+            help="a grid file, the name of a shipped grid, or a cells.jsonl.gz",
             metavar="GRID[.yaml]",
         ),
     ],
@@ -46,9 +45,6 @@ def benchmark(
 
     The command also writes all cells to one file, `cells.jsonl.gz`. From this file alone,
     `ipo benchmark cells.jsonl.gz` makes the same tables; with --out it also writes them.
-
-    A grid can also be a sweep file of Weights & Biases with method grid or random. Each combination of parameters is a
-    row. count=N makes N rows, and draw_seed=N draws other rows.
     """
     from ipo_prompts.experiments.compare.documents import (
         documents,

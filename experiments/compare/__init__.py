@@ -1,1 +1,1 @@
-"""Compares methods on many data sets: protocols, methods under test, grids, sweeps, tables and published numbers."""
+"""Compares methods on many data sets: protocols, methods under test, grids, tables and published numbers."""

@@ -1,4 +1,4 @@
-"""Reads a grid from its file and lists its cells. A sweep file is read as a grid, too."""
+"""Reads a grid from its file and lists its cells."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ from ipo_prompts.experiments.compare.methods import METHODS
 from ipo_prompts.experiments.compare.methods.base import Method
 from ipo_prompts.experiments.compare.protocols import CROSS_CLIP, PROTOCOLS, TO_DATA
 from ipo_prompts.experiments.compare.published import ablated_settings
-from ipo_prompts.experiments.compare.sweep_file import MOST, grid_of
 from ipo_prompts.experiments.data.sources import own
 from ipo_prompts.experiments.embedded.shifts import canonical
 from ipo_prompts.experiments.run.config import CHOSEN, dotted, nested, overlaid
@@ -34,6 +33,8 @@ GRID_FILE, CELLS = "grid.yaml", "cells"
 """Names in a grid's folder: the file with the complete grid, and the folder of the cells."""
 _SEALED = "# begun here, by its seal: "
 """First line of the file of a grid that was begun on this machine."""
+MOST = 1_000
+"""The most data sets, targets, rows and seeds of a grid, so that a typing error does not cost a week."""
 LONGEST_NAME = 100
 """The most characters of a folder's name; file systems allow 255 bytes."""
 
@@ -133,12 +134,11 @@ def shipped() -> list[str]:
 
 
 def load_grid(name: str, words: Sequence[str] = ()) -> GridConfig:
-    """Read a grid, or a sweep as a grid.
+    """Read a grid.
 
     Args:
         name: a YAML file, or the name of a shipped grid.
-        words: words `key=value`. The key is a key of the grid, or a setting that all methods share. For the words of a
-            sweep see also `grid_of`.
+        words: words `key=value`. The key is a key of the grid, or a setting that all methods share.
 
     Raises:
         InputError: there is no such file or grid, a key is unknown (the message names the nearest key), or a value has
@@ -146,10 +146,7 @@ def load_grid(name: str, words: Sequence[str] = ()) -> GridConfig:
             not name this code.
     """
     file = _file(name)
-    values = read_settings(file)
-    if "parameters" in values:
-        values, words = grid_of(values, file, words)
-    values = _with_words(values, words)
+    values = _with_words(read_settings(file), words)
     try:
         grid = GridConfig.model_validate(values)
     except ValidationError as error:
