@@ -51,13 +51,6 @@ def shared_models() -> Iterator[Path]:
     yield models_dir()
 
 
-@pytest.fixture(autouse=True)
-def _no_verdict_before() -> Iterator[None]:
-    """What one test verified by clicks is no opening of the shipped pictures for the next."""
-    yield
-    shutil.rmtree(Path(_state.name, "clicks"), ignore_errors=True)
-
-
 @pytest.fixture()
 def empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shared_models: Path) -> Path:
     """A cache folder of the test's own, with the weights of the local models linked in."""

@@ -28,7 +28,6 @@ from benchmarks import (
     none_of_these,
     offsets,
     promising,
-    verify,
 )
 from benchmarks.common import arguments
 from benchmarks.gains import CELLS
@@ -262,11 +261,6 @@ def rejection(part: str) -> Callable[[], Table]:
     return partial(of_script, partial(none_of_these.tables, part=part), "rejection", "CLIP")
 
 
-def annotation(part: str) -> Callable[[], Table]:
-    """A table about simulated raters."""
-    return partial(of_lines, partial(verify.tables, part=part), "annotation")
-
-
 def without_labels(rows_of: Callable[[Mapping[str, Sets]], list[list[str]]]) -> Table:
     """What chooses a template without labels, CLIP by CLIP and bed by bed."""
     kept, head, parts = Cells.kept("label-free"), ["searched on", "row"], []
@@ -329,12 +323,6 @@ TABLES: dict[str, Callable[[], Table]] = {
     "rejection-classes": rejection("single_classes"),
     "rejection-moved": rejection("moved"),
     "rejection-after-search": rejection("lines_after_a_search"),
-    "annotation-coverage": annotation("cells"),
-    "annotation-raters": annotation("raters"),
-    "annotation-slips": annotation("slipped"),
-    "annotation-pages": annotation("pages"),
-    "annotation-peeking": annotation("peeks"),
-    "annotation-labels-saved": annotation("labels"),
 }
 """File → the table that its cells make."""
 

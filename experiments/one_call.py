@@ -6,7 +6,6 @@ The call returns an `Outcome`, which prints itself. In a notebook it also shows 
 from __future__ import annotations
 
 import os
-import shlex
 import sys
 import textwrap
 from collections.abc import Sequence
@@ -81,8 +80,8 @@ class Outcome:
         """
         if self.result.untested:
             raise InputError(
-                f"the run in {self.folder} has no labels, so it is not tested and has no gain; test it with "
-                f"`{shlex.join(['ipo', 'label', str(self.folder)])}`, which says how to go on with `ipo verify`."
+                f"the run in {self.folder} has no labels, so it is not tested and has no gain; test its template with "
+                "`ipo evaluate` on labelled pictures."
             )
         return self.result.scores["test"].difference
 
@@ -176,12 +175,8 @@ def summary(result: RunResult, folder: Path, width: int | None = None) -> str:
         folder: the run directory.
         width: the width of the terminal, in characters. Longer sentences are wrapped; None wraps nothing.
     """
-    from ipo_prompts.experiments.clicks.verifying import load_verified
-
     config = config_of(folder) if holds_run(folder) else None  # there may be a result without a run
-    verified = load_verified(folder) if config else None
-    clicks = verified.verdict.outcome if verified else None
-    lines = [line for one in told_at("terminal", result, config, folder, clicks) for line in _lines(one, width)]
+    lines = [line for one in told_at("terminal", result, config, folder) for line in _lines(one, width)]
     return "\n".join(["", f"  {result.template}", "", *lines])
 
 

@@ -2,8 +2,7 @@
 
 A run without labels has no test and no accuracy. It offers two untested programs. The first has the chosen template;
 the second has the initial template with centring, which needs no search for words. Both predict the classes of all
-pictures, so that a person sees how many predictions differ. `ipo label` asks a person which program is right about
-these pictures.
+pictures, so that a person sees how many predictions differ.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ipo_prompts.experiments.cli import benchmark, clicks, data, docs, installation, optimize, predict, results
+from ipo_prompts.experiments.cli import benchmark, data, docs, installation, optimize, predict, results
 from ipo_prompts.experiments.cli.common import INTERRUPTED, WORDS, WithSettings, drop_output, fail, tell_error
 from ipo_prompts.metrics.clock import IMPORTED, beginning
 
@@ -55,8 +55,6 @@ app.command("optimize", epilog=optimize.EXAMPLES, context_settings=WORDS, cls=Wi
 app.command("evaluate", epilog=results.EVALUATE)(results.evaluate_templates)
 app.command(epilog=predict.EXAMPLES)(predict.predict)
 app.command(epilog=benchmark.EXAMPLES, context_settings=WORDS)(benchmark.benchmark)
-app.command(epilog=clicks.LABEL)(clicks.label)
-app.command(epilog=clicks.VERIFY)(clicks.verify)
 app.command(epilog=results.REPORT)(results.report)
 app.command("export", epilog=results.EXPORT)(results.export_program)
 app.command()(installation.doctor)

@@ -25,8 +25,7 @@ one part:
 
 **Without labels** (load.py) nothing is drawn class by class. The search pictures are a random sample of all base
 pictures. Its size is `at_most` if that is set, else `SAMPLE` or half of the base pictures, whichever is less. There are
-no selection pictures, because without labels no choice can be measured. The other pictures are stored as test pictures:
-`ipo label` asks the user to label them.
+no selection pictures, because without labels no choice can be measured. The other pictures are stored as test pictures.
 
 Groups are sorted by their key, then shuffled by `random.Random(seed)`, the classes in label order. The same pictures
 and seed give the same parts on every machine. These parts are never the published split of a benchmark.

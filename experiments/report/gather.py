@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import BaseModel
 
@@ -31,9 +31,6 @@ from ipo_prompts.programs.record.journal import FILE_NAME as JOURNAL
 from ipo_prompts.programs.record.journal import Event, read
 from ipo_prompts.programs.record.trust import resumed_by, to_type
 from ipo_prompts.programs.strategies.window import recorded_texts
-
-if TYPE_CHECKING:
-    from ipo_prompts.experiments.clicks.verifying import Verified
 
 
 class Program(BaseModel):
@@ -53,7 +50,6 @@ class Run:
         result, environment, program: the contents of `result.json`, `environment.json` and `program.json`.
         search: the search, as the journal records it.
         analysis: the content of `analysis.json`; None if that file is missing.
-        verified: the verdict by clicks; None if there is no such verdict.
         seen: the content of `seen.json`; None for a run with labels.
     """
 
@@ -65,7 +61,6 @@ class Run:
     program: Program
     search: SearchRecord
     analysis: Analysis | None
-    verified: Verified | None
     seen: Seen | None
 
     @property
@@ -75,8 +70,7 @@ class Run:
 
     def told(self, place: Place) -> list[Line]:
         """Return the lines of text about the run that are shown at one place of the page, or in a notebook."""
-        clicks = self.verified.verdict.outcome if self.verified else None
-        return told_at(place, self.result, self.config, self.folder, clicks)
+        return told_at(place, self.result, self.config, self.folder)
 
     @property
     def command(self) -> str:
@@ -119,8 +113,6 @@ def read_run(folder: Path) -> Run:
     Raises:
         InputError: the folder is not a run directory, the run has no result, or a file cannot be read.
     """
-    from ipo_prompts.experiments.clicks.verifying import load_verified
-
     if not os.path.isdir(folder):  # noqa: PTH112 - pathlib raises where a name is too long
         raise InputError(f"{folder} is not a run directory: there is no such folder.")
     if not (folder / JOURNAL).exists() and (runs := sorted(file.parent for file in folder.glob(f"*/{JOURNAL}"))):
@@ -147,7 +139,6 @@ def read_run(folder: Path) -> Run:
         program=read_model(Program, folder / "program.json"),
         search=search,
         analysis=load_analysis(folder) if (folder / "analysis.json").exists() else None,
-        verified=load_verified(folder),
         seen=load_seen(folder) if result.untested else None,
     )
 

@@ -183,14 +183,10 @@ def _render(template: str, **content: Any) -> str:
     return str(page_environment().get_template(template).render(css=css, policy=policy(css), **content))
 
 
-def policy(css: str, script: str = "") -> str:
-    """Return a security policy that allows this style sheet and this script, and no others."""
-    allowed = f"script-src {_source(script)}; " if script else ""
-    return f"default-src 'none'; img-src data:; style-src {_source(css)}; {allowed}base-uri 'none'; form-action 'none'"
-
-
-def _source(text: str) -> str:
-    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+def policy(css: str) -> str:
+    """Return a security policy that allows this style sheet, and no script."""
+    digest = base64.b64encode(hashlib.sha256(css.encode()).digest()).decode()
+    return f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
 
 
 @lru_cache(maxsize=1)

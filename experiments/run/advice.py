@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Literal
 
 from ipo_prompts.experiments.run.config import CONFIG_FILE, RunConfig
-from ipo_prompts.experiments.run.result import CENTRING, PROGRAM, RunResult
-from ipo_prompts.metrics.verdict import Outcome, between, points
+from ipo_prompts.experiments.run.result import RunResult
+from ipo_prompts.metrics.verdict import between, points
 from ipo_prompts.programs.record.trust import to_type
 
 DEMO_ENDS = "ipo docs own-pictures"
@@ -71,10 +71,7 @@ def advice(result: RunResult, config: RunConfig | None, folder: Path) -> tuple[s
             f"{stay}search and choose with {result.data.more:,} more of the labelled {result.reward.unit}; the sealed "
             "ones are then opened again, so a gain has to be larger:"
         ), (again, more)
-    if stays(result):
-        return "label more pictures: the run had all that there are", ()
-    asked = (f"ipo label {shlex.quote(str(folder))}", "--data PICTURES")
-    return f"{stay}label more pictures, or compare both by clicks, on pictures of your own:", asked
+    return f"{stay}label more pictures: the run had all that there are", ()
 
 
 def _again(config: RunConfig | None, folder: Path) -> str | None:
@@ -88,41 +85,23 @@ def _again(config: RunConfig | None, folder: Path) -> str | None:
     return shlex.join(["ipo", "optimize", str(file), *typed])
 
 
-def untested_advice(result: RunResult, folder: Path, clicks: Outcome | None) -> str:
-    """Return the advice after a run without labels; `clicks` is its verdict by clicks, None before there is one."""
+def untested_advice(result: RunResult) -> str:
+    """Return the advice after a run without labels."""
     if stays(result):
         return "use the program as it is: it has the initial template"
-    if clicks == "gain":
-        return "use it"
     stay = f"stay with the initial template, {result.initial_template}"
-    if clicks:
-        return stay
-    asked = f"answer the questions of `{shlex.join(['ipo', 'label', str(folder)])}`"
-    return f"{stay}, until you have tested this one: nobody knows yet whether it helps; {asked}"
+    return f"{stay}, until you have tested this one on labelled pictures: nobody knows yet whether it helps"
 
 
-def commands_to_test(result: RunResult, folder: Path, data: str) -> list[str]:
-    """Return the commands with which a person tests a run without labels by clicks.
-
-    One command compares the chosen template with the initial template. The other compares the program with its rival,
-    the initial template with centring.
-    """
-    pictures = data.removeprefix("folder:")
-    programs = [str(folder / name) for name in (PROGRAM, CENTRING)]
-    rival = shlex.join(["ipo", "label", *programs, "--data", pictures, "--out", f"{folder}-rival"])
-    return [rival] if stays(result) else [shlex.join(["ipo", "label", str(folder)]), rival]
-
-
-def commands_to_use(result: RunResult, folder: Path, clicks: Outcome | None = None) -> dict[str, tuple[str, ...]]:
+def commands_to_use(result: RunResult, folder: Path) -> dict[str, tuple[str, ...]]:
     """Return the commands that use the program, by label, each in parts.
 
     `next` labels pictures. `or` exports the program; it is given only for a tested program that is worth using.
-    open_clip does not have the demo CLIP, so `or` names the page about the user's own pictures then. `clicks` is the
-    verdict by clicks on a run without labels.
+    open_clip does not have the demo CLIP, so `or` names the page about the user's own pictures then.
     """
     quoted = shlex.quote(str(folder))
     predict = f"ipo predict {quoted}"
-    if result.untested and (stays(result) or clicks == "gain"):
+    if result.untested and stays(result):
         return {"next": (predict, "PICTURES")}
     if not (is_gain(result) or stays(result) or result.head):
         initial = f"--template {shlex.quote(result.initial_template)}"

@@ -1,4 +1,4 @@
-"""Count how often sealed pictures were opened: by this run, by other runs, by clicks, and elsewhere.
+"""Count how often sealed pictures were opened: by this run, by other runs, and elsewhere.
 
 The counted runs are those beside this run. Each opening is one more chance to find a
 gain by luck, so p is corrected for the number of the opening (`metrics/verdict.py`). The name of an opening is made
@@ -9,37 +9,31 @@ This correction holds for templates, because they are found without the sealed p
 and their names: a person may change them, and the page shows in which classes sealed pictures were misclassified. So an
 opening with other classes or names than the earlier openings gives no p, unless a search found the names on search and
 selection pictures alone.
-
-A peek is an interim verdict by clicks. A person who asks about ten templates by clicks, with a page for each, also has
-ten chances to find a gain by luck. Such pages lie in any folder, so the peeks are recorded in the user's state folder:
-`clicks/`, beside the secret of `trust.py`, has one file for each set of pictures. A file holds only digests. Without
-these files, peeks are counted from `label.json` and the runs beside it.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, PositiveInt
+from pydantic import Field
 
 from ipo_prompts.experiments.data import DataSet
 from ipo_prompts.experiments.run.comparison import in_runs
-from ipo_prompts.experiments.run.files import Content, event_as, read_model, write_json
+from ipo_prompts.experiments.run.files import Content, event_as
 from ipo_prompts.experiments.run.plan import Plan
-from ipo_prompts.metrics.errors import InputError, printable
+from ipo_prompts.metrics.errors import printable
 from ipo_prompts.metrics.evidence import ALPHA
 from ipo_prompts.metrics.pictures import Picture
 from ipo_prompts.metrics.template import SLOT, fill, names_of
 from ipo_prompts.metrics.verdict import spends
 from ipo_prompts.programs.record.journal import FILE_NAME, Journal
 from ipo_prompts.programs.record.lines import last_of
-from ipo_prompts.programs.record.trust import own_settings, secret_file
+from ipo_prompts.programs.record.trust import own_settings
 
 DIGITS = 12
 """How many digits of a digest are recorded; even among a million pictures, hardly two digests begin alike."""
@@ -124,7 +118,7 @@ def opened_after(
     elsewhere: int = 0,
     own: Set[str] = frozenset(),
 ) -> Openings:
-    """Return an opening that follows other openings, and peeks at the same pictures.
+    """Return an opening that follows other openings.
 
     Args:
         others: the openings of other runs; those of other pictures are ignored.
@@ -143,10 +137,9 @@ def opened_after(
     allowed = _allowed(others, pictures) if others else (given,)
     if given in allowed:
         allowed = tuple(dict.fromkeys((*allowed, renamed)))
-    clicked = {one.question for one in peeks_at(pictures)}
     return Openings(
         this=this,
-        known=tuple(sorted({this, *own, *clicked}.union(*(one.known for one in others)))),
+        known=tuple(sorted({this, *own}.union(*(one.known for one in others)))),
         elsewhere=max([elsewhere, *(one.elsewhere for one in others)]),
         pictures=tuple(sorted(pictures)),
         given=given,
@@ -209,14 +202,6 @@ def opening_of(template: object, hits: object) -> str:
     return hashlib.sha256(json.dumps([template, hits], sort_keys=True).encode()).hexdigest()[:DIGITS]
 
 
-def opened_at(folder: Path, pictures: Set[str]) -> list[Openings]:
-    """Return the openings of these pictures or some of them.
-
-    Only the run in `folder` and the runs beside it are looked at.
-    """
-    return [one for one in _beside(folder).values() if not pictures.isdisjoint(one.pictures)]
-
-
 def renamed_in(folder: Path, beside: Mapping[str, Openings], pictures: Set[str], given: str) -> tuple[str, ...]:
     """Return the names of the runs beside `folder` that opened some of these pictures with other classes or names.
 
@@ -253,69 +238,3 @@ def names_after(data: DataSet, named: Any) -> list[str]:
     pairs = zip(named.given, named.class_names, strict=True) if named else ()
     called = {str(before): after for before, after in pairs}
     return [called.get(str(name), name) for name in data.class_names]
-
-
-# Peeks: interim verdicts by clicks.
-
-
-class Peek(Content):
-    """One peek: an interim verdict that a person asked for.
-
-    Attributes:
-        question: a digest of the two compared programs, the same in either order.
-        answers: a digest of the answers.
-        opening: the number of the opening of the pictures, as counted when the question was first asked.
-    """
-
-    question: str
-    answers: str
-    opening: PositiveInt
-
-
-class AllPeeks(Content):
-    """The content of one file in `clicks/`.
-
-    Attributes:
-        pictures: the beginning of each picture's digest, sorted.
-        peeks: all peeks at these pictures.
-    """
-
-    pictures: tuple[str, ...]
-    peeks: tuple[Peek, ...]
-
-
-def peeks_at(pictures: Set[str]) -> set[Peek]:
-    """Return the peeks at these pictures or some of them."""
-    return {peek for known in _all() if not pictures.isdisjoint(known.pictures) for peek in known.peeks}
-
-
-def asked_elsewhere(question: str, pictures: Set[str]) -> int:
-    """Return on how many sets of other pictures a question was asked; each set was another chance to find a gain."""
-    others = [known for known in _all() if pictures.isdisjoint(known.pictures)]
-    return sum(any(peek.question == question for peek in known.peeks) for known in others)
-
-
-def _all() -> Iterator[AllPeeks]:
-    """Yield the content of each file in `clicks/`; damaged files are skipped."""
-    for file in sorted(secret_file().with_name("clicks").glob("*.json")):
-        with suppress(InputError):
-            yield read_model(AllPeeks, file)
-
-
-def remember(pictures: Collection[str], peek: Peek) -> None:
-    """Record a peek, so that later peeks at the same pictures are corrected for it.
-
-    Raises:
-        InputError: the state folder cannot be written.
-    """
-    named = tuple(sorted(pictures))
-    file = secret_file().with_name("clicks") / f"{hashlib.sha256(''.join(named).encode()).hexdigest()[:16]}.json"
-    peeks: tuple[Peek, ...] = ()
-    with suppress(InputError):
-        peeks = read_model(AllPeeks, file).peeks
-    if peek not in peeks:
-        try:
-            file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        except OSError as error:
-            raise InputError(f"cannot write {file}: {error.strerror}.") from error
-        write_json(file, AllPeeks(pictures=named, peeks=(*peeks, peek)))

@@ -173,7 +173,7 @@ def about_sample(data: DataSet, drawn: Draw) -> str:
     """Say how many of the pictures without labels are search pictures, and how the other pictures are used."""
     return (
         f"{data.name}: {len(data.train):,} pictures without labels; a random sample of {len(drawn.search):,} is "
-        f"searched on, all are predicted at the end, and `ipo label` asks about the other {len(drawn.test):,}"
+        f"searched on, and all are predicted at the end"
     )
 
 

@@ -17,7 +17,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from ipo_prompts.experiments.data import DataSet, Draw, Item, fresh
+from ipo_prompts.experiments.data import Draw, Item, fresh
 from ipo_prompts.experiments.data.check import faults, transparency_note
 from ipo_prompts.experiments.data.dataset import content_or_name, in_threads
 from ipo_prompts.experiments.data.draw import cut_to
@@ -208,29 +208,20 @@ class DrawnPictures(Content):
     sealed: tuple[str, ...]
 
 
+def drawn_in(folder: Path) -> DrawnPictures | None:
+    """Return the pictures that a run drew, from its record; None if the record does not name them."""
+    return event_as(DrawnPictures, last(folder, EVENT))
+
+
 def as_begun(planned: Plan, folder: Path) -> Plan:
     """Return the plan with the pictures that the run recorded when it began; the same plan if it has these already.
 
     Raises:
         InputError: search or selection pictures are gone or changed.
     """
-    data, drawn = drawn_before(planned.data, planned.drawn, folder)
-    return planned if drawn is planned.drawn else replace(planned, data=data, drawn=drawn)
-
-
-def drawn_in(folder: Path) -> DrawnPictures | None:
-    """Return the pictures that a run drew, from its record; None if the record does not name them."""
-    return event_as(DrawnPictures, last(folder, EVENT))
-
-
-def drawn_before(data: DataSet, drawn: Draw, folder: Path) -> tuple[DataSet, Draw]:
-    """Return the data and the draw that the run in a folder recorded, even if a new draw would differ; see `as_begun`.
-
-    Without a record, or if the draw has the recorded pictures, the arguments are returned unchanged.
-    """
-    known = drawn_in(folder)
+    data, drawn, known = planned.data, planned.drawn, drawn_in(folder)
     if known is None or (known.search, known.selection) == (_digests(drawn.search), _digests(drawn.selection)):
-        return data, drawn
+        return planned
     there: dict[str, list[Item]] = {}
     every = [item for _, item in data.items()]
     for digest, item in zip(_digests(every), every, strict=True):
@@ -256,9 +247,9 @@ def drawn_before(data: DataSet, drawn: Draw, folder: Path) -> tuple[DataSet, Dra
         new_class_names=drawn.new_class_names,
     )
     if not data.labelled:
-        return data, replace(again, search=search, selection=selection)
+        return replace(planned, drawn=replace(again, search=search, selection=selection))
     rest = tuple(item for item in every if id(item.picture) not in apart)
-    return replace(data, train=rest, val=(), test=sealed), again
+    return replace(planned, data=replace(data, train=rest, val=(), test=sealed), drawn=again)
 
 
 def record_drawn(journal: Journal, prepared: Prepared, say: Callable[[str], None]) -> None:

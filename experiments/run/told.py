@@ -18,7 +18,6 @@ import yaml
 
 from ipo_prompts.experiments.run.advice import (
     advice,
-    commands_to_test,
     commands_to_use,
     stays,
     untested_advice,
@@ -38,19 +37,19 @@ from ipo_prompts.experiments.run.scores import (
 )
 from ipo_prompts.metrics.classification import FAR
 from ipo_prompts.metrics.errors import money, several
-from ipo_prompts.metrics.verdict import Outcome, between, points, share
+from ipo_prompts.metrics.verdict import between, points, share
 from ipo_prompts.programs.strategies.compose import kept_whole
 from ipo_prompts.programs.templates.domain_words import SOURCES, domain_in_words, words_said
 
 REPORT = "report.html"
-Place = Literal["terminal", "quiet", "notebook", "headline", "verdict", "warning", "rows", "test", "sure", "compared"]
+Place = Literal["terminal", "quiet", "notebook", "headline", "verdict", "warning", "rows", "sure", "compared"]
 """The place where a sentence is shown.
 
 `terminal` is the terminal at the end of a run, `quiet` is the terminal with `--quiet`, and `notebook` is a notebook.
 
 The other places are on the page. A `headline` stands in place of the template, and a `verdict` stands below it. A
-`warning` is shown as a warning, and `rows` are rows with a label. `test` says how to test a run without labels. Further
-down on the page, `sure` says how sure the numbers are, and `compared` says what the template is compared with.
+`warning` is shown as a warning, and `rows` are rows with a label. Further down on the page, `sure` says
+how sure the numbers are, and `compared` says what the template is compared with.
 """
 
 
@@ -71,26 +70,23 @@ class Line:
     command: tuple[str, ...] = ()
 
 
-def told_at(
-    place: Place, result: RunResult, config: RunConfig | None, folder: Path, clicks: Outcome | None = None
-) -> list[Line]:
+def told_at(place: Place, result: RunResult, config: RunConfig | None, folder: Path) -> list[Line]:
     """Return the lines that are shown in one place; see `told`."""
-    return [line for line in told(result, config, folder, clicks) if place in line.at]
+    return [line for line in told(result, config, folder) if place in line.at]
 
 
-def told(result: RunResult, config: RunConfig | None, folder: Path, clicks: Outcome | None = None) -> Iterator[Line]:
+def told(result: RunResult, config: RunConfig | None, folder: Path) -> Iterator[Line]:
     """Yield all lines of a finished run, in order: the verdict, the numbers, one piece of advice, the next commands.
 
     Args:
         result: the result of the run.
         config: the configuration of the run; None if only a result is at hand: then no run is repeated.
         folder: the run directory, as it stands in commands.
-        clicks: the verdict by clicks; None before there is one. The advice after a run without labels follows it.
     """
     if found := result.untested:
         yield Line(("terminal", "quiet", "notebook", "verdict"), result.verdict)
         yield Line(("terminal", "quiet", "notebook", "compared"), untested_in_words(found, stays(result)))
-        yield Line(("terminal", "notebook", "rows"), untested_advice(result, folder, clicks), "advice")
+        yield Line(("terminal", "notebook", "rows"), untested_advice(result), "advice")
     else:
         yield from _verdict(result)
         yield from _sure(result)
@@ -106,10 +102,8 @@ def told(result: RunResult, config: RunConfig | None, folder: Path, clicks: Outc
     yield Line(("terminal",), _cost(result, config), "cost")
     more = "; labels.csv has the class that the template names for every picture" if result.untested else ""
     yield Line(("terminal",), f"{folder}   (open {REPORT} in it{more})", "run directory")
-    for typed in commands_to_test(result, folder, config.data) if result.untested and config else ():
-        yield Line(("terminal", "notebook", "test"), "", "test", (typed,))
     places: tuple[Place, ...] = ("terminal", "notebook", "rows") if result.untested else ("terminal", "rows")
-    for label, parts in commands_to_use(result, folder, clicks).items():
+    for label, parts in commands_to_use(result, folder).items():
         yield Line(places, "", label, parts)
 
 

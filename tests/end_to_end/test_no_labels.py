@@ -1,4 +1,4 @@
-"""A folder of pictures and a list of names: labels, and a verdict by clicks, without one label."""
+"""A folder of pictures and a list of names: labels without one label."""
 
 from __future__ import annotations
 
@@ -15,8 +15,6 @@ import pytest
 
 from ipo_prompts.experiments import one_call
 from ipo_prompts.experiments.cli.app import main
-from ipo_prompts.experiments.clicks.pictures import programs_of_run
-from ipo_prompts.experiments.clicks.verifying import load_verified
 from ipo_prompts.experiments.data import draw, load_data
 from ipo_prompts.experiments.embedded import PICTURES_DIR
 from ipo_prompts.experiments.report.gather import read_run
@@ -29,7 +27,6 @@ from ipo_prompts.metrics.fit import Fit
 from ipo_prompts.programs.classifier import TemplateClassifier
 from ipo_prompts.programs.optimizer import IPO, LEAD
 from support.browser import opened
-from support.clicks import write_answers
 
 CLASSES = sorted(one.name for one in (PICTURES_DIR / "d").iterdir())[:20]
 NAMES = [name.replace("-", " ").replace("bicycle", "bicycles").replace("cactus", "zzyx") for name in CLASSES]
@@ -71,11 +68,8 @@ def test_the_run_says_that_nothing_is_tested(made: Path) -> None:
     assert found["searched"] == found["pictures"] // 2
     page = (made / "run" / "report.html").read_text()
     told = one_call.summary(read_run(made / "run").result, made / "run")
-    apart = max(found["changed"], found["apart"])
-    clicks = "About a hundred annotations test it, on" if apart > 100 else f"Annotations test it, on at most {apart}"
-    assert f"{clicks} pictures that two programs name differently:" in page
     for text in (re.sub(r"<[^>]*>", "", page), told):
-        assert "ipo label" in text and "centring.json" in text and f"{found['changed_by_mean']:,}" in text
+        assert f"{found['changed_by_mean']:,}" in text
         assert "accuracy" not in text.lower().replace("fit is in nats and is no accuracy", "")
     words = untested_in_words(Untested.model_validate(found), kept=False)
     assert words in told and words in page.replace("\N{NO-BREAK SPACE}", " ")
@@ -134,25 +128,6 @@ def test_the_labels_and_the_rivals_are_those_of_the_programs(made: Path) -> None
     assert rival.template == "a photo of a <CLASS>." and rival.offsets is not None and found.offsets is None
 
 
-def test_clicks_test_it(made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    run = Path(shutil.copytree(made / "run", tmp_path / "run"))
-    assert main(["label", str(run)]) == 0
-    asked = json.loads((run / "label.json").read_text())
-    assert (
-        "pictures of <bdi>folder:holiday that were not searched on</bdi>. You see" in (run / "label.html").read_text()
-    )
-    assert asked["pictures"] == json.loads((run / "result.json").read_text())["untested"]["pictures"] // 2 + 1
-    answers = write_answers(run, lambda showing: {"answer": "first" if showing.straight else "second"})
-    capsys.readouterr()
-    assert main(["verify", str(run), str(answers)]) == 0
-    verified = load_verified(run)
-    assert verified is not None and verified.verdict.mean < 0  # the initial template was always right
-    page = (run / "report.html").read_text()
-    assert "Verified by clicks." in page and "Not tested: no labels" not in page
-    both = [str(run / "program.json"), str(run / "centring.json")]
-    assert main(["label", *both, "--data", str(made / "holiday"), "--out", str(tmp_path / "rival")]) == 0
-
-
 def test_it_is_resumed_and_made_again_without_the_file_of_names(made: Path, tmp_path: Path) -> None:
     run = Path(shutil.copytree(made / "run", tmp_path / "run"))
     before = (run / "result.json").read_bytes()
@@ -164,7 +139,7 @@ def test_it_is_resumed_and_made_again_without_the_file_of_names(made: Path, tmp_
 def test_what_needs_a_test_says_so(made: Path) -> None:
     run = read_run(made / "run")
     outcome = one_call.Outcome(made / "run", run.result)
-    with pytest.raises(InputError, match="no labels, so it is not tested and has no gain; test it with `ipo label "):
+    with pytest.raises(InputError, match="no labels, so it is not tested and has no gain; test its template with"):
         _ = outcome.gain
     assert "Not tested: no labels" in outcome._repr_html_() and "Not tested: no labels" in repr(outcome)
     with pytest.raises(InputError, match="no labels, so it has no gain to compare"):
@@ -183,8 +158,6 @@ def test_a_lead_that_is_small_keeps_the_initial_template(made: Path, tmp_path: P
         quiet=True,
     )
     assert found.template == TEMPLATES[1] and "The initial template stays" in found.result.verdict
-    with pytest.raises(InputError, match=r"nothing to compare; compare it with its rival: ipo label .*centring.json"):
-        programs_of_run(tmp_path / "run", None)
 
 
 @pytest.mark.parametrize(

@@ -17,11 +17,8 @@ from typing import Any
 import pytest
 import yaml
 
-from ipo_prompts.experiments.clicks.drawing import DRAWING
-from ipo_prompts.experiments.clicks.verifying import VERIFIED
 from ipo_prompts.experiments.embedded import PICTURES_DIR
 from ipo_prompts.experiments.publishing import MADE_BY_SEARCHING, MADE_OF_FILES
-from ipo_prompts.experiments.report.label_page import PAGE as QUESTIONS
 from ipo_prompts.experiments.run.config import CONFIG_FILE
 from ipo_prompts.experiments.tracking import LOGS
 from ipo_prompts.metrics.errors import InputError
@@ -30,12 +27,10 @@ from ipo_prompts.programs.record.journal import LOCK
 from support import attacks, soak
 from support.attacked import Attacked
 from support.attacks import FOUND, LONGEST, MORE, Place, Row
-from support.clicks import write_answers
 from support.runs import events, ipo, lines_of
 from support.trap import trapped
 
 SMALL = ("lm=none", "describer=none", "shots=1", "selection_shots=1", "steps=1", "candidates_per_step=2")
-RECORDED = Path(__file__).parents[1] / "recorded" / "local-history"
 DOCS = Path(__file__).parents[2] / "docs"
 PICTURE = str(PICTURES_DIR / "a" / "cat" / "01.webp")
 KINDS: dict[str, Any] = {
@@ -81,7 +76,7 @@ TAKE_NOTHING = {
 """Commands that take nothing but what a person types, nor read a run."""
 WRITTEN_ONLY = {"search.svg", "templates.csv", "labels.csv", "centring.json"}
 """Files that no command reads because a run holds them: a picture, tables, and programs that are named like any."""
-OF_THE_TEST = {"cells.jsonl.gz", "grid.yaml", "cells", "evil.py", "answers.json"}
+OF_THE_TEST = {"cells.jsonl.gz", "grid.yaml", "cells", "evil.py"}
 NO_FILES: dict[str, Callable[[Path, Path], object]] = {
     "a pipe": lambda path, outside: os.mkfifo(path),
     "a device": lambda path, outside: path.symlink_to("/dev/zero"),
@@ -151,10 +146,6 @@ def theirs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.setenv("IPO_STATE_DIR", str(place / "their-state"))
         patch.setenv("IPO_CACHE_DIR", str(place / "cache"))
         assert main(["optimize", *SMALL, "--quiet", "--out", str(place / "run")]) == 0
-        shutil.copytree(RECORDED, place / "page")
-        assert main(["label", str(place / "page")]) == 0
-        write_answers(place / "page", count=40).rename(place / "page" / "answers.json")
-        assert main(["verify", str(place / "page"), str(place / "page" / "answers.json")]) == 0
     run = place / "run"
     shutil.copy(min(DOCS.rglob("*.jsonl.gz"), key=lambda file: file.stat().st_size), run / "cells.jsonl.gz")
     (run / "grid.yaml").write_text(
@@ -306,9 +297,8 @@ def desk(theirs: Path) -> Place:
     """Where a stranger's runs lie, and a folder outside that may not change."""
     shutil.rmtree(theirs / "desk")
     shutil.rmtree(theirs / "outside", ignore_errors=True)
-    place = Place(theirs / "desk" / "run", theirs / "desk" / "page", theirs / "outside", theirs / "desk")
+    place = Place(theirs / "desk" / "run", theirs / "outside", theirs / "desk")
     shutil.copytree(theirs / "run", place.run)
-    shutil.copytree(theirs / "page", place.page)
     victim = place.outside / "wandb" / "offline-run-20261128_101010-k3y9abcd"
     victim.mkdir(parents=True)
     (victim / "theirs").write_text("not to be changed\n")
@@ -348,7 +338,7 @@ def check_outside(desk: Place, caught: list[str]) -> None:
 @pytest.mark.parametrize("row", ATTACKS if soak.BY_HAND else ATTACKS[1::30], ids=lambda row: row.name)
 def test_attacks(row: Row, attacked: Attacked, desk: Place, record_property: Callable[[str, object], None]) -> None:
     row.before(desk)
-    words = [one.replace("RUN", str(desk.run)).replace("PAGE", str(desk.page)) for one in row.words.split()]
+    words = [one.replace("RUN", str(desk.run)) for one in row.words.split()]
     words = [one.replace("OUTSIDE", str(desk.outside)).replace("PICTURE", PICTURE) for one in words]
     folder = desk.run if row.inside else desk.here
     came = attacked.run(words, folder, closed=row.closed, logging=row.logging)
@@ -370,9 +360,8 @@ def test_every_command_is_in_the_list() -> None:
 
 def test_every_file_is_in_the_list(theirs: Path) -> None:
     """A file that a run may hold is changed, or stands in a row; and no run holds another file."""
-    held = {*MADE_BY_SEARCHING, *MADE_OF_FILES, JOURNAL, LOCK, CONFIG_FILE, DRAWING, QUESTIONS, VERIFIED, LOGS}
-    found = {file.name for folder in ("run", "page") for file in (theirs / folder).iterdir()}
-    assert found - OF_THE_TEST <= held
+    held = {*MADE_BY_SEARCHING, *MADE_OF_FILES, JOURNAL, LOCK, CONFIG_FILE, LOGS}
+    assert {file.name for file in (theirs / "run").iterdir()} - OF_THE_TEST <= held
     rows = Path(attacks.__file__).read_text()
     assert [
         name for name in held - {*COMMANDS, *WRITTEN_ONLY} if f'"{name}' not in rows and f"'{name}" not in rows

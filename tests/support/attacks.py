@@ -1,8 +1,8 @@
 """What a stranger's run, a program, a table or a command line was seen to do, or might: one row each.
 
 A row says what is done to a run before, which command is typed then, and how it has to end. In its words `RUN` is the
-run, `PAGE` a run with a page of its pictures and answers to it, `OUTSIDE` a folder that no command names, and `PICTURE`
-a picture. Whatever the row, nothing is asked, nothing outside is changed, and a message has less than `LONGEST` signs.
+run, `OUTSIDE` a folder that no command names, and `PICTURE` a picture. Whatever the row, nothing is asked, nothing
+outside is changed, and a message has less than `LONGEST` signs.
 """
 
 from __future__ import annotations
@@ -22,25 +22,13 @@ LONGEST = 4_200
 SENTENCE = (2,)
 """How a command ends that refuses; one that may do its work ends with 0, too."""
 EITHER = (0, 1, 2)
-DATA = (
-    "hf:stranger/data",
-    "eurosat:hf:stranger/x",
-    "csv:OUTSIDE/theirs",
-    "folder:OUTSIDE",
-    "csv:/dev/zero",
-    "csv:OUTSIDE/pipe",
-    "parquet:/dev/zero",
-    "python:theirs:gather",
-)
-"""What a stranger's settings may name."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where a row happens: a stranger's run, one with a page, a folder that no command names, the working folder."""
+    """Where a row happens: a stranger's run, a folder that no command names, the working folder."""
 
     run: Path
-    page: Path
     outside: Path
     here: Path
 
@@ -58,27 +46,26 @@ class Row:
     logging: bool = False
 
 
-def settings(unfinished: bool = True, of: str = "run", **values: Any) -> Callable[[Place], object]:
+def settings(**values: Any) -> Callable[[Place], object]:
     """Put other settings into the journal, of a run that is not finished."""
 
     def change(place: Place) -> None:
-        folder = getattr(place, of)
+        folder = place.run
         begun, *others = events(folder)
         told = json.dumps(values).replace("OUTSIDE", str(place.outside)).replace("RUN", str(folder))
         begun["config"] |= json.loads(told)
-        kept = [event for event in others if event["type"] == "scores"][:1] if unfinished else others
+        kept = [event for event in others if event["type"] == "scores"][:1]
         (folder / "journal.jsonl").write_text(lines_of(begun, *kept))
-        if unfinished:
-            (folder / "result.json").unlink(missing_ok=True)
+        (folder / "result.json").unlink(missing_ok=True)
 
     return change
 
 
-def edited(file: str, change: Callable[[dict[str, Any]], object], of: str = "run") -> Callable[[Place], object]:
+def edited(file: str, change: Callable[[dict[str, Any]], object]) -> Callable[[Place], object]:
     """Change a JSON file."""
 
     def write(place: Place) -> None:
-        path = getattr(place, of) / file
+        path = place.run / file
         content = json.loads(path.read_text())
         change(content)
         path.write_text(json.dumps(content))
@@ -86,11 +73,11 @@ def edited(file: str, change: Callable[[dict[str, Any]], object], of: str = "run
     return write
 
 
-def config(old: str, new: str, of: str = "page") -> Callable[[Place], object]:
+def config(old: str, new: str) -> Callable[[Place], object]:
     """Edit `config.yaml`, which is only an output."""
 
     def write(place: Place) -> None:
-        path = getattr(place, of) / "config.yaml"
+        path = place.run / "config.yaml"
         text = path.read_text()
         assert old in text
         path.write_text(text.replace(old, new.replace("OUTSIDE", str(place.outside))))
@@ -105,14 +92,6 @@ def rejection(**values: Any) -> Callable[[Place], object]:
 
 def _table(label: str) -> Callable[[Place], object]:
     return text("t.csv", f"image,label,class_name\na.png,0,cat\nb.png,{label},dog\n")
-
-
-def _differ(page: dict[str, Any]) -> None:
-    page["disagreements"][0].update(differing=10**15)
-
-
-def _many(page: dict[str, Any]) -> None:
-    page.update(pictures=10**400)
 
 
 def both(*steps: Callable[[Place], object]) -> Callable[[Place], object]:
@@ -205,33 +184,6 @@ FOUND = [
             ("from outside", RESUMED, False),
         )
     ),
-    # `label` and the settings in `config.yaml`.
-    *(
-        Row(
-            f"label, config.yaml says {data}",
-            f"label PAGE --out page{more}",
-            EITHER,
-            config("data: embedded:d", f"data: {data}"),
-        )
-        for data in DATA
-        for more in ("", " --data embedded:d")
-    ),
-    *(
-        Row(
-            f"label, the journal says {data}",
-            f"label PAGE --out page{more}",
-            SENTENCE,
-            settings(False, "page", data=data),
-        )
-        for data in DATA
-        for more in ("", " --data embedded:d")
-    ),
-    Row(
-        "label, config.yaml has another seed",
-        "label PAGE --data embedded:d --out page",
-        (0,),
-        config("seed: 0", "seed: 99"),
-    ),
     # Tables.
     Row("a table that never ends", "optimize --data csv:/dev/zero --lm none"),
     Row("a table that is a pipe", "optimize --data csv:pipe --lm none", SENTENCE, pipe("pipe", "here")),
@@ -299,7 +251,6 @@ FOUND = [
         edited("program.json", lambda it: it["class_names"].__setitem__(0, "a\0\x1b[2J")),
     ),
     Row("a data set above", "optimize --data hf:../.. --lm none"),
-    Row("label.json is a pipe", "label PAGE", SENTENCE, pipe("label.json", "page")),
     # What held when it was tried.
     *(
         Row(f".lock is {kind}", "optimize --resume RUN --quiet", SENTENCE, both(settings(), make))
@@ -309,7 +260,6 @@ FOUND = [
             "a folder": lambda place: [(place.run / ".lock").unlink(missing_ok=True), (place.run / ".lock").mkdir()],
         }.items()
     ),
-    Row("verified.json is a pipe", "report PAGE", EITHER, pipe("verified.json", "page")),
     *(
         Row(
             f"exported to {target}",
@@ -322,17 +272,6 @@ FOUND = [
         )
         for target in ("open_clip", "head")
     ),
-    *(
-        Row(f"answers are {kind}", "verify PAGE answers.json", SENTENCE, text("answers.json", content, "here"))
-        for kind, content in {
-            "NaN": "NaN",
-            "deep": "[" * 100_000,
-            "a list": "[]",
-            "null": "null",
-            "binary": b"\xff\x00" * 99,
-        }.items()
-    ),
-    Row("answers are a pipe", "verify PAGE answers.json", SENTENCE, pipe("answers.json", "here")),
 ]
 """Each command of the attacks that were tried by hand."""
 
@@ -375,13 +314,13 @@ MORE = [
         "edited settings begin no run",
         "optimize RUN/config.yaml --dry-run",
         SENTENCE,
-        config("steps: 1", "steps: 9", "run"),
+        config("steps: 1", "steps: 9"),
     ),
     Row(
         "settings beside a journal that is a link to nothing",
         "optimize RUN/config.yaml --dry-run",
         SENTENCE,
-        both(config("data: embedded", "data: hf:stranger/x", "run"), link("journal.jsonl", "OUTSIDE/none")),
+        both(config("data: embedded", "data: hf:stranger/x"), link("journal.jsonl", "OUTSIDE/none")),
     ),
     Row("settings that grow", "optimize RUN/config.yaml --dry-run", SENTENCE, text("config.yaml", BOMB)),
     Row("a grid that grows", "benchmark RUN/grid.yaml --dry-run --out table", SENTENCE, text("grid.yaml", BOMB)),
@@ -391,38 +330,15 @@ MORE = [
         SENTENCE,
         text("cells.jsonl.gz", gzip.compress(bytes(1 << 30), 1)),
     ),
-    Row("label.json never ends", "verify PAGE PAGE/answers.json", SENTENCE, link("label.json", "/dev/zero", "page")),
-    Row("a page through a link", "label PAGE", (0,), link("label.html", "OUTSIDE/theirs", "page")),
     Row("a report through a link", "report RUN", (0,), link("report.html", "OUTSIDE/theirs")),
-    Row(
-        "a verdict through a link",
-        "verify PAGE PAGE/answers.json",
-        (0,),
-        link("verified.json", "OUTSIDE/theirs", "page"),
-    ),
-    Row("answers of a tebibyte", "verify PAGE answers.json", SENTENCE, sparse("answers.json", "here")),
     Row("the environment has a tebibyte", "report RUN", SENTENCE, sparse("environment.json")),
     Row("seen.json and classes.yaml are pipes", "report RUN", EITHER, both(pipe("seen.json"), pipe("classes.yaml"))),
-    Row(
-        "two programs of strangers",
-        "label RUN/program.json PAGE --data embedded:d --out page",
-        EITHER,
-        program(clip={"name": "hf-hub:stranger/x", "fingerprint": "0" * 64}),
-    ),
-    Row(
-        "other programs in a verdict",
-        "verify PAGE PAGE/answers.json RUN PAGE --data embedded:d",
-        SENTENCE,
-        edited("program.json", lambda it: it["clip"].update(name="local-dir:/nowhere")),
-    ),
     Row("templates out of a run", "evaluate --templates-file RUN/evil.txt", SENTENCE, link("evil.txt", "/dev/zero")),
     Row("labels up to 10^9", "data check csv:RUN/t.csv", SENTENCE, _table("1000000000")),
     Row("a label of 5,000 digits", "data check csv:RUN/t.csv", SENTENCE, _table("9" * 5_000)),
     Row("sizes of 10^400", "predict RUN PICTURE --reject 0.05", SENTENCE, rejection(sizes=[10**400] * 136)),
     Row("100,000 words for none", "predict RUN PICTURE --reject 0.05", SENTENCE, rejection(none=["pit"] * 100_000)),
     Row("a share of 1e-320", "predict RUN PICTURE --reject 1e-320"),
-    Row("more differ than there are", "verify PAGE PAGE/answers.json", SENTENCE, edited("label.json", _differ, "page")),
-    Row("10^400 pictures", "verify PAGE PAGE/answers.json", SENTENCE, edited("label.json", _many, "page")),
 ]
 """Twenty more, and some."""
 

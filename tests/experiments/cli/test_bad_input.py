@@ -205,8 +205,6 @@ OTHERS: list[tuple[list[str], str]] = [
     (["predict", "done", "good", "--reject", "x"], "--reject is a number, such as --reject 0.05; see"),
     (["predict", "done", "gone", "gone too"], "cannot read the picture gone, gone too: No such file or directory."),
     (["predict", "done", "goood"], "cannot read the picture goood (did you mean good?): No such file or directory."),
-    (["verify", "gone", "gone.json"], "there is no run or file gone; name a run directory, or its program.json."),
-    (["verify", "done", "gone.json"], "cannot read the answers gone.json: No such file or directory."),
     (["report", "done", "--out", "bad.yaml/page.html"], "bad.yaml is a file; choose another place."),
     (["data", "check", "folder:good", "shots=3"], "data check takes class_names=, labels=, exclude= besides the data"),
     (["data", "check", "folder:good", "--clip", "ViT-B-33/x"], "did you mean ViT-B-32"),

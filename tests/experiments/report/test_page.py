@@ -11,7 +11,6 @@ import shlex
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -280,23 +279,6 @@ def test_pictures_that_are_folded_are_counted_with_those_that_are_not(analysed: 
     page = text(run_page(read_run(analysed)))
     assert "Wrong before, right now: 19" in page and "9 of the other 16" in page
     assert "Right before, wrong now: 5" in page and "2 more" in page
-
-
-def test_the_heading_follows_the_clicks(run_folder: Path) -> None:
-    def unclear(result: dict[str, Any]) -> dict[str, Any]:
-        result["scores"]["test"]["difference"]["outcome"] = "not shown"
-        return result
-
-    change_json(run_folder / "result.json", unclear)
-    clicked: Any = SimpleNamespace(
-        shown="a gain", words="By clicks, a gain.", verdict=SimpleNamespace(outcome="gain", limit="none")
-    )
-    page = run_page(replace(read_run(run_folder), verified=clicked))
-    assert ">Verified by clicks: a gain.</h1>" in page
-    assert "<p>On the sealed test: No evidence of a gain on pictures that the search never saw.</p>" in page
-    assert "The clicks and the sealed test disagree. The advice follows the sealed test" in page
-    clicked.verdict.outcome = "not shown"
-    assert "disagree" not in run_page(replace(read_run(run_folder), verified=clicked))
 
 
 def test_the_interval_of_the_initial_template_is_in_view(run_folder: Path) -> None:

@@ -15,7 +15,6 @@ from ipo_prompts.experiments.report.page import notebook_part, run_page
 from ipo_prompts.experiments.run.advice import advice, commands_to_use, untested_advice
 from ipo_prompts.experiments.run.result import StrategyUsed
 from ipo_prompts.experiments.run.told import Line, _domain, told, told_at
-from ipo_prompts.metrics.verdict import Outcome
 from ipo_prompts.programs.templates.domain_words import DomainWord
 
 RECORDED = Path(__file__).parents[2] / "recorded"
@@ -57,24 +56,19 @@ def domain_line(template: str, words: tuple[DomainWord, ...], best: str | None, 
 
 
 @pytest.mark.parametrize(
-    ("kept", "clicks", "told", "template"),
+    ("kept", "told"),
     [
-        (False, None, "stay with the initial template, {}, until you have tested this one: nobody knows yet", True),
-        (False, "not shown", "stay with the initial template, {}", True),
-        (False, "gain", "use it", False),
-        (True, None, "use the program as it is: it has the initial template", False),
+        (False, "stay with the initial template, {}, until you have tested this one"),
+        (True, "use the program as it is: it has the initial template"),
     ],
 )
-def test_an_untested_template_is_used_only_after_answers_show_a_gain(
-    kept: bool, clicks: Outcome | None, told: str, template: bool
-) -> None:
+def test_an_untested_template_is_not_used(kept: bool, told: str) -> None:
     result = read_run(RECORDED / "local-history").result
     initial = result.template if kept else "another <CLASS>."
     result = result.model_copy(update={"initial_template": initial, "untested": object(), "scores": {}})
-    advised = untested_advice(result, Path("my run"), clicks)
-    assert advised.startswith(told.format(initial)) and ("`ipo label 'my run'`" in advised) == (not kept and not clicks)
-    typed = commands_to_use(result, Path("my run"), clicks)
-    assert list(typed) == ["next"] and (f"--template '{initial}'" in typed["next"]) == template
+    assert untested_advice(result).startswith(told.format(initial))
+    typed = commands_to_use(result, Path("my run"))
+    assert list(typed) == ["next"] and (f"--template '{initial}'" in typed["next"]) == (not kept)
 
 
 def test_pictures_that_lower_the_accuracy_are_no_advice() -> None:
