@@ -41,15 +41,6 @@ def sets(names: Annotated[list[str], typer.Argument(help=", ".join(SETS), metava
     return 0
 
 
-@app.command("gain-plot")
-def gain_plot(cells: Annotated[Path, typer.Argument(help="a cells.jsonl.gz of a grid")]) -> int:
-    """Print a picture of what methods gain over the reference as SVG: docs/images/gain.svg is of suite.jsonl.gz."""
-    from benchmarks.lab.gain_plot import plot_of_file
-
-    print(plot_of_file(cells), end="")
-    return 0
-
-
 @app.command("paper-templates", context_settings=common.WORDS)
 def paper_templates(
     words: Words = None,

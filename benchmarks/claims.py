@@ -13,9 +13,8 @@ from functools import lru_cache
 import numpy as np
 
 from benchmarks.common import arguments
-from benchmarks.gains import CELLS, Crossed, Row, rows_of, together
+from benchmarks.gains import CELLS, Row, rows_of, together
 from benchmarks.lab.bed import claims
-from ipo_prompts.metrics.evidence import ALPHA, holm
 
 CLIPS = {
     "control CLIP of seed 77": "claims-plain-77",
@@ -27,13 +26,6 @@ CLIPS = {
 PLAIN = ("control CLIP of seed 77", "control CLIP of seed 78", "control CLIP of seed 79")
 GROUPS = {"three control CLIPs": PLAIN, **{clip: (clip,) for clip in CLIPS}}
 """The groups that have tables: CLIPs together, and each CLIP alone."""
-COLUMNS = {
-    "three control CLIPs": ("three control CLIPs", ("untaught", "taught")),
-    "their clean sets": ("three control CLIPs", ("clean",)),
-    "demo CLIP, untaught": ("demo CLIP", ("untaught",)),
-    "demo CLIP, taught": ("demo CLIP", ("taught",)),
-}
-"""Columns of the README's table: CLIPs and kinds of sets."""
 KINDS = ("untaught", "taught", "clean")
 GENERAL = "ipo-default, no language model"
 TYPED = "ipo-default, shipped vocabulary"
@@ -50,21 +42,12 @@ WAYS = {
     "no words: nearest mean of six labelled pictures a class": "class-mean",
 }
 """Rows by what they are → their names in cells."""
-WITH_WORDS = [title for title, row in WAYS.items() if row in (GENERAL, "random-pairs", "vocabulary", "best-of-80")]
 WITH_MODEL = {
     "proposals of the model, no history shown": "no-history",
     "proposals of the model, history shown": "history",
     "words put together, then the model": "ipo-default",
 }
 """Rows that ask the local model of half a billion parameters, on the control CLIP of seed 77; general vocabulary."""
-PAPER_JOB = {
-    "the paper's job, model of 1.5 billion": "ipo-paper",
-    "random pairs of phrases": "random-pairs",
-    "best single phrase": "vocabulary",
-    "best of CLIP's 80 templates": "best-of-80",
-    "words of a general vocabulary put together": "phrases",
-}
-"""Rows of the paper's own job, on the same CLIP, on four sets."""
 COUNTS = (60, 300, 500, 1600)
 LAST = COUNTS[-1]
 
@@ -74,19 +57,15 @@ def main() -> None:
     options = arguments(
         __doc__,
         readme={"action": "store_true", "help": "the README's table instead"},
-        checks={"action": "store_true", "help": "instead, what sentences on these tables rest on: p, power, choices"},
     )
-    if options.checks:
-        print("\n".join(checks()))
-        return
     if options.readme:
         print("\n".join(readme()))
         return
     if options.small:  # the tests compare all tables with their pages
         print("\n".join(by_kind(next(iter(GROUPS)))))
         return
-    print("\n\n".join("\n".join([f"{group}:", "", *by_kind(group), "", *by_templates(group)]) for group in GROUPS))
-    print("\n".join(["", *with_model(), "", *paper_job()]))
+    print("\n\n".join("\n".join([f"{group}:", "", *by_kind(group)]) for group in GROUPS))
+    print("\n".join(["", *with_model()]))
 
 
 README = {
@@ -116,44 +95,6 @@ def readme() -> list[str]:
     ]
 
 
-DRAWS = 1000
-TRUE_GAINS = (1.0, 1.5, 2.0, 2.5, 3.0)
-
-
-def checks() -> list[str]:
-    """Return the lines with the basis of sentences about these tables.
-
-    They say which gains of the README's table stay shown when all are corrected together, what true gain the table
-    would show, and how often a search changed hits on clean pictures.
-    """
-    found = {}
-    for column, (group, kinds) in COLUMNS.items():
-        clips = [of(CLIPS[clip], kinds, LAST) for clip in GROUPS[group]]
-        for title, row in WAYS.items():
-            crossed = Crossed.of([rows[row] for rows in clips], [rows["baseline"] for rows in clips])
-            found[column, title] = crossed, crossed.p()
-    corrected = dict(zip(found, holm([p for _, p in found.values()]), strict=True))
-    below = [key for key, (_, p) in found.items() if p < ALPHA]
-    lines = [f"p below {ALPHA:g} alone, of {len(found)}, and after Holm:", ""]
-    lines += [_line(" / ".join(key), [f"{found[key][1]:.4f}", f"{corrected[key]:.3f}"]) for key in below]
-    lines += ["", f"a true gain on the shifted sets of three control CLIPs would be shown, {DRAWS:,} draws:", ""]
-    for title in (title for title, row in WAYS.items() if row in (TYPED, GENERAL)):
-        crossed, rng = found[next(iter(COLUMNS)), title][0], np.random.default_rng(0)
-        lines.append(_line(title, [f"{gain:g}: {crossed.shown(gain, DRAWS, rng):.0%}" for gain in TRUE_GAINS]))
-    lines += ["", "clean sets of three control CLIPs: runs in which hits changed, and their mean gain:", ""]
-    return [*lines, *(_line(title, _left(row)) for title, row in WAYS.items() if row in (TYPED, GENERAL))]
-
-
-def _left(row: str) -> list[str]:
-    """Return in how many runs on clean sets the winner changed hits of the baseline template, and the gain of these."""
-    rows = [of(CLIPS[clip], ("clean",), LAST) for clip in PLAIN]
-    pairs = [(one, each["baseline"].cells[key]) for each in rows for key, one in each[row].cells.items()]
-    gains = [100 * (one["value"] - baseline["value"]) for one, baseline in pairs if one["hits"] != baseline["hits"]]
-    worse = sum(gain < 0 for gain in gains)
-    share = f"{len(gains)} of {len(pairs)} ({len(gains) / len(pairs):.0%})"
-    return [share, f"{np.mean(gains):+.2f} points", f"{worse} worse"]
-
-
 def by_kind(group: str) -> list[str]:
     """Return the lines of the gains over the baseline template after all templates were scored, by kind of sets."""
     kinds = {**{kind: (kind,) for kind in KINDS}, "untaught and taught": KINDS[:2]}
@@ -167,19 +108,6 @@ def _gains(corner: str, columns: dict[str, dict[str, Row]]) -> list[str]:
         found = [rows[row] for rows in columns.values()]
         gains = " | ".join(one.over_baseline for one in found)
         lines.append(f"| {title} | {gains} | {found[0].labels} | {found[0].looks:,.0f} |")
-    return lines
-
-
-def by_templates(group: str) -> list[str]:
-    """Return the lines of both kinds of shifts together, with the general vocabulary, by number of scored templates."""
-    columns = [told(group, KINDS[:2], looks) for looks in COUNTS]
-    lines = _heads(group, COUNTS)
-    for title in WITH_WORDS:
-        found = [rows[WAYS[title]] for rows in columns]
-        gains = {title: [one.over_baseline for one in found]}
-        if WAYS[title] != GENERAL:
-            gains["– over words put together"] = [one.over_default for one in found]
-        lines += [_line(name, cells) for name, cells in gains.items()]
     return lines
 
 
@@ -197,13 +125,6 @@ def with_model() -> list[str]:
             _line("– over words put together, no model", over),
         ]
     return lines
-
-
-def paper_job() -> list[str]:
-    """Return the lines of the paper's own job, by number of scored templates."""
-    columns = [rows_of(CELLS / "paper-job-plain-77.jsonl.gz", f"{count} templates") for count in COUNTS[:3]]
-    lines = _heads("four sets, control CLIP of seed 77", COUNTS[:3])
-    return [*lines, *(_line(title, [rows[row].over_baseline for rows in columns]) for title, row in PAPER_JOB.items())]
 
 
 def _heads(corner: str, looks: Sequence[int]) -> list[str]:

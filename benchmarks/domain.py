@@ -48,7 +48,7 @@ def main() -> None:
     )
     with Cells(options.cells) as cells:
         found = gains_of(cells, options.clips.split(","), (CLEAN,) if options.small else (CLEAN, *SHIFTS))
-    for line in (*table(found), "", *leads(found)):
+    for line in table(found):
         print(line)
 
 
@@ -127,32 +127,6 @@ def table(found: dict[tuple[str, ...], Gains]) -> Iterator[str]:
             of = {key: gains[row] for key, gains in found.items() if is_kind(key[1], key[2]) and row in gains}
             cells.append(_told(of, row) if of else "–")
         yield f"| {row} | " + " | ".join(cells) + " |"
-
-
-def leads(found: dict[tuple[str, ...], Gains]) -> Iterator[str]:
-    """Yield what the right word gains on clean sets of one domain, and its lead over each control, over CLIPs.
-
-    A CLIP counts once, with the mean of its domains.
-    """
-    clean = {key: gains for key, gains in found.items() if key[1] and key[2] == CLEAN}
-    clips = list(dict.fromkeys(key[0] for key in clean))
-    controls = list(dict.fromkeys(row for gains in clean.values() for row in gains if not row.startswith("right")))
-    for row in controls:
-        lead = [
-            np.mean(
-                [
-                    gains[RIGHT][0] - (0.0 if row == "baseline" else gains[row][0])
-                    for key, gains in clean.items()
-                    if key[0] == clip and row in gains
-                ]
-            )
-            for clip in clips
-        ]
-        ends = ""
-        if len(clips) > 1:
-            low, high = crossed_interval(np.array(lead), [clips])
-            ends = f" [{low:+.1f}, {high:+.1f}]"
-        yield f"right word over {row}, clean: {np.mean(lead):+.1f}{ends} over {len(clips)} CLIPs"
 
 
 def _told(of: dict[tuple[str, ...], tuple[float, float, float]], row: str) -> str:

@@ -1,15 +1,13 @@
 """What domain words add to the default search, over several CLIPs, by kinds of sets.
 
 Reads the cells of grids `domain-words`, one run directory for each CLIP, and keeps of each run its template and its
-accuracy on test pictures. Prints gains in points, with intervals that are crossed over CLIPs,
-domains and shifts; for sets of one domain also over CLIPs alone, each the mean of its sets; and how often the template
-that was found says what all classes are.
+accuracy on test pictures. Prints gains in points, with intervals that are crossed over CLIPs, domains and shifts; and
+how often the template that was found says what all classes are.
 """
 
 from __future__ import annotations
 
 import json
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -24,7 +22,6 @@ from benchmarks.lab.cells import Cells, short
 from benchmarks.lab.crossed import crossed_interval
 from ipo_prompts.experiments.compare.cell import FILE_NAME
 from ipo_prompts.experiments.compare.methods import SUBJECT
-from ipo_prompts.metrics.arrays import Doubles
 
 Line = dict[str, Any]
 
@@ -77,8 +74,8 @@ def table(lines: list[Line]) -> Iterator[str]:
         "mixed": lambda base, shift: not base,
         "all": lambda base, shift: True,
     }
-    yield "| row | looks | " + " | ".join(kinds) + " | one domain, over CLIPs | domain word taken |"
-    yield "| --- " * (len(kinds) + 4) + "|"
+    yield "| row | looks | " + " | ".join(kinds) + " | domain word taken |"
+    yield "| --- " * (len(kinds) + 3) + "|"
     rows = list(dict.fromkeys(line["row"] for line in lines))
     value = {(line["row"], line["clip"], line["data"]): line for line in lines}
     for row in rows:
@@ -86,7 +83,6 @@ def table(lines: list[Line]) -> Iterator[str]:
         told = []
         for is_kind in kinds.values():
             told.append(_gain(value, row, [(line["clip"], line["data"]) for line in own if is_kind(*_of(line))]))
-        told.append(_over_clips(value, row, [(line["clip"], line["data"]) for line in own]))
         taken = [_says_domain(line["template"], _of(line)[0]) for line in own if _of(line)[0]]
         looks = np.mean([line["looks"] for line in own])
         yield f"| {row} | {looks:,.0f} | {' | '.join(told)} | {sum(taken)} of {len(taken)} |"
@@ -101,17 +97,6 @@ def _says_domain(template: str, base: str) -> bool:
     return any(word.strip(".,:") == base for word in template.replace("<CLASS>", "").split())
 
 
-def _over_clips(value: dict[tuple[str, str, str], Line], row: str, keys: list[tuple[str, str]]) -> str:
-    """Return what a row has over the default on sets of one domain, with an interval over CLIPs."""
-    each: dict[str, list[float]] = defaultdict(list)
-    for clip, data in keys:
-        if set_of(data).base:
-            each[clip].append(100 * (value[row, clip, data]["test"] - value[SUBJECT, clip, data]["test"]))
-    if row == SUBJECT or len(each) < 2:
-        return "–"
-    return _told(np.array([np.mean(one) for one in each.values()]), [list(each)])
-
-
 def _gain(value: dict[tuple[str, str, str], Line], row: str, keys: list[tuple[str, str]]) -> str:
     """Return the accuracy of the default, or what another row has over it, in points with its crossed interval."""
     own = np.array([100 * value[row, *key]["test"] for key in keys])
@@ -120,12 +105,8 @@ def _gain(value: dict[tuple[str, str, str], Line], row: str, keys: list[tuple[st
     over = own - [100 * value[SUBJECT, *key]["test"] for key in keys]
     shifts = ["+".join(set_of(data).transformations) for _, data in keys]
     factors = [[clip for clip, _ in keys], [set_of(data).base for _, data in keys], shifts, [data for _, data in keys]]
-    return _told(over, factors)
-
-
-def _told(values: Doubles, factors: Sequence[Sequence[str]]) -> str:
-    low, high = crossed_interval(values, factors)
-    return f"{values.mean():+.2f} [{low:+.2f}, {high:+.2f}]"
+    low, high = crossed_interval(over, factors)
+    return f"{over.mean():+.2f} [{low:+.2f}, {high:+.2f}]"
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Other names of classes: how much of the cost of bad names comes back, beside a fitted number a class, and controls.
+"""Other names of classes: how much of the cost of bad names comes back, and controls.
 
 The 68 classes are called rightly (the names that the demo CLIP was taught) or renamed by rule: a synonym of WordNet's,
 the plural, a word for a kind of the thing. For each set and draw six of ten pictures a class learn (or two of these
@@ -6,42 +6,33 @@ six), four test. The template is the best of the baseline template and the vocab
 learn, under the names as given; then names are searched as `names=search` does it. Rows, in points over the names as
 given:
 
-- names: as in a run. offsets: a number for each class fitted to labels, kept where the numbers of two thirds of the
-  pictures gain more than their standard error on the others. both: found names, and numbers fitted anew under them.
+- names: as in a run.
 - right names: a template found under the right names; this is the most that there is to gain.
-- permuted: each class chooses among the candidates of another class, with the gate. shuffled: labels say nothing. raw
-  loss: labels say nothing, logits are not divided by a temperature, and the loss alone opens the gate.
-
-Without labels the benchmark counts which names get a suggestion.
+- permuted: each class chooses among the candidates of another class, with the gate. shuffled: labels say nothing.
 
 Intervals are the wider of two: clustered by drawing, since all sets and draws show variants of the drawings, and over
-sets. Goals that are missed are printed, and make the exit code 1.
+sets.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from itertools import product
 from typing import Any
-from unittest.mock import patch
 
 import numpy as np
 
 from benchmarks.common import arguments
 from benchmarks.lab.cells import OPTION, Cells, hits_of, short, show, string_of
 from benchmarks.lab.kinds import narrower
-from benchmarks.lab.names_table import ROWS, WAYS, Cell, controls, gains, missed
+from benchmarks.lab.names_table import ROWS, WAYS, Cell, controls, gains
 from ipo_prompts.experiments.data import load_data
 from ipo_prompts.metrics.arrays import Doubles, Floats
-from ipo_prompts.metrics.calibration import best_temperature
 from ipo_prompts.metrics.classification import ClipReward, EncodedPictures
 from ipo_prompts.metrics.clip import Clip, load_clip
 from ipo_prompts.metrics.nouns import synsets
-from ipo_prompts.metrics.offsets import class_weights, uniform_offsets
-from ipo_prompts.metrics.sampling import Sampling
 from ipo_prompts.metrics.template import BASELINE, too_long
 from ipo_prompts.metrics.text_tower import encode_templates
 from ipo_prompts.programs import naming
@@ -52,6 +43,8 @@ SETS = "upside-down+hue,sideways+noise,zoom+edge,small+bright,sideways+dark,upsi
 """Sets that nobody examined while the rule, or its place in a search, was designed."""
 LEARN = 6
 CLASSES, SHOTS, DRAWS = (68, 10), (6, 2), 3
+KINDS = {"gains": gains, "controls": controls}
+"""The kinds of tables."""
 
 
 @dataclass
@@ -88,47 +81,33 @@ def main() -> None:
     for way in WAYS[1:]:
         changed = sum(name not in ways["right"] for name in ways[way])
         print(f"{way}: {changed} of {len(ways['right'])} classes, such as {', '.join(ways[way][:6])}")
-    lines = []
     with Cells(options.cells) as cells:
         for clip in options.clips.split(","):
             named = Named(cells, clip, sets, draws, small=small)
-            show(named.lines())
-            lines += [
-                f"{classes} classes, {shots} pictures: {line}"
-                for classes, shots in product(CLASSES, SHOTS)
-                for line in missed(classes, shots, named.drawn(classes, shots))
-            ]
-    print("\n" + (scale(50, 4, 200) if small else scale(1000, 12, 16000)))
-    for line in lines:
-        print(f"missed: {line}")
-    raise SystemExit(1 if lines and not small else 0)
+            for kind in KINDS:
+                show(named.lines(kind))
 
 
 def tables(cells: Cells, clip: str, only: str) -> Iterator[str]:
-    """Yield the lines of the tables of one kind: "suggestions", "gains" or "controls"."""
-    return Named(cells, clip, SETS.split(","), DRAWS).lines((only,))
+    """Yield the lines of the tables of one of `KINDS`."""
+    return Named(cells, clip, SETS.split(","), DRAWS).lines(only)
 
 
 class Named:
     """The cells of one CLIP, which is loaded when the first cell is measured."""
 
     def __init__(self, cells: Cells, clip: str, sets: Sequence[str], draws: int, *, small: bool = False) -> None:
-        self._cells, self._clip, self._sets, self._draws, self._small = cells, short(clip), sets, draws, small
+        self._cells, self._clip, self._sets, self._draws = cells, short(clip), sets, draws
         self._bed = cache(lambda: bed_of(load_clip(clip), 8 if small else None))
         self._seen = cache(lambda name: encoded(self._bed(), name))
 
-    def lines(self, kinds: Sequence[str] = ("suggestions", "gains", "controls")) -> Iterator[str]:
-        """Yield the lines of tables of these kinds."""
-        for classes in CLASSES:
-            if "suggestions" in kinds:
-                yield from self._suggestions(classes)
-            makers = [make for kind, make in (("gains", gains), ("controls", controls)) if kind in kinds]
-            for shots in SHOTS if makers else ():
-                own = self.drawn(classes, shots)
-                many = len(own["right"])
-                yield from ("", f"{self._clip}, {classes} classes, {shots} pictures of each, {many} cells a row.")
-                for make in makers:
-                    yield from ("", *make(own))
+    def lines(self, kind: str) -> Iterator[str]:
+        """Yield the lines of the tables of one of `KINDS`."""
+        for classes, shots in product(CLASSES, SHOTS):
+            own = self.drawn(classes, shots)
+            many = len(own["right"])
+            yield from ("", f"{self._clip}, {classes} classes, {shots} pictures of each, {many} cells a row.", "")
+            yield from KINDS[kind](own)
 
     def drawn(self, classes: int, shots: int) -> dict[str, list[Cell]]:
         """Return the cells of each kind of names."""
@@ -146,35 +125,12 @@ class Named:
         pictures, items = self._seen(name)
         return drawn_once(self._bed(), pictures, items, np.random.default_rng([draw, classes]), classes, shots)
 
-    def _suggested(self, classes: int, draw: int, name: str) -> dict[str, list[list[int]]]:
-        return suggested(self._bed(), self._seen(name)[0], classes, draw)
-
-    def _suggestions(self, classes: int) -> Iterator[str]:
-        """Yield how many classes get another name suggested, with the baseline template."""
-        title = f"{classes} classes without labels, half of them called wrongly: share with a suggestion, in %"
-        yield from ("", f"{self._clip}, {title}", "")
-        yield "| called by | wrong names | right | candidates of others: wrong | right | accuracy rises | falls |"
-        yield "| --- " * 7 + "|"
-        draws = 1 if classes == CLASSES[0] or self._small else 4
-        found = [
-            self._cells.of(
-                (self._clip, classes, "suggested", draw, name), partial(self._suggested, classes, draw, name)
-            )
-            for name, draw in product(self._sets, range(draws))
-        ]
-        for way in WAYS:
-            counts = np.sum([one[way] for one in found], axis=0)
-            shares = [100 * row[k] / max(row[k + 1], 1) for row in counts for k in (0, 2)]
-            effects = [100 * counts[0, k] / max(counts[0, 0] + counts[0, 2], 1) for k in (4, 5)]
-            yield f"| {way} | " + " | ".join(f"{share:.0f}" for share in (*shares, *effects)) + " |"
-
 
 def cell_of(place: str, labels: Sequence[int], drawings: Sequence[str], kept: dict[str, Any]) -> Cell:
     """Return one draw under names of one kind, from what `measured` kept of it."""
     before = hits_of(kept["given"])
-    over = {row: 100 * (hits_of(kept["given"], kept[row]) - before) for row in (*ROWS, "raw loss")}
-    harm = float(over.pop("raw loss").mean())
-    return Cell(place, tuple(labels), tuple(drawings), over, 100 * float(before.mean()), kept["opened"], harm)
+    over = {row: 100 * (hits_of(kept["given"], kept[row]) - before) for row in ROWS}
+    return Cell(place, tuple(labels), tuple(drawings), over, 100 * float(before.mean()), kept["opened"])
 
 
 def called() -> dict[str, tuple[str, ...]]:
@@ -230,33 +186,31 @@ def drawn_once(
     """
     own = np.sort(rng.permutation(len(bed.called["right"].names))[:classes])
     dealt = np.array([rng.permutation(np.flatnonzero(pictures.labels == label)) for label in own])
-    fits = shots - max(1, shots // 3)
-    learn, fit, other, test = (
-        pictures.part(dealt[:, of].ravel(), own)
-        for of in (slice(shots), slice(fits), slice(fits, shots), slice(LEARN, None))
-    )
+    learn, test = (pictures.part(dealt[:, of].ravel(), own) for of in (slice(shots), slice(LEARN, None)))
     mixed = rng.permutation(learn.labels)
     best = bed.called["right"].texts[chosen(bed, "right", own, learn)][own]
-    of_ways = {way: measured(bed, way, own, (learn, fit, other, test), mixed, best) for way in WAYS}
+    of_ways = {way: measured(bed, way, own, learn, test, mixed, best) for way in WAYS}
     drawings = [items[i].group for i in dealt[:, LEARN:].ravel()]
     return {"labels": own[test.labels].tolist(), "drawings": drawings, **of_ways}
 
 
-def measured(bed: Bed, way: str, own: Any, parts: Sequence[EncodedPictures], mixed: Any, right: Floats) -> Any:
+def measured(
+    bed: Bed, way: str, own: Any, learn: EncodedPictures, test: EncodedPictures, mixed: Any, right: Floats
+) -> Any:
     """Return what a cell holds of classes that are called in one way.
 
-    `given` has the hits under the names as given, each row and `raw loss` the hits gained and lost, and `opened` says
-    which gates opened, in the order of `OPENED`.
+    `given` has the hits under the names as given, each row the hits gained and lost, and `opened` says which gates
+    opened: with the class's candidates, others', and shuffled labels.
 
     Args:
         bed: the CLIP, templates and classes.
         way: a kind of names, see `WAYS`.
         own: the labels of the classes.
-        parts: the pictures that learn, those of them that fit numbers, those that judge the numbers, and the test.
+        learn: the pictures that learn.
+        test: the test pictures.
         mixed: the labels of the pictures that learn, shuffled.
         right: the template found under the right names, float32 (C, D).
     """
-    learn, fit, other, test = parts
     texts, candidates = texts_of(bed, way, own, chosen(bed, way, own, learn))
     given, swapped = texts[: len(own)], naming.exchanged(candidates)
     every = np.arange(len(learn))
@@ -265,23 +219,15 @@ def measured(bed: Bed, way: str, own: Any, parts: Sequence[EncodedPictures], mix
     before = hits(bed, given, test)
     found = naming.find_names(texts, candidates, labelled)
     others = naming.choose_names(texts, swapped, labelled, 0)[0] if found.permuted.opens else every[: len(own)]
-    on = hits(bed, given, other, fit) - hits(bed, given, other)
-    kept = learn if on.mean() > np.sqrt(Sampling.of(len(on), other.labels.tolist()).these(on).value) else None
     rows = {
         "names": hits(bed, texts[found.chosen], test),
-        "offsets": hits(bed, given, test, kept),
-        "both": hits(bed, texts[found.chosen], test, kept),
         "right names": hits(bed, right, test),
         "permuted": hits(bed, texts[others], test),
     }
     none = replace(labelled, labels=mixed)
     shuffled = naming.held_back_gain(texts, candidates, none, every % 2, 0)
-    with patch.object(naming, "best_temperature", lambda *_: 1.0):
-        held = naming.held_back_gain(texts, candidates, none, every % 2, 0)
-        opened = held.loss > held.loss_error
-        raw = hits(bed, texts[naming.choose_names(texts, candidates, none, 0)[0]], test) if opened else before
-    changes = {row: string_of(after, before) for row, after in {**rows, "raw loss": raw}.items()}
-    gates = found.held.opens, found.permuted.opens, shuffled.opens, opened
+    changes = {row: string_of(after, before) for row, after in rows.items()}
+    gates = found.held.opens, found.permuted.opens, shuffled.opens
     return {"given": string_of(before), **changes, "opened": list(map(bool, gates))}
 
 
@@ -304,84 +250,11 @@ def texts_of(bed: Bed, way: str, own: Any, best: int) -> tuple[Floats, list[list
     return np.concatenate([called.texts[best][own], more]), rows
 
 
-def suggested(bed: Bed, pictures: EncodedPictures, classes: int, draw: int) -> dict[str, list[list[int]]]:
-    """Count suggestions without labels, for each kind of names: (2, 6).
-
-    The rows are the candidates and those of other classes. The columns are suggestions for wrong names, wrong names,
-    suggestions for right names, right names, and suggestions that raise and that lower the accuracy.
-    """
-    counted: dict[str, list[list[int]]] = {}
-    for way in WAYS:
-        rng = np.random.default_rng(draw)
-        own = np.sort(rng.permutation(len(bed.called[way].names))[:classes])
-        half = rng.random(classes) < 0.5
-        shown = pictures.part(np.flatnonzero(np.isin(pictures.labels, own)).tolist(), own.tolist())
-        mixed = [bed.called[way if wrong else "right"] for wrong in half]
-        names = [called.names[label] for called, label in zip(mixed, own, strict=True)]
-        given = np.stack([called.texts[0][label] for called, label in zip(mixed, own, strict=True)])
-        right = [bed.called["right"].names[label] for label in own]
-        wrong = np.array([name != true for name, true in zip(names, right, strict=True)])
-        one = Called(tuple(names), given[None])
-        texts, rows = texts_of(replace(bed, called={way: one}), way, np.arange(classes), 0)
-        before = hits(bed, given, shown).mean()
-        counted[way] = []
-        for candidates in (rows, naming.exchanged(rows)):
-            with patch.object(naming, "SUGGESTED", classes):
-                found = naming.suggest(texts, candidates, np.float32(bed.clip.logit_scale) * shown.features)
-            after = []
-            for name in found:
-                changed = given.copy()
-                changed[name.label] = texts[name.row]
-                after.append(hits(bed, changed, shown).mean() - before)
-            met = sum(wrong[name.label] for name in found)
-            ends = sum(np.array(after) > 0), sum(np.array(after) < 0)
-            counts = (met, wrong.sum(), len(found) - met, (~wrong).sum(), *ends)
-            counted[way].append(list(map(int, counts)))
-    return counted
-
-
-def hits(bed: Bed, classes: Floats, pictures: EncodedPictures, fitted: EncodedPictures | None = None) -> Doubles:
-    """Return the hits of pictures, (n,); with `fitted`, numbers of the classes are first fitted to its labels."""
+def hits(bed: Bed, classes: Floats, pictures: EncodedPictures) -> Doubles:
+    """Return the hits of pictures, (n,)."""
     logits = bed.clip.logit_scale * (pictures.features @ classes.T)
-    if fitted is not None:
-        logits = logits + labelled_offsets(bed.clip.logit_scale * (fitted.features @ classes.T), fitted.labels)
     right: Doubles = (logits.argmax(axis=1) == pictures.labels).astype(np.float64)
     return right
-
-
-def labelled_offsets(logits: Floats, labels: Any) -> Floats:
-    """Find the offsets b for which softmax((logits + b) / t) fits labels, with the best t: (n, C) → float32 (C,).
-
-    Either is the best for the other, in turns; more than four moved no number by a hundredth. Each class weighs the
-    same.
-    """
-    offsets, weights = np.zeros(logits.shape[1], dtype=np.float32), class_weights(labels)
-    for _ in range(4):
-        temperature = np.float32(best_temperature(logits + offsets, labels))
-        offsets = temperature * uniform_offsets(logits / temperature, weights)
-    return offsets
-
-
-def scale(classes: int, names: int, pictures: int) -> str:
-    """Time a search for names on random features, in which the second name of each class is the one to find."""
-    rng, width = np.random.default_rng(0), 512
-
-    def unit(rows: Any) -> Floats:
-        made: Floats = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
-        return made
-
-    texts = unit(rng.normal(size=(classes * names, width)))
-    others = classes + (names - 1) * np.arange(classes)
-    labels = np.repeat(np.arange(classes), pictures // classes)
-    noise = rng.normal(size=(len(labels), width)) / np.sqrt(width)
-    features = 100 * unit(0.06 * texts[labels] + 0.2 * texts[others[labels]] + noise)
-    shown = EncodedPictures(features, labels, tuple(map(str, range(len(labels)))))
-    own = [[label, *range(start, start + names - 1)] for label, start in enumerate(others.tolist())]
-    started = time.process_time()
-    found = naming.find_names(texts, own, shown)
-    right = int((found.chosen == others).sum())
-    spent = f"{time.process_time() - started:.1f} seconds of a processor"
-    return f"{classes:,} classes, {names} names of each, {len(labels):,} pictures: {right:,} found in {spent}"
 
 
 if __name__ == "__main__":

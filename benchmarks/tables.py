@@ -1,7 +1,7 @@
 """The tables of the evidence pages, as CSV files in `docs/evidence/tables/`.
 
 `python -m benchmarks.tables` writes those that cells make; nothing is run. Simulations have no cells: `python -m
-benchmarks.openings | python -m benchmarks.tables --keep intervals` keeps the Markdown tables that a command prints.
+benchmarks.coverage | python -m benchmarks.tables --keep intervals` keeps the Markdown tables that a command prints.
 Tables with one header are one file; where a command prints several headers, the files are numbered.
 """
 
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -21,7 +20,6 @@ from benchmarks import (
     domain,
     domain_search,
     few_labels,
-    gains,
     heads,
     label_free,
     names,
@@ -30,13 +28,10 @@ from benchmarks import (
     promising,
 )
 from benchmarks.common import arguments
-from benchmarks.gains import CELLS
 from benchmarks.lab.bed import suite
 from benchmarks.lab.cells import Cells
 from benchmarks.lab.label_free import Asked, measure_all
 from benchmarks.lab.label_free_table import Sets, accuracies, beds_of, differences
-from ipo_prompts.experiments.compare.documents import documents, table_of
-from ipo_prompts.experiments.compare.raw_cells import unpack
 
 FOLDER = Path(__file__).parents[1] / "docs" / "evidence" / "tables"
 WORDS = {
@@ -121,14 +116,9 @@ def control_clips() -> Table:
     return _of({group: claims.by_kind(group) for group in claims.GROUPS})
 
 
-def by_templates() -> Table:
-    """Gains after so many scored templates."""
-    return _of({group: claims.by_templates(group) for group in claims.GROUPS})
-
-
 def with_model() -> Table:
-    """Gains of rows that ask a language model, and of the paper's job."""
-    return _of({"twelve sets, model of 0.5 billion": claims.with_model(), "four sets": claims.paper_job()})
+    """Gains of rows that ask a language model."""
+    return _of({"": claims.with_model()})
 
 
 def readme() -> Table:
@@ -152,40 +142,6 @@ def of_parts(parts: Iterable[tuple[str, Iterable[str]]]) -> Table:
     return table
 
 
-def of_cells(files: dict[str, str]) -> Table:
-    """Gains of all rows of files of cells, with intervals that hold what sets share."""
-    found = []
-    for title, file in files.items():
-        for _, (head, *rows) in read(gains.of_cells(CELLS / f"{file}.jsonl.gz"), title):
-            found.append(
-                (title, [[re.sub("over ipo-default.*", "over the default search", cell) for cell in head], *rows])
-            )
-    (table,) = joined(found, "pictures")
-    return table
-
-
-def of_grid(name: str, columns: Sequence[str]) -> Table:
-    """Values and gains over the baseline template of a grid's rows, by columns of its table."""
-    grid, entries, outcomes = unpack(CELLS / f"{name}.jsonl.gz")
-    made = table_of(grid, entries, outcomes)
-    assert made is not None
-    content = json.loads(documents(grid, made)["table.json"])
-    scope = "average" if len(grid.data) > 1 else grid.data[0]
-    here = [one for one in content["gains"] if (one["scope"], one["other"]) == (scope, "baseline")]
-    over = {(one["method"], one["column"]): one for one in here}
-    head = ["row", *(cell for column in columns for cell in (f"{column}, %", f"{column}, over baseline"))]
-    rows = []
-    for one in (row for row in content["rows"] if row["scope"] == scope):
-        cells = []
-        for column in columns:
-            score, gain = one["scores"].get(column), over.get((one["method"], column))
-            ends = (gain or {}).get("like_these") or gain if scope == "average" else gain
-            cells.append(f"{score['value']:.1f}" if score else "–")
-            cells.append(f"{gain['gain']:+.1f} [{ends['low']:.1f}, {ends['high']:.1f}]" if gain and ends else "–")
-        rows.append([one["method"], *cells])
-    return [head, *rows]
-
-
 def domain_words() -> Table:
     """What the right word gains when it is given by hand."""
     kept = Cells.kept("domain-words")
@@ -205,24 +161,6 @@ def domain_words_search() -> Table:
         "three control CLIPs": [f"plain-{seed}" for seed in range(81, 84)],
     }
     return of_parts((title, domain_search.table(domain_search.lines_of(kept, names))) for title, names in clips.items())
-
-
-def gallery() -> Table:
-    """Templates that `ipo optimize --lm none` found on single sets, with what they gain there."""
-    rows = [["CLIP", "pictures", "template", "baseline, %", "gain"]]
-    for clip in ("demo CLIP", claims.PLAIN[0]):
-        file = CELLS / f"{claims.CLIPS[clip]}.jsonl.gz"
-        _, entries, outcomes = unpack(file)
-        templates = {
-            (entry.cell.data, entry.cell.seed): outcome["templates"][0]["template"]
-            for entry, outcome in zip(entries, outcomes, strict=True)
-            if entry.label == claims.TYPED and not isinstance(outcome, str)
-        }
-        for name in sorted({data for data, _ in templates}):
-            found = gains.rows_of(file, f"{claims.LAST} templates", name.__eq__)
-            cells = [f"{found['baseline'].accuracy:.1f}", found[claims.TYPED].over_baseline]
-            rows.append([clip, name.rpartition(":")[2], templates[name, 0], *cells])
-    return rows
 
 
 def of_script(make: Callable[[Cells, str], Iterable[str]], cells: str, corner: str = "CLIP, sets") -> Table:
@@ -282,26 +220,10 @@ def last_of(make: Callable[[Cells, Sequence[str]], Iterable[str]], cells: str) -
 
 DEMO_CLIP, CONTROL = "embedded", "plain-81"
 """What cells of scripts call the demo CLIP and the control CLIP."""
-DEMO = {
-    "open half of the suite, 17 sets, 3 seeds": "suite",
-    "other half, 16 sets": "suite-held-out",
-    "negatives, 3 seeds": "main-job",
-}
-EARLIER = {
-    "control CLIP of seed 77, 16 sets": "plain-clip",
-    "the same, with a language model": "plain-clip-lm",
-    "former text tower, 16 sets": "former-text-tower",
-}
 TABLES: dict[str, Callable[[], Table]] = {
     "readme": readme,
     "control-clips": control_clips,
-    "control-clips-by-templates": by_templates,
     "control-clips-language-model": with_model,
-    "demo-clip": lambda: of_cells(DEMO),
-    "earlier-clips": lambda: of_cells(EARLIER),
-    "new-classes": lambda: of_grid("suite-base-to-new", ("base", "new", "H")),
-    "retrieval": lambda: of_grid("retrieval", ("test",)),
-    "segmentation": lambda: of_grid("segmentation", ("test",)),
     "domain-words": domain_words,
     "domain-words-search": domain_words_search,
     "heads": lambda: of_script(heads.tables, "heads"),
@@ -312,10 +234,8 @@ TABLES: dict[str, Callable[[], Table]] = {
     "label-free-few-labels": lambda: last_of(few_labels.tables, "label-free-few-labels"),
     "names": lambda: of_names("gains"),
     "names-controls": lambda: of_names("controls"),
-    "names-suggestions": lambda: of_names("suggestions"),
     "offsets": lambda: of_offsets(offsets.gains),
     "offsets-over-centring": lambda: of_offsets(offsets.leads),
-    "gallery": gallery,
     "rejection-scores": rejection("scores"),
     "rejection-estimates": rejection("estimates"),
     "rejection-narrow-names": rejection("narrow"),

@@ -1,4 +1,4 @@
-"""The tables of `benchmarks/names.py`, and the check of its cells against goals that stood before the run."""
+"""The tables of `benchmarks/names.py`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ipo_prompts.metrics.arrays import Doubles
 from ipo_prompts.metrics.sampling import Sampling, t_quantile
 
 WAYS = ("right", "synonyms", "plurals", "hyponyms")
-ROWS = ("names", "offsets", "both", "right names", "permuted")
+ROWS = ("names", "right names", "permuted")
 
 
 @dataclass(frozen=True)
@@ -24,54 +24,26 @@ class Cell:
     gains: dict[str, Doubles]
     given: float
     opened: Sequence[bool]
-    """Whether the gate opened: with the class's candidates, others' (`permuted`), shuffled labels, and by `raw loss`.
-    """
-    raw: float
-    """The change of the test accuracy by the control `raw loss`. The test pictures have their true labels."""
+    """Whether the gate opened: with the class's candidates, others' (`permuted`), and shuffled labels."""
 
 
 def gains(cells: dict[str, list[Cell]]) -> Iterator[str]:
     """Yield the lines of the table of gains, for all kinds of names."""
-    yield "| called by | as given | " + " | ".join(ROWS[:4]) + " | back, of right names' gain | lowest of names |"
-    yield "| --- " * 8 + "|"
+    yield "| called by | as given | " + " | ".join(ROWS[:2]) + " | back, of right names' gain | lowest of names |"
+    yield "| --- " * 6 + "|"
     for way, own in cells.items():
-        over = " | ".join(_bounded(own, row) for row in ROWS[:4])
+        over = " | ".join(_bounded(own, row) for row in ROWS[:2])
         share = "–" if way == "right" else _share(own)
         yield f"| {way} | {np.mean([one.given for one in own]):.1f} | {over} | {share} | {_lowest(own):+.1f} |"
 
 
 def controls(cells: dict[str, list[Cell]]) -> Iterator[str]:
     """Yield the lines of the table of controls."""
-    yield "| called by | opened | permuted: opened | gain | shuffled: opened | raw loss: opened | gain |"
-    yield "| --- " * 7 + "|"
+    yield "| called by | opened | permuted: opened | gain | shuffled: opened |"
+    yield "| --- " * 5 + "|"
     for way, own in cells.items():
-        met, of_others, shuffled, raw = (f"{n} of {len(own)}" for n in np.sum([one.opened for one in own], axis=0))
-        harm, permuted = np.mean([one.raw for one in own]), _bounded(own, "permuted")
-        yield f"| {way} | {met} | {of_others} | {permuted} | {shuffled} | {raw} | {harm:+.1f} |"
-
-
-def missed(classes: int, shots: int, cells: dict[str, list[Cell]]) -> list[str]:
-    """Return the goals that are missed."""
-    gain = {way: _mean(own, "names") for way, own in cells.items()}
-    harm, lowest = (-0.3, -1.5) if classes == 68 else (-0.3, -5.0)
-    goals = {
-        f"right names gain {gain['right']:+.2f}, {harm} was the goal": gain["right"] >= harm,
-        f"a cell of right names at {_lowest(cells['right']):+.2f}, {lowest} was the goal": _lowest(cells["right"])
-        >= lowest - 1e-9,
-        "the gate opens on shuffled labels": not any(one.opened[2] for own in cells.values() for one in own),
-    }
-    for way in WAYS[1:]:
-        back, other = gain[way] / _mean(cells[way], "right names"), _mean(cells[way], "permuted")
-        if classes == 68:
-            least = 0.7 if shots == 6 else 0.4
-            goals[f"{back:.0%} of the gain is back at {way}, {least:.0%} was the goal"] = back >= least
-            goals[f"permuted candidates do {other:+.2f} at {way}, less than 0.7 was the goal"] = abs(other) < 0.7
-        elif shots == 6:
-            goals[f"permuted candidates gain {other:+.2f} at {way}, half of {gain[way]:+.2f}"] = other < gain[way] / 2
-    if (classes, shots) == (68, 6):
-        lead = gain["hyponyms"] - _mean(cells["hyponyms"], "offsets")
-        goals[f"names lead offsets by {lead:+.1f} at hyponyms, 15 was the goal"] = lead > 15
-    return [goal for goal, reached in goals.items() if not reached]
+        met, of_others, shuffled = (f"{n} of {len(own)}" for n in np.sum([one.opened for one in own], axis=0))
+        yield f"| {way} | {met} | {of_others} | {_bounded(own, 'permuted')} | {shuffled} |"
 
 
 def _mean(cells: Sequence[Cell], row: str) -> float:

@@ -22,7 +22,7 @@ from ipo_prompts.experiments.compare.tables.table import build_table
 from ipo_prompts.experiments.compare.tables.words import verdicts
 from support.scored_cells import SKILLS, gain_of, make_cells
 
-CELLS = Path(__file__).parents[3] / "docs" / "evidence/cells/main-job.jsonl.gz"
+CELLS = Path(__file__).parents[3] / "docs" / "evidence/cells/claims-plain-77-lm.jsonl.gz"
 DATA = ("a1", "a2", "a3")
 
 
