@@ -5,7 +5,7 @@ item, which is tried again.
 
 Sums of floating-point numbers depend on the number of threads, and so do even the replies of a local language model.
 So every executor sets the number of threads before an item begins. Compare outcomes of two executors only at the same
-number of threads: give `threads`, or set OMP_NUM_THREADS.
+number of threads: set OMP_NUM_THREADS.
 """
 
 from __future__ import annotations
@@ -232,20 +232,20 @@ def _attempt_on_ray(function: Callable[[Any], Any], item: Any, threads: int) -> 
 Executor = Here | Ray
 
 
-def make_executor(spec: str, threads: int | None = None, gpus: float | None = None) -> Executor:
+def make_executor(spec: str, gpus: float | None = None) -> Executor:
     """Return the executor that a specification names; nothing is started yet.
+
+    Each item computes with OMP_NUM_THREADS threads. If that is not set, `here` uses all cores, and Ray one for an item.
 
     Args:
         spec: `here`, `ray` (on this machine) or `ray:ADDRESS` (an existing cluster).
-        threads: the number of threads for each item. None takes OMP_NUM_THREADS. If that is not set, either, `here`
-            uses all cores for each item, and Ray uses one core.
         gpus: see `Ray`.
 
     Raises:
         InputError: there is no such executor, Ray is not installed, or `gpus` is no share or not for Ray.
     """
-    if threads is None and os.environ.get("OMP_NUM_THREADS", "").isdecimal():
-        threads = max(1, int(os.environ["OMP_NUM_THREADS"]))
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    threads = max(1, int(asked)) if asked.isdecimal() else None
     kind, colon, rest = spec.partition(":")
     if gpus is not None and (kind != "ray" or not 0 <= gpus <= 1):
         raise InputError("--gpu-share is for the executor ray, and from 0 to 1: a cell uses one GPU at most.")

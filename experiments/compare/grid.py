@@ -24,7 +24,7 @@ from ipo_prompts.experiments.run.config import CHOSEN, dotted, nested, overlaid
 from ipo_prompts.experiments.run.config import settings as settings_of_a_run
 from ipo_prompts.experiments.run.files import Content
 from ipo_prompts.experiments.run.reading import allow_typed, read_settings, read_words
-from ipo_prompts.metrics.errors import InputError, did_you_mean
+from ipo_prompts.metrics.errors import InputError, did_you_mean, input_error
 from ipo_prompts.metrics.files import read_bytes
 from ipo_prompts.programs.record.trust import SEAL, own_settings, refuse_foreign, seal
 
@@ -33,8 +33,6 @@ GRID_FILE, CELLS = "grid.yaml", "cells"
 """Names in a grid's folder: the file with the complete grid, and the folder of the cells."""
 _SEALED = "# begun here, by its seal: "
 """First line of the file of a grid that was begun on this machine."""
-MOST = 1_000
-"""The most data sets, targets, rows and seeds of a grid, so that a typing error does not cost a week."""
 LONGEST_NAME = 100
 """The most characters of a folder's name; file systems allow 255 bytes."""
 
@@ -57,10 +55,10 @@ class GridConfig(Content):
 
     title: str
     protocol: str
-    data: list[str] = Field(min_length=1, max_length=MOST)
-    targets: list[str] = Field([], max_length=MOST)
-    methods: list[Variant] = Field(min_length=1, max_length=MOST)
-    seeds: list[int] = Field(min_length=1, max_length=MOST)
+    data: list[str] = Field(min_length=1)
+    targets: list[str] = Field([])
+    methods: list[Variant] = Field(min_length=1)
+    seeds: list[int] = Field(min_length=1)
     reference: str = "baseline"
     published: str | None = None
     settings: dict[str, Any] = Field({})
@@ -85,7 +83,7 @@ class GridConfig(Content):
         """Turn a number N into the seeds 0 … N-1."""
         if not isinstance(seeds, int) or isinstance(seeds, bool):
             return cls._listed(seeds)
-        return list(range(min(seeds, MOST + 1)))  # MOST + 1 seeds are refused by the field's limit
+        return list(range(seeds))
 
     @field_validator("data", "targets")
     @classmethod
@@ -150,7 +148,7 @@ def load_grid(name: str, words: Sequence[str] = ()) -> GridConfig:
     try:
         grid = GridConfig.model_validate(values)
     except ValidationError as error:
-        raise InputError(_worded(error, name)) from error
+        raise _worded(error, name) from error
     allow_typed(nested(read_words(words)))
     ours = file.name == GRID_FILE and (file.parent / CELLS).is_dir()
     code: list[tuple[Any, str, object]] = [(PROTOCOLS, "protocol", grid.protocol)]
@@ -225,16 +223,14 @@ def _with_words(values: dict[str, Any], words: Sequence[str]) -> dict[str, Any]:
     return values
 
 
-def _worded(error: ValidationError, name: str) -> str:
+def _worded(error: ValidationError, name: str) -> InputError:
     # Report an unknown key before a missing key: a misspelt key causes both errors.
-    first = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
-    *parents, key = first["loc"] or ("the grid",)
-    if first["type"] == "extra_forbidden":
-        known = Variant.model_fields if parents else GridConfig.model_fields
-        return f"unknown key {str(key)!r} in {name}{did_you_mean(str(key), known)}."
-    message = first["msg"].removeprefix("Value error, ").removesuffix(".")
-    where = ".".join(str(part) for part in (*parents, key))
-    return f"{where} in {name} is wrong: {message[:1].lower()}{message[1:]}."
+    for one in error.errors():
+        if one["type"] == "extra_forbidden":
+            *parents, key = one["loc"]
+            known = Variant.model_fields if parents else GridConfig.model_fields
+            return InputError(f"unknown key {str(key)!r} in {name}{did_you_mean(str(key), known)}.")
+    return input_error(error, name)
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,8 @@ from typing import Any, Literal
 from pydantic import Field
 
 from ipo_prompts.experiments.compare import cell as cells
-from ipo_prompts.experiments.compare.cell import Result, Text, read_line
-from ipo_prompts.experiments.compare.grid import MOST, GridCell, GridConfig, entries
+from ipo_prompts.experiments.compare.cell import Result, read_line
+from ipo_prompts.experiments.compare.grid import GridCell, GridConfig, entries
 from ipo_prompts.experiments.compare.methods import METHODS
 from ipo_prompts.experiments.compare.methods.base import Recorded
 from ipo_prompts.experiments.run.files import Content, content_of, write_bytes
@@ -44,10 +44,10 @@ class Heading(Content):
     """
 
     schema_: Literal[2] = Field(2, alias="schema")
-    ipo: Text
+    ipo: str
     grid: GridConfig
-    rows: dict[Text, Recorded] = Field({}, max_length=MOST)
-    gaps: dict[str, Text] = Field({})
+    rows: dict[str, Recorded] = Field({})
+    gaps: dict[str, str] = Field({})
 
 
 def pack(grid: GridConfig, found: Sequence[GridCell], outcomes: Sequence[dict[str, Any] | str]) -> bytes:

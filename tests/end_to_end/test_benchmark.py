@@ -301,14 +301,6 @@ def test_a_cell_that_fails_stops_no_other_and_the_same_command_runs_it_again(
     assert not trace.exists()
 
 
-def test_when_every_cell_fails_there_is_no_table(bench: Bench, here: Here) -> None:
-    bench.server.fresh().behave = lambda asked: error(500, "no luck")
-    ended = here("hopeless", "seeds=1", "reference=ipo-default", methods="ipo-default")
-    assert (ended.code, ended.out) == (1, "")
-    assert "ipo-default  seed 0 failed" in ended.sentence
-    assert not (bench.folder / "hopeless" / "table.md").exists()
-
-
 PRICED = "openai/gpt-4o-mini"
 
 
@@ -332,25 +324,6 @@ def test_a_budget_stops_the_grid_and_a_larger_one_goes_on(bench: Bench, here: He
     assert here("limited", "--budget-usd=1", methods=rows, lm=PRICED).code == 0
     assert bench.tables("limited") == bench.tables("unlimited")
     assert Counter(asked.same for asked in server.asked) == requests
-
-
-def test_what_a_failed_cell_has_cost_counts(bench: Bench, here: Here) -> None:
-    server = bench.server.fresh()
-    server.behave = lambda asked: good(asked) if asked.number == 0 else error(500, "no luck")
-    ended = here("costly", "seeds=3", "--budget-usd=0.00001", methods="baseline,ipo-default", lm=PRICED)
-    assert ended.code == 3
-    assert "ipo-default  seed 0 failed" in ended.sentence and "4 of 6 are left" in ended.err
-
-
-def test_json_is_one_document_and_quiet_is_quiet(bench: Bench, here: Here) -> None:
-    ended = here("plain", "seeds=1", "--json", "--quiet", methods="baseline,class-name")
-    assert ended.code == 0
-    assert json.loads(ended.out)["protocol"] == "base-to-new"
-    assert ended.out == (bench.folder / "plain" / "table.json").read_text()
-    assert ended.err == ""
-    again = here("plain", "seeds=1", methods="baseline,class-name")
-    assert again.out == (bench.folder / "plain" / "table.md").read_text()
-    assert len(again.err.splitlines()) == 1, "nothing was left to do"
 
 
 def test_another_grid_in_the_same_folder_is_refused_and_leaves_it_as_it_was(bench: Bench, here: Here) -> None:
@@ -379,17 +352,3 @@ def test_a_dry_run_counts_and_touches_nothing(bench: Bench, here: Here, monkeypa
     assert f"together: {CELLS} cells, 8 calls, " in text and "price unknown" in text and "minutes" in text
     assert not (bench.folder / "dry").exists()
     assert server.asked == [] and opened == []
-
-
-def test_a_dry_run_leaves_out_what_is_done(bench: Bench, here: Here) -> None:
-    bench.server.fresh()
-    assert here("half", "seeds=1", methods="baseline,no-history").code == 0
-    rows = json.loads(here("half", "--dry-run", "--json", methods="baseline,no-history").out)["rows"]
-    assert rows["no-history"]["finished"] == 1 and rows["no-history"]["calls"] == 2
-
-
-@pytest.mark.parametrize(("usd", "why"), [("1", "the price of openai/test-model is not known"), ("0", "above 0")])
-def test_a_budget_that_cannot_be_kept_is_refused(bench: Bench, here: Here, usd: str, why: str) -> None:
-    ended = here("unpriced", f"--budget-usd={usd}")
-    assert ended.code == 2 and why in ended.sentence
-    assert not (bench.folder / "unpriced").exists()

@@ -24,9 +24,7 @@ from ipo_prompts.metrics.classification import ClipReward
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.features import FeatureStore
 from ipo_prompts.metrics.registry import Registry
-from ipo_prompts.metrics.reward import Judged
 from ipo_prompts.programs.classifier import TemplateClassifier
-from ipo_prompts.programs.strategies import STRATEGIES
 from ipo_prompts.programs.strategies.base import Known, Models
 from ipo_prompts.programs.templates.admission import Desk
 from support.runs import Ended, copy_pictures, ipo
@@ -50,22 +48,6 @@ class Repeating:
     def ask(self, known: Known, desk: Desk) -> None:
         desk.admit(f"a {self.word} of a <CLASS>.")
         desk.finish("it knows one template")
-
-
-class Plain:
-    """A strategy as one of a user's own is: without settings."""
-
-    def ask(self, known: Known, desk: Desk) -> None:
-        desk.admit("a negative of a <CLASS>.")
-
-
-class Halved(ClipReward):
-    """A reward as one of a user's own is."""
-
-    measure = "half the accuracy"
-
-    def judge(self, logits: Any, pictures: Any) -> Judged:
-        return Judged(super().judge(logits, pictures).hits / 2)
 
 
 class Misses(Classification):
@@ -161,58 +143,6 @@ def test_the_method_and_the_source_of_the_page_are_a_file_and_a_line_each(
     assert json.loads(cell.read_text())["budget"]["scored_only"] == 4
 
 
-def test_a_plain_strategy_and_a_plain_reward_are_listed_as_they_are(
-    table: Callable[..., dict[str, float]], register: Callable[..., None]
-) -> None:
-    register(STRATEGIES, "ipo_prompts.programs.strategies", Plain)
-    register(REWARDS, "ipo_prompts.experiments.tasks", Halved)
-    mine = {"label": "mine", "method": "ipo-default", "settings": {"strategy": "toy"}}
-    values = table(["baseline", mine], "half the accuracy", reward="toy")
-    assert values.keys() == {"baseline", "mine"} and max(values.values()) <= 50
-
-
-def test_help_imports_no_listed_file(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
-    """Whatever such files import, help does not wait for it: here they are not even there."""
-    for registry in (STRATEGIES, REWARDS):
-        monkeypatch.setitem(registry._homes, "toy", "absent:Toy")
-    monkeypatch.setitem(SOURCES, "toy", Source("absent:gather", "toy:PATH"))
-    for words in (["--help"], ["optimize", "--help"], ["data", "list"], ["benchmark", "--help"]):
-        assert ipo(capfd, *words).code == 0
-    told = ipo(capfd, "optimize", "--strategy=history", "reward=retrieval", "--help").out
-    assert "strategy.size=12" in told and "reward.k=1" in told and "strategy.words" not in told
-    assert "strategy.words=2" in ipo(capfd, "optimize", "--help").out
-
-
-def test_a_strategy_is_its_class_and_its_line(
-    table: Callable[..., dict[str, float]], register: Callable[..., None]
-) -> None:
-    register(STRATEGIES, "ipo_prompts.programs.strategies", Repeating)
-    rows = [
-        {"label": "mine", "method": "ipo-default", "settings": {"strategy": "toy"}},
-        {"label": "negatives", "method": "ipo-default", "settings": {"strategy": "toy", "strategy.word": "negative"}},
-    ]
-    table(["baseline", *rows], selection="search", selection_shots=0)
-    found = [
-        json.loads(file.read_text())["budget"]["proposals"]
-        for file in sorted(Path("runs/toy/cells").rglob("cell.json"))
-    ]
-    assert found == [0, 1, 1]
-    asked = [file.read_text() for file in sorted(Path("runs/toy/cells").rglob("journal.jsonl"))]
-    assert "a plain of a <CLASS>." in asked[0] and "a negative of a <CLASS>." in asked[1]
-
-
-def test_a_reward_is_its_class_and_its_line(
-    table: Callable[..., dict[str, float]], register: Callable[..., None]
-) -> None:
-    register(REWARDS, "ipo_prompts.experiments.tasks", Misses)
-    plain = table(["baseline", "ensemble-80", "best-of-80"])
-    Path("runs").rename("before")
-    misses = table(["baseline", "ensemble-80", "best-of-80"], "miss rate", reward="toy")
-    assert misses["baseline"] < plain["baseline"], "the picture's own class is the least likely to look the least alike"
-    (text,) = Path("runs").rglob("table.md")
-    assert "few-shot, miss rate over specimens" in text.read_text()
-
-
 def test_an_own_score_decides_in_every_row_and_what_it_does_not_score_is_absent(
     table: Callable[..., dict[str, float]], register: Callable[..., None]
 ) -> None:
@@ -226,19 +156,6 @@ def test_an_own_score_decides_in_every_row_and_what_it_does_not_score_is_absent(
     assert set(plain) - set(misses) == {"ensemble-80", "class-mean"}, "one template is not all that these are"
     (text,) = Path("runs").rglob("table.md")
     assert "this reward scores single templates only" in text.read_text()
-
-
-class Merged(Classification):
-    """A reward whose units have other labels than the pictures have."""
-
-    def reward(
-        self, clip: Clip, class_names: Sequence[str], store: FeatureStore, also_fit: Sequence[str] = ()
-    ) -> ClipReward:
-        class Coarse(ClipReward):
-            def encode(self, pictures: Any, labels: Any, groups: Any = None, progress: Any = None) -> Any:
-                return super().encode(pictures, [label // 2 * 2 for label in labels], groups, progress)
-
-        return Coarse(clip, class_names, store, also_fit)
 
 
 @pytest.fixture()
@@ -267,16 +184,6 @@ def optimise(
         return ipo(capfd, "optimize", *shared, "--out=run", *words)
 
     return run
-
-
-def test_units_that_are_not_the_pictures_fit_no_probabilities(
-    optimise: Callable[..., Ended], calibrated: list[int]
-) -> None:
-    ended = optimise(Merged)
-    assert ended.code == 0, ended.err
-    assert calibrated == []
-    found = json.loads(Path("run/result.json").read_text())["baselines"]
-    assert found["class_mean"] is None and found["guessing"] > 0, "some classes have no unit"
 
 
 def test_a_run_says_what_it_leaves_out_for_its_own_reward(

@@ -22,21 +22,6 @@ def test_rows_are_in_the_order_of_held_back_pictures_whatever_the_test_says() ->
     assert not by_settings(build_table(cells), {"size=0": own["size=0"]}), "one row compares nothing"
 
 
-def test_many_numbers_of_a_setting_are_told_by_their_rank_correlation() -> None:
-    skills = {"baseline": 0.0, **{f"t={number}": number / 10 for number in range(9)}}
-    cells = make_cells(("embedded:a",), skills, seeds=1, sides=("test",), protocol="few-shot")
-    for cell in cells:
-        number = cell["cell"]["method"].partition("=")[2]
-        cell["choice"] = {"gain": -int(number) / 100} if number else None
-    own = {name: {"t": int(name[2:]), "half": int(name[2:]) % 2} for name in skills if name != "baseline"}
-    *_, (_, *effects) = by_settings(build_table(cells), own)
-    assert effects == [
-        ["t", "0 to 8", "9", "rank correlation -1.00"],
-        ["half", "0", "5", "-4.00"],
-        ["half", "1", "4", "-4.00"],
-    ]
-
-
 def test_it_is_said_which_setting_and_which_seed_moved_nothing() -> None:
     own = {f"{d}, {s}": {"describer": d, "strategy.size": s} for d in ("clip", "none") for s in (0, 5)}
     skills = {"baseline": 0.0} | {name: 0.5 + of["strategy.size"] for name, of in own.items()}

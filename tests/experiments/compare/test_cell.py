@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import pickle
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,7 +13,6 @@ import pytest
 from ipo_prompts.experiments.compare import cell as cells_of
 from ipo_prompts.experiments.compare.cell import Cell, run_cell, run_config, shared_config
 from ipo_prompts.experiments.compare.methods import METHODS
-from ipo_prompts.experiments.compare.protocols import PROTOCOLS
 from ipo_prompts.experiments.data import draw, load_data
 from ipo_prompts.experiments.embedded import PICTURES_DIR
 from ipo_prompts.metrics.classification import ClipReward
@@ -143,14 +141,6 @@ def test_the_baselines_cell_agrees_with_ipo_evaluate(
     assert found["classes"] == 68 and len(set(found["labels"])) == 68
     assert found["draws"] is None  # no variants
     assert found["split"] == data.split
-
-
-def test_the_pool_of_80_must_fit_the_targets_class_names_too(six: str, tmp_path: Path, clip: Clip) -> None:
-    """As a search's templates must: else the one that is chosen may not fit the target, and the cell fails."""
-    for name in (" ".join("a" * (clip.context_length - 8)), "b"):
-        shutil.copytree(PICTURES_DIR / "a" / "cat", tmp_path / "long" / name)
-    found = run_cell(cell(six, "best-of-80", "cross-dataset", targets=[f"folder:{tmp_path}/long"]), tmp_path / "cell")
-    assert 0 < found["budget"]["scored_only"] < 79
 
 
 def test_every_method_is_evaluated_on_the_same_pictures(
@@ -284,20 +274,6 @@ def test_a_killed_cell_resumes_and_ends_in_the_same_bytes(
     assert (tmp_path / "killed" / "cell.json").read_bytes() == (tmp_path / "whole" / "cell.json").read_bytes()
 
 
-def test_a_search_that_ended_before_its_cell_did_is_not_made_again(
-    six: str, tmp_path: Path, language_model: Callable[..., Any]
-) -> None:
-    this = cell(six, "ipo-default")
-    language_model()
-    run_cell(this, tmp_path)
-    bytes_ = (tmp_path / "cell.json").read_bytes()
-    (tmp_path / "cell.json").unlink()
-    engine = language_model("never asked")
-    run_cell(this, tmp_path)
-    assert engine.requests == []
-    assert (tmp_path / "cell.json").read_bytes() == bytes_
-
-
 def test_replies_from_the_cache_count_in_full(
     six: str, tmp_path: Path, language_model: Callable[..., Any], as_list: Callable[..., str]
 ) -> None:
@@ -340,16 +316,6 @@ def test_a_finished_cell_is_read_back_and_another_one_refused(
             run_cell(cell(six), tmp_path)
 
 
-def test_a_run_of_another_configuration_is_not_taken_for_this_cells(
-    six: str, tmp_path: Path, language_model: Callable[..., Any]
-) -> None:
-    language_model()
-    run_cell(cell(six, "ipo-default"), tmp_path)
-    (tmp_path / "cell.json").unlink()
-    with pytest.raises(InputError, match="holds a run with another strategy; choose another folder"):
-        run_cell(cell(six, "no-history"), tmp_path)
-
-
 def test_other_data_sets_are_tested_with_their_own_classes(
     six: str, pictures: Callable[..., str], tmp_path: Path, clip: Clip
 ) -> None:
@@ -373,14 +339,6 @@ def test_a_shifted_data_set_may_hold_a_part_of_the_classes(
     with pytest.raises(InputError, match=r"strange has the class 'apple'; use cross-dataset"):
         run_cell(cell(six, "baseline", "domain-generalization", targets=[strange]), tmp_path / "other")
     assert not (tmp_path / "other").exists()
-
-
-def test_methods_without_a_language_model_need_none(six: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
-    for method in ("baseline", "best-of-80", "class-mean"):
-        run_cell(cell(six, method, lm="openai/gpt-4o-mini"), tmp_path / method)
-    with pytest.raises(InputError, match="needs OPENAI_API_KEY"):
-        run_cell(cell(six, "ipo-default", lm="openai/gpt-4o-mini"), tmp_path / "ipo")
 
 
 @pytest.mark.parametrize(
@@ -417,51 +375,3 @@ def test_a_setting_of_the_grid_wins_over_a_preset_but_not_over_what_makes_a_cont
     sizes = {method: config and config.strategy.get("size") for method, config in configs.items()}
     assert sizes == {**dict.fromkeys(SEARCHES, 5), "no-history": None}
     assert run_config(cell("embedded", "class-mean")) is None
-
-
-def test_a_cell_is_a_plain_value() -> None:
-    this = cell("embedded", targets=["embedded:b"])
-    assert pickle.loads(pickle.dumps(this)) == this
-    assert hash(this) == hash(cell("embedded", targets=["embedded:b"]))
-    assert json.loads(json.dumps(this.record())) == this.record()
-
-
-@pytest.mark.parametrize(
-    ("change", "sentence"),
-    [
-        ({"protocol": "few-shots"}, r"no protocol 'few-shots' \(did you mean few-shot\?\); there are: base-to-new"),
-        ({"method": "ipo-defualt"}, r"no method 'ipo-defualt' \(did you mean ipo-default\?\)"),
-        ({"protocol": "base-to-new", "data": "three"}, "has 3 classes and base-to-new needs at least 4"),
-        ({"stps": 3}, "unknown key 'stps' in the settings of the grid; did you mean 'steps'"),
-        (
-            {"method": "vocabulary", "names": "search"},
-            "names is settled at the end of a search, and vocabulary is none",
-        ),
-        ({"steps": 0}, "steps in the settings of the grid is wrong"),
-        ({"classes": "all"}, "classes is set by the cell and its method"),
-        ({"patience": 3}, "patience is set by the cell and its method"),
-        ({"opened": 1}, "opened is set by the cell and its method"),
-        ({"budget_usd": 1}, "budget_usd would give methods different budgets"),
-        ({"targets": ["embedded:b"]}, "few-shot and base-to-new test on the data set that is learnt"),
-        ({"protocol": "cross-dataset"}, "test on other data sets; name them as targets"),
-        ({"protocol": "cross-dataset", "targets": ["three", "three"]}, "two data sets are called 'folder:three'"),
-        (
-            {"protocol": "cross-dataset", "data": "three", "targets": ["three"]},
-            "two data sets are called 'folder:three'",
-        ),
-    ],
-)
-def test_bad_cells_are_one_sentence_and_leave_nothing(
-    change: dict[str, Any], sentence: str, six: str, pictures: Callable[..., str], tmp_path: Path
-) -> None:
-    three = pictures("three", "apple", "tree", "moon")
-    given = {"data": six, **change}
-    given["data"] = three if given["data"] == "three" else given["data"]
-    given["targets"] = [three if target == "three" else target for target in given.get("targets", ())]
-    with pytest.raises(InputError, match=sentence):
-        run_cell(cell(**given), tmp_path / "cell")
-    assert not (tmp_path / "cell").exists()
-
-
-def test_every_protocol_has_its_name() -> None:
-    assert list(PROTOCOLS) == ["base-to-new", "cross-dataset", "domain-generalization", "few-shot", "cross-clip"]

@@ -14,14 +14,12 @@ from safetensors.torch import load_file, save_file
 
 from ipo_prompts.experiments.compare import cell as cells
 from ipo_prompts.experiments.compare.cell import Cell, run_cell
-from ipo_prompts.experiments.compare.grid import load_grid
 from ipo_prompts.experiments.compare.tables.table import build_table
 from ipo_prompts.experiments.compare.tables.words import notes
 from ipo_prompts.experiments.data import load_data
 from ipo_prompts.experiments.embedded import MODEL_DIR, PICTURES_DIR
 from ipo_prompts.metrics.classification import ClipReward
 from ipo_prompts.metrics.clip import Clip, load_clip
-from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.features import FeatureStore
 
 DATA = "embedded:small+faded"
@@ -66,24 +64,6 @@ def test_what_was_searched_with_one_clip_is_scored_with_both(other: str, tmp_pat
     table = build_table(list(found.values())[:1], reference="phrases")
     assert set(table.columns) == {"embedded", other}
     assert theirs[other]["n"] == ours["embedded"]["n"] == len(data.test)
-
-
-def test_what_is_no_text_stays_with_its_clip(other: str, tmp_path: Path) -> None:
-    content = run_cell(cell("class-mean", "embedded", other), tmp_path / "cell")
-    assert list(content["scores"]) == ["embedded"]
-    assert content["gaps"] == {other: "it is no text alone, and only text can be carried over to another CLIP"}
-
-
-@pytest.mark.parametrize(("targets", "said"), [((), "name the CLIPs as targets"), (("ViT-B-61/openai",), "ViT-B-61")])
-def test_clips_that_cannot_be_are_one_sentence(targets: tuple[str, ...], said: str, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=said):
-        run_cell(Cell("cross-clip", DATA, "baseline", 0, targets, tuple(FEW.items())), tmp_path / "cell")
-
-
-def test_a_grid_of_it_ships() -> None:
-    grid = load_grid("clips")
-    searched = {row.settings["clip"] for row in grid.methods if row.method == "ipo-default"}
-    assert grid.protocol == "cross-clip" and searched == set(grid.targets)
 
 
 def test_the_other_clip_sees_the_pictures_with_its_own_eyes(

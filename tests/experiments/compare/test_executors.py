@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -12,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from ipo_prompts.experiments.compare.executors import DIED, Executor, Failure, Ray, make_executor
-from ipo_prompts.metrics.errors import InputError, to_install
+from ipo_prompts.experiments.compare.executors import DIED, Executor, Failure, Here, Ray, make_executor
+from ipo_prompts.metrics.errors import InputError
 from support.cells import cell, sums, threads, visible
 
 
@@ -66,11 +65,6 @@ def run(executor: Executor, function: Any, work: Sequence[Any]) -> list[Any]:
     return [told[index] for index in range(len(work))]
 
 
-def test_a_cluster_that_is_not_there_is_one_sentence() -> None:
-    with pytest.raises(InputError, match="cannot reach Ray at nowhere"):
-        run(make_executor("ray:nowhere"), cell, [{"value": 1}])
-
-
 def test_here(tmp_path: Path) -> None:
     outcomes = run(make_executor("here"), cell, items(tmp_path, "here", deaths=False))
     assert outcomes == WANTED
@@ -99,7 +93,7 @@ def test_items_compute_with_the_threads_that_were_asked_for() -> None:
 
     before = torch.get_num_threads()
     assert run(make_executor("here"), threads, [0]) == [("1", 1)]
-    assert run(make_executor("here", threads=2), threads, [0]) == [("2", 2)]
+    assert run(Here(2), threads, [0]) == [("2", 2)]
     assert (os.environ["OMP_NUM_THREADS"], torch.get_num_threads()) == ("1", before)
 
 
@@ -109,17 +103,6 @@ def test_an_unknown_executor_is_one_sentence(spec: str) -> None:
         make_executor(spec)
 
 
-def test_without_ray_it_is_said_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(InputError, match=re.escape(to_install("ray"))):
-        make_executor("ray")
-
-
-def test_a_task_that_no_machine_can_hold_does_not_wait_for_ever(local_ray: None) -> None:
-    with pytest.raises(InputError, match="asks for 1000 cores and 1 GPU and no machine of the Ray cluster has that"):
-        run(make_executor("ray", threads=1000), cell, [{"value": 1}])
-
-
 def test_ray_gives_each_cell_a_gpu_or_the_share_that_is_asked_for(local_ray: None) -> None:
     work = [{"value": value} for value in range(3)]
     assert set(run(make_executor("ray"), visible, work)) <= {"0", "1"}
@@ -127,19 +110,3 @@ def test_ray_gives_each_cell_a_gpu_or_the_share_that_is_asked_for(local_ray: Non
     cores = os.cpu_count() or 1
     assert f"{min(8, cores)} cells at once, each" in make_executor("ray", gpus=0.25).places()
     assert f"{cores} cells at once, each with 1 cores, without GPU" in make_executor("ray", gpus=0).places()
-
-
-def test_a_share_where_there_is_no_gpu_is_refused(local_ray: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    import ray
-
-    nodes = [{**node, "Resources": {"CPU": 4.0}} for node in ray.nodes()]
-    monkeypatch.setattr(ray, "nodes", lambda: nodes)
-    assert "4 cells at once, each with 1 cores, without GPU" in make_executor("ray").places()
-    with pytest.raises(InputError, match=r"1 cores and 0.5 GPU and no machine .* 0 GPUs\); lower .* or --gpu-share"):
-        run(make_executor("ray", gpus=0.5), cell, [{"value": 1}])
-
-
-@pytest.mark.parametrize(("spec", "gpus"), [("here", 1.0), ("ray", -1.0), ("ray", 2.0)])
-def test_what_is_no_share_of_a_gpu_is_one_sentence(spec: str, gpus: float) -> None:
-    with pytest.raises(InputError, match="--gpu-share is for the executor ray, and from 0 to 1"):
-        make_executor(spec, gpus=gpus)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,6 @@ from ipo_prompts.experiments.compare.methods.base import Absent, Budget, Lesson,
 from ipo_prompts.experiments.compare.methods.given import single_phrases
 from ipo_prompts.experiments.compare.methods.search import LanguageModelSearch
 from ipo_prompts.experiments.run.reading import build
-from ipo_prompts.metrics.classification import ClipReward
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.template import BASELINE, SLOT, imagenet_templates
 from ipo_prompts.metrics.text_tower import encode_templates
@@ -26,11 +24,6 @@ NAMES = ["cat", "birthday cake", "hot_dog"]
 
 def encoded(lesson: Lesson, part: str) -> Any:
     return getattr(lesson.prepared, part).units
-
-
-def rewarded(lesson: Lesson, clip: Clip, class_names: Sequence[str]) -> Lesson:
-    """Give a lesson another CLIP or other classes."""
-    return replace(lesson, prepared=replace(lesson.prepared, clip=clip, reward=ClipReward(clip, class_names)))
 
 
 def all_methods() -> list[tuple[str, Method]]:
@@ -91,14 +84,6 @@ def test_ensemble_80_is_open_clips_zero_shot_classifier(clip: Clip, lesson: Call
     theirs = build_zero_shot_classifier(clip.model, clip.tokenizer, NAMES[:2], OPENAI_IMAGENET_TEMPLATES)
     ours = METHODS.find("ensemble-80").fit(lesson()).class_embeddings(NAMES[:2])
     assert np.abs(ours - theirs.numpy().T).max() < 1e-5
-
-
-def test_class_embeddings_are_made_once_for_the_same_classes(lesson: Callable[..., Lesson]) -> None:
-    fitted = METHODS.find("ensemble-80").fit(lesson())
-    made = fitted.embeddings_of(NAMES[:2])
-    assert fitted.embeddings_of(tuple(NAMES[:2])) is made
-    assert np.array_equal(made, fitted.class_embeddings(NAMES[:2]))
-    assert np.array_equal(fitted.embeddings_of(NAMES[1:3])[0], fitted.class_embeddings(NAMES[1:3])[0])
 
 
 def test_best_of_80_is_the_best_of_them_on_the_search_pictures(lesson: Callable[..., Lesson]) -> None:

@@ -71,20 +71,3 @@ def test_a_row_of_ones_own_stands_where_the_grid_has_it_and_its_file_of_cells_ne
     Path("runs/own/cells.jsonl.gz").rename("cells.jsonl.gz")
     again = run("cells.jsonl.gz")
     assert (again.code, again.out) == (0, ran.out)
-
-
-@pytest.mark.parametrize(
-    ("words", "said"),
-    [
-        (["methods=baseline,own_none:Twice"], "method=own_none:Twice is no Method; see ipo docs grids"),
-        (["methods=baseline,own_none:Shorter"], "has no class 'Shorter' (did you mean Short?)"),
-        (["protocol=own_none:Short"], "protocol=own_none:Short is no Protocol; see ipo docs grids"),
-        (["methods=baseline,own_nowhere:Short"], "there is no module 'own_nowhere' for method=own_nowhere:Short"),
-        (["protocol=few-shots"], "there is no protocol 'few-shots' (did you mean few-shot?); there are: base-to-new"),
-        (["methods=baseline,vocabulry"], "there is no method 'vocabulry' (did you mean vocabulary?); there are: "),
-    ],
-)
-def test_what_is_no_such_class_is_one_sentence(run: Callable[..., Ended], words: list[str], said: str) -> None:
-    Path("own_none.py").write_text(OWN)
-    ended = run("embedded", "data=embedded:a", "seeds=1", "methods=baseline", *words, "--dry-run")
-    assert (ended.code, ended.out) == (2, "") and said in ended.sentence, ended

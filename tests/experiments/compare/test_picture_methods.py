@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -13,9 +13,8 @@ import torch
 from ipo_prompts.experiments.compare.methods import METHODS
 from ipo_prompts.experiments.compare.methods.base import Absent, FittedLogits, Lesson
 from ipo_prompts.experiments.compare.protocols import score_of
-from ipo_prompts.metrics.classification import ClipReward, EncodedPictures
+from ipo_prompts.metrics.classification import EncodedPictures
 from ipo_prompts.metrics.clip import Clip
-from ipo_prompts.metrics.reward import Judged, Score
 from ipo_prompts.metrics.template import BASELINE
 from ipo_prompts.metrics.text_tower import encode_templates
 from support.lessons import units
@@ -105,28 +104,6 @@ def test_class_means_are_the_mean_pictures(
     assert np.ptp(found.logits(some)(features) - clip.logit_scale * cosines[:, [5, 2]], axis=1).max() < 1e-3
 
 
-@pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("settings", [{"shots": 1, "selection_shots": 1}, {"shots": 1, "selection": "search"}])
-def test_one_shot_is_enough_and_the_same_job_gives_the_same(
-    name: str, settings: dict[str, Any], lesson: Callable[..., Lesson]
-) -> None:
-    given = lesson(**settings)
-    if name == "gda" and "selection" in settings:
-        with pytest.raises(Absent, match="no class has two pictures"):
-            fitted(name, given)
-        return
-    first, again = (score_of(fitted(name, given), given.prepared.reward, given.prepared.search) for _ in range(2))
-    assert np.array_equal(first.predictions, again.predictions) and np.array_equal(first.losses, again.losses)
-    assert np.isfinite(first.losses).all() and first.value > 1 / 12
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_what_has_learnt_from_pictures_beats_chance_on_others(name: str, lesson: Callable[..., Lesson]) -> None:
-    given = lesson()
-    others = lesson(seed=4).prepared.search
-    assert score_of(fitted(name, given), given.prepared.reward, others).value > 2 / 12
-
-
 @pytest.mark.parametrize("name", NAMES[2:])
 def test_classes_without_pictures_are_gaps_and_no_guesses(name: str, lesson: Callable[..., Lesson]) -> None:
     given = lesson()
@@ -137,29 +114,3 @@ def test_classes_without_pictures_are_gaps_and_no_guesses(name: str, lesson: Cal
     few = search._replace(units=EncodedPictures(features[labels > 0], labels[labels > 0]))
     with pytest.raises(Absent, match="a class has no picture that it could learn from"):
         METHODS.find(name).fit(replace(given, prepared=replace(given.prepared, search=few, selection=None)))
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_rewards_of_another_measure_have_no_such_row(name: str, lesson: Callable[..., Lesson], clip: Clip) -> None:
-    class Other(ClipReward):
-        """Scores templates alone, by a measure of its own."""
-
-        def score(self, templates: Sequence[str], units: Any) -> list[Score]:
-            return super().score(templates, units)
-
-    class Missed(ClipReward):
-        """Judges any classifier, by a measure of its own: what is named wrongly."""
-
-        def judge(self, logits: Any, pictures: EncodedPictures) -> Judged:
-            plain = super().judge(logits, pictures)
-            return replace(plain, hits=~plain.hits)
-
-    given = lesson()
-    other = Other(clip, given.class_names)
-    with pytest.raises(Absent, match="it classifies pictures, and this reward asks for something else"):
-        METHODS.find(name).fit(replace(given, prepared=replace(given.prepared, reward=other)))
-    with pytest.raises(Absent, match="it classifies pictures"):
-        score_of(fitted(name, given), other, given.prepared.search)
-    rewards = ClipReward(clip, given.class_names), Missed(clip, given.class_names)
-    plain, missed = (score_of(fitted(name, given), one, given.prepared.search) for one in rewards)
-    assert missed.hits.tolist() == (~plain.hits).tolist()

@@ -5,10 +5,6 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
-import shutil
-import subprocess
-import sys
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,8 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from ipo_prompts.experiments.compare.documents import documents, outcomes_of, table_of
-from ipo_prompts.experiments.compare.executors import Failure
+from ipo_prompts.experiments.compare.documents import documents, table_of
 from ipo_prompts.experiments.compare.grid import entries, load_grid
 from ipo_prompts.experiments.compare.raw_cells import names_a_place, pack, unpack
 from ipo_prompts.programs.record.lines import checked, line_of
@@ -148,31 +143,6 @@ def test_missing_seeds_and_failed_cells_are_the_same_gaps(made: Made) -> None:
     assert texts[0] == texts[1] and "no luck \\| &lt;b>" in texts[0]["table.md"]
 
 
-def test_a_file_of_gaps_makes_no_table(made: Made, run: Callable[..., Ended]) -> None:
-    grid = load_grid(str(made()))
-    found = entries(grid, Path("runs/made"))
-    Path("bad.jsonl.gz").write_bytes(pack(grid, found, ["not run yet"] * len(found)))
-    _refused(run, "no cell of bad.jsonl.gz has scores")
-
-
-def test_a_file_needs_no_clip_no_language_model_no_cache_and_no_folder_of_cells(
-    made: Made, run: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    first = run(made())
-    shutil.rmtree("runs/made/cells")
-    monkeypatch.setenv("IPO_CACHE_DIR", "no-cache")
-    monkeypatch.delenv("OPENAI_API_KEY")
-    code = (
-        "import sys; from ipo_prompts.experiments.cli.app import main; code = main(sys.argv[1:]); "
-        "assert not {'open_clip', 'dspy', 'litellm', 'datasets'} & {*sys.modules}; sys.exit(code)"
-    )
-    ended = subprocess.run(
-        [sys.executable, "-c", code, "benchmark", "runs/made/cells.jsonl.gz"], capture_output=True, text=True
-    )
-    assert (ended.returncode, ended.stdout) == (0, first.out), ended.stderr
-    assert not Path("no-cache").exists()
-
-
 def test_it_holds_what_was_measured_and_nothing_of_the_machine(
     made: Made, run: Callable[..., Ended], tmp_path: Path
 ) -> None:
@@ -221,122 +191,3 @@ def test_cells_that_are_nowhere_else_are_not_written_over(made: Made, run: Calla
     lost.write_bytes(content)
     assert run("made.yaml", "methods=baseline,best-of-80").code == 0, "all are still in the folder"
     assert len(_lines()) == 1 + 12
-
-
-def test_tables_are_written_over_nothing(made: Made, run: Callable[..., Ended]) -> None:
-    run(made())
-    Path("out").mkdir()
-    Path("out/table.json").write_text("mine")
-    ended = run("runs/made/cells.jsonl.gz", "--out=out")
-    assert (ended.code, ended.sentence) == (2, "ipo: out/table.json is there already; choose another --out.")
-    assert [file.name for file in Path("out").iterdir()] == ["table.json"]
-
-
-@pytest.mark.parametrize("words", [["seeds=1"], ["--dry-run"], ["--budget-usd=1"], ["--executor=ray"]])
-def test_what_is_done_takes_no_settings(made: Made, run: Callable[..., Ended], words: list[str]) -> None:
-    ended = run("cells.jsonl.gz", *words)
-    assert ended.code == 2 and "the cells of cells.jsonl.gz are done" in ended.sentence
-
-
-def _set(*path: Any) -> Callable[[Any], Any]:
-    """Set what the path leads to, the last of which is the value."""
-
-    def change(content: Any) -> Any:
-        *parents, key, value = path
-        place = content
-        for one in parents:
-            place = place[one]
-        place[key] = value
-        return content
-
-    return change
-
-
-@pytest.mark.parametrize(
-    ("change", "said"),
-    [
-        (lambda lines: [], "is damaged (no checksum)"),
-        (lambda lines: [{}, *lines[1:]], "is damaged (ipo: field required)"),
-        (_set(0, "schema", 1), "was written by another version of ipo"),
-        (_set(1, "schema", 1), "line 2 of the file of cells bad.jsonl.gz was written by another version of ipo"),
-        (_set(0, "more", 1), "is damaged (more: "),
-        (lambda lines: lines[:-1], "it has 17 cells, and its grid 18"),
-        (
-            _set(0, "grid", "seeds", [1, 3]),
-            "line 11 of the file of cells bad.jsonl.gz is damaged (it is not embedded:a",
-        ),
-        (_set(0, "grid", "seeds", 10**9), "is damaged"),
-        (_set(0, "grid", "methods", 0, "method", "unheard-of"), "it is not embedded:a baseline seed 1"),
-        (_set(0, "grid", "reference", "nobody"), "is damaged (grid: "),
-        (_set(0, "grid", "settings", {"shots": "many"}), "it is not embedded:a baseline seed 1"),
-        (_set(0, "gaps", {"embedded:a  baseline  seed 1": "lost"}), "it has 18 cells, and its grid 17"),
-        (_set(1, "scores", {}), "line 2 of the file of cells bad.jsonl.gz is damaged (it: it has neither scores nor"),
-        (_set(1, "scores", "test", "hits", "01"), "it has 2 hits or values for n = 120"),
-        (_set(1, "scores", "test", "hits", "0" * 119 + "2"), "is damaged (scores.test.hits: "),
-        (_set(1, "scores", "test", "hits", None), "(scores.test: it needs hits or values)"),
-        (_set(1, "scores", "test", "value", float("nan")), "is damaged (scores.test.value: "),
-        (_set(1, "scores", "test", "value", 0.9), "is not the mean of its hits"),
-        (_set(1, "scores", "test", "labels", 0, 2**70), "is damaged (scores.test.labels.0: "),
-        (_set(1, "scores", "test", "labels", [1, 2]), "it has 2 labels for n = 120"),
-        (_set(1, "scores", "test", "n", 10**12), "is damaged (scores.test.n: "),
-        (_set(1, "scores", "test", "split", "\ud800"), "is damaged (it: invalid JSON"),
-        (_set(1, "budget", "usd", 1e300), "is damaged (budget.usd"),
-    ],
-)
-def test_a_file_of_another_form_is_one_sentence(
-    made: Made, run: Callable[..., Ended], change: Callable[[Any], Any], said: str
-) -> None:
-    run(made())
-    Path("bad.jsonl.gz").write_bytes(gzip.compress(b"".join(map(line_of, change(_lines())))))
-    _refused(run, said)
-
-
-def test_a_changed_line_is_found_by_its_checksum(made: Made, run: Callable[..., Ended]) -> None:
-    run(made())
-    lines = gzip.decompress(Path("runs/made/cells.jsonl.gz").read_bytes())
-    Path("bad.jsonl.gz").write_bytes(gzip.compress(lines.replace(b'"loss": 1.0', b'"loss": 0.9', 1)))
-    _refused(run, "line 2 of the file of cells bad.jsonl.gz is damaged (wrong checksum); get it anew.")
-    file = Path("runs/made/cells/embedded-a/baseline/seed-1/cell.json")
-    file.write_bytes(file.read_bytes().replace(b'"loss": 1.0', b'"loss": 0.9', 1))
-    ended = run("made.yaml")
-    assert ended.code == 2 and f"the cell in {file} is damaged (wrong checksum); delete the file" in ended.sentence
-
-
-def _signed(body: bytes) -> bytes:
-    """Return a line with the checksum that belongs to it."""
-    return body[:-1] + b', "crc": "%08x"}\n' % zlib.crc32(body[:-1] + b"}")
-
-
-@pytest.mark.parametrize(
-    ("content", "said"),
-    [
-        (None, "cannot read the file of cells bad.jsonl.gz: No such file"),
-        (b"", "is damaged (no checksum)"),
-        (b"no gzip", "is not a whole gzip file"),
-        (gzip.compress(b"{}" * 999, mtime=0)[:-9], "is not a whole gzip file"),
-        (gzip.compress(b"{", mtime=0) + b"\0" * 9, "is damaged (no checksum)"),
-        (gzip.compress(b"\xff", mtime=0), "in UTF-8"),
-        (gzip.compress(_signed(b"[" * 10**6), mtime=0), "is damaged (it: invalid JSON: recursion limit"),
-        (gzip.compress(_signed(b"[" + b"9," * 2**22 + b"9]"), mtime=0), "it has more than 4,194,304 values"),
-        (gzip.compress(b" " * (2**26 + 1), mtime=0), "has more than 67,108,864 bytes"),
-    ],
-)
-def test_a_file_that_is_none_is_one_sentence(
-    run: Callable[..., Ended], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes | None, said: str
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    if content is not None:
-        Path("bad.jsonl.gz").write_bytes(content)
-    _refused(run, said)
-
-
-def _refused(run: Callable[..., Ended], said: str) -> None:
-    ended = run("bad.jsonl.gz", "--out=out")
-    assert (ended.code, ended.out) == (2, ""), ended.err
-    assert len(ended.err.splitlines()) == 1 and said in ended.sentence, ended.sentence
-    assert not Path("out").exists()
-
-
-def test_a_failure_is_told_without_the_paths_of_the_machine() -> None:
-    found = outcomes_of([Failure("InputError", "cannot read /home/me/birds/a b.csv, see https://x.org/a/b"), None])
-    assert found == ["failed: cannot read …/a b.csv, see https://x.org/a/b", "not run yet"]

@@ -16,7 +16,6 @@ from ipo_prompts.experiments.compare.grid import GridCell
 from ipo_prompts.experiments.compare.runner import (
     Progress,
     check_grid,
-    print_progress,
     run_all,
     searches,
 )
@@ -87,12 +86,6 @@ def test_a_failures_trace_stays_until_the_job_is_done(tmp_path: Path, monkeypatc
     assert not trace.exists()
 
 
-def test_a_failure_is_one_line_that_names_what_is_no_sentence() -> None:
-    assert Failure("InputError", "give\nmore.").line == "give more."
-    assert Failure("LMError", "no luck").line == "LMError: no luck"
-    assert Failure("KeyError", "").line == "KeyError"
-
-
 def test_a_budget_ends_the_session_and_a_larger_one_resumes_it(tmp_path: Path) -> None:
     items = [Job(name, tmp_path / name, usd=0.5, fails="bug" if name == "b" else "") for name in "abcd"]
     told: list[Progress] = []
@@ -116,29 +109,6 @@ def test_a_journal_that_cannot_be_read_stops_no_other_job_but_no_budget_can_be_k
     told: list[Progress] = []
     assert session(items, told)[0] == ["a", "b"]
     assert [progress.usd for progress in told] == [None]
-
-
-@pytest.mark.parametrize(
-    ("content", "usd", "line"),
-    [
-        ("a", 0.5, "1/2  job x: came to a  ($0.5000)"),
-        (Failure("ValueError", "no"), None, "1/2  job x: failed: ValueError: no  (price unknown)"),
-    ],
-)
-def test_each_job_is_reported_in_one_line(
-    content: Any, usd: float | None, line: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    print_progress(Progress(1, 2, Job("row", Path("x")), content, usd))
-    assert capsys.readouterr().err == f"{line}\n"
-
-
-def test_an_interruption_is_no_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted(self: Job) -> str:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(Job, "run", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        run_all([Job("a", tmp_path)], [None], Here(), print_progress)
 
 
 def searching(label: str, data: str = "embedded", **settings: Any) -> GridCell:

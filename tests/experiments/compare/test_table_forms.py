@@ -11,7 +11,7 @@ from ipo_prompts.experiments.compare.published import published_rows
 from ipo_prompts.experiments.compare.tables.markdown import to_markdown
 from ipo_prompts.experiments.compare.tables.table import build_table
 from ipo_prompts.experiments.compare.tables.words import notes, verdicts
-from support.scored_cells import gain_of, make_cell, make_cells, score_of, to_csv, to_json
+from support.scored_cells import gain_of, make_cells, score_of, to_csv, to_json
 
 
 def test_the_order_of_the_cells_does_not_matter():
@@ -70,47 +70,6 @@ def test_csv_is_tidy_and_json_is_versioned():
     assert content["schema"] == 1 and content["verdicts"] == list(verdicts(table))
 
 
-def test_a_name_cannot_break_out_of_its_cell():
-    cells = make_cells(("folder:a|b\n# <b>",))
-    text = to_markdown(build_table(cells))
-    assert "folder:a\\|b # &lt;b>" in text
-    assert "=1+1" in to_csv(build_table(make_cells(("=1+1",)))) and "\nbase-to-new,=1+1" not in to_csv(
-        build_table(make_cells(("=1+1",)))
-    )
-
-
-def test_hostile_names_stay_text_in_every_form():
-    label, reason = "=HYPERLINK(1)|<b>", "![](http://x) \x1b[2Jgone"
-    cells = make_cells(("embedded:a",), {"baseline": 0.0, label: 1.0}, seeds=1)
-    absent = {**make_cell("embedded:a", "best-of-80", 0, 0.0), "absent": reason, "scores": {}, "picture_ids": {}}
-    table = build_table([*cells, absent])
-    methods = {row["method"] for row in csv.DictReader(io.StringIO(to_csv(table)))}
-    assert methods == {"baseline", f"'{label}", "best-of-80"}
-    text = to_markdown(table)
-    assert "=HYPERLINK(1)\\|&lt;b>" in text and "](" not in text
-    assert "\x1b" not in text and "\\x1b[2Jgone" in text
-
-
-def test_each_target_with_another_split_is_named():
-    cells = make_cells(("imagenet",), sides=("source", "eurosat", "dtd"), protocol="cross-dataset")
-    for cell in cells:
-        cell["scores"]["source"]["split"] = "official"
-        cell["scores"]["eurosat"]["split"] = "different: 16200 pictures"
-        cell["scores"]["dtd"]["split"] = "different: no val part"
-    table = build_table(cells)
-    note = "† imagenet: different split (dtd: no val part; eurosat: 16200 pictures); not comparable"
-    assert any(line.startswith(note) for line in notes(table))
-
-
-@pytest.mark.parametrize(("clip", "said"), [("embedded", True), ("ViT-B-16/openai", False)])
-def test_published_numbers_of_another_clip_are_said_not_to_compare(clip, said):
-    cells = make_cells(("eurosat",), seeds=1)
-    for cell in cells:
-        cell["cell"]["settings"] = {"clip": clip}
-    table = build_table(cells, published=published_rows("base-to-new", 1, ["eurosat"]))
-    assert any("cannot be compared" in note for note in notes(table)) == said
-
-
 def test_unequal_numbers_of_labelled_pictures_are_told():
     cells = make_cells(("embedded:a",), {"baseline": 0.0, "class-mean": 0.5, "ipo-default": 1.0})
     for cell in cells:
@@ -121,39 +80,3 @@ def test_unequal_numbers_of_labelled_pictures_are_told():
     table = build_table(cells)
     (note,) = [note for note in notes(table) if note.startswith("labels/class")]
     assert ": 3 by ipo-default; 2 by class-mean; 0 by baseline. Rows with the same number have the same budget" in note
-
-
-def test_every_row_says_how_many_labelled_pictures_it_saw():
-    cells = make_cells(("embedded:a",), {"baseline": 0.0, "class-mean": 0.5, "ipo-default": 1.0})
-    for cell in cells:
-        cell["labelled_per_class"] = {"baseline": 0, "class-mean": 2, "ipo-default": 3}[cell["cell"]["method"]]
-    del cells[0]["labelled_per_class"]  # one seed of the baseline template: not known is not a number
-    table = build_table(cells)
-    seen = {"baseline": None, "class-mean": 2, "ipo-default": 3}
-    assert {row["method"]: row["labelled_per_class"] for row in json.loads(to_json(table))["rows"]} == seen
-    records = csv.DictReader(io.StringIO(to_csv(table)))
-    assert {(row["method"], row["labelled_per_class"]) for row in records} == {
-        (method, "" if number is None else str(number)) for method, number in seen.items()
-    }
-    head, _, *rows = [
-        [cell.strip() for cell in line.strip("| ").split("|")]
-        for line in to_markdown(table).splitlines()
-        if line.startswith("| ")
-    ][: 2 + len(seen)]
-    place = head.index("labels/class")
-    assert {row[1]: row[place] for row in rows} == {"baseline": "–", "class-mean": "2", "ipo-default": "3"}
-
-
-def test_what_is_not_as_published_is_told_of_the_methods_in_the_table():
-    cells = make_cells(("embedded:a",), {"baseline": 0.0, "class-mean": 0.5})
-    for cell in cells:
-        cell["differs"] = {"baseline": "", "class-mean": "no crops"}[cell["cell"]["method"]]
-    found = [note for note in notes(build_table(cells)) if "as published" in note]
-    assert found == ["class-mean is not in everything as published: no crops."]
-
-
-def test_unequal_calls_are_explained():
-    cells = make_cells(("embedded:a",), seeds=1)
-    assert not any("asked for again" in note for note in notes(build_table(cells)))
-    cells[-1]["budget"] = {**cells[-1]["budget"], "calls": 9}
-    assert any("asked for again" in note for note in notes(build_table(cells)))

@@ -1,16 +1,10 @@
 """Rewards whose units are not right or wrong: a number a unit, under the name of its measure."""
 
-import csv
-import io
-import json
-
 import pytest
 from scipy import stats
 
-from ipo_prompts.experiments.compare.published import published_rows
-from ipo_prompts.experiments.compare.tables.markdown import to_markdown
 from ipo_prompts.experiments.compare.tables.table import build_table
-from support.scored_cells import gain_of, make_cell, score_of, to_csv, to_json
+from support.scored_cells import gain_of, make_cell, score_of
 
 IOU = {"baseline": [[0.1, 0.2, 0.3, 0.4]], "ipo-default": [[0.3, 0.3, 0.5, 0.7]]}
 
@@ -61,18 +55,3 @@ def test_seeds_widen_an_interval_of_values():
     half = (0.30470**2 + 12.70620**2 * 0.0001) ** 0.5
     assert (score.value, score.sd) == pytest.approx((0.46, 0.0002**0.5))
     assert (score.low, score.high) == pytest.approx((0.46 - half, 0.46 + half), abs=1e-5)
-
-
-def test_measure_and_unit_are_named_in_every_form():
-    table = build_table(_cells(IOU), published=published_rows("base-to-new", 1, ["dtd"]))
-    text = to_markdown(table)
-    assert text.startswith("### few-shot, mean IoU over scenes, 1 seed\n")
-    assert "Values: mean IoU in percent" in text and "n counts scenes" in text
-    assert "pictures" not in text and "accurac" not in text
-    assert table.published == (), "published numbers are accuracies"
-    content = json.loads(to_json(table))
-    assert (content["measure"], content["unit"]) == ("mean IoU", "scenes")
-    assert {(row["measure"], row["unit"]) for row in csv.DictReader(io.StringIO(to_csv(table)))} == {
-        ("mean IoU", "scenes")
-    }
-    assert {search["search"] for search in table.searches.values()} == {0.8}

@@ -1,7 +1,5 @@
 """Tables of synthetic cells: values, intervals, averages, gains, costs."""
 
-import copy
-
 import numpy as np
 import pytest
 
@@ -68,22 +66,6 @@ def test_h_interval_follows_from_moving_the_hits():
     assert (found.high - found.low) / 2 == pytest.approx(2.1 * np.std(drawn), rel=0.15)
 
 
-def test_names_of_methods_do_not_carry_the_result():
-    """Two methods that swap their names swap their rows, and the gain turns its sign."""
-    skills = {"baseline": 0.0, "best-of-80": 0.4, "class-mean": 1.0}
-    cells = make_cells(("embedded:a",), skills)
-    swapped = copy.deepcopy(cells)
-    for cell in swapped:
-        cell["cell"]["method"] = {"best-of-80": "class-mean", "class-mean": "best-of-80"}.get(
-            cell["cell"]["method"], cell["cell"]["method"]
-        )
-    one, other = build_table(cells), build_table(swapped)
-    assert score_of(one, "embedded:a", "best-of-80", "H") == score_of(other, "embedded:a", "class-mean", "H")
-    forth = gain_of(build_table(cells, reference="class-mean"), "embedded:a", "best-of-80", "class-mean", "H").verdict
-    back = gain_of(build_table(swapped, reference="class-mean"), "embedded:a", "best-of-80", "class-mean", "H").verdict
-    assert (forth.mean, *forth.ci95, forth.p) == pytest.approx((-back.mean, -back.ci95[1], -back.ci95[0], back.p))
-
-
 def test_p_is_corrected_for_the_comparisons_of_the_method_in_the_row():
     table = build_table(make_cells(("embedded:a",)))
     family = {key[2]: gain for key, gain in table.gains.items() if (key[1], key[3]) == ("ipo-default", "H")}
@@ -123,29 +105,6 @@ def test_cross_dataset_has_a_column_per_target_and_their_mean():
     assert [cell.strip() for cell in line.split("|")][3:8] == ["72.15", "47.01", "48.56", "69.23", "67.36"]
 
 
-def test_costs_are_means_per_run():
-    cells = make_cells(("embedded:a",))
-    found = build_table(cells).searches["embedded:a", "ipo-default"]
-    assert (found["calls"], found["tokens_in"], found["usd"]) == (8, 900, pytest.approx(0.01))
-    cells[-1]["budget"]["usd"] = None
-    assert build_table(cells).searches["embedded:a", "ipo-default"]["usd"] is None
-
-
-def test_what_was_looked_at_is_told_apart_from_what_was_proposed():
-    cells = make_cells(("embedded:a",))
-    assert not any(note.startswith("Proposals are") for note in notes(build_table(cells)))
-    for cell in cells:
-        if cell["cell"]["method"] == "ipo-default":
-            cell["budget"]["scored_only"] = 300 + cell["cell"]["seed"]
-    found = {method: search for (_, method), search in build_table(cells).searches.items()}
-    mean = np.mean([300 + cell["cell"]["seed"] for cell in cells if cell["cell"]["method"] == "ipo-default"])
-    assert (found["ipo-default"]["scored_only"], found["ipo-default"]["proposals"]) == (mean, 40)
-    assert found["phrases"]["scored_only"] == 0
-    head = next(line for line in to_markdown(build_table(cells)).splitlines() if "proposals" in line)
-    assert [cell.strip() for cell in head.split("|")][7:10] == ["proposals", "scored only", "calls"]
-    assert any(note.startswith("Proposals are") for note in notes(build_table(cells)))
-
-
 def test_a_method_that_cannot_be_tested_everywhere_has_its_values_and_gaps_with_the_reason():
     cells = make_cells(("embedded:a", "embedded:b"), {"baseline": 0.0, "class-mean": 2.0, "ipo-default": 1.0})
     for cell in cells:
@@ -175,11 +134,6 @@ def test_a_mean_over_fewer_targets_than_the_others_is_not_made():
     assert row.scores["ucf101"] and row.scores["mean"] is None and set(row.gaps) == {"dtd", "mean"}
 
 
-def test_remarks_on_methods_are_notes():
-    cells = [{**cell, "remark": "people wrote it"} for cell in make_cells(("embedded:a",), {"baseline": 0.0})]
-    assert "baseline: people wrote it." in notes(build_table(cells))
-
-
 def test_optimism_is_the_gain_on_search_minus_the_gain_on_test():
     cells = make_cells(("embedded:a",))
     for cell in cells:
@@ -190,14 +144,3 @@ def test_optimism_is_the_gain_on_search_minus_the_gain_on_test():
     assert found["ipo-default"]["optimism"] == pytest.approx(0.7 - on_test)
     assert found["ipo-default"]["test"] == pytest.approx(score_of(table, "embedded:a", "ipo-default", "base").value)
     assert found["baseline"]["optimism"] == pytest.approx(0.0)
-
-
-def test_optimism_is_paired_on_the_search_pictures_of_each_seed():
-    """Seeds draw other search pictures: the baseline template's run under one seed says nothing of those of another."""
-    cells = [cell for cell in make_cells(("embedded:a",)) if cell["cell"]["method"] in ("baseline", "ipo-default")]
-    for cell in cells:
-        cell["search"] = {"value": 0.5, "loss": 1.0, "n": 48}
-    whole, partly = build_table(cells), build_table([cell for cell in cells if cell["cell"] != cells[1]["cell"]])
-    assert [search["optimism"] is None for search in whole.searches.values()] == [False, False]
-    assert [search["optimism"] is None for search in partly.searches.values()] == [False, True]
-    assert gain_of(partly, "embedded:a", "ipo-default", "baseline", "H").seeds == 3

@@ -16,7 +16,6 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from ipo_prompts.experiments.compare.layout import fitted_table
 from ipo_prompts.experiments.compare.tables.markdown import on_terminal
 from ipo_prompts.experiments.compare.tables.table import build_table
 from ipo_prompts.experiments.compare.tables.words import verdicts
@@ -49,11 +48,6 @@ def test_no_line_is_wider_than_the_terminal_and_gains_come_before_counts(data: t
     assert f"{100 * verdict.mean:+.2f}" in row
     flat = " ".join(text.split())
     assert all(" ".join(sentence.split()) in flat for sentence in verdicts(table))
-
-
-def test_others_text_is_neither_markup_nor_a_command_to_the_terminal() -> None:
-    text = shown(fitted_table([["method", "gain"], ["[red]a[/red]\x1b[2J", "1"]], 80), width=80)
-    assert "[red]a[/red]\\x1b[2J" in text
 
 
 def on_a_terminal(width: int, *words: str) -> str:
