@@ -107,10 +107,6 @@ JSON_VALUES = 2**22
 
 The number of values is the number of commas and opening brackets.
 """
-TABLE_BYTES = 2**28
-"""The most bytes of a table. A table of ImageNet, with 1.3 million rows of 150 bytes, has 195 MB."""
-LINE = 2**18
-"""The most characters in a line of a table."""
 
 
 class _Loader(yaml.SafeLoader):
@@ -161,22 +157,6 @@ def read_json(file: Path, what: str, fix: str) -> Any:
         raise InputError(f"{what} {file} is not JSON ({reason(error)}); {fix}.") from error
 
 
-def read_json_lines(file: Path, what: str, fix: str) -> list[tuple[int, Any]]:
-    """Read a file with one JSON value on each line, of at most `TABLE_BYTES`; see `read_json`.
-
-    Returns:
-        The number of each line that is not blank, from 1, and its value.
-    """
-    text = _few_values(file, what, TABLE_BYTES, fix)
-    found = []
-    for number, line in enumerate(text.split("\n"), 1):
-        try:
-            found += [(number, _writable(json.loads(line)))] if line.strip() else []
-        except Exception as error:
-            raise InputError(f"row {number} of {what} {file} is not JSON ({reason(error)}); {fix}.") from error
-    return found
-
-
 def _few_values(file: Path, what: str, most: int, fix: str) -> str:
     text = read_text(file, what, most, "JSON", fix)
     if sum(map(text.count, ",[{")) > JSON_VALUES:
@@ -206,31 +186,14 @@ def read_bytes(file: Path, most: int) -> bytes:
         return opened.read(most)
 
 
-class _Lines(io.TextIOWrapper):
-    """A text file that raises an error for a line of more than `LINE` characters."""
-
-    def __next__(self) -> str:  # type: ignore[override]  # the type stubs know only the base class for bytes
-        line = self.readline(LINE + 1)
-        if len(line) > LINE:
-            raise OSError(errno.EFBIG, f"it has a line of more than {LINE:,} characters")
-        if not line:
-            raise StopIteration
-        return line
-
-
 def open_lines(file: Path) -> TextIO:
     """Open a table in UTF-8 to read line by line. Lines keep their line ends: the module `csv` and pandas need them.
 
     Raises:
-        OSError: see `open_regular`; or the file has more than `TABLE_BYTES` bytes. Reading raises it for a line of more
-            than `LINE` characters.
+        OSError: see `open_regular`.
         UnicodeDecodeError: a line is not UTF-8; reading this line raises it.
     """
-    opened = open_regular(file)
-    if os.fstat(opened.fileno()).st_size > TABLE_BYTES:
-        opened.close()
-        raise OSError(errno.EFBIG, f"it has more than {TABLE_BYTES:,} bytes", str(file))
-    return _Lines(opened, encoding="utf-8-sig", newline="")
+    return io.TextIOWrapper(open_regular(file), encoding="utf-8-sig", newline="")
 
 
 def read_text(file: Path, what: str, most: int, form: str, fix: str = "save it as such") -> str:

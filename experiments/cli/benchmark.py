@@ -83,10 +83,9 @@ def benchmark(
     found = entries(config, folder)
     gone = [data for data in config.data if absent(data)]
     if gone and gone != config.data:
-        ui.say(f"not on this machine, so {'a run leaves them out' if dry_run else 'left out'}: {', '.join(gone)}")
-        if not dry_run:  # which has their price, by their official sizes
-            found = [entry for entry in found if entry.cell.data not in gone]
-    check_grid(found, ready=not dry_run)
+        ui.say(f"not on this machine, so left out: {', '.join(gone)}")
+        found = [entry for entry in found if entry.cell.data not in gone]
+    check_grid(found)
     if dry_run:
         from ipo_prompts.experiments.compare.forecasting import forecast, forecast_text
 

@@ -7,7 +7,6 @@ from typing import Any
 
 from ipo_prompts.experiments.compare.cell import FILE_NAME, run_config
 from ipo_prompts.experiments.compare.grid import GridCell
-from ipo_prompts.experiments.data.benchmarks import absent, sizes
 from ipo_prompts.experiments.run.beforehand import estimate
 from ipo_prompts.experiments.run.plan import plan
 from ipo_prompts.metrics.errors import at_most
@@ -23,7 +22,6 @@ def forecast(found: Sequence[GridCell]) -> dict[str, Any]:
         - `cells, calls, tokens, usd, minutes`: totals. `usd` is the most; None where a price is not known. Replies that
           rows share through the cache count for each row.
         - `pictures`: data set → the pictures of a cell, for the data sets where a row asks a language model.
-        - `assumed`: texts with the official sizes of data sets that are not on this machine.
         - `context`: texts that say how descriptions that do not fit into a question would be shortened, and which
           rows' questions have no limit.
 
@@ -33,7 +31,6 @@ def forecast(found: Sequence[GridCell]) -> dict[str, Any]:
     pictures: dict[str, int] = {}
     labels = dict.fromkeys(entry.label for entry in found)
     rows = {label: _row([entry for entry in found if entry.label == label], pictures) for label in labels}
-    specs = dict.fromkeys(spec for entry in found for spec in (entry.cell.data, *entry.cell.targets))
     return {
         "rows": rows,
         "cells": len(found),
@@ -42,7 +39,6 @@ def forecast(found: Sequence[GridCell]) -> dict[str, Any]:
         "usd": total_usd(row["usd"] for row in rows.values()),
         "pictures": pictures,
         "context": [line for row in rows.values() for line in row["context"]],
-        "assumed": [sizes(gone) for spec in specs if (gone := absent(spec))],
         "minutes": round(sum(row["seconds"] for row in rows.values()) / 60, 1),
     }
 
@@ -77,7 +73,7 @@ def _row(found: Sequence[GridCell], pictures: dict[str, int]) -> dict[str, Any]:
 
 
 def forecast_text(forecast: dict[str, Any], *, verbose: bool = False) -> str:
-    """Format a forecast as a table of rows and data sets; `verbose` adds the notes about context and sizes."""
+    """Format a forecast as a table of rows and data sets; `verbose` adds the notes about context."""
     asked = [row for row in forecast["rows"].values() if row["calls"]]
     sets = list(dict.fromkeys(data for row in asked for data in row["data"]))
     wide = [max(7, min(14, len(data))) for data in sets]
@@ -101,10 +97,8 @@ def forecast_text(forecast: dict[str, Any], *, verbose: bool = False) -> str:
             "one after another; encoding pictures and texts comes on top. Nothing was asked yet."
         )
     notes = [f"{line}." for line in forecast["context"]]
-    if forecast["assumed"]:
-        notes.append(f"not on this machine, so their official sizes are assumed: {'; '.join(forecast['assumed'])}.")
     if notes and not verbose:
-        return "\n".join([*lines, f"notes on questions that are cut and on sizes: {len(notes)} with --verbose."])
+        return "\n".join([*lines, f"notes on questions that are cut: {len(notes)} with --verbose."])
     return "\n".join([*lines, *notes])
 
 

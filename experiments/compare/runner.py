@@ -22,11 +22,10 @@ from ipo_prompts.experiments.compare.executors import Executor, Failure
 from ipo_prompts.experiments.compare.grid import GridCell
 from ipo_prompts.experiments.compare.methods import METHODS
 from ipo_prompts.experiments.compare.protocols import laid_out
-from ipo_prompts.experiments.data import load_data
-from ipo_prompts.experiments.data.benchmarks import absent, assumed
+from ipo_prompts.experiments.data.benchmarks import absent
 from ipo_prompts.experiments.run.config import RunConfig
 from ipo_prompts.experiments.run.files import write_text
-from ipo_prompts.experiments.run.plan import SPLIT_SEED, backends, draw_for, room_of
+from ipo_prompts.experiments.run.plan import backends, room_of
 from ipo_prompts.metrics.clip import check_name
 from ipo_prompts.metrics.errors import InputError, money
 from ipo_prompts.programs.lm.ledger import total_usd
@@ -39,15 +38,10 @@ FAILURE_FILE_NAME = "failure.txt"
 """The file with the traceback of a cell's last failure."""
 
 
-def check_grid(found: Sequence[GridCell], *, ready: bool = True) -> None:
+def check_grid(found: Sequence[GridCell]) -> None:
     """Refuse a grid that cannot be run, before its first cell. Names, settings, folders and data sets are checked.
 
     No picture is opened and no model is loaded.
-
-    Args:
-        found: the cells.
-        ready: whether all data sets must be on this machine. If not, an official data set that is absent is assumed to
-            have its published size.
 
     Raises:
         InputError: what is wrong, in one sentence; or, with a sentence for each cause, which data sets cannot be used.
@@ -64,11 +58,7 @@ def check_grid(found: Sequence[GridCell], *, ready: bool = True) -> None:
     broken: dict[object, tuple[str, list[str]]] = {}  # one cause → what is wrong, and with which data
     for cell, shared in kinds.values():
         try:
-            if ready or not any(map(absent, (cell.data, *cell.targets))):
-                laid_out(cell.protocol, cell.data, cell.targets, shared)
-            else:
-                gone = absent(cell.data)
-                draw_for(assumed(gone) if gone else load_data(cell.data, seed=SPLIT_SEED), shared)
+            laid_out(cell.protocol, cell.data, cell.targets, shared)
         except InputError as error:
             data = broken.setdefault(absent(cell.data) is not None or str(error), (str(error), []))[1]
             data += [] if cell.data in data else [cell.data]

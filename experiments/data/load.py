@@ -46,7 +46,7 @@ Names = Mapping[Any, Any] | Sequence[Any]
 GIVE = "class_names=names.txt, a text file with one name a line"
 GIVE_JSON = 'write {"sofa": ["sofa", "couch"]}'
 TABLES = ("table", "csv", "parquet", "hf")
-OFFICIAL = "ipo_prompts.experiments.data.benchmarks.hub:OFFICIAL"
+OFFICIAL = "ipo_prompts.experiments.data.benchmarks.local:OFFICIAL"
 """Where the table of registered data sets is: name → loader. A spec begins with such a name, or one of `SOURCES`."""
 WORDNET = "the table of WordNet's numbers"
 MOST_BYTES = 10_000_000
@@ -67,10 +67,9 @@ def load_data(
     """Load a data set. Pictures are only listed, not opened.
 
     Args:
-        spec: `embedded`, `embedded:NAME`, `embedded:OP+OP`, `folder:PATH`, `table:PATH` (CSV, JSON, parquet or
-            WebDataset; also `csv:PATH`, `parquet:PATH`), `hf:NAME[:CONFIG]`, `python:MODULE:FUNCTION[:REST]` (see
-            `sources/own.py`), or a registered name: `eurosat` (below `IPO_DATA_ROOT`), `eurosat:PATH_OF_ROOT`,
-            `eurosat:hf`, or `eurosat:hf:ID` for another copy on the hub or on this machine.
+        spec: `embedded`, `embedded:NAME`, `embedded:OP+OP`, `folder:PATH`, `table:PATH` (CSV, JSON Lines, parquet
+            or WebDataset; also `csv:PATH`, `parquet:PATH`), `hf:NAME[:CONFIG]`, `python:MODULE:FUNCTION[:REST]` (see
+            `sources/own.py`), or a registered name: `eurosat` (below `IPO_DATA_ROOT`) or `eurosat:PATH_OF_ROOT`.
         seed: the seed with which missing parts are cut (draw.py); without effect if the source has train, val and test.
         task: a sentence that says what the pictures are, for the language model. None takes the registered task, or
             makes a sentence from a few class names.
@@ -128,7 +127,7 @@ def _labelled(
     kind, _, rest = spec.strip().partition(":")
     _check_kind(spec, kind)
     if kind not in SOURCES:
-        data = official()[kind](rest.strip(), seed, task)
+        data = official()[kind](rest.strip(), task)
         data = with_names(data, class_names, "class_names") if class_names else data
         return without(data, exclude) if exclude else data
     gathered = SOURCES[kind].gather(rest.strip())
@@ -234,12 +233,12 @@ def names_data(word: str) -> bool:
     return kind in official()
 
 
-def official() -> Mapping[str, Callable[[str, int, str | None], DataSet]]:
+def official() -> Mapping[str, Callable[[str, str | None], DataSet]]:
     """Return a table of the registered data sets: name → loader.
 
-    A loader takes the text behind the name in a spec, a seed and a task.
+    A loader takes the text behind the name in a spec, and a task.
     """
-    return cast("Mapping[str, Callable[[str, int, str | None], DataSet]]", resolve_name(OFFICIAL))
+    return cast("Mapping[str, Callable[[str, str | None], DataSet]]", resolve_name(OFFICIAL))
 
 
 def _hint(spec: str, kind: str) -> str:

@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Literal
 
 from ipo_prompts.experiments.data import DataSet, Draw, draw, load_data, untested
@@ -32,8 +31,6 @@ if TYPE_CHECKING:
 
 FIT = "fit"
 """The name of the reward for pictures without labels."""
-ABSENT = "ipo_prompts.experiments.data.benchmarks:assumed_if_absent"
-"""The function that makes a stand-in for an official data set that is not on this machine; used for forecasts."""
 SPLIT_SEED = 0
 """The seed of the split of data that come without parts.
 
@@ -97,8 +94,7 @@ def plan(config: RunConfig, *, ready: bool = True, say: Callable[[str], None] | 
 
     Args:
         config: the configuration.
-        ready: whether the run can begin: language models have their keys and weights, and the pictures are here. If
-            False, the names of models and of the data are enough, for a forecast.
+        ready: whether language models have their keys and weights. If False, their names are enough, for a forecast.
         say: called with lines about the data, such as classes with fewer pictures than asked for.
 
     Raises:
@@ -107,8 +103,7 @@ def plan(config: RunConfig, *, ready: bool = True, say: Callable[[str], None] | 
     _check_held_back(config, None if held_back_shots(config) else "selection_shots=1 or more")
     REWARDS.settings(config.reward)  # imports a reward class of the user, and checks its settings
     optimizer, describer = backends(config, ready=ready)
-    data = None if ready else resolve_name(ABSENT)(config.data, config.task, say)
-    data = data_of(config) if data is None else data
+    data = data_of(config)
     config = fitting(config, data)
     check_count(len(every_name(data.class_names)))
     refuse_codes(data)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import re
 import shlex
 import shutil
@@ -43,9 +42,6 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         shutil.copytree(tmp_path / "pets" / name, tmp_path / "scans" / f"class_{number}")
     files = {
         "labels.csv": "image,label\n" + "".join(f"{image},{name}\n" for image, name in rows),
-        "rooms.json": json.dumps([{"image": image, "label": [name, "pet"]} for image, name in rows]),
-        "export.json": json.dumps([_task(image, name) for image, name in rows]),
-        "rooms.csv": "image,label\n" + "".join(f"{image},{name}|pet\n" for image, name in rows),
         "names.txt": "cat\ndog\n",
         "names.yaml": "dog: [dog, hound]\n",
         "texts.json": re.findall(r"`({.*})`", NAMES)[0],
@@ -63,12 +59,6 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def _task(image: str, name: str) -> dict[str, object]:
-    choice = {"type": "choices", "from_name": "class", "to_name": "image", "value": {"choices": [name]}}
-    served = f"/data/local-files/?d={image}"
-    return {"data": {"image": served}, "annotations": [{"was_cancelled": False, "result": [choice]}]}
-
-
 @pytest.mark.parametrize("typed", TYPED)
 def test_what_the_table_says_is_read(typed: str, place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["data", "check", *shlex.split(typed)]) == 0
@@ -78,7 +68,7 @@ def test_what_the_table_says_is_read(typed: str, place: Path, capsys: pytest.Cap
 
 
 def test_all_kinds_of_files_are_in_the_table() -> None:
-    assert len(TYPED) == 7 and sum(typed.startswith("table:") for typed in TYPED) == 4
+    assert len(TYPED) == 5 and sum(typed.startswith("table:") for typed in TYPED) == 2
 
 
 def test_sentences_are_scored(place: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,10 +14,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from functools import cache
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -27,43 +25,11 @@ from pydantic import TypeAdapter
 from ipo_prompts.experiments.data.assemble import check_parts, labels_of
 from ipo_prompts.experiments.data.dataset import COUNTED, DIFFERENT, OFFICIAL, PARTS, DataSet, Item, Part
 from ipo_prompts.metrics.errors import InputError
-from ipo_prompts.metrics.pictures import Picture
 
 LAYOUT = "github.com/KaiyangZhou/CoOp, DATASETS.md, has the layout and the sources"
-MOST = 40_000
-"""Most pictures in each part of an `assumed` data set. No forecast draws as many, and a million pictures take long."""
 ROOT_VARIABLE = "IPO_DATA_ROOT"
 
 Rule = Literal["split", "variants", "imagenet", "wnids", "numbers"]
-
-
-@dataclass(frozen=True)
-class Hub:
-    """A copy on the Hugging Face hub. No copy ships the benchmark's split.
-
-    Attributes:
-        id: the id of the copy, as `hf:` takes it.
-        caveat: how the copy differs from the benchmark, or what a user must do to read it.
-        key: the column that holds the name of each picture's file; None takes the path that the image column stores.
-        usable: whether the rows of the copy are the pictures of the benchmark.
-        spelling: pattern of a class name in the copy → the name of this class in the benchmark. Split files have the
-            benchmark's names already.
-    """
-
-    id: str
-    caveat: str
-    key: str | None = None
-    usable: bool = True
-    spelling: Mapping[str, str] = field(default_factory=dict, hash=False)
-
-    def spelled(self, name: str) -> str:
-        """Return a class name of the copy as the benchmark spells it.
-
-        >>> REGISTRY["eurosat"].hub.spelled("SeaLake"), REGISTRY["sun397"].hub.spelled("/i/ice_skating_rink/indoor")
-        ('Sea or Lake', 'indoor ice_skating_rink')
-        """
-        matches = ((re.fullmatch(pattern, name), own) for pattern, own in self.spelling.items())
-        return next((match.expand(own) for match, own in matches if match), name)
 
 
 @dataclass(frozen=True)
@@ -82,7 +48,6 @@ class Registered:
             folder for each WordNet id, all for testing. "numbers": a folder for each label, all for testing.
         classes: the number of classes.
         sizes: the numbers of pictures in train, val and test of the official split.
-        hub: the copy on the Hugging Face hub.
         split_file: the name of the split file, for the rule "split"; else None.
         digest: the digest of the official split, see `split_digest`; None if the list of its pictures is not known
             here.
@@ -97,7 +62,6 @@ class Registered:
     rule: Rule
     classes: int
     sizes: tuple[int, int, int]
-    hub: Hub
     split_file: str | None = None
     digest: str | None = None
 
@@ -134,7 +98,7 @@ def find_folder(entry: Registered, given: str) -> Path:
     if root is None:
         raise InputError(
             f"{entry.name} is read from a root folder in the CoOp layout and {ROOT_VARIABLE} is not set; set it to the "
-            f"folder that holds {entry.folder}/, or write {entry.name}:PATH_OF_ROOT or {entry.name}:hf."
+            f"folder that holds {entry.folder}/, or write {entry.name}:PATH_OF_ROOT."
         )
     folder = root / entry.folder
     if not folder.is_dir():
@@ -169,14 +133,13 @@ class LabelledParts:
     stray: tuple[str, ...] = ()
 
 
-def official_data(entry: Registered, found: LabelledParts, task: str | None, name: str | None = None) -> DataSet:
+def official_data(entry: Registered, found: LabelledParts, task: str | None) -> DataSet:
     """Compare the parts with the official split, and build the data set.
 
     Args:
         entry: the registered data set.
         found: its labelled pictures.
         task: replaces the registered task; None keeps it.
-        name: replaces the registered name; None keeps it.
 
     Raises:
         InputError: two class names look the same in a prompt, or a class has no pictures in a part.
@@ -186,7 +149,7 @@ def official_data(entry: Registered, found: LabelledParts, task: str | None, nam
     there = [part for part, official in zip(PARTS, entry.sizes, strict=True) if official]
     check_parts(found.parts, found.class_names, found.where, there)
     return DataSet(
-        name=name or entry.name,
+        name=entry.name,
         class_names=found.class_names,
         task=task or entry.task,
         train=tuple(found.parts["train"]),
@@ -239,42 +202,3 @@ def absent(spec: str) -> Registered | None:
     """
     entry = REGISTRY.get(spec.strip())
     return entry if entry and state(entry, default_root()) == "no" else None
-
-
-def assumed_if_absent(spec: str, task: str | None, say: Callable[[str], None] | None) -> DataSet | None:
-    """Return the `assumed` data set if a spec names a registered data set that is not on this machine; else None.
-
-    If a data set is assumed, `say` is called with a sentence that says so.
-    """
-    entry = absent(spec)
-    if entry is None:
-        return None
-    if say:
-        say(f"not on this machine, so its official sizes are assumed: {sizes(entry)}")
-    return assumed(entry, task)
-
-
-@cache
-def assumed(entry: Registered, task: str | None = None) -> DataSet:
-    """Return a data set with the official numbers of classes and pictures, but without files, for forecasts.
-
-    All classes have equally many pictures. A part has at most `MOST` pictures. No picture can be opened.
-    """
-
-    def missing() -> bytes:
-        raise InputError(f"{entry.name} is not on this machine; only its official sizes are known.")
-
-    def part(name: str, size: int) -> tuple[Item, ...]:
-        each = min(MOST, size) // entry.classes
-        keys = ((f"{name}/{label}/{i}", label) for label in range(entry.classes) for i in range(each))
-        return tuple(Item(Picture(key, missing), label, key) for key, label in keys)
-
-    train, val, test = (part(name, size) for name, size in zip(PARTS, entry.sizes, strict=True))
-    names = tuple(f"class {label}" for label in range(entry.classes))
-    return DataSet(entry.name, names, task or entry.task, train, val, test, False, (), entry.hand_written, OFFICIAL)
-
-
-def sizes(entry: Registered) -> str:
-    """Return the official sizes in words, such as "imagenet (1,000 classes; 1,281,167 train, 50,000 test pictures)"."""
-    parts = [f"{size:,} {part}" for part, size in zip(PARTS, entry.sizes, strict=True) if size]
-    return f"{entry.name} ({entry.classes:,} classes; {', '.join(parts)} pictures)"

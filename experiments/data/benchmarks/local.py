@@ -1,4 +1,4 @@
-"""Reads the parts and labels of registered data sets below a root.
+"""Loads registered data sets from a root, `--data eurosat`: reads their parts and labels.
 
 - Most data sets have a list that names each picture: CoOp's `split_zhou_NAME.json`, or the lists of FGVC-Aircraft.
 - ImageNet and its shifted versions have one folder for each class; `classnames.txt` has CLIP's class names. The
@@ -18,8 +18,16 @@ from typing import NamedTuple
 
 from pydantic import StrictInt, TypeAdapter, ValidationError
 
-from ipo_prompts.experiments.data.benchmarks import LAYOUT, LabelledParts, Registered, Rule
-from ipo_prompts.experiments.data.dataset import PARTS, Item, Part
+from ipo_prompts.experiments.data.benchmarks import (
+    LAYOUT,
+    REGISTRY,
+    LabelledParts,
+    Registered,
+    Rule,
+    find_folder,
+    official_data,
+)
+from ipo_prompts.experiments.data.dataset import PARTS, DataSet, Item, Part
 from ipo_prompts.experiments.data.sources.table import numbered_names
 from ipo_prompts.metrics.decoding import AS_STORED, ENDINGS
 from ipo_prompts.metrics.errors import InputError
@@ -286,3 +294,11 @@ def pictures_below(folder: Path, *, look: bool = True) -> Callable[[str], Pictur
         return Picture(path, partial(read_file, path), stamp, AS_STORED, place)
 
     return picture
+
+
+def load_registered(entry: Registered, rest: str, task: str | None) -> DataSet:
+    """Load a registered data set. `rest` is the text behind its name in the spec; see `load_data`."""
+    return official_data(entry, READERS[entry.rule](entry, find_folder(entry, rest)), task)
+
+
+OFFICIAL = {name: partial(load_registered, entry) for name, entry in REGISTRY.items()}

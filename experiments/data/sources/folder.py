@@ -20,7 +20,7 @@ from ipo_prompts.metrics.decoding import ENDINGS
 from ipo_prompts.metrics.errors import InputError, listener, nearest, setting, several
 from ipo_prompts.metrics.files import read_yaml
 
-TABLES = (".csv", ".tsv", ".json", ".jsonl", ".parquet")
+TABLES = (".csv", ".tsv", ".jsonl", ".parquet")
 """The endings of tables, for the advice to use the table beside a folder of pictures."""
 
 

@@ -1,6 +1,6 @@
 """`table:PATH`: a table with one row for each picture. The ending of the file's name says how it is written.
 
-CSV is read here, JSON in `records.py`, and parquet and shards in `hub.py`. The columns are `image`, `label` and, if the
+CSV and JSON Lines are read here, and parquet and shards in `hub.py`. The columns are `image`, `label` and, if the
 user wants them, `class_name`, `split` and `group`. A label is the name of a class, or its number; the name is then in
 the column `class_name`. Cells of CSV are separated by commas, or by tabs if the file's name ends in `.tsv`. All cells
 are text, so `NA` and `001` are ordinary labels. Other sources also use the functions for labels.
@@ -9,12 +9,10 @@ are text, so `NA` and `001` are ordinary labels. Other sources also use the func
 from __future__ import annotations
 
 import csv
-import errno
 import os
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from itertools import chain
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any, cast
@@ -28,15 +26,8 @@ from ipo_prompts.metrics.files import open_lines
 IMAGE_COLUMNS = ("image", "path", "file_name")
 NAME_COLUMN = "class_name"
 _OPTIONAL = (NAME_COLUMN, "split", "group")
-MOST_ROWS = 2_000_000
-"""Most rows of a table: ImageNet has 1.3 million."""
-MOST_COLUMNS = 1_000
-AT_ONCE = 10_000
-"""Rows that are read at once. A limit is needed because pandas pads each row to the number of columns of the header."""
 NO_LABELS = "; if the pictures have no labels, name the classes: class_names=names.txt."
 _MARKS = {";": "semicolons", "\t": "tabs", "|": "bars"}
-_JSON = (".json", ".jsonl")
-_RECORDS = "ipo_prompts.experiments.data.sources.records:read_records"
 _HUB = "ipo_prompts.experiments.data.sources.hub"
 _READERS = {".parquet": f"{_HUB}:gather_parquet", ".tar": f"{_HUB}:gather_shards"}
 
@@ -44,7 +35,7 @@ _READERS = {".parquet": f"{_HUB}:gather_parquet", ".tar": f"{_HUB}:gather_shards
 def gather_table(rest: str, *, labelled: bool = True) -> Gathered:
     """Read a table, or a folder of parquet files or WebDataset shards; see `gather_csv` and `hub.py`.
 
-    A file with another ending than `.json`, `.jsonl`, `.parquet`, `.tar` and `.tsv` is read as CSV.
+    A file with another ending than `.jsonl`, `.parquet`, `.tar` and `.tsv` is read as CSV.
     """
     refuse_picture(rest)
     path = Path(rest).expanduser()
@@ -56,7 +47,7 @@ def gather_table(rest: str, *, labelled: bool = True) -> Gathered:
 
 
 def gather_csv(rest: str, *, labelled: bool = True) -> Gathered:
-    """Read a table in CSV or JSON; no picture is opened. If `labelled` is false, labels and splits are ignored.
+    """Read a table in CSV or JSON Lines; no picture is opened. If `labelled` is false, labels and splits are ignored.
 
     The table has these columns: `image` (or `path`, or `file_name`), the path of the picture, relative to the table;
     `label`, the name of the class, or its number from 0 if a column `class_name` holds the name; `split`, the part; and
@@ -64,12 +55,11 @@ def gather_csv(rest: str, *, labelled: bool = True) -> Gathered:
 
     Raises:
         InputError: the table cannot be read, a column is missing, or a row is wrong. The message names the column or
-            row; row 1 is the header, as in a spreadsheet, or the first object of JSON.
+            row; row 1 is the header, as in a spreadsheet, or the first line of JSON.
     """
     path = Path(rest).expanduser()
     where = f"the table {path}"
-    stray: list[str] = []
-    cells, passed_over = _cells(path, where, labelled, stray)
+    cells, passed_over = _cells(path, where, labelled)
     none = cells["image"].str[:0]
     labels = cells.get("label", none)
     names = cells.get(NAME_COLUMN, labels)
@@ -86,8 +76,8 @@ def gather_csv(rest: str, *, labelled: bool = True) -> Gathered:
         rows.append(row_of_file(path.parent / image, name, image, part_in_cell(split, at), group or None, said=said))
     pairs = list(zip(labels, names, strict=True))
     numbered = names_by_number(pairs, where, named=NAME_COLUMN in cells) if rows and labelled else None
-    kind = "json" if path.suffix.lower() in _JSON else "csv"
-    return Gathered(f"{kind}:{path.stem}", where, rows, numbered, tuple(stray), passed_over=passed_over)
+    kind = "json" if path.suffix.lower() == ".jsonl" else "csv"
+    return Gathered(f"{kind}:{path.stem}", where, rows, numbered, passed_over=passed_over)
 
 
 def no_column(wanted: Sequence[str], columns: Collection[str], where: str) -> InputError:
@@ -107,8 +97,6 @@ def no_column(wanted: Sequence[str], columns: Collection[str], where: str) -> In
         hint = f"; separate them by commas, not by {_MARKS[mark]}."
     elif set(wanted) & set(columns):
         hint = "; write one text in each cell."
-    elif "annotation_id" in columns:
-        hint = "; Label Studio's other exports are not read: choose JSON."
     elif wanted == ("label",):
         hint = NO_LABELS
     return InputError(
@@ -116,73 +104,37 @@ def no_column(wanted: Sequence[str], columns: Collection[str], where: str) -> In
     )
 
 
-def _cells(path: Path, where: str, labelled: bool, stray: list[str]) -> tuple[Any, bool]:
+def _cells(path: Path, where: str, labelled: bool) -> tuple[Any, bool]:
     """Return a frame of the used columns, indexed by row number, and whether labels were ignored.
 
-    Words for rows that are left out are added to `stray`. The column of picture paths is always called "image".
+    The column of picture paths is always called "image".
     """
-    import pandas as pd
-
-    if path.suffix.lower() in _JSON:
-        read = resolve_name(_RECORDS)(path, where, labelled, stray, AT_ONCE)
-    else:
-        read = _read(path, where)
-    head = next(read)
-    header = head.to_numpy().ravel().tolist()  # empty if the first line of the file is blank
+    cells = _read(path, where)
+    header = list(cells.columns)
     image = next((name for name in IMAGE_COLUMNS if name in header), None)
     if image is None or (labelled and "label" not in header):
         raise no_column(("label",) if image else IMAGE_COLUMNS, header, where)
     if twice := next((name for name in (image, "label", *_OPTIONAL) if header.count(name) > 1), None):
         raise InputError(f"{where} has two columns {twice}; keep one, or give the other another name.")
     wanted = ("label", *_OPTIONAL) if labelled else ("group",)
-    used = {"image": header.index(image), **{name: header.index(name) for name in wanted if name in header}}
-    places = list(used.values())
-    cells = pd.concat([head[places][:0], *(rows[places] for rows in read)]).set_axis(list(used), axis=1)
-    if len(cells) > MOST_ROWS:
-        raise InputError(f"{where} has more than {MOST_ROWS:,} rows; split it, or give a part of it.")
-    for name in cells.columns.intersection(["image", "label", NAME_COLUMN]):
-        if blank := cells.index[cells[name] == ""].tolist():
+    used = [image, *(name for name in wanted if name in header)]
+    found = cells[used].rename(columns={image: "image"})
+    for name in found.columns.intersection(["image", "label", NAME_COLUMN]):
+        if blank := found.index[found[name] == ""].tolist():
             raise InputError(f"row {blank[0]} of {where} has an empty cell in the column {name}; fill it in.")
-    if odd := cells.index[cells.isna().any(axis=1)].tolist():
-        name = cells.columns[cells.loc[odd[0]].isna()][0]
-        raise InputError(f"row {odd[0]} of {where} has no text as {name}; write a text, or a list of names as label.")
-    return cells, not labelled and "label" in header
+    return found, not labelled and "label" in header
 
 
-def _read(path: Path, where: str) -> Iterator[Any]:
-    """Yield frames of cells without surrounding spaces, indexed by row number.
-
-    The first frame is the header, row 1. Each other frame has up to `AT_ONCE` rows.
+def _read(path: Path, where: str) -> Any:
+    """Return a frame of cells without surrounding spaces, indexed by row number. Blank rows are left out.
 
     Raises:
         InputError: pandas or the operating system reports an error; the message says in one sentence what is wrong.
     """
-    import pandas as pd
-
-    separator = "\t" if path.suffix.lower() == ".tsv" else ","
+    form = "JSON Lines" if path.suffix.lower() == ".jsonl" else "CSV"
     try:
-        with (
-            open_lines(path) as lines,
-            pd.read_csv(
-                lines,
-                sep=separator,
-                header=None,
-                dtype=str,
-                keep_default_na=False,
-                skip_blank_lines=False,  # so that row numbers count blank lines
-                engine="python",  # the C engine does not tell a missing cell from an empty one
-                chunksize=AT_ONCE,
-                nrows=MOST_ROWS + 2,
-            ) as reader,
-        ):
-            header = reader.get_chunk(1)
-            if len(header.columns) > MOST_COLUMNS:
-                raise OSError(errno.EFBIG, f"it has more than {MOST_COLUMNS:,} columns")
-            for rows in chain([header], reader):
-                found = rows.dropna(how="all").apply(lambda column: column.str.strip())
-                if short := found.index[found.isna().any(axis=1)].tolist():
-                    raise ValueError(f"Expected {len(found.columns)} fields in line {short[0] + 1}")
-                yield found.set_axis(found.index + 1)
+        with open_lines(path) as lines:
+            cells = _read_json(lines) if form == "JSON Lines" else _read_csv(lines, path)
     except OSError as error:
         raise InputError(f"cannot read {where}: {error.strerror}; check the path.") from error
     except (ValueError, csv.Error) as error:  # also: text that is not UTF-8, a path with a NUL
@@ -191,7 +143,34 @@ def _read(path: Path, where: str) -> Iterator[Any]:
                 f"row {uneven[2]} of {where} has more or fewer cells than the header's {uneven[1]}; put cells with a "
                 "comma in quotes."
             ) from error
-        raise InputError(f"{where} is not a CSV file in UTF-8 ({error}); save it as one.") from error
+        raise InputError(f"{where} is not a {form} file in UTF-8 ({error}); save it as one.") from error
+    return cells.apply(lambda column: column.str.strip())
+
+
+def _read_csv(lines: Any, path: Path) -> Any:
+    import pandas as pd
+
+    rows = pd.read_csv(
+        lines,
+        sep="\t" if path.suffix.lower() == ".tsv" else ",",
+        header=None,
+        dtype=str,
+        keep_default_na=False,
+        skip_blank_lines=False,  # so that row numbers count blank lines
+        engine="python",  # the C engine does not tell a missing cell from an empty one
+    )
+    found = rows.dropna(how="all")
+    if short := found.index[found.isna().any(axis=1)].tolist():
+        raise ValueError(f"Expected {len(found.columns)} fields in line {short[0] + 1}")
+    header = rows.iloc[0].fillna("").str.strip()
+    return found.drop(index=0, errors="ignore").set_axis(header, axis=1).rename(lambda row: row + 1)
+
+
+def _read_json(lines: Any) -> Any:
+    import pandas as pd
+
+    rows = pd.read_json(lines, lines=True, dtype=False)
+    return rows.astype(object).where(rows.notna(), "").astype(str).rename(lambda row: row + 1)
 
 
 def names_by_number(pairs: Sequence[tuple[object, str]], where: str, *, named: bool) -> tuple[str, ...] | None:

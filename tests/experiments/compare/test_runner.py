@@ -162,7 +162,6 @@ def test_a_forecast_counts_each_data_set_by_its_own_pictures(tmp_path: Path, mon
         }
 
     monkeypatch.setattr("ipo_prompts.experiments.compare.forecasting.estimate", estimate)
-    monkeypatch.setattr("ipo_prompts.experiments.compare.forecasting.absent", lambda spec: None)
     rows = [replace(searching("row", data), folder=tmp_path / f"{data}-{i}") for data in calls for i in range(2)]
     found = forecast(rows)
     assert (found["calls"], found["tokens"], found["usd"], found["minutes"]) == (26, 28, 2.0, 4.0)

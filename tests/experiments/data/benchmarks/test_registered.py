@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import lzma
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -15,13 +13,13 @@ import pytest
 from ipo_prompts.experiments.cli.app import main
 from ipo_prompts.experiments.data import draw, load_data
 from ipo_prompts.experiments.data.benchmarks import REGISTRY
-from ipo_prompts.experiments.data.benchmarks.hub import load_registered
+from ipo_prompts.experiments.data.benchmarks.local import load_registered
 from ipo_prompts.experiments.data.check import check_data
 from ipo_prompts.experiments.data.dataset import COUNTED, why_different
 from ipo_prompts.metrics.errors import InputError
-from ipo_prompts.metrics.template import BASELINE, problem
+from ipo_prompts.metrics.template import problem
 from support.coop_root import CLASSES, SIZES, WNID_NAMES, make_root
-from support.recorded_pictures import opened_files, recorded
+from support.recorded_pictures import opened_files
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +68,7 @@ def test_split_files_and_lists_give_parts_labels_names_and_order(root, name):
     assert data.class_names == CLASSES[name]
     assert [len(data.part(part)) for part in SIZES] == [4 * size for size in SIZES.values()]
     assert (data.name, data.hand_written, data.task) == (name, REGISTRY[name].hand_written, REGISTRY[name].task)
-    assert not data.variants
+    assert not data.variants and {item.picture.background for _, item in data.items()} == {"as-is"}
     assert check_data(data).ok
     if REGISTRY[name].rule == "split":
         file = root / REGISTRY[name].folder / REGISTRY[name].split_file
@@ -111,11 +109,6 @@ def test_shifted_imagenets_have_test_pictures_only(root, name):
         draw(data, 1, 1, 0)
 
 
-def test_imagenetv2_sorts_its_folders_as_numbers(root):
-    folders = [item.group.split("/")[0] for item in load_data("imagenetv2", seed=0).test[::3]]
-    assert folders == [str(label) for label in range(11)]
-
-
 def test_class_names_of_a_shifted_imagenet_may_lie_beside_imagenet(own_root):
     (own_root / "imagenet-rendition" / "classnames.txt").unlink()
     assert load_data(f"imagenet_r:{own_root}", seed=0).class_names == WNID_NAMES
@@ -129,14 +122,14 @@ def test_other_counts_are_not_the_official_split(root):
     )
     assert f"split: {data.split}" in check_data(data).text()
     small = replace(REGISTRY["eurosat"], classes=4, sizes=(20, 8, 13))
-    assert load_registered(small, str(root), 0, None).split == (
+    assert load_registered(small, str(root), None).split == (
         "different: 12 test pictures where the official split has 13"
     )
 
 
 def test_where_no_list_of_the_pictures_is_known_the_counts_are_said_to_be_all(root):
     small = replace(REGISTRY["fgvc_aircraft"], classes=4, sizes=(20, 8, 12))
-    data = load_registered(small, str(root), 0, None)
+    data = load_registered(small, str(root), None)
     assert data.split == COUNTED and why_different(data.split) is None
     assert f"split: {COUNTED}" in check_data(data).text()
     assert [name for name, entry in REGISTRY.items() if entry.digest is None] == ["imagenet", "fgvc_aircraft", *SHIFTED]
@@ -182,15 +175,6 @@ def test_loading_and_drawing_open_no_picture(root):
     assert len({path for path in read if path.endswith(".json")}) == 9
 
 
-def test_the_recorder_sees_what_is_opened(root):
-    data, opened = recorded(load_data("dtd", seed=0))
-    drawn = draw(data, 1, 1, 0)
-    assert opened == []
-    drawn.search[0].picture.image()
-    drawn.test[3].picture.bytes()
-    assert [part for part, _ in opened] == ["train", "test"]
-
-
 def test_a_given_root_and_task_win(root, own_root):
     with opened_files() as opened:
         assert load_data(f"dtd:{own_root}", seed=0, task="textures").task == "textures"
@@ -221,70 +205,28 @@ def _relabelled(split: dict) -> None:
             row[1] += row[1] == 3
 
 
-def _renamed(split: dict) -> None:
-    for rows in split.values():
-        for row in rows:
-            row[2] = "forest" if row[1] == 3 else row[2]
-
-
 BAD: list[tuple[str, Callable[[Path], object], str]] = [
-    (
-        "eurosat",
-        lambda r: (r / "eurosat/split_zhou_EuroSAT.json").unlink(),
-        r"EuroSAT.json is missing; take it from .*"
-        r"cross_modal_adaptation, folder splits \(MIT\), because a new split would",
-    ),
-    ("eurosat", _written("eurosat/split_zhou_EuroSAT.json", "{"), "split_zhou_EuroSAT.json is not JSON"),
-    ("eurosat", _written("eurosat/split_zhou_EuroSAT.json", "[]"), "not an object with the lists train, val and test"),
+    ("eurosat", lambda r: (r / "eurosat/split_zhou_EuroSAT.json").unlink(), r"EuroSAT.json is missing; take it"),
     ("eurosat", _edited(lambda s: s.pop("val")), "not an object with the lists train, val and test"),
     (
         "eurosat",
         _edited(lambda s: s["val"].append(["x.jpg", "3", "Forest"])),
-        r"entry 8 of val .* not \[path, label, c",
+        r"entry 8 of val .* not \[path, la",
     ),
-    ("eurosat", _edited(lambda s: s["val"].append(["x.jpg", True, "Forest"])), "entry 8 of val"),
-    ("eurosat", _edited(lambda s: s["val"].append(["../../secret.jpg", 1, "Forest"])), "outside the data set"),
-    ("eurosat", _edited(lambda s: s["val"].append(["/etc/passwd", 1, "Forest"])), "outside the data set"),
     ("eurosat", _edited(lambda s: s["test"].append(s["train"][0])), r"twice, in train and in test; keep one"),
-    (
-        "eurosat",
-        _edited(lambda s: s["val"].append(["nope.jpg", 1, "Forest"])),
-        r"names the picture 'nope.jpg', which is "
-        r"not in .*2750 \(absent: 1 of 41\)",
-    ),
+    ("eurosat", _edited(lambda s: s["val"].append(["nope.jpg", 1, "Forest"])), r"not in .*2750 \(absent: 1 of 41\)"),
     ("eurosat", _edited(_relabelled), r"must run from 0 without gaps \(see label 3\)"),
-    ("eurosat", _edited(_renamed), "'Forest' and 'forest', that read the same in a prompt"),
-    ("eurosat", _edited(lambda s: s["val"][0].__setitem__(2, "Woods")), "calls the label 0 both"),
-    (
-        "eurosat",
-        _edited(lambda s: s.update(val=[r for r in s["val"] if r[1] != 2])),
-        r"'Herbaceous Vegetation Land' "
-        r"\(label 2\) has no pictures in the val part",
-    ),
+    ("eurosat", _edited(lambda s: s.update(val=[r for r in s["val"] if r[1] != 2])), r"no pictures in the val part"),
     ("eurosat", lambda r: (r / "eurosat").rename(r / "x"), "there is no folder .*eurosat, where EuroSAT is expected"),
     ("fgvc_aircraft", lambda r: (r / "fgvc_aircraft/variants.txt").unlink(), "cannot read .*variants.txt, a part of"),
     ("fgvc_aircraft", _written("fgvc_aircraft/images_variant_val.txt", "0 747\n"), "line 1 of .* the variant '747'"),
-    ("fgvc_aircraft", lambda r: (r / "fgvc_aircraft/images/00tr0.jpg").unlink(), "names the picture '00tr0.jpg'"),
     ("imagenet", lambda r: (r / "imagenet/classnames.txt").unlink(), "no .*classnames.txt, which pairs WordNet ids"),
-    ("imagenet", _written("imagenet/classnames.txt", "tench\n"), "line 1 of .* is 'tench', not a new WordNet id"),
     ("imagenet", _written("imagenet/classnames.txt", "n01440764 tench\n"), "folder n03773504 of .* has no name in"),
-    (
-        "imagenet",
-        lambda r: (r / "imagenet/images/val/n01440764").rename(r / "y"),
-        r"'tench' \(label 0\) has no pictures "
-        r"in the test part of .* \(1 of 4",
-    ),
     ("imagenet", lambda r: (r / "imagenet/images/val").rename(r / "y"), "cannot read the folder .*val: No such file"),
-    (
-        "imagenet_a",
-        lambda r: (r / "imagenet-adversarial/imagenet-a/n99999999").mkdir(),
-        "folder n99999999 of .* no name",
-    ),
     (
         "imagenetv2",
         lambda r: (r / "imagenetv2/imagenetv2-matched-frequency-format-val/4").rename(r / "y"),
-        "must be 0 "
-        r"to 10, one for each name in classnames.txt \(see 4\)",
+        "must be 0 to 10",
     ),
 ]
 
@@ -303,33 +245,6 @@ def test_an_unset_root_says_how_to_set_it(monkeypatch, capsys):
     said = capsys.readouterr().err
     assert "IPO_DATA_ROOT is not set; set it to the folder that holds eurosat/, or write eurosat:PATH_OF_ROOT" in said
     assert said.count("\n") == 1
-
-
-def test_an_unknown_data_set_is_told_the_nearest():
-    with pytest.raises(InputError, match=r"unknown data 'eurosatt' \(did you mean eurosat\?\); use .*ipo data list"):
-        load_data("eurosatt", seed=0)
-
-
-def test_unreadable_and_odd_pictures_of_a_root(own_root):
-    from PIL import Image
-
-    file = own_root / "dtd/images/banded/train_000.jpg"
-    with Image.open(file) as image:
-        image.convert("CMYK").save(file, "JPEG")
-    palette = own_root / "dtd/images/banded/train_001.jpg"
-    with Image.open(palette) as image:
-        image.convert("P").save(palette, "PNG")
-    (own_root / "dtd/images/banded/train_002.jpg").write_bytes(b"")
-    (own_root / "dtd/images/banded/train_003.jpg").write_text("words")
-    data = load_data(f"dtd:{own_root}", seed=0)
-    report = check_data(data)
-    assert sorted(Path(name).name for name in report.unreadable) == ["train_002.jpg", "train_003.jpg"]
-    # As stored, transparent or turned, as the published numbers were made; whatever a run's background is.
-    for asked in ("white", "as-is"):
-        read = {i.picture.background for _, i in load_data(f"dtd:{own_root}", seed=0, background=asked).items()}
-        assert read == {"as-is"}
-    odd = [i.picture for i in data.train if i.group in ("banded/train_000.jpg", "banded/train_001.jpg")]
-    assert [picture.image().mode for picture in odd] == ["RGB", "RGB"]
 
 
 # --- ipo data list
@@ -359,27 +274,3 @@ def test_the_list_says_what_is_missing(own_root, monkeypatch, capsys):
     assert "  no split file  " in lines["eurosat"]
     assert "  no pictures  " in lines["dtd"]
     assert "  no  " in lines["ucf101"]
-
-
-def test_listing_loads_nothing_heavy():
-    code = (
-        "import sys; from ipo_prompts.experiments.cli.app import main; main(['data', 'list']); "
-        "print(*{'torch','dspy','litellm',"
-        "'datasets','wandb','open_clip','PIL.Image','numpy','scipy'} & set(sys.modules))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines()[-1] == ""
-
-
-def test_the_baseline_is_the_hand_written_template_where_coop_has_no_other():
-    plain = [name for name, entry in REGISTRY.items() if entry.hand_written == BASELINE]
-    assert plain == [
-        "imagenet",
-        "caltech101",
-        "stanford_cars",
-        "sun397",
-        "imagenetv2",
-        "imagenet_sketch",
-        "imagenet_a",
-        "imagenet_r",
-    ]
