@@ -31,7 +31,7 @@ from ipo_prompts.metrics.arrays import Floats
 from ipo_prompts.metrics.classification import logits_of, losses_of
 from ipo_prompts.metrics.clip import Clip, unit
 from ipo_prompts.metrics.clock import check_clock
-from ipo_prompts.metrics.errors import InputError, flag
+from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.features import FeatureStore
 from ipo_prompts.metrics.pictures import Picture
 from ipo_prompts.metrics.reward import EmbeddingReward, Judged, check_fields, groups_of
@@ -356,7 +356,7 @@ class Segmentation(Task):
         if not scenes:
             raise InputError(
                 f"a scene is composed of four pictures and there are {len({item.group for item in items})}, without "
-                f"variants; give more {flag('shots')} or pictures."
+                f"variants; give more --shots or pictures."
             )
         units = reward.examples(scenes)
         return Encoded(units, [scene.image for scene in scenes], (), None)

@@ -13,7 +13,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ipo_prompts.experiments.pipeline import run_job, stopped_early
 from ipo_prompts.experiments.report.gather import read_run
@@ -24,15 +24,10 @@ from ipo_prompts.experiments.run.live_view import view
 from ipo_prompts.experiments.run.reading import allow_typed, build, config_of, resumed
 from ipo_prompts.experiments.run.result import RunResult
 from ipo_prompts.experiments.run.told import Line, told_at
-from ipo_prompts.metrics.errors import InputError, printable, setting, speaking_to
+from ipo_prompts.metrics.errors import InputError, printable
 from ipo_prompts.metrics.verdict import Verdict
 from ipo_prompts.programs.classifier import TemplateClassifier
 from ipo_prompts.programs.record.trust import trusting
-
-if TYPE_CHECKING:
-    from typing_extensions import Unpack
-
-    from ipo_prompts.programs.keywords import RunKeywords
 
 CALL = "the call of ipo.optimize"
 INSTEAD = {
@@ -111,7 +106,7 @@ def optimize(
     resume: str | Path | None = None,
     quiet: bool = False,
     trust: bool = False,
-    **settings: Unpack[RunKeywords],
+    **settings: Any,
 ) -> Outcome:
     """Search for a better template, choose the winner with held-back pictures, test it once on sealed pictures.
 
@@ -138,7 +133,7 @@ def optimize(
             raise InputError(f"{name}= is a folder, a text or a path, not {place!r}.")
     if resume is not None and out is not None:
         raise InputError("resume= works in its own directory; leave out= away.")
-    given: dict[str, Any] = {**settings} if data is None else {"data": data, **settings}
+    given = settings if data is None else {"data": data, **settings}
     for name, instead in INSTEAD.items():
         if not isinstance(given.get(name, ""), (str, dict, type(None)) if name in CHOSEN else (str, type(None))):
             raise InputError(f"{name}= of ipo.optimize takes no {type(given[name]).__name__} but {instead}.")
@@ -146,13 +141,13 @@ def optimize(
         if name in given and given[name] is None:
             raise InputError(f"{name}= of ipo.optimize takes no None; type {name}='none' to ask no language model.")
     allow_typed(given)
-    with speaking_to("ipo.optimize"), trusting(trust):
+    with trusting(trust):
         if resume is None:
             config = build(given, CALL)
             folder = default_folder(config) if out is None else Path(out)
         else:
             folder = Path(resume)
-            typed = [setting(key, value) for key, value in given.items() if isinstance(value, (str, int, float))]
+            typed = [f"{key}={value}" for key, value in given.items() if isinstance(value, (str, int, float))]
             config = resumed(folder, build(given, CALL), CALL, typed)
         ui = view(config, quiet=quiet)
         with reserved(folder) if resume is None and out is None else nullcontext(folder) as folder:

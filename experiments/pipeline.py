@@ -25,12 +25,12 @@ from ipo_prompts.experiments.run.ui import Shows
 from ipo_prompts.experiments.tracking import tracking
 from ipo_prompts.metrics.clock import Clock, Limit, began, keeping
 from ipo_prompts.metrics.device import find_device
-from ipo_prompts.metrics.errors import InputError, flag, silent
+from ipo_prompts.metrics.errors import InputError, silent
 from ipo_prompts.metrics.reward import scale_of
 from ipo_prompts.programs.lm.connect import REPLAY
 from ipo_prompts.programs.record.journal import Journal, read, seconds_of
 from ipo_prompts.programs.record.redaction import SHORTEST, too_short
-from ipo_prompts.programs.record.trust import outside, resume_command, resumed_by
+from ipo_prompts.programs.record.trust import outside, resume_command
 from ipo_prompts.programs.strategies.compose import kept_whole
 
 
@@ -137,15 +137,15 @@ def _announce(prepared: Prepared, journal: Journal, ui: Shows) -> None:
 
 def _taken(folder: Path) -> InputError:
     return InputError(
-        f"{folder} already holds a run; resume it with {resumed_by(folder)}, or choose another {flag('out')}."
+        f"{folder} already holds a run; resume it with `{resume_command(folder)}`, or choose another --out."
     )
 
 
 def stopped_early(config: RunConfig, folder: Path, result: RunResult) -> str:
     """Say which limit ended a run, and with which command the run is resumed under a larger limit."""
     assert result.limit is not None
-    larger = flag(result.limit, larger_limit(config, result.limit, result.seconds["total"], result.needed))
-    again = resume_command(folder, config.model_dump(), *shlex.split(larger))
+    larger = larger_limit(config, result.limit, result.seconds["total"], result.needed)
+    again = resume_command(folder, config.model_dump(), f"--{result.limit.replace('_', '-')}", str(larger))
     return f"stopped early: {result.stopped}; resume with a larger limit: {again}"
 
 

@@ -33,7 +33,6 @@ from ipo_prompts.programs.record.journal import FILE_NAME as JOURNAL
 from ipo_prompts.programs.record.journal import read
 from ipo_prompts.programs.record.redaction import redacted
 from ipo_prompts.programs.record.trust import own_settings
-from ipo_prompts.programs.running import numbers_of
 from ipo_prompts.programs.search import Step
 
 PROJECT = "ipo"
@@ -208,7 +207,7 @@ class WandbTracker(Tracker):
         with self._surviving():
             # W&B's own counter can only grow. Steps get even numbers. Odd numbers are for the tables, because a resumed
             # run logs the tables again.
-            self._run.log(numbers_of(step, ledger), step=2 * number, commit=True)
+            self._run.log(_numbers_of(step, ledger), step=2 * number, commit=True)
             self._logged = number
 
     def finish(self, result: RunResult, folder: Path) -> None:
@@ -331,3 +330,24 @@ def _clean(values: dict[str, Any]) -> dict[str, Any]:
 
 def _short(error: Exception) -> str:
     return str(_clean({"": " ".join(str(error).split())[:200]})[""]) or type(error).__name__
+
+
+def _numbers_of(step: Step, ledger: Ledger) -> dict[str, float]:
+    """Return the numbers of a step, by the names that they have in Weights & Biases."""
+    numbers = {
+        "step": step.number + 1,
+        "best/accuracy": step.best.value,
+        "best/accuracy_low": step.interval.low,
+        "best/accuracy_high": step.interval.high,
+        "best/loss": step.best.loss,
+        "new": len(step.scored),
+        "refused": len(step.rejected),
+        "tokens": ledger.tokens,
+        "usd": ledger.usd,
+    }
+    if step.scored:
+        values = [entry.value for entry in step.scored]
+        numbers["step/accuracy"] = max(values)
+        numbers["step/accuracy_mean"] = sum(values) / len(values)
+        numbers["step/loss"] = min(entry.loss for entry in step.scored)
+    return {name: number for name, number in numbers.items() if number is not None}

@@ -3,7 +3,7 @@
 An error that a user can fix is raised as `InputError`. Its one sentence says what is wrong, where, and how to fix it.
 The command line prints the sentence and ends with exit code 2. Any other exception is a bug and keeps its traceback.
 
-A message writes the names of options as its reader would type them: see `flag`.
+A message writes options as they are typed on the command line.
 """
 
 from __future__ import annotations
@@ -16,16 +16,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
 
 T = TypeVar("T")
-
-Listener = Literal["command line", "ipo.optimize", "compile"]
-"""The reader of messages, named by how IPO was started. It decides how options and commands are written."""
-_listener: ContextVar[Listener] = ContextVar("listener", default="command line")
 
 
 @contextmanager
@@ -36,21 +32,6 @@ def in_force(variable: ContextVar[T], value: T) -> Iterator[None]:
         yield
     finally:
         variable.reset(before)
-
-
-@contextmanager
-def speaking_to(listener: Listener) -> Iterator[None]:
-    """Word messages for this listener while the block runs.
-
-    Threads that the block starts word their messages for the command line.
-    """
-    with in_force(_listener, listener):
-        yield
-
-
-def listener() -> Listener:
-    """Return the listener that messages are worded for; outside `speaking_to` it is the command line."""
-    return _listener.get()
 
 
 def to_install(extra: str) -> str:
@@ -75,27 +56,6 @@ def to_install(extra: str) -> str:
     wanted = [line.partition(";") for line in ours.requires or ()]
     named = [one.strip() for one, _, when in wanted if f"extra == {extra!r}" in when.replace('"', "'")]
     return shlex.join(["pip", "install", *named])
-
-
-def flag(name: str, value: object = None) -> str:
-    """Return an option as the listener types it: its name alone, or with a value.
-
-    >>> with speaking_to("ipo.optimize"):
-    ...     flag("budget_usd"), flag("lm", "none")
-    ('budget_usd=', "lm='none'")
-    >>> flag("budget_usd"), flag("lm", "none")
-    ('--budget-usd', '--lm none')
-    """
-    if listener() == "compile" and name == "out":
-        return "log_dir"
-    if listener() != "command line":
-        return f"{name}={'' if value is None else repr(value)}"
-    return f"--{name.replace('_', '-')}{'' if value is None else f' {value}'}"
-
-
-def setting(name: str, value: Any) -> str:
-    """Return a setting with its value as the listener types it: as a word in a shell, or as a Python argument."""
-    return shlex.quote(f"{name}={value}") if listener() == "command line" else f"{name}={value!r}"
 
 
 class InputError(ValueError):

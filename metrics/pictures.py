@@ -123,7 +123,7 @@ class Picture:
         return self.name, self.read, self.stamp, self.background, self.place
 
     def __dir__(self) -> list[str]:
-        """Name what a table may hold: pandas, and MLflow with it, writes all that is named here."""
+        """Name what a table may hold: pandas writes all that is named here."""
         return ["known"]
 
     @classmethod

@@ -1,8 +1,7 @@
 """Choose classes by name: strategies and rewards, which have settings of their own, and methods.
 
 A choice is written `{"name": "history", "size": 8}`, on the command line `strategy=history strategy.size=8`. A class of
-the user's own is chosen by the name `module:Class`. An installed package may name its classes by entry points, see
-`GROUPS`.
+the user's own is chosen by the name `module:Class`.
 """
 
 from __future__ import annotations
@@ -15,15 +14,13 @@ import sys
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from functools import cache
-from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, JsonValue, TypeAdapter, ValidationError
 
-from ipo_prompts.metrics.errors import InputError, did_you_mean, input_error, nearest, setting
+from ipo_prompts.metrics.errors import InputError, did_you_mean, input_error, nearest
 
 # A class of the user's own is imported from the current folder.
 #
@@ -166,40 +163,15 @@ def _place(error: BaseException) -> str:
     return "{}, line {}: ".format(*own[-1]) if own else ""
 
 
-GROUPS = {"strategy": "ipo_prompts.strategies", "reward": "ipo_prompts.rewards", "method": "ipo_prompts.methods"}
-"""Key of a registry → the group of the entry points by which installed packages name classes for it."""
-
-
-@cache
-def installed(key: str) -> dict[str, EntryPoint]:
-    """Return the entry points of installed packages for the registry with this key, by name.
-
-    Installed code can do all that IPO can, so that it is trusted. No one has to type its name, as for `module:Class`.
-    """
-    return {entry.name: entry for entry in entry_points(group=GROUPS.get(key, ""))}
-
-
-def package_of(entry: EntryPoint) -> str:
-    """Return the name of the package to which an entry point belongs, as `pip install` takes it."""
-    return entry.dist.name if entry.dist else entry.value
-
-
-def packages_of(settings: Mapping[str, Any]) -> dict[str, str]:
-    """Return the installed packages whose classes settings choose: setting → name of the package."""
-    chosen = {key: str(value.get("name")) for key, value in settings.items() if isinstance(value, Mapping)}
-    return {key: package_of(installed(key)[name]) for key, name in chosen.items() if name in installed(key)}
-
-
 NamedChoice = dict[str, Any]
 """A choice: the `name` of a class, and its settings."""
 
 
 class Registry:
-    """Names and their classes: those that ship with IPO, then those of installed packages.
+    """Names and their classes.
 
-    A class is imported when it is first used. A name that ships precedes the same name of an installed package. A class
-    has `Settings`, a pydantic model of its settings, and `build(settings, …)`. The function `own` wraps a class that
-    has not both.
+    A class is imported when it is first used. It has `Settings`, a pydantic model of its settings, and
+    `build(settings, …)`. The function `own` wraps a class that has not both.
 
     Args:
         key: the name of the choice in a configuration, such as `strategy`.
@@ -249,13 +221,8 @@ class Registry:
             made = resolve_name(f"{self._package}.{self._homes[name]}")
             if hasattr(made, "Settings") and hasattr(made, "build"):
                 return made
-        elif entry := installed(self.key).get(str(name)):
-            # Not by `load`: a file in the current folder must not take the place of an installed one.
-            with blaming(f"{what} of the package {package_of(entry)}"):
-                return resolve_name(f"{self._package}.{self._own}")(entry.load(), what)
         else:
-            known = dict.fromkeys([*self, *installed(self.key)])
-            hint, names = did_you_mean(str(name), known), ", ".join(known)
+            hint, names = did_you_mean(str(name), self), ", ".join(self)
             raise InputError(f"there is no {self.key} {name!r}{hint}; there are: {names}, or MODULE:CLASS of your own.")
         return resolve_name(f"{self._package}.{self._own}")(made, what)
 
@@ -268,7 +235,7 @@ class Registry:
         if (name := own_name(choice)) and name not in self._allowed:
             raise InputError(
                 f"{self.key}={name} is code, and code is only run where a person types its name; if you trust it, add "
-                f"`{setting(self._word, name)}` to `ipo optimize` or `ipo benchmark`."
+                f"`{self._word}={name}` to `ipo optimize` or `ipo benchmark`."
             )
 
     def settings(self, choice: NamedChoice) -> Any:

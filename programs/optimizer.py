@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import logging
-import sys
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, closing, nullcontext
+from contextlib import closing, nullcontext
 from dataclasses import replace
 from pathlib import Path
-from pkgutil import resolve_name
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import Any, Literal, cast
 
 import dspy
 from dspy.teleprompt import Teleprompter
 
 from ipo_prompts.metrics.classification import ClipReward, EncodedPictures, check_offsets, measure_of
 from ipo_prompts.metrics.clip import Clip
-from ipo_prompts.metrics.errors import InputError, one_line, printable, speaking_to
+from ipo_prompts.metrics.errors import InputError, one_line, printable
 from ipo_prompts.metrics.features import FeatureStore
 from ipo_prompts.metrics.fit import Fit
 from ipo_prompts.metrics.reward import Reward, scale_of
@@ -50,15 +48,8 @@ from ipo_prompts.programs.strategies.window import room_in, window_of
 from ipo_prompts.programs.templates.phrases import Vocabulary
 from ipo_prompts.programs.templates.settings import LIMITS, SearchSettings, preset
 
-if TYPE_CHECKING:
-    from typing_extensions import Unpack
-
-    from ipo_prompts.programs.keywords import SearchKeywords
-
 # A child of DSPy's logger: the progress of `compile` is shown and silenced with that of DSPy's own optimizers.
 progress = logging.getLogger("dspy.teleprompt.ipo")
-MLFLOW = "ipo_prompts.programs.in_mlflow"
-"""The module that logs in MLflow, imported only when it is used."""
 
 
 class IPO(Teleprompter):
@@ -85,9 +76,10 @@ class IPO(Teleprompter):
         log_dir: the folder of the journal. A `compile` that was killed, or stopped by a limit, resumes from the journal
             if it is given the same arguments (and a larger limit). Other arguments are refused.
         on_step: a function that is called with the `Step` after each step.
-        settings: the settings of the search. Single settings may be given as keywords, such as `steps=50` or
-            `budget_usd=1.5`. A limit ends the search with the best template so far. Without `initial_template` the
-            search starts from the student's template.
+        settings: the settings of the search. A limit ends the search with the best template so far. Without
+            `initial_template` the search starts from the student's template.
+        **keywords: single settings by name, such as `steps=50` or `budget_usd=1.5`. All settings:
+            `ipo docs command-line`.
 
     Raises:
         InputError: there is no such strategy or setting; or a value has the wrong kind; or a `metric` was given;
@@ -122,13 +114,13 @@ class IPO(Teleprompter):
         log_dir: str | Path | None = None,
         on_step: Callable[[Step], None] | None = None,
         settings: SearchSettings | None = None,
-        **keywords: Unpack[SearchKeywords],
+        **keywords: Any,
     ) -> None:
         super().__init__()
         check_arguments(reward, lm, describer, lm_context)
         self.reward, self.lm, self.lm_context, self.describer = reward, lm, lm_context, describer
         self.strategy, self.head = as_strategy(strategy), head
-        self.settings = as_settings(IPO, settings, {**keywords})
+        self.settings = as_settings(IPO, settings, keywords)
         self.task, self.log_dir, self.on_step = task, log_dir, on_step
 
     preset = staticmethod(preset)
@@ -139,7 +131,6 @@ class IPO(Teleprompter):
         reward = "" if self.reward is None else f", reward={kind(self.reward)}"
         return one_line(f"IPO(strategy={strategy}, lm={lm}{reward}, steps={self.settings.steps})")
 
-    @speaking_to("compile")
     def compile(
         self,
         student: Program,
@@ -199,10 +190,7 @@ class IPO(Teleprompter):
             raise InputError("there are no examples to search on.")
         check_apart(searched, others, student.clip)
         identity = self._identity(student, reward, settings, lm)
-        with (
-            nullcontext() if self.log_dir is None else closing(Journal(Path(self.log_dir))) as journal,
-            _logged({**identity, "trainset": len(searched), "valset": len(others)}) as log,
-        ):
+        with nullcontext() if self.log_dir is None else closing(Journal(Path(self.log_dir))) as journal:
             if journal:
                 sets = {
                     "trainset": examples_digest(searched, student.clip),
@@ -225,8 +213,7 @@ class IPO(Teleprompter):
                 replies=replies or (),
                 replay=replies is not None,
             )
-            told = self._on_step(settings.steps, reward, log)
-            found = run(job, journal, on_step=told, say=progress.info)
+            found = run(job, journal, on_step=self._on_step(settings.steps, reward), say=progress.info)
         chosen = printable(found.result.choice.template)
         why = why_not_best(found.result.choice, found.result.history)
         progress.info("The search ended: %s. Chosen: %s%s", found.result.ended, chosen, why and f" ({why})")
@@ -328,9 +315,7 @@ class IPO(Teleprompter):
             )
         return self.settings.model_copy(update={"initial_template": student.template})
 
-    def _on_step(
-        self, steps: int, reward: Reward, log: Callable[[Step, Ledger], None]
-    ) -> Callable[[Step, Ledger], None]:
+    def _on_step(self, steps: int, reward: Reward) -> Callable[[Step, Ledger], None]:
         scale, measure = scale_of(reward), measure_of(reward)
 
         def told(step: Step, ledger: Ledger) -> None:
@@ -338,23 +323,10 @@ class IPO(Teleprompter):
             new = f"{len(step.scored)} new, {len(step.rejected)} refused"
             said = f"Step {step.number + 1}/{steps}: {new}; best so far by {measure}: {best}"
             progress.info("%s", printable(f"Initial template, by {measure}: {best}" if step.number < 0 else said))
-            log(step, ledger)
             if self.on_step:
                 self.on_step(step)
 
         return told
-
-
-def _logged(identity: dict[str, Any]) -> AbstractContextManager[Callable[[Step, Ledger], None]]:
-    """Log a compile in MLflow where its autolog is in use; see `in_mlflow.logged`. No parameter is a class name."""
-    if "mlflow.dspy" not in sys.modules:
-        return nullcontext(lambda step, ledger: None)
-    told = {**identity, "classes": len(identity["classes"])}
-    return cast("AbstractContextManager[Any]", resolve_name(f"{MLFLOW}:logged")(told))
-
-
-if "mlflow.dspy" in sys.modules:
-    resolve_name(f"{MLFLOW}:find_ipo")()
 
 
 # Searching without labels: the reward `fit`, the price of a word, and the lead that replaces the initial template.

@@ -329,24 +329,3 @@ def check_head(head: object, reward: Reward, student: TemplateClassifier) -> Non
         raise InputError(
             f"head='blend' is for the accuracy of labelled pictures, and not for {type(reward).__name__}; leave it out."
         )
-
-
-def numbers_of(step: Step, ledger: Ledger) -> dict[str, float]:
-    """Return the numbers of a step, by the names that they have in MLflow and Weights & Biases."""
-    numbers = {
-        "step": step.number + 1,
-        "best/accuracy": step.best.value,
-        "best/accuracy_low": step.interval.low,
-        "best/accuracy_high": step.interval.high,
-        "best/loss": step.best.loss,
-        "new": len(step.scored),
-        "refused": len(step.rejected),
-        "tokens": ledger.tokens,
-        "usd": ledger.usd,
-    }
-    if step.scored:
-        values = [entry.value for entry in step.scored]
-        numbers["step/accuracy"] = max(values)
-        numbers["step/accuracy_mean"] = sum(values) / len(values)
-        numbers["step/loss"] = min(entry.loss for entry in step.scored)
-    return {name: number for name, number in numbers.items() if number is not None}

@@ -21,7 +21,7 @@ from ipo_prompts.metrics.head import Calibrated
 from ipo_prompts.metrics.offsets import Saved, from_state, state_of
 from ipo_prompts.metrics.template import BASELINE, check_count, check_template, every_name, named, names_of, usable
 from ipo_prompts.programs.record.lines import FILE_NAME
-from ipo_prompts.programs.record.trust import resumed_by
+from ipo_prompts.programs.record.trust import resume_command
 
 Weighted = tuple[str, float]
 """A template and its weight in the ensemble, > 0."""
@@ -173,7 +173,7 @@ def read_state(path: str | Path) -> tuple[Path, Any]:
         if not path.exists():
             if path.with_name(FILE_NAME).exists():
                 raise InputError(
-                    f"the run in {path.parent} has no program.json yet; resume it with {resumed_by(path.parent)}."
+                    f"the run in {path.parent} has no program.json yet; resume it with `{resume_command(path.parent)}`."
                 )
             raise InputError(f"{path.parent} has no program.json; name a finished run, or a saved program.")
     elif not os.path.lexists(path):

@@ -16,7 +16,7 @@ from typing import Any
 
 from ipo_prompts.metrics.clock import BudgetReached, due
 from ipo_prompts.metrics.device import one_for_numpy
-from ipo_prompts.metrics.errors import InputError, flag, one_line
+from ipo_prompts.metrics.errors import InputError, one_line
 from ipo_prompts.metrics.reward import Reward, Score, Units, scale_of
 from ipo_prompts.metrics.sampling import Interval, Sampling
 from ipo_prompts.metrics.verdict import score_interval
@@ -370,7 +370,7 @@ class _Run:
         who = "language model" if asked else "strategy"
         reason = f"the {who} gave no usable template in {empty} steps in a row ({_reasons(rejected)})"
         if len(self.history) == 1:
-            another = f"; try another model with {flag('lm')}" if asked else ""
+            another = "; try another model with --lm" if asked else ""
             raise NothingUsable(f"{reason}{another}.")
         logger.warning("ended early: %s; what was found before is kept", reason)
         return reason

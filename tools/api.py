@@ -29,9 +29,6 @@ PAGES = """## What the pages import
 Each name is imported from the module that stands above it.
 """
 
-SETTINGS = "- `**{name}`: settings by name ([all settings](command-line.md#settings))."
-"""What is said of `**keywords: Unpack[SearchKeywords]`, where the docstring does not speak of it."""
-
 
 def reference() -> str:
     """Return the page."""
@@ -99,10 +96,6 @@ def _told(thing: Any, name: str) -> Iterator[str]:
             title = {"parameters": "Arguments", "other parameters": "Arguments"}.get(section.kind.value)
             yield f"{title or section.kind.value.capitalize()}:\n"
             yield from (_item(one) for one in section.value)
-            if title:
-                told = {one.name for one in section.value}
-                unpacked = (one.name for one in thing.parameters if "Unpack[" in str(one.annotation))
-                yield from (SETTINGS.format(name=name) for name in unpacked if f"**{name}" not in told)
             yield ""
 
 

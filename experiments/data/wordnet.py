@@ -17,7 +17,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from ipo_prompts.experiments.data.dataset import NAMES_FILE, DataSet
-from ipo_prompts.metrics.errors import InputError, setting, several
+from ipo_prompts.metrics.errors import InputError, several
 from ipo_prompts.metrics.nouns import Synset, common, irregular, meanings, synsets
 from ipo_prompts.metrics.template import as_read, every_name
 
@@ -91,8 +91,9 @@ def refuse_codes(data: DataSet) -> None:
     if not (codes := data.unnamed):
         return
     dates = data.name.startswith("folder:") and len(codes) == len(data.class_names)  # folders by date, of no classes
-    type_names = setting("class_names", "names.txt")
-    unlabelled = f"if these pictures have no labels, type {type_names} (a file with one class name a line); else "
+    unlabelled = (
+        "if these pictures have no labels, type class_names=names.txt (a file with one class name a line); else "
+    )
     raise InputError(
         f"{len(codes)} of {len(data.class_names)} classes of {data.name} {'is' if len(codes) == 1 else 'are'} called "
         f"by a code, which no CLIP reads: {several([repr(name) for name in codes])}; "

@@ -29,7 +29,7 @@ from ipo_prompts.experiments.run.told import Line, Place, told_at
 from ipo_prompts.metrics.errors import InputError, as_cell
 from ipo_prompts.programs.record.journal import FILE_NAME as JOURNAL
 from ipo_prompts.programs.record.journal import Event, read
-from ipo_prompts.programs.record.trust import resumed_by, to_type
+from ipo_prompts.programs.record.trust import resume_command, to_type
 from ipo_prompts.programs.strategies.window import recorded_texts
 
 
@@ -120,7 +120,7 @@ def read_run(folder: Path) -> Run:
         raise InputError(f"{folder} is not a run directory but holds some; name them, as in `ipo report {some}`.")
     events = read(folder)
     if not (folder / "result.json").is_file():
-        raise InputError(f"the run in {folder} has no result.json yet; resume it with {resumed_by(folder)}.")
+        raise InputError(f"the run in {folder} has no result.json yet; resume it with `{resume_command(folder)}`.")
     config = config_of(folder)
     result = load_result(folder)
     if "test" not in result.scores and result.untested is None:

@@ -17,8 +17,8 @@ from pydantic import BaseModel, Field, ValidationInfo, field_validator, model_va
 from ipo_prompts.experiments.tasks import REWARDS
 from ipo_prompts.metrics.decoding import Background
 from ipo_prompts.metrics.device import AUTO, Precision
-from ipo_prompts.metrics.errors import InputError, did_you_mean, flag
-from ipo_prompts.metrics.registry import Registry, installed, is_own
+from ipo_prompts.metrics.errors import InputError, did_you_mean
+from ipo_prompts.metrics.registry import Registry, is_own
 from ipo_prompts.metrics.template import BASELINE
 from ipo_prompts.programs.record.redaction import check_address
 from ipo_prompts.programs.record.trust import CONFIG_FILE as CONFIG_FILE
@@ -189,7 +189,7 @@ class RunConfig(SearchSettings, JobSettings):
             without = ", ".join(name for name in STRATEGIES if not needs_lm(STRATEGIES.find(name)))
             raise InputError(
                 f"the strategy {self.strategy['name']!r} asks a language model and lm=none names none; name one with "
-                f"{flag('lm')}, or choose strategy={without}."
+                f"--lm, or choose strategy={without}."
             )
 
     @property
@@ -290,8 +290,7 @@ def settings(chosen: Collection[str] | None = None) -> list[Setting]:
         default = registry.default if registry else field.default
         rows.append(Setting(name, default, field.description or "", allowed))
         own: dict[str, tuple[Any, list[str]]] = {}
-        choices = dict.fromkeys([*registry, *(installed(name) if chosen else ())]) if registry else {}
-        for choice in (one for one in choices if chosen is None or one in chosen):
+        for choice in (one for one in registry or () if chosen is None or one in chosen):
             for key, one in registry.find(choice).Settings.model_fields.items() if registry else ():
                 own.setdefault(key, (one, []))[1].append(choice)
         for key, (one, owners) in own.items():

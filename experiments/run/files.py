@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ipo_prompts.experiments.run.config import RunConfig
-from ipo_prompts.metrics.errors import InputError, first_error, flag
+from ipo_prompts.metrics.errors import InputError, first_error
 from ipo_prompts.metrics.files import JSON_BYTES, read_bytes, read_json, write_whole
 from ipo_prompts.programs.record.journal import FILE_NAME as JOURNAL
 from ipo_prompts.programs.record.journal import MOST_BYTES
-from ipo_prompts.programs.record.trust import resumed_by
+from ipo_prompts.programs.record.trust import resume_command
 
 if TYPE_CHECKING:
     from ipo_prompts.metrics.clip import Clip
@@ -62,10 +62,8 @@ def write_bytes(file: Path, content: bytes) -> None:
     try:
         write_whole(file, content)
     except OSError as error:
-        on = f", then {resumed_by(file.parent)}," if file.with_name(JOURNAL).exists() else ""
-        raise InputError(
-            f"cannot write {file}: {error.strerror}; make room{on} or choose another {flag('out')}."
-        ) from error
+        on = f", then `{resume_command(file.parent)}`," if file.with_name(JOURNAL).exists() else ""
+        raise InputError(f"cannot write {file}: {error.strerror}; make room{on} or choose another --out.") from error
 
 
 def digest(file: Path) -> str | None:
@@ -120,7 +118,7 @@ def check_writable(folder: Path) -> None:
             return
     except OSError as error:
         why = f"{there} is a file" if there and there.is_file() else f"{there} cannot be written"
-        raise InputError(f"cannot make the run directory {folder}: {why}; choose another {flag('out')}.") from error
+        raise InputError(f"cannot make the run directory {folder}: {why}; choose another --out.") from error
 
 
 PACKAGES = (

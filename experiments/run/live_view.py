@@ -33,7 +33,7 @@ from rich.text import Text
 from ipo_prompts.experiments.run.config import RunConfig, about_preset
 from ipo_prompts.metrics.clip import check_name
 from ipo_prompts.metrics.clock import Wait
-from ipo_prompts.metrics.errors import InputError, flag, money
+from ipo_prompts.metrics.errors import InputError, money
 from ipo_prompts.metrics.scale import FRACTION
 from ipo_prompts.programs.lm import weights
 from ipo_prompts.programs.lm.ledger import Ledger
@@ -140,7 +140,7 @@ class Ui:
             question = f"The local language model {model.title} ({size}) is not here. Fetch it?"
             if sys.stdin and sys.stdin.isatty() and not typer.confirm(question, default=True, err=True):
                 pull = f"`ipo models pull {wanted}`"
-                raise InputError(f"without weights there is no local model; {pull}, or name another {flag('lm')}.")
+                raise InputError(f"without weights there is no local model; {pull}, or name another --lm.")
             pull_with_progress(wanted, quiet=self.quiet)
 
     def warn(self, text: str) -> None:

@@ -31,7 +31,7 @@ from ipo_prompts.experiments.tasks.base import Encoded, check_fractions
 from ipo_prompts.metrics.clip import Clip, load_clip
 from ipo_prompts.metrics.clock import check_clock
 from ipo_prompts.metrics.device import Unreachable
-from ipo_prompts.metrics.errors import InputError, flag
+from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.features import FeatureStore
 from ipo_prompts.metrics.pictures import Exchanged
 from ipo_prompts.metrics.reward import Reward, Units, class_embeddings, scale_of
@@ -158,8 +158,8 @@ def offering_demo() -> Iterator[None]:
     try:
         yield
     except Unreachable as error:
-        said, demo = str(error).removesuffix("."), flag("clip", "embedded")
-        raise InputError(f"{said}, or type {demo}, the demo CLIP that ships with IPO (for trials).") from error
+        said = str(error).removesuffix(".")
+        raise InputError(f"{said}, or type --clip embedded, the demo CLIP that ships with IPO (for trials).") from error
 
 
 def refuse_equal(clip: Clip, template: str, class_names: Sequence[str]) -> None:

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shlex
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Sequence
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
@@ -20,8 +19,7 @@ from ipo_prompts.experiments.run.config import ASK_NO_MODEL, CHOSEN, FREE_KEYS, 
 from ipo_prompts.experiments.run.files import holds_run
 from ipo_prompts.experiments.tasks import REWARDS
 from ipo_prompts.metrics import files
-from ipo_prompts.metrics.errors import InputError, input_error, listener, nearest, setting
-from ipo_prompts.metrics.registry import packages_of
+from ipo_prompts.metrics.errors import InputError, input_error, nearest
 from ipo_prompts.programs.record.journal import FILE_NAME as JOURNAL
 from ipo_prompts.programs.record.journal import last, read
 from ipo_prompts.programs.record.trust import (
@@ -29,7 +27,7 @@ from ipo_prompts.programs.record.trust import (
     CHOICES,
     refuse_foreign_run,
     relative_places,
-    resumed_by,
+    resume_command,
     to_type,
     why_typed,
 )
@@ -78,29 +76,7 @@ def config_of(folder: Path, *, using: Sequence[str] = ()) -> RunConfig:
     if not isinstance(start.get("config"), dict):
         raise InputError(f"the journal in {folder} has no settings: `ipo optimize` did not begin it.")
     refuse_foreign_run({key: start["config"][key] for key in using if key in start["config"]}, folder)
-    try:
-        return build(start["config"], f"{folder / JOURNAL}", whole=True)
-    except InputError as error:
-        raise _needs_package(error, start) from error
-
-
-PACKAGES = "packages"
-"""The field of a `start` event that holds the installed packages whose classes the run uses: setting → name."""
-_PACKAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,80}")
-
-
-def _needs_package(error: InputError, start: Mapping[str, Any]) -> InputError:
-    """Return the error of settings that cannot be read. It names a package that the run used and that is not here.
-
-    A stranger may have written the name, so it is shown as what the run says, and only if it is a name.
-    """
-    used, here = start.get(PACKAGES), packages_of(start["config"])
-    gone = [str(name) for key, name in used.items() if key not in here] if isinstance(used, dict) else []
-    if not gone or not _PACKAGE.fullmatch(gone[0]):
-        return error
-    return InputError(
-        f"{str(error).rstrip('.')}; the run used the package {gone[0]}: if you trust it, `pip install {gone[0]}`."
-    )
+    return build(start["config"], f"{folder / JOURNAL}", whole=True)
 
 
 def differs_in_file(folder: Path, config: RunConfig) -> str | None:
@@ -176,8 +152,8 @@ def resumed(folder: Path, given: RunConfig, where: str, typed: Sequence[str] = (
     needed = to_type(stored.model_dump())
     missing = {key: value for key, value in needed.items() if key not in explicit}
     if missing:
-        again = resumed_by(folder, missing, *typed)
-        raise InputError(f"the run in {folder} {why_typed(missing)}, type it: {again}.")
+        again = resume_command(folder, missing, *typed)
+        raise InputError(f"the run in {folder} {why_typed(missing)}, type it: `{again}`.")
     wanted = build(overlaid(stored.model_dump(), explicit), where=where, whole=True)
     taken = {key: value for key, value in wanted.model_dump(mode="json").items() if key not in explicit}
     refuse_foreign_run(taken, folder)
@@ -267,7 +243,7 @@ def _to_take_over(settings: dict[str, Any], given: dict[str, Any], run: Path) ->
     typed = {key for key, value in given.items() if key not in CHOICES or "name" in value}
     code = {key: name for key, name in to_type(kept).items() if key not in typed}
     if code:
-        words = (", " if listener() == "ipo.optimize" else " ").join(setting(key, name) for key, name in code.items())
+        words = " ".join(f"{key}={name}" for key, name in code.items())
         raise InputError(f"the run in {run} {why_typed(code)}, add `{words}`, else name another {' and '.join(code)}.")
     replayed = str(given.get("lm", kept.get("lm"))).startswith("replay/")  # then no model is asked, whatever the role
     for role in ("lm", "describer"):
@@ -276,7 +252,7 @@ def _to_take_over(settings: dict[str, Any], given: dict[str, Any], run: Path) ->
         if address and asked and not replayed and not {role, f"{role}_api_base"} & given.keys():
             raise InputError(
                 f"the run in {run} asked {name} at {address}, and an address is never taken from a run directory; if "
-                f"you trust that server, add `{setting(role + '_api_base', address)}`, else name another {role}."
+                f"you trust that server, add `{shlex.quote(f'{role}_api_base={address}')}`, else name another {role}."
             )
     kept |= {key: None for key in ADDRESSES if key in kept}
     taken = {key: value for key, value in kept.items() if key not in given}

@@ -9,7 +9,6 @@ that the test still needs is reserved, so that the search ends in time.
 from __future__ import annotations
 
 import math
-import shlex
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -33,14 +32,14 @@ from ipo_prompts.experiments.run.searching import SearchedRun
 from ipo_prompts.experiments.run.ui import Shows
 from ipo_prompts.experiments.tasks.base import Encoded
 from ipo_prompts.metrics.clock import BudgetReached, Clock, due, optional
-from ipo_prompts.metrics.errors import InputError, flag
+from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.features import BATCH
 from ipo_prompts.metrics.offsets import under
 from ipo_prompts.metrics.reward import Reward
 from ipo_prompts.metrics.sampling import harmonic_mean
 from ipo_prompts.programs.record.journal import Journal
 from ipo_prompts.programs.record.score_keeper import units_of
-from ipo_prompts.programs.record.trust import resumed_by
+from ipo_prompts.programs.record.trust import resume_command
 
 MARGIN = 1.25
 """The time that is reserved for the test is the estimated time multiplied by this factor.
@@ -136,8 +135,7 @@ def refuse_short(one: Clock, startup: float, test: float, config: RunConfig, fol
     before = f"{one.before:.0f} s were used before, " if one.before else ""
     needs = f"{before}loading and encoding took {startup:.1f} s and the sealed test and the files need {later:.1f} s"
     raise InputError(
-        f"{flag('max_minutes', f'{one.limit / 60:.3g}')} leaves no time to search: {needs}; "
-        f"{_again(one, least, config, folder)}."
+        f"--max-minutes {one.limit / 60:.3g} leaves no time to search: {needs}; {_again(one, least, config, folder)}."
     )
 
 
@@ -158,10 +156,9 @@ def refuse_to_open(one: Clock, test: float, config: RunConfig, folder: Path) -> 
 
 def _again(one: Clock, least: float, config: RunConfig, folder: Path) -> str:
     minutes = math.ceil(1000 * max(ROOM * least, one.limit or 0.0) / 60) / 1000
-    limit = flag("max_minutes", minutes)
     if not one.before and not (folder / "journal.jsonl").exists():
-        return f"give {limit} or more"
-    return f"go on with {resumed_by(folder, config.model_dump(), *shlex.split(limit))}"
+        return f"give --max-minutes {minutes} or more"
+    return f"go on with `{resume_command(folder, config.model_dump(), '--max-minutes', str(minutes))}`"
 
 
 def _seconds_a_picture(prepared: Prepared) -> float:

@@ -9,9 +9,7 @@ from dataclasses import dataclass
 from ipo_prompts.experiments.run.config import CONFIG_FILE, about_preset
 from ipo_prompts.experiments.run.files import write_text
 from ipo_prompts.experiments.run.prepared import SHOWN, Prepared, record_drawn
-from ipo_prompts.experiments.run.reading import PACKAGES
 from ipo_prompts.experiments.run.ui import Shows
-from ipo_prompts.metrics.registry import packages_of
 from ipo_prompts.metrics.reward import Reward
 from ipo_prompts.programs import running
 from ipo_prompts.programs.describers.multimodal import Describing, by_clip
@@ -62,9 +60,7 @@ def search_in(
     # The folder in which the run began is recorded for people who resume the run in another folder. It is not recorded
     # if all paths are absolute.
     began = {"began_in": os.getcwd()} if relative_places(config.model_dump()) else {}  # noqa: PTH109
-    settings = config.model_dump(mode="json")
-    used = packages_of(settings)
-    begin(journal, identity, config=settings, **began, **({PACKAGES: used} if used else {}))
+    begin(journal, identity, config=config.model_dump(mode="json"), **began)
     comments = "".join(f"# {line}\n" for line in about_preset(config))
     write_text(journal.path.parent / CONFIG_FILE, comments + config.to_yaml())
     record_drawn(journal, prepared, ui.warn)

@@ -16,7 +16,7 @@ from dspy.clients.backend_selection import CLIENT_KEYS
 from dspy.clients.engines import LiteLLMEngine, LM15Engine
 from dspy.lm15 import LM15Error, Request, Response, request_from_openai_chat
 
-from ipo_prompts.metrics.errors import InputError, did_you_mean, flag
+from ipo_prompts.metrics.errors import InputError, did_you_mean
 from ipo_prompts.metrics.files import cache_dir
 from ipo_prompts.programs.lm import quiet_litellm
 from ipo_prompts.programs.lm.recording import ABILITIES, QUESTION_SECONDS, Price, RecordedEngine, Recorder
@@ -106,8 +106,7 @@ class Backend:
         """
         if budget_usd is not None and self.price(1, 1) is None:
             raise InputError(
-                f"the price of {self.model} is not known, so {flag('budget_usd')} cannot be kept; "
-                f"use {flag('budget_tokens')}."
+                f"the price of {self.model} is not known, so --budget-usd cannot be kept; use --budget-tokens."
             )
 
     def connect(self, recorder: Recorder, role: str, temperature: float | None, max_tokens: int | None) -> dspy.LM:

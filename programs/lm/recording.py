@@ -23,7 +23,7 @@ from dspy.lm15 import LM15Error, RateLimitError, Request, Response, ServerError,
 
 from ipo_prompts.metrics import clock
 from ipo_prompts.metrics.clock import BudgetReached
-from ipo_prompts.metrics.errors import InputError, flag
+from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.programs.lm.ledger import (
     DEFAULT_MAX_TOKENS,
     Ledger,
@@ -148,7 +148,7 @@ class RecordedEngine:
         if recorder.replay or self.engine is None:
             raise InputError(
                 f"the recorded run has no reply to this request of the {self.role}; replay it with the same "
-                f"configuration, or name a language model with {flag('lm')}."
+                f"configuration, or name a language model with --lm."
             )
         most = (bound_tokens(body), request.config.max_tokens or DEFAULT_MAX_TOKENS)
         attempts = Attempts(recorder.ledger, self.name, getattr(self.engine, "retries", None))
@@ -310,7 +310,7 @@ class Attempts:
         why = "after an error" if hint is None else f"the server asked for {seconds:,.0f} s"
         left = self._ledger.clock.left()
         if left is None and time.monotonic() - self._started + seconds > QUESTION_SECONDS:
-            error.message = f"{error.message} ({why}; {flag('max_minutes')} allows longer waits)"
+            error.message = f"{error.message} ({why}; --max-minutes allows longer waits)"
             error.args = (error.message,)
             raise error
         limited = left is not None and left < seconds

@@ -24,7 +24,7 @@ from filelock import FileLock
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
 from ipo_prompts.metrics.clock import answer_within
-from ipo_prompts.metrics.errors import InputError, flag, reason
+from ipo_prompts.metrics.errors import InputError, reason
 from ipo_prompts.metrics.files import cache_dir, read_yaml, replacing, write_whole
 
 Report = Callable[[str, int, int], None]
@@ -211,7 +211,7 @@ def _fetch(name: str, folder: Path, report: Report) -> Path:
             return (Path(scratch) / wanted.file).replace(folder / wanted.file)
     raise InputError(
         f"the model {name!r} could not be fetched: {'; '.join(reasons)}; type `ipo models pull {name}` where one of "
-        f"these can be reached, or name weights of your own, `{flag('lm', 'local/FILE.gguf')}`."
+        f"these can be reached, or name weights of your own, `--lm local/FILE.gguf`."
     )
 
 

@@ -20,7 +20,7 @@ from typing import Any
 import filelock
 
 from ipo_prompts.metrics import clock
-from ipo_prompts.metrics.errors import InputError, flag, listener
+from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.programs.record import trust
 from ipo_prompts.programs.record.lines import (
     FILE_NAME,
@@ -35,7 +35,6 @@ from ipo_prompts.programs.record.lines import (
     refuse_links,
 )
 from ipo_prompts.programs.record.redaction import redacted
-from ipo_prompts.programs.record.trust import resumed_by
 
 __all__ = [
     "FILE_NAME",
@@ -101,13 +100,10 @@ class Journal:
                 self._file.truncate(end)
         except filelock.Timeout as error:
             raise InputError(
-                f"another process is working in {folder}; wait for it, or choose another {flag('out')}."
+                f"another process is working in {folder}; wait for it, or choose another folder."
             ) from error
         except OSError as error:
-            place = "log_dir" if listener() == "compile" else "the run directory"
-            raise InputError(
-                f"cannot write {place} {folder}: {error.strerror}; choose another {flag('out')}."
-            ) from error
+            raise InputError(f"cannot write the folder {folder}: {error.strerror}; choose another.") from error
         self.seconds_before = seconds_of(self.events)
 
     @property
@@ -139,9 +135,7 @@ class Journal:
                     self._file.truncate(end)
                     raise
             except OSError as error:
-                raise InputError(
-                    f"cannot write {self.path}: {error.strerror}; make room, then {resumed_by(self.path.parent)}."
-                ) from error
+                raise InputError(f"cannot write {self.path}: {error.strerror}; make room, then resume.") from error
         self.check_there()  # after the write: a directory that was moved still gets the paid reply
         return event
 
@@ -158,7 +152,7 @@ class Journal:
         if not there:
             raise InputError(
                 f"the run directory {self.path.parent} was moved or deleted while the run went on, so nothing more is "
-                f"asked; if it was moved, move it back and go on with {resumed_by(self.path.parent)}."
+                f"asked; if it was moved, move it back and resume."
             )
 
     def find(self, type_: str, **match: Any) -> Event | None:
@@ -223,7 +217,7 @@ def _damaged(path: Path, number: int, line: bytes) -> str:
     file = shlex.quote(str(path))
     return (
         f"{path} is damaged in line {number}; restore the file from a copy, or remove the line with "
-        f"`sed -i {number}d {file}` and resume with {resumed_by(path.parent)}, where {again}."
+        f"`sed -i {number}d {file}` and resume, where {again}."
     )
 
 

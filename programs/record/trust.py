@@ -30,14 +30,8 @@ from pathlib import Path
 from typing import Any
 
 from ipo_prompts.metrics.clip_config import named_inside
-from ipo_prompts.metrics.errors import (
-    InputError,
-    in_force,
-    listener,
-    setting,
-    speaking_to,  # noqa: F401 - the last is for the example
-)
-from ipo_prompts.metrics.registry import installed, own_name
+from ipo_prompts.metrics.errors import InputError, in_force
+from ipo_prompts.metrics.registry import own_name
 from ipo_prompts.programs.record.lines import last
 from ipo_prompts.programs.templates.settings import BY_CLIP
 
@@ -76,11 +70,10 @@ def refuse_foreign(settings: Mapping[str, Any], own: Mapping[str, Any] | None, w
     found = {key: value for key, value in outside(settings).items() if own is None or own.get(key) != settings[key]}
     if not found or _trusted.get():
         return
-    shown = ", ".join(setting(key, value) + _with(value) for key, value in found.items())
-    say = "`--trust`" if listener() == "command line" else "`trust=True`"
+    shown = ", ".join(shlex.quote(f"{key}={value}") + _with(value) for key, value in found.items())
     raise InputError(
         f"{what} was not begun here, and would use {shown}; nothing of this was loaded or asked; if you trust it, add "
-        f"{say}, else name another {' and '.join(found)}."
+        f"`--trust`, else name another {' and '.join(found)}."
     )
 
 
@@ -102,10 +95,8 @@ def outside(settings: Mapping[str, Any]) -> dict[str, str]:
         values = value if isinstance(value, (list, tuple)) else [value]
         if key in CHOICES:
             choice = dict(value) if isinstance(value, Mapping) else {"name": value}
-            # The code of an installed package is trusted; what the sender of a run tells it to do is not.
-            refused = {"file"} | (choice.keys() - {"name"} if choice.get("name") in installed(key) else set())
-            given = [str(one) for name, one in choice.items() if name in refused and one is not None]
-            found |= {key: f"{choice.get('name')} with {', '.join(given)}"} if given else {}
+            if choice.get("file") is not None:
+                found[key] = f"{choice.get('name')} with {choice['file']}"
         elif key == "clip":
             found |= {} if is_listed(str(value)) else {key: str(value)}
         elif key == "data":
@@ -237,7 +228,7 @@ OWN_DATA = "python:"
 
 
 def resume_command(folder: Path, settings: Mapping[str, Any] | None = None, *words: str) -> str:
-    """Return the command that resumes a run, quoted for a shell; if `ipo.optimize` is called, return the Python call.
+    """Return the command that resumes a run, quoted for a shell.
 
     Args:
         folder: the run directory.
@@ -245,22 +236,13 @@ def resume_command(folder: Path, settings: Mapping[str, Any] | None = None, *wor
             are taken, so that the command contains no class of a stranger.
         words: further words of the command, such as `steps=3`.
 
-    >>> with speaking_to("ipo.optimize"):
-    ...     resume_command(Path("my run"), {"reward": {"name": "mine:Harsh"}}, "steps=3")
-    "ipo.optimize(resume='my run', steps=3, reward='mine:Harsh')"
+    >>> resume_command(Path("my run"), {"reward": {"name": "mine:Harsh"}}, "steps=3")
+    "ipo optimize --resume 'my run' steps=3 reward=mine:Harsh"
     """
     stored = _stored(folder) if settings is None else settings
     known, trusted = to_type(stored), must_be_said(stored)
-    if listener() == "ipo.optimize":
-        given = [setting("resume", str(folder)), *words, *(setting(key, value) for key, value in known.items())]
-        return f"ipo.optimize({', '.join(given + ['trust=True'] * trusted)})"
     typed = [f"{key}={value}" for key, value in known.items()] + ["--trust"] * trusted
     return shlex.join(["ipo", "optimize", "--resume", str(folder), *words, *typed])
-
-
-def resumed_by(folder: Path, settings: Mapping[str, Any] | None = None, *words: str) -> str:
-    """Return the way to resume a run, as part of a sentence. The arguments are those of `resume_command`."""
-    return "the same compile" if listener() == "compile" else f"`{resume_command(folder, settings, *words)}`"
 
 
 def to_type(settings: Mapping[str, Any]) -> dict[str, str]:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import BaseModel, Field
 
-from ipo_prompts.metrics.errors import InputError, flag
+from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.registry import NoSettings
 from ipo_prompts.metrics.template import key, names_class, words
 from ipo_prompts.programs.strategies.base import (
@@ -112,7 +112,7 @@ class Compose:
             InputError: there is neither a language model nor a vocabulary.
         """
         if models.vocabulary == "none" and not (models.given and settings.words):
-            raise InputError(f"vocabulary=none leaves no words without a language model; name one with {flag('lm')}.")
+            raise InputError("vocabulary=none leaves no words without a language model; name one with --lm.")
         writer = NoHistory.build(NoSettings(), models) if models.given else None
         return cls(settings, writer, models.vocabulary)
 

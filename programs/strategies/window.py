@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, replace
 from itertools import accumulate
 from typing import Any
 
-from ipo_prompts.metrics.errors import InputError, flag
+from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.programs.lm import quiet_litellm
 from ipo_prompts.programs.record.score_keeper import ScoreKeeper
 from ipo_prompts.programs.strategies.base import Expected, Strategy, forecast_of
@@ -103,7 +103,7 @@ def room_in(window: Window | None, strategy: Strategy, expected: Expected, *, de
         raise InputError(
             f"{window.model} takes {window.tokens:,} tokens, and the longest question of this search has "
             f"{longest + AROUND + least:,} {without}, beside {expected.reply_tokens:,} for the reply; name a "
-            f"model that takes more ({flag('lm')}){shorter}, or, if it takes more, write lm_context=NUMBER."
+            f"model that takes more (--lm){shorter}, or, if it takes more, write lm_context=NUMBER."
         )
     return Room(window, for_reply - expected.reply_tokens + least)
 

@@ -149,11 +149,11 @@ def test_an_address_in_the_name_of_a_model_is_refused(
 
 
 def test_from_python(stopped: Path, server: OpenAIServer, capfd: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(package.InputError, match=r"was not begun here, and would use data=.*add `trust=True`"):
+    with pytest.raises(package.InputError, match=r"was not begun here, and would use data=.*add `--trust`"):
         package.optimize(resume=stopped, budget_tokens=100000, quiet=True)
     assert not server.asked
     outcome = package.optimize(resume=stopped, budget_tokens=2, trust=True, quiet=False)
-    assert re.search(rf"resume={str(stopped)!r}, budget_tokens=\d{{4,}}\)", capfd.readouterr().err)
+    assert re.search(rf"--resume {stopped} --budget-tokens \d{{4,}}", capfd.readouterr().err)
     assert outcome.result.stopped
     package.optimize(resume=stopped, budget_tokens=100000, quiet=True)  # now it is one's own
     assert len(events(stopped, "lm")) == 2

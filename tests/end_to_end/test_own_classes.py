@@ -450,12 +450,6 @@ def test_resuming_asks_for_the_names_and_then_uses_them(run: Path, capfd: pytest
     assert shlex.split(resume_command(run))[-2:] == words[-2:]
 
 
-def test_so_it_is_in_python(run: Path) -> None:
-    with pytest.raises(InputError, match=r"`ipo.optimize\(resume='run', max_minutes=5, reward='mine:Harsh', strategy="):
-        package.optimize(resume="run", max_minutes=5, quiet=True)
-    assert not imported()
-
-
 def test_its_settings_as_a_file(run: Path, capfd: pytest.CaptureFixture[str]) -> None:
     words = ["optimize", "run/config.yaml", "max_minutes=5", "--out", "again"]
     ended = ipo(capfd, *words)

@@ -520,7 +520,7 @@ def test_a_log_is_of_one_search(reward: ClipReward, sets: Any, tmp_path: Path) -
             compile_(**changed)
     assert (tmp_path / "log" / "journal.jsonl").read_bytes() == before
     (tmp_path / "file").touch()
-    with pytest.raises(InputError, match=r"cannot write log_dir .*file: File exists; choose another log_dir\.$"):
+    with pytest.raises(InputError, match=r"cannot write the folder .*file: File exists; choose another\.$"):
         IPO(reward=reward, strategy=["a <CLASS>"], log_dir=tmp_path / "file").compile(student(reward), **sets)
 
 

@@ -183,7 +183,7 @@ def test_dollars_need_a_price_of_every_language_model(compiled: Compiled, lm: An
         {"lm": lm(), "strategy": Own(unknown)},
     ):
         with pytest.raises(
-            InputError, match=r"^the price of openai/my-model is not known, so budget_usd= cannot be kept"
+            InputError, match=r"^the price of openai/my-model is not known, so --budget-usd cannot be kept"
         ):
             compiled(budget_usd=1.0, **words)
         assert not server.asked
@@ -479,7 +479,7 @@ def test_a_log_dir_is_of_one_process_and_is_resumed(
     first = compiled(lm=lm(), log_dir=tmp_path / "log")
     with (
         closing(Journal(tmp_path / "log")),
-        pytest.raises(InputError, match=r"another process is working in .*log; wait for it, or choose another log_dir"),
+        pytest.raises(InputError, match=r"another process is working in .*log; wait for it, or choose another folder"),
     ):
         compiled(lm=lm(), log_dir=tmp_path / "log")
     asked = len(server.asked)

@@ -17,7 +17,7 @@ from ipo_prompts.experiments.data.assemble import Gathered, SourceRow, row_of_fi
 from ipo_prompts.experiments.data.dataset import NAMES_FILE, Part
 from ipo_prompts.experiments.data.draw import part_named, parts_named
 from ipo_prompts.metrics.decoding import ENDINGS
-from ipo_prompts.metrics.errors import InputError, listener, nearest, setting, several
+from ipo_prompts.metrics.errors import InputError, nearest, several
 from ipo_prompts.metrics.files import read_yaml
 
 TABLES = (".csv", ".tsv", ".jsonl", ".parquet")
@@ -93,10 +93,10 @@ def refuse_collection(rest: str, gathered: Gathered) -> None:
             continue
         split = gathered.rows[0].part is not None
         use = "move them up into the split folders" if split else f"type {shlex.quote(f'folder:{Path(rest) / own}')}"
-        typed = f"{{{own}: {own}}}" if listener() == "command line" else {own: own}
+        typed = shlex.quote(f"class_names={{{own}: {own}}}")
         raise InputError(
             f"{own} in {gathered.where} holds the folders {several(words)}, which look like classes; to use these, "
-            f"{use}; if {several(sorted(within))} are the classes, say so with {setting('class_names', typed)}."
+            f"{use}; if {several(sorted(within))} are the classes, say so with {typed}."
         )
 
 

@@ -314,7 +314,7 @@ def test_no_permission_is_one_sentence(place: Path) -> None:
         load_data(f"folder:{place / 'good'}", seed=0)
     (place / "good" / "cat").chmod(0o755)
     (place / "bare").chmod(0o500)
-    with as_nobody(), pytest.raises(InputError, match="cannot write the run directory"):
+    with as_nobody(), pytest.raises(InputError, match="cannot write the folder"):
         Journal(place / "bare" / "run")
 
 

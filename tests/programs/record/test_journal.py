@@ -73,7 +73,7 @@ def test_second_process_is_refused(tmp_path: Path) -> None:
 
 def test_folder_without_permission_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match="cannot write the run directory"):
+    with pytest.raises(InputError, match="cannot write the folder"):
         Journal(tmp_path / "file" / "run")
 
 
@@ -168,7 +168,7 @@ def test_a_directory_that_was_moved_is_noticed_and_takes_along_what_was_written(
     journal.append("start")
     (tmp_path / "run").rename(tmp_path / "moved")
     for again in range(2):
-        with pytest.raises(InputError, match=r"moved or deleted .* move it back and go on with"):
+        with pytest.raises(InputError, match=r"moved or deleted .* move it back and resume"):
             journal.append("scores", step=again)
         (tmp_path / "run").mkdir(exist_ok=True)
         (tmp_path / "run" / "journal.jsonl").touch()  # another one has its name

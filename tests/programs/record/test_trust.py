@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor
-from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +13,9 @@ import pytest
 
 from ipo_prompts.experiments.compare.grid import GRID_FILE, load_grid, to_sealed_yaml
 from ipo_prompts.experiments.embedded import PICTURES_DIR
-from ipo_prompts.metrics.errors import InputError, speaking_to
+from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.files import read_json
-from ipo_prompts.metrics.registry import GROUPS
 from ipo_prompts.programs.classifier import TemplateClassifier
-from ipo_prompts.programs.record import trust
 from ipo_prompts.programs.record.journal import Journal, begin, last
 from ipo_prompts.programs.record.trust import (
     outside,
@@ -67,19 +64,6 @@ def test_what_reaches_a_host_or_a_file_needs_a_word(key: str, value: Any) -> Non
         refuse_foreign(settings, {key: "another"}, "a run of one's own that came back changed")
     with trusting(True):
         refuse_foreign(settings, None, "the run in x")
-    with speaking_to("ipo.optimize"), pytest.raises(InputError, match="add `trust=True`"):
-        refuse_foreign(settings, None, "the run in x")
-
-
-def test_of_a_strangers_run_the_code_of_an_installed_package_is_trusted_but_no_setting_of_it(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    entry = EntryPoint("waves", "ipo_waves:Waves", GROUPS["strategy"])
-    monkeypatch.setattr(trust, "installed", lambda key: {"waves": entry} if key == "strategy" else {})
-    refuse_foreign({"strategy": {"name": "waves"}, "reward": {"name": "classification"}}, None, "it")
-    refuse_foreign({"strategy": {"name": "history", "size": 3}}, None, "it")
-    with pytest.raises(InputError, match=r"would use 'strategy=waves with http://there'; .*add `--trust`"):
-        refuse_foreign({"strategy": {"name": "waves", "url": "http://there"}}, None, "it")
 
 
 def test_what_ships_with_us_and_open_clips_list_need_none() -> None:
@@ -198,8 +182,6 @@ def test_where_no_secret_can_be_kept_the_command_that_resumes_says_so(state: Pat
     assert seal({"config": {}}) is None
     told = resume_command(Path("runs/one"), {"clip": "embedded", "data": "folder:pets"})
     assert told == "ipo optimize --resume runs/one --trust"
-    with speaking_to("ipo.optimize"):
-        assert resume_command(Path("x"), {"data": "folder:pets"}) == "ipo.optimize(resume='x', trust=True)"
     assert "--trust" not in resume_command(Path("runs/one"), {"clip": "embedded", "data": "embedded:a", "lm": "local"})
     state.unlink()
     seal({"config": {}})
