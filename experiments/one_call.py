@@ -5,7 +5,6 @@ The call returns an `Outcome`, which prints itself. In a notebook it also shows 
 
 from __future__ import annotations
 
-import os
 import sys
 import textwrap
 from collections.abc import Sequence
@@ -18,7 +17,6 @@ from typing import Any
 from ipo_prompts.experiments.pipeline import run_job, stopped_early
 from ipo_prompts.experiments.report.gather import read_run
 from ipo_prompts.experiments.report.page import PAGE, notebook_part
-from ipo_prompts.experiments.run.config import CHOSEN
 from ipo_prompts.experiments.run.files import default_folder, holds_run, reserved
 from ipo_prompts.experiments.run.live_view import view
 from ipo_prompts.experiments.run.reading import allow_typed, build, config_of, resumed
@@ -30,21 +28,6 @@ from ipo_prompts.programs.classifier import TemplateClassifier
 from ipo_prompts.programs.record.trust import trusting
 
 CALL = "the call of ipo.optimize"
-INSTEAD = {
-    "data": "a text, such as data='folder:pets' or 'table:pets.csv'",
-    "clip": "a name, such as clip='ViT-B-16/openai'; a loaded CLIP goes to TemplateClassifier (ipo docs dspy)",
-    "lm": "a name, such as lm='openai/gpt-4o-mini'; a dspy.LM goes to IPO(lm=…) (ipo docs dspy)",
-    "describer": "a name, such as describer='clip'; one of your own goes to IPO(describer=…) (ipo docs dspy)",
-    "reward": "a name, such as reward='retrieval' or, of your own, reward='module:Class'; an object goes to "
-    "IPO(reward=…) (ipo docs own-reward)",
-    "strategy": "a name, or one with its settings, such as strategy={'name': 'list', 'file': 'templates.txt'}, or, "
-    "of your own, strategy='module:Class'; a list of templates or an object goes to IPO(strategy=…) "
-    "(ipo docs strategies)",
-}
-"""Argument → what to give for it instead of an object, in the words of the error message.
-
-Objects are refused because a run must be described by a configuration that a file can hold.
-"""
 
 
 @dataclass(frozen=True, repr=False)
@@ -128,18 +111,9 @@ def optimize(
         NothingUsable: the strategy proposed nothing that can be scored.
         dspy.LMError: the language model cannot be reached; the run can be resumed.
     """
-    for name, place in (("out", out), ("resume", resume)):
-        if not isinstance(place, (str, os.PathLike, type(None))):
-            raise InputError(f"{name}= is a folder, a text or a path, not {place!r}.")
     if resume is not None and out is not None:
         raise InputError("resume= works in its own directory; leave out= away.")
     given = settings if data is None else {"data": data, **settings}
-    for name, instead in INSTEAD.items():
-        if not isinstance(given.get(name, ""), (str, dict, type(None)) if name in CHOSEN else (str, type(None))):
-            raise InputError(f"{name}= of ipo.optimize takes no {type(given[name]).__name__} but {instead}.")
-    for name in ("lm", "describer"):
-        if name in given and given[name] is None:
-            raise InputError(f"{name}= of ipo.optimize takes no None; type {name}='none' to ask no language model.")
     allow_typed(given)
     with trusting(trust):
         if resume is None:

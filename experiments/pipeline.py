@@ -6,7 +6,6 @@ The cells of a grid use only `prepare` and `search_in`: the protocol of the grid
 from __future__ import annotations
 
 import math
-import shlex
 from contextlib import closing
 from pathlib import Path
 from typing import Any

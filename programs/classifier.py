@@ -336,7 +336,7 @@ class TemplateClassifier(dspy.Predict):
 
         Raises:
             InputError: the state belongs to another encoder or to other classes, where its templates may not help; or
-                another version wrote it; or a part is missing or cannot be used. This program then stays as it was.
+                another version wrote it; or a part cannot be used. This program then stays as it was.
         """
         saved = read_program(state, "the given state")
         if saved.clip.fingerprint != self.clip.fingerprint:
@@ -346,9 +346,6 @@ class TemplateClassifier(dspy.Predict):
             )
         check_classes(tuple(saved.labels or saved.class_names), self.labels)
         loaded = saved.state(self.clip)
-        missing = next((name for name, _ in self._parts() if name not in state), None)
-        if missing:
-            raise InputError(f"this program was saved without {missing!r}; save it again.")
         if have_synonyms(self.class_names) and written(loaded.class_names) != written(self.class_names):
             lost = next(name for name in self.class_names if have_synonyms([name]))
             warnings.warn(

@@ -166,7 +166,7 @@ def read_state(path: str | Path) -> tuple[Path, Any]:
     """Return the path and the content of a saved program; see `TemplateClassifier.from_file`.
 
     Raises:
-        InputError: there is no such file, or the file holds a larger program.
+        InputError: there is no such file, or it is not JSON.
     """
     if os.path.isdir(path):  # noqa: PTH112 - pathlib raises where a name is too long
         path = Path(path, "program.json")
@@ -178,16 +178,7 @@ def read_state(path: str | Path) -> tuple[Path, Any]:
             raise InputError(f"{path.parent} has no program.json; name a finished run, or a saved program.")
     elif not os.path.lexists(path):
         raise InputError(f"there is no run or file {path}; name a run directory, or its program.json.")
-    state = read_json(Path(path), "the program", "name a run or its program.json")
-    parts = state.items() if isinstance(state, dict) and "class_names" not in state else ()
-    if inside := next(
-        (name for name, one in parts if isinstance(one, dict) and {"class_names", "clip"} <= {*one}), None
-    ):
-        raise InputError(
-            f"{path} is a larger program with a classifier as {inside!r}; load it into a program of that form "
-            f"(program.load({str(path)!r})), which then has the classifier."
-        )
-    return Path(path), state
+    return Path(path), read_json(Path(path), "the program", "name a run or its program.json")
 
 
 def read_program(state: Any, where: str) -> SavedProgram:

@@ -29,18 +29,3 @@ def test_links_of_gathered_pages_lead_to_pages_or_files(tmp_path: Path, monkeypa
             target = (page.parent / link).resolve()
             assert "://" in link or target.is_file() or target in made, f"{page.relative_to(tmp_path)}: {link}"
     assert any(tmp_path.glob("files/**/*.py")), "a file that is no page is published"
-
-
-def test_markdown_of_github_becomes_that_of_the_generator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(site, "PAGES", tmp_path)
-    text = "| `a\\|<b>` | \\<CLASS> |\n\n[![p](../images/report.png)](../images/report.png)\nSaid:\n- `x`\n"
-    told = site._rewritten(DOCS / "how-to/heads.md", text, site.pages())
-    assert told == (
-        "| <code>a&#124;&lt;b&gt;</code> | &lt;CLASS> |\n\n"
-        "[![p](../images/report.png)](../tutorial/report.html)\nSaid:\n\n- `x`\n"
-    )
-
-
-def test_the_list_for_language_models_has_title_and_first_sentence() -> None:
-    text = '# Reject pictures\n\n<img src="x.png">\n\nThis [page](x.md) marks `a <CLASS>`. More.\n'
-    assert site._summary(text) == ("Reject pictures", "This page marks `a <CLASS>`.")

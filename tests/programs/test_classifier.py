@@ -78,12 +78,7 @@ def test_every_form_of_a_picture_gives_the_same(form: Callable[[Path], Any], cli
         (dspy.Image(url="https://example.org/cat.png"), "is a web address; load it first"),
         ("gone.png", "cannot read the picture gone.png"),
         (b"text", "not a picture"),
-        (b"", "^the picture given as bytes is empty"),
-        ("https://example.org/cat.png", r"cat.png is an address and no file; give dspy.Image.from_url\(…\)"),
-        ("data:image/png;base64," + "A" * 999, r"base64,A{18}… is an address and no file; give dspy.Image\(url=…\)"),
         (3, "cannot take a picture from int"),
-        (None, "cannot take a picture from NoneType"),
-        (dspy.Image(url="data:image/png;base64,AAAA"), "not a picture"),
     ],
 )
 def test_what_is_no_picture_is_refused(image: Any, message: str, clip: Clip) -> None:
@@ -104,26 +99,6 @@ def test_state_goes_through_json_and_back(clip: Clip, file: Path, tmp_path: Path
     assert again.template == ENSEMBLE[0][0]
     assert again(image=file).scores == program(image=file).scores
     assert TemplateClassifier.from_file(saved, clip)(image=file).scores == program(image=file).scores
-
-
-def test_a_saved_program_holds_nothing_but_json(clip: Clip, tmp_path: Path) -> None:
-    TemplateClassifier(clip, NAMES).save(str(tmp_path / "program.json"))
-    assert [f.name for f in tmp_path.iterdir()] == ["program.json"]
-    text = (tmp_path / "program.json").read_text()
-    named = {
-        "format",
-        "templates",
-        "class_names",
-        "synonyms",
-        "temperature",
-        "offsets",
-        "rejection",
-        "pictures",
-        "background",
-        "clip",
-    }
-    assert set(json.loads(text)) - {"metadata"} == named
-    assert len(text) < 2000
 
 
 def test_a_program_reads_pictures_as_it_was_optimised_to(clip: Clip, tmp_path: Path) -> None:
@@ -191,17 +166,13 @@ def test_a_run_directory_is_a_program_too(clip: Clip, tmp_path: Path) -> None:
     ("change", "message"),
     [
         ({"clip": {}}, "clip.name: field required"),
-        ({"clip": None}, "clip: input should be"),
-        ({"templates": "x"}, "templates: input should be a valid list"),
         ({"templates": []}, "templates: list should have at least 1 item"),
         ({"templates": [{"template": "a <CLASS>", "weight": 1e-60}]}, "a number from 1e-06 to 1e"),
         ({"templates": [{"template": "a <CLASS>", "weight": 1}, {"template": "none", "weight": 1}]}, "no <CLASS> slot"),
-        ({"class_names": None}, "class_names: input should be a valid list"),
         ({"synonyms": [["kitty"]]}, "synonyms has 1 entries and there are 3 classes"),
-        ({"synonyms": ["a", "b", "c"]}, "synonyms.0: input should be a valid list"),
         ({"synonyms": [["dog"], [], []]}, "'dog' reads as another does"),
-        ({"format": [1]}, "the given state was written by another version of ipo"),
-        ({"background": "blue"}, "background: input should be 'white' or 'as-is'"),
+        ({"format": 2}, "the given state was written by another version of ipo"),
+        ({"temperature": -1}, "temperature: input should be"),
     ],
 )
 def test_a_state_that_cannot_be_used_is_refused_and_nothing_of_it_is_taken(
@@ -213,12 +184,6 @@ def test_a_state_that_cannot_be_used_is_refused_and_nothing_of_it_is_taken(
     with pytest.raises(InputError, match=message):
         program.load_state(state)
     assert program.dump_state() == before
-
-
-@pytest.mark.parametrize("state", [None, [], "x", {}])
-def test_what_is_no_state_is_refused(state: Any, clip: Clip) -> None:
-    with pytest.raises(InputError, match="the given state is not a saved program"):
-        TemplateClassifier(clip, NAMES).load_state(state)
 
 
 def test_a_state_decides_on_synonyms_and_says_what_it_drops(clip: Clip) -> None:
@@ -257,33 +222,6 @@ def test_a_larger_program_saves_and_loads_its_classifiers(clip: Clip, tmp_path: 
     assert again.others[0].template == "a dark <CLASS>."
 
 
-def test_the_file_of_a_larger_program_is_said_to_be_one(clip: Clip, tmp_path: Path) -> None:
-    Explain(TemplateClassifier(clip, NAMES)).save(str(tmp_path / "larger.json"))
-    with pytest.raises(
-        InputError, match=r"is a larger program with a classifier as 'first'; load it into a program of"
-    ):
-        TemplateClassifier.from_file(tmp_path / "larger.json", clip)
-
-
-def test_a_part_that_was_not_saved_is_named(clip: Clip) -> None:
-    class Asking(TemplateClassifier):
-        def __init__(self) -> None:
-            super().__init__(clip, NAMES)
-            self.asked = dspy.Predict("label -> answer")
-
-    with pytest.raises(InputError, match="this program was saved without 'asked'"):
-        Asking().load_state(TemplateClassifier(clip, NAMES).dump_state())
-
-
-@pytest.mark.parametrize("what", ["classes", "clip"])
-def test_a_larger_program_refuses_a_classifier_that_does_not_fit(what: str, clip: Clip, tmp_path: Path) -> None:
-    Explain(TemplateClassifier(clip, NAMES, "a sketch of a <CLASS>.")).save(str(tmp_path / "program.json"))
-    wrong = TemplateClassifier(clip, ["x"]) if what == "classes" else TemplateClassifier(other_clip(clip), NAMES)
-    with pytest.raises(InputError, match="saved with other classes" if what == "classes" else "optimised for the CLIP"):
-        Explain(wrong).load(str(tmp_path / "program.json"))
-    assert wrong.template == "a photo of a <CLASS>."
-
-
 def test_the_classifier_takes_part_in_what_dspy_does_with_parameters(clip: Clip) -> None:
     program = Explain(TemplateClassifier(clip, NAMES, ENSEMBLE))
     assert program.reset_copy().first.templates == tuple(ENSEMBLE)
@@ -293,62 +231,20 @@ def test_the_classifier_takes_part_in_what_dspy_does_with_parameters(clip: Clip)
     assert program.get_lm() is lm
 
 
-def test_the_repr_says_templates_classes_and_clip(clip: Clip) -> None:
-    assert repr(TemplateClassifier(clip, NAMES)) == (
-        "TemplateClassifier('a photo of a <CLASS>.', classes: cat, dog, ice_cream, CLIP: embedded)"
-    )
-    many = repr(TemplateClassifier(clip, [f"class{i}" for i in range(9)], ENSEMBLE))
-    assert "('a sketch of a <CLASS>.', 2.0)" in many
-    assert "classes: class0, class1, class2, class3, class4, … (9 in all), CLIP" in many
-    assert "\x1b" not in repr(TemplateClassifier(clip, ["\x1b[2J"]))
-
-
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (
-            '{"format": 1, "class_names": ["a", 3], "clip": {"name": "x", "fingerprint": ""}}',
-            "class_names.1: input should be a valid",
-        ),
-        (
-            '{"format": 1, "class_names": "ab", "clip": {"name": "x", "fingerprint": ""}}',
-            "class_names: input should be a valid list",
-        ),
         (None, "there is no run or file"),
         ("", "the program .* is not JSON .*; name a run or its program.json"),
-        ("[]", "not a saved program"),
-        ("[" * 100_000, "is not JSON .it is nested too deep"),
-        ('{"format": 1, "class_names": ["a", "b"], "clip": {"name": 5}}', "clip.name: input should be a valid string"),
         ('{"templates": []}', "not a saved program"),
-        ('{"class_names": ["a", "b"], "clip": {"name": "embedded"}}', "not a saved program"),
-        (
-            '{"class_names": ["a", "b"], "clip": {"name": "embedded", "fingerprint": "FINGERPRINT"}, "metadata": {}}',
-            "not a saved program",
-        ),
     ],
 )
 def test_what_is_no_program_is_refused(content: str | None, message: str, clip: Clip, tmp_path: Path) -> None:
     saved = tmp_path / "program.json"
     if content is not None:
-        saved.write_text(content.replace("FINGERPRINT", clip.fingerprint))
+        saved.write_text(content)
     with pytest.raises(InputError, match=message):
         TemplateClassifier.from_file(saved, clip)
-
-
-@pytest.mark.parametrize(
-    "templates",
-    [
-        "a photo",
-        [],
-        [("a <CLASS>", 0.0)],
-        [("a <CLASS>", -1.0)],
-        "<CLASS>" + " word" * 60,
-        [("a <CLASS>", float("nan"))],
-    ],
-)
-def test_unusable_templates_are_refused(templates: Any, clip: Clip) -> None:
-    with pytest.raises(InputError):
-        TemplateClassifier(clip, NAMES, templates)
 
 
 @pytest.mark.parametrize(
@@ -356,11 +252,7 @@ def test_unusable_templates_are_refused(templates: Any, clip: Clip) -> None:
     [
         (["a photo of a <CLASS>."], "'a photo of a <CLASS>.' is neither"),
         ([("a <CLASS>", "x")], "('a <CLASS>', 'x') is neither"),
-        ([("a <CLASS>", True)], "('a <CLASS>', True) is neither"),
-        ([("a <CLASS>", 1e308), ("the <CLASS>", 1e308)], "('a <CLASS>', 1e+308) is neither"),
-        ([("a <CLASS>", 1e-60)], "('a <CLASS>', 1e-60) is neither"),
-        ([(3, 1.0)], "(3, 1.0) is neither"),
-        (None, "None is neither"),
+        ([("a <CLASS>", 0.0)], "('a <CLASS>', 0.0) is neither"),
     ],
 )
 def test_what_are_no_templates_with_weights_is_said(templates: Any, found: str, clip: Clip) -> None:
@@ -374,24 +266,13 @@ def test_what_are_no_templates_with_weights_is_said(templates: Any, found: str, 
     assert program.templates == tuple(ENSEMBLE)
 
 
-def test_weights_of_numpy_are_numbers(clip: Clip) -> None:
-    program = TemplateClassifier(clip, NAMES, [("a <CLASS>", np.float32(0.5)), ("the <CLASS>", np.int64(2))])
-    assert program.templates == (("a <CLASS>", 0.5), ("the <CLASS>", 2.0))
-    json.dumps(program.dump_state())
-
-
 @pytest.mark.parametrize(
     ("names", "message"),
     [
         ([], "there are no class names"),
         ("cat", "the class names are a list of texts, such as .*, not 'cat'"),
-        (None, "the class names are a list of texts, .* not None"),
-        ([1, 2], "the class name 1 is no text; write it as '1'"),
-        (["", "cat"], "the class 0 .counted from 0. has an empty name"),
         (["cat", " _ "], "the class 1 .counted from 0. has an empty name"),
         ([ClassName("cat", ["dog"]), "dog"], "'dog' reads as another does: it stands for 'dog' and for 'cat'"),
-        ([ClassName("cat", ["Cat"])], "'Cat' reads as another does"),
-        ([ClassName("cat", [""])], "has an empty name"),
     ],
 )
 def test_unusable_classes_are_refused(names: Any, message: str, clip: Clip) -> None:
@@ -443,28 +324,6 @@ def test_a_saved_program_goes_into_one_that_answers_with_the_same_labels(clip: C
     assert into.class_names == program.class_names
     with pytest.raises(InputError, match="was saved with other classes"):
         TemplateClassifier(clip, program.class_names).load_state(program.dump_state())
-
-
-@pytest.mark.parametrize(
-    ("change", "said"),
-    [
-        ({"labels": ["cat", "dog"]}, "labels has 2 entries and there are 3 classes"),
-        ({"synonyms": [[], []]}, "synonyms has 2 entries and there are 3 classes"),
-    ],
-)
-def test_parts_of_a_saved_program_are_of_as_many_classes(change: dict[str, Any], said: str, clip: Clip) -> None:
-    with pytest.raises(InputError, match=said):
-        TemplateClassifier(clip, NAMES).load_state(TemplateClassifier(clip, NAMES).dump_state() | change)
-
-
-def test_synonyms_are_no_single_text() -> None:
-    with pytest.raises(InputError, match=r"the synonyms of 'cat' are a list of names; write \['kitty'\]"):
-        ClassName("cat", "kitty")
-
-
-def test_a_name_is_no_clip() -> None:
-    with pytest.raises(InputError, match=r"takes a loaded CLIP; write load_clip\('embedded'\) instead"):
-        TemplateClassifier("embedded", NAMES)  # type: ignore[arg-type]
 
 
 def run(coroutine: Coroutine[Any, Any, Any]) -> Any:
@@ -628,14 +487,6 @@ def test_an_unusable_template_is_answered_and_never_raised(clip: Clip, file: Pat
     assert program(image=file).label in NAMES
 
 
-def test_demos_are_dropped_with_a_sentence(clip: Clip) -> None:
-    program = TemplateClassifier(clip, NAMES)
-    program.demos = []
-    with pytest.warns(UserWarning, match="takes no demos, because a template has no examples") as caught:
-        program.demos = [dspy.Example(label="cat")]
-    assert (len(caught), program.demos) == (1, [])
-
-
 def test_the_trace_holds_no_picture_and_no_scores(clip: Clip, file: Path) -> None:
     program = TemplateClassifier(clip, NAMES)
     with dspy.context(trace=[], max_trace_size=2):
@@ -653,11 +504,6 @@ def test_an_ensemble_predicts_what_the_reward_scores(clip: Clip, tmp_path: Path)
     pictures = reward.encode([item.picture for item in items], [item.label for item in items])
     probabilities = TemplateClassifier(clip, data.class_names, ENSEMBLE).probabilities([i.picture for i in items])
     assert probabilities.argmax(1).tolist() == ensemble_score(reward, ENSEMBLE, pictures).predictions.tolist()
-
-
-def test_a_picture_is_taken_as_it_is() -> None:
-    picture = Picture.from_bytes("given", b"x")
-    assert to_picture(picture) is picture
 
 
 def test_a_pil_image_of_decimal_numbers_is_refused() -> None:
@@ -717,33 +563,6 @@ def test_calibration_takes_the_variants_of_a_picture_as_one(clip: Clip, tmp_path
     assert program.calibrate(EncodedPictures(features, labels, tuple(map(str, some)))) == 1.0
 
 
-@pytest.mark.parametrize("key", ["format", "templates", "class_names", "synonyms", "temperature", "offsets", "clip"])
-def test_a_program_without_a_part_is_refused(key: str, clip: Clip, tmp_path: Path) -> None:
-    state = TemplateClassifier(clip, NAMES).dump_state()
-    del state[key]
-    (tmp_path / "program.json").write_text(json.dumps(state))
-    with pytest.raises(InputError, match=f"is not a saved program .*: {key}: field required"):
-        TemplateClassifier.from_file(tmp_path / "program.json", clip)
-
-
-@pytest.mark.parametrize("value", [0, -1, "2", None, True, float("inf"), float("nan"), [1.0], 1e-310, 10**400])
-def test_a_wrong_temperature_is_refused(value: Any, clip: Clip, tmp_path: Path) -> None:
-    state = TemplateClassifier(clip, NAMES).dump_state() | {"temperature": value}
-    (tmp_path / "program.json").write_text(json.dumps(state))
-    with pytest.raises(InputError, match="temperature: input should be"):
-        TemplateClassifier.from_file(tmp_path / "program.json", clip)
-
-
-@pytest.mark.parametrize(
-    "member", ["a <CLASS>", {"template": 3, "weight": 1}, {"template": "a <CLASS>", "weight": "x"}]
-)
-def test_a_program_with_wrong_templates_is_refused(member: Any, clip: Clip, tmp_path: Path) -> None:
-    state = TemplateClassifier(clip, NAMES).dump_state() | {"templates": [member]}
-    (tmp_path / "program.json").write_text(json.dumps(state))
-    with pytest.raises(InputError, match="is not a saved program"):
-        TemplateClassifier.from_file(tmp_path / "program.json", clip)
-
-
 def test_more_texts_than_anyone_needs_are_refused_before_the_clip_is_loaded(
     clip: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -763,13 +582,3 @@ def test_more_texts_than_anyone_needs_are_refused_before_the_clip_is_loaded(
     check_count(1_000, 80)
     with pytest.raises(InputError, match="there are 151,000 texts to encode"):
         TemplateClassifier(clip, plain[:1000], [("a <CLASS>.", 1.0)] * 151)
-
-
-def test_more_templates_than_anyone_needs_are_refused_before_they_are_read(clip: Clip, tmp_path: Path) -> None:
-    state = TemplateClassifier(clip, NAMES).dump_state()
-    state["templates"] *= 1_001
-    (tmp_path / "program.json").write_text(json.dumps(state))
-    with pytest.raises(InputError, match="templates: list should have at most 1000 items"):
-        TemplateClassifier.from_file(tmp_path / "program.json", clip)
-    with pytest.raises(InputError, match="takes 1,000 templates at most; 1,001 were given"):
-        TemplateClassifier(clip, NAMES, [("a <CLASS>.", 1.0)] * 1_001)
