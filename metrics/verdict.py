@@ -207,13 +207,8 @@ def share(found: Any) -> str:
 
     `found` has the attributes `value` and `ci95`, which are fractions.
     """
-    return share_between(found.value, found.ci95)
-
-
-def share_between(value: float, ends: tuple[float, float]) -> str:
-    """Format a fraction and the ends of its interval as `share` does."""
-    low, high = ends
-    return f"{100 * value:.1f} % [{100 * low:.1f}, {100 * high:.1f}]"
+    low, high = found.ci95
+    return f"{100 * found.value:.1f} % [{100 * low:.1f}, {100 * high:.1f}]"
 
 
 def between(found: Any) -> str:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import logging
 import re
-import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +10,6 @@ from typing import Any
 import pytest
 
 import ipo_prompts as ipo
-from ipo_prompts.experiments.report.gather import read_run
 from ipo_prompts.metrics.clip import Clip, load_clip
 from support import runs
 from support.openai_server import OpenAIServer, running
@@ -125,45 +122,3 @@ def test_bad_input_is_one_sentence(
         ipo.optimize(**given)
     assert "\n" not in str(caught.value)
     assert list(tmp_path.iterdir()) == []
-
-
-def test_the_outcome_is_found_from_elsewhere(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    runs.copy_pictures(tmp_path / "pets")
-    monkeypatch.chdir(tmp_path)
-    outcome = ipo.optimize("folder:pets", **{**SMALL, "lm": "none", "steps": 1}, out="here", quiet=True)
-    monkeypatch.chdir(Path("/"))
-    assert outcome.report() == tmp_path / "here" / "report.html"
-    assert "<img " in outcome._repr_html_()
-    assert str(tmp_path / "here") in str(outcome)
-    assert outcome.classifier.template == outcome.template
-
-
-@pytest.mark.parametrize("names", [{"cat": "kitty"}, {"cat": ["kitty", "puss – 🐈"], "car": "automobile"}])
-def test_class_names_are_a_setting_as_any(
-    names: dict[str, Any],
-    cache: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capfd: pytest.CaptureFixture[str],
-) -> None:
-    runs.copy_pictures(tmp_path / "pets")
-    monkeypatch.chdir(tmp_path)
-    settings = {**SMALL, "lm": "none", "steps": 1, "class_names": names}
-    outcome = ipo.optimize("folder:pets", **settings, out="named", quiet=True)
-    assert "kitty" in outcome.classifier.class_names
-    assert outcome.report().is_file() and "<img " in outcome._repr_html_()
-    assert ipo.optimize(resume="named", quiet=True).result == outcome.result
-    assert runs.ipo(capfd, "report", "named").code == 0
-    # The command on the page makes the same run.
-    words = shlex.split(read_run(Path("named")).command)[1:]
-    assert runs.ipo(capfd, *words, "--out=again", "--quiet").code == 0
-    assert Path("again/config.yaml").read_text() == Path("named/config.yaml").read_text()
-    assert runs.program(Path("again")) == runs.program(Path("named"))
-
-
-def test_logging_is_as_it_was(server: OpenAIServer) -> None:
-    import dspy  # noqa: F401 - sets its level when it is imported
-
-    levels = [logging.getLogger(name).level for name in ("dspy", "LiteLLM")]
-    ipo.optimize("folder:pets", **SMALL, quiet=True)
-    assert [logging.getLogger(name).level for name in ("dspy", "LiteLLM")] == levels

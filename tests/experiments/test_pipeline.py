@@ -11,16 +11,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ipo_prompts.experiments import publishing
 from ipo_prompts.experiments.data import draw, load_data
 from ipo_prompts.experiments.run import sealed
 from ipo_prompts.experiments.run.openings import Openings
 from ipo_prompts.experiments.run.prepared import Prepared
-from ipo_prompts.metrics.classification import EncodedPictures
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.features import FeatureStore
 from ipo_prompts.metrics.reward import Score
-from ipo_prompts.programs.classifier import TemplateClassifier
 from ipo_prompts.programs.record.journal import Journal
 
 
@@ -91,30 +88,3 @@ def test_sealed_pictures_that_searched_or_chose_are_counted(store: FeatureStore,
     assert str(sealed._seen_before(prepared, drawn.search[:1])).startswith("1 of 1 sealed pictures is among")
     chose = sealed._seen_before(prepared, (*drawn.test, *drawn.selection))
     assert str(chose).startswith(f"{len(drawn.selection)} of {len(drawn.test) + len(drawn.selection)} sealed pictures")
-
-
-def test_what_is_learnt_from_labels_is_learnt_from_the_pictures_that_chose_or_from_all(
-    clip: Clip, store: FeatureStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The temperature from those that chose alone, and from none where none did; margins from both, told apart."""
-    search, selection = (
-        SimpleNamespace(
-            units=EncodedPictures(clip.encode_texts([f"a {n}.", "a cat."]), np.array([0, 1])),
-            items=[SimpleNamespace(label=0), SimpleNamespace(label=1)],
-        )
-        for n in ("bus", "dog")
-    )
-    fitted: list[Any] = []
-    monkeypatch.setattr(TemplateClassifier, "calibrate", lambda self, pictures: fitted.append(pictures))
-    monkeypatch.setattr(publishing, "calibrate", lambda program, *known: fitted.append(known[:3]))
-    plan = SimpleNamespace(data=SimpleNamespace(none=("hole",)))
-    ui: Any = SimpleNamespace(say=None, passing=None)
-    for chose in (selection, None):
-        prepared: Any = SimpleNamespace(
-            search=search, selection=chose, plan=plan, store=store, reward=None, config=SimpleNamespace(head="words")
-        )
-        publishing._learn_from_labels(TemplateClassifier(clip, ["bus", "cat"]), prepared, ui)
-    assert fitted[0] is selection.units
-    (first, second, told), without = fitted[1:]
-    assert (first is search.units, second is selection.units, told) == (True, True, ("hole",))
-    assert without[0] is search.units and without[1:] == (None, ("hole",))

@@ -110,46 +110,6 @@ def test_there_is_one_advice_of_what_the_run_knows(low: float, weak: Any, asked:
     assert (blend in lines) == (low > 0 and not asked)
 
 
-@pytest.mark.parametrize(
-    ("parts", "stays"),
-    [
-        ({"test": "gain", "new": "loss"}, False),
-        ({"test": "not shown", "new": "gain"}, False),
-        ({"test": "not shown", "new": "loss"}, True),
-    ],
-)
-def test_a_gain_on_either_sealed_part_is_no_reason_to_stay_with_the_initial_template(
-    parts: dict[str, Any], stays: bool
-) -> None:
-    told = summary(with_outcome(load_result(RECORDED), **parts), RECORDED)
-    assert ("stay with the initial template" in told) == stays
-
-
-def test_one_template_is_one() -> None:
-    result = load_result(RECORDED).model_copy(update={"templates_scored": 1})
-    assert "  cost: 1 template in " in summary(result, RECORDED)
-
-
 def test_a_quiet_answer_is_the_template_and_the_whole_verdict() -> None:
     result = load_result(RECORDED)
     assert answer(result).splitlines()[:2] == [result.template, result.verdict]
-
-
-def test_the_calls_of_a_replay_are_said_to_be_recorded(tmp_path: Path) -> None:
-    result = load_result(RECORDED)
-    assert result.lm.optimizer and f"{result.lm.optimizer.calls} calls, " in summary(result, RECORDED)
-    shutil.copy(RECORDED / "journal.jsonl", tmp_path)
-    change_settings(tmp_path, lm="replay/runs/other")
-    assert f"{result.lm.optimizer.calls} recorded calls, " in summary(result, tmp_path)
-
-
-def test_a_terminal_of_80_columns_breaks_no_word_and_no_command() -> None:
-    result = load_result(RECORDED)
-    folder = Path("runs/a-folder-whose-name-is-as-long-as-can-be")
-    wide, narrow = summary(result, folder), summary(result, folder, 80)
-    assert max(map(len, narrow.splitlines())) <= 80
-    assert narrow.replace("\\\n", "").split() == wide.split(), "the words are the same"
-    assert narrow.splitlines()[-1] == "    or: ipo docs own-pictures", "no other tool has the demo CLIP"
-    to_export = [f"    or: ipo export {folder} \\", "          --to open_clip --out DIR"]
-    assert summary(with_clip("ViT-B-32/openai"), folder, 80).splitlines()[-2:] == to_export
-    assert any(len(line) > 80 for line in wide.splitlines()), "in a file a sentence is a line"

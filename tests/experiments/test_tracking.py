@@ -5,10 +5,6 @@ from __future__ import annotations
 import base64
 import io
 import json
-import os
-import shutil
-import signal
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing
@@ -23,7 +19,7 @@ from ipo_prompts.experiments import tracking as module
 from ipo_prompts.experiments.run.config import RunConfig
 from ipo_prompts.experiments.run.live_view import Ui
 from ipo_prompts.experiments.run.result import LanguageModels, Used
-from ipo_prompts.experiments.tracking import SCORES, Tracker, has_key, summary_of, tracking
+from ipo_prompts.experiments.tracking import Tracker, tracking
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.sampling import Sampling
 from ipo_prompts.metrics.verdict import score_interval
@@ -32,10 +28,8 @@ from ipo_prompts.programs.record.journal import Journal, begin
 from ipo_prompts.programs.search import Step
 from ipo_prompts.programs.templates.admission import Rejection
 from support.results import compared, made_result
-from support.runs import lines_of
 from support.scored import scored
 from support.wandb_files import recorded, segments, table
-from support.wandb_server import WandbServer
 
 SECRET = "sk-abcdefghijklmnop"
 PAGE = "<!doctype html><title>A run</title>"
@@ -163,33 +157,6 @@ def test_all_of_a_run_is_in_its_offline_record(
     assert SECRET.encode() not in everything
 
 
-def test_the_folder_of_an_offline_log_is_whole(tmp_path: Path, ui: Ui, monkeypatch: pytest.MonkeyPatch) -> None:
-    home, folder = tmp_path / "home", tmp_path / "run"
-    folder.mkdir()
-    monkeypatch.setenv("HOME", str(home))
-    monkeypatch.delenv("WANDB_DATA_DIR", raising=False)
-    with tracking(RunConfig(track="wandb"), folder, ui) as tracker:
-        for one in STEPS:
-            tracker.step(one, Ledger())
-        finish(tracker, folder)
-    (log,) = (folder / "wandb").glob("offline-run-*")
-    moved = log.rename(tmp_path / log.name)
-    shutil.rmtree(folder)
-    assert not [path for path in home.rglob("*") if "staging" in path.parts], "no copy is kept in the user's home"
-    run = recorded(next(moved.glob("run-*.wandb")))
-    (last,) = [row for row in run.rows if "page.path" in row]
-    files = moved / "files"
-    assert (files / last["page.path"]).read_text() == PAGE
-    assert (files / "program.json").read_text() == "{}" and "program.json" in run.files
-    pictures = [files / path for path in last["pictures.filenames"]]
-    assert len(pictures) == 2 and all(Image.open(path).size == (8, 6) for path in pictures)
-    assert last["pictures.captions"] == ["cat: dog → cat", "cat: dog → bus"]
-    assert len(json.loads((files / last["templates.path"]).read_text())["data"]) == 4
-    staged = {path.read_bytes() for path in (moved / "artifacts" / "staging").rglob("*") if path.is_file()}
-    assert b"{}" in staged
-    assert (run.job_type, run.tags) == ("optimize", ["compose", "classification", "embedded"])
-
-
 def test_a_run_that_goes_on_is_the_same_wandb_run_and_logs_no_step_twice(tmp_path: Path, ui: Ui) -> None:
     begun(tmp_path)
     config = RunConfig(track="wandb", steps=3)
@@ -210,27 +177,6 @@ def test_a_run_that_goes_on_is_the_same_wandb_run_and_logs_no_step_twice(tmp_pat
     assert numbers == sorted(set(numbers))
     (row,) = [row for row in run.rows if "templates.path" in row]
     assert len(table(file, row, "templates")["data"]) == 4
-
-
-def test_a_killed_session_leaves_no_hole_and_no_double(tmp_path: Path, ui: Ui) -> None:
-    begun(tmp_path)
-    code = (
-        "import os, signal, sys; sys.path[:0] = sys.argv[2:]\n"
-        "import test_tracking as t\n"
-        "with t.tracking(t.RunConfig(track='wandb'), t.Path(sys.argv[1]), t.Ui(3)) as tracker:\n"
-        "    [tracker.step(one, t.Ledger()) for one in t.STEPS[:2]]\n"
-        "    os.kill(os.getpid(), signal.SIGKILL)\n"
-    )
-    words = [sys.executable, "-c", code, str(tmp_path), str(Path(__file__).parent), *sys.path]
-    alone = {name: value for name, value in os.environ.items() if name != "WANDB_SERVICE"}  # not W&B's process of here
-    assert subprocess.run(words, stderr=subprocess.DEVNULL, env=alone).returncode == -signal.SIGKILL
-    (torn,) = segments(tmp_path)
-    with tracking(RunConfig(track="wandb"), tmp_path, ui) as tracker:
-        for one in STEPS:
-            tracker.step(one, Ledger())
-    (whole,) = segments(tmp_path)
-    assert whole.name == torn.name  # the same W&B run
-    assert [row["step"] for row in recorded(whole).rows if "best/accuracy" in row] == [0, 1, 2]
 
 
 def test_a_server_that_is_not_there_does_not_end_the_run(
@@ -265,105 +211,4 @@ def test_nothing_is_logged_unless_asked_for(tmp_path: Path, ui: Ui) -> None:
 def test_without_wandb_it_is_said_how_to_get_it(tmp_path: Path, ui: Ui, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "wandb", None)
     with pytest.raises(InputError, match="pip install wandb"), tracking(RunConfig(track="wandb"), tmp_path, ui):
-        pass
-
-
-def test_wandb_dir_is_honoured(tmp_path: Path, ui: Ui, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("WANDB_DIR", str(tmp_path / "elsewhere"))
-    (tmp_path / "elsewhere").mkdir()
-    with tracking(RunConfig(track="wandb"), tmp_path, ui) as tracker:
-        tracker.step(STEPS[0], Ledger())
-    assert segments(tmp_path) == []
-    assert len(segments(tmp_path / "elsewhere")) == 1
-
-
-def test_a_key_is_found_without_the_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert not has_key()
-    (tmp_path / "netrc").write_text("machine api.wandb.ai login user password 0123\n")
-    assert has_key()
-    monkeypatch.setenv("WANDB_BASE_URL", "http://wandb.mine:8080")
-    assert not has_key()
-    monkeypatch.setenv("WANDB_API_KEY", "0123")
-    assert has_key()
-
-
-def test_the_summary_has_the_names_that_metrics_may_use() -> None:
-    numbers = summary_of(RESULT)
-    totals = {"template", "initial_template", "usd", "tokens", "seconds", "templates_scored"}
-    assert set(numbers) == totals | {f"{part}/{name}" for part in RESULT.scores for name in SCORES}
-    priceless = Used(name="x", calls=1, cached=0, usd=None, tokens_in=7, tokens_out=3)
-    unknown = RESULT.model_copy(update={"lm": LanguageModels(optimizer=priceless, describer=None)})
-    assert "usd" not in summary_of(unknown)
-
-
-@pytest.fixture()
-def servers() -> Iterator[tuple[WandbServer, WandbServer]]:
-    """The user's server and a stranger's."""
-    own, theirs = WandbServer([]), WandbServer([])
-    yield own, theirs
-    own.close()
-    theirs.close()
-
-
-@pytest.mark.parametrize("name", ["wandb", ".wandb"])
-@pytest.mark.parametrize("top", [False, True])
-def test_no_settings_of_a_folder_say_where_the_key_is_sent(
-    tmp_path: Path,
-    ui: Ui,
-    monkeypatch: pytest.MonkeyPatch,
-    capfd: pytest.CaptureFixture[str],
-    servers: tuple[WandbServer, WandbServer],
-    name: str,
-    top: bool,
-) -> None:
-    """W&B reads `wandb/settings` or `.wandb/settings` where it works; a stranger's would name another server."""
-    own, theirs = servers
-    folder = begun(tmp_path / "bundle" / "run")
-    here = folder.parent if top else folder
-    for place, server in ((here / name, theirs), (folder / name, theirs), (tmp_path / "mine", own)):
-        place.mkdir(exist_ok=True)
-        (place / "settings").write_text(f"[default]\nbase_url = {server.base}\n")
-    os.mkfifo(here / "config-defaults.yaml")  # W&B would wait for it
-    monkeypatch.setenv("WANDB_CONFIG_DIR", str(tmp_path / "mine"))
-    monkeypatch.setenv("WANDB_API_KEY", "0123456789" * 4)
-    monkeypatch.setattr(module, "INIT_SECONDS", 1.0)
-    monkeypatch.chdir(here)
-    with tracking(RunConfig(track="wandb"), folder if top else Path(), ui) as tracker:
-        tracker.step(STEPS[0], Ledger())
-    assert theirs.requests == []
-    assert any(own.requests), "the user's own settings count"
-    assert "Loading settings" not in capfd.readouterr().err
-
-
-def test_only_the_own_log_of_a_run_is_gone_on_with(tmp_path: Path, ui: Ui) -> None:
-    """A W&B run goes on where its run was begun here; neither another run's log nor one behind a link is removed."""
-    folder, other = begun(tmp_path / "run"), begun(tmp_path / "other", picture="2")
-    for one in (folder, other):
-        with tracking(RunConfig(track="wandb"), one, ui) as tracker:
-            tracker.step(STEPS[0], Ledger())
-    own, theirs = (recorded(segments(one)[0]).id for one in (folder, other))
-    assert own != theirs
-    (log,) = (other / "wandb").glob("offline-run-*")
-    beside = log.rename(folder / "wandb" / log.name)
-    victim = tmp_path / "elsewhere"
-    victim.mkdir()
-    (folder / "wandb" / f"offline-run-20261128_101010-{own}").symlink_to(victim)
-    start = json.loads((other / "journal.jsonl").read_text().splitlines()[0])
-    for one in (folder, other):
-        if one == other:  # as from elsewhere
-            (other / "journal.jsonl").write_text(lines_of({**start, "seal": "0" * 64}))
-        with tracking(RunConfig(track="wandb"), one, ui) as tracker:
-            tracker.step(STEPS[0], Ledger())
-    assert victim.is_dir() and beside.is_dir()
-    assert {recorded(file).id for file in segments(folder)} == {own, theirs}
-    assert recorded(segments(other)[0]).id not in (own, theirs)
-
-
-def test_no_log_is_written_through_a_link(tmp_path: Path, ui: Ui) -> None:
-    folder = begun(tmp_path / "run")
-    (folder / "wandb").symlink_to(tmp_path)
-    with (
-        pytest.raises(InputError, match="wandb is a symbolic link, which no run makes"),
-        tracking(RunConfig(track="wandb"), folder, ui),
-    ):
         pass

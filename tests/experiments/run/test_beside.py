@@ -13,8 +13,7 @@ import pytest
 from ipo_prompts.experiments.run.beside import baselines, what_they_add
 from ipo_prompts.experiments.run.comparison import Compared, gained, measured
 from ipo_prompts.experiments.run.config import RunConfig
-from ipo_prompts.experiments.run.scores import HeadFound, Measured, Over
-from ipo_prompts.experiments.run.told import head_in_words, offsets_in_words
+from ipo_prompts.experiments.run.told import offsets_in_words
 from ipo_prompts.metrics.classification import ClipReward, EncodedPictures, class_means, fitted_on
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.features import FeatureStore
@@ -59,12 +58,6 @@ def test_class_means_are_of_all_labelled_pictures_that_are_not_sealed(made: tupl
     assert found.class_mean.value == pytest.approx(float((nearest == test.labels).mean()), abs=1e-6)
 
 
-def test_what_is_known_without_a_search_has_no_offsets(made: tuple[Any, Compared]) -> None:
-    prepared, test = made
-    settled = replace(test, units=replace(test.units, offsets=fitted_on("prior", *prepared.shown)))
-    assert baselines(prepared, {"test": settled}) == baselines(prepared, {"test": test})
-
-
 def test_the_better_template_decides_whether_any_is_a_poor_answer(made: tuple[Any, Compared]) -> None:
     prepared, test = made
     good, poor = replace(test.initial, value=0.99), replace(test.optimised, value=0.01)
@@ -93,42 +86,3 @@ def test_offsets_that_a_run_has_not_are_fitted_on_all_that_is_not_sealed(
         assert (told.without, told.with_) == (measured(before, test.sampling), measured(after, test.sampling))
         expected = gained(before, after, test.sampling)
         assert told.difference == pytest.approx(expected["difference"], abs=1e-6)
-
-
-def test_the_initial_template_is_told_beside_another_one_alone(made: tuple[Any, Compared]) -> None:
-    prepared, test = made
-    other = what_they_add(prepared, None, {"test": test})
-    same = what_they_add(prepared, None, {"test": replace(test, optimised=test.initial)})
-    assert other is not None and ", the initial template " in offsets_in_words(other, same=False)
-    assert same is not None and "initial template" not in offsets_in_words(same, same=True)
-
-
-def head_found(low: float, high: float, without: int = 0) -> HeadFound:
-    of = Measured(value=0.8, loss=0.5, n=100, ci95=(0.7, 0.9))
-    return HeadFound(
-        kept=True,
-        way="class mean",
-        weight=1.0,
-        alone="class mean",
-        labelled=2.5,
-        without=tuple(f"class {i}" for i in range(without)),
-        left_out=30,
-        words_alone=of,
-        pictures_alone=of,
-        both=of,
-        over_words=Over(difference=0.1, ci95=(0.0, 0.2)),
-        over_pictures=Over(difference=(low + high) / 2, ci95=(low, high)),
-    )
-
-
-def test_what_words_do_for_pictures_follows_the_interval() -> None:
-    level, harm = "it is not shown that words add anything", "words do harm here"
-    for low, high, told in ((-0.1, 0.1, level), (0.0, 0.1, level), (-0.2, -0.1, harm), (0.1, 0.2, "")):
-        words = head_in_words(head_found(low, high))
-        assert [one in words for one in (level, harm)] == [told == level, told == harm]
-
-
-def test_of_many_classes_without_pictures_the_first_are_named_and_the_others_counted() -> None:
-    some, many = (head_in_words(head_found(0.1, 0.2, count)) for count in (5, 7))
-    assert "decide for classes without labelled pictures: class 0, class 1, class 2, class 3, class 4. " in some
-    assert "class 3, class 4 and 2 more. " in many

@@ -68,16 +68,3 @@ def test_words_pictures_and_both_are_told_apart(
         program.load_state(state)
     program.set_templates("a <CLASS>.")
     assert program.pictures is None
-
-
-def test_with_one_picture_a_class_it_counts_once(run: Any, tmp_path: Path) -> None:
-    ended = run("shots=1", "selection_shots=0", "selection=search", "--out", str(tmp_path / "run"))
-    assert ended.code == 0, ended.err
-    head = load_result(tmp_path / "run").head
-    assert head is not None and (head.way, head.weight, head.left_out) == ("class mean", 1.0, 0)
-    assert "a = 1, because no pictures can be left out to choose the weight" in head_in_words(head)
-
-
-def test_it_needs_labels(run: Any) -> None:
-    ended = run("labels=none")
-    assert ended.code == 2 and "head=blend is for the accuracy of labelled pictures" in ended.err

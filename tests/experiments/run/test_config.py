@@ -25,26 +25,11 @@ def test_words_may_have_the_form_that_sweep_agents_write() -> None:
     assert load_config(None, ["exclude=[cat]"]).exclude == ["cat"]
 
 
-def test_seed_zero_is_zero_and_text_stays_text() -> None:
-    config = load_config(None, ["seed=0", "initial_template=a photo: <CLASS>", "data=folder:no"])
-    assert (config.seed, config.initial_template, config.data) == (0, "a photo: <CLASS>", "folder:no")
-
-
 @pytest.mark.parametrize(("preset", "candidates", "size"), [("paper", 5, 20), ("code", 8, 30)])
 def test_presets_are_the_published_settings(preset: str, candidates: int, size: int) -> None:
     config = load_config(None, [f"preset={preset}"])
     assert (config.steps, config.candidates_per_step, config.strategy["size"]) == (100, candidates, size)
     assert config.selection == "search"
-
-
-def test_a_preset_asks_the_describer_its_own_question() -> None:
-    asked = {name: load_config(None, [f"preset={name}"]).describer_question for name in ("default", "paper", "code")}
-    assert asked == {"default": "default", "paper": "paper", "code": "code"}
-    assert load_config(None, ["preset=paper", "describer_question=default"]).describer_question == "default"
-
-
-def test_a_preset_can_be_changed_in_one_value() -> None:
-    assert load_config(None, ["preset=paper", "steps=3"]).steps == 3
 
 
 @pytest.mark.parametrize(
@@ -66,22 +51,6 @@ def test_a_preset_can_be_changed_in_one_value() -> None:
 def test_wrong_settings_are_one_clear_sentence(words: list[str], message: str) -> None:
     with pytest.raises(InputError, match=message):
         load_config(None, words)
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [("- a\n- b\n", "holds list"), ("a: [", "not valid YAML"), ("stepz: 3\n", "did you mean 'steps'")],
-)
-def test_wrong_files_are_one_clear_sentence(content: str, message: str, tmp_path: Path) -> None:
-    file = tmp_path / "bad.yaml"
-    file.write_text(content)
-    with pytest.raises(InputError, match=message):
-        load_config(file)
-
-
-def test_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"gone\.yaml: No such file"):
-        load_config(tmp_path / "gone.yaml")
 
 
 def test_written_configuration_reads_back_equal(tmp_path: Path) -> None:

@@ -66,14 +66,6 @@ def test_unreadable_pictures_of_all_parts_are_named_before_anything_is_searched(
     assert f"`ipo data check folder:{pictures}`" in ended.sentence
 
 
-def test_one_unreadable_sealed_picture_is_told_with_its_fault(run: Run, pictures: Path, tmp_path: Path) -> None:
-    broken = files(pictures, "test")[-1]
-    broken.write_bytes(b"no picture")
-    ended = run("reward=examples.segmentation:Segmentation", "shots=2")  # whose units are no whole pictures
-    assert ended.code == 2 and not (tmp_path / "run").exists()
-    assert f"{broken} is not a picture of a known format; remove it or fix it; `ipo data check" in ended.sentence
-
-
 def test_a_run_goes_on_without_a_sealed_picture_until_its_test_is_opened(
     resume: Callable[[], Ended], begun: Path, pictures: Path
 ) -> None:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ipo_prompts.experiments.pipeline import larger_limit
 from ipo_prompts.experiments.run.config import RunConfig
-from ipo_prompts.experiments.run.files import default_folder, reserved
 from ipo_prompts.metrics.clock import BudgetReached, Clock
 from ipo_prompts.programs.lm.ledger import Ledger
 
@@ -35,12 +33,3 @@ def test_it_is_twice_what_is_used_up_and_enough_to_go_on(
         ledger.check_call(tokens=501, usd=1.0)
     key = reached.value.limit
     assert (key, larger_limit(config, key, total, reached.value.needed)) == larger
-
-
-@pytest.mark.parametrize("length", [245, 5_000])
-def test_a_run_on_data_with_a_long_name_has_a_folder(
-    length: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    with reserved(default_folder(RunConfig(data=f"folder:data/{'p' * length}"))) as folder:
-        assert folder.is_dir() and folder.name.endswith("-" + "p" * 60)

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 from ipo_prompts.experiments.cli.app import main
-from ipo_prompts.experiments.data import draw, fresh, load_data
 from ipo_prompts.experiments.embedded import PICTURES_DIR
 from ipo_prompts.metrics.clip import Clip
 
@@ -77,25 +76,3 @@ def test_where_nothing_is_left_the_pictures_that_chose_are_described(run: Run) -
     assert (words["part"], words["n"]) == ("selection", 16)
     assert all(change["p"] is change["value"]["ci95"] is None for change in words["changes"])
     assert "A description, not a test" in (folder / "report.html").read_text()
-
-
-def test_a_search_that_keeps_no_selection_pictures_has_its_words_tested_too(run: Run) -> None:
-    words = words_of(run("shots=2", "selection=search"))
-    assert (words["part"], words["n"]) == ("fresh", 32)
-
-
-def test_fresh_pictures_that_cannot_be_read_do_not_cost_the_result(
-    run: Run, pictures: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    folder = run("shots=3", "selection_shots=2")
-    assert words_of(folder)["part"] == "fresh"
-    before = json.loads((folder / "result.json").read_text())["scores"]
-    shutil.rmtree(folder)
-    data = load_data(f"folder:{pictures}", seed=0)
-    for item in fresh(data, draw(data, 3, 2, 0), 0):
-        Path(item.picture.name).write_bytes(b"no picture")
-    capfd.readouterr()
-    assert words_of(run("shots=3", "selection_shots=2"))["part"] == "selection"
-    said = capfd.readouterr().err
-    assert "what each word does is not tested on fresh pictures: " in said and "is not a picture of a known" in said
-    assert json.loads((folder / "result.json").read_text())["scores"] == before

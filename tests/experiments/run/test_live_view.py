@@ -1,14 +1,12 @@
 from __future__ import annotations
 
 import io
-import logging
 import re
 
 import pytest
 from rich.console import Console
 
 from ipo_prompts.experiments.run.live_view import Ui
-from ipo_prompts.metrics.errors import money
 from ipo_prompts.metrics.sampling import Interval
 from ipo_prompts.programs.lm.ledger import Ledger, Usage
 from ipo_prompts.programs.search import Step
@@ -58,36 +56,6 @@ def test_markup_and_emoji_codes_in_templates_are_only_text(terminal: bool) -> No
     assert HOSTILE in plain(searched(HOSTILE, terminal=terminal))
 
 
-def test_the_terminal_shows_the_gain_and_a_bar_and_leaves_the_best_template() -> None:
-    out = searched("a sketch of a <CLASS>", terminal=True, width=80)
-    assert "━" in out
-    left = [line.rstrip() for line in plain(out.rpartition("\x1b[2K")[2]).splitlines()]
-    assert left[:2] == [
-        "  best so far  a sketch of a <CLASS>",
-        "               50.00 % [35.3, 64.7], n = 40, +25.00 points over the initial",
-    ]
-
-
-def test_elsewhere_there_are_plain_whole_lines() -> None:
-    long = "<CLASS> " + "word " * 50
-    out = searched(long, terminal=False, width=60)
-    assert "\x1b" not in out
-    assert any(line.rstrip().endswith(long.rstrip()) for line in out.splitlines())
-    assert [line for line in out.splitlines() if line.startswith("step ")] == [
-        line for line in out.splitlines() if re.match(r"step [0-2]/4 +([\d.]+ %|nothing new)", line)
-    ]
-    assert (
-        len(
-            [
-                line
-                for line in out.splitlines()
-                if line.startswith("    best so far in the search, [35.3, 64.7], +25.00")
-            ]
-        )
-        == 1
-    )
-
-
 def test_in_a_terminal_what_is_done_now_is_one_line_that_the_next_takes_away() -> None:
     file = io.StringIO()
     ui = Ui(4, console=Console(file=file, force_terminal=True, width=40, highlight=False, color_system=None))
@@ -107,34 +75,3 @@ def test_quiet_says_nothing_but_warnings(terminal: bool) -> None:
     file = io.StringIO()
     Ui(1, quiet=True, console=Console(file=file, width=20)).warn(f"stopped early: {HOSTILE}")
     assert file.getvalue() == f"stopped early: {HOSTILE}\n"
-
-
-@pytest.mark.parametrize(("quiet", "shown"), [(True, "b\n"), (False, "a\nb\n")])
-def test_quiet_leaves_out_what_changes_no_number(quiet: bool, shown: str) -> None:
-    file = io.StringIO()
-    with Ui(1, quiet=quiet, console=Console(file=file, width=20)).running():
-        logging.getLogger("ipo_prompts.metrics.device").warning("a", extra={"progress": True})
-        logging.getLogger("ipo_prompts.metrics.device").warning("b")
-    assert file.getvalue() == shown
-
-
-def test_a_step_before_any_search_shows_nothing() -> None:
-    file = io.StringIO()
-    Ui(1, console=Console(file=file)).step(Step(-1, (INITIAL,), (), INITIAL, FIFTY))
-    assert file.getvalue() == ""
-
-
-@pytest.mark.parametrize(
-    ("usd", "said"), [(None, "price unknown"), (0.0, "$0"), (0.00001, "$0.0000"), (1.5, "$1.5000")]
-)
-def test_money_is_worded(usd: float | None, said: str) -> None:
-    assert money(usd) == said
-
-
-@pytest.mark.parametrize("terminal", [False, True])
-def test_what_a_limit_leaves_is_said(terminal: bool) -> None:
-    limited = ledger()
-    limited.limit_usd, limited.limit_tokens = 0.5, 10_000
-    out = plain(searched("a sketch of a <CLASS>", terminal=terminal, spent=limited))
-    assert "1,234 tokens (8,766 left)" in out
-    assert "$0.0123 ($0.4877 left)" in out

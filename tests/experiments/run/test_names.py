@@ -11,8 +11,6 @@ import yaml
 
 from ipo_prompts.experiments.data import load_data
 from ipo_prompts.experiments.embedded import PICTURES_DIR
-from ipo_prompts.experiments.report.gather import read_run
-from ipo_prompts.experiments.report.page import notebook_part
 from ipo_prompts.experiments.run.beforehand import estimate
 from ipo_prompts.experiments.run.config import RunConfig
 from ipo_prompts.experiments.run.plan import plan
@@ -20,7 +18,6 @@ from ipo_prompts.experiments.run.reading import load_config
 from ipo_prompts.experiments.run.result import load_result
 from ipo_prompts.experiments.run.told import names_in_words
 from ipo_prompts.metrics.clip import Clip
-from ipo_prompts.metrics.verdict import Verdict
 from ipo_prompts.programs.candidates import in_wordnet
 from ipo_prompts.programs.classifier import TemplateClassifier
 from support.runs import Ended, check_it_can_be_done_again, ipo
@@ -83,53 +80,6 @@ def test_badly_named_folders_get_names_that_the_clip_reads(
     check_it_can_be_done_again(capfd, folder, tmp_path / "again")
 
 
-def test_names_that_a_search_found_keep_their_p_and_edited_ones_have_none(
-    run: Any, pictures: Path, tmp_path: Path, capfd: Any
-) -> None:
-    """Four runs beside one another: as given, with a search for names, with what that found, and with that edited."""
-    (tmp_path / "more.yaml").write_text("zzyx: [horse]\n")
-    runs = tmp_path / "runs"
-
-    def difference(name: str, *more: str) -> tuple[Verdict, Ended]:
-        ended = run("lm=none", "selection=search", *more, "--out", str(runs / name))
-        assert ended.code == 0, ended.err
-        found = load_result(runs / name).scores["test"].difference
-        assert found.outcome != "same templates", "then nothing is compared"
-        return found, ended
-
-    given, _ = difference("given", "names=given")
-    searched, ended = difference("searched", f"name_candidates={tmp_path / 'more.yaml'}")
-    assert given.p is not None and searched.p is not None and searched.opening == 2
-    assert "were opened once before: an uncorrected p has to be 0.00375 or less" in ended.err
-    found = yaml.safe_load((runs / "searched" / "classes.yaml").read_text())
-    assert found["zzyx"] == "horse"
-    taken, _ = difference("taken", "names=given", f"class_names={runs / 'searched' / 'classes.yaml'}")
-    assert taken.p is not None
-    (tmp_path / "edited.yaml").write_text(yaml.safe_dump({**found, "kala": "fish"}))
-    dry = ("names=given", f"class_names={tmp_path / 'edited.yaml'}")
-    ended = run("lm=none", *dry, "--out", str(runs / "edited"), "--dry-run")
-    assert "with other classes or class names" in ended.out and "no p" in ended.out
-    edited, ended = difference("edited", *dry)
-    assert "with other classes or class names" in ended.err
-    result = load_result(runs / "edited")
-    assert (edited.outcome, edited.p, edited.p_corrected) == ("no test", None, None) and edited.ci95[0] < edited.ci95[1]
-    where = "with other classes or class names (in the runs given, searched, taken beside this one)"
-    assert where in ended.err and result.verdict.startswith(
-        f"No test: these sealed pictures were opened before {where}"
-    )
-    assert result.sealed.renamed_in == ("given", "searched", "taken")
-    assert result.verdict in " ".join(ended.out.split()) and "p =" not in result.verdict
-    page = html.unescape((runs / "edited" / "report.html").read_text()).replace("\xa0", " ")
-    assert f"No test: these sealed pictures were opened before {where}" in page
-    assert "If you change classes or their names because of it, test with new pictures" in page
-    dropped = run("lm=none", "names=given", "exclude=[kala]", "--out", str(runs / "dropped"), "--dry-run")
-    assert "with other classes or class names" in dropped.out
-    both = ipo(capfd, "report", str(runs / "given"), str(runs / "edited"), "--out", str(tmp_path / "both.html"))
-    assert both.code == 0, both.err
-    assert "No test: these" in html.unescape((tmp_path / "both.html").read_text()).replace("\xa0", " ")
-    assert "No test: these" in html.unescape(notebook_part(read_run(runs / "edited")))
-
-
 def test_questions_for_names_are_forecast() -> None:
     """One for twenty of the 68 classes, of a model that is large enough to be asked."""
     calls = {}
@@ -157,18 +107,3 @@ def test_new_classes_keep_their_names_and_nobody_takes_them(run: Any, tmp_path: 
     if found.names.kept:
         new = sorted(BAD.values())[3:]
         assert all(name in yaml.safe_load((folder / "classes.yaml").read_text()) for name in new)
-
-
-@pytest.mark.parametrize(
-    ("more", "sentence"),
-    [
-        (["reward=retrieval"], "not for reward=retrieval"),
-        (["name_candidates={horses: [pony]}"], "has the class 'horses', which is none of the classes"),
-        (["name_candidates={kala: ['a <CLASS>']}"], "write words of at most 60 characters"),
-        (["name_candidates={kala: [carp]}", "names=given"], "names=given; set names=search"),
-    ],
-)
-def test_what_cannot_be_named_is_refused(more: list[str], sentence: str, run: Any, tmp_path: Path) -> None:
-    ended = run("lm=none", *more, "--out", str(tmp_path / "run"))
-    assert ended.code == 2
-    assert sentence in ended.sentence

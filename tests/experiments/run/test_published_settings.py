@@ -2,34 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
-
 import pytest
 
-from ipo_prompts.experiments.run.config import about_preset, differences, shipped_config, shipped_configs
+from ipo_prompts.experiments.run.config import differences, shipped_config, shipped_configs
 from ipo_prompts.experiments.run.reading import load_config
-from support.runs import Ended, ipo
 
 WHOLE = ("classes=base-to-new", "clip=ViT-B-16/openai", "lm=openai/gpt-3.5-turbo")
-
-
-def test_without_a_preset_nothing_is_said() -> None:
-    assert about_preset(load_config(None)) == []
-
-
-def test_a_preset_alone_names_what_it_leaves_to_others() -> None:
-    sets, not_so = about_preset(load_config(None, ["preset=paper"]))
-    assert sets.startswith("preset=paper sets steps, candidates_per_step, selection, patience, strategy")
-    for words in (
-        "shots=4 (1 with descriptions, or 16 without)",
-        "describer=clip (MiniCPM-V-2)",
-        "lm=local (GPT-3.5-turbo)",
-        "clip=embedded (ViT-B-16/openai)",
-        "classes=all (base-to-new)",
-    ):
-        assert words in not_so
-    assert "`ipo optimize paper-1-shot or paper-16-shot`" in not_so
 
 
 @pytest.mark.parametrize(
@@ -78,29 +56,3 @@ def test_shipped_configurations_are_found_by_name_only() -> None:
     assert shipped_configs() == ["code-1-shot", "paper-1-shot", "paper-16-shot"]
     assert shipped_configs("paper") == ["paper-1-shot", "paper-16-shot"]
     assert shipped_config("paper") is shipped_config("../configs/paper-1-shot") is shipped_config("") is None
-
-
-@pytest.fixture()
-def forecast(capfd: pytest.CaptureFixture[str], cache: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ended]:
-    monkeypatch.setenv("OPENAI_API_KEY", "sk-test")
-    return lambda *words: ipo(capfd, "optimize", *words, "--dry-run")
-
-
-def test_it_is_said_once_at_the_start_and_never_on_stdout(forecast: Callable[..., Ended]) -> None:
-    plain = forecast("paper-1-shot", "steps=2")
-    assert plain.code == 0 and plain.err.count("not as in the paper") == 1
-    assert "steps=2 (100)" in plain.err and "preset" not in plain.out
-    assert "about 2 calls" in plain.out
-    quiet = forecast("paper-1-shot", "steps=2", "--quiet")
-    assert (quiet.out, quiet.err) == (plain.out, "")
-    assert forecast("steps=2").err == ""
-    assert forecast("paper-1-shot", "steps=2", "--json").out.startswith("{")
-
-
-def test_a_misspelt_configuration_is_one_sentence(forecast: Callable[..., Ended]) -> None:
-    ended = forecast("paper-1-shott")
-    assert ended.code == 2
-    assert ended.sentence == (
-        "ipo: there is no configuration 'paper-1-shott' (did you mean paper-1-shot?); give a YAML file or one of: "
-        "code-1-shot, paper-1-shot, paper-16-shot."
-    )

@@ -13,7 +13,6 @@ from ipo_prompts.experiments.one_call import answer, summary
 from ipo_prompts.experiments.report.gather import read_run
 from ipo_prompts.experiments.report.page import notebook_part, run_page
 from ipo_prompts.experiments.run.advice import advice, commands_to_use, untested_advice
-from ipo_prompts.experiments.run.result import StrategyUsed
 from ipo_prompts.experiments.run.told import Line, _domain, told, told_at
 from ipo_prompts.programs.templates.domain_words import DomainWord
 
@@ -35,13 +34,6 @@ def test_each_sentence_is_printed_where_it_belongs_in_the_order_of_the_list(name
     for line in lines:
         if set(line.at) & {"warning", "rows", "sure", "compared"}:
             assert line.text in page and " ".join(line.command) in page
-
-
-def test_a_notebook_gives_the_values_with_their_uncertainty() -> None:
-    run = read_run(RECORDED / "local-history")
-    (line,) = (line for line in told(run.result, None, run.folder) if line.label == "test")
-    assert "(95 % intervals)" in line.text and "n = " in line.text
-    assert f"test: <bdi>{html.escape(line.text)}" in notebook_part(run)
 
 
 def domain_line(template: str, words: tuple[DomainWord, ...], best: str | None, untested: bool = False) -> Line | None:
@@ -89,23 +81,3 @@ def test_a_run_tells_which_word_for_all_classes_the_template_says_and_where_it_c
     line = domain_line(BEST, (FLOWER, DomainWord("plant", "thing", "said")), BEST)
     assert line and line.text == "the template says 'flower', from the names of the classes" and not line.command
     assert "rows" in line.at and "terminal" not in line.at, "the page has it"
-
-
-def test_where_no_such_word_is_taken_the_best_template_with_one_is_told_and_without_labels_what_to_type() -> None:
-    line = domain_line("a photo of a <CLASS>.", (FLOWER,), BEST)
-    assert line and "might be called: flower" in line.text and line.text.endswith(BEST) and not line.command
-    line = domain_line("a photo of a <CLASS>.", (FLOWER,), BEST, untested=True)
-    assert line and "terminal" in line.at
-    assert line.command == ("ipo predict 'my run'", f"--template '{BEST}'", "PICTURES")
-
-
-def test_a_run_without_words_for_all_classes_says_nothing_of_them() -> None:
-    assert domain_line("a photo of a <CLASS>.", (), None) is None
-
-
-@pytest.mark.parametrize(("initial", "lines"), [("itap of a <CLASS>.", 1), ("<CLASS> texture.", 0)])
-def test_an_initial_template_that_nothing_is_built_around_is_told_once(initial: str, lines: int) -> None:
-    run = read_run(RECORDED / "local-history")
-    used = {"initial_template": initial, "strategy": StrategyUsed(name="compose", settings={})}
-    said = [line.text for line in told(run.result.model_copy(update=used), None, run.folder)]
-    assert len([text for text in said if f"The initial template {initial!r} is kept whole" in text]) == lines

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-import yaml
 
 from ipo_prompts.experiments.data import load_data
-from ipo_prompts.experiments.data.dataset import NAMES_FILE, without
-from ipo_prompts.experiments.run import beside as module
-from ipo_prompts.experiments.run.beside import what_names_do, write_names
+from ipo_prompts.experiments.run.beside import what_names_do
 from ipo_prompts.experiments.run.comparison import Compared, measured
 from ipo_prompts.experiments.run.scores import AnyPart
 from ipo_prompts.metrics.classification import ClipReward
@@ -86,23 +82,3 @@ def test_what_is_advised_on_names_does_not_see_sealed_pictures(both: tuple[Names
     other = what_names_do(named, {**parts(test), "test": few})
     assert told is not None and other is not None and told.sealed != other.sealed
     assert told.renamed == other.renamed
-
-
-def test_of_very_many_names_the_first_are_put_back(
-    both: tuple[NamesChosen, Compared], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    named, test = both
-    monkeypatch.setattr(module, "MOST", 1)
-    found = what_names_do(named, parts(test))
-    assert found is not None and [one.given for one in found.renamed] == ["zzyx"]
-
-
-def test_names_are_written_for_the_folders_that_somebody_had_named_already(
-    both: tuple[NamesChosen, Compared], tmp_path: Path
-) -> None:
-    called: dict[str, Any] = {"horse": "zzyx", "book": "volumes"}
-    data = load_data("embedded:b", seed=0, class_names=called)
-    few = without(data, [str(name) for name in data.class_names if name not in GIVEN])
-    write_names(tmp_path, few, both[0])
-    written = yaml.safe_load((tmp_path / NAMES_FILE).read_text())
-    assert written == {"horse": "horse", "book": "book", "fish": "fish"}
