@@ -26,7 +26,7 @@ from ipo_prompts.experiments.report.explain import analyse, look_at
 from ipo_prompts.experiments.report.gather import read_run
 from ipo_prompts.experiments.report.page import PAGE, PLOT, TEMPLATES, write_report
 from ipo_prompts.experiments.report.words import token_counter
-from ipo_prompts.experiments.run.beside import left_out, what_the_head_does, write_names
+from ipo_prompts.experiments.run.beside import what_the_head_does, write_names
 from ipo_prompts.experiments.run.files import digest, environment, holds_run, write_json, write_text
 from ipo_prompts.experiments.run.labelling import calibrate
 from ipo_prompts.experiments.run.plan import about_few_pictures, more_with_twice_the_shots
@@ -260,7 +260,7 @@ def _result(prepared: Prepared, searched: SearchedRun, elapsed: float, **found: 
         lm=LanguageModels.model_validate({role: roles.get(role) for role in LanguageModels.model_fields}),
         seconds={name: round(spent, 1) for name, spent in seconds.items()},
         seed=config.seed,
-        left_out=f"{left_out(prepared)} {late}".strip(),
+        left_out=late,
         **found,
     )
 

@@ -16,7 +16,6 @@ from ipo_prompts.metrics.errors import InputError
 
 if TYPE_CHECKING:
     from ipo_prompts.experiments.data import DataSet
-    from ipo_prompts.metrics.clip import Clip
 
 data_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="List and check data sets.")
 
@@ -58,16 +57,19 @@ def check(
     from ipo_prompts.experiments.data import load_data
     from ipo_prompts.experiments.data.check import check_data
     from ipo_prompts.experiments.data.sources import own
+    from ipo_prompts.metrics.clip import check_name, load_clip
 
     about = about_data(read_about(words, "data check"))
     own.allow(spec)
     data = load_data(spec, seed=seed, whole=False, **about)
-    loaded, missing = _load(clip) if clip else (None, "--clip NAME checks them")
+    if clip:
+        check_name(clip)
+    loaded = load_clip(clip) if clip else None
     report = check_data(data, loaded, _Progress("read"))
     print(report.text())
     print(f"fingerprint {report.fingerprint}")
     if loaded is None:
-        print(f"not checked: class names with a tokenizer; {missing}", file=sys.stderr)
+        print("not checked: class names with a tokenizer; --clip NAME checks them", file=sys.stderr)
     elif report.ok and not data.labelled:
         from ipo_prompts.experiments.run.beforehand import about_unlabelled
 
@@ -75,29 +77,8 @@ def check(
             if lines := about_unlabelled(data, loaded, _Progress("encoded")):
                 print("\n" + "\n".join(lines))
     if report.ok:
-        if clip and loaded is None:
-            print(f"the command below is for the demo CLIP, because {clip} could not be loaded")
-            clip = "embedded"
         _say_next(spec, data, clip, words or [])
     return 0 if report.ok and not data.unnamed else 1  # a data set that has only test pictures is sound
-
-
-def _load(name: str) -> tuple[Clip | None, str]:
-    """Load the CLIP with this name.
-
-    Returns:
-        The CLIP and "". If it cannot be loaded, None and the reason.
-
-    Raises:
-        InputError: no CLIP has this name.
-    """
-    from ipo_prompts.metrics.clip import check_name, load_clip
-
-    check_name(name)
-    try:
-        return load_clip(name), ""
-    except InputError as error:
-        return None, str(error)
 
 
 @contextmanager

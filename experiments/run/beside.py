@@ -158,19 +158,6 @@ def lead_of_pictures(reward: ClipReward, parts: Sequence[Compared], template: st
     return Over(difference=found.mean, ci95=(found.low, found.high))
 
 
-def left_out(prepared: Prepared) -> str:
-    """Say which baselines are left out because the reward has its own `score`.
-
-    Return an empty text if no baseline is left out for this reason.
-    """
-    if not isinstance(prepared.search.units, EncodedPictures) or by_embeddings(prepared.reward):
-        return ""
-    return (
-        "Left out: guessing, class means and CLIP's 80 templates need class embeddings, and "
-        f"score() of {type(prepared.reward).__name__} takes only templates."
-    )
-
-
 def how_weak(
     best: float, guessing: float, class_mean: float | None
 ) -> Literal["near guessing", "far below the class mean"] | None:

@@ -215,8 +215,7 @@ class RunResult(Content):
         seconds: how long the run took, in seconds: `total`, and its parts.
         over_classes: the means over classes, for each sealed part; see `comparison.over_classes`.
         baselines: the scores of the test pictures without a search; None if they were not measured.
-        left_out: a text that says what is not reported because of the reward or for want of time; empty if nothing is
-            left out.
+        left_out: a text that says what is not reported for want of time; empty if nothing is left out.
         untested: the result of a run without labels; then no part of the pictures has scores. None with labels.
         export: the target of `ipo export` that holds the whole program and needs no code of IPO.
     """

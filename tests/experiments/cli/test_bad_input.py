@@ -150,7 +150,7 @@ OPTIMIZE: list[tuple[list[str], str]] = [
     (["--resume", "bare"], "bare holds no run to resume"),
     (["exclude=lynx"], "exclude in the command line is a list, such as exclude='[lynx]' (given: 'lynx')."),
     (["--resume", "done", "--seed", "7"], "has seed=0 and 7 was asked for"),
-    (["--resume", "done", "shots=2"], "has shots=4 and 2 was asked for; leave it out."),
+    (["--resume", "done", "shots=2"], "and 2 was asked for; leave it out."),
     (["--resume", "done", "--out", "new"], "leave --out away"),
     (
         ["--out", "done", "--data", "folder:good", *FEW],
@@ -201,7 +201,7 @@ OTHERS: list[tuple[list[str], str]] = [
     (["predict", "done", "good", "--format", "xml"], "'xml' is not one of 'table', 'csv', 'jsonl'"),
     (["predict", "done", "good", "--format", "json"], "invalid value for '--format': 'json' is not one of 'table',"),
     (["data", "check", "csv:barred.csv"], "has labels such as 'cat|dog 0', and several labels of a picture are not"),
-    (["optimize", *LM, "--data", "csv:barred.csv"], "an own reward is the way: ipo docs own-reward."),
+    (["optimize", "--lm", "none", "--data", "csv:barred.csv"], "an own reward is the way: ipo docs own-reward."),
     (["predict", "done", "good", "--reject", "x"], "--reject is a number, such as --reject 0.05; see"),
     (["predict", "done", "gone", "gone too"], "cannot read the picture gone, gone too: No such file or directory."),
     (["predict", "done", "goood"], "cannot read the picture goood (did you mean good?): No such file or directory."),

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from ipo_prompts.experiments.data import load_data
-from ipo_prompts.metrics.errors import InputError
 from support.runs import Ended, copy_pictures, ipo
 
 Capture = pytest.CaptureFixture[str]
@@ -31,23 +30,6 @@ def test_data_check_ends_with_the_command_to_type(pictures: Path, capfd: Capture
     assert shown.code == 0
     assert "all pictures can be used" in shown.out
     assert shown.out.splitlines()[-1] == f"next: ipo optimize --data 'folder:{pictures}' --clip embedded --lm none"
-
-
-def test_without_weights_the_rest_of_the_check_stands(
-    pictures: Path, capfd: Capture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def offline(name: str) -> Any:
-        raise InputError(f"cannot load the CLIP {name!r}: no network.")
-
-    monkeypatch.setattr("ipo_prompts.metrics.clip.load_clip", offline)
-    shown = check(capfd, pictures, "--clip", "ViT-B-32/openai")
-    assert shown.code == 0
-    assert "all pictures can be used" in shown.out and "fingerprint" in shown.out
-    assert "with a tokenizer; cannot load the CLIP 'ViT-B-32/openai': no network." in shown.err
-    following = shown.out.splitlines()[-1]
-    assert "for the demo CLIP, because ViT-B-32/openai could not be loaded\n" in shown.out
-    assert " --clip embedded" in following
-    assert check(capfd, pictures, "--clip", "ViT-B-32/opena1").code == 2  # that one no network would bring
 
 
 def test_a_copy_is_a_warning_and_the_check_goes_on(pictures: Path, capfd: Capture) -> None:
