@@ -25,7 +25,6 @@ from ipo_prompts.experiments.report.analysis import ANALYSIS, SEEN
 from ipo_prompts.experiments.report.explain import analyse, look_at
 from ipo_prompts.experiments.report.gather import read_run
 from ipo_prompts.experiments.report.page import PAGE, PLOT, TEMPLATES, write_report
-from ipo_prompts.experiments.report.words import token_counter
 from ipo_prompts.experiments.run.beside import what_the_head_does, write_names
 from ipo_prompts.experiments.run.files import digest, environment, holds_run, write_json, write_text
 from ipo_prompts.experiments.run.labelling import calibrate
@@ -145,7 +144,7 @@ def _tested(
 ) -> dict[str, Any]:
     """Write the analysis and the program of a tested run, and return the fields of its result, by name."""
     names = prepared.plan.reward_names
-    write_json(folder / ANALYSIS, analyse(test.parts, searched.reward, token_counter(prepared.clip), names))
+    write_json(folder / ANALYSIS, analyse(test.parts, searched.reward, names))
     write_names(folder, prepared.plan.data, searched.named)
     blended = _learn_from_labels(program, prepared, ui)
     save(program, folder / PROGRAM)

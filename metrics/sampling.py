@@ -252,16 +252,6 @@ class MeanOverClasses(NamedTuple):
     high: float
 
 
-class Estimate(NamedTuple):
-    """A mean of n values, their standard deviation (divisor n-1; nan for one value) and the interval of the mean."""
-
-    mean: float
-    sd: float
-    low: float
-    high: float
-    n: int
-
-
 def mean_interval(values: ArrayLike, sampling: Sampling | None = None, level: float = 0.95) -> Interval:
     """Return the t interval of a mean over units, for these classes. The mean is of losses or of differences of losses.
 
@@ -296,18 +286,6 @@ def harmonic_mean(base: float, new: float) -> float:
     71.7
     """
     return 2 * base * new / (base + new) if base > 0 and new > 0 else 0.0
-
-
-def mean_over_seeds(values: ArrayLike, level: float = 0.95) -> Estimate:
-    """Return the mean of runs that differ in their seed, with its t interval (n-1 degrees of freedom).
-
-    The interval covers the chance in what a seed changes (shots, search). It does not cover the choice of test
-    pictures. With one seed the ends of the interval are infinite and `sd` is nan.
-    """
-    data = values_of(values)
-    low, high = mean_interval(data, level=level)
-    sd = float(data.std(ddof=1)) if len(data) > 1 else math.nan
-    return Estimate(float(data.mean()), sd, low, high, len(data))
 
 
 def t_quantile(degrees: float, level: float) -> float:

@@ -38,9 +38,7 @@ if TYPE_CHECKING:
     from ipo_prompts.metrics.pictures import Picture
 
 EVALUATE = examples("ipo evaluate --template 'a photo of a <CLASS>.' --template 'a sketch of a <CLASS>.'")
-REPORT = examples(
-    "ipo report runs/RUN", "ipo report runs/ONE runs/OTHER --out both.html", "ipo report runs/first-look/cells.jsonl.gz"
-)
+REPORT = examples("ipo report runs/RUN", "ipo report runs/first-look/cells.jsonl.gz")
 EXPORT = examples(
     "ipo export runs/RUN --to open_clip --out pets-open_clip", "ipo export runs/RUN --to onnx --out pets-onnx"
 )
@@ -176,31 +174,26 @@ def _table(content: dict[str, Any]) -> str:
 
 
 def report(
-    runs: Annotated[list[Path], typer.Argument(help="run directories, or one cells.jsonl.gz", metavar="RUN…")],
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            help="the file to write; default RUN/report.html, or report.html for several runs", metavar="FILE"
-        ),
-    ] = None,
+    run: Annotated[Path, typer.Argument(help="a run directory, or a cells.jsonl.gz", metavar="RUN")],
+    out: Annotated[Path | None, typer.Option(help="the file to write; default RUN/report.html", metavar="FILE")] = None,
 ) -> int:
-    """Make a page that explains one run, or shows several runs side by side.
+    """Make a page that explains a run.
 
     For a file of cells from `ipo benchmark`, print the tables and the digest of the file.
     """
-    if len(runs) == 1 and runs[0].name.endswith(".jsonl.gz"):
+    if run.name.endswith(".jsonl.gz"):
         from ipo_prompts.experiments.compare.documents import tables_of_file
 
-        tables_of_file(runs[0], out, as_json=False)
+        tables_of_file(run, out, as_json=False)
         return 0
-    look_first(runs, out=out)
+    look_first([run], out=out)
     from ipo_prompts.experiments.report.gather import read_run
-    from ipo_prompts.experiments.report.page import PAGE, compare_page, run_page
+    from ipo_prompts.experiments.report.page import PAGE, run_page
     from ipo_prompts.experiments.run.files import write_text
 
-    gathered = [read_run(folder) for folder in runs]
-    file = out or (runs[0] if len(runs) == 1 else Path()) / PAGE
-    write_text(make_room(file), run_page(gathered[0]) if len(runs) == 1 else compare_page(gathered))
+    page = run_page(read_run(run))
+    file = out or run / PAGE
+    write_text(make_room(file), page)
     print(file)
     return 0
 

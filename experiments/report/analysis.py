@@ -31,18 +31,12 @@ class Shift(Content):
 
 
 class WordChange(Content):
-    """One change made to the chosen template. All differences are the changed template minus the chosen template.
+    """A word or phrase removed from the chosen template. All differences are changed minus chosen.
 
     Attributes:
-        kind: `remove`, a word or phrase was removed; `placebo`, a word was replaced by neutral words; `move`, the slot
-            was moved.
-        span: the start and the end of the changed part, in characters (code points) of the chosen template; None if
-            there is no such part.
-        text: the text of the changed part.
-        template: the changed template. For a placebo, the template with the first wording.
-        wordings: the wordings of a placebo: neutral words in place of the word. The differences are means over the
-            wordings. Wordings that the CLIP cannot tell apart are counted once.
-        to: the place to which the slot was moved.
+        span: the start and the end of the removed part, in characters (code points) of the chosen template.
+        text: the text of the removed part.
+        template: the changed template.
         value: the change of the value, a fraction.
         loss: the change of the loss.
         p: the p-value of the change of the value, corrected for the number of changes; None if changes are only
@@ -50,12 +44,9 @@ class WordChange(Content):
         significant: whether the corrected p-value shows that the change of the value is more than chance.
     """
 
-    kind: Literal["remove", "placebo", "move"]
-    span: tuple[int, int] | None
+    span: tuple[int, int]
     text: str
     template: str
-    wordings: tuple[str, ...] = ()
-    to: Literal["first", "last"] | None = None
     value: Shift
     loss: Shift
     p: Rounded | None = None

@@ -172,13 +172,6 @@ def optimism(run: Run) -> Gains:
     return gains([f"{title} (n = {score.optimised.n:,})" for title, score in parts], found, alt)
 
 
-def side_by_side(runs: Sequence[Run]) -> Gains:
-    """Draw, for each of several runs, its gain on the sealed test. The runs have the same numbers as in the table."""
-    found = [run.result.scores["test"].difference for run in runs]
-    alt = f"Gain on the sealed test with 95 percent intervals for {len(runs)} runs; the table has every value."
-    return gains([str(i) for i in range(1, len(runs) + 1)], found, alt)
-
-
 def _size(span: float) -> int:
     """Return the distance between two numbers on the axis of values, in percent: large enough for few numbers."""
     return next((size for size in (1, 2, 5, 10, 20, 50) if span <= 5 * size), math.ceil(span / 5))

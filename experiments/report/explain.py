@@ -7,7 +7,7 @@ pictures whose probabilities changed most.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
@@ -68,20 +68,18 @@ class LabelledPart(Compared):
 def analyse(
     parts: Mapping[AnyPart, Compared],
     reward: Reward,
-    tokens: Callable[[str], int],
     names: RewardNames = CLASSIFICATION,
 ) -> Analysis:
     """Return the analysis of the chosen template.
 
     The effects of words are measured on fresh units; if there are none, on the selection units. They are never measured
-    on sealed units, because some fifty more templates would be fifty more openings. Sample pictures come from the
+    on sealed units, because more templates would be fifty more openings. Sample pictures come from the
     search part. All other content comes from the scores of the initial and the chosen template on the sealed units.
 
     Args:
         parts: name → part. The names are `fresh`, `selection`, `search`, `test` and, with base and new classes, `new`.
             Parts with other names are ignored.
         reward: the reward, with the classes that were searched on.
-        tokens: a function that returns the number of tokens of a word; see `token_counter`.
         names: the names of the reward, its measure and its units.
 
     Raises:
@@ -90,7 +88,7 @@ def analyse(
     words, words_missing = None, None
     for name in ("fresh", "selection"):
         if part := parts.get(name):
-            words = optional("what each word does", partial(word_effects, reward, name, part, tokens, names))
+            words = optional("what each word does", partial(word_effects, reward, name, part, names))
             words_missing = None if words else "The time limit left no time to measure what each word does."
             break
     else:

@@ -45,7 +45,6 @@ class Run:
 
     Attributes:
         folder: the path of the run directory, as the caller gave it.
-        name: the last two parts of the absolute path, which tell runs apart.
         config: the settings of the run, as the journal records them.
         result, environment, program: the contents of `result.json`, `environment.json` and `program.json`.
         search: the search, as the journal records it.
@@ -54,7 +53,6 @@ class Run:
     """
 
     folder: Path
-    name: str
     config: RunConfig
     result: RunResult
     environment: Environment
@@ -116,8 +114,8 @@ def read_run(folder: Path) -> Run:
     if not os.path.isdir(folder):  # noqa: PTH112 - pathlib raises where a name is too long
         raise InputError(f"{folder} is not a run directory: there is no such folder.")
     if not (folder / JOURNAL).exists() and (runs := sorted(file.parent for file in folder.glob(f"*/{JOURNAL}"))):
-        some = shlex.join(map(str, runs[:3])) + (" …" if len(runs) > 3 else "")
-        raise InputError(f"{folder} is not a run directory but holds some; name them, as in `ipo report {some}`.")
+        one = shlex.join(["ipo", "report", str(runs[0])])
+        raise InputError(f"{folder} is not a run directory but holds some; name one, as in `{one}`.")
     events = read(folder)
     if not (folder / "result.json").is_file():
         raise InputError(f"the run in {folder} has no result.json yet; resume it with `{resume_command(folder)}`.")
@@ -132,7 +130,6 @@ def read_run(folder: Path) -> Run:
         raise InputError(f"{folder / JOURNAL} is not as this version writes it: {what}; start a new run.") from error
     return Run(
         folder=folder,
-        name="/".join(folder.absolute().parts[-2:]),
         config=config,
         result=result,
         environment=read_model(Environment, folder / "environment.json"),

@@ -11,7 +11,6 @@ import difflib
 import hashlib
 import math
 import re
-import shlex
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -33,13 +32,11 @@ from ipo_prompts.experiments.report.drawing import (
     curve,
     optimism,
     search_alt,
-    side_by_side,
 )
 from ipo_prompts.experiments.report.gather import Run, read_run
 from ipo_prompts.experiments.run.advice import weak
 from ipo_prompts.experiments.run.files import write_text
-from ipo_prompts.experiments.run.scores import RewardNames
-from ipo_prompts.metrics.errors import InputError, duration, money
+from ipo_prompts.metrics.errors import duration, money
 from ipo_prompts.metrics.template import SLOT
 
 PAGE, TEMPLATES, PLOT = "report.html", "templates.csv", "search.svg"
@@ -130,54 +127,6 @@ def notebook_part(run: Run) -> str:
     return str(template.render(run=run, **{"plot": None, **shown}))
 
 
-def compare_page(runs: Sequence[Run]) -> str:
-    """Return the page that shows several runs side by side, in the order of `runs`.
-
-    Raises:
-        InputError: a run has no labels.
-    """
-    from ipo_prompts.metrics.sampling import mean_over_seeds
-
-    if untested := next((run for run in runs if run.result.untested), None):
-        raise InputError(
-            f"the run in {untested.folder} has no labels, so it has no gain to compare; report it alone, or test it "
-            f"with `{shlex.join(['ipo', 'label', str(untested.folder)])}`."
-        )
-    configs = [run.config.model_dump() for run in runs]
-    differing = [key for key in configs[0] if any(config[key] != configs[0][key] for config in configs)]
-    gains = [run.result.scores["test"].difference.mean for run in runs]
-    same_clip = len({run.result.clip.fingerprint for run in runs}) == 1
-    return _render(
-        "runs.html.j2",
-        runs=runs,
-        reward=_shared_reward(runs),
-        title=f"{len(runs)} runs side by side · IPO report",
-        verdicts=[run.result.verdict for run in runs],
-        plot=side_by_side(runs),
-        configs=configs,
-        differing=differing,
-        crossed=crossed(runs),
-        # A mean over runs measures luck only where nothing but the seed differs.
-        mean=mean_over_seeds(gains) if differing == ["seed"] and same_clip else None,
-        same_pictures=len({_tested_on(run) for run in runs}) == 1,
-        same_clip=same_clip,
-    )
-
-
-def _tested_on(run: Run) -> tuple[str, int, tuple[str, ...]]:
-    """Return the name of the data set, the number of test units, and the class names.
-
-    They are equal for runs with the same sealed test. A digest of all pictures of a run would differ between seeds.
-    """
-    return run.result.data.name, run.result.scores["test"].optimised.n, tuple(run.program.class_names)
-
-
-def _shared_reward(runs: Sequence[Run]) -> RewardNames:
-    """Return the names of the reward, its measure and its units; general names if the runs have different rewards."""
-    rewards = {run.result.reward for run in runs}
-    return rewards.pop() if len(rewards) == 1 else RewardNames(name="several", measure="score", unit="units")
-
-
 def _render(template: str, **content: Any) -> str:
     css = STYLE + (_HERE / "style.css").read_text(encoding="utf-8")
     return str(page_environment().get_template(template).render(css=css, policy=policy(css), **content))
@@ -223,26 +172,6 @@ def page_environment() -> Any:
     return made
 
 
-def crossed(runs: Sequence[Run]) -> list[tuple[str, list[tuple[float, str] | None]]]:
-    """Return a row for the initial and the chosen template of each run: the template, and a cell for every run.
-
-    Initial templates come first, then chosen templates, in the order of the runs. A cell is the value of the template
-    in that run, and the units on which it was measured. It is None if the run did not score the template. Units are the
-    sealed test, else the search units, which flatter templates that were found on them.
-    """
-    firsts, chosen = [run.result.initial_template for run in runs], [run.result.template for run in runs]
-    return [(template, [_cell(run, template) for run in runs]) for template in dict.fromkeys((*firsts, *chosen))]
-
-
-def _cell(run: Run, template: str) -> tuple[float, str] | None:
-    score = run.result.scores["test"]
-    if template == run.result.template:
-        return score.optimised.value, "test, chosen"
-    if template == run.result.initial_template:
-        return score.initial.value, "test"
-    return next(((one.value, "search") for _, one in run.search.scored if one.template == template), None)
-
-
 STRONG, MIDDLE = 0.05, 0.02
 """The smallest changes of the value, as fractions, for which a word is coloured strongly, and less strongly."""
 
@@ -282,7 +211,7 @@ def layers(template: str, changes: Sequence[WordChange], n: int) -> list[list[Pi
 
     Args:
         template: the chosen template.
-        changes: all changes that were measured. Only removals with a valid span are used.
+        changes: the removals that were measured. Those with a valid span are used.
         n: the number of units on which they were measured.
 
     Returns:
@@ -292,7 +221,7 @@ def layers(template: str, changes: Sequence[WordChange], n: int) -> list[list[Pi
     spans = [
         (change.span[0], change.span[1], change)
         for change in changes
-        if change.kind == "remove" and change.span and 0 <= change.span[0] < change.span[1] <= len(template)
+        if 0 <= change.span[0] < change.span[1] <= len(template)
     ]
     lines: list[list[tuple[int, int, WordChange]]] = []
     for span in sorted(spans, key=lambda span: (span[1] - span[0], span[0])):

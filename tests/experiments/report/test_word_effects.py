@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 
 from ipo_prompts.experiments.data import draw, load_data
-from ipo_prompts.experiments.report.words import token_counter, word_effects
+from ipo_prompts.experiments.report.words import word_effects
 from ipo_prompts.experiments.run.comparison import Compared
 from ipo_prompts.experiments.run.files import content_of
 from ipo_prompts.metrics.classification import ClipReward, EncodedPictures
@@ -31,7 +31,7 @@ def pictures(clip: Clip, tmp_path_factory: pytest.TempPathFactory) -> tuple[Clip
 
 
 def measured(reward: ClipReward, *scored_only: Any, part: Any = "fresh") -> dict[str, Any]:
-    return content_of(word_effects(reward, part, seen(reward, *scored_only), token_counter(reward.clip)))
+    return content_of(word_effects(reward, part, seen(reward, *scored_only)))
 
 
 def seen(reward: ClipReward, units: Any, chosen: Score, sampling: Sampling) -> Compared:
@@ -47,17 +47,14 @@ def effects(pictures: tuple[ClipReward, EncodedPictures, Sampling], template: st
 
 def test_the_words_that_name_the_shift_matter_and_others_do_not(pictures: Any) -> None:
     found = effects(pictures, "a photograph of a <CLASS> with inverted colors.")
-    rows = {(row["kind"], row["text"]): row for row in found["changes"]}
-    named, plain = rows["remove", "with inverted colors"], rows["placebo", "photograph"]
+    rows = {row["text"]: row for row in found["changes"]}
+    named, plain = rows["with inverted colors"], rows["photograph"]
     assert named["value"]["ci95"][1] < 0 and named["loss"]["ci95"][0] > 0
     for measure in ("value", "loss"):
-        assert abs(plain[measure]["change"]) < abs(named[measure]["change"]) / 4
+        assert abs(plain[measure]["change"]) < abs(named[measure]["change"]) / 2
 
 
-def test_every_number_is_that_of_the_template_beside_it(pictures: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        "ipo_prompts.experiments.report.words.NEUTRAL", ("thing", "dark", "photo")
-    )  # this CLIP tells them apart
+def test_every_number_is_that_of_the_template_beside_it(pictures: Any) -> None:
     reward, encoded, _ = pictures
     found = effects(pictures, X_RAY)
     chosen = reward.score([X_RAY], encoded)[0]
@@ -66,26 +63,12 @@ def test_every_number_is_that_of_the_template_beside_it(pictures: Any, monkeypat
     for row in found["changes"]:
         start, end = row["span"]
         assert X_RAY[start:end] == row["text"]
-        templates = [row["template"]]
-        if row["kind"] == "placebo":
-            templates = [X_RAY[:start] + wording + X_RAY[end:] for wording in row["wordings"]]
-            assert templates[0] == row["template"]
-        scores = [reward.score([template], encoded)[0] for template in templates]
-        assert row["value"]["change"] == pytest.approx(np.mean([s.value for s in scores]) - chosen.value, abs=2e-6)
-        assert row["loss"]["change"] == pytest.approx(np.mean([s.loss for s in scores]) - chosen.loss, abs=2e-6)
+        score = reward.score([row["template"]], encoded)[0]
+        assert row["value"]["change"] == pytest.approx(score.value - chosen.value, abs=2e-6)
+        assert row["loss"]["change"] == pytest.approx(score.loss - chosen.loss, abs=2e-6)
         assert row["value"]["ci95"][0] <= row["value"]["change"] <= row["value"]["ci95"][1]
         assert row["significant"] == (row["p"] < 0.05)
-    assert {len(row["wordings"]) for row in found["changes"] if row["kind"] == "placebo"} >= {3}
-    assert "the mean over up to 3 wordings" in found["note"]
-    assert [row["to"] for row in found["changes"] if row["to"]] == ["first", "last"]
     assert f"{len(found['changes'])} changes scored on 136 fresh pictures, training or validation" in found["note"]
-
-
-def test_wordings_that_the_clip_cannot_tell_apart_count_once(pictures: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ipo_prompts.experiments.report.words.NEUTRAL", ("thing", "Thing", "THING"))
-    found = effects(pictures, "a photo of a <CLASS>.")
-    assert [row["wordings"] for row in found["changes"] if row["kind"] == "placebo"] == [["thing"]] * 4
-    assert "wordings" not in found["note"]
 
 
 def test_all_templates_are_scored_in_one_call(pictures: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,44 +85,25 @@ def test_all_templates_are_scored_in_one_call(pictures: Any, monkeypatch: pytest
     monkeypatch.setattr(ClipReward, "score", counted)
     measured(reward, encoded, chosen, sampling)
     assert len(calls) == 1
-    assert 40 <= calls[0] <= 60
 
 
 def test_what_cannot_be_scored_is_skipped_with_its_reason(pictures: Any) -> None:
     skipped = {row["template"]: row["reason"] for row in effects(pictures, "<CLASS>, a negative")["skipped"]}
-    assert skipped == {
-        "a negative": "it has no <CLASS> slot",
-        "<CLASS>, a negative": "it is the template itself",
-    }
+    assert skipped == {"a negative": "it has no <CLASS> slot"}
 
 
 @pytest.mark.parametrize("template", ["<CLASS>", "<CLASS>.", "<CLASS>!"])
 def test_a_bare_class_name_has_no_words_to_change(pictures: Any, template: str) -> None:
     found = effects(pictures, template)
     assert found["changes"] == []
-    reasons = {row["reason"] for row in found["skipped"]}
-    assert reasons == {"it has no <CLASS> slot", "it is the template itself"}
-    assert "no placebos" in found["note"]
+    assert [row["reason"] for row in found["skipped"]] == ["it has no <CLASS> slot"]
 
 
 def test_one_of_several_slots_can_go(pictures: Any) -> None:
     found = effects(pictures, "a <CLASS>, a negative of a <CLASS>.")
-    rows = {row["template"]: row for row in found["changes"] if row["kind"] == "remove"}
+    rows = {row["template"]: row for row in found["changes"]}
     assert {"a, a negative of a <CLASS>.", "a <CLASS>, a negative of a.", "a <CLASS>."} <= set(rows)
     assert not found["skipped"]
-    assert all(row["kind"] != "move" for row in found["changes"])
-
-
-def test_the_same_template_gives_the_same_table_in_any_script(pictures: Any) -> None:
-    found = effects(pictures, "ein schönes 猫 ☃ <CLASS>, “dunkel”.")
-    assert [row["text"] for row in found["changes"] if row["kind"] == "placebo"] == [
-        "ein",
-        "schönes",
-        "猫",
-        "☃",
-        "dunkel",
-    ]
-    assert effects(pictures, "ein schönes 猫 ☃ <CLASS>, “dunkel”.") == found
 
 
 @pytest.mark.parametrize("draws", [None, ["one"] * 136])
@@ -181,8 +145,8 @@ def test_numbers_are_tested_by_t_within_classes(pictures: Any) -> None:
     reward, encoded, sampling = pictures
     graded = Graded(reward)
     chosen = graded.score([X_RAY], encoded)[0]
-    found = word_effects(graded, "fresh", seen(graded, encoded, chosen, sampling), token_counter(reward.clip))
-    row = next(row for row in found.changes if row.text == "neon" and row.kind == "remove")
+    found = word_effects(graded, "fresh", seen(graded, encoded, chosen, sampling))
+    row = next(row for row in found.changes if row.text == "neon")
     changed = graded.score([row.template], encoded)[0]
     # Two pictures a class: squares within pairs times 2/1, and two draws more of the mean square of what differs.
     differences = changed.hits - chosen.hits
