@@ -131,11 +131,11 @@ def _labelled(
         data = with_names(data, class_names, "class_names") if class_names else data
         return without(data, exclude) if exclude else data
     gathered = SOURCES[kind].gather(rest.strip())
+    if kind in TABLES:
+        refuse_several(gathered)
     if kind == "folder" and not (class_names or gathered.names):  # names for the folders say that these are the classes
         folder.refuse_collection(rest.strip(), gathered)
     _check_files(gathered, whole, check_command(spec, class_names, labels, exclude))
-    if kind in TABLES:
-        refuse_several(gathered)
     data = assemble(gathered, seed, task).on(background)
     data = _called(data, class_names or gathered.names or {}, "class_names" if class_names else gathered.where)
     data = without(data, exclude) if exclude else data
