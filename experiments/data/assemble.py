@@ -121,9 +121,7 @@ def refuse_several(source: Gathered) -> None:
         )
 
 
-def check_parts(
-    parts: Mapping[Part, Sequence[Item]], names: Sequence[str], where: str, needed: Sequence[Part] = PARTS
-) -> None:
+def check_parts(parts: Mapping[Part, Sequence[Item]], names: Sequence[str], where: str, needed: Sequence[Part]) -> None:
     """Check that each needed part has pictures of every class.
 
     Raises:

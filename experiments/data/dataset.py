@@ -363,10 +363,8 @@ def checked_names(value: Any, what: str, own: str, most: int = MAX_NAMES) -> tup
     for text in texts:
         if text is None or (isinstance(text, str) and not as_read(text)):
             raise InputError(f"{what} has an empty name; write one, or {own!r} again to keep that.")
-        if isinstance(text, (dict, list)):
-            raise InputError(f"{what} has a name that is no text; write {own}: [road sign, traffic sign].")
         if not isinstance(text, str):
-            raise InputError(f"{what} has the name {text}, which YAML does not read as text; write '{text}' in quotes.")
+            raise InputError(f"{what} has the name {text}, which is no text; write '{text}' in quotes.")
         name = tidy(text)
         if len(name) > MAX_CHARACTERS:
             raise InputError(

@@ -14,13 +14,13 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from pkgutil import resolve_name
 from typing import Any, Literal, cast
 
 from ipo_prompts.experiments.data.assemble import Gathered, assemble, group_of, labels_of, refuse_several
+from ipo_prompts.experiments.data.benchmarks.local import OFFICIAL
 from ipo_prompts.experiments.data.dataset import (
     MOST_TYPED,
     NAMES_FILE,
@@ -46,8 +46,6 @@ Names = Mapping[Any, Any] | Sequence[Any]
 GIVE = "class_names=names.txt, a text file with one name a line"
 GIVE_JSON = 'write {"sofa": ["sofa", "couch"]}'
 TABLES = ("table", "csv", "parquet", "hf")
-OFFICIAL = "ipo_prompts.experiments.data.benchmarks.local:OFFICIAL"
-"""Where the table of registered data sets is: name → loader. A spec begins with such a name, or one of `SOURCES`."""
 WORDNET = "the table of WordNet's numbers"
 MOST_BYTES = 10_000_000
 """Largest size of a file of class names, in bytes: enough for a million names."""
@@ -94,12 +92,8 @@ def load_data(
 :OP+OP], folder:PATH, table:PATH, hf:NAME[:CONFIG], python:MODULE:FUNCTION[:REST] or a registered name of \
 `ipo data list`.
     """
-    if not isinstance(spec, str):
-        raise InputError(f"data are named by a text, such as 'folder:pets' or 'table:pets.csv', not by {spec!r}.")
     kind, _, rest = spec.strip().partition(":")
     names = read_class_names(class_names) if isinstance(class_names, str) else class_names
-    if isinstance(names, Mapping) and not names:
-        raise InputError("class_names is empty; leave it out, or give a class and its name, as {'n01': 'tench'}.")
     hidden = labels == "none"
     found = gather_pictures(kind, rest.strip(), names, hidden=hidden) if kind in SOURCES else None
     if found and names is not None:
@@ -127,7 +121,7 @@ def _labelled(
     kind, _, rest = spec.strip().partition(":")
     _check_kind(spec, kind)
     if kind not in SOURCES:
-        data = official()[kind](rest.strip(), task)
+        data = OFFICIAL[kind](rest.strip(), task)
         data = with_names(data, class_names, "class_names") if class_names else data
         return without(data, exclude) if exclude else data
     gathered = SOURCES[kind].gather(rest.strip())
@@ -150,7 +144,7 @@ def _labelled(
 
 
 def _check_kind(spec: str, kind: str) -> None:
-    if kind in SOURCES or kind in official():
+    if kind in SOURCES or kind in OFFICIAL:
         return
     if spec == "PICTURES":  # typed as it stands in the commands that IPO prints
         raise InputError("PICTURES stands for pictures of yours; type the path of their folder in its place.")
@@ -230,15 +224,7 @@ def names_data(word: str) -> bool:
     kind, colon, _ = word.strip().partition(":")
     if kind in SOURCES:
         return bool(colon) or not SOURCES[kind].needs
-    return kind in official()
-
-
-def official() -> Mapping[str, Callable[[str, str | None], DataSet]]:
-    """Return a table of the registered data sets: name → loader.
-
-    A loader takes the text behind the name in a spec, and a task.
-    """
-    return cast("Mapping[str, Callable[[str, str | None], DataSet]]", resolve_name(OFFICIAL))
+    return kind in OFFICIAL
 
 
 def _hint(spec: str, kind: str) -> str:
@@ -248,7 +234,7 @@ def _hint(spec: str, kind: str) -> str:
     if spec and path.is_file():
         folder.refuse_picture(spec)
         return f" (did you mean table:{spec}?)"
-    return did_you_mean(kind, [*SOURCES, *official()])
+    return did_you_mean(kind, [*SOURCES, *OFFICIAL])
 
 
 def read_class_names(given: str) -> Names:

@@ -26,9 +26,7 @@ PARTS = {
         "tests/soak/full_disk.py",  # mounts one, which only root can
     ],
     "cache": [f"{FEATURES}::test_a_killed_process_and_others_at_once_leave_the_same_bits"],
-    "files": ["tests/soak/test_files.py"],
     "secrets": ["tests/soak/test_secrets.py"],
-    "foreign": ["tests/soak/test_foreign.py"],
     "wire": ["tests/soak/test_wire.py", "tests/soak/test_providers.py"],
     "clock": ["tests/soak/test_clock.py"],
     "grid": [

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -194,12 +194,16 @@ def read_folders(entry: Registered, folder: Path) -> LabelledParts:
                 f"(see {odd[0]})."
             )
         folders = list(names)
+    if unknown := [folder for folder in folders if folder not in names]:
+        raise InputError(
+            f"the class folder {unknown[0]} of {pictures} has no name in classnames.txt; add it or remove it."
+        )
     stray: list[str] = []
     parts: dict[Part, list[Item]] = {part: [] for part in PARTS}
     for part, top in tops.items():
         # Train files are not statted: a million of them take minutes on a network disk, and a run uses only a few.
         parts[part] = list(_items(pictures, top, folders, stray, look=part == "test"))
-    return LabelledParts(str(pictures), clip_names(folders, names, str(pictures)), parts, tuple(stray))
+    return LabelledParts(str(pictures), tuple(names[folder] for folder in folders), parts, tuple(stray))
 
 
 READERS: Mapping[Rule, Callable[[Registered, Path], LabelledParts]] = {
@@ -233,19 +237,6 @@ def class_names(entry: Registered, folder: Path) -> dict[str, str]:
             )
         names[wnid] = name.strip()
     return dict(sorted(names.items()))
-
-
-def clip_names(folders: Sequence[str], names: Mapping[str, str], where: str) -> tuple[str, ...]:
-    """Return the class name of each class folder, or of each WordNet id.
-
-    Raises:
-        InputError: a folder has no name in `classnames.txt`.
-    """
-    if unknown := [folder for folder in folders if folder not in names]:
-        raise InputError(
-            f"the class folder {unknown[0]} of {where} has no name in classnames.txt; add it or remove it."
-        )
-    return tuple(names[folder] for folder in folders)
 
 
 def _class_folders(top: Path) -> set[str]:

@@ -13,7 +13,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -23,7 +22,6 @@ from typing import Any
 from ipo_prompts.experiments.data.assemble import Gathered, SourceRow
 from ipo_prompts.experiments.data.dataset import Part
 from ipo_prompts.experiments.data.draw import part_in_cell, part_named, parts_named
-from ipo_prompts.experiments.data.sources.folder import TABLES
 from ipo_prompts.experiments.data.sources.table import (
     IMAGE_COLUMNS,
     NAME_COLUMN,
@@ -155,15 +153,7 @@ def _files(path: Path, where: str, ending: str) -> dict[str, list[str]]:
         words = re.split(r"[^a-zA-Z]+", file.relative_to(path.parent if file == path else path).as_posix())
         named = (part for word in words if (part := part_named(word)))
         splits.setdefault(next(named, "rest"), []).append(str(file))
-        try:
-            open_regular(file).close()
-        except OSError as error:
-            raise InputError(f"cannot read {file} of {where}: {error.strerror}; give .{ending} files.") from error
     if not splits:
-        tables = [file for file in path.glob("*") if file.suffix.lower() in TABLES and file.is_file()]
-        if len(tables) == 1:
-            typed = shlex.quote(f"table:{tables[0]}")
-            raise InputError(f"{where} has no .{ending} files, and one table lies in the folder; type {typed}.")
         raise InputError(f"{where} has no .{ending} files; give the folder of them, or type folder:{path}.")
     return splits
 
@@ -192,14 +182,12 @@ def _reach(where: str, name: str, advice: str) -> None:
     """Check that the hub answers, unless there is a local copy of the data set.
 
     Raises:
-        InputError: the hub does not answer; or `name` is the current folder, or a folder above it.
+        InputError: the hub does not answer.
     """
     import datasets
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HFValidationError
 
-    if Path.cwd().is_relative_to(Path(name).resolve()):  # the library would list all files below this folder
-        raise InputError(f"{where} is the folder that you are in, or one above it; {advice}.")
     cached = Path(datasets.config.HF_DATASETS_CACHE) / name.replace("/", "___")
     if datasets.config.HF_HUB_OFFLINE or Path(name).exists() or cached.exists():
         return
@@ -233,7 +221,7 @@ def gather_splits(
         groups = _texts(table, "group", used=beside is not None)
         cells = _texts(table, "split", used=labelled and beside is not None)
         for i, picture in enumerate(cell_pictures(table, columns, f"{split} of {name}", beside)):
-            own = _part(cells[i], part if len(chosen) > 1 else None, f"row {i} of {at}")
+            own = part_in_cell(cells[i], f"row {i} of {at}") or (part if len(chosen) > 1 else None)
             rows.append(SourceRow(picture, spelled[i], f"row {i:07d} of {split}", own, groups[i] or None))
     names = columns.names
     if names is None and labelled:
@@ -247,14 +235,6 @@ def _texts(table: Any, column: str, *, used: bool) -> list[str]:
     if not used or column not in table.column_names:
         return [""] * len(table)
     return ["" if cell is None else str(cell).strip() for cell in table[column][:]]
-
-
-def _part(cell: str, of_file: Part | None, at: str) -> Part | None:
-    """Return the part of a row: the part in its cell `split`, or the part of its file if the cell is empty."""
-    part = part_in_cell(cell, at)
-    if part and of_file and part != of_file:
-        raise InputError(f"{at} has the split {cell!r}; take it out, or do not sort the files by split.")
-    return part or of_file
 
 
 @dataclass(frozen=True)

@@ -95,8 +95,6 @@ def no_column(wanted: Sequence[str], columns: Collection[str], where: str) -> In
         hint = "; write their names in lower case."
     elif len(columns) == 1 and (mark := next((one for one in _MARKS if one in next(iter(columns))), None)):
         hint = f"; separate them by commas, not by {_MARKS[mark]}."
-    elif set(wanted) & set(columns):
-        hint = "; write one text in each cell."
     elif wanted == ("label",):
         hint = NO_LABELS
     return InputError(
@@ -215,7 +213,7 @@ def numbered_names(pairs: Iterable[tuple[object, str]], where: str) -> tuple[str
                 f"{where} has the label {label!r} beside a column {NAME_COLUMN}, where labels are numbers from 0; "
                 f"number them or take the column {NAME_COLUMN} out."
             )
-        known = names.setdefault(int(str(label)[:20]), name)  # Python refuses numbers of thousands of digits
+        known = names.setdefault(int(str(label)), name)
         if known != name:
             raise InputError(f"{where} calls the label {label} both {known!r} and {name!r}; give it one name.")
     gap = next((min(place, label) for place, label in enumerate(sorted(names)) if place != label), None)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-import re
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +10,7 @@ from PIL import Image
 
 from ipo_prompts.experiments.cli.app import main
 from ipo_prompts.experiments.data import load_data
-from ipo_prompts.experiments.data.check import check_data, transparency_note
+from ipo_prompts.experiments.data.check import check_data
 from ipo_prompts.metrics.pictures import Picture
 
 
@@ -118,35 +116,6 @@ def test_the_same_picture_in_two_parts_or_two_classes(folder):
     assert faulty.text().endswith("remove or replace what is named above, but keep one of each set of copies")
 
 
-def test_one_check_lists_all_copies_whatever_the_split(folder):
-    root = folder({"cat": 30, "dog": 30})
-    for number in range(14):
-        (root / "cat" / f"copy {number}.png").write_bytes((root / "cat" / f"{number:03d}.png").read_bytes())
-    text = check_data(load_data(f"folder:{root}", seed=0)).text()
-    listed = re.findall(r"^  /.* = (/.*) \(\w+, cat\)$", text, re.M)
-    assert len(listed) == 14
-    for copy in listed:
-        Path(copy).unlink()
-    assert not check_data(load_data(f"folder:{root}", seed=0)).duplicates
-
-
-class Letters:
-    """Counts letters, so that lengths can be read off."""
-
-    context_length = 30
-
-    def count(self, text):
-        return len(text)
-
-
-def test_names_that_the_tokenizer_would_cut(folder):
-    long = "a very long name of a thing"
-    report = check_data(load_data(f"folder:{folder({'cat': 3, long: 3})}", seed=0), Letters())
-    assert list(report.cut_names) == [long]
-    assert not report.ok
-    assert "more than the 30 that fit" in report.text()
-
-
 def test_the_text_of_a_clean_report(folder):
     root = folder({"cat": 10, "hot dog": 5})
     (root / "notes.txt").write_text("x")
@@ -211,15 +180,3 @@ def test_the_report_names_the_data_by_its_fingerprint_and_reads_each_file_once(f
     monkeypatch.setattr(Picture, "bytes", lambda self: (opened.append(self.name), read(self))[1])
     assert check_data(data).fingerprint == expected
     assert len(opened) == len(set(opened)) == 8
-
-
-def test_the_note_of_a_run_counts_transparent_pictures(folder):
-    root = folder({"cat": 3, "dog": 3})
-    painted(40).save(root / "cat" / "cutout.png")
-    (root / "dog" / "bad.png").write_bytes(b"no picture")
-    pictures = [item.picture for _, item in load_data(f"folder:{root}", seed=0).items()]
-    note = transparency_note(pictures, "search pictures")
-    assert note is not None
-    assert note.startswith("1 of 8 search pictures is transparent; they are read on white")
-    assert transparency_note([picture.on("as-is") for picture in pictures], "search pictures") is None
-    assert transparency_note([p for p in pictures if "cutout" not in p.name], "search pictures") is None

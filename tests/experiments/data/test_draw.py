@@ -65,12 +65,6 @@ def test_odd_class_counts_give_the_base_half_one_more(sealed, classes, base, new
     assert len(drawn.test) + len(drawn.new_test) == len(data.test)
 
 
-def test_all_classes_have_no_new_half(sealed):
-    drawn = draw(sealed(5), 1, 0, 0, "all")
-    assert (drawn.new_test, drawn.new_class_names, drawn.selection) == ((), (), ())
-    assert len(drawn.class_names) == 5
-
-
 def test_a_seed_gives_one_draw_and_another_gives_another(sealed):
     data = sealed(10, per_class=20)
     one = draw(data, 4, 2, 7)
@@ -86,18 +80,6 @@ def test_a_shot_is_a_base_picture_with_all_its_variants(sealed):
     assert len(drawn.search) == 4 * 3 * 5
     assert len({i.group for i in drawn.search}) == 4 * 3
     assert list(dict.fromkeys(i.group for i in drawn.search)) == [i.group for i in draw(plain, 3, 2, 0).search]
-
-
-def test_the_parts_share_no_group(sealed):
-    drawn = draw(sealed(6, variants=2), 3, 3, 0, "base")
-    parts = [{i.group for i in part} for part in (drawn.search, drawn.selection, drawn.test, drawn.new_test)]
-    assert sum(map(len, parts)) == len(set.union(*parts))
-
-
-def test_nothing_is_opened(sealed):
-    drawn = draw(sealed(4), 1, 1, 0, "base")
-    with pytest.raises(AssertionError, match="a picture was opened"):
-        drawn.test[0].picture.bytes()
 
 
 def sized(data, *sizes):
@@ -134,14 +116,6 @@ def test_a_short_class_gives_all_and_leaves_the_stream_alone(sealed):
         assert names(i for i in drawn.search if i.label == label)[::2] == [f"{g}/0" for g in stream.sample(groups, 5)]
 
 
-def test_a_class_that_has_just_enough_is_drawn_by_the_stream(sealed):
-    """As in CoOp's rule, which samples all of it: the classes after it depend on that."""
-    data = sized(sealed(2, per_class=9), (4, 4), (9, 9))
-    stream = random.Random(1)
-    own = [stream.sample([f"train/{label}/{k}" for k in range(n)], 4) for label, n in ((0, 4), (1, 9))]
-    assert [i.group for i in draw(data, 4, 1, 1).search] == own[0] + own[1]
-
-
 def test_only_a_class_without_any_picture_to_search_with_is_refused(sealed):
     data = sized(sealed(8), (6, 6), (0, 6), *[(1, 0)] * 6)
     with pytest.raises(InputError) as one:
@@ -165,14 +139,6 @@ def test_without_a_val_part_a_small_class_leaves_one_picture_to_choose_with(seal
     assert [i.label for i in draw(data, 4, 0, 0).search].count(1) == 2
 
 
-def test_a_short_new_class_does_not_hinder_the_base_classes(sealed):
-    data = sealed(4, per_class=6)
-    short = sized(data, *[(6, 6)] * 3, (0, 0))
-    assert len(draw(short, 4, 4, 0, "base").search) == 8
-    with pytest.raises(InputError, match="'class 3'"):
-        draw(short, 4, 4, 0, "all")
-
-
 def test_classes_without_a_test_picture_are_untested(sealed):
     data = sealed(4)
     some = replace(data, test=tuple(i for i in data.test if i.label not in (1, 3)))
@@ -191,19 +157,6 @@ def test_a_small_class_is_cut_into_what_it_has(size, parts):
     assert list(kept.values()).count("val") == (0 if size == 1 else max(1, size // 5))
 
 
-@pytest.mark.parametrize(
-    ("classes", "shots", "selection_shots", "message"),
-    [
-        (3, 1, 1, "has 3 classes and base-to-new needs at least 4"),
-        (4, 0, 1, "shots must be"),
-        (4, 1, -1, "shots must be"),
-    ],
-)
-def test_what_cannot_be_drawn(sealed, classes, shots, selection_shots, message):
-    with pytest.raises(InputError, match=message):
-        draw(sealed(classes), shots, selection_shots, 0, "base")
-
-
 def test_without_a_val_part_selection_takes_what_the_search_left_in_train(sealed):
     data = replace(sealed(5, per_class=8, variants=2), val=())
     drawn = draw(data, 3, 2, 7)
@@ -212,11 +165,6 @@ def test_without_a_val_part_selection_takes_what_the_search_left_in_train(sealed
     assert [len(part) for part in groups] == [15, 10]
     assert not groups[0] & groups[1]
     assert {i.group.split("/")[0] for i in drawn.selection} == {"train"}
-
-
-def test_data_to_test_on_cannot_be_searched_on(sealed):
-    with pytest.raises(InputError, match="made has test pictures only, none to search with; search on other data"):
-        draw(replace(sealed(4), train=(), val=()), 1, 0, 0)
 
 
 def test_examples_tell_classes_with_one_name_apart(sealed):
@@ -232,12 +180,6 @@ def test_fewer_search_pictures_leave_everything_else_as_it_is(sealed):
     assert len(few.search) == 6 and set(names(few.search)) < set(names(whole.search))
     assert few == replace(whole, search=few.search)
     assert draw(data, 4, 2, 7, at_most=40) == draw(data, 4, 2, 7, at_most=None) == whole
-
-
-def test_the_fewer_search_pictures_do_not_depend_on_how_the_winner_is_chosen(sealed):
-    data = sealed(10, per_class=20)
-    for seed in range(5):
-        assert draw(data, 4, 0, seed, at_most=6).search == draw(data, 4, 2, seed, at_most=6).search
 
 
 @pytest.mark.parametrize("classes", ["all", "base"])
@@ -258,32 +200,6 @@ def test_fresh_pictures_neither_searched_nor_chose_and_are_of_every_class(sealed
     assert draw(data, 1, 1, 0, classes) == drawn
 
 
-def test_many_classes_have_fewer_fresh_pictures_each(sealed):
-    for classes, each in ((100, 5), (300, 1), (600, 1)):
-        data = sealed(classes, per_class=8)
-        assert len(fresh(data, draw(data, 1, 1, 0), 0)) == classes * each
-
-
-def test_fresh_pictures_are_none_where_fewer_than_one_a_class_is_left(sealed):
-    data = sealed(5, per_class=4)
-    drawn = draw(data, 4, 4, 0)
-    assert fresh(data, drawn, 0) == ()
-    one = replace(data, train=(*data.train, replace(data.train[0], group="another")))
-    assert fresh(one, drawn, 0) == ()
-    four = [replace(data.train[0], group=f"another {i}") for i in range(4)]
-    some = replace(data, train=(*data.train, *four, replace(data.val[-1], group="and one")))
-    assert [item.group for item in fresh(some, drawn, 0)].count("and one") == 1
-
-
-def test_variants_stay_together_among_fresh_pictures(sealed):
-    data = sealed(3, per_class=3, variants=2)
-    drawn = draw(data, 1, 1, 0)
-    found = fresh(data, drawn, 0)
-    groups = [item.group for item in found]
-    assert {groups.count(group) for group in groups} == {2}
-    assert len(set(groups)) == 3 * 4
-
-
 def test_a_prompt_that_holds_examples_does_not_hold_paths(tmp_path, scripted):
     """As DSPy's optimizers print them: MIPROv2 sends the training set's `repr` and demonstrations as text."""
     pictures = copy_pictures(tmp_path / "sorted by hand")
@@ -301,11 +217,6 @@ def test_a_prompt_that_holds_examples_does_not_hold_paths(tmp_path, scripted):
         assert "sorted by hand" not in text and not any(Path(name).name in text for name in names(drawn.search))
     groups = [example.group for part in ("search", "selection", "test") for example in drawn.examples(part)]
     assert len(set(groups)) == len({item.group for item in (*drawn.search, *drawn.selection, *drawn.test)})
-
-
-def test_parts_that_are_cut_do_not_depend_on_the_order_of_the_classes() -> None:
-    groups = {label: {f"{label}-{i}" for i in range(9)} for label in (0, 1)}
-    assert cut({1: groups[1], 0: groups[0]}, 0, test=True) == cut(groups, 0, test=True)
 
 
 def test_a_class_is_short_of_base_pictures_whatever_variants_it_has(sealed):

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from ipo_prompts.experiments import embedded
-from ipo_prompts.experiments.data import draw, load_data
+from ipo_prompts.experiments.data import load_data
 from ipo_prompts.experiments.data.check import check_data
 from ipo_prompts.metrics.errors import InputError
 
@@ -65,17 +65,6 @@ def shipped(folder, tmp_path, monkeypatch):
     return file, split
 
 
-def test_calls_that_python_would_refuse_with_another_error_are_one_sentence(shipped):
-    with pytest.raises(InputError, match="unknown data 'x'"):
-        load_data("x")  # the seed has a default
-    with pytest.raises(InputError, match=r"data are named by a text, such as 'folder:pets' .* not by None\."):
-        load_data(None)
-    with pytest.raises(InputError, match="class_names is empty; leave it out, or give"):
-        load_data("embedded", class_names={})
-    with pytest.raises(InputError, match="a draw has no part 'train'; its parts are search, selection, test"):
-        draw(load_data("embedded"), shots=1, selection_shots=0, seed=0).examples("train")
-
-
 def test_the_embedded_pictures_keep_their_parts_labels_and_groups(shipped):
     data, same, other = (load_data(spec, seed=s) for spec, s in (("embedded", 0), ("embedded:a", 1), ("embedded:b", 0)))
     assert [i.picture.name for i in data.train] == [i.picture.name for i in same.train]
@@ -92,9 +81,3 @@ def test_the_pictures_that_ship_can_be_used(domain):
     assert check_data(data).ok
     parts = [{item.group for item in data.part(part)} for part in ("train", "val", "test")]
     assert sum(map(len, parts)) == len(set.union(*parts))
-
-
-def test_the_split_that_ships_names_each_label_once():
-    split = json.loads(embedded.SPLIT_FILE.read_text(encoding="utf-8"))
-    rows = [row for part in ("train", "val", "test") for row in split[part]]
-    assert {(label, name) for _, label, name, _ in rows} == set(enumerate(split["classes"]))

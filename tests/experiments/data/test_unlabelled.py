@@ -70,8 +70,7 @@ def test_names_come_in_a_text_file_a_table_or_a_list(flat: Path, tmp_path: Path)
         (b"", r"the class names .*names.json is not JSON \(.*\); write {\"sofa\": \[\"sofa\", \"couch\"\]}"),
         (b"7", "names.json holds no class names; write a list of them, or a table"),
         ('["caf\u00e9"]'.encode("latin-1"), "names.json is not JSON in UTF-8"),
-        (b'{"cat": [["A cat."]], "dog": "dog"}', "the class 'cat' has a name that is no text"),
-        (b'{"cat": {"a": "b"}, "dog": "dog"}', "the class 'cat' has a name that is no text"),
+        (b'{"cat": {"a": "b"}, "dog": "dog"}', "the class 'cat' has the name {'a': 'b'}, which is no text"),
         (b'{"cat": [], "dog": "dog"}', "the class 'cat' has 0 names; write 1 to"),
     ],
 )
@@ -119,7 +118,7 @@ def test_half_of_few_pictures_is_searched_on_and_a_sample_of_many(sealed: Any) -
         (["cat", ["dog", "cat"]], "class_names calls both 'cat' and 'dog' 'cat'"),
         (["cat", "d" * 201], "entry 2 has a name of 201 characters, more than 200; shorten"),
         (["cat", ""], "entry 2 has an empty name"),
-        (["cat", 7], "entry 2 has the name 7, which YAML does not read as text"),
+        (["cat", 7], "entry 2 has the name 7, which is no text"),
         (["cat", "a <CLASS>"], "entry 2 has the name 'a <CLASS>'"),
         (None, "has pictures but no class folders; .* or, if they have no labels, name the classes: class_names="),
     ],

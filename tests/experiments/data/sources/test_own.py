@@ -110,7 +110,6 @@ def test_a_run_is_never_a_reason_to_call_it(capfd: pytest.CaptureFixture[str], m
     for words in (["--resume", "run"], ["--resume", "run", "--trust"], ["run/config.yaml"]):
         ended = ipo(capfd, "optimize", *words)
         assert ended.code == 2 and f"runs the code of {SPEC}, and code is never run because a run" in ended.sentence
-    assert REFUSED in ipo(capfd, "label", "run", "--trust").sentence
     assert ipo(capfd, "report", "run").code == 0
     assert load_config(Path("run/config.yaml")).data == SPEC and not imported(), "what only reads a run calls nothing"
     assert ipo(capfd, "optimize", "--resume", "run", "--data", SPEC).code == 0

@@ -70,7 +70,7 @@ def test_shards_without_labels(write):
         (["cat"], "cls", b"a\nb\n", "cannot load the shards .*: invalid literal for int"),
         ([0, 1], "cls", b"a\na\n", "classnames.txt does not fit the shards .*duplicated.*; write one name a line"),
         ([0, 1], "cls", b"caf\xe9\nb\n", "the class names .*classnames.txt is not text in UTF-8"),
-        (['{"label": ["a"]}'], "json", None, "has no column label; its columns are: .*; write one text in each cell"),
+        (['{"label": ["a"]}'], "json", None, "has no column label; its columns are: .*"),
         (['{"label": null}', '{"label": "a"}'], "json", None, "row 0 of .* has no label"),
         (["[1]"], "json", None, "has no column label; its columns are: .*json"),
         ([None], "cls", None, "has no column label; its columns are: .*; if the pictures have no labels"),
