@@ -104,45 +104,5 @@ def paper_templates(
     return 0 if all_agree(found) else 1
 
 
-@app.command("label-free", context_settings=common.WORDS)
-def label_free(
-    words: Words = None,
-    out: Annotated[Path, typer.Option(help="where cells and tables go", metavar="DIR")] = Path("runs/label-free"),
-    dry_run: common.DryRun = False,
-    as_json: common.Json = False,
-    quiet: common.Quiet = False,
-) -> int:
-    """Hide the labels of data that have some; let templates be chosen by fit, by controls that know less, by labels.
-
-    See ipo docs label-free. Its words are data=NAME,…, clip=NAME, vocabulary=shipped or general, templates=N that
-    compete and draws=N of pictures and classes.
-    """
-    from benchmarks.lab.cells import Cells
-    from benchmarks.lab.label_free import measure_all, read_asked
-    from benchmarks.lab.label_free_table import in_numbers, label_free_documents
-    from ipo_prompts.experiments.compare.documents import write_documents
-    from ipo_prompts.experiments.run.files import check_writable
-
-    asked = read_asked(words or [])
-    if dry_run:
-        sets = [spec for specs in asked.beds.values() for spec in specs]
-        common.show(
-            {"sets": sets, "templates": asked.templates, "draws": asked.draws, "usd": 0},
-            lambda found: f"{len(sets)} sets, up to {asked.templates} templates, {asked.draws} draws; nothing is paid",
-            as_json,
-        )
-        return 0
-    check_writable(out)
-    with Cells(out / "cells.jsonl.gz") as cells:
-        found = measure_all(asked, cells, lambda spec: None if quiet else print(spec, file=sys.stderr))
-    texts = label_free_documents(found, asked.clip)
-    write_documents(texts, out)
-    if as_json:
-        common.print_json(in_numbers(found))
-    else:
-        print(texts["table.md"], end="")
-    return 0
-
-
 if __name__ == "__main__":
     sys.exit(main(of=app))

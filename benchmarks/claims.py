@@ -38,7 +38,6 @@ WAYS = {
     "best of random pairs, general vocabulary": "random-pairs",
     "best single phrase, general vocabulary": "vocabulary",
     "best of CLIP's 80 templates": "best-of-80",
-    "no words: centring by six unlabelled pictures a class": "centring",
     "no words: nearest mean of six labelled pictures a class": "class-mean",
 }
 """Rows by what they are → their names in cells."""
@@ -72,7 +71,6 @@ README = {
     "the search: no language model, no domain words": TYPED,
     "the same search with a vocabulary of frequent English words": GENERAL,
     "the best of CLIP's 80 templates": "best-of-80",
-    "no words, no labels: centring, always applied": "centring",
     "no words: the nearest mean of labelled pictures": "class-mean",
 }
 """Rows of the README's table → their names in cells."""

@@ -11,7 +11,7 @@ import csv
 import io
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -19,19 +19,13 @@ from benchmarks import (
     claims,
     domain,
     domain_search,
-    few_labels,
     heads,
-    label_free,
     names,
     none_of_these,
-    offsets,
     promising,
 )
 from benchmarks.common import arguments
-from benchmarks.lab.bed import suite
 from benchmarks.lab.cells import Cells
-from benchmarks.lab.label_free import Asked, measure_all
-from benchmarks.lab.label_free_table import Sets, accuracies, beds_of, differences
 
 FOLDER = Path(__file__).parents[1] / "docs" / "evidence" / "tables"
 WORDS = {
@@ -179,15 +173,6 @@ def of_names(kind: str) -> Table:
     return of_script(partial(names.tables, only=kind), "names", "CLIP, cells")
 
 
-def of_offsets(make: Callable[[str, list[offsets.Scores]], Iterable[str]]) -> Table:
-    """One of the tables of offsets without labels."""
-    cells, controls = Cells.kept("offsets"), [f"plain-{seed}" for seed in range(81, 86)]
-    clips = {"five control CLIPs": controls, "demo CLIP": [DEMO_CLIP]}
-    return of_parts(
-        (title, make(title, [offsets.scores(cells, clip) for clip in some])) for title, some in clips.items()
-    )
-
-
 def of_lines(make: Callable[[Cells], Iterable[str]], cells: str) -> Table:
     """The one table that a script makes of its cells."""
     (table,) = joined(read(make(Cells.kept(cells))))
@@ -197,25 +182,6 @@ def of_lines(make: Callable[[Cells], Iterable[str]], cells: str) -> Table:
 def rejection(part: str) -> Callable[[], Table]:
     """A table about pictures of no class."""
     return partial(of_script, partial(none_of_these.tables, part=part), "rejection", "CLIP")
-
-
-def without_labels(rows_of: Callable[[Mapping[str, Sets]], list[list[str]]]) -> Table:
-    """What chooses a template without labels, CLIP by CLIP and bed by bed."""
-    kept, head, parts = Cells.kept("label-free"), ["searched on", "row"], []
-    for clip in (DEMO_CLIP, CONTROL):
-        for kinds in (("claims-untaught", "claims-taught"), ("claims-clean",)):
-            asked = Asked({kind: suite(kind) for kind in kinds}, clip, templates=100, draws=3)
-            beds = beds_of(measure_all(asked, kept, print))
-            head += [said(f"{clip}, {bed}") for bed in beds]
-            parts.append(rows_of(beds))
-    rows = ([*same[0][:2], *(cell for row in same for cell in row[2:])] for same in zip(*parts, strict=True))
-    return [head, *([cell.replace("−", "-") for cell in row] for row in rows)]
-
-
-def last_of(make: Callable[[Cells, Sequence[str]], Iterable[str]], cells: str) -> Table:
-    """The last table that a script makes of the demo CLIP and a control CLIP together, from its cells."""
-    *_, (_, table) = read(make(Cells.kept(cells), (DEMO_CLIP, CONTROL)))
-    return table
 
 
 DEMO_CLIP, CONTROL = "embedded", "plain-81"
@@ -228,14 +194,8 @@ TABLES: dict[str, Callable[[], Table]] = {
     "domain-words-search": domain_words_search,
     "heads": lambda: of_script(heads.tables, "heads"),
     "many-classes": lambda: of_lines(lambda cells: promising.table(promising.pairs(cells, DEMO_CLIP)), "many-classes"),
-    "label-free": lambda: without_labels(accuracies),
-    "label-free-differences": lambda: without_labels(differences),
-    "label-free-rule": lambda: last_of(label_free.tables, "label-free-rule"),
-    "label-free-few-labels": lambda: last_of(few_labels.tables, "label-free-few-labels"),
     "names": lambda: of_names("gains"),
     "names-controls": lambda: of_names("controls"),
-    "offsets": lambda: of_offsets(offsets.gains),
-    "offsets-over-centring": lambda: of_offsets(offsets.leads),
     "rejection-scores": rejection("scores"),
     "rejection-estimates": rejection("estimates"),
     "rejection-narrow-names": rejection("narrow"),

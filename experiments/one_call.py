@@ -52,15 +52,7 @@ class Outcome:
         """The gain of the chosen template over the initial template on the sealed test.
 
         Its `mean` and `ci95` are fractions; its `numbers` are a text.
-
-        Raises:
-            InputError: the run had no labels.
         """
-        if self.result.untested:
-            raise InputError(
-                f"the run in {self.folder} has no labels, so it is not tested and has no gain; test its template with "
-                "`ipo evaluate` on labelled pictures."
-            )
         return self.result.scores["test"].difference
 
     @cached_property

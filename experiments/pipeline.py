@@ -94,14 +94,12 @@ def _searched_and_tested(
 ) -> RunResult:
     """Search, open the sealed pictures, and write the result; `seconds` is the estimate for the sealed test."""
     ui.scale = scale_of(prepared.reward)
-    test = None
     searched = search_in(prepared, journal, ui, tracker.step)
     refuse_to_open(one, seconds, prepared.config, journal.path.parent)
-    if prepared.plan.data.labelled:
-        ui.passing(f"opening the sealed test {prepared.plan.task.unit}")
-        test = open_test(prepared, searched, journal, ui)
-        one.reserve = FILES
-        ui.passing("measuring what each word does")
+    ui.passing(f"opening the sealed test {prepared.plan.task.unit}")
+    test = open_test(prepared, searched, journal, ui)
+    one.reserve = FILES
+    ui.passing("measuring what each word does")
     return publish(prepared, searched, test, journal, tracker, ui)
 
 
@@ -121,13 +119,11 @@ def _announce(prepared: Prepared, journal: Journal, ui: Shows) -> None:
     if journal.events:
         ui.say("resumed: what was recorded before is read back and shown again; nothing is asked twice")
     rest = f"{len(drawn.selection)} more choose the winner, {len(drawn.test) + len(drawn.new_test)} stay sealed"
-    if not prepared.plan.data.labelled:
-        rest = "nobody knows their labels"
     ui.say(f"searching {how} on {len(drawn.search)} pictures of {len(drawn.class_names)} classes; {rest}")
     if config.strategy["name"] == "compose" and (whole := kept_whole(config.initial_template)):
         ui.say(whole)
     contents, folder = prepared.store.contents, journal.path.parent
-    if prepared.plan.data.labelled and (told := cost_of_opening(prepared.plan, contents, folder)):
+    if told := cost_of_opening(prepared.plan, contents, folder):
         ui.say(told)
     if short := too_short():
         ui.say(f"{' and '.join(short)}: shorter than {SHORTEST} characters, so it is not blanked in what is written")

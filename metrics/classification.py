@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, ClassVar, Literal, cast
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +14,6 @@ from ipo_prompts.metrics.arrays import Doubles, Floats
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.features import Progress, as_features
-from ipo_prompts.metrics.offsets import Fitted, Kind, Offsets, fitted
 from ipo_prompts.metrics.pictures import Picture
 from ipo_prompts.metrics.reward import (
     WAYS,
@@ -51,7 +50,6 @@ class EncodedPictures:
         features: float32 (n, D), unit rows.
         labels: the class of each picture, int64 (n,), as an index into the class names; None if no labels are known.
         groups: the base picture of each picture, length n; None if all pictures are independent.
-        offsets: the offsets that are added to the logits; None adds nothing.
         classes: the numbers of the classes that compete; label i means the i-th of them. None for all classes of the
             reward.
     """
@@ -59,7 +57,6 @@ class EncodedPictures:
     features: Floats
     labels: Any
     groups: tuple[str, ...] | None = None
-    offsets: Offsets | None = None
     classes: tuple[int, ...] | None = None
 
     def __len__(self) -> int:
@@ -95,19 +92,8 @@ def features_of(*parts: Units | None) -> Floats:
     return np.concatenate([cast(EncodedPictures, part).features for part in parts if part is not None])
 
 
-def fitted_on(kind: Kind, *parts: Units | None) -> Fitted:
-    """Fit offsets on the encoded pictures of all parts. If every picture has a label, each class weighs the same."""
-    given = [cast(EncodedPictures, part) for part in parts if part is not None]
-    known = [part.labels for part in given if part.labels is not None]
-    labels = np.concatenate(known) if len(known) == len(given) else None
-    return fitted(kind, features_of(*given), labels)
-
-
 class ClipReward(EmbeddingReward):
     """Scores templates with a frozen CLIP for a fixed set of classes, by accuracy or by a subclass's `judge`.
-
-    Attributes:
-        takes: the form of the labels of examples: one class name, or no label.
 
     Example:
         >>> reward = ClipReward(clip, ["cat", "dog"])  # doctest: +SKIP
@@ -116,7 +102,6 @@ class ClipReward(EmbeddingReward):
         1.0
     """
 
-    takes: ClassVar[Literal["one label", "no label"]] = "one label"
     keeps_pictures = True
 
     def judge(self, logits: Floats, pictures: EncodedPictures) -> Judged:
@@ -130,12 +115,11 @@ class ClipReward(EmbeddingReward):
     def judge_embeddings(self, classes: Sequence[Floats], units: EncodedPictures) -> Iterable[Judged]:
         """See `EmbeddingReward`."""
         for rows in classes:
-            offsets = units.offsets.of(self.clip, rows) if units.offsets else None
-            logits_for = partial(logits_of, self.clip, classes=rows, offsets=offsets)
+            logits_for = partial(logits_of, self.clip, classes=rows)
             yield self._judged(_in_blocks(logits_for, units.features), units)
 
     def examples(self, examples: Sequence[Any]) -> EncodedPictures:
-        """Encode examples with an `image` (a `Picture`), a `label` (see `takes`) and, for variants, a `group`.
+        """Encode examples with an `image` (a `Picture`), a `label` (the class name) and, for variants, a `group`.
 
         If several classes have the same name, as in ImageNet, `class_index` tells which class is meant. An example may
         have `features` (D,) instead of an `image`; then all examples must have them.
@@ -144,9 +128,6 @@ class ClipReward(EmbeddingReward):
             InputError: an example lacks one of these fields, or its label is no class name.
         """
         groups, given = groups_of(examples), _fields(examples)
-        if self.takes == "no label":
-            check_fields(examples, **given)
-            return EncodedPictures(self._features(examples), None, groups)
         check_fields(examples, **given, label="a label (the class name)")
         labels = indices([example.label for example in examples], self.class_names, "label", "class names")
         for i, example in enumerate(examples):
@@ -166,12 +147,12 @@ class ClipReward(EmbeddingReward):
     def encode(
         self,
         pictures: Sequence[Picture],
-        labels: Sequence[int] | None,
+        labels: Sequence[int],
         groups: Sequence[str] | None = None,
         progress: Progress | None = None,
     ) -> EncodedPictures:
-        """Encode pictures once, for any number of `score` calls; `labels` is None where they are not known."""
-        known = None if labels is None else np.asarray(labels, dtype=np.int64)
+        """Encode pictures once, for any number of `score` calls."""
+        known = np.asarray(labels, dtype=np.int64)
         return EncodedPictures(self.store.encode(pictures, progress), known, tuple(groups) if groups else None)
 
     def score_logits(self, name: str, logits_for: Callable[[Floats], Floats], pictures: EncodedPictures) -> Score:
@@ -211,39 +192,6 @@ def measure_of(reward: object) -> str:
     return "accuracy" if scores_accuracy(reward) else str(getattr(reward, "measure", type(reward).__name__))
 
 
-def lets_classes_compete(reward: object) -> bool:
-    """Whether the classes of a reward, or of a class of rewards, compete for a picture by their logits.
-
-    If they compete, an offset of a class can change which class a picture is given.
-    """
-    return keeps(reward, ClipReward, WAYS) and cast("ClipReward", reward).takes == "one label"
-
-
-def check_offsets(kind: str, reward: object, missing: str | None, name: str | None = None) -> None:
-    """Refuse offsets if the classes of the reward do not compete by logits, or if no pictures are held back.
-
-    Args:
-        kind: the value of the setting `offsets`; `none` asks for no offsets.
-        reward: the reward of the search, or its class.
-        missing: the setting, beside selection=held-back, that would hold pictures back; None if pictures are held
-            back already.
-        name: the name of the reward in messages; if left out, the name of its class.
-
-    Raises:
-        InputError: says what to leave out or to set.
-    """
-    if kind == "none":
-        return
-    if not lets_classes_compete(reward):
-        what = name or type(reward).__name__
-        raise InputError(f"offsets={kind} is for classes that compete, and not for {what}; leave it out.")
-    if missing:
-        raise InputError(
-            f"offsets={kind} is kept only if held-back pictures show a gain, and no pictures are held back; set "
-            f"selection=held-back and {missing}, or offsets=none."
-        )
-
-
 def _in_blocks(logits_for: Callable[[Floats], Floats], features: Floats) -> Floats:
     blocks = [logits_for(features[start : start + BLOCK]) for start in range(0, len(features), BLOCK)]
     return blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
@@ -255,10 +203,10 @@ def class_means(features: Floats | Doubles, labels: npt.NDArray[np.int64], class
     return np.asarray(sums / np.linalg.norm(sums, axis=1, keepdims=True), dtype=np.float32)
 
 
-def logits_of(clip: Clip, features: Floats, classes: Floats, offsets: Floats | None = None) -> Floats:
-    """Return logit scale · cosine + logit bias: float32 (n, C); `offsets`, float32 (C,), are added."""
+def logits_of(clip: Clip, features: Floats, classes: Floats) -> Floats:
+    """Return logit scale · cosine + logit bias: float32 (n, C)."""
     logits: Floats = clip.logit_scale * (features @ classes.T) + np.float32(clip.logit_bias)
-    return logits if offsets is None else logits + offsets
+    return logits
 
 
 def places_of(logits: Floats, labels: npt.NDArray[np.int64]) -> Doubles:

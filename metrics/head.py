@@ -66,13 +66,13 @@ class Calibrated(BaseModel):
 class Head:
     """The part of a program behind the CLIP's picture tower: mainly one matrix and one bias.
 
-    Templates, synonyms, offsets and labelled pictures are already part of these numbers.
+    Templates, synonyms and labelled pictures are already part of these numbers.
 
     Attributes:
         class_names: the C class names, in label order.
         classes: the class embeddings by words alone, float32 (C, D), unit rows.
         scale: the factor that cosines are multiplied by to give logits.
-        bias: the sum of the CLIP's bias, the offsets and the bias of the pictures, float32 (C,). It is added to the
+        bias: the sum of the CLIP's bias and the bias of the pictures, float32 (C,). It is added to the
             logits.
         temperature: the number that logits are divided by before they become probabilities; 1.0 if none was fitted.
         fingerprint: the fingerprint of the CLIP's weights and picture transform.

@@ -16,9 +16,6 @@ class Scale:
         word: the gain in value that a search which adds words demands for each word with meaning, see
             `metrics.template.words`.
         percent: whether values are shown in percent, like an accuracy; else they are shown as they are.
-        lead: the gain over the initial template that a template must exceed to replace it. The gain must exceed the
-            allowance for luck as well. A lead is for a measure whose gain may say nothing about the aim. Of the rewards
-            that ship, `fit` has a lead (`programs/optimizer.py`).
 
     >>> Scale().told(0.523), Scale(low=float("-inf"), percent=False).told(-1.25)
     ('52.30 %', '-1.25')
@@ -28,11 +25,10 @@ class Scale:
     high: float = 1.0
     word: float = 0.005
     percent: bool = True
-    lead: float = 0.0
 
     def __post_init__(self) -> None:
-        if not (self.low < self.high and self.word >= 0 and self.lead >= 0):
-            raise InputError(f"a scale needs low < high, and a word and a lead that are 0 or more, not {self}.")
+        if not (self.low < self.high and self.word >= 0):
+            raise InputError(f"a scale needs low < high, and a word that is 0 or more, not {self}.")
 
     @property
     def fractions(self) -> bool:

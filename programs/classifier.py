@@ -20,7 +20,6 @@ from ipo_prompts.metrics.decoding import Background
 from ipo_prompts.metrics.device import AUTO
 from ipo_prompts.metrics.errors import InputError, one_line, printable
 from ipo_prompts.metrics.head import Calibrated, Head
-from ipo_prompts.metrics.offsets import Saved
 from ipo_prompts.metrics.pictures import Picture
 from ipo_prompts.metrics.reward import class_embeddings
 from ipo_prompts.metrics.template import (
@@ -75,7 +74,6 @@ class TemplateClassifier(dspy.Predict):
         class_names: the class names, in label order.
         templates: the templates, each with its weight.
         temperature: a number > 0. Logits are divided by it before they become probabilities; see `calibrate`.
-        offsets: the numbers that are added to the logits; see `metrics/offsets.py`. None, the default, adds nothing.
         background: how the pixels of pictures are read. A `Picture` is read by its own setting instead.
         rejection: the margins of pictures whose class is known. They give a threshold; a picture with a lower margin
             counts as a picture of no class, see `metrics/head.py`. None, the default, rejects no picture.
@@ -103,7 +101,6 @@ class TemplateClassifier(dspy.Predict):
     class_names = StateField[tuple[str, ...]]()
     templates = StateField[tuple[Weighted, ...]]()
     temperature = StateField[float]()
-    offsets = StateField[Saved | None]()
     background = StateField[Background]()
     rejection = StateField[Calibrated | None]()
     pictures = StateField[Kept | None]()
@@ -121,7 +118,7 @@ class TemplateClassifier(dspy.Predict):
     def set_templates(self, templates: str | Sequence[Weighted]) -> None:
         """Replace the templates.
 
-        The temperature becomes 1. Offsets, margins and pictures are removed: they were fitted to the former templates.
+        The temperature becomes 1. Margins and pictures are removed: they were fitted to the former templates.
 
         Raises:
             InputError: see the class.
@@ -133,7 +130,7 @@ class TemplateClassifier(dspy.Predict):
     def rename(self, class_names: Sequence[str]) -> None:
         """Give the classes other names in prompts, in the same order. Answers keep their labels.
 
-        The temperature becomes 1. Offsets and pictures are removed: they were fitted under the former names.
+        The temperature becomes 1. Pictures are removed: they were fitted under the former names.
 
         Raises:
             InputError: there is not one name for each class, or a name is not usable.
@@ -276,9 +273,9 @@ class TemplateClassifier(dspy.Predict):
         """Return the head, the object with which the program decides.
 
         Raises:
-            InputError: there is no usable template, or the offsets are for other classes.
+            InputError: there is no usable template.
         """
-        classes, offsets = self.class_embeddings(), self.class_offsets()
+        classes = self.class_embeddings()
         bias = np.full(len(classes), self.clip.logit_bias, dtype=np.float32)
         kept = self.pictures
         rows = kept.matrix(*classes.shape) if kept else None
@@ -288,21 +285,13 @@ class TemplateClassifier(dspy.Predict):
             class_names=self.class_names,
             classes=classes,
             scale=self.clip.logit_scale,
-            bias=bias if offsets is None else bias + offsets,
+            bias=bias,
             temperature=self.temperature,
             fingerprint=self.clip.fingerprint,
             background=self.background,
             rejection=self.rejection,
             pictures=rows,
         )
-
-    def class_offsets(self) -> Floats | None:
-        """Return the numbers that are added to the logit of each class: float32 (C,); None without offsets.
-
-        Raises:
-            InputError: the offsets are for other classes.
-        """
-        return self.offsets.of(self.clip, self.class_embeddings()) if self.offsets else None
 
     def class_embeddings(self) -> Floats:
         """Return the class embeddings: float32 (C, D), unit rows, in the order of the classes.

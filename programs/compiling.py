@@ -235,8 +235,6 @@ def compiled(student: Program, found: Searched, scale: Scale) -> Program:
     classifier: Any = classifier_in(program)[1]
     if found.named and found.named.renamed:
         classifier.rename(found.named.class_names)
-    if found.settled and found.settled.kept:
-        classifier.offsets = found.settled.kept.settled(classifier.clip, classifier.class_embeddings())
     tried = [
         {
             "score": 100 * entry.value if scale.percent else entry.value,

@@ -9,8 +9,6 @@ Nothing is renamed unless held-back pictures open a gate. Names are chosen on ea
 the other half. There the loss has to fall by more than its standard error, and the hits have to rise. As a control,
 each class also chooses among the candidates of another class. This shows how much any other text would have gained.
 
-Without labels nothing is renamed: `suggest` lists names for a person to judge.
-
 Names are searched after the template, around the chosen template. The reason is an experiment: names that are found
 around the initial template fit the chosen template less, because words and names stand in one sentence. The numbers in
 the table are gains in points. "Other names" are plurals, synonyms or hyponyms in all classes. The rows with 68 classes
@@ -38,17 +36,15 @@ import numpy as np
 from ipo_prompts.metrics.arrays import Doubles, Floats
 from ipo_prompts.metrics.calibration import best_temperature, cross_entropies
 from ipo_prompts.metrics.classification import ClipReward, EncodedPictures, features_of, scores_accuracy
-from ipo_prompts.metrics.errors import InputError, several
-from ipo_prompts.metrics.offsets import CentringOffsets
+from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.reward import Reward, class_embeddings
 from ipo_prompts.metrics.sampling import Numbers, Sampling
-from ipo_prompts.metrics.template import as_read, names_of, too_long
-from ipo_prompts.programs.candidates import as_candidates, ask_for_names, candidates_of, has_words, mistaken
+from ipo_prompts.metrics.template import as_read, too_long
+from ipo_prompts.programs.candidates import as_candidates, ask_for_names, candidates_of, mistaken
 
 if TYPE_CHECKING:
     import dspy
 
-    from ipo_prompts.metrics.offsets import Fitted
     from ipo_prompts.programs.record.score_keeper import ScoreKeeper
     from ipo_prompts.programs.templates.settings import SearchSettings
 
@@ -61,11 +57,6 @@ HIGHEST = 500.0
 """The most by which a logit may exceed the highest logit under the given names. Above it, exp would overflow."""
 TINY = 1e-300
 BLOCK = 1024
-FREE_RISE = 0.3
-"""A name is suggested if it raises the mean fit by this many nats divided by the number of classes."""
-SUGGESTED = 5
-SHOWN = 3
-"""The most pictures that are shown with a suggestion."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +105,6 @@ def search_names(
     reward: Reward,
     templates: Sequence[str],
     parts: Sequence[Any],
-    offsets: Fitted | None,
     record: ScoreKeeper,
     lm: dspy.LM | None = None,
     task: str = "",
@@ -126,7 +116,6 @@ def search_names(
         reward: the reward of the search, see `check_names`.
         templates: the chosen template.
         parts: the search pictures, and the selection pictures if there are some.
-        offsets: the offsets of the search. Only centring is used here: other offsets were fitted to the given names.
         record: the keeper of the run's scores.
         lm: the language model that is also asked for names; with None, no language model is asked.
         task: one sentence on what the pictures are.
@@ -136,7 +125,7 @@ def search_names(
     """
     ours = cast("ClipReward", reward)
     given, weighted = ours.class_names, [(template, 1.0) for template in templates]
-    pictures = _labelled(ours, parts, offsets)
+    pictures = _labelled(ours, parts)
     embeddings = class_embeddings(ours.clip, weighted, given)
     more, asked = as_candidates(settings.name_candidates, given), 0
     if lm is not None:
@@ -163,25 +152,6 @@ def search_names(
     return named
 
 
-def suggestions(reward: ClipReward, template: str, features: Floats) -> list[tuple[str, str, Suggestion]]:
-    """Suggest class names from pictures without labels, around a template. Nothing is renamed.
-
-    Each suggestion is the given name, the other name, and the evidence.
-
-    Args:
-        reward: the reward under the given names.
-        template: a template that fits the context.
-        features: the features of the pictures, float32 (n, D), unit rows.
-    """
-    if reward.clip.logit_bias:  # suggestions were not measured for CLIPs whose classes do not compete
-        return []
-    given = reward.class_names
-    _, texts, rows = _listed(reward, [template])
-    embeddings = class_embeddings(reward.clip, [(template, 1.0)], [*given, *texts])
-    found = suggest(embeddings, rows, np.float32(reward.clip.logit_scale) * features)
-    return [(str(given[one.label]), texts[one.row - len(given)], one) for one in found]
-
-
 def _listed(
     reward: ClipReward, templates: Sequence[str], more: Sequence[Sequence[str]] = ()
 ) -> tuple[list[list[str]], list[str], list[list[int]]]:
@@ -200,37 +170,16 @@ def _listed(
     return lists, texts, [[label, *(row[name] for name in own)] for label, own in enumerate(lists)]
 
 
-def _labelled(reward: ClipReward, parts: Sequence[Any], offsets: Fitted | None) -> EncodedPictures:
+def _labelled(reward: ClipReward, parts: Sequence[Any]) -> EncodedPictures:
     """Return the pictures of all parts as one set. Features are multiplied by the CLIP's logit scale.
 
     Base pictures of different parts count as different.
     """
     units = [cast("EncodedPictures", part) for part in parts]
     features = features_of(*units)
-    if isinstance(offsets, CentringOffsets):
-        features = features - offsets.mean
     draws = (f"{place}|{name}" for place, part in enumerate(units) for name in part.groups or range(len(part)))
     labels = np.concatenate([part.labels for part in units])
     return EncodedPictures((np.float32(reward.clip.logit_scale) * features).astype(np.float32), labels, tuple(draws))
-
-
-def about_names(found: Sequence[tuple[str, str]], class_names: Sequence[str]) -> str:
-    """Say which other names the pictures fit better, and for which classes no English word is known.
-
-    Args:
-        found: pairs of a given name and the other name.
-        class_names: the names of all classes.
-
-    Returns:
-        One or two sentences; empty if there is nothing to say.
-    """
-    told = []
-    if found:
-        listed = several([f"{given} → {other}" for given, other in found])
-        told.append(f"Names that the pictures fit better (not tested; nothing is renamed): {listed}.")
-    if unknown := [repr(str(name)) for name in class_names if not any(map(has_words, names_of(name)))]:
-        told.append(f"No English word is known in {several(unknown)}; write one that CLIP has met into class_names.")
-    return " ".join(told)
 
 
 # The decision: which text each class has, and whether any class is renamed.
@@ -394,51 +343,3 @@ def choose_names(
         if np.array_equal(before, chosen):
             break
     return chosen, temperature
-
-
-class Suggestion(NamedTuple):
-    """Another name that pictures without labels fit better. It is not tested whether accuracy rises with this name.
-
-    Attributes:
-        label: the label of the class.
-        row: the row of the text.
-        rise: the rise of the mean fit of all pictures, in nats.
-        pictures: the numbers of at most `SHOWN` pictures that the given name assigns to the class: the pictures whose
-            logit rises most under the other name.
-    """
-
-    label: int
-    row: int
-    rise: float
-    pictures: tuple[int, ...]
-
-
-def suggest(texts: Floats, candidates: Sequence[Sequence[int]], features: Floats) -> list[Suggestion]:
-    """Return other names that fit pictures without labels better. The name that raises the fit most comes first.
-
-    Each name is tried alone. The fit is the mean of log Σ exp(logit) over pictures, with centring. Without centring,
-    nearly any text that is nearer to all pictures raises the fit. Even with centring, vague names raise the fit. So a
-    name also has to be nearer to the pictures that the given name assigns to its class.
-
-    Args:
-        texts, candidates: see `find_names`.
-        features: float32 (n, D), unit rows times the CLIP's logit scale.
-    """
-    centred = features - features.mean(axis=0)
-    given = centred @ texts[[own[0] for own in candidates]].T
-    named, highest = given.argmax(axis=1), given.max(axis=1).astype(np.float64)
-    sums = np.exp(given - highest[:, None]).sum(axis=1, dtype=np.float64)
-    found = []
-    for label, own in enumerate(candidates):
-        pictures = np.flatnonzero(named == label)
-        if len(own) == 1 or not len(pictures):
-            continue
-        logits = (centred @ texts[list(own)].T).astype(np.float64)
-        terms = np.exp(np.minimum(logits - highest[:, None], HIGHEST))
-        rises = np.log((np.maximum(sums - terms[:, 0], TINY)[:, None] + terms) / sums[:, None]).mean(axis=0)
-        nearer = logits[pictures] - logits[pictures, :1]
-        best = int(np.where(nearer.mean(axis=0) > 0, rises, -np.inf).argmax())
-        if best and rises[best] * len(candidates) >= FREE_RISE:
-            shown = pictures[np.argsort(-nearer[:, best], kind="stable")[:SHOWN]]
-            found.append(Suggestion(label, own[best], float(rises[best]), tuple(shown.tolist())))
-    return sorted(found, key=lambda one: -one.rise)[:SUGGESTED]

@@ -12,11 +12,10 @@ from typing import Any, Literal, cast
 import dspy
 from dspy.teleprompt import Teleprompter
 
-from ipo_prompts.metrics.classification import ClipReward, EncodedPictures, check_offsets, measure_of
+from ipo_prompts.metrics.classification import ClipReward, EncodedPictures, measure_of
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import InputError, one_line, printable
 from ipo_prompts.metrics.features import FeatureStore
-from ipo_prompts.metrics.fit import Fit
 from ipo_prompts.metrics.reward import Reward, scale_of
 from ipo_prompts.metrics.template import written
 from ipo_prompts.programs.classifier import TemplateClassifier
@@ -45,7 +44,6 @@ from ipo_prompts.programs.selection import why_not_best
 from ipo_prompts.programs.strategies import STRATEGIES
 from ipo_prompts.programs.strategies.base import Expected, Models, Strategy, asks_lm, forecast_of, needs_lm
 from ipo_prompts.programs.strategies.window import room_in, window_of
-from ipo_prompts.programs.templates.phrases import Vocabulary
 from ipo_prompts.programs.templates.settings import LIMITS, SearchSettings, preset
 
 # A child of DSPy's logger: the progress of `compile` is shown and silenced with that of DSPy's own optimizers.
@@ -59,15 +57,14 @@ class IPO(Teleprompter):
 
     Args:
         reward: scores templates with the frozen CLIP: a `ClipReward`, or any other `Reward`. None means the accuracy
-            of the student's CLIP on its classes; if no example has a `label`, None means the fit, which needs no
-            labels and is no accuracy (`metrics/fit.py`).
+            of the student's CLIP on its classes.
         lm: the optimizer LLM, or its name as `ipo optimize --lm` takes it. None means the language model of the
             `dspy.context` in which `compile` is called. Its answers are written into the journal before they are used.
         strategy: how new templates are found: a name of `strategies.STRATEGIES`, a dictionary with its `name` and its
             settings, a list of templates to try, or a `Strategy` of your own.
         describer: an `ImageDescriber`, an `Interrogator` or a callable of your own (ipo docs dspy). `"clip"` and
-            `"clip-greedy"` are the `Interrogator` with the student's CLIP, for examples with pictures. `"fit"` is the
-            `FitInterrogator`, which uses no label. None (or `"none"`) describes nothing, as the paper does at 16 shots.
+            `"clip-greedy"` are the `Interrogator` with the student's CLIP, for examples with pictures. None (or
+            `"none"`) describes nothing, as the paper does at 16 shots.
         head: what the program decides with, as in `ipo optimize`. `"blend"` also uses the labelled pictures of both
             sets (ipo docs heads). The search is the same.
         lm_context: the context of `lm` in tokens, prompt and reply together, for models that litellm does not know.
@@ -107,7 +104,7 @@ class IPO(Teleprompter):
         reward: Reward | None = None,
         lm: dspy.BaseLM | str | None = None,
         strategy: Strategy | dict[str, Any] | Sequence[str] | str = STRATEGIES.default,
-        describer: dspy.Module | Literal["clip", "clip-greedy", "fit", "none"] | None = "clip",
+        describer: dspy.Module | Literal["clip", "clip-greedy", "none"] | None = "clip",
         head: Literal["words", "blend"] = "words",
         lm_context: int | None = None,
         task: str = "pictures to be classified",
@@ -146,7 +143,7 @@ class IPO(Teleprompter):
             student: a `TemplateClassifier`, or a program that holds one; it is copied, never changed. The search starts
                 from its template, unless an `initial_template` was given.
             trainset: examples as the reward takes them: for `ClipReward` with `image` and `label` (a class name), and
-                `group` if pictures are variants. If the labels are unknown, no example has a `label`.
+                `group` if pictures are variants.
             teacher: not used; part of DSPy's contract.
             valset: held-back examples of the same form; none of them stands in `trainset`.
             **kwargs: not used; part of DSPy's contract.
@@ -168,7 +165,7 @@ class IPO(Teleprompter):
             dspy.LMError: the language model cannot be reached; everything before that is in the journal.
         """
         program, (_, student) = student, classifier_in(student)
-        reward = self.reward or self._reward_for(student, (*trainset, *(valset or ())))
+        reward = self.reward or ClipReward(student.clip, student.class_names)
         settings = self._settings_for(student)
         context = self._backend()
         held = models_in(self.strategy)
@@ -181,8 +178,6 @@ class IPO(Teleprompter):
         if asks is None:
             forecast_of(strategy, expected)  # refuses settings that the strategy cannot work with
         room = room_in(window_of(asks.model, self.lm_context), strategy, expected) if asks else None
-        missing = None if valset and settings.selection == "held-back" else "a valset"
-        check_offsets(settings.offsets, reward, missing)
         check_naming(settings, reward, student.class_names)
         check_head(self.head, reward, student)
         searched, others = with_pictures(trainset), with_pictures(valset or ())
@@ -222,22 +217,6 @@ class IPO(Teleprompter):
             parts = [cast("EncodedPictures", units) for units in (job.units, job.held_back) if units is not None]
             blend_in(classifier_in(made)[1], parts)
         return made
-
-    def _reward_for(self, student: TemplateClassifier, examples: Sequence[Any]) -> Reward:
-        """Return the reward: the accuracy, or the fit if no example has a label.
-
-        Raises:
-            InputError: some examples have a label and others have none.
-        """
-        having = ["label" in example for example in examples if isinstance(example, dspy.Example)]
-        if any(having) or not having:
-            if not all(having):
-                raise InputError(
-                    f"{sum(having)} of {len(having)} examples have a label; leave out the others, or give every "
-                    "example a label, or none."
-                )
-            return ClipReward(student.clip, student.class_names)
-        return fit_reward(student.clip, student.class_names)
 
     def _backend(self) -> Backend | None:
         """Return the language model for strategies and describers that hold none themselves; None if there is none."""
@@ -327,33 +306,3 @@ class IPO(Teleprompter):
                 self.on_step(step)
 
         return told
-
-
-# Searching without labels: the reward `fit`, the price of a word, and the lead that replaces the initial template.
-#
-# Price and lead were chosen on one half of the suite and on clean sets, with the demo CLIP and an earlier control CLIP
-# (`benchmarks/label_free.py`).
-# Among the rules that keep the initial template on clean pictures, this rule gained most. A rule has to
-# keep it there, because without labels a run cannot notice that another template does harm. ipo docs label-free has the
-# results on the other half of the suite.
-
-PRICE = 0.05
-"""The price of a word with meaning, in standard deviations of fit over the vocabulary. Words of a language model cost
-the same."""
-LEAD = 1.5
-"""The lead that the best template needs over the initial template, in the unit of `PRICE`, after its words are paid."""
-PHRASES = 60
-"""The most phrases that the standard deviation of fit is computed from. They give it to a tenth."""
-TEXTS = 3000
-"""The most texts (phrases times classes) that the deviation is computed from. But at least 20 phrases are used."""
-
-
-def fit_reward(
-    clip: Clip, class_names: Sequence[str], store: FeatureStore | None = None, also_fit: Sequence[str] = ()
-) -> Fit:
-    """Return the reward of a search without labels; see `ClipReward` for the arguments."""
-    phrases = Vocabulary.load().usable(class_names, clip)
-    most = min(PHRASES, max(20, TEXTS // max(1, len(class_names))))
-    step = max(1, len(phrases) // most)
-    yardstick = [phrase.template for phrase in phrases[::step]]
-    return Fit(clip, class_names, store, also_fit, yardstick=yardstick, price=PRICE, lead=LEAD)

@@ -1,4 +1,4 @@
-"""Run one search from beginning to end, with describer, recorder, ledger and offsets.
+"""Run one search from beginning to end, with describer, recorder and ledger.
 
 `IPO.compile`, `ipo optimize`, `ipo.optimize` and the cells of a grid fill in a `Job` and hand it to `run`. So all of
 them can do the same, and the same job leaves the same journal.
@@ -17,11 +17,10 @@ import numpy as np
 
 from ipo_prompts.metrics.blend import Blend, Kept, Labelled, blend
 from ipo_prompts.metrics.calibration import fit_temperature
-from ipo_prompts.metrics.classification import EncodedPictures, features_of, fitted_on, scores_accuracy
+from ipo_prompts.metrics.classification import EncodedPictures, features_of, scores_accuracy
 from ipo_prompts.metrics.clock import Clock, clock, due, keeping, optional
 from ipo_prompts.metrics.errors import InputError
-from ipo_prompts.metrics.offsets import Fitted, under
-from ipo_prompts.metrics.reward import Reward, Score, Units
+from ipo_prompts.metrics.reward import Reward, Units
 from ipo_prompts.programs.classifier import TemplateClassifier
 from ipo_prompts.programs.describers.multimodal import Describing, describe
 from ipo_prompts.programs.domain import find_domain
@@ -32,19 +31,11 @@ from ipo_prompts.programs.naming import check_names, search_names
 from ipo_prompts.programs.record.journal import Event, Journal
 from ipo_prompts.programs.record.score_keeper import ScoreKeeper
 from ipo_prompts.programs.search import SearchResult, Step, search
-from ipo_prompts.programs.selection import best_first, cross_fitted_difference, pooled_choice, tables_of
 from ipo_prompts.programs.strategies.base import Strategy, room_for_words
 from ipo_prompts.programs.strategies.window import Room
 from ipo_prompts.programs.strategies.window import fitted_texts as shortened
 from ipo_prompts.programs.templates.domain_words import DomainWord, domain_in_words
 from ipo_prompts.programs.templates.settings import SearchSettings
-
-BESIDE = -1
-"""The step number of scores that are made outside the search. The steps of a search are counted from 0, so readers of a
-journal do not take these scores for scores of a step."""
-Way = tuple[Sequence[Score], Sequence[Score]]
-"""The scores of all templates on the search units, and their scores on the held-back units. In both, the initial
-template comes first, and the others follow, best first."""
 
 
 @dataclass(frozen=True)
@@ -81,35 +72,17 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Settled:
-    """Whether the requested offsets are kept.
-
-    Attributes:
-        kept: the offsets; None if choosing with offsets gained no more than one standard error.
-        gain: the gain of choosing templates with offsets over choosing without. It is measured on held-back
-            units that had no part in the choice.
-        standard_error: the standard error of the gain; None if the units do not determine it.
-    """
-
-    kept: Fitted | None
-    gain: float
-    standard_error: float | None
-
-
-@dataclass(frozen=True)
 class Searched:
     """A search that has ended.
 
     Attributes:
         result: the outcome of the search.
         ledger: what language models used.
-        settled: whether offsets are kept; None if none were asked for.
         named: the class names after a search for names, a `NamesChosen`; None if no such search was asked for.
     """
 
     result: SearchResult
     ledger: Ledger
-    settled: Settled | None = None
     named: Any = None
 
 
@@ -137,7 +110,7 @@ def run(
     say: Callable[[str], None] = lambda line: None,
     showing: Callable[[Ledger], AbstractContextManager[Any]] = lambda ledger: nullcontext(),
 ) -> Searched:
-    """Search, choose the winner, and decide on offsets and names if they were asked for.
+    """Search, choose the winner, and search for names if they were asked for.
 
     Args:
         job: the search, with all that it needs.
@@ -150,7 +123,7 @@ def run(
     Raises:
         InputError, NothingUsable, dspy.LMError: see `search`; the search can be resumed.
     """
-    limits, kind = job.settings, job.settings.offsets
+    limits = job.settings
     time = clock() if clock().limit else Clock.of(limits.max_minutes, before=journal.seconds if journal else 0.0)
     ledger = Ledger(limit_usd=limits.budget_usd, limit_tokens=limits.budget_tokens, clock=time)
     recorder = Recorder(journal, ledger, job.replies, replay=job.replay)
@@ -162,8 +135,6 @@ def run(
 
     strategy = asking(job.strategy(lm), recorded)
     room = room_for_words(strategy)
-    offsets = None if kind == "none" else fitted_on(kind, job.units, job.held_back)
-    searching = offsets if kind == "centring" else None  # a prior would have to be fitted for each template
 
     def described() -> list[str]:
         assert job.describing is not None
@@ -191,8 +162,8 @@ def run(
             job.settings,
             job.reward,
             strategy,
-            under(job.units, searching),
-            None if job.held_back is None else under(job.held_back, searching),
+            job.units,
+            job.held_back,
             record=record,
             task=job.task,
             describe=described if job.describing else None,
@@ -201,79 +172,30 @@ def run(
             on_step=lambda step: on_step(step, ledger),
         )
     with keeping(time):
-        return _settled(job, Searched(result, ledger), offsets, record, lm, say, showing)
+        return _named(job, Searched(result, ledger), record, lm, say, showing)
 
 
-def _settled(
+def _named(
     job: Job,
     found: Searched,
-    offsets: Fitted | None,
     record: ScoreKeeper,
     lm: dspy.LM | None,
     say: Callable[[str], None],
     showing: Callable[[Ledger], AbstractContextManager[Any]],
 ) -> Searched:
-    """Decide on offsets and names, if they were asked for and there is time."""
-    result, held_back, settled, named = found.result, job.held_back, None, None
-    if offsets is not None and held_back is not None:
-        settle = partial(settle_offsets, result, offsets, job.units, held_back, record)
-        if job.settings.offsets == "centring":  # the templates were scored with centring
-            with due():
-                result, settled = settle()
-        else:
-            result, settled = optional("whether offsets are kept", settle) or (result, None)
-    kept = settled.kept if settled else None
-    if job.settings.names == "search":
-        say("searching for names of the classes")
-        parts = [job.units, *([held_back] if held_back is not None else [])]
-        asked = None if job.lm is None or job.lm.small else lm  # a small language model repeats what it is given
-        templates = [result.choice.template]
-        searching = partial(
-            search_names, job.settings, job.reward, templates, parts, kept, record, lm=asked, task=job.task
-        )
-        with showing(found.ledger):
-            named = optional("other names of the classes", searching)
-        if (reached := found.ledger.reached) and not result.stopped:  # a resumed run asks for the remaining names
-            result = replace(result, reached=reached)
-    return Searched(result, found.ledger, settled, named)
-
-
-# Offsets are kept if held-back units show a gain. `selection.py` has the rule.
-
-
-def settle_offsets(
-    found: SearchResult, offsets: Fitted, search_units: Units, held_back: Units, record: ScoreKeeper
-) -> tuple[SearchResult, Settled]:
-    """Choose among the templates of a search with and without offsets, and decide whether the offsets are kept.
-
-    The rule of `selection.py` chooses one template with offsets and one template without. Each fold of the held-back
-    pictures compares two templates that are chosen without that fold; for this, the offsets are fitted on the search
-    pictures alone. The offsets are kept if the gain of choosing with them exceeds its standard error.
-
-    Returns:
-        The search with the template that was chosen with the kept offsets, or without offsets; and the evidence.
-    """
-    initial = found.history.initial
-    templates = [initial.template, *(one.template for one in found.history.ranked() if one is not initial)]
-    units, lead = (search_units, held_back), record.scale.lead
-
-    def scored(how: Fitted | None, name: str) -> Way:
-        parts = (
-            record.score(BESIDE, templates, under(of, how), kind=f"{part} {name}")
-            for part, of in zip(("search", "selection"), units, strict=True)
-        )
-        return best_first(*parts)
-
-    # Balanced pictures flatter offsets that are fitted on them. So the gain is measured on other pictures.
-    searched = fitted_on(offsets.kind, search_units)
-    fair = scored(searched, f"with {offsets.kind} offsets of the search pictures")
-    way = scored(None, "without offsets")
-    gain, error = cross_fitted_difference(tables_of(fair, units, lead), tables_of(way, units, lead))
-    kept = error is not None and gain > error
-    record.note("offsets", kind=offsets.kind, kept=kept, gain=gain, standard_error=error)
-    if kept:
-        way = scored(offsets, f"with {offsets.kind} offsets")
-    return replace(found, choice=pooled_choice(*way, *units, lead)), Settled(offsets if kept else None, gain, error)
+    """Search for names of the classes, if they were asked for and there is time."""
+    if job.settings.names != "search":
+        return found
+    say("searching for names of the classes")
+    parts = [job.units, *([job.held_back] if job.held_back is not None else [])]
+    asked = None if job.lm is None or job.lm.small else lm  # a small language model repeats what it is given
+    templates = [found.result.choice.template]
+    searching = partial(search_names, job.settings, job.reward, templates, parts, record, lm=asked, task=job.task)
+    with showing(found.ledger):
+        named = optional("other names of the classes", searching)
+    if (reached := found.ledger.reached) and not found.result.stopped:  # a resumed run asks for the remaining names
+        found = replace(found, result=replace(found.result, reached=reached))
+    return replace(found, named=named)
 
 
 # `head=blend`: labelled pictures of search and selection are added to the words of a program.

@@ -18,7 +18,6 @@ from ipo_prompts.metrics.device import Precision
 from ipo_prompts.metrics.errors import InputError, first_error, printable
 from ipo_prompts.metrics.files import read_json
 from ipo_prompts.metrics.head import Calibrated
-from ipo_prompts.metrics.offsets import Saved, from_state, state_of
 from ipo_prompts.metrics.template import BASELINE, check_count, check_template, every_name, named, names_of, usable
 from ipo_prompts.programs.record.lines import FILE_NAME
 from ipo_prompts.programs.record.trust import resume_command
@@ -39,7 +38,7 @@ class State:
     """All of a program except its CLIP. New templates need a new state, so nothing fitted to old templates is kept.
 
     Attributes:
-        class_names, templates, temperature, offsets, background, rejection, pictures: see `TemplateClassifier`.
+        class_names, templates, temperature, background, rejection, pictures: see `TemplateClassifier`.
         labels: the class names in answers, if prompts have other names; else empty.
         refused: a text that was assigned as instructions, and why it cannot be used; there are no templates then.
     """
@@ -47,7 +46,6 @@ class State:
     class_names: tuple[str, ...]
     templates: tuple[Weighted, ...]
     temperature: float = 1.0
-    offsets: Saved | None = None
     background: Background = AS_VIEWED
     rejection: Calibrated | None = None
     refused: tuple[str, str] | None = None
@@ -94,7 +92,6 @@ def as_json(state: State, clip: Clip) -> dict[str, Any]:
         "class_names": [str(name) for name in state.class_names],
         "synonyms": [list(names_of(name)[1:]) for name in state.class_names],
         "temperature": state.temperature,
-        "offsets": state_of(state.offsets) if state.offsets else None,
         "background": state.background,
         "rejection": state.rejection.model_dump(mode="json") if state.rejection else None,
         "pictures": state.pictures.model_dump(mode="json") if state.pictures else None,
@@ -125,7 +122,6 @@ class SavedProgram(BaseModel):
     """The synonyms of each class, in the order of `class_names`."""
     temperature: float = Field(strict=True, ge=RANGE[0], le=RANGE[1])
     background: Background
-    offsets: Any
     labels: list[str] = []
     rejection: Calibrated | None
     pictures: Kept | None
@@ -154,7 +150,6 @@ class SavedProgram(BaseModel):
             classes,
             weighted([(member.template, member.weight) for member in self.templates], classes, clip),
             self.temperature,
-            from_state(self.offsets, clip.width, len(classes)) if self.offsets is not None else None,
             self.background,
             self.rejection,
             labels=tuple(self.labels),

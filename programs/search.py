@@ -186,7 +186,7 @@ def search(
             close(strategy)
         held_back = run.held_back(selection_units)
         with due():
-            choice = choose_winner(settings.selection, run.history, search_units, held_back, scale_of(reward).lead)
+            choice = choose_winner(settings.selection, run.history, search_units, held_back)
     scored_only = (one for one in run.scoring_only.found if one.is_scored)
     ranked = sorted((*run.history, *scored_only), key=lambda one: one.rank, reverse=True)
     return SearchResult(

@@ -91,11 +91,10 @@ class ScoreTable:
         hits: (1 + T, n), the contribution of each unit to the value.
         losses: (1 + T, n), the loss of each unit; the mean losses break ties.
         evidence: (1 + T, n), the numbers by which templates are compared: minus the logarithm of the right class's
-            place; the hits if there are no places, or if there is a lead.
+            place; the hits if there are no places.
         words: (1 + T,), the length of each template: its words with meaning (`metrics.template.words`).
         classes: the class of each unit; None if units do not have one class each.
         draws: the draw of each unit, equal for variants of one base picture.
-        lead: the lead that a candidate needs over the initial template, see `Scale`.
     """
 
     hits: Doubles
@@ -104,34 +103,32 @@ class ScoreTable:
     words: NDArray[np.int64]
     classes: Sequence[Hashable] | None
     draws: Sequence[Hashable]
-    lead: float = 0.0
 
     @classmethod
-    def of(cls, part: str, scores: Sequence[Score], units: Units, lead: float = 0.0) -> ScoreTable:
+    def of(cls, part: str, scores: Sequence[Score], units: Units) -> ScoreTable:
         """Return the table of scores on one part of the units. Parts with different names share no draw."""
         hits = np.stack([score.hits for score in scores]).astype(np.float64)
         losses = np.stack([score.losses for score in scores])
         places = [score.places for score in scores if score.places is not None]
-        # A lead has the unit of the reward, and places do not.
-        evidence = -np.log(np.stack(places)) if len(places) == len(scores) and not lead else hits
+        evidence = -np.log(np.stack(places)) if len(places) == len(scores) else hits
         n = hits.shape[1]
         labels = None if units.labels is None or len(units.labels) != n else units.labels.tolist()
         length = np.array([words(score.template) for score in scores])
-        return cls(hits, losses, evidence, length, labels, [(part, name) for name in units.groups or range(n)], lead)
+        return cls(hits, losses, evidence, length, labels, [(part, name) for name in units.groups or range(n)])
 
     def take(self, units: NDArray[np.bool_]) -> ScoreTable:
         """Return the table of the units in a mask, (n,)."""
         chosen = np.flatnonzero(units).tolist()
         classes = None if self.classes is None else [self.classes[i] for i in chosen]
         hits, losses, evidence = (rows[:, chosen] for rows in (self.hits, self.losses, self.evidence))
-        return ScoreTable(hits, losses, evidence, self.words, classes, [self.draws[i] for i in chosen], self.lead)
+        return ScoreTable(hits, losses, evidence, self.words, classes, [self.draws[i] for i in chosen])
 
     def pooled(self, other: ScoreTable) -> ScoreTable:
         """Return one table with the units of both tables. The templates of both are the same."""
         classes = None if self.classes is None or other.classes is None else [*self.classes, *other.classes]
         both = ((self.hits, other.hits), (self.losses, other.losses), (self.evidence, other.evidence))
         hits, losses, evidence = map(np.hstack, both)
-        return ScoreTable(hits, losses, evidence, self.words, classes, [*self.draws, *other.draws], self.lead)
+        return ScoreTable(hits, losses, evidence, self.words, classes, [*self.draws, *other.draws])
 
     @cached_property
     def sampling(self) -> Sampling:
@@ -139,9 +136,7 @@ class ScoreTable:
         return Sampling.of(self.hits.shape[1], self.classes, self.draws)
 
 
-def choose_winner(
-    how: str, history: PromptHistory, search_units: Units, held_back: HeldBack | None, lead: float = 0.0
-) -> Choice:
+def choose_winner(how: str, history: PromptHistory, search_units: Units, held_back: HeldBack | None) -> Choice:
     """Choose among all templates of a search.
 
     Args:
@@ -150,72 +145,32 @@ def choose_winner(
         history: the proposed templates, with their scores on the search units.
         search_units: the units on which these templates were scored.
         held_back: the selection units. Without them the search units choose, and no gain is reported.
-        lead: the lead that the winner needs over the initial template, see `Scale`.
     """
     initial, best = history.initial, history.best
     if how == "search":
-        best = initial if lead and best.value - initial.value <= lead else best
         return Choice(best.template, best is initial, None, None, BEST_SEARCHED)
     entries = [initial, *(entry for entry in history.ranked() if entry is not initial)]
-    searched = ScoreTable.of("search", [entry.score for entry in entries], search_units, lead)
+    searched = ScoreTable.of("search", [entry.score for entry in entries], search_units)
     if held_back is None:
         winner = choose(searched)
         return Choice(entries[winner].template, winner == 0, None, None, SEARCHED)
     scores = held_back.score([entry.template for entry in entries])
-    return pooled_choice([entry.score for entry in entries], scores, search_units, held_back.units, lead)
-
-
-def best_first(searched: Sequence[Score], selected: Sequence[Score]) -> tuple[tuple[Score, ...], tuple[Score, ...]]:
-    """Sort the scores of the same templates on search and on selection units, best on the search units first.
-
-    The first template stays the first.
-    """
-    first, *others = zip(searched, selected, strict=True)
-    ordered = sorted(others, key=lambda pair: pair[0].rank, reverse=True)
-    return tuple(pair[0] for pair in (first, *ordered)), tuple(pair[1] for pair in (first, *ordered))
-
-
-def pooled_choice(
-    searched: Sequence[Score],
-    selected: Sequence[Score],
-    search_units: Units,
-    selection_units: Units,
-    lead: float = 0.0,
-) -> Choice:
-    """Choose on search and selection units together.
-
-    Args:
-        searched, selected: scores of the same templates on search and on selection units: the initial template first,
-            then the others, best first.
-        search_units, selection_units: the units on which the templates were scored.
-        lead: see `choose_winner`.
-    """
-    tables = tables_of((searched, selected), (search_units, selection_units), lead)
-    winner = choose(tables[0].pooled(tables[1]))
-    return Choice(searched[winner].template, winner == 0, *cross_fitted(*tables), POOLED)
-
-
-def tables_of(
-    scores: tuple[Sequence[Score], Sequence[Score]], units: tuple[Units, Units], lead: float
-) -> tuple[ScoreTable, ScoreTable]:
-    """Return the tables of the same templates on search and selection units; see `ScoreTable` for the lead."""
-    return (
-        ScoreTable.of("search", scores[0], units[0], lead),
-        ScoreTable.of("selection", scores[1], units[1], lead),
-    )
+    selection = ScoreTable.of("selection", scores, held_back.units)
+    winner = choose(searched.pooled(selection))
+    return Choice(entries[winner].template, winner == 0, *cross_fitted(searched, selection), POOLED)
 
 
 def choose(table: ScoreTable) -> int:
     """Return the row of the winner.
 
-    It is 0, the initial template, unless the best gain exceeds its error and the table's `lead`.
+    It is 0, the initial template, unless the best gain exceeds its error.
     """
     if len(table.evidence) == 1:
         return 0
     values, losses = table.evidence[1:].mean(axis=1), table.losses[1:].mean(axis=1)
     best = int(np.lexsort((losses, -values))[0])  # of equal rows the first: it is better on the search units
     gain, error = shrunken_gain(table.evidence[1:] - table.evidence[0], best, table.sampling)
-    return shortest(table, best + 1) if gain > max(0, error, table.lead) else 0
+    return shortest(table, best + 1) if gain > max(0, error) else 0
 
 
 def shortest(table: ScoreTable, best: int) -> int:
@@ -224,7 +179,7 @@ def shortest(table: ScoreTable, best: int) -> int:
     If several candidates are equally short, return the best of them.
 
     A candidate is clearly worse if it is worse by more than one standard error of the difference on these units. A
-    candidate that does not exceed the initial template by the `lead` is not taken, however short it is.
+    candidate that is not better than the initial template is not taken, however short it is.
     """
     values = table.evidence.mean(axis=1)
 
@@ -232,7 +187,7 @@ def shortest(table: ScoreTable, best: int) -> int:
         difference = table.evidence[best] - table.evidence[row]
         return float(difference.mean()) <= math.sqrt(table.sampling.these(difference).value)
 
-    better = np.flatnonzero(values > values[0] + table.lead).tolist()
+    better = np.flatnonzero(values > values[0]).tolist()
     rows = sorted(better, key=lambda row: (table.words[row], -values[row], row != best))
     return next(row for row in rows if row == best or is_as_good(row))
 
@@ -264,18 +219,9 @@ def shrunken_gain(differences: Doubles, best: int, sampling: Sampling) -> tuple[
 
 def cross_fitted(searched: ScoreTable, selection: ScoreTable) -> tuple[float, float | None]:
     """Return the gain of the procedure over the initial template on the selection units, and its standard error."""
-    return gain_of(chosen_without(searched, selection) - selection.hits[0], selection)
-
-
-def cross_fitted_difference(
-    ours: tuple[ScoreTable, ScoreTable], theirs: tuple[ScoreTable, ScoreTable]
-) -> tuple[float, float | None]:
-    """Return the gain of choosing by our scores over choosing by their scores, and its standard error.
-
-    Args:
-        ours, theirs: the tables of search and selection units for two ways to score the same units in the same order.
-    """
-    return gain_of(chosen_without(*ours) - chosen_without(*theirs), ours[1])
+    gained = chosen_without(searched, selection) - selection.hits[0]
+    error = math.sqrt(selection.sampling.these(gained).value)
+    return float(gained.mean()), error if 0 < error < math.inf else None
 
 
 def chosen_without(searched: ScoreTable, selection: ScoreTable) -> Doubles:
@@ -289,12 +235,6 @@ def chosen_without(searched: ScoreTable, selection: ScoreTable) -> Doubles:
         held = fold == k
         found[held] = selection.hits[choose(searched.pooled(selection.take(~held))), held]
     return found
-
-
-def gain_of(gained: Doubles, selection: ScoreTable) -> tuple[float, float | None]:
-    """Return the mean of the gains of selection units, (n,), and its standard error for the given classes."""
-    error = math.sqrt(selection.sampling.these(gained).value)
-    return float(gained.mean()), error if 0 < error < math.inf else None
 
 
 def folds(table: ScoreTable) -> NDArray[np.int64]:

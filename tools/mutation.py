@@ -49,7 +49,7 @@ STRATEGIES = (
 )
 EVIDENCE = ("tests/metrics/test_evidence.py", "tests/metrics/test_verdict.py", "tests/metrics/test_coverage.py")
 OPTIMIZER = ("tests/programs/test_optimizer.py",)
-CLASSIFIER = ("tests/programs/test_classifier.py", "tests/programs/test_program_offsets.py")
+CLASSIFIER = ("tests/programs/test_classifier.py",)
 GUARDS = {
     "programs/optimizer.py": OPTIMIZER,
     "programs/compiling.py": OPTIMIZER,
@@ -58,7 +58,6 @@ GUARDS = {
         "tests/programs/test_running.py",
         "tests/programs/test_settling.py",
         "tests/programs/test_blending.py",
-        "tests/experiments/run/test_offsets.py",
         *OPTIMIZER,
         "tests/end_to_end/test_one_runner.py",
     ),
@@ -96,15 +95,12 @@ GUARDS = {
     "programs/lm/recording.py": ("tests/programs/lm/test_recording.py", "tests/programs/lm/test_waiting.py"),
     "metrics/reward.py": (
         "tests/metrics/test_reward.py",
-        "tests/metrics/test_offsets.py",
         "tests/metrics/test_own_rewards.py",
     ),
     "metrics/classification.py": (
         "tests/metrics/test_reward.py",
-        "tests/metrics/test_offsets.py",
         "tests/metrics/test_own_rewards.py",
     ),
-    "metrics/fit.py": ("tests/metrics/test_fit.py",),
     "metrics/surrogate.py": ("tests/metrics/test_surrogate.py",),
     "metrics/retrieval.py": ("tests/metrics/test_retrieval.py",),
     "metrics/clip.py": (
@@ -112,7 +108,6 @@ GUARDS = {
         "tests/metrics/test_word_tokens.py",
         "tests/metrics/test_clip_config.py",
     ),
-    "metrics/offsets.py": ("tests/metrics/test_offsets.py",),
     "metrics/blend.py": ("tests/metrics/test_blend.py",),
     "metrics/rejection.py": ("tests/metrics/test_rejection.py",),
     "programs/naming.py": ("tests/programs/test_choosing_names.py", "tests/programs/test_naming.py"),

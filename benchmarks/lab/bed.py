@@ -1,7 +1,6 @@
 """The sets of transformed pictures that methods are compared on: a suite in two halves, and the sets of claims.
 
-In the `data` of `label-free`, a name such as `embedded:suite` stands for all sets of a half. `python -m benchmarks sets
-suite` prints the specs of these sets, for a grid.
+`python -m benchmarks sets suite` prints the specs of the sets of a half, for a grid.
 
 The spec `python:benchmarks.lab.bed:shifted:OP+OP` names a set like `embedded:OP+OP`, but its transformations may be
 untaught, too. Before the transformations, `held-back/` chooses other base pictures, and `food/` the classes of one

@@ -40,9 +40,8 @@ class AfterTemplates(Protocol):
         """Return one test set for each number of scored templates, the largest number first; see `Protocol`."""
         if not targets or not all(name.isdecimal() and int(name) > 0 for name in targets):
             raise InputError("this protocol tests after so many scored templates; name the numbers as targets: 60,300.")
-        for name in ("names", "offsets"):
-            if getattr(config, name) != RunConfig.model_fields[name].default:
-                raise InputError(f"{name} is settled at the end of a search only; leave {name} out, or take few-shot.")
+        if config.names != "given":
+            raise InputError("names are settled at the end of a search only; leave names out, or take few-shot.")
         counts = sorted(map(int, targets), reverse=True)
         prefixes: dict[int, Prefixes] = {}  # the prefixes of one search, for all numbers of scored templates
         return [
@@ -182,7 +181,7 @@ class Prefixes:
         if selection is not None:
             units = selection.units
             held_back = HeldBack(units, lambda templates: self._scored("selection", templates, units))
-        return choose_winner(self._settings.selection, history, search, held_back, scale_of(reward).lead)
+        return choose_winner(self._settings.selection, history, search, held_back)
 
     def _scored(self, part: str, templates: Sequence[str], units: Units) -> list[Score]:
         new = [template for template in dict.fromkeys(templates) if (part, template) not in self._scores]

@@ -118,7 +118,6 @@ def test_a_cell_is_tested_after_each_number_of_looks(
     [
         ("baseline", (), {}, "name the numbers as targets: 60,300"),
         ("baseline", ("few",), {}, "name the numbers as targets: 60,300"),
-        ("ipo-default", ("60",), {"offsets": "centring"}, "leave offsets out, or take few-shot"),
     ],
 )
 def test_what_cannot_be_read_after_fewer_looks_is_one_sentence(

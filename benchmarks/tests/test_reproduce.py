@@ -50,7 +50,7 @@ def test_the_page_can_be_followed(desk: Path, tmp_path: Path, monkeypatch: pytes
     assert len(first.err.splitlines()) == 5
     assert raw.out == first.out
     tried = json.loads((desk / "runs/first-look/table.json").read_text())["rows"]
-    assert [row["method"] for row in tried] == ["baseline", "centring", "class-mean"]
+    assert [row["method"] for row in tried] == ["baseline", "class-mean"]
     for name in ("table.md", "table.csv", "table.json"):
         assert (desk / "runs/again" / name).read_bytes() == (desk / "runs/embedded" / name).read_bytes()
     # The price: nothing was asked or written.

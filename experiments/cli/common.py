@@ -50,7 +50,7 @@ Trust = Annotated[
 ]
 DataWords = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[key=value …]", help="class_names=names.txt, labels=none, exclude='[CLASS, …]'"),
+    typer.Argument(metavar="[key=value …]", help="class_names=names.yaml, exclude='[CLASS, …]'"),
 ]
 Json = Annotated[bool, typer.Option("--json", help="print one JSON document on stdout")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="print only the answer")]
@@ -75,7 +75,7 @@ def examples(*lines: str) -> str:
     return f"Example:  {lines[0]}" if len(lines) == 1 else "\n  ".join(["\b\nExamples:", *lines])
 
 
-ABOUT = ("class_names", "labels", "exclude")
+ABOUT = ("class_names", "exclude")
 """The settings that describe data. The setting `data` is not among them: it says where the data are."""
 
 

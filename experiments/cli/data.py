@@ -70,12 +70,6 @@ def check(
     print(f"fingerprint {report.fingerprint}")
     if loaded is None:
         print("not checked: class names with a tokenizer; --clip NAME checks them", file=sys.stderr)
-    elif report.ok and not data.labelled:
-        from ipo_prompts.experiments.run.beforehand import about_unlabelled
-
-        with _or_why_not("other names of the classes"):
-            if lines := about_unlabelled(data, loaded, _Progress("encoded")):
-                print("\n" + "\n".join(lines))
     if report.ok:
         _say_next(spec, data, clip, words or [])
     return 0 if report.ok and not data.unnamed else 1  # a data set that has only test pictures is sound

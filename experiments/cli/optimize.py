@@ -97,7 +97,7 @@ def search_template(
         from ipo_prompts.metrics.clip import check_name
 
         check_name(config.clip)
-        check_spec(config.data, config.class_names)
+        check_spec(config.data)
         if not dry_run:
             check_writable(folder)
     from ipo_prompts.experiments.run.live_view import view

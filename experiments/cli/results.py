@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -28,13 +27,10 @@ from ipo_prompts.experiments.cli.common import (
     read_about,
     show,
 )
-from ipo_prompts.metrics.errors import InputError, did_you_mean, printable
+from ipo_prompts.metrics.errors import InputError, did_you_mean
 from ipo_prompts.metrics.files import refuse_taken
 
 if TYPE_CHECKING:
-    from ipo_prompts.experiments.data import DataSet
-    from ipo_prompts.experiments.run.live_view import Ui
-    from ipo_prompts.metrics.clip import Clip as LoadedClip
     from ipo_prompts.metrics.pictures import Picture
 
 EVALUATE = examples("ipo evaluate --template 'a photo of a <CLASS>.' --template 'a sketch of a <CLASS>.'")
@@ -49,7 +45,7 @@ def evaluate_templates(
         list[str] | None,
         typer.Argument(
             metavar="[key=value …]",
-            help="class_names=names.txt, labels=none, exclude='[CLASS, …]', reward=NAME or MODULE:CLASS of your own",
+            help="class_names=names.yaml, exclude='[CLASS, …]', reward=NAME or MODULE:CLASS of your own",
         ),
     ] = None,
     template: Annotated[list[str] | None, typer.Option(help="a template; may be given several times")] = None,
@@ -80,15 +76,15 @@ def evaluate_templates(
     # The imports below take seconds, so the checks above come first.
     from ipo_prompts.experiments.run.comparison import compare
     from ipo_prompts.experiments.run.live_view import Ui
-    from ipo_prompts.experiments.run.plan import SPLIT_SEED, fitting
+    from ipo_prompts.experiments.run.plan import SPLIT_SEED
     from ipo_prompts.experiments.run.prepared import offering_demo
     from ipo_prompts.experiments.tasks import REWARDS
     from ipo_prompts.experiments.tasks.base import check_fractions
     from ipo_prompts.metrics.features import FeatureStore
     from ipo_prompts.metrics.reward import scale_of
 
-    task = REWARDS.build(fitting(config, drawn).reward)
-    items = drawn.part(part if drawn.labelled else "train")
+    task = REWARDS.build(config.reward)
+    items = drawn.part(part)
     if not items:
         raise InputError(f"{drawn.name} has no {part} pictures.")
     with offering_demo():
@@ -97,10 +93,6 @@ def evaluate_templates(
         check_template(one, drawn.class_names, encoder)
     ui = Ui(0, quiet=as_json)
     about = {"data": drawn.name, "part": part, "clip": encoder.name, "fingerprint": encoder.fingerprint}
-    if not drawn.labelled:
-        rows = _fits(wanted, drawn, encoder, ui)
-        show({"schema": 2, **about, "part": "all", "templates": rows}, _table_of_fits, as_json)
-        return 0
     reward = task.reward(encoder, drawn.class_names, FeatureStore(encoder))
     check_fractions(scale_of(reward), f"reward={config.reward['name']}")
     with ui.running():
@@ -122,38 +114,6 @@ def evaluate_templates(
     ]
     show({"schema": 2, **about, "measure": task.measure, "templates": rows}, _table, as_json)
     return 0
-
-
-def _fits(templates: Sequence[str], data: DataSet, clip: LoadedClip, ui: Ui) -> list[dict[str, Any]]:
-    """Measure templates on pictures without labels.
-
-    Returns:
-        For each template: the template, its fit, the number of pictures, and the number of pictures to which it gives
-        another class than the first template does.
-    """
-    from ipo_prompts.metrics.fit import Fit
-
-    reward = Fit(clip, data.class_names)
-    with ui.running():
-        pictures = reward.encode([item.picture for item in data.train], progress=ui.pictures("all"))
-    scores = reward.score(templates, pictures)
-    renamed = [int((score.predictions != scores[0].predictions).sum()) for score in scores]
-    return [
-        {"template": score.template, "fit": score.value, "n": score.n, "named_otherwise_than_by_first": other}
-        for score, other in zip(scores, renamed, strict=True)
-    ]
-
-
-def _table_of_fits(content: dict[str, Any]) -> str:
-    lines = [
-        "not tested: no labels; fit is in nats and is no accuracy",
-        f"{'fit':>8}  {'renamed':>8}  {'n':>6}  template",
-    ]
-    lines += [
-        f"{row['fit']:8.3f}  {row['named_otherwise_than_by_first']:8,}  {row['n']:6,}  {printable(row['template'])}"
-        for row in content["templates"]
-    ]
-    return "\n".join(lines)
 
 
 def _table(content: dict[str, Any]) -> str:

@@ -157,8 +157,6 @@ def run_cell(cell: Cell, folder: Path) -> dict[str, Any]:
     task = sealed.task
     about = {"cell": cell.record(), "measure": task.measure, "unit": task.unit, "precision": config.precision}
     try:
-        if config.labels == "none" and method.labelled_per_class(config):
-            raise Absent("it learns from labels, and labels=none hides them")
         fitted = method.fit(Lesson(prepared, dict(cell.settings), source.hand_written, folder))
         # 2. Evaluate only after learning.
         result = Result(**about, **_learnt(fitted), **_evaluated(fitted, tests, prepared))
@@ -269,12 +267,11 @@ def shared_config(cell: Cell) -> RunConfig:
     if not is_own(cell.protocol):
         PROTOCOLS.find(cell.protocol)
     settings = nested(dict(cell.settings))
-    for key in ("names", "offsets"):
-        if key in settings and not METHODS.find(cell.method).settles:
-            raise InputError(
-                f"{key} is settled at the end of a search, and {cell.method} is none; give it to the rows of searches "
-                "alone, in their settings."
-            )
+    if "names" in settings and not METHODS.find(cell.method).settles:
+        raise InputError(
+            f"names are settled at the end of a search, and {cell.method} is none; give them to the rows of searches "
+            "alone, in their settings."
+        )
     for key in settings:
         if key in SET_BY_THE_CELL:
             raise InputError(f"{key} is set by the cell and its method; leave it out of the settings.")

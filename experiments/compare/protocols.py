@@ -34,8 +34,6 @@ from ipo_prompts.experiments.tasks.base import Encoded
 from ipo_prompts.metrics.clip import Clip, check_name
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.features import FeatureStore
-from ipo_prompts.metrics.offsets import Fitted as FittedOffsets
-from ipo_prompts.metrics.offsets import under
 from ipo_prompts.metrics.registry import Registry, blaming
 from ipo_prompts.metrics.reward import Reward, Score, by_embeddings
 from ipo_prompts.metrics.template import as_read
@@ -173,13 +171,11 @@ def laid_out(
 ) -> tuple[DataSet, Draw, list[TestSet]]:
     """Load the data sets of a cell. No picture is opened.
 
-    `labels=none` hides labels only from the search of a method, not from the test.
-
     Returns:
         The data set to learn from, the pictures that were drawn from it, and the test sets.
 
     Raises:
-        InputError: a data set has no labels or is missing, or there are too few classes or pictures; see also
+        InputError: a data set is missing, or there are too few classes or pictures; see also
             `Protocol.test_sets`.
     """
     source = load_data(
@@ -190,11 +186,6 @@ def laid_out(
         class_names=config.class_names,
         exclude=config.exclude,
     )
-    if not source.labelled:
-        raise InputError(
-            f"a grid compares what is tested, and nobody knows the labels of {source.name}; search on them with `ipo "
-            "optimize`, or give data with labels and labels=none, which hides them from the search alone."
-        )
     drawn = draw_for(source, config)
     tests = [TestSet("test", drawn.test, drawn.class_names, source)]
     if config.classes == "base-to-new":
@@ -209,7 +200,7 @@ def carried_over(fitted: Fitted, clip: Clip) -> Fitted:
     Raises:
         Absent: the method learnt something else than text; only text can be used with another CLIP.
     """
-    if not isinstance(fitted, Templates) or fitted.offsets:
+    if not isinstance(fitted, Templates):
         raise Absent("it is no text alone, and only text can be carried over to another CLIP")
     return replace(fitted, clip=clip)
 
@@ -226,23 +217,10 @@ def score_of(fitted: Fitted, reward: Reward, encoded: Encoded) -> Score:
         return classifying(reward).score_logits("", fitted.logits(reward.class_names), units)  # type: ignore[arg-type]
     if isinstance(fitted, FittedEmbeddings) and (hook := by_embeddings(reward)):
         classes = fitted.embeddings_of(hook.names_in(encoded.units))
-        return hook.score_embeddings([""], [classes], under(encoded.units, _offsets(fitted, reward)))[0]
+        return hook.score_embeddings([""], [classes], encoded.units)[0]
     if fitted.templates is None or len(fitted.templates) > 1:
         raise Absent("this reward scores single templates only")
     return reward.score([fitted.templates[0][0]], encoded.units)[0]
-
-
-def _offsets(fitted: Fitted, reward: Reward) -> FittedOffsets | None:
-    """Return the fitted offsets for the reward's classes; None if no offsets were fitted.
-
-    Raises:
-        Absent: the offsets were fitted for other classes.
-    """
-    if not isinstance(fitted, Templates) or fitted.offsets is None:
-        return None
-    if tuple(reward.class_names) != fitted.classes:
-        raise Absent("what is added to logits was fitted for other classes")
-    return fitted.offsets
 
 
 def totals(score: Score) -> dict[str, Any]:

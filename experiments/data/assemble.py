@@ -61,7 +61,6 @@ class Gathered:
         class_names: the class names in label order; None stands for the sorted class names of the rows.
         stray: the names of files and splits that were left out.
         names: class → its names in prompts; None if the source gives no such names. See dataset.py.
-        passed_over: whether the source has labels that were ignored.
     """
 
     name: str
@@ -70,7 +69,6 @@ class Gathered:
     class_names: tuple[str, ...] | None = None
     stray: tuple[str, ...] = ()
     names: Mapping[Any, Any] | None = None
-    passed_over: bool = False
 
 
 def assemble(source: Gathered, seed: int, task: str | None) -> DataSet:

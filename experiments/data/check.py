@@ -21,8 +21,6 @@ from ipo_prompts.metrics.errors import InputError, printable
 from ipo_prompts.metrics.pictures import Picture
 from ipo_prompts.metrics.template import BASELINE, TokenCounter, too_long
 
-NO_LABEL = "no label"
-"""The words that take the place of class names if pictures have no labels."""
 _SHOWN, _ALL = 10, 1000
 """Most lines of a section; `_ALL` is for the pictures that a user should remove, so that one check is enough."""
 _BATCH = 2048
@@ -40,7 +38,7 @@ class Checked:
         data: the data set that was checked.
         counts: class name → the numbers of its pictures in train, val and test; classes are in label order. If two
             classes share a name (as in ImageNet), the label is added to the name. A picture counts for each class that
-            it shows. Without labels there is one row, `NO_LABEL`, whose pictures are all in train.
+            it shows.
         unreadable: picture name → a sentence that says why the picture cannot be read.
         duplicates: sets of pictures that have the same bytes, whatever their parts and classes, because a drawn split
             is drawn anew when pictures are removed. In a benchmark's split, only sets in two parts or classes. Each
@@ -93,8 +91,7 @@ def check_data(
         if progress:
             progress(len(looks), len(rows))
     times = Counter(data.class_names)
-    told_apart = [name if times[name] == 1 else f"{name} (label {i})" for i, name in enumerate(data.class_names)]
-    names = told_apart if data.labelled else [NO_LABEL]
+    names = [name if times[name] == 1 else f"{name} (label {i})" for i, name in enumerate(data.class_names)]
     counts = {name: [0, 0, 0] for name in names}
     unreadable: dict[str, str] = {}
     places: dict[str, list[tuple[str, str]]] = {}
@@ -200,8 +197,7 @@ def _lines(report: Checked) -> Iterator[str]:
     if data.split != OWN:
         yield f"split: {data.split}"
     sizes = [sum(counts) for counts in report.counts.values()]
-    if NO_LABEL not in report.counts:
-        yield f"largest class : smallest class = {max(sizes) / (min(filter(None, sizes), default=1)):.1f} : 1"
+    yield f"largest class : smallest class = {max(sizes) / (min(filter(None, sizes), default=1)):.1f} : 1"
     yield ""
     width = max(len(name) for name in ("class", *report.counts))
     yield f"{'class':<{width}}  " + "  ".join(f"{part:>7}" for part in PARTS)

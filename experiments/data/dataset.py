@@ -31,8 +31,6 @@ from ipo_prompts.metrics.template import SLOT, as_read, named, names_of, problem
 
 Part = Literal["train", "val", "test"]
 PARTS: tuple[Part, ...] = ("train", "val", "test")
-UNLABELLED = -1
-"""The label of a picture without a label."""
 OWN = "own"
 OFFICIAL = "official"
 COUNTED = "official by its counts alone: the list of its pictures is not known here"
@@ -75,7 +73,7 @@ class Item:
 
     Attributes:
         picture: the picture; its file is read only when the pixels are needed.
-        label: the index of the class in the class names; `UNLABELLED` if the picture has no label.
+        label: the index of the class in the class names.
         group: the name of the base picture. All variants of a base picture have the same group, and are in one part.
     """
 
@@ -107,7 +105,6 @@ class DataSet:
             "different: " and the reason why the parts are not the benchmark's published split.
         unnamed: the classes whose only name is a code, such as `class_3`; a search refuses them (wordnet.py).
         renamed_from: the source's names of the classes, in label order; empty unless the classes were renamed.
-        labelled: whether the pictures have labels. Without labels, all pictures are in `train` (load.py).
         none: words for things that are none of the classes but may be in pictures.
     """
 
@@ -123,7 +120,6 @@ class DataSet:
     split: str = OWN
     unnamed: tuple[str, ...] = ()
     renamed_from: tuple[str, ...] = ()
-    labelled: bool = True
     none: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
@@ -234,7 +230,7 @@ def without(data: DataSet, excluded: Sequence[str]) -> DataSet:
     kept = [label for label in range(len(own)) if label not in left_out]
     if len(kept) < 2:
         raise InputError(f"exclude leaves {len(kept)} of {len(own)} classes, and a classifier needs two; name fewer.")
-    place = {UNLABELLED: UNLABELLED, **{label: i for i, label in enumerate(kept)}}
+    place = {label: i for i, label in enumerate(kept)}
 
     def of(items: tuple[Item, ...]) -> tuple[Item, ...]:
         return tuple(replace(item, label=place[item.label]) for item in items if item.label in place)
@@ -253,8 +249,8 @@ def without(data: DataSet, excluded: Sequence[str]) -> DataSet:
 
 
 def empty_classes(data: DataSet) -> list[int]:
-    """Return the labels of the classes that no picture shows, sorted. For data without labels, the list is empty."""
-    return sorted(set(range(len(data.class_names) * data.labelled)) - {item.label for _, item in data.items()})
+    """Return the labels of the classes that no picture shows, sorted."""
+    return sorted(set(range(len(data.class_names))) - {item.label for _, item in data.items()})
 
 
 def leaving_out(names: Sequence[str]) -> str:

@@ -23,10 +23,6 @@ one part:
 - train and val only, or a test part without labels: val becomes the test part, as in ImageNet, and a fifth of train
   becomes val.
 
-**Without labels** (load.py) nothing is drawn class by class. The search pictures are a random sample of all base
-pictures. Its size is `at_most` if that is set, else `SAMPLE` or half of the base pictures, whichever is less. There are
-no selection pictures, because without labels no choice can be measured. The other pictures are stored as test pictures.
-
 Groups are sorted by their key, then shuffled by `random.Random(seed)`, the classes in label order. The same pictures
 and seed give the same parts on every machine. These parts are never the published split of a benchmark.
 """
@@ -38,14 +34,12 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from ipo_prompts.experiments.data.dataset import UNLABELLED, DataSet, Item, Part, base_count, lacking
+from ipo_prompts.experiments.data.dataset import DataSet, Item, Part, base_count, lacking
 from ipo_prompts.metrics.errors import InputError
 
 if TYPE_CHECKING:
     import dspy
 
-SAMPLE = 400
-"""Base pictures to search on if there are no labels, and at least twice as many pictures; 50 do nearly as well."""
 FRESH = 500
 """Most base pictures that `fresh` draws, unless there are more classes. Encoding them takes less time than the test."""
 PARTS = ("search", "selection", "test")
@@ -88,8 +82,8 @@ class Draw:
     def examples(self, part: Literal["search", "selection", "test"]) -> list[dspy.Example]:
         """Return one part as DSPy examples.
 
-        Each example has `image` and `group`. An example with a label also has `label`, the class name, and
-        `class_index`, because two classes may share a name (as in ImageNet). `group` has the number of the base
+        Each example has `image`, `group`, `label`, the class name, and `class_index`, because two classes may share a
+        name (as in ImageNet). `group` has the number of the base
         picture, not its name: the name is often a path, which must not get into prompts that hold examples.
 
         Raises:
@@ -108,7 +102,7 @@ class Draw:
         return [
             dspy.Example(
                 image=item.picture,
-                **({} if item.label == UNLABELLED else known(item)),
+                **known(item),
                 group=f"{part} {numbers[item.group]}",
             ).with_inputs("image")
             for item in items
@@ -137,10 +131,8 @@ def draw(
 
     Raises:
         InputError: a class has no picture to search with; there are too few classes to cut; the data set has test
-            pictures only. For data without labels: there are too few pictures, or `classes` is "base".
+            pictures only.
     """
-    if not data.labelled:
-        return _draw_unlabelled(data, seed, classes, at_most)
     if shots < 1 or selection_shots < 0:
         raise InputError(f"shots must be at least 1 and selection shots at least 0, not {shots} and {selection_shots}.")
     if not data.train:
@@ -163,38 +155,6 @@ def draw(
         new_test=cut_to(data.test, new),
         class_names=tuple(data.class_names[label] for label in kept),
         new_class_names=tuple(data.class_names[label] for label in new),
-    )
-
-
-def _draw_unlabelled(data: DataSet, seed: int, classes: str, at_most: int | None) -> Draw:
-    """Draw search pictures from data without labels; the head of this file has the rule."""
-    if classes == "base":
-        raise InputError(
-            f"base-to-new tests the pictures of each half of the classes, and those of {data.name} have no labels; "
-            "set classes=all."
-        )
-    count = len({item.group for item in data.train})
-    if count < 2:
-        raise InputError(f"{data.name} has one picture, and a search needs two at least; add some.")
-    most = min(at_most, count - 1) if at_most else min(SAMPLE, count // 2)
-    search = _fewer(data.train, most, random.Random(f"{seed} unlabelled"))
-    searched = {item.group for item in search}
-    return Draw(
-        search=search,
-        selection=(),
-        test=tuple(item for item in data.train if item.group not in searched),
-        new_test=(),
-        class_names=data.class_names,
-        new_class_names=(),
-    )
-
-
-def hidden(drawn: Draw) -> Draw:
-    """Return the draw without its labels. The selection pictures become search pictures."""
-    return replace(
-        drawn,
-        search=tuple(replace(item, label=UNLABELLED) for item in (*drawn.search, *drawn.selection)),
-        selection=(),
     )
 
 
@@ -280,8 +240,6 @@ def kept_labels(data: DataSet, classes: Literal["all", "base"]) -> range:
 
 def untested(data: DataSet, classes: Literal["all", "base"] = "all") -> tuple[str, ...]:
     """Return the classes of a search that have no test picture. These classes still compete in the test."""
-    if not data.labelled:
-        return ()
     tested = {item.label for item in data.test}
     return tuple(data.class_names[label] for label in kept_labels(data, classes) if label not in tested)
 

@@ -85,19 +85,14 @@ def refuse_codes(data: DataSet) -> None:
     """Refuse data in which the only name of a class is a code, such as `class_3`.
 
     Raises:
-        InputError: there are such classes. If every folder is called by a code, the message also says what to type if
-            the pictures have no labels.
+        InputError: there are such classes.
     """
     if not (codes := data.unnamed):
         return
-    dates = data.name.startswith("folder:") and len(codes) == len(data.class_names)  # folders by date, of no classes
-    unlabelled = (
-        "if these pictures have no labels, type class_names=names.txt (a file with one class name a line); else "
-    )
     raise InputError(
         f"{len(codes)} of {len(data.class_names)} classes of {data.name} {'is' if len(codes) == 1 else 'are'} called "
         f"by a code, which no CLIP reads: {several([repr(name) for name in codes])}; "
-        f"{unlabelled if dates else ''}write {NAMES_FILE}, with a line `{codes[0]}: name` for each."
+        f"write {NAMES_FILE}, with a line `{codes[0]}: name` for each."
     )
 
 

@@ -103,11 +103,6 @@ class OpenClip(Target):
                 "the file of templates for open_clip has one name a class and classes of this program have synonyms; "
                 "take head or program.json"
             )
-        if program.offsets is not None:
-            return (
-                "the matrix of open_clip has no place for this program's offsets; take head or program.json, or "
-                "optimise with offsets=none"
-            )
         if program.pictures is not None:
             return (
                 "the matrix of open_clip has no place for labelled pictures; take head or onnx, or optimise with "

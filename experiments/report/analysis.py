@@ -1,7 +1,4 @@
-"""The files `analysis.json` and `seen.json`, which the report reads besides `result.json`.
-
-`analysis.json` says why a template won. `seen.json` is for a run without labels: it says which classes the run named.
-"""
+"""The file `analysis.json`, which says why a template won. The report reads it besides `result.json`."""
 
 from __future__ import annotations
 
@@ -15,7 +12,6 @@ from ipo_prompts.experiments.run.scores import Thumbnail
 from ipo_prompts.metrics.verdict import Ends, Rounded
 
 ANALYSIS = "analysis.json"
-SEEN = "seen.json"
 
 
 class Shift(Content):
@@ -213,56 +209,3 @@ def load_analysis(place: Path) -> Analysis:
     """
     file = place / ANALYSIS if place.is_dir() else place
     return read_model(Analysis, file, fix="remove it, the report does without")
-
-
-class Called(Content):
-    """A class, and how many pictures each of three programs puts into the class.
-
-    Attributes:
-        class_name: the name of the class.
-        initial: how many pictures the initial template puts into the class.
-        found: how many pictures the chosen template puts into the class.
-        mean_off: how many pictures the initial template with centring puts into the class.
-        thumbnails: some of the pictures that the chosen template puts into the class.
-    """
-
-    class_name: str
-    initial: int
-    found: int
-    mean_off: int
-    thumbnails: tuple[Thumbnail, ...]
-
-
-class Changed(Content):
-    """A picture, and the class into which each of three programs puts the picture. For the programs see `Called`."""
-
-    picture: str
-    initial: str
-    found: str
-    mean_off: str
-    thumbnail: Thumbnail
-
-
-class Seen(Content):
-    """The content of `seen.json`.
-
-    Attributes:
-        classes: the classes into which the chosen template puts the most pictures.
-        of_classes: how many classes have at least one picture by the chosen template.
-        changed: the pictures whose probabilities the chosen template moved most. If the initial template was kept, the
-            pictures whose probabilities centring moved most.
-    """
-
-    classes: tuple[Called, ...]
-    of_classes: int
-    changed: tuple[Changed, ...]
-
-
-def load_seen(folder: Path) -> Seen | None:
-    """Read `seen.json` of a run directory; return None if there is no such file.
-
-    Raises:
-        InputError: the file cannot be read, or has other content.
-    """
-    file = folder / SEEN
-    return read_model(Seen, file, fix="remove it, the report does without") if file.exists() else None

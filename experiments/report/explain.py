@@ -1,8 +1,4 @@
-"""Explain why a template won: the effect of each word, the gain of each class, confusions, pictures that flipped.
-
-A run without labels gets something else: how often each class was named, with some pictures of the class, and the
-pictures whose probabilities changed most.
-"""
+"""Explain why a template won: the effect of each word, the gain of each class, confusions, pictures that flipped."""
 
 from __future__ import annotations
 
@@ -18,24 +14,21 @@ import numpy.typing as npt
 from ipo_prompts.experiments.data import Item
 from ipo_prompts.experiments.report.analysis import (
     Analysis,
-    Called,
-    Changed,
     ClassGain,
     Confusion,
     Confusions,
     Flip,
     Flips,
     Matrix,
-    Seen,
     Shown,
 )
 from ipo_prompts.experiments.report.words import word_effects
 from ipo_prompts.experiments.run.comparison import SEALED_PARTS, Compared
 from ipo_prompts.experiments.run.scores import CLASSIFICATION, AnyPart, RewardNames, SealedPart
-from ipo_prompts.metrics.arrays import Floats, spread
+from ipo_prompts.metrics.arrays import spread
 from ipo_prompts.metrics.classification import scores_accuracy
 from ipo_prompts.metrics.clock import optional
-from ipo_prompts.metrics.pictures import Picture, short_name, thumbnail
+from ipo_prompts.metrics.pictures import short_name, thumbnail
 from ipo_prompts.metrics.reward import Reward, Score
 
 T = TypeVar("T")
@@ -267,69 +260,3 @@ def _flip(part: LabelledPart, i: int, known: bool) -> Flip:
         true_before=np.exp(-part.initial.losses[i]) if known else None,
         true_after=np.exp(-part.optimised.losses[i]) if known else None,
     )
-
-
-MOST_CLASSES, EACH = 12, 4
-"""The most classes shown, and the most pictures of each class. Classes with the most pictures come first."""
-MOST_CHANGED, ALIKE = 12, 2
-"""The most changed pictures shown, and the most of these that may have the same label before and the same after."""
-
-
-def look_at(
-    pictures: Sequence[Picture], class_names: Sequence[str], labels: npt.NDArray[np.int64], moved: Floats
-) -> Seen:
-    """Choose the pictures that the page of a run without labels shows.
-
-    Args:
-        pictures: n pictures.
-        class_names: C names.
-        labels: int64 (3, n), the classes of the pictures by three programs: the initial template, the chosen template,
-            and the initial template with centring.
-        moved: (n,), how far the probabilities of each picture moved.
-
-    Raises:
-        InputError: a picture cannot be read.
-    """
-    names = [str(name) for name in class_names]
-    counts = np.stack([np.bincount(row, minlength=len(names)) for row in labels])
-    most = [int(one) for one in np.argsort(-counts[1], kind="stable")[:MOST_CLASSES] if counts[1][one]]
-    classes = tuple(
-        Called(
-            class_name=names[label],
-            initial=int(counts[0][label]),
-            found=int(counts[1][label]),
-            mean_off=int(counts[2][label]),
-            thumbnails=tuple(thumbnail(pictures[i]) for i in _few(np.flatnonzero(labels[1] == label).tolist(), EACH)),
-        )
-        for label in most
-    )
-    changed = tuple(
-        Changed(
-            picture=short_name(pictures[i].name),
-            initial=names[labels[0, i]],
-            found=names[labels[1, i]],
-            mean_off=names[labels[2, i]],
-            thumbnail=thumbnail(pictures[i]),
-        )
-        for i in _most_changed(labels, moved)
-    )
-    return Seen(classes=classes, of_classes=int((counts[1] > 0).sum()), changed=changed)
-
-
-def _most_changed(labels: npt.NDArray[np.int64], moved: Floats) -> list[int]:
-    """Return the numbers of pictures whose class changed, the picture that moved most first.
-
-    The class changed from the initial to the chosen template. If these two agree on all pictures, the initial template
-    with centring takes the place of the chosen template. At most `ALIKE` pictures have the same pair of classes.
-    """
-    other = 2 if np.array_equal(labels[0], labels[1]) else 1
-    kinds: Counter[tuple[int, int]] = Counter()
-    chosen: list[int] = []
-    for i in np.argsort(-moved, kind="stable"):
-        kind = int(labels[0, i]), int(labels[other, i])
-        if kind[0] != kind[1] and kinds[kind] < ALIKE:
-            kinds[kind] += 1
-            chosen.append(int(i))
-        if len(chosen) == MOST_CHANGED:
-            break
-    return chosen

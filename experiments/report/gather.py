@@ -19,7 +19,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from ipo_prompts.experiments.report.analysis import Analysis, Seen, load_analysis, load_seen
+from ipo_prompts.experiments.report.analysis import Analysis, load_analysis
 from ipo_prompts.experiments.run.advice import stays
 from ipo_prompts.experiments.run.config import CHOSEN, RunConfig
 from ipo_prompts.experiments.run.files import Environment, read_model
@@ -49,7 +49,6 @@ class Run:
         result, environment, program: the contents of `result.json`, `environment.json` and `program.json`.
         search: the search, as the journal records it.
         analysis: the content of `analysis.json`; None if that file is missing.
-        seen: the content of `seen.json`; None for a run with labels.
     """
 
     folder: Path
@@ -59,7 +58,6 @@ class Run:
     program: Program
     search: SearchRecord
     analysis: Analysis | None
-    seen: Seen | None
 
     @property
     def kept_initial(self) -> bool:
@@ -121,7 +119,7 @@ def read_run(folder: Path) -> Run:
         raise InputError(f"the run in {folder} has no result.json yet; resume it with `{resume_command(folder)}`.")
     config = config_of(folder)
     result = load_result(folder)
-    if "test" not in result.scores and result.untested is None:
+    if "test" not in result.scores:
         raise InputError(f"{folder / 'result.json'} has no scores of the test {result.reward.unit}; start a new run.")
     try:
         search = follow(events, result.template)
@@ -136,7 +134,6 @@ def read_run(folder: Path) -> Run:
         program=read_model(Program, folder / "program.json"),
         search=search,
         analysis=load_analysis(folder) if (folder / "analysis.json").exists() else None,
-        seen=load_seen(folder) if result.untested else None,
     )
 
 

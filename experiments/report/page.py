@@ -51,16 +51,13 @@ def write_report(folder: Path) -> Path:
     """
     run, file = read_run(folder), folder / PAGE
     write_text(folder / TEMPLATES, run.search.table())
-    if not run.result.untested:
-        write_text(folder / PLOT, search_picture(run))
+    write_text(folder / PLOT, search_picture(run))
     write_text(file, run_page(run))
     return file
 
 
 def run_page(run: Run) -> str:
     """Return the page of one run."""
-    if run.result.untested:
-        return _untested_page(run)
     words = run.analysis.words if run.analysis else None
     return _render(
         "run.html.j2",
@@ -100,31 +97,13 @@ def picture(plot: Curve | Gains, title: str, alt: str, below: str = "", measure:
     return str(template.render(marks=marks, height=height, title=title, alt=alt, below=below, css=STYLE))
 
 
-MOST_SHOWN = 12
-"""How many templates the page of a run without labels shows."""
-
-
-def _untested_page(run: Run) -> str:
-    """Return the page of a run without labels."""
-    scored = {one.template: one for one in (run.search.initial, *(one for _, one in run.search.scored))}
-    best = sorted(scored.values(), key=lambda one: -one.value)[:MOST_SHOWN]
-    return _render(
-        "untested.html.j2",
-        run=run,
-        reward=run.result.reward,
-        title=f"{run.result.template} · IPO report",
-        best=best if run.search.initial in best else [*best, run.search.initial],
-    )
-
-
 def notebook_part(run: Run) -> str:
     """Return the HTML that a notebook shows of a run: the answer, a plot of the search, pictures whose label changed.
 
     The HTML has no style sheet and no script, because notebooks remove them.
     """
     template = page_environment().get_template("notebook.html.j2")
-    shown = {} if run.result.untested else {"plot": search_picture(run), "search_alt": search_alt(run)}
-    return str(template.render(run=run, **{"plot": None, **shown}))
+    return str(template.render(run=run, plot=search_picture(run), search_alt=search_alt(run)))
 
 
 def _render(template: str, **content: Any) -> str:

@@ -85,14 +85,6 @@ def _again(config: RunConfig | None, folder: Path) -> str | None:
     return shlex.join(["ipo", "optimize", str(file), *typed])
 
 
-def untested_advice(result: RunResult) -> str:
-    """Return the advice after a run without labels."""
-    if stays(result):
-        return "use the program as it is: it has the initial template"
-    stay = f"stay with the initial template, {result.initial_template}"
-    return f"{stay}, until you have tested this one on labelled pictures: nobody knows yet whether it helps"
-
-
 def commands_to_use(result: RunResult, folder: Path) -> dict[str, tuple[str, ...]]:
     """Return the commands that use the program, by label, each in parts.
 
@@ -101,8 +93,6 @@ def commands_to_use(result: RunResult, folder: Path) -> dict[str, tuple[str, ...
     """
     quoted = shlex.quote(str(folder))
     predict = f"ipo predict {quoted}"
-    if result.untested and stays(result):
-        return {"next": (predict, "PICTURES")}
     if not (is_gain(result) or stays(result) or result.head):
         initial = f"--template {shlex.quote(result.initial_template)}"
         return {"next": (predict, initial, "PICTURES")}

@@ -7,23 +7,16 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ipo_prompts.experiments.data import DataSet
 from ipo_prompts.experiments.data.dataset import in_threads
 from ipo_prompts.experiments.run.config import ASK_NO_MODEL
 from ipo_prompts.experiments.run.openings import cost_of_opening
 from ipo_prompts.experiments.run.plan import Plan
-from ipo_prompts.metrics.arrays import spread
-from ipo_prompts.metrics.classification import ClipReward
-from ipo_prompts.metrics.clip import Clip
-from ipo_prompts.metrics.errors import InputError, printable
-from ipo_prompts.metrics.features import Progress
+from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.pictures import Picture
 from ipo_prompts.metrics.surrogate import texts_for
-from ipo_prompts.metrics.template import BASELINE
 from ipo_prompts.programs.candidates import forecast_names
 from ipo_prompts.programs.domain import forecast_domain
 from ipo_prompts.programs.lm.ledger import total_usd
-from ipo_prompts.programs.naming import about_names, suggestions
 from ipo_prompts.programs.strategies.base import Expected, Forecast, forecast_of, room_for_words
 
 if TYPE_CHECKING:
@@ -81,10 +74,8 @@ def estimate(planned: Plan, folder: Path | None = None) -> dict[str, Any]:
 def _opened(planned: Plan, folder: Path) -> str | None:
     """Say what it costs to open the sealed pictures once more, see `cost_of_opening`; no CLIP is loaded for this.
 
-    Return None if the pictures have no labels or cannot be read yet.
+    Return None if the pictures cannot be read yet.
     """
-    if not planned.data.labelled:
-        return None
     try:
         return cost_of_opening(planned, partial(in_threads, Picture.content), folder)
     except InputError:  # pictures that are still to be fetched, or that the run will refuse
@@ -175,26 +166,3 @@ def _forecast(backend: Backend, expected: Forecast) -> dict[str, Any]:
         "usd": backend.price(expected.tokens_in, expected.tokens_out),
         "seconds": round(expected.calls * (LOCAL_SECONDS if backend.small else REMOTE_SECONDS)),
     }
-
-
-SCORED_ONLY = 400
-"""The most pictures on which other class names are tried, if the pictures have no labels."""
-
-
-def about_unlabelled(data: DataSet, clip: Clip, progress: Progress | None = None) -> list[str]:
-    """Say which other class names fit pictures without labels better, and for which classes no other name is known.
-
-    The names are tried in the baseline template. Each better name comes with the names of a few pictures.
-
-    Returns:
-        The lines to show; empty if there is nothing to say.
-
-    Raises:
-        InputError: a picture cannot be read.
-    """
-    reward = ClipReward(clip, data.class_names)
-    pictures = [data.train[i].picture for i in spread(len(data.train), SCORED_ONLY)]
-    found = suggestions(reward, BASELINE, reward.store.encode(pictures, progress))
-    told = about_names([(given, other) for given, other, _ in found], data.class_names)
-    shown = [f"  {given} → {other}: {', '.join(pictures[i].name for i in one.pictures)}" for given, other, one in found]
-    return [printable(line) for line in ([told, *shown] if told else [])]

@@ -1,10 +1,9 @@
-"""Measurements that a result reports beside the gain: baselines, offsets, other class names, and the head.
+"""Measurements that a result reports beside the gain: baselines, other class names, and the head.
 
 The baselines (guessing, the nearest class mean, CLIP's 80 templates together) show when no template can be a good
 answer: if the CLIP is near guessing, or if class means are far more accurate than class names in any template.
 
-The gain that a run reports is the gain of the template alone: both templates are measured with the offsets of the run,
-or both without offsets. The effects of offsets and of labelled pictures are reported separately.
+The gain that a run reports is the gain of the template alone. The effect of labelled pictures is reported separately.
 
 New class names are a separate change, too. The verdict of a run is about the template alone, with the class names of
 the program. This module separates the two changes: it scores both templates with both sets of names. The gain of each
@@ -17,7 +16,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -27,23 +25,19 @@ import yaml
 
 from ipo_prompts.experiments.data import DataSet
 from ipo_prompts.experiments.data.dataset import NAMES_FILE
-from ipo_prompts.experiments.run.comparison import SEALED_PARTS, Compared, gained, measured
+from ipo_prompts.experiments.run.comparison import Compared, gained, measured
 from ipo_prompts.experiments.run.files import write_text
 from ipo_prompts.experiments.run.openings import names_after
 from ipo_prompts.experiments.run.prepared import Prepared
 from ipo_prompts.experiments.run.scores import (
-    Added,
     AnyPart,
     Baselines,
     HeadFound,
     Measured,
     NamesFound,
-    OffsetsFound,
     Over,
     Renamed,
-    SealedPart,
     TwoByTwo,
-    WithAndWithout,
 )
 from ipo_prompts.experiments.run.searching import SearchedRun
 from ipo_prompts.metrics.arrays import Floats
@@ -54,19 +48,17 @@ from ipo_prompts.metrics.classification import (
     EncodedPictures,
     class_means,
     features_of,
-    fitted_on,
     guessed,
     nearest_class_mean,
     scores_accuracy,
 )
 from ipo_prompts.metrics.clock import optional
 from ipo_prompts.metrics.evidence import paired_difference
-from ipo_prompts.metrics.offsets import Kind, class_weights
-from ipo_prompts.metrics.reward import Score, by_embeddings, class_embeddings
+from ipo_prompts.metrics.reward import by_embeddings, class_embeddings
 from ipo_prompts.metrics.sampling import Sampling
 from ipo_prompts.metrics.template import imagenet_templates, written
 from ipo_prompts.programs.naming import NamesChosen
-from ipo_prompts.programs.running import Blended, Settled
+from ipo_prompts.programs.running import Blended
 
 MOST_TEXTS = 8000
 """The most texts (templates times classes) of the ensemble: a minute with a ViT-B/16. A larger one is left out."""
@@ -78,14 +70,13 @@ def what_stands_beside(prepared: Prepared, searched: SearchedRun, parts: Mapping
     """Return the fields of a result beside the gain, by name; a field is None if it does not apply or time is up."""
     named = searched.named
     return {
-        "offsets": optional("what offsets add", partial(what_they_add, prepared, searched.settled, parts)),
         "names": named and optional("what other names do", partial(what_names_do, named, parts)),
         "baselines": optional("what is known without a search", partial(baselines, prepared, parts)),
     }
 
 
 def baselines(prepared: Prepared, parts: Mapping[AnyPart, Compared]) -> Baselines | None:
-    """Measure the baselines on the test pictures, without offsets.
+    """Measure the baselines on the test pictures.
 
     Return None if pictures have no labels or are not classified by class embeddings.
     """
@@ -93,7 +84,7 @@ def baselines(prepared: Prepared, parts: Mapping[AnyPart, Compared]) -> Baseline
     reward = by_embeddings(test.reward)
     if not isinstance(test.units, EncodedPictures) or test.units.labels is None or not isinstance(reward, ClipReward):
         return None
-    pictures = replace(test.units, offsets=None)
+    pictures = test.units
 
     def scored(name: str, classes: Floats) -> Measured:
         return measured(reward.score_embeddings([name], [classes], pictures)[0], test.sampling)
@@ -135,13 +126,11 @@ def lead_of_pictures(reward: ClipReward, parts: Sequence[Compared], template: st
         template: the chosen template.
 
     Returns:
-        The accuracy of class means less the accuracy of the template; None if most classes have one picture, fewer than
-        two classes have several, or the run has offsets.
+        The accuracy of class means less the accuracy of the template; None if most classes have one picture, or fewer
+        than two classes have several.
     """
     items = [item for part in parts for item in part.items]
     units = [part.units for part in parts]
-    if any(one.offsets is not None for one in units):
-        return None
     first = {(item.label, item.group): place for place, item in reversed([*enumerate(items)])}
     sizes = Counter(label for label, _ in first)
     classes = sorted(label for label, size in sizes.items() if size > 1)
@@ -181,45 +170,6 @@ def means_of_classes(pictures: list[EncodedPictures], classes: int) -> Floats | 
     if len(set(labels.tolist())) < classes:
         return None
     return class_means(features, labels, classes)
-
-
-def what_they_add(
-    prepared: Prepared, settled: Settled | None, parts: Mapping[AnyPart, Compared]
-) -> OffsetsFound | None:
-    """Measure what offsets add to both templates on the sealed pictures; return None if units are not encoded pictures.
-
-    Args:
-        prepared: the run.
-        settled: the decision whether to keep offsets; None if no offsets were asked for.
-        parts: both templates on each part of the pictures, scored with offsets if offsets are kept, else without.
-    """
-    if not isinstance(prepared.search.units, EncodedPictures):
-        return None
-    kind: Kind = "centring" if prepared.config.offsets == "none" else prepared.config.offsets
-    kept = settled.kept if settled else None
-    other = None if kept else fitted_on(kind, *prepared.shown)
-    sealed: dict[SealedPart, Added] = {}
-    for name in SEALED_PARTS:
-        if part := parts.get(name):
-            units = replace(part.units, offsets=other)
-            sides = (part.initial, part.optimised)
-            pairs = [(side, part.reward.score([side.template], units)[0]) for side in sides]
-            initial, template = (effect(*(pair if other else pair[::-1]), part) for pair in pairs)
-            sealed[name] = Added(initial=initial, template=template)
-    gain, error = (settled.gain, settled.standard_error) if settled else (None, None)
-    labels = [units.labels for units in prepared.shown if units.labels is not None]
-    weighed = bool(labels) and class_weights(np.concatenate(labels)) is not None
-    return OffsetsFound(
-        kind=kind, weighed=weighed, kept=kept is not None, gain=gain, standard_error=error, sealed=sealed
-    )
-
-
-def effect(without: Score, with_: Score, part: Compared) -> WithAndWithout:
-    """Compare the score without offsets and the score with offsets, on the same part of the pictures."""
-    sampling = part.sampling
-    return WithAndWithout(
-        without=measured(without, sampling), with_=measured(with_, sampling), **gained(without, with_, sampling)
-    )
 
 
 def what_the_head_does(blended: Blended, test: Compared) -> HeadFound:

@@ -125,7 +125,7 @@ def measured(score: Score, sampling: Sampling) -> Measured:
 def gained(without: Score, with_: Score, sampling: Sampling) -> dict[str, Any]:
     """Return `difference`, the second score less the first, and `ci95`, its 95 % interval; this is no test.
 
-    Both scores may belong to the same template, with different offsets or class names. If all their losses are equal
+    Both scores may belong to the same template, with different class names. If all their losses are equal
     then, the difference is zero without uncertainty.
     """
     same = without.template == with_.template and np.array_equal(without.losses, with_.losses)

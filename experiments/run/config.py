@@ -45,15 +45,10 @@ class JobSettings(BaseModel):
     task: str | None = Field(
         None, description="one sentence that says what the pictures show; unset: IPO makes it from the class names"
     )
-    class_names: str | dict[Any, Any] | list[Any] | None = Field(
+    class_names: str | dict[Any, Any] | None = Field(
         None,
         description="a table of classes, each with its name in prompts or a list of synonyms; unset: classes.yaml "
-        "in the folder of pictures. For pictures without labels: a list of all class names, or a text file with one "
-        "name a line",
-    )
-    labels: Literal["given", "none"] = Field(
-        "given",
-        description="given: each picture has one label; none: labels are not used (ipo docs no-labels)",
+        "in the folder of pictures",
     )
     exclude: list[str] = Field([], description="classes to leave out, such as '[dog, n02084071]'")
     background: Background = Field(
@@ -106,8 +101,8 @@ class JobSettings(BaseModel):
     max_tokens: int = Field(1024, ge=16, description="longest reply of a language model, in tokens")
     describer: str = Field(
         "clip",
-        description="without a language model: clip, clip-greedy (phrase by phrase), fit (without labels), none; with "
-        "one: a multimodal litellm name",
+        description="without a language model: clip, clip-greedy (phrase by phrase), none; with one: a multimodal "
+        "litellm name",
     )
     describer_api_base: str | None = Field(None, description="address of an OpenAI-compatible server for the describer")
     describer_question: Literal["default", "paper", "code"] = Field(
@@ -378,7 +373,6 @@ def _beside(config: RunConfig) -> dict[str, str]:
         "classes": (config.classes == "base-to-new" or config.data.startswith("imagenet"), "base-to-new"),
         "initial_template": (config.initial_template == BASELINE, BASELINE),
         "reward.name": (config.reward["name"] == REWARDS.default, REWARDS.default),
-        "offsets": (config.offsets == "none", "none"),
         "names": (config.names == "given", "given"),
         "head": (config.head == "words", "words"),
         "temperature": (config.preset == "paper" or config.temperature == 1, "1.0"),

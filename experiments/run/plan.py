@@ -16,7 +16,7 @@ from ipo_prompts.experiments.data.wordnet import refuse_codes
 from ipo_prompts.experiments.run.config import ASK_NO_MODEL, RunConfig
 from ipo_prompts.experiments.run.scores import RewardNames
 from ipo_prompts.experiments.tasks import REWARDS
-from ipo_prompts.metrics.classification import check_offsets, scores_accuracy
+from ipo_prompts.metrics.classification import scores_accuracy
 from ipo_prompts.metrics.errors import InputError, several
 from ipo_prompts.metrics.template import check_count, every_name
 from ipo_prompts.programs.strategies import STRATEGIES
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from ipo_prompts.programs.lm.connect import Backend
     from ipo_prompts.programs.strategies.window import Room
 
-FIT = "fit"
-"""The name of the reward for pictures without labels."""
 SPLIT_SEED = 0
 """The seed of the split of data that come without parts.
 
@@ -100,17 +98,14 @@ def plan(config: RunConfig, *, ready: bool = True, say: Callable[[str], None] | 
     Raises:
         InputError: something is wrong with the configuration, the data or the names of the models.
     """
-    _check_held_back(config, None if held_back_shots(config) else "selection_shots=1 or more")
+    _check_reward(config)
     REWARDS.settings(config.reward)  # imports a reward class of the user, and checks its settings
     optimizer, describer = backends(config, ready=ready)
     data = data_of(config)
-    config = fitting(config, data)
     check_count(len(every_name(data.class_names)))
     refuse_codes(data)
     drawn = draw_for(data, config)
-    if not drawn.selection:
-        _check_held_back(config, "data with a class of three pictures or more")
-    note = about_short_classes(data, drawn, config) if data.labelled else about_sample(data, drawn)
+    note = about_short_classes(data, drawn, config)
     if say and note:
         say(note)
     planned = Plan(config, data, drawn, optimizer, describer)
@@ -119,27 +114,6 @@ def plan(config: RunConfig, *, ready: bool = True, say: Callable[[str], None] | 
         forecast_of(unasked, Expected(config.search, data.task))  # refuses settings that the strategy cannot work with
     _ = planned.room  # refuses questions that leave no room for a reply
     return planned
-
-
-def fitting(config: RunConfig, data: DataSet) -> RunConfig:
-    """Return the configuration with the reward that fits the labels: `fit` for pictures without labels.
-
-    Raises:
-        InputError: a setting does not fit the labels: it needs labels that the data lack, or the reverse.
-    """
-    name = config.reward["name"]
-    if data.labelled and name == FIT:
-        raise InputError(f"reward={FIT} is for pictures without labels, and {data.name} has labels; set labels=none.")
-    if not data.labelled:
-        if name not in (REWARDS.default, FIT):
-            raise InputError(f"reward={name} needs labels, and {data.name} has none; leave it out.")
-        if config.offsets != "none":
-            raise InputError(
-                f"offsets={config.offsets} is used only where labels show that it helps, and {data.name} has none; "
-                "leave it out: the run reports what centring changes either way."
-            )
-        return config.model_copy(update={"reward": REWARDS.complete(FIT)})
-    return config
 
 
 def about_short_classes(data: DataSet, drawn: Draw, config: RunConfig) -> str | None:
@@ -164,14 +138,6 @@ def about_few_pictures(drawn: Draw, config: RunConfig) -> str:
     )
 
 
-def about_sample(data: DataSet, drawn: Draw) -> str:
-    """Say how many of the pictures without labels are search pictures, and how the other pictures are used."""
-    return (
-        f"{data.name}: {len(data.train):,} pictures without labels; a random sample of {len(drawn.search):,} is "
-        f"searched on, and all are predicted at the end"
-    )
-
-
 def more_with_twice_the_shots(planned: Plan) -> int:
     """Return how many more base pictures a run with twice the shots would search and choose with."""
 
@@ -193,7 +159,6 @@ def data_of(config: RunConfig) -> DataSet:
         task=config.task,
         background=config.background,
         class_names=config.class_names,
-        labels=config.labels,
         exclude=config.exclude,
     )
 
@@ -201,13 +166,11 @@ def data_of(config: RunConfig) -> DataSet:
 def choices(data: DataSet, config: RunConfig) -> list[str]:
     """Say how many pictures a run would use with these shots, with four times the shots, and with all pictures.
 
-    A last line names untested classes, if there are any. Without labels, there is a single line about the sample.
+    A last line names untested classes, if there are any.
 
     Returns:
         The lines; empty if all classes have enough pictures and similar sizes.
     """
-    if not data.labelled:
-        return [about_sample(data, draw_for(data, config))]
     counts = [Counter(label for label, _ in {(i.label, i.group) for i in part}) for part in (data.train, data.val)]
     train, val = (max(part.values(), default=0) for part in counts)
     smallest = min(counts[0][label] + counts[1][label] for label in range(len(data.class_names)))
@@ -288,30 +251,22 @@ def _classes(config: RunConfig) -> Literal["base", "all"]:
     return "base" if config.classes == "base-to-new" else "all"
 
 
-def _check_held_back(config: RunConfig, missing: str | None) -> None:
-    """Refuse offsets, names=search, verdict=balanced or head=blend if the reward or the labels do not allow it.
-
-    Args:
-        config: the configuration.
-        missing: a setting or data that would let pictures be held back, in words; None if pictures are held back.
+def _check_reward(config: RunConfig) -> None:
+    """Refuse names=search, verdict=balanced or head=blend if the reward does not allow it.
 
     Raises:
         InputError: a setting is not allowed; the message says what to set.
     """
-    name, made = config.reward["name"], REWARDS.find(config.reward["name"]).maker()
-    accuracy = scores_accuracy(made)
+    name = config.reward["name"]
+    accuracy = scores_accuracy(REWARDS.find(name).maker())
     if config.names == "search" and not accuracy:
         raise InputError(f"names=search is for the accuracy of labelled pictures, and not for reward={name}.")
-    if config.verdict == "balanced" and (not accuracy or config.labels != "given"):
+    if config.verdict == "balanced" and not accuracy:
         raise InputError(
             "verdict=balanced is for the accuracy of pictures with one class each, which is not measured here; "
             "leave it out."
         )
-    if config.head == "blend" and (not accuracy or config.labels == "none"):
-        what = "pictures without labels" if config.labels == "none" else f"reward={name}"
-        raise InputError(f"head=blend is for the accuracy of labelled pictures, and not for {what}; leave it out.")
-    check_offsets(config.offsets, made, missing, f"reward={name}")
-    if config.offsets == "prior" and config.classes == "base-to-new":
+    if config.head == "blend" and not accuracy:
         raise InputError(
-            "offsets=prior is one number for each class of the search; for new classes set offsets=centring."
+            f"head=blend is for the accuracy of labelled pictures, and not for reward={name}; leave it out."
         )

@@ -34,14 +34,12 @@ from ipo_prompts.metrics.device import Unreachable
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.features import FeatureStore
 from ipo_prompts.metrics.pictures import Exchanged
-from ipo_prompts.metrics.reward import Reward, Units, class_embeddings, scale_of
+from ipo_prompts.metrics.reward import Reward, Units, scale_of
 from ipo_prompts.metrics.template import check_template, written
 from ipo_prompts.programs.record.journal import Journal, last
 
 SHOWN, SEALED = ("search", "selection"), ("test", "new_test")
 """The names of the parts of a draw that are used to search and choose, and of the parts that stay sealed."""
-SAME = 1 - 1e-6
-"""If the cosine of two class embeddings is larger, they differ by rounding alone."""
 
 
 EVENT = "drawn"
@@ -115,10 +113,7 @@ def prepare(planned: Plan, ui: Shows, clip: Clip | None = None) -> Prepared:
     store = FeatureStore(clip)
     met_later = (*drawn.new_class_names, *planned.also_fit)
     reward = planned.task.reward(clip, drawn.class_names, store, met_later)
-    if planned.data.labelled:
-        check_fractions(scale_of(reward), f"reward={config.reward['name']}")
-    else:
-        refuse_equal(clip, config.initial_template, drawn.class_names)
+    check_fractions(scale_of(reward), f"reward={config.reward['name']}")
     check_template(config.initial_template, (*drawn.class_names, *met_later), clip)
     if note := transparency_note([item.picture for item in drawn.search], "search pictures"):
         ui.say(note)
@@ -143,12 +138,12 @@ def naming_unreadable(planned: Plan) -> Iterator[None]:
         raise
     except InputError as error:
         drawn, config = planned.drawn, planned.config
-        left = fresh(planned.data, drawn, config.seed) if planned.data.labelled else ()
+        left = fresh(planned.data, drawn, config.seed)
         pictures = [item.picture for item in (*drawn.search, *drawn.selection, *drawn.test, *drawn.new_test, *left)]
         found = {one.name: fault for one, fault in zip(pictures, faults(pictures), strict=True) if fault}
         if not found:
             raise
-        command = check_command(config.data, config.class_names, config.labels, config.exclude)
+        command = check_command(config.data, config.exclude)
         raise cannot_be_read(list(found), next(iter(found.values())), command) from error
 
 
@@ -160,22 +155,6 @@ def offering_demo() -> Iterator[None]:
     except Unreachable as error:
         said = str(error).removesuffix(".")
         raise InputError(f"{said}, or type --clip embedded, the demo CLIP that ships with IPO (for trials).") from error
-
-
-def refuse_equal(clip: Clip, template: str, class_names: Sequence[str]) -> None:
-    """Refuse classes with the same embedding; without labels nothing else would reveal them.
-
-    Raises:
-        InputError: two classes have the same embedding; the message names the first two.
-    """
-    rows = class_embeddings(clip, [(template, 1.0)], class_names)
-    for i, row in enumerate(rows[:-1]):
-        for j in (rows[i + 1 :] @ row > SAME).nonzero()[0].tolist():
-            first, second = str(class_names[i]), str(class_names[i + 1 + j])
-            raise InputError(
-                f"the CLIP reads the classes {first!r} and {second!r} as the same text, so that it cannot tell them "
-                "apart; rename one or join them."
-            )
 
 
 def labelled_contents(store: FeatureStore, items: Sequence[Item]) -> list[tuple[str, int]]:
@@ -241,13 +220,11 @@ def as_begun(planned: Plan, folder: Path) -> Plan:
     again = Draw(
         search=cut_to(search, range(classes)),
         selection=cut_to(selection, range(classes)),
-        test=cut_to(sealed, range(classes)) if data.labelled else sealed,
+        test=cut_to(sealed, range(classes)),
         new_test=cut_to(sealed, range(classes, len(data.class_names))),
         class_names=drawn.class_names,
         new_class_names=drawn.new_class_names,
     )
-    if not data.labelled:
-        return replace(planned, drawn=replace(again, search=search, selection=selection))
     rest = tuple(item for item in every if id(item.picture) not in apart)
     return replace(planned, data=replace(data, train=rest, val=(), test=sealed), drawn=again)
 

@@ -13,12 +13,10 @@ from ipo_prompts.experiments.run.scores import (
     Comparison,
     HeadFound,
     NamesFound,
-    OffsetsFound,
     OverClasses,
     PartName,
     RewardNames,
     SealedPart,
-    Thumbnail,
 )
 from ipo_prompts.metrics.clock import Limit
 from ipo_prompts.metrics.device import Precision
@@ -26,60 +24,7 @@ from ipo_prompts.metrics.verdict import Rounded
 from ipo_prompts.programs.templates.domain_words import DomainWord
 
 RESULT = "result.json"
-PROGRAM, CENTRING = "program.json", "centring.json"
-"""The program of a run, and the program of the initial template with centring."""
-
-
-class Glimpse(Content):
-    """A picture with a thumbnail; `picture` is the end of its name."""
-
-    picture: str
-    thumbnail: Thumbnail
-
-
-class SuggestedName(Content):
-    """A suggestion: a class name that fits the pictures better than the given name; it is not tested.
-
-    Attributes:
-        given, found: the given name, and the suggested name.
-        rise: how much better the suggested name fits, in nats.
-        pictures: a few of the pictures that the suggested name fits better.
-    """
-
-    given: str
-    found: str
-    rise: Rounded
-    pictures: tuple[Glimpse, ...]
-
-
-class Untested(Content):
-    """The result of a run without labels; nothing in it is tested.
-
-    Attributes:
-        pictures: the number of pictures.
-        searched: the number of search pictures among them.
-        lead: the lead of the chosen template in nats: its fit less the fit of the initial template, less the price of
-            its words. If the initial template is kept, the lead of the best other template.
-        needed: the lead that a template needs to replace the initial template.
-        spread: the standard deviation of fit over phrases of the vocabulary; price and lead are measured against it.
-        changed: for how many pictures the chosen template predicts another class than the initial template.
-        changed_by_mean: for how many pictures centring changes the class that the initial template predicts.
-        apart: for how many pictures the chosen template predicts another class than the initial template with centring.
-        names: other class names that fit the pictures better; none of them is used.
-        about_names: `names` in words, with the classes for which no other name is known; empty if there is nothing to
-            say.
-    """
-
-    pictures: int
-    searched: int
-    lead: Rounded
-    needed: Rounded
-    spread: Rounded
-    changed: int
-    changed_by_mean: int
-    apart: int
-    names: tuple[SuggestedName, ...] = ()
-    about_names: str = ""
+PROGRAM = "program.json"
 
 
 class Sealed(Content):
@@ -203,7 +148,6 @@ class RunResult(Content):
         verdict: what the sealed test shows, in words.
         scores: the comparison of both templates on each part of the pictures that the run has.
         other_measures: the comparison of both templates on the test pictures by further measures, by measure.
-        offsets: what offsets add to the template; None for rewards without offsets.
         head: what labelled pictures add to the template; None if `head=blend` was not asked for.
         names: the class names after a search for names; None if there was no such search.
         ended: why the search ended, in words.
@@ -216,7 +160,6 @@ class RunResult(Content):
         over_classes: the means over classes, for each sealed part; see `comparison.over_classes`.
         baselines: the scores of the test pictures without a search; None if they were not measured.
         left_out: a text that says what is not reported for want of time; empty if nothing is left out.
-        untested: the result of a run without labels; then no part of the pictures has scores. None with labels.
         export: the target of `ipo export` that holds the whole program and needs no code of IPO.
     """
 
@@ -232,7 +175,6 @@ class RunResult(Content):
     sealed: Sealed
     other_measures: dict[str, Comparison]
     harmonic_mean: Harmonic | None = None
-    offsets: OffsetsFound | None = None
     names: NamesFound | None = None
     head: HeadFound | None = None
     selection: Chosen
@@ -250,7 +192,6 @@ class RunResult(Content):
     over_classes: dict[SealedPart, OverClasses]
     baselines: Baselines | None = None
     left_out: str
-    untested: Untested | None = None
     export: str = "head"
 
 

@@ -1,4 +1,4 @@
-"""The scores in a result: of the templates on each part of the pictures, and of baselines, offsets, names and heads."""
+"""The scores in a result: of the templates on each part of the pictures, and of baselines, names and heads."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from pydantic import Field
 from ipo_prompts.experiments.run.files import Content
 from ipo_prompts.experiments.tasks.base import LABEL
 from ipo_prompts.metrics.blend import Way
-from ipo_prompts.metrics.offsets import Kind
 from ipo_prompts.metrics.verdict import Ends, Rounded, Verdict
 
 Thumbnail = Annotated[str, Field(pattern=r"^data:image/(jpeg|png|webp);base64,[A-Za-z0-9+/]+={0,2}$")]
@@ -109,41 +108,6 @@ class Baselines(Content):
     ensemble: Measured | None
     weak: Literal["near guessing", "far below the class mean"] | None
     lead: Over | None = None
-
-
-class WithAndWithout(Over):
-    """The scores without and with offsets on the same units; the difference is `with` minus `without`."""
-
-    without: Measured
-    with_: Measured = Field(alias="with")
-
-
-class Added(Content):
-    """What offsets add to each template on one part of the sealed pictures."""
-
-    initial: WithAndWithout
-    template: WithAndWithout
-
-
-class OffsetsFound(Content):
-    """What offsets add to the templates, and whether the program has offsets.
-
-    Attributes:
-        kind: the kind of offsets that was asked for; `centring` if none was.
-        weighed: whether labels were used to weigh classes equally, because classes differ in size.
-        kept: whether the program has offsets. If so, the scores of the run are with offsets; if not, without.
-        gain: the gain of a choice with offsets over a choice without, on selection pictures left out of the choice;
-            None if offsets were not asked for. Offsets are kept if the gain exceeds its standard error.
-        standard_error: the standard error of the gain; None if there is no gain, or no standard error of it.
-        sealed: what offsets add on each sealed part of the pictures.
-    """
-
-    kind: Kind
-    weighed: bool
-    kept: bool
-    gain: Rounded | None
-    standard_error: Rounded | None
-    sealed: dict[SealedPart, Added]
 
 
 class TwoByTwo(Over):

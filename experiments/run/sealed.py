@@ -34,7 +34,6 @@ from ipo_prompts.experiments.tasks.base import Encoded
 from ipo_prompts.metrics.clock import BudgetReached, Clock, due, optional
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.features import BATCH
-from ipo_prompts.metrics.offsets import under
 from ipo_prompts.metrics.reward import Reward
 from ipo_prompts.metrics.sampling import harmonic_mean
 from ipo_prompts.programs.record.journal import Journal
@@ -86,7 +85,7 @@ def encode_sealed(prepared: Prepared, ui: Shows) -> None:
         InputError: a picture cannot be read; the message names all such pictures of the run.
     """
     planned, drawn, store = prepared.plan, prepared.plan.drawn, prepared.store
-    sealed = {"test": drawn.test, "new": drawn.new_test} if planned.data.labelled else {"all": planned.data.train}
+    sealed = {"test": drawn.test, "new": drawn.new_test}
     with naming_unreadable(planned):
         for name, items in sealed.items():
             pictures = [item.picture for item in items]
@@ -99,14 +98,11 @@ def encode_sealed(prepared: Prepared, ui: Shows) -> None:
 def seconds_of_test(prepared: Prepared) -> float:
     """Return the estimated seconds to encode the pictures that are opened at the end and that the cache lacks.
 
-    These are the sealed pictures; for data without labels, they are all pictures.
-
     Raises:
         InputError: a picture cannot be read.
     """
-    drawn, data = prepared.plan.drawn, prepared.plan.data
-    items = (*drawn.test, *drawn.new_test) if data.labelled else data.train
-    missing = prepared.store.missing([item.picture for item in items])
+    drawn = prepared.plan.drawn
+    missing = prepared.store.missing([item.picture for item in (*drawn.test, *drawn.new_test)])
     return missing * _seconds_a_picture(prepared) if missing else 0.0
 
 
@@ -193,14 +189,13 @@ def open_test(prepared: Prepared, searched: SearchedRun, journal: Journal, ui: S
     If fresh pictures cannot be used, a line says so and they are left out: the result does not need them.
     """
     planned, drawn = prepared.plan, prepared.plan.drawn
-    settled, ours = searched.settled, searched.reward
+    ours = searched.reward
     sides = prepared.config.initial_template, searched.result.choice.template
 
     def compared(encoded: Encoded, reward: Reward = ours) -> Compared:
-        units = under(encoded.units, settled.kept) if settled else encoded.units
-        initial, optimised = (reward.score([side], units)[0] for side in sides)
+        initial, optimised = (reward.score([side], encoded.units)[0] for side in sides)
         how = encoded.sampling(initial.n)
-        return Compared(encoded.items, units, encoded.labels, reward, how, initial, optimised)
+        return Compared(encoded.items, encoded.units, encoded.labels, reward, how, initial, optimised)
 
     def measured(items: Sequence[Item], reward: Reward, name: str, seed: int = SPLIT_SEED) -> Compared:
         return compared(planned.task.encode(reward, items, seed=seed, progress=ui.pictures(name)), reward)
@@ -226,7 +221,7 @@ def open_test(prepared: Prepared, searched: SearchedRun, journal: Journal, ui: S
             journal.append(name, template=template, hits=hits)
         if note := _seen_before(prepared, items):
             about = prepared.config
-            check = check_command(about.data, about.class_names, about.labels, about.exclude)
+            check = check_command(about.data, about.exclude)
             ui.warn(f"{note}; `{check}` lists copies")
         if name == "test":
             for measure, other in planned.task.other_measures(prepared.clip, class_names, prepared.store).items():

@@ -7,7 +7,6 @@ the result when it is shown.
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -19,20 +18,16 @@ import yaml
 from ipo_prompts.experiments.run.advice import (
     advice,
     commands_to_use,
-    stays,
-    untested_advice,
     weak,
 )
 from ipo_prompts.experiments.run.comparison import seen_before, verdict
 from ipo_prompts.experiments.run.config import RunConfig
-from ipo_prompts.experiments.run.result import RunResult, Untested
+from ipo_prompts.experiments.run.result import RunResult
 from ipo_prompts.experiments.run.scores import (
-    Added,
     Baselines,
     Comparison,
     HeadFound,
     NamesFound,
-    OffsetsFound,
     OverClasses,
 )
 from ipo_prompts.metrics.classification import FAR
@@ -48,8 +43,8 @@ Place = Literal["terminal", "quiet", "notebook", "headline", "verdict", "warning
 `terminal` is the terminal at the end of a run, `quiet` is the terminal with `--quiet`, and `notebook` is a notebook.
 
 The other places are on the page. A `headline` stands in place of the template, and a `verdict` stands below it. A
-`warning` is shown as a warning, and `rows` are rows with a label. Further down on the page, `sure` says
-how sure the numbers are, and `compared` says what the template is compared with.
+`warning` is shown as a warning, and `rows` are rows with a label. Further down on the page, `sure` says how sure the
+numbers are, and `compared` says what the template is compared with.
 """
 
 
@@ -83,28 +78,21 @@ def told(result: RunResult, config: RunConfig | None, folder: Path) -> Iterator[
         config: the configuration of the run; None if only a result is at hand: then no run is repeated.
         folder: the run directory, as it stands in commands.
     """
-    if found := result.untested:
-        yield Line(("terminal", "quiet", "notebook", "verdict"), result.verdict)
-        yield Line(("terminal", "quiet", "notebook", "compared"), untested_in_words(found, stays(result)))
-        yield Line(("terminal", "notebook", "rows"), untested_advice(result), "advice")
-    else:
-        yield from _verdict(result)
-        yield from _sure(result)
-        for capability in (_baselines, _names, _offsets, _head):
-            yield from capability(result)
-        text, command = advice(result, config, folder)
-        yield Line(("terminal", "rows"), text, "advice", command)
-    yield from _domain(result, folder)
+    yield from _verdict(result)
+    yield from _sure(result)
+    for capability in (_baselines, _names, _head):
+        yield from capability(result)
+    text, command = advice(result, config, folder)
+    yield Line(("terminal", "rows"), text, "advice", command)
+    yield from _domain(result)
     if result.stopped:
         yield Line(("warning", "notebook"), f"The search was stopped early: {result.stopped}.")
     if result.strategy.name == "compose" and (whole := kept_whole(result.initial_template)):
         yield Line(("compared", "notebook"), whole)
     yield Line(("terminal",), _cost(result, config), "cost")
-    more = "; labels.csv has the class that the template names for every picture" if result.untested else ""
-    yield Line(("terminal",), f"{folder}   (open {REPORT} in it{more})", "run directory")
-    places: tuple[Place, ...] = ("terminal", "notebook", "rows") if result.untested else ("terminal", "rows")
+    yield Line(("terminal",), f"{folder}   (open {REPORT} in it)", "run directory")
     for label, parts in commands_to_use(result, folder).items():
-        yield Line(places, "", label, parts)
+        yield Line(("terminal", "rows"), "", label, parts)
 
 
 def _verdict(result: RunResult) -> Iterator[Line]:
@@ -213,19 +201,18 @@ def baselines_in_words(found: Baselines, best: float) -> str:
     return words
 
 
-def _domain(result: RunResult, folder: Path) -> Iterator[Line]:
-    """Yield which domain word the template says; if it says none, the best template with one, and what to type."""
+def _domain(result: RunResult) -> Iterator[Line]:
+    """Yield which domain word the template says; if it says none, the best template with one."""
     words, best = result.strategy.domain, result.strategy.best_of_domain
     if not words or best is None:
         return
-    places: tuple[Place, ...] = ("terminal", "rows", "notebook") if result.untested else ("rows", "notebook")
+    places: tuple[Place, ...] = ("rows", "notebook")
     if taken := words_said(result.template, words):
         told = several([f"{word.text!r}, from {SOURCES[word.source]}" for word in taken])
         yield Line(places, f"the template says {told}", "domain words")
         return
     told = f"{domain_in_words(words)}; none is in the template, and the best template with one is {best}"
-    use = (f"ipo predict {shlex.quote(str(folder))}", f"--template {shlex.quote(best)}", "PICTURES")
-    yield Line(places, told, "domain words", use if result.untested else ())
+    yield Line(places, told, "domain words")
 
 
 def _names(result: RunResult) -> Iterator[Line]:
@@ -268,38 +255,6 @@ def _to_type(names: tuple[str, ...]) -> str:
 
 def _gained(gain: float, error: float | None) -> str:
     return f"{points(gain)} points{'' if error is None else f' (standard error {100 * error:.1f})'}"
-
-
-def _offsets(result: RunResult) -> Iterator[Line]:
-    if found := result.offsets:
-        if found.gain is not None:
-            added, kept = found.sealed["test"].template, "kept" if found.kept else "not kept"
-            text = f"{kept}: they add {points(added.difference)} points {between(added)}"
-            yield Line(("terminal", "rows"), text, "offsets")
-        same = result.scores["test"].difference.outcome == "same templates"
-        yield Line(("compared",), offsets_in_words(found, same))
-
-
-def offsets_in_words(found: OffsetsFound, same: bool) -> str:
-    """Say how much offsets add to the template; `same` says whether it is the initial template."""
-    how = "no words; labels only to weigh classes the same" if found.weighed else "no labels, no words"
-    offsets = f"{found.kind} offsets ({how})"
-    would = "; on new classes ".join(_added(added, found.kept, same) for added in found.sealed.values())
-    for_ = ""
-    if found.gain is not None:
-        for_ = f"{_gained(found.gain, found.standard_error)} on selection pictures left out of the choice"
-    if found.kept:
-        return f"Every score is with {offsets}. They gained {for_}; without them the same template would have {would}."
-    asked = f" They were asked for and not kept: they gained {for_}." if for_ else ""
-    return f"With {offsets} the same template would have {would}.{asked}"
-
-
-def _added(added: Added, kept: bool, same: bool) -> str:
-    here, initial = ((one.without if kept else one.with_) for one in (added.template, added.initial))
-    gain = points(added.template.difference)
-    added_by = f"they add {gain}" if kept else f"{gain} over the template without offsets"
-    beside = "" if same else f", the initial template {100 * initial.value:.1f} %"
-    return f"{share(here)} ({added_by}){beside}"
 
 
 def _head(result: RunResult) -> Iterator[Line]:
@@ -349,24 +304,6 @@ def head_in_words(found: HeadFound) -> str:
         more = f" and {len(found.without) - NAMED} more" if len(found.without) > NAMED else ""
         text += f". Words alone decide for classes without labelled pictures: {', '.join(found.without[:NAMED])}{more}"
     return f"{text}. The verdict is about the template alone."
-
-
-def untested_in_words(found: Untested, kept: bool) -> str:
-    """Say for how many pictures the template, and centring, predict another class than the initial template.
-
-    `kept` says whether the initial template stays; if so, only centring is compared with it.
-    """
-
-    def of_all(count: int) -> str:
-        return f"{count:,} of {found.pictures:,} pictures ({100 * count / found.pictures:.0f} %)"
-
-    by_mean = f"centring, which needs no words, changes the labels of {of_all(found.changed_by_mean)}"
-    if kept:
-        return f"Beside the initial template: {by_mean}."
-    return (
-        f"The template changes the labels of {of_all(found.changed)}; its rival, {by_mean}. The two differ on "
-        f"{of_all(found.apart)}."
-    )
 
 
 def _cost(result: RunResult, config: RunConfig | None) -> str:

@@ -12,7 +12,6 @@ REWARDS = Registry(
     {
         "classification": "base:Classification",
         "retrieval": "retrieval:Retrieval",
-        "fit": "base:FitTask",
     },
     default="classification",
     own="base:own_reward",

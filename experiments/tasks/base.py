@@ -159,13 +159,6 @@ class Classification(Task):
     measure = "accuracy"
 
 
-class FitTask(Task):
-    """Scores templates with `Fit`, which is not an accuracy. This is the default task of a run without labels."""
-
-    made = "ipo_prompts.programs.optimizer:fit_reward"
-    measure = "fit"
-
-
 MEMBERS = ("problem", "examples", "score")
 """The members that a reward class must have. `class_names` is not among them: usually only its objects have it."""
 TASK_MEMBERS = ("made", "measure")

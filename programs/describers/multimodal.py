@@ -8,7 +8,6 @@ import io
 import logging
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import dspy
@@ -20,7 +19,7 @@ from ipo_prompts.metrics.clock import BudgetReached
 from ipo_prompts.metrics.errors import InputError, did_you_mean, silent
 from ipo_prompts.metrics.features import FeatureStore
 from ipo_prompts.metrics.pictures import Picture
-from ipo_prompts.programs.describers.interrogator import FitInterrogator, Interrogator
+from ipo_prompts.programs.describers.interrogator import Interrogator
 from ipo_prompts.programs.lm.ledger import explain
 from ipo_prompts.programs.lm.recording import Recorder
 from ipo_prompts.programs.lm.replies import BoundedChatAdapter
@@ -227,8 +226,7 @@ def by_clip(
     if vocabulary == "none":
         return None
     clip, phrases = store.clip, Vocabulary.load(vocabulary)
-    kind = FitInterrogator if name == "fit" else partial(Interrogator, greedy=name == "clip-greedy")
-    describer = kind(clip, phrases, store=store)
+    describer = Interrogator(clip, phrases, greedy=name == "clip-greedy", store=store)
     return Describing("the CLIP", pictures, lambda recorder: (describer, None))
 
 

@@ -15,7 +15,7 @@ from ipo_prompts.metrics.files import read_yaml
 from ipo_prompts.metrics.template import BASELINE, problem
 from ipo_prompts.programs.templates.phrases import VocabularyName
 
-BY_CLIP = ("clip", "clip-greedy", "fit")
+BY_CLIP = ("clip", "clip-greedy")
 """Names of the describers that ask no language model."""
 LIMITS = frozenset({"budget_usd", "budget_tokens", "max_minutes"})
 """The settings that may change when a search is resumed. After a stop by a limit, a larger limit lets it go on."""
@@ -51,12 +51,6 @@ class SearchSettings(BaseModel):
         "frequent words of English; none: no phrases",
     )
     seed: int = Field(0, ge=0, description="seed of the draw of pictures and of the language model")
-    offsets: Literal["none", "centring", "prior"] = Field(
-        "none",
-        description="one number for each class, added to its logits. centring: subtract the mean picture feature; "
-        "prior: shift the logits until all classes are predicted equally often. Offsets are kept only if selection "
-        "pictures show a gain",
-    )
     names: Literal["given", "search"] = Field(
         "given",
         description="search: try other class names, from WordNet and lm, in the chosen template. New names are taken "

@@ -38,7 +38,7 @@ def run(capfd: pytest.CaptureFixture[str], *more: str) -> Ended:
 def test_all_of_it_is_used_for_what_it_can_be(place: Path, capfd: pytest.CaptureFixture[str]) -> None:
     refused = run(capfd)
     assert refused.code == 2 and """'empty'; add some, or leave them out with 'exclude=["empty"]'.""" in refused.err
-    ended = run(capfd, 'exclude=["empty"]', "offsets=centring")
+    ended = run(capfd, 'exclude=["empty"]')
     assert ended.code == 0, ended.err
     result = load_result(place / "run")
     assert "searching without a language model (strategy list) on 11 pictures of 5 classes; 5 more choose" in ended.err
@@ -52,8 +52,6 @@ def test_all_of_it_is_used_for_what_it_can_be(place: Path, capfd: pytest.Capture
     page = (place / "run" / "report.html").read_text(encoding="utf-8")
     assert "If each of the 4 tested classes counts the same" in page.replace("\u00a0", " ")
     assert "Untested, with no picture in the test" in page
-    assert result.offsets is not None and result.offsets.weighed
-    assert "labels only to weigh classes the same" in page.replace("\u00a0", " ")
 
 
 def test_the_command_that_doubles_the_shots_runs_and_uses_so_many_more(
@@ -81,8 +79,6 @@ def test_where_no_class_has_three_pictures_nothing_is_held_back(place: Path, cap
             picture.unlink()
     ended = run(capfd, "exclude=[empty]")
     assert ended.code == 0 and "selection" not in load_result(place / "run").scores
-    refused = run(capfd, "exclude=[empty]", "offsets=centring", "--out=other")
-    assert refused.code == 2 and "and no pictures are held back" in refused.err
     assert load_data("folder:things", seed=0, exclude=["empty"]).val == ()
 
 

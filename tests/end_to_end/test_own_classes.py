@@ -319,16 +319,14 @@ def test_a_whole_task(capfd: pytest.CaptureFixture[str], folder: Path) -> None:
 def test_what_a_reward_can_is_asked_of_its_class_and_not_of_its_name(
     capfd: pytest.CaptureFixture[str], folder: Path
 ) -> None:
-    """A measure of the logits takes offsets and other names; names are looked for, and pictures join, for accuracy."""
+    """A measure of the logits takes other names; names are looked for, and pictures join, for accuracy."""
     ended = optimize(
         capfd,
         "reward=examples.macro_f1:MacroF1",
         "strategy=waves:Words",
-        "offsets=centring",
         "class_names={cat: kitty}",
     )
     assert ended.code == 0, ended.err
-    assert result(folder / "run")["offsets"]["kind"] == "centring"
     page = re.sub("<[^>]*>", "", run_page(read_run(folder / "run")))
     assert "templates were found by the strategy waves:Words." in page
     assert "written by" not in page and "percent of pictures labelled correctly" not in page
@@ -358,11 +356,6 @@ def test_templates_are_evaluated_by_any_reward(
     assert first.endswith("a photo of a <CLASS>.") and second.endswith("a sketch of a <CLASS>.")
 
 
-def test_a_reward_that_does_not_fit_the_pictures_evaluates_nothing(capfd: pytest.CaptureFixture[str]) -> None:
-    ended = ipo(capfd, "evaluate", "--data", "folder:pets", "reward=fit", "--template", "a photo of a <CLASS>.")
-    assert ended.code == 2 and "reward=fit is for pictures without labels" in ended.sentence
-
-
 # --- what is wrong with it
 
 
@@ -384,7 +377,7 @@ def test_a_reward_that_does_not_fit_the_pictures_evaluates_nothing(capfd: pytest
         ("reward=mine:Other", "reward=mine:Other cannot be used: TypeError: "),
         ("reward=tasks:Bare", "reward=tasks:Bare has no measure; see ipo docs own-reward"),
         ("reward=tasks:FarOff", "reward=tasks:FarOff cannot be used: ModuleNotFoundError: No module named 'nowhere'."),
-        ("reward=segmentation", "there are: classification, retrieval, several, fit, or MODULE:CLASS of your own."),
+        ("reward=segmentation", "there are: classification, retrieval, several, or MODULE:CLASS of your own."),
         ("strategy=mine:Plain", "strategy=mine:Plain has no ask; see ipo docs strategies"),
         ("strategy=waves:Asks", "the strategy 'waves:Asks' asks a language model and lm=none names none"),
         ("reward=broken:Mine", "broken.py, line 2: ZeroDivisionError: division by zero."),

@@ -12,7 +12,6 @@ from ipo_prompts.metrics.calibration import softmax
 from ipo_prompts.metrics.classification import ClipReward
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.head import Head
-from ipo_prompts.metrics.offsets import PriorOffsets
 from ipo_prompts.metrics.template import named
 from ipo_prompts.programs.classifier import TemplateClassifier
 
@@ -23,10 +22,9 @@ def test_all_that_is_linear_is_one_matrix_and_a_bias(clip: Clip) -> None:
     pictures = [item.picture for item in load_data("embedded", seed=0).test[:40]]
     features = clip.encode_pictures(pictures)
     program = TemplateClassifier(clip, NAMES, [("a dark <CLASS>.", 2.0), ("a <CLASS>.", 1.0)])
-    program.offsets = PriorOffsets(np.array([1, -2, 3], dtype=np.float32))
     program.temperature = 2.0
     head = program.head()
-    by_hand = (clip.logit_scale * features @ program.class_embeddings().T + [1, -2, 3]) / 2
+    by_hand = (clip.logit_scale * features @ program.class_embeddings().T) / 2
     np.testing.assert_allclose(head.probabilities(features), softmax(by_hand), atol=1e-5)
     assert head.probabilities(features).tobytes() == program.probabilities(pictures).tobytes()
     cosines, margins = head.margins(features)

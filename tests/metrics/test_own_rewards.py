@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import dspy
 import numpy as np
 import pytest
 
@@ -16,7 +15,6 @@ from ipo_prompts.experiments.data import Draw, draw, load_data
 from ipo_prompts.experiments.tasks import REWARDS
 from ipo_prompts.metrics.classification import ClipReward, EncodedPictures, losses_of
 from ipo_prompts.metrics.clip import Clip
-from ipo_prompts.metrics.offsets import fitted
 from ipo_prompts.metrics.reward import Judged, Score, pseudo_values
 from ipo_prompts.metrics.scale import Scale
 from ipo_prompts.metrics.template import imagenet_templates
@@ -46,13 +44,11 @@ class Softer(ClipReward):
 
 
 class Doubtful(ClipReward):
-    """No labels: how sure the CLIP is, in nats, none of them above 0."""
+    """How sure the CLIP is, in nats, none of them above 0."""
 
-    takes = "no label"
     scale = Scale(low=-10, high=0, word=0.01, percent=False)
 
     def judge(self, logits: Any, pictures: EncodedPictures) -> Judged:
-        assert pictures.labels is None
         return Judged(-losses_of(logits, logits.argmax(axis=1)))
 
 
@@ -97,7 +93,7 @@ OWN: dict[str, Callable[[Clip, Sequence[str]], Any]] = {
     "the page's": of_the_page,
     "missed": Missed,
     "by logits": Softer,
-    "no labels": Doubtful,
+    "below zero": Doubtful,
     "several labels": AveragePrecision,
 }
 
@@ -130,11 +126,6 @@ def lopsided(drawn: Draw) -> list[Any]:
     return [e for i, e in enumerate(drawn.examples("search")) if e.label not in rare or i % 3 == 0]
 
 
-def told(reward: Any, example: Any) -> Any:
-    """Return an example with what the reward takes as its label."""
-    return dspy.Example(image=example.image) if getattr(reward, "takes", "") == "no label" else example
-
-
 def check_scoring_is_alike(reward: Any, units: Any, templates: list[str]) -> list[Score]:
     looked, scored = ScoreKeeper(None, reward).score_only(0, templates, units), reward.score(templates, units)
     assert [score.template for score in looked] == [score.template for score in scored] == templates
@@ -152,35 +143,24 @@ def test_an_own_reward_is_looked_at_with_what_it_is_scored_with(
     name: str, clip: Clip, cache: Path, drawn: Draw, templates: list[str]
 ) -> None:
     reward, plain = OWN[name](clip, drawn.class_names), ClipReward(clip, drawn.class_names)
-    units = reward.examples([told(reward, e) for e in lopsided(drawn)])
+    units = reward.examples(lopsided(drawn))
     looked = check_scoring_is_alike(reward, units, templates)
     others = plain.score_batch(templates, plain.examples(lopsided(drawn)))
     assert any(abs(own.value - other.value) > 1e-3 for own, other in zip(looked, others, strict=True))
 
 
-@pytest.mark.parametrize(
-    ("task", "offsets"),
-    [
-        ("classification", None),
-        ("classification", "mean"),
-        ("classification", "prior"),
-        ("retrieval", None),
-        ("examples.segmentation:Segmentation", None),
-    ],
-)
+@pytest.mark.parametrize("task", ["classification", "retrieval", "examples.segmentation:Segmentation"])
 def test_a_shipped_reward_is_looked_at_with_what_it_is_scored_with(
-    task: str, offsets: Any, clip: Clip, cache: Path, drawn: Draw, templates: list[str]
+    task: str, clip: Clip, cache: Path, drawn: Draw, templates: list[str]
 ) -> None:
     REWARDS.allow(task)
     made = REWARDS.build({"name": task})
     reward = made.reward(clip, drawn.class_names, ClipReward(clip, ["cat"]).store)
     units = made.encode(reward, drawn.search if task in REWARDS else drawn.search[:100], seed=0).units
-    if offsets:
-        units = replace(units, offsets=fitted(offsets, units.features))
     check_scoring_is_alike(reward, units, templates if task == "classification" else templates[::3])
 
 
-@pytest.mark.parametrize("name", ["the page's", "by logits", "no labels", "missed"])
+@pytest.mark.parametrize("name", ["the page's", "by logits", "below zero", "missed"])
 def test_a_part_is_looked_at_with_what_it_is_scored_with(
     name: str, clip: Clip, cache: Path, drawn: Draw, templates: list[str]
 ) -> None:
@@ -188,12 +168,12 @@ def test_a_part_is_looked_at_with_what_it_is_scored_with(
     reward, kept = OWN[name](clip, drawn.class_names), list(range(0, len(drawn.class_names), 3))[::-1]
     given = lopsided(drawn)
     names = [drawn.class_names[i] for i in kept]
-    units = reward.examples([told(reward, e) for e in given])
+    units = reward.examples(given)
     chosen = [i for i, e in enumerate(given) if e.label in names]
     part = units.part(chosen, kept)
     looked = check_scoring_is_alike(reward, part, templates[::4])
     smaller = OWN[name](clip, names)
-    alone = smaller.score(templates[::4], smaller.examples([told(smaller, given[i]) for i in chosen]))
+    alone = smaller.score(templates[::4], smaller.examples([given[i] for i in chosen]))
     for one, other in zip(looked, alone, strict=True):
         np.testing.assert_allclose(one.hits, other.hits, atol=1e-5)
         assert one.predictions.tolist() == other.predictions.tolist()
@@ -201,12 +181,12 @@ def test_a_part_is_looked_at_with_what_it_is_scored_with(
     assert len(check_scoring_is_alike(reward, some, templates[:3])[0].hits) == len(chosen[::2])
 
 
-@pytest.mark.parametrize("name", ["no labels", "several labels"])
+@pytest.mark.parametrize("name", ["below zero", "several labels"])
 def test_a_search_without_a_label_a_picture_goes_up(name: str, clip: Clip, cache: Path, drawn: Draw) -> None:
     """The values are no fractions there, and no accuracy here: looks and choice go by them alike."""
     reward = OWN[name](clip, drawn.class_names)
     # A third of the pictures: pseudo-values take as many evaluations as there are pictures.
-    sets = ([told(reward, e) for e in drawn.examples(part)[::3]] for part in ("search", "selection"))
+    sets = (drawn.examples(part)[::3] for part in ("search", "selection"))
     program = IPO(reward=reward, describer="none", steps=2).compile(
         TemplateClassifier(clip, drawn.class_names), trainset=next(sets), valset=next(sets)
     )

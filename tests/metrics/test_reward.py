@@ -27,7 +27,6 @@ from ipo_prompts.metrics.classification import (
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.features import FeatureStore
-from ipo_prompts.metrics.offsets import CentringOffsets
 from ipo_prompts.metrics.reward import EmbeddingReward, Judged, Score, by_embeddings, pseudo_values, scale_of
 from ipo_prompts.metrics.scale import FRACTION
 from ipo_prompts.metrics.template import BASELINE
@@ -82,8 +81,6 @@ def test_logits_are_scaled_cosines_plus_the_bias() -> None:
     found = logits_of(model, rows, classes)
     np.testing.assert_allclose(found, [[-2.5, 7.5, -12.5], [5.5, 3.5, -8.5]], rtol=1e-6)
     assert found.dtype == np.float32
-    offsets = np.array([1.0, 2.0, -4.0], dtype=np.float32)
-    np.testing.assert_allclose(logits_of(model, rows, classes, offsets), found + offsets)
 
 
 def test_the_place_of_the_right_class_is_counted_from_the_highest_logit() -> None:
@@ -176,19 +173,14 @@ def test_ties_go_to_the_lowest_label(clip: Clip, tmp_path: Path) -> None:
     assert score.losses == pytest.approx(np.log(3), abs=1e-5)
 
 
-def test_groups_and_features_of_ones_own_are_kept_whatever_the_labels_are(clip: Clip) -> None:
-    class Unlabelled(ClipReward):
-        takes = "no label"
-
+def test_groups_and_features_of_ones_own_are_kept(clip: Clip) -> None:
     features = np.eye(2, clip.width, dtype=np.float32)
-    for kind, labels in ((ClipReward, ("cat", "dog")), (Unlabelled, (None, None))):
-        fields = [{"features": row, "label": label} for row, label in zip(features, labels, strict=True)]
-        without = [dspy.Example(**one) for one in fields]
-        grouped = [one.copy(group=name) for one, name in zip(without, ("a", "b"), strict=True)]
-        reward = kind(clip, ["cat", "dog"])
-        assert reward.examples(without).groups is None
-        assert reward.examples(grouped).groups == ("a", "b")
-        assert reward.examples(grouped).features.tobytes() == features.tobytes()
+    without = [dspy.Example(features=row, label=name) for row, name in zip(features, ("cat", "dog"), strict=True)]
+    grouped = [one.copy(group=name) for one, name in zip(without, ("a", "b"), strict=True)]
+    reward = ClipReward(clip, ["cat", "dog"])
+    assert reward.examples(without).groups is None
+    assert reward.examples(grouped).groups == ("a", "b")
+    assert reward.examples(grouped).features.tobytes() == features.tobytes()
 
 
 def test_rounding_makes_no_loss_negative() -> None:
@@ -388,11 +380,9 @@ def test_a_part_of_a_part_knows_its_classes() -> None:
 
 def test_a_part_in_another_order_of_classes_counts_them_in_that_order() -> None:
     features, labels = np.eye(4, dtype=np.float32), np.array([0, 1, 2, 2])
-    offsets = CentringOffsets(np.ones(4, dtype=np.float32))
-    pictures = EncodedPictures(features, labels, offsets=offsets, classes=(4, 7, 9))
+    pictures = EncodedPictures(features, labels, classes=(4, 7, 9))
     found = pictures.part([3, 0], [2, 0])
     assert (found.labels.tolist(), found.classes) == ([0, 1], (9, 4))
-    assert found.offsets is offsets
 
 
 def test_a_hook_of_one_reward_alone_decides_as_one_of_its_class(reward: ClipReward) -> None:

@@ -11,7 +11,7 @@ from ipo_prompts.metrics.calibration import cross_entropies
 from ipo_prompts.metrics.classification import EncodedPictures
 from ipo_prompts.metrics.sampling import Numbers
 from ipo_prompts.programs import naming
-from ipo_prompts.programs.naming import choose_names, find_names, suggest
+from ipo_prompts.programs.naming import choose_names, find_names
 
 
 def pictures_of(logits: np.ndarray, labels: list[int]) -> tuple[np.ndarray, EncodedPictures]:
@@ -116,32 +116,6 @@ def test_two_classes_never_share_a_text() -> None:
     chosen = choose_names(texts, [[0, 2], [1, 2]], pictures, seed=0)[0].tolist()
     assert sorted(chosen) != [2, 2]
     assert 2 in chosen
-
-
-def test_without_labels_a_name_is_suggested_that_fits_all_pictures_and_is_nearer_to_its_own() -> None:
-    """Texts 0 and 1 are given; 2 fits better; 3 fits better still, and is far from the picture that class 0 has."""
-    texts, pictures = pictures_of(np.array([[1.0, -1, 2, -4], [-1, 1, -2, 4]]), [0, 0])
-    features = pictures.features + 7  # which the mean picture takes off
-    (one,) = suggest(texts, [[0, 3, 2], [1]], features)
-    given = np.log(np.exp(1) + np.exp(-1))
-    rise = (np.log(np.exp(2) + np.exp(-1)) + np.log(np.exp(-2) + np.exp(1))) / 2 - given
-    assert (one.label, one.row, one.pictures) == (0, 2, (0,)) and one.rise == pytest.approx(rise, rel=1e-5)
-    assert suggest(texts, [[0, 3], [1]], features) == []
-    pictures.features[:, 2] = [1.1, -1.1]  # a little nearer
-    assert suggest(texts, [[0, 2], [1]], pictures.features) == []
-
-
-def test_several_suggestions_begin_with_what_raises_fit_most_and_show_the_nearest_pictures() -> None:
-    """Seven classes of four pictures; each has another name, and those of later classes lift their pictures more."""
-    labels = np.repeat(np.arange(7), 4)
-    given = 5.0 * np.eye(7)[labels]
-    other = given.copy()
-    for label in range(7):
-        other[labels == label, label] += 1 + 0.3 * label + 0.1 * np.array([0, 2, 1, 3])
-    texts, pictures = pictures_of(np.hstack([given, other]), labels.tolist())
-    found = suggest(texts, [[label, label + 7] for label in range(7)], pictures.features)
-    assert [(one.label, one.row) for one in found] == [(label, label + 7) for label in (6, 5, 4, 3, 2)]
-    assert [one.pictures for one in found[:2]] == [(27, 25, 26), (23, 21, 22)]
 
 
 def test_a_name_that_one_class_leaves_is_free_for_the_next(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,7 +24,6 @@ from ipo_prompts.metrics.classification import ClipReward, EncodedPictures, logi
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.features import FeatureStore
-from ipo_prompts.metrics.offsets import PriorOffsets
 from ipo_prompts.metrics.pictures import Picture
 from ipo_prompts.metrics.template import ClassName, check_count
 from ipo_prompts.programs.classifier import TemplateClassifier
@@ -293,11 +292,11 @@ def test_renamed_classes_keep_their_labels_templates_and_reading_and_lose_what_w
     clip: Clip, file: Path, tmp_path: Path
 ) -> None:
     program = TemplateClassifier(clip, NAMES, ENSEMBLE)
-    program.background, program.temperature, program.offsets = "as-is", 2.0, PriorOffsets(np.ones(3, dtype=np.float32))
+    program.background, program.temperature = "as-is", 2.0
     program.rename(["kitten", "puppy", "sundae"])
     assert (program.labels, program.class_names) == (NAMES, ("kitten", "puppy", "sundae"))
     assert (program.templates, program.background) == (tuple(ENSEMBLE), "as-is")
-    assert (program.temperature, program.offsets) == (1.0, None)
+    assert program.temperature == 1.0
     answer = program(image=file)
     assert answer.label in NAMES and set(answer.scores) == set(NAMES)
     alone = TemplateClassifier(clip, ["kitten", "puppy", "sundae"], ENSEMBLE)
@@ -456,7 +455,7 @@ def test_the_template_is_the_instructions(clip: Clip, file: Path) -> None:
 
 def test_an_equal_signature_keeps_all_that_was_fitted(clip: Clip) -> None:
     program = TemplateClassifier(clip, NAMES, ENSEMBLE)
-    program.temperature, program.offsets = 2.0, PriorOffsets(np.zeros(3, dtype=np.float32))
+    program.temperature = 2.0
     before = program.state
     for same in (program.template, f" '{program.template}'\n"):
         assign(program, same)

@@ -10,7 +10,6 @@ import pytest
 
 from ipo_prompts.metrics.classification import ClipReward, EncodedPictures
 from ipo_prompts.metrics.clip import Clip
-from ipo_prompts.metrics.offsets import CentringOffsets, PriorOffsets
 from ipo_prompts.programs import naming
 from ipo_prompts.programs.naming import search_names
 from ipo_prompts.programs.record.score_keeper import ScoreKeeper
@@ -34,7 +33,6 @@ def told(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def asked(
     clip: Clip,
-    offsets: Any = None,
     groups: tuple[str, ...] | None = None,
     lm: Any = None,
     also_fit: Sequence[str] = (),
@@ -45,7 +43,7 @@ def asked(
     parts = [EncodedPictures(features[rows], np.array([0, 1]), groups) for rows in (slice(2), slice(2, 4))]
     more = SearchSettings(names="search", **settings)
     with pytest.raises(Asked) as caught:
-        search_names(more, reward, TEMPLATES, parts, offsets, ScoreKeeper(None, reward), lm=lm, task="pets")
+        search_names(more, reward, TEMPLATES, parts, ScoreKeeper(None, reward), lm=lm, task="pets")
     return caught.value.args
 
 
@@ -56,14 +54,6 @@ def test_pictures_of_both_parts_decide_and_share_no_draw(clip: Clip) -> None:
     assert len(set(pictures.groups)) == 4
     variants = asked(clip, groups=("x", "x"))[2].groups
     assert variants[0] == variants[1] != variants[2] == variants[3]
-
-
-def test_offsets_of_a_mean_are_taken_off_and_those_of_classes_are_not(clip: Clip) -> None:
-    plain = asked(clip)[2].features
-    mean = np.full(plain.shape[1], 0.25, dtype=np.float32)
-    moved = asked(clip, CentringOffsets(mean))[2].features
-    np.testing.assert_allclose(moved, plain - clip.logit_scale * mean, rtol=1e-5)
-    assert asked(clip, PriorOffsets(np.array([1.0, -1.0], dtype=np.float32)))[2].features.tolist() == plain.tolist()
 
 
 def test_a_name_has_to_fit_each_template_and_to_be_none_of_the_new_classes(

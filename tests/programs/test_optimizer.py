@@ -533,7 +533,7 @@ def test_a_list_and_the_names_of_describers_are_taken(reward: ClipReward, sets: 
     assert described("clip-greedy") == described(Interrogator(reward.clip, greedy=True)) != ()
 
 
-@pytest.mark.parametrize("describer", ["clip", "clip-greedy", "fit"])
+@pytest.mark.parametrize("describer", ["clip", "clip-greedy"])
 def test_the_clip_describes_pictures_with_the_features_that_the_reward_keeps(
     describer: Any, reward: ClipReward, sets: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -551,19 +551,6 @@ def test_a_describer_that_only_classifies_asks_nothing(compiled: Compiled, clip:
     assert compiled(strategy=["a <CLASS>"], describer=SimpleNamespace(__call__=None).__call__).search.descriptions == ()
 
 
-@pytest.mark.parametrize("kind", ["centring", "prior"])
-def test_offsets_that_are_kept_are_saved_and_loaded(
-    kind: Any, compiled: Compiled, clip: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("ipo_prompts.programs.running.cross_fitted_difference", lambda *of: (0.2, 0.1))
-    program = compiled(strategy=["a dark <CLASS>."], offsets=kind)
-    program.save(str(tmp_path / "saved.json"))
-    loaded = TemplateClassifier.from_file(tmp_path / "saved.json", clip)
-    assert program.offsets is not None and loaded.dump_state() == program.dump_state()
-    monkeypatch.setattr("ipo_prompts.programs.running.cross_fitted_difference", lambda *of: (0.1, 0.2))
-    assert compiled(strategy=["a dark <CLASS>."], offsets=kind).offsets is None
-
-
 def test_a_program_has_the_names_found_and_answers_with_those_of_its_examples(
     compiled: Compiled, clip: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

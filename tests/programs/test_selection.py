@@ -20,10 +20,7 @@ from ipo_prompts.programs.selection import (
     Choice,
     HeldBack,
     ScoreTable,
-    best_first,
     choose_winner,
-    cross_fitted,
-    cross_fitted_difference,
     folds,
     shortest,
     shrunken_gain,
@@ -57,7 +54,6 @@ def choose(
     units: Units = INDEPENDENT,
     held_back: Units = INDEPENDENT,
     how: str = "held-back",
-    lead: float = 0.0,
 ) -> Choice:
     """Choose among the scores of each part, the initial template's first."""
     initial, *others = search.values()
@@ -67,7 +63,7 @@ def choose(
     scored = None
     if selection is not None:
         scored = HeldBack(held_back, lambda templates: [selection[template] for template in templates])
-    return choose_winner(how, history, units, scored, lead)
+    return choose_winner(how, history, units, scored)
 
 
 def part(**hits: Hits) -> dict[str, Score]:
@@ -85,21 +81,6 @@ def test_a_gain_of_more_than_one_standard_error_is_taken() -> None:
 def test_a_gain_of_just_one_standard_error_keeps_the_initial_template() -> None:
     # Differences 1, 0, 0, 0: mean 1/4, variance of the mean (9/16 + 3/16) / 3 / 4 = 1/16.
     assert choose(part(initial=[0] * 4, other=[1, 0, 0, 0])) == Choice("initial", True, None, None, SEARCHED)
-
-
-@pytest.mark.parametrize("how", ["held-back", "search"])
-def test_within_the_lead_the_initial_template_stays_however_sure_the_gain(how: str) -> None:
-    both = part(initial=[1.0, 2.0, 3.0, 4.0], other=[1.5, 2.5, 3.5, 4.5])  # by 1/2 on every unit
-    assert not choose(both, how=how, lead=0.49).kept_initial
-    assert choose(both, how=how, lead=0.5).kept_initial
-    assert choose(both, both, how=how, lead=0.5).kept_initial
-
-
-def test_a_shorter_template_that_is_as_good_must_have_the_lead_too() -> None:
-    # They gain 1.5 and 1 on average; the difference 3, -1, 0, 0 has the mean 1/2 and the error sqrt(9 / 3 / 4) = 0.87.
-    hits = {"initial": [1.0, 2.0, 3.0, 4.0], "a b c": [3.0, 2.0, 6.0, 5.0], "a b": [0.0, 3.0, 6.0, 5.0]}
-    assert choose(part(**hits), lead=0.9).template == "a b"
-    assert choose(part(**hits), lead=1.1).template == "a b c"
 
 
 @pytest.mark.parametrize("other", [[0, 0, 0, 0], [1, 1, 1, 1]])
@@ -153,7 +134,6 @@ def test_the_place_of_the_right_class_says_more_than_a_hit() -> None:
     """No template names a picture; one of them nearly does."""
     both = placed(initial=[9, 8, 9, 8], nearer=[2, 2, 2, 3])
     assert choose(both).template == "nearer"
-    assert choose(both, lead=0.5).kept_initial  # which is in hits
     assert choose({name: replace(one, places=None) for name, one in both.items()}).kept_initial
 
 
@@ -295,14 +275,6 @@ def test_the_other_folds_take_part_in_the_choice_that_judges_one() -> None:
     assert choose(search, selection) == Choice("right", False, pytest.approx(0.8), pytest.approx(0.2), POOLED)
 
 
-def test_the_choice_that_judges_a_fold_needs_the_lead_too() -> None:
-    # All nine units: (4 · 0.44 + 5 · 0.55) / 9 = 0.501; without one of the five: (4 · 0.44 + 4 · 0.55) / 8 = 0.495.
-    search = part(initial=np.zeros(4), other=np.full(4, 0.44))
-    selection = part(initial=np.zeros(5), other=np.full(5, 0.55))
-    assert choose(search, selection, lead=0.5) == Choice("other", False, 0.0, None, POOLED)
-    assert choose(search, selection, lead=0.49).gain == pytest.approx(0.55)
-
-
 def test_the_choice_that_judges_a_fold_takes_the_shortest_too() -> None:
     # On all units "a b" is right on one less of 16, and three differ: within an error of 0.11.
     search = part(**{"initial": [0] * 11, "a b c": [1] * 10 + [0], "a b": [0] + [1] * 10})
@@ -381,29 +353,6 @@ def test_the_gain_counts_units_and_its_error_draws() -> None:
     assert (found.gain, found.standard_error) == (pytest.approx(2 / 3), pytest.approx(math.sqrt(7 / 108)))
 
 
-def test_two_ways_to_score_are_compared_by_what_each_chooses_without_the_fold() -> None:
-    """Against a way that knows the initial template alone, it is the gain over that; against itself, nothing."""
-    rng = np.random.default_rng(0)
-    rows = {"initial": 0.3, "a": 0.6, "b": 0.5}
-    units = Units(labels=np.repeat(np.arange(10), 4))
-    ours, alone = (
-        tuple(
-            ScoreTable.of(of, [score(name, rng.random(40) < p) for name, p in rows.items()][:many], units)
-            for of in ("search", "selection")
-        )
-        for many in (3, 1)
-    )
-    initial = tuple(
-        ScoreTable.of(of, [score("initial", table.hits[0])], units)
-        for of, table in zip(("search", "selection"), ours, strict=True)
-    )
-    assert cross_fitted_difference(ours, initial) == cross_fitted(*ours)
-    gain, error = cross_fitted_difference(ours, alone)
-    against, same = cross_fitted_difference(alone, ours)
-    assert (gain, error) == (-against, same) and gain > 0
-    assert cross_fitted_difference(ours, ours) == (0.0, None)
-
-
 def test_the_shortest_of_the_equally_good_is_taken() -> None:
     n = 400
     best = np.arange(n) < 200
@@ -440,9 +389,3 @@ def test_what_only_equals_the_initial_template_is_not_taken_for_being_short() ->
     assert difference.mean() < math.sqrt(table(equal).sampling.these(difference).value), "within one standard error"
     assert shortest(table(equal), 1) == 1
     assert shortest(table(better), 1) == 2
-
-
-def test_the_best_on_the_search_units_come_first() -> None:
-    searched = [score("i", [0, 0]), score("bad", [0, 0]), score("good", [1, 1])]
-    selected = [score("i", [0, 0]), score("bad", [1, 1]), score("good", [0, 0])]
-    assert [[one.template for one in part] for part in best_first(searched, selected)] == [["i", "good", "bad"]] * 2

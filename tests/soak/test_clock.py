@@ -37,7 +37,6 @@ BEFORE: dict[str, tuple[Any, str]] = {
     "a question": (Attempts, "ask"),
     "another attempt": (Attempts, "wait_after"),
     "a look": (ScoreKeeper, "score_only"),
-    "whether offsets are kept": (running, "settle_offsets"),
     "other names of the classes": (naming, "search_names"),
     "a question for names": (naming, "ask_for_names"),
     "names that are tried": (naming, "find_names"),
@@ -52,7 +51,6 @@ AFTER: dict[str, tuple[Any, str]] = {
     "a picture on the page": (explain, "thumbnail"),
     "how sure the classifier is": (TemplateClassifier, "calibrate"),
     "margins to tell pictures of none of the classes": (publishing, "calibrate"),
-    "what offsets add": (beside, "what_they_add"),
     "what other names do": (beside, "what_names_do"),
     "what is known without a search": (beside, "baselines"),
     "tables and program in the log of Weights & Biases": (tracking.Tracker, "finish"),
@@ -122,7 +120,7 @@ def timed(
     """Run a job of an hour that has every part, with a cache of its own, until the time is up where a watch says."""
     assert clip.width and text_path(clip.model)  # what a CLIP does once would be looked at once
     pictures, count = copy_pictures(tmp_path / "pictures"), iter(range(1000))
-    words = arguments(pictures, server, "offsets=prior", "names=search", steps=1, strategy="compose")
+    words = arguments(pictures, server, "names=search", steps=1, strategy="compose")
     words[words.index("describer=none")] = "describer=clip"
     monkeypatch.setenv("LITELLM_LOCAL_MODEL_COST_MAP", "True")
     monkeypatch.setenv("OPENAI_API_KEY", KEY)

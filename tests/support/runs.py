@@ -44,7 +44,6 @@ EVENTS = (
     "shortened",
     "test",
     "new",
-    "offsets",
     "names",
     "drawn",
     "opened",

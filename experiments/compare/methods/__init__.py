@@ -34,8 +34,6 @@ METHODS = Registry(
         "ensemble-80": "given:ENSEMBLE_80",
         "best-of-80": "given:BEST_OF_80",
         "vocabulary": "given:VOCABULARY",
-        "centring": "pictures:CENTRING",
-        "prior": "pictures:PRIOR",
         "class-mean": "pictures:CLASS_MEAN",
         "gda": "pictures:GDA",
         "gda-text": "pictures:GDA_TEXT",

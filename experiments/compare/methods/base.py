@@ -15,7 +15,6 @@ from ipo_prompts.metrics.arrays import Floats
 from ipo_prompts.metrics.classification import ClipReward
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import InputError
-from ipo_prompts.metrics.offsets import Fitted as FittedOffsets
 from ipo_prompts.metrics.registry import blaming
 from ipo_prompts.metrics.reward import Reward, by_embeddings, class_embeddings
 from ipo_prompts.metrics.template import check_template
@@ -156,7 +155,7 @@ class Method(ABC):
         is_opponent: whether verdicts compare IPO with the method. Variants of IPO, and wordings that only have a row,
             are no opponents.
         remark: a remark for readers of the row, as a sentence without its full stop; or empty.
-        settles: whether the method can choose class names and offsets at its end, as a search does.
+        settles: whether the method can choose class names at its end, as a search does.
     """
 
     label: str
@@ -294,8 +293,6 @@ class Templates(FittedEmbeddings):
     Attributes:
         search: the outcome of the search that found the templates; None if there was no search.
         names: class → the best name for the class that a search for names found.
-        classes: the classes that were learnt.
-        offsets: the offsets that are added to the logits of `classes`, see `metrics.offsets`; None if there are none.
     """
 
     clip: Clip
@@ -305,8 +302,6 @@ class Templates(FittedEmbeddings):
     shortened: str = ""
     search: SearchEnd | None = field(default=None, compare=False)
     names: Mapping[str, str] = field(default_factory=dict)
-    classes: tuple[str, ...] = ()
-    offsets: FittedOffsets | None = None
 
     def class_embeddings(self, class_names: Sequence[str]) -> Floats:
         """Return the weighted mean of the templates' class embeddings; see `FittedEmbeddings`."""

@@ -1,4 +1,4 @@
-"""Methods that learn something else than text from pictures: a mean to subtract, class means, a discriminant."""
+"""Methods that learn something else than text from pictures: class means, a discriminant."""
 
 from __future__ import annotations
 
@@ -21,50 +21,8 @@ from ipo_prompts.experiments.run.config import RunConfig
 from ipo_prompts.experiments.tasks.base import Encoded
 from ipo_prompts.metrics.arrays import Doubles, Floats
 from ipo_prompts.metrics.blend import Labelled, Way, blend, from_pictures
-from ipo_prompts.metrics.classification import features_of, logits_of
-from ipo_prompts.metrics.offsets import Kind, PriorOffsets, fitted
+from ipo_prompts.metrics.classification import logits_of
 from ipo_prompts.metrics.template import BASELINE, as_read
-
-
-class BaselineWithOffsets(Method):
-    """The baseline template with offsets. It shows how much is gained by undoing a bias; see `metrics/offsets.py`."""
-
-    uses_labels = False
-
-    def __init__(self, kind: Kind, remark: str) -> None:
-        """Make a method with offsets of a kind; `remark` says what they do."""
-        self.label, self._kind = f"the baseline template with {kind}", kind
-        self.remark = (
-            f"{remark}; no label is used, but there are equally many of these pictures in each class, which helps it"
-        )
-
-    def fit(self, lesson: Lesson) -> FittedLogits:
-        """Fit the offsets to the search and selection pictures."""
-        classifying(lesson.prepared.reward)
-        baseline, names = Templates(lesson.clip, ((BASELINE, 1.0),)), lesson.class_names
-        fit = fitted(self._kind, features_of(*lesson.prepared.shown))
-        offsets = fit.settled(lesson.clip, baseline.class_embeddings(names))
-
-        def logits(class_names: Sequence[str]) -> Logits:
-            classes = baseline.class_embeddings(class_names)
-            if isinstance(offsets, PriorOffsets):  # it knows the classes that it was fitted for
-                added = offsets.numbers[places(class_names, names)]
-            else:
-                added = offsets.of(lesson.clip, classes)
-            return lambda features: logits_of(lesson.clip, features, classes, added)
-
-        return FittedLogits(logits)
-
-
-CENTRING = BaselineWithOffsets(
-    "centring",
-    "each class's mean score over the search and selection pictures is taken off the baseline template's scores",
-)
-PRIOR = BaselineWithOffsets(
-    "prior",
-    "the baseline template's scores are shifted until all classes are predicted equally often on the search and "
-    "selection pictures",
-)
 
 
 class FromPictures(Method):

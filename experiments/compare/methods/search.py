@@ -15,11 +15,9 @@ from ipo_prompts.experiments.compare.methods.base import (
     Templates,
     labels_of_a_search,
 )
-from ipo_prompts.experiments.data.draw import hidden
-from ipo_prompts.experiments.data.load import without_labels
 from ipo_prompts.experiments.run.config import RunConfig, differences, nested
 from ipo_prompts.experiments.run.live_view import Ui
-from ipo_prompts.experiments.run.plan import Plan, backends, draw_for, fitting
+from ipo_prompts.experiments.run.plan import Plan, backends, draw_for
 from ipo_prompts.experiments.run.prepared import prepare
 from ipo_prompts.experiments.run.reading import build, is_begun
 from ipo_prompts.experiments.run.result import Chosen
@@ -97,8 +95,7 @@ class LanguageModelSearch(Method):
 
     def labelled_per_class(self, config: RunConfig) -> int:
         """Return how many labelled pictures of each class the method's search sees, by its own configuration."""
-        search = self.search_config(config)
-        return 0 if search.labels == "none" else labels_of_a_search(search)
+        return labels_of_a_search(self.search_config(config))
 
     def differs(self, config: RunConfig) -> str:
         """Return the settings that differ from the published settings, and differences that no setting removes."""
@@ -127,13 +124,10 @@ class LanguageModelSearch(Method):
         plan = lesson.prepared.plan
         data = plan.data
         drawn = draw_for(data, config)
-        if lesson.config.labels == "none":
-            data, drawn = without_labels(data, None), hidden(drawn)
-            config = fitting(config, data)
         prepared = prepare(Plan(config, data, drawn, optimizer, describer, plan.also_fit), ui, lesson.clip)
         with closing(Journal(folder)) as journal:
             searched = search_in(prepared, journal, ui)
-        found, named, settled = searched.result, searched.named, searched.settled
+        found, named = searched.result, searched.named
         events = read(folder)
         budget = _budget(found, events, {"optimizer": optimizer, "describer": describer})
         told = str(recorded_texts(events) or "")
@@ -141,8 +135,6 @@ class LanguageModelSearch(Method):
             winner(lesson, SearchEnd(prepared, found, events), budget),
             shortened=told,
             names=dict(zip(map(str, named.given), named.class_names, strict=True)) if named else {},
-            classes=tuple(prepared.reward.class_names),
-            offsets=settled.kept if settled else None,
         )
 
 

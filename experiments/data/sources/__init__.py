@@ -24,15 +24,15 @@ class Source(NamedTuple):
     form: str
     needs: str = ""
 
-    def gather(self, rest: str, **how: bool) -> Gathered:
-        """Read the data that are named by `rest`, the text behind the colon. `labelled=False` ignores a table's labels.
+    def gather(self, rest: str) -> Gathered:
+        """Read the data that are named by `rest`, the text behind the colon.
 
         Raises:
             InputError: `rest` is empty although the source needs it, or something is wrong with the data.
         """
         if self.needs and not rest:
             raise InputError(f"{self.form.partition(':')[0]}: needs {self.needs}.")
-        return cast("Gathered", resolve_name(f"{__name__}.{self.home}")(rest, **how))
+        return cast("Gathered", resolve_name(f"{__name__}.{self.home}")(rest))
 
 
 TABLE = "table:PATH"

@@ -30,8 +30,10 @@ def gather_folder(rest: str) -> Gathered:
     Files whose names do not end like those of pictures, pipes and devices are listed as stray.
 
     Raises:
-        InputError: the folder is missing or unreadable, or mixes the two layouts; or its `classes.yaml` cannot be read.
+        InputError: the folder is missing or unreadable, mixes the two layouts, or has no class folders; or its
+            `classes.yaml` cannot be read.
     """
+    refuse_flat(rest)
     root = _root(rest, "the class folders")
     where = f"the folder {root}"
     stray: list[str] = []
@@ -100,24 +102,19 @@ def refuse_collection(rest: str, gathered: Gathered) -> None:
         )
 
 
-def is_flat(rest: str) -> bool:
-    """Return whether a folder holds pictures, but no sub-folder that could be a class."""
-    root = _root(rest, "the pictures")
-    stray: list[str] = []
-    return not _folders(root, root, stray) and any(Path(name).suffix.lower() in ENDINGS for name in stray)
-
-
-def gather_all(rest: str) -> Gathered:
-    """Gather all pictures below a folder, whatever the names of its sub-folders; no row has a class.
-
-    No picture is opened.
+def refuse_flat(rest: str) -> None:
+    """Refuse a folder that holds pictures, but no sub-folder that could be a class.
 
     Raises:
-        InputError: the folder is missing or unreadable.
+        InputError: it is such a folder, or it is missing or unreadable.
     """
-    root, stray = _root(rest, "the pictures"), list[str]()
-    rows = _class_rows(root, root, None, stray, "")
-    return Gathered(f"folder:{root.resolve().name}", f"the folder {root}", rows, stray=tuple(stray))
+    root = _root(rest, "the class folders")
+    stray: list[str] = []
+    if not _folders(root, root, stray) and any(Path(name).suffix.lower() in ENDINGS for name in stray):
+        raise InputError(
+            f"the folder {root} has pictures but no class folders; few labels are enough: put about six pictures of "
+            "each class into a folder with its name, and give the folder that holds these."
+        )
 
 
 def _root(rest: str, holds: str) -> Path:
@@ -156,16 +153,14 @@ def _layout(tops: list[Path], where: str) -> Iterator[tuple[Part | None, Path]]:
     yield from ((None if others else parts[top.name], top) for top in tops)
 
 
-def _class_rows(
-    folder: Path, root: Path, part: Part | None, stray: list[str], called: str | None = None
-) -> list[SourceRow]:
+def _class_rows(folder: Path, root: Path, part: Part | None, stray: list[str]) -> list[SourceRow]:
     rows = []
     for path in _files(folder, root, stray):
         key = path.relative_to(root).as_posix()
         named = path.suffix.lower() in ENDINGS and not path.name.startswith(".")
         # A link that leads nowhere counts as a missing picture.
         if named and (path.is_file() or not path.exists()):
-            rows.append(row_of_file(path, folder.name if called is None else called, key, part))
+            rows.append(row_of_file(path, folder.name, key, part))
         else:
             stray.append(key)
     return rows

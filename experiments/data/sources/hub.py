@@ -54,7 +54,7 @@ def _no_bars() -> Iterator[None]:
 
 
 @_no_bars()
-def gather_parquet(rest: str, *, labelled: bool = True) -> Gathered:
+def gather_parquet(rest: str) -> Gathered:
     """Read a parquet file, or a folder of such files whose paths name the part (`train-….parquet`, `test/….parquet`).
 
     A column `split` holds the part of each row, and a column `group` the name of the base picture, which its variants
@@ -67,11 +67,11 @@ def gather_parquet(rest: str, *, labelled: bool = True) -> Gathered:
     where = f"the parquet data {path}"
     files = _files(path, where, "parquet")
     splits = load_splits(where, "check that these are parquet files", "parquet", data_files=files)
-    return gather_splits(f"parquet:{path.stem}", where, splits, _folder(path), labelled=labelled)
+    return gather_splits(f"parquet:{path.stem}", where, splits, _folder(path))
 
 
 @_no_bars()
-def gather_shards(rest: str, *, labelled: bool = True) -> Gathered:
+def gather_shards(rest: str) -> Gathered:
     """Read a shard of the format WebDataset, or a folder of shards whose paths name the part, as for parquet files.
 
     A shard is an archive with a picture and its label for each sample: `1.jpg` with `1.cls`, a number whose name stands
@@ -91,12 +91,12 @@ def gather_shards(rest: str, *, labelled: bool = True) -> Gathered:
     names_file = _folder(path) / CLASS_NAMES
     if next(iter(splits.values())).features.get("cls") is None:
         splits = {split: _from_json(table) for split, table in splits.items()}
-    elif labelled and not names_file.exists():
+    elif not names_file.exists():
         raise InputError(f"{where} has numbers as labels, and CLIP reads names; write {names_file}, one name a line.")
-    elif labelled:
+    else:
         names = [line.strip() for line in read_text(names_file, "the class names", 2**20, "text").strip().split("\n")]
         splits = {split: _named(table, names, where) for split, table in splits.items()}
-    return gather_splits(f"tar:{path.stem}", where, splits, _folder(path), labelled=labelled)
+    return gather_splits(f"tar:{path.stem}", where, splits, _folder(path))
 
 
 def _from_json(table: Any) -> Any:
@@ -131,7 +131,7 @@ def _folder(path: Path) -> Path:
     return path if path.is_dir() else path.parent
 
 
-def gather_hf(rest: str, *, labelled: bool = True) -> Gathered:
+def gather_hf(rest: str) -> Gathered:
     """Read a data set of the Hugging Face hub, or its copy in the local cache.
 
     Raises:
@@ -141,7 +141,7 @@ def gather_hf(rest: str, *, labelled: bool = True) -> Gathered:
     where = f"the Hugging Face data set {rest}"
     advice = "check the name, the configuration (hf:NAME:CONFIG) and the network, or use folder:, csv: or parquet:"
     splits = load_splits(where, advice, name, *([config] if config else []))
-    return gather_splits(f"hf:{rest}", where, splits, labelled=labelled)
+    return gather_splits(f"hf:{rest}", where, splits)
 
 
 def _files(path: Path, where: str, ending: str) -> dict[str, list[str]]:
@@ -195,9 +195,7 @@ def _reach(where: str, name: str, advice: str) -> None:
         reach(lambda: HfApi().dataset_info(name, timeout=SECONDS), where, advice)
 
 
-def gather_splits(
-    name: str, where: str, splits: Mapping[str, Any], beside: Path | None = None, *, labelled: bool = True
-) -> Gathered:
+def gather_splits(name: str, where: str, splits: Mapping[str, Any], beside: Path | None = None) -> Gathered:
     """Read the rows of loaded splits.
 
     Args:
@@ -206,11 +204,10 @@ def gather_splits(
         splits: name of the split → its table.
         beside: for a parquet table of the user, the folder to which paths of pictures are relative. The columns `split`
             and `group` are then read. For data of the hub, None.
-        labelled: whether to read labels and splits; if not, they are ignored.
     """
     features = next(iter(splits.values())).features
-    columns = find_columns(features, where, paths=beside is not None, labelled=labelled)
-    chosen, stray = choose_splits(splits, columns, where) if labelled else (dict[str, Part | None].fromkeys(splits), ())
+    columns = find_columns(features, where, paths=beside is not None)
+    chosen, stray = choose_splits(splits, columns, where)
     rows: list[SourceRow] = []
     pairs: list[tuple[object, str]] = []
     for split, part in chosen.items():
@@ -219,15 +216,14 @@ def gather_splits(
         numbers, spelled = spelled_labels(table, columns, at)
         pairs.extend(zip(numbers, spelled, strict=True))
         groups = _texts(table, "group", used=beside is not None)
-        cells = _texts(table, "split", used=labelled and beside is not None)
+        cells = _texts(table, "split", used=beside is not None)
         for i, picture in enumerate(cell_pictures(table, columns, f"{split} of {name}", beside)):
             own = part_in_cell(cells[i], f"row {i} of {at}") or (part if len(chosen) > 1 else None)
             rows.append(SourceRow(picture, spelled[i], f"row {i:07d} of {split}", own, groups[i] or None))
     names = columns.names
-    if names is None and labelled:
+    if names is None:
         names = names_by_number(pairs, where, named=columns.named)
-    passed_over = not labelled and any(_label_columns(features))
-    return Gathered(name, where, rows, names, stray, passed_over=passed_over)
+    return Gathered(name, where, rows, names, stray)
 
 
 def _texts(table: Any, column: str, *, used: bool) -> list[str]:
@@ -254,7 +250,7 @@ class Columns:
     named: bool = False
 
 
-def find_columns(features: Mapping[str, Any], where: str, *, paths: bool = False, labelled: bool = True) -> Columns:
+def find_columns(features: Mapping[str, Any], where: str, *, paths: bool = False) -> Columns:
     """Find the columns to read. If several columns have the right type, the column with a usual name is taken.
 
     Args:
@@ -262,7 +258,6 @@ def find_columns(features: Mapping[str, Any], where: str, *, paths: bool = False
         where: the table's name in messages.
         paths: whether paths of pictures may be read. They are read from a text column with a name in `IMAGE_COLUMNS`,
             and only if no column holds pictures.
-        labelled: whether to find a column of labels.
 
     Raises:
         InputError: no column fits, or several columns fit equally well; the message lists the columns.
@@ -272,8 +267,6 @@ def find_columns(features: Mapping[str, Any], where: str, *, paths: bool = False
     if texts and not pictures and not paths:
         raise InputError(f"the column {texts[0]} of {where} holds text, not pictures; take data with the pictures in.")
     image = _pick(pictures or texts[:1], _IMAGE_NAMES, features, where, "image")
-    if not labelled:
-        return Columns(image, "")
     classes, plain = _label_columns(features)
     if classes:
         label = _pick(classes, _LABEL_NAMES, features, where, "label")

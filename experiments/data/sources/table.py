@@ -26,13 +26,13 @@ from ipo_prompts.metrics.files import open_lines
 IMAGE_COLUMNS = ("image", "path", "file_name")
 NAME_COLUMN = "class_name"
 _OPTIONAL = (NAME_COLUMN, "split", "group")
-NO_LABELS = "; if the pictures have no labels, name the classes: class_names=names.txt."
+NO_LABELS = "; few labels are enough: write the class of about six pictures of each class into a column label."
 _MARKS = {";": "semicolons", "\t": "tabs", "|": "bars"}
 _HUB = "ipo_prompts.experiments.data.sources.hub"
 _READERS = {".parquet": f"{_HUB}:gather_parquet", ".tar": f"{_HUB}:gather_shards"}
 
 
-def gather_table(rest: str, *, labelled: bool = True) -> Gathered:
+def gather_table(rest: str) -> Gathered:
     """Read a table, or a folder of parquet files or WebDataset shards; see `gather_csv` and `hub.py`.
 
     A file with another ending than `.jsonl`, `.parquet`, `.tar` and `.tsv` is read as CSV.
@@ -43,11 +43,11 @@ def gather_table(rest: str, *, labelled: bool = True) -> Gathered:
     if path.is_dir():
         ending = ".tar" if next(path.rglob("*.tar"), None) else ".parquet"
     reader = resolve_name(_READERS[ending]) if ending in _READERS else gather_csv
-    return cast("Gathered", reader(rest, labelled=labelled))
+    return cast("Gathered", reader(rest))
 
 
-def gather_csv(rest: str, *, labelled: bool = True) -> Gathered:
-    """Read a table in CSV or JSON Lines; no picture is opened. If `labelled` is false, labels and splits are ignored.
+def gather_csv(rest: str) -> Gathered:
+    """Read a table in CSV or JSON Lines; no picture is opened.
 
     The table has these columns: `image` (or `path`, or `file_name`), the path of the picture, relative to the table;
     `label`, the name of the class, or its number from 0 if a column `class_name` holds the name; `split`, the part; and
@@ -59,7 +59,7 @@ def gather_csv(rest: str, *, labelled: bool = True) -> Gathered:
     """
     path = Path(rest).expanduser()
     where = f"the table {path}"
-    cells, passed_over = _cells(path, where, labelled)
+    cells = _cells(path, where)
     none = cells["image"].str[:0]
     labels = cells.get("label", none)
     names = cells.get(NAME_COLUMN, labels)
@@ -75,9 +75,9 @@ def gather_csv(rest: str, *, labelled: bool = True) -> Gathered:
         said = f"{at} names the picture {image!r}, relative to the table: "
         rows.append(row_of_file(path.parent / image, name, image, part_in_cell(split, at), group or None, said=said))
     pairs = list(zip(labels, names, strict=True))
-    numbered = names_by_number(pairs, where, named=NAME_COLUMN in cells) if rows and labelled else None
+    numbered = names_by_number(pairs, where, named=NAME_COLUMN in cells) if rows else None
     kind = "json" if path.suffix.lower() == ".jsonl" else "csv"
-    return Gathered(f"{kind}:{path.stem}", where, rows, numbered, passed_over=passed_over)
+    return Gathered(f"{kind}:{path.stem}", where, rows, numbered)
 
 
 def no_column(wanted: Sequence[str], columns: Collection[str], where: str) -> InputError:
@@ -102,25 +102,24 @@ def no_column(wanted: Sequence[str], columns: Collection[str], where: str) -> In
     )
 
 
-def _cells(path: Path, where: str, labelled: bool) -> tuple[Any, bool]:
-    """Return a frame of the used columns, indexed by row number, and whether labels were ignored.
+def _cells(path: Path, where: str) -> Any:
+    """Return a frame of the used columns, indexed by row number.
 
     The column of picture paths is always called "image".
     """
     cells = _read(path, where)
     header = list(cells.columns)
     image = next((name for name in IMAGE_COLUMNS if name in header), None)
-    if image is None or (labelled and "label" not in header):
+    if image is None or "label" not in header:
         raise no_column(("label",) if image else IMAGE_COLUMNS, header, where)
     if twice := next((name for name in (image, "label", *_OPTIONAL) if header.count(name) > 1), None):
         raise InputError(f"{where} has two columns {twice}; keep one, or give the other another name.")
-    wanted = ("label", *_OPTIONAL) if labelled else ("group",)
-    used = [image, *(name for name in wanted if name in header)]
+    used = [image, *(name for name in ("label", *_OPTIONAL) if name in header)]
     found = cells[used].rename(columns={image: "image"})
     for name in found.columns.intersection(["image", "label", NAME_COLUMN]):
         if blank := found.index[found[name] == ""].tolist():
             raise InputError(f"row {blank[0]} of {where} has an empty cell in the column {name}; fill it in.")
-    return found, not labelled and "label" in header
+    return found
 
 
 def _read(path: Path, where: str) -> Any:

@@ -90,33 +90,15 @@ def language_model(
     return make
 
 
-def test_hidden_labels_are_hidden_from_the_search_alone(cache: Path, tmp_path: Path) -> None:
-    settings = {
-        "labels": "none",
-        "lm": "none",
-        "describer": "none",
-        "strategy": {"name": "compose", "scored_templates": 3},
-    }
-    found = run_cell(cell("embedded:d", "ipo-default", **settings, steps=1), tmp_path / "found")
-    start = next(event for event in read(tmp_path / "found" / "run") if event["type"] == "start")
-    assert start["config"]["reward"]["name"] == "fit" and found["measure"] == "accuracy"
-    assert found["search"]["n"] == 68 and len(set(found["scores"]["test"]["labels"])) == 68
-    learns = run_cell(cell("embedded:d", "class-mean", labels="none"), tmp_path / "learns")
-    assert learns["absent"] == "it learns from labels, and labels=none hides them"
-    assert METHODS.find("ipo-default").labelled_per_class(shared_config(cell("embedded:d", **settings))) == 0
-    with pytest.raises(InputError, match="nobody knows the labels of folder:d"):
-        run_cell(cell(f"folder:{PICTURES_DIR / 'd'}", class_names=["one", "two"]), tmp_path / "none")
-
-
 def test_a_row_has_the_names_and_the_numbers_that_its_search_settled(six: str, tmp_path: Path, clip: Clip) -> None:
     bad = {"cat": "zzyx", "bus": "qorv", "book": "vlugh", "fish": "kala"}
     candidates = {name: [own] for own, name in bad.items()}
-    settings = {"class_names": bad, "names": "search", "offsets": "prior", "name_candidates": candidates}
+    settings = {"class_names": bad, "names": "search", "name_candidates": candidates}
     shared = {"describer": "none", "strategy": {"scored_templates": 3}, "steps": 1, "shots": 4, "selection_shots": 2}
     found = run_cell(cell(six, "phrases", **settings, **shared), tmp_path / "cell")
     events = {event["type"]: event for event in read(tmp_path / "cell" / "run")}
     renamed, data = events["names"]["renamed"], load_data(six, seed=0, class_names=bad)
-    assert renamed["kala"] == "fish" and events["offsets"]
+    assert renamed["kala"] == "fish"
     names = [renamed.get(name, name) for name in data.class_names]
     reward = ClipReward(clip, names)
     test = reward.encode([item.picture for item in data.test], [item.label for item in data.test])
@@ -124,7 +106,7 @@ def test_a_row_has_the_names_and_the_numbers_that_its_search_settled(six: str, t
     given = ClipReward(clip, data.class_names).score([found["templates"][0]["template"]], test)[0]
     score = found["scores"]["test"]
     assert score["hits"] == plain.bits and given.loss > plain.loss + 0.1
-    assert (score["loss"] == pytest.approx(plain.loss, abs=1e-6)) == (not events["offsets"]["kept"])
+    assert score["loss"] == pytest.approx(plain.loss, abs=1e-6)
 
 
 def test_the_baselines_cell_agrees_with_ipo_evaluate(
@@ -158,7 +140,7 @@ def test_every_method_is_evaluated_on_the_same_pictures(
     first = cells["baseline"]
     for method, content in cells.items():
         assert content["absent"] is None
-        sides = ["base"] if method in ("prior", "class-mean", "gda", "gda-text") else ["base", "new"]
+        sides = ["base"] if method in ("class-mean", "gda", "gda-text") else ["base", "new"]
         assert content["gaps"] == ({} if "new" in sides else {"new": UNSEEN})
         assert (content["measure"], content["unit"]) == ("accuracy", "pictures")
         assert content["picture_ids"] == {side: first["picture_ids"][side] for side in sides}, method
@@ -169,7 +151,7 @@ def test_every_method_is_evaluated_on_the_same_pictures(
             assert score["value"] == round(score["hits"].count("1") / score["n"], 6)
             assert score["classes"] == 3
         assert (content["budget"]["calls"] > 0) == METHODS.find(method).uses_lm == (method in SEARCHES)
-        no_text = method in ("centring", "prior", "class-mean", "gda", "gda-text")
+        no_text = method in ("class-mean", "gda", "gda-text")
         assert (content["templates"] is None) == no_text
     assert first["picture_ids"]["base"] != first["picture_ids"]["new"]
     two = {"proposals": 4, "scored_only": 0, "calls": 2, "tokens_in": 200, "tokens_out": 40, "usd": 0.00028}
@@ -208,7 +190,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
 
 
 # No method knows the protocol it is evaluated by: of each kind, one is enough for another.
-ONE_OF_A_KIND = ("baseline", "best-of-80", "centring", "gda-text", "ipo-default")
+ONE_OF_A_KIND = ("baseline", "best-of-80", "gda-text", "ipo-default")
 
 
 @pytest.mark.parametrize(
@@ -243,7 +225,7 @@ def test_test_pictures_are_opened_only_after_learning(
     allowed = {item.picture.name for item in (*drawn.search, *drawn.selection)}
     assert set(before) <= allowed
     assert {item.picture.name for item in sealed} <= set(after)
-    if METHODS.find(method).labelled_per_class(shared_config(this)) == 2 or method == "centring":
+    if METHODS.find(method).labelled_per_class(shared_config(this)) == 2:
         assert set(before) == allowed  # and what may be looked at was
     if method == "ipo-paper":  # it chooses on the search pictures
         assert {event.get("kind") for event in read(tmp_path / "cell" / "run")} == {None, "search"}

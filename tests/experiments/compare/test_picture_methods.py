@@ -19,7 +19,7 @@ from ipo_prompts.metrics.template import BASELINE
 from ipo_prompts.metrics.text_tower import encode_templates
 from support.lessons import units
 
-NAMES = ("centring", "prior", "class-mean", "gda", "gda-text")
+NAMES = ("class-mean", "gda", "gda-text")
 
 
 def fitted(name: str, lesson: Lesson) -> FittedLogits:
@@ -36,36 +36,6 @@ def relabelled(lesson: Lesson, labels: Any, *parts: str) -> Lesson:
         old = getattr(lesson.prepared, part)
         changed[part] = old._replace(units=replace(old.units, labels=labels(old.units.labels)))
     return replace(lesson, prepared=replace(lesson.prepared, **changed))
-
-
-@pytest.mark.parametrize(("selection", "parts"), [("held-back", ("search", "selection")), ("search", ("search",))])
-def test_centred_takes_the_mean_of_the_pictures_off_and_uses_no_label(
-    selection: str, parts: tuple[str, ...], lesson: Callable[..., Lesson], clip: Clip
-) -> None:
-    given = lesson(selection=selection)
-    features, _ = units(given, *parts)
-    for names in (list(given.class_names), ["zebra", "hot_dog"]):  # classes that it saw, and others
-        texts = encode_templates(clip.model, clip.tokenizer, [BASELINE], names)[0]
-        plain = clip.logit_scale * features @ texts.T
-        ours = fitted("centring", given).logits(names)(features)
-        assert ours.dtype == np.float32
-        assert np.abs(ours - (plain - plain.mean(axis=0))).max() < 1e-3
-    shuffled = relabelled(given, np.flip, *parts)
-    assert np.array_equal(ours, fitted("centring", shuffled).logits(names)(features))
-
-
-def test_prior_predicts_all_classes_equally_often_and_knows_no_new_ones(lesson: Callable[..., Lesson]) -> None:
-    given = lesson()
-    features, _ = units(given, "search", "selection")
-    ours = fitted("prior", given)
-    logits = ours.logits(given.class_names)(features).astype(np.float64)
-    probabilities = np.exp(logits - logits.max(axis=1, keepdims=True))
-    means = (probabilities / probabilities.sum(axis=1, keepdims=True)).mean(axis=0)
-    assert np.allclose(means, 1 / len(given.class_names), atol=1e-3)
-    turned = list(reversed(given.class_names))
-    assert np.allclose(ours.logits(turned)(features), logits[:, ::-1], atol=1e-3)
-    with pytest.raises(Absent):
-        ours.logits(["zebra", "hot_dog"])
 
 
 def test_gda_is_the_published_formula_and_with_text_a_multiple_of_it_is_added(

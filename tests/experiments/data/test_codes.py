@@ -109,24 +109,6 @@ def test_a_search_refuses_them_until_they_are_named(
     assert load_data(f"folder:{root}", seed=0).unnamed == (), "who writes a code for a name is believed"
 
 
-def test_folders_by_date_may_have_no_labels(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    root = coded(tmp_path)
-    assert main(["optimize", f"folder:{root}", "lm=none", "--dry-run"]) == 2
-    assert "class_names" not in capsys.readouterr().err, "somebody named four of the classes"
-    for i, own in enumerate(sorted(root.iterdir())):
-        own.rename(root / f"2026-{i + 10}")
-    assert main(["optimize", f"folder:{root}", "lm=none", "--dry-run"]) == 2
-    said = capsys.readouterr().err
-    assert "'2026-10', " in said
-    assert (
-        "if these pictures have no labels, type class_names=names.txt (a file with one class name a line); else "
-        in said
-    )
-    (tmp_path / "names.txt").write_text("cat\ndog\n")
-    names = f"class_names={tmp_path / 'names.txt'}"
-    assert main(["optimize", f"folder:{root}", names, "lm=none", "--dry-run"]) == 0, "the advice works"
-
-
 def test_the_check_says_what_a_search_would_refuse(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root = coded(tmp_path)
     for picture in sorted((root / "class_0").iterdir())[1:]:

@@ -21,7 +21,6 @@ from ipo_prompts.experiments.export.head import numpy_logits
 from ipo_prompts.experiments.export.plain import OpenClip
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import InputError
-from ipo_prompts.metrics.offsets import CentringOffsets, PriorOffsets
 from ipo_prompts.metrics.pictures import Picture
 from ipo_prompts.programs.classifier import TemplateClassifier
 
@@ -47,43 +46,6 @@ def test_each_target_gives_the_same_loaded_back(
     assert verdict.startswith("checked, ")
     assert f"same label on {len(pictures)} of {len(pictures)} pictures" in verdict
     assert [path.name for path in tmp_path.iterdir()] == ["out.json"]
-
-
-@pytest.fixture(params=["centring", "prior"])
-def with_offsets(
-    request: pytest.FixtureRequest, program: TemplateClassifier, pictures: list[Picture]
-) -> TemplateClassifier:
-    """A program whose offsets change labels."""
-    features = program.clip.encode_pictures(pictures)
-    plain = program.logits(features).argmax(axis=1)
-    if request.param == "centring":
-        program.offsets = CentringOffsets.from_pictures(features)
-    else:
-        numbers = np.zeros(len(NAMES), dtype=np.float32)
-        numbers[(plain[0] + 1) % len(NAMES)] = 100.0
-        program.offsets = PriorOffsets(numbers)
-    assert (program.logits(features).argmax(axis=1) != plain).any()
-    return program
-
-
-@pytest.mark.parametrize("target", ["head", "program.json"])
-def test_offsets_are_exported_where_they_have_a_place(
-    target: str, with_offsets: TemplateClassifier, pictures: list[Picture], tmp_path: Path
-) -> None:
-    verdict = export(with_offsets, TARGETS[target], tmp_path / "out.json", pictures)
-    assert f"same label on {len(pictures)} of {len(pictures)} pictures" in verdict
-    if target == "head":
-        features = with_offsets.clip.encode_pictures(pictures)
-        logits = numpy_logits(tmp_path / "out.json", features)
-        np.testing.assert_allclose(logits, with_offsets.logits(features), atol=1e-4)
-
-
-def test_offsets_are_not_dropped_where_they_have_none(clip: Clip, pictures: list[Picture], tmp_path: Path) -> None:
-    program = TemplateClassifier(clip, NAMES, ODD)
-    program.offsets = PriorOffsets(np.zeros(len(NAMES), dtype=np.float32))
-    with pytest.raises(InputError, match=r"no place for this program's offsets; take head or program\.json, or "):
-        export(program, OpenClip(), tmp_path / "out", pictures)
-    assert not list(tmp_path.iterdir())
 
 
 def test_open_clip_builds_our_classifier_from_the_file(

@@ -10,11 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ipo_prompts.experiments.run.beside import baselines, what_they_add
-from ipo_prompts.experiments.run.comparison import Compared, gained, measured
+from ipo_prompts.experiments.run.beside import baselines
+from ipo_prompts.experiments.run.comparison import Compared
 from ipo_prompts.experiments.run.config import RunConfig
-from ipo_prompts.experiments.run.told import offsets_in_words
-from ipo_prompts.metrics.classification import ClipReward, EncodedPictures, class_means, fitted_on
+from ipo_prompts.metrics.classification import ClipReward, EncodedPictures, class_means
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.features import FeatureStore
 from ipo_prompts.metrics.sampling import Sampling
@@ -64,25 +63,3 @@ def test_the_better_template_decides_whether_any_is_a_poor_answer(made: tuple[An
     for initial, optimised, weak in ((good, poor, None), (poor, good, None), (poor, poor, "near guessing")):
         found = baselines(prepared, {"test": replace(test, initial=initial, optimised=optimised)})
         assert found is not None and found.weak == weak
-
-
-@pytest.mark.parametrize(("kind", "how"), [("none", "weigh classes the same"), ("prior", "weigh classes")])
-def test_offsets_that_a_run_has_not_are_fitted_on_all_that_is_not_sealed(
-    kind: Any, how: str, made: tuple[Any, Compared]
-) -> None:
-    """Classes are equal in the search pictures, and unequal with those that chose."""
-    prepared, test = made
-    prepared.config = RunConfig(offsets=kind)
-    found = what_they_add(prepared, None, {"test": test})
-    assert (
-        found is not None
-        and found.kind == ("centring" if kind == "none" else kind)
-        and how in offsets_in_words(found, same=False)
-    )
-    with_ = replace(test.units, offsets=fitted_on(found.kind, *prepared.shown))
-    added = found.sealed["test"]
-    for told, template, before in ((added.initial, INITIAL, test.initial), (added.template, OTHER, test.optimised)):
-        (after,) = test.reward.score([template], with_)
-        assert (told.without, told.with_) == (measured(before, test.sampling), measured(after, test.sampling))
-        expected = gained(before, after, test.sampling)
-        assert told.difference == pytest.approx(expected["difference"], abs=1e-6)

@@ -12,7 +12,7 @@ import pytest
 from ipo_prompts.experiments.one_call import answer, summary
 from ipo_prompts.experiments.report.gather import read_run
 from ipo_prompts.experiments.report.page import notebook_part, run_page
-from ipo_prompts.experiments.run.advice import advice, commands_to_use, untested_advice
+from ipo_prompts.experiments.run.advice import advice
 from ipo_prompts.experiments.run.told import Line, _domain, told, told_at
 from ipo_prompts.programs.templates.domain_words import DomainWord
 
@@ -36,31 +36,12 @@ def test_each_sentence_is_printed_where_it_belongs_in_the_order_of_the_list(name
             assert line.text in page and " ".join(line.command) in page
 
 
-def domain_line(template: str, words: tuple[DomainWord, ...], best: str | None, untested: bool = False) -> Line | None:
+def domain_line(template: str, words: tuple[DomainWord, ...], best: str | None) -> Line | None:
     """Return the line about domain words of a run with these words."""
     run = read_run(RECORDED / "local-history")
     strategy = run.result.strategy.model_copy(update={"domain": words, "best_of_domain": best})
     changes: dict[str, object] = {"template": template, "strategy": strategy}
-    found = _domain(
-        run.result.model_copy(update=changes | ({"untested": object()} if untested else {})), Path("my run")
-    )
-    return next(found, None)
-
-
-@pytest.mark.parametrize(
-    ("kept", "told"),
-    [
-        (False, "stay with the initial template, {}, until you have tested this one"),
-        (True, "use the program as it is: it has the initial template"),
-    ],
-)
-def test_an_untested_template_is_not_used(kept: bool, told: str) -> None:
-    result = read_run(RECORDED / "local-history").result
-    initial = result.template if kept else "another <CLASS>."
-    result = result.model_copy(update={"initial_template": initial, "untested": object(), "scores": {}})
-    assert untested_advice(result).startswith(told.format(initial))
-    typed = commands_to_use(result, Path("my run"))
-    assert list(typed) == ["next"] and (f"--template '{initial}'" in typed["next"]) == (not kept)
+    return next(_domain(run.result.model_copy(update=changes)), None)
 
 
 def test_pictures_that_lower_the_accuracy_are_no_advice() -> None:

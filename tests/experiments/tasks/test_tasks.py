@@ -65,8 +65,6 @@ def test_every_method_has_a_value_or_a_reason(
         assert (content["measure"], content["unit"]) == TASKS[task]
         if method in (
             "hand-written",
-            "centring",
-            "prior",
             "class-mean",
             "gda",
             "gda-text",

@@ -165,21 +165,6 @@ def test_what_is_wrong_is_said_in_one_sentence(write, columns, features, message
         load_data(f"parquet:{write(columns, features)}", seed=0)
 
 
-def test_without_a_column_of_labels_the_classes_are_named(write):
-    data = load_data(f"parquet:{write({'group': ['a', 'a', 'b']})}", seed=0, class_names=["cat", "dog"])
-    assert [item.group for item in data.train] == ["a", "a", "b"]
-    assert (data.val, data.test, data.labelled, data.class_names) == ((), (), False, ("cat", "dog"))
-    with pytest.raises(InputError, match=r"image, kind; if the pictures have no labels, name the classes"):
-        load_data(f"parquet:{write({'kind': ['a']})}", seed=0)
-
-
-def test_a_column_of_labels_beside_a_list_of_names_is_hidden_or_refused(write):
-    data = f"parquet:{write({'label': [-1, 1], 'split': ['train', 'test']}, LABELS | SPLIT)}"
-    with pytest.raises(InputError, match="has a column of labels, so these pictures seem to have labels"):
-        load_data(data, seed=0, class_names=["cat", "dog"])
-    assert len(load_data(data, seed=0, class_names=["cat", "dog"], labels="none").train) == 2
-
-
 def test_a_parquet_file_that_is_missing_or_torn(tmp_path):
     with pytest.raises(InputError, match="does not exist"):
         load_data(f"parquet:{tmp_path / 'none.parquet'}", seed=0)

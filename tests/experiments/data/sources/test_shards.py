@@ -55,12 +55,6 @@ def test_labels_in_json_and_one_shard(write):
     assert load_data(spec, seed=0).fingerprint == data.fingerprint
 
 
-def test_shards_without_labels(write):
-    data = load_data(write([None] * 4), seed=0, class_names=["cat", "dog"])
-    assert len(data.train) == 4 and not data.labelled
-    assert len(load_data(write([0, 1] * 2), seed=0, class_names=["cat", "dog"], labels="none").train) == 4
-
-
 @pytest.mark.parametrize(
     ("labels", "ending", "names", "message"),
     [
@@ -73,7 +67,7 @@ def test_shards_without_labels(write):
         (['{"label": ["a"]}'], "json", None, "has no column label; its columns are: .*"),
         (['{"label": null}', '{"label": "a"}'], "json", None, "row 0 of .* has no label"),
         (["[1]"], "json", None, "has no column label; its columns are: .*json"),
-        ([None], "cls", None, "has no column label; its columns are: .*; if the pictures have no labels"),
+        ([None], "cls", None, "has no column label; its columns are: .*; few labels are enough"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_sentence(write, labels, ending, names, message):
