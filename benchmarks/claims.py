@@ -13,8 +13,8 @@ from functools import lru_cache
 import numpy as np
 
 from benchmarks.common import arguments
-from benchmarks.gains import CELLS, Row, rows_of, together
 from benchmarks.lab.bed import claims
+from benchmarks.lab.gains import CELLS, Row, rows_of, together
 
 CLIPS = {
     "control CLIP of seed 77": "claims-plain-77",
@@ -137,17 +137,15 @@ def told(group: str, kinds: tuple[str, ...], looks: int) -> dict[str, Row]:
     """Return the rows of a CLIP or of several together, on some kinds of sets, after so many scored templates."""
     clips = [of(CLIPS[clip], kinds, looks) for clip in GROUPS[group]]
 
-    def over(name: str, other: str) -> str:
-        if len(clips) == 1:
-            row = clips[0][name]
-            return row.over_baseline if other == "baseline" else row.over_default
-        return together([rows[name] for rows in clips], [rows[other] for rows in clips]) if name != other else ""
+    def gain(name: str) -> str:
+        if len(clips) == 1 or name == "baseline":
+            return clips[0][name].over_baseline
+        return together([rows[name] for rows in clips], [rows["baseline"] for rows in clips])
 
     return {
         name: Row(
             float(np.mean([rows[name].accuracy for rows in clips])),
-            over(name, "baseline"),
-            over(name, GENERAL),
+            gain(name),
             row.labels,
             float(np.mean([rows[name].looks for rows in clips])),
         )

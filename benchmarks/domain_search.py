@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 
 from benchmarks.common import arguments
-from benchmarks.gains import CELLS
 from benchmarks.lab.bed import CLEAN, SHIFTED, set_of
 from benchmarks.lab.cells import Cells, short
 from benchmarks.lab.crossed import crossed_interval
+from benchmarks.lab.gains import CELLS
 from ipo_prompts.experiments.compare.cell import FILE_NAME
 from ipo_prompts.experiments.compare.methods import SUBJECT
 

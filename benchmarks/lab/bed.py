@@ -28,7 +28,6 @@ from ipo_prompts.experiments.embedded.shifts import (
     GEOMETRIC,
     PIXELWISE,
     TRANSFORMATIONS,
-    canonical,
     rendered,
     seed_of,
     transformations_of,
@@ -147,13 +146,6 @@ def _draw_parts(table: dict[str, Any], seed: int) -> None:
         random.Random(f"{seed}/{name}").shuffle(rows)
     for part in PARTS:
         table[part] = [by_class[row[2]].pop() for row in table[part]]
-
-
-def expanded(spec: str) -> list[str]:
-    """Return the specs that a spec stands for: all sets of one of `SUITES` or `CLAIMS`, else its canonical form."""
-    half = spec.strip().removeprefix(PREFIX)
-    is_suite = half in SUITES or half in CLAIMS
-    return suite(half) if spec.strip() == f"{PREFIX}{half}" and is_suite else [canonical(spec)]
 
 
 def suite(half: str) -> list[str]:

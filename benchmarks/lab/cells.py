@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.gains import CELLS
+from benchmarks.lab.gains import CELLS
 from ipo_prompts.metrics.arrays import Doubles
 
 Key = tuple[str | int | float, ...]

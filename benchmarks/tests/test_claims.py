@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from benchmarks.lab.bed import CLAIMS, SHIFTED, ShiftedSet, claims, expanded, set_of, suite
+from benchmarks.lab.bed import CLAIMS, SHIFTED, ShiftedSet, claims, set_of, suite
 from benchmarks.lab.untaught import UNTAUGHT
 from ipo_prompts.experiments.data import load_data
 from ipo_prompts.experiments.embedded.shifts import TRANSFORMATIONS, transformations_of
@@ -63,7 +63,7 @@ def test_what_is_no_set_is_one_sentence(spec: str, why: str) -> None:
 
 
 def test_claims_are_made_on_six_sets_of_a_kind_with_seeds_and_half_of_the_base_pictures_of_their_own() -> None:
-    sets = {kind: [set_of(spec.removeprefix(SHIFTED)) for spec in expanded(f"embedded:{kind}")] for kind in CLAIMS}
+    sets = {kind: [set_of(spec.removeprefix(SHIFTED)) for spec in suite(kind)] for kind in CLAIMS}
     assert sets == {kind: claims(kind) for kind in CLAIMS}
     whole = [one for of_kind in sets.values() for one in of_kind]
     assert len({one.seed for one in whole}) == len(whole) == 18 and min(one.seed for one in whole) > 0

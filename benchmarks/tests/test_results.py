@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import claims, gains, tables
+from benchmarks import claims, tables
+from benchmarks.lab import gains
 from benchmarks.lab.bed import SHIFTED
 
 ROOT = Path(__file__).parents[2]

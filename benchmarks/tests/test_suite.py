@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.lab.bed import SUITE_FILE, SUITES, expanded, suite
+from benchmarks.lab.bed import SUITE_FILE, SUITES, suite
 from ipo_prompts.experiments.compare.protocols import picture_ids
 from ipo_prompts.experiments.compare.raw_cells import unpack
 from ipo_prompts.experiments.data import load_data
@@ -80,16 +80,12 @@ def test_the_stage_needs_nothing_but_what_ships(tmp_path, monkeypatch: pytest.Mo
 
 
 def test_the_halves_of_the_suite_are_sets_of_two_and_share_none() -> None:
-    halves = [expanded(f"embedded:{name}") for name in SUITES]
-    assert halves == [suite(name) for name in SUITES] and all(halves)
+    halves = [suite(name) for name in SUITES]
+    assert all(halves)
     assert not set(halves[0]) & set(halves[1])
     for spec in halves[0] + halves[1]:
         assert canonical(spec) == spec
         assert len(transformations_of(spec.removeprefix("embedded:"))) == 2
-
-
-def test_other_names_stand_for_themselves() -> None:
-    assert expanded("embedded:a") == ["embedded:a"] and expanded("embedded:gray + small") == ["embedded:small+gray"]
 
 
 def test_the_pictures_of_claims_are_those_of_the_recorded_cells_on_any_processor(clip: Clip, tmp_path: Path) -> None:

@@ -3,8 +3,7 @@
 Sets such as `embedded:upside-down+blur` share transformations, base pictures and seeds, so that they are no independent
 sample. The 95 % interval of a mean over sets is the one of the command's own table, with the sets as independent, plus
 the variance of each shared thing, with a quantile of its own: see `crossed_interval`. The four test pictures of a class
-are of the same few drawings in all sets, so that base pictures are a class of drawings. The last column counts the
-templates that were scored on labelled pictures: the proposed, the scored only, and the phrases that `clip` ranks.
+are of the same few drawings in all sets, so that base pictures are a class of drawings.
 """
 
 from __future__ import annotations
@@ -12,14 +11,13 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmarks.common import arguments
 from benchmarks.lab.bed import shared
 from benchmarks.lab.crossed import crossed_interval
 from ipo_prompts.experiments.compare.documents import documents, table_of
@@ -27,50 +25,26 @@ from ipo_prompts.experiments.compare.methods import SUBJECT
 from ipo_prompts.experiments.compare.raw_cells import unpack
 from ipo_prompts.experiments.run.config import nested
 from ipo_prompts.experiments.run.reading import build
-from ipo_prompts.metrics.sampling import Interval, Variance
+from ipo_prompts.metrics.sampling import Variance
 
-PHRASES = 300
-"""The phrases of the vocabulary that fit the demo CLIP and name no class of the suite."""
-CELLS = Path(__file__).parents[1] / "docs/evidence/cells"
+CELLS = Path(__file__).parents[2] / "docs/evidence/cells"
 
 
 @dataclass(frozen=True)
 class Row:
-    """A row: accuracy in percent; gains over the baseline template and over the default in points, with interval.
+    """A row: accuracy in percent; gain over the baseline template in points, with interval.
 
     `cells`: set and seed → the score, picture by picture; none where several CLIPs are together.
     """
 
     accuracy: float
     over_baseline: str
-    over_default: str
     labels: int
     looks: float
     cells: dict[tuple[str, int], dict[str, Any]] = field(default_factory=dict, repr=False)
 
 
-def main() -> None:
-    """Print a table in Markdown."""
-    options = arguments(
-        __doc__,
-        cells={"type": Path, "default": CELLS / "suite-held-out.jsonl.gz", "help": "raw cells of a grid"},
-        column={"default": "test", "help": "such as '300 templates', where rows were read off at several"},
-    )
-    print("\n".join(of_cells(options.cells, options.column)))
-
-
-def of_cells(file: Path, column: str = "test") -> list[str]:
-    """Return the lines of a table of all rows of a file of cells."""
-    rows = rows_of(file, column)
-    subject = next(name for name in rows if name.startswith(SUBJECT))
-    lines = [f"| row | accuracy | over baseline | over {subject} | labels a class | scored |", "| --- " * 6 + "|"]
-    for name, row in rows.items():
-        gains = f"{row.over_baseline or '–'} | {row.over_default or '–'}"
-        lines.append(f"| `{name}` | {row.accuracy:.1f} | {gains} | {row.labels} | {row.looks:,.0f} |")
-    return lines
-
-
-def rows_of(file: Path, column: str = "test", data: Callable[[str], bool] = lambda name: True) -> dict[str, Row]:
+def rows_of(file: Path, column: str, data: Callable[[str], bool] = lambda name: True) -> dict[str, Row]:
     """Read the rows of a file of cells that have a value in all its sets, or in those that `data` takes.
 
     A default search that asked no language model gets a name of its own here.
@@ -89,33 +63,25 @@ def rows_of(file: Path, column: str = "test", data: Callable[[str], bool] = lamb
     scores: dict[str, dict[Any, Any]] = defaultdict(dict)
     looks: dict[str, list[float]] = defaultdict(list)
     labels, asked = {}, {}
-    vocabularies = [
-        one["budget"]["scored_only"] for e, one in kept if e.cell.method == "vocabulary" and isinstance(one, dict)
-    ]
-    phrases = vocabularies[0] if vocabularies else PHRASES
     for entry, outcome in zip(found, outcomes, strict=True):
         method, config = entry.method, build(nested(dict(entry.cell.settings)), where=str(file))
         asks = method.uses_lm and config.asks_lm
         if isinstance(outcome, str):
             continue  # the table has no row of it either
         scores[entry.label][entry.cell.data, entry.cell.seed] = outcome["scores"][column]
-        described = asks and config.describer == "clip"
-        looks[entry.label].append(
-            outcome["budget"]["proposals"] + outcome["budget"]["scored_only"] + described * phrases
-        )
+        looks[entry.label].append(outcome["budget"]["proposals"] + outcome["budget"]["scored_only"])
         labels[entry.label], asked[entry.label] = method.labelled_per_class(config), asks
-    here = [one for one in content["gains"] if one["scope"] == scope and one["column"] == column]
-    gains = {(one["method"], one["other"]): one for one in here}
+    here = [one for one in content["gains"] if (one["scope"], one["column"]) == (scope, column)]
+    gains = {one["method"]: one for one in here if one["other"] == "baseline"}
 
-    def gain(row: str, other: str) -> str:
-        one, sign = (gains[row, other], 1) if (row, other) in gains else (gains.get((other, row)), -1)
-        if one is None:
+    def gain(row: str) -> str:
+        if row not in gains:
             return ""
-        ends = one["like_these"] if scope == "average" else one
-        each = _gains(scores[row], scores[other])
-        pictures = [] if len(each) < 2 else [_pictures(scores[row], scores[other])]
+        ends = gains[row]["like_these"] if scope == "average" else gains[row]
+        each = _gains(scores[row], scores["baseline"])
+        pictures = [] if len(each) < 2 else [_pictures(scores[row], scores["baseline"])]
         half = _wider((ends["high"] - ends["low"]) / 2, list(each.values()), shared(list(each)), pictures)
-        mean = sign * one["gain"]
+        mean = gains[row]["gain"]
         return f"{mean:+.1f} [{mean - half:.1f}, {mean + half:.1f}]"
 
     def name_of(row: str) -> str:
@@ -124,8 +90,7 @@ def rows_of(file: Path, column: str = "test", data: Callable[[str], bool] = lamb
     return {
         name_of(one["method"]): Row(
             one["scores"][column]["value"],
-            gain(one["method"], "baseline"),
-            gain(one["method"], SUBJECT),
+            gain(one["method"]),
             labels[one["method"]],
             float(np.mean(looks[one["method"]])),
             scores[one["method"]],
@@ -161,64 +126,17 @@ def together(ours: Sequence[Row], theirs: Sequence[Row]) -> str:
 
     CLIPs, sets, transformations and drawings are crossed; each CLIP has all sets.
     """
-    crossed = Crossed.of(ours, theirs)
-    low, high = crossed.interval()
-    return f"{np.mean(crossed.gains):+.1f} [{low:.1f}, {high:.1f}]"
-
-
-@dataclass(frozen=True)
-class Crossed:
-    """The gains of a row over another with several CLIPs on the same sets.
-
-    Attributes:
-        gains: in points, float (CLIPs, sets).
-        sets: their names.
-        pictures: the variance that shared drawings add to the mean, in points².
-    """
-
-    gains: Any
-    sets: list[str]
-    pictures: Variance
-
-    @classmethod
-    def of(cls, ours: Sequence[Row], theirs: Sequence[Row]) -> Crossed:
-        """Compare two rows, each given CLIP by CLIP."""
-        gains = [_gains(one.cells, other.cells) for one, other in zip(ours, theirs, strict=True)]
-        joint = (
-            {(name, (clip, seed)): score for clip, row in enumerate(rows) for (name, seed), score in row.cells.items()}
-            for rows in (ours, theirs)
-        )
-        return cls(np.array([list(each.values()) for each in gains]), list(gains[0]), _pictures(*joint))
-
-    def interval(self, level: float = 0.95) -> Interval:
-        """Return the interval of the mean gain."""
-        clips, sets = self.gains.shape
-        names = self.sets * clips
-        factors = [*shared(names), names, np.repeat(range(clips), sets).tolist()]
-        return crossed_interval(self.gains.ravel(), factors, [self.pictures], level)
-
-    def p(self) -> float:
-        """Return the p of no gain: 1 minus the highest level whose interval excludes 0."""
-        inside, outside = 1.0, 0.0
-        for _ in range(40):
-            level = (inside + outside) / 2
-            low, high = self.interval(level)
-            inside, outside = (level, outside) if low <= 0 <= high else (inside, level)
-        return 1 - outside
-
-    def shown(self, gain: float, draws: int, rng: np.random.Generator) -> float:
-        """Return the share of grids like this one in which a true gain, in points, would be shown.
-
-        Sets are drawn anew from these, with all CLIPs at once; the CLIPs' own means vary as these do, normally.
-        """
-        clips = self.gains.mean(axis=1, keepdims=True)
-        rest = self.gains - clips
-        found = 0
-        for _ in range(draws):
-            other = rest[:, rng.integers(len(self.sets), size=len(self.sets))]
-            drawn = gain + other + rng.normal(0, clips.std(ddof=1), clips.shape)
-            found += replace(self, gains=drawn).interval().low > 0
-        return found / draws
+    gains = [_gains(one.cells, other.cells) for one, other in zip(ours, theirs, strict=True)]
+    joint = (
+        {(name, (clip, seed)): score for clip, row in enumerate(rows) for (name, seed), score in row.cells.items()}
+        for rows in (ours, theirs)
+    )
+    values = np.array([list(each.values()) for each in gains])
+    clips, sets = values.shape
+    names = list(gains[0]) * clips
+    factors = [*shared(names), names, np.repeat(range(clips), sets).tolist()]
+    low, high = crossed_interval(values.ravel(), factors, [_pictures(*joint)])
+    return f"{values.mean():+.1f} [{low:.1f}, {high:.1f}]"
 
 
 def _gains(ours: Any, theirs: Any) -> dict[str, Any]:
@@ -248,7 +166,3 @@ def _pictures(ours: Any, theirs: Any) -> Variance:
 
 def _hits(score: dict[str, Any]) -> Any:
     return np.array(list(score["hits"]), dtype=float)
-
-
-if __name__ == "__main__":
-    main()
