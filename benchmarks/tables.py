@@ -21,7 +21,6 @@ from benchmarks import (
     domain_search,
     heads,
     names,
-    none_of_these,
     promising,
 )
 from benchmarks.common import arguments
@@ -179,11 +178,6 @@ def of_lines(make: Callable[[Cells], Iterable[str]], cells: str) -> Table:
     return table
 
 
-def rejection(part: str) -> Callable[[], Table]:
-    """A table about pictures of no class."""
-    return partial(of_script, partial(none_of_these.tables, part=part), "rejection", "CLIP")
-
-
 DEMO_CLIP, CONTROL = "embedded", "plain-81"
 """What cells of scripts call the demo CLIP and the control CLIP."""
 TABLES: dict[str, Callable[[], Table]] = {
@@ -196,13 +190,6 @@ TABLES: dict[str, Callable[[], Table]] = {
     "many-classes": lambda: of_lines(lambda cells: promising.table(promising.pairs(cells, DEMO_CLIP)), "many-classes"),
     "names": lambda: of_names("gains"),
     "names-controls": lambda: of_names("controls"),
-    "rejection-scores": rejection("scores"),
-    "rejection-estimates": rejection("estimates"),
-    "rejection-narrow-names": rejection("narrow"),
-    "rejection-lines": rejection("lines"),
-    "rejection-classes": rejection("single_classes"),
-    "rejection-moved": rejection("moved"),
-    "rejection-after-search": rejection("lines_after_a_search"),
 }
 """File → the table that its cells make."""
 

@@ -18,7 +18,6 @@ from ipo_prompts.experiments.report.gather import read_run
 from ipo_prompts.experiments.report.page import PAGE, PLOT, TEMPLATES, write_report
 from ipo_prompts.experiments.run.beside import what_the_head_does, write_names
 from ipo_prompts.experiments.run.files import digest, environment, holds_run, write_json
-from ipo_prompts.experiments.run.labelling import calibrate
 from ipo_prompts.experiments.run.plan import about_few_pictures, more_with_twice_the_shots
 from ipo_prompts.experiments.run.prepared import SEALED, SHOWN, Prepared
 from ipo_prompts.experiments.run.result import (
@@ -99,7 +98,7 @@ def publish(
     folder = journal.path.parent
     program = TemplateClassifier(prepared.clip, searched.reward.class_names, searched.result.choice.template)
     program.background = prepared.plan.drawn.search[0].picture.background
-    found = _tested(program, prepared, searched, test, folder, ui)
+    found = _tested(program, prepared, searched, test, folder)
     result = _result(prepared, searched, journal.seconds, **found)
     write_json(folder / ENVIRONMENT, environment(prepared.clip))
     write_json(folder / RESULT, result)
@@ -115,13 +114,12 @@ def _tested(
     searched: SearchedRun,
     test: SealedTest,
     folder: Path,
-    ui: Shows,
 ) -> dict[str, Any]:
     """Write the analysis and the program of a tested run, and return the fields of its result, by name."""
     names = prepared.plan.reward_names
     write_json(folder / ANALYSIS, analyse(test.parts, searched.reward, names))
     write_names(folder, prepared.plan.data, searched.named)
-    blended = _learn_from_labels(program, prepared, ui)
+    blended = _learn_from_labels(program, prepared)
     save(program, folder / PROGRAM)
     found = what_is_shown(prepared, searched, test)
     return found | {
@@ -130,8 +128,8 @@ def _tested(
     }
 
 
-def _learn_from_labels(program: TemplateClassifier, prepared: Prepared, ui: Shows) -> Blended | None:
-    """Add to a program what labelled pictures give: calibration, rejection margins, and head.
+def _learn_from_labels(program: TemplateClassifier, prepared: Prepared) -> Blended | None:
+    """Add to a program what labelled pictures give: calibration and head.
 
     Only search and selection pictures are used.
 
@@ -142,12 +140,9 @@ def _learn_from_labels(program: TemplateClassifier, prepared: Prepared, ui: Show
     blended = None
     if held_back is not None:
         optional("how sure the classifier is", partial(program.calibrate, held_back))
-    if searched is not None:
-        margins = partial(calibrate, program, searched, held_back, prepared.plan.data.none, prepared.store, ui.passing)
-        program.rejection = optional("margins to tell pictures of none of the classes", margins)
-        if prepared.config.head == "blend":
-            with due():
-                blended = blend_in(program, [searched] if held_back is None else [searched, held_back])
+    if searched is not None and prepared.config.head == "blend":
+        with due():
+            blended = blend_in(program, [searched] if held_back is None else [searched, held_back])
     return blended
 
 

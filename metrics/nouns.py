@@ -21,9 +21,6 @@ from importlib.resources import files
 from itertools import accumulate
 from typing import NamedTuple
 
-PHYSICAL = 1930
-"""The number of "physical entity". Everything that a picture can show has this hypernym, and so have other things."""
-
 
 class Word(NamedTuple):
     """A word of a set of synonyms.
@@ -134,17 +131,6 @@ def _hyponyms() -> dict[int, list[int]]:
         for higher in synsets().above(place):
             found.setdefault(higher, []).append(number)
     return found
-
-
-@cache
-def common(count: int) -> tuple[str, ...]:
-    """Return the `count` words for physical things that tagged texts use most, the most frequent first. No names."""
-    things, most = all_below([PHYSICAL]), dict[str, int]()
-    for number, used in zip(synsets().numbers, synsets().columns[1], strict=True):
-        for word in synsets()[number].words if ":" in used and number in things else ():
-            if word.tagged and word.text.islower():
-                most[word.text] = max(most.get(word.text, 0), word.tagged)
-    return tuple(sorted(most, key=lambda word: (-most[word], word))[:count])
 
 
 @cache

@@ -19,7 +19,7 @@ from ipo_prompts.metrics.clip import Clip, load_clip
 from ipo_prompts.metrics.decoding import Background
 from ipo_prompts.metrics.device import AUTO
 from ipo_prompts.metrics.errors import InputError, one_line, printable
-from ipo_prompts.metrics.head import Calibrated, Head
+from ipo_prompts.metrics.head import Head
 from ipo_prompts.metrics.pictures import Picture
 from ipo_prompts.metrics.reward import class_embeddings
 from ipo_prompts.metrics.template import (
@@ -75,8 +75,6 @@ class TemplateClassifier(dspy.Predict):
         templates: the templates, each with its weight.
         temperature: a number > 0. Logits are divided by it before they become probabilities; see `calibrate`.
         background: how the pixels of pictures are read. A `Picture` is read by its own setting instead.
-        rejection: the margins of pictures whose class is known. They give a threshold; a picture with a lower margin
-            counts as a picture of no class, see `metrics/head.py`. None, the default, rejects no picture.
         pictures: labelled pictures that the program decides with, besides its words; see `metrics/blend.py`. None, the
             default, means words alone.
 
@@ -102,7 +100,6 @@ class TemplateClassifier(dspy.Predict):
     templates = StateField[tuple[Weighted, ...]]()
     temperature = StateField[float]()
     background = StateField[Background]()
-    rejection = StateField[Calibrated | None]()
     pictures = StateField[Kept | None]()
 
     def __init__(self, clip: Clip, class_names: Sequence[str], templates: str | Sequence[Weighted] = BASELINE) -> None:
@@ -118,7 +115,7 @@ class TemplateClassifier(dspy.Predict):
     def set_templates(self, templates: str | Sequence[Weighted]) -> None:
         """Replace the templates.
 
-        The temperature becomes 1. Margins and pictures are removed: they were fitted to the former templates.
+        The temperature becomes 1. Pictures are removed: they were fitted to the former templates.
 
         Raises:
             InputError: see the class.
@@ -289,7 +286,6 @@ class TemplateClassifier(dspy.Predict):
             temperature=self.temperature,
             fingerprint=self.clip.fingerprint,
             background=self.background,
-            rejection=self.rejection,
             pictures=rows,
         )
 

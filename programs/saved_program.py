@@ -17,7 +17,6 @@ from ipo_prompts.metrics.decoding import AS_VIEWED, Background
 from ipo_prompts.metrics.device import Precision
 from ipo_prompts.metrics.errors import InputError, first_error, printable
 from ipo_prompts.metrics.files import read_json
-from ipo_prompts.metrics.head import Calibrated
 from ipo_prompts.metrics.template import BASELINE, check_count, check_template, every_name, named, names_of, usable
 from ipo_prompts.programs.record.lines import FILE_NAME
 from ipo_prompts.programs.record.trust import resume_command
@@ -38,7 +37,7 @@ class State:
     """All of a program except its CLIP. New templates need a new state, so nothing fitted to old templates is kept.
 
     Attributes:
-        class_names, templates, temperature, background, rejection, pictures: see `TemplateClassifier`.
+        class_names, templates, temperature, background, pictures: see `TemplateClassifier`.
         labels: the class names in answers, if prompts have other names; else empty.
         refused: a text that was assigned as instructions, and why it cannot be used; there are no templates then.
     """
@@ -47,7 +46,6 @@ class State:
     templates: tuple[Weighted, ...]
     temperature: float = 1.0
     background: Background = AS_VIEWED
-    rejection: Calibrated | None = None
     refused: tuple[str, str] | None = None
     labels: tuple[str, ...] = ()
     pictures: Kept | None = None
@@ -93,7 +91,6 @@ def as_json(state: State, clip: Clip) -> dict[str, Any]:
         "synonyms": [list(names_of(name)[1:]) for name in state.class_names],
         "temperature": state.temperature,
         "background": state.background,
-        "rejection": state.rejection.model_dump(mode="json") if state.rejection else None,
         "pictures": state.pictures.model_dump(mode="json") if state.pictures else None,
         "clip": {"name": clip.name, "fingerprint": clip.fingerprint, "precision": clip.precision},
         **({"labels": list(state.labels)} if state.labels else {}),
@@ -123,7 +120,6 @@ class SavedProgram(BaseModel):
     temperature: float = Field(strict=True, ge=RANGE[0], le=RANGE[1])
     background: Background
     labels: list[str] = []
-    rejection: Calibrated | None
     pictures: Kept | None
 
     @model_validator(mode="after")
@@ -133,8 +129,6 @@ class SavedProgram(BaseModel):
         for what, has in (("synonyms", self.synonyms), ("labels", self.labels)):
             if len(has) != classes and (has or what == "synonyms"):
                 raise ValueError(f"{what} has {len(has)} entries and there are {classes} classes")
-        if self.rejection and max(self.rejection.classes, default=0) >= classes:
-            raise ValueError(f"rejection has margins of class {max(self.rejection.classes)}, which does not exist")
         return self
 
     def state(self, clip: Clip) -> State:
@@ -151,7 +145,6 @@ class SavedProgram(BaseModel):
             weighted([(member.template, member.weight) for member in self.templates], classes, clip),
             self.temperature,
             self.background,
-            self.rejection,
             labels=tuple(self.labels),
             pictures=self.pictures,
         )

@@ -109,7 +109,6 @@ GUARDS = {
         "tests/metrics/test_clip_config.py",
     ),
     "metrics/blend.py": ("tests/metrics/test_blend.py",),
-    "metrics/rejection.py": ("tests/metrics/test_rejection.py",),
     "programs/naming.py": ("tests/programs/test_choosing_names.py", "tests/programs/test_naming.py"),
     "metrics/sampling.py": (
         "tests/metrics/test_sampling.py",

@@ -278,10 +278,6 @@ def _usage_error(error: Any, command: str) -> int:
     return int(error.exit_code)
 
 
-_SHARES = {"above": 0.3, "reject": 0.05}
-"""An example of each flag that takes a number below 1."""
-
-
 def _number(error: Any) -> str | None:
     """Return which kind of number a flag takes, if something else was typed; None for any other error."""
     wanted = re.search(r"valid (integer|float|number)", str(getattr(error, "message", "")))
@@ -290,7 +286,7 @@ def _number(error: Any) -> str | None:
     from ipo_prompts.experiments.run.reading import example_of
 
     flag, kind = error.param.opts[0], "a whole number" if "integer" in wanted[0] else "a number"
-    example = _SHARES.get(error.param.name) or example_of(error.param.name)
+    example = example_of(error.param.name)
     return f"{flag} is {kind}, such as {flag} {example}"
 
 

@@ -18,16 +18,14 @@ from ipo_prompts.experiments.cli.common import Device, Program, Trust, drop_outp
 from ipo_prompts.metrics.errors import InputError, as_cell, printable
 
 if TYPE_CHECKING:
-    from ipo_prompts.experiments.run.labelling import Decision
-    from ipo_prompts.metrics.head import Head
-    from ipo_prompts.metrics.rejection import Threshold
+    from ipo_prompts.metrics.arrays import Floats
     from ipo_prompts.programs.classifier import TemplateClassifier
 
 STDIN = Path("-")
 EXAMPLES = examples(
     "ipo predict runs/RUN holiday/",
     "ipo predict runs/RUN holiday/ cat.jpg --format csv > labels.csv",
-    "ipo predict runs/RUN holiday/ --reject 0.05 --top 3",
+    "ipo predict runs/RUN holiday/ --top 3",
     "find holiday/ -newer last | ipo predict runs/RUN -",
 )
 
@@ -41,15 +39,6 @@ def predict(
         Literal["table", "csv", "jsonl"], typer.Option("--format", help="table, csv or jsonl")
     ] = "table",
     top: Annotated[int, typer.Option(help="print the K most probable classes", metavar="K", min=1)] = 1,
-    reject: Annotated[
-        float | None,
-        typer.Option(
-            help="reject pictures of no class; about this share of the others is rejected by mistake",
-            metavar="SHARE",
-            min=1e-6,
-            max=0.5,
-        ),
-    ] = None,
     template: Annotated[str | None, typer.Option(help="classify with this template instead of the program's")] = None,
     device: Device = "auto",
     trust: Trust = False,
@@ -73,15 +62,14 @@ def predict(
     classifier = TemplateClassifier.from_file(program, device=device, trust=trust)
     if template is not None:
         classifier.set_templates(template)
-    head, line = _head(classifier, reject)
     _tell_how_sure(program, classifier)
-    rows = _Rows(format_, classifier.class_names, min(top, len(classifier.class_names)), line)
+    rows = _Rows(format_, classifier.class_names, min(top, len(classifier.class_names)))
     for path in bare:
         fail(f"there are no pictures in {path}.", 1)
     failed = len(bare)
     try:
         rows.begin()
-        for file, outcome in label_files(classifier, _files(pictures), head):
+        for file, outcome in label_files(classifier, _files(pictures)):
             rows.write(file, outcome)
             if isinstance(outcome, InputError):
                 failed += 1
@@ -110,24 +98,6 @@ def _files(pictures: Sequence[Path]) -> Iterator[Path]:
         named = (Path(text) for line in sys.stdin if (text := line.rstrip("\r\n"))) if path == STDIN else [path]
         for one in named:
             yield from find_pictures(one) if os.path.isdir(one) else [one]  # noqa: PTH112
-
-
-def _head(classifier: TemplateClassifier, reject: float | None) -> tuple[Head, Threshold | None]:
-    """Return the head that decides, and the threshold of its margins.
-
-    A picture with a margin below the threshold is none of the classes. The threshold is None if `reject` is None.
-    """
-    if reject is None:
-        return classifier.head(), None
-    from ipo_prompts.experiments.run.labelling import promise_in_words, rejecting
-    from ipo_prompts.metrics.rejection import threshold
-
-    head, margins = rejecting(classifier, note)
-    line = threshold(margins, reject)
-    for told in promise_in_words(line, margins, reject, classifier.class_names):
-        if told:
-            note(told)
-    return head, line
 
 
 def _tell_how_sure(program: Path, classifier: TemplateClassifier) -> None:
@@ -166,42 +136,37 @@ class _Rows:
         form: the format of the rows: table, csv or jsonl.
         class_names: the names of the classes.
         top: how many classes are named for each picture.
-        line: the threshold. A picture with a smaller margin is rejected; None rejects no picture.
     """
 
     form: str
     class_names: Sequence[str]
     top: int
-    line: Threshold | None
 
     def begin(self) -> None:
         """Write the header of a CSV."""
         if self.form == "csv":
             if hasattr(sys.stdout, "reconfigure"):
                 sys.stdout.reconfigure(errors="surrogateescape")  # a name that is not UTF-8 is written as it is on disk
-            more = ["cosine", "margin", "rejected"] if self.line else []
             others = [f"{what}_{place}" for place in range(2, self.top + 1) for what in ("label", "probability")]
-            csv.writer(sys.stdout).writerow(["picture", "label", "probability", *more, *others])
+            csv.writer(sys.stdout).writerow(["picture", "label", "probability", *others])
 
-    def write(self, file: Path, outcome: Decision | InputError) -> None:
+    def write(self, file: Path, outcome: Floats | InputError) -> None:
         """Write the row of a picture. A picture that cannot be read has a row only in JSON."""
         if isinstance(outcome, InputError):
             if self.form == "jsonl":
                 self._json({"picture": str(file), "error": str(outcome)})
             return
-        order = (-outcome.probabilities).argsort(kind="stable")
-        best = [(self.class_names[i], float(outcome.probabilities[i])) for i in order[: self.top]]
-        rejected = self.line is not None and outcome.margin is not None and outcome.margin < self.line.margin
-        {"csv": self._csv, "jsonl": self._row, "table": self._table}[self.form](file, outcome, best, rejected)
+        order = (-outcome).argsort(kind="stable")
+        best = [(self.class_names[i], float(outcome[i])) for i in order[: self.top]]
+        {"csv": self._csv, "jsonl": self._row, "table": self._table}[self.form](file, outcome, best)
         sys.stdout.flush()
 
-    def _csv(self, file: Path, outcome: Decision, best: Sequence[tuple[str, float]], rejected: bool) -> None:
+    def _csv(self, file: Path, outcome: Floats, best: Sequence[tuple[str, float]]) -> None:
         cells = [cell for label, probability in best for cell in (as_cell(label), f"{probability:.4f}")]
-        more = [f"{outcome.cosine:.4f}", f"{outcome.margin:.4f}", str(rejected).lower()] if self.line else []
-        csv.writer(sys.stdout).writerow([as_cell(str(file), "./"), *cells[:2], *more, *cells[2:]])
+        csv.writer(sys.stdout).writerow([as_cell(str(file), "./"), *cells])
 
-    def _row(self, file: Path, outcome: Decision, best: Sequence[tuple[str, float]], rejected: bool) -> None:
-        pairs = zip(self.class_names, outcome.probabilities, strict=True)
+    def _row(self, file: Path, outcome: Floats, best: Sequence[tuple[str, float]]) -> None:
+        pairs = zip(self.class_names, outcome, strict=True)
         row: dict[str, object] = {
             "picture": str(file),
             "label": best[0][0],
@@ -209,13 +174,10 @@ class _Rows:
         }
         if self.top > 1:
             row["top"] = [label for label, _ in best]
-        if self.line:
-            row |= {"cosine": outcome.cosine, "margin": outcome.margin, "rejected": rejected}
         self._json(row)
 
-    def _table(self, file: Path, outcome: Decision, best: Sequence[tuple[str, float]], rejected: bool) -> None:
-        label = f"none of these ({best[0][0]})" if rejected else best[0][0]
-        print(f"{best[0][1]:7.2%}  {printable(label):24}  {printable(str(file))}")
+    def _table(self, file: Path, outcome: Floats, best: Sequence[tuple[str, float]]) -> None:
+        print(f"{best[0][1]:7.2%}  {printable(best[0][0]):24}  {printable(str(file))}")
         for label, probability in best[1:]:
             print(f"{probability:7.2%}  {printable(label)}")
 

@@ -6,9 +6,7 @@ A user may give classes other names, in `classes.yaml` beside the class folders,
     n02084071: dog
 
 The first name of a class stands in prompts and in reports; the others are synonyms. A class that is not listed keeps
-the name that the source gives. The source's order of labels is kept. A line `none: [hole, circle]` lists things that
-are none of the classes but may be in pictures; `ipo predict --reject` uses them. If the data have a class `none`, the
-line names this class instead.
+the name that the source gives. The source's order of labels is kept.
 """
 
 from __future__ import annotations
@@ -46,10 +44,6 @@ MAX_CHARACTERS = 200
 template."""
 MAX_NAMES = 64
 """Most names of one class: for every template, each name is one more text to encode. CuPL has 50 texts a class."""
-NONE = "none"
-"""The key under which `classes.yaml` lists things that are none of the classes."""
-MAX_STRANGERS = 1000
-"""Most names in the line `none`."""
 
 MOST_TYPED = 8
 """Most classes that a message lists in a setting for the user to type."""
@@ -105,7 +99,6 @@ class DataSet:
             "different: " and the reason why the parts are not the benchmark's published split.
         unnamed: the classes whose only name is a code, such as `class_3`; a search refuses them (wordnet.py).
         renamed_from: the source's names of the classes, in label order; empty unless the classes were renamed.
-        none: words for things that are none of the classes but may be in pictures.
     """
 
     name: str
@@ -120,7 +113,6 @@ class DataSet:
     split: str = OWN
     unnamed: tuple[str, ...] = ()
     renamed_from: tuple[str, ...] = ()
-    none: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         parts = ", ".join(f"{len(getattr(self, part))} {part}" for part in PARTS)
@@ -290,16 +282,12 @@ def with_names(data: DataSet, names: Mapping[Any, Any], where: str) -> DataSet:
             name.
     """
     given: dict[str, tuple[str, ...]] = {}
-    none: tuple[str, ...] = ()
     for key, value in names.items():
         if not isinstance(key, str):
             raise InputError(
                 f"{where} has the class {key}, which YAML does not read as text; write '{key}': in quotes."
             )
         own = tidy(key)
-        if own == NONE and NONE not in data.class_names:
-            none = checked_names(value, f"{where}: {NONE}", own, MAX_STRANGERS)
-            continue
         if own not in data.class_names:
             raise InputError(
                 f"{where} names the class {key!r}, which is not in the data{did_you_mean(own, data.class_names)}; "
@@ -307,18 +295,13 @@ def with_names(data: DataSet, names: Mapping[Any, Any], where: str) -> DataSet:
             )
         given[own] = checked_names(value, f"{where}: the class {key!r}", own)
     classes = tuple(named(given.get(name, (name,))) for name in data.class_names)
-    owner = owners(classes, data.class_names, where)
-    if known := [word for word in none if as_read(word) in owner]:
-        raise InputError(
-            f"{where} says that {known[0]!r} is none of the classes, and {owner[as_read(known[0])]!r} is called so; "
-            "remove it from one of them."
-        )
+    refuse_shared(classes, data.class_names, where)
     task = default_task(classes) if data.task == default_task(data.class_names) else data.task
-    return replace(data, class_names=classes, task=task, renamed_from=data.class_names, none=none)
+    return replace(data, class_names=classes, task=task, renamed_from=data.class_names)
 
 
-def owners(classes: Sequence[str], own: Sequence[str], where: str) -> dict[str, str]:
-    """Return a table: each name of each class, normalised by `as_read` → the class's name in `own`.
+def refuse_shared(classes: Sequence[str], own: Sequence[str], where: str) -> None:
+    """Refuse classes that share a name.
 
     Args:
         classes: the classes, with all their names.
@@ -336,25 +319,23 @@ def owners(classes: Sequence[str], own: Sequence[str], where: str) -> dict[str, 
                 raise InputError(
                     f"{where} calls both {other!r} and {mine!r} {one!r}; take it from one of them, or join the classes."
                 )
-    return found
 
 
-def checked_names(value: Any, what: str, own: str, most: int = MAX_NAMES) -> tuple[str, ...]:
-    """Check the names that the user wrote for one class, or for `none`, and return them.
+def checked_names(value: Any, what: str, own: str) -> tuple[str, ...]:
+    """Check the names that the user wrote for one class, and return them.
 
     Args:
         value: a name, or a list of names.
-        what: the words for the class or the line in messages.
+        what: the words for the class in messages.
         own: the source's name of the class, for examples in messages.
-        most: the largest number of names that is allowed.
 
     Raises:
-        InputError: there are no names, or more than `most`; or a name is not a text, is empty, too long or unusable, or
-            is given twice.
+        InputError: there are no names, or more than `MAX_NAMES`; or a name is not a text, is empty, too long or
+            unusable, or is given twice.
     """
     texts = value if isinstance(value, list) else [value]
-    if not 1 <= len(texts) <= most:
-        raise InputError(f"{what} has {len(texts)} names; write 1 to {most}, such as {own}: [road sign].")
+    if not 1 <= len(texts) <= MAX_NAMES:
+        raise InputError(f"{what} has {len(texts)} names; write 1 to {MAX_NAMES}, such as {own}: [road sign].")
     found: list[str] = []
     for text in texts:
         if text is None or (isinstance(text, str) and not as_read(text)):

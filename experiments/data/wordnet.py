@@ -1,4 +1,4 @@
-"""Finds names for classes that are named by numbers of WordNet, and words for things that are none of the classes.
+"""Finds names for classes that are named by numbers of WordNet.
 
 Some data have codes in place of class names. A number of WordNet, such as `n02084071`, stands for a set of synonyms. It
 is replaced by the first synonym. If two classes would get the same name, each takes its first synonym that no other
@@ -14,17 +14,13 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping
 
 from ipo_prompts.experiments.data.dataset import NAMES_FILE, DataSet
 from ipo_prompts.metrics.errors import InputError, several
-from ipo_prompts.metrics.nouns import Synset, common, irregular, meanings, synsets
-from ipo_prompts.metrics.template import as_read, every_name
+from ipo_prompts.metrics.nouns import Synset, synsets
+from ipo_prompts.metrics.template import as_read
 
-STRANGERS = 4000
-"""The number of common nouns from which `strangers` chooses."""
-SENSES = 4
-"""Most senses of a class name whose synonyms and hypernyms count as words of the class."""
 _WORDNET = re.compile(r"n(\d{8})(?![0-9A-Za-z])")
 _NUMBERED = re.compile(
     r"""[\W\d_]*\d[\W\d_]*                                                   # 17, 0_3, 2024-05-01
@@ -94,40 +90,3 @@ def refuse_codes(data: DataSet) -> None:
         f"by a code, which no CLIP reads: {several([repr(name) for name in codes])}; "
         f"write {NAMES_FILE}, with a line `{codes[0]}: name` for each."
     )
-
-
-def strangers(class_names: Sequence[str], none: Iterable[str] = ()) -> tuple[str, ...]:
-    """Return words for things that are none of the classes: the user's words, then common nouns, the most common first.
-
-    Args:
-        class_names: the classes. The result has no noun that is a class name, or a synonym or hypernym of a class name
-            in WordNet: with a class "beagle", it does not have "dog".
-        none: the user's words for things that are none of the classes; none of them is left out.
-    """
-    own = own_words(class_names)
-    told = list(none)
-    return (*told, *(word for word in common(STRANGERS) if as_read(word) not in own and word not in told))
-
-
-def own_words(class_names: Sequence[str], *, hypernyms: bool = True) -> set[str]:
-    """Return all words for the classes, normalised by `as_read`.
-
-    They are the class names, their singulars, and the synonyms of both; with `hypernyms`, also all hypernyms.
-    """
-    names = {form for name in every_name(class_names) for form in _forms(as_read(name))}
-    left = [number for name in names for _, number in meanings(name)[:SENSES]]
-    words, seen = set(names), set(left)
-    while left:
-        synset = synsets()[left.pop()]
-        words.update(as_read(word.text) for word in synset.words)
-        if hypernyms:
-            left += (above := [number for number in synset.hypernyms if number not in seen])
-            seen.update(above)
-    return words
-
-
-def _forms(name: str) -> set[str]:
-    """Return a name, and the words of which it may be the plural."""
-    ends = (("ies", "y"), ("es", ""), ("s", ""))
-    singular = {name.removesuffix(end) + instead for end, instead in ends if name.endswith(end)}
-    return {name, *singular, *irregular().get(name, ())}

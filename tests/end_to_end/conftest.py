@@ -12,7 +12,6 @@ import pytest
 
 from ipo_prompts.experiments.cli.app import main
 from ipo_prompts.programs.lm.replies import ReplyFile
-from support.killing import FEW_NOUNS
 from support.openai_server import OpenAIServer, running
 from support.runs import KEY, Ended, arguments, copy_pictures, ipo, resuming
 
@@ -36,14 +35,6 @@ def server(running_server: OpenAIServer) -> OpenAIServer:
 @pytest.fixture()
 def out(tmp_path: Path) -> Path:
     return tmp_path / "run"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def few_nouns() -> Iterator[None]:
-    """Leave the nouns that tell what is none of the classes to tests/experiments/run, but for some."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("ipo_prompts.experiments.data.wordnet.STRANGERS", FEW_NOUNS)
-        yield
 
 
 @pytest.fixture(scope="session")

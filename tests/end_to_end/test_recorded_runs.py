@@ -25,11 +25,6 @@ NAMES = sorted(folder.name for folder in RECORDED.iterdir())
 
 
 @pytest.fixture(scope="module", autouse=True)
-def few_nouns() -> None:
-    """All of them: the margins of a run are recorded, too."""
-
-
-@pytest.fixture(scope="module", autouse=True)
 def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Pictures are encoded once for all of them; nobody's own features or replies are met."""
     with pytest.MonkeyPatch.context() as patch:

@@ -27,9 +27,6 @@ def test_all_that_is_linear_is_one_matrix_and_a_bias(clip: Clip) -> None:
     by_hand = (clip.logit_scale * features @ program.class_embeddings().T) / 2
     np.testing.assert_allclose(head.probabilities(features), softmax(by_hand), atol=1e-5)
     assert head.probabilities(features).tobytes() == program.probabilities(pictures).tobytes()
-    cosines, margins = head.margins(features)
-    np.testing.assert_allclose(cosines, (features @ head.classes.T).max(axis=1), atol=1e-6)
-    assert margins is None
 
 
 def test_the_logits_have_the_bits_that_the_search_saw(clip: Clip) -> None:
@@ -42,12 +39,9 @@ def test_the_logits_have_the_bits_that_the_search_saw(clip: Clip) -> None:
     assert again.losses.tobytes() == seen.losses.tobytes()
 
 
-def test_the_margin_is_of_words_alone_whatever_decides() -> None:
+def test_pictures_add_to_the_rows_of_words() -> None:
     rows = np.eye(3, dtype=np.float32)
-    words = Head(("cat", "dog"), rows[:2], 10.0, np.zeros(2, np.float32), 1.0, "", "white", others=rows[2:])
+    words = Head(("cat", "dog"), rows[:2], 10.0, np.zeros(2, np.float32), 1.0, "", "white")
     head = replace(words, pictures=5 * rows[1:])
     features = np.array([[0.6, 0.0, 0.8], [0.0, 1.0, 0.0]], dtype=np.float32)
-    cosines, margins = head.margins(features)
-    assert cosines == pytest.approx([0.6, 1.0])
-    assert margins == pytest.approx([-0.2, 1.0])
     assert head.logits(features) == pytest.approx(np.array([[6.0, 40.0], [50.0, 10.0]]), rel=1e-5)

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from ipo_prompts.experiments import publishing, tracking
+from ipo_prompts.experiments import tracking
 from ipo_prompts.experiments.report import explain
 from ipo_prompts.experiments.run import beside
 from ipo_prompts.metrics import clock
@@ -50,7 +50,6 @@ AFTER: dict[str, tuple[Any, str]] = {
     "pictures that changed": (explain, "flips"),
     "a picture on the page": (explain, "thumbnail"),
     "how sure the classifier is": (TemplateClassifier, "calibrate"),
-    "margins to tell pictures of none of the classes": (publishing, "calibrate"),
     "what other names do": (beside, "what_names_do"),
     "what is known without a search": (beside, "baselines"),
     "tables and program in the log of Weights & Biases": (tracking.Tracker, "finish"),
@@ -125,8 +124,6 @@ def timed(
     monkeypatch.setenv("LITELLM_LOCAL_MODEL_COST_MAP", "True")
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     monkeypatch.setattr("ipo_prompts.experiments.run.prepared.load_clip", lambda *_: clip)
-    few = ["kite", "boat", "tree", "shoe"]  # of some thousand nouns, whose texts would take most of the time
-    monkeypatch.setattr("ipo_prompts.experiments.run.labelling._words", lambda *_: few)
     monkeypatch.setattr("ipo_prompts.metrics.clock.pause", lambda *_: None)
 
     def run(watch: Watch, *more: str) -> tuple[Ended, Path]:

@@ -30,10 +30,6 @@ PRELOAD = (
 """With what a request to a language model imports, which no run in the server makes."""
 
 
-FEW_NOUNS = 40
-"""Common nouns that tell what is none of the classes; encoding 4,000 for each new winner is half of a small run."""
-
-
 def fork_server(*preload: str) -> Any:
     """Start the fork server, once, and return its context.
 
@@ -79,9 +75,7 @@ def _child(words: list[str], log: str, environment: dict[str, str]) -> None:
     # Tests that are started in the background inherit an ignored SIGINT; a person's shell does not hand that on.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     from ipo_prompts.experiments.cli.app import main
-    from ipo_prompts.experiments.data import wordnet
 
-    wordnet.STRANGERS = FEW_NOUNS
     code = main(words)
     sys.stdout.flush()
     sys.stderr.flush()

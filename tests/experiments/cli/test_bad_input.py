@@ -202,7 +202,6 @@ OTHERS: list[tuple[list[str], str]] = [
     (["predict", "done", "good", "--format", "json"], "invalid value for '--format': 'json' is not one of 'table',"),
     (["data", "check", "csv:barred.csv"], "has labels such as 'cat|dog 0', and several labels of a picture are not"),
     (["optimize", "--lm", "none", "--data", "csv:barred.csv"], "an own reward is the way: ipo docs own-reward."),
-    (["predict", "done", "good", "--reject", "x"], "--reject is a number, such as --reject 0.05; see"),
     (["predict", "done", "gone", "gone too"], "cannot read the picture gone, gone too: No such file or directory."),
     (["predict", "done", "goood"], "cannot read the picture goood (did you mean good?): No such file or directory."),
     (["report", "done", "--out", "bad.yaml/page.html"], "bad.yaml is a file; choose another place."),

@@ -18,11 +18,9 @@ import pytest
 
 from ipo_prompts.experiments.cli.app import main
 from ipo_prompts.experiments.data import load_data
-from ipo_prompts.experiments.run.labelling import BATCH, calibrate, label_files
-from ipo_prompts.metrics.classification import ClipReward
+from ipo_prompts.experiments.run.labelling import BATCH, label_files
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.pictures import Picture
-from ipo_prompts.metrics.rejection import below, draws, threshold
 from ipo_prompts.programs.classifier import TemplateClassifier
 
 Capture = pytest.CaptureFixture[str]
@@ -250,92 +248,29 @@ def test_an_unknown_format_is_refused_before_anything_is_loaded(capsys: Capture)
     assert "'xml' is not one of 'table', 'csv', 'jsonl'" in capsys.readouterr().err
 
 
-@pytest.fixture()
-def able(program: TemplateClassifier, saved: Path) -> Path:
-    """The same with the margins of the shipped pictures that search and choose, one hole known to be strange."""
-    reward = ClipReward(program.clip, program.class_names)
-    items = load_data("embedded", seed=0)
-    parts = [reward.encode([i.picture for i in part], [i.label for i in part]) for part in (items.train, items.val)]
-    program.rejection = calibrate(program, *parts, ["hole"], reward.store, lambda line: None)
-    program.save(str(saved))
-    return saved
-
-
-def rejected(capsys: Capture, *words: str) -> tuple[int, list[dict[str, str]], str]:
-    """Run the command for a table; return its exit code, rows and standard error."""
-    code = main(["predict", *words, "--format", "csv"])
-    said = capsys.readouterr()
-    return code, list(csv.DictReader(io.StringIO(said.out))), said.err
-
-
-def test_none_of_these_is_what_lies_below_the_line(
-    program: TemplateClassifier, able: Path, pictures: list[Path], capsys: Capture
+def test_the_most_probable_classes_are_named(
+    program: TemplateClassifier, saved: Path, pictures: list[Path], capsys: Capture
 ) -> None:
-    code, rows, said = rejected(capsys, str(able), str(pictures[0].parent), "--reject", "0.2", "--top", "3")
-    others = ["cosine", "margin", "rejected", "label_2", "probability_2", "label_3", "probability_3"]
-    assert code == 0 and list(rows[0]) == ["picture", "label", "probability", *others]
-    assert program.rejection is not None
-    assert draws(program.rejection) == 408 and draws(program.rejection, held_back=True) == 136
-    line = threshold(program.rejection, 0.2)
-    assert line.k == 27 and {row["rejected"] for row in rows} == {"true", "false"}
-    assert all((float(row["margin"]) < line.margin) == (row["rejected"] == "true") for row in rows)
-    assert "which has place 27 among 136 held-back pictures" in said and "19.7% on average, at most 25." in said
-    worst = below(program.rejection, line)[0]
-    assert f"the largest shares first: {program.class_names[worst[0]]!r} {worst[1]} of {worst[2]}, " in said
-    assert "of pictures of other things lie below it, estimated by leaving out half the classes" in said
+    words = ["predict", str(saved), str(pictures[0]), "--top", "3"]
+    assert main([*words, "--format", "csv"]) == 0
+    (row,) = csv.DictReader(io.StringIO(capsys.readouterr().out))
+    others = ["label_2", "probability_2", "label_3", "probability_3"]
+    assert list(row) == ["picture", "label", "probability", *others]
     features = program.clip.encode_pictures([Picture.from_path(pictures[0])])
-    assert float(rows[0]["cosine"]) == pytest.approx((features @ program.class_embeddings().T).max(), abs=1e-4)
     chances = np.sort(program.head().probabilities(features)[0])[::-1]
-    shown = [float(rows[0][name]) for name in ("probability", "probability_2", "probability_3")]
+    shown = [float(row[name]) for name in ("probability", "probability_2", "probability_3")]
     assert shown == pytest.approx(chances[:3], abs=1e-4)
-    _, plain, _ = rejected(capsys, str(able), str(pictures[0]))
-    assert plain == [{name: rows[0][name] for name in ("picture", "label", "probability")}]
-
-
-def test_forms_say_what_is_rejected(able: Path, pictures: list[Path], capsys: Capture) -> None:
-    words = ["predict", str(able), *map(str, pictures[:20]), "--reject", "0.5", "--top", "2"]
     assert main([*words, "--format", "jsonl"]) == 0
-    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert {row["rejected"] for row in rows} == {True, False}
-    assert all(row["top"] == sorted(row["scores"], key=row["scores"].__getitem__)[:-3:-1] for row in rows)
+    (told,) = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert told["top"] == [row["label"], row["label_2"], row["label_3"]]
     assert main(words) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert [f"none of these ({row['label']})" in line for row, line in zip(rows, lines[::2], strict=True)] == [
-        row["rejected"] for row in rows
-    ]
-    assert all(row["top"][1] in line for row, line in zip(rows, lines[1::2], strict=True))
-
-
-def test_margins_of_another_program_are_refused(
-    program: TemplateClassifier, able: Path, pictures: list[Path], capsys: Capture
-) -> None:
-    state = json.loads(able.read_text())
-    template = {"templates": [{"template": "a <CLASS>.", "weight": 1.0}]}
-    names = {"class_names": ["kitten", *state["class_names"][1:]]}
-    words = {"rejection": {**state["rejection"], "none": ["pit"]}}
-    for other in (template, names, words):
-        able.write_text(json.dumps({**state, **other}))
-        code, rows, said = rejected(capsys, str(able), str(pictures[0]), "--reject", "0.05")
-        assert code == 2 and not rows
-        assert "with another CLIP, template, class names, background or list of words" in said
-    able.write_text(json.dumps({**state, "rejection": {**state["rejection"], "margins": [1, 0]}}))
-    assert rejected(capsys, str(able), str(pictures[0]))[0] == 2
-    classes = [10**12, *state["rejection"]["classes"][1:]]
-    able.write_text(json.dumps({**state, "rejection": {**state["rejection"], "classes": classes}}))
-    code, rows, said = rejected(capsys, str(able), str(pictures[0]), "--reject", "0.05")
-    assert code == 2 and "margins of class 1000000000000, which does not exist" in said
-    program.set_templates("a <CLASS>.")
-    assert program.rejection is None  # they were of the former template
-    able.write_text(json.dumps({**state, "rejection": None}))
-    assert "this program has no margins" in rejected(capsys, str(able), str(pictures[0]), "--reject", "0.05")[2]
+    assert told["top"][1] in capsys.readouterr().out.splitlines()[1]
 
 
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--reject", "0"], "'--reject': it should be greater than or equal to 0.000001; see `ipo predict --help`."),
-        (["--reject", "5"], "'--reject': it should be less than or equal to 0.5; see `ipo predict --help`."),
-        (["--reject", "few"], "--reject is a number"),
+        (["--top", "few"], "--top is a whole number"),
         (["--top", "0"], "'--top': it should be greater than or equal to 1; see `ipo predict --help`."),
     ],
 )
@@ -349,11 +284,13 @@ def test_it_says_how_often_labels_were_right_and_when_probabilities_were_not_fit
 ) -> None:
     result = json.loads((RECORDED / "local-history" / "result.json").read_text())
     saved.with_name("result.json").write_text(json.dumps(result))
-    assert rejected(capsys, str(saved), str(pictures[0]))[2] == ""  # of another template
+    assert predict(saved, pictures[:1], "csv") == 0
+    assert capsys.readouterr().err == ""  # of another template
     program.set_templates(result["template"])
     program.save(str(saved))
     sealed = result["scores"]["test"]["optimised"]
-    _, _, said = rejected(capsys, str(saved.parent), str(pictures[0]))
+    assert predict(saved.parent, pictures[:1], "csv") == 0
+    said = capsys.readouterr().err
     assert said.splitlines()[0].startswith("ipo: the probabilities may be too high or too low, so only their order")
     assert (
         f"of the {sealed['n']} sealed test pictures of its run this program labelled {sealed['value']:.1%} right"

@@ -10,7 +10,7 @@ from ipo_prompts.experiments.cli.app import main
 from ipo_prompts.experiments.data import load_data
 from ipo_prompts.experiments.data.wordnet import is_code
 from ipo_prompts.metrics.errors import InputError
-from ipo_prompts.metrics.nouns import common, irregular, synsets
+from ipo_prompts.metrics.nouns import irregular, synsets
 from support.runs import copy_pictures
 
 CODES = {"n02084071": "dog", "n02123045": "tabby", "n03445924": "golfcart", "n07747607": "orange"}
@@ -23,12 +23,6 @@ def test_the_nouns_say_what_is_said_of_a_dog() -> None:
     assert [synsets()[above].words[0].text for above in dog.hypernyms] == ["canine", "domestic animal"]
     assert len(synsets()) == 82115
     assert irregular()["mice"] == ("mouse",) and irregular()["oxen"] == ("ox",)
-
-
-def test_common_nouns_are_things_and_the_most_usual_come_first() -> None:
-    nouns = common(4000)
-    assert len(set(nouns)) == 4000 and {"dog", "tree", "house", "woman"} <= set(nouns[:1000])
-    assert not {"idea", "week", "thursday"} & set(nouns)
 
 
 def test_numbers_of_wordnet_get_their_names(folder) -> None:

@@ -66,15 +66,6 @@ def test_a_file_in_the_folder_names_classes_and_keeps_their_order(folder):
     assert len({plain.fingerprint, data.fingerprint, fewer.fingerprint}) == 3
 
 
-def test_a_line_of_the_file_says_what_is_none_of_the_classes(folder):
-    root = folder({"cat": 3, "dog": 3})
-    plain = load_data(f"folder:{root}", seed=0)
-    (root / "classes.yaml").write_text("none: [hole, empty box]\n")
-    data = load_data(f"folder:{root}", seed=0)
-    assert (data.none, plain.none) == (("hole", "empty box"), ())
-    assert (data.class_names, data.fingerprint) == (plain.class_names, plain.fingerprint)
-
-
 def test_classes_that_are_left_out_take_their_names_along(folder):
     root = folder({"cat": 3, "n2": 3, "n3": 3, "road_sign": 3})
     (root / "classes.yaml").write_text("n2: dog\nroad_sign: [road sign, traffic sign]\n")
@@ -107,7 +98,6 @@ def test_data_with_the_names_that_they_have_anyway_keep_their_fingerprint():
         ("dog: [dog, Dog]", "has the name 'Dog' twice; write it once"),
         ("dog: [dog, cat]", "calls both 'cat' and 'dog' 'cat'; take it from one of them"),
         ("dog: a <CLASS>", "has the name 'a <CLASS>', and it has <CLASS>, which stands for the name in templates"),
-        ("none: [hole, Dog]", "says that 'Dog' is none of the classes, and 'dog' is called so; remove it from one"),
         ("- dog", "holds no table of classes; write a line for each"),
     ],
 )
