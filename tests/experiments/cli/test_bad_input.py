@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +13,8 @@ import pytest
 from PIL import Image
 
 from ipo_prompts.experiments.cli.app import main
-from ipo_prompts.experiments.data import load_data
 from ipo_prompts.experiments.embedded import MODEL_DIR
 from ipo_prompts.experiments.run.reading import load_config
-from ipo_prompts.metrics.errors import InputError
-from ipo_prompts.programs.record.journal import Journal
 from ipo_prompts.programs.record.trust import SEAL, seal
 from support.runs import lines_of
 
@@ -66,10 +61,7 @@ def place(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     Path("done/config.yaml").write_text(config.to_yaml())
     start = {"type": "start", "seconds": 0.1, "config": config.model_dump(mode="json")}
     Path("done/journal.jsonl").write_text(lines_of(start | {SEAL: seal(start)}))
-    Path("my run").mkdir()
-    Path("my run/journal.jsonl").touch()
     Path("latin.txt").write_bytes("une <CLASS> carrée".encode("latin-1"))
-    Path("blank.txt").write_text("\n \n")
     Path("slotless.txt").write_text("a <CLASS>\na photo\n")
     return tmp_path
 
@@ -113,64 +105,44 @@ OPTIMIZE: list[tuple[list[str], str]] = [
     (["torn.yaml"], "torn.yaml is not valid YAML"),
     (["gone.yaml"], "gone.yaml: No such file"),
     (["--stpes", "3"], "no flag '--stpes'; did you mean --steps, or a flag"),
-    (["--date", "folder:good"], "no flag '--date'; did you mean --data, or a flag of `ipo optimize --help`?"),
     (["--shots", "3"], "no flag '--shots'; did you mean shots=VALUE"),
     (["papr-1-shot"], "no configuration 'papr-1-shot' (did you mean paper-1-shot?)"),
     (["lm", "none"], "cannot read 'lm'; settings are written key=value, such as lm=VALUE, without spaces."),
-    (["-lm", "none"], "cannot read '-lm'; settings are written key=value"),
-    (["steps", "=", "3"], "cannot read 'steps'; settings are written key=value"),
-    (["steps=", "3"], "cannot read '3'; settings are written key=value"),
-    (["initial_template", "a <CLASS>"], "such as initial_template=VALUE, without spaces."),
     (["template=a <CLASS>"], "unknown key 'template' in the command line; did you mean 'initial_template'?"),
     (["--lm", "locl"], "litellm knows no provider for 'locl' (did you mean local?)"),
     (["--describer", "foo"], "such as openai/gpt-4o-mini, or is one of replay/RUN, clip, clip-greedy, none."),
-    (["--steps", "3", "extra"], "cannot read 'extra'; settings are written key=value"),
     (["--steps", "3.5"], "--steps is a whole number, such as --steps 12; see `ipo optimize --help`"),
-    (["--max-minutes", "x"], "--max-minutes is a number, such as --max-minutes 12"),
     (["steps=abc"], "steps in the command line is a whole number, such as steps=12 (given: 'abc')."),
-    (["steps="], "steps in the command line is a whole number, such as steps=12 (given: nothing)."),
-    (["steps=3.5"], "steps in the command line is a whole number, such as steps=12 (given: 3.5)."),
     (["temperature=hot"], "temperature in the command line is a number, such as temperature=1.0 (given: 'hot')."),
     (["--steps", "0"], "steps in the command line is wrong"),
     (["--steps"], "requires an argument; see `ipo optimize --help`."),
     (["device=cuda:77"], "there is no device 'cuda:77' here; device can be auto, "),
-    (["--device", "cpu"], "no flag '--device'; did you mean device=VALUE"),
     (["--budget-usd", "-1"], "budget_usd"),
     (["initial_template=a photo"], "no <CLASS> slot"),
     (["initial_template=<CLASS>" + " photo" * 48, "--data", "folder:good", *FEW], "tokens, more than the"),
     (["initial_template=<CLASS> <end_of_text>"], "markup"),
     (["--lm", "local/huge"], "no local model 'huge'; choose one of small, base, large"),
     (["--lm", "local/gone.gguf"], "no model file"),
-    (["--lm", "nosuch/model"], "litellm knows no provider for 'nosuch/model'"),
     (["--lm", "anthropic/claude-3-5-haiku-latest"], "needs ANTHROPIC_API_KEY in the environment"),
-    (["--describer", "anthropic/claude-3-5-haiku-latest"], "needs ANTHROPIC_API_KEY in the environment"),
     (["--lm", "replay/gone"], "gone is not a run directory"),
     (["--lm", "openai/no-such-model", "--budget-usd", "1"], "price of openai/no-such-model is not known"),
     (["--resume", "gone"], "gone holds no run to resume"),
-    (["--resume", "bare"], "bare holds no run to resume"),
     (["exclude=lynx"], "exclude in the command line is a list, such as exclude='[lynx]' (given: 'lynx')."),
     (["--resume", "done", "--seed", "7"], "has seed=0 and 7 was asked for"),
-    (["--resume", "done", "shots=2"], "and 2 was asked for; leave it out."),
     (["--resume", "done", "--out", "new"], "leave --out away"),
     (
         ["--out", "done", "--data", "folder:good", *FEW],
         "a run; resume it with `ipo optimize --resume done`, or",
     ),
     (["--out", "file/below", "--data", "folder:good", *FEW], "file is a file; choose another --out"),
-    (["--out", "file", "--data", "folder:good", *FEW], "file is a file; choose another --out"),
     (["--out", "x" * 300, "--data", "folder:good", *FEW], "File name too long; choose a shorter name."),
-    (["--data", f"folder:{'x' * 5_000}", *FEW], "File name too long; check"),
-    (["--out", "/proc/ipo", "--data", "folder:good", *FEW, "--quiet"], "/proc"),
 ]
 
 OTHERS: list[tuple[list[str], str]] = [
     (["frobnicate"], "no such command 'frobnicate'; see `ipo --help`."),
     (["optimise"], "no such command 'optimise'. Did you mean 'optimize'? See `ipo --help`."),
     (["--lm", "none", "optimize"], "no such option: --lm; options stand after the command"),
-    (["-q", "optimize"], "no such option: -q; options stand after the command, as in `ipo optimize --quiet`; see"),
     (["evaluate"], "at least one template"),
-    (["evaluate", "--template", "a photo", "--data", "folder:good"], "no <CLASS> slot"),
-    (["evaluate", "--template", "<CLASS>" + " x" * 60, "--data", "folder:good"], "tokens, more than the"),
     (["evaluate", "--template", "<CLASS>", "--part", "tst"], "'tst' is not one of 'train', 'val', 'test'"),
     (["evaluate", "--template", "<CLASS>", "--clip", "local-dir:weightless"], "no weights file"),
     (["evaluate", "--template", "<CLASS>", "--clip", "ViT-B-16/opena"], "did you mean openai"),
@@ -182,11 +154,9 @@ OTHERS: list[tuple[list[str], str]] = [
     (["evaluate", "--tmplate", "<CLASS>"], "no such option: --tmplate"),
     (["evaluate", "--templates-file", "gone.txt"], "cannot read the file of templates gone.txt: No such file"),
     (["evaluate", "--templates-file", "latin.txt"], "the file of templates latin.txt is not text in UTF-8"),
-    (["evaluate", "--templates-file", "blank.txt"], "at least one template"),
     (["evaluate", "--templates-file", "slotless.txt", "--data", "folder:good"], "'a photo' cannot be used"),
     (["evaluate", "--template", "<CLASS>", "--device", "tpu"], "there is no device 'tpu' here"),
     (["predict"], "missing argument 'program'; for example `ipo predict runs/RUN holiday/`; see"),
-    (["predict", "good"], "missing argument 'pictures'; for example `ipo predict runs/RUN holiday/`; see"),
     (
         ["export", "done"],
         "missing option '--to'; for example `ipo export runs/RUN --to open_clip --out pets",
@@ -194,23 +164,16 @@ OTHERS: list[tuple[list[str], str]] = [
     (["predict", "gone", "good"], "there is no run or file gone; name a run directory, or its program.json."),
     (["predict", "done", "good"], "done has no program.json yet; resume it with `ipo optimize --resume done`."),
     (["export", "done", "--to", "head", "--out", "x"], "yet; resume it with `ipo optimize --resume done`."),
-    (["predict", "my run", "good"], "resume it with `ipo optimize --resume 'my run'`."),
     (["predict", "bare", "good"], "bare has no program.json; name a finished run"),
     (["report", "."], ". is not a run directory but holds some; name one, as in `ipo report done`."),
     (["predict", "bad.yaml", "good"], "the program bad.yaml is not JSON"),
     (["predict", "done", "good", "--format", "xml"], "'xml' is not one of 'table', 'csv', 'jsonl'"),
-    (["predict", "done", "good", "--format", "json"], "invalid value for '--format': 'json' is not one of 'table',"),
     (["data", "check", "csv:barred.csv"], "has labels such as 'cat|dog 0', and several labels of a picture are not"),
-    (["optimize", "--lm", "none", "--data", "csv:barred.csv"], "an own reward is the way: ipo docs own-reward."),
-    (["predict", "done", "gone", "gone too"], "cannot read the picture gone, gone too: No such file or directory."),
     (["predict", "done", "goood"], "cannot read the picture goood (did you mean good?): No such file or directory."),
     (["report", "done", "--out", "bad.yaml/page.html"], "bad.yaml is a file; choose another place."),
     (["data", "check", "folder:good", "shots=3"], "data check takes class_names=, exclude= besides the data"),
     (["data", "check", "folder:good", "--clip", "ViT-B-33/x"], "did you mean ViT-B-32"),
-    (["data", "check", "folder:good", "--clip", "qqq"], "open_clip.list_models())'`."),
     (["data", "check"], "missing argument 'spec'; for example `ipo data check folder:pets --clip ViT-B-16/openai`"),
-    (["data", "check", "folder:good", "--seed"], "requires an argument; see `ipo data check --help`."),
-    (["models", "pull", "huge"], "no local model 'huge'"),
     (["models", "pull", "huge"], "no local model 'huge'"),
 ]
 
@@ -243,13 +206,6 @@ def test_bad_input_is_one_sentence(
     assert not [record for record in caplog.records if record.name in ("root", "open_clip")]
 
 
-def test_too_few_classes_are_refused_before_small_ones(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["optimize", "--data", "folder:good", "--lm", "none", "classes=base-to-new"]) == 2
-    said = capsys.readouterr().err
-    assert "has 2 classes and base-to-new needs at least 4, two a half; use all classes." in said
-    assert "fewer pictures" not in said
-
-
 def test_what_needs_no_clip_is_refused_before_heavy_libraries_are_imported(place: Path) -> None:
     commands = [
         ["optimize", *LM, "initial_template=a photo"],
@@ -269,50 +225,6 @@ def test_what_needs_no_clip_is_refused_before_heavy_libraries_are_imported(place
         [sys.executable, "-c", code, json.dumps(commands)], capture_output=True, text=True, check=True
     )
     assert done.stdout == "[]\n" and done.stderr.count("ipo: ") == len(commands), done.stderr
-
-
-@contextmanager
-def as_nobody() -> Iterator[None]:
-    """Root may read and write everywhere, so the test steps down for a moment where it runs as root."""
-    root = os.geteuid() == 0
-    if root:
-        os.seteuid(65534)
-    try:
-        yield
-    finally:
-        if root:
-            os.seteuid(0)
-
-
-def test_no_permission_is_one_sentence(place: Path) -> None:
-    (place / "good" / "cat").chmod(0)
-    with as_nobody(), pytest.raises(InputError, match="cannot read"):
-        load_data(f"folder:{place / 'good'}", seed=0)
-    (place / "good" / "cat").chmod(0o755)
-    (place / "bare").chmod(0o500)
-    with as_nobody(), pytest.raises(InputError, match="cannot write the folder"):
-        Journal(place / "bare" / "run")
-
-
-@pytest.mark.parametrize("missing", ["openai/gpt-4o-mini"])
-def test_a_missing_key_is_named(
-    missing: str, place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.delenv("OPENAI_API_KEY")
-    assert main(["optimize", "--lm", missing]) == 2
-    assert capsys.readouterr().err == f"ipo: the language model {missing} needs OPENAI_API_KEY in the environment.\n"
-
-
-@pytest.mark.parametrize("out", ["file/x", "/proc/x/y"])
-def test_no_room_is_found_before_pictures_are_opened(
-    out: str, place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def never(*_: Any, **__: Any) -> Any:
-        raise AssertionError("a picture was opened")
-
-    monkeypatch.setattr("ipo_prompts.metrics.pictures.Picture.bytes", never)
-    assert main(["optimize", *LM, "--out", out, "--data", "folder:good", *FEW]) == 2
-    assert "choose another --out" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

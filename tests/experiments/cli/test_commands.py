@@ -5,19 +5,16 @@ from __future__ import annotations
 import json
 import re
 import tomllib
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
-from rich.console import Console
 
 from ipo_prompts.experiments.cli import installation
 from ipo_prompts.experiments.cli.app import main
 from ipo_prompts.metrics.clip import Clip
-from ipo_prompts.metrics.errors import to_install
 
 Capture = pytest.CaptureFixture[str]
 NAMES = ("cat", "dog", "ice_cream")
@@ -79,30 +76,7 @@ def test_evaluate_prints_a_table_with_templates_as_they_are(folder: Path, capsys
     assert lines[1].endswith(odd)
 
 
-def test_in_a_terminal_evaluate_leaves_no_line_of_progress_before_its_table(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
-) -> None:
-    monkeypatch.setattr("ipo_prompts.experiments.run.live_view.Console", partial(Console, force_terminal=True))
-    assert main(["evaluate", "--template", "<CLASS>", "--data", f"folder:{folder}"]) == 0
-    said = capsys.readouterr().err
-    assert "pictures encoded" in said and said.endswith("\r\x1b[2K")
-
-
-def test_evaluate_twice_is_the_same(folder: Path, capsys: Capture) -> None:
-    words = ["evaluate", "--template", "a <CLASS>", "--json", "--data", f"folder:{folder}"]
-    assert main(words) == main(words) == 0
-    out = capsys.readouterr().out
-    assert out[: len(out) // 2] == out[len(out) // 2 :]
-
-
 # --- data check
-
-
-def test_data_check_passes_good_pictures(folder: Path, capsys: Capture) -> None:
-    assert main(["data", "check", f"folder:{folder}"]) == 0
-    out = capsys.readouterr().out
-    assert "3 classes, 18 pictures" in out
-    assert "all pictures can be used" in out
 
 
 def test_data_check_names_what_is_wrong(folder: Path, capsys: Capture) -> None:
@@ -119,23 +93,6 @@ def test_data_check_names_what_is_wrong(folder: Path, capsys: Capture) -> None:
         "has faults",
     ):
         assert said in out
-
-
-def test_the_check_says_what_each_choice_would_use_of_a_lopsided_folder(tmp_path: Path, capsys: Capture) -> None:
-    data = tmp_path / "lopsided"
-    for name, count in (("cat", 60), ("bus", 1), ("fish", 2), ("gone", 0)):
-        (data / name).mkdir(parents=True)
-        for i in range(count):
-            Image.new("RGB", (4, 4), (4 * i, len(name), 0)).save(data / name / f"{i}.png")
-    assert main(["data", "check", f"folder:{data}"]) == 1
-    assert """are left out with 'exclude=["gone"]'""" in capsys.readouterr().out
-    assert main(["data", "check", f"folder:{data}", 'exclude=["gone"]']) == 0
-    out = capsys.readouterr().out
-    assert "  shots=4 selection_shots=2: 6 to search, 2 to choose the winner\n" in out
-    assert "  shots=16 selection_shots=8: 18 to search, 8 to choose the winner\n" in out
-    assert "  shots=18 selection_shots=12: 20 to search, 12 to choose the winner\n" in out
-    assert "untested, for want of a second picture, but used in the search: 1 ('bus')\n" in out
-    assert out.endswith("""--clip ViT-B-16/openai --lm none 'exclude=["gone"]'\n""")
 
 
 # --- doctor and --dry-run
@@ -168,25 +125,6 @@ def test_doctor_says_what_would_run_and_shows_no_key(
     assert main(["doctor", *data, "exclude=[gone]"]) == 1
     shown = capsys.readouterr()
     assert "problem  " in shown.out and "exclude names the class 'gone'" in shown.out
-
-
-def test_doctor_is_content_with_a_job_that_would_run(key: str, cache: Path, capsys: Capture) -> None:
-    assert main(["doctor", "--lm", "openai/gpt-4o-mini"]) == 0
-    out = capsys.readouterr().out
-    assert "this job would run." in out
-    assert key not in out
-    assert "$" in out
-
-
-def test_doctor_says_what_an_extra_lacks_and_what_to_type(
-    cache: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
-) -> None:
-    known = {**installation.EXTRAS, "onnx": ("onnx", "nobody-has-this")}
-    monkeypatch.setattr(installation, "EXTRAS", known)
-    main(["doctor", "--lm", "none", "exclude=[gone]"])
-    out = capsys.readouterr().out
-    assert f"onnx lacks nobody-has-this: {to_install('onnx')}" in out
-    assert re.search(r"free disk +[\d.]+ GB for the cache", out)
 
 
 def test_the_extras_of_doctor_are_those_of_the_package() -> None:

@@ -6,7 +6,6 @@ import csv
 import io
 import json
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -24,7 +23,6 @@ from ipo_prompts.metrics.pictures import Picture
 from ipo_prompts.programs.classifier import TemplateClassifier
 
 Capture = pytest.CaptureFixture[str]
-RECORDED = Path(__file__).parents[2] / "recorded"
 
 
 @pytest.fixture()
@@ -142,18 +140,6 @@ def test_a_bad_picture_is_no_row_of_a_table(format_: str, saved: Path, pictures:
     assert str(pictures[1]) in err
 
 
-def test_the_same_picture_twice_gives_two_rows(
-    program: TemplateClassifier, saved: Path, pictures: list[Path], capsys: Capture
-) -> None:
-    assert predict(saved, [pictures[0], pictures[0].parent, pictures[0]], "csv") == 0
-    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
-    assert len(rows) == 77
-    assert rows[0] == rows[1] == rows[-1]
-    expected = program.probabilities([Picture.from_path(pictures[0])])[0]
-    assert rows[0]["label"] == program.class_names[expected.argmax()]
-    assert float(rows[0]["probability"]) == pytest.approx(expected.max(), abs=1e-4)
-
-
 def test_a_folder_without_pictures_is_said(saved: Path, pictures: list[Path], tmp_path: Path, capsys: Capture) -> None:
     (tmp_path / "bare").mkdir()
     (tmp_path / "bare" / "notes.txt").write_text("no picture")
@@ -167,43 +153,6 @@ def test_a_folder_without_pictures_is_said(saved: Path, pictures: list[Path], tm
     assert predict(saved, [tmp_path / "bare", pictures[0]], "table") == 1
     out, err = capsys.readouterr()
     assert len(out.splitlines()) == len(err.splitlines()) == 1
-
-
-def test_file_names_stay_true(saved: Path, pictures: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    odd = [b'=1+2, "x".webp', b"two\nlines \x1b[31m.webp", b"latin-\xe9.webp", "☃ {x} %s.webp".encode()]
-    folder = pictures[0].parent.parent / "odd"
-    folder.mkdir()
-    for name in odd:
-        shutil.copy(pictures[0], folder / os.fsdecode(name))
-    expected = [str(folder / name) for name in sorted(map(os.fsdecode, odd))]
-
-    def printed(format_: str) -> bytes:
-        stdout = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", newline="")  # strict, as a terminal's is
-        monkeypatch.setattr(sys, "stdout", stdout)
-        assert predict(saved, [folder], format_) == 0
-        return stdout.buffer.getvalue()
-
-    text = printed("csv").decode(errors="surrogateescape")
-    cells = [name.replace("\n", "\\n").replace("\x1b", "\\x1b") for name in expected]  # a CSV moves no cursor
-    assert [row["picture"] for row in csv.DictReader(io.StringIO(text, newline=""))] == cells
-    assert [json.loads(line)["picture"] for line in printed("jsonl").decode().splitlines()] == expected
-    table = printed("table").decode()
-    assert [line[:7].strip()[-1] for line in table.splitlines()] == ["%"] * 4
-    assert "\x1b" not in table
-
-
-def test_a_spreadsheet_runs_nothing_of_a_csv(
-    program: TemplateClassifier, saved: Path, pictures: list[Path], monkeypatch: pytest.MonkeyPatch, capsys: Capture
-) -> None:
-    monkeypatch.chdir(pictures[0].parent)
-    shutil.copy(pictures[0], "-2+3.webp")
-    label = program(image=str(pictures[0])).label
-    state = json.loads(saved.read_text())
-    state["class_names"] = [f"=1+1\x00{name}" if name == label else name for name in state["class_names"]]
-    saved.write_text(json.dumps(state))
-    assert main(["predict", str(saved), "--format", "csv", "--", "-2+3.webp"]) == 0
-    (row,) = csv.DictReader(io.StringIO(capsys.readouterr().out))
-    assert (row["picture"], row["label"]) == ("./-2+3.webp", f"'=1+1\\x00{label}")
 
 
 def test_a_reader_that_has_enough_ends_it_quietly(
@@ -223,29 +172,6 @@ def test_a_reader_that_has_enough_ends_it_quietly(
         assert predict(saved, [pictures[0].parent] * 40, "table") == 0
     assert str(pictures[0]) in rows[0]
     assert capsys.readouterr().err == ""
-
-
-def test_a_full_disk_is_one_sentence(
-    saved: Path, pictures: list[Path], monkeypatch: pytest.MonkeyPatch, capsys: Capture
-) -> None:
-    with Path("/dev/full").open("w") as stdout:
-        monkeypatch.setattr(sys, "stdout", stdout)
-        assert predict(saved, pictures[:1], "csv") == 2
-    assert "cannot write the labels: No space left on device" in capsys.readouterr().err
-
-
-def test_a_name_too_long_is_no_picture(saved: Path, pictures: list[Path], capsys: Capture) -> None:
-    assert predict(saved, [Path("x" * 300), pictures[0]], "csv") == 2
-    out, err = capsys.readouterr()
-    assert len(out.splitlines()) == 2
-    assert "File name too long" in err
-    assert predict(Path("x" * 300), pictures, "csv") == 2
-    assert f"there is no run or file {'x' * 300}; name a run" in capsys.readouterr().err
-
-
-def test_an_unknown_format_is_refused_before_anything_is_loaded(capsys: Capture) -> None:
-    assert predict(Path("gone"), [Path("gone")], "xml") == 2
-    assert "'xml' is not one of 'table', 'csv', 'jsonl'" in capsys.readouterr().err
 
 
 def test_the_most_probable_classes_are_named(
@@ -277,31 +203,6 @@ def test_the_most_probable_classes_are_named(
 def test_odd_numbers_are_refused_before_anything_is_loaded(words: list[str], said: str, capsys: Capture) -> None:
     assert main(["predict", "gone", "gone", *words]) == 2
     assert said in capsys.readouterr().err
-
-
-def test_it_says_how_often_labels_were_right_and_when_probabilities_were_not_fitted(
-    program: TemplateClassifier, saved: Path, pictures: list[Path], capsys: Capture
-) -> None:
-    result = json.loads((RECORDED / "local-history" / "result.json").read_text())
-    saved.with_name("result.json").write_text(json.dumps(result))
-    assert predict(saved, pictures[:1], "csv") == 0
-    assert capsys.readouterr().err == ""  # of another template
-    program.set_templates(result["template"])
-    program.save(str(saved))
-    sealed = result["scores"]["test"]["optimised"]
-    assert predict(saved.parent, pictures[:1], "csv") == 0
-    said = capsys.readouterr().err
-    assert said.splitlines()[0].startswith("ipo: the probabilities may be too high or too low, so only their order")
-    assert (
-        f"of the {sealed['n']} sealed test pictures of its run this program labelled {sealed['value']:.1%} right"
-        in said
-    )
-
-
-def test_a_closed_stdin_is_told(saved: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
-    monkeypatch.setattr(sys, "stdin", None)
-    assert main(["predict", str(saved), "-"]) == 2
-    assert "ipo: stdin is closed, and - reads the paths of pictures from stdin; open" in capsys.readouterr().err
 
 
 def test_paths_come_from_stdin(saved: Path, tmp_path: Path, capfd: Capture, monkeypatch: pytest.MonkeyPatch) -> None:

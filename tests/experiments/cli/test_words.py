@@ -112,33 +112,6 @@ def test_the_version_is_that_of_the_installed_package(capsys: pytest.CaptureFixt
     assert capsys.readouterr() == (f"ipo {version('ipo-prompts')}\n", "")
 
 
-def test_a_shell_completes_commands(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    for name, value in (("_IPO_COMPLETE", "complete_bash"), ("COMP_WORDS", "ipo pre"), ("COMP_CWORD", "1")):
-        monkeypatch.setenv(name, value)
-    with pytest.raises(SystemExit) as ended:
-        main([])
-    assert (ended.value.code, capsys.readouterr().out.split()) == (0, ["predict"])
-
-
-def test_no_command_shows_the_help(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([]) == 2
-    out, err = capsys.readouterr()
-    assert "optimize" in out + err
-
-
-def test_a_missing_key_is_told_before_anything_heavy_is_loaded(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
-    script = (
-        "import json, sys\nfrom ipo_prompts.experiments.cli.app import main\n"
-        "code = main(['optimize', '--lm', 'openai/gpt-4o-mini', '--clip', 'ViT-B-16/openai'])\n"
-        "print(json.dumps([code, [m for m in sys.argv[1:] if m in sys.modules]]), file=sys.stderr)"
-    )
-    done = subprocess.run([sys.executable, "-c", script, *HEAVY], capture_output=True, text=True, timeout=60)
-    said, ended = done.stderr.splitlines()
-    assert "needs OPENAI_API_KEY" in said
-    assert json.loads(ended) == [2, []]
-
-
 def test_help_and_the_list_of_models_load_nothing_heavy(cache: Path) -> None:
     script = (
         "import json, sys\nfrom ipo_prompts.experiments.cli.app import main\n"

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import base64
 import io
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +15,6 @@ from PIL import Image
 from ipo_prompts.experiments.data import Item, draw, fresh, load_data
 from ipo_prompts.experiments.report.analysis import load_analysis
 from ipo_prompts.experiments.report.explain import (
-    MOST_CONFUSIONS,
     MOST_FLIPS,
     AnyPart,
     Compared,
@@ -25,7 +23,6 @@ from ipo_prompts.experiments.report.explain import (
     class_rows,
     confusions,
     flips,
-    short_name,
     thumbnail,
 )
 from ipo_prompts.experiments.run.files import content_of, write_json
@@ -38,7 +35,6 @@ from ipo_prompts.metrics.reward import Score
 from ipo_prompts.metrics.sampling import Sampling
 from ipo_prompts.metrics.template import BASELINE
 
-RECORDED = Path(__file__).parents[2] / "recorded"
 NEGATIVE = "an x-ray of a <CLASS> with neon colors, in dim light."
 
 
@@ -100,14 +96,6 @@ def made(labels: Sequence[int], before: Sequence[int], after: Sequence[int], nam
     reward: Any = SimpleNamespace(class_names=names)
     sampling: Any = None
     return LabelledPart(items, None, truth, reward, sampling, *scores)
-
-
-def test_the_file_is_whole_small_and_the_same_each_time(job: Job, found: dict[str, Any]) -> None:
-    text = json.dumps(found, indent=2, ensure_ascii=False, allow_nan=False)
-    assert len(text.encode()) < 400_000
-    assert str(Path(__file__).parents[2]) not in text
-    assert json.dumps(job.analysed(NEGATIVE), indent=2, ensure_ascii=False) == text
-    assert (found["words_missing"], found["classes_missing"]) == (None, None)
 
 
 def test_what_is_written_is_what_is_read(job: Job, tmp_path: Path) -> None:
@@ -195,19 +183,6 @@ def test_words_are_tried_on_fresh_pictures_else_on_those_that_chose_and_never_on
     assert all((change["p"] is not None) == (part == "fresh") for change in words["changes"])
 
 
-def test_words_need_no_selection_pictures_where_fresh_ones_are_left(job: Job) -> None:
-    parts = {name: part for name, part in job.parts(NEGATIVE).items() if name != "selection"}
-    assert job.of(parts)["words"] == job.analysed(NEGATIVE)["words"]
-
-
-def test_without_fresh_and_selection_pictures_the_reason_stands_in_place_of_the_words(job: Job) -> None:
-    parts = {name: part for name, part in job.parts(NEGATIVE).items() if name in ("test", "new")}
-    without = job.of(parts)
-    assert without["words"] is None
-    assert without["words_missing"].endswith("selection=held-back and selection_shots of at least 1.")
-    assert without["classes"]
-
-
 def test_the_initial_template_flips_nothing(job: Job) -> None:
     same = job.analysed(BASELINE)
     assert same["confusions"] == {"vanished": [], "appeared": []}
@@ -228,14 +203,6 @@ def test_confusions_are_counted_by_pair_over_both_parts() -> None:
         ],
         "appeared": [{"true": "bus", "predicted": "car", "initial": 0, "optimised": 2}],
     }
-
-
-def test_only_the_largest_changes_are_kept_and_the_largest_first() -> None:
-    names = [f"class {i:02d}" for i in range(20)]
-    labels = [i for i in range(20) for _ in range(i + 1)]
-    part = made(labels, before=labels, after=[(i + 1) % 20 for i in labels], names=names)
-    appeared = confusions([part]).appeared
-    assert [row.optimised for row in appeared] == list(range(20, 20 - MOST_CONFUSIONS, -1))
 
 
 def test_the_most_frequent_confusions_come_first_with_a_picture_of_either_class() -> None:
@@ -275,20 +242,6 @@ def test_no_class_crowds_out_the_others(flipped: list[int], shown: list[int]) ->
     assert found["gained_total"] == sum(flipped)
     assert len({row["picture"] for row in found["gained"]}) == len(shown)
     assert found["lost"] == []
-
-
-@pytest.mark.parametrize(
-    ("name", "short"),
-    [
-        ("/home/me/my pets/cat/01 a.webp", "01 a.webp"),
-        (r"C:\Users\me\cat.png", "cat.png"),
-        ("row 12 of /home/me/pets.parquet", "row 12 of pets.parquet"),
-        ("row 3 of test of parquet:pets", "row 3 of test of parquet:pets"),
-        ("cat.png", "cat.png"),
-    ],
-)
-def test_a_short_name_has_no_folders(name: str, short: str) -> None:
-    assert short_name(name) == short
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 
 import pytest
-from markupsafe import Markup
 
 from ipo_prompts.experiments.report import page
 
@@ -28,10 +27,6 @@ def test_what_would_act_is_shown_by_number(given: object, shown: object) -> None
     assert page.visible(given) == shown
 
 
-def test_markup_of_our_own_is_left_alone() -> None:
-    assert page.visible(Markup("<b>\u200b</b>")) == Markup("<b>\u200b</b>")
-
-
 @pytest.mark.parametrize(
     ("shown", "expected"),
     [
@@ -52,31 +47,3 @@ def test_markup_of_our_own_is_left_alone() -> None:
 )
 def test_numbers(shown: str, expected: str) -> None:
     assert shown == expected
-
-
-def test_what_belongs_together_stays_on_one_line() -> None:
-    said = "A gain: +4.26 points [-1.97, +9.56], p < 0.01, of 48.4 % in 3 runs, p = 0.3."
-    shown = page.unbroken(said)
-    assert shown.replace("\N{NO-BREAK SPACE}", "_") == (
-        "A gain: +4.26_points [-1.97,_+9.56], p_<_0.01, of 48.4_% in 3 runs, p_=_0.3."
-    )
-
-
-@pytest.mark.parametrize(
-    ("name", "shown"),
-    [
-        ("Bread", "Bread"),
-        ("Hamburger", '<span class="word">Hamb<wbr>urger</span>'),
-        ("ice cream", "ice cream"),
-        ("Pizza/IMG_0028.JPG", 'Pizza/<wbr><span class="word">IMG_00<wbr>28.JPG</span>'),
-        ("<b>&", "&lt;b&gt;&amp;"),
-        ("\u202e", "[U+202E]"),
-    ],
-)
-def test_a_name_is_broken_into_even_pieces(name: str, shown: str) -> None:
-    assert page.in_pieces(name) == Markup(shown)
-
-
-def test_a_command_is_broken_only_at_spaces() -> None:
-    typed = '<span class="word">ipo</span> <span class="word">--out</span>  <span class="word">&lt;b&gt;</span>'
-    assert page.typed("ipo --out  <b>") == Markup(typed)

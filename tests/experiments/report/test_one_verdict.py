@@ -92,14 +92,3 @@ def test_terminal_page_json_and_table_say_the_same(seed: int) -> None:
     row = next(line for line in to_markdown(table).splitlines() if re.match(r"\| a +\| ipo-default +\| [+-]", line))
     assert ("*" in row) == (found.outcome in ("gain", "loss"))
     assert f'"outcome": "{found.outcome}"' in to_json(table)
-
-
-def test_the_fifty_hold_every_outcome() -> None:
-    outcomes = set()
-    for seed in range(50):
-        labels, before, after = _random_hits(seed)
-        n = len(labels)
-        pair = [Score(str(hits), 0.5, 1.0, np.array(hits, dtype=bool), np.ones(n)) for hits in (before, after)]
-        pair[1] = replace(pair[1], template="another")
-        outcomes.add(compare({"test": (*pair, Sampling.of(n, labels))}, ["test"])["test"].difference.outcome)
-    assert outcomes == {"gain", "loss", "not shown"}

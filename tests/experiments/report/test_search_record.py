@@ -64,19 +64,6 @@ def test_questions_and_replies_are_the_recorded_ones(finished: Path) -> None:
     assert {role for step in search.steps for role, _ in step.questions[0].messages} >= {"system", "user"}
 
 
-def test_the_best_so_far_never_falls(finished: Path) -> None:
-    search = read_run(finished).search
-    accuracies = [search.initial.value, *(step.best.value for step in search.steps)]
-    assert accuracies == sorted(accuracies)
-    assert accuracies[-1] == max(one.value for step in search.steps for one in (*step.candidates, search.initial))
-
-
-def test_the_finalists_begin_with_the_initial_template(finished: Path) -> None:
-    search = read_run(finished).search
-    assert search.finalists[0].template == search.initial.template
-    assert sum(one.chosen for one in search.finalists) == 1
-
-
 def test_answers_that_were_never_scored_are_kept_apart(run_folder: Path) -> None:
     journal = run_folder / "journal.jsonl"
     lines = journal.read_text().splitlines(keepends=True)
@@ -85,11 +72,3 @@ def test_answers_that_were_never_scored_are_kept_apart(run_folder: Path) -> None
     search = read_run(run_folder).search
     assert [step.number for step in search.steps] == [1]
     assert len(search.unfinished) == 1
-
-
-def test_what_was_done_to_descriptions_that_did_not_fit_is_told(run_folder: Path) -> None:
-    assert read_run(run_folder).search.shortened == ""
-    about = {"model": "openai/m", "takes": 2000, "room": 900, "of": 30, "shown": 21, "tokens": 40}
-    assert added(run_folder, {"type": "shortened", **about}).shortened == (
-        "of 30 descriptions 21, spread evenly, are shown, cut to 40 tokens each: openai/m takes 2,000 tokens"
-    )

@@ -8,7 +8,6 @@ from xml.etree import ElementTree
 
 import pytest
 
-from ipo_prompts.experiments.report.drawing import curve
 from ipo_prompts.experiments.report.gather import Candidate, SearchRecord, StepRecord, read_run
 from ipo_prompts.experiments.report.page import search_picture
 
@@ -43,12 +42,3 @@ def test_the_chosen_template_stands_above_it_as_it_is_written(template: str, rec
     title = ElementTree.fromstring(drawn).findall("{http://www.w3.org/2000/svg}text")[0].text
     assert title == "chosen: " + (template if len(template) <= 90 else template[:89] + "…").replace("\x1b", "[U+001B]")
     assert "<script" not in drawn
-
-
-def test_steps_without_candidates_are_gaps() -> None:
-    assert [step for _, _, step, _ in curve(search(), (0.2, 0.3)).dots] == []
-    assert sorted(step for _, _, step, _ in curve(search("a <CLASS>", "", "b <CLASS>"), (0.2, 0.3)).dots) == [1, 3]
-
-
-def test_it_is_the_same_for_the_same_run(recorded: Path) -> None:
-    assert search_picture(read_run(recorded)) == search_picture(read_run(recorded))

@@ -3,9 +3,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import numpy as np
 import pytest
-from scipy import stats
 
 from ipo_prompts.experiments.data import draw, load_data
 from ipo_prompts.experiments.report.words import word_effects
@@ -13,7 +11,6 @@ from ipo_prompts.experiments.run.comparison import Compared
 from ipo_prompts.experiments.run.files import content_of
 from ipo_prompts.metrics.classification import ClipReward, EncodedPictures
 from ipo_prompts.metrics.clip import Clip
-from ipo_prompts.metrics.evidence import holm
 from ipo_prompts.metrics.reward import Score
 from ipo_prompts.metrics.sampling import Sampling
 
@@ -99,81 +96,6 @@ def test_a_bare_class_name_has_no_words_to_change(pictures: Any, template: str) 
     assert [row["reason"] for row in found["skipped"]] == ["it has no <CLASS> slot"]
 
 
-def test_one_of_several_slots_can_go(pictures: Any) -> None:
-    found = effects(pictures, "a <CLASS>, a negative of a <CLASS>.")
-    rows = {row["template"]: row for row in found["changes"]}
-    assert {"a, a negative of a <CLASS>.", "a <CLASS>, a negative of a.", "a <CLASS>."} <= set(rows)
-    assert not found["skipped"]
-
-
-@pytest.mark.parametrize("draws", [None, ["one"] * 136])
-def test_without_classes_or_with_one_draw_all_is_still_json(pictures: Any, draws: list[str] | None) -> None:
-    reward, encoded, _ = pictures
-    found = effects((reward, encoded, Sampling.of(136, None, draws)), "a negative <CLASS>.")
-    for row in found["changes"]:
-        if draws:
-            assert (row["value"]["ci95"], row["loss"]["ci95"], row["significant"]) == ([-1.0, 1.0], None, False)
-        else:
-            assert row["loss"]["ci95"][0] <= row["loss"]["change"] <= row["loss"]["ci95"][1]
-
-
-def test_a_clear_effect_is_significant_after_holm(pictures: Any) -> None:
-    reward, encoded, sampling = pictures
-    n = len(encoded)
-    perfect = Score(X_RAY, 1.0, 0.0, np.ones(n, dtype=bool), np.zeros(n), encoded.labels)
-    rows = measured(reward, encoded, perfect, sampling)["changes"]
-    assert all(row["significant"] and row["value"]["ci95"][1] < 0 for row in rows)
-
-
-class Graded:
-    """A real reward whose units contribute numbers: how far the loss is below 10 nats, in tenths."""
-
-    def __init__(self, inner: ClipReward) -> None:
-        self._inner = inner
-        self.class_names = inner.class_names
-        self.problem, self.examples = inner.problem, inner.examples
-
-    def score(self, templates: Any, units: Any) -> list[Score]:
-        found = []
-        for one in self._inner.score(templates, units):
-            values = 1 - one.losses / 10
-            found.append(Score(one.template, float(values.mean()), one.loss, values, one.losses))
-        return found
-
-
-def test_numbers_are_tested_by_t_within_classes(pictures: Any) -> None:
-    reward, encoded, sampling = pictures
-    graded = Graded(reward)
-    chosen = graded.score([X_RAY], encoded)[0]
-    found = word_effects(graded, "fresh", seen(graded, encoded, chosen, sampling))
-    row = next(row for row in found.changes if row.text == "neon")
-    changed = graded.score([row.template], encoded)[0]
-    # Two pictures a class: squares within pairs times 2/1, and two draws more of the mean square of what differs.
-    differences = changed.hits - chosen.hits
-    pairs = np.stack([differences[encoded.labels == label] for label in range(68)])
-    squares = 2 * ((pairs - pairs.mean(axis=1, keepdims=True)) ** 2).sum() + 2 * np.mean(differences**2)
-    expected = stats.t(68, differences.mean(), np.sqrt(squares) / 136)
-    assert row.value.change == pytest.approx(changed.value - chosen.value, abs=2e-6)
-    assert row.value.ci95 == pytest.approx(expected.interval(0.95), abs=2e-6)
-    p = 2 * min(expected.cdf(0), expected.sf(0))
-    assert row.p is not None and p <= row.p <= p * len(found.changes) + 1e-6
-
-
-def test_variants_of_one_picture_count_once(pictures: Any) -> None:
-    reward, encoded, sampling = pictures
-    chosen = reward.score([X_RAY], encoded)[0]
-    alone = measured(reward, encoded, chosen, sampling)
-    twice = np.tile(np.arange(136), 2)
-    doubled = EncodedPictures(encoded.features[twice], encoded.labels[twice])
-    sampling = Sampling.of(272, doubled.labels.tolist(), twice.tolist())
-    found = measured(reward, doubled, reward.score([X_RAY], doubled)[0], sampling)
-    assert (found["n"], alone["n"]) == (272, 136)
-    for one, two in zip(alone["changes"], found["changes"], strict=True):
-        assert two["p"] == one["p"]
-        assert two["value"]["ci95"] == pytest.approx(one["value"]["ci95"], abs=2e-6)
-        assert two["loss"]["ci95"] == pytest.approx(one["loss"]["ci95"], abs=2e-6)
-
-
 def test_on_the_pictures_that_chose_the_same_changes_are_described_and_not_tested(pictures: Any) -> None:
     reward, encoded, sampling = pictures
     scored_only = encoded, reward.score([X_RAY], encoded)[0], sampling
@@ -187,31 +109,3 @@ def test_on_the_pictures_that_chose_the_same_changes_are_described_and_not_teste
         assert one["value"]["ci95"] and one["loss"]["ci95"] and one["p"] is not None
     assert "136 selection pictures, which chose the template: no other training pictures" in described["note"]
     assert "changes look worse here than they are, the loss less so. No change is tested" in described["note"]
-
-
-def test_classes_of_which_none_is_left_are_counted(pictures: Any) -> None:
-    reward, encoded, _ = pictures
-    some = np.flatnonzero(encoded.labels < 60)
-    few = EncodedPictures(encoded.features[some], encoded.labels[some])
-    found = effects((reward, few, Sampling.of(len(few), few.labels.tolist())), "a negative <CLASS>.")
-    assert "120 fresh pictures of 60 of the 68 classes, training or validation" in found["note"]
-
-
-def test_holm_is_the_step_down_procedure() -> None:
-    assert holm([]) == []
-    assert holm([0.2]) == [0.2]
-    # Worked by hand: sorted 0.005, 0.01, 0.03, 0.04 times 4, 3, 2, 1, then never falling.
-    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
-    assert holm([0.9, 0.8]) == [1.0, 1.0]
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_holm_rejects_what_its_definition_rejects(seed: int) -> None:
-    p = np.random.default_rng(seed).beta(0.3, 3, size=20)
-    order = np.argsort(p)
-    rejected = np.zeros(20, dtype=bool)
-    for rank, i in enumerate(order):
-        if p[i] >= 0.05 / (20 - rank):
-            break
-        rejected[i] = True
-    assert [value < 0.05 for value in holm(list(p))] == list(rejected)
