@@ -82,10 +82,12 @@ def benchmark(
     ui = Ui(0, quiet=quiet)
     found = entries(config, folder)
     gone = [data for data in config.data if absent(data)]
-    if gone and gone != config.data:
+    if gone and dry_run:
+        ui.say(f"not on this machine, so their published sizes are assumed: {', '.join(gone)}")
+    elif gone and gone != config.data:
         ui.say(f"not on this machine, so left out: {', '.join(gone)}")
         found = [entry for entry in found if entry.cell.data not in gone]
-    check_grid(found)
+    check_grid([entry for entry in found if not (dry_run and any(map(absent, (entry.cell.data, *entry.cell.targets))))])
     if dry_run:
         from ipo_prompts.experiments.compare.forecasting import forecast, forecast_text
 

@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 from ipo_prompts.experiments.data import DataSet, Draw, draw, load_data, untested
+from ipo_prompts.experiments.data.benchmarks import absent, assumed
 from ipo_prompts.experiments.data.wordnet import refuse_codes
 from ipo_prompts.experiments.run.config import ASK_NO_MODEL, RunConfig
 from ipo_prompts.experiments.run.scores import RewardNames
@@ -92,7 +93,8 @@ def plan(config: RunConfig, *, ready: bool = True, say: Callable[[str], None] | 
 
     Args:
         config: the configuration.
-        ready: whether language models have their keys and weights. If False, their names are enough, for a forecast.
+        ready: whether the run can begin: language models have their keys and weights, and the pictures are here. If
+            False, the names of models and of registered data sets are enough, for a forecast.
         say: called with lines about the data, such as classes with fewer pictures than asked for.
 
     Raises:
@@ -101,7 +103,8 @@ def plan(config: RunConfig, *, ready: bool = True, say: Callable[[str], None] | 
     _check_reward(config)
     REWARDS.settings(config.reward)  # imports a reward class of the user, and checks its settings
     optimizer, describer = backends(config, ready=ready)
-    data = data_of(config)
+    gone = None if ready else absent(config.data)
+    data = assumed(gone, config.task) if gone else data_of(config)
     check_count(len(every_name(data.class_names)))
     refuse_codes(data)
     drawn = draw_for(data, config)
