@@ -15,19 +15,19 @@ from ipo_prompts.experiments.run.config import RunConfig
 from ipo_prompts.experiments.run.files import check_writable, holds_run
 from ipo_prompts.experiments.run.openings import cost_of_opening
 from ipo_prompts.experiments.run.plan import plan
-from ipo_prompts.experiments.run.prepared import Prepared, as_begun
+from ipo_prompts.experiments.run.prepared import Prepared, as_begun, prepare
 from ipo_prompts.experiments.run.reading import differs_in_file
 from ipo_prompts.experiments.run.result import RunResult
-from ipo_prompts.experiments.run.sealed import FILES, in_time, open_test, refuse_to_open
+from ipo_prompts.experiments.run.sealed import encode_sealed, open_test
 from ipo_prompts.experiments.run.searching import search_in
 from ipo_prompts.experiments.run.ui import Shows
 from ipo_prompts.experiments.tracking import tracking
-from ipo_prompts.metrics.clock import Clock, Limit, began, keeping
+from ipo_prompts.metrics.clock import Limit, now
 from ipo_prompts.metrics.device import find_device
 from ipo_prompts.metrics.errors import InputError, silent
 from ipo_prompts.metrics.reward import scale_of
 from ipo_prompts.programs.lm.connect import REPLAY
-from ipo_prompts.programs.record.journal import Journal, read, seconds_of
+from ipo_prompts.programs.record.journal import Journal
 from ipo_prompts.programs.record.redaction import SHORTEST, too_short
 from ipo_prompts.programs.record.trust import outside, resume_command
 from ipo_prompts.programs.strategies.compose import kept_whole
@@ -50,14 +50,12 @@ def run_job(config: RunConfig, folder: Path, ui: Shows, *, resume: bool) -> RunR
     """
     find_device(config.device)  # a wrong device is refused before anything is fetched
     ui.fetch([config])
-    earlier = seconds_of(read(folder)) if resume and holds_run(folder) else 0.0
-    timed = keeping(Clock.of(config.max_minutes, earlier, began()))
-    logs = silent("dspy", "LiteLLM")  # their log messages are also raised as exceptions
-    with logs, ui.running(), timed as one:
-        return _run(config, folder, ui, one, resume=resume)
+    with silent("dspy", "LiteLLM"), ui.running():  # their log messages are also raised as exceptions
+        return _run(config, folder, ui, resume=resume)
 
 
-def _run(config: RunConfig, folder: Path, ui: Shows, one: Clock, *, resume: bool) -> RunResult:
+def _run(config: RunConfig, folder: Path, ui: Shows, *, resume: bool) -> RunResult:
+    started = now()
     there = holds_run(folder)
     if there and not resume:
         raise _taken(folder)
@@ -76,29 +74,26 @@ def _run(config: RunConfig, folder: Path, ui: Shows, one: Clock, *, resume: bool
         planned = as_begun(planned, folder)
     ui.say(f"run directory: {folder}")
     try:
-        prepared, seconds = in_time(planned, ui, one, folder)
+        prepared = prepare(planned, ui)
+        encode_sealed(prepared, ui)
     except InputError:
         if not there:
             ui.say(f"the run stopped before its search; nothing was written to {folder}")
         raise
-    with closing(Journal(folder, one.started)) as journal:
+    with closing(Journal(folder, started)) as journal:
         if not resume and journal.events:  # another process began the run between the first check and the lock
             raise _taken(folder)
         with tracking(prepared.config, folder, ui) as tracker:
             _announce(prepared, journal, ui)
-            return _searched_and_tested(prepared, seconds, journal, tracker, ui, one)
+            return _searched_and_tested(prepared, journal, tracker, ui)
 
 
-def _searched_and_tested(
-    prepared: Prepared, seconds: float, journal: Journal, tracker: Any, ui: Shows, one: Clock
-) -> RunResult:
-    """Search, open the sealed pictures, and write the result; `seconds` is the estimate for the sealed test."""
+def _searched_and_tested(prepared: Prepared, journal: Journal, tracker: Any, ui: Shows) -> RunResult:
+    """Search, open the sealed pictures, and write the result."""
     ui.scale = scale_of(prepared.reward)
     searched = search_in(prepared, journal, ui, tracker.step)
-    refuse_to_open(one, seconds, prepared.config, journal.path.parent)
     ui.passing(f"opening the sealed test {prepared.plan.task.unit}")
     test = open_test(prepared, searched, journal, ui)
-    one.reserve = FILES
     ui.passing("measuring what each word does")
     return publish(prepared, searched, test, journal, tracker, ui)
 
@@ -139,12 +134,12 @@ def _taken(folder: Path) -> InputError:
 def stopped_early(config: RunConfig, folder: Path, result: RunResult) -> str:
     """Say which limit ended a run, and with which command the run is resumed under a larger limit."""
     assert result.limit is not None
-    larger = larger_limit(config, result.limit, result.seconds["total"], result.needed)
+    larger = larger_limit(config, result.limit, result.needed)
     again = resume_command(folder, config.model_dump(), f"--{result.limit.replace('_', '-')}", str(larger))
     return f"stopped early: {result.stopped}; resume with a larger limit: {again}"
 
 
-def larger_limit(config: RunConfig, key: Limit, seconds: float, needed: float) -> float:
+def larger_limit(config: RunConfig, key: Limit, needed: float) -> float:
     """Return a larger limit under which a stopped run can be resumed.
 
     The new limit is twice the limit that was reached, and at least the limit that the run needs to go on.
@@ -152,11 +147,8 @@ def larger_limit(config: RunConfig, key: Limit, seconds: float, needed: float) -
     Args:
         config: the configuration of the run.
         key: the limit that stopped the run.
-        seconds: how long the run took.
         needed: the smallest limit under which the run can go on, see `BudgetReached`.
     """
     limit: float = getattr(config, key)
-    if key == "max_minutes":  # the time after the search counts too
-        limit = math.ceil(10 * max(limit, seconds / 60)) / 10
     enough = math.ceil(10_000 * needed) / 10_000 if key == "budget_usd" else math.ceil(needed)
     return max(2 * limit, enough)

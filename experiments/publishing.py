@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from contextlib import closing
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +35,6 @@ from ipo_prompts.experiments.run.ui import Shows
 from ipo_prompts.experiments.tasks.base import Encoded
 from ipo_prompts.experiments.tracking import Tracker
 from ipo_prompts.metrics.classification import EncodedPictures
-from ipo_prompts.metrics.clock import clock, due, optional
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.programs.classifier import TemplateClassifier
 from ipo_prompts.programs.record.journal import Journal, read
@@ -103,8 +101,6 @@ def publish(
     write_json(folder / ENVIRONMENT, environment(prepared.clip))
     write_json(folder / RESULT, result)
     finish(journal, result, tracker)
-    if left := clock().left_out:
-        ui.say(f"left out for want of time: {'; '.join(left)}")
     return result
 
 
@@ -139,10 +135,9 @@ def _learn_from_labels(program: TemplateClassifier, prepared: Prepared) -> Blend
     searched, held_back = map(_pictures, (prepared.search, prepared.selection))
     blended = None
     if held_back is not None:
-        optional("how sure the classifier is", partial(program.calibrate, held_back))
+        program.calibrate(held_back)
     if searched is not None and prepared.config.head == "blend":
-        with due():
-            blended = blend_in(program, [searched] if held_back is None else [searched, held_back])
+        blended = blend_in(program, [searched] if held_back is None else [searched, held_back])
     return blended
 
 
@@ -170,7 +165,7 @@ def finish(journal: Journal, result: RunResult, tracker: Tracker | None = None) 
     folder = journal.path.parent
     write_report(folder)
     if tracker:
-        optional("tables, page and program in the log of Weights & Biases", partial(tracker.finish, result, folder))
+        tracker.finish(result, folder)
     # The event `end` is the last line of the journal. A run that is killed before this line is written can be resumed,
     # and then writes the missing files. The digests show which files were lost or damaged after the end of the run.
     made = ((name, digest(folder / name)) for name in (*MADE_BY_SEARCHING, *MADE_OF_FILES))
@@ -193,7 +188,6 @@ def _result(prepared: Prepared, searched: SearchedRun, elapsed: float, **found: 
     spent = {"lm": waited, **prepared.clip.seconds}
     total = max(elapsed, sum(spent.values()))
     seconds = {"total": total, **spent, "other": total - sum(spent.values())}
-    late = f"Left out for want of time: {'; '.join(left)}." if (left := clock().left_out) else ""
     return RunResult(
         template=searching.choice.template,
         initial_template=config.initial_template,
@@ -229,6 +223,5 @@ def _result(prepared: Prepared, searched: SearchedRun, elapsed: float, **found: 
         lm=LanguageModels.model_validate({role: roles.get(role) for role in LanguageModels.model_fields}),
         seconds={name: round(spent, 1) for name, spent in seconds.items()},
         seed=config.seed,
-        left_out=late,
         **found,
     )

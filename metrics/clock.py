@@ -1,9 +1,7 @@
-"""The clock of a run: it limits the time from the start of the process to the last file.
+"""The clock of a search: it limits the time of the search. The test and the files of a run come on top.
 
-The code that runs a job puts the clock in force (`keeping`). After the limit, no batch of pictures or texts, no
-question, no scoring and no optional part begins: each calls `check_clock` first. The choice, the sealed test and the
-files are `due`: they are never cut short. Time for them is kept in reserve. Once only the reserve is left, nothing else
-begins.
+The code that searches puts the clock in force (`keeping`). After the limit, no batch of pictures or texts, no question
+and no scoring begins: each calls `check_clock` first. What is `due`, such as the choice, is never cut short.
 """
 
 from __future__ import annotations
@@ -13,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, wait
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Literal, TypeVar
@@ -23,9 +21,6 @@ from ipo_prompts.metrics.errors import in_force
 T = TypeVar("T")
 Limit = Literal["budget_usd", "budget_tokens", "max_minutes"]
 """The settings that can stop a run."""
-
-IMPORTED = time.monotonic()
-"""When this file was imported, in the seconds of `now`. The command line imports this file before all others."""
 
 
 class BudgetReached(Exception):
@@ -50,39 +45,35 @@ def now() -> float:
 
 @dataclass
 class Clock:
-    """The time of one run.
+    """The time of one search.
 
     Attributes:
-        limit: the seconds that the run may take in all; None if there is no limit.
+        limit: the seconds that the search may take in all; None if there is no limit.
         started: the time when this session began, in the seconds of `now`.
-        before: the seconds that earlier sessions of the run took.
-        reserve: the seconds that are kept for the parts that are due; no other part may use them.
-        left_out: the names of the optional parts for which there was no time, in order.
+        before: the seconds that earlier sessions of the search took.
     """
 
     limit: float | None = None
     started: float = field(default_factory=lambda: now())
     before: float = 0.0
-    reserve: float = 0.0
-    left_out: list[str] = field(default_factory=list)
     _due: int = 0
 
     @classmethod
-    def of(cls, minutes: float | None, before: float = 0.0, started: float | None = None) -> Clock:
-        """Return a clock with a limit in minutes (None: no limit).
+    def of(cls, minutes: float | None, before: float = 0.0) -> Clock:
+        """Return a clock that starts now, with a limit in minutes (None: no limit).
 
-        Its session began at `started` (None: now). Earlier sessions took `before` seconds.
+        Earlier sessions took `before` seconds.
         """
-        return cls(None if minutes is None else 60 * minutes, now() if started is None else started, before)
+        return cls(None if minutes is None else 60 * minutes, before=before)
 
     @property
     def seconds(self) -> float:
-        """The seconds that the run has taken so far."""
+        """The seconds that the search has taken so far."""
         return self.before + now() - self.started
 
     def left(self) -> float | None:
-        """Return how many seconds are left until only the reserve is left: at least 0; None if there is no limit."""
-        return None if self.limit is None else max(0.0, self.limit - self.reserve - self.seconds)
+        """Return how many seconds are left: at least 0; None if there is no limit."""
+        return None if self.limit is None else max(0.0, self.limit - self.seconds)
 
     def check_time(self) -> None:
         """Raise an error if the time is used up, even inside `due`.
@@ -91,18 +82,11 @@ class Clock:
             BudgetReached: the time is used up.
         """
         if self.limit is not None and self.left() == 0:
-            rest = f" but for {self.reserve:.0f} s that the sealed test and the files need" if self.reserve >= 1 else ""
-            raise BudgetReached(f"the time limit of {self.limit / 60:g} minutes is reached{rest}")
+            raise BudgetReached(f"the time limit of {self.limit / 60:g} minutes is reached")
 
 
 _UNLIMITED = Clock()
 _in_force: ContextVar[Clock] = ContextVar("_in_force", default=_UNLIMITED)
-_began: ContextVar[float | None] = ContextVar("_began", default=None)
-
-
-def clock() -> Clock:
-    """Return the clock in force. If no clock was put in force, it is a clock without a limit."""
-    return _in_force.get()
 
 
 @contextmanager
@@ -112,58 +96,26 @@ def keeping(one: Clock) -> Iterator[Clock]:
         yield one
 
 
-def beginning(at: float) -> AbstractContextManager[None]:
-    """Let the runs in the block count as begun at the time `at`. A command gives the time when its process began."""
-    return in_force(_began, at)
-
-
-def began() -> float:
-    """Return when the present run began: the time given to `beginning`; if there is none, the present time."""
-    return now() if (at := _began.get()) is None else at
-
-
 def check_clock() -> None:
     """Raise an error if the time is used up and the present part is not due. Call it before each batch.
 
     Raises:
         BudgetReached: the time is used up.
     """
-    if not (one := clock())._due:
+    one = _in_force.get()
+    if not one._due:
         one.check_time()
 
 
 @contextmanager
 def due() -> Iterator[None]:
     """Let the block run to its end, even if the time is used up: inside, `check_clock` raises no error."""
-    one = clock()
+    one = _in_force.get()
     one._due += 1
     try:
         yield
     finally:
         one._due -= 1
-
-
-def optional(what: str, do: Callable[[], T]) -> T | None:
-    """Run an optional part, `do`, and return its result.
-
-    If the time is used up before `do` ends, return None, and add its name `what` to the clock's `left_out`.
-
-    >>> with keeping(Clock(limit=60)) as one:
-    ...     optional("greetings", lambda: "hello"), one.left_out
-    ...     one.reserve = 60
-    ...     optional("greetings", lambda: "hello"), one.left_out
-    ('hello', [])
-    (None, ['greetings'])
-    """
-    one = clock()
-    try:
-        one.check_time()
-        return do()
-    except BudgetReached as reached:
-        if reached.limit != "max_minutes":
-            raise
-        one.left_out.append(what)
-        return None
 
 
 # Waiting for a language model or the hub. Every wait ends at its deadline, and the screen shows what is waited for.

@@ -196,19 +196,6 @@ class FeatureStore:
             progress(done, len(pictures))
         return rows
 
-    def missing(self, pictures: Sequence[Picture]) -> int:
-        """Return how many different pictures `encode` would have to encode.
-
-        Raises:
-            InputError: a picture cannot be read; the message names it.
-        """
-
-        def lacking(database: sqlite3.Connection) -> int:
-            contents = set(self._contents(database, pictures))
-            return sum(self._file.get(database, content, self.clip.width) is None for content in contents)
-
-        return self._file.use(lacking)
-
     def contents(self, pictures: Sequence[Picture]) -> list[str]:
         """Return the key of each picture (`Picture.key`): the SHA-256 of its bytes, and how they are read.
 

@@ -23,12 +23,12 @@ from ipo_prompts.programs.running import Searched
 from ipo_prompts.programs.strategies import STRATEGIES
 from ipo_prompts.programs.strategies.base import GivenTemplates, Strategy
 from ipo_prompts.programs.templates.for_dspy import to_picture
-from ipo_prompts.programs.templates.settings import BY_CLIP, SearchSettings
+from ipo_prompts.programs.templates.settings import SearchSettings
 
 # The arguments of `IPO(…)`. Each argument is checked when it is given. A message says in one sentence what is wrong.
 
 
-DESCRIBERS = (*BY_CLIP, "none")
+DESCRIBERS = ("clip", "none")
 """The names of describers that need no language model."""
 NO_METRIC = (
     "a metric judges one answer, a reward scores a template on all pictures at once; leave it out for accuracy, or "

@@ -62,9 +62,9 @@ class IPO(Teleprompter):
             `dspy.context` in which `compile` is called. Its answers are written into the journal before they are used.
         strategy: how new templates are found: a name of `strategies.STRATEGIES`, a dictionary with its `name` and its
             settings, a list of templates to try, or a `Strategy` of your own.
-        describer: an `ImageDescriber`, an `Interrogator` or a callable of your own (ipo docs dspy). `"clip"` and
-            `"clip-greedy"` are the `Interrogator` with the student's CLIP, for examples with pictures. None (or
-            `"none"`) describes nothing, as the paper does at 16 shots.
+        describer: an `ImageDescriber`, an `Interrogator` or a callable of your own (ipo docs dspy). `"clip"` is
+            the `Interrogator` with the student's CLIP, for examples with pictures. None (or `"none"`) describes
+            nothing, as the paper does at 16 shots.
         head: what the program decides with, as in `ipo optimize`. `"blend"` also uses the labelled pictures of both
             sets (ipo docs heads). The search is the same.
         lm_context: the context of `lm` in tokens, prompt and reply together, for models that litellm does not know.
@@ -104,7 +104,7 @@ class IPO(Teleprompter):
         reward: Reward | None = None,
         lm: dspy.BaseLM | str | None = None,
         strategy: Strategy | dict[str, Any] | Sequence[str] | str = STRATEGIES.default,
-        describer: dspy.Module | Literal["clip", "clip-greedy", "none"] | None = "clip",
+        describer: dspy.Module | Literal["clip", "none"] | None = "clip",
         head: Literal["words", "blend"] = "words",
         lm_context: int | None = None,
         task: str = "pictures to be classified",
@@ -249,7 +249,7 @@ class IPO(Teleprompter):
         if self.describer in DESCRIBERS:
             known = getattr(reward, "store", None)
             store = known if isinstance(known, FeatureStore) and known.clip is clip else FeatureStore(clip)
-            return by_clip(store, str(self.describer), pictures, self.settings.vocabulary)
+            return by_clip(store, pictures, self.settings.vocabulary)
         own = self.describer
         predictors = own.predictors() if isinstance(own, dspy.Module) else []
         asks = any(not isinstance(one, TemplateClassifier) for one in predictors)

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 import dspy
@@ -18,7 +17,7 @@ import numpy as np
 from ipo_prompts.metrics.blend import Blend, Kept, Labelled, blend
 from ipo_prompts.metrics.calibration import fit_temperature
 from ipo_prompts.metrics.classification import EncodedPictures, features_of, scores_accuracy
-from ipo_prompts.metrics.clock import Clock, clock, due, keeping, optional
+from ipo_prompts.metrics.clock import Clock, due, keeping
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.reward import Reward, Units
 from ipo_prompts.programs.classifier import TemplateClassifier
@@ -28,7 +27,7 @@ from ipo_prompts.programs.lm.connect import Backend, asking
 from ipo_prompts.programs.lm.ledger import Ledger
 from ipo_prompts.programs.lm.recording import Recorder
 from ipo_prompts.programs.naming import check_names, search_names
-from ipo_prompts.programs.record.journal import Event, Journal
+from ipo_prompts.programs.record.journal import Event, Journal, seconds_of_search
 from ipo_prompts.programs.record.score_keeper import ScoreKeeper
 from ipo_prompts.programs.search import SearchResult, Step, search
 from ipo_prompts.programs.strategies.base import Strategy, room_for_words
@@ -124,7 +123,7 @@ def run(
         InputError, NothingUsable, dspy.LMError: see `search`; the search can be resumed.
     """
     limits = job.settings
-    time = clock() if clock().limit else Clock.of(limits.max_minutes, before=journal.seconds if journal else 0.0)
+    time = Clock.of(limits.max_minutes, before=seconds_of_search(journal.events) if journal else 0.0)
     ledger = Ledger(limit_usd=limits.budget_usd, limit_tokens=limits.budget_tokens, clock=time)
     recorder = Recorder(journal, ledger, job.replies, replay=job.replay)
     record = ScoreKeeper(journal, job.reward)
@@ -171,8 +170,7 @@ def run(
             ledger=ledger,
             on_step=lambda step: on_step(step, ledger),
         )
-    with keeping(time):
-        return _named(job, Searched(result, ledger), record, lm, say, showing)
+    return _named(job, Searched(result, ledger), record, lm, say, showing)
 
 
 def _named(
@@ -183,16 +181,15 @@ def _named(
     say: Callable[[str], None],
     showing: Callable[[Ledger], AbstractContextManager[Any]],
 ) -> Searched:
-    """Search for names of the classes, if they were asked for and there is time."""
+    """Search for names of the classes, if they were asked for."""
     if job.settings.names != "search":
         return found
     say("searching for names of the classes")
     parts = [job.units, *([job.held_back] if job.held_back is not None else [])]
     asked = None if job.lm is None or job.lm.small else lm  # a small language model repeats what it is given
     templates = [found.result.choice.template]
-    searching = partial(search_names, job.settings, job.reward, templates, parts, record, lm=asked, task=job.task)
     with showing(found.ledger):
-        named = optional("other names of the classes", searching)
+        named = search_names(job.settings, job.reward, templates, parts, record, lm=asked, task=job.task)
     if (reached := found.ledger.reached) and not found.result.stopped:  # a resumed run asks for the remaining names
         found = replace(found, result=replace(found.result, reached=reached))
     return replace(found, named=named)

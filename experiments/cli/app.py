@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,7 +15,6 @@ import typer
 
 from ipo_prompts.experiments.cli import benchmark, data, docs, installation, optimize, predict, results
 from ipo_prompts.experiments.cli.common import INTERRUPTED, WORDS, WithSettings, drop_output, fail, tell_error
-from ipo_prompts.metrics.clock import IMPORTED, beginning
 
 os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
 
@@ -80,7 +79,7 @@ def main(arguments: list[str] | None = None, of: typer.Typer = app) -> int:
     if sys.stdout is None:
         return fail("stdout is closed, so the answer cannot be printed; send it to a file, or to /dev/null.", 2)
     try:
-        with beginning(IMPORTED) if arguments is None else nullcontext(), _stopped_as_from_the_keyboard():
+        with _stopped_as_from_the_keyboard():
             code = command.main(args=words, prog_name=of.info.name, standalone_mode=False)
         _flush()  # so that a failure to write is reported here, and not by the interpreter
     except Exception as error:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import TypeVar
 
 import numpy as np
@@ -27,7 +26,6 @@ from ipo_prompts.experiments.run.comparison import SEALED_PARTS, Compared
 from ipo_prompts.experiments.run.scores import CLASSIFICATION, AnyPart, RewardNames, SealedPart
 from ipo_prompts.metrics.arrays import spread
 from ipo_prompts.metrics.classification import scores_accuracy
-from ipo_prompts.metrics.clock import optional
 from ipo_prompts.metrics.pictures import short_name, thumbnail
 from ipo_prompts.metrics.reward import Reward, Score
 
@@ -81,23 +79,19 @@ def analyse(
     words, words_missing = None, None
     for name in ("fresh", "selection"):
         if part := parts.get(name):
-            words = optional("what each word does", partial(word_effects, reward, name, part, names))
-            words_missing = None if words else "The time limit left no time to measure what each word does."
+            words = word_effects(reward, name, part, names)
             break
     else:
         words_missing = _UNSELECTED.format(unit=names.unit)
-    shown = optional("pictures of each class", partial(sample, parts["search"])) if "search" in parts else None
     sealed = {name: part for name in SEALED_PARTS if name in parts and (part := _labelled(parts[name]))}
     return Analysis(
         words=words,
         words_missing=words_missing,
         classes=tuple(row for name, part in sealed.items() for row in class_rows(name, part)),
         confusions=confusions(list(sealed.values())),
-        flips=optional("pictures that changed", partial(flips, list(sealed.values()), scores_accuracy(reward)))
-        if sealed
-        else None,
+        flips=flips(list(sealed.values()), scores_accuracy(reward)) if sealed else None,
         matrix=matrix(sealed["test"]) if "test" in sealed else None,
-        sample=shown or (),
+        sample=sample(parts["search"]) if "search" in parts else (),
         classes_missing=None if sealed else _UNLABELLED.format(name=names.name, unit=names.unit),
     )
 

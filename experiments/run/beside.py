@@ -16,7 +16,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -52,7 +51,6 @@ from ipo_prompts.metrics.classification import (
     nearest_class_mean,
     scores_accuracy,
 )
-from ipo_prompts.metrics.clock import optional
 from ipo_prompts.metrics.evidence import paired_difference
 from ipo_prompts.metrics.reward import by_embeddings, class_embeddings
 from ipo_prompts.metrics.sampling import Sampling
@@ -67,11 +65,11 @@ MOST = 200
 
 
 def what_stands_beside(prepared: Prepared, searched: SearchedRun, parts: Mapping[AnyPart, Compared]) -> dict[str, Any]:
-    """Return the fields of a result beside the gain, by name; a field is None if it does not apply or time is up."""
+    """Return the fields of a result beside the gain, by name; a field is None if it does not apply."""
     named = searched.named
     return {
-        "names": named and optional("what other names do", partial(what_names_do, named, parts)),
-        "baselines": optional("what is known without a search", partial(baselines, prepared, parts)),
+        "names": named and what_names_do(named, parts),
+        "baselines": baselines(prepared, parts),
     }
 
 

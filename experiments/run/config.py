@@ -24,11 +24,11 @@ from ipo_prompts.programs.record.redaction import check_address
 from ipo_prompts.programs.record.trust import CONFIG_FILE as CONFIG_FILE
 from ipo_prompts.programs.strategies import STRATEGIES
 from ipo_prompts.programs.strategies.base import asks_lm, needs_lm
-from ipo_prompts.programs.templates.settings import BY_CLIP, LIMITS, SearchSettings, preset
+from ipo_prompts.programs.templates.settings import LIMITS, SearchSettings, preset
 
 FREE_KEYS = LIMITS | {"track", "device", "opened"}
 """The settings that may change when a run is resumed, such as a limit or the device."""
-ASK_NO_MODEL = frozenset({*BY_CLIP, "none"})
+ASK_NO_MODEL = frozenset({"clip", "none"})
 """Describers that need no language model."""
 
 CHOSEN: dict[str, Registry] = {"strategy": STRATEGIES, "reward": REWARDS}
@@ -101,8 +101,7 @@ class JobSettings(BaseModel):
     max_tokens: int = Field(1024, ge=16, description="longest reply of a language model, in tokens")
     describer: str = Field(
         "clip",
-        description="without a language model: clip, clip-greedy (phrase by phrase), none; with one: a multimodal "
-        "litellm name",
+        description="without a language model: clip, none; with one: a multimodal litellm name",
     )
     describer_api_base: str | None = Field(None, description="address of an OpenAI-compatible server for the describer")
     describer_question: Literal["default", "paper", "code"] = Field(

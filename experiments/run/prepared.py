@@ -29,7 +29,6 @@ from ipo_prompts.experiments.run.plan import Plan
 from ipo_prompts.experiments.run.ui import Shows
 from ipo_prompts.experiments.tasks.base import Encoded, check_fractions
 from ipo_prompts.metrics.clip import Clip, load_clip
-from ipo_prompts.metrics.clock import check_clock
 from ipo_prompts.metrics.device import Unreachable
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.features import FeatureStore
@@ -101,15 +100,12 @@ def prepare(planned: Plan, ui: Shows, clip: Clip | None = None) -> Prepared:
 
     Raises:
         InputError: something is wrong with the pictures or the models.
-        BudgetReached: the time limit is reached.
     """
     config, drawn = planned.config, planned.drawn
-    check_clock()
     if clip is None:
         ui.passing(f"loading the CLIP {config.clip}")
         with offering_demo():
             clip = load_clip(config.clip, config.device, config.precision)
-    check_clock()
     store = FeatureStore(clip)
     met_later = (*drawn.new_class_names, *planned.also_fit)
     reward = planned.task.reward(clip, drawn.class_names, store, met_later)

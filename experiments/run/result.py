@@ -159,7 +159,6 @@ class RunResult(Content):
         seconds: how long the run took, in seconds: `total`, and its parts.
         over_classes: the means over classes, for each sealed part; see `comparison.over_classes`.
         baselines: the scores of the test pictures without a search; None if they were not measured.
-        left_out: a text that says what is not reported for want of time; empty if nothing is left out.
         export: the target of `ipo export` that holds the whole program and needs no code of IPO.
     """
 
@@ -191,7 +190,6 @@ class RunResult(Content):
     seed: int
     over_classes: dict[SealedPart, OverClasses]
     baselines: Baselines | None = None
-    left_out: str
     export: str = "head"
 
 

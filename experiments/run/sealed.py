@@ -1,20 +1,9 @@
-"""The sealed test of a run: time is reserved for the test, its pictures are encoded ahead, and it is opened once.
-
-A time limit must cover the start, the sealed test and the files: the test is never cut short. The duration of the test
-is estimated: the measured time to encode one search picture, times the number of sealed pictures that the cache lacks.
-A limit that is too short for this is refused. Then the sealed pictures are encoded, before anything is paid. The time
-that the test still needs is reserved, so that the search ends in time.
-"""
+"""The sealed test of a run: its pictures are encoded before the search, and it is opened once."""
 
 from __future__ import annotations
 
-import math
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
-from itertools import cycle, islice
-from pathlib import Path
 from typing import Any, Literal
 
 from ipo_prompts.experiments.data import Item, fresh
@@ -22,57 +11,19 @@ from ipo_prompts.experiments.data.check import faults
 from ipo_prompts.experiments.data.load import check_command
 from ipo_prompts.experiments.run.beside import what_stands_beside
 from ipo_prompts.experiments.run.comparison import Compared, compare, over_classes, verdict
-from ipo_prompts.experiments.run.config import RunConfig
 from ipo_prompts.experiments.run.openings import DIGITS, Openings, count, names_after, names_digest, opening_of
-from ipo_prompts.experiments.run.plan import SPLIT_SEED, Plan
-from ipo_prompts.experiments.run.prepared import SEALED, SHOWN, Prepared, naming_unreadable, prepare
+from ipo_prompts.experiments.run.plan import SPLIT_SEED
+from ipo_prompts.experiments.run.prepared import SEALED, SHOWN, Prepared, naming_unreadable
 from ipo_prompts.experiments.run.result import Sealed
 from ipo_prompts.experiments.run.scores import AnyPart
 from ipo_prompts.experiments.run.searching import SearchedRun
 from ipo_prompts.experiments.run.ui import Shows
 from ipo_prompts.experiments.tasks.base import Encoded
-from ipo_prompts.metrics.clock import BudgetReached, Clock, due, optional
 from ipo_prompts.metrics.errors import InputError
-from ipo_prompts.metrics.features import BATCH
 from ipo_prompts.metrics.reward import Reward
 from ipo_prompts.metrics.sampling import harmonic_mean
 from ipo_prompts.programs.record.journal import Journal
 from ipo_prompts.programs.record.score_keeper import units_of
-from ipo_prompts.programs.record.trust import resume_command
-
-MARGIN = 1.25
-"""The time that is reserved for the test is the estimated time multiplied by this factor.
-
-The factor is above 1, because few pictures were timed and the last batch before the test may take long.
-"""
-FILES = 2.0
-"""The seconds reserved for the choice and the files of a run; 0.5 to 1.5 were measured on two cores."""
-ROOM = 1.25
-"""A proposed time limit is the least time that is needed multiplied by this factor."""
-
-
-def in_time(planned: Plan, ui: Shows, one: Clock, folder: Path) -> tuple[Prepared, float]:
-    """Prepare a run, encode its sealed pictures, and reserve the time that its sealed test still needs.
-
-    Returns:
-        The prepared run, and the estimated seconds of its test; 0 without a time limit.
-
-    Raises:
-        InputError: see `prepare` and `refuse_short`.
-    """
-    try:
-        prepared = prepare(planned, ui)
-        test = 0.0 if one.limit is None else seconds_of_test(prepared)
-    except BudgetReached:
-        refuse_short(one, one.seconds - one.before, 0.0, planned.config, folder)
-        raise
-    refuse_short(one, one.seconds - one.before, test, planned.config, folder)
-    with due():  # by the estimate, there is time for this
-        encode_sealed(prepared, ui)
-    if one.limit is not None:
-        test = seconds_of_test(prepared)
-        one.reserve = reserve_of(test)
-    return prepared, test
 
 
 def encode_sealed(prepared: Prepared, ui: Shows) -> None:
@@ -93,79 +44,6 @@ def encode_sealed(prepared: Prepared, ui: Shows) -> None:
                 store.encode(pictures, ui.pictures(name))
             elif fault := next(filter(None, faults(pictures)), None):
                 raise InputError(fault)
-
-
-def seconds_of_test(prepared: Prepared) -> float:
-    """Return the estimated seconds to encode the pictures that are opened at the end and that the cache lacks.
-
-    Raises:
-        InputError: a picture cannot be read.
-    """
-    drawn = prepared.plan.drawn
-    missing = prepared.store.missing([item.picture for item in (*drawn.test, *drawn.new_test)])
-    return missing * _seconds_a_picture(prepared) if missing else 0.0
-
-
-def reserve_of(test: float) -> float:
-    """Return the seconds to reserve for the sealed test and the files; `test` is the estimate for the test."""
-    return MARGIN * test + FILES
-
-
-def refuse_short(one: Clock, startup: float, test: float, config: RunConfig, folder: Path) -> None:
-    """Refuse a time limit that is below twice the start-up, or too short for the sealed test.
-
-    Args:
-        one: the clock of the run.
-        startup: the seconds from the start of this session until now.
-        test: the estimated seconds of the test, see `seconds_of_test`.
-        config: the configuration of the run.
-        folder: the run directory.
-
-    Raises:
-        InputError: the limit is too short; the message says how much is needed. Encoded features stay in the cache.
-    """
-    later = reserve_of(test)
-    least = one.before + startup + (later if one.before else max(startup, later))
-    if one.limit is None or one.limit >= least:
-        return
-    before = f"{one.before:.0f} s were used before, " if one.before else ""
-    needs = f"{before}loading and encoding took {startup:.1f} s and the sealed test and the files need {later:.1f} s"
-    raise InputError(
-        f"--max-minutes {one.limit / 60:.3g} leaves no time to search: {needs}; {_again(one, least, config, folder)}."
-    )
-
-
-def refuse_to_open(one: Clock, test: float, config: RunConfig, folder: Path) -> None:
-    """Stop before the sealed test if the time left is too short for it.
-
-    Raises:
-        InputError: the time left is too short; the message says with which limit the run can go on.
-    """
-    if one.limit is None or one.seconds + test <= one.limit:
-        return
-    left = max(0.0, one.limit - one.seconds)
-    raise InputError(
-        f"the sealed test was not opened: it needs about {test:.0f} s, and of the {one.limit / 60:.3g} minutes "
-        f"{left:.0f} s are left; the search is kept: {_again(one, one.seconds + reserve_of(test), config, folder)}."
-    )
-
-
-def _again(one: Clock, least: float, config: RunConfig, folder: Path) -> str:
-    minutes = math.ceil(1000 * max(ROOM * least, one.limit or 0.0) / 60) / 1000
-    if not one.before and not (folder / "journal.jsonl").exists():
-        return f"give --max-minutes {minutes} or more"
-    return f"go on with `{resume_command(folder, config.model_dump(), '--max-minutes', str(minutes))}`"
-
-
-def _seconds_a_picture(prepared: Prepared) -> float:
-    """Return the seconds to encode one search picture; if too few pictures were encoded, time a batch of them."""
-    clip, encoded = prepared.clip, prepared.store.encoded
-    shown = [item.picture for part in (prepared.search, prepared.selection) if part for item in part.items]
-    if encoded >= BATCH or not shown:
-        return clip.seconds["image"] / max(1, encoded)
-    started = time.monotonic()
-    clip.encode_pictures(list(islice(cycle(shown), BATCH)), batch=BATCH)
-    return (time.monotonic() - started) / BATCH
 
 
 @dataclass(frozen=True)
@@ -201,10 +79,9 @@ def open_test(prepared: Prepared, searched: SearchedRun, journal: Journal, ui: S
         return compared(planned.task.encode(reward, items, seed=seed, progress=ui.pictures(name)), reward)
 
     parts: dict[AnyPart, Compared] = {}
-    with due():
-        parts["search"] = compared(prepared.search)
-        if prepared.selection:
-            parts["selection"] = compared(prepared.selection)
+    parts["search"] = compared(prepared.search)
+    if prepared.selection:
+        parts["selection"] = compared(prepared.selection)
     others = {}
     sealed: tuple[tuple[Literal["test", "new"], Sequence[Item], Sequence[str]], ...] = (
         ("test", drawn.test, ours.class_names),
@@ -214,8 +91,7 @@ def open_test(prepared: Prepared, searched: SearchedRun, journal: Journal, ui: S
         if not items:
             continue
         reward = planned.task.reward(prepared.clip, class_names, prepared.store)
-        with due():
-            parts[name] = measured(items, reward, name)
+        parts[name] = measured(items, reward, name)
         template, hits = _found(parts[name])
         if not journal.find(name, template=template, hits=hits):
             journal.append(name, template=template, hits=hits)
@@ -225,14 +101,11 @@ def open_test(prepared: Prepared, searched: SearchedRun, journal: Journal, ui: S
             ui.warn(f"{note}; `{check}` lists copies")
         if name == "test":
             for measure, other in planned.task.other_measures(prepared.clip, class_names, prepared.store).items():
-                if found := optional(f"{measure} of the sealed test", partial(measured, items, other, "test")):
-                    others[measure] = found
+                others[measure] = measured(items, other, "test")
     if left := fresh(planned.data, drawn, prepared.config.seed):
         unused = f"fresh (left over; each word is tested on these {planned.task.unit})"
         try:
-            what = f"fresh {planned.task.unit}, on which each word is tested"
-            if part := optional(what, partial(measured, left, ours, unused, prepared.config.seed)):
-                parts["fresh"] = part
+            parts["fresh"] = measured(left, ours, unused, prepared.config.seed)
         except InputError as error:
             ui.say(f"what each word does is not tested on fresh {planned.task.unit}: {error}")
     return SealedTest(parts, others, opening(prepared, searched, parts["test"], journal))

@@ -21,7 +21,6 @@ from ipo_prompts.programs.record.trust import relative_places
 from ipo_prompts.programs.running import Job, check_naming
 from ipo_prompts.programs.search import Step
 from ipo_prompts.programs.selection import why_not_best
-from ipo_prompts.programs.templates.settings import BY_CLIP
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,8 +97,8 @@ def search_in(
 
 def _describing(prepared: Prepared) -> Describing | None:
     config, asked, pictures = prepared.config, prepared.plan.describer, prepared.search.pictures
-    if config.describer in BY_CLIP:
-        return by_clip(prepared.store, config.describer, pictures, config.vocabulary)
+    if config.describer == "clip":
+        return by_clip(prepared.store, pictures, config.vocabulary)
     if asked is None:
         return None
     from ipo_prompts.programs.describers.multimodal import QUESTIONS, ImageDescriber

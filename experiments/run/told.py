@@ -166,8 +166,6 @@ def _baselines(result: RunResult) -> Iterator[Line]:
         if warning := warning_of(known, best):
             yield Line(("headline" if known.weak == "near guessing" else "warning", "quiet"), warning)
         yield Line(("compared",), baselines_in_words(known, best))
-    if result.left_out:
-        yield Line(("compared",), result.left_out)
 
 
 def warning_of(found: Baselines, best: float) -> str:

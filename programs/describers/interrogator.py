@@ -9,8 +9,6 @@ description is one line. This asks no language model, costs no tokens, and names
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from functools import reduce
 from typing import Any
 
 import dspy
@@ -22,8 +20,8 @@ from ipo_prompts.metrics.arrays import Floats, spread
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.features import FeatureStore
 from ipo_prompts.metrics.pictures import Picture
-from ipo_prompts.metrics.template import SLOT, too_long
-from ipo_prompts.programs.templates.phrases import Phrase, Vocabulary, Wording
+from ipo_prompts.metrics.template import SLOT
+from ipo_prompts.programs.templates.phrases import Phrase, Vocabulary
 
 Gains = npt.NDArray[np.float64]
 
@@ -61,9 +59,6 @@ class Interrogator(dspy.Module):
         phrases: the vocabulary; None uses the vocabulary that ships with IPO.
         top: the most phrases in the description.
         store: the store of the pictures' features; None encodes the pictures in each call.
-        greedy: whether to add phrases one by one: first the strongest phrase, then the phrase that adds most to it, and
-            so on. This finds "lying on its side" beside "faded", which alone is no outlier. Each group is used at most
-            once.
 
     Raises:
         InputError: a picture cannot be decoded; raised by a call.
@@ -89,15 +84,13 @@ class Interrogator(dspy.Module):
         clip: Clip,
         phrases: Vocabulary | None = None,
         top: int = 6,
-        greedy: bool = False,
         store: FeatureStore | None = None,
     ) -> None:
         super().__init__()
         self.clip = clip
         self.store = store
-        self.vocabulary = phrases or Vocabulary.load()
         self.top = top
-        self.greedy = greedy
+        self.vocabulary = phrases or Vocabulary.load()
 
     def forward(
         self,
@@ -124,46 +117,14 @@ class Interrogator(dspy.Module):
             return dspy.Prediction(descriptions=[], phrases=[])
         truth = None if labels is None else np.asarray(labels)
         templates = [self.vocabulary.bare, *(phrase.template for phrase in phrases)]
-        look = _look(self._gains(features, truth, class_names, templates), phrases)
-        if self.greedy:
-            look = self._beside_each_other(look, features, truth, class_names)
-        order = np.argsort(-look.strength, kind="stable")
-        tried = [(look.phrases[i].text, float(look.strength[i])) for i in order]
-        return dspy.Prediction(descriptions=[_sentence(look.said, self.top)], phrases=tried)
-
-    def _beside_each_other(
-        self, look: _Look, features: Floats, labels: npt.NDArray[Any] | None, class_names: Sequence[str]
-    ) -> _Look:
-        """Return the look with other phrases in `said`: phrases that were added one by one.
-
-        The strongest phrase that stands out is added to the template. Then the other phrases are tried with this longer
-        template, and so on, until no phrase stands out.
-        """
-        said: list[Phrase] = []
-        bare, strongest = Wording.of(self.vocabulary.bare), look
-        while bare is not None and strongest.said and len(said) < self.top:
-            phrase = strongest.said[0]
-            said.append(phrase)
-            bare = beside(bare, phrase)
-            others = [other for other in look.phrases if other.group not in {phrase.group for phrase in said}]
-            longer = {other: str(both) for other in others if bare and (both := beside(bare, other))}
-            fitting = [other for other in longer if too_long(longer[other], class_names or [""], self.clip) is None]
-            if not fitting:
-                break
-            templates = [str(bare), *(longer[other] for other in fitting)]
-            strongest = _look(self._gains(features, labels, class_names, templates), fitting)
-        return replace(look, said=said)
-
-    def _gains(
-        self, features: Floats, labels: npt.NDArray[Any] | None, class_names: Sequence[str], templates: Sequence[str]
-    ) -> Gains:
-        """Return the gains of all templates over the first template, which is bare: float64 (templates - 1, pictures).
-
-        With labels, only pictures of the tried classes are used.
-        """
-        if labels is None:
-            return self._similarity_gains(features, templates)
-        return self._class_gains(features, labels, class_names, templates)
+        if truth is None:
+            gains = self._similarity_gains(features, templates)
+        else:
+            gains = self._class_gains(features, truth, class_names, templates)
+        strength, said = _look(gains, phrases)
+        order = np.argsort(-strength, kind="stable")
+        tried = [(phrases[i].text, float(strength[i])) for i in order]
+        return dspy.Prediction(descriptions=[_sentence(said, self.top)], phrases=tried)
 
     def _encode(self, pictures: Sequence[Picture]) -> Floats:
         if self.store:
@@ -197,32 +158,8 @@ class Interrogator(dspy.Module):
         return np.asarray(similarity[1:] - similarity[0])
 
 
-def beside(bare: Wording, phrase: Phrase) -> Wording | None:
-    """Return the template `bare` with a phrase added; None if the phrase's own template cannot be split into parts.
-
-    >>> str(beside(Wording("picture", ("dark",)), Phrase("sketch", "medium", "a PHRASE of a <CLASS>.")))
-    'a dark sketch of a <CLASS>.'
-    """
-    wording = Wording.of(phrase.template)
-    return None if wording is None else reduce(Wording.plus, wording.parts, bare)
-
-
-@dataclass(frozen=True)
-class _Look:
-    """The strengths of T phrases on a set of pictures.
-
-    Attributes:
-        phrases: all phrases that were tried.
-        strength: the strength of each phrase in logits, float64 (T,); see `Interrogator`.
-        said: the phrases that stand out and are reported, strongest first.
-    """
-
-    phrases: Sequence[Phrase]
-    strength: Gains
-    said: Sequence[Phrase]
-
-
-def _look(gains: Gains, phrases: Sequence[Phrase]) -> _Look:
+def _look(gains: Gains, phrases: Sequence[Phrase]) -> tuple[Gains, list[Phrase]]:
+    """Return the strength of each phrase in logits, float64 (T,), and the phrases that stand out, strongest first."""
     n = gains.shape[1]
     relative = gains - _middle_of_form(gains, [phrase.form for phrase in phrases])
     strength = relative.mean(axis=1)
@@ -232,7 +169,7 @@ def _look(gains: Gains, phrases: Sequence[Phrase]) -> _Look:
     low, high = np.quantile(strength, [0.25, 0.75])
     order = np.argsort(-strength, kind="stable")
     said = [phrases[i] for i in order if clear[i] and strength[i] > high + 1.5 * (high - low)]
-    return _Look(phrases, strength, said)
+    return strength, said
 
 
 def _middle_of_form(gains: Gains, forms: Sequence[str]) -> Gains:

@@ -216,17 +216,14 @@ class Describing:
     describer: Callable[[Recorder], tuple[Any, dspy.LM | None]]
 
 
-def by_clip(
-    store: FeatureStore, name: str, pictures: Sequence[Picture], vocabulary: VocabularyName
-) -> Describing | None:
-    """Return the `Describing` for the describer `name` of `BY_CLIP`, which uses the CLIP of a store.
+def by_clip(store: FeatureStore, pictures: Sequence[Picture], vocabulary: VocabularyName) -> Describing | None:
+    """Return the `Describing` for the describer `clip`, which uses the CLIP of a store.
 
     It is None if the vocabulary is `none`: there are no phrases to describe pictures with.
     """
     if vocabulary == "none":
         return None
-    clip, phrases = store.clip, Vocabulary.load(vocabulary)
-    describer = Interrogator(clip, phrases, greedy=name == "clip-greedy", store=store)
+    describer = Interrogator(store.clip, Vocabulary.load(vocabulary), store=store)
     return Describing("the CLIP", pictures, lambda recorder: (describer, None))
 
 

@@ -23,13 +23,12 @@ from ipo_prompts.programs.lm.recording import ABILITIES, QUESTION_SECONDS, Price
 from ipo_prompts.programs.lm.replies import ReplyFile
 from ipo_prompts.programs.record.journal import Event, read
 from ipo_prompts.programs.record.redaction import check_address, check_key
-from ipo_prompts.programs.templates.settings import BY_CLIP
 
 REPLAY = "replay/"
 """The start of a name such as `replay/RUN_DIR`: the recorded run in the folder RUN_DIR answers the requests."""
 WITHOUT_PROVIDER = {
     "optimizer": ("local", "replay/RUN", "none"),
-    "describer": ("replay/RUN", *BY_CLIP, "none"),
+    "describer": ("replay/RUN", "clip", "none"),
 }
 """For each role: the valid names that litellm does not know. The message about an unknown name shows them."""
 TIMEOUT_SECONDS = 120.0

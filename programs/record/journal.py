@@ -14,6 +14,7 @@ import re
 import shlex
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,7 @@ __all__ = [
     "line_of",
     "read",
     "seconds_of",
+    "seconds_of_search",
 ]
 
 
@@ -226,6 +228,17 @@ def seconds_of(events: Sequence[Event]) -> float:
     # The clock of a session starts at 0 with its `start` event, so the last event of a session holds the whole time.
     after = [*(event["type"] == "start" for event in events[1:]), True]
     return float(sum(event["seconds"] for event, ends in zip(events, after, strict=False) if ends))
+
+
+def seconds_of_search(events: Sequence[Event]) -> float:
+    """Return the seconds from `start` to the test, or to the last event before it, of all sessions together."""
+    total, searching = 0.0, False
+    for before, event in pairwise(events):
+        if before["type"] in ("start", "test"):
+            searching = before["type"] == "start"
+        if searching and event["type"] != "start":
+            total += event["seconds"] - before["seconds"]
+    return total
 
 
 def check_same(journal: Journal, identity: Mapping[str, Any]) -> None:

@@ -33,7 +33,6 @@ from ipo_prompts.metrics.clip_config import named_inside
 from ipo_prompts.metrics.errors import InputError, in_force
 from ipo_prompts.metrics.registry import own_name
 from ipo_prompts.programs.record.lines import last
-from ipo_prompts.programs.templates.settings import BY_CLIP
 
 SEAL = "seal"
 """The field of a `start` event that holds the seal. The seal shows that the event was written here."""
@@ -44,7 +43,7 @@ ADDRESSES = ("lm_api_base", "describer_api_base")
 """The settings that hold the address of a language model."""
 _HERE = {
     "lm": ("local", "local/small", "local/base", "local/large", "none"),
-    "describer": (*BY_CLIP, "none"),
+    "describer": ("clip", "none"),
     "track": ("none",),
     **dict.fromkeys(ADDRESSES, (None,)),
 }

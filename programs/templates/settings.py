@@ -15,8 +15,6 @@ from ipo_prompts.metrics.files import read_yaml
 from ipo_prompts.metrics.template import BASELINE, problem
 from ipo_prompts.programs.templates.phrases import VocabularyName
 
-BY_CLIP = ("clip", "clip-greedy")
-"""Names of the describers that ask no language model."""
 LIMITS = frozenset({"budget_usd", "budget_tokens", "max_minutes"})
 """The settings that may change when a search is resumed. After a stop by a limit, a larger limit lets it go on."""
 
@@ -61,7 +59,7 @@ class SearchSettings(BaseModel):
     )
     budget_usd: float | None = Field(None, gt=0, description="stop before this many US dollars are spent")
     budget_tokens: int | None = Field(None, gt=0, description="stop before this many tokens are used")
-    max_minutes: float | None = Field(None, gt=0, description="stop after this many minutes")
+    max_minutes: float | None = Field(None, gt=0, description="end the search after this many minutes")
 
     @field_validator("name_candidates", mode="before")
     @classmethod

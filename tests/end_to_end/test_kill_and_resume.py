@@ -111,7 +111,7 @@ def describing(bench: Bench) -> Whole:
 @pytest.fixture(scope="module")
 def shown(bench: Bench) -> Whole:
     """A run whose language model is shown the history; the CLIP describes the pictures."""
-    return bench.whole("shown", "describer=clip-greedy", strategy="history")
+    return bench.whole("shown", "describer=clip", strategy="history")
 
 
 def test_the_two_whole_runs_hold_every_kind_of_event(plain: Whole, describing: Whole) -> None:

@@ -72,7 +72,7 @@ def test_what_the_clip_said_and_what_was_shown_is_told_again(
     replay: Replay, run: Callable[..., Ended], server: OpenAIServer, out: Path, tmp_path: Path, strategy: str
 ) -> None:
     first = tmp_path / "first"
-    ended = run(f"strategy.name={strategy}", "describer=clip-greedy", "--out", str(first))
+    ended = run(f"strategy.name={strategy}", "describer=clip", "--out", str(first))
     assert ended.code == 0, ended.err
     shown = any("accuracy " in line for asked in server.asked for line in asked.text.splitlines())
     assert shown == (strategy == "history")

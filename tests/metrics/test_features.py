@@ -336,13 +336,6 @@ def test_no_pictures_are_no_rows(clip: Clip, tmp_path: Path) -> None:
     assert len(FeatureStore(clip, tmp_path).encode([])) == 0
 
 
-def test_copies_of_a_picture_are_missing_once(files: Files, clip: Clip, tmp_path: Path) -> None:
-    store, pictures = FeatureStore(clip, tmp_path), counted(files[:2])[0]
-    assert store.missing([*pictures, *pictures]) == 2
-    store.encode(pictures[:1])
-    assert store.missing([*pictures, *pictures]) == 1
-
-
 def test_progress_counts_copies_and_what_is_there_already(files: Files, clip: Clip, tmp_path: Path) -> None:
     told: list[tuple[int, int]] = []
     for some in ([*files[:2], files[0]], files[:3], files[:3]):

@@ -512,7 +512,7 @@ LISTED = ["a dark <CLASS>.", "a blue <CLASS>."]
     ("given", "message"),
     [
         ({"lm": 5}, r"lm= takes a dspy.LM or a name as on the command line, not int; write lm=dspy.LM\("),
-        ({"describer": "clipp"}, "describer= takes 'clip', 'clip-greedy', 'fit', 'none', an ImageDescriber or an"),
+        ({"describer": "clipp"}, "describer= takes 'clip', 'none', an ImageDescriber or an"),
         ({"strategy": None}, "the strategy has no ask, and is NoneType"),
         ({"reward": clip_accuracy}, "reward= takes a reward, and a function is none: a metric judges one answer"),
         ({"stepz": 3}, r"no setting 'stepz' \(did you mean steps\?\)"),
@@ -530,16 +530,15 @@ def test_a_list_and_the_names_of_describers_are_taken(reward: ClipReward, sets: 
         return cast("tuple[str, ...]", program.search.descriptions)
 
     assert described("none") == described(None) == ()
-    assert described("clip-greedy") == described(Interrogator(reward.clip, greedy=True)) != ()
+    assert described("clip") == described(Interrogator(reward.clip)) != ()
 
 
-@pytest.mark.parametrize("describer", ["clip", "clip-greedy"])
 def test_the_clip_describes_pictures_with_the_features_that_the_reward_keeps(
-    describer: Any, reward: ClipReward, sets: Any, monkeypatch: pytest.MonkeyPatch
+    reward: ClipReward, sets: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reward.store.encode([example.image for part in sets.values() for example in part])
     monkeypatch.setattr(Clip, "encode_pixels", lambda *given, **more: pytest.fail("they are encoded twice"))
-    program: Any = IPO(reward=reward, strategy=LISTED, describer=describer).compile(student(reward), **sets)
+    program: Any = IPO(reward=reward, strategy=LISTED, describer="clip").compile(student(reward), **sets)
     assert program.search.descriptions
 
 

@@ -110,7 +110,7 @@ OPTIMIZE: list[tuple[list[str], str]] = [
     (["lm", "none"], "cannot read 'lm'; settings are written key=value, such as lm=VALUE, without spaces."),
     (["template=a <CLASS>"], "unknown key 'template' in the command line; did you mean 'initial_template'?"),
     (["--lm", "locl"], "litellm knows no provider for 'locl' (did you mean local?)"),
-    (["--describer", "foo"], "such as openai/gpt-4o-mini, or is one of replay/RUN, clip, clip-greedy, none."),
+    (["--describer", "foo"], "such as openai/gpt-4o-mini, or is one of replay/RUN, clip, none."),
     (["--steps", "3.5"], "--steps is a whole number, such as --steps 12; see `ipo optimize --help`"),
     (["steps=abc"], "steps in the command line is a whole number, such as steps=12 (given: 'abc')."),
     (["temperature=hot"], "temperature in the command line is a number, such as temperature=1.0 (given: 'hot')."),

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ipo_prompts.experiments.data import draw, load_data
 from ipo_prompts.metrics.clip import load_clip
 from ipo_prompts.metrics.pictures import Picture
 from ipo_prompts.metrics.template import fill
@@ -122,23 +121,6 @@ def test_at_most_top_phrases_are_said(drawings):
     assert found.descriptions[0].count(",") == 0
 
 
-def test_a_greedy_look_says_each_thing_once_strongest_first(drawings):
-    features, labels = drawings
-    once = Interrogator(BagOfWords())(pictures=features, labels=labels, class_names=CLASSES)
-    found = Interrogator(BagOfWords(), greedy=True)(pictures=features, labels=labels, class_names=CLASSES)
-    said = found.descriptions[0].removeprefix("The pictures look like: ").rstrip(".").split(", ")
-    assert set(said[:2]) == {"line drawing", "at sunset"} and said[0] == once.phrases[0][0]
-    group = {phrase.text: phrase.group for phrase in Vocabulary.load().phrases}
-    assert len({group[text] for text in said}) == len(said)  # "drawing", "at dusk" go without saying
-    assert found.phrases == once.phrases
-
-
-def test_the_same_pictures_give_the_same_words(drawings):
-    features, labels = drawings
-    one, other = (Interrogator(BagOfWords())(pictures=features, labels=labels, class_names=CLASSES) for _ in range(2))
-    assert one.phrases == other.phrases
-
-
 def test_the_order_of_the_pictures_does_not_matter(drawings):
     features, labels = drawings
     order = np.random.default_rng(2).permutation(len(labels))
@@ -182,18 +164,6 @@ def shipped():
         return describer(pictures=pictures, labels=labels, class_names=split["classes"]), split["classes"]
 
     return describe
-
-
-def test_a_greedy_look_finds_what_only_stands_out_beside_another_phrase():
-    clip = load_clip("embedded", device="cpu")
-    data = draw(load_data("embedded:upside-down+gray", seed=0), shots=2, selection_shots=0, seed=0)
-    features = clip.encode_pictures([item.picture for item in data.search])
-    known = {"labels": [item.label for item in data.search], "class_names": data.class_names}
-    once = Interrogator(clip)(pictures=features, **known).descriptions[0]
-    found = Interrogator(clip, greedy=True)(pictures=features, **known).descriptions[0]
-    assert "upside down" in once and "upside down" in found
-    assert re.search("black and white|grayscale|colorless|monochrome", found)
-    assert not re.search("black and white|grayscale|colorless|monochrome", once)
 
 
 def test_the_shipped_clip_sees_how_the_shifted_pictures_look_and_names_no_class(shipped):

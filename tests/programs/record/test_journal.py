@@ -10,7 +10,7 @@ import pytest
 
 from ipo_prompts.metrics import clock
 from ipo_prompts.metrics.errors import InputError
-from ipo_prompts.programs.record.journal import Journal, last, read
+from ipo_prompts.programs.record.journal import Journal, last, read, seconds_of_search
 from support.runs import lines_of
 
 
@@ -161,6 +161,12 @@ def test_wall_time_adds_up_over_sessions(tmp_path: Path) -> None:
     assert journal.seconds_before == pytest.approx(8.5)
     assert journal.seconds >= 8.5 + 100
     journal.close()
+
+
+def test_the_time_of_searches_is_that_from_each_start_to_the_test(tmp_path: Path) -> None:
+    lines = [("start", 1.0), ("scores", 5.0), ("start", 2.0), ("scores", 3.5), ("test", 4.0), ("end", 90.0)]
+    (tmp_path / "journal.jsonl").write_text(lines_of(*({"type": t, "seconds": s} for t, s in lines)))
+    assert seconds_of_search(read(tmp_path)) == pytest.approx(4 + 2)
 
 
 def test_a_directory_that_was_moved_is_noticed_and_takes_along_what_was_written(tmp_path: Path) -> None:

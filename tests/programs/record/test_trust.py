@@ -73,7 +73,7 @@ def test_what_ships_with_us_and_open_clips_list_need_none() -> None:
             "data": "embedded:clouds",
             "lm": "local/small",
             "lm_api_base": None,
-            "describer": "clip-greedy",
+            "describer": "clip",
             "track": "none",
             "strategy": {"name": "history", "size": 3},
         }
