@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-import ipo_prompts as package
 from ipo_prompts.programs.record.journal import last
 from ipo_prompts.programs.record.trust import own_settings, resume_command, seal, secret_file
 from support.openai_server import OpenAIServer, running
-from support.runs import Ended, events, ipo, lines_of, result
+from support.runs import Ended, ipo, result
 
 Run = Callable[..., Ended]
 NEVER = "an address is never taken from a run directory"
@@ -37,13 +35,6 @@ def stopped(own: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The same where it was not begun, as a stranger may send one."""
     monkeypatch.setenv("IPO_STATE_DIR", str(tmp_path / "elsewhere"))
     return own
-
-
-def test_a_settings_file_may_hold_it_too(
-    own: Path, server: OpenAIServer, tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    (tmp_path / "mine.yaml").write_text(f"lm_api_base: {server.base}\nbudget_tokens: 100000\n")
-    assert ipo(capfd, "optimize", str(tmp_path / "mine.yaml"), "--resume", str(own)).code == 0
 
 
 def test_a_replay_needs_no_address(run: Run, server: OpenAIServer, out: Path, tmp_path: Path) -> None:
@@ -80,14 +71,6 @@ def test_resuming_a_strangers_run_asks_nobody_until_a_person_says_so(
     assert len(server.asked) == 2
 
 
-def test_what_a_person_types_is_theirs(
-    stopped: Path, server: OpenAIServer, pictures: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    typed = [f"lm_api_base={server.base}", "lm=openai/test-model", f"data=folder:{pictures}"]
-    assert ipo(capfd, "optimize", "--resume", str(stopped), "budget_tokens=100000", *typed).code == 0
-    assert server.asked
-
-
 def test_another_address_is_refused(own: Path, server: OpenAIServer, capfd: pytest.CaptureFixture[str]) -> None:
     with running() as other:
         for address in (other.base, "null"):
@@ -96,24 +79,6 @@ def test_another_address_is_refused(own: Path, server: OpenAIServer, capfd: pyte
             assert f"has lm_api_base={server.base!r}" in ended.sentence and "leave it out" in ended.sentence
         assert not other.asked
     assert not server.asked
-
-
-@pytest.mark.parametrize("where", ["the journal", "the seal", "the secret"])
-def test_a_run_of_ones_own_that_came_back_changed(
-    own: Path, server: OpenAIServer, where: str, capfd: pytest.CaptureFixture[str]
-) -> None:
-    begun, *others = events(own)
-    if where == "the journal":
-        begun["config"]["lm_api_base"] = "http://127.0.0.1:1/v1"
-    elif where == "the seal":
-        begun["seal"] = "0" * 64
-    else:
-        secret_file().chmod(0o644)  # others may have read it
-    (own / "journal.jsonl").write_text(lines_of(begun, *others))
-    ended = ipo(capfd, "optimize", "--resume", str(own), "budget_tokens=100000")
-    assert ended.code == 2 and "was not begun here" in ended.sentence
-    assert not server.asked
-    secret_file().chmod(0o600)
 
 
 def test_the_secret_is_the_users_alone(own: Path) -> None:
@@ -133,27 +98,3 @@ def test_the_settings_file_of_a_run_brings_no_address(
     assert not server.asked and not (tmp_path / "new").exists()
     assert ipo(capfd, *words, *shlex.split(ended.sentence.split("`")[1])).code == 0
     assert server.asked
-
-
-@pytest.mark.parametrize("role", ["lm", "describer"])
-def test_an_address_in_the_name_of_a_model_is_refused(
-    own: Path, server: OpenAIServer, capfd: pytest.CaptureFixture[str], role: str
-) -> None:
-    begun, *others = events(own)
-    begun["config"] |= {role: f"openai/{server.base}", "lm_api_base": None}
-    (own / "journal.jsonl").write_text(lines_of(begun, *others))
-    ended = ipo(capfd, "optimize", "--resume", str(own), "--trust")
-    assert ended.code == 2
-    assert "the name of a language model cannot hold an address" in ended.sentence
-    assert not server.asked
-
-
-def test_from_python(stopped: Path, server: OpenAIServer, capfd: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(package.InputError, match=r"was not begun here, and would use data=.*add `--trust`"):
-        package.optimize(resume=stopped, budget_tokens=100000, quiet=True)
-    assert not server.asked
-    outcome = package.optimize(resume=stopped, budget_tokens=2, trust=True, quiet=False)
-    assert re.search(rf"--resume {stopped} --budget-tokens \d{{4,}}", capfd.readouterr().err)
-    assert outcome.result.stopped
-    package.optimize(resume=stopped, budget_tokens=100000, quiet=True)  # now it is one's own
-    assert len(events(stopped, "lm")) == 2

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from support.openai_server import Asked, OpenAIServer, Reply, error, good, listed, templates
+from support.openai_server import OpenAIServer, Reply, error, good, listed
 from support.runs import KEY, Ended, check_whole, events, rejected, result, scored
 
 Run = Callable[..., Ended]
@@ -72,15 +71,6 @@ def test_a_rate_limit_is_waited_out_as_long_as_the_server_says(
     assert len(server.asked) == 4
 
 
-@pytest.mark.parametrize("lm", ["openai/test-model", "hosted_vllm/x"])
-def test_redirects_in_a_circle_are_not_followed_for_long(run: Run, server: OpenAIServer, lm: str) -> None:
-    server.behave = lambda asked: Reply(status=307, headers={"Location": "/v1/chat/completions"})
-    ended = run(lm=lm)
-    assert ended.code == 1
-    assert "redirects the question again and again; check its address" in ended.sentence
-    assert len(server.asked) == 4
-
-
 def test_passing_server_errors_are_tried_again(run: Run, server: OpenAIServer, out: Path, quick: list[float]) -> None:
     server.script.extend([error(500, "broken"), error(503, "busy"), good, error(502, "bad gateway")])
     assert run().code == 0
@@ -105,18 +95,6 @@ def test_lasting_server_errors_end_a_run_that_can_be_resumed(
     assert len(server.asked) == asked + 1, "the first step's reply was in the journal"
 
 
-def test_a_hanging_server_is_given_up(
-    run: Run, server: OpenAIServer, out: Path, quick: list[float], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("ipo_prompts.programs.lm.connect.TIMEOUT_SECONDS", 0.3)
-    monkeypatch.setattr("ipo_prompts.programs.lm.recording.RETRIES", 1)
-    server.behave = lambda asked: Reply("too late", wait=2)
-    ended = run()
-    assert ended.code == 1
-    assert "Timeout" in ended.sentence
-    assert len(server.asked) == 2
-
-
 def test_a_short_hang_is_survived(
     run: Run, server: OpenAIServer, out: Path, quick: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -135,24 +113,6 @@ def test_a_server_that_is_not_there_is_one_sentence(
     assert "--resume" in ended.sentence
 
 
-def test_a_proxy_that_is_not_there_is_named(run: Run, quick: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
-    ended = run("lm_api_base=http://127.0.0.1:9/v1")
-    assert ended.code == 1
-    assert "names a proxy; NO_PROXY=HOST goes around it" in ended.sentence
-
-
-@pytest.mark.parametrize("level", ["", "LOUD"])
-def test_a_level_that_litellm_cannot_read_is_one_sentence(
-    run: Run, server: OpenAIServer, monkeypatch: pytest.MonkeyPatch, level: str
-) -> None:
-    monkeypatch.setenv("LITELLM_LOG", level)
-    ended = run()
-    assert ended.code == 2
-    assert f"LITELLM_LOG={level!r}" in ended.sentence
-    assert not server.asked
-
-
 def test_a_cut_off_answer_loses_only_its_last_template(run: Run, server: OpenAIServer, out: Path) -> None:
     cut = '[[ ## templates ## ]]\n["a drawing of a <CLASS>.", "a print of a <CLASS>.", "a pale pho <CLASS'
     server.script.append(Reply(cut, finish="length"))
@@ -161,16 +121,6 @@ def test_a_cut_off_answer_loses_only_its_last_template(run: Run, server: OpenAIS
     assert {"a drawing of a <CLASS>.", "a print of a <CLASS>."} <= set(scored(out))
     assert not any("pale pho" in template for template in scored(out)[1:4])
     assert server.asked[1].count == 1, "only the lost one is asked for again"
-
-
-def test_a_cut_off_answer_whose_last_template_looks_whole_is_not_trusted(
-    run: Run, server: OpenAIServer, out: Path
-) -> None:
-    cut = '[[ ## templates ## ]]\n["a drawing of a <CLASS>.", "a print of a <CLASS>.", "a photo of a <CLASS> with a'
-    server.script.append(Reply(cut, finish="length"))
-    assert run().code == 0
-    assert "a photo of a <CLASS> with a" not in scored(out)
-    check_whole(out)
 
 
 USELESS = {
@@ -194,93 +144,6 @@ def test_one_useless_answer_costs_one_question(run: Run, server: OpenAIServer, o
 def new_in_each_step(folder: Path) -> list[int]:
     """Return how many templates each step scored, without the initial one."""
     return [len(event["scores"]) for event in events(folder, "scores") if event["kind"] == "search"][1:]
-
-
-def in_lines(found: list[str]) -> str:
-    return "Here are some:\n" + "\n".join(f"{number}. {one}" for number, one in enumerate(found, 1))
-
-
-FORMS: dict[str, Callable[[list[str]], str]] = {
-    "lines": in_lines,
-    "lines in the field": lambda found: "[[ ## templates ## ]]\n" + in_lines(found),
-    "JSON": lambda found: json.dumps({"templates": found}),
-    "JSON in a fence": lambda found: f"```json\n{json.dumps(found)}\n```",
-    "objects": lambda found: json.dumps([{"template": one, "why": "it is plain"} for one in found]),
-    "beside other things": lambda found: f"[[ ## templates ## ]]\n{json.dumps([*found, None, 5])}",
-}
-
-
-def test_a_list_in_another_form_is_read(run: Run, server: OpenAIServer, out: Path) -> None:
-    for form in FORMS.values():
-        server.script.append(lambda asked, form=form: Reply(form(templates(asked))))  # type: ignore[misc]
-    assert run(f"steps={len(FORMS)}").code == 0
-    assert dict(zip(FORMS, new_in_each_step(out), strict=True)) == dict.fromkeys(FORMS, 3)
-    assert len(server.asked) == len(FORMS)
-
-
-def test_a_step_without_templates_costs_two_questions_and_says_why(run: Run, server: OpenAIServer, out: Path) -> None:
-    whys = {
-        "max_tokens= raises it": Reply("First I think about the light.", finish="length"),
-        "the answer was empty": Reply(""),
-        "the answer was not a list of templates": Reply("No."),
-    }
-    for reply in whys.values():
-        server.script.extend([reply, reply])
-    ended = run(f"steps={len(whys) + 1}")
-    assert ended.code == 0
-    assert [why for why in whys if why not in ended.err] == []
-    assert len(server.asked) == 2 * len(whys) + 1
-    assert len(scored(out)) == 4
-
-
-def test_useless_answers_for_ever_end_with_one_sentence(run: Run, server: OpenAIServer, out: Path) -> None:
-    server.behave = lambda asked: Reply(USELESS["garbage"])
-    ended = run("steps=50")
-    assert ended.code == 1
-    assert "no usable template in 5 steps in a row" in ended.sentence
-    assert scored(out) == ["a photo of a <CLASS>."]
-
-
-def test_a_body_that_is_no_completion_is_one_sentence(
-    run: Run, server: OpenAIServer, quick: list[float], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("ipo_prompts.programs.lm.recording.RETRIES", 1)
-    for number, body in enumerate(("<html>It works!</html>", "{}", '{"choices": []}', "null", "")):
-        server.behave = lambda asked, body=body: Reply(body=body)  # type: ignore[misc]
-        ended = run("--out", str(tmp_path / str(number)), "steps=5")
-        assert ended.code == 1, (body, ended.err)
-        assert ended.sentence
-
-
-def test_a_null_content_is_survived(run: Run, server: OpenAIServer, out: Path) -> None:
-    def silent(asked: Asked) -> Reply:
-        message = {"role": "assistant", "content": None}
-        choice = {"index": 0, "finish_reason": "stop", "message": message}
-        usage = {"prompt_tokens": 1, "completion_tokens": 0, "total_tokens": 1}
-        return Reply(
-            body=json.dumps(
-                {"id": "x", "object": "chat.completion", "created": 0, "model": "x"}
-                | {"choices": [choice], "usage": usage}
-            )
-        )
-
-    server.script.extend([silent, silent])
-    assert run().code == 0
-    check_whole(out)
-
-
-def test_too_few_templates_are_asked_for_again_once(run: Run, server: OpenAIServer, out: Path) -> None:
-    server.script.append(lambda asked: Reply(listed(asked, templates(asked, 1))))
-    assert run("steps=1").code == 0
-    assert [asked.count for asked in server.asked] == [3, 2]
-    assert len(scored(out)) == 4
-
-
-def test_too_many_templates_are_cut_to_the_number_asked_for(run: Run, server: OpenAIServer, out: Path) -> None:
-    server.behave = lambda asked: Reply(listed(asked, templates(asked, 40)))
-    assert run().code == 0
-    assert len(scored(out)) == 1 + 2 * 3
-    check_whole(out)
 
 
 BAD = {
@@ -320,23 +183,6 @@ def test_unusable_templates_are_refused_told_and_never_scored(run: Run, server: 
     for text in (ended.out, ended.err, (out / "program.json").read_text()):
         assert "\x1b" not in text
         assert "\x07" not in text
-
-
-def test_answers_that_are_not_strings_are_refused(run: Run, server: OpenAIServer, out: Path) -> None:
-    content = '[[ ## templates ## ]]\n[{"template": "a <CLASS>."}, null, 3, ["a <CLASS>"], "a print of a <CLASS>."]'
-    server.script.extend([Reply(content), Reply(content)])
-    assert run().code == 0
-    check_whole(out)
-
-
-def test_the_same_answer_for_ever_is_scored_once(run: Run, server: OpenAIServer, out: Path) -> None:
-    server.behave = lambda asked: Reply(listed(asked, ["a print of a <CLASS>."] * 3))
-    ended = run("steps=20")
-    assert ended.code == 0
-    assert "gave no usable template in 5 steps in a row" in ended.err
-    assert scored(out) == ["a photo of a <CLASS>.", "a print of a <CLASS>."]
-    found = check_whole(out)
-    assert found["ended"].startswith("the language model gave no usable template") and found["stopped"] is None
 
 
 def test_paid_replies_serve_the_next_run_of_the_same_seed_only(

@@ -9,7 +9,7 @@ import pytest
 
 from support.late import end_before_the_search
 from support.openai_server import OpenAIServer
-from support.runs import Ended, copy_pictures, events, ipo, lines_of, resuming, scored
+from support.runs import Ended, copy_pictures, ipo, resuming, scored
 
 Run = Callable[..., Ended]
 
@@ -49,27 +49,6 @@ def test_what_became_of_config_yaml_changes_no_run(
     assert scored(stopped)
 
 
-def test_without_config_yaml_and_with_the_same_one(
-    stopped: Path, server: OpenAIServer, capfd: pytest.CaptureFixture[str]
-) -> None:
-    ended = ipo(capfd, *resuming(stopped), "budget_tokens=2")
-    assert "journal are used" not in ended.err
-    (stopped / "config.yaml").unlink()
-    ended = ipo(capfd, *resuming(stopped), "budget_tokens=100000")
-    assert ended.code == 0 and "cannot read the configuration" in ended.err
-    assert len(server.asked) == 2
-
-
-def test_half_the_settings_are_no_settings(
-    stopped: Path, server: OpenAIServer, capfd: pytest.CaptureFixture[str]
-) -> None:
-    begun, *others = events(stopped)
-    del begun["config"]["steps"]
-    (stopped / "journal.jsonl").write_text(lines_of(begun, *others))
-    ended = ipo(capfd, "optimize", "--resume", str(stopped), "--trust")
-    assert ended.code == 2 and "journal.jsonl is not whole: it has no steps" in ended.sentence
-
-
 @pytest.mark.parametrize("change", CHANGES)
 def test_an_edited_config_yaml_begins_no_run(
     stopped: Path, server: OpenAIServer, capfd: pytest.CaptureFixture[str], tmp_path: Path, change: str
@@ -81,12 +60,6 @@ def test_an_edited_config_yaml_begins_no_run(
     assert ended.code == 2 and told in ended.sentence and "type them after it, or copy the file" in ended.sentence
     (tmp_path / "mine.yaml").write_text((stopped / "config.yaml").read_text())
     assert change != "edited" or ipo(capfd, "optimize", str(tmp_path / "mine.yaml"), *words).code == 0
-
-
-def test_a_run_that_a_kill_left_with_half_a_line_begins_anew(run: Run, out: Path, server: OpenAIServer) -> None:
-    out.mkdir()
-    (out / "journal.jsonl").write_text('{"type": "start", "con')
-    assert run("steps=1").code == 0
 
 
 def test_relative_pictures_are_looked_for_where_the_run_began(
@@ -106,10 +79,3 @@ def test_relative_pictures_are_looked_for_where_the_run_began(
     assert f"it was begun in {tmp_path}/my pets; `cd '{tmp_path}/my pets'`, then resume it" in ended.sentence
     copy_pictures(tmp_path / "pets")
     assert ipo(capfd, *again).code == 0, "a project that was moved as a whole"
-
-
-def test_runs_that_lie_behind_a_link(run: Run, server: OpenAIServer, tmp_path: Path) -> None:
-    (tmp_path / "scratch").mkdir()
-    (tmp_path / "runs").symlink_to(tmp_path / "scratch")
-    assert run("steps=1", "--out", str(tmp_path / "runs" / "one")).code == 0
-    assert (tmp_path / "scratch" / "one" / "report.html").is_file()

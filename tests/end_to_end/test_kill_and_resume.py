@@ -114,29 +114,6 @@ def shown(bench: Bench) -> Whole:
     return bench.whole("shown", "describer=clip", strategy="history")
 
 
-def test_the_two_whole_runs_hold_every_kind_of_event(plain: Whole, describing: Whole) -> None:
-    assert {event["type"] for event in events(plain.folder)} == {
-        "start",
-        "given",
-        "domain",
-        "scored_only",
-        "lm",
-        "scores",
-        "test",
-        "drawn",
-        "opened",
-        "end",
-    }
-    assert max(describing.requests.values()) == 1, "each request is made once"
-    assert max(plain.requests.values()) == 3, "without a history each step asks the same, once"
-    assert sum(describing.requests.values()) > DESCRIBED + 3, "some answers made a second question needed"
-
-
-def test_what_is_shown_changes_with_the_search(shown: Whole) -> None:
-    told = [str(event["request"]) for event in events(shown.folder, "lm")]
-    assert told[0].count("accuracy ") < told[-1].count("accuracy ")
-
-
 @pytest.mark.parametrize("number", range(RUNS))
 def test_killed_and_resumed_it_ends_as_if_nothing_had_happened(
     bench: Bench, plain: Whole, describing: Whole, shown: Whole, number: int
@@ -304,15 +281,6 @@ def test_a_finished_run_is_resumed_without_a_request(bench: Bench, plain: Whole,
     assert len(events(plain.folder, "test")) == 1, "the sealed pictures were opened once"
 
 
-@pytest.mark.parametrize(
-    ("word", "key"), [("steps=9", "steps"), ("--seed=3", "seed"), ("temperature=0.5", "temperature")]
-)
-def test_another_configuration_is_refused_by_name(bench: Bench, plain: Whole, here: Any, word: str, key: str) -> None:
-    ended = here(*resuming(plain.folder), word)
-    assert ended.code == 2
-    assert f" {key}=" in ended.sentence
-
-
 def test_a_changed_picture_is_refused(bench: Bench, plain: Whole, here: Any, tmp_path: Path) -> None:
     unfinished = tmp_path / "unfinished"
     shutil.copytree(plain.folder, unfinished)
@@ -342,18 +310,3 @@ def test_a_torn_last_line_is_dropped(bench: Bench, plain: Whole, here: Any, tmp_
     assert here(*resuming(out)).code == 0
     assert result(out) == result(plain.folder)
     assert len(bench.server.asked) == 1, "only the torn reply is asked for again"
-
-
-def test_a_damaged_line_is_named(plain: Whole, here: Any, tmp_path: Path) -> None:
-    (tmp_path / "config.yaml").write_bytes((plain.folder / "config.yaml").read_bytes())
-    lines = (plain.folder / "journal.jsonl").read_bytes().splitlines(keepends=True)
-    (tmp_path / "journal.jsonl").write_bytes(b"".join([lines[0], b'{"type": \n', *lines[1:]]))
-    ended = here(*resuming(tmp_path))
-    assert ended.code == 2
-    assert "damaged in line 2" in ended.sentence
-
-
-def test_a_folder_without_a_run_is_refused(here: Any, tmp_path: Path) -> None:
-    ended = here(*resuming(tmp_path))
-    assert ended.code == 2
-    assert "holds no run to resume" in ended.sentence

@@ -10,7 +10,6 @@ import pytest
 from ipo_prompts.experiments.data import load_data
 from ipo_prompts.experiments.embedded import PICTURES_DIR
 from ipo_prompts.experiments.report.gather import read_run
-from ipo_prompts.experiments.run.reading import load_config
 from ipo_prompts.experiments.run.result import load_result
 from ipo_prompts.metrics.evidence import EACH_CLASS_ALIKE
 from support.runs import Ended, ipo
@@ -52,25 +51,6 @@ def test_all_of_it_is_used_for_what_it_can_be(place: Path, capfd: pytest.Capture
     page = (place / "run" / "report.html").read_text(encoding="utf-8")
     assert "If each of the 4 tested classes counts the same" in page.replace("\u00a0", " ")
     assert "Untested, with no picture in the test" in page
-
-
-def test_the_command_that_doubles_the_shots_runs_and_uses_so_many_more(
-    place: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    assert (
-        run(capfd, "exclude=[empty]", "shots=1", "selection_shots=1", "initial_template=a photo of a <CLASS>.").code
-        == 0
-    )
-    more = load_result(place / "run").data.more
-    twice = load_config(place / "run" / "config.yaml").with_twice_the_shots()
-    again = run(
-        capfd, "exclude=[empty]", f"shots={twice.shots}", f"selection_shots={twice.selection_shots}", "--out=more"
-    )
-    assert again.code == 0
-    # cat 1 and car 1 are all that these have; each of the others has one more to search with, and to choose with
-    # where its val part has two.
-    assert more == 3 + 2
-    assert "on 8 pictures of 5 classes; 5 more choose the winner" in again.err
 
 
 def test_where_no_class_has_three_pictures_nothing_is_held_back(place: Path, capfd: pytest.CaptureFixture[str]) -> None:

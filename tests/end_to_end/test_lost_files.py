@@ -86,14 +86,6 @@ def test_what_is_missing_or_damaged_of_a_finished_run_is_made_again(
     assert said.startswith("the run had finished, and this is its result; "), "now nothing is missing"
 
 
-def test_a_result_of_nonsense_is_made_again(run: Run, finished: Path) -> None:
-    expected = result(finished)
-    for nonsense in (b"\xff", b"[" * 100_000, b"{}", b'{"schema": 2}'):
-        (finished / "result.json").write_bytes(nonsense)
-        assert run(*resuming(finished)).code == 0
-        assert result(finished) == expected
-
-
 def test_a_damaged_reply_is_refused_in_a_replay_and_in_a_resumed_run(run: Run, finished: Path, tmp_path: Path) -> None:
     journal = finished / "journal.jsonl"
     lines = journal.read_bytes().splitlines(keepends=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from support.openai_server import Asked, OpenAIServer, Reply, error, good, listed
+from support.openai_server import Asked, OpenAIServer, Reply, error, listed
 from support.runs import KEY, Ended, check_whole, result
 
 
@@ -82,19 +82,6 @@ def test_a_key_in_an_error_is_blanked(
     ended = run()
     assert ended.code == 1
     assert ended.sentence
-    check_nowhere(out, cache, ended.out, ended.err, log.text)
-
-
-def test_an_error_of_the_describer_is_blanked(
-    run: Callable[..., Ended],
-    server: OpenAIServer,
-    out: Path,
-    cache: Path,
-    log: pytest.LogCaptureFixture,
-) -> None:
-    server.behave = lambda asked: error(400, f"Incorrect API key provided: {KEY}.") if asked.pictures else good(asked)
-    ended = run("--describer=openai/vision-model", f"describer_api_base={server.base}", "described_pictures=2")
-    assert ended.code == 1
     check_nowhere(out, cache, ended.out, ended.err, log.text)
 
 

@@ -94,19 +94,6 @@ def requests(run: Run, spec: str, out: Path, *words: str, lm: str) -> set[str]:
     return {json.dumps(event["request"], sort_keys=True) for event in events(out, "lm")}
 
 
-def test_an_api_is_asked_what_it_is_asked_about_numbered_pictures(
-    run: Run, server: OpenAIServer, tmp_path: Path
-) -> None:
-    transformations = "upside-down+negative"
-    numbered = table_of(f"embedded:{transformations}", tmp_path / "pictures")
-    models = ("--describer=openai/vision", f"describer_api_base={server.base}", "described_pictures=3")
-    one, other = (
-        requests(run, spec, tmp_path / name, *models, lm="openai/test-model")
-        for name, spec in (("named", f"embedded:{transformations}"), ("numbered", numbered))
-    )
-    assert len(one) > 3 and not one ^ other
-
-
 def test_a_local_model_is_told_what_the_clip_sees_and_no_transformation(
     run: Run, small_weights: None, tmp_path: Path
 ) -> None:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import re
 import shlex
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,11 +13,9 @@ from typing import Any
 import pytest
 
 import ipo_prompts as package
-from ipo_prompts.experiments.compare.grid import load_grid
 from ipo_prompts.experiments.report.gather import read_run
-from ipo_prompts.experiments.report.page import run_page
 from ipo_prompts.experiments.run.plan import plan
-from ipo_prompts.experiments.run.reading import config_of, load_config
+from ipo_prompts.experiments.run.reading import config_of
 from ipo_prompts.experiments.tasks import REWARDS
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.programs.record.trust import resume_command
@@ -316,31 +312,6 @@ def test_a_whole_task(capfd: pytest.CaptureFixture[str], folder: Path) -> None:
     assert found["scores"]["search"]["initial"]["n"] == len(CLASSES) // 2
 
 
-def test_what_a_reward_can_is_asked_of_its_class_and_not_of_its_name(
-    capfd: pytest.CaptureFixture[str], folder: Path
-) -> None:
-    """A measure of the logits takes other names; names are looked for, and pictures join, for accuracy."""
-    ended = optimize(
-        capfd,
-        "reward=examples.macro_f1:MacroF1",
-        "strategy=waves:Words",
-        "class_names={cat: kitty}",
-    )
-    assert ended.code == 0, ended.err
-    page = re.sub("<[^>]*>", "", run_page(read_run(folder / "run")))
-    assert "templates were found by the strategy waves:Words." in page
-    assert "written by" not in page and "percent of pictures labelled correctly" not in page
-    for asked in ("names=search", "head=blend"):
-        plan(load_config(None, ["lm=none", "reward=mine:Plain", asked], data="folder:pets", to_run=True))
-        wanted = load_config(
-            None, ["lm=none", "reward=examples.macro_f1:MacroF1", asked], data="folder:pets", to_run=True
-        )
-        with pytest.raises(
-            InputError, match=f"{asked} is for the accuracy of labelled pictures, and not for reward=ex"
-        ):
-            plan(wanted)
-
-
 @pytest.mark.parametrize(
     ("reward", "measure"),
     [("examples.macro_f1:MacroF1", "macro-F1"), ("retrieval", "recall@1"), ("classification", "accuracy")],
@@ -400,25 +371,6 @@ def test_what_cannot_be_used_is_one_sentence(
     assert str(folder) not in sys.path
 
 
-@pytest.mark.parametrize(
-    ("words", "told"),
-    [
-        (["reward=mine:Harsh", "reward.facter=1"], "no setting 'facter'; did you mean reward.factor?"),
-        (["reward=mine:Harsh", "reward.factor=much"], "reward.factor"),
-        (["reward=mine:Plain", "reward.power=1"], "no setting 'power'; it has none."),
-    ],
-)
-def test_wrong_settings(capfd: pytest.CaptureFixture[str], words: list[str], told: str) -> None:
-    ended = optimize(capfd, *words)
-    assert ended.code == 2
-    assert told in ended.sentence
-
-
-def test_a_setting_that_no_file_holds() -> None:
-    with pytest.raises(InputError, match="the setting 'word' of strategy=waves:Words is no text"):
-        package.optimize(strategy={"name": "waves:Words", "word": object()})
-
-
 # --- who may say it
 
 
@@ -441,15 +393,6 @@ def test_resuming_asks_for_the_names_and_then_uses_them(run: Path, capfd: pytest
     assert ipo(capfd, *words).code == 0
     assert imported()
     assert shlex.split(resume_command(run))[-2:] == words[-2:]
-
-
-def test_its_settings_as_a_file(run: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    words = ["optimize", "run/config.yaml", "max_minutes=5", "--out", "again"]
-    ended = ipo(capfd, *words)
-    assert ended.code == 2 and "add `reward=mine:Harsh strategy=waves:Words`" in ended.sentence
-    assert ipo(capfd, *words, "reward.factor=0.25").code == 2
-    assert not imported()
-    assert ipo(capfd, *words, "reward=mine:Harsh", "strategy=waves:Words").code == 0
 
 
 def test_what_only_reads_a_run_imports_nothing(capfd: pytest.CaptureFixture[str], folder: Path, run: Path) -> None:
@@ -495,30 +438,4 @@ def test_a_run_that_somebody_made_up(folder: Path, run: Path, capfd: pytest.Capt
     for found in (lambda: stored.asks_lm, lambda: REWARDS.build(stored.reward), lambda: plan(stored)):
         with pytest.raises(InputError, match="code is only run where a person types its name"):
             found()  # nor does any other way from a stored configuration to the code
-    assert not imported()
-
-
-def test_the_grid_file_in_the_folder_of_a_grid(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    (folder / "table" / "cells").mkdir(parents=True)
-    (folder / "table" / "grid.yaml").write_text(
-        "title: t\nprotocol: few-shot\ndata: ['folder:pets']\nmethods: [baseline]\nseeds: 1\n"
-        "settings: {reward.name: 'mine:Plain'}\n"
-    )
-    ended = ipo(capfd, "benchmark", "table/grid.yaml", "--out", "next")
-    assert ended.code == 2 and "code is only run where a person types its name" in ended.sentence
-    assert not imported()
-    load_grid("table/grid.yaml", ["reward=mine:Plain", "data=folder:pets"])
-    with pytest.raises(InputError, match="takes a strategy, not its name"):
-        package.IPO(strategy="waves:Words")
-
-
-def test_help_is_not_slower(folder: Path) -> None:
-    """Neither reading a configuration nor help imports the file, whatever that imports."""
-    (folder / "slow.py").write_text('import torch\nopen("imported", "w").close()\n')
-    several = (["--help"], ["optimize", "reward=slow:Slow", "--help"], ["optimize", "--help"])
-    start = "import sys; from ipo_prompts.experiments.cli.app import main"
-    code = f"{start}; [main(words) for words in {several!r}]; print('torch' in sys.modules)"
-    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert told.stdout.count("Usage: ipo") == 3 and told.stdout.splitlines()[-1] == "False"
-    assert load_config(None, ["reward=slow:Slow", "reward.a=1"], to_run=True).reward == {"name": "slow:Slow", "a": 1}
     assert not imported()

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 import pytest
 
 from support.openai_server import OpenAIServer, Reply, good, listed, templates
-from support.runs import KEY, Ended, arguments, check_whole, events, ipo, program, result, resuming, scored
+from support.runs import KEY, Ended, arguments, check_whole, events, ipo, program, result, scored
 
 Replay = Callable[..., Ended]
 
@@ -82,15 +82,6 @@ def test_what_the_clip_said_and_what_was_shown_is_told_again(
     assert scored(out) == scored(first)
 
 
-def test_a_replay_of_the_describer_by_name_gives_the_same(
-    replay: Replay, recorded: Path, out: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delenv("OPENAI_API_KEY")
-    ended = replay(recorded, "--describer", f"replay/{recorded}")
-    assert ended.code == 0, ended.err
-    assert result(out) == result(recorded)
-
-
 def test_a_replayed_describer_leaves_the_optimizer_free_to_ask(
     run: Callable[..., Ended], server: OpenAIServer, recorded: Path, out: Path
 ) -> None:
@@ -101,29 +92,12 @@ def test_a_replayed_describer_leaves_the_optimizer_free_to_ask(
     assert len(server.asked) == 2
 
 
-def test_a_replay_can_be_replayed_and_resumed(
-    replay: Replay, recorded: Path, out: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    assert replay(recorded).code == 0
-    assert ipo(capfd, *resuming(out)).code == 0
-    assert result(out) == result(recorded)
-    again = tmp_path / "again"
-    assert replay(out, "--out", str(again)).code == 0
-    assert result(again) == result(recorded)
-
-
 @pytest.mark.parametrize("word", ["task=other pictures", "--seed=1", "--steps=3"])
 def test_a_request_that_was_not_recorded_is_one_sentence(replay: Replay, recorded: Path, out: Path, word: str) -> None:
     ended = replay(recorded, word)
     assert ended.code == 2
     assert "the recorded run has no reply to this request of the" in ended.sentence
     assert not (out / "result.json").exists()
-
-
-def test_a_folder_without_a_run_is_one_sentence(cache: Path, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    ended = ipo(capfd, "optimize", "--lm", f"replay/{tmp_path}", "--out", str(tmp_path / "out"))
-    assert ended.code == 2
-    assert "is not a run directory" in ended.sentence
 
 
 def test_a_run_of_the_local_model_is_replayed(

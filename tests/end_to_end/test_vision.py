@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -97,16 +96,6 @@ def test_the_question_is_that_of_the_preset(
     assert told == PICTURES * (40 if name == "default" else 100), "the published questions ask for details"
 
 
-def test_the_journal_names_a_picture_by_its_digest(
-    describe: Callable[..., Ended], server: OpenAIServer, out: Path
-) -> None:
-    assert describe("steps=1").code == 0
-    journal = (out / "journal.jsonl").read_text()
-    for asked in with_pictures(server):
-        assert asked.pictures[0].split(",")[1][:200] not in journal
-    assert journal.count("sha256_of_base64") == PICTURES
-
-
 def test_a_picture_that_fails_is_left_out(describe: Callable[..., Ended], server: OpenAIServer, out: Path) -> None:
     server.script.append(error(400, "this picture is not wanted"))
     ended = describe()
@@ -119,27 +108,6 @@ def test_a_picture_that_fails_is_left_out(describe: Callable[..., Ended], server
     assert check_whole(out)["lm"]["describer"]["calls"] == PICTURES - 1
     assert "was not described: " in ended.err
     assert "this picture is not wanted" in ended.err
-
-
-def test_pictures_that_came_too_fast_are_asked_about_one_by_one(
-    describe: Callable[..., Ended], server: OpenAIServer, out: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("ipo_prompts.programs.lm.recording.RETRIES", 0)
-    there: set[int] = set()
-
-    def busy(asked: Asked) -> Reply:
-        others = bool(there - {asked.number})
-        time.sleep(0.2)
-        there.discard(asked.number)
-        return error(429, "one at a time") if asked.pictures and others else good(asked)
-
-    server.on_request = lambda asked: there.add(asked.number)
-    server.behave = busy
-    ended = describe("steps=1")
-    assert ended.code == 0
-    assert len(with_pictures(server)) > PICTURES, "some came too fast"
-    assert check_whole(out)["lm"]["describer"]["calls"] == PICTURES
-    assert "not described" not in ended.err and "parallelizer" not in ended.err
 
 
 def test_a_picture_that_failed_stays_left_out_when_the_run_goes_on(
@@ -167,23 +135,3 @@ def test_a_picture_that_failed_stays_left_out_when_the_run_goes_on(
     assert len(events(out, "descriptions")) == 1
     assert len(scored(out)) == 1 + 3 * 3
     assert result(out)["lm"]["describer"]["calls"] == PICTURES - 1
-
-
-def test_when_no_picture_can_be_described_the_run_stops(
-    describe: Callable[..., Ended], server: OpenAIServer, out: Path
-) -> None:
-    server.behave = lambda asked: error(400, "no pictures, please") if asked.pictures else good(asked)
-    ended = describe()
-    assert ended.code == 1
-    assert "no pictures, please" in ended.sentence
-    assert not without_pictures(server)
-    assert not (out / "result.json").exists()
-
-
-def test_a_describer_that_says_nothing_stops_the_run(
-    describe: Callable[..., Ended], server: OpenAIServer, out: Path
-) -> None:
-    server.behave = lambda asked: Reply("") if asked.pictures else good(asked)
-    ended = describe()
-    assert ended.code == 1
-    assert "the language model's answer cannot be read ('')" in ended.sentence

@@ -9,15 +9,11 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import dspy
 import pytest
-from dspy.clients.base_lm import GLOBAL_HISTORY
 from dspy.clients.cache import Cache
-from dspy.utils import DummyLM
-from dspy.utils.callback import BaseCallback
 
 from ipo_prompts.experiments.data import draw, load_data
 from ipo_prompts.metrics.classification import ClipReward
@@ -108,15 +104,6 @@ class Two(dspy.Module):  # type: ignore[misc]
         return dspy.Prediction(descriptions=[self.look(task=task).look, self.more[0](task=task).words])
 
 
-class AtOnce(Two):
-    """Asks from many threads; DSPy cancels the others where one of them fails, and says no more than that."""
-
-    def forward(self, pictures: Any, labels: Any, class_names: Any, task: str) -> dspy.Prediction:
-        asked = [(self.look, dspy.Example(task=f"{task} {i}").with_inputs("task")) for i in range(20)]
-        answers = dspy.Parallel(num_threads=2, disable_progress_bar=True, max_errors=3)(asked)
-        return dspy.Prediction(descriptions=[one.look for one in answers])
-
-
 class Replaces(Two):
     """Replaces what arises below it by an error of its own."""
 
@@ -166,13 +153,6 @@ def test_a_limit_returns_the_best_so_far_and_a_larger_one_goes_on(
     assert [one.same for one in server.asked] == asked, "nothing is asked twice"
 
 
-def test_limits_hold_without_a_log(compiled: Compiled, lm: Any, server: OpenAIServer) -> None:
-    program = compiled(lm=lm(), budget_tokens=3_200)
-    assert 0 < len(server.asked) < 4 and "3,200 tokens" in program.search.stopped
-    server.asked.clear()
-    assert compiled(lm=lm(), budget_tokens=100).search.stopped and not server.asked
-
-
 def test_dollars_need_a_price_of_every_language_model(compiled: Compiled, lm: Any, server: OpenAIServer) -> None:
     unknown = lm("openai/my-model")
     for words in (
@@ -188,16 +168,6 @@ def test_dollars_need_a_price_of_every_language_model(compiled: Compiled, lm: An
             compiled(budget_usd=1.0, **words)
         assert not server.asked
     assert compiled(lm=unknown, budget_tokens=100_000).search.stopped is None
-
-
-def test_the_time_is_kept_with_a_slow_describer_and_by_steps_that_ask_nothing(compiled: Compiled) -> None:
-    def slow(**_: Any) -> dspy.Prediction:
-        time.sleep(0.4)
-        return dspy.Prediction(descriptions=["grey"])
-
-    program = compiled(strategy=["a dark <CLASS>."], describer=slow, max_minutes=0.3 / 60)
-    assert program.search.stopped == "the time limit of 0.005 minutes is reached"
-    assert (len(program.search.steps), program.search.descriptions) == (1, ("grey",))
 
 
 def test_the_time_is_kept_with_a_language_model_that_hangs(compiled: Compiled, lm: Any, server: OpenAIServer) -> None:
@@ -225,27 +195,10 @@ def test_what_earlier_sessions_did_is_done_again_though_the_time_is_up(compiled:
     assert found(again) == found(whole)
 
 
-@pytest.mark.parametrize("describer", [Two, AtOnce, Replaces])
-def test_a_limit_inside_someones_own_describer_ends_the_search(
-    describer: Any, compiled: Compiled, lm: Any, server: OpenAIServer
-) -> None:
-    program = compiled(lm=lm(), describer=describer(lm(), lm()), budget_tokens=600)
-    assert "limit of 600 tokens" in program.search.stopped and len(program.search.history) == 1
-    assert not server.asked or len(server.asked) < 4
-
-
 def test_a_limit_inside_someones_own_strategy_keeps_what_it_handed_in(compiled: Compiled, lm: Any) -> None:
     program = compiled(strategy=Own(), lm=lm(), budget_tokens=1_300)
     assert "limit of 1,300 tokens" in program.search.stopped
     assert len(program.search.history) == len(program.search.steps) > 1
-
-
-def test_a_fault_before_any_limit_stays_one(compiled: Compiled, lm: Any) -> None:
-    def broken(**_: Any) -> None:
-        raise ZeroDivisionError
-
-    with pytest.raises(ZeroDivisionError):
-        compiled(lm=lm(), describer=broken, budget_tokens=100)
 
 
 # Any language model
@@ -270,14 +223,6 @@ def test_options_reach_the_server_as_they_were(compiled: Compiled, lm: Any, serv
         assert server.asked[-1].headers["authorization"] == "Bearer none"
 
 
-def test_models_that_reason_are_asked_as_dspy_asks_them(compiled: Compiled, lm: Any, server: OpenAIServer) -> None:
-    for most, expected in ((20_000, 20_000), (None, None)):
-        program = compiled(lm=lm("openai/o3-mini", max_tokens=most), steps=1)
-        assert server.asked[-1].body.get("max_completion_tokens") == expected
-        assert "max_tokens" not in server.asked[-1].body
-        assert program.usage["optimizer"].usd > 0
-
-
 def test_a_second_compile_is_answered_by_the_cache_of_dspy(
     compiled: Compiled, lm: Any, server: OpenAIServer, tmp_path: Path
 ) -> None:
@@ -293,58 +238,6 @@ def test_a_second_compile_is_answered_by_the_cache_of_dspy(
     before = len(server.asked)
     compiled(lm=lm())
     assert len(server.asked) == before + asked, "cache=False"
-
-
-def test_what_dspy_keeps_no_replies_of_is_asked_again(compiled: Compiled) -> None:
-    models = [DummyLM([{"templates": f'["a {word} <CLASS>.", "one {word} <CLASS>."]'}] * 9) for word in ("big", "odd")]
-    for dummy, word in zip(models, ("big", "odd"), strict=True):
-        program = compiled(lm=dummy, steps=1)
-        assert f"a {word} <CLASS>." in [one.template for one in program.search.history]
-        assert dummy.history
-
-
-class Legacy(dspy.BaseLM):  # type: ignore[misc]
-    """A language model with a `forward` of its own, as DSPy allowed before engines."""
-
-    def forward(self, prompt: Any = None, messages: Any = None, **options: Any) -> Any:
-        self.asked = [*getattr(self, "asked", []), options]
-        text = f'[[ ## templates ## ]]\n["a fine <CLASS> {len(str(messages))}."]\n\n[[ ## completed ## ]]'
-        message = {"role": "assistant", "content": text}
-        usage = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}
-        return {"choices": [{"index": 0, "message": message, "finish_reason": "stop"}], "usage": usage, "model": "l"}
-
-
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_a_class_with_its_own_forward_is_recorded(compiled: Compiled, tmp_path: Path) -> None:
-    program = compiled(lm=Legacy("legacy/model", temperature=0.5, max_tokens=50, top_q=3), steps=1, log_dir=tmp_path)
-    assert program.usage["optimizer"].tokens_in > 0
-    assert [event["reply"]["model"] for event in read(tmp_path) if event["type"] == "lm"]
-    asked = Legacy("legacy/model", temperature=0.5, max_tokens=50, top_q=3)
-    compiled(lm=asked, steps=1, log_dir=tmp_path)
-    assert asked.history and not hasattr(asked, "asked"), "answered by the log"
-
-
-def test_a_model_that_completes_texts_is_one_sentence(compiled: Compiled, lm: Any) -> None:
-    with pytest.raises(InputError, match=r"^openai/gpt-4o-mini has model_type='text' and completes texts; give"):
-        compiled(lm=lm(model_type="text"))
-
-
-def test_dspy_notes_each_question_once(compiled: Compiled, lm: Any, server: OpenAIServer) -> None:
-    class Watch(BaseCallback):  # type: ignore[misc]
-        def __init__(self) -> None:
-            self.seen: list[Any] = []
-
-        def on_lm_start(self, call_id: str, instance: Any, inputs: dict[str, Any]) -> None:
-            self.seen.append(inputs)
-
-    ours, its = Watch(), Watch()
-    asking, before = lm(callbacks=[its]), len(GLOBAL_HISTORY)
-    with dspy.context(callbacks=[ours]), dspy.track_usage() as usage:
-        compiled(lm=asking)
-    asked = len(server.asked)
-    assert asked == len(asking.history) == len(GLOBAL_HISTORY) - before == len(ours.seen) == len(its.seen)
-    tokens = sum(entry["prompt_tokens"] for entries in usage.usage_data.values() for entry in entries)
-    assert tokens == sum(len(one.text) // 4 for one in server.asked)
 
 
 def test_errors_keep_their_kind_and_the_words_of_the_server(
@@ -419,57 +312,6 @@ def test_a_language_model_is_recorded_bounded_and_replayed_wherever_it_is_held(
     assert "50 tokens" in bounded.search.stopped and len(server.asked) == asked
 
 
-def test_what_one_compile_lost_is_counted_once(
-    compiled: Compiled, lm: Any, server: OpenAIServer, tmp_path: Path
-) -> None:
-    strategy = {"strategy": Own(lm()), "lm": lm()}  # two language models in one role
-    server.behave = lambda asked: Reply("x", wait=30)
-    lost = compiled(**strategy, max_minutes=1 / 60, log_dir=tmp_path).usage["optimizer"]
-    server.behave = answer
-    again = compiled(**strategy, budget_tokens=1, log_dir=tmp_path).usage["optimizer"]
-    assert again.tokens_out == lost.tokens_out == 300
-
-
-def test_none_asks_nothing_though_the_context_has_a_model(compiled: Compiled, lm: Any, server: OpenAIServer) -> None:
-    with dspy.context(lm=lm()):
-        program = compiled(lm="none", strategy={"name": "compose", "scored_templates": 5}, steps=1)
-        assert program.search.proposed > 0 and program.usage == {} and not server.asked
-        for words, said in (
-            ({"strategy": "history"}, "the strategy 'history' asks a language model and none is set"),
-            (
-                {"describer": ImageDescriber(), "strategy": ["a <CLASS>"]},
-                "ImageDescriber asks a language model and none is set",
-            ),
-        ):
-            with pytest.raises(InputError, match=said):
-                compiled(lm="none", **words)
-    assert not server.asked
-
-
-@pytest.mark.parametrize(
-    ("name", "said"),
-    [
-        ("nonee", r"litellm knows no provider for 'nonee' \(did you mean none\?\)"),
-        ("local/tiny", "there is no local model 'tiny'; choose one of small"),
-        ("replay/nowhere", "nowhere is not a run directory"),
-        ("", "litellm knows no provider for ''"),
-    ],
-)
-def test_a_bad_name_is_one_sentence(name: str, said: str, compiled: Compiled) -> None:
-    with pytest.raises(InputError, match=said):
-        compiled(lm=name)
-
-
-def test_a_log_answers_under_the_name_of_a_replay(
-    compiled: Compiled, lm: Any, server: OpenAIServer, tmp_path: Path
-) -> None:
-    usual, describer = lm(max_tokens=1024), ImageDescriber(lm(), limit=2)  # as names are asked
-    first = compiled(lm=usual, describer=describer, log_dir=tmp_path / "log")
-    asked = len(server.asked)
-    again = compiled(lm=f"replay/{tmp_path / 'log'}", describer=describer)
-    assert found(again) == found(first) and len(server.asked) == asked
-
-
 # Journals
 
 
@@ -502,53 +344,6 @@ def test_two_compiles_at_once(compiled: Compiled, lm: Any, tmp_path: Path) -> No
         thread.join()
     assert [together[seed] for seed in (0, 1)] == alone
     assert len([event for event in read(tmp_path / "0") if event["type"] == "lm"]) == 4
-
-
-def test_the_adapter_and_the_trace_of_the_context_are_kept(compiled: Compiled, lm: Any, server: OpenAIServer) -> None:
-    class Shouting(dspy.ChatAdapter):  # type: ignore[misc]
-        def format_task_description(self, signature: Any) -> str:
-            return f"SHOUTING {super().format_task_description(signature)}"
-
-    with dspy.context(adapter=Shouting(), trace=[]):
-        compiled(lm=lm(), describer=Two(None, None), steps=1)
-        assert {type(entry[0]).__name__ for entry in dspy.settings.trace} == {"Predict"}
-        assert dspy.settings.lm is None
-    assert all("SHOUTING" in one.text for one in server.asked)
-
-
-def test_the_log_of_the_command_is_none_of_a_compile(
-    compiled: Compiled, lm: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str], cache: Path
-) -> None:
-    from support.runs import ipo
-
-    words = ["--clip", "embedded", "--lm", "none", "steps=1", "strategy.scored_templates=5"]
-    assert ipo(capfd, "optimize", "embedded", *words, "--out", str(tmp_path / "run")).code == 0
-    with pytest.raises(InputError, match="run holds a search that was begun in another way, by `ipo optimize`"):
-        compiled(lm=lm(), log_dir=tmp_path / "run")
-    compiled(strategy=["a <CLASS>"], log_dir=tmp_path / "log")
-    ended = ipo(capfd, "optimize", "embedded", *words, "--out", str(tmp_path / "log"))
-    assert ended.code != 0 and "log" in ended.sentence
-
-
-def test_an_engine_of_ones_own_is_asked(compiled: Compiled, as_list: Any, scripted: Any) -> None:
-    lm, engine = scripted(as_list("a big <CLASS>.", "a small <CLASS>."))
-    program = compiled(lm=lm, steps=1)
-    assert program.search.proposed == 2 and len(engine.requests) == 1
-    assert isinstance(program.usage["optimizer"].usd, float) is False
-
-
-def test_a_describer_that_only_classifies_asks_nothing(compiled: Compiled, clip: Clip) -> None:
-    class Labels(dspy.Module):  # type: ignore[misc]
-        def __init__(self) -> None:
-            super().__init__()
-            self.classify = TemplateClassifier(clip, ["cat", "dog"])
-
-        def forward(self, pictures: Any, labels: Any, class_names: Any, task: str) -> dspy.Prediction:
-            return dspy.Prediction(descriptions=[self.classify(image=pictures[0]).label])
-
-    program = compiled(strategy=["a <CLASS>"], describer=Labels())
-    assert program.search.descriptions[0] in ("cat", "dog")
-    assert compiled(strategy=["a <CLASS>"], describer=SimpleNamespace(__call__=None).__call__).search.descriptions == ()
 
 
 def test_a_program_has_the_names_found_and_answers_with_those_of_its_examples(

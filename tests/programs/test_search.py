@@ -12,29 +12,25 @@ from typing import Any
 
 import numpy as np
 import pytest
-from threadpoolctl import threadpool_info, threadpool_limits
 
 from ipo_prompts.metrics.clock import BudgetReached, Clock, check_clock, keeping
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.reward import Score
-from ipo_prompts.metrics.sampling import Sampling, mean_interval
-from ipo_prompts.metrics.scale import Scale
+from ipo_prompts.metrics.sampling import Sampling
 from ipo_prompts.metrics.template import BASELINE
 from ipo_prompts.metrics.verdict import score_interval
 from ipo_prompts.programs import scoring_only
 from ipo_prompts.programs.lm.ledger import Ledger
-from ipo_prompts.programs.record.journal import Journal, read
+from ipo_prompts.programs.record.journal import Journal
 from ipo_prompts.programs.record.score_keeper import AT_ONCE, ScoreKeeper
 from ipo_prompts.programs.search import (
     MAX_EMPTY_STEPS,
     NothingUsable,
     SearchResult,
-    Step,
     search,
 )
 from ipo_prompts.programs.strategies.base import GivenTemplates, Known, ScoredOnly, Strategy
-from ipo_prompts.programs.templates.admission import REFUSALS_SHOWN, Desk
-from ipo_prompts.programs.templates.history import PromptHistory, ScoredTemplate
+from ipo_prompts.programs.templates.admission import Desk
 from ipo_prompts.programs.templates.settings import SearchSettings
 
 N = 20
@@ -157,14 +153,6 @@ def test_many_templates_are_scored_some_at_a_time_and_recorded_as_one_event(tmp_
     assert [row["template"] for row in event["scores"]] == [template for _, template in reward.asked[-301:]]
 
 
-def test_what_chooses_is_on_record_behind_the_last_step_that_there_may_be(tmp_path: Path) -> None:
-    reward = TableReward()
-    with closing(Journal(tmp_path)) as journal:
-        record = ScoreKeeper(journal, reward)
-        run(reward, GivenTemplates(["a <CLASS>"]), settings={"steps": 9}, record=record)
-    assert [event["step"] for event in read(tmp_path) if event.get("kind") == "selection"] == [9]
-
-
 @pytest.mark.parametrize(
     ("units", "sampling"),
     [
@@ -188,29 +176,6 @@ def test_a_steps_interval_is_that_of_its_best_template(units: Units, sampling: S
     assert tuple(first.interval) == tuple(score_interval(np.arange(N) < 1, sampling))
     assert tuple(second.interval) == tuple(score_interval(np.arange(N) < 12, sampling))
     assert 0 < second.interval.low < 0.6 < second.interval.high < 1
-
-
-def test_units_that_are_numbers_get_the_interval_of_a_mean() -> None:
-    class Halves(TableReward):
-        def _score(self, template: str, right: int) -> Score:
-            hits = np.where(np.arange(N) < right, 0.75, 0.25)
-            return Score(template, float(hits.mean()), 1.0, hits, 1 - hits)
-
-    found = search(SearchSettings(steps=1), Halves(), admitting([["a <CLASS>"]]), Units("search"))
-    assert tuple(found.steps[0].interval) == tuple(mean_interval(np.where(np.arange(N) < 1, 0.75, 0.25)))
-
-
-def test_an_interval_of_numbers_keeps_to_the_rewards_scale() -> None:
-    class Points(TableReward):
-        scale = Scale(low=0, high=100, percent=False)
-
-        def _score(self, template: str, right: int) -> Score:
-            points = np.where(np.arange(N) < right, 80.0, 40.0)
-            return Score(template, float(points.mean()), 1.0, points, 100 - points)
-
-    found = search(SearchSettings(steps=1), Points(), admitting([["a <CLASS>"]]), Units("search"))
-    interval = found.steps[0].interval
-    assert 30 < interval.low < found.history.initial.value == 42 < interval.high < 50
 
 
 def test_a_strategy_is_told_everything_and_each_step_has_its_own_seed() -> None:
@@ -268,33 +233,6 @@ def test_the_desk_takes_in_only_what_is_valid_new_and_wanted() -> None:
     assert strategy.desks[0].refusals[0] == "no slot (it has no slot)"
 
 
-def test_a_desk_beside_knows_what_was_tried_and_records_what_it_refuses() -> None:
-    answers: list[str | None] = []
-
-    def ask(known: Known, desk: Desk, number: int) -> None:
-        beside = desk.beside(1)
-        answers.extend(beside.admit(text) for text in (BASELINE, "no slot", "mine <CLASS>", "more <CLASS>"))
-        desk.admit(beside.accepted[0])
-
-    found = run(TableReward(), Doing(ask), settings={"steps": 1, "candidates_per_step": 3})
-    assert answers == ["it is already known", "it has no slot", None, "more templates came than were asked for"]
-    assert [rejection.template for rejection in found.steps[1].rejected] == [BASELINE, "no slot", "more <CLASS>"]
-    assert [entry.template for entry in found.steps[1].scored] == ["mine <CLASS>"]
-
-
-def test_a_question_repeats_the_last_refusals() -> None:
-    desk = Desk(lambda template: "it is bad", count=1)
-    for number in range(REFUSALS_SHOWN + 2):
-        desk.admit(f"text {number}")
-    assert desk.refusals == [f"text {number} (it is bad)" for number in range(2, REFUSALS_SHOWN + 2)]
-
-
-def test_what_a_person_wrote_is_taken_as_it_is() -> None:
-    found = run(TableReward(), GivenTemplates(['"quoted" <CLASS>', "no slot", "1. first <CLASS>"]))
-    assert [entry.template for entry in found.steps[1].scored] == ['"quoted" <CLASS>', "1. first <CLASS>"]
-    assert [rejection.template for rejection in found.steps[1].rejected] == ["no slot"]
-
-
 def test_a_list_is_handed_in_step_by_step_and_ends_the_search() -> None:
     templates = [f"number {i} <CLASS>" for i in range(5)]
     strategy = GivenTemplates(templates)
@@ -310,50 +248,11 @@ def test_a_list_is_handed_in_step_by_step_and_ends_the_search() -> None:
     assert [step.record() for step in again.steps] == [step.record() for step in found.steps]
 
 
-def test_a_list_that_is_used_up_in_the_last_empty_step_is_no_failure() -> None:
-    templates = [f"no slot {i}" for i in range(MAX_EMPTY_STEPS)]
-
-    def ask(known: Known, desk: Desk, number: int) -> None:
-        desk.admit(templates[number])
-        if number + 1 == len(templates):
-            desk.finish("the list is used up")
-
-    found = run(TableReward(), Doing(ask), settings={"steps": 9})
-    assert (found.ended, found.choice.template, found.proposed) == ("the list is used up", BASELINE, 0)
-
-
-def test_a_search_that_gives_up_says_each_reason_once_and_three_at_most() -> None:
-    class Picky(TableReward):
-        def problem(self, template: str) -> str | None:
-            return None if template == BASELINE else f"it is {template}"
-
-    refused = ["red", "red", "green", "blue", "grey"]
-    with pytest.raises(NothingUsable, match=r"in a row \(it is red; it is green; it is blue\);"):
-        run(Picky(), admitting([refused] * MAX_EMPTY_STEPS), settings={"steps": 9})
-
-
-def test_a_search_says_why_it_ended() -> None:
-    three = [[f"step {i} <CLASS>"] for i in range(3)]
-    assert run(TableReward(), admitting(three)).ended == "all 3 steps were done"
-    patient = run(TableReward(), admitting(three), settings={"patience": 2})
-    assert patient.ended == "nothing better came in 2 steps" and len(patient.steps) == 3
-
-
 def test_patience_counts_from_the_last_better_template() -> None:
     reward = TableReward(search={"a <CLASS>": 5, "c <CLASS>": 7})
     steps = [["a <CLASS>"], ["b <CLASS>"], ["c <CLASS>"], ["d <CLASS>"], ["e <CLASS>"], ["f <CLASS>"]]
     found = run(reward, admitting(steps), settings={"steps": 6, "patience": 2})
     assert [step.number for step in found.steps] == [-1, 0, 1, 2, 3, 4]
-
-
-def test_a_lower_loss_with_as_many_hits_is_better() -> None:
-    class Surer(TableReward):
-        def _score(self, template: str, right: int) -> Score:
-            return replace(super()._score(template, 1), loss=2.0 - len(template) / 100)
-
-    steps = [["a <CLASS>, one"], ["a <CLASS>, three"], ["a <CLASS>, eleven"]]
-    settings = {"patience": 1, "initial_template": "a <CLASS>"}
-    assert run(Surer(), admitting(steps), settings=settings).ended == "all 3 steps were done"
 
 
 def test_a_model_that_gives_nothing_more_ends_the_search_with_what_there_is() -> None:
@@ -370,25 +269,6 @@ def test_a_model_that_gives_nothing_more_ends_the_search_with_what_there_is() ->
 def test_a_model_that_never_gives_anything_is_a_failure() -> None:
     with pytest.raises(NothingUsable, match=r"it has no slot.*try another model"):
         run(TableReward(), admitting([["no slot"]] * 20), settings={"steps": 20})
-
-
-def test_one_useful_step_resets_the_count_of_empty_ones() -> None:
-    empty: list[list[str]] = [[]] * (MAX_EMPTY_STEPS - 1)
-    steps = [["a <CLASS>"], *empty, ["b <CLASS>"], *empty]
-    found = run(TableReward(), admitting(steps), settings={"steps": len(steps)})
-    assert found.ended == f"all {len(steps)} steps were done"
-
-
-def test_numpy_leaves_the_cores_to_the_models() -> None:
-    threads = set()
-
-    def ask(known: Known, desk: Desk, wanted: int) -> None:
-        threads.update(library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas")
-        desk.admit("good <CLASS>")
-
-    with threadpool_limits(limits=2, user_api="blas"):
-        run(TableReward(), Doing(ask))
-    assert threads == {1}
 
 
 def test_a_budget_ends_with_what_there_is() -> None:
@@ -477,21 +357,6 @@ def test_an_initial_template_that_the_reward_refuses_is_bad_input() -> None:
         run(Picky(), admitting([]))
 
 
-def test_the_log_counts_steps_from_one_and_says_percent(caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level("INFO", logger="ipo_prompts"):
-        run(TableReward(search={"good <CLASS>": 12}), admitting([["good <CLASS>"], ["no slot"]]), settings={"steps": 2})
-    assert "step 0: 1 new, best 5.00 % 'a photo of a <CLASS>.'" in caplog.text
-    assert "step 1: 1 new, best 60.00 % 'good <CLASS>'" in caplog.text
-    assert "step 2 gave no usable template (it has no slot)" in caplog.text
-
-
-def test_steps_are_told_as_they_end() -> None:
-    told: list[Step] = []
-    found = run(TableReward(), admitting([["a <CLASS>"], ["b <CLASS>"]]), on_step=told.append)
-    assert tuple(told) == found.steps
-    assert json.loads(json.dumps([step.record() for step in told]))[1]["scored"][0]["template"] == "a <CLASS>"
-
-
 # Looking at templates without proposing them.
 
 
@@ -546,29 +411,6 @@ def test_a_proposal_may_be_scored_at_once_and_is_scored_recorded_and_counted_onc
     assert (early["step"], early["row"]) == (0, ["fair <CLASS>", 9 / N, 1.145])
     assert events.index(early) < events.index(step)
     assert [row["template"] for row in step["scores"]] == ["fair <CLASS>", "later <CLASS>"]
-
-
-def test_a_limit_that_is_reached_before_a_score_loses_no_proposal() -> None:
-    def ask(known: Known, desk: Desk, number: int) -> None:
-        desk.score("one <CLASS>")
-        desk.score("two <CLASS>")
-
-    checks: list[int] = []
-
-    def check() -> None:
-        checks.append(1)
-        if len(checks) == 3:  # before the step, and before each score
-            raise BudgetReached("the time is up")
-
-    found = run(TableReward(), Doing(ask), ledger=checking(check))
-    assert (found.stopped, found.proposed) == ("the time is up", 2)
-
-
-def test_what_is_looked_at_is_scored_as_often_as_it_is_named_and_though_it_is_known() -> None:
-    strategy, seen = looking([["fair <CLASS>", BASELINE, "fair <CLASS>"]], then=["other <CLASS>"])
-    found = run(TableReward(search={"fair <CLASS>": 9}), strategy, settings={"steps": 1})
-    assert [score.value for score in seen[0]] == [9 / N, 1 / N, 9 / N]
-    assert found.scored_only == 3
 
 
 def test_looks_are_limited_by_a_count_over_the_whole_search() -> None:
@@ -632,44 +474,6 @@ def test_a_digest_of_what_was_given_is_on_record_before_anything_is_asked(tmp_pa
     assert [known.task for known in strategy.known] == ["", ""]
 
 
-def test_a_digest_tells_whatever_is_known() -> None:
-    strategy = looking([["x <CLASS>"]], then=["other <CLASS>"])[0]
-    run(TableReward(), strategy, settings={"steps": 2})
-    first, known = strategy.known
-    _, entry = known.history
-
-    def instead(other: ScoredTemplate) -> PromptHistory:
-        history = PromptHistory(known.history.initial)
-        history.add(other)
-        return history
-
-    changes: list[dict[str, Any]] = [
-        {"task": "pets"},
-        {"class_names": ("dog", "cat")},
-        {"descriptions": ("soft light",)},
-        {"labels": np.zeros(N, dtype=np.int64)},
-        {"step": 0},
-        {"seed": 1},
-        {"count": 9},
-        {"history": PromptHistory(known.history.initial)},
-        {"history": instead(replace(entry, step=5))},
-        {"history": instead(replace(entry, source="list"))},
-        {"history": instead(replace(entry, score=replace(entry.score, value=0.5)))},
-        {"history": instead(replace(entry, score=replace(entry.score, loss=0.5)))},
-        {"scored_only": ()},
-        {"scored_only": (replace(known.scored_only[0], value=0.5),)},
-        {"scored_only": (replace(known.scored_only[0], loss=0.5),)},
-        {"scored_only": (replace(known.scored_only[0], step=5),)},
-        {"scored_only": (replace(known.scored_only[0], around="a <CLASS>"),)},
-    ]
-    digests = [known.digest, *(replace(known, **change).digest for change in changes)]
-    assert len({*digests, first.digest}) == len(changes) + 2
-    near = replace(known.scored_only[0], loss=known.scored_only[0].loss + 1e-9)
-    assert replace(known, scored_only=(near,)).digest == known.digest, (
-        "the last bits of another machine are no difference"
-    )
-
-
 def test_a_resumed_search_writes_nothing_twice_and_ends_the_same(tmp_path: Path) -> None:
     def strategy() -> Doing:
         return looking([["x <CLASS>", "y <CLASS>"]] * 2, then=["other <CLASS>"])[0]
@@ -687,36 +491,6 @@ def test_a_resumed_search_writes_nothing_twice_and_ends_the_same(tmp_path: Path)
     assert (tmp_path / "journal.jsonl").read_text() == written
     assert [step.record() for step in again.steps] == [step.record() for step in first.steps]
     assert again.choice == first.choice
-
-
-def test_a_resumed_search_that_knows_something_else_says_so(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    for value in (5, 5, 6):
-        reward = TableReward(search={"step 0 <CLASS>": value})
-        with closing(Journal(tmp_path)) as journal:
-            run(reward, admitting([["step 0 <CLASS>"], ["step 1 <CLASS>"]]), record=ScoreKeeper(journal, reward))
-        assert ("step 2 knows other things than before" in caplog.text) == (value == 6)
-
-
-@pytest.mark.parametrize("settings", [{"steps": 2}, {"steps": 9, "patience": 1}], ids=["steps", "patience"])
-def test_a_short_search_without_a_usable_template_keeps_the_initial_one(settings: dict[str, Any]) -> None:
-    found = run(TableReward(), admitting([]), settings=settings)
-    assert [entry.template for entry in found.history] == [found.choice.template]
-
-
-def test_a_strategy_without_a_language_model_is_not_told_to_try_another() -> None:
-    strategy = admitting([["no slot"]])
-    strategy.asks_lm = strategy.needs_lm = False
-    with pytest.raises(NothingUsable, match=r"^the strategy gave no usable template in 5 steps in a row \([^)]*\)\.$"):
-        run(TableReward(), strategy, settings={"steps": 5})
-
-
-def test_what_may_be_known_is_known_or_one_sentence() -> None:
-    class Nothing(Doing):
-        def may_know(self, known: Known) -> None:
-            return None
-
-    with pytest.raises(InputError, match=r"may_know\(\) of the strategy Nothing gave NoneType; it must return a Known"):
-        run(TableReward(), Nothing(lambda known, desk, number: None))
 
 
 def test_an_object_that_can_only_ask_is_a_strategy() -> None:
@@ -742,15 +516,3 @@ def test_a_strategy_is_closed_once_however_the_search_ends() -> None:
         with suppress(RuntimeError):
             run(TableReward(), strategy)
         assert strategy.closed == 1
-
-
-def test_searches_that_share_a_list_do_not_share_their_place_in_it() -> None:
-    strategy = GivenTemplates([f"number {i} <CLASS>" for i in range(6)])
-    found: list[SearchResult] = []
-
-    def other(step: Step) -> None:
-        if step.number == 0 and not found:
-            found.append(run(TableReward(), strategy, settings={"candidates_per_step": 2}))
-
-    found.append(run(TableReward(), strategy, settings={"candidates_per_step": 2}, on_step=other))
-    assert [one.proposed for one in found] == [6, 6]

@@ -68,14 +68,6 @@ def test_evaluate_scores_the_part_asked_for(part: str, n: int, folder: Path, cap
     assert json.loads(capsys.readouterr().out)["templates"][0]["n"] == n
 
 
-def test_evaluate_prints_a_table_with_templates_as_they_are(folder: Path, capsys: Capture) -> None:
-    odd = "[red]x[/red] :cat: <CLASS>"
-    assert main(["evaluate", "--template", odd, "--template", "<CLASS>", "--data", f"folder:{folder}"]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 3
-    assert lines[1].endswith(odd)
-
-
 # --- data check
 
 
@@ -132,12 +124,6 @@ def test_the_extras_of_doctor_are_those_of_the_package() -> None:
     extras = {name: listed for name, listed in project["optional-dependencies"].items() if name not in TO_DEVELOP}
     names = {extra: tuple(re.split("[<>=]", one)[0] for one in listed) for extra, listed in extras.items()}
     assert names == installation.EXTRAS
-
-
-def test_doctor_names_the_problem(cache: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
-    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
-    assert main(["doctor", "--lm", "openai/gpt-4o-mini", "--json"]) == 1
-    assert "OPENAI_API_KEY" in json.loads(capsys.readouterr().out)["problem"]
 
 
 def test_a_dry_run_asks_nothing_and_writes_nothing(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -12,11 +11,8 @@ from hypothesis import strategies as st
 from ipo_prompts.metrics.classification import ClipReward
 from ipo_prompts.programs.record.score_keeper import ScoreKeeper
 from ipo_prompts.programs.strategies.window import (
-    FEWEST,
     Room,
-    Shortened,
     Window,
-    expected,
     fitted_texts,
     shorten,
     window_of,
@@ -58,14 +54,6 @@ def test_whatever_is_shown_fits_in_its_order_and_is_the_start_of_a_description(
         assert (shown, level) == (texts, 0)
 
 
-@settings(max_examples=50, deadline=None)
-@given(texts=TEXTS, room=st.integers(0, 3000))
-def test_none_is_left_out_while_all_fit_at_the_fewest_tokens(texts: list[str], room: int) -> None:
-    shown, _ = shorten(texts, room, _by_bytes)
-    fewest = sum(min(FEWEST, sum(map(_by_bytes, text.split(" "))) + len(text)) + 1 for text in texts)
-    assert fewest > room or len(shown) == len(texts)
-
-
 def test_short_ones_stay_whole_and_longer_ones_share_what_they_leave() -> None:
     short, long = "A red bus.", "It stands in a street of a town " * 40
     shown, level = shorten([long, short, long], 300, _exactly)
@@ -80,15 +68,6 @@ def test_a_cut_comes_at_the_end_of_a_sentence_where_that_keeps_half_else_at_a_wo
     early = "Red. " + "and a street of stones " * 60
     assert shorten([early] * 2, 100, _exactly)[0][0].endswith(("and", "a", "street", "of", "stones"))
     assert len(shorten([early] * 2, 100, _exactly)[0][0]) > 100
-
-
-def test_too_many_are_sampled_evenly_and_keep_their_fewest_tokens() -> None:
-    texts = [f"Number {number} shows a street of a town in the evening " + "with light " * 100 for number in range(500)]
-    shown, level = shorten(texts, 8_000, _exactly)
-    numbers = [int(text.split()[1]) for text in shown]
-    gaps = {after - before for before, after in pairwise(numbers)}
-    assert level >= FEWEST and 150 < len(shown) < 200
-    assert gaps <= {2, 3} and numbers[0] == 0 and numbers[-1] > 490
 
 
 def test_it_is_said_and_recorded_once_and_a_resumed_search_keeps_its_room(clip: object, tmp_path: object) -> None:
@@ -125,26 +104,3 @@ def test_a_search_that_is_resumed_shows_what_it_began_with(clip: object, tmp_pat
         record.given(0, "digest")
         journal.close()
     assert shown[0] == shown[1] == (texts if first is None else shorten(texts, 400, _exactly)[0])
-
-
-def test_what_fits_or_is_not_bounded_is_not_spoken_of(clip: object) -> None:
-    record = ScoreKeeper(None, ClipReward(clip, ["cat", "dog"]))  # type: ignore[arg-type]
-    for room in (None, Room(Window("openai/some", 1000, _exactly), 400)):
-        assert fitted_texts(["soft  light, "], room, record, pytest.fail) == ["soft  light, "]
-
-
-def test_before_anything_is_described_the_longest_descriptions_are_expected() -> None:
-    def room(tokens: int) -> Room:
-        return Room(Window("m", 1000, _exactly), tokens)
-
-    assert expected(room(410), 10, 40) is None, "ten with a line break each just fit"
-    assert expected(room(409), 10, 40) == Shortened("m", 1000, 409, 10, 9, 44)
-    assert expected(room(800), 10, 500) == Shortened("m", 1000, 800, 10, 10, 79)
-    assert expected(room(40), 10, 500) == Shortened("m", 1000, 40, 10, 0, FEWEST)
-
-
-def test_it_is_told_in_words() -> None:
-    assert str(Shortened("m", 16385, 9000, 500, 219, 40)) == (
-        "of 500 descriptions 219, spread evenly, are shown, cut to 40 tokens each: m takes 16,385 tokens"
-    )
-    assert str(Shortened("m", 2000, 3, 5, 0, 0)) == "of 5 descriptions none is shown: m takes 2,000 tokens"

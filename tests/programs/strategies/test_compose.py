@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import random
-import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -19,24 +17,20 @@ from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.reward import Score
 from ipo_prompts.metrics.scale import FRACTION, Scale
 from ipo_prompts.metrics.template import SLOT, problem
-from ipo_prompts.programs.scoring_only import WITHOUT_SURROGATE
-from ipo_prompts.programs.search import SearchResult, Step, search
-from ipo_prompts.programs.strategies import STRATEGIES, compose
+from ipo_prompts.programs.search import SearchResult, search
+from ipo_prompts.programs.strategies import STRATEGIES
 from ipo_prompts.programs.strategies.base import Expected, Forecast, Known, Models
 from ipo_prompts.programs.strategies.compose import (
-    FORMS_OF,
     PARTS,
     Compose,
     ComposeSettings,
-    kept_whole,
     worth,
 )
 from ipo_prompts.programs.templates.admission import Desk
 from ipo_prompts.programs.templates.domain_words import DomainWord
-from ipo_prompts.programs.templates.phrases import LONGEST, Vocabulary, VocabularyName, Wording
+from ipo_prompts.programs.templates.phrases import LONGEST, Vocabulary, Wording
 from ipo_prompts.programs.templates.settings import SearchSettings
 
-BASELINE = "a photo of a <CLASS>."
 WORTH = {"dark": 0.2, "upside down": 0.1, "torn": 0.001, "in fog": -0.1}
 
 WORD = FRACTION.word
@@ -109,14 +103,6 @@ def test_a_word_has_to_earn_its_place() -> None:
     assert worth(short, WORD) < worth(scored("a dark, old <CLASS>.", 0.5 + 2 * WORD), WORD)
 
 
-def test_words_that_nobody_can_read_and_classes_are_not_used() -> None:
-    reward = Worded(["hot_dog", "cat"])
-    told = ["a dark photo of a <CLASS>, onitsceiling.", "a photo of a <CLASS>, beside hot dogs.", "odd: <CLASS>"]
-    run(Compose(ComposeSettings(words=3), Writer(told), "none"), reward)
-    assert "a dark photo of a <CLASS>." in reward.scored
-    assert not [one for one in reward.scored if re.search("onitsceiling|hot dog|odd", one)]
-
-
 def test_what_is_proposed_is_short_and_of_words_that_were_looked_at() -> None:
     found = run(Compose())
     templates = [entry.template for entry in found.history]
@@ -124,20 +110,6 @@ def test_what_is_proposed_is_short_and_of_words_that_were_looked_at() -> None:
     assert len(templates) == 16 and len(set(templates)) == 16
     assert all(template.count(SLOT) == 1 and len(template.split()) <= LONGEST for template in templates)
     assert not [rejection for step in found.steps for rejection in step.rejected]
-
-
-def test_two_phrases_of_the_vocabulary_about_the_same_thing_do_not_stand_together(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setitem(WORTH, "hazy", 0.15)  # of one group with "dark", and worth more than all others beside it
-    reward = Worded()
-    found = run(Compose(), reward)
-    assert found.choice.template == "a dark photo of a <CLASS>, upside down."
-    assert "a hazy photo of a <CLASS>." in reward.scored
-    about = {phrase.text: phrase.group for phrase in Vocabulary.load().phrases}
-    for template in reward.scored:
-        groups = [about[part.text] for part in Wording.of(template).parts if part.text in about]  # type: ignore[union-attr]
-        assert len(set(groups)) == len(groups), template
 
 
 def test_the_words_are_those_of_the_vocabulary_that_is_named() -> None:
@@ -149,30 +121,6 @@ def test_the_words_are_those_of_the_vocabulary_that_is_named() -> None:
     )
     said = {part.text for one in reward.scored if (wording := Wording.of(one)) for part in wording.parts}
     assert len(said) > 200 and said <= {phrase.text for phrase in Vocabulary.load("general").phrases}
-
-
-def test_what_one_search_met_of_a_vocabulary_is_not_kept_for_another(monkeypatch: pytest.MonkeyPatch) -> None:
-    usable, few, all_of_it = Vocabulary.usable, Worded(), Worded()
-    with monkeypatch.context() as patched:
-        patched.setattr(Vocabulary, "usable", lambda self, *given: usable(self, *given)[::10])
-        run(Compose(), few, steps=1)
-    run(Compose(), all_of_it, steps=1)
-    assert len(few.scored) < 200 < len(all_of_it.scored)
-
-
-def test_single_parts_are_tried_beside_what_the_initial_template_says() -> None:
-    found = run(Compose(), initial_template="a photo of a <CLASS>, a type of pet.")
-    templates = [entry.template for entry in found.history]
-    assert "a dark photo of a <CLASS>, a type of pet, upside down." in templates
-    assert found.choice.template == "a dark photo of a <CLASS>, upside down."
-
-
-def test_looks_are_counted_and_bounded() -> None:
-    assert run(Compose(ComposeSettings(scored_templates=30)), steps=4).scored_only <= 4 * 30 + 4 * 30
-    many = Worded([f"class {number}" for number in range(2000)])
-    found = run(Compose(), many, steps=2)
-    assert 75 <= found.scored_only <= 160, "one of four: this reward has no embeddings to predict scores from"
-    assert 25 <= found.steps[2].scored_only <= 40, "however many classes there are"
 
 
 def test_a_composition_is_tried_with_the_most_promising_parts_alone() -> None:
@@ -249,20 +197,6 @@ def test_it_is_built_with_or_without_a_language_model() -> None:
         STRATEGIES.build({"name": "compose"}, Models(given=False, vocabulary="none"))
 
 
-def test_what_words_are_written_from_is_what_the_writer_may_know_and_so_many_are_asked_for() -> None:
-    class Blind(Writer):
-        def may_know(self, known: Known) -> Known:
-            return replace(known, task="hidden")
-
-        def ask(self, known: Known, desk: Desk) -> None:
-            told.append((known.task, desk.count))
-            super().ask(known, desk)
-
-    told: list[tuple[str, int]] = []
-    run(Compose(ComposeSettings(words=3), Blind(WRITTEN), "none"), steps=2, candidates_per_step=4)
-    assert told == [("hidden", 3)] * 2
-
-
 def test_a_word_costs_what_the_rewards_scale_says() -> None:
     class Costly(Worded):
         scale = Scale(word=0.12)
@@ -273,97 +207,8 @@ def test_a_word_costs_what_the_rewards_scale_says() -> None:
         assert found.steps[1].scored[0].template == best, "one word more is worth 0.1"
 
 
-def test_the_run_says_of_an_initial_template_that_nothing_is_built_around_it() -> None:
-    assert not any(map(kept_whole, (BASELINE, "<CLASS> texture.", "a photo of <CLASS>, a type of food.")))
-    assert "'itap of a <CLASS>.' is kept whole" in kept_whole("itap of a <CLASS>.")
-    found = run(Compose(), initial_template="itap of a <CLASS>.")
-    assert found.history.initial.template == "itap of a <CLASS>."
-    assert found.choice.template == "a dark photo of a <CLASS>, upside down."
-
-
 def _expected(candidates: int = 5) -> Expected:
     return Expected(SearchSettings(steps=4, candidates_per_step=candidates), "pets")
-
-
-class Odd(Worded):
-    """A reward whose words are worth what chance says, and that refuses some templates; scores may tie."""
-
-    def __init__(self, seed: int) -> None:
-        super().__init__()
-        self.seed = seed
-
-    def problem(self, template: str) -> str | None:
-        refused = template not in STARTS and self._chance(template) < 0.1
-        return problem(template) or ("it is refused" if refused else None)
-
-    def _score(self, template: str) -> Score:
-        value = 0.5 + sum(self._chance(word) - 0.6 for word in template.rstrip(".").split()) / 50
-        hits = np.arange(200) < round(200 * value)
-        loss = 1.0 if self.seed % 2 else self._chance(template)
-        return Score(template, float(hits.mean()), loss, hits, np.full(200, loss))
-
-    def _chance(self, text: str) -> float:
-        return random.Random(f"{self.seed} {text}").random()
-
-
-STARTS = [BASELINE, "a dark photo of a <CLASS>, a type of pet.", "odd: <CLASS>"]
-WRITTEN = [
-    "a line drawing of a dark <CLASS>, at night.",
-    "a photo of a <CLASS>, underwater.",
-    "a sad photo of a <CLASS>.",
-    "a dark line drawing of a <CLASS>.",
-    "a torn, old woodcut of a <CLASS>, in fog.",
-    "a torn photo of a <CLASS>, onitsceiling.",
-    "a blurry picture of a red <CLASS>, in the rain.",
-    "a photo of a <CLASS>, in the rain, at night.",
-]
-
-
-@pytest.mark.parametrize("seed", range(12))
-def test_a_pool_made_anew_for_each_step_is_the_one_that_went_on(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Kept(compose._Pool):
-        """The pool of the first step, which lives on."""
-
-        def __new__(cls, *args: Any, **more: Any) -> Any:
-            if not kept:
-                kept.append(super().__new__(cls))
-            return kept[0]
-
-        def __init__(self, known: Known, *args: Any, **more: Any) -> None:
-            if known.step == 0:
-                super().__init__(known, *args, **more)
-            self._known = known
-
-    def found() -> tuple[SearchResult, list[str]]:
-        chance = random.Random(seed)
-        vocabulary: VocabularyName = "none" if seed % 4 == 3 else "shipped"
-        settings = ComposeSettings(scored_templates=chance.choice([7, 40]))
-        writer = Writer(chance.sample(WRITTEN, len(WRITTEN))) if seed % 4 else None
-        start = STARTS[seed % 3]
-        reward = Odd(seed)
-        more = SearchSettings(steps=6, initial_template=start, patience=None)
-        return search(more, reward, Compose(settings, writer, vocabulary), reward.examples([])), reward.scored
-
-    kept: list[Any] = []
-    anew, scored = found()
-    monkeypatch.setattr(compose, "_Pool", Kept)
-    once, then = found()
-    assert kept and scored == then
-    assert [step.record() for step in anew.steps] == [step.record() for step in once.steps]
-
-
-def test_searches_that_share_it_do_not_share_what_they_looked_at() -> None:
-    strategy = Compose(ComposeSettings(scored_templates=30))
-    alone, others = run(strategy), []
-
-    def other(step: Step) -> None:
-        if step.number == 0 and not others:
-            others.append(run(strategy, Worded(["a dog"])))
-
-    reward = Worded()
-    found = search(SearchSettings(steps=3), reward, strategy, reward.examples([]), on_step=other)
-    assert [entry.template for entry in found.history] == [entry.template for entry in alone.history]
-    assert found.scored_only == alone.scored_only and others
 
 
 FLOWER, PLANT = (DomainWord(text, "thing", "names") for text in ("flower", "plant"))
@@ -395,28 +240,6 @@ def test_domain_words_come_first_each_in_its_usual_form_and_the_best_in_all_form
     ]
     others = ["a photo of a <CLASS>, flower.", "a flower photo of a <CLASS>.", "a photo of a <CLASS> flower."]
     assert reward.scored[4:7] == others, "the word that scores best first"
-
-
-def test_forms_are_left_for_the_five_best_domain_words_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    words = [DomainWord(f"thing{chr(97 + i)}", "thing", "names") for i in range(9)]
-    for i, word in enumerate(words):
-        monkeypatch.setitem(WORTH, word.text, 0.01 * i)
-    reward = Worded()
-    with_words(reward, words, steps=1)
-    in_other_forms = {one for one in reward.scored if one.startswith("a photo of a <CLASS>, thing")}
-    assert in_other_forms == {f"a photo of a <CLASS>, {word.text}." for word in words[-FORMS_OF:]}
-
-
-def test_domain_words_cost_no_more_than_one_step() -> None:
-    words = [DomainWord(f"w{chr(97 + i // 26)}{chr(97 + i % 26)}x", "thing", "names") for i in range(70)]
-
-    def before_the_vocabulary(reward: Worded) -> int:
-        with_words(reward, words, steps=1)
-        return next(i for i, one in enumerate(reward.scored[1:]) if not re.search(r"\bw[a-z]{2}x\b", one))
-
-    assert 70 < before_the_vocabulary(Worded()) <= ComposeSettings().scored_templates
-    many = before_the_vocabulary(Worded([f"class {number}" for number in range(2000)]))
-    assert -(-70 // WITHOUT_SURROGATE) <= many <= 100 // WITHOUT_SURROGATE, "this reward predicts nothing"
 
 
 def test_a_domain_word_stands_in_a_template_once_and_beside_other_words(monkeypatch: pytest.MonkeyPatch) -> None:

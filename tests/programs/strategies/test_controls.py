@@ -19,10 +19,8 @@ from ipo_prompts.programs.strategies.base import (
     Known,
     Models,
     ScoredOnly,
-    asks_lm,
     forecast_of,
     may_know,
-    needs_lm,
 )
 from ipo_prompts.programs.strategies.history import HistoryStrategy
 from ipo_prompts.programs.strategies.small_model import SmallModelStrategy
@@ -69,28 +67,10 @@ def test_without_history_only_the_initial_template_is_known_and_none_is_shown() 
         assert strategy.inner.chosen(may_know(strategy, given)) == []
 
 
-def test_what_is_known_is_never_changed() -> None:
-    given = known()
-    before, digest = list(given.history), given.digest
-    may_know(STRATEGIES.build({"name": "no-history"}, Models()), given)
-    assert list(given.history) == before and given.digest == digest
-
-
 def test_small_models_are_asked_in_their_own_way_by_every_strategy() -> None:
     assert isinstance(STRATEGIES.build({"name": "history"}, Models(small=True)), SmallModelStrategy)
     assert isinstance(STRATEGIES.build({"name": "no-history"}, Models(small=True)).inner, SmallModelStrategy)
     assert type(STRATEGIES.build({"name": "no-history"}, Models()).inner) is HistoryStrategy
-
-
-def test_every_strategy_says_what_it_is() -> None:
-    flags = {name: (asks_lm(STRATEGIES.find(name)), needs_lm(STRATEGIES.find(name))) for name in STRATEGIES}
-    assert flags == {
-        "compose": (True, False),
-        "history": (True, True),
-        "no-history": (True, True),
-        "list": (False, False),
-    }
-    assert next(iter(STRATEGIES)) == STRATEGIES.default
 
 
 def test_settings_are_the_strategys_own_and_complete() -> None:

@@ -12,7 +12,7 @@ from dspy.lm15 import AuthError
 from ipo_prompts.metrics.scale import Scale
 from ipo_prompts.metrics.template import problem
 from ipo_prompts.programs.strategies.base import Expected, Known
-from ipo_prompts.programs.strategies.history import LONGEST_TEMPLATE, HistoryStrategy
+from ipo_prompts.programs.strategies.history import HistoryStrategy
 from ipo_prompts.programs.templates.admission import Desk
 from ipo_prompts.programs.templates.settings import SearchSettings
 from support.scored import history
@@ -73,23 +73,6 @@ def test_refused_templates_are_told_once_with_the_reason(scripted: Make, as_list
     assert "no slot here (it has no slot for the class name)" in second
 
 
-def test_a_reason_that_the_model_copies_is_no_part_of_a_template(scripted: Make, as_list: AsList) -> None:
-    """As a model of 1.5 billion parameters does."""
-    copied = as_list(*(f"{text} (it has no slot for the class name)" for text in ("a thing.", "a <CLASS>.")))
-    lm, _ = scripted(as_list("a thing."), copied)
-    answer = ask(lm)
-    assert answer.accepted == ["a <CLASS>."]
-    assert [(r.template, r.reason) for r in answer.rejected] == [("a thing.", "it has no <CLASS> slot")] * 2
-
-
-def test_a_class_that_stands_for_the_slot_is_one(scripted: Make, as_list: AsList) -> None:
-    """As small models answer; two classes, or one twice, are no template."""
-    lm, _ = scripted(as_list('"A drawing of a Cat."', "a [class] cat", "cat on a dog"), as_list("a cat and a cat"))
-    answer = ask(lm, count=3)
-    assert answer.accepted == ["A drawing of a <CLASS>.", "a <CLASS> cat"]
-    assert [refused.template for refused in answer.rejected] == ["cat on a dog", "a cat and a cat"]
-
-
 def test_one_by_one_each_template_has_a_request_of_its_own(scripted: Make, as_list: AsList) -> None:
     """None sees another, what is refused is not asked for again, and of a longer list the first counts."""
     lm, engine = scripted(as_list("no slot here"), as_list("a <CLASS>.", "one <CLASS>."), as_list("the <CLASS>."))
@@ -104,41 +87,6 @@ def test_it_asks_at_most_twice(scripted: Make, as_list: AsList) -> None:
     lm, engine = scripted(as_list("bad", "worse"), as_list("still bad"), as_list("a <CLASS>."))
     assert ask(lm).accepted == []
     assert len(engine.requests) == 2
-
-
-def test_a_reply_cut_by_the_token_limit_loses_only_its_last_item(scripted: Make, as_list: AsList) -> None:
-    lm, _ = scripted('[[ ## templates ## ]]\n["a <CLASS>.", "the <CLASS> in dar…', as_list("one <CLASS>."))
-    assert ask(lm).accepted == ["a <CLASS>.", "one <CLASS>."]
-
-
-AS_JSON = '{"templates": ["a <CLASS>.", "the <CLASS>."]}'
-
-
-def test_prose_is_asked_for_again_as_json(scripted: Make) -> None:
-    lm, engine = scripted("Sure! I would try a sketch.", AS_JSON)
-    answer = ask(lm)
-    assert len(answer.accepted) == 2
-    assert len(engine.requests) == 2
-    assert answer.rejected[0].reason == "the answer was not a list of templates"
-
-
-def test_garbage_for_ever_gives_nothing_and_no_error(scripted: Make) -> None:
-    lm, _ = scripted(*["%$§"] * 10)
-    assert ask(lm).accepted == []
-
-
-def test_more_than_asked_for_are_left_out(scripted: Make, as_list: AsList) -> None:
-    lm, _ = scripted(as_list(*[f"a {word} <CLASS>." for word in ("red", "blue", "green", "grey")]))
-    answer = ask(lm, count=2)
-    assert answer.accepted == ["a red <CLASS>.", "a blue <CLASS>."]
-    assert len(answer.rejected) == 2
-
-
-def test_known_and_repeated_templates_are_refused(scripted: Make, as_list: AsList) -> None:
-    lm, _ = scripted(as_list("a <CLASS>.", "A  <CLASS>", "old <CLASS>."), as_list())
-    answer = ask(lm, count=3, known=("old <CLASS>.",))
-    assert answer.accepted == ["a <CLASS>."]
-    assert {r.reason for r in answer.rejected} == {"it repeats another answer", "it is already known"}
 
 
 @pytest.mark.parametrize(
@@ -165,13 +113,6 @@ def test_an_unreachable_model_is_an_error_not_an_empty_step(scripted: Make) -> N
     assert raised.value.__cause__ is not raised.value, "whoever follows the causes would never arrive"
 
 
-def test_half_a_character_of_an_unreadable_answer_is_not_asked_about(scripted: Make) -> None:
-    lm, engine = scripted("prose \ud83d", AS_JSON)
-    assert ask(lm).accepted == ["a <CLASS>.", "the <CLASS>."]
-    last = "".join(part.text for message in engine.requests[-1].messages for part in message.parts)
-    assert "prose \ufffd (the answer was not a list of templates)" in last
-
-
 def test_a_forecast_counts_a_call_a_step_and_bounds_its_tokens() -> None:
     def tokens(size: int, described: int = 0, **settings: Any) -> Any:
         expected = Expected(SearchSettings(**settings), "pictures of pets", described, reply_tokens=500)
@@ -183,22 +124,6 @@ def test_a_forecast_counts_a_call_a_step_and_bounds_its_tokens() -> None:
     line = len("accuracy 50.00 %, loss 1.0000: \n") + 300
     assert twenty.tokens_in - ten.tokens_in == 7 * 10 * line
     assert tokens(10, described=400, steps=7).tokens_in - ten.tokens_in == 7 * 400
-
-
-def test_one_by_one_a_forecast_counts_a_call_for_each_template_and_no_refused_ones() -> None:
-    expected = Expected(SearchSettings(steps=7, candidates_per_step=3), "pets")
-    alone, together = (HistoryStrategy(one_by_one=one).forecast(expected) for one in (True, False))
-    assert (alone.calls, together.calls) == (7 * 3, 7)
-    assert together.longest - alone.longest >= 2 * 3 * len(LONGEST_TEMPLATE), "twice as many refused as were wanted"
-
-
-def test_a_forecast_is_no_less_than_what_is_sent(scripted: Make, as_list: AsList) -> None:
-    lm, engine = scripted(as_list("a sketch of a <CLASS>.", "a drawing of a <CLASS>."))
-    tried = history({f"a {word} of a <CLASS>, seen from afar \U0001f600\U0001f600.": 0.3 for word in "abcdefgh"})
-    HistoryStrategy(lm).ask(Known("pictures of pets", tried), Desk(problem, 2))
-    sent = sum(len(part.text.encode()) for message in engine.requests[0].messages for part in message.parts)
-    settings = SearchSettings(steps=1, candidates_per_step=2)
-    assert HistoryStrategy(size=8).forecast(Expected(settings, "pictures of pets")).tokens_in >= sent
 
 
 def test_each_step_and_each_try_has_an_answer_of_its_own_in_dspys_cache(scripted: Make, as_list: AsList) -> None:

@@ -13,7 +13,6 @@ from ipo_prompts.programs.lm import weights
 from ipo_prompts.programs.lm.local import LocalEngine
 from ipo_prompts.programs.strategies import small_model
 from ipo_prompts.programs.strategies.small_model import SmallModelAdapter, quality_problem, words_to_ban
-from ipo_prompts.signatures import propose as texts
 from ipo_prompts.signatures.propose import ProposeTemplate, short_line
 
 ROWS = [
@@ -104,23 +103,6 @@ def test_the_question_is_this_text() -> None:
     assert "".join(f"[{turn['role']}]\n{turn['content']}\n" for turn in turns) == GOLDEN
 
 
-def test_empty_parts_are_left_out_of_the_question_and_of_the_example() -> None:
-    turns = SmallModelAdapter().format(
-        ProposeTemplate, [], {**INPUTS, "image_descriptions": [], "scored_templates": []}
-    )
-    text = "\n".join(turn["content"] for turn in turns)
-    assert texts.DESCRIPTIONS not in text
-    assert text.count(texts.HISTORY) == 1  # the example's
-
-
-def test_only_the_best_lines_and_short_descriptions_are_shown() -> None:
-    history = [short_line(f"a <CLASS> {n}.", n / 100) for n in range(30)]
-    question = texts.question("t", ["word " * 200] * 9, history)
-    assert "\n17.0  a" not in question and "\n18.0  a" in question and "\n29.0  a" in question
-    assert question.count("\n- word") == 4
-    assert len(question) < 1500
-
-
 def test_the_request_carries_grammar_seed_bans_and_sampling() -> None:
     engine = Recorder()
     assert propose(engine, seed=7, logit_bias=[[" cat", -5.0]], rollout_id=3, temperature=0.5) == ["a <CLASS>."]
@@ -128,40 +110,6 @@ def test_the_request_carries_grammar_seed_bans_and_sampling() -> None:
     assert (config.seed, config.temperature, config.top_p, config.top_k, config.max_tokens) == (7, 0.5, 0.95, 50, 64)
     bias = [[" <", 1.5], ["<", 1.5], [" cat", -5.0]]
     assert config.extensions == {"grammar": small_model.GRAMMAR, "min_p": 0.05, "logit_bias": bias}
-
-
-def test_the_models_own_options_are_asked_with_and_a_questions_come_first() -> None:
-    engine = Recorder()
-    lm = dspy.LM("local/test@1", engine=engine, cache=False, temperature=0.3, max_tokens=30)
-    with dspy.context(lm=lm, adapter=SmallModelAdapter()):
-        for config in ({}, {"temperature": 0.7}):
-            dspy.Predict(ProposeTemplate)(**INPUTS, config=config)
-    asked = [(one.config.temperature, one.config.max_tokens, one.config.top_k) for one in engine.requests]
-    assert asked == [(0.3, 30, 50), (0.7, 30, 50)]
-
-
-def test_the_rollout_id_tells_cache_entries_apart(tmp_path: Any) -> None:
-    engine = Recorder()
-    before = dspy.cache
-    try:
-        dspy.configure_cache(enable_disk_cache=False, enable_memory_cache=True)
-        lm = dspy.LM("local/test@1", engine=engine)
-        with dspy.context(lm=lm, adapter=SmallModelAdapter()):
-            for rollout in (1, 1, 2):
-                dspy.Predict(ProposeTemplate)(**INPUTS, config={"rollout_id": rollout})
-    finally:
-        dspy.cache = before
-    assert len(engine.requests) == 2
-
-
-def test_a_cut_or_empty_reply_gives_no_template() -> None:
-    assert propose(Recorder("a photo of", finish="length")) == []
-    assert propose(Recorder("  ")) == []
-
-
-def test_an_option_without_a_place_is_refused() -> None:
-    with pytest.raises(TypeError, match="logitbias"):
-        propose(Recorder(), logitbias=[])
 
 
 def test_the_real_model_writes_valid_and_new_templates_under_the_grammar(engine: LocalEngine) -> None:
@@ -175,15 +123,6 @@ def test_the_real_model_writes_valid_and_new_templates_under_the_grammar(engine:
     assert all(template.count(",") <= 2 for template in batch)
     assert len({key(template) for template in batch}) >= 8
     assert sum(quality_problem(template) is None for template in batch) >= 5
-
-
-def test_the_real_model_keeps_off_banned_words(engine: LocalEngine) -> None:
-    def says(bias: float) -> int:
-        replies = [propose(engine, seed=seed, logit_bias=[[" photo", bias], [" picture", bias]]) for seed in range(3)]
-        return sum(" photo" in text or " picture" in text for reply in replies for text in reply)
-
-    assert says(-30.0) == 0
-    assert says(5.0) >= 2
 
 
 def test_bans_are_half_of_the_used_words_the_leaks_and_the_class_names() -> None:

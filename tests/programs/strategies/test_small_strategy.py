@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from ipo_prompts.metrics.scale import Scale
 from ipo_prompts.metrics.template import named, problem
 from ipo_prompts.programs.strategies.base import Expected, Known
 from ipo_prompts.programs.strategies.small_model import TRIES_EACH, SmallModelStrategy, words_to_ban
@@ -47,16 +46,6 @@ def test_a_cut_or_empty_reply_costs_a_try_and_is_no_rejection(scripted: Make) ->
     assert (desk.accepted, desk.rejected, len(engine.requests)) == (["a dark <CLASS> at night."], [], 3)
 
 
-def test_poor_templates_are_refused_with_the_reason(scripted: Make) -> None:
-    lm, _ = scripted("a photo of a photo of <CLASS>.", "a <CLASS> beside a black bear.", "a dark <CLASS> at night.")
-    desk = ask(lm, count=1)
-    assert [rejection.reason for rejection in desk.rejected] == [
-        "it says 'photo' twice",
-        "it names the class 'black bear'",
-    ]
-    assert desk.accepted == ["a dark <CLASS> at night."]
-
-
 def test_seeds_and_bans_of_a_step_follow_from_its_seed(scripted: Make) -> None:
     lm, engine = scripted("a dark <CLASS> at night.", "an old <CLASS> on paper.")
     ask(lm, seed=11)
@@ -71,24 +60,6 @@ def test_seeds_and_bans_of_a_step_follow_from_its_seed(scripted: Make) -> None:
     lm, other = scripted("a dark <CLASS> at night.", "an old <CLASS> on paper.")
     ask(lm, seed=12)
     assert other.requests[0].config.seed != engine.requests[0].config.seed
-
-
-def test_the_question_shows_task_descriptions_and_history(scripted: Make) -> None:
-    lm, engine = scripted("a dark <CLASS> at night.")
-    ask(lm, count=1)
-    (text,) = [part.text for part in engine.requests[0].messages[-1].parts]
-    assert "Task: pictures of pets" in text
-    assert "- soft light\n- and grey" in text
-    assert "30.0  a photo of a <CLASS>.\n40.0  a wild sketch of a <CLASS>." in text
-
-
-def test_the_question_has_values_on_the_rewards_scale(scripted: Make) -> None:
-    lm, engine = scripted("a dark <CLASS> at night.")
-    scale = Scale(low=-10, high=10, percent=False)
-    known = Known("pets", HISTORY, ("cat",), scale=scale)
-    SmallModelStrategy(lm).ask(known, Desk(problem, 1))
-    (text,) = [part.text for part in engine.requests[0].messages[-1].parts]
-    assert "\n0.3  a photo of a <CLASS>.\n0.4  a wild sketch" in text
 
 
 def test_every_name_of_a_class_is_banned_and_refused(scripted: Make) -> None:

@@ -10,10 +10,8 @@ import pytest
 
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.programs.strategies import STRATEGIES
-from ipo_prompts.programs.strategies.base import Expected, GivenTemplates, Models
-from ipo_prompts.programs.strategies.history import LONGEST_REASON, LONGEST_TEMPLATE
+from ipo_prompts.programs.strategies.base import Expected, Models
 from ipo_prompts.programs.strategies.window import FEWEST, room_in, window_of
-from ipo_prompts.programs.templates.admission import LONGEST_REFUSAL, Desk
 from ipo_prompts.programs.templates.settings import SearchSettings
 
 
@@ -41,39 +39,6 @@ def test_a_model_that_nobody_knows_has_no_window_but_a_given_one_and_counts_byte
     window = window_of("hosted_vllm/llama-3", 8_192)
     assert window is not None and window.tokens == 8_192
     assert window.count("a street") == 4 and window.count("é") == 2
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "A street of a town, with 12 red buses (2024)." * 5,
-        "አንድ ቀይ አውቶቡስ በመንገድ ላይ ቆሟል። " * 20,
-        "明亮的街道上有一辆红色的公共汽车。" * 20,
-        "\N{DESERT ISLAND}\N{OCTOPUS}\N{BUS}" * 40,
-        "!?#(){}[]<>|~^_`" * 30,
-        "1234567890" * 30,
-    ],
-)
-def test_what_is_counted_without_a_tokenizer_is_no_fewer_than_one_makes(text: str) -> None:
-    unknown, known = window_of("openai/unheard-of", 100), window_of("openai/gpt-3.5-turbo")
-    assert unknown is not None and known is not None
-    assert unknown.count(text) >= known.count(text)
-
-
-@pytest.mark.parametrize("text", ["明" * 400, "\ud800" * 300, "x" * 300, "አ" * 300, "a photo of a street"])
-@pytest.mark.parametrize(
-    "reason", ["it has markup ('<b>')", "it names the class " + "好" * 200, "half: " + "\ud83d" * 90]
-)
-def test_a_refused_text_is_repeated_in_few_tokens(text: str, reason: str) -> None:
-    desk = Desk(lambda template: reason, count=1)
-    desk.admit(text)
-    (told,) = desk.refusals
-    window = window_of("openai/gpt-3.5-turbo")
-    assert window is not None
-    longest = window.count(f"{LONGEST_TEMPLATE} ({LONGEST_REASON})")
-    assert max(window.count(told), len(told.encode(errors="replace"))) <= LONGEST_REFUSAL <= longest
-    if len(f"{text} ({reason})") < 100:
-        assert told == f"{text} ({reason})"
 
 
 def test_a_paid_description_has_to_fit() -> None:
@@ -108,14 +73,6 @@ def _room(strategy: dict[str, Any], tokens: int = 16_385, **expected: Any) -> in
     return room.tokens
 
 
-def test_a_longer_history_and_a_longer_reply_leave_less() -> None:
-    few, many = _room({"name": "history", "size": 4}), _room({"name": "history", "size": 20})
-    assert 16 * 100 < few - many < 16 * 130, "a row has some 115 tokens"
-    assert few - _room({"name": "history", "size": 4}, reply_tokens=2_024) == 1_000
-    assert _room({"name": "no-history"}) > few
-    assert _room({"name": "compose"}) > _room({"name": "no-history"}), "it asks for fewer, and fewer are refused"
-
-
 def test_a_question_that_never_fits_is_refused_in_words_that_help() -> None:
     with pytest.raises(InputError, match=r"takes 4,096 tokens.*\(--lm\), or write max_tokens=\d+") as raised:
         _room({"name": "history", "size": 12}, 4_096, reply_tokens=2_048)
@@ -123,10 +80,3 @@ def test_a_question_that_never_fits_is_refused_in_words_that_help() -> None:
     assert _room({"name": "history", "size": 12}, 4_096, reply_tokens=fits) == 0
     with pytest.raises(InputError, match=r"takes 512 tokens.*\(--lm\), or, if it takes more, write lm_context=NUMBER"):
         _room({"name": "history"}, 512)
-
-
-def test_without_a_window_or_questions_there_is_nothing_to_bound() -> None:
-    expected = Expected(SearchSettings(), "pets")
-    assert room_in(None, STRATEGIES.build({"name": "history"}, Models()), expected) is None
-    room = room_in(window_of("openai/gpt-3.5-turbo"), GivenTemplates(["a <CLASS>."]), expected)
-    assert room is not None and room.tokens > 15_000
