@@ -96,32 +96,18 @@ def publish(
     folder = journal.path.parent
     program = TemplateClassifier(prepared.clip, searched.reward.class_names, searched.result.choice.template)
     program.background = prepared.plan.drawn.search[0].picture.background
-    found = _tested(program, prepared, searched, test, folder)
+    write_json(folder / ANALYSIS, analyse(test.parts, searched.reward, prepared.plan.reward_names))
+    write_names(folder, prepared.plan.data, searched.named)
+    blended = _learn_from_labels(program, prepared)
+    save(program, folder / PROGRAM)
+    found = what_is_shown(prepared, searched, test)
+    found["head"] = what_the_head_does(blended, test.parts["test"]) if blended else None
+    found["export"] = best_target(program)
     result = _result(prepared, searched, journal.seconds, **found)
     write_json(folder / ENVIRONMENT, environment(prepared.clip))
     write_json(folder / RESULT, result)
     finish(journal, result, tracker)
     return result
-
-
-def _tested(
-    program: TemplateClassifier,
-    prepared: Prepared,
-    searched: SearchedRun,
-    test: SealedTest,
-    folder: Path,
-) -> dict[str, Any]:
-    """Write the analysis and the program of a tested run, and return the fields of its result, by name."""
-    names = prepared.plan.reward_names
-    write_json(folder / ANALYSIS, analyse(test.parts, searched.reward, names))
-    write_names(folder, prepared.plan.data, searched.named)
-    blended = _learn_from_labels(program, prepared)
-    save(program, folder / PROGRAM)
-    found = what_is_shown(prepared, searched, test)
-    return found | {
-        "head": what_the_head_does(blended, test.parts["test"]) if blended else None,
-        "export": best_target(program),
-    }
 
 
 def _learn_from_labels(program: TemplateClassifier, prepared: Prepared) -> Blended | None:

@@ -59,8 +59,12 @@ def write_report(folder: Path) -> Path:
 def run_page(run: Run) -> str:
     """Return the page of one run."""
     words = run.analysis.words if run.analysis else None
-    return _render(
-        "run.html.j2",
+    css = STYLE + (_HERE / "style.css").read_text(encoding="utf-8")
+    digest = base64.b64encode(hashlib.sha256(css.encode()).digest()).decode()
+    template = page_environment().get_template("run.html.j2")
+    page = template.render(
+        css=css,
+        policy=f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'",
         run=run,
         reward=run.result.reward,
         title=f"{run.result.template} · IPO report",
@@ -70,6 +74,7 @@ def run_page(run: Run) -> str:
         optimism_plot=None if run.kept_initial else optimism(run),
         layers=layers(words.template, words.changes, words.n) if words else [],
     )
+    return str(page)
 
 
 def _curve(run: Run) -> Curve:
@@ -104,17 +109,6 @@ def notebook_part(run: Run) -> str:
     """
     template = page_environment().get_template("notebook.html.j2")
     return str(template.render(run=run, plot=search_picture(run), search_alt=search_alt(run)))
-
-
-def _render(template: str, **content: Any) -> str:
-    css = STYLE + (_HERE / "style.css").read_text(encoding="utf-8")
-    return str(page_environment().get_template(template).render(css=css, policy=policy(css), **content))
-
-
-def policy(css: str) -> str:
-    """Return a security policy that allows this style sheet, and no script."""
-    digest = base64.b64encode(hashlib.sha256(css.encode()).digest()).decode()
-    return f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
 
 
 @lru_cache(maxsize=1)
