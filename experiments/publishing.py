@@ -133,7 +133,7 @@ def _pictures(part: Encoded | None) -> EncodedPictures | None:
     A user-written reward may have other units.
     """
     units = part and part.units
-    if not isinstance(units, EncodedPictures) or units.labels is None:
+    if not isinstance(units, EncodedPictures):
         return None
     return units if part and units.labels.tolist() == [item.label for item in part.items] else None
 

@@ -48,14 +48,14 @@ class EncodedPictures:
 
     Attributes:
         features: float32 (n, D), unit rows.
-        labels: the class of each picture, int64 (n,), as an index into the class names; None if no labels are known.
+        labels: the class of each picture, int64 (n,), as an index into the class names.
         groups: the base picture of each picture, length n; None if all pictures are independent.
         classes: the numbers of the classes that compete; label i means the i-th of them. None for all classes of the
             reward.
     """
 
     features: Floats
-    labels: Any
+    labels: npt.NDArray[np.int64]
     groups: tuple[str, ...] | None = None
     classes: tuple[int, ...] | None = None
 
@@ -74,14 +74,13 @@ class EncodedPictures:
             InputError: a picture has the label of a class that is left out.
         """
         chosen = np.asarray(pictures, dtype=np.int64)
-        labels = None if self.labels is None else self.labels[chosen]
+        labels = self.labels[chosen]
         kept = self.classes
         if classes is not None:
             place = {int(number): i for i, number in enumerate(classes)}
-            if labels is not None:
-                if missing := set(labels.tolist()) - set(place):
-                    raise InputError(f"a picture of the class number {min(missing)} is in a part without that class.")
-                labels = np.array([place[int(label)] for label in labels], dtype=np.int64)
+            if missing := set(labels.tolist()) - set(place):
+                raise InputError(f"a picture of the class number {min(missing)} is in a part without that class.")
+            labels = np.array([place[int(label)] for label in labels], dtype=np.int64)
             kept = tuple(place if self.classes is None else (self.classes[i] for i in place))
         groups = None if self.groups is None else tuple(self.groups[i] for i in chosen)
         return replace(self, features=self.features[chosen], labels=labels, groups=groups, classes=kept)
@@ -136,13 +135,8 @@ class ClipReward(EmbeddingReward):
                 labels[i] = index
         if "features" not in given:
             return self.encode([example.image for example in examples], labels, groups)
-        return EncodedPictures(self._features(examples), np.asarray(labels, dtype=np.int64), groups)
-
-    def _features(self, examples: Sequence[Any]) -> Floats:
-        """Return the features of examples: their own `features`, or else those of their encoded images."""
-        if "features" in _fields(examples):
-            return as_features([example.features for example in examples], self.clip.width, "the examples")
-        return self.store.encode([example.image for example in examples])
+        features = as_features([example.features for example in examples], self.clip.width, "the examples")
+        return EncodedPictures(features, np.asarray(labels, dtype=np.int64), groups)
 
     def encode(
         self,
@@ -165,9 +159,9 @@ class ClipReward(EmbeddingReward):
     def _judged(self, logits: Floats, pictures: EncodedPictures) -> Judged:
         """Judge logits. Add predictions if `judge` gave none, and, for accuracy, the places of the right classes."""
         judged = self.judge(logits, pictures)
-        if pictures.labels is not None and scores_accuracy(self):
+        if scores_accuracy(self):
             judged = replace(judged, places=places_of(logits, pictures.labels))
-        named = pictures.labels is None or not isinstance(judged, Judged) or judged.predictions is not None
+        named = not isinstance(judged, Judged) or judged.predictions is not None
         return judged if named else replace(judged, predictions=logits.argmax(axis=1))
 
 

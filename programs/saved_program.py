@@ -24,7 +24,7 @@ from ipo_prompts.programs.record.trust import resume_command
 Weighted = tuple[str, float]
 """A template and its weight in the ensemble, > 0."""
 
-FORMAT = 1
+FORMAT = 2
 RANGE = (1e-6, 1e6)
 """The lowest and the highest temperature or weight. The range is wider than any fitted value needs, and its ends are
 far from the limits of float32."""

@@ -5,8 +5,6 @@ from __future__ import annotations
 import shlex
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -73,15 +71,6 @@ def check(
     if report.ok:
         _say_next(spec, data, clip, words or [])
     return 0 if report.ok and not data.unnamed else 1  # a data set that has only test pictures is sound
-
-
-@contextmanager
-def _or_why_not(what: str) -> Iterator[None]:
-    """Within the block, turn an InputError into a message that says why `what` was not checked. The check goes on."""
-    try:
-        yield
-    except InputError as error:
-        print(f"not checked: {what}: {error}", file=sys.stderr)
 
 
 def _say_next(spec: str, data: DataSet, clip: str | None, words: list[str]) -> None:

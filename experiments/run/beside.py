@@ -76,11 +76,11 @@ def what_stands_beside(prepared: Prepared, searched: SearchedRun, parts: Mapping
 def baselines(prepared: Prepared, parts: Mapping[AnyPart, Compared]) -> Baselines | None:
     """Measure the baselines on the test pictures.
 
-    Return None if pictures have no labels or are not classified by class embeddings.
+    Return None if pictures are not classified by class embeddings.
     """
     test = parts["test"]
     reward = by_embeddings(test.reward)
-    if not isinstance(test.units, EncodedPictures) or test.units.labels is None or not isinstance(reward, ClipReward):
+    if not isinstance(test.units, EncodedPictures) or not isinstance(reward, ClipReward):
         return None
     pictures = test.units
 

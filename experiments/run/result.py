@@ -162,7 +162,7 @@ class RunResult(Content):
         export: the target of `ipo export` that holds the whole program and needs no code of IPO.
     """
 
-    version: Literal[1] = Field(default=1, alias="schema")
+    version: Literal[2] = Field(default=2, alias="schema")
     verdict: str
     template: str
     initial_template: str

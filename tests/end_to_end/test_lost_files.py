@@ -83,7 +83,7 @@ def test_what_is_missing_or_damaged_of_a_finished_run_is_made_again(
     assert all(again[made] == then[made] for made in ("search.svg", "program.json", "analysis.json"))
     assert len(server.asked) == asked, "nothing is asked again"
     (said,) = run(*resuming(finished)).err.splitlines()
-    assert said.startswith("the run had finished, and this is its result; "), "now nothing is missing"
+    assert said.startswith("the run had finished, and this is its result"), "now nothing is missing"
 
 
 def test_a_damaged_reply_is_refused_in_a_replay_and_in_a_resumed_run(run: Run, finished: Path, tmp_path: Path) -> None:

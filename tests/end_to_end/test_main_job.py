@@ -46,7 +46,7 @@ def test_the_run_directory_is_complete(finished: tuple[Any, Path]) -> None:
 
 def test_the_result_has_the_stable_form(finished: tuple[Any, Path]) -> None:
     result = json.loads((finished[1] / "result.json").read_text())
-    assert result["schema"] == 1
+    assert result["schema"] == 2
     assert result["templates_scored"] <= 1 + 2 * 3
     for part in ("search", "selection", "test"):
         score = result["scores"][part]

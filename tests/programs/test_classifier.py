@@ -170,7 +170,7 @@ def test_a_run_directory_is_a_program_too(clip: Clip, tmp_path: Path) -> None:
         ({"templates": [{"template": "a <CLASS>", "weight": 1}, {"template": "none", "weight": 1}]}, "no <CLASS> slot"),
         ({"synonyms": [["kitty"]]}, "synonyms has 1 entries and there are 3 classes"),
         ({"synonyms": [["dog"], [], []]}, "'dog' reads as another does"),
-        ({"format": 2}, "the given state was written by another version of ipo"),
+        ({"format": 1}, "the given state was written by another version of ipo"),
         ({"temperature": -1}, "temperature: input should be"),
     ],
 )
