@@ -30,7 +30,6 @@ from ipo_prompts.experiments.run.result import (
     StrategyUsed,
 )
 from ipo_prompts.experiments.run.sealed import SealedTest, what_is_shown
-from ipo_prompts.experiments.run.searching import SearchedRun
 from ipo_prompts.experiments.run.ui import Shows
 from ipo_prompts.experiments.tasks.base import Encoded
 from ipo_prompts.experiments.tracking import Tracker
@@ -38,7 +37,7 @@ from ipo_prompts.metrics.classification import EncodedPictures
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.programs.classifier import TemplateClassifier
 from ipo_prompts.programs.record.journal import Journal, read
-from ipo_prompts.programs.running import Blended, blend_in
+from ipo_prompts.programs.running import Blended, Searched, blend_in
 
 ENVIRONMENT = "environment.json"
 MADE_BY_SEARCHING = (ANALYSIS, ENVIRONMENT, PROGRAM, RESULT, NAMES_FILE)
@@ -74,7 +73,7 @@ def finished(folder: Path, ui: Shows) -> RunResult | None:
 
 def publish(
     prepared: Prepared,
-    searched: SearchedRun,
+    searched: Searched,
     test: SealedTest,
     journal: Journal,
     tracker: Tracker,
@@ -159,7 +158,7 @@ def finish(journal: Journal, result: RunResult, tracker: Tracker | None = None) 
     journal.append("end", stopped=result.stopped, files=files)
 
 
-def _result(prepared: Prepared, searched: SearchedRun, elapsed: float, **found: Any) -> RunResult:
+def _result(prepared: Prepared, searched: Searched, elapsed: float, **found: Any) -> RunResult:
     """Return the result of a run.
 
     Args:

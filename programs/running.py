@@ -77,11 +77,13 @@ class Searched:
     Attributes:
         result: the outcome of the search.
         ledger: what language models used.
+        reward: the reward, with the class names after the search for names.
         named: the class names after a search for names, a `NamesChosen`; None if no such search was asked for.
     """
 
     result: SearchResult
     ledger: Ledger
+    reward: Reward
     named: Any = None
 
 
@@ -170,7 +172,7 @@ def run(
             ledger=ledger,
             on_step=lambda step: on_step(step, ledger),
         )
-    return _named(job, Searched(result, ledger), record, lm, say, showing)
+    return _named(job, Searched(result, ledger, job.reward), record, lm, say, showing)
 
 
 def _named(
@@ -192,7 +194,7 @@ def _named(
         named = search_names(job.settings, job.reward, templates, parts, record, lm=asked, task=job.task)
     if (reached := found.ledger.reached) and not found.result.stopped:  # a resumed run asks for the remaining names
         found = replace(found, result=replace(found.result, reached=reached))
-    return replace(found, named=named)
+    return replace(found, reward=named.reward, named=named)
 
 
 # `head=blend`: labelled pictures of search and selection are added to the words of a program.

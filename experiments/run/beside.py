@@ -38,7 +38,6 @@ from ipo_prompts.experiments.run.scores import (
     Renamed,
     TwoByTwo,
 )
-from ipo_prompts.experiments.run.searching import SearchedRun
 from ipo_prompts.metrics.arrays import Floats
 from ipo_prompts.metrics.classification import (
     FAR,
@@ -56,7 +55,7 @@ from ipo_prompts.metrics.reward import by_embeddings, class_embeddings
 from ipo_prompts.metrics.sampling import Sampling
 from ipo_prompts.metrics.template import imagenet_templates, written
 from ipo_prompts.programs.naming import NamesChosen
-from ipo_prompts.programs.running import Blended
+from ipo_prompts.programs.running import Blended, Searched
 
 MOST_TEXTS = 8000
 """The most texts (templates times classes) of the ensemble: a minute with a ViT-B/16. A larger one is left out."""
@@ -64,7 +63,7 @@ MOST = 200
 """The most names that are put back one by one; for each of them, the texts of all classes are encoded."""
 
 
-def what_stands_beside(prepared: Prepared, searched: SearchedRun, parts: Mapping[AnyPart, Compared]) -> dict[str, Any]:
+def what_stands_beside(prepared: Prepared, searched: Searched, parts: Mapping[AnyPart, Compared]) -> dict[str, Any]:
     """Return the fields of a result beside the gain, by name; a field is None if it does not apply."""
     named = searched.named
     return {

@@ -16,7 +16,6 @@ from ipo_prompts.experiments.run.plan import SPLIT_SEED
 from ipo_prompts.experiments.run.prepared import SEALED, SHOWN, Prepared, naming_unreadable
 from ipo_prompts.experiments.run.result import Sealed
 from ipo_prompts.experiments.run.scores import AnyPart
-from ipo_prompts.experiments.run.searching import SearchedRun
 from ipo_prompts.experiments.run.ui import Shows
 from ipo_prompts.experiments.tasks.base import Encoded
 from ipo_prompts.metrics.errors import InputError
@@ -24,6 +23,7 @@ from ipo_prompts.metrics.reward import Reward
 from ipo_prompts.metrics.sampling import harmonic_mean
 from ipo_prompts.programs.record.journal import Journal
 from ipo_prompts.programs.record.score_keeper import units_of
+from ipo_prompts.programs.running import Searched
 
 
 def encode_sealed(prepared: Prepared, ui: Shows) -> None:
@@ -61,7 +61,7 @@ class SealedTest:
     opening: Openings
 
 
-def open_test(prepared: Prepared, searched: SearchedRun, journal: Journal, ui: Shows) -> SealedTest:
+def open_test(prepared: Prepared, searched: Searched, journal: Journal, ui: Shows) -> SealedTest:
     """Score the initial and the chosen template on all parts; only here are the sealed pictures opened.
 
     If fresh pictures cannot be used, a line says so and they are left out: the result does not need them.
@@ -126,7 +126,7 @@ def _seen_before(prepared: Prepared, sealed: Sequence[Item]) -> str | None:
     )
 
 
-def what_is_shown(prepared: Prepared, searched: SearchedRun, test: SealedTest) -> dict[str, Any]:
+def what_is_shown(prepared: Prepared, searched: Searched, test: SealedTest) -> dict[str, Any]:
     """Return the fields of a result that are about the test, by name: scores, verdict, and measurements beside them."""
     drawn, found, parts, this = prepared.plan.drawn, searched.result, test.parts, test.opening
     balanced = prepared.config.verdict == "balanced"
@@ -166,7 +166,7 @@ def what_is_shown(prepared: Prepared, searched: SearchedRun, test: SealedTest) -
     }
 
 
-def opening(prepared: Prepared, searched: SearchedRun, test: Compared, journal: Journal) -> Openings:
+def opening(prepared: Prepared, searched: Searched, test: Compared, journal: Journal) -> Openings:
     """Record this opening of the sealed pictures in the journal, and return it.
 
     The digest of each sealed picture is recorded, so that runs with only some of these pictures count the opening.

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from ipo_prompts.experiments.run.config import CONFIG_FILE, about_preset
 from ipo_prompts.experiments.run.files import write_text
 from ipo_prompts.experiments.run.prepared import SHOWN, Prepared, record_drawn
 from ipo_prompts.experiments.run.ui import Shows
-from ipo_prompts.metrics.reward import Reward
 from ipo_prompts.programs import running
 from ipo_prompts.programs.describers.multimodal import Describing, by_clip
 from ipo_prompts.programs.lm.connect import recorded_events
@@ -23,20 +21,9 @@ from ipo_prompts.programs.search import Step
 from ipo_prompts.programs.selection import why_not_best
 
 
-@dataclass(frozen=True, kw_only=True)
-class SearchedRun(running.Searched):
-    """A finished search.
-
-    Attributes:
-        reward: the reward with the class names after the search for names.
-    """
-
-    reward: Reward
-
-
 def search_in(
     prepared: Prepared, journal: Journal, ui: Shows, track: Callable[[Step, Ledger], None] = lambda step, ledger: None
-) -> SearchedRun:
+) -> running.Searched:
     """Search in the run directory that holds the journal, or resume the search that was begun there.
 
     Args:
@@ -91,8 +78,7 @@ def search_in(
     if why := why_not_best(choice, found.result.history):  # the view has shown another template as the best
         ui.say(f"chosen is {choice.template!r}, and not the best so far: {why}")
     prepared.contents(*SHOWN)  # refuses pictures that have changed
-    reward = found.named.reward if found.named else prepared.reward
-    return SearchedRun(**vars(found), reward=reward)
+    return found
 
 
 def _describing(prepared: Prepared) -> Describing | None:
