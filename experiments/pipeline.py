@@ -13,6 +13,7 @@ from typing import Any
 from ipo_prompts.experiments.publishing import finished, publish
 from ipo_prompts.experiments.run.config import RunConfig
 from ipo_prompts.experiments.run.files import check_writable, holds_run
+from ipo_prompts.experiments.run.live_view import Ui
 from ipo_prompts.experiments.run.openings import cost_of_opening
 from ipo_prompts.experiments.run.plan import plan
 from ipo_prompts.experiments.run.prepared import Prepared, as_begun, prepare
@@ -20,7 +21,6 @@ from ipo_prompts.experiments.run.reading import differs_in_file
 from ipo_prompts.experiments.run.result import RunResult
 from ipo_prompts.experiments.run.sealed import encode_sealed, open_test
 from ipo_prompts.experiments.run.searching import search_in
-from ipo_prompts.experiments.run.ui import Shows
 from ipo_prompts.experiments.tracking import tracking
 from ipo_prompts.metrics.clock import Limit, now
 from ipo_prompts.metrics.device import find_device
@@ -33,7 +33,7 @@ from ipo_prompts.programs.record.trust import outside, resume_command
 from ipo_prompts.programs.strategies.compose import kept_whole
 
 
-def run_job(config: RunConfig, folder: Path, ui: Shows, *, resume: bool) -> RunResult:
+def run_job(config: RunConfig, folder: Path, ui: Ui, *, resume: bool) -> RunResult:
     """Run a job in `folder`: search, choose, open the sealed test pictures once, write the result.
 
     Missing weights are fetched, and the warnings that IPO logs are shown.
@@ -54,7 +54,7 @@ def run_job(config: RunConfig, folder: Path, ui: Shows, *, resume: bool) -> RunR
         return _run(config, folder, ui, resume=resume)
 
 
-def _run(config: RunConfig, folder: Path, ui: Shows, *, resume: bool) -> RunResult:
+def _run(config: RunConfig, folder: Path, ui: Ui, *, resume: bool) -> RunResult:
     started = now()
     there = holds_run(folder)
     if there and not resume:
@@ -88,7 +88,7 @@ def _run(config: RunConfig, folder: Path, ui: Shows, *, resume: bool) -> RunResu
             return _searched_and_tested(prepared, journal, tracker, ui)
 
 
-def _searched_and_tested(prepared: Prepared, journal: Journal, tracker: Any, ui: Shows) -> RunResult:
+def _searched_and_tested(prepared: Prepared, journal: Journal, tracker: Any, ui: Ui) -> RunResult:
     """Search, open the sealed pictures, and write the result."""
     ui.scale = scale_of(prepared.reward)
     searched = search_in(prepared, journal, ui, tracker.step)
@@ -105,7 +105,7 @@ def _not_ours(config: RunConfig) -> str:
     return ", ".join(f"{key}={one}" for key, one in found.items() if not one.startswith(local))
 
 
-def _announce(prepared: Prepared, journal: Journal, ui: Shows) -> None:
+def _announce(prepared: Prepared, journal: Journal, ui: Ui) -> None:
     drawn, optimizer, config = prepared.plan.drawn, prepared.plan.optimizer, prepared.config
     how = f"with {optimizer.model}" if optimizer else f"without a language model (strategy {config.strategy['name']})"
     if config.lm.startswith(REPLAY):

@@ -17,6 +17,7 @@ from ipo_prompts.experiments.report.gather import read_run
 from ipo_prompts.experiments.report.page import PAGE, PLOT, TEMPLATES, write_report
 from ipo_prompts.experiments.run.beside import what_the_head_does, write_names
 from ipo_prompts.experiments.run.files import digest, environment, holds_run, write_json
+from ipo_prompts.experiments.run.live_view import Ui
 from ipo_prompts.experiments.run.plan import about_few_pictures, more_with_twice_the_shots
 from ipo_prompts.experiments.run.prepared import SEALED, SHOWN, Prepared
 from ipo_prompts.experiments.run.result import (
@@ -30,7 +31,6 @@ from ipo_prompts.experiments.run.result import (
     StrategyUsed,
 )
 from ipo_prompts.experiments.run.sealed import SealedTest, what_is_shown
-from ipo_prompts.experiments.run.ui import Shows
 from ipo_prompts.experiments.tasks.base import Encoded
 from ipo_prompts.experiments.tracking import Tracker
 from ipo_prompts.metrics.classification import EncodedPictures
@@ -45,7 +45,7 @@ MADE_OF_FILES = (PLOT, PAGE, TEMPLATES)
 """The names of the files that are made from the other files, without pictures and without a CLIP."""
 
 
-def finished(folder: Path, ui: Shows) -> RunResult | None:
+def finished(folder: Path, ui: Ui) -> RunResult | None:
     """Return the result of a finished run; None if the run is not finished, or has to be resumed.
 
     A plot or page that was lost or damaged is made again from the other files. If another file was lost or damaged, the
@@ -77,7 +77,7 @@ def publish(
     test: SealedTest,
     journal: Journal,
     tracker: Tracker,
-    ui: Shows,
+    ui: Ui,
 ) -> RunResult:
     """Write all files of a run directory except the journal and the configuration; return the result.
 

@@ -25,8 +25,8 @@ from unittest import mock
 from ipo_prompts.experiments.report.analysis import load_analysis
 from ipo_prompts.experiments.report.page import PAGE
 from ipo_prompts.experiments.run.config import RunConfig
+from ipo_prompts.experiments.run.live_view import Ui
 from ipo_prompts.experiments.run.result import PROGRAM, RunResult
-from ipo_prompts.experiments.run.ui import Shows
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.programs.lm.ledger import Ledger, total_usd
 from ipo_prompts.programs.record.journal import FILE_NAME as JOURNAL
@@ -66,7 +66,7 @@ class Tracker:
         """Log the result of a run; `folder` holds the program, the page and perhaps `analysis.json`."""
 
 
-def tracking(config: RunConfig, folder: Path, ui: Shows) -> Tracker:
+def tracking(config: RunConfig, folder: Path, ui: Ui) -> Tracker:
     """Return the tracker that `config.track` names. The run directory must exist. For errors see `WandbTracker`."""
     return Tracker() if config.track == "none" else WandbTracker(config, folder, ui)
 
@@ -107,7 +107,7 @@ class WandbTracker(Tracker):
         InputError: W&B is not installed, or the place of the log in the run directory is a symbolic link.
     """
 
-    def __init__(self, config: RunConfig, folder: Path, ui: Shows) -> None:
+    def __init__(self, config: RunConfig, folder: Path, ui: Ui) -> None:
         try:
             import wandb
         except ImportError as error:

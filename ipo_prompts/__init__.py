@@ -18,7 +18,7 @@ links to those at the top.
 
 from __future__ import annotations
 
-from pkgutil import resolve_name
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from ipo_prompts.metrics.device import wait_briefly
@@ -67,7 +67,7 @@ def __getattr__(name: str) -> Any:
     """Import a public name when it is first used."""
     if name not in _HOMES:
         raise AttributeError(f"module 'ipo_prompts' has no attribute {name!r}")
-    return resolve_name(f"ipo_prompts.{_HOMES[name]}:{name}")
+    return getattr(import_module(f"ipo_prompts.{_HOMES[name]}"), name)
 
 
 def __dir__() -> list[str]:

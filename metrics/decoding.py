@@ -12,7 +12,6 @@ import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Literal, cast
 
 from ipo_prompts.metrics.errors import InputError, reason
@@ -157,7 +156,9 @@ def _read_heic(name: str) -> None:
         InputError: the decoder is not installed; the message has `name`.
     """
     try:
-        resolve_name("pillow_heif:register_heif_opener")()
+        from pillow_heif import register_heif_opener
+
+        register_heif_opener()
     except ImportError as error:
         raise InputError(
             f"the picture {name} is HEIC, as iPhones save it; `pip install pillow-heif` to read it, or save it as JPEG."

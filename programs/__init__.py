@@ -1,12 +1,12 @@
-"""DSPy modules and the optimizer that compiles them. `__all__` lists the public names.
+"""DSPy modules and the optimizer that compiles them.
 
-- `TemplateClassifier`: the program. It takes a picture and returns a label and probabilities; its state is its
-  templates.
-- `IPO`: the optimizer (teleprompter). It searches templates with a reward and returns an optimised copy of the program.
-- `SearchSettings`, `SearchResult`: the settings and the result of a search. `search.search` runs a search without
-  DSPy's examples and programs.
-- `ImageDescriber`, `Interrogator`: describers, with and without a multimodal language model.
-- `PromptHistory`, `ScoredTemplate`: the proposed templates with their scores.
+- `classifier.TemplateClassifier`: the program. It takes a picture and returns a label and probabilities; its state is
+  its templates.
+- `optimizer.IPO`: the optimizer (teleprompter). It searches templates with a reward and returns an optimised copy of
+  the program.
+- `search.search`: a search without DSPy's examples and programs.
+- `describers`: describers, with and without a multimodal language model.
+- `templates.history`: the proposed templates with their scores.
 
 A strategy finds new templates: see `ipo_prompts.programs.strategies`.
 
@@ -31,46 +31,3 @@ True
 >>> student.template
 'a photo of a <CLASS>.'
 """
-
-from __future__ import annotations
-
-from pkgutil import resolve_name
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from ipo_prompts.programs.classifier import TemplateClassifier
-    from ipo_prompts.programs.describers.interrogator import Interrogator
-    from ipo_prompts.programs.describers.multimodal import ImageDescriber
-    from ipo_prompts.programs.optimizer import IPO
-    from ipo_prompts.programs.search import SearchResult
-    from ipo_prompts.programs.templates.history import PromptHistory, ScoredTemplate
-    from ipo_prompts.programs.templates.settings import SearchSettings
-
-_HOMES = {
-    "IPO": "optimizer",
-    "ImageDescriber": "describers.multimodal",
-    "Interrogator": "describers.interrogator",
-    "PromptHistory": "templates.history",
-    "ScoredTemplate": "templates.history",
-    "SearchResult": "search",
-    "SearchSettings": "templates.settings",
-    "TemplateClassifier": "classifier",
-}
-
-__all__ = [
-    "IPO",
-    "ImageDescriber",
-    "Interrogator",
-    "PromptHistory",
-    "ScoredTemplate",
-    "SearchResult",
-    "SearchSettings",
-    "TemplateClassifier",
-]
-
-
-def __getattr__(name: str) -> Any:
-    """Import a public class when it is first used: DSPy and torch take seconds, and the command line must not wait."""
-    if name not in _HOMES:
-        raise AttributeError(f"module 'ipo_prompts.programs' has no attribute {name!r}")
-    return resolve_name(f"{__name__}.{_HOMES[name]}:{name}")

@@ -24,9 +24,9 @@ from ipo_prompts.experiments.data.draw import cut_to
 from ipo_prompts.experiments.data.load import cannot_be_read, check_command
 from ipo_prompts.experiments.run.config import RunConfig
 from ipo_prompts.experiments.run.files import Content, event_as
+from ipo_prompts.experiments.run.live_view import Ui
 from ipo_prompts.experiments.run.openings import DIGITS
 from ipo_prompts.experiments.run.plan import Plan
-from ipo_prompts.experiments.run.ui import Shows
 from ipo_prompts.experiments.tasks.base import Encoded, check_fractions
 from ipo_prompts.metrics.clip import Clip, load_clip
 from ipo_prompts.metrics.device import Unreachable
@@ -90,7 +90,7 @@ class Prepared:
         return [part.units for part in (self.search, self.selection) if part]
 
 
-def prepare(planned: Plan, ui: Shows, clip: Clip | None = None) -> Prepared:
+def prepare(planned: Plan, ui: Ui, clip: Clip | None = None) -> Prepared:
     """Load and check everything that a search needs; nothing is written but features, to the cache.
 
     Args:

@@ -11,12 +11,12 @@ from ipo_prompts.experiments.data.check import faults
 from ipo_prompts.experiments.data.load import check_command
 from ipo_prompts.experiments.run.beside import what_stands_beside
 from ipo_prompts.experiments.run.comparison import Compared, compare, over_classes, verdict
+from ipo_prompts.experiments.run.live_view import Ui
 from ipo_prompts.experiments.run.openings import DIGITS, Openings, count, names_after, names_digest, opening_of
 from ipo_prompts.experiments.run.plan import SPLIT_SEED
 from ipo_prompts.experiments.run.prepared import SEALED, SHOWN, Prepared, naming_unreadable
 from ipo_prompts.experiments.run.result import Sealed
 from ipo_prompts.experiments.run.scores import AnyPart
-from ipo_prompts.experiments.run.ui import Shows
 from ipo_prompts.experiments.tasks.base import Encoded
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.reward import Reward
@@ -26,7 +26,7 @@ from ipo_prompts.programs.record.score_keeper import units_of
 from ipo_prompts.programs.running import Searched
 
 
-def encode_sealed(prepared: Prepared, ui: Shows) -> None:
+def encode_sealed(prepared: Prepared, ui: Ui) -> None:
     """Encode the sealed pictures before a language model is asked or paid, so that unreadable pictures are found early.
 
     Nothing is scored and no label is read; only features are stored. If a reward does not store features of whole
@@ -61,7 +61,7 @@ class SealedTest:
     opening: Openings
 
 
-def open_test(prepared: Prepared, searched: Searched, journal: Journal, ui: Shows) -> SealedTest:
+def open_test(prepared: Prepared, searched: Searched, journal: Journal, ui: Ui) -> SealedTest:
     """Score the initial and the chosen template on all parts; only here are the sealed pictures opened.
 
     If fresh pictures cannot be used, a line says so and they are left out: the result does not need them.

@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 from ipo_prompts.experiments.run.config import CONFIG_FILE, about_preset
 from ipo_prompts.experiments.run.files import write_text
+from ipo_prompts.experiments.run.live_view import Ui
 from ipo_prompts.experiments.run.prepared import SHOWN, Prepared, record_drawn
-from ipo_prompts.experiments.run.ui import Shows
 from ipo_prompts.programs import running
 from ipo_prompts.programs.describers.multimodal import Describing, by_clip
 from ipo_prompts.programs.lm.connect import recorded_events
@@ -22,7 +22,7 @@ from ipo_prompts.programs.selection import why_not_best
 
 
 def search_in(
-    prepared: Prepared, journal: Journal, ui: Shows, track: Callable[[Step, Ledger], None] = lambda step, ledger: None
+    prepared: Prepared, journal: Journal, ui: Ui, track: Callable[[Step, Ledger], None] = lambda step, ledger: None
 ) -> running.Searched:
     """Search in the run directory that holds the journal, or resume the search that was begun there.
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, cast
 
 from pydantic import BaseModel
@@ -82,8 +81,8 @@ class Task:
         unit: the name of the units, in the plural, such as `pictures` or `queries`. `pictures` means that each unit is
             one picture.
         Settings: the model of the task's own settings. On the command line they are `reward.KEY=VALUE`.
-        made: the class of the reward, or the text `module:Class`, which is imported when a reward is made. The class is
-            called with the settings as further keywords, and with `also_fit` if there are such names.
+        made: the class of the reward. It is called with the settings as further keywords, and with `also_fit` if there
+            are such names.
     """
 
     Settings: ClassVar[type[BaseModel]] = NoSettings
@@ -116,8 +115,8 @@ class Task:
 
     @classmethod
     def maker(cls) -> Any:
-        """Return the class of the reward, or the function that makes it; import it if `made` is a text."""
-        return resolve_name(cls.made) if isinstance(cls.made, str) else cls.made
+        """Return the class of the reward, or the function that makes it. A task that ships imports its class here."""
+        return cls.made
 
     def encode(self, reward: Any, items: Sequence[Item], *, seed: int, progress: Progress | None = None) -> Encoded:
         """Return labelled pictures in the form that a reward needs; `reward.examples` makes the units from them.
@@ -155,8 +154,14 @@ class Task:
 class Classification(Task):
     """Scores templates with `ClipReward`: does the right class name fit a picture best?"""
 
-    made = "ipo_prompts.metrics.classification:ClipReward"
     measure = "accuracy"
+
+    @classmethod
+    def maker(cls) -> Any:
+        """Return `ClipReward`."""
+        from ipo_prompts.metrics.classification import ClipReward
+
+        return ClipReward
 
 
 MEMBERS = ("problem", "examples", "score")

@@ -33,13 +33,19 @@ class Retrieval(Task):
     """Scores templates with `RetrievalReward`; the class names are the captions."""
 
     Settings = RetrievalSettings
-    made = "ipo_prompts.metrics.retrieval:RetrievalReward"
     unit = "queries"
 
     def __init__(self, k: int = 1) -> None:
         super().__init__(k=k)
         self.k = k
         self.measure = f"recall@{k}"
+
+    @classmethod
+    def maker(cls) -> Any:
+        """Return `RetrievalReward`."""
+        from ipo_prompts.metrics.retrieval import RetrievalReward
+
+        return RetrievalReward
 
     def encode(self, reward: Any, items: Sequence[Item], *, seed: int, progress: Progress | None = None) -> Encoded:
         """Return the units, as `Task.encode` does. A unit is a class name: the query for the pictures of the class."""

@@ -30,12 +30,3 @@ def test_the_examples_run(name: str, desk: Path, server: OpenAIServer, small_wei
     outcome = doctest.testmod(importlib.import_module(name), optionflags=FLAGS)
     assert outcome.attempted > 0
     assert outcome.failed == 0
-
-
-def test_every_public_class_of_programs_has_an_example_and_none_is_skipped() -> None:
-    import ipo_prompts.programs
-
-    told = {name: getattr(ipo_prompts.programs, name).__doc__ for name in ipo_prompts.programs.__all__}
-    assert {name: (">>> " in text, "+SKIP" in text) for name, text in told.items()} == dict.fromkeys(
-        told, (True, False)
-    )

@@ -9,11 +9,11 @@ from typing import Any
 import dspy
 import pytest
 
+from ipo_prompts import IPO, TemplateClassifier
 from ipo_prompts.experiments.data import draw, load_data
 from ipo_prompts.experiments.run.plan import SPLIT_SEED
 from ipo_prompts.experiments.run.reading import load_config
 from ipo_prompts.metrics.clip import Clip
-from ipo_prompts.programs import IPO, TemplateClassifier
 from ipo_prompts.programs.lm.connect import recorded_events
 from ipo_prompts.programs.record.journal import read
 from support.runs import ipo, program

@@ -20,12 +20,12 @@ import pytest
 from dspy.lm15 import AuthError
 
 from examples.dspy_optimizers import IN_VAIN, ROUNDS_IN_VAIN, Copro, Gepa
+from ipo_prompts import IPO, TemplateClassifier
 from ipo_prompts.experiments.data import Draw, draw, load_data
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.reward import Score
 from ipo_prompts.metrics.template import BASELINE, problem
-from ipo_prompts.programs import IPO, TemplateClassifier
 from ipo_prompts.programs.record.journal import read
 from ipo_prompts.programs.search import SearchResult, search
 from ipo_prompts.programs.strategies.base import Expected, Models
@@ -148,7 +148,7 @@ from dspy.lm15 import AuthError
 from examples.dspy_optimizers import Copro, Gepa
 from ipo_prompts.experiments.data import draw, load_data
 from ipo_prompts.metrics.clip import load_clip
-from ipo_prompts.programs import IPO, TemplateClassifier
+from ipo_prompts import IPO, TemplateClassifier
 from support.template_lm import Writer, language_model
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it

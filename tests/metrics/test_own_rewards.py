@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from ipo_prompts import IPO, TemplateClassifier
 from ipo_prompts.experiments.data import Draw, draw, load_data
 from ipo_prompts.experiments.tasks import REWARDS
 from ipo_prompts.metrics.classification import ClipReward, EncodedPictures, losses_of
@@ -18,7 +19,6 @@ from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.reward import Judged, Score, pseudo_values
 from ipo_prompts.metrics.scale import Scale
 from ipo_prompts.metrics.template import imagenet_templates
-from ipo_prompts.programs import IPO, TemplateClassifier
 from ipo_prompts.programs.record.score_keeper import ScoreKeeper
 from ipo_prompts.programs.templates.phrases import Vocabulary
 

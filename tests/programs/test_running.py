@@ -15,11 +15,13 @@ import dspy
 import pytest
 from dspy.clients.cache import Cache
 
+from ipo_prompts import IPO, TemplateClassifier
 from ipo_prompts.experiments.data import draw, load_data
 from ipo_prompts.metrics.classification import ClipReward
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import InputError
-from ipo_prompts.programs import IPO, ImageDescriber, TemplateClassifier, naming
+from ipo_prompts.programs import naming
+from ipo_prompts.programs.describers.multimodal import ImageDescriber
 from ipo_prompts.programs.lm.ledger import bound_tokens
 from ipo_prompts.programs.record.journal import Journal, line_of, read
 from ipo_prompts.programs.strategies.base import Known
