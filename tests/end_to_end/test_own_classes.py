@@ -176,10 +176,6 @@ class Halves(Task):
         pictures = [item.picture for item in items[::2]]
         units = reward.encode(pictures, [item.label for item in items[::2]])
         return Encoded(units, pictures, (), None)
-
-
-class FarOff(Halves):
-    made = "nowhere:Reward"
 """
 
 
@@ -270,8 +266,6 @@ def test_from_python_from_a_settings_file_and_the_words_of_a_class_without_any(
     (folder / "my.yaml").write_text("reward: mine:Plain\nstrategy: {name: waves:Words, word: old}\nsteps: 1\n")
     assert ipo(capfd, "optimize", "my.yaml", "folder:pets", *SMALL[:4], "--out", "file").code == 0
     assert result(folder / "file")["scores"] == result(folder / "call")["scores"]
-    with pytest.raises(InputError, match=r"reward= of ipo.optimize takes no object but .*reward='module:Class'"):
-        package.optimize(reward=object())  # type: ignore[arg-type]
 
 
 def test_in_a_grid_and_only_where_a_person_wrote_it(
@@ -344,11 +338,10 @@ def test_templates_are_evaluated_by_any_reward(
         ("reward=mine:LongMeasure", "measure of reward=mine:LongMeasure is "),
         ("reward=mine:Likely", "the scale of reward=mine:Likely is from -50 to 0 with percent=False, and runs and"),
         ("reward=mine:LikelyLater", "the scale of reward=mine:LikelyLater is from -50 to 0 with percent=False"),
-        ("reward=mine:Breaks", "mine.py, line 69: RuntimeError: no weights."),
+        ("reward=mine:Breaks", "mine.py, line 60: RuntimeError: no weights."),
         ("reward=mine:Other", "reward=mine:Other cannot be used: TypeError: "),
         ("reward=tasks:Bare", "reward=tasks:Bare has no measure; see ipo docs own-reward"),
-        ("reward=tasks:FarOff", "reward=tasks:FarOff cannot be used: ModuleNotFoundError: No module named 'nowhere'."),
-        ("reward=segmentation", "there are: classification, retrieval, several, or MODULE:CLASS of your own."),
+        ("reward=segmentation", "there are: classification, retrieval, or MODULE:CLASS of your own."),
         ("strategy=mine:Plain", "strategy=mine:Plain has no ask; see ipo docs strategies"),
         ("strategy=waves:Asks", "the strategy 'waves:Asks' asks a language model and lm=none names none"),
         ("reward=broken:Mine", "broken.py, line 2: ZeroDivisionError: division by zero."),
