@@ -35,7 +35,6 @@ def test_the_page_can_be_followed(
     _, check, quick, labels, exported, search, resumed = outcomes
     assert [outcome.code for outcome in outcomes] == [0, 0, 0, 0, 0, KILLED, 0]
     assert "all pictures can be used" in check.out
-    assert "scored: 18 pictures that a run would search on and 12 that it would choose its winner with" in check.out
     assert "next: ipo optimize --data folder:pets --clip embedded --lm none" in check.out
     for row in re.findall(r"^\| `([a-z ]+)` \|", (DOCS / "tutorial/first-run.md").read_text("utf-8"), re.M):
         assert f"\n  {row}: " in quick.out

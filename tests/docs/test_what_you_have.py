@@ -68,7 +68,7 @@ def test_what_the_table_says_is_read(typed: str, place: Path, capsys: pytest.Cap
 
 
 def test_all_kinds_of_files_are_in_the_table() -> None:
-    assert len(TYPED) == 5 and sum(typed.startswith("table:") for typed in TYPED) == 2
+    assert len(TYPED) == 4 and sum(typed.startswith("table:") for typed in TYPED) == 2
 
 
 def test_sentences_are_scored(place: Path, capsys: pytest.CaptureFixture[str]) -> None:

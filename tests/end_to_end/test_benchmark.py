@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import threading
@@ -127,7 +128,6 @@ def test_a_whole_grid_asks_once_and_says_what_it_did(bench: Bench, whole: Whole)
     log = bench.log("whole").read_text()
     for number in range(1, CELLS + 1):
         assert f"\n{number}/{CELLS}  " in f"\n{log}"
-    assert " left)" in log
     assert whole.tables["md"].decode() in log
     assert whole.tables["md"].startswith(b"## A small grid\n")
     content = json.loads(whole.tables["json"])
@@ -288,7 +288,7 @@ def test_a_cell_that_fails_stops_no_other_and_the_same_command_runs_it_again(
     assert KEY not in ended.out + ended.err
     (row,) = [row for row in json.loads((out / "table.json").read_text())["rows"] if row["method"] == "no-history"]
     assert row["seeds"] == 1 and row["absent"].startswith("failed: ")
-    assert "(note 1) failed: " in ended.out and "&lt;b>" in ended.out
+    assert re.search(r"\(note \d\) failed: .*&lt;b>", ended.out)
     (trace,) = out.rglob("failure.txt")
     assert "Traceback" in trace.read_text() and KEY not in trace.read_text()
     assert len(bench.cells("spoilt")) == 5
