@@ -133,7 +133,7 @@ def test_a_whole_grid_asks_once_and_says_what_it_did(bench: Bench, whole: Whole)
     content = json.loads(whole.tables["json"])
     assert content["title"] == "A small grid" and content["ablations"] == []
     assert [row["seeds"] for row in content["rows"]] == [SEEDS] * len(METHODS)
-    values = {row["method"]: row["scores"]["H"]["value"] for row in content["rows"]}
+    values = {row["method"]: row["scores"]["base"]["value"] for row in content["rows"]}
     assert set(values) == set(METHODS) and len(set(values.values())) > 2, "the pictures tell the methods apart"
 
 
