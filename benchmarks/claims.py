@@ -27,16 +27,14 @@ PLAIN = ("control CLIP of seed 77", "control CLIP of seed 78", "control CLIP of 
 GROUPS = {"three control CLIPs": PLAIN, **{clip: (clip,) for clip in CLIPS}}
 """The groups that have tables: CLIPs together, and each CLIP alone."""
 KINDS = ("untaught", "taught", "clean")
-GENERAL = "ipo-default, no language model"
-TYPED = "ipo-default, shipped vocabulary"
+COLUMN = "1600 templates"
+"""The column of the table: the result of the whole search, which scores fewer templates."""
+SEARCH = "ipo-default"
 """The row of `ipo optimize --lm none`: without a language model nothing reads what a describer says."""
 WAYS = {
-    "`ipo optimize --lm none`: words of the shipped vocabulary put together": TYPED,
-    "best of random pairs, shipped vocabulary": "random-pairs, shipped vocabulary",
-    "best single phrase, shipped vocabulary": "vocabulary, shipped",
-    "words of a general vocabulary put together": GENERAL,
-    "best of random pairs, general vocabulary": "random-pairs",
-    "best single phrase, general vocabulary": "vocabulary",
+    "`ipo optimize --lm none`: words of the vocabulary put together": SEARCH,
+    "best of random pairs of the vocabulary": "random-pairs",
+    "best single phrase of the vocabulary": "vocabulary",
     "best of CLIP's 80 templates": "best-of-80",
     "no words: nearest mean of six labelled pictures a class": "class-mean",
 }
@@ -44,11 +42,8 @@ WAYS = {
 WITH_MODEL = {
     "proposals of the model, no history shown": "no-history",
     "proposals of the model, history shown": "history",
-    "words put together, then the model": "ipo-default",
 }
-"""Rows that ask the local model of half a billion parameters, on the control CLIP of seed 77; general vocabulary."""
-COUNTS = (60, 300, 500, 1600)
-LAST = COUNTS[-1]
+"""Rows of 60 proposals of the local model of half a billion parameters, on the control CLIP of seed 77."""
 
 
 def main() -> None:
@@ -68,8 +63,7 @@ def main() -> None:
 
 
 README = {
-    "the search: no language model, no domain words": TYPED,
-    "the same search with a vocabulary of frequent English words": GENERAL,
+    "the search: no language model, no domain words": SEARCH,
     "the best of CLIP's 80 templates": "best-of-80",
     "no words: the nearest mean of labelled pictures": "class-mean",
 }
@@ -83,8 +77,8 @@ README_COLUMNS = {
 
 
 def readme() -> list[str]:
-    """Return the lines of the README's table: gains over the baseline template after all templates were scored."""
-    columns = {name: told(group, kinds, LAST) for name, (group, kinds) in README_COLUMNS.items()}
+    """Return the lines of the README's table: gains over the baseline template."""
+    columns = {name: told(group, kinds) for name, (group, kinds) in README_COLUMNS.items()}
     heads = [f"{name} ({rows['baseline'].accuracy:.1f} %)" for name, rows in columns.items()]
     lines = [_line("", heads), "| --- " * (len(heads) + 1) + "|"]
     return [
@@ -94,9 +88,9 @@ def readme() -> list[str]:
 
 
 def by_kind(group: str) -> list[str]:
-    """Return the lines of the gains over the baseline template after all templates were scored, by kind of sets."""
+    """Return the lines of the gains over the baseline template by kind of sets."""
     kinds = {**{kind: (kind,) for kind in KINDS}, "untaught and taught": KINDS[:2]}
-    return _gains(group, {name: told(group, kind, LAST) for name, kind in kinds.items()})
+    return _gains(group, {name: told(group, kind) for name, kind in kinds.items()})
 
 
 def _gains(corner: str, columns: dict[str, dict[str, Row]]) -> list[str]:
@@ -110,32 +104,26 @@ def _gains(corner: str, columns: dict[str, dict[str, Row]]) -> list[str]:
 
 
 def with_model() -> list[str]:
-    """Return the lines of rows that ask a language model, on both kinds of shifts together, by scored templates."""
-    looks, file = COUNTS[:3], CELLS / "claims-plain-77-lm.jsonl.gz"
-    columns = [rows_of(file, f"{count} templates") for count in looks]
-    defaults = [of(CLIPS[PLAIN[0]], KINDS[:2], count)[GENERAL] for count in looks]
-    lines = _heads("control CLIP of seed 77, with a model", looks)
-    for title, name in WITH_MODEL.items():
-        found = [rows[name] for rows in columns]
-        over = [together([row], [default]) for row, default in zip(found, defaults, strict=True)]
-        lines += [
-            _line(title, [row.over_baseline for row in found]),
-            _line("– over words put together, no model", over),
-        ]
-    return lines
-
-
-def _heads(corner: str, looks: Sequence[int]) -> list[str]:
-    return [_line(corner, [f"{count:,} templates" for count in looks]), "| --- " * (len(looks) + 1) + "|"]
+    """Return the lines of rows that ask a language model, on both kinds of shifts together."""
+    rows = rows_of(CELLS / "claims-plain-77-lm.jsonl.gz", COLUMN)
+    search = of(CLIPS[PLAIN[0]], KINDS[:2])[SEARCH]
+    lines = [_line(PLAIN[0], ["over the baseline template", "over the search without a model"]), "| --- " * 3 + "|"]
+    return [
+        *lines,
+        *(
+            _line(title, [rows[name].over_baseline, together([rows[name]], [search])])
+            for title, name in WITH_MODEL.items()
+        ),
+    ]
 
 
 def _line(title: str, cells: Sequence[str]) -> str:
     return f"| {title} | {' | '.join(cells)} |"
 
 
-def told(group: str, kinds: tuple[str, ...], looks: int) -> dict[str, Row]:
-    """Return the rows of a CLIP or of several together, on some kinds of sets, after so many scored templates."""
-    clips = [of(CLIPS[clip], kinds, looks) for clip in GROUPS[group]]
+def told(group: str, kinds: tuple[str, ...]) -> dict[str, Row]:
+    """Return the rows of a CLIP or of several together, on some kinds of sets."""
+    clips = [of(CLIPS[clip], kinds) for clip in GROUPS[group]]
 
     def gain(name: str) -> str:
         if len(clips) == 1 or name == "baseline":
@@ -154,10 +142,10 @@ def told(group: str, kinds: tuple[str, ...], looks: int) -> dict[str, Row]:
 
 
 @lru_cache
-def of(file: str, kinds: tuple[str, ...], looks: int) -> dict[str, Row]:
-    """Read the rows of a CLIP on some kinds of sets after so many scored templates."""
+def of(file: str, kinds: tuple[str, ...]) -> dict[str, Row]:
+    """Read the rows of a CLIP on some kinds of sets."""
     names = {one.spec for kind in kinds for one in claims(f"claims-{kind}")}
-    return rows_of(CELLS / f"{file}.jsonl.gz", f"{looks} templates", names.__contains__)
+    return rows_of(CELLS / f"{file}.jsonl.gz", COLUMN, names.__contains__)
 
 
 if __name__ == "__main__":

@@ -180,7 +180,6 @@ def _result(prepared: Prepared, searched: Searched, elapsed: float, **found: Any
         strategy=StrategyUsed(
             name=config.strategy["name"],
             settings={key: value for key, value in config.strategy.items() if key != "name"},
-            vocabulary=getattr(strategy, "vocabulary", None),
             passes_over=getattr(strategy, "passes_over", ""),
             domain=searching.domain,
             best_of_domain=searching.best_of_domain,

@@ -229,8 +229,7 @@ class IPO(Teleprompter):
         """Return the strategy with a language model: `lm` is the model, `recorded` the same model with a recorder."""
         if not isinstance(self.strategy, dict):
             return self.strategy
-        small, vocabulary = lm is not None and lm.small, self.settings.vocabulary
-        models = Models(recorded, small=small, given=lm is not None, vocabulary=vocabulary)
+        models = Models(recorded, small=lm is not None and lm.small, given=lm is not None)
         strategy: Strategy = STRATEGIES.build(self.strategy, models)
         if needs_lm(strategy) and lm is None:
             raise InputError(
@@ -249,7 +248,7 @@ class IPO(Teleprompter):
         if self.describer in DESCRIBERS:
             known = getattr(reward, "store", None)
             store = known if isinstance(known, FeatureStore) and known.clip is clip else FeatureStore(clip)
-            return by_clip(store, pictures, self.settings.vocabulary)
+            return by_clip(store, pictures)
         own = self.describer
         predictors = own.predictors() if isinstance(own, dspy.Module) else []
         asks = any(not isinstance(one, TemplateClassifier) for one in predictors)

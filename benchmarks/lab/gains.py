@@ -21,7 +21,6 @@ import numpy as np
 from benchmarks.lab.bed import shared
 from benchmarks.lab.crossed import crossed_interval
 from ipo_prompts.experiments.compare.documents import documents, table_of
-from ipo_prompts.experiments.compare.methods import SUBJECT
 from ipo_prompts.experiments.compare.raw_cells import unpack
 from ipo_prompts.experiments.run.config import nested
 from ipo_prompts.experiments.run.reading import build
@@ -45,10 +44,7 @@ class Row:
 
 
 def rows_of(file: Path, column: str, data: Callable[[str], bool] = lambda name: True) -> dict[str, Row]:
-    """Read the rows of a file of cells that have a value in all its sets, or in those that `data` takes.
-
-    A default search that asked no language model gets a name of its own here.
-    """
+    """Read the rows of a file of cells that have a value in all its sets, or in those that `data` takes."""
     whole, *cells = _read(file)
     grid = whole.model_copy(update={"data": [name for name in whole.data if data(name)]})
     kept = [(entry, one) for entry, one in zip(*cells, strict=True) if data(entry.cell.data)]
@@ -62,15 +58,14 @@ def rows_of(file: Path, column: str, data: Callable[[str], bool] = lambda name: 
     scope = "average" if len(grid.data) > 1 else grid.data[0]
     scores: dict[str, dict[Any, Any]] = defaultdict(dict)
     looks: dict[str, list[float]] = defaultdict(list)
-    labels, asked = {}, {}
+    labels = {}
     for entry, outcome in zip(found, outcomes, strict=True):
-        method, config = entry.method, build(nested(dict(entry.cell.settings)), where=str(file))
-        asks = method.uses_lm and config.asks_lm
         if isinstance(outcome, str):
             continue  # the table has no row of it either
         scores[entry.label][entry.cell.data, entry.cell.seed] = outcome["scores"][column]
         looks[entry.label].append(outcome["budget"]["proposals"] + outcome["budget"]["scored_only"])
-        labels[entry.label], asked[entry.label] = method.labelled_per_class(config), asks
+        config = build(nested(dict(entry.cell.settings)), where=str(file))
+        labels[entry.label] = entry.method.labelled_per_class(config)
     here = [one for one in content["gains"] if (one["scope"], one["column"]) == (scope, column)]
     gains = {one["method"]: one for one in here if one["other"] == "baseline"}
 
@@ -84,11 +79,8 @@ def rows_of(file: Path, column: str, data: Callable[[str], bool] = lambda name: 
         mean = gains[row]["gain"]
         return f"{mean:+.1f} [{mean - half:.1f}, {mean + half:.1f}]"
 
-    def name_of(row: str) -> str:
-        return "ipo-default, no language model" if row == SUBJECT and not asked[row] else row
-
     return {
-        name_of(one["method"]): Row(
+        one["method"]: Row(
             one["scores"][column]["value"],
             gain(one["method"]),
             labels[one["method"]],

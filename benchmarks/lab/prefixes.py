@@ -193,6 +193,6 @@ class Prefixes:
 def _ranked_by_a_describer(prepared: Prepared) -> int:
     """Return how many phrases a describer without a language model tries on labelled pictures before the search."""
     config = prepared.config
-    if not config.asks_lm or config.vocabulary == "none" or config.describer != "clip":
+    if not config.asks_lm or config.describer != "clip":
         return 0
-    return len(Vocabulary.load(config.vocabulary).usable(prepared.reward.class_names, prepared.clip))
+    return len(Vocabulary.load().usable(prepared.reward.class_names, prepared.clip))

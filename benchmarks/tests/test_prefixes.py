@@ -88,7 +88,7 @@ def test_after_fewer_looks_the_default_is_the_search_that_has_no_more(
 
 
 def test_after_fewer_looks_a_pool_is_its_beginning(lesson: Callable[..., Lesson]) -> None:
-    whole, shorter = (RandomPairs().fit(lesson(steps=steps, vocabulary="general")) for steps in (12, 3))
+    whole, shorter = (RandomPairs().fit(lesson(steps=steps)) for steps in (12, 3))
     assert after(whole, 15).templates == shorter.templates != whole.templates
     baseline = METHODS.find("baseline").fit(lesson())
     assert after(baseline, 15) is baseline

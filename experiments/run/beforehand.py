@@ -114,7 +114,7 @@ def _descriptions(planned: Plan) -> tuple[int, int]:
 
     config = planned.config
     if config.describer in ASK_NO_MODEL:
-        return (0, 0) if "none" in (config.describer, config.vocabulary) else (1, DESCRIPTION_BY_CLIP)
+        return (0, 0) if config.describer == "none" else (1, DESCRIPTION_BY_CLIP)
     number = min(config.described_pictures, len(planned.drawn.search))
     return number, QUESTIONS[config.describer_question].max_characters
 

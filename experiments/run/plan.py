@@ -237,7 +237,7 @@ def backends(config: RunConfig, *, ready: bool = True) -> tuple[Backend | None, 
 
 def _strategy(config: RunConfig, optimizer: Backend | None, lm: dspy.LM | None = None) -> Strategy:
     small = optimizer is not None and optimizer.small
-    strategy: Strategy = STRATEGIES.build(config.strategy, Models(lm, small, config.asks_lm, config.vocabulary))
+    strategy: Strategy = STRATEGIES.build(config.strategy, Models(lm, small, config.asks_lm))
     return strategy
 
 

@@ -117,7 +117,6 @@ class StrategyUsed(Content):
     Attributes:
         name: the name of the strategy.
         settings: the settings of the strategy.
-        vocabulary: the vocabulary whose phrases were combined; None if the strategy has none.
         passes_over: a text that says why a template may not be proposed although it scores better than the best
             template so far; empty if the strategy gives no reason.
         domain: the domain words that were tried, with their kinds and sources.
@@ -127,7 +126,6 @@ class StrategyUsed(Content):
 
     name: str
     settings: dict[str, Any]
-    vocabulary: str | None = None
     passes_over: str = ""
     domain: tuple[DomainWord, ...] = ()
     best_of_domain: str | None = None

@@ -84,7 +84,7 @@ def search_in(
 def _describing(prepared: Prepared) -> Describing | None:
     config, asked, pictures = prepared.config, prepared.plan.describer, prepared.search.pictures
     if config.describer == "clip":
-        return by_clip(prepared.store, pictures, config.vocabulary)
+        return by_clip(prepared.store, pictures)
     if asked is None:
         return None
     from ipo_prompts.programs.describers.multimodal import QUESTIONS, ImageDescriber

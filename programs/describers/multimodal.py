@@ -25,7 +25,6 @@ from ipo_prompts.programs.lm.recording import Recorder
 from ipo_prompts.programs.lm.replies import BoundedChatAdapter
 from ipo_prompts.programs.record.redaction import redact
 from ipo_prompts.programs.record.score_keeper import ScoreKeeper
-from ipo_prompts.programs.templates.phrases import Vocabulary, VocabularyName
 from ipo_prompts.signatures.propose import DescribeAsInTheCode, DescribeAsInThePaper, DescribeImage
 
 if TYPE_CHECKING:
@@ -216,14 +215,9 @@ class Describing:
     describer: Callable[[Recorder], tuple[Any, dspy.LM | None]]
 
 
-def by_clip(store: FeatureStore, pictures: Sequence[Picture], vocabulary: VocabularyName) -> Describing | None:
-    """Return the `Describing` for the describer `clip`, which uses the CLIP of a store.
-
-    It is None if the vocabulary is `none`: there are no phrases to describe pictures with.
-    """
-    if vocabulary == "none":
-        return None
-    describer = Interrogator(store.clip, Vocabulary.load(vocabulary), store=store)
+def by_clip(store: FeatureStore, pictures: Sequence[Picture]) -> Describing:
+    """Return the `Describing` for the describer `clip`, which uses the CLIP of a store."""
+    describer = Interrogator(store.clip, store=store)
     return Describing("the CLIP", pictures, lambda recorder: (describer, None))
 
 

@@ -22,7 +22,6 @@ from ipo_prompts.metrics.registry import blaming, check_members, settings_of
 from ipo_prompts.metrics.scale import FRACTION, Scale
 from ipo_prompts.metrics.template import read_templates
 from ipo_prompts.programs.templates.domain_words import DomainWord
-from ipo_prompts.programs.templates.phrases import VocabularyName
 from ipo_prompts.programs.templates.settings import SearchSettings
 
 if TYPE_CHECKING:
@@ -153,20 +152,18 @@ class Expected:
 
 @dataclass(frozen=True)
 class Models:
-    """The language model and the vocabulary that a strategy is built with.
+    """The language model that a strategy is built with.
 
     Attributes:
         lm: the language model, for `dspy.context(lm=…)`; None uses the model of the context.
         small: whether the model is best asked for one template at a time, under a grammar.
         given: whether there is a language model. If not, a strategy that has `asks_lm` but not `needs_lm` uses only the
             vocabulary.
-        vocabulary: the name of the vocabulary that the strategy may use.
     """
 
     lm: dspy.LM | None = None
     small: bool = False
     given: bool = True
-    vocabulary: VocabularyName = "shipped"
 
 
 class Strategy(Protocol):
@@ -179,7 +176,6 @@ class Strategy(Protocol):
             raises `InputError` if the search cannot be done with these settings. Default: the strategy asks nothing.
         may_know: `may_know(known)` returns the `Known` that `ask` receives in place of `known`. Default: `known`.
         close: a method that is called when the search has ended, also after an error.
-        vocabulary: the name of the vocabulary whose phrases the strategy combines, for the report. Default: none.
         room_for_words: how many domain words the strategy tries. None is looked for if this is 0. Default: 0.
         passes_over: a text for the report. It says why the strategy may not propose a template although its value is
             higher than the best so far.

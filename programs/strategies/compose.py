@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import BaseModel, Field
 
-from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.registry import NoSettings
 from ipo_prompts.metrics.template import key, names_class, words
 from ipo_prompts.programs.strategies.base import (
@@ -36,7 +35,7 @@ from ipo_prompts.programs.strategies.base import (
 )
 from ipo_prompts.programs.strategies.history import NoHistory
 from ipo_prompts.programs.templates.domain_words import DomainWord, forms
-from ipo_prompts.programs.templates.phrases import Part, Phrase, Vocabulary, VocabularyName, Wording, unknown_words
+from ipo_prompts.programs.templates.phrases import Part, Phrase, Vocabulary, Wording, unknown_words
 
 if TYPE_CHECKING:
     from ipo_prompts.metrics.reward import Score
@@ -51,8 +50,8 @@ compositions are scored."""
 FORMS_OF = 5
 """The number of domain words that are tried in all their forms: the words that score best in one form."""
 VOCABULARY_STEPS = 4
-"""The phrases of the vocabulary may cost as much as this number of steps. Of a longer vocabulary, only every second or
-third phrase is scored."""
+"""The phrases of the vocabulary may cost as much as this number of steps. If a step tries few compositions, only every
+second or third phrase is scored."""
 
 
 class ComposeSettings(BaseModel, extra="forbid", frozen=True):
@@ -85,7 +84,6 @@ class Compose:
     Args:
         settings: see `ComposeSettings`.
         writer: the strategy that writes templates with a language model. None takes all words from the vocabulary.
-        vocabulary: the name of the vocabulary whose phrases are tried beside the writer's words.
     """
 
     asks_lm: ClassVar[bool] = True
@@ -95,31 +93,20 @@ class Compose:
     )
     Settings: ClassVar[type[BaseModel]] = ComposeSettings
 
-    def __init__(
-        self,
-        settings: ComposeSettings | None = None,
-        writer: Strategy | None = None,
-        vocabulary: VocabularyName = "shipped",
-    ) -> None:
-        self.settings, self.vocabulary = settings or ComposeSettings(), vocabulary
+    def __init__(self, settings: ComposeSettings | None = None, writer: Strategy | None = None) -> None:
+        self.settings = settings or ComposeSettings()
         self._writer = writer if self.settings.words else None
 
     @classmethod
     def build(cls, settings: ComposeSettings, models: Models) -> Strategy:
-        """Make the strategy, see `Strategy`. Without a language model it has no writer.
-
-        Raises:
-            InputError: there is neither a language model nor a vocabulary.
-        """
-        if models.vocabulary == "none" and not (models.given and settings.words):
-            raise InputError("vocabulary=none leaves no words without a language model; name one with --lm.")
+        """Make the strategy, see `Strategy`. Without a language model it has no writer."""
         writer = NoHistory.build(NoSettings(), models) if models.given else None
-        return cls(settings, writer, models.vocabulary)
+        return cls(settings, writer)
 
     def ask(self, known: Known, desk: Desk) -> None:
         """Ask the writer for new words, score compositions, and propose the best compositions."""
         most = self.settings.scored_templates
-        pool = _Pool(known, most, self._promising_only(len(known.class_names)), self.vocabulary)
+        pool = _Pool(known, most, self._promising_only(len(known.class_names)))
         if known.step == 0:
             for around in _FIRST:
                 pool.score_only(desk, around)
@@ -138,7 +125,7 @@ class Compose:
     def forecast(self, expected: Expected) -> Forecast:
         """Return the forecast of the writer, and of the templates that are scored besides: phrases, compositions."""
         steps, most = expected.settings.steps, self.settings.scored_templates
-        first = VOCABULARY_STEPS * (self.vocabulary != "none") + (self.settings.domain_words > 0)
+        first = VOCABULARY_STEPS + (self.settings.domain_words > 0)
         asked = Forecast()
         if self._writer is not None:
             fewer = expected.settings.model_copy(update={"candidates_per_step": self.settings.words})
@@ -206,7 +193,6 @@ class _Pool:
         known: all that is known before the step.
         most: the number of compositions that each step tries.
         promising_only: whether only the promising compositions are scored.
-        vocabulary: the name of the vocabulary.
 
     Attributes:
         start: the composition to which single parts are added: the initial template if it can be taken apart.
@@ -215,10 +201,10 @@ class _Pool:
             stand together.
     """
 
-    def __init__(self, known: Known, most: int, promising_only: bool, vocabulary: VocabularyName) -> None:
+    def __init__(self, known: Known, most: int, promising_only: bool) -> None:
         initial = known.history.initial
         self.start = read_back(initial.template) or _START
-        of_phrases = _groups(Vocabulary.load(vocabulary).usable(known.class_names))
+        of_phrases = _groups(Vocabulary.load().usable(known.class_names))
         self.groups = {**of_phrases, **{part: group for word in known.domain for part, group in _grouped(word)}}
         self.parts: dict[Part, tuple[float, float]] = {}
         phrases = list(of_phrases)

@@ -1,9 +1,6 @@
-"""Vocabularies: phrases from which templates are composed without a language model.
+"""The vocabulary: phrases from which templates are composed without a language model.
 
-*shipped* (`phrases.yaml`) says how pictures can look ("a line drawing of a <CLASS>."). *general* (`general.yaml`, made
-by `tools/general_vocabulary.py`) has the most frequent adjectives and nouns of English. They are
-chosen without pictures and without a CLIP. Words that taught the demo CLIP its transformations are left out. *none* has
-no phrases.
+Its phrases (`phrases.yaml`) say how pictures can look ("a line drawing of a <CLASS>.").
 
 Templates are also taken apart into parts. `a dark, blurry photo of a <CLASS>, upside down, in fog.` has the *kind*
 "photo", the *qualities* "dark" and "blurry", and the *details* "upside down" and "in fog". Parts of different templates
@@ -22,9 +19,6 @@ from typing import Any, Literal, NamedTuple
 import yaml
 
 from ipo_prompts.metrics.template import SLOT, TokenCounter, content_words, names_class, too_long
-
-VocabularyName = Literal["shipped", "general", "none"]
-_FILES = {"shipped": "phrases.yaml", "general": "general.yaml"}
 
 
 @dataclass(frozen=True)
@@ -60,11 +54,9 @@ class Vocabulary:
 
     @classmethod
     @cache
-    def load(cls, name: VocabularyName = "shipped") -> Vocabulary:
-        """Return a vocabulary. Its file is read once."""
-        if name == "none":
-            return cls((), cls.load().bare)
-        content: dict[str, Any] = yaml.safe_load(Path(__file__).with_name(_FILES[name]).read_text(encoding="utf-8"))
+    def load(cls) -> Vocabulary:
+        """Return the shipped vocabulary. Its file is read once."""
+        content: dict[str, Any] = yaml.safe_load(Path(__file__).with_name("phrases.yaml").read_text(encoding="utf-8"))
         return cls(
             tuple(
                 Phrase(words, group["name"], group["form"]) for group in content["groups"] for words in group["phrases"]

@@ -13,7 +13,6 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.files import read_yaml
 from ipo_prompts.metrics.template import BASELINE, problem
-from ipo_prompts.programs.templates.phrases import VocabularyName
 
 LIMITS = frozenset({"budget_usd", "budget_tokens", "max_minutes"})
 """The settings that may change when a search is resumed. After a stop by a limit, a larger limit lets it go on."""
@@ -42,11 +41,6 @@ class SearchSettings(BaseModel):
     patience: int | None = Field(12, ge=1, description="stop after this many steps without a better template")
     scored_templates: int = Field(
         5000, ge=0, description="how many templates a strategy may score without proposing them"
-    )
-    vocabulary: VocabularyName = Field(
-        "shipped",
-        description="phrases for templates and descriptions. shipped: how pictures can look; general: the most "
-        "frequent words of English; none: no phrases",
     )
     seed: int = Field(0, ge=0, description="seed of the draw of pictures and of the language model")
     names: Literal["given", "search"] = Field(

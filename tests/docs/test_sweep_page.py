@@ -15,5 +15,5 @@ def test_the_file_of_the_page_runs_ipo_optimize(desk: Path) -> None:
     file = yaml.safe_load((desk / "words.yaml").read_text())
     ipo, optimize, *words, rest = file["command"]
     assert [ipo, optimize, rest] == ["ipo", "optimize", "${args_no_hyphens}"]
-    for vocabulary in file["parameters"]["vocabulary"]["values"]:
-        build(read_words([*words, f"vocabulary={vocabulary}"]), where="the page")
+    for steps in file["parameters"]["steps"]["values"]:
+        build(read_words([*words, f"steps={steps}"]), where="the page")

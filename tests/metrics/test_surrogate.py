@@ -56,7 +56,7 @@ def bed(negative: tuple[Counting, EncodedPictures]) -> tuple[Counting, EncodedPi
 
 
 def phrases(count: int) -> list[str]:
-    return [phrase.template for phrase in Vocabulary.load("shipped").phrases[:count]]
+    return [phrase.template for phrase in Vocabulary.load().phrases[:count]]
 
 
 def test_the_best_of_many_templates_are_found_although_few_are_encoded_with_all_names(

@@ -37,7 +37,6 @@ from ipo_prompts.programs.strategies.window import window_of
 from ipo_prompts.programs.templates.admission import Desk, Rejection
 from ipo_prompts.programs.templates.for_dspy import clip_accuracy
 from ipo_prompts.programs.templates.history import ScoredTemplate
-from ipo_prompts.programs.templates.phrases import Vocabulary, VocabularyName
 
 WORDS = ("drawing", "blurry", "the", "pixel art", "a dark", "many", "icon", "cartoon", "old", "toy", "painted", "one")
 TEMPLATES = [f"{word} <CLASS>." for word in WORDS]
@@ -540,19 +539,6 @@ def test_the_clip_describes_pictures_with_the_features_that_the_reward_keeps(
     monkeypatch.setattr(Clip, "encode_pixels", lambda *given, **more: pytest.fail("they are encoded twice"))
     program: Any = IPO(reward=reward, strategy=LISTED, describer="clip").compile(student(reward), **sets)
     assert program.search.descriptions
-
-
-def test_the_describer_takes_its_words_from_the_vocabulary_that_is_named(reward: ClipReward, sets: Any) -> None:
-    def described(vocabulary: VocabularyName) -> tuple[str, ...]:
-        program: Any = IPO(reward=reward, strategy=LISTED, describer="clip", vocabulary=vocabulary).compile(
-            student(reward), **sets
-        )
-        return cast("tuple[str, ...]", program.search.descriptions)
-
-    general = Interrogator(reward.clip, Vocabulary.load("general"))
-    own: Any = IPO(reward=reward, strategy=LISTED, describer=general).compile(student(reward), **sets)
-    assert described("general") == own.search.descriptions != described("shipped") != ()
-    assert described("none") == ()
 
 
 def test_the_model_is_that_of_the_context_of_the_compile(reward: ClipReward, sets: Any) -> None:

@@ -85,14 +85,8 @@ def best_of(lesson: Lesson, pool: Sequence[str], count: int) -> Templates:
 
 
 def phrases(lesson: Lesson) -> tuple[Phrase, ...]:
-    """Return the phrases of the vocabulary that name no class and fit the encoder.
-
-    Raises:
-        Absent: there is no vocabulary.
-    """
-    if lesson.config.vocabulary == "none":
-        raise Absent("vocabulary=none has no phrases")
-    return Vocabulary.load(lesson.config.vocabulary).usable(lesson.class_names, lesson.clip)
+    """Return the phrases of the vocabulary that name no class and fit the encoder."""
+    return Vocabulary.load().usable(lesson.class_names, lesson.clip)
 
 
 def single_phrases(lesson: Lesson) -> list[str]:

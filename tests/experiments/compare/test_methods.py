@@ -10,7 +10,6 @@ import pytest
 
 from ipo_prompts.experiments.compare.methods import METHODS, SUBJECT
 from ipo_prompts.experiments.compare.methods.base import Absent, Budget, Lesson, Method
-from ipo_prompts.experiments.compare.methods.given import single_phrases
 from ipo_prompts.experiments.compare.methods.search import LanguageModelSearch
 from ipo_prompts.experiments.run.reading import build
 from ipo_prompts.metrics.clip import Clip
@@ -134,10 +133,3 @@ def test_the_vocabulary_is_its_phrases_as_the_describer_tries_them(lesson: Calla
     assert fitted.budget == Budget(
         scored_only=len(tried) - 1
     )  # the baseline template is one of them, and where the search starts
-
-
-def test_rows_take_their_phrases_from_the_vocabulary_that_is_named(lesson: Callable[..., Lesson]) -> None:
-    given = lesson(vocabulary="general")
-    assert single_phrases(given) == [phrase.template for phrase in Vocabulary.load("general").usable(given.class_names)]
-    with pytest.raises(Absent, match="vocabulary=none has no phrases"):
-        METHODS.find("vocabulary").fit(lesson(vocabulary="none"))

@@ -13,7 +13,6 @@ import pytest
 from ipo_prompts.experiments.data import draw, load_data
 from ipo_prompts.metrics.classification import ClipReward
 from ipo_prompts.metrics.clip import Clip
-from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.reward import Score
 from ipo_prompts.metrics.scale import FRACTION, Scale
 from ipo_prompts.metrics.template import SLOT, problem
@@ -28,7 +27,7 @@ from ipo_prompts.programs.strategies.compose import (
 )
 from ipo_prompts.programs.templates.admission import Desk
 from ipo_prompts.programs.templates.domain_words import DomainWord
-from ipo_prompts.programs.templates.phrases import LONGEST, Vocabulary, Wording
+from ipo_prompts.programs.templates.phrases import LONGEST, Vocabulary
 from ipo_prompts.programs.templates.settings import SearchSettings
 
 WORTH = {"dark": 0.2, "upside down": 0.1, "torn": 0.001, "in fog": -0.1}
@@ -85,9 +84,16 @@ def run(strategy: Compose, reward: Any = None, steps: int = 3, **settings: Any) 
     return search(SearchSettings(steps=steps, **settings), reward, strategy, reward.examples([]))
 
 
+@pytest.fixture()
+def no_phrases(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave only the words of the writer."""
+    monkeypatch.setattr(Vocabulary, "usable", lambda *_: ())
+
+
+@pytest.mark.usefixtures("no_phrases")
 def test_parts_that_help_are_put_together_and_the_others_left_out() -> None:
     writer = Writer(["a dark photo of a <CLASS>, in fog.", "a torn photo of a <CLASS>, upside down."])
-    found = run(Compose(None, writer, "none"))
+    found = run(Compose(None, writer))
     assert found.choice.template == "a dark photo of a <CLASS>, upside down."
     assert found.history.best.template == "a dark, torn photo of a <CLASS>, upside down."
     assert writer.closed
@@ -112,17 +118,6 @@ def test_what_is_proposed_is_short_and_of_words_that_were_looked_at() -> None:
     assert not [rejection for step in found.steps for rejection in step.rejected]
 
 
-def test_the_words_are_those_of_the_vocabulary_that_is_named() -> None:
-    reward = Worded()
-    run(
-        STRATEGIES.build({"name": "compose", "scored_templates": 80}, Models(given=False, vocabulary="general")),
-        reward,
-        steps=1,
-    )
-    said = {part.text for one in reward.scored if (wording := Wording.of(one)) for part in wording.parts}
-    assert len(said) > 200 and said <= {phrase.text for phrase in Vocabulary.load("general").phrases}
-
-
 def test_a_composition_is_tried_with_the_most_promising_parts_alone() -> None:
     class Seen(Compose):
         def ask(self, known: Known, desk: Desk) -> None:
@@ -140,7 +135,7 @@ def test_a_composition_is_tried_with_the_most_promising_parts_alone() -> None:
 def test_a_word_that_no_list_has_is_used_where_the_task_or_a_description_has_it() -> None:
     told = [f"a photo of a <CLASS>, in {word}." for word in ("zorbland", "glimmerfog", "onitsceiling")]
     reward, settings = Worded(), SearchSettings(steps=1)
-    strategy = Compose(ComposeSettings(words=3), Writer(told), "none")
+    strategy = Compose(ComposeSettings(words=3), Writer(told))
     about: dict[str, Any] = {"task": "pets of Zorbland", "describe": lambda: ["a glimmerfog"]}
     search(settings, reward, strategy, reward.examples([]), **about)
     assert [one in reward.scored for one in told] == [True, True, False]
@@ -189,21 +184,16 @@ def test_it_is_built_with_or_without_a_language_model() -> None:
     asks = STRATEGIES.build({"name": "compose", "words": 3}, Models(small=True)).forecast(_expected())
     plain = STRATEGIES.build({"name": "no-history"}, Models(small=True)).forecast(_expected(candidates=3))
     assert replace(asks, scored_only=0) == plain and asks.calls > 0
-    assert STRATEGIES.build({"name": "compose"}, Models(vocabulary="general")).vocabulary == "general"
-    for given, words in ((True, 0), (False, 2)):
-        with pytest.raises(InputError, match="name one with"):
-            STRATEGIES.build({"name": "compose", "words": words}, Models(given=given, vocabulary="none"))
-    with pytest.raises(InputError, match=r"vocabulary=none leaves no words without a language model"):
-        STRATEGIES.build({"name": "compose"}, Models(given=False, vocabulary="none"))
 
 
+@pytest.mark.usefixtures("no_phrases")
 def test_a_word_costs_what_the_rewards_scale_says() -> None:
     class Costly(Worded):
         scale = Scale(word=0.12)
 
     dark, both = "a dark photo of a <CLASS>.", "a dark photo of a <CLASS>, upside down."
     for reward, best in ((Costly(), dark), (Worded(), both)):
-        found = run(Compose(None, Writer([both]), "none"), reward, steps=1, candidates_per_step=1)
+        found = run(Compose(None, Writer([both])), reward, steps=1, candidates_per_step=1)
         assert found.steps[1].scored[0].template == best, "one word more is worth 0.1"
 
 

@@ -117,7 +117,7 @@ DOMAIN = (
 
 
 def test_what_is_put_together_at_random_is_read_as_it_is_written() -> None:
-    phrases = [*Vocabulary.load().phrases, *Vocabulary.load("general").phrases]
+    phrases = Vocabulary.load().phrases
     parts = [*(part for one in phrases for part in Wording.of(one.template).parts), *DOMAIN * 50]  # type: ignore[union-attr]
     chance, starts = random.Random(0), [entry.hand_written for entry in REGISTRY.values()] + list(imagenet_templates())
     for _ in range(100):
