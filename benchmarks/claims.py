@@ -27,8 +27,6 @@ PLAIN = ("control CLIP of seed 77", "control CLIP of seed 78", "control CLIP of 
 GROUPS = {"three control CLIPs": PLAIN, **{clip: (clip,) for clip in CLIPS}}
 """The groups that have tables: CLIPs together, and each CLIP alone."""
 KINDS = ("untaught", "taught", "clean")
-COLUMN = "1600 templates"
-"""The column of the table: the result of the whole search, which scores fewer templates."""
 SEARCH = "ipo-default"
 """The row of `ipo optimize --lm none`: without a language model nothing reads what a describer says."""
 WAYS = {
@@ -105,7 +103,7 @@ def _gains(corner: str, columns: dict[str, dict[str, Row]]) -> list[str]:
 
 def with_model() -> list[str]:
     """Return the lines of rows that ask a language model, on both kinds of shifts together."""
-    rows = rows_of(CELLS / "claims-plain-77-lm.jsonl.gz", COLUMN)
+    rows = rows_of(CELLS / "claims-plain-77-lm.jsonl.gz", "test")
     search = of(CLIPS[PLAIN[0]], KINDS[:2])[SEARCH]
     lines = [_line(PLAIN[0], ["over the baseline template", "over the search without a model"]), "| --- " * 3 + "|"]
     return [
@@ -145,7 +143,7 @@ def told(group: str, kinds: tuple[str, ...]) -> dict[str, Row]:
 def of(file: str, kinds: tuple[str, ...]) -> dict[str, Row]:
     """Read the rows of a CLIP on some kinds of sets."""
     names = {one.spec for kind in kinds for one in claims(f"claims-{kind}")}
-    return rows_of(CELLS / f"{file}.jsonl.gz", COLUMN, names.__contains__)
+    return rows_of(CELLS / f"{file}.jsonl.gz", "test", names.__contains__)
 
 
 if __name__ == "__main__":

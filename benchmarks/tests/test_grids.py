@@ -26,4 +26,4 @@ def test_a_grid_of_the_lab_has_known_names_and_valid_settings(file: Path) -> Non
 def test_committed_cells_import_nothing_of_the_lab(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ipo_prompts.metrics.registry.load", None)
     grid, found, _ = unpack(ROOT / "docs" / "evidence/cells/claims-embedded.jsonl.gz")
-    assert grid.protocol == "benchmarks.lab.prefixes:AfterTemplates" and found
+    assert grid.data and found

@@ -92,7 +92,7 @@ def test_the_pictures_of_claims_are_those_of_the_recorded_cells_on_any_processor
     _, entries, outcomes = unpack(DOCS / "evidence/cells/claims-embedded.jsonl.gz")
     store = FeatureStore(clip, tmp_path)
     recorded = {
-        entry.cell.data: outcome["picture_ids"]["1600 templates"]
+        entry.cell.data: outcome["picture_ids"]["test"]
         for entry, outcome in zip(entries, outcomes, strict=True)
         if entry.cell.seed == 0 and not isinstance(outcome, str)
     }

@@ -13,7 +13,6 @@ from pydantic_core import to_jsonable_python
 from ipo_prompts.experiments.compare.methods import METHODS
 from ipo_prompts.experiments.compare.methods.base import Absent, Fitted, Lesson
 from ipo_prompts.experiments.compare.protocols import (
-    PROTOCOLS,
     TO_DATA,
     TestSet,
     carried_over,
@@ -35,7 +34,6 @@ from ipo_prompts.metrics.device import Precision
 from ipo_prompts.metrics.errors import InputError, first_error
 from ipo_prompts.metrics.features import FeatureStore
 from ipo_prompts.metrics.files import JSON_BYTES, read_text
-from ipo_prompts.metrics.registry import is_own
 from ipo_prompts.programs.record.lines import checked, line_of
 from ipo_prompts.programs.templates.settings import LIMITS
 
@@ -50,7 +48,7 @@ class Cell:
     """A cell of a grid.
 
     Attributes:
-        protocol: a name in `PROTOCOLS`, or a class of the user's own.
+        protocol: one of `PROTOCOLS`.
         data: spec of the data set to learn from.
         method: a name in `METHODS`, or a class of the user's own.
         seed: decides which pictures are drawn, the language model's sampling, and whatever else is random in a method.
@@ -143,7 +141,6 @@ def run_cell(cell: Cell, folder: Path) -> dict[str, Any]:
         return before
     allow_typed(nested(dict(cell.settings)))  # code nobody typed was refused by `load_grid`; a worker allows the rest
     METHODS.allow(cell.method)
-    PROTOCOLS.allow(cell.protocol)
     own.allow([cell.data, *cell.targets])
     config, method = shared_config(cell), METHODS.find(cell.method)
     check_writable(folder)
@@ -200,8 +197,6 @@ def _tested(fitted: Fitted, test: TestSet, prepared: Prepared) -> dict[str, Any]
 
     See `tested` and `carried_over`.
     """
-    if test.part is not None:
-        fitted = test.part(fitted)
     config, clip, store = prepared.config, prepared.clip, prepared.store
     if test.clip:
         clip = _clip(test.clip, config.device, config.precision)
@@ -262,10 +257,8 @@ def shared_config(cell: Cell) -> RunConfig:
     """Return the settings that all methods of the cell's row share.
 
     Raises:
-        InputError: an unknown protocol, method or setting, or a setting that a grid must not set.
+        InputError: an unknown method or setting, or a setting that a grid must not set.
     """
-    if not is_own(cell.protocol):
-        PROTOCOLS.find(cell.protocol)
     settings = nested(dict(cell.settings))
     if "names" in settings and not METHODS.find(cell.method).settles:
         raise InputError(

@@ -16,7 +16,7 @@ from ipo_prompts.experiments.compare import cell as cells
 from ipo_prompts.experiments.compare.cell import Cell
 from ipo_prompts.experiments.compare.methods import METHODS
 from ipo_prompts.experiments.compare.methods.base import Method
-from ipo_prompts.experiments.compare.protocols import CROSS_CLIP, PROTOCOLS, TO_DATA
+from ipo_prompts.experiments.compare.protocols import CROSS_CLIP, TO_DATA, ProtocolName
 from ipo_prompts.experiments.compare.published import ablated_settings
 from ipo_prompts.experiments.data.sources import own
 from ipo_prompts.experiments.embedded.shifts import canonical
@@ -54,7 +54,7 @@ class GridConfig(Content):
     """The content of a grid file; unknown keys are errors. `published` names an ablation to print below the table."""
 
     title: str
-    protocol: str
+    protocol: ProtocolName
     data: list[str] = Field(min_length=1)
     targets: list[str] = Field([])
     methods: list[Variant] = Field(min_length=1)
@@ -151,8 +151,7 @@ def load_grid(name: str, words: Sequence[str] = ()) -> GridConfig:
         raise _worded(error, name) from error
     allow_typed(nested(read_words(words)))
     ours = file.name == GRID_FILE and (file.parent / CELLS).is_dir()
-    code: list[tuple[Any, str, object]] = [(PROTOCOLS, "protocol", grid.protocol)]
-    code += [(METHODS, "methods", row.method) for row in grid.methods]
+    code: list[tuple[Any, str, object]] = [(METHODS, "methods", row.method) for row in grid.methods]
     code += [(own, "data", grid.data), (own, "targets", grid.targets)]
     for registry, key, chosen in code:
         if not ours or key in read_words(words):

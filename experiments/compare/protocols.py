@@ -5,18 +5,15 @@
 - cross-dataset: learn all classes of one data set; test other data sets with their own classes, nothing adapted.
 - domain-generalization: as cross-dataset, but the other data sets show classes of the source in another style.
 - cross-clip: learn all classes with one CLIP; test the learnt text with other CLIPs on the same pictures.
-
-Any other protocol is a class of the user's own, `module:Class`: a `Protocol`, which learns all classes.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal, get_args
 
 from ipo_prompts.experiments.compare.methods.base import (
     Absent,
@@ -34,11 +31,12 @@ from ipo_prompts.experiments.tasks.base import Encoded
 from ipo_prompts.metrics.clip import Clip, check_name
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.features import FeatureStore
-from ipo_prompts.metrics.registry import Registry, blaming
 from ipo_prompts.metrics.reward import Reward, Score, by_embeddings
 from ipo_prompts.metrics.template import as_read
 from ipo_prompts.programs.record.score_keeper import units_of
 
+ProtocolName = Literal["base-to-new", "cross-dataset", "domain-generalization", "few-shot", "cross-clip"]
+PROTOCOLS: tuple[str, ...] = get_args(ProtocolName)
 CROSS_CLIP = "cross-clip"
 TO_DATA = ("cross-dataset", "domain-generalization")
 """The protocols whose targets are data sets."""
@@ -54,8 +52,6 @@ class TestSet:
         class_names: the names of the classes in label order.
         data: the data set of the pictures.
         clip: the name of the CLIP to test with; None takes the cell's CLIP.
-        part: a function that takes the fitted classifier and returns the classifier to test instead, or raises
-            `Absent`; None tests the fitted classifier itself.
     """
 
     name: str
@@ -63,107 +59,65 @@ class TestSet:
     class_names: tuple[str, ...]
     data: DataSet
     clip: str | None = None
-    part: Callable[[Fitted], Fitted] | None = None
 
 
-class Protocol(ABC):
-    """Decides which test sets a method is tested on after it has learnt a data set."""
+def test_sets(protocol: str, drawn: Sequence[TestSet], targets: Sequence[str], config: RunConfig) -> list[TestSet]:
+    """Return the test sets of a protocol.
 
-    @abstractmethod
-    def test_sets(self, drawn: Sequence[TestSet], targets: Sequence[str], config: RunConfig) -> list[TestSet]:
-        """Return the test sets.
-
-        Args:
-            drawn: the test sets of the data set that is learnt: `test`, or `base` and `new` in base-to-new.
-            targets: the targets of the grid; the protocol says what they mean.
-            config: the settings that all methods share.
-
-        Raises:
-            InputError: the targets or the settings are impossible.
-        """
-
-
-class SameData(Protocol):
-    """Few-shot and base-to-new test on pictures of the data set that is learnt."""
-
-    def test_sets(self, drawn: Sequence[TestSet], targets: Sequence[str], config: RunConfig) -> list[TestSet]:
-        """Return the test sets of the data set that is learnt; see `Protocol`."""
-        if targets:
-            raise InputError("few-shot and base-to-new test on the data set that is learnt; leave the targets out.")
-        return list(drawn)
-
-
-class CrossClip(Protocol):
-    """Cross-clip tests on the same pictures with each CLIP."""
-
-    def test_sets(self, drawn: Sequence[TestSet], targets: Sequence[str], config: RunConfig) -> list[TestSet]:
-        """Return one test set for each CLIP, all with the same pictures; see `Protocol`."""
-        if not targets:
-            raise InputError("cross-clip tests templates with other CLIPs; name the CLIPs as targets.")
-        for name in targets:
-            check_name(name)
-        return [replace(drawn[0], name=name, clip=name) for name in targets]
-
-
-class CrossDataset(Protocol):
-    """Cross-dataset tests on other data sets with their own classes."""
-
-    def test_sets(self, drawn: Sequence[TestSet], targets: Sequence[str], config: RunConfig) -> list[TestSet]:
-        """Return the test set `source`, then a test set for each other data set; see `Protocol`."""
-        if not targets:
-            raise InputError("cross-dataset and domain-generalization test on other data sets; name them as targets.")
-        others = [load_data(spec, seed=SPLIT_SEED, background=config.background) for spec in targets]
-        names = [drawn[0].data.name, "source", *(other.name for other in others)]
-        twice = next((name for name in names if names.count(name) > 1), None)
-        if twice is not None:
-            raise InputError(f"two data sets are called {twice!r}; source and targets must be different data sets.")
-        tests = [TestSet(other.name, other.test, other.class_names, other) for other in others]
-        return [replace(drawn[0], name="source"), *tests]
-
-
-class DomainGeneralization(CrossDataset):
-    """Tests on data sets with classes of the source, such as ImageNet-A and -R, which have 200 of ImageNet's 1,000."""
-
-    def test_sets(self, drawn: Sequence[TestSet], targets: Sequence[str], config: RunConfig) -> list[TestSet]:
-        """Return the test sets as `CrossDataset` does, but refuse a class that the source does not have."""
-        source, *others = super().test_sets(drawn, targets, config)
-        known = {as_read(name) for name in source.data.class_names}
-        for other in others:
-            strange = next((name for name in other.class_names if as_read(name) not in known), None)
-            if strange is not None:
-                raise InputError(
-                    f"domain-generalization needs classes of {source.data.name}, and {other.name} has the class "
-                    f"{strange!r}; use cross-dataset for other classes."
-                )
-        return [source, *others]
-
-
-def own_protocol(made: Any, what: str) -> Protocol:
-    """Return an instance of a protocol's class, which is one of ours or a class of the user's own.
+    Args:
+        protocol: one of `PROTOCOLS`.
+        drawn: the test sets of the data set that is learnt: `test`, or `base` and `new` in base-to-new.
+        targets: the targets of the grid: data sets, or CLIPs for cross-clip.
+        config: the settings that all methods share.
 
     Raises:
-        InputError: the class is no protocol, or cannot be made.
+        InputError: the targets are impossible.
     """
-    if not issubclass(made, Protocol):
-        raise InputError(f"{what} is no Protocol; see ipo docs grids.")
-    with blaming(what):
-        found: Protocol = made()
-        return found
+    if protocol == CROSS_CLIP:
+        return _with_other_clips(drawn[0], targets)
+    if protocol in TO_DATA:
+        return _of_other_data(protocol, drawn[0], targets, config)
+    if targets:
+        raise InputError("few-shot and base-to-new test on the data set that is learnt; leave the targets out.")
+    return list(drawn)
 
 
-PROTOCOLS = Registry(
-    "protocol",
-    __package__,
-    {
-        "base-to-new": "protocols:SameData",
-        "cross-dataset": "protocols:CrossDataset",
-        "domain-generalization": "protocols:DomainGeneralization",
-        "few-shot": "protocols:SameData",
-        "cross-clip": "protocols:CrossClip",
-    },
-    default="few-shot",
-    own="protocols:own_protocol",
-)
+def _with_other_clips(test: TestSet, targets: Sequence[str]) -> list[TestSet]:
+    """Return one test set for each CLIP, all with the same pictures."""
+    if not targets:
+        raise InputError("cross-clip tests templates with other CLIPs; name the CLIPs as targets.")
+    for name in targets:
+        check_name(name)
+    return [replace(test, name=name, clip=name) for name in targets]
+
+
+def _of_other_data(protocol: str, test: TestSet, targets: Sequence[str], config: RunConfig) -> list[TestSet]:
+    """Return the test set `source`, then a test set for each other data set.
+
+    For domain-generalization, their classes must be among those of the source: ImageNet-A and -R have 200 of
+    ImageNet's 1,000.
+    """
+    if not targets:
+        raise InputError("cross-dataset and domain-generalization test on other data sets; name them as targets.")
+    others = [load_data(spec, seed=SPLIT_SEED, background=config.background) for spec in targets]
+    names = [test.data.name, "source", *(other.name for other in others)]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise InputError(f"two data sets are called {twice!r}; source and targets must be different data sets.")
+    if protocol == "domain-generalization":
+        for other in others:
+            _check_classes(test.data, other)
+    return [replace(test, name="source"), *(TestSet(one.name, one.test, one.class_names, one) for one in others)]
+
+
+def _check_classes(source: DataSet, other: DataSet) -> None:
+    known = {as_read(name) for name in source.class_names}
+    strange = next((name for name in other.class_names if as_read(name) not in known), None)
+    if strange is not None:
+        raise InputError(
+            f"domain-generalization needs classes of {source.name}, and {other.name} has the class {strange!r}; use "
+            "cross-dataset for other classes."
+        )
 
 
 def laid_out(
@@ -175,8 +129,7 @@ def laid_out(
         The data set to learn from, the pictures that were drawn from it, and the test sets.
 
     Raises:
-        InputError: a data set is missing, or there are too few classes or pictures; see also
-            `Protocol.test_sets`.
+        InputError: a data set is missing, or there are too few classes or pictures; see also `test_sets`.
     """
     source = load_data(
         data,
@@ -191,7 +144,7 @@ def laid_out(
     if config.classes == "base-to-new":
         new = TestSet("new", drawn.new_test, drawn.new_class_names, source)
         tests = [replace(tests[0], name="base"), new]
-    return source, drawn, PROTOCOLS.find(protocol).test_sets(tests, targets, config)
+    return source, drawn, test_sets(protocol, tests, targets, config)
 
 
 def carried_over(fitted: Fitted, clip: Clip) -> Fitted:

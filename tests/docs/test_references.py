@@ -11,10 +11,9 @@ import pytest
 from ipo_prompts.experiments.compare.cell import Result
 from ipo_prompts.experiments.compare.grid import GridConfig, Variant, shipped
 from ipo_prompts.experiments.compare.methods import METHODS
-from ipo_prompts.experiments.compare.protocols import PROTOCOLS, laid_out
+from ipo_prompts.experiments.compare.protocols import PROTOCOLS
 from ipo_prompts.experiments.publishing import MADE_BY_SEARCHING, MADE_OF_FILES
 from ipo_prompts.experiments.report.analysis import Analysis
-from ipo_prompts.experiments.run.config import RunConfig
 from ipo_prompts.experiments.run.files import Content
 from ipo_prompts.experiments.run.result import RunResult
 from support.pages import DOCS, follow
@@ -90,8 +89,4 @@ def test_the_commands_and_classes_of_the_pages_run(tmp_path: Path, monkeypatch: 
     (block,) = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
     Path("of_the_page.py").write_text(block)
     monkeypatch.setattr(METHODS, "_allowed", {"of_the_page:Short"})
-    monkeypatch.setattr(PROTOCOLS, "_allowed", {"of_the_page:Halves"})
     assert METHODS.find("of_the_page:Short").label == found["Short"].label
-    _, drawn, tests = laid_out("of_the_page:Halves", "embedded:a", (), RunConfig(data="embedded:a"))
-    assert [test.name for test in tests] == ["first", "second"]
-    assert tests[0].items + tests[1].items == drawn.test

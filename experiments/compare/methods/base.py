@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from ipo_prompts.experiments.run.config import RunConfig
 from ipo_prompts.experiments.run.prepared import Prepared
@@ -18,8 +18,6 @@ from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.registry import blaming
 from ipo_prompts.metrics.reward import Reward, by_embeddings, class_embeddings
 from ipo_prompts.metrics.template import check_template
-from ipo_prompts.programs.record.journal import Event
-from ipo_prompts.programs.search import SearchResult
 
 Weighted = tuple[str, float]
 Logits = Callable[[Floats], Floats]
@@ -272,26 +270,11 @@ def classifying(reward: Reward) -> ClipReward:
     return reward
 
 
-class SearchEnd(NamedTuple):
-    """The outcome of a search, with its pictures, settings and journal.
-
-    Attributes:
-        prepared: the pictures and settings of the search.
-        found: the result of the search.
-        events: the events of the search's journal; empty if the search tried a given list of templates.
-    """
-
-    prepared: Prepared
-    found: SearchResult
-    events: Sequence[Event] = ()
-
-
 @dataclass(frozen=True)
 class Templates(FittedEmbeddings):
     """A classifier made of one template or of an ensemble of templates.
 
     Attributes:
-        search: the outcome of the search that found the templates; None if there was no search.
         names: class → the best name for the class that a search for names found.
     """
 
@@ -300,7 +283,6 @@ class Templates(FittedEmbeddings):
     choice: dict[str, Any] | None = None
     budget: Budget = NOTHING
     shortened: str = ""
-    search: SearchEnd | None = field(default=None, compare=False)
     names: Mapping[str, str] = field(default_factory=dict)
 
     def class_embeddings(self, class_names: Sequence[str]) -> Floats:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from ipo_prompts.experiments.compare.methods.base import Absent, Budget, Lesson, Method, SearchEnd, Templates
+from ipo_prompts.experiments.compare.methods.base import Absent, Budget, Lesson, Method, Templates
 from ipo_prompts.experiments.compare.methods.search import winner
 from ipo_prompts.metrics.template import BASELINE, SLOT, imagenet_templates
 from ipo_prompts.programs.search import search
@@ -81,7 +81,7 @@ def best_of(lesson: Lesson, pool: Sequence[str], count: int) -> Templates:
     settings = lesson.config.search.model_copy(update={"steps": 1, "candidates_per_step": count, "patience": None})
     selection = prepared.selection.units if prepared.selection else None
     found = search(settings, prepared.reward, GivenTemplates(pool), prepared.search.units, selection)
-    return winner(lesson, SearchEnd(prepared, found), Budget(scored_only=found.proposed))
+    return winner(lesson, found, Budget(scored_only=found.proposed))
 
 
 def phrases(lesson: Lesson) -> tuple[Phrase, ...]:

@@ -11,7 +11,6 @@ from ipo_prompts.experiments.compare.methods.base import (
     Budget,
     Lesson,
     Method,
-    SearchEnd,
     Templates,
     labels_of_a_search,
 )
@@ -132,7 +131,7 @@ class LanguageModelSearch(Method):
         budget = _budget(found, events, {"optimizer": optimizer, "describer": describer})
         told = str(recorded_texts(events) or "")
         return replace(
-            winner(lesson, SearchEnd(prepared, found, events), budget),
+            winner(lesson, found, budget),
             shortened=told,
             names=dict(zip(map(str, named.given), named.class_names, strict=True)) if named else {},
         )
@@ -152,11 +151,10 @@ IPO_CODE = LanguageModelSearch("IPO with the settings of the paper's code", publ
 IPO_DEFAULT = LanguageModelSearch("IPO")
 
 
-def winner(lesson: Lesson, search: SearchEnd, budget: Budget) -> Templates:
+def winner(lesson: Lesson, found: SearchResult, budget: Budget) -> Templates:
     """Return the winner of a search as the fitted classifier of a method."""
-    choice = search.found.choice
-    chosen = Chosen.model_validate(choice).model_dump()
-    return Templates(lesson.clip, ((choice.template, 1.0),), chosen, budget, search=search)
+    chosen = Chosen.model_validate(found.choice).model_dump()
+    return Templates(lesson.clip, ((found.choice.template, 1.0),), chosen, budget)
 
 
 def _budget(found: SearchResult, events: list[Event], backends: dict[str, Backend | None]) -> Budget:

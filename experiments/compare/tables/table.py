@@ -32,7 +32,6 @@ from ipo_prompts.experiments.compare.tables.runs import (
 from ipo_prompts.experiments.data.dataset import DIFFERENT, why_different
 from ipo_prompts.metrics.arrays import Doubles
 from ipo_prompts.metrics.errors import InputError
-from ipo_prompts.metrics.registry import is_own
 from ipo_prompts.metrics.sampling import Sampling
 from ipo_prompts.metrics.verdict import Verdict, judge
 
@@ -305,9 +304,6 @@ def _columns(protocol: str, found: tuple[str, ...], several: bool) -> tuple[tupl
         return found, "test"
     if protocol == "cross-clip":
         return found, found[0]
-    if is_own(protocol):  # in the order of the numbers in their names
-        columns = tuple(sorted(found, key=natural))
-        return columns, columns[-1]
     targets = {data_key(side) for side in found if side != "source"}
     with_eurosat = len(found) - ("source" in found) > 1 and "eurosat" in targets
     return (*found, MEAN, *([MEAN_WITHOUT_EUROSAT] if with_eurosat else [])), MEAN

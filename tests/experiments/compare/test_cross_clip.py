@@ -79,7 +79,7 @@ def test_the_other_clip_sees_the_pictures_with_its_own_eyes(
         store="what another sees",
         plan=SimpleNamespace(task=task),
     )
-    test: Any = SimpleNamespace(clip="embedded", class_names=("a", "b"), items=(), part=None)
+    test: Any = SimpleNamespace(clip="embedded", class_names=("a", "b"), items=())
     learnt: Any = "what was learnt"
     store: Any = cells._tested(learnt, test, searched)
     assert isinstance(store, FeatureStore) and store.clip is clip
