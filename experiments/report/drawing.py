@@ -111,7 +111,6 @@ class Gains:
         points: the x position of each number on the axis, with the number in percentage points.
         zero: the x position of no gain.
         left, height: the x position at which the names end, and the height of the drawing.
-        axis: what the axis shows.
         alt: a description of the drawing in words.
     """
 
@@ -120,7 +119,6 @@ class Gains:
     zero: float
     left: int
     height: int
-    axis: str
     alt: str
 
 
@@ -128,15 +126,9 @@ ROW, CHARACTER = 30, 7.5
 """The height of a row and the most width of a character, in units of the SVG."""
 
 
-def gains(
-    names: Sequence[str],
-    found: Sequence[Verdict],
-    alt: str,
-    axis: str = "gain, percentage points, with 95 % interval",
-    most: float = math.inf,
-) -> Gains:
-    """Return the drawing of gains, the first on top; intervals are cut at `most` points on both sides of zero."""
-    rows = [[min(max(100 * value, -most), most) for value in (*gain.ci95, gain.mean)] for gain in found]
+def gains(names: Sequence[str], found: Sequence[Verdict], alt: str) -> Gains:
+    """Return the drawing of gains, the first on top."""
+    rows = [[100 * value for value in (*gain.ci95, gain.mean)] for gain in found]
     values = [0.0, *(value for row in rows for value in row)]
     size = _size(max(values) - min(values))
     low, high = size * math.floor(min(values) / size), size * math.ceil(max(values) / size)
@@ -156,7 +148,6 @@ def gains(
         zero=across(0),
         left=left,
         height=ROW * len(names) + 50,
-        axis=axis,
         alt=alt,
     )
 
