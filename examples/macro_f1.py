@@ -39,7 +39,7 @@ class MacroF1(ClipReward):
             The predictions and losses of the accuracy reward; `hits` are the pseudo-values, float64 (n,).
         """
         accuracy = super().judge(logits, pictures)  # has the losses, which break ties, and predictions
-        assert pictures.labels is not None and accuracy.predictions is not None
+        assert accuracy.predictions is not None
         classes = np.unique(pictures.labels)
         true = pictures.labels[:, None] == classes  # bool (n, classes that have pictures)
         told = accuracy.predictions[:, None] == classes

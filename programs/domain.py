@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     import dspy
 
     from ipo_prompts.metrics.clip import Clip
-    from ipo_prompts.metrics.features import FeatureStore
-    from ipo_prompts.metrics.pictures import Picture
     from ipo_prompts.programs.running import Job
 
 MOST = 70
@@ -63,11 +61,10 @@ FORMS: dict[WordKind, str] = {
 
 def find_domain(job: Job, lm: dspy.LM | None) -> tuple[DomainWord, ...]:
     """Find the domain words of a job. `lm` is its language model, which records its questions; None asks nothing."""
-    names, labels = job.reward.class_names, job.units.labels
+    names = job.reward.class_names
     seen: tuple[DomainWord, ...] = ()
     if isinstance(job.reward, ClipReward) and isinstance(job.units, EncodedPictures):
-        truth = None if labels is None else labels.tolist()
-        seen = from_clip(job.reward.clip, job.units.features, truth, names)
+        seen = from_clip(job.reward.clip, job.units.features, job.units.labels.tolist(), names)
     small = job.lm is not None and job.lm.small
     asked = ask_for_domain(lm, job.task, names, job.settings.seed, small) if lm else ()
     return domain_of(names, (*job.called, job.task), seen, asked)
@@ -287,27 +284,22 @@ def _share(lifted: Sequence[dict[int, float]], numbers: Collection[int]) -> floa
 
 
 def from_clip(
-    clip: Clip,
-    pictures: Sequence[Picture] | Floats,
-    labels: Sequence[int] | None = None,
-    class_names: Sequence[str] = (),
-    store: FeatureStore | None = None,
+    clip: Clip, features: Floats, labels: Sequence[int], class_names: Sequence[str]
 ) -> tuple[DomainWord, ...]:
     """Return the words of the list that stand out to the CLIP, the strongest first; see `Interrogator`.
 
     Args:
         clip: the CLIP that encodes pictures and prompts.
-        pictures: n pictures, or their features, float32 (n, D), unit rows.
-        labels: for each picture, the index of its class in `class_names`; None compares all pictures without a class.
+        features: the features of n pictures, float32 (n, D), unit rows.
+        labels: for each picture, the index of its class in `class_names`.
         class_names: the names of the classes.
-        store: the store of the pictures' features; None encodes the pictures.
     """
     from ipo_prompts.programs.describers.interrogator import NOTHING, Interrogator
 
     # A group of its own for each word, so that a description may hold all of them.
     phrases = tuple(Phrase(word, word, FORMS[one.kind]) for word, one in everyday().items())
-    look = Interrogator(clip, Vocabulary(phrases, f"a picture of a {SLOT}."), MOST_OF_A_SOURCE, store=store)
-    told = [text for text in look(pictures, labels=labels, class_names=class_names).descriptions if text != NOTHING]
+    look = Interrogator(clip, Vocabulary(phrases, f"a picture of a {SLOT}."), MOST_OF_A_SOURCE)
+    told = [text for text in look(features, labels=labels, class_names=class_names).descriptions if text != NOTHING]
     words = [word for text in told for word in text.partition(": ")[2].rstrip(".").split(", ")]
     return tuple(DomainWord(word, everyday()[word].kind, "pictures") for word in words)
 

@@ -86,14 +86,14 @@ def baselines(prepared: Prepared, parts: Mapping[AnyPart, Compared]) -> Baseline
     def scored(name: str, classes: Floats) -> Measured:
         return measured(reward.score_embeddings([name], [classes], pictures)[0], test.sampling)
 
-    shown = prepared.shown
-    means = means_of_classes([units for units in shown if isinstance(units, EncodedPictures)], len(test.class_names))
+    shown = [units for units in prepared.shown if isinstance(units, EncodedPictures)]
+    means = means_of_classes(shown, len(test.class_names))
     class_mean = None if means is None else scored("class mean", means)
     ensemble = None
     if len(weighted := [(template, 1.0) for template in imagenet_templates()]) * len(test.class_names) <= MOST_TEXTS:
         ensemble = scored("ensemble", class_embeddings(prepared.clip, weighted, test.class_names))
     guessing = guessed(reward, pictures)
-    labelled = sum(len(units.labels) for units in shown if units.labels is not None) / len(test.class_names)
+    labelled = sum(map(len, shown)) / len(test.class_names)
     best = max(test.initial.value, test.optimised.value)
     weak = lead = None
     if scores_accuracy(reward):

@@ -153,9 +153,9 @@ def test_what_the_clip_sees_is_of_the_list_and_is_the_same_twice(clip: Any) -> N
     from ipo_prompts.experiments.data import draw, load_data
 
     data = draw(load_data("embedded:a", seed=0), shots=1, selection_shots=0, seed=0)
-    pictures, labels = [item.picture for item in data.search], [item.label for item in data.search]
-    for given in (labels, None):
-        found = from_clip(clip, pictures, given, data.class_names)
-        assert found == from_clip(clip, pictures, given, data.class_names) and len(found) <= 10
-        assert all(word.text in everyday() and word.source == "pictures" for word in found)
-    assert from_clip(clip, pictures[:1], None, data.class_names) == ()
+    features = clip.encode_pictures([item.picture for item in data.search])
+    labels = [item.label for item in data.search]
+    found = from_clip(clip, features, labels, data.class_names)
+    assert found == from_clip(clip, features, labels, data.class_names) and len(found) <= 10
+    assert all(word.text in everyday() and word.source == "pictures" for word in found)
+    assert from_clip(clip, features[:1], labels[:1], data.class_names) == ()
