@@ -192,7 +192,7 @@ def in_runs(names: Sequence[str]) -> str:
     return f" (in the run{'s' * (len(names) > 1)} {several(names, NAMED)} beside this one)" if names else ""
 
 
-def seen_before(test: Comparison, unit: str, opened: int, elsewhere: int = 0) -> str | None:
+def seen_before(test: Comparison, unit: str, opened: int, elsewhere: int) -> str | None:
     """Say that the sealed units were opened before; return None if they were not, or if no p depends on it.
 
     For the arguments see `verdict`.

@@ -115,7 +115,7 @@ def opened_after(
     this: str,
     pictures: Set[str],
     names: Names,
-    elsewhere: int = 0,
+    elsewhere: int,
     own: Set[str] = frozenset(),
 ) -> Openings:
     """Return an opening that follows other openings.

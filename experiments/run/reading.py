@@ -56,26 +56,19 @@ def is_begun(config: RunConfig, folder: Path) -> bool:
     return True
 
 
-def config_of(folder: Path, *, using: Sequence[str] = ()) -> RunConfig:
+def config_of(folder: Path) -> RunConfig:
     """Return the settings of a run from the latest `start` event of its journal.
 
     All code that reads the settings of a run calls this function. `config.yaml` is only an output.
 
-    Args:
-        folder: the run directory.
-        using: the names of the settings with which the caller loads, reads or asks something; settings that are only
-            shown are not among them.
-
     Raises:
-        InputError: the folder holds no run, the run has not begun to search, or its record is damaged. Or the run was
-            begun elsewhere, and a setting in `using` needs `--trust`.
+        InputError: the folder holds no run, the run has not begun to search, or its record is damaged.
     """
     start = next((event for event in reversed(read(folder)) if event["type"] == "start"), None)
     if start is None:
         raise InputError(f"the run in {folder} was never begun, so there is nothing to resume.")
     if not isinstance(start.get("config"), dict):
         raise InputError(f"the journal in {folder} has no settings: `ipo optimize` did not begin it.")
-    refuse_foreign_run({key: start["config"][key] for key in using if key in start["config"]}, folder)
     return build(start["config"], f"{folder / JOURNAL}", whole=True)
 
 
@@ -128,7 +121,7 @@ def load_config(file: Path | None, words: Sequence[str] = (), *, to_run: bool = 
     return build(values, str(file or "the command line"), whole=of_run)
 
 
-def resumed(folder: Path, given: RunConfig, where: str, typed: Sequence[str] = ()) -> RunConfig:
+def resumed(folder: Path, given: RunConfig, where: str, typed: Sequence[str]) -> RunConfig:
     """Return the configuration with which a run is resumed: settings given now replace the recorded settings.
 
     Only settings in `FREE_KEYS` may differ. The name of a user-written class must be given again, and must be the same:
