@@ -61,7 +61,6 @@ def benchmark(
         check_grid,
         check_models,
         locked,
-        print_progress,
         run_all,
         searches,
     )
@@ -109,8 +108,8 @@ def benchmark(
     with locked(folder):
         before = [entry.finished() for entry in found]
         write_text(folder / GRID_FILE, to_sealed_yaml(config))
-        progress = (lambda progress: None) if quiet else print_progress
-        contents, stopped = run_all(found, before, workers, progress, budget_usd)
+        say = (lambda line: None) if quiet else (lambda line: print(line, file=sys.stderr, flush=True))
+        contents, stopped = run_all(found, before, workers, say, budget_usd)
         outcomes = outcomes_of(contents)
         config = config.model_copy(update={"data": [data for data in config.data if data not in gone] or gone})
         table = table_of(config, found, outcomes)

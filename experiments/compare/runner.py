@@ -8,10 +8,8 @@ cell was resumed.
 from __future__ import annotations
 
 import logging
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -128,29 +126,11 @@ def _check_folders(found: Sequence[GridCell]) -> None:
             raise InputError(f"the {what} {first!r} and {second!r} would share a folder; rename one.")
 
 
-@dataclass(frozen=True)
-class Progress:
-    """The state of a grid after one more cell was done.
-
-    Attributes:
-        done, total: numbers of cells; cells of earlier sessions count as done.
-        entry: the cell that was just finished.
-        content: the result of that cell, or a `Failure`.
-        usd: the US dollars paid in all sessions; None when a price is not known.
-    """
-
-    done: int
-    total: int
-    entry: GridCell
-    content: dict[str, Any] | Failure
-    usd: float | None
-
-
 def run_all(
     found: Sequence[GridCell],
     before: Sequence[dict[str, Any] | None],
     executor: Executor,
-    on_progress: Callable[[Progress], None],
+    say: Callable[[str], None],
     budget_usd: float | None = None,
 ) -> tuple[list[dict[str, Any] | Failure | None], str | None]:
     """Do the cells that are not finished; a cell that fails does not stop the others.
@@ -159,7 +139,7 @@ def run_all(
         found: the cells.
         before: the result of each cell from an earlier session; see `GridCell.finished`.
         executor: runs the cells.
-        on_progress: called after each cell that was not finished before.
+        say: called with a line after each cell that was not finished before: its outcome, and the cost of all cells.
         budget_usd: the US dollars at which the session ends; failed cells and earlier sessions count. A cell that is
             then running in another process is cut off; it can be resumed.
 
@@ -189,10 +169,12 @@ def run_all(
     with closing(executor.run(do, [found[place] for place in waiting])) as outcomes:
         for index, outcome in outcomes:
             place = waiting[index]
-            contents[place], paid[place] = outcome, paid_for(found[place])
-            _note_failure(found[place], outcome)
+            entry = found[place]
+            contents[place], paid[place] = outcome, paid_for(entry)
+            _note_failure(entry, outcome)
+            said = f"failed: {outcome.line}" if isinstance(outcome, Failure) else entry.said(outcome)
             done = len(found) - contents.count(None)
-            on_progress(Progress(done, len(found), found[place], outcome, total_usd(paid)))
+            say(f"{done}/{len(found)}  {entry.name}: {said}  ({money(total_usd(paid))})")
             if stopped := spent():
                 break
     return contents, stopped
@@ -215,14 +197,6 @@ def paid_for(entry: GridCell) -> float | None:
     except InputError:  # the cell itself reports the error; other cells go on
         return None
     return total_usd(event["usd"] for event in events if event["type"] in ("lm", "lm_error") and "usd" in event)
-
-
-def print_progress(progress: Progress) -> None:
-    """Print a line on stderr: the outcome of a cell, and the cost of all cells."""
-    content = progress.content
-    said = f"failed: {content.line}" if isinstance(content, Failure) else progress.entry.said(content)
-    line = f"{progress.done}/{progress.total}  {progress.entry.name}: {said}  ({money(progress.usd)})"
-    print(line, file=sys.stderr, flush=True)
 
 
 def _note_failure(entry: GridCell, content: object) -> None:

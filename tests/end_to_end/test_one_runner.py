@@ -44,29 +44,19 @@ def compiled(folder: Path, clip: Clip, words: dict[str, Any]) -> Any:
     config = load_config(folder / "config.yaml")
     data = load_data(config.data, seed=SPLIT_SEED, background=config.background)
     drawn = draw(data, config.shots, config.selection_shots, config.seed)
-    settings = config.search.model_copy(update=words.pop("settings", {}))
-    made = IPO(strategy=config.strategy, describer=config.describer, task=data.task, settings=settings, **words)
+    made = IPO(strategy=config.strategy, describer=config.describer, task=data.task, settings=config.search, **words)
     sets = {"trainset": drawn.examples("search"), "valset": drawn.examples("selection") or None}
     return made.compile(TemplateClassifier(clip, drawn.class_names), **sets)
 
 
-@pytest.mark.parametrize(
-    ("name", "changes"),
-    [
-        ("local-history", {}),
-        ("api-cross-validated", {}),
-    ],
-)
+@pytest.mark.parametrize("name", ["local-history", "api-cross-validated"])
 def test_the_same_job_leaves_the_same_journal(
-    name: str, changes: dict[str, Any], clip: Clip, light: None, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    name: str, clip: Clip, light: None, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     recorded, run, log = RECORDED / name, tmp_path / "run", tmp_path / "log"
-    words = [f"{key}={value}" for key, value in changes.items()]
-    ended = ipo(
-        capfd, "optimize", str(recorded / "config.yaml"), "--lm", f"replay/{recorded}", "--out", str(run), *words
-    )
+    ended = ipo(capfd, "optimize", str(recorded / "config.yaml"), "--lm", f"replay/{recorded}", "--out", str(run))
     assert ended.code == 0, ended.err
-    found = compiled(recorded, clip, {"lm": f"replay/{recorded}", "log_dir": log, "settings": changes})
+    found = compiled(recorded, clip, {"lm": f"replay/{recorded}", "log_dir": log})
     assert told(log) == told(run)
     saved = program(run)
     state = found.dump_state()

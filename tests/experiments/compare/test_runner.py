@@ -14,7 +14,6 @@ from ipo_prompts.experiments.compare.executors import Failure, Here
 from ipo_prompts.experiments.compare.forecasting import forecast, forecast_text
 from ipo_prompts.experiments.compare.grid import GridCell
 from ipo_prompts.experiments.compare.runner import (
-    Progress,
     check_grid,
     run_all,
     searches,
@@ -58,7 +57,7 @@ class Job(GridCell):
         return f"came to {content}"
 
 
-def session(items: Sequence[Job], told: list[Progress], usd: float | None = None) -> tuple[list[Any], str | None]:
+def session(items: Sequence[Job], told: list[str], usd: float | None = None) -> tuple[list[Any], str | None]:
     return run_all(items, [item.finished() for item in items], Here(), told.append, usd)
 
 
@@ -66,10 +65,9 @@ def test_only_what_is_not_finished_is_done(tmp_path: Path) -> None:
     items = [Job(name, tmp_path / name) for name in "abc"]
     items[1].run()
     before = (items[1].folder / "done").stat().st_mtime_ns
-    told: list[Progress] = []
+    told: list[str] = []
     assert session(items, told) == (["a", "b", "c"], None)
-    assert [(progress.done, progress.total) for progress in told] == [(2, 3), (3, 3)]
-    assert {progress.entry for progress in told} == {items[0], items[2]}
+    assert told == ["2/3  job a: came to a  ($0)", "3/3  job c: came to c  ($0)"]
     assert (items[1].folder / "done").stat().st_mtime_ns == before
 
 
@@ -88,12 +86,12 @@ def test_a_failures_trace_stays_until_the_job_is_done(tmp_path: Path, monkeypatc
 
 def test_a_budget_ends_the_session_and_a_larger_one_resumes_it(tmp_path: Path) -> None:
     items = [Job(name, tmp_path / name, usd=0.5, fails="bug" if name == "b" else "") for name in "abcd"]
-    told: list[Progress] = []
+    told: list[str] = []
     contents, stopped = session(items, told, usd=1.0)
     assert contents[0] == "a" and isinstance(contents[1], Failure), "what failed has cost, too"
     assert contents[2:] == [None, None]
     assert stopped == "$1.0000 of $1.0000 spent, 2 of 4 are left"
-    assert [progress.usd for progress in told] == [0.5, 1.0]
+    assert [line.rpartition("  ")[2] for line in told] == ["($0.5000)", "($1.0000)"]
     assert session(items, told, usd=1.0)[1] == "$1.0000 of $1.0000 spent, 3 of 4 are left"
     assert len(told) == 2, "what is spent is remembered"
     (tmp_path / "repaired").touch()
@@ -106,9 +104,9 @@ def test_a_journal_that_cannot_be_read_stops_no_other_job_but_no_budget_can_be_k
     (items[0].folder / "journal.jsonl").write_text("{\n{\n")
     with pytest.raises(InputError, match="--budget-usd cannot be kept; leave it out"):
         session(items, [], usd=1.0)
-    told: list[Progress] = []
+    told: list[str] = []
     assert session(items, told)[0] == ["a", "b"]
-    assert [progress.usd for progress in told] == [None]
+    assert told == ["2/2  job b: came to b  (price unknown)"]
 
 
 def searching(label: str, data: str = "embedded", **settings: Any) -> GridCell:
