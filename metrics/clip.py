@@ -102,7 +102,7 @@ class Clip:
         """Prepare a block in which the picture tower runs: timed, without gradients, and without TF32.
 
         By default CUDA's convolutions use TF32, which is less exact than float32. Half precision changes the order of
-        templates (`benchmarks/precision.py`). Exact features cost little, because each picture is encoded only once.
+        templates. Exact features cost little, because each picture is encoded only once.
         """
         import torch
 

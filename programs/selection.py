@@ -19,7 +19,7 @@ nothing. Compared by a loss, such a template would gain.
 
 At the end the shortest of the good templates is taken: among all candidates within one standard error of the best
 candidate, the candidate with the fewest words with meaning (the one-standard-error rule: Breiman, Friedman, Olshen &
-Stone 1984, section 3.4.3). `ipo docs intervals` compares this rule with others; its table: `benchmarks/choice.py`.
+Stone 1984, section 3.4.3).
 """
 
 from __future__ import annotations

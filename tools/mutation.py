@@ -56,7 +56,6 @@ GUARDS = {
     "programs/templates/settings.py": OPTIMIZER,
     "programs/running.py": (
         "tests/programs/test_running.py",
-        "tests/programs/test_settling.py",
         "tests/programs/test_blending.py",
         *OPTIMIZER,
         "tests/end_to_end/test_one_runner.py",

@@ -149,14 +149,12 @@ class Candidate:
         template: the template.
         value: its value, a fraction.
         loss: its loss.
-        better: whether it is better than all proposed templates before it.
         chosen: whether it is the chosen template.
     """
 
     template: str
     value: float
     loss: float
-    better: bool
     chosen: bool
 
 
@@ -305,7 +303,7 @@ def follow(events: Sequence[Event], chosen: str) -> SearchRecord:
             questions, errors = [], []
             for score in event["scores"]:
                 better = (score["accuracy"], -score["loss"]) > (best.value, -best.loss)
-                step.candidates.append(made(score, better=better))
+                step.candidates.append(made(score))
                 best = step.candidates[-1] if better else best
             step.best = best
             search.steps.append(step)
@@ -313,14 +311,14 @@ def follow(events: Sequence[Event], chosen: str) -> SearchRecord:
     return search
 
 
-def _candidate(score: dict[str, Any], chosen: str, better: bool = False) -> Candidate:
-    return _made(score["template"], score["accuracy"], score["loss"], better, score["template"] == chosen)
+def _candidate(score: dict[str, Any], chosen: str) -> Candidate:
+    return _made(score["template"], score["accuracy"], score["loss"], score["template"] == chosen)
 
 
-def _made(template: str, value: float, loss: float, better: bool = False, chosen: bool = False) -> Candidate:
+def _made(template: str, value: float, loss: float, chosen: bool = False) -> Candidate:
     if not abs(value) <= LARGEST:  # a TypeError where it is no number
         raise ValueError(f"a template has the value {value}")
-    return Candidate(template, value, float(loss), better, chosen)
+    return Candidate(template, value, float(loss), chosen)
 
 
 def _question(event: Event) -> Exchange:
