@@ -91,7 +91,7 @@ def is_transparent(data: bytes, name: str) -> bool:
         return _see_through(_opened(data, name)) is not None
 
 
-def to_rgb(image: Image, what: str, background: Background = AS_VIEWED) -> Image:
+def to_rgb(image: Image, what: str, background: Background) -> Image:
     """Convert a loaded picture to RGB. Values of 16 bits are scaled to 8 bits, because Pillow would clip them to white.
 
     Raises:

@@ -280,7 +280,7 @@ def joint_variance(part: Crossed, averaged: Doubles, like_these: bool) -> float:
     return sum(one.value for one in found if one) / (seeds * (seeds - 1))
 
 
-def over_seeds(per_seed: Doubles, joint: float = 0.0) -> Variance:
+def over_seeds(per_seed: Doubles, joint: float) -> Variance:
     """Return the variance of the mean due to seeds: the variance over seeds less `joint`, and at least 0."""
     count = len(per_seed)
     if count == 1:

@@ -237,16 +237,13 @@ def format_p(p: float) -> str:
 # seed or several.
 
 
-def score_interval(
-    contributions: ArrayLike, sampling: Sampling, level: float = 1 - ALPHA, bounds: tuple[float, float] = (0.0, 1.0)
-) -> Interval:
-    """Return the interval of one score on n units with one seed, for these classes.
+def score_interval(contributions: ArrayLike, sampling: Sampling, bounds: tuple[float, float] = (0.0, 1.0)) -> Interval:
+    """Return the 95 % interval of one score on n units with one seed, for these classes.
 
     Args:
         contributions: the contribution of each unit, (n,). For bool (right or wrong), the interval is Wilson's. For
             other numbers it is a t interval, cut at the bounds.
         sampling: how the units were drawn.
-        level: the coverage, in (0, 1).
         bounds: the bounds of the score; see `scale.Scale`.
 
     >>> low, high = score_interval([True] * 8 + [False] * 2, Sampling(10))
@@ -256,18 +253,18 @@ def score_interval(
     values = np.asarray(contributions)
     part = Crossed(values_of(values)[None], sampling)
     if values.dtype == bool:
-        return accuracy_interval(part, level)
+        return accuracy_interval(part)
     found = split_variance([part], added=0)
     assert found is not None
     mean, variance = found.mean, found.units
     if not math.isfinite(variance.value):
         return Interval(*bounds)
-    half = t_quantile(variance.degrees, level) * math.sqrt(variance.value)
+    half = t_quantile(variance.degrees, 1 - ALPHA) * math.sqrt(variance.value)
     return Interval(max(bounds[0], mean - half), min(bounds[1], mean + half))
 
 
-def accuracy_interval(part: Crossed, level: float = 1 - ALPHA) -> Interval:
-    """Return the interval of an accuracy that is averaged over seeds: Wilson's (1927) for the effective sample size.
+def accuracy_interval(part: Crossed) -> Interval:
+    """Return the 95 % interval of an accuracy averaged over seeds: Wilson's (1927) for the effective sample size.
 
     The effective sample size is p(1-p)/variance. Variants of one picture make the interval wider (Korn & Graubard
     1998). The interval is never narrower than for independent pictures, whatever the differences between classes. With
@@ -285,12 +282,12 @@ def accuracy_interval(part: Crossed, level: float = 1 - ALPHA) -> Interval:
     seeds = over_seeds(part.values.mean(axis=1), joint_variance(part, averaged, like_these=False))
     total = units.value + seeds.value
     if total < 1e-18 or p in (0.0, 1.0):
-        return wilson(p, draws, t_quantile(units.degrees, level))
-    return wilson(p, p * (1 - p) / total, half_width([units, seeds], 1 - level) / math.sqrt(total))
+        return wilson(p, draws, t_quantile(units.degrees, 1 - ALPHA))
+    return wilson(p, p * (1 - p) / total, half_width([units, seeds], ALPHA) / math.sqrt(total))
 
 
-def class_mean_interval(contributions: ArrayLike, sampling: Sampling, level: float = 1 - ALPHA) -> MeanOverClasses:
-    """Return the mean over classes that weigh the same, with Wilson's interval for the effective sample size.
+def class_mean_interval(contributions: ArrayLike, sampling: Sampling) -> MeanOverClasses:
+    """Return the mean over classes that weigh the same, with Wilson's 95 % interval for the effective sample size.
 
     If the pictures of no class differ, the variance is 0. The sample size is then C² / Σ(1/n_c), for C classes with n_c
     draws each.
@@ -298,7 +295,6 @@ def class_mean_interval(contributions: ArrayLike, sampling: Sampling, level: flo
     Args:
         contributions: the contribution of each of n units, (n,), from 0 to 1.
         sampling: how the units were drawn; each unit has one class.
-        level: the coverage, in (0, 1).
 
     >>> found = class_mean_interval([True] * 6 + [False] * 2, Sampling.of(8, classes=list("aaaaaabb")))
     >>> found.mean
@@ -314,7 +310,7 @@ def class_mean_interval(contributions: ArrayLike, sampling: Sampling, level: flo
         n = max(1.0, len(means) ** 2 / float((1 / sampling.draws_of_classes).sum()))
     else:
         n = p * (1 - p) / variance.value
-    return MeanOverClasses(p, *wilson(p, n, t_quantile(variance.degrees, level)))
+    return MeanOverClasses(p, *wilson(p, n, t_quantile(variance.degrees, 1 - ALPHA)))
 
 
 def difference_over_classes(before: ArrayLike, after: ArrayLike, sampling: Sampling) -> Effect:

@@ -72,7 +72,7 @@ def find_domain(job: Job, lm: dspy.LM | None) -> tuple[DomainWord, ...]:
 
 def domain_of(
     class_names: Sequence[str],
-    texts: Iterable[str] = (),
+    texts: Iterable[str],
     seen: Sequence[DomainWord] = (),
     asked: Sequence[DomainWord] = (),
 ) -> tuple[DomainWord, ...]:

@@ -189,7 +189,7 @@ def ablated_settings() -> list[str]:
     return list(dict.fromkeys([*(part for one in library().ablations for part in one.setting.split(", ")), TEMPLATE]))
 
 
-def ablations_of(setting: str | None, data: Iterable[str] = ()) -> list[Ablation]:
+def ablations_of(setting: str | None, data: Iterable[str]) -> list[Ablation]:
     """Return the published ablations that vary a setting, alone or with another setting. None gives an empty list.
 
     For `initial_template`, each ablation is the printed templates of one of the data sets `data`.

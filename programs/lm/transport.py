@@ -189,7 +189,7 @@ class HttpEngine:
         setting: the name of the setting that holds the address, to be shown in messages.
     """
 
-    def __init__(self, timeout: float, api_base: str | None = None, setting: str = "lm_api_base") -> None:
+    def __init__(self, timeout: float, api_base: str | None, setting: str) -> None:
         self.timeout = timeout
         self._api_base = api_base
         self._setting = setting

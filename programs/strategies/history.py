@@ -182,7 +182,7 @@ def propose_inputs(
     descriptions: Sequence[str],
     lines: Sequence[str],
     count: int,
-    refused: Sequence[str] = (),
+    refused: Sequence[str],
 ) -> dict[str, Any]:
     """Return the inputs of `ProposeTemplates`. `lines` are the lines of the history, see `propose.history_line`."""
     return {

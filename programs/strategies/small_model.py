@@ -236,7 +236,6 @@ def words_to_ban(
     rng: random.Random,
     *,
     always: Iterable[str] = (),
-    example: Iterable[str] = EXAMPLE_TEXTS,
 ) -> list[list[str | float]]:
     """Return the words that the next template should avoid, as a `logit_bias` list.
 
@@ -247,7 +246,7 @@ def words_to_ban(
     - the words of `always`, the class names, because a small model likes to name a class, which harms other classes.
     """
     used = set(_content_words_of((*history, *batch)))
-    avoided = set(_content_words_of(always)) | set(_content_words_of(example)) - used
+    avoided = set(_content_words_of(always)) | set(_content_words_of(EXAMPLE_TEXTS)) - used
     banned = [word for word in sorted(used) if rng.random() < 0.5]  # one draw for each word, whatever else is banned
     return [[f" {word}", BAN_BIAS] for word in sorted({*banned, *avoided})]
 

@@ -135,11 +135,11 @@ def test_a_picture_with_more_variants_weighs_no_more_in_the_mean_of_its_class() 
     assert sampling.class_means(np.array([1.0, 1, 0, 1, 0])).tolist() == [0.5, 0.5]
 
 
-def test_the_level_is_that_of_the_interval_of_a_mean_over_classes() -> None:
+def test_a_mean_over_classes_has_wilsons_interval() -> None:
     hits, sampling = np.array([1.0, 1, 1, 0, 1, 0]), Sampling.of(6, classes=list("aaaabb"))
     p, variance = 0.625, sampling.over_classes(hits)
-    found = class_mean_interval(hits, sampling, 0.8)
-    assert found[1:] == pytest.approx(wilson(p, p * (1 - p) / variance.value, t_quantile(variance.degrees, 0.8)))
+    found = class_mean_interval(hits, sampling)
+    assert found[1:] == pytest.approx(wilson(p, p * (1 - p) / variance.value, t_quantile(variance.degrees, 0.95)))
 
 
 def test_classes_that_are_all_right_have_the_degrees_of_freedom_of_what_is_added() -> None:
