@@ -213,7 +213,7 @@ def _oracle(model: Model, effects: Sequence[Effect]) -> Effect:
     degrees = [
         float(np.median([one.variances[i].degrees for one in effects])) for i in range(len(effects[0].variances))
     ]
-    luck = min(total, model.variance_of_seeds(0.0)) if len(degrees) > 1 else 0.0
+    luck = min(total, model.variance_of_seeds()) if len(degrees) > 1 else 0.0
     joint = float(np.mean([one.joint for one in effects]))
     known = [_known(max(total - luck, 1e-12), degrees[0], 0.0 if degrees[1:] else joint)]
     return effect_of(0.0, known + [_known(luck, more, joint) for more in degrees[1:]], joint=joint)

@@ -131,16 +131,16 @@ class Model:
             return np.asarray(accuracies.mean(axis=1))
         return np.array([value(self.cell.column, self._runs(row)) for row in accuracies])
 
-    def variance_of_seeds(self, gain: float, count: int = 2000) -> float:
+    def variance_of_seeds(self) -> float:
         """Return the variance of the mean over the cell's seeds that is due to luck alone."""
         if not self.luck and not self.class_luck:
             return 0.0
         given_class = 0.0 if self.cell.like_these else self.class_luck
         noise = 1 + self.class_luck**2 - given_class**2
         total = 0.0
-        for first, threshold in zip((True, False), self.thresholds(gain), strict=True):
+        for first, threshold in zip((True, False), self.thresholds(0.0), strict=True):
             if first or self.cell.rival:
-                shifts = self._of_searches(count, 1)[:, 0, self.part]
+                shifts = self._of_searches(2000, 1)[:, 0, self.part]
                 shifts = shifts + given_class * self.rng.standard_normal(shifts.shape)
                 total += float(self._column(threshold, first, noise, shifts).var(ddof=1))
         return total / self.cell.seeds

@@ -33,8 +33,8 @@ def known(**more: Any) -> Baselines:
     return Baselines(**{**about, "class_mean": mean, **more})
 
 
-def lines_of(result: RunResult, folder: Path = RECORDED) -> list[str]:
-    return summary(result, folder).splitlines()
+def lines_of(result: RunResult) -> list[str]:
+    return summary(result, RECORDED).splitlines()
 
 
 def test_the_end_is_ten_lines_and_says_nothing_twice() -> None:

@@ -57,10 +57,10 @@ def ui(told: io.StringIO) -> Ui:
     return Ui(3, console=Console(file=told, width=1000))
 
 
-def begun(folder: Path, picture: str = "1") -> Path:
+def begun(folder: Path) -> Path:
     """Return a run directory whose run was begun here."""
     with closing(Journal(folder)) as journal:
-        begin(journal, {"pictures": picture, "clip": "embedded"}, config=RunConfig().model_dump(mode="json"))
+        begin(journal, {"pictures": "1", "clip": "embedded"}, config=RunConfig().model_dump(mode="json"))
     return folder
 
 

@@ -30,8 +30,8 @@ def test_holm_rejects_with_bonferroni_at_least(p_values):
     assert min(corrected) == pytest.approx(min(1.0, len(p_values) * min(p_values)))
 
 
-def _effect(mean, p, covers="these classes"):
-    return Effect(mean, mean - 0.02, mean + 0.02, p, (Variance(1e-4, 1000),), covers)
+def _effect(mean, p):
+    return Effect(mean, mean - 0.02, mean + 0.02, p, (Variance(1e-4, 1000),), "these classes")
 
 
 def _one(effect, comparisons=1):

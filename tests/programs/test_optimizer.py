@@ -76,8 +76,8 @@ class Holder(dspy.Module):  # type: ignore[misc]
         return self.parts[0](image=image)
 
 
-def by_twos(templates: Sequence[str] = TEMPLATES) -> list[Sequence[str]]:
-    return [templates[i : i + 2] for i in range(0, len(templates), 2)]
+def by_twos() -> list[Sequence[str]]:
+    return [TEMPLATES[i : i + 2] for i in range(0, len(TEMPLATES), 2)]
 
 
 @pytest.fixture(scope="session")

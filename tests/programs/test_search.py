@@ -101,10 +101,9 @@ def admitting(steps: Sequence[Iterable[str]]) -> Doing:
     return Doing(ask)
 
 
-def run(reward: TableReward, strategy: Strategy, selection: bool = True, **more: Any) -> SearchResult:
+def run(reward: TableReward, strategy: Strategy, **more: Any) -> SearchResult:
     settings = {"steps": 3, "patience": None, **more.pop("settings", {})}
-    held_back = Units("selection") if selection else None
-    return search(SearchSettings(**settings), reward, strategy, Units("search"), held_back, **more)
+    return search(SearchSettings(**settings), reward, strategy, Units("search"), Units("selection"), **more)
 
 
 def checking(check: Callable[[], None]) -> Ledger:

@@ -32,14 +32,12 @@ class Asked:
     Attributes:
         number: from 0, in order of arrival; the reply's `id` holds it, so a journal says which replies it has.
         headers: names in lower case.
-        delivered: whether the reply was written to the client's socket.
     """
 
     number: int
     path: str
     headers: dict[str, str]
     body: dict[str, Any]
-    delivered: bool = False
 
     @property
     def same(self) -> str:
@@ -224,7 +222,6 @@ def _handler(server: OpenAIServer) -> type[BaseHTTPRequestHandler]:
             except OSError:  # the client was killed, or gave up
                 self.close_connection = True
                 return
-            asked.delivered = True
             server.on_reply(asked)
 
         def _send_raw(self, reply: Reply) -> None:

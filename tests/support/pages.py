@@ -33,7 +33,6 @@ class Block:
 class Outcome:
     """What a shell block printed, and the exit code of bash."""
 
-    block: Block
     code: int
     out: str
     err: str
@@ -78,4 +77,4 @@ def _shell(block: Block, codes: Collection[int]) -> Outcome:
         raise AssertionError(
             f"{block.page.name}, line {block.line}: exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
         )
-    return Outcome(block, done.returncode, done.stdout, done.stderr)
+    return Outcome(done.returncode, done.stdout, done.stderr)

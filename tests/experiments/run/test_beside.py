@@ -22,12 +22,12 @@ NAMES = ("cat", "apple", "bus", "key", "book", "fish")
 INITIAL, OTHER = "a photo of a <CLASS>.", "a <CLASS>."
 
 
-def made_up(clip: Clip, counts: list[int], seed: int, towards: float = 1.1) -> EncodedPictures:
+def made_up(clip: Clip, counts: list[int], seed: int) -> EncodedPictures:
     """Pictures near the texts of their classes, all of them moved towards the first class."""
     rng = np.random.default_rng(seed)
     texts = clip.encode_texts([f"a photo of a {name}." for name in NAMES])
     labels = np.repeat(np.arange(len(NAMES)), counts)
-    rows = texts[labels] + towards * texts[0] + 0.06 * rng.standard_normal((len(labels), texts.shape[1]))
+    rows = texts[labels] + 1.1 * texts[0] + 0.06 * rng.standard_normal((len(labels), texts.shape[1]))
     return EncodedPictures((rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32), labels)
 
 

@@ -18,19 +18,17 @@ FIFTY = Interval(0.353, 0.647)
 INITIAL = scored("a photo of a <CLASS>.", 0.25, 1.5, 40, -1, "initial")
 
 
-def ledger(usd: float | None = 0.0123) -> Ledger:
-    return Ledger(roles={"optimizer": Usage("model", 3, 0, 1000, 234, usd, 1.0)})
+def ledger() -> Ledger:
+    return Ledger(roles={"optimizer": Usage("model", 3, 0, 1000, 234, 0.0123, 1.0)})
 
 
-def searched(
-    template: str, *, terminal: bool, quiet: bool = False, width: int = 200, spent: Ledger | None = None
-) -> str:
+def searched(template: str, *, terminal: bool, quiet: bool = False) -> str:
     file = io.StringIO()
-    console = Console(file=file, force_terminal=terminal, width=width, highlight=False, color_system=None)
+    console = Console(file=file, force_terminal=terminal, width=200, highlight=False, color_system=None)
     ui = Ui(4, quiet=quiet, console=console)
     ui.say(f"searching with {template}")
     better = scored(template, 0.5, 1.0, 40, 0, "language model")
-    with ui.search(spent or ledger()):
+    with ui.search(ledger()):
         ui.step(Step(-1, (INITIAL,), (), INITIAL, Interval(0.15, 0.4)))
         ui.step(Step(0, (better,), (Rejection("x", "no slot"),), better, FIFTY))
         ui.step(Step(1, (), (Rejection("x", "no slot"),), better, FIFTY))

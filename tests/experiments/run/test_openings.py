@@ -23,17 +23,15 @@ def opening(
     pictures: Collection[str] = "ab",
     elsewhere: int = 0,
     names: str = "A",
-    found: str = "",
 ) -> Openings:
-    """Open pictures as a run does, or as it does when it is resumed; `found` are the names of a search for some."""
+    """Open pictures as a run does, or as it does when it is resumed."""
     with closing(Journal(folder)) as journal:
         if not journal.find("start"):
             begin(journal)
         hits = {"initial": "01", template: "11"}
         if not journal.find("test", template=template, hits=hits):
             journal.append("test", template=template, hits=hits)
-        this, called = opening_of(template, hits), (names, found or names)
-        return count(this, {*pictures}, called, elsewhere, journal)
+        return count(opening_of(template, hits), {*pictures}, (names, names), elsewhere, journal)
 
 
 def test_a_resumed_run_that_opens_with_another_template_opens_again(tmp_path: Path) -> None:

@@ -18,8 +18,9 @@ from support.report_files import change_json
 RECORDED = Path(__file__).parents[2] / "recorded" / "api-paper-base-to-new"
 
 
-def score(hits: list[int] | list[float], template: str = "a <CLASS>", loss: float = 0.1234567891) -> Score:
+def score(hits: list[int] | list[float], template: str = "a <CLASS>") -> Score:
     values = np.array(hits, dtype=bool if isinstance(hits[0], int) else float)
+    loss = 0.1234567891
     return Score(template, float(values.mean()), loss, values, np.full(len(hits), loss))
 
 
