@@ -48,7 +48,7 @@ class Cell:
     """A cell of a grid.
 
     Attributes:
-        protocol: one of `PROTOCOLS`.
+        protocol: one of `ProtocolName`.
         data: spec of the data set to learn from.
         method: a name in `METHODS`, or a class of the user's own.
         seed: decides which pictures are drawn, the language model's sampling, and whatever else is random in a method.

@@ -13,7 +13,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from ipo_prompts.experiments.compare.methods.base import (
     Absent,
@@ -36,7 +36,6 @@ from ipo_prompts.metrics.template import as_read
 from ipo_prompts.programs.record.score_keeper import units_of
 
 ProtocolName = Literal["base-to-new", "cross-dataset", "domain-generalization", "few-shot", "cross-clip"]
-PROTOCOLS: tuple[str, ...] = get_args(ProtocolName)
 CROSS_CLIP = "cross-clip"
 TO_DATA = ("cross-dataset", "domain-generalization")
 """The protocols whose targets are data sets."""
@@ -65,7 +64,7 @@ def test_sets(protocol: str, drawn: Sequence[TestSet], targets: Sequence[str], c
     """Return the test sets of a protocol.
 
     Args:
-        protocol: one of `PROTOCOLS`.
+        protocol: one of `ProtocolName`.
         drawn: the test sets of the data set that is learnt: `test`, or `base` and `new` in base-to-new.
         targets: the targets of the grid: data sets, or CLIPs for cross-clip.
         config: the settings that all methods share.

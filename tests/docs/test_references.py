@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from ipo_prompts.experiments.compare.cell import Result
 from ipo_prompts.experiments.compare.grid import GridConfig, Variant, shipped
 from ipo_prompts.experiments.compare.methods import METHODS
-from ipo_prompts.experiments.compare.protocols import PROTOCOLS
+from ipo_prompts.experiments.compare.protocols import ProtocolName
 from ipo_prompts.experiments.publishing import MADE_BY_SEARCHING, MADE_OF_FILES
 from ipo_prompts.experiments.report.analysis import Analysis
 from ipo_prompts.experiments.run.files import Content
@@ -46,7 +47,7 @@ def test_all_names_of_grids_are_there() -> None:
     assert all(f"`{key}`" in section("grids.md", "Keys") for key in Variant.model_fields)
     assert named("grids.md", "Shipped grids") == set(shipped())
     assert named("grids.md", "Methods") == set(METHODS)
-    assert named("grids.md", "Protocols") == set(PROTOCOLS)
+    assert named("grids.md", "Protocols") == set(get_args(ProtocolName))
 
 
 def test_all_keys_of_files_are_there() -> None:

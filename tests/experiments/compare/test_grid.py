@@ -6,7 +6,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import yaml
@@ -16,7 +16,7 @@ from ipo_prompts.experiments.compare.documents import outcomes_of, table_of
 from ipo_prompts.experiments.compare.executors import Failure
 from ipo_prompts.experiments.compare.grid import GridCell, entries, load_grid, shipped
 from ipo_prompts.experiments.compare.methods import METHODS
-from ipo_prompts.experiments.compare.protocols import PROTOCOLS, TO_DATA
+from ipo_prompts.experiments.compare.protocols import TO_DATA, ProtocolName
 from ipo_prompts.experiments.compare.runner import check_grid
 from ipo_prompts.experiments.data.benchmarks import REGISTRY
 from ipo_prompts.experiments.data.sources import SOURCES
@@ -65,7 +65,7 @@ def bad(small: Callable[..., str], capfd: pytest.CaptureFixture[str]) -> Callabl
 @pytest.mark.parametrize("name", shipped())
 def test_a_shipped_grid_holds_known_names_and_valid_settings(name: str) -> None:
     grid = load_grid(name)
-    assert grid.protocol in PROTOCOLS
+    assert grid.protocol in get_args(ProtocolName)
     for spec in (*grid.data, *(grid.targets if grid.protocol in TO_DATA else ())):
         assert spec.partition(":")[0] in {**REGISTRY, **SOURCES}
     found = entries(grid, Path("out"))
