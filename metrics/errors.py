@@ -81,6 +81,8 @@ def input_error(error: ValidationError, where: str, prefix: str = "") -> InputEr
     It raises the same error as `first_error`.
     """
     key, said = first_error(error, "configuration")
+    if not error.errors()[0]["loc"]:  # all settings at once
+        return InputError(f"{prefix}{where} is wrong: {said}.")
     given = repr(error.errors()[0]["input"])
     shown = given if len(given) <= 200 else f"{given[:200]} …"
     return InputError(f"{prefix}{key} in {where} is wrong: {said} (given: {shown}).")

@@ -26,6 +26,7 @@ from ipo_prompts.experiments.run.files import Content
 from ipo_prompts.experiments.run.reading import allow_typed, read_settings, read_words
 from ipo_prompts.metrics.errors import InputError, did_you_mean, input_error
 from ipo_prompts.metrics.files import read_bytes
+from ipo_prompts.metrics.registry import is_own
 from ipo_prompts.programs.record.trust import SEAL, own_settings, refuse_foreign, seal
 
 CONFIGS = files("ipo_prompts.experiments.compare") / "configs"
@@ -114,6 +115,9 @@ class GridConfig(Content):
     @model_validator(mode="after")
     def _has_reference(self) -> GridConfig:
         labels = [variant.label for variant in self.methods]
+        for variant in self.methods:
+            if not is_own(variant.method) and variant.method not in METHODS:
+                raise ValueError(f"there is no method {variant.method!r}{did_you_mean(variant.method, METHODS)}")
         if self.reference not in labels:
             raise ValueError(
                 f"the reference {self.reference!r} is no row{did_you_mean(self.reference, labels)}; add it to the "

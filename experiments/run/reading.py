@@ -19,7 +19,7 @@ from ipo_prompts.experiments.run.config import ASK_NO_MODEL, CHOSEN, FREE_KEYS, 
 from ipo_prompts.experiments.run.files import holds_run
 from ipo_prompts.experiments.tasks import REWARDS
 from ipo_prompts.metrics import files
-from ipo_prompts.metrics.errors import InputError, input_error, nearest
+from ipo_prompts.metrics.errors import InputError, did_you_mean, input_error, nearest
 from ipo_prompts.programs.record.journal import FILE_NAME as JOURNAL
 from ipo_prompts.programs.record.journal import last, read
 from ipo_prompts.programs.record.trust import (
@@ -186,8 +186,8 @@ def build(values: dict[str, Any], where: str, *, whole: bool = False) -> RunConf
         )
     for key in values:
         if key not in RunConfig.model_fields:
-            near = nearest(key, RunConfig.model_fields, cutoff=0.0)[0]
-            raise InputError(f"unknown key {key!r} in {where}; did you mean {near!r}?")
+            hint = did_you_mean(key, RunConfig.model_fields)
+            raise InputError(f"unknown key {key!r} in {where}{hint}; `ipo optimize --help` lists the settings.")
     if not whole:
         if (name := values.get("preset", "default")) in ("paper", "code"):
             values = overlaid({**preset(name), "describer_question": name}, values)
@@ -288,9 +288,10 @@ def read_words(words: Sequence[str], flags: Container[str] = ()) -> dict[str, An
     for word in words:
         key, equals, text = word.removeprefix("--").partition("=")
         if word.startswith("--") and not equals:
-            near = nearest(key.replace("-", "_"), RunConfig.model_fields, cutoff=0.0)[0]
-            meant = f"--{near.replace('_', '-')}" if near in flags else f"{near}=VALUE"
-            raise InputError(f"there is no flag {word!r}; did you mean {meant}, or a flag of `ipo optimize --help`?")
+            meant = ""
+            for near in nearest(key.replace("-", "_"), RunConfig.model_fields):
+                meant = f" (did you mean {'--' + near.replace('_', '-') if near in flags else near + '=VALUE'}?)"
+            raise InputError(f"there is no flag {word!r}{meant}; see `ipo optimize --help`.")
         if not equals or not key:
             if Path(word).is_dir():
                 raise InputError(f"{word!r} is a folder; did you mean folder:{word}?")

@@ -105,7 +105,7 @@ def test_it_resumes(server: OpenAIServer, capfd: pytest.CaptureFixture[str]) -> 
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"stepz": 3}, "unknown key 'stepz' in the call of ipo.optimize; did you mean 'steps'?"),
+        ({"stepz": 3}, "unknown key 'stepz' in the call of ipo.optimize (did you mean steps?)"),
         ({"steps": 0}, "steps in the call of ipo.optimize is wrong: input should be greater than or equal to 1"),
         ({"lm": object()}, "lm in the call of ipo.optimize is wrong: input should be a valid string"),
         ({"strategy": {"name": "histry"}}, "no strategy 'histry' (did you mean history"),

@@ -144,7 +144,7 @@ def test_a_price_needs_neither_data_nor_key(capfd: pytest.CaptureFixture[str], m
         ("targets: [embedded:b]", "few-shot and base-to-new test on the data set that is learnt"),
         ("seeds: 0", "seeds in small.yaml is wrong: list should have at least 1 item"),
         ("published: history", "no ablation of 'history' was published (did you mean history_size?)"),
-        ("settings: {shot: 1}", "unknown key 'shot' in the settings of the grid; did you mean 'shots'?"),
+        ("settings: {shot: 1}", "unknown key 'shot' in the settings of the grid (did you mean shots?)"),
         ("settings: {seed: 1}", "seed is set by the cell and its method"),
         ("settings: {budget_usd: 1}", "budget_usd would give methods different budgets"),
         ("settings: {clip: ViT-B-33/openai}", "no CLIP named 'ViT-B-33'; did you mean ViT-B-32"),
