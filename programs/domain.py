@@ -61,10 +61,11 @@ FORMS: dict[WordKind, str] = {
 
 def find_domain(job: Job, lm: dspy.LM | None) -> tuple[DomainWord, ...]:
     """Find the domain words of a job. `lm` is its language model, which records its questions; None asks nothing."""
-    names = job.reward.class_names
+    names, labels = job.reward.class_names, job.units.labels
     seen: tuple[DomainWord, ...] = ()
     if isinstance(job.reward, ClipReward) and isinstance(job.units, EncodedPictures):
-        seen = from_clip(job.reward.clip, job.units.features, job.units.labels.tolist(), names)
+        truth = None if labels is None else labels.tolist()  # a reward of the user's own may have units without
+        seen = from_clip(job.reward.clip, job.units.features, truth, names)
     small = job.lm is not None and job.lm.small
     asked = ask_for_domain(lm, job.task, names, job.settings.seed, small) if lm else ()
     return domain_of(names, (*job.called, job.task), seen, asked)
@@ -284,14 +285,14 @@ def _share(lifted: Sequence[dict[int, float]], numbers: Collection[int]) -> floa
 
 
 def from_clip(
-    clip: Clip, features: Floats, labels: Sequence[int], class_names: Sequence[str]
+    clip: Clip, features: Floats, labels: Sequence[int] | None, class_names: Sequence[str]
 ) -> tuple[DomainWord, ...]:
     """Return the words of the list that stand out to the CLIP, the strongest first; see `Interrogator`.
 
     Args:
         clip: the CLIP that encodes pictures and prompts.
         features: the features of n pictures, float32 (n, D), unit rows.
-        labels: for each picture, the index of its class in `class_names`.
+        labels: for each picture, the index of its class in `class_names`; None compares all pictures without a class.
         class_names: the names of the classes.
     """
     from ipo_prompts.programs.describers.interrogator import NOTHING, Interrogator

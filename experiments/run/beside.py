@@ -93,7 +93,7 @@ def baselines(prepared: Prepared, parts: Mapping[AnyPart, Compared]) -> Baseline
     if len(weighted := [(template, 1.0) for template in imagenet_templates()]) * len(test.class_names) <= MOST_TEXTS:
         ensemble = scored("ensemble", class_embeddings(prepared.clip, weighted, test.class_names))
     guessing = guessed(reward, pictures)
-    labelled = sum(map(len, shown)) / len(test.class_names)
+    labelled = sum(len(units.labels) for units in shown if units.labels is not None) / len(test.class_names)
     best = max(test.initial.value, test.optimised.value)
     weak = lead = None
     if scores_accuracy(reward):
