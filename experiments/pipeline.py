@@ -95,7 +95,7 @@ def _searched_and_tested(prepared: Prepared, journal: Journal, tracker: Any, ui:
     ui.passing(f"opening the sealed test {prepared.plan.task.unit}")
     test = open_test(prepared, searched, journal, ui)
     ui.passing("measuring what each word does")
-    return publish(prepared, searched, test, journal, tracker, ui)
+    return publish(prepared, searched, test, journal, tracker)
 
 
 def _not_ours(config: RunConfig) -> str:

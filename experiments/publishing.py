@@ -77,7 +77,6 @@ def publish(
     test: SealedTest,
     journal: Journal,
     tracker: Tracker,
-    ui: Ui,
 ) -> RunResult:
     """Write all files of a run directory except the journal and the configuration; return the result.
 
@@ -87,7 +86,6 @@ def publish(
         test: the opened test of the run.
         journal: the journal of the run.
         tracker: logs the run in Weights & Biases, if that was asked for.
-        ui: shows the run.
 
     Raises:
         InputError: a picture cannot be read.

@@ -98,15 +98,6 @@ def in_wordnet(name: str) -> list[str]:
     return [word for word in dict.fromkeys(found) if word.casefold() != as_read(name)]
 
 
-def has_words(name: str) -> bool:
-    """Return whether WordNet has a name, or the words at the end or at the beginning of the name.
-
-    >>> [has_words(name) for name in ("Tabby_Cats", "BOOKS_v2", "Toyota 17", "xyzzy")]
-    [True, True, True, False]
-    """
-    return bool(known_forms(name))
-
-
 def known_forms(name: str) -> list[str]:
     """Return the forms of a name that WordNet has. The name may be written like the name of a folder.
 

@@ -81,12 +81,16 @@ def benchmark(
     ui = Ui(0, quiet=quiet)
     found = entries(config, folder)
     gone = [data for data in config.data if absent(data)]
-    if gone and dry_run:
-        ui.say(f"not on this machine, so their published sizes are assumed: {', '.join(gone)}")
+    checked = found
+    if dry_run:
+        if gone:
+            ui.say(f"not on this machine, so their published sizes are assumed: {', '.join(gone)}")
+        checked = [entry for entry in found if not any(map(absent, (entry.cell.data, *entry.cell.targets)))]
     elif gone and gone != config.data:
         ui.say(f"not on this machine, so left out: {', '.join(gone)}")
         found = [entry for entry in found if entry.cell.data not in gone]
-    check_grid([entry for entry in found if not (dry_run and any(map(absent, (entry.cell.data, *entry.cell.targets))))])
+        checked = found
+    check_grid(checked)
     if dry_run:
         from ipo_prompts.experiments.compare.forecasting import forecast, forecast_text
 

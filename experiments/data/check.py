@@ -123,18 +123,14 @@ def faults(pictures: Sequence[Picture]) -> list[str | None]:
     return [look.fault for look in in_threads(_look, pictures)]
 
 
-def transparency_note(pictures: Sequence[Picture], what: str) -> str | None:
-    """Return a note on how many of the first `_NOTED` pictures are transparent, and how they are read.
+def transparency_note(pictures: Sequence[Picture]) -> str | None:
+    """Return a note on how many of the first `_NOTED` search pictures are transparent, and how they are read.
 
-    Args:
-        pictures: the search pictures. Pictures that store no transparency are not decoded.
-        what: the word for the pictures in the note.
-
-    Returns:
-        The note; None if no picture is transparent, or all pictures are read as stored.
+    Pictures that store no transparency are not decoded. Return None if no picture is transparent, or all pictures are
+    read as stored.
     """
     viewed = [picture for picture in pictures[:_NOTED] if picture.background == AS_VIEWED]
-    return _note(sum(in_threads(_is_transparent, viewed)), len(viewed), what)
+    return _note(sum(in_threads(_is_transparent, viewed)), len(viewed), "search pictures")
 
 
 def _note(transparent: int, total: int, what: str) -> str | None:

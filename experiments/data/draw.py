@@ -83,8 +83,8 @@ class Draw:
         """Return one part as DSPy examples.
 
         Each example has `image`, `group`, `label`, the class name, and `class_index`, because two classes may share a
-        name (as in ImageNet). `group` has the number of the base
-        picture, not its name: the name is often a path, which must not get into prompts that hold examples.
+        name (as in ImageNet). `group` has the number of the base picture, not its name: the name is often a path, which
+        must not get into prompts that hold examples.
 
         Raises:
             InputError: there is no such part.

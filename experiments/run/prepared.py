@@ -111,7 +111,7 @@ def prepare(planned: Plan, ui: Ui, clip: Clip | None = None) -> Prepared:
     reward = planned.task.reward(clip, drawn.class_names, store, met_later)
     check_fractions(scale_of(reward), f"reward={config.reward['name']}")
     check_template(config.initial_template, (*drawn.class_names, *met_later), clip)
-    if note := transparency_note([item.picture for item in drawn.search], "search pictures"):
+    if note := transparency_note([item.picture for item in drawn.search]):
         ui.say(note)
     encode = partial(planned.task.encode, reward, seed=config.seed)
     with naming_unreadable(planned):

@@ -34,7 +34,7 @@ def gather_folder(rest: str) -> Gathered:
             `classes.yaml` cannot be read.
     """
     refuse_flat(rest)
-    root = _root(rest, "the class folders")
+    root = _root(rest)
     where = f"the folder {root}"
     stray: list[str] = []
     rows: list[SourceRow] = []
@@ -108,7 +108,7 @@ def refuse_flat(rest: str) -> None:
     Raises:
         InputError: it is such a folder, or it is missing or unreadable.
     """
-    root = _root(rest, "the class folders")
+    root = _root(rest)
     stray: list[str] = []
     if not _folders(root, root, stray) and any(Path(name).suffix.lower() in ENDINGS for name in stray):
         raise InputError(
@@ -117,14 +117,14 @@ def refuse_flat(rest: str) -> None:
         )
 
 
-def _root(rest: str, holds: str) -> Path:
+def _root(rest: str) -> Path:
     root = Path(rest).expanduser()
     try:
         problem = None if root.is_dir() else "is a file, not a folder" if root.exists() else "does not exist"
     except OSError as error:  # a folder above `root` cannot be entered
         _refuse(error)
     if problem:
-        raise InputError(f"the folder {root} {problem}{_meant(root)}; give the folder that holds {holds}.")
+        raise InputError(f"the folder {root} {problem}{_meant(root)}; give the folder that holds the class folders.")
     return root
 
 
