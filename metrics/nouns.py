@@ -21,6 +21,20 @@ from importlib.resources import files
 from itertools import accumulate
 from typing import NamedTuple
 
+_SUFFIXES = (
+    ("ies", "y"),
+    ("ves", "f"),
+    ("ves", "fe"),
+    ("ches", "ch"),
+    ("shes", "sh"),
+    ("ses", "s"),
+    ("xes", "x"),
+    ("zes", "z"),
+    ("men", "man"),
+    ("s", ""),
+)
+"""Pairs of the ending of a plural and the ending of its singular, as in WordNet's own rules."""
+
 
 class Word(NamedTuple):
     """A word of a set of synonyms.
@@ -103,6 +117,18 @@ def irregular() -> Mapping[str, tuple[str, ...]]:
     """Return irregular plural → its singulars."""
     rows = (line.split("\t") for line in _columns()[4].split("\n"))
     return {plural.replace("_", " "): tuple(one.replace("_", " ") for one in rest.split()) for plural, rest in rows}
+
+
+def singulars(name: str) -> list[str]:
+    """Return what may be singulars of a name in lower case; WordNet may lack them.
+
+    >>> singulars("wine glasses"), singulars("mice")
+    (['wine glass', 'wine glasse'], ['mouse'])
+    """
+    found = [name[: -len(end)] + begin for end, begin in _SUFFIXES if name.endswith(end) and len(name) > len(end) + 1]
+    first, _, last = name.rpartition(" ")
+    found += [f"{first} {one}".strip() for one in irregular().get(last, ())]
+    return list(dict.fromkeys(found))
 
 
 @cache

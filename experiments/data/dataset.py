@@ -17,7 +17,7 @@ import math
 import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import PurePath
 from typing import Any, Literal, TypeVar
@@ -99,6 +99,7 @@ class DataSet:
             "different: " and the reason why the parts are not the benchmark's published split.
         unnamed: the classes whose only name is a code, such as `class_3`; a search refuses them (wordnet.py).
         renamed_from: the source's names of the classes, in label order; empty unless the classes were renamed.
+        typed: label → the name in answers, for the classes whose names in prompts were read from labels (names.py).
     """
 
     name: str
@@ -113,10 +114,16 @@ class DataSet:
     split: str = OWN
     unnamed: tuple[str, ...] = ()
     renamed_from: tuple[str, ...] = ()
+    typed: Mapping[int, str] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         parts = ", ".join(f"{len(getattr(self, part))} {part}" for part in PARTS)
         return one_line(f"DataSet({self.name!r}, {len(self.class_names)} classes, pictures: {parts})")
+
+    @property
+    def answers(self) -> tuple[str, ...]:
+        """The class names in answers, in label order: as they were typed, but with codes read."""
+        return tuple(self.typed.get(label, name) for label, name in enumerate(self.class_names))
 
     def part(self, part: Part) -> tuple[Item, ...]:
         """Return the items of one part."""
@@ -237,6 +244,7 @@ def without(data: DataSet, excluded: Sequence[str]) -> DataSet:
         test=of(data.test),
         unnamed=tuple(name for name in data.unnamed if name in names),
         renamed_from=tuple(own[label] for label in kept) if data.renamed_from else (),
+        typed={place[label]: name for label, name in data.typed.items() if label in place},
     )
 
 

@@ -19,6 +19,7 @@ from ipo_prompts.experiments.data.dataset import (
     with_names,
     without,
 )
+from ipo_prompts.experiments.data.names import read_labels
 from ipo_prompts.experiments.data.sources import FORMS, SOURCES, folder
 from ipo_prompts.experiments.data.wordnet import read_codes
 from ipo_prompts.metrics.decoding import AS_VIEWED, Background
@@ -28,6 +29,7 @@ from ipo_prompts.metrics.template import tidy
 
 GIVE_JSON = 'write {"sofa": ["sofa", "couch"]}'
 TABLES = ("table", "csv", "parquet", "hf")
+LABELLED = ("folder", *TABLES)
 WORDNET = "the table of WordNet's numbers"
 
 
@@ -40,6 +42,7 @@ def load_data(
     class_names: Mapping[Any, Any] | str | None = None,
     exclude: Sequence[str] = (),
     whole: bool = True,
+    clean: bool = False,
 ) -> DataSet:
     """Load a data set. Pictures are only listed, not opened.
 
@@ -58,6 +61,8 @@ def load_data(
             classes stay in their parts.
         whole: whether missing files and classes without pictures are errors here. If not, a missing file raises an
             error when it is read, and a class without pictures stays in the data set.
+        clean: whether labels of folders, tables and `hf:` data are read as captions write names; see names.py. Names
+            in `class_names` and `classes.yaml` are not.
 
     Raises:
         InputError: the spec is unknown, or something is wrong with the source; the message says what in one sentence.
@@ -84,6 +89,8 @@ def load_data(
     _check_files(gathered, whole, check_command(spec, exclude))
     data = assemble(gathered, seed, task).on(background)
     data = _called(data, names or gathered.names or {}, "class_names" if names else gathered.where)
+    if clean and kind in LABELLED:
+        data = read_labels(data, _not_typed(data, names or gathered.names or {}))
     data = without(data, exclude) if exclude else data
     if whole and (empty := empty_classes(data)):
         raise lacking(data, empty, gathered.where, "pictures", "some")
@@ -160,6 +167,14 @@ def _called(data: DataSet, names: Mapping[Any, Any], where: str) -> DataSet:
     if known or names:
         data = with_names(data, {**known, **names}, " and ".join(reversed(said)))
     return replace(data, unnamed=unnamed)
+
+
+def _not_typed(data: DataSet, names: Mapping[Any, Any]) -> set[int]:
+    """Return the labels of the classes whose names are the user's or WordNet's, or a code."""
+    own = data.renamed_from or data.class_names
+    given = {tidy(name) for name in names if isinstance(name, str)}
+    renamed = (label for label, name in enumerate(own) if name in given or name != data.class_names[label])
+    return {*renamed, *(label for label, name in enumerate(own) if name in data.unnamed)}
 
 
 def names_data(word: str) -> bool:

@@ -1,0 +1,70 @@
+"""How many real folder names are read as captions write them: 100 names of public data sets.
+
+The right names were written by hand before the rule. A content word is lost if a word of the right name stands in the
+name of the folder, but neither this word nor its singular in the name that was read.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+from ipo_prompts.experiments.data.dataset import DataSet
+from ipo_prompts.experiments.data.names import read_names
+from ipo_prompts.experiments.data.wordnet import read_codes
+from ipo_prompts.metrics.nouns import singulars
+from ipo_prompts.metrics.template import as_read
+
+TABLE = Path(__file__).parent / "lab" / "folder-names.csv"
+
+
+class Read(NamedTuple):
+    """A folder, the names of some folders beside it, its name as it was read, and its right name."""
+
+    folder: str
+    beside: list[str]
+    found: str
+    right: str
+
+    @property
+    def equal(self) -> bool:
+        """Whether a CLIP reads both names the same."""
+        return as_read(self.found) == as_read(self.right)
+
+    @property
+    def lost(self) -> set[str]:
+        """The words of the right name that were in the folder's name and are not in the name that was read."""
+        typed, found, right = (_words(name) for name in (self.folder, self.found, self.right))
+        return {word for word in right & typed if not found & {word, *singulars(word)}}
+
+
+def _words(name: str) -> set[str]:
+    return {*re.findall(r"[^\W\d_]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).casefold())}
+
+
+def read_all() -> list[Read]:
+    """Read all names of the table."""
+    found = []
+    with TABLE.open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            typed, beside = row["folder"], row["siblings"].split(";")
+            data = DataSet("folders", (typed, *beside), "", train=(), val=(), test=(), variants=False)
+            codes, _ = read_codes(data, ())
+            name = codes.get(typed) or read_names(data.class_names)[0][0]
+            found.append(Read(typed, beside, name, row["right"]))
+    return found
+
+
+def main() -> None:
+    """Print the counts, and the names that are read otherwise, as one JSON line."""
+    every = read_all()
+    others = {one.folder: [one.found, one.right] for one in every if not one.equal}
+    lost = sorted(word for one in every for word in one.lost)
+    print(json.dumps({"names": len(every), "equal": len(every) - len(others), "lost": lost, "others": others}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,92 @@
+"""Names of folders and labels are read as captions write names; names that somebody wrote for prompts are not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ipo_prompts.experiments.data import load_data
+from ipo_prompts.experiments.data.names import names_in_words, read_names
+from ipo_prompts.metrics.template import as_read
+
+READ = {
+    "FRUITS": "fruit",
+    "flowers (all)": "flower",
+    "Birds_2019": "bird",
+    "BOOKS_v2": "book",
+    "PLANTS_03": "plant",
+    "Coins_final": "coin",
+    "my dogs": "dog",
+    "hats": "hat",
+    "mice": "mouse",
+    "leaves": "leaf",
+    "alarm clocks": "alarm clock",
+    "Dads tools": "Dads tool",
+    "BlackBear": "black bear",
+    "bugs-and-insects": "bugs and insects",
+    "teddy-bear": "teddy bear",
+    "crane (bird)": "crane bird",
+    "stop sign (30)": "stop sign",
+    "siamese_cat": "Siamese cat",
+    "no_entry": "no entry",
+    "Cafe\u0301": "Café",
+}
+STAY = [
+    *("glasses", "scissors", "species", "jeans", "headphones", "noodles", "people", "bus", "forget-me-not"),
+    *("Boeing 737-200", "iPhone 12", "A320", "speed limit 50", "2012 BMW M3", "MP3 player", "house-2", "AK-47"),
+    *("iPhone", "McDonalds", "SUV", "US", "BMW", "moon", "dress shirt", "cats & dogs", "St. Bernard", "背景"),
+]
+
+
+@pytest.mark.parametrize(("typed", "read"), [*READ.items(), *((name, name) for name in STAY)])
+def test_a_name_is_read_as_captions_write_it(typed: str, read: str) -> None:
+    assert read_names([typed, "zebra"])[0] == [read, "zebra"]
+
+
+def test_reading_twice_changes_nothing() -> None:
+    once = read_names([*READ, *STAY])[0]
+    assert read_names(once)[0] == once
+
+
+@pytest.mark.parametrize(
+    ("typed", "read"),
+    [
+        (["001.Black_Bear", "002.Wolves"], ["black bear", "wolf"]),
+        (["10_apples", "wolves"], ["10 apple", "wolf"]),  # no number in front of every name
+        (["bat (animal)", "bat (sports)"], ["bat animal", "bat sport"]),
+        (["cat", "cats", "dogs"], ["cat", "cats", "dog"]),
+        (["DOG", "my dogs"], ["DOG", "my dogs"]),
+        (["hot_dog", "hot-dog"], ["hot_dog", "hot-dog"]),
+    ],
+)
+def test_names_are_read_together_and_stay_apart(typed: list[str], read: list[str]) -> None:
+    found, apart = read_names(typed)
+    assert found == read and len({*map(as_read, found)}) == len(typed)
+    assert all(name in typed for name in apart)
+
+
+def test_no_name_becomes_one_that_another_class_has() -> None:
+    assert read_names(["dogs"], ["dog"])[0] == ["dogs"]
+
+
+def test_a_data_set_has_the_names_in_prompts_and_the_typed_names(folder) -> None:
+    root = folder({"Birds_2019": 3, "hats": 3, "n02084071": 3, "veg": 3})
+    data = load_data(f"folder:{root}", clean=True)
+    assert data.class_names == ("bird", "hat", "dog", "veg")
+    assert data.answers == ("Birds_2019", "hats", "dog", "veg")
+    assert data.renamed_from == ("Birds_2019", "hats", "n02084071", "veg")
+    assert "hats" not in data.task and "hat" in data.task
+    assert names_in_words(data) == "names: Birds_2019 → bird, hats → hat (2 of 4)"
+    less = load_data(f"folder:{root}", clean=True, exclude=["hats"])
+    assert less.answers == ("Birds_2019", "dog", "veg") and [*less.typed] == [0, 2]
+    plain = load_data(f"folder:{root}")
+    assert plain.class_names == plain.answers == ("Birds_2019", "hats", "dog", "veg") and not plain.typed
+
+
+def test_names_that_somebody_wrote_are_not_read(folder, tmp_path: Path) -> None:
+    root = folder({"Birds_2019": 3, "hats": 3, "tools": 3})
+    (root / "classes.yaml").write_text("hats: straw hats\n")
+    data = load_data(f"folder:{root}", clean=True)
+    assert data.class_names == ("bird", "straw hats", "tool") and [*data.typed] == [0, 2]
+    assert not load_data("embedded", clean=True).typed
