@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +93,9 @@ def publish(
     """
     folder = journal.path.parent
     program = TemplateClassifier(prepared.clip, searched.reward.class_names, searched.result.choice.template)
+    answers = prepared.plan.data.answers[: len(program.class_names)]
+    if answers != program.class_names:
+        program.state = replace(program.state, labels=answers)
     program.background = prepared.plan.drawn.search[0].picture.background
     write_json(folder / ANALYSIS, analyse(test.parts, searched.reward, prepared.plan.reward_names))
     write_names(folder, prepared.plan.data, searched.named)

@@ -1,7 +1,8 @@
 """Candidates for class names: from WordNet, from a language model, or written by the user.
 
-WordNet gives the singular of a name and the synonyms of its four most usual meanings. It also gives two words for each
-hypernym (a more general meaning, such as "feline" for "cat"). If WordNet lacks a name, its last words and its first
+WordNet gives the singular of a name and the synonyms of its four most usual meanings, but no persons and no parts of
+the body. It also gives the name with the word for its kind ("crane bird"), and two words for each hypernym (a more
+general meaning, such as "feline" for "cat"). If WordNet lacks a name, its last words and its first
 words are looked up. Candidates are guesses: the pictures decide which candidate is right.
 """
 
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from ipo_prompts.metrics.clock import BudgetReached
 from ipo_prompts.metrics.errors import InputError, did_you_mean
-from ipo_prompts.metrics.nouns import irregular, meanings, synsets
+from ipo_prompts.metrics.nouns import all_above, meanings, singulars, synsets
 from ipo_prompts.metrics.template import SLOT, as_read, every_name, names_of, tidy
 from ipo_prompts.programs.strategies.base import Forecast
 
@@ -33,20 +34,9 @@ BATCH = 20
 """The number of classes in one question to a language model."""
 ASKED = 5
 """The most names of one class that are taken from a language model's answer."""
+NO_THINGS = {7846, 5220461}
+"""WordNet's numbers of a person and of a part of the body."""
 _LINE = re.compile(r"^\W*(?P<name>.+?)\s*[:=→–]\s*(?P<names>.+)$")
-_SUFFIXES = (
-    ("ies", "y"),
-    ("ves", "f"),
-    ("ves", "fe"),
-    ("ches", "ch"),
-    ("shes", "sh"),
-    ("ses", "s"),
-    ("xes", "x"),
-    ("zes", "z"),
-    ("men", "man"),
-    ("s", ""),
-)
-"""Pairs of the ending of a plural and the ending of its singular, as in WordNet's own rules."""
 
 
 def candidates_of(class_names: Sequence[str], more: Sequence[Sequence[str]] = ()) -> list[list[str]]:
@@ -84,18 +74,37 @@ def usable_name(name: str) -> bool:
 
 
 def in_wordnet(name: str) -> list[str]:
-    """Return the words that WordNet has for a name: the singular, synonyms and hypernyms.
+    """Return the words that WordNet has for a name: the singular, synonyms, the name with its kind, and hypernyms.
+
+    Meanings that are persons or parts of the body are left out, unless the most usual meaning is one.
 
     >>> in_wordnet("Tabby_Cats"), in_wordnet("xyzzy")
     (['tabby cat', 'tabby', 'domestic cat', 'house cat'], [])
+    >>> "crane bird" in in_wordnet("crane"), "writer" in in_wordnet("crane")
+    (True, False)
     """
     forms = known_forms(name)
-    meanings = [number for form in forms for number in senses(form)[:SENSES]]
-    found = [*forms, *(word.text for number in meanings for word in synsets()[number].words)]
-    for number in meanings:
+    meant = [(form, number) for form in forms for number in things(form)]
+    found = [*forms, *(word.text for _, number in meant for word in synsets()[number].words)]
+    found += [one for form, number in meant for one in _with_kind(form, number)]
+    for _, number in meant:
         for above in synsets()[number].hypernyms:
             found += [word.text for word in synsets()[above].words[:ABOVE]]
     return [word for word in dict.fromkeys(found) if word.casefold() != as_read(name)]
+
+
+def _with_kind(form: str, number: int) -> list[str]:
+    """Return a word with the last word of the next hypernym that it does not end with: `crane bird`."""
+    kinds = (synsets()[above].words[0].text.split()[-1] for above in synsets()[number].hypernyms[:1])
+    return [f"{form} {kind}" for kind in kinds if kind.casefold() not in form.casefold().split()]
+
+
+def things(form: str) -> list[int]:
+    """Return the most usual meanings of a word, without persons and parts of the body unless the first is one."""
+    found = senses(form)
+    if found and not NO_THINGS & set(all_above(found[0])):
+        found = [number for number in found if not NO_THINGS & set(all_above(number))]
+    return found[:SENSES]
 
 
 def known_forms(name: str) -> list[str]:
@@ -117,11 +126,12 @@ def known_forms(name: str) -> list[str]:
 
 def forms_of(name: str) -> list[str]:
     """Return the forms of a name that WordNet has: the name itself and its singulars."""
-    ruled = [name[: -len(end)] + begin for end, begin in _SUFFIXES if name.endswith(end) and len(name) > len(end) + 1]
-    first, _, last = name.rpartition(" ")
-    ruled += [f"{first} {one}".strip() for one in irregular().get(last, ())]
-    known = [form for form in ruled if (of := senses(form)) and any(w.text == form for w in synsets()[of[0]].words)]
-    return list(dict.fromkeys([*([name] if senses(name) else ()), *known]))
+    found = [name] if senses(name) else []
+    for form in singulars(name):
+        usual = senses(form)[:1]
+        if any(word.text == form for number in usual for word in synsets()[number].words):
+            found.append(form)
+    return list(dict.fromkeys(found))
 
 
 @cache
@@ -199,18 +209,21 @@ def ask_for_names(
 def forecast_names(class_names: Sequence[str], task: str, reply_tokens: int) -> Forecast:
     """Return an upper bound of the calls and tokens that a question for names takes.
 
-    One token is counted for each byte, and all classes are counted in each call.
+    One token is counted for each byte. A question holds its own `BATCH` classes; any class may be the mistaken one.
     """
     from ipo_prompts.programs.lm.replies import BoundedChatAdapter
     from ipo_prompts.signatures.propose import ProposeNames
 
     names = [str(name) for name in class_names]
-    calls = -(-len(names) // BATCH)
-    longest = "x" * max(map(len, names))
-    confusions = [f"{name} is taken for {longest} (99 of 99)" for name in names]
-    inputs = {"task": task, "classes": names, "confusions": confusions}
-    told = sum(len(str(one["content"]).encode()) for one in BoundedChatAdapter().format(ProposeNames, [], inputs))
-    return Forecast(calls, calls * told, calls * reply_tokens)
+    batches = [names[start : start + BATCH] for start in range(0, len(names), BATCH)]
+    longest = max(names, key=lambda name: len(name.encode()))
+    told = 0
+    for batch in batches:
+        confusions = [f"{name} is taken for {longest} (99 of 99)" for name in batch]
+        inputs = {"task": task, "classes": batch, "confusions": confusions}
+        question = BoundedChatAdapter().format(ProposeNames, [], inputs)
+        told += sum(len(str(one["content"]).encode()) for one in question)
+    return Forecast(len(batches), told, len(batches) * reply_tokens)
 
 
 def read_candidates(lines: Any, label_of: Mapping[str, int]) -> dict[int, list[str]]:

@@ -6,7 +6,7 @@ them can do the same, and the same job leaves the same journal.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
@@ -49,6 +49,7 @@ class Job:
         temperature, max_tokens: the parameters of questions to `lm`, unless `lm` has its own.
         describing: how the pictures are described; None if they are not.
         room: the most tokens of all descriptions in a question; None for no bound.
+        typed, kept: see `search_names`.
         called: what the user calls the data: a folder, a table, a data set. Domain words are read from it.
         replies: recorded replies of another run, which are used in place of replies of language models.
         replay: whether a question without a recorded reply is refused. If not, a language model answers it.
@@ -65,6 +66,8 @@ class Job:
     task: str = "pictures to be classified"
     describing: Describing | None = None
     room: Room | None = None
+    typed: Mapping[int, str] | None = None
+    kept: Collection[int] = ()
     called: Sequence[str] = ()
     replies: Sequence[Event] = ()
     replay: bool = False
@@ -100,7 +103,7 @@ def check_naming(settings: SearchSettings, reward: Reward, class_names: Sequence
     if settings.names == "search":
         check_names(settings, reward, class_names)
     elif settings.name_candidates:
-        raise InputError("name_candidates are tried only with names=search, not with names=given; set names=search.")
+        raise InputError("name_candidates are tried only with names=search, not with names=as-is; set names=search.")
 
 
 def run(
@@ -191,7 +194,9 @@ def _named(
     asked = None if job.lm is None or job.lm.small else lm  # a small language model repeats what it is given
     templates = [found.result.choice.template]
     with showing(found.ledger):
-        named = search_names(job.settings, job.reward, templates, parts, record, lm=asked, task=job.task)
+        named = search_names(
+            job.settings, job.reward, templates, parts, record, asked, job.task, typed=job.typed, kept=job.kept
+        )
     if (reached := found.ledger.reached) and not found.result.stopped:  # a resumed run asks for the remaining names
         found = replace(found, result=replace(found.result, reached=reached))
     return replace(found, reward=named.reward, named=named)

@@ -92,7 +92,7 @@ def read_about(words: Sequence[str] | None, command: str, *also: str) -> RunConf
     """
     from ipo_prompts.experiments.run.reading import load_config, read_words
 
-    known = (*ABOUT, *also)
+    known = (*ABOUT, "names", *also)
     if other := {key for key in read_words(words or []) if key not in known and key.partition(".")[0] not in also}:
         raise InputError(f"{command} takes {'=, '.join(known)}= besides the data, not {min(other)}=.")
     return load_config(None, words or [], to_run=True)
@@ -100,7 +100,7 @@ def read_about(words: Sequence[str] | None, command: str, *also: str) -> RunConf
 
 def about_data(config: RunConfig) -> dict[str, Any]:
     """Return those settings of a configuration that describe data, as keyword arguments of `load_data`."""
-    return {key: getattr(config, key) for key in ABOUT}
+    return {key: getattr(config, key) for key in ABOUT} | {"clean": config.names != "as-is"}
 
 
 def look_first(

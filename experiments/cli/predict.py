@@ -63,7 +63,7 @@ def predict(
     if template is not None:
         classifier.set_templates(template)
     _tell_how_sure(program, classifier)
-    rows = _Rows(format_, classifier.class_names, min(top, len(classifier.class_names)))
+    rows = _Rows(format_, classifier.labels, min(top, len(classifier.class_names)))
     for path in bare:
         fail(f"there are no pictures in {path}.", 1)
     failed = len(bare)

@@ -60,6 +60,7 @@ def evaluate_templates(
     """Score templates on a data set, and compare each with the first."""
     look_first(what="the file of templates", files=[templates_file] if templates_file else [])
     from ipo_prompts.experiments.data import load_data
+    from ipo_prompts.experiments.data.names import names_in_words
     from ipo_prompts.experiments.data.sources import own
     from ipo_prompts.metrics.clip import check_name, load_clip
     from ipo_prompts.metrics.template import check_slot, check_template, read_templates
@@ -92,6 +93,8 @@ def evaluate_templates(
     for one in wanted:
         check_template(one, drawn.class_names, encoder)
     ui = Ui(0, quiet=as_json)
+    if note := names_in_words(drawn):
+        ui.say(note)
     about = {"data": drawn.name, "part": part, "clip": encoder.name, "fingerprint": encoder.fingerprint}
     reward = task.reward(encoder, drawn.class_names, FeatureStore(encoder))
     check_fractions(scale_of(reward), f"reward={config.reward['name']}")

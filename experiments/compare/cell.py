@@ -272,7 +272,7 @@ def shared_config(cell: Cell) -> RunConfig:
             raise InputError(f"{key} would give methods different budgets; set steps and candidates_per_step instead.")
     classes = "base-to-new" if cell.protocol == "base-to-new" else "all"
     own = {"data": cell.data, "classes": classes, "seed": cell.seed}
-    return build({**settings, **own}, "the settings of the grid")
+    return build({"names": "as-is", **settings, **own}, "the settings of the grid")
 
 
 def run_config(cell: Cell) -> RunConfig | None:

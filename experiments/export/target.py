@@ -184,7 +184,7 @@ class Reference:
         probabilities = self.probabilities
         wrong = np.flatnonzero(probabilities[np.arange(len(theirs)), theirs] < probabilities.max(axis=1) - TIE)
         if len(wrong):
-            name, label = self.pictures[wrong[0]].name, self.program.class_names[theirs[wrong[0]]]
+            name, label = self.pictures[wrong[0]].name, self.program.labels[theirs[wrong[0]]]
             raise Differs(
                 f"after loading, {len(wrong)} of {len(theirs)} pictures get another label, such as {label!r} for "
                 f"{name}."

@@ -100,7 +100,7 @@ def _optimizer(planned: Plan, backend: Backend) -> dict[str, Any]:
         asked = replace(asked, tokens_in=min(asked.tokens_in, most))
     about = planned.drawn.class_names, planned.data.task, config.max_tokens
     further = [forecast_domain(*about)] if room_for_words(planned.unasked) else []
-    if config.names == "search" and not backend.small:
+    if planned.search.names == "search" and not backend.small:
         further.append(forecast_names(*about))
     for more in further:
         tokens = asked.tokens_in + more.tokens_in, asked.tokens_out + more.tokens_out

@@ -132,6 +132,13 @@ class JobSettings(BaseModel):
 class RunConfig(SearchSettings, JobSettings):
     """All settings of a run. They are all written to `config.yaml`; an unknown key is an error."""
 
+    names: Literal["auto", "search", "cleaned", "as-is"] = Field(  # type: ignore[assignment]  # more than a search takes
+        "auto",
+        description="cleaned: read labels of folders, tables and hf: data as captions write names; search: also try "
+        "other names, from WordNet and lm, in the chosen template, and take them if pictures that did not choose them "
+        "show a clear gain; auto: search for such labels, as-is for all other names",
+    )
+
     @field_validator("strategy", "reward", mode="before")
     @classmethod
     def _complete(cls, choice: Any, info: ValidationInfo) -> Any:
@@ -189,7 +196,8 @@ class RunConfig(SearchSettings, JobSettings):
     @property
     def search(self) -> SearchSettings:
         """The settings of the search alone."""
-        return SearchSettings(**self.model_dump(include=set(SearchSettings.model_fields)))
+        asked = self.model_dump(include=set(SearchSettings.model_fields))
+        return SearchSettings(**{**asked, "names": "search" if self.names == "search" else "as-is"})
 
     @property
     def asks_lm(self) -> bool:
@@ -372,7 +380,6 @@ def _beside(config: RunConfig) -> dict[str, str]:
         "classes": (config.classes == "base-to-new" or config.data.startswith("imagenet"), "base-to-new"),
         "initial_template": (config.initial_template == BASELINE, BASELINE),
         "reward.name": (config.reward["name"] == REWARDS.default, REWARDS.default),
-        "names": (config.names == "given", "given"),
         "head": (config.head == "words", "words"),
         "temperature": (config.preset == "paper" or config.temperature == 1, "1.0"),
     }

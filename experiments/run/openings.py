@@ -176,7 +176,7 @@ def cost_of_opening(planned: Plan, contents: Callable[[list[Picture]], Iterable[
     others = [*beside.values()]
     if not others and not planned.config.opened:
         return None
-    digest = names_digest(planned.data.class_names)
+    digest = names_digest(planned.data.answers)
     pictures = {content[:DIGITS] for content in contents([item.picture for item in (*drawn.test, *drawn.new_test)])}
     found = opened_after(others, "", pictures, (digest, digest), planned.config.opened)
     times = found.number - 1

@@ -9,17 +9,18 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from ipo_prompts.experiments.data import DataSet, Draw, draw, load_data, untested
 from ipo_prompts.experiments.data.benchmarks import absent, assumed
+from ipo_prompts.experiments.data.names import names_in_words
 from ipo_prompts.experiments.data.wordnet import refuse_codes
 from ipo_prompts.experiments.run.config import ASK_NO_MODEL, RunConfig
 from ipo_prompts.experiments.run.scores import RewardNames
 from ipo_prompts.experiments.tasks import REWARDS
 from ipo_prompts.metrics.classification import scores_accuracy
 from ipo_prompts.metrics.errors import InputError, several
-from ipo_prompts.metrics.template import check_count, every_name
+from ipo_prompts.metrics.template import as_read, check_count, every_name
 from ipo_prompts.programs.strategies import STRATEGIES
 from ipo_prompts.programs.strategies.base import Expected, Models, Strategy, forecast_of
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from ipo_prompts.experiments.tasks.base import Task
     from ipo_prompts.programs.lm.connect import Backend
     from ipo_prompts.programs.strategies.window import Room
+    from ipo_prompts.programs.templates.settings import SearchSettings
 
 SPLIT_SEED = 0
 """The seed of the split of data that come without parts.
@@ -62,6 +64,19 @@ class Plan:
         """The task of the run: it makes the reward, and names the measure and the units."""
         task: Task = REWARDS.build(self.config.reward)
         return task
+
+    @cached_property
+    def search(self) -> SearchSettings:
+        """The settings of the search. With names=auto, the names of labels are searched if accuracy is the reward."""
+        settings = self.config.search
+        changes: dict[str, Any] = {}
+        if self.config.names == "auto" and self.data.typed and _scores_accuracy(self.config):
+            changes["names"] = "search"
+        if settings.name_candidates:  # a user writes the classes as typed
+            read = {as_read(name): str(self.data.class_names[label]) for label, name in self.data.typed.items()}
+            given = settings.name_candidates.items()
+            changes["name_candidates"] = {read.get(as_read(name), name): names for name, names in given}
+        return settings.model_copy(update=changes)
 
     @property
     def reward_names(self) -> RewardNames:
@@ -108,9 +123,9 @@ def plan(config: RunConfig, *, ready: bool = True, say: Callable[[str], None] | 
     check_count(len(every_name(data.class_names)))
     refuse_codes(data)
     drawn = draw_for(data, config)
-    note = about_short_classes(data, drawn, config)
-    if say and note:
-        say(note)
+    for note in (names_in_words(data), about_short_classes(data, drawn, config)):
+        if say and note:
+            say(note)
     planned = Plan(config, data, drawn, optimizer, describer)
     unasked = planned.unasked
     if optimizer is None:
@@ -163,6 +178,7 @@ def data_of(config: RunConfig) -> DataSet:
         background=config.background,
         class_names=config.class_names,
         exclude=config.exclude,
+        clean=config.names != "as-is",
     )
 
 
@@ -254,6 +270,10 @@ def _classes(config: RunConfig) -> Literal["base", "all"]:
     return "base" if config.classes == "base-to-new" else "all"
 
 
+def _scores_accuracy(config: RunConfig) -> bool:
+    return scores_accuracy(REWARDS.find(config.reward["name"]).maker())
+
+
 def _check_reward(config: RunConfig) -> None:
     """Refuse names=search, verdict=balanced or head=blend if the reward does not allow it.
 
@@ -261,7 +281,7 @@ def _check_reward(config: RunConfig) -> None:
         InputError: a setting is not allowed; the message says what to set.
     """
     name = config.reward["name"]
-    accuracy = scores_accuracy(REWARDS.find(name).maker())
+    accuracy = _scores_accuracy(config)
     if config.names == "search" and not accuracy:
         raise InputError(f"names=search is for the accuracy of labelled pictures, and not for reward={name}.")
     if config.verdict == "balanced" and not accuracy:

@@ -173,7 +173,7 @@ def opening(prepared: Prepared, searched: Searched, test: Compared, journal: Jou
     """
     data = prepared.plan.data
     pictures = {content[:DIGITS] for content in prepared.contents(*SEALED)}
-    names = names_digest(data.class_names), names_digest(names_after(data, searched.named))
+    names = names_digest(data.answers), names_digest(names_after(data, searched.named))
     return count(opening_of(*_found(test)), pictures, names, prepared.config.opened, journal)
 
 

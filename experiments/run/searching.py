@@ -9,6 +9,7 @@ from ipo_prompts.experiments.run.config import CONFIG_FILE, about_preset
 from ipo_prompts.experiments.run.files import write_text
 from ipo_prompts.experiments.run.live_view import Ui
 from ipo_prompts.experiments.run.prepared import SHOWN, Prepared, record_drawn
+from ipo_prompts.metrics.classification import scores_accuracy
 from ipo_prompts.programs import running
 from ipo_prompts.programs.describers.multimodal import Describing, by_clip
 from ipo_prompts.programs.lm.connect import recorded_events
@@ -39,7 +40,10 @@ def search_in(
         dspy.LMError: the language model cannot be reached; the run can be resumed.
     """
     config, planned = prepared.config, prepared.plan
-    check_naming(config.search, prepared.reward)
+    settings = planned.search
+    if config.names == "auto" and not scores_accuracy(prepared.reward):  # a reward of the user's own
+        settings = config.search
+    check_naming(settings, prepared.reward)
     pictures = prepared.digest(*SHOWN)
     identity = {"pictures": pictures, "clip": prepared.clip.fingerprint}
     check_same(journal, identity)
@@ -52,8 +56,10 @@ def search_in(
     record_drawn(journal, prepared, ui.warn)
     replies = recorded_events(config.lm)
     described = [event for event in recorded_events(config.describer) or () if event.get("role") == "describer"]
+    data = planned.data
+    kept = () if config.names == "search" else [i for i in range(len(data.class_names)) if i not in data.typed]
     job = Job(
-        config.search,
+        settings,
         prepared.reward,
         prepared.search.units,
         prepared.selection.units if prepared.selection else None,
@@ -61,9 +67,11 @@ def search_in(
         lm=planned.optimizer,
         temperature=config.temperature,
         max_tokens=config.max_tokens,
-        task=planned.data.task,
+        task=data.task,
         describing=_describing(prepared),
         room=planned.room,
+        typed=data.typed,
+        kept=kept,
         called=(config.data,),
         replies=[*(replies or ()), *described],
         replay=replies is not None,  # if only the describer is replayed, the optimizer may ask

@@ -43,10 +43,10 @@ class SearchSettings(BaseModel):
         5000, ge=0, description="how many templates a strategy may score without proposing them"
     )
     seed: int = Field(0, ge=0, description="seed of the draw of pictures and of the language model")
-    names: Literal["given", "search"] = Field(
-        "given",
+    names: Literal["as-is", "search"] = Field(
+        "as-is",
         description="search: try other class names, from WordNet and lm, in the chosen template. New names are taken "
-        "only if pictures that did not choose them show a gain",
+        "only if pictures that did not choose them show a clear gain",
     )
     name_candidates: dict[str, list[str]] | None = Field(
         None, description="for names=search: more names to try for each class, as a table or a YAML file"
@@ -79,6 +79,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "candidates_per_step": 5,
         "selection": "search",
         "patience": None,
+        "names": "as-is",
         "strategy": {"name": "history", "size": 20},
     },
     "code": {
@@ -86,6 +87,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "candidates_per_step": 8,
         "selection": "search",
         "patience": None,
+        "names": "as-is",
         "strategy": {"name": "history", "size": 30, "pin_initial": False, "floor": 0.20, "one_by_one": True},
     },
 }

@@ -21,6 +21,7 @@ SMALL: dict[str, Any] = {
     "selection_shots": 1,
     "candidates_per_step": 3,
     "steps": 2,
+    "names": "as-is",
 }
 
 

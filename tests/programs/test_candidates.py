@@ -73,6 +73,19 @@ def test_a_question_is_forecast_for_each_batch(classes: int, calls: int) -> None
     assert (forecast.calls, forecast.tokens_out) == (calls, calls * 100)
 
 
+def test_the_bound_of_a_question_counts_its_own_classes() -> None:
+    one, many = (forecast_names([f"thing {number:04}" for number in range(n)], "things", 100) for n in (BATCH, 1000))
+    assert many.tokens_in == one.tokens_in * 1000 // BATCH
+
+
+def test_candidates_are_things_and_have_the_word_for_their_kind() -> None:
+    crane, hat = candidates_of(["crane"])[0], candidates_of(["hat"])[0]
+    assert "crane bird" in crane and "lifting device" in crane and "writer" not in crane
+    assert "headdress" in hat
+    assert "dame" not in candidates_of(["bird"])[0] and "slave" not in candidates_of(["tool"])[0]
+    assert "medical practitioner" in candidates_of(["doctor"])[0]  # the usual meaning is a person
+
+
 def test_of_an_answer_so_many_names_are_taken_and_none_twice() -> None:
     line = f"pups: one, one, {', '.join(f'name{letter}' for letter in 'abcdefgh')}"
     assert read_candidates([line], {"pups": 7}) == {7: ["one", *(f"name{letter}" for letter in "abcd")]}

@@ -165,10 +165,10 @@ def test_variants_of_pictures_make_a_gain_no_surer(monkeypatch: pytest.MonkeyPat
 @pytest.mark.parametrize(
     ("held", "opens"),
     [
-        ((0.1, 0.2, 0.3, 0.2), True),
-        ((0.1, 0.0, 0.2, 0.2), False),
-        ((0.0, 0.0, 0.3, 0.2), False),
-        ((-0.1, 0.0, 0.3, 0.2), False),
+        ((0.1, 0.2, 0.5, 0.2), True),
+        ((0.1, 0.0, 0.4, 0.2), False),
+        ((0.0, 0.0, 0.5, 0.2), False),
+        ((-0.1, 0.0, 0.5, 0.2), False),
     ],
 )
 def test_the_gate_needs_a_clear_fall_of_the_loss_and_more_hits(held: tuple[float, ...], opens: bool) -> None:

@@ -79,6 +79,7 @@ def arguments(
             "selection_shots=1",
             "candidates_per_step=3",
             f"steps={steps}",
+            "names=as-is",
         ),
         *more,
     ]

@@ -171,7 +171,7 @@ OTHERS: list[tuple[list[str], str]] = [
     (["data", "check", "csv:barred.csv"], "has labels such as 'cat|dog 0', and several labels of a picture are not"),
     (["predict", "done", "goood"], "cannot read the picture goood (did you mean good?): No such file or directory."),
     (["report", "done", "--out", "bad.yaml/page.html"], "bad.yaml is a file; choose another place."),
-    (["data", "check", "folder:good", "shots=3"], "data check takes class_names=, exclude= besides the data"),
+    (["data", "check", "folder:good", "shots=3"], "data check takes class_names=, exclude=, names= besides the data"),
     (["data", "check", "folder:good", "--clip", "ViT-B-33/x"], "did you mean ViT-B-32"),
     (["data", "check"], "missing argument 'spec'; for example `ipo data check folder:pets --clip ViT-B-16/openai`"),
     (["models", "pull", "huge"], "no local model 'huge'"),

@@ -133,12 +133,12 @@ def test_a_dry_run_asks_nothing_and_writes_nothing(
     words = ["--data", f"folder:{folder}", "selection_shots=1", "shots=1", "--lm", "openai/gpt-4o-mini", "--steps", "7"]
     assert main(["optimize", "--dry-run", "--json", "--quiet", *words]) == 0
     forecast = json.loads(capsys.readouterr().out)
-    assert forecast["optimizer"]["calls"] == 8, "one question is for words of the domain"
+    assert forecast["optimizer"]["calls"] == 9, "one question is for words of the domain, one for names"
     assert forecast["usd"] == forecast["optimizer"]["usd"] > 0
     assert forecast["describer"] is None
     assert main(["optimize", "--dry-run", "--quiet", *words, "--out", "run"]) == 0
     out = capsys.readouterr().out
-    assert "8 calls if each answer can be used, with at most" in out
+    assert "9 calls if each answer can be used, with at most" in out
     assert "nothing was asked yet" in out
     assert not (tmp_path / "run").exists()
     assert not (tmp_path / "runs").exists()

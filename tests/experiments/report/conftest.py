@@ -38,6 +38,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory, clip: Any) -> Path:
             "selection_shots=2",
             "candidates_per_step=4",
             "steps=2",
+            "names=as-is",
         )
         where = (f"--data=folder:{folder / 'pictures'}", "--lm", "openai/test-model", f"lm_api_base={server.base}")
         assert main(["optimize", *where, *settings, "--quiet", "--out", str(folder / "run")]) == 0
