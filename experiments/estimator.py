@@ -24,7 +24,6 @@ from scipy.sparse.csgraph import connected_components
 from ipo_prompts.experiments.data.dataset import checked_names, default_task
 from ipo_prompts.experiments.data.draw import cut
 from ipo_prompts.metrics.arrays import Floats
-from ipo_prompts.metrics.calibration import softmax
 from ipo_prompts.metrics.classification import EncodedPictures
 from ipo_prompts.metrics.clip import Clip, load_clip
 from ipo_prompts.metrics.errors import InputError, reason, several, silent, to_install
@@ -32,6 +31,7 @@ from ipo_prompts.metrics.features import FeatureStore, as_features
 from ipo_prompts.metrics.template import named, tidy
 from ipo_prompts.programs.classifier import TemplateClassifier
 from ipo_prompts.programs.optimizer import IPO
+from ipo_prompts.programs.running import calibrate_words
 from ipo_prompts.programs.strategies import STRATEGIES
 from ipo_prompts.programs.templates.for_dspy import to_picture
 
@@ -54,7 +54,7 @@ class IPOClassifier(ClassifierMixin, BaseEstimator):
     """Classifies pictures with a frozen CLIP and the template that a search finds on labelled pictures.
 
     Each `fit` is a search, so each fold of a cross-validation is a search. `fit` holds back a fifth of the pictures of
-    each class. With them it chooses the winner and fits the temperature of the probabilities.
+    each class. With them it chooses the winner. Both parts fit the temperature of the probabilities.
 
     Args:
         clip: the name of a CLIP, as `ipo optimize` takes it, or a loaded CLIP. Other processes (`n_jobs`) load the CLIP
@@ -141,9 +141,8 @@ class IPOClassifier(ClassifierMixin, BaseEstimator):
         with silent("dspy"):  # DSPy would log a line for each step of each fold
             program = ipo.compile(student, trainset=examples(search), valset=examples(held_back))
         self.search_seconds_ = time.monotonic() - started
-        if held_back and program.pictures is None:  # with `pictures`, the search has fitted the temperature
-            groups_held = tuple(keys[row] for row in held_back)
-            program.calibrate(EncodedPictures(features[held_back], numbers[held_back], groups_held))
+        found: Any = program
+        calibrate_words(program, student, found.search.choice.gain, found.named, [EncodedPictures(features, numbers)])
         # The program is stored in its JSON form. So a pickle of the estimator has texts and numbers, but no CLIP.
         self._state, self._labels = program.dump_state(), program.labels
         self.__dict__.pop("program_", None)  # it would be the program of an earlier fit
@@ -171,7 +170,8 @@ class IPOClassifier(ClassifierMixin, BaseEstimator):
 
     def predict_proba(self, X: Any) -> Floats:
         """Return the probability of each class, float32 (n, C), in the order of `classes_`; rows sum to 1."""
-        return softmax(self._logits(X), self.program_.temperature)
+        program = self.program_
+        return program.head().probabilities(_features(program.clip, X))
 
     def decision_function(self, X: Any) -> Floats:
         """Return the logits, float32 (n, C). For two classes, return the second logit minus the first, (n,)."""

@@ -34,11 +34,11 @@ from ipo_prompts.experiments.run.result import (
 from ipo_prompts.experiments.run.sealed import SealedTest, what_is_shown
 from ipo_prompts.experiments.tasks.base import Encoded
 from ipo_prompts.experiments.tracking import Tracker
-from ipo_prompts.metrics.classification import EncodedPictures
+from ipo_prompts.metrics.classification import EncodedPictures, scores_accuracy
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.programs.classifier import TemplateClassifier
 from ipo_prompts.programs.record.journal import Journal, read
-from ipo_prompts.programs.running import Blended, Searched, blend_in
+from ipo_prompts.programs.running import Blended, Searched, blend_in, calibrate_words
 
 ENVIRONMENT = "environment.json"
 MADE_BY_SEARCHING = (ANALYSIS, ENVIRONMENT, PROGRAM, RESULT, NAMES_FILE)
@@ -99,7 +99,7 @@ def publish(
     program.background = prepared.plan.drawn.search[0].picture.background
     write_json(folder / ANALYSIS, analyse(test.parts, searched.reward, prepared.plan.reward_names))
     write_names(folder, prepared.plan.data, searched.named)
-    blended = _learn_from_labels(program, prepared)
+    blended = _learn_from_labels(program, prepared, searched)
     save(program, folder / PROGRAM)
     found = what_is_shown(prepared, searched, test)
     found["head"] = what_the_head_does(blended, test.parts["test"]) if blended else None
@@ -111,21 +111,20 @@ def publish(
     return result
 
 
-def _learn_from_labels(program: TemplateClassifier, prepared: Prepared) -> Blended | None:
-    """Add to a program what labelled pictures give: calibration and head.
-
-    Only search and selection pictures are used.
+def _learn_from_labels(program: TemplateClassifier, prepared: Prepared, searched: Searched) -> Blended | None:
+    """Add to a program what the search and selection pictures give: calibration and head.
 
     Returns:
-        The head of words and pictures; None without `head=blend`.
+        The head of words and pictures; None if words decide alone.
     """
-    searched, held_back = map(_pictures, (prepared.search, prepared.selection))
-    blended = None
-    if held_back is not None:
-        program.calibrate(held_back)
-    if searched is not None and prepared.config.head == "blend":
-        blended = blend_in(program, [searched] if held_back is None else [searched, held_back])
-    return blended
+    parts = [units for part in (prepared.search, prepared.selection) if (units := _pictures(part))]
+    if not parts:
+        return None
+    accuracy, head = scores_accuracy(prepared.reward), prepared.config.head
+    gain = searched.result.choice.gain if accuracy else None
+    initial = TemplateClassifier(prepared.clip, prepared.reward.class_names, prepared.config.initial_template)
+    calibrate_words(program, initial, gain, searched.named, parts)
+    return blend_in(program, parts, gate=head == "auto") if accuracy and head != "words" else None
 
 
 def _pictures(part: Encoded | None) -> EncodedPictures | None:

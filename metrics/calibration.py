@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
-
 import numpy as np
 import numpy.typing as npt
 
 from ipo_prompts.metrics.arrays import Floats
-from ipo_prompts.metrics.sampling import standard_error
 
-FEWEST = 20
-"""The fewest pictures on which a temperature is fitted. With fewer, one picture could change it by a quarter."""
 BOUNDS = (0.05, 20.0)
-"""The lowest and the highest temperature.
+"""The lowest and the highest temperature at which losses are compared.
 
 On the shipped pictures a CLIP needs at most 4; it needs that on the classes that it knows least.
 """
+WIDEST = (1e-3, 1e5)
+"""The lowest and the highest temperature of a program. Logits of heavy pictures can be a thousand times too large."""
 
 
 def softmax(logits: Floats, temperature: float = 1.0) -> Floats:
@@ -33,32 +30,6 @@ def cross_entropies(logits: Floats, labels: npt.NDArray[np.int64], temperature: 
     return np.asarray(np.log(np.exp(scaled).sum(axis=1)) - scaled[np.arange(len(labels)), labels])
 
 
-def fit_temperature(logits: Floats, labels: npt.NDArray[np.int64], groups: Sequence[Hashable] | None = None) -> float:
-    """Find the temperature that makes softmax(logits / temperature) fit the labels best.
-
-    The method is temperature scaling (Guo, Pleiss, Sun, Weinberger: On Calibration of Modern Neural Networks, ICML
-    2017). The temperature changes the confidence and never the predicted class. A few pictures determine it badly, and
-    a bad temperature costs more than a nearly calibrated classifier can gain. So the fitted temperature must beat 1 by
-    more than one standard error of the paired difference, as a new template must beat the initial template.
-
-    Args:
-        logits: the logits of pictures that were not used in the search for the templates, (n, C).
-        labels: the true class of each picture, (n,).
-        groups: a name for each picture, length n; pictures that depend on each other have the same name. None when
-            all pictures are independent.
-
-    Returns:
-        The temperature, > 0; above 1 the classifier was too sure. It is exactly 1.0 in three cases: there are fewer
-        pictures than `FEWEST`; the classifier is right on all of them (then any lower temperature would fit better);
-        or the gain over 1 is not clear.
-    """
-    if len(labels) < FEWEST or bool((logits.argmax(axis=1) == labels).all()):
-        return 1.0
-    temperature = best_temperature(logits, labels)
-    gains = cross_entropies(logits, labels) - cross_entropies(logits, labels, temperature)
-    return temperature if gains.mean() > standard_error(gains, groups) else 1.0
-
-
 def best_temperature(logits: Floats, labels: npt.NDArray[np.int64]) -> float:
     """Return the temperature within `BOUNDS` that makes the labels likeliest, rounded to four decimals."""
     from scipy.optimize import minimize_scalar
@@ -70,3 +41,34 @@ def best_temperature(logits: Floats, labels: npt.NDArray[np.int64]) -> float:
         options={"xatol": 1e-4},
     )
     return round(float(np.exp(found.x)), 4)
+
+
+def expected_accuracy(hits: float, n: int, classes: int) -> float:
+    """Return the accuracy to expect of new pictures if `hits` of `n` pictures were named rightly.
+
+    It is at most (hits + 1) / (n + 2), Laplace's rule of succession, so that few pictures do not make a classifier
+    sure; and at least 1 / classes, as no confidence is lower.
+    """
+    return max(min(hits / n if n else 1.0, (hits + 1) / (n + 2)), 1 / classes)
+
+
+def matched_temperature(logits: Floats, accuracy: float) -> float:
+    """Find the temperature at which the mean confidence of pictures is the accuracy.
+
+    The confidence of a picture is its highest probability. The temperature never changes the predicted class.
+
+    Args:
+        logits: (n, C), of at least one picture.
+        accuracy: see `expected_accuracy`.
+
+    Returns:
+        The temperature, within `WIDEST`; above 1 the classifier was too sure.
+    """
+    low, high = np.log(WIDEST)
+    for _ in range(30):
+        middle = (low + high) / 2
+        if softmax(logits, float(np.exp(middle))).max(axis=1).mean() > accuracy:
+            low = middle
+        else:
+            high = middle
+    return round(float(np.exp(low)), 4)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import warnings
 from collections.abc import Sequence
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import numpy as np
 
 from ipo_prompts.metrics.arrays import Floats
 from ipo_prompts.metrics.blend import Kept
-from ipo_prompts.metrics.calibration import fit_temperature, softmax
+from ipo_prompts.metrics.calibration import expected_accuracy, matched_temperature
 from ipo_prompts.metrics.classification import EncodedPictures
 from ipo_prompts.metrics.clip import Clip, load_clip
 from ipo_prompts.metrics.decoding import Background
@@ -73,10 +74,10 @@ class TemplateClassifier(dspy.Predict):
         state: all attributes below, as one object.
         class_names: the class names, in label order.
         templates: the templates, each with its weight.
-        temperature: a number > 0. Logits are divided by it before they become probabilities; see `calibrate`.
+        temperature: a number > 0. Logits by words are divided by it before they become probabilities; see `calibrate`.
         background: how the pixels of pictures are read. A `Picture` is read by its own setting instead.
-        pictures: labelled pictures that the program decides with, besides its words; see `metrics/blend.py`. None, the
-            default, means words alone.
+        pictures: labelled pictures that the program decides with, besides its words, and the temperature of both; see
+            `metrics/blend.py`. None, the default, means words alone.
 
     Raises:
         InputError: a template has no slot, or does not fit the encoder's context with these classes; or the classes or
@@ -186,16 +187,27 @@ class TemplateClassifier(dspy.Predict):
         templates = repr(list(self.templates)) if len(self.templates) > 1 else repr(self.template)
         return printable(f"TemplateClassifier({templates}, classes: {names}{more}, CLIP: {self.clip.name})")
 
-    def calibrate(self, pictures: EncodedPictures) -> float:
-        """Fit the temperature, so that the probability of a label is how often the label is right. No label changes.
+    def words_alone(self) -> TemplateClassifier:
+        """Return a copy of the program that decides without labelled pictures, at the temperature of its words."""
+        found = copy(self)  # it shares the features of pictures that are known already
+        found.pictures = None
+        return found
+
+    def calibrate(self, pictures: EncodedPictures, hits: float | None = None) -> float:
+        """Fit the temperature of the words: the mean confidence becomes the expected accuracy. No label changes.
 
         Args:
-            pictures: labelled pictures, used neither in the search nor in the test.
+            pictures: labelled pictures, not those of the test.
+            hits: how many of the pictures a program would label rightly that was not chosen on them; None if this one
+                was not.
 
         Returns:
-            The temperature; 1.0 if the pictures do not determine it, see `calibration.fit_temperature`.
+            The temperature, see `calibration.matched_temperature`.
         """
-        self.temperature = fit_temperature(self.logits(pictures.features), pictures.labels, pictures.groups)
+        logits = self.words_alone().logits(pictures.features)
+        if hits is None:
+            hits = float((logits.argmax(axis=1) == pictures.labels).sum())
+        self.temperature = matched_temperature(logits, expected_accuracy(hits, *logits.shape))
         return self.temperature
 
     @property
@@ -228,7 +240,7 @@ class TemplateClassifier(dspy.Predict):
             problem = self.state.refused[1]
             self._trace(label=None, problem=problem)
             return Prediction(label=None, scores={}, problem=problem)
-        probabilities = softmax(self.logits(self._features.of(image, self.background)), self.temperature)[0]
+        probabilities = self.head().probabilities(self._features.of(image, self.background))[0]
         names = self.labels
         scores = dict(zip(names, probabilities.tolist(), strict=True))
         if len(scores) < len(names):
@@ -283,7 +295,7 @@ class TemplateClassifier(dspy.Predict):
             classes=classes,
             scale=self.clip.logit_scale,
             bias=bias,
-            temperature=self.temperature,
+            temperature=kept.temperature if kept else self.temperature,
             fingerprint=self.clip.fingerprint,
             background=self.background,
             pictures=rows,

@@ -215,7 +215,7 @@ class IPO(Teleprompter):
         made = compiled(program, found, scale_of(reward))
         if self.head == "blend":
             parts = [cast("EncodedPictures", units) for units in (job.units, job.held_back) if units is not None]
-            blend_in(classifier_in(made)[1], parts)
+            blend_in(classifier_in(made)[1], parts, gate=False)
         return made
 
     def _backend(self) -> Backend | None:

@@ -15,7 +15,6 @@ import dspy
 import numpy as np
 
 from ipo_prompts.metrics.blend import Blend, Kept, Labelled, blend
-from ipo_prompts.metrics.calibration import fit_temperature
 from ipo_prompts.metrics.classification import EncodedPictures, features_of, scores_accuracy
 from ipo_prompts.metrics.clock import Clock, due, keeping
 from ipo_prompts.metrics.errors import InputError
@@ -26,7 +25,7 @@ from ipo_prompts.programs.domain import find_domain
 from ipo_prompts.programs.lm.connect import Backend, asking
 from ipo_prompts.programs.lm.ledger import Ledger
 from ipo_prompts.programs.lm.recording import Recorder
-from ipo_prompts.programs.naming import check_names, search_names
+from ipo_prompts.programs.naming import NamesChosen, check_names, search_names
 from ipo_prompts.programs.record.journal import Event, Journal, seconds_of_search
 from ipo_prompts.programs.record.score_keeper import ScoreKeeper
 from ipo_prompts.programs.search import SearchResult, Step, search
@@ -202,7 +201,35 @@ def _named(
     return replace(found, reward=named.reward, named=named)
 
 
-# `head=blend`: labelled pictures of search and selection are added to the words of a program.
+# What labelled pictures of search and selection give a program: temperatures, and pictures beside its words.
+
+
+def calibrate_words(
+    program: TemplateClassifier,
+    initial: TemplateClassifier,
+    gain: float | None,
+    named: NamesChosen | None,
+    parts: Sequence[EncodedPictures],
+) -> None:
+    """Fit the temperature of words that were chosen on the same pictures.
+
+    On these pictures their own accuracy is too high. That of the initial template is not, as nothing chose it, and the
+    gains of template and names are measured on pictures left out of their choice. So the sum is the accuracy to expect.
+    It is at least that of the initial template, and at most that of the chosen words.
+
+    Args:
+        program: the program; its temperature is changed.
+        initial: the program with the initial template, and with the class names before a search for names.
+        gain: the gain of the template in accuracy, see `selection.Choice`; None if it is not known.
+        named: the outcome of a search for names.
+        parts: the labelled pictures of search and selection.
+    """
+    gained = (gain or 0.0) + (named.found.held.hits if named and named.renamed else 0.0)
+    pictures = EncodedPictures(features_of(*parts), np.concatenate([part.labels for part in parts]))
+    before, now = (
+        float((one.logits(pictures.features).argmax(axis=1) == pictures.labels).sum()) for one in (initial, program)
+    )
+    program.calibrate(pictures, before + min(max(gained * len(pictures), 0.0), max(now - before, 0.0)))
 
 
 @dataclass(frozen=True)
@@ -210,8 +237,8 @@ class Blended:
     """A program with labelled pictures beside its words.
 
     Attributes:
-        found: the blend of labelled pictures and words, with the weight of the pictures.
-        program: the program. It has the pictures if their weight is above 0; else it has words alone.
+        found: the blend of labelled pictures and words, with the weight of the pictures, > 0.
+        program: the program.
         counts: int64 (C,), the number of labelled pictures of each class.
     """
 
@@ -220,25 +247,23 @@ class Blended:
     counts: Any
 
 
-def blend_in(program: TemplateClassifier, parts: Sequence[EncodedPictures]) -> Blended:
-    """Add labelled pictures to a program that has words alone, and fit the temperature on pictures left out in turn.
+def blend_in(program: TemplateClassifier, parts: Sequence[EncodedPictures], *, gate: bool) -> Blended | None:
+    """Add labelled pictures to a program, if they have a weight, and return the outcome; None if words decide alone.
 
     Args:
         program: the program with the chosen templates; it is changed.
         parts: the labelled pictures of search and selection.
+        gate: whether the pictures have to pass the gate, see `metrics/blend.py`.
     """
     features, labels = features_of(*parts), np.concatenate([part.labels for part in parts])
     apart = [part.groups or [f"{number} {i}" for i in range(len(part))] for number, part in enumerate(parts)]
     groups = [group for of_part in apart for group in of_part]
     pictures = Labelled(features, labels, len(program.class_names), groups)
-    found = blend(program.logits(features), pictures, program.clip.logit_scale)
+    found = blend(program.words_alone().logits(features), pictures, program.clip.logit_scale)
+    if found.weight == 0 or (gate and not found.sure):
+        return None
     counts = np.bincount(labels, minlength=pictures.classes)
-    if found.weight > 0:
-        program.pictures = Kept.of(found, program.clip.logit_scale, np.flatnonzero(counts == 0).tolist())
-        program.temperature = 1.0
-        if found.held:
-            logits, true, numbers = found.held
-            program.temperature = fit_temperature(logits, true, [groups[i] for i in numbers])
+    program.pictures = Kept.of(found, program.clip.logit_scale, np.flatnonzero(counts == 0).tolist())
     return Blended(found, program, counts)
 
 

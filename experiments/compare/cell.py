@@ -40,7 +40,7 @@ from ipo_prompts.programs.templates.settings import LIMITS
 FILE_NAME = "cell.json"
 """The name of a cell's file, which has one line, see `line_of`. A cell that is done again gives the same bytes."""
 
-SET_BY_THE_CELL = ("data", "classes", "seed", "preset", "patience", "opened")
+SET_BY_THE_CELL = ("data", "classes", "seed", "preset", "patience", "opened", "head")
 
 
 @dataclass(frozen=True)
@@ -271,7 +271,7 @@ def shared_config(cell: Cell) -> RunConfig:
         if key in LIMITS:
             raise InputError(f"{key} would give methods different budgets; set steps and candidates_per_step instead.")
     classes = "base-to-new" if cell.protocol == "base-to-new" else "all"
-    own = {"data": cell.data, "classes": classes, "seed": cell.seed}
+    own = {"data": cell.data, "classes": classes, "seed": cell.seed, "head": "words"}
     return build({"names": "as-is", **settings, **own}, "the settings of the grid")
 
 

@@ -41,13 +41,13 @@ def advice(result: RunResult, config: RunConfig | None, folder: Path) -> tuple[s
     known, head = result.baselines, result.head
     again = _again(config, folder)
     lead = known.lead if known else None
-    if lead and lead.ci95[0] > 0 and not head and again:
+    if lead and lead.ci95[0] > 0 and not head and again and config and config.head == "words":
         return (
             "pictures tell more than words here: the nearest class mean gains "
             f"{points(lead.difference)} points {between(lead)} over the template, on pictures left out of the mean; "
             "let both decide:"
-        ), (again, "head=blend")
-    if head and head.kept:
+        ), (again, "head=auto")
+    if head:
         if head.over_words.difference < 0 and again:
             return "pictures added nothing on the test pictures; let words alone decide:", (again, "head=words")
         return "use the program as it is: words and pictures decide together", ()

@@ -170,25 +170,18 @@ def means_of_classes(pictures: list[EncodedPictures], classes: int) -> Floats | 
 
 
 def what_the_head_does(blended: Blended, test: Compared) -> HeadFound:
-    """Measure the template alone, labelled pictures alone and both on the sealed test pictures."""
+    """Measure what labelled pictures add to the template on the sealed test pictures."""
     reward, found = test.reward, blended.found
     assert isinstance(reward, ClipReward)
-    alone = reward.score_logits("pictures", lambda rows: found.pictures.logits(rows).astype(np.float32), test.units)
-    kept = found.weight > 0  # if not, the template alone decides, and it is not compared with itself
-    both = reward.score_logits("both", blended.program.logits, test.units) if kept else test.optimised
+    both = reward.score_logits("both", blended.program.logits, test.units)
     return HeadFound(
-        kept=kept,
         way=found.way,
         weight=found.weight,
-        alone=found.alone,
         labelled=float(blended.counts.mean()),
-        without=tuple(str(blended.program.class_names[i]) for i in np.flatnonzero(blended.counts == 0)),
-        left_out=0 if found.held is None else len(found.held[1]),
-        words_alone=measured(test.optimised, test.sampling),
-        pictures_alone=measured(alone, test.sampling),
+        without=tuple(str(blended.program.labels[i]) for i in np.flatnonzero(blended.counts == 0)),
+        left_out=found.left_out,
         both=measured(both, test.sampling),
         over_words=Over(**gained(test.optimised, both, test.sampling)),
-        over_pictures=Over(**gained(alone, both, test.sampling)),
     )
 
 

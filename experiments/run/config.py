@@ -65,11 +65,11 @@ class JobSettings(BaseModel):
         "fp32",
         description="precision of the CLIP. OpenAI's code uses fp16 on a GPU. On a CPU fp16 is several times slower",
     )
-    head: Literal["words", "blend"] = Field(
-        "words",
+    head: Literal["auto", "words", "blend"] = Field(
+        "auto",
         description="words: the program classifies with the template; blend: with the template and the labelled search "
-        "and selection pictures. Leave-one-out chooses the weight of the pictures. The verdict is about the template "
-        "alone",
+        "and selection pictures; auto: with the pictures only where they are sure to tell the classes apart. The "
+        "verdict is about the template alone",
     )
     verdict: Literal["plain", "balanced"] = Field(
         "plain",
@@ -380,7 +380,6 @@ def _beside(config: RunConfig) -> dict[str, str]:
         "classes": (config.classes == "base-to-new" or config.data.startswith("imagenet"), "base-to-new"),
         "initial_template": (config.initial_template == BASELINE, BASELINE),
         "reward.name": (config.reward["name"] == REWARDS.default, REWARDS.default),
-        "head": (config.head == "words", "words"),
         "temperature": (config.preset == "paper" or config.temperature == 1, "1.0"),
     }
     return {key: published for key, (holds, published) in right.items() if not holds}

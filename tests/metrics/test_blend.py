@@ -9,8 +9,10 @@ import pytest
 
 from ipo_prompts.metrics.blend import (
     MOST_ROUNDS,
+    TEMPERATURES,
     WAYS,
     WEIGHTS,
+    Blend,
     Kept,
     Labelled,
     Way,
@@ -18,6 +20,7 @@ from ipo_prompts.metrics.blend import (
     from_pictures,
     left_out_in_turn,
 )
+from ipo_prompts.metrics.calibration import cross_entropies, expected_accuracy, softmax
 from ipo_prompts.metrics.errors import InputError
 
 LABELS = np.array([0, 0, 1, 1])
@@ -70,8 +73,7 @@ def made(per_class: int, classes: int = 8, width: int = 24, noise: float = 0.15)
 def test_the_discriminant_is_chosen_where_classes_share_their_noise() -> None:
     pictures, _ = made(6)
     found = blend(np.zeros((48, 8), dtype=np.float32), pictures, 10.0)
-    assert (found.way, found.alone) == ("discriminant", "discriminant")
-    assert found.held is not None and sorted(found.held[2].tolist()) == list(range(48))
+    assert (found.way, found.left_out) == ("discriminant", 48)
 
 
 def test_words_that_know_better_stay_alone_and_pictures_that_do_outweigh_words() -> None:
@@ -85,7 +87,9 @@ def test_words_that_know_better_stay_alone_and_pictures_that_do_outweigh_words()
 def test_one_picture_a_class_is_added_once_as_a_unit_mean() -> None:
     pictures, right = made(1)
     found = blend(right, pictures, 10.0)
-    assert (found.way, found.weight, found.held) == ("class mean", 1.0, None)
+    assert (found.way, found.weight, found.left_out, found.sure) == ("class mean", 1.0, 0, False)
+    sure = softmax(right + found.added.logits(pictures.features).astype(np.float32), found.temperature).max(axis=1)
+    assert sure.mean() == pytest.approx(0.5, abs=1e-3), "of themselves: of other pictures they are less sure"
     assert found.added.rows == pytest.approx(10 * (pictures.features - pictures.features.mean(axis=0)), abs=1e-5)
 
 
@@ -99,52 +103,85 @@ def test_what_is_kept_comes_back_and_damage_is_refused() -> None:
             damaged.matrix(8, 24)
 
 
-def by_others(way: Way, pictures: Labelled) -> np.ndarray:
-    """The logits of pictures left out, by those that stay, in the order in which they are left out."""
-    found = []
-    for mask in left_out_in_turn(pictures):
+def left_out(way: Way, pictures: Labelled) -> tuple[list[np.ndarray], np.ndarray]:
+    """The pictures of each round, and their logits by those that stay, as if there were as many of these as of all."""
+    masks, found = list(left_out_in_turn(pictures)), []
+    for mask in masks:
         learnt = from_pictures(way, pictures.some(~mask), 10.0)
         assert learnt is not None
-        found.append(learnt.logits(pictures.features[mask]))
-    return np.concatenate(found)
+        fewer = 1.0 if way == "class mean" else (~mask).sum() / len(mask)
+        found.append(fewer * learnt.logits(pictures.features[mask]))
+    return [np.flatnonzero(mask) for mask in masks], np.concatenate(found)
 
 
-def hits_of(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    return (logits.argmax(axis=1) == labels).astype(float)
+def noisy(seed: int) -> tuple[np.ndarray, Labelled]:
+    pictures, right = made(6, noise=0.4)
+    return (right + np.random.default_rng(seed).normal(size=right.shape)).astype(np.float32), pictures
+
+
+def tried(words: np.ndarray, pictures: Labelled) -> tuple[list[np.ndarray], dict[tuple[float, Way], np.ndarray]]:
+    """The pictures of each round, and the logits of the left-out pictures for each weight and way."""
+    found = {}
+    for way in WAYS:
+        rounds, alone = left_out(way, pictures)
+        found |= {(a, way): (words[np.concatenate(rounds)] + a * alone).astype(np.float32) for a in WEIGHTS}
+    return rounds, found
+
+
+def losses_of(logits: dict[tuple[float, Way], np.ndarray], labels: np.ndarray) -> dict[tuple[float, Way], float]:
+    """The loss at the best temperature of those that are tried."""
+    return {
+        one: min(cross_entropies(found, labels, temperature).mean() for temperature in TEMPERATURES)
+        for one, found in logits.items()
+    }
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_the_largest_weight_within_a_standard_error_of_the_best_is_taken(seed: int) -> None:
-    pictures, right = made(6, noise=0.4)
-    words = (right + np.random.default_rng(seed).normal(size=right.shape)).astype(np.float32)
+def test_the_way_and_the_weight_of_the_lowest_loss_are_taken(seed: int) -> None:
+    words, pictures = noisy(seed)
     found = blend(words, pictures, 10.0)
-    assert found.held is not None
-    logits, labels, numbers = found.held
-    alone = by_others(found.way, pictures)
-    assert logits == pytest.approx(words[numbers] + found.weight * alone, rel=1e-4, abs=1e-4)
-    hits = {a: hits_of(words[numbers] + a * alone, labels) for a in WEIGHTS}
-    best = max(hits, key=lambda a: hits[a].sum())
-    for a in WEIGHTS:
-        fewer = hits[best] - hits[a]
-        close = fewer.mean() <= fewer.std() / np.sqrt(len(fewer))
-        assert close if a == found.weight else not close or a < found.weight
+    rounds, logits = tried(words, pictures)
+    losses = losses_of(logits, pictures.labels[np.concatenate(rounds)])
+    assert losses[found.weight, found.way] == min(losses.values())
 
 
-def test_the_way_that_names_best_without_words_need_not_be_that_which_stands_beside_them() -> None:
-    ways = set()
-    for seed in (6, 8, 17):
-        rng, labels = np.random.default_rng(seed), np.repeat(np.arange(4), 3)
-        points = np.eye(4)[labels] + 0.5 * rng.standard_normal((12, 4))
-        features = (points / np.linalg.norm(points, axis=1, keepdims=True)).astype(np.float32)
-        pictures = Labelled(features, labels, 4)
-        found = blend((2 * np.eye(4)[labels] + rng.normal(size=(12, 4))).astype(np.float32), pictures, 10.0)
-        assert found.held is not None
-        most = {way: hits_of(by_others(way, pictures), found.held[1]).sum() for way in WAYS}
-        assert most[found.alone] == max(most.values())
-        learnt = from_pictures(found.alone, pictures, 10.0)
-        assert learnt is not None and found.pictures.rows.tolist() == learnt.rows.tolist()
-        ways.add((found.way, found.alone))
-    assert ways == {("discriminant", "class mean"), ("class mean", "discriminant")}
+@pytest.mark.parametrize("seed", range(4))
+def test_the_blend_is_as_sure_as_the_choice_made_anew_is_right(seed: int) -> None:
+    words, pictures = noisy(seed)
+    found = blend(words, pictures, 10.0)
+    rounds, logits = tried(words, pictures)
+    order, hits, start = np.concatenate(rounds), 0, 0
+    for numbers in rounds:
+        of = np.arange(len(order)) - start
+        apart = (of < 0) | (of >= len(numbers))
+        losses = losses_of({one: rows[apart] for one, rows in logits.items()}, pictures.labels[order][apart])
+        best = logits[min(losses, key=lambda one: losses[one])]
+        hits += int((best.argmax(axis=1) == pictures.labels[order])[~apart].sum())
+        start += len(numbers)
+    of_a_round = found.temperature / np.sqrt(5 / 6)  # five pictures of each class, and six are kept
+    sure = softmax(logits[found.weight, found.way], of_a_round).max(axis=1).mean()
+    assert sure == pytest.approx(expected_accuracy(hits, 48, 8), abs=1e-3)
+
+
+def gated(pictures: Labelled) -> Blend:
+    return blend(np.zeros((len(pictures.labels), pictures.classes), dtype=np.float32), pictures, 10.0)
+
+
+def test_the_gate_opens_for_pictures_that_tell_the_classes_apart() -> None:
+    assert gated(made(4)[0]).sure and gated(made(3)[0]).sure
+    assert not gated(made(2)[0]).sure, "two of a class are too few, however good they are"
+    pictures, _ = made(6)
+    groups = [f"picture {i // 3}" for i in range(48)]
+    assert not gated(Labelled(pictures.features, pictures.labels, 8, groups)).sure, "variants of two base pictures"
+
+
+@pytest.mark.parametrize("sizes", [[6] * 8, [1, 2, 3, 4, 4, 4, 6, 24]], ids=["even", "lopsided"])
+def test_the_gate_stays_shut_on_shuffled_labels(sizes: list[int]) -> None:
+    labels, rng = np.repeat(np.arange(8), sizes), np.random.default_rng(2)
+    points = np.eye(8, 24)[labels] + 0.3 * rng.standard_normal((len(labels), 24))
+    features = (points / np.linalg.norm(points, axis=1, keepdims=True)).astype(np.float32)
+    assert gated(Labelled(features, labels, 8)).sure
+    assert sum(gated(Labelled(features, rng.permutation(labels), 8)).sure for _ in range(20)) <= 1
 
 
 def test_a_class_without_pictures_has_nothing_of_the_discriminant_either() -> None:

@@ -11,10 +11,12 @@ import pytest
 from ipo_prompts import InputError, IPOClassifier
 from ipo_prompts.experiments.data import load_data
 from ipo_prompts.metrics.blend import Labelled, blend
+from ipo_prompts.metrics.classification import ClipReward
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.features import FeatureStore
 from ipo_prompts.programs.classifier import TemplateClassifier
 from ipo_prompts.programs.optimizer import IPO
+from ipo_prompts.programs.running import blend_in, calibrate_words
 
 TEMPLATES = ["a sketch of a <CLASS>.", "a rotated <CLASS>."]
 
@@ -49,16 +51,7 @@ def test_pictures_of_both_sets_stand_beside_the_words_that_were_found(clip: Clip
     assert kept.program_.pictures is not None and kept.score(features, [names[i] for i in labels]) > 0.9
 
 
-def test_a_picture_is_not_judged_by_its_variants(
-    clip: Clip, known: tuple[Any, Any, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    told: list[list[str]] = []
-
-    def fit_temperature(logits: Any, true: Any, groups: list[str]) -> float:
-        told.append(groups)
-        return 1.75
-
-    monkeypatch.setattr("ipo_prompts.programs.running.fit_temperature", fit_temperature)
+def test_a_picture_is_not_judged_by_its_variants(clip: Clip, known: tuple[Any, Any, Any]) -> None:
     names, features, labels = known
     groups = [f"picture {i // 2}" for i in range(18)]
     rows = zip(features, labels, groups, strict=True)
@@ -66,9 +59,32 @@ def test_a_picture_is_not_judged_by_its_variants(
     program = ipo().compile(TemplateClassifier(clip, names), trainset=examples[:9], valset=examples[9:])
     words = TemplateClassifier(clip, names, program.template).logits(features)
     apart, together = (blend(words, Labelled(features, labels, 3, of), clip.logit_scale) for of in (None, groups))
-    assert program.pictures is not None and program.pictures.way == together.way != apart.way
-    assert together.held is not None
-    assert (told, program.temperature) == ([[groups[i] for i in together.held[2]]], 1.75)
+    assert program.pictures is not None and program.pictures.temperature == together.temperature != apart.temperature
+
+
+def test_words_and_pictures_are_as_sure_as_they_are_right(clip: Clip) -> None:
+    """Over six draws of ten classes; the pictures that test were not learnt from."""
+    data, sure, right = load_data("embedded:upside-down", seed=0), [], []
+    reward = ClipReward(clip, data.class_names)
+    items = [item for _, item in data.items()]
+    every = reward.encode([item.picture for item in items], [item.label for item in items])
+    rng = np.random.default_rng(0)
+    for _ in range(6):
+        classes = rng.permutation(len(data.class_names))[:10].tolist()
+        places = [rng.permutation(np.flatnonzero(every.labels == label)).tolist() for label in classes]
+        learnt, test = (
+            every.part([i for own in places for i in own[of]], classes) for of in (slice(5), slice(5, None))
+        )
+        program = TemplateClassifier(clip, [data.class_names[label] for label in classes])
+        calibrate_words(program, program.words_alone(), None, None, [learnt])
+        assert blend_in(program, [learnt], gate=True)
+        for one, kind in ((program, 0), (program.words_alone(), 1)):
+            found = one.head().probabilities(test.features)
+            sure.append((kind, found.max(axis=1).mean()))
+            right.append((kind, (found.argmax(axis=1) == test.labels).mean()))
+    for kind in (0, 1):
+        apart = np.mean([a - b for (k, a), (_, b) in zip(sure, right, strict=True) if k == kind])
+        assert abs(apart) < 0.08, ("words and pictures", "words")[kind]
 
 
 def test_a_class_without_pictures_is_kept_as_one_of_words_alone(clip: Clip, known: tuple[Any, Any, Any]) -> None:

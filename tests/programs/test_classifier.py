@@ -19,7 +19,7 @@ import pytest
 from PIL import Image
 
 from ipo_prompts.experiments.data import load_data
-from ipo_prompts.metrics.calibration import cross_entropies
+from ipo_prompts.metrics.calibration import cross_entropies, softmax
 from ipo_prompts.metrics.classification import ClipReward, EncodedPictures, logits_of
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import InputError
@@ -528,6 +528,8 @@ def test_calibration_makes_an_overconfident_program_less_so(clip: Clip, tmp_path
     temperature = program.calibrate(seen)
     assert temperature == program.temperature > 2
     assert cross_entropies(logits, unseen.labels, temperature).mean() < before - 1
+    sure, right = softmax(logits, temperature).max(axis=1), logits.argmax(axis=1) == unseen.labels
+    assert sure.mean() == pytest.approx(right.mean(), abs=0.05)
     picture = load_data("embedded:d", seed=0).test[0].picture
     scores = np.array(list(program(image=picture).scores.values()))
     program.temperature = 1.0
@@ -536,10 +538,15 @@ def test_calibration_makes_an_overconfident_program_less_so(clip: Clip, tmp_path
     assert scores.max() < plain.max()
 
 
-def test_too_few_pictures_leave_the_temperature(clip: Clip, tmp_path: Path) -> None:
+def test_pictures_that_chose_the_words_flatter_them_and_fewer_hits_make_them_less_sure(
+    clip: Clip, tmp_path: Path
+) -> None:
     pictures = encoded(clip, "train", "d", tmp_path)
     program = TemplateClassifier(clip, load_data("embedded:d", seed=0).class_names)
-    assert program.calibrate(EncodedPictures(pictures.features[:19], pictures.labels[:19])) == 1.0
+    own = program.calibrate(pictures)
+    assert program.calibrate(pictures, 0.1 * len(pictures)) > own
+    sure = program.head().probabilities(pictures.features).max(axis=1)
+    assert sure.mean() == pytest.approx(0.1, abs=1e-3)
 
 
 def test_the_temperature_is_saved_and_belongs_to_the_templates(clip: Clip, file: Path, tmp_path: Path) -> None:
@@ -551,15 +558,6 @@ def test_the_temperature_is_saved_and_belongs_to_the_templates(clip: Clip, file:
     assert again(image=file).scores == program(image=file).scores
     again.set_templates("a sketch of a <CLASS>.")
     assert again.temperature == 1.0
-
-
-def test_calibration_takes_the_variants_of_a_picture_as_one(clip: Clip, tmp_path: Path) -> None:
-    pictures = encoded(clip, "train", "d", tmp_path)
-    some = np.repeat(np.arange(15, 21), 10)
-    features, labels = pictures.features[some], pictures.labels[some]
-    program = TemplateClassifier(clip, load_data("embedded:d", seed=0).class_names)
-    assert program.calibrate(EncodedPictures(features, labels)) > 1
-    assert program.calibrate(EncodedPictures(features, labels, tuple(map(str, some)))) == 1.0
 
 
 def test_more_texts_than_anyone_needs_are_refused_before_the_clip_is_loaded(

@@ -1,8 +1,9 @@
-"""A run with `head=blend`: a line of its own beside the verdict, and a program that labels as that line says."""
+"""A run takes labelled pictures that pass the gate: a line beside the verdict, and a program that labels as it says."""
 
 from __future__ import annotations
 
 import html
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 from ipo_prompts.experiments.embedded import PICTURES_DIR
+from ipo_prompts.experiments.one_call import Outcome
 from ipo_prompts.experiments.run.plan import plan
 from ipo_prompts.experiments.run.reading import load_config
 from ipo_prompts.experiments.run.result import load_result
@@ -18,7 +20,6 @@ from ipo_prompts.experiments.run.told import head_in_words
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.verdict import share
-from ipo_prompts.programs.classifier import TemplateClassifier
 from support.runs import Ended, ipo
 
 
@@ -37,34 +38,60 @@ def run(cache: Path, monkeypatch: pytest.MonkeyPatch, clip: Clip, capfd: Any, pi
     listed = f"strategy.file={pictures.parent / 'templates.txt'}"
 
     def start(*more: str) -> Ended:
-        fixed = ("lm=none", "describer=none", "strategy=list", listed, "head=blend")
+        fixed = ("lm=none", "describer=none", "strategy=list", listed)
         return ipo(capfd, "optimize", f"--data=folder:{pictures}", *fixed, *more)
 
     return start
 
 
-def test_words_pictures_and_both_are_told_apart(
-    run: Any, clip: Clip, pictures: Path, tmp_path: Path, capfd: Any
+def test_a_run_takes_pictures_and_its_program_has_words_alone_too(
+    run: Any, clip: Clip, pictures: Path, tmp_path: Path, capfd: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("ipo_prompts.programs.classifier.load_clip", lambda *_: clip)
     folder = tmp_path / "run"
     ended = run("shots=3", "selection_shots=2", "--out", str(folder))
     assert ended.code == 0, ended.err
     found = load_result(folder)
     head = found.head
-    assert head is not None and head.kept and head.left_out == 60 and head.labelled == 5
-    assert head.words_alone == found.scores["test"].optimised, "the verdict stays that of the words"
+    assert head is not None and head.left_out == 60 and head.labelled == 5
     assert f"  with pictures: {share(head.both)}, " in ended.out and "--to head --out DIR" in ended.out
     assert head_in_words(head) in html.unescape((folder / "report.html").read_text()).replace("\xa0", " ")
-    program = TemplateClassifier.from_file(folder, clip)
+    outcome = Outcome(folder, found)
     test = plan(load_config(folder / "config.yaml")).drawn.test
-    named = program.probabilities([item.picture for item in test]).argmax(axis=1)
-    assert float(np.mean(named == [item.label for item in test])) == pytest.approx(head.both.value, abs=1e-6)
-    assert program.pictures is not None and program.head().classes == pytest.approx(program.class_embeddings())
-    predicted = ipo(capfd, "predict", str(folder), str(test[0].picture.place))
-    assert f"this program labelled {head.both.value:.1%} right" in predicted.err
-    state = program.dump_state()
+    shown, labels = [item.picture for item in test], [item.label for item in test]
+    values = (head.both.value, found.scores["test"].optimised.value)
+    for program, value, more in zip((outcome.classifier, outcome.words), values, ([], ["--words"]), strict=True):
+        sure = program.probabilities(shown)
+        assert float(np.mean(sure.argmax(axis=1) == labels)) == pytest.approx(value, abs=1e-6)
+        assert program.head().temperature != 1 and abs(sure.max(axis=1).mean() - value) < 0.25
+        predicted = ipo(capfd, "predict", str(folder), str(test[0].picture.place), "--format", "jsonl", *more)
+        assert f"this program labelled {value:.1%} right" in predicted.err
+        assert list(json.loads(predicted.out)["scores"].values()) == pytest.approx(sure[0], abs=1e-4)
+    kept, words = outcome.classifier, outcome.words
+    assert (
+        kept.pictures is not None and words.pictures is None and kept.head().classes == pytest.approx(words.head().rows)
+    )
+    state = kept.dump_state()
     state["pictures"]["rows"] = state["pictures"]["rows"][:-8]
     with pytest.raises(InputError, match="the part of the pictures in a saved program"):
-        program.load_state(state)
-    program.set_templates("a <CLASS>.")
-    assert program.pictures is None
+        kept.load_state(state)
+    kept.set_templates("a <CLASS>.")
+    assert kept.pictures is None
+
+
+@pytest.mark.parametrize(
+    ("words", "taken"),
+    [
+        (["shots=1", "selection_shots=1"], False),
+        (["shots=1", "selection_shots=0", "head=blend"], True),
+        (["head=words"], False),
+    ],
+)
+def test_too_few_pictures_are_taken_only_where_they_are_asked_for(
+    words: list[str], taken: bool, run: Any, tmp_path: Path
+) -> None:
+    ended = run(*words, "--out", str(tmp_path / "run"))
+    assert ended.code == 0, ended.err
+    state = json.loads((tmp_path / "run" / "program.json").read_text())
+    assert (load_result(tmp_path / "run").head is not None) == (state["pictures"] is not None) == taken
+    assert state["temperature"] != 1 and (not taken or state["pictures"]["temperature"] != 1)
