@@ -21,5 +21,5 @@ TARGETS: dict[str, Target] = {
 
 
 def best_target(program: TemplateClassifier) -> str:
-    """Return the name of the best target for a program: `open_clip` if it can hold the program, else `head`."""
-    return "head" if TARGETS["open_clip"].refusal(program) else "open_clip"
+    """Return the name of the best target for a program: `open_clip` if it can hold all of the program, else `head`."""
+    return "head" if program.pictures or TARGETS["open_clip"].refusal(program) else "open_clip"

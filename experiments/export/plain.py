@@ -103,12 +103,11 @@ class OpenClip(Target):
                 "the file of templates for open_clip has one name a class and classes of this program have synonyms; "
                 "take head or program.json"
             )
-        if program.pictures is not None:
-            return (
-                "the matrix of open_clip has no place for labelled pictures; take head or onnx, or optimise with "
-                "head=words"
-            )
         return None
+
+    def held(self, program: TemplateClassifier) -> TemplateClassifier:
+        """Return the program without labelled pictures: the matrix of open_clip has no place for them."""
+        return program.words_alone()
 
     def write(self, program: TemplateClassifier, place: Path) -> None:
         """Write the folder."""
@@ -166,7 +165,7 @@ class OpenClip(Target):
 
 
 class ProgramJson(Target):
-    """One JSON file with templates, weights, classes, temperature and the CLIP's name; it can hold any program."""
+    """One JSON file with the whole program and the CLIP's name; it can hold any program."""
 
     use: ClassVar[str] = "It is for `ipo predict`, and for DSPy if IPO is installed."
 
@@ -181,11 +180,16 @@ class ProgramJson(Target):
         program.save(str(place))
 
     def check(self, reference: Reference, place: Path) -> str:
-        """Load the file with DSPy, classify the pictures from their pixels, and compare with the program."""
+        """Load the file with DSPy, classify the pictures from their pixels, and compare with the program.
+
+        Its words alone are compared, too.
+        """
         program = reference.program
-        again = TemplateClassifier(program.clip, program.class_names)
+        again = TemplateClassifier(program.clip, program.labels)
         again.load(str(place))
         probabilities = again.probabilities(reference.pictures)
-        if not np.allclose(probabilities, reference.probabilities, atol=1e-5):
+        words, ours = (one.words_alone().head().probabilities(reference.features) for one in (again, program))
+        same = np.allclose(probabilities, reference.probabilities, atol=1e-5) and np.allclose(words, ours, atol=1e-5)
+        if not same:
             raise Differs("after loading, the probabilities are not the same.")
         return f"with DSPy: {reference.same_labels(probabilities.argmax(axis=1))}, probabilities equal"

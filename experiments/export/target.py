@@ -21,7 +21,6 @@ import numpy as np
 import numpy.typing as npt
 
 from ipo_prompts.metrics.arrays import Floats
-from ipo_prompts.metrics.calibration import softmax
 from ipo_prompts.metrics.clip import open_clip_arguments
 from ipo_prompts.metrics.decoding import AS_STORED, Background
 from ipo_prompts.metrics.errors import InputError
@@ -74,6 +73,10 @@ class Target(ABC):
         """
         return None
 
+    def held(self, program: TemplateClassifier) -> TemplateClassifier:
+        """Return the part of a program that the export holds, and is compared with: here the whole program."""
+        return program
+
     @abstractmethod
     def write(self, program: TemplateClassifier, place: Path) -> None:
         """Write the export to a path that does not exist yet."""
@@ -100,7 +103,7 @@ def export(program: TemplateClassifier, target: Target, place: Path, pictures: S
         pictures: the pictures that the export and the program are compared on; labels are not needed.
 
     Returns:
-        A text that is shown to the user: which results were checked.
+        A text that is shown to the user: what the export decides with, and which results were checked.
 
     Raises:
         InputError: `place` exists already, it cannot be written, the target cannot hold the program, or the export
@@ -109,6 +112,7 @@ def export(program: TemplateClassifier, target: Target, place: Path, pictures: S
     refuse_taken(place)
     if reason := target.refusal(program):
         raise InputError(f"this program cannot be exported in this form: {reason}.")
+    program = target.held(program)
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
         # The target writes into a new folder with a random name, so that nobody can have put a link there before.
@@ -121,7 +125,12 @@ def export(program: TemplateClassifier, target: Target, place: Path, pictures: S
         raise InputError(
             f"cannot write {place}: {error.strerror or error}; make room or name another --out."
         ) from error
-    return f"checked, {verdict}"
+    return f"it decides with {decides_with(program)}; checked, {verdict}"
+
+
+def decides_with(program: TemplateClassifier) -> str:
+    """Say what a program decides with."""
+    return "words and labelled pictures" if program.pictures else "words alone"
 
 
 @dataclass(frozen=True)
@@ -153,7 +162,7 @@ class Reference:
     @property
     def probabilities(self) -> Floats:
         """The probability of each class for each picture, at the program's temperature: float32 (n, C)."""
-        return softmax(self.program.logits(self.features), self.program.temperature)
+        return self.program.head().probabilities(self.features)
 
     def same_classes(self, theirs: Floats) -> str:
         """Compare the class embeddings of a library with those of the program; return a text with the result.
@@ -267,7 +276,8 @@ def write_readme(program: TemplateClassifier, place: Path, code: str, own_clip: 
             "- `ipo predict RUN PICTURES` labels pictures with IPO;\n"
             "- `ipo export RUN --to onnx --out DIR` writes the picture encoder, too, for code without IPO.\n"
         )
-    (place / README).write_text(f"# How to use it\n\n{text}", encoding="utf-8")
+    about = f"The classifier in this folder decides with {decides_with(program)}."
+    (place / README).write_text(f"# How to use it\n\n{about}\n\n{text}", encoding="utf-8")
 
 
 _HEAD = '''\

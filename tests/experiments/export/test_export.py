@@ -16,13 +16,17 @@ import torch
 from safetensors import safe_open
 
 from ipo_prompts.experiments.cli.app import main
+from ipo_prompts.experiments.data import load_data
 from ipo_prompts.experiments.export import TARGETS, Differs, Reference, export
 from ipo_prompts.experiments.export.head import numpy_logits
 from ipo_prompts.experiments.export.plain import OpenClip
+from ipo_prompts.metrics.calibration import softmax
+from ipo_prompts.metrics.classification import ClipReward
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.pictures import Picture
 from ipo_prompts.programs.classifier import TemplateClassifier
+from ipo_prompts.programs.running import blend_in
 
 NAMES = ("cat", "ice_cream", "fish", '{x} "q" %d \\')
 ODD = "a {weird} \"quoted\" '<CLASS>' {0} {} {c} 9% \\ of <CLASS>, ☃"
@@ -43,7 +47,7 @@ def test_each_target_gives_the_same_loaded_back(
     target: str, templates: str, clip: Clip, pictures: list[Picture], tmp_path: Path
 ) -> None:
     verdict = export(TemplateClassifier(clip, NAMES, templates), TARGETS[target], tmp_path / "out.json", pictures)
-    assert verdict.startswith("checked, ")
+    assert verdict.startswith("it decides with words alone; checked, ")
     assert f"same label on {len(pictures)} of {len(pictures)} pictures" in verdict
     assert [path.name for path in tmp_path.iterdir()] == ["out.json"]
 
@@ -77,7 +81,7 @@ def test_head_holds_weights_scale_and_temperature(
 ) -> None:
     program.set_templates(UNEQUAL)
     program.temperature = 0.5
-    assert export(program, TARGETS["head"], tmp_path / "out", pictures).startswith("checked, with NumPy")
+    assert export(program, TARGETS["head"], tmp_path / "out", pictures).endswith("pixels equal")
     about = json.loads((tmp_path / "out" / "head.json").read_text(encoding="utf-8"))
     assert [(one["template"], one["weight"]) for one in about["templates"]] == UNEQUAL
     logits = numpy_logits(tmp_path / "out", clip.encode_pictures(pictures))
@@ -89,6 +93,43 @@ def test_weights_are_not_dropped(clip: Clip, pictures: list[Picture], tmp_path: 
     with pytest.raises(InputError, match="weighs all templates alike and these have weights; take head"):
         export(TemplateClassifier(clip, NAMES, UNEQUAL), OpenClip(), tmp_path / "out", pictures)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture(scope="module")
+def with_pictures(clip: Clip) -> TemplateClassifier:
+    data = load_data("embedded:upside-down", seed=0)
+    items = [item for item in data.train if item.label < 4]
+    made = TemplateClassifier(clip, data.class_names[:4])
+    made.temperature = 1.7
+    encoded = ClipReward(clip, made.class_names).encode([one.picture for one in items], [one.label for one in items])
+    assert blend_in(made, [encoded], gate=False)
+    return made
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_an_export_says_what_it_decides_with_and_gives_its_probabilities(
+    target: str, with_pictures: TemplateClassifier, pictures: list[Picture], tmp_path: Path
+) -> None:
+    program, out = with_pictures, tmp_path / "out.json"
+    words = program.words_alone()
+    said = export(program, TARGETS[target], out, pictures)
+    alone = target == "open_clip"
+    assert said.startswith(f"it decides with words {'alone' if alone else 'and labelled pictures'}; checked, ")
+    features = program.clip.encode_pictures(pictures)
+    if target == "program.json":
+        again = TemplateClassifier.from_file(out, program.clip)
+        for one, own in ((again, program), (again.words_alone(), words)):
+            np.testing.assert_allclose(one.probabilities(pictures), own.probabilities(pictures), atol=1e-6)
+    elif alone:
+        with safe_open(out / "classifier.safetensors", "np") as file:
+            matrix, about = file.get_tensor("classifier"), file.metadata()
+        sure = softmax(program.clip.logit_scale * features @ matrix, float(about["temperature"]))
+        np.testing.assert_allclose(sure, words.probabilities(pictures), atol=1e-4)
+    else:
+        about = json.loads((out / "head.json").read_text(encoding="utf-8"))
+        sure = softmax(numpy_logits(out, features), about["temperature"])
+        np.testing.assert_allclose(sure, program.probabilities(pictures), atol=1e-5)
+    assert not np.allclose(program.probabilities(pictures), words.probabilities(pictures), atol=0.05)
 
 
 class _Wrong(OpenClip):
@@ -135,7 +176,7 @@ def test_the_command_takes_a_run_and_says_what_was_checked(saved: Path, capsys: 
     out = saved.parent / "out.json"
     assert main(["export", str(saved), "--to", "program.json", "--out", str(out)]) == 0
     assert capsys.readouterr().out.startswith(
-        f"wrote {out} for program.json; checked, with DSPy: same label on 36 of 36"
+        f"wrote {out} for program.json; it decides with words alone; checked, with DSPy: same label on 36 of 36"
     )
     assert TemplateClassifier.from_file(out).temperature == 1.7
 
