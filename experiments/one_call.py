@@ -57,8 +57,16 @@ class Outcome:
 
     @cached_property
     def classifier(self) -> TemplateClassifier:
-        """The classifier with the chosen template, on the device of the run. The first use loads the CLIP."""
+        """The chosen classifier, on the device of the run. The first use loads the CLIP.
+
+        It decides with the chosen template, and with labelled pictures where the run took them.
+        """
         return TemplateClassifier.from_file(self.folder, device=config_of(self.folder).device)
+
+    @property
+    def words(self) -> TemplateClassifier:
+        """The classifier with the chosen template alone, without labelled pictures."""
+        return self.classifier.words_alone()
 
     def report(self) -> Path:
         """Return the path of the report page. The page can be read without a network."""

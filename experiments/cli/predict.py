@@ -26,6 +26,7 @@ EXAMPLES = examples(
     "ipo predict runs/RUN holiday/",
     "ipo predict runs/RUN holiday/ cat.jpg --format csv > labels.csv",
     "ipo predict runs/RUN holiday/ --top 3",
+    "ipo predict runs/RUN holiday/ --words",
     "find holiday/ -newer last | ipo predict runs/RUN -",
 )
 
@@ -39,6 +40,7 @@ def predict(
         Literal["table", "csv", "jsonl"], typer.Option("--format", help="table, csv or jsonl")
     ] = "table",
     top: Annotated[int, typer.Option(help="print the K most probable classes", metavar="K", min=1)] = 1,
+    words: Annotated[bool, typer.Option("--words", help="classify without labelled pictures")] = False,
     template: Annotated[str | None, typer.Option(help="classify with this template instead of the program's")] = None,
     device: Device = "auto",
     trust: Trust = False,
@@ -60,6 +62,8 @@ def predict(
     from ipo_prompts.programs.classifier import TemplateClassifier
 
     classifier = TemplateClassifier.from_file(program, device=device, trust=trust)
+    if words:
+        classifier = classifier.words_alone()
     if template is not None:
         classifier.set_templates(template)
     _tell_how_sure(program, classifier)
@@ -107,7 +111,7 @@ def _tell_how_sure(program: Path, classifier: TemplateClassifier) -> None:
     """
     from ipo_prompts.experiments.run.result import RESULT, load_result
 
-    if classifier.temperature == 1:
+    if classifier.head().temperature == 1:
         note("the probabilities may be too high or too low, so only their order counts: no temperature was fitted.")
     folder = program if os.path.isdir(program) else program.parent  # noqa: PTH112
     if not os.path.exists(folder / RESULT):  # noqa: PTH110 - pathlib raises where a name is too long
@@ -117,8 +121,7 @@ def _tell_how_sure(program: Path, classifier: TemplateClassifier) -> None:
     except InputError:
         return  # labels do not need the result
     if result.reward.measure == "accuracy" and classifier.templates == ((result.template, 1.0),):
-        blended = result.head if result.head and result.head.kept and classifier.pictures else None
-        sealed = blended.both if blended else result.scores["test"].optimised
+        sealed = result.head.both if result.head and classifier.pictures else result.scores["test"].optimised
         low, high = sealed.ci95
         note(
             f"of the {sealed.n:,} sealed test pictures of its run this program labelled {sealed.value:.1%} right (95 % "
