@@ -80,7 +80,7 @@ class LanguageModelSearch(Method):
         """
         set_by_hand = {key: getattr(shared, key) for key in shared.model_fields_set}
         given = nested(dict(set_by_hand if settings is None else settings))
-        cell = {key: getattr(shared, key) for key in ("data", "classes", "seed", "names")}
+        cell = {key: getattr(shared, key) for key in ("data", "classes", "seed", "names", "head")}
         # Do not take steps and candidates from the preset: the search would have another budget than other methods.
         budget = {"steps": shared.steps, "candidates_per_step": shared.candidates_per_step, "patience": None}
         own = {**given, **cell, **budget, "preset": self._preset}

@@ -161,7 +161,7 @@ def test_an_own_score_decides_in_every_row_and_what_it_does_not_score_is_absent(
 def calibrated(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """On how many pictures probabilities were fitted, each time."""
     told: list[int] = []
-    monkeypatch.setattr(TemplateClassifier, "calibrate", lambda self, pictures: told.append(len(pictures)))
+    monkeypatch.setattr(TemplateClassifier, "calibrate", lambda self, pictures, hits: told.append(len(pictures)))
     return told
 
 
@@ -194,4 +194,4 @@ def test_a_run_with_a_score_of_its_own_has_no_baselines(optimise: Callable[..., 
     flips = json.loads(Path("run/analysis.json").read_text())["flips"]
     shown = [flip for kind in ("gained", "lost", "wrong") for flip in flips[kind]]
     assert shown and all(flip["true_before"] is flip["true_after"] is None for flip in shown), "its loss tells none"
-    assert calibrated == [6], "its units are the pictures, on which probabilities can be fitted"
+    assert calibrated == [18], "its units are the pictures, on which probabilities can be fitted"

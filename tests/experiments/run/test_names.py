@@ -71,7 +71,7 @@ def test_badly_named_folders_get_names_that_the_clip_reads(
     page = html.unescape((folder / "report.html").read_text()).replace("\xa0", " ")
     assert words in page and "<td><bdi>horse</bdi></td>" in page
     # What is handed out has the names, and predicts what the sealed test counted.
-    program = TemplateClassifier.from_file(folder / "program.json", clip)
+    program = TemplateClassifier.from_file(folder / "program.json", clip).words_alone()
     drawn = plan(load_config(folder / "config.yaml")).drawn
     predicted = program.probabilities([item.picture for item in drawn.test]).argmax(axis=1)
     assert (predicted == [item.label for item in drawn.test]).mean() == pytest.approx(test.optimised.value, abs=1e-6)
