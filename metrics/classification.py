@@ -226,24 +226,3 @@ def guessed(reward: ClipReward, pictures: EncodedPictures) -> float:
     always = np.zeros((len(pictures), len(reward.names_in(pictures))), dtype=np.float32)
     always[:, np.bincount(pictures.labels).argmax()] = 1
     return reward.judge(always, pictures).score("").value
-
-
-def nearest_class_mean(reward: ClipReward, pictures: EncodedPictures) -> npt.NDArray[Any] | None:
-    """Return the hits of a classifier that gives each picture the class with the nearest mean, by cosine: (n,).
-
-    Each picture is left out of the mean of its own class. That mean is then a little noisier, so the value is a little
-    low. Return None if a class has fewer than two pictures.
-    """
-    features, truth = pictures.features, pictures.labels
-    names, place, sizes = np.unique(truth, return_inverse=True, return_counts=True)
-    if len(names) < len(reward.names_in(pictures)) or sizes.min() < 2:
-        return None
-    sums = np.stack([features[truth == name].sum(axis=0) for name in names])
-    cosines = features @ _unit(sums).T
-    cosines[np.arange(len(truth)), place] = (features * _unit(sums[place] - features)).sum(axis=1)
-    return np.asarray(reward.judge(np.float32(reward.clip.logit_scale) * cosines, pictures).hits)
-
-
-def _unit(rows: Floats) -> Floats:
-    norms = np.linalg.norm(rows, axis=1, keepdims=True)
-    return np.asarray(rows / np.where(norms > 0, norms, 1), dtype=np.float32)

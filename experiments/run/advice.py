@@ -8,7 +8,6 @@ from typing import Literal
 
 from ipo_prompts.experiments.run.config import CONFIG_FILE, RunConfig
 from ipo_prompts.experiments.run.result import RunResult
-from ipo_prompts.metrics.verdict import between, points
 from ipo_prompts.programs.record.trust import to_type
 
 DEMO_ENDS = "ipo docs own-pictures"
@@ -40,13 +39,6 @@ def advice(result: RunResult, config: RunConfig | None, folder: Path) -> tuple[s
     """
     known, head = result.baselines, result.head
     again = _again(config, folder)
-    lead = known.lead if known else None
-    if lead and lead.ci95[0] > 0 and not head and again and config and config.head == "words":
-        return (
-            "pictures tell more than words here: the nearest class mean gains "
-            f"{points(lead.difference)} points {between(lead)} over the template, on pictures left out of the mean; "
-            "let both decide:"
-        ), (again, "head=auto")
     if head:
         if head.over_words.difference < 0 and again:
             return "pictures added nothing on the test pictures; let words alone decide:", (again, "head=words")

@@ -14,7 +14,6 @@ same pictures again.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -45,14 +44,10 @@ from ipo_prompts.metrics.classification import (
     ClipReward,
     EncodedPictures,
     class_means,
-    features_of,
     guessed,
-    nearest_class_mean,
     scores_accuracy,
 )
-from ipo_prompts.metrics.evidence import paired_difference
 from ipo_prompts.metrics.reward import by_embeddings, class_embeddings
-from ipo_prompts.metrics.sampling import Sampling
 from ipo_prompts.metrics.template import imagenet_templates, written
 from ipo_prompts.programs.naming import NamesChosen
 from ipo_prompts.programs.running import Blended, Searched
@@ -95,53 +90,16 @@ def baselines(prepared: Prepared, parts: Mapping[AnyPart, Compared]) -> Baseline
     guessing = guessed(reward, pictures)
     labelled = sum(len(units.labels) for units in shown if units.labels is not None) / len(test.class_names)
     best = max(test.initial.value, test.optimised.value)
-    weak = lead = None
+    weak = None
     if scores_accuracy(reward):
         weak = how_weak(best, guessing, class_mean.value if class_mean else None)
-        lead = lead_of_pictures(
-            reward, [part for name, part in parts.items() if name in ("search", "selection")], test.optimised.template
-        )
     return Baselines(
         guessing=guessing,
         class_mean=class_mean,
         labelled=labelled,
         ensemble=ensemble,
         weak=weak,
-        lead=lead,
     )
-
-
-def lead_of_pictures(reward: ClipReward, parts: Sequence[Compared], template: str) -> Over | None:
-    """Compare class means with the chosen template on search and selection pictures.
-
-    Each picture is left out of its own class mean. The template was chosen on these pictures, so they flatter the
-    template and not the class means. Of the variants of a base picture, only the first takes part.
-
-    Args:
-        reward: the reward, which classifies by class embeddings.
-        parts: both templates on the search and selection pictures.
-        template: the chosen template.
-
-    Returns:
-        The accuracy of class means less the accuracy of the template; None if most classes have one picture, or fewer
-        than two classes have several.
-    """
-    items = [item for part in parts for item in part.items]
-    units = [part.units for part in parts]
-    first = {(item.label, item.group): place for place, item in reversed([*enumerate(items)])}
-    sizes = Counter(label for label, _ in first)
-    classes = sorted(label for label, size in sizes.items() if size > 1)
-    if len(classes) < 2 or float(np.median([*sizes.values()])) < 2:
-        return None
-    labels = np.array([item.label for item in items], dtype=np.int64)
-    every = EncodedPictures(features_of(*units), labels)
-    pictures = every.part(sorted(place for (label, _), place in first.items() if sizes[label] > 1), classes)
-    near = nearest_class_mean(reward, pictures)
-    if near is None:
-        return None
-    (words,) = reward.score([template], pictures)
-    found = paired_difference(words.hits, near, Sampling.of(len(pictures), pictures.labels.tolist())).these
-    return Over(difference=found.mean, ci95=(found.low, found.high))
 
 
 def how_weak(

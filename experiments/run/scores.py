@@ -98,8 +98,6 @@ class Baselines(Content):
         labelled: how many search and selection pictures a class has on average.
         ensemble: the score of CLIP's 80 templates as one classifier; None if these were too many texts.
         weak: why no template can be a good answer; None if a template can be one.
-        lead: the accuracy of class means less the accuracy of the template, on search and selection pictures; each
-            picture is left out of its class mean. None if it was not measured, see `beside.lead_of_pictures`.
     """
 
     guessing: Rounded
@@ -107,7 +105,6 @@ class Baselines(Content):
     labelled: Rounded
     ensemble: Measured | None
     weak: Literal["near guessing", "far below the class mean"] | None
-    lead: Over | None = None
 
 
 class TwoByTwo(Over):

@@ -11,7 +11,7 @@ import yaml
 from ipo_prompts.experiments.run.result import load_result
 from support.runs import copy_pictures, ipo, resuming
 
-LIST = ("--lm=none", "strategy=list", "strategy.file=list.txt", "describer=none")
+LIST = ("--lm=none", "strategy=list", "strategy.file=list.txt", "describer=none", "head=words")
 
 
 @pytest.fixture()

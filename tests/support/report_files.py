@@ -25,6 +25,7 @@ _STRUCTURE = {
     "pictures",
     "reward",
     "weak",
+    "way",
     "precision",
 }
 """Keys whose values steer the page instead of being printed on it."""
