@@ -5,9 +5,6 @@ The call returns an `Outcome`, which prints itself. In a notebook it also shows 
 
 from __future__ import annotations
 
-import sys
-import textwrap
-from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,11 +14,11 @@ from typing import Any
 from ipo_prompts.experiments.pipeline import run_job, stopped_early
 from ipo_prompts.experiments.report.gather import read_run
 from ipo_prompts.experiments.report.page import PAGE, notebook_part
-from ipo_prompts.experiments.run.files import default_folder, holds_run, reserved
+from ipo_prompts.experiments.run.answer import summary
+from ipo_prompts.experiments.run.files import default_folder, reserved
 from ipo_prompts.experiments.run.live_view import view
 from ipo_prompts.experiments.run.reading import allow_typed, build, config_of, resumed
 from ipo_prompts.experiments.run.result import RunResult
-from ipo_prompts.experiments.run.told import Line, told_at
 from ipo_prompts.metrics.errors import InputError, printable
 from ipo_prompts.metrics.verdict import Verdict
 from ipo_prompts.programs.classifier import TemplateClassifier
@@ -49,11 +46,11 @@ class Outcome:
 
     @property
     def gain(self) -> Verdict:
-        """The gain of the chosen template over the initial template on the sealed test.
+        """The gain of all steps together on the sealed test, over the initial template with the class names as typed.
 
         Its `mean` and `ci95` are fractions; its `numbers` are a text.
         """
-        return self.result.scores["test"].difference
+        return self.result.gain
 
     @cached_property
     def classifier(self) -> TemplateClassifier:
@@ -73,10 +70,10 @@ class Outcome:
         return self.folder / PAGE
 
     def __repr__(self) -> str:
-        return printable(f"<Outcome {self.template!r}: {self.result.verdict} {self.folder}>")
+        return printable(f"<Outcome {self.template!r}: {self.gain.numbers} {self.folder}>")
 
     def __str__(self) -> str:
-        return "\n".join(map(printable, summary(self.result, self.folder).splitlines()))
+        return "\n".join(map(printable, summary(self.result, config_of(self.folder), self.folder).splitlines()))
 
     def _repr_html_(self) -> str:
         return notebook_part(read_run(self.folder))
@@ -129,54 +126,3 @@ def optimize(
         if result.stopped:
             ui.warn(stopped_early(config, folder, result))
     return Outcome(folder.absolute(), result)
-
-
-def answer(result: RunResult) -> str:
-    """Return the whole text that a quiet run prints: the template on the first line, then how good the template is."""
-    return "\n".join([result.template, *(line.text for line in told_at("quiet", result, None, Path()))])
-
-
-def summary(result: RunResult, folder: Path, width: int | None = None) -> str:
-    """Format a result for a person: the template, its gain, how certain the gain is, and what to do next.
-
-    Args:
-        result: the result of a finished run.
-        folder: the run directory.
-        width: the width of the terminal, in characters. Longer sentences are wrapped; None wraps nothing.
-    """
-    config = config_of(folder) if holds_run(folder) else None  # there may be a result without a run
-    lines = [line for one in told_at("terminal", result, config, folder) for line in _lines(one, width)]
-    return "\n".join(["", f"  {result.template}", "", *lines])
-
-
-def _lines(one: Line, width: int | None) -> list[str]:
-    """Format one line of the summary. A command stands on the line of its label, or below its sentence."""
-    label = f"{one.label}: " if one.label else ""
-    if not one.text:
-        return [_command(f"{label:>8}", one.command, width)]
-    return [_prose(f"{label}{one.text}", width), *([_command(" " * 8, one.command, width)] if one.command else [])]
-
-
-def _prose(text: str, width: int | None) -> str:
-    """Indent a sentence. If it is longer than `width`, wrap it between words."""
-    return textwrap.fill(
-        text,
-        width or sys.maxsize,
-        initial_indent="  ",
-        subsequent_indent="    ",
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
-
-
-def _command(label: str, parts: Sequence[str], width: int | None) -> str:
-    """Format a command for copying: one line, or several lines that a shell reads as one command."""
-    first, *others = parts
-    lines = [f"{label}{first}"]
-    for part in others:
-        if width is None or len(f"{lines[-1]} {part}") <= width - 2:
-            lines[-1] += f" {part}"
-        else:
-            lines[-1] += " \\"
-            lines.append(f"{' ' * len(label)}  {part}")
-    return "\n".join(lines)

@@ -17,6 +17,7 @@ from ipo_prompts.experiments.run.live_view import Ui
 from ipo_prompts.experiments.run.openings import cost_of_opening
 from ipo_prompts.experiments.run.plan import plan
 from ipo_prompts.experiments.run.prepared import Prepared, as_begun, prepare
+from ipo_prompts.experiments.run.program import program_of
 from ipo_prompts.experiments.run.reading import differs_in_file
 from ipo_prompts.experiments.run.result import RunResult
 from ipo_prompts.experiments.run.sealed import encode_sealed, open_test
@@ -92,10 +93,11 @@ def _searched_and_tested(prepared: Prepared, journal: Journal, tracker: Any, ui:
     """Search, open the sealed pictures, and write the result."""
     ui.scale = scale_of(prepared.reward)
     searched = search_in(prepared, journal, ui, tracker.step)
+    program = program_of(prepared, searched)
     ui.passing(f"opening the sealed test {prepared.plan.task.unit}")
-    test = open_test(prepared, searched, journal, ui)
+    test = open_test(prepared, searched, program, journal, ui)
     ui.passing("measuring what each word does")
-    return publish(prepared, searched, test, journal, tracker)
+    return publish(prepared, searched, program, test, journal, tracker)
 
 
 def _not_ours(config: RunConfig) -> str:

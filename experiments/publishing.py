@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import time
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
+import yaml
 from dspy.utils.saving import get_dependency_versions
 
+from ipo_prompts.experiments.data import DataSet
 from ipo_prompts.experiments.data.dataset import NAMES_FILE
 from ipo_prompts.experiments.export import best_target
 from ipo_prompts.experiments.report.analysis import ANALYSIS
 from ipo_prompts.experiments.report.explain import analyse
 from ipo_prompts.experiments.report.gather import read_run
 from ipo_prompts.experiments.report.page import PAGE, PLOT, TEMPLATES, write_report
-from ipo_prompts.experiments.run.beside import what_the_head_does, write_names
-from ipo_prompts.experiments.run.files import digest, environment, holds_run, write_json
+from ipo_prompts.experiments.run.advice import advice
+from ipo_prompts.experiments.run.files import digest, environment, holds_run, write_json, write_text
 from ipo_prompts.experiments.run.live_view import Ui
-from ipo_prompts.experiments.run.plan import about_few_pictures, more_with_twice_the_shots
+from ipo_prompts.experiments.run.openings import names_after
 from ipo_prompts.experiments.run.prepared import SEALED, SHOWN, Prepared
 from ipo_prompts.experiments.run.result import (
     PROGRAM,
@@ -29,16 +29,17 @@ from ipo_prompts.experiments.run.result import (
     Data,
     LanguageModels,
     RunResult,
+    Sealed,
     StrategyUsed,
 )
-from ipo_prompts.experiments.run.sealed import SealedTest, what_is_shown
-from ipo_prompts.experiments.tasks.base import Encoded
+from ipo_prompts.experiments.run.sealed import SealedTest
 from ipo_prompts.experiments.tracking import Tracker
-from ipo_prompts.metrics.classification import EncodedPictures, scores_accuracy
 from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.template import written
 from ipo_prompts.programs.classifier import TemplateClassifier
+from ipo_prompts.programs.naming import NamesChosen
 from ipo_prompts.programs.record.journal import Journal, read
-from ipo_prompts.programs.running import Blended, Searched, blend_in, calibrate_words
+from ipo_prompts.programs.running import Searched
 
 ENVIRONMENT = "environment.json"
 MADE_BY_SEARCHING = (ANALYSIS, ENVIRONMENT, PROGRAM, RESULT, NAMES_FILE)
@@ -75,6 +76,7 @@ def finished(folder: Path, ui: Ui) -> RunResult | None:
 def publish(
     prepared: Prepared,
     searched: Searched,
+    program: TemplateClassifier,
     test: SealedTest,
     journal: Journal,
     tracker: Tracker,
@@ -84,6 +86,7 @@ def publish(
     Args:
         prepared: the prepared run.
         searched: the finished search of the run.
+        program: the program of the run.
         test: the opened test of the run.
         journal: the journal of the run.
         tracker: logs the run in Weights & Biases, if that was asked for.
@@ -92,50 +95,31 @@ def publish(
         InputError: a picture cannot be read.
     """
     folder = journal.path.parent
-    program = TemplateClassifier(prepared.clip, searched.reward.class_names, searched.result.choice.template)
-    answers = prepared.plan.data.answers[: len(program.class_names)]
-    if answers != program.class_names:
-        program.state = replace(program.state, labels=answers)
-    program.background = prepared.plan.drawn.search[0].picture.background
-    write_json(folder / ANALYSIS, analyse(test.parts, searched.reward, prepared.plan.reward_names))
+    write_json(folder / ANALYSIS, analyse(test.parts, searched.reward, program.template, prepared.plan.reward_names))
     write_names(folder, prepared.plan.data, searched.named)
-    blended = _learn_from_labels(program, prepared, searched)
     save(program, folder / PROGRAM)
-    found = what_is_shown(prepared, searched, test)
-    found["head"] = what_the_head_does(blended, test.parts["test"]) if blended else None
-    found["export"] = best_target(program)
-    result = _result(prepared, searched, journal.seconds, **found)
+    result = _result(prepared, searched, program, test, journal.seconds)
     write_json(folder / ENVIRONMENT, environment(prepared.clip))
     write_json(folder / RESULT, result)
     finish(journal, result, tracker)
     return result
 
 
-def _learn_from_labels(program: TemplateClassifier, prepared: Prepared, searched: Searched) -> Blended | None:
-    """Add to a program what the search and selection pictures give: calibration and head.
+def write_names(folder: Path, data: DataSet, named: NamesChosen | None) -> None:
+    """Write `classes.yaml` into the run directory if the run renamed classes; the file is for the folder of pictures.
 
-    Returns:
-        The head of words and pictures; None if words decide alone.
+    Classes that the search did not see keep their names.
     """
-    parts = [units for part in (prepared.search, prepared.selection) if (units := _pictures(part))]
-    if not parts:
-        return None
-    accuracy, head = scores_accuracy(prepared.reward), prepared.config.head
-    gain = searched.result.choice.gain if accuracy else None
-    initial = TemplateClassifier(prepared.clip, prepared.reward.class_names, prepared.config.initial_template)
-    calibrate_words(program, initial, gain, searched.named, parts)
-    return blend_in(program, parts, gate=head == "auto") if accuracy and head != "words" else None
-
-
-def _pictures(part: Encoded | None) -> EncodedPictures | None:
-    """Return the units of a part if they are the encoded pictures of the part, with the same labels; else None.
-
-    A user-written reward may have other units.
-    """
-    units = part and part.units
-    if not isinstance(units, EncodedPictures):
-        return None
-    return units if part and units.labels.tolist() == [item.label for item in part.items] else None
+    if named is None or not named.renamed:
+        return
+    lines = [
+        "# The best class names that a run found; put this file beside the folders of pictures.",
+        "# They were chosen without sealed pictures. If these lead you to a change, only new pictures can test it.",
+    ]
+    for own, value in zip(data.renamed_from or data.class_names, written(names_after(data, named)), strict=True):
+        line = yaml.safe_dump({str(own): value}, allow_unicode=True, width=1000, default_flow_style=None)
+        lines.append(line.strip().removeprefix("{").removesuffix("}") if isinstance(value, str) else line.strip())
+    write_text(folder / NAMES_FILE, "\n".join(lines) + "\n")
 
 
 def save(program: TemplateClassifier, file: Path) -> None:
@@ -159,31 +143,29 @@ def finish(journal: Journal, result: RunResult, tracker: Tracker | None = None) 
     journal.append("end", stopped=result.stopped, files=files)
 
 
-def _result(prepared: Prepared, searched: Searched, elapsed: float, **found: Any) -> RunResult:
-    """Return the result of a run.
-
-    Args:
-        prepared: the prepared run.
-        searched: the finished search of the run.
-        elapsed: how long the run took, in seconds.
-        found: further fields of `RunResult`; `classes_untested` becomes `data.untested`.
-    """
+def _result(
+    prepared: Prepared, searched: Searched, program: TemplateClassifier, test: SealedTest, elapsed: float
+) -> RunResult:
+    """Return the result of a run; for the arguments see `publish`. `elapsed` is how long the run took, in seconds."""
     config, planned, searching = prepared.config, prepared.plan, searched.result
     data, roles, strategy = planned.data, searched.ledger.roles, planned.unasked
     waited = prepared.lm_seconds + sum(usage.seconds for usage in roles.values())
     spent = {"lm": waited, **prepared.clip.seconds}
     total = max(elapsed, sum(spent.values()))
     seconds = {"total": total, **spent, "other": total - sum(spent.values())}
+    pairs = zip(program.labels, program.class_names, strict=True)
     return RunResult(
         template=searching.choice.template,
         initial_template=config.initial_template,
+        rows=test.rows,
+        names={str(typed): str(used) for typed, used in pairs if typed != used},
+        advice=advice(prepared, program, test),
         reward=planned.reward_names,
         strategy=StrategyUsed(
             name=config.strategy["name"],
             settings={key: value for key, value in config.strategy.items() if key != "name"},
             passes_over=getattr(strategy, "passes_over", ""),
             domain=searching.domain,
-            best_of_domain=searching.best_of_domain,
         ),
         clip=ClipAndPrecision.model_validate(prepared.clip),
         data=Data(
@@ -192,9 +174,12 @@ def _result(prepared: Prepared, searched: Searched, elapsed: float, **found: Any
             split=data.split,
             classes=len(data.class_names),
             shots=config.shots,
-            more=more_with_twice_the_shots(planned),
-            untested=found.pop("classes_untested", ()),
-            short=about_few_pictures(planned.drawn, config),
+        ),
+        sealed=Sealed(
+            digest=prepared.digest(*SEALED),
+            opened=test.opening.number,
+            elsewhere=test.opening.elsewhere,
+            renamed_in=test.opening.renamed_in if not test.opening.tests else (),
         ),
         selection=Chosen.model_validate(searching.choice),
         ended=searching.ended,
@@ -208,5 +193,5 @@ def _result(prepared: Prepared, searched: Searched, elapsed: float, **found: Any
         lm=LanguageModels.model_validate({role: roles.get(role) for role in LanguageModels.model_fields}),
         seconds={name: round(spent, 1) for name, spent in seconds.items()},
         seed=config.seed,
-        **found,
+        export=best_target(program),
     )

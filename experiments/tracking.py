@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 from unittest import mock
 
 from ipo_prompts.experiments.report.analysis import load_analysis
@@ -27,6 +27,7 @@ from ipo_prompts.experiments.report.page import PAGE
 from ipo_prompts.experiments.run.config import RunConfig
 from ipo_prompts.experiments.run.live_view import Ui
 from ipo_prompts.experiments.run.result import PROGRAM, RunResult
+from ipo_prompts.experiments.run.scores import PartName
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.programs.lm.ledger import Ledger, total_usd
 from ipo_prompts.programs.record.journal import FILE_NAME as JOURNAL
@@ -43,8 +44,9 @@ INIT_SECONDS = 30.0
 """How many seconds to wait for W&B at the start. After that time the run is logged offline."""
 FINISH_SECONDS = 120.0
 """How many seconds to wait for the upload at the end. `wandb sync` uploads the rest."""
-SCORES = ("accuracy_initial", "accuracy", "gain", "gain_low", "gain_high")
-"""The names of the numbers that the summary of a run has for each part of the pictures, as in `selection/gain`."""
+PARTS: tuple[PartName, ...] = get_args(PartName)
+AS = {"names": "names", "template": "words", "other names": "words", "pictures": "pictures"}
+"""The name of the score after each step; `words` is the score of template and names together."""
 MOST_IN_TAG = 64
 """The most characters of a tag that the server of W&B takes."""
 _USER_IN_ADDRESS = re.compile(r"(?<=://)[^/\s@]+@")
@@ -74,13 +76,18 @@ def tracking(config: RunConfig, folder: Path, ui: Ui) -> Tracker:
 def summary_of(result: RunResult) -> dict[str, Any]:
     """Return the numbers and templates of a result, by name.
 
-    The names are flat, such as `test/gain`, so that a sweep can name a number as its metric.
+    The names are flat, such as `selection/gain`, so that a sweep can name a number as its metric. The test has no gain:
+    a sweep that chose by the test would spoil it.
     """
     numbers: dict[str, Any] = {}
-    for part, score in result.scores.items():
-        gain = score.difference
-        values = (score.initial.value, score.optimised.value, gain.mean, *gain.ci95)
-        numbers |= {f"{part}/{name}": value for name, value in zip(SCORES, values, strict=True)}
+    for part in PARTS:
+        rows = result.rows_on(part)
+        for row in rows[:-1]:
+            numbers |= {f"{part}/{AS[row.what]}": row.after.value}
+        if rows:
+            numbers[f"{part}/first"] = rows[0].before.value
+        if rows and part in ("search", "selection"):
+            numbers[f"{part}/gain"] = rows[-1].difference.mean
     used = [usage for usage in (result.lm.optimizer, result.lm.describer) if usage]
     usd = total_usd(usage.usd for usage in used)
     return {

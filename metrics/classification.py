@@ -27,13 +27,6 @@ from ipo_prompts.metrics.reward import (
     keeps,
 )
 
-SLIGHT = 0.2
-"""The largest agreement beyond chance that is called *slight* (Landis & Koch 1977).
-
-Agreement beyond chance is (accuracy - guessing) / (1 - guessing).
-"""
-FAR = 0.2
-"""The lead in accuracy with which the nearest class mean counts as far better than the best template."""
 BLOCK = 1024
 """How many pictures one matrix product takes: so few that the logits stay in the processor's cache."""
 
@@ -219,10 +212,3 @@ def losses_of(logits: Floats, labels: npt.NDArray[np.int64]) -> npt.NDArray[np.f
         log_sum = highest + np.log(np.exp(block - highest[:, None]).sum(axis=1, dtype=np.float64))
         losses[start : start + BLOCK] = log_sum - true  # at least 0: the sum is float64 and contains exp(0)
     return losses
-
-
-def guessed(reward: ClipReward, pictures: EncodedPictures) -> float:
-    """Return the value of a classifier that names the most frequent class of these labelled pictures every time."""
-    always = np.zeros((len(pictures), len(reward.names_in(pictures))), dtype=np.float32)
-    always[:, np.bincount(pictures.labels).argmax()] = 1
-    return reward.judge(always, pictures).score("").value

@@ -14,7 +14,7 @@ from typing import Any
 import dspy
 import numpy as np
 
-from ipo_prompts.metrics.blend import Blend, Kept, Labelled, blend
+from ipo_prompts.metrics.blend import Kept, Labelled, blend
 from ipo_prompts.metrics.classification import EncodedPictures, features_of, scores_accuracy
 from ipo_prompts.metrics.clock import Clock, due, keeping
 from ipo_prompts.metrics.errors import InputError
@@ -232,23 +232,8 @@ def calibrate_words(
     program.calibrate(pictures, before + min(max(gained * len(pictures), 0.0), max(now - before, 0.0)))
 
 
-@dataclass(frozen=True)
-class Blended:
-    """A program with labelled pictures beside its words.
-
-    Attributes:
-        found: the blend of labelled pictures and words, with the weight of the pictures, > 0.
-        program: the program.
-        counts: int64 (C,), the number of labelled pictures of each class.
-    """
-
-    found: Blend
-    program: TemplateClassifier
-    counts: Any
-
-
-def blend_in(program: TemplateClassifier, parts: Sequence[EncodedPictures], *, gate: bool) -> Blended | None:
-    """Add labelled pictures to a program, if they have a weight, and return the outcome; None if words decide alone.
+def blend_in(program: TemplateClassifier, parts: Sequence[EncodedPictures], *, gate: bool) -> None:
+    """Add labelled pictures to a program, if they have a weight; else words decide alone.
 
     Args:
         program: the program with the chosen templates; it is changed.
@@ -261,10 +246,9 @@ def blend_in(program: TemplateClassifier, parts: Sequence[EncodedPictures], *, g
     pictures = Labelled(features, labels, len(program.class_names), groups)
     found = blend(program.words_alone().logits(features), pictures, program.clip.logit_scale)
     if found.weight == 0 or (gate and not found.sure):
-        return None
+        return
     counts = np.bincount(labels, minlength=pictures.classes)
     program.pictures = Kept.of(found, program.clip.logit_scale, np.flatnonzero(counts == 0).tolist())
-    return Blended(found, program, counts)
 
 
 def check_head(head: object, reward: Reward, student: TemplateClassifier) -> None:

@@ -26,7 +26,7 @@ from ipo_prompts.programs.scoring_only import ScoringOnly
 from ipo_prompts.programs.selection import Choice, HeldBack, choose_winner
 from ipo_prompts.programs.strategies.base import Known, Strategy, asks_lm, close, may_know, needs_lm
 from ipo_prompts.programs.templates.admission import Desk, Rejection
-from ipo_prompts.programs.templates.domain_words import DomainWord, says_only
+from ipo_prompts.programs.templates.domain_words import DomainWord
 from ipo_prompts.programs.templates.history import PromptHistory, ScoredTemplate
 from ipo_prompts.programs.templates.settings import SearchSettings
 
@@ -84,8 +84,6 @@ class SearchResult:
         ended: why the search ended, in words.
         reached: the limit that stopped the search, or None. A stopped search can be resumed under a larger limit.
         domain: the domain words that the strategy knew.
-        best_of_domain: the template that scored best on the search units among those that say a domain word, in its
-            usual form, and no other word, proposed or not; None if none was scored.
 
     Example:
         >>> from ipo_prompts import ClipReward, draw, load_clip, load_data
@@ -105,7 +103,6 @@ class SearchResult:
     ended: str
     reached: BudgetReached | None = None
     domain: tuple[DomainWord, ...] = ()
-    best_of_domain: str | None = None
 
     def __repr__(self) -> str:
         tried = f"{self.proposed} proposed, {self.scored_only} scored only"
@@ -187,8 +184,6 @@ def search(
         held_back = run.held_back(selection_units)
         with due():
             choice = choose_winner(settings.selection, run.history, search_units, held_back)
-    scored_only = (one for one in run.scoring_only.found if one.is_scored)
-    ranked = sorted((*run.history, *scored_only), key=lambda one: one.rank, reverse=True)
     return SearchResult(
         steps=tuple(run.steps),
         choice=choice,
@@ -197,7 +192,6 @@ def search(
         ended=ended,
         reached=reached,
         domain=run.domain,
-        best_of_domain=next((one.template for one in ranked if says_only(one.template, run.domain)), None),
     )
 
 

@@ -116,8 +116,8 @@ GUARDS = {
         "tests/metrics/test_evidence.py",
     ),
     "metrics/evidence.py": EVIDENCE,
-    "metrics/verdict.py": (*EVIDENCE, "tests/metrics/test_over_classes.py", "tests/experiments/run/test_result.py"),
-    "experiments/run/comparison.py": ("tests/experiments/run/test_result.py",),
+    "metrics/verdict.py": (*EVIDENCE, "tests/metrics/test_over_classes.py", "tests/experiments/run/test_steps.py"),
+    "experiments/run/steps.py": ("tests/experiments/run/test_steps.py",),
 }
 """Core file → the tests that guard it, with the file's own tests first."""
 PRELOADED = ("numpy", "torch", "dspy", "open_clip", "scipy.stats", "scipy.optimize", "hypothesis")

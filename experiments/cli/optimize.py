@@ -111,8 +111,8 @@ def search_template(
         return 0
     from dspy.utils.exceptions import LMError
 
-    from ipo_prompts.experiments.one_call import answer, summary
     from ipo_prompts.experiments.pipeline import run_job, stopped_early
+    from ipo_prompts.experiments.run.answer import one_line, summary
     from ipo_prompts.experiments.run.files import content_of
     from ipo_prompts.programs.record.journal import last
 
@@ -131,7 +131,7 @@ def search_template(
         print_json(content_of(result))
     else:
         width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-        print(answer(result) if quiet else summary(result, folder, width))
+        print(one_line(result) if quiet else summary(result, config, folder, width))
     if result.stopped:
         ui.warn(stopped_early(config, folder, result))
         return 3

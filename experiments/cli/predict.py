@@ -121,11 +121,11 @@ def _tell_how_sure(program: Path, classifier: TemplateClassifier) -> None:
     except InputError:
         return  # labels do not need the result
     if result.reward.measure == "accuracy" and classifier.templates == ((result.template, 1.0),):
-        sealed = result.head.both if result.head and classifier.pictures else result.scores["test"].optimised
-        low, high = sealed.ci95
+        rows = [row for row in result.rows_on("test")[:-1] if classifier.pictures or row.what != "pictures"]
+        low, high = rows[-1].after.ci95
         note(
-            f"of the {sealed.n:,} sealed test pictures of its run this program labelled {sealed.value:.1%} right (95 % "
-            f"interval {low:.1%} to {high:.1%}); other pictures may be harder."
+            f"of the {rows[-1].n:,} sealed test pictures of its run this program labelled {rows[-1].after.value:.1%} "
+            f"right (95 % interval {low:.1%} to {high:.1%}); other pictures may be harder."
         )
 
 

@@ -75,14 +75,15 @@ def evaluate_templates(
     check_name(clip or "embedded")
     drawn = load_data(data or "embedded", seed=seed or 0, **about_data(config))
     # The imports below take seconds, so the checks above come first.
-    from ipo_prompts.experiments.run.comparison import compare
     from ipo_prompts.experiments.run.live_view import Ui
     from ipo_prompts.experiments.run.plan import SPLIT_SEED
     from ipo_prompts.experiments.run.prepared import offering_demo
     from ipo_prompts.experiments.tasks import REWARDS
     from ipo_prompts.experiments.tasks.base import check_fractions
+    from ipo_prompts.metrics.evidence import SAME, paired_difference
     from ipo_prompts.metrics.features import FeatureStore
     from ipo_prompts.metrics.reward import scale_of
+    from ipo_prompts.metrics.verdict import judge, score_interval
 
     task = REWARDS.build(config.reward)
     items = drawn.part(part)
@@ -102,18 +103,22 @@ def evaluate_templates(
         encoded = task.encode(reward, items, seed=SPLIT_SEED, progress=ui.pictures(part))
     scores = reward.score(wanted, encoded.units)
     how = encoded.sampling(scores[0].n)
-    pairs = {str(i): (scores[0], score, how) for i, score in enumerate(scores)}
-    compared = compare(pairs, sealed=pairs, family="with the first template")
+    first = scores[0]
+    effects = {
+        i: SAME if score.template == first.template else paired_difference(first.hits, score.hits, how).these
+        for i, score in enumerate(scores)
+    }
+    verdicts = judge(effects, "with the first template")
     rows = [
         {
             "template": score.template,
-            task.measure.replace(" ", "_"): one.optimised.value,
-            "loss": one.optimised.loss,
-            "n": one.optimised.n,
-            "ci95": list(one.optimised.ci95),
-            "difference_to_first": one.difference.model_dump(mode="json"),
+            task.measure.replace(" ", "_"): round(score.value, 6),
+            "loss": round(score.loss, 6),
+            "n": score.n,
+            "ci95": [round(end, 6) for end in score_interval(score.hits, how)],
+            "difference_to_first": verdicts[i].model_dump(mode="json"),
         }
-        for score, one in zip(scores, (compared[key] for key in pairs), strict=True)
+        for i, score in enumerate(scores)
     ]
     show({"schema": 2, **about, "measure": task.measure, "templates": rows}, _table, as_json)
     return 0
@@ -152,11 +157,13 @@ def report(
     look_first([run], out=out)
     from ipo_prompts.experiments.report.gather import read_run
     from ipo_prompts.experiments.report.page import PAGE, run_page
+    from ipo_prompts.experiments.run.answer import summary
     from ipo_prompts.experiments.run.files import write_text
 
-    page = run_page(read_run(run))
+    finished = read_run(run)
     file = out or run / PAGE
-    write_text(make_room(file), page)
+    write_text(make_room(file), run_page(finished))
+    print(summary(finished.result, finished.config, run))
     print(file)
     return 0
 

@@ -58,6 +58,16 @@ def names_in_words(data: DataSet) -> str:
     return f"names: {several(changed)} ({len(changed)} of {len(data.class_names)}){kept}"
 
 
+def changed_names(before: Sequence[str], after: Sequence[str]) -> str:
+    """Say which names became which, for one line.
+
+    >>> changed_names(["FRUITS", "cat", "hats"], ["fruit", "cat", "hat"])
+    'fruit, hat (2 of 3)'
+    """
+    changed = [str(new) for old, new in zip(before, after, strict=True) if old != new]
+    return f"{several(changed, 3)} ({len(changed)} of {len(after)})"
+
+
 def read_names(typed: Sequence[str], taken: Iterable[str] = ()) -> tuple[list[str], list[str]]:
     """Return the names as captions write them, in the given order, and the typed names that were only separated.
 

@@ -1,22 +1,18 @@
-"""Draw the plots of a run, as SVG. They show numbers only, but for the template that was chosen and names of methods.
+"""Draw the plot of a search, as SVG. It shows numbers only, but for the template that was chosen.
 
-A page draws them as a part of itself, so that a pointer on a dot shows the template, and the style sheet of the page
-colours them. `picture` in `page.py` makes a file of a plot that holds its own colours, such as `search.svg`. The same
-plot always gives the same text.
+A page draws it as a part of itself, so that a pointer on a dot shows the template, and the style sheet of the page
+colours it. `search_picture` in `page.py` makes a file that holds its own colours. The same search always gives the same
+text.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ipo_prompts.experiments.report.gather import Candidate, Run, SearchRecord
-from ipo_prompts.metrics.verdict import Verdict
 
-TITLES = {"search": "search", "selection": "selection", "test": "sealed test", "new": "new classes"}
-"""The titles of the sets of pictures, in the order in which they are opened."""
 STYLE = (Path(__file__).parent / "plots.css").read_text("utf-8")
 """The style sheet of plots, for light and for dark pages."""
 
@@ -100,67 +96,6 @@ def curve(search: SearchRecord, ends: tuple[float, float]) -> Curve:
         steps=tuple((across(step), step) for step in range(0, last + 1, every)),
         values=tuple((up(number / 100), number) for number in range(low, high + 1, size)),
     )
-
-
-@dataclass(frozen=True)
-class Gains:
-    """The drawing of gains with their intervals, one below the other. Positions are in units of the SVG.
-
-    Attributes:
-        rows: for each gain: its y position, its name, the x positions of the ends of its interval and of itself.
-        points: the x position of each number on the axis, with the number in percentage points.
-        zero: the x position of no gain.
-        left, height: the x position at which the names end, and the height of the drawing.
-        alt: a description of the drawing in words.
-    """
-
-    rows: tuple[tuple[float, str, float, float, float], ...]
-    points: tuple[tuple[float, int], ...]
-    zero: float
-    left: int
-    height: int
-    alt: str
-
-
-ROW, CHARACTER = 30, 7.5
-"""The height of a row and the most width of a character, in units of the SVG."""
-
-
-def gains(names: Sequence[str], found: Sequence[Verdict], alt: str) -> Gains:
-    """Return the drawing of gains, the first on top."""
-    rows = [[100 * value for value in (*gain.ci95, gain.mean)] for gain in found]
-    values = [0.0, *(value for row in rows for value in row)]
-    size = _size(max(values) - min(values))
-    low, high = size * math.floor(min(values) / size), size * math.ceil(max(values) / size)
-    if low == high:
-        low, high = -size, size
-    left = round(16 + CHARACTER * max(map(len, names)))
-
-    def across(points: float) -> float:
-        return round(left + 8 + (FRAME["width"] - left - FRAME["right"] - 16) * (points - low) / (high - low), 1)
-
-    return Gains(
-        rows=tuple(
-            (ROW * i + ROW / 2, name, across(low_end), across(high_end), across(mean))
-            for i, (name, (low_end, high_end, mean)) in enumerate(zip(names, rows, strict=True))
-        ),
-        points=tuple((across(number), number) for number in range(low, high + 1, size)),
-        zero=across(0),
-        left=left,
-        height=ROW * len(names) + 50,
-        alt=alt,
-    )
-
-
-def optimism(run: Run) -> Gains:
-    """Draw the gain and its interval on each set of pictures, in the order in which the sets are opened."""
-    parts = [(TITLES[name], run.result.scores[name]) for name in TITLES if name in run.result.scores]
-    found = [score.difference for _, score in parts]
-    alt = "Gain in percentage points with 95 percent intervals. " + " ".join(
-        f"{title}: {100 * gain.mean:+.1f} [{100 * gain.ci95[0]:+.1f}, {100 * gain.ci95[1]:+.1f}]."
-        for (title, _), gain in zip(parts, found, strict=True)
-    )
-    return gains([f"{title} (n = {score.optimised.n:,})" for title, score in parts], found, alt)
 
 
 def _size(span: float) -> int:

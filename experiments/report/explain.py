@@ -22,8 +22,8 @@ from ipo_prompts.experiments.report.analysis import (
     Shown,
 )
 from ipo_prompts.experiments.report.words import word_effects
-from ipo_prompts.experiments.run.comparison import SEALED_PARTS, Compared
 from ipo_prompts.experiments.run.scores import CLASSIFICATION, AnyPart, RewardNames, SealedPart
+from ipo_prompts.experiments.run.steps import SEALED_PARTS, Compared
 from ipo_prompts.metrics.arrays import spread
 from ipo_prompts.metrics.classification import scores_accuracy
 from ipo_prompts.metrics.pictures import short_name, thumbnail
@@ -59,18 +59,20 @@ class LabelledPart(Compared):
 def analyse(
     parts: Mapping[AnyPart, Compared],
     reward: Reward,
+    template: str,
     names: RewardNames = CLASSIFICATION,
 ) -> Analysis:
     """Return the analysis of the chosen template.
 
     The effects of words are measured on fresh units; if there are none, on the selection units. They are never measured
     on sealed units, because more templates would be fifty more openings. Sample pictures come from the
-    search part. All other content comes from the scores of the initial and the chosen template on the sealed units.
+    search part. All other content comes from the scores before the first and after the last step on the sealed units.
 
     Args:
         parts: name → part. The names are `fresh`, `selection`, `search`, `test` and, with base and new classes, `new`.
             Parts with other names are ignored.
         reward: the reward, with the classes that were searched on.
+        template: the chosen template.
         names: the names of the reward, its measure and its units.
 
     Raises:
@@ -79,7 +81,7 @@ def analyse(
     words, words_missing = None, None
     for name in ("fresh", "selection"):
         if part := parts.get(name):
-            words = word_effects(reward, name, part, names)
+            words = word_effects(reward, template, name, part, names)
             break
     else:
         words_missing = _UNSELECTED.format(unit=names.unit)

@@ -20,12 +20,11 @@ from typing import Any
 from pydantic import BaseModel
 
 from ipo_prompts.experiments.report.analysis import Analysis, load_analysis
-from ipo_prompts.experiments.run.advice import stays
+from ipo_prompts.experiments.run.answer import cost, next_commands
 from ipo_prompts.experiments.run.config import CHOSEN, RunConfig
 from ipo_prompts.experiments.run.files import Environment, read_model
 from ipo_prompts.experiments.run.reading import build, config_of
 from ipo_prompts.experiments.run.result import RunResult, load_result
-from ipo_prompts.experiments.run.told import Line, Place, told_at
 from ipo_prompts.metrics.errors import InputError, as_cell
 from ipo_prompts.programs.record.journal import FILE_NAME as JOURNAL
 from ipo_prompts.programs.record.journal import Event, read
@@ -62,11 +61,22 @@ class Run:
     @property
     def kept_initial(self) -> bool:
         """Whether the run kept the initial template, because it found nothing convincing."""
-        return stays(self.result)
+        return self.result.template == self.result.initial_template
 
-    def told(self, place: Place) -> list[Line]:
-        """Return the lines of text about the run that are shown at one place of the page, or in a notebook."""
-        return told_at(place, self.result, self.config, self.folder)
+    @property
+    def unchanged(self) -> bool:
+        """Whether no step changed anything."""
+        return not self.result.rows_on("test")[-1].kept
+
+    @property
+    def cost(self) -> str:
+        """How many templates were scored, how long the run took, and what was asked."""
+        return cost(self.result, self.config)
+
+    @property
+    def next(self) -> dict[str, str]:
+        """The commands that use the program, by label."""
+        return next_commands(self.result, self.folder)
 
     @property
     def command(self) -> str:
@@ -119,8 +129,8 @@ def read_run(folder: Path) -> Run:
         raise InputError(f"the run in {folder} has no result.json yet; resume it with `{resume_command(folder)}`.")
     config = config_of(folder)
     result = load_result(folder)
-    if "test" not in result.scores:
-        raise InputError(f"{folder / 'result.json'} has no scores of the test {result.reward.unit}; start a new run.")
+    if not (result.rows_on("test") and result.rows_on("search")):
+        raise InputError(f"{folder / 'result.json'} has no rows of the test {result.reward.unit}; start a new run.")
     try:
         search = follow(events, result.template)
     except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:

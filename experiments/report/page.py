@@ -25,16 +25,13 @@ from ipo_prompts.experiments.report.analysis import WordChange
 from ipo_prompts.experiments.report.drawing import (
     FRAME,
     STYLE,
-    TITLES,
     Curve,
-    Gains,
     capital,
     curve,
-    optimism,
     search_alt,
 )
 from ipo_prompts.experiments.report.gather import Run, read_run
-from ipo_prompts.experiments.run.advice import weak
+from ipo_prompts.experiments.run.answer import further, table
 from ipo_prompts.experiments.run.files import write_text
 from ipo_prompts.metrics.errors import duration, money
 from ipo_prompts.metrics.template import SLOT
@@ -68,38 +65,30 @@ def run_page(run: Run) -> str:
         run=run,
         reward=run.result.reward,
         title=f"{run.result.template} · IPO report",
-        weak=weak(run.result),
         curve=_curve(run),
         search_alt=search_alt(run),
-        optimism_plot=None if run.kept_initial else optimism(run),
         layers=layers(words.template, words.changes, words.n) if words else [],
     )
     return str(page)
 
 
 def _curve(run: Run) -> Curve:
-    return curve(run.search, run.result.scores["search"].initial.ci95)
+    template = next(row for row in run.result.rows_on("search") if row.what == "template")
+    return curve(run.search, template.before.ci95)
 
 
 def search_picture(run: Run) -> str:
-    """Return the plot of a search as a file, with the chosen template above it."""
-    chosen = run.result.template
-    return picture(
-        _curve(run),
-        f"chosen: {chosen if len(chosen) <= 90 else chosen[:89] + '…'}",
-        search_alt(run),
-        "a dot is a template, the large one is chosen; the line is the best so far, dashes are the initial template",
-        run.result.reward.measure,
+    """Return the plot of a search as the text of an SVG file for light and dark pages, with the chosen template."""
+    chosen, environment = run.result.template, page_environment()
+    text = environment.get_template("picture.html.j2").render(
+        marks=environment.get_template("macros.html.j2").module.curve_marks(_curve(run), run.result.reward.measure),
+        height=FRAME["height"],
+        title=f"chosen: {chosen if len(chosen) <= 90 else chosen[:89] + '…'}",
+        alt=search_alt(run),
+        below="a dot is a template, the large one chosen; the line is the best so far, dashes are the initial template",
+        css=STYLE,
     )
-
-
-def picture(plot: Curve | Gains, title: str, alt: str, below: str = "", measure: str = "") -> str:
-    """Return a plot as the text of an SVG file for light and dark pages: a title, the plot, a line below it."""
-    template = page_environment().get_template("picture.html.j2")
-    own = page_environment().get_template("macros.html.j2").module
-    marks = own.gain_marks(plot) if isinstance(plot, Gains) else own.curve_marks(plot, measure)
-    height = plot.height if isinstance(plot, Gains) else FRAME["height"]
-    return str(template.render(marks=marks, height=height, title=title, alt=alt, below=below, css=STYLE))
+    return str(text)
 
 
 def notebook_part(run: Run) -> str:
@@ -126,8 +115,8 @@ def page_environment() -> Any:
     )
     filters = (
         capital,
+        capital_first,
         percent,
-        percents,
         in_points,
         interval,
         nats,
@@ -141,7 +130,7 @@ def page_environment() -> Any:
     made.filters.update({one.__name__: one for one in filters})
     made.filters["own_style"] = Markup  # unescaped: only for IPO's style sheet, whose hash is in the policy
     made.filters["base64"] = lambda text: base64.b64encode(text.encode()).decode()
-    made.globals.update(edits=edits, frame=FRAME, part_titles=TITLES)
+    made.globals.update(edits=edits, frame=FRAME, further=further, table=table)
     return made
 
 
@@ -275,17 +264,17 @@ def nats(value: float, sign: bool = False) -> str:
     return number(value, 3, sign=sign)
 
 
-def percents(ends: tuple[float, float]) -> str:
-    """Format the interval of a value, given as fractions, in percent without the unit."""
-    return f"[{number(100 * ends[0], 1)},\N{NO-BREAK SPACE}{number(100 * ends[1], 1)}]"
-
-
 def interval(ends: tuple[float, float] | None, losses: bool = False) -> str:
     """Format the interval of a difference of values, in percentage points; or of a difference of losses, in nats."""
     if ends is None:
         return "not bounded"
     low, high = (number(end, 3, sign=True) if losses else in_points(end) for end in ends)
     return f"[{low},\N{NO-BREAK SPACE}{high}]"
+
+
+def capital_first(text: str) -> str:
+    """Return a sentence with a capital first letter."""
+    return text[:1].upper() + text[1:]
 
 
 def unbroken(text: str) -> str:

@@ -23,8 +23,8 @@ from collections.abc import Sequence
 from typing import Literal
 
 from ipo_prompts.experiments.report.analysis import Shift, Skipped, WordChange, Words
-from ipo_prompts.experiments.run.comparison import Compared
 from ipo_prompts.experiments.run.scores import CLASSIFICATION, RewardNames
+from ipo_prompts.experiments.run.steps import Compared
 from ipo_prompts.metrics.evidence import ALPHA, holm, paired_difference
 from ipo_prompts.metrics.reward import Reward, Score
 from ipo_prompts.metrics.sampling import Sampling, mean_interval
@@ -32,6 +32,7 @@ from ipo_prompts.metrics.sampling import Sampling, mean_interval
 
 def word_effects(
     reward: Reward,
+    template: str,
     name: Literal["fresh", "selection"],
     part: Compared,
     names: RewardNames = CLASSIFICATION,
@@ -40,21 +41,22 @@ def word_effects(
 
     Args:
         reward: the reward of the search.
+        template: the chosen template.
         name: the name of the part. `selection` units chose the template; `fresh` units were not used before.
         part: the part with the units to score on. It is never a sealed part.
         names: the names of the measure and the units.
     """
-    chosen = part.optimised
-    proposed = removals(chosen.template)
+    proposed = removals(template)
     problems: dict[str, str | None] = {}
-    for _, template in proposed:
-        if template not in problems:
-            same = template == tidied(chosen.template)
-            problems[template] = "it is the template itself" if same else reward.problem(template)
-    usable = [template for template, reason in problems.items() if reason is None]
-    scores = dict(zip(usable, reward.score(usable, part.units), strict=True))
+    for _, shorter in proposed:
+        if shorter not in problems:
+            same = shorter == tidied(template)
+            problems[shorter] = "it is the template itself" if same else reward.problem(shorter)
+    usable = [shorter for shorter, reason in problems.items() if reason is None]
+    chosen, *others = reward.score([template, *usable], part.units)
+    scores = dict(zip(usable, others, strict=True))
 
-    found = [_row(span, chosen, scores[template], part.sampling) for span, template in proposed if template in scores]
+    found = [_row(span, chosen, scores[shorter], part.sampling) for span, shorter in proposed if shorter in scores]
     if name == "fresh":
         corrected = holm([p for _, p in found])
         rows = [
@@ -70,7 +72,7 @@ def word_effects(
         value=chosen.value,
         loss=chosen.loss,
         changes=tuple(rows),
-        skipped=tuple(Skipped(template=template, reason=reason) for template, reason in problems.items() if reason),
+        skipped=tuple(Skipped(template=shorter, reason=reason) for shorter, reason in problems.items() if reason),
         note=_note(rows, name, part, len(reward.class_names), names),
     )
 

@@ -204,11 +204,6 @@ class RunConfig(SearchSettings, JobSettings):
         """Whether the search asks a language model."""
         return self.lm != "none" and asks_lm(STRATEGIES.find(self.strategy["name"]))
 
-    def with_twice_the_shots(self) -> RunConfig:
-        """Return the configuration with twice as many search and selection pictures per class."""
-        twice = {"shots": 2 * self.shots, "selection_shots": 2 * max(1, self.selection_shots)}
-        return self.model_copy(update=twice)
-
     def to_yaml(self) -> str:
         """Return the complete configuration as YAML."""
         return yaml.safe_dump(self.model_dump(), sort_keys=False, allow_unicode=True)

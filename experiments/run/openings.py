@@ -23,10 +23,9 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from ipo_prompts.experiments.data import DataSet
-from ipo_prompts.experiments.run.comparison import in_runs
 from ipo_prompts.experiments.run.files import Content, event_as
 from ipo_prompts.experiments.run.plan import Plan
-from ipo_prompts.metrics.errors import printable
+from ipo_prompts.metrics.errors import printable, several
 from ipo_prompts.metrics.evidence import ALPHA
 from ipo_prompts.metrics.pictures import Picture
 from ipo_prompts.metrics.template import SLOT, fill, names_of
@@ -185,7 +184,8 @@ def cost_of_opening(planned: Plan, contents: Callable[[list[Picture]], Iterable[
     often = "once" if times == 1 else f"{times:,} times"
     opened = f"these sealed pictures, or some of them, were opened {often} before"
     if not found.tests:
-        where = in_runs(renamed_in(folder, beside, pictures, digest))
+        runs = renamed_in(folder, beside, pictures, digest)
+        where = f" (in {several(runs, 3)}, beside this run)" if runs else ""
         return (
             f"{opened}, with other classes or class names{where}: what they showed may have led to the classes or "
             "names of this run, so it will report a difference with its interval and no p; only new pictures can test "

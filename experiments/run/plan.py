@@ -156,15 +156,6 @@ def about_few_pictures(drawn: Draw, config: RunConfig) -> str:
     )
 
 
-def more_with_twice_the_shots(planned: Plan) -> int:
-    """Return how many more base pictures a run with twice the shots would search and choose with."""
-
-    def used(drawn: Draw) -> int:
-        return len({item.group for item in (*drawn.search, *drawn.selection)})
-
-    return used(draw_for(planned.data, planned.config.with_twice_the_shots())) - used(planned.drawn)
-
-
 def data_of(config: RunConfig) -> DataSet:
     """Load the data set of a run with the settings of the run.
 

@@ -8,19 +8,10 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from ipo_prompts.experiments.run.files import Content, read_model
-from ipo_prompts.experiments.run.scores import (
-    Baselines,
-    Comparison,
-    HeadFound,
-    NamesFound,
-    OverClasses,
-    PartName,
-    RewardNames,
-    SealedPart,
-)
+from ipo_prompts.experiments.run.scores import PartName, RewardNames, Row
 from ipo_prompts.metrics.clock import Limit
 from ipo_prompts.metrics.device import Precision
-from ipo_prompts.metrics.verdict import Rounded
+from ipo_prompts.metrics.verdict import Rounded, Verdict
 from ipo_prompts.programs.templates.domain_words import DomainWord
 
 RESULT = "result.json"
@@ -98,17 +89,11 @@ class Data(Fingerprinted):
         split: see `DataSet.split`.
         classes: the number of classes.
         shots: the most base pictures per class that the search used.
-        more: how many more base pictures a run with twice the shots would search and choose with.
-        untested: the classes of the search that have no test picture; they compete with the tested classes.
-        short: a text that says which classes have fewer pictures than asked for; empty if none has.
     """
 
     split: str
     classes: int
     shots: int
-    more: int
-    untested: tuple[str, ...]
-    short: str = ""
 
 
 class StrategyUsed(Content):
@@ -120,34 +105,22 @@ class StrategyUsed(Content):
         passes_over: a text that says why a template may not be proposed although it scores better than the best
             template so far; empty if the strategy gives no reason.
         domain: the domain words that were tried, with their kinds and sources.
-        best_of_domain: the template that scored best among those that say a domain word in its usual form and no other
-            word; None if none does.
     """
 
     name: str
     settings: dict[str, Any]
     passes_over: str = ""
     domain: tuple[DomainWord, ...] = ()
-    best_of_domain: str | None = None
-
-
-class Harmonic(Content):
-    """The harmonic mean of the values on base and on new classes, for each of the two templates."""
-
-    initial: Rounded
-    optimised: Rounded
 
 
 class RunResult(Content):
     """The content of `result.json`.
 
     Attributes:
-        template: the chosen template.
-        verdict: what the sealed test shows, in words.
-        scores: the comparison of both templates on each part of the pictures that the run has.
-        other_measures: the comparison of both templates on the test pictures by further measures, by measure.
-        head: what labelled pictures add to the template; None if words decide alone.
-        names: the class names after a search for names; None if there was no such search.
+        template: the chosen template; `initial_template` if no other was convincing.
+        rows: what each step of the answer did, in the order of choice, on each part of the pictures that the run has.
+        names: class name as typed → the name in prompts, for the classes whose names differ.
+        advice: what a person may do to know more, or to get more; empty if there is nothing to do.
         ended: why the search ended, in words.
         stopped: the limit that ended the search early, in words; None if no limit did.
         limit, needed: the setting of that limit, and the value that the limit needs so that the run can go on. Both are
@@ -155,25 +128,20 @@ class RunResult(Content):
         proposed: how many templates were proposed and scored; `templates_scored` counts the initial template as well.
         scored_only: how many templates were scored without being proposed.
         seconds: how long the run took, in seconds: `total`, and its parts.
-        over_classes: the means over classes, for each sealed part; see `comparison.over_classes`.
-        baselines: the scores of the test pictures without a search; None if they were not measured.
         export: the target of `ipo export` that holds the whole program and needs no code of IPO.
     """
 
-    version: Literal[2] = Field(default=2, alias="schema")
-    verdict: str
+    version: Literal[3] = Field(default=3, alias="schema")
     template: str
     initial_template: str
+    rows: tuple[Row, ...]
+    names: dict[str, str]
+    advice: str
     reward: RewardNames
     strategy: StrategyUsed
     clip: ClipAndPrecision
     data: Data
-    scores: dict[PartName, Comparison]
     sealed: Sealed
-    other_measures: dict[str, Comparison]
-    harmonic_mean: Harmonic | None = None
-    names: NamesFound | None = None
-    head: HeadFound | None = None
     selection: Chosen
     ended: str
     stopped: str | None
@@ -186,9 +154,16 @@ class RunResult(Content):
     lm: LanguageModels
     seconds: dict[str, Annotated[float, Field(ge=0, le=1e9)]]
     seed: int
-    over_classes: dict[SealedPart, OverClasses]
-    baselines: Baselines | None = None
     export: str = "head"
+
+    def rows_on(self, part: PartName) -> list[Row]:
+        """Return the rows of a part by the measure of the run; the last is `in all`. Empty if there is no such part."""
+        return [row for row in self.rows if row.part == part and row.measure == self.reward.measure]
+
+    @property
+    def gain(self) -> Verdict:
+        """The gain of all steps together on the sealed test."""
+        return self.rows_on("test")[-1].difference
 
 
 def load_result(place: Path) -> RunResult:

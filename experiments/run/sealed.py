@@ -4,23 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from ipo_prompts.experiments.data import Item, fresh
 from ipo_prompts.experiments.data.check import faults
-from ipo_prompts.experiments.data.load import check_command
-from ipo_prompts.experiments.run.beside import what_stands_beside
-from ipo_prompts.experiments.run.comparison import Compared, compare, over_classes, verdict
 from ipo_prompts.experiments.run.live_view import Ui
 from ipo_prompts.experiments.run.openings import DIGITS, Openings, count, names_after, names_digest, opening_of
 from ipo_prompts.experiments.run.plan import SPLIT_SEED
 from ipo_prompts.experiments.run.prepared import SEALED, SHOWN, Prepared, naming_unreadable
-from ipo_prompts.experiments.run.result import Sealed
-from ipo_prompts.experiments.run.scores import AnyPart
+from ipo_prompts.experiments.run.scores import AnyPart, PartName, Row
+from ipo_prompts.experiments.run.steps import (
+    Compared,
+    Scored,
+    Step,
+    in_all,
+    rows_of,
+    score_before,
+    steps_of,
+    word_steps,
+)
 from ipo_prompts.experiments.tasks.base import Encoded
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.reward import Reward
-from ipo_prompts.metrics.sampling import harmonic_mean
+from ipo_prompts.programs.classifier import TemplateClassifier
 from ipo_prompts.programs.record.journal import Journal
 from ipo_prompts.programs.record.score_keeper import units_of
 from ipo_prompts.programs.running import Searched
@@ -51,122 +57,92 @@ class SealedTest:
     """The opened test of a run.
 
     Attributes:
-        parts: the scores of both templates on each part of the pictures.
-        others: the scores of both templates on the test pictures by further measures, by the name of the measure.
+        parts: each part of the pictures, with the scores before the first step and after the last step.
+        rows: the rows of the result.
+        copies: how many test pictures are also search or selection pictures, compared by their bytes.
         opening: this opening of the sealed pictures, with the earlier openings.
     """
 
     parts: dict[AnyPart, Compared]
-    others: dict[str, Compared]
+    rows: tuple[Row, ...]
+    copies: int
     opening: Openings
 
 
-def open_test(prepared: Prepared, searched: Searched, journal: Journal, ui: Ui) -> SealedTest:
-    """Score the initial and the chosen template on all parts; only here are the sealed pictures opened.
+def open_test(
+    prepared: Prepared, searched: Searched, program: TemplateClassifier, journal: Journal, ui: Ui
+) -> SealedTest:
+    """Score all parts before and after each step; only here are the sealed pictures opened.
 
     If fresh pictures cannot be used, a line says so and they are left out: the result does not need them.
+
+    Args:
+        prepared: the prepared run.
+        searched: the finished search of the run.
+        program: the finished program.
+        journal: the journal of the run.
+        ui: shows the progress.
     """
     planned, drawn = prepared.plan, prepared.plan.drawn
-    ours = searched.reward
-    sides = prepared.config.initial_template, searched.result.choice.template
-
-    def compared(encoded: Encoded, reward: Reward = ours) -> Compared:
-        initial, optimised = (reward.score([side], encoded.units)[0] for side in sides)
-        how = encoded.sampling(initial.n)
-        return Compared(encoded.items, encoded.units, encoded.labels, reward, how, initial, optimised)
-
-    def measured(items: Sequence[Item], reward: Reward, name: str, seed: int = SPLIT_SEED) -> Compared:
-        return compared(planned.task.encode(reward, items, seed=seed, progress=ui.pictures(name)), reward)
-
+    task, reward, template = planned.task, prepared.reward, searched.result.choice.template
+    steps = steps_of(prepared, searched, program)
+    scored: dict[PartName, Scored] = {}
     parts: dict[AnyPart, Compared] = {}
-    parts["search"] = compared(prepared.search)
+
+    def score(name: PartName, reward: Reward, encoded: Encoded, steps: Sequence[Step], start: int = 0) -> Scored:
+        before = score_before(prepared, reward, encoded.units, start)
+        scored[name] = Scored.of(before, steps, encoded.units, encoded.sampling(before.n))
+        parts[name] = Compared.of(encoded, reward, scored[name])
+        return scored[name]
+
+    def encode(name: PartName, reward: Reward, items: Sequence[Item]) -> Encoded:
+        return task.encode(reward, items, seed=SPLIT_SEED, progress=ui.pictures(name))
+
+    from_words = [step for step in steps if step.what != "pictures"]  # the pictures are those of these parts
+    score("search", reward, prepared.search, from_words)
     if prepared.selection:
-        parts["selection"] = compared(prepared.selection)
-    others = {}
-    sealed: tuple[tuple[Literal["test", "new"], Sequence[Item], Sequence[str]], ...] = (
-        ("test", drawn.test, ours.class_names),
-        ("new", drawn.new_test, drawn.new_class_names),
-    )
-    for name, items, class_names in sealed:
-        if not items:
-            continue
-        reward = planned.task.reward(prepared.clip, class_names, prepared.store)
-        parts[name] = measured(items, reward, name)
-        template, hits = _found(parts[name])
-        if not journal.find(name, template=template, hits=hits):
-            journal.append(name, template=template, hits=hits)
-        if note := _seen_before(prepared, items):
-            about = prepared.config
-            check = check_command(about.data, about.exclude)
-            ui.warn(f"{note}; `{check}` lists copies")
-        if name == "test":
-            for measure, other in planned.task.other_measures(prepared.clip, class_names, prepared.store).items():
-                others[measure] = measured(items, other, "test")
-    if left := fresh(planned.data, drawn, prepared.config.seed):
-        unused = f"fresh (left over; each word is tested on these {planned.task.unit})"
-        try:
-            parts["fresh"] = measured(left, ours, unused, prepared.config.seed)
-        except InputError as error:
-            ui.say(f"what each word does is not tested on fresh {planned.task.unit}: {error}")
-    return SealedTest(parts, others, opening(prepared, searched, parts["test"], journal))
-
-
-def _seen_before(prepared: Prepared, sealed: Sequence[Item]) -> str | None:
-    """Say how many sealed pictures are also search or selection pictures, compared by their bytes.
-
-    Return None if no sealed picture is among them.
-    """
-    seen = {content[:DIGITS] for content in prepared.contents(*SHOWN)}
-    again = sum(content[:DIGITS] in seen for content in prepared.store.contents([item.picture for item in sealed]))
-    if not again:
-        return None
-    return (
-        f"{again:,} of {len(sealed):,} sealed pictures {'is' if again == 1 else 'are'} among the search and selection "
-        "pictures, so the score is too good"
-    )
-
-
-def what_is_shown(prepared: Prepared, searched: Searched, test: SealedTest) -> dict[str, Any]:
-    """Return the fields of a result that are about the test, by name: scores, verdict, and measurements beside them."""
-    drawn, found, parts, this = prepared.plan.drawn, searched.result, test.parts, test.opening
+        score("selection", reward, prepared.selection, from_words)
+    test = score("test", reward, encode("test", reward, drawn.test), steps)
+    _record(journal, "test", template, test)
+    if drawn.new_test:
+        new_reward, start = task.reward(prepared.clip, drawn.new_class_names, prepared.store), len(drawn.class_names)
+        new_steps = word_steps(prepared, template, new_reward, start)
+        encoded = encode("new", new_reward, drawn.new_test)
+        _record(journal, "new", template, score("new", new_reward, encoded, new_steps, start))
+    this = opening(prepared, searched, test, template, journal)
     balanced = prepared.config.verdict == "balanced"
-    pairs = {str(name): part.pair for name, part in parts.items() if name != "fresh"}
-    pairs |= {f"other {name}": part.pair for name, part in test.others.items()}
-    tested = set(pairs) - {"search", "selection"}
-    compared = compare(pairs, tested, opening=this.number, balanced=balanced, tests=this.tests)
-    new = compared.get("new")
-    said = verdict(
-        compared["test"],
-        prepared.plan.task.unit,
-        this.number,
-        new=new,
-        elsewhere=this.elsewhere,
-        renamed_in=this.renamed_in,
-        untried=found.ended if len(found.history) == 1 else None,
-    )
-    means = new and {
-        side: harmonic_mean(*(getattr(one, side).value for one in (compared["test"], new)))
-        for side in ("initial", "optimised")
-    }
-    classes = {item.label for item in drawn.test}
-    return {
-        "sealed": Sealed(
-            digest=prepared.digest(*SEALED),
-            opened=this.number,
-            elsewhere=this.elsewhere,
-            renamed_in=this.renamed_in if not this.tests else (),
-        ),
-        "verdict": said,
-        "scores": {name: compared[name] for name in parts if name != "fresh"},
-        "classes_untested": tuple(name for label, name in enumerate(drawn.class_names) if label not in classes),
-        "other_measures": {name: compared[f"other {name}"] for name in test.others},
-        "harmonic_mean": means,
-        "over_classes": over_classes(parts, balanced),
-        **what_stands_beside(prepared, searched, parts),
-    }
+    rows = rows_of(scored, task.measure, opening=this.number, tests=this.tests, balanced=balanced)
+    for measure, other in task.other_measures(prepared.clip, reward.class_names, prepared.store).items():
+        encoded = encode("test", other, drawn.test)
+        before = score_before(prepared, other, encoded.units)
+        part = Scored.of(before, word_steps(prepared, template, other), encoded.units, encoded.sampling(before.n))
+        rows += (in_all("test", measure, part),)
+    if left := fresh(planned.data, drawn, prepared.config.seed):
+        unused = f"fresh (left over; each word is tested on these {task.unit})"
+        try:
+            encoded = task.encode(reward, left, seed=prepared.config.seed, progress=ui.pictures(unused))
+        except InputError as error:
+            ui.say(f"what each word does is not tested on fresh {task.unit}: {error}")
+        else:
+            now = searched.reward.score([template], encoded.units)[0]
+            parts["fresh"] = Compared.of(encoded, searched.reward, Scored([], [now], encoded.sampling(now.n)))
+    return SealedTest(parts, rows, copies_of(prepared), this)
 
 
-def opening(prepared: Prepared, searched: Searched, test: Compared, journal: Journal) -> Openings:
+def copies_of(prepared: Prepared) -> int:
+    """Return how many sealed pictures are also search or selection pictures, compared by their bytes."""
+    seen = {content[:DIGITS] for content in prepared.contents(*SHOWN)}
+    return sum(content[:DIGITS] in seen for content in prepared.contents(*SEALED))
+
+
+def _record(journal: Journal, name: PartName, template: str, part: Scored) -> None:
+    """Record the opening of a part, once."""
+    hits = _hits(part)
+    if not journal.find(name, template=template, hits=hits):
+        journal.append(name, template=template, hits=hits)
+
+
+def opening(prepared: Prepared, searched: Searched, test: Scored, template: str, journal: Journal) -> Openings:
     """Record this opening of the sealed pictures in the journal, and return it.
 
     The digest of each sealed picture is recorded, so that runs with only some of these pictures count the opening.
@@ -174,9 +150,13 @@ def opening(prepared: Prepared, searched: Searched, test: Compared, journal: Jou
     data = prepared.plan.data
     pictures = {content[:DIGITS] for content in prepared.contents(*SEALED)}
     names = names_digest(data.answers), names_digest(names_after(data, searched.named))
-    return count(opening_of(*_found(test)), pictures, names, prepared.config.opened, journal)
+    return count(opening_of(template, _hits(test)), pictures, names, prepared.config.opened, journal)
 
 
-def _found(part: Compared) -> tuple[str, dict[str, Any]]:
-    """Return the chosen template, and the hits of both templates, by template."""
-    return part.optimised.template, {one.template: units_of(one) for one in (part.initial, part.optimised)}
+def _hits(part: Scored) -> dict[str, Any]:
+    """Return the hits before the first step and after each step that changed something."""
+    hits = {"first": units_of(part.scores[0])}
+    for step, score in zip(part.steps, part.scores[1:], strict=True):
+        if step.score:
+            hits[step.what] = units_of(score)
+    return hits

@@ -9,20 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, Literal, NamedTuple
 
-from ipo_prompts.metrics.template import names_class, words
 from ipo_prompts.programs.templates.phrases import Part
 
 WordKind = Literal["thing", "place", "doing", "picture"]
 Source = Literal["names", "said", "pictures", "language model"]
-
-SOURCES: Final[dict[Source, str]] = {
-    "names": "the names of the classes",
-    "said": "what the data and the task are called",
-    "pictures": "the pictures, as the CLIP sees them",
-    "language model": "the language model",
-}
-"""Where a word comes from, in words."""
-
 
 DOING: Final = "a person doing"
 """The form in which a doing is said without its word: "a photo of a person doing <CLASS>."."""
@@ -55,31 +45,6 @@ def forms(word: DomainWord) -> tuple[Part, ...]:
     if word.kind == "picture":
         return (Part("quality", text), Part("noun", text), Part("kind", text))
     return (Part("doing", DOING), *of) if word.kind == "doing" else of
-
-
-def words_said(template: str, known: Sequence[DomainWord]) -> list[DomainWord]:
-    """Return the domain words that a template says.
-
-    >>> flower = DomainWord("flower", "thing", "names")
-    >>> words_said("a photo of a <CLASS>, a type of flower.", [flower]) == [flower]
-    True
-    """
-    return [
-        word
-        for word in known
-        if names_class(template, word.text) or (word.kind == "doing" and DOING in template.lower())
-    ]
-
-
-def says_only(template: str, known: Sequence[DomainWord]) -> bool:
-    """Return whether a template says a domain word in its usual form, and no other word with meaning.
-
-    >>> [says_only(f"a {look} of a <CLASS>, a type of flower.", [DomainWord("flower", "thing", "names")])
-    ...  for look in ("photo", "sketch")]
-    [True, False]
-    """
-    count, usual = words(template), (forms(word)[0].text for word in known)
-    return any(words(text) == count and names_class(template, text) for text in usual)
 
 
 def domain_in_words(known: Sequence[DomainWord]) -> str:

@@ -195,6 +195,6 @@ def test_paid_replies_serve_the_next_run_of_the_same_seed_only(
     again = result(tmp_path / "again")
     assert again["lm"]["optimizer"]["cached"] == 2
     assert again["lm"]["optimizer"]["tokens_in"] == 0
-    assert again["scores"] == result(out)["scores"]
+    assert again["rows"] == result(out)["rows"]
     assert run("--out", str(tmp_path / "other"), "--seed", "1").code == 0
     assert len(server.asked) == asked + 2

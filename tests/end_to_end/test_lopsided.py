@@ -42,15 +42,13 @@ def test_all_of_it_is_used_for_what_it_can_be(place: Path, capfd: pytest.Capture
     result = load_result(place / "run")
     assert "searching without a language model (strategy list) on 11 pictures of 5 classes; 5 more choose" in ended.err
     assert "'cat': used in the search, but untested, for want of a second picture" in ended.err
-    assert result.data.untested == ("cat",) and result.data.classes == 5
-    found = result.over_classes["test"]
-    assert (found.classes, found.single) == (4, 1), "the car has one test picture"
+    assert result.advice.startswith("no test picture: 'cat'; ") and result.data.classes == 5
+    found = next(row for row in result.rows if row.measure == "mean over classes")
     right = {row.name: row.optimised for row in read_run(place / "run").analysis.classes}
     assert set(right) == {"car", "bus", "key", "book"}, "nothing is claimed of the cat"
-    assert found.optimised == pytest.approx(sum(right.values()) / 4, abs=1e-5)
+    assert found.after.value == pytest.approx(sum(right.values()) / 4, abs=1e-5)
     page = (place / "run" / "report.html").read_text(encoding="utf-8")
-    assert "If each of the 4 tested classes counts the same" in page.replace("\u00a0", " ")
-    assert "Untested, with no picture in the test" in page
+    assert "mean over classes" in page and "No test picture" in page
 
 
 def test_where_no_class_has_three_pictures_nothing_is_held_back(place: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -58,7 +56,7 @@ def test_where_no_class_has_three_pictures_nothing_is_held_back(place: Path, cap
         for picture in sorted((place / "things" / name).iterdir())[2:]:
             picture.unlink()
     ended = run(capfd, "exclude=[empty]")
-    assert ended.code == 0 and "selection" not in load_result(place / "run").scores
+    assert ended.code == 0 and not load_result(place / "run").rows_on("selection")
     assert load_data("folder:things", seed=0, exclude=["empty"]).val == ()
 
 
@@ -70,8 +68,7 @@ def test_the_verdict_may_be_that_of_classes_which_count_the_same(
     ended = ipo(capfd, *job, "strategy.file=templates.txt", "--out=run")
     assert ended.code == 0, ended.err
     result = load_result(place / "run")
-    decides = result.scores["test"].difference
+    decides = result.rows_on("test")[0].difference
     assert decides.outcome == "gain" and decides.covers == EACH_CLASS_ALIKE
-    assert decides.mean == result.over_classes["test"].difference and decides.numbers in ended.out
     refused = ipo(capfd, *job, "strategy.file=templates.txt", "reward=retrieval", "--out=other")
     assert refused.code == 2 and "verdict=balanced is for the accuracy" in refused.err

@@ -32,7 +32,7 @@ def test_it_ends_well_and_says_what_it_found(finished: tuple[Any, Path]) -> None
     done, folder = finished
     assert done.returncode == 0, done.stderr
     result = json.loads((folder / "result.json").read_text())
-    for needed in (result["template"], "test", "95 %", "run directory", "next: ipo predict"):
+    for needed in (result["template"], "test", "in all", " run: ", "next: ipo predict"):
         assert needed in done.stdout
     assert "Traceback" not in done.stderr
 
@@ -46,15 +46,14 @@ def test_the_run_directory_is_complete(finished: tuple[Any, Path]) -> None:
 
 def test_the_result_has_the_stable_form(finished: tuple[Any, Path]) -> None:
     result = json.loads((finished[1] / "result.json").read_text())
-    assert result["schema"] == 2
+    assert result["schema"] == 3
     assert result["templates_scored"] <= 1 + 2 * 3
     for part in ("search", "selection", "test"):
-        score = result["scores"][part]
-        for which in ("initial", "optimised"):
-            low, high = score[which]["ci95"]
-            assert 0 <= low <= score[which]["value"] <= high <= 1
-            assert score[which]["loss"] >= 0
-        p = score["difference"]["p"]
+        row = next(row for row in result["rows"] if (row["part"], row["what"]) == (part, "template"))
+        for which in ("before", "after"):
+            low, high = row[which]["ci95"]
+            assert 0 <= low <= row[which]["value"] <= high <= 1
+        p = row["difference"]["p"]
         assert 0 <= p <= 1 if part == "test" else p is None
     seconds = result["seconds"]
     assert sum(value for name, value in seconds.items() if name != "total") == pytest.approx(seconds["total"], abs=0.3)

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ipo_prompts.experiments.run.result import load_result
 from support.runs import copy_pictures, ipo, resuming
 
 LIST = ("--lm=none", "strategy=list", "strategy.file=list.txt", "describer=none", "head=words")
@@ -29,7 +28,10 @@ def test_a_run_without_a_language_model_speaks_of_none_and_names_sealed_pictures
         shutil.copytree(here / "things", here / "parts" / name)
     ended = ipo(capfd, "optimize", "folder:parts", *LIST, "--out=run")
     assert ended.code == 0
-    assert "search and selection pictures, so the score is too good; `ipo data check folder:parts` l" in ended.err
+    assert (
+        "test pictures are also search or selection pictures" in ended.out
+        and "ipo data check folder:parts" in ended.out
+    )
     assert "searching without a language model (strategy list)" in ended.err
     page = (here / "run" / "report.html").read_text(encoding="utf-8")
     for said in ("hat the language model was told", "what the language model was shown", "from the recorded replies"):
@@ -43,8 +45,6 @@ def test_small_classes_give_all_their_pictures_and_this_is_said(here: Path, capf
     assert "run directory: short" in short.err and "ipo optimize --resume short" in short.err
     kept = yaml.safe_load((here / "short" / "config.yaml").read_text(encoding="utf-8"))
     assert (kept["shots"], kept["selection_shots"]) == (4, 2)
-    assert load_result(here / "short").data.more == 0
-    assert "label more pictures: the run had all that there are" in short.out or "A gain on" in short.out
     again = ipo(capfd, *resuming(Path("short")))
     assert again.code == 0
     assert "the run had finished, and this is its result" in again.err

@@ -45,9 +45,6 @@ def test_a_run_on_another_device_has_the_result_of_the_cpu(
     printed = "".join(ipo(capfd, *words).out for words in commands("cpu", pictures, tmp_path / "cpu"))
     there, here = result(tmp_path / "strange"), result(tmp_path / "cpu")
     assert there["template"] == here["template"]
-    for which in ("initial", "optimised"):  # losses may differ in the last bits: passes have other sizes there
-        one, other = (found["scores"]["test"][which] for found in (there, here))
-        assert one | {"loss": 0} == other | {"loss": 0}
-        assert one["loss"] == pytest.approx(other["loss"], abs=2e-6)
+    assert there["rows"] == here["rows"]
     both = list(zip(rows(ended.stdout), rows(printed), strict=True))
     assert both and all(one["label"] == other["label"] for one, other in both)

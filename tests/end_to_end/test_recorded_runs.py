@@ -62,7 +62,6 @@ def test_it_replays_to_the_same_templates_and_scores(
         words += ["--describer", f"replay/{recorded}"]
     assert ipo(capfd, "optimize", *words).code == 0
     assert result(out) == near(result(recorded))
-    assert load_result(out).verdict == load_result(recorded).verdict
     assert searched(out) == near(searched(recorded))
     new, old = program(out), program(recorded)
     assert {**new, "metadata": None} == near({**old, "metadata": None})  # the versions of Python and of libraries

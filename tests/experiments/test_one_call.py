@@ -77,10 +77,10 @@ def test_the_outcome_holds_what_was_found(server: OpenAIServer, capfd: pytest.Ca
     assert outcome.template == outcome.result.template == outcome.classifier.template
     assert outcome.classifier.class_names == tuple(sorted(runs.CLASSES))
     assert outcome.classifier is outcome.classifier
-    assert outcome.gain == outcome.result.scores["test"].difference
+    assert outcome.gain == outcome.result.rows_on("test")[-1].difference
     assert outcome.report() == outcome.folder / "report.html"
     assert outcome.report().is_file()
-    assert repr(outcome) == f"<Outcome {outcome.template!r}: {outcome.result.verdict} {outcome.folder}>"
+    assert repr(outcome) == f"<Outcome {outcome.template!r}: {outcome.gain.numbers} {outcome.folder}>"
     assert "<img " in outcome._repr_html_()
 
 

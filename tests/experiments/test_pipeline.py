@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Literal
@@ -15,9 +16,11 @@ from ipo_prompts.experiments.data import draw, load_data
 from ipo_prompts.experiments.run import sealed
 from ipo_prompts.experiments.run.openings import Openings
 from ipo_prompts.experiments.run.prepared import Prepared
+from ipo_prompts.experiments.run.steps import Scored, Step
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.features import FeatureStore
 from ipo_prompts.metrics.reward import Score
+from ipo_prompts.metrics.sampling import Sampling
 from ipo_prompts.programs.record.journal import Journal
 
 
@@ -44,17 +47,16 @@ def opened(
     template: str = "",
 ) -> Openings:
     """Count the openings as a run in `folder` does at its end, each with a template of its own if none is given."""
-    before, after = (
-        Score(one, 0.0, 0.0, np.zeros(4, dtype=bool), np.zeros(4)) for one in ("a", template or str(folder))
-    )
-    test: Any = SimpleNamespace(initial=before, optimised=after)
+    template = template or str(folder)
+    before, after = (Score(one, 0.0, 0.0, np.zeros(4, dtype=bool), np.zeros(4)) for one in ("a", template))
+    test = Scored([Step("template", template, lambda units: after)], [before, after], Sampling(4))
     data = load_data(f"folder:{pictures}", seed=0)
     planned: Any = SimpleNamespace(data=data, drawn=draw(data, 1, 1, 0, classes), config=SimpleNamespace(opened=0))
     nothing: Any = None
     ready = Prepared(planned, nothing, store, nothing, nothing, nothing, 0)
     searched: Any = SimpleNamespace(named=None)
     with closing(Journal(folder)) as journal:
-        return sealed.opening(ready, searched, test, journal)
+        return sealed.opening(ready, searched, test, template, journal)
 
 
 def test_openings_are_those_of_runs_beside_this_one_and_stay_when_it_is_resumed(
@@ -84,7 +86,6 @@ def test_sealed_pictures_that_searched_or_chose_are_counted(store: FeatureStore,
     planned: Any = SimpleNamespace(drawn=drawn)
     nothing: Any = None
     prepared = Prepared(planned, nothing, store, nothing, nothing, nothing, 0)
-    assert sealed._seen_before(prepared, drawn.test) is None
-    assert str(sealed._seen_before(prepared, drawn.search[:1])).startswith("1 of 1 sealed pictures is among")
-    chose = sealed._seen_before(prepared, (*drawn.test, *drawn.selection))
-    assert str(chose).startswith(f"{len(drawn.selection)} of {len(drawn.test) + len(drawn.selection)} sealed pictures")
+    assert sealed.copies_of(prepared) == 0
+    planned.drawn = replace(drawn, test=(*drawn.test, *drawn.selection, *drawn.search[:1]))
+    assert sealed.copies_of(prepared) == len(drawn.selection) + 1

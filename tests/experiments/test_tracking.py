@@ -27,7 +27,7 @@ from ipo_prompts.programs.lm.ledger import Ledger
 from ipo_prompts.programs.record.journal import Journal, begin
 from ipo_prompts.programs.search import Step
 from ipo_prompts.programs.templates.admission import Rejection
-from support.results import compared, made_result
+from support.results import made_result, rows_with
 from support.scored import scored
 from support.wandb_files import recorded, segments, table
 
@@ -77,7 +77,7 @@ STEPS = [step(-1, 0.25), step(0, 0.5, f"a key {SECRET}"), step(1, 0.75)]
 
 RESULT = made_result(
     template=f"1 {ODD}",
-    scores={"search": compared(0.25, 0.5, 0.125), "test": compared(0.25, 0.25, 0.125)},
+    rows=(*rows_with("selection", 0.25, 0.5, 0.125), *rows_with("test", 0.25, 0.25, 0.125)),
     lm=LanguageModels(optimizer=Used(name="x", calls=1, cached=0, usd=0.5, tokens_in=7, tokens_out=3), describer=None),
     seconds={"total": 9.0},
     templates_scored=3,
@@ -143,9 +143,9 @@ def test_all_of_a_run_is_in_its_offline_record(
     ]
 
     for name, value in {
-        "test/accuracy": 0.5,
-        "test/gain": 0.25,
-        "test/gain_low": 0.125,
+        "test/first": 0.25,
+        "test/words": 0.5,
+        "selection/gain": 0.5,
         "usd": 0.5,
         "tokens": 10,
     }.items():
@@ -189,7 +189,7 @@ def test_a_server_that_is_not_there_does_not_end_the_run(
         tracker.step(STEPS[0], Ledger())
         finish(tracker, tmp_path)
     (file,) = segments(tmp_path)
-    assert recorded(file).summary["test/gain"] == 0.25
+    assert recorded(file).summary["test/words"] == 0.5
     assert "cannot be reached" in told.getvalue()
     assert "0123456789" * 4 not in told.getvalue()
 

@@ -18,14 +18,14 @@ _STRUCTURE = {
     "type",
     "kind",
     "outcome",
+    "what",
+    "measure",
     "hits",
     "part",
     "thumbnail",
     "taken_for",
     "pictures",
     "reward",
-    "weak",
-    "way",
     "precision",
 }
 """Keys whose values steer the page instead of being printed on it."""

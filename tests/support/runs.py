@@ -145,11 +145,10 @@ def change_settings(folder: Path, **values: Any) -> None:
 def result(folder: Path) -> Any:
     """Return `result.json` without the times, and without what other openings of the same sealed pictures change."""
     content: dict[str, Any] = json.loads((folder / "result.json").read_text())
-    del content["seconds"], content["verdict"], content["sealed"]["opened"]
-    for scores in (*content["scores"].values(), *content["other_measures"].values()):
-        for verdict in filter(None, (scores["difference"], scores["like_these"])):
-            for name in ("outcome", "opening", "p_corrected", "detectable", "within"):
-                del verdict[name]
+    del content["seconds"], content["sealed"]["opened"]
+    for row in content["rows"]:
+        for name in ("outcome", "opening", "p_corrected", "detectable", "within"):
+            del row["difference"][name]
     return content
 
 
@@ -186,7 +185,7 @@ def check_whole(folder: Path) -> dict[str, Any]:
 
 def comparable(folder: Path) -> Any:
     found = json.loads((folder / "result.json").read_text())
-    return {key: value for key, value in found.items() if key not in ("seconds", "sealed", "verdict")}
+    return {key: value for key, value in found.items() if key not in ("seconds", "sealed")}
 
 
 def check_it_can_be_done_again(capfd: pytest.CaptureFixture[str], folder: Path, again: Path) -> None:

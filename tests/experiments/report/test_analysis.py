@@ -53,7 +53,7 @@ class Job:
         return self.of(self.parts(template))
 
     def of(self, parts: dict[AnyPart, Compared]) -> dict[str, Any]:
-        return content_of(analyse(parts, self.reward))
+        return content_of(analyse(parts, self.reward, parts["test"].optimised.template))
 
     def parts(self, template: str, initial: str = BASELINE) -> dict[AnyPart, Compared]:
         drawn = self.drawn
@@ -99,7 +99,7 @@ def made(labels: Sequence[int], before: Sequence[int], after: Sequence[int], nam
 
 
 def test_what_is_written_is_what_is_read(job: Job, tmp_path: Path) -> None:
-    analysis = analyse(job.parts(NEGATIVE), job.reward)
+    analysis = analyse(job.parts(NEGATIVE), job.reward, NEGATIVE)
     write_json(tmp_path / "analysis.json", analysis)
     assert load_analysis(tmp_path) == load_analysis(tmp_path / "analysis.json") == analysis
 
@@ -117,7 +117,7 @@ def test_without_labels_predictions_or_pictures_words_are_all_there_is(job: Job,
 
     parts = {name: without(part) for name, part in job.parts(NEGATIVE).items()}
     names = RewardNames(name="retrieval", measure="recall@1", unit="queries")
-    found = analyse(parts, job.reward, names)
+    found = analyse(parts, job.reward, NEGATIVE, names)
     assert (found.classes, found.flips, found.confusions.vanished, found.confusions.appeared) == ((), None, (), ())
     assert found.classes_missing is not None
     assert "The retrieval reward does not say which class it predicted for each of the queries" in found.classes_missing

@@ -8,11 +8,8 @@ from typing import Any
 
 import pytest
 
-from ipo_prompts.experiments.one_call import summary
 from ipo_prompts.experiments.report.gather import read_run
-from ipo_prompts.experiments.run.told import told_at
 from ipo_prompts.metrics.errors import InputError
-from ipo_prompts.metrics.verdict import share
 from support.report_files import change_json
 from support.runs import lines_of
 
@@ -39,13 +36,12 @@ def test_a_run_that_is_not_done_is_to_be_resumed(run_folder: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "expected"),
     [
-        ("result.json", '{"schema": 2,', "result.json is not JSON .*; restore it, or start a new run"),
+        ("result.json", '{"schema": 3,', "result.json is not JSON .*; restore it, or start a new run"),
         ("result.json", "[]", "not have the form that this version reads"),
-        ("result.json", '{"schema": 2}', r"not have the form .*\(verdict: field required\)"),
-        ("result.json", '{"schema": 2, "scores": 3}', "not have the form"),
-        ("result.json", '{"schema": 2, "scores": {"test": 3}}', "not have the form"),
+        ("result.json", '{"schema": 3}', r"not have the form .*\(template: field required\)"),
+        ("result.json", '{"schema": 3, "rows": 3}', "not have the form"),
         ("result.json", '{"schema": [1]}', "was written by another version of ipo"),
-        ("result.json", '{"schema": 1}', "result.json was written by another version of ipo; restore it, or start"),
+        ("result.json", '{"schema": 2}', "result.json was written by another version of ipo; restore it, or start"),
         ("program.json", "{}", r"program.json does not have the form .*\(class_names: field required\)"),
         ("environment.json", None, "cannot read .*environment.json"),
         ("journal.jsonl", '{"type": "scores"\n', "damaged in line 1"),
@@ -68,11 +64,10 @@ def test_a_broken_file_is_named(run_folder: Path, name: str, content: str | None
 
 def test_a_run_without_test_scores(run_folder: Path) -> None:
     def drop(result: dict[str, Any]) -> dict[str, Any]:
-        del result["scores"]["test"]
-        return result
+        return {**result, "rows": [row for row in result["rows"] if row["part"] != "test"]}
 
     change_json(run_folder / "result.json", drop)
-    with pytest.raises(InputError, match="no scores of the test pictures"):
+    with pytest.raises(InputError, match="no rows of the test pictures"):
         read_run(run_folder)
 
 
@@ -83,17 +78,3 @@ def test_a_thumbnail_is_a_picture_and_nothing_else(analysed: Path, thumbnail: st
     (analysed / "analysis.json").write_text(json.dumps(found))
     with pytest.raises(InputError, match=r"flips\.gained\.0\.thumbnail"):
         read_run(analysed)
-
-
-def test_a_run_knows_what_its_test_pictures_get_without_a_search(finished: Path) -> None:
-    result = read_run(finished).result
-    known = result.baselines
-    assert known and known.class_mean and known.ensemble
-    assert known.guessing == pytest.approx(1 / 16, abs=0.01)
-    assert known.class_mean.n == known.ensemble.n == result.scores["test"].initial.n
-    compared = " ".join(line.text for line in told_at("compared", result, None, finished))
-    mean = f"class mean of {known.labelled:.3g} pictures a class {100 * known.class_mean.value:.1f} % ["
-    assert mean in compared
-    assert f"  nearest class mean: {share(known.class_mean)}, no words: 3 labelled pictures a class\n" in summary(
-        result, finished
-    )

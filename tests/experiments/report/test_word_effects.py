@@ -7,8 +7,8 @@ import pytest
 
 from ipo_prompts.experiments.data import draw, load_data
 from ipo_prompts.experiments.report.words import word_effects
-from ipo_prompts.experiments.run.comparison import Compared
 from ipo_prompts.experiments.run.files import content_of
+from ipo_prompts.experiments.run.steps import Compared
 from ipo_prompts.metrics.classification import ClipReward, EncodedPictures
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.reward import Score
@@ -28,7 +28,8 @@ def pictures(clip: Clip, tmp_path_factory: pytest.TempPathFactory) -> tuple[Clip
 
 
 def measured(reward: ClipReward, *scored_only: Any, part: Any = "fresh") -> dict[str, Any]:
-    return content_of(word_effects(reward, part, seen(reward, *scored_only)))
+    seen_part = seen(reward, *scored_only)
+    return content_of(word_effects(reward, seen_part.optimised.template, part, seen_part))
 
 
 def seen(reward: ClipReward, units: Any, chosen: Score, sampling: Sampling) -> Compared:

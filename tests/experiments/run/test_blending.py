@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import json
 import shutil
 from pathlib import Path
@@ -16,10 +15,8 @@ from ipo_prompts.experiments.one_call import Outcome
 from ipo_prompts.experiments.run.plan import plan
 from ipo_prompts.experiments.run.reading import load_config
 from ipo_prompts.experiments.run.result import load_result
-from ipo_prompts.experiments.run.told import head_in_words
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import InputError
-from ipo_prompts.metrics.verdict import share
 from support.runs import Ended, ipo
 
 
@@ -49,17 +46,16 @@ def test_a_run_takes_pictures_and_its_program_has_words_alone_too(
 ) -> None:
     monkeypatch.setattr("ipo_prompts.programs.classifier.load_clip", lambda *_: clip)
     folder = tmp_path / "run"
-    ended = run("shots=3", "selection_shots=2", "--out", str(folder))
+    ended = run("shots=3", "selection_shots=2", "names=as-is", "--out", str(folder))
     assert ended.code == 0, ended.err
     found = load_result(folder)
-    head = found.head
-    assert head is not None and head.left_out == 60 and head.labelled == 5
-    assert f"  with pictures: {share(head.both)}, " in ended.out and "--to head --out DIR" in ended.out
-    assert head_in_words(head) in html.unescape((folder / "report.html").read_text()).replace("\xa0", " ")
+    words_row, pictures_row, _ = found.rows_on("test")
+    assert pictures_row.how == "5 labelled pictures a class" and "--to head --out DIR" in ended.out
+    assert f"and {pictures_row.how}" in ended.out and "--words PICTURES" in ended.out
     outcome = Outcome(folder, found)
     test = plan(load_config(folder / "config.yaml")).drawn.test
     shown, labels = [item.picture for item in test], [item.label for item in test]
-    values = (head.both.value, found.scores["test"].optimised.value)
+    values = (pictures_row.after.value, words_row.after.value)
     for program, value, more in zip((outcome.classifier, outcome.words), values, ([], ["--words"]), strict=True):
         sure = program.probabilities(shown)
         assert float(np.mean(sure.argmax(axis=1) == labels)) == pytest.approx(value, abs=1e-6)
@@ -93,5 +89,6 @@ def test_too_few_pictures_are_taken_only_where_they_are_asked_for(
     ended = run(*words, "--out", str(tmp_path / "run"))
     assert ended.code == 0, ended.err
     state = json.loads((tmp_path / "run" / "program.json").read_text())
-    assert (load_result(tmp_path / "run").head is not None) == (state["pictures"] is not None) == taken
+    kept = [row.kept for row in load_result(tmp_path / "run").rows_on("test") if row.what == "pictures"]
+    assert (kept == [True]) == (state["pictures"] is not None) == taken
     assert state["temperature"] != 1 and (not taken or state["pictures"]["temperature"] != 1)

@@ -11,12 +11,12 @@ import yaml
 
 from ipo_prompts.experiments.data import load_data
 from ipo_prompts.experiments.embedded import PICTURES_DIR
+from ipo_prompts.experiments.run.answer import table
 from ipo_prompts.experiments.run.beforehand import estimate
 from ipo_prompts.experiments.run.config import RunConfig
 from ipo_prompts.experiments.run.plan import plan
 from ipo_prompts.experiments.run.reading import load_config
 from ipo_prompts.experiments.run.result import load_result
-from ipo_prompts.experiments.run.told import names_in_words
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.programs.candidates import in_wordnet
 from ipo_prompts.programs.classifier import TemplateClassifier
@@ -56,26 +56,19 @@ def test_badly_named_folders_get_names_that_the_clip_reads(
     ended = run("lm=none", f"name_candidates={tmp_path / 'more.yaml'}", "--out", str(folder))
     assert ended.code == 0, ended.err
     found = load_result(folder)
-    names = found.names
-    assert names is not None and names.kept and names.sealed is not None
-    called = {one.given: one.found for one in names.renamed}
-    assert called["zzyx"] == "horse" and "apple" not in called
-    table, test = names.sealed, found.scores["test"]
-    assert (table.template_found, table.initial_found) == (test.optimised, test.initial)
-    assert table.difference == pytest.approx(table.template_found.value - table.template_given.value, abs=2e-6)
-    assert table.difference > 0
-    assert names.gain > names.permuted
-    words = names_in_words(names)
-    assert "None is known for 'kala'. Write" in words and "`kala: [NAME, NAME]`" in words
-    assert f"  names: {len(names.renamed)} have another name: " in ended.out
+    rows = {row.what: row for row in found.rows_on("test")}
+    assert found.names["zzyx"] == "horse" and "apple" not in found.names
+    searched = rows["other names"]
+    assert searched.kept and searched.difference.mean > 0 and searched.before == rows["template"].after
+    assert f"names by search: {searched.how}" in [line.what for line in table(found)] and "names by search" in ended.out
     page = html.unescape((folder / "report.html").read_text()).replace("\xa0", " ")
-    assert words in page and "<td><bdi>horse</bdi></td>" in page
+    assert "<td><bdi>horse</bdi></td>" in page
     # What is handed out has the names, and predicts what the sealed test counted.
     program = TemplateClassifier.from_file(folder / "program.json", clip).words_alone()
     drawn = plan(load_config(folder / "config.yaml")).drawn
     predicted = program.probabilities([item.picture for item in drawn.test]).argmax(axis=1)
-    assert (predicted == [item.label for item in drawn.test]).mean() == pytest.approx(test.optimised.value, abs=1e-6)
-    assert set(called.values()) < set(program.class_names) and set(program.labels) == set(BAD.values())
+    assert (predicted == [item.label for item in drawn.test]).mean() == pytest.approx(searched.after.value, abs=1e-6)
+    assert set(found.names.values()) < set(program.class_names) and set(program.labels) == set(BAD.values())
     written = yaml.safe_load((folder / "classes.yaml").read_text())
     assert load_data(f"folder:{pictures}", seed=0, class_names=written).class_names == program.class_names
     check_it_can_be_done_again(capfd, folder, tmp_path / "again")
@@ -136,8 +129,8 @@ def test_new_classes_keep_their_names_and_nobody_takes_them(run: Any, tmp_path: 
     ended = run("lm=none", "classes=base-to-new", "name_candidates={Felis_catus: [motorbuses]}", "--out", str(folder))
     assert ended.code == 0, ended.err
     found = load_result(folder)
-    assert found.names is not None and all(one.found != "motorbuses" for one in found.names.renamed)
-    assert found.scores["new"].optimised.n > 0
-    if found.names.kept:
+    assert "motorbuses" not in found.names.values()
+    assert found.rows_on("new")[-1].n > 0
+    if any(row.kept for row in found.rows_on("test") if row.what == "other names"):
         new = sorted(BAD.values())[3:]
         assert all(name in yaml.safe_load((folder / "classes.yaml").read_text()) for name in new)

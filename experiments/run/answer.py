@@ -1,0 +1,161 @@
+"""The answer of a finished run, as a table: what each step did on the sealed test, and what to type next.
+
+Terminal, page, notebook and `ipo report` show the same lines.
+"""
+
+from __future__ import annotations
+
+import io
+import shlex
+from pathlib import Path
+from typing import NamedTuple
+
+from ipo_prompts.experiments.run.config import RunConfig
+from ipo_prompts.experiments.run.result import RunResult
+from ipo_prompts.experiments.run.scores import PartName, Row
+from ipo_prompts.metrics.errors import money, printable
+from ipo_prompts.metrics.verdict import format_p, share
+
+REPORT = "report.html"
+DEMO_ENDS = "ipo docs own-pictures"
+"""The command that a person types after a run with the demo CLIP."""
+WIDTH = 100
+"""The width of the table where the terminal has none, in characters."""
+
+
+class Line(NamedTuple):
+    """One line of the answer.
+
+    Attributes:
+        what: the step, or what the line is about.
+        value: the score after the step, with its interval.
+        gain: the gain over the line above, with its interval, in percentage points.
+        note: whether the gain is shown; how many pictures were tested.
+    """
+
+    what: str
+    value: str = ""
+    gain: str = ""
+    note: str = ""
+
+
+def table(result: RunResult, part: PartName = "test") -> list[Line]:
+    """Return the lines of one part of the pictures: the start, each step, and all steps together."""
+    rows = result.rows_on(part)
+    if not rows:
+        return []
+    lines = [Line(result.initial_template, share(rows[0].before))]
+    lines += [_line(row) for row in rows[:-1]]
+    total = rows[-1]
+    return [*lines, Line("in all", "", _gain(total), f"{total.n:,} {result.reward.unit}")]
+
+
+def further(result: RunResult) -> list[Line]:
+    """Return the sums by other measures: further measures of the reward, and the mean over lopsided classes."""
+    others = [row for row in result.rows if row.measure != result.reward.measure]
+    return [
+        Line(f"{row.measure}{', new classes' if row.part == 'new' else ''}", share(row.after), _gain(row))
+        for row in others
+    ]
+
+
+def _line(row: Row) -> Line:
+    prefix = {"names": "names: ", "template": "template: ", "other names": "names by search: ", "pictures": "and "}
+    if not row.kept:
+        stays = "the initial one stays" if row.what == "template" else row.how
+        return Line(f"{'pictures: ' if row.what == 'pictures' else prefix[row.what]}{stays}")
+    return Line(f"{prefix[row.what]}{row.how}", share(row.after), _gain(row), _shown(row))
+
+
+def _gain(row: Row) -> str:
+    low, high = row.difference.ci95
+    return f"{_points(row.difference.mean)} [{_points(low)}, {_points(high)}]"
+
+
+def _points(value: float) -> str:
+    return f"{round(100 * value, 1) + 0.0:+.1f}"
+
+
+def _shown(row: Row) -> str:
+    found = row.difference
+    if found.p_corrected is None:
+        return found.outcome
+    return {"gain": format_p(found.p_corrected), "loss": "a loss"}.get(found.outcome, "not shown")
+
+
+def summary(result: RunResult, config: RunConfig | None, folder: Path, width: int | None = None) -> str:
+    """Format a result for a person: the template, the table, one piece of advice, and what to type next.
+
+    Args:
+        result: the result of a finished run.
+        config: the configuration of the run; None if only a result is at hand.
+        folder: the run directory, as it stands in commands.
+        width: the width of the terminal, in characters.
+    """
+    from rich.table import Table
+    from rich.text import Text
+
+    lines = ["", f"  {result.template}", ""]
+    titles: dict[PartName, str] = {"test": f"test {result.reward.measure}", "new": "new classes"}
+    for part, title in titles.items():
+        if not result.rows_on(part):
+            continue
+        shown = Table("", title, "gain", "", box=None, pad_edge=False, padding=(0, 2, 0, 0), show_edge=False)
+        for line in table(result, part):
+            shown.add_row(*(Text(printable(cell)) for cell in line))
+        lines += [f"  {line}" for line in _drawn(shown, (width or WIDTH) - 2)]
+    for label, text in {**facts(result, config, folder), **next_commands(result, folder)}.items():
+        lines += [f"{label + ': ' if label else '':>8}{text}"]
+    return "\n".join(lines)
+
+
+def _drawn(shown: object, width: int) -> list[str]:
+    from rich.console import Console
+
+    file = io.StringIO()
+    Console(file=file, width=width, no_color=True, highlight=False, legacy_windows=False).print(shown)
+    return [line.rstrip() for line in file.getvalue().splitlines()]
+
+
+def one_line(result: RunResult) -> str:
+    """Return what a quiet run prints: the template, then all steps together."""
+    total = result.rows_on("test")[-1]
+    change = f"{share(total.before)} → {share(total.after)}, {_gain(total)} points"
+    return f"{result.template}\n{result.reward.measure} {change}, {total.n:,} test {result.reward.unit}"
+
+
+def facts(result: RunResult, config: RunConfig | None, folder: Path) -> dict[str, str]:
+    """Return the advice, the cost and the place of a run, by label."""
+    found = {"advice": result.advice} if result.advice else {}
+    return {**found, "cost": cost(result, config), "run": f"{folder}   (open {REPORT} in it)"}
+
+
+def cost(result: RunResult, config: RunConfig | None) -> str:
+    """Say how many templates were scored, how long the run took, and how often which language model was asked."""
+    from ipo_prompts.programs.lm.connect import REPLAY  # imports DSPy, which tables do not need
+
+    scored = result.templates_scored + result.scored_only
+    tried = f"{scored:,} template{'s' * (scored != 1)} in {result.seconds['total']:.0f} s"
+    used = result.lm.optimizer
+    asked = "no language model"
+    if used:
+        calls = "recorded calls" if config and config.lm.startswith(REPLAY) else "calls"
+        asked = f"{used.name}: {used.calls} {calls}, {used.tokens_in + used.tokens_out:,} tokens, {money(used.usd)}"
+    return f"{tried}; {asked}"
+
+
+def next_commands(result: RunResult, folder: Path) -> dict[str, str]:
+    """Return the commands that use the program, by label.
+
+    `next` labels pictures, `words` does so without labelled pictures, `or` exports the program.
+
+    open_clip does not have the demo CLIP, so `or` names the page about the user's own pictures then.
+    """
+    quoted = shlex.quote(str(folder))
+    ends = result.export == "open_clip" and result.clip.name == "embedded"
+    elsewhere = DEMO_ENDS if ends else f"ipo export {quoted} --to {result.export} --out DIR"
+    with_pictures = result.rows_on("test")[-2]
+    alone = {}
+    if with_pictures.what == "pictures" and with_pictures.kept:
+        alone = {"words": f"ipo predict {quoted} --words PICTURES"}
+    return {"next": f"ipo predict {quoted} PICTURES", **alone, "or": elsewhere}

@@ -1,0 +1,115 @@
+"""The answer of a run is one table, which the terminal, the page, a notebook and `ipo report` print."""
+
+from __future__ import annotations
+
+import html
+import random
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ipo_prompts.experiments.report.gather import read_run
+from ipo_prompts.experiments.report.page import notebook_part, run_page
+from ipo_prompts.experiments.run.answer import further, next_commands, one_line, summary, table
+from ipo_prompts.experiments.run.result import RunResult, load_result
+from ipo_prompts.experiments.run.steps import Scored, Step, rows_of
+from ipo_prompts.experiments.tracking import summary_of
+from ipo_prompts.metrics.reward import Score
+from ipo_prompts.metrics.sampling import Sampling
+
+RECORDED = Path(__file__).parents[1] / "recorded"
+RUN = RECORDED / "local-history"
+STEPS: tuple[Any, ...] = ("names", "template", "other names", "pictures")
+
+
+def flat(text: str) -> str:
+    """Return the text of HTML, with one space between words."""
+    return " ".join(html.unescape(re.sub(r"<(?!CLASS>)[^>]*>", " ", text)).replace("\xa0", " ").split())
+
+
+def drawn_result(seed: int) -> RunResult:
+    """Return a result with random hits before and after each step, some of which change nothing."""
+    draw = random.Random(seed)
+    classes, size = draw.choice([(2, 200), (2, 3), (5, 8), (12, 10), (68, 4), (30, 1)])
+    n = classes * size
+
+    def score(worse: float, better: float, before: list[int]) -> Score:
+        hits = [int(draw.random() >= worse) if hit else int(draw.random() < better) for hit in before]
+        return Score("a <CLASS>", sum(hits) / n, 1.0, np.array(hits, dtype=bool), np.ones(n))
+
+    def step(what: Any, found: Score) -> Step:
+        kept = draw.random() < 0.7
+        score_of: Callable[[Any], Score] | None = (lambda units: found) if kept else None
+        return Step(what, f"{what} {seed}", score_of)
+
+    start = score(0.4, 0.0, [1] * n)
+    changes = [score(*draw.choice([(0.05, 0.0), (0.1, 0.1), (0.05, 0.3), (0.3, 0.05)]), [1] * n) for _ in STEPS]
+    steps = [step(what, change) for what, change in zip(STEPS, changes, strict=True)]
+    sampling = Sampling.of(n, [i // size for i in range(n)])
+    rows = rows_of({"test": Scored.of(start, steps, object(), sampling)}, "accuracy")
+    result = load_result(RUN)
+    searched = tuple(row for row in result.rows if row.part == "search")
+    return result.model_copy(update={"rows": (*rows, *searched)})
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_terminal_page_notebook_and_tracking_say_the_same(seed: int) -> None:
+    result = drawn_result(seed)
+    run = replace(read_run(RUN), result=result)
+    lines = table(result)
+    assert len(lines) == len(STEPS) + 2
+    terminal = summary(result, run.config, run.folder, 200)
+    for text in (" ".join(terminal.split()), flat(run_page(run)), flat(notebook_part(run))):
+        at = 0
+        for line in lines:
+            at = text.index(" ".join(cell for cell in line if cell), at)
+    total = result.rows_on("test")[-1]
+    assert one_line(result).startswith(result.template) and lines[-1].gain in one_line(result)
+    tracked = summary_of(result)
+    assert tracked["test/first"] == total.before.value and tracked["test/pictures"] == total.after.value
+    assert "test/gain" not in tracked, "a sweep must not choose by the test"
+    assert RunResult.model_validate_json(result.model_dump_json(by_alias=True)).rows == result.rows
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_the_terminal_shows_the_template_first_and_keeps_to_its_width(width: int) -> None:
+    run = read_run(RECORDED / "api-paper-base-to-new")
+    text = summary(run.result, run.config, Path("run"), width)
+    lines = text.splitlines()
+    assert lines[1].strip() == run.result.template
+    drawn = lines[2 : next(i for i, line in enumerate(lines) if "cost: " in line)]
+    assert max(map(len, drawn)) <= width
+    assert "new classes" in text and len(table(run.result, "new")) >= 2
+
+
+def test_a_template_that_stays_is_said_to_stay_and_its_program_is_used() -> None:
+    result = drawn_result(0)
+    steps = [Step("template", result.initial_template, None)]
+    right = Score("a <CLASS>", 1.0, 1.0, np.ones(8, dtype=bool), np.ones(8))
+    rows = rows_of({"test": Scored.of(right, steps, object(), Sampling(8))}, "accuracy")
+    kept = result.model_copy(update={"template": result.initial_template, "rows": rows})
+    assert [line.what for line in table(kept)] == [kept.initial_template, "template: the initial one stays", "in all"]
+    assert next_commands(kept, Path("run"))["next"] == "ipo predict run PICTURES"
+    assert "words" not in next_commands(kept, Path("run"))
+
+
+@pytest.mark.parametrize("target", ["open_clip", "head"])
+def test_the_export_named_is_the_one_that_holds_the_program(target: str) -> None:
+    result = load_result(RUN)
+    clip = result.clip.model_copy(update={"name": "ViT-B-32/openai"})
+    result = result.model_copy(update={"export": target, "clip": clip})
+    assert next_commands(result, Path("r"))["or"] == f"ipo export r --to {target} --out DIR"
+
+
+def test_other_measures_are_sums_beside_the_table() -> None:
+    result = load_result(RUN)
+    total = result.rows_on("test")[-1]
+    more = total.model_copy(update={"measure": "recall@5"})
+    result = result.model_copy(update={"rows": (*result.rows, more)})
+    assert [line.what for line in further(result)] == ["recall@5"]
+    assert result.rows_on("test")[-1] == total
