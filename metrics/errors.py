@@ -15,6 +15,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from pydantic import ValidationError
 
 T = TypeVar("T")
+MOST_BESIDE = 10_000
+"""Most names in a folder that are compared with a path that is missing: more would take seconds."""
 
 
 @contextmanager
@@ -60,6 +63,17 @@ def to_install(extra: str) -> str:
 
 class InputError(ValueError):
     """An error in the user's input or configuration; `str(error)` is one sentence for the user."""
+
+
+class InputFaults(InputError):
+    """Several errors of one input. Its arguments are the words for the input, and a list of clauses.
+
+    A clause says what is wrong and what to do.
+    """
+
+    def __str__(self) -> str:
+        where, faults = self.args
+        return f"{where} has faults: {'; '.join(faults)}."
 
 
 def first_error(error: ValidationError, whole: str = "it") -> tuple[str, str]:
@@ -131,6 +145,24 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     """
     close = nearest(name, known)
     return f" (did you mean {close[0]}?)" if close else ""
+
+
+def meant(path: Path, form: str = "") -> str:
+    """Return " (did you mean …?)" with the closest path beside one that cannot be used, or "" if none is close.
+
+    Only names with the same ending are compared, because the ending would make any two of them look alike.
+
+    Args:
+        path: the path that a person typed.
+        form: the words that stand before a path there, such as `folder:`; then only folders are compared.
+    """
+    try:
+        entries = [one for one in islice(path.parent.iterdir(), MOST_BESIDE) if not form or one.is_dir()]
+    except (OSError, ValueError):  # the folder above is missing, too, or closed
+        return ""
+    alike = {entry.stem: entry for entry in entries if entry.suffix.lower() == path.suffix.lower()}
+    close = nearest(path.stem, alike)
+    return f" (did you mean {form}{alike[close[0]]}?)" if close else ""
 
 
 # Foreign text, such as file names and the errors of servers, is made safe to print.

@@ -13,7 +13,6 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -21,7 +20,7 @@ import typer
 from typer.core import TyperCommand
 
 from ipo_prompts.experiments.run.config import CHOSEN, RunConfig
-from ipo_prompts.metrics.errors import InputError, nearest, printable, several
+from ipo_prompts.metrics.errors import InputError, InputFaults, meant, printable, several
 
 Content = TypeVar("Content")
 
@@ -55,8 +54,6 @@ DataWords = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="print one JSON document on stdout")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="print only the answer")]
 
-MOST_BESIDE = 10_000
-"""Most names in a folder that are compared with a path that is missing: more would take seconds."""
 INTERRUPTED = 130
 """The exit code of a command that was interrupted."""
 WORDS = {"ignore_unknown_options": True}
@@ -125,27 +122,13 @@ def look_first(
             os.stat(files[0])  # noqa: PTH116
         except (OSError, ValueError) as error:
             why = getattr(error, "strerror", error)
-            meant = _meant(files[0]) if len(files) == 1 else ""
-            raise InputError(f"cannot read {what} {several(list(map(str, files)))}{meant}: {why}.") from error
+            hint = meant(files[0]) if len(files) == 1 else ""
+            raise InputError(f"cannot read {what} {several(list(map(str, files)))}{hint}: {why}.") from error
     if out is not None:
         there = next(parent for parent in out.absolute().parents if os.path.lexists(parent))
         if not (os.path.isdir(there) and os.access(there, os.W_OK)):  # noqa: PTH112
             reason = "cannot be written" if os.path.isdir(there) else "is a file"  # noqa: PTH112
             raise InputError(f"cannot write {out}: {there} {reason}; choose another place.")
-
-
-def _meant(path: Path) -> str:
-    """Return " (did you mean …?)" with the closest path beside one that is missing, or "" if none is close.
-
-    Only names with the same ending are compared, because the ending would make any two of them look alike.
-    """
-    try:
-        entries = list(islice(path.parent.iterdir(), MOST_BESIDE))
-    except (OSError, ValueError):  # the folder above is missing, too, or closed
-        return ""
-    alike = {entry.stem: entry for entry in entries if entry.suffix.lower() == path.suffix.lower()}
-    close = nearest(path.stem, alike)
-    return f" (did you mean {alike[close[0]]}?)" if close else ""
 
 
 def make_room(file: Path) -> Path:
@@ -201,6 +184,10 @@ class Interrupted(Exception):
 
 def tell_error(error: Exception, command: str = "ipo") -> int | None:
     """Print the message of an expected error and return the exit code. For a bug, print nothing and return None."""
+    if isinstance(error, InputFaults):
+        where, faults = error.args
+        print("\n".join(f"  {printable(fault)}" for fault in faults), file=sys.stderr)
+        return fail(f"{where} has the faults above.", 2)
     if isinstance(error, InputError):
         return fail(str(error), 2)
     if isinstance(error, Interrupted):

@@ -7,9 +7,9 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-from ipo_prompts.experiments.data.assemble import Gathered, assemble, refuse_several
+from ipo_prompts.experiments.data.assemble import assemble, refuse_several
 from ipo_prompts.experiments.data.benchmarks.local import OFFICIAL
 from ipo_prompts.experiments.data.dataset import (
     NAMES_FILE,
@@ -86,7 +86,9 @@ def load_data(
         refuse_several(gathered)
     if kind == "folder" and not (names or gathered.names):  # names for the folders say that these are the classes
         folder.refuse_collection(rest.strip(), gathered)
-    _check_files(gathered, whole, check_command(spec, exclude))
+    gone = [row for row in gathered.rows if row.fault]
+    if whole and gone:
+        raise cannot_be_read([row.picture.name for row in gone], str(gone[0].fault), check_command(spec, exclude))
     data = assemble(gathered, seed, task).on(background)
     data = _called(data, names or gathered.names or {}, "class_names" if names else gathered.where)
     if clean and kind in LABELLED:
@@ -120,15 +122,6 @@ def check_spec(spec: str) -> None:
     _check_kind(spec, kind)
     if kind == "folder":
         folder.refuse_flat(rest.strip())
-
-
-def _check_files(gathered: Gathered, whole: bool, check: str) -> None:
-    """Raise one error for all missing files, if `whole`; `check` is the command that lists them all."""
-    gone = [row for row in gathered.rows if row.fault]
-    if whole and len(gone) == 1:
-        raise cast("InputError", gone[0].fault)
-    if whole and gone:
-        raise cannot_be_read([row.picture.name for row in gone], str(gone[0].fault), check)
 
 
 def cannot_be_read(names: Sequence[str], sentence: str, check: str) -> InputError:
@@ -171,10 +164,9 @@ def _called(data: DataSet, names: Mapping[Any, Any], where: str) -> DataSet:
 
 def _not_typed(data: DataSet, names: Mapping[Any, Any]) -> set[int]:
     """Return the labels of the classes whose names are the user's or WordNet's, or a code."""
-    own = data.renamed_from or data.class_names
-    given = {tidy(name) for name in names if isinstance(name, str)}
-    renamed = (label for label, name in enumerate(own) if name in given or name != data.class_names[label])
-    return {*renamed, *(label for label, name in enumerate(own) if name in data.unnamed)}
+    given = {tidy(name) for name in names if isinstance(name, str)} | {*data.unnamed}
+    pairs = zip(data.renamed_from or data.class_names, data.class_names, strict=True)
+    return {label for label, (own, name) in enumerate(pairs) if own in given or name != own}
 
 
 def names_data(word: str) -> bool:

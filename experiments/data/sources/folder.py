@@ -17,7 +17,7 @@ from ipo_prompts.experiments.data.assemble import Gathered, SourceRow, row_of_fi
 from ipo_prompts.experiments.data.dataset import NAMES_FILE, Part
 from ipo_prompts.experiments.data.draw import part_named, parts_named
 from ipo_prompts.metrics.decoding import ENDINGS
-from ipo_prompts.metrics.errors import InputError, nearest, several
+from ipo_prompts.metrics.errors import InputError, meant, several
 from ipo_prompts.metrics.files import read_yaml
 
 TABLES = (".csv", ".tsv", ".jsonl", ".parquet")
@@ -124,18 +124,9 @@ def _root(rest: str) -> Path:
     except OSError as error:  # a folder above `root` cannot be entered
         _refuse(error)
     if problem:
-        raise InputError(f"the folder {root} {problem}{_meant(root)}; give the folder that holds the class folders.")
+        hint = meant(root, "folder:")
+        raise InputError(f"the folder {root} {problem}{hint}; give the folder that holds the class folders.")
     return root
-
-
-def _meant(root: Path) -> str:
-    """Return " (did you mean folder:…?)" with the closest name of a folder beside `root`, or "" if none is close."""
-    try:
-        beside = [entry.name for entry in root.parent.iterdir() if entry.is_dir()]
-    except OSError:  # the folder above is missing, too, or closed
-        return ""
-    close = nearest(root.name, beside)
-    return f" (did you mean folder:{root.with_name(close[0])}?)" if close else ""
 
 
 def _layout(tops: list[Path], where: str) -> Iterator[tuple[Part | None, Path]]:
@@ -157,9 +148,8 @@ def _class_rows(folder: Path, root: Path, part: Part | None, stray: list[str]) -
     rows = []
     for path in _files(folder, root, stray):
         key = path.relative_to(root).as_posix()
-        named = path.suffix.lower() in ENDINGS and not path.name.startswith(".")
         # A link that leads nowhere counts as a missing picture.
-        if named and (path.is_file() or not path.exists()):
+        if _is_named(path) and (path.is_file() or not path.exists()):
             rows.append(row_of_file(path, folder.name, key, part))
         else:
             stray.append(key)
@@ -194,16 +184,17 @@ def refuse_picture(given: str) -> None:
 
 
 def find_pictures(folder: Path) -> Iterator[Path]:
-    """Yield the pictures below a folder, sorted by name within each sub-folder.
+    """Return the pictures below a folder, sorted by name within each sub-folder.
 
     The first picture is yielded before all folders are listed. Hidden folders and folders of other programs are
     skipped, as they are in class folders.
     """
-    for place, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not of_a_program(name))  # os.walk continues with these
-        for name in sorted(names):
-            if Path(name).suffix.lower() in ENDINGS and not name.startswith("."):
-                yield Path(place, name)
+    return filter(_is_named, _files(folder, folder, []))
+
+
+def _is_named(path: Path) -> bool:
+    """Return whether a path is named like a picture."""
+    return path.suffix.lower() in ENDINGS and not path.name.startswith(".")
 
 
 def of_a_program(name: str) -> bool:

@@ -9,24 +9,24 @@ are text, so `NA` and `001` are ordinary labels. Other sources also use the func
 from __future__ import annotations
 
 import csv
+import json
 import os
-import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from pkgutil import resolve_name
-from typing import Any, cast
+from typing import TextIO, cast
 
 from ipo_prompts.experiments.data.assemble import Gathered, SourceRow, row_of_file
-from ipo_prompts.experiments.data.draw import part_in_cell
+from ipo_prompts.experiments.data.draw import part_named
 from ipo_prompts.experiments.data.sources.folder import refuse_picture
-from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.errors import InputError, InputFaults, several
 from ipo_prompts.metrics.files import open_lines
 
 IMAGE_COLUMNS = ("image", "path", "file_name")
 NAME_COLUMN = "class_name"
 _OPTIONAL = (NAME_COLUMN, "split", "group")
-NO_LABELS = "; few labels are enough: write the class of about six pictures of each class into a column label."
+NO_LABELS = "give the column of classes this name; the classes of about six pictures of each are enough"
 _MARKS = {";": "semicolons", "\t": "tabs", "|": "bars"}
 _HUB = "ipo_prompts.experiments.data.sources.hub"
 _READERS = {".parquet": f"{_HUB}:gather_parquet", ".tar": f"{_HUB}:gather_shards"}
@@ -54,120 +54,126 @@ def gather_csv(rest: str) -> Gathered:
     `group`, a name that all variants of a base picture share.
 
     Raises:
-        InputError: the table cannot be read, a column is missing, or a row is wrong. The message names the column or
-            row; row 1 is the header, as in a spreadsheet, or the first line of JSON.
+        InputError: the table cannot be read, columns are missing, or rows are wrong. The message has all of these
+            faults, with missing files if there is any other fault. It names the columns and rows; row 1 is the header,
+            as in a spreadsheet, or the first line of JSON.
     """
     path = Path(rest).expanduser()
     where = f"the table {path}"
-    cells = _cells(path, where)
-    none = cells["image"].str[:0]
-    labels = cells.get("label", none)
-    names = cells.get(NAME_COLUMN, labels)
+    header, lines = _read(path, where)
+    image = next((name for name in IMAGE_COLUMNS if name in header), "")
+    named = NAME_COLUMN in header
+    faults: dict[str, list[int]] = {what: [] for what in _of_columns(header)}
     rows: list[SourceRow] = []
-    seen: dict[str, int] = {}
-    columns = (cells.index, cells["image"], names, cells.get("split", none), cells.get("group", none))
-    for number, image, name, split, group in zip(*columns, strict=True):
-        at = f"row {number} of {where}"
-        file = os.path.abspath(path.parent / image)  # noqa: PTH100 - "./a.png" is "a.png", and links stay links
-        if file in seen:
-            raise InputError(f"{at} names {image!r} again, after row {seen[file]}; keep one of them.")
-        seen[file] = number
-        said = f"{at} names the picture {image!r}, relative to the table: "
-        rows.append(row_of_file(path.parent / image, name, image, part_in_cell(split, at), group or None, said=said))
-    pairs = list(zip(labels, names, strict=True))
-    numbered = names_by_number(pairs, where, named=NAME_COLUMN in cells) if rows else None
+    pairs: list[tuple[str, str]] = []
+    seen: set[str] = set()
+    missing: list[int] = []
+    for number, line in lines.items():
+        cells = dict(zip(header, line, strict=False))
+        wrong = _of_cells(cells, [name for name in (image, "label", NAME_COLUMN) if name in header])
+        if len(line) != len(header):
+            wrong = [f"more or fewer cells than the header's {len(header)}; put a cell with a comma in quotes"]
+        if picture := image and cells.get(image):
+            file = os.path.abspath(path.parent / picture)  # noqa: PTH100 - "./a.png" is "a.png", and links stay links
+            if file in seen:
+                wrong.append("the same picture as in a row above; keep one of these rows")
+            seen.add(file)
+            label = cells.get("label", "")
+            name = cells.get(NAME_COLUMN, label)
+            part = part_named(cells.get("split", ""))
+            said = f"row {number} of {where} names the picture {picture!r}, relative to the table: "
+            row = row_of_file(path.parent / picture, name, picture, part, cells.get("group") or None, said=said)
+            missing += [number] * (row.fault is not None)
+            rows.append(row)
+            pairs.append((label, name))
+        for what in wrong:
+            faults.setdefault(what, []).append(number)
+    if faults:
+        if missing:
+            faults[f"no file at the path {image}; correct the path, which starts at the folder of the table"] = missing
+        raise InputFaults(where, [_in_rows(numbers) + what for what, numbers in faults.items()])
+    numbered = names_by_number(pairs, where, named=named) if rows else None
     kind = "json" if path.suffix.lower() == ".jsonl" else "csv"
     return Gathered(f"{kind}:{path.stem}", where, rows, numbered)
 
 
+def _of_cells(cells: Mapping[str, str], needed: Sequence[str]) -> list[str]:
+    """Return the faults of a row, given its cells by column, and the columns whose cells must be filled."""
+    found = [
+        f"an empty cell in the column {name}; fill it in, or take the row out" for name in needed if not cells.get(name)
+    ]
+    if cells.get("split") and not part_named(cells["split"]):
+        found.append("no part in the column split; write train, val or test")
+    return found
+
+
+def _in_rows(numbers: Sequence[int]) -> str:
+    if not numbers:
+        return ""
+    return f"row{'s' * (len(numbers) > 1)} {several([str(number) for number in numbers], 10)}: "
+
+
+def _of_columns(header: Sequence[str]) -> list[str]:
+    """Return the faults of the columns."""
+    wanted = [names for names in (IMAGE_COLUMNS, ("label",)) if not set(names) & set(header)]
+    if len(header) == 1 and (mark := next((one for one in _MARKS if one in header[0]), None)):
+        return [f"the cells are separated by {_MARKS[mark]}; separate them by commas"]
+    twice = [name for name in (*IMAGE_COLUMNS, "label", *_OPTIONAL) if header.count(name) > 1]
+    return [_lacks(names, header) for names in wanted] + [
+        f"two columns {name}; keep one, or give the other another name" for name in twice
+    ]
+
+
 def no_column(wanted: Sequence[str], columns: Collection[str], where: str) -> InputError:
     """Return the error for a table that lacks a column.
-
-    If the header is nearly right, the message says how to correct it.
 
     Args:
         wanted: the names that the missing column may have.
         columns: the names of the table's columns.
         where: the table's name in the message.
     """
-    hint = "."
-    if any(name.lower() in wanted and name not in wanted for name in columns):
-        hint = "; write their names in lower case."
-    elif len(columns) == 1 and (mark := next((one for one in _MARKS if one in next(iter(columns))), None)):
-        hint = f"; separate them by commas, not by {_MARKS[mark]}."
-    elif wanted == ("label",):
-        hint = NO_LABELS
-    return InputError(
-        f"{where} has no column {' or '.join(wanted)}; its columns are: {', '.join(columns) or 'none'}{hint}"
-    )
+    return InputError(f"{where} has {_lacks(wanted, columns)}.")
 
 
-def _cells(path: Path, where: str) -> Any:
-    """Return a frame of the used columns, indexed by row number.
-
-    The column of picture paths is always called "image".
-    """
-    cells = _read(path, where)
-    header = list(cells.columns)
-    image = next((name for name in IMAGE_COLUMNS if name in header), None)
-    if image is None or "label" not in header:
-        raise no_column(("label",) if image else IMAGE_COLUMNS, header, where)
-    if twice := next((name for name in (image, "label", *_OPTIONAL) if header.count(name) > 1), None):
-        raise InputError(f"{where} has two columns {twice}; keep one, or give the other another name.")
-    used = [image, *(name for name in ("label", *_OPTIONAL) if name in header)]
-    found = cells[used].rename(columns={image: "image"})
-    for name in found.columns.intersection(["image", "label", NAME_COLUMN]):
-        if blank := found.index[found[name] == ""].tolist():
-            raise InputError(f"row {blank[0]} of {where} has an empty cell in the column {name}; fill it in.")
-    return found
+def _lacks(wanted: Sequence[str], columns: Collection[str]) -> str:
+    near = next((name for name in columns if name.lower() in wanted), None)
+    if near:
+        hint = f"write {near.lower()} in place of {near}"
+    else:
+        hint = NO_LABELS if wanted == ("label",) else "give the column of pictures this name"
+    return f"no column {' or '.join(wanted)}; its columns are: {', '.join(columns) or 'none'}; {hint}"
 
 
-def _read(path: Path, where: str) -> Any:
-    """Return a frame of cells without surrounding spaces, indexed by row number. Blank rows are left out.
+def _read(path: Path, where: str) -> tuple[list[str], dict[int, list[str]]]:
+    """Return the names of the columns, and row number → cells without surrounding spaces. Blank rows are left out.
 
     Raises:
-        InputError: pandas or the operating system reports an error; the message says in one sentence what is wrong.
+        InputError: the operating system or a parser reports an error; the message says in one sentence what is wrong.
     """
     form = "JSON Lines" if path.suffix.lower() == ".jsonl" else "CSV"
     try:
         with open_lines(path) as lines:
-            cells = _read_json(lines) if form == "JSON Lines" else _read_csv(lines, path)
+            header, rows = _read_json(lines) if form == "JSON Lines" else _read_csv(lines, path)
     except OSError as error:
         raise InputError(f"cannot read {where}: {error.strerror}; check the path.") from error
     except (ValueError, csv.Error) as error:  # also: text that is not UTF-8, a path with a NUL
-        if uneven := re.match(r"Expected (\d+) fields in line (\d+)", str(error)):
-            raise InputError(
-                f"row {uneven[2]} of {where} has more or fewer cells than the header's {uneven[1]}; put cells with a "
-                "comma in quotes."
-            ) from error
         raise InputError(f"{where} is not a {form} file in UTF-8 ({error}); save it as one.") from error
-    return cells.apply(lambda column: column.str.strip())
+    return header, {number: row for number, row in rows if any(row)}
 
 
-def _read_csv(lines: Any, path: Path) -> Any:
-    import pandas as pd
-
-    rows = pd.read_csv(
-        lines,
-        sep="\t" if path.suffix.lower() == ".tsv" else ",",
-        header=None,
-        dtype=str,
-        keep_default_na=False,
-        skip_blank_lines=False,  # so that row numbers count blank lines
-        engine="python",  # the C engine does not tell a missing cell from an empty one
-    )
-    found = rows.dropna(how="all")
-    if short := found.index[found.isna().any(axis=1)].tolist():
-        raise ValueError(f"Expected {len(found.columns)} fields in line {short[0] + 1}")
-    header = rows.iloc[0].fillna("").str.strip()
-    return found.drop(index=0, errors="ignore").set_axis(header, axis=1).rename(lambda row: row + 1)
+def _read_csv(lines: TextIO, path: Path) -> tuple[list[str], Iterable[tuple[int, list[str]]]]:
+    mark = "\t" if path.suffix.lower() == ".tsv" else ","
+    header, *rows = [[cell.strip() for cell in row] for row in csv.reader(lines, delimiter=mark, strict=True)] or [[]]
+    return header, enumerate(rows, 2)
 
 
-def _read_json(lines: Any) -> Any:
-    import pandas as pd
-
-    rows = pd.read_json(lines, lines=True, dtype=False)
-    return rows.astype(object).where(rows.notna(), "").astype(str).rename(lambda row: row + 1)
+def _read_json(lines: TextIO) -> tuple[list[str], Iterable[tuple[int, list[str]]]]:
+    rows = {number: json.loads(line) for number, line in enumerate(lines, 1) if line.strip()}
+    if wrong := [number for number, row in rows.items() if not isinstance(row, dict)]:
+        raise ValueError(f"row {wrong[0]} is no object")
+    header = list(dict.fromkeys(name for row in rows.values() for name in row))
+    texts = {n: ["" if row.get(name) is None else str(row[name]).strip() for name in header] for n, row in rows.items()}
+    return header, texts.items()
 
 
 def names_by_number(pairs: Sequence[tuple[object, str]], where: str, *, named: bool) -> tuple[str, ...] | None:
@@ -215,7 +221,7 @@ def numbered_names(pairs: Iterable[tuple[object, str]], where: str) -> tuple[str
         known = names.setdefault(int(str(label)), name)
         if known != name:
             raise InputError(f"{where} calls the label {label} both {known!r} and {name!r}; give it one name.")
-    gap = next((min(place, label) for place, label in enumerate(sorted(names)) if place != label), None)
+    gap = min(set(range(len(names))) - set(names), default=None)
     if gap is not None:
         raise InputError(f"the labels in {where} must run from 0 without gaps (see label {gap}); renumber them.")
     ordered = tuple(names[number] for number in sorted(names))

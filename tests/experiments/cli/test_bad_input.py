@@ -42,6 +42,7 @@ def place(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     pictures("hollow/cat")
     Path("hollow/dog").mkdir()
     Path("barred.csv").write_text("image,label\n" + "".join(f"good/cat/{i},cat|dog {i}\n" for i in range(4)))
+    Path("faulty.csv").write_text("image,label\ngood/cat/0.png,cat\ngood/cat/1.png,\ngood/dog/9.png,dog\n")
     pictures("scant/cat", 2)
     pictures("scant/dog", 6)
     pictures("spoiled/cat")
@@ -99,6 +100,7 @@ OPTIMIZE: list[tuple[list[str], str]] = [
     (["--clip", "embeded"], "no CLIP named 'embeded'; did you mean embedded?"),
     (["--data", "embedded:zz"], "no pictures embedded:zz"),
     (["--data", "csv:gone.csv"], "gone.csv"),
+    (["--data", "csv:faulty.csv"], "  row 3: an empty cell in the column label; fill it in, or take the row out\n"),
     (["stepz=3"], "unknown key 'stepz' in the command line (did you mean steps?)"),
     (["bad.yaml"], "unknown key 'stratgy' in bad.yaml (did you mean strategy?)"),
     (["list.yaml"], "list.yaml holds list"),
@@ -171,6 +173,7 @@ OTHERS: list[tuple[list[str], str]] = [
     (["data", "check", "csv:barred.csv"], "has labels such as 'cat|dog 0', and several labels of a picture are not"),
     (["predict", "done", "goood"], "cannot read the picture goood (did you mean good?): No such file or directory."),
     (["report", "done", "--out", "bad.yaml/page.html"], "bad.yaml is a file; choose another place."),
+    (["data", "check", "csv:faulty.csv"], "  row 4: no file at the path image; correct the path"),
     (["data", "check", "folder:good", "shots=3"], "data check takes class_names=, exclude=, names= besides the data"),
     (["data", "check", "folder:good", "--clip", "ViT-B-33/x"], "did you mean ViT-B-32"),
     (["data", "check"], "missing argument 'spec'; for example `ipo data check folder:pets --clip ViT-B-16/openai`"),

@@ -1,7 +1,9 @@
+import pickle
+
 import pytest
 
 from ipo_prompts.experiments.data import load_data
-from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.errors import InputError, InputFaults
 
 
 @pytest.fixture
@@ -75,8 +77,8 @@ def test_every_cell_is_text(folder, ending):
 def test_a_row_is_named_wherever_it_stands(table):
     """Blank lines and cells of several lines are counted as a spreadsheet does."""
     text = "image,label,note\n" + rows("{name}/{i:03d}.png,{name},ok\n", 5).replace("ok", '"a\nb"', 1)
-    for line, number in (("cat/005.png,cat", 13), ("cat/005.png,cat,a,b", 13), ("cat/000.png,cat,x", 13)):
-        with pytest.raises(InputError, match=f"row {number} of .*"):
+    for line in ("cat/005.png,cat", "cat/005.png,cat,a,b", "cat/000.png,cat,x"):
+        with pytest.raises(InputFaults, match="has faults: row 13: "):
             load_data(table(f"{text}\n{line}\n"), seed=0)
 
 
@@ -86,18 +88,18 @@ HEAD = "image,label,split,group\n"
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", r"labels.csv is not a CSV file in UTF-8 \(No columns to parse from file\); save it as one"),
+        ("", "no column image or path or file_name; its columns are: none"),
         ("file,label\n", "no column image or path or file_name; its columns are: file, label"),
-        ("image;label\n", "its columns are: image;label; separate them by commas, not by semicolons"),
-        ("image,Label\n", "no column label; its columns are: image, Label; write their names in lower case"),
-        ("image,label,label\n", "has two columns label; keep one, or give the other another name"),
+        ("image;label\n", "are separated by semicolons; separate them by commas"),
+        ("image,Label\n", "no column label; its columns are: image, Label; write label in place of Label"),
+        ("image,label,label\n", "two columns label; keep one, or give the other another name"),
         ("image,class\n", "no column label; its columns are: image, class"),
         ("image,label\n", "has no pictures"),
         ("image,label\ncat/000.png,cat\ncat/nope.png,cat\n", "row 3 of .*labels.csv names the picture 'cat/nope.png'"),
-        ("image,label\n\ncat/000.png\n", "row 3 of .* more or fewer cells than the header's 2"),
-        ("image,label\ncat/000.png, \n", "row 2 of .* has an empty cell in the column label"),
-        ("image,label\ncat/000.png,cat\ncat/000.png,dog\n", "row 3 of .* names 'cat/000.png' again, after row 2"),
-        (HEAD + "cat/000.png,cat,later,\n", "row 2 of .* has the split 'later'; write train, val or test"),
+        ("image,label\n\ncat/000.png\n", "row 3: more or fewer cells than the header's 2"),
+        ("image,label\ncat/000.png, \n", "row 2: an empty cell in the column label"),
+        ("image,label\ncat/000.png,cat\ncat/000.png,dog\n", "row 3: the same picture as in a row above"),
+        (HEAD + "cat/000.png,cat,later,\n", "row 2: no part in the column split; write train, val or test"),
         (HEAD + "cat/000.png,cat,train,\ndog/000.png,dog,,\n", "dog/000.png of .* has no split while others have one"),
         (
             HEAD + "cat/000.png,cat,train,g\ncat/001.png,cat,test,g\ndog/000.png,dog,train,\n",
@@ -119,6 +121,28 @@ def test_what_is_wrong_is_said_in_one_sentence(table, text, message):
     assert "not a CSV" not in str(caught.value) or "not a CSV" in message
 
 
+def test_all_faults_are_told_at_once(table):
+    lines = [
+        ",cat,train",
+        "cat/000.png,,test",
+        "cat/000.png,cat,val",
+        "cat/no.png,cat,later",
+        "cat/1",
+        "dog/no.png,dog,",
+    ]
+    spec = table("\n".join(["image,label,split", *lines, "dog/000.png,dog,test", ""]))
+    with pytest.raises(InputFaults) as caught:
+        load_data(spec, seed=0)
+    rows, said = zip(*(fault.split(": ", 1) for fault in caught.value.args[1]), strict=True)
+    assert rows == ("row 2", "row 3", "row 4", "row 5", "row 6", "rows 5, 6, 7")
+    for word, fault in zip(("image", "label", "same picture", "split", "cells", "no file"), said, strict=True):
+        assert word in fault
+    assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
+    with pytest.raises(InputFaults) as caught:
+        load_data(table("file,class,split\ncat/000.png,cat,later\n"), seed=0)
+    assert len(caught.value.args[1]) == 3, "two columns and a part"
+
+
 def test_a_table_that_is_missing_or_not_text(table, tmp_path):
     with pytest.raises(InputError, match=r"cannot read the table .*none.csv: No such file"):
         load_data(f"csv:{tmp_path / 'none.csv'}", seed=0)
@@ -130,7 +154,7 @@ def test_a_table_without_pictures_is_not_said_to_have_labels(table):
     """With a list of names a table is read without its labels, and what is wrong with it is told all the same."""
     for text, message in (
         ("file,note\n", "no column image or path"),
-        ("image\ncat/000.png,cat\n", "row 2 of .* cells"),
+        ("image\ncat/000.png,cat\n", "row 2: .* cells"),
     ):
         with pytest.raises(InputError, match=message):
             load_data(table(text), seed=0, class_names=["cat", "dog"])
@@ -146,7 +170,7 @@ def test_json_lines_are_a_table(folder):
     (root / "labels.jsonl").write_text("\n".join(lines) + "\n")
     data = load_data(f"table:{root / 'labels.jsonl'}", seed=0)
     assert (data.name, data.class_names, len(list(data.items()))) == ("json:labels", ("7", "cat"), 6)
-    for text, message in (("{}\n[", "is not a JSON Lines file"), ('{"image": "cat/000.png"}\n', "has no column label")):
+    for text, message in (("{}\n[", "is not a JSON Lines file"), ('{"image": "cat/000.png"}\n', "no column label")):
         (root / "labels.jsonl").write_text(text)
         with pytest.raises(InputError, match=message):
             load_data(f"table:{root / 'labels.jsonl'}", seed=0)
