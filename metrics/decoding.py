@@ -65,12 +65,11 @@ def megapixels() -> float:
     return number
 
 
-def decode(data: bytes, name: str, background: Background = AS_VIEWED) -> tuple[Image, float | None]:
+def decode(data: bytes, name: str, background: Background = AS_VIEWED) -> tuple[Image, bool]:
     """Decode a picture, or the first frame of an animated one.
 
     Returns:
-        The picture in RGB, and the share of pixels that are less than half opaque. The share is None if the picture is
-        opaque.
+        The picture in RGB, and whether any pixel is not opaque.
 
     Raises:
         InputError: the picture is empty, cut short, too large or not of `FORMATS`; the message has `name`.
@@ -78,17 +77,7 @@ def decode(data: bytes, name: str, background: Background = AS_VIEWED) -> tuple[
     with _one_sentence(name):
         stored = _opened(data, name)
         stored.load()
-        return to_rgb(stored, f"the picture {name}", background), _see_through(stored)
-
-
-def is_transparent(data: bytes, name: str) -> bool:
-    """Whether any pixel is not opaque. The pixels are decoded only if the picture stores transparency.
-
-    Raises:
-        InputError: see `decode`.
-    """
-    with _one_sentence(name):
-        return _see_through(_opened(data, name)) is not None
+        return to_rgb(stored, f"the picture {name}", background), _is_transparent(stored)
 
 
 def to_rgb(image: Image, what: str, background: Background) -> Image:
@@ -165,13 +154,11 @@ def _read_heic(name: str) -> None:
         ) from error
 
 
-def _see_through(image: Image) -> float | None:
-    """Return the share of pixels that are less than half opaque; None if the picture is opaque."""
+def _is_transparent(image: Image) -> bool:
+    """Return whether any pixel is not opaque."""
     if image.mode.startswith("I") or not image.has_transparency_data:
-        return None  # pictures of 16 bits are read as opaque
-    alpha = image.convert("RGBA").getchannel("A").histogram()
-    total = sum(alpha)
-    return None if alpha[255] == total else sum(alpha[:128]) / total
+        return False  # pictures of 16 bits are read as opaque
+    return any(image.convert("RGBA").getchannel("A").histogram()[:255])
 
 
 @contextmanager

@@ -47,15 +47,20 @@ def read_labels(data: DataSet, named: Collection[int]) -> DataSet:
     return replace(data, class_names=classes, task=task, renamed_from=own, typed=typed)
 
 
-def names_in_words(data: DataSet) -> str:
-    """Say which names were read other than typed, and which were only separated; empty if all are as typed."""
-    pairs = [(name, str(data.class_names[label])) for label, name in data.typed.items()]
-    changed = [f"{typed} → {name}" for typed, name in pairs if typed != name]
+def names_in_words(data: DataSet, most: int = 5) -> str:
+    """Say which names were read other than typed, and which were only separated; empty if all are as typed.
+
+    Args:
+        data: the data set.
+        most: the most names that are listed.
+    """
+    own = data.renamed_from or data.class_names
+    changed = [f"{typed} → {name}" for typed, name in zip(own, data.class_names, strict=True) if typed != name]
     if not changed:
         return ""
-    _, apart = read_names([typed for typed, _ in pairs], [])
+    _, apart = read_names([*data.typed.values()])
     kept = f"; {several(apart)}: kept apart" if apart else ""
-    return f"names: {several(changed)} ({len(changed)} of {len(data.class_names)}){kept}"
+    return f"names: {several(changed, most)} ({len(changed)} of {len(data.class_names)}){kept}"
 
 
 def changed_names(before: Sequence[str], after: Sequence[str]) -> str:

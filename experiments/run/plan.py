@@ -173,33 +173,6 @@ def data_of(config: RunConfig) -> DataSet:
     )
 
 
-def choices(data: DataSet, config: RunConfig) -> list[str]:
-    """Say how many pictures a run would use with these shots, with four times the shots, and with all pictures.
-
-    A last line names untested classes, if there are any.
-
-    Returns:
-        The lines; empty if all classes have enough pictures and similar sizes.
-    """
-    counts = [Counter(label for label, _ in {(i.label, i.group) for i in part}) for part in (data.train, data.val)]
-    train, val = (max(part.values(), default=0) for part in counts)
-    smallest = min(counts[0][label] + counts[1][label] for label in range(len(data.class_names)))
-    asked = config.shots, held_back_shots(config)
-    if smallest >= sum(asked) and train + val <= 2 * smallest:
-        return []
-    lines = ["a run takes no more pictures of a class than shots= and selection_shots= say, and all of a small class:"]
-    for shots, selection in dict.fromkeys([asked, (4 * asked[0], 4 * asked[1]), (train, val or asked[1])]):
-        drawn = draw_for(data, config.model_copy(update={"shots": shots, "selection_shots": selection}))
-        found = [len({item.group for item in part}) for part in (drawn.search, drawn.selection)]
-        lines.append(
-            f"  shots={shots} selection_shots={selection}: {found[0]:,} to search, {found[1]:,} to choose the winner"
-        )
-    if names := untested(data):
-        listed = several([repr(str(name)) for name in names])
-        lines.append(f"untested, for want of a second picture, but used in the search: {len(names)} ({listed})")
-    return lines
-
-
 def held_back_shots(config: RunConfig) -> int:
     """Return the most base pictures of a class that are held back as selection pictures."""
     return 0 if config.selection == "search" else config.selection_shots

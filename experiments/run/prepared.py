@@ -18,7 +18,7 @@ from typing import Annotated
 from pydantic import Field
 
 from ipo_prompts.experiments.data import Draw, Item, fresh
-from ipo_prompts.experiments.data.check import faults, transparency_note
+from ipo_prompts.experiments.data.check import faults
 from ipo_prompts.experiments.data.dataset import content_or_name, in_threads
 from ipo_prompts.experiments.data.draw import cut_to
 from ipo_prompts.experiments.data.load import cannot_be_read, check_command
@@ -111,8 +111,6 @@ def prepare(planned: Plan, ui: Ui, clip: Clip | None = None) -> Prepared:
     reward = planned.task.reward(clip, drawn.class_names, store, met_later)
     check_fractions(scale_of(reward), f"reward={config.reward['name']}")
     check_template(config.initial_template, (*drawn.class_names, *met_later), clip)
-    if note := transparency_note([item.picture for item in drawn.search]):
-        ui.say(note)
     encode = partial(planned.task.encode, reward, seed=config.seed)
     with naming_unreadable(planned):
         searched = encode(drawn.search, progress=ui.pictures("search"))

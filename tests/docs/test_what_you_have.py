@@ -63,8 +63,8 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_what_the_table_says_is_read(typed: str, place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["data", "check", *shlex.split(typed)]) == 0
     told = capsys.readouterr().out
-    assert "all pictures can be used" in told
-    assert re.search(r": [234] classes, 30 pictures", told), told
+    assert " can be used" in told
+    assert re.search(r"\n[234] classes, 30 pictures", told), told
 
 
 def test_all_kinds_of_files_are_in_the_table() -> None:

@@ -17,7 +17,7 @@ from PIL import Image
 from pillow_heif import register_heif_opener
 
 from ipo_prompts.metrics.clip import Clip
-from ipo_prompts.metrics.decoding import ENDINGS, FORMATS, decode, is_transparent
+from ipo_prompts.metrics.decoding import ENDINGS, FORMATS, decode
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.features import FeatureStore
 from ipo_prompts.metrics.pictures import Picture, read_file
@@ -86,7 +86,7 @@ def on_white(rgba: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 def test_transparency_is_read_on_white_as_another_decoder_has_it(data: bytes) -> None:
     assert np.abs(pixels(data) - on_white(elsewhere(data))).max() <= 1
     assert (pixels(data, "as-is") != pixels(data)).any()
-    assert is_transparent(data, "given")
+    assert decode(data, "given")[1]
 
 
 @pytest.mark.parametrize("background", ["white", "as-is"])
@@ -102,7 +102,7 @@ def test_the_colour_that_stands_for_clear_is_white(mode: str) -> None:
     data, stored = encoded(image, transparency=image.getpixel((3, 3))), np.asarray(image.convert("RGB")).astype(int)
     clear = (stored == stored[3, 3]).all(-1, keepdims=True)
     assert np.array_equal(pixels(data), np.where(clear, 255, stored))
-    assert is_transparent(data, "given")
+    assert decode(data, "given")[1]
 
 
 def test_as_is_reads_what_lies_beneath(tmp_path: Path) -> None:
@@ -112,13 +112,12 @@ def test_as_is_reads_what_lies_beneath(tmp_path: Path) -> None:
     assert np.array_equal(pixels(encoded(with_alpha()), "as-is"), np.asarray(RGB))
 
 
-def test_the_see_through_share_counts_pixels() -> None:
+def test_whether_a_picture_is_transparent_is_for_its_pixels_to_say() -> None:
     half = Image.new("RGBA", (10, 10), (0, 0, 0, 255))
     half.paste((0, 0, 0, 0), (0, 0, 10, 5))
-    assert decode(encoded(half), "given")[1] == 0.5
-    assert decode(encoded(Image.new("RGBA", (4, 4), "red")), "given")[1] is None
-    assert not is_transparent(encoded(Image.new("RGBA", (4, 4), "red")), "given")
-    assert decode(encoded(RGB, "JPEG"), "given")[1] is None
+    assert decode(encoded(half), "given")[1]
+    assert not decode(encoded(Image.new("RGBA", (4, 4), "red")), "given")[1]
+    assert not decode(encoded(RGB, "JPEG"), "given")[1]
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import io
+import re
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from ipo_prompts.experiments.cli.app import main
-from ipo_prompts.experiments.data import load_data
+from ipo_prompts.experiments.data import draw, load_data
 from ipo_prompts.experiments.data.check import check_data
 from ipo_prompts.metrics.pictures import Picture
 
@@ -65,9 +66,7 @@ def test_bad_pictures_are_named_and_the_rest_go_on(folder):
     assert set(report.unreadable) == {str(root / "dog" / name) for name in BAD} | {str(root / "cat" / "001.png")}
     for name, (_, reason) in BAD.items():
         assert reason in report.unreadable[str(root / "dog" / name)]
-    assert [sum(counts) for counts in report.counts.values()] == [3, 6]
-    assert "largest class : smallest class = 2.0 : 1" in report.text()
-    assert "unreadable pictures (a run that opens one stops): 4" in report.text()
+    assert "cannot be searched on yet: unreadable pictures (4)" in report.text()
 
 
 def test_pictures_that_are_not_there_are_named_with_the_others(folder, capsys):
@@ -79,12 +78,11 @@ def test_pictures_that_are_not_there_are_named_with_the_others(folder, capsys):
     table.write_text("image,label\n" + "\n".join(names) + "\n")
     assert main(["data", "check", f"folder:{root}"]) == 1
     out = capsys.readouterr().out
-    assert "2 classes, 9 pictures" in out
-    assert "unreadable pictures (a run that opens one stops): 2" in out
+    assert "2 classes, 9 pictures" in out and "unreadable pictures (2)" in out
     assert "cat/gone.png: No such file" in out and "dog/001.png is empty" in out
     assert main(["data", "check", f"csv:{table}"]) == 1
     out = capsys.readouterr().out
-    assert "unreadable pictures (a run that opens one stops): 3" in out
+    assert "unreadable pictures (3)" in out
     assert "row 6 of the table" in out and "names the picture 'cat/004.png', relative to the table: cannot read" in out
 
 
@@ -93,9 +91,9 @@ def test_an_empty_class_is_a_fault_beside_the_others_and_no_reason_not_to_look(f
     (root / "dog" / "001.png").write_bytes(b"")
     assert main(["data", "check", f"folder:{root}"]) == 1
     out = capsys.readouterr().out
-    assert "largest class : smallest class = 1.0 : 1" in out
-    assert "stops): 1\n  the picture" in out and "classes without pictures (a run stops): 1\n  bus\n" in out
-    assert """are left out with 'exclude=["bus"]'""" in out and "next: " not in out
+    assert "unreadable pictures (1), classes without pictures (1)" in " ".join(out.split())
+    assert """no pictures: bus; add some, or type 'exclude=["bus"]'""" in out and "next: " not in out
+    assert re.search(r"^all +2 +2 +4$", out, re.M), "what a run would draw of the others"
 
 
 def test_the_same_picture_in_two_parts_or_two_classes(folder):
@@ -103,36 +101,54 @@ def test_the_same_picture_in_two_parts_or_two_classes(folder):
     (root / "test/dog/001.png").write_bytes((root / "train/dog/000.png").read_bytes())
     (root / "val/dog/001.png").write_bytes((root / "val/cat/001.png").read_bytes())
     (root / "val/cat/copy.png").write_bytes((root / "val/cat/000.png").read_bytes())
-    report = check_data(load_data(f"folder:{root}", seed=0))
-    found = [{at for _, at in same} for same in report.duplicates]
-    assert found == [{"(train, dog)", "(test, dog)"}, {"(val, cat)"}, {"(val, cat)", "(val, dog)"}]
-    assert "copies of one picture (a run uses them all the same): 3" in report.text()
+    data = load_data(f"folder:{root}", seed=0)
+    report = check_data(data)
+    found = [{(part, data.class_names[item.label]) for part, item in same} for same in report.duplicates]
+    assert found == [{("train", "dog"), ("test", "dog")}, {("val", "cat")}, {("val", "cat"), ("val", "dog")}]
     assert report.ok
-    assert report.text().endswith(
-        "all pictures can be used, but better keep only one of each set of copies: a test on copies says less"
-    )
-    (root / "train/cat/001.png").write_bytes(b"broken")
-    faulty = check_data(load_data(f"folder:{root}", seed=0))
-    assert faulty.text().endswith("remove or replace what is named above, but keep one of each set of copies")
+    text = report.text()
+    assert re.search("copies within a class.*: 2\n", text) and re.search("copies in several classes.*: 1\n", text)
 
 
 def test_the_text_of_a_clean_report(folder):
-    root = folder({"cat": 10, "hot dog": 5})
+    root = folder({"cats": 10, "hot dog": 5})
     (root / "notes.txt").write_text("x")
-    assert check_data(load_data(f"folder:{root}", seed=0)).text().splitlines() == [
-        "folder:pictures: 2 classes, 15 pictures",
-        "largest class : smallest class = 2.0 : 1",
+    data = load_data(f"folder:{root}", clean=True)
+    report = check_data(data)
+    assert report.text(draw(data, 4, 2, 0)).splitlines() == [
+        "folder:pictures can be used",
+        "2 classes, 15 pictures",
+        "names: cats → cat (1 of 2)",
         "",
-        "class      train      val     test",
-        "cat            3        2        5",
-        "hot dog        2        1        2",
-        "all            5        3        7",
-        "",
-        "left out: 1",
-        "  notes.txt",
-        "",
-        "all pictures can be used",
+        "class       search  selection       test",
+        "cat              3          2          5",
+        "hot dog          2          1          2",
+        "all              5          3          7",
+        "words and pictures are tried: the median class has 4 labelled",
+        "7 test pictures measure an accuracy to within 37 points",
+        "left out: notes.txt",
+        f"fingerprint {data.fingerprint}",
     ]
+
+
+def test_what_is_missing_for_a_test_and_for_pictures_is_said(folder):
+    root = folder({"cat": 1, "dog": 12, "bus": 3})
+    data = load_data(f"folder:{root}")
+    text = check_data(data).text(draw(data, 1, 1, 0))
+    assert "words are tried, and pictures from 3 on: the median class has 2 labelled" in text
+    assert "4 more labelled pictures are used with shots=4 selection_shots=2" in text
+    assert "not tested, for want of a second picture: cat" in text
+    assert "lopsided" in text
+
+
+def test_of_many_classes_the_smallest_are_shown_and_all_names(folder):
+    root = folder({f"THING {chr(97 + i)}": 2 + (i != 20) for i in range(26)})
+    data = load_data(f"folder:{root}", clean=True)
+    text = check_data(data).text(draw(data, 4, 2, 0))
+    rows = [line for line in text.splitlines() if re.search(r" \d+ +\d+ +\d+$", line)]
+    assert len(rows) == 13 and any(row.startswith(data.class_names[20]) for row in rows)
+    assert all(name in " ".join(text.split()) for name in data.class_names)
+    assert all(len(line) <= 80 for line in text.splitlines())
 
 
 def painted(clear):
@@ -143,29 +159,14 @@ def painted(clear):
     return image
 
 
-def test_transparent_and_empty_pictures_are_named_and_can_be_used(folder):
+def test_transparent_pictures_are_counted_and_can_be_used(folder):
     root = folder({"cat": 3, "dog": 3})
     painted(40).save(root / "cat" / "cutout.png")
-    painted(99).save(root / "cat" / "speck.png")
-    Image.new("RGB", (9, 9), "#102030").save(root / "dog" / "plain.png")
-    ghost = Image.new("RGBA", (9, 9), (255, 255, 255, 200))
-    ghost.putpixel((1, 1), (0, 0, 0, 0))
-    ghost.save(root / "dog" / "white on white.png")
     data = load_data(f"folder:{root}", seed=0)
     report = check_data(data)
     assert report.ok
-    text = report.text()
-    assert "pictures with little to see (a run uses them all the same): 3" in text
-    assert "speck.png: 99.0% of it is see-through" in text
-    assert "plain.png: every pixel is #102030" in text
-    assert "white on white.png: every pixel is #ffffff" in text
-    assert (
-        "3 of 10 pictures are transparent; they are read on white, as viewers show them "
-        "(background=as-is reads what lies beneath, as published numbers do)"
-    ) in text
-    as_stored = check_data(data.on("as-is"))
-    assert "are transparent" not in as_stored.text()
-    assert "white on white" not in as_stored.text()
+    assert "transparent, and read on white: 1 " in report.text()
+    assert "transparent" not in check_data(data.on("as-is")).text()
 
 
 def test_the_report_names_the_data_by_its_fingerprint_and_reads_each_file_once(folder, monkeypatch):

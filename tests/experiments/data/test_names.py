@@ -77,7 +77,7 @@ def test_a_data_set_has_the_names_in_prompts_and_the_typed_names(folder) -> None
     assert data.answers == ("Birds_2019", "hats", "dog", "veg")
     assert data.renamed_from == ("Birds_2019", "hats", "n02084071", "veg")
     assert "hats" not in data.task and "hat" in data.task
-    assert names_in_words(data) == "names: Birds_2019 → bird, hats → hat (2 of 4)"
+    assert names_in_words(data) == "names: Birds_2019 → bird, hats → hat, n02084071 → dog (3 of 4)"
     less = load_data(f"folder:{root}", clean=True, exclude=["hats"])
     assert less.answers == ("Birds_2019", "dog", "veg") and [*less.typed] == [0, 2]
     plain = load_data(f"folder:{root}")
