@@ -270,7 +270,8 @@ def lacking(data: DataSet, labels: Sequence[int], where: str, what: str, add: st
         what: the words for the pictures that the classes lack.
         add: the words for what the user should add.
     """
-    names = [str(data.class_names[label]) for label in labels]
+    own = data.renamed_from or data.class_names
+    names = [str(own[label]) for label in labels]
     return InputError(
         f"{len(names)} of {len(data.class_names)} classes of {where} {'has' if len(names) == 1 else 'have'} no {what}: "
         f"{several([repr(name) for name in names])}; add {add}, or leave them out with {leaving_out(names)}."
