@@ -64,6 +64,9 @@ class Cells:
             self._known[key] = json.loads(json.dumps(measure()))
         return self._known[key]
 
+    def __contains__(self, key: Key) -> bool:
+        return key in self._known
+
     def items(self) -> Iterator[tuple[Key, Any]]:
         """Yield each cell with its key, in the order of the file."""
         yield from self._known.items()
