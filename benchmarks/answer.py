@@ -12,6 +12,7 @@ claims was known from an earlier rule for pictures.
 from __future__ import annotations
 
 import multiprocessing
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
@@ -91,7 +92,6 @@ def main() -> None:
     with Cells(options.cells) as cells:
         for clip in clips:
             measure(cells, clip, plan, options.jobs)
-            cells.save()
         show(tables(cells, map(short, clips), plan))
 
 
@@ -151,6 +151,8 @@ def _keep(cells: Cells, found: list[tuple[Key, Any]]) -> None:
     for key, cell in found:
         cells.of(key, partial(dict, cell))
     cells.save()
+    clip, _, data, *_ = found[0][0]
+    print(f"{clip}, {data}: {len(found)} runs", file=sys.stderr, flush=True)
 
 
 @lru_cache(maxsize=1)

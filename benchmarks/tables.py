@@ -12,15 +12,12 @@ import io
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from functools import partial
 from pathlib import Path
 
 from benchmarks import (
     claims,
     domain,
     domain_search,
-    heads,
-    names,
     promising,
 )
 from benchmarks.common import arguments
@@ -156,40 +153,19 @@ def domain_words_search() -> Table:
     return of_parts((title, domain_search.table(domain_search.lines_of(kept, names))) for title, names in clips.items())
 
 
-def of_script(make: Callable[[Cells, str], Iterable[str]], cells: str, corner: str = "CLIP, sets") -> Table:
-    """The one table that a script makes of the demo CLIP and a control CLIP, from its cells.
-
-    The first column holds the headings, or the CLIP alone if that is what `corner` says.
-    """
-    kept = Cells.kept(cells)
-    parts = ((clip, make(kept, clip)) for clip in (DEMO_CLIP, CONTROL))
-    (table,) = joined((one for clip, lines in parts for one in read(lines, clip if corner == "CLIP" else "")), corner)
-    return table
-
-
-def of_names(kind: str) -> Table:
-    """One of the tables of searched names."""
-    return of_script(partial(names.tables, only=kind), "names", "CLIP, cells")
-
-
 def of_lines(make: Callable[[Cells], Iterable[str]], cells: str) -> Table:
     """The one table that a script makes of its cells."""
     (table,) = joined(read(make(Cells.kept(cells))))
     return table
 
 
-DEMO_CLIP, CONTROL = "embedded", "plain-81"
-"""What cells of scripts call the demo CLIP and the control CLIP."""
 TABLES: dict[str, Callable[[], Table]] = {
     "readme": readme,
     "control-clips": control_clips,
     "control-clips-language-model": with_model,
     "domain-words": domain_words,
     "domain-words-search": domain_words_search,
-    "heads": lambda: of_script(heads.tables, "heads"),
-    "many-classes": lambda: of_lines(lambda cells: promising.table(promising.pairs(cells, DEMO_CLIP)), "many-classes"),
-    "names": lambda: of_names("gains"),
-    "names-controls": lambda: of_names("controls"),
+    "many-classes": lambda: of_lines(lambda cells: promising.table(promising.pairs(cells, "embedded")), "many-classes"),
 }
 """File → the table that its cells make."""
 

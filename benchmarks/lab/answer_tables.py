@@ -194,6 +194,8 @@ def _by_rule(runs: Sequence[Run]) -> Judged:
     for kind in RULED:
         own = [run for run in runs if run.asked.kind in ("right", kind)]
         for name, some in _groups(own, lambda run: f"{run.changed}, {run.asked.classes} classes").items():
+            if all(run.asked.kind == "right" for run in some):
+                continue
             each[f"{kind}, {name}"] = _given_back(some, "rule", "first")
     judged = {name: share for name, (cost, share, _) in each.items() if cost >= COST}
     lowest = min(judged, key=lambda name: judged[name], default="")
