@@ -176,7 +176,7 @@ def _given_back(runs: Sequence[Run], step: str, before: str) -> tuple[float, flo
     back = [run.hits(step) - run.hits(before) for run in own]
     whole = float(np.mean([one.mean() for one in cost]))
     if whole <= 0:
-        return whole, 1.0, f"cost {whole:.1f}"
+        return whole, float("nan"), f"cost {whole:.1f}"
     share = float(np.mean([one.mean() for one in back])) / whole
     parts = [(gain - share * lost) / whole for gain, lost in zip(back, cost, strict=True)]
     _, ends = bounded(own, parts)
