@@ -152,6 +152,7 @@ class Bench:
         if asked.shuffled:
             learnt = replace(learnt, labels=rng.permutation(learnt.labels))
         first, rest = np.arange(len(searched)), np.arange(len(searched), len(learnt))
+        tested.sort(key=lambda i: known.numbers[i])  # sorted numbers make a small file
         names = tuple(known.names[label] for label in own.tolist())
         numbers = [int(known.numbers[i]) for i in tested]
         return Drawn(names, learnt.part(first), learnt.part(rest) if len(rest) else None, part(tested), numbers)
