@@ -91,7 +91,7 @@ class Bench:
         """Return the cell of one run.
 
         Its hits are strings, see `cells.string_of`: those of the first row, and for each step what it gained and lost
-        against the step before; `today` against the first row. `pictures` has the numbers of the test pictures: the
+        against the step before; `today` against the first row. `drawings` has the numbers of the test pictures: the
         class times 20, and its drawing.
         """
         drawn = self.drawn(asked)
