@@ -107,7 +107,7 @@ class Bench:
         words = TemplateClassifier(self.clip, named.class_names, choice.template)
         calibrate_words(words, before, choice.gain, named, parts)
         both = words.words_alone()
-        taken = blend_in(both, parts, gate=True)
+        blend_in(both, parts, gate=True)
         steps = [
             TemplateClassifier(self.clip, typed),
             before,
@@ -125,7 +125,7 @@ class Bench:
         return found | {
             "renamed": [[read[label], named.class_names[label]] for label in named.renamed],
             "chosen": choice.template,
-            "took": taken is not None,
+            "took": both.pictures is not None,
             "sure": [_sure(one, drawn.test) for one in (words, both)],
         }
 
