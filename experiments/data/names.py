@@ -11,24 +11,29 @@ import unicodedata
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
+from functools import cache
 
 from ipo_prompts.experiments.data.dataset import DataSet, default_task
 from ipo_prompts.metrics.errors import several
-from ipo_prompts.metrics.nouns import all_above, meanings, singulars, synsets
+from ipo_prompts.metrics.nouns import all_above, all_words, meanings, singulars, synsets
 from ipo_prompts.metrics.template import as_read
 
 _BRACKETS = re.compile(r"[\s_]*[(\[{]([^()\[\]{}]*)[)\]}]")
 _NUMBER = re.compile(r"\d+\s*[._)\-]\s*(?=\S)")
 _VERSION = re.compile(r"(.*[^\W\d])[._\-](?:v\d+|(?:19|20)\d\d)", re.IGNORECASE)
 _OWNER = re.compile(r"(?:my|our)\s+(?=\S)", re.IGNORECASE)
-_LAST = re.compile(r"(.*\S)\s+(?:(\d{1,2})|final|copy|new|old|misc)", re.IGNORECASE)
+_LAST = re.compile(r"(.*\S)[\s\-]+(?:(\d{1,3})|final|copy|new|old|misc)", re.IGNORECASE)
 _JOINED = re.compile(r"\b(?:and|or|of|in|with)\b|&", re.IGNORECASE)
 _SEPARATORS = re.compile(r"_+|(?<=[^\W\d])[.](?=[^\W\d])|\s+-+\s+")
 _CAPITAL = re.compile(r"(?<=[a-z]{2})(?=[A-Z][a-z])")
-PLURAL = {"jeans", "goods", "headphones", "pajamas", "noodles", "oats"}
+PLURAL = {"jeans", "goods", "headphones", "pajamas", "noodles", "oats", "nachos", "chopsticks", "trousers"}
 """Words that captions use in the plural, though WordNet has only their singular."""
 SHORTEST = 4
 """Shorter words are no plurals, and words of fewer capitals are abbreviations (`SUV`, `bus`)."""
+SHOWN = 3
+"""The most names that a line shows."""
+RARE = 25
+"""A plural that WordNet has is one all the same if its singular is more than so many times as usual (`shoes`)."""
 
 
 def read_labels(data: DataSet, named: Collection[int]) -> DataSet:
@@ -58,19 +63,26 @@ def names_in_words(data: DataSet, most: int = 5) -> str:
     changed = [f"{typed} → {name}" for typed, name in zip(own, data.class_names, strict=True) if typed != name]
     if not changed:
         return ""
-    _, apart = read_names([*data.typed.values()])
+    apart = kept_apart(data)
     kept = f"; {several(apart)}: kept apart" if apart else ""
     return f"names: {several(changed, most)} ({len(changed)} of {len(data.class_names)}){kept}"
 
 
-def changed_names(before: Sequence[str], after: Sequence[str]) -> str:
-    """Say which names became which, for one line.
+def changed_names(typed: Sequence[str], used: Sequence[str]) -> str:
+    """Return the first of the names that were changed, and how many were; empty if none was.
 
-    >>> changed_names(["FRUITS", "cat", "hats"], ["fruit", "cat", "hat"])
-    'fruit, hat (2 of 3)'
+    >>> changed_names(["Birds", "FRUIT", "flowers", "my hats", "dog"], ["bird", "fruit", "flower", "hat", "dog"])
+    'bird, fruit, flower, … (4 of 5)'
     """
-    changed = [str(new) for old, new in zip(before, after, strict=True) if old != new]
-    return f"{several(changed, 3)} ({len(changed)} of {len(after)})"
+    changed = [str(name) for before, name in zip(typed, used, strict=True) if before != name]
+    more = ["…"] * (len(changed) > SHOWN)
+    return f"{', '.join(changed[:SHOWN] + more)} ({len(changed)} of {len(used)})" if changed else ""
+
+
+def kept_apart(data: DataSet) -> list[str]:
+    """Return the typed names that were only separated into words, because two classes would have the same name."""
+    others = [name for label, name in enumerate(data.class_names) if label not in data.typed]
+    return read_names([*data.typed.values()], others)[1]
 
 
 def read_names(typed: Sequence[str], taken: Iterable[str] = ()) -> tuple[list[str], list[str]]:
@@ -113,15 +125,18 @@ def separated(name: str) -> str:
     ('Black Bear', 'Black Bear', 'bugs and insects', 'T-shirts')
     """
     name = _SEPARATORS.sub(" ", _CAPITAL.sub(" ", unicodedata.normalize("NFC", name)))
-    return " ".join(map(_without_hyphens, name.split()))
+    return name if meanings(name.casefold()) else " ".join(map(_without_hyphens, name.split()))
 
 
 def _without_hyphens(word: str) -> str:
-    """Return a word without hyphens if WordNet has it only with spaces, or if it has several hyphens."""
-    if "-" not in word or any(map(str.isdigit, word)) or _known(word):
+    """Return a word as WordNet has it: with hyphens, apart, or in one. If it lacks all three, nouns stand apart."""
+    if "-" not in word or any(map(str.isdigit, word)):
         return word
     apart = word.replace("-", " ")
-    return apart if word.count("-") > 1 or _known(apart) else word
+    known = [way for way in (word, apart, word.replace("-", "")) if _known(way)]
+    if known:
+        return known[0]
+    return apart if word.count("-") > 1 or all(map(_is_word, apart.split())) else word
 
 
 def _without_brackets(name: str, siblings: Sequence[str]) -> str:
@@ -160,39 +175,46 @@ def _without_filing(name: str) -> str:
 
 
 def _singular_name(name: str) -> str:
-    if _JOINED.search(name) or meanings(name.casefold()):
+    """Return a name as WordNet writes it, or else with its last word in the singular."""
+    if _JOINED.search(name):
         return name
+    whole = _singular(name)
+    if whole != name or meanings(name.casefold()):
+        usual = [one for one in singulars(whole.casefold()) if _uses(one) > RARE * max(_uses(whole.casefold()), 1)]
+        return usual[0] if usual else whole
     first, _, last = name.rpartition(" ")
-    whole = [f"{first} {one}" for one in singulars(last.casefold()) if first]
-    known = [one for one in whole if meanings(one.casefold())]
-    if known:
-        return known[0]
-    return name if last.casefold() in PLURAL else f"{first} {_singular(last)}".strip()
+    return f"{first} {_singular(last)}".strip()
 
 
-def _singular(word: str) -> str:
-    """Return the most usual singular of a word that WordNet lacks; any other word as it is."""
-    plural = word.casefold()
-    if len(plural) < SHORTEST or meanings(plural):
-        return word
-    common = [one for one in singulars(plural) if any(_is_common(found.text) for found, _ in meanings(one))]
-    return max(common, key=lambda one: (_uses(one), one == plural[:-1]), default=word)
+def _singular(name: str) -> str:
+    """Return a name that WordNet lacks as WordNet writes it, in the most usual singular; any other name as it is."""
+    plural = name.casefold()
+    if len(plural) < SHORTEST or meanings(plural) or plural in PLURAL:
+        return name
+    found = [_written()[key] for key in map(_in_one, [plural, *singulars(plural)]) if key in _written()]
+    return max(found, key=lambda one: (_uses(one), one == plural[:-1]), default=name)
+
+
+@cache
+def _written() -> dict[str, str]:
+    """Return a name in one word → the name with WordNet's spaces and hyphens; of several ways, the longest."""
+    return {_in_one(word): word for word in sorted(all_words(), key=len)}
+
+
+def _in_one(name: str) -> str:
+    return name.replace(" ", "").replace("-", "")
 
 
 def _uses(word: str) -> int:
     return sum(found.tagged for found, _ in meanings(word))
 
 
-def _is_common(text: str) -> bool:
-    return not text[0].isupper() or text[1:2] == "-"  # T-shirt
-
-
 def _is_plural(word: str) -> bool:
-    return _singular(word).casefold() != word.casefold()
+    return not meanings(word.casefold()) and _known(word)
 
 
 def _known(words: str) -> bool:
-    return bool(meanings(words.casefold())) or _is_plural(words)
+    return any(map(meanings, [words.casefold(), *singulars(words.casefold())]))
 
 
 def _is_word(word: str) -> bool:
