@@ -92,13 +92,13 @@ def meanings(word: str) -> list[tuple[Word, int]]:
 
     Each meaning is a pair: the word as WordNet has it, and the number of its set of synonyms.
     """
-    each = ((one, number) for number in all_words().get(word, ()) for one in synsets()[number].words)
+    each = ((one, number) for number in _with_word().get(word, ()) for one in synsets()[number].words)
     return sorted((found for found in each if found[0].text.casefold() == word), key=lambda of: (of[0].sense, of[1]))
 
 
 @cache
-def all_words() -> dict[str, list[int]]:
-    """Return each word in lower case → the numbers of the sets of synonyms that contain the word."""
+def _with_word() -> dict[str, list[int]]:
+    """Return word in lower case → the numbers of the sets of synonyms that contain the word."""
     found: dict[str, list[int]] = {}
     lines = _columns()[1].replace("_", " ").casefold().split("\n")
     for number, line in zip(synsets().numbers, lines, strict=True):

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from benchmarks.folder_names import read_all
+from pathlib import Path
+
+import pytest
+
+from benchmarks.folder_names import TABLES, read_all
 from ipo_prompts.experiments.data.names import read_names
 
 
-def test_real_folders_are_read_without_losing_a_word() -> None:
-    every = read_all()
-    assert len(every) == 100 and sum(one.equal for one in every) >= 87
+@pytest.mark.parametrize(("table", "equal"), [(TABLES[0], 91), (TABLES[1], 80)])
+def test_real_folders_are_read_without_losing_a_word(table: Path, equal: int) -> None:
+    every = read_all(table)
+    assert len(every) == 100 and sum(one.equal for one in every) >= equal
     assert not [one for one in every if one.lost]
 
 
-def test_reading_twice_changes_nothing() -> None:
-    for one in read_all():
+@pytest.mark.parametrize("table", TABLES)
+def test_reading_twice_changes_nothing(table: Path) -> None:
+    for one in read_all(table):
         once = read_names([one.folder, *one.beside])[0]
         assert read_names(once)[0] == once

@@ -11,11 +11,10 @@ import unicodedata
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
-from functools import cache
 
 from ipo_prompts.experiments.data.dataset import DataSet, default_task
 from ipo_prompts.metrics.errors import several
-from ipo_prompts.metrics.nouns import all_above, all_words, meanings, singulars, synsets
+from ipo_prompts.metrics.nouns import all_above, meanings, singulars, synsets
 from ipo_prompts.metrics.template import as_read
 
 _BRACKETS = re.compile(r"[\s_]*[(\[{]([^()\[\]{}]*)[)\]}]")
@@ -103,7 +102,7 @@ def read_names(typed: Sequence[str], taken: Iterable[str] = ()) -> tuple[list[st
         times.update({as_read(typed[i]) for i, name in enumerate(names) if as_read(name) != as_read(typed[i])})
         clashing = [i for i, name in enumerate(names) if level[i] < 2 and (not name or times[as_read(name)] > 1)]
         if not clashing:
-            return names, [name for name, at in zip(typed, level, strict=True) if at]
+            return names, [reading[2] for name, reading in zip(names, readings, strict=True) if name != reading[0]]
         for i in clashing:
             level[i] += 1
 
@@ -125,18 +124,15 @@ def separated(name: str) -> str:
     ('Black Bear', 'Black Bear', 'bugs and insects', 'T-shirts')
     """
     name = _SEPARATORS.sub(" ", _CAPITAL.sub(" ", unicodedata.normalize("NFC", name)))
-    return name if meanings(name.casefold()) else " ".join(map(_without_hyphens, name.split()))
+    return " ".join(map(_without_hyphens, name.split()))
 
 
 def _without_hyphens(word: str) -> str:
-    """Return a word as WordNet has it: with hyphens, apart, or in one. If it lacks all three, nouns stand apart."""
-    if "-" not in word or any(map(str.isdigit, word)):
+    """Return a word without hyphens if WordNet has it only with spaces, or if it has several hyphens."""
+    if "-" not in word or any(map(str.isdigit, word)) or _known(word):
         return word
     apart = word.replace("-", " ")
-    known = [way for way in (word, apart, word.replace("-", "")) if _known(way)]
-    if known:
-        return known[0]
-    return apart if word.count("-") > 1 or all(map(_is_word, apart.split())) else word
+    return apart if word.count("-") > 1 or _known(apart) else word
 
 
 def _without_brackets(name: str, siblings: Sequence[str]) -> str:
@@ -175,34 +171,25 @@ def _without_filing(name: str) -> str:
 
 
 def _singular_name(name: str) -> str:
-    """Return a name as WordNet writes it, or else with its last word in the singular."""
+    """Return a name with its last word in the singular; a name that WordNet has only if its singular is more usual."""
     if _JOINED.search(name):
         return name
-    whole = _singular(name)
-    if whole != name or meanings(name.casefold()):
-        usual = [one for one in singulars(whole.casefold()) if _uses(one) > RARE * max(_uses(whole.casefold()), 1)]
-        return usual[0] if usual else whole
+    lower = name.casefold()
+    if meanings(lower):
+        usual = [one for one in singulars(lower) if _uses(one) > RARE * max(_uses(lower), 1)]
+        return usual[0] if usual else name
     first, _, last = name.rpartition(" ")
-    return f"{first} {_singular(last)}".strip()
+    whole = _singular(name)
+    return whole if whole != name else f"{first} {_singular(last)}".strip()
 
 
 def _singular(name: str) -> str:
-    """Return a name that WordNet lacks as WordNet writes it, in the most usual singular; any other name as it is."""
+    """Return the most usual singular of a name that WordNet lacks; any other name as it is."""
     plural = name.casefold()
     if len(plural) < SHORTEST or meanings(plural) or plural in PLURAL:
         return name
-    found = [_written()[key] for key in map(_in_one, [plural, *singulars(plural)]) if key in _written()]
+    found = filter(meanings, singulars(plural))
     return max(found, key=lambda one: (_uses(one), one == plural[:-1]), default=name)
-
-
-@cache
-def _written() -> dict[str, str]:
-    """Return a name in one word → the name with WordNet's spaces and hyphens; of several ways, the longest."""
-    return {_in_one(word): word for word in sorted(all_words(), key=len)}
-
-
-def _in_one(name: str) -> str:
-    return name.replace(" ", "").replace("-", "")
 
 
 def _uses(word: str) -> int:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ipo_prompts.experiments.data import load_data
-from ipo_prompts.experiments.data.names import names_in_words, read_names
+from ipo_prompts.experiments.data.names import changed_names, kept_apart, names_in_words, read_names
 from ipo_prompts.metrics.template import as_read
 
 READ = {
@@ -29,11 +29,13 @@ READ = {
     "crane (bird)": "crane bird",
     "stop sign (30)": "stop sign",
     "siamese_cat": "Siamese cat",
+    "shoes": "shoe",
+    "cups-120": "cup",
     "no_entry": "no entry",
     "Cafe\u0301": "Café",
 }
 STAY = [
-    *("glasses", "scissors", "species", "jeans", "headphones", "noodles", "people", "bus", "forget-me-not"),
+    *("glasses", "scissors", "species", "jeans", "headphones", "noodles", "nachos", "people", "bus", "forget-me-not"),
     *("Boeing 737-200", "iPhone 12", "A320", "speed limit 50", "2012 BMW M3", "MP3 player", "house-2", "AK-47"),
     *("iPhone", "McDonalds", "SUV", "US", "BMW", "moon", "dress shirt", "cats & dogs", "St. Bernard", "背景"),
 ]
@@ -84,9 +86,17 @@ def test_a_data_set_has_the_names_in_prompts_and_the_typed_names(folder) -> None
     assert plain.class_names == plain.answers == ("Birds_2019", "hats", "dog", "veg") and not plain.typed
 
 
+def test_a_line_says_what_changed_and_what_was_kept_apart(folder) -> None:
+    data = load_data(f"folder:{folder({'cat': 2, 'cats': 2, 'hats': 2})}", clean=True)
+    assert kept_apart(data) == ["cats"] and names_in_words(data) == "names: hat (1 of 3); cats: kept apart"
+    assert changed_names(data.answers, data.class_names) == "hat (1 of 3)" and not changed_names(["a"], ["a"])
+
+
 def test_names_that_somebody_wrote_are_not_read(folder, tmp_path: Path) -> None:
     root = folder({"Birds_2019": 3, "hats": 3, "tools": 3})
     (root / "classes.yaml").write_text("hats: straw hats\n")
     data = load_data(f"folder:{root}", clean=True)
     assert data.class_names == ("bird", "straw hats", "tool") and [*data.typed] == [0, 2]
     assert not load_data("embedded", clean=True).typed
+    given = load_data(f"folder:{root}", clean=True, class_names={"hats": "Hats_2019", "tools": "my tools"})
+    assert given.class_names == ("bird", "Hats_2019", "my tools") and given.answers[0] == "Birds_2019"
