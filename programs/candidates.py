@@ -1,4 +1,4 @@
-"""Candidates for class names: from WordNet, from a language model, or written by the user.
+"""Candidates for class names: from WordNet, from a language model, or synonyms that the user wrote.
 
 WordNet gives the singular of a name and the synonyms of its four most usual meanings, but no persons and no parts of
 the body. It also gives the name with the word for its kind ("crane bird"), and two words for each hypernym (a more
@@ -9,13 +9,11 @@ words are looked up. Candidates are guesses: the pictures decide which candidate
 from __future__ import annotations
 
 import re
-from collections import Counter, defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from ipo_prompts.metrics.clock import BudgetReached
-from ipo_prompts.metrics.errors import InputError, did_you_mean
 from ipo_prompts.metrics.nouns import all_above, meanings, singulars, synsets
 from ipo_prompts.metrics.template import SLOT, as_read, every_name, names_of, tidy
 from ipo_prompts.programs.strategies.base import Forecast
@@ -108,14 +106,12 @@ def things(form: str) -> list[int]:
 
 
 def known_forms(name: str) -> list[str]:
-    """Return the forms of a name that WordNet has. The name may be written like the name of a folder.
+    """Return the forms of a name that WordNet has.
 
-    If WordNet lacks the whole name, return the forms of the longest end and of the longest beginning that it has.
-    Numbers are ignored (`001.Black_footed_Albatross`, `house-2`). The end comes first, because the last word mostly
-    says what the thing is (`books_final` is an exception).
+    Numbers are ignored. If WordNet lacks the whole name, return the forms of the longest end and of the longest
+    beginning that it has. The end comes first, because the last word mostly says what the thing is.
     """
-    parted = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", tidy(name))
-    words = [word for word in re.split(r"[\s_\-.]+", parted.casefold()) if not word.isdigit()]
+    words = [word for word in re.split(r"[\s\-.]+", as_read(name)) if not word.isdigit()]
     if whole := forms_of(" ".join(words)) or forms_of("-".join(words)):
         return whole
     ends = (words[start:] for start in range(1, len(words)))
@@ -145,30 +141,7 @@ def senses(word: str) -> list[int]:
     return [number for one, number in found if one.text[0].isupper() == proper]
 
 
-def as_candidates(given: Any, class_names: Sequence[str]) -> list[list[str]]:
-    """Return the candidates of each class from a user's dictionary, class → names.
-
-    Raises:
-        InputError: a class is unknown, or a name cannot stand in a prompt.
-    """
-    label = {as_read(name): place for place, name in enumerate(class_names)}
-    found: list[list[str]] = [[] for _ in class_names]
-    for name, names in (given or {}).items():
-        if (read := as_read(str(name))) not in label:
-            hint = did_you_mean(str(name), list(map(str, class_names)))
-            raise InputError(f"name_candidates has the class {name!r}, which is none of the classes{hint}.")
-        for one in names:
-            if not usable_name(one):
-                raise InputError(
-                    f"name_candidates has {one!r} for the class {name!r}; write words of at most {LONGEST} characters."
-                )
-        found[label[read]] = list(names)
-    return found
-
-
-def ask_for_names(
-    lm: dspy.LM, task: str, class_names: Sequence[str], confusions: Mapping[int, str], seed: int
-) -> list[list[str]]:
+def ask_for_names(lm: dspy.LM, task: str, class_names: Sequence[str], seed: int) -> list[list[str]]:
     """Ask a language model for other names of the classes. Answers that cannot be read give no candidates.
 
     If a limit of the run is reached, the asking ends, and the names given so far are returned.
@@ -177,7 +150,6 @@ def ask_for_names(
         lm: the language model, which records its questions.
         task: one sentence on what the pictures are.
         class_names: the classes.
-        confusions: label → a sentence that says for which class the pictures of this label are mostly taken.
         seed: the seed of the questions.
 
     Raises:
@@ -192,8 +164,7 @@ def ask_for_names(
     ask = dspy.Predict(ProposeNames)
     for start in range(0, len(class_names), BATCH):
         batch = range(start, min(start + BATCH, len(class_names)))
-        told = [confusions[label] for label in batch if label in confusions]
-        inputs = {"task": task, "classes": [str(class_names[label]) for label in batch], "confusions": told}
+        inputs = {"task": task, "classes": [str(class_names[label]) for label in batch]}
         with dspy.context(lm=lm, adapter=BoundedChatAdapter(use_json_adapter_fallback=False)):
             try:
                 lines = ask_lm(ask, inputs, {"rollout_id": seed}).lines
@@ -207,21 +178,15 @@ def ask_for_names(
 
 
 def forecast_names(class_names: Sequence[str], task: str, reply_tokens: int) -> Forecast:
-    """Return an upper bound of the calls and tokens that a question for names takes.
-
-    One token is counted for each byte. A question holds its own `BATCH` classes; any class may be the mistaken one.
-    """
+    """Return an upper bound of the calls and tokens that a question for names takes; each byte counts as a token."""
     from ipo_prompts.programs.lm.replies import BoundedChatAdapter
     from ipo_prompts.signatures.propose import ProposeNames
 
     names = [str(name) for name in class_names]
     batches = [names[start : start + BATCH] for start in range(0, len(names), BATCH)]
-    longest = max(names, key=lambda name: len(name.encode()))
     told = 0
     for batch in batches:
-        confusions = [f"{name} is taken for {longest} (99 of 99)" for name in batch]
-        inputs = {"task": task, "classes": batch, "confusions": confusions}
-        question = BoundedChatAdapter().format(ProposeNames, [], inputs)
+        question = BoundedChatAdapter().format(ProposeNames, [], {"task": task, "classes": batch})
         told += sum(len(str(one["content"]).encode()) for one in question)
     return Forecast(len(batches), told, len(batches) * reply_tokens)
 
@@ -239,20 +204,3 @@ def read_candidates(lines: Any, label_of: Mapping[str, int]) -> dict[int, list[s
             names = [tidy(name.strip("`'\"*. ")) for name in re.split(r"[,;/]", match["names"])]
             found[label] = [name for name in dict.fromkeys(names) if usable_name(name)][:ASKED]
     return found
-
-
-def mistaken(class_names: Sequence[str], labels: Collection[int], predictions: Collection[int]) -> dict[int, str]:
-    """Return, for each class that is mostly taken for another class, a sentence that says so: label → sentence.
-
-    >>> mistaken(["cat", "dog"], [0, 0, 1], [1, 1, 1])
-    {0: 'cat is taken for dog (2 of 2)'}
-    """
-    counts = defaultdict[int, Counter[int]](Counter)
-    for label, predicted in zip(labels, predictions, strict=True):
-        counts[int(label)][int(predicted)] += 1
-    said = {}
-    for label, own in counts.items():
-        ((most, times),) = own.most_common(1)
-        if most != label:
-            said[label] = f"{class_names[label]} is taken for {class_names[most]} ({times} of {own.total()})"
-    return said

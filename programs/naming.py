@@ -7,8 +7,7 @@ the loss under any labels: a gate that used such a loss opened on shuffled label
 
 Nothing is renamed unless held-back pictures open a gate. Names are chosen on each half of the pictures and measured on
 the other half. There the loss has to fall by more than two standard errors, and the hits have to rise: at 1.2 errors a
-run took three wrong names and lost 15 points, and all runs that gained had at least 2.5. As a control,
-each class also chooses among the candidates of another class. This shows how much any other text would have gained.
+run took three wrong names and lost 15 points, and all runs that gained had at least 2.5.
 
 Names are searched after the template, around the chosen template. The reason is an experiment: names that are found
 around the initial template fit the chosen template less, because words and names stand in one sentence. The numbers in
@@ -36,12 +35,11 @@ import numpy as np
 
 from ipo_prompts.metrics.arrays import Doubles, Floats
 from ipo_prompts.metrics.calibration import best_temperature, cross_entropies
-from ipo_prompts.metrics.classification import ClipReward, EncodedPictures, features_of, scores_accuracy
-from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.classification import ClipReward, EncodedPictures, features_of
 from ipo_prompts.metrics.reward import Reward, class_embeddings
 from ipo_prompts.metrics.sampling import Numbers, Sampling
 from ipo_prompts.metrics.template import as_read, too_long
-from ipo_prompts.programs.candidates import as_candidates, ask_for_names, candidates_of, mistaken
+from ipo_prompts.programs.candidates import ask_for_names, candidates_of
 
 if TYPE_CHECKING:
     import dspy
@@ -71,16 +69,12 @@ class NamesChosen:
         given: the class names before the search.
         found: the decision and its evidence. Its rows 0 to C - 1 are the given names.
         candidates: the number of other names that were tried.
-        alone: the names of the classes for which no other name is known.
-        asked: the number of names that a language model gave.
     """
 
     reward: ClipReward
     given: tuple[str, ...]
     found: Found
     candidates: int
-    alone: tuple[str, ...]
-    asked: int
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -91,16 +85,6 @@ class NamesChosen:
     def renamed(self) -> list[int]:
         """The labels of the classes whose name was changed."""
         return [label for label, row in enumerate(self.found.chosen.tolist()) if row != label]
-
-
-def check_names(settings: SearchSettings, reward: Reward, class_names: Sequence[str] | None = None) -> None:
-    """Refuse rewards and candidates that a search for names cannot use; see `running.check_naming`."""
-    if not scores_accuracy(reward) or (class_names is not None and tuple(class_names) != tuple(reward.class_names)):
-        raise InputError(
-            f"names=search is for the accuracy of pictures with one label each, and not for {type(reward).__name__}; "
-            "leave it out."
-        )
-    as_candidates(settings.name_candidates, reward.class_names)
 
 
 def search_names(
@@ -118,7 +102,7 @@ def search_names(
 
     Args:
         settings: the settings of the search.
-        reward: the reward of the search, see `check_names`.
+        reward: the reward of the search, see `running.check_naming`.
         templates: the chosen template.
         parts: the search pictures, and the selection pictures if there are some.
         record: the keeper of the run's scores.
@@ -132,46 +116,29 @@ def search_names(
     """
     ours = cast("ClipReward", reward)
     given, weighted = ours.class_names, [(template, 1.0) for template in templates]
-    pictures = _labelled(ours, parts)
-    embeddings = class_embeddings(ours.clip, weighted, given)
-    more, asked = as_candidates(settings.name_candidates, given), 0
-    for label, name in (typed or {}).items():
-        if label < len(given):  # base classes have the first labels
-            more[label] = [*more[label], name]
+    more = [[typed[label]] if typed and label in typed else [] for label in range(len(given))]
     if lm is not None:
-        predictions = (pictures.features @ embeddings.T).argmax(axis=1)
-        told = mistaken(given, pictures.labels.tolist(), predictions.tolist())
-        answers = ask_for_names(lm, task, given, told, settings.seed)
-        asked = sum(map(len, answers))
+        answers = ask_for_names(lm, task, given, settings.seed)
         more = [[*own, *answered] for own, answered in zip(more, answers, strict=True)]
-    lists, texts, rows = _listed(ours, templates, more, kept)
-    every = np.concatenate([embeddings, class_embeddings(ours.clip, weighted, texts)]) if texts else embeddings
-    found = find_names(every, rows, pictures, settings.seed)
+    texts, rows = _listed(ours, templates, more, kept)
+    every = class_embeddings(ours.clip, weighted, [*given, *texts])
+    found = find_names(every, rows, _labelled(ours, parts), settings.seed)
     names = tuple((*given, *texts)[row] for row in found.chosen.tolist())
-    searched = [label for label in range(len(given)) if label not in kept]
-    alone = tuple(str(given[label]) for label in searched if not lists[label])
-    named = NamesChosen(ours.renamed(names), given, found, len(texts), alone, asked)
-    record.note(
-        "names",
-        renamed={str(given[label]): names[label] for label in named.renamed},
-        candidates=named.candidates,
-        asked=asked,
-        held=found.held._asdict(),
-        permuted=found.permuted._asdict(),
-        temperature=found.temperature,
-    )
+    named = NamesChosen(ours.renamed(names), given, found, len(texts))
+    renamed = {str(given[label]): names[label] for label in named.renamed}
+    record.note("names", renamed=renamed, candidates=len(texts), held=found.held._asdict())
     return named
 
 
 def _listed(
     reward: ClipReward, templates: Sequence[str], more: Sequence[Sequence[str]], kept: Collection[int]
-) -> tuple[list[list[str]], list[str], list[list[int]]]:
+) -> tuple[list[str], list[list[int]]]:
     """Return the other names of the classes that fit the CLIP's context, leaving out the names in `also_fit`.
 
     Returns:
-        Three lists. The first holds the other names of each class. The second holds all other names, each once. The
-        third holds the rows of each class: the row of its given name, then the rows of its other names. The given names
-        of all classes have the first rows; the names of the second list have the rows after them.
+        Two lists. The first holds all other names, each once. The second holds the rows of each class: the row of its
+        given name, then the rows of its other names. The given names of all classes have the first rows; the names of
+        the first list have the rows after them.
     """
     given, met = reward.class_names, {as_read(name) for name in reward.also_fit}
     fits = cache(lambda name: all(too_long(template, [name], reward.clip) is None for template in templates))
@@ -179,7 +146,7 @@ def _listed(
     lists = [[] if label in kept else own for label, own in enumerate(lists)]
     texts = list(dict.fromkeys(name for own in lists for name in own))
     row = {name: len(given) + place for place, name in enumerate(texts)}
-    return lists, texts, [[label, *(row[name] for name in own)] for label, own in enumerate(lists)]
+    return texts, [[label, *(row[name] for name in own)] for label, own in enumerate(lists)]
 
 
 def _labelled(reward: ClipReward, parts: Sequence[Any]) -> EncodedPictures:
@@ -225,14 +192,10 @@ class Found:
     Attributes:
         chosen: int64 (C,), the row of the text that each class takes; the given name's row if a class keeps its name.
         held: the gain of this choice on held-back pictures.
-        permuted: the gain on held-back pictures if each class chooses among the candidates of another class.
-        temperature: the number by which logits were divided.
     """
 
     chosen: Numbers
     held: Held
-    permuted: Held
-    temperature: float
 
 
 def find_names(texts: Floats, candidates: Sequence[Sequence[int]], pictures: EncodedPictures, seed: int = 0) -> Found:
@@ -245,31 +208,16 @@ def find_names(texts: Floats, candidates: Sequence[Sequence[int]], pictures: Enc
         seed: the seed of the order in which classes choose.
     """
     open_to = _free(candidates, pictures)
-    given = np.array([own[0] for own in open_to], dtype=np.int64)
-    halves = _halves(pictures)
-    held = held_back_gain(texts, open_to, pictures, halves, seed)
-    chosen, temperature = choose_names(texts, open_to, pictures, seed)
-    permuted = held_back_gain(texts, exchanged(open_to), pictures, halves, seed)
-    return Found(chosen if held.opens else given, held, permuted, temperature)
+    held = held_back_gain(texts, open_to, pictures, seed)
+    if not held.opens:
+        return Found(np.array([own[0] for own in open_to], dtype=np.int64), held)
+    return Found(choose_names(texts, open_to, pictures, seed)[0], held)
 
 
 def _free(candidates: Sequence[Sequence[int]], pictures: EncodedPictures) -> list[Sequence[int]]:
     """Return the candidates. A class with fewer than `FEWEST` base pictures has only its given name."""
     many = Counter(label for label, _ in {*zip(pictures.labels.tolist(), pictures.groups or (), strict=True)})
     return [own if many[label] >= FEWEST else own[:1] for label, own in enumerate(candidates)]
-
-
-def exchanged(candidates: Sequence[Sequence[int]]) -> list[Sequence[int]]:
-    """Give each class with candidates the candidates of the next such class. Each class keeps its given name, too.
-
-    >>> exchanged([[0, 3], [1], [2, 4, 5]])
-    [[0, 4, 5], [1], [2, 3]]
-    """
-    having = [label for label, own in enumerate(candidates) if len(own) > 1]
-    found = list(candidates)
-    for place, label in enumerate(having):
-        found[label] = [candidates[label][0], *candidates[having[(place + 1) % len(having)]][1:]]
-    return found
 
 
 def _halves(pictures: EncodedPictures) -> Numbers:
@@ -279,14 +227,13 @@ def _halves(pictures: EncodedPictures) -> Numbers:
     return np.array([half[draw] for draw in pictures.groups or ()], dtype=np.int64)
 
 
-def held_back_gain(
-    texts: Floats, candidates: Sequence[Sequence[int]], pictures: EncodedPictures, halves: Numbers, seed: int
-) -> Held:
+def held_back_gain(texts: Floats, candidates: Sequence[Sequence[int]], pictures: EncodedPictures, seed: int) -> Held:
     """Return the gain of names that are chosen on one half of the pictures and measured on the other half.
 
     Each half chooses once. The temperature is fitted on the half that chooses.
     """
     given = np.array([own[0] for own in candidates], dtype=np.int64)
+    halves = _halves(pictures)
     hits, losses = np.zeros(len(halves)), np.zeros(len(halves))
     for half in (0, 1):
         chose, other = (np.flatnonzero(halves == one).tolist() for one in (half, 1 - half))

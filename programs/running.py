@@ -25,7 +25,7 @@ from ipo_prompts.programs.domain import find_domain
 from ipo_prompts.programs.lm.connect import Backend, asking
 from ipo_prompts.programs.lm.ledger import Ledger
 from ipo_prompts.programs.lm.recording import Recorder
-from ipo_prompts.programs.naming import NamesChosen, check_names, search_names
+from ipo_prompts.programs.naming import NamesChosen, search_names
 from ipo_prompts.programs.record.journal import Event, Journal, seconds_of_search
 from ipo_prompts.programs.record.score_keeper import ScoreKeeper
 from ipo_prompts.programs.search import SearchResult, Step, search
@@ -90,7 +90,7 @@ class Searched:
 
 
 def check_naming(settings: SearchSettings, reward: Reward, class_names: Sequence[str] | None = None) -> None:
-    """Refuse a search for names if the reward does not classify by names. Refuse candidates for an unknown class.
+    """Refuse a search for names if the reward does not classify pictures by the names of the program.
 
     Args:
         settings, reward: the settings and the reward of the search.
@@ -99,10 +99,12 @@ def check_naming(settings: SearchSettings, reward: Reward, class_names: Sequence
     Raises:
         InputError: says what to leave out.
     """
-    if settings.names == "search":
-        check_names(settings, reward, class_names)
-    elif settings.name_candidates:
-        raise InputError("name_candidates are tried only with names=search, not with names=as-is; set names=search.")
+    others = class_names is not None and tuple(class_names) != tuple(reward.class_names)
+    if settings.names == "search" and (others or not scores_accuracy(reward)):
+        raise InputError(
+            f"names=search is for the accuracy of pictures with one label each, and not for {type(reward).__name__}; "
+            "leave it out."
+        )
 
 
 def run(

@@ -98,7 +98,6 @@ class ProposeNames(dspy.Signature):
 
     task: str = dspy.InputField(desc="what the pictures are classified into")
     classes: list[str] = dspy.InputField(desc="the classes to name, as they are called now")
-    confusions: list[str] = dspy.InputField(desc="which of them are taken for which other classes; may be empty")
     lines: list[str] = dspy.OutputField(desc="one line a class, as in `moggy: cat, house cat, kitten`")
 
 

@@ -90,9 +90,8 @@ def load_data(
     if whole and gone:
         raise cannot_be_read([row.picture.name for row in gone], str(gone[0].fault), check_command(spec, exclude))
     data = assemble(gathered, seed, task).on(background)
-    data = _called(data, names or gathered.names or {}, "class_names" if names else gathered.where)
-    if clean and kind in LABELLED:
-        data = read_labels(data, _not_typed(data, names or gathered.names or {}))
+    where = "class_names" if names else gathered.where
+    data = _called(data, names or gathered.names or {}, where, clean=clean and kind in LABELLED)
     data = without(data, exclude) if exclude else data
     if whole and (empty := empty_classes(data)):
         raise lacking(data, empty, gathered.where, "pictures", "some")
@@ -152,21 +151,22 @@ def check_command(spec: str, exclude: Sequence[str]) -> str:
     return shlex.join(["ipo", "data", "check", spec, *words])
 
 
-def _called(data: DataSet, names: Mapping[Any, Any], where: str) -> DataSet:
-    """Rename the classes by the user's names. Other classes with a number of WordNet get their name in WordNet."""
+def _called(data: DataSet, names: Mapping[Any, Any], where: str, *, clean: bool) -> DataSet:
+    """Rename the classes by the user's names. Other classes with a number of WordNet get their name in WordNet.
+
+    If `clean`, all other names are read as captions write them, but not codes.
+    """
+    own = data.class_names
     given = {tidy(name) for name in names if isinstance(name, str)}
     known, unnamed = read_codes(data, given)  # before `with_names`: codes that the user wrote count as names
     said = [WORDNET] * bool(known) + [f"{NAMES_FILE} in {where}" if where != "class_names" else where] * bool(names)
     if known or names:
         data = with_names(data, {**known, **names}, " and ".join(reversed(said)))
-    return replace(data, unnamed=unnamed)
-
-
-def _not_typed(data: DataSet, names: Mapping[Any, Any]) -> set[int]:
-    """Return the labels of the classes whose names are the user's or WordNet's, or a code."""
-    given = {tidy(name) for name in names if isinstance(name, str)} | {*data.unnamed}
-    pairs = zip(data.renamed_from or data.class_names, data.class_names, strict=True)
-    return {label for label, (own, name) in enumerate(pairs) if own in given or name != own}
+    data = replace(data, unnamed=unnamed)
+    stay = {*given, *unnamed}
+    pairs = enumerate(zip(own, data.class_names, strict=True))
+    named = [label for label, (before, after) in pairs if before in stay or before != after]
+    return read_labels(data, named) if clean else data
 
 
 def names_data(word: str) -> bool:

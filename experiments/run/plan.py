@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from ipo_prompts.experiments.data import DataSet, Draw, draw, load_data, untested
 from ipo_prompts.experiments.data.benchmarks import absent, assumed
@@ -20,7 +20,7 @@ from ipo_prompts.experiments.run.scores import RewardNames
 from ipo_prompts.experiments.tasks import REWARDS
 from ipo_prompts.metrics.classification import scores_accuracy
 from ipo_prompts.metrics.errors import InputError, several
-from ipo_prompts.metrics.template import as_read, check_count, every_name
+from ipo_prompts.metrics.template import check_count, every_name
 from ipo_prompts.programs.strategies import STRATEGIES
 from ipo_prompts.programs.strategies.base import Expected, Models, Strategy, forecast_of
 
@@ -68,15 +68,8 @@ class Plan:
     @cached_property
     def search(self) -> SearchSettings:
         """The settings of the search. With names=auto, the names of labels are searched if accuracy is the reward."""
-        settings = self.config.search
-        changes: dict[str, Any] = {}
-        if self.config.names == "auto" and self.data.typed and _scores_accuracy(self.config):
-            changes["names"] = "search"
-        if settings.name_candidates:  # a user writes the classes as typed
-            read = {as_read(name): str(self.data.class_names[label]) for label, name in self.data.typed.items()}
-            given = settings.name_candidates.items()
-            changes["name_candidates"] = {read.get(as_read(name), name): names for name, names in given}
-        return settings.model_copy(update=changes)
+        searched = self.config.names == "auto" and self.data.typed and _scores_accuracy(self.config)
+        return self.config.search.model_copy(update={"names": "search"} if searched else {})
 
     @property
     def reward_names(self) -> RewardNames:

@@ -5,13 +5,11 @@ Settings of a single strategy are defined by that strategy; see `strategies/`.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from ipo_prompts.metrics.errors import InputError
-from ipo_prompts.metrics.files import read_yaml
 from ipo_prompts.metrics.template import BASELINE, problem
 
 LIMITS = frozenset({"budget_usd", "budget_tokens", "max_minutes"})
@@ -48,21 +46,9 @@ class SearchSettings(BaseModel):
         description="search: try other class names, from WordNet and lm, in the chosen template. New names are taken "
         "only if pictures that did not choose them show a clear gain",
     )
-    name_candidates: dict[str, list[str]] | None = Field(
-        None, description="for names=search: more names to try for each class, as a table or a YAML file"
-    )
     budget_usd: float | None = Field(None, gt=0, description="stop before this many US dollars are spent")
     budget_tokens: int | None = Field(None, gt=0, description="stop before this many tokens are used")
     max_minutes: float | None = Field(None, gt=0, description="end the search after this many minutes")
-
-    @field_validator("name_candidates", mode="before")
-    @classmethod
-    def _candidates(cls, given: Any) -> Any:
-        """Return the table of names. If a file is given, the table is read from it, so the settings hold it."""
-        given = read_yaml(Path(given).expanduser(), "the file of names") if isinstance(given, (str, Path)) else given
-        if given is not None and not isinstance(given, dict):
-            raise ValueError("write class → names, as in puppies: [puppy, dog]")
-        return {str(key): [own] if isinstance(own, str) else own for key, own in (given or {}).items()} or None
 
     @field_validator("initial_template")
     @classmethod

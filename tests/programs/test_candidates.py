@@ -16,11 +16,9 @@ from ipo_prompts.programs.candidates import (
     BATCH,
     LONGEST,
     MOST,
-    as_candidates,
     ask_for_names,
     candidates_of,
     forecast_names,
-    mistaken,
     read_candidates,
     usable_name,
 )
@@ -37,20 +35,18 @@ def texts(engine: Any) -> list[str]:
     return ["".join(part.text for part in one.messages[-1].parts) for one in engine.requests]
 
 
-def test_many_classes_are_asked_about_some_at_a_time_each_with_what_it_is_taken_for(scripted: Make) -> None:
+def test_many_classes_are_asked_about_some_at_a_time(scripted: Make) -> None:
     lm, engine = scripted(reply("thing 0: cat", "thing 21: dog"), reply("Thing 21: bus", "thing 1: pig"))
-    confusions = {0: "thing 0 is taken for a cat", 21: "thing 21 is taken for a bus"}
-    found = ask_for_names(lm, "things", NAMES, confusions, seed=0)
+    found = ask_for_names(lm, "things", NAMES, seed=0)
     assert {label: names for label, names in enumerate(found) if names} == {0: ["cat"], 21: ["bus"]}
     first, second = texts(engine)
     assert "thing 19" in first and "thing 20" not in first and "thing 20" in second and "thing 19" not in second
-    assert confusions[0] in first and confusions[21] not in first
-    assert confusions[21] in second and confusions[0] not in second and "things" in first
+    assert "things" in first
 
 
 def test_plain_lines_are_read_and_a_limit_leaves_what_was_said_before(scripted: Make) -> None:
     lm, _ = scripted("Sure:\n- thing 2: puppy, whelp\n", BudgetReached("no more"))
-    found = ask_for_names(lm, "things", NAMES, {}, seed=0)
+    found = ask_for_names(lm, "things", NAMES, seed=0)
     assert found[2] == ["puppy", "whelp"] and sum(map(bool, found)) == 1
 
 
@@ -61,7 +57,7 @@ def test_another_seed_asks_anew(scripted: Make) -> None:
         dspy.configure_cache(enable_disk_cache=False, enable_memory_cache=True)
         lm.cache = True
         for seed in (1, 2, 1):
-            assert ask_for_names(lm, "things", NAMES[:1], {}, seed) == [["cat"]]
+            assert ask_for_names(lm, "things", NAMES[:1], seed) == [["cat"]]
     finally:
         dspy.cache = before
     assert len(engine.requests) == 2
@@ -92,10 +88,9 @@ def test_of_an_answer_so_many_names_are_taken_and_none_twice() -> None:
     assert len(read_candidates([line], {"pups": 7})[7]) == ASKED
 
 
-def test_names_that_somebody_wrote_come_first_and_all_names_together_are_limited() -> None:
+def test_further_names_come_first_and_all_names_together_are_limited() -> None:
     more = [f"name{first}{second}" for first in "abcde" for second in "abcdefgh"]
     assert candidates_of(["dog"], [more]) == [more[:MOST]]
-    assert as_candidates({"Dog": more}, ["dog"]) == [more]
     few, _ = candidates_of(["dog", "cat"], [["hound", "Cat", "hound"], []])
     assert few[0] == "hound" and few.count("hound") == 1 and "cat" not in few
 
@@ -108,8 +103,3 @@ def test_each_of_several_names_alone_is_a_candidate_of_its_class_and_of_no_other
 
 def test_a_name_may_have_sixty_characters() -> None:
     assert usable_name("x" * LONGEST) and not usable_name("x" * (LONGEST + 1))
-
-
-def test_a_class_that_is_right_as_often_as_it_is_wrong_is_not_told() -> None:
-    names = ["cat", "dog", "bus"]
-    assert mistaken(names, [0, 0, 1, 1, 1], [0, 0, 2, 2, 1]) == {1: "dog is taken for bus (2 of 3)"}

@@ -69,11 +69,10 @@ def renamed(labels: np.ndarray, seed: int) -> naming.Found:
     return find_names(texts, [[c, c + classes, c + 2 * classes] for c in range(classes)], pictures)
 
 
-def test_what_pictures_speak_for_is_taken_and_another_class_has_no_use_for_it() -> None:
+def test_what_pictures_speak_for_is_taken() -> None:
     found = renamed(np.repeat(np.arange(12), 6), 0)
     assert found.chosen.tolist() == list(range(12, 24))
     assert found.held.hits > 0.8
-    assert found.permuted.hits < 0.1
 
 
 def test_the_temperature_keeps_the_gate_shut_on_labels_that_say_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

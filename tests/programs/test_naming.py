@@ -36,6 +36,7 @@ def asked(
     groups: tuple[str, ...] | None = None,
     lm: Any = None,
     also_fit: Sequence[str] = (),
+    typed: Any = None,
     **settings: Any,
 ) -> tuple[Any, ...]:
     reward = ClipReward(clip, NAMES, also_fit=also_fit)
@@ -43,7 +44,7 @@ def asked(
     parts = [EncodedPictures(features[rows], np.array([0, 1]), groups) for rows in (slice(2), slice(2, 4))]
     more = SearchSettings(names="search", **settings)
     with pytest.raises(Asked) as caught:
-        search_names(more, reward, TEMPLATES, parts, ScoreKeeper(None, reward), lm=lm, task="pets")
+        search_names(more, reward, TEMPLATES, parts, ScoreKeeper(None, reward), lm=lm, task="pets", typed=typed)
     return caught.value.args
 
 
@@ -72,18 +73,18 @@ def test_a_name_has_to_fit_each_template_and_to_be_none_of_the_new_classes(
     assert first_row() == all_of_them - 1
 
 
-def test_names_that_are_written_down_and_those_of_a_language_model_are_tried_together(
+def test_names_that_were_typed_and_those_of_a_language_model_are_tried_together(
     clip: Clip, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seeds = []
 
-    def ask_for_names(lm: Any, task: str, names: Any, confusions: Any, seed: int) -> list[list[str]]:
+    def ask_for_names(lm: Any, task: str, names: Any, seed: int) -> list[list[str]]:
         seeds.append((lm, task, seed))
         return [["doggy"], []]
 
     monkeypatch.setattr(naming, "ask_for_names", ask_for_names)
     without = len(asked(clip)[1][0])
-    written: dict[str, Any] = {"name_candidates": {"puppies": ["barker"]}}
-    assert len(asked(clip, **written)[1][0]) == without + 1
-    assert len(asked(clip, lm="a model", seed=3, **written)[1][0]) == without + 2
+    typed = {0: "barkers", 5: "of a new class"}
+    assert len(asked(clip, typed=typed)[1][0]) == without + 1
+    assert len(asked(clip, lm="a model", seed=3, typed=typed)[1][0]) == without + 2
     assert seeds == [("a model", "pets", 3)]
