@@ -56,6 +56,9 @@ TEMPLATES = [
 CLASS_NAMES = [
 {names}
 ]
+LABELS = [  # the names of the classes in answers
+{labels}
+]
 
 
 def _filled(template):
@@ -80,7 +83,7 @@ read = about["read"]
     'about["OPEN_CLIP"]',
     'about["LOGIT_SCALE"] * (features @ matrix)',
     'about["TEMPERATURE"]',
-    'about["CLASS_NAMES"]',
+    'about["LABELS"]',
 )
 
 
@@ -89,7 +92,7 @@ class OpenClip(Target):
 
     The matrix `classifier` is float32 (D, C) with unit columns, as `build_zero_shot_classifier` returns it. The logits
     are `logit_scale * image_features @ classifier`. The file also holds metadata, which are texts: clip, fingerprint,
-    temperature, background, class_names and templates. The last two are JSON lists.
+    temperature, background, class_names, labels (the names in answers) and templates. The last three are JSON lists.
     """
 
     def refusal(self, program: TemplateClassifier) -> str | None:
@@ -127,6 +130,7 @@ class OpenClip(Target):
             fingerprint=repr(program.clip.fingerprint),
             templates=listed(templates),
             names=listed(program.class_names),
+            labels=listed(program.labels),
             slot=repr(SLOT),
             matrix_file=MATRIX_FILE,
             matrix=MATRIX,
@@ -137,6 +141,7 @@ class OpenClip(Target):
             "clip": program.clip.name,
             "fingerprint": program.clip.fingerprint,
             "class_names": json.dumps(program.class_names),
+            "labels": json.dumps(program.labels),
             "templates": json.dumps(templates),
             "temperature": repr(program.temperature),
             "background": program.background,

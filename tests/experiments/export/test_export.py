@@ -52,6 +52,17 @@ def test_each_target_gives_the_same_loaded_back(
     assert [path.name for path in tmp_path.iterdir()] == ["out.json"]
 
 
+def test_exports_answer_with_the_names_before_they_were_renamed(
+    program: TemplateClassifier, pictures: list[Picture], tmp_path: Path
+) -> None:
+    program.rename(["cat", "gelato", "carp", "thing"])
+    export(program, OpenClip(), tmp_path / "plain", pictures)
+    export(program, TARGETS["head"], tmp_path / "head", pictures)
+    module = runpy.run_path(str(tmp_path / "plain" / "zero_shot_templates.py"))
+    assert tuple(module["LABELS"]) == NAMES and module["CLASS_NAMES"][1] == "gelato"
+    assert tuple(json.loads((tmp_path / "head" / "head.json").read_text())["class_names"]) == NAMES
+
+
 def test_open_clip_builds_our_classifier_from_the_file(
     program: TemplateClassifier, pictures: list[Picture], tmp_path: Path
 ) -> None:
