@@ -77,7 +77,8 @@ def test_words_and_pictures_are_as_sure_as_they_are_right(clip: Clip) -> None:
         )
         program = TemplateClassifier(clip, [data.class_names[label] for label in classes])
         calibrate_words(program, program.words_alone(), None, None, [learnt])
-        assert blend_in(program, [learnt], gate=True)
+        blend_in(program, [learnt], gate=True)
+        assert program.pictures
         for one, kind in ((program, 0), (program.words_alone(), 1)):
             found = one.head().probabilities(test.features)
             sure.append((kind, found.max(axis=1).mean()))
