@@ -17,9 +17,9 @@ place tells a right class that came second from a right class that came last, wh
 more. And places do not depend on how sure a CLIP is: a template that only makes it less sure of everything gains
 nothing. Compared by a loss, such a template would gain.
 
-At the end the shortest of the good templates is taken: among all candidates within one standard error of the best
-candidate, the candidate with the fewest words with meaning (the one-standard-error rule: Breiman, Friedman, Olshen &
-Stone 1984, section 3.4.3).
+At the end the shortest of the good templates is taken: among all candidates within half a standard error of the best
+candidate, the candidate with the fewest words with meaning (after the one-standard-error rule: Breiman, Friedman,
+Olshen & Stone 1984, section 3.4.3; a whole error costs more accuracy than it saves words).
 """
 
 from __future__ import annotations
@@ -41,6 +41,8 @@ from ipo_prompts.programs.templates.history import PromptHistory
 
 FOLDS = 5
 """The number of folds of the selection units. Each fold measures the template that is chosen without this fold."""
+AS_GOOD = 0.5
+"""The number of standard errors by which a shorter candidate may be worse than the best."""
 
 BEST_SEARCHED = "search pictures, the highest score"
 SEARCHED = "search pictures, which also shaped the candidates"
@@ -178,14 +180,14 @@ def shortest(table: ScoreTable, best: int) -> int:
 
     If several candidates are equally short, return the best of them.
 
-    A candidate is clearly worse if it is worse by more than one standard error of the difference on these units. A
-    candidate that is not better than the initial template is not taken, however short it is.
+    A candidate is clearly worse if it is worse by more than `AS_GOOD` standard errors of the difference on these units.
+    A candidate that is not better than the initial template is not taken, however short it is.
     """
     values = table.evidence.mean(axis=1)
 
     def is_as_good(row: int) -> bool:
         difference = table.evidence[best] - table.evidence[row]
-        return float(difference.mean()) <= math.sqrt(table.sampling.these(difference).value)
+        return float(difference.mean()) <= AS_GOOD * math.sqrt(table.sampling.these(difference).value)
 
     better = np.flatnonzero(values > values[0]).tolist()
     rows = sorted(better, key=lambda row: (table.words[row], -values[row], row != best))
