@@ -172,7 +172,7 @@ def choose(table: ScoreTable) -> int:
     values, losses = table.evidence[1:].mean(axis=1), table.losses[1:].mean(axis=1)
     best = int(np.lexsort((losses, -values))[0])  # of equal rows the first: it is better on the search units
     gain, error = shrunken_gain(table.evidence[1:] - table.evidence[0], best, table.sampling)
-    return shortest(table, best + 1) if gain > max(0, error) else 0
+    return shortest(table, best + 1) if gain > error else 0
 
 
 def shortest(table: ScoreTable, best: int) -> int:
