@@ -9,7 +9,10 @@ All candidates together show how much of the best gain is luck: if their gains d
 candidate is no better than the mean candidate. So the best gain is shrunk towards the mean gain (empirical Bayes: Efron
 & Morris 1973; Morris 1983). The candidate replaces the initial template if the shrunken gain exceeds one standard error
 of the mean gain. This error measures the luck of the initial template on these pictures. All candidates share this
-luck, so a mean over candidates does not remove it.
+luck, so a mean over candidates does not remove it. The rule does not exclude luck: as the search has chosen the
+candidates on most of these pictures, their mean gain is too high. In a trial (demo CLIP, ten classes, five labelled
+pictures of each), two thirds of 107 searches with shuffled labels left the initial template. Two errors would halve
+this, but cost 0.4 points with right labels; 1.5 errors cost 0.1, but half of the searches still left it.
 
 For accuracy, templates are not compared by their hits. For each picture the classes are ordered by their logits, and
 the right class has a place in this order. Templates are compared by the mean of minus the logarithm of the place. A
@@ -165,7 +168,7 @@ def choose_winner(how: str, history: PromptHistory, search_units: Units, held_ba
 def choose(table: ScoreTable) -> int:
     """Return the row of the winner.
 
-    It is 0, the initial template, unless the best gain exceeds its error.
+    It is 0, the initial template, unless the shrunken gain exceeds its error.
     """
     if len(table.evidence) == 1:
         return 0
@@ -190,8 +193,7 @@ def shortest(table: ScoreTable, best: int) -> int:
         return float(difference.mean()) <= AS_GOOD * math.sqrt(table.sampling.these(difference).value)
 
     better = np.flatnonzero(values > values[0]).tolist()
-    rows = sorted(better, key=lambda row: (table.words[row], -values[row], row != best))
-    return next(row for row in rows if row == best or is_as_good(row))
+    return min(filter(is_as_good, better), key=lambda row: (table.words[row], -values[row], row != best))
 
 
 def shrunken_gain(differences: Doubles, best: int, sampling: Sampling) -> tuple[float, float]:
