@@ -123,7 +123,7 @@ def steps_of(prepared: Prepared, searched: Searched, program: TemplateClassifier
     if program.pictures:
         reward = searched.reward
         assert isinstance(reward, ClipReward)
-        how = f"{_labelled(prepared.shown, program)} labelled pictures a class"
+        how = f"{_labelled(prepared.shown, program)} a class"
         steps.append(Step("pictures", how, lambda units: reward.score_logits("pictures", program.logits, units)))
     elif config.head == "blend":
         steps.append(Step("pictures", "words alone are better", None))
@@ -168,10 +168,13 @@ def _with(reward: Reward, template: str) -> Callable[[Any], Score]:
 
 
 def _labelled(shown: Sequence[Any], program: TemplateClassifier) -> str:
-    """Say how many labelled pictures a class has: "5", "1 to 16"."""
+    """Say how many labelled pictures a class has."""
     labels = np.concatenate([units.labels for units in shown if isinstance(units, EncodedPictures)])
     counts = np.bincount(labels, minlength=len(program.class_names))
-    return str(counts.min()) if counts.min() == counts.max() else f"{counts.min()} to {counts.max()}"
+    if counts.max() == 1:
+        return "1 labelled picture"
+    least = "" if counts.min() == counts.max() else f"{counts.min()} to "
+    return f"{least}{counts.max()} labelled pictures"
 
 
 def rows_of(
