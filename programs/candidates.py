@@ -45,7 +45,7 @@ def candidates_of(class_names: Sequence[str], more: Sequence[Sequence[str]] = ()
         more: further candidates of each class, which come first.
 
     >>> candidates_of(["puppies", "dog"])[0]
-    ['puppy', 'pup', 'whelp', 'domestic dog', 'young person', 'youth']
+    ['puppy', 'puppy pup', 'pup', 'whelp', 'domestic dog']
     """
     taken = {as_read(name) for name in every_name(class_names)}
     found = []

@@ -88,7 +88,7 @@ def test_a_data_set_has_the_names_in_prompts_and_the_typed_names(folder) -> None
 
 def test_a_line_says_what_changed_and_what_was_kept_apart(folder) -> None:
     data = load_data(f"folder:{folder({'cat': 2, 'cats': 2, 'hats': 2})}", clean=True)
-    assert kept_apart(data) == ["cats"] and names_in_words(data) == "names: hat (1 of 3); cats: kept apart"
+    assert kept_apart(data) == ["cats"] and names_in_words(data) == "names: hats → hat (1 of 3); cats: kept apart"
     assert changed_names(data.answers, data.class_names) == "hat (1 of 3)" and not changed_names(["a"], ["a"])
 
 
