@@ -170,8 +170,8 @@ def tables(cells: Cells, clips: Iterable[str], plan: Sequence[Planned]) -> Itera
     """Yield the lines of both tables."""
     runs = [Run(clip, *one, cells.of(one.key(clip), dict)) for clip in clips for one in plan]
     yield from answer_tables.goals(runs)
-    yield ""
-    yield from answer_tables.situations(runs)
+    for classes in answer_tables.CLASSES:
+        yield from ("", f"{classes} classes:", *answer_tables.situations(runs, classes))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The tables of ipo docs control-clips and of the README, from the cells of the grid claims; nothing is run.
+"""The tables of ipo docs control-clips, from the cells of the grid claims; nothing is run.
 
 For rows, columns and intervals see `gains.py`, whose intervals allow for sets that share their first transformation. A
 set of held-back base pictures counts like any other. Where three CLIPs stand together, their training is crossed with
@@ -46,43 +46,12 @@ WITH_MODEL = {
 
 def main() -> None:
     """Print the tables in Markdown."""
-    options = arguments(
-        __doc__,
-        readme={"action": "store_true", "help": "the README's table instead"},
-    )
-    if options.readme:
-        print("\n".join(readme()))
-        return
+    options = arguments(__doc__)
     if options.small:  # the tests compare all tables with their pages
         print("\n".join(by_kind(next(iter(GROUPS)))))
         return
     print("\n\n".join("\n".join([f"{group}:", "", *by_kind(group)]) for group in GROUPS))
     print("\n".join(["", *with_model()]))
-
-
-README = {
-    "the search: no language model, no domain words": SEARCH,
-    "the best of CLIP's 80 templates": "best-of-80",
-    "no words: the nearest mean of labelled pictures": "class-mean",
-}
-"""Rows of the README's table → their names in cells."""
-README_COLUMNS = {
-    "control CLIPs, changed pictures": ("three control CLIPs", ("untaught", "taught")),
-    "control CLIPs, clean pictures": ("three control CLIPs", ("clean",)),
-    "demo CLIP, named transformations": ("demo CLIP", ("taught",)),
-}
-"""Columns of the README's table: CLIPs and kinds of sets."""
-
-
-def readme() -> list[str]:
-    """Return the lines of the README's table: gains over the baseline template."""
-    columns = {name: told(group, kinds) for name, (group, kinds) in README_COLUMNS.items()}
-    heads = [f"{name} ({rows['baseline'].accuracy:.1f} %)" for name, rows in columns.items()]
-    lines = [_line("", heads), "| --- " * (len(heads) + 1) + "|"]
-    return [
-        *lines,
-        *(_line(title, [rows[row].over_baseline for rows in columns.values()]) for title, row in README.items()),
-    ]
 
 
 def by_kind(group: str) -> list[str]:

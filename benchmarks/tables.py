@@ -12,9 +12,11 @@ import io
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
 from pathlib import Path
 
 from benchmarks import (
+    answer,
     claims,
     domain,
     domain_search,
@@ -111,11 +113,6 @@ def with_model() -> Table:
     return _of({"": claims.with_model()})
 
 
-def readme() -> Table:
-    """The table of the README."""
-    return _of({"": claims.readme()})
-
-
 def _of(parts: dict[str, list[str]]) -> Table:
     """Join tables whose corner cell names the CLIPs."""
     found = []
@@ -159,8 +156,17 @@ def of_lines(make: Callable[[Cells], Iterable[str]], cells: str) -> Table:
     return table
 
 
+@lru_cache
+def of_answers() -> list[Table]:
+    """The goals of whole runs with what was found, and the accuracies step by step."""
+    plan = list(answer.planned(answer.BEDS, None, answer.JUDGING))
+    clips = ["embedded", *(f"plain-{seed}" for seed in range(81, 84))]
+    return joined(read(answer.tables(Cells.kept("answer"), clips, plan)))
+
+
 TABLES: dict[str, Callable[[], Table]] = {
-    "readme": readme,
+    "answer": lambda: of_answers()[1],
+    "answer-goals": lambda: of_answers()[0],
     "control-clips": control_clips,
     "control-clips-language-model": with_model,
     "domain-words": domain_words,
