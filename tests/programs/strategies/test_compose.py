@@ -94,8 +94,7 @@ def no_phrases(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_parts_that_help_are_put_together_and_the_others_left_out() -> None:
     writer = Writer(["a dark photo of a <CLASS>, in fog.", "a torn photo of a <CLASS>, upside down."])
     found = run(Compose(None, writer))
-    assert found.choice.template == "a dark photo of a <CLASS>, upside down."
-    assert found.history.best.template == "a dark, torn photo of a <CLASS>, upside down."
+    assert found.choice.template == found.history.best.template == "a dark, torn photo of a <CLASS>, upside down."
     assert writer.closed
 
 
