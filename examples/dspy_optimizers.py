@@ -37,7 +37,6 @@ from ipo_prompts.metrics.reward import Score
 from ipo_prompts.metrics.template import key
 from ipo_prompts.programs.lm.connect import options_of
 from ipo_prompts.programs.lm.ledger import explain
-from ipo_prompts.programs.lm.replies import BoundedChatAdapter
 from ipo_prompts.programs.strategies.base import Expected, Forecast, Known, Models, Strategy
 from ipo_prompts.programs.templates.admission import Desk
 from ipo_prompts.programs.templates.for_dspy import (
@@ -340,7 +339,7 @@ def _forecast(calls: int, question: Any, longest: dict[str, Any], expected: Expe
     return Forecast(calls, calls * tokens, calls * expected.reply_tokens, tokens)
 
 
-class Reading(AboutTemplates, BoundedChatAdapter):
+class Reading(AboutTemplates, dspy.ChatAdapter):
     """An adapter that asks once and reads any answer. If an answer has no fields, its text becomes the first field."""
 
     def __init__(self) -> None:

@@ -19,7 +19,7 @@ from typing import Literal, TypeVar
 from ipo_prompts.metrics.errors import in_force
 
 T = TypeVar("T")
-Limit = Literal["budget_usd", "budget_tokens", "max_minutes"]
+Limit = Literal["budget_usd", "budget_tokens", "budget_calls", "max_minutes"]
 """The settings that can stop a run."""
 
 
@@ -142,24 +142,23 @@ class Wait:
         what: the name of the language model that is waited for.
         seconds: the seconds that the wait has lasted so far.
         until: the seconds until the wait ends; None if nothing ends it.
-        why: the server's reason for the wait, or "".
         limited: whether the time limit of the run ends the wait; otherwise the time limit of one answer ends it.
     """
 
     what: str
     seconds: float
     until: float | None = None
-    why: str = ""
     limited: bool = False
 
     def __str__(self) -> str:
         end = ""
         if self.until is not None:
             end = (
-                f"the limit ends the wait in {self.until:.0f} s" if self.limited else f"given up in {self.until:.0f} s"
+                f" (the limit ends the wait in {self.until:.0f} s)"
+                if self.limited
+                else f" (given up in {self.until:.0f} s)"
             )
-        notes = "; ".join(note for note in (self.why, end) if note)
-        return f"waiting for {self.what}: {self.seconds:.0f} s{f' ({notes})' if notes else ''}"
+        return f"waiting for {self.what}: {self.seconds:.0f} s{end}"
 
 
 def given_up() -> bool:
@@ -203,11 +202,3 @@ def answer_within(
     finally:
         abandoned.set()
     return answer.result()
-
-
-def pause(seconds: float, tell: Callable[[float], None]) -> None:
-    """Wait `seconds` before another try. While waiting, call `tell` with the seconds waited so far."""
-    started = time.monotonic()
-    while (left := started + seconds - time.monotonic()) > 0:
-        time.sleep(min(POLL_SECONDS, left))
-        tell(time.monotonic() - started)

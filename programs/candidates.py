@@ -157,7 +157,7 @@ def ask_for_names(lm: dspy.LM, task: str, class_names: Sequence[str], seed: int)
     """
     import dspy
 
-    from ipo_prompts.programs.lm.replies import BoundedChatAdapter, ask_lm
+    from ipo_prompts.programs.lm.replies import ask_lm
     from ipo_prompts.signatures.propose import ProposeNames
 
     found: list[list[str]] = [[] for _ in class_names]
@@ -165,7 +165,7 @@ def ask_for_names(lm: dspy.LM, task: str, class_names: Sequence[str], seed: int)
     for start in range(0, len(class_names), BATCH):
         batch = range(start, min(start + BATCH, len(class_names)))
         inputs = {"task": task, "classes": [str(class_names[label]) for label in batch]}
-        with dspy.context(lm=lm, adapter=BoundedChatAdapter(use_json_adapter_fallback=False)):
+        with dspy.context(lm=lm, adapter=dspy.ChatAdapter(use_json_adapter_fallback=False)):
             try:
                 lines = ask_lm(ask, inputs, {"rollout_id": seed}).lines
             except dspy.AdapterParseError as error:
@@ -179,14 +179,15 @@ def ask_for_names(lm: dspy.LM, task: str, class_names: Sequence[str], seed: int)
 
 def forecast_names(class_names: Sequence[str], task: str, reply_tokens: int) -> Forecast:
     """Return an upper bound of the calls and tokens that a question for names takes; each byte counts as a token."""
-    from ipo_prompts.programs.lm.replies import BoundedChatAdapter
+    import dspy
+
     from ipo_prompts.signatures.propose import ProposeNames
 
     names = [str(name) for name in class_names]
     batches = [names[start : start + BATCH] for start in range(0, len(names), BATCH)]
     told = 0
     for batch in batches:
-        question = BoundedChatAdapter().format(ProposeNames, [], {"task": task, "classes": batch})
+        question = dspy.ChatAdapter().format(ProposeNames, [], {"task": task, "classes": batch})
         told += sum(len(str(one["content"]).encode()) for one in question)
     return Forecast(len(batches), told, len(batches) * reply_tokens)
 

@@ -327,11 +327,11 @@ def ask_for_domain(
     """
     import dspy
 
-    from ipo_prompts.programs.lm.replies import BoundedChatAdapter, ask_lm
+    from ipo_prompts.programs.lm.replies import ask_lm
     from ipo_prompts.programs.strategies.small_model import SmallWordsAdapter
     from ipo_prompts.signatures.propose import ProposeDomain
 
-    adapter = SmallWordsAdapter() if small else BoundedChatAdapter(use_json_adapter_fallback=False)
+    adapter = SmallWordsAdapter() if small else dspy.ChatAdapter(use_json_adapter_fallback=False)
     with dspy.context(lm=lm, adapter=adapter):
         try:
             answer = ask_lm(dspy.Predict(ProposeDomain), _question(task, class_names), {"rollout_id": seed})
@@ -342,10 +342,11 @@ def ask_for_domain(
 
 def forecast_domain(class_names: Sequence[str], task: str, reply_tokens: int) -> Forecast:
     """Return an upper bound of the call and tokens of the question for domain words: one token for each byte."""
-    from ipo_prompts.programs.lm.replies import BoundedChatAdapter
+    import dspy
+
     from ipo_prompts.signatures.propose import ProposeDomain
 
-    asked = BoundedChatAdapter().format(ProposeDomain, [], _question(task, class_names))
+    asked = dspy.ChatAdapter().format(ProposeDomain, [], _question(task, class_names))
     return Forecast(1, sum(len(str(one["content"]).encode()) for one in asked), reply_tokens)
 
 

@@ -34,9 +34,8 @@ from ipo_prompts.programs.compiling import (
     with_pictures,
 )
 from ipo_prompts.programs.describers.multimodal import Describing, by_clip
-from ipo_prompts.programs.lm.connect import Backend, asking, find_backend, models_in, recorded_events
+from ipo_prompts.programs.lm.connect import Backend, asking, find_backend, models_in
 from ipo_prompts.programs.lm.ledger import Ledger
-from ipo_prompts.programs.lm.recording import Recorder
 from ipo_prompts.programs.record.journal import Journal, begin
 from ipo_prompts.programs.running import Job, blend_in, check_head, check_naming, run
 from ipo_prompts.programs.search import Step
@@ -169,7 +168,7 @@ class IPO(Teleprompter):
         settings = self._settings_for(student)
         context = self._backend()
         held = models_in(self.strategy)
-        lm = Backend.of(held[0], settings.seed) if held else context
+        lm = Backend.of(held[0]) if held else context
         strategy = self._strategy_for(lm, None)
         expected = Expected(settings, self.task)
         if lm and isinstance(reply := lm.options.get("max_tokens"), int):
@@ -194,7 +193,6 @@ class IPO(Teleprompter):
                 begin(journal, {**identity, **sets})
             more = f"{len(others)} more choose the winner" if others else "they choose the winner, too"
             progress.info("Searching on %d examples; %s.", len(searched), more)
-            replies = recorded_events(self.lm) if isinstance(self.lm, str) else None
             job = Job(
                 settings,
                 reward,
@@ -205,8 +203,6 @@ class IPO(Teleprompter):
                 task=self.task,
                 describing=self._describing(student.clip, reward, searched, context),
                 room=room,
-                replies=replies or (),
-                replay=replies is not None,
             )
             found = run(job, journal, on_step=self._on_step(settings.steps, reward), say=progress.info)
         chosen = printable(found.result.choice.template)
@@ -222,11 +218,11 @@ class IPO(Teleprompter):
         """Return the language model for strategies and describers that hold none themselves; None if there is none."""
         lm = dspy.settings.lm if self.lm is None else self.lm
         if isinstance(lm, str):
-            return None if lm == "none" else find_backend(lm, role="optimizer", seed=self.settings.seed)
-        return Backend.of(lm, self.settings.seed) if lm else None
+            return None if lm == "none" else find_backend(lm, role="optimizer")
+        return Backend.of(lm) if lm else None
 
     def _strategy_for(self, lm: Backend | None, recorded: dspy.LM | None) -> Strategy:
-        """Return the strategy with a language model: `lm` is the model, `recorded` the same model with a recorder."""
+        """Return the strategy with a language model: `lm` is the model, `recorded` the same model with a ledger."""
         if not isinstance(self.strategy, dict):
             return self.strategy
         models = Models(recorded, small=lm is not None and lm.small, given=lm is not None)
@@ -258,11 +254,11 @@ class IPO(Teleprompter):
                 "compile in dspy.context(lm=…)."
             )
 
-        def recorded(recorder: Recorder) -> tuple[Any, dspy.LM | None]:
+        def recorded(ledger: Ledger) -> tuple[Any, dspy.LM | None]:
             def connect(its: dspy.BaseLM) -> dspy.LM:
-                return Backend.of(its, self.settings.seed).connect(recorder, "describer", None, None)
+                return Backend.of(its).connect(ledger, "describer", None, None)
 
-            return asking(own, connect), lm and lm.connect(recorder, "describer", None, None)
+            return asking(own, connect), lm and lm.connect(ledger, "describer", None, None)
 
         return Describing(kind(own), pictures, recorded)
 

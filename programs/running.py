@@ -1,4 +1,4 @@
-"""Run one search from beginning to end, with describer, recorder and ledger.
+"""Run one search from beginning to end, with describer and ledger.
 
 `IPO.compile`, `ipo optimize`, `ipo.optimize` and the cells of a grid fill in a `Job` and hand it to `run`. So all of
 them can do the same, and the same job leaves the same journal.
@@ -24,9 +24,8 @@ from ipo_prompts.programs.describers.multimodal import Describing, describe
 from ipo_prompts.programs.domain import find_domain
 from ipo_prompts.programs.lm.connect import Backend, asking
 from ipo_prompts.programs.lm.ledger import Ledger
-from ipo_prompts.programs.lm.recording import Recorder
 from ipo_prompts.programs.naming import NamesChosen, search_names
-from ipo_prompts.programs.record.journal import Event, Journal, seconds_of_search
+from ipo_prompts.programs.record.journal import Journal, seconds_of_search
 from ipo_prompts.programs.record.score_keeper import ScoreKeeper
 from ipo_prompts.programs.search import SearchResult, Step, search
 from ipo_prompts.programs.strategies.base import Strategy, room_for_words
@@ -44,14 +43,12 @@ class Job:
         settings, reward, units, held_back, task: see `search`.
         strategy: a function that makes the strategy. Its argument is the language model to be asked, or None.
             Language models that the strategy holds itself are recorded, too.
-        lm: the language model, without a recorder; None if there is none.
+        lm: the language model, before it is connected with a ledger; None if there is none.
         temperature, max_tokens: the parameters of questions to `lm`, unless `lm` has its own.
         describing: how the pictures are described; None if they are not.
         room: the most tokens of all descriptions in a question; None for no bound.
         typed, kept: see `search_names`.
         called: what the user calls the data: a folder, a table, a data set. Domain words are read from it.
-        replies: recorded replies of another run, which are used in place of replies of language models.
-        replay: whether a question without a recorded reply is refused. If not, a language model answers it.
     """
 
     settings: SearchSettings
@@ -68,8 +65,6 @@ class Job:
     typed: Mapping[int, str] | None = None
     kept: Collection[int] = ()
     called: Sequence[str] = ()
-    replies: Sequence[Event] = ()
-    replay: bool = False
 
 
 @dataclass(frozen=True)
@@ -130,13 +125,13 @@ def run(
     """
     limits = job.settings
     time = Clock.of(limits.max_minutes, before=seconds_of_search(journal.events) if journal else 0.0)
-    ledger = Ledger(limit_usd=limits.budget_usd, limit_tokens=limits.budget_tokens, clock=time)
-    recorder = Recorder(journal, ledger, job.replies, replay=job.replay)
+    folder = journal.path.parent if journal else None
+    ledger = Ledger(folder, limit_usd=limits.budget_usd, limit_tokens=limits.budget_tokens, clock=time)
     record = ScoreKeeper(journal, job.reward)
-    lm = job.lm.connect(recorder, "optimizer", job.temperature, job.max_tokens) if job.lm else None
+    lm = job.lm.connect(ledger, "optimizer", job.temperature, job.max_tokens) if job.lm else None
 
     def recorded(own: dspy.BaseLM) -> dspy.BaseLM:
-        return own if own is lm else Backend.of(own, limits.seed).connect(recorder, "optimizer", None, None)
+        return own if own is lm else Backend.of(own).connect(ledger, "optimizer", None, None)
 
     strategy = asking(job.strategy(lm), recorded)
     room = room_for_words(strategy)
@@ -145,7 +140,7 @@ def run(
         assert job.describing is not None
         time.check_time()
         say(f"describing the search pictures with {job.describing.by}")
-        describer, asked = job.describing.describer(recorder)
+        describer, asked = job.describing.describer(ledger)
         shown = job.describing.pictures, job.units.labels, job.reward.class_names
         with dspy.context(lm=asked or dspy.settings.lm):
             return shortened(describe(describer, *shown, job.task, record), job.room, record, say)
@@ -162,6 +157,10 @@ def run(
             say(f"not tried, for want of room: {', '.join(word.text for word in found[room:])}")
         return found[:room]
 
+    def done(step: Step) -> None:
+        ledger.step = step.number + 1
+        on_step(step, ledger)
+
     with keeping(time), showing(ledger), dspy.context(lm=lm):  # with lm=None, too: then no language model is asked
         result = search(
             job.settings,
@@ -174,7 +173,7 @@ def run(
             describe=described if job.describing else None,
             find_domain=domain if room else None,
             ledger=ledger,
-            on_step=lambda step: on_step(step, ledger),
+            on_step=done,
         )
     return _named(job, Searched(result, ledger, job.reward), record, lm, say, showing)
 

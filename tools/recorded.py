@@ -2,10 +2,10 @@
 
     python -m tools.recorded [FOLDER…]
 
-A recorded run is repeated with its own `config.yaml` and the replies in its journal; then the files in its folder are
-replaced. No model is asked and nothing is paid. Facts of the recording stay: the lines of the replies (`lm`) byte for
-byte, the times, the machine, the versions of libraries. Pictures become one pixel, as nobody views them. A second time
-changes nothing.
+A recorded run is repeated with its own `config.yaml`, and the replies in its `replies.jsonl` are taken in order, also
+where questions are worded otherwise today; then the files in its folder are replaced. No model is asked and nothing is
+paid. Facts of the recording stay: replies, times, the machine, the versions of libraries. Pictures become one pixel, as
+nobody views them. A second time changes nothing.
 
 Without a folder, all runs in `tests/recorded/` are made again.
 """
@@ -18,12 +18,15 @@ import os
 import re
 import tempfile
 from collections import defaultdict, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from itertools import chain, groupby
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from unittest import mock
+
+import dspy
+from dspy import lm15
 
 from ipo_prompts.experiments.pipeline import run_job
 from ipo_prompts.experiments.run.config import RunConfig, about_preset
@@ -31,9 +34,10 @@ from ipo_prompts.experiments.run.files import digest, write_bytes, write_json
 from ipo_prompts.experiments.run.live_view import Ui
 from ipo_prompts.experiments.run.reading import load_config
 from ipo_prompts.metrics.errors import InputError
-from ipo_prompts.programs.lm.connect import REPLAY
-from ipo_prompts.programs.lm.ledger import bound_tokens
-from ipo_prompts.programs.lm.recording import RecordedEngine
+from ipo_prompts.programs.describers import multimodal
+from ipo_prompts.programs.lm import connect
+from ipo_prompts.programs.lm.connect import Backend
+from ipo_prompts.programs.lm.ledger import Question, read_questions, write_questions
 from ipo_prompts.programs.record.journal import FILE_NAME, Event, line_of, read
 from ipo_prompts.programs.record.trust import SEAL
 from ipo_prompts.programs.templates.settings import LIMITS
@@ -65,23 +69,22 @@ def remake(folder: Path, scratch: Path) -> None:
         scratch: a folder to work in; it is made if it is missing.
 
     Raises:
-        InputError: the folder is no run, or the search asks other questions now than when it was recorded.
+        InputError: the folder is no run, or the search asks more or fewer questions now than when it was recorded.
     """
-    config, events = load_config(folder / "config.yaml"), read(folder)
+    config, events, replies = load_config(folder / "config.yaml"), read(folder), read_questions(folder)
     sessions = _sessions(events)
+    waiting: defaultdict[str, deque[Question]] = defaultdict(deque)
+    for reply in replies:
+        waiting[reply.role].append(reply)
     made = scratch / "made"
-    for number, session in enumerate(sessions, start=1):
-        replies = scratch / f"replies-{number}"  # all replies of this session and earlier ones
-        replies.mkdir(parents=True)
-        known = [event for earlier in sessions[:number] for event in earlier if event["type"] == "lm"]
-        write_bytes(replies / FILE_NAME, b"".join(map(line_of, known)))
-        replayed = _with_limits(_replaying(config, replies, known), session)
-        with _stopping():
-            run_job(replayed, made, Ui(replayed.steps, quiet=True), resume=number > 1)
-    _settle(folder, made, config)
-    lines = list(_lines(read(made), sessions, (folder / FILE_NAME).read_bytes().splitlines(keepends=True), config))
-    if lost := sum(event["type"] == "lm" for event in events) - sum(b'"type": "lm"' in line for line in lines):
+    with _answering(waiting):
+        for number, session in enumerate(sessions, start=1):
+            run_job(_with_limits(config, session), made, Ui(config.steps, quiet=True), resume=number > 1)
+    if lost := sum(map(len, waiting.values())):
         raise InputError(f"{lost} recorded replies of {folder} were not asked for; the search asks otherwise today.")
+    _settle(folder, made, config)
+    write_questions(made, _with_times(read_questions(made), replies))
+    lines = list(_lines(read(made), sessions, config))
     write_bytes(made / FILE_NAME, b"".join(_with_digests(lines, made, folder)))
     for file in sorted(folder.iterdir()):
         write_bytes(file, (made / file.name).read_bytes())
@@ -97,36 +100,51 @@ def _sessions(events: Sequence[Event]) -> list[list[Event]]:
     return sessions
 
 
-def _replaying(config: RunConfig, replies: Path, known: Sequence[Event]) -> RunConfig:
-    """Return the settings of the run with recorded replies in place of its language models."""
-    roles = {"optimizer": "lm", "describer": "describer"}
-    asked = {roles[event["role"]] for event in known}
-    nowhere = dict.fromkeys(("lm_api_base", "describer_api_base"))
-    return config.model_copy(update={**nowhere, **dict.fromkeys(asked, f"{REPLAY}{replies}")})
-
-
 def _with_limits(config: RunConfig, session: Sequence[Event]) -> RunConfig:
     then = session[0]["config"]
     return config.model_copy(update={name: then[name] for name in LIMITS if name in then})
 
 
 @contextmanager
-def _stopping() -> Iterator[None]:
-    """Let a question without a recorded reply reach the limits, as it did when the run was recorded."""
-    complete = RecordedEngine.complete
+def _answering(waiting: Mapping[str, deque[Question]]) -> Iterator[None]:
+    """Let the recorded replies of each role answer in order in place of its language model."""
+    find = connect.find_backend
 
-    def stopping(self: RecordedEngine, request: Any) -> Any:
-        try:
-            return complete(self, request)
-        except InputError:
-            from dspy._vendor.lm15.serde import request_to_dict
+    def found(name: str, *, role: str, api_base: str | None = None, ready: bool = True) -> Backend:
+        model = waiting[role][0].model if waiting[role] else name
+        lm = dspy.LM(model, engine=_InOrder(waiting[role]), cache=False, num_retries=0)
+        return replace(find(name, role=role, api_base=api_base, ready=False), model=model, lm=lm)
 
-            most = bound_tokens(request_to_dict(request)) + request.config.max_tokens
-            with self.recorder.ledger.reserve(tokens=most, usd=None):
-                raise
-
-    with mock.patch.object(RecordedEngine, "complete", stopping):
+    with mock.patch.object(connect, "find_backend", found), mock.patch.object(multimodal, "THREADS", 1):
         yield
+
+
+@dataclass
+class _InOrder:
+    """A DSPy engine that answers with recorded replies, whatever the question is."""
+
+    waiting: deque[Question]
+
+    def complete(self, request: lm15.Request) -> lm15.Response:
+        if not self.waiting:
+            raise InputError("the search asks more questions today than when it was recorded.")
+        reply = self.waiting.popleft()
+        return lm15.Response(
+            id=None,
+            model=request.model,
+            message=lm15.Message.assistant(reply.text),
+            finish_reason=reply.finish,
+            usage=lm15.Usage(input_tokens=reply.tokens_in, output_tokens=reply.tokens_out),
+        )
+
+
+def _with_times(made: Sequence[Question], recorded: Sequence[Question]) -> Iterator[Question]:
+    """Yield the new questions with the times of the recorded ones, which are in the same order for each role."""
+    times: defaultdict[str, deque[float]] = defaultdict(deque)
+    for reply in recorded:
+        times[reply.role].append(reply.waited)
+    for question in made:
+        yield question.model_copy(update={"waited": times[question.role].popleft()})
 
 
 def _settle(folder: Path, made: Path, config: RunConfig) -> None:
@@ -143,41 +161,27 @@ def _settle(folder: Path, made: Path, config: RunConfig) -> None:
     write_bytes(made / "analysis.json", re.sub(r'"data:image/[^"]*"', f'"{PIXEL}"', analysis).encode())
 
 
-def _lines(
-    made: Sequence[Event], sessions: Sequence[Sequence[Event]], recorded: Sequence[bytes], config: RunConfig
-) -> Iterator[bytes]:
-    """Yield the lines of the new journal, with the recorded replies and times.
+def _lines(made: Sequence[Event], sessions: Sequence[Sequence[Event]], config: RunConfig) -> Iterator[bytes]:
+    """Yield the lines of the new journal, with the recorded times.
 
     Args:
         made: the events of the new journal.
         sessions: the events of the recorded journal, by session.
-        recorded: the lines of the recorded journal, in the order of `sessions`.
         config: the settings of the run.
     """
-    replies = {
-        (event["key"], event["index"]): (place, line, event["seconds"])
-        for place, (event, line) in enumerate(zip(chain.from_iterable(sessions), recorded, strict=True))
-        if event["type"] == "lm"
-    }
     for session, then in zip(_sessions(made), sessions, strict=True):
         times: defaultdict[Any, deque[float]] = defaultdict(deque)
         for event in then:
             times[_what(event)].append(event["seconds"])
         seconds = 0.0
-        for are_replies, group in groupby(session, key=lambda event: event["type"] == "lm"):
-            if are_replies:  # replies to simultaneous requests keep the order in which they came when recorded
-                found = sorted(replies[event["key"], event["index"]] for event in group)
-                seconds = found[-1][2]
-                yield from (line for _, line, _ in found)
-                continue
-            for event in group:
-                if same := times[_what(event)]:
-                    seconds = max(seconds, same.popleft())
-                if event["type"] == "start":
-                    limits = {name: event["config"][name] for name in LIMITS}
-                    event["config"] = config.model_copy(update=limits).model_dump()
-                    event.pop(SEAL, None)  # a shipped run has no owner whose seal could be checked
-                yield line_of({**event, "seconds": seconds})
+        for event in session:
+            if same := times[_what(event)]:
+                seconds = max(seconds, same.popleft())
+            if event["type"] == "start":
+                limits = {name: event["config"][name] for name in LIMITS}
+                event["config"] = config.model_copy(update=limits).model_dump()
+                event.pop(SEAL, None)  # a shipped run has no owner whose seal could be checked
+            yield line_of({**event, "seconds": seconds})
 
 
 def _what(event: Event) -> tuple[Any, ...]:

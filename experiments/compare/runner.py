@@ -26,9 +26,7 @@ from ipo_prompts.experiments.run.files import write_text
 from ipo_prompts.experiments.run.plan import backends, room_of
 from ipo_prompts.metrics.clip import check_name
 from ipo_prompts.metrics.errors import InputError, money
-from ipo_prompts.programs.lm.ledger import total_usd
-from ipo_prompts.programs.record.journal import FILE_NAME as JOURNAL
-from ipo_prompts.programs.record.journal import read
+from ipo_prompts.programs.lm.ledger import read_questions, total_usd
 from ipo_prompts.programs.record.redaction import redact
 
 LOCK = "grid.lock"
@@ -148,7 +146,7 @@ def run_all(
         text that says how the budget ended the session, or None.
 
     Raises:
-        InputError: there is a budget, and a journal cannot be read, so that the sum that was paid is not known.
+        InputError: there is a budget, and replies cannot be read, so that the sum that was paid is not known.
     """
     contents: list[dict[str, Any] | Failure | None] = list(before)
     waiting = [place for place, content in enumerate(before) if content is None]
@@ -159,7 +157,9 @@ def run_all(
         if budget_usd is None:
             return None
         if usd is None:
-            raise InputError("a journal cannot be read, so --budget-usd cannot be kept; leave it out to see which.")
+            raise InputError(
+                "the replies of a cell cannot be read, so --budget-usd cannot be kept; leave it out to see which."
+            )
         if usd < budget_usd or not left:
             return None
         return f"${usd:.4f} of ${budget_usd:.4f} spent, {left} of {len(found)} are left"
@@ -190,13 +190,12 @@ def do(entry: GridCell) -> dict[str, Any]:
 def paid_for(entry: GridCell) -> float | None:
     """Return the US dollars that a cell's replies have cost in all sessions; None when the cost is not known.
 
-    Replies from the cache cost nothing. The cost of a lost reply is not known, so its highest possible cost is counted.
+    The cost of a lost reply is not known, so its highest possible cost is counted.
     """
     try:
-        events = read(entry.record) if (entry.record / JOURNAL).is_file() else []
+        return total_usd(question.usd for question in read_questions(entry.record))
     except InputError:  # the cell itself reports the error; other cells go on
         return None
-    return total_usd(event["usd"] for event in events if event["type"] in ("lm", "lm_error") and "usd" in event)
 
 
 def _note_failure(entry: GridCell, content: object) -> None:

@@ -1,4 +1,4 @@
-"""Read a run directory, and read the search from its journal.
+"""Read a run directory, and read the search from its journal and its replies.
 
 Every file is checked, and every error message is one sentence.
 """
@@ -26,6 +26,7 @@ from ipo_prompts.experiments.run.files import Environment, read_model
 from ipo_prompts.experiments.run.reading import build, config_of
 from ipo_prompts.experiments.run.result import RunResult, load_result
 from ipo_prompts.metrics.errors import InputError, as_cell
+from ipo_prompts.programs.lm.ledger import Question, read_questions
 from ipo_prompts.programs.record.journal import FILE_NAME as JOURNAL
 from ipo_prompts.programs.record.journal import Event, read
 from ipo_prompts.programs.record.trust import resume_command, to_type
@@ -46,7 +47,7 @@ class Run:
         folder: the path of the run directory, as the caller gave it.
         config: the settings of the run, as the journal records them.
         result, environment, program: the contents of `result.json`, `environment.json` and `program.json`.
-        search: the search, as the journal records it.
+        search: the search, as the journal and the replies record it.
         analysis: the content of `analysis.json`; None if that file is missing.
     """
 
@@ -124,7 +125,7 @@ def read_run(folder: Path) -> Run:
     if not (folder / JOURNAL).exists() and (runs := sorted(file.parent for file in folder.glob(f"*/{JOURNAL}"))):
         one = shlex.join(["ipo", "report", str(runs[0])])
         raise InputError(f"{folder} is not a run directory but holds some; name one, as in `{one}`.")
-    events = read(folder)
+    events, questions = read(folder), read_questions(folder)
     if not (folder / "result.json").is_file():
         raise InputError(f"the run in {folder} has no result.json yet; resume it with `{resume_command(folder)}`.")
     config = config_of(folder)
@@ -132,7 +133,7 @@ def read_run(folder: Path) -> Run:
     if not (result.rows_on("test") and result.rows_on("search")):
         raise InputError(f"{folder / 'result.json'} has no rows of the test {result.reward.unit}; start a new run.")
     try:
-        search = follow(events, result.template)
+        search = follow(events, questions, result.template)
     except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
         what = f"{error.args[0]!r} is missing" if isinstance(error, KeyError) else str(error)
         raise InputError(f"{folder / JOURNAL} is not as this version writes it: {what}; start a new run.") from error
@@ -168,27 +169,6 @@ class Candidate:
     chosen: bool
 
 
-@dataclass(frozen=True)
-class Exchange:
-    """One request to a language model, and its reply.
-
-    Attributes:
-        messages: for each message of the request, its role and its text.
-        settings: the settings of the request, as a text.
-        reply: the text of the reply.
-        tokens: the number of tokens of the request and the reply.
-        cached: whether the reply came from the cache.
-        waited: how long the reply took, in seconds.
-    """
-
-    messages: tuple[tuple[str, str], ...]
-    settings: str
-    reply: str
-    tokens: int
-    cached: bool
-    waited: float
-
-
 @dataclass
 class StepRecord:
     """One step, counted from 1.
@@ -206,7 +186,7 @@ class StepRecord:
     number: int
     scored_only: list[Candidate]
     best: Candidate
-    questions: list[Exchange] = field(default_factory=list)
+    questions: list[Question] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
     rejected: list[dict[str, str]] = field(default_factory=list)
     candidates: list[Candidate] = field(default_factory=list)
@@ -241,8 +221,8 @@ class SearchRecord:
     descriptions: list[str] = field(default_factory=list)
     undescribed: list[tuple[str, str]] = field(default_factory=list)
     shortened: str = ""
-    describing: list[Exchange] = field(default_factory=list)
-    unfinished: list[Exchange] = field(default_factory=list)
+    describing: list[Question] = field(default_factory=list)
+    unfinished: list[Question] = field(default_factory=list)
     tried: int = 0
 
     @property
@@ -265,11 +245,12 @@ class SearchRecord:
         return written.getvalue()
 
 
-def follow(events: Sequence[Event], chosen: str) -> SearchRecord:
+def follow(events: Sequence[Event], asked: Sequence[Question], chosen: str) -> SearchRecord:
     """Return the record of a search.
 
     Args:
         events: the events in the journal of a finished run, oldest first.
+        asked: the questions of the run, oldest first.
         chosen: the chosen template.
 
     Raises:
@@ -296,28 +277,25 @@ def follow(events: Sequence[Event], chosen: str) -> SearchRecord:
         descriptions=[text for event in of["descriptions"][-1:] for text in event["descriptions"]],
         undescribed=[(name, reason) for event in of["descriptions"][-1:] for name, reason in event["failed"]],
         shortened=str(recorded_texts(events) or ""),
-        describing=[_question(event) for event in of["lm"] if event["role"] == "describer"],
+        describing=[one for one in asked if one.role == "describer" and one.state == "answered"],
         tried=sum(event.get("tried", 0) for event in of["scored_only"]),
     )
     best = search.initial
-    questions: list[Exchange] = []
-    errors: list[str] = []
+    proposed = [one for one in asked if one.role != "describer" and one.state == "answered"]
     for event in events:
-        if event["type"] == "lm" and event["role"] != "describer":
-            questions.append(_question(event))
-        elif event["type"] == "lm_error":
-            errors.append(event["error"])
-        elif (number := event.get("step", -1)) >= 0 and event is searched.get(number):
+        number = event.get("step", -1)
+        if number >= 0 and event is searched.get(number):
             seen = list(scored_only[number].values())
+            questions = [one for one in proposed if one.step == number]
+            errors = [one.error for one in asked if one.step == number and one.error]
             step = StepRecord(number + 1, seen, best, questions, errors, event["rejected"])
-            questions, errors = [], []
             for score in event["scores"]:
                 better = (score["accuracy"], -score["loss"]) > (best.value, -best.loss)
                 step.candidates.append(made(score))
                 best = step.candidates[-1] if better else best
             step.best = best
             search.steps.append(step)
-    search.unfinished = questions
+    search.unfinished = [one for one in proposed if one.step not in searched]
     return search
 
 
@@ -329,29 +307,3 @@ def _made(template: str, value: float, loss: float, chosen: bool = False) -> Can
     if not abs(value) <= LARGEST:  # a TypeError where it is no number
         raise ValueError(f"a template has the value {value}")
     return Candidate(template, value, float(loss), chosen)
-
-
-def _question(event: Event) -> Exchange:
-    request = event["request"]
-    messages = [("system", _text(request["system"]))] if request.get("system") else []
-    messages += [(message["role"], _text(message["parts"])) for message in request["messages"]]
-    # Grammars and word biases are left out, because they are long and always the same. The journal has them.
-    plain = {k: v for k, v in (request.get("config") or {}).items() if isinstance(v, (int, float, str))}
-    settings = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in plain.items())
-    reply, tokens = _text(event["reply"]["message"]["parts"]), event["tokens_in"] + event["tokens_out"]
-    return Exchange(tuple(messages), settings, reply, tokens, event["cached"], event["waited"])
-
-
-def _text(parts: Any) -> str:
-    """Return the content of a message as text. A picture is shown as its digest, because the journal has no picture."""
-    if isinstance(parts, str):
-        return parts
-    words = []
-    for part in parts:
-        if part.get("type") == "text":
-            words.append(part["text"])
-        elif part.get("type") == "image":
-            words.append(f"[a picture, SHA-256 of its base64 form {part.get('sha256_of_base64', 'unknown')}]")
-        else:
-            words.append(json.dumps(part, ensure_ascii=False))
-    return "\n".join(words)

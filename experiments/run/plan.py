@@ -196,7 +196,7 @@ def backends(config: RunConfig, *, ready: bool = True) -> tuple[Backend | None, 
     config.check_lm()
 
     def find(name: str, role: str, api_base: str | None) -> Backend:
-        return find_backend(name, role=role, api_base=api_base, seed=config.seed, ready=ready)
+        return find_backend(name, role=role, api_base=api_base, ready=ready)
 
     optimizer = find(config.lm, "optimizer", config.lm_api_base) if config.asks_lm else None
     describer = None

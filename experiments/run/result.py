@@ -56,7 +56,6 @@ class Used(Content):
 
     name: str
     calls: int
-    cached: int
     tokens_in: int
     tokens_out: int
     usd: Rounded | None

@@ -12,9 +12,7 @@ from ipo_prompts.experiments.run.prepared import SHOWN, Prepared, record_drawn
 from ipo_prompts.metrics.classification import scores_accuracy
 from ipo_prompts.programs import running
 from ipo_prompts.programs.describers.multimodal import Describing, by_clip
-from ipo_prompts.programs.lm.connect import recorded_events
 from ipo_prompts.programs.lm.ledger import Ledger
-from ipo_prompts.programs.lm.recording import Recorder
 from ipo_prompts.programs.record.journal import Journal, begin, check_same
 from ipo_prompts.programs.record.trust import relative_places
 from ipo_prompts.programs.running import Job, check_naming
@@ -54,8 +52,6 @@ def search_in(
     comments = "".join(f"# {line}\n" for line in about_preset(config))
     write_text(journal.path.parent / CONFIG_FILE, comments + config.to_yaml())
     record_drawn(journal, prepared, ui.warn)
-    replies = recorded_events(config.lm)
-    described = [event for event in recorded_events(config.describer) or () if event.get("role") == "describer"]
     data = planned.data
     kept = () if config.names == "search" else [i for i in range(len(data.class_names)) if i not in data.typed]
     job = Job(
@@ -73,8 +69,6 @@ def search_in(
         typed=data.typed,
         kept=kept,
         called=(config.data,),
-        replies=[*(replies or ()), *described],
-        replay=replies is not None,  # if only the describer is replayed, the optimizer may ask
     )
 
     def on_step(step: Step, ledger: Ledger) -> None:
@@ -99,8 +93,8 @@ def _describing(prepared: Prepared) -> Describing | None:
 
     question = config.describer_question
 
-    def recorded(recorder: Recorder) -> tuple[ImageDescriber, None]:
-        lm = asked.connect(recorder, "describer", config.temperature, QUESTIONS[question].max_tokens)
+    def recorded(ledger: Ledger) -> tuple[ImageDescriber, None]:
+        lm = asked.connect(ledger, "describer", config.temperature, QUESTIONS[question].max_tokens)
         return ImageDescriber(lm, limit=config.described_pictures, question=question), None
 
     return Describing(config.describer, pictures, recorded)

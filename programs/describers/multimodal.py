@@ -13,16 +13,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import dspy
 import numpy as np
 import numpy.typing as npt
-from dspy.utils.exceptions import LMRateLimitError
 
 from ipo_prompts.metrics.clock import BudgetReached
 from ipo_prompts.metrics.errors import InputError, did_you_mean, silent
 from ipo_prompts.metrics.features import FeatureStore
 from ipo_prompts.metrics.pictures import Picture
 from ipo_prompts.programs.describers.interrogator import Interrogator
-from ipo_prompts.programs.lm.ledger import explain
-from ipo_prompts.programs.lm.recording import Recorder
-from ipo_prompts.programs.lm.replies import BoundedChatAdapter
+from ipo_prompts.programs.lm.ledger import Ledger, explain
+from ipo_prompts.programs.lm.replies import whole_characters
 from ipo_prompts.programs.record.redaction import redact
 from ipo_prompts.programs.record.score_keeper import ScoreKeeper
 from ipo_prompts.signatures.propose import DescribeAsInTheCode, DescribeAsInThePaper, DescribeImage
@@ -123,7 +121,7 @@ class ImageDescriber(dspy.Module):
         if self._limit is not None and len(pictures) > self._limit:
             pictures = [pictures[i * len(pictures) // self._limit] for i in range(self._limit)]
         pictures = [picture for picture in pictures if picture.name not in given_up]
-        adapter = dspy.settings.adapter or BoundedChatAdapter()
+        adapter = dspy.settings.adapter or dspy.ChatAdapter()
         with dspy.context(adapter=adapter, **({"lm": self._lm} if self._lm else {})):
             inputs = self._question.signature.input_fields
             told = {"task": task} if "task" in inputs else {}
@@ -143,7 +141,7 @@ class ImageDescriber(dspy.Module):
             # Failures come in the order in which they happened, not in the order of the pictures.
             cause_of = {id(one): explain(error) for one, error in zip(failures, errors, strict=True)}
             for place, example in enumerate(examples):
-                if not isinstance(cause_of.get(id(example)), LMRateLimitError):
+                if not isinstance(cause_of.get(id(example)), dspy.LMRateLimitError):
                     continue
                 try:  # the server refused four at the same time, so send one
                     results[place] = self.describe(**example.inputs())
@@ -163,7 +161,9 @@ class ImageDescriber(dspy.Module):
             if (reason := cause_of.get(id(example))) is not None
         ]
         longest = self._question.max_characters
-        descriptions = [" ".join(str(one.description).split())[:longest] for one in results if one is not None]
+        descriptions = [
+            " ".join(whole_characters(str(one.description)).split())[:longest] for one in results if one is not None
+        ]
         return dspy.Prediction(descriptions=descriptions, failed=failed)
 
 
@@ -206,19 +206,19 @@ class Describing:
     Attributes:
         by: a text that names the describer, such as `the CLIP`.
         pictures: the pictures to describe.
-        describer: a function that takes the recorder of the run. It returns the describer, see `describe`, and the
+        describer: a function that takes the ledger of the run. It returns the describer, see `describe`, and the
             language model to ask if the describer holds none (or None).
     """
 
     by: str
     pictures: Sequence[Picture]
-    describer: Callable[[Recorder], tuple[Any, dspy.LM | None]]
+    describer: Callable[[Ledger], tuple[Any, dspy.LM | None]]
 
 
 def by_clip(store: FeatureStore, pictures: Sequence[Picture]) -> Describing:
     """Return the `Describing` for the describer `clip`, which uses the CLIP of a store."""
     describer = Interrogator(store.clip, store=store)
-    return Describing("the CLIP", pictures, lambda recorder: (describer, None))
+    return Describing("the CLIP", pictures, lambda ledger: (describer, None))
 
 
 def describe(

@@ -1,4 +1,4 @@
-"""Find a language model by its name, and return a `dspy.LM` whose requests and replies are recorded.
+"""Find a language model by its name, and return a `dspy.LM` whose questions and replies are recorded.
 
 A model `local…` runs in this process. `replay/RUN_DIR` answers from a recorded run. litellm knows every other name.
 """
@@ -6,33 +6,36 @@ A model `local…` runs in this process. `replay/RUN_DIR` answers from a recorde
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import dspy
-from dspy.clients.backend_selection import CLIENT_KEYS
-from dspy.clients.engines import LiteLLMEngine, LM15Engine
-from dspy.lm15 import LM15Error, Request, Response, request_from_openai_chat
 
 from ipo_prompts.metrics.errors import InputError, did_you_mean
-from ipo_prompts.metrics.files import cache_dir
 from ipo_prompts.programs.lm import quiet_litellm
-from ipo_prompts.programs.lm.recording import ABILITIES, QUESTION_SECONDS, Price, RecordedEngine, Recorder
-from ipo_prompts.programs.lm.replies import ReplyFile
-from ipo_prompts.programs.record.journal import Event, read
+from ipo_prompts.programs.lm.engine import RETRIES, Price, Recorded
+from ipo_prompts.programs.lm.ledger import Ledger, Question, read_questions
 from ipo_prompts.programs.record.redaction import check_address, check_key
 
 REPLAY = "replay/"
-"""The start of a name such as `replay/RUN_DIR`: the recorded run in the folder RUN_DIR answers the requests."""
+"""The start of a name such as `replay/RUN_DIR`: the recorded run in the folder RUN_DIR answers the questions."""
 WITHOUT_PROVIDER = {
     "optimizer": ("local", "replay/RUN", "none"),
     "describer": ("replay/RUN", "clip", "none"),
 }
 """For each role: the valid names that litellm does not know. The message about an unknown name shows them."""
 TIMEOUT_SECONDS = 120.0
-"""The longest wait for one whole reply. The wait is shorter if the run's time limit ends earlier."""
+"""The longest wait for one whole reply of a server."""
+OWN_TIMEOUT_SECONDS = 600.0
+"""The longest wait for one whole reply of a `dspy.LM` that a user has made."""
+CONNECTION = frozenset(
+    "api_key api_base base_url headers extra_headers timeout api_version azure_ad_token_provider organization project "
+    "extra_query custom_llm_provider rollout_id".split()
+)
+"""The options of a `dspy.LM` that belong to its connection with a server, or to DSPy's cache."""
 
 
 @dataclass(frozen=True)
@@ -40,62 +43,59 @@ class Backend:
     """A language model that can be asked. It was checked as far as possible before the run begins.
 
     Attributes:
-        model: the name of the model in requests and results. The name of a local model holds the hash of its weights.
-        engine: the engine that answers requests; None if a recorded run answers them.
+        model: the name of the model in questions and results. The name of a local model holds the hash of its weights.
+        lm: the model that answers questions; None if only a recorded run answers them.
         price: the function that returns the price of a call from its numbers of tokens.
         small: whether the model is small. A small model is asked for one template at a time, under a grammar.
-        cache: the replies of earlier runs: a `ReplyFile`, or DSPy's own cache. None: no replies are kept.
-        scope: values, such as the seed and the server, that are added to the request to make the key of a cached reply.
-        options: the options of this model, such as its temperature. They override the options of the role.
-        own: the `dspy.LM` that the user made, if there is one; its history and callbacks record each request.
+        timeout: the longest wait for a reply, see `Recorded`.
+        replies: the recorded questions of another run that answer first.
+        own: the `dspy.LM` that the user made, if there is one. Its options, history and callbacks are used.
     """
 
     model: str
-    engine: Any
+    lm: dspy.BaseLM | None
     price: Price
-    small: bool
-    cache: Any = None
-    scope: Mapping[str, Any] = field(default_factory=dict)
-    options: Mapping[str, Any] = field(default_factory=dict)
+    small: bool = False
+    timeout: float | None = None
+    replies: Sequence[Question] = ()
     own: dspy.BaseLM | None = None
 
     @classmethod
-    def of(cls, lm: dspy.BaseLM, seed: int = 0) -> Backend:
+    def of(cls, lm: dspy.BaseLM) -> Backend:
         """Return the backend of a `dspy.LM` that a user has made; the model is asked with the options of the user.
-
-        If the model uses DSPy's cache, so does the backend. Answers from the cache are then booked as free. `seed` is
-        the seed of the run, as in `find_backend`.
 
         Raises:
             InputError: the model only completes texts and cannot answer questions.
         """
         if lm.model_type == "text":
             raise InputError(f"{lm.model} has model_type='text' and completes texts; give one that answers questions.")
-        options = options_of(lm)
+        small = is_local(lm.model)
+        price = _free if small else _litellm_price(lm.model)
+        # A reply from DSPy's cache would be booked as paid, and a retry by the model would not be booked at all.
+        asked = lm.copy(cache=False, num_retries=0, callbacks=[])
+        return cls(lm.model, asked, price, small, OWN_TIMEOUT_SECONDS, own=lm)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The options of a user's model, such as its temperature; they override the options of the role."""
+        options = options_of(self.own) if self.own else {}
         if "max_completion_tokens" in options:  # DSPy's name for `max_tokens` in models that reason
             options["max_tokens"] = options.pop("max_completion_tokens")
-        options, others = _carried(options)
-        small = is_local(lm.model)
-        # DSPy does not cache the replies of `DummyLM`, nor those of a class that overrides `forward`.
-        keeps = bool(lm.cache and isinstance(lm, dspy.LM) and type(lm).forward is dspy.LM.forward)
-        scope = {"lm": lm.model, "seed": seed, "others": others}
-        cache = dspy.cache if keeps else None
-        price = _free if small else _litellm_price(lm.model)
-        return cls(lm.model, _Asks(lm, others), price, small, cache, scope, options, lm)
+        return options
 
     @property
     def loads(self) -> bool:
         """Whether the model has weights to load."""
-        return hasattr(self.engine, "load")
+        return hasattr(getattr(self.lm, "engine", None), "load")
 
     def load(self) -> None:
-        """Load the weights now rather than at the first request, so that a damaged file is found before a run begins.
+        """Load the weights now rather than at the first question, so that a damaged file is found before a run begins.
 
         Raises:
             InputError: the weights cannot be loaded.
         """
-        if self.loads:
-            self.engine.load()
+        if self.lm and self.loads:
+            self.lm.engine.load()
 
     def check_price(self, budget_usd: float | None) -> None:
         """Refuse a budget in dollars if the price of the model is not known.
@@ -108,30 +108,29 @@ class Backend:
                 f"the price of {self.model} is not known, so --budget-usd cannot be kept; use --budget-tokens."
             )
 
-    def connect(self, recorder: Recorder, role: str, temperature: float | None, max_tokens: int | None) -> dspy.LM:
+    def connect(self, ledger: Ledger, role: str, temperature: float | None, max_tokens: int | None) -> dspy.LM:
         """Return the `dspy.LM` of one role (`optimizer` or `describer`) of a run, for `dspy.context(lm=…)`.
 
         Raises:
             InputError: the run has a budget in dollars, and the price of the model is not known.
         """
-        self.check_price(recorder.ledger.limit_usd)
-        engine = RecordedEngine(recorder, self.engine, role, self.model, self.price, self.cache, self.scope)
+        self.check_price(ledger.limit_usd)
+        ledger.models.setdefault(role, self.model)
+        ledger.replay(question for question in self.replies if question.role == role)
+        # Servers are asked in plain words, as many of them refuse what they say they can do.
+        able = self.lm if self.own or self.small else None
+        engine = Recorded(self.lm, role, ledger, self.price, self.timeout, able)
         # A small model needs no limit of tokens here: its adapter asks for one line.
         options = {"temperature": temperature, "max_tokens": None if self.small else max_tokens, **self.options}
-        connected = dspy.LM(
-            self.model,
-            engine=engine,
-            cache=False,  # the journal and our own cache store replies; DSPy's cache would bypass the journal
-            num_retries=0,  # `RecordedEngine` tries again, up to the deadline
-            callbacks=self.own.callbacks if self.own else None,
-            **options,
-        )
+        retries = self.own.num_retries if self.own else RETRIES
+        callbacks = self.own.callbacks if self.own else None
+        connected = dspy.LM(self.model, engine=engine, cache=False, num_retries=retries, callbacks=callbacks, **options)
         if self.own:
             connected.history = self.own.history
         return connected
 
 
-def find_backend(name: str, *, role: str, api_base: str | None = None, seed: int = 0, ready: bool = True) -> Backend:
+def find_backend(name: str, *, role: str, api_base: str | None = None, ready: bool = True) -> Backend:
     """Return the backend of a language model, given its name. The model is not asked anything.
 
     Args:
@@ -139,7 +138,6 @@ def find_backend(name: str, *, role: str, api_base: str | None = None, seed: int
             `openai/gpt-4o-mini`.
         role: `optimizer` or `describer`. In a recorded run, each role may have had a model of its own.
         api_base: the address of an OpenAI-compatible server; None uses the address of the model's provider.
-        seed: the seed of the run. Cached replies are used again only by runs with the same seed.
         ready: whether the model will be asked later. With False, as for a forecast, no key, no weights and no network
             are needed.
 
@@ -147,20 +145,26 @@ def find_backend(name: str, *, role: str, api_base: str | None = None, seed: int
         InputError: the model is unknown, its weights or key are missing, or nothing is recorded to replay.
     """
     if name.startswith(REPLAY):
-        model = _replayed_model(Path(name.removeprefix(REPLAY)), role)
-        return Backend(model, None, _free, small=is_local(model))
+        return _replayed(Path(name.removeprefix(REPLAY)), role)
     if is_local(name):
-        from ipo_prompts.programs.lm.local import local_lm
-
-        engine, model = local_lm(name) if ready else (None, name)
-        return Backend(model, engine, _free, small=True)
+        return _local(name) if ready else Backend(name, None, _free, small=True)
+    _check_provider(name, api_base, role)
+    price = _litellm_price(name)
     if not ready:
-        _check_provider(name, api_base, role)
-        return Backend(name, None, _litellm_price(name), small=False)
-    engine = _litellm_engine(name, api_base, role)
-    cache = ReplyFile(cache_dir() / "replies" / "replies.sqlite")
-    scope = {"seed": seed, "api_base": api_base}
-    return Backend(name, engine, _litellm_price(name), small=False, cache=cache, scope=scope)
+        return Backend(name, None, price)
+    check_key(name)
+    if api_base:
+        check_address(api_base)
+        # A server of one's own may need no key, but the clients do not work without one.
+        key = os.environ.get(f"{name.partition('/')[0].upper()}_API_KEY") or "none"
+        server = {"api_base": api_base, "api_key": key}
+    else:
+        missing = quiet_litellm().validate_environment(name)["missing_keys"]
+        if missing:
+            raise InputError(f"the language model {name} needs {' and '.join(missing)} in the environment.")
+        server = {}
+    lm = dspy.LM(name, cache=False, num_retries=0, timeout=TIMEOUT_SECONDS, **server)
+    return Backend(name, lm, price, timeout=TIMEOUT_SECONDS)
 
 
 def is_local(name: str) -> bool:
@@ -168,39 +172,24 @@ def is_local(name: str) -> bool:
     return name == "local" or name.startswith("local/")
 
 
-def recorded_events(name: str) -> list[Event] | None:
-    """Return the recorded events of the run if `name` is `replay/RUN_DIR`, else None.
+def _local(name: str) -> Backend:
+    from ipo_prompts.programs.lm.local import local_lm
 
-    Raises:
-        InputError: the folder is not a run directory, or its record is damaged.
-    """
-    return read(Path(name.removeprefix(REPLAY))) if name.startswith(REPLAY) else None
+    engine, model = local_lm(name)
+    lm = dspy.LM(model, engine=engine, cache=False, num_retries=0)
+    return Backend(model, lm, _free, small=True)
 
 
-def _replayed_model(folder: Path, role: str) -> str:
-    for event in read(folder):
-        if event["type"] == "lm" and event["role"] == role:
-            return str(event["request"]["model"])
-    raise InputError(f"the run in {folder} recorded no reply of the {role}; there is nothing to replay.")
+def _replayed(folder: Path, role: str) -> Backend:
+    replies = read_questions(folder)
+    models = [question.model for question in replies if question.role == role]
+    if not models:
+        raise InputError(f"the run in {folder} recorded no reply of the {role}; there is nothing to replay.")
+    return Backend(models[0], None, _free, small=is_local(models[0]), replies=replies)
 
 
 def _free(tokens_in: int, tokens_out: int) -> float:
     return 0.0
-
-
-def _litellm_engine(name: str, api_base: str | None, role: str) -> Any:
-    if api_base:
-        check_address(api_base)
-    check_key(name)
-    _check_provider(name, api_base, role)
-    import litellm
-
-    from ipo_prompts.programs.lm.transport import HttpEngine
-
-    missing = [] if api_base else litellm.validate_environment(name)["missing_keys"]
-    if missing:
-        raise InputError(f"the language model {name} needs {' and '.join(missing)} in the environment.")
-    return HttpEngine(TIMEOUT_SECONDS, api_base, _address_of(role))
 
 
 def _address_of(role: str) -> str:
@@ -239,7 +228,7 @@ def _litellm_price(name: str) -> Price:
 
 def options_of(lm: dspy.BaseLM) -> dict[str, Any]:
     """Return the options of a language model, such as its temperature, without those of the server connection."""
-    return {name: value for name, value in lm.kwargs.items() if name not in CLIENT_KEYS | {"rollout_id"}}
+    return {name: value for name, value in lm.kwargs.items() if name not in CONNECTION}
 
 
 def models_in(thing: Any) -> list[dspy.BaseLM]:
@@ -286,65 +275,3 @@ def _parts(thing: Any, *, outermost: bool) -> Mapping[Any, Any]:
         return dict(enumerate(thing))
     known = outermost or isinstance(thing, dspy.Module) or hasattr(thing, "ask")
     return vars(thing) if known and hasattr(thing, "__dict__") and not isinstance(thing, type) else {}
-
-
-def _carried(options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Split options into those that a DSPy request can hold, and those that only the model's server understands."""
-    carried, others = {}, {}
-    question = {"model": "any", "messages": [{"role": "user", "content": "?"}]}
-    for name, value in options.items():
-        try:
-            if value is not None and name not in ("n", "prompt_cache"):  # options of DSPy itself
-                request_from_openai_chat({**question, name: value})
-            carried[name] = value
-        except (LM15Error, TypeError, ValueError):
-            others[name] = value
-    return carried, others
-
-
-class _Asks:
-    """An engine that passes requests unchanged to a user's language model.
-
-    History, callbacks and usage are switched off in the user's model here, so that DSPy records each request only once:
-    for the `dspy.LM` that uses this engine.
-
-    Args:
-        lm: the user's language model.
-        others: the options that a DSPy request cannot hold; litellm sends them to the server.
-    """
-
-    def __init__(self, lm: dspy.BaseLM, others: Mapping[str, Any]) -> None:
-        self.retries = lm.num_retries
-        self._others = dict(others)
-        # An answer from DSPy's cache would be booked as paid, and a retry by the model would not be booked at all.
-        self._lm = lm.copy(cache=False, num_retries=0, callbacks=[])
-        # The clients that DSPy makes give up by themselves if a server sends nothing for a while.
-        own = getattr(lm, "engine", None)
-        if others and own == "auto":
-            self._lm = self._lm.copy(engine="litellm")
-        over_http = isinstance(own, (str, LM15Engine, LiteLLMEngine))
-        self.timeout = getattr(own, "timeout", QUESTION_SECONDS if over_http else None)
-        self._is_over_http = over_http and type(lm).forward is dspy.LM.forward
-
-    def __getattr__(self, name: str) -> Any:
-        if name in ABILITIES:  # read only when an adapter asks: litellm's list of models is large
-            return getattr(self._lm, name, False)
-        raise AttributeError(name)
-
-    def complete(self, request: Request) -> Response:
-        if self._others:
-            extensions = {**(request.config.extensions or {}), **self._others}
-            request = replace(request, config=replace(request.config, extensions=extensions))
-        if not self._is_over_http:
-            return self._ask(request)
-        from ipo_prompts.programs.lm.transport import readable
-
-        base = self._lm.kwargs.get("api_base") or self._lm.kwargs.get("base_url")
-        return readable(lambda: self._ask(request), request, base, "dspy.LM(…, api_base=) at ")
-
-    def _ask(self, request: Request) -> Response:
-        try:
-            with dspy.context(disable_history=True, callbacks=[], usage_tracker=None):
-                return self._lm(request)
-        except dspy.LMError as error:  # raise the error that DSPy has wrapped: its type says what happened
-            raise (error.__cause__ if isinstance(error.__cause__, LM15Error) else error) from None

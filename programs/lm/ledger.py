@@ -1,62 +1,128 @@
-"""The cost of the language models, and the limits that stop a run before it costs more."""
+"""The questions that a run asks language models, in a file, and the limits that hold questions back.
+
+The file `replies.jsonl` gets two lines for each question: before it is sent, the question with the most that it can
+cost; and before it is used, the reply. A resumed run is answered from this file. If a kill left a part of a line, that
+part is cut off.
+"""
 
 from __future__ import annotations
 
-import hashlib
 import json
+import os
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import Any
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
 
 from ipo_prompts.metrics.clock import BudgetReached, Clock, Wait
 from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.files import read_bytes
+from ipo_prompts.programs.record.redaction import redacted
 
-# An upper bound on the tokens of a question, computed without the model's tokenizer. A budget reserves this bound, and
-# books it if the server does not report the number of tokens.
-
-
+FILE_NAME = "replies.jsonl"
+MOST_BYTES = 1 << 30
+"""The most bytes of the file that are read."""
 TOKENS_PER_PICTURE = 8_500
 """A bound on the tokens of one 512-pixel picture. OpenAI's `gpt-4o-mini` charges the most: 2,833 + 5,667 tokens for one
 tile, according to OpenAI's vision guide. Other models charge 85 to about 1,300 tokens."""
-DEFAULT_MAX_TOKENS = 4096
-"""The number of tokens assumed as the most of a reply if the request sets no limit."""
 
 
-def bound_tokens(body: dict[str, Any]) -> int:
-    """Return an upper bound on the tokens of a request.
+class Question(BaseModel):
+    """One question to a language model, and what became of it.
 
-    A byte-level tokenizer makes at most one token of each byte of UTF-8, so the bytes of the request as JSON are
-    counted. The tokens that a chat format adds are fewer than the bytes of the names and brackets of the JSON.
+    Attributes:
+        id: the number of the question in its file, from 0.
+        key: a digest of the whole request and the role. Equal questions have equal keys.
+        role: `optimizer` or `describer`.
+        model: the name of the language model.
+        step: the step in which it was asked, from 0.
+        messages: the messages of the request, each as its role and its text.
+        settings: the settings of the request that are plain values.
+        state: `asked`; `answered`; `lost`, if the answer may be billed and did not come; or `refused`, if the server
+            made no answer.
+        tokens_in, tokens_out, usd: what the answer cost. Before an answer, the most that it can cost. `usd` is in US
+            dollars, and None if the price is not known.
+        text: the text of the reply.
+        finish: why the reply ended: `stop`, or `length` at its limit of tokens.
+        waited: how long the reply took, in seconds.
+        error: why there is no reply.
     """
-    pictures = json.dumps(body).count('"image"')
-    return len(json.dumps(without_pictures(body), ensure_ascii=False).encode("utf-8", "replace")) + (
-        pictures * TOKENS_PER_PICTURE
-    )
+
+    model_config = ConfigDict(frozen=True)
+
+    id: int = -1
+    key: str
+    role: str
+    model: str
+    step: int = 0
+    messages: tuple[tuple[str, str], ...] = ()
+    settings: dict[str, int | float | str] = {}
+    state: Literal["asked", "answered", "lost", "refused"] = "asked"
+    tokens_in: int = Field(ge=0)
+    tokens_out: int = Field(ge=0)
+    usd: float | None = Field(ge=0)
+    text: str = ""
+    finish: Literal["stop", "length", "tool_call", "content_filter", "error"] = "stop"
+    waited: float = Field(0.0, ge=0)
+    error: str = ""
 
 
-def without_pictures(body: Any) -> Any:
-    """Return a request with a digest in place of the data of each picture, so that people can read the journal."""
-    if isinstance(body, dict):
-        data = body.get("data")
-        if isinstance(data, str) and body.get("type") == "image":
-            digest = hashlib.sha256(data.encode()).hexdigest()
-            return {**{k: v for k, v in body.items() if k != "data"}, "sha256_of_base64": digest, "length": len(data)}
-        return {name: without_pictures(value) for name, value in body.items()}
-    if isinstance(body, list):
-        return [without_pictures(value) for value in body]
-    return body
+def read_questions(folder: Path) -> list[Question]:
+    """Return the questions of a run in the order in which they were asked; [] if there is no file.
+
+    Raises:
+        InputError: the file is a link, or damaged.
+    """
+    return _questions(folder / FILE_NAME, _whole_lines(folder / FILE_NAME))
+
+
+def _whole_lines(path: Path) -> bytes:
+    if path.is_symlink():  # what is written would change another file
+        raise InputError(f"{path} is a link, which no run makes; remove it, or name another run directory.")
+    if not path.exists():
+        return b""
+    data = read_bytes(path, MOST_BYTES)
+    return data[: data.rfind(b"\n") + 1]
+
+
+def _questions(path: Path, lines: bytes) -> list[Question]:
+    found: dict[int, dict[str, Any]] = {}
+    for number, line in enumerate(lines.splitlines(), start=1):
+        try:
+            content = json.loads(line)
+            found[content["id"]] = found.get(content["id"], {}) | content
+            Question.model_validate(found[content["id"]])
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            raise InputError(
+                f"{path} is damaged in line {number}; restore the file from a copy, or remove that line and resume: "
+                "its reply is then paid for again."
+            ) from error
+    return [Question.model_validate(content) for content in found.values()]
+
+
+def write_questions(folder: Path, questions: Iterable[Question]) -> None:
+    """Write the questions of a run into its file, each in one line."""
+    lines = [json.dumps(question.model_dump()) + "\n" for question in questions]
+    (folder / FILE_NAME).write_text("".join(lines), encoding="utf-8")
+
+
+def causes(error: BaseException | None) -> Iterator[BaseException]:
+    """Yield an error, and the errors that it was raised from; each once."""
+    seen: list[BaseException] = []
+    while error is not None and error not in seen:
+        yield error
+        seen.append(error)
+        error = error.__cause__ or error.__context__
 
 
 def explain(error: BaseException) -> BaseException:
     """Return the error to show: our own error if DSPy has wrapped one, else the given error."""
-    seen: BaseException | None = error
-    while seen is not None:
-        if isinstance(seen, (BudgetReached, InputError)):
-            return seen
-        seen = seen.__cause__
-    return error
+    return next((cause for cause in causes(error) if isinstance(cause, (BudgetReached, InputError))), error)
 
 
 def total_usd(prices: Iterable[float | None]) -> float | None:
@@ -69,58 +135,90 @@ def total_usd(prices: Iterable[float | None]) -> float | None:
 class Usage:
     """The calls, tokens, dollars and seconds that one role (optimizer or describer) has used.
 
+    A question that is under way, or whose answer was lost, counts with the most that it can cost.
+
     Attributes:
         name: the name of the language model.
-        calls: the number of replies received, cached ones included.
-        cached: the number of replies that came from the cache of earlier runs and cost nothing.
-        tokens_in, tokens_out: the tokens of requests and of replies; cached replies are not counted.
+        calls: the number of replies received.
+        tokens_in, tokens_out: the tokens of questions and of replies.
         usd: the cost in US dollars; None if the price of any call is not known.
         seconds: the time spent waiting for replies.
     """
 
     name: str
     calls: int = 0
-    cached: int = 0
     tokens_in: int = 0
     tokens_out: int = 0
     usd: float | None = 0.0
     seconds: float = 0.0
 
-    def add(self, event: Mapping[str, Any]) -> None:
-        """Add the event of a reply or of a failed attempt. If a lost reply may be billed, its event holds a bound."""
-        if "waited" in event:
-            self.calls += 1
-            self.cached += event["cached"]
-            self.seconds += event["waited"]
-        if "tokens_in" in event:
-            self.tokens_in += event["tokens_in"]
-            self.tokens_out += event["tokens_out"]
-            self.usd = total_usd([self.usd, event["usd"]])
+    def add(self, question: Question) -> None:
+        """Add a question."""
+        self.calls += question.state == "answered"
+        self.tokens_in += question.tokens_in
+        self.tokens_out += question.tokens_out
+        self.usd = total_usd([self.usd, question.usd])
+        self.seconds += question.waited
 
 
-@dataclass
 class Ledger:
-    """The usage of all roles of a run, and the limits of the run.
+    """The questions of a run, and its limits.
+
+    Args:
+        folder: the run directory, whose file is read and continued. None: nothing is written, but the limits hold.
+        limit_usd, limit_tokens, limit_calls: the limits over all roles and sessions, in US dollars, tokens in and out,
+            and questions. None means no limit.
+        clock: the clock of the run, with its time limit.
 
     Attributes:
-        limit_usd: the limit in US dollars, over all roles; None means no limit.
-        limit_tokens: the limit of tokens in and out, over all roles; None means no limit.
-        clock: the clock of the run, with its time limit.
-        roles: the usage of each role, by the name of the role.
+        models: the name of the language model of each role that is connected.
+        step: the step in which questions are asked now.
         reached: the error that was raised when a question could have passed a limit; None before that. The error is
             stored because the program that asked the question may not pass it on.
         on_wait: a function that is called with a `Wait` twice a second while the run waits for a language model, and
             with None when the wait is over. Several threads may call it.
+
+    Raises:
+        InputError: see `read_questions`.
     """
 
-    limit_usd: float | None = None
-    limit_tokens: int | None = None
-    clock: Clock = field(default_factory=Clock)
-    roles: dict[str, Usage] = field(default_factory=dict)
-    reached: BudgetReached | None = None
-    on_wait: Callable[[Wait | None], None] = lambda wait: None
-    _under_way: list[tuple[int, float]] = field(default_factory=list)
-    _change: threading.Condition = field(default_factory=threading.Condition)
+    def __init__(
+        self,
+        folder: Path | None = None,
+        *,
+        limit_usd: float | None = None,
+        limit_tokens: int | None = None,
+        limit_calls: int | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self.limit_usd = limit_usd
+        self.limit_tokens = limit_tokens
+        self.limit_calls = limit_calls
+        self.clock = clock or Clock()
+        self.models: dict[str, str] = {}
+        self.step = 0
+        self.reached: BudgetReached | None = None
+        self.on_wait: Callable[[Wait | None], None] = lambda wait: None
+        self._path = folder and folder / FILE_NAME
+        self._questions: list[Question] = []
+        self._known: defaultdict[str, deque[Question]] = defaultdict(deque)
+        self._lock = threading.Lock()
+        if self._path:
+            lines = _whole_lines(self._path)
+            self._questions = _questions(self._path, lines)
+            if self._path.exists() and self._path.stat().st_size > len(lines):
+                os.truncate(self._path, len(lines))
+        for question in self._questions:
+            if question.state == "answered":
+                self._known[question.key].append(question)
+
+    @property
+    def roles(self) -> dict[str, Usage]:
+        """What each role has used, earlier sessions included."""
+        found = {role: Usage(model) for role, model in self.models.items()}
+        for question in list(self._questions):
+            found.setdefault(question.role, Usage(question.model)).add(question)
+        return found
 
     @property
     def usd(self) -> float | None:
@@ -132,60 +230,88 @@ class Ledger:
         """Tokens in and out used so far."""
         return sum(usage.tokens_in + usage.tokens_out for usage in self.roles.values())
 
-    @contextmanager
-    def reserve(self, *, tokens: int, usd: float | None) -> Iterator[None]:
-        """Inside the block, reserve the most that a call can use, so that parallel calls cannot pass a limit together.
+    def replay(self, questions: Iterable[Question]) -> None:
+        """Let recorded questions of another run answer equal questions, after those that this run has recorded."""
+        ours = {key: len(known) for key, known in self._known.items()}
+        for question in questions:
+            if question.state != "answered":
+                continue
+            ours[question.key] = ours.get(question.key, 0) - 1
+            if ours[question.key] < 0:
+                self._known[question.key].append(question.model_copy(update={"id": -1}))
 
-        If the call and the running calls together could pass a limit, it waits until a running call ends: most calls
-        use far less than they reserve.
+    def take(self, asked: Question) -> Question:
+        """Return the recorded answer to a question. If there is none, record that it is asked, and return it.
+
+        Equal questions get their answers in the order in which they were recorded.
 
         Raises:
-            BudgetReached: see `check_call`.
+            BudgetReached: the question could pass a limit.
+            InputError: the question cannot be written.
         """
-        held = (tokens, usd or 0.0)
-        with self._change:
-            while True:
-                self.clock.check_time()
-                most_tokens = tokens + sum(others for others, _ in self._under_way)
-                most_usd = (usd or 0.0) + sum(others for _, others in self._under_way)
-                try:
-                    self.check_call(tokens=most_tokens, usd=most_usd)
-                    break
-                except BudgetReached:
-                    if not self._under_way:
-                        raise
-                    self._change.wait(self.clock.left())
-            self._under_way.append(held)
-        try:
-            yield
-        finally:
-            with self._change:
-                self._under_way.remove(held)
-                self._change.notify_all()
+        with self._lock:
+            known = self._known[asked.key]
+            answered = known.popleft() if known else None
+            if answered and answered.id >= 0:
+                return answered
+            if not answered:
+                self._check(asked)
+            new = {"id": len(self._questions), "step": self.step}
+            question = (answered or asked).model_copy(update=new)
+            self._questions.append(self._written(question, question.model_dump()))
+            return self._questions[-1]
 
-    def check_call(self, *, tokens: int, usd: float | None) -> None:
-        """Raise an error before a call that could pass a limit.
+    def settle(self, question: Question, **found: Any) -> Question:
+        """Record what became of a question, and return it as it was recorded.
 
-        Args:
-            tokens: the most tokens that the call can use, prompt and reply.
-            usd: the most dollars that the call can cost; None if the price is unknown.
+        Raises:
+            InputError: it cannot be written.
+        """
+        with self._lock:
+            self._questions[question.id] = self._written(question, found)
+            return self._questions[question.id]
+
+    def _written(self, question: Question, found: dict[str, Any]) -> Question:
+        """Write values of a question without secrets; return the question with these values once they are on disk."""
+        found = redacted(found)
+        if self._path:
+            line = json.dumps({"id": question.id, **found}).encode() + b"\n"
+            end = self._path.stat().st_size if self._path.exists() else 0
+            try:
+                with self._path.open("ab") as file:
+                    file.write(line)
+                    file.flush()
+                    os.fsync(file.fileno())
+            except OSError as error:
+                with suppress(OSError):  # a nearly full disk may have taken a part of the line
+                    os.truncate(self._path, end)
+                raise InputError(
+                    f"cannot write {self._path}: {error.strerror}; make room, or move the run directory back if it was "
+                    "moved, then resume."
+                ) from error
+        return question.model_copy(update=found)
+
+    def _check(self, asked: Question) -> None:
+        """Raise an error if a question could pass a limit.
 
         Raises:
             BudgetReached: a limit could be passed; the message says which.
         """
         self.clock.check_time()
+        calls = sum(question.state != "refused" for question in self._questions)
+        spent = self.usd or 0.0
+        tokens = asked.tokens_in + asked.tokens_out
+        usd = asked.usd or 0.0
+        if self.limit_calls is not None and calls + 1 > self.limit_calls:
+            self._stop(f"the next call would pass the limit of {self.limit_calls:,} calls", "budget_calls", calls + 1)
         if self.limit_tokens is not None and self.tokens + tokens > self.limit_tokens:
-            raise BudgetReached(
-                f"the next call could pass the limit of {self.limit_tokens:,} tokens ({self.tokens:,} used, and it may "
-                f"take {tokens:,})",
-                "budget_tokens",
-                self.tokens + tokens,
-            )
-        spent = self.usd
-        if self.limit_usd is not None and spent is not None and spent + (usd or 0.0) > self.limit_usd:
-            raise BudgetReached(
-                f"the next call could pass the limit of ${self.limit_usd:g} (${spent:.4f} spent, and it may cost "
-                f"${usd or 0.0:.4f})",
-                "budget_usd",
-                spent + (usd or 0.0),
-            )
+            used = f"({self.tokens:,} used, and it may take {tokens:,})"
+            said = f"the next call could pass the limit of {self.limit_tokens:,} tokens {used}"
+            self._stop(said, "budget_tokens", self.tokens + tokens)
+        if self.limit_usd is not None and spent + usd > self.limit_usd:
+            used = f"(${spent:.4f} spent, and it may cost ${usd:.4f})"
+            self._stop(f"the next call could pass the limit of ${self.limit_usd:g} {used}", "budget_usd", spent + usd)
+
+    def _stop(self, said: str, limit: Literal["budget_usd", "budget_tokens", "budget_calls"], needed: float) -> None:
+        self.reached = BudgetReached(said, limit, needed)
+        raise self.reached

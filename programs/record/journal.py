@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shlex
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -188,7 +187,7 @@ def _events(path: Path, data: bytes) -> Iterator[Event]:
         try:
             yield event_of(line)
         except (ValueError, KeyError, TypeError, RecursionError) as error:
-            raise InputError(_damaged(path, number, line)) from error
+            raise InputError(_damaged(path, number)) from error
 
 
 def _end_of_lines(path: Path, data: bytes) -> int:
@@ -204,22 +203,12 @@ def _end_of_lines(path: Path, data: bytes) -> int:
     return end
 
 
-def _damaged(path: Path, number: int, line: bytes) -> str:
-    """Return the message about a damaged line: how to remove it, and what it then costs to make its content again.
-
-    The user has to remove the line, so that no reply is paid for a second time without the user's consent.
-    """
-    again = "the content of the line is made again"
-    if b'"type": "lm"' in line:
-        amount = rb"([0-9]+(?:\.[0-9]+)?(?:e-?[0-9]+)?)[,}]"
-        cost = [re.search(rb'"%s": %s' % (name, amount), line) for name in (b"tokens_in", b"tokens_out", b"usd")]
-        spent = [float(found[1]) if found else None for found in cost]
-        tokens = f"{spent[0] + spent[1]:,.0f} tokens" if spent[0] is not None and spent[1] is not None else "its tokens"
-        again = f"its reply is paid for again ({tokens}{'' if spent[2] is None else f', ${spent[2]:.4f}'})"
+def _damaged(path: Path, number: int) -> str:
+    """Return the message about a damaged line: how to remove it."""
     file = shlex.quote(str(path))
     return (
         f"{path} is damaged in line {number}; restore the file from a copy, or remove the line with "
-        f"`sed -i {number}d {file}` and resume, where {again}."
+        f"`sed -i {number}d {file}` and resume, where the content of the line is made again."
     )
 
 

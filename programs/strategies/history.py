@@ -69,11 +69,9 @@ class ShowsHistory:
         """
         import dspy
 
-        from ipo_prompts.programs.lm.replies import BoundedChatAdapter, BoundedJSONAdapter
-
         if dspy.settings.adapter is None and "adapter" not in context:
-            chat = BoundedChatAdapter(use_json_adapter_fallback=False)
-            context["adapter"] = BoundedJSONAdapter() if as_json else chat
+            chat = dspy.ChatAdapter(use_json_adapter_fallback=False)
+            context["adapter"] = dspy.JSONAdapter() if as_json else chat
         with dspy.context(**({"lm": self.lm} if self.lm else {}), **context):
             yield
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,6 @@ from typing import Any
 import pytest
 
 from ipo_prompts.experiments.cli.app import main
-from ipo_prompts.programs.lm.replies import ReplyFile
 from support.openai_server import OpenAIServer, running
 from support.runs import KEY, Ended, arguments, copy_pictures, ipo, resuming
 
@@ -39,7 +37,7 @@ def out(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def first_run(tmp_path_factory: pytest.TempPathFactory, clip: Any) -> Path:
-    """The cache as a run leaves it, with the features of its pictures and texts, and no replies."""
+    """The cache as a run leaves it, with the features of its pictures and texts."""
     folder = tmp_path_factory.mktemp("first-run")
     with running() as server, pytest.MonkeyPatch.context() as patch:
         patch.setenv("OPENAI_API_KEY", KEY)
@@ -47,8 +45,6 @@ def first_run(tmp_path_factory: pytest.TempPathFactory, clip: Any) -> Path:
         patch.setattr("ipo_prompts.experiments.run.prepared.load_clip", lambda *_: clip)
         words = arguments(copy_pictures(folder / "pictures"), server, "--quiet", f"--out={folder / 'run'}")
         assert main(words) == 0
-    shutil.rmtree(folder / "cache" / "replies")
-    ReplyFile(folder / "cache" / "replies" / "replies.sqlite")
     return folder / "cache"
 
 
@@ -94,27 +90,5 @@ def resume(run: Callable[..., Ended], capfd: pytest.CaptureFixture[str], out: Pa
 def quick(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Do not wait between two attempts; return how long each wait would have been."""
     waits: list[float] = []
-    monkeypatch.setattr("ipo_prompts.metrics.clock.pause", lambda seconds, tell: waits.append(seconds))
+    monkeypatch.setattr("time.sleep", waits.append)
     return waits
-
-
-@pytest.fixture()
-def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """How long each wait for a language model took, in seconds: for an answer, or before another attempt."""
-    from ipo_prompts.metrics import clock
-
-    found: list[float] = []
-
-    def timed(inner: Callable[..., object]) -> Callable[..., object]:
-        def call(*arguments: object) -> object:
-            started = time.monotonic()
-            try:
-                return inner(*arguments)
-            finally:
-                found.append(time.monotonic() - started)
-
-        return call
-
-    monkeypatch.setattr(clock, "answer_within", timed(clock.answer_within))
-    monkeypatch.setattr(clock, "pause", timed(clock.pause))
-    return found

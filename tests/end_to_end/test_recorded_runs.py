@@ -86,13 +86,11 @@ def test_a_killed_one_resumes_without_asking_anything_again(
     then = load_result(folder)
     for file in ("result.json", "program.json", "analysis.json"):
         (folder / file).unlink()
-    journal = folder / "journal.jsonl"
+    journal, asked = folder / "journal.jsonl", (folder / "replies.jsonl").read_bytes()
     lines = journal.read_text().splitlines(keepends=True)
-    last = max(i for i, line in enumerate(lines) if '"type": "lm"' in line)
-    journal.write_text("".join(lines[: last + 1]))
-    asked = len(events(folder, "lm"))
+    journal.write_text("".join(lines[: len(lines) // 2]))
     assert ipo(capfd, *resuming(folder), "--trust").code == 0  # its server is long gone
-    assert len(events(folder, "lm")) == asked and not events(folder, "lm_error")
+    assert (folder / "replies.jsonl").read_bytes() == asked
     assert load_result(folder).template == then.template
     assert (folder / "report.html").stat().st_size > 30_000
 

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 import pytest
 
 from support.openai_server import OpenAIServer, Reply, good, listed, templates
-from support.runs import KEY, Ended, arguments, check_whole, events, ipo, program, result, scored
+from support.runs import KEY, Ended, answered, arguments, check_whole, ipo, program, result, scored
 
 Replay = Callable[..., Ended]
 
@@ -112,7 +112,7 @@ def test_a_run_of_the_local_model_is_replayed(
     live = tmp_path / "live"
     words = ["--lm=local/small", "describer=clip", "shots=1", "selection_shots=1", "steps=1", "candidates_per_step=1"]
     assert ipo(capfd, "optimize", f"--data=folder:{pictures}", *words, "--out", str(live)).code == 0
-    assert events(live, "lm")
+    assert answered(live)
     ended = replay(live)
     assert ended.code == 0, ended.err
     assert result(out) == result(live)

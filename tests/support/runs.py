@@ -14,6 +14,7 @@ import pytest
 from ipo_prompts.experiments.cli.app import app, main
 from ipo_prompts.experiments.embedded import PICTURES_DIR
 from ipo_prompts.metrics.template import key, problem
+from ipo_prompts.programs.lm.ledger import Question, read_questions
 from ipo_prompts.programs.record.journal import line_of
 from ipo_prompts.programs.record.trust import resume_command
 from support.openai_server import OpenAIServer
@@ -37,8 +38,6 @@ EVENTS = (
     "given",
     "scored_only",
     "proposed",
-    "lm",
-    "lm_error",
     "descriptions",
     "domain",
     "shortened",
@@ -128,6 +127,16 @@ def events(folder: Path, *types: str) -> list[dict[str, Any]]:
     found = [json.loads(line) for line in lines if line.endswith(b"\n")]
     assert all(event["type"] in EVENTS for event in found)
     return [event for event in found if not types or event["type"] in types]
+
+
+def answered(folder: Path) -> list[Question]:
+    """Return the questions of a run that have an answer."""
+    return [question for question in read_questions(folder) if question.state == "answered"]
+
+
+def unanswered(folder: Path) -> list[Question]:
+    """Return the questions of a run that have no answer."""
+    return [question for question in read_questions(folder) if question.state != "answered"]
 
 
 def lines_of(*events: dict[str, Any]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ipo_prompts.experiments.compare.methods.base import (
     Budget,
@@ -20,14 +20,11 @@ from ipo_prompts.experiments.run.plan import Plan, backends, draw_for
 from ipo_prompts.experiments.run.prepared import prepare
 from ipo_prompts.experiments.run.reading import build, is_begun
 from ipo_prompts.experiments.run.result import Chosen
-from ipo_prompts.programs.lm.ledger import total_usd
-from ipo_prompts.programs.record.journal import Event, Journal, read
+from ipo_prompts.programs.lm.ledger import Ledger
+from ipo_prompts.programs.record.journal import Journal, read
 from ipo_prompts.programs.search import SearchResult
 from ipo_prompts.programs.strategies import STRATEGIES
 from ipo_prompts.programs.strategies.window import recorded_texts
-
-if TYPE_CHECKING:
-    from ipo_prompts.programs.lm.connect import Backend
 
 OTHERWISE = {
     "paper": "language models are asked in our words but for the describer's question",
@@ -128,7 +125,7 @@ class LanguageModelSearch(Method):
             searched = search_in(prepared, journal, ui)
         found, named = searched.result, searched.named
         events = read(folder)
-        budget = _budget(found, events, {"optimizer": optimizer, "describer": describer})
+        budget = _budget(found, searched.ledger)
         told = str(recorded_texts(events) or "")
         return replace(
             winner(lesson, found, budget),
@@ -157,31 +154,17 @@ def winner(lesson: Lesson, found: SearchResult, budget: Budget) -> Templates:
     return Templates(lesson.clip, ((found.choice.template, 1.0),), chosen, budget)
 
 
-def _budget(found: SearchResult, events: list[Event], backends: dict[str, Backend | None]) -> Budget:
-    """Return the budget that a search used. Replies from the cache of earlier runs count like new replies.
+def _budget(found: SearchResult, ledger: Ledger) -> Budget:
+    """Return the budget that a search used.
 
-    Methods of one seed share the cache, so the sum that a method really paid depends on which method ran first. If a
-    reply was lost, or its server does not report tokens, upper bounds of its tokens and cost are counted.
+    If a reply was lost, or its server does not report tokens, upper bounds of its tokens and cost are counted.
     """
-    calls, tokens_in, tokens_out = 0, 0, 0
-    dollars: list[float | None] = []
-    for event in events:
-        if event["type"] == "lm" and event["cached"]:
-            usage, backend = event["reply"].get("usage") or {}, backends[event["role"]]
-            spent = usage.get("input_tokens") or 0, usage.get("output_tokens") or 0
-            usd = backend.price(*spent) if backend else event["usd"]
-        elif event["type"] in ("lm", "lm_error") and "tokens_in" in event:
-            spent, usd = (event["tokens_in"], event["tokens_out"]), event["usd"]
-        else:
-            continue
-        calls += event["type"] == "lm"
-        tokens_in, tokens_out = tokens_in + spent[0], tokens_out + spent[1]
-        dollars.append(usd)
+    used = ledger.roles.values()
     return Budget(
         proposals=found.proposed,
         scored_only=found.scored_only,
-        calls=calls,
-        tokens_in=tokens_in,
-        tokens_out=tokens_out,
-        usd=None if (usd := total_usd(dollars)) is None else round(usd, 6),
+        calls=sum(usage.calls for usage in used),
+        tokens_in=sum(usage.tokens_in for usage in used),
+        tokens_out=sum(usage.tokens_out for usage in used),
+        usd=None if ledger.usd is None else round(ledger.usd, 6),
     )
