@@ -16,11 +16,10 @@ import os
 import re
 import shutil
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any, get_args
-from unittest import mock
 
 from ipo_prompts.experiments.report.analysis import load_analysis
 from ipo_prompts.experiments.report.page import PAGE
@@ -163,6 +162,8 @@ class WandbTracker(Tracker):
             # Only what is logged here leaves the machine: no command line, no source, no list of packages.
             "settings": self._wandb.Settings(
                 silent=True,
+                # From the environment only: a file in the working folder could name a server that gets the user's key.
+                base_url=_server(),
                 console="off",
                 disable_git=True,
                 disable_code=True,
@@ -176,23 +177,12 @@ class WandbTracker(Tracker):
                 use_dot_wandb=False,
             ),
         }
-        from wandb.sdk.wandb_config import Config
-
-        # W&B would read `wandb/settings` or `.wandb/settings` and `config-defaults.yaml` in the working folder. These
-        # files would overrule the settings given here, so a foreign folder could choose the server that gets the user's
-        # key. Therefore they are not read. W&B still reads the user's own settings in `~/.config/wandb` or
-        # WANDB_CONFIG_DIR.
-        nothing = property(lambda self: os.devnull)
-        with (
-            mock.patch.object(self._wandb.Settings, "settings_workspace", nothing),
-            mock.patch.object(Config, "_load_defaults", lambda self: None),
-        ):
-            return self._init(settings)
+        return self._init(settings)
 
     def _init(self, settings: dict[str, Any]) -> Any:
         try:
             self._wandb.termsetup(self._wandb.Settings(silent=True), None)  # else W&B prints which settings it loads
-            self._wandb.setup(self._wandb.Settings(silent=True))  # else W&B advertises on stderr
+            self._wandb.setup(self._wandb.Settings(silent=True, base_url=_server()))  # else W&B advertises on stderr
             return self._wandb.init(**settings)
         except Exception as error:
             self._ui.warn(f"Weights & Biases cannot be reached ({_short(error)}); the run is logged offline.")
@@ -261,10 +251,16 @@ class WandbTracker(Tracker):
         elif run.url:
             self._ui.say(f"logged at {run.url}")
 
-    def _staging(self) -> AbstractContextManager[Any]:
+    @contextmanager
+    def _staging(self) -> Iterator[None]:
         """Within the block, W&B keeps copies of artifacts in the folder of the log, and not in the user's home."""
-        own = os.environ.get(STAGING) or self._run.settings.sync_dir
-        return mock.patch.dict(os.environ, {STAGING: str(own)})
+        given = os.environ.get(STAGING)
+        os.environ[STAGING] = given or str(self._run.settings.sync_dir)
+        try:
+            yield
+        finally:
+            if given is None:
+                del os.environ[STAGING]
 
     @contextmanager
     def _surviving(self) -> Iterator[None]:
@@ -281,7 +277,11 @@ def has_key() -> bool:
 
     if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE"):
         return True
-    return get_netrc_auth(os.environ.get("WANDB_BASE_URL") or "https://api.wandb.ai") is not None
+    return get_netrc_auth(_server()) is not None
+
+
+def _server() -> str:
+    return os.environ.get("WANDB_BASE_URL") or "https://api.wandb.ai"
 
 
 def _tags(config: RunConfig) -> list[str]:

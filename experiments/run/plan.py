@@ -191,7 +191,7 @@ def room_of(config: RunConfig, optimizer: Backend | None, task: str) -> Room | N
 
 def backends(config: RunConfig, *, ready: bool = True) -> tuple[Backend | None, Backend | None]:
     """Return the language models of the strategy and of the describer, each None if there is none; see `plan`."""
-    from ipo_prompts.programs.lm.connect import find_backend
+    from ipo_prompts.programs.lm.connect import REPLAY, find_backend
 
     config.check_lm()
 
@@ -201,7 +201,10 @@ def backends(config: RunConfig, *, ready: bool = True) -> tuple[Backend | None, 
     optimizer = find(config.lm, "optimizer", config.lm_api_base) if config.asks_lm else None
     describer = None
     if config.describer not in ASK_NO_MODEL:
-        describer = find(config.describer, "describer", config.describer_api_base)
+        name = (
+            config.lm if config.lm.startswith(REPLAY) else config.describer
+        )  # then nothing is asked, whatever the role
+        describer = find(name, "describer", config.describer_api_base)
     for backend in (optimizer, describer):
         if backend:
             backend.check_price(config.budget_usd)

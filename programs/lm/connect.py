@@ -8,11 +8,12 @@ from __future__ import annotations
 import copy
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import dspy
+from dspy.lm15 import LM15Error, request_from_openai_chat
 
 from ipo_prompts.metrics.errors import InputError, did_you_mean
 from ipo_prompts.programs.lm import quiet_litellm
@@ -31,10 +32,10 @@ TIMEOUT_SECONDS = 120.0
 """The longest wait for one whole reply of a server."""
 OWN_TIMEOUT_SECONDS = 600.0
 """The longest wait for one whole reply of a `dspy.LM` that a user has made."""
-CONNECTION = frozenset(
-    "api_key api_base base_url headers extra_headers timeout api_version azure_ad_token_provider organization project "
-    "extra_query custom_llm_provider rollout_id".split()
-)
+CONNECTION = {
+    *("api_key", "api_base", "base_url", "headers", "extra_headers", "timeout", "api_version", "organization"),
+    *("azure_ad_token_provider", "project", "extra_query", "custom_llm_provider", "rollout_id"),
+}
 """The options of a `dspy.LM` that belong to its connection with a server, or to DSPy's cache."""
 
 
@@ -49,7 +50,9 @@ class Backend:
         small: whether the model is small. A small model is asked for one template at a time, under a grammar.
         timeout: the longest wait for a reply, see `Recorded`.
         replies: the recorded questions of another run that answer first.
-        own: the `dspy.LM` that the user made, if there is one. Its options, history and callbacks are used.
+        options: the options of a user's model, such as its temperature. They override the options of the role.
+        others: the options of a user's model that only its server understands.
+        own: the `dspy.LM` that the user made, if there is one. Its history and callbacks are used.
     """
 
     model: str
@@ -58,6 +61,8 @@ class Backend:
     small: bool = False
     timeout: float | None = None
     replies: Sequence[Question] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
+    others: Mapping[str, Any] = field(default_factory=dict)
     own: dspy.BaseLM | None = None
 
     @classmethod
@@ -73,15 +78,14 @@ class Backend:
         price = _free if small else _litellm_price(lm.model)
         # A reply from DSPy's cache would be booked as paid, and a retry by the model would not be booked at all.
         asked = lm.copy(cache=False, num_retries=0, callbacks=[])
-        return cls(lm.model, asked, price, small, OWN_TIMEOUT_SECONDS, own=lm)
-
-    @property
-    def options(self) -> dict[str, Any]:
-        """The options of a user's model, such as its temperature; they override the options of the role."""
-        options = options_of(self.own) if self.own else {}
+        options = options_of(lm)
         if "max_completion_tokens" in options:  # DSPy's name for `max_tokens` in models that reason
             options["max_tokens"] = options.pop("max_completion_tokens")
-        return options
+        others = {name: value for name, value in options.items() if not _is_carried(name, value)}
+        if others and getattr(asked, "engine", None) == "auto":
+            asked = asked.copy(engine="litellm")
+        carried = {name: value for name, value in options.items() if name not in others}
+        return cls(lm.model, asked, price, small, OWN_TIMEOUT_SECONDS, options=carried, others=others, own=lm)
 
     @property
     def loads(self) -> bool:
@@ -119,7 +123,7 @@ class Backend:
         ledger.replay(question for question in self.replies if question.role == role)
         # Servers are asked in plain words, as many of them refuse what they say they can do.
         able = self.lm if self.own or self.small else None
-        engine = Recorded(self.lm, role, ledger, self.price, self.timeout, able)
+        engine = Recorded(self.lm, role, ledger, self.price, self.timeout, able, self.others)
         # A small model needs no limit of tokens here: its adapter asks for one line.
         options = {"temperature": temperature, "max_tokens": None if self.small else max_tokens, **self.options}
         retries = self.own.num_retries if self.own else RETRIES
@@ -155,9 +159,7 @@ def find_backend(name: str, *, role: str, api_base: str | None = None, ready: bo
     check_key(name)
     if api_base:
         check_address(api_base)
-        # A server of one's own may need no key, but the clients do not work without one.
-        key = os.environ.get(f"{name.partition('/')[0].upper()}_API_KEY") or "none"
-        server = {"api_base": api_base, "api_key": key}
+        server = {"api_base": api_base, **_key_for(name)}
     else:
         missing = quiet_litellm().validate_environment(name)["missing_keys"]
         if missing:
@@ -165,6 +167,17 @@ def find_backend(name: str, *, role: str, api_base: str | None = None, ready: bo
         server = {}
     lm = dspy.LM(name, cache=False, num_retries=0, timeout=TIMEOUT_SECONDS, **server)
     return Backend(name, lm, price, timeout=TIMEOUT_SECONDS)
+
+
+def _key_for(name: str) -> dict[str, str]:
+    """Return the key of a server of one's own. It may need none, but most clients do not work without one.
+
+    Only the clients of AWS look for their keys by themselves.
+    """
+    provider = name.partition("/")[0]
+    if provider in ("bedrock", "sagemaker", "sagemaker_chat"):
+        return {}
+    return {"api_key": os.environ.get(f"{provider.upper()}_API_KEY") or "none"}
 
 
 def is_local(name: str) -> bool:
@@ -229,6 +242,17 @@ def _litellm_price(name: str) -> Price:
 def options_of(lm: dspy.BaseLM) -> dict[str, Any]:
     """Return the options of a language model, such as its temperature, without those of the server connection."""
     return {name: value for name, value in lm.kwargs.items() if name not in CONNECTION}
+
+
+def _is_carried(name: str, value: Any) -> bool:
+    """Return whether a DSPy request can hold an option."""
+    if value is None or name in ("n", "prompt_cache"):  # options of DSPy itself
+        return True
+    try:
+        request_from_openai_chat({"model": "any", "messages": [{"role": "user", "content": "?"}], name: value})
+    except (LM15Error, TypeError, ValueError):
+        return False
+    return True
 
 
 def models_in(thing: Any) -> list[dspy.BaseLM]:

@@ -10,9 +10,9 @@ import hashlib
 import json
 import socket
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, cast
 
 import dspy
 import httpx
@@ -52,6 +52,7 @@ class Recorded:
         timeout: the longest wait for one whole reply, in seconds; None waits without end. The wait is shorter if the
             run's time limit ends earlier.
         able: an object with the `ABILITIES`; None has none.
+        others: options for the server that a DSPy request has no place for.
     """
 
     lm: dspy.BaseLM | None
@@ -60,6 +61,7 @@ class Recorded:
     price: Price
     timeout: float | None = None
     able: Any = None
+    others: Mapping[str, Any] = field(default_factory=dict)
 
     def __getattr__(self, name: str) -> Any:
         if name in ABILITIES:
@@ -96,7 +98,7 @@ class Recorded:
         pictures = [part for message in request.messages for part in message.parts if part.type == "image"]
         plain = len(body) - sum(len(str(part.data)) for part in pictures)
         most = plain + TOKENS_PER_PICTURE * len(pictures), request.config.max_tokens or MOST_TOKENS
-        asked = Question(
+        return Question(
             key=hashlib.sha256(self.role.encode() + body).hexdigest()[:32],
             role=self.role,
             model=request.model,
@@ -106,7 +108,6 @@ class Recorded:
             tokens_out=most[1],
             usd=self.price(*most),
         )
-        return asked
 
     def _answered(self, request: lm15.Request, question: Question) -> Question:
         """Ask the language model; record and return the answer."""
@@ -146,6 +147,9 @@ class Recorded:
                 "configuration, or name a language model with --lm."
             )
         lm = self.lm
+        extensions = {**(request.config.extensions or {}), **self.others}
+        if self.others:
+            request = replace(request, config=replace(request.config, extensions=extensions))
         left = self.ledger.clock.left()
         limits = [limit for limit in (self.timeout, left) if limit is not None]
         seconds = min(limits, default=None)
@@ -209,7 +213,7 @@ def _is_unbilled(error: Exception) -> bool:
 def _shown(error: Exception, model: str) -> Exception:
     """Return an error as users and DSPy's retries shall see it."""
     if isinstance(error, NoAnswer):
-        return dspy.LMTimeoutError(str(error), model=model)
+        return cast("Exception", dspy.LMTimeoutError(str(error), model=model))
     if not isinstance(error, dspy.LMError):
         return error
     # The end of a message is advice for programmers, or a traceback.
@@ -217,5 +221,6 @@ def _shown(error: Exception, model: str) -> Exception:
     error.args = (error.message,)
     broken = any(isinstance(cause, httpx.TransportError) for cause in causes(error))
     if isinstance(error, dspy.LMServerError) and not _is_unbilled(error) and not broken:
-        return dspy.LMProviderError(error.message, model=model)  # an unreadable reply was paid for: do not ask again
-    return error
+        # An unreadable reply was paid for: do not ask again.
+        return cast("Exception", dspy.LMProviderError(error.message, model=model))
+    return cast("Exception", error)

@@ -135,7 +135,8 @@ def total_usd(prices: Iterable[float | None]) -> float | None:
 class Usage:
     """The calls, tokens, dollars and seconds that one role (optimizer or describer) has used.
 
-    A question that is under way, or whose answer was lost, counts with the most that it can cost.
+    A question whose answer was lost counts with the most that it can cost. One that is under way, or was when the run
+    was killed, counts for the limits only.
 
     Attributes:
         name: the name of the language model.
@@ -217,7 +218,8 @@ class Ledger:
         """What each role has used, earlier sessions included."""
         found = {role: Usage(model) for role, model in self.models.items()}
         for question in list(self._questions):
-            found.setdefault(question.role, Usage(question.model)).add(question)
+            if question.state != "asked":
+                found.setdefault(question.role, Usage(question.model)).add(question)
         return found
 
     @property
@@ -299,18 +301,18 @@ class Ledger:
         """
         self.clock.check_time()
         calls = sum(question.state != "refused" for question in self._questions)
-        spent = self.usd or 0.0
+        used = sum(question.tokens_in + question.tokens_out for question in self._questions)
+        spent = total_usd(question.usd for question in self._questions) or 0.0
         tokens = asked.tokens_in + asked.tokens_out
         usd = asked.usd or 0.0
         if self.limit_calls is not None and calls + 1 > self.limit_calls:
             self._stop(f"the next call would pass the limit of {self.limit_calls:,} calls", "budget_calls", calls + 1)
-        if self.limit_tokens is not None and self.tokens + tokens > self.limit_tokens:
-            used = f"({self.tokens:,} used, and it may take {tokens:,})"
-            said = f"the next call could pass the limit of {self.limit_tokens:,} tokens {used}"
-            self._stop(said, "budget_tokens", self.tokens + tokens)
+        if self.limit_tokens is not None and used + tokens > self.limit_tokens:
+            said = f"the next call could pass the limit of {self.limit_tokens:,} tokens"
+            self._stop(f"{said} ({used:,} used, and it may take {tokens:,})", "budget_tokens", used + tokens)
         if self.limit_usd is not None and spent + usd > self.limit_usd:
-            used = f"(${spent:.4f} spent, and it may cost ${usd:.4f})"
-            self._stop(f"the next call could pass the limit of ${self.limit_usd:g} {used}", "budget_usd", spent + usd)
+            said = f"the next call could pass the limit of ${self.limit_usd:g}"
+            self._stop(f"{said} (${spent:.4f} spent, and it may cost ${usd:.4f})", "budget_usd", spent + usd)
 
     def _stop(self, said: str, limit: Literal["budget_usd", "budget_tokens", "budget_calls"], needed: float) -> None:
         self.reached = BudgetReached(said, limit, needed)

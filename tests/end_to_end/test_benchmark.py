@@ -23,10 +23,11 @@ import pytest
 from ipo_prompts.experiments.compare import cell
 from ipo_prompts.experiments.embedded import PICTURES_DIR
 from ipo_prompts.metrics.pictures import Picture
+from ipo_prompts.programs.lm.ledger import Question, read_questions
 from support import soak
 from support.killing import ForkServer
 from support.openai_server import Asked, OpenAIServer, Reply, error, good, running
-from support.runs import KEY, Ended, events, ipo
+from support.runs import KEY, Ended, ipo
 
 METHODS = ("baseline", "best-of-80", "class-mean", "no-history", "ipo-paper")
 SEARCHES = 2
@@ -86,10 +87,10 @@ class Bench:
         places = os.walk(self.folder / name)
         return sorted(Path(place, "cell.json") for place, _, files in places if "cell.json" in files)
 
-    def answered(self, name: str) -> set[str]:
-        """Return the ids of all replies in the journals of a grid's cells."""
-        runs = [file.parent for file in (self.folder / name).rglob("journal.jsonl")]
-        return {event["reply"]["id"] for run in runs for event in events(run, "lm")}
+    def questions(self, name: str) -> list[Question]:
+        """Return the questions of all cells of a grid."""
+        runs = [file.parent for file in (self.folder / name).rglob("replies.jsonl")]
+        return [question for run in runs for question in read_questions(run)]
 
 
 @dataclass(frozen=True)
@@ -124,7 +125,7 @@ def whole(bench: Bench) -> Whole:
 
 
 def test_a_whole_grid_asks_once_and_says_what_it_did(bench: Bench, whole: Whole) -> None:
-    assert len(bench.answered("whole")) == sum(whole.requests.values()) >= 2 * SEARCHES * SEEDS
+    assert len(bench.questions("whole")) == sum(whole.requests.values()) >= 2 * SEARCHES * SEEDS
     log = bench.log("whole").read_text()
     for number in range(1, CELLS + 1):
         assert f"\n{number}/{CELLS}  " in f"\n{log}"
@@ -158,13 +159,12 @@ def test_killed_and_resumed_it_makes_the_same_table_and_asks_nothing_twice(
 def check_resumed(bench: Bench, whole: Whole, name: str, kills: int) -> None:
     """Check that it ended as if nothing had happened, and what was asked again."""
     assert bench.tables(name) == whole.tables
-    answered = bench.answered(name)
-    recorded = [asked for asked in bench.server.asked if f"chatcmpl-{asked.number}" in answered]
-    lost = [asked for asked in bench.server.asked if f"chatcmpl-{asked.number}" not in answered]
-    assert Counter(asked.same for asked in recorded) == whole.requests
-    assert len(lost) <= kills, "only what was under way at a kill is asked again"
-    last = {asked.same: asked.number for asked in recorded}
-    assert all(asked.number < last[asked.same] for asked in lost), "an answered request was made again"
+    questions = bench.questions(name)
+    assert sum(question.state == "answered" for question in questions) == whole.requests.total()
+    asked = Counter(asked.same for asked in bench.server.asked)
+    assert asked.keys() == whole.requests.keys()
+    assert 0 <= asked.total() - whole.requests.total() <= kills, "only what was under way at a kill is asked again"
+    assert asked.total() <= len(questions), "a question was sent that was not booked"
 
 
 def _kill(bench: Bench, process: BaseProcess, name: str, point: int, rng: random.Random) -> None:

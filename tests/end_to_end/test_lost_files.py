@@ -14,7 +14,18 @@ from typing import Any
 import pytest
 
 from support.openai_server import OpenAIServer, running
-from support.runs import KEY, Ended, arguments, copy_pictures, events, ipo, is_begun, program, result, resuming
+from support.runs import (
+    KEY,
+    Ended,
+    answered,
+    arguments,
+    copy_pictures,
+    ipo,
+    is_begun,
+    program,
+    result,
+    resuming,
+)
 
 MADE = ("analysis.json", "environment.json", "program.json", "result.json", "search.svg", "report.html")
 
@@ -87,16 +98,16 @@ def test_what_is_missing_or_damaged_of_a_finished_run_is_made_again(
 
 
 def test_a_damaged_reply_is_refused_in_a_replay_and_in_a_resumed_run(run: Run, finished: Path, tmp_path: Path) -> None:
-    journal = finished / "journal.jsonl"
-    lines = journal.read_bytes().splitlines(keepends=True)
-    place = next(i for i, line in enumerate(lines) if b'"type": "lm"' in line)
-    lines[place] = lines[place].replace(b"<CLASS>", b"<CLASs>", 1)
-    journal.write_bytes(b"".join(lines))
+    file = finished / "replies.jsonl"
+    lines = file.read_bytes().splitlines(keepends=True)
+    lines[1] = lines[1].replace(b'"tokens_in": ', b'"tokens_in": -', 1)
+    file.write_bytes(b"".join(lines))
+    (finished / "result.json").unlink()
     for words in (resuming(finished)[1:], ["--lm", f"replay/{finished}", "--out", str(tmp_path / "again")]):
         ended = run("optimize", *words)
         assert ended.code == 2
-        assert f"damaged in line {place + 1}; " in ended.sentence and "paid for again" in ended.sentence
-    assert journal.read_bytes() == b"".join(lines)
+        assert "replies.jsonl is damaged in line 2; " in ended.sentence and "paid for again" in ended.sentence
+    assert file.read_bytes() == b"".join(lines)
 
 
 class Disk:
@@ -156,7 +167,7 @@ def test_a_disk_that_is_full_at_any_write_is_one_sentence_and_the_run_can_be_res
     disk = Disk(tmp_path / "counted", None)
     assert on(disk, *begin(tmp_path / "counted")).code == 0
     names = [Path(name).name for name in disk.written]
-    assert {*MADE, "config.yaml", "journal.jsonl"} <= {*names}, "every file is written through this disk"
+    assert {*MADE, "config.yaml", "journal.jsonl", "replies.jsonl"} <= {*names}, "all are written through this disk"
     ends = {*{name: at for at, name in enumerate(names)}.values(), *map(names.index, names)}
     record_property("tried", len(ends))
     for full_at in sorted(ends):  # the first and the last write of each file
@@ -169,11 +180,11 @@ def test_a_disk_that_is_full_at_any_write_is_one_sentence_and_the_run_can_be_res
         words = [*resuming(out), "--quiet"] if is_begun(out) else begin(out)
         assert run(*words).code == 0, (full_at, name)
         expected, found = result(finished), result(out)
-        del expected["lm"], found["lm"]  # this run's replies came from the cache
+        del expected["lm"], found["lm"]  # a reply that found no room was paid for twice
         assert (found, program(out)) == (expected, program(finished)), (full_at, name)
         assert all((out / made).stat().st_size for made in MADE)
-        replies = events(out, "lm")
-        assert len({reply["key"] for reply in replies}) == len(replies), "no reply is recorded twice"
+        replies = answered(out)
+        assert len({reply.key for reply in replies}) == len(replies), "no reply is recorded twice"
 
 
 @pytest.mark.parametrize("what", ["features", "class embeddings"])

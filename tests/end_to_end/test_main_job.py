@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from support.runs import answered
+
 
 @pytest.fixture(scope="module")
 def finished(
@@ -66,9 +68,8 @@ def test_what_the_model_saw_and_said_is_in_the_journal(finished: tuple[Any, Path
     kinds = [event["type"] for event in events]
     assert kinds[0] == "start"
     assert kinds[-1] == "end"
-    assert kinds.index("test") > max(i for i, kind in enumerate(kinds) if kind in ("lm", "scores"))
-    replies = [event for event in events if event["type"] == "lm"]
-    last = replies[-1]["request"]["messages"][-1]["parts"][0]["text"]
+    assert kinds.index("test") > max(i for i, kind in enumerate(kinds) if kind == "scores")
+    last = answered(finished[1])[-1].messages[-1][1]
     assert "What some of the images look like" in last and "<CLASS>" in last
     assert sum(len(event["rows"]) for event in events if event["type"] == "scored_only") > 500
     scored = [s["template"] for e in events if e["type"] == "scores" and e["kind"] == "search" for s in e["scores"]]

@@ -8,15 +8,16 @@ from typing import Any
 
 import dspy
 import pytest
+from dspy.lm15 import Message, Response, Usage
 
 from ipo_prompts import IPO, TemplateClassifier
 from ipo_prompts.experiments.data import draw, load_data
 from ipo_prompts.experiments.run.plan import SPLIT_SEED
 from ipo_prompts.experiments.run.reading import load_config
 from ipo_prompts.metrics.clip import Clip
-from ipo_prompts.programs.lm.connect import recorded_events
+from ipo_prompts.programs.lm.ledger import read_questions
 from ipo_prompts.programs.record.journal import read
-from support.runs import ipo, program
+from support.runs import answered, ipo, program
 
 RECORDED = Path(__file__).parents[1] / "recorded"
 PUBLISHED = {"start", "drawn", "opened", "test", "end"}
@@ -61,20 +62,20 @@ def test_the_same_job_leaves_the_same_journal(
     saved = program(run)
     state = found.dump_state()
     assert [state[key] for key in ("templates", "clip")] == [saved[key] for key in ("templates", "clip")]
-    assert len([event for event in told(log) if event["type"] == "lm"]) == found.usage["optimizer"].calls > 0
+    assert [one.key for one in answered(log)] == [one.key for one in answered(run)]
+    assert len(answered(log)) == found.usage["optimizer"].calls > 0
 
 
 def test_a_language_model_of_ones_own_is_recorded_like_any_other(clip: Clip, tmp_path: Path) -> None:
     """The engine answers with what was recorded; the log is that of the replay, and a second compile asks nothing."""
     recorded, asked = RECORDED / "api-cross-validated", list[Any]()
-    replies = [event for event in recorded_events(f"replay/{recorded}") or () if event["type"] == "lm"]
+    replies = read_questions(recorded)
 
     class Answers:
         def complete(self, request: Any) -> Any:
-            from dspy._vendor.lm15.serde import response_from_dict
-
             asked.append(request)
-            return response_from_dict(replies[len(asked) - 1]["reply"])
+            said = Message.assistant(replies[len(asked) - 1].text)
+            return Response(id=None, model="m", message=said, finish_reason="stop", usage=Usage())
 
     def own() -> dspy.LM:
         options: dict[str, Any] = {"temperature": 1.0, "max_tokens": 1024, "num_retries": 0, "cache": False}
@@ -84,8 +85,5 @@ def test_a_language_model_of_ones_own_is_recorded_like_any_other(clip: Clip, tmp
     assert len(asked) == len(replies)
     assert [one.template for one in found] == [found[0].template] * 2
     compiled(recorded, clip, {"lm": f"replay/{recorded}", "log_dir": tmp_path / "replayed"})
-    own_told, replayed = told(tmp_path / "own"), told(tmp_path / "replayed")
-    for event in (*own_told, *replayed):
-        for key in ("waited", "usd"):  # the clock, and the price of a model without a price list
-            event.pop(key, None)
-    assert own_told == replayed
+    assert told(tmp_path / "own") == told(tmp_path / "replayed")
+    assert [one.key for one in answered(tmp_path / "own")] == [one.key for one in answered(tmp_path / "replayed")]

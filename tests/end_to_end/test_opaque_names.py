@@ -20,7 +20,7 @@ from ipo_prompts.experiments.embedded.shifts import TRANSFORMATIONS, name_of_set
 from ipo_prompts.metrics.errors import InputError
 from support import openai_server
 from support.openai_server import Asked, OpenAIServer
-from support.runs import Ended, events
+from support.runs import Ended, answered, events
 
 SMALL_RUN = ("shots=1", "selection_shots=1", "candidates_per_step=2")
 Run = Callable[..., Ended]
@@ -91,7 +91,7 @@ def requests(run: Run, spec: str, out: Path, *words: str, lm: str) -> set[str]:
     ended = run(f"--data={spec}", *words, *SMALL_RUN, f"--out={out}", lm=lm)
     assert "the search is over" in ended.sentence
     assert events(out, "descriptions"), "nothing was described"
-    return {json.dumps(event["request"], sort_keys=True) for event in events(out, "lm")}
+    return {json.dumps(question.messages) for question in answered(out)}
 
 
 def test_a_local_model_is_told_what_the_clip_sees_and_no_transformation(

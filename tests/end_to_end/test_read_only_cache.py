@@ -16,10 +16,9 @@ from ipo_prompts.experiments.embedded import PICTURES_DIR
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.features import FeatureStore, TextStore
 from ipo_prompts.metrics.pictures import Picture
-from ipo_prompts.programs.lm.replies import ReplyFile
 
 NOBODY = 65534
-TEMPLATE, CLASSES, QUESTION = "a photo of a <CLASS>.", ["cat", "car"], {"messages": ["q"], "index": 0}
+TEMPLATE, CLASSES = "a photo of a <CLASS>.", ["cat", "car"]
 PICTURES = sorted((PICTURES_DIR / "a" / "cat").iterdir())[:4]
 CHILD = f"""
 import os, sys
@@ -28,7 +27,6 @@ from ipo_prompts.metrics.clip import load_clip
 from ipo_prompts.metrics.features import FeatureStore
 from ipo_prompts.metrics.pictures import Picture
 from ipo_prompts.metrics.features import TextStore
-from ipo_prompts.programs.lm.replies import ReplyFile
 
 clip, folder = load_clip("embedded"), Path(sys.argv[1])
 pictures = [Picture.from_bytes(name, Path(name).read_bytes()) for name in sys.argv[2:]]
@@ -36,12 +34,9 @@ if os.geteuid() == 0:
     os.seteuid({NOBODY})  # root may write everywhere
 store = FeatureStore(clip, folder)
 texts = TextStore(clip, store.path.with_suffix(".texts.sqlite"))
-replies = ReplyFile(folder / "replies.sqlite")
 print(store.encode(pictures).tobytes().hex(), store.encoded)
 print(texts.encode([{TEMPLATE!r}], {CLASSES!r})[0].tobytes().hex(), texts.encoded)
-print(replies.get({QUESTION!r}))
 print(texts.encode(["a new <CLASS>."], {CLASSES!r})[0].shape, texts.encoded)
-replies.put({{"another": 1}}, "not kept")
 """
 
 
@@ -62,7 +57,6 @@ def test_a_complete_cache_that_somebody_else_made_is_read(clip: Clip, folder: Pa
     texts = TextStore(clip, store.path.with_suffix(".texts.sqlite"))
     features: Any = store.encode([Picture.from_path(file) for file in PICTURES])
     classes = texts.encode([TEMPLATE], CLASSES)[0]
-    ReplyFile(folder / "replies.sqlite").put(QUESTION, "paid")
     for file in folder.iterdir():
         file.chmod(0o444)
     folder.chmod(0o555)
@@ -73,9 +67,7 @@ def test_a_complete_cache_that_somebody_else_made_is_read(clip: Clip, folder: Pa
     assert ended.stdout.splitlines() == [
         f"{features.tobytes().hex()} 0",
         f"{classes.tobytes().hex()} 0",
-        "paid",
         f"{classes.shape} 1",
     ]
     assert "texts.sqlite cannot be written: missing entries are made, and not kept" in ended.stderr
-    assert "a reply is not kept for other runs" in ended.stderr
     assert files(folder) == before

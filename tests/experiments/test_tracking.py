@@ -78,7 +78,7 @@ STEPS = [step(-1, 0.25), step(0, 0.5, f"a key {SECRET}"), step(1, 0.75)]
 RESULT = made_result(
     template=f"1 {ODD}",
     rows=(*rows_with("selection", 0.25, 0.5, 0.125), *rows_with("test", 0.25, 0.25, 0.125)),
-    lm=LanguageModels(optimizer=Used(name="x", calls=1, cached=0, usd=0.5, tokens_in=7, tokens_out=3), describer=None),
+    lm=LanguageModels(optimizer=Used(name="x", calls=1, usd=0.5, tokens_in=7, tokens_out=3), describer=None),
     seconds={"total": 9.0},
     templates_scored=3,
 )

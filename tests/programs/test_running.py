@@ -29,6 +29,7 @@ from ipo_prompts.programs.strategies.history import HistoryStrategy, NoHistory
 from ipo_prompts.programs.templates.admission import Desk
 from support.dspy_cache import forget
 from support.openai_server import Asked, OpenAIServer, Reply, error, good, running
+from support.runs import answered, unanswered
 from support.template_lm import filled_in
 
 Compiled = Callable[..., Any]
@@ -227,23 +228,6 @@ def test_options_reach_the_server_as_they_were(compiled: Compiled, lm: Any, serv
         assert server.asked[-1].headers["authorization"] == "Bearer none"
 
 
-def test_a_second_compile_is_answered_by_the_cache_of_dspy(
-    compiled: Compiled, lm: Any, server: OpenAIServer, tmp_path: Path
-) -> None:
-    first = compiled(lm=lm(cache=True))
-    asked = len(server.asked)
-    second = compiled(lm=lm(cache=True), log_dir=tmp_path)
-    assert (len(server.asked), found(second)) == (asked, found(first))
-    usage = second.usage["optimizer"]
-    assert (usage.calls, usage.cached, usage.tokens_in, usage.usd) == (asked, asked, 0, 0.0)
-    assert all(event["cached"] and event["usd"] == 0 for event in read(tmp_path) if event["type"] == "lm")
-    assert compiled(lm=lm(cache=True, chat_template_kwargs={"a": 1})).usage["optimizer"].cached == 0
-    assert compiled(lm=lm(cache=True), seed=1).usage["optimizer"].cached == 0
-    before = len(server.asked)
-    compiled(lm=lm())
-    assert len(server.asked) == before + asked, "cache=False"
-
-
 def test_errors_keep_their_kind_and_the_words_of_the_server(
     compiled: Compiled, lm: Any, server: OpenAIServer, tmp_path: Path
 ) -> None:
@@ -258,7 +242,7 @@ def test_errors_keep_their_kind_and_the_words_of_the_server(
         with pytest.raises(dspy.LMError, match="out of order"):
             compiled(lm=lm(num_retries=retries), log_dir=tmp_path / str(retries))
         assert len(server.asked) == 1 + retries
-        assert sum(event["type"] == "lm_error" for event in read(tmp_path / str(retries))) == 1 + retries
+        assert len(unanswered(tmp_path / str(retries))) == 1 + retries
         server.asked.clear()
 
 
@@ -307,9 +291,9 @@ def test_a_language_model_is_recorded_bounded_and_replayed_wherever_it_is_held(
 
     first = once(log_dir=tmp_path / "log")
     asked = len(server.asked)
-    recorded = [event for event in read(tmp_path / "log") if event["type"] == "lm"]
+    recorded = answered(tmp_path / "log")
     assert len(recorded) == asked == sum(usage.calls for usage in first.usage.values()) > 0
-    assert {event["request"]["model"] for event in recorded} == {f"openai/{one.body['model']}" for one in server.asked}
+    assert {question.model for question in recorded} == {f"openai/{one.body['model']}" for one in server.asked}
     assert found(once(log_dir=tmp_path / "log")) == found(first)
     assert len(server.asked) == asked
     bounded = once(budget_tokens=50)
@@ -347,7 +331,7 @@ def test_two_compiles_at_once(compiled: Compiled, lm: Any, tmp_path: Path) -> No
     for thread in threads:
         thread.join()
     assert [together[seed] for seed in (0, 1)] == alone
-    assert len([event for event in read(tmp_path / "0") if event["type"] == "lm"]) == 4
+    assert len(answered(tmp_path / "0")) == 4
 
 
 def test_a_program_has_the_names_found_and_answers_with_those_of_its_examples(

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from support.openai_server import OpenAIServer
-from support.runs import Ended, arguments, check_whole, events, ipo, is_begun, resuming
+from support.runs import Ended, answered, arguments, check_whole, ipo, is_begun, resuming
 
 KILOBYTES = (0, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048)
 """That are left on it."""
@@ -48,6 +48,5 @@ def test_a_full_disk_is_one_sentence_and_the_run_can_be_resumed_when_there_is_ro
     words = resuming(out)[1:] if is_begun(out) else [*arguments(pictures, server)[1:], "--out", str(out)]
     assert ipo(capfd, "optimize", *words).code == 0
     check_whole(out)
-    replies = events(out, "lm")
-    assert len({(reply["key"], reply["index"]) for reply in replies}) == len(replies)
+    replies = answered(out)
     assert len(server.asked) <= len(replies) + 1, "only the reply that found no room is asked for again"

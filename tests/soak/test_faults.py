@@ -11,7 +11,7 @@ import pytest
 
 from support import soak
 from support.openai_server import Behaviour, OpenAIServer, Reply, error, good, listed, templates
-from support.runs import Ended, check_whole, events
+from support.runs import Ended, answered, check_whole
 
 LIMIT_SECONDS = 8.0 if soak.BY_HAND else 4.0  # two of them are kept for the files of a run
 SLACK_SECONDS = 5.0
@@ -123,7 +123,6 @@ def test_a_fault_ends_well_or_in_one_sentence_and_the_run_can_be_resumed(
     resume: Callable[..., Ended],
     server: OpenAIServer,
     out: Path,
-    waits: list[float],
     record_property: Callable[[str, object], None],
     name: str,
     good_before: int,
@@ -133,20 +132,18 @@ def test_a_fault_ends_well_or_in_one_sentence_and_the_run_can_be_resumed(
     server.behave = behave = FAULTS[name] if callable(FAULTS[name]) else lambda asked: FAULTS[name]  # type: ignore
     ended = run("--max-minutes", str(LIMIT_SECONDS / 60), lm=lm)
     record_property("tried", int(len(server.asked) > good_before))  # 0: the time was over before the fault
-    assert sum(waits) < LIMIT_SECONDS + SLACK_SECONDS
     assert ended.code in (0, 1, 3)
     assert ended.code != 1 or len(ended.sentence) < 1_000
     assert not set(ended.err + ended.out) & {"\x1b", "\x07", "\u202e", "\0"}
 
     assert server.behave is behave
     server.behave = good
-    asked, there = len(server.asked), events(out, "lm")
+    asked, there = len(server.asked), answered(out)
     again = resume("--max-minutes", "60")
     assert again.code == 0, again.err
     check_whole(out)
-    now = events(out, "lm")
+    now = answered(out)
     assert len(server.asked) - asked == len(now) - len(there), "a reply that is there was asked for again"
-    assert len({(reply["key"], reply["index"]) for reply in now}) == len(now), "a question is recorded twice"
 
 
 def test_a_plain_port_that_is_spoken_to_in_tls_is_one_sentence(run: Callable[..., Ended], server: OpenAIServer) -> None:

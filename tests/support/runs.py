@@ -188,7 +188,7 @@ def check_whole(folder: Path) -> dict[str, Any]:
     templates = scored(folder)
     assert found["templates_scored"] == len(templates)
     assert found["template"] in templates
-    assert found["lm"]["optimizer"]["calls"] == sum(e["role"] == "optimizer" for e in events(folder, "lm"))
+    assert found["lm"]["optimizer"]["calls"] == sum(one.role == "optimizer" for one in answered(folder))
     return found
 
 

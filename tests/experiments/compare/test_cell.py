@@ -81,9 +81,9 @@ def language_model(
 ) -> Callable[..., Any]:
     """Make runs ask an engine that answers from a script; return the engine."""
 
-    def make(*script: str | BaseException, cache: Any = None) -> Any:
-        _, engine = scripted(*(script or [as_list(*reply) for reply in REPLIES]))
-        backend = Backend("scripted/model", engine, lambda i, o: (i + 2 * o) / 1e6, small=False, cache=cache)
+    def make(*script: str | BaseException) -> Any:
+        lm, engine = scripted(*(script or [as_list(*reply) for reply in REPLIES]))
+        backend = Backend("scripted/model", lm, lambda i, o: (i + 2 * o) / 1e6)
         monkeypatch.setattr("ipo_prompts.programs.lm.connect.find_backend", lambda *_, **__: backend)
         return engine
 
@@ -253,32 +253,6 @@ def test_a_killed_cell_resumes_and_ends_in_the_same_bytes(
     run_cell(this, tmp_path / "killed")
     assert len(engine.requests) == 1  # the first reply was not asked for again
     assert (tmp_path / "killed" / "cell.json").read_bytes() == (tmp_path / "whole" / "cell.json").read_bytes()
-
-
-def test_replies_from_the_cache_count_in_full(
-    six: str, tmp_path: Path, language_model: Callable[..., Any], as_list: Callable[..., str]
-) -> None:
-    """Else a cell would say something else when another method had asked the same before it."""
-
-    class Cache:
-        def __init__(self) -> None:
-            self.kept: dict[str, Any] = {}
-
-        def get(self, request: dict[str, Any]) -> Any:
-            return self.kept.get(json.dumps(request, sort_keys=True))
-
-        def put(self, request: dict[str, Any], value: Any) -> None:
-            self.kept[json.dumps(request, sort_keys=True)] = value
-
-    kept = Cache()
-    this = cell(six, "ipo-default")
-    for name in ("first", "second"):
-        engine = language_model(KINDS, *(as_list(*reply) for reply in REPLIES), cache=kept)
-        run_cell(this, tmp_path / name)
-    assert engine.requests == []
-    replies = [event for event in read(tmp_path / "second" / "run") if event["type"] == "lm"]
-    assert [(event["cached"], event["usd"]) for event in replies] == [(True, 0)] * 3
-    assert (tmp_path / "first" / "cell.json").read_bytes() == (tmp_path / "second" / "cell.json").read_bytes()
 
 
 def test_a_finished_cell_is_read_back_and_another_one_refused(

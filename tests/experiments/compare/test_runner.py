@@ -19,7 +19,8 @@ from ipo_prompts.experiments.compare.runner import (
     searches,
 )
 from ipo_prompts.metrics.errors import InputError
-from support.runs import KEY, lines_of
+from ipo_prompts.programs.lm.ledger import Question, write_questions
+from support.runs import KEY
 
 CELL = Cell("few-shot", "embedded", "baseline", 0)
 
@@ -46,8 +47,9 @@ class Job(GridCell):
 
     def run(self) -> str:
         self.folder.mkdir(exist_ok=True)
-        reply = {"type": "lm_error" if self.fails else "lm", "seconds": 0.0, "tokens_in": 1, "usd": self.usd}  # lost
-        (self.folder / "journal.jsonl").write_text(lines_of(reply))
+        state = "lost" if self.fails else "answered"
+        reply = Question(key="", role="optimizer", model="m", state=state, tokens_in=1, tokens_out=0, usd=self.usd)
+        write_questions(self.folder, [reply])
         if self.fails and not (self.folder.parent / "repaired").exists():
             raise {"bug": RuntimeError(f"the key {KEY} broke"), "input": InputError("give more.")}[self.fails]
         (self.folder / "done").write_text(self.label)
@@ -101,7 +103,7 @@ def test_a_budget_ends_the_session_and_a_larger_one_resumes_it(tmp_path: Path) -
 def test_a_journal_that_cannot_be_read_stops_no_other_job_but_no_budget_can_be_kept(tmp_path: Path) -> None:
     items = [Job(name, tmp_path / name) for name in "ab"]
     items[0].run()
-    (items[0].folder / "journal.jsonl").write_text("{\n{\n")
+    (items[0].folder / "replies.jsonl").write_text("{\n{\n")
     with pytest.raises(InputError, match="--budget-usd cannot be kept; leave it out"):
         session(items, [], usd=1.0)
     told: list[str] = []

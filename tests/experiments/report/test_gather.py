@@ -45,7 +45,7 @@ def test_a_run_that_is_not_done_is_to_be_resumed(run_folder: Path) -> None:
         ("program.json", "{}", r"program.json does not have the form .*\(class_names: field required\)"),
         ("environment.json", None, "cannot read .*environment.json"),
         ("journal.jsonl", '{"type": "scores"\n', "damaged in line 1"),
-        ("journal.jsonl", lines_of({"type": "lm", "seconds": 1}), "not as this version writes it|was never begun"),
+        ("journal.jsonl", lines_of({"type": "given", "seconds": 1}), "not as this version writes it|was never begun"),
         ("analysis.json", "{", "analysis.json is not JSON .*; remove it, the report does without"),
         ("analysis.json", '{"schema": 1}', r"\(words: field required\); remove it"),
         ("analysis.json", '{"schema": 1, "words": {"changes": 3}}', "not have the form .*; remove it"),

@@ -9,7 +9,7 @@ from typing import Any
 from ipo_prompts.experiments.report.gather import SearchRecord, read_run
 from ipo_prompts.experiments.report.page import write_report
 from ipo_prompts.metrics.template import read_templates
-from support.runs import events, lines_of, rejected, scored
+from support.runs import answered, events, lines_of, rejected, scored
 
 
 def test_every_template_is_told_with_the_step_that_scored_it(finished: Path) -> None:
@@ -24,7 +24,7 @@ def added(folder: Path, *more: dict[str, Any]) -> SearchRecord:
     """Follow the run with these events before its first question."""
     journal = folder / "journal.jsonl"
     lines = journal.read_text().splitlines(keepends=True)
-    first = next(i for i, line in enumerate(lines) if '"type": "lm"' in line)
+    first = next(i for i, line in enumerate(lines) if '"type": "given"' in line)
     lines[first:first] = [lines_of({**event, "seconds": 0.5}) for event in more]
     journal.write_text("".join(lines))
     return read_run(folder).search
@@ -59,8 +59,8 @@ def test_a_step_that_a_limit_stopped_and_a_larger_one_finished_is_told_once(run_
 
 def test_questions_and_replies_are_the_recorded_ones(finished: Path) -> None:
     search = read_run(finished).search
-    replies = [event["reply"]["message"]["parts"][0]["text"] for event in events(finished, "lm")]
-    assert [question.reply for step in search.steps for question in step.questions] == replies
+    replies = [question.text for question in answered(finished)]
+    assert [question.text for step in search.steps for question in step.questions] == replies
     assert {role for step in search.steps for role, _ in step.questions[0].messages} >= {"system", "user"}
 
 

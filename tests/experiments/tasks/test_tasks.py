@@ -57,8 +57,8 @@ def test_every_method_has_a_value_or_a_reason(
     settings = {"reward": task, "describer": "none", "shots": 2, "selection_shots": 1, "steps": 1}
     ids = []
     for method in METHODS:
-        _, engine = scripted(as_list("a negative of a <CLASS>.", "a drawing of a <CLASS>."), as_list("a <CLASS> here."))
-        backend = Backend("scripted/model", engine, lambda tokens_in, tokens_out: 0.0, small=False)
+        lm, _ = scripted(as_list("a negative of a <CLASS>.", "a drawing of a <CLASS>."), as_list("a <CLASS> here."))
+        backend = Backend("scripted/model", lm, lambda tokens_in, tokens_out: 0.0)
         monkeypatch.setattr(connect, "find_backend", lambda *_, found=backend, **__: found)
         this = Cell("few-shot", f"folder:{pictures}", method, 0, settings=tuple(settings.items()))
         content = run_cell(this, tmp_path / method)

@@ -102,11 +102,11 @@ def test_full_disk_is_one_sentence(tmp_path: Path) -> None:
     assert [event["type"] for event in read(tmp_path)] == ["start", "scores"]
 
 
-@pytest.mark.parametrize("old", ["a photo", "tokens_out", "0.012", '"crc": "'])
-def test_a_flipped_letter_is_found_and_what_it_costs_is_said(tmp_path: Path, old: str) -> None:
+@pytest.mark.parametrize("old", ["a photo", "hits", '"crc": "'])
+def test_a_flipped_letter_is_found(tmp_path: Path, old: str) -> None:
     journal = Journal(tmp_path)
     journal.append("start", config="a line before it")
-    journal.append("lm", reply={"text": "a photo of a <CLASS>."}, tokens_in=1000, tokens_out=234, usd=0.0120)
+    journal.append("test", template="a photo of a <CLASS>.", hits=1000)
     journal.append("end")
     journal.close()
     whole = journal.path.read_bytes()
@@ -149,7 +149,7 @@ def test_what_is_no_event_is_damage(tmp_path: Path, line: str) -> None:
 def test_secrets_of_the_environment_are_blanked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SOME_API_KEY", "sk-very-secret-123")
     journal = Journal(tmp_path)
-    journal.append("lm_error", error="Incorrect API key provided: sk-very-secret-123.")
+    journal.append("note", error="Incorrect API key provided: sk-very-secret-123.")
     journal.close()
     assert "very-secret" not in (tmp_path / "journal.jsonl").read_text()
 
