@@ -58,7 +58,7 @@ class IPO(Teleprompter):
         reward: scores templates with the frozen CLIP: a `ClipReward`, or any other `Reward`. None means the accuracy
             of the student's CLIP on its classes.
         lm: the optimizer LLM, or its name as `ipo optimize --lm` takes it. None means the language model of the
-            `dspy.context` in which `compile` is called. Its answers are written into the journal before they are used.
+            `dspy.context` in which `compile` is called. Its answers are on disk before they are used.
         strategy: how new templates are found: a name of `strategies.STRATEGIES`, a dictionary with its `name` and its
             settings, a list of templates to try, or a `Strategy` of your own.
         describer: an `ImageDescriber`, an `Interrogator` or a callable of your own (ipo docs dspy). `"clip"` is
@@ -69,8 +69,8 @@ class IPO(Teleprompter):
         lm_context: the context of `lm` in tokens, prompt and reply together, for models that litellm does not know.
             Descriptions are shortened to fit. If the context is unknown, they are not shortened.
         task: one sentence on what the pictures are, shown to the language models.
-        log_dir: the folder of the journal. A `compile` that was killed, or stopped by a limit, resumes from the journal
-            if it is given the same arguments (and a larger limit). Other arguments are refused.
+        log_dir: the folder of journal and replies. A `compile` that was killed, or stopped by a limit, resumes from
+            them if it is given the same arguments (and a larger limit). Other arguments are refused.
         on_step: a function that is called with the `Step` after each step.
         settings: the settings of the search. A limit ends the search with the best template so far. Without
             `initial_template` the search starts from the student's template.

@@ -281,7 +281,7 @@ def _failure(error: Exception) -> str | None:
     """Return a sentence for a failure of the language model or of the strategy; None for any other error."""
     if "dspy" not in sys.modules:
         return None
-    from dspy.utils.exceptions import AdapterParseError, LMError
+    from dspy import AdapterParseError, LMError
 
     from ipo_prompts.programs.record.redaction import redact
     from ipo_prompts.programs.search import NothingUsable

@@ -109,7 +109,7 @@ def search_template(
 
         show(estimate(plan(config, ready=False, say=ui.say), folder), _forecast_text, as_json)
         return 0
-    from dspy.utils.exceptions import LMError
+    from dspy import LMError
 
     from ipo_prompts.experiments.pipeline import run_job, stopped_early
     from ipo_prompts.experiments.run.answer import one_line, summary

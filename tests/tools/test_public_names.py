@@ -7,8 +7,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 FORBIDDEN = re.compile(
-    r"unittest|mock\.patch|dspy\.(_|clients|utils)|from dspy import _|backend_selection"
-    r"|^\s*(dspy|litellm|httpx|wandb|torch|open_clip)(\.\w+)*\.[A-Za-z_]+ = (?!True$|False$)",
+    r"unittest|mock\.patch|dspy\.(_|clients)|from dspy import _|backend_selection"
+    r"|^\s*(dspy|litellm|httpx|wandb|torch|open_clip)(\.\w+)*\.[A-Za-z_]+ = (?!True|False)",
     re.MULTILINE,
 )
 
