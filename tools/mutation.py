@@ -91,7 +91,7 @@ GUARDS = {
         "tests/programs/strategies/test_window.py",
         "tests/programs/describers/test_shortening.py",
     ),
-    "programs/lm/recording.py": ("tests/programs/lm/test_recording.py", "tests/programs/lm/test_waiting.py"),
+    "programs/lm/ledger.py": ("tests/programs/lm/test_engine.py", "tests/programs/lm/test_waiting.py"),
     "metrics/reward.py": (
         "tests/metrics/test_reward.py",
         "tests/metrics/test_own_rewards.py",

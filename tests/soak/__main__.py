@@ -27,7 +27,6 @@ PARTS = {
     ],
     "cache": [f"{FEATURES}::test_a_killed_process_and_others_at_once_leave_the_same_bits"],
     "secrets": ["tests/soak/test_secrets.py"],
-    "wire": ["tests/soak/test_wire.py", "tests/soak/test_providers.py"],
     "grid": [
         f"{GRID}::test_killed_and_resumed_it_makes_the_same_table_and_asks_nothing_twice",
         f"{GRID}::test_a_worker_that_is_killed_costs_only_its_own_cell",

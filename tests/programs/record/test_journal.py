@@ -116,10 +116,8 @@ def test_a_flipped_letter_is_found(tmp_path: Path, old: str) -> None:
         data[place] ^= 1 << bit
         (tmp_path / "other").mkdir(exist_ok=True)
         (tmp_path / "other" / "journal.jsonl").write_bytes(data)
-        with pytest.raises(InputError, match=r"damaged in line 2; .*sed -i 2d .* reply is paid for again \(") as caught:
+        with pytest.raises(InputError, match=r"damaged in line 2; .*sed -i 2d .* is made again"):
             read(tmp_path / "other")
-        if old == "a photo":
-            assert "(1,234 tokens, $0.0120)" in str(caught.value)
         with pytest.raises(InputError, match="damaged in line 2"):
             Journal(tmp_path / "other")
 
