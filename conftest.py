@@ -16,8 +16,6 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests run side by side, a core 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")  # else each process asks for a newer list three times
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # nothing in the tests may depend on a model hub
-_state = tempfile.TemporaryDirectory(prefix="state-of-tests-", ignore_cleanup_errors=True)
-os.environ["IPO_STATE_DIR"] = _state.name  # runs of the tests are begun here, and leave nothing in the user's folder
 _dspys_own = tempfile.TemporaryDirectory(prefix="dspy-of-tests-", ignore_cleanup_errors=True)
 os.environ["DSPY_CACHEDIR"] = _dspys_own.name  # else the second run of the tests gets the replies of the first
 

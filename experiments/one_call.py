@@ -22,7 +22,6 @@ from ipo_prompts.experiments.run.result import RunResult
 from ipo_prompts.metrics.errors import InputError, printable
 from ipo_prompts.metrics.verdict import Verdict
 from ipo_prompts.programs.classifier import TemplateClassifier
-from ipo_prompts.programs.record.trust import trusting
 
 CALL = "the call of ipo.optimize"
 
@@ -85,7 +84,6 @@ def optimize(
     out: str | Path | None = None,
     resume: str | Path | None = None,
     quiet: bool = False,
-    trust: bool = False,
     **settings: Any,
 ) -> Outcome:
     """Search for a better template, choose the winner with held-back pictures, test it once on sealed pictures.
@@ -99,7 +97,6 @@ def optimize(
         resume: the directory of a run to resume. The other arguments must equal the settings of that run; only limits
             may differ.
         quiet: whether to show no progress. Else progress is printed on stderr.
-        trust: whether to use the CLIP, data, models and addresses that a run from elsewhere names; see `SECURITY.md`.
         **settings: settings by name: `clip`, `lm`, `steps`, `budget_usd`, …. The settings of a strategy or a reward
             stand beside its name: `strategy={"name": "history", "size": 8}`. All settings: `ipo docs command-line`.
 
@@ -112,17 +109,16 @@ def optimize(
         raise InputError("resume= works in its own directory; leave out= away.")
     given = settings if data is None else {"data": data, **settings}
     allow_typed(given)
-    with trusting(trust):
-        if resume is None:
-            config = build(given, CALL)
-            folder = default_folder(config) if out is None else Path(out)
-        else:
-            folder = Path(resume)
-            typed = [f"{key}={value}" for key, value in given.items() if isinstance(value, (str, int, float))]
-            config = resumed(folder, build(given, CALL), CALL, typed)
-        ui = view(config, quiet=quiet)
-        with reserved(folder) if resume is None and out is None else nullcontext(folder) as folder:
-            result = run_job(config, folder, ui, resume=resume is not None)
-        if result.stopped:
-            ui.warn(stopped_early(config, folder, result))
+    if resume is None:
+        config = build(given, CALL)
+        folder = default_folder(config) if out is None else Path(out)
+    else:
+        folder = Path(resume)
+        typed = [f"{key}={value}" for key, value in given.items() if isinstance(value, (str, int, float))]
+        config = resumed(folder, build(given, CALL), CALL, typed)
+    ui = view(config, quiet=quiet)
+    with reserved(folder) if resume is None and out is None else nullcontext(folder) as folder:
+        result = run_job(config, folder, ui, resume=resume is not None)
+    if result.stopped:
+        ui.warn(stopped_early(config, folder, result))
     return Outcome(folder.absolute(), result)

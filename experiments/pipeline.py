@@ -18,7 +18,6 @@ from ipo_prompts.experiments.run.openings import cost_of_opening
 from ipo_prompts.experiments.run.plan import plan
 from ipo_prompts.experiments.run.prepared import Prepared, as_begun, prepare
 from ipo_prompts.experiments.run.program import program_of
-from ipo_prompts.experiments.run.reading import differs_in_file
 from ipo_prompts.experiments.run.result import RunResult
 from ipo_prompts.experiments.run.sealed import encode_sealed, open_test
 from ipo_prompts.experiments.run.searching import search_in
@@ -29,8 +28,7 @@ from ipo_prompts.metrics.errors import InputError, silent
 from ipo_prompts.metrics.reward import scale_of
 from ipo_prompts.programs.lm.connect import REPLAY
 from ipo_prompts.programs.record.journal import Journal
-from ipo_prompts.programs.record.redaction import SHORTEST, too_short
-from ipo_prompts.programs.record.trust import outside, resume_command
+from ipo_prompts.programs.record.trust import resume_command
 from ipo_prompts.programs.strategies.compose import kept_whole
 
 
@@ -65,11 +63,7 @@ def _run(config: RunConfig, folder: Path, ui: Ui, *, resume: bool) -> RunResult:
         if before:
             ui.say("the run had finished, and this is its result")
             return before
-        if told := differs_in_file(folder, config):
-            ui.warn(told)
     check_writable(folder)
-    if beyond := _not_ours(config):
-        ui.say(f"uses what does not ship with ipo: {beyond}")
     planned = plan(config, say=ui.passing)
     if there:
         planned = as_begun(planned, folder)
@@ -100,13 +94,6 @@ def _searched_and_tested(prepared: Prepared, journal: Journal, tracker: Any, ui:
     return publish(prepared, searched, program, test, journal, tracker)
 
 
-def _not_ours(config: RunConfig) -> str:
-    """Name the models and hosts that the run uses and that neither ship with ipo nor are listed by open_clip."""
-    local = ("folder:", "table:", "csv:", "parquet:")
-    found = {key: one for key, one in outside(config.model_dump()).items() if key != "strategy"}
-    return ", ".join(f"{key}={one}" for key, one in found.items() if not one.startswith(local))
-
-
 def _announce(prepared: Prepared, journal: Journal, ui: Ui) -> None:
     drawn, optimizer, config = prepared.plan.drawn, prepared.plan.optimizer, prepared.config
     how = f"with {optimizer.model}" if optimizer else f"without a language model (strategy {config.strategy['name']})"
@@ -122,8 +109,6 @@ def _announce(prepared: Prepared, journal: Journal, ui: Ui) -> None:
     contents, folder = prepared.store.contents, journal.path.parent
     if told := cost_of_opening(prepared.plan, contents, folder):
         ui.say(told)
-    if short := too_short():
-        ui.say(f"{' and '.join(short)}: shorter than {SHORTEST} characters, so it is not blanked in what is written")
     ui.say(f"if it is interrupted: {resume_command(journal.path.parent, config.model_dump())}")
 
 

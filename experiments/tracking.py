@@ -32,7 +32,6 @@ from ipo_prompts.programs.lm.ledger import Ledger, total_usd
 from ipo_prompts.programs.record.journal import FILE_NAME as JOURNAL
 from ipo_prompts.programs.record.journal import read
 from ipo_prompts.programs.record.redaction import redacted
-from ipo_prompts.programs.record.trust import own_settings
 from ipo_prompts.programs.search import Step
 
 PROJECT = "ipo"
@@ -293,7 +292,7 @@ def _tags(config: RunConfig) -> list[str]:
 
 
 def _id_of(folder: Path) -> str | None:
-    """Return the id of the W&B run; None if the run was begun elsewhere.
+    """Return the id of the W&B run; None if the run has not begun.
 
     The id is a digest of the name of the run directory and of the event that began the run.
 
@@ -302,7 +301,7 @@ def _id_of(folder: Path) -> str | None:
     """
     events = read(folder) if (folder / JOURNAL).is_file() else []
     start = next((event for event in events if event["type"] == "start"), None)
-    if own_settings(start) is None:
+    if start is None:
         return None
     return hashlib.sha256(json.dumps([folder.resolve().name, start], sort_keys=True).encode()).hexdigest()[:16]
 

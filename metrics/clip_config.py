@@ -11,12 +11,10 @@ import threading
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import fields
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 from ipo_prompts.metrics.errors import InputError
-from ipo_prompts.metrics.files import read_json
 
 _TOP = frozenset(
     {
@@ -42,15 +40,6 @@ def names_in(config: Any) -> list[str]:
     sections = [config.get(section) for section in ("vision_cfg", "text_cfg")] if isinstance(config, dict) else []
     tables = [section for section in sections if isinstance(section, dict)]
     return [f"{key} {str(table[key])[:100]!r}" for table in tables for key in _NAMES if table.get(key)]
-
-
-def named_inside(folder: Path) -> list[str]:
-    """Return `names_in` for the configuration in a CLIP's folder; an empty list if the file cannot be read."""
-    try:
-        config = read_json(folder / "open_clip_config.json", "the configuration", "name another CLIP")
-    except InputError:
-        return []
-    return names_in(config.get("model_cfg") if isinstance(config, dict) else None)
 
 
 def check_config(config: Any, where: str) -> None:

@@ -32,7 +32,6 @@ from ipo_prompts.metrics.template import (
     usable,
     written,
 )
-from ipo_prompts.programs.record.trust import refuse_foreign_run, trusting
 from ipo_prompts.programs.saved_program import (
     State,
     StateField,
@@ -359,25 +358,19 @@ class TemplateClassifier(dspy.Predict):
         return [(name, part) for name, part in self.named_parameters() if part is not self]
 
     @classmethod
-    def from_file(
-        cls, path: str | Path, clip: Clip | None = None, device: str = AUTO, *, trust: bool = False
-    ) -> TemplateClassifier:
+    def from_file(cls, path: str | Path, clip: Clip | None = None, device: str = AUTO) -> TemplateClassifier:
         """Load a saved program. If no encoder is given, the encoder that the program names is loaded, too.
 
         Args:
             path: the path of the file, or of the run directory that holds it as `program.json`.
             clip: the encoder, if it is loaded already.
             device: the device on which an encoder that is loaded here runs.
-            trust: load the encoder even if open_clip does not list it and no run begun on this machine used it.
 
         Raises:
-            InputError: the file is no saved program, the encoder cannot be loaded, or loading it needs `trust`.
+            InputError: the file is no saved program, or the encoder cannot be loaded.
         """
         path, state = read_state(path)
         saved = read_program(state, str(path))
-        if clip is None:
-            with trusting(trust):
-                refuse_foreign_run({"clip": saved.clip.name}, path.parent, str(path))
         encoder = clip or load_clip(saved.clip.name, device, saved.clip.precision)
         program = cls(encoder, saved.labels or saved.class_names)
         program.load_state(state)

@@ -18,7 +18,7 @@ from ipo_prompts.metrics.device import Precision
 from ipo_prompts.metrics.errors import InputError, first_error, printable
 from ipo_prompts.metrics.files import read_json
 from ipo_prompts.metrics.template import BASELINE, check_count, check_template, every_name, named, names_of, usable
-from ipo_prompts.programs.record.lines import FILE_NAME
+from ipo_prompts.programs.record.journal import FILE_NAME
 from ipo_prompts.programs.record.trust import resume_command
 
 Weighted = tuple[str, float]

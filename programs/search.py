@@ -260,7 +260,6 @@ class _Run:
         scored_before = self.scoring_only.scored
         # Ask. All candidates of a step are written from the history before the step, without each other's scores.
         known = self._known(number)
-        self.record.given(number, known.digest)
 
         def scoring(template: str) -> Score:
             self._check_limits(number)

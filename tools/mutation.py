@@ -67,7 +67,7 @@ GUARDS = {
     "programs/describers/multimodal.py": OPTIMIZER,
     "programs/record/journal.py": ("tests/programs/record/test_journal.py", *OPTIMIZER),
     "programs/record/redaction.py": ("tests/programs/record/test_redaction.py",),
-    "programs/record/trust.py": ("tests/end_to_end/test_own_classes.py",),
+    "programs/record/trust.py": ("tests/programs/record/test_trust.py",),
     "programs/record/score_keeper.py": ("tests/programs/test_search.py",),
     "programs/templates/admission.py": ("tests/programs/test_search.py",),
     "programs/scoring_only.py": ("tests/programs/test_search.py",),

@@ -39,7 +39,6 @@ from ipo_prompts.programs.lm import connect
 from ipo_prompts.programs.lm.connect import Backend
 from ipo_prompts.programs.lm.ledger import Question, read_questions, write_questions
 from ipo_prompts.programs.record.journal import FILE_NAME, Event, line_of, read
-from ipo_prompts.programs.record.trust import SEAL
 from ipo_prompts.programs.templates.settings import LIMITS
 
 RECORDED = Path(__file__).parents[1] / "tests" / "recorded"
@@ -180,7 +179,6 @@ def _lines(made: Sequence[Event], sessions: Sequence[Sequence[Event]], config: R
             if event["type"] == "start":
                 limits = {name: event["config"][name] for name in LIMITS}
                 event["config"] = config.model_copy(update=limits).model_dump()
-                event.pop(SEAL, None)  # a shipped run has no owner whose seal could be checked
             yield line_of({**event, "seconds": seconds})
 
 
@@ -194,7 +192,6 @@ def _with_digests(lines: Sequence[bytes], made: Path, folder: Path) -> Iterator[
     for line in lines:
         if line.startswith(b'{"type": "end"'):
             event = json.loads(line)
-            del event["crc"]
             kept = {name for name in event["files"] if (folder / name).exists()}
             event["files"] = {name: digest(made / name) if name in kept else None for name in event["files"]}
             line = line_of(event)

@@ -35,7 +35,6 @@ def benchmark(
     executor: common.Executor = "here",
     gpu_share: common.GpuShare = None,
     budget_usd: Annotated[float | None, typer.Option(help="stop when the cells have cost this many US dollars")] = None,
-    trust: common.Trust = False,
     dry_run: common.DryRun = False,
     verbose: Annotated[bool, typer.Option(help="with --dry-run, also print notes")] = False,
     as_json: common.Json = False,
@@ -55,7 +54,7 @@ def benchmark(
         write_documents,
     )
     from ipo_prompts.experiments.compare.executors import Failure, make_executor
-    from ipo_prompts.experiments.compare.grid import GRID_FILE, entries, load_grid, to_sealed_yaml
+    from ipo_prompts.experiments.compare.grid import GRID_FILE, entries, load_grid
     from ipo_prompts.experiments.compare.raw_cells import ENDING, check_kept, keep
     from ipo_prompts.experiments.compare.runner import (
         check_grid,
@@ -67,7 +66,6 @@ def benchmark(
     from ipo_prompts.experiments.data.benchmarks import absent
     from ipo_prompts.experiments.run.files import check_writable, write_text
     from ipo_prompts.experiments.run.live_view import Ui
-    from ipo_prompts.programs.record.trust import outside, trusting
 
     folder = out or Path("runs") / Path(grid).stem
     if grid.endswith(ENDING):
@@ -75,8 +73,7 @@ def benchmark(
             raise InputError(f"the cells of {grid} are done; give no settings, executor, budget or --dry-run.")
         tables_of_file(Path(grid), out, as_json)
         return 0
-    with trusting(trust):
-        config = load_grid(grid, words or [])
+    config = load_grid(grid, words or [])
     workers = make_executor(executor, gpus=gpu_share)
     ui = Ui(0, quiet=quiet)
     found = entries(config, folder)
@@ -105,13 +102,10 @@ def benchmark(
     configs = searches(found)
     ui.fetch([*configs.values()])
     check_models(configs, budget_usd)
-    beyond = {f"{key}={value}" for one in configs.values() for key, value in outside(one.model_dump()).items()}
-    if beyond:
-        ui.say(f"uses what does not ship with ipo: {', '.join(sorted(beyond))}")
     folder.mkdir(parents=True, exist_ok=True)
     with locked(folder):
         before = [entry.finished() for entry in found]
-        write_text(folder / GRID_FILE, to_sealed_yaml(config))
+        write_text(folder / GRID_FILE, config.to_yaml())
         say = (lambda line: None) if quiet else (lambda line: print(line, file=sys.stderr, flush=True))
         contents, stopped = run_all(found, before, workers, say, budget_usd)
         outcomes = outcomes_of(contents)

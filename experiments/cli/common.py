@@ -44,9 +44,6 @@ GpuShare = Annotated[
     typer.Option(help="share of a GPU for each cell on Ray, 0 to 1; default 1 if there are GPUs", metavar="SHARE"),
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="run nothing; print what would be asked, and the price")]
-Trust = Annotated[
-    bool, typer.Option("--trust", help="allow the CLIP, data and models of a run or program from elsewhere")
-]
 DataWords = Annotated[
     list[str] | None,
     typer.Argument(metavar="[key=value …]", help="class_names=names.yaml, exclude='[CLASS, …]'"),

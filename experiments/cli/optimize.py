@@ -22,7 +22,6 @@ from ipo_prompts.experiments.cli.common import (
     Lm,
     Quiet,
     Seed,
-    Trust,
     examples,
     meaning,
     print_json,
@@ -62,7 +61,6 @@ def search_template(
     budget_usd: Annotated[float | None, typer.Option(help=meaning("budget_usd"))] = None,
     budget_tokens: Annotated[int | None, typer.Option(help=meaning("budget_tokens"))] = None,
     max_minutes: Annotated[float | None, typer.Option(help=meaning("max_minutes"))] = None,
-    trust: Trust = False,
     dry_run: DryRun = False,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -70,7 +68,7 @@ def search_template(
     """Search for a better template, choose the winner with selection pictures, and test it once on test pictures."""
     from ipo_prompts.experiments.run.files import check_writable, default_folder, reserved
     from ipo_prompts.programs.record.redaction import check_key
-    from ipo_prompts.programs.record.trust import resume_command, trusting
+    from ipo_prompts.programs.record.trust import resume_command
 
     if resume and out:
         raise InputError("--resume works in its own directory; leave --out away.")
@@ -85,8 +83,7 @@ def search_template(
         "budget_tokens": budget_tokens,
         "max_minutes": max_minutes,
     }
-    with trusting(trust):
-        config = _configure(words or [], flags, resume)
+    config = _configure(words or [], flags, resume)
     folder = resume or out or default_folder(config)
     # Keys, names, data and the folder are checked before heavy libraries are imported.
     if not dry_run:

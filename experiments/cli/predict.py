@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from ipo_prompts.experiments.cli.common import Device, Program, Trust, drop_output, examples, fail, look_first, note
+from ipo_prompts.experiments.cli.common import Device, Program, drop_output, examples, fail, look_first, note
 from ipo_prompts.metrics.errors import InputError, as_cell, printable
 
 if TYPE_CHECKING:
@@ -43,7 +43,6 @@ def predict(
     words: Annotated[bool, typer.Option("--words", help="classify without labelled pictures")] = False,
     template: Annotated[str | None, typer.Option(help="classify with this template instead of the program's")] = None,
     device: Device = "auto",
-    trust: Trust = False,
 ) -> int:
     """Label pictures with an optimised program."""
     from ipo_prompts.experiments.data.sources.folder import find_pictures
@@ -61,7 +60,7 @@ def predict(
     from ipo_prompts.experiments.run.labelling import label_files
     from ipo_prompts.programs.classifier import TemplateClassifier
 
-    classifier = TemplateClassifier.from_file(program, device=device, trust=trust)
+    classifier = TemplateClassifier.from_file(program, device=device)
     if words:
         classifier = classifier.words_alone()
     if template is not None:

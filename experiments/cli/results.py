@@ -19,7 +19,6 @@ from ipo_prompts.experiments.cli.common import (
     Part,
     Program,
     Seed,
-    Trust,
     about_data,
     examples,
     look_first,
@@ -179,7 +178,6 @@ def export_program(
         Path | None,
         typer.Option(help="pictures to check the export with; default pictures that ship with IPO", metavar="PATH"),
     ] = None,
-    trust: Trust = False,
 ) -> int:
     """Export an optimised program to another tool, and check the export with that tool's own library."""
     look_first([program], "the picture", [pictures] if pictures else [], out)
@@ -191,7 +189,7 @@ def export_program(
         raise InputError(f"there is no target {to!r}{did_you_mean(to, TARGETS)}; it can be {', '.join(TARGETS)}.")
     target = TARGETS[to]
     compared = _pictures(pictures)
-    exported = TemplateClassifier.from_file(program, trust=trust)
+    exported = TemplateClassifier.from_file(program)
     verdict = export(exported, target, out, compared)
     print(f"wrote {out} for {to}; {verdict}\n{target.told(exported, program)}")
     return 0

@@ -34,7 +34,7 @@ from ipo_prompts.metrics.device import Precision
 from ipo_prompts.metrics.errors import InputError, first_error
 from ipo_prompts.metrics.features import FeatureStore
 from ipo_prompts.metrics.files import JSON_BYTES, read_text
-from ipo_prompts.programs.record.lines import checked, line_of
+from ipo_prompts.programs.record.journal import line_of
 from ipo_prompts.programs.templates.settings import LIMITS
 
 FILE_NAME = "cell.json"
@@ -230,7 +230,7 @@ def read_cell(cell: Cell, folder: Path) -> dict[str, Any] | None:
 
 
 def read_line(form: type[Form], line: str, what: str, fix: str) -> Form:
-    """Return a line of JSON as an instance of a model. The line has a checksum, and may come from any source.
+    """Return a line of JSON as an instance of a model. The line may come from any source.
 
     Args:
         form: the class of the model.
@@ -242,14 +242,12 @@ def read_line(form: type[Form], line: str, what: str, fix: str) -> Form:
         InputError: the line is damaged, or was written by another version of ipo.
     """
     try:
-        return form.model_validate_json(checked(line.encode()))
+        return form.model_validate_json(line)
     except ValidationError as error:
         where, said = first_error(error)
         wrong = f"is damaged ({where[:100]}: {said})"
         if where == "schema":
             wrong = "was written by another version of ipo"
-    except ValueError as error:
-        wrong = f"is damaged ({error})"
     raise InputError(f"{what} {wrong}; {fix}.")
 
 

@@ -16,7 +16,7 @@ from ipo_prompts.experiments.compare import cell as cells
 from ipo_prompts.experiments.compare.cell import Cell
 from ipo_prompts.experiments.compare.methods import METHODS
 from ipo_prompts.experiments.compare.methods.base import Method
-from ipo_prompts.experiments.compare.protocols import CROSS_CLIP, TO_DATA, ProtocolName
+from ipo_prompts.experiments.compare.protocols import ProtocolName
 from ipo_prompts.experiments.compare.published import ablated_settings
 from ipo_prompts.experiments.data.sources import own
 from ipo_prompts.experiments.embedded.shifts import canonical
@@ -25,15 +25,12 @@ from ipo_prompts.experiments.run.config import settings as settings_of_a_run
 from ipo_prompts.experiments.run.files import Content
 from ipo_prompts.experiments.run.reading import allow_typed, read_settings, read_words
 from ipo_prompts.metrics.errors import InputError, did_you_mean, input_error
-from ipo_prompts.metrics.files import read_bytes
 from ipo_prompts.metrics.registry import is_own
-from ipo_prompts.programs.record.trust import SEAL, own_settings, refuse_foreign, seal
+from ipo_prompts.programs.record.trust import check_typed
 
 CONFIGS = files("ipo_prompts.experiments.compare") / "configs"
 GRID_FILE, CELLS = "grid.yaml", "cells"
 """Names in a grid's folder: the file with the complete grid, and the folder of the cells."""
-_SEALED = "# begun here, by its seal: "
-"""First line of the file of a grid that was begun on this machine."""
 LONGEST_NAME = 100
 """The most characters of a folder's name; file systems allow 255 bytes."""
 
@@ -144,8 +141,8 @@ def load_grid(name: str, words: Sequence[str] = ()) -> GridConfig:
 
     Raises:
         InputError: there is no such file or grid, a key is unknown (the message names the nearest key), or a value has
-            the wrong kind. Or the file is that of a grid that was begun, it names a user's own code, and the words do
-            not name this code.
+            the wrong kind. Or the file is that of a grid that was begun, and names code or a server that the words do
+            not name.
     """
     file = _file(name)
     values = _with_words(read_settings(file), words)
@@ -153,50 +150,23 @@ def load_grid(name: str, words: Sequence[str] = ()) -> GridConfig:
         grid = GridConfig.model_validate(values)
     except ValidationError as error:
         raise _worded(error, name) from error
-    allow_typed(nested(read_words(words)))
+    typed = nested(read_words(words))
+    allow_typed(typed)
     ours = file.name == GRID_FILE and (file.parent / CELLS).is_dir()
     code: list[tuple[Any, str, object]] = [(METHODS, "methods", row.method) for row in grid.methods]
     code += [(own, "data", grid.data), (own, "targets", grid.targets)]
     for registry, key, chosen in code:
-        if not ours or key in read_words(words):
+        if not ours or key in typed:
             registry.allow(chosen)
         registry.check_allowed(chosen)
-    for settings in (nested(one) for one in (grid.settings, *(row.settings for row in grid.methods))):
-        if not ours:  # a person wrote the file
+    shared = nested(grid.settings)
+    for row in grid.methods:
+        settings = overlaid(shared, nested(row.settings))
+        if ours:
+            check_typed(settings, typed, f"the grid in {file.parent}")
+        else:  # a person wrote the file
             allow_typed(settings)
-        for key, registry in CHOSEN.items():
-            registry.check_allowed(settings.get(key))
-    if ours:
-        _refuse_foreign(grid, file, nested(read_words(words)))
     return grid
-
-
-def to_sealed_yaml(grid: GridConfig) -> str:
-    """Return the text of the grid file in a grid's folder: a seal of this machine, if any, and the complete grid."""
-    made = seal({"config": grid.model_dump(mode="json")})
-    return (f"{_SEALED}{made}\n" if made else "") + grid.to_yaml()
-
-
-def _refuse_foreign(grid: GridConfig, file: Path, typed: dict[str, Any]) -> None:
-    """Refuse a grid file that names code or servers, unless the grid was begun on this machine.
-
-    Code and servers that the user has typed on the command line are not refused.
-
-    Raises:
-        InputError: see `refuse_foreign`.
-    """
-    first = read_bytes(file, 200).decode(errors="replace").partition("\n")[0]
-    stored = GridConfig.model_validate(read_settings(file)).model_dump(mode="json")
-    if own_settings({"config": stored, SEAL: first.removeprefix(_SEALED)}) is not None:
-        return
-    targets = [] if "targets" in typed else grid.targets
-    tested: list[dict[str, Any]] = [{"data": targets}] if grid.protocol in TO_DATA else []
-    if grid.protocol == CROSS_CLIP:
-        tested = [{"clip": one} for one in targets]
-    given = [nested(one) for one in (grid.settings, *(row.settings for row in grid.methods))]
-    for settings in ({"data": grid.data}, *tested, *given):
-        taken = {key: value for key, value in settings.items() if key not in typed}
-        refuse_foreign(taken, None, f"the grid in {file.parent}")
 
 
 def _file(name: str) -> Path:

@@ -1,6 +1,6 @@
 """All cells of a grid in one file. Anybody can make its tables again without data, CLIP or language model.
 
-`cells.jsonl.gz` has lines of JSON, each with its checksum. The first line is the grid, with the reasons for missing
+`cells.jsonl.gz` has lines of JSON. The first line is the grid, with the reasons for missing
 cells. Each other line is the content of one `cell.json`, in the order of the grid. The same cells give the same bytes.
 The file says nothing about the machine: it has no time of day and no addresses of servers. No such file is written for
 a grid that names an absolute path or a path in a home directory.
@@ -26,7 +26,7 @@ from ipo_prompts.experiments.compare.methods.base import Recorded
 from ipo_prompts.experiments.run.files import Content, content_of, write_bytes
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.files import JSON_BYTES, read_text
-from ipo_prompts.programs.record.lines import line_of
+from ipo_prompts.programs.record.journal import line_of
 
 FILE_NAME = "cells.jsonl.gz"
 ENDING = ".jsonl.gz"

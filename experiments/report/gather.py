@@ -95,9 +95,9 @@ class Run:
     def command_to_replay(self) -> str:
         """The command that repeats the run in a new directory, with the recorded replies of the language model."""
         again = f"{self.folder}-again"
-        typed = [f"{key}={name}" for key, name in to_type(self.config.model_dump()).items()]
-        config = str(self.folder / "config.yaml")
-        return shlex.join(["ipo", "optimize", config, *typed, "--lm", f"replay/{self.folder}", "--out", again])
+        typed = to_type({**self.config.model_dump(), "lm": f"replay/{self.folder}"})
+        words = [str(self.folder / "config.yaml"), *(f"{key}={value}" for key, value in typed.items())]
+        return shlex.join(["ipo", "optimize", *words, "--out", again])
 
 
 def _settings(key: str, value: Any) -> list[str]:

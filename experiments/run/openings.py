@@ -30,9 +30,7 @@ from ipo_prompts.metrics.evidence import ALPHA
 from ipo_prompts.metrics.pictures import Picture
 from ipo_prompts.metrics.template import SLOT, fill, names_of
 from ipo_prompts.metrics.verdict import spends
-from ipo_prompts.programs.record.journal import FILE_NAME, Journal
-from ipo_prompts.programs.record.lines import last_of
-from ipo_prompts.programs.record.trust import own_settings
+from ipo_prompts.programs.record.journal import FILE_NAME, Journal, last
 
 DIGITS = 12
 """How many digits of a digest are recorded; even among a million pictures, hardly two digests begin alike."""
@@ -216,18 +214,10 @@ def renamed_in(folder: Path, beside: Mapping[str, Openings], pictures: Set[str],
 
 
 def _beside(folder: Path) -> dict[str, Openings]:
-    """Return the latest opening of the run in `folder`, and of each run beside it, by the name of its folder.
-
-    A run that was begun elsewhere counts as one opening, which no other opening repeats: its record is not trusted.
-    """
-    found = {}
-    for file in folder.absolute().parent.glob(f"*/{FILE_NAME}"):
-        opened, start = last_of(file.parent, EVENT, "start")
-        if one := event_as(Openings, opened):
-            ours = own_settings(start) is not None
-            name = file.parent.name
-            found[name] = one if ours else one.model_copy(update={"this": "", "known": (one.this,), "elsewhere": 0})
-    return found
+    """Return the latest opening of the run in `folder`, and of each run beside it, by the name of its folder."""
+    folders = [file.parent for file in folder.absolute().parent.glob(f"*/{FILE_NAME}")]
+    found = {one.name: event_as(Openings, last(one, EVENT)) for one in folders}
+    return {name: opening for name, opening in found.items() if opening}
 
 
 def names_after(data: DataSet, named: Any) -> list[str]:

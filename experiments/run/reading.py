@@ -5,7 +5,6 @@ The settings come from three places. `key=value` words take precedence over a YA
 
 from __future__ import annotations
 
-import json
 import os
 import shlex
 from collections.abc import Container, Sequence
@@ -15,23 +14,15 @@ from typing import Any, get_args, get_origin
 from pydantic import ValidationError
 
 from ipo_prompts.experiments.data.sources import own
-from ipo_prompts.experiments.run.config import ASK_NO_MODEL, CHOSEN, FREE_KEYS, RunConfig, nested, overlaid
+from ipo_prompts.experiments.run.config import CHOSEN, RunConfig, nested, overlaid
 from ipo_prompts.experiments.run.files import holds_run
 from ipo_prompts.experiments.tasks import REWARDS
 from ipo_prompts.metrics import files
 from ipo_prompts.metrics.errors import InputError, did_you_mean, input_error, nearest
 from ipo_prompts.programs.record.journal import FILE_NAME as JOURNAL
 from ipo_prompts.programs.record.journal import last, read
-from ipo_prompts.programs.record.trust import (
-    ADDRESSES,
-    CHOICES,
-    refuse_foreign_run,
-    relative_places,
-    resume_command,
-    to_type,
-    why_typed,
-)
 from ipo_prompts.programs.record.trust import CONFIG_FILE as CONFIG_FILE
+from ipo_prompts.programs.record.trust import check_typed, relative_places, resume_command, to_type
 from ipo_prompts.programs.templates.settings import preset
 
 _NUMBERS = {
@@ -72,32 +63,15 @@ def config_of(folder: Path) -> RunConfig:
     return build(start["config"], f"{folder / JOURNAL}", whole=True)
 
 
-def differs_in_file(folder: Path, config: RunConfig) -> str | None:
-    """Say how the `config.yaml` of a run differs from the settings in its journal; None if it does not differ."""
-    file, settings = folder / CONFIG_FILE, config.model_dump(mode="json")
-    try:
-        stored = json.loads(json.dumps(read_settings(file), default=str))
-    except InputError as error:
-        return f"{str(error).rstrip('.')}; the settings in the journal are used"
-    other = [
-        key for key in {**settings, **stored} if key not in FREE_KEYS and stored.get(key, ...) != settings.get(key, ...)
-    ]
-    if not other:
-        return None
-    told = [f"{key}={stored[key]!r}"[:200] if key in stored else f"no {key}" for key in other[:3]]
-    more = f" and {len(other) - 3} more" if len(other) > 3 else ""
-    return f"{file} has {', '.join(told)}{more}, which differs from this run; the settings in its journal are used"
-
-
 def load_config(file: Path | None, words: Sequence[str] = (), *, to_run: bool = False, **flags: Any) -> RunConfig:
     """Return the configuration from a file, `key=value` words and flags.
 
     Args:
-        file: a YAML file of settings, or None. The `config.yaml` of a run directory is an output: it must be as the run
-            wrote it, and the settings are read from the journal.
+        file: a YAML file of settings, or None. The `config.yaml` of a run directory is an output: the settings are read
+            from the journal instead.
         words: words `key=value`; the value is read as YAML.
-        to_run: whether a run is begun with the configuration. If so, no address and no user-written class is taken from
-            a run directory, and user-written classes that were typed may be imported.
+        to_run: whether a run is begun with the configuration. If so, a file in a run directory may not name code or
+            servers (`check_typed`), and user-written classes that were typed may be imported.
         flags: values of flags of the command line, which take precedence over words; None for a flag that is not given.
 
     Raises:
@@ -106,17 +80,14 @@ def load_config(file: Path | None, words: Sequence[str] = (), *, to_run: bool = 
     """
     given = nested({**read_words(words, flags), **{key: value for key, value in flags.items() if value is not None}})
     values: dict[str, Any] = {}
-    of_run = file is not None and file.name == CONFIG_FILE and os.path.lexists(file.with_name(JOURNAL))
-    if file and of_run:
-        config = config_of(file.parent)
-        if told := differs_in_file(file.parent, config):
-            raise InputError(f"{told}; for a run with other settings type them after it, or copy the file elsewhere.")
-        values = config.model_dump(mode="json")
-        values = _to_take_over(values, given, file.parent) if to_run else values
-    elif file:
-        values = nested(read_settings(file))
+    in_run = file is not None and os.path.lexists(file.with_name(JOURNAL))
+    of_run = in_run and file is not None and file.name == CONFIG_FILE
+    if file:
+        values = config_of(file.parent).model_dump(mode="json") if of_run else nested(read_settings(file))
     values = overlaid(values, given)
     if to_run:
+        if file and in_run:
+            check_typed(values, given, f"the run in {file.parent}")
         allow_typed(values)
     return build(values, str(file or "the command line"), whole=of_run)
 
@@ -124,9 +95,8 @@ def load_config(file: Path | None, words: Sequence[str] = (), *, to_run: bool = 
 def resumed(folder: Path, given: RunConfig, where: str, typed: Sequence[str]) -> RunConfig:
     """Return the configuration with which a run is resumed: settings given now replace the recorded settings.
 
-    Only settings in `FREE_KEYS` may differ. The name of a user-written class must be given again, and must be the same:
-    it is never taken from a run directory. `refuse_foreign_run` says which other settings are not taken from a run that
-    was begun elsewhere.
+    Only settings in `FREE_KEYS` may differ. Code and servers must be given again, and must be the same: they are never
+    taken from a run directory, see `check_typed`.
 
     Args:
         folder: the directory of the run.
@@ -135,30 +105,25 @@ def resumed(folder: Path, given: RunConfig, where: str, typed: Sequence[str]) ->
         typed: the settings given now, as they were typed: words of the command line, or arguments.
 
     Raises:
-        InputError: there is no run, another setting differs, the name of a user-written class is not given, a setting
-            is not taken from a run that was begun elsewhere, or the pictures are not here.
+        InputError: there is no run, another setting differs, code or a server is not given, or the pictures are not
+            here.
     """
     if not holds_run(folder):
         raise InputError(f"{folder} holds no run to resume: it has no {JOURNAL}; repeat the command that began it.")
     stored = config_of(folder)
     explicit = given.model_dump(include=set(given.model_fields_set))
-    needed = to_type(stored.model_dump())
-    missing = {key: value for key, value in needed.items() if key not in explicit}
-    if missing:
-        again = resume_command(folder, missing, *typed)
-        raise InputError(f"the run in {folder} {why_typed(missing)}, type it: `{again}`.")
     wanted = build(overlaid(stored.model_dump(), explicit), where=where, whole=True)
-    taken = {key: value for key, value in wanted.model_dump(mode="json").items() if key not in explicit}
-    refuse_foreign_run(taken, folder)
+    check_typed(wanted.model_dump(), explicit, f"the run in {folder}", resume_command(folder, {}, *typed))
     key = wanted.differs_from(stored)
     if key:
-        rather = "give that one" if key in needed else "leave it out"
+        rather = "give that one" if key in to_type(stored.model_dump()) else "leave it out"
         raise InputError(
             f"the run in {folder} has {key}={getattr(stored, key)!r} and {getattr(wanted, key)!r} was asked for; "
             f"{rather}."
         )
     began = (last(folder, "start") or {}).get("began_in")
-    gone = next((place for place in relative_places(taken) if not os.path.exists(place)), None)  # noqa: PTH110
+    places = [] if "data" in explicit else relative_places(wanted.model_dump())
+    gone = next((place for place in places if not os.path.exists(place)), None)  # noqa: PTH110
     if gone and isinstance(began, str) and Path(began) != Path.cwd():
         raise InputError(
             f"the run in {folder} has data={wanted.data}, which is not here: it was begun in {began}; `cd "
@@ -218,39 +183,6 @@ def example_of(key: Any) -> Any:
     """Return an example value of a setting: its default, or 12 if it has no default."""
     field = RunConfig.model_fields.get(key)
     return 12 if field is None or field.default is None else field.default
-
-
-def _to_take_over(settings: dict[str, Any], given: dict[str, Any], run: Path) -> dict[str, Any]:
-    """Return the settings that a new run may take over from a run: all but the addresses of language models.
-
-    Args:
-        settings: the settings of the run.
-        given: the settings that a person gave for the new run.
-        run: the run directory.
-
-    Raises:
-        InputError: the run asked a model at an address, and `given` has no address; or the run used a user-written
-            class, and `given` does not name it.
-    """
-    kept = dict(settings)
-    typed = {key for key, value in given.items() if key not in CHOICES or "name" in value}
-    code = {key: name for key, name in to_type(kept).items() if key not in typed}
-    if code:
-        words = " ".join(f"{key}={name}" for key, name in code.items())
-        raise InputError(f"the run in {run} {why_typed(code)}, add `{words}`, else name another {' and '.join(code)}.")
-    replayed = str(given.get("lm", kept.get("lm"))).startswith("replay/")  # then no model is asked, whatever the role
-    for role in ("lm", "describer"):
-        address, name = kept.get(f"{role}_api_base"), str(kept.get(role, RunConfig.model_fields[role].default))
-        asked = name not in ASK_NO_MODEL | {"local"} and not name.startswith(("local/", "replay/"))
-        if address and asked and not replayed and not {role, f"{role}_api_base"} & given.keys():
-            raise InputError(
-                f"the run in {run} asked {name} at {address}, and an address is never taken from a run directory; if "
-                f"you trust that server, add `{shlex.quote(f'{role}_api_base={address}')}`, else name another {role}."
-            )
-    kept |= {key: None for key in ADDRESSES if key in kept}
-    taken = {key: value for key, value in kept.items() if key not in given}
-    refuse_foreign_run(taken, run)
-    return kept
 
 
 def allow_typed(values: dict[str, Any]) -> None:

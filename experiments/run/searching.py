@@ -19,6 +19,9 @@ from ipo_prompts.programs.running import Job, check_naming
 from ipo_prompts.programs.search import Step
 from ipo_prompts.programs.selection import why_not_best
 
+_ONLY_SHOWN = "This file only shows the settings of the run; to run with others, copy it to another folder."
+"""The first line of `config.yaml`: the settings are read from the journal."""
+
 
 def search_in(
     prepared: Prepared, journal: Journal, ui: Ui, track: Callable[[Step, Ledger], None] = lambda step, ledger: None
@@ -49,7 +52,7 @@ def search_in(
     # if all paths are absolute.
     began = {"began_in": os.getcwd()} if relative_places(config.model_dump()) else {}  # noqa: PTH109
     begin(journal, identity, config=config.model_dump(mode="json"), **began)
-    comments = "".join(f"# {line}\n" for line in about_preset(config))
+    comments = "".join(f"# {line}\n" for line in (_ONLY_SHOWN, *about_preset(config)))
     write_text(journal.path.parent / CONFIG_FILE, comments + config.to_yaml())
     record_drawn(journal, prepared, ui.warn)
     data = planned.data

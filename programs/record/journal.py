@@ -2,17 +2,20 @@
 
 The file `journal.jsonl` holds one JSON object on each line, and lines are only appended. A killed run resumes from this
 file: recorded replies are used again, and scores are computed again. If a kill left an incomplete last line, that line
-is cut off. Each line ends with a checksum of the text before it. A damaged line is never skipped: its reply may have
-been paid for.
+is cut off. Any other damaged line is an error: its reply may have been paid for.
+
+A stranger may have made the file that is read. So links are not followed, only a regular file is read, and its size is
+bounded.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import shlex
+import stat
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -21,35 +24,18 @@ import filelock
 
 from ipo_prompts.metrics import clock
 from ipo_prompts.metrics.errors import InputError
-from ipo_prompts.programs.record import trust
-from ipo_prompts.programs.record.lines import (
-    FILE_NAME,
-    LOCK,
-    MOST_BYTES,
-    Event,
-    bytes_of,
-    event_of,
-    last,
-    line_of,
-    no_link,
-    refuse_links,
-)
 from ipo_prompts.programs.record.redaction import redacted
 
-__all__ = [
-    "FILE_NAME",
-    "LOCK",
-    "MOST_BYTES",
-    "Event",
-    "Journal",
-    "begin",
-    "check_same",
-    "last",
-    "line_of",
-    "read",
-    "seconds_of",
-    "seconds_of_search",
-]
+FILE_NAME = "journal.jsonl"
+LOCK = ".lock"
+"""The lock file of a run directory: only one process at a time works in the directory."""
+MOST_BYTES = 2**28
+"""The most bytes of a journal. The journal of a run that takes days has a few million bytes."""
+
+_DAMAGE = (ValueError, KeyError, TypeError, RecursionError)
+"""The errors that reading a damaged line raises."""
+
+Event = dict[str, Any]
 
 
 class Journal:
@@ -84,21 +70,13 @@ class Journal:
         self._started = clock.now() if started is None else started
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            refuse_links(folder / LOCK, self.path)
+            _refuse_links(folder / LOCK, self.path)
             self._lock.acquire()
-            data = bytes_of(self.path)
+            data = _bytes_of(self.path)
             self.events = list(_events(self.path, data))
-            end = _end_of_lines(self.path, data)  # from here on, the file is known to be a journal: it may be repaired
             # Unbuffered: a buffer that cannot be written would fail a second time when the file is closed.
-            self._file = open(self.path, "ab", buffering=0, opener=no_link)  # noqa: SIM115
-            if os.fstat(self._file.fileno()).st_nlink > 1:
-                self._file.close()
-                raise InputError(
-                    f"{self.path} has a second name elsewhere (a hard link), and what is written would change that "
-                    "file, too; put a copy in its place."
-                )
-            if end < len(data):
-                self._file.truncate(end)
+            self._file = open(self.path, "ab", buffering=0, opener=_no_link)  # noqa: SIM115
+            self._file.truncate(data.rfind(b"\n") + 1)
         except filelock.Timeout as error:
             raise InputError(
                 f"another process is working in {folder}; wait for it, or choose another folder."
@@ -178,38 +156,81 @@ def read(folder: Path) -> list[Event]:
     path = folder / FILE_NAME
     if not path.is_file():
         raise InputError(f"{folder} is not a run directory: it has no {FILE_NAME}.")
-    return list(_events(path, bytes_of(path)))
+    return list(_events(path, _bytes_of(path)))
+
+
+def last(folder: Path, type_: str) -> Event | None:
+    """Return the latest event of one type in the journal of a run; None if there is none. Damaged lines are skipped."""
+    try:
+        lines = _bytes_of(folder / FILE_NAME).split(b"\n")
+    except (InputError, OSError):
+        return None
+    start = json.dumps({"type": type_})[:-1].encode()
+    for line in reversed(lines):
+        if line.startswith(start):  # only these lines are parsed: the journals of all runs beside a run are read
+            with suppress(*_DAMAGE):
+                return _event(line)
+    return None
+
+
+def line_of(event: Event) -> bytes:
+    """Return an event, or any other dictionary, as a line of JSON with a line break."""
+    # Half a character (a lone surrogate) has no UTF-8; JSON writes it as an escape.
+    return json.dumps(event, ensure_ascii=False).encode(errors="backslashreplace") + b"\n"
 
 
 def _events(path: Path, data: bytes) -> Iterator[Event]:
     """Yield the event of each whole line of a journal; raise an InputError if a line is damaged."""
     for number, line in enumerate(data.split(b"\n")[:-1], start=1):
         try:
-            yield event_of(line)
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
-            raise InputError(_damaged(path, number)) from error
+            yield _event(line)
+        except _DAMAGE as error:
+            raise InputError(
+                f"{path} is damaged in line {number}; restore the file from a copy, or remove the line and resume: "
+                "what it held is then made again."
+            ) from error
 
 
-def _end_of_lines(path: Path, data: bytes) -> int:
-    """Return the number of bytes of the whole lines. The bytes after them are an incomplete line, which a kill left.
+def _event(line: bytes) -> Event:
+    """Return the event of a line; raise one of `_DAMAGE` if the line is damaged."""
+    event: Event = json.loads(line)
+    if not isinstance(event["type"], str) or not isinstance(event["seconds"], (int, float)):
+        raise TypeError("no event")
+    return event
+
+
+def _refuse_links(*paths: Path) -> None:
+    """Raise an error if a path is a link or not a regular file. Writing to a link would change another file.
 
     Raises:
-        InputError: there is no whole line, and the file does not begin like a journal.
+        InputError: a path exists and is not a regular file; the message names the path.
     """
-    end = data.rfind(b"\n") + 1
-    start = json.dumps({"type": ""})[:-2].encode()
-    if end == 0 and not (data.startswith(start) or start.startswith(data)):
-        raise InputError(f"{path} is no record of a run; move it away, or name another run directory.")
-    return end
+    for path in paths:
+        with suppress(FileNotFoundError):
+            if not stat.S_ISREG(path.lstat().st_mode):
+                raise InputError(f"{path} is a link or no file, which no run makes; name another run directory.")
 
 
-def _damaged(path: Path, number: int) -> str:
-    """Return the message about a damaged line: how to remove it."""
-    file = shlex.quote(str(path))
-    return (
-        f"{path} is damaged in line {number}; restore the file from a copy, or remove the line with "
-        f"`sed -i {number}d {file}` and resume, where the content of the line is made again."
-    )
+def _no_link(path: str, flags: int) -> int:
+    """Open a file, as `opener` of `open`: a link is not followed, and a pipe does not make the call wait."""
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0), 0o666)
+
+
+def _bytes_of(path: Path) -> bytes:
+    """Return the content of a file; b"" if there is no file.
+
+    Raises:
+        InputError: the path is not a regular file, or the file has more than `MOST_BYTES`.
+    """
+    _refuse_links(path)
+    try:
+        with open(path, "rb", opener=_no_link) as file:
+            content = file.read(MOST_BYTES + 1)
+    except FileNotFoundError:
+        return b""
+    if len(content) > MOST_BYTES:
+        raise InputError(f"{path} has more than {MOST_BYTES:,} bytes, so it is no record of a run; name another run.")
+    return content
 
 
 def seconds_of(events: Sequence[Event]) -> float:
@@ -265,5 +286,4 @@ def begin(journal: Journal, identity: Mapping[str, Any], **about: Any) -> None:
         InputError: the journal belongs to another search.
     """
     check_same(journal, identity)
-    content = redacted({**about, **identity})
-    journal.append("start", **content, **({trust.SEAL: made} if (made := trust.seal(content)) else {}))
+    journal.append("start", **about, **identity)

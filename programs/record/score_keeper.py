@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -15,8 +14,6 @@ from ipo_prompts.metrics.scale import Scale
 from ipo_prompts.metrics.surrogate import Surrogate
 from ipo_prompts.programs.record.journal import Event, Journal
 from ipo_prompts.programs.templates.admission import Rejection
-
-logger = logging.getLogger(__name__)
 
 AT_ONCE = 256
 """The most templates in one call of the reward."""
@@ -110,16 +107,6 @@ class ScoreKeeper:
         (score,) = self.again([template], units)
         self.note("proposed", step=step, row=[template, round(score.value, 6), round(score.loss, 6)])
         return score
-
-    def given(self, step: int, digest: str) -> None:
-        """Record a digest of all information that a step may use; warn if an earlier session recorded another digest.
-
-        This is done before the step asks anything.
-        """
-        before = self._journal and self._journal.find("given", step=step)
-        if before and before["digest"] != digest:
-            logger.warning("step %d knows other things than before it was interrupted, and asks again", step + 1)
-        self.note("given", step=step, digest=digest)
 
     def done(self, step: int) -> bool:
         """Return whether an earlier session recorded the scores of a step."""

@@ -7,8 +7,6 @@ the control hides.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -92,18 +90,6 @@ class Known:
     scored_only: Sequence[ScoredOnly] = ()
     scale: Scale = FRACTION
     domain: Sequence[DomainWord] = ()
-
-    @property
-    def digest(self) -> str:
-        """A digest of all that is known: 32 hexadecimal digits. Scores enter it with six decimals."""
-        tried = [(one.template, round(one.value, 6), round(one.loss, 6), one.step, one.source) for one in self.history]
-        scored_only = [
-            (one.template, round(one.value, 6), round(one.loss, 6), one.step, one.around) for one in self.scored_only
-        ]
-        labels = None if self.labels is None else self.labels.tolist()
-        about = (self.task, [*self.class_names], [*self.descriptions], labels, self.step, self.seed, self.count)
-        text = json.dumps((about, tried, scored_only, *([self.domain] if self.domain else ())))
-        return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 @dataclass(frozen=True)

@@ -213,7 +213,7 @@ def fitted_texts(
         same = room is not None and room.window.model == before["model"]
         window = room.window if room and same else window_of(before["model"], before["takes"])
         room = Room(window, before["room"]) if window else None
-    elif record.find("given"):  # an earlier step was asked with whole descriptions
+    elif record.find("scores"):  # an earlier step was asked with whole descriptions
         room = None
     if room is None:
         return list(descriptions)

@@ -37,7 +37,7 @@ def told(folder: Path) -> list[dict[str, Any]]:
     events = read(folder)
     assert events[0]["type"] == "start"
     found = [event for event in events if event["type"] not in PUBLISHED]
-    return [{key: value for key, value in event.items() if key not in ("seconds", "crc")} for event in found]
+    return [{key: value for key, value in event.items() if key != "seconds"} for event in found]
 
 
 def compiled(folder: Path, clip: Clip, words: dict[str, Any]) -> Any:

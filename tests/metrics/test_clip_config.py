@@ -157,7 +157,7 @@ def test_predict_with_a_strangers_program_runs_nothing_and_asks_nothing_on_a_ter
     TemplateClassifier(clip, ("cat", "dog")).save(str(run / "program.json"))
     state = (run / "program.json").read_text()
     (run / "program.json").write_text(state.replace('"embedded"', json.dumps(name)))
-    code, shown = on_a_terminal("predict", str(run), str(PICTURES_DIR / "a" / "cat"), "--trust")
+    code, shown = on_a_terminal("predict", str(run), str(PICTURES_DIR / "a" / "cat"))
     assert said in " ".join(shown.split())
     assert code == 2
     assert "[y/N]" not in shown

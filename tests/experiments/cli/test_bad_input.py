@@ -15,7 +15,6 @@ from PIL import Image
 from ipo_prompts.experiments.cli.app import main
 from ipo_prompts.experiments.embedded import MODEL_DIR
 from ipo_prompts.experiments.run.reading import load_config
-from ipo_prompts.programs.record.trust import SEAL, seal
 from support.runs import lines_of
 
 LM = ("--lm", "openai/gpt-4o-mini")
@@ -61,7 +60,7 @@ def place(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     config = load_config(None, [*FEW], data="folder:good", lm=LM[1])
     Path("done/config.yaml").write_text(config.to_yaml())
     start = {"type": "start", "seconds": 0.1, "config": config.model_dump(mode="json")}
-    Path("done/journal.jsonl").write_text(lines_of(start | {SEAL: seal(start)}))
+    Path("done/journal.jsonl").write_text(lines_of(start))
     Path("latin.txt").write_bytes("une <CLASS> carrée".encode("latin-1"))
     Path("slotless.txt").write_text("a <CLASS>\na photo\n")
     return tmp_path

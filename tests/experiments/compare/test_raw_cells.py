@@ -15,7 +15,7 @@ import yaml
 from ipo_prompts.experiments.compare.documents import documents, table_of
 from ipo_prompts.experiments.compare.grid import entries, load_grid
 from ipo_prompts.experiments.compare.raw_cells import names_a_place, pack, unpack
-from ipo_prompts.programs.record.lines import checked, line_of
+from ipo_prompts.programs.record.journal import line_of
 from support.runs import KEY, Ended, ipo
 from support.scored_cells import make_cell
 
@@ -66,7 +66,7 @@ def _bytes(folder: str) -> dict[str, bytes]:
 def _lines() -> list[Any]:
     """Return the lines of the file, without their checksums."""
     lines = gzip.decompress(Path("runs/made/cells.jsonl.gz").read_bytes()).splitlines()
-    return [json.loads(checked(line)) for line in lines]
+    return [json.loads(line) for line in lines]
 
 
 def _no_new(cell: dict[str, Any]) -> None:

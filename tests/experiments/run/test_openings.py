@@ -8,13 +8,6 @@ from pathlib import Path
 
 from ipo_prompts.experiments.run.openings import Openings, count, opening_of
 from ipo_prompts.programs.record.journal import Journal
-from ipo_prompts.programs.record.trust import seal
-
-
-def begin(journal: Journal) -> None:
-    """Write what seals a run as begun here."""
-    start = {"type": "start", "config": {"seed": 0}}
-    journal.append("start", config=start["config"], seal=seal(start))
 
 
 def opening(
@@ -26,8 +19,6 @@ def opening(
 ) -> Openings:
     """Open pictures as a run does, or as it does when it is resumed."""
     with closing(Journal(folder)) as journal:
-        if not journal.find("start"):
-            begin(journal)
         hits = {"initial": "01", template: "11"}
         if not journal.find("test", template=template, hits=hits):
             journal.append("test", template=template, hits=hits)

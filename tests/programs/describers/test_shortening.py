@@ -101,6 +101,6 @@ def test_a_search_that_is_resumed_shows_what_it_began_with(clip: object, tmp_pat
         journal = Journal(tmp_path)
         record = ScoreKeeper(journal, ClipReward(clip, ["cat", "dog"]))  # type: ignore[arg-type]
         shown.append(fitted_texts(texts, room and Room(window, room), record, lambda line: None))  # type: ignore[arg-type]
-        record.given(0, "digest")
+        record.note("scores", step=0)
         journal.close()
     assert shown[0] == shown[1] == (texts if first is None else shorten(texts, 400, _exactly)[0])
