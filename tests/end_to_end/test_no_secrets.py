@@ -87,16 +87,10 @@ def test_a_key_in_an_error_is_blanked(
 
 @pytest.mark.parametrize("setting", ["lm_api_base", "describer_api_base"])
 @pytest.mark.parametrize("more", [(), ("--dry-run",), ("--lm=local",)])
-@pytest.mark.parametrize(
-    "base",
-    [f"http://127.0.0.1:9/v1?key={KEY}", "http://127.0.0.1:9/v1?key=another", f"http://me:{KEY}@127.0.0.1:9/v1"],
-)
 def test_a_key_in_the_address_is_refused(
-    run: Callable[..., Ended], out: Path, base: str, setting: str, more: tuple[str, ...]
+    run: Callable[..., Ended], out: Path, setting: str, more: tuple[str, ...]
 ) -> None:
-    ended = run(f"{setting}={base}", *more)
-    assert ended.code == 2
-    assert "in the environment only" in ended.sentence
-    assert "another" not in ended.sentence
+    ended = run(f"{setting}=http://127.0.0.1:9/v1?key={KEY}", *more)
+    assert ended.code == 2 and "in the environment only" in ended.sentence
     check_nowhere(ended.out, ended.err)
     assert not out.exists()

@@ -17,7 +17,7 @@ import pytest
 from ipo_prompts.programs.classifier import TemplateClassifier
 from ipo_prompts.programs.record.journal import line_of
 from support.openai_server import OpenAIServer, running
-from support.runs import Ended, ipo, result, resuming
+from support.runs import Ended, ipo, resuming
 
 Run = Callable[..., Ended]
 
@@ -63,15 +63,6 @@ def test_a_run_is_resumed_where_it_asked(
         assert ended.code == 2 and f"has lm_api_base={server.base!r}" in ended.sentence
         assert not other.asked
     assert not server.asked
-
-
-def test_a_replay_needs_no_address(run: Run, server: OpenAIServer, out: Path, tmp_path: Path) -> None:
-    assert run("steps=1").code == 0
-    server.fresh()
-    again = run("steps=1", "--out", str(tmp_path / "again"), "lm_api_base=null", lm=f"replay/{out}")
-    assert again.code == 0
-    assert not server.asked
-    assert result(tmp_path / "again")["template"] == result(out)["template"]
 
 
 def test_a_program_a_grid_and_cells_name_nothing(

@@ -26,7 +26,6 @@ PARTS = {
         "tests/soak/full_disk.py",  # mounts one, which only root can
     ],
     "cache": [f"{FEATURES}::test_a_killed_process_and_others_at_once_leave_the_same_bits"],
-    "secrets": ["tests/soak/test_secrets.py"],
     "grid": [
         f"{GRID}::test_killed_and_resumed_it_makes_the_same_table_and_asks_nothing_twice",
         f"{GRID}::test_a_worker_that_is_killed_costs_only_its_own_cell",

@@ -264,7 +264,7 @@ def test_a_finished_cell_is_read_back_and_another_one_refused(
     assert run_cell(same, tmp_path) == done
     with pytest.raises(InputError, match="holds another cell; choose another folder"):
         run_cell(cell(six, seed=1), tmp_path)
-    damaged = {key: value for key, value in done.items() if key != "scores"}
+    damaged = {key: value for key, value in done.items() if key != "cell"}
     for text in ("{", json.dumps(damaged)):
         (tmp_path / "cell.json").write_text(text)
         with pytest.raises(InputError, match=r"the cell in .*; delete the file"):

@@ -1,10 +1,7 @@
-import errno
-import os
 import subprocess
 import sys
 from contextlib import closing
 from pathlib import Path
-from unittest.mock import Mock
 
 import pytest
 
@@ -87,31 +84,6 @@ def test_folder_without_permission_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="cannot write the folder"):
         Journal(tmp_path / "file" / "run")
-
-
-def test_full_disk_is_one_sentence(tmp_path: Path) -> None:
-    journal = Journal(tmp_path)
-    journal.append("start")
-    before = journal.path.read_bytes()
-    taken = 0
-
-    def full(data: bytes) -> int:
-        """Take ten bytes, then nothing, as a disk does."""
-        nonlocal taken
-        if taken:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        taken = real.write(data[:10]) or 0
-        return taken
-
-    real = journal._file
-    journal._file = Mock(wraps=real, write=full)
-    with pytest.raises(InputError, match="make room"), closing(journal):
-        journal.append("scores", step=0)
-    assert taken and journal.path.read_bytes() == before, "nothing half-written"
-    again = Journal(tmp_path)
-    again.append("scores", step=0)
-    again.close()
-    assert [event["type"] for event in read(tmp_path)] == ["start", "scores"]
 
 
 def test_wall_time_adds_up_over_sessions(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ipo_prompts.experiments.compare.cell import Cell, run_cell
-from ipo_prompts.experiments.compare.grid import load_grid, to_sealed_yaml
+from ipo_prompts.experiments.compare.grid import load_grid
 from ipo_prompts.experiments.data import load_data
 from ipo_prompts.experiments.data.sources import own
 from ipo_prompts.experiments.run.reading import load_config
@@ -129,7 +129,7 @@ def test_a_grid_that_a_person_wrote_has_it_called_and_a_strangers_folder_has_not
     as_in_a_new_process(monkeypatch)
     (folder / "table" / "cells").mkdir(parents=True)
     file = folder / "table" / "grid.yaml"
-    file.write_text(to_sealed_yaml(grid))
+    file.write_text(grid.to_yaml())
     with pytest.raises(InputError, match=REFUSED):
         load_grid(str(file))
     assert load_grid(str(file), [f"data={SPEC}"]).data == [SPEC]
