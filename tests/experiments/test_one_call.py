@@ -90,16 +90,24 @@ def test_it_resumes(server: OpenAIServer, capfd: pytest.CaptureFixture[str]) -> 
     assert stopped.result.stopped
     proposed = r"resume with a larger limit: ipo optimize --resume stopped --budget-tokens (\d+)"
     told = re.search(proposed, capfd.readouterr().err)
-    assert told and ipo.optimize(resume="stopped", budget_tokens=int(told[1]), quiet=True).result.lm.optimizer
-    outcome = ipo.optimize(resume="stopped", budget_tokens=1_000_000, quiet=True)
+    assert (
+        told
+        and ipo.optimize(resume="stopped", lm=SMALL["lm"], budget_tokens=int(told[1]), quiet=True).result.lm.optimizer
+    )
+    outcome = ipo.optimize(resume="stopped", lm=SMALL["lm"], budget_tokens=1_000_000, quiet=True)
     assert (outcome.result.stopped, outcome.folder) == (None, Path("stopped").absolute())
     assert outcome.template == whole.template
     asked = len(server.asked)
-    assert ipo.optimize(resume="stopped", quiet=True).result == outcome.result
+    assert ipo.optimize(resume="stopped", lm=SMALL["lm"], quiet=True).result == outcome.result
     assert len(server.asked) == asked
+    with pytest.raises(ipo.InputError, match="the run in stopped names openai/test-model"):
+        ipo.optimize(resume="stopped")
     with pytest.raises(ipo.InputError, match="and 3 was asked for; leave it out"):
-        ipo.optimize(resume="stopped", steps=3)
-    with pytest.raises(ipo.InputError, match=r"holds a run; resume it with `ipo optimize --resume whole`, or .* --out"):
+        ipo.optimize(resume="stopped", lm=SMALL["lm"], steps=3)
+    with pytest.raises(
+        ipo.InputError,
+        match=r"holds a run; resume it with `ipo optimize --resume whole lm=openai/test-model`, or .* --out",
+    ):
         ipo.optimize("folder:pets", **SMALL, out="whole")
 
 

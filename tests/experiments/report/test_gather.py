@@ -28,7 +28,7 @@ def test_a_run_that_is_not_done_is_to_be_resumed(run_folder: Path) -> None:
     (run_folder / "result.json").unlink()
     with pytest.raises(
         InputError,
-        match=rf"no result\.json yet; resume it with `ipo optimize --resume {run_folder}`",
+        match=rf"no result\.json yet; resume it with `ipo optimize --resume {run_folder} lm=",
     ):
         read_run(run_folder)
 
