@@ -320,18 +320,18 @@ def ask_for_domain(
         task: one sentence on what the pictures are.
         class_names: the classes.
         seed: the seed of the question.
-        small: whether the model is a small local one, which completes a list of words under a grammar.
+        small: whether the model is a small local one, which answers in lines under a grammar.
 
     Raises:
         dspy.LMError: the language model cannot be reached.
     """
     import dspy
 
+    from ipo_prompts.programs.lm.local import LinesAdapter
     from ipo_prompts.programs.lm.replies import ask_lm
-    from ipo_prompts.programs.strategies.small_model import SmallWordsAdapter
     from ipo_prompts.signatures.propose import ProposeDomain
 
-    adapter = SmallWordsAdapter() if small else dspy.ChatAdapter(use_json_adapter_fallback=False)
+    adapter = LinesAdapter() if small else dspy.ChatAdapter(use_json_adapter_fallback=False)
     with dspy.context(lm=lm, adapter=adapter):
         try:
             answer = ask_lm(dspy.Predict(ProposeDomain), _question(task, class_names), {"rollout_id": seed})

@@ -5,9 +5,7 @@ First comes the question to the optimizer: which templates could score higher? I
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import dspy
 
@@ -118,81 +116,49 @@ class ProposeDomain(dspy.Signature):
     pictures: list[str] = dspy.OutputField(desc="what kind of pictures, as in `museum`; may be empty")
 
 
-# The question to small local models: one template at a time, after one worked example.
-#
-# A model of half a billion parameters that is asked for a list repeats itself and runs on. So
-# `programs.strategies.small_model` lays out the parts of this question as plain turns of a chat, without fields.
-
-SYSTEM = "You write short image caption templates for the CLIP classifier. You answer with one template."
-TASK = "Task: {task}"
-DESCRIPTIONS = "What some of the images look like:"
-HISTORY = "Templates tried so far, from the worst score to the best:"
-REQUEST = (
-    "Write 1 new caption template for these images that could score higher. Use the slot <CLASS> exactly once. "
-    "Describe the images: kind of picture, viewpoint, scene, material, or the category of the classes. "
-    "Do not repeat a template from the list."
-)
-
-# The worked example. Its task is far from what people classify, and says nothing about how other pictures look.
-EXAMPLE_TASK = "pictures of old coins, such as denarius, ducat, penny. <CLASS> is the name of a coin."
-EXAMPLE_DESCRIPTIONS = ("A round piece of metal lies on a tray in a museum.",)
-EXAMPLE_HISTORY = (
-    ("<CLASS>.", 0.41),
-    ("a photo of a <CLASS>.", 0.465),
-    ("an image of a <CLASS> from a collection.", 0.52),
-    ("a museum photo of a <CLASS>.", 0.555),
-)
-EXAMPLE_ANSWER = "a top view of a <CLASS>, a kind of coin on a museum tray."
-
-# The question of a small local model for what all classes are.
-SYSTEM_KINDS = "You say in one or two everyday words what all things of a list are. You answer with these words only."
-EXAMPLE_KINDS = {"denarius, ducat, penny, florin": "coin, money", "violin, tuba, drum, harp": "instrument"}
-"""Lists of names, and what they are: far from what people classify."""
-
-HISTORY_LINES = 12
-"""The most templates shown, the best ones. Each costs prompt time at every step."""
-DESCRIPTION_CHARACTERS = 200
-DESCRIPTION_LINES = 4
+# Questions to small local models, which are answered with plain lines (see `programs/lm/local.py`).
 
 
-class ProposeTemplate(dspy.Signature):
-    """Write one new prompt template for CLIP."""
+class SmallQuestion(NamedTuple):
+    """How a small local model is asked for a list.
 
-    task: str = dspy.InputField(desc="what the pictures are and what `<CLASS>` stands for")
-    image_descriptions: list[str] = dspy.InputField(desc="what a few of the pictures look like; may be empty")
-    scored_templates: list[str] = dspy.InputField(desc="templates tried so far, worst first, best last")
-    template: str = dspy.OutputField(desc="one new template")
-
-
-def short_line(template: str, value: float, scale: Scale = FRACTION) -> str:
-    """Return a line of the scored history.
-
-    Percentages are rounded to two decimals and then to one, so that recorded requests are still found by their text.
-
-    >>> short_line("a photo of a <CLASS>.", 0.3125)
-    '31.2  a photo of a <CLASS>.'
+    Attributes:
+        system: the system line.
+        grammar: the rules of llama.cpp's grammar (GBNF) below the rule `line`.
+        examples: inputs, and the lines that answer them. They are far from what people classify.
     """
-    return f"{float(f'{100 * value:.2f}'):.1f}  {template}" if scale.percent else f"{scale.told(value)}  {template}"
+
+    system: str
+    grammar: str
+    examples: tuple[tuple[dict[str, Any], str], ...]
 
 
-def question(task: str, descriptions: Sequence[str], scored_templates: Sequence[str]) -> str:
-    """Return one user turn. Empty parts are left out; `scored_templates` run from worst to best."""
-    parts = [TASK.format(task=task)]
-    shown = [shortened(text) for text in descriptions[:DESCRIPTION_LINES]]
-    if shown:
-        parts.append("\n".join([DESCRIPTIONS, *(f"- {text}" for text in shown)]))
-    if scored_templates:
-        parts.append("\n".join([HISTORY, *scored_templates[-HISTORY_LINES:]]))
-    return "\n\n".join([*parts, REQUEST])
-
-
-def shortened(description: str) -> str:
-    """Cut a description to its first sentence, and the sentence to `DESCRIPTION_CHARACTERS`.
-
-    >>> shortened("A red bus. It stands in a street.")
-    'A red bus.'
-    """
-    text = re.split(r"(?<=[.!?])\s", " ".join(description.split()), maxsplit=1)[0]
-    if len(text) <= DESCRIPTION_CHARACTERS:
-        return text
-    return text[:DESCRIPTION_CHARACTERS].rsplit(" ", 1)[0] + " ..."
+SMALL_QUESTIONS = {
+    "templates": SmallQuestion(
+        "You write short image caption templates for the CLIP classifier, one on each line. They describe the images: "
+        "kind of picture, viewpoint, scene, material, or the category of the classes.",
+        # The limits on word lengths are wide on purpose: under tight limits a small model joins words.
+        r"""line ::= (word " "){1,6} "<CLASS>" (","? (" " word){1,8})? "."
+word ::= [a-zA-Z] [a-z]{0,12} ("-" [a-z]{2,9})?""",
+        (
+            (
+                {
+                    "task": "pictures of old coins, such as denarius, ducat, penny. <CLASS> is the name of a coin.",
+                    "scored_templates": "accuracy 41.00 %, loss 2.1000: <CLASS>.\n"
+                    "accuracy 46.50 %, loss 1.9000: a photo of a <CLASS>.\n"
+                    "accuracy 55.50 %, loss 1.6000: a museum photo of a <CLASS>.",
+                },
+                "a top view of a <CLASS>, a kind of coin on a museum tray.\nan old worn <CLASS> lying on dark cloth.",
+            ),
+        ),
+    ),
+    "kinds": SmallQuestion(
+        "You say in one or two everyday words what all classes of a list are, in one word on each line.",
+        r"""line ::= [a-z] [a-z]{1,14} (" " [a-z]{2,14})?""",
+        (
+            ({"classes": "denarius, ducat, penny, florin"}, "coin\nmoney\nold coin\nmetal piece"),
+            ({"classes": "violin, tuba, drum, harp"}, "instrument\nmusic\nsound maker\norchestra"),
+        ),
+    ),
+}
+"""By the list that is wanted: an output field of the signatures above."""

@@ -75,7 +75,6 @@ GUARDS = {
     "programs/selection.py": ("tests/programs/test_selection.py", "tests/programs/test_search.py"),
     "programs/templates/history.py": ("tests/programs/templates/test_history.py", "tests/programs/test_search.py"),
     "programs/strategies/history.py": STRATEGIES,
-    "programs/strategies/small_model.py": (*STRATEGIES, "tests/programs/strategies/test_small_model.py"),
     "programs/strategies/base.py": (
         *STRATEGIES,
         "tests/programs/test_search.py",

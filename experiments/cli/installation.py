@@ -10,6 +10,7 @@ import os
 import platform
 import shutil
 import sys
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Annotated, Any
@@ -125,21 +126,20 @@ def _text(findings: dict[str, Any]) -> str:
 
 @models_app.command("list")
 def list_models() -> None:
-    """List the models with size, licence and source, and whether the weights are on this machine."""
+    """List the models with size and licence, and whether the weights are on this machine."""
     from ipo_prompts.programs.lm import weights
 
     for name, model in weights.MODELS.items():
         state = "here" if weights.find(name) else "not here"
-        source = f", from {found}" if (found := weights.source(name)) else ""
-        print(f"{name:6} {model.size_bytes / 1e6:7.0f} MB  {model.licence:11} {state:9} {model.title}{source}")
+        print(f"{name:6} {model.size_bytes / 1e6:7.0f} MB  {model.licence:11} {state:9} {model.title}")
 
 
 @models_app.command("pull")
 def pull_weights(name: Name) -> None:
     """Fetch the weights and check their hash."""
-    from ipo_prompts.experiments.run.live_view import pull_with_progress
+    from ipo_prompts.programs.lm import weights
 
-    print(pull_with_progress(name))
+    print(weights.pull(name, partial(print, file=sys.stderr)))
 
 
 @models_app.command("remove")

@@ -11,21 +11,12 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 
 import typer
 from rich.console import Console, Group
 from rich.control import Control
 from rich.live import Live
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-    TransferSpeedColumn,
-)
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.segment import ControlType
 from rich.table import Table
 from rich.text import Text
@@ -141,7 +132,7 @@ class Ui:
             if sys.stdin and sys.stdin.isatty() and not typer.confirm(question, default=True, err=True):
                 pull = f"`ipo models pull {wanted}`"
                 raise InputError(f"without weights there is no local model; {pull}, or name another --lm.")
-            pull_with_progress(wanted, quiet=self.quiet)
+            weights.pull(wanted, self.say)
 
     def warn(self, text: str) -> None:
         """Show one line even when quiet."""
@@ -263,34 +254,3 @@ def view(config: RunConfig, *, quiet: bool) -> Ui:
     for line in about_preset(config):
         ui.say(line)
     return ui
-
-
-def pull_with_progress(name: str, *, quiet: bool = False) -> Path:
-    """Fetch the weights of a local model, check them against a pinned SHA-256, and return their file.
-
-    With `quiet`, no progress is shown.
-
-    Raises:
-        InputError: there is no network or no room, or the bytes are not the expected ones.
-    """
-    model = weights.model(name)
-    console = Console(stderr=True, highlight=False, quiet=quiet)
-    if path := weights.find(name):
-        return path
-    console.print(f"fetching {model.title}, {model.size_bytes / 1e6:.0f} MB, licence {model.licence}")
-    console.print(Text(weights.origin(name)))
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
-        task = progress.add_task("weights", total=model.size_bytes)
-        said = ""
-
-        def report(what: str, done: int, total: int) -> None:
-            nonlocal said
-            progress.update(task, description=what, completed=done, total=total)
-            if progress.disable and what != said:
-                console.print(Text(f"fetching {what}"))
-                said = what
-
-        path = weights.pull(name, report)
-    console.print(f"fetched {model.size_bytes / 1e6:.0f} MB from {weights.source(name)}")
-    return path

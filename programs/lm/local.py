@@ -1,4 +1,4 @@
-"""A language model that runs in this process: a DSPy engine object that uses llama.cpp (through `xllamacpp`).
+"""A small language model that runs in this process: a DSPy engine (llama.cpp, through `xllamacpp`), and how to ask it.
 
 The model needs no key and no network. A reply depends only on the weights, the request (with its seed) and the number
 of threads, not on earlier requests. So a run that was stopped and then resumed gets the same replies.
@@ -6,174 +6,50 @@ of threads, not on earlier requests. So a run that was stopped and then resumed 
 
 from __future__ import annotations
 
-import atexit
 import hashlib
 import json
-import os
 import secrets
 import threading
 import weakref
 from collections.abc import Mapping
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
+import dspy
 from dspy.lm15 import (
-    ContextLengthError,
+    Config,
     InvalidRequestError,
     Message,
     Request,
     Response,
-    ServerError,
     TextPart,
-    TimeoutError,
     UnsupportedFeatureError,
     Usage,
 )
 
-from ipo_prompts.metrics.clock import given_up
 from ipo_prompts.metrics.errors import InputError, to_install
+from ipo_prompts.metrics.template import content_words
 from ipo_prompts.programs.lm import weights
+from ipo_prompts.signatures.propose import SMALL_QUESTIONS
 
 LOCAL_ORDER = ("base", "small")
 """The models that the name `local` can mean, in this order: the first installed model is used."""
-DEFAULT_MAX_TOKENS = 1024
+CONTEXT = 4096
+"""The most tokens of a prompt and its reply together."""
+MOST_TOKENS = 1024
 """The most tokens of a reply if the request sets no limit: a small model may never stop by itself."""
-
-_EXTENSIONS = ("grammar", "logit_bias", "min_p")
-
-
-_ENGINES: weakref.WeakSet[LocalEngine] = weakref.WeakSet()
-ENDS_WITHIN = 10.0
+MOST_THREADS = 4
+"""More threads do not make small models faster."""
+ENDS_WITHIN = 60.0
 """The longest time, in seconds, that the process waits for a running reply before it ends."""
-
-
-@atexit.register
-def _close_all() -> None:
-    """Close all engines before Python ends: a thread that is still in the runtime's C code would crash the process.
-
-    The locks are not released, so that no thread starts the runtime again while Python shuts down.
-    """
-    for engine in list(_ENGINES):
-        if engine._server is not None and engine._lock.acquire(timeout=ENDS_WITHIN):
-            engine._server = None
-
-
-class LocalEngine:
-    """One model file behind DSPy's engine interface: `dspy.LM(model_string, engine=LocalEngine(path))`.
-
-    The weights are loaded by `load`, or else by the first request. Requests of several threads are answered one after
-    another.
-    `request.config.extensions` may hold `grammar` (GBNF), `logit_bias` (pairs of text and bias) and `min_p`.
-    """
-
-    supports_response_schema = True
-    supported_params = ("response_format", "temperature", "top_p", "max_tokens", "seed", "stop")
-
-    def __init__(self, path: Path, *, threads: int | None = None, context: int = 4096) -> None:
-        """Make the engine of the model file `path`, without loading it.
-
-        `context` is the most tokens of prompt and reply together. `threads` is the number of threads; None means
-        `default_threads()`.
-        """
-        self.path = path
-        self.threads = threads or default_threads()
-        self.context = context
-        self._lock = threading.Lock()
-        self._server: Any = None
-        self._primed: str | None = None
-        _ENGINES.add(self)
-
-    def load(self) -> None:
-        """Load the weights now, which takes seconds; otherwise the first request loads them.
-
-        Raises:
-            InputError: the runtime is not installed or does not start, or the file is missing or is not a model that
-                the runtime can read.
-        """
-        with self._lock:
-            self._loaded()
-
-    def close(self) -> None:
-        """Free the memory; a later request loads the weights again."""
-        with self._lock:
-            self._server = self._primed = None
-
-    def complete(self, request: Request) -> Response:
-        """Answer one request.
-
-        Raises:
-            InputError: see `load`.
-            UnsupportedFeatureError: the request has tools, pictures or an unknown extension.
-            ContextLengthError: the prompt does not fit `context`.
-            InvalidRequestError: the runtime refuses the request, for example a grammar that does not parse.
-            ServerError: the runtime failed.
-            TimeoutError: nobody waits for the reply any more; the runtime stops after the next token.
-        """
-        body = _body(request)
-        prompt = json.dumps([body["messages"], body.get("response_format")])
-        with self._lock:
-            answer = self._ask(self._loaded(), body, prompt)
-        choice, usage = answer["choices"][0], answer["usage"]
-        return Response(
-            id=answer["id"],
-            model=request.model,
-            message=Message.assistant(choice["message"].get("content") or ""),
-            finish_reason="length" if choice["finish_reason"] == "length" else "stop",
-            usage=Usage(input_tokens=usage["prompt_tokens"], output_tokens=usage["completion_tokens"]),
-        )
-
-    def _ask(self, server: Any, body: dict[str, Any], prompt: str) -> dict[str, Any]:
-        """Return the server's answer, which does not depend on the prompts before this prompt.
-
-        If the evaluation of a part of another prompt were reused, the batches would have other shapes. This changes the
-        last bits of the logits, which is enough to change a sampled word. So only a whole prompt is reused. The prompt
-        is first evaluated once without the cache (the server is then primed). Each request with this prompt then
-        evaluates only the last token of the prompt again.
-        """
-        for fresh in (False, True) if self._primed == prompt else (True,):
-            if fresh:
-                self._primed = None
-                call(server, {**body, "max_tokens": 1, "grammar": "", "cache_prompt": False})
-                self._primed = prompt
-            answer = generate(server, {**body, "cache_prompt": True})
-            if answer["timings"]["prompt_n"] == 1:
-                return answer
-        # Some architectures (sliding windows, recurrent models) cannot go back by one token. Their whole prompt is
-        # evaluated for each request.
-        self._primed = None
-        return generate(server, {**body, "cache_prompt": False})
-
-    def _loaded(self) -> Any:
-        if self._server is None:
-            if not self.path.is_file():
-                raise InputError(f"there is no model file {str(self.path)!r}; see `ipo models list`.")
-            runtime = import_runtime()
-            parameters = runtime.CommonParams()
-            parameters.model.path = str(self.path)
-            parameters.n_ctx = self.context
-            parameters.n_parallel = 1
-            parameters.cache_ram_mib = 0  # the default keeps up to 8 GiB of old prompts
-            parameters.warmup = False
-            parameters.verbosity = 0
-            parameters.cpuparams.n_threads = parameters.cpuparams_batch.n_threads = self.threads
-            # The runtime always listens on a free port of 127.0.0.1. Other users of the machine must not use the port.
-            parameters.api_keys = [secrets.token_hex(16)]
-            parameters.ui = parameters.endpoint_slots = False
-            parameters.endpoint_metrics = True  # `start_server` asks the server for its metrics
-            try:
-                self._server = start_server(runtime, parameters)
-            except RuntimeError as error:
-                raise InputError(
-                    f"the model file {str(self.path)!r} is damaged or not a GGUF language model."
-                ) from error
-        return self._server
 
 
 def local_lm(name: str) -> tuple[LocalEngine, str]:
     """Return the engine and the model string of `local`, `local/small|base|large` or `local/PATH.gguf`.
 
-    The model string is `local/<file stem>@<start of the SHA-256>`. It holds the hash of the weights because DSPy's
-    cache tells engines apart by this string. The weights are not loaded yet.
+    The model string is `local/<file stem>@<start of the SHA-256>`, so that replies of other weights are not taken for
+    replies of these. The weights are not loaded yet.
 
     Raises:
         InputError: the name is unknown, or the file of the weights is missing.
@@ -186,13 +62,12 @@ def local_lm(name: str) -> tuple[LocalEngine, str]:
                 f"the local model {wanted!r} is not installed; run `ipo models pull {wanted}` "
                 f"({known.size_bytes / 1e6:.0f} MB)."
             )
-        digest = known.sha256
-    else:
-        path = Path(_asked(name)).expanduser()
-        if not path.is_file():
-            raise InputError(f"there is no model file {str(path)!r}.")
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        return LocalEngine(path), f"local/{path.stem}@{known.sha256[:12]}"
+    path = Path(name.removeprefix("local/")).expanduser()
+    if not path.is_file():
+        raise InputError(f"there is no model file {str(path)!r}.")
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
     return LocalEngine(path), f"local/{path.stem}@{digest[:12]}"
 
 
@@ -201,171 +76,247 @@ def wanted_weights(name: str) -> str | None:
 
     For `local`, this is the first installed model of `LOCAL_ORDER`, or the first of all if none is installed.
     """
-    asked = _asked(name)
-    if asked.endswith(".gguf") or (asked and asked not in weights.MODELS and Path(asked).expanduser().is_file()):
+    asked = name.removeprefix("local").removeprefix("/")
+    if asked.endswith(".gguf"):
         return None
     return asked or next((known for known in LOCAL_ORDER if weights.find(known)), LOCAL_ORDER[0])
 
 
-def _asked(name: str) -> str:
-    return name.removeprefix("local").removeprefix("/")
+class LocalEngine:
+    """One model file behind DSPy's engine interface: `dspy.LM(model_string, engine=LocalEngine(path))`.
 
+    The weights are loaded by `load`, or else by the first request. Requests of several threads are answered one after
+    another. `request.config.extensions` may hold what else llama.cpp's server takes, such as `grammar` (GBNF).
 
-def default_threads() -> int:
-    """Return the default number of threads: OMP_NUM_THREADS, or else the number of cores that this process may use.
-
-    The number is at most 4: more threads do not make small models faster.
+    Args:
+        path: the model file, in the format GGUF.
     """
-    if os.environ.get("OMP_NUM_THREADS", "").isdecimal():
-        usable = max(1, int(os.environ["OMP_NUM_THREADS"]))
-    else:
-        usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(usable, 4)
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = threading.Lock()
+        self._servers: list[Any] = []  # none before the weights are loaded, then one
+        self._primed = ""
+        weakref.finalize(self, _close, self._lock, self._servers)
+
+    def load(self) -> None:
+        """Load the weights now, which takes seconds; otherwise the first request loads them.
+
+        Raises:
+            InputError: the runtime is not installed, or the file is not a model that it can read.
+        """
+        with self._lock:
+            self._loaded()
+
+    def complete(self, request: Request) -> Response:
+        """Answer one request.
+
+        Raises:
+            InputError: see `load`.
+            UnsupportedFeatureError: the request has tools or pictures.
+            InvalidRequestError: the runtime refuses the request: a grammar does not parse, a prompt is too long.
+        """
+        body = _body(request)
+        with self._lock:
+            answer = self._answer(self._loaded(), body)
+        choice, usage = answer["choices"][0], answer["usage"]
+        return Response(
+            id=answer["id"],
+            model=request.model,
+            message=Message.assistant(choice["message"].get("content") or ""),
+            finish_reason="length" if choice["finish_reason"] == "length" else "stop",
+            usage=Usage(input_tokens=usage["prompt_tokens"], output_tokens=usage["completion_tokens"]),
+        )
+
+    def _answer(self, server: Any, body: dict[str, Any]) -> dict[str, Any]:
+        """Return the server's answer, which does not depend on the prompts before this prompt.
+
+        If the evaluation of a part of another prompt were reused, the batches would have other shapes. This changes the
+        last bits of the logits, which is enough to change a sampled word. So a new prompt is first evaluated once as a
+        whole, and each request with this prompt evaluates only its last token again.
+        """
+        prompt = json.dumps(body["messages"])
+        if prompt != self._primed:
+            self._primed = ""
+            _ask(server, {**body, "max_tokens": 1, "grammar": "", "cache_prompt": False})
+            self._primed = prompt
+        answer = _ask(server, {**body, "cache_prompt": True})
+        if answer["timings"]["prompt_n"] == 1:
+            return answer
+        # Some architectures (sliding windows, recurrent models) cannot go back by one token.
+        self._primed = ""
+        return _ask(server, {**body, "cache_prompt": False})
+
+    def _loaded(self) -> Any:
+        if not self._servers:
+            self._servers.append(_start(self.path))
+        return self._servers[0]
 
 
-def _body(request: Request) -> dict[str, Any]:
-    """Return a request in the runtime's format; refuse a request with a part that this format cannot hold."""
-    config = request.config
-    extensions: Mapping[str, Any] = config.extensions or {}
-    unknown = sorted(set(extensions) - set(_EXTENSIONS))
-    if unknown or request.tools:
-        raise UnsupportedFeatureError(f"the local model takes no {', '.join(unknown) or 'tools'}")
-    messages = [{"role": "system", "content": _text(request.system)}] if request.system else []
-    messages += [{"role": message.role, "content": _text(message.parts)} for message in request.messages]
-    body: dict[str, Any] = {"messages": messages, "max_tokens": config.max_tokens or DEFAULT_MAX_TOKENS, **extensions}
-    for key in ("temperature", "top_p", "top_k", "seed", "frequency_penalty", "presence_penalty"):
-        if getattr(config, key) is not None:
-            body[key] = getattr(config, key)
-    body.setdefault("seed", 0)  # the runtime's default seed comes from the clock
-    if config.stop:
-        body["stop"] = list(config.stop)
-    if config.response_format is not None:
-        shape = dict(config.response_format)
-        if shape["type"] == "json_schema":
-            shape = {"type": "json_schema", "json_schema": {"name": "reply", "schema": shape["schema"]}}
-        body["response_format"] = shape
-    return body
+def _close(lock: threading.Lock, servers: list[Any]) -> None:
+    """Close an engine before Python ends: a thread that is still in the runtime's C code would crash the process.
+
+    The lock is not released, so that no thread starts the runtime again while Python shuts down.
+    """
+    if lock.acquire(timeout=ENDS_WITHIN):
+        servers.clear()
 
 
-def _text(parts: Any) -> str:
-    if isinstance(parts, str):
-        return parts
-    if not all(isinstance(part, TextPart) for part in parts):
-        raise UnsupportedFeatureError("the local model reads text only, no pictures")
-    return "\n".join(part.text for part in parts)
+def _start(path: Path) -> Any:
+    """Start llama.cpp's server for a model file.
 
-
-# Start llama.cpp (through `xllamacpp`) and ask it. Neither an answer nor the end of the process may wait forever.
-
-FIRST_ANSWER_SECONDS = 60
-"""The longest wait for the first answer of a server; it usually takes milliseconds, even on a busy machine."""
-
-
-def import_runtime() -> Any:
-    """Import torch, then xllamacpp; return xllamacpp. It needs libgomp, which its wheel lacks; torch may bring it."""
-    import torch  # noqa: F401
+    A server that is destroyed before its loop has begun does not see the signal to end. Its destructor then waits
+    forever and keeps the interpreter locked. So a separate thread holds the server until its loop has answered: Ctrl-C
+    cannot end that thread, since Python raises the interrupt in the main thread only. The question asks for metrics:
+    this evaluates no token, so later replies stay the same to the bit.
+    """
+    import torch  # before xllamacpp, which needs libgomp: its wheel lacks it, and torch may bring it
 
     try:
         import xllamacpp
-    except ModuleNotFoundError as error:
-        raise InputError(f"the local language model needs its runtime: {to_install('local')}.") from error
     except ImportError as error:
         raise InputError(
-            f"the local model's runtime cannot be loaded ({error}); if libgomp is missing: apt-get install libgomp1."
+            f"the local language model needs its runtime ({error}): {to_install('local')}; if libgomp is missing: "
+            "apt-get install libgomp1."
         ) from error
-    return xllamacpp
-
-
-def start_server(xllamacpp: Any, parameters: Any) -> Any:
-    """Start a server and return it once its loop has answered.
-
-    A server that is destroyed before its loop has begun does not see the signal to end. Its destructor then waits
-    forever and keeps the interpreter locked. So a separate thread holds a reference to the server until the loop has
-    answered. Ctrl-C cannot end that thread, since Python raises the interrupt in the main thread only. The first
-    question asks for metrics: this evaluates no token, so later replies stay the same to the bit.
-    """
-    outcome: list[Any] = []
-    is_loaded = threading.Event()
+    parameters = xllamacpp.CommonParams()
+    parameters.model.path = str(path)
+    parameters.n_ctx = CONTEXT
+    parameters.n_parallel = 1
+    parameters.cache_ram_mib = 0  # the default keeps up to 8 GiB of old prompts
+    parameters.warmup = False
+    parameters.verbosity = 0
+    threads = min(torch.get_num_threads(), MOST_THREADS)
+    parameters.cpuparams.n_threads = parameters.cpuparams_batch.n_threads = threads
+    # The runtime always listens on a free port of 127.0.0.1. Other users of the machine must not use the port.
+    parameters.api_keys = [secrets.token_hex(16)]
+    parameters.ui = parameters.endpoint_slots = False
+    parameters.endpoint_metrics = True
+    started = Future[Any]()
 
     def start() -> None:
         try:
             server = xllamacpp.Server(parameters)
-            is_loaded.set()
             server.handle_metrics()
-            outcome.append(server)
+            started.set_result(server)
         except BaseException as error:
-            outcome.append(error)
-            is_loaded.set()
+            started.set_exception(error)
 
     thread = threading.Thread(target=start, name="start of the local model", daemon=True)
     thread.start()
     try:
-        is_loaded.wait()
-    finally:
-        thread.join(FIRST_ANSWER_SECONDS)
-    if not outcome:
-        raise InputError(
-            f"the local model's runtime did not answer within {FIRST_ANSWER_SECONDS} s after it had loaded "
-            f"{parameters.model.path!r}; try again, or choose another `lm`."
-        )
-    if isinstance(outcome[0], BaseException):
-        raise outcome[0]
-    return outcome[0]
-
-
-def generate(server: Any, body: dict[str, Any]) -> dict[str, Any]:
-    """Return the answer of `call`, but receive it token by token, and stop as soon as nobody waits for the answer.
-
-    Raises:
-        TimeoutError: nobody waits for the reply any more.
-        dspy.lm15.LM15Error: see `call`.
-    """
-    pieces: list[str] = []
-    answer: dict[str, Any] = {}
-
-    def receive(chunk: dict[str, Any]) -> bool:
-        if "error" in chunk:
-            answer.update(chunk)
-        for choice in chunk.get("choices") or ():
-            pieces.append((choice.get("delta") or {}).get("content") or "")
-            answer["finish_reason"] = choice["finish_reason"] or answer.get("finish_reason")
-        answer.update({name: chunk[name] for name in ("id", "usage", "timings") if chunk.get(name)})
-        return given_up()
-
-    if given_up():
-        raise TimeoutError("nobody waits for the reply any more")
-    call(server, {**body, "stream": True, "stream_options": {"include_usage": True}}, receive)
-    if given_up():
-        raise TimeoutError("nobody waits for the reply any more")
-    _check(answer)
-    message = {"content": "".join(pieces)}
-    return {**answer, "choices": [{"message": message, "finish_reason": answer["finish_reason"]}]}
-
-
-def call(server: Any, body: dict[str, Any], receive: Any = None) -> dict[str, Any]:
-    """Ask a server and return its answer; `receive` gets the chunks of a streamed answer.
-
-    Raises:
-        InvalidRequestError, ContextLengthError: the server cannot answer the request.
-        ServerError: the runtime failed.
-    """
-    try:
-        answer: dict[str, Any] = server.handle_chat_completions(body, *([receive] if receive else ())) or {}
-    except ValueError as error:
-        raise InvalidRequestError(str(error)) from error
+        return started.result()
     except RuntimeError as error:
-        raise ServerError(str(error)) from error
-    return _check(answer)
+        raise InputError(f"the model file {str(path)!r} is damaged or not a GGUF language model.") from error
+    finally:
+        thread.join()
 
 
-def _check(answer: dict[str, Any]) -> dict[str, Any]:
-    """Return an answer of the runtime; if the answer holds an error, raise that error."""
-    problem = answer.get("error")
-    if problem is None:
-        return answer
-    message = str(problem.get("message", problem))
-    if problem.get("type") == "exceed_context_size_error":
-        raise ContextLengthError(message)
-    if 400 <= int(problem.get("code", 500)) < 500:
-        raise InvalidRequestError(message)
-    raise ServerError(message)
+def _body(request: Request) -> dict[str, Any]:
+    """Return a request in the runtime's format; refuse a request with a part that this format cannot hold."""
+    parts = [part for message in request.messages for part in message.parts]
+    if request.tools or not all(isinstance(part, TextPart) for part in parts):
+        raise UnsupportedFeatureError("the local model reads text only, no pictures and no tools")
+    turns = [("system", str(request.system))] if request.system else []
+    turns += [(message.role, "\n".join(part.text for part in message.parts)) for message in request.messages]
+    config = request.config
+    settings = {
+        "temperature": config.temperature,
+        "top_p": config.top_p,
+        "top_k": config.top_k,
+        "stop": list(config.stop) or None,
+    }
+    return {
+        "messages": [{"role": role, "content": text} for role, text in turns],
+        "max_tokens": config.max_tokens or MOST_TOKENS,
+        "seed": config.seed or 0,  # the runtime's default seed comes from the clock
+        **{name: value for name, value in settings.items() if value is not None},
+        **(config.extensions or {}),
+    }
+
+
+def _ask(server: Any, body: dict[str, Any]) -> dict[str, Any]:
+    try:
+        answer: dict[str, Any] = server.handle_chat_completions(body)
+    except (ValueError, RuntimeError) as error:
+        raise InvalidRequestError(str(error)) from error
+    if "error" in answer:
+        raise InvalidRequestError(str(answer["error"]["message"]))
+    return answer
+
+
+# How a small model is asked: for plain lines, under a grammar that admits nothing else.
+
+LINES = 4
+"""The number of lines if the question has no `count`."""
+TOKENS_OF_A_LINE = 48
+SHOWN_LINES = 12
+SHOWN_CHARACTERS = 160
+"""The most lines of an input, and the most characters of a line: a long prompt costs time in every step."""
+SLOT_BIAS = 2.0
+"""The bias on the logits of the slot's first token: without it, the smallest model rambles before the slot."""
+BAN_BIAS = -5.0
+"""The bias on the logits of words of the examples and of the task, which names classes: a small model copies them."""
+NOT_SHOWN = ("count", "refused_templates")
+"""The inputs that are not shown: the grammar keeps the count, and a small model copies what was refused."""
+
+
+class LinesAdapter(dspy.Adapter):  # type: ignore[misc,unused-ignore]
+    """Asks a small local model for the list that a signature wants first, an entry a line.
+
+    A model of half a billion parameters cannot keep DSPy's formats: it repeats itself and runs on. So the question is a
+    chat with worked examples (`SMALL_QUESTIONS`), and a grammar ends the reply after the wanted number of lines. The
+    seed is the `rollout_id`, so that a question that is asked again gets another reply.
+    """
+
+    def __call__(
+        self,
+        lm: dspy.BaseLM,
+        lm_kwargs: dict[str, Any],
+        signature: type[dspy.Signature],
+        demos: list[dict[str, Any]],
+        inputs: dict[str, Any],
+    ) -> list[dict[str, Any]]:
+        """Ask once, and return the lines as the first output field; the others are empty."""
+        wanted, *others = signature.output_fields
+        asked = SMALL_QUESTIONS[wanted]
+        count = inputs.get("count", LINES)
+        more = ' "\\n" line' * (count - 1)
+        known = " ".join([inputs["task"], *(f"{told(example)} {answer}" for example, answer in asked.examples)])
+        banned = [[f" {word}", BAN_BIAS] for word in sorted(set(content_words(known)))]
+        examples = [(Message.user(told(example)), Message.assistant(answer)) for example, answer in asked.examples]
+        request = Request(
+            model=lm.model,
+            system=asked.system,
+            messages=(*(turn for pair in examples for turn in pair), Message.user(told(inputs))),
+            config=Config(
+                temperature=lm.kwargs.get("temperature"),
+                top_p=0.95,
+                top_k=50,
+                max_tokens=TOKENS_OF_A_LINE * count,
+                seed=lm_kwargs.get("rollout_id", 0) % 2**31,
+                extensions={
+                    "grammar": f"root ::= line{more}\n{asked.grammar}",
+                    "min_p": 0.05,
+                    "logit_bias": [[" <", SLOT_BIAS], ["<", SLOT_BIAS], *banned],
+                },
+            ),
+        )
+        lines = (lm(request).text or "").splitlines()
+        return [{wanted: lines, **{other: [] for other in others}}]
+
+
+def told(inputs: Mapping[str, Any]) -> str:
+    """Return the inputs of a signature as one turn of a chat. Empty inputs are left out.
+
+    >>> told({"task": "pictures of pets", "image_descriptions": "", "classes": ["cat", "dog"], "count": 2})
+    'task: pictures of pets\\n\\nclasses: cat, dog'
+    """
+    parts = []
+    for name, value in inputs.items():
+        if not value or name in NOT_SHOWN:
+            continue
+        text = value if isinstance(value, str) else ", ".join(value[:SHOWN_LINES])
+        lines = [line[:SHOWN_CHARACTERS] for line in text.splitlines()[-SHOWN_LINES:]]
+        parts.append(f"{name.replace('_', ' ')}:{' ' if len(lines) == 1 else chr(10)}" + "\n".join(lines))
+    return "\n\n".join(parts)

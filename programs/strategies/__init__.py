@@ -1,7 +1,7 @@
 """The strategies of a search, by name. `base.py` defines what a strategy is.
 
-Strategies that differ in one function share a file. With a small model, `history` asks as `small_model.py` does.
-`window.py` fits questions into the context window of a language model.
+Strategies that differ in one function share a file. `window.py` fits questions into the context window of a language
+model.
 
 A new strategy needs a file, and a line in the table below. Its file is imported when the strategy is first used.
 """

@@ -142,7 +142,7 @@ class Models:
 
     Attributes:
         lm: the language model, for `dspy.context(lm=…)`; None uses the model of the context.
-        small: whether the model is best asked for one template at a time, under a grammar.
+        small: whether the model is a small local one, which is asked for plain lines under a grammar.
         given: whether there is a language model. If not, a strategy that has `asks_lm` but not `needs_lm` uses only the
             vocabulary.
     """

@@ -52,6 +52,9 @@ class ShowsHistory:
         settings: what the model is shown; the fields can also be given as keywords.
     """
 
+    small = False
+    """Whether the model is a small local one."""
+
     def __init__(self, lm: dspy.LM | None = None, settings: HistorySettings | None = None, **fields: Any) -> None:
         self.settings = settings or HistorySettings(**fields)
         self.lm = lm
@@ -69,7 +72,11 @@ class ShowsHistory:
         """
         import dspy
 
-        if dspy.settings.adapter is None and "adapter" not in context:
+        if self.small:
+            from ipo_prompts.programs.lm.local import LinesAdapter
+
+            context["adapter"] = LinesAdapter()
+        elif dspy.settings.adapter is None and "adapter" not in context:
             chat = dspy.ChatAdapter(use_json_adapter_fallback=False)
             context["adapter"] = dspy.JSONAdapter() if as_json else chat
         with dspy.context(**({"lm": self.lm} if self.lm else {}), **context):
@@ -104,11 +111,10 @@ class HistoryStrategy(ShowsHistory):
 
     @classmethod
     def build(cls, settings: HistorySettings, models: Models) -> Strategy:
-        """Make the strategy, see `Strategy`. For a small model it is `SmallModelStrategy`."""
-        from ipo_prompts.programs.strategies.small_model import SmallModelStrategy
-
-        asked = SmallModelStrategy if models.small else HistoryStrategy
-        return asked(models.lm, settings)
+        """Make the strategy, see `Strategy`. A small model is asked for a template a line, under a grammar."""
+        strategy = cls(models.lm, settings)
+        strategy.small = models.small
+        return strategy
 
     def ask(self, known: Known, desk: Desk) -> None:
         """Ask once. Ask again, with the reasons, if templates were refused or the answer was unreadable.

@@ -107,7 +107,7 @@ def test_sources_take_turns_and_no_word_names_a_class() -> None:
     assert len(domain_of(["rose"], (), many)) == MOST
 
 
-def test_a_small_local_model_completes_a_list_of_words(small_weights: None) -> None:
+def test_a_small_local_model_answers_with_a_line_each(small_weights: None) -> None:
     engine, name = local_lm("local/small")
     lm = dspy.LM(name, engine=engine, temperature=1.0, cache=False)
     birds = ["sparrow", "robin", "eagle", "swan", "owl"]

@@ -8,21 +8,18 @@ from pathlib import Path
 import dspy
 import pytest
 
-from ipo_prompts.programs.strategies.small_model import SmallModelAdapter
 from ipo_prompts.signatures.propose import (
     DescribeAsInTheCode,
     DescribeAsInThePaper,
     DescribeImage,
     ProposeDomain,
-    ProposeTemplate,
     ProposeTemplates,
     history_line,
-    short_line,
 )
 
 HERE = Path(__file__).parent
 ROWS = [("a photo of a <CLASS>.", 0.30, 1.5), ("a sketch of a <CLASS>.", 0.425, 1.25)]
-NAMES = ("propose", "propose-one", "domain", "describe", "describe-paper", "describe-code")
+NAMES = ("propose", "domain", "describe", "describe-paper", "describe-code")
 PIXEL = "data:image/png;base64,iVBORw0KGgo="
 
 
@@ -36,21 +33,12 @@ def rendered(name: str) -> str:
     }
     signature, inputs = {
         "propose": (ProposeTemplates, proposed),
-        "propose-one": (
-            ProposeTemplate,
-            {
-                "task": "pictures of 3 kinds of things, such as cat, bus, pizza",
-                "image_descriptions": ["The pictures look like: soft light."],
-                "scored_templates": [short_line(template, value) for template, value, _ in ROWS],
-            },
-        ),
         "domain": (ProposeDomain, {"task": "pictures of things", "classes": ["rose", "tulip"]}),
         "describe": (DescribeImage, {"task": "pictures of pets", "image": dspy.Image(PIXEL)}),
         "describe-paper": (DescribeAsInThePaper, {"image": dspy.Image(PIXEL)}),
         "describe-code": (DescribeAsInTheCode, {"image": dspy.Image(PIXEL)}),
     }[name]
-    adapter = SmallModelAdapter() if name == "propose-one" else dspy.ChatAdapter()
-    messages = adapter.format(signature, [], inputs)
+    messages = dspy.ChatAdapter().format(signature, [], inputs)
     return "\n".join(f"=== {message['role']}\n{message['content']}" for message in messages) + "\n"
 
 
@@ -69,7 +57,6 @@ def test_parts_come_in_the_papers_order() -> None:
 
 def test_history_lines_show_percent() -> None:
     assert history_line("a <CLASS>", 0.12345, 2.71828) == "accuracy 12.35 %, loss 2.7183: a <CLASS>"
-    assert short_line("a <CLASS>", 0.5625) == "56.2  a <CLASS>"
 
 
 def test_the_describer_is_never_told_a_class() -> None:

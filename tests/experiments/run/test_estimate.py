@@ -47,15 +47,6 @@ def test_one_by_one_an_api_model_is_asked_for_each_template() -> None:
     assert alone["tokens_in"] > 3.9 * together["tokens_in"]
 
 
-def test_a_small_model_is_asked_for_each_template() -> None:
-    words = ["steps=10", "candidates_per_step=5"]
-    calls = [
-        estimate(planned([*words, f"strategy={name}"], backend(small=True)))["optimizer"]["calls"]
-        for name in ("history", "compose")
-    ]
-    assert calls == [65, 27], "compose asks for words of the domain, too"
-
-
 def test_a_describer_is_counted_once_a_picture() -> None:
     found = estimate(planned(["describer=openai/x", "described_pictures=16"], backend(), backend()))
     assert found["describer"]["calls"] == 10

@@ -23,7 +23,6 @@ from ipo_prompts.programs.strategies.base import (
     may_know,
 )
 from ipo_prompts.programs.strategies.history import HistoryStrategy
-from ipo_prompts.programs.strategies.small_model import SmallModelStrategy
 from ipo_prompts.programs.templates.admission import Desk
 from ipo_prompts.programs.templates.history import PromptHistory, ScoredTemplate
 from ipo_prompts.programs.templates.settings import SearchSettings
@@ -65,12 +64,6 @@ def test_without_history_only_the_initial_template_is_known_and_none_is_shown() 
     for small in (False, True):
         strategy = STRATEGIES.build({"name": "no-history"}, Models(small=small))
         assert strategy.inner.chosen(may_know(strategy, given)) == []
-
-
-def test_small_models_are_asked_in_their_own_way_by_every_strategy() -> None:
-    assert isinstance(STRATEGIES.build({"name": "history"}, Models(small=True)), SmallModelStrategy)
-    assert isinstance(STRATEGIES.build({"name": "no-history"}, Models(small=True)).inner, SmallModelStrategy)
-    assert type(STRATEGIES.build({"name": "no-history"}, Models()).inner) is HistoryStrategy
 
 
 def test_settings_are_the_strategys_own_and_complete() -> None:
