@@ -40,9 +40,10 @@ def to_type(settings: Mapping[str, Any]) -> dict[str, str]:
     found = {key: name for key in CHOICES if (name := own_name(settings.get(key)))}
     if str(settings.get("data")).strip().startswith(OWN_DATA):
         found["data"] = str(settings["data"]).strip()
+    replayed = str(settings.get("lm")).startswith("replay/")  # then no model is asked, whatever the role
     for role in ("lm", "describer"):
         model, address = settings.get(role), settings.get(f"{role}_api_base")
-        if model in _HERE:
+        if model in _HERE or (role == "describer" and replayed):
             continue
         found[role] = str(model)
         if address and not str(model).startswith(("local/", "replay/")):

@@ -72,8 +72,7 @@ def test_a_budget_ends_the_run_in_time_and_a_larger_one_goes_on(
     assert 0 < found["steps"] < 4
     assert found["stopped"]
     assert found["template"] in scored(out)
-    # The address is not typed again: the run was begun here, and its journal has it.
-    assert f"resume with a larger limit: ipo optimize --resume {out} {flag} {2 * limit}\n" in ended.err
+    assert f"resume with a larger limit: ipo optimize --resume {out} {flag} {2 * limit} lm={PRICED} " in ended.err
     assert 0 < len(server.asked) < 4
 
     again = resume()

@@ -21,10 +21,10 @@ def test_every_template_is_told_with_the_step_that_scored_it(finished: Path) -> 
 
 
 def added(folder: Path, *more: dict[str, Any]) -> SearchRecord:
-    """Follow the run with these events before its first question."""
+    """Follow the run with these events before its first step."""
     journal = folder / "journal.jsonl"
     lines = journal.read_text().splitlines(keepends=True)
-    first = next(i for i, line in enumerate(lines) if '"type": "given"' in line)
+    first = next(i for i, line in enumerate(lines) if '"kind": "search", "step": 0' in line)
     lines[first:first] = [lines_of({**event, "seconds": 0.5}) for event in more]
     journal.write_text("".join(lines))
     return read_run(folder).search

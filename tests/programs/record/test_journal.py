@@ -55,7 +55,7 @@ def test_a_damaged_middle_line_is_an_error_that_names_it(tmp_path: Path, line: s
     start, end = (lines_of({"type": kind, "seconds": 0}) for kind in ("start", "end"))
     (tmp_path / "journal.jsonl").write_text(f"{start}{line}\n{end}")
     for reading in (read, Journal):
-        with pytest.raises(InputError, match=r"damaged in line 2; .* paid for again if it is a reply"):
+        with pytest.raises(InputError, match=r"damaged in line 2; .* is then made again"):
             reading(tmp_path)
     assert last(tmp_path, "end") and not last(tmp_path, "lm")
 
