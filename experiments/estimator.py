@@ -133,7 +133,6 @@ class IPOClassifier(ClassifierMixin, BaseEstimator):
         ipo = IPO(
             lm=self.lm,
             strategy=self.strategy,
-            describer="none",
             task=default_task(names),
             **{"seed": self.random_state, "steps": self.steps, **(self.settings or {})},
         )

@@ -28,8 +28,6 @@ from ipo_prompts.programs.templates.settings import SearchSettings
 # The arguments of `IPO(…)`. Each argument is checked when it is given. A message says in one sentence what is wrong.
 
 
-DESCRIBERS = ("clip", "none")
-"""The names of describers that need no language model."""
 NO_METRIC = (
     "a metric judges one answer, a reward scores a template on all pictures at once; leave it out for accuracy, or "
     "write your own as ipo docs own-reward shows."
@@ -43,8 +41,8 @@ def kind(thing: Any) -> str:
     return f"the class {thing.__name__}" if isinstance(thing, type) else type(thing).__name__
 
 
-def check_arguments(reward: Any, lm: Any, describer: Any, lm_context: Any) -> None:
-    """Refuse arguments that are no reward, language model, describer or number of tokens.
+def check_arguments(reward: Any, lm: Any, describer: Any) -> None:
+    """Refuse arguments that are no reward, language model or describer.
 
     Raises:
         InputError: says what to give.
@@ -57,14 +55,8 @@ def check_arguments(reward: Any, lm: Any, describer: Any, lm_context: Any) -> No
             "lm=dspy.LM('openai/gpt-4o-mini', temperature=1.0), or leave it out to use the language model of the "
             "context, if there is one."
         )
-    own = callable(describer) and not isinstance(describer, type)
-    if not (describer is None or describer in DESCRIBERS or own):
-        raise InputError(
-            f"describer= takes {', '.join(map(repr, DESCRIBERS))}, an ImageDescriber or an Interrogator, not "
-            f"{kind(describer)}."
-        )
-    if lm_context is not None and (type(lm_context) is not int or lm_context < 1):
-        raise InputError(f"lm_context is a number of tokens, such as 8192, and not {lm_context!r}.")
+    if describer is not None and (isinstance(describer, type) or not callable(describer)):
+        raise InputError(f"describer= takes an ImageDescriber or a callable of your own, not {kind(describer)}.")
 
 
 def as_strategy(given: Any) -> Strategy | dict[str, Any]:

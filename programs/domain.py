@@ -287,7 +287,7 @@ def _share(lifted: Sequence[dict[int, float]], numbers: Collection[int]) -> floa
 def from_clip(
     clip: Clip, features: Floats, labels: Sequence[int] | None, class_names: Sequence[str]
 ) -> tuple[DomainWord, ...]:
-    """Return the words of the list that stand out to the CLIP, the strongest first; see `Interrogator`.
+    """Return the words of the list that stand out to the CLIP, the strongest first; see `interrogator.py`.
 
     Args:
         clip: the CLIP that encodes pictures and prompts.
@@ -295,14 +295,12 @@ def from_clip(
         labels: for each picture, the index of its class in `class_names`; None compares all pictures without a class.
         class_names: the names of the classes.
     """
-    from ipo_prompts.programs.describers.interrogator import NOTHING, Interrogator
+    from ipo_prompts.programs.interrogator import looks_like
 
-    # A group of its own for each word, so that a description may hold all of them.
     phrases = tuple(Phrase(word, word, FORMS[one.kind]) for word, one in everyday().items())
-    look = Interrogator(clip, Vocabulary(phrases, f"a picture of a {SLOT}."), MOST_OF_A_SOURCE)
-    told = [text for text in look(features, labels=labels, class_names=class_names).descriptions if text != NOTHING]
-    words = [word for text in told for word in text.partition(": ")[2].rstrip(".").split(", ")]
-    return tuple(DomainWord(word, everyday()[word].kind, "pictures") for word in words)
+    vocabulary = Vocabulary(phrases, f"a picture of a {SLOT}.")
+    words = [phrase.text for phrase in looks_like(clip, features, labels, class_names, vocabulary)]
+    return tuple(DomainWord(word, everyday()[word].kind, "pictures") for word in words[:MOST_OF_A_SOURCE])
 
 
 # From a language model.

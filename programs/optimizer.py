@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import closing, nullcontext
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -13,14 +12,11 @@ import dspy
 from dspy.teleprompt import Teleprompter
 
 from ipo_prompts.metrics.classification import ClipReward, EncodedPictures, measure_of
-from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import InputError, one_line, printable
-from ipo_prompts.metrics.features import FeatureStore
 from ipo_prompts.metrics.reward import Reward, scale_of
 from ipo_prompts.metrics.template import written
 from ipo_prompts.programs.classifier import TemplateClassifier
 from ipo_prompts.programs.compiling import (
-    DESCRIBERS,
     Program,
     as_settings,
     as_strategy,
@@ -33,7 +29,7 @@ from ipo_prompts.programs.compiling import (
     named_with_models,
     with_pictures,
 )
-from ipo_prompts.programs.describers.multimodal import Describing, by_clip
+from ipo_prompts.programs.describers.multimodal import Describing
 from ipo_prompts.programs.lm.connect import Backend, asking, find_backend, models_in
 from ipo_prompts.programs.lm.ledger import Ledger
 from ipo_prompts.programs.record.journal import Journal, begin
@@ -41,8 +37,7 @@ from ipo_prompts.programs.running import Job, blend_in, check_head, check_naming
 from ipo_prompts.programs.search import Step
 from ipo_prompts.programs.selection import why_not_best
 from ipo_prompts.programs.strategies import STRATEGIES
-from ipo_prompts.programs.strategies.base import Expected, Models, Strategy, asks_lm, forecast_of, needs_lm
-from ipo_prompts.programs.strategies.window import room_in, window_of
+from ipo_prompts.programs.strategies.base import Expected, Models, Strategy, forecast_of, needs_lm
 from ipo_prompts.programs.templates.settings import LIMITS, SearchSettings, preset
 
 # A child of DSPy's logger: the progress of `compile` is shown and silenced with that of DSPy's own optimizers.
@@ -61,13 +56,10 @@ class IPO(Teleprompter):
             `dspy.context` in which `compile` is called. Its answers are on disk before they are used.
         strategy: how new templates are found: a name of `strategies.STRATEGIES`, a dictionary with its `name` and its
             settings, a list of templates to try, or a `Strategy` of your own.
-        describer: an `ImageDescriber`, an `Interrogator` or a callable of your own (ipo docs dspy). `"clip"` is
-            the `Interrogator` with the student's CLIP, for examples with pictures. None (or `"none"`) describes
-            nothing, as the paper does at 16 shots.
+        describer: an `ImageDescriber` or a callable of your own (ipo docs dspy). None describes nothing: the language
+            model is shown the phrases that score best.
         head: what the program decides with, as in `ipo optimize`. `"blend"` also uses the labelled pictures of both
             sets (ipo docs heads). The search is the same.
-        lm_context: the context of `lm` in tokens, prompt and reply together, for models that litellm does not know.
-            Descriptions are shortened to fit. If the context is unknown, they are not shortened.
         task: one sentence on what the pictures are, shown to the language models.
         log_dir: the folder of journal and replies. A `compile` that was killed, or stopped by a limit, resumes from
             them if it is given the same arguments (and a larger limit). Other arguments are refused.
@@ -103,9 +95,8 @@ class IPO(Teleprompter):
         reward: Reward | None = None,
         lm: dspy.BaseLM | str | None = None,
         strategy: Strategy | dict[str, Any] | Sequence[str] | str = STRATEGIES.default,
-        describer: dspy.Module | Literal["clip", "none"] | None = "clip",
+        describer: Callable[..., Any] | None = None,
         head: Literal["words", "blend"] = "words",
-        lm_context: int | None = None,
         task: str = "pictures to be classified",
         log_dir: str | Path | None = None,
         on_step: Callable[[Step], None] | None = None,
@@ -113,8 +104,8 @@ class IPO(Teleprompter):
         **keywords: Any,
     ) -> None:
         super().__init__()
-        check_arguments(reward, lm, describer, lm_context)
-        self.reward, self.lm, self.lm_context, self.describer = reward, lm, lm_context, describer
+        check_arguments(reward, lm, describer)
+        self.reward, self.lm, self.describer = reward, lm, describer
         self.strategy, self.head = as_strategy(strategy), head
         self.settings = as_settings(IPO, settings, keywords)
         self.task, self.log_dir, self.on_step = task, log_dir, on_step
@@ -158,7 +149,7 @@ class IPO(Teleprompter):
             InputError: the student neither is nor holds one `TemplateClassifier`; or it has several templates and no
                 `initial_template` was given; or examples are bad, or stand in both sets; or the initial template cannot
                 be used; or a reward or strategy returns something of the wrong kind; or the `log_dir` holds another
-                search; or questions do not fit into the language model's context.
+                search.
             NothingUsable: none of the first five steps gave a usable template. (A search of fewer steps keeps the
                 initial template instead.)
             dspy.LMError: the language model cannot be reached; everything before that is in the journal.
@@ -170,13 +161,7 @@ class IPO(Teleprompter):
         held = models_in(self.strategy)
         lm = Backend.of(held[0]) if held else context
         strategy = self._strategy_for(lm, None)
-        expected = Expected(settings, self.task)
-        if lm and isinstance(reply := lm.options.get("max_tokens"), int):
-            expected = replace(expected, reply_tokens=reply)
-        asks = lm if asks_lm(strategy) else None
-        if asks is None:
-            forecast_of(strategy, expected)  # refuses settings that the strategy cannot work with
-        room = room_in(window_of(asks.model, self.lm_context), strategy, expected) if asks else None
+        forecast_of(strategy, Expected(settings, self.task))  # refuses settings that the strategy cannot work with
         check_naming(settings, reward, student.class_names)
         check_head(self.head, reward, student)
         searched, others = with_pictures(trainset), with_pictures(valset or ())
@@ -201,8 +186,7 @@ class IPO(Teleprompter):
                 strategy=lambda recorded: self._strategy_for(lm, recorded),
                 lm=context,
                 task=self.task,
-                describing=self._describing(student.clip, reward, searched, context),
-                room=room,
+                describing=self._describing(searched, context),
             )
             found = run(job, journal, on_step=self._on_step(settings.steps, reward), say=progress.info)
         chosen = printable(found.result.choice.template)
@@ -234,18 +218,12 @@ class IPO(Teleprompter):
             )
         return strategy
 
-    def _describing(
-        self, clip: Clip, reward: Reward, searched: Sequence[dspy.Example], lm: Backend | None
-    ) -> Describing | None:
-        """Return the way in which the search pictures are described; None without a describer or without pictures."""
+    def _describing(self, searched: Sequence[dspy.Example], lm: Backend | None) -> Describing | None:
+        """Return the way in which the search pictures are described; None without a describer."""
         pictures = [example.image for example in searched if "image" in example]
-        if self.describer in (None, "none") or (self.describer in DESCRIBERS and len(pictures) < len(searched)):
-            return None
-        if self.describer in DESCRIBERS:
-            known = getattr(reward, "store", None)
-            store = known if isinstance(known, FeatureStore) and known.clip is clip else FeatureStore(clip)
-            return by_clip(store, pictures)
         own = self.describer
+        if own is None:
+            return None
         predictors = own.predictors() if isinstance(own, dspy.Module) else []
         asks = any(not isinstance(one, TemplateClassifier) for one in predictors)
         if asks and lm is None and not models_in(own):
@@ -273,7 +251,6 @@ class IPO(Teleprompter):
             "classes": written(reward.class_names),
             "clip": student.clip.fingerprint,
             "lm": lm and lm.model,
-            "lm_context": self.lm_context,
             "describer": named_with_models(self.describer),
             "task": self.task,
         }

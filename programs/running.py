@@ -29,8 +29,6 @@ from ipo_prompts.programs.record.journal import Journal, seconds_of_search
 from ipo_prompts.programs.record.score_keeper import ScoreKeeper
 from ipo_prompts.programs.search import SearchResult, Step, search
 from ipo_prompts.programs.strategies.base import Strategy, room_for_words
-from ipo_prompts.programs.strategies.window import Room
-from ipo_prompts.programs.strategies.window import fitted_texts as shortened
 from ipo_prompts.programs.templates.domain_words import DomainWord, domain_in_words
 from ipo_prompts.programs.templates.settings import SearchSettings
 
@@ -46,7 +44,6 @@ class Job:
         lm: the language model, before it is connected with a ledger; None if there is none.
         temperature, max_tokens: the parameters of questions to `lm`, unless `lm` has its own.
         describing: how the pictures are described; None if they are not.
-        room: the most tokens of all descriptions in a question; None for no bound.
         typed, kept: see `search_names`.
         called: what the user calls the data: a folder, a table, a data set. Domain words are read from it.
     """
@@ -61,7 +58,6 @@ class Job:
     max_tokens: int | None = 1024
     task: str = "pictures to be classified"
     describing: Describing | None = None
-    room: Room | None = None
     typed: Mapping[int, str] | None = None
     kept: Collection[int] = ()
     called: Sequence[str] = ()
@@ -143,7 +139,7 @@ def run(
         describer, asked = job.describing.describer(ledger)
         shown = job.describing.pictures, job.units.labels, job.reward.class_names
         with dspy.context(lm=asked or dspy.settings.lm):
-            return shortened(describe(describer, *shown, job.task, record), job.room, record, say)
+            return describe(describer, *shown, job.task, record)
 
     def domain() -> Sequence[DomainWord]:
         known = record.find("domain")

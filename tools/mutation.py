@@ -63,7 +63,7 @@ GUARDS = {
     "programs/classifier.py": CLASSIFIER,
     "programs/saved_program.py": CLASSIFIER,
     "programs/templates/for_dspy.py": ("tests/programs/test_dspy_optimizers.py", *CLASSIFIER),
-    "programs/describers/interrogator.py": ("tests/programs/describers/test_interrogator.py",),
+    "programs/interrogator.py": ("tests/programs/test_interrogator.py",),
     "programs/describers/multimodal.py": OPTIMIZER,
     "programs/record/journal.py": ("tests/programs/record/test_journal.py", *OPTIMIZER),
     "programs/record/redaction.py": ("tests/programs/record/test_redaction.py",),
@@ -85,10 +85,6 @@ GUARDS = {
         "tests/programs/templates/test_phrases.py",
         "tests/programs/templates/test_wording.py",
         "tests/programs/strategies/test_compose.py",
-    ),
-    "programs/strategies/window.py": (
-        "tests/programs/strategies/test_window.py",
-        "tests/programs/describers/test_shortening.py",
     ),
     "programs/lm/ledger.py": ("tests/programs/lm/test_engine.py", "tests/programs/lm/test_waiting.py"),
     "metrics/reward.py": (

@@ -24,9 +24,7 @@ class RandomPairs(Method):
 
     label = "the best of as many random pairs of phrases"
     shows = "the search is better than as few phrases joined at random"
-    remark = (
-        "two phrases of the describer's vocabulary a template, as many templates as the language model is asked for"
-    )
+    remark = "two phrases of the vocabulary a template, as many templates as the language model is asked for"
 
     def fit(self, lesson: Lesson) -> Templates:
         """Score the first pairs, and return the winner; see `Method`."""
@@ -38,7 +36,7 @@ class RandomPairsMany(Method):
     """The best of a fixed number of templates of two phrases."""
 
     label = f"the best of {MANY:,} random pairs of phrases"
-    remark = "two phrases of the describer's vocabulary a template, a fixed number of templates whatever others may try"
+    remark = "two phrases of the vocabulary a template, a fixed number of templates whatever others may try"
 
     def fit(self, lesson: Lesson) -> Templates:
         """Score the first pairs, and return the winner; see `Method`."""

@@ -36,7 +36,6 @@ def benchmark(
     gpu_share: common.GpuShare = None,
     budget_usd: Annotated[float | None, typer.Option(help="stop when the cells have cost this many US dollars")] = None,
     dry_run: common.DryRun = False,
-    verbose: Annotated[bool, typer.Option(help="with --dry-run, also print notes")] = False,
     as_json: common.Json = False,
     quiet: common.Quiet = False,
 ) -> int:
@@ -93,7 +92,7 @@ def benchmark(
 
         common.show(
             {**forecast(found), "places": f"{workers.places()}."},
-            lambda told: f"{forecast_text(told, verbose=verbose)}\n{told['places']}",
+            lambda told: f"{forecast_text(told)}\n{told['places']}",
             as_json,
         )
         return 0

@@ -182,8 +182,6 @@ def _forecast_text(forecast: dict[str, Any]) -> str:
         for role in ("optimizer", "describer")
         if (part := forecast[role])
     ]
-    if lines and forecast["context"]:
-        lines.append(forecast["context"]["told"])
     taken = [forecast["opened"]] if forecast["opened"] else []
     texts = f"at most {forecast['texts']:,} texts"
     taken.append(f"{forecast['pictures']:,} pictures are encoded, the sealed ones included, and {texts}")

@@ -101,7 +101,6 @@ class Result(Content):
         choice, budget: see `Fitted`.
         picture_ids: test set → a digest of its pictures, in order, with their labels. Two cells with the same digest
             can be compared picture by picture.
-        shortened: a text that says how descriptions were shortened, if they did not fit into a question; else None.
         precision: the precision of the CLIP.
     """
 
@@ -118,7 +117,6 @@ class Result(Content):
     choice: dict[str, JsonValue] | None = None
     budget: Numbers | None = None
     picture_ids: dict[str, str] = Field({})
-    shortened: str | None = None
     precision: Precision = "fp32"
 
     def content(self) -> dict[str, Any]:
@@ -167,8 +165,7 @@ def run_cell(cell: Cell, folder: Path) -> dict[str, Any]:
 def _learnt(fitted: Fitted) -> dict[str, Any]:
     """Return the fields of a result that describe the method's outcome, such as its templates and its budget."""
     templates = fitted.templates and [{"template": template, "weight": weight} for template, weight in fitted.templates]
-    budget, shortened = asdict(fitted.budget), fitted.shortened or None
-    return {"templates": templates, "choice": fitted.choice, "budget": budget, "shortened": shortened}
+    return {"templates": templates, "choice": fitted.choice, "budget": asdict(fitted.budget)}
 
 
 def _evaluated(fitted: Fitted, tests: list[TestSet], prepared: Prepared) -> dict[str, Any]:

@@ -17,16 +17,14 @@ def forecast(found: Sequence[GridCell]) -> dict[str, Any]:
     """Forecast the calls, tokens and most cost of all unfinished cells. No picture is opened, nothing is fetched.
 
     Returns:
-        - `rows`: label → `cells, finished, calls, tokens, usd, seconds, context, data` of the row. `data` has the `usd`
+        - `rows`: label → `cells, finished, calls, tokens, usd, seconds, data` of the row. `data` has the `usd`
           of each data set. `seconds` are of waiting for language models.
         - `cells, calls, tokens, usd, minutes`: totals. `usd` is the most; None where a price is not known. Replies that
           rows share through the cache count for each row.
         - `pictures`: data set → the pictures of a cell, for the data sets where a row asks a language model.
-        - `context`: texts that say how descriptions that do not fit into a question would be shortened, and which
-          rows' questions have no limit.
 
     Raises:
-        InputError: there is no such language model, or it cannot take the questions of a row.
+        InputError: there is no such language model.
     """
     pictures: dict[str, int] = {}
     labels = dict.fromkeys(entry.label for entry in found)
@@ -38,7 +36,6 @@ def forecast(found: Sequence[GridCell]) -> dict[str, Any]:
         "tokens": sum(row["tokens"] for row in rows.values()),
         "usd": total_usd(row["usd"] for row in rows.values()),
         "pictures": pictures,
-        "context": [line for row in rows.values() for line in row["context"]],
         "minutes": round(sum(row["seconds"] for row in rows.values()) / 60, 1),
     }
 
@@ -53,10 +50,6 @@ def _row(found: Sequence[GridCell], pictures: dict[str, int]) -> dict[str, Any]:
         if data not in known and config:
             known[data] = estimate(plan(config, ready=False))  # no seed changes the number of pictures
             pictures.setdefault(data, known[data]["pictures"])
-    told: dict[str, list[str]] = {}
-    for data, one in known.items():
-        if (context := one["context"]) and (context["cut"] or context["tokens"] is None):
-            told.setdefault(context["told"], []).append(data)
     expected = {data: [known[data]] * sum(entry.cell.data == data for entry in left) for data in known}
     all_of_it = [one for of_data in expected.values() for one in of_data]
     roles = [role for one in all_of_it for role in (one["optimizer"], one["describer"]) if role]
@@ -67,13 +60,12 @@ def _row(found: Sequence[GridCell], pictures: dict[str, int]) -> dict[str, Any]:
         "tokens": sum(role["tokens_in"] + role["tokens_out"] for role in roles),
         "usd": total_usd([0.0, *(one["usd"] for one in all_of_it)]),
         "seconds": sum(one["seconds"] for one in all_of_it),
-        "context": [f"{found[0].label} on {', '.join(data)}: {what}" for what, data in told.items()],
         "data": {data: total_usd(one["usd"] for one in of_data) for data, of_data in expected.items()},
     }
 
 
-def forecast_text(forecast: dict[str, Any], *, verbose: bool = False) -> str:
-    """Format a forecast as a table of rows and data sets; `verbose` adds the notes about context."""
+def forecast_text(forecast: dict[str, Any]) -> str:
+    """Format a forecast as a table of rows and data sets."""
     asked = [row for row in forecast["rows"].values() if row["calls"]]
     sets = list(dict.fromkeys(data for row in asked for data in row["data"]))
     wide = [max(7, min(14, len(data))) for data in sets]
@@ -96,10 +88,7 @@ def forecast_text(forecast: dict[str, Any], *, verbose: bool = False) -> str:
             f"tokens, {at_most(forecast['usd'])}, about {forecast['minutes']:,} minutes of waiting for language models "
             "one after another; encoding pictures and texts comes on top. Nothing was asked yet."
         )
-    notes = [f"{line}." for line in forecast["context"]]
-    if notes and not verbose:
-        return "\n".join([*lines, f"notes on questions that are cut: {len(notes)} with --verbose."])
-    return "\n".join([*lines, *notes])
+    return "\n".join(lines)
 
 
 def _short(usd: float | None) -> str:

@@ -23,7 +23,7 @@ from ipo_prompts.experiments.compare.protocols import laid_out
 from ipo_prompts.experiments.data.benchmarks import absent
 from ipo_prompts.experiments.run.config import RunConfig
 from ipo_prompts.experiments.run.files import write_text
-from ipo_prompts.experiments.run.plan import backends, room_of
+from ipo_prompts.experiments.run.plan import backends
 from ipo_prompts.metrics.clip import check_name
 from ipo_prompts.metrics.errors import InputError, money
 from ipo_prompts.programs.lm.ledger import read_questions, total_usd
@@ -99,14 +99,9 @@ def check_models(configs: Mapping[str, RunConfig], budget_usd: float | None) -> 
     """
     if budget_usd is not None and budget_usd <= 0:
         raise InputError(f"--budget-usd must be above 0, not {budget_usd:g}.")
-    for row, config in configs.items():
-        optimizer, describer = backends(config)
-        for backend in filter(None, (optimizer, describer)):
+    for config in configs.values():
+        for backend in filter(None, backends(config)):
             backend.check_price(budget_usd)
-        try:
-            room_of(config, optimizer, config.task or "")
-        except InputError as error:
-            raise InputError(f"the row {row}: {error}") from error
 
 
 def _check_folders(found: Sequence[GridCell]) -> None:

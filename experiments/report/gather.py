@@ -30,7 +30,6 @@ from ipo_prompts.programs.lm.ledger import Question, read_questions
 from ipo_prompts.programs.record.journal import FILE_NAME as JOURNAL
 from ipo_prompts.programs.record.journal import Event, read
 from ipo_prompts.programs.record.trust import resume_command, to_type
-from ipo_prompts.programs.strategies.window import recorded_texts
 
 
 class Program(BaseModel):
@@ -206,7 +205,6 @@ class SearchRecord:
         finalists_n: the number of selection units.
         descriptions: the descriptions of the pictures.
         undescribed: for each picture that could not be described, its name and the reason.
-        shortened: a text that says how descriptions were shortened because they did not fit into a question.
         describing: the requests to the describer, with their replies.
         unfinished: the requests of a stopped step, with their replies. The templates in these replies were not scored.
         tried: how many compositions were tried where only the promising ones are scored; 0 if all were scored.
@@ -220,7 +218,6 @@ class SearchRecord:
     finalists_n: int = 0
     descriptions: list[str] = field(default_factory=list)
     undescribed: list[tuple[str, str]] = field(default_factory=list)
-    shortened: str = ""
     describing: list[Question] = field(default_factory=list)
     unfinished: list[Question] = field(default_factory=list)
     tried: int = 0
@@ -276,7 +273,6 @@ def follow(events: Sequence[Event], asked: Sequence[Question], chosen: str) -> S
         finalists_n=finals[0]["n"] if finals else 0,
         descriptions=[text for event in of["descriptions"][-1:] for text in event["descriptions"]],
         undescribed=[(name, reason) for event in of["descriptions"][-1:] for name, reason in event["failed"]],
-        shortened=str(recorded_texts(events) or ""),
         describing=[one for one in asked if one.role == "describer" and one.state == "answered"],
         tried=sum(event.get("tried", 0) for event in of["scored_only"]),
     )

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ipo_prompts.experiments.data.dataset import in_threads
-from ipo_prompts.experiments.run.config import ASK_NO_MODEL
 from ipo_prompts.experiments.run.openings import cost_of_opening
 from ipo_prompts.experiments.run.plan import Plan
 from ipo_prompts.metrics.errors import InputError
@@ -22,8 +20,6 @@ from ipo_prompts.programs.strategies.base import Expected, Forecast, forecast_of
 if TYPE_CHECKING:
     from ipo_prompts.programs.lm.connect import Backend
 
-DESCRIPTION_BY_CLIP = 400
-"""The most characters of a description by the CLIP; one description is about all pictures together."""
 LOCAL_SECONDS = 1.5
 """The seconds of one call of the default local model, measured on two free cores."""
 REMOTE_SECONDS = 3.0
@@ -47,11 +43,7 @@ def estimate(planned: Plan, folder: Path | None = None) -> dict[str, Any]:
         `usd`, `seconds`: the price and the waiting time of both models together.
         `pictures`: the number of pictures of the run, the sealed ones included.
         `texts`: the most texts that are encoded: a template with a class name each.
-        `context`: see `_context`.
         `opened`: the effect of earlier openings of the sealed pictures on p, in words; None if there were none.
-
-    Raises:
-        InputError: a question does not fit into the context of the language model.
     """
     drawn = planned.drawn
     roles = {
@@ -66,7 +58,6 @@ def estimate(planned: Plan, folder: Path | None = None) -> dict[str, Any]:
         "seconds": seconds,
         "pictures": sum(map(len, (drawn.search, drawn.selection, drawn.test, drawn.new_test))),
         "texts": _texts(planned),
-        "context": _context(planned),
         "opened": _opened(planned, folder) if folder else None,
     }
 
@@ -84,7 +75,7 @@ def _opened(planned: Plan, folder: Path) -> str | None:
 
 def _texts(planned: Plan) -> int:
     search, classes = planned.config.search, len(planned.drawn.class_names)
-    forecast = forecast_of(planned.unasked, Expected(search, planned.data.task, classes=classes))
+    forecast = forecast_of(planned.unasked, _expected(planned))
     tried = min(forecast.scored_only, search.scored_templates)
     scored_only = texts_for(tried, classes, forecast.promising_only)
     return classes * (1 + search.steps * search.candidates_per_step) + scored_only
@@ -92,12 +83,7 @@ def _texts(planned: Plan) -> int:
 
 def _optimizer(planned: Plan, backend: Backend) -> dict[str, Any]:
     config = planned.config
-    number, longest = _descriptions(planned)
-    expected = Expected(config.search, planned.data.task, max(0, number * (longest + 1) - 1), config.max_tokens)
-    asked = forecast_of(planned.unasked, expected)
-    if room := planned.room:  # no question is longer than the context
-        most = asked.calls * (room.window.tokens - config.max_tokens)
-        asked = replace(asked, tokens_in=min(asked.tokens_in, most))
+    asked = forecast_of(planned.unasked, _expected(planned))
     about = planned.drawn.class_names, planned.data.task, config.max_tokens
     further = [forecast_domain(*about)] if room_for_words(planned.unasked) else []
     if planned.search.names == "search" and not backend.small:
@@ -108,38 +94,16 @@ def _optimizer(planned: Plan, backend: Backend) -> dict[str, Any]:
     return _forecast(backend, asked)
 
 
-def _descriptions(planned: Plan) -> tuple[int, int]:
-    """Return the number of descriptions, and the most characters of one description."""
-    from ipo_prompts.programs.describers.multimodal import QUESTIONS
+def _expected(planned: Plan) -> Expected:
+    from ipo_prompts.programs.describers.multimodal import MOST_CHARACTERS, QUESTIONS
 
-    config = planned.config
-    if config.describer in ASK_NO_MODEL:
-        return (0, 0) if config.describer == "none" else (1, DESCRIPTION_BY_CLIP)
-    number = min(config.described_pictures, len(planned.drawn.search))
-    return number, QUESTIONS[config.describer_question].max_characters
-
-
-def _context(planned: Plan) -> dict[str, Any] | None:
-    """Return how many tokens the optimizer takes, and what this means for descriptions; None if it is local or unused.
-
-    Returns:
-        `tokens`: the context length of the optimizer; None if it is not known.
-        `room`: how many of these tokens descriptions get; None if `tokens` is not known.
-        `told`: what this means for descriptions, in words.
-        `cut`: whether descriptions may be shortened.
-    """
-    from ipo_prompts.programs.strategies.window import expected
-
-    if planned.optimizer is None or planned.optimizer.small:
-        return None
-    model, room = planned.optimizer.model, planned.room
-    if room is None:
-        unknown = f"how much {model} takes is not known, and descriptions are not shortened to fit"
-        return {"tokens": None, "room": None, "told": f"{unknown}; set it as in lm_context=8192", "cut": False}
-    takes = f"{model} takes {room.window.tokens:,} tokens, of which descriptions get {room.tokens:,}"
-    found = expected(room, *_descriptions(planned))
-    told = f"{takes}; if they are as long as they may be, {found.what}" if found else f"{takes}: all fit as they are"
-    return {"tokens": room.window.tokens, "room": room.tokens, "told": told, "cut": found is not None}
+    config, drawn = planned.config, planned.drawn
+    described = 0
+    if config.describer != "none":
+        number = min(config.described_pictures, len(drawn.search))
+        longest = QUESTIONS[config.describer_question].max_characters
+        described = min(MOST_CHARACTERS, number * (longest + 1) - 1)
+    return Expected(config.search, planned.data.task, described, config.max_tokens, classes=len(drawn.class_names))
 
 
 def _describer(planned: Plan, backend: Backend) -> dict[str, Any]:

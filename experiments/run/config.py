@@ -28,8 +28,6 @@ from ipo_prompts.programs.templates.settings import LIMITS, SearchSettings, pres
 
 FREE_KEYS = LIMITS | {"track", "device", "opened"}
 """The settings that may change when a run is resumed, such as a limit or the device."""
-ASK_NO_MODEL = frozenset({"clip", "none"})
-"""Describers that need no language model."""
 
 CHOSEN: dict[str, Registry] = {"strategy": STRATEGIES, "reward": REWARDS}
 """The registry of each setting that names a class with its own settings: `strategy=NAME strategy.KEY=VALUE`."""
@@ -91,18 +89,9 @@ class JobSettings(BaseModel):
         "local", description="local, local/small|base|large, local/PATH.gguf, a litellm name, replay/RUN, none"
     )
     lm_api_base: str | None = Field(None, description="address of an OpenAI-compatible server for lm")
-    lm_context: int | None = Field(
-        None,
-        ge=1,
-        description="the most tokens of a question to lm plus its reply; descriptions are shortened to fit. Unset: "
-        "what litellm knows",
-    )
     temperature: float = Field(1.0, gt=0, le=2, description="sampling temperature of the language models")
     max_tokens: int = Field(1024, ge=16, description="longest reply of a language model, in tokens")
-    describer: str = Field(
-        "clip",
-        description="without a language model: clip, none; with one: a multimodal litellm name",
-    )
+    describer: str = Field("none", description="what describes search pictures: none, or a multimodal litellm name")
     describer_api_base: str | None = Field(None, description="address of an OpenAI-compatible server for the describer")
     describer_question: Literal["default", "paper", "code"] = Field(
         "default",
@@ -170,7 +159,7 @@ class RunConfig(SearchSettings, JobSettings):
     @field_validator("describer")
     @classmethod
     def _is_no_slip(cls, name: str) -> str:
-        if name not in ASK_NO_MODEL and (hint := did_you_mean(name, ASK_NO_MODEL)):
+        if name != "none" and (hint := did_you_mean(name, ["none"])):
             raise InputError(f"there is no describer {name!r}{hint}; a multimodal model is named provider/name.")
         return name
 
@@ -325,7 +314,7 @@ def differences(config: RunConfig) -> list[str]:
         return []
     has = dotted(config.model_dump())
     sets = dotted({**preset(config.preset), "describer_question": config.preset})
-    if config.describer in ASK_NO_MODEL:
+    if config.describer == "none":
         del sets["describer_question"]  # no language model is asked to describe pictures
     # A strategy may lack a setting that the published strategy has.
     found = [f"{key}={_word(has[key])} ({_word(value)})" for key, value in sets.items() if has.get(key, value) != value]
@@ -367,7 +356,7 @@ def _beside(config: RunConfig) -> dict[str, str]:
             described,
         ),
         "described_pictures": (
-            config.describer in ASK_NO_MODEL or config.described_pictures >= MOST_PICTURES,
+            config.describer == "none" or config.described_pictures >= MOST_PICTURES,
             "every picture",
         ),
         "search_pictures": (config.search_pictures is None, "every picture"),

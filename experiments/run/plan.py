@@ -15,7 +15,7 @@ from ipo_prompts.experiments.data import DataSet, Draw, draw, load_data, unteste
 from ipo_prompts.experiments.data.benchmarks import absent, assumed
 from ipo_prompts.experiments.data.names import names_in_words
 from ipo_prompts.experiments.data.wordnet import refuse_codes
-from ipo_prompts.experiments.run.config import ASK_NO_MODEL, RunConfig
+from ipo_prompts.experiments.run.config import RunConfig
 from ipo_prompts.experiments.run.scores import RewardNames
 from ipo_prompts.experiments.tasks import REWARDS
 from ipo_prompts.metrics.classification import scores_accuracy
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
     from ipo_prompts.experiments.tasks.base import Task
     from ipo_prompts.programs.lm.connect import Backend
-    from ipo_prompts.programs.strategies.window import Room
     from ipo_prompts.programs.templates.settings import SearchSettings
 
 SPLIT_SEED = 0
@@ -86,15 +85,6 @@ class Plan:
         """The strategy without its language model. It is made once, so that its files are read once."""
         return self.strategy()
 
-    @cached_property
-    def room(self) -> Room | None:
-        """The tokens that questions to the optimizer leave for descriptions; None without optimizer or known limit.
-
-        Raises:
-            InputError: the longest question does not fit into the context, even without descriptions.
-        """
-        return room_of(self.config, self.optimizer, self.data.task)
-
 
 def plan(config: RunConfig, *, ready: bool = True, say: Callable[[str], None] | None = None) -> Plan:
     """Find the pictures and the language models of a run.
@@ -120,10 +110,7 @@ def plan(config: RunConfig, *, ready: bool = True, say: Callable[[str], None] | 
         if say and note:
             say(note)
     planned = Plan(config, data, drawn, optimizer, describer)
-    unasked = planned.unasked
-    if optimizer is None:
-        forecast_of(unasked, Expected(config.search, data.task))  # refuses settings that the strategy cannot work with
-    _ = planned.room  # refuses questions that leave no room for a reply
+    forecast_of(planned.unasked, Expected(config.search, data.task))  # refuses settings that the strategy cannot use
     return planned
 
 
@@ -171,24 +158,6 @@ def held_back_shots(config: RunConfig) -> int:
     return 0 if config.selection == "search" else config.selection_shots
 
 
-def room_of(config: RunConfig, optimizer: Backend | None, task: str) -> Room | None:
-    """Return the tokens that the questions of a search leave for descriptions; see `Plan.room`.
-
-    Args:
-        config: the configuration.
-        optimizer: the language model that the strategy asks; None if it asks none.
-        task: the sentence that says what the pictures show.
-    """
-    from ipo_prompts.programs.strategies.window import room_in, window_of
-
-    if optimizer is None:
-        return None
-    expected = Expected(config.search, task, reply_tokens=config.max_tokens)
-    described = config.describer not in ASK_NO_MODEL
-    window = window_of(optimizer.model, config.lm_context)
-    return room_in(window, _strategy(config, optimizer), expected, described=described)
-
-
 def backends(config: RunConfig, *, ready: bool = True) -> tuple[Backend | None, Backend | None]:
     """Return the language models of the strategy and of the describer, each None if there is none; see `plan`."""
     from ipo_prompts.programs.lm.connect import REPLAY, find_backend
@@ -200,10 +169,9 @@ def backends(config: RunConfig, *, ready: bool = True) -> tuple[Backend | None, 
 
     optimizer = find(config.lm, "optimizer", config.lm_api_base) if config.asks_lm else None
     describer = None
-    if config.describer not in ASK_NO_MODEL:
-        name = (
-            config.lm if config.lm.startswith(REPLAY) else config.describer
-        )  # then nothing is asked, whatever the role
+    if config.describer != "none":
+        replayed = config.lm.startswith(REPLAY)  # then nothing is asked, whatever the role
+        name = config.lm if replayed else config.describer
         describer = find(name, "describer", config.describer_api_base)
     for backend in (optimizer, describer):
         if backend:

@@ -11,7 +11,7 @@ from ipo_prompts.experiments.run.live_view import Ui
 from ipo_prompts.experiments.run.prepared import SHOWN, Prepared, record_drawn
 from ipo_prompts.metrics.classification import scores_accuracy
 from ipo_prompts.programs import running
-from ipo_prompts.programs.describers.multimodal import Describing, by_clip
+from ipo_prompts.programs.describers.multimodal import Describing
 from ipo_prompts.programs.lm.ledger import Ledger
 from ipo_prompts.programs.record.journal import Journal, begin, check_same
 from ipo_prompts.programs.record.trust import relative_places
@@ -68,7 +68,6 @@ def search_in(
         max_tokens=config.max_tokens,
         task=data.task,
         describing=_describing(prepared),
-        room=planned.room,
         typed=data.typed,
         kept=kept,
         called=(config.data,),
@@ -88,8 +87,6 @@ def search_in(
 
 def _describing(prepared: Prepared) -> Describing | None:
     config, asked, pictures = prepared.config, prepared.plan.describer, prepared.search.pictures
-    if config.describer == "clip":
-        return by_clip(prepared.store, pictures)
     if asked is None:
         return None
     from ipo_prompts.programs.describers.multimodal import QUESTIONS, ImageDescriber

@@ -1,1 +1,1 @@
-"""How pictures are described: by a multimodal language model, or by the frozen CLIP itself."""
+"""How a multimodal language model describes pictures."""

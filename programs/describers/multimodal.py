@@ -14,11 +14,10 @@ import dspy
 import numpy as np
 import numpy.typing as npt
 
+from ipo_prompts.metrics.arrays import spread
 from ipo_prompts.metrics.clock import BudgetReached
 from ipo_prompts.metrics.errors import InputError, did_you_mean, silent
-from ipo_prompts.metrics.features import FeatureStore
 from ipo_prompts.metrics.pictures import Picture
-from ipo_prompts.programs.describers.interrogator import Interrogator
 from ipo_prompts.programs.lm.ledger import Ledger, explain
 from ipo_prompts.programs.lm.replies import whole_characters
 from ipo_prompts.programs.record.redaction import redact
@@ -35,6 +34,10 @@ SMALLEST_SIDE = 224
 """The least pixels of the longer side of a picture that is sent. Smaller pictures are enlarged: several vision models
 refuse tiny pictures."""
 THREADS = 4
+MOST_CHARACTERS = 5000
+"""The most characters of all descriptions together in a question to the optimizer."""
+FEWEST_CHARACTERS = 100
+"""The least characters of a description that is cut."""
 
 
 class Question(NamedTuple):
@@ -204,7 +207,7 @@ class Describing:
     """The describer of a run, and the pictures that it describes.
 
     Attributes:
-        by: a text that names the describer, such as `the CLIP`.
+        by: a text that names the describer.
         pictures: the pictures to describe.
         describer: a function that takes the ledger of the run. It returns the describer, see `describe`, and the
             language model to ask if the describer holds none (or None).
@@ -213,12 +216,6 @@ class Describing:
     by: str
     pictures: Sequence[Picture]
     describer: Callable[[Ledger], tuple[Any, dspy.LM | None]]
-
-
-def by_clip(store: FeatureStore, pictures: Sequence[Picture]) -> Describing:
-    """Return the `Describing` for the describer `clip`, which uses the CLIP of a store."""
-    describer = Interrogator(store.clip, store=store)
-    return Describing("the CLIP", pictures, lambda ledger: (describer, None))
 
 
 def describe(
@@ -232,7 +229,7 @@ def describe(
     """Describe pictures in one call of a describer; record the descriptions and return them.
 
     Args:
-        describer: an `ImageDescriber`, an `Interrogator`, or anything else that is called as `CONTRACT` says.
+        describer: an `ImageDescriber`, or anything else that is called as `CONTRACT` says.
         pictures: the search pictures.
         labels: int64 (n,), the class of each picture; None if the reward has no labels.
         class_names: the names of the classes, in label order.
@@ -240,7 +237,7 @@ def describe(
         record: the keeper that writes the descriptions to the journal.
 
     Returns:
-        The descriptions, in the order in which the describer returned them.
+        The descriptions, cut as `cut` says, in the order in which the describer returned them.
 
     Raises:
         InputError: the describer takes other arguments, or returns something else, than `CONTRACT` says.
@@ -263,8 +260,24 @@ def describe(
     failed = [*given_up, *(list(pair) for pair in described.get("failed", ()))]
     for name, reason in failed:
         logger.warning("the picture %s was not described: %s", name, reason)
-    record.note("descriptions", descriptions=list(described.descriptions), failed=failed)
-    return list(described.descriptions)
+    descriptions = cut(described.descriptions)
+    record.note("descriptions", descriptions=descriptions, failed=failed)
+    return descriptions
+
+
+def cut(descriptions: Sequence[str]) -> list[str]:
+    """Cut descriptions so that all together, one a line, have at most `MOST_CHARACTERS`.
+
+    Longer descriptions are cut to the same number of characters, but not below `FEWEST_CHARACTERS`. Instead, some are
+    left out, evenly over the order of the pictures, and so over the classes.
+
+    >>> [len(text) for text in cut(["A red bus." * 900, "A red bus."])]
+    [2499, 10]
+    """
+    if sum(len(text) + 1 for text in descriptions) <= MOST_CHARACTERS:
+        return list(descriptions)
+    shown = [descriptions[i] for i in spread(len(descriptions), MOST_CHARACTERS // (FEWEST_CHARACTERS + 1))]
+    return [text[: MOST_CHARACTERS // len(shown) - 1] for text in shown]
 
 
 def _check_takes(describer: Any, question: dict[str, Any]) -> None:

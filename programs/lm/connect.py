@@ -25,7 +25,7 @@ REPLAY = "replay/"
 """The start of a name such as `replay/RUN_DIR`: the recorded run in the folder RUN_DIR answers the questions."""
 WITHOUT_PROVIDER = {
     "optimizer": ("local", "replay/RUN", "none"),
-    "describer": ("replay/RUN", "clip", "none"),
+    "describer": ("replay/RUN", "none"),
 }
 """For each role: the valid names that litellm does not know. The message about an unknown name shows them."""
 TIMEOUT_SECONDS = 120.0

@@ -27,7 +27,7 @@ CHOICES = ("reward", "strategy")
 """The settings that may name a class of the user's own."""
 OWN_DATA = "python:"
 """The beginning of the setting `data` if it names a function of the user's own."""
-_HERE = (None, "none", "clip", "local", "local/small", "local/base", "local/large")
+_HERE = (None, "none", "local", "local/small", "local/base", "local/large")
 """The values of `lm` and `describer` that ask no server and read no file; the weights of `local…` are pinned."""
 
 

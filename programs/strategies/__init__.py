@@ -1,7 +1,6 @@
 """The strategies of a search, by name. `base.py` defines what a strategy is.
 
-Strategies that differ in one function share a file. `window.py` fits questions into the context window of a language
-model.
+Strategies that differ in one function share a file.
 
 A new strategy needs a file, and a line in the table below. Its file is imported when the strategy is first used.
 """

@@ -99,7 +99,6 @@ class Forecast:
     Attributes:
         calls: the usual number of calls.
         tokens_in, tokens_out: the most tokens of all questions together, and of all replies together.
-        longest: the most tokens of one question, counted by `Expected.count`; by default `tokens_in` / `calls`.
         scored_only: the most templates that are scored without being proposed.
         promising_only: whether only the promising ones of these are scored.
     """
@@ -107,13 +106,8 @@ class Forecast:
     calls: int = 0
     tokens_in: int = 0
     tokens_out: int = 0
-    longest: int = 0
     scored_only: int = 0
     promising_only: bool = False
-
-    def __post_init__(self) -> None:
-        if not self.longest and self.calls:
-            object.__setattr__(self, "longest", -(-self.tokens_in // self.calls))
 
 
 @dataclass(frozen=True)
@@ -124,7 +118,6 @@ class Expected:
         settings, task: the settings and the task of the search.
         description_characters: the number of characters of all descriptions together.
         reply_tokens: the most tokens of a reply.
-        count: a function that counts the tokens of a text. By default each byte is a token, which no tokenizer exceeds.
         classes: the number of classes; 0 if it is not known.
     """
 
@@ -132,7 +125,6 @@ class Expected:
     task: str
     description_characters: int = 0
     reply_tokens: int = 1024
-    count: Callable[[str], int] = lambda text: len(text.encode("utf-8", "replace"))
     classes: int = 0
 
 

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from functools import lru_cache
 from itertools import groupby, islice
 from typing import TYPE_CHECKING, ClassVar
 
@@ -34,8 +33,9 @@ from ipo_prompts.programs.strategies.base import (
     may_know,
 )
 from ipo_prompts.programs.strategies.history import NoHistory
+from ipo_prompts.programs.strategies.looks import START, VOCABULARY, groups_of, look, read_back, start_of
 from ipo_prompts.programs.templates.domain_words import DomainWord, forms
-from ipo_prompts.programs.templates.phrases import Part, Phrase, Vocabulary, Wording, unknown_words
+from ipo_prompts.programs.templates.phrases import Part, Vocabulary, Wording, unknown_words
 
 if TYPE_CHECKING:
     from ipo_prompts.metrics.reward import Score
@@ -110,7 +110,8 @@ class Compose:
         if known.step == 0:
             for around in _FIRST:
                 pool.score_only(desk, around)
-        for template in self._written(known, desk):
+        told = known if known.descriptions else replace(known, descriptions=pool.look())
+        for template in self._written(told, desk):
             if template not in pool:
                 pool.score_only(desk, template)
         while most > 0 and (best := pool.next()) is not None:
@@ -156,12 +157,10 @@ class Compose:
         return beside.accepted
 
 
-_START = Wording("photo")
-"""The composition to which single parts are added if the initial template cannot be taken apart."""
-_WORDS, _FORMS, _VOCABULARY = "domain words", "forms of domain words", ""
+_WORDS, _FORMS = "domain words", "forms of domain words"
 """The values of `around` for compositions that are made from no template: with one form of each domain word, with the
-other forms of the best domain words, and with a phrase of the vocabulary."""
-_FIRST = (_WORDS, _FORMS, _VOCABULARY)
+other forms of the best domain words."""
+_FIRST = (_WORDS, _FORMS, VOCABULARY)
 
 
 _NO_RANK = (float("-inf"), float("-inf"))
@@ -203,8 +202,8 @@ class _Pool:
 
     def __init__(self, known: Known, most: int, promising_only: bool) -> None:
         initial = known.history.initial
-        self.start = read_back(initial.template) or _START
-        of_phrases = _groups(Vocabulary.load().usable(known.class_names))
+        self.start = start_of(initial.template)
+        of_phrases = groups_of(Vocabulary.load().usable(known.class_names))
         self.groups = {**of_phrases, **{part: group for word in known.domain for part, group in _grouped(word)}}
         self.parts: dict[Part, tuple[float, float]] = {}
         phrases = list(of_phrases)
@@ -244,10 +243,14 @@ class _Pool:
         proposed = {key(entry.template) for entry in self._known.history}
         return [template for template in self._ordered() if key(template) not in proposed]
 
+    def look(self) -> tuple[str, ...]:
+        """Return how the pictures look, by the scores of the vocabulary's phrases."""
+        return look({part: self.parts.get(part, _NO_RANK) for part in self._vocabulary})
+
     def _near(self, template: str) -> list[Wording]:
         """Return the neighbours of a composition or a writer's template; for a value of `_FIRST`, one for each part."""
         if template in _FIRST:
-            parts = self._vocabulary if template == _VOCABULARY else self._of_domain(template)
+            parts = self._vocabulary if template == VOCABULARY else self._of_domain(template)
             return [self.start.plus(part) for part in parts]
         if template in self._wordings:
             return self._around(self._wordings[template])
@@ -333,21 +336,11 @@ def worth(score: Score | ScoredTemplate | ScoredOnly, word: float) -> tuple[floa
     return (score.value - word * words(score.template), -score.loss)
 
 
-def read_back(template: str) -> Wording | None:
-    """Return the wording of a template around which compositions can be built; None if there is none.
-
-    >>> read_back("itap of a <CLASS>.") is None
-    True
-    """
-    wording = Wording.of(template)
-    return wording if wording and key(str(wording)) == key(template) else None
-
-
 def kept_whole(template: str) -> str:
     """Return a sentence about an initial template around which no composition is built; empty for all others."""
     if read_back(template):
         return ""
-    start = f"compositions are built around {str(_START)!r}"
+    start = f"compositions are built around {str(START)!r}"
     return f"The initial template {template!r} is kept whole: it cannot be taken apart, so {start}."
 
 
@@ -355,14 +348,3 @@ def _composition(template: str) -> Wording | None:
     """Return the parts of a template; None if it is not a composition."""
     wording = Wording.of(template)
     return wording if wording and wording.is_readable and str(wording) == template else None
-
-
-@lru_cache(maxsize=8)
-def _groups(phrases: tuple[Phrase, ...]) -> Mapping[Part, str]:
-    """Return part → group, for all parts of phrases."""
-    found: dict[Part, str] = {}
-    for phrase in phrases:
-        wording = Wording.of(phrase.template)
-        for part in wording.parts if wording else ():
-            found.setdefault(part, phrase.group)
-    return found

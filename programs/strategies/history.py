@@ -20,8 +20,9 @@ from pydantic import BaseModel, Field
 from ipo_prompts.metrics.registry import NoSettings
 from ipo_prompts.metrics.template import MAX_CHARACTERS, SLOT, normalise, with_slot
 from ipo_prompts.programs.strategies.base import Expected, Forecast, Known, Models, Strategy, forecast_of
-from ipo_prompts.programs.templates.admission import REFUSALS_SHOWN
+from ipo_prompts.programs.strategies.looks import LONGEST, MANY_CLASSES, look_of
 from ipo_prompts.programs.templates.history import PromptHistory, ScoredTemplate
+from ipo_prompts.programs.templates.phrases import Vocabulary
 
 if TYPE_CHECKING:
     import dspy
@@ -31,16 +32,17 @@ if TYPE_CHECKING:
 
 LONGEST_TEMPLATE = (SLOT + " ox" * MAX_CHARACTERS)[:MAX_CHARACTERS]
 """A template of short words. Each word is one token, and the template has about 100 tokens; a CLIP reads at most 77."""
-LONGEST_REASON = " ox" * 40
-"""A reason for refusing a template, as long as such a reason can be."""
 
 
 class HistorySettings(BaseModel, extra="forbid", frozen=True):
-    """Which part of the history the language model sees."""
+    """What the language model sees."""
 
     size: int = Field(12, ge=0, description="how many scored templates the language model sees; 0: none")
     pin_initial: bool = Field(True, description="always show the initial template")
     floor: float = Field(0.0, ge=0, le=1, description="templates with a lower score are not shown")
+    phrases: bool = Field(
+        True, description="show the phrases of the vocabulary that score best, if no describer describes the pictures"
+    )
     one_by_one: bool = Field(False, description="ask for each template in a request of its own, and do not ask again")
 
 
@@ -63,6 +65,16 @@ class ShowsHistory:
         """Return the templates that a question shows: the best templates, the best of them last."""
         shown = self.settings
         return known.history.view(shown.size, pin_initial=shown.pin_initial, floor=shown.floor or float("-inf"))
+
+    def described(self, known: Known, desk: Desk) -> Sequence[str]:
+        """Return how the pictures look. Without descriptions, the first step scores the phrases of the vocabulary."""
+        return known.descriptions or (look_of(known, desk) if self.settings.phrases else ())
+
+    def phrases_scored(self, expected: Expected) -> Forecast:
+        """Return the forecast of the phrases that are scored."""
+        if expected.description_characters or not self.settings.phrases:
+            return Forecast()
+        return Forecast(scored_only=len(Vocabulary.load().phrases), promising_only=expected.classes > MANY_CLASSES)
 
     @contextmanager
     def asking(self, *, as_json: bool = False, **context: Any) -> Iterator[None]:
@@ -126,12 +138,13 @@ class HistoryStrategy(ShowsHistory):
         from ipo_prompts.programs.lm.replies import ask_lm, excerpt, items_of, was_cut_off, why_unreadable
         from ipo_prompts.signatures.propose import ProposeTemplates, history_line, on_scale
 
+        described = self.described(known, desk)
         propose = dspy.Predict(on_scale(ProposeTemplates, known.scale))
         lines = [history_line(entry.template, entry.value, entry.loss, known.scale) for entry in self.chosen(known)]
         alone, as_json = self.settings.one_by_one, False
         for attempt in range(desk.count if alone else 2):
             wanted, refused = (1, ()) if alone else (desk.missing, desk.refusals)
-            inputs = propose_inputs(known.task, known.descriptions, lines, wanted, refused)
+            inputs = propose_inputs(known.task, described, lines, wanted, refused)
             # A new rollout id: otherwise a cache would answer a repeated question.
             config = {"rollout_id": known.seed * 2 + attempt}
             with self.asking(as_json=as_json):
@@ -154,31 +167,22 @@ class HistoryStrategy(ShowsHistory):
     def forecast(self, expected: Expected) -> Forecast:
         """Return a forecast with one call for each step (`one_by_one`: for each template).
 
-        Each question has a full history of the longest templates.
-
-        Tokens are bounded, not guessed: a byte-level tokenizer makes at most one token of each byte. The longest
-        question is the second question of a step, which repeats up to twice as many refused templates as were wanted.
-        It is counted in both forms, chat and JSON.
+        Each question has a full history of the longest templates. Tokens are bounded, not guessed: a byte-level
+        tokenizer makes at most one token of each byte.
         """
         import dspy
 
         from ipo_prompts.signatures.propose import ProposeTemplates, history_line
 
-        def texts(adapter: dspy.Adapter, refused: Sequence[str] = ()) -> list[str]:
-            inputs = propose_inputs(expected.task, descriptions, lines, each, refused)
-            return [str(message["content"]) for message in adapter.format(ProposeTemplates, [], inputs)]
-
-        settings = expected.settings
-        lines = [history_line(LONGEST_TEMPLATE, 0.5, 1.0)] * self.settings.size
-        descriptions = ["x" * expected.description_characters]
+        settings, scored = expected.settings, self.phrases_scored(expected)
         each = 1 if self.settings.one_by_one else settings.candidates_per_step
         calls = settings.steps * settings.candidates_per_step // each
-        prompt = sum(map(expected.count, texts(dspy.ChatAdapter())))
-        refusals = 0 if self.settings.one_by_one else min(REFUSALS_SHOWN, 2 * each)
-        refused = [f"{LONGEST_TEMPLATE} ({LONGEST_REASON})"] * refusals
-        forms = [texts(adapter, refused) for adapter in (dspy.ChatAdapter(), dspy.JSONAdapter())]
-        longest = max(sum(map(expected.count, form)) for form in forms)
-        return Forecast(calls, calls * prompt, calls * expected.reply_tokens, longest)
+        lines = [history_line(LONGEST_TEMPLATE, 0.5, 1.0)] * self.settings.size
+        descriptions = ["x" * (LONGEST if scored.scored_only else expected.description_characters)]
+        inputs = propose_inputs(expected.task, descriptions, lines, each, ())
+        question = dspy.ChatAdapter().format(ProposeTemplates, [], inputs)
+        tokens = sum(len(str(message["content"]).encode()) for message in question)
+        return replace(scored, calls=calls, tokens_in=calls * tokens, tokens_out=calls * expected.reply_tokens)
 
 
 def propose_inputs(
@@ -215,7 +219,8 @@ class NoHistory:
 
     def may_know(self, known: Known) -> Known:
         """Return what is known without all templates and scores except the initial template and its score."""
-        return replace(known, history=PromptHistory(known.history.initial), scored_only=())
+        described = known.descriptions or look_of(known)
+        return replace(known, history=PromptHistory(known.history.initial), scored_only=(), descriptions=described)
 
     def ask(self, known: Known, desk: Desk) -> None:
         """Let `history` ask; see `Strategy`."""

@@ -26,8 +26,7 @@ REFUSALS_SHOWN = 10
 LONGEST_REJECTION = 300
 """The most characters of a refused text that are recorded."""
 LONGEST_REFUSAL = 140
-"""The most bytes of a refused text with its reason in a question. No tokenizer makes more tokens than bytes, so a
-search knows before its first question that all questions fit."""
+"""The most bytes of a refused text with its reason in a question. No tokenizer makes more tokens than bytes."""
 
 
 @dataclass(frozen=True)

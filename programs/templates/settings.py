@@ -67,7 +67,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "patience": None,
         "names": "as-is",
         "head": "words",
-        "strategy": {"name": "history", "size": 20},
+        "strategy": {"name": "history", "size": 20, "phrases": False},
     },
     "code": {
         "steps": 100,
@@ -76,7 +76,14 @@ PRESETS: dict[str, dict[str, Any]] = {
         "patience": None,
         "names": "as-is",
         "head": "words",
-        "strategy": {"name": "history", "size": 30, "pin_initial": False, "floor": 0.20, "one_by_one": True},
+        "strategy": {
+            "name": "history",
+            "size": 30,
+            "pin_initial": False,
+            "floor": 0.20,
+            "phrases": False,
+            "one_by_one": True,
+        },
     },
 }
 """The settings of the two published searches (Du, Sun and Snoek, NeurIPS 2024): `paper` for the search in the article,

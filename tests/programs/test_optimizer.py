@@ -26,14 +26,13 @@ from ipo_prompts.metrics.pictures import Picture
 from ipo_prompts.metrics.reward import Reward, Score
 from ipo_prompts.metrics.template import BASELINE
 from ipo_prompts.programs.classifier import TemplateClassifier
-from ipo_prompts.programs.describers.interrogator import Interrogator
+from ipo_prompts.programs.describers.multimodal import MOST_CHARACTERS, cut
 from ipo_prompts.programs.optimizer import IPO
 from ipo_prompts.programs.record.journal import read
 from ipo_prompts.programs.search import MAX_EMPTY_STEPS, NothingUsable, Step
 from ipo_prompts.programs.selection import BEST_SEARCHED, POOLED, SEARCHED
 from ipo_prompts.programs.strategies.base import Known
 from ipo_prompts.programs.strategies.history import HistoryStrategy
-from ipo_prompts.programs.strategies.window import window_of
 from ipo_prompts.programs.templates.admission import Desk, Rejection
 from ipo_prompts.programs.templates.for_dspy import clip_accuracy
 from ipo_prompts.programs.templates.history import ScoredTemplate
@@ -256,19 +255,16 @@ def test_the_classifier_inside_a_larger_program_is_optimised(reward: ClipReward,
     assert found(image=sets["valset"][0].image).label == alone(image=sets["valset"][0].image).label
 
 
-def test_what_is_left_out_is_what_the_command_line_uses(clip: Clip, reward: ClipReward, sets: Any) -> None:
+def test_what_is_left_out_is_what_the_command_line_uses(reward: ClipReward, sets: Any) -> None:
     config = RunConfig()
     given = IPO(lm=dspy.LM("openai/none"))
     assert given.settings == config.search
-    assert given.describer == config.describer == "clip"
+    assert given.describer is None and config.describer == "none"
     assert given.strategy == config.strategy
-    # Without a reward it is the accuracy; the pictures are described by the CLIP, as in a run.
-    asked = Scripted(by_twos()[:1])
-    left_out: Any = IPO(strategy=asked, steps=1).compile(student(reward), **sets)
-    described, _ = make(reward, by_twos()[:1], describer=Interrogator(clip))
-    expected: Any = described.compile(student(reward), **sets)
+    # Without a reward it is the accuracy, as in a run.
+    left_out: Any = IPO(strategy=Scripted(by_twos()[:1]), steps=1).compile(student(reward), **sets)
+    expected: Any = make(reward, by_twos()[:1])[0].compile(student(reward), **sets)
     assert left_out.trial_logs == expected.trial_logs
-    assert asked.known[0].descriptions == tuple(expected.search.descriptions) != ()
 
 
 def test_the_winner_is_the_best_on_both_sets_and_only_the_held_back_one_measures_it(
@@ -368,7 +364,7 @@ def test_a_log_is_of_one_search(reward: ClipReward, sets: Any, tmp_path: Path) -
     compile_()  # what is finished is the same search
     before = (tmp_path / "log" / "journal.jsonl").read_bytes()
     relabelled = [{part: [rows[0].copy(label=rows[1].label), *rows[1:]]} for part, rows in sets.items()]
-    for changed in (*relabelled, {"valset": None}, {"seed": 1}, {"task": "pets"}, {"describer": "clip"}):
+    for changed in (*relabelled, {"valset": None}, {"seed": 1}, {"task": "pets"}, {"describer": Wordy()}):
         said = f"log holds another search: its {next(iter(changed))} differs; begin a new one elsewhere"
         with pytest.raises(InputError, match=said):
             compile_(**changed)
@@ -396,42 +392,31 @@ def test_the_describer_sees_the_training_pictures_once(reward: ClipReward, sets:
 class Wordy(dspy.Module):  # type: ignore[misc]
     """Describes each picture at length, and counts how often it is asked."""
 
-    calls = 0
-
     def forward(self, pictures: Sequence[Picture], **_: Any) -> dspy.Prediction:
-        self.calls += 1
         told = [f"Picture {number} shows a street. " + "The light is soft. " * 1_000 for number in range(len(pictures))]
         return dspy.Prediction(descriptions=told, failed=[])
 
 
-def test_descriptions_fit_into_what_the_language_model_takes(reward: ClipReward, sets: Any, tmp_path: Path) -> None:
-    window = window_of("openai/gpt-3.5-turbo")
-    assert window is not None
-    lm, shown = dspy.LM("openai/gpt-3.5-turbo", max_tokens=1_000), []
-    for given in ({}, {"lm_context": 8_000}):
-        ipo, strategy = make(reward, by_twos()[:2], describer=Wordy(), lm=lm, log_dir=tmp_path / str(given), **given)
-        program: Any = ipo.compile(student(reward), **sets)
-        first, second = (list(one.descriptions) for one in strategy.known)
-        assert first == second == list(program.search.descriptions), "every step is shown the same"
-        assert [text[:10] for text in first] == [f"Picture {number} "[:10] for number in range(len(first))]
-        shown.append(window.count("\n".join(first)))
-    assert 14_000 < shown[0] <= 15_385 and 6_000 < shown[1] <= 7_000
-    unbounded, strategy = make(reward, by_twos()[:1], describer=Wordy(), lm=dspy.LM("openai/my-model"))
-    unbounded.compile(student(reward), **sets)
-    assert window.count("\n".join(strategy.known[0].descriptions)) > 40_000
+def test_every_step_is_shown_the_same_cut_descriptions(reward: ClipReward, sets: Any) -> None:
+    ipo, strategy = make(reward, by_twos()[:2], describer=Wordy())
+    program: Any = ipo.compile(student(reward), **sets)
+    first, second = (list(one.descriptions) for one in strategy.known)
+    assert first == second == list(program.search.descriptions)
+    assert [text[:10] for text in first] == [f"Picture {number} "[:10] for number in range(len(first))]
+    assert MOST_CHARACTERS - 200 < len("\n".join(first)) <= MOST_CHARACTERS
 
 
-def test_a_language_model_that_takes_too_little_is_refused_before_a_picture_is_described(
-    reward: ClipReward, sets: Any
-) -> None:
-    describer = Wordy()
-    ipo = IPO(reward=reward, lm=dspy.LM("openai/my-model"), lm_context=1_000, strategy="history", describer=describer)
-    with pytest.raises(InputError, match="openai/my-model takes 1,000 tokens"):
-        ipo.compile(student(reward), **sets)
-    assert describer.calls == 0
-    for wrong in ("8000", 0, -5, True, 8000.5):
-        with pytest.raises(InputError, match=f"lm_context is a number of tokens, such as 8192, and not {wrong!r}"):
-            IPO(reward=reward, lm_context=wrong)
+@pytest.mark.parametrize("many", [0, 1, 3, 48, 500])
+def test_descriptions_are_cut_to_the_same_length_and_left_out_evenly(many: int) -> None:
+    texts = [f"{number} " + "red " * 500 for number in range(many)]
+    shown = cut(texts)
+    assert len("\n".join(shown)) <= MOST_CHARACTERS and len({len(text) for text in shown}) <= 1
+    assert all(len(text) >= 100 for text in shown) and len(shown) == min(many, 49)
+    numbers = [int(text.split()[0]) for text in shown]
+    gaps = {after - before for before, after in pairwise(numbers)}
+    assert all(texts[number].startswith(text) for number, text in zip(numbers, shown, strict=True))
+    assert not gaps or max(gaps) - min(gaps) <= 1
+    assert cut(shown) == shown, "what fits is not changed"
 
 
 class Wordiness:
@@ -510,7 +495,7 @@ LISTED = ["a dark <CLASS>.", "a blue <CLASS>."]
     ("given", "message"),
     [
         ({"lm": 5}, r"lm= takes a dspy.LM or a name as on the command line, not int; write lm=dspy.LM\("),
-        ({"describer": "clipp"}, "describer= takes 'clip', 'none', an ImageDescriber or an"),
+        ({"describer": "clip"}, "describer= takes an ImageDescriber or a callable of your own, not the text 'clip'"),
         ({"strategy": None}, "the strategy has no ask, and is NoneType"),
         ({"reward": clip_accuracy}, "reward= takes a reward, and a function is none: a metric judges one answer"),
         ({"stepz": 3}, r"no setting 'stepz' \(did you mean steps\?\)"),
@@ -519,25 +504,6 @@ LISTED = ["a dark <CLASS>.", "a blue <CLASS>."]
 def test_what_is_no_part_of_an_optimizer_is_one_sentence(given: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         IPO(**given)
-
-
-def test_a_list_and_the_names_of_describers_are_taken(reward: ClipReward, sets: Any) -> None:
-    def described(describer: Any) -> tuple[str, ...]:
-        program: Any = IPO(reward=reward, strategy=LISTED, describer=describer).compile(student(reward), **sets)
-        assert [entry.template for entry in program.search.history] == [BASELINE, *LISTED]
-        return cast("tuple[str, ...]", program.search.descriptions)
-
-    assert described("none") == described(None) == ()
-    assert described("clip") == described(Interrogator(reward.clip)) != ()
-
-
-def test_the_clip_describes_pictures_with_the_features_that_the_reward_keeps(
-    reward: ClipReward, sets: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    reward.store.encode([example.image for part in sets.values() for example in part])
-    monkeypatch.setattr(Clip, "encode_pixels", lambda *given, **more: pytest.fail("they are encoded twice"))
-    program: Any = IPO(reward=reward, strategy=LISTED, describer="clip").compile(student(reward), **sets)
-    assert program.search.descriptions
 
 
 def test_the_model_is_that_of_the_context_of_the_compile(reward: ClipReward, sets: Any) -> None:

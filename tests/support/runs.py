@@ -39,7 +39,6 @@ EVENTS = (
     "proposed",
     "descriptions",
     "domain",
-    "shortened",
     "test",
     "new",
     "names",

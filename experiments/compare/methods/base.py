@@ -90,13 +90,11 @@ class Fitted:
         templates: the templates with their weights; None if the classifier is not made of text.
         choice: how the winner was chosen, as in `result.json`; None where nothing was chosen.
         budget: the templates, calls and tokens that the method used.
-        shortened: a text that says how descriptions were shortened, if they did not fit into a question; else empty.
     """
 
     templates: tuple[Weighted, ...] | None = None
     choice: dict[str, Any] | None = None
     budget: Budget = NOTHING
-    shortened: str = ""
 
 
 class FittedEmbeddings(Fitted, ABC):
@@ -282,7 +280,6 @@ class Templates(FittedEmbeddings):
     templates: tuple[Weighted, ...]
     choice: dict[str, Any] | None = None
     budget: Budget = NOTHING
-    shortened: str = ""
     names: Mapping[str, str] = field(default_factory=dict)
 
     def class_embeddings(self, class_names: Sequence[str]) -> Floats:

@@ -90,9 +90,9 @@ def phrases(lesson: Lesson) -> tuple[Phrase, ...]:
 
 
 def single_phrases(lesson: Lesson) -> list[str]:
-    """Return one template for each phrase of the vocabulary: the template with which the describer tries the phrase."""
+    """Return one template for each phrase of the vocabulary."""
     return [phrase.template for phrase in phrases(lesson)]
 
 
 BEST_OF_80 = BestOf("the best of the 80 templates", lambda lesson: imagenet_templates())
-VOCABULARY = BestOf("the best phrase of the describer's vocabulary", single_phrases)
+VOCABULARY = BestOf("the best phrase of the vocabulary", single_phrases)

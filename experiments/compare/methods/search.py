@@ -21,10 +21,9 @@ from ipo_prompts.experiments.run.prepared import prepare
 from ipo_prompts.experiments.run.reading import build, is_begun
 from ipo_prompts.experiments.run.result import Chosen
 from ipo_prompts.programs.lm.ledger import Ledger
-from ipo_prompts.programs.record.journal import Journal, read
+from ipo_prompts.programs.record.journal import Journal
 from ipo_prompts.programs.search import SearchResult
 from ipo_prompts.programs.strategies import STRATEGIES
-from ipo_prompts.programs.strategies.window import recorded_texts
 
 OTHERWISE = {
     "paper": "language models are asked in our words but for the describer's question",
@@ -124,12 +123,9 @@ class LanguageModelSearch(Method):
         with closing(Journal(folder)) as journal:
             searched = search_in(prepared, journal, ui)
         found, named = searched.result, searched.named
-        events = read(folder)
         budget = _budget(found, searched.ledger)
-        told = str(recorded_texts(events) or "")
         return replace(
             winner(lesson, found, budget),
-            shortened=told,
             names=dict(zip(map(str, named.given), named.class_names, strict=True)) if named else {},
         )
 

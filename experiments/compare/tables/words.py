@@ -74,7 +74,6 @@ def notes(table: Table) -> list[str]:
     for cell in cells:
         saw.setdefault(cell.get("labelled_per_class", 0), {})[cell["cell"]["method"]] = None
     by_labels = "; ".join(f"{number} by {', '.join(saw[number])}" for number in sorted(saw, reverse=True))
-    shortened = "; ".join(_shortened(table))
     searched = [one for one in table.runs.values() if not one.is_fixed and len(one.seeds) > 1]
     found: list[tuple[object, str]] = [  # whether the note applies, the note
         (
@@ -145,7 +144,6 @@ def notes(table: Table) -> list[str]:
             "were scored: templates of a list, or composed of given words, without a language model.",
         ),
         *((True, note) for note in _of_methods({cell["cell"]["method"]: cell for cell in cells})),
-        (shortened, f"Descriptions of pictures that did not fit into a question, seed by seed: {shortened}."),
         (len(table.seeds) == 1, "One seed: what the search owes to luck is in no interval."),
         *((True, note) for note in _other_splits(table)),
     ]
@@ -169,12 +167,6 @@ def _of_methods(cells: Mapping[str, CellContent]) -> Iterator[str]:
             yield f"{row}: {cell['remark']}."
         if cell.get("differs"):
             yield f"{row} is not in everything as published: {cell['differs']}."
-
-
-def _shortened(table: Table) -> Iterator[str]:
-    for (data, row), runs in table.runs.items():
-        if seeds := dict.fromkeys(str(cell["shortened"]) for cell in runs.cells if cell.get("shortened")):
-            yield f"{row} on {data}, {'; '.join(seeds)}"
 
 
 def _other_splits(table: Table) -> Iterator[str]:

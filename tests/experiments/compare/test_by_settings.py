@@ -23,7 +23,7 @@ def test_rows_are_in_the_order_of_held_back_pictures_whatever_the_test_says() ->
 
 
 def test_it_is_said_which_setting_and_which_seed_moved_nothing() -> None:
-    own = {f"{d}, {s}": {"describer": d, "strategy.size": s} for d in ("clip", "none") for s in (0, 5)}
+    own = {f"{d}, {s}": {"describer": d, "strategy.size": s} for d in ("openai/x", "none") for s in (0, 5)}
     skills = {"baseline": 0.0} | {name: 0.5 + of["strategy.size"] for name, of in own.items()}
     cells = make_cells(("embedded:a",), skills, seeds=2, sides=("test",), protocol="few-shot")
     size_alone = {}

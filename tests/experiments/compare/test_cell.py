@@ -39,7 +39,7 @@ REPLIES = (
 KINDS = '[[ ## kinds ## ]]\n["oddment"]\n\n[[ ## pictures ## ]]\n[]\n\n[[ ## completed ## ]]'
 """The reply to what all classes are, the first question of the default."""
 COMPOSED = {"words": 2, "scored_templates": 100, "domain_words": 70}
-SHOWN = {"size": 12, "pin_initial": True, "floor": 0.0, "one_by_one": False}
+SHOWN = {"size": 12, "pin_initial": True, "floor": 0.0, "phrases": True, "one_by_one": False}
 UNSEEN = "it knows only the classes that it has seen pictures of"
 SEARCHES = ("no-history", "history", "ipo-paper", "ipo-code", "ipo-default")
 
@@ -302,11 +302,14 @@ def test_a_shifted_data_set_may_hold_a_part_of_the_classes(
         ("no-history", {"strategy": {"name": "no-history"}, "selection": "held-back"}),
         ("history", {"strategy": {"name": "history", **SHOWN}, "selection": "held-back"}),
         ("ipo-default", {"strategy": {"name": "compose", **COMPOSED}, "selection": "held-back"}),
-        ("ipo-paper", {"strategy": {"name": "history", **SHOWN, "size": 20}, "selection": "search"}),
+        ("ipo-paper", {"strategy": {"name": "history", **SHOWN, "size": 20, "phrases": False}, "selection": "search"}),
         (
             "ipo-code",
             {
-                "strategy": {"name": "history", "size": 30, "floor": 0.2, "pin_initial": False, "one_by_one": True},
+                "strategy": {
+                    **{"name": "history", "size": 30, "floor": 0.2, "pin_initial": False},
+                    **{"phrases": False, "one_by_one": True},
+                },
                 "selection": "search",
             },
         ),

@@ -158,7 +158,6 @@ def test_a_forecast_counts_each_data_set_by_its_own_pictures(tmp_path: Path, mon
             "usd": 0.5,
             "seconds": 60,
             "pictures": 9,
-            "context": None,
         }
 
     monkeypatch.setattr("ipo_prompts.experiments.compare.forecasting.estimate", estimate)
@@ -168,8 +167,6 @@ def test_a_forecast_counts_each_data_set_by_its_own_pictures(tmp_path: Path, mon
     assert found["pictures"] == {"one": 9, "two": 9}
     table = forecast_text(found).splitlines()
     assert table[1].split() == ["row", "4", "0", "1.00", "1.00", "2.00", "4"]
-    assert forecast_text({**found, "context": ["it is cut"]}).endswith("1 with --verbose.")
-    assert forecast_text({**found, "context": ["it is cut"]}, verbose=True).endswith("it is cut.")
     rows[0].folder.mkdir()
     (rows[0].folder / FILE_NAME).write_text("{}")
     assert (forecast(rows)["calls"], forecast(rows)["rows"]["row"]["finished"]) == (16, 1)

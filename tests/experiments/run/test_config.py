@@ -8,7 +8,7 @@ from ipo_prompts.metrics.errors import InputError
 
 def test_defaults_need_nothing() -> None:
     config = load_config(None)
-    assert (config.data, config.clip, config.lm, config.describer) == ("embedded", "embedded", "local", "clip")
+    assert (config.data, config.clip, config.lm, config.describer) == ("embedded", "embedded", "local", "none")
 
 
 def test_flags_win_over_words_over_file(tmp_path: Path) -> None:

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -10,8 +9,8 @@ import pytest
 from ipo_prompts.experiments.run.beforehand import estimate
 from ipo_prompts.experiments.run.plan import Plan
 from ipo_prompts.experiments.run.reading import load_config
-from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.programs.lm.connect import Backend
+from ipo_prompts.programs.strategies.looks import LONGEST
 
 
 def price(tokens_in: int, tokens_out: int) -> float | None:
@@ -67,22 +66,21 @@ def test_an_unknown_price_is_unknown_and_not_zero(unknown: str) -> None:
 def test_a_search_without_a_language_model_costs_nothing(tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("a negative of a <CLASS>.\n")
     found = estimate(planned(["lm=none", "strategy=list", f"strategy.file={tmp_path}/mine.txt"], None))
-    nothing = dict.fromkeys(("optimizer", "describer", "context", "opened"))
+    nothing = dict.fromkeys(("optimizer", "describer", "opened"))
     assert found == {**nothing, "usd": 0, "seconds": 0, "pictures": 10, "texts": 2 * (1 + 12 * 5)}
 
 
-def test_no_question_costs_more_than_the_model_takes_and_what_is_cut_is_told() -> None:
-    words = ["strategy=history", "steps=7", "describer=openai/x", "describer_question=paper"]
-    free, bound = (estimate(planned([*words, *more], backend(), backend())) for more in ([], ["lm_context=9000"]))
-    assert free["context"]["tokens"] is None and "lm_context=8192" in free["context"]["told"]
-    assert bound["optimizer"]["tokens_in"] == 7 * (9000 - 1024) < free["optimizer"]["tokens_in"]
-    assert bound["context"]["tokens"] == 9000 and bound["context"]["cut"]
-    assert re.search(r"takes 9,000 tokens, .* of 10 descriptions all are shown, cut to \d+ ", bound["context"]["told"])
-    roomy = estimate(planned([*words, "lm_context=100000"], backend(), backend()))
-    assert roomy["optimizer"] == free["optimizer"] and not roomy["context"]["cut"]
-    assert estimate(planned(words, backend(small=True), backend()))["context"] is None
+def test_long_descriptions_cost_as_much_as_is_shown_of_them() -> None:
+    words = ["strategy=history", "steps=7", "describer=openai/x", "strategy.phrases=false"]
+    none = estimate(planned(words, backend()))["optimizer"]["tokens_in"]
+    asked = [estimate(planned([*words, *more], backend(), backend())) for more in ([], ["describer_question=paper"])]
+    assert [one["optimizer"]["tokens_in"] - none for one in asked] == [0, 7 * (5000 - 4009)]
 
 
-def test_a_question_that_the_model_cannot_take_is_refused() -> None:
-    with pytest.raises(InputError, match="model takes 1,500 tokens"):
-        estimate(planned(["strategy=history", "lm_context=1500"], backend()))
+def test_without_a_describer_the_phrases_are_counted() -> None:
+    shown, hidden = (
+        estimate(planned(["strategy=history", "steps=7", f"strategy.phrases={shown}"], backend()))
+        for shown in ("true", "false")
+    )
+    assert shown["texts"] - hidden["texts"] > 2 * 250
+    assert shown["optimizer"]["tokens_in"] - hidden["optimizer"]["tokens_in"] == 7 * LONGEST

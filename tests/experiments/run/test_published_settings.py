@@ -14,7 +14,7 @@ WHOLE = ("classes=base-to-new", "clip=ViT-B-16/openai", "lm=openai/gpt-3.5-turbo
     ("words", "found"),
     [
         ([*WHOLE, "preset=paper", "shots=16", "describer=none"], []),
-        ([*WHOLE, "preset=paper", "shots=16"], ["describer=clip (none)"]),
+        ([*WHOLE, "preset=paper", "shots=16", "describer=x/y", "described_pictures=500"], ["describer=x/y (none)"]),
         ([*WHOLE, "preset=paper", "shots=1", "describer=none"], ["describer=none (MiniCPM-V-2)"]),
         (
             [*WHOLE, "preset=paper", "shots=1", "describer=hosted_vllm/openbmb/MiniCPM-V-2"],

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,7 +16,7 @@ from ipo_prompts.metrics.classification import ClipReward
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.reward import Score
 from ipo_prompts.metrics.scale import FRACTION, Scale
-from ipo_prompts.metrics.template import SLOT, problem
+from ipo_prompts.metrics.template import BASELINE, SLOT, problem
 from ipo_prompts.programs.search import SearchResult, search
 from ipo_prompts.programs.strategies import STRATEGIES
 from ipo_prompts.programs.strategies.base import Expected, Forecast, Known, Models
@@ -25,10 +26,12 @@ from ipo_prompts.programs.strategies.compose import (
     ComposeSettings,
     worth,
 )
+from ipo_prompts.programs.strategies.looks import LONGEST as LONGEST_LOOK
 from ipo_prompts.programs.templates.admission import Desk
 from ipo_prompts.programs.templates.domain_words import DomainWord
 from ipo_prompts.programs.templates.phrases import LONGEST, Vocabulary
-from ipo_prompts.programs.templates.settings import SearchSettings
+from ipo_prompts.programs.templates.settings import SearchSettings, preset
+from support.scored import history
 
 WORTH = {"dark": 0.2, "upside down": 0.1, "torn": 0.001, "in fog": -0.1}
 
@@ -182,7 +185,30 @@ def test_it_is_built_with_or_without_a_language_model() -> None:
     assert alone == Forecast(scored_only=alone.scored_only)
     asks = STRATEGIES.build({"name": "compose", "words": 3}, Models(small=True)).forecast(_expected())
     plain = STRATEGIES.build({"name": "no-history"}, Models(small=True)).forecast(_expected(candidates=3))
-    assert replace(asks, scored_only=0) == plain and asks.calls > 0
+    assert replace(asks, scored_only=plain.scored_only) == plain and asks.calls > 0
+
+
+@pytest.mark.parametrize("name", ["history", "no-history", "compose"])
+def test_a_language_model_is_shown_the_phrases_that_score_best_and_they_are_scored_once(
+    name: str, scripted: Callable[..., tuple[Any, Any]], as_list: Callable[..., str]
+) -> None:
+    lm, engine = scripted(*(as_list(f"{word} <CLASS>.", f"my {word} <CLASS>.") for word in ("a", "the", "one")))
+    reward = Worded()
+    run(STRATEGIES.build({"name": name}, Models(lm)), reward, candidates_per_step=2)
+    asked = ["".join(part.text for one in request.messages for part in one.parts) for request in engine.requests]
+    shown = [re.findall("The pictures look like: (.*)\\.", text) for text in asked]
+    assert len(shown) == 3 and shown[0] == shown[1] == shown[2]
+    phrases = shown[0][0].split(", ")
+    assert len(phrases) == 6 and "dark" in phrases[0] and all(any(word in one for word in WORTH) for one in phrases[:3])
+    assert "in fog" not in phrases and len(shown[0][0]) < LONGEST_LOOK
+    if name != "compose":  # which proposes what it has scored
+        assert set(Counter(reward.scored).values()) == {1} and len(reward.scored) > 250
+
+
+def test_published_questions_show_no_phrases() -> None:
+    for name in ("paper", "code"):
+        strategy = STRATEGIES.build(preset(name)["strategy"], Models())
+        assert not strategy.described(Known("pets", history({BASELINE: 0.3})), Desk(problem, 1))
 
 
 @pytest.mark.usefixtures("no_phrases")

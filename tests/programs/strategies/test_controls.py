@@ -72,6 +72,7 @@ def test_settings_are_the_strategys_own_and_complete() -> None:
         "size": 12,
         "pin_initial": True,
         "floor": 0.0,
+        "phrases": True,
         "one_by_one": False,
     }
     assert STRATEGIES.complete({"name": "history", "size": 3})["size"] == 3

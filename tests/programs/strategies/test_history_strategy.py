@@ -116,7 +116,7 @@ def test_an_unreachable_model_is_an_error_not_an_empty_step(scripted: Make) -> N
 def test_a_forecast_counts_a_call_a_step_and_bounds_its_tokens() -> None:
     def tokens(size: int, described: int = 0, **settings: Any) -> Any:
         expected = Expected(SearchSettings(**settings), "pictures of pets", described, reply_tokens=500)
-        return HistoryStrategy(size=size).forecast(expected)
+        return HistoryStrategy(size=size, phrases=False).forecast(expected)
 
     ten, twenty = tokens(10, steps=7), tokens(20, steps=7)
     assert ten.calls == twenty.calls == 7
