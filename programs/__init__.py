@@ -5,7 +5,7 @@
 - `optimizer.IPO`: the optimizer (teleprompter). It searches templates with a reward and returns an optimised copy of
   the program.
 - `search.search`: a search without DSPy's examples and programs.
-- `describers`: describers, with and without a multimodal language model.
+- `describers`: describes pictures with a multimodal language model.
 - `templates.history`: the proposed templates with their scores.
 
 A strategy finds new templates: see `ipo_prompts.programs.strategies`.
