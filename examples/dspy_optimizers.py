@@ -335,8 +335,8 @@ class Gepa(_Optimizer):
 
 def _forecast(calls: int, question: Any, longest: dict[str, Any], expected: Expected) -> Forecast:
     told = question.with_instructions(f"{question.instructions}\n{NOTE}")
-    tokens = sum(expected.count(str(message["content"])) for message in Reading().format(told, [], longest))
-    return Forecast(calls, calls * tokens, calls * expected.reply_tokens, tokens)
+    tokens = sum(len(str(message["content"]).encode()) for message in Reading().format(told, [], longest))
+    return Forecast(calls, calls * tokens, calls * expected.reply_tokens)
 
 
 class Reading(AboutTemplates, dspy.ChatAdapter):

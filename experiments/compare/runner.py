@@ -94,8 +94,8 @@ def check_models(configs: Mapping[str, RunConfig], budget_usd: float | None) -> 
     """Refuse rows whose language models cannot be asked, or cannot be kept within a budget. No model is asked yet.
 
     Raises:
-        InputError: an unknown model, a missing key or missing weights, a budget in dollars for a model without a known
-            price, or questions that a model cannot take.
+        InputError: an unknown model, a missing key or missing weights, or a budget in dollars for a model without a
+            known price.
     """
     if budget_usd is not None and budget_usd <= 0:
         raise InputError(f"--budget-usd must be above 0, not {budget_usd:g}.")
