@@ -193,7 +193,8 @@ def shortest(table: ScoreTable, best: int) -> int:
         return float(difference.mean()) <= AS_GOOD * math.sqrt(table.sampling.these(difference).value)
 
     better = np.flatnonzero(values > values[0]).tolist()
-    return min(filter(is_as_good, better), key=lambda row: (table.words[row], -values[row], row != best))
+    # By rounding, a shrunken gain can pass its error though no candidate is better: then it is the initial template.
+    return min(filter(is_as_good, better), key=lambda row: (table.words[row], -values[row], row != best), default=0)
 
 
 def shrunken_gain(differences: Doubles, best: int, sampling: Sampling) -> tuple[float, float]:
