@@ -8,7 +8,7 @@ from rich.console import Console
 
 from ipo_prompts.experiments.run.live_view import Ui
 from ipo_prompts.metrics.sampling import Interval
-from ipo_prompts.programs.lm.ledger import Ledger, Usage
+from ipo_prompts.programs.lm.ledger import Ledger, Question
 from ipo_prompts.programs.search import Step
 from ipo_prompts.programs.templates.admission import Rejection
 from support.scored import scored
@@ -19,7 +19,10 @@ INITIAL = scored("a photo of a <CLASS>.", 0.25, 1.5, 40, -1, "initial")
 
 
 def ledger() -> Ledger:
-    return Ledger(roles={"optimizer": Usage("model", 3, 0, 1000, 234, 0.0123, 1.0)})
+    ledger = Ledger()
+    question = Question(key="", role="optimizer", model="model", tokens_in=1000, tokens_out=234, usd=0.0123)
+    ledger.settle(ledger.take(question), state="answered")
+    return ledger
 
 
 def searched(template: str, *, terminal: bool, quiet: bool = False) -> str:
