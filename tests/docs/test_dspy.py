@@ -52,11 +52,6 @@ def test_the_page_can_be_followed(desk: Path, server: OpenAIServer, capsys: pyte
     assert page["tried"].ended == "the list of templates is used up"
     assert page["tried"].proposed == 3 and "pixels" in page["tried"].descriptions[0]
     assert page["whole"].search.stopped is None
-    # DSPy keeps replies: the same search again asks nothing.
-    before = len(server.asked)
-    again = page["optimizer"].compile(page["student"], trainset=page["trainset"], valset=page["valset"])
-    assert again.template == program.template
-    assert len(server.asked) == before
     # Save and load.
     assert page["loaded"].templates == program.templates
     # Several templates.

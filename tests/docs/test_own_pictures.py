@@ -13,7 +13,7 @@ import pytest
 
 from support.openai_server import Asked, OpenAIServer
 from support.pages import DOCS, follow
-from support.runs import KEY, events
+from support.runs import KEY, answered
 from support.warm import command
 
 KILLED = 137
@@ -51,7 +51,7 @@ def test_the_page_can_be_followed(
     # The machine went down while the fourth question was under way: only that one was asked again.
     run = desk / "runs" / "pets-lm"
     result = json.loads((run / "result.json").read_text())
-    assert result["lm"]["optimizer"]["calls"] == len(events(run, "lm")) == len(server.asked) - 1
+    assert result["lm"]["optimizer"]["calls"] == len(answered(run)) == len(server.asked) - 1
     assert 0 < result["lm"]["optimizer"]["usd"] < 0.5
     assert result["template"] in search.out + resumed.out
     assert KEY not in "\n".join(outcome.out + outcome.err for outcome in outcomes)

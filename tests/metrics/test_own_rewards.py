@@ -187,7 +187,7 @@ def test_a_search_without_a_label_a_picture_goes_up(name: str, clip: Clip, cache
     reward = OWN[name](clip, drawn.class_names)
     # A third of the pictures: pseudo-values take as many evaluations as there are pictures.
     sets = (drawn.examples(part)[::3] for part in ("search", "selection"))
-    program = IPO(reward=reward, describer="none", steps=2).compile(
+    program = IPO(reward=reward, steps=2).compile(
         TemplateClassifier(clip, drawn.class_names), trainset=next(sets), valset=next(sets)
     )
     found = program.search
@@ -198,7 +198,7 @@ def test_a_search_without_a_label_a_picture_goes_up(name: str, clip: Clip, cache
 
 def test_a_search_for_misses_finds_them(clip: Clip, cache: Path, drawn: Draw) -> None:
     reward = Missed(clip, drawn.class_names)
-    program = IPO(reward=reward, describer="none", steps=2, seed=0).compile(
+    program = IPO(reward=reward, steps=2, seed=0).compile(
         TemplateClassifier(clip, drawn.class_names),
         trainset=drawn.examples("search"),
         valset=drawn.examples("selection"),

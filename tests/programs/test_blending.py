@@ -31,7 +31,7 @@ def known(clip: Clip) -> tuple[list[str], Any, Any]:
 
 
 def ipo(**more: Any) -> IPO:
-    return IPO(lm="none", describer="none", strategy=TEMPLATES, head="blend", **more)
+    return IPO(lm="none", strategy=TEMPLATES, head="blend", **more)
 
 
 def test_pictures_of_both_sets_stand_beside_the_words_that_were_found(clip: Clip, known: tuple[Any, Any, Any]) -> None:

@@ -17,7 +17,6 @@ from end_to_end.conftest import (  # noqa: F401
     run,
     running_server,
     server,
-    waits,
 )
 
 SECONDS = 120

@@ -26,13 +26,13 @@ class Oracle:
         self._count, self._context = count, context
         self._bpe = open_clip.SimpleTokenizer()  # type: ignore[no-untyped-call,unused-ignore]
 
-    def faults(self, templates: Sequence[str], small: bool) -> list[str]:
-        """Return what is wrong; `small`: whether the templates come from the small model."""
-        found = [f"{template!r}: {fault}" for template in templates for fault in self._faults(template, small)]
+    def faults(self, templates: Sequence[str]) -> list[str]:
+        """Return what is wrong."""
+        found = [f"{template!r}: {fault}" for template in templates for fault in self._faults(template)]
         plain = [re.sub(r"\s+", " ", template.lower()).strip(" .!?,;:") for template in templates]
         return found + (["one template twice"] if len(set(plain)) < len(plain) else [])
 
-    def _faults(self, template: str, small: bool) -> Iterator[str]:
+    def _faults(self, template: str) -> Iterator[str]:
         before, *after = template.split("<CLASS>")
         around = " ".join([before, *after])
         if not after:
@@ -51,9 +51,3 @@ class Oracle:
             control = {self._bpe.sot_token_id, self._bpe.eot_token_id}
             if control & set(self._bpe.encode(text)):
                 yield "control tokens of the text tower"
-        if small and after:
-            if not 3 <= len(template.split()) <= 16:
-                yield "not 3 to 16 words"
-            words = f" {' '.join(re.findall(r'[a-z0-9]+', around.lower()))} "
-            if any(f" {name.lower()} " in words for name in self._names):
-                yield "a class is named"

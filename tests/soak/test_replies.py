@@ -113,7 +113,7 @@ def test_no_reply_stops_a_search_and_no_invalid_template_is_scored(
         found = search(settings, scorer, strategy, units)
         templates = [entry.template for entry in found.history]
         counts["scored"] += len(templates) - 1
-        assert oracle.faults(templates, small) == []
+        assert oracle.faults(templates) == []
         for request in engine.requests:  # what is asked next can be sent
             "".join(part.text for message in request.messages for part in message.parts).encode()
 

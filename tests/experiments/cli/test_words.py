@@ -58,11 +58,20 @@ def configured(monkeypatch: pytest.MonkeyPatch) -> list[RunConfig]:
         (["task=null"], {"task": None}),
         (
             ["preset=paper", "--steps", "2"],
-            {"steps": 2, "strategy": {"name": "history", "size": 20}, "selection": "search"},
+            {"steps": 2, "strategy": {"name": "history", "size": 20, "phrases": False}, "selection": "search"},
         ),
         (
             ["preset=code", "strategy.size=5"],
-            {"strategy": {"name": "history", "size": 5, "pin_initial": False, "floor": 0.2, "one_by_one": True}},
+            {
+                "strategy": {
+                    "name": "history",
+                    "size": 5,
+                    "pin_initial": False,
+                    "floor": 0.2,
+                    "phrases": False,
+                    "one_by_one": True,
+                }
+            },
         ),
         (["preset=code", "strategy=no-history"], {"strategy": {"name": "no-history"}}),
         (["--seed", "0"], {"seed": 0}),

@@ -37,8 +37,9 @@ def test_what_was_only_looked_at_is_added_up_and_is_no_candidate(run_folder: Pat
 
     before = read_run(run_folder).search
     search = added(run_folder, scored_only(0.9, 0.8, 0.3), scored_only(0.85, 0.2, 0.1), scored_only(0.9, 0.8, 0.3))
-    assert [[one.value for one in step.scored_only] for step in search.steps] == [[0.9, 0.8, 0.3, 0.85, 0.2, 0.1], []]
-    assert (before.tried, search.tried) == (0, 24)
+    new, old = ([[one.value for one in step.scored_only] for step in found.steps] for found in (search, before))
+    assert new == [[*old[0], 0.9, 0.8, 0.3, 0.85, 0.2, 0.1], []]
+    assert search.tried == before.tried + 24
     rows = list(csv.DictReader(write_report(run_folder).with_name("templates.csv").open(newline="")))
     assert [row["template"] for row in rows if row["scored_as"] != "scored only"] == scored(run_folder)
     assert read_templates(run_folder) == scored(run_folder)[1:], "strategy=list takes them again"

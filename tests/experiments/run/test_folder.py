@@ -9,7 +9,7 @@ import pytest
 from ipo_prompts.experiments.pipeline import larger_limit
 from ipo_prompts.experiments.run.config import RunConfig
 from ipo_prompts.metrics.clock import BudgetReached, Clock
-from ipo_prompts.programs.lm.ledger import Ledger
+from ipo_prompts.programs.lm.ledger import Ledger, Question
 
 
 @pytest.mark.parametrize(
@@ -25,8 +25,9 @@ from ipo_prompts.programs.lm.ledger import Ledger
 def test_it_is_twice_what_is_used_up_and_enough_to_go_on(limit: dict[str, Any], larger: tuple[str, float]) -> None:
     config = RunConfig(**limit)
     seconds = None if config.max_minutes is None else 60 * config.max_minutes
-    ledger = Ledger(config.budget_usd, config.budget_tokens, Clock(seconds, before=60.0))
+    clock = Clock(seconds, before=60.0)
+    ledger = Ledger(limit_usd=config.budget_usd, limit_tokens=config.budget_tokens, clock=clock)
     with pytest.raises(BudgetReached) as reached:
-        ledger.check_call(tokens=501, usd=1.0)
+        ledger.take(Question(key="k", role="optimizer", model="m", tokens_in=501, tokens_out=0, usd=1.0))
     key = reached.value.limit
     assert (key, larger_limit(config, key, reached.value.needed)) == larger
