@@ -19,7 +19,6 @@ from typing import Any
 
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.registry import own_name
-from ipo_prompts.programs.record.journal import last
 
 CONFIG_FILE = "config.yaml"
 """The file of a run directory that shows all settings."""
@@ -89,6 +88,8 @@ def resume_command(folder: Path, settings: Mapping[str, Any] | None = None, *wor
     "ipo optimize --resume 'my run' steps=3 reward=mine:Harsh"
     """
     if settings is None:
+        from ipo_prompts.programs.record.journal import last  # imports filelock, which `--help` does without
+
         settings = (last(folder, "start") or {}).get("config")
     typed = to_type(settings) if isinstance(settings, Mapping) else {}
     return shlex.join(["ipo", "optimize", "--resume", str(folder), *words, *(f"{k}={v}" for k, v in typed.items())])
