@@ -146,7 +146,7 @@ def test_killed_and_resumed_it_makes_the_same_table_and_asks_nothing_twice(
     record_property("note", f"grid x{KILLS}")
     name, rng = f"killed-{seed}", random.Random(soak.SEED + seed)
     bench.server.fresh()
-    for point in sorted(rng.sample(range(CELLS - 2), KILLS)):  # so late that two cells still ask, and no later
+    for point in sorted(rng.sample(range(CELLS - 3), KILLS)):  # so late that three cells still ask, and no later
         process = bench.start(name)
         _kill(bench, process, name, point, rng)
         assert process.exitcode == -signal.SIGKILL, bench.log(name).read_text()
@@ -170,7 +170,7 @@ def check_resumed(bench: Bench, whole: Whole, name: str, kills: int) -> None:
 def _kill(bench: Bench, process: BaseProcess, name: str, point: int, rng: random.Random) -> None:
     """Kill when `point` cells are done, a moment later, or at the next request before it is answered."""
     asking, dead = threading.Event(), threading.Event()
-    at_request, delay = rng.random() < 0.5, rng.choice((0.0, rng.uniform(0, 0.05), rng.uniform(0, 0.8)))
+    at_request, delay = rng.random() < 0.5, rng.choice((0.0, rng.uniform(0, 0.05), rng.uniform(0, 0.3)))
 
     def hold(asked: Asked) -> None:
         if at_request and len(bench.cells(name)) >= point:
