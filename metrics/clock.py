@@ -127,8 +127,6 @@ def due() -> Iterator[None]:
 POLL_SECONDS = 0.5
 """Seconds between two updates of the screen while waiting."""
 
-_given_up: contextvars.ContextVar[threading.Event | None] = contextvars.ContextVar("_given_up", default=None)
-
 
 class NoAnswer(TimeoutError):
     """Raised when a question was not answered in time. The answer may still come, and be billed, later."""
@@ -161,29 +159,22 @@ class Wait:
         return f"waiting for {self.what}: {self.seconds:.0f} s{end}"
 
 
-def given_up() -> bool:
-    """Whether nobody waits for the answer of this thread any more. If so, the thread should end soon."""
-    event = _given_up.get()
-    return event is not None and event.is_set()
-
-
 def answer_within(
     ask: Callable[[], T], seconds: float | None, tell: Callable[[float], None] = lambda waited: None
 ) -> T:
     """Call `ask` in a thread of its own, and wait for its result. Return the result, or raise the error of `ask`.
 
     Args:
-        ask: the question, a function. Once the wait is over, `given_up()` is true in its thread.
+        ask: the question, a function.
         seconds: the longest time to wait; None waits without end.
         tell: a function that is called while waiting, with the seconds waited so far.
 
     Raises:
         NoAnswer: there was no answer within `seconds`.
     """
-    answer, abandoned = Future[T](), threading.Event()
+    answer = Future[T]()
 
     def work() -> None:
-        _given_up.set(abandoned)
         try:
             answer.set_result(ask())
         except BaseException as error:
@@ -192,13 +183,10 @@ def answer_within(
     context = contextvars.copy_context()
     threading.Thread(target=context.run, args=(work,), name="question", daemon=True).start()
     started = time.monotonic()
-    try:
-        while not answer.done():
-            waited = time.monotonic() - started
-            if seconds is not None and waited >= seconds:
-                raise NoAnswer(f"no answer within {seconds:.0f} s")
-            wait([answer], POLL_SECONDS if seconds is None else min(POLL_SECONDS, seconds - waited))
-            tell(time.monotonic() - started)
-    finally:
-        abandoned.set()
+    while not answer.done():
+        waited = time.monotonic() - started
+        if seconds is not None and waited >= seconds:
+            raise NoAnswer(f"no answer within {seconds:.0f} s")
+        wait([answer], POLL_SECONDS if seconds is None else min(POLL_SECONDS, seconds - waited))
+        tell(time.monotonic() - started)
     return answer.result()

@@ -37,6 +37,7 @@ from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.programs.describers import multimodal
 from ipo_prompts.programs.lm import connect
 from ipo_prompts.programs.lm.connect import Backend
+from ipo_prompts.programs.lm.engine import response_of
 from ipo_prompts.programs.lm.ledger import Question, read_questions, write_questions
 from ipo_prompts.programs.record.journal import FILE_NAME, Event, line_of, read
 from ipo_prompts.programs.templates.settings import LIMITS
@@ -127,14 +128,7 @@ class _InOrder:
     def complete(self, request: lm15.Request) -> lm15.Response:
         if not self.waiting:
             raise InputError("the search asks more questions today than when it was recorded.")
-        reply = self.waiting.popleft()
-        return lm15.Response(
-            id=None,
-            model=request.model,
-            message=lm15.Message.assistant(reply.text),
-            finish_reason=reply.finish,
-            usage=lm15.Usage(input_tokens=reply.tokens_in, output_tokens=reply.tokens_out),
-        )
+        return response_of(self.waiting.popleft(), request.model)
 
 
 def _with_times(made: Sequence[Question], recorded: Sequence[Question]) -> Iterator[Question]:

@@ -47,7 +47,7 @@ class Backend:
         model: the name of the model in questions and results. The name of a local model holds the hash of its weights.
         lm: the model that answers questions; None if only a recorded run answers them.
         price: the function that returns the price of a call from its numbers of tokens.
-        small: whether the model is small. A small model is asked for one template at a time, under a grammar.
+        small: whether the model is small. A small model is asked for a template a line, under a grammar.
         timeout: the longest wait for a reply, see `Recorded`.
         replies: the recorded questions of another run that answer first.
         options: the options of a user's model, such as its temperature. They override the options of the role.
@@ -124,7 +124,7 @@ class Backend:
         # Servers are asked in plain words, as many of them refuse what they say they can do.
         able = self.lm if self.own or self.small else None
         engine = Recorded(self.lm, role, ledger, self.price, self.timeout, able, self.others)
-        # A small model needs no limit of tokens here: its adapter asks for one line.
+        # A small model needs no limit of tokens here: its adapter sets one.
         options = {"temperature": temperature, "max_tokens": None if self.small else max_tokens, **self.options}
         retries = self.own.num_retries if self.own else RETRIES
         callbacks = self.own.callbacks if self.own else None

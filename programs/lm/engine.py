@@ -40,6 +40,17 @@ Price = Callable[[int, int], "float | None"]
 """A function from (tokens in, tokens out) to US dollars; it returns None if the price is unknown."""
 
 
+def response_of(question: Question, model: str) -> lm15.Response:
+    """Return an answered question as DSPy expects the reply of the language model `model`."""
+    return lm15.Response(
+        id=None,
+        model=model,
+        message=lm15.Message.assistant(question.text),
+        finish_reason=question.finish,
+        usage=lm15.Usage(input_tokens=question.tokens_in, output_tokens=question.tokens_out),
+    )
+
+
 @dataclass(eq=False)
 class Recorded:
     """A DSPy engine that answers from the ledger. If it cannot, it asks a language model, and records the reply.
@@ -79,13 +90,7 @@ class Recorded:
         question = self.ledger.take(self._question(request))
         if question.state == "asked":
             question = self._answered(request, question)
-        return lm15.Response(
-            id=None,
-            model=request.model,
-            message=lm15.Message.assistant(question.text),
-            finish_reason=question.finish,
-            usage=lm15.Usage(input_tokens=question.tokens_in, output_tokens=question.tokens_out),
-        )
+        return response_of(question, request.model)
 
     def _question(self, request: lm15.Request) -> Question:
         """Return a request with the most that its answer can cost.

@@ -87,6 +87,14 @@ def resume(run: Callable[..., Ended], capfd: pytest.CaptureFixture[str], out: Pa
 
 
 @pytest.fixture()
+def stopped(run: Callable[..., Ended], server: OpenAIServer, out: Path) -> Path:
+    """A run that ends before it is done."""
+    assert run("budget_tokens=1").code == 3
+    server.fresh()
+    return out
+
+
+@pytest.fixture()
 def quick(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Do not wait between two attempts; return how long each wait would have been."""
     waits: list[float] = []

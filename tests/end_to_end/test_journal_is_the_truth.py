@@ -14,13 +14,6 @@ from support.runs import Ended, copy_pictures, ipo, resuming, scored
 Run = Callable[..., Ended]
 
 
-@pytest.fixture()
-def stopped(run: Run, server: OpenAIServer, out: Path) -> Path:
-    assert run("budget_tokens=1").code == 3
-    server.fresh()
-    return out
-
-
 @pytest.mark.parametrize("edited", ["", "[", "steps: 9\npace: 3\n"])
 def test_what_became_of_config_yaml_changes_no_run(
     stopped: Path, server: OpenAIServer, capfd: pytest.CaptureFixture[str], tmp_path: Path, edited: str

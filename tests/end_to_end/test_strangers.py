@@ -22,14 +22,6 @@ from support.runs import Ended, ipo, resuming
 Run = Callable[..., Ended]
 
 
-@pytest.fixture()
-def stopped(run: Run, server: OpenAIServer, out: Path) -> Path:
-    """A run that ends before it is done."""
-    assert run("budget_tokens=1").code == 3
-    server.fresh()
-    return out
-
-
 def commands(run: Path, new: Path) -> list[list[str]]:
     """Return the commands that take settings from a run."""
     more = ["budget_tokens=100000"]
