@@ -107,6 +107,14 @@ def small_weights() -> None:
 
 
 @pytest.fixture()
+def quick(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Do not wait between two attempts; return how long each wait would have been."""
+    waits: list[float] = []
+    monkeypatch.setattr("time.sleep", waits.append)
+    return waits
+
+
+@pytest.fixture()
 def desk(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder to work in as a reader of a page does; nothing is remembered from elsewhere, by us or by DSPy."""
     from support.dspy_cache import forget

@@ -92,11 +92,3 @@ def stopped(run: Callable[..., Ended], server: OpenAIServer, out: Path) -> Path:
     assert run("budget_tokens=1").code == 3
     server.fresh()
     return out
-
-
-@pytest.fixture()
-def quick(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Do not wait between two attempts; return how long each wait would have been."""
-    waits: list[float] = []
-    monkeypatch.setattr("time.sleep", waits.append)
-    return waits

@@ -12,7 +12,6 @@ from end_to_end.conftest import (  # noqa: F401
     light,
     out,
     pictures,
-    quick,
     resume,
     run,
     running_server,

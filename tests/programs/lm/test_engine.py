@@ -32,14 +32,6 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[OpenAIServer]:
         yield found
 
 
-@pytest.fixture()
-def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Do not wait between two attempts; return how long each wait would have been."""
-    found: list[float] = []
-    monkeypatch.setattr("time.sleep", found.append)
-    return found
-
-
 def lm_of(server: OpenAIServer, ledger: Ledger, name: str = "openai/gpt-4o-mini", most: int = 50) -> dspy.LM:
     return find_backend(name, role="optimizer", api_base=server.base).connect(ledger, "optimizer", 1.0, most)
 
@@ -148,7 +140,7 @@ FAILING = {
 
 @pytest.mark.parametrize("case", FAILING)
 def test_a_reply_that_does_not_come_is_one_sentence_and_booked_if_it_may_be_billed(
-    case: str, server: OpenAIServer, tmp_path: Path, pauses: list[float], monkeypatch: pytest.MonkeyPatch
+    case: str, server: OpenAIServer, tmp_path: Path, quick: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connect, "TIMEOUT_SECONDS", 1.0)
     reply, said, requests, state = FAILING[case]
@@ -166,7 +158,7 @@ def test_a_reply_that_does_not_come_is_one_sentence_and_booked_if_it_may_be_bill
     assert KEY not in (tmp_path / FILE_NAME).read_text()
 
 
-def test_nobody_there(tmp_path: Path, server: OpenAIServer, pauses: list[float]) -> None:
+def test_nobody_there(tmp_path: Path, server: OpenAIServer, quick: list[float]) -> None:
     ledger = Ledger(tmp_path)
     lm = lm_of(server, ledger)
     server.stop()
@@ -175,12 +167,10 @@ def test_nobody_there(tmp_path: Path, server: OpenAIServer, pauses: list[float])
     assert states(tmp_path) == ["refused"] * 4 and ledger.tokens == 0
 
 
-def test_a_rate_limit_is_waited_out_but_not_for_a_day(
-    server: OpenAIServer, tmp_path: Path, pauses: list[float]
-) -> None:
+def test_a_rate_limit_is_waited_out_but_not_for_a_day(server: OpenAIServer, tmp_path: Path, quick: list[float]) -> None:
     server.script.extend([error(429, "slow down", Retry_After="7"), error(429, "slow down", Retry_After="86400")])
     assert ask(lm_of(server, Ledger(tmp_path))) == TEXT
-    assert [pause for pause in pauses if pause > 1] == [7, 60]
+    assert [pause for pause in quick if pause > 1] == [7, 60]
     assert states(tmp_path) == ["refused", "refused", "answered"]
 
 
