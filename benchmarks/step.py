@@ -20,7 +20,6 @@ from PIL import Image
 from benchmarks.common import alternate, arguments, report
 from ipo_prompts.metrics.classification import ClipReward, EncodedPictures
 from ipo_prompts.metrics.clip import Clip
-from ipo_prompts.metrics.clip_config import without_remote_code
 from ipo_prompts.metrics.features import FeatureStore
 from ipo_prompts.metrics.template import fill
 
@@ -45,9 +44,8 @@ def main() -> None:
     torch.manual_seed(0)
     logging.disable(logging.WARNING)  # "no pretrained weights": random ones are intended
     name = "ViT-S-32-alt" if options.small else options.model
-    with without_remote_code():
-        model, _, preprocess = open_clip.create_model_and_transforms(name)
-        clip = Clip(name, model, preprocess, open_clip.get_tokenizer(name))
+    model, _, preprocess = open_clip.create_model_and_transforms(name)
+    clip = Clip(name, model, preprocess, open_clip.get_tokenizer(name))
     classes, shots, measured = (4, 2, 2) if options.small else (50, 16, options.pictures)
     names = open_clip.IMAGENET_CLASSNAMES[:: 1000 // classes][:classes]
     total = classes * shots

@@ -14,7 +14,6 @@ import open_clip
 import torch
 
 from benchmarks.common import alternate, arguments, report
-from ipo_prompts.metrics.clip_config import without_remote_code
 from ipo_prompts.metrics.template import SLOT, fill
 from ipo_prompts.metrics.text_pass import Trie
 from ipo_prompts.metrics.text_tower import encode_templates, text_path
@@ -124,8 +123,7 @@ def tower(options: argparse.Namespace) -> tuple[Any, Any, list[str]]:
     torch.set_num_threads(options.threads)
     torch.manual_seed(0)
     logging.disable(logging.WARNING)  # "no pretrained weights": random ones are intended
-    with without_remote_code():
-        model = open_clip.create_model("ViT-S-32-alt" if options.small else options.model).eval()
+    model = open_clip.create_model("ViT-S-32-alt" if options.small else options.model).eval()
     count, names = 8 if options.small else options.classes, open_clip.IMAGENET_CLASSNAMES
     return model, open_clip.SimpleTokenizer(context_length=model.context_length), names[:: len(names) // count][:count]
 

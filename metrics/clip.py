@@ -22,7 +22,7 @@ from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from ipo_prompts.metrics.arrays import Floats
-from ipo_prompts.metrics.clip_config import check_config, names_in, without_remote_code
+from ipo_prompts.metrics.clip_config import check_config, names_in, refuse_code
 from ipo_prompts.metrics.clock import check_clock
 from ipo_prompts.metrics.device import AUTO, Precision, Unreachable, announce, find_device, halving
 from ipo_prompts.metrics.errors import InputError, nearest, one_line, silent
@@ -248,11 +248,12 @@ def load_clip(name: str, device: str = AUTO, precision: Precision = "fp32") -> C
         check_config(config, _config_of(architecture))
         if not arguments and name != "embedded" and (inside := names_in(config)):
             logger.warning("the CLIP %s also loads %s", name, ", ".join(inside), extra={"progress": True})
-        with silent(*LOUD), without_remote_code():
+        with silent(*LOUD):
+            without_code = refuse_code(config)
             model, preprocess = open_clip.create_model_from_pretrained(
                 architecture, device=device, precision=precision, **arguments
             )
-            tokenizer = open_clip.get_tokenizer(architecture)
+            tokenizer = open_clip.get_tokenizer(architecture, **without_code)
     except InputError as error:
         kind = Unreachable if isinstance(error, Unreachable) else InputError
         raise kind(f"cannot load the CLIP {name!r}: {error}") from error

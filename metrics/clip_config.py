@@ -7,11 +7,8 @@ lists below is refused. Such a key is not dropped, because the CLIP without it w
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator
 from dataclasses import fields
-from types import SimpleNamespace
 from typing import Any
 
 from ipo_prompts.metrics.errors import InputError
@@ -31,8 +28,6 @@ _ARGUMENTS = {
 }
 """The tables that open_clip passes on as arguments, each with the keys that it may have."""
 _NAMES = ("timm_model_name", "hf_model_name", "hf_tokenizer_name")
-
-_loading = threading.Lock()
 
 
 def names_in(config: Any) -> list[str]:
@@ -84,31 +79,17 @@ def check_config(config: Any, where: str) -> None:
                 refuse(f"{name}={value[:80]!r}", "and a picture tower must have a name that timm lists")
 
 
-@contextmanager
-def without_remote_code() -> Iterator[None]:
-    """Keep transformers from running a repository's code, or asking to run it, when open_clip calls it in the block.
+def refuse_code(config: dict[str, Any]) -> dict[str, bool]:
+    """Refuse a text model that brings Python code. Return the arguments with which a tokenizer brings none.
 
-    open_clip does not set `trust_remote_code`. Then transformers asks on the terminal, and a configuration could set
-    it. In the block it is False, whatever a file says, because a file may change after it was checked. Only one thread
-    at a time can be in the block.
+    open_clip does not set `trust_remote_code`. Then transformers asks on the terminal whether to run the code.
+
+    Raises:
+        ValueError: of transformers; it names `trust_remote_code`.
     """
-    from open_clip import factory, hf_model
+    text = config["text_cfg"]
+    if text.get("hf_model_name"):
+        from transformers import AutoConfig
 
-    def safe(maker: Callable[..., Any]) -> Callable[..., Any]:
-        return lambda *values, **named: maker(*values, **{**named, "trust_remote_code": False})
-
-    def safe_class(auto: Any) -> SimpleNamespace:
-        makers = {name: getattr(auto, name, None) for name in ("from_pretrained", "from_config")}
-        return SimpleNamespace(**{name: safe(maker) for name, maker in makers.items() if maker})
-
-    with _loading:
-        before: list[tuple[Any, str, Any]] = [(factory, "HFTokenizer", factory.HFTokenizer)]
-        if hf_model.transformers is not None:
-            before += [(hf_model, name, getattr(hf_model, name)) for name in ("AutoConfig", "AutoModel")]
-        for module, name, thing in before:
-            setattr(module, name, safe(thing) if name == "HFTokenizer" else safe_class(thing))
-        try:
-            yield
-        finally:
-            for module, name, thing in before:
-                setattr(module, name, thing)
+        AutoConfig.from_pretrained(text["hf_model_name"], trust_remote_code=False)
+    return {"trust_remote_code": False} if text.get("hf_tokenizer_name") else {}

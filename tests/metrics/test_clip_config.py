@@ -121,17 +121,6 @@ def test_no_code_of_a_model_is_run(
     assert (f"the CLIP {name} also loads" in caplog.text) == said.startswith("comes with"), "before it is fetched"
 
 
-def test_a_file_that_changes_after_it_was_checked_runs_nothing_either(
-    strange: tuple[str, Path, str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    name, mark, _ = strange
-    monkeypatch.setattr("ipo_prompts.metrics.clip.check_config", lambda config, where: None)
-    monkeypatch.setattr("builtins.input", lambda *_: pytest.fail("a question was asked"))
-    with pytest.raises(InputError, match="comes with Python code, which is never run"):
-        load_clip(name, "cpu")
-    assert not mark.exists()
-
-
 @pytest.mark.parametrize(
     ("section", "key", "value"),
     [("text_cfg", "tokenizer_kwargs", {"clean": "__import__"}), ("vision_cfg", "timm_pool", "__import__")],
