@@ -148,7 +148,7 @@ def _result(
 ) -> RunResult:
     """Return the result of a run; for the arguments see `publish`. `elapsed` is how long the run took, in seconds."""
     config, planned, searching = prepared.config, prepared.plan, searched.result
-    data, roles, strategy = planned.data, searched.ledger.roles, planned.unasked
+    data, roles, strategy = planned.data, searched.ledger.roles, planned.strategy
     waited = prepared.lm_seconds + sum(usage.seconds for usage in roles.values())
     spent = {"lm": waited, **prepared.clip.seconds}
     total = max(elapsed, sum(spent.values()))

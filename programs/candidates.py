@@ -157,7 +157,7 @@ def ask_for_names(lm: dspy.LM, task: str, class_names: Sequence[str], seed: int)
     """
     import dspy
 
-    from ipo_prompts.programs.lm.replies import ask_lm
+    from ipo_prompts.programs.lm.replies import adapter_of, ask_lm
     from ipo_prompts.signatures.propose import ProposeNames
 
     found: list[list[str]] = [[] for _ in class_names]
@@ -165,7 +165,7 @@ def ask_for_names(lm: dspy.LM, task: str, class_names: Sequence[str], seed: int)
     for start in range(0, len(class_names), BATCH):
         batch = range(start, min(start + BATCH, len(class_names)))
         inputs = {"task": task, "classes": [str(class_names[label]) for label in batch]}
-        with dspy.context(lm=lm, adapter=dspy.ChatAdapter(use_json_adapter_fallback=False)):
+        with dspy.context(lm=lm), dspy.context(adapter=adapter_of()):
             try:
                 lines = ask_lm(ask, inputs, {"rollout_id": seed}).lines
             except dspy.AdapterParseError as error:

@@ -15,13 +15,13 @@ from pydantic import ValidationError
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import InputError, did_you_mean, input_error
 from ipo_prompts.metrics.features import FeatureStore
-from ipo_prompts.metrics.registry import own_name
+from ipo_prompts.metrics.registry import check_members, own_name
 from ipo_prompts.metrics.scale import Scale
 from ipo_prompts.programs.classifier import TemplateClassifier
 from ipo_prompts.programs.lm.connect import models_in
 from ipo_prompts.programs.running import Searched
 from ipo_prompts.programs.strategies import STRATEGIES
-from ipo_prompts.programs.strategies.base import GivenTemplates, Strategy
+from ipo_prompts.programs.strategies.base import Strategy
 from ipo_prompts.programs.templates.for_dspy import to_picture
 from ipo_prompts.programs.templates.settings import SearchSettings
 
@@ -48,7 +48,13 @@ def check_arguments(reward: Any, lm: Any, describer: Any) -> None:
         InputError: says what to give.
     """
     if reward is not None:
-        _check_members("reward", reward, ("class_names", "problem", "examples", "score"), "own-reward")
+        if isinstance(reward, type):
+            raise InputError(f"reward= takes an object, not {kind(reward)}; make one of it.")
+        missing = [name for name in ("class_names", "problem", "examples", "score") if not hasattr(reward, name)]
+        if missing and callable(reward):
+            raise InputError(f"reward= takes a reward, and a function is none: {NO_METRIC}")
+        if missing:
+            raise InputError(f"the reward has no {', '.join(missing)}, and is {kind(reward)}; see ipo docs own-reward.")
     if not isinstance(lm, (dspy.BaseLM, str, type(None))):
         raise InputError(
             f"lm= takes a dspy.LM or a name as on the command line, not {kind(lm)}; write "
@@ -59,22 +65,25 @@ def check_arguments(reward: Any, lm: Any, describer: Any) -> None:
         raise InputError(f"describer= takes an ImageDescriber or a callable of your own, not {kind(describer)}.")
 
 
-def as_strategy(given: Any) -> Strategy | dict[str, Any]:
-    """Return a strategy, or a dictionary with the name and the settings of a strategy.
-
-    A strategy is built from such a dictionary later, when the language model is known.
+def as_strategy(given: Any) -> Callable[[], Strategy] | dict[str, Any] | list[str]:
+    """Return what a strategy is made of: a dictionary with its name and settings, a list of templates, or a class.
 
     Raises:
         InputError: the argument is no strategy, and does not name one.
     """
     if isinstance(given, (dict, str)):
         if name := own_name(given):
-            raise InputError(f"strategy= of IPO takes a strategy, not its name {name!r}; import it and make one.")
+            raise InputError(f"strategy= of IPO takes a class, not its name {name!r}; import it and give the class.")
         return STRATEGIES.complete(given)
     if isinstance(given, (list, tuple)):
-        return GivenTemplates(given)
-    _check_members("strategy", given, ("ask",), "strategies")
-    return cast("Strategy", given)
+        return list(given)
+    if isinstance(given, type):
+        check_members(given, ["ask"], f"the strategy {given.__name__}", "strategies")
+    elif not callable(given):
+        raise InputError(
+            f"strategy= takes a class, of which each search makes an object, not {kind(given)}; give the class."
+        )
+    return cast("Callable[[], Strategy]", given)
 
 
 def as_settings(taker: type, given: SearchSettings | None, changes: dict[str, Any]) -> SearchSettings:
@@ -103,17 +112,6 @@ def named_with_models(thing: Any) -> str | None:
     if thing is None or isinstance(thing, str):
         return thing
     return " with ".join([kind(thing), *(lm.model for lm in models_in(thing))])
-
-
-def _check_members(what: str, thing: Any, members: Sequence[str], page: str) -> None:
-    """Refuse an object that lacks a member, and a class in the place of an object."""
-    if isinstance(thing, type):
-        raise InputError(f"{what}= takes an object, not {kind(thing)}; make one of it.")
-    missing = [name for name in members if not hasattr(thing, name)]
-    if missing and what == "reward" and callable(thing):
-        raise InputError(f"reward= takes a reward, and a function is none: {NO_METRIC}")
-    if missing:
-        raise InputError(f"the {what} has no {', '.join(missing)}, and is {kind(thing)}; see ipo docs {page}.")
 
 
 # The examples of `compile`. Two examples are the same if their contents are. No example may stand in both sets.

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     import dspy
 
     from ipo_prompts.metrics.clip import Clip
-    from ipo_prompts.programs.running import Job
+    from ipo_prompts.metrics.reward import Reward, Units
 
 MOST = 70
 """The most domain words of a data set."""
@@ -59,16 +59,24 @@ FORMS: dict[WordKind, str] = {
 """The template in which the CLIP compares words of a kind with pictures."""
 
 
-def find_domain(job: Job, lm: dspy.LM | None) -> tuple[DomainWord, ...]:
-    """Find the domain words of a job. `lm` is its language model, which records its questions; None asks nothing."""
-    names, labels = job.reward.class_names, job.units.labels
+def find_domain(
+    reward: Reward, units: Units, texts: Sequence[str], lm: dspy.LM | None, task: str, seed: int
+) -> tuple[DomainWord, ...]:
+    """Find the domain words of a search.
+
+    Args:
+        reward, units: the reward, and the search units.
+        texts: what the data are called, and the task.
+        lm: the language model, which records its questions; None asks nothing.
+        task, seed: see `ask_for_domain`.
+    """
+    names, labels = reward.class_names, units.labels
     seen: tuple[DomainWord, ...] = ()
-    if isinstance(job.reward, ClipReward) and isinstance(job.units, EncodedPictures):
+    if isinstance(reward, ClipReward) and isinstance(units, EncodedPictures):
         truth = None if labels is None else labels.tolist()  # a reward of the user's own may have units without
-        seen = from_clip(job.reward.clip, job.units.features, truth, names)
-    small = job.lm is not None and job.lm.small
-    asked = ask_for_domain(lm, job.task, names, job.settings.seed, small) if lm else ()
-    return domain_of(names, (*job.called, job.task), seen, asked)
+        seen = from_clip(reward.clip, units.features, truth, names)
+    asked = ask_for_domain(lm, task, names, seed) if lm else ()
+    return domain_of(names, texts, seen, asked)
 
 
 def domain_of(
@@ -306,9 +314,7 @@ def from_clip(
 # From a language model.
 
 
-def ask_for_domain(
-    lm: dspy.LM, task: str, class_names: Sequence[str], seed: int, small: bool = False
-) -> tuple[DomainWord, ...]:
+def ask_for_domain(lm: dspy.LM, task: str, class_names: Sequence[str], seed: int) -> tuple[DomainWord, ...]:
     """Ask a language model once what all classes are and what all pictures are. At most `SHOWN` names are sent.
 
     If a limit of the run is reached, or the answer cannot be read, no words are returned.
@@ -318,19 +324,16 @@ def ask_for_domain(
         task: one sentence on what the pictures are.
         class_names: the classes.
         seed: the seed of the question.
-        small: whether the model is a small local one, which answers in lines under a grammar.
 
     Raises:
         dspy.LMError: the language model cannot be reached.
     """
     import dspy
 
-    from ipo_prompts.programs.lm.local import LinesAdapter
-    from ipo_prompts.programs.lm.replies import ask_lm
+    from ipo_prompts.programs.lm.replies import adapter_of, ask_lm
     from ipo_prompts.signatures.propose import ProposeDomain
 
-    adapter = LinesAdapter() if small else dspy.ChatAdapter(use_json_adapter_fallback=False)
-    with dspy.context(lm=lm, adapter=adapter):
+    with dspy.context(lm=lm), dspy.context(adapter=adapter_of()):
         try:
             answer = ask_lm(dspy.Predict(ProposeDomain), _question(task, class_names), {"rollout_id": seed})
         except (dspy.AdapterParseError, BudgetReached):

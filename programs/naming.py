@@ -44,9 +44,6 @@ from ipo_prompts.programs.candidates import ask_for_names, candidates_of
 if TYPE_CHECKING:
     import dspy
 
-    from ipo_prompts.programs.record.score_keeper import ScoreKeeper
-    from ipo_prompts.programs.templates.settings import SearchSettings
-
 PRICE = 1.0
 """The price of a name other than the given name, in nats. It is added to the sum of the losses of all pictures."""
 ROUNDS = 2
@@ -86,28 +83,32 @@ class NamesChosen:
         """The labels of the classes whose name was changed."""
         return [label for label, row in enumerate(self.found.chosen.tolist()) if row != label]
 
+    def record(self) -> dict[str, Any]:
+        """Return the new names and their evidence as plain JSON."""
+        renamed = {str(self.given[label]): self.class_names[label] for label in self.renamed}
+        return {"renamed": renamed, "candidates": self.candidates, "held": self.found.held._asdict()}
+
 
 def search_names(
-    settings: SearchSettings,
     reward: Reward,
-    templates: Sequence[str],
+    template: str,
     parts: Sequence[Any],
-    record: ScoreKeeper,
+    *,
     lm: dspy.LM | None = None,
     task: str = "",
+    seed: int = 0,
     typed: Mapping[int, str] | None = None,
     kept: Collection[int] = (),
 ) -> NamesChosen:
-    """Search for names around templates, and record the names found.
+    """Search for names around the chosen template.
 
     Args:
-        settings: the settings of the search.
         reward: the reward of the search, see `running.check_naming`.
-        templates: the chosen template.
+        template: the chosen template.
         parts: the search pictures, and the selection pictures if there are some.
-        record: the keeper of the run's scores.
         lm: the language model that is also asked for names; with None, no language model is asked.
         task: one sentence on what the pictures are.
+        seed: the seed of the search.
         typed: label → the class's name as it was typed, which is a candidate, too.
         kept: the labels of the classes whose names are not searched.
 
@@ -115,23 +116,20 @@ def search_names(
         dspy.LMError: the language model cannot be reached.
     """
     ours = cast("ClipReward", reward)
-    given, weighted = ours.class_names, [(template, 1.0) for template in templates]
+    given = ours.class_names
     more = [[typed[label]] if typed and label in typed else [] for label in range(len(given))]
     if lm is not None:
-        answers = ask_for_names(lm, task, given, settings.seed)
+        answers = ask_for_names(lm, task, given, seed)
         more = [[*own, *answered] for own, answered in zip(more, answers, strict=True)]
-    texts, rows = _listed(ours, templates, more, kept)
-    every = class_embeddings(ours.clip, weighted, [*given, *texts])
-    found = find_names(every, rows, _labelled(ours, parts), settings.seed)
+    texts, rows = _listed(ours, template, more, kept)
+    every = class_embeddings(ours.clip, [(template, 1.0)], [*given, *texts])
+    found = find_names(every, rows, _labelled(ours, parts), seed)
     names = tuple((*given, *texts)[row] for row in found.chosen.tolist())
-    named = NamesChosen(ours.renamed(names), given, found, len(texts))
-    renamed = {str(given[label]): names[label] for label in named.renamed}
-    record.note("names", renamed=renamed, candidates=len(texts), held=found.held._asdict())
-    return named
+    return NamesChosen(ours.renamed(names), given, found, len(texts))
 
 
 def _listed(
-    reward: ClipReward, templates: Sequence[str], more: Sequence[Sequence[str]], kept: Collection[int]
+    reward: ClipReward, template: str, more: Sequence[Sequence[str]], kept: Collection[int]
 ) -> tuple[list[str], list[list[int]]]:
     """Return the other names of the classes that fit the CLIP's context, leaving out the names in `also_fit`.
 
@@ -141,7 +139,7 @@ def _listed(
         the first list have the rows after them.
     """
     given, met = reward.class_names, {as_read(name) for name in reward.also_fit}
-    fits = cache(lambda name: all(too_long(template, [name], reward.clip) is None for template in templates))
+    fits = cache(lambda name: too_long(template, [name], reward.clip) is None)
     lists = [[name for name in own if as_read(name) not in met and fits(name)] for own in candidates_of(given, more)]
     lists = [[] if label in kept else own for label, own in enumerate(lists)]
     texts = list(dict.fromkeys(name for own in lists for name in own))

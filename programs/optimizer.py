@@ -15,6 +15,7 @@ from ipo_prompts.metrics.classification import ClipReward, EncodedPictures, meas
 from ipo_prompts.metrics.errors import InputError, one_line, printable
 from ipo_prompts.metrics.reward import Reward, scale_of
 from ipo_prompts.metrics.template import written
+from ipo_prompts.programs.bench import Step
 from ipo_prompts.programs.classifier import TemplateClassifier
 from ipo_prompts.programs.compiling import (
     Program,
@@ -29,15 +30,13 @@ from ipo_prompts.programs.compiling import (
     named_with_models,
     with_pictures,
 )
-from ipo_prompts.programs.describers.multimodal import Describing
+from ipo_prompts.programs.describers.multimodal import describe
 from ipo_prompts.programs.lm.connect import Backend, asking, find_backend, models_in
-from ipo_prompts.programs.lm.ledger import Ledger
 from ipo_prompts.programs.record.journal import Journal, begin
-from ipo_prompts.programs.running import Job, blend_in, check_head, check_naming, run
-from ipo_prompts.programs.search import Step
+from ipo_prompts.programs.running import Searched, blend_in, check_head, check_naming, ledger_of, run, with_names
 from ipo_prompts.programs.selection import why_not_best
 from ipo_prompts.programs.strategies import STRATEGIES
-from ipo_prompts.programs.strategies.base import Expected, Models, Strategy, forecast_of, needs_lm
+from ipo_prompts.programs.strategies.base import Expected, GivenTemplates, Strategy, forecast_of, needs_lm
 from ipo_prompts.programs.templates.settings import LIMITS, SearchSettings, preset
 
 # A child of DSPy's logger: the progress of `compile` is shown and silenced with that of DSPy's own optimizers.
@@ -55,7 +54,8 @@ class IPO(Teleprompter):
         lm: the optimizer LLM, or its name as `ipo optimize --lm` takes it. None means the language model of the
             `dspy.context` in which `compile` is called. Its answers are on disk before they are used.
         strategy: how new templates are found: a name of `strategies.STRATEGIES`, a dictionary with its `name` and its
-            settings, a list of templates to try, or a `Strategy` of your own.
+            settings, a list of templates to try, or a class of your own (ipo docs strategies). Each search makes a new
+            object of the class, without arguments.
         describer: an `ImageDescriber` or a callable of your own (ipo docs dspy). None describes nothing: the language
             model is shown the phrases that score best.
         head: what the program decides with, as in `ipo optimize`. `"blend"` also uses the labelled pictures of both
@@ -94,7 +94,7 @@ class IPO(Teleprompter):
         *,
         reward: Reward | None = None,
         lm: dspy.BaseLM | str | None = None,
-        strategy: Strategy | dict[str, Any] | Sequence[str] | str = STRATEGIES.default,
+        strategy: Callable[[], Strategy] | dict[str, Any] | Sequence[str] | str = STRATEGIES.default,
         describer: Callable[..., Any] | None = None,
         head: Literal["words", "blend"] = "words",
         task: str = "pictures to be classified",
@@ -113,7 +113,7 @@ class IPO(Teleprompter):
     preset = staticmethod(preset)
 
     def __repr__(self) -> str:
-        strategy = self.strategy["name"] if isinstance(self.strategy, dict) else named_with_models(self.strategy)
+        strategy = self.strategy["name"] if isinstance(self.strategy, dict) else kind(self.strategy)
         lm = getattr(self.lm, "model", self.lm)
         reward = "" if self.reward is None else f", reward={kind(self.reward)}"
         return one_line(f"IPO(strategy={strategy}, lm={lm}{reward}, steps={self.settings.steps})")
@@ -154,48 +154,67 @@ class IPO(Teleprompter):
                 initial template instead.)
             dspy.LMError: the language model cannot be reached; everything before that is in the journal.
         """
-        program, (_, student) = student, classifier_in(student)
-        reward = self.reward or ClipReward(student.clip, student.class_names)
-        settings = self._settings_for(student)
-        context = self._backend()
-        held = models_in(self.strategy)
-        lm = Backend.of(held[0]) if held else context
-        strategy = self._strategy_for(lm, None)
+        program = student
+        _, classifier = classifier_in(program)
+        reward = self.reward or ClipReward(classifier.clip, classifier.class_names)
+        settings = self._settings_for(classifier)
+        model = self._backend()
+        strategy = self._strategy(model)
         forecast_of(strategy, Expected(settings, self.task))  # refuses settings that the strategy cannot work with
-        check_naming(settings, reward, student.class_names)
-        check_head(self.head, reward, student)
+        check_naming(settings, reward, classifier.class_names)
+        check_head(self.head, reward, classifier)
         searched, others = with_pictures(trainset), with_pictures(valset or ())
         if not searched:
             raise InputError("there are no examples to search on.")
-        check_apart(searched, others, student.clip)
-        identity = self._identity(student, reward, settings, lm)
+        check_apart(searched, others, classifier.clip)
+        self._check_describer(model)
+        units = reward.examples(searched)
+        held_back = reward.examples(others) if others else None
         with nullcontext() if self.log_dir is None else closing(Journal(Path(self.log_dir))) as journal:
             if journal:
                 sets = {
-                    "trainset": examples_digest(searched, student.clip),
-                    "valset": examples_digest(others, student.clip),
+                    "trainset": examples_digest(searched, classifier.clip),
+                    "valset": examples_digest(others, classifier.clip),
                 }
-                begin(journal, {**identity, **sets})
+                begin(journal, {**self._identity(classifier, reward, settings, strategy, model), **sets})
             more = f"{len(others)} more choose the winner" if others else "they choose the winner, too"
             progress.info("Searching on %d examples; %s.", len(searched), more)
-            job = Job(
+            ledger = ledger_of(settings, journal)
+            lm = model.connect(ledger, "optimizer", 1.0, 1024) if model else None
+
+            def described() -> list[str]:
+                pictures = [example.image for example in searched if "image" in example]
+                progress.info("describing the search pictures with %s", kind(self.describer))
+                asked = model and model.connect(ledger, "describer", None, None)
+                describer = asking(self.describer, lambda own: Backend.of(own).connect(ledger, "describer", None, None))
+                with dspy.context(lm=asked or dspy.settings.lm):
+                    return describe(describer, pictures, units.labels, reward.class_names, self.task, journal)
+
+            result = run(
                 settings,
                 reward,
-                reward.examples(searched),
-                reward.examples(others) if others else None,
-                strategy=lambda recorded: self._strategy_for(lm, recorded),
-                lm=context,
+                strategy,
+                units,
+                held_back,
+                ledger=ledger,
+                lm=lm,
+                journal=journal,
                 task=self.task,
-                describing=self._describing(searched, context),
+                describe=described if self.describer else None,
+                on_step=self._on_step(settings.steps, reward),
+                say=progress.info,
             )
-            found = run(job, journal, on_step=self._on_step(settings.steps, reward), say=progress.info)
-        chosen = printable(found.result.choice.template)
-        why = why_not_best(found.result.choice, found.result.history)
-        progress.info("The search ended: %s. Chosen: %s%s", found.result.ended, chosen, why and f" ({why})")
+            parts = [units] if held_back is None else [units, held_back]
+            found = Searched(result, ledger, reward)
+            found = with_names(found, settings, parts, lm=lm, journal=journal, task=self.task, say=progress.info)
+        choice = found.result.choice
+        why = why_not_best(choice, found.result.history)
+        progress.info(
+            "The search ended: %s. Chosen: %s%s", result.ended, printable(choice.template), why and f" ({why})"
+        )
         made = compiled(program, found, scale_of(reward))
         if self.head == "blend":
-            parts = [cast("EncodedPictures", units) for units in (job.units, job.held_back) if units is not None]
-            blend_in(classifier_in(made)[1], parts, gate=False)
+            blend_in(classifier_in(made)[1], [cast("EncodedPictures", part) for part in parts], gate=False)
         return made
 
     def _backend(self) -> Backend | None:
@@ -205,25 +224,28 @@ class IPO(Teleprompter):
             return None if lm == "none" else find_backend(lm, role="optimizer")
         return Backend.of(lm) if lm else None
 
-    def _strategy_for(self, lm: Backend | None, recorded: dspy.LM | None) -> Strategy:
-        """Return the strategy with a language model: `lm` is the model, `recorded` the same model with a ledger."""
-        if not isinstance(self.strategy, dict):
-            return self.strategy
-        models = Models(recorded, small=lm is not None and lm.small, given=lm is not None)
-        strategy: Strategy = STRATEGIES.build(self.strategy, models)
-        if needs_lm(strategy) and lm is None:
+    def _strategy(self, lm: Backend | None) -> Strategy:
+        """Make the strategy for one search."""
+        made: Strategy
+        if isinstance(self.strategy, dict):
+            made = STRATEGIES.build(self.strategy)
+        elif isinstance(self.strategy, list):
+            made = GivenTemplates(self.strategy)
+        else:
+            made = self.strategy()
+        if needs_lm(made) and lm is None and not models_in(made):
             raise InputError(
-                f"the strategy {self.strategy['name']!r} asks a language model and none is set; give IPO(lm=…), "
+                f"the strategy {self._strategy_name(made)!r} asks a language model and none is set; give IPO(lm=…), "
                 f"compile in dspy.context(lm=…), or leave strategy= out."
             )
-        return strategy
+        return made
 
-    def _describing(self, searched: Sequence[dspy.Example], lm: Backend | None) -> Describing | None:
-        """Return the way in which the search pictures are described; None without a describer."""
-        pictures = [example.image for example in searched if "image" in example]
+    def _strategy_name(self, made: Strategy) -> str:
+        return self.strategy["name"] if isinstance(self.strategy, dict) else kind(made)
+
+    def _check_describer(self, lm: Backend | None) -> None:
+        """Refuse a describer that asks a language model if there is none."""
         own = self.describer
-        if own is None:
-            return None
         predictors = own.predictors() if isinstance(own, dspy.Module) else []
         asks = any(not isinstance(one, TemplateClassifier) for one in predictors)
         if asks and lm is None and not models_in(own):
@@ -232,21 +254,19 @@ class IPO(Teleprompter):
                 "compile in dspy.context(lm=…)."
             )
 
-        def recorded(ledger: Ledger) -> tuple[Any, dspy.LM | None]:
-            def connect(its: dspy.BaseLM) -> dspy.LM:
-                return Backend.of(its).connect(ledger, "describer", None, None)
-
-            return asking(own, connect), lm and lm.connect(ledger, "describer", None, None)
-
-        return Describing(kind(own), pictures, recorded)
-
     def _identity(
-        self, student: TemplateClassifier, reward: Reward, settings: SearchSettings, lm: Backend | None
+        self,
+        student: TemplateClassifier,
+        reward: Reward,
+        settings: SearchSettings,
+        strategy: Strategy,
+        lm: Backend | None,
     ) -> dict[str, Any]:
         """Return all that identifies a search except its examples, as plain JSON."""
+        named = self.strategy if isinstance(self.strategy, (dict, list)) else named_with_models(strategy)
         return {
             **settings.model_dump(mode="json", exclude=set(LIMITS)),
-            "strategy": self.strategy if isinstance(self.strategy, dict) else named_with_models(self.strategy),
+            "strategy": named,
             "reward": kind(reward),
             "classes": written(reward.class_names),
             "clip": student.clip.fingerprint,
@@ -266,10 +286,10 @@ class IPO(Teleprompter):
             )
         return self.settings.model_copy(update={"initial_template": student.template})
 
-    def _on_step(self, steps: int, reward: Reward) -> Callable[[Step, Ledger], None]:
+    def _on_step(self, steps: int, reward: Reward) -> Callable[[Step], None]:
         scale, measure = scale_of(reward), measure_of(reward)
 
-        def told(step: Step, ledger: Ledger) -> None:
+        def told(step: Step) -> None:
             best = f"{scale.told(step.best.value)} {step.best.template}"
             new = f"{len(step.scored)} new, {len(step.rejected)} refused"
             said = f"Step {step.number + 1}/{steps}: {new}; best so far by {measure}: {best}"

@@ -1,7 +1,7 @@
-"""Run one search from beginning to end, with describer and ledger.
+"""Run one search from beginning to end, with its ledger, and the stages after it.
 
-`IPO.compile`, `ipo optimize`, `ipo.optimize` and the cells of a grid fill in a `Job` and hand it to `run`. So all of
-them can do the same, and the same job leaves the same journal.
+`IPO.compile`, `ipo optimize`, `ipo.optimize` and the cells of a grid call `run`. So all of them can do the same, and
+the same arguments leave the same journal.
 """
 
 from __future__ import annotations
@@ -16,51 +16,114 @@ import numpy as np
 
 from ipo_prompts.metrics.blend import Kept, Labelled, blend
 from ipo_prompts.metrics.classification import EncodedPictures, features_of, scores_accuracy
-from ipo_prompts.metrics.clock import Clock, due, keeping
+from ipo_prompts.metrics.clock import Clock
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.reward import Reward, Units
+from ipo_prompts.programs.bench import Step
 from ipo_prompts.programs.classifier import TemplateClassifier
-from ipo_prompts.programs.describers.multimodal import Describing, describe
 from ipo_prompts.programs.domain import find_domain
+from ipo_prompts.programs.lm import is_local
 from ipo_prompts.programs.lm.connect import Backend, asking
 from ipo_prompts.programs.lm.ledger import Ledger
 from ipo_prompts.programs.naming import NamesChosen, search_names
 from ipo_prompts.programs.record.journal import Journal, seconds_of_search
-from ipo_prompts.programs.record.score_keeper import ScoreKeeper
-from ipo_prompts.programs.search import SearchResult, Step, search
+from ipo_prompts.programs.search import SearchResult, search
 from ipo_prompts.programs.strategies.base import Strategy, room_for_words
 from ipo_prompts.programs.templates.domain_words import DomainWord, domain_in_words
 from ipo_prompts.programs.templates.settings import SearchSettings
 
+Say = Callable[[str], None]
+"""A function that is called with lines of text on what is being done."""
+Showing = Callable[[], AbstractContextManager[Any]]
+"""A function that makes a context manager, which is entered while the search goes on."""
 
-@dataclass(frozen=True)
-class Job:
-    """All that a search needs.
 
-    Attributes:
-        settings, reward, units, held_back, task: see `search`.
-        strategy: a function that makes the strategy. Its argument is the language model to be asked, or None.
-            Language models that the strategy holds itself are recorded, too.
-        lm: the language model, before it is connected with a ledger; None if there is none.
-        temperature, max_tokens: the parameters of questions to `lm`, unless `lm` has its own.
-        describing: how the pictures are described; None if they are not.
-        typed, kept: see `search_names`.
+def ledger_of(settings: SearchSettings, journal: Journal | None) -> Ledger:
+    """Return the ledger of a search with its limits; with a journal, it continues the file of replies beside it."""
+    clock = Clock.of(settings.max_minutes, before=seconds_of_search(journal.events) if journal else 0.0)
+    folder = journal.path.parent if journal else None
+    return Ledger(folder, limit_usd=settings.budget_usd, limit_tokens=settings.budget_tokens, clock=clock)
+
+
+def run(
+    settings: SearchSettings,
+    reward: Reward,
+    strategy: Strategy,
+    search_units: Units,
+    selection_units: Units | None = None,
+    *,
+    ledger: Ledger,
+    lm: dspy.LM | None = None,
+    journal: Journal | None = None,
+    task: str = "pictures to be classified",
+    describe: Callable[[], Sequence[str]] | None = None,
+    called: Sequence[str] = (),
+    on_step: Callable[[Step], None] = lambda step: None,
+    say: Say = lambda line: None,
+    showing: Showing = nullcontext,
+) -> SearchResult:
+    """Search for a template and choose the winner.
+
+    Args:
+        settings, reward, strategy, search_units, selection_units, task, describe, on_step: see `search`. Language
+            models that the strategy holds itself are recorded, too.
+        ledger: see `ledger_of`.
+        lm: the language model, which the ledger records; None if there is none.
+        journal: the journal into which scores are written.
         called: what the user calls the data: a folder, a table, a data set. Domain words are read from it.
+        say, showing: how the search is shown.
+
+    Raises:
+        InputError, NothingUsable, dspy.LMError: see `search`; the search can be resumed.
     """
 
-    settings: SearchSettings
-    reward: Reward
-    units: Units
-    held_back: Units | None
-    strategy: Callable[[dspy.LM | None], Strategy]
-    lm: Backend | None = None
-    temperature: float | None = 1.0
-    max_tokens: int | None = 1024
-    task: str = "pictures to be classified"
-    describing: Describing | None = None
-    typed: Mapping[int, str] | None = None
-    kept: Collection[int] = ()
-    called: Sequence[str] = ()
+    def recorded(own: dspy.BaseLM) -> dspy.BaseLM:
+        return own if own is lm else Backend.of(own).connect(ledger, "optimizer", None, None)
+
+    def check_time(event: str) -> None:
+        """Stop if the time is up. But what an earlier session found is found again whatever the time."""
+        if not (journal and journal.find(event)):
+            ledger.clock.check_time()
+
+    def described() -> Sequence[str]:
+        check_time("descriptions")
+        return describe() if describe else ()
+
+    def domain() -> Sequence[DomainWord]:
+        if not room:
+            return ()
+        check_time("domain")
+        found = find_domain(reward, search_units, (*called, task), lm, task, settings.seed)
+        if journal:
+            journal.note("domain", words=[list(word) for word in found[:room]])
+        say(domain_in_words(found[:room]))
+        if found[room:]:
+            say(f"not tried, for want of room: {', '.join(word.text for word in found[room:])}")
+        return found[:room]
+
+    def done(step: Step) -> None:
+        ledger.step = step.number + 1
+        on_step(step)
+
+    strategy = asking(strategy, recorded)
+    room = room_for_words(strategy)
+    with showing(), dspy.context(lm=lm):  # with lm=None, too: then no language model is asked
+        return search(
+            settings,
+            reward,
+            strategy,
+            search_units,
+            selection_units,
+            journal=journal,
+            task=task,
+            describe=described,
+            find_domain=domain,
+            ledger=ledger,
+            on_step=done,
+        )
+
+
+# What comes after a search. Names first: they are searched in the chosen template.
 
 
 @dataclass(frozen=True)
@@ -71,13 +134,50 @@ class Searched:
         result: the outcome of the search.
         ledger: what language models used.
         reward: the reward, with the class names after the search for names.
-        named: the class names after a search for names, a `NamesChosen`; None if no such search was asked for.
+        named: the class names after a search for names; None if no such search was asked for.
     """
 
     result: SearchResult
     ledger: Ledger
     reward: Reward
-    named: Any = None
+    named: NamesChosen | None = None
+
+
+def with_names(
+    found: Searched,
+    settings: SearchSettings,
+    parts: Sequence[Units],
+    *,
+    lm: dspy.LM | None,
+    journal: Journal | None,
+    task: str,
+    typed: Mapping[int, str] | None = None,
+    kept: Collection[int] = (),
+    say: Say = lambda line: None,
+    showing: Showing = nullcontext,
+) -> Searched:
+    """Search for names of the classes, if the settings ask for it; for the arguments see `run` and `search_names`."""
+    if settings.names != "search":
+        return found
+    say("searching for names of the classes")
+    asked = None if lm is None or is_local(lm.model) else lm  # a small language model repeats what it is given
+    with showing():
+        named = search_names(
+            found.reward,
+            found.result.choice.template,
+            parts,
+            lm=asked,
+            task=task,
+            seed=settings.seed,
+            typed=typed,
+            kept=kept,
+        )
+    if journal:
+        journal.note("names", **named.record())
+    result = found.result
+    if found.ledger.reached and not result.stopped:  # a resumed run asks for the remaining names
+        result = replace(result, reached=found.ledger.reached)
+    return replace(found, result=result, reward=named.reward, named=named)
 
 
 def check_naming(settings: SearchSettings, reward: Reward, class_names: Sequence[str] | None = None) -> None:
@@ -96,106 +196,6 @@ def check_naming(settings: SearchSettings, reward: Reward, class_names: Sequence
             f"names=search is for the accuracy of pictures with one label each, and not for {type(reward).__name__}; "
             "leave it out."
         )
-
-
-def run(
-    job: Job,
-    journal: Journal | None = None,
-    *,
-    on_step: Callable[[Step, Ledger], None] = lambda step, ledger: None,
-    say: Callable[[str], None] = lambda line: None,
-    showing: Callable[[Ledger], AbstractContextManager[Any]] = lambda ledger: nullcontext(),
-) -> Searched:
-    """Search, choose the winner, and search for names if they were asked for.
-
-    Args:
-        job: the search, with all that it needs.
-        journal: the journal into which answers and scores are written before they are used. Answers and scores that it
-            holds already are read from it.
-        on_step: a function that is called with the step and the ledger after each step.
-        say: a function that is called with lines of text on what is being done.
-        showing: a function that makes a context manager from the ledger. It is entered while the search goes on.
-
-    Raises:
-        InputError, NothingUsable, dspy.LMError: see `search`; the search can be resumed.
-    """
-    limits = job.settings
-    time = Clock.of(limits.max_minutes, before=seconds_of_search(journal.events) if journal else 0.0)
-    folder = journal.path.parent if journal else None
-    ledger = Ledger(folder, limit_usd=limits.budget_usd, limit_tokens=limits.budget_tokens, clock=time)
-    record = ScoreKeeper(journal, job.reward)
-    lm = job.lm.connect(ledger, "optimizer", job.temperature, job.max_tokens) if job.lm else None
-
-    def recorded(own: dspy.BaseLM) -> dspy.BaseLM:
-        return own if own is lm else Backend.of(own).connect(ledger, "optimizer", None, None)
-
-    strategy = asking(job.strategy(lm), recorded)
-    room = room_for_words(strategy)
-
-    def described() -> list[str]:
-        assert job.describing is not None
-        time.check_time()
-        say(f"describing the search pictures with {job.describing.by}")
-        describer, asked = job.describing.describer(ledger)
-        shown = job.describing.pictures, job.units.labels, job.reward.class_names
-        with dspy.context(lm=asked or dspy.settings.lm):
-            return describe(describer, *shown, job.task, record)
-
-    def domain() -> Sequence[DomainWord]:
-        known = record.find("domain")
-        if not known:
-            time.check_time()
-        with due() if known else nullcontext():  # what an earlier session found is found again, whatever the time
-            found = find_domain(job, lm)
-        record.note("domain", words=[list(word) for word in found[:room]])
-        say(domain_in_words(found[:room]))
-        if found[room:]:
-            say(f"not tried, for want of room: {', '.join(word.text for word in found[room:])}")
-        return found[:room]
-
-    def done(step: Step) -> None:
-        ledger.step = step.number + 1
-        on_step(step, ledger)
-
-    with keeping(time), showing(ledger), dspy.context(lm=lm):  # with lm=None, too: then no language model is asked
-        result = search(
-            job.settings,
-            job.reward,
-            strategy,
-            job.units,
-            job.held_back,
-            record=record,
-            task=job.task,
-            describe=described if job.describing else None,
-            find_domain=domain if room else None,
-            ledger=ledger,
-            on_step=done,
-        )
-    return _named(job, Searched(result, ledger, job.reward), record, lm, say, showing)
-
-
-def _named(
-    job: Job,
-    found: Searched,
-    record: ScoreKeeper,
-    lm: dspy.LM | None,
-    say: Callable[[str], None],
-    showing: Callable[[Ledger], AbstractContextManager[Any]],
-) -> Searched:
-    """Search for names of the classes, if they were asked for."""
-    if job.settings.names != "search":
-        return found
-    say("searching for names of the classes")
-    parts = [job.units, *([job.held_back] if job.held_back is not None else [])]
-    asked = None if job.lm is None or job.lm.small else lm  # a small language model repeats what it is given
-    templates = [found.result.choice.template]
-    with showing(found.ledger):
-        named = search_names(
-            job.settings, job.reward, templates, parts, record, asked, job.task, typed=job.typed, kept=job.kept
-        )
-    if (reached := found.ledger.reached) and not found.result.stopped:  # a resumed run asks for the remaining names
-        found = replace(found, result=replace(found.result, reached=reached))
-    return replace(found, reward=named.reward, named=named)
 
 
 # What labelled pictures of search and selection give a program: temperatures, and pictures beside its words.

@@ -40,7 +40,7 @@ from ipo_prompts.metrics.arrays import Doubles
 from ipo_prompts.metrics.reward import Score, Units
 from ipo_prompts.metrics.sampling import Sampling
 from ipo_prompts.metrics.template import words
-from ipo_prompts.programs.templates.history import PromptHistory
+from ipo_prompts.programs.history import History
 
 FOLDS = 5
 """The number of folds of the selection units. Each fold measures the template that is chosen without this fold."""
@@ -72,7 +72,7 @@ class Choice:
     how: str
 
 
-def why_not_best(choice: Choice, history: PromptHistory) -> str:
+def why_not_best(choice: Choice, history: History) -> str:
     """Return why the chosen template is not the template with the highest search score; "" if it is."""
     if choice.template == history.best.template:
         return ""
@@ -141,7 +141,7 @@ class ScoreTable:
         return Sampling.of(self.hits.shape[1], self.classes, self.draws)
 
 
-def choose_winner(how: str, history: PromptHistory, search_units: Units, held_back: HeldBack | None) -> Choice:
+def choose_winner(how: str, history: History, search_units: Units, held_back: HeldBack | None) -> Choice:
     """Choose among all templates of a search.
 
     Args:

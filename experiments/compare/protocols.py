@@ -33,7 +33,7 @@ from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.features import FeatureStore
 from ipo_prompts.metrics.reward import Reward, Score, by_embeddings
 from ipo_prompts.metrics.template import as_read
-from ipo_prompts.programs.record.score_keeper import units_of
+from ipo_prompts.programs.scoring import units_of
 
 ProtocolName = Literal["base-to-new", "cross-dataset", "domain-generalization", "few-shot", "cross-clip"]
 CROSS_CLIP = "cross-clip"

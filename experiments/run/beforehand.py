@@ -75,7 +75,7 @@ def _opened(planned: Plan, folder: Path) -> str | None:
 
 def _texts(planned: Plan) -> int:
     search, classes = planned.config.search, len(planned.drawn.class_names)
-    forecast = forecast_of(planned.unasked, _expected(planned))
+    forecast = forecast_of(planned.strategy, _expected(planned))
     tried = min(forecast.scored_only, search.scored_templates)
     scored_only = texts_for(tried, classes, forecast.promising_only)
     return classes * (1 + search.steps * search.candidates_per_step) + scored_only
@@ -83,9 +83,9 @@ def _texts(planned: Plan) -> int:
 
 def _optimizer(planned: Plan, backend: Backend) -> dict[str, Any]:
     config = planned.config
-    asked = forecast_of(planned.unasked, _expected(planned))
+    asked = forecast_of(planned.strategy, _expected(planned))
     about = planned.drawn.class_names, planned.data.task, config.max_tokens
-    further = [forecast_domain(*about)] if room_for_words(planned.unasked) else []
+    further = [forecast_domain(*about)] if room_for_words(planned.strategy) else []
     if planned.search.names == "search" and not backend.small:
         further.append(forecast_names(*about))
     for more in further:
@@ -103,7 +103,9 @@ def _expected(planned: Plan) -> Expected:
         number = min(config.described_pictures, len(drawn.search))
         longest = QUESTIONS[config.describer_question].max_characters
         described = min(MOST_CHARACTERS, number * (longest + 1) - 1)
-    return Expected(config.search, planned.data.task, described, config.max_tokens, classes=len(drawn.class_names))
+    return Expected(
+        config.search, planned.data.task, described, config.max_tokens, len(drawn.class_names), config.asks_lm
+    )
 
 
 def _describer(planned: Plan, backend: Backend) -> dict[str, Any]:

@@ -26,10 +26,10 @@ from ipo_prompts.metrics.clip import check_name
 from ipo_prompts.metrics.clock import Wait
 from ipo_prompts.metrics.errors import InputError, money
 from ipo_prompts.metrics.scale import FRACTION
+from ipo_prompts.programs.bench import Step
+from ipo_prompts.programs.history import Proposed
 from ipo_prompts.programs.lm import weights
 from ipo_prompts.programs.lm.ledger import Ledger
-from ipo_prompts.programs.search import Step
-from ipo_prompts.programs.templates.history import ScoredTemplate
 
 FIRST_WAIT_SECONDS = 10
 """How many seconds a wait lasts before a plain line says what the run waits for.
@@ -53,7 +53,7 @@ class Ui:
         self._live = self.console.is_terminal and not quiet
         self._ledger: Ledger | None = None
         self._read: set[str] = set()
-        self._initial: ScoredTemplate | None = None
+        self._initial: Proposed | None = None
         self.scale = FRACTION
         self._rows: list[tuple[str, Text]] = []
         self._wait: Wait | None = None
@@ -119,7 +119,7 @@ class Ui:
         Raises:
             InputError: the person said no, or the weights cannot be fetched.
         """
-        from ipo_prompts.programs.lm.connect import is_local
+        from ipo_prompts.programs.lm import is_local
         from ipo_prompts.programs.lm.local import wanted_weights
 
         for name in sorted({config.lm for config in configs if config.asks_lm and is_local(config.lm)}):

@@ -22,11 +22,9 @@ from ipo_prompts.metrics.classification import scores_accuracy
 from ipo_prompts.metrics.errors import InputError, several
 from ipo_prompts.metrics.template import check_count, every_name
 from ipo_prompts.programs.strategies import STRATEGIES
-from ipo_prompts.programs.strategies.base import Expected, Models, Strategy, forecast_of
+from ipo_prompts.programs.strategies.base import Expected, Strategy, forecast_of
 
 if TYPE_CHECKING:
-    import dspy
-
     from ipo_prompts.experiments.tasks.base import Task
     from ipo_prompts.programs.lm.connect import Backend
     from ipo_prompts.programs.templates.settings import SearchSettings
@@ -76,14 +74,11 @@ class Plan:
         task = self.task
         return RewardNames(name=self.config.reward["name"], measure=task.measure, unit=task.unit)
 
-    def strategy(self, lm: dspy.LM | None = None) -> Strategy:
-        """Return a new strategy; without `lm` the strategy can only forecast its questions."""
-        return _strategy(self.config, self.optimizer, lm)
-
     @cached_property
-    def unasked(self) -> Strategy:
-        """The strategy without its language model. It is made once, so that its files are read once."""
-        return self.strategy()
+    def strategy(self) -> Strategy:
+        """The strategy of the run, which searches once."""
+        strategy: Strategy = STRATEGIES.build(self.config.strategy)
+        return strategy
 
 
 def plan(config: RunConfig, *, ready: bool = True, say: Callable[[str], None] | None = None) -> Plan:
@@ -110,7 +105,7 @@ def plan(config: RunConfig, *, ready: bool = True, say: Callable[[str], None] | 
         if say and note:
             say(note)
     planned = Plan(config, data, drawn, optimizer, describer)
-    forecast_of(planned.unasked, Expected(config.search, data.task))  # refuses settings that the strategy cannot use
+    forecast_of(planned.strategy, Expected(config.search, data.task))  # refuses settings that the strategy cannot use
     return planned
 
 
@@ -177,12 +172,6 @@ def backends(config: RunConfig, *, ready: bool = True) -> tuple[Backend | None, 
         if backend:
             backend.check_price(config.budget_usd)
     return optimizer, describer
-
-
-def _strategy(config: RunConfig, optimizer: Backend | None, lm: dspy.LM | None = None) -> Strategy:
-    small = optimizer is not None and optimizer.small
-    strategy: Strategy = STRATEGIES.build(config.strategy, Models(lm, small, config.asks_lm))
-    return strategy
 
 
 def draw_for(data: DataSet, config: RunConfig) -> Draw:

@@ -28,8 +28,8 @@ from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.reward import Reward
 from ipo_prompts.programs.classifier import TemplateClassifier
 from ipo_prompts.programs.record.journal import Journal
-from ipo_prompts.programs.record.score_keeper import units_of
 from ipo_prompts.programs.running import Searched
+from ipo_prompts.programs.scoring import units_of
 
 
 def encode_sealed(prepared: Prepared, ui: Ui) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import AbstractContextManager
+from functools import partial
 
 from ipo_prompts.experiments.run.config import CONFIG_FILE, about_preset
 from ipo_prompts.experiments.run.files import write_text
@@ -11,12 +13,11 @@ from ipo_prompts.experiments.run.live_view import Ui
 from ipo_prompts.experiments.run.prepared import SHOWN, Prepared, record_drawn
 from ipo_prompts.metrics.classification import scores_accuracy
 from ipo_prompts.programs import running
-from ipo_prompts.programs.describers.multimodal import Describing
+from ipo_prompts.programs.bench import Step
 from ipo_prompts.programs.lm.ledger import Ledger
 from ipo_prompts.programs.record.journal import Journal, begin, check_same
 from ipo_prompts.programs.record.trust import relative_places
-from ipo_prompts.programs.running import Job, check_naming
-from ipo_prompts.programs.search import Step
+from ipo_prompts.programs.running import check_naming
 from ipo_prompts.programs.selection import why_not_best
 
 _ONLY_SHOWN = "This file only shows the settings of the run; to run with others, copy it to another folder."
@@ -56,28 +57,46 @@ def search_in(
     write_text(journal.path.parent / CONFIG_FILE, comments + config.to_yaml())
     record_drawn(journal, prepared, ui.warn)
     data = planned.data
-    kept = () if config.names == "search" else [i for i in range(len(data.class_names)) if i not in data.typed]
-    job = Job(
-        settings,
-        prepared.reward,
-        prepared.search.units,
-        prepared.selection.units if prepared.selection else None,
-        strategy=planned.strategy,
-        lm=planned.optimizer,
-        temperature=config.temperature,
-        max_tokens=config.max_tokens,
-        task=data.task,
-        describing=_describing(prepared),
-        typed=data.typed,
-        kept=kept,
-        called=(config.data,),
-    )
+    ledger = running.ledger_of(settings, journal)
+    lm = planned.optimizer
+    asked = lm.connect(ledger, "optimizer", config.temperature, config.max_tokens) if lm else None
+    parts = prepared.shown
 
-    def on_step(step: Step, ledger: Ledger) -> None:
+    def on_step(step: Step) -> None:
         ui.step(step)
         track(step, ledger)
 
-    found = running.run(job, journal, on_step=on_step, say=ui.passing, showing=ui.search)
+    def showing() -> AbstractContextManager[None]:
+        return ui.search(ledger)
+
+    result = running.run(
+        settings,
+        prepared.reward,
+        planned.strategy,
+        *parts,
+        ledger=ledger,
+        lm=asked,
+        journal=journal,
+        task=data.task,
+        describe=partial(_descriptions, prepared, journal, ledger, ui) if planned.describer else None,
+        called=(config.data,),
+        on_step=on_step,
+        say=ui.passing,
+        showing=showing,
+    )
+    kept = () if config.names == "search" else [i for i in range(len(data.class_names)) if i not in data.typed]
+    found = running.with_names(
+        running.Searched(result, ledger, prepared.reward),
+        settings,
+        parts,
+        lm=asked,
+        journal=journal,
+        task=data.task,
+        typed=data.typed,
+        kept=kept,
+        say=ui.passing,
+        showing=showing,
+    )
     choice = found.result.choice
     if why := why_not_best(choice, found.result.history):  # the view has shown another template as the best
         ui.say(f"chosen is {choice.template!r}, and not the best so far: {why}")
@@ -85,16 +104,15 @@ def search_in(
     return found
 
 
-def _describing(prepared: Prepared) -> Describing | None:
-    config, asked, pictures = prepared.config, prepared.plan.describer, prepared.search.pictures
-    if asked is None:
-        return None
-    from ipo_prompts.programs.describers.multimodal import QUESTIONS, ImageDescriber
+def _descriptions(prepared: Prepared, journal: Journal, ledger: Ledger, ui: Ui) -> list[str]:
+    """Describe the search pictures with the multimodal model of the run."""
+    from ipo_prompts.programs.describers.multimodal import QUESTIONS, ImageDescriber, describe
 
+    config, described, asked = prepared.config, prepared.search, prepared.plan.describer
+    assert asked is not None
+    ui.passing(f"describing the search pictures with {config.describer}")
     question = config.describer_question
-
-    def recorded(ledger: Ledger) -> tuple[ImageDescriber, None]:
-        lm = asked.connect(ledger, "describer", config.temperature, QUESTIONS[question].max_tokens)
-        return ImageDescriber(lm, limit=config.described_pictures, question=question), None
-
-    return Describing(config.describer, pictures, recorded)
+    lm = asked.connect(ledger, "describer", config.temperature, QUESTIONS[question].max_tokens)
+    describer = ImageDescriber(lm, limit=config.described_pictures, question=question)
+    labels, names = described.units.labels, prepared.reward.class_names
+    return describe(describer, described.pictures, labels, names, prepared.plan.data.task, journal)

@@ -6,8 +6,7 @@ import base64
 import inspect
 import io
 import logging
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import dspy
@@ -18,10 +17,10 @@ from ipo_prompts.metrics.arrays import spread
 from ipo_prompts.metrics.clock import BudgetReached
 from ipo_prompts.metrics.errors import InputError, did_you_mean, silent
 from ipo_prompts.metrics.pictures import Picture
-from ipo_prompts.programs.lm.ledger import Ledger, explain
+from ipo_prompts.programs.lm.ledger import explain
 from ipo_prompts.programs.lm.replies import whole_characters
+from ipo_prompts.programs.record.journal import Journal
 from ipo_prompts.programs.record.redaction import redact
-from ipo_prompts.programs.record.score_keeper import ScoreKeeper
 from ipo_prompts.signatures.propose import DescribeAsInTheCode, DescribeAsInThePaper, DescribeImage
 
 if TYPE_CHECKING:
@@ -202,29 +201,13 @@ CONTRACT = (
 )
 
 
-@dataclass(frozen=True)
-class Describing:
-    """The describer of a run, and the pictures that it describes.
-
-    Attributes:
-        by: a text that names the describer.
-        pictures: the pictures to describe.
-        describer: a function that takes the ledger of the run. It returns the describer, see `describe`, and the
-            language model to ask if the describer holds none (or None).
-    """
-
-    by: str
-    pictures: Sequence[Picture]
-    describer: Callable[[Ledger], tuple[Any, dspy.LM | None]]
-
-
 def describe(
     describer: Any,
     pictures: Sequence[Picture],
     labels: npt.NDArray[np.int64] | None,
     class_names: Sequence[str],
     task: str,
-    record: ScoreKeeper,
+    journal: Journal | None,
 ) -> list[str]:
     """Describe pictures in one call of a describer; record the descriptions and return them.
 
@@ -234,7 +217,7 @@ def describe(
         labels: int64 (n,), the class of each picture; None if the reward has no labels.
         class_names: the names of the classes, in label order.
         task: one sentence that says what the pictures are.
-        record: the keeper that writes the descriptions to the journal.
+        journal: the journal into which the descriptions are written.
 
     Returns:
         The descriptions, cut as `cut` says, in the order in which the describer returned them.
@@ -245,7 +228,7 @@ def describe(
     """
     # When a run resumes, pictures that could not be described are not tried again. A further description would change
     # the questions to the optimizer, and all questions would have to be asked again.
-    earlier = record.find("descriptions")
+    earlier = journal.find("descriptions") if journal else None
     given_up = [list(pair) for pair in earlier["failed"]] if earlier else []
     question: dict[str, Any] = {
         "pictures": list(pictures),
@@ -261,7 +244,8 @@ def describe(
     for name, reason in failed:
         logger.warning("the picture %s was not described: %s", name, reason)
     descriptions = cut(described.descriptions)
-    record.note("descriptions", descriptions=descriptions, failed=failed)
+    if journal:
+        journal.note("descriptions", descriptions=descriptions, failed=failed)
     return descriptions
 
 

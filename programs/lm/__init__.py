@@ -24,3 +24,8 @@ def quiet_litellm() -> Any:
     litellm.suppress_debug_info = True  # it prints a feedback banner to stdout on errors
     litellm.telemetry = False
     return litellm
+
+
+def is_local(name: str) -> bool:
+    """Return whether the language model of a name runs in this process."""
+    return name == "local" or name.startswith("local/")

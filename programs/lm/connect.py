@@ -16,7 +16,7 @@ import dspy
 from dspy.lm15 import LM15Error, request_from_openai_chat
 
 from ipo_prompts.metrics.errors import InputError, did_you_mean
-from ipo_prompts.programs.lm import quiet_litellm
+from ipo_prompts.programs.lm import is_local, quiet_litellm
 from ipo_prompts.programs.lm.engine import RETRIES, Price, Recorded
 from ipo_prompts.programs.lm.ledger import Ledger, Question, read_questions
 from ipo_prompts.programs.record.redaction import check_address, check_key
@@ -178,11 +178,6 @@ def _key_for(name: str) -> dict[str, str]:
     if provider in ("bedrock", "sagemaker", "sagemaker_chat"):
         return {}
     return {"api_key": os.environ.get(f"{provider.upper()}_API_KEY") or "none"}
-
-
-def is_local(name: str) -> bool:
-    """Return whether the model runs in this process."""
-    return name == "local" or name.startswith("local/")
 
 
 def _local(name: str) -> Backend:

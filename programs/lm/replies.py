@@ -12,7 +12,23 @@ import dspy
 from ipo_prompts.metrics.clock import BudgetReached
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.template import LIST_MARKER, SLOT, normalise
+from ipo_prompts.programs.lm import is_local
 from ipo_prompts.programs.lm.ledger import explain
+
+
+def adapter_of(*, as_json: bool = False) -> dspy.Adapter:
+    """Return the adapter of a question to the language model of the context. An adapter that the user has set stays.
+
+    Each call is one question. DSPy's second try as JSON is switched off, because no forecast counts it. A small local
+    model is asked for a line an entry, under a grammar.
+    """
+    if dspy.settings.lm and is_local(dspy.settings.lm.model):
+        from ipo_prompts.programs.lm.local import LinesAdapter
+
+        return LinesAdapter()
+    if dspy.settings.adapter is not None:
+        return dspy.settings.adapter
+    return dspy.JSONAdapter() if as_json else dspy.ChatAdapter(use_json_adapter_fallback=False)
 
 
 def ask_lm(predict: Any, inputs: dict[str, Any], config: dict[str, Any]) -> Any:

@@ -118,6 +118,11 @@ class Journal:
         self.check_there()  # after the write: a directory that was moved still gets the paid reply
         return event
 
+    def note(self, type_: str, **content: Any) -> None:
+        """Append an event, unless an earlier session has written the same event."""
+        if not self.find(type_, **content):
+            self.append(type_, **content)
+
     def check_there(self) -> None:
         """Raise an error if the run directory was moved or deleted.
 

@@ -1,8 +1,7 @@
 """The definition of a strategy. A strategy finds new templates; `programs/search.py` does everything else.
 
-A strategy needs one method, `ask`. The method receives all that the strategy may know, and hands in new templates.
-A control, such as `no-history`, only changes the knowledge of a strategy. So the strategy cannot learn anything that
-the control hides.
+A strategy needs one method, `ask`. It tries and proposes templates on the bench that it is given (`programs/bench.py`).
+A strategy is made anew for each search, and may keep what it likes from step to step.
 """
 
 from __future__ import annotations
@@ -17,79 +16,11 @@ from pydantic import BaseModel, Field
 
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.registry import blaming, check_members, settings_of
-from ipo_prompts.metrics.scale import FRACTION, Scale
 from ipo_prompts.metrics.template import read_templates
-from ipo_prompts.programs.templates.domain_words import DomainWord
 from ipo_prompts.programs.templates.settings import SearchSettings
 
 if TYPE_CHECKING:
-    import dspy
-    import numpy as np
-    import numpy.typing as npt
-
-    from ipo_prompts.programs.templates.admission import Desk
-    from ipo_prompts.programs.templates.history import PromptHistory
-
-
-@dataclass(frozen=True, slots=True)
-class ScoredOnly:
-    """A template that was scored on the search units but not proposed, see `Desk.score_only`.
-
-    Attributes:
-        template: the template.
-        value: the value of the template on the search units, on the reward's scale. A template that was tried and not
-            scored, because others were more promising, has the value minus infinity.
-        loss: the mean loss; infinity for a template that was not scored.
-        step: the number of the step that scored the template.
-        around: the template that this template was made from, or "".
-    """
-
-    template: str
-    value: float
-    loss: float
-    step: int
-    around: str = ""
-
-    @property
-    def is_scored(self) -> bool:
-        """Whether the template was scored."""
-        return self.value > -math.inf
-
-    @property
-    def rank(self) -> tuple[float, float]:
-        """The rank of the score; see `Score.rank`."""
-        return (self.value, -self.loss)
-
-
-@dataclass(frozen=True)
-class Known:
-    """Everything that a strategy may know before a step.
-
-    Attributes:
-        task: one sentence that says what the pictures are.
-        history: the initial template and every proposed template, each with its `Score`.
-        class_names: the class names that fill the slot.
-        descriptions: descriptions of a few pictures.
-        labels: int64, the label of each search picture, read-only; None if the reward has no labels.
-        step: the number of the step, from 0.
-        seed: the seed of this step.
-        count: the number of templates that are wanted in this step.
-        scored_only: every template that was scored only, in the order of scoring.
-        scale: the scale of the reward's values.
-        domain: the domain words, the most promising first.
-    """
-
-    task: str
-    history: PromptHistory
-    class_names: Sequence[str] = ()
-    descriptions: Sequence[str] = ()
-    labels: npt.NDArray[np.int64] | None = None
-    step: int = 0
-    seed: int = 0
-    count: int = 1
-    scored_only: Sequence[ScoredOnly] = ()
-    scale: Scale = FRACTION
-    domain: Sequence[DomainWord] = ()
+    from ipo_prompts.programs.bench import Bench
 
 
 @dataclass(frozen=True)
@@ -119,6 +50,7 @@ class Expected:
         description_characters: the number of characters of all descriptions together.
         reply_tokens: the most tokens of a reply.
         classes: the number of classes; 0 if it is not known.
+        lm: whether there is a language model.
     """
 
     settings: SearchSettings
@@ -126,22 +58,7 @@ class Expected:
     description_characters: int = 0
     reply_tokens: int = 1024
     classes: int = 0
-
-
-@dataclass(frozen=True)
-class Models:
-    """The language model that a strategy is built with.
-
-    Attributes:
-        lm: the language model, for `dspy.context(lm=…)`; None uses the model of the context.
-        small: whether the model is a small local one, which is asked for plain lines under a grammar.
-        given: whether there is a language model. If not, a strategy that has `asks_lm` but not `needs_lm` uses only the
-            vocabulary.
-    """
-
-    lm: dspy.LM | None = None
-    small: bool = False
-    given: bool = True
+    lm: bool = True
 
 
 class Strategy(Protocol):
@@ -150,23 +67,23 @@ class Strategy(Protocol):
     Optional attributes:
         asks_lm: whether the strategy asks a language model if there is one. Default: False.
         needs_lm: whether the strategy cannot work without a language model. Default: False.
+        knows_history: whether the strategy sees the scores of templates that were proposed or tried in earlier steps.
+            A control sets it to False; then `bench.history` holds the initial template only. Default: True.
         forecast: `forecast(expected)` returns a `Forecast` of a whole search, without asking or loading a model. It
             raises `InputError` if the search cannot be done with these settings. Default: the strategy asks nothing.
-        may_know: `may_know(known)` returns the `Known` that `ask` receives in place of `known`. Default: `known`.
         close: a method that is called when the search has ended, also after an error.
         room_for_words: how many domain words the strategy tries. None is looked for if this is 0. Default: 0.
         passes_over: a text for the report. It says why the strategy may not propose a template although its value is
             higher than the best so far.
-        Settings, build: for a strategy with a name in `strategies/__init__.py`. `Settings` is a pydantic model of the
-            strategy's settings, on the command line `strategy.KEY=VALUE`. `build(settings, models)` makes the strategy
-            from them, without asking or loading a model.
+        Settings: a pydantic model; each field is a setting, on the command line `strategy.KEY=VALUE`, and a keyword
+            argument of the class.
     """
 
-    def ask(self, known: Known, desk: Desk) -> None:
-        """Find up to `desk.count` new templates and hand each to `desk.admit`; return nothing.
+    def ask(self, bench: Bench) -> str | None:
+        """Do one step: try templates, and propose up to `bench.count`. Return why the search ends, or None.
 
-        The same `known` must give the same templates: a resumed search asks again, and finds each recorded reply by
-        its request. Limit work by counts, never by seconds.
+        A language model is asked in `dspy.context(lm=…)`, in which the search runs. A resumed search repeats all steps
+        with the recorded replies. So take random numbers from `bench.seed`, and limit work by counts, never by seconds.
 
         Raises:
             dspy.LMError: the language model could not be reached or refused the request.
@@ -184,6 +101,11 @@ def needs_lm(strategy: Any) -> bool:
     return bool(getattr(strategy, "needs_lm", False))
 
 
+def knows_history(strategy: Any) -> bool:
+    """Return whether a strategy sees the scores of earlier steps."""
+    return bool(getattr(strategy, "knows_history", True))
+
+
 def forecast_of(strategy: Any, expected: Expected) -> Forecast:
     """Return the forecast of a strategy for a whole search; zeros if the strategy has no `forecast`.
 
@@ -192,12 +114,6 @@ def forecast_of(strategy: Any, expected: Expected) -> Forecast:
     """
     forecast: Callable[[Expected], Forecast] | None = getattr(strategy, "forecast", None)
     return forecast(expected) if forecast else Forecast()
-
-
-def may_know(strategy: Any, known: Known) -> Known:
-    """Return the part of `known` that a strategy may know."""
-    change: Callable[[Known], Known] | None = getattr(strategy, "may_know", None)
-    return change(known) if change else known
 
 
 def close(strategy: Any) -> None:
@@ -211,14 +127,7 @@ def room_for_words(strategy: Any) -> int:
     return int(getattr(strategy, "room_for_words", 0))
 
 
-# Strategy classes as the registry finds them: a user's own class (`strategy=module:Class`), or a listed class.
-
-
-MEMBERS = ("ask",)
-"""The members that a strategy class must have. A class without `build` is called with its settings as keywords."""
-
-
-class OwnStrategy:
+class StrategyClass:
     """A strategy class that is found by a name or by `module:Class`.
 
     Args:
@@ -230,20 +139,20 @@ class OwnStrategy:
     """
 
     def __init__(self, made: type, what: str) -> None:
-        check_members(made, MEMBERS, what, "strategies")
+        check_members(made, ["ask"], what, "strategies")
         self.Settings = settings_of(made, what)
-        self.asks_lm, self.needs_lm = asks_lm(made), needs_lm(made)
-        self._made, self._what = made, what
+        self.asks_lm = asks_lm(made)
+        self.needs_lm = needs_lm(made)
+        self._made = made
+        self._what = what
 
-    def build(self, settings: BaseModel, models: Models) -> Strategy:
-        """Make the strategy, see `Strategy.build`.
+    def build(self, settings: BaseModel) -> Strategy:
+        """Make the strategy with its settings as keywords.
 
         Raises:
             InputError: the strategy cannot be made. The message says at which place of its file.
         """
         with blaming(self._what):
-            if hasattr(self._made, "build"):
-                return cast("Strategy", self._made.build(settings, models))
             return cast("Strategy", self._made(**dict(settings)))
 
 
@@ -257,35 +166,26 @@ class GivenSettings(BaseModel, extra="forbid", frozen=True):
 
 
 class GivenTemplates:
-    """Proposes the templates of a list in their order: in each step as many as are wanted.
+    """Proposes the templates of a list in their order, unchanged: in each step as many as are wanted.
 
     Args:
-        templates: the templates, which are not changed. A template that cannot be scored is refused with a reason.
+        templates: the templates. A template that cannot be scored is refused with a reason.
+        file: the file to read them from, see `GivenSettings`.
+
+    Raises:
+        InputError: the file cannot be read.
     """
 
     Settings: ClassVar[type[BaseModel]] = GivenSettings
 
-    def __init__(self, templates: Sequence[str]) -> None:
-        self._templates = (templates,) if isinstance(templates, str) else tuple(templates)
+    def __init__(self, templates: Sequence[str] = (), file: Path | None = None) -> None:
+        self._left = list(read_templates(file) if file else templates)
 
-    @classmethod
-    def build(cls, settings: GivenSettings, models: Models) -> Strategy:
-        """Return the strategy with the templates of the file.
-
-        Raises:
-            InputError: the file cannot be read.
-        """
-        return cls(read_templates(settings.file))
-
-    def ask(self, known: Known, desk: Desk) -> None:
-        """Propose the templates that follow the last template of the previous step."""
-        before = [entry.template for entry in known.history if entry.step == known.step - 1 >= 0]
-        position = self._templates.index(before[-1]) + 1 if before else 0
-        while desk.missing > 0 and position < len(self._templates):
-            desk.admit(self._templates[position], as_it_is=True)
-            position += 1
-        if position == len(self._templates):
-            desk.finish("the list of templates is used up")
+    def ask(self, bench: Bench) -> str | None:
+        """Propose the next templates."""
+        while bench.missing > 0 and self._left:
+            bench.propose([self._left.pop(0)])
+        return None if self._left else "the list of templates is used up"
 
     def forecast(self, expected: Expected) -> Forecast:
         """Return zeros: no language model is asked.
@@ -293,7 +193,7 @@ class GivenTemplates:
         Raises:
             InputError: the list has more templates than the search tries.
         """
-        settings, count = expected.settings, len(self._templates)
+        settings, count = expected.settings, len(self._left)
         needed = math.ceil(count / settings.candidates_per_step)
         if needed > settings.steps:
             raise InputError(

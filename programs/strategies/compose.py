@@ -12,35 +12,24 @@ extra word with meaning (`metrics.template.words`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from itertools import groupby, islice
-from typing import TYPE_CHECKING, ClassVar
+from itertools import islice
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import BaseModel, Field
 
-from ipo_prompts.metrics.registry import NoSettings
-from ipo_prompts.metrics.template import key, names_class, words
-from ipo_prompts.programs.strategies.base import (
-    Expected,
-    Forecast,
-    Known,
-    Models,
-    ScoredOnly,
-    Strategy,
-    close,
-    forecast_of,
-    may_know,
-)
-from ipo_prompts.programs.strategies.history import NoHistory
-from ipo_prompts.programs.strategies.looks import START, VOCABULARY, groups_of, look, read_back, start_of
+from ipo_prompts.metrics.template import names_class, words
+from ipo_prompts.programs.strategies.base import Expected, Forecast
+from ipo_prompts.programs.strategies.history import HistoryStrategy
+from ipo_prompts.programs.strategies.looks import START, groups_of, look, read_back, start_of
 from ipo_prompts.programs.templates.domain_words import DomainWord, forms
 from ipo_prompts.programs.templates.phrases import Part, Vocabulary, Wording, unknown_words
 
 if TYPE_CHECKING:
     from ipo_prompts.metrics.reward import Score
-    from ipo_prompts.programs.templates.admission import Desk
-    from ipo_prompts.programs.templates.history import ScoredTemplate
+    from ipo_prompts.programs.bench import Bench
+    from ipo_prompts.programs.history import Tried
 
 PARTS = 60
 """The most parts that are added to a composition, each by itself: the parts that score best alone."""
@@ -81,9 +70,11 @@ class ComposeSettings(BaseModel, extra="forbid", frozen=True):
 class Compose:
     """Scores compositions of phrases, and proposes the best compositions.
 
+    The parts of a composition cannot be read from its text ("a dark line drawing": one part or two?). So a search keeps
+    the wording of each composition that it has scored.
+
     Args:
-        settings: see `ComposeSettings`.
-        writer: the strategy that writes templates with a language model. None takes all words from the vocabulary.
+        fields: see `ComposeSettings`.
     """
 
     asks_lm: ClassVar[bool] = True
@@ -93,50 +84,121 @@ class Compose:
     )
     Settings: ClassVar[type[BaseModel]] = ComposeSettings
 
-    def __init__(self, settings: ComposeSettings | None = None, writer: Strategy | None = None) -> None:
-        self.settings = settings or ComposeSettings()
-        self._writer = writer if self.settings.words else None
+    def __init__(self, **fields: Any) -> None:
+        self.settings = ComposeSettings(**fields)
+        self._writer = HistoryStrategy(size=0)
+        self._wordings: dict[str, Wording] = {}
+        self._worth: dict[str, tuple[float, float]] = {}
+        self._expanded: set[str] = set()
+        # Part → rank of the composition that has only this part; without such a composition the lowest rank.
+        self._alone: dict[Part, tuple[float, float]] = {}
 
-    @classmethod
-    def build(cls, settings: ComposeSettings, models: Models) -> Strategy:
-        """Make the strategy, see `Strategy`. Without a language model it has no writer."""
-        writer = NoHistory.build(NoSettings(), models) if models.given else None
-        return cls(settings, writer)
+    def ask(self, bench: Bench) -> str | None:
+        """Ask the language model for new words, score compositions, and propose the best compositions."""
+        import dspy
 
-    def ask(self, known: Known, desk: Desk) -> None:
-        """Ask the writer for new words, score compositions, and propose the best compositions."""
+        if bench.step == 0:
+            self._begin(bench)
+        asks = self.settings.words > 0 and dspy.settings.lm is not None
+        if asks:
+            for template in list(self._writer.write(bench, bench.descriptions or self._look(), self.settings.words)):
+                if template not in self._wordings:
+                    self._try(bench, self._said(template, bench))
+        left = self.settings.scored_templates
+        while left > 0 and (best := self._next()) is not None:
+            left -= self._try(bench, self._around(self._wordings[best]), left)
+        for template in self._ordered():
+            if bench.missing <= 0:
+                break
+            if template not in bench.history:
+                bench.propose([template])
+        return None if asks or bench.proposed else "all compositions of the phrases were tried"
+
+    def _begin(self, bench: Bench) -> None:
+        """Score one form of each domain word, other forms of the best domain words, and the vocabulary's phrases."""
+        # The composition to which single parts are added: the initial template if it can be taken apart.
+        self._start = start_of(bench.history.initial.template)
+        of_phrases = groups_of(Vocabulary.load().usable(bench.class_names))
+        # Two parts of one group ("dark", "bright") never stand together.
+        self._groups = {**of_phrases, **{part: group for word in bench.domain for part, group in _grouped(word)}}
         most = self.settings.scored_templates
-        pool = _Pool(known, most, self._promising_only(len(known.class_names)))
-        if known.step == 0:
-            for around in _FIRST:
-                pool.score_only(desk, around)
-        told = known if known.descriptions else replace(known, descriptions=pool.look())
-        for template in self._written(told, desk):
-            if template not in pool:
-                pool.score_only(desk, template)
-        while most > 0 and (best := pool.next()) is not None:
-            most -= pool.score_only(desk, best, most)
-        for template in pool.ranked():
-            if desk.missing <= 0:
-                return
-            desk.admit(template, as_it_is=True)
-        if self._writer is None and not desk.accepted:
-            desk.finish("all compositions of the phrases were tried")
+        phrases = list(of_phrases)
+        self._vocabulary = phrases[:: max(1, -(-len(phrases) // (VOCABULARY_STEPS * most)))]
+        first = first_forms(bench.domain)
+        self._try(bench, map(self._start.plus, first.values()))
+        best = sorted(first, key=lambda word: self._alone.get(first[word], _NO_RANK), reverse=True)[:FORMS_OF]
+        others = [part for word in best for part in forms(word) if part not in first.values()]
+        self._try(bench, map(self._start.plus, others[: most - len(first)]))
+        self._try(bench, map(self._start.plus, self._vocabulary))
+
+    def _look(self) -> tuple[str, ...]:
+        """Return how the pictures look, by the scores of the vocabulary's phrases."""
+        ranks = {part: self._alone.get(part, _NO_RANK) for part in self._vocabulary}
+        return look({part: rank for part, rank in ranks.items() if rank != _NO_RANK})
+
+    def _try(self, bench: Bench, near: Iterable[Wording], most: int | None = None) -> int:
+        """Try at most `most` new, readable compositions. Return how many were tried."""
+        wordings = {str(one): one for one in near if one.is_readable}
+        new = (one for one in wordings if one not in self._wordings and bench.problem(one) is None)
+        tried = list(islice(new, most))
+        self._wordings |= {text: wordings[text] for text in tried}
+        for one in bench.try_(tried, promising_only=self._promising_only(len(bench.class_names))):
+            self._worth[one.template] = worth(one, bench.scale.word)
+            parts = wordings[one.template].parts
+            rank = one.rank if len(parts) == len(self._start.parts) + 1 else _NO_RANK
+            for part in parts:
+                self._alone[part] = max(rank, self._alone.get(part, rank))
+        return len(tried)
+
+    def _ordered(self) -> list[str]:
+        """Return the scored compositions, best first."""
+        return sorted(self._worth, key=self._worth.__getitem__, reverse=True)
+
+    def _next(self) -> str | None:
+        """Return the best composition that was not returned before; None if all were."""
+        found = next((one for one in self._ordered() if one not in self._expanded), None)
+        if found is not None:
+            self._expanded.add(found)
+        return found
+
+    def _around(self, wording: Wording) -> Iterator[Wording]:
+        """Yield the compositions that lack one part of a wording, and those that have one more, promising part."""
+        yield from wording.less()
+        said = {self._groups.get(part, part) for part in wording.parts}
+        promising = sorted(self._alone, key=self._alone.__getitem__, reverse=True)
+        yield from (wording.plus(part) for part in promising[:PARTS] if self._groups.get(part, part) not in said)
+
+    def _said(self, template: str, bench: Bench) -> Iterator[Wording]:
+        """Yield a composition for each usable part of a template that the language model wrote.
+
+        If all parts are usable, also yield the whole template with its parts in their usual places, and this without
+        each part.
+        """
+        wording = Wording.of(template)
+        if wording is None:
+            return
+        names = bench.class_names
+        given = [bench.task, *bench.descriptions, *names]
+        fit = [
+            part
+            for part in wording.parts
+            if not unknown_words(part.text, given) and not any(names_class(part.text, name) for name in names)
+        ]
+        yield from map(self._start.plus, fit)
+        if len(fit) == len(wording.parts):
+            yield wording.usual
+            yield from wording.usual.less()
 
     def forecast(self, expected: Expected) -> Forecast:
-        """Return the forecast of the writer, and of the templates that are scored besides: phrases, compositions."""
+        """Return the forecast of the questions, and of the templates that are scored besides: phrases, compositions."""
         steps, most = expected.settings.steps, self.settings.scored_templates
         first = VOCABULARY_STEPS + (self.settings.domain_words > 0)
         asked = Forecast()
-        if self._writer is not None:
+        if self.settings.words and expected.lm:
             fewer = expected.settings.model_copy(update={"candidates_per_step": self.settings.words})
-            asked = forecast_of(self._writer, replace(expected, settings=fewer))
+            asked = self._writer.forecast(replace(expected, settings=fewer))
         promising_only = self._promising_only(expected.classes)
         return replace(asked, scored_only=(steps + first) * most, promising_only=promising_only)
-
-    def close(self) -> None:
-        """Close the writer."""
-        close(self._writer)
 
     @property
     def room_for_words(self) -> int:
@@ -147,20 +209,6 @@ class Compose:
     def _promising_only(self, classes: int) -> bool:
         """Whether only the promising compositions are scored."""
         return self.settings.scored_templates * classes > SENTENCES
-
-    def _written(self, known: Known, desk: Desk) -> list[str]:
-        """Return new templates of the writer. They are not proposed."""
-        if self._writer is None:
-            return []
-        beside = desk.beside(self.settings.words)
-        self._writer.ask(may_know(self._writer, known), beside)
-        return beside.accepted
-
-
-_WORDS, _FORMS = "domain words", "forms of domain words"
-"""The values of `around` for compositions that are made from no template: with one form of each domain word, with the
-other forms of the best domain words."""
-_FIRST = (_WORDS, _FORMS, VOCABULARY)
 
 
 _NO_RANK = (float("-inf"), float("-inf"))
@@ -182,152 +230,7 @@ def _grouped(word: DomainWord) -> Iterable[tuple[Part, str]]:
     return ((part, group) for part in forms(word))
 
 
-class _Pool:
-    """The compositions scored so far, rebuilt in each step from what is known.
-
-    The parts of a composition cannot be read from its text ("a dark line drawing": one part or two?). They are known
-    from the composition, or from the template of the writer, that this composition was made from.
-
-    Args:
-        known: all that is known before the step.
-        most: the number of compositions that each step tries.
-        promising_only: whether only the promising compositions are scored.
-
-    Attributes:
-        start: the composition to which single parts are added: the initial template if it can be taken apart.
-        parts: part → rank of the composition that has only this part. Without such a composition it is the lowest rank.
-        groups: part → group, for the parts of the vocabulary's phrases. Two parts of one group ("dark", "bright") never
-            stand together.
-    """
-
-    def __init__(self, known: Known, most: int, promising_only: bool) -> None:
-        initial = known.history.initial
-        self.start = start_of(initial.template)
-        of_phrases = groups_of(Vocabulary.load().usable(known.class_names))
-        self.groups = {**of_phrases, **{part: group for word in known.domain for part, group in _grouped(word)}}
-        self.parts: dict[Part, tuple[float, float]] = {}
-        phrases = list(of_phrases)
-        self._most, self._promising_only = most, promising_only
-        self._vocabulary = phrases[:: max(1, -(-len(phrases) // (VOCABULARY_STEPS * most)))]
-        self._known = known
-        self._wordings: dict[str, Wording] = {}
-        self._worth: dict[str, tuple[float, float]] = {}
-        self._expanded: set[str] = set()
-        self._take([entry for entry in known.history if entry.step < 0 and entry is not initial], {})
-        steps = {step: list(scored_only) for step, scored_only in groupby(known.scored_only, key=lambda one: one.step)}
-        for step in range(known.step):
-            self._follow(steps.get(step, []), most)
-
-    def __contains__(self, template: str) -> bool:
-        return template in self._wordings
-
-    def score_only(self, desk: Desk, around: str, most: int | None = None) -> int:
-        """Try at most `most` new, readable compositions around a template. Return how many were tried."""
-        wordings = {str(one): one for one in self._near(around) if one.is_readable}
-        new = (one for one in wordings if one not in self._wordings and desk.problem(one) is None)
-        tried = list(islice(new, most))
-        scores = desk.score_only(tried, around=around, promising_only=self._promising_only)
-        self._take(scores, wordings)
-        self._wordings |= {one: wordings[one] for one in tried}
-        return len(tried)
-
-    def next(self) -> str | None:
-        """Return the best composition that was not returned before; None if all were."""
-        template = next((one for one in self._ordered() if one not in self._expanded), None)
-        if template is not None:
-            self._expanded.add(template)
-        return template
-
-    def ranked(self) -> list[str]:
-        """Return the compositions that were not proposed, best first."""
-        proposed = {key(entry.template) for entry in self._known.history}
-        return [template for template in self._ordered() if key(template) not in proposed]
-
-    def look(self) -> tuple[str, ...]:
-        """Return how the pictures look, by the scores of the vocabulary's phrases."""
-        return look({part: self.parts.get(part, _NO_RANK) for part in self._vocabulary})
-
-    def _near(self, template: str) -> list[Wording]:
-        """Return the neighbours of a composition or a writer's template; for a value of `_FIRST`, one for each part."""
-        if template in _FIRST:
-            parts = self._vocabulary if template == VOCABULARY else self._of_domain(template)
-            return [self.start.plus(part) for part in parts]
-        if template in self._wordings:
-            return self._around(self._wordings[template])
-        return self._said(template)
-
-    def _of_domain(self, which: str) -> list[Part]:
-        """Return one form of each domain word, or the other forms of the words that score best in this one form."""
-        first = first_forms(self._known.domain)
-        if which == _WORDS:
-            return list(first.values())
-        best = sorted(first, key=lambda word: self.parts.get(first[word], _NO_RANK), reverse=True)[:FORMS_OF]
-        others = [part for word in best for part in forms(word) if part not in first.values()]
-        return others[: self._most - len(first)]
-
-    def _around(self, wording: Wording) -> list[Wording]:
-        """Return the compositions that lack one part of a wording, and those that have one more, promising part."""
-        promising = sorted(self.parts, key=self.parts.__getitem__, reverse=True)
-        said = {self.groups.get(part, part) for part in wording.parts}
-        others = [part for part in promising[:PARTS] if self.groups.get(part, part) not in said]
-        return [*wording.less(), *map(wording.plus, others)]
-
-    def _said(self, template: str) -> list[Wording]:
-        """Return a composition for each usable part of a writer's template.
-
-        If all parts are usable, also return the whole template with its parts in their usual places, and this without
-        each part.
-        """
-        wording, names = Wording.of(template), self._known.class_names
-        if wording is None:
-            return []
-        given = [self._known.task, *self._known.descriptions, *names]
-        fit = [
-            part
-            for part in wording.parts
-            if not unknown_words(part.text, given) and not any(names_class(part.text, name) for name in names)
-        ]
-        whole = [wording.usual, *wording.usual.less()] if len(fit) == len(wording.parts) else []
-        return [*map(self.start.plus, fit), *whole]
-
-    def _follow(self, scored_only: Sequence[ScoredOnly], most: int) -> None:
-        """Take in the scores of an earlier step, in the order of scoring."""
-        for around, group in groupby(scored_only, key=lambda one: one.around):
-            scores = list(group)
-            # Scores around the vocabulary, or around a template of the writer (perhaps itself the next composition).
-            if around not in self:
-                near = {str(one): one for one in self._near(around)}
-                self._take([score for score in scores if score.template in near], near)
-                scores = [score for score in scores if score.template not in near]
-            if scores and around in self:
-                # The best composition is expanded first. So all better compositions had no new neighbour.
-                ordered = self._ordered()
-                self._expanded.update(ordered[: ordered.index(around) + 1])
-                most -= len(scores)
-                self._take(scores, {str(one): one for one in self._near(around)})
-        if most > 0:  # no composition was left to expand
-            self._expanded.update(self._wordings)
-
-    def _take(self, scores: Iterable[Score | ScoredTemplate | ScoredOnly], wordings: Mapping[str, Wording]) -> None:
-        """Take in scores of compositions. `wordings` maps texts that do not show their parts to their wordings."""
-        for score in scores:
-            wording = wordings.get(score.template) or _composition(score.template)
-            if wording is None:
-                continue
-            self._wordings[score.template] = wording
-            if isinstance(score, ScoredOnly) and not score.is_scored:
-                continue
-            self._worth[score.template] = worth(score, self._known.scale.word)
-            parts = wording.parts
-            for part in parts:
-                rank = score.rank if len(parts) == len(self.start.parts) + 1 else _NO_RANK
-                self.parts[part] = max(rank, self.parts.get(part, rank))
-
-    def _ordered(self) -> list[str]:
-        return sorted(self._worth, key=self._worth.__getitem__, reverse=True)
-
-
-def worth(score: Score | ScoredTemplate | ScoredOnly, word: float) -> tuple[float, float]:
+def worth(score: Score | Tried, word: float) -> tuple[float, float]:
     """Return the sort key of a composition; higher is better.
 
     Its first number is the value less the price of the words (`metrics.template.words`), its second number the negative
@@ -342,9 +245,3 @@ def kept_whole(template: str) -> str:
         return ""
     start = f"compositions are built around {str(START)!r}"
     return f"The initial template {template!r} is kept whole: it cannot be taken apart, so {start}."
-
-
-def _composition(template: str) -> Wording | None:
-    """Return the parts of a template; None if it is not a composition."""
-    wording = Wording.of(template)
-    return wording if wording and wording.is_readable and str(wording) == template else None
