@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import Any
 from unittest.mock import patch
@@ -26,17 +26,16 @@ from ipo_prompts.experiments.data import Item, load_data
 from ipo_prompts.metrics import reward as reward_module
 from ipo_prompts.metrics.classification import ClipReward, EncodedPictures
 from ipo_prompts.metrics.clip import Clip, load_clip
-from ipo_prompts.metrics.reward import Score
 from ipo_prompts.metrics.surrogate import Surrogate
 from ipo_prompts.metrics.template import BASELINE
 from ipo_prompts.metrics.text_tower import encode_templates
-from ipo_prompts.programs import scoring_only
+from ipo_prompts.programs import bench as bench_module
+from ipo_prompts.programs.bench import Bench
 from ipo_prompts.programs.domain import domain_of
 from ipo_prompts.programs.search import search
 from ipo_prompts.programs.strategies import compose
-from ipo_prompts.programs.strategies.base import Known
-from ipo_prompts.programs.strategies.compose import Compose, ComposeSettings
-from ipo_prompts.programs.templates.admission import Desk
+from ipo_prompts.programs.strategies.compose import Compose
+from ipo_prompts.programs.templates.phrases import Wording
 from ipo_prompts.programs.templates.settings import SearchSettings
 
 SEEDS = (11, 12, 13, 14, 15)
@@ -116,16 +115,10 @@ class Counting(Compose):
 
     tried = 0
 
-    def ask(self, known: Known, desk: Desk) -> None:
-        """See `Compose`."""
-        scoring_only = desk.scoring_only
-
-        def counting(templates: Sequence[str], around: str, promising_only: bool) -> list[Score]:
-            self.tried += len(templates)
-            return scoring_only(templates, around, promising_only)
-
-        desk.scoring_only = counting
-        super().ask(known, desk)
+    def _try(self, bench: Bench, near: Iterable[Wording], most: int | None = None) -> int:
+        found = super()._try(bench, near, most)
+        self.tried += found
+        return found
 
 
 def searched(
@@ -140,11 +133,11 @@ def searched(
         return encode_templates(model, tokenizer, templates, names)
 
     words = domain_of(reward.class_names, ())
-    made = Counting(ComposeSettings(words=0, **strategy))
+    made = Counting(words=0, **strategy)
     with (
         patch.object(reward_module, "encode_templates", counting),
         patch.object(compose, "SENTENCES", 10**12 if way == ALL else 0),
-        patch.object(scoring_only, "Surrogate", Drawn if way == DRAWN else Surrogate),
+        patch.object(bench_module, "Surrogate", Drawn if way == DRAWN else Surrogate),
     ):
         found = search(settings, reward, made, units, find_domain=lambda: words)
     return found.choice.template, made.tried, texts

@@ -35,10 +35,11 @@ from pydantic import BaseModel, Field
 from ipo_prompts.metrics.errors import InputError, silent
 from ipo_prompts.metrics.reward import Score
 from ipo_prompts.metrics.template import key
+from ipo_prompts.programs.bench import Bench
+from ipo_prompts.programs.lm import is_local
 from ipo_prompts.programs.lm.connect import options_of
 from ipo_prompts.programs.lm.ledger import explain
-from ipo_prompts.programs.strategies.base import Expected, Forecast, Known, Models, Strategy
-from ipo_prompts.programs.templates.admission import Desk
+from ipo_prompts.programs.strategies.base import Expected, Forecast
 from ipo_prompts.programs.templates.for_dspy import (
     BETTER,
     NOTE,
@@ -138,81 +139,64 @@ class _Thread:
 
 
 class _Optimizer(ABC):
-    """The base class of the strategies COPRO and GEPA.
-
-    Args:
-        lm: the language model to ask; None takes the model of `dspy.context`.
-        settings: the settings of the optimizer; None makes them from `fields`.
-        small: whether the model gives equal requests equal replies, so that each request needs its own seed.
-        fields: the settings as keywords.
-    """
+    """The base class of the strategies COPRO and GEPA; `fields` are the settings of the optimizer."""
 
     asks_lm: ClassVar[bool] = True
     needs_lm: ClassVar[bool] = True
     Settings: ClassVar[type[BaseModel]]
     name: ClassVar[str]
 
-    def __init__(self, lm: dspy.LM | None = None, settings: Any = None, small: bool = False, **fields: Any) -> None:
-        self.lm = lm
-        self.settings: Any = settings or self.Settings(**fields)
-        self.small = small
+    def __init__(self, **fields: Any) -> None:
+        self.settings: Any = self.Settings(**fields)
         self._thread: _Thread | None = None
         self._answer: Any = None
         self._asked = 0
 
-    @classmethod
-    def build(cls, settings: BaseModel, models: Models) -> Strategy:
-        """See `Strategy`."""
-        return cls(models.lm, settings, models.small)
-
     @abstractmethod
-    def optimize(self, known: Known, worth: Worth) -> None:
+    def optimize(self, bench: Bench, worth: Worth) -> None:
         """Run the optimizer, in its thread. It must score templates with `worth`."""
 
     def in_vain(self) -> int:
         """Return how many questions in a row may bring no new template; after more, the optimizer is ended."""
         return IN_VAIN
 
-    def ask(self, known: Known, desk: Desk) -> None:
+    def ask(self, bench: Bench) -> str | None:
         """Let the optimizer work until it has handed in as many new templates as are wanted.
 
         Raises:
             InputError: the reward does not give the results from which the optimizer learns.
         """
-        if self._thread is None or known.step == 0:
-            self.close()
-            self._begin(known)
+        if self._thread is None:
+            self._begin(bench)
         assert self._thread is not None
         answer = self._answer
-        while desk.missing > 0:
+        while bench.missing > 0:
             what, content = self._thread.hear(answer)
             if what == "question":
                 self._asked += 1
                 if self._asked > self.in_vain():
-                    desk.finish(f"{self.name} wrote no new template in {self.in_vain()} questions")
-                    return
+                    return f"{self.name} wrote no new template in {self.in_vain()} questions"
                 answer = self._reply(content)
             elif what == "template":
-                answer = desk.score(content)
-                self._asked = self._asked if isinstance(answer, str) else 0
+                found = bench.propose([bench.cleaned(content)])
+                answer = found[0].score if found else bench.refused[-1].reason
+                self._asked = 0 if found else self._asked
             elif what == "failed":
                 raise content
             else:
-                desk.finish(f"{self.name} has ended")
-                return
+                return f"{self.name} has ended"
         self._answer = answer  # sent in the next step; until then, the thread waits
+        return None
 
     def close(self) -> None:
         """End the optimizer."""
         if self._thread:
             self._thread.end()
-        self._thread = None
 
-    def _begin(self, known: Known) -> None:
-        model = self.lm or dspy.settings.lm
-        scores: dict[str, Score | str] = {key(entry.template): entry.score for entry in known.history}
-        self._model, self._seeds = model, random.Random(known.seed)
-        self._asked, self._answer = 0, None
+    def _begin(self, bench: Bench) -> None:
+        model = dspy.settings.lm
+        scores: dict[str, Score | str] = {key(one.template): one.score for one in bench.history}
+        self._model, self._seeds = model, random.Random(bench.seed)
 
         def work(thread: _Thread) -> None:
             def worth(template: str) -> Score | str:
@@ -221,12 +205,12 @@ class _Optimizer(ABC):
                 return scores[name]
 
             with dspy.context(lm=handing_on(model, lambda request: thread.say("question", request))):
-                self.optimize(known, worth)
+                self.optimize(bench, worth)
 
         self._thread = _Thread(work)
 
     def _reply(self, request: Any) -> Any:
-        if self.small:
+        if is_local(self._model.model):  # a local model gives equal requests equal replies
             seed = self._seeds.getrandbits(31)
             request = replace(request, config=replace(request.config, seed=seed, max_tokens=SMALL_TOKENS))
         try:
@@ -247,12 +231,12 @@ class Copro(_Optimizer):
         """See `_Optimizer`."""
         return ROUNDS_IN_VAIN * int(self.settings.breadth)
 
-    def optimize(self, known: Known, worth: Worth) -> None:
+    def optimize(self, bench: Bench, worth: Worth) -> None:
         """Run COPRO. It uses only the mean over examples, so there is one example, with the value of the template."""
 
         def value(template: str) -> float:
             found = worth(template)
-            return known.scale.low if isinstance(found, str) else found.value
+            return bench.scale.low if isinstance(found, str) else found.value
 
         temperature = dspy.settings.lm.kwargs.get("temperature") or 1.0  # some models refuse COPRO's default, 1.4
         optimizer = dspy.COPRO(
@@ -263,7 +247,7 @@ class Copro(_Optimizer):
         )
         with dspy.context(adapter=Reading()), silent(copro_optimizer.__name__, "dspy.evaluate.evaluate"):
             optimizer.compile(
-                _Valued(known.history.initial.template, value),
+                _Valued(bench.history.initial.template, value),
                 trainset=[dspy.Example(image="all").with_inputs("image")],
                 eval_kwargs={"num_threads": 1, "display_progress": False},
             )
@@ -292,34 +276,34 @@ class Gepa(_Optimizer):
     Settings: ClassVar[type[BaseModel]] = GepaSettings
     name: ClassVar[str] = "GEPA"
 
-    def optimize(self, known: Known, worth: Worth) -> None:
+    def optimize(self, bench: Bench, worth: Worth) -> None:
         """Run GEPA with the questions of `dspy.GEPA`, but without progress bars and without a call for each picture."""
-        pictures: Any = _Pictures(known, worth)
-        rows = list(range(known.history.initial.n))
+        pictures: Any = _Pictures(bench, worth)
+        rows = list(range(bench.history.initial.n))
         optimize(
-            seed_candidate={PART: known.history.initial.template},
+            seed_candidate={PART: bench.history.initial.template},
             trainset=rows,
             valset=rows,
             adapter=pictures,
             reflection_minibatch_size=min(self.settings.minibatch, len(rows)),
             stop_callbacks=pictures.stop,
             logger=SimpleNamespace(log=logger.debug),
-            seed=known.seed,
+            seed=bench.seed,
         )
 
-    def ask(self, known: Known, desk: Desk) -> None:
+    def ask(self, bench: Bench) -> str | None:
         """See `_Optimizer`.
 
         Raises:
             InputError: the reward does not give the predicted class of each picture.
         """
-        initial = known.history.initial.score
-        if known.labels is None or not len(known.labels) == len(initial.predictions) == initial.n:
+        initial = bench.history.initial.score
+        if bench.labels is None or not len(bench.labels) == len(initial.predictions) == initial.n:
             raise InputError(
                 "GEPA learns from the predicted class of each picture, and this reward does not give it; choose "
                 "COPRO, which learns from the values alone, or another strategy."
             )
-        super().ask(known, desk)
+        return super().ask(bench)
 
     def forecast(self, expected: Expected) -> Forecast:
         """Forecast one call for each template.
@@ -395,12 +379,12 @@ class _Valued(dspy.Predict):  # type: ignore[misc,unused-ignore]
 class _Pictures:
     """GEPA's adapter for the search pictures. To GEPA, each picture is a number."""
 
-    def __init__(self, known: Known, worth: Worth) -> None:
-        assert known.labels is not None
-        self._names = [str(name) for name in known.class_names]
-        self._labels = known.labels.tolist()
+    def __init__(self, bench: Bench, worth: Worth) -> None:
+        assert bench.labels is not None
+        self._names = [str(name) for name in bench.class_names]
+        self._labels = bench.labels.tolist()
         self._worth = worth
-        self._worst = known.scale.low
+        self._worst = bench.scale.low
         self._proposer = _proposer()
         self.idle = 0
 

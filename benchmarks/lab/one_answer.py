@@ -32,7 +32,6 @@ from ipo_prompts.metrics.template import BASELINE
 from ipo_prompts.metrics.text_tower import encode_templates
 from ipo_prompts.programs.classifier import TemplateClassifier
 from ipo_prompts.programs.naming import search_names
-from ipo_prompts.programs.record.score_keeper import ScoreKeeper
 from ipo_prompts.programs.running import blend_in, calibrate_words
 from ipo_prompts.programs.search import search
 from ipo_prompts.programs.selection import Choice
@@ -100,10 +99,7 @@ class Bench:
         choice, before = self._searched(replace(asked, kind="", today=False), read)
         parts = [part for part in (drawn.search, drawn.selection) if part is not None]
         reward = self._reward(read)
-        settings = SearchSettings(names="search")
-        named = search_names(
-            settings, reward, [choice.template], parts, ScoreKeeper(None, reward), typed=dict(enumerate(typed))
-        )
+        named = search_names(reward, choice.template, parts, typed=dict(enumerate(typed)))
         words = TemplateClassifier(self.clip, named.class_names, choice.template)
         calibrate_words(words, before, choice.gain, named, parts)
         both = words.words_alone()
