@@ -23,7 +23,6 @@ from scipy import special
 
 from ipo_prompts.metrics.arrays import Floats, spread
 from ipo_prompts.metrics.clip import Clip
-from ipo_prompts.metrics.template import SLOT
 from ipo_prompts.programs.templates.phrases import Phrase, Vocabulary
 
 Gains = npt.NDArray[np.float64]
@@ -35,7 +34,7 @@ ERROR = 0.05
 
 
 def looks_like(
-    clip: Clip, features: Floats, labels: Sequence[int] | None, class_names: Sequence[str], vocabulary: Vocabulary
+    clip: Clip, features: Floats, labels: npt.NDArray[np.int64], class_names: Sequence[str], vocabulary: Vocabulary
 ) -> list[Phrase]:
     """Return the phrases that stand out, strongest first.
 
@@ -46,46 +45,26 @@ def looks_like(
     Args:
         clip: the CLIP that encodes prompts.
         features: the features of n pictures, float32 (n, D), unit rows.
-        labels: for each picture, the index of its class in `class_names`; None uses the gain in similarity alone.
+        labels: int64 (n,), for each picture, the index of its class in `class_names`.
         class_names: the names of the classes; phrases that name a class are not used.
         vocabulary: the phrases.
     """
-    phrases = vocabulary.usable(class_names, clip)
-    if not len(features) or not phrases:
-        return []
-    templates = [vocabulary.bare, *(phrase.template for phrase in phrases)]
-    if labels is None:
-        gains = _similarity_gains(clip, features, templates)
-    else:
-        gains = _class_gains(clip, features, np.asarray(labels), class_names, templates)
-    return _standing_out(gains, phrases)
-
-
-def _class_gains(
-    clip: Clip, features: Floats, labels: npt.NDArray[np.int64], class_names: Sequence[str], templates: Sequence[str]
-) -> Gains:
-    """Return the sums of the gains in similarity and margin: float64 (templates - 1, pictures of tried classes)."""
     from ipo_prompts.metrics.text_tower import encode_classes  # imports torch
 
+    phrases = vocabulary.usable(class_names, clip)
+    if not phrases:
+        return []
     present = np.unique(labels)
     tried = present[spread(len(present), MAX_CLASSES)]
     kept = np.isin(labels, tried)
-    truth, seen = np.searchsorted(tried, labels[kept]), features[kept]
-    rows = encode_classes(clip.encode_texts, templates, [class_names[i] for i in tried])
+    truth = np.searchsorted(tried, labels[kept])
+    templates = [vocabulary.bare, *(phrase.template for phrase in phrases)]
     values = []
-    for classes in rows:
-        logits = clip.logit_scale * (seen @ classes.T).astype(np.float64)
+    for classes in encode_classes(clip.encode_texts, templates, [class_names[i] for i in tried]):
+        logits = clip.logit_scale * (features[kept] @ classes.T).astype(np.float64)
         right = logits[np.arange(len(truth)), truth]
         values.append(right + (right - logits.mean(axis=1)))
-    gains = np.stack(values)
-    return np.asarray(gains[1:] - gains[0])
-
-
-def _similarity_gains(clip: Clip, features: Floats, templates: Sequence[str]) -> Gains:
-    """Return the gains in similarity, in logits, of prompts without a class: float64 (templates - 1, pictures)."""
-    texts = [template.replace(f" of a {SLOT}", "") for template in templates]
-    similarity = clip.logit_scale * (clip.encode_texts(texts) @ features.T).astype(np.float64)
-    return np.asarray(similarity[1:] - similarity[0])
+    return _standing_out(np.stack(values[1:]) - values[0], phrases)
 
 
 def _standing_out(gains: Gains, phrases: Sequence[Phrase]) -> list[Phrase]:

@@ -11,9 +11,9 @@ from typing import Any
 import dspy
 import pytest
 
+from ipo_prompts.metrics.classification import ClipReward
 from ipo_prompts.metrics.clock import BudgetReached
 from ipo_prompts.programs.domain import (
-    MOST,
     SHOWN,
     ask_for_domain,
     domain_of,
@@ -56,7 +56,7 @@ def test_activities_are_a_doing_and_adjectives_say_nothing() -> None:
 
 def test_no_word_that_is_untrue_of_most_classes_comes_early() -> None:
     assert texts(from_names(NAMES["stanford_cars"]))[:3] == ["car", "vehicle"]
-    assert texts(from_names(NAMES["sun397"])) == ["place", "structure"]
+    assert texts(from_names(NAMES["sun397"])) == ["place"]
     assert from_names(NAMES["caltech101"]) == from_names(NAMES["imagenet"]) == ()
 
 
@@ -74,26 +74,20 @@ def test_names_that_wordnet_lacks_say_nothing_beside_those_that_it_has() -> None
         ("FGVC-Aircraft", "aircraft"),
         ("MyXRays_v2", "x-ray"),
         ("Household_Items", "household item"),
-        ("data/guitars", "guitar"),
     ],
 )
 def test_what_data_are_called_gives_a_word(text: str, first: str) -> None:
     assert texts(from_words([text]))[0] == first
 
 
-@pytest.mark.parametrize(
-    "text", ["data/train", "sun397", "EuroSAT_RGB", "Desktop/new folder (2)", "crop_test", "garage"]
-)
+@pytest.mark.parametrize("text", ["data/train", "sun397", "EuroSAT_RGB", "Desktop/new folder (2)", "garage", "grapes"])
 def test_other_names_give_none(text: str) -> None:
     assert from_words([text]) == ()
 
 
-def test_names_put_a_word_that_they_speak_against_last() -> None:
-    cars = ["sedan", "minivan", "coupe", "limousine", "jeep"]
-    assert texts(domain_of(cars, ["data/food"]))[0] == "car"
-    assert texts(domain_of(cars, ["data/food"]))[-1] == "food"
-    assert texts(domain_of(["qx1", "qx2"], ["data/food"])) == ["food"]
-    assert texts(from_words(["garage", "oboe"], ["oboe d'amore", "flute", "drum"]))[:1] == ["oboe"]
+def test_a_word_that_names_a_class_in_another_form_is_left_out() -> None:
+    found = texts(domain_of(["dogs", "Trees"], ["pictures of dogs, trees"]))
+    assert found and not {"dog", "tree"} & {*found}
 
 
 def test_sources_take_turns_and_no_word_names_a_class() -> None:
@@ -103,16 +97,14 @@ def test_sources_take_turns_and_no_word_names_a_class() -> None:
     assert [(word.text, word.source) for word in found[:2]] == [("bloom", "language model"), ("flower", "said")]
     assert texts(found).index("satellite") > texts(found).index("herb"), "what the CLIP sees comes after all others"
     assert "plant" not in texts(found) and len(set(texts(found))) == len(found)
-    many = tuple(DomainWord(f"word{number}", "thing", "pictures") for number in range(99))
-    assert len(domain_of(["rose"], (), many)) == MOST
 
 
 def test_a_small_local_model_answers_with_a_line_each(small_weights: None) -> None:
     engine, name = local_lm("local/small")
     lm = dspy.LM(name, engine=engine, temperature=1.0, cache=False)
     birds = ["sparrow", "robin", "eagle", "swan", "owl"]
-    found = ask_for_domain(lm, "pictures", birds, seed=0, small=True)
-    assert found == ask_for_domain(lm, "pictures", birds, seed=0, small=True)
+    found = ask_for_domain(lm, "pictures", birds, seed=0)
+    assert found == ask_for_domain(lm, "pictures", birds, seed=0)
     assert 1 <= len(found) <= 4 and all(word.source == "language model" and word.kind == "thing" for word in found)
     assert all(re.fullmatch(r"[a-z ]+", word.text) and word.text not in birds for word in found)
 
@@ -153,9 +145,9 @@ def test_what_the_clip_sees_is_of_the_list_and_is_the_same_twice(clip: Any) -> N
     from ipo_prompts.experiments.data import draw, load_data
 
     data = draw(load_data("embedded:a", seed=0), shots=1, selection_shots=0, seed=0)
-    features = clip.encode_pictures([item.picture for item in data.search])
-    labels = [item.label for item in data.search]
-    found = from_clip(clip, features, labels, data.class_names)
-    assert found == from_clip(clip, features, labels, data.class_names) and len(found) <= 10
+    reward = ClipReward(clip, data.class_names)
+    pictures = reward.examples(data.examples("search"))
+    found = from_clip(clip, pictures, data.class_names)
+    assert found == from_clip(clip, pictures, data.class_names) and len(found) <= 10
     assert all(word.text in everyday() and word.source == "pictures" for word in found)
-    assert from_clip(clip, features[:1], labels[:1], data.class_names) == ()
+    assert from_clip(clip, pictures.part([0]), data.class_names) == ()
