@@ -245,7 +245,7 @@ def test_the_classifier_inside_a_larger_program_is_optimised(reward: ClipReward,
     alone: Any = ipo.compile(student(reward), **sets)
     whole = Holder(alone)
     found: Any = ipo.compile(whole, **sets)
-    assert (type(found), found.parts[0].templates) == (Holder, alone.templates)
+    assert (type(found), found.parts[0].template) == (Holder, alone.template)
     assert whole.parts[0] is alone is not found.parts[0]
     listed = [entry["program"].template for entry in ipo.compile(alone, **sets).candidate_programs]
     assert [entry["program"].parts[0].template for entry in found.candidate_programs] == listed

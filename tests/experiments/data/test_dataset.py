@@ -132,4 +132,4 @@ def test_a_program_keeps_synonyms(clip, tmp_path):
     again = TemplateClassifier.from_file(tmp_path / "program.json", clip)
     assert names_of(again.class_names[1]) == ("dog", "puppy")
     assert (again.class_embeddings() == program.class_embeddings()).all()
-    assert json.loads((tmp_path / "program.json").read_text())["synonyms"] == [[], ["puppy"]]
+    assert json.loads((tmp_path / "program.json").read_text())["class_names"] == ["cat", ["dog", "puppy"]]
