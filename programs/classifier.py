@@ -268,7 +268,7 @@ class TemplateClassifier(dspy.Predict):
         key = (self.template, every_name(self.class_names))
         with self._features.lock:
             if self._embeddings is None or self._embeddings[0] != key:
-                self._embeddings = key, class_embeddings(self.clip, [(self.template, 1.0)], self.class_names)
+                self._embeddings = key, class_embeddings(self.clip, [self.template], self.class_names)
             return self._embeddings[1]
 
     def _check_usable(self) -> None:

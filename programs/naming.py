@@ -115,13 +115,13 @@ def search_names(
         dspy.LMError: the language model cannot be reached.
     """
     ours = cast("ClipReward", reward)
-    given, weighted = ours.class_names, [(template, 1.0) for template in templates]
+    given = ours.class_names
     more = [[typed[label]] if typed and label in typed else [] for label in range(len(given))]
     if lm is not None:
         answers = ask_for_names(lm, task, given, settings.seed)
         more = [[*own, *answered] for own, answered in zip(more, answers, strict=True)]
     texts, rows = _listed(ours, templates, more, kept)
-    every = class_embeddings(ours.clip, weighted, [*given, *texts])
+    every = class_embeddings(ours.clip, templates, [*given, *texts])
     found = find_names(every, rows, _labelled(ours, parts), settings.seed)
     names = tuple((*given, *texts)[row] for row in found.chosen.tolist())
     named = NamesChosen(ours.renamed(names), given, found, len(texts))

@@ -11,12 +11,12 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from pydantic import BaseModel, Field
 
 from ipo_prompts.metrics.errors import InputError
-from ipo_prompts.metrics.registry import blaming, check_members, settings_of
+from ipo_prompts.metrics.registry import check_members
 from ipo_prompts.metrics.scale import FRACTION, Scale
 from ipo_prompts.metrics.template import read_templates
 from ipo_prompts.programs.templates.domain_words import DomainWord
@@ -211,40 +211,14 @@ def room_for_words(strategy: Any) -> int:
     return int(getattr(strategy, "room_for_words", 0))
 
 
-# Strategy classes as the registry finds them: a user's own class (`strategy=module:Class`), or a listed class.
-
-
-MEMBERS = ("ask",)
-"""The members that a strategy class must have. A class without `build` is called with its settings as keywords."""
-
-
-class OwnStrategy:
-    """A strategy class that is found by a name or by `module:Class`.
-
-    Args:
-        made: the strategy class.
-        what: the setting that names the class, for error messages, such as `strategy=mine:Waves`.
+def own_strategy(made: type, what: str) -> type:
+    """Return a strategy class, of a name or of `module:Class`, after a check.
 
     Raises:
-        InputError: the class lacks a member.
+        InputError: the class has no `ask`. `what` names the class.
     """
-
-    def __init__(self, made: type, what: str) -> None:
-        check_members(made, MEMBERS, what, "strategies")
-        self.Settings = settings_of(made, what)
-        self.asks_lm, self.needs_lm = asks_lm(made), needs_lm(made)
-        self._made, self._what = made, what
-
-    def build(self, settings: BaseModel, models: Models) -> Strategy:
-        """Make the strategy, see `Strategy.build`.
-
-        Raises:
-            InputError: the strategy cannot be made. The message says at which place of its file.
-        """
-        with blaming(self._what):
-            if hasattr(self._made, "build"):
-                return cast("Strategy", self._made.build(settings, models))
-            return cast("Strategy", self._made(**dict(settings)))
+    check_members(made, ["ask"], what, "strategies")
+    return made
 
 
 # A list of templates in place of a language model. It shows how much a search gains without new templates.
