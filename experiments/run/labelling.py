@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ from ipo_prompts.programs.classifier import TemplateClassifier
 
 if TYPE_CHECKING:
     import torch
+    from PIL.Image import Image
 
 BATCH = 32
 """The most pictures that are encoded at once. As many again are decoded ahead.
@@ -44,11 +46,15 @@ def label_files(classifier: TemplateClassifier, files: Iterator[Path]) -> Iterat
     size = 1
     while True:
         while len(ahead) < 2 * size and (file := next(files, None)):
-            ahead.append((file, clip.decoding(Picture.from_path(file).image)))
+            ahead.append((file, clip.decoding(partial(_open, file))))
         if not ahead:
             return
         yield from _label(clip, head, [ahead.popleft() for _ in range(min(size, len(ahead)))])
         size = min(2 * size, BATCH)
+
+
+def _open(file: Path) -> Image:
+    return Picture.from_path(file).image()
 
 
 def _label(clip: Clip, head: Head, batch: Sequence[tuple[Path, Future[torch.Tensor]]]) -> list[Row]:
